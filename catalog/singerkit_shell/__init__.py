@@ -1,0 +1,1 @@
+"""What every executable shares around its data path: errors, exit codes, secrets, signals, command line."""

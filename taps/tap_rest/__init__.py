@@ -1,0 +1,1 @@
+"""Part of singerkit; see docs/architecture.md."""
