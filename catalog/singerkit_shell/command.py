@@ -42,7 +42,7 @@ def config_callback(_ctx: click.Context, _param: click.Option, value: tuple[str,
 
 
 class ShellCommand(SingerCommand):
-    """singer-sdk's command with DESIGN 7: the last line on stderr is one sentence, the exit code says what to do."""
+    """singer-sdk's command: the last line on stderr is one sentence, the exit code is of DESIGN 7."""
 
     def invoke(self, ctx: click.Context) -> Any:
         # Not SingerCommand.invoke: it answers a wrong config with exit code 1.
@@ -121,7 +121,7 @@ def _leave(code: int) -> NoReturn:
 
 
 def adopt(command: click.Command, name: str, logger: logging.Logger) -> ShellCommand:
-    """Turn singer-sdk's command into ours: same options, plus ``-c`` and ``--debug``, minus its exit codes."""
+    """Turn singer-sdk's command into ours: the same options plus ``-c`` and ``--debug``."""
     for param in command.params:
         if param.name == "config":
             param.opts = ["-c", "--config"]

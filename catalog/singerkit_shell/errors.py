@@ -31,7 +31,7 @@ __all__ = [
 
 
 class SingerkitError(Exception):
-    """A failure told in one sentence: what failed, what is safe, what to do. Holds no row content, no secret."""
+    """A failure in one sentence: what failed, what is safe, what to do. No row content, no secret."""
 
     exit_code = 70
 
