@@ -1,0 +1,113 @@
+"""The contract of a tap: what a connector writes, and what the engine does with it.
+
+A connector is two classes:
+
+* a `singerkit_tap.shell.SingerkitTap` with ``name``, ``config_jsonschema`` and ``discover_streams()``, which
+  returns one `BlockStream` per thing to read, parents before children; it is called once per process, may use
+  ``self.config``, and opens no connection when the schemas stand in the config. ``default_pipeline()`` names
+  the pipeline when the config does not; ``main = TheTap.cli_main`` is the console script;
+* a `singerkit_tap.stream.BlockStream` with one method, ``read_pages``; a child stream also has
+  ``child_contexts``. What a stream is stands in its constructor::
+
+      BlockStream(
+          tap, name, schema,
+          key_properties=("id",),       # () when the source has no key
+          replication_key="updated_at", # None: full table
+          is_sorted=False,              # True: pages ascend by replication key, so a stopped run resumes
+          parent=None,                  # another BlockStream: read once per context made from its records
+          lookback=0,                   # seconds for date-times, days for dates, units for numbers
+          partition_bookmarks=True,     # False: a child keeps one bookmark for all its contexts
+          keeps_older_rows=False,       # True: rows below Start.value are sent too
+          selected_by_default=True,
+      )
+
+The engine (`singerkit_tap.sync`) owns everything else: SCHEMA, RECORD and STATE lines, selection, bookmarks,
+ties, signals, metrics, progress. A connector never writes to stdout and never touches the state.
+
+What an exception of a connector makes the engine do (all of `singerkit_shell.errors`): nothing is retried
+here; rows already written stay written, no STATE covers the page that failed, and the process ends with the
+exit code of the exception. So a connector retries by itself and raises
+
+* `RetryableError` when the source stays unavailable after its retries (69),
+* `NotAuthorisedError` when credentials are refused (77),
+* `BadDataError` when the answer is not what was promised (65),
+* `ConfigurationError` when the config asks for what cannot be (78).
+
+A connector that waits (back-off, long polls) looks at ``singerkit_shell.signals.stop_flag`` while waiting and
+then simply returns from ``read_pages``; the engine looks at the flag after each page and before it takes a
+stream for finished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Protocol
+
+import msgspec
+
+__all__ = ["BookmarkValue", "Context", "Page", "RawRecord", "Start", "StreamContract"]
+
+RawRecord = msgspec.Raw | bytes | bytearray | memoryview
+"""One JSON object, as the source sent it (``singerkit_tap.records.split_records`` cuts an array)."""
+
+Context = Mapping[str, Any]
+"""What tells one partition of a stream from the others: ``{"customer_id": 7}``. JSON values, no secrets."""
+
+BookmarkValue = str | int | Decimal
+"""A replication key value. Text stays the text of the record; numbers are exact."""
+
+
+@dataclass(slots=True)
+class Page:
+    """Records of one answer of the source, in the source's order.
+
+    ``records``: raw JSON objects, untouched, so that no number changes.
+    ``constants``: values to add to each record that lacks the property (a parent's id, say). Only properties
+    of the schema are sent. The context of a child is added without being named here.
+    ``is_safe``: False when reading cannot be resumed right after this page, for instance inside a group of
+    pages that belong together; then no bookmark moves and no STATE is written after it.
+    """
+
+    records: Sequence[RawRecord]
+    constants: Mapping[str, Any] | None = None
+    is_safe: bool = True
+
+
+@dataclass(slots=True, frozen=True)
+class Start:
+    """Where a read begins.
+
+    ``value``: ask the source for rows whose replication key is ``>= value``; None means everything. It is the
+    bookmark less the stream's lookback, else ``start_date``. Rows below it that come anyway are dropped,
+    unless the stream says ``keeps_older_rows``.
+    ``bookmark``: the bookmark itself, None on a first run. For showing, not for asking.
+    """
+
+    value: BookmarkValue | None = None
+    bookmark: BookmarkValue | None = None
+
+
+class StreamContract(Protocol):
+    """What a connector's stream implements; `singerkit_tap.stream.BlockStream` supplies the rest."""
+
+    def read_pages(self, context: Context | None, start: Start) -> Iterator[Page]:
+        """Yield the pages of one partition, or of the whole stream when ``context`` is None.
+
+        Called once per partition and run. Empty pages may be yielded; a page that takes long costs nothing
+        but time, since lines already encoded are flushed by a timer. With ``is_sorted`` the pages ascend by
+        replication key (order inside a page is free). ``GeneratorExit`` is raised at a ``yield`` when the
+        engine needs no more (signal, record limit of ``--test``): release connections in ``finally``.
+        """
+        ...
+
+    def child_contexts(
+        self, records: Sequence[RawRecord], parent_context: Context | None
+    ) -> Iterable[Context]:
+        """Return the contexts that this child stream is read with for these records of its parent.
+
+        Called once per page of the parent, on the child, whether or not the parent is selected. Two equal
+        contexts are read once per run.
+        """
+        ...
