@@ -1,0 +1,142 @@
+"""The STATE value: the mark our taps put into it, what counts as empty, its text (SINGER-RULES ST01-ST17).
+
+A STATE value is a JSON object that belongs to the tap; a target stores it and never looks inside, apart from
+the mark (docs/architecture.md, "Agreements").
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from decimal import Decimal, DecimalException
+from typing import Any, NoReturn
+
+__all__ = ["MARK_KEY", "Mark", "decode", "encode", "is_empty", "read_mark", "with_mark", "without_mark"]
+
+MARK_KEY = "_singerkit"
+"""The reserved top-level key of the mark; other taps and targets pass it through."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What a run of our taps says about itself in each of its STATEs (DESIGN 5, "End of input")."""
+
+    run: str
+    pipeline: str
+    complete: bool
+
+
+def read_mark(value: Any) -> Mark | None:
+    """Return the mark in a STATE value; None when there is none, or when it is not one of ours."""
+    mark = value.get(MARK_KEY) if isinstance(value, dict) else None
+    if not isinstance(mark, dict):
+        return None
+    run, pipeline, complete = mark.get("run"), mark.get("pipeline"), mark.get("complete")
+    if isinstance(run, str) and isinstance(pipeline, str) and isinstance(complete, bool):
+        return Mark(run, pipeline, complete)
+    return None
+
+
+def with_mark(value: dict[str, Any], mark: Mark) -> dict[str, Any]:
+    """Return a shallow copy of ``value`` with ``mark`` as its last key; an older mark is replaced."""
+    return without_mark(value) | {MARK_KEY: asdict(mark)}
+
+
+def without_mark(value: dict[str, Any]) -> dict[str, Any]:
+    """Return a shallow copy of ``value`` without its mark."""
+    return {key: item for key, item in value.items() if key != MARK_KEY}
+
+
+def is_empty(value: Any) -> bool:
+    """Tell whether ``value`` says nothing: it never erases a good state (SINGER-RULES ST16, FAULTS M4).
+
+    Empty are None, ``{}``, an object with nothing but a mark, and ``{"bookmarks": {}}`` with or without one.
+    """
+    if not isinstance(value, dict):
+        return value is None
+    rest = without_mark(value)
+    return not rest or (rest.keys() == {"bookmarks"} and rest["bookmarks"] in (None, {}))
+
+
+def decode(text: str) -> Any:
+    """Return the value of one JSON text. Numbers stay exact: int of any size, Decimal for all others.
+
+    Raises:
+        ValueError: the text is not JSON (NaN and Infinity are not either), or too deep or too long a number.
+    """
+    try:
+        return json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except DecimalException:
+        raise ValueError("it holds a number that is out of range") from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def encode(value: Any) -> str:
+    """Return ``value`` as one line of JSON that `decode` turns into an equal value again.
+
+    Takes what `decode` gives, and floats. The text is always valid UTF-8: half surrogate pairs are escaped.
+
+    Raises:
+        ValueError: NaN, Infinity, a value nested too deeply, or an integer beyond Python's digit limit.
+        TypeError: a value that JSON has no form for, or a key that is not text.
+    """
+    # Not msgspec: it writes NaN as null and refuses half surrogates; states are small, exactness comes first.
+    parts: list[str] = []
+    try:
+        _write(value, parts.append)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    return "".join(parts)
+
+
+def _write(value: Any, put: Callable[[str], None]) -> None:
+    if isinstance(value, dict):
+        put("{")
+        for index, (key, item) in enumerate(value.items()):
+            put(("," if index else "") + _text(_key(key)) + ":")
+            _write(item, put)
+        put("}")
+    elif isinstance(value, list | tuple):
+        put("[")
+        for index, item in enumerate(value):
+            put("," if index else "")
+            _write(item, put)
+        put("]")
+    else:
+        put(_scalar(value))
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, str):
+        return key
+    raise TypeError(f"Expected text as a key of a STATE value, got `{type(key).__name__}`")
+
+
+def _scalar(value: Any) -> str:
+    if value is None or value is True or value is False:
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, int):
+        return int.__repr__(value)
+    if isinstance(value, Decimal) and value.is_finite():
+        return str(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return float.__repr__(value)
+    if isinstance(value, float | Decimal):
+        raise ValueError("NaN and Infinity have no JSON form")
+    raise TypeError(f"Expected a JSON value in a STATE value, got `{type(value).__name__}`")
+
+
+def _text(value: str) -> str:
+    return json.dumps(value, ensure_ascii=_SURROGATE.search(value) is not None)
