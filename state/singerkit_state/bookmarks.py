@@ -8,8 +8,9 @@ Values come from records, never from a clock. The state has the shape of singer-
                    "items": {"partitions": [{"context": {"order_id": 1}, "replication_key": ..., ...}]}}}
 
 so that a state of theirs continues with us and the other way round. The source is asked for rows ``>=`` the
-bookmark; ``_singerkit_seen`` holds a hash of each row already sent whose replication key *equals* the bookmark, so
-that reading the boundary again repeats nothing, and a row that changed without its key value changing is sent again.
+bookmark; ``_singerkit_seen`` holds a hash of each row already sent whose replication key *equals* the
+bookmark, so that reading the boundary again repeats nothing, and a row that changed without its key value
+changing is sent again.
 
 Order is that of instants for date-times and dates (any offset, any number of fractional digits; without an
 offset: UTC), that of numbers for integers and decimals, that of code points for other text.
@@ -17,13 +18,17 @@ offset: UTC), that of numbers for integers and decimals, that of code points for
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from collections.abc import Mapping, Sequence
+from base64 import urlsafe_b64encode
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import msgspec
 
@@ -33,20 +38,20 @@ __all__ = [
     "Bookmark",
     "BookmarkTracker",
     "OrderKey",
+    "StreamBookmarks",
     "UnorderableError",
+    "UnsortedError",
     "Value",
     "ValueKind",
     "less_lookback",
     "order_key",
-    "read_bookmark",
-    "with_bookmark",
 ]
 
 SEEN_LIMIT = 10_000
 """Rows remembered at the boundary value of one bookmark; beyond it the boundary is sent again as a whole."""
 
 PARTITION_LIMIT = 1_000
-"""Partitions of a stream whose bookmarks are kept, the last ones read; a forgotten one is read from the start."""
+"""Partitions of a stream whose bookmarks are kept: the last ones read. A forgotten one starts afresh."""
 
 Value: TypeAlias = str | int | Decimal
 OrderKey: TypeAlias = Any
@@ -58,6 +63,10 @@ _SDK_RUN_KEYS = ("progress_markers", "starting_replication_value", "replication_
 
 class UnorderableError(ValueError):
     """A replication key value is not of the kind its schema promises. The message shows no value."""
+
+
+class UnsortedError(ValueError):
+    """Rows of a stream that is declared sorted came out of order. The message shows no value."""
 
 
 class ValueKind(Enum):
@@ -147,15 +156,12 @@ def _days(year: int, month: int, day: int) -> int:
 # A column of raw JSON values
 
 
-_COLUMN_TYPES: dict[ValueKind, tuple[Any, ...]] = {
-    ValueKind.INSTANT: (datetime | None, date | None),
-    ValueKind.NUMBER: (int | None, Decimal | None),
-    ValueKind.TEXT: (str | None,),
+_FAST: dict[ValueKind, list[msgspec.json.Decoder[Any]]] = {
+    ValueKind.INSTANT: [msgspec.json.Decoder(list[datetime | None]), msgspec.json.Decoder(list[date | None])],
+    ValueKind.NUMBER: [msgspec.json.Decoder(list[int | None]), msgspec.json.Decoder(list[Decimal | None])],
+    ValueKind.TEXT: [msgspec.json.Decoder(list[str | None])],
 }
-_FAST: dict[ValueKind, list[msgspec.json.Decoder[list[Any]]]] = {
-    kind: [msgspec.json.Decoder(list[item]) for item in types] for kind, types in _COLUMN_TYPES.items()
-}
-_any_values = msgspec.json.Decoder(list[Any], float_hook=Decimal)
+_any_values: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(list[Any], float_hook=Decimal)
 
 
 def _fast_values(column: Sequence[msgspec.Raw], kind: ValueKind) -> list[Any]:
@@ -163,10 +169,10 @@ def _fast_values(column: Sequence[msgspec.Raw], kind: ValueKind) -> list[Any]:
     array = b"[" + b",".join(column) + b"]"
     for decoder in _FAST[kind]:
         try:
-            return decoder.decode(array)
+            return cast("list[Any]", decoder.decode(array))
         except msgspec.ValidationError:
             continue
-    raise UnorderableError
+    raise UnorderableError("The values need an exact look")
 
 
 def _exact_keys(column: Sequence[msgspec.Raw], kind: ValueKind) -> list[OrderKey | None]:
@@ -199,16 +205,19 @@ def _extremes(column: Sequence[msgspec.Raw], kind: ValueKind) -> _Extremes | Non
         low, high = min(present), max(present)
     except (UnorderableError, TypeError):  # TypeError: values with and without an offset
         return _exact_extremes(_exact_keys(column, kind))
-    # Fast values may round; the exact order is decided among the few rows at the ends.
-    at_low = {index for index, value in enumerate(values) if value == low}
     at_high = [index for index, value in enumerate(values) if value == high]
-    top = _exact_extremes(_exact_keys([column[index] for index in at_high], kind))
-    bottom = _exact_extremes(
-        _exact_keys(list({bytes(column[index]): column[index] for index in at_low}.values()), kind)
-    )
-    if top is None or bottom is None:
-        return None
-    return _Extremes(bottom.low, top.high, [at_high[index] for index in top.at_high], nulls)
+    if kind is not ValueKind.INSTANT:
+        return _Extremes(low, high, at_high, nulls)
+    # Fast instants are rounded to microseconds; the exact order is decided among the few rows at the ends.
+    bottom = _keys_by_text([raw for raw, value in zip(column, values, strict=True) if value == low], kind)
+    top = _keys_by_text([column[index] for index in at_high], kind)
+    highest = max(top.values())
+    at_top = [index for index in at_high if top[bytes(column[index])] == highest]
+    return _Extremes(min(bottom.values()), highest, at_top, nulls)
+
+
+def _keys_by_text(column: Iterable[msgspec.Raw], kind: ValueKind) -> dict[bytes, OrderKey]:
+    return {text: order_key(msgspec.json.decode(text), kind) for text in set(map(bytes, column))}
 
 
 def _exact_extremes(keys: Sequence[OrderKey | None]) -> _Extremes | None:
@@ -218,3 +227,301 @@ def _exact_extremes(keys: Sequence[OrderKey | None]) -> _Extremes | None:
     low, high = min(present), max(present)
     at_high = [index for index, key in enumerate(keys) if key == high]
     return _Extremes(low, high, at_high, len(keys) - len(present))
+
+
+# A bookmark and how it moves
+
+
+@dataclass(slots=True, frozen=True)
+class Bookmark:
+    """The highest replication key value sent, and hashes of the rows that have it (None: not known)."""
+
+    value: Value | None = None
+    seen: Counter[str] | None = None
+
+
+def row_hash(record: msgspec.Raw | bytes | bytearray | memoryview, salt: bytes = b"") -> str:
+    """Return 11 characters that stand for a raw record; ``salt`` tells contexts with equal records apart."""
+    digest = hashlib.blake2b(salt + b"\0", digest_size=8)
+    digest.update(record)
+    return urlsafe_b64encode(digest.digest()).rstrip(b"=").decode()
+
+
+def less_lookback(value: Value, kind: ValueKind, lookback: int | Decimal) -> Value:
+    """Return ``value`` moved back: by seconds for date-times, days for dates, units for numbers.
+
+    Text without a format stays as it is. A date-time with an offset comes back in UTC.
+    """
+    if not lookback or kind is ValueKind.TEXT:
+        return value
+    if kind is ValueKind.NUMBER:
+        return _number(value) - lookback
+    seconds, fraction = _instant(value)
+    text = str(value)
+    if re.fullmatch(r"[+-]?\d+-\d\d-\d\d", text):
+        return _date_text(seconds // 86400 - int(lookback))
+    days, second = divmod(seconds - int(lookback), 86400)
+    clock = f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}"
+    zone = "Z" if re.search(r"(?:[Zz]|[+-]\d\d:?(?:\d\d)?)$", text[11:]) else ""
+    return f"{_date_text(days)}T{clock}{'.' + fraction if fraction else ''}{zone}"
+
+
+def _date_text(days: int) -> str:
+    ordinal = min(max(days + date(1970, 1, 1).toordinal(), 1), date.max.toordinal())
+    return date.fromordinal(ordinal).isoformat()
+
+
+class BookmarkTracker:
+    """Follows the replication key through the pages of one read of a stream or partition.
+
+    For each chunk of a page call `take`; at the page's end `end_page`; `bookmark` is what may be stored then,
+    and after `finish` what may be stored at the end. An interrupted read of an unsorted source keeps the old
+    bookmark; a sorted one advances page by page.
+
+    ``start_date`` counts when there is no bookmark and the key is a date-time or date.
+    ``keeps_older`` keeps rows below the start that the source sent all the same.
+    """
+
+    def __init__(
+        self,
+        kind: ValueKind,
+        start: Bookmark,
+        *,
+        is_sorted: bool = False,
+        lookback: int | Decimal = 0,
+        start_date: str | None = None,
+        keeps_older: bool = False,
+    ) -> None:
+        self._kind = kind
+        self._start = start
+        self._start_key = None if start.value is None else order_key(start.value, kind)
+        self._is_sorted = is_sorted
+        self._keeps_older = keeps_older
+        self.start_value = self._first_value(lookback, start_date)
+        """What to ask the source for: rows at or above it."""
+        self._floor = None if self.start_value is None else order_key(self.start_value, kind)
+        # Rows above it are sent without a look at each of them.
+        self._ceiling = self._floor if self._start_key is None else self._start_key
+        # With a lookback the user wants the window again, its boundary included.
+        self._unmatched = Counter(start.seen) if start.seen and not lookback else Counter()
+        self._high: OrderKey = None
+        self._value: Value | None = None
+        self._seen: Counter[str] | None = Counter()
+        self._page_low: OrderKey = None
+        self._settled_high: OrderKey = None
+        self._is_finished = False
+        self.nulls = 0
+        """Rows whose replication key was null or missing; they are sent and move nothing."""
+
+    def _first_value(self, lookback: int | Decimal, start_date: str | None) -> Value | None:
+        if self._start.value is not None:
+            return less_lookback(self._start.value, self._kind, lookback)
+        return start_date if self._kind is ValueKind.INSTANT else None
+
+    def take(
+        self,
+        column: Sequence[msgspec.Raw],
+        records: Sequence[msgspec.Raw | bytes | bytearray | memoryview],
+        salt: bytes = b"",
+    ) -> list[int] | None:
+        """Note a chunk of rows and return the indexes of those to send; None means all of them.
+
+        ``column`` holds the replication key of each of ``records`` as raw JSON.
+
+        Raises:
+            UnorderableError: a value is not of the stream's kind.
+        """
+        if not column:
+            return None
+        ends = _extremes(column, self._kind)
+        if ends is None:
+            self.nulls += len(column)
+            return None
+        self.nulls += ends.nulls
+        self._note(ends, column, records, salt)
+        if self._floor is None or ends.low > self._ceiling:
+            return None
+        return self._rows_to_send(column, records, salt)
+
+    def _note(
+        self,
+        ends: _Extremes,
+        column: Sequence[msgspec.Raw],
+        records: Sequence[msgspec.Raw | bytes | bytearray | memoryview],
+        salt: bytes,
+    ) -> None:
+        if self._page_low is None or ends.low < self._page_low:
+            self._page_low = ends.low
+        if self._high is not None and ends.high < self._high:
+            return
+        if self._high is None or ends.high > self._high:
+            self._high = ends.high
+            self._value = _any_value.decode(column[ends.at_high[0]])
+            self._seen = Counter()
+        if self._seen is None:
+            return
+        if self._seen.total() + len(ends.at_high) > SEEN_LIMIT:
+            self._seen = None
+            return
+        self._seen.update(row_hash(records[index], salt) for index in ends.at_high)
+
+    def _rows_to_send(
+        self,
+        column: Sequence[msgspec.Raw],
+        records: Sequence[msgspec.Raw | bytes | bytearray | memoryview],
+        salt: bytes,
+    ) -> list[int]:
+        kept = []
+        for index, key in enumerate(_exact_keys(column, self._kind)):
+            if key is not None:
+                if key < self._floor and not self._keeps_older:
+                    continue
+                if key == self._start_key and self._was_sent(row_hash(records[index], salt)):
+                    continue
+            kept.append(index)
+        return kept
+
+    def _was_sent(self, row: str) -> bool:
+        if not self._unmatched[row]:
+            return False
+        # Counted, so that a new row that equals an old one of a stream without a key is not lost.
+        self._unmatched[row] -= 1
+        return True
+
+    def end_page(self) -> None:
+        """Close a page of a source.
+
+        Raises:
+            UnsortedError: the stream is declared sorted, and this page goes back behind an earlier one.
+        """
+        if (
+            self._is_sorted
+            and self._settled_high is not None
+            and self._page_low is not None
+            and self._page_low < self._settled_high
+        ):
+            raise UnsortedError(
+                "Expected pages in ascending order of the replication key, got an earlier value"
+            )
+        self._page_low = None
+        self._settled_high = self._high
+
+    def finish(self) -> None:
+        """Say that the whole stream or partition has been read."""
+        self._is_finished = True
+
+    @property
+    def covers_all(self) -> bool:
+        """Tell whether `bookmark` covers every row taken so far."""
+        return self._is_finished or self._is_sorted
+
+    def bookmark(self) -> Bookmark:
+        """Return what may be stored now; never behind the bookmark this read started from."""
+        if not self.covers_all or self._high is None:
+            return self._start
+        if self._start_key is None or self._high > self._start_key:
+            return Bookmark(self._value, self._seen)
+        if self._high < self._start_key:
+            return self._start
+        return Bookmark(self._start.value, _union(self._start.seen, self._seen))
+
+
+_any_value: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Any, float_hook=Decimal)
+
+
+def _union(old: Counter[str] | None, new: Counter[str] | None) -> Counter[str] | None:
+    if old is None or new is None:
+        return new
+    both = old | new
+    return both if both.total() <= SEEN_LIMIT else None
+
+
+# Bookmarks inside the state
+
+
+class StreamBookmarks:
+    """The bookmarks of one stream: what its part of the state says, and what is put in while reading.
+
+    ``is_selected`` is False for a parent that is read for its children only. Its bookmark is kept apart, so
+    that selecting it later starts from its own.
+    """
+
+    def __init__(
+        self, stream_state: Mapping[str, Any], replication_key: str | None, *, is_selected: bool = True
+    ) -> None:
+        self._replication_key = replication_key
+        self._is_selected = is_selected
+        self._whole = {
+            key: value
+            for key, value in stream_state.items()
+            if key != "partitions" and key not in _SDK_RUN_KEYS
+        }
+        self._partitions = {
+            _context_key(entry.get("context", {})): entry
+            for entry in stream_state.get("partitions") or ()
+            if isinstance(entry, Mapping)
+        }
+        self.forgotten = 0
+        """Partitions whose bookmark was dropped because there are more than `PARTITION_LIMIT`."""
+
+    def get(self, context: Mapping[str, Any] | None = None) -> Bookmark:
+        """Return the bookmark of the stream, or of one partition."""
+        entry = self._whole if not context else self._partitions.get(_context_key(context), {})
+        if not self._is_selected:
+            entry = entry.get(_DRIVEN, entry)
+        return _read(entry, self._replication_key)
+
+    def put(self, bookmark: Bookmark, context: Mapping[str, Any] | None = None) -> None:
+        """Store a bookmark. Without a replication key, or without a value, only the partition is noted."""
+        if not context:
+            self._whole = self._updated(self._whole, bookmark)
+            return
+        if self._replication_key is None:
+            return
+        key = _context_key(context)
+        entry = self._partitions.pop(key, {"context": dict(context)})
+        self._partitions[key] = self._updated(entry, bookmark)
+        if len(self._partitions) > PARTITION_LIMIT:
+            del self._partitions[next(iter(self._partitions))]
+            self.forgotten += 1
+
+    def _updated(self, entry: Mapping[str, Any], bookmark: Bookmark) -> dict[str, Any]:
+        if self._replication_key is None or bookmark.value is None:
+            return dict(entry)
+        values = _written(self._replication_key, bookmark)
+        if not self._is_selected:
+            return {**entry, _DRIVEN: values}
+        kept = {key: value for key, value in entry.items() if key not in (_SEEN, _DRIVEN, *_SDK_RUN_KEYS)}
+        return {**kept, **values}
+
+    def state(self) -> dict[str, Any]:
+        """Return the stream's part of the state."""
+        if not self._partitions:
+            return dict(self._whole)
+        return {**self._whole, "partitions": list(self._partitions.values())}
+
+
+_DRIVEN = "_singerkit_driven"
+
+
+def _context_key(context: Mapping[str, Any]) -> str:
+    return json.dumps(context, sort_keys=True, default=str)
+
+
+def _read(entry: Mapping[str, Any], replication_key: str | None) -> Bookmark:
+    value = entry.get("replication_key_value")
+    if value is None or entry.get("replication_key", replication_key) != replication_key:
+        return Bookmark()
+    if isinstance(value, float):
+        value = Decimal(repr(value))
+    seen = entry.get(_SEEN)
+    if not isinstance(seen, Mapping) or seen.get("at") != entry["replication_key_value"]:
+        return Bookmark(value)
+    return Bookmark(value, Counter(seen.get("rows", ())))
+
+
+def _written(replication_key: str, bookmark: Bookmark) -> dict[str, Any]:
+    values: dict[str, Any] = {"replication_key": replication_key, "replication_key_value": bookmark.value}
+    if bookmark.seen is not None:
+        values[_SEEN] = {"at": bookmark.value, "rows": sorted(bookmark.seen.elements())}
+    return values

@@ -1,0 +1,262 @@
+"""From the source's raw records to RECORD lines: a chunk at a time, no Python per record or field.
+
+A chunk of raw objects is joined to one JSON array and decoded once into structs whose fields are the
+selected properties as `msgspec.Raw`: numbers and nested values keep their exact text, a missing property stays
+missing. The structs are encoded as lines at once and get the envelope of a RECORD message by one
+``bytes.replace``.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import msgspec
+from msgspec import UNSET, Raw
+from singer_sdk.singerlib import SelectionMask
+from singerkit_shell.errors import BadDataError
+
+from singerkit_tap.contract import RawRecord
+
+__all__ = ["RecordEncoder", "Rows", "split_records"]
+
+Rows: TypeAlias = list[Any]
+"""Decoded records of one chunk: structs, or dicts of raw values. Only a `RecordEncoder` looks inside."""
+
+_ONE_LINE = bytes.maketrans(b"\n\r", b"  ")
+_encoder = msgspec.json.Encoder(decimal_format="number")
+_raw_list = msgspec.json.Decoder(list[Raw])
+_raw_object = msgspec.json.Decoder(dict[str, Raw])
+
+
+def split_records(array: RawRecord, where: str) -> list[Raw]:
+    """Cut a JSON array into its items, untouched.
+
+    ``where`` names the place in errors: "page 3 of stream orders".
+
+    Raises:
+        BadDataError: not a JSON array, not UTF-8, or nested too deeply.
+    """
+    return _decode(_raw_list, bytes(array), where)
+
+
+class _Layout(Protocol):
+    """How rows of one stream are held between decoding and encoding."""
+
+    def decode(self, array: bytes, where: str) -> Rows: ...
+
+    def fill(self, rows: Rows, name: str, value: Raw) -> None: ...
+
+    def column(self, rows: Rows, name: str) -> list[Raw]: ...
+
+
+class RecordEncoder:
+    """Encodes the records of one stream.
+
+    ``schema`` is the stream's resolved schema; only its properties that ``mask`` selects are sent. A schema
+    without ``properties`` sends records whole.
+    """
+
+    def __init__(self, stream: str, schema: Mapping[str, Any], mask: SelectionMask) -> None:
+        self._stream = stream
+        self._head = b'{"type":"RECORD","stream":' + _encoder.encode(stream) + b',"record":'
+        self._layout = _layout_of(schema.get("properties"), mask)
+
+    def decode(self, records: Sequence[RawRecord], constants: Mapping[str, Any] | None = None) -> Rows:
+        """Return the selected part of raw JSON objects, with ``constants`` where a property is missing.
+
+        Raises:
+            BadDataError: a record is no JSON object, or not UTF-8.
+        """
+        array = b"[" + b",".join(records) + b"]"
+        if b"\n" in array or b"\r" in array:
+            # Outside strings they are blanks, and inside strings JSON does not allow them.
+            array = array.translate(_ONE_LINE)
+        rows = self._layout.decode(array, f"a record of stream `{self._stream}`")
+        for name, value in (constants or {}).items():
+            self._layout.fill(rows, name, Raw(_encoder.encode(value)))
+        return rows
+
+    def column(self, rows: Rows, name: str) -> list[Raw]:
+        """Return one property of all rows as raw JSON; missing is ``null``."""
+        return self._layout.column(rows, name)
+
+    def lines(self, rows: Rows, time_extracted: str) -> bytes:
+        """Return the RECORD lines of ``rows``, each ended by a newline."""
+        if not rows:
+            return b""
+        tail = b',"time_extracted":"' + time_extracted.encode() + b'"}\n'
+        # A raw value has no newline left (decode), so each newline here ends a record.
+        bodies = _encoder.encode_lines(rows)[:-1].replace(b"\n", tail + self._head)
+        return _surrogates.restore(self._head + bodies + tail)
+
+
+def _layout_of(properties: Mapping[str, Any] | None, mask: SelectionMask) -> _Layout:
+    if properties is None:
+        return _Dicts(None, {})
+    selected = [name for name in properties if mask[("properties", name)]]
+    deselected_inside = {
+        name: dropped for name in selected if (dropped := _deselected_below(mask, ("properties", name)))
+    }
+    if deselected_inside or not all(map(_is_plain_name, selected)):
+        return _Dicts(selected, deselected_inside)
+    return _Structs(selected)
+
+
+def _is_plain_name(name: str) -> bool:
+    """Tell whether msgspec takes ``name`` as a renamed field."""
+    return not any(char in '"\\' or char < " " or "\ud800" <= char <= "\udfff" for char in name)
+
+
+def _deselected_below(mask: SelectionMask, breadcrumb: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Return the property paths below ``breadcrumb`` that are not selected, relative to it."""
+    depth = len(breadcrumb)
+    paths = (path[depth:] for path, on in mask.items() if not on and path[:depth] == breadcrumb)
+    return [tuple(part[1::2]) for part in paths if part]
+
+
+class _Structs:
+    """The fast layout: a generated struct per stream, built and read in C."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._fields = {name: f"f{index}" for index, name in enumerate(names)}
+        struct = msgspec.defstruct(
+            "Record",
+            [(field, Raw | msgspec.UnsetType, UNSET) for field in self._fields.values()],
+            rename={field: name for name, field in self._fields.items()},
+            gc=False,
+        )
+        self._decoder: msgspec.json.Decoder[Rows] = msgspec.json.Decoder(list[struct])  # type: ignore[valid-type]
+
+    def decode(self, array: bytes, where: str) -> Rows:
+        return _decode(self._decoder, array, where)
+
+    def fill(self, rows: Rows, name: str, value: Raw) -> None:
+        field = self._fields.get(name)
+        if field is None:
+            return
+        for row in rows:
+            if getattr(row, field) is UNSET:
+                setattr(row, field, value)
+
+    def column(self, rows: Rows, name: str) -> list[Raw]:
+        field = self._fields[name]
+        values = [getattr(row, field) for row in rows]
+        return [_NULL if value is UNSET else value for value in values] if UNSET in values else values
+
+
+class _Dicts:
+    """The complete layout: for records sent whole, odd property names, and selection below the top level."""
+
+    def __init__(
+        self, names: Sequence[str] | None, deselected_inside: Mapping[str, list[tuple[str, ...]]]
+    ) -> None:
+        self._names = names
+        self._deselected_inside = deselected_inside
+        self._decoder = msgspec.json.Decoder(list[dict[str, Raw]])
+
+    def decode(self, array: bytes, where: str) -> Rows:
+        rows = _decode(self._decoder, array, where)
+        if self._names is not None:
+            rows = [{name: row[name] for name in self._names if name in row} for row in rows]
+        for name, paths in self._deselected_inside.items():
+            for row in rows:
+                if name in row:
+                    row[name] = _without(row[name], paths)
+        return rows
+
+    def fill(self, rows: Rows, name: str, value: Raw) -> None:
+        if self._names is not None and name not in self._names:
+            return
+        for row in rows:
+            row.setdefault(name, value)
+
+    def column(self, rows: Rows, name: str) -> list[Raw]:
+        return [row.get(name, _NULL) for row in rows]
+
+
+_NULL = Raw(b"null")
+
+
+def _without(value: Raw, paths: Iterable[tuple[str, ...]]) -> Raw:
+    """Return a raw JSON object without the properties at ``paths``; any other value as it is."""
+    if not bytes(value).lstrip().startswith(b"{"):
+        return value
+    members = _raw_object.decode(value)
+    for path in paths:
+        if len(path) == 1:
+            members.pop(path[0], None)
+        elif path[0] in members:
+            members[path[0]] = _without(members[path[0]], [path[1:]])
+    return Raw(_encoder.encode(members))
+
+
+def _decode(decoder: msgspec.json.Decoder[list[Any]], array: bytes, where: str) -> list[Any]:
+    if not _is_utf8(array):
+        raise BadDataError(f"Expected UTF-8 in {where}, got other bytes; set the encoding of the source.")
+    try:
+        return decoder.decode(array)
+    except msgspec.ValidationError as error:
+        raise BadDataError(f"{_finding(error)} in {where}.") from None
+    except msgspec.DecodeError as error:
+        shielded = _surrogates.shield(array)
+        if shielded is None:
+            raise BadDataError(f"Expected JSON in {where}, got text that is not: {error}.") from None
+    except RecursionError:
+        raise BadDataError(f"Expected JSON of a sane depth in {where}, got one nested too deeply.") from None
+    try:
+        return decoder.decode(shielded)
+    except msgspec.DecodeError as error:
+        raise BadDataError(f"Expected JSON in {where}, got text that is not: {error}.") from None
+
+
+def _finding(error: msgspec.ValidationError) -> str:
+    return str(error).split(" - at ")[0]
+
+
+def _is_utf8(data: bytes) -> bool:
+    if data.isascii():
+        return True
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+class _Surrogates:
+    """Carries lone surrogates (``"\\ud800"`` is legal JSON, and no text) past msgspec, which refuses them.
+
+    They become a marker that no source can know, and are put back in the lines: the value leaves as it came,
+    and what becomes of it is the target's policy.
+    """
+
+    _ESCAPE = re.compile(
+        rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)"
+    )
+
+    def __init__(self) -> None:
+        nonce = secrets.token_hex(8).encode()
+        self._mark = b"~" + nonce + rb"\1~"
+        self._marked = re.compile(b"~" + nonce + b"(u[0-9a-fA-F]{4})~")
+        self._is_used = False
+
+    def shield(self, text: bytes) -> bytes | None:
+        """Return ``text`` with markers for its lone surrogates, or None when there are none."""
+        shielded = self._ESCAPE.sub(self._shield_one, text)
+        if shielded == text:
+            return None
+        self._is_used = True
+        return shielded
+
+    def _shield_one(self, match: re.Match[bytes]) -> bytes:
+        return match.group() if match.group(1) is None else match.expand(self._mark)
+
+    def restore(self, text: bytes) -> bytes:
+        """Undo `shield`."""
+        return self._marked.sub(rb"\\\1", text) if self._is_used else text
+
+
+_surrogates = _Surrogates()
