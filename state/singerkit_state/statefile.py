@@ -1,0 +1,312 @@
+"""The file that holds a STATE value: atomic write, lock beside it (DESIGN 5 "Resuming", FAULTS S1-S4, P9).
+
+A reader sees the old state or the new one, never a part. A write is temp file, fsync, rename, fsync of the
+folder; whatever fails before the rename leaves the old file as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import platform
+import secrets
+import stat
+import types
+from datetime import UTC, datetime
+from typing import Any
+
+from singerkit_shell.errors import CannotWriteError, ConfigurationError, LockHeldError
+from singerkit_state.value import decode, encode, is_empty, read_mark
+
+try:
+    import fcntl as _fcntl
+except ImportError:  # not a POSIX platform
+    fcntl: types.ModuleType | None = None
+else:
+    fcntl = _fcntl
+
+__all__ = ["StateFileLock", "read", "state_object", "write"]
+
+logger = logging.getLogger(__name__)
+
+_WAY_OUT = "restore it from a copy, or delete it to start over from the beginning"
+
+
+def read(path: str | os.PathLike[str], pipeline: str | None = None) -> dict[str, Any] | None:
+    """Return the STATE value in ``path``; None when there is no such file, which is a first run.
+
+    Raises:
+        ConfigurationError: the file cannot be read, is empty, torn, not a JSON object, or belongs to another
+            pipeline than ``pipeline`` (when both are known).
+    """
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            text = file.read()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigurationError(
+            f"The state file {path} cannot be read ({error.strerror}); check the path and its permissions."
+        ) from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"The state file {path} is not UTF-8 text; {_WAY_OUT}.") from None
+    return state_object(text, f"state file {path}", pipeline, _WAY_OUT)
+
+
+def state_object(text: str, where: str, pipeline: str | None, way_out: str) -> dict[str, Any]:
+    """Return the STATE value in ``text``; ``where`` and ``way_out`` complete the sentences of errors.
+
+    Raises:
+        ConfigurationError: the text is empty, torn, not a JSON object, or of another pipeline.
+    """
+    if not text.strip(" \t\r\n\0"):
+        raise ConfigurationError(f"The {where} is empty, a JSON object is expected; {way_out}.")
+    try:
+        value = decode(text)
+    except ValueError:
+        raise ConfigurationError(f"The {where} {_what_is_wrong(text)}; {way_out}.") from None
+    if not isinstance(value, dict):
+        raise ConfigurationError(f"The {where} holds JSON that is not an object; {way_out}.")
+    if value.get("type") == "STATE" and "value" in value:
+        raise ConfigurationError(
+            f"The {where} holds a whole STATE message; keep what stands under its key `value`, nothing else."
+        )
+    mark = read_mark(value)
+    if mark and pipeline and mark.pipeline != pipeline:
+        raise ConfigurationError(
+            f"The {where} belongs to the pipeline `{mark.pipeline}`, this run to the pipeline `{pipeline}`; "
+            "name the state of this pipeline, or give the run the name of that one."
+        )
+    return value
+
+
+def _what_is_wrong(text: str) -> str:
+    lines = text.rstrip("\n").split("\n")
+    if len(lines) > 1 and all(map(_is_json, lines)):
+        return f"holds {len(lines)} states, one a line, keep the last one (tail -1)"
+    return "is torn or not JSON"
+
+
+def _is_json(line: str) -> bool:
+    try:
+        decode(line)
+    except ValueError:
+        return False
+    return True
+
+
+def write(path: str | os.PathLike[str], text: str) -> bool:
+    """Replace the state in ``path`` by ``text`` (one STATE value as JSON), durably and all at once.
+
+    An empty state (`value.is_empty`) never replaces anything but an empty one: then nothing is written and
+    False is returned. The file keeps its mode and, where the process may, its owner. A symbolic link stays
+    one; the file that it points to is replaced.
+
+    Raises:
+        CannotWriteError: no space, no permission, a failing disk; the old file is intact, unless the error
+            says otherwise. A failed fsync is final: the next write uses another file.
+        ConfigurationError: ``path`` is something else than a regular file.
+        ValueError: ``text`` is not JSON; nothing was written.
+    """
+    target = os.path.realpath(path)
+    try:
+        existing = _existing(target)
+        if is_empty(decode(text)) and existing is not None and not _holds_empty_state(target):
+            return False
+        _replace(target, existing, text.encode("utf-8"))
+    except OSError as error:
+        raise CannotWriteError(
+            f"The state file {path} cannot be written ({_reason(error)}); it holds the state from before, "
+            "make room or check the permissions of its folder and run again to continue from there."
+        ) from None
+    try:
+        _sync_folder(os.path.dirname(target))
+    except OSError as error:
+        raise CannotWriteError(
+            f"The state file {path} holds the new state, but its folder cannot be synced ({_reason(error)}): "
+            "a power failure may bring the old one back; check the disk and run again."
+        ) from None
+    return True
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__
+
+
+def _existing(target: str) -> os.stat_result | None:
+    try:
+        found = os.stat(target)
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(found.st_mode):  # renaming over a device or a folder would destroy it
+        raise ConfigurationError(f"The state file {target} is not a regular file; name another path.")
+    return found
+
+
+def _holds_empty_state(target: str) -> bool:
+    try:
+        with open(target, encoding="utf-8-sig") as file:
+            return is_empty(decode(file.read()))
+    except ValueError:  # torn: whatever it was, an empty state is no better
+        return False
+
+
+def _replace(target: str, existing: os.stat_result | None, data: bytes) -> None:
+    folder, name = os.path.dirname(target), f"{_temporary_prefix(target)}{secrets.token_hex(6)}.tmp"
+    temporary = os.path.join(folder, name)
+    # O_EXCL also refuses a link that somebody put there; the mode is the umask's, like that of any new file.
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        try:
+            if existing is not None:
+                _adopt(descriptor, existing)
+            _write_all(descriptor, data if data.endswith(b"\n") else data + b"\n")
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):  # the first failure is the one to report
+            os.unlink(temporary)
+        raise
+
+
+def _temporary_prefix(target: str) -> str:
+    # A name of 255 bytes is still a legal state file: the prefix leaves room for the rest.
+    name = os.fsencode(os.path.basename(target))[:200]
+    return "." + name.decode("utf-8", errors="ignore") + "."
+
+
+def _adopt(descriptor: int, existing: os.stat_result) -> None:
+    """Give the new file owner and mode of the old one."""
+    if not hasattr(os, "fchown"):
+        return
+    mine = os.fstat(descriptor)
+    if (mine.st_uid, mine.st_gid) != (existing.st_uid, existing.st_gid):
+        with contextlib.suppress(PermissionError):  # only root may give files away
+            os.fchown(descriptor, existing.st_uid, existing.st_gid)
+    os.fchmod(descriptor, stat.S_IMODE(existing.st_mode))
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _sync_folder(folder: str) -> None:
+    if os.name == "nt":  # folders cannot be opened there
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EBADF):  # file systems that cannot sync a folder
+            raise
+    finally:
+        os.close(descriptor)
+
+
+class StateFileLock:
+    """Lets one run at a time use a state file: a lock on ``<path>.lock`` (FAULTS P9).
+
+    The kernel frees it when the process ends, however it ends. Symbolic links are followed, so that two names
+    of one file share one lock. The lock file says who holds it; it goes when the lock is released.
+
+    Raises (on entering):
+        LockHeldError: another run holds the lock; says which, where and since when.
+        ConfigurationError: the folder of the state file does not exist.
+        CannotWriteError: the lock file cannot be made.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], pipeline: str | None = None) -> None:
+        self.path = os.fspath(path)
+        self.pipeline = pipeline
+        self._target = os.path.realpath(path)
+        self._lock_path = self._target + ".lock"
+        self._descriptor: int | None = None
+
+    def __enter__(self) -> StateFileLock:
+        folder = os.path.dirname(self._target)
+        if not os.path.isdir(folder):
+            raise ConfigurationError(
+                f"The folder {folder} of the state file {self.path} does not exist; make it or name another."
+            )
+        if fcntl is None:
+            logger.warning("This platform has no file locks: do not start two runs of one pipeline at once.")
+            return self
+        try:
+            self._descriptor = self._take()
+            self._sign(self._descriptor)
+        except OSError as error:
+            self._release()
+            raise CannotWriteError(
+                f"The lock file {self._lock_path} cannot be written ({_reason(error)}); "
+                "nothing was read, make room or check the permissions of its folder."
+            ) from None
+        self._remove_remains()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._release()
+
+    def _take(self) -> int:
+        assert fcntl is not None  # noqa: S101  for mypy; __enter__ has looked
+        while True:
+            descriptor = os.open(self._lock_path, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if self._is_still_there(descriptor):
+                    return descriptor
+                os.close(descriptor)  # the holder before us removed this file between our open and our lock
+            except BlockingIOError:
+                holder = os.pread(descriptor, 4096, 0).decode("utf-8", errors="replace")
+                os.close(descriptor)
+                raise LockHeldError(
+                    f"The state file {self.path} is in use by {_describe(holder)}; "
+                    "nothing was read or written, wait for that run to end or stop it."
+                ) from None
+            except OSError:
+                os.close(descriptor)
+                raise
+
+    def _is_still_there(self, descriptor: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(descriptor), os.stat(self._lock_path))
+        except FileNotFoundError:
+            return False
+
+    def _sign(self, descriptor: int) -> None:
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        about = {"pid": os.getpid(), "host": platform.node(), "since": since, "pipeline": self.pipeline}
+        os.ftruncate(descriptor, 0)
+        _write_all(descriptor, encode(about).encode("utf-8") + b"\n")
+
+    def _remove_remains(self) -> None:
+        """Remove what writers that were killed in mid-write have left; nobody else writes now."""
+        folder, prefix = os.path.dirname(self._target), _temporary_prefix(self._target)
+        for name in os.listdir(folder):
+            if name.startswith(prefix) and name.endswith(".tmp"):
+                with contextlib.suppress(OSError):  # litter, not a reason to stop
+                    os.unlink(os.path.join(folder, name))
+
+    def _release(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is None:
+            return
+        with contextlib.suppress(OSError):  # a left-over lock file does no harm
+            # Before the lock goes: who waits in between sees that the file it has opened is gone.
+            if self._is_still_there(descriptor):
+                os.unlink(self._lock_path)
+        os.close(descriptor)
+
+
+def _describe(content: str) -> str:
+    try:
+        about = decode(content)
+        run = f"pid {about['pid']} on host {about['host']}, since {about['since']}"
+        return f"another run ({run}" + (f", pipeline `{about['pipeline']}`)" if about["pipeline"] else ")")
+    except (ValueError, TypeError, KeyError):  # it holds the lock, but has not signed yet
+        return "another run (which has only just started)"
