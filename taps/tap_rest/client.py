@@ -1,0 +1,489 @@
+"""One GET at a time: origins checked, redirects by hand, retries, limits, and an answer that is whole UTF-8.
+
+The steps, in order: `Client.get` -> retries (`_again`) -> `_follow` (redirects) -> `_send` (one request, one
+body) -> `_judge` (status) -> `utf8_text` (charset).
+"""
+
+from __future__ import annotations
+
+import codecs
+import email.utils
+import http.client
+import logging
+import random
+import select
+import ssl
+import time
+from collections.abc import Collection, Generator, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
+
+import backoff
+import requests
+import urllib3
+from requests.structures import CaseInsensitiveDict
+
+from singerkit_shell.errors import BadDataError, ConfigurationError, NotAuthorisedError, RetryableError
+from singerkit_shell.secrets import redactor
+from singerkit_shell.signals import stop_flag
+from tap_rest.addresses import Origin, check_address, networks_of, origin_of
+from tap_rest.auth import NoAuth, auth_of, query_key_of
+from tap_rest.config import ApiSettings
+from tap_rest.connection import GuardedAdapter, Watchdog
+
+__all__ = ["Client", "Response", "utf8_text"]
+
+_logger = logging.getLogger("tap-rest")
+_CHUNK = 256 * 1024
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_TRANSIENT = frozenset({408, 425, 429, *range(500, 600)}) - {501, 505}
+_SECRET_NAMES = ("key", "token", "auth", "secret", "cookie", "password", "signature")
+_EXCERPT = 200
+
+
+@dataclass(slots=True)
+class Response:
+    """An answer: where it came from, its status and headers, and its body as UTF-8 without BOM."""
+
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class _Transient(Exception):
+    """The request may be made again; ``retry_after`` is what the server asked for, in seconds."""
+
+    def __init__(self, finding: str, retry_after: float | None = None) -> None:
+        super().__init__(finding)
+        self.retry_after = retry_after
+        self.wait = 0.0
+
+
+class Client:
+    """GETs of one API. Credentials, headers and cookies go to the origin of `base_url` only."""
+
+    def __init__(self, settings: ApiSettings) -> None:
+        self._settings = settings
+        self._origin = _configured_origin(settings.base_url, "base_url")
+        self._allowed_origins = {_configured_origin(url, "allowed_hosts") for url in settings.allowed_hosts}
+        self._networks = networks_of(settings.allowed_addresses)
+        self._watchdog = Watchdog()
+        self._auth = auth_of(settings.auth)
+        self._query_key = query_key_of(settings.auth)
+        agent = settings.user_agent or f"tap-rest/{metadata.version('singerkit')} (singerkit)"
+        self._own = self._session(agent)
+        self._own.headers.update(settings.headers)
+        # Cookies do not know ports, so other origins get a session of their own, which keeps none.
+        self._foreign = self._session(agent)
+        self._retry = self._retrying()
+        self.request_count = 0
+        self.retry_count = 0
+        self.waited_seconds = 0.0
+        register_secrets(settings.headers)
+
+    def _session(self, agent: str) -> requests.Session:
+        session = requests.Session()
+        session.headers.update({"User-Agent": agent, "Accept": "application/json, */*;q=0.5"})
+        session.auth = NoAuth()
+        if self._settings.ca_file:
+            session.verify = self._settings.ca_file
+        adapter = GuardedAdapter(self._watchdog, self._networks)
+        session.mount("https://", adapter)
+        session.mount("http://", adapter)
+        return session
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._own.close()
+        self._foreign.close()
+
+    def get(
+        self,
+        url: str,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        accept: Collection[int] = (),
+    ) -> Response:
+        """Return the answer to a GET of ``url``; statuses in ``accept`` are answers, not failures.
+
+        Raises:
+            NotAuthorisedError: 401, 403, or the way leads to an origin that is not listed.
+            BadDataError: another 4xx, a body that is too large or not text in its charset.
+            RetryableError: no whole answer after all tries.
+            ConfigurationError: a refused address, or a URL that is none.
+            Stopped: a signal came while waiting.
+        """
+        target = _with_params(url, params or {})
+        try:
+            response: Response = self._retry(target, dict(headers or {}), accept)
+        except _Transient as error:
+            raise RetryableError(
+                f"No whole answer from {self._shown(target)} after {self._settings.retries.tries} tries or "
+                f"{self._settings.retries.total:g} s: {error}; rows read so far are safe, run again later."
+            ) from None
+        return response
+
+    def _retrying(self) -> Any:
+        limits = self._settings.retries
+        return backoff.on_exception(
+            _waits,
+            _Transient,
+            max_tries=limits.tries,
+            max_time=limits.total,
+            jitter=None,
+            on_backoff=self._wait,
+            logger=None,
+            first=limits.first_wait,
+            longest=limits.longest_wait,
+        )(self._follow)
+
+    def _wait(self, details: Any) -> None:
+        # The wait itself happens here, before backoff sleeps for the zero seconds that `_waits` told it,
+        # because time.sleep would not end when a signal asks for a stop.
+        failure: _Transient = details["exception"]
+        seconds: float = failure.wait
+        self.retry_count += 1
+        self.waited_seconds += seconds
+        asked = "" if failure.retry_after is None else f" (asked for {failure.retry_after:g} s)"
+        _logger.warning(
+            "%s: try %d failed: %s; next in %.1f s%s.",
+            self._shown(details["args"][0]),
+            details["tries"],
+            failure,
+            seconds,
+            asked,
+        )
+        _sleep_unless_stopped(seconds)
+
+    def _follow(self, url: str, headers: dict[str, str], accept: Collection[int]) -> Response:
+        """Make the request and follow its redirects, each to an origin that is allowed."""
+        stop_flag.raise_if_set("the request under way was dropped, the state printed so far is valid.")
+        for _ in range(self._settings.limits.redirects + 1):
+            response = self._send(url, headers)
+            location = response.headers.get("Location")
+            if response.status not in _REDIRECTS or not location:
+                return self._judge(response, accept)
+            url = urljoin(url, location)
+        raise BadDataError(
+            f"More than {self._settings.limits.redirects} redirects, the last to {self._shown(url)}; "
+            "check the URL, or raise `limits.redirects`."
+        )
+
+    def _send(self, url: str, headers: dict[str, str]) -> Response:
+        """Make one request and read its whole body."""
+        own = self._is_own(url)
+        session = self._own if own else self._foreign
+        if not own:
+            url, headers = self._without_secrets(url), {}
+        request = requests.Request("GET", url, headers=headers, auth=self._auth if own else NoAuth())
+        prepared = session.prepare_request(request)
+        options = session.merge_environment_settings(prepared.url, {}, True, None, None)
+        timeout = (self._settings.timeout.connect, self._settings.timeout.read)
+        self.request_count += 1
+        with self._watchdog.limit(self._settings.timeout.response):
+            try:
+                with session.send(prepared, allow_redirects=False, timeout=timeout, **options) as answer:
+                    body = self._read_body(answer, url)
+            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+                raise self._failure(error, url) from error
+            if self._watchdog.has_expired:
+                raise self._failure(TimeoutError(), url)
+        stop_flag.raise_if_set("the page under way was dropped, the state printed so far is valid.")
+        if not own:
+            session.cookies.clear()
+        return Response(url, answer.status_code, answer.headers, body)
+
+    def _read_body(self, answer: requests.Response, url: str) -> bytes:
+        limit = self._settings.limits.response_bytes
+        chunks: list[bytes] = []
+        total = 0
+        while chunk := answer.raw.read(_CHUNK, decode_content=True):
+            chunks.append(chunk)
+            total += len(chunk)
+            if total > limit:
+                raise BadDataError(
+                    f"The body from {self._shown(url)} is larger than {limit} bytes after decompression; ask "
+                    "for smaller pages, or raise `limits.response_bytes`."
+                )
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def _failure(self, error: Exception, url: str) -> Exception:
+        """Translate what requests, urllib3 or the socket raised into what the caller must do."""
+        stop_flag.raise_if_set("the request under way was dropped, the state printed so far is valid.")
+        if self._watchdog.has_expired:
+            return _Transient(f"the answer took longer than {self._settings.timeout.response:g} s")
+        for cause in _causes(error):
+            if isinstance(cause, urllib3.exceptions.DecodeError | requests.exceptions.ContentDecodingError):
+                return BadDataError(
+                    f"The body from {self._shown(url)} is not in the encoding it declares "
+                    f"({type(cause).__name__})."
+                )
+            if isinstance(cause, requests.exceptions.InvalidURL | urllib3.exceptions.LocationParseError):
+                return ConfigurationError(f"{self._shown(url)} is not a URL; check `base_url` and `path`.")
+        certificate = _certificate_problem(error)
+        if certificate:
+            return RetryableError(
+                f"The certificate of {self._shown(url)} is not accepted ({certificate}); nothing was sent. "
+                "Set `ca_file` if the server has its own authority."
+            )
+        return _Transient(_finding(error))
+
+    def _judge(self, response: Response, accept: Collection[int]) -> Response:
+        status = response.status
+        if 200 <= status < 300 or status in accept:
+            return Response(
+                response.url, status, response.headers, utf8_text(response, self._shown(response.url))
+            )
+        where = self._shown(response.url)
+        if status in _TRANSIENT:
+            raise _Transient(f"status {status}", _retry_after(response.headers))
+        if status in (401, 403):
+            raise NotAuthorisedError(
+                f"{where} answered {status}{_challenge(response.headers)}: the credentials at `auth` "
+                f"(type `{self._settings.auth.type}`) are missing, wrong or not enough."
+            )
+        raise BadDataError(
+            f"{where} answered {status}, so asking again is useless; it says: {_excerpt(response)}"
+        )
+
+    def _is_own(self, url: str) -> bool:
+        """Tell whether credentials may go to ``url``.
+
+        Raises:
+            NotAuthorisedError: it is another origin, and not listed.
+            ConfigurationError: its host is a refused address.
+        """
+        try:
+            origin = origin_of(url)
+        except ValueError as error:
+            raise BadDataError(f"Expected the URL of a page, got one that is {error}.") from None
+        _check_literal(origin, self._networks)
+        if origin == self._origin:
+            return True
+        if origin not in self._allowed_origins:
+            raise NotAuthorisedError(
+                f"The way leads from {_origin_text(self._origin)} to {_origin_text(origin)}, another origin, "
+                "and was not followed; if that is right, change `base_url`, or list it in `allowed_hosts` "
+                "(no credentials are sent there)."
+            )
+        if self._origin[0] == "https" and origin[0] == "http":
+            raise NotAuthorisedError(
+                f"The way leads from {_origin_text(self._origin)} to {_origin_text(origin)} without TLS, "
+                "and was not followed."
+            )
+        return False
+
+    def _without_secrets(self, url: str) -> str:
+        """Take the key out of a URL that the server made from ours."""
+        parts = urlsplit(url)
+        if self._query_key is not None:
+            pairs = [
+                pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] != self._query_key
+            ]
+            if len(pairs) != len(parse_qsl(parts.query, keep_blank_values=True)):
+                url = urlunsplit(parts._replace(query=urlencode(pairs)))
+        if redactor.mask(url) != url:
+            raise NotAuthorisedError(
+                f"The way to {_origin_text(origin_of(url))} carries a credential of this config in its URL "
+                "and was not followed."
+            )
+        return url
+
+    def _shown(self, url: str) -> str:
+        """Return the URL for people: secrets masked, not endless."""
+        masked = redactor.mask(url)
+        if self._query_key is not None:
+            parts = urlsplit(masked)
+            pairs = [
+                f"{self._query_key}=***" if pair.startswith(f"{self._query_key}=") else pair
+                for pair in parts.query.split("&")
+            ]
+            masked = urlunsplit(parts._replace(query="&".join(pairs)))
+        return masked if len(masked) <= 300 else masked[:297] + "..."
+
+
+def register_secrets(values: Mapping[str, Any]) -> None:
+    """Mask the values of headers or parameters whose name sounds like a secret."""
+    for name, value in values.items():
+        if any(part in name.lower() for part in _SECRET_NAMES) and isinstance(value, str):
+            redactor.add(value)
+            redactor.add(value.rpartition(" ")[2])  # "Bearer abc": the token alone too
+
+
+def _configured_origin(url: str, key: str) -> Origin:
+    try:
+        return origin_of(url if "://" in url else f"https://{url}")
+    except ValueError as error:
+        raise ConfigurationError(
+            f"Expected a URL like https://api.example.com at `{key}`, got one that is {error}."
+        ) from None
+
+
+def _origin_text(origin: Origin) -> str:
+    return f"{origin[0]}://{origin[1]}:{origin[2]}"
+
+
+def _check_literal(origin: Origin, networks: Any) -> None:
+    """Check a host that is a number already, since a proxy might connect to it unseen by us."""
+    try:
+        check_address(origin[1], origin[1], networks)
+    except ValueError:
+        return  # a name; its addresses are checked when connecting
+
+
+def _with_params(url: str, params: Mapping[str, Any]) -> str:
+    if not params:
+        return url
+    parts = urlsplit(url)
+    pairs = [(name, text) for name, value in params.items() for text in _texts(value)]
+    query = "&".join(part for part in (parts.query, urlencode(pairs)) if part)
+    return urlunsplit(parts._replace(query=query))
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, list | tuple):
+        return [text for item in value for text in _texts(item)]
+    if isinstance(value, bool):
+        return ["true" if value else "false"]
+    return [str(value)]
+
+
+def _waits(first: float, longest: float) -> Generator[float, _Transient, None]:
+    """Choose each wait, note it on the failure, and leave backoff nothing to sleep (see `Client._wait`)."""
+    failure = yield 0
+    tries = 0
+    while True:
+        if failure.retry_after is not None:
+            wait = min(failure.retry_after, longest)
+        else:
+            # Half fixed, half random: many taps that failed together do not come back together.
+            wait = min(first * 2.0**tries, longest) * random.uniform(0.5, 1)  # noqa: S311  jitter
+        tries = min(tries + 1, 60)
+        failure.wait = wait
+        failure = yield 0
+
+
+def _sleep_unless_stopped(seconds: float) -> None:
+    """Wait; a signal ends the wait at once.
+
+    Raises:
+        Stopped: SIGTERM or SIGINT came.
+    """
+    until = time.monotonic() + seconds
+    while not stop_flag and (left := until - time.monotonic()) > 0:
+        select.select([], [], [], min(left, 0.2))
+    stop_flag.raise_if_set("it was waiting to ask the API again; the state printed so far is valid.")
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that Retry-After asks for, by number or HTTP date; None without a usable one."""
+    text = headers.get("Retry-After", "").strip()
+    if not text:
+        return None
+    try:
+        return max(0.0, float(text)) if text.replace(".", "", 1).isdigit() else _seconds_until(text, headers)
+    except (TypeError, ValueError, OverflowError):
+        _logger.warning("Retry-After is neither seconds nor an HTTP date and is ignored.")
+        return None
+
+
+def _seconds_until(text: str, headers: Mapping[str, str]) -> float:
+    moment = email.utils.parsedate_to_datetime(text).timestamp()
+    # The server's own clock, where it tells: ours may be wrong.
+    now = headers.get("Date")
+    start = email.utils.parsedate_to_datetime(now).timestamp() if now else time.time()
+    return max(0.0, moment - start)
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """Return the error and everything that led to it: requests and urllib3 wrap each in their own way."""
+    found: list[BaseException] = []
+    waiting: list[Any] = [error]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, BaseException) and one not in found:
+            found.append(one)
+            waiting += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
+    return found
+
+
+def _certificate_problem(error: Exception) -> str | None:
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return cause.verify_message
+    return None
+
+
+def _finding(error: Exception) -> str:
+    """Say in a few words what went wrong on the way, without URLs or object addresses."""
+    # In this order: urllib3 derives NewConnectionError and NameResolutionError from ConnectTimeoutError.
+    kinds: list[tuple[type[BaseException], str]] = [
+        (urllib3.exceptions.NameResolutionError, "the name of the host is not known"),
+        (ConnectionRefusedError, "connection refused"),
+        (urllib3.exceptions.NewConnectionError, "no connection"),
+        (urllib3.exceptions.ConnectTimeoutError, "no connection in time"),
+        (urllib3.exceptions.ReadTimeoutError, "no byte came in time"),
+        (urllib3.exceptions.InvalidChunkLength, "the chunks of the body were broken"),
+        (http.client.IncompleteRead, "the body was shorter than announced"),
+        (urllib3.exceptions.SSLError, "TLS failed"),
+        (ssl.SSLError, "TLS failed"),
+        (TimeoutError, "no byte came in time"),
+        (ConnectionError, "the connection was lost"),
+    ]
+    causes = _causes(error)
+    for kind, words in kinds:
+        if any(isinstance(cause, kind) for cause in causes):
+            return words
+    return f"the connection failed ({type(error).__name__})"
+
+
+def _challenge(headers: Mapping[str, str]) -> str:
+    scheme = headers.get("WWW-Authenticate", "").split(" ", 1)[0]
+    return f" (it asks for {scheme})" if scheme.isalnum() else ""
+
+
+def _excerpt(response: Response) -> str:
+    text = response.body[: _EXCERPT * 4].decode("utf-8", "replace")
+    printable = "".join(char if char.isprintable() else " " for char in text)
+    short = " ".join(redactor.mask(printable).split())[:_EXCERPT]
+    return f"`{short}`" if short else "nothing"
+
+
+def utf8_text(response: Response, where: str) -> bytes:
+    """Return the body as UTF-8 without BOM: in the charset of its Content-Type, else UTF-8.
+
+    Raises:
+        BadDataError: the charset is unknown, or the body is not valid in it.
+    """
+    body = response.body
+    declared = _charset(response.headers)
+    try:
+        codec = codecs.lookup(declared).name
+    except LookupError:
+        raise BadDataError(f"{where} declares the charset `{declared[:40]}`, which is unknown.") from None
+    try:
+        if codec in ("utf-8", "ascii"):
+            body = body.removeprefix(codecs.BOM_UTF8)
+            if not body.isascii():
+                body.decode("utf-8")
+            return body
+        return body.decode(codec).removeprefix("\ufeff").encode()
+    except UnicodeError as error:
+        place = getattr(error, "start", 0)
+        raise BadDataError(
+            f"Expected text in {codec} from {where}, got bytes that are not (byte {place}); "
+            "ask its makers, or ask for another charset with an `Accept-Charset` header."
+        ) from None
+
+
+def _charset(headers: Mapping[str, str]) -> str:
+    content_type = CaseInsensitiveDict(headers).get("Content-Type", "")
+    for part in content_type.split(";")[1:]:
+        name, _, value = part.strip().partition("=")
+        if name.lower() == "charset" and value:
+            return value.strip("\"' ")
+    return "utf-8"

@@ -1,0 +1,582 @@
+"""The config of tap-rest: one JSON Schema (docs are generated from it) and typed settings made from it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from singerkit_shell.errors import ConfigurationError
+
+__all__ = [
+    "CONFIG_SCHEMA",
+    "ApiSettings",
+    "AuthSettings",
+    "Incremental",
+    "InferSettings",
+    "Limits",
+    "Pagination",
+    "Parent",
+    "Retries",
+    "StreamSettings",
+    "Timeout",
+    "api_settings",
+    "config_conflicts",
+]
+
+_JSON = ["string", "number", "boolean"]
+
+
+def _group(description: str, properties: dict[str, Any], required: Sequence[str] = ()) -> dict[str, Any]:
+    schema = {
+        "type": "object",
+        "description": description,
+        "properties": properties,
+        "additionalProperties": False,
+    }
+    return schema | {"required": list(required)} if required else schema
+
+
+def _text(description: str, **more: Any) -> dict[str, Any]:
+    return {"type": "string", "description": description, **more}
+
+
+def _flag(description: str, **more: Any) -> dict[str, Any]:
+    return {"type": "boolean", "description": description, **more}
+
+
+def _count(description: str, **more: Any) -> dict[str, Any]:
+    return {"type": "integer", "minimum": 1, "description": description, **more}
+
+
+def _seconds(description: str, default: float) -> dict[str, Any]:
+    return {"type": "number", "exclusiveMinimum": 0, "description": description, "default": default}
+
+
+def _texts(description: str, **more: Any) -> dict[str, Any]:
+    return {"type": "array", "items": {"type": "string"}, "description": description, **more}
+
+
+_HEADERS = {
+    "type": "object",
+    "additionalProperties": {"type": "string"},
+    "description": "Request headers. Those of a stream are added to those of the top level.",
+}
+_PARAMS = {
+    "type": "object",
+    "additionalProperties": {
+        "anyOf": [{"type": _JSON}, {"type": "array", "items": {"type": _JSON}}],
+    },
+    "description": "Query parameters of every request; an array repeats the parameter. Those of a stream are "
+    "added to those of the top level.",
+}
+_AUTH = _group(
+    "Credentials. They are sent to the origin (scheme, host, port) of `base_url` and nowhere else.",
+    {
+        "type": _text("The scheme.", enum=["none", "api_key", "bearer", "basic"]),
+        "in": _text(
+            "`api_key`: where the key is sent. Default `header`.", enum=["header", "query", "cookie"]
+        ),
+        "name": _text("`api_key`: name of the header, query parameter or cookie. Default `X-API-Key`."),
+        "api_key": _text('`api_key`: the key. Any value may be written as `{"env": "NAME"}`.', minLength=1),
+        "prefix": _text("`api_key` in a header: text before the key, for instance `Token `."),
+        "token": _text("`bearer`: the token.", minLength=1),
+        "username": _text("`basic`: the user."),
+        "password": _text("`basic`: the password; may be empty."),
+    },
+    ["type"],
+)
+PAGINATION_TYPES = (
+    "single",
+    "page",
+    "offset",
+    "cursor",
+    "header_cursor",
+    "link_header",
+    "next_url",
+    "hateoas",
+    "keyset",
+)
+_PAGINATION = _group(
+    "How the next page is found and when the last one is reached. Default: `single`.",
+    {
+        "type": _text(
+            "`single`: one request. `page`: a page number. `offset`: an offset and a limit. `cursor`: a "
+            "token in the body. `header_cursor`: a token in a response header. `link_header`: the Link "
+            "header. `next_url`: a URL in the body. `hateoas`: a list or an object of links in the body. "
+            "`keyset`: a value of the last record.",
+            enum=list(PAGINATION_TYPES),
+        ),
+        "param": _text(
+            "Query parameter that takes the page number (`page`: default `page`), offset (`offset`: default "
+            "`offset`), token (`cursor`, `header_cursor`: default `cursor`) or value (`keyset`: required)."
+        ),
+        "start": {
+            "type": "integer",
+            "minimum": 0,
+            "description": "First page number (`page`: default 1) or offset (`offset`: default 0).",
+        },
+        "size": _count("Records asked for per page."),
+        "size_param": _text("Query parameter that takes `size`. Default `limit`; `page`: `per_page`."),
+        "cursor": _text("`cursor`: path of the token in the body, for instance `$.meta.next`."),
+        "header": _text("`header_cursor`: the response header that holds the token."),
+        "request_header": _text("`cursor`, `header_cursor`: send the token in this header, not in `param`."),
+        "next": _text("`next_url`: path of the URL in the body. Default `$.next`."),
+        "links": _text(
+            "`hateoas`: path of the links, an array of `{rel, href}` or an object of links by name. Default "
+            "`$._links`."
+        ),
+        "rel": _text("`link_header`, `hateoas`: relation of the next page. Default `next`."),
+        "field": _text("`keyset`: field of the last record, for instance `id`."),
+        "template": _text("`keyset`: text of the parameter, for instance `gt.{value}`. Default `{value}`."),
+        "total_pages": _text(
+            "Stop after this many pages: path in the body, or `header:NAME`, of the number of pages."
+        ),
+        "total_count": _text(
+            "Stop after this many records: path in the body, or `header:NAME`, of the number of records."
+        ),
+        "has_more": _text(
+            "Stop when this is false, null, 0 or absent: path in the body, or `header:NAME`. Absent from the "
+            "first page it is an error."
+        ),
+        "stop_on_short_page": _flag(
+            "Stop at a page with fewer records than `size`. Off by default, because a server may send less "
+            "than it was asked for."
+        ),
+        "empty_page": _text(
+            "What a page without records means: `stop` the end, `continue` nothing, the other rules decide, "
+            "`fail` an error. Default: `stop` for `page` and `offset` without `total_pages`, `total_count` "
+            "or `has_more`, and for `keyset`; otherwise `continue`.",
+            enum=["stop", "continue", "fail"],
+        ),
+        "allow_repeated_pages": _flag(
+            "`page`, `offset`, `keyset`: accept a page that equals the one before. By default that is an "
+            "error, because the server then most likely ignores `param`."
+        ),
+    },
+    ["type"],
+)
+_INCREMENTAL = _group(
+    "The query parameter that asks the server for rows from the bookmark on. It is sent only when there is a "
+    "bookmark or a `start_date`, and never during discovery.",
+    {
+        "param": _text("Name of the query parameter.", minLength=1),
+        "format": _text(
+            "How the value is written: `as_is` (as the record had it), `iso` (2026-01-31T10:00:00Z), `epoch` "
+            "(seconds), `epoch_ms`, or a strftime pattern such as `%Y-%m-%d`. Default `as_is`."
+        ),
+        "template": _text("Text around it, for instance `gte.{value}`. Default `{value}`."),
+        "lookback": {
+            "type": "number",
+            "minimum": 0,
+            "description": "Ask again for this much before the bookmark, for rows that appear late: seconds "
+            "for date-times, days for dates, units for numbers. Default 0.",
+        },
+    },
+    ["param"],
+)
+_PARENT = _group(
+    "This stream is read once per record of another one, whose fields stand in `path` and `params` as "
+    "`{parent.field}`.",
+    {
+        "stream": _text("Name of the parent stream."),
+        "copy": {
+            "type": "object",
+            "additionalProperties": {"type": "string"},
+            "description": 'Fields to add to each record: `{"user_id": "id"}` adds the parent\'s `id` as '
+            "`user_id`. Default: each field used in `path` and `params`, as `<parent>_<field>`.",
+        },
+        "on_404": _text(
+            "What a child that is not found means: `fail` the run, or `skip` this one with a warning. "
+            "Default `fail`.",
+            enum=["fail", "skip"],
+        ),
+        "bookmarks": _text(
+            "`shared`: one bookmark for all parents. `each`: one per parent. Default `shared`.",
+            enum=["shared", "each"],
+        ),
+    },
+    ["stream"],
+)
+_STREAM = _group(
+    "A stream: one kind of record.",
+    {
+        "name": _text("Name of the stream.", minLength=1),
+        "path": _text(
+            "Path below `base_url`, or a full URL. May hold `{parent.field}`, which is percent-encoded "
+            "unless the path begins with it."
+        ),
+        "params": _PARAMS,
+        "headers": _HEADERS,
+        "records": _text(
+            "JSONPath of the records, for instance `$.data[*]`. Default: found by itself, if the body is an "
+            "array or an object with exactly one array of objects."
+        ),
+        "missing_records": _text(
+            "What it means when `records` finds null or nothing: `fail`, or `empty`, a page without records. "
+            "Default `fail`.",
+            enum=["fail", "empty"],
+        ),
+        "primary_keys": _texts("Fields that identify a record. Default: none, records are appended."),
+        "replication_key": _text("Field that grows with every change; makes the stream incremental."),
+        "is_sorted": _flag(
+            "The pages come in ascending order of `replication_key`, so a run that was stopped resumes "
+            "there. Default false."
+        ),
+        "incremental": _INCREMENTAL,
+        "pagination": _PAGINATION,
+        "schema": {
+            "type": ["object", "string"],
+            "description": "JSON Schema of a record, or the path of a file with it. Default: inferred.",
+        },
+        "parent": _PARENT,
+        "selected": _flag(
+            "Whether the stream is read where neither `select` nor a catalog says. Default true."
+        ),
+    },
+    ["name", "path"],
+)
+
+CONFIG_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["base_url", "streams"],
+    "properties": {
+        "base_url": _text("URL that every path is below.", pattern="^https?://[^/]+"),
+        "auth": _AUTH,
+        "headers": _HEADERS,
+        "params": _PARAMS,
+        "pagination": _PAGINATION,
+        "streams": {
+            "type": "array",
+            "items": _STREAM,
+            "minItems": 1,
+            "description": "What to read.",
+        },
+        "start_date": _text(
+            "Where incremental streams begin without a bookmark, RFC 3339.", format="date-time"
+        ),
+        "user_agent": _text("The User-Agent header. Default `tap-rest/VERSION (singerkit)`."),
+        "allowed_hosts": _texts(
+            "Other origins that redirects, next links and paths may lead to, as `https://host[:port]`. No "
+            "credential, header or cookie of this config is sent there. Default: none."
+        ),
+        "allowed_addresses": _texts(
+            "IP addresses or networks among the link-local and metadata addresses that may be connected to. "
+            "Default: none."
+        ),
+        "ca_file": _text(
+            "PEM file of the certificate authorities to trust, in place of the usual ones. Certificates are "
+            "always checked."
+        ),
+        "timeout": _group(
+            "Time limits of one request, in seconds.",
+            {
+                "connect": _seconds("To connect.", 10),
+                "read": _seconds("Without a byte.", 60),
+                "response": _seconds("For the whole response.", 600),
+            },
+        ),
+        "retries": _group(
+            "What is done about 429, 5xx, lost connections and cut bodies.",
+            {
+                "tries": _count("Requests for one page in all.", default=6),
+                "first_wait": _seconds("First wait, in seconds; it doubles each time, with jitter.", 1),
+                "longest_wait": _seconds("Longest single wait, in seconds; caps Retry-After too.", 300),
+                "total": _seconds("Give up a page after this many seconds.", 1800),
+            },
+        ),
+        "limits": _group(
+            "Limits against endless answers.",
+            {
+                "response_bytes": _count("Bytes of one body after decompression.", default=256 * 1024 * 1024),
+                "pages": _count("Pages of one stream, or of one parent of it.", default=100_000),
+                "redirects": {
+                    "type": "integer",
+                    "minimum": 0,
+                    "default": 5,
+                    "description": "Redirects of one request.",
+                },
+            },
+        ),
+        "infer": _group(
+            "How far the schema of a stream without `schema` is inferred before it is first sent.",
+            {
+                "pages": _count("Pages read.", default=5),
+                "records": _count("Records read.", default=5000),
+            },
+        ),
+        "schema_cache": _text(
+            "Folder of the inferred schemas. Default: `$XDG_CACHE_HOME/singerkit/tap-rest`, else "
+            "`~/.cache/singerkit/tap-rest`."
+        ),
+    },
+}
+
+
+class AuthSettings(msgspec.Struct, frozen=True):
+    """`auth` of the config."""
+
+    type: str = "none"
+    place: str = msgspec.field(default="header", name="in")
+    name: str = "X-API-Key"
+    api_key: str | None = None
+    prefix: str = ""
+    token: str | None = None
+    username: str | None = None
+    password: str | None = None
+
+
+class Pagination(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`pagination` of the config; None means not said."""
+
+    type: str = "single"
+    param: str | None = None
+    start: int | None = None
+    size: int | None = None
+    size_param: str | None = None
+    cursor: str | None = None
+    header: str | None = None
+    request_header: str | None = None
+    next: str | None = None
+    links: str | None = None
+    rel: str | None = None
+    field: str | None = None
+    template: str | None = None
+    total_pages: str | None = None
+    total_count: str | None = None
+    has_more: str | None = None
+    stop_on_short_page: bool = False
+    empty_page: str | None = None
+    allow_repeated_pages: bool = False
+
+
+class Incremental(msgspec.Struct, frozen=True):
+    """`incremental` of a stream."""
+
+    param: str
+    format: str = "as_is"
+    template: str = "{value}"
+    lookback: float = 0
+
+
+class Parent(msgspec.Struct, frozen=True):
+    """`parent` of a stream; ``copy`` maps a field of the child to a field of the parent."""
+
+    stream: str
+    copy: dict[str, str] | None = None
+    on_404: str = "fail"
+    bookmarks: str = "shared"
+
+
+class StreamSettings(msgspec.Struct, frozen=True):
+    """One of `streams`, with what it takes over from the top level filled in."""
+
+    name: str
+    path: str
+    params: dict[str, Any] = {}
+    headers: dict[str, str] = {}
+    records: str | None = None
+    missing_records: str = "fail"
+    primary_keys: tuple[str, ...] = ()
+    replication_key: str | None = None
+    is_sorted: bool = False
+    incremental: Incremental | None = None
+    pagination: Pagination = Pagination()
+    declared_schema: dict[str, Any] | str | None = msgspec.field(default=None, name="schema")
+    parent: Parent | None = None
+    selected: bool = True
+
+    @property
+    def parent_fields(self) -> tuple[str, ...]:
+        """Fields of the parent that `path` and `params` use, each once."""
+        texts = [self.path, *map(str, _flat(self.params.values()))]
+        return tuple(dict.fromkeys(field for text in texts for field in PARENT_FIELD.findall(text)))
+
+    @property
+    def copies(self) -> dict[str, str]:
+        """Field of the child -> field of the parent."""
+        if self.parent is None:
+            return {}
+        if self.parent.copy is not None:
+            return self.parent.copy
+        return {f"{self.parent.stream}_{field}": field for field in self.parent_fields}
+
+
+PARENT_FIELD = re.compile(r"\{parent\.([^{}]+)\}")
+
+
+def _flat(values: Any) -> list[Any]:
+    return [item for value in values for item in (value if isinstance(value, list | tuple) else [value])]
+
+
+class Timeout(msgspec.Struct, frozen=True):
+    """Seconds."""
+
+    connect: float = 10
+    read: float = 60
+    response: float = 600
+
+
+class Retries(msgspec.Struct, frozen=True):
+    """Tries in all, and seconds."""
+
+    tries: int = 6
+    first_wait: float = 1
+    longest_wait: float = 300
+    total: float = 1800
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Bytes after decompression, pages, redirects."""
+
+    response_bytes: int = 256 * 1024 * 1024
+    pages: int = 100_000
+    redirects: int = 5
+
+
+class InferSettings(msgspec.Struct, frozen=True):
+    """How many pages and records a first inference reads."""
+
+    pages: int = 5
+    records: int = 5000
+
+
+class ApiSettings(msgspec.Struct, frozen=True):
+    """The whole config."""
+
+    base_url: str
+    streams: tuple[StreamSettings, ...]
+    auth: AuthSettings = AuthSettings()
+    headers: dict[str, str] = {}
+    start_date: str | None = None
+    user_agent: str | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    allowed_addresses: tuple[str, ...] = ()
+    ca_file: str | None = None
+    timeout: Timeout = Timeout()
+    retries: Retries = Retries()
+    limits: Limits = Limits()
+    infer: InferSettings = InferSettings()
+    schema_cache: str | None = None
+
+
+def api_settings(config: Mapping[str, Any]) -> ApiSettings:
+    """Turn a config that its JSON Schema accepts into settings.
+
+    Raises:
+        ConfigurationError: two keys of it contradict each other.
+    """
+    problems = config_conflicts(config)
+    if problems:
+        raise ConfigurationError(f"The config is not valid: {'; '.join(problems)}.")
+    streams = [_with_top_level(stream, config) for stream in config["streams"]]
+    return msgspec.convert({**config, "streams": streams}, ApiSettings)
+
+
+def _with_top_level(stream: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    filled = dict(stream)
+    filled["params"] = {**config.get("params", {}), **stream.get("params", {})}
+    if "pagination" not in stream and "pagination" in config:
+        filled["pagination"] = config["pagination"]
+    return filled
+
+
+def config_conflicts(config: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each thing that a JSON Schema cannot say about the config."""
+    problems = _auth_problems(config.get("auth", {"type": "none"}))
+    if "pagination" in config:
+        problems += _pagination_problems(config["pagination"], "pagination")
+    streams = config["streams"]
+    names = [stream["name"] for stream in streams]
+    problems += [f"There are two streams named `{name}`" for name in set(names) if names.count(name) > 1]
+    for index, stream in enumerate(streams):
+        problems += _stream_problems(stream, f"streams[{index}]", {other["name"]: other for other in streams})
+    return problems
+
+
+_AUTH_KEYS = {
+    "none": (),
+    "api_key": ("in", "name", "api_key", "prefix"),
+    "bearer": ("token",),
+    "basic": ("username", "password"),
+}
+_AUTH_NEEDS = {"api_key": ("api_key",), "bearer": ("token",), "basic": ("username", "password")}
+
+
+def _auth_problems(auth: Mapping[str, Any]) -> list[str]:
+    kind = auth["type"]
+    return _keys_for_type(auth, "auth", kind, _AUTH_KEYS[kind], _AUTH_NEEDS.get(kind, ()))
+
+
+_STOPS = ("total_pages", "total_count", "has_more", "stop_on_short_page", "empty_page")
+_PAGE_KEYS = {
+    "single": (),
+    "page": ("param", "start", "size", "size_param", "allow_repeated_pages", *_STOPS),
+    "offset": ("param", "start", "size", "size_param", "allow_repeated_pages", *_STOPS),
+    "cursor": ("param", "cursor", "request_header", "size", "size_param", *_STOPS),
+    "header_cursor": ("param", "header", "request_header", "size", "size_param", *_STOPS),
+    "link_header": ("rel", "size", "size_param", *_STOPS),
+    "next_url": ("next", "size", "size_param", *_STOPS),
+    "hateoas": ("links", "rel", "size", "size_param", *_STOPS),
+    "keyset": ("param", "field", "template", "size", "size_param", "allow_repeated_pages", *_STOPS),
+}
+_PAGE_NEEDS = {"cursor": ("cursor",), "header_cursor": ("header",), "keyset": ("param", "field")}
+
+
+def _pagination_problems(pagination: Mapping[str, Any], place: str) -> list[str]:
+    kind = pagination["type"]
+    problems = _keys_for_type(pagination, place, kind, _PAGE_KEYS[kind], _PAGE_NEEDS.get(kind, ()))
+    if pagination.get("stop_on_short_page") and "size" not in pagination:
+        problems.append(f"`{place}.stop_on_short_page` needs `{place}.size`")
+    if pagination.get("empty_page") == "continue" and kind in ("page", "offset", "keyset"):
+        if kind == "keyset":
+            problems.append(f"`{place}.empty_page` cannot be `continue`: an empty page has no last record")
+        elif not any(key in pagination for key in ("total_pages", "total_count", "has_more")):
+            problems.append(
+                f"`{place}.empty_page: continue` needs total_pages, total_count or has_more: there is no end"
+            )
+    return problems
+
+
+def _keys_for_type(
+    group: Mapping[str, Any], place: str, kind: str, known: Sequence[str], needed: Sequence[str]
+) -> list[str]:
+    strange = [key for key in group if key != "type" and key not in known]
+    problems = [f"`{place}.{key}` does not go with `{place}.type` `{kind}`" for key in strange]
+    problems += [
+        f"Expected the key `{place}.{key}`, which `{kind}` needs" for key in needed if key not in group
+    ]
+    return problems
+
+
+def _stream_problems(
+    stream: Mapping[str, Any], place: str, streams: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    problems = []
+    if "pagination" in stream:
+        problems += _pagination_problems(stream["pagination"], f"{place}.pagination")
+    if "incremental" in stream and "replication_key" not in stream:
+        problems.append(f"`{place}.incremental` needs `{place}.replication_key`")
+    template = stream.get("incremental", {}).get("template", "{value}")
+    if "{value}" not in template:
+        problems.append(f"Expected `{{value}}` inside `{place}.incremental.template`")
+    return problems + _parent_problems(stream, place, streams)
+
+
+def _parent_problems(
+    stream: Mapping[str, Any], place: str, streams: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    texts = [stream["path"], *map(str, _flat(stream.get("params", {}).values()))]
+    uses_parent = any(PARENT_FIELD.search(text) for text in texts)
+    if "parent" not in stream:
+        return [f"`{place}` uses `{{parent...}}` and has no `parent`"] if uses_parent else []
+    parent = stream["parent"]["stream"]
+    if parent not in streams:
+        return [f"`{place}.parent.stream` names `{parent}`, which is not among the streams"]
+    if parent == stream["name"] or "parent" in streams[parent]:
+        return [f"`{place}.parent.stream` names `{parent}`, which is itself a child: one level is supported"]
+    if not uses_parent:
+        return [f"`{place}` has a parent; `path` or `params` must hold a `{{parent.field}}`"]
+    return []

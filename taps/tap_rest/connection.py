@@ -1,0 +1,158 @@
+"""The HTTP connections under requests: addresses checked before connecting, a deadline for the whole answer.
+
+urllib3's timeouts count from byte to byte, so a server that sends one byte a second is never too slow for
+them. Here a watchdog thread shuts the socket down when the deadline has passed or a signal asks for a
+stop; the blocked read then ends at once, whatever layer it is in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.util import connection as urllib3_sockets
+
+from singerkit_shell.signals import stop_flag
+from tap_rest.addresses import Network, check_address
+
+__all__ = ["GuardedAdapter", "Watchdog"]
+
+_LOOK_EVERY = 0.25  # seconds between two looks at the stop flag
+
+
+class Watchdog:
+    """One thread that ends the request under way when its time is over. One request at a time."""
+
+    def __init__(self) -> None:
+        self.connection: HTTPConnection | None = None
+        self.has_expired = False
+        self._deadline: float | None = None
+        self._wakeup = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    @contextlib.contextmanager
+    def limit(self, seconds: float) -> Iterator[None]:
+        """Give the requests made inside ``seconds`` from now until the block is left."""
+        with self._wakeup:
+            self.connection, self.has_expired = None, False
+            self._deadline = time.monotonic() + seconds
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._watch, name="deadline", daemon=True)
+                self._thread.start()
+        try:
+            yield
+        finally:
+            with self._wakeup:
+                self._deadline, self.connection = None, None
+
+    def _watch(self) -> None:
+        # The thread looks a few times a second instead of being woken for each request: a request then costs
+        # two uncontended locks and no switch of threads.
+        while True:
+            time.sleep(_LOOK_EVERY)
+            with self._wakeup:
+                if self._deadline is None:
+                    continue
+                if time.monotonic() > self._deadline:
+                    self.has_expired = True
+                if self.has_expired or stop_flag:
+                    _shut_down(self.connection)
+
+
+def _shut_down(connection: HTTPConnection | None) -> None:
+    sock = connection.sock if connection is not None else None
+    if isinstance(sock, socket.socket):
+        with contextlib.suppress(OSError):  # already closed by the other side
+            # SSLSocket.shutdown would pull the TLS object from under the reading thread.
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
+class GuardedAdapter(HTTPAdapter):
+    """requests' transport with our connection classes."""
+
+    def __init__(self, watchdog: Watchdog, allowed: Sequence[Network]) -> None:
+        self._pools = _guarded_pools(watchdog, allowed)
+        self._proxied_pools = _guarded_pools(watchdog, None)
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = self._pools
+
+    def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **proxy_kwargs)
+        # The address of a proxy is the user's own choice; the name of the API is resolved by the proxy.
+        manager.pool_classes_by_scheme = self._proxied_pools
+        return manager
+
+
+def _guarded_pools(watchdog: Watchdog, allowed: Sequence[Network] | None) -> dict[str, Any]:
+    """Return urllib3 pool classes whose connections tell the watchdog and check addresses."""
+
+    class Plain(HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            return _connect(self, allowed) if allowed is not None else super()._new_conn()
+
+        def connect(self) -> None:
+            watchdog.connection = self
+            super().connect()
+
+        def request(self, *args: Any, **kwargs: Any) -> None:
+            watchdog.connection = self
+            super().request(*args, **kwargs)
+
+    class Secure(HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            return _connect(self, allowed) if allowed is not None else super()._new_conn()
+
+        def connect(self) -> None:
+            watchdog.connection = self
+            super().connect()
+
+        def request(self, *args: Any, **kwargs: Any) -> None:
+            watchdog.connection = self
+            super().request(*args, **kwargs)
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    return {"http": PlainPool, "https": SecurePool}
+
+
+def _connect(connection: HTTPConnection, allowed: Sequence[Network]) -> socket.socket:
+    """Resolve once, check every address, and connect to the first that answers.
+
+    Raises:
+        ConfigurationError: an address of the name is refused.
+        NameResolutionError, ConnectTimeoutError, NewConnectionError: as urllib3's own `_new_conn`.
+    """
+    try:
+        found = socket.getaddrinfo(connection.host.strip("[]"), connection.port, type=socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError) as error:
+        failure = error if isinstance(error, socket.gaierror) else socket.gaierror(str(error))
+        raise NameResolutionError(connection.host, connection, failure) from error
+    addresses = list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+    for address in addresses:
+        check_address(address, connection.host, allowed)
+    failures: list[OSError] = []
+    for address in addresses:
+        try:
+            return urllib3_sockets.create_connection(
+                (address, connection.port), connection.timeout, socket_options=connection.socket_options
+            )
+        except OSError as error:
+            failures.append(error)
+    if all(isinstance(failure, TimeoutError) for failure in failures):
+        raise ConnectTimeoutError(connection, f"no answer from {connection.host}")
+    raise NewConnectionError(connection, f"{failures[-1]}") from failures[-1]

@@ -1,0 +1,383 @@
+"""How the next page is found: nine kinds, each a function from one page to the step that asks for the next.
+
+A `Step` is what a request has beyond its stream's path and parameters. `Pages.after` takes the step just made
+and its page, and returns the next step, or None at the end. The rules that end a stream are the same for all
+kinds and stand in `_is_over`; the guards against endless paging stand in `Pages`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import urljoin
+
+from msgspec import Raw
+from requests.structures import CaseInsensitiveDict
+from requests.utils import parse_header_links
+
+from singerkit_shell.errors import BadDataError
+from tap_rest import exact
+from tap_rest.client import Response
+from tap_rest.config import Pagination
+from tap_rest.paths import Found, scalar_text
+from tap_rest.records import ReadPage
+
+__all__ = ["Pages", "Step", "body_paths"]
+
+_logger = logging.getLogger("tap-rest")
+_IN_HEADER = "header:"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One request of a series: ``url`` stands in place of the stream's URL and parameters when it is set."""
+
+    url: str | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    position: int = 0  # page number or offset, where there is one
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What came so far: pages, records, and an estimate of records that empty pages stand for."""
+
+    pages: int = 0
+    records: int = 0
+    empty_pages: int = 0
+    largest_page: int = 0
+
+
+def body_paths(settings: Pagination) -> list[str]:
+    """Return the paths that a kind needs from each body, those of the stop rules included."""
+    rules = [settings.total_pages, settings.total_count, settings.has_more]
+    paths = [path for path in rules if path is not None and not path.startswith(_IN_HEADER)]
+    own = {"cursor": settings.cursor, "next_url": _next_path(settings), "hateoas": _links_path(settings)}
+    token = own.get(settings.type)
+    return list(dict.fromkeys([*paths, token] if token is not None else paths))
+
+
+class Pages:
+    """The pages of one read of a stream. ``name`` is the stream's, for errors; ``limit`` counts pages.
+
+    ``first`` is the step of the first request.
+    """
+
+    def __init__(self, settings: Pagination, name: str, limit: int) -> None:
+        self._settings = settings
+        self._name = name
+        self._limit = limit
+        self._seen = _Seen()
+        self._tokens: set[int] = set()
+        self._last_body: int | None = None
+        self.first = _first_step(settings)
+
+    @property
+    def number(self) -> int:
+        """Count of the page to come, from 1."""
+        return self._seen.pages + 1
+
+    def after(self, step: Step, response: Response, page: ReadPage) -> Step | None:
+        """Return the step that follows, or None when this page was the last.
+
+        Raises:
+            BadDataError: the pages go round in circles, are too many, or lack what a rule needs.
+        """
+        self._count(page)
+        self._refuse_repeated_page(response, page)
+        here = _Here(self._settings, step, response, page, self._seen, self._name)
+        if _is_over(here):
+            return None
+        following = _NEXT[self._settings.type](here)
+        if following is None:
+            return None
+        self._tokens.add(_token(Step(url=response.url)))
+        self._refuse_circles(following)
+        return following
+
+    def _count(self, page: ReadPage) -> None:
+        self._seen.pages += 1
+        self._seen.records += len(page.records)
+        self._seen.empty_pages += not page.records
+        self._seen.largest_page = max(self._seen.largest_page, len(page.records))
+
+    def _refuse_repeated_page(self, response: Response, page: ReadPage) -> None:
+        if self._settings.type not in ("page", "offset", "keyset") or not page.records:
+            return
+        body = hash(response.body)
+        if body == self._last_body and not self._settings.allow_repeated_pages:
+            raise BadDataError(
+                f"Page {self._seen.pages} of stream {self._name} equals the page before; most likely the "
+                f"server ignores the parameter `{_param(self._settings)}`. Check `pagination`, or set "
+                "`allow_repeated_pages`."
+            )
+        self._last_body = body
+
+    def _refuse_circles(self, step: Step) -> None:
+        if self._seen.pages >= self._limit:
+            raise BadDataError(
+                f"Stream {self._name} has more than {self._limit} pages; check `pagination`, or raise "
+                "`limits.pages`."
+            )
+        token = _token(step)
+        if token in self._tokens:
+            raise BadDataError(
+                f"The pages of stream {self._name} go round in circles: page {self._seen.pages} leads back "
+                "to one that was read before; check `pagination`."
+            )
+        self._tokens.add(token)
+
+
+def _token(step: Step) -> int:
+    return hash((step.url, tuple(step.params.items()), tuple(step.headers.items())))
+
+
+@dataclass(slots=True)
+class _Here:
+    """Where a read stands: the step just made and its answer."""
+
+    settings: Pagination
+    step: Step
+    response: Response
+    page: ReadPage
+    seen: _Seen
+    name: str
+
+    def rule(self, path: str) -> str | None:
+        """Return the text at a body path or in a response header."""
+        if path.startswith(_IN_HEADER):
+            return self.header(path.removeprefix(_IN_HEADER))
+        return scalar_text(self.page.fields[path], f"`{path}` of stream {self.name}")
+
+    def header(self, name: str) -> str | None:
+        return CaseInsensitiveDict(self.response.headers).get(name.strip())
+
+    def number(self, path: str) -> int:
+        """Return the whole number at ``path``, from the end of `0-24/3573` too."""
+        text = self.rule(path)
+        try:
+            return int((text or "").rpartition("/")[2])
+        except ValueError:
+            raise BadDataError(
+                f"Expected a whole number at `{path}` on page {self.seen.pages} of stream {self.name}, got "
+                f"{'nothing' if text is None else 'something else'}; check `pagination`."
+            ) from None
+
+
+# The end of a stream
+
+
+def _is_over(here: _Here) -> bool:
+    settings, seen = here.settings, here.seen
+    rules = [rule(here) for rule in (_by_total_pages, _by_total_count, _by_has_more)]
+    if any(rules):
+        return True
+    if not here.page.records:
+        return _is_over_when_empty(here)
+    return settings.stop_on_short_page and len(here.page.records) < (settings.size or 0) and seen.pages > 0
+
+
+def _by_total_pages(here: _Here) -> bool:
+    path = here.settings.total_pages
+    return path is not None and here.seen.pages >= here.number(path)
+
+
+def _by_total_count(here: _Here) -> bool:
+    path = here.settings.total_count
+    if path is None:
+        return False
+    # An empty page in the middle stands for as many records as a full one, so that counting comes to an end.
+    skipped = here.seen.empty_pages * (here.settings.size or here.seen.largest_page or 1)
+    return here.seen.records + skipped >= here.number(path)
+
+
+def _by_has_more(here: _Here) -> bool:
+    path = here.settings.has_more
+    if path is None:
+        return False
+    text = here.rule(path)
+    is_there = path.startswith(_IN_HEADER) or here.page.fields[path] is not None
+    if text is None and not is_there and here.seen.pages == 1 and here.page.records:
+        raise BadDataError(
+            f"Expected `{path}` on the first page of stream {here.name}, got nothing there; check "
+            "`pagination.has_more`."
+        )
+    return text is None or text.strip().lower() in ("0", "", "false", "no", "null")
+
+
+def _is_over_when_empty(here: _Here) -> bool:
+    settings = here.settings
+    has_rule = any((settings.total_pages, settings.total_count, settings.has_more))
+    by_position = settings.type in ("single", "page", "offset", "keyset")
+    choice = settings.empty_page or ("stop" if by_position and not has_rule else "continue")
+    if settings.type == "keyset" and choice == "continue":
+        choice = "stop"
+    if choice == "fail" and (here.seen.pages > 1 or has_rule):
+        raise BadDataError(
+            f"Page {here.seen.pages} of stream {here.name} has no records and is not the last "
+            "(`pagination.empty_page` is `fail`); run again, or change it."
+        )
+    return choice == "stop" or (choice == "fail" and by_position)
+
+
+# The nine kinds
+
+
+def _first_step(settings: Pagination) -> Step:
+    size = {_size_param(settings): str(settings.size)} if settings.size is not None else {}
+    match settings.type:
+        case "page":
+            return _at(Step(params=size), settings, 1 if settings.start is None else settings.start)
+        case "offset":
+            return _at(Step(params=size), settings, settings.start or 0)
+        case _:
+            return Step(params=size)
+
+
+def _at(step: Step, settings: Pagination, position: int) -> Step:
+    return replace(step, params={**step.params, _param(settings): str(position)}, position=position)
+
+
+def _param(settings: Pagination) -> str:
+    return settings.param or {"page": "page", "offset": "offset"}.get(settings.type, "cursor")
+
+
+def _size_param(settings: Pagination) -> str:
+    return settings.size_param or ("per_page" if settings.type == "page" else "limit")
+
+
+def _next_path(settings: Pagination) -> str:
+    return settings.next or "$.next"
+
+
+def _links_path(settings: Pagination) -> str:
+    return settings.links or "$._links"
+
+
+def _after_single(_here: _Here) -> Step | None:
+    return None
+
+
+def _after_page(here: _Here) -> Step | None:
+    return _at(here.step, here.settings, here.step.position + 1)
+
+
+def _after_offset(here: _Here) -> Step | None:
+    # By what came, not by what was asked for: a server may cap the page silently.
+    came = len(here.page.records) or here.settings.size or here.seen.largest_page
+    if not came:
+        raise BadDataError(
+            f"The first page of stream {here.name} is empty and is not the last; set `pagination.size` to "
+            "know where the next begins."
+        )
+    return _at(here.step, here.settings, here.step.position + came)
+
+
+def _after_cursor(here: _Here) -> Step | None:
+    path = here.settings.cursor or ""
+    return _with_token(here, here.rule(path), f"`{path}`")
+
+
+def _after_header_cursor(here: _Here) -> Step | None:
+    name = here.settings.header or ""
+    return _with_token(here, here.header(name), f"the header `{name}`")
+
+
+def _with_token(here: _Here, token: str | None, place: str) -> Step | None:
+    if not token:
+        _tell_of_single_page(here, place)
+        return None
+    if here.settings.request_header is not None:
+        return replace(here.step, headers={here.settings.request_header: token})
+    return replace(here.step, params={**here.step.params, _param(here.settings): token})
+
+
+def _after_link_header(here: _Here) -> Step | None:
+    wanted = (here.settings.rel or "next").lower()
+    for link in parse_header_links(here.header("Link") or ""):
+        if wanted in str(link.get("rel", "")).lower().split():
+            return _to(here, link["url"])
+    return None
+
+
+def _after_next_url(here: _Here) -> Step | None:
+    path = _next_path(here.settings)
+    url = here.rule(path)
+    if not url:
+        _tell_of_single_page(here, f"`{path}`")
+        return None
+    return _to(here, url)
+
+
+def _after_hateoas(here: _Here) -> Step | None:
+    path = _links_path(here.settings)
+    wanted = here.settings.rel or "next"
+    url = _href(_loaded(here.page.fields[path]), wanted)
+    if url is None or url is False or url == "":
+        _tell_of_single_page(here, f"`{path}` with rel `{wanted}`")
+        return None
+    if not isinstance(url, str):
+        raise BadDataError(
+            f"Expected a URL at `{path}` with rel `{wanted}` on page {here.seen.pages} of stream "
+            f"{here.name}, got something else; check `pagination.links`."
+        )
+    return _to(here, url)
+
+
+def _loaded(found: Found) -> Any:
+    if isinstance(found, list):
+        return [exact.loads(bytes(item)) for item in found]
+    return None if found is None else exact.loads(bytes(found))
+
+
+def _href(links: Any, wanted: str) -> Any:
+    """Return the URL of a relation from `[{rel, href}]`, `{next: {href}}` or `{next: url}`."""
+    if isinstance(links, list):
+        rels = [link for link in links if isinstance(link, dict) and link.get("rel") == wanted]
+        return rels[0].get("href", rels[0].get("url")) if rels else None
+    link = links.get(wanted) if isinstance(links, dict) else None
+    return link.get("href", link.get("url")) if isinstance(link, dict) else link
+
+
+def _after_keyset(here: _Here) -> Step | None:
+    name = here.settings.field or ""
+    value = _field_text(here.page.records[-1], name)
+    if value is None:
+        raise BadDataError(
+            f"Expected a value in `{name}` of the last record on page {here.seen.pages} of stream "
+            f"{here.name}, got nothing; `pagination.field` must be a field that every record has."
+        )
+    text = (here.settings.template or "{value}").replace("{value}", value)
+    return replace(here.step, params={**here.step.params, _param(here.settings): text})
+
+
+def _field_text(record: Raw, name: str) -> str | None:
+    value: Any = exact.loads(bytes(record))
+    for part in name.removeprefix("$.").split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return scalar_text(Raw(exact.dumps(value)), f"`{name}`")
+
+
+def _to(here: _Here, url: str) -> Step:
+    return Step(url=urljoin(here.response.url, url))
+
+
+def _tell_of_single_page(here: _Here, place: str) -> None:
+    if here.seen.pages == 1 and here.page.records:
+        # One page is a common and honest end, and also what a mistyped path looks like.
+        _logger.info("The first page of stream %s has no %s, so it is the only one.", here.name, place)
+
+
+_NEXT: dict[str, Callable[[_Here], Step | None]] = {
+    "single": _after_single,
+    "page": _after_page,
+    "offset": _after_offset,
+    "cursor": _after_cursor,
+    "header_cursor": _after_header_cursor,
+    "link_header": _after_link_header,
+    "next_url": _after_next_url,
+    "hateoas": _after_hateoas,
+    "keyset": _after_keyset,
+}

@@ -1,0 +1,223 @@
+"""JSONPaths of the config: simple ones are read by a struct generated from them, others by jsonpath-ng.
+
+A simple path is `$`, names after it (`$.data.rows`, `$['odd name']`) and at most one `[*]` at the end.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from singerkit_shell.errors import BadDataError, ConfigurationError
+from tap_rest import exact
+
+__all__ = ["Finder", "Found", "Path", "finder_of", "load_exactly", "parse_path", "scalar_text"]
+
+Found: TypeAlias = "list[Raw] | Raw | None"
+"""What a path found: its items (`[*]` or a complex path), one value, or None where there is nothing."""
+
+Finder: TypeAlias = Callable[[bytes, str], "dict[str, Found]"]
+"""Takes a JSON body and the name of its place; returns what each path found."""
+
+_SIMPLE = re.compile(r"\$((?:\.[A-Za-z_@][\w@-]*|\['[^'\\]+'\]|\[\"[^\"\\]+\"\])*)(\[\*\])?")
+_NAME = re.compile(r"\.([A-Za-z_@][\w@-]*)|\['([^']+)'\]|\[\"([^\"]+)\"\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A path of the config; ``names`` is None when it is not simple, ``each`` says that it ends in `[*]`."""
+
+    text: str
+    names: tuple[str, ...] | None
+    each: bool
+
+
+def parse_path(text: str, key: str) -> Path:
+    """Parse a JSONPath; ``key`` is where it stands in the config.
+
+    Raises:
+        ConfigurationError: it is not a JSONPath.
+    """
+    full = text if text.startswith("$") else f"$.{text}"
+    match = _SIMPLE.fullmatch(full)
+    if match:
+        names = tuple(next(filter(None, groups)) for groups in _NAME.findall(match.group(1)))
+        return Path(text, names, match.group(2) is not None)
+    _compiled(full, key)
+    return Path(text, None, True)
+
+
+def _compiled(text: str, key: str) -> Any:
+    from jsonpath_ng.exceptions import JSONPathError
+    from jsonpath_ng.ext.parser import parse
+
+    try:
+        return parse(text)
+    except (JSONPathError, AttributeError) as error:  # the lexer of jsonpath-ng fails in both ways
+        raise ConfigurationError(f"Expected a JSONPath at `{key}`, got `{text}` ({error}).") from None
+    except Exception as error:
+        if type(error) is Exception:  # the parser raises the bare class
+            raise ConfigurationError(f"Expected a JSONPath at `{key}`, got `{text}` ({error}).") from None
+        raise
+
+
+def finder_of(paths: Sequence[Path]) -> Finder:
+    """Return the function that finds all ``paths`` in a body at once."""
+    slow = _slow_finder(paths)
+    decoder = _decoder_of(paths)
+    if decoder is None:
+        return slow
+
+    def find(body: bytes, where: str) -> dict[str, Found]:
+        try:
+            page = decoder.decode(body)
+        except msgspec.ValidationError as error:
+            raise BadDataError(f"{error} in {where}; check the paths in the config.") from None
+        except (msgspec.DecodeError, RecursionError):
+            return slow(body, where)  # it accepts all JSON there is, and words the error
+        return {path.text: _walk(page, path.names or ()) for path in paths}
+
+    return find
+
+
+def _decoder_of(paths: Sequence[Path]) -> msgspec.json.Decoder[Any] | None:
+    """Return a decoder of the struct that holds all ``paths``; None if they need the slow way."""
+    if any(path.names is None for path in paths):
+        return None
+    tree: dict[str, Any] = {}
+    for path in paths:
+        if not _plant(tree, path.names or (), list[Raw] if path.each else Raw):
+            return None
+    return msgspec.json.Decoder(tree[""] if "" in tree else _struct_of(tree))
+
+
+def _plant(tree: dict[str, Any], names: Sequence[str], leaf: Any) -> bool:
+    """Put ``leaf`` at ``names``; False if another path ends above, below or there as another type."""
+    if not names:
+        fits = not tree or tree == {"": leaf}
+        tree[""] = leaf
+        return fits
+    if "" in tree:
+        return False
+    node = tree
+    for name in names[:-1]:
+        node = node.setdefault(name, {})
+        if not isinstance(node, dict):
+            return False
+    return bool(node.setdefault(names[-1], leaf) == leaf)
+
+
+def _struct_of(tree: Mapping[str, Any]) -> Any:
+    fields = []
+    rename = {}
+    for index, (name, node) in enumerate(tree.items()):
+        kind = _struct_of(node) if isinstance(node, dict) else node
+        kind = kind if kind is Raw else kind | None
+        fields.append((f"f{index}", kind | UnsetType, UNSET))
+        rename[f"f{index}"] = name
+    struct = msgspec.defstruct("Page", fields, rename=rename)
+    struct.positions = dict(zip(tree, rename, strict=True))  # type: ignore[attr-defined]
+    return struct
+
+
+def _walk(page: Any, names: Sequence[str]) -> Found:
+    for name in names:
+        if page is None or page is UNSET:
+            return None
+        page = getattr(page, type(page).positions[name])
+    if page is UNSET or page is None:
+        return None
+    found: list[Raw] | Raw = page
+    return found
+
+
+def _slow_finder(paths: Sequence[Path]) -> Finder:
+    walkers = {path.text: _slow_walker(path) for path in paths}
+
+    def find(body: bytes, where: str) -> dict[str, Found]:
+        page = load_exactly(body, where)
+        return {text: walk(page, where) for text, walk in walkers.items()}
+
+    return find
+
+
+def load_exactly(body: bytes, where: str) -> Any:
+    """Decode a body with `exact.loads`.
+
+    Raises:
+        BadDataError: it is not JSON, or nested too deeply.
+    """
+    try:
+        return exact.loads(body)
+    except ValueError as error:
+        raise BadDataError(f"Expected JSON in {where}, got text that is not: {_problem(error)}.") from None
+    except RecursionError:
+        raise BadDataError(f"Expected JSON of a sane depth in {where}, got one nested too deeply.") from None
+
+
+def _problem(error: ValueError) -> str:
+    """Name the problem without its text, which may be a secret."""
+    position = getattr(error, "pos", None)
+    return str(error) if position is None else f"{getattr(error, 'msg', 'broken')} (character {position})"
+
+
+def _slow_walker(path: Path) -> Callable[[Any, str], Found]:
+    if path.names is None:
+        compiled = _compiled(path.text if path.text.startswith("$") else f"$.{path.text}", path.text)
+        return lambda page, _where: [Raw(exact.dumps(match.value)) for match in compiled.find(page)]
+    names = path.names
+
+    def walk(page: Any, where: str) -> Found:
+        for name in names:
+            if page is None:
+                return None
+            if not isinstance(page, dict):
+                raise BadDataError(
+                    f"Expected `object`, got `{_kind(page)}` above `{path.text}` in {where}; "
+                    "check the paths in the config."
+                )
+            page = page.get(name)
+        if path.each and page is not None:
+            if not isinstance(page, list):
+                raise BadDataError(
+                    f"Expected `array`, got `{_kind(page)}` at `{path.text}` in {where}; "
+                    "check the paths in the config."
+                )
+            return [Raw(exact.dumps(item)) for item in page]
+        return None if page is None and names else Raw(exact.dumps(page))
+
+    return walk
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    kinds: dict[type, str] = {dict: "object", list: "array", str: "string"}
+    return kinds.get(type(value), "number")
+
+
+def scalar_text(found: Found, place: str) -> str | None:
+    """Return a string, number or boolean as the text to put into a URL; None for null, nothing, "" and false.
+
+    Raises:
+        BadDataError: it is an object or an array.
+    """
+    if isinstance(found, list):
+        found = found[0] if found else None
+    if found is None:
+        return None
+    raw = bytes(found).strip()
+    if raw in (b"null", b"false", b'""'):
+        return None
+    if raw == b"true":
+        return "true"
+    if raw[:1] in b"{[":
+        raise BadDataError(
+            f"Expected text or a number at {place}, got `{'object' if raw[:1] == b'{' else 'array'}`."
+        )
+    return str(exact.loads(raw)) if raw[:1] == b'"' else raw.decode()

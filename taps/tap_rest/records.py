@@ -1,0 +1,152 @@
+"""From the body of a page to its records, as raw JSON objects whose text nobody has touched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+from msgspec import Raw
+
+from singerkit_shell.errors import BadDataError, ConfigurationError
+from singerkit_tap.records import split_records
+from tap_rest import exact
+from tap_rest.client import Response
+from tap_rest.paths import Finder, Found, Path, finder_of, load_exactly, parse_path
+
+__all__ = ["PageReader", "ReadPage"]
+
+
+@dataclass(slots=True)
+class ReadPage:
+    """The records of one page, and what the pagination's paths found in it."""
+
+    records: list[Raw]
+    fields: dict[str, Found]
+
+
+class PageReader:
+    """Reads the pages of one stream.
+
+    ``records`` is the selector, None to find the records on the first page; ``fields`` are further paths to
+    look up in each body; ``missing`` is `fail` or `empty`.
+    """
+
+    def __init__(self, stream: str, records: str | None, fields: Sequence[str], missing: str) -> None:
+        self._stream = stream
+        self._fields = [parse_path(text, f"a path of stream {stream}") for text in fields]
+        self._is_missing_empty = missing == "empty"
+        self._path = parse_path(records, f"records of stream {stream}") if records is not None else None
+        self._find: Finder | None = None
+
+    def read(self, response: Response, where: str) -> ReadPage:
+        """Return the records of ``response``; ``where`` names it in errors ("page 3 of stream orders").
+
+        Raises:
+            BadDataError: the body is not the JSON that was promised; no records is never a guess.
+            ConfigurationError: `records` is not configured, and more than one place may hold them.
+        """
+        if response.status == 204:
+            return ReadPage([], {path.text: None for path in self._fields})
+        _check_is_json(response, where)
+        if self._path is None:
+            self._path = _detected(response.body, where, self._stream)
+        if self._find is None:
+            self._find = finder_of([self._path, *self._fields])
+        found = self._find(response.body, where)
+        records = self._records(found[self._path.text], self._path, response.body, where)
+        return ReadPage(records, {path.text: found[path.text] for path in self._fields})
+
+    def _records(self, found: Found, path: Path, body: bytes, where: str) -> list[Raw]:
+        if isinstance(found, Raw):
+            first = memoryview(found)[:1].tobytes()
+            if first == b"[":
+                found = split_records(found, where)
+            elif first != b"n":
+                found = [found]
+            else:
+                found = None
+        if found is None or (path.names is None and not found and not self._is_missing_empty):
+            if self._is_missing_empty:
+                return []
+            raise BadDataError(
+                f"Expected records at `{path.text}` in {where}, got {_description(body)}; check `records`, "
+                "or set `missing_records` to `empty` if that means no records."
+            )
+        for index, record in enumerate(found):
+            if memoryview(record)[0] != 0x7B:
+                raise BadDataError(
+                    f"Expected `object`, got `{_kind(bytes(record))}` at `{path.text}`, item {index} of "
+                    f"{where}; a record must be a JSON object, check `records`."
+                )
+        return found
+
+
+def _check_is_json(response: Response, where: str) -> None:
+    start = response.body[:200].lstrip()
+    if not start:
+        raise BadDataError(f"Expected JSON in {where}, got an empty body (status {response.status}).")
+    if start.startswith(b"<"):
+        kind = "an HTML or XML page"
+        raise BadDataError(
+            f"Expected JSON in {where}, got {kind} (status {response.status}); check `base_url`, `path` and "
+            "whether a login page or a proxy answers."
+        )
+
+
+def _detected(body: bytes, where: str, stream: str) -> Path:
+    """Find the records: the array that the body is, or the only array of objects in it."""
+    if body.lstrip()[:1] == b"[":
+        return Path("$[*]", (), True)
+    members = _members(body, where)
+    arrays = {
+        name: bytes(value)[1:].lstrip()[:1] for name, value in members.items() if bytes(value)[:1] == b"["
+    }
+    candidates = [name for name, first in arrays.items() if first == b"{"]
+    if not candidates and "error" not in members and "errors" not in members:
+        candidates = [name for name, first in arrays.items() if first == b"]"]
+    if len(candidates) == 1:
+        return Path(f"$.{candidates[0]}[*]", (candidates[0],), True)
+    if candidates:
+        names = ", ".join(f"`$.{name}[*]`" for name in candidates)
+        raise ConfigurationError(
+            f"More than one array in {where} may be the records: {names}; name one at `records` of {stream}."
+        )
+    raise BadDataError(
+        f"Expected an array of objects in {where}, got {_description(body)}; set `records` of {stream} (`$` "
+        "if the object itself is the record)."
+    )
+
+
+def _members(body: bytes, where: str) -> dict[str, Raw]:
+    try:
+        return msgspec.json.decode(body, type=dict[str, Raw])
+    except msgspec.ValidationError:
+        raise BadDataError(
+            f"Expected an object or an array in {where}, got `{_kind(body.lstrip())}`."
+        ) from None
+    except (msgspec.DecodeError, RecursionError):
+        value = load_exactly(body, where)
+    return (
+        {name: Raw(exact.dumps(member)) for name, member in value.items()} if isinstance(value, dict) else {}
+    )
+
+
+def _description(body: bytes) -> str:
+    """Say what a body is, by kind and key names only."""
+    kind = _kind(body.lstrip())
+    if kind != "object":
+        return f"`{kind}` at the top level"
+    try:
+        names = list(msgspec.json.decode(body, type=dict[str, Raw]))
+    except (msgspec.DecodeError, RecursionError):
+        return "an object"
+    shown = ", ".join(f"`{name[:40]}`" for name in names[:8])
+    return (
+        f"an object with the keys {shown}{', ...' if len(names) > 8 else ''}" if names else "an empty object"
+    )
+
+
+def _kind(raw: bytes) -> str:
+    kinds = {b"{": "object", b"[": "array", b'"': "string", b"t": "boolean", b"f": "boolean", b"n": "null"}
+    return kinds.get(raw[:1], "number")

@@ -1,0 +1,151 @@
+"""A small HTTP server that answers as a test tells it to, well or badly, and remembers what it was asked.
+
+    with serving({"/orders": lambda asked: json_reply([{"id": 1}])}) as api:
+        api.url, api.asked
+
+A route is a function from a request to a `Reply`; a `Reply` may lie about its length, break its chunks, drip
+or hang up. ``repeatedly`` gives one reply after the other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+
+@dataclass(frozen=True)
+class Asked:
+    path: str
+    query: dict[str, list[str]]
+    headers: Any
+    raw_path: str
+
+    def param(self, name: str, default: str | None = None) -> str | None:
+        return self.query.get(name, [default])[0]
+
+
+@dataclass
+class Reply:
+    """``length`` overrides Content-Length; ``drip`` sends a byte and waits that long, until the test ends."""
+
+    body: bytes = b""
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    length: int | None = None
+    chunked_and_broken: bool = False
+    hang_up: bool = False
+    drip: float | None = None
+
+
+def json_reply(value: Any, status: int = 200, **headers: str) -> Reply:
+    """``value`` as JSON; bytes are taken as JSON text already. ``a_b`` in ``headers`` becomes ``a-b``."""
+    body = value if isinstance(value, bytes) else json.dumps(value).encode()
+    named = {name.replace("_", "-"): text for name, text in headers.items()}
+    return Reply(body, status, {"Content-Type": "application/json", **named})
+
+
+Route = Callable[[Asked], Reply]
+
+
+def repeatedly(*replies: Reply) -> Route:
+    """Give the replies in turn, the last one for ever."""
+    left = list(replies)
+    lock = threading.Lock()
+
+    def route(_asked: Asked) -> Reply:
+        with lock:
+            return left.pop(0) if len(left) > 1 else left[0]
+
+    return route
+
+
+class Api:
+    def __init__(self, routes: Mapping[str, Route]) -> None:
+        self.routes = dict(routes)
+        self.asked: list[Asked] = []
+        self.is_over = threading.Event()
+        self.url = ""
+
+    def paths(self) -> list[str]:
+        return [asked.raw_path for asked in self.asked]
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    api: Api
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up on us is what some tests want."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two writes
+    server: _Server
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        asked = Asked(parts.path, parse_qs(parts.query, keep_blank_values=True), self.headers, self.path)
+        self.server.api.asked.append(asked)
+        route = self.server.api.routes.get(parts.path)
+        reply = route(asked) if route else json_reply({"error": "no such path"}, 404)
+        self._send(reply)
+
+    def _send(self, reply: Reply) -> None:
+        if reply.hang_up:
+            self.close_connection = True
+            return
+        self.send_response(reply.status)
+        for name, text in reply.headers.items():
+            self.send_header(name, text)
+        if reply.chunked_and_broken:
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.wfile.write(b"%x\r\n" % (len(reply.body) + 10) + reply.body)
+            self.close_connection = True
+            return
+        length = len(reply.body) if reply.length is None else reply.length
+        if reply.status != 204:
+            self.send_header("Content-Length", str(length))
+        self.end_headers()
+        if reply.drip is not None:
+            self._drip(reply.body, reply.drip)
+        else:
+            self.wfile.write(reply.body)
+        if length != len(reply.body):
+            self.close_connection = True
+
+    def _drip(self, body: bytes, pause: float) -> None:
+        for index in range(len(body)):
+            self.wfile.write(body[index : index + 1])
+            self.wfile.flush()
+            if self.server.api.is_over.wait(pause):
+                break
+        self.close_connection = True
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def serving(routes: Mapping[str, Route]) -> Iterator[Api]:
+    """Serve ``routes`` on a free port of 127.0.0.1 until the block is left."""
+    api = Api(routes)
+    server = _Server(("127.0.0.1", 0), _Handler)
+    server.api = api
+    api.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield api
+    finally:
+        api.is_over.set()
+        server.shutdown()
+        server.server_close()
+        thread.join(5)
