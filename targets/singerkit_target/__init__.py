@@ -1,1 +1,1 @@
-"""Part of singerkit; see docs/architecture.md."""
+"""What targets share: reading the wire in blocks, typed decoding, the exact path, the commit loop."""

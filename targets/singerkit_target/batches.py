@@ -1,0 +1,65 @@
+"""Rows with missing fields, put together so that every batch holds one set of columns.
+
+A field that is missing is not a null: on upsert the stored value stays (DESIGN 6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import UNSET
+
+from singerkit_target.contract import Batch, Stream
+
+__all__ = ["batches_of"]
+
+Row = tuple[Any, ...]
+
+
+def batches_of(
+    stream: Stream, names: tuple[str, ...], rows: Sequence[Row], first_line: int, size: int
+) -> list[Batch]:
+    """Return batches of ``rows``, in which ``UNSET`` stands for a missing field.
+
+    Without a key missing and null come to the same. With one, rows of the same key are folded first (the last
+    value of each field wins), so that the order of the batches does not matter.
+    """
+    if not rows:
+        return []
+    if not stream.key_properties:
+        return [Batch(names, [_nulls_for_missing(row) for row in rows], first_line, size)]
+    if not any(UNSET in row for row in rows):
+        return [Batch(names, rows, first_line, size)]
+    groups: dict[tuple[bool, ...], list[Row]] = {}
+    for row in _folded(rows, [names.index(key) for key in stream.key_properties]):
+        groups.setdefault(tuple(value is not UNSET for value in row), []).append(row)
+    return [
+        Batch(
+            tuple(name for name, is_present in zip(names, mask, strict=True) if is_present),
+            [tuple(value for value in row if value is not UNSET) for row in group],
+            first_line,
+            size * len(group) // len(rows),
+        )
+        for mask, group in groups.items()
+    ]
+
+
+def _nulls_for_missing(row: Row) -> Row:
+    return tuple(None if value is UNSET else value for value in row) if UNSET in row else row
+
+
+def _folded(rows: Sequence[Row], key_at: list[int]) -> list[Row]:
+    by_key: dict[Row, Row] = {}
+    for row in rows:
+        key = tuple(_hashable(row[index]) for index in key_at)
+        earlier = by_key.get(key)
+        if earlier is not None:
+            row = tuple(old if new is UNSET else new for old, new in zip(earlier, row, strict=True))
+        by_key[key] = row
+    return list(by_key.values())
+
+
+def _hashable(value: Any) -> Any:
+    """`msgspec.Raw` has no equality of its own."""
+    return bytes(value) if isinstance(value, memoryview) or type(value).__name__ == "Raw" else value

@@ -1,0 +1,199 @@
+"""A block becomes rows: the fast path for all of it, the exact path only for the part that needs it."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from singerkit_shell.errors import BadDataError
+from singerkit_target.batches import batches_of
+from singerkit_target.contract import WHOLE_RECORD, Batch, Reject, Stream
+from singerkit_target.decode import METADATA_FIELDS, FastDecoder, Refused, compile_decoder
+from singerkit_target.exact import ExactDecoder, RejectedRow, TooWide, UnknownFields, compile_exact
+from singerkit_target.kinds import Column, Kind, classify, columns_of
+from singerkit_target.messages import Run
+from singerkit_target.unstorable import Policy
+
+__all__ = ["BlockDecoder", "Judgement", "stream_of"]
+
+_SMALLEST_BLOCK = 64  # lines; below it halving costs more than the exact path
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How records are judged; the same for every stream of a run."""
+
+    validate: bool = True
+    extra: str = "ignore"
+    unstorable: Policy = Policy.FAIL
+    quarantine: bool = False
+    with_metadata: bool = False
+
+
+def stream_of(name: str, schema: Mapping[str, Any], key_properties: tuple[str, ...]) -> Stream:
+    """Return the stream of a SCHEMA message with resolved references.
+
+    Raises:
+        BadDataError: a key property is not among the properties.
+    """
+    columns = columns_of(schema, key_properties)
+    missing = [key for key in key_properties if key not in {column.name for column in columns}]
+    if missing:
+        raise BadDataError(
+            f"Expected the key property `{missing[0]}` among the properties of stream `{name}`, which has none of "
+            "that name; what was committed is safe: fix the tap or its catalog, then run again."
+        )
+    if not columns:
+        columns = (Column(WHOLE_RECORD, Kind.JSON, nullable=False, required=True, schema={"type": "object"}),)
+    return Stream(name, schema, key_properties, columns)
+
+
+class BlockDecoder:
+    """Decodes the runs of one stream; ``redeclare`` is called with the wider stream when a column has to change."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        judgement: Judgement,
+        redeclare: Callable[[Stream], None],
+        log: logging.Logger,
+        *,
+        always_exact: bool = False,
+    ) -> None:
+        self._judgement = judgement
+        self._redeclare = redeclare
+        self._log = log
+        self._always_exact = always_exact
+        self._ignored: set[str] = set()
+        self._compile(stream)
+
+    def _compile(self, stream: Stream) -> None:
+        judgement = self._judgement
+        allow_extra = bool(self._ignored)
+        self.stream = stream
+        self._fast: FastDecoder | None = None
+        if not self._always_exact:
+            self._fast = compile_decoder(
+                stream,
+                validate=judgement.validate,
+                allow_extra=allow_extra,
+                with_metadata=judgement.with_metadata,
+            )
+        self._exact: ExactDecoder = compile_exact(
+            stream,
+            validate=judgement.validate,
+            policy=judgement.unstorable,
+            extra=METADATA_FIELDS if judgement.with_metadata else (),
+            forbid_extra=not allow_extra,
+        )
+
+    def decode(self, run: Run) -> tuple[list[Batch], list[Reject]]:
+        """Return the rows of a run, and the records that are to be set aside.
+
+        Raises:
+            BadDataError: a record is invalid and is not to be set aside.
+        """
+        while True:
+            try:
+                return self._decode(run.data, run, 0)
+            except TooWide as wide:
+                self._widen(wide.column)
+            except UnknownFields as unknown:
+                self._meet(unknown.fields)
+
+    def _decode(self, data: bytes, run: Run, index: int) -> tuple[list[Batch], list[Reject]]:
+        """Try the fast path on ``data``, the lines of ``run`` from ``index`` on; halve it until little is left."""
+        if self._fast is not None:
+            try:
+                return self._fast.decode(data, run.line_number(index)), []
+            except Refused:
+                pass
+        lines = [line + b"\n" for line in data[:-1].split(b"\n")]
+        if self._fast is None or len(lines) <= _SMALLEST_BLOCK:
+            return self._decode_exactly(lines, run, index)
+        half = len(lines) // 2
+        middle = sum(map(len, lines[:half]))
+        left = self._decode(data[:middle], run, index)
+        right = self._decode(data[middle:], run, index + half)
+        return left[0] + right[0], left[1] + right[1]
+
+    def _decode_exactly(self, lines: list[bytes], run: Run, index: int) -> tuple[list[Batch], list[Reject]]:
+        rows: list[tuple[Any, ...]] = []
+        rejects: list[Reject] = []
+        for offset, line in enumerate(lines):
+            try:
+                rows.append(self._exact.decode(line))
+            except RejectedRow as rejected:
+                reject = self._exact.reject(rejected, line.rstrip(), run.line_number(index + offset))
+                if not self._sets_aside(rejected):
+                    raise _bad_record(reject) from None
+                rejects.append(reject)
+        names = self.stream.column_names + (METADATA_FIELDS if self._judgement.with_metadata else ())
+        size = sum(map(len, lines))
+        return batches_of(self.stream, names, rows, run.line_number(index), size), rejects
+
+    def _sets_aside(self, rejected: RejectedRow) -> bool:
+        if rejected.is_unstorable and self._judgement.unstorable is Policy.QUARANTINE:
+            return True
+        return self._judgement.quarantine
+
+    def _widen(self, name: str) -> None:
+        columns = tuple(
+            dataclasses.replace(column, kind=Kind.BIG_INTEGER) if column.name == name else column
+            for column in self.stream.columns
+        )
+        self._log.warning(
+            "Stream `%s`: an integer beyond 64 bits; column `%s` becomes numeric.", self.stream.name, name
+        )
+        self._change(dataclasses.replace(self.stream, columns=columns))
+
+    def _meet(self, fields: Mapping[str, Any]) -> None:
+        names = ", ".join(f"`{name}`" for name in fields)
+        if self._judgement.extra == "ignore":
+            self._log.warning(
+                "Stream `%s`: the records hold %s, which the schema does not name; ignored "
+                "(set `extra: load` to store such fields).",
+                self.stream.name,
+                names,
+            )
+            self._ignored.update(fields)
+            self._compile(self.stream)
+            return
+        self._log.warning("Stream `%s`: %s not in the schema; columns are added.", self.stream.name, names)
+        schema = dict(self.stream.schema)
+        schema["properties"] = {
+            **schema.get("properties", {}),
+            **{n: _schema_of(v) for n, v in fields.items()},
+        }
+        columns = self.stream.columns + tuple(
+            Column(
+                name, classify(_schema_of(value))[0], nullable=True, required=False, schema=_schema_of(value)
+            )
+            for name, value in fields.items()
+        )
+        self._change(dataclasses.replace(self.stream, schema=schema, columns=columns))
+
+    def _change(self, stream: Stream) -> None:
+        self._redeclare(stream)
+        self._compile(stream)
+
+
+def _schema_of(value: Any) -> dict[str, Any]:
+    """The schema of a field that no schema names: that of its first value, or any JSON."""
+    if isinstance(value, bool):
+        return {"type": ["boolean", "null"]}
+    if isinstance(value, str):
+        return {"type": ["string", "null"]}
+    if value is None or isinstance(value, dict | list):
+        return {}
+    return {"type": ["number", "null"]}
+
+
+def _bad_record(reject: Reject) -> BadDataError:
+    return BadDataError(
+        f"{reject.reason} at {reject.stream}.{reject.path} (line {reject.line}); what was committed is safe: "
+        "fix the source, or set `on_invalid: quarantine` to set such records aside, then run again."
+    )

@@ -1,0 +1,105 @@
+"""The contract of a target: what the commit loop calls, when, and what each exception makes it do.
+
+The loop (`load.py`) reads the wire and calls, always from one thread:
+
+    open()                       once, before a line is read: connect, check privileges
+    begin(pipeline)              once, at the first message: take the lock, bump the epoch
+    declare(stream)              for each SCHEMA that is new or differs from the last one of its stream
+    write(stream, batch)         for each batch of valid rows
+    reject(rejects)              for each record that was refused and is to be set aside
+    activate_version(...)        for each ACTIVATE_VERSION, when the run ended complete
+    mark_safe()                  at a STATE that covers everything written so far
+    commit(state)                what was written up to now, and the state, become durable together
+    back_to_safe() -> bool       give up what was written after the last mark_safe(); False: there is none
+    rollback()                   give up everything since the last commit
+    close()                      once, in any case
+
+A `BadDataError` makes the loop commit up to the last safe point and end with 65; a `RetryableError` or
+`ConfigurationError` makes it roll back and end with the error's exit code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from singerkit_target.kinds import Column
+
+__all__ = ["WHOLE_RECORD", "Batch", "Loader", "Reject", "Stream"]
+
+WHOLE_RECORD = "_record"
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A stream as its last SCHEMA message declares it; ``schema`` has its local references resolved."""
+
+    name: str
+    schema: Mapping[str, Any]
+    key_properties: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+    @property
+    def is_whole_record(self) -> bool:
+        """A schema without properties: each record is stored whole in one JSON column (SINGER-RULES S08)."""
+        return [column.name for column in self.columns] == [WHOLE_RECORD] and not self.schema.get(
+            "properties"
+        )
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of one stream with the same columns.
+
+    Values: int, bool, str, None, datetime, date, time, UUID, bytes, and `msgspec.Raw` for numbers as they stood
+    on the wire; JSON columns hold JSON text as str.
+    """
+
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[Any, ...]]
+    first_line: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A record that cannot be stored: place, reason, and the record itself for the dead letter."""
+
+    stream: str
+    line: int
+    path: str
+    reason: str
+    record: bytes
+
+
+class Loader(Protocol):
+    """What a target implements."""
+
+    with_metadata: bool
+
+    def open(self) -> None: ...
+
+    def begin(self, pipeline: str) -> None: ...
+
+    def declare(self, stream: Stream) -> None: ...
+
+    def write(self, stream: Stream, batch: Batch) -> None: ...
+
+    def reject(self, rejects: Sequence[Reject]) -> None: ...
+
+    def activate_version(self, stream: Stream, version: int) -> None: ...
+
+    def mark_safe(self) -> None: ...
+
+    def commit(self, state: str | None) -> None: ...
+
+    def back_to_safe(self) -> bool: ...
+
+    def rollback(self) -> None: ...
+
+    def close(self) -> None: ...

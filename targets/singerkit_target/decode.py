@@ -1,0 +1,253 @@
+"""The fast path: a schema compiled once into a typed decoder, a block decoded at once.
+
+msgspec checks types and nullability in C while decoding. The decoder may only accept what jsonschema accepts; when
+it refuses, `exact.py` decides. Numbers and nested values stay the text they were (`msgspec.Raw`).
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType
+
+from singerkit_target.batches import batches_of
+from singerkit_target.contract import Batch, Stream
+from singerkit_target.kinds import Column, Kind
+from singerkit_target.nested import Unsupported, bounded_integer, constrained, nested_type
+
+__all__ = ["FastDecoder", "Refused", "compile_decoder"]
+
+_NOT_NUMBER_OR_NULL = re.compile(rb"(?:\A|\n)[^-0-9n]")
+_NOT_NUMBER = re.compile(rb"(?:\A|\n)[^-0-9]")
+_HUGE_EXPONENT = re.compile(rb"[eE][+-]?0*[0-9]{4}")
+_LONGEST_NUMBER = 10_000  # longer ones are judged on the exact path
+_KEYWORDS_OF_RECORDS = frozenset(
+    {"type", "properties", "required", "additionalProperties", "title", "description", "default", "examples"}
+    | {"$schema", "$id", "id", "definitions", "$defs", "$comment", "selected", "inclusion"}
+)
+_PLAIN_TYPES: Mapping[Kind, Any] = {
+    Kind.BOOLEAN: bool,
+    Kind.DATE_TIME: datetime.datetime,
+    Kind.DATE: datetime.date,
+    Kind.TIME: datetime.time,
+    Kind.UUID: uuid.UUID,
+    Kind.BINARY: bytes,
+    Kind.NUMBER: Raw,
+    Kind.JSON: Raw,
+}
+METADATA_FIELDS = ("_sdc_extracted_at", "_sdc_table_version")
+REFUSALS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+class Refused(Exception):
+    """The fast path cannot vouch for this block; the exact path decides."""
+
+
+Check = Callable[[list[Any]], list[Any] | None]
+"""Judges one column of a block; returns replaced values, or None to keep them; raises `Refused`."""
+
+
+@dataclass(frozen=True)
+class FastDecoder:
+    """A stream's compiled decoder; ``sparse`` admits missing fields, ``full`` does not."""
+
+    stream: Stream
+    columns: tuple[str, ...]
+    full: Any
+    sparse: Any
+    checks: tuple[tuple[int, Check], ...]
+    extra: tuple[str, ...]
+
+    def decode(self, data: bytes, first_line: int) -> list[Batch]:
+        """Decode RECORD lines to batches, one for each set of present columns.
+
+        Raises:
+            Refused: something in the block is unusual.
+        """
+        if b"\\u0000" in data:
+            raise Refused
+        try:
+            messages = self.full.decode_lines(data)
+        except REFUSALS:
+            messages = self._decode_sparse(data)
+            rows = self._rows(messages)
+            return batches_of(
+                self.stream, self.columns + self.extra, self._checked(rows), first_line, len(data)
+            )
+        rows = self._checked(self._rows(messages))
+        return [Batch(self.columns + self.extra, rows, first_line, len(data))]
+
+    def _decode_sparse(self, data: bytes) -> list[Any]:
+        try:
+            return self.sparse.decode_lines(data)  # type: ignore[no-any-return]
+        except REFUSALS as error:
+            raise Refused from error
+
+    def _rows(self, messages: list[Any]) -> list[tuple[Any, ...]]:
+        as_tuple = _whole if self.stream.is_whole_record else msgspec.structs.astuple
+        if not self.extra:
+            return [as_tuple(message.record) for message in messages]
+        return [(*as_tuple(message.record), message.time_extracted, message.version) for message in messages]
+
+    def _checked(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        for index, check in self.checks:
+            present = [row[index] for row in rows if row[index] is not UNSET]
+            replaced = check(present)
+            if replaced is not None:
+                values = iter(replaced)
+                rows = [
+                    row if row[index] is UNSET else (*row[:index], next(values), *row[index + 1 :])
+                    for row in rows
+                ]
+        return rows
+
+
+def compile_decoder(
+    stream: Stream, *, validate: bool, allow_extra: bool, with_metadata: bool
+) -> FastDecoder | None:
+    """Compile a stream's schema; None when only the exact path can judge its records.
+
+    ``validate`` False admits null everywhere and ignores constraints beyond the type.
+    """
+    if validate and not _is_plain_record(stream.schema):
+        return None
+    forbid = not allow_extra or stream.schema.get("additionalProperties") is False
+    try:
+        types = [_field_type(column, validate) for column in stream.columns]
+        full = _message_type(
+            stream, [(f"f{i}", type_) for i, type_ in enumerate(types)], forbid, with_metadata
+        )
+        sparse = _message_type(
+            stream,
+            [
+                (f"f{i}", type_) if column.required else (f"f{i}", type_ | UnsetType, UNSET)
+                for i, (column, type_) in enumerate(zip(stream.columns, types, strict=True))
+            ],
+            forbid,
+            with_metadata,
+        )
+        checks = [
+            (i, check) for i, column in enumerate(stream.columns) for check in _checks(column, validate)
+        ]
+        return FastDecoder(
+            columns=stream.column_names,
+            full=msgspec.json.Decoder(full),
+            sparse=msgspec.json.Decoder(sparse),
+            checks=tuple(checks),
+            stream=stream,
+            extra=METADATA_FIELDS if with_metadata else (),
+        )
+    except (Unsupported, ValueError, TypeError):
+        # ValueError, TypeError: msgspec cannot express a name, a bound or a pattern of this schema.
+        return None
+
+
+def _whole(record: Raw) -> tuple[Raw]:
+    return (record,)
+
+
+def _is_plain_record(schema: Mapping[str, Any]) -> bool:
+    return _KEYWORDS_OF_RECORDS.issuperset(schema) and schema.get("additionalProperties") in (
+        None,
+        True,
+        False,
+    )
+
+
+def _message_type(stream: Stream, fields: Sequence[Any], forbid_extra: bool, with_metadata: bool) -> type:
+    record: Any = Raw
+    if not stream.is_whole_record:
+        record = msgspec.defstruct(
+            "Record",
+            fields,
+            rename={f"f{i}": name for i, name in enumerate(stream.column_names)},
+            forbid_unknown_fields=forbid_extra,
+            kw_only=True,
+            gc=False,
+        )
+    message: list[Any] = [("type", Literal["RECORD"]), ("stream", Literal[stream.name]), ("record", record)]
+    if with_metadata:
+        message += [("time_extracted", datetime.datetime | None, None), ("version", int | None, None)]
+    return msgspec.defstruct("Message", message, gc=False)
+
+
+def _field_type(column: Column, validate: bool) -> Any:
+    if column.kind in (Kind.NUMBER, Kind.JSON) and not column.number_in_text:
+        return Raw  # holds null, too: `_checks` judges what it holds
+    type_ = _value_type(column, validate)
+    is_key = column.required and not column.nullable
+    return type_ | None if column.nullable or (not validate and not is_key) else type_
+
+
+def _value_type(column: Column, validate: bool) -> Any:
+    if column.number_in_text:
+        return Annotated[str, Meta(pattern=r"^-?[0-9]+(\.[0-9]+)?\Z")]
+    if column.kind is Kind.INTEGER:
+        return bounded_integer(column.schema if validate else {}, -(2**63), 2**63 - 1)
+    base: Any
+    if column.kind is Kind.BIG_INTEGER:
+        base = int
+    elif column.kind is Kind.STRING:
+        base = str
+    else:
+        base = _PLAIN_TYPES[column.kind]
+    return constrained(base, column.schema) if validate else base
+
+
+def _checks(column: Column, validate: bool) -> Sequence[Check]:
+    may_be_null = column.nullable or (not validate and not column.required)
+    match column.kind:
+        case Kind.NUMBER if column.number_in_text:
+            return ()
+        case Kind.NUMBER:
+            pattern = _NOT_NUMBER_OR_NULL if may_be_null else _NOT_NUMBER
+            bounds = constrained(float, column.schema) if validate else float
+            if bounds is not float:
+                raise Unsupported("bounds of a decimal are judged exactly")
+            return (lambda values: _check_numbers(values, pattern),)
+        case Kind.JSON:
+            type_ = nested_type(column.schema) if validate else None
+            decoder = None if type_ is None else msgspec.json.Decoder(type_)
+            return (lambda values: _check_nested(values, may_be_null, decoder),)
+        case Kind.TIME:
+            return (_check_times,)
+        case _:
+            return ()
+
+
+def _check_numbers(values: list[Any], unwanted: re.Pattern[bytes]) -> None:
+    joined = b"\n".join(values)
+    if unwanted.search(joined):
+        raise Refused
+    if (b"e" in joined or b"E" in joined) and _HUGE_EXPONENT.search(joined):
+        raise Refused
+    if len(joined) > _LONGEST_NUMBER and max(map(len, values)) > _LONGEST_NUMBER:
+        raise Refused
+
+
+def _check_nested(values: list[Any], may_be_null: bool, decoder: Any) -> list[Any]:
+    """Return the values as text, None for null."""
+    joined = b"\n".join(values)
+    try:
+        if decoder is not None and values:
+            decoder.decode_lines(joined)
+        texts: list[Any] = str(joined, "utf-8").split("\n") if values else []
+    except REFUSALS as error:
+        raise Refused from error
+    if "null" in texts:
+        if not may_be_null:
+            raise Refused
+        return [None if text == "null" else text for text in texts]
+    return texts
+
+
+def _check_times(values: list[Any]) -> None:
+    # A column of type `time` has no place for an offset.
+    if any(value is not None and value.utcoffset() for value in values):
+        raise Refused

@@ -1,0 +1,390 @@
+"""The exact path: one record at a time, slow, complete and correct. jsonschema is the authority on validity.
+
+It takes over a block the fast path refused, and must give the same rows for the records both accept.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime
+import json
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import msgspec
+from jsonschema import Draft7Validator, ValidationError
+from jsonschema.exceptions import best_match
+from jsonschema.validators import extend, validator_for
+from msgspec import UNSET, Raw
+
+from singerkit_target.contract import Reject, Stream
+from singerkit_target.kinds import Column, Kind
+from singerkit_target.unstorable import Policy, Unstorable, storable
+
+__all__ = ["ExactDecoder", "RejectedRow", "TooWide", "UnknownFields", "compile_exact"]
+
+_LONGEST_INTEGER = 4000  # digits; Python refuses to convert longer ones
+_NUMERIC_DIGITS_BEFORE = 131_072  # PostgreSQL's numeric
+_NUMERIC_DIGITS_AFTER = 16_383
+_NAN = ("NaN", "Infinity", "-Infinity")
+_DATE_TIME = re.compile(
+    r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})(?:[Tt ](?P<clock>[0-9]{2}:[0-9]{2})(?::(?P<second>[0-9]{2})"
+    r"(?:[.,](?P<fraction>[0-9]+))?)?\s*(?P<zone>[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?)?\Z"
+)
+_encoder = msgspec.json.Encoder(decimal_format="number")
+
+
+class RejectedRow(Exception):
+    """A record that cannot be stored; ``path`` is below the record, as in ``$.qty``."""
+
+    def __init__(self, path: str, reason: str, *, is_unstorable: bool = False) -> None:
+        super().__init__(reason)
+        self.path = path
+        self.reason = reason
+        self.is_unstorable = is_unstorable
+
+
+class UnknownFields(Exception):
+    """A record has fields its schema does not name, with a value of each."""
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        super().__init__(", ".join(fields))
+        self.fields = fields
+
+
+class TooWide(Exception):
+    """An integer does not fit its column, which has to become numeric before the block is redone."""
+
+    def __init__(self, column: str) -> None:
+        super().__init__(column)
+        self.column = column
+
+
+@dataclass(frozen=True)
+class ExactDecoder:
+    """Judges records of one stream."""
+
+    stream: Stream
+    validator: Any
+    policy: Policy
+    extra: tuple[str, ...]
+    forbid_extra: bool
+
+    def decode(self, line: bytes) -> tuple[Any, ...]:
+        """Return the row of a RECORD line, `UNSET` for missing fields.
+
+        Raises:
+            RejectedRow: the record cannot be stored as it is.
+            TooWide: an integer column must be widened first.
+            UnknownFields: the record has fields the schema does not name, and none were expected.
+        """
+        message = _parsed(line)
+        record = message.get("record")
+        if not isinstance(record, dict):
+            raise RejectedRow("$", "Expected `object`, got " + _shown(record))
+        self._require_keys(record)
+        record = self._storable(record)
+        if self.validator is not None:
+            error = best_match(self.validator.iter_errors(record))
+            if error is not None:
+                raise RejectedRow(_path_of(error), _reason(error))
+        if self.forbid_extra and not self.stream.is_whole_record:
+            unknown = record.keys() - set(self.stream.column_names)
+            if unknown:
+                raise UnknownFields({name: record[name] for name in record if name in unknown})
+        if self.stream.is_whole_record:
+            row: tuple[Any, ...] = (_to_json(record, self.stream.columns[0]),)
+        else:
+            row = tuple(self._value(column, record) for column in self.stream.columns)
+        return (*row, *(self._metadata(message) if self.extra else ()))
+
+    def reject(self, rejected: RejectedRow, line: bytes, number: int) -> Reject:
+        return Reject(self.stream.name, number, rejected.path, rejected.reason, line)
+
+    def _require_keys(self, record: Mapping[str, Any]) -> None:
+        for key in self.stream.key_properties:
+            if key not in record:
+                raise RejectedRow(f"$.{key}", "Expected the key property, which is missing")
+            if record[key] is None:
+                raise RejectedRow(f"$.{key}", "Expected a value in the key property, got `null`")
+
+    def _storable(self, record: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return {key: storable(value, f"$.{key}", self.policy) for key, value in record.items()}
+        except Unstorable as error:
+            raise RejectedRow(error.path, error.reason, is_unstorable=True) from None
+
+    def _value(self, column: Column, record: Mapping[str, Any]) -> Any:
+        value = record.get(column.name, UNSET)
+        if value is UNSET:
+            return UNSET
+        if value is None:
+            return None
+        try:
+            return _CONVERTERS[column.kind](value, column)
+        except OutOfRange as error:
+            is_key = column.name in self.stream.key_properties
+            if self.policy in (Policy.FAIL, Policy.QUARANTINE) or is_key:
+                raise RejectedRow(f"$.{column.name}", str(error), is_unstorable=True) from None
+            return None
+
+    def _metadata(self, message: Mapping[str, Any]) -> tuple[Any, Any]:
+        extracted, version = message.get("time_extracted"), message.get("version")
+        return (
+            None if extracted is None else _date_time(extracted, _METADATA),
+            version if isinstance(version, int) else None,
+        )
+
+
+def compile_exact(
+    stream: Stream, *, validate: bool, policy: Policy, extra: tuple[str, ...], forbid_extra: bool
+) -> ExactDecoder:
+    """Compile the validator of a stream: the draft its ``$schema`` names, else Draft 7 as in singer-sdk."""
+    validator = None
+    if validate:
+        draft = validator_for(stream.schema, default=Draft7Validator)
+        checker = draft.TYPE_CHECKER.redefine("integer", lambda _checker, value: _is_integer(value))
+        validator = extend(draft, type_checker=checker)(dict(stream.schema))  # type: ignore[no-untyped-call]
+    return ExactDecoder(stream, validator, policy, extra, forbid_extra)
+
+
+def _is_integer(value: Any) -> bool:
+    if isinstance(value, bool):
+        return False
+    return isinstance(value, int) or (isinstance(value, Decimal) and value.is_finite() and value % 1 == 0)
+
+
+class OutOfRange(Exception):
+    """A value that its type admits and the store does not."""
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    try:
+        message = json.loads(
+            line.decode("utf-8"), parse_float=_decimal, parse_int=_integer, parse_constant=_constant
+        )
+    except UnicodeDecodeError:
+        raise RejectedRow("$", "Expected UTF-8 text, got other bytes") from None
+    except RecursionError:
+        raise RejectedRow("$", "Expected less than a thousand levels of nesting, got more") from None
+    except ValueError as error:
+        raise RejectedRow("$", f"Expected JSON, got something else ({error})") from None
+    if not isinstance(message, dict):
+        raise RejectedRow("$", "Expected `object`, got " + _shown(message))
+    return message
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise RejectedRow("$", "Expected a number that fits, got an exponent that is too large") from None
+
+
+def _integer(text: str) -> int | Decimal:
+    return int(text) if len(text) < _LONGEST_INTEGER else Decimal(text)
+
+
+def _constant(name: str) -> Any:
+    return _NotANumber(name)
+
+
+class _NotANumber(float):
+    """NaN or an infinity: not JSON, and yet written by some taps."""
+
+    def __new__(cls, name: str) -> _NotANumber:
+        return super().__new__(cls, name)
+
+
+def _path_of(error: ValidationError) -> str:
+    path = "$"
+    for part in error.absolute_path:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}"
+    if error.validator == "required":
+        missing = error.message.split("'")[1]
+        path += f".{missing}"
+    return path
+
+
+def _reason(error: ValidationError) -> str:
+    wanted: Any = error.validator_value
+    if error.validator == "type":
+        names = [wanted] if isinstance(wanted, str) else list(wanted)
+        return f"Expected {' or '.join(f'`{name}`' for name in names)}, got {_shown(error.instance)}"
+    if error.validator == "required":
+        return "Expected a required property, which is missing"
+    if error.validator == "additionalProperties":
+        return "Expected no properties beyond the schema's, got more"
+    rule = f"{error.validator}: {_short(json.dumps(wanted, default=str))}"
+    return f"Expected what `{rule}` allows, got {_shown(error.instance)}"
+
+
+def _shown(value: Any) -> str:
+    """Show short scalars, else only the type: row content does not belong in logs."""
+    if isinstance(value, dict | list):
+        return "`object`" if isinstance(value, dict) else "`array`"
+    text = json.dumps(value, default=str)
+    return f"`{text}`" if len(text) <= 16 else f"`{_type_name(value)}` of {len(text)} characters"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _type_name(value: Any) -> str:
+    return "string" if isinstance(value, str) else "number"
+
+
+def _mismatch(value: Any, expected: str) -> RejectedRow:
+    return RejectedRow("$", f"Expected `{expected}`, got {_shown(value)}")
+
+
+_METADATA = Column("time_extracted", Kind.DATE_TIME, nullable=True, required=False)
+
+
+def _placed(column: Column, value: Any, expected: str) -> RejectedRow:
+    return RejectedRow(f"$.{column.name}", f"Expected `{expected}`, got {_shown(value)}")
+
+
+def _to_integer(value: Any, column: Column) -> int:
+    if not _is_integer(value):
+        raise _placed(column, value, "integer")
+    number = int(value)
+    if column.kind is Kind.INTEGER and not -(2**63) <= number < 2**63:
+        raise TooWide(column.name)
+    return number
+
+
+def _to_big_integer(value: Any, column: Column) -> Any:
+    if not _is_integer(value):
+        raise _placed(column, value, "integer")
+    return Raw(_number_text(Decimal(value)))
+
+
+def _to_number(value: Any, column: Column) -> Any:
+    if column.number_in_text:
+        if not isinstance(value, str):
+            raise _placed(column, value, "string")
+        try:
+            value = Decimal(value)
+        except InvalidOperation:
+            raise _placed(column, value, "decimal") from None
+        _number_text(value)
+        return f"{value:f}"
+    if isinstance(value, bool) or not isinstance(value, int | Decimal | float):
+        raise _placed(column, value, "number")
+    if isinstance(value, float):
+        raise OutOfRange(f"Expected a JSON number, got `{value}`")
+    return Raw(_number_text(Decimal(value)))
+
+
+def _number_text(value: Decimal) -> bytes:
+    if not value.is_finite():
+        raise OutOfRange(f"Expected a JSON number, got `{value}`")
+    _, digits, exponent = value.as_tuple()
+    assert isinstance(exponent, int)  # noqa: S101  finite numbers have one
+    if len(digits) + exponent > _NUMERIC_DIGITS_BEFORE or -exponent > _NUMERIC_DIGITS_AFTER:
+        raise OutOfRange("Expected a number that PostgreSQL's numeric can hold, got one out of range")
+    return str(value).encode()
+
+
+def _to_boolean(value: Any, column: Column) -> bool:
+    if not isinstance(value, bool):
+        raise _placed(column, value, "boolean")
+    return value
+
+
+def _to_text(value: Any, column: Column) -> str:
+    if not isinstance(value, str):
+        raise _placed(column, value, "string")
+    return value
+
+
+def _date_time(value: Any, _column: Column) -> datetime.datetime:
+    """Read ISO 8601 by the rules of docs/values.md: no offset is UTC, second 60 the next minute, microseconds."""
+    match = _DATE_TIME.match(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise OutOfRange(f"Expected a date-time (RFC 3339), got {_shown(value)}")
+    try:
+        base = datetime.datetime.fromisoformat(f"{match['date']}T00:00")
+        hours, minutes = map(int, (match["clock"] or "00:00").split(":"))
+        second = int(match["second"] or 0)
+        zone = _zone(match["zone"])
+        if hours > 24 or minutes > 59 or second > 60 or (hours == 24 and (minutes or second)):
+            raise ValueError
+        micros = int(Decimal("0." + (match["fraction"] or "0")) * 1_000_000 + Decimal("0.5"))
+        moment = base + datetime.timedelta(hours=hours, minutes=minutes, seconds=second, microseconds=micros)
+        return moment.replace(tzinfo=zone)
+    except (ValueError, OverflowError):
+        raise OutOfRange(f"Expected a date-time between the years 1 and 9999, got {_shown(value)}") from None
+
+
+def _zone(text: str | None) -> datetime.timezone | None:
+    if text is None:
+        return None
+    if text in "Zz":
+        return datetime.UTC
+    digits = text[1:].replace(":", "").ljust(4, "0")
+    hours, minutes = int(digits[:2]), int(digits[2:])
+    if minutes > 59:
+        raise ValueError
+    offset = datetime.timedelta(hours=hours, minutes=minutes)
+    return datetime.timezone(-offset if text[0] == "-" else offset)
+
+
+def _to_date(value: Any, column: Column) -> datetime.date:
+    moment = _date_time(value, column)
+    if moment.time() != datetime.time() or (moment.utcoffset() or datetime.timedelta()):
+        raise OutOfRange(f"Expected a date, got {_shown(value)}")
+    return moment.date()
+
+
+def _to_time(value: Any, column: Column) -> datetime.time:
+    try:
+        moment = _date_time(f"2000-01-01T{value}", column)
+    except OutOfRange:
+        raise OutOfRange(f"Expected a time (RFC 3339), got {_shown(value)}") from None
+    if moment.utcoffset():
+        raise OutOfRange(f"Expected a time in UTC or without an offset, got {_shown(value)}")
+    return moment.time()
+
+
+def _to_uuid(value: Any, column: Column) -> uuid.UUID:
+    try:
+        return uuid.UUID(_to_text(value, column))
+    except ValueError:
+        raise _placed(column, value, "uuid") from None
+
+
+def _to_binary(value: Any, column: Column) -> bytes:
+    try:
+        return base64.b64decode(_to_text(value, column), validate=True)
+    except binascii.Error:
+        raise _placed(column, value, "base64") from None
+
+
+def _to_json(value: Any, column: Column) -> str:
+    try:
+        return _encoder.encode(value).decode()
+    except RecursionError:
+        raise _placed(column, value, "less nesting") from None
+
+
+_CONVERTERS = {
+    Kind.INTEGER: _to_integer,
+    Kind.BIG_INTEGER: _to_big_integer,
+    Kind.NUMBER: _to_number,
+    Kind.BOOLEAN: _to_boolean,
+    Kind.STRING: _to_text,
+    Kind.DATE_TIME: _date_time,
+    Kind.DATE: _to_date,
+    Kind.TIME: _to_time,
+    Kind.UUID: _to_uuid,
+    Kind.BINARY: _to_binary,
+    Kind.JSON: _to_json,
+}

@@ -1,0 +1,164 @@
+"""What a property holds: JSON Schema reduced to one kind, as far as storage is concerned."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Column", "Kind", "classify", "columns_of", "json_types"]
+
+
+class Kind(enum.Enum):
+    """One kind is one row of the value table (DESIGN 6): a decoder here, a column type in each target."""
+
+    INTEGER = "integer"
+    BIG_INTEGER = "big integer"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    STRING = "string"
+    DATE_TIME = "date-time"
+    DATE = "date"
+    TIME = "time"
+    UUID = "uuid"
+    BINARY = "binary"
+    JSON = "json"
+
+
+_STRING_FORMATS = {
+    "date-time": Kind.DATE_TIME,
+    "date": Kind.DATE,
+    "time": Kind.TIME,
+    "uuid": Kind.UUID,
+    "singer.decimal": Kind.NUMBER,
+    "x-singer.decimal": Kind.NUMBER,
+}
+_ALL_TYPES = frozenset({"null", "boolean", "integer", "number", "string", "object", "array"})
+
+
+@dataclass(frozen=True)
+class Column:
+    """A top-level property of a stream.
+
+    ``number_in_text`` marks decimals that travel as JSON strings (``x-singer.decimal``).
+    """
+
+    name: str
+    kind: Kind
+    nullable: bool
+    required: bool
+    schema: Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False)
+    number_in_text: bool = False
+
+
+def columns_of(schema: Mapping[str, Any], key_properties: tuple[str, ...]) -> tuple[Column, ...]:
+    """Return the columns of a resolved stream schema in its order; keys are required and never null."""
+    required = set(schema.get("required", ()))
+    return tuple(
+        _column(name, prop if isinstance(prop, Mapping) else {}, name in key_properties, name in required)
+        for name, prop in (schema.get("properties") or {}).items()
+    )
+
+
+def _column(name: str, prop: Mapping[str, Any], is_key: bool, is_required: bool) -> Column:
+    kind, nullable, number_in_text = classify(prop)
+    return Column(
+        name=name,
+        kind=kind,
+        nullable=nullable and not is_key,
+        required=is_required or is_key,
+        schema=prop,
+        number_in_text=number_in_text,
+    )
+
+
+def classify(prop: Mapping[str, Any]) -> tuple[Kind, bool, bool]:
+    """Return (kind, nullable, number_in_text) of a property schema.
+
+    Several JSON types in one property have no common SQL type that keeps ``5`` and ``"5"`` apart, so they are
+    stored as JSON; ``x-sql-datatype`` overrides the column type (docs/values.md).
+    """
+    types = json_types(prop)
+    nullable = "null" in types
+    types = types - {"null"}
+    if types == {"string"}:
+        kind = _string_kind(prop)
+        return kind, nullable, kind is Kind.NUMBER
+    if types == {"integer"}:
+        return Kind.INTEGER, nullable, False
+    if types in ({"number"}, {"number", "integer"}):
+        return Kind.NUMBER, nullable, False
+    if types == {"boolean"}:
+        return Kind.BOOLEAN, nullable, False
+    return Kind.JSON, nullable, False
+
+
+def json_types(prop: Mapping[str, Any]) -> frozenset[str]:
+    """Return the JSON types a property schema admits, best effort over anyOf, oneOf, allOf, enum and const."""
+    admitted = _ALL_TYPES
+    if "type" in prop:
+        declared = prop["type"]
+        admitted = frozenset([declared] if isinstance(declared, str) else declared)
+    elif "const" in prop:
+        admitted = frozenset({_json_type(prop["const"])})
+    elif "enum" in prop:
+        admitted = frozenset(_json_type(value) for value in prop["enum"])
+    for keyword in ("anyOf", "oneOf"):
+        branches = [branch for branch in prop.get(keyword, ()) if isinstance(branch, Mapping)]
+        if branches:
+            union = frozenset[str]().union(*(json_types(branch) for branch in branches))
+            admitted = _intersect(admitted, union)
+    for branch in prop.get("allOf", ()):
+        if isinstance(branch, Mapping):
+            admitted = _intersect(admitted, json_types(branch))
+    return admitted
+
+
+def _intersect(left: frozenset[str], right: frozenset[str]) -> frozenset[str]:
+    common = left & right
+    for one, other in ((left, right), (right, left)):
+        if "number" in one and "integer" in other:
+            common |= {"integer"}
+    return common
+
+
+def _json_type(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    names = {int: "integer", float: "number", str: "string", dict: "object", list: "array"}
+    return names.get(type(value), "number")
+
+
+def _string_kind(prop: Mapping[str, Any]) -> Kind:
+    formats = set(_string_formats(prop))
+    if len(formats) == 1:
+        (only,) = formats
+        if only in _STRING_FORMATS:
+            return _STRING_FORMATS[only]
+        if only == "base64":
+            return Kind.BINARY
+    return Kind.STRING
+
+
+def _string_formats(prop: Mapping[str, Any]) -> Iterator[str]:
+    """Every format a string value of the property may have; plain text counts as a format of its own."""
+    branches = [
+        branch
+        for keyword in ("anyOf", "oneOf")
+        for branch in prop.get(keyword, ())
+        if isinstance(branch, Mapping) and "string" in json_types(branch)
+    ]
+    if "x-singer.decimal" in prop:
+        yield "x-singer.decimal"
+    elif prop.get("contentEncoding") == "base64":
+        yield "base64"
+    elif "format" in prop:
+        yield str(prop["format"])
+    elif branches:
+        for branch in branches:
+            yield from _string_formats(branch)
+    else:
+        yield "text"

@@ -1,0 +1,141 @@
+"""Read the wire: chunks of whole lines, bounded in bytes, never waiting longer than needed for a slow pipe."""
+
+from __future__ import annotations
+
+import io
+import os
+import select
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import IO, Any
+
+from singerkit_shell.errors import BadDataError
+from singerkit_shell.signals import StopFlag
+
+__all__ = ["Chunk", "read_chunks"]
+
+_READ_SIZE = 1 << 20
+_PIPE_SIZE = 1 << 20
+_F_SETPIPE_SZ = 1031  # Linux; a larger pipe lets tap and target work in longer turns
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Whole lines; ``first_line`` counts from 1, ``offset`` is in bytes from the start of the input.
+
+    ``is_cut`` marks a last line that the input did not end with a newline.
+    """
+
+    data: bytes
+    first_line: int
+    offset: int
+    is_cut: bool = False
+
+
+def read_chunks(
+    source: IO[Any], *, chunk_bytes: int, max_line_bytes: int, wait_seconds: float, stop: StopFlag
+) -> Iterator[Chunk]:
+    """Yield the input in chunks of about ``chunk_bytes``, or what came within ``wait_seconds``.
+
+    A silent pipe gives an empty chunk from time to time, so that the caller can commit what waits. Ends early,
+    without the rest of the input, when ``stop`` is set.
+
+    Raises:
+        BadDataError: a line is longer than ``max_line_bytes``.
+    """
+    read = _reader(source, stop)
+    line, offset = 1, 0
+    rest = b""
+    ended = False
+    while not ended and not stop:
+        parts, ended = _gather(read, chunk_bytes, wait_seconds)
+        data = b"".join([rest, *parts])
+        if line == 1 and offset == 0 and data.startswith(b"\xef\xbb\xbf"):
+            data = b" " * 3 + data[3:]  # a byte order mark is tolerated; offsets stay true
+        end = data.rfind(b"\n") + 1
+        if ended and not stop and end < len(data):
+            yield from _checked(data[:end], line, offset, max_line_bytes)
+            line += data.count(b"\n")
+            if data[end:].strip():
+                yield Chunk(data[end:] + b"\n", line, offset + end, is_cut=True)
+            return
+        if len(data) - end > max_line_bytes:
+            raise _too_long(line + data.count(b"\n"), max_line_bytes)
+        rest = data[end:]
+        if not parts:
+            yield Chunk(b"", line, offset)
+        elif end:
+            yield from _checked(data[:end], line, offset, max_line_bytes)
+            line += data.count(b"\n")
+            offset += end
+
+
+def _checked(data: bytes, line: int, offset: int, max_line_bytes: int) -> Iterator[Chunk]:
+    if not data:
+        return
+    if len(data) > max_line_bytes:
+        lengths = map(len, data.split(b"\n"))
+        too_long = next((index for index, length in enumerate(lengths) if length > max_line_bytes), None)
+        if too_long is not None:
+            raise _too_long(line + too_long, max_line_bytes)
+    yield Chunk(data, line, offset)
+
+
+def _too_long(line: int, limit: int) -> BadDataError:
+    return BadDataError(
+        f"Expected lines of at most {limit} bytes (max_line_bytes), got a longer one at line {line}; "
+        "what was committed is safe: raise max_line_bytes if such records are right, then run again."
+    )
+
+
+def _gather(
+    read: Callable[[float], bytes | None], chunk_bytes: int, wait_seconds: float
+) -> tuple[list[bytes], bool]:
+    """Collect input until there is enough or time is up; True at the end of the input."""
+    parts: list[bytes] = []
+    size = 0
+    deadline = time.monotonic() + wait_seconds
+    while size < chunk_bytes:
+        timeout = deadline - time.monotonic()
+        if timeout <= 0:
+            break
+        data = read(timeout)
+        if data is None:
+            break
+        if not data:
+            return parts, True
+        parts.append(data)
+        size += len(data)
+    return parts, False
+
+
+def _reader(source: IO[Any], stop: StopFlag) -> Callable[[float], bytes | None]:
+    """Return read(timeout): bytes, b"" at the end, None when time ran out or a signal came."""
+    try:
+        descriptor = source.fileno()
+    except (io.UnsupportedOperation, AttributeError, OSError):
+        return lambda _timeout: _as_bytes(source.read(_READ_SIZE))
+    _enlarge_pipe(descriptor)
+
+    def read(timeout: float) -> bytes | None:
+        watched = [descriptor] if stop.wakeup_fd is None else [descriptor, stop.wakeup_fd]
+        ready, _, _ = select.select(watched, [], [], timeout)
+        if stop or descriptor not in ready:
+            return None
+        return os.read(descriptor, _READ_SIZE)
+
+    return read
+
+
+def _as_bytes(data: str | bytes) -> bytes:
+    return data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+
+
+def _enlarge_pipe(descriptor: int) -> None:
+    try:
+        import fcntl
+
+        fcntl.fcntl(descriptor, _F_SETPIPE_SZ, _PIPE_SIZE)
+    except (ImportError, OSError):
+        return  # not a pipe, or not Linux: only slower

@@ -1,0 +1,162 @@
+"""Cut a chunk into runs of RECORD lines of one stream and single messages of other kinds.
+
+On the usual stream, where every line of a chunk begins alike, no Python runs per line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+
+from singerkit_shell.errors import BadDataError
+from singerkit_target.lines import Chunk
+
+__all__ = ["Message", "Run", "Splitter"]
+
+
+class _Header(msgspec.Struct, gc=False):
+    type: str
+    stream: str | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """RECORD lines of one stream, whole and in order; ``numbers`` where the lines did not follow each other."""
+
+    stream: str
+    data: bytes
+    first_line: int
+    numbers: tuple[int, ...] = ()
+
+    def line_number(self, index: int) -> int:
+        return self.numbers[index] if self.numbers else self.first_line + index
+
+
+@dataclass(frozen=True)
+class Message:
+    """One line of another kind; ``type`` in upper case."""
+
+    type: str
+    stream: str | None
+    line: bytes
+    number: int
+
+
+@dataclass
+class _Lines:
+    stream: str
+    first_line: int
+    lines: list[bytes] = field(default_factory=list)
+
+    def run(self) -> Run:
+        return Run(self.stream, b"\n".join(self.lines) + b"\n", self.first_line)
+
+
+_header_decoder = msgspec.json.Decoder(_Header)
+
+
+class Splitter:
+    """Remembers, per stream, how its RECORD lines begin."""
+
+    def __init__(self) -> None:
+        self._prefix = b""
+        self._prefix_stream = ""
+
+    def split(self, chunk: Chunk) -> Iterator[Run | Message]:
+        """Yield the runs and messages of a chunk in order.
+
+        Raises:
+            BadDataError: a line is not a JSON object with a ``type``, or a RECORD names no stream.
+        """
+        if self._is_one_run(chunk.data):
+            yield Run(self._prefix_stream, chunk.data, chunk.first_line)
+            return
+        current: _Lines | None = None
+        offset = chunk.offset
+        for index, line in enumerate(chunk.data.split(b"\n")):
+            number = chunk.first_line + index
+            if self._prefix and line.startswith(self._prefix):
+                kind, stream = "RECORD", self._prefix_stream
+            elif not line or line.isspace():
+                offset += len(line) + 1
+                continue
+            else:
+                kind, stream = self._classify(line, number, offset)
+            offset += len(line) + 1
+            if kind == "RECORD":
+                if (
+                    current is None
+                    or current.stream != stream
+                    or current.first_line + len(current.lines) != number
+                ):
+                    if current is not None:
+                        yield current.run()
+                    current = _Lines(stream, number)
+                current.lines.append(line)
+                continue
+            if current is not None:
+                yield current.run()
+                current = None
+            yield Message(kind, stream or None, line, number)
+        if current is not None:
+            yield current.run()
+
+    def _is_one_run(self, data: bytes) -> bool:
+        prefix = self._prefix
+        return bool(
+            prefix and data.startswith(prefix) and data.count(b"\n" + prefix) == data.count(b"\n") - 1
+        )
+
+    def _classify(self, line: bytes, number: int, offset: int) -> tuple[str, str]:
+        header = _header_of(line, number, offset)
+        kind = header.type.upper()
+        if kind == "RECORD":
+            if header.stream is None:
+                raise BadDataError(
+                    f"Expected `stream` in the RECORD at line {number}, which has none; "
+                    "what was committed is safe: fix the tap, then run again."
+                )
+            self._learn(line, header.stream)
+        return kind, header.stream or ""
+
+    def _learn(self, line: bytes, stream: str) -> None:
+        """Take the bytes before ``"record"`` as the prefix, if they alone say type and stream."""
+        at = line.find(b'"record"')
+        if at < 0:
+            return
+        prefix = line[:at] + b'"record"'
+        try:
+            header = _header_decoder.decode(prefix + b":null}")
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return
+        if header.type.upper() == "RECORD" and header.stream == stream:
+            self._prefix, self._prefix_stream = prefix, stream
+
+
+def _header_of(line: bytes, number: int, offset: int) -> _Header:
+    try:
+        return _header_decoder.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        try:
+            # The standard library reads what the exact path has a policy for: lone surrogates, NaN, Infinity.
+            return msgspec.convert(json.loads(line), _Header)
+        except (ValueError, msgspec.MsgspecError, RecursionError):
+            raise _malformed(line, number, offset, error) from None
+
+
+def _malformed(line: bytes, number: int, offset: int, error: Exception) -> BadDataError:
+    if isinstance(error, RecursionError):
+        finding = "one nested too deeply"
+    elif isinstance(error, UnicodeDecodeError):
+        finding = "bytes that are not UTF-8"
+    elif isinstance(error, msgspec.ValidationError):
+        finding = "one without a text `type`" if line.lstrip().startswith(b"{") else "another JSON value"
+    else:
+        finding = "text that is not JSON"
+    return BadDataError(
+        f"Expected a Singer message (a JSON object), got {finding} at line {number} (byte {offset}); "
+        "what was committed is safe: fix the tap, then run again."
+    )

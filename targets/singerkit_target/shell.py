@@ -1,0 +1,258 @@
+"""The shell of every target: singer-sdk's `Target` outside, the block path inside.
+
+singer-sdk's reader is the extension point: its ``process_lines`` is given the whole input, so none of the SDK's
+per-record path runs, while the command line, ``--about``, config validation and its test suites stay as they are.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import IO, Any, ClassVar
+
+import click
+from singer_sdk import Target
+from singer_sdk.exceptions import MissingKeyPropertiesError, RecordsWithoutSchemaException
+from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabilities
+from singer_sdk.singerlib.encoding.base import GenericSingerReader
+
+from singerkit_shell.command import adopt
+from singerkit_shell.errors import BadDataError, ConfigurationError
+from singerkit_shell.secrets import redactor
+from singerkit_shell.signals import stop_flag
+from singerkit_shell.validate import config_problems, unknown_keys
+from singerkit_target.blocks import Judgement
+from singerkit_target.contract import Loader
+from singerkit_target.load import Limits, Load
+from singerkit_target.publish import Publisher
+from singerkit_target.unstorable import Policy
+
+__all__ = ["COMMON_SETTINGS", "SingerkitTarget"]
+
+_POSITIVE = {"type": "integer", "minimum": 1}
+
+COMMON_SETTINGS: Mapping[str, Any] = {
+    "pipeline": {
+        "type": "string",
+        "minLength": 1,
+        "description": "Name of the pipeline whose state and lock this run uses. Default: the name our taps send, "
+        "else `default`.",
+    },
+    "on_invalid": {
+        "type": "string",
+        "enum": ["fail", "quarantine"],
+        "default": "fail",
+        "description": "What to do with a record that its schema refuses: end the run, or set the record aside with "
+        "its reason.",
+    },
+    "on_unstorable": {
+        "type": "string",
+        "enum": [policy.value for policy in Policy],
+        "default": "fail",
+        "description": "What to do with NUL characters, lone surrogates, NaN, and dates and numbers out of range, at "
+        "any depth.",
+    },
+    "quarantine_limit": {
+        **_POSITIVE,
+        "default": 1000,
+        "description": "The run fails when more records than this are set aside.",
+    },
+    "extra": {
+        "type": "string",
+        "enum": ["ignore", "load"],
+        "default": "ignore",
+        "description": "Fields that the schema does not name: ignore them with one warning, or add columns for them.",
+    },
+    "validate_records": {
+        "type": "boolean",
+        "default": True,
+        "description": "Check records against the whole JSON Schema. Without it only the types are checked, and null "
+        "is accepted everywhere but in keys.",
+    },
+    "add_record_metadata": {
+        "type": "boolean",
+        "default": False,
+        "description": "Add the `_sdc_*` columns: when each row was extracted, received and loaded, and its version.",
+    },
+    "commit_rows": {
+        **_POSITIVE,
+        "default": 100_000,
+        "description": "Commit at the next STATE once this many rows were received.",
+    },
+    "commit_bytes": {
+        **_POSITIVE,
+        "default": 256 << 20,
+        "description": "Commit at the next STATE once this many bytes were received.",
+    },
+    "commit_seconds": {
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "default": 10,
+        "description": "Commit at the next STATE once this many seconds have passed since the last commit.",
+    },
+    "max_line_bytes": {
+        **_POSITIVE,
+        "default": 64 << 20,
+        "description": "The longest line that is accepted, in bytes.",
+    },
+}
+
+
+class BlockReader(GenericSingerReader[bytes]):
+    """singer-sdk's reader, given the whole input at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.load: Callable[[IO[Any]], Counter[str]] | None = None
+
+    default_input = property(lambda _self: sys.stdin.buffer)
+
+    def deserialize_json(self, line: bytes) -> dict[str, Any]:
+        raise NotImplementedError("The block path decodes whole blocks.")  # pragma: no cover
+
+    def process_lines(
+        self, file_input: IO[Any] | None, callbacks: Mapping[str, Callable[[dict[str, Any]], None]]
+    ) -> Counter[str]:
+        del callbacks  # the SDK's per-record path
+        assert self.load is not None  # noqa: S101  set by the target that made this reader
+        return self.load(file_input or self.default_input)
+
+
+class SingerkitTarget(Target):
+    """Base class: a target names itself, adds its settings, and makes a `Loader` from its config."""
+
+    message_reader_class = BlockReader
+    capabilities: ClassVar[Any] = [
+        PluginCapabilities.ABOUT,
+        PluginCapabilities.STRUCTURED_LOGGING,
+        TargetCapabilities.VALIDATE_RECORDS,
+    ]
+    package_name = "singerkit"
+    state_file: str | None = None
+    always_exact = False  # tests compare both paths
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{**kwargs, "setup_mapper": False})
+        assert isinstance(self.message_reader, BlockReader)  # noqa: S101  ours, see message_reader_class
+        self.message_reader.load = self._load
+
+    @abstractmethod
+    def make_loader(self) -> Loader:
+        """Return the loader of this run; opens nothing yet."""
+
+    @classmethod
+    def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
+        for name, setting in COMMON_SETTINGS.items():
+            config_jsonschema["properties"].setdefault(name, dict(setting))
+
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        schema = self.config_jsonschema
+        self.append_builtin_config(schema)
+        redactor.add_from_config(self._config)
+        for sentence in unknown_keys(self._config, schema["properties"]):
+            self.logger.warning("%s; it is ignored.", sentence)
+        problems = config_problems(self._config, schema) or self.further_problems()
+        if problems and raise_errors:
+            raise ConfigurationError(f"The config is not valid: {'; '.join(problems)}. Nothing was read.")
+        return problems
+
+    def further_problems(self) -> list[str]:
+        """Problems that a JSON Schema cannot tell, a sentence each without its full stop."""
+        return []
+
+    def _setup_signal_handlers(self) -> None:
+        stop_flag.install()
+
+    def judgement(self) -> Judgement:
+        """How this run's config judges records."""
+        config = self.config
+        return Judgement(
+            validate=config["validate_records"],
+            extra=config["extra"],
+            unstorable=Policy(config["on_unstorable"]),
+            quarantine=config["on_invalid"] == "quarantine",
+            with_metadata=config["add_record_metadata"],
+        )
+
+    def limits(self) -> Limits:
+        """When this run's config commits."""
+        config = self.config
+        return Limits(
+            commit_rows=config["commit_rows"],
+            commit_bytes=config["commit_bytes"],
+            commit_seconds=config["commit_seconds"],
+            max_line_bytes=config["max_line_bytes"],
+            max_rejects=config["quarantine_limit"],
+        )
+
+    def _load(self, source: IO[Any]) -> Counter[str]:
+        load = Load(
+            self.make_loader(),
+            self.judgement(),
+            self.limits(),
+            Publisher(self.state_file),
+            stop_flag,
+            self.logger,
+            pipeline=self.config.get("pipeline"),
+            always_exact=self.always_exact,
+        )
+        try:
+            summary = load.run(source)
+        except BadDataError as error:
+            raise _as_singer_sdk_error(error) from error
+        return Counter({"RECORD": summary.received.total()})
+
+    def process_endofpipe(self) -> None:
+        """Everything is committed when `_load` returns."""
+
+    @classmethod
+    def invoke(  # type: ignore[override]
+        cls,
+        *,
+        about: bool = False,
+        about_format: str | None = None,
+        config: Any = None,
+        file_input: IO[str] | None = None,
+        state_file: str | None = None,
+    ) -> None:
+        """Run the target on the command line."""
+        super(Target, cls).invoke(about=about, about_format=about_format)
+        target = cls(
+            config={} if config is None else config.config,
+            parse_env_config=config is not None and config.parse_env,
+        )
+        target.state_file = state_file
+        target._load(file_input or sys.stdin.buffer)
+
+    @classmethod
+    def get_singer_command(cls) -> click.Command:
+        command = super().get_singer_command()
+        command.help = (cls.__doc__ or "").strip().splitlines()[0]
+        command.params.append(
+            click.Option(
+                ["--state-file"],
+                metavar="PATH",
+                help="Write the STATE value to this file after each commit.",
+            )
+        )
+        return adopt(command, cls.name, logging.getLogger(cls.name))
+
+
+class _MissingSchema(BadDataError, RecordsWithoutSchemaException):
+    """What singer-sdk's test suite expects for a RECORD before its SCHEMA."""
+
+
+class _MissingKey(BadDataError, MissingKeyPropertiesError):
+    """What singer-sdk's test suite expects for a record without its key."""
+
+
+def _as_singer_sdk_error(error: BadDataError) -> BadDataError:
+    text = str(error)
+    if text.startswith("Expected a SCHEMA before"):
+        return _MissingSchema(text)
+    if text.startswith("Expected the key property, which is missing"):
+        return _MissingKey(text)
+    return error

@@ -1,0 +1,54 @@
+"""What a run has loaded, for the log and for the sentences of errors."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+__all__ = ["Summary"]
+
+
+@dataclass
+class Summary:
+    """Rows by stream: received, of these committed, and records set aside."""
+
+    received: Counter[str] = field(default_factory=Counter)
+    safe: Counter[str] = field(default_factory=Counter)
+    committed: Counter[str] = field(default_factory=Counter)
+    rejected: Counter[str] = field(default_factory=Counter)
+    commits: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    def mark_safe(self) -> None:
+        self.safe = self.received.copy()
+
+    def back_to_safe(self) -> None:
+        self.received = self.safe.copy()
+
+    def commit(self) -> None:
+        self.committed = self.received.copy()
+        self.safe = self.received.copy()
+        self.commits += 1
+
+    @property
+    def committed_rows(self) -> int:
+        return self.committed.total()
+
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    def log(self, log: logging.Logger) -> None:
+        """One line per stream, then one for the run."""
+        for stream, rows in sorted(self.committed.items()):
+            aside = f", {self.rejected[stream]} set aside" if self.rejected[stream] else ""
+            log.info("Stream `%s`: %d rows loaded%s.", stream, rows, aside)
+        seconds = self.seconds()
+        log.info(
+            "%d rows in %.1f s (%d rows/s), %d commits.",
+            self.committed_rows,
+            seconds,
+            int(self.committed_rows / seconds) if seconds else 0,
+            self.commits,
+        )

@@ -1,0 +1,88 @@
+"""Connection settings, and a connection whose session settings no server or role can change (FAULTS D10)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg2
+from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import make_dsn, parse_dsn
+
+from target_postgres.faults import connection_fault
+
+__all__ = ["Connection", "connect", "dsn_of", "names_a_server", "where"]
+
+_FIELDS: Mapping[str, str] = {
+    "host": "host",
+    "port": "port",
+    "user": "user",
+    "password": "password",
+    "database": "dbname",
+    "sslmode": "sslmode",
+    "sslrootcert": "sslrootcert",
+    "sslcert": "sslcert",
+    "sslkey": "sslkey",
+    "service": "service",
+}
+_KEEPALIVES: Mapping[str, Any] = {
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
+_SESSION = """
+    SET timezone TO 'UTC'; SET datestyle TO 'ISO, MDY'; SET intervalstyle TO 'iso_8601';
+    SET client_encoding TO 'UTF8'; SET standard_conforming_strings TO on; SET bytea_output TO 'hex';
+    SET default_transaction_isolation TO 'read committed'; SET default_transaction_deferrable TO off;
+    SET extra_float_digits TO 3; SET temp_buffers TO '64MB'; SET idle_in_transaction_session_timeout TO 0;
+"""
+
+
+def names_a_server(config: Mapping[str, Any]) -> bool:
+    """Tell whether the config says where PostgreSQL is; without, the embedded one is used."""
+    return any(config.get(name) is not None for name in ("dsn", "host", "port", "database", "service"))
+
+
+def dsn_of(config: Mapping[str, Any]) -> str:
+    """Return the libpq DSN of a config: single fields, or `dsn`, which fields complete.
+
+    Raises:
+        psycopg2.ProgrammingError: `dsn` is not a DSN.
+    """
+    fields = {libpq: config[ours] for ours, libpq in _FIELDS.items() if config.get(ours) is not None}
+    given = parse_dsn(config["dsn"]) if config.get("dsn") else {}
+    settings = {
+        **_KEEPALIVES,
+        "connect_timeout": config.get("connect_timeout", 10),
+        "application_name": config.get("application_name", "target-postgres"),
+        **given,
+        **fields,
+    }
+    return str(make_dsn(**settings))
+
+
+def where(dsn: str) -> str:
+    """Return host, port and database of a DSN for messages, without user or password."""
+    parts = parse_dsn(dsn)
+    host = parts.get("host") or parts.get("service") or "the local socket"
+    return f"{host}:{parts.get('port', '5432')}/{parts.get('dbname', '')}"
+
+
+def connect(dsn: str, *, lock_timeout_seconds: float) -> Connection:
+    """Open a connection with fixed session settings.
+
+    Raises:
+        NotAuthorisedError, ConfigurationError, RetryableError: it cannot be opened; see `faults.py`.
+    """
+    try:
+        connection = psycopg2.connect(dsn)
+        with connection.cursor() as cursor:
+            cursor.execute(_SESSION)
+            cursor.execute(
+                "SELECT set_config('lock_timeout', %s, false)", [f"{int(lock_timeout_seconds * 1000)}ms"]
+            )
+        connection.commit()
+    except psycopg2.Error as error:
+        raise connection_fault(error, where(dsn)) from None
+    return connection

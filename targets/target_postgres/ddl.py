@@ -1,0 +1,129 @@
+"""Tables and columns: what is there, what has to change, and the composed SQL that changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from psycopg2.extensions import cursor as Cursor
+from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
+
+__all__ = [
+    "Existing",
+    "add_columns",
+    "change_primary_key",
+    "create_schema",
+    "create_table",
+    "inspect",
+    "table_name",
+    "widen_column",
+]
+
+
+@dataclass(frozen=True)
+class Existing:
+    """A table as the server has it: column types as format_type() writes them, and the key."""
+
+    columns: Mapping[str, str]
+    primary_key: tuple[str, ...]
+    primary_key_name: str | None
+    unique_keys: tuple[frozenset[str], ...]
+    is_empty: bool
+
+
+def table_name(schema: str, table: str) -> Identifier:
+    """Return the quoted, schema-qualified name."""
+    return Identifier(schema, table)
+
+
+def create_schema(cursor: Cursor, schema: str) -> None:
+    """Create the schema unless it exists; without the privilege to create any, an existing one will do."""
+    cursor.execute("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = %s", [schema])
+    if cursor.fetchone() is None:
+        cursor.execute(SQL("CREATE SCHEMA IF NOT EXISTS {}").format(Identifier(schema)))
+
+
+def inspect(cursor: Cursor, schema: str, table: str) -> Existing | None:
+    """Return what the server knows of a table, None when there is none."""
+    cursor.execute(
+        "SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p')",
+        [schema, table],
+    )
+    found = cursor.fetchone()
+    if found is None:
+        return None
+    (oid,) = found
+    cursor.execute(
+        "SELECT attname, pg_catalog.format_type(atttypid, atttypmod) FROM pg_catalog.pg_attribute "
+        "WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+        [oid],
+    )
+    columns = dict(cursor.fetchall())
+    cursor.execute(
+        "SELECT c.conname, i.indisprimary, ARRAY(SELECT a.attname::text FROM unnest(i.indkey) WITH ORDINALITY k(n, o) "
+        "JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.n ORDER BY k.o) "
+        "FROM pg_catalog.pg_index i LEFT JOIN pg_catalog.pg_constraint c ON c.conindid = i.indexrelid "
+        "AND c.contype IN ('p', 'u') WHERE i.indrelid = %s AND i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL "
+        "AND i.indisvalid",
+        [oid],
+    )
+    indexes = cursor.fetchall()
+    primary = next(((name, tuple(keys)) for name, is_primary, keys in indexes if is_primary), (None, ()))
+    cursor.execute(SQL("SELECT NOT EXISTS (SELECT 1 FROM {})").format(table_name(schema, table)))
+    row = cursor.fetchone()
+    return Existing(
+        columns=columns,
+        primary_key=primary[1],
+        primary_key_name=primary[0],
+        unique_keys=tuple(frozenset(keys) for _, _, keys in indexes),
+        is_empty=bool(row and row[0]),
+    )
+
+
+def create_table(
+    cursor: Cursor, name: Identifier, columns: Sequence[tuple[str, str]], primary_key: Sequence[str]
+) -> None:
+    """Create a table; ``columns`` are (identifier, SQL type) with types checked by `types.column_type`."""
+    parts: list[Composable] = [_column(column, type_) for column, type_ in columns]
+    if primary_key:
+        parts.append(SQL("PRIMARY KEY ({})").format(_list(primary_key)))
+    cursor.execute(SQL("CREATE TABLE {} ({})").format(name, SQL(", ").join(parts)))
+
+
+def add_columns(cursor: Cursor, name: Identifier, columns: Sequence[tuple[str, str]]) -> None:
+    """Add nullable columns in one statement."""
+    parts = [SQL("ADD COLUMN ") + _column(column, type_) for column, type_ in columns]
+    cursor.execute(SQL("ALTER TABLE {} {}").format(name, SQL(", ").join(parts)))
+
+
+def widen_column(cursor: Cursor, name: Identifier, column: str, type_: str) -> None:
+    """Change a column to a type that keeps every value it has."""
+    cursor.execute(SQL("ALTER TABLE {} ALTER COLUMN {} TYPE {}").format(name, Identifier(column), SQL(type_)))
+
+
+def change_primary_key(cursor: Cursor, name: Identifier, old: str | None, keys: Sequence[str]) -> None:
+    """Replace the primary key."""
+    drop = [SQL("DROP CONSTRAINT {}").format(Identifier(old))] if old else []
+    add = SQL("ADD PRIMARY KEY ({})").format(_list(keys))
+    cursor.execute(SQL("ALTER TABLE {} {}").format(name, SQL(", ").join([*drop, add])))
+
+
+def comment_original_names(
+    cursor: Cursor, name: Identifier, table: str | None, columns: Mapping[str, str]
+) -> None:
+    """Record the full name of whatever had to be shortened; ``columns`` maps identifiers to names."""
+    if table is not None:
+        cursor.execute(SQL("COMMENT ON TABLE {} IS {}").format(name, Literal(f"stream {table}")))
+    for short, original in columns.items():
+        cursor.execute(
+            SQL("COMMENT ON COLUMN {}.{} IS {}").format(name, Identifier(short), Literal(f"field {original}"))
+        )
+
+
+def _column(column: str, type_: str) -> Composed:
+    return SQL("{} {}").format(Identifier(column), SQL(type_))
+
+
+def _list(names: Iterable[str]) -> Composed:
+    return SQL(", ").join([Identifier(name) for name in names])

@@ -1,0 +1,93 @@
+"""What a PostgreSQL error means to the user: one sentence, one exit code (FAULTS.md D1-D12)."""
+
+from __future__ import annotations
+
+import psycopg2
+from psycopg2 import errorcodes
+
+from singerkit_shell.errors import (
+    BadDataError,
+    CannotWriteError,
+    ConfigurationError,
+    LockHeldError,
+    NotAuthorisedError,
+    RetryableError,
+    SingerkitError,
+)
+
+__all__ = ["connection_fault", "fault"]
+
+_SAFE = "what was committed is safe"
+
+
+def connection_fault(error: psycopg2.Error, where: str) -> SingerkitError:
+    """Translate an error of connecting; psycopg2 gives these no code, only the server's words."""
+    text = _first_line(error)
+    lowered = text.lower()
+    if "authentication failed" in lowered or "pg_hba.conf" in lowered or "no password supplied" in lowered:
+        return NotAuthorisedError(
+            f"PostgreSQL at {where} refused the credentials ({text}); nothing was read: check user and password."
+        )
+    if "does not exist" in lowered and ("role" in lowered or "database" in lowered):
+        return ConfigurationError(
+            f"PostgreSQL at {where} answered: {text}; nothing was read: check the config."
+        )
+    if "invalid" in lowered and ("dsn" in lowered or "option" in lowered or "sslmode" in lowered):
+        return ConfigurationError(f"The connection settings are not valid ({text}); nothing was read.")
+    return RetryableError(
+        f"PostgreSQL at {where} cannot be reached ({text}); nothing was read: check that it runs, then run again."
+    )
+
+
+def fault(error: psycopg2.Error, doing: str) -> SingerkitError:
+    """Translate an error of an open connection; ``doing`` says what was being done, as in `loading stream x`."""
+    code = error.pgcode or ""
+    text = _first_line(error)
+    if code == errorcodes.INSUFFICIENT_PRIVILEGE:
+        return NotAuthorisedError(
+            f"PostgreSQL refused {doing} ({text}); {_SAFE}: grant the privilege, then run again."
+        )
+    if code in (errorcodes.DISK_FULL, errorcodes.OUT_OF_MEMORY):
+        return CannotWriteError(
+            f"PostgreSQL has no room for {doing} ({text}); {_SAFE}: make room, then run again."
+        )
+    if code in (
+        errorcodes.LOCK_NOT_AVAILABLE,
+        errorcodes.DEADLOCK_DETECTED,
+        errorcodes.SERIALIZATION_FAILURE,
+    ):
+        return LockHeldError(
+            f"Another session is in the way of {doing} ({text}); {_SAFE}: run again when it has finished."
+        )
+    if code == errorcodes.READ_ONLY_SQL_TRANSACTION:
+        return RetryableError(
+            f"PostgreSQL is read-only, as on a standby ({text}); {_SAFE}: name the primary."
+        )
+    if code in (errorcodes.UNDEFINED_TABLE, errorcodes.UNDEFINED_COLUMN):
+        return BadDataError(
+            f"The table was dropped or altered by others while {doing} ({text}); {_SAFE}: put it back, or reset the "
+            "state to load it anew."
+        )
+    if code.startswith("22") or code.startswith("23"):
+        return BadDataError(f"PostgreSQL refused a value while {doing}: {text}{_place(error)}; {_SAFE}.")
+    if not code or code[:2] in ("08", "57", "53", "58"):
+        return RetryableError(
+            f"The connection to PostgreSQL was lost while {doing} ({text}); {_SAFE}: run again."
+        )
+    return SingerkitError(f"PostgreSQL refused a statement while {doing} ({code}: {text}); {_SAFE}.")
+
+
+def _first_line(error: psycopg2.Error) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def _place(error: psycopg2.Error) -> str:
+    """The column that COPY names in its context; the value it quotes is row content and is left out."""
+    context = getattr(error.diag, "context", None) or ""
+    for part in context.split(","):
+        words = part.split(":")[0].split()
+        if words[:1] == ["column"]:
+            return f" in column `{' '.join(words[1:])}`"
+    column = getattr(error.diag, "column_name", None)
+    return f" in column `{column}`" if column else ""

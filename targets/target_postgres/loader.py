@@ -1,0 +1,327 @@
+"""Units of commit in PostgreSQL: rows, dead letters and the state row in one transaction (DESIGN 5)."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg2
+from psycopg2 import errorcodes
+from psycopg2.extensions import cursor as Cursor
+from psycopg2.sql import Identifier
+
+from singerkit_shell.errors import RetryableError
+from singerkit_state import postgres as state_rows
+from singerkit_target.contract import Batch, Reject, Stream
+from target_postgres import merge, rejects
+from target_postgres.connect import Connection, connect
+from target_postgres.copy import copy_rows
+from target_postgres.rows import as_csv, with_hex
+from target_postgres.session import Session
+from target_postgres.tables import Table, Wishes, fit_table
+from target_postgres.versions import remove_other_versions
+
+__all__ = ["PostgresLoader"]
+
+
+@dataclass
+class _Safe:
+    """The stages with rows in them at the last safe point."""
+
+    staged: dict[str, tuple[str, ...] | None]
+
+
+class PostgresLoader:
+    """The `Loader` of target-postgres. Its jobs run in order on the session's thread."""
+
+    def __init__(
+        self,
+        dsn: Callable[[], str],
+        wishes: Wishes,
+        log: logging.Logger,
+        *,
+        lock_timeout_seconds: float = 60.0,
+        hard_delete: bool = True,
+        state_table: str = state_rows.DEFAULT_TABLE,
+        compare_state: Callable[[state_rows.StateRow], None] = lambda _row: None,
+        close_server: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.with_metadata = wishes.with_metadata
+        self._dsn_of = dsn
+        self._wishes = wishes
+        self._log = log
+        self._lock_timeout = lock_timeout_seconds
+        self._hard_delete = hard_delete
+        self._state_table = state_table
+        self._compare_state = compare_state
+        self._close_server = close_server
+        self._run_id = uuid.uuid4().hex
+        self._started_ms = int(time.time() * 1000)
+        self._tables: dict[str, Table] = {}
+        self._made = 0
+        self._session: Session | None = None
+        self._row: state_rows.StateRow | None = None
+        self._safe: _Safe | None = None
+        self._has_rejects = False
+        self._sequence = 0
+
+    # --- the run -------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Connect and see that everything this role needs is allowed (FAULTS D9)."""
+        connection = self._connect()
+        self._session = Session(connection)
+        self._call(lambda c: state_rows.ensure_table(c, self._wishes.schema, self._state_table), "preparing")
+
+    def _connect(self) -> Connection:
+        return connect(self._dsn_of(), lock_timeout_seconds=self._lock_timeout)
+
+    def begin(self, pipeline: str) -> None:
+        """Take the pipeline's lock and begin a new epoch."""
+
+        def acquire(connection: Connection) -> state_rows.StateRow:
+            return state_rows.acquire(
+                connection, self._wishes.schema, self._state_table, pipeline, self._run_id
+            )
+
+        self._row = self._call(acquire, "taking the lock")
+        self._compare_state(self._row)
+
+    def close(self) -> None:
+        """Leave the lock and the connection; an open transaction rolls back."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+        self._close_server()
+
+    # --- writing -------------------------------------------------------------------------------------------
+
+    def declare(self, stream: Stream) -> None:
+        """Fit the table to the stream; rows that wait under its old shape go in first."""
+        former = self._tables.get(stream.name)
+        self._made += 1
+        number = self._made
+
+        def fit(connection: Connection) -> Table:
+            with connection.cursor() as cursor:
+                if former is not None:
+                    self._merge(cursor, former)
+                return fit_table(cursor, stream, self._wishes, number, self._log)
+
+        table = self._call(fit, f"preparing the table of stream `{stream.name}`")
+        if former is not None:
+            table.takes_copies = former.takes_copies and table.keys == former.keys
+            table.has_repeats = former.has_repeats
+        self._tables[stream.name] = table
+
+    def write(self, stream: Stream, batch: Batch) -> None:
+        """Encode a batch here and queue its COPY."""
+        table = self._tables[stream.name]
+        names, rows = self._with_metadata(batch) if self.with_metadata else (batch.columns, batch.rows)
+        binary_at = [index for index, name in enumerate(names) if name in table.binary]
+        csv = as_csv(with_hex(rows, binary_at) if binary_at else rows)
+        columns = tuple(table.columns[name] for name in names)
+        self._submit(lambda c: self._load(c, table, columns, csv), f"loading stream `{stream.name}`")
+
+    def _with_metadata(self, batch: Batch) -> tuple[tuple[str, ...], Sequence[tuple[Any, ...]]]:
+        """Add the columns that the record itself does not bring; the SDK's names and meanings."""
+        now = datetime.now(UTC)
+        values = {
+            "_sdc_received_at": now,
+            "_sdc_batched_at": now,
+            "_sdc_deleted_at": None,
+            "_sdc_sync_started_at": self._started_ms,
+        }
+        added = {name: value for name, value in values.items() if name not in batch.columns}
+        constants = tuple(added.values())
+        first = self._sequence
+        self._sequence += len(batch.rows)
+        start = self._started_ms * 1_000_000 + first
+        rows = [(*row, *constants, start + index) for index, row in enumerate(batch.rows)]
+        return (*batch.columns, *added, "_sdc_sequence"), rows
+
+    def _load(self, connection: Connection, table: Table, columns: tuple[str, ...], csv: bytes) -> None:
+        with connection.cursor() as cursor:
+            if not table.keys:
+                copy_rows(cursor, table.identifier, columns, csv)
+            elif not (table.takes_copies and self._copy_straight(cursor, table, columns, csv)):
+                self._stage(cursor, table, columns, csv)
+
+    def _copy_straight(self, cursor: Cursor, table: Table, columns: tuple[str, ...], csv: bytes) -> bool:
+        """COPY into a table that held nothing; False when a key was there already, and for good."""
+        cursor.execute("SAVEPOINT singerkit_copy")
+        try:
+            copy_rows(cursor, table.identifier, columns, csv)
+        except psycopg2.Error as error:
+            if error.pgcode != errorcodes.UNIQUE_VIOLATION:
+                raise
+            cursor.execute("ROLLBACK TO SAVEPOINT singerkit_copy")
+            table.takes_copies = False
+            return False
+        finally:
+            if not connection_failed(cursor):
+                cursor.execute("RELEASE SAVEPOINT singerkit_copy")
+        return True
+
+    def _stage(self, cursor: Cursor, table: Table, columns: tuple[str, ...], csv: bytes) -> None:
+        if table.staged is not None and table.staged != columns:
+            self._merge(cursor, table)
+        if not table.has_stage:
+            merge.create_stage(cursor, table.stage, table.identifier)
+            table.has_stage = True
+        copy_rows(cursor, Identifier("pg_temp", table.stage), columns, csv)
+        table.staged = columns
+
+    def _merge(self, cursor: Cursor, table: Table) -> None:
+        if table.staged is None:
+            return
+        table.has_repeats = merge.merge(
+            cursor,
+            table.stage,
+            table.identifier,
+            table.staged,
+            table.keys,
+            [column for column in table.staged if column in table.compared],
+            has_repeats=table.has_repeats,
+        )
+        table.staged = None
+
+    def reject(self, letters: Sequence[Reject]) -> None:
+        """Put refused records into the dead-letter table, in the same transaction."""
+        assert self._row is not None  # noqa: S101  begin() comes first
+        pipeline = self._row.pipeline
+
+        def write(connection: Connection) -> None:
+            with connection.cursor() as cursor:
+                if not self._has_rejects:
+                    rejects.ensure_table(cursor, self._wishes.schema)
+                    self._has_rejects = True
+                rejects.insert(cursor, self._wishes.schema, pipeline, self._run_id, letters)
+
+        self._submit(write, "writing dead letters")
+
+    def activate_version(self, stream: Stream, version: int) -> None:
+        """Remove the rows of other versions, or mark them deleted."""
+        if not self.with_metadata:
+            self._log.warning(
+                "ACTIVATE_VERSION of stream `%s` is ignored: rows carry no version without `add_record_metadata`.",
+                stream.name,
+            )
+            return
+        table = self._tables[stream.name]
+
+        def remove(connection: Connection) -> None:
+            with connection.cursor() as cursor:
+                self._merge(cursor, table)
+                remove_other_versions(cursor, table.identifier, version, hard=self._hard_delete)
+
+        self._submit(remove, f"activating version {version} of stream `{stream.name}`")
+
+    # --- units of commit -----------------------------------------------------------------------------------
+
+    def mark_safe(self) -> None:
+        """Remember this point, to come back to when the input ends badly."""
+
+        def mark(connection: Connection) -> None:
+            with connection.cursor() as cursor:
+                if self._safe is not None:
+                    cursor.execute("RELEASE SAVEPOINT singerkit_safe")
+                cursor.execute("SAVEPOINT singerkit_safe")
+            self._safe = _Safe({name: table.staged for name, table in self._tables.items()})
+
+        self._submit(mark, "marking a safe point")
+
+    def back_to_safe(self) -> bool:
+        """Give up what came after the last safe point; False when there is none in this transaction."""
+        session = self._session
+        if session is None or not session.is_alive:
+            return False
+        session.reset()
+        if self._safe is None or not session.is_alive:
+            return False
+
+        def back(connection: Connection) -> None:
+            with connection.cursor() as cursor:
+                cursor.execute("ROLLBACK TO SAVEPOINT singerkit_safe")
+
+        self._call(back, "going back to the last safe point")
+        for name, table in self._tables.items():
+            table.staged = self._safe.staged.get(name)
+        return True
+
+    def rollback(self) -> None:
+        """Give up everything since the last commit."""
+        session = self._session
+        if session is None:
+            return
+        session.reset()
+        if session.is_alive:
+            session.call(lambda connection: connection.rollback(), "rolling back")
+        self._forget_unit()
+
+    def commit(self, state: str | None) -> None:
+        """Merge what is staged, advance the state row, COMMIT; all of it or nothing."""
+        assert self._row is not None  # noqa: S101  begin() comes first
+        row = self._row
+
+        def finish(connection: Connection) -> state_rows.StateRow:
+            with connection.cursor() as cursor:
+                for table in self._tables.values():
+                    self._merge(cursor, table)
+                return state_rows.advance(cursor, row, state)
+
+        advanced = self._call(finish, "finishing a unit of commit")
+        try:
+            self._call(_commit, "committing")
+        except RetryableError:
+            self._resolve_unknown_commit(advanced)
+        self._row = advanced
+        self._forget_unit()
+
+    def _resolve_unknown_commit(self, advanced: state_rows.StateRow) -> None:
+        """The reply to COMMIT was lost: the row's sequence number says what happened (FAULTS D2)."""
+        connection = self._connect()
+        if not state_rows.was_committed(connection, advanced):
+            connection.close()
+            raise RetryableError(
+                "The connection to PostgreSQL was lost during COMMIT and the unit was not committed; what was "
+                "committed before is safe: run again."
+            )
+        assert self._session is not None  # noqa: S101  open() comes first
+        self._session.close()
+        self._session = Session(connection)
+        for table in self._tables.values():
+            table.has_stage = False
+
+    def _forget_unit(self) -> None:
+        self._safe = None
+        for table in self._tables.values():
+            table.staged = None
+
+    # --- the session ---------------------------------------------------------------------------------------
+
+    def _submit(self, job: Callable[[Connection], None], doing: str) -> None:
+        assert self._session is not None  # noqa: S101  open() comes first
+        self._session.submit(job, doing)
+
+    def _call(self, job: Callable[[Connection], Any], doing: str) -> Any:
+        assert self._session is not None  # noqa: S101  open() comes first
+        return self._session.call(job, doing)
+
+
+def _commit(connection: Connection) -> None:
+    connection.commit()
+
+
+def connection_failed(cursor: Cursor) -> bool:
+    """Tell whether the cursor's transaction is aborted or its connection lost."""
+    connection = cursor.connection
+    return (
+        bool(connection.closed)
+        or connection.info.transaction_status == psycopg2.extensions.TRANSACTION_STATUS_INERROR
+    )

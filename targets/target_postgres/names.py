@@ -1,0 +1,54 @@
+"""Stream and field names as PostgreSQL identifiers: exact, quoted, shortened only when they must be."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from singerkit_shell.errors import BadDataError
+
+__all__ = ["LONGEST", "identifier", "identifiers"]
+
+LONGEST = 63  # bytes; PostgreSQL cuts longer names without a word
+_HASH_DIGITS = 8
+
+
+def identifier(name: str) -> str:
+    """Return ``name`` itself, or, when it is longer than 63 bytes of UTF-8, its beginning and a hash of all of it.
+
+    Raises:
+        BadDataError: the name is empty or holds a character PostgreSQL cannot store.
+    """
+    try:
+        encoded = name.encode()
+    except UnicodeEncodeError:
+        encoded = b"\x00"
+    if not name or b"\x00" in encoded:
+        shown = name.encode("ascii", "backslashreplace").decode()
+        raise BadDataError(
+            f"Expected a name that PostgreSQL can store, got `{shown[:80]}`; rename it in the source or leave it out "
+            "with `select`, then run again."
+        )
+    if len(encoded) <= LONGEST:
+        return name
+    digest = hashlib.sha256(encoded).hexdigest()[:_HASH_DIGITS]
+    beginning = encoded[: LONGEST - _HASH_DIGITS - 1].decode(errors="ignore")
+    return f"{beginning}_{digest}"
+
+
+def identifiers(names: Iterable[str], where: str) -> dict[str, str]:
+    """Return the identifier of each name, in order.
+
+    Raises:
+        BadDataError: two names come to one identifier.
+    """
+    taken: dict[str, str] = {}
+    for name in names:
+        short = identifier(name)
+        if short in taken:
+            raise BadDataError(
+                f"Expected different names in {where}, got `{taken[short]}` and `{name}`, which both become "
+                f"`{short}`; leave one out with `select`, then run again."
+            )
+        taken[short] = name
+    return {name: short for short, name in taken.items()}

@@ -1,0 +1,44 @@
+"""Dead letters: records that could not be stored, with place and reason, never in a log (DESIGN 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from psycopg2.extensions import cursor as Cursor
+from psycopg2.extras import execute_values
+from psycopg2.sql import SQL, Identifier
+
+from singerkit_target.contract import Reject
+
+__all__ = ["TABLE", "ensure_table", "insert"]
+
+TABLE = "_singerkit_rejects"
+
+
+def ensure_table(cursor: Cursor, schema: str) -> None:
+    """Create the dead-letter table unless it exists."""
+    cursor.execute(
+        SQL(
+            "CREATE TABLE IF NOT EXISTS {} (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, pipeline text NOT NULL, "
+            "run_id text NOT NULL, stream text NOT NULL, line bigint NOT NULL, path text NOT NULL, reason text NOT NULL, "
+            "record bytea NOT NULL, rejected_at timestamptz NOT NULL DEFAULT clock_timestamp())"
+        ).format(Identifier(schema, TABLE))
+    )
+
+
+def insert(cursor: Cursor, schema: str, pipeline: str, run_id: str, letters: Sequence[Reject]) -> None:
+    """Write refused records; ``record`` is the message as it came, as bytes: it may not be text at all."""
+    execute_values(
+        cursor,
+        SQL("INSERT INTO {} (pipeline, run_id, stream, line, path, reason, record) VALUES %s").format(
+            Identifier(schema, TABLE)
+        ),
+        [
+            (pipeline, run_id, _text(r.stream), r.line, _text(r.path), _text(r.reason), r.record)
+            for r in letters
+        ],
+    )
+
+
+def _text(text: str) -> str:
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()

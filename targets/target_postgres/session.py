@@ -1,0 +1,102 @@
+"""One connection and the thread that owns it: jobs run there in order while the next block is being decoded.
+
+psycopg2 releases the GIL while PostgreSQL works, so COPY and decoding share the machine's cores.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import psycopg2
+
+from singerkit_shell.errors import RetryableError
+from target_postgres.connect import Connection
+from target_postgres.faults import fault
+
+__all__ = ["Session"]
+
+_T = TypeVar("_T")
+_WAITING_JOBS = 2  # blocks in memory besides the one being copied
+
+
+@dataclass
+class _Job:
+    run: Callable[[Connection], Any]
+    doing: str
+    done: threading.Event = field(default_factory=threading.Event)
+    result: Any = None
+
+
+class Session:
+    """Runs jobs on a connection. After a failed job the rest is skipped until `reset`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._jobs: queue.Queue[_Job | None] = queue.Queue(_WAITING_JOBS)
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name="postgres", daemon=True)
+        self._thread.start()
+
+    def submit(self, run: Callable[[Connection], None], doing: str) -> None:
+        """Queue a job; waits while the queue is full. ``doing`` completes the sentence of an error.
+
+        Raises:
+            SingerkitError: an earlier job has failed.
+        """
+        self._raise_failure()
+        self._jobs.put(_Job(run, doing))
+
+    def call(self, run: Callable[[Connection], _T], doing: str) -> _T:
+        """Run a job after all queued ones and return its result.
+
+        Raises:
+            SingerkitError: it or an earlier one has failed.
+        """
+        job = _Job(run, doing)
+        self._jobs.put(job)
+        job.done.wait()
+        self._raise_failure()
+        return job.result  # type: ignore[no-any-return]
+
+    def reset(self) -> None:
+        """Let the queued jobs end or be skipped, and forget the failure."""
+        job = _Job(lambda _connection: None, "waiting")
+        self._jobs.put(job)
+        job.done.wait()
+        self._failure = None
+
+    @property
+    def is_alive(self) -> bool:
+        return not self.connection.closed
+
+    def close(self) -> None:
+        """Stop the thread and close the connection; an open transaction rolls back."""
+        self._jobs.put(None)
+        self._thread.join()
+        self.connection.close()
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            if self._failure is None:
+                self._run(job)
+            job.done.set()
+
+    def _run(self, job: _Job) -> None:
+        try:
+            job.result = job.run(self.connection)
+        except psycopg2.Error as error:
+            self._failure = fault(error, job.doing)
+        except BaseException as error:
+            self._failure = error
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if self.connection.closed:
+            raise RetryableError(
+                "The connection to PostgreSQL is closed; what was committed is safe: run again."
+            )

@@ -1,0 +1,191 @@
+"""The table of a stream: made or fitted to what the SCHEMA declares, before any row is written."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import psycopg2
+from psycopg2.extensions import cursor as Cursor
+from psycopg2.sql import Identifier
+
+from singerkit_shell.errors import BadDataError
+from singerkit_target.contract import Stream
+from singerkit_target.kinds import Column, Kind
+from target_postgres import ddl
+from target_postgres.names import identifier, identifiers
+from target_postgres.types import METADATA_TYPES, ColumnType, column_type, keeps_values
+
+__all__ = ["Table", "Wishes", "fit_table"]
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the config says about tables."""
+
+    schema: str
+    number_type: str = "numeric"
+    column_types: Mapping[str, str] = field(default_factory=dict)
+    with_metadata: bool = False
+    append_only: bool = False
+
+
+@dataclass
+class Table:
+    """Where the rows of a stream go.
+
+    ``columns`` maps field names to identifiers. ``takes_copies``: the table was empty when the run met it, so rows
+    are copied straight in until a key repeats. ``staged`` names the columns of the rows that wait in the stage.
+    """
+
+    stream: str
+    schema: str
+    name: str
+    columns: Mapping[str, str]
+    keys: tuple[str, ...]
+    binary: frozenset[str]
+    compared: frozenset[str]
+    takes_copies: bool
+    stage: str
+    has_stage: bool = False
+    staged: tuple[str, ...] | None = None
+    has_repeats: bool = False
+
+    @property
+    def identifier(self) -> Identifier:
+        return ddl.table_name(self.schema, self.name)
+
+
+def fit_table(cursor: Cursor, stream: Stream, wishes: Wishes, number: int, log: logging.Logger) -> Table:
+    """Create the table of a stream, or add to the existing one what it lacks.
+
+    ``number`` tells the stages of a session apart.
+
+    Raises:
+        BadDataError: names collide, a key or type does not fit the existing table.
+    """
+    name = identifier(stream.name)
+    columns = identifiers(_field_names(stream, wishes), f"the schema of stream `{stream.name}`")
+    keys = () if wishes.append_only else tuple(columns[key] for key in stream.key_properties)
+    types = _types(stream, columns, wishes)
+    existing = ddl.inspect(cursor, wishes.schema, name)
+    table = ddl.table_name(wishes.schema, name)
+    if existing is None:
+        ddl.create_table(cursor, table, [(column, type_.sql) for column, type_ in types.items()], keys)
+        log.info("Table %s.%s created for stream `%s`.", wishes.schema, name, stream.name)
+    else:
+        _fit(cursor, table, existing, stream, columns, types, keys)
+    shortened = {short: original for original, short in columns.items() if short != original}
+    added = set(types) - set(existing.columns if existing else ())
+    ddl.comment_original_names(
+        cursor,
+        table,
+        stream.name if existing is None and name != stream.name else None,
+        {short: original for short, original in shortened.items() if short in added},
+    )
+    return Table(
+        stream=stream.name,
+        schema=wishes.schema,
+        name=name,
+        columns=columns,
+        keys=keys,
+        binary=frozenset(column.name for column in stream.columns if column.kind is Kind.BINARY),
+        compared=frozenset(_comparable(stream, columns, types)),
+        takes_copies=existing is None or existing.is_empty,
+        stage=f"singerkit_stage_{number}",
+    )
+
+
+def _field_names(stream: Stream, wishes: Wishes) -> Sequence[str]:
+    extra = METADATA_TYPES if wishes.with_metadata else ()
+    return [*stream.column_names, *(name for name in extra if name not in stream.column_names)]
+
+
+def _types(stream: Stream, columns: Mapping[str, str], wishes: Wishes) -> dict[str, ColumnType]:
+    declared = {column.name: column for column in stream.columns}
+    types: dict[str, ColumnType] = {}
+    for name, short in columns.items():
+        if name in declared:
+            types[short] = _type_of(stream, declared[name], wishes)
+        else:
+            types[short] = ColumnType(METADATA_TYPES[name])
+    return types
+
+
+def _type_of(stream: Stream, column: Column, wishes: Wishes) -> ColumnType:
+    try:
+        return column_type(
+            column, wishes.column_types.get(f"{stream.name}.{column.name}"), wishes.number_type
+        )
+    except ValueError as error:
+        raise BadDataError(
+            f"{error}, at `{column.name}` of stream `{stream.name}`; correct `column_types` in the config or "
+            "`x-sql-datatype` in the schema, then run again."
+        ) from None
+
+
+def _comparable(stream: Stream, columns: Mapping[str, str], types: Mapping[str, ColumnType]) -> Sequence[str]:
+    """The columns whose change makes a row worth rewriting: not metadata, not types that may lack equality."""
+    names = [columns[column.name] for column in stream.columns if not column.name.startswith("_sdc_")]
+    if any(types[name].is_chosen and types[name].sql.lower() in ("json", "xml", "point") for name in names):
+        return []
+    return names
+
+
+def _fit(
+    cursor: Cursor,
+    table: Identifier,
+    existing: ddl.Existing,
+    stream: Stream,
+    columns: Mapping[str, str],
+    types: Mapping[str, ColumnType],
+    keys: tuple[str, ...],
+) -> None:
+    missing = [(short, type_.sql) for short, type_ in types.items() if short not in existing.columns]
+    if missing:
+        ddl.add_columns(cursor, table, missing)
+    for column in stream.columns:
+        short = columns[column.name]
+        found = existing.columns.get(short)
+        if found is not None:
+            _fit_column(cursor, table, stream, column, short, found, types[short])
+    if keys and frozenset(keys) not in existing.unique_keys:
+        _fit_key(cursor, table, existing, stream, keys)
+
+
+def _fit_column(
+    cursor: Cursor,
+    table: Identifier,
+    stream: Stream,
+    column: Column,
+    short: str,
+    found: str,
+    wanted: ColumnType,
+) -> None:
+    if keeps_values(found, wanted, column.kind):
+        return
+    if column.kind in (Kind.BIG_INTEGER, Kind.NUMBER) and found in ("bigint", "integer", "smallint"):
+        ddl.widen_column(cursor, table, short, "numeric")
+        return
+    if column.kind is Kind.INTEGER and found in ("integer", "smallint"):
+        ddl.widen_column(cursor, table, short, "bigint")
+        return
+    raise BadDataError(
+        f"Expected a column of type `{wanted.sql}` for `{column.name}` of stream `{stream.name}`, got `{found}` in the "
+        f"table; what is stored is untouched: change the column's type, or name the type you want in `column_types`, "
+        "then run again."
+    )
+
+
+def _fit_key(
+    cursor: Cursor, table: Identifier, existing: ddl.Existing, stream: Stream, keys: tuple[str, ...]
+) -> None:
+    try:
+        ddl.change_primary_key(cursor, table, existing.primary_key_name, keys)
+    except psycopg2.IntegrityError:
+        raise BadDataError(
+            f"Expected the key ({', '.join(stream.key_properties)}) of stream `{stream.name}` to be unique and not null "
+            "in the existing table, got rows that are not; what is stored is untouched: clean the table or choose "
+            "other key properties, then run again."
+        ) from None

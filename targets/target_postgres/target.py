@@ -1,0 +1,175 @@
+"""target-postgres: settings, and how a run is put together from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from singerkit_target.contract import Loader
+from singerkit_target.shell import SingerkitTarget
+
+__all__ = ["TargetPostgres", "main"]
+
+_TEXT = {"type": "string", "minLength": 1}
+
+
+class TargetPostgres(SingerkitTarget):
+    """Load Singer streams into PostgreSQL, as fast as COPY and exactly once."""
+
+    name = "target-postgres"
+    config_jsonschema: ClassVar[dict[str, Any]] = {
+        "type": "object",
+        "properties": {
+            "dsn": {
+                **_TEXT,
+                "secret": True,
+                "description": "libpq connection string or URL; the single settings below complete it. Without any "
+                "connection setting an embedded PostgreSQL is used.",
+            },
+            "host": {**_TEXT, "description": "Host name, address, or folder of the unix socket."},
+            "port": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 65535,
+                "description": "Port, 5432 by default.",
+            },
+            "user": {**_TEXT, "description": "Role to connect as."},
+            "password": {"type": "string", "secret": True, "description": "Password of the role."},
+            "database": {**_TEXT, "description": "Database to load into."},
+            "service": {**_TEXT, "description": "Name of a section in libpq's service file."},
+            "sslmode": {
+                "type": "string",
+                "enum": ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"],
+                "description": "How far TLS is required and checked, as in libpq.",
+            },
+            "sslrootcert": {**_TEXT, "description": "File with the certificates of trusted authorities."},
+            "sslcert": {**_TEXT, "description": "File with the client certificate."},
+            "sslkey": {**_TEXT, "description": "File with the key of the client certificate."},
+            "connect_timeout": {
+                "type": "integer",
+                "minimum": 1,
+                "default": 10,
+                "description": "Seconds to wait for a connection.",
+            },
+            "application_name": {
+                **_TEXT,
+                "default": "target-postgres",
+                "description": "Name under which the run is seen in pg_stat_activity.",
+            },
+            "lock_timeout_seconds": {
+                "type": "number",
+                "exclusiveMinimum": 0,
+                "default": 60,
+                "description": "Longest wait for a lock that another session holds on a table.",
+            },
+            "default_target_schema": {
+                **_TEXT,
+                "default": "public",
+                "description": "Schema for the tables, the state row and the dead letters; created if missing.",
+            },
+            "embedded_folder": {
+                **_TEXT,
+                "description": "Folder of the embedded PostgreSQL, used when no server is named.",
+            },
+            "load_method": {
+                "type": "string",
+                "enum": ["upsert", "append-only"],
+                "default": "upsert",
+                "description": "`upsert` replaces rows by key, and appends where a stream has none; `append-only` "
+                "always appends.",
+            },
+            "number_type": {
+                "type": "string",
+                "enum": ["numeric", "double precision"],
+                "default": "numeric",
+                "description": "Column type for `number`: every digit kept, or faster to compute with.",
+            },
+            "column_types": {
+                "type": "object",
+                "additionalProperties": _TEXT,
+                "description": "PostgreSQL types for single columns, as in "
+                '`{"orders.total": "numeric(12,2)"}`; wins over `x-sql-datatype`.',
+            },
+            "hard_delete": {
+                "type": "boolean",
+                "default": True,
+                "description": "At ACTIVATE_VERSION delete rows of other versions; else set `_sdc_deleted_at`.",
+            },
+        },
+    }
+
+    def further_problems(self) -> list[str]:
+        if not self.config.get("dsn"):
+            return []
+        import psycopg2
+
+        from target_postgres.connect import dsn_of
+
+        try:
+            dsn_of(self.config)
+        except psycopg2.Error:
+            # libpq quotes the string it could not read, password and all.
+            return ["Expected a libpq connection string or URL at `dsn`, got something else"]
+        return []
+
+    def make_loader(self) -> Loader:
+        from singerkit_state.postgres import StateRow
+        from target_postgres.connect import dsn_of, names_a_server
+        from target_postgres.loader import PostgresLoader
+        from target_postgres.tables import Wishes
+
+        config = self.config
+        wishes = Wishes(
+            schema=config["default_target_schema"],
+            number_type=config["number_type"],
+            column_types=config.get("column_types", {}),
+            with_metadata=config["add_record_metadata"],
+            append_only=config["load_method"] == "append-only",
+        )
+        server: list[Any] = []
+
+        def dsn() -> str:
+            if names_a_server(config):
+                return dsn_of(config)
+            if not server:
+                from target_postgres import embedded
+
+                folder = config.get("embedded_folder")
+                server.append(embedded.start(Path(folder) if folder else None, self.logger))
+                self.logger.info("%s", server[0].describe())
+            return str(server[0].uri)
+
+        def close_server() -> None:
+            for running in server:
+                running.close()
+
+        def compare_state(row: StateRow) -> None:
+            self.compare_state_file(row)
+
+        return PostgresLoader(
+            dsn,
+            wishes,
+            self.logger,
+            lock_timeout_seconds=config["lock_timeout_seconds"],
+            hard_delete=config["hard_delete"],
+            compare_state=compare_state,
+            close_server=close_server,
+        )
+
+    def compare_state_file(self, row: Any) -> None:
+        """Stop when ``--state-file`` belongs to another pipeline; else the database wins (DESIGN 5)."""
+        if self.state_file is None:
+            return
+        from singerkit_state import statefile
+        from singerkit_state.location import compare_lineage
+
+        compare_lineage(statefile.read(self.state_file, row.pipeline), row)
+
+
+def main() -> None:
+    """Entry point of the executable."""
+    TargetPostgres.cli()
+
+
+if __name__ == "__main__":
+    main()
