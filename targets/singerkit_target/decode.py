@@ -11,6 +11,7 @@ import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -80,7 +81,7 @@ class FastDecoder:
             return batches_of(
                 self.stream, self.columns + self.extra, self._checked(rows), first_line, len(data)
             )
-        rows = self._checked(self._rows(messages))
+        rows = self._checked(self._rows(messages), is_full=True)
         return [Batch(self.columns + self.extra, rows, first_line, len(data))]
 
     def _decode_sparse(self, data: bytes) -> list[Any]:
@@ -95,10 +96,10 @@ class FastDecoder:
             return [as_tuple(message.record) for message in messages]
         return [(*as_tuple(message.record), message.time_extracted, message.version) for message in messages]
 
-    def _checked(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    def _checked(self, rows: list[tuple[Any, ...]], *, is_full: bool = False) -> list[tuple[Any, ...]]:
         for index, check in self.checks:
-            present = [row[index] for row in rows if row[index] is not UNSET]
-            replaced = check(present)
+            column = list(map(itemgetter(index), rows))
+            replaced = check(column if is_full else [value for value in column if value is not UNSET])
             if replaced is not None:
                 values = iter(replaced)
                 rows = [

@@ -35,7 +35,7 @@ class Limits:
     commit_rows: int = 100_000
     commit_bytes: int = 256 << 20
     commit_seconds: float = 10.0
-    chunk_bytes: int = 4 << 20
+    chunk_bytes: int = 1 << 20
     max_line_bytes: int = 64 << 20
     wait_seconds: float = 0.5
     max_rejects: int = 1000

@@ -6,6 +6,7 @@ On the usual stream, where every line of a chunk begins alike, no Python runs pe
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -63,6 +64,7 @@ class Splitter:
 
     def __init__(self) -> None:
         self._prefix = b""
+        self._other: re.Pattern[bytes] | None = None  # a line that does not begin with the prefix
         self._prefix_stream = ""
 
     def split(self, chunk: Chunk) -> Iterator[Run | Message]:
@@ -134,6 +136,7 @@ class Splitter:
             return
         if header.type.upper() == "RECORD" and header.stream == stream:
             self._prefix, self._prefix_stream = prefix, stream
+            self._other = re.compile(rb"\n(?!" + re.escape(prefix) + rb"|\Z)")
 
 
 def _header_of(line: bytes, number: int, offset: int) -> _Header:

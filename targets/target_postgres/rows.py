@@ -13,6 +13,7 @@ __all__ = ["COPY_OPTIONS", "as_csv", "with_hex"]
 COPY_OPTIONS = "(FORMAT csv, ESCAPE '\\', NULL 'null')"
 
 _encoder = msgspec.json.Encoder()
+_OTHER_ESCAPE = re.compile(rb"\\[^\"\\]")
 _ESCAPE = re.compile(rb"\\(u00[0-9a-f]{2}|.)", re.DOTALL)
 _PLAIN = ((b"\\n", b"\n"), (b"\\r", b"\r"), (b"\\t", b"\t"), (b"\\b", b"\b"), (b"\\f", b"\f"))
 _BACKSLASH = b"\x01"  # JSON text holds no raw control characters, so this one is free
@@ -26,7 +27,7 @@ def as_csv(rows: Sequence[tuple[Any, ...]]) -> bytes:
 
 def _spelled_out(csv: bytes) -> bytes:
     r"""Replace every escape but ``\"`` and ``\\``, which CSV reads as they are."""
-    if b"\\" not in csv:
+    if not _OTHER_ESCAPE.search(csv):
         return csv
     if b"\\u" in csv:
         return _ESCAPE.sub(_spell_out_one, csv)
