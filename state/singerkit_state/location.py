@@ -1,0 +1,201 @@
+"""What ``--state`` of a tap may name: a state file, or the row in a target database (DESIGN 5 "Resuming").
+
+A state URL is libpq's URL with parameters of ours, which libpq never sees::
+
+    postgresql://user:password@host:port/database?pipeline=NAME&schema=SCHEMA[&table=TABLE]
+
+``schema`` is ``public`` and ``table`` is ``_singerkit_state`` unless given; ``?host=/folder`` names a socket.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from singerkit_shell.errors import ConfigurationError
+from singerkit_shell.secrets import redactor
+from singerkit_state import statefile
+from singerkit_state.value import decode, is_empty, read_mark, without_mark
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection
+
+    from singerkit_state.postgres import StateRow
+
+__all__ = ["StateUrl", "compare_lineage", "is_state_url", "parse_state_url", "read_start_state"]
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_SCHEMA = "public"
+DEFAULT_TABLE = "_singerkit_state"
+CONNECT_TIMEOUT = 10
+"""Seconds until a server that does not answer counts as away, unless URL or environment say otherwise."""
+
+_FORM = "postgresql://user:password@host:port/database?pipeline=NAME&schema=SCHEMA"
+_OURS = ("pipeline", "schema", "table")
+
+
+@dataclass(frozen=True)
+class StateUrl:
+    """A state URL, taken apart: libpq's part, and ours. ``server`` is for messages, it holds no secret."""
+
+    dsn: str
+    server: str
+    pipeline: str
+    schema: str = DEFAULT_SCHEMA
+    table: str = DEFAULT_TABLE
+
+
+def is_state_url(location: str) -> bool:
+    """Tell a state URL from the path of a state file."""
+    return location.startswith(("postgresql://", "postgres://"))
+
+
+def read_start_state(location: str, pipeline: str | None = None) -> dict[str, Any] | None:
+    """Return the STATE value to start from; None when there is none yet, which is a first run.
+
+    ``location`` is the path of a file or a state URL; ``pipeline`` is the pipeline of this run when known.
+
+    Raises:
+        ConfigurationError: the file is empty, torn or of another pipeline; the URL is wrong.
+        NotAuthorisedError: the database refuses user, password or the right to read.
+        RetryableError: the database cannot be reached.
+    """
+    if not is_state_url(location):
+        return statefile.read(location, pipeline)
+    url = parse_state_url(location)
+    if pipeline and pipeline != url.pipeline:
+        raise ConfigurationError(
+            f"The state URL names the pipeline `{url.pipeline}`, this run is of the pipeline `{pipeline}`; "
+            "name the same pipeline in both."
+        )
+    row = _read_row(url)
+    if row is None or row.state_text is None:
+        logger.info("No state of the pipeline `%s` yet in %s.", url.pipeline, url.server)
+        return None
+    where = f"state of the pipeline `{url.pipeline}` in {url.schema}.{url.table}"
+    way_out = "restore the row from a copy, or delete it to start over from the beginning"
+    return statefile.state_object(row.state_text, where, pipeline, way_out)
+
+
+def _read_row(url: StateUrl) -> StateRow | None:
+    from singerkit_state import postgres
+
+    connection = _connect(url)
+    try:
+        return postgres.read(connection, url.schema, url.table, url.pipeline)
+    finally:
+        connection.close()
+
+
+def _connect(url: StateUrl) -> Connection:
+    import psycopg2
+    from psycopg2.extensions import parse_dsn
+
+    from singerkit_state.postgres import error_of
+
+    defaults: dict[str, Any] = {"fallback_application_name": "singerkit", "client_encoding": "UTF8"}
+    try:
+        if "connect_timeout" not in parse_dsn(url.dsn) and "PGCONNECT_TIMEOUT" not in os.environ:
+            defaults["connect_timeout"] = CONNECT_TIMEOUT
+        connection: Connection = psycopg2.connect(url.dsn, **defaults)
+    except psycopg2.ProgrammingError:  # its message would quote parts of the URL
+        raise _not_a_url("libpq does not understand it") from None
+    except psycopg2.OperationalError as error:
+        raise error_of(error, f"read the state in {url.server}") from None
+    return connection
+
+
+def parse_state_url(location: str) -> StateUrl:
+    """Take a state URL apart; its password is masked in everything printed from now on.
+
+    Raises:
+        ConfigurationError: a part is missing or malformed; the sentence shows no part of the URL.
+    """
+    try:
+        parts = urlsplit(location)
+    except ValueError:
+        raise _not_a_url("it cannot be taken apart") from None
+    user, _, host = parts.netloc.rpartition("@")
+    password = user.partition(":")[2]
+    ours, libpq = _parameters(parts.query)
+    for secret in (password, *(value for key, value in libpq if key in ("password", "sslpassword"))):
+        redactor.add(secret)
+        redactor.add(unquote(secret))
+    if "@" in user or "@" in parts.path or parts.fragment or "@" in parts.query.partition("=")[0]:
+        raise _not_a_url("percent-encode @ : / ? # % in user and password")
+    if not ours.get("pipeline"):
+        raise _not_a_url("it names no pipeline")
+    dsn = parts._replace(query="&".join(f"{key}={value}" for key, value in libpq)).geturl()
+    return StateUrl(
+        dsn=dsn,
+        server=_server(parts, host, dict(libpq)),
+        pipeline=ours["pipeline"],
+        schema=ours.get("schema") or DEFAULT_SCHEMA,
+        table=ours.get("table") or DEFAULT_TABLE,
+    )
+
+
+def _not_a_url(finding: str) -> ConfigurationError:
+    return ConfigurationError(f"The state URL is not valid, {finding}; expected is {_FORM}.")
+
+
+def _parameters(query: str) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """Our parameters, decoded, and libpq's, as they stand. As for libpq, `+` is a plus and no blank."""
+    ours: dict[str, str] = {}
+    libpq: list[tuple[str, str]] = []
+    for pair in filter(None, query.split("&")):
+        key, _, value = pair.partition("=")
+        if unquote(key) in _OURS:
+            ours[unquote(key)] = unquote(value)
+        else:
+            libpq.append((key, value))
+    return ours, libpq
+
+
+def _server(parts: SplitResult, host: str, libpq: dict[str, str]) -> str:
+    database = (
+        unquote(libpq.get("dbname", "")) or unquote(parts.path.removeprefix("/")) or "of the user's name"
+    )
+    where = unquote(libpq.get("host", "")) or unquote(host) or "the default host"
+    return f"the database {database} at {where}"
+
+
+def compare_lineage(file_state: dict[str, Any] | None, row: StateRow | None) -> dict[str, Any] | None:
+    """Decide between the state of a file and that of the database; return the one to go on from (DESIGN 5).
+
+    An empty side leaves it to the other one. When both say something, the database wins if the file is of the
+    same pipeline: its state was committed with the rows. A file of another pipeline, or one that differs and
+    does not say whose it is, stops the run.
+
+    Raises:
+        ConfigurationError: the two are of different lineage; the sentence shows both.
+    """
+    if file_state is None or row is None:
+        return file_state if row is None else _state_of(row)
+    mark, row_state = read_mark(file_state), _state_of(row)
+    if mark is not None and mark.pipeline != row.pipeline:
+        raise _different(f"of the pipeline `{mark.pipeline}` (run {mark.run})", row)
+    if is_empty(row_state):
+        return file_state
+    if is_empty(file_state) or mark is not None:
+        return row_state
+    if without_mark(file_state) == without_mark(row_state or {}):
+        return row_state
+    raise _different("another one and does not say of which pipeline it is", row)
+
+
+def _state_of(row: StateRow) -> dict[str, Any] | None:
+    value = None if row.state_text is None else decode(row.state_text)
+    return value if isinstance(value, dict) else None
+
+
+def _different(finding: str, row: StateRow) -> ConfigurationError:
+    return ConfigurationError(
+        f"The state in the file is {finding}, the database has that of the pipeline `{row.pipeline}` (run "
+        f"{row.run_id}, sequence {row.sequence}, committed at {row.committed_at}); nothing was read or written, "
+        "delete the file to go on from the database, or name the right file."
+    )

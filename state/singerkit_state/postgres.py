@@ -1,0 +1,577 @@
+"""The STATE value in a row of the target database: one row per pipeline, committed with the data (DESIGN 5).
+
+A run takes the row with `acquire`: an advisory lock keeps the next run out (FAULTS P9), a new epoch fences
+every run before it (P8). Each unit of commit moves the row on with `advance`, inside its own transaction;
+after a COMMIT whose answer got lost, `was_committed` finds out on a new connection (D2).
+
+The functions take an open psycopg2 connection with no transaction in progress, autocommit or not, and leave
+it so; `advance` alone works inside the caller's transaction. Errors of the server come out as errors of
+`singerkit_shell.errors`, except those of `advance`: its transaction is the caller's, and so is the decision
+whether to repeat it (D1, D4).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import platform
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import psycopg2
+from psycopg2 import errors as pg_errors
+from psycopg2 import sql
+from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
+
+from singerkit_shell.errors import (
+    BadDataError,
+    CannotWriteError,
+    ConfigurationError,
+    FencedError,
+    LockHeldError,
+    NotAuthorisedError,
+    RetryableError,
+    SingerkitError,
+)
+from singerkit_state.value import decode, is_empty
+
+__all__ = [
+    "DEFAULT_TABLE",
+    "StateRow",
+    "acquire",
+    "advance",
+    "ensure_table",
+    "error_of",
+    "read",
+    "reclaim",
+    "release",
+    "was_committed",
+]
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_TABLE = "_singerkit_state"
+LOCK_TIMEOUT = "10s"
+"""How long a statement of ours may wait for a lock that another session holds."""
+
+_COLUMNS = {
+    "pipeline": "text PRIMARY KEY",
+    "epoch": "bigint NOT NULL DEFAULT 0",
+    "sequence": "bigint NOT NULL DEFAULT 0",
+    "state": "json",  # not jsonb: json keeps the text as it came, numbers and order of keys included
+    "run_id": "text",
+    "host": "text",
+    "pid": "bigint",
+    "backend_pid": "integer",
+    "started_at": "timestamptz",
+    "committed_at": "timestamptz",
+}
+_ESSENTIAL = ("pipeline", "epoch", "sequence", "state")
+"""What the first version of the table had; a table without these is not ours, other columns can be added."""
+
+
+@dataclass(frozen=True)
+class StateRow:
+    """What the row of a pipeline says, and where it is.
+
+    ``epoch`` counts runs, ``sequence`` counts commits. ``state_text`` is the last STATE value that said
+    anything, as it was received; None before the first one. ``committed_at`` is None before the first commit.
+    """
+
+    pipeline: str
+    epoch: int
+    sequence: int
+    state_text: str | None
+    run_id: str | None
+    committed_at: datetime | None
+    schema: str
+    table: str
+
+    @property
+    def where(self) -> str:
+        """The table's name for messages."""
+        return f"{self.schema}.{self.table}"
+
+
+# the table
+
+
+def ensure_table(connection: Connection, schema: str, table: str = DEFAULT_TABLE) -> None:
+    """Make schema and table when they are missing, add columns that an older version did not have.
+
+    Safe when several runs do it at once; needs no right to create anything when everything is there.
+
+    Raises:
+        NotAuthorisedError: the role may not create them, or not read and write the table (FAULTS D9).
+        ConfigurationError: a table of this name exists and is not a state table.
+        CannotWriteError: the server is a read-only standby or out of space.
+        RetryableError: the connection was lost.
+    """
+    with _translated(f"create the state table {schema}.{table}"):
+        try:
+            _ensure_table(connection, schema, table)
+        except _COLLISIONS:  # somebody else made the schema or the table at the same moment
+            _ensure_table(connection, schema, table)
+
+
+_COLLISIONS = (pg_errors.UniqueViolation, pg_errors.DuplicateSchema, pg_errors.DuplicateTable)
+
+
+def _ensure_table(connection: Connection, schema: str, table: str) -> None:
+    with _transaction(connection) as cursor:
+        if not _columns_of(cursor, schema, table).issuperset(_COLUMNS):
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_key(schema, table),))
+            _make(cursor, schema, table)
+        _check_privileges(cursor, schema, table)
+
+
+def _columns_of(cursor: Cursor, schema: str, table: str) -> set[str]:
+    """The table's columns; none when there is no table, ConfigurationError when it is not a state table."""
+    # Through the catalog, since naming the table fails where it, or the right to it, is missing.
+    cursor.execute(
+        "SELECT a.attname FROM pg_catalog.pg_attribute a"
+        " JOIN pg_catalog.pg_class c ON c.oid = a.attrelid"
+        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = %s AND c.relname = %s AND a.attnum > 0 AND NOT a.attisdropped",
+        (schema, table),
+    )
+    found = {name for (name,) in cursor.fetchall()}
+    missing = [column for column in _ESSENTIAL if column not in found]
+    if found and missing:
+        raise ConfigurationError(
+            f"The table {schema}.{table} exists but is no state table, it has no column `{missing[0]}`; "
+            "give the state table another name or schema."
+        )
+    return found
+
+
+def _make(cursor: Cursor, schema: str, table: str) -> None:
+    name = sql.Identifier(schema, table)
+    found = _columns_of(cursor, schema, table)
+    if not found:
+        # Looked up first: CREATE ... IF NOT EXISTS asks for the right to create even when nothing is missing.
+        cursor.execute("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = %s", (schema,))
+        if cursor.fetchone() is None:
+            cursor.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
+        columns = sql.SQL(", ").join(map(_definition, _COLUMNS))
+        cursor.execute(sql.SQL("CREATE TABLE {} ({})").format(name, columns))
+        return
+    for column in _COLUMNS:
+        if column not in found:
+            cursor.execute(sql.SQL("ALTER TABLE {} ADD COLUMN {}").format(name, _definition(column)))
+
+
+def _definition(column: str) -> sql.Composable:
+    return sql.SQL("{} {}").format(sql.Identifier(column), sql.SQL(_COLUMNS[column]))
+
+
+def _check_privileges(cursor: Cursor, schema: str, table: str) -> None:
+    cursor.execute(
+        "SELECT pg_catalog.has_schema_privilege(n.oid, 'USAGE'),"
+        " ARRAY(SELECT p FROM unnest(%s) p WHERE NOT pg_catalog.has_table_privilege(c.oid, p)), current_user"
+        " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = %s AND c.relname = %s",
+        (["SELECT", "INSERT", "UPDATE"], schema, table),
+    )
+    may_use, missing, role = _one(cursor)
+    if not may_use or missing:
+        what = (
+            f"{', '.join(missing)} on the table {schema}.{table}"
+            if may_use
+            else f"USAGE on the schema {schema}"
+        )
+        raise NotAuthorisedError(f"The role `{role}` lacks {what}; grant it, nothing was read or written.")
+
+
+# the life of a run
+
+
+def acquire(connection: Connection, schema: str, table: str, pipeline: str, run_id: str) -> StateRow:
+    """Take the row of ``pipeline`` for the run ``run_id``, making it on first use, and begin a new epoch.
+
+    The lock belongs to the session: it goes with `release` or with the connection.
+
+    Raises:
+        LockHeldError: another run holds it; says which, where and since when.
+        NotAuthorisedError, CannotWriteError, RetryableError: as `ensure_table`.
+    """
+    with _translated(f"begin a run of the pipeline `{pipeline}`"):
+        with _transaction(connection) as cursor:
+            if _is_pooled(connection, cursor):
+                logger.warning(
+                    "A connection pooler stands before the database, so no lock keeps a second run of the "
+                    "pipeline `%s` out at once; the epoch still keeps it from committing.",
+                    pipeline,
+                )
+            else:
+                _take_lock(cursor, schema, table, pipeline)
+        try:
+            with _transaction(connection) as cursor:
+                return _begin_epoch(cursor, schema, table, pipeline, run_id)
+        except BaseException:
+            _unlock(connection, schema, table, pipeline)
+            raise
+
+
+def _take_lock(cursor: Cursor, schema: str, table: str, pipeline: str) -> None:
+    cursor.execute("SELECT pg_try_advisory_lock(%s)", (_key(schema, table, pipeline),))
+    if not _one(cursor)[0]:
+        raise LockHeldError(
+            f"The pipeline `{pipeline}` is being loaded by {_holder(cursor, schema, table, pipeline)}; "
+            "nothing was read or written, wait for that run to end or stop it."
+        )
+
+
+def _is_pooled(connection: Connection, cursor: Cursor) -> bool:
+    """Tell whether a pooler answers in the server's place; a lock of the session would stay with the pool."""
+    cursor.execute("SELECT pg_backend_pid()")
+    return bool(_one(cursor)[0] != connection.info.backend_pid)
+
+
+def _begin_epoch(cursor: Cursor, schema: str, table: str, pipeline: str, run_id: str) -> StateRow:
+    cursor.execute(
+        sql.SQL(
+            "INSERT INTO {} AS t (pipeline, epoch, sequence, run_id, host, pid, backend_pid, started_at)"
+            " VALUES (%s, 1, 0, %s, %s, %s, pg_backend_pid(), clock_timestamp())"
+            " ON CONFLICT (pipeline) DO UPDATE SET epoch = t.epoch + 1, run_id = excluded.run_id,"
+            " host = excluded.host, pid = excluded.pid, backend_pid = excluded.backend_pid,"
+            " started_at = excluded.started_at"
+            " RETURNING pipeline, epoch, sequence, state::text, run_id, committed_at"
+        ).format(sql.Identifier(schema, table)),
+        (pipeline, run_id, platform.node(), os.getpid()),
+    )
+    return _row(_one(cursor), schema, table)
+
+
+def advance(cursor: Cursor, row: StateRow, state_text: str | None) -> StateRow:
+    """Move the row on by one commit, inside the caller's transaction; return it as COMMIT will leave it.
+
+    ``state_text`` is stored exactly; None or an empty state (`value.is_empty`) keeps the stored one (ST16).
+
+    Raises:
+        FencedError: the row is not as this run left it: a newer run has taken over (FAULTS P8).
+        BadDataError: the table is gone or altered (FAULTS D8).
+        ValueError: ``state_text`` is not JSON.
+        psycopg2.Error: any other failure, for the caller to judge.
+    """
+    if state_text is not None and is_empty(decode(state_text)):
+        state_text = None
+    try:
+        cursor.execute(
+            sql.SQL(
+                "UPDATE {} SET sequence = sequence + 1, state = coalesce(%s::json, state), run_id = %s,"
+                " committed_at = clock_timestamp() WHERE pipeline = %s AND epoch = %s AND sequence = %s"
+                " RETURNING sequence, committed_at"
+            ).format(sql.Identifier(row.schema, row.table)),
+            (state_text, row.run_id, row.pipeline, row.epoch, row.sequence),
+        )
+    except (pg_errors.UndefinedTable, pg_errors.UndefinedColumn, pg_errors.InvalidSchemaName) as error:
+        raise BadDataError(
+            f"The state table {row.where} was dropped or altered during the run ({_first_line(error)}); "
+            f"nothing was committed after sequence {row.sequence}, restore the table and run again."
+        ) from None
+    found = cursor.fetchone()
+    if found is None:
+        raise _fenced(cursor, row)
+    sequence, committed_at = found
+    text = row.state_text if state_text is None else state_text
+    return replace(row, sequence=sequence, committed_at=committed_at, state_text=text)
+
+
+def was_committed(connection: Connection, row_after: StateRow) -> bool:
+    """Tell whether the transaction that returned ``row_after`` was committed, when COMMIT got no answer (D2).
+
+    ``connection`` is a new one; it holds the run's lock afterwards (as after `reclaim`), so that the run can
+    go on: from ``row_after`` when True, with the same unit again when False.
+
+    Raises:
+        FencedError: the row is neither as before nor as after that transaction.
+        NotAuthorisedError, CannotWriteError, RetryableError: as `ensure_table`.
+    """
+    found = _reclaim(connection, row_after)
+    if found.sequence == row_after.sequence:
+        return True
+    if found.sequence == row_after.sequence - 1:
+        return False
+    raise _fenced_by(row_after, f"its sequence is {found.sequence}, expected was {row_after.sequence}")
+
+
+def reclaim(connection: Connection, row: StateRow) -> StateRow:
+    """Take this run's lock on a new connection after the old one was lost; return the row as it stands (D1).
+
+    Ends what is left of the old session, so that nothing of it can be committed any more.
+
+    Raises:
+        FencedError: a newer run has taken over, or the row is not as this run left it.
+        NotAuthorisedError, CannotWriteError, RetryableError: as `ensure_table`.
+    """
+    found = _reclaim(connection, row)
+    if found.sequence != row.sequence:
+        raise _fenced_by(row, f"its sequence is {found.sequence}, expected was {row.sequence}")
+    return found
+
+
+def _reclaim(connection: Connection, row: StateRow) -> StateRow:
+    with _translated(f"take the lock of the pipeline `{row.pipeline}` again"):
+        with _transaction(connection) as cursor:
+            pooled = _is_pooled(connection, cursor)
+            _check_epoch(cursor, row)
+            _end_old_session(cursor, row)
+        try:
+            with _transaction(connection) as cursor:
+                if not pooled:
+                    # Waits, at most LOCK_TIMEOUT, until the old session has rolled back or finished its COMMIT.
+                    cursor.execute(
+                        "SELECT pg_advisory_lock(%s)", (_key(row.schema, row.table, row.pipeline),)
+                    )
+                return _sign(cursor, row)
+        except BaseException as error:
+            _unlock(connection, row.schema, row.table, row.pipeline)
+            if isinstance(error, pg_errors.LockNotAvailable):
+                with _transaction(connection) as cursor:
+                    _check_epoch(cursor, row)
+            raise
+
+
+def _check_epoch(cursor: Cursor, row: StateRow) -> None:
+    run = _last_run(cursor, row.schema, row.table, row.pipeline)
+    if run is None or run.epoch != row.epoch:
+        raise _fenced(cursor, row)
+
+
+def _end_old_session(cursor: Cursor, row: StateRow) -> None:
+    """End the session that signed the row and still holds the lock: its connection is the one we have lost."""
+    cursor.execute(
+        sql.SQL(
+            "SELECT pg_terminate_backend(h.pid) FROM ({}) h JOIN {} t ON t.backend_pid = h.pid"
+            " WHERE t.pipeline = %s AND t.epoch = %s AND h.pid <> pg_backend_pid()"
+        ).format(sql.SQL(_HOLDERS), sql.Identifier(row.schema, row.table)),
+        (*_halves(_key(row.schema, row.table, row.pipeline)), row.pipeline, row.epoch),
+    )
+
+
+def _sign(cursor: Cursor, row: StateRow) -> StateRow:
+    """Note our new session in the row, which also waits for any transaction that still holds the row."""
+    cursor.execute(
+        sql.SQL(
+            "UPDATE {} SET backend_pid = pg_backend_pid() WHERE pipeline = %s AND epoch = %s"
+            " RETURNING pipeline, epoch, sequence, state::text, run_id, committed_at"
+        ).format(sql.Identifier(row.schema, row.table)),
+        (row.pipeline, row.epoch),
+    )
+    found = cursor.fetchone()
+    if found is None:
+        raise _fenced(cursor, row)
+    return _row(found, row.schema, row.table)
+
+
+def release(connection: Connection, row: StateRow) -> None:
+    """Give the lock back; an open transaction is rolled back. Does nothing when the connection is gone."""
+    with contextlib.suppress(psycopg2.OperationalError, psycopg2.InterfaceError):
+        connection.rollback()
+    _unlock(connection, row.schema, row.table, row.pipeline)
+
+
+def _unlock(connection: Connection, schema: str, table: str, pipeline: str) -> None:
+    # A connection that is lost has taken the lock with it.
+    lost = contextlib.suppress(psycopg2.OperationalError, psycopg2.InterfaceError)
+    with lost, _transaction(connection) as cursor:
+        cursor.execute("SELECT pg_advisory_unlock(%s)", (_key(schema, table, pipeline),))
+
+
+def read(connection: Connection, schema: str, table: str, pipeline: str) -> StateRow | None:
+    """Return the row of ``pipeline``; None when there is no such table or row, which is a first run.
+
+    Raises:
+        NotAuthorisedError, ConfigurationError, RetryableError: as `ensure_table`.
+    """
+    with _translated(f"read the state of the pipeline `{pipeline}`"), _transaction(connection) as cursor:
+        if not _columns_of(cursor, schema, table):
+            return None
+        cursor.execute(
+            sql.SQL(
+                "SELECT pipeline, epoch, sequence, state::text, run_id, committed_at FROM {}"
+                " WHERE pipeline = %s"
+            ).format(sql.Identifier(schema, table)),
+            (pipeline,),
+        )
+        found = cursor.fetchone()
+        return None if found is None else _row(found, schema, table)
+
+
+# who holds the lock, who has fenced us
+
+_HOLDERS = (
+    "SELECT l.pid FROM pg_catalog.pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
+    " AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())"
+    " AND l.classid = %s AND l.objid = %s"
+)
+
+
+def _key(*names: str) -> int:
+    """The advisory lock of a table or a pipeline: a signed 64-bit hash (advisory locks are per database)."""
+    digest = hashlib.blake2b(json.dumps(names).encode(), digest_size=8, person=b"singerkit")
+    return int.from_bytes(digest.digest(), "big", signed=True)
+
+
+def _halves(key: int) -> tuple[int, int]:
+    """How pg_locks shows such a lock: its high and its low 32 bits."""
+    return (key >> 32) & 0xFFFFFFFF, key & 0xFFFFFFFF
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What the last run has noted about itself in the row; a run of an older version noted less."""
+
+    epoch: int
+    run_id: str | None
+    host: str | None
+    pid: int | None
+    backend_pid: int | None
+    started_at: datetime | None
+
+    def __str__(self) -> str:
+        since = f", since {_time(self.started_at)}" if self.started_at else ""
+        return f"the run {self.run_id} (pid {self.pid} on host {self.host}{since})"
+
+
+def _last_run(cursor: Cursor, schema: str, table: str, pipeline: str) -> _Run | None:
+    cursor.execute(
+        sql.SQL(
+            "SELECT epoch, run_id, host, pid, backend_pid, started_at FROM {} WHERE pipeline = %s"
+        ).format(sql.Identifier(schema, table)),
+        (pipeline,),
+    )
+    found = cursor.fetchone()
+    return None if found is None else _Run(*found)
+
+
+def _holder(cursor: Cursor, schema: str, table: str, pipeline: str) -> str:
+    cursor.execute(
+        sql.SQL(
+            "SELECT h.pid, a.application_name, a.backend_start"
+            " FROM ({}) h LEFT JOIN pg_catalog.pg_stat_activity a USING (pid)"
+        ).format(sql.SQL(_HOLDERS)),
+        _halves(_key(schema, table, pipeline)),
+    )
+    session = cursor.fetchone()
+    if session is None:
+        return "another run, which has ended just now"
+    backend_pid, application, backend_start = session
+    run = _last_run(cursor, schema, table, pipeline)
+    if run is not None and run.backend_pid == backend_pid:
+        return f"{run}, server process {backend_pid}"
+    name = f"`{application}`, " if application else ""
+    since = f", since {_time(backend_start)}" if backend_start else ""
+    return f"another run ({name}server process {backend_pid}{since})"
+
+
+def _time(moment: datetime) -> str:
+    return moment.isoformat(sep=" ", timespec="seconds")
+
+
+def _fenced(cursor: Cursor, row: StateRow) -> FencedError:
+    run = _last_run(cursor, row.schema, row.table, row.pipeline)
+    if run is None:
+        return _fenced_by(row, f"its row in {row.where} is gone")
+    if run.epoch == row.epoch:
+        return _fenced_by(row, f"its row in {row.where} was changed by somebody else")
+    return _fenced_by(row, f"{run} has taken over")
+
+
+def _fenced_by(row: StateRow, reason: str) -> FencedError:
+    return FencedError(
+        f"This run of the pipeline `{row.pipeline}` is fenced, {reason}; what it committed before is safe, the "
+        "rest was rolled back, let the other run finish and then run again."
+    )
+
+
+def _one(cursor: Cursor) -> tuple[Any, ...]:
+    row = cursor.fetchone()
+    if row is None:
+        raise SingerkitError("A statement on the state table returned no row.")
+    return row
+
+
+def _row(values: tuple[Any, ...], schema: str, table: str) -> StateRow:
+    pipeline, epoch, sequence, state_text, run_id, committed_at = values
+    return StateRow(pipeline, epoch, sequence, state_text, run_id, committed_at, schema, table)
+
+
+# transactions and errors
+
+
+@contextlib.contextmanager
+def _transaction(connection: Connection) -> Iterator[Cursor]:
+    """A transaction of our own: committed at the end, rolled back by any error."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(LOCK_TIMEOUT)))
+        yield cursor
+
+
+@contextlib.contextmanager
+def _translated(what: str) -> Iterator[None]:
+    try:
+        yield
+    except psycopg2.Error as error:
+        raise error_of(error, what) from None
+
+
+_MESSAGES: tuple[tuple[str, type[SingerkitError]], ...] = (
+    # libpq gives no SQLSTATE for a connection that was refused: its words have to do.
+    (r"authentication failed|no password supplied|no pg_hba\.conf entry", NotAuthorisedError),
+    (r"role \S+ does not exist|is not permitted to log in|permission denied", NotAuthorisedError),
+    (r"database \".*\" does not exist", ConfigurationError),
+    (r"invalid (connection option|dsn|port|sslmode)|definition of service", ConfigurationError),
+)
+
+
+_ADVICE: dict[type[SingerkitError], str] = {
+    NotAuthorisedError: "check user, password and grants",
+    ConfigurationError: "check the connection settings",
+    CannotWriteError: "what was committed is safe, make room or name the primary server and run again",
+    LockHeldError: "what was committed is safe, end the session that is in the way and run again",
+    RetryableError: "what was committed is safe, run again when the server can be reached",
+    SingerkitError: "what was committed is safe, please report this",
+}
+
+
+def error_of(error: psycopg2.Error, what: str) -> SingerkitError:
+    """Return the error of ours that a server's error is, by what the caller must do (FAULTS D5, D6, D9).
+
+    ``what`` completes "Cannot ..."; then come the first line of the server's own message and the next step.
+    """
+    kind = _kind_of(error)
+    return kind(f"Cannot {what} ({_first_line(error)}); {_ADVICE[kind]}.")
+
+
+def _kind_of(error: psycopg2.Error) -> type[SingerkitError]:
+    code = error.pgcode or ""
+    if not code:
+        text = str(error)
+        found = next((kind for pattern, kind in _MESSAGES if re.search(pattern, text)), None)
+        lost = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
+        return found or (RetryableError if lost else SingerkitError)
+    if code == "55P03":  # lock_not_available: another session is in the way for longer than LOCK_TIMEOUT
+        return LockHeldError
+    if code in {"42501", "0LP01"} or code.startswith("28"):
+        return NotAuthorisedError
+    if code in {"25006", "53100"}:  # a read-only standby, a full disk
+        return CannotWriteError
+    if code in {"3D000", "3F000"}:
+        return ConfigurationError
+    if code[:2] in {"08", "40", "53", "57", "58"} or code == "55006":
+        return RetryableError
+    return SingerkitError
+
+
+def _first_line(error: psycopg2.Error) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0].removeprefix("FATAL:").strip()

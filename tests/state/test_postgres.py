@@ -1,0 +1,725 @@
+"""One row per pipeline: who holds it, who is fenced, and what a COMMIT without an answer has done."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import platform
+import select
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg2
+import pytest
+from conftest import run_sql, uri_of
+from psycopg2 import sql
+from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import parse_dsn
+
+from singerkit_shell.errors import (
+    BadDataError,
+    CannotWriteError,
+    ConfigurationError,
+    FencedError,
+    LockHeldError,
+    NotAuthorisedError,
+    RetryableError,
+    SingerkitError,
+)
+from singerkit_state import postgres
+from singerkit_state.value import Mark, encode, with_mark
+
+SCHEMA, TABLE, PIPELINE = 'my "schema"; --', 'say "hi"; --', 'orders\' "daily"; %s --'
+OLD, NEW = '{"bookmarks":{"orders":{"at":1.10}}}', '{"bookmarks": {"orders": {"at": 2.200}}}'
+
+Connect = Callable[[], Connection]
+
+
+@pytest.fixture
+def connect(database: str) -> Iterator[Connect]:
+    """Opens connections to a fresh database, and closes them after the test."""
+    opened: list[Connection] = []
+
+    def open_one() -> Connection:
+        opened.append(psycopg2.connect(database))
+        return opened[-1]
+
+    yield open_one
+    for connection in opened:
+        connection.close()
+
+
+@pytest.fixture
+def held(connect: Connect) -> tuple[Connection, postgres.StateRow]:
+    """A connection whose run has just begun, and its row."""
+    connection = connect()
+    postgres.ensure_table(connection, SCHEMA, TABLE)
+    return connection, postgres.acquire(connection, SCHEMA, TABLE, PIPELINE, "run-1")
+
+
+def commit(connection: Connection, row: postgres.StateRow, text: str | None) -> postgres.StateRow:
+    with connection, connection.cursor() as cursor:
+        return postgres.advance(cursor, row, text)
+
+
+def read(connection: Connection) -> postgres.StateRow:
+    row = postgres.read(connection, SCHEMA, TABLE, PIPELINE)
+    assert row is not None
+    return row
+
+
+def is_idle(connection: Connection) -> bool:
+    return bool(connection.info.transaction_status == psycopg2.extensions.TRANSACTION_STATUS_IDLE)
+
+
+# the table
+
+
+def test_the_table_is_made_once_and_found_after_that(connect: Connect) -> None:
+    connection = connect()
+    for _ in range(2):
+        postgres.ensure_table(connection, SCHEMA, TABLE)
+    postgres.ensure_table(connection, SCHEMA)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s ORDER BY 1", (SCHEMA,))
+        assert cursor.fetchall() == [("_singerkit_state",), (TABLE,)]
+
+
+def test_many_runs_make_the_table_at_once(connect: Connect) -> None:
+    connections = [connect() for _ in range(8)]
+    ready = threading.Barrier(len(connections))
+
+    def make(connection: Connection) -> None:
+        ready.wait()
+        postgres.ensure_table(connection, SCHEMA, TABLE)
+
+    with ThreadPoolExecutor(len(connections)) as pool:
+        list(pool.map(make, connections))
+    assert all(map(is_idle, connections))
+
+
+def test_a_schema_made_by_somebody_else_in_the_same_moment(connect: Connect, database: str) -> None:
+    """The other transaction has made the schema but not committed: ours waits, collides and looks again."""
+    other, ours = connect(), connect()
+    other.cursor().execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(SCHEMA)))
+    with ThreadPoolExecutor(1) as pool:
+        made = pool.submit(postgres.ensure_table, ours, SCHEMA, TABLE)
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND pid = %s"
+        while not run_sql(database, waiting, (ours.info.backend_pid,)):
+            assert not made.done()
+        other.commit()
+        made.result(timeout=30)
+    assert postgres.read(ours, SCHEMA, TABLE, PIPELINE) is None
+
+
+def test_a_table_of_an_older_version_gets_the_columns_it_lacks(connect: Connect) -> None:
+    connection = connect()
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE TABLE old (pipeline text PRIMARY KEY, epoch bigint, sequence bigint, state text, note text)"
+        )
+        cursor.execute("INSERT INTO old VALUES (%s, 3, 7, %s, 'mine')", (PIPELINE, OLD))
+    postgres.ensure_table(connection, "public", "old")
+    row = postgres.acquire(connection, "public", "old", PIPELINE, "run-1")
+    assert (row.epoch, row.sequence, row.state_text) == (4, 7, OLD)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT note, run_id FROM old")
+        assert cursor.fetchall() == [("mine", "run-1")]
+
+
+def test_a_table_that_is_no_state_table_is_left_alone(connect: Connect) -> None:
+    connection = connect()
+    with connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE customers (pipeline text, epoch bigint)")
+    for call in (postgres.ensure_table, lambda *names: postgres.read(*names, PIPELINE)):
+        with pytest.raises(ConfigurationError, match="is no state table, it has no column `sequence`"):
+            call(connection, "public", "customers")
+    assert is_idle(connection)
+
+
+@pytest.mark.parametrize("autocommit", [False, True])
+def test_every_function_leaves_the_connection_without_a_transaction(
+    connect: Connect, autocommit: bool
+) -> None:
+    connection = connect()
+    connection.autocommit = autocommit
+    postgres.ensure_table(connection, SCHEMA, TABLE)
+    assert is_idle(connection)
+    row = postgres.acquire(connection, SCHEMA, TABLE, PIPELINE, "run-1")
+    assert is_idle(connection)
+    after = commit(connection, row, OLD)
+    assert postgres.read(connection, SCHEMA, TABLE, PIPELINE) == after
+    assert is_idle(connection)
+    postgres.release(connection, after)
+    assert is_idle(connection)
+    assert connection.autocommit is autocommit
+
+
+# rights
+
+
+@pytest.fixture
+def limited(password_role: tuple[str, str], database: str) -> tuple[str, str]:
+    """A role without rights, and the URI with which it connects."""
+    name, password = password_role
+    run_sql(database, "REVOKE CREATE ON SCHEMA public FROM public")
+    return name, uri_of(database, user=name, password=password)
+
+
+def test_a_role_without_rights_is_told_before_anything_is_read(limited: tuple[str, str]) -> None:
+    with contextlib.closing(psycopg2.connect(limited[1])) as connection:
+        for schema in (SCHEMA, "public"):
+            with pytest.raises(
+                NotAuthorisedError, match=r"Cannot create the state table .*permission denied"
+            ):
+                postgres.ensure_table(connection, schema, TABLE)
+        assert is_idle(connection)
+
+
+@pytest.mark.parametrize("right", ["SELECT", "INSERT", "UPDATE"])
+def test_a_missing_right_on_the_table_is_named(
+    limited: tuple[str, str], connect: Connect, right: str
+) -> None:
+    owner = connect()
+    postgres.ensure_table(owner, "public", TABLE)
+    rights = {"SELECT", "INSERT", "UPDATE"} - {right}
+    with owner, owner.cursor() as cursor:
+        names = (sql.SQL(", ").join(map(sql.SQL, sorted(rights))), sql.Identifier("public", TABLE))
+        cursor.execute(sql.SQL("GRANT {} ON {} TO {}").format(*names, sql.Identifier(limited[0])))
+    with contextlib.closing(psycopg2.connect(limited[1])) as connection:
+        with pytest.raises(NotAuthorisedError, match=f"lacks {right} on the table public.say") as caught:
+            postgres.ensure_table(connection, "public", TABLE)
+        assert limited[0] in str(caught.value)
+
+
+def test_a_role_that_may_create_nothing_uses_what_is_there(
+    limited: tuple[str, str], connect: Connect
+) -> None:
+    owner = connect()
+    postgres.ensure_table(owner, SCHEMA, TABLE)
+    role, schema, table = map(sql.Identifier, (limited[0], SCHEMA, TABLE))
+    with owner, owner.cursor() as cursor:
+        cursor.execute(sql.SQL("GRANT SELECT, INSERT, UPDATE ON {}.{} TO {}").format(schema, table, role))
+    with contextlib.closing(psycopg2.connect(limited[1])) as connection:
+        with pytest.raises(NotAuthorisedError, match="lacks USAGE on the schema"):
+            postgres.ensure_table(connection, SCHEMA, TABLE)
+        with owner, owner.cursor() as cursor:
+            cursor.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, role))
+        postgres.ensure_table(connection, SCHEMA, TABLE)
+        row = postgres.acquire(connection, SCHEMA, TABLE, PIPELINE, "run-1")
+        assert commit(connection, row, OLD).sequence == 1
+
+
+def test_a_read_only_server_cannot_be_written(connect: Connect, database: str) -> None:
+    connection = connect()
+    connection.set_session(readonly=True)
+    with pytest.raises(CannotWriteError, match="name the primary server"):
+        postgres.ensure_table(connection, SCHEMA, TABLE)
+
+
+# one run after the other
+
+
+def test_the_first_run_makes_the_row_and_each_run_begins_an_epoch(connect: Connect) -> None:
+    postgres.ensure_table(connect(), SCHEMA, TABLE)
+    assert postgres.read(connect(), SCHEMA, TABLE, PIPELINE) is None
+    for epoch in (1, 2, 3):
+        connection = connect()
+        row = postgres.acquire(connection, SCHEMA, TABLE, PIPELINE, f"run-{epoch}")
+        assert (row.epoch, row.sequence, row.run_id) == (epoch, epoch - 1, f"run-{epoch}")
+        assert row.state_text == (None if epoch == 1 else OLD)
+        assert row.pipeline == PIPELINE
+        commit(connection, row, OLD)
+        postgres.release(connection, row)
+
+
+def test_a_table_that_is_not_there_holds_no_row(connect: Connect) -> None:
+    assert postgres.read(connect(), SCHEMA, TABLE, PIPELINE) is None
+    assert postgres.read(connect(), "public", TABLE, PIPELINE) is None
+
+
+TEXTS = [
+    '{"b": 1.10,"a":1e400,"c":123456789012345678901234567890, "a":0.1000}',
+    '{ "text" : "a\\u0000b\\ud800 \\u00e9 é \\/ 😀" }',
+    encode(with_mark({"bookmarks": {"é": {"at": -0.0}}}, Mark("r", PIPELINE, True))),
+    "[1]",
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_the_text_of_a_state_is_kept_to_the_letter(
+    held: tuple[Connection, postgres.StateRow], connect: Connect, text: str
+) -> None:
+    connection, row = held
+    after = commit(connection, row, text)
+    assert after.state_text == text
+    assert read(connect()) == after
+
+
+@pytest.mark.parametrize(
+    "empty", [None, "{}", "null", '{"bookmarks":{}}', '{"bookmarks": {}, "_singerkit": 1}']
+)
+def test_an_empty_state_keeps_the_stored_one_and_counts_the_commit(
+    held: tuple[Connection, postgres.StateRow], connect: Connect, empty: str | None
+) -> None:
+    connection, row = held
+    after = commit(connection, commit(connection, row, OLD), empty)
+    assert (after.sequence, after.state_text) == (2, OLD)
+    assert read(connect()) == after
+
+
+def test_what_is_rolled_back_leaves_the_row_as_it_was(
+    held: tuple[Connection, postgres.StateRow], connect: Connect
+) -> None:
+    connection, row = held
+    before = commit(connection, row, OLD)
+    with connection.cursor() as cursor:
+        postgres.advance(cursor, before, NEW)
+    connection.rollback()
+    assert read(connect()) == before
+    assert commit(connection, before, NEW).sequence == 2
+
+
+def test_pipelines_and_tables_do_not_disturb_each_other(connect: Connect) -> None:
+    connection = connect()
+    for schema, table in (("public", "a"), ("public", "b"), (SCHEMA, "a")):
+        postgres.ensure_table(connection, schema, table)
+        for pipeline in ("orders", "customers"):
+            row = postgres.acquire(connect(), schema, table, pipeline, "run-1")
+            assert row.epoch == 1
+
+
+# two runs at once
+
+HOLDER = """
+import sys, psycopg2
+from singerkit_state import postgres
+dsn, schema, table, pipeline, run = sys.argv[1:]
+connection = psycopg2.connect(dsn, application_name="loader")
+try:
+    row = postgres.acquire(connection, schema, table, pipeline, run)
+except postgres.LockHeldError as error:
+    print("refused", error, flush=True)
+else:
+    print("held", row.epoch, flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def holder(database: str, run: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that takes the lock and keeps it until its stdin ends."""
+    arguments = [database, SCHEMA, TABLE, PIPELINE, run]
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield process
+        process.kill()
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def test_two_processes_race_and_one_is_refused_saying_who_holds_the_lock(
+    connect: Connect, database: str
+) -> None:
+    postgres.ensure_table(connect(), SCHEMA, TABLE)
+    with holder(database, "run-a") as a, holder(database, "run-b") as b:
+        answers = {"run-a": (a, said(a)), "run-b": (b, said(b))}
+        winners = [name for name, (_, answer) in answers.items() if answer == "held 1"]
+        assert len(winners) == 1, answers
+        (refusal,) = [answer for _, answer in answers.values() if answer.startswith("refused")]
+        winner = answers[winners[0]][0]
+        assert PIPELINE in refusal
+        # The winner may not have signed the row yet; then its session is named.
+        assert f"the run {winners[0]} (pid {winner.pid} on host" in refusal or "`loader`" in refusal
+
+
+def test_the_second_run_is_refused_with_run_host_pid_and_time(connect: Connect, database: str) -> None:
+    connection = connect()
+    postgres.ensure_table(connection, SCHEMA, TABLE)
+    with holder(database, "run-a") as process:
+        assert said(process) == "held 1"
+        with pytest.raises(LockHeldError) as caught:
+            postgres.acquire(connection, SCHEMA, TABLE, PIPELINE, "run-b")
+        sentence = str(caught.value)
+        assert f"the run run-a (pid {process.pid} on host {platform.node()}, since 20" in sentence
+        assert is_idle(connection)
+        assert read(connection).epoch == 1, "who is refused changes nothing"
+        process.kill()
+        process.wait()
+        row = acquire_soon(connection)
+    assert row.epoch == 2
+
+
+def acquire_soon(connection: Connection) -> postgres.StateRow:
+    """Take the lock as soon as the server has noticed that its holder is dead."""
+    for _ in range(2000):
+        with contextlib.suppress(LockHeldError):
+            return postgres.acquire(connection, SCHEMA, TABLE, PIPELINE, "run-b")
+    raise AssertionError("the lock of a dead process was never given back")
+
+
+def test_a_holder_that_has_not_signed_the_row_is_named_by_its_session(
+    connect: Connect, database: str
+) -> None:
+    postgres.ensure_table(connect(), SCHEMA, TABLE)
+    key = postgres._key(SCHEMA, TABLE, PIPELINE)
+    with contextlib.closing(psycopg2.connect(database, application_name="somebody")) as other:
+        other.cursor().execute("SELECT pg_advisory_lock(%s)", (key,))
+        expected = rf"another run \(`somebody`, server process {other.info.backend_pid}, since 20"
+        with pytest.raises(LockHeldError, match=expected):
+            postgres.acquire(connect(), SCHEMA, TABLE, PIPELINE, "run-b")
+
+
+def test_many_acquire_at_once_and_one_gets_it(connect: Connect) -> None:
+    connections = [connect() for _ in range(8)]
+    postgres.ensure_table(connections[0], SCHEMA, TABLE)
+    ready = threading.Barrier(len(connections))
+
+    def attempt(connection: Connection) -> postgres.StateRow | LockHeldError:
+        ready.wait()
+        try:
+            return postgres.acquire(connection, SCHEMA, TABLE, PIPELINE, f"run-{id(connection)}")
+        except LockHeldError as error:
+            return error
+
+    with ThreadPoolExecutor(len(connections)) as pool:
+        results = list(pool.map(attempt, connections))
+    (row,) = [result for result in results if isinstance(result, postgres.StateRow)]
+    assert row.epoch == 1
+    assert read(connections[0]).run_id == row.run_id
+
+
+def test_release_lets_the_next_run_in(held: tuple[Connection, postgres.StateRow], connect: Connect) -> None:
+    connection, row = held
+    with connection.cursor() as cursor:
+        postgres.advance(cursor, row, NEW)
+    postgres.release(connection, row)
+    next_row = postgres.acquire(connect(), SCHEMA, TABLE, PIPELINE, "run-2")
+    assert (next_row.epoch, next_row.sequence, next_row.state_text) == (2, 0, None)
+
+
+def test_release_of_a_lost_connection_does_nothing(
+    held: tuple[Connection, postgres.StateRow], database: str
+) -> None:
+    connection, row = held
+    run_sql(database, "SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
+    postgres.release(connection, row)
+    connection.close()
+    postgres.release(connection, row)
+
+
+def test_a_failure_to_begin_gives_the_lock_back(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A zombie behind a pooler holds the row, not the lock: bounded waiting, then a sentence."""
+    monkeypatch.setattr(postgres, "LOCK_TIMEOUT", "50ms")
+    zombie, connection = connect(), connect()
+    postgres.ensure_table(connection, SCHEMA, TABLE)
+    row = postgres.acquire(zombie, SCHEMA, TABLE, PIPELINE, "run-1")
+    postgres.release(zombie, row)
+    with zombie.cursor() as cursor:
+        postgres.advance(cursor, row, NEW)
+    with pytest.raises(LockHeldError, match="end the session that is in the way"):
+        postgres.acquire(connection, SCHEMA, TABLE, PIPELINE, "run-2")
+    zombie.commit()
+    after = postgres.acquire(connect(), SCHEMA, TABLE, PIPELINE, "run-3")
+    assert (after.epoch, after.sequence, after.state_text) == (2, 1, NEW)
+
+
+# fencing
+
+
+def lose_lock(connection: Connection) -> None:
+    """What a pooler or an operator does: the session lives on, its lock does not."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_unlock_all()")
+
+
+def test_a_newer_run_fences_the_older_one(
+    held: tuple[Connection, postgres.StateRow], connect: Connect
+) -> None:
+    connection, row = held
+    lose_lock(connection)
+    newer = postgres.acquire(connect(), SCHEMA, TABLE, PIPELINE, "run-2")
+    with pytest.raises(FencedError, match=r"the run run-2 \(pid \d+ on host .*\) has taken over") as caught:
+        commit(connection, row, OLD)
+    assert caught.value.exit_code == 76
+    assert read(connect()) == newer
+    for call in (postgres.reclaim, postgres.was_committed):
+        with pytest.raises(FencedError, match="run-2"):
+            call(connect(), row)
+
+
+def test_a_zombie_in_mid_transaction_wins_or_loses_as_a_whole(
+    held: tuple[Connection, postgres.StateRow], connect: Connect, database: str
+) -> None:
+    """The new run waits for the row, and then continues from what the zombie has committed."""
+    zombie, row = held
+    lose_lock(zombie)
+    with zombie.cursor() as cursor:
+        postgres.advance(cursor, row, NEW)
+    ours = connect()
+    with ThreadPoolExecutor(1) as pool:
+        taken = pool.submit(postgres.acquire, ours, SCHEMA, TABLE, PIPELINE, "run-2")
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND pid = %s"
+        while not run_sql(database, waiting, (ours.info.backend_pid,)):
+            assert not taken.done()
+        zombie.commit()
+        newer = taken.result(timeout=30)
+    assert (newer.epoch, newer.sequence, newer.state_text) == (2, 1, NEW)
+    with pytest.raises(FencedError):
+        commit(zombie, row, OLD)
+
+
+def test_a_row_that_is_gone_or_changed_fences(
+    held: tuple[Connection, postgres.StateRow], database: str
+) -> None:
+    connection, row = held
+    table = sql.Identifier(SCHEMA, TABLE)
+    run_sql(database, sql.SQL("UPDATE {} SET sequence = sequence + 5").format(table))
+    with pytest.raises(FencedError, match="was changed by somebody else"):
+        commit(connection, row, OLD)
+    run_sql(database, sql.SQL("DELETE FROM {}").format(table))
+    with pytest.raises(FencedError, match="is gone"):
+        commit(connection, row, OLD)
+
+
+@pytest.mark.parametrize("statement", ["DROP TABLE {}", "ALTER TABLE {} RENAME COLUMN state TO other"])
+def test_a_table_dropped_or_altered_in_mid_run_is_never_made_again(
+    held: tuple[Connection, postgres.StateRow], database: str, statement: str
+) -> None:
+    connection, row = held
+    run_sql(database, sql.SQL(statement).format(sql.Identifier(SCHEMA, TABLE)))
+    with pytest.raises(BadDataError, match=r"dropped or altered during the run .* sequence 0") as caught:
+        commit(connection, row, OLD)
+    assert caught.value.exit_code == 65
+
+
+# COMMIT without an answer
+
+
+class Proxy:
+    """Stands before the server; swallows what the server says, or what the client says, once told to.
+
+    With ``other_pid`` it also answers, as poolers do, with a process id of its own.
+    """
+
+    def __init__(self, database: str, folder: Path, *, other_pid: bool = False) -> None:
+        self.parameters = parse_dsn(database)
+        self.folder = folder
+        self.other_pid = other_pid
+        self.lose_answers = threading.Event()
+        self.lose_requests = threading.Event()
+        self.answer_lost = threading.Event()
+        self._sockets: list[socket.socket] = []
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(folder / ".s.PGSQL.5432"))
+        self._listener.listen()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    @property
+    def dsn(self) -> str:
+        parts = self.parameters | {"host": str(self.folder), "port": "5432", "sslmode": "disable"}
+        return psycopg2.extensions.make_dsn(**(parts | {"gssencmode": "disable"}))
+
+    def close(self) -> None:
+        for end in (self._listener, *self._sockets):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = self._to_server()
+                self._sockets += [client, server]
+                threading.Thread(target=self._pump, args=(client, server), daemon=True).start()
+
+    def _to_server(self) -> socket.socket:
+        host, port = self.parameters.get("host", "localhost"), self.parameters.get("port", "5432")
+        if not host.startswith("/"):
+            return socket.create_connection((host, int(port)))
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(f"{host}/.s.PGSQL.{port}")
+        return server
+
+    def _pump(self, client: socket.socket, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                for source in select.select([client, server], [], [])[0]:
+                    data = source.recv(65536)
+                    if not data:
+                        return
+                    if source is client and not self.lose_requests.is_set():
+                        server.sendall(data)
+                    elif source is server and not self.lose_answers.is_set():
+                        client.sendall(self._with_other_pid(data) if self.other_pid else data)
+                    else:  # from here on the connection is dead, and neither side is told
+                        client.shutdown(socket.SHUT_RDWR)
+                        self.answer_lost.set()
+                        return
+
+    def _with_other_pid(self, data: bytes) -> bytes:
+        before, key, after = data.partition(b"K\x00\x00\x00\x0c")  # BackendKeyData of protocol 3.0
+        return before + key + b"\x00\x00\x30\x39" + after[4:] if key else data
+
+
+@pytest.fixture
+def proxy(database: str, tmp_path: Path) -> Iterator[Proxy]:
+    folder = Path(os.path.realpath("/tmp")) / f"sk-{os.getpid()}-{threading.get_ident() & 0xFFFF}"
+    folder.mkdir()
+    proxy = Proxy(database, folder)
+    yield proxy
+    proxy.close()
+    (folder / ".s.PGSQL.5432").unlink()
+    folder.rmdir()
+
+
+@pytest.mark.parametrize("reached", [True, False], ids=["the answer is lost", "the COMMIT is lost"])
+def test_a_commit_without_an_answer_is_decided_by_the_sequence(
+    proxy: Proxy, connect: Connect, reached: bool
+) -> None:
+    postgres.ensure_table(connect(), SCHEMA, TABLE)
+    connection = psycopg2.connect(proxy.dsn)
+    row = postgres.acquire(connection, SCHEMA, TABLE, PIPELINE, "run-1")
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE rows AS SELECT 1 AS n")
+        after = postgres.advance(cursor, row, NEW)
+    (proxy.lose_answers if reached else proxy.lose_requests).set()
+    with pytest.raises(psycopg2.OperationalError):
+        connection.commit()
+    fresh = connect()
+    # The server does not know that the old connection is dead: its session still holds lock and row.
+    assert postgres.was_committed(fresh, after) is reached
+    with fresh, fresh.cursor() as cursor:
+        cursor.execute("SELECT to_regclass('rows') IS NOT NULL")
+        assert cursor.fetchone() == (reached,)
+        done = postgres.advance(cursor, after if reached else row, NEW)
+    assert done.sequence == (2 if reached else 1)
+    with pytest.raises(LockHeldError, match="run-1"):
+        postgres.acquire(connect(), SCHEMA, TABLE, PIPELINE, "run-2")
+    # and once more, since the session that holds the lock is another one now
+    again = connect()
+    assert postgres.was_committed(again, done)
+    connection.close()
+
+
+def test_a_run_goes_on_with_a_new_connection(proxy: Proxy, connect: Connect) -> None:
+    postgres.ensure_table(connect(), SCHEMA, TABLE)
+    connection = psycopg2.connect(proxy.dsn)
+    row = commit(connection, postgres.acquire(connection, SCHEMA, TABLE, PIPELINE, "run-1"), OLD)
+    proxy.lose_answers.set()
+    with pytest.raises(psycopg2.OperationalError):
+        connection.cursor().execute("SELECT 1")
+    fresh = connect()
+    assert postgres.reclaim(fresh, row) == row
+    assert commit(fresh, row, NEW).sequence == 2
+    with pytest.raises(FencedError):
+        postgres.reclaim(connect(), row)
+    connection.close()
+
+
+def test_any_other_sequence_is_fenced(held: tuple[Connection, postgres.StateRow], connect: Connect) -> None:
+    connection, row = held
+    after = commit(connection, row, OLD)
+    later = commit(connection, commit(connection, after, OLD), NEW)
+    connection.close()
+    assert postgres.was_committed(connect(), later)
+    with pytest.raises(FencedError, match="its sequence is 3, expected was 1"):
+        postgres.was_committed(connect(), after)
+
+
+def test_a_newer_run_whose_sequence_is_the_same_is_not_mine(
+    held: tuple[Connection, postgres.StateRow], connect: Connect
+) -> None:
+    """Mine was rolled back, and the newer run's first commit has the number that mine would have had."""
+    connection, row = held
+    with connection.cursor() as cursor:
+        mine = postgres.advance(cursor, row, OLD)
+    connection.close()
+    other = connect()
+    newer = postgres.acquire(other, SCHEMA, TABLE, PIPELINE, "run-2")
+    assert commit(other, newer, NEW).sequence == mine.sequence
+    with pytest.raises(FencedError, match="run-2"):
+        postgres.was_committed(connect(), mine)
+
+
+def test_a_pooler_is_noticed_and_no_lock_is_left_in_its_pool(
+    proxy: Proxy, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    proxy.other_pid = True
+    postgres.ensure_table(connect(), SCHEMA, TABLE)
+    with contextlib.closing(psycopg2.connect(proxy.dsn)) as connection:
+        assert connection.info.backend_pid == 12345
+        with caplog.at_level(logging.WARNING):
+            row = postgres.acquire(connection, SCHEMA, TABLE, PIPELINE, "run-1")
+        assert "A connection pooler stands before the database" in caplog.text
+        newer = postgres.acquire(connect(), SCHEMA, TABLE, PIPELINE, "run-2")
+        with pytest.raises(FencedError, match="run-2"):
+            commit(connection, row, OLD)
+    assert newer.epoch == 2
+
+
+# errors of the server
+
+
+def test_a_lost_connection_is_worth_another_try(
+    held: tuple[Connection, postgres.StateRow], database: str
+) -> None:
+    connection, row = held
+    run_sql(database, "SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
+    with pytest.raises(RetryableError, match="what was committed is safe") as caught:
+        postgres.read(connection, SCHEMA, TABLE, PIPELINE)
+    assert caught.value.exit_code == 69
+    with pytest.raises(psycopg2.Error):  # advance leaves errors of the connection to its caller
+        commit(connection, row, OLD)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("53100", CannotWriteError),
+        ("25006", CannotWriteError),
+        ("53300", RetryableError),
+        ("57P01", RetryableError),
+        ("57P03", RetryableError),
+        ("57014", RetryableError),
+        ("40P01", RetryableError),
+        ("40001", RetryableError),
+        ("08006", RetryableError),
+        ("55P03", LockHeldError),
+        ("42501", NotAuthorisedError),
+        ("28P01", NotAuthorisedError),
+        ("3D000", ConfigurationError),
+        ("22012", SingerkitError),
+    ],
+)
+def test_errors_of_the_server_by_what_to_do(postgres_dsn: str, code: str, kind: type[SingerkitError]) -> None:
+    with contextlib.closing(psycopg2.connect(postgres_dsn)) as connection, connection.cursor() as cursor:
+        with pytest.raises(psycopg2.Error) as caught:
+            cursor.execute(f"DO $$ BEGIN RAISE 'no\nsecond line' USING ERRCODE = '{code}'; END $$")
+        error = postgres.error_of(caught.value, "do it")
+    assert type(error) is kind
+    assert str(error).startswith("Cannot do it (no); ")
+
+
+def test_the_state_of_any_pipeline_is_plain_to_see_in_sql(
+    held: tuple[Connection, postgres.StateRow], database: str
+) -> None:
+    commit(*held, OLD)
+    query = sql.SQL("SELECT state #>> '{{bookmarks,orders,at}}', sequence FROM {}")
+    assert run_sql(database, query.format(sql.Identifier(SCHEMA, TABLE))) == [("1.10", 1)]
+    assert json.loads(OLD)
