@@ -472,27 +472,33 @@ class StreamBookmarks:
         return _read(entry, self._replication_key)
 
     def put(self, bookmark: Bookmark, context: Mapping[str, Any] | None = None) -> None:
-        """Store a bookmark. Without a replication key, or without a value, only the partition is noted."""
+        """Store a bookmark; one without a value removes what is stored. No key, nothing to store."""
+        if self._replication_key is None:
+            return
         if not context:
             self._whole = self._updated(self._whole, bookmark)
             return
-        if self._replication_key is None:
-            return
         key = _context_key(context)
         entry = self._partitions.pop(key, {"context": dict(context)})
+        if bookmark.value is None:
+            return
         self._partitions[key] = self._updated(entry, bookmark)
         if len(self._partitions) > PARTITION_LIMIT:
             del self._partitions[next(iter(self._partitions))]
             self.forgotten += 1
 
     def _updated(self, entry: Mapping[str, Any], bookmark: Bookmark) -> dict[str, Any]:
-        if self._replication_key is None or bookmark.value is None:
-            return dict(entry)
-        values = _written(self._replication_key, bookmark)
+        values = {} if bookmark.value is None else _written(str(self._replication_key), bookmark)
         if not self._is_selected:
             return {**entry, _DRIVEN: values}
-        kept = {key: value for key, value in entry.items() if key not in (_SEEN, _DRIVEN, *_SDK_RUN_KEYS)}
+        replaced = (_SEEN, _DRIVEN, "replication_key", "replication_key_value", *_SDK_RUN_KEYS)
+        kept = {key: value for key, value in entry.items() if key not in replaced}
         return {**kept, **values}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing has been read of the stream, nor of any partition."""
+        return self.get().value is None and not self._partitions
 
     def state(self) -> dict[str, Any]:
         """Return the stream's part of the state."""

@@ -18,6 +18,7 @@ A connector is two classes:
           lookback=0,                   # seconds for date-times, days for dates, units for numbers
           partition_bookmarks=True,     # False: a child keeps one bookmark for all its contexts
           keeps_older_rows=False,       # True: rows below Start.value are sent too
+          reads_all_parents=False,      # True: the child changes without its parent's replication key
           selected_by_default=True,
       )
 
@@ -109,5 +110,12 @@ class StreamContract(Protocol):
 
         Called once per page of the parent, on the child, whether or not the parent is selected. Two equal
         contexts are read once per run.
+        """
+        ...
+
+    def partitions_to_read(self) -> Iterable[Context | None]:
+        """Return the contexts that a stream without a parent is read with, once per run: ``(None,)`` unless told.
+
+        Each has its own bookmark; at most `singerkit_state.bookmarks.PARTITION_LIMIT` are kept.
         """
         ...

@@ -16,8 +16,8 @@ from typing import Any, Protocol, TypeAlias
 import msgspec
 from msgspec import UNSET, Raw
 from singer_sdk.singerlib import SelectionMask
-from singerkit_shell.errors import BadDataError
 
+from singerkit_shell.errors import BadDataError
 from singerkit_tap.contract import RawRecord
 
 __all__ = ["RecordEncoder", "Rows", "split_records"]

@@ -1,0 +1,167 @@
+"""JSON Schemas of streams: references resolved, and the few questions the data path asks of a property.
+
+Drafts 4 to 2020-12. A reference inside the document (``#/definitions/x``, ``#/$defs/x``, ``#/properties/y``,
+an ``$id`` or ``$anchor`` of the same document) is replaced by what it names; one to another document is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from singerkit_shell.errors import ConfigurationError
+
+__all__ = ["is_nullable", "properties_of", "resolve_refs", "types_of"]
+
+_DEPTH_LIMIT = 100
+_HOLDERS = ("$defs", "definitions")
+# Their values are data, not schemas: a "$ref" in there is a plain key.
+_DATA_KEYWORDS = ("const", "enum", "default", "examples", "example")
+
+
+def resolve_refs(schema: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return ``schema`` with every local ``$ref`` replaced and the holders of definitions left out.
+
+    Keywords beside a ``$ref`` win over what it names. A schema that refers to itself has no finite form: the
+    inner reference becomes ``{}``, which allows anything. ``where`` names the schema in errors.
+
+    Raises:
+        ConfigurationError: a reference leaves the document, names nothing, or nests deeper than 100.
+    """
+    return dict(_resolve(schema, schema, dict(_anchors(schema)), where, ()))
+
+
+def _anchors(node: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(node, Mapping):
+        for keyword in ("$id", "id", "$anchor"):
+            name = node.get(keyword)
+            if isinstance(name, str):
+                yield (f"#{name}" if keyword == "$anchor" else name), node
+        for key, value in node.items():
+            if key not in _DATA_KEYWORDS:
+                yield from _anchors(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _anchors(value)
+
+
+def _resolve(
+    node: Any, root: Mapping[str, Any], anchors: Mapping[str, Any], where: str, open_refs: tuple[str, ...]
+) -> Any:
+    if isinstance(node, list):
+        return [_resolve(item, root, anchors, where, open_refs) for item in node]
+    if not isinstance(node, Mapping):
+        return node
+    reference = node.get("$ref")
+    beside = {
+        key: value
+        if key in _DATA_KEYWORDS
+        else _resolve_members(value, root, anchors, where, open_refs)
+        if key in ("properties", "patternProperties", "dependentSchemas")
+        else _resolve(value, root, anchors, where, open_refs)
+        for key, value in node.items()
+        if key != "$ref" and key not in _HOLDERS
+    }
+    if not isinstance(reference, str):
+        return beside if reference is None else beside | {"$ref": reference}
+    if reference in open_refs:
+        return beside
+    if len(open_refs) >= _DEPTH_LIMIT:
+        raise ConfigurationError(
+            f"The schema of {where} nests references deeper than {_DEPTH_LIMIT}; write it out in place."
+        )
+    target = _target(reference, root, anchors, where)
+    named = _resolve(target, root, anchors, where, (*open_refs, reference))
+    return named | beside if isinstance(named, dict) else beside or named
+
+
+def _resolve_members(
+    members: Any, root: Mapping[str, Any], anchors: Mapping[str, Any], where: str, open_refs: tuple[str, ...]
+) -> Any:
+    """Resolve a mapping of names to schemas, where a member called ``$ref`` or ``enum`` is a property."""
+    if not isinstance(members, Mapping):
+        return members
+    return {name: _resolve(value, root, anchors, where, open_refs) for name, value in members.items()}
+
+
+def _target(reference: str, root: Mapping[str, Any], anchors: Mapping[str, Any], where: str) -> Any:
+    if reference == "#":
+        return root
+    if reference in anchors:
+        return anchors[reference]
+    if not reference.startswith("#"):
+        raise ConfigurationError(
+            f"The schema of {where} refers to `{reference}`, outside of itself; only local references are "
+            "read, copy what it names into `$defs`."
+        )
+    node: Any = root
+    for part in reference[1:].lstrip("/").split("/"):
+        name = unquote(part).replace("~1", "/").replace("~0", "~")
+        if isinstance(node, Mapping) and name in node:
+            node = node[name]
+        elif isinstance(node, list) and name.isdecimal() and int(name) < len(node):
+            node = node[int(name)]
+        else:
+            raise ConfigurationError(
+                f"The schema of {where} refers to `{reference}`, which names nothing in it; correct it."
+            )
+    return node
+
+
+def properties_of(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the properties of an object schema, with those of its ``allOf``/``anyOf``/``oneOf`` branches."""
+    properties: dict[str, Any] = {}
+    for keyword in ("allOf", "anyOf", "oneOf"):
+        for branch in schema.get(keyword) or ():
+            if isinstance(branch, Mapping):
+                properties |= properties_of(branch)
+    own = schema.get("properties")
+    return properties | dict(own) if isinstance(own, Mapping) else properties
+
+
+def types_of(schema: Any) -> set[str]:
+    """Return the JSON types a schema allows; the empty set means that it does not say.
+
+    Best effort for ``anyOf``/``oneOf`` (union), ``allOf`` (intersection), ``const`` and ``enum``.
+    """
+    if not isinstance(schema, Mapping):
+        return set()
+    declared = schema.get("type")
+    if isinstance(declared, str):
+        return {declared}
+    if isinstance(declared, list):
+        return {name for name in declared if isinstance(name, str)}
+    for keyword in ("anyOf", "oneOf"):
+        branches = [types_of(branch) for branch in schema.get(keyword) or ()]
+        if branches and all(branches):
+            return set().union(*branches)
+    stated = [types for branch in schema.get("allOf") or () if (types := types_of(branch))]
+    if stated:
+        return set.intersection(*stated)
+    if "const" in schema:
+        return {_type_name(schema["const"])}
+    if isinstance(schema.get("enum"), list):
+        return {_type_name(value) for value in schema["enum"]}
+    return set()
+
+
+def is_nullable(schema: Any) -> bool:
+    """Tell whether null is allowed; a schema that does not say allows it."""
+    types = types_of(schema)
+    return not types or "null" in types
+
+
+def _type_name(value: Any) -> str:
+    if value is None:
+        return "null"
+    for kind, name in (
+        (bool, "boolean"),
+        (int, "integer"),
+        (str, "string"),
+        (list, "array"),
+        (dict, "object"),
+    ):
+        if isinstance(value, kind):
+            return name
+    return "number"

@@ -1,0 +1,178 @@
+"""What is sent: selection by catalog metadata, and by ``select`` rules in the config.
+
+Metadata is resolved by singer-sdk (`MetadataMapping.resolve_selection`); this module brings catalogs of all
+ages into the form it reads, and applies the rules::
+
+    "select": ["orders", "customers.*", "!*.password"]
+
+A rule is a glob over ``stream`` or ``stream.field`` (``stream.field.inner`` for nested properties); ``!``
+excludes; later rules win. A list that begins with an exclusion begins with everything, any other with nothing.
+Keys and the replication key are always sent.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from singer_sdk.singerlib import MetadataMapping
+
+from singerkit_shell.errors import ConfigurationError
+
+__all__ = ["apply_rules", "normalised_catalog"]
+
+_BOOLEANS = {"true": True, "false": False}
+_BOOLEAN_KEYS = ("selected", "selected-by-default")
+
+
+def normalised_catalog(catalog: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return a catalog as singer-sdk reads it.
+
+    "true" and "false" become booleans, ``selected`` inside a schema becomes metadata, a missing
+    ``tap_stream_id`` is the stream's name. ``where`` names the catalog in errors.
+
+    Raises:
+        ConfigurationError: not a catalog: no ``streams``, or an entry without ``tap_stream_id`` or ``stream``.
+    """
+    streams = catalog.get("streams")
+    if not isinstance(streams, list):
+        raise ConfigurationError(
+            f"Expected a list of `streams` in {where}, which has none; make one with --discover."
+        )
+    return {
+        **catalog,
+        "streams": [_normalised_entry(entry, index, where) for index, entry in enumerate(streams)],
+    }
+
+
+def _normalised_entry(entry: Any, index: int, where: str) -> dict[str, Any]:
+    stream_id = (entry.get("tap_stream_id") or entry.get("stream")) if isinstance(entry, Mapping) else None
+    if not isinstance(stream_id, str):
+        raise ConfigurationError(
+            f"Expected a `tap_stream_id` at streams[{index}] of {where}, which is missing; make the catalog "
+            "again with --discover."
+        )
+    entry = copy.deepcopy(dict(entry))
+    schema = entry.get("schema")
+    if not isinstance(schema, dict):
+        schema = {}
+    metadata: dict[tuple[str, ...], dict[str, Any]] = {}
+    for item in entry.get("metadata") or ():
+        if not isinstance(item, Mapping) or not isinstance(item.get("breadcrumb"), list):
+            raise ConfigurationError(
+                f"Expected a list as `breadcrumb` in the metadata of `{stream_id}` in {where}; make the catalog "
+                "again with --discover."
+            )
+        metadata[tuple(map(str, item["breadcrumb"]))] = _with_booleans(item.get("metadata") or {})
+    for breadcrumb, selected in _legacy_selection(schema, ()):
+        metadata.setdefault(breadcrumb, {}).setdefault("selected", selected)
+    legacy = _boolean(entry.pop("selected", None))
+    if legacy is not None:
+        metadata.setdefault((), {}).setdefault("selected", legacy)
+    return {
+        **entry,
+        "tap_stream_id": stream_id,
+        "schema": schema,
+        "metadata": [
+            {"breadcrumb": list(breadcrumb), "metadata": values} for breadcrumb, values in metadata.items()
+        ],
+    }
+
+
+def _with_booleans(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    values = dict(metadata)
+    for key in _BOOLEAN_KEYS:
+        if key in values:
+            values[key] = _boolean(values[key])
+    if isinstance(values.get("inclusion"), str):
+        values["inclusion"] = values["inclusion"].lower()
+    return values
+
+
+def _boolean(value: Any) -> bool | None:
+    if isinstance(value, str):
+        return _BOOLEANS.get(value.strip().lower())
+    return value if isinstance(value, bool) else None
+
+
+def _legacy_selection(
+    schema: dict[str, Any], breadcrumb: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], bool]]:
+    """Yield the ``selected`` keys that stand inside a schema, taking them out of it."""
+    if isinstance(schema.get("selected"), bool | str):
+        selected = _boolean(schema.pop("selected"))
+        if selected is not None:
+            yield breadcrumb, selected
+    properties = schema.get("properties")
+    for name, prop in properties.items() if isinstance(properties, dict) else ():
+        if isinstance(prop, dict):
+            yield from _legacy_selection(prop, (*breadcrumb, "properties", name))
+
+
+# Rules
+
+
+def apply_rules(rules: Sequence[str], streams: Mapping[str, MetadataMapping]) -> None:
+    """Set ``selected`` in the metadata of each stream as the rules of the config say.
+
+    Raises:
+        ConfigurationError: a rule matches nothing.
+    """
+    paths = {stream: _paths_of(metadata) for stream, metadata in streams.items()}
+    everything = bool(rules) and rules[0].startswith("!")
+    chosen = {(stream, path): everything for stream in paths for path in paths[stream]}
+    for rule in rules:
+        matched = _matches(rule.removeprefix("!"), paths)
+        if not matched:
+            raise ConfigurationError(_matches_nothing(rule, paths))
+        for stream, path in matched:
+            _choose(chosen, paths, stream, path, not rule.startswith("!"))
+    for (stream, path), selected in chosen.items():
+        streams[stream][path].selected = selected
+
+
+def _paths_of(metadata: MetadataMapping) -> list[tuple[str, ...]]:
+    return [(), *(path for path in metadata if path)]
+
+
+def _dotted(stream: str, path: tuple[str, ...]) -> str:
+    return ".".join((stream, *path[1::2]))
+
+
+def _matches(pattern: str, paths: Mapping[str, list[tuple[str, ...]]]) -> list[tuple[str, tuple[str, ...]]]:
+    """Return the streams whose name matches, or else the properties that do."""
+    streams = [(stream, ()) for stream in paths if fnmatchcase(stream, pattern)]
+    fields = [
+        (stream, path)
+        for stream in paths
+        for path in paths[stream]
+        if path and "." in pattern and fnmatchcase(_dotted(stream, path), pattern)
+    ]
+    return [*streams, *fields]
+
+
+def _choose(
+    chosen: dict[tuple[str, tuple[str, ...]], bool],
+    paths: Mapping[str, list[tuple[str, ...]]],
+    stream: str,
+    path: tuple[str, ...],
+    selected: bool,
+) -> None:
+    for other in paths[stream]:
+        is_below = other[: len(path)] == path
+        is_above = path[: len(other)] == other
+        if is_below or (selected and is_above):
+            chosen[stream, other] = selected
+
+
+def _matches_nothing(rule: str, paths: Mapping[str, list[tuple[str, ...]]]) -> str:
+    names = [_dotted(stream, path) for stream in paths for path in paths[stream]]
+    near = difflib.get_close_matches(rule.removeprefix("!"), names, n=3)
+    known = ", ".join(f"`{name}`" for name in near or list(paths)[:5])
+    hint = (
+        f"did you mean {known}?" if near else f"the streams are {known}{', ...' if len(paths) > 5 else ''}."
+    )
+    return f"The rule `{rule}` in `select` matches no stream and no field; {hint}"

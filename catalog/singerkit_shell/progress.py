@@ -1,0 +1,82 @@
+"""Progress on stderr: a line per stream that is redrawn on a terminal, one line per finished stream in a log."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from typing import TextIO
+
+from singerkit_shell.secrets import redactor
+
+__all__ = ["Progress"]
+
+_REDRAW_SECONDS = 0.2
+
+
+class Progress:
+    """Counts rows per stream and shows them.
+
+    ``out`` is None for stderr as it is when a line is drawn. Nothing is drawn between streams' lines unless
+    ``out`` is a terminal.
+    """
+
+    def __init__(self, logger: logging.Logger, out: TextIO | None = None) -> None:
+        self._logger = logger
+        self._out = out
+        self._streams: dict[str, _Stream] = {}
+        self._drawn_at = 0.0
+        self._drawn_width = 0
+
+    def add(self, stream: str, rows: int) -> None:
+        """Count ``rows`` more of ``stream`` and redraw when it is time."""
+        entry = self._streams.setdefault(stream, _Stream())
+        entry.rows += rows
+        now = time.monotonic()
+        if now - self._drawn_at >= _REDRAW_SECONDS and self._terminal() is not None:
+            self._drawn_at = now
+            self._draw(entry.line(stream, now))
+
+    def done(self, stream: str) -> None:
+        """Say that ``stream`` is finished: a line that stays."""
+        entry = self._streams.pop(stream, None) or _Stream()
+        line = entry.line(stream, time.monotonic())
+        terminal = self._terminal()
+        if terminal is None:
+            self._logger.info("%s", line)
+            return
+        self._draw(line)
+        terminal.write("\n")
+        terminal.flush()
+        self._drawn_width = 0
+
+    def clear(self) -> None:
+        """Leave the cursor at the start of an empty line, for an error message."""
+        terminal = self._terminal()
+        if terminal is not None and self._drawn_width:
+            self._draw("")
+            terminal.write("\r")
+            terminal.flush()
+
+    def _terminal(self) -> TextIO | None:
+        out = self._out or sys.stderr
+        return out if out.isatty() else None
+
+    def _draw(self, line: str) -> None:
+        terminal = self._terminal()
+        if terminal is not None:
+            text = redactor.mask(line)
+            terminal.write("\r" + text.ljust(self._drawn_width))
+            terminal.flush()
+            self._drawn_width = len(text)
+
+
+class _Stream:
+    def __init__(self) -> None:
+        self.rows = 0
+        self._began = time.monotonic()
+
+    def line(self, name: str, now: float) -> str:
+        seconds = now - self._began
+        rate = f"{self.rows / seconds:,.0f} rows/s" if seconds >= 0.001 else "at once"
+        return f"{name}: {self.rows:,} rows in {seconds:.1f} s ({rate})"

@@ -1,0 +1,151 @@
+"""The wire: SCHEMA, RECORD and STATE lines to stdout in large chunks.
+
+Lines wait in a buffer until there are `CHUNK_BYTES` of them, a STATE comes, or `MAX_QUIET_SECONDS` have passed;
+a timer sees to the last, so that a pipe never looks dead while a page takes long. Only whole lines are written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from singerkit_shell.errors import CannotWriteError, RetryableError
+from singerkit_state.value import encode
+
+__all__ = ["CHUNK_BYTES", "MAX_QUIET_SECONDS", "Output"]
+
+CHUNK_BYTES = 256 * 1024
+MAX_QUIET_SECONDS = 1.0
+
+_encoder = msgspec.json.Encoder(decimal_format="number")
+
+
+class Output:
+    """Writes Singer messages to whatever ``sys.stdout`` is at the moment of writing.
+
+    Usable at once; inside ``with output:`` the timer runs too. Every method raises
+
+    * `RetryableError` when the reader of the pipe has gone,
+    * `CannotWriteError` when stdout cannot be written for another reason.
+    """
+
+    def __init__(self) -> None:
+        self._lines: list[bytes] = []
+        self._size = 0
+        self._oldest = 0.0
+        self._lock = threading.RLock()
+        self._is_closing = threading.Event()
+        self._timer: threading.Thread | None = None
+        self._failure: RetryableError | None = None
+
+    def schema(
+        self,
+        stream: str,
+        schema: Mapping[str, Any],
+        key_properties: Sequence[str],
+        bookmark_properties: Sequence[str] = (),
+    ) -> None:
+        """Write a SCHEMA message."""
+        message: dict[str, Any] = {
+            "type": "SCHEMA",
+            "stream": stream,
+            "schema": schema,
+            "key_properties": list(key_properties),
+        }
+        if bookmark_properties:
+            message["bookmark_properties"] = list(bookmark_properties)
+        self._put(_encoder.encode(message) + b"\n")
+
+    def records(self, lines: bytes) -> None:
+        """Write RECORD lines, each ended by a newline."""
+        if lines:
+            self._put(lines)
+
+    def state(self, value: Mapping[str, Any]) -> None:
+        """Write a STATE message and flush."""
+        self._put(b'{"type":"STATE","value":' + encode(value).encode() + b"}\n")
+        self.flush()
+
+    def text(self, text: str) -> None:
+        """Write something that is no message (the catalog) and flush."""
+        self._put(text.encode())
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        with self._lock:
+            if self._failure is not None:
+                raise self._failure
+            lines, self._lines, self._size = self._lines, [], 0
+            if lines:
+                _write(b"".join(lines))
+
+    def _put(self, lines: bytes) -> None:
+        with self._lock:
+            if not self._lines:
+                self._oldest = time.monotonic()
+            self._lines.append(lines)
+            self._size += len(lines)
+            if self._size >= CHUNK_BYTES or self._is_overdue():
+                self.flush()
+
+    def _is_overdue(self) -> bool:
+        return bool(self._lines) and time.monotonic() - self._oldest >= MAX_QUIET_SECONDS
+
+    def __enter__(self) -> Output:
+        self._is_closing.clear()
+        self._timer = threading.Thread(target=self._flush_in_time, name="output-timer", daemon=True)
+        self._timer.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._is_closing.set()
+        if self._timer is not None:
+            self._timer.join()
+        if kind is None:
+            self.flush()
+        else:
+            # The first error is the one to tell about; what waits covers nothing and is worth a try.
+            with contextlib.suppress(RetryableError):
+                self.flush()
+
+    def _flush_in_time(self) -> None:
+        while not self._is_closing.wait(MAX_QUIET_SECONDS / 4):
+            with self._lock:
+                try:
+                    if self._is_overdue():
+                        self.flush()
+                except RetryableError as error:
+                    self._failure = error
+                    return
+
+
+def _write(data: bytes) -> None:
+    out = sys.stdout
+    try:
+        with contextlib.suppress(OSError, ValueError):  # not a file: a test's buffer
+            os.set_blocking(out.fileno(), True)
+        out.buffer.write(data)
+        out.buffer.flush()
+    except BrokenPipeError:
+        raise RetryableError(
+            "The reader of our output has gone; what it has confirmed is safe, run again to continue."
+        ) from None
+    except OSError as error:
+        raise CannotWriteError(
+            f"Output cannot be written ({error.strerror or error}); what the reader has confirmed is safe, "
+            "make room and run again."
+        ) from None

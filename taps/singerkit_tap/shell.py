@@ -1,0 +1,365 @@
+"""The shell of a tap: singer-sdk's `Tap` outside (options, --about, --discover, --test), our loop inside."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NoReturn
+
+import click
+from singer_sdk.configuration._dict_config import merge_missing_config_jsonschema
+from singer_sdk.helpers._util import dump_json
+from singer_sdk.helpers.capabilities import CapabilitiesEnum, PluginCapabilities, TapCapabilities
+from singer_sdk.plugin_base import _ConfigInput
+from singer_sdk.singerlib import Catalog
+from singer_sdk.streams.core import Stream
+from singer_sdk.tap_base import CliTestOptionValue, Tap
+
+from singerkit_catalog.selection import apply_rules
+from singerkit_shell.command import ShellCommand, adopt
+from singerkit_shell.configfile import read_json_object
+from singerkit_shell.errors import ConfigurationError
+from singerkit_shell.progress import Progress
+from singerkit_shell.secrets import redactor
+from singerkit_shell.signals import stop_flag
+from singerkit_shell.validate import config_problems, unknown_keys
+from singerkit_state.bookmarks import UnorderableError, ValueKind, order_key
+from singerkit_state.value import Mark, without_mark
+from singerkit_tap.output import Output
+from singerkit_tap.stream import BlockStream, read_input_entries, root_metadata
+from singerkit_tap.sync import SyncRun
+
+__all__ = ["COMMON_SETTINGS", "SingerkitTap"]
+
+COMMON_SETTINGS: dict[str, Any] = {
+    "properties": {
+        "pipeline": {
+            "type": "string",
+            "minLength": 1,
+            "title": "Pipeline",
+            "description": "Names this pipeline in the state, so that no other pipeline continues from it. "
+            "Default: the name of the tap.",
+        },
+        "start_date": {
+            "type": "string",
+            "format": "date-time",
+            "title": "Start date",
+            "description": "Streams with a date-time bookmark begin here on their first run (RFC 3339).",
+        },
+        "select": {
+            "type": "array",
+            "items": {"type": "string", "pattern": "^!?[^!]"},
+            "title": "Select",
+            "description": "What to sync, without a catalog: globs over `stream` and `stream.field`, `!` "
+            "excludes, later rules win. Default: all that is selected by default.",
+        },
+        "state_every": {
+            "type": "integer",
+            "minimum": 1,
+            "default": 10000,
+            "title": "State every",
+            "description": "Write a STATE message at most once in so many records within a stream; one is "
+            "always written at its end.",
+        },
+    }
+}
+
+
+class SingerkitTap(Tap):
+    """A tap on the block path. See `singerkit_tap.contract` for what a connector adds."""
+
+    package_name = "singerkit"
+    dynamic_catalog = True
+    capabilities: ClassVar[list[CapabilitiesEnum]] = [
+        TapCapabilities.CATALOG,
+        TapCapabilities.STATE,
+        TapCapabilities.DISCOVER,
+        PluginCapabilities.ABOUT,
+        PluginCapabilities.STRUCTURED_LOGGING,
+    ]
+
+    def __init__(
+        self,
+        *,
+        config: Any = None,
+        catalog: Any = None,
+        state: Any = None,
+        parse_env_config: bool = False,
+        validate_config: bool = True,
+        setup_mapper: bool = True,
+        message_writer: Any = None,
+    ) -> None:
+        """Take the arguments of singer-sdk's `Tap`; ``config``, ``catalog`` and ``state`` are dicts.
+
+        Raises:
+            ConfigurationError: config or catalog is not valid.
+        """
+        entries = catalog.to_dict() if isinstance(catalog, Catalog) else catalog
+        self.input_entries = {} if entries is None else read_input_entries(entries, _catalog_place())
+        """The entries of the catalog by ``tap_stream_id``."""
+        self.output = Output()
+        self._run_id = uuid.uuid4().hex
+        self.start_state: dict[str, Any] = {}
+        """The state to continue, without its mark."""
+        self._sync_run: SyncRun | None = None
+        self._pipeline_of_state: str | None = None
+        super().__init__(
+            config=config,
+            catalog=None if entries is None else {"streams": list(self.input_entries.values())},
+            state=state,
+            parse_env_config=parse_env_config,
+            validate_config=validate_config,
+            setup_mapper=setup_mapper,
+            message_writer=message_writer,
+        )
+
+    # What a connector may override
+
+    def default_pipeline(self) -> str:
+        """Return the pipeline's name when the config gives none."""
+        return self.name
+
+    def config_sentences(self, config: Mapping[str, Any]) -> Sequence[str]:  # noqa: ARG002  for overriding
+        """Return what is wrong with a config that its JSON Schema allows, a sentence each without a full stop.
+
+        Called once, before any connection.
+        """
+        return ()
+
+    # Config
+
+    @property
+    def pipeline(self) -> str:
+        """The name of the pipeline this run belongs to."""
+        return str(self.config.get("pipeline") or self._pipeline_of_state or self.default_pipeline())
+
+    @classmethod
+    def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
+        """Add the settings that all taps have."""
+        super().append_builtin_config(config_jsonschema)
+        merge_missing_config_jsonschema(COMMON_SETTINGS, config_jsonschema)
+
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        schema = self.config_jsonschema
+        self.append_builtin_config(schema)
+        redactor.add_from_config(self._config)
+        for sentence in unknown_keys(self._config, schema.get("properties", {})):
+            self.logger.warning("%s; it is ignored.", sentence)
+        problems = config_problems(self._config, schema)
+        if not problems:
+            problems = [*_start_date_problems(self._config), *self.config_sentences(self._config)]
+        if problems and raise_errors:
+            raise ConfigurationError(f"The config{_config_place()} is not valid: {'; '.join(problems)}.")
+        return problems
+
+    # Catalog
+
+    @property
+    def streams(self) -> dict[str, Stream]:
+        """The streams by name, with catalog and ``select`` rules applied."""
+        is_first = self._streams is None
+        streams = super().streams
+        if is_first:
+            self._warn_of_unknown_entries(streams)
+            rules = self.config.get("select")
+            if rules:
+                apply_rules(rules, {name: stream.metadata for name, stream in streams.items()})
+                for stream in streams.values():
+                    stream._mask = None
+        return streams
+
+    @property
+    def block_streams(self) -> list[BlockStream]:
+        """The streams, typed."""
+        return [stream for stream in self.streams.values() if isinstance(stream, BlockStream)]
+
+    def _warn_of_unknown_entries(self, streams: Mapping[str, Stream]) -> None:
+        known = {stream.tap_stream_id for stream in streams.values()}
+        for name, entry in self.input_entries.items():
+            root = root_metadata(entry)
+            if name not in known and root.get("selected", root.get("selected-by-default")):
+                self.logger.warning(
+                    "The catalog selects stream `%s`, which does not exist; it is skipped.", name
+                )
+
+    @property
+    def catalog_dict(self) -> dict[str, Any]:
+        """What --discover prints; ``selected`` is in it when ``select`` rules say something."""
+        return {"streams": [self._catalog_entry(stream) for stream in self.block_streams]}
+
+    def _catalog_entry(self, stream: BlockStream) -> dict[str, Any]:
+        entry = stream.own_catalog_entry
+        if self.config.get("select"):
+            for item in entry["metadata"]:
+                selected = stream.metadata[tuple(item["breadcrumb"])].selected
+                if selected is not None:
+                    item["metadata"]["selected"] = selected
+        return entry
+
+    def run_discovery(self) -> str:
+        """Print the catalog and return it."""
+        text = dump_json(self.catalog_dict, indent=2)
+        self.output.text(text + "\n")
+        return text
+
+    # State and sync
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Keep the state to continue: whatever is in it, less the mark of the run that wrote it."""
+        super().load_state({})
+        self.start_state = without_mark(state)
+
+    def continue_from(self, location: str) -> None:
+        """Read the state to continue from a file (missing: a first run) or a state URL.
+
+        Raises:
+            ConfigurationError: the state is torn, or of another pipeline.
+            RetryableError, NotAuthorisedError: the database of a state URL cannot be read.
+        """
+        # Imported here: a state URL needs the database driver, --help does not.
+        from singerkit_state.location import is_state_url, parse_state_url, read_start_state
+
+        if is_state_url(location):
+            self._pipeline_of_state = parse_state_url(location).pipeline
+        self.load_state(read_start_state(location, self.pipeline) or {})
+
+    @property
+    def sync_run(self) -> SyncRun:
+        """The run over the streams; one per tap object."""
+        if self._sync_run is None:
+            self._sync_run = SyncRun(
+                self.output,
+                self.start_state,
+                Mark(self._run_id, self.pipeline, False),
+                Progress(self.logger),
+                state_every=int(self.config.get("state_every", 10_000)),
+                start_date=self.config.get("start_date"),
+            )
+        return self._sync_run
+
+    def sync(self) -> None:
+        """Sync what is selected, from the start state to the mark of a finished run.
+
+        Raises:
+            ConfigurationError: nothing is selected.
+            SingerkitError: as said in `singerkit_tap.contract`.
+        """
+        streams = self.block_streams
+        if not any(stream.selected for stream in streams):
+            raise ConfigurationError(
+                "No stream is selected, so there is nothing to sync; select one in the catalog or in `select`."
+            )
+        with self.output:
+            self.sync_run.run(streams)
+
+    # Command line
+
+    def _setup_signal_handlers(self) -> None:
+        """Leave signals alone: an object in a test must not take them over; `invoke` does."""
+
+    @classmethod
+    def invoke(  # type: ignore[override]
+        cls,
+        *,
+        about: bool = False,
+        about_format: str | None = None,
+        config: _ConfigInput | None = None,
+        state: str | None = None,
+        catalog: str | None = None,
+    ) -> None:
+        """Run the command line; ``state`` is a path or a state URL, ``catalog`` a path."""
+        if about:
+            cls.print_about(about_format)
+            return
+        stop_flag.install()
+        config = config or _ConfigInput()
+        tap = cls(
+            config=config.config,
+            catalog=None if catalog is None else read_json_object(catalog, "catalog"),
+            parse_env_config=config.parse_env,
+            setup_mapper=False,
+        )
+        tap.print_version(print_fn=tap.logger.info)
+        if state is not None:
+            tap.continue_from(state)
+        tap.sync()
+
+    @classmethod
+    def cb_discover(cls, ctx: click.Context, param: click.Option, value: bool) -> None:  # noqa: ARG003
+        """Run --discover. The config is checked first; what is wrong with it is an error here too."""
+        if not value:
+            return
+        config: _ConfigInput = ctx.params.get("config") or _ConfigInput()
+        cls(config=config.config, parse_env_config=config.parse_env, setup_mapper=False).run_discovery()
+        ctx.exit()
+
+    @classmethod
+    def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
+        """Run --test."""
+        if value != CliTestOptionValue.Disabled.value:
+            stop_flag.install()
+        super().cb_test(ctx, param, value)
+
+    @classmethod
+    def get_singer_command(cls) -> ShellCommand:
+        """Return singer-sdk's command with our exit codes, short options and kinds of state."""
+        command = adopt(super().get_singer_command(), cls.name, cls.logger)
+        for param in command.params:
+            match param.name:
+                case "discover":
+                    param.opts = ["-d", "--discover"]
+                case "catalog":
+                    param.opts = ["-p", "--catalog", "--properties"]
+                    param.type = click.STRING
+                case "state":
+                    param.opts = ["-s", "--state"]
+                    param.type = click.STRING
+                    param.help = (
+                        "Continue from this state: a file (missing: a first run), or the URL of the database "
+                        "of a target-postgres."
+                    )
+                case "config":
+                    _remember_paths(param)
+        return command
+
+    @classmethod
+    def cli_main(cls) -> NoReturn:
+        """Run the command line and exit: the console script of a tap."""
+        cls.cli()
+        raise SystemExit
+
+
+def _start_date_problems(config: Mapping[str, Any]) -> list[str]:
+    start_date = config.get("start_date")
+    if start_date is None:
+        return []
+    try:
+        order_key(start_date, ValueKind.INSTANT)
+    except UnorderableError:
+        return [f"Expected a date-time like `2024-01-01T00:00:00Z`, got `{start_date}` at `start_date`"]
+    return []
+
+
+_PATHS = "singerkit.config_paths"
+
+
+def _remember_paths(param: click.Parameter) -> None:
+    callback = param.callback
+
+    def remember(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> Any:
+        ctx.meta[_PATHS] = [path for path in value if path != "ENV"]
+        return callback(ctx, param, value) if callback else value
+
+    param.callback = remember
+
+
+def _config_place() -> str:
+    ctx = click.get_current_context(silent=True)
+    paths = ctx.meta.get(_PATHS, []) if ctx else []
+    return f" in {' and '.join(paths)}" if paths else ""
+
+
+def _catalog_place() -> str:
+    ctx = click.get_current_context(silent=True)
+    path = ctx.params.get("catalog") if ctx else None
+    return f"the catalog {path}" if path else "the catalog"

@@ -1,0 +1,267 @@
+"""The stream a connector subclasses: singer-sdk's `Stream` outside, pages and blocks inside.
+
+singer-sdk asks a stream for schema, keys, catalog entry and selection; `singerkit_tap.sync` asks it for pages.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from singer_sdk.helpers._catalog import get_selected_schema
+from singer_sdk.singerlib import Catalog, MetadataMapping
+from singer_sdk.streams.core import Stream
+
+from singerkit_catalog.discovery import FULL_TABLE, INCREMENTAL, catalog_entry, stream_metadata
+from singerkit_catalog.schema import resolve_refs
+from singerkit_catalog.selection import normalised_catalog
+from singerkit_shell.errors import ConfigurationError
+from singerkit_state.bookmarks import ValueKind
+from singerkit_tap.contract import Context, Page, RawRecord, Start
+
+if TYPE_CHECKING:
+    from singerkit_tap.shell import SingerkitTap
+
+__all__ = ["BlockStream"]
+
+
+class BlockStream(Stream):
+    """One thing to read. See `singerkit_tap.contract` for the arguments and for what a subclass implements.
+
+    Raises (constructor):
+        ConfigurationError: a key or the replication key is not in the schema, or a ``$ref`` cannot be resolved.
+    """
+
+    def __init__(
+        self,
+        tap: SingerkitTap,
+        name: str,
+        schema: Mapping[str, Any],
+        *,
+        key_properties: Sequence[str] = (),
+        replication_key: str | None = None,
+        is_sorted: bool = False,
+        parent: BlockStream | None = None,
+        lookback: int | Decimal = 0,
+        partition_bookmarks: bool = True,
+        keeps_older_rows: bool = False,
+        reads_all_parents: bool = False,
+        selected_by_default: bool = True,
+    ) -> None:
+        super().__init__(tap, resolve_refs(schema, f"stream `{name}`") or {"type": "object"}, name)
+        self.tap = tap
+        self.primary_keys = tuple(key_properties)
+        self.replication_key = replication_key
+        self.parent = parent
+        self.lookback = lookback
+        self.partition_bookmarks = partition_bookmarks
+        self.keeps_older_rows = keeps_older_rows
+        self.ignore_parent_replication_key = reads_all_parents
+        self.selected_by_default = selected_by_default
+        self._is_sorted = is_sorted
+        self._own_replication_key = replication_key
+        self._check_keys()
+        if parent is not None:
+            parent.child_streams.append(self)
+
+    def _check_keys(self) -> None:
+        known = self.effective_schema.get("properties")
+        if known is None:
+            return
+        wanted = [*self.primary_keys, *filter(None, [self.replication_key])]
+        missing = [name for name in wanted if name not in known]
+        if missing:
+            raise ConfigurationError(
+                f"The key `{missing[0]}` of stream `{self.name}` is not a property of its schema; "
+                "correct the key or add the property."
+            )
+
+    # What a connector implements
+
+    def read_pages(self, context: Context | None, start: Start) -> Iterator[Page]:
+        """See `singerkit_tap.contract.StreamContract.read_pages`."""
+        raise NotImplementedError(f"{type(self).__name__} has to implement read_pages")
+
+    def child_contexts(
+        self, records: Sequence[RawRecord], parent_context: Context | None
+    ) -> Iterable[Context]:
+        """See `singerkit_tap.contract.StreamContract.child_contexts`."""
+        raise NotImplementedError(f"{type(self).__name__} has to implement child_contexts")
+
+    def partitions_to_read(self) -> Iterable[Context | None]:
+        """See `singerkit_tap.contract.StreamContract.partitions_to_read`."""
+        return (None,)
+
+    # What the engine asks
+
+    @property
+    def is_sorted(self) -> bool:
+        return self._is_sorted
+
+    @property
+    def bookmark_key(self) -> str | None:
+        """The replication key when the stream is read incrementally, else None."""
+        return self.replication_key if self.replication_method == INCREMENTAL else None
+
+    @property
+    def bookmark_kind(self) -> ValueKind:
+        """How values of the replication key compare."""
+        properties = self.effective_schema.get("properties") or {}
+        return ValueKind.of_schema(properties.get(self.replication_key) or {})
+
+    @property
+    def selected_schema(self) -> dict[str, Any]:
+        """The schema as SCHEMA carries it: selected properties only."""
+        return get_selected_schema(self.name, self.effective_schema, self.mask)
+
+    @property
+    def children(self) -> list[BlockStream]:
+        return [child for child in self.child_streams if isinstance(child, BlockStream)]
+
+    # Catalog
+
+    @property
+    def own_catalog_entry(self) -> dict[str, Any]:
+        """What --discover prints of this stream, before any selection."""
+        return catalog_entry(self.name, self.schema, **self._catalog_facts())
+
+    def _catalog_facts(self) -> dict[str, Any]:
+        return {
+            "key_properties": self.primary_keys,
+            "replication_key": self._own_replication_key,
+            "is_method_forced": self._own_replication_key is None,
+            "selected_by_default": self.selected_by_default,
+            "table_metadata": self.table_metadata,
+        }
+
+    @property
+    def table_metadata(self) -> Mapping[str, Any]:
+        """What a database adds to the stream's metadata: ``schema-name``, ``is-view``, ``row-count``."""
+        return {}
+
+    @property
+    def metadata(self) -> MetadataMapping:
+        if self._metadata is None:
+            entry = self._input_entry()
+            if entry is not None:
+                self._metadata = _complete(MetadataMapping.from_iterable(entry["metadata"]), self)
+            else:
+                own = stream_metadata(self.schema, **self._catalog_facts())
+                self._metadata = MetadataMapping.from_iterable(own)
+                if self._tap_input_catalog is not None:
+                    self._metadata.root.selected = False
+        return self._metadata
+
+    def _input_entry(self) -> dict[str, Any] | None:
+        return self.tap.input_entries.get(self.tap_stream_id)
+
+    def apply_catalog(self, catalog: Catalog) -> None:
+        """Take schema, keys, replication and selection from a catalog.
+
+        Raises:
+            ConfigurationError: the catalog asks for a replication that this stream cannot do.
+        """
+        self._tap_input_catalog = catalog
+        self._metadata = self._mask = None
+        entry = self._input_entry()
+        if entry is None:
+            return
+        root = root_metadata(entry)
+        if entry["schema"]:
+            self._input_schema = resolve_refs(entry["schema"], f"stream `{self.name}` in the catalog")
+        keys = entry.get("key_properties")
+        if keys is None:
+            keys = root.get("table-key-properties", root.get("view-key-properties"))
+        if keys is not None:
+            self.primary_keys = tuple(keys)
+        method = (
+            root.get("replication-method")
+            or entry.get("replication_method")
+            or root.get("forced-replication-method")
+        )
+        key = root.get("replication-key") or entry.get("replication_key") or self._own_replication_key
+        self._set_replication(method, key)
+        self._check_keys()
+
+    def _set_replication(self, method: str | None, key: str | None) -> None:
+        if method == FULL_TABLE:
+            self.replication_key = None
+        elif method in (None, INCREMENTAL):
+            if key != self._own_replication_key or (method and key is None):
+                raise ConfigurationError(self._cannot(f"{method} by `{key}`" if key else str(method)))
+            self.replication_key = key
+        else:
+            raise ConfigurationError(self._cannot(method))
+
+    def _cannot(self, wish: str) -> str:
+        own = self._own_replication_key
+        can = f"{FULL_TABLE} and {INCREMENTAL} by `{own}`" if own else FULL_TABLE
+        return (
+            f"The catalog asks for {wish} of stream `{self.name}`, which can do {can}; correct the catalog."
+        )
+
+    # singer-sdk's way in: its standard tests and --test call stream.sync()
+
+    def _write_schema_message(self) -> None:
+        self.tap.sync_run.write_schema(self)
+        self.tap.output.flush()
+
+    def _sync_records(  # type: ignore[override]
+        self,
+        context: Context | None = None,
+        *,
+        write_messages: bool = True,  # noqa: ARG002  always true here: no BATCH
+    ) -> Iterator[dict[str, Any]]:
+        self.tap.sync_run.read_one(self, context)
+        return iter(())
+
+    def get_records(self, context: Context | None) -> Iterator[dict[str, Any]]:
+        """Yield the records one by one, for those who use singer-sdk's interface; the engine does not."""
+        for page in self.read_pages(context, Start()):
+            for record in page.records:
+                yield {**(page.constants or {}), **json.loads(bytes(record))}
+
+    def get_replication_key_signpost(self, context: Any = None) -> None:  # noqa: ARG002
+        """Return None: bookmarks come from records, never from the clock."""
+        return
+
+    def get_batch_config(self, config: Mapping[str, Any]) -> None:  # noqa: ARG002
+        """Return None: no BATCH messages."""
+        return
+
+
+def _complete(metadata: MetadataMapping, stream: BlockStream) -> MetadataMapping:
+    """Add what a hand-written catalog left out, so that rules and selection see every property.
+
+    Keys and the replication key become automatic whatever the catalog says: without them a target cannot load.
+    """
+    own = MetadataMapping.from_iterable(
+        stream_metadata(
+            stream.effective_schema,
+            key_properties=stream.primary_keys,
+            replication_key=stream.replication_key,
+        )
+    )
+    for breadcrumb, values in own.items():
+        if breadcrumb not in metadata:
+            metadata[breadcrumb] = values
+            # What the catalog does not mention follows its parent.
+            values.selected_by_default = None
+        elif values.inclusion == "automatic":
+            metadata[breadcrumb].inclusion = values.inclusion
+    return metadata
+
+
+def root_metadata(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata of the stream itself from a catalog entry."""
+    for item in entry["metadata"]:
+        if not item["breadcrumb"]:
+            return dict(item["metadata"])
+    return {}
+
+
+def read_input_entries(catalog: Mapping[str, Any], where: str) -> dict[str, dict[str, Any]]:
+    """Return the entries of a catalog by ``tap_stream_id``, in the form the streams read."""
+    return {entry["tap_stream_id"]: entry for entry in normalised_catalog(catalog, where)["streams"]}

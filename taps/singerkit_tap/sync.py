@@ -1,0 +1,478 @@
+"""The sync loop: pages in, RECORD lines out, bookmarks forward, STATE where nothing can be lost or doubled.
+
+Streams are read in families: a parent and the children that are read with contexts made from its records. After
+each page of a parent its children are read; then the position is a safe point of the whole family.
+
+**When a STATE is written.** First of all one with the bookmarks the run starts from; one at the end of each
+family; the last says ``complete``. In between at safe points, once ``state_every`` records have been written
+since the last one, and only if committing there cannot double rows: every stream of the family has a key (then
+rows read again are updates), or a bookmark that covers every row written so far.
+
+**Which bookmark.** That of a sorted stream moves at the end of each page, any other at the end of the stream or
+partition. A sorted parent's bookmark moves after the children of its page are done, so it covers them too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import Any
+
+from singer_sdk import metrics
+
+from singerkit_shell.errors import BadDataError, ConfigurationError, SingerkitError
+from singerkit_shell.progress import Progress
+from singerkit_shell.signals import stop_flag
+from singerkit_state.bookmarks import (
+    Bookmark,
+    BookmarkTracker,
+    StreamBookmarks,
+    UnorderableError,
+    UnsortedError,
+    ValueKind,
+)
+from singerkit_state.value import Mark, with_mark
+from singerkit_tap.contract import Context, Page, RawRecord, Start
+from singerkit_tap.output import Output
+from singerkit_tap.records import RecordEncoder
+from singerkit_tap.stream import BlockStream
+
+__all__ = ["CHUNK_RECORDS", "SyncRun"]
+
+CHUNK_RECORDS = 5_000
+"""Records decoded and encoded at once: a page of any size needs only so much memory besides its own."""
+
+_RECENT_CONTEXTS = 100_000
+_DRIVEN_BY = "_singerkit_driven_by"
+_SAFE = "what was confirmed by the target is safe, run again to continue."
+
+
+class _EnoughRecords(Exception):
+    """The record limit of --test is reached."""
+
+
+class SyncRun:
+    """One run over the streams of a tap.
+
+    ``state`` is the state to continue, without its mark; parts of it that belong to no stream of this run are
+    kept as they are. ``start_date`` is RFC 3339 or None.
+    """
+
+    def __init__(
+        self,
+        output: Output,
+        state: Mapping[str, Any],
+        mark: Mark,
+        progress: Progress,
+        *,
+        state_every: int = 10_000,
+        start_date: str | None = None,
+    ) -> None:
+        self._output = output
+        self._rest = {key: value for key, value in state.items() if key != "bookmarks"}
+        bookmarks = state.get("bookmarks")
+        self._bookmarks: dict[str, Any] = dict(bookmarks) if isinstance(bookmarks, dict) else {}
+        self._mark = mark
+        self._progress = progress
+        self._state_every = state_every
+        self._start_date = start_date
+        self._family: _Family | None = None
+
+    # Entrances
+
+    def run(self, streams: Sequence[BlockStream]) -> None:
+        """Read all selected streams; the first and the last STATE carry the mark of the run."""
+        self.write_state()
+        for root in streams:
+            if root.parent is None and (root.selected or root.has_selected_descendents):
+                self._read_family(root, {stream.name for stream in _family_of(root) if stream.selected})
+        stop_flag.raise_if_set(_SAFE)
+        self.write_state(is_complete=True)
+
+    def read_one(self, stream: BlockStream, context: Context | None = None) -> None:
+        """Read one stream by itself, as singer-sdk's --test does, up to its record limit."""
+        with contextlib.suppress(_EnoughRecords):
+            if context is None:
+                self._read_family(_root_of(stream), {stream.name})
+            else:
+                family = self._family = _Family(self, stream, {stream.name})
+                with family.metrics():
+                    self._read_partition(family, family.members[stream.name], context)
+        self.write_state()
+        self._family = None
+
+    def write_schema(self, stream: BlockStream) -> None:
+        """Write the SCHEMA of a stream."""
+        key = stream.bookmark_key
+        self._output.schema(
+            stream.name, stream.selected_schema, stream.primary_keys, [key] if key is not None else []
+        )
+
+    def write_state(self, *, is_complete: bool = False) -> None:
+        """Write a STATE with what is known now."""
+        if self._family is not None:
+            self._family.since_state = 0
+            for member in self._family.members.values():
+                self._bookmarks[member.stream.name] = member.state()
+        value = {**self._rest, "bookmarks": self._bookmarks}
+        mark = Mark(self._mark.run, self._mark.pipeline, is_complete)
+        self._output.state(with_mark(value, mark))
+
+    # A family
+
+    def _read_family(self, root: BlockStream, wanted: set[str]) -> None:
+        stop_flag.raise_if_set(_SAFE)
+        family = self._family = _Family(self, root, wanted)
+        for member in family.members.values():
+            if member.is_wanted:
+                self.write_schema(member.stream)
+        with family.metrics():
+            try:
+                for context in root.partitions_to_read():
+                    self._read_partition(family, family.members[root.name], context)
+            except SingerkitError:
+                # What was written before and is covered need not be read again.
+                if family.since_state and family.may_write_state():
+                    self.write_state()
+                raise
+        family.finish()
+        if root.ABORT_AT_RECORD_COUNT is None:
+            self.write_state()
+        for member in family.members.values():
+            if member.is_wanted:
+                self._progress.done(member.stream.name)
+        self._family = None
+
+    def _read_partition(self, family: _Family, member: _Member, context: Context | None) -> None:
+        read = _Read(member, context, self._start_date, family.active_children(member))
+        with _closing(member.stream.read_pages(context, read.start)) as pages:
+            for page in pages:
+                try:
+                    kept = self._write_page(family, member, read, page, context)
+                    read.end_page()
+                except UnsortedError as error:
+                    member.bookmarks.put(read.old_bookmark, context)
+                    self.write_state()
+                    raise BadDataError(
+                        f"{error} in stream `{member.stream.name}`, which is declared sorted; declare it "
+                        "unsorted. The bookmark was put back, nothing is lost."
+                    ) from None
+                for child in family.active_children(member):
+                    for child_context in family.new_contexts(child, kept, context):
+                        self._read_partition(family, child, child_context)
+                if page.is_safe:
+                    self._safe_point(family, member, read, context)
+                stop_flag.raise_if_set(_SAFE)
+        # A connector that saw the flag while waiting returned early: this is no end.
+        stop_flag.raise_if_set(_SAFE)
+        read.finish()
+        member.close(read, context)
+
+    def _safe_point(self, family: _Family, member: _Member, read: _Read, context: Context | None) -> None:
+        if read.covers_all:
+            member.put(read, context)
+            family.cover(member)
+        if family.since_state >= self._state_every and family.may_write_state():
+            self.write_state()
+
+    def _write_page(
+        self, family: _Family, member: _Member, read: _Read, page: Page, context: Context | None
+    ) -> list[RawRecord]:
+        """Write the records of a page that are new, and return those that its children are read for."""
+        constants = {**(context or {}), **(page.constants or {})} if context or page.constants else None
+        kept: list[RawRecord] = []
+        time_extracted = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        for records in _chunks(page.records):
+            rows = member.encoder.decode(records, constants)
+            numbers = read.take(member.encoder, rows, records)
+            driving = records
+            if numbers is not None:
+                rows = [rows[number] for number in numbers]
+                driving = records if read.drives_all else [records[number] for number in numbers]
+            if member.is_wanted and rows:
+                rows = member.within_limit(rows)
+                self._output.records(member.encoder.lines(rows, time_extracted))
+                member.count(len(rows))
+                family.since_state += len(rows)
+                self._progress.add(member.stream.name, len(rows))
+                member.raise_if_enough()
+            if family.has_children(member):
+                kept.extend(driving)
+            stop_flag.raise_if_set(_SAFE)
+        return kept
+
+    @property
+    def known_bookmarks(self) -> Mapping[str, Any]:
+        """The ``bookmarks`` of the state, as they were read or last written."""
+        return self._bookmarks
+
+
+class _Family:
+    """The streams that are read together, with what is known of each during the run."""
+
+    def __init__(self, run: SyncRun, root: BlockStream, wanted: set[str]) -> None:
+        streams = _family_of(root)
+        self.root = root
+        self.members = {
+            stream.name: _Member(stream, run.known_bookmarks.get(stream.name), stream.name in wanted)
+            for stream in streams
+            if any(below.name in wanted for below in _family_of(stream))
+        }
+        self.since_state = 0
+        self._recent: dict[str, dict[int, None]] = {}
+        for member in self.members.values():
+            parent = member.stream.parent
+            if parent is not None and parent.name in self.members:
+                member.note_parent(self.members[parent.name])
+
+    def active_children(self, member: _Member) -> list[_Member]:
+        return [self.members[child.name] for child in member.stream.children if child.name in self.members]
+
+    def has_children(self, member: _Member) -> bool:
+        return bool(self.active_children(member))
+
+    def new_contexts(
+        self, child: _Member, records: Sequence[RawRecord], context: Context | None
+    ) -> Iterator[Context]:
+        """Yield the contexts of a page's records that this run has not read yet."""
+        recent = self._recent.setdefault(child.stream.name, {})
+        for child_context in child.stream.child_contexts(records, context):
+            key = hash(json.dumps(child_context, sort_keys=True, default=str))
+            if key not in recent:
+                yield child_context
+                # Bounded: among very many parents one that comes twice, far apart, is read twice.
+                recent[key] = None
+                if len(recent) > _RECENT_CONTEXTS:
+                    del recent[next(iter(recent))]
+
+    def may_write_state(self) -> bool:
+        """Tell whether a commit here could not double rows of any stream."""
+        return all(member.stream.primary_keys or not member.uncovered for member in self.members.values())
+
+    def cover(self, member: _Member) -> None:
+        """Note that the bookmark of ``member`` covers all rows of it, and of its children, so far."""
+        member.uncovered = 0
+        for child in self.active_children(member):
+            self.cover(child)
+
+    def finish(self) -> None:
+        """Note that the family has been read to its end."""
+        for member in self.members.values():
+            member.finish()
+
+    @contextlib.contextmanager
+    def metrics(self) -> Iterator[None]:
+        """Count and time each stream that is written, as singer-sdk does."""
+        with ExitStack() as stack:
+            for member in self.members.values():
+                if member.is_wanted:
+                    stack.enter_context(member.counter)
+                    stack.enter_context(member.stream.get_sync_timer())
+            yield
+
+
+class _Member:
+    """One stream of a family: its bookmarks, its encoder, its counters."""
+
+    def __init__(self, stream: BlockStream, state: Any, is_wanted: bool) -> None:
+        self.stream = stream
+        self.is_wanted = is_wanted
+        self._state = state if isinstance(state, dict) else {}
+        self.bookmarks = StreamBookmarks(self._state, stream.bookmark_key, is_selected=is_wanted)
+        self.encoder = RecordEncoder(stream.name, stream.effective_schema, stream.mask)
+        self.counter: metrics.Counter = stream.get_record_counter()
+        self.uncovered = 0
+        self._written = 0
+        self._shared: BookmarkTracker | None = None
+        self._driven_by: str | None = self._state.get(_DRIVEN_BY)
+        self._will_be_driven_by: str | None = None
+        self._warned_of_nulls = False
+
+    def note_parent(self, parent: _Member) -> None:
+        """Note whose records this child is read for.
+
+        A child that was not selected before has to see the parents that lie behind the parent's bookmark too.
+        Until a run has shown it all of them, its state does not say that it knows them.
+        """
+        if parent.stream.bookmark_key is None:
+            return
+        self._will_be_driven_by = parent.stream.name
+        if parent.bookmarks.is_empty:
+            self._driven_by = parent.stream.name
+
+    @property
+    def needs_all_parents(self) -> bool:
+        return self.stream.ignore_parent_replication_key or (
+            self._will_be_driven_by is not None and self._driven_by != self._will_be_driven_by
+        )
+
+    @property
+    def has_one_bookmark(self) -> bool:
+        """Whether all contexts of this child share one bookmark."""
+        return self.stream.parent is not None and not self.stream.partition_bookmarks
+
+    def tracker(self, context: Context | None, start_date: str | None) -> BookmarkTracker | None:
+        """Return what follows the replication key through one read; None for a full table."""
+        if self.stream.bookmark_key is None:
+            return None
+        if self.has_one_bookmark:
+            self._shared = self._shared or self._new_tracker(
+                self.bookmarks.get(), start_date, is_sorted=False
+            )
+            return self._shared
+        return self._new_tracker(self.bookmarks.get(context), start_date, is_sorted=self.stream.is_sorted)
+
+    def _new_tracker(self, start: Bookmark, start_date: str | None, *, is_sorted: bool) -> BookmarkTracker:
+        try:
+            return BookmarkTracker(
+                self.stream.bookmark_kind,
+                start,
+                is_sorted=is_sorted,
+                lookback=self.stream.lookback,
+                start_date=start_date,
+                keeps_older=self.stream.keeps_older_rows,
+            )
+        except UnorderableError as error:
+            raise ConfigurationError(
+                f"{error} as bookmark of stream `{self.stream.name}` in the state; remove that bookmark "
+                "to read the stream from the start."
+            ) from None
+
+    def within_limit(self, rows: list[Any]) -> list[Any]:
+        limit = self.stream.ABORT_AT_RECORD_COUNT
+        return rows if limit is None else rows[: max(0, limit - self._written)]
+
+    def count(self, rows: int) -> None:
+        self._written += rows
+        self.uncovered += rows
+        self.counter.increment(rows)
+
+    def raise_if_enough(self) -> None:
+        limit = self.stream.ABORT_AT_RECORD_COUNT
+        if limit is not None and self._written >= limit:
+            raise _EnoughRecords
+
+    def put(self, read: _Read, context: Context | None) -> None:
+        """Store the bookmark that ``read`` has reached."""
+        bookmark = read.bookmark
+        if bookmark is None or self.has_one_bookmark:
+            return
+        before = self.bookmarks.forgotten
+        self.bookmarks.put(bookmark, context)
+        if before == 0 and self.bookmarks.forgotten:
+            self.stream.logger.warning(
+                "Stream `%s` has more partitions than bookmarks are kept for; those that were not read for "
+                "the longest time are read from the start next time.",
+                self.stream.name,
+            )
+
+    def close(self, read: _Read, context: Context | None) -> None:
+        """Store the bookmark of a partition, or of the stream, that has been read to its end."""
+        self.put(read, context)
+        if read.bookmark is not None and not self.has_one_bookmark:
+            self.uncovered = 0
+        if read.nulls and not self._warned_of_nulls:
+            self._warned_of_nulls = True
+            self.stream.logger.warning(
+                "%d rows of stream `%s` have no value in the replication key `%s`; they were sent, and will "
+                "not be found by later runs.",
+                read.nulls,
+                self.stream.name,
+                self.stream.bookmark_key,
+            )
+
+    def finish(self) -> None:
+        if self._shared is not None:
+            self._shared.finish()
+            self.bookmarks.put(self._shared.bookmark())
+        self._driven_by = self._will_be_driven_by or self._driven_by
+        self.uncovered = 0
+
+    def state(self) -> dict[str, Any]:
+        """Return the stream's part of the state."""
+        state = {key: value for key, value in self.bookmarks.state().items() if key != _DRIVEN_BY}
+        return state if self._driven_by is None else {**state, _DRIVEN_BY: self._driven_by}
+
+
+class _Read:
+    """One read of a stream or partition: where it starts, which rows are new, how far it has come."""
+
+    def __init__(
+        self, member: _Member, context: Context | None, start_date: str | None, children: Sequence[_Member]
+    ) -> None:
+        self._stream = member.stream
+        self._is_shared = member.has_one_bookmark
+        self._tracker = member.tracker(context, start_date)
+        self._salt = json.dumps(context, sort_keys=True, default=str).encode() if context else b""
+        self.drives_all = any(child.needs_all_parents for child in children)
+        self.old_bookmark = self._tracker.bookmark() if self._tracker else Bookmark()
+        self.start = self._start(start_date)
+
+    def _start(self, start_date: str | None) -> Start:
+        if self._tracker is None:
+            return Start()
+        if self.drives_all:
+            is_dated = self._stream.bookmark_kind is ValueKind.INSTANT
+            return Start(start_date if is_dated else None, self.old_bookmark.value)
+        return Start(self._tracker.start_value, self.old_bookmark.value)
+
+    def take(self, encoder: RecordEncoder, rows: list[Any], records: Sequence[RawRecord]) -> list[int] | None:
+        """Return the numbers of the rows to send; None means all."""
+        key = self._stream.bookmark_key
+        if self._tracker is None or key is None:
+            return None
+        try:
+            return self._tracker.take(encoder.column(rows, key), records, self._salt)
+        except UnorderableError as error:
+            raise BadDataError(
+                f"{error} at {self._stream.name}.$.{key}, the replication key; correct its type in the schema."
+            ) from None
+
+    def end_page(self) -> None:
+        if self._tracker is not None:
+            self._tracker.end_page()
+
+    def finish(self) -> None:
+        if self._tracker is not None and not self._is_shared:
+            self._tracker.finish()
+
+    @property
+    def covers_all(self) -> bool:
+        return self._tracker is not None and self._tracker.covers_all
+
+    @property
+    def bookmark(self) -> Bookmark | None:
+        return self._tracker.bookmark() if self._tracker else None
+
+    @property
+    def nulls(self) -> int:
+        return self._tracker.nulls if self._tracker else 0
+
+
+@contextlib.contextmanager
+def _closing(pages: Iterator[Page]) -> Iterator[Iterator[Page]]:
+    """Close a generator where it stands, so that it releases its connections now."""
+    try:
+        yield pages
+    finally:
+        if isinstance(pages, Generator):
+            pages.close()
+
+
+def _chunks(records: Sequence[RawRecord]) -> Iterator[Sequence[RawRecord]]:
+    if len(records) <= CHUNK_RECORDS:
+        yield records
+        return
+    for begin in range(0, len(records), CHUNK_RECORDS):
+        yield records[begin : begin + CHUNK_RECORDS]
+
+
+def _family_of(root: BlockStream) -> list[BlockStream]:
+    return [root, *(below for child in root.children for below in _family_of(child))]
+
+
+def _root_of(stream: BlockStream) -> BlockStream:
+    return stream if stream.parent is None else _root_of(stream.parent)

@@ -1,0 +1,141 @@
+"""A small connector on the shared engine, run as a script: it reads JSON lines from files.
+
+    python tap_example.py --config config.json
+
+A stream's ``pages`` is a file with a JSON array of records on each line: one line is one page of the source.
+``server_filters`` leaves rows below the start out at the source, as a good API does. A page that is the text
+``"wait"`` waits until the file ``gate`` exists; ``"fail"`` raises as a source that stays unavailable.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+from singer_sdk.streams import Stream
+
+from singerkit_shell.errors import RetryableError
+from singerkit_shell.signals import stop_flag
+from singerkit_state.bookmarks import order_key
+from singerkit_tap.contract import Context, Page, RawRecord, Start
+from singerkit_tap.records import split_records
+from singerkit_tap.shell import SingerkitTap
+from singerkit_tap.stream import BlockStream
+
+STREAM_SETTINGS = {
+    "name": {"type": "string"},
+    "pages": {"type": "string"},
+    "schema": {"type": "object"},
+    "key_properties": {"type": "array", "items": {"type": "string"}, "default": []},
+    "replication_key": {"type": "string"},
+    "is_sorted": {"type": "boolean", "default": False},
+    "server_filters": {"type": "boolean", "default": True},
+    "parent": {"type": "string"},
+    "parent_key": {"type": "string"},
+    "partition_bookmarks": {"type": "boolean", "default": True},
+    "reads_all_parents": {"type": "boolean", "default": False},
+    "lookback": {"type": "integer", "default": 0},
+    "selected_by_default": {"type": "boolean", "default": True},
+}
+
+
+class ExampleStream(BlockStream):
+    def __init__(self, tap: SingerkitTap, settings: dict[str, Any], parent: BlockStream | None) -> None:
+        super().__init__(
+            tap,
+            settings["name"],
+            settings["schema"],
+            key_properties=settings["key_properties"],
+            replication_key=settings.get("replication_key"),
+            is_sorted=settings["is_sorted"],
+            parent=parent,
+            lookback=settings["lookback"],
+            partition_bookmarks=settings["partition_bookmarks"],
+            reads_all_parents=settings["reads_all_parents"],
+            selected_by_default=settings["selected_by_default"],
+        )
+        self._settings = settings
+        self._gate = tap.config.get("gate")
+
+    def read_pages(self, context: Context | None, start: Start) -> Iterator[Page]:
+        self.logger.info("asked for rows from %s", start.value)
+        with Path(self._settings["pages"]).open("rb") as lines:
+            for line in lines:
+                if line == b'"wait"\n':
+                    if not self._wait():
+                        return
+                elif line == b'"fail"\n':
+                    raise RetryableError("The source stayed away; run again later.")
+                else:
+                    records = split_records(line, f"a page of stream `{self.name}`")
+                    yield Page([row for row in records if self._is_wanted(row, context, start)])
+
+    def _wait(self) -> bool:
+        print("WAITING", file=sys.stderr, flush=True)
+        deadline = time.monotonic() + 30
+        while not Path(self._gate).exists() and not stop_flag:
+            if time.monotonic() > deadline:
+                raise RetryableError("The gate stayed shut.")
+            time.sleep(0.01)
+        return not stop_flag
+
+    def _is_wanted(self, row: RawRecord, context: Context | None, start: Start) -> bool:
+        record = msgspec.json.decode(bytes(row)) if bytes(row).strip().startswith(b"{") else {}
+        if context and any(record.get(key) != value for key, value in context.items()):
+            return False
+        value = record.get(self.bookmark_key) if self.bookmark_key else None
+        if start.value is None or value is None or not self._settings["server_filters"]:
+            return True
+        return bool(order_key(value, self.bookmark_kind) >= order_key(start.value, self.bookmark_kind))
+
+    def child_contexts(
+        self, records: Sequence[RawRecord], parent_context: Context | None
+    ) -> Iterable[Context]:
+        key = self._settings["parent_key"]
+        for record in records:
+            yield {key: msgspec.json.decode(bytes(record))["id"]}
+
+
+class TapExample(SingerkitTap):
+    """Reads pages of JSON from files."""
+
+    name = "tap-example"
+    config_jsonschema: ClassVar[dict[str, Any]] = {
+        "type": "object",
+        "properties": {
+            "streams": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": STREAM_SETTINGS,
+                    "required": ["name", "pages", "schema"],
+                    "additionalProperties": False,
+                },
+            },
+            "gate": {"type": "string"},
+            "api_key": {"type": "string", "secret": True},
+        },
+        "required": ["streams"],
+    }
+
+    def config_sentences(self, config: Any) -> Sequence[str]:
+        names = {stream["name"] for stream in config["streams"]}
+        return [
+            f"Expected the name of a stream, got `{stream['parent']}` at `streams[{index}].parent`"
+            for index, stream in enumerate(config["streams"])
+            if stream.get("parent", stream["name"]) not in names
+        ]
+
+    def discover_streams(self) -> list[Stream]:
+        streams: dict[str, BlockStream] = {}
+        for settings in self.config["streams"]:
+            streams[settings["name"]] = ExampleStream(self, settings, streams.get(settings.get("parent")))
+        return list(streams.values())
+
+
+if __name__ == "__main__":
+    TapExample.cli_main()
