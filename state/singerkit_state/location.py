@@ -129,9 +129,10 @@ def parse_state_url(location: str) -> StateUrl:
         raise _not_a_url("percent-encode @ : / ? # % in user and password")
     if not ours.get("pipeline"):
         raise _not_a_url("it names no pipeline")
-    dsn = parts._replace(query="&".join(f"{key}={value}" for key, value in libpq)).geturl()
+    query = "&".join(f"{key}={value}" for key, value in libpq)
+    address = location.partition("?")[0]  # not geturl(): it drops the `//` of an empty host
     return StateUrl(
-        dsn=dsn,
+        dsn=f"{address}?{query}" if query else address,
         server=_server(parts, host, dict(libpq)),
         pipeline=ours["pipeline"],
         schema=ours.get("schema") or DEFAULT_SCHEMA,

@@ -1,0 +1,298 @@
+"""``--state`` names a file or a row; whatever is wrong with it is one sentence without a secret."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psycopg2
+import pytest
+from conftest import PASSWORD_GROUP, run_sql, uri_of
+from psycopg2 import sql
+
+from singerkit_shell.errors import ConfigurationError, NotAuthorisedError, RetryableError, SingerkitError
+from singerkit_shell.secrets import redactor
+from singerkit_state import postgres, statefile
+from singerkit_state.location import compare_lineage, is_state_url, parse_state_url, read_start_state
+from singerkit_state.value import Mark, encode, with_mark
+
+PIPELINE, SCHEMA = "orders & co/ü+1", 'my "schema"'
+STATE = {"bookmarks": {"orders": {"at": Decimal("1.10"), "big": 10**30}}}
+
+
+def with_query(uri: str, **parameters: str) -> str:
+    query = "&".join(f"{key}={quote(value, safe='')}" for key, value in parameters.items())
+    return f"{uri}{'&' if '?' in uri else '?'}{query}"
+
+
+def store(database: str, text: str | None, schema: str = SCHEMA, table: str = "_singerkit_state") -> None:
+    with contextlib.closing(psycopg2.connect(database)) as connection:
+        postgres.ensure_table(connection, schema, table)
+        row = postgres.acquire(connection, schema, table, PIPELINE, "run-1")
+        with connection, connection.cursor() as cursor:
+            postgres.advance(cursor, row, text)
+
+
+# files
+
+
+def test_a_path_is_a_file(tmp_path: Path) -> None:
+    path = str(tmp_path / "state.json")
+    assert read_start_state(path) is None
+    statefile.write(path, encode(with_mark(STATE, Mark("r", "orders", True))))
+    assert read_start_state(path, "orders") == statefile.read(path)
+    with pytest.raises(ConfigurationError, match="`customers`"):
+        read_start_state(path, "customers")
+
+
+def test_a_file_needs_no_database_driver(tmp_path: Path) -> None:
+    code = """
+import sys
+from singerkit_state.location import read_start_state, parse_state_url
+read_start_state(sys.argv[1])
+parse_state_url("postgresql://h/d?pipeline=p")
+print([name for name in sys.modules if "psycopg" in name])
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "state.json")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+# rows
+
+
+def test_the_row_of_a_url(database: str) -> None:
+    store(database, encode(STATE))
+    found = read_start_state(with_query(database, pipeline=PIPELINE, schema=SCHEMA))
+    assert found == STATE
+    assert type(found["bookmarks"]["orders"]["at"]) is Decimal
+
+
+def test_schema_and_table_have_defaults(database: str) -> None:
+    store(database, encode(STATE), schema="public")
+    store(database, encode({"a": 1}), table="other")
+    assert read_start_state(with_query(database, pipeline=PIPELINE), PIPELINE) == STATE
+    assert read_start_state(with_query(database, pipeline=PIPELINE, schema=SCHEMA, table="other")) == {"a": 1}
+    short = with_query(database, pipeline=PIPELINE).replace("postgresql://", "postgres://", 1)
+    assert read_start_state(short) == STATE
+
+
+def test_no_table_no_row_and_no_commit_are_a_first_run(database: str) -> None:
+    url = with_query(database, pipeline=PIPELINE, schema=SCHEMA)
+    assert read_start_state(url) is None
+    store(database, None)
+    assert read_start_state(url) is None
+    assert read_start_state(with_query(database, pipeline="another", schema=SCHEMA)) is None
+
+
+def test_reading_changes_nothing(database: str) -> None:
+    read_start_state(with_query(database, pipeline=PIPELINE, schema=SCHEMA))
+    query = "SELECT count(*) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+    assert run_sql(database, query) == [(0,)]
+
+
+def test_a_row_is_read_while_a_run_holds_the_lock(database: str) -> None:
+    store(database, encode(STATE))
+    with contextlib.closing(psycopg2.connect(database)) as connection:
+        postgres.acquire(connection, SCHEMA, "_singerkit_state", PIPELINE, "run-2")
+        assert read_start_state(with_query(database, pipeline=PIPELINE, schema=SCHEMA)) == STATE
+
+
+def test_the_row_of_another_pipeline_is_refused_showing_both(database: str) -> None:
+    store(database, encode(with_mark(STATE, Mark("r", "customers", True))))
+    url = with_query(database, pipeline=PIPELINE, schema=SCHEMA)
+    with pytest.raises(ConfigurationError, match=r"names the pipeline `orders & co/ü\+1`.*`customers`"):
+        read_start_state(url, "customers")
+    with pytest.raises(ConfigurationError, match=r"belongs to the pipeline `customers`.*`orders & co/ü\+1`"):
+        read_start_state(url, PIPELINE)
+
+
+def test_a_row_that_holds_no_object_is_refused(database: str) -> None:
+    store(database, "[1]")
+    with pytest.raises(ConfigurationError, match="not an object; restore the row from a copy, or delete it"):
+        read_start_state(with_query(database, pipeline=PIPELINE, schema=SCHEMA))
+
+
+def test_a_session_with_odd_settings_reads_the_same(database: str) -> None:
+    text = encode({"é": "日本"})
+    store(database, text)
+    options = "-c timezone=Asia/Kathmandu -c datestyle=SQL,DMY -c search_path= -c client_encoding=LATIN1"
+    url = with_query(database, pipeline=PIPELINE, schema=SCHEMA, options=options, client_encoding="LATIN1")
+    assert read_start_state(url) == {"é": "日本"}
+
+
+# what goes wrong
+
+
+def no_secret_in(error: SingerkitError, *secrets: str) -> None:
+    for secret in secrets:
+        assert secret not in str(error)
+    assert len(str(error).splitlines()) == 1
+
+
+def test_a_database_that_is_away() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    url = f"postgresql://me:hunter2hunter2@127.0.0.1:{port}/orders?pipeline=p"
+    with pytest.raises(RetryableError, match=f"the database orders at 127.0.0.1:{port} .*refused") as caught:
+        read_start_state(url)
+    assert caught.value.exit_code == 69
+    no_secret_in(caught.value, "hunter2")
+    assert redactor.mask("it was hunter2hunter2!") == "it was ***!"
+
+
+def test_a_server_that_never_answers_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGCONNECT_TIMEOUT", "2")  # libpq's shortest
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"postgresql://me@127.0.0.1:{server.getsockname()[1]}/orders?pipeline=p"
+        with pytest.raises(RetryableError, match="timeout expired"):
+            read_start_state(url)
+
+
+def test_a_socket_folder_without_a_server(tmp_path: Path) -> None:
+    url = f"postgresql:///orders?host={tmp_path}&pipeline=p"
+    with pytest.raises(RetryableError, match=f"the database orders at {tmp_path} "):
+        read_start_state(url)
+
+
+def test_a_wrong_password(password_role: tuple[str, str], database: str) -> None:
+    if not run_sql(database, "SELECT 1 FROM pg_roles WHERE rolname = %s", (PASSWORD_GROUP,)):
+        pytest.skip("whether the server of SINGERKIT_TEST_DSN asks for passwords is not known")
+    name, password = password_role
+    right = with_query(uri_of(database, user=name, password=password), pipeline=PIPELINE, schema=SCHEMA)
+    assert read_start_state(right) is None
+    wrong = uri_of(database, user=name, password="wr@ng/secret")
+    with pytest.raises(NotAuthorisedError, match="password authentication failed") as caught:
+        read_start_state(with_query(wrong, pipeline=PIPELINE))
+    assert caught.value.exit_code == 77
+    no_secret_in(caught.value, "wr@ng/secret", quote("wr@ng/secret", safe=""))
+    assert redactor.mask(f"{wrong} wr@ng/secret").count("secret") == 0
+
+
+def test_a_role_that_may_not_read(password_role: tuple[str, str], database: str) -> None:
+    store(database, encode(STATE), schema="public")
+    name, password = password_role
+    url = with_query(uri_of(database, user=name, password=password), pipeline=PIPELINE)
+    with pytest.raises(NotAuthorisedError, match="permission denied"):
+        read_start_state(url)
+    grant = sql.SQL("GRANT SELECT ON public._singerkit_state TO {}").format(sql.Identifier(name))
+    run_sql(database, grant)
+    assert read_start_state(url) == STATE
+    run_sql(database, sql.SQL("DROP OWNED BY {}").format(sql.Identifier(name)))
+
+
+def test_a_role_or_a_database_that_is_not_there(database: str) -> None:
+    with pytest.raises(NotAuthorisedError, match="nobody"):
+        read_start_state(with_query(uri_of(database, user="nobody", password="xyzxyz"), pipeline="p"))
+    with pytest.raises(ConfigurationError, match="does not exist") as caught:
+        read_start_state(with_query(uri_of(database, dbname="no such database"), pipeline="p"))
+    assert caught.value.exit_code == 78
+
+
+@pytest.mark.parametrize(
+    ("url", "finding"),
+    [
+        ("postgresql://u:hunter2@h/d", "it names no pipeline"),
+        ("postgresql://u:hunter2@h/d?pipeline=", "it names no pipeline"),
+        ("postgresql://u:hun@ter2@h/d?pipeline=p", "percent-encode"),
+        ("postgresql://u:hun/ter2@h/d?pipeline=p", "percent-encode"),
+        ("postgresql://u:hun?ter2@h/d?pipeline=p", "percent-encode"),
+        ("postgresql://u:hun#ter2@h/d?pipeline=p", "percent-encode"),
+        ("postgresql://u:[hunter2@h/d?pipeline=p", "cannot be taken apart"),
+        ("postgresql://u:hunter2%zz@h/d?pipeline=p", "libpq does not understand it"),
+        ("postgresql://u:hunter2@h/d?pipeline=p&hunter2=1", "libpq does not understand it"),
+        ("postgresql://u:hunter2@h/d?pipeline=p&sslmode=odd", 'invalid sslmode value: "odd"'),
+    ],
+)
+def test_a_url_that_is_not_one_is_refused_without_quoting_it(url: str, finding: str) -> None:
+    with pytest.raises(ConfigurationError, match=finding) as caught:
+        read_start_state(url)
+    assert caught.value.exit_code == 78
+    assert "ter2" not in str(caught.value), "not even without the redactor"
+    assert caught.value.__context__ is None or caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("location", "answer"),
+    [
+        ("postgresql://h/d", True),
+        ("postgres://h/d", True),
+        ("postgresql.json", False),
+        ("./postgres:/x", False),
+    ],
+)
+def test_what_is_a_url(location: str, answer: bool) -> None:
+    assert is_state_url(location) is answer
+
+
+def test_our_parameters_never_reach_libpq() -> None:
+    url = parse_state_url(
+        "postgres://u:p%40ss@h:5/d?sslmode=require&pipeline=a+b%20c&schema=s&table=t&port=6"
+    )
+    assert url.dsn == "postgres://u:p%40ss@h:5/d?sslmode=require&port=6"
+    assert (url.pipeline, url.schema, url.table) == ("a+b c", "s", "t")
+    assert url.server == "the database d at h:5"
+
+
+def test_passwords_in_any_place_are_masked() -> None:
+    parse_state_url("postgresql://u:first%2Fone@h/d?pipeline=p&password=second%2Fone&sslpassword=third-one")
+    assert redactor.mask("first/one first%2Fone second/one second%2Fone third-one") == "*** *** *** *** ***"
+
+
+# file and database
+
+
+def row_of(text: str | None, pipeline: str = "orders") -> postgres.StateRow:
+    when = datetime(2026, 1, 2, tzinfo=UTC)
+    return postgres.StateRow(pipeline, 3, 7, text, "run-7", when, "public", "_singerkit_state")
+
+
+OURS = with_mark({"bookmarks": {"a": 1}}, Mark("run-6", "orders", True))
+NEWER = with_mark({"bookmarks": {"a": 2}}, Mark("run-7", "orders", False))
+FOREIGN = {"bookmarks": {"a": 1}}
+
+
+@pytest.mark.parametrize(
+    ("file", "row", "winner"),
+    [
+        (None, None, None),
+        (OURS, None, OURS),
+        (None, row_of(None), None),
+        (None, row_of(encode(NEWER)), NEWER),
+        (OURS, row_of(None), OURS),
+        (OURS, row_of("{}"), OURS),
+        (FOREIGN, row_of(None), FOREIGN),
+        (OURS, row_of(encode(NEWER)), NEWER),
+        (NEWER, row_of(encode(OURS)), OURS),  # the database was restored, and its rows with it
+        ({}, row_of(encode(NEWER)), NEWER),
+        (with_mark({}, Mark("r", "orders", False)), row_of(encode(NEWER)), NEWER),
+        (FOREIGN, row_of(encode(FOREIGN)), FOREIGN),
+        (FOREIGN, row_of(encode(OURS)), OURS),
+    ],
+)
+def test_the_database_wins_within_one_lineage(
+    file: dict[str, Any] | None, row: postgres.StateRow | None, winner: dict[str, Any] | None
+) -> None:
+    assert compare_lineage(file, row) == winner
+
+
+@pytest.mark.parametrize(
+    ("file", "row", "finding"),
+    [
+        (OURS, row_of(encode(NEWER), "customers"), "of the pipeline `orders`"),
+        (OURS, row_of(None, "customers"), "of the pipeline `orders`"),
+        (FOREIGN, row_of(encode(NEWER)), "does not say of which pipeline it is"),
+    ],
+)
+def test_another_lineage_stops_the_run_and_shows_both(
+    file: dict[str, Any], row: postgres.StateRow, finding: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=finding) as caught:
+        compare_lineage(file, row)
+    assert f"`{row.pipeline}` (run run-7, sequence 7, committed at 2026-01-02" in str(caught.value)
