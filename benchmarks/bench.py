@@ -1,0 +1,315 @@
+"""``make bench``: our loads and reads against the physical limit and against others, in one run.
+
+Every comparison is made of rounds; in a round each program runs once, ours and the limit next to each other,
+in an order that turns from round to round. A ratio is the median of the rounds' ratios, so that a slow minute
+of the machine hits both sides. After each load the rows in the table are compared with what was sent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import nan
+from statistics import median
+
+from database import SETTINGS, Database, server
+from loaders import OURS, PSQL, RIVALS, Loader
+from measure import ProcessFailed, Run
+from orders import Files, make
+from others import ROOT
+from readers import (
+    PAGE,
+    curl,
+    curl_version,
+    our_pipeline,
+    our_tap,
+    page_server,
+    rival_pipeline,
+    sdk_tap,
+    wrong_records,
+)
+from report import Goal, Measured, render
+
+PAGE_OF_DOCS = ROOT / "docs" / "benchmarks.md"
+FOLDER = ROOT / ".bench"
+LETTERS = "abcdef"
+MB_GOAL = 120
+
+
+@dataclass
+class Bench:
+    """What a run was asked for, and what it has found so far."""
+
+    database: Database
+    rows: int
+    rival_rows: int
+    repeat: int
+    goals: list[Goal] = field(default_factory=list)
+    measured: list[Measured] = field(default_factory=list)
+
+    def files(self, rows: int, *, nested: bool = False) -> Files:
+        return make(FOLDER, rows, nested=nested)
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether one of our own results differs from what was sent."""
+        return any(found.check != "same rows" for found in self.measured if "singerkit" in found.name)
+
+
+def row_a(bench: Bench) -> None:
+    """A fresh load into a table with primary key."""
+    _loads(bench, "a", "fresh load of 12 columns", 1.25, nested=False, again=False)
+
+
+def row_b(bench: Bench) -> None:
+    """The same with a nested object and an array per row."""
+    _loads(bench, "b", "fresh load, 2 of 14 columns nested", 1.5, nested=True, again=False)
+
+
+def row_c(bench: Bench) -> None:
+    """The same rows again: an upsert that finds every key."""
+    _loads(bench, "c", "the same rows again, as upsert", 1.3, nested=False, again=True)
+
+
+def row_d(bench: Bench) -> None:
+    """Peak memory at N and at 5 N rows."""
+    peaks = []
+    for loader in [OURS, PSQL, *RIVALS]:
+        few = bench.rival_rows if loader in RIVALS else bench.rows
+        for rows in (few, 5 * few):
+            files = bench.files(rows)
+            _truth(bench, files)
+            run, check = _load(bench, loader, files, again=False)
+            _keep(bench, "d", loader, files, [run], check)
+            if loader is OURS:
+                peaks.append(run.peak_mb)
+    small, large = peaks
+    shown = f"{small:.0f} MB, {large:.0f} MB"
+    both = f"{bench.rows:,} and {5 * bench.rows:,} rows"
+    bench.goals.append(Goal("d", f"peak memory at {both}", shown, "", max(peaks), MB_GOAL, "MB"))
+    bench.goals.append(Goal("d", "the same: flat", shown, "", large / small, 1.1, "x"))
+
+
+def row_e(bench: Bench) -> None:
+    """tap-rest, the SDK's tap and curl read the same pages."""
+    files = bench.files(bench.rows)
+    pages = -(-files.count // PAGE)
+    with page_server(files) as url:
+        readers = [our_tap(url, FOLDER), sdk_tap(url, FOLDER)]
+        fetch = FOLDER / "curl.out"
+        runs: dict[str, list[Run]] = {reader.name: [] for reader in readers} | {"curl": []}
+        checks = {}
+        for turn in range(bench.repeat):
+            _say(f"e: round {turn + 1} of {bench.repeat}")
+            for reader in readers if turn % 2 == 0 else readers[::-1]:
+                output = FOLDER / "tap.out"
+                runs[reader.name].append(reader.read(output))
+                if turn == 0:
+                    checks[reader.name] = wrong_records(output, files, exact=reader is readers[0])
+                output.unlink()
+            runs["curl"].append(curl(url, pages, fetch))
+            fetch.unlink()
+    ours, theirs = (runs[reader.name] for reader in readers)
+    for reader in readers:
+        found = runs[reader.name]
+        check = checks[reader.name]
+        bench.measured.append(
+            Measured("e", reader.name, reader.version, files.count, *_medians(found), check)
+        )
+    bench.measured.append(
+        Measured("e", "curl, pages only", curl_version(), files.count, *_medians(runs["curl"]), "")
+    )
+    bench.goals.append(
+        Goal(
+            "e",
+            f"{files.count:,} rows from REST, {PAGE:,} a page",
+            _seconds(ours),
+            f"SDK tap {_seconds(theirs)}, curl {_seconds(runs['curl'])}",
+            _ratio(theirs, ours),
+            10,
+            "x the SDK tap",
+            larger_is_better=True,
+        )
+    )
+
+
+def row_f(bench: Bench) -> None:
+    """A run that finds nothing new, from the start of both processes to the end of both."""
+    files = bench.files(min(bench.rows, 10_000))
+    _truth(bench, files)
+    with page_server(files) as url:
+        pipelines = [make_one(url, bench.database, name, FOLDER) for make_one, name in _PIPELINES]
+        for pipeline in pipelines:
+            bench.database.fresh_schema(pipeline.schema)
+            pipeline.run(FOLDER)
+        runs: list[list[Run]] = [[] for _ in pipelines]
+        for turn in range(max(bench.repeat, 3)):
+            _say(f"f: round {turn + 1} of {max(bench.repeat, 3)}")
+            for pipeline, found in zip(pipelines, runs, strict=True):
+                found.append(pipeline.run(FOLDER))
+    for pipeline, found in zip(pipelines, runs, strict=True):
+        is_ours = pipeline is pipelines[0]
+        check = bench.database.differences(pipeline.schema, _truth_name(files), files.columns, exact=is_ours)
+        name = f"singerkit {pipeline.name}" if is_ours else pipeline.name
+        bench.measured.append(Measured("f", name, pipeline.tap.version, 0, *_medians(found), check))
+    seconds = median(run.seconds for run in runs[0])
+    limit = f"others {_seconds(runs[1])}"
+    bench.goals.append(Goal("f", "a run with nothing new", _seconds(runs[0]), limit, seconds, 1.5, "s"))
+
+
+_PIPELINES = [(our_pipeline, "pipe_ours"), (rival_pipeline, "pipe_rival")]
+ROWS: dict[str, Callable[[Bench], None]] = dict(
+    zip(LETTERS, [row_a, row_b, row_c, row_d, row_e, row_f], strict=True)
+)
+
+
+def _loads(bench: Bench, letter: str, what: str, goal: float, *, nested: bool, again: bool) -> None:
+    full = bench.files(bench.rows, nested=nested)
+    fewer = bench.files(bench.rival_rows, nested=nested)
+    for files in {full, fewer}:
+        _truth(bench, files)
+    pair = [OURS, PSQL]
+    runs: dict[str, list[Run]] = {loader.name: [] for loader in [*pair, *RIVALS]}
+    checks: dict[str, str] = {}
+    for turn in range(bench.repeat):
+        _say(f"{letter}: round {turn + 1} of {bench.repeat}")
+        for loader in [*(pair if turn % 2 == 0 else pair[::-1]), *RIVALS]:
+            run, check = _load(bench, loader, fewer if loader in RIVALS else full, again=again)
+            runs[loader.name].append(run)
+            if checks.get(loader.name, "same rows") == "same rows":
+                checks[loader.name] = check
+    for loader in [*pair, *RIVALS]:
+        files = fewer if loader in RIVALS else full
+        _keep(bench, letter, loader, files, runs[loader.name], checks[loader.name], again=again)
+    ours, limit = runs[OURS.name], runs[PSQL.name]
+    by = "COPY + INSERT by hand" if again else "psql \\copy"
+    shown = f"{by} {_seconds(limit)}"
+    bench.goals.append(
+        Goal(letter, f"{full.count:,} rows: {what}", _seconds(ours), shown, _ratio(ours, limit), goal, "x")
+    )
+
+
+def _load(bench: Bench, loader: Loader, files: Files, *, again: bool) -> tuple[Run, str]:
+    """Load into a fresh schema (``again``: measure the second load of the same rows), compare the rows.
+
+    A failure of somebody else's program becomes its ``check``; one of ours or of psql ends the run.
+    """
+    database = bench.database
+    database.fresh_schema(loader.schema)
+    try:
+        run = loader.load(files, database, loader.schema, FOLDER)
+        if again:
+            database.settle(loader.schema)
+            run = loader.load(files, database, loader.schema, FOLDER)
+    except ProcessFailed as error:
+        if loader not in RIVALS:
+            raise
+        _say(f"   {loader.name}: {error}")
+        return Run(nan, nan), str(error).splitlines()[0].rstrip(":")
+    check = database.differences(loader.schema, _truth_name(files), files.columns, exact=loader.is_exact)
+    _say(f"   {loader.name}: {files.count:,} rows, {run.seconds:.2f} s, {run.peak_mb:.0f} MB, {check}")
+    return run, check
+
+
+def _keep(
+    bench: Bench,
+    letter: str,
+    loader: Loader,
+    files: Files,
+    runs: Sequence[Run],
+    check: str,
+    *,
+    again: bool = False,
+) -> None:
+    name = "COPY + INSERT ... ON CONFLICT by psql" if again and loader is PSQL else loader.name
+    version = loader.version(bench.database)
+    bench.measured.append(Measured(letter, name, version, files.count, *_medians(runs), check))
+
+
+def _truth(bench: Bench, files: Files) -> None:
+    """Load the CSV once into a schema of its own, to compare everybody's rows with."""
+    name = _truth_name(files)
+    if not bench.database.query("select to_regnamespace(%s) is not null", [name])[0][0]:
+        bench.database.fresh_schema(name)
+        PSQL.load(files, bench.database, name, FOLDER)
+        bench.database.settle(name)
+
+
+def _truth_name(files: Files) -> str:
+    return f"truth_{files.count}{'_nested' if files.nested else ''}"
+
+
+def _ratio(runs: Sequence[Run], others: Sequence[Run]) -> float:
+    return median(run.seconds / other.seconds for run, other in zip(runs, others, strict=True))
+
+
+def _medians(runs: Sequence[Run]) -> tuple[float, float]:
+    return median(run.seconds for run in runs), median(run.peak_mb for run in runs)
+
+
+def _seconds(runs: Sequence[Run]) -> str:
+    return f"{median(run.seconds for run in runs):.2f} s"
+
+
+def _notes(bench: Bench) -> list[str]:
+    settings = ", ".join(f"{name} {value}" for name, value in SETTINGS.items())
+    return [
+        f"Seconds, memory and ratios are medians of {bench.repeat} rounds; a ratio is taken within a round, "
+        "where ours and the limit run one after the other. (d) is one run each.",
+        f"One PostgreSQL {bench.database.version()} for everybody, on TCP, with {settings}; a fresh table "
+        "for each load. psql is the one of the same wheel, and it reads the same rows from CSV.",
+        f"The others load {bench.rival_rows:,} rows in (a) to (c), and five times that in the second line of "
+        "(d); their rows/s include their start; nothing is extrapolated.",
+        "check: each row and column in the table against a load of the CSV by `\\copy`: as text for ours and "
+        "psql, as values for the others (12.5 = 12.50, timestamps without a zone read as UTC).",
+        "Peak MB is the sum of the high-water marks of the process and its children, without the server.",
+        "No program adds metadata columns, except dlt, which cannot leave out its two; dlt's table has no "
+        "primary key. dlt gets declared types, lists of 10,000 records and COPY, the fastest way found.",
+    ]
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=1_000_000, help="rows for ours and the limit (1,000,000)")
+    parser.add_argument("--rival-rows", type=int, help="rows for the slow others in a-d (a tenth of --rows)")
+    parser.add_argument("--repeat", type=int, default=3, help="rounds, of which the median counts (3)")
+    parser.add_argument("--only", default=",".join(LETTERS), help="rows of the table, for instance a,c,f")
+    parser.add_argument("--quick", action="store_true", help="one round with 50,000 rows; writes no page")
+    given = parser.parse_args()
+    given.only = given.only.split(",")
+    if unknown := set(given.only) - set(LETTERS):
+        parser.error(f"--only takes letters of {','.join(LETTERS)}, got {','.join(sorted(unknown))}")
+    if given.quick:
+        given.rows, given.repeat = 50_000, 1
+    given.rival_rows = given.rival_rows or max(given.rows // 10, 1000)
+    return given
+
+
+def main() -> int:
+    """Run what was asked for, print the tables, and write docs/benchmarks.md after a complete run."""
+    given = _arguments()
+    FOLDER.mkdir(exist_ok=True)
+    with server() as database:
+        bench = Bench(database, given.rows, given.rival_rows, given.repeat)
+        try:
+            for letter in given.only:
+                ROWS[letter](bench)
+        except ProcessFailed as error:
+            sys.exit(f"The run was stopped: {error}")
+        tables = render(bench.goals, bench.measured, _notes(bench))
+    print(tables)
+    if set(given.only) == set(LETTERS) and not given.quick:
+        PAGE_OF_DOCS.write_text(f"# Benchmarks\n\nWritten by `make bench`. {tables}", encoding="utf-8")
+    if bench.is_wrong:
+        _say("Rows of ours differ from what was sent; see the column check.")
+    return 1 if bench.is_wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""A small fast HTTP server of orders: ``page_server.py ROWS_FILE``; prints its port when it is ready.
+
+``GET /orders?page=N&per_page=1000&since=TIME`` answers
+``{"data": [...], "meta": {"page": N, "next": N + 1}}`` (``next`` is null on the last page) with the rows whose
+``updated_at`` is at least TIME, ascending. Pages are slices of the mapped file: nothing is rendered per
+request, so that the server is not what is measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import mmap
+import sys
+from array import array
+from bisect import bisect_left
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+_UPDATED_AT = b'"updated_at":"'
+
+
+class Rows:
+    """Rows in a file, ``,\\n`` between them, addressed by number without reading the others."""
+
+    def __init__(self, path: Path) -> None:
+        with path.open("rb") as file:
+            self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._begins = array("Q", [0])
+        position = self._data.find(b"\n")
+        while position >= 0:
+            self._begins.append(position + 1)
+            position = self._data.find(b"\n", position + 1)
+        self.count = len(self._begins)
+        self._begins.append(len(self._data) + 2)
+
+    def slice(self, first: int, end: int) -> bytes:
+        """Return rows ``first`` to ``end`` (exclusive) with commas between them."""
+        return self._data[self._begins[first] : self._begins[end] - 2] if first < end else b""
+
+    def first_since(self, time: str) -> int:
+        """Return the number of the first row whose ``updated_at`` is at least ``time`` (RFC 3339, with Z)."""
+        return bisect_left(range(self.count), time.encode(), key=self._updated_at)
+
+    def _updated_at(self, number: int) -> bytes:
+        row = self.slice(number, number + 1)
+        begin = row.index(_UPDATED_AT) + len(_UPDATED_AT)
+        return row[begin : row.index(b'"', begin)]
+
+
+def answer(rows: Rows, target: str) -> bytes:
+    """Return the whole response, head and body, to a GET of ``target``."""
+    url = urlsplit(target)
+    if url.path != "/orders":
+        return b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+    query = {name: values[-1] for name, values in parse_qs(url.query).items()}
+    page, size = int(query.get("page", "1")), int(query.get("per_page", "1000"))
+    start = rows.first_since(query["since"]) if "since" in query else 0
+    first = min(start + (page - 1) * size, rows.count)
+    end = min(first + size, rows.count)
+    next_page = str(page + 1).encode() if end < rows.count else b"null"
+    body = b'{"data":[%b],"meta":{"page":%d,"next":%b}}' % (rows.slice(first, end), page, next_page)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    return head + body
+
+
+class Connection(asyncio.Protocol):
+    """One keep-alive connection; requests have no body and are answered in order."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self._received = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        while b"\r\n\r\n" in self._received:
+            request, self._received = self._received.split(b"\r\n\r\n", 1)
+            target = request.split(b" ", 2)[1].decode()
+            self._transport.write(answer(self._rows, target))
+
+
+async def serve(path: Path) -> None:
+    rows = Rows(path)
+    server = await asyncio.get_running_loop().create_server(lambda: Connection(rows), "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(Path(sys.argv[1])))
