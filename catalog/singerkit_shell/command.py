@@ -51,6 +51,7 @@ class ShellCommand(SingerCommand):
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         kwargs["standalone_mode"] = False
         _mask_all_logs()
+        self.logger.addFilter(_is_news)
         code = exit_code_of(
             lambda: click.Command.main(self, *args, **kwargs), self.name or "singerkit", _debug()
         )
@@ -109,6 +110,11 @@ def _mask_all_logs() -> None:
     for handler in logging.getLogger().handlers:
         if redactor not in handler.filters:
             handler.addFilter(redactor)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """singer-sdk tells at each start whether it looks at the environment; nobody asked."""
+    return "parse of env var" not in str(record.msg) and "Parsing env var" not in str(record.msg)
 
 
 def _leave(code: int) -> NoReturn:

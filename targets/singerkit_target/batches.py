@@ -6,6 +6,7 @@ A field that is missing is not a null: on upsert the stored value stays (DESIGN 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 from msgspec import UNSET
@@ -18,31 +19,40 @@ Row = tuple[Any, ...]
 
 
 def batches_of(
-    stream: Stream, names: tuple[str, ...], rows: Sequence[Row], first_line: int, size: int
+    stream: Stream, names: tuple[str, ...], rows: Sequence[Row], first_line: int, size: int, *, in_order: bool
 ) -> list[Batch]:
     """Return batches of ``rows``, in which ``UNSET`` stands for a missing field.
 
     Without a key missing and null come to the same. With one, rows of the same key are folded first (the last
-    value of each field wins), so that the order of the batches does not matter.
+    value of each field wins), so that the order of the batches does not matter. ``in_order`` keeps every row in
+    its place instead, for targets that are a log.
     """
     if not rows:
         return []
+    if in_order:
+        stretches = groupby(rows, key=_present)
+        return [_batch(names, mask, list(group), first_line, size, len(rows)) for mask, group in stretches]
     if not stream.key_properties:
         return [Batch(names, [_nulls_for_missing(row) for row in rows], first_line, size)]
     if not any(UNSET in row for row in rows):
         return [Batch(names, rows, first_line, size)]
     groups: dict[tuple[bool, ...], list[Row]] = {}
     for row in _folded(rows, [names.index(key) for key in stream.key_properties]):
-        groups.setdefault(tuple(value is not UNSET for value in row), []).append(row)
-    return [
-        Batch(
-            tuple(name for name, is_present in zip(names, mask, strict=True) if is_present),
-            [tuple(value for value in row if value is not UNSET) for row in group],
-            first_line,
-            size * len(group) // len(rows),
-        )
-        for mask, group in groups.items()
-    ]
+        groups.setdefault(_present(row), []).append(row)
+    return [_batch(names, mask, group, first_line, size, len(rows)) for mask, group in groups.items()]
+
+
+def _batch(
+    names: tuple[str, ...], mask: tuple[bool, ...], rows: list[Row], first_line: int, size: int, total: int
+) -> Batch:
+    if not all(mask):
+        rows = [tuple(value for value in row if value is not UNSET) for row in rows]
+    present = tuple(name for name, is_present in zip(names, mask, strict=True) if is_present)
+    return Batch(present, rows, first_line, size * len(rows) // total)
+
+
+def _present(row: Row) -> tuple[bool, ...]:
+    return tuple(value is not UNSET for value in row)
 
 
 def _nulls_for_missing(row: Row) -> Row:

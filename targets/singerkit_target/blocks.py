@@ -19,6 +19,7 @@ from singerkit_target.unstorable import Policy
 
 __all__ = ["BlockDecoder", "Judgement", "stream_of"]
 
+_NOT_TEXT = frozenset({Kind.BIG_INTEGER, Kind.NUMBER, Kind.BOOLEAN, Kind.JSON})
 _SMALLEST_BLOCK = 64  # lines; below it halving costs more than the exact path
 
 
@@ -31,15 +32,20 @@ class Judgement:
     unstorable: Policy = Policy.FAIL
     quarantine: bool = False
     with_metadata: bool = False
+    in_order: bool = False
 
 
-def stream_of(name: str, schema: Mapping[str, Any], key_properties: tuple[str, ...]) -> Stream:
-    """Return the stream of a SCHEMA message with resolved references.
+def stream_of(
+    name: str, schema: Mapping[str, Any], key_properties: tuple[str, ...], *, keeps_text: bool = False
+) -> Stream:
+    """Return the stream of a SCHEMA message with resolved references; ``keeps_text`` as in `Loader`.
 
     Raises:
         BadDataError: a key property is not among the properties.
     """
     columns = columns_of(schema, key_properties)
+    if keeps_text:
+        columns = tuple(dataclasses.replace(column, kind=_as_text(column)) for column in columns)
     missing = [key for key in key_properties if key not in {column.name for column in columns}]
     if missing:
         raise BadDataError(
@@ -49,6 +55,12 @@ def stream_of(name: str, schema: Mapping[str, Any], key_properties: tuple[str, .
     if not columns:
         columns = (Column(WHOLE_RECORD, Kind.JSON, nullable=False, required=True, schema={"type": "object"}),)
     return Stream(name, schema, key_properties, columns)
+
+
+def _as_text(column: Column) -> Kind:
+    if column.kind is Kind.INTEGER:
+        return Kind.BIG_INTEGER
+    return column.kind if column.kind in _NOT_TEXT and not column.number_in_text else Kind.STRING
 
 
 class BlockDecoder:
@@ -81,6 +93,7 @@ class BlockDecoder:
                 validate=judgement.validate,
                 allow_extra=allow_extra,
                 with_metadata=judgement.with_metadata,
+                in_order=judgement.in_order,
             )
         self._exact: ExactDecoder = compile_exact(
             stream,
@@ -133,7 +146,10 @@ class BlockDecoder:
                 rejects.append(reject)
         names = self.stream.column_names + (METADATA_FIELDS if self._judgement.with_metadata else ())
         size = sum(map(len, lines))
-        return batches_of(self.stream, names, rows, run.line_number(index), size), rejects
+        batches = batches_of(
+            self.stream, names, rows, run.line_number(index), size, in_order=self._judgement.in_order
+        )
+        return batches, rejects
 
     def _sets_aside(self, rejected: RejectedRow) -> bool:
         if rejected.is_unstorable and self._judgement.unstorable is Policy.QUARANTINE:

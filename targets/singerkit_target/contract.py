@@ -3,7 +3,7 @@
 The loop (`load.py`) reads the wire and calls, always from one thread:
 
     open()                       once, before a line is read: connect, check privileges
-    begin(pipeline)              once, at the first message: take the lock, bump the epoch
+    begin(pipeline) -> state     once, at the first message: take the lock, bump the epoch; the committed STATE
     declare(stream)              for each SCHEMA that is new or differs from the last one of its stream
     write(stream, batch)         for each batch of valid rows
     reject(rejects)              for each record that was refused and is to be set aside
@@ -78,13 +78,17 @@ class Reject:
 
 
 class Loader(Protocol):
-    """What a target implements."""
+    """What a target implements.
 
-    with_metadata: bool
+    ``is_log`` says that rows are appended as they came: in their order, dates and UUIDs as the text they were,
+    integers of any size.
+    """
+
+    is_log: bool
 
     def open(self) -> None: ...
 
-    def begin(self, pipeline: str) -> None: ...
+    def begin(self, pipeline: str) -> str | None: ...
 
     def declare(self, stream: Stream) -> None: ...
 

@@ -64,6 +64,7 @@ class FastDecoder:
     sparse: Any
     checks: tuple[tuple[int, Check], ...]
     extra: tuple[str, ...]
+    in_order: bool
 
     def decode(self, data: bytes, first_line: int) -> list[Batch]:
         """Decode RECORD lines to batches, one for each set of present columns.
@@ -110,7 +111,7 @@ class FastDecoder:
 
 
 def compile_decoder(
-    stream: Stream, *, validate: bool, allow_extra: bool, with_metadata: bool
+    stream: Stream, *, validate: bool, allow_extra: bool, with_metadata: bool, in_order: bool = False
 ) -> FastDecoder | None:
     """Compile a stream's schema; None when only the exact path can judge its records.
 
@@ -143,6 +144,7 @@ def compile_decoder(
             checks=tuple(checks),
             stream=stream,
             extra=METADATA_FIELDS if with_metadata else (),
+            in_order=in_order,
         )
     except (Unsupported, ValueError, TypeError):
         # ValueError, TypeError: msgspec cannot express a name, a bound or a pattern of this schema.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, Any
 
 import msgspec
@@ -19,6 +19,7 @@ from singerkit_shell.signals import StopFlag
 from singerkit_state.value import Mark, decode, is_empty, read_mark
 from singerkit_target.blocks import BlockDecoder, Judgement, stream_of
 from singerkit_target.contract import Batch, Loader, Reject, Stream
+from singerkit_target.lineage import check_start
 from singerkit_target.lines import Chunk, read_chunks
 from singerkit_target.messages import Message, Run, Splitter
 from singerkit_target.publish import Publisher
@@ -82,7 +83,7 @@ class Load:
         always_exact: bool = False,
     ) -> None:
         self._loader = loader
-        self._judgement = judgement
+        self._judgement = replace(judgement, in_order=loader.is_log)
         self._limits = limits
         self._publisher = publisher
         self._stop = stop
@@ -182,22 +183,29 @@ class Load:
             self._warned.add(about)
             self._log.warning("%s", text)
 
-    def _begin(self, mark: Mark | None) -> None:
-        if not self._begun:
-            self._begun = True
-            self._mark = mark
-            self._loader.begin(self._pipeline or (mark.pipeline if mark else "default"))
+    def _begin(self, start: Any, mark: Mark | None) -> None:
+        """At the first message: ``start`` and ``mark`` are those of its STATE, if it is one."""
+        if self._begun:
+            return
+        self._mark = mark
+        pipeline = self._pipeline or (mark.pipeline if mark else "default")
+        stored = self._loader.begin(pipeline)
+        self._begun = True
+        check_start(pipeline, stored, start, mark, self._publisher.state_file, self._log)
 
     # --- messages ------------------------------------------------------------------------------------------
 
     def _declare(self, part: Message) -> None:
-        self._begin(None)
+        self._begin(None, None)
         message = _decoded(part, _SchemaMessage)
         fingerprint = bytes(message.schema) + repr(message.key_properties).encode()
         if self._declared.get(message.stream) == fingerprint:
             return
         stream = stream_of(
-            message.stream, self._schema_of(message, part.number), tuple(message.key_properties or ())
+            message.stream,
+            self._schema_of(message, part.number),
+            tuple(message.key_properties or ()),
+            keeps_text=self._loader.is_log,
         )
         if len(stream.columns) > self._limits.max_columns:
             raise BadDataError(
@@ -231,7 +239,7 @@ class Load:
         text = str(bytes(_decoded(part, _StateMessage).value), "utf-8")
         value = decode(text)
         mark = read_mark(value)
-        self._begin(mark)
+        self._begin(value, mark)
         if self._mark is not None:
             self._mark = mark
         self._rows_after_state = False

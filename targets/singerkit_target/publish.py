@@ -15,7 +15,7 @@ class Publisher:
     """Writes the last committed STATE value to ``--state-file`` and, a line each, to stdout."""
 
     def __init__(self, state_file: str | None, stdout: IO[str] | None = None) -> None:
-        self._state_file = state_file
+        self.state_file = state_file
         self._stdout = stdout
 
     def publish(self, state: str) -> None:
@@ -24,8 +24,8 @@ class Publisher:
         Raises:
             CannotWriteError: the file or stdout cannot be written; the state is safe in the target.
         """
-        if self._state_file is not None:
-            statefile.write(self._state_file, state)
+        if self.state_file is not None:
+            statefile.write(self.state_file, state)
         stdout = self._stdout or sys.stdout
         try:
             stdout.write(state + "\n")

@@ -11,6 +11,7 @@ import sys
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import IO, Any, ClassVar
 
 import click
@@ -24,6 +25,7 @@ from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.validate import config_problems, unknown_keys
+from singerkit_state.statefile import StateFileLock
 from singerkit_target.blocks import Judgement
 from singerkit_target.contract import Loader
 from singerkit_target.load import Limits, Load
@@ -199,8 +201,14 @@ class SingerkitTarget(Target):
             pipeline=self.config.get("pipeline"),
             always_exact=self.always_exact,
         )
+        lock = (
+            nullcontext()
+            if self.state_file is None
+            else StateFileLock(self.state_file, self.config.get("pipeline"))
+        )
         try:
-            summary = load.run(source)
+            with lock:
+                summary = load.run(source)
         except BadDataError as error:
             raise _as_singer_sdk_error(error) from error
         return Counter({"RECORD": summary.received.total()})

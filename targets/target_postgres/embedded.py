@@ -165,8 +165,11 @@ def start(
 def default_folder() -> Path:
     """``$SINGERKIT_EMBEDDED_FOLDER``, else ``/var/lib/singerkit/postgres`` for root and
     ``$XDG_DATA_HOME/singerkit/postgres`` (``~/.local/share/singerkit/postgres``) for everyone else."""
-    if chosen := os.environ.get(FOLDER_VARIABLE):
-        return Path(chosen)
+    chosen = os.environ.get(FOLDER_VARIABLE)
+    return Path(chosen) if chosen else _home_folder()
+
+
+def _home_folder() -> Path:
     if os.geteuid() == 0:
         return MACHINE_FOLDER / "postgres"
     data_home = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
@@ -179,10 +182,8 @@ def is_open_to_server(folder: Path) -> bool:
 
 
 def command_line(folder: Path, *words: str) -> str:
-    """Return a shell command that does ``words`` with the server in ``folder``."""
-    where = (
-        [] if folder == Path(os.path.abspath(default_folder().expanduser())) else ["--folder", str(folder)]
-    )
+    """Return a shell command that does ``words`` with the server in ``folder``, whatever the variables say."""
+    where = [] if folder == Path(os.path.abspath(_home_folder().expanduser())) else ["--folder", str(folder)]
     return shlex.join([sys.executable, "-m", "target_postgres.embedded", *where, *words])
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import psycopg2
@@ -18,6 +16,7 @@ from psycopg2.sql import Identifier
 from singerkit_shell.errors import RetryableError
 from singerkit_state import postgres as state_rows
 from singerkit_target.contract import Batch, Reject, Stream
+from singerkit_target.metadata import MetadataColumns
 from target_postgres import merge, rejects
 from target_postgres.connect import Connection, connect
 from target_postgres.copy import copy_rows
@@ -39,6 +38,8 @@ class _Safe:
 class PostgresLoader:
     """The `Loader` of target-postgres. Its jobs run in order on the session's thread."""
 
+    is_log = False
+
     def __init__(
         self,
         dsn: Callable[[], str],
@@ -48,27 +49,24 @@ class PostgresLoader:
         lock_timeout_seconds: float = 60.0,
         hard_delete: bool = True,
         state_table: str = state_rows.DEFAULT_TABLE,
-        compare_state: Callable[[state_rows.StateRow], None] = lambda _row: None,
         close_server: Callable[[], None] = lambda: None,
     ) -> None:
-        self.with_metadata = wishes.with_metadata
+        self._adds_metadata = wishes.with_metadata
         self._dsn_of = dsn
         self._wishes = wishes
         self._log = log
         self._lock_timeout = lock_timeout_seconds
         self._hard_delete = hard_delete
         self._state_table = state_table
-        self._compare_state = compare_state
         self._close_server = close_server
         self._run_id = uuid.uuid4().hex
-        self._started_ms = int(time.time() * 1000)
+        self._metadata = MetadataColumns()
         self._tables: dict[str, Table] = {}
         self._made = 0
         self._session: Session | None = None
         self._row: state_rows.StateRow | None = None
         self._safe: _Safe | None = None
         self._has_rejects = False
-        self._sequence = 0
 
     # --- the run -------------------------------------------------------------------------------------------
 
@@ -81,16 +79,17 @@ class PostgresLoader:
     def _connect(self) -> Connection:
         return connect(self._dsn_of(), lock_timeout_seconds=self._lock_timeout)
 
-    def begin(self, pipeline: str) -> None:
-        """Take the pipeline's lock and begin a new epoch."""
+    def begin(self, pipeline: str) -> str | None:
+        """Take the pipeline's lock and begin a new epoch; return the state it has committed."""
 
         def acquire(connection: Connection) -> state_rows.StateRow:
             return state_rows.acquire(
                 connection, self._wishes.schema, self._state_table, pipeline, self._run_id
             )
 
-        self._row = self._call(acquire, "taking the lock")
-        self._compare_state(self._row)
+        row: state_rows.StateRow = self._call(acquire, "taking the lock")
+        self._row = row
+        return row.state_text
 
     def close(self) -> None:
         """Leave the lock and the connection; an open transaction rolls back."""
@@ -122,28 +121,11 @@ class PostgresLoader:
     def write(self, stream: Stream, batch: Batch) -> None:
         """Encode a batch here and queue its COPY."""
         table = self._tables[stream.name]
-        names, rows = self._with_metadata(batch) if self.with_metadata else (batch.columns, batch.rows)
+        names, rows = self._metadata.added_to(batch) if self._adds_metadata else (batch.columns, batch.rows)
         binary_at = [index for index, name in enumerate(names) if name in table.binary]
         csv = as_csv(with_hex(rows, binary_at) if binary_at else rows)
         columns = tuple(table.columns[name] for name in names)
         self._submit(lambda c: self._load(c, table, columns, csv), f"loading stream `{stream.name}`")
-
-    def _with_metadata(self, batch: Batch) -> tuple[tuple[str, ...], Sequence[tuple[Any, ...]]]:
-        """Add the columns that the record itself does not bring; the SDK's names and meanings."""
-        now = datetime.now(UTC)
-        values = {
-            "_sdc_received_at": now,
-            "_sdc_batched_at": now,
-            "_sdc_deleted_at": None,
-            "_sdc_sync_started_at": self._started_ms,
-        }
-        added = {name: value for name, value in values.items() if name not in batch.columns}
-        constants = tuple(added.values())
-        first = self._sequence
-        self._sequence += len(batch.rows)
-        start = self._started_ms * 1_000_000 + first
-        rows = [(*row, *constants, start + index) for index, row in enumerate(batch.rows)]
-        return (*batch.columns, *added, "_sdc_sequence"), rows
 
     def _load(self, connection: Connection, table: Table, columns: tuple[str, ...], csv: bytes) -> None:
         with connection.cursor() as cursor:
@@ -207,7 +189,7 @@ class PostgresLoader:
 
     def activate_version(self, stream: Stream, version: int) -> None:
         """Remove the rows of other versions, or mark them deleted."""
-        if not self.with_metadata:
+        if not self._adds_metadata:
             self._log.warning(
                 "ACTIVATE_VERSION of stream `%s` is ignored: rows carry no version without `add_record_metadata`.",
                 stream.name,

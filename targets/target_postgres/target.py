@@ -113,7 +113,6 @@ class TargetPostgres(SingerkitTarget):
         return []
 
     def make_loader(self) -> Loader:
-        from singerkit_state.postgres import StateRow
         from target_postgres.connect import dsn_of, names_a_server
         from target_postgres.loader import PostgresLoader
         from target_postgres.tables import Wishes
@@ -143,27 +142,14 @@ class TargetPostgres(SingerkitTarget):
             for running in server:
                 running.close()
 
-        def compare_state(row: StateRow) -> None:
-            self.compare_state_file(row)
-
         return PostgresLoader(
             dsn,
             wishes,
             self.logger,
             lock_timeout_seconds=config["lock_timeout_seconds"],
             hard_delete=config["hard_delete"],
-            compare_state=compare_state,
             close_server=close_server,
         )
-
-    def compare_state_file(self, row: Any) -> None:
-        """Stop when ``--state-file`` belongs to another pipeline; else the database wins (DESIGN 5)."""
-        if self.state_file is None:
-            return
-        from singerkit_state import statefile
-        from singerkit_state.location import compare_lineage
-
-        compare_lineage(statefile.read(self.state_file, row.pipeline), row)
 
 
 def main() -> None:

@@ -1,0 +1,45 @@
+"""target-jsonl: settings, and how a run is put together from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from singerkit_target.contract import Loader
+from singerkit_target.shell import SingerkitTarget
+
+__all__ = ["TargetJsonl", "main"]
+
+
+class TargetJsonl(SingerkitTarget):
+    """Load Singer streams into JSON Lines files, one per stream, exactly once."""
+
+    name = "target-jsonl"
+    config_jsonschema: ClassVar[dict[str, Any]] = {
+        "type": "object",
+        "properties": {
+            "destination_path": {
+                "type": "string",
+                "minLength": 1,
+                "default": ".",
+                "description": "Folder for the files; created if missing. It belongs to one pipeline.",
+            },
+        },
+    }
+
+    def make_loader(self) -> Loader:
+        from target_jsonl.loader import JsonlLoader
+
+        config = self.config
+        return JsonlLoader(
+            Path(config["destination_path"]), self.logger, add_metadata=config["add_record_metadata"]
+        )
+
+
+def main() -> None:
+    """Entry point of the executable."""
+    TargetJsonl.cli()
+
+
+if __name__ == "__main__":
+    main()
