@@ -254,9 +254,6 @@ CONFIG_SCHEMA: dict[str, Any] = {
             "minItems": 1,
             "description": "What to read.",
         },
-        "start_date": _text(
-            "Where incremental streams begin without a bookmark, RFC 3339.", format="date-time"
-        ),
         "user_agent": _text("The User-Agent header. Default `tap-rest/VERSION (singerkit)`."),
         "allowed_hosts": _texts(
             "Other origins that redirects, next links and paths may lead to, as `https://host[:port]`. No "

@@ -1,0 +1,337 @@
+"""The schema of a stream: declared in the config, or inferred from pages, cached, and widened by later pages.
+
+The cache is one JSON file per stream in the folder `schema_cache`. A later run starts from it and asks the API
+for nothing; a page that holds a field or a type it does not know is inferred too, merged, sent as a new SCHEMA
+before its records, and cached. So no field is ever dropped, and an optional one may first appear on page 900.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, time
+from pathlib import Path
+from typing import Annotated, Any, Protocol, Union
+
+import msgspec
+from jsonschema.exceptions import SchemaError
+from jsonschema.validators import Draft4Validator, Draft202012Validator
+
+from singerkit_catalog.inference import SchemaInference, merge_schemas
+from singerkit_catalog.schema import properties_of, resolve_refs, types_of
+from singerkit_shell.configfile import read_json_object
+from singerkit_shell.errors import ConfigurationError
+from singerkit_tap.contract import RawRecord
+from tap_rest.config import ApiSettings, StreamSettings
+
+__all__ = ["DeclaredSchema", "InferredSchema", "SchemaKeeper", "keeper_of"]
+
+_logger = logging.getLogger("tap-rest")
+_encoder = msgspec.json.Encoder(decimal_format="number")
+Sample = tuple[Sequence[RawRecord], Mapping[str, Any]]
+"""Records of a page, and the constants that are added to each."""
+
+
+class SchemaKeeper(Protocol):
+    """What a stream asks about its schema."""
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The schema as known now."""
+        ...
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the API need not be asked."""
+        ...
+
+    def learn(self, pages: Iterable[Sample]) -> None:
+        """Infer from the first pages of the stream."""
+        ...
+
+    def widens(self, records: Sequence[RawRecord], constants: Mapping[str, Any]) -> bool:
+        """Take notice of a page; True when ``schema`` has changed, before any record of it is sent."""
+        ...
+
+
+def keeper_of(
+    settings: StreamSettings, api: ApiSettings, from_catalog: Mapping[str, Any] | None
+) -> SchemaKeeper:
+    """Return what keeps the schema of a stream; ``from_catalog`` is the schema in the user's catalog.
+
+    Raises:
+        ConfigurationError: the declared schema, or its file, is no JSON Schema of an object.
+    """
+    if settings.declared_schema is not None:
+        return DeclaredSchema(settings.name, settings.declared_schema)
+    return InferredSchema(settings, _cache_file(settings, api), from_catalog)
+
+
+class DeclaredSchema:
+    """A schema from the config: it stays as it is. Fields that it does not name are not sent."""
+
+    is_known = True
+
+    def __init__(self, stream: str, declared: Mapping[str, Any] | str) -> None:
+        self._stream = stream
+        schema = (
+            read_json_object(declared, f"schema of stream {stream}")
+            if isinstance(declared, str)
+            else declared
+        )
+        _check_is_schema(schema, stream)
+        self.schema = resolve_refs(schema, f"stream `{stream}`")
+        self._has_looked = not self.schema.get("properties")
+
+    def learn(self, pages: Iterable[Sample]) -> None:
+        """Nothing is to be learned."""
+
+    def widens(self, records: Sequence[RawRecord], constants: Mapping[str, Any]) -> bool:  # noqa: ARG002
+        """Return False; on the first page, name the fields that will not be sent."""
+        if not self._has_looked and records:
+            self._has_looked = True
+            known = properties_of(self.schema)
+            extra = [name for name in _names_in(records) if name not in known]
+            if extra:
+                _logger.warning(
+                    "The records of stream %s have fields that its declared schema does not name; they are "
+                    "not sent: %s.",
+                    self._stream,
+                    _listed(extra),
+                )
+        return False
+
+
+class InferredSchema:
+    """A schema inferred from records, kept in a cache file."""
+
+    def __init__(self, settings: StreamSettings, file: Path, from_catalog: Mapping[str, Any] | None) -> None:
+        self._settings = settings
+        self._file = file
+        self._inferred = _read_cache(file) or (dict(from_catalog) if from_catalog else None)
+        self._fits = _checker_of(self._inferred)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether a cache or a catalog had a schema."""
+        return self._inferred is not None
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """What is known; before the first record, keys and copied fields of any type."""
+        if self._inferred is not None:
+            return self._inferred
+        names = [*self._settings.primary_keys, *filter(None, [self._settings.replication_key])]
+        names += self._settings.copies
+        return {"type": "object", "properties": {name: {} for name in names}}
+
+    def learn(self, pages: Iterable[Sample]) -> None:
+        """Infer from ``pages``, and cache the result; without any record nothing is known yet."""
+        for records, constants in pages:
+            if records:
+                self._merge(records, constants)
+        if self._inferred is not None:
+            self._write_cache()
+        else:
+            _logger.warning(
+                "Stream %s has no records, so nothing can be inferred yet; a declared `schema` would help.",
+                self._settings.name,
+            )
+
+    def widens(self, records: Sequence[RawRecord], constants: Mapping[str, Any]) -> bool:
+        """Check a page in C; only what does not fit is inferred."""
+        if not records or (self._fits(records) and self._fits([_encoder.encode(constants)])):
+            return False
+        before = self._inferred
+        self._merge(records, constants)
+        if self._inferred == before:
+            return False
+        self._tell(before or {})
+        self._write_cache()
+        return True
+
+    def _merge(self, records: Sequence[RawRecord], constants: Mapping[str, Any]) -> None:
+        inference = SchemaInference()
+        inference.observe(records)
+        inference.observe([_encoder.encode(constants)])
+        found = inference.schema([name for name in self._settings.primary_keys])
+        self._inferred = merge_schemas(self._inferred or {}, found)
+        self._fits = _checker_of(self._inferred)
+
+    def _tell(self, before: Mapping[str, Any]) -> None:
+        known = before.get("properties", {})
+        now = (self._inferred or {}).get("properties", {})
+        new = [name for name in now if name not in known]
+        changed = [name for name in known if now.get(name) != known[name]]
+        if known and (new or changed):
+            parts = [f"new: {_listed(new)}"] if new else []
+            parts += [f"of another type: {_listed(changed)}"] if changed else []
+            _logger.warning(
+                "The records of stream %s have fields that were not known (%s); its schema grows.",
+                self._settings.name,
+                "; ".join(parts),
+            )
+
+    def _write_cache(self) -> None:
+        text = json.dumps({"stream": self._settings.name, "schema": self._inferred}, indent=1)
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(
+                "w", encoding="utf-8", dir=self._file.parent, suffix=".tmp", delete=False
+            ) as temporary:
+                temporary.write(text)
+            os.replace(temporary.name, self._file)
+        except OSError as error:
+            _logger.warning(
+                "The schema cache %s cannot be written (%s); the next run will infer again. Set "
+                "`schema_cache` to a folder that can.",
+                self._file,
+                error.strerror,
+            )
+
+
+def _check_is_schema(schema: Mapping[str, Any], stream: str) -> None:
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        with contextlib.suppress(SchemaError):
+            Draft4Validator.check_schema(schema)
+            return
+        raise ConfigurationError(
+            f"The schema of stream {stream} is no JSON Schema: {error.message} at `{error.json_path}`."
+        ) from None
+    types = types_of(schema)
+    if types and "object" not in types:
+        raise ConfigurationError(f"Expected the schema of stream {stream} to be of type `object`.")
+
+
+# The cache
+
+
+def _cache_file(settings: StreamSettings, api: ApiSettings) -> Path:
+    """Return the file of a stream: its name for people, a hash of what it was inferred from for certainty."""
+    source = json.dumps([api.base_url, settings.name, settings.path, settings.records, settings.copies])
+    digest = hashlib.sha256(source.encode()).hexdigest()[:16]
+    readable = re.sub(r"[^A-Za-z0-9_-]+", "_", settings.name)[:60]
+    return _cache_folder(api) / f"{readable}-{digest}.json"
+
+
+def _cache_folder(api: ApiSettings) -> Path:
+    if api.schema_cache:
+        return Path(api.schema_cache).expanduser()
+    root = os.environ.get("XDG_CACHE_HOME")
+    return (Path(root) if root else Path.home() / ".cache") / "singerkit" / "tap-rest"
+
+
+def _read_cache(file: Path) -> dict[str, Any] | None:
+    try:
+        schema = json.loads(file.read_text(encoding="utf-8"))["schema"]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        schema = None
+    if not isinstance(schema, dict):
+        _logger.warning("The schema cache %s cannot be read and is made anew.", file)
+        return None
+    return schema
+
+
+# Whether a page fits
+
+
+def _checker_of(schema: Mapping[str, Any] | None) -> Any:
+    """Return a function that tells, in C, whether records hold nothing that an inferred schema lacks.
+
+    It may say no to what fits after all (1e400 as a number): then the inference decides.
+    """
+    properties = (schema or {}).get("properties") or {}
+    if not properties or not all(map(_is_plain_name, properties)):
+        return lambda _records: False
+    decoder = msgspec.json.Decoder(list[_object_type({"properties": properties})])  # type: ignore[misc]
+
+    def fits(records: Sequence[RawRecord]) -> bool:
+        try:
+            decoder.decode(b"[" + b",".join(records) + b"]")
+        except (msgspec.DecodeError, RecursionError):
+            return False
+        return True
+
+    return fits
+
+
+def _object_type(schema: Mapping[str, Any]) -> Any:
+    properties = schema.get("properties") or {}
+    if not properties or not all(map(_is_plain_name, properties)):
+        return dict[str, Any]
+    fields = [
+        (f"f{index}", _any_of([_type_of(prop), msgspec.UnsetType]), msgspec.UNSET)
+        for index, prop in enumerate(properties.values())
+    ]
+    rename = {f"f{index}": name for index, name in enumerate(properties)}
+    return msgspec.defstruct("Known", fields, rename=rename, forbid_unknown_fields=True, gc=False)
+
+
+def _is_plain_name(name: str) -> bool:
+    return not any(char in '"\\' or char < " " or "\ud800" <= char <= "\udfff" for char in name)
+
+
+def _type_of(schema: Mapping[str, Any]) -> Any:
+    """Return the msgspec type of a property; properties of no declared type take anything."""
+    types = types_of(schema)
+    if "anyOf" in schema or not types:
+        return Any
+    if "number" in types:
+        types.discard("integer")
+    return _any_of([_KINDS[name](schema) for name in sorted(types)])
+
+
+def _any_of(kinds: Sequence[Any]) -> Any:
+    return Union[tuple(kinds)]  # noqa: UP007  made from a list
+
+
+def _string_type(schema: Mapping[str, Any]) -> Any:
+    return _FORMATS.get(str(schema.get("format")), str)
+
+
+def _array_type(schema: Mapping[str, Any]) -> Any:
+    items = schema.get("items")
+    return list[_type_of(items)] if isinstance(items, Mapping) else list[Any]  # type: ignore[misc]
+
+
+_KINDS: Mapping[str, Any] = {
+    "null": lambda _schema: None,
+    "boolean": lambda _schema: bool,
+    "integer": lambda _schema: int,
+    "number": lambda _schema: float,
+    "string": _string_type,
+    "array": _array_type,
+    "object": _object_type,
+}
+
+
+_FORMATS: Mapping[str, Any] = {
+    "date-time": Annotated[datetime, msgspec.Meta(tz=True)],
+    "date": date,
+    "time": Annotated[time, msgspec.Meta(tz=False)],
+    # A pattern, since msgspec's own UUID takes capital letters, which a database would not keep.
+    "uuid": Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$")],
+}
+
+
+def _names_in(records: Sequence[RawRecord]) -> list[str]:
+    names: dict[str, None] = {}
+    for record in records[:1000]:
+        with contextlib.suppress(msgspec.DecodeError, RecursionError):
+            names |= dict.fromkeys(msgspec.json.decode(record, type=dict[str, msgspec.Raw]))
+    return list(names)
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(f"`{name[:60]}`" for name in names[:10])
+    return f"{shown} and {len(names) - 10} more" if len(names) > 10 else shown

@@ -1,0 +1,262 @@
+"""A stream of the config: its requests, its pages, and the contexts its records give to child streams."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from singerkit_shell.errors import BadDataError, Stopped
+from singerkit_tap.contract import Context, Page, RawRecord, Start
+from singerkit_tap.records import RecordEncoder
+from singerkit_tap.stream import BlockStream
+from tap_rest import exact
+from tap_rest.config import PARENT_FIELD, StreamSettings
+from tap_rest.incremental import bookmark_params
+from tap_rest.pagination import Pages, Step, body_paths
+from tap_rest.records import PageReader, ReadPage
+from tap_rest.schemas import Sample, SchemaKeeper
+
+if TYPE_CHECKING:
+    from tap_rest.tap import TapRest
+
+__all__ = ["RestStream"]
+
+_logger = logging.getLogger("tap-rest")
+_PATH_ONLY = "parent."  # prefix of context keys that no record gets, because no property has such a name
+
+
+class RestStream(BlockStream):
+    """Reads one of `streams` over HTTP."""
+
+    tap: TapRest
+
+    def __init__(
+        self, tap: TapRest, settings: StreamSettings, keeper: SchemaKeeper, parent: RestStream | None
+    ) -> None:
+        self.settings = settings
+        self.keeper = keeper
+        self._reader = PageReader(
+            settings.name, settings.records, body_paths(settings.pagination), settings.missing_records
+        )
+        incremental = settings.incremental
+        super().__init__(
+            tap,
+            settings.name,
+            keeper.schema,
+            key_properties=settings.primary_keys,
+            replication_key=settings.replication_key,
+            is_sorted=settings.is_sorted,
+            parent=parent,
+            lookback=_whole(incremental.lookback) if incremental else 0,
+            partition_bookmarks=settings.parent is not None and settings.parent.bookmarks == "each",
+            selected_by_default=settings.selected,
+        )
+
+    # Pages
+
+    def read_pages(self, context: Context | None, start: Start) -> Iterator[Page]:
+        """Yield the pages from ``start`` on; see `singerkit_tap.contract`."""
+        try:
+            for page in self.raw_pages(context, self._bookmark_params(start)):
+                if self.keeper.widens(page.records, self._constants(context)):
+                    self._announce_schema()
+                yield Page(page.records)
+        except Stopped:
+            return  # the engine sees the flag too
+
+    def raw_pages(self, context: Context | None, params: Mapping[str, str]) -> Iterator[ReadPage]:
+        """Yield what each request finds, with ``params`` besides those of the config.
+
+        Raises:
+            BadDataError, NotAuthorisedError, RetryableError, ConfigurationError, Stopped: see `Client.get`,
+                `PageReader.read` and `Pages.after`.
+        """
+        settings = self.settings
+        url, own_params = self._request(context)
+        pages = Pages(settings.pagination, settings.name, self.tap.api.limits.pages)
+        accept = (404,) if settings.parent is not None and settings.parent.on_404 == "skip" else ()
+        step: Step | None = pages.first
+        while step is not None:
+            where = f"page {pages.number} of stream {settings.name}"
+            response = self.tap.client.get(
+                step.url or url,
+                {**own_params, **params, **step.params} if step.url is None else {},
+                {**settings.headers, **step.headers},
+                accept=accept,
+            )
+            if response.status == 404:
+                _logger.warning("%s was not found and is skipped (`on_404`).", where[:1].upper() + where[1:])
+                yield ReadPage([], {})
+                return
+            page = self._reader.read(response, where)
+            yield page
+            step = pages.after(step, response, page)
+
+    def _bookmark_params(self, start: Start) -> dict[str, str]:
+        incremental = self.settings.incremental
+        if start.bookmark is None and incremental is not None and self._is_number_key:
+            # What there is then is the start date, which means nothing to a key like an id.
+            return {} if incremental.format == "as_is" else bookmark_params(incremental, start.value)
+        return bookmark_params(incremental, start.value)
+
+    @property
+    def _is_number_key(self) -> bool:
+        return self.bookmark_kind.name == "NUMBER"
+
+    # The request
+
+    def _request(self, context: Context | None) -> tuple[str, dict[str, Any]]:
+        """Return URL and parameters, filled in from the fields of the parent."""
+        fields = {} if context is None else self._parent_values(context)
+        params = {name: _filled(value, fields) for name, value in self.settings.params.items()}
+        return _joined(self.tap.api.base_url, _filled_path(self.settings.path, fields)), params
+
+    def _parent_values(self, context: Context) -> dict[str, Any]:
+        """Return the parent's fields by name: a context holds them by the name they have in the child."""
+        copied = {
+            parent: context[child] for child, parent in self.settings.copies.items() if child in context
+        }
+        only = {
+            key.removeprefix(_PATH_ONLY): value
+            for key, value in context.items()
+            if key.startswith(_PATH_ONLY)
+        }
+        return {**copied, **only}
+
+    def _constants(self, context: Context | None) -> dict[str, Any]:
+        return {key: value for key, value in (context or {}).items() if not key.startswith(_PATH_ONLY)}
+
+    # Children
+
+    def child_contexts(
+        self,
+        records: Sequence[RawRecord],
+        parent_context: Context | None,  # noqa: ARG002  one level: the parent has none
+    ) -> Iterable[Context]:
+        """Return the parent's fields that this stream needs, for each record of the parent.
+
+        Raises:
+            BadDataError: a record lacks one of the fields.
+        """
+        copies = self.settings.copies
+        only = [field for field in self.settings.parent_fields if field not in copies.values()]
+        wanted = {**copies, **{_PATH_ONLY + field: field for field in only}}
+        for record in records:
+            parent = exact.loads(bytes(record))
+            context = {name: self._parent_field(parent, field) for name, field in wanted.items()}
+            if all(context[name] is not None for name, field in wanted.items() if field in self._needed):
+                yield context
+
+    @property
+    def _needed(self) -> tuple[str, ...]:
+        return self.settings.parent_fields
+
+    def _parent_field(self, record: Any, field: str) -> Any:
+        value = record
+        for part in field.split("."):
+            if not isinstance(value, dict) or part not in value:
+                parent = self.settings.parent.stream if self.settings.parent else ""
+                raise BadDataError(
+                    f"Expected the field `{field}` in every record of stream {parent}, which stream {self.name} "
+                    "is read by, got a record without it; correct `path` or `parent.copy`."
+                )
+            value = value[part]
+        return Decimal(value.text) if isinstance(value, exact.ExactNumber) else value
+
+    # The schema
+
+    def learn_schema(self) -> None:
+        """Read the first pages, without a bookmark, unless the schema is known."""
+        if self.keeper.is_known:
+            return
+        samples = self._samples()
+        try:
+            self.keeper.learn(self._limited(samples))
+        finally:
+            samples.close()
+        self._take_schema()
+
+    def _samples(self) -> Generator[Sample, None, None]:
+        parent = self.parent
+        if not isinstance(parent, RestStream):
+            for page in self.raw_pages(None, {}):
+                yield page.records, {}
+            return
+        for parent_page in parent.raw_pages(None, {}):
+            for context in self.child_contexts(parent_page.records, None):
+                for page in self.raw_pages(context, {}):
+                    yield page.records, self._constants(context)
+
+    def _limited(self, samples: Iterable[Sample]) -> Iterator[Sample]:
+        limits = self.tap.api.infer
+        records = 0
+        for pages, sample in enumerate(samples, start=1):
+            yield sample
+            records += len(sample[0])
+            if pages >= limits.pages or records >= limits.records:
+                return
+
+    def _take_schema(self) -> None:
+        """Use what the keeper knows by now; a catalog's selection of fields stays."""
+        self._schema = dict(self.keeper.schema)
+        if self._input_schema is not None:
+            self._input_schema = self._schema
+        self._metadata = self._mask = None
+        self._check_keys()
+
+    def _announce_schema(self) -> None:
+        """Use a schema that has grown in mid-run: a SCHEMA now, and an encoder that sends the new fields."""
+        self._take_schema()
+        family = self.tap.sync_run._family
+        member = family.members.get(self.name) if family is not None else None
+        if member is not None:
+            member.encoder = RecordEncoder(self.name, self.effective_schema, self.mask)
+            if member.is_wanted:
+                self.tap.sync_run.write_schema(self)
+
+
+def _whole(number: float) -> int | Decimal:
+    return int(number) if number == int(number) else Decimal(str(number))
+
+
+def _joined(base: str, path: str) -> str:
+    if path.startswith(("http://", "https://")):
+        return path
+    return f"{base.rstrip('/')}/{path.lstrip('/')}" if path.strip("/") else base
+
+
+def _filled(value: Any, fields: Mapping[str, Any]) -> Any:
+    if isinstance(value, list):
+        return [_filled(item, fields) for item in value]
+    if not isinstance(value, str):
+        return value
+    return PARENT_FIELD.sub(lambda match: _shown(fields[match[1]]), value)
+
+
+def _filled_path(path: str, fields: Mapping[str, Any]) -> str:
+    """Fill in fields of the parent so that none of them can climb out of its place in the path.
+
+    Only a path that begins with a field takes it as it is, since that is then a URL that the API itself gave;
+    where such a URL may lead is the client's concern.
+    """
+
+    def part(match: Any) -> str:
+        text = _shown(fields[match[1]])
+        if match.start() == 0 and text.startswith(("http://", "https://", "/")):
+            return text
+        if text in ("", ".", ".."):
+            raise BadDataError(
+                f"Expected something to put into the path `{path}`, got `{text}` as `{match[1]}` of the parent."
+            )
+        return quote(text, safe="")
+
+    return PARENT_FIELD.sub(part, path)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:f}" if isinstance(value, Decimal) else str(value)

@@ -1,0 +1,85 @@
+"""The executable `tap-rest`: any JSON API, from a config file alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from functools import cached_property
+from typing import Any, ClassVar
+
+from singerkit_tap.shell import SingerkitTap
+from tap_rest.client import Client, register_secrets
+from tap_rest.config import CONFIG_SCHEMA, ApiSettings, StreamSettings, api_settings, config_conflicts
+from tap_rest.schemas import keeper_of
+from tap_rest.streams import RestStream
+
+__all__ = ["TapRest", "main"]
+
+
+class TapRest(SingerkitTap):
+    """Reads the streams of its config over HTTP."""
+
+    name = "tap-rest"
+    config_jsonschema: ClassVar[dict[str, Any]] = CONFIG_SCHEMA
+
+    def config_sentences(self, config: Mapping[str, Any]) -> Sequence[str]:
+        """Return what a JSON Schema cannot say about the config."""
+        return config_conflicts(config)
+
+    @cached_property
+    def api(self) -> ApiSettings:
+        """The config, typed."""
+        return api_settings(self.config)
+
+    @cached_property
+    def client(self) -> Client:
+        """The one client of all streams: connections, cookies and waits are shared."""
+        for stream in self.api.streams:
+            register_secrets(stream.params)
+            register_secrets(stream.headers)
+        return Client(self.api)
+
+    def discover_streams(self) -> list[RestStream]:
+        """Return the streams, parents first.
+
+        The API is asked only for schemas that neither config, catalog nor cache holds, and only for streams
+        that may be read in this run.
+        """
+        streams: dict[str, RestStream] = {}
+        for settings in sorted(self.api.streams, key=lambda each: each.parent is not None):
+            entry = self.input_entries.get(settings.name, {})
+            keeper = keeper_of(settings, self.api, entry.get("schema"))
+            parent = streams[settings.parent.stream] if settings.parent else None
+            streams[settings.name] = RestStream(self, settings, keeper, parent)
+        for stream in streams.values():
+            below = [child.settings for child in streams.values() if child.parent is stream]
+            if any(self._may_be_read(settings) for settings in (stream.settings, *below)):
+                stream.learn_schema()
+        return list(streams.values())
+
+    def _may_be_read(self, settings: StreamSettings) -> bool:
+        """Tell whether catalog, rules or defaults may select a stream; selection itself needs its schema."""
+        if self.input_entries:
+            return settings.name in self.input_entries
+        rules = self.config.get("select")
+        if not rules:
+            return settings.selected
+        if rules[0].startswith("!"):
+            return True
+        return any(
+            fnmatchcase(settings.name, pattern)
+            for rule in rules
+            if not rule.startswith("!")
+            for pattern in (rule, rule.split(".")[0])
+        )
+
+    @property
+    def catalog_dict(self) -> dict[str, Any]:
+        """What --discover prints: all streams, those that this config does not select included."""
+        for stream in self.streams.values():
+            if isinstance(stream, RestStream):
+                stream.learn_schema()
+        return super().catalog_dict
+
+
+main = TapRest.cli_main

@@ -1,0 +1,96 @@
+"""Run tap-rest as a process, the way a user does, and look at everything it printed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TAP = Path(sys.executable).with_name("tap-rest")
+FAST = {"tries": 3, "first_wait": 0.01, "longest_wait": 0.3}
+
+
+class Number(str):
+    """A JSON number as the text it was."""
+
+
+@dataclass(frozen=True)
+class Run:
+    code: int
+    stdout: str
+    stderr: str
+
+    @cached_property
+    def messages(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.stdout.splitlines()]
+
+    def records(self, stream: str) -> list[dict[str, Any]]:
+        return [m["record"] for m in self.messages if m["type"] == "RECORD" and m["stream"] == stream]
+
+    def texts(self, stream: str) -> list[dict[str, Any]]:
+        """Records with every number as its text."""
+        parsed = [json.loads(line, parse_float=Number, parse_int=Number) for line in self.stdout.splitlines()]
+        return [m["record"] for m in parsed if m["type"] == "RECORD" and m["stream"] == stream]
+
+    def schemas(self, stream: str) -> list[dict[str, Any]]:
+        return [m["schema"] for m in self.messages if m["type"] == "SCHEMA" and m["stream"] == stream]
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return [m["value"] for m in self.messages if m["type"] == "STATE"][-1]
+
+    @property
+    def sentence(self) -> str:
+        """The last line on stderr."""
+        return self.stderr.rstrip().rpartition("\n")[2]
+
+    def ended(self, code: int) -> Run:
+        assert self.code == code, f"exit {self.code}, expected {code}\n{self.stderr[-3000:]}"
+        assert code == 0 or self.sentence.startswith("CRITICAL tap-rest: "), self.stderr
+        assert "Traceback" not in self.stderr
+        return self
+
+
+@pytest.fixture
+def run_tap(tmp_path: Path) -> Callable[..., Run]:
+    """``run_tap(base_url, streams, **config)``; ``args``, ``state``, ``catalog``, ``env`` go to the process."""
+
+    def run(
+        base_url: str,
+        *streams: Mapping[str, Any],
+        args: tuple[str, ...] = (),
+        state: Mapping[str, Any] | None = None,
+        catalog: Mapping[str, Any] | None = None,
+        env: Mapping[str, str] | None = None,
+        **config: Any,
+    ) -> Run:
+        settings = {"base_url": base_url, "streams": list(streams), "retries": FAST}
+        settings |= {"schema_cache": str(tmp_path / "schemas")} | config
+        given = {"config": settings, "state": state, "catalog": catalog}
+        command = [str(TAP)]
+        for option, value in given.items():
+            if value is not None:
+                file = tmp_path / f"{option}.json"
+                file.write_text(json.dumps(value))
+                command += [f"--{option}", str(file)]
+        done = subprocess.run(
+            [*command, *args],
+            capture_output=True,
+            timeout=60,
+            check=False,
+            env={**os.environ, "TAP_REST_LOGLEVEL": "INFO", **(env or {})},
+        )
+        return Run(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    return run
+
+
+RunTap = Callable[..., Run]

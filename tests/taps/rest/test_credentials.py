@@ -1,0 +1,178 @@
+"""Where credentials are sent, and where they never are (H3, H11-H13, I7)."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+from taps.rest.api_server import Api, Asked, Reply, json_reply, serving
+
+CANARY = "canary-5f0e8a7b"
+ROWS = [{"id": 1}, {"id": 2}]
+STREAM = {"name": "rows", "path": "/rows", "schema": {"properties": {"id": {}}}}
+SCHEMES: dict[str, dict[str, str]] = {
+    "header": {"type": "api_key", "name": "X-Secret-Key", "api_key": CANARY},
+    "prefixed header": {"type": "api_key", "name": "Authorization", "prefix": "Token ", "api_key": CANARY},
+    "query": {"type": "api_key", "in": "query", "name": "key", "api_key": CANARY},
+    "cookie": {"type": "api_key", "in": "cookie", "name": "session", "api_key": CANARY},
+    "bearer": {"type": "bearer", "token": CANARY},
+    "basic": {"type": "basic", "username": "ann", "password": CANARY},
+}
+BASIC = base64.b64encode(f"ann:{CANARY}".encode()).decode()
+
+
+def has_credential(scheme: str, asked: Asked) -> bool:
+    headers = asked.headers
+    return {
+        "header": headers.get("X-Secret-Key") == CANARY,
+        "prefixed header": headers.get("Authorization") == f"Token {CANARY}",
+        "query": asked.query.get("key") == [CANARY],
+        "cookie": f"session={CANARY}" in headers.get("Cookie", ""),
+        "bearer": headers.get("Authorization") == f"Bearer {CANARY}",
+        "basic": headers.get("Authorization") == f"Basic {BASIC}",
+    }[scheme]
+
+
+def carries_secret(asked: Asked) -> bool:
+    return any(secret in asked.raw_path + str(asked.headers) for secret in (CANARY, BASIC))
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_each_scheme_is_sent_on_every_page_and_printed_nowhere(scheme: str, run_tap: Any) -> None:
+    def route(asked: Asked) -> Reply:
+        if not has_credential(scheme, asked):
+            return json_reply({"error": f"no {CANARY} here"}, 401)
+        more = {"Link": '</rows?key=old&p=2>; rel="next"'} if asked.param("p") is None else {}
+        return json_reply(ROWS, Set_Cookie="server=1; Path=/", **more)
+
+    with serving({"/rows": route}) as api:
+        pagination = {"type": "link_header"}
+        run = run_tap(api.url, STREAM | {"pagination": pagination}, auth=SCHEMES[scheme]).ended(0)
+        assert run.records("rows") == ROWS + ROWS
+        assert all(has_credential(scheme, asked) for asked in api.asked)
+        assert "server=1" in api.asked[1].headers["Cookie"]
+        wrong = SCHEMES[scheme] | {"name": "wrong"} if "api_key" in SCHEMES[scheme] else {"type": "none"}
+        refused = run_tap(api.url, STREAM, auth=wrong).ended(77)
+    assert "401" in refused.sentence
+    for printed in (run, refused):
+        assert CANARY not in printed.stdout + printed.stderr
+        assert BASIC not in printed.stdout + printed.stderr
+
+
+def test_a_secret_comes_from_the_environment(run_tap: Any) -> None:
+    with serving({"/rows": lambda _: json_reply(ROWS)}) as api:
+        auth = {"type": "bearer", "token": {"env": "ORDERS_TOKEN"}}
+        run_tap(api.url, STREAM, auth=auth, env={"ORDERS_TOKEN": CANARY}).ended(0)
+        assert api.asked[0].headers["Authorization"] == f"Bearer {CANARY}"
+        assert "ORDERS_TOKEN" in run_tap(api.url, STREAM, auth=auth).ended(78).sentence
+
+
+WAYS = ("redirect", "redirect with our query", "next url", "link header")
+
+
+def leading_to(other: Api, way: str) -> dict[str, Any]:
+    def route(asked: Asked) -> Reply:
+        target = f"{other.url}/rows"
+        match way:
+            case "redirect":
+                return Reply(status=302, headers={"Location": target})
+            case "redirect with our query":
+                query = asked.raw_path.partition("?")[2]
+                return Reply(status=307, headers={"Location": f"{target}?{query}"})
+            case "next url":
+                return json_reply({"data": ROWS, "next": target})
+            case _:
+                return json_reply(ROWS, Link=f'<{target}>; rel="next"')
+
+    return {"/rows": route}
+
+
+def stream_for(way: str) -> dict[str, Any]:
+    kinds: dict[str, dict[str, Any]] = {
+        "next url": {"pagination": {"type": "next_url"}, "records": "data"},
+        "link header": {"pagination": {"type": "link_header"}},
+    }
+    return STREAM | kinds.get(way, {})
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_nothing_goes_to_another_port(scheme: str, way: str, run_tap: Any) -> None:
+    answer = {"data": ROWS} if way == "next url" else ROWS
+    with serving({"/rows": lambda _: json_reply(answer)}) as other, serving(leading_to(other, way)) as api:
+        run = run_tap(api.url, stream_for(way), auth=SCHEMES[scheme]).ended(77)
+        assert "allowed_hosts" in run.sentence
+        assert other.asked == []
+        headers = {"X-Custom-Key": CANARY}
+        run = run_tap(
+            api.url, stream_for(way), auth=SCHEMES[scheme], headers=headers, allowed_hosts=[other.url]
+        )
+        run.ended(0)
+        assert len(other.asked) == 1
+        assert not carries_secret(other.asked[0])
+        assert "X-Custom-Key" not in other.asked[0].headers
+        assert "Cookie" not in other.asked[0].headers
+    assert CANARY not in run.stdout + run.stderr
+
+
+def test_a_url_that_smuggles_the_secret_out(run_tap: Any) -> None:
+    with serving({}) as other:
+
+        def route(asked: Asked) -> Reply:
+            return Reply(
+                status=302, headers={"Location": f"{other.url}/x?stolen={asked.headers['X-API-Key']}"}
+            )
+
+        with serving({"/rows": route}) as api:
+            auth = {"type": "api_key", "api_key": CANARY}
+            run = run_tap(api.url, STREAM, auth=auth, allowed_hosts=[other.url]).ended(77)
+        assert other.asked == []
+    assert CANARY not in run.stderr
+
+
+def test_redirects_inside_keep_the_credential(run_tap: Any) -> None:
+    routes = {
+        "/rows": lambda asked: Reply(status=301, headers={"Location": "v2/rows"}),
+        "/v2/rows": lambda asked: json_reply(ROWS),
+    }
+    with serving(routes) as api:
+        run = run_tap(api.url, STREAM, auth=SCHEMES["query"]).ended(0)
+        assert run.records("rows") == ROWS
+        assert api.asked[1].param("key") == CANARY
+
+
+def test_redirects_in_a_circle(run_tap: Any) -> None:
+    with serving({"/rows": lambda _: Reply(status=302, headers={"Location": "/rows"})}) as api:
+        assert "limits.redirects" in run_tap(api.url, STREAM).ended(65).sentence
+
+
+METADATA = (
+    "http://169.254.169.254",
+    "http://2852039166",
+    "http://[fd00:ec2::254]",
+    "http://[::ffff:a9fe:a9fe]",
+)
+
+
+@pytest.mark.parametrize("address", METADATA)
+def test_metadata_addresses_are_refused(address: str, run_tap: Any) -> None:
+    """2852039166 is a name that resolves to 169.254.169.254: the check is on what it resolves to."""
+    run = run_tap(address, STREAM, timeout={"connect": 1}).ended(78)
+    assert "allowed_addresses" in run.sentence
+    with serving({"/rows": lambda _: Reply(status=302, headers={"Location": f"{address}/latest"})}) as api:
+        run_tap(api.url, STREAM, allowed_hosts=[address], timeout={"connect": 1}).ended(78)
+
+
+def test_a_refused_address_may_be_configured(run_tap: Any) -> None:
+    allowed = ["169.254.0.0/16"]
+    timeout = {"connect": 0.2}
+    run = run_tap("http://169.254.1.1:9", STREAM, allowed_addresses=allowed, timeout=timeout)
+    run.ended(69)
+
+
+def test_the_netrc_of_the_user_is_left_alone(run_tap: Any, tmp_path: Any) -> None:
+    (tmp_path / ".netrc").write_text(f"machine 127.0.0.1 login ann password {CANARY}\n")
+    with serving({"/rows": lambda _: json_reply(ROWS)}) as api:
+        run_tap(api.url, STREAM, env={"NETRC": str(tmp_path / ".netrc")}).ended(0)
+        assert not carries_secret(api.asked[0])

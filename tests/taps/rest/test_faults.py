@@ -1,0 +1,211 @@
+"""What the server may do wrong, and what must then happen: the HTTP rows of the fault table."""
+
+from __future__ import annotations
+
+import email.utils
+import gzip
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from taps.rest.api_server import Reply, json_reply, repeatedly, serving
+from taps.rest.conftest import TAP
+
+ROWS = [{"id": 1}, {"id": 2}]
+GOOD = json_reply(ROWS)
+STREAM = {"name": "rows", "path": "/rows", "schema": {"properties": {"id": {}}}}
+
+
+def in_http(seconds: float) -> str:
+    return email.utils.formatdate(time.time() + seconds, usegmt=True)
+
+
+TRANSIENT: dict[str, Reply] = {
+    "H1 seconds": json_reply({}, 429, Retry_After="0"),
+    "H1 date": json_reply({}, 429, Retry_After="Wed, 21 Oct 2015 07:28:00 GMT"),
+    "H1 huge": json_reply({}, 429, Retry_After="99999999"),
+    "H1 far date": json_reply({}, 503, Retry_After=in_http(86400)),
+    "H1 nonsense": json_reply({}, 429, Retry_After="soon"),
+    "H1 without": Reply(b"<html>slow down</html>", 429),
+    "H2 500": json_reply({}, 500),
+    "H2 502": Reply(b"<html>bad gateway</html>", 502),
+    "H2 503": json_reply({}, 503),
+    "H2 504": json_reply({}, 504),
+    "H6 short": Reply(b'[{"id": 1}, {"id"', length=26),
+    "H6 short, valid JSON": Reply(b"[]", length=26),
+    "H6 chunk": Reply(b'[{"id": 1}]', chunked_and_broken=True),
+    "H6 hang up": Reply(hang_up=True),
+}
+
+
+@pytest.mark.parametrize("fault", TRANSIENT)
+def test_once_is_survived_and_for_ever_is_given_up(fault: str, run_tap: Any) -> None:
+    bad = TRANSIENT[fault]
+    with serving({"/rows": repeatedly(bad, GOOD)}) as api:
+        run = run_tap(api.url, STREAM).ended(0)
+        assert run.records("rows") == ROWS
+        assert len(api.asked) == 2
+        assert "try 1 failed" in run.stderr
+        api.routes["/rows"] = repeatedly(bad)
+        run = run_tap(api.url, STREAM).ended(69)
+        assert run.records("rows") == []
+        assert len(api.asked) == 2 + 3
+        assert "3 tries" in run.sentence
+
+
+def test_retry_after_is_waited_for(run_tap: Any) -> None:
+    for asked in ("1", in_http(2)):
+        with serving({"/rows": repeatedly(json_reply({}, 429, Retry_After=asked), GOOD)}) as api:
+            retries = {"tries": 2, "first_wait": 0.01, "longest_wait": 5}
+            start = time.monotonic()
+            run_tap(api.url, STREAM, retries=retries).ended(0)
+            assert time.monotonic() - start > 1
+
+
+def test_refused_and_unknown_hosts(run_tap: Any) -> None:
+    with serving({}) as api:
+        gone = api.url
+    assert "refused" in run_tap(gone, STREAM).ended(69).sentence
+    assert "name" in run_tap("http://no-such-host.invalid", STREAM).ended(69).sentence
+
+
+def test_tls_is_not_given_up(run_tap: Any, tmp_path: Path) -> None:
+    """An own certificate is refused until `ca_file` names it; plain HTTP is never tried instead."""
+    with serving({"/rows": lambda _: GOOD}) as api:
+        run = run_tap(api.url.replace("http:", "https:"), STREAM).ended(69)
+        assert "TLS" in run.sentence
+        assert api.asked == []
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_not_authorised_in_mid_run(status: int, run_tap: Any) -> None:
+    first = json_reply(ROWS, Link='</rows>; rel="x", </more>; rel="next"')
+    with serving({"/rows": lambda _: first, "/more": lambda _: json_reply({}, status)}) as api:
+        run = run_tap(api.url, STREAM | {"pagination": {"type": "link_header"}}).ended(77)
+    assert run.records("rows") == ROWS
+    assert str(status) in run.sentence
+    assert "auth" in run.sentence
+
+
+@pytest.mark.parametrize("status", [400, 404, 410, 418, 422])
+def test_other_4xx_fail_at_once(status: int, run_tap: Any) -> None:
+    body = {"message": "field `since` is wrong", "token": "canary-token-1"}
+    with serving({"/rows": lambda _: json_reply(body, status)}) as api:
+        auth = {"type": "bearer", "token": "canary-token-1"}
+        run = run_tap(api.url, STREAM, auth=auth).ended(65)
+        assert len(api.asked) == 1
+    assert "field `since` is wrong" in run.sentence
+    assert "canary-token-1" not in run.stderr
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [Reply(b"[" + b" " * 10_000 + b"]", drip=0.05), Reply(b'[{"id', length=100, drip=30)],
+    ids=["a byte at a time", "stalled"],
+)
+def test_a_slow_answer_has_a_deadline(reply: Reply, run_tap: Any) -> None:
+    with serving({"/rows": lambda _: reply}) as api:
+        timeout = {"connect": 1, "read": 0.6, "response": 1}
+        start = time.monotonic()
+        run_tap(api.url, STREAM, timeout=timeout, retries={"tries": 2, "first_wait": 0.01}).ended(69)
+        assert time.monotonic() - start < 10
+
+
+NOT_RECORDS: dict[str, tuple[Reply, str]] = {
+    "HTML": (Reply(b"<!doctype html><p>log in", headers={"Content-Type": "text/html"}), "HTML"),
+    "bad JSON": (Reply(b'[{"id": 1},'), "not"),
+    "trailing comma": (Reply(b'[{"id": 1},]'), "not"),
+    "NaN": (Reply(b'[{"id": NaN}]'), "not"),
+    "error": (json_reply({"error": {"code": 7}}), "`error`"),
+    "error and list": (json_reply({"error": "no", "details": []}), "`error`"),
+    "nothing": (Reply(b""), "empty body"),
+    "blanks": (Reply(b" \n"), "empty body"),
+    "null": (json_reply(None), "null"),
+    "text": (json_reply("none"), "string"),
+    "numbers": (json_reply([1, 2]), "number"),
+    "nested arrays": (json_reply([[{"id": 1}]]), "array"),
+    "object": (json_reply({"id": 1}), "`id`"),
+    "too deep": (Reply(b"[" * 200_000 + b"]" * 200_000), "deep"),
+}
+
+
+@pytest.mark.parametrize("case", NOT_RECORDS)
+def test_what_is_not_records_is_never_zero_records(case: str, run_tap: Any) -> None:
+    reply, finding = NOT_RECORDS[case]
+    with serving({"/rows": lambda _: reply}) as api:
+        run = run_tap(api.url, STREAM).ended(65)
+        assert finding in run.sentence
+        assert "page 1 of stream rows" in run.sentence
+        selected = run_tap(api.url, STREAM | {"records": "$.data[*]"}).ended(65)
+        assert selected.records("rows") == []
+        assert len(api.asked) == 2
+
+
+def test_no_content_is_no_records(run_tap: Any) -> None:
+    with serving({"/rows": lambda _: Reply(status=204)}) as api:
+        assert run_tap(api.url, STREAM).ended(0).records("rows") == []
+
+
+TEXTS: dict[str, tuple[Reply, str | None]] = {
+    "utf-8": (Reply('[{"id": "é寿🍣"}]'.encode()), "é寿🍣"),
+    "BOM": (Reply('\ufeff[{"id": "é"}]'.encode()), "é"),
+    "declared latin-1": (
+        Reply('[{"id": "é"}]'.encode("latin-1"), headers={"Content-Type": "text/json; charset=ISO-8859-1"}),
+        "é",
+    ),
+    "declared utf-16": (
+        Reply('[{"id": "é"}]'.encode("utf-16"), headers={"Content-Type": 'text/json; charset="utf-16"'}),
+        "é",
+    ),
+    "latin-1 undeclared": (Reply('[{"id": "é"}]'.encode("latin-1")), None),
+    "latin-1 declared as utf-8": (
+        Reply('[{"id": "é"}]'.encode("latin-1"), headers={"Content-Type": "text/json; charset=utf-8"}),
+        None,
+    ),
+    "unknown": (Reply(b'[{"id": "e"}]', headers={"Content-Type": "text/json; charset=klingon"}), None),
+}
+
+
+@pytest.mark.parametrize("case", TEXTS)
+def test_charsets(case: str, run_tap: Any) -> None:
+    reply, text = TEXTS[case]
+    with serving({"/rows": lambda _: reply}) as api:
+        run = run_tap(api.url, STREAM).ended(65 if text is None else 0)
+    assert run.records("rows") == ([] if text is None else [{"id": text}])
+
+
+def test_gzip_is_read_and_a_bomb_is_not(run_tap: Any) -> None:
+    packed = {"Content-Encoding": "gzip"}
+    with serving({"/rows": lambda _: Reply(gzip.compress(GOOD.body), headers=packed)}) as api:
+        assert run_tap(api.url, STREAM).ended(0).records("rows") == ROWS
+        bomb = gzip.compress(b"[" + b" " * 300_000_000 + b"]")
+        api.routes["/rows"] = lambda _: Reply(bomb, headers=packed)
+        assert "limits.response_bytes" in run_tap(api.url, STREAM).ended(65).sentence
+        api.routes["/rows"] = lambda _: Reply(b"not gzip", headers=packed)
+        run_tap(api.url, STREAM).ended(65)
+
+
+@pytest.mark.parametrize("when", ["waiting to retry", "waiting for a body"])
+def test_sigterm_ends_a_wait(when: str, tmp_path: Path) -> None:
+    slow = Reply(b"[" + b" " * 1000 + b"]", drip=0.5)
+    with serving({"/rows": lambda _: json_reply({}, 503) if "retry" in when else slow}) as api:
+        config = tmp_path / "config.json"
+        retries = {"first_wait": 50, "longest_wait": 50}
+        config.write_text(json.dumps({"base_url": api.url, "retries": retries, "streams": [STREAM]}))
+        process = subprocess.Popen(
+            [TAP, "--config", config], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ
+        )
+        deadline = time.monotonic() + 20
+        while not api.asked and time.monotonic() < deadline:
+            api.is_over.wait(0.02)
+        api.is_over.wait(0.3)  # until it has read the answer and waits
+        start = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        _, stderr = process.communicate(timeout=20)
+        assert time.monotonic() - start < 5
+    assert process.returncode == 143, stderr.decode()
