@@ -79,8 +79,9 @@ class FastDecoder:
         except REFUSALS:
             messages = self._decode_sparse(data)
             rows = self._rows(messages)
+            names = self.columns + self.extra
             return batches_of(
-                self.stream, self.columns + self.extra, self._checked(rows), first_line, len(data)
+                self.stream, names, self._checked(rows), first_line, len(data), in_order=self.in_order
             )
         rows = self._checked(self._rows(messages), is_full=True)
         return [Batch(self.columns + self.extra, rows, first_line, len(data))]
