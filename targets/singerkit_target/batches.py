@@ -19,7 +19,7 @@ Row = tuple[Any, ...]
 
 
 def batches_of(
-    stream: Stream, names: tuple[str, ...], rows: Sequence[Row], first_line: int, size: int, *, in_order: bool
+    stream: Stream, names: tuple[str, ...], rows: Sequence[Row], first_line: int, *, in_order: bool
 ) -> list[Batch]:
     """Return batches of ``rows``, in which ``UNSET`` stands for a missing field.
 
@@ -31,24 +31,22 @@ def batches_of(
         return []
     if in_order:
         stretches = groupby(rows, key=_present)
-        return [_batch(names, mask, list(group), first_line, size, len(rows)) for mask, group in stretches]
+        return [_batch(names, mask, list(group), first_line) for mask, group in stretches]
     if not stream.key_properties:
-        return [Batch(names, [_nulls_for_missing(row) for row in rows], first_line, size)]
+        return [Batch(names, [_nulls_for_missing(row) for row in rows], first_line)]
     if not any(UNSET in row for row in rows):
-        return [Batch(names, rows, first_line, size)]
+        return [Batch(names, rows, first_line)]
     groups: dict[tuple[bool, ...], list[Row]] = {}
     for row in _folded(rows, [names.index(key) for key in stream.key_properties]):
         groups.setdefault(_present(row), []).append(row)
-    return [_batch(names, mask, group, first_line, size, len(rows)) for mask, group in groups.items()]
+    return [_batch(names, mask, group, first_line) for mask, group in groups.items()]
 
 
-def _batch(
-    names: tuple[str, ...], mask: tuple[bool, ...], rows: list[Row], first_line: int, size: int, total: int
-) -> Batch:
+def _batch(names: tuple[str, ...], mask: tuple[bool, ...], rows: list[Row], first_line: int) -> Batch:
     if not all(mask):
         rows = [tuple(value for value in row if value is not UNSET) for row in rows]
     present = tuple(name for name, is_present in zip(names, mask, strict=True) if is_present)
-    return Batch(present, rows, first_line, size * len(rows) // total)
+    return Batch(present, rows, first_line)
 
 
 def _present(row: Row) -> tuple[bool, ...]:

@@ -145,9 +145,8 @@ class BlockDecoder:
                     raise _bad_record(reject) from None
                 rejects.append(reject)
         names = self.stream.column_names + (METADATA_FIELDS if self._judgement.with_metadata else ())
-        size = sum(map(len, lines))
         batches = batches_of(
-            self.stream, names, rows, run.line_number(index), size, in_order=self._judgement.in_order
+            self.stream, names, rows, run.line_number(index), in_order=self._judgement.in_order
         )
         return batches, rejects
 

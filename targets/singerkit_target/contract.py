@@ -63,7 +63,6 @@ class Batch:
     columns: tuple[str, ...]
     rows: Sequence[tuple[Any, ...]]
     first_line: int
-    size: int
 
 
 @dataclass(frozen=True)

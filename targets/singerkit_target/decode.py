@@ -80,11 +80,9 @@ class FastDecoder:
             messages = self._decode_sparse(data)
             rows = self._rows(messages)
             names = self.columns + self.extra
-            return batches_of(
-                self.stream, names, self._checked(rows), first_line, len(data), in_order=self.in_order
-            )
+            return batches_of(self.stream, names, self._checked(rows), first_line, in_order=self.in_order)
         rows = self._checked(self._rows(messages), is_full=True)
-        return [Batch(self.columns + self.extra, rows, first_line, len(data))]
+        return [Batch(self.columns + self.extra, rows, first_line)]
 
     def _decode_sparse(self, data: bytes) -> list[Any]:
         try:

@@ -18,7 +18,7 @@ from singerkit_shell.errors import BadDataError, ConfigurationError, SingerkitEr
 from singerkit_shell.signals import StopFlag
 from singerkit_state.value import Mark, decode, is_empty, read_mark
 from singerkit_target.blocks import BlockDecoder, Judgement, stream_of
-from singerkit_target.contract import Batch, Loader, Reject, Stream
+from singerkit_target.contract import Loader, Reject, Stream
 from singerkit_target.lineage import check_start
 from singerkit_target.lines import Chunk, read_chunks
 from singerkit_target.messages import Message, Run, Splitter
@@ -258,20 +258,17 @@ class Load:
         batches, rejects = decoder.decode(run)
         for batch in batches:
             self._loader.write(decoder.stream, batch)
-            self._count(decoder.stream, batch)
+        records = run.data.count(b"\n")
+        self.summary.received[run.stream] += records - len(rejects)
+        self._unit.rows += records
+        self._unit.size += len(run.data)
         if rejects:
             self._set_aside(decoder.stream, rejects)
         self._rows_after_state = True
 
-    def _count(self, stream: Stream, batch: Batch) -> None:
-        self.summary.received[stream.name] += len(batch.rows)
-        self._unit.rows += len(batch.rows)
-        self._unit.size += batch.size
-
     def _set_aside(self, stream: Stream, rejects: Sequence[Reject]) -> None:
         self._loader.reject(rejects)
         self.summary.rejected[stream.name] += len(rejects)
-        self._unit.rows += len(rejects)
         if self.summary.rejected.total() > self._limits.max_rejects:
             raise BadDataError(
                 f"Expected at most {self._limits.max_rejects} records to be set aside (quarantine_limit), got more; "
