@@ -9,13 +9,13 @@ A stream's ``pages`` is a file with a JSON array of records on each line: one li
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import msgspec
 from singer_sdk.streams import Stream
 
 from singerkit_shell.errors import RetryableError
@@ -84,7 +84,7 @@ class ExampleStream(BlockStream):
         return not stop_flag
 
     def _is_wanted(self, row: RawRecord, context: Context | None, start: Start) -> bool:
-        record = msgspec.json.decode(bytes(row)) if bytes(row).strip().startswith(b"{") else {}
+        record = json.loads(bytes(row)) if bytes(row).strip().startswith(b"{") else {}
         if context and any(record.get(key) != value for key, value in context.items()):
             return False
         value = record.get(self.bookmark_key) if self.bookmark_key else None
@@ -97,7 +97,7 @@ class ExampleStream(BlockStream):
     ) -> Iterable[Context]:
         key = self._settings["parent_key"]
         for record in records:
-            yield {key: msgspec.json.decode(bytes(record))["id"]}
+            yield {key: json.loads(bytes(record))["id"]}
 
 
 class TapExample(SingerkitTap):
