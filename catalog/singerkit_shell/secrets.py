@@ -6,13 +6,14 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import quote, quote_plus, urlsplit
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 __all__ = ["MASK", "Redactor", "names_secret", "redactor"]
 
 MASK = "***"
 _SECRET_KEY = re.compile(
-    r"pass(word|phrase|wd)?$|secret|token$|api_?key$|authorization|credential|private_?key|^dsn$|^auth$",
+    r"pass(word|phrase|wd)?$|secret|token$|authorization|credential|cookie|^dsn$|^auth$"
+    r"|(api|access|account|auth|private|shared|subscription)[_-]?key$",
     re.IGNORECASE,
 )
 _URL_PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):([^@\s]+)@")
@@ -89,6 +90,7 @@ def _passwords_inside(text: str) -> Iterator[str]:
             password = None
         if password:
             yield password
+            yield unquote(password)
     for match in _DSN_PASSWORD.finditer(text):
         yield match.group(2).strip("'")
 
