@@ -527,9 +527,13 @@ def _translated(what: str) -> Iterator[None]:
 _MESSAGES: tuple[tuple[str, type[SingerkitError]], ...] = (
     # libpq gives no SQLSTATE for a connection that was refused: its words have to do.
     (r"authentication failed|no password supplied|no pg_hba\.conf entry", NotAuthorisedError),
-    (r"role \S+ does not exist|is not permitted to log in|permission denied", NotAuthorisedError),
+    (r"role \".*\" does not exist|is not permitted to log in|permission denied", NotAuthorisedError),
     (r"database \".*\" does not exist", ConfigurationError),
     (r"invalid (connection option|dsn|port|sslmode)|definition of service", ConfigurationError),
+    (
+        r"does not support SSL|certificate|SSL error",
+        ConfigurationError,
+    ),  # never an occasion to go without TLS
 )
 
 

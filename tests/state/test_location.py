@@ -6,6 +6,7 @@ import contextlib
 import socket
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -19,7 +20,7 @@ from psycopg2 import sql
 
 from singerkit_shell.errors import ConfigurationError, NotAuthorisedError, RetryableError, SingerkitError
 from singerkit_shell.secrets import redactor
-from singerkit_state import postgres, statefile
+from singerkit_state import location, postgres, statefile
 from singerkit_state.location import compare_lineage, is_state_url, parse_state_url, read_start_state
 from singerkit_state.value import Mark, encode, with_mark
 
@@ -55,6 +56,7 @@ def test_a_path_is_a_file(tmp_path: Path) -> None:
 def test_a_file_needs_no_database_driver(tmp_path: Path) -> None:
     code = """
 import sys
+import threading
 from singerkit_state.location import read_start_state, parse_state_url
 read_start_state(sys.argv[1])
 parse_state_url("postgresql://h/d?pipeline=p")
@@ -148,11 +150,30 @@ def test_a_database_that_is_away() -> None:
 
 
 def test_a_server_that_never_answers_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PGCONNECT_TIMEOUT", "2")  # libpq's shortest
+    monkeypatch.delenv("PGCONNECT_TIMEOUT", raising=False)
+    monkeypatch.setattr(location, "CONNECT_TIMEOUT", 2)  # libpq's shortest
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"postgresql://me@127.0.0.1:{server.getsockname()[1]}/orders?pipeline=p"
         with pytest.raises(RetryableError, match="timeout expired"):
             read_start_state(url)
+
+
+def test_tls_that_the_server_cannot_speak_is_not_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def refuse_tls() -> None:
+            client, _ = server.accept()
+            with client:
+                client.recv(8)
+                client.sendall(b"N")
+                client.recv(1)
+
+        answering = threading.Thread(target=refuse_tls)
+        answering.start()
+        url = f"postgresql://me@127.0.0.1:{server.getsockname()[1]}/orders?pipeline=p&sslmode=require"
+        with pytest.raises(ConfigurationError, match="does not support SSL"):
+            read_start_state(with_query(url, gssencmode="disable"))
+        answering.join(timeout=10)
 
 
 def test_a_socket_folder_without_a_server(tmp_path: Path) -> None:
@@ -188,8 +209,8 @@ def test_a_role_that_may_not_read(password_role: tuple[str, str], database: str)
 
 
 def test_a_role_or_a_database_that_is_not_there(database: str) -> None:
-    with pytest.raises(NotAuthorisedError, match="nobody"):
-        read_start_state(with_query(uri_of(database, user="nobody", password="xyzxyz"), pipeline="p"))
+    with pytest.raises(NotAuthorisedError, match="no body"):
+        read_start_state(with_query(uri_of(database, user="no body", password="xyzxyz"), pipeline="p"))
     with pytest.raises(ConfigurationError, match="does not exist") as caught:
         read_start_state(with_query(uri_of(database, dbname="no such database"), pipeline="p"))
     assert caught.value.exit_code == 78
@@ -219,7 +240,7 @@ def test_a_url_that_is_not_one_is_refused_without_quoting_it(url: str, finding: 
 
 
 @pytest.mark.parametrize(
-    ("location", "answer"),
+    ("text", "answer"),
     [
         ("postgresql://h/d", True),
         ("postgres://h/d", True),
@@ -227,8 +248,8 @@ def test_a_url_that_is_not_one_is_refused_without_quoting_it(url: str, finding: 
         ("./postgres:/x", False),
     ],
 )
-def test_what_is_a_url(location: str, answer: bool) -> None:
-    assert is_state_url(location) is answer
+def test_what_is_a_url(text: str, answer: bool) -> None:
+    assert is_state_url(text) is answer
 
 
 def test_our_parameters_never_reach_libpq() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import platform
@@ -129,6 +130,28 @@ def test_never_two_at_once_though_the_lock_file_comes_and_goes(tmp_path: Path) -
     assert os.listdir(tmp_path) == []
 
 
+def test_a_lock_on_a_file_that_was_removed_meanwhile_is_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the second's open and its lock the first leaves and a third comes: its file is another one."""
+    first, second, third = (StateFileLock(tmp_path / "orders.json") for _ in range(3))
+    first.__enter__()
+    flock = fcntl.flock
+
+    def meanwhile(descriptor: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        first.__exit__()
+        third.__enter__()
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", meanwhile)
+    with pytest.raises(LockHeldError):
+        second.__enter__()
+    third.__exit__()
+    with second:
+        pass
+
+
 def test_a_lock_file_that_somebody_removed_is_not_removed_twice(tmp_path: Path) -> None:
     path = tmp_path / "orders.json"
     first = StateFileLock(path)
@@ -138,7 +161,7 @@ def test_a_lock_file_that_somebody_removed_is_not_removed_twice(tmp_path: Path) 
         second.__enter__()
     with pytest.raises(LockHeldError):
         StateFileLock(path).__enter__()
-    second.__exit__(None, None, None)
+    second.__exit__()
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -457,9 +458,38 @@ def test_a_newer_run_fences_the_older_one(
         commit(connection, row, OLD)
     assert caught.value.exit_code == 76
     assert read(connect()) == newer
+    begun = time.monotonic()
     for call in (postgres.reclaim, postgres.was_committed):
         with pytest.raises(FencedError, match="run-2"):
             call(connect(), row)
+    assert time.monotonic() - begun < 5, "it is known at once, without waiting for the newer run's lock"
+
+
+def test_a_newer_run_that_is_just_beginning_fences_too(
+    held: tuple[Connection, postgres.StateRow],
+    connect: Connect,
+    database: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has the lock, and begins its epoch while we wait; if it never does, its lock is in the way."""
+    connection, row = held
+    connection.close()
+    other, ours = connect(), connect()
+    with other, other.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", (postgres._key(SCHEMA, TABLE, PIPELINE),))
+    monkeypatch.setattr(postgres, "LOCK_TIMEOUT", "50ms")
+    with pytest.raises(LockHeldError):
+        postgres.reclaim(ours, row)
+    monkeypatch.setattr(postgres, "LOCK_TIMEOUT", "3s")
+    with ThreadPoolExecutor(1) as pool:
+        reclaimed = pool.submit(postgres.reclaim, ours, row)
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND pid = %s"
+        while not run_sql(database, waiting, (ours.info.backend_pid,)):
+            assert not reclaimed.done()
+        assert postgres.acquire(other, SCHEMA, TABLE, PIPELINE, "run-2").epoch == 2
+        with pytest.raises(FencedError, match="run-2"):
+            reclaimed.result(timeout=30)
+    assert is_idle(ours)
 
 
 def test_a_zombie_in_mid_transaction_wins_or_loses_as_a_whole(

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from singerkit_state.value import (
@@ -95,6 +95,7 @@ JSON_VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(JSON_VALUES)
 def test_encode_gives_one_line_of_utf8_that_decodes_to_an_equal_value(value: Any) -> None:
     text = encode(value)
@@ -104,6 +105,7 @@ def test_encode_gives_one_line_of_utf8_that_decodes_to_an_equal_value(value: Any
     json.loads(text)
 
 
+@settings(deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_floats_are_written_so_that_they_read_back(number: float) -> None:
     assert float(decode(encode(number))) == number
