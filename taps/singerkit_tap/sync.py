@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from singer_sdk import metrics
+from singer_sdk.singerlib import SelectionMask
 
 from singerkit_shell.errors import BadDataError, ConfigurationError, SingerkitError
 from singerkit_shell.progress import Progress
@@ -282,7 +283,7 @@ class _Member:
         self.is_wanted = is_wanted
         self._state = state if isinstance(state, dict) else {}
         self.bookmarks = StreamBookmarks(self._state, stream.bookmark_key, is_selected=is_wanted)
-        self.encoder = RecordEncoder(stream.name, stream.effective_schema, stream.mask)
+        self.encoder = _encoder_of(stream) if is_wanted else _key_reader_of(stream)
         self.counter: metrics.Counter = stream.get_record_counter()
         self.uncovered = 0
         self._written = 0
@@ -460,6 +461,16 @@ def _closing(pages: Iterator[Page]) -> Iterator[Iterator[Page]]:
     finally:
         if isinstance(pages, Generator):
             pages.close()
+
+
+def _encoder_of(stream: BlockStream) -> RecordEncoder:
+    return RecordEncoder(stream.name, stream.effective_schema, stream.mask)
+
+
+def _key_reader_of(stream: BlockStream) -> RecordEncoder:
+    """Return an encoder for a stream that is not written: it only reads the replication key."""
+    properties: dict[str, Any] = {key: {} for key in [stream.bookmark_key] if key is not None}
+    return RecordEncoder(stream.name, {"properties": properties}, SelectionMask())
 
 
 def _chunks(records: Sequence[RawRecord]) -> Iterator[Sequence[RawRecord]]:

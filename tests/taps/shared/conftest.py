@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
+import io
 import json
 import os
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from singerkit_state.value import decode, encode
 
 TAP = Path(__file__).with_name("tap_example.py")
 
@@ -35,7 +40,7 @@ class Result:
 
     @property
     def messages(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
+        return [decode(line) for line in self.out.splitlines()]
 
     def of_type(self, kind: str) -> list[dict[str, Any]]:
         return [message for message in self.messages if message["type"] == kind]
@@ -107,10 +112,37 @@ class Example:
         """Run with the state of the last such run, and keep the new state."""
         result = self.run(config, "--state", str(self.state_file))
         if result.of_type("STATE"):
-            self.state_file.write_text(json.dumps(result.state))
+            self.state_file.write_text(encode(result.state))
         return result
+
+    def sync(self, config: dict[str, Any], state: dict[str, Any] | None = None) -> Result:
+        """Sync in this process, from ``state``; a failure is raised, what was written stays in ``written``."""
+        self.written = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+        with redirect_stdout(self.written):
+            tap_class()(config=json.loads(json.dumps(config)), state=state or {}).sync()
+        return self.what_was_written()
+
+    def what_was_written(self) -> Result:
+        return Result(0, self.written.buffer.getvalue().decode(), "")
+
+
+def tap_class() -> Any:
+    """Return the example's tap class."""
+    if "tap_example" not in sys.modules:
+        spec = importlib.util.spec_from_file_location("tap_example", TAP)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["tap_example"] = module
+        spec.loader.exec_module(module)
+    return sys.modules["tap_example"].TapExample
 
 
 @pytest.fixture
 def example(tmp_path: Path) -> Example:
     return Example(tmp_path)
+
+
+@pytest.fixture(scope="session", name="tap_class")
+def tap_class_fixture() -> Any:
+    return tap_class()

@@ -21,6 +21,7 @@ from singer_sdk.streams import Stream
 from singerkit_shell.errors import RetryableError
 from singerkit_shell.signals import stop_flag
 from singerkit_state.bookmarks import order_key
+from singerkit_state.value import decode
 from singerkit_tap.contract import Context, Page, RawRecord, Start
 from singerkit_tap.records import split_records
 from singerkit_tap.shell import SingerkitTap
@@ -84,7 +85,7 @@ class ExampleStream(BlockStream):
         return not stop_flag
 
     def _is_wanted(self, row: RawRecord, context: Context | None, start: Start) -> bool:
-        record = json.loads(bytes(row)) if bytes(row).strip().startswith(b"{") else {}
+        record = decode(bytes(row).decode()) if bytes(row).strip().startswith(b"{") else {}
         if context and any(record.get(key) != value for key, value in context.items()):
             return False
         value = record.get(self.bookmark_key) if self.bookmark_key else None

@@ -128,7 +128,15 @@ def test_usage_error(example):
 
 def test_help_and_about_and_version(example):
     text = example.run(None, "--help").out
-    for option in ("-c, --config", "-s, --state", "-d, --discover", "--properties", "--test", "--about", "--format"):
+    for option in (
+        "-c, --config",
+        "-s, --state",
+        "-d, --discover",
+        "--properties",
+        "--test",
+        "--about",
+        "--format",
+    ):
         assert option in text
     about = json.loads(example.run(None, "--about", "--format", "json").out)
     assert {"catalog", "state", "discover", "about"} <= set(about["capabilities"])
@@ -183,7 +191,10 @@ def test_select_of_one_field_brings_the_keys(example):
 def test_a_rule_that_matches_nothing(example):
     result = example.run(two_streams(example, select=["orders.prise"]))
     assert result.code == 78
-    assert "`orders.prise` in `select` matches no stream and no field; did you mean `orders.price`" in result.last_line
+    assert (
+        "`orders.prise` in `select` matches no stream and no field; did you mean `orders.price`"
+        in result.last_line
+    )
 
 
 def test_nothing_selected(example):

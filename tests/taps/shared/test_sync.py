@@ -1,0 +1,433 @@
+"""The sync loop: what is sent, and which bookmark is written when, over several runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableError
+
+DAY = "2024-01-{:02}T00:00:00Z"
+
+
+def order(number: int, day: int = 1, **more: Any) -> dict[str, Any]:
+    return {"id": number, "at": DAY.format(day), **more}
+
+
+def bookmark(state: dict[str, Any], stream: str = "orders") -> Any:
+    return state["bookmarks"][stream].get("replication_key_value")
+
+
+def incremental(example, **settings: Any) -> dict[str, Any]:
+    return example.config(example.stream(replication_key="at", **settings))
+
+
+# Ties
+
+
+@pytest.mark.parametrize("is_sorted", [True, False])
+@pytest.mark.parametrize("keys", [["id"], []])
+@pytest.mark.parametrize("filters", [True, False])
+def test_rows_at_the_boundary_are_sent_once_over_all_runs(example, is_sorted, keys, filters):
+    config = incremental(example, is_sorted=is_sorted, key_properties=keys, server_filters=filters)
+    example.pages([order(1, 1), order(2, 2)], [order(3, 2)])
+    first = example.sync(config)
+    assert first.ids == [1, 2, 3]
+    example.pages([order(1, 1), order(2, 2)], [order(3, 2), order(4, 2)], [order(5, 3)])
+    second = example.sync(config, first.state)
+    assert second.ids == [4, 5]
+    third = example.sync(config, second.state)
+    assert third.ids == []
+    assert third.state["bookmarks"] == second.state["bookmarks"]
+
+
+def test_a_row_that_changed_without_its_replication_key_is_sent_again(example):
+    config = incremental(example)
+    example.pages([order(1, 1, price=1)])
+    first = example.sync(config)
+    example.pages([order(1, 1, price=2)])
+    assert example.sync(config, first.state).records() == [order(1, 1, price=2)]
+
+
+def test_equal_rows_of_a_stream_without_a_key_are_counted(example):
+    config = incremental(example, key_properties=[])
+    example.pages([order(1), order(1)])
+    first = example.sync(config)
+    assert first.ids == [1, 1]
+    example.pages([order(1), order(1), order(1)])
+    second = example.sync(config, first.state)
+    assert second.ids == [1]
+    assert example.sync(config, second.state).ids == []
+
+
+def test_beyond_the_limit_the_boundary_is_sent_again(example, monkeypatch):
+    monkeypatch.setattr("singerkit_state.bookmarks.SEEN_LIMIT", 2)
+    config = incremental(example)
+    example.pages([order(1), order(2), order(3)])
+    first = example.sync(config)
+    assert "_singerkit_seen" not in first.state["bookmarks"]["orders"]
+    assert example.sync(config, first.state).ids == [1, 2, 3]
+
+
+# Which bookmark, when
+
+
+def test_a_sorted_stream_advances_page_by_page(example):
+    config = incremental(example, is_sorted=True) | {"state_every": 1}
+    example.pages([order(1, 1)], [order(2, 2)], [order(3, 3)])
+    result = example.sync(config)
+    assert [bookmark(message["value"]) for message in result.of_type("STATE")[1:]] == [
+        DAY.format(1),
+        DAY.format(2),
+        DAY.format(3),
+        DAY.format(3),
+        DAY.format(3),
+    ]
+
+
+def test_an_unsorted_stream_advances_at_its_end(example):
+    config = incremental(example) | {"state_every": 1}
+    example.pages([order(3, 3)], [order(1, 1)])
+    result = example.sync(config)
+    states = [message["value"]["bookmarks"].get("orders", {}) for message in result.of_type("STATE")]
+    assert [state.get("replication_key_value") for state in states] == [
+        None,
+        None,
+        None,
+        DAY.format(3),
+        DAY.format(3),
+    ]
+
+
+@pytest.mark.parametrize("settings", [{"replication_key": "at"}, {}])
+def test_without_key_or_bookmark_no_state_comes_before_the_end(example, settings):
+    # A target commits at each STATE: rows without a key, committed and read again, would be doubled.
+    config = example.config(example.stream(key_properties=[], **settings), state_every=1)
+    example.pages([order(1)], [order(2)], [order(3)])
+    kinds = [message["type"] for message in example.sync(config).messages]
+    assert kinds == ["STATE", "SCHEMA", "RECORD", "RECORD", "RECORD", "STATE", "STATE"]
+
+
+def test_an_interrupted_sorted_stream_without_a_key_goes_on_where_it_stopped(example):
+    config = incremental(example, is_sorted=True, key_properties=[])
+    example.pages([order(1, 1)], [order(2, 1)], "fail", [order(3, 2)])
+    with pytest.raises(RetryableError):
+        example.sync(config)
+    first = example.what_was_written()
+    assert first.ids == [1, 2]
+    assert bookmark(first.state) == DAY.format(1)
+    example.pages([order(1, 1)], [order(2, 1)], [order(3, 2)])
+    assert example.sync(config, first.state).ids == [3]
+
+
+def test_an_interrupted_unsorted_stream_keeps_the_old_bookmark(example):
+    config = incremental(example)
+    example.pages([order(1, 1)])
+    first = example.sync(config)
+    example.pages([order(9, 9)], "fail")
+    with pytest.raises(RetryableError):
+        example.sync(config, first.state)
+    assert bookmark(example.what_was_written().state) == DAY.format(1)
+
+
+def test_a_stream_declared_sorted_that_is_not_loses_nothing(example):
+    config = incremental(example, is_sorted=True) | {"state_every": 1}
+    example.pages([order(5, 5)], [order(1, 1)])
+    with pytest.raises(BadDataError, match="declared sorted; declare it unsorted"):
+        example.sync(config)
+    assert bookmark(example.what_was_written().state) is None
+
+
+def test_a_bookmark_never_goes_back(example):
+    config = incremental(example, server_filters=False)
+    example.pages([order(5, 5)])
+    first = example.sync(config)
+    example.pages([order(1, 1)])
+    second = example.sync(config, first.state)
+    assert second.ids == []
+    assert second.state["bookmarks"] == first.state["bookmarks"]
+
+
+def test_offsets_and_fractions_are_compared_as_instants(example):
+    config = incremental(example, server_filters=False)
+    late = "2024-01-01T23:30:00-01:00"
+    example.pages([{"id": 1, "at": late}, {"id": 2, "at": "2024-01-02T00:29:59.999999999Z"}])
+    first = example.sync(config)
+    assert bookmark(first.state) == late
+    example.pages([{"id": 3, "at": "2024-01-02T00:30:00.000000001Z"}, {"id": 4, "at": "2024-01-02T00:29Z"}])
+    assert example.sync(config, first.state).ids == [3]
+
+
+def test_numbers_are_compared_as_numbers(example):
+    schema = {"type": "object", "properties": {"id": {"type": "integer"}, "n": {"type": "number"}}}
+    config = example.config(example.stream(schema=schema, replication_key="n"))
+    example.pages(b'[{"id":1,"n":9},{"id":2,"n":10.000000000000000000001},{"id":3,"n":10.0}]')
+    first = example.sync(config)
+    assert '"replication_key_value":10.000000000000000000001' in first.out
+    example.pages(b'[{"id":4,"n":10.000000000000000000002},{"id":5,"n":10}]')
+    assert example.sync(config, first.state).ids == [4]
+
+
+def test_a_replication_key_of_another_kind_is_an_error(example):
+    example.pages([{"id": 1, "at": "soon"}])
+    with pytest.raises(BadDataError, match=r"Expected a date-time, got something else at orders\.\$\.at"):
+        example.sync(incremental(example))
+    state = {"bookmarks": {"orders": {"replication_key": "at", "replication_key_value": "soon"}}}
+    with pytest.raises(ConfigurationError, match="as bookmark of stream `orders` in the state"):
+        example.sync(incremental(example), state)
+
+
+def test_rows_without_a_value_are_sent_and_told_about(example, caplog):
+    example.pages([{"id": 1}, {"id": 2, "at": None}, order(3, 3)])
+    with caplog.at_level("WARNING"):
+        result = example.sync(incremental(example))
+    assert result.ids == [1, 2, 3]
+    assert bookmark(result.state) == DAY.format(3)
+    assert "2 rows of stream `orders` have no value in the replication key `at`" in caplog.text
+
+
+# Start date, lookback, others' states
+
+
+def test_start_date_counts_when_there_is_no_bookmark(example):
+    config = incremental(example, server_filters=False) | {"start_date": DAY.format(3)}
+    example.pages([order(1, 1), order(3, 3), order(4, 4)])
+    first = example.sync(config)
+    assert first.ids == [3, 4]
+    later = config | {"start_date": DAY.format(20)}
+    example.pages([order(5, 5)])
+    assert example.sync(later, first.state).ids == [5]
+
+
+def test_a_lookback_reads_the_window_again_and_moves_no_bookmark_back(example):
+    config = incremental(example, lookback=2 * 86400)
+    example.pages([order(1, 1), order(5, 5)])
+    first = example.sync(config)
+    example.pages([order(1, 1), order(2, 3), order(5, 5)])
+    second = example.sync(config, first.state)
+    assert second.ids == [2, 5]
+    assert bookmark(second.state) == DAY.format(5)
+
+
+def test_a_state_of_singer_sdk_is_continued(example):
+    state = {
+        "bookmarks": {
+            "orders": {
+                "starting_replication_value": DAY.format(1),
+                "replication_key_signpost": DAY.format(9),
+                "progress_markers": {
+                    "Note": "Progress is not resumable if interrupted.",
+                    "replication_key": "at",
+                },
+                "replication_key": "at",
+                "replication_key_value": DAY.format(3),
+            }
+        }
+    }
+    example.pages([order(1, 1), order(3, 3), order(4, 4)])
+    result = example.sync(incremental(example), state)
+    assert result.ids == [3, 4]
+    assert set(result.state["bookmarks"]["orders"]) == {
+        "replication_key",
+        "replication_key_value",
+        "_singerkit_seen",
+    }
+    # ... and its own reader takes ours: the bookmark stands where it looks.
+    assert bookmark(result.state) == DAY.format(4)
+
+
+def test_a_state_that_others_moved_on_does_not_use_our_hashes(example):
+    config = incremental(example)
+    example.pages([order(1, 1)])
+    state = example.sync(config).state
+    state["bookmarks"]["orders"]["replication_key_value"] = DAY.format(2)
+    example.pages([order(1, 2)])
+    assert example.sync(config, state).ids == [1]
+
+
+def test_a_bookmark_of_another_replication_key_is_not_used(example):
+    state = {"bookmarks": {"orders": {"replication_key": "id", "replication_key_value": 100}}}
+    example.pages([order(1, 1)])
+    assert example.sync(incremental(example), state).ids == [1]
+
+
+# Pages and chunks
+
+
+def test_a_page_of_any_size_is_cut_into_chunks(example, monkeypatch):
+    monkeypatch.setattr("singerkit_tap.sync.CHUNK_RECORDS", 3)
+    config = incremental(example, is_sorted=True)
+    example.pages([order(number, number) for number in range(10, 0, -1)], [], [order(11, 11)])
+    first = example.sync(config)
+    assert first.ids == [*range(10, 0, -1), 11]
+    assert bookmark(first.state) == DAY.format(11)
+
+
+def test_only_properties_of_the_schema_are_sent_and_missing_ones_stay_missing(example):
+    example.pages([{"id": 1, "price": None, "other": 5}])
+    assert example.sync(example.config()).records() == [{"id": 1, "price": None}]
+
+
+def test_a_schema_without_properties_sends_records_whole(example):
+    config = example.config(example.stream(schema={}, key_properties=[]))
+    example.pages([{"a": {"b": 1}}])
+    assert example.sync(config).records() == [{"a": {"b": 1}}]
+
+
+# Parents and children
+
+
+ITEM_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "integer"},
+        "order": {"type": "integer"},
+        "at": {"type": "string", "format": "date-time"},
+    },
+}
+
+
+def item(number: int, parent: int, day: int = 1) -> dict[str, Any]:
+    return {"id": number, "order": parent, "at": DAY.format(day)}
+
+
+def family(
+    example, parent: dict[str, Any] | None = None, child: dict[str, Any] | None = None, **settings: Any
+) -> Any:
+    return example.config(
+        example.stream(**(parent or {})),
+        example.stream(
+            name="items", schema=ITEM_SCHEMA, parent="orders", parent_key="order", **(child or {})
+        ),
+        **settings,
+    )
+
+
+def test_children_are_read_for_each_parent_after_its_page(example):
+    example.pages([order(1), order(2)], [order(3)])
+    example.pages([item(11, 1), item(31, 3), item(21, 2), item(12, 1)], name="items")
+    result = example.sync(family(example))
+    sequence = [(message["stream"], message["record"]["id"]) for message in result.of_type("RECORD")]
+    assert sequence == [
+        ("orders", 1),
+        ("orders", 2),
+        ("items", 11),
+        ("items", 12),
+        ("items", 21),
+        ("orders", 3),
+        ("items", 31),
+    ]
+
+
+def test_a_parent_that_comes_twice_is_read_for_its_children_once(example):
+    example.pages([order(1)], [order(1)])
+    example.pages([item(11, 1)], name="items")
+    assert [record["id"] for record in example.sync(family(example)).records("items")] == [11]
+
+
+def test_a_child_works_when_its_parent_is_not_selected(example):
+    example.pages([order(1)])
+    example.pages([item(11, 1)], name="items")
+    result = example.sync(family(example, select=["items"]))
+    assert result.records() == []
+    assert [record["id"] for record in result.records("items")] == [11]
+    assert [message["stream"] for message in result.of_type("SCHEMA")] == ["items"]
+
+
+def test_an_incremental_parent_drives_the_child(example):
+    config = family(example, {"replication_key": "at"})
+    example.pages([order(1, 1), order(2, 2)])
+    example.pages([item(11, 1), item(21, 2)], name="items")
+    first = example.sync(config)
+    example.pages([order(1, 1), order(2, 2), order(3, 3)])
+    example.pages([item(11, 1), item(21, 2), item(31, 3)], name="items")
+    second = example.sync(config, first.state)
+    assert [record["id"] for record in second.records("items")] == [31]
+
+
+def test_a_child_that_changes_by_itself_is_read_for_all_parents(example):
+    config = family(example, {"replication_key": "at"}, {"reads_all_parents": True})
+    example.pages([order(1, 1), order(2, 2)])
+    example.pages([item(11, 1)], name="items")
+    first = example.sync(config)
+    example.pages([item(11, 1), item(12, 1)], name="items")
+    second = example.sync(config, first.state)
+    assert second.ids == []
+    assert [record["id"] for record in second.records("items")] == [11, 12]
+
+
+def test_a_child_selected_later_sees_the_old_parents_too(example):
+    parent = {"replication_key": "at", "is_sorted": True}
+    example.pages([order(1, 1)], [order(2, 2)])
+    example.pages([item(11, 1), item(21, 2)], name="items")
+    first = example.sync(family(example, parent, select=["orders"]))
+    example.pages([order(1, 1)], "fail", [order(2, 2)])
+    with pytest.raises(RetryableError):
+        example.sync(family(example, parent), first.state)
+    interrupted = example.what_was_written()
+    example.pages([order(1, 1)], [order(2, 2)])
+    second = example.sync(family(example, parent), interrupted.state)
+    assert second.ids == []
+    assert [record["id"] for record in second.records("items")] == [11, 21]
+    third = example.sync(family(example, parent), second.state)
+    assert third.records("items") == []
+
+
+def test_a_parent_selected_later_is_read_from_its_own_start(example):
+    parent = {"replication_key": "at"}
+    example.pages([order(1, 1), order(2, 2)])
+    example.pages([item(11, 1)], name="items")
+    first = example.sync(family(example, parent, select=["items"]))
+    assert bookmark(first.state) is None
+    again = example.sync(family(example, parent, select=["items"]), first.state)
+    assert again.records("items") == []
+    second = example.sync(family(example, parent), first.state)
+    assert second.ids == [1, 2]
+
+
+def test_each_partition_has_its_bookmark(example):
+    config = family(example, None, {"replication_key": "at"})
+    example.pages([order(1), order(2)])
+    example.pages([item(11, 1, 5), item(21, 2, 3)], name="items")
+    first = example.sync(config)
+    partitions = first.state["bookmarks"]["items"]["partitions"]
+    assert [(entry["context"], entry["replication_key_value"]) for entry in partitions] == [
+        ({"order": 1}, DAY.format(5)),
+        ({"order": 2}, DAY.format(3)),
+    ]
+    example.pages([item(11, 1, 5), item(12, 1, 4), item(21, 2, 3), item(22, 2, 4)], name="items")
+    second = example.sync(config, first.state)
+    assert [record["id"] for record in second.records("items")] == [22]
+
+
+def test_partition_bookmarks_are_bounded(example, monkeypatch, caplog):
+    monkeypatch.setattr("singerkit_state.bookmarks.PARTITION_LIMIT", 2)
+    config = family(example, None, {"replication_key": "at"})
+    example.pages([order(1), order(2), order(3)])
+    example.pages([item(11, 1), item(21, 2), item(31, 3)], name="items")
+    with caplog.at_level("WARNING"):
+        result = example.sync(config)
+    contexts = [entry["context"] for entry in result.state["bookmarks"]["items"]["partitions"]]
+    assert contexts == [{"order": 2}, {"order": 3}]
+    assert "more partitions than bookmarks are kept for" in caplog.text
+
+
+def test_one_bookmark_for_all_contexts(example):
+    config = family(example, None, {"replication_key": "at", "partition_bookmarks": False})
+    example.pages([order(1), order(2)])
+    example.pages([item(11, 1, 5), item(21, 2, 3)], name="items")
+    first = example.sync(config)
+    assert bookmark(first.state, "items") == DAY.format(5)
+    assert "partitions" not in first.state["bookmarks"]["items"]
+    example.pages([item(11, 1, 5), item(21, 2, 3), item(22, 2, 5)], name="items")
+    second = example.sync(config, first.state)
+    assert [record["id"] for record in second.records("items")] == [22]
+
+
+def test_the_context_is_added_where_the_record_lacks_it(example):
+    example.pages([order(1)])
+    schema = ITEM_SCHEMA | {"properties": {**ITEM_SCHEMA["properties"], "parent": {"type": "integer"}}}
+    child = example.stream(name="items", schema=schema, parent="orders", parent_key="parent")
+    example.pages([{"id": 5, "parent": 1}], name="items")
+    assert example.sync(example.config(example.stream(), child)).records("items") == [{"id": 5, "parent": 1}]
