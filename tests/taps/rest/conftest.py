@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from taps.rest import tap_process
 
 TAP = Path(sys.executable).with_name("tap-rest")
 FAST = {"tries": 3, "first_wait": 0.01, "longest_wait": 0.3}
@@ -75,20 +74,16 @@ def run_tap(tmp_path: Path) -> Callable[..., Run]:
         settings = {"base_url": base_url, "streams": list(streams), "retries": FAST}
         settings |= {"schema_cache": str(tmp_path / "schemas")} | config
         given = {"config": settings, "state": state, "catalog": catalog}
-        command = [str(TAP)]
+        options: list[str] = []
         for option, value in given.items():
             if value is not None:
                 file = tmp_path / f"{option}.json"
                 file.write_text(json.dumps(value))
-                command += [f"--{option}", str(file)]
-        done = subprocess.run(
-            [*command, *args],
-            capture_output=True,
-            timeout=60,
-            check=False,
-            env={**os.environ, "TAP_REST_LOGLEVEL": "INFO", **(env or {})},
-        )
-        return Run(done.returncode, done.stdout.decode(), done.stderr.decode())
+                options += [f"--{option}", str(file)]
+        stdout, stderr = tmp_path / "stdout", tmp_path / "stderr"
+        environment = {"TAP_REST_LOGLEVEL": "INFO", "NO_PROXY": "*", **(env or {})}
+        code = tap_process.run([*options, *args], environment, stdout, stderr)
+        return Run(code, stdout.read_text(encoding="utf-8"), stderr.read_text(encoding="utf-8"))
 
     return run
 

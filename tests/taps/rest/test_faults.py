@@ -7,14 +7,13 @@ import gzip
 import json
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from taps.rest import tap_process
 from taps.rest.api_server import Reply, json_reply, repeatedly, serving
-from taps.rest.conftest import TAP
 
 ROWS = [{"id": 1}, {"id": 2}]
 GOOD = json_reply(ROWS)
@@ -59,8 +58,9 @@ def test_once_is_survived_and_for_ever_is_given_up(fault: str, run_tap: Any) -> 
 
 
 def test_retry_after_is_waited_for(run_tap: Any) -> None:
-    for asked in ("1", in_http(2)):
-        with serving({"/rows": repeatedly(json_reply({}, 429, Retry_After=asked), GOOD)}) as api:
+    for asked in ("1", "a date"):
+        wait = in_http(2.5) if asked == "a date" else asked
+        with serving({"/rows": repeatedly(json_reply({}, 429, Retry_After=wait), GOOD)}) as api:
             retries = {"tries": 2, "first_wait": 0.01, "longest_wait": 5}
             start = time.monotonic()
             run_tap(api.url, STREAM, retries=retries).ended(0)
@@ -197,15 +197,14 @@ def test_sigterm_ends_a_wait(when: str, tmp_path: Path) -> None:
         config = tmp_path / "config.json"
         retries = {"first_wait": 50, "longest_wait": 50}
         config.write_text(json.dumps({"base_url": api.url, "retries": retries, "streams": [STREAM]}))
-        process = subprocess.Popen(
-            [TAP, "--config", config], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ
-        )
+        stderr = tmp_path / "stderr"
+        process = tap_process.start(["--config", str(config)], {}, tmp_path / "stdout", stderr)
         deadline = time.monotonic() + 20
         while not api.asked and time.monotonic() < deadline:
             api.is_over.wait(0.02)
         api.is_over.wait(0.3)  # until it has read the answer and waits
         start = time.monotonic()
-        process.send_signal(signal.SIGTERM)
-        _, stderr = process.communicate(timeout=20)
+        os.kill(process.pid or 0, signal.SIGTERM)
+        process.join(20)
         assert time.monotonic() - start < 5
-    assert process.returncode == 143, stderr.decode()
+    assert process.exitcode == 143, stderr.read_text()
