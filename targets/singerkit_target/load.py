@@ -119,9 +119,12 @@ class Load:
             self._finish()
         except BadDataError as error:
             self._keep_safe_part()
-            raise BadDataError(f"{error} {self._committed_so_far()}") from error
+            rows = self.summary.committed_rows
+            raise BadDataError(f"{error} {rows} rows are committed, up to the last STATE before it.") from error
         except SingerkitError:
             self._loader.rollback()
+            if self._stop.count > 1:
+                self._stop.raise_if_set(self._committed_so_far())
             raise
         finally:
             self._loader.close()

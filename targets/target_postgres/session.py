@@ -14,12 +14,14 @@ from typing import Any, TypeVar
 import psycopg2
 
 from singerkit_shell.errors import RetryableError
+from singerkit_shell.signals import StopFlag, stop_flag
 from target_postgres.connect import Connection
 from target_postgres.faults import fault
 
 __all__ = ["Session"]
 
 _T = TypeVar("_T")
+_TURN = 0.2  # seconds between two looks at the stop flag
 _WAITING_JOBS = 2  # blocks in memory besides the one being copied
 
 
@@ -34,8 +36,9 @@ class _Job:
 class Session:
     """Runs jobs on a connection. After a failed job the rest is skipped until `reset`."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, stop: StopFlag = stop_flag) -> None:
         self.connection = connection
+        self._stop = stop
         self._jobs: queue.Queue[_Job | None] = queue.Queue(_WAITING_JOBS)
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="postgres", daemon=True)
@@ -48,7 +51,7 @@ class Session:
             SingerkitError: an earlier job has failed.
         """
         self._raise_failure()
-        self._jobs.put(_Job(run, doing))
+        self._put(_Job(run, doing))
 
     def call(self, run: Callable[[Connection], _T], doing: str) -> _T:
         """Run a job after all queued ones and return its result.
@@ -57,16 +60,16 @@ class Session:
             SingerkitError: it or an earlier one has failed.
         """
         job = _Job(run, doing)
-        self._jobs.put(job)
-        job.done.wait()
+        self._put(job)
+        self._wait_for(job)
         self._raise_failure()
         return job.result  # type: ignore[no-any-return]
 
     def reset(self) -> None:
         """Let the queued jobs end or be skipped, and forget the failure."""
         job = _Job(lambda _connection: None, "waiting")
-        self._jobs.put(job)
-        job.done.wait()
+        self._put(job)
+        self._wait_for(job)
         self._failure = None
 
     @property
@@ -75,9 +78,28 @@ class Session:
 
     def close(self) -> None:
         """Stop the thread and close the connection; an open transaction rolls back."""
-        self._jobs.put(None)
-        self._thread.join()
+        self._put(None)
+        while self._thread.is_alive():
+            self._thread.join(_TURN)
+            self._cancel_when_urged()
         self.connection.close()
+
+    def _put(self, job: _Job | None) -> None:
+        while True:
+            try:
+                self._jobs.put(job, timeout=_TURN)
+                return
+            except queue.Full:
+                self._cancel_when_urged()
+
+    def _wait_for(self, job: _Job) -> None:
+        while not job.done.wait(_TURN):
+            self._cancel_when_urged()
+
+    def _cancel_when_urged(self) -> None:
+        """A second signal ends the running statement at once (FAULTS P5)."""
+        if self._stop.count > 1 and not self.connection.closed:
+            self.connection.cancel()
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
