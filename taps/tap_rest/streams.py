@@ -8,6 +8,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from singer_sdk.singerlib import MetadataMapping
+
 from singerkit_shell.errors import BadDataError, Stopped
 from singerkit_tap.contract import Context, Page, RawRecord, Start
 from singerkit_tap.records import RecordEncoder
@@ -200,11 +202,16 @@ class RestStream(BlockStream):
                 return
 
     def _take_schema(self) -> None:
-        """Use what the keeper knows by now; a catalog's selection of fields stays."""
+        """Use what the keeper knows by now; what was selected before stays so, and rules see new fields."""
+        before = self._metadata or MetadataMapping()
         self._schema = dict(self.keeper.schema)
         if self._input_schema is not None:
             self._input_schema = self._schema
         self._metadata = self._mask = None
+        for breadcrumb, values in before.items():
+            if breadcrumb in self.metadata:
+                self.metadata[breadcrumb].selected = values.selected
+        self.tap.apply_select_rules()
         self._check_keys()
 
     def _announce_schema(self) -> None:

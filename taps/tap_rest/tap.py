@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any, ClassVar
 
+from singerkit_catalog.selection import apply_rules
 from singerkit_tap.shell import SingerkitTap
 from tap_rest.client import Client, register_secrets
 from tap_rest.config import CONFIG_SCHEMA, ApiSettings, StreamSettings, api_settings, config_conflicts
@@ -72,6 +73,12 @@ class TapRest(SingerkitTap):
             if not rule.startswith("!")
             for pattern in (rule, rule.split(".")[0])
         )
+
+    def apply_select_rules(self) -> None:
+        """Apply `select` again, to fields that were found after the streams had been made."""
+        rules = self.config.get("select")
+        if rules and self._streams:  # empty while they are being made
+            apply_rules(rules, {name: stream.metadata for name, stream in self._streams.items()})
 
     @property
     def catalog_dict(self) -> dict[str, Any]:

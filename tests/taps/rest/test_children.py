@@ -1,0 +1,150 @@
+"""A child stream is read once per record of its parent, whose fields stand in its path."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from taps.rest.api_server import Asked, Reply, json_reply, serving
+
+USERS = [
+    {"id": 1, "team": {"code": "a/b"}},
+    {"id": 2, "team": {"code": "c d"}},
+    {"id": 3, "team": {"code": "é"}},
+]
+PARENT = {
+    "name": "users",
+    "path": "/users",
+    "primary_keys": ["id"],
+    "pagination": {"type": "offset", "size": 2},
+    "schema": {"properties": {"id": {"type": "integer"}, "team": {"type": "object"}}},
+}
+CHILD = {
+    "name": "orders",
+    "path": "/users/{parent.id}/orders",
+    "primary_keys": ["user_id", "no"],
+    "parent": {"stream": "users", "copy": {"user_id": "id", "team": "team.code"}},
+}
+
+
+def users(asked: Asked) -> Reply:
+    start = int(asked.param("offset") or 0)
+    return json_reply(USERS[start : start + 2])
+
+
+def orders_of(user: int) -> Any:
+    return lambda _: json_reply([{"no": number, "sum": f"{user}.{number}0"} for number in range(user)])
+
+
+def routes() -> dict[str, Any]:
+    return {"/users": users, **{f"/users/{n}/orders": orders_of(n) for n in (1, 2, 3)}}
+
+
+WANTED = [
+    {"no": number, "sum": f"{user['id']}.{number}0", "user_id": user["id"], "team": user["team"]["code"]}
+    for user in USERS
+    for number in range(user["id"])
+]
+
+
+def test_children_of_every_parent_with_its_fields(run_tap: Any) -> None:
+    with serving(routes()) as api:
+        run = run_tap(api.url, PARENT, CHILD).ended(0)
+    assert run.records("users") == USERS
+    assert run.records("orders") == WANTED
+    assert run.schemas("orders")[0]["properties"]["user_id"]["type"] == "integer"
+
+
+def test_the_parent_need_not_be_selected(run_tap: Any) -> None:
+    with serving(routes()) as api:
+        run = run_tap(api.url, PARENT, CHILD, select=["orders"]).ended(0)
+    assert run.records("users") == []
+    assert run.schemas("users") == []
+    assert run.records("orders") == WANTED
+
+
+def test_the_child_is_not_asked_for_when_it_is_not_selected(run_tap: Any) -> None:
+    with serving(routes()) as api:
+        run = run_tap(api.url, PARENT, CHILD, select=["users"]).ended(0)
+        assert {asked.path for asked in api.asked} == {"/users"}
+    assert run.records("users") == USERS
+
+
+def test_a_child_that_is_not_found(run_tap: Any) -> None:
+    schema = {"properties": {"no": {}, "sum": {}, "user_id": {}, "team": {}}}
+    some = routes()
+    del some["/users/2/orders"]
+    with serving(some) as api:
+        failed = run_tap(api.url, PARENT, CHILD | {"schema": schema}).ended(65)
+        assert "404" in failed.sentence
+        skipping = CHILD | {"schema": schema, "parent": CHILD["parent"] | {"on_404": "skip"}}  # type: ignore[operator]
+        run = run_tap(api.url, PARENT, skipping).ended(0)
+        inferred = run_tap(api.url, PARENT, {k: v for k, v in skipping.items() if k != "schema"}).ended(0)
+    wanted = [record for record in WANTED if record["user_id"] != 2]
+    assert run.records("orders") == wanted
+    assert inferred.records("orders") == wanted
+    assert "on_404" in run.stderr
+
+
+def test_fields_cannot_climb_out_of_the_path(run_tap: Any) -> None:
+    schema = {"properties": {"no": {}}}
+    with serving({"/users": users}) as api:
+        child = {
+            "name": "teams",
+            "path": "/teams/{parent.team.code}/x",
+            "params": {"who": "{parent.id}"},
+            "parent": {"stream": "users", "on_404": "skip"},
+            "schema": schema,
+        }
+        run_tap(api.url, PARENT, child).ended(0)
+        assert [path for path in api.paths() if "teams" in path] == [
+            "/teams/a%2Fb/x?who=1",
+            "/teams/c%20d/x?who=2",
+            "/teams/%C3%A9/x?who=3",
+        ]
+    with serving({"/users": lambda _: json_reply([{"id": ".."}])}) as api:
+        child = CHILD | {"schema": schema, "primary_keys": [], "parent": {"stream": "users"}}
+        run_tap(api.url, PARENT | {"pagination": {"type": "single"}}, child).ended(65)
+        assert api.paths() == ["/users"]
+
+
+def test_a_url_of_the_parent_is_followed_at_home_only(run_tap: Any) -> None:
+    schema = {"properties": {"no": {}}}
+    child = {"name": "more", "path": "{parent.url}", "parent": {"stream": "users"}, "schema": schema}
+    parent = {"name": "users", "path": "/users", "schema": {"properties": {"url": {}}}}
+    with serving({"/more": lambda _: json_reply([{"no": 1}])}) as other, serving({}) as api:
+        api.routes["/users"] = lambda _: json_reply([{"url": f"{api.url}/more?x=1"}])
+        api.routes["/more"] = lambda _: json_reply([{"no": 2}])
+        assert run_tap(api.url, parent, child).ended(0).records("more") == [{"no": 2}]
+        api.routes["/users"] = lambda _: json_reply([{"url": f"{other.url}/more"}])
+        run_tap(api.url, parent, child).ended(77)
+        assert other.asked == []
+
+
+def test_a_parent_without_the_field(run_tap: Any) -> None:
+    with serving({"/users": lambda _: json_reply([{"id": None}, {"no": 1}])}) as api:
+        single = PARENT | {"pagination": {"type": "single"}, "primary_keys": []}
+        child = CHILD | {
+            "parent": {"stream": "users"},
+            "primary_keys": [],
+            "schema": {"properties": {"no": {}}},
+        }
+        assert "`id`" in run_tap(api.url, single, child).ended(65).sentence
+
+
+def test_incremental_children_share_one_bookmark(run_tap: Any) -> None:
+    def items(asked: Asked) -> Reply:
+        user = int(asked.path.split("/")[2])
+        return json_reply([{"no": user, "at": f"2026-01-0{user}T00:00:00Z"}])
+
+    every = {"/users": users, **{f"/users/{n}/orders": items for n in (1, 2, 3)}}
+    child = CHILD | {"replication_key": "at", "incremental": {"param": "since"}}
+    with serving(every) as api:
+        first = run_tap(api.url, PARENT, child).ended(0)
+        bookmark = first.state["bookmarks"]["orders"]
+        assert bookmark["replication_key_value"] == "2026-01-03T00:00:00Z"
+        assert "partitions" not in bookmark
+        del api.asked[:]
+        second = run_tap(api.url, PARENT, child, state=first.state).ended(0)
+        sent = {asked.param("since") for asked in api.asked if "orders" in asked.path}
+    assert sent == {"2026-01-03T00:00:00Z"}
+    assert second.records("orders") == []

@@ -1,0 +1,133 @@
+"""Bookmarks in the request, and two runs that together read each row once (H15, H16)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from taps.rest.api_server import Api, Asked, Reply, json_reply, serving
+
+SCHEMA = {"properties": {"id": {"type": "integer"}, "at": {"type": "string", "format": "date-time"}, "v": {}}}
+
+
+class Table:
+    """Rows that grow, served sorted, three a page, from `since` on (`>=`)."""
+
+    def __init__(self, rows: list[dict[str, Any]]) -> None:
+        self.rows = rows
+
+    def __call__(self, asked: Asked) -> Reply:
+        since = (asked.param("since") or "").removeprefix("gte.")
+        rows = sorted((row for row in self.rows if row["at"] >= since), key=lambda row: row["at"])
+        start = int(asked.param("offset") or 0)
+        return json_reply(rows[start : start + 3])
+
+
+def orders(**more: Any) -> dict[str, Any]:
+    return {
+        "name": "orders",
+        "path": "/orders",
+        "primary_keys": ["id"],
+        "replication_key": "at",
+        "incremental": {"param": "since"},
+        "pagination": {"type": "offset"},
+        "schema": SCHEMA,
+    } | more
+
+
+def row(number: int, day: int, value: str = "") -> dict[str, Any]:
+    return {"id": number, "at": f"2026-01-{day:02d}T00:00:00Z", "v": value}
+
+
+@pytest.mark.parametrize("is_sorted", [False, True])
+def test_many_rows_at_one_moment_over_pages_and_runs(is_sorted: bool, run_tap: Any) -> None:
+    table = Table([row(n, 1 if n < 3 else 2) for n in range(1, 12)])
+    with serving({"/orders": table}) as api:
+        first = run_tap(api.url, orders(is_sorted=is_sorted)).ended(0)
+        assert first.records("orders") == table.rows
+        assert all(asked.param("since") is None for asked in api.asked)
+        assert first.state["bookmarks"]["orders"]["replication_key_value"] == "2026-01-02T00:00:00Z"
+
+        again = run_tap(api.url, orders(is_sorted=is_sorted), state=first.state).ended(0)
+        assert again.records("orders") == []
+
+        new = [row(20, 2), row(21, 3)]
+        table.rows += new
+        table.rows[5] = row(6, 2, "changed at the same moment")
+        del api.asked[:]
+        second = run_tap(api.url, orders(is_sorted=is_sorted), state=again.state).ended(0)
+    sent = Counter(record["id"] for record in second.records("orders"))
+    assert sent == Counter([6, 20, 21])
+    assert {asked.param("since") for asked in api.asked} == {"2026-01-02T00:00:00Z"}
+
+
+FORMATS = {
+    "as_is": "2026-01-02T03:04:05.678901+01:00",
+    "iso": "2026-01-02T02:04:05.678901Z",
+    "epoch": "1767319445",
+    "epoch_ms": "1767319445678",
+    "%Y-%m-%d": "2026-01-02",
+    "%d/%m/%Y %H:%M": "02/01/2026 02:04",
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_how_the_value_is_written(name: str, run_tap: Any) -> None:
+    state = {"bookmarks": {"orders": {"replication_key": "at", "replication_key_value": FORMATS["as_is"]}}}
+    with serving({"/orders": lambda _: json_reply([])}) as api:
+        incremental = {"param": "since", "format": name, "template": "gte.{value}"}
+        run_tap(api.url, orders(incremental=incremental), state=state).ended(0)
+        assert api.asked[0].param("since") == f"gte.{FORMATS[name]}"
+
+
+def test_numbers_as_bookmarks(run_tap: Any) -> None:
+    schema = {"properties": {"id": {"type": "integer"}}}
+    stream = orders(replication_key="id", schema=schema, pagination={"type": "single"})
+    with serving({"/orders": lambda _: json_reply(b'[{"id": 12345678901234567890}, {"id": 7}]')}) as api:
+        first = run_tap(api.url, stream, start_date="2026-01-01T00:00:00Z").ended(0)
+        second = run_tap(api.url, stream, state=first.state).ended(0)
+        assert [asked.param("since") for asked in api.asked] == [None, "12345678901234567890"]
+    assert second.records("orders") == []
+
+
+def test_start_date_and_lookback(run_tap: Any) -> None:
+    table = Table([row(1, 1), row(2, 5), row(3, 9)])
+    with serving({"/orders": table}) as api:
+        stream = orders(incremental={"param": "since", "lookback": 5 * 86400})
+        first = run_tap(api.url, stream, start_date="2026-01-02T00:00:00Z").ended(0)
+        assert [record["id"] for record in first.records("orders")] == [2, 3]
+        assert api.asked[0].param("since") == "2026-01-02T00:00:00Z"
+        del api.asked[:]
+        table.rows.append(row(4, 6, "late"))
+        second = run_tap(api.url, stream, state=first.state).ended(0)
+        assert api.asked[0].param("since", "")[:10] == "2026-01-04"
+    assert 4 in [record["id"] for record in second.records("orders")]
+
+
+def test_a_server_that_does_not_filter(run_tap: Any) -> None:
+    rows = [row(n, n) for n in range(1, 6)]
+    with serving({"/orders": lambda _: json_reply(rows)}) as api:
+        stream = orders(pagination={"type": "single"})
+        del stream["incremental"]
+        first = run_tap(api.url, stream).ended(0)
+        rows.append(row(6, 6))
+        assert run_tap(api.url, stream, state=first.state).ended(0).records("orders") == [rows[-1]]
+
+
+def serves_nothing_when_filtered(asked: Asked) -> Reply:
+    assert asked.param("since") is None, "a filter in discovery"
+    return json_reply([row(1, 1)])
+
+
+def test_discovery_sends_no_search_parameters(run_tap: Any) -> None:
+    with serving({"/orders": serves_nothing_when_filtered}) as api:
+        stream = orders(pagination={"type": "single"})
+        del stream["schema"]
+        run = run_tap(api.url, stream, args=("--discover",), start_date="2026-01-01T00:00:00Z").ended(0)
+    assert '"at"' in run.stdout
+    assert_asked_once(api)
+
+
+def assert_asked_once(api: Api) -> None:
+    assert api.paths() == ["/orders"]

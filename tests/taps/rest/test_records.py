@@ -1,0 +1,135 @@
+"""Records are found where the config says, and no character of a value changes on the way."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from taps.rest.api_server import Asked, json_reply, serving
+
+ANY = {"properties": {"id": {}}}
+ROWS = [{"id": 1}, {"id": 2}]
+
+
+def stream(**more: Any) -> dict[str, Any]:
+    return {"name": "rows", "path": "/rows", "schema": ANY} | more
+
+
+FOUND: dict[str, tuple[str | None, Any]] = {
+    "array": (None, ROWS),
+    "array, by path": ("$[*]", ROWS),
+    "array, whole": ("$", ROWS),
+    "object": ("$", ROWS[0]),
+    "below": ("$.a.b[*]", {"a": {"b": ROWS, "c": 1}, "d": [1]}),
+    "below, without star": ("$.a.b", {"a": {"b": ROWS}}),
+    "below, without dollar": ("a.b", {"a": {"b": ROWS}}),
+    "odd names": ("$['odd name']['@x'][*]", {"odd name": {"@x": ROWS}}),
+    "only array of objects": (None, {"meta": {"n": 2}, "data": ROWS, "ids": [1, 2]}),
+    "every": ("$.groups[*].rows[*]", {"groups": [{"rows": ROWS[:1]}, {"rows": ROWS[1:]}]}),
+    "anywhere": ("$..row", {"a": {"row": ROWS[0]}, "b": [{"row": ROWS[1]}]}),
+    "filter": ("$.data[?(@.id < 3)]", {"data": [*ROWS, {"id": 3}]}),
+    "index": ("$[0].rows", [{"rows": ROWS[0]}]),
+}
+
+
+@pytest.mark.parametrize("case", FOUND)
+def test_where_records_are_found(case: str, run_tap: Any) -> None:
+    path, body = FOUND[case]
+    with serving({"/rows": lambda _: json_reply(body)}) as api:
+        run = run_tap(api.url, stream(**({"records": path} if path else {}))).ended(0)
+    assert run.records("rows") == (ROWS[:1] if case in ("object", "index") else ROWS)
+
+
+def test_two_candidates_are_named(run_tap: Any) -> None:
+    with serving({"/rows": lambda _: json_reply({"data": ROWS, "included": ROWS})}) as api:
+        run = run_tap(api.url, stream()).ended(78)
+    assert "`$.data[*]`" in run.sentence
+    assert "`$.included[*]`" in run.sentence
+
+
+def test_null_may_mean_no_records(run_tap: Any) -> None:
+    for body in ({"data": None}, {"other": 1}, {"data": []}):
+        with serving({"/rows": lambda _, body=body: json_reply(body)}) as api:
+            run = run_tap(api.url, stream(records="$.data", missing_records="empty")).ended(0)
+            assert run.records("rows") == []
+            run_tap(api.url, stream(records="$.data")).ended(0 if body == {"data": []} else 65)
+
+
+def test_a_path_that_is_none(run_tap: Any) -> None:
+    for path in ("$.[", "$.a[", "$.a[?("):
+        assert "records" in run_tap("http://127.0.0.1:1", stream(records=path)).ended(78).sentence
+
+
+NUMBERS = (
+    "1.10",
+    "1e400",
+    "-0.0",
+    "12345678901234567890",
+    "99999999999999999999999999999999.000000000000000000001",
+    "0.1000000000000000055511151231257827",
+    "1E-7",
+    "9007199254740993",
+    "-0",
+)
+
+
+@pytest.mark.parametrize("records", ["$.data[*]", "$.data", "$.data[?(@.keep)]", "$..row"])
+def test_numbers_keep_their_text(records: str, run_tap: Any) -> None:
+    rows = [f'{{"keep": true, "id": {number}, "in": [{{"n": {number}}}]}}' for number in NUMBERS]
+    data = ",".join(rows) if "row" not in records else ",".join(f'{{"row": {row}}}' for row in rows)
+    body = f'{{"data": [{data}]}}'.encode()
+    with serving({"/rows": lambda _: json_reply(body)}) as api:
+        wide = {"properties": {"id": {"type": "number"}, "in": {"type": "array"}}}
+        run = run_tap(api.url, stream(records=records, schema=wide)).ended(0)
+        inferred = run_tap(api.url, {"name": "rows", "path": "/rows", "records": records}).ended(0)
+    assert [row["id"] for row in run.texts("rows")] == list(NUMBERS)
+    for texts in (run.texts("rows"), inferred.texts("rows")):
+        assert [row["in"][0]["n"] for row in texts] == list(NUMBERS)
+
+
+def test_texts_keep_every_character(run_tap: Any) -> None:
+    body = rb'[{"id": "a\u0000b"}, {"id": "\ud83c\udf63 \u00e9 \/ \\ \" \n"}, {"id": "\ud800 alone"}]'
+    with serving({"/rows": lambda _: json_reply(body)}) as api:
+        run = run_tap(api.url, stream()).ended(0)
+        filtered = run_tap(api.url, stream(records="$[?(@.id)]")).ended(0)
+    wanted = ["a\0b", '🍣 é / \\ " \n', "\ud800 alone"]
+    assert [row["id"] for row in run.records("rows")] == wanted
+    assert [row["id"] for row in filtered.records("rows")] == wanted
+
+
+def test_pretty_printed_bodies_become_lines(run_tap: Any) -> None:
+    body = json.dumps({"data": [{"id": {"a": [1, 2]}}] * 3}, indent=4).replace("\n", "\r\n").encode()
+    with serving({"/rows": lambda _: json_reply(body)}) as api:
+        assert run_tap(api.url, stream()).ended(0).records("rows") == [{"id": {"a": [1, 2]}}] * 3
+
+
+def test_parameters_and_headers(run_tap: Any) -> None:
+    with serving({"/v1/rows": lambda _: json_reply(ROWS)}) as api:
+        params = {"a b": "c&d=é", "n": 5, "flag": True, "many": ["x", "y"], "over": "stream"}
+        run_tap(
+            f"{api.url}/v1/",
+            stream(params=params, headers={"X-One": "1", "X-Two": "stream"}),
+            params={"over": "top", "top": "1"},
+            headers={"X-Two": "top", "X-Three": "3"},
+            user_agent="orders/1.0",
+        ).ended(0)
+        asked: Asked = api.asked[0]
+    assert asked.query == {
+        "a b": ["c&d=é"],
+        "n": ["5"],
+        "flag": ["true"],
+        "many": ["x", "y"],
+        "over": ["stream"],
+        "top": ["1"],
+    }
+    names = ("User-Agent", "X-One", "X-Two", "X-Three")
+    assert [asked.headers[name] for name in names] == ["orders/1.0", "1", "stream", "3"]
+
+
+def test_a_full_url_of_the_same_origin_is_a_path(run_tap: Any) -> None:
+    with serving({"/rows": lambda _: json_reply(ROWS)}) as api, serving({}) as other:
+        run = run_tap(f"{api.url}/v1", stream(path=f"{api.url}/rows")).ended(0)
+        assert run.records("rows") == ROWS
+        run_tap(api.url, stream(path=f"{other.url}/rows")).ended(77)
+        assert other.asked == []

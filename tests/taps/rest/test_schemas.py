@@ -1,0 +1,156 @@
+"""Declared schemas stay, inferred ones are cached and grow."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from taps.rest.api_server import Asked, Reply, Route, json_reply, serving
+
+
+def paged(pages: list[list[dict[str, Any]]]) -> Route:
+    def route(asked: Asked) -> Reply:
+        number = int(asked.param("page", "1") or 1)
+        return json_reply(pages[number - 1] if number <= len(pages) else [])
+
+    return route
+
+
+STREAM = {"name": "rows", "path": "/rows", "primary_keys": ["id"], "pagination": {"type": "page"}}
+
+
+def test_a_declared_schema_inline_and_from_a_file(run_tap: Any, tmp_path: Path) -> None:
+    schema = {
+        "$defs": {"money": {"type": "number"}},
+        "type": "object",
+        "properties": {"id": {"type": "integer"}, "sum": {"$ref": "#/$defs/money"}},
+    }
+    (tmp_path / "rows.schema.json").write_text(json.dumps(schema))
+    with serving({"/rows": paged([[{"id": 1, "sum": 1.5, "more": 2}]])}) as api:
+        for declared in (schema, str(tmp_path / "rows.schema.json")):
+            run = run_tap(api.url, STREAM | {"schema": declared}).ended(0)
+            assert run.schemas("rows") == [
+                {"type": "object", "properties": {"id": {"type": "integer"}, "sum": {"type": "number"}}}
+            ]
+            assert run.records("rows") == [{"id": 1, "sum": 1.5}]
+            assert "`more`" in run.stderr
+
+
+def test_declared_schemas_that_are_none(run_tap: Any, tmp_path: Path) -> None:
+    (tmp_path / "list.json").write_text("[]")
+    bad: list[Any] = [
+        {"type": "strin"},
+        {"type": "array"},
+        {"properties": {"id": {"$ref": "https://example.com/x"}}},
+        {"properties": {"other": {}}},
+        str(tmp_path / "missing.json"),
+        str(tmp_path / "list.json"),
+    ]
+    for schema in bad:
+        run_tap("http://127.0.0.1:1", STREAM | {"schema": schema}).ended(78)
+
+
+def test_inferred_over_pages_merged_and_cached(run_tap: Any, tmp_path: Path) -> None:
+    pages = [
+        [{"id": 1, "n": 1, "t": "2026-01-01T00:00:00Z", "d": "2026-01-01"}],
+        [{"id": 2, "n": 1.5, "t": None, "late": {"x": [1]}}],
+    ]
+    with serving({"/rows": paged(pages)}) as api:
+        first = run_tap(api.url, STREAM, args=("--discover",)).ended(0)
+        asked_first = len(api.asked)
+        second = run_tap(api.url, STREAM, args=("--discover",)).ended(0)
+        assert len(api.asked) == asked_first, "the second discovery asks for nothing"
+        assert first.stdout == second.stdout
+        run = run_tap(api.url, STREAM).ended(0)
+        assert len(api.asked) == asked_first + 3
+    properties = json.loads(first.stdout)["streams"][0]["schema"]["properties"]
+    assert properties["id"]["type"] == "integer"
+    assert set(properties["n"]["type"]) == {"null", "number"}
+    assert properties["t"]["format"] == "date-time"
+    assert properties["d"]["format"] == "date"
+    assert "object" in properties["late"]["type"]
+    assert run.records("rows") == [record for page in pages for record in page]
+    assert len(run.schemas("rows")) == 1
+    assert len(list((tmp_path / "schemas").iterdir())) == 1
+
+
+def test_what_comes_later_widens_the_schema_and_is_sent(run_tap: Any) -> None:
+    pages: list[list[dict[str, Any]]] = [[{"id": n, "v": n}] for n in range(8)]
+    pages[5] = [{"id": 5, "v": 5}, {"id": 55, "v": 1.5, "new": "x"}]
+    pages[7] = [{"id": 7, "v": "text", "new": "y"}]
+    with serving({"/rows": paged(pages)}) as api:
+        run = run_tap(api.url, STREAM).ended(0)
+        again = run_tap(api.url, STREAM).ended(0)
+    assert run.records("rows") == [record for page in pages for record in page]
+    assert len(run.schemas("rows")) == 3
+    assert run.stderr.count("`new`") == 1
+    assert len(again.schemas("rows")) == 1
+    assert again.schemas("rows")[0] == run.schemas("rows")[-1]
+    kinds = [(m["type"], m.get("record", {}).get("id")) for m in run.messages if m["type"] != "STATE"]
+    assert kinds.index(("RECORD", 5)) == kinds.index(("RECORD", 4)) + 2, (
+        "SCHEMA before the page that needs it"
+    )
+
+
+def test_deselected_fields_stay_away_when_the_schema_grows(run_tap: Any) -> None:
+    pages = [[{"id": n, "secret": "s"}] for n in range(7)] + [[{"id": 7, "secret": "s", "new": 1}]]
+    with serving({"/rows": paged(pages)}) as api:
+        run = run_tap(api.url, STREAM, select=["rows", "!rows.secret"]).ended(0)
+    assert all("secret" not in record for record in run.records("rows"))
+    assert run.records("rows")[-1] == {"id": 7, "new": 1}
+    assert "secret" not in json.dumps(run.schemas("rows"))
+
+
+def test_a_cache_that_is_torn_or_cannot_be_written(run_tap: Any, tmp_path: Path) -> None:
+    with serving({"/rows": paged([[{"id": 1}]])}) as api:
+        run_tap(api.url, STREAM).ended(0)
+        (file,) = (tmp_path / "schemas").iterdir()
+        file.write_text(file.read_text()[:20])
+        assert "made anew" in run_tap(api.url, STREAM).ended(0).stderr
+        json.loads(file.read_text())
+        nowhere = tmp_path / "config.json" / "x"
+        run = run_tap(api.url, STREAM, schema_cache=str(nowhere)).ended(0)
+    assert run.records("rows") == [{"id": 1}]
+    assert "schema_cache" in run.stderr
+
+
+def test_the_default_cache_is_the_users(run_tap: Any, tmp_path: Path) -> None:
+    with serving({"/rows": paged([[{"id": 1}]])}) as api:
+        run_tap(api.url, STREAM, schema_cache="", env={"XDG_CACHE_HOME": str(tmp_path / "xdg")}).ended(0)
+    assert len(list((tmp_path / "xdg" / "singerkit" / "tap-rest").iterdir())) == 1
+
+
+def test_an_empty_stream_is_not_cached(run_tap: Any, tmp_path: Path) -> None:
+    pages: list[list[dict[str, Any]]] = []
+    with serving({"/rows": paged(pages)}) as api:
+        assert run_tap(api.url, STREAM).ended(0).records("rows") == []
+        assert not (tmp_path / "schemas").exists()
+        pages.append([{"id": "a"}])
+        run = run_tap(api.url, STREAM).ended(0)
+    assert run.records("rows") == [{"id": "a"}]
+    assert run.schemas("rows")[-1]["properties"]["id"]["type"] == "string"
+
+
+def test_only_selected_streams_are_asked_for(run_tap: Any) -> None:
+    other = {"name": "other", "path": "/other"}
+    with serving({"/rows": paged([[{"id": 1}]]), "/other": paged([[{"id": 1}]])}) as api:
+        run_tap(api.url, STREAM, other, select=["rows"]).ended(0)
+        run_tap(api.url, STREAM, other | {"selected": False}).ended(0)
+        assert {asked.path for asked in api.asked} == {"/rows"}
+        found = run_tap(api.url, STREAM, other | {"selected": False}, args=("--discover",)).ended(0)
+    assert len(json.loads(found.stdout)["streams"]) == 2
+
+
+def test_a_catalog_needs_no_inference(run_tap: Any, tmp_path: Path) -> None:
+    pages = [[{"id": 1, "a": 1, "b": 2}]]
+    with serving({"/rows": paged(pages)}) as api:
+        catalog = json.loads(run_tap(api.url, STREAM, args=("--discover",)).ended(0).stdout)
+        for item in catalog["streams"][0]["metadata"]:
+            item["metadata"]["selected"] = item["breadcrumb"] != ["properties", "b"]
+        for file in (tmp_path / "schemas").iterdir():
+            file.unlink()
+        del api.asked[:]
+        run = run_tap(api.url, STREAM, catalog=catalog).ended(0)
+        assert len(api.asked) == 2
+    assert run.records("rows") == [{"id": 1, "a": 1}]
