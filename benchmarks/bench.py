@@ -262,6 +262,7 @@ def _notes(bench: Bench) -> list[str]:
         "for each load. psql is the one of the same wheel, and it reads the same rows from CSV.",
         f"The others load {bench.rival_rows:,} rows in (a) to (c), and five times that in the second line of "
         "(d); their rows/s include their start; nothing is extrapolated.",
+        "Ours is this checkout, installed by pip into an environment of its own, as the others are.",
         "check: each row and column in the table against a load of the CSV by `\\copy`: as text for ours and "
         "psql, as values for the others (12.5 = 12.50, timestamps without a zone read as UTC).",
         "Peak MB is the sum of the high-water marks of the process and its children, without the server.",

@@ -11,7 +11,7 @@ from pathlib import Path
 from database import Database
 from measure import Run, run
 from orders import Files
-from others import environment, our_executable, version_of
+from others import environment, our_environment, our_executable, version_of
 
 __all__ = ["OURS", "PSQL", "RIVALS", "Loader", "meltanolabs_target", "our_target"]
 
@@ -147,7 +147,7 @@ OURS = Loader(
     "singerkit target-postgres",
     "ours",
     _our_load,
-    lambda _: version_of(our_executable("python").parent, "singerkit"),
+    lambda _: version_of(our_environment(), "singerkit"),
     is_exact=True,
 )
 PSQL = Loader(

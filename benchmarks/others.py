@@ -1,13 +1,14 @@
-"""Programs by others, pinned, each in an environment of its own under .envs/ (from PyPI, by pip)."""
+"""Programs in environments of their own under .envs/: others from PyPI, pinned, and ours from this checkout."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import venv
+from functools import cache
 from pathlib import Path
 
-__all__ = ["ROOT", "environment", "install", "our_executable", "version_of"]
+__all__ = ["ROOT", "environment", "install", "our_environment", "our_executable", "version_of"]
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVS = ROOT / ".envs"
@@ -22,10 +23,28 @@ def environment(*requirements: str) -> Path:
     folder = ENVS / "-".join(_folder_part(requirement) for requirement in requirements)
     ready = folder / ".ready"
     if not ready.exists():
-        print(f"installing {', '.join(requirements)} into .envs/{folder.name}", file=sys.stderr, flush=True)
+        _say_installing(", ".join(requirements), folder)
         venv.create(folder, with_pip=True, clear=True)
         install(folder / "bin", *requirements)
         ready.touch()
+    return folder / "bin"
+
+
+@cache
+def our_environment() -> Path:
+    """Return the ``bin`` folder of an environment with singerkit as it is now, installed as users install it.
+
+    Not the development environment: others have none of its packages to import either (joblib takes numpy when
+    it is there, a quarter of a second), and nobody edits the code in the middle of a run.
+
+    Raises:
+        SystemExit: it cannot be installed; the message is pip's own.
+    """
+    folder = ENVS / "singerkit"
+    _say_installing("this checkout", folder)
+    if not (folder / "bin" / "pip").exists():
+        venv.create(folder, with_pip=True, clear=True)
+    install(folder / "bin", str(ROOT))
     return folder / "bin"
 
 
@@ -42,15 +61,8 @@ def install(bin_folder: Path, *requirements: str) -> None:
 
 
 def our_executable(name: str) -> Path:
-    """Return the path of one of our executables, beside the Python that runs this script.
-
-    Raises:
-        SystemExit: it is not installed.
-    """
-    path = Path(sys.executable).parent / name
-    if not path.exists():
-        sys.exit(f"{name} is not beside {sys.executable}; run `make env` first.")
-    return path
+    """Return the path of one of our executables in `our_environment`."""
+    return our_environment() / name
 
 
 def version_of(bin_folder: Path, package: str) -> str:
@@ -58,6 +70,10 @@ def version_of(bin_folder: Path, package: str) -> str:
     code = f"import importlib.metadata as m; print(m.version({package!r}))"
     done = subprocess.run([bin_folder / "python", "-c", code], capture_output=True, text=True, check=True)
     return done.stdout.strip()
+
+
+def _say_installing(what: str, folder: Path) -> None:
+    print(f"installing {what} into .envs/{folder.name}", file=sys.stderr, flush=True)
 
 
 def _folder_part(requirement: str) -> str:

@@ -15,7 +15,7 @@ from database import Database
 from loaders import meltanolabs_target, our_target
 from measure import Run, pipe, run
 from orders import Files, json_schema
-from others import environment, our_executable, version_of
+from others import environment, our_environment, our_executable, version_of
 
 __all__ = ["PAGE", "Reader", "curl", "our_tap", "page_server", "sdk_tap", "wrong_records"]
 
@@ -63,7 +63,7 @@ def our_tap(base_url: str, folder: Path) -> Reader:
     }
     config = _write(folder / "tap-rest.json", {"base_url": base_url, "streams": [stream]})
     tap = our_executable("tap-rest")
-    return Reader("singerkit tap-rest", version_of(tap.parent, "singerkit"), [tap, "--config", config])
+    return Reader("singerkit tap-rest", version_of(our_environment(), "singerkit"), [tap, "--config", config])
 
 
 def sdk_tap(base_url: str, folder: Path) -> Reader:
