@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import json
+
+import jsonschema
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from singerkit_catalog.inference import MAP_SIZE, SchemaInference, merge_schemas
+
+
+def infer(*records, keys=()):
+    inference = SchemaInference()
+    inference.observe(
+        record if isinstance(record, bytes) else json.dumps(record).encode() for record in records
+    )
+    return inference.schema(keys)
+
+
+def field(*values):
+    return infer(*({"a": value} for value in values))["properties"]["a"]
+
+
+@pytest.mark.parametrize(
+    ("values", "schema"),
+    [
+        ([1, 2], {"type": ["null", "integer"]}),
+        ([1, 2.5], {"type": ["null", "number"]}),
+        ([1, None], {"type": ["null", "integer"]}),
+        ([True, False], {"type": ["null", "boolean"]}),
+        ([True, 1], {"type": ["null", "boolean", "integer"]}),
+        (["a", 1], {"type": ["null", "integer", "string"]}),
+        (
+            ["2024-01-01T00:00:00Z", "2024-01-01t10:00:00.5+02:00"],
+            {"type": ["null", "string"], "format": "date-time"},
+        ),
+        (["2024-01-01T00:00:00Z", "soon"], {"type": ["null", "string"]}),
+        (["2024-01-01T00:00:00"], {"type": ["null", "string"]}),
+        (["2024-02-30T00:00:00Z"], {"type": ["null", "string"]}),
+        (["2024-01-01", None], {"type": ["null", "string"], "format": "date"}),
+        (["2024-02-30"], {"type": ["null", "string"]}),
+        (["10:00:00"], {"type": ["null", "string"], "format": "time"}),
+        (["25:00:00"], {"type": ["null", "string"]}),
+        (["00000000-0000-4000-8000-00000000000a"], {"type": ["null", "string"], "format": "uuid"}),
+        (["00000000-0000-4000-8000-00000000000A"], {"type": ["null", "string"]}),
+        (["2024-01-01", 5], {"type": ["null", "integer", "string"]}),
+        ([[]], {"type": ["null", "array"]}),
+        ([[], [1], [None]], {"type": ["null", "array"], "items": {"type": ["null", "integer"]}}),
+        ([{}], {"type": ["null", "object"]}),
+        (
+            [{"x": 1}, {"y": [{"z": "t"}]}],
+            {
+                "type": ["null", "object"],
+                "properties": {
+                    "x": {"type": ["null", "integer"]},
+                    "y": {
+                        "type": ["null", "array"],
+                        "items": {
+                            "type": ["null", "object"],
+                            "properties": {"z": {"type": ["null", "string"]}},
+                        },
+                    },
+                },
+            },
+        ),
+    ],
+)
+def test_fields(values, schema):
+    assert field(*values) == schema
+
+
+def test_number_text_decides_between_integer_and_number():
+    assert infer(b'{"a":1.0,"b":1e3,"c":123456789012345678901234567890}')["properties"] == {
+        "a": {"type": ["null", "number"]},
+        "b": {"type": ["null", "number"]},
+        "c": {"type": ["null", "integer"]},
+    }
+
+
+def test_a_field_that_was_never_anything_but_null_allows_all():
+    schema = field(None)
+    for value in (None, 1, 1.5, "a", True, [], {}):
+        jsonschema.validate(value, schema)
+
+
+def test_keys_do_not_allow_null_and_optional_fields_are_kept():
+    schema = infer({"id": 1}, {"id": 2, "late": "x"}, keys=["id"])
+    assert schema["properties"] == {"id": {"type": "integer"}, "late": {"type": ["null", "string"]}}
+
+
+def test_an_object_used_as_a_map_lists_no_properties():
+    assert field(*({f"k{number}": 1} for number in range(MAP_SIZE + 1))) == {"type": ["null", "object"]}
+
+
+def test_odd_records_do_not_crash():
+    deep = b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}"
+    schema = infer(b"5", b"[]", b"{", deep, b'{"a":"\\ud800"}', {"b": 1})
+    assert schema["properties"]["b"] == {"type": ["null", "integer"]}
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5)
+    | st.sampled_from(["2024-01-01", "2024-01-01T00:00:00Z", "10:00:00"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    max_leaves=8,
+)
+RECORDS = st.lists(st.dictionaries(st.sampled_from("abcd"), JSON, max_size=4), max_size=6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(RECORDS, RECORDS)
+def test_what_comes_out_allows_all_that_went_in(first, second):
+    schema = infer(*map(msgspec.json.encode, first + second))
+    merged = merge_schemas(infer(*map(msgspec.json.encode, first)), infer(*map(msgspec.json.encode, second)))
+    for validator in map(jsonschema.Draft202012Validator, (schema, merged)):
+        assert all(map(validator.is_valid, first + second))
+
+
+def test_merging_is_what_observing_all_at_once_gives():
+    first, second = {"id": 1, "a": "2024-01-01", "n": None}, {"id": 2, "a": "x", "b": [1.5], "n": "t"}
+    assert merge_schemas(infer(first), infer(second)) == infer(first, second)
+    assert merge_schemas({}, infer(first)) == infer(first)
+    assert merge_schemas(infer(first), {}) == infer(first)
