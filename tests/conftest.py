@@ -10,10 +10,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
-import signal
+import subprocess
 import tempfile
-import time
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -27,13 +25,28 @@ import pytest
 from psycopg2 import sql
 
 FOLDER = pytest.StashKey[Path]()
+KEEPER = pytest.StashKey["subprocess.Popen[bytes]"]()
 PASSWORD_GROUP = "singerkit_password"
 """Members of this role must give a password, the embedded server trusts everyone else."""
 
+_KEEP = """
+cat > /dev/null
+kill -QUIT "$(head -n 1 "$0/data/postmaster.pid")" 2> /dev/null &&
+    for _ in $(seq 100); do [ -e "$0/data/postmaster.pid" ] || break; sleep 0.1; done
+rm -rf "$0"
+"""
+
 
 def pytest_configure(config: pytest.Config) -> None:
-    given = getattr(config, "workerinput", {}).get("singerkit_folder")
-    config.stash[FOLDER] = Path(given or tempfile.mkdtemp(prefix="singerkit-test-"))
+    """Name the folder of the server to come; the process that makes it also sees to its end."""
+    if hasattr(config, "workerinput"):
+        config.stash[FOLDER] = Path(config.workerinput["singerkit_folder"])
+        return
+    folder = config.stash[FOLDER] = Path(tempfile.mkdtemp(prefix="singerkit-test-"))
+    # Its stdin ends with this process, even when this process is killed: no server outlives its tests.
+    config.stash[KEEPER] = subprocess.Popen(
+        ["sh", "-c", _KEEP, str(folder)], stdin=subprocess.PIPE, start_new_session=True
+    )
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -42,21 +55,8 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """The process that made the folder stops the server in it, whoever started it."""
-    if hasattr(config, "workerinput") or FOLDER not in config.stash:
-        return
-    folder = config.stash[FOLDER]
-    _stop_server(folder / "data")
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _stop_server(data: Path) -> None:
-    pid_file = data / "postmaster.pid"
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError, ValueError, IndexError):
-        os.kill(int(pid_file.read_text().splitlines()[0]), signal.SIGQUIT)
-        deadline = time.monotonic() + 10
-        while pid_file.exists() and time.monotonic() < deadline:
-            time.sleep(0.02)
+    if KEEPER in config.stash:
+        config.stash[KEEPER].communicate()
 
 
 def uri_of(dsn: str, **changes: str) -> str:
