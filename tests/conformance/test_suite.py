@@ -1,0 +1,45 @@
+"""The suite itself: every rule has a test, every executable a driver, every waiver a reason."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from conformance.drivers import DRIVERS, distribution_executables
+from conformance.rules import RULES, rules_of
+
+TESTS = re.compile(r"^def (test_\w+)", re.MULTILINE)
+
+
+def names_in_this_folder() -> list[str]:
+    return [
+        name
+        for path in Path(__file__).parent.glob("test_*.py")
+        for name in TESTS.findall(path.read_text("utf-8"))
+    ]
+
+
+def test_every_executable_has_a_driver() -> None:
+    for name in distribution_executables()[1]:
+        pytest.fail(
+            f"{name} is an executable of the distribution and the conformance suite does not know how to "
+            f"configure it: add a driver for it to DRIVERS in tests/conformance/drivers.py."
+        )
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_has_a_test(rule: str) -> None:
+    assert [name for name in names_in_this_folder() if rule in rules_of(name)]
+
+
+def test_every_test_of_a_rule_names_a_known_one() -> None:
+    unknown = {rule for name in names_in_this_folder() for rule in rules_of(name)} - set(RULES)
+    assert not unknown
+
+
+@pytest.mark.parametrize("name", DRIVERS)
+def test_every_waiver_names_a_rule_and_a_reason(name: str) -> None:
+    for rule, reason in DRIVERS[name]().waivers.items():
+        assert rule in RULES
+        assert len(reason.split()) > 3, f"{rule}: {reason}"
