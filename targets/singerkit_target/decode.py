@@ -27,6 +27,7 @@ __all__ = ["FastDecoder", "Refused", "compile_decoder"]
 _NOT_NUMBER_OR_NULL = re.compile(rb"(?:\A|\n)[^-0-9n]")
 _NOT_NUMBER = re.compile(rb"(?:\A|\n)[^-0-9]")
 _HUGE_EXPONENT = re.compile(rb"[eE][+-]?0*[0-9]{4}")
+_NUL = b"\\u0000"
 _LONGEST_NUMBER = 10_000  # longer ones are judged on the exact path
 _KEYWORDS_OF_RECORDS = frozenset(
     {"type", "properties", "required", "additionalProperties", "title", "description", "default", "examples"}
@@ -56,7 +57,10 @@ Check = Callable[[list[Any]], list[Any] | None]
 
 @dataclass(frozen=True)
 class FastDecoder:
-    """A stream's compiled decoder; ``sparse`` admits missing fields, ``full`` does not."""
+    """A stream's compiled decoder; ``sparse`` admits missing fields, ``full`` does not.
+
+    ``refused`` is text that may stand for a value which only the exact path can judge.
+    """
 
     stream: Stream
     columns: tuple[str, ...]
@@ -65,6 +69,7 @@ class FastDecoder:
     checks: tuple[tuple[int, Check], ...]
     extra: tuple[str, ...]
     in_order: bool
+    refused: tuple[bytes, ...]
 
     def decode(self, data: bytes, first_line: int) -> list[Batch]:
         """Decode RECORD lines to batches, one for each set of present columns.
@@ -72,7 +77,7 @@ class FastDecoder:
         Raises:
             Refused: something in the block is unusual.
         """
-        if b"\\u0000" in data:
+        if any(text in data for text in self.refused):
             raise Refused
         try:
             messages = self.full.decode_lines(data)
@@ -144,10 +149,17 @@ def compile_decoder(
             stream=stream,
             extra=METADATA_FIELDS if with_metadata else (),
             in_order=in_order,
+            refused=_refused_text(stream),
         )
     except (Unsupported, ValueError, TypeError):
         # ValueError, TypeError: msgspec cannot express a name, a bound or a pattern of this schema.
         return None
+
+
+def _refused_text(stream: Stream) -> tuple[bytes, ...]:
+    # msgspec rounds the last moment of a day to the first one, 24 hours too early.
+    has_times = any(column.kind is Kind.TIME for column in stream.columns)
+    return (_NUL, b"23:59:59.9999") if has_times else (_NUL,)
 
 
 def _whole(record: Raw) -> tuple[Raw]:
@@ -189,7 +201,7 @@ def _field_type(column: Column, validate: bool) -> Any:
 
 def _value_type(column: Column, validate: bool) -> Any:
     if column.number_in_text:
-        return Annotated[str, Meta(pattern=r"^-?[0-9]+(\.[0-9]+)?\Z")]
+        return Annotated[str, Meta(pattern=r"^-?[0-9]+(\.[0-9]+)?\Z", max_length=_LONGEST_NUMBER)]
     if column.kind is Kind.INTEGER:
         return bounded_integer(column.schema if validate else {}, -(2**63), 2**63 - 1)
     base: Any

@@ -13,7 +13,7 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, InvalidOperation, localcontext
 from typing import Any
 
 import msgspec
@@ -24,14 +24,14 @@ from msgspec import UNSET, Raw
 
 from singerkit_target.contract import Reject, Stream
 from singerkit_target.kinds import Column, Kind
-from singerkit_target.unstorable import Policy, Unstorable, storable
+from singerkit_target.unstorable import TOO_LARGE, Policy, Unstorable, fits_numeric, storable
 
 __all__ = ["ExactDecoder", "RejectedRow", "TooWide", "UnknownFields", "compile_exact"]
 
 _LONGEST_INTEGER = 4000  # digits; Python refuses to convert longer ones
-_NUMERIC_DIGITS_BEFORE = 131_072  # PostgreSQL's numeric
-_NUMERIC_DIGITS_AFTER = 16_383
-_NAN = ("NaN", "Infinity", "-Infinity")
+_EXACT = Context(prec=200_000, Emax=MAX_EMAX, Emin=MIN_EMIN)  # `multipleOf` divides without rounding
+_SHORTEST_EXTREME = 5000  # bytes; a shorter line holds no number out of range without a long exponent
+_MAY_BE_UNSTORABLE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])|NaN|Infinity|[0-9][eE][+-]?[0-9]{5}")
 _DATE_TIME = re.compile(
     r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})(?:[Tt ](?P<clock>[0-9]{2}:[0-9]{2})(?::(?P<second>[0-9]{2})"
     r"(?:[.,](?P<fraction>[0-9]+))?)?\s*(?P<zone>[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?)?\Z"
@@ -87,12 +87,11 @@ class ExactDecoder:
         record = message.get("record")
         if not isinstance(record, dict):
             raise RejectedRow("$", "Expected `object`, got " + _shown(record))
+        if len(line) > _SHORTEST_EXTREME or _MAY_BE_UNSTORABLE.search(line):
+            record = self._storable(record)
         self._require_keys(record)
-        record = self._storable(record)
         if self.validator is not None:
-            error = best_match(self.validator.iter_errors(record))
-            if error is not None:
-                raise RejectedRow(_path_of(error), _reason(error))
+            self._validate(record)
         if self.forbid_extra and not self.stream.is_whole_record:
             unknown = record.keys() - set(self.stream.column_names)
             if unknown:
@@ -113,9 +112,22 @@ class ExactDecoder:
             if record[key] is None:
                 raise RejectedRow(f"$.{key}", "Expected a value in the key property, got `null`")
 
+    def _validate(self, record: Mapping[str, Any]) -> None:
+        try:
+            with localcontext(_EXACT):
+                error = best_match(self.validator.iter_errors(record))
+        except InvalidOperation:
+            raise RejectedRow(
+                "$", "Expected numbers that `multipleOf` can judge, got one too large"
+            ) from None
+        if error is not None:
+            raise RejectedRow(_path_of(error), _reason(error))
+
     def _storable(self, record: dict[str, Any]) -> dict[str, Any]:
         try:
-            return {key: storable(value, f"$.{key}", self.policy) for key, value in record.items()}
+            return storable(record, "$", self.policy)  # type: ignore[no-any-return]
+        except RecursionError:
+            raise RejectedRow("$", "Expected less nesting, got too many levels") from None
         except Unstorable as error:
             raise RejectedRow(error.path, error.reason, is_unstorable=True) from None
 
@@ -135,8 +147,12 @@ class ExactDecoder:
 
     def _metadata(self, message: Mapping[str, Any]) -> tuple[Any, Any]:
         extracted, version = message.get("time_extracted"), message.get("version")
+        try:
+            moment = None if extracted is None else _date_time(extracted, _METADATA)
+        except OutOfRange as error:
+            raise RejectedRow("$", f"{error} in `time_extracted`", is_unstorable=True) from None
         return (
-            None if extracted is None else _date_time(extracted, _METADATA),
+            moment,
             version if isinstance(version, int) else None,
         )
 
@@ -156,7 +172,9 @@ def compile_exact(
 def _is_integer(value: Any) -> bool:
     if isinstance(value, bool):
         return False
-    return isinstance(value, int) or (isinstance(value, Decimal) and value.is_finite() and value % 1 == 0)
+    if isinstance(value, Decimal):  # not `value % 1`: its quotient must fit the context's precision
+        return value.is_finite() and value == value.to_integral_value()
+    return isinstance(value, int)
 
 
 class OutOfRange(Exception):
@@ -183,7 +201,10 @@ def _decimal(text: str) -> Decimal:
     try:
         return Decimal(text)
     except InvalidOperation:
-        raise RejectedRow("$", "Expected a number that fits, got an exponent that is too large") from None
+        return _BEYOND_ALL  # `storable` refuses or replaces it
+
+
+_BEYOND_ALL = Decimal(f"1e{MAX_EMAX}")
 
 
 def _integer(text: str) -> int | Decimal:
@@ -244,6 +265,7 @@ def _mismatch(value: Any, expected: str) -> RejectedRow:
     return RejectedRow("$", f"Expected `{expected}`, got {_shown(value)}")
 
 
+_ANY_DAY = datetime.date(2000, 1, 1)
 _METADATA = Column("time_extracted", Kind.DATE_TIME, nullable=True, required=False)
 
 
@@ -254,10 +276,9 @@ def _placed(column: Column, value: Any, expected: str) -> RejectedRow:
 def _to_integer(value: Any, column: Column) -> int:
     if not _is_integer(value):
         raise _placed(column, value, "integer")
-    number = int(value)
-    if column.kind is Kind.INTEGER and not -(2**63) <= number < 2**63:
+    if not -(2**63) <= value < 2**63:  # compared before int() writes out all that an exponent stands for
         raise TooWide(column.name)
-    return number
+    return int(value)
 
 
 def _to_big_integer(value: Any, column: Column) -> Any:
@@ -286,10 +307,8 @@ def _to_number(value: Any, column: Column) -> Any:
 def _number_text(value: Decimal) -> bytes:
     if not value.is_finite():
         raise OutOfRange(f"Expected a JSON number, got `{value}`")
-    _, digits, exponent = value.as_tuple()
-    assert isinstance(exponent, int)  # noqa: S101  finite numbers have one
-    if len(digits) + exponent > _NUMERIC_DIGITS_BEFORE or -exponent > _NUMERIC_DIGITS_AFTER:
-        raise OutOfRange("Expected a number that PostgreSQL's numeric can hold, got one out of range")
+    if not fits_numeric(value):
+        raise OutOfRange(TOO_LARGE)
     return str(value).encode()
 
 
@@ -346,11 +365,13 @@ def _to_date(value: Any, column: Column) -> datetime.date:
 
 def _to_time(value: Any, column: Column) -> datetime.time:
     try:
-        moment = _date_time(f"2000-01-01T{value}", column)
+        moment = _date_time(f"{_ANY_DAY}T{value}", column)
     except OutOfRange:
         raise OutOfRange(f"Expected a time (RFC 3339), got {_shown(value)}") from None
     if moment.utcoffset():
         raise OutOfRange(f"Expected a time in UTC or without an offset, got {_shown(value)}")
+    if moment.date() != _ANY_DAY:  # 24:00, a leap second: midnight would be a day too early
+        raise OutOfRange(f"Expected a time before midnight, got {_shown(value)}")
     return moment.time()
 
 

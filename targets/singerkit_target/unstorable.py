@@ -5,15 +5,19 @@ from __future__ import annotations
 import enum
 import math
 import re
+from decimal import Decimal
 from typing import Any
 
-__all__ = ["Policy", "Unstorable", "storable"]
+__all__ = ["TOO_LARGE", "Policy", "Unstorable", "fits_numeric", "storable"]
 
+TOO_LARGE = "Expected a number that PostgreSQL's numeric can hold, got one out of range"
+_NUMERIC_DIGITS_BEFORE = 131_072
+_NUMERIC_DIGITS_AFTER = 16_383
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class Policy(enum.Enum):
-    """What to do with a NUL, a lone surrogate, NaN, an infinity or a date out of range."""
+    """What to do with a NUL, a lone surrogate, NaN, an infinity, or a date or number out of range."""
 
     FAIL = "fail"
     QUARANTINE = "quarantine"
@@ -34,7 +38,7 @@ def storable(value: Any, path: str, policy: Policy) -> Any:
     """Return ``value`` as the policy wants it; ``path`` says where it stands, for errors.
 
     Replace puts U+FFFD for each character; null drops the whole string. An object key cannot be null: it is
-    replaced under both. Numbers that are not JSON become null under both.
+    replaced under both. Numbers that are not JSON, or out of range, become null under both.
 
     Raises:
         Unstorable: under fail and quarantine.
@@ -52,7 +56,18 @@ def storable(value: Any, path: str, policy: Policy) -> Any:
         if policy in (Policy.FAIL, Policy.QUARANTINE):
             raise Unstorable(path, f"Expected a JSON number, got `{value}`")
         return None
+    if isinstance(value, Decimal) and not fits_numeric(value):
+        if policy in (Policy.FAIL, Policy.QUARANTINE):
+            raise Unstorable(path, TOO_LARGE)
+        return None
     return value
+
+
+def fits_numeric(value: Decimal) -> bool:
+    """Tell whether PostgreSQL's numeric holds a finite number with every digit."""
+    _, digits, exponent = value.as_tuple()
+    assert isinstance(exponent, int)  # noqa: S101  finite numbers have one
+    return len(digits) + exponent <= _NUMERIC_DIGITS_BEFORE and -exponent <= _NUMERIC_DIGITS_AFTER
 
 
 def _storable_text(text: str, path: str, policy: Policy, *, is_key: bool) -> str | None:
