@@ -20,7 +20,7 @@ from singerkit_target.metadata import MetadataColumns
 from target_postgres import merge, rejects
 from target_postgres.connect import Connection, connect
 from target_postgres.copy import copy_rows
-from target_postgres.rows import as_csv, with_hex
+from target_postgres.rows import as_csv, with_hex, with_utc
 from target_postgres.session import Session
 from target_postgres.tables import Table, Wishes, fit_table
 from target_postgres.versions import remove_other_versions
@@ -123,7 +123,12 @@ class PostgresLoader:
         table = self._tables[stream.name]
         names, rows = self._metadata.added_to(batch) if self._adds_metadata else (batch.columns, batch.rows)
         binary_at = [index for index, name in enumerate(names) if name in table.binary]
-        csv = as_csv(with_hex(rows, binary_at) if binary_at else rows)
+        local_at = [index for index, name in enumerate(names) if name in table.local]
+        if binary_at:
+            rows = with_hex(rows, binary_at)
+        if local_at:
+            rows = with_utc(rows, local_at, stream.name)
+        csv = as_csv(rows)
         columns = tuple(table.columns[name] for name in names)
         self._submit(lambda c: self._load(c, table, columns, csv), f"loading stream `{stream.name}`")
 

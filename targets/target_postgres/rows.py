@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-__all__ = ["COPY_OPTIONS", "as_csv", "with_hex"]
+from singerkit_shell.errors import BadDataError
+
+__all__ = ["COPY_OPTIONS", "as_csv", "with_hex", "with_utc"]
 
 COPY_OPTIONS = "(FORMAT csv, ESCAPE '\\', NULL 'null')"
 
@@ -49,6 +52,33 @@ def with_hex(rows: Iterable[tuple[Any, ...]], binary_at: Sequence[int]) -> list[
     return [
         tuple(
             "\\x" + value.hex() if index in binary_at and value is not None else value
+            for index, value in enumerate(row)
+        )
+        for row in rows
+    ]
+
+
+def with_utc(rows: Iterable[tuple[Any, ...]], local_at: Sequence[int], stream: str) -> list[tuple[Any, ...]]:
+    """Return rows with moments in UTC: a `timestamp without time zone` drops the offset that it is given.
+
+    Raises:
+        BadDataError: in UTC a moment lies before the year 1 or after 9999.
+    """
+    try:
+        return _with_utc(rows, local_at)
+    except OverflowError:
+        raise BadDataError(
+            f"Expected date-times of stream `{stream}` between the years 1 and 9999 in UTC, got another one; "
+            "what was committed is safe: store the column as `timestamp with time zone`, then run again."
+        ) from None
+
+
+def _with_utc(rows: Iterable[tuple[Any, ...]], local_at: Sequence[int]) -> list[tuple[Any, ...]]:
+    return [
+        tuple(
+            value.astimezone(UTC)
+            if index in local_at and isinstance(value, datetime) and value.tzinfo is not None
+            else value
             for index, value in enumerate(row)
         )
         for row in rows

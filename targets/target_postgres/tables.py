@@ -35,7 +35,8 @@ class Wishes:
 class Table:
     """Where the rows of a stream go.
 
-    ``columns`` maps field names to identifiers. ``takes_copies``: the table was empty when the run met it, so rows
+    ``columns`` maps field names to identifiers. ``binary`` and ``local`` are the fields that go to `bytea` and to
+    `timestamp without time zone`. ``takes_copies``: the table was empty when the run met it, so rows
     are copied straight in until a key repeats. ``staged`` names the columns of the rows that wait in the stage.
     """
 
@@ -45,6 +46,7 @@ class Table:
     columns: Mapping[str, str]
     keys: tuple[str, ...]
     binary: frozenset[str]
+    local: frozenset[str]
     compared: frozenset[str]
     takes_copies: bool
     stage: str
@@ -91,6 +93,7 @@ def fit_table(cursor: Cursor, stream: Stream, wishes: Wishes, number: int, log: 
         columns=columns,
         keys=keys,
         binary=frozenset(column.name for column in stream.columns if column.kind is Kind.BINARY),
+        local=frozenset(name for name, short in columns.items() if types[short].drops_offset),
         compared=frozenset(_comparable(stream, columns, types)),
         takes_copies=existing is None or existing.is_empty,
         stage=f"singerkit_stage_{number}",

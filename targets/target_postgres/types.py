@@ -15,6 +15,7 @@ _TEXT = frozenset({"text", "character varying", "citext"})
 _SQL_TYPE = re.compile(
     r"[A-Za-z_][A-Za-z0-9_]*(?:[. ][A-Za-z_][A-Za-z0-9_]*)*(?:\([0-9]+(?:, ?[0-9]+)?\))?(?: [a-z ]+)?(?:\[\])?\Z"
 )
+_LOCAL_TIMESTAMP = re.compile(r"timestamp(?: ?\([0-9]\))?(?: without time zone)?\Z", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,11 @@ class ColumnType:
 
     sql: str
     is_chosen: bool = False
+
+    @property
+    def drops_offset(self) -> bool:
+        """PostgreSQL reads the clock of such a column's input and ignores the offset."""
+        return bool(_LOCAL_TIMESTAMP.match(self.sql))
 
 
 @dataclass(frozen=True)
