@@ -342,11 +342,28 @@ def test_a_killed_server_recovers(place: Path) -> None:
 
 def test_a_pid_that_went_to_a_stranger_is_no_server(place: Path) -> None:
     with embedded.start(place / "postgres"):
-        text = (place / "postgres" / "data" / "postmaster.pid").read_text()
-    _, _, rest = text.partition("\n")
-    (place / "postgres" / "data" / "postmaster.pid").write_text(f"{os.getpid()}\n{rest}")
-    with embedded.start(place / "postgres") as server:
-        assert query(server.uri, "SELECT 1") == [(1,)]
+        files = {
+            file: file.read_text()
+            for file in (
+                place / "postgres" / "data" / "postmaster.pid",
+                place / "postgres" / ".s.PGSQL.5432.lock",
+            )
+        }
+    owner = (
+        (place / "postgres" / "data").stat().st_uid
+    )  # PostgreSQL is afraid of its own account's processes only
+    as_owner: dict[str, Any] = {} if os.geteuid() != 0 else {"user": owner, "extra_groups": []}
+    stranger = subprocess.Popen(["sleep", "60"], cwd="/", **as_owner)
+    try:
+        for file, text in files.items():
+            file.write_text(str(stranger.pid) + "\n" + text.partition("\n")[2])
+            os.chown(file, owner, -1)
+        with embedded.start(place / "postgres") as server:
+            assert query(server.uri, "SELECT 1") == [(1,)]
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
 
 
 def test_what_a_killed_first_start_left_is_made_again(place: Path) -> None:
