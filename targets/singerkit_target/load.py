@@ -19,6 +19,7 @@ from singerkit_shell.signals import StopFlag
 from singerkit_state.value import Mark, decode, is_empty, read_mark
 from singerkit_target.blocks import BlockDecoder, Judgement, stream_of
 from singerkit_target.contract import Loader, Reject, Stream
+from singerkit_target.drafts import modern
 from singerkit_target.lineage import check_start
 from singerkit_target.lines import Chunk, read_chunks
 from singerkit_target.messages import Message, Run, Splitter
@@ -236,7 +237,7 @@ class Load:
             resolved = resolve_refs(schema, f"stream `{message.stream}`")
         except ConfigurationError as error:
             raise BadDataError(f"{error} (line {number})") from None
-        return checked_schema(resolved, message.stream, number)
+        return checked_schema(modern(resolved), message.stream, number)
 
     def _take_state(self, part: Message) -> None:
         text = str(bytes(_decoded(part, _StateMessage).value), "utf-8")
