@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
-from urllib.parse import urlsplit
+
+from urllib3.exceptions import LocationParseError
+from urllib3.util import parse_url
 
 from singerkit_shell.errors import ConfigurationError
 
@@ -28,6 +30,7 @@ _REFUSED: tuple[Network, ...] = (
     ipaddress.ip_network("100.100.100.200/32"),  # Alibaba metadata
     ipaddress.ip_network("168.63.129.16/32"),  # Azure wire server
 )
+_PORTS = {"http": 80, "https": 443}
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
@@ -73,12 +76,19 @@ def _unwrapped(address: Address) -> Address:
 def origin_of(url: str) -> Origin:
     """Return scheme, host and port of an http or https URL.
 
+    The URL is taken apart by urllib3, as it is when the connection is made: what one parser takes for the host
+    (`http://other\\@api/`) is a password to another.
+
     Raises:
-        ValueError: the URL has another scheme, no host or a bad port.
+        ValueError: the URL has another scheme, no host, a bad port, or characters that no URL has.
     """
-    parts = urlsplit(url)
-    scheme = parts.scheme.lower()
-    if scheme not in ("http", "https") or not parts.hostname:
+    if any(char < " " or char == "\\" for char in url):
+        raise ValueError("not a URL: it holds control characters or backslashes")
+    try:
+        parts = parse_url(url)
+    except LocationParseError:
+        raise ValueError("not a URL") from None
+    scheme, host = parts.scheme, (parts.host or "").strip("[]").rstrip(".").lower()
+    if scheme not in _PORTS or not host:
         raise ValueError(f"not an http or https URL with a host: {scheme or 'no scheme'}")
-    port = parts.port or (443 if scheme == "https" else 80)
-    return scheme, parts.hostname.lower().rstrip("."), port
+    return scheme, host, parts.port or _PORTS[scheme]

@@ -12,11 +12,13 @@ import http.client
 import logging
 import random
 import select
+import socket
 import ssl
 import time
 from collections.abc import Collection, Generator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
@@ -33,7 +35,7 @@ from tap_rest.auth import NoAuth, auth_of, query_key_of
 from tap_rest.config import ApiSettings
 from tap_rest.connection import GuardedAdapter, Watchdog
 
-__all__ = ["Client", "Response", "utf8_text"]
+__all__ = ["Client", "Response", "client_problems", "register_secrets", "utf8_text"]
 
 _logger = logging.getLogger("tap-rest")
 _CHUNK = 256 * 1024
@@ -71,6 +73,7 @@ class Client:
         self._allowed_origins = {_configured_origin(url, "allowed_hosts") for url in settings.allowed_hosts}
         self._networks = networks_of(settings.allowed_addresses)
         self._watchdog = Watchdog()
+        self._options: dict[Origin, dict[str, Any]] = {}
         self._auth = auth_of(settings.auth)
         self._query_key = query_key_of(settings.auth)
         agent = settings.user_agent or f"tap-rest/{metadata.version('singerkit')} (singerkit)"
@@ -88,8 +91,6 @@ class Client:
         session = requests.Session()
         session.headers.update({"User-Agent": agent, "Accept": "application/json, */*;q=0.5"})
         session.auth = NoAuth()
-        if self._settings.ca_file:
-            session.verify = self._settings.ca_file
         adapter = GuardedAdapter(self._watchdog, self._networks)
         session.mount("https://", adapter)
         session.mount("http://", adapter)
@@ -181,7 +182,9 @@ class Client:
             url, headers = self._without_secrets(url), {}
         request = requests.Request("GET", url, headers=headers, auth=self._auth if own else NoAuth())
         prepared = session.prepare_request(request)
-        options = session.merge_environment_settings(prepared.url, {}, True, None, None)
+        if origin_of(str(prepared.url)) != origin_of(url):
+            raise BadDataError(f"Expected the URL of a page, got one that is ambiguous: {self._shown(url)}.")
+        options = self._transport_options(session, str(prepared.url))
         timeout = (self._settings.timeout.connect, self._settings.timeout.read)
         self.request_count += 1
         with self._watchdog.limit(self._settings.timeout.response):
@@ -196,6 +199,15 @@ class Client:
         if not own:
             session.cookies.clear()
         return Response(url, answer.status_code, answer.headers, body)
+
+    def _transport_options(self, session: requests.Session, url: str) -> dict[str, Any]:
+        """Return proxies and certificates for a URL; requests would read the environment for each page."""
+        origin = origin_of(url)
+        if origin not in self._options:
+            # `verify` is said here, since a session's own gives way to REQUESTS_CA_BUNDLE.
+            verify = self._settings.ca_file or None
+            self._options[origin] = dict(session.merge_environment_settings(url, {}, True, verify, None))
+        return self._options[origin]
 
     def _read_body(self, answer: requests.Response, url: str) -> bytes:
         limit = self._settings.limits.response_bytes
@@ -306,6 +318,30 @@ class Client:
         return masked if len(masked) <= 300 else masked[:297] + "..."
 
 
+def client_problems(config: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each setting of the client that cannot be used."""
+    problems = []
+    urls = [
+        ("base_url", config["base_url"]),
+        *(("allowed_hosts", url) for url in config.get("allowed_hosts", ())),
+    ]
+    for key, url in urls:
+        try:
+            _configured_origin(url, key)
+        except ConfigurationError as error:
+            problems.append(str(error))
+    if urlsplit(config["base_url"]).username is not None:
+        problems.append("Expected `base_url` without user and password; put them into `auth` (type `basic`)")
+    try:
+        networks_of(config.get("allowed_addresses", ()))
+    except ConfigurationError as error:
+        problems.append(str(error))
+    ca_file = config.get("ca_file")
+    if ca_file is not None and not Path(ca_file).is_file():
+        problems.append(f"Expected a file at `ca_file`, and there is none named `{ca_file}`")
+    return [problem.rstrip(".") for problem in problems]
+
+
 def register_secrets(values: Mapping[str, Any]) -> None:
     """Mask the values of headers or parameters whose name sounds like a secret."""
     for name, value in values.items():
@@ -330,9 +366,11 @@ def _origin_text(origin: Origin) -> str:
 def _check_literal(origin: Origin, networks: Any) -> None:
     """Check a host that is a number already, since a proxy might connect to it unseen by us."""
     try:
-        check_address(origin[1], origin[1], networks)
-    except ValueError:
+        # inet_aton knows numbers that look like names: 2852039166 is 169.254.169.254.
+        number = origin[1] if ":" in origin[1] else socket.inet_ntoa(socket.inet_aton(origin[1]))
+    except OSError:
         return  # a name; its addresses are checked when connecting
+    check_address(number, origin[1], networks)
 
 
 def _with_params(url: str, params: Mapping[str, Any]) -> str:

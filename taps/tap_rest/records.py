@@ -73,12 +73,12 @@ class PageReader:
                 f"Expected records at `{path.text}` in {where}, got {_description(body)}; check `records`, "
                 "or set `missing_records` to `empty` if that means no records."
             )
-        for index, record in enumerate(found):
-            if memoryview(record)[0] != 0x7B:
-                raise BadDataError(
-                    f"Expected `object`, got `{_kind(bytes(record))}` at `{path.text}`, item {index} of "
-                    f"{where}; a record must be a JSON object, check `records`."
-                )
+        # One look is enough for a selector that misses; the engine refuses any other record that is no object.
+        if found and memoryview(found[0])[0] != 0x7B:
+            raise BadDataError(
+                f"Expected `object`, got `{_kind(bytes(found[0]))}` as the first record at `{path.text}` in "
+                f"{where}; check `records`."
+            )
         return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -9,7 +10,7 @@ from typing import Any, ClassVar
 
 from singerkit_catalog.selection import apply_rules
 from singerkit_tap.shell import SingerkitTap
-from tap_rest.client import Client, register_secrets
+from tap_rest.client import Client, client_problems, register_secrets
 from tap_rest.config import CONFIG_SCHEMA, ApiSettings, StreamSettings, api_settings, config_conflicts
 from tap_rest.schemas import keeper_of
 from tap_rest.streams import RestStream
@@ -25,7 +26,7 @@ class TapRest(SingerkitTap):
 
     def config_sentences(self, config: Mapping[str, Any]) -> Sequence[str]:
         """Return what a JSON Schema cannot say about the config."""
-        return config_conflicts(config)
+        return [*config_conflicts(config), *client_problems(config)]
 
     @cached_property
     def api(self) -> ApiSettings:
@@ -39,6 +40,22 @@ class TapRest(SingerkitTap):
             register_secrets(stream.params)
             register_secrets(stream.headers)
         return Client(self.api)
+
+    def sync(self) -> None:
+        """Sync, and say in the end how often the API was asked."""
+        try:
+            super().sync()
+        finally:
+            client = self.client
+            for metric, value in (
+                ("http_request_count", client.request_count),
+                ("http_retry_count", client.retry_count),
+            ):
+                self.metrics_logger.info(
+                    "METRIC: %s",
+                    json.dumps({"type": "counter", "metric": metric, "value": value, "tags": {}}),
+                )
+            client.close()
 
     def discover_streams(self) -> list[RestStream]:
         """Return the streams, parents first.

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -134,12 +136,18 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def serving(routes: Mapping[str, Route]) -> Iterator[Api]:
-    """Serve ``routes`` on a free port of 127.0.0.1 until the block is left."""
+def serving(
+    routes: Mapping[str, Route], *, certificate: Path | None = None, key: Path | None = None
+) -> Iterator[Api]:
+    """Serve ``routes`` on a free port of 127.0.0.1 until the block is left; with TLS given a certificate."""
     api = Api(routes)
     server = _Server(("127.0.0.1", 0), _Handler)
     server.api = api
-    api.url = f"http://127.0.0.1:{server.server_address[1]}"
+    api.url = f"http{'s' if certificate else ''}://127.0.0.1:{server.server_address[1]}"
+    if certificate is not None:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate, key)
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

@@ -131,6 +131,20 @@ def test_a_url_that_smuggles_the_secret_out(run_tap: Any) -> None:
     assert CANARY not in run.stderr
 
 
+@pytest.mark.parametrize("joint", ["\\@", "\\\\@", "@", "%40", "#@", "?@", "\t@", " @"])
+def test_urls_that_two_parsers_read_in_two_ways(joint: str, run_tap: Any) -> None:
+    """`http://other\\@api/` has the host `api` for one parser and `other` for the next."""
+    with serving({"/rows": lambda _: json_reply(ROWS)}) as other, serving({}) as api:
+        url = f"{other.url}{joint}{api.url.removeprefix('http://')}/more"
+        api.routes["/rows"] = lambda _: json_reply({"data": ROWS, "next": url})
+        api.routes["/more"] = lambda _: json_reply({"data": ROWS, "next": None})
+        stream = STREAM | {"pagination": {"type": "next_url"}, "records": "data"}
+        run = run_tap(api.url, stream, auth=SCHEMES["header"])
+        assert other.asked == []
+    assert run.code in (0, 65, 77)
+    assert CANARY not in run.stderr
+
+
 def test_redirects_inside_keep_the_credential(run_tap: Any) -> None:
     routes = {
         "/rows": lambda asked: Reply(status=301, headers={"Location": "v2/rows"}),

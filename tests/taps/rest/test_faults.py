@@ -6,7 +6,9 @@ import email.utils
 import gzip
 import json
 import os
+import shutil
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -74,12 +76,27 @@ def test_refused_and_unknown_hosts(run_tap: Any) -> None:
     assert "name" in run_tap("http://no-such-host.invalid", STREAM).ended(69).sentence
 
 
-def test_tls_is_not_given_up(run_tap: Any, tmp_path: Path) -> None:
-    """An own certificate is refused until `ca_file` names it; plain HTTP is never tried instead."""
+def test_tls_is_not_given_up(run_tap: Any) -> None:
+    """A server without TLS is not asked without it."""
     with serving({"/rows": lambda _: GOOD}) as api:
         run = run_tap(api.url.replace("http:", "https:"), STREAM).ended(69)
         assert "TLS" in run.sentence
         assert api.asked == []
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
+def test_certificates_are_checked(run_tap: Any, tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *subject]
+    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    with serving({"/rows": lambda _: GOOD}, certificate=certificate, key=key) as api:
+        run = run_tap(api.url, STREAM).ended(69)
+        assert "certificate" in run.sentence
+        assert "try 1" not in run.stderr
+        assert api.asked == []
+        trusting = run_tap(api.url, STREAM, ca_file=str(certificate)).ended(0)
+    assert trusting.records("rows") == ROWS
 
 
 @pytest.mark.parametrize("status", [401, 403])

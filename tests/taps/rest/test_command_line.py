@@ -1,0 +1,116 @@
+"""What the console script itself does: help, test, discovery, catalogs, wrong configs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from taps.rest.api_server import Asked, Reply, json_reply, serving
+
+TAP = str(Path(sys.executable).with_name("tap-rest"))
+SCHEMA = {"properties": {"id": {"type": "integer"}, "name": {"type": "string"}, "secret": {}}}
+ROWS = [{"id": n, "name": f"n{n}", "secret": "s"} for n in range(4)]
+STREAM = {"name": "rows", "path": "/rows", "schema": SCHEMA, "primary_keys": ["id"]}
+OTHER = STREAM | {"name": "other", "path": "/other"}
+
+
+def by_page(asked: Asked) -> Reply:
+    start = int(asked.param("offset") or 0)
+    return json_reply(ROWS[start : start + 2])
+
+
+def test_the_console_script(tmp_path: Path) -> None:
+    with serving({"/rows": lambda _: json_reply(ROWS)}) as api:
+        config = tmp_path / "config.json"
+        config.write_text(json.dumps({"base_url": api.url, "streams": [STREAM]}))
+        done = subprocess.run([TAP, "-c", config], capture_output=True, timeout=60, check=True)
+        closed = subprocess.run(
+            ["bash", "-c", f"{TAP} -c {config} | head -1"], capture_output=True, timeout=60, check=True
+        )
+    types = [json.loads(line)["type"] for line in done.stdout.splitlines()]
+    assert types == ["STATE", "SCHEMA", *["RECORD"] * 4, "STATE", "STATE"][: len(types)]
+    assert b"Traceback" not in closed.stderr
+    for option in ("--help", "--version", "--about"):
+        subprocess.run([TAP, option], capture_output=True, timeout=60, check=True)
+
+
+def test_test_reads_the_first_page_of_each_stream(run_tap: Any) -> None:
+    stream = STREAM | {"pagination": {"type": "offset"}}
+    with serving({"/rows": by_page, "/other": by_page}) as api:
+        run_tap(api.url, stream, OTHER | {"pagination": {"type": "offset"}}, args=("--test",)).ended(0)
+        assert sorted(asked.raw_path for asked in api.asked) == ["/other?offset=0", "/rows?offset=0"]
+        api.routes["/other"] = lambda _: json_reply({}, 401)
+        run_tap(api.url, stream, OTHER, args=("--test",)).ended(77)
+
+
+def test_test_with_inferred_schemas_and_children(run_tap: Any) -> None:
+    parent = {"name": "rows", "path": "/rows"}
+    child = {"name": "sub", "path": "/rows/{parent.id}", "parent": {"stream": "rows"}}
+    with serving({"/rows": lambda _: json_reply(ROWS)}) as api:
+        api.routes |= {f"/rows/{n}": lambda _: json_reply([{"x": 1}]) for n in range(4)}
+        run_tap(api.url, parent, child, args=("--test",)).ended(0)
+
+
+def test_discovery_of_declared_schemas_asks_for_nothing(run_tap: Any) -> None:
+    with serving({}) as api:
+        run = run_tap(api.url, STREAM, OTHER, args=("--discover",)).ended(0)
+        assert api.asked == []
+    streams = json.loads(run.stdout)["streams"]
+    assert [stream["tap_stream_id"] for stream in streams] == ["other", "rows"]
+    assert streams[0]["key_properties"] == ["id"]
+
+
+def test_select_rules(run_tap: Any) -> None:
+    with serving({"/rows": lambda _: json_reply(ROWS), "/other": lambda _: json_reply(ROWS)}) as api:
+        run = run_tap(api.url, STREAM, OTHER, select=["rows", "!rows.secret"]).ended(0)
+        assert {asked.path for asked in api.asked} == {"/rows"}
+    assert run.records("rows") == [{"id": n, "name": f"n{n}"} for n in range(4)]
+
+
+def test_a_catalog_that_selects_one_stream(run_tap: Any) -> None:
+    with serving({"/rows": lambda _: json_reply(ROWS), "/other": lambda _: json_reply(ROWS)}) as api:
+        catalog = json.loads(run_tap(api.url, STREAM, OTHER, args=("--discover",)).ended(0).stdout)
+        for stream in catalog["streams"]:
+            for item in stream["metadata"]:
+                if not item["breadcrumb"]:
+                    item["metadata"]["selected"] = stream["stream"] == "rows"
+        run = run_tap(api.url, STREAM, OTHER, catalog=catalog).ended(0)
+        assert {asked.path for asked in api.asked} == {"/rows"}
+    assert run.records("rows") == ROWS
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "no scheme": ({"base_url": "api.example.com"}, "base_url"),
+    "unknown kind": ({"pagination": {"type": "pages"}}, "pagination.type"),
+    "key of another kind": ({"pagination": {"type": "page", "cursor": "$.x"}}, "pagination.cursor"),
+    "needed key": ({"pagination": {"type": "cursor"}}, "pagination.cursor"),
+    "short page without size": ({"pagination": {"type": "page", "stop_on_short_page": True}}, "size"),
+    "no end": ({"pagination": {"type": "page", "empty_page": "continue"}}, "empty_page"),
+    "misspelled": ({"pagination": {"type": "page", "sizee": 5}}, "did you mean `size`"),
+    "bearer without token": ({"auth": {"type": "bearer"}}, "auth.token"),
+    "token elsewhere": ({"auth": {"type": "none", "token": "x"}}, "auth.token"),
+    "two of a name": ({"streams": [STREAM, STREAM]}, "two streams named `rows`"),
+    "no streams": ({"streams": []}, "streams"),
+    "no parent": ({"streams": [STREAM | {"path": "/{parent.id}"}]}, "parent"),
+    "unknown parent": ({"streams": [STREAM | {"parent": {"stream": "x"}}]}, "`x`"),
+    "incremental without key": ({"streams": [STREAM | {"incremental": {"param": "s"}}]}, "replication_key"),
+    "addresses": ({"allowed_addresses": ["localhost"]}, "allowed_addresses"),
+    "tries": ({"retries": {"tries": 0}}, "retries.tries"),
+    "ca file": ({"ca_file": "/nowhere/ca.pem"}, "ca_file"),
+    "user in the URL": ({"base_url": "https://ann:secret9@api.example.com"}, "`auth`"),
+    "host": ({"allowed_hosts": ["ftp://x"]}, "allowed_hosts"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_configs_are_told_before_any_request(case: str, run_tap: Any) -> None:
+    changes, finding = WRONG[case]
+    with serving({"/rows": lambda _: json_reply(ROWS)}) as api:
+        config = {"base_url": api.url, "streams": [STREAM]} | changes
+        run = run_tap(config.pop("base_url"), *config.pop("streams"), **config).ended(78)
+        assert api.asked == []
+    assert finding in run.sentence
