@@ -51,7 +51,8 @@ import msgspec
 __all__ = ["BookmarkValue", "Context", "Page", "RawRecord", "Start", "StreamContract"]
 
 RawRecord = msgspec.Raw | bytes | bytearray | memoryview
-"""One JSON object, as the source sent it (``singerkit_tap.records.split_records`` cuts an array)."""
+"""One JSON object in UTF-8, as the source sent it. ``singerkit_tap.records.split_records`` cuts a JSON array into
+such objects and checks the encoding; a connector that cuts by other means checks it itself."""
 
 Context = Mapping[str, Any]
 """What tells one partition of a stream from the others: ``{"customer_id": 7}``. JSON values, no secrets."""

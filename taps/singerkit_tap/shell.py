@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar, NoReturn
 
 import click
@@ -102,6 +103,7 @@ class SingerkitTap(Tap):
         self.start_state: dict[str, Any] = {}
         """The state to continue, without its mark."""
         self._sync_run: SyncRun | None = None
+        self._progress = Progress(self.logger)
         self._pipeline_of_state: str | None = None
         super().__init__(
             config=config,
@@ -231,7 +233,7 @@ class SingerkitTap(Tap):
                 self.output,
                 self.start_state,
                 Mark(self._run_id, self.pipeline, False),
-                Progress(self.logger),
+                self._progress,
                 state_every=int(self.config.get("state_every", 10_000)),
                 start_date=self.config.get("start_date"),
             )
@@ -249,8 +251,17 @@ class SingerkitTap(Tap):
             raise ConfigurationError(
                 "No stream is selected, so there is nothing to sync; select one in the catalog or in `select`."
             )
-        with self.output:
+        with self.output, self._progress_line():
             self.sync_run.run(streams)
+
+    @contextmanager
+    def _progress_line(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            # The sentence about it must not be written into a half-drawn line.
+            self._progress.clear()
+            raise
 
     # Command line
 

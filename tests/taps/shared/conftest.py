@@ -146,3 +146,8 @@ def example(tmp_path: Path) -> Example:
 @pytest.fixture(scope="session", name="tap_class")
 def tap_class_fixture() -> Any:
     return tap_class()
+
+
+@pytest.fixture(scope="session")
+def make_example() -> type[Example]:
+    return Example

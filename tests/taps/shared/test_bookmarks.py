@@ -1,0 +1,193 @@
+"""Order, hashes and limits of bookmarks, without a tap around them."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from singerkit_state.bookmarks import (
+    SEEN_LIMIT,
+    Bookmark,
+    BookmarkTracker,
+    StreamBookmarks,
+    UnorderableError,
+    UnsortedError,
+    ValueKind,
+    less_lookback,
+    order_key,
+)
+
+INSTANT, NUMBER, TEXT = ValueKind.INSTANT, ValueKind.NUMBER, ValueKind.TEXT
+
+
+def column(*values: Any) -> list[msgspec.Raw]:
+    return [
+        msgspec.Raw(value if isinstance(value, bytes) else json.dumps(value).encode()) for value in values
+    ]
+
+
+def rows(count: int) -> list[bytes]:
+    return [b'{"n":%d}' % number for number in range(count)]
+
+
+def track(
+    kind: ValueKind, *pages: list[Any], start: Bookmark | None = None, **settings: Any
+) -> BookmarkTracker:
+    tracker = BookmarkTracker(kind, start or Bookmark(), **settings)
+    for page in pages:
+        tracker.take(column(*page), rows(len(page)))
+        tracker.end_page()
+    return tracker
+
+
+@pytest.mark.parametrize(
+    ("schema", "kind"),
+    [
+        ({"type": "string", "format": "date-time"}, INSTANT),
+        ({"type": ["null", "string"], "format": "date"}, INSTANT),
+        ({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]}, INSTANT),
+        ({"type": ["null", "integer"]}, NUMBER),
+        ({"type": "number"}, NUMBER),
+        ({"type": "string"}, TEXT),
+        ({}, TEXT),
+    ],
+)
+def test_the_kind_comes_from_the_schema(schema, kind):
+    assert ValueKind.of_schema(schema) is kind
+
+
+@pytest.mark.parametrize(
+    ("smaller", "greater"),
+    [
+        ("2024-01-01T01:00:00+02:00", "2024-01-01T00:00:00Z"),
+        ("2024-01-01T00:00:00Z", "2024-01-01T00:00:00.000000001Z"),
+        ("2024-01-01T00:00:00.09Z", "2024-01-01T00:00:00.1Z"),
+        ("2024-01-01", "2024-01-01T00:00:00.1"),
+        ("2024-01-01T23:59:59.9Z", "2024-01-01T23:59:60Z"),
+        ("0000-12-31T00:00:00Z", "0001-01-01T00:00:00Z"),
+        ("9999-12-31T00:00:00Z", "10000-01-01T00:00:00Z"),
+        ("-0044-03-15T00:00:00Z", "0000-01-01T00:00:00Z"),
+    ],
+)
+def test_instants(smaller, greater):
+    assert order_key(smaller, INSTANT) < order_key(greater, INSTANT)
+    tracker = track(INSTANT, [smaller, greater, smaller], is_sorted=True)
+    assert tracker.bookmark().value == greater
+
+
+def test_equal_instants_in_other_words_are_ties():
+    same = ["2024-01-01T00:00:00Z", "2024-01-01 00:00:00.000", "2024-01-01T02:00:00+0200", "2024-01-01"]
+    assert len({order_key(value, INSTANT) for value in same}) == 1
+    assert track(INSTANT, same, is_sorted=True).bookmark().seen.total() == 4
+
+
+@given(st.datetimes(min_value=datetime(1600, 1, 1)), st.integers(-14 * 60, 14 * 60))
+def test_instants_agree_with_datetime(naive, minutes):
+    moment = naive.replace(tzinfo=timezone(timedelta(minutes=minutes)))
+    seconds, fraction = order_key(moment.isoformat(), INSTANT)
+    exact = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    assert seconds * 1_000_000 + int(fraction.ljust(6, "0")) == exact
+
+
+@pytest.mark.parametrize("value", ["soon", "2024-01", 5, "2024-01-01T00:00:00Zulu", True])
+def test_what_is_no_instant(value):
+    with pytest.raises(UnorderableError):
+        order_key(value, INSTANT)
+
+
+@pytest.mark.parametrize("value", ["x", True, "NaN", "Infinity"])
+def test_what_is_no_number(value):
+    with pytest.raises(UnorderableError):
+        order_key(value, NUMBER)
+
+
+def test_numbers_are_exact():
+    tracker = track(NUMBER, [b"9007199254740993", b"9007199254740992.5", b"1e3"], is_sorted=True)
+    assert tracker.bookmark().value == 9007199254740993
+    assert track(NUMBER, [b"0.1", b"0.10000000000000000001"], is_sorted=True).bookmark().value == Decimal(
+        "0.10000000000000000001"
+    )
+
+
+def test_text_is_compared_by_code_point():
+    assert track(TEXT, ["Z", "a", "é"], is_sorted=True).bookmark().value == "é"
+
+
+INSTANTS = st.builds(
+    lambda day, fraction, zone: f"2024-01-{day:02}T12:00:00{fraction}{zone}",
+    st.integers(1, 3),
+    st.sampled_from(["", ".5", ".500", ".123456789", ".123456788", ".1234567"]),
+    st.sampled_from(["Z", "+00:00", "+01:00", "-12:00", ""]),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.none() | INSTANTS, min_size=1, max_size=12))
+def test_the_fast_way_through_a_column_finds_what_comparing_all_values_finds(values):
+    present = [value for value in values if value is not None]
+    tracker = track(INSTANT, values, is_sorted=True)
+    bookmark = tracker.bookmark()
+    if not present:
+        assert bookmark == Bookmark()
+        return
+    highest = max(order_key(value, INSTANT) for value in present)
+    assert order_key(bookmark.value, INSTANT) == highest
+    assert bookmark.seen.total() == sum(order_key(value, INSTANT) == highest for value in present)
+    assert tracker.nulls == values.count(None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "lookback", "earlier"),
+    [
+        (INSTANT, "2024-03-01T00:00:10Z", 20, "2024-02-29T23:59:50Z"),
+        (INSTANT, "2024-03-01T00:00:10.250+02:00", 10, "2024-02-29T22:00:00.25Z"),
+        (INSTANT, "2024-03-01T00:00:10", 10, "2024-03-01T00:00:00"),
+        (INSTANT, "2024-03-01", 2, "2024-02-28"),
+        (INSTANT, "0001-01-01T00:00:00Z", 86400, "0001-01-01T00:00:00Z"),
+        (NUMBER, 10, 3, 7),
+        (NUMBER, Decimal("1.5"), 1, Decimal("0.5")),
+        (TEXT, "b", 5, "b"),
+        (INSTANT, "2024-03-01T00:00:10+02:00", 0, "2024-03-01T00:00:10+02:00"),
+    ],
+)
+def test_lookback(kind, value, lookback, earlier):
+    assert less_lookback(value, kind, lookback) == earlier
+
+
+def test_the_rows_remembered_at_the_boundary_are_limited():
+    many = ["2024-01-01T00:00:00Z"] * (SEEN_LIMIT + 1)
+    assert track(INSTANT, many, is_sorted=True).bookmark().seen is None
+    moved_on = track(INSTANT, many, ["2024-01-02T00:00:00Z"], is_sorted=True).bookmark()
+    assert moved_on.seen.total() == 1
+
+
+def test_a_sorted_source_may_not_go_back_behind_a_page_but_may_within_one():
+    track(NUMBER, [2, 1, 3], [3, 4], is_sorted=True)
+    with pytest.raises(UnsortedError):
+        track(NUMBER, [2], [1], is_sorted=True)
+    track(NUMBER, [2], [1], is_sorted=False)
+
+
+def test_the_state_has_the_shape_of_singer_sdk():
+    bookmarks = StreamBookmarks({"note": "of another", "progress_markers": {}}, "at")
+    bookmarks.put(Bookmark("2024-01-01T00:00:00Z"))
+    bookmarks.put(Bookmark("2024-01-02T00:00:00Z"), {"a": 1})
+    assert bookmarks.state() == {
+        "note": "of another",
+        "replication_key": "at",
+        "replication_key_value": "2024-01-01T00:00:00Z",
+        "partitions": [
+            {"context": {"a": 1}, "replication_key": "at", "replication_key_value": "2024-01-02T00:00:00Z"}
+        ],
+    }
+    again = StreamBookmarks(bookmarks.state(), "at")
+    assert again.get().value == "2024-01-01T00:00:00Z"
+    assert again.get({"a": 1}).value == "2024-01-02T00:00:00Z"
+    assert again.get({"a": 2}).value is None

@@ -1,0 +1,165 @@
+"""The wire and the progress lines."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import pty
+import select
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+
+import pytest
+
+from singerkit_shell.errors import CannotWriteError, RetryableError
+from singerkit_shell.progress import Progress
+from singerkit_tap.output import Output
+
+
+@contextmanager
+def stdout_as_pipe() -> Iterator[int]:
+    """Make stdout a pipe and give the end to read from."""
+    read_end, write_end = os.pipe()
+    with os.fdopen(write_end, "w") as out, redirect_stdout(out):
+        yield read_end
+    os.close(read_end)
+
+
+@contextmanager
+def stdout_as(raw: io.RawIOBase) -> Iterator[None]:
+    with redirect_stdout(io.TextIOWrapper(_Through(raw))):
+        yield
+
+
+def available(read_end: int, seconds: float = 0) -> bytes:
+    ready, _, _ = select.select([read_end], [], [], seconds)
+    return os.read(read_end, 1 << 20) if ready else b""
+
+
+def test_records_wait_for_a_full_chunk_and_a_state_flushes():
+    with stdout_as_pipe() as pipe:
+        output = Output()
+        output.records(b'{"a":1}\n')
+        assert available(pipe) == b""
+        output.state({"bookmarks": {}})
+        assert available(pipe) == b'{"a":1}\n{"type":"STATE","value":{"bookmarks":{}}}\n'
+
+
+def test_a_full_chunk_is_written_at_once(monkeypatch):
+    monkeypatch.setattr("singerkit_tap.output.CHUNK_BYTES", 10)
+    with stdout_as_pipe() as pipe:
+        output = Output()
+        output.records(b"12345678\n")
+        assert available(pipe) == b""
+        output.records(b"9\n")
+        assert available(pipe) == b"12345678\n9\n"
+
+
+def test_a_schema_without_keys_says_so():
+    with stdout_as_pipe() as pipe:
+        output = Output()
+        output.schema("s", {"type": "object"}, ())
+        output.flush()
+        line = available(pipe)
+    assert json.loads(line) == {
+        "type": "SCHEMA",
+        "stream": "s",
+        "schema": {"type": "object"},
+        "key_properties": [],
+    }
+
+
+def test_nothing_waits_longer_than_the_timer_allows():
+    with stdout_as_pipe() as pipe, Output() as output:
+        output.records(b'{"a":1}\n')
+        assert available(pipe) == b""
+        assert available(pipe, seconds=5) == b'{"a":1}\n'
+
+
+def test_the_end_of_the_block_flushes():
+    with stdout_as_pipe() as pipe:
+        with Output() as output:
+            output.records(b'{"a":1}\n')
+        assert available(pipe) == b'{"a":1}\n'
+
+
+@contextmanager
+def stdout_without_reader() -> Iterator[None]:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with os.fdopen(write_end, "wb", buffering=0) as raw, stdout_as(raw):
+        yield
+
+
+def test_a_closed_pipe():
+    with stdout_without_reader(), pytest.raises(RetryableError, match="The reader of our output has gone"):
+        Output().state({})
+
+
+def test_the_timer_tells_the_main_thread_of_its_failure():
+    def write_and_wait(output: Output) -> None:
+        output.records(b"x\n")
+        deadline = time.monotonic() + 10
+        while output._failure is None and time.monotonic() < deadline:
+            threading.Event().wait(0.01)
+        output.flush()
+
+    with stdout_without_reader(), pytest.raises(RetryableError, match="has gone"), Output() as output:
+        write_and_wait(output)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_a_full_disk():
+    no_space = pytest.raises(CannotWriteError, match="No space left")
+    with open("/dev/full", "wb", buffering=0) as raw, stdout_as(raw), no_space:
+        Output().state({})
+
+
+class _Through(io.RawIOBase):
+    """Writes straight through, so that nothing is left to fail again at the end of the test."""
+
+    def __init__(self, raw: io.RawIOBase) -> None:
+        self._raw = raw
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: bytes) -> int:
+        return self._raw.write(data) or 0
+
+
+# Progress
+
+
+def test_in_a_log_there_is_one_line_per_stream(caplog):
+    progress = Progress(logging.getLogger("p"), io.StringIO())
+    with caplog.at_level("INFO"):
+        progress.add("orders", 1000)
+        progress.add("orders", 500)
+        progress.done("orders")
+        progress.done("empty")
+    assert [message.split(" in ")[0] for message in caplog.messages] == [
+        "orders: 1,500 rows",
+        "empty: 0 rows",
+    ]
+
+
+def test_on_a_terminal_the_line_is_redrawn(caplog):
+    parent, child = pty.openpty()
+    try:
+        with os.fdopen(child, "w") as terminal:
+            progress = Progress(logging.getLogger("p"), terminal)
+            progress.add("orders", 1000)
+            progress.add("orders", 1)
+            progress.done("orders")
+            text = os.read(parent, 10_000).decode()
+    finally:
+        os.close(parent)
+    assert text.startswith("\rorders: 1,000 rows")
+    assert text.rstrip(" \r\n").split("\r")[-1].startswith("orders: 1,001 rows")
+    assert text.endswith("\n")
+    assert caplog.messages == []
