@@ -18,14 +18,13 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.secrets import redactor
 from singerkit_state import statefile
-from singerkit_state.value import decode, is_empty, read_mark, without_mark
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
 
     from singerkit_state.postgres import StateRow
 
-__all__ = ["StateUrl", "compare_lineage", "is_state_url", "parse_state_url", "read_start_state"]
+__all__ = ["StateUrl", "is_state_url", "parse_state_url", "read_start_state"]
 
 logger = logging.getLogger(__name__)
 
@@ -163,40 +162,3 @@ def _server(parts: SplitResult, host: str, libpq: dict[str, str]) -> str:
     )
     where = unquote(libpq.get("host", "")) or unquote(host) or "the default host"
     return f"the database {database} at {where}"
-
-
-def compare_lineage(file_state: dict[str, Any] | None, row: StateRow | None) -> dict[str, Any] | None:
-    """Decide between the state of a file and that of the database; return the one to go on from (DESIGN 5).
-
-    An empty side leaves it to the other one. When both say something, the database wins if the file is of the
-    same pipeline: its state was committed with the rows. A file of another pipeline, or one that differs and
-    does not say whose it is, stops the run.
-
-    Raises:
-        ConfigurationError: the two are of different lineage; the sentence shows both.
-    """
-    if file_state is None or row is None:
-        return file_state if row is None else _state_of(row)
-    mark, row_state = read_mark(file_state), _state_of(row)
-    if mark is not None and mark.pipeline != row.pipeline:
-        raise _different(f"of the pipeline `{mark.pipeline}` (run {mark.run})", row)
-    if is_empty(row_state):
-        return file_state
-    if is_empty(file_state) or mark is not None:
-        return row_state
-    if without_mark(file_state) == without_mark(row_state or {}):
-        return row_state
-    raise _different("another one and does not say of which pipeline it is", row)
-
-
-def _state_of(row: StateRow) -> dict[str, Any] | None:
-    value = None if row.state_text is None else decode(row.state_text)
-    return value if isinstance(value, dict) else None
-
-
-def _different(finding: str, row: StateRow) -> ConfigurationError:
-    return ConfigurationError(
-        f"The state in the file is {finding}, the database has that of the pipeline `{row.pipeline}` (run "
-        f"{row.run_id}, sequence {row.sequence}, committed at {row.committed_at}); nothing was read or written, "
-        "delete the file to go on from the database, or name the right file."
-    )

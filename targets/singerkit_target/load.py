@@ -16,11 +16,11 @@ import msgspec
 from singerkit_catalog.schema import resolve_refs
 from singerkit_shell.errors import BadDataError, ConfigurationError, SingerkitError
 from singerkit_shell.signals import StopFlag
+from singerkit_state.lineage import check_start
 from singerkit_state.value import Mark, decode, is_empty, read_mark
 from singerkit_target.blocks import BlockDecoder, Judgement, stream_of
 from singerkit_target.contract import Loader, Reject, Stream
 from singerkit_target.drafts import modern
-from singerkit_target.lineage import check_start
 from singerkit_target.lines import Chunk, read_chunks
 from singerkit_target.messages import Message, Run, Splitter
 from singerkit_target.publish import Publisher
@@ -121,7 +121,9 @@ class Load:
         except BadDataError as error:
             self._keep_safe_part()
             rows = self.summary.committed_rows
-            raise BadDataError(f"{error} {rows} rows are committed, up to the last STATE before it.") from error
+            raise BadDataError(
+                f"{error} {rows} rows are committed, up to the last STATE before it."
+            ) from error
         except SingerkitError:
             self._loader.rollback()
             if self._stop.count > 1:

@@ -12,7 +12,7 @@ from target_postgres.rows import COPY_OPTIONS
 
 __all__ = ["copy_rows"]
 
-_FEED_SIZE = 1 << 18  # bytes handed to libpq at a time
+_FEED_SIZE = 1 << 24  # bytes handed to libpq at a time
 
 
 def copy_rows(cursor: Cursor, table: Identifier, columns: Sequence[str], csv: bytes) -> None:

@@ -7,10 +7,8 @@ import socket
 import subprocess
 import sys
 import threading
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import psycopg2
@@ -21,7 +19,7 @@ from psycopg2 import sql
 from singerkit_shell.errors import ConfigurationError, NotAuthorisedError, RetryableError, SingerkitError
 from singerkit_shell.secrets import redactor
 from singerkit_state import location, postgres, statefile
-from singerkit_state.location import compare_lineage, is_state_url, parse_state_url, read_start_state
+from singerkit_state.location import is_state_url, parse_state_url, read_start_state
 from singerkit_state.value import Mark, encode, with_mark
 
 PIPELINE, SCHEMA = "orders & co/ü+1", 'my "schema"'
@@ -264,56 +262,3 @@ def test_our_parameters_never_reach_libpq() -> None:
 def test_passwords_in_any_place_are_masked() -> None:
     parse_state_url("postgresql://u:first%2Fone@h/d?pipeline=p&password=second%2Fone&sslpassword=third-one")
     assert redactor.mask("first/one first%2Fone second/one second%2Fone third-one") == "*** *** *** *** ***"
-
-
-# file and database
-
-
-def row_of(text: str | None, pipeline: str = "orders") -> postgres.StateRow:
-    when = datetime(2026, 1, 2, tzinfo=UTC)
-    return postgres.StateRow(pipeline, 3, 7, text, "run-7", when, "public", "_singerkit_state")
-
-
-OURS = with_mark({"bookmarks": {"a": 1}}, Mark("run-6", "orders", True))
-NEWER = with_mark({"bookmarks": {"a": 2}}, Mark("run-7", "orders", False))
-FOREIGN = {"bookmarks": {"a": 1}}
-
-
-@pytest.mark.parametrize(
-    ("file", "row", "winner"),
-    [
-        (None, None, None),
-        (OURS, None, OURS),
-        (None, row_of(None), None),
-        (None, row_of(encode(NEWER)), NEWER),
-        (OURS, row_of(None), OURS),
-        (OURS, row_of("{}"), OURS),
-        (FOREIGN, row_of(None), FOREIGN),
-        (OURS, row_of(encode(NEWER)), NEWER),
-        (NEWER, row_of(encode(OURS)), OURS),  # the database was restored, and its rows with it
-        ({}, row_of(encode(NEWER)), NEWER),
-        (with_mark({}, Mark("r", "orders", False)), row_of(encode(NEWER)), NEWER),
-        (FOREIGN, row_of(encode(FOREIGN)), FOREIGN),
-        (FOREIGN, row_of(encode(OURS)), OURS),
-    ],
-)
-def test_the_database_wins_within_one_lineage(
-    file: dict[str, Any] | None, row: postgres.StateRow | None, winner: dict[str, Any] | None
-) -> None:
-    assert compare_lineage(file, row) == winner
-
-
-@pytest.mark.parametrize(
-    ("file", "row", "finding"),
-    [
-        (OURS, row_of(encode(NEWER), "customers"), "of the pipeline `orders`"),
-        (OURS, row_of(None, "customers"), "of the pipeline `orders`"),
-        (FOREIGN, row_of(encode(NEWER)), "does not say of which pipeline it is"),
-    ],
-)
-def test_another_lineage_stops_the_run_and_shows_both(
-    file: dict[str, Any], row: postgres.StateRow, finding: str
-) -> None:
-    with pytest.raises(ConfigurationError, match=finding) as caught:
-        compare_lineage(file, row)
-    assert f"`{row.pipeline}` (run run-7, sequence 7, committed at 2026-01-02" in str(caught.value)
