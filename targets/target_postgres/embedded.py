@@ -31,6 +31,7 @@ import importlib.util
 import logging
 import os
 import pwd
+import re
 import shlex
 import shutil
 import signal
@@ -429,20 +430,27 @@ def _initialise(folder: Path, programs: Path, account: pwd.struct_passwd | None)
         "--username=postgres",
         "--auth=trust",  # whoever reaches the socket is the owner of the folder, or root
         "--no-instructions",
-        # The same order and case rules on every machine, whatever locales it has.
+        # The same order on every machine, whatever locales it has.
         "--encoding=UTF8",
         "--no-locale",
-        "--locale-provider=builtin",
-        "--builtin-locale=C.UTF-8",
         "--set=timezone=UTC",
         "--set=log_timezone=UTC",
         "--set=wal_level=logical",
     ]
+    if _major_version(programs, account, folder) >= 17:
+        # The same order again, and upper() and ILIKE know every letter.
+        command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     done = _run_as(account, command, folder)
     if done.returncode != 0:
         words = " ".join(done.stderr.split()) or f"initdb ended with {done.returncode}"
         raise RetryableError(f"The embedded PostgreSQL could not be made in {folder}: {words}")
     part.rename(folder / "data")
+
+
+def _major_version(programs: Path, account: pwd.struct_passwd | None, folder: Path) -> int:
+    said = _run_as(account, [str(programs / "bin" / "postgres"), "--version"], folder).stdout
+    found = re.search(r"\d+", said)  # postgres (PostgreSQL) 18.6
+    return int(found[0]) if found else 0
 
 
 def _launch(folder: Path, programs: Path, account: pwd.struct_passwd | None) -> _Postmaster:

@@ -132,6 +132,9 @@ def test_the_first_start_makes_everything_and_the_next_one_finds_it(place: Path)
         assert query(server.uri, "SELECT current_user, current_database(), current_setting('TimeZone')") == [
             ("postgres", "singerkit", "UTC")
         ]
+        assert query(server.uri, "SELECT upper('é'), 'a' < 'B', lower('İ') IS NOT NULL") == [
+            ("É", False, True)
+        ]
         query(server.uri, "CREATE TABLE kept AS SELECT 1 AS one")
     assert not is_running(folder)
     with embedded.start(folder) as server:
