@@ -82,7 +82,11 @@ def _resolve_members(
     """Resolve a mapping of names to schemas, where a member called ``$ref`` or ``enum`` is a property."""
     if not isinstance(members, Mapping):
         return members
-    return {name: _resolve(value, root, anchors, where, open_refs) for name, value in members.items()}
+    # `true` is the schema that allows anything, written short; nothing after this has to know.
+    return {
+        name: {} if value is True else _resolve(value, root, anchors, where, open_refs)
+        for name, value in members.items()
+    }
 
 
 def _target(reference: str, root: Mapping[str, Any], anchors: Mapping[str, Any], where: str) -> Any:

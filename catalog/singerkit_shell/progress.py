@@ -14,14 +14,15 @@ __all__ = ["Progress"]
 _REDRAW_SECONDS = 0.2
 
 
-class Progress:
+class Progress(logging.Filter):
     """Counts rows per stream and shows them.
 
-    ``out`` is None for stderr as it is when a line is drawn. Nothing is drawn between streams' lines unless
-    ``out`` is a terminal.
+    ``out`` is None for stderr as it is when a line is drawn. While a line stands on a terminal, this is a filter
+    of the log handlers too, so that the line gives way to log lines.
     """
 
     def __init__(self, logger: logging.Logger, out: TextIO | None = None) -> None:
+        super().__init__()
         self._logger = logger
         self._out = out
         self._streams: dict[str, _Stream] = {}
@@ -33,9 +34,9 @@ class Progress:
         entry = self._streams.setdefault(stream, _Stream())
         entry.rows += rows
         now = time.monotonic()
-        if now - self._drawn_at >= _REDRAW_SECONDS and self._terminal() is not None:
+        if now - self._drawn_at >= _REDRAW_SECONDS and (terminal := self._terminal()) is not None:
             self._drawn_at = now
-            self._draw(entry.line(stream, now))
+            self._draw(terminal, entry.line(stream, now))
 
     def done(self, stream: str) -> None:
         """Say that ``stream`` is finished: a line that stays."""
@@ -45,30 +46,38 @@ class Progress:
         if terminal is None:
             self._logger.info("%s", line)
             return
-        self._draw(line)
-        terminal.write("\n")
-        terminal.flush()
-        self._drawn_width = 0
+        self._draw(terminal, line)
+        self._leave(terminal, "\n")
 
     def clear(self) -> None:
-        """Leave the cursor at the start of an empty line, for an error message."""
-        terminal = self._terminal()
-        if terminal is not None and self._drawn_width:
-            self._draw("")
-            terminal.write("\r")
-            terminal.flush()
+        """Take the line away and leave the cursor at the start of its place."""
+        if self._drawn_width and (terminal := self._terminal()) is not None:
+            self._draw(terminal, "")
+            self._leave(terminal, "\r")
+
+    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002  every record passes
+        """Take the line away before a log record is written."""
+        self.clear()
+        return True
 
     def _terminal(self) -> TextIO | None:
         out = self._out or sys.stderr
         return out if out.isatty() else None
 
-    def _draw(self, line: str) -> None:
-        terminal = self._terminal()
-        if terminal is not None:
-            text = redactor.mask(line)
-            terminal.write("\r" + text.ljust(self._drawn_width))
-            terminal.flush()
-            self._drawn_width = len(text)
+    def _draw(self, terminal: TextIO, line: str) -> None:
+        text = redactor.mask(line)
+        terminal.write("\r" + text.ljust(self._drawn_width))
+        terminal.flush()
+        self._drawn_width = len(text)
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(self)
+
+    def _leave(self, terminal: TextIO, end: str) -> None:
+        terminal.write(end)
+        terminal.flush()
+        self._drawn_width = 0
+        for handler in logging.getLogger().handlers:
+            handler.removeFilter(self)
 
 
 class _Stream:

@@ -51,7 +51,11 @@ SEEN_LIMIT = 10_000
 """Rows remembered at the boundary value of one bookmark; beyond it the boundary is sent again as a whole."""
 
 PARTITION_LIMIT = 1_000
-"""Partitions of a stream whose bookmarks are kept: the last ones read. A forgotten one starts afresh."""
+"""Partitions of a stream whose bookmarks are kept. One without a bookmark is read from the start.
+
+A new one takes the place of the one that has not been read for the longest time, but never of one read in the same
+run: of more partitions than the limit, the same ones keep their bookmarks from run to run.
+"""
 
 Value: TypeAlias = str | int | Decimal
 OrderKey: TypeAlias = Any
@@ -461,15 +465,21 @@ class StreamBookmarks:
             for entry in stream_state.get("partitions") or ()
             if isinstance(entry, Mapping)
         }
+        # One that loses its place may still be read in this run, from where it stood.
+        self._loaded = dict(self._partitions)
+        self._read_now: set[str] = set()
         self.forgotten = 0
-        """Partitions whose bookmark was dropped because there are more than `PARTITION_LIMIT`."""
+        """Bookmarks of partitions not kept, because there are more than `PARTITION_LIMIT`."""
 
     def get(self, context: Mapping[str, Any] | None = None) -> Bookmark:
         """Return the bookmark of the stream, or of one partition."""
-        entry = self._whole if not context else self._partitions.get(_context_key(context), {})
+        entry = self._whole if not context else self._partition(_context_key(context))
         if not self._is_selected:
             entry = entry.get(_DRIVEN, entry)
         return _read(entry, self._replication_key)
+
+    def _partition(self, key: str) -> Mapping[str, Any]:
+        return self._partitions.get(key) or self._loaded.get(key) or {}
 
     def put(self, bookmark: Bookmark, context: Mapping[str, Any] | None = None) -> None:
         """Store a bookmark; one without a value removes what is stored. No key, nothing to store."""
@@ -479,13 +489,22 @@ class StreamBookmarks:
             self._whole = self._updated(self._whole, bookmark)
             return
         key = _context_key(context)
-        entry = self._partitions.pop(key, {"context": dict(context)})
-        if bookmark.value is None:
+        entry = self._partition(key) or {"context": dict(context)}
+        self._partitions.pop(key, None)
+        if bookmark.value is None or not self._has_room():
             return
+        self._read_now.add(key)
         self._partitions[key] = self._updated(entry, bookmark)
-        if len(self._partitions) > PARTITION_LIMIT:
-            del self._partitions[next(iter(self._partitions))]
+
+    def _has_room(self) -> bool:
+        """Make room for one more partition when there is one that was not read in this run."""
+        while len(self._partitions) >= PARTITION_LIMIT:
             self.forgotten += 1
+            oldest = next(iter(self._partitions))
+            if oldest in self._read_now:
+                return False
+            del self._partitions[oldest]
+        return True
 
     def _updated(self, entry: Mapping[str, Any], bookmark: Bookmark) -> dict[str, Any]:
         values = {} if bookmark.value is None else _written(str(self._replication_key), bookmark)

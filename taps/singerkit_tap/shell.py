@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import PurePath
 from typing import Any, ClassVar, NoReturn
 
 import click
@@ -96,6 +97,8 @@ class SingerkitTap(Tap):
             ConfigurationError: config or catalog is not valid.
         """
         entries = catalog.to_dict() if isinstance(catalog, Catalog) else catalog
+        if isinstance(entries, str | PurePath):
+            entries = read_json_object(str(entries), "catalog")
         self.input_entries = {} if entries is None else read_input_entries(entries, _catalog_place())
         """The entries of the catalog by ``tap_stream_id``."""
         self.output = Output()

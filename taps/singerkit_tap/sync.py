@@ -134,6 +134,7 @@ class SyncRun:
             try:
                 for context in root.partitions_to_read():
                     self._read_partition(family, family.members[root.name], context)
+                self._show_done(family)
             except SingerkitError:
                 # What was written before and is covered need not be read again.
                 if family.since_state and family.may_write_state():
@@ -142,10 +143,12 @@ class SyncRun:
         family.finish()
         if root.ABORT_AT_RECORD_COUNT is None:
             self.write_state()
+        self._family = None
+
+    def _show_done(self, family: _Family) -> None:
         for member in family.members.values():
             if member.is_wanted:
                 self._progress.done(member.stream.name)
-        self._family = None
 
     def _read_partition(self, family: _Family, member: _Member, context: Context | None) -> None:
         read = _Read(member, context, self._start_date, family.active_children(member))
@@ -365,8 +368,8 @@ class _Member:
         self.bookmarks.put(bookmark, context)
         if before == 0 and self.bookmarks.forgotten:
             self.stream.logger.warning(
-                "Stream `%s` has more partitions than bookmarks are kept for; those that were not read for "
-                "the longest time are read from the start next time.",
+                "Stream `%s` has more partitions than bookmarks are kept for; those without one are read from "
+                "the start each time.",
                 self.stream.name,
             )
 

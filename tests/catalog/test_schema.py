@@ -52,6 +52,10 @@ def test_a_schema_that_refers_to_itself_ends_in_anything():
     assert inner == {"child": {}, "name": {"type": "string"}}
 
 
+def test_a_property_may_be_true():
+    assert resolve_refs({"properties": {"a": True}}, "x") == {"properties": {"a": {}}}
+
+
 def test_data_and_property_names_are_no_references():
     schema = {
         "properties": {"$ref": {"type": "string"}, "enum": {"type": "string"}, "$defs": {"type": "string"}},

@@ -86,7 +86,7 @@ class ExampleStream(BlockStream):
 
     def _is_wanted(self, row: RawRecord, context: Context | None, start: Start) -> bool:
         record = decode(bytes(row).decode()) if bytes(row).strip().startswith(b"{") else {}
-        if context and any(record.get(key) != value for key, value in context.items()):
+        if context and any(record.get(key, value) != value for key, value in context.items()):
             return False
         value = record.get(self.bookmark_key) if self.bookmark_key else None
         if start.value is None or value is None or not self._settings["server_filters"]:

@@ -163,3 +163,26 @@ def test_on_a_terminal_the_line_is_redrawn(caplog):
     assert text.rstrip(" \r\n").split("\r")[-1].startswith("orders: 1,001 rows")
     assert text.endswith("\n")
     assert caplog.messages == []
+
+
+def test_on_a_terminal_the_line_gives_way_to_log_lines_and_errors():
+    parent, child = pty.openpty()
+    root = logging.getLogger()
+    try:
+        with os.fdopen(child, "w") as terminal:
+            handler = logging.StreamHandler(terminal)
+            root.addHandler(handler)
+            progress = Progress(logging.getLogger("p"), terminal)
+            progress.add("orders", 1000)
+            logging.getLogger("other").warning("careful")
+            assert progress not in handler.filters
+            progress.add("orders", 1)
+            progress.clear()
+            text = os.read(parent, 10_000).decode()
+    finally:
+        root.removeHandler(handler)
+        os.close(parent)
+    first, blank, log = text.split("\r")[1:4]
+    assert first.startswith("orders: 1,000 rows")
+    assert blank == " " * len(first)
+    assert log == "careful"

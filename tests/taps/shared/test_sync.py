@@ -121,6 +121,19 @@ def test_an_interrupted_sorted_stream_without_a_key_goes_on_where_it_stopped(exa
     assert example.sync(config, first.state).ids == [3]
 
 
+def test_rows_of_the_boundary_that_an_interrupted_run_did_not_reach_stay_remembered(example):
+    config = incremental(example, is_sorted=True, key_properties=[])
+    example.pages([order(1, 1)])
+    first = example.sync(config)
+    # The source gives equal values in another order this time.
+    example.pages([order(2, 1)], "fail", [order(1, 1)])
+    with pytest.raises(RetryableError):
+        example.sync(config, first.state)
+    second = example.what_was_written()
+    example.pages([order(2, 1)], [order(1, 1)])
+    assert example.sync(config, second.state).ids == []
+
+
 def test_an_interrupted_unsorted_stream_keeps_the_old_bookmark(example):
     config = incremental(example)
     example.pages([order(1, 1)])
@@ -409,6 +422,13 @@ def test_partition_bookmarks_are_bounded(example, monkeypatch, caplog):
     with caplog.at_level("WARNING"):
         result = example.sync(config)
     contexts = [entry["context"] for entry in result.state["bookmarks"]["items"]["partitions"]]
+    assert contexts == [{"order": 1}, {"order": 2}]
+    second = example.sync(config, result.state)
+    assert [record["id"] for record in second.records("items")] == [31]
+    # A partition that is no longer read makes room.
+    example.pages([order(2), order(3)])
+    third = example.sync(config, second.state)
+    contexts = [entry["context"] for entry in third.state["bookmarks"]["items"]["partitions"]]
     assert contexts == [{"order": 2}, {"order": 3}]
     assert "more partitions than bookmarks are kept for" in caplog.text
 
@@ -431,3 +451,45 @@ def test_the_context_is_added_where_the_record_lacks_it(example):
     child = example.stream(name="items", schema=schema, parent="orders", parent_key="parent")
     example.pages([{"id": 5, "parent": 1}], name="items")
     assert example.sync(example.config(example.stream(), child)).records("items") == [{"id": 5, "parent": 1}]
+
+
+def test_a_sorted_parent_lets_a_target_commit_between_its_pages(example):
+    parent = {"replication_key": "at", "is_sorted": True}
+    example.pages([order(1, 1)], [order(2, 2)], [order(3, 3)])
+    example.pages([item(11, 1), item(21, 2)], name="items")
+    result = example.sync(family(example, parent, {"key_properties": []}, state_every=1))
+    kinds = [message["type"] for message in result.messages if message["type"] != "SCHEMA"]
+    assert kinds == [
+        "STATE",
+        "RECORD",
+        "RECORD",
+        "STATE",
+        "RECORD",
+        "RECORD",
+        "STATE",
+        "RECORD",
+        "STATE",
+        "STATE",
+        "STATE",
+    ]
+
+
+def test_equal_rows_of_different_parents_are_different_rows(example):
+    properties = {**ITEM_SCHEMA["properties"], "parent": {"type": "integer"}}
+    child = example.stream(
+        name="items",
+        schema={"type": "object", "properties": properties},
+        key_properties=[],
+        replication_key="at",
+        partition_bookmarks=False,
+        parent="orders",
+        parent_key="parent",
+    )
+    config = example.config(example.stream(), child)
+    example.pages([order(1), order(2)])
+    example.pages([{"id": 5, "at": DAY.format(1)}], name="items")
+    first = example.sync(config)
+    assert [record["parent"] for record in first.records("items")] == [1, 2]
+    example.pages([order(3), order(1), order(2)])
+    second = example.sync(config, first.state)
+    assert [record["parent"] for record in second.records("items")] == [3]
