@@ -52,6 +52,8 @@ class ShellCommand(SingerCommand):
         kwargs["standalone_mode"] = False
         _mask_all_logs()
         self.logger.addFilter(_is_news)
+        if sys.stderr.isatty():
+            _leave_metrics_out()
         code = exit_code_of(
             lambda: click.Command.main(self, *args, **kwargs), self.name or "singerkit", _debug()
         )
@@ -110,6 +112,12 @@ def _mask_all_logs() -> None:
     for handler in logging.getLogger().handlers:
         if redactor not in handler.filters:
             handler.addFilter(redactor)
+
+
+def _leave_metrics_out() -> None:
+    """Metrics are for machines: on a terminal the progress lines say the same to people."""
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(lambda record: not str(record.msg).startswith("METRIC"))
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -69,7 +69,7 @@ class TargetPostgres(SingerkitTarget):
             },
             "embedded_folder": {
                 **_TEXT,
-                "description": "Folder of the embedded PostgreSQL, used when no server is named.",
+                "description": "Folder of the embedded PostgreSQL, used when no server is named. Default: `SINGERKIT_EMBEDDED_FOLDER`, else `~/.local/share/singerkit/postgres`, for root `/var/lib/singerkit/postgres`.",
             },
             "load_method": {
                 "type": "string",
@@ -103,13 +103,17 @@ class TargetPostgres(SingerkitTarget):
             return []
         import psycopg2
 
-        from target_postgres.connect import dsn_of
+        from target_postgres.connect import dsn_of, is_misquoted
 
         try:
             dsn_of(self.config)
         except psycopg2.Error:
             # libpq quotes the string it could not read, password and all.
             return ["Expected a libpq connection string or URL at `dsn`, got something else"]
+        if is_misquoted(self.config["dsn"]):
+            return [
+                "Expected a URL at `dsn` in which `@`, `/`, `:` and `%` of the password are percent-encoded"
+            ]
         return []
 
     def make_loader(self) -> Loader:
