@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import base64
+import socket
 from typing import Any
 
 import pytest
 from taps.rest.api_server import Api, Asked, Reply, json_reply, serving
+
+from singerkit_shell.errors import ConfigurationError
+from tap_rest.client import Client
+from tap_rest.config import api_settings
 
 CANARY = "canary-5f0e8a7b"
 ROWS = [{"id": 1}, {"id": 2}]
@@ -176,6 +181,23 @@ def test_metadata_addresses_are_refused(address: str, run_tap: Any) -> None:
     assert "allowed_addresses" in run.sentence
     with serving({"/rows": lambda _: Reply(status=302, headers={"Location": f"{address}/latest"})}) as api:
         run_tap(api.url, STREAM, allowed_hosts=[address], timeout={"connect": 1}).ended(78)
+
+
+def test_a_name_is_resolved_once_and_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No name of a test machine leads to a link-local address, so the resolver is a stand-in here."""
+    asked: list[str] = []
+
+    def resolver(host: str, port: int, **_: Any) -> list[Any]:
+        asked.append(host)
+        address = "127.0.0.1" if len(asked) > 1 else "169.254.169.254"
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolver)
+    client = Client(api_settings({"base_url": "http://metadata.test", "streams": [STREAM]}))
+    with pytest.raises(ConfigurationError, match="allowed_addresses"):
+        client.get("http://metadata.test/latest")
+    client.close()
+    assert asked == ["metadata.test"]
 
 
 def test_a_refused_address_may_be_configured(run_tap: Any) -> None:

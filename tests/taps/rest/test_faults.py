@@ -225,3 +225,9 @@ def test_sigterm_ends_a_wait(when: str, tmp_path: Path) -> None:
         process.join(20)
         assert time.monotonic() - start < 5
     assert process.exitcode == 143, stderr.read_text()
+
+
+def test_one_record_that_is_no_object(run_tap: Any) -> None:
+    with serving({"/rows": lambda _: json_reply([*ROWS, 3])}) as api:
+        for stream in (STREAM, {"name": "rows", "path": "/rows"}):
+            assert "`object`" in run_tap(api.url, stream).ended(65).sentence

@@ -1,0 +1,53 @@
+"""Every example in docs/tap-rest.md is a config that tap-rest accepts, and every kind has one."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from singerkit_shell.validate import config_problems
+from tap_rest.config import CONFIG_SCHEMA, PAGINATION_TYPES, config_conflicts
+from tap_rest.tap import TapRest
+
+PAGE = Path(__file__).parents[3] / "docs" / "tap-rest.md"
+
+
+def examples() -> list[dict[str, Any]]:
+    blocks = re.findall(r"^```json\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+    found = [json.loads(block) for block in blocks]
+    return [one if "streams" in one else {"base_url": "https://x.example", "streams": [one]} for one in found]
+
+
+def test_the_examples_are_valid() -> None:
+    schema = copy.deepcopy(CONFIG_SCHEMA)
+    TapRest.append_builtin_config(schema)
+    for config in examples():
+        text = re.sub(r'\{"(?:env|file)": "[^"]*"\}', '"value"', json.dumps(config))
+        resolved = json.loads(text)
+        assert config_problems(resolved, schema) == []
+        assert config_conflicts(resolved) == []
+
+
+def test_every_kind_of_pagination_is_shown() -> None:
+    shown = {
+        part["pagination"]["type"]
+        for one in examples()
+        for part in (one, *one["streams"])
+        if "pagination" in part
+    }
+    assert shown == set(PAGINATION_TYPES)
+
+
+def test_every_key_has_a_description() -> None:
+    def missing(node: Any, path: str) -> list[str]:
+        found = []
+        for name, one in node.get("properties", {}).items():
+            found += [] if one.get("description") else [f"{path}.{name}"]
+            found += missing(one, f"{path}.{name}")
+            found += missing(one.get("items", {}), f"{path}.{name}[]")
+        return found
+
+    assert missing(CONFIG_SCHEMA, "") == []
