@@ -31,7 +31,7 @@ PASSWORD_GROUP = "singerkit_password"
 
 _KEEP = """
 cat > /dev/null
-kill -QUIT "$(head -n 1 "$0/data/postmaster.pid")" 2> /dev/null &&
+kill -QUIT "$(head -n 1 "$0/data/postmaster.pid" 2> /dev/null)" 2> /dev/null &&
     for _ in $(seq 100); do [ -e "$0/data/postmaster.pid" ] || break; sleep 0.1; done
 rm -rf "$0"
 """

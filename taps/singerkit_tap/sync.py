@@ -112,6 +112,15 @@ class SyncRun:
             stream.name, stream.selected_schema, stream.primary_keys, [key] if key is not None else []
         )
 
+    def renew_schema(self, stream: BlockStream) -> None:
+        """Go on with a schema that has grown in mid-run: a SCHEMA now, and the new fields from here on."""
+        member = self._family.members.get(stream.name) if self._family is not None else None
+        if member is None:
+            return
+        member.encoder = _encoder_of(stream) if member.is_wanted else _key_reader_of(stream)
+        if member.is_wanted:
+            self.write_schema(stream)
+
     def write_state(self, *, is_complete: bool = False) -> None:
         """Write a STATE with what is known now."""
         if self._family is not None:

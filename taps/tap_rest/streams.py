@@ -12,7 +12,6 @@ from singer_sdk.singerlib import MetadataMapping
 
 from singerkit_shell.errors import BadDataError, Stopped
 from singerkit_tap.contract import Context, Page, RawRecord, Start
-from singerkit_tap.records import RecordEncoder
 from singerkit_tap.stream import BlockStream
 from tap_rest import exact
 from tap_rest.config import PARENT_FIELD, StreamSettings
@@ -217,12 +216,7 @@ class RestStream(BlockStream):
     def _announce_schema(self) -> None:
         """Use a schema that has grown in mid-run: a SCHEMA now, and an encoder that sends the new fields."""
         self._take_schema()
-        family = self.tap.sync_run._family
-        member = family.members.get(self.name) if family is not None else None
-        if member is not None:
-            member.encoder = RecordEncoder(self.name, self.effective_schema, self.mask)
-            if member.is_wanted:
-                self.tap.sync_run.write_schema(self)
+        self.tap.sync_run.renew_schema(self)
 
 
 def _whole(number: float) -> int | Decimal:
