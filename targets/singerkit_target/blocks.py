@@ -14,10 +14,11 @@ from singerkit_target.contract import WHOLE_RECORD, Batch, Reject, Stream
 from singerkit_target.decode import METADATA_FIELDS, FastDecoder, Refused, compile_decoder
 from singerkit_target.exact import ExactDecoder, RejectedRow, TooWide, UnknownFields, compile_exact
 from singerkit_target.kinds import Column, Kind, classify, columns_of
+from singerkit_target.lines import Chunk
 from singerkit_target.messages import Run
 from singerkit_target.unstorable import Policy
 
-__all__ = ["BlockDecoder", "Judgement", "stream_of"]
+__all__ = ["BlockDecoder", "Judgement", "MalformedLine", "stream_of"]
 
 _NOT_TEXT = frozenset({Kind.BIG_INTEGER, Kind.NUMBER, Kind.BOOLEAN, Kind.JSON})
 _SMALLEST_BLOCK = 64  # lines; below it halving costs more than the exact path
@@ -61,6 +62,23 @@ def _as_text(column: Column) -> Kind:
     if column.kind is Kind.INTEGER:
         return Kind.BIG_INTEGER
     return column.kind if column.kind in _NOT_TEXT and not column.number_in_text else Kind.STRING
+
+
+class MalformedLine(BadDataError):
+    """A line among RECORD lines that is no message."""
+
+    def __init__(self, stream: str, line: int, reason: str, place: str = "") -> None:
+        super().__init__(
+            f"{reason} at line {line}{place}, among the records of stream `{stream}`; "
+            "what was committed is safe: fix the tap, then run again."
+        )
+        self._parts = (stream, line, reason)
+
+    def at(self, chunk: Chunk) -> MalformedLine:
+        """Return the same with the line's offset in the input; the line is in ``chunk``."""
+        _, line, _ = self._parts
+        before = chunk.data.split(b"\n")[: line - chunk.first_line]
+        return MalformedLine(*self._parts, f" (byte {chunk.offset + sum(map(len, before)) + len(before)})")
 
 
 class BlockDecoder:
@@ -140,7 +158,10 @@ class BlockDecoder:
             try:
                 rows.append(self._exact.decode(line))
             except RejectedRow as rejected:
-                reject = self._exact.reject(rejected, line.rstrip(), run.line_number(index + offset))
+                number = run.line_number(index + offset)
+                if rejected.is_malformed:
+                    raise MalformedLine(self.stream.name, number, rejected.reason) from None
+                reject = self._exact.reject(rejected, line.rstrip(), number)
                 if not self._sets_aside(rejected):
                     raise _bad_record(reject) from None
                 rejects.append(reject)

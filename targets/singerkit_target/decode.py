@@ -83,9 +83,11 @@ class FastDecoder:
             messages = self.full.decode_lines(data)
         except REFUSALS:
             messages = self._decode_sparse(data)
+            _require_one_each(messages, data)
             rows = self._rows(messages)
             names = self.columns + self.extra
             return batches_of(self.stream, names, self._checked(rows), first_line, in_order=self.in_order)
+        _require_one_each(messages, data)
         rows = self._checked(self._rows(messages), is_full=True)
         return [Batch(self.columns + self.extra, rows, first_line)]
 
@@ -154,6 +156,12 @@ def compile_decoder(
     except (Unsupported, ValueError, TypeError):
         # ValueError, TypeError: msgspec cannot express a name, a bound or a pattern of this schema.
         return None
+
+
+def _require_one_each(messages: list[Any], data: bytes) -> None:
+    # msgspec also takes two messages in one line, or one in two.
+    if len(messages) != data.count(b"\n"):
+        raise Refused
 
 
 def _refused_text(stream: Stream) -> tuple[bytes, ...]:

@@ -40,13 +40,19 @@ _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
 class RejectedRow(Exception):
-    """A record that cannot be stored; ``path`` is below the record, as in ``$.qty``."""
+    """A record that cannot be stored; ``path`` is below the record, as in ``$.qty``.
 
-    def __init__(self, path: str, reason: str, *, is_unstorable: bool = False) -> None:
+    ``is_malformed`` when the line is no message at all: that is the tap's fault, not the row's.
+    """
+
+    def __init__(
+        self, path: str, reason: str, *, is_unstorable: bool = False, is_malformed: bool = False
+    ) -> None:
         super().__init__(reason)
         self.path = path
         self.reason = reason
         self.is_unstorable = is_unstorable
+        self.is_malformed = is_malformed
 
 
 class UnknownFields(Exception):
@@ -187,11 +193,11 @@ def _parsed(line: bytes) -> dict[str, Any]:
             line.decode("utf-8"), parse_float=_decimal, parse_int=_integer, parse_constant=_constant
         )
     except UnicodeDecodeError:
-        raise RejectedRow("$", "Expected UTF-8 text, got other bytes") from None
+        raise RejectedRow("$", "Expected UTF-8 text, got other bytes", is_malformed=True) from None
     except RecursionError:
         raise RejectedRow("$", "Expected less than a thousand levels of nesting, got more") from None
     except ValueError as error:
-        raise RejectedRow("$", f"Expected JSON, got something else ({error})") from None
+        raise RejectedRow("$", f"Expected JSON, got something else ({error})", is_malformed=True) from None
     if not isinstance(message, dict):
         raise RejectedRow("$", "Expected `object`, got " + _shown(message))
     return message

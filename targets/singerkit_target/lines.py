@@ -57,10 +57,13 @@ def read_chunks(
         if ended and not stop and end < len(data):
             yield from _checked(data[:end], line, offset, max_line_bytes)
             line += data.count(b"\n")
+            if len(data) - end > max_line_bytes:
+                raise _too_long(line, max_line_bytes)
             if data[end:].strip():
                 yield Chunk(data[end:] + b"\n", line, offset + end, is_cut=True)
             return
         if len(data) - end > max_line_bytes:
+            yield from _checked(data[:end], line, offset, max_line_bytes)
             raise _too_long(line + data.count(b"\n"), max_line_bytes)
         rest = data[end:]
         if not parts:
@@ -75,10 +78,12 @@ def _checked(data: bytes, line: int, offset: int, max_line_bytes: int) -> Iterat
     if not data:
         return
     if len(data) > max_line_bytes:
-        lengths = map(len, data.split(b"\n"))
-        too_long = next((index for index, length in enumerate(lengths) if length > max_line_bytes), None)
-        if too_long is not None:
-            raise _too_long(line + too_long, max_line_bytes)
+        start = 0
+        for index, part in enumerate(data.split(b"\n")):
+            if len(part) > max_line_bytes:
+                yield Chunk(data[:start], line, offset)
+                raise _too_long(line + index, max_line_bytes)
+            start += len(part) + 1
     yield Chunk(data, line, offset)
 
 

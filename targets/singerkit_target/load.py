@@ -5,6 +5,7 @@ A unit of commit is everything received since the last commit up to a STATE, of 
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -18,14 +19,14 @@ from singerkit_shell.errors import BadDataError, ConfigurationError, SingerkitEr
 from singerkit_shell.signals import StopFlag
 from singerkit_state.lineage import check_start
 from singerkit_state.value import Mark, decode, is_empty, read_mark
-from singerkit_target.blocks import BlockDecoder, Judgement, stream_of
-from singerkit_target.contract import Loader, Reject, Stream
+from singerkit_target.blocks import BlockDecoder, Judgement, MalformedLine, stream_of
+from singerkit_target.contract import Batch, Loader, Reject, Stream
 from singerkit_target.drafts import modern
 from singerkit_target.lines import Chunk, read_chunks
 from singerkit_target.messages import Message, Run, Splitter
 from singerkit_target.publish import Publisher
 from singerkit_target.summary import Summary
-from singerkit_target.units import in_load_order
+from singerkit_target.units import in_load_order, stretches
 
 __all__ = ["Limits", "Load"]
 
@@ -59,12 +60,16 @@ class _VersionMessage(msgspec.Struct):
     version: int
 
 
+_Rows = tuple[list[Batch], list[Reject]]
+
+
 @dataclass
 class _Unit:
     """What has been written since the last commit."""
 
     rows: int = 0
     size: int = 0
+    has_tables: bool = False
     started: float = field(default_factory=time.monotonic)
 
 
@@ -144,27 +149,50 @@ class Load:
             wait_seconds=limits.wait_seconds,
             stop=self._stop,
         ):
-            for part in in_load_order(self._parts(chunk)):
-                self._handle(part)
-                if self._stop.count > 1:
-                    break
+            parts, problem = self._parts(chunk)
+            try:
+                for stretch in stretches(parts):
+                    self._handle_stretch(stretch)
+                    if self._stop.count > 1:
+                        break
+            except MalformedLine as error:
+                raise error.at(chunk) from None
             if self._stop:
                 break
+            if problem is not None:
+                raise problem
             self._commit_if_due()
 
-    def _parts(self, chunk: Chunk) -> Sequence[Run | Message]:
+    def _parts(self, chunk: Chunk) -> tuple[list[Run | Message], BadDataError | None]:
+        """Return what stands before the first malformed line of a chunk, and what is wrong with that line."""
+        parts: list[Run | Message] = []
+        if chunk.is_cut and not _is_json(chunk.data):
+            return parts, BadDataError(
+                f"The input ended in the middle of a message (line {chunk.first_line}); run the tap again."
+            )
         try:
-            return list(self._splitter.split(chunk))
-        except BadDataError:
-            if chunk.is_cut:
-                raise BadDataError(
-                    f"The input ended in the middle of a message (line {chunk.first_line})."
-                ) from None
-            raise
+            parts.extend(self._splitter.split(chunk))
+        except BadDataError as error:
+            return parts, error
+        return parts, None
 
-    def _handle(self, part: Run | Message) -> None:
+    def _handle_stretch(self, stretch: Sequence[Run | Message]) -> None:
+        """Load a stretch with its runs joined; one by one when a record is bad, to keep what stands before it."""
+        try:
+            decoded = [(part, self._decode(part)) for part in in_load_order(stretch)]
+        except BadDataError:
+            if len(stretch) == 1:
+                raise
+            for part in stretch:
+                self._handle(part, self._decode(part))
+            return
+        for part, rows in decoded:
+            self._handle(part, rows)
+
+    def _handle(self, part: Run | Message, rows: _Rows | None) -> None:
         if isinstance(part, Run):
-            self._write(part)
+            assert rows is not None  # noqa: S101  decoded, as every run
+            self._write(part, rows)
             return
         match part.type:
             case "SCHEMA":
@@ -219,6 +247,7 @@ class Load:
                 f"stream `{stream.name}` at line {part.number}; select fewer fields in the tap, then run again."
             )
         self._loader.declare(stream)
+        self._unit.has_tables = True
         self._declared[stream.name] = fingerprint
         self._decoders[stream.name] = BlockDecoder(
             stream, self._judgement, self._loader.declare, self._log, always_exact=self._always_exact
@@ -237,39 +266,52 @@ class Load:
             )
         try:
             resolved = resolve_refs(schema, f"stream `{message.stream}`")
+            return checked_schema(modern(resolved), message.stream, number)
         except ConfigurationError as error:
             raise BadDataError(f"{error} (line {number})") from None
-        return checked_schema(modern(resolved), message.stream, number)
+        except RecursionError:
+            raise BadDataError(
+                f"Expected a schema of stream `{message.stream}` with less nesting at line {number}; leave the field "
+                "out with `select`, then run again."
+            ) from None
 
     def _take_state(self, part: Message) -> None:
-        text = str(bytes(_decoded(part, _StateMessage).value), "utf-8")
-        value = decode(text)
+        text, value = _state_of(part)
         mark = read_mark(value)
         self._begin(value, mark)
         if self._mark is not None:
             self._mark = mark
         self._rows_after_state = False
-        self._state = None if is_empty(value) else text
+        if not is_empty(value):
+            self._state = text
         self.summary.mark_safe()
         self._loader.mark_safe()
         self._commit_if_due()
 
-    def _write(self, run: Run) -> None:
+    def _decode(self, run: Run | Message) -> _Rows | None:
+        if not isinstance(run, Run):
+            if run.type == "STATE":
+                _state_of(run)  # a bad one is found before the rows it covers are written
+            return None
         decoder = self._decoders.get(run.stream)
         if decoder is None:
             raise BadDataError(
                 f"Expected a SCHEMA before the first RECORD of stream `{run.stream}`, got the RECORD at line "
                 f"{run.first_line}."
             )
-        batches, rejects = decoder.decode(run)
+        return decoder.decode(run)
+
+    def _write(self, run: Run, rows: _Rows) -> None:
+        batches, rejects = rows
+        stream = self._decoders[run.stream].stream
         for batch in batches:
-            self._loader.write(decoder.stream, batch)
+            self._loader.write(stream, batch)
         records = run.data.count(b"\n")
         self.summary.received[run.stream] += records - len(rejects)
         self._unit.rows += records
         self._unit.size += len(run.data)
         if rejects:
-            self._set_aside(decoder.stream, rejects)
+            self._set_aside(stream, rejects)
         self._rows_after_state = True
 
     def _set_aside(self, stream: Stream, rejects: Sequence[Reject]) -> None:
@@ -317,7 +359,7 @@ class Load:
         for name, version in self._versions.items():
             if name in self._decoders:
                 self._loader.activate_version(self._decoders[name].stream, version)
-        if self._unit.rows or self._versions or self._state != self._committed_state:
+        if self._unit.rows or self._unit.has_tables or self._versions or self._state != self._committed_state:
             self._commit()
 
     def _keep_safe_part(self) -> None:
@@ -334,6 +376,25 @@ class Load:
         return (
             f"{rows} rows are committed up to the last saved state, nothing after it: run again to continue."
         )
+
+
+def _state_of(part: Message) -> tuple[str, Any]:
+    """Return the value of a STATE message, as text and decoded."""
+    text = str(bytes(_decoded(part, _StateMessage).value), "utf-8")
+    try:
+        return text, decode(text)
+    except ValueError as error:
+        raise BadDataError(f"The STATE message at line {part.number} is not valid: {error}.") from None
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    except RecursionError:
+        return True
+    return True
 
 
 def _decoded(part: Message, type_: Any) -> Any:

@@ -6,44 +6,73 @@ that a tap that writes a STATE after each record still loads in blocks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
+import msgspec
+
+from singerkit_state.value import decode, is_empty
 from singerkit_target.messages import Message, Run
 
-__all__ = ["in_load_order"]
+__all__ = ["in_load_order", "stretches"]
 
 
-def in_load_order(parts: Iterable[Run | Message]) -> Iterator[Run | Message]:
-    """Yield ``parts`` with the runs between two messages that are no STATE joined by stream."""
-    covered: list[Run] = []
-    pending: list[Run] = []
-    state: Message | None = None
+def stretches(parts: Iterable[Run | Message]) -> Iterator[list[Run | Message]]:
+    """Yield ``parts`` in order: runs and STATEs that follow each other together, every other message alone."""
+    stretch: list[Run | Message] = []
+    for part in parts:
+        if isinstance(part, Run) or part.type == "STATE":
+            stretch.append(part)
+            continue
+        if stretch:
+            yield stretch
+            stretch = []
+        yield [part]
+    if stretch:
+        yield stretch
+
+
+def in_load_order(stretch: Sequence[Run | Message]) -> list[Run | Message]:
+    """Return a stretch with its runs joined by stream: those before the last STATE, it, and those after it."""
+    states = [index for index, part in enumerate(stretch) if isinstance(part, Message)]
+    if not states:
+        return list(_joined(stretch))
+    last = states[-1]
+    return [
+        *_joined(stretch[:last]),
+        *_telling(stretch[index] for index in states),
+        *_joined(stretch[last + 1 :]),
+    ]
+
+
+def _telling(states: Iterable[Run | Message]) -> list[Run | Message]:
+    """The last STATE, and before it the last that said something: an empty one erases nothing (FAULTS M4)."""
+    backwards = list(states)[::-1]
+    said = next((state for state in backwards if not _says_nothing(state)), None)
+    return [backwards[0]] if said in (None, backwards[0]) else [said, backwards[0]]
+
+
+class _State(msgspec.Struct):
+    value: msgspec.Raw
+
+
+_state_decoder = msgspec.json.Decoder(_State)
+
+
+def _says_nothing(state: Run | Message) -> bool:
+    assert isinstance(state, Message)  # noqa: S101  the callers' choice
+    try:
+        return is_empty(decode(str(bytes(_state_decoder.decode(state.line).value), "utf-8")))
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return False  # whoever takes it will say what is wrong with it
+
+
+def _joined(parts: Iterable[Run | Message]) -> Iterator[Run]:
+    by_stream: dict[str, list[Run]] = {}
     for part in parts:
         if isinstance(part, Run):
-            pending.append(part)
-        elif part.type == "STATE":
-            covered += pending
-            pending = []
-            state = part
-        else:
-            yield from _joined(covered)
-            if state is not None:
-                yield state
-            yield from _joined(pending)
-            covered, pending, state = [], [], None
-            yield part
-    yield from _joined(covered)
-    if state is not None:
-        yield state
-    yield from _joined(pending)
-
-
-def _joined(runs: list[Run]) -> Iterator[Run]:
-    by_stream: dict[str, list[Run]] = {}
-    for run in runs:
-        by_stream.setdefault(run.stream, []).append(run)
-    for stream, parts in by_stream.items():
-        yield parts[0] if len(parts) == 1 else _join(stream, parts)
+            by_stream.setdefault(part.stream, []).append(part)
+    for stream, runs in by_stream.items():
+        yield runs[0] if len(runs) == 1 else _join(stream, runs)
 
 
 def _join(stream: str, parts: list[Run]) -> Run:
