@@ -11,7 +11,7 @@ from psycopg2.extensions import make_dsn, parse_dsn
 
 from target_postgres.faults import connection_fault
 
-__all__ = ["Connection", "connect", "dsn_of", "names_a_server", "where"]
+__all__ = ["Connection", "connect", "dsn_of", "is_misquoted", "names_a_server", "where"]
 
 _FIELDS: Mapping[str, str] = {
     "host": "host",
@@ -60,6 +60,14 @@ def dsn_of(config: Mapping[str, Any]) -> str:
         **fields,
     }
     return str(make_dsn(**settings))
+
+
+def is_misquoted(dsn: str) -> bool:
+    """Tell whether libpq finds parts of a password elsewhere, where its own errors would print them."""
+    parts = parse_dsn(dsn)
+    elsewhere = [str(parts.get(name, "")) for name in ("host", "port", "dbname")]
+    is_port = all(number.isdigit() for number in elsewhere[1].split(",") if number)
+    return "://" in dsn and (not is_port or any("@" in text for text in elsewhere))
 
 
 def where(dsn: str) -> str:

@@ -68,6 +68,21 @@ def fault(error: psycopg2.Error, doing: str) -> SingerkitError:
             f"The table was dropped or altered by others while {doing} ({text}); {_SAFE}: put it back, or reset the "
             "state to load it anew."
         )
+    if code == errorcodes.UNDEFINED_OBJECT:
+        return ConfigurationError(
+            f"PostgreSQL does not know something that the config or a schema names, met while {doing} ({text}); "
+            f"{_SAFE}: correct `column_types` or `x-sql-datatype`, or create what is missing, then run again."
+        )
+    if code in (errorcodes.FEATURE_NOT_SUPPORTED, errorcodes.DEPENDENT_OBJECTS_STILL_EXIST):
+        return ConfigurationError(
+            f"Something that depends on the table is in the way of {doing} ({text}); {_SAFE}: drop it and create it "
+            "anew after this run, then run again."
+        )
+    if code.startswith("54"):
+        return BadDataError(
+            f"PostgreSQL has a limit that was reached while {doing} ({text}); {_SAFE}: select fewer fields in the "
+            "tap, then run again."
+        )
     if code.startswith("22") or code.startswith("23"):
         return BadDataError(f"PostgreSQL refused a value while {doing}: {text}{_place(error)}; {_SAFE}.")
     if not code or code[:2] in ("08", "57", "53", "58"):

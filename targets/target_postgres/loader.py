@@ -22,7 +22,7 @@ from target_postgres.connect import Connection, connect
 from target_postgres.copy import copy_rows
 from target_postgres.rows import as_csv, with_hex, with_utc
 from target_postgres.session import Session
-from target_postgres.tables import Table, Wishes, fit_table
+from target_postgres.tables import Table, Wishes, check_stream_name, fit_table
 from target_postgres.versions import remove_other_versions
 
 __all__ = ["PostgresLoader"]
@@ -103,6 +103,7 @@ class PostgresLoader:
     def declare(self, stream: Stream) -> None:
         """Fit the table to the stream; rows that wait under its old shape go in first."""
         former = self._tables.get(stream.name)
+        check_stream_name(stream.name, self._tables.values(), (self._state_table, rejects.TABLE))
         self._made += 1
         number = self._made
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from psycopg2.extensions import cursor as Cursor
-from psycopg2.extras import execute_values
-from psycopg2.sql import SQL, Identifier
+from psycopg2.sql import SQL, Identifier, Literal
 
 from singerkit_target.contract import Reject
 
@@ -28,15 +27,18 @@ def ensure_table(cursor: Cursor, schema: str) -> None:
 
 def insert(cursor: Cursor, schema: str, pipeline: str, run_id: str, letters: Sequence[Reject]) -> None:
     """Write refused records; ``record`` is the message as it came, as bytes: it may not be text at all."""
-    execute_values(
-        cursor,
-        SQL("INSERT INTO {} (pipeline, run_id, stream, line, path, reason, record) VALUES %s").format(
-            Identifier(schema, TABLE)
-        ),
-        [
+    # Literals, not parameters: psycopg2 would take a percent sign in the schema's name for one.
+    rows = [
+        SQL("({})").format(SQL(", ").join(map(Literal, values)))
+        for values in (
             (pipeline, run_id, _text(r.stream), r.line, _text(r.path), _text(r.reason), r.record)
             for r in letters
-        ],
+        )
+    ]
+    cursor.execute(
+        SQL("INSERT INTO {} (pipeline, run_id, stream, line, path, reason, record) VALUES {}").format(
+            Identifier(schema, TABLE), SQL(", ").join(rows)
+        )
     )
 
 

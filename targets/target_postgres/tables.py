@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import psycopg2
@@ -17,7 +17,7 @@ from target_postgres import ddl
 from target_postgres.names import identifier, identifiers
 from target_postgres.types import METADATA_TYPES, ColumnType, column_type, keeps_values
 
-__all__ = ["Table", "Wishes", "fit_table"]
+__all__ = ["Table", "Wishes", "check_stream_name", "fit_table"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,26 @@ class Table:
     @property
     def identifier(self) -> Identifier:
         return ddl.table_name(self.schema, self.name)
+
+
+def check_stream_name(stream: str, tables: Iterable[Table], ours: Sequence[str]) -> None:
+    """See that a stream's table is no table of ours and no other stream's (FAULTS M15).
+
+    Raises:
+        BadDataError: it is.
+    """
+    name = identifier(stream)
+    if name in ours:
+        raise BadDataError(
+            f"Expected a stream of another name, got `{stream}`, which is the name of a table that target-postgres "
+            "keeps for itself; rename the stream in the tap, then run again."
+        )
+    other = next((table.stream for table in tables if table.name == name and table.stream != stream), None)
+    if other is not None:
+        raise BadDataError(
+            f"Expected streams with tables of their own, got `{other}` and `{stream}`, which both become `{name}`; "
+            "leave one out with `select`, then run again."
+        )
 
 
 def fit_table(cursor: Cursor, stream: Stream, wishes: Wishes, number: int, log: logging.Logger) -> Table:

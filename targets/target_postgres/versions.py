@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from psycopg2.extensions import cursor as Cursor
-from psycopg2.sql import SQL, Identifier
+from psycopg2.sql import SQL, Identifier, Literal
 
 __all__ = ["remove_other_versions"]
 
@@ -12,13 +12,12 @@ def remove_other_versions(cursor: Cursor, table: Identifier, version: int, *, ha
     """Delete the rows of other versions, or set their ``_sdc_deleted_at``."""
     if hard:
         cursor.execute(
-            SQL("DELETE FROM {} WHERE _sdc_table_version IS DISTINCT FROM %s").format(table), [version]
+            SQL("DELETE FROM {} WHERE _sdc_table_version IS DISTINCT FROM {}").format(table, Literal(version))
         )
         return
     cursor.execute(
         SQL(
             "UPDATE {} SET _sdc_deleted_at = clock_timestamp() "
-            "WHERE _sdc_table_version IS DISTINCT FROM %s AND _sdc_deleted_at IS NULL"
-        ).format(table),
-        [version],
+            "WHERE _sdc_table_version IS DISTINCT FROM {} AND _sdc_deleted_at IS NULL"
+        ).format(table, Literal(version))
     )
