@@ -294,6 +294,8 @@ class TargetDriver:
     """Settings with which each STATE is committed soon after it came."""
     replacing_nul: ClassVar[tuple[Mapping[str, Any], str]] = ({}, "\0")
     """Settings with which a text with NUL can be loaded, and what then stands in its place."""
+    deletes = False
+    """True for a target that follows ACTIVATE_VERSION, with the settings add_record_metadata and hard_delete."""
     keeps_last_of_key = True
     """False for a target that appends: it keeps every version of a key, the last one last."""
 
@@ -316,6 +318,7 @@ class TargetPostgres(TargetDriver):
     """target-postgres into a schema of its own in the session's database, read back as JSON by the server."""
 
     needs: ClassVar[Sequence[str]] = ("postgres_dsn",)
+    deletes = True
     commits_often: ClassVar[Mapping[str, Any]] = {"commit_rows": 1}
     replacing_nul: ClassVar[tuple[Mapping[str, Any], str]] = ({"on_unstorable": "replace"}, "\ufffd")
 

@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import io
 import re
+import runpy
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -29,14 +30,23 @@ sys.path.insert(0, str(HERE.parent))
 from conformance.drivers import Executable, PlainTap, PlainTarget, distribution_executables  # noqa: E402
 from conformance.rules import RULES, rules_of  # noqa: E402
 
+DriverOf = Callable[[list[Path]], Any]
+"""Makes a driver for a command whose --config files are these."""
+
 
 @dataclass(eq=False)  # pytest keeps plugins in a set
 class Table:
     """A pytest plugin: says which executables are tested, and collects how each rule went."""
 
     executables: list[Executable]
+    wanted: set[str] = field(default_factory=set)
+    """The rules to try; empty means all."""
     results: dict[tuple[str, str], list[tuple[str, str, str]]] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        if self.wanted:
+            items[:] = [item for item in items if self.wanted & set(rules_of(item.name))]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         name = report.nodeid.rpartition("::")[2]
@@ -90,7 +100,14 @@ def print_table(table: Table) -> int:
     return failed
 
 
-def plain(command: str, driver_of: Callable[[list[Path]], Any]) -> Executable:
+def driver_in(place: str) -> DriverOf:
+    """Load a class from ``file.py:Class``; its drivers make their configs themselves."""
+    path, _, name = place.rpartition(":")
+    found = runpy.run_path(path)[name]
+    return lambda _configs: found()
+
+
+def plain(command: str, driver_of: DriverOf) -> Executable:
     """Make an executable of a command line; its --config files are taken out of it."""
     words = shlex.split(command)
     configs: list[Path] = []
@@ -121,16 +138,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--appends", action="store_true", help="the target keeps every version of a key, the last one last"
     )
     parser.add_argument(
+        "--driver", metavar="FILE:CLASS", help="a driver like those of drivers.py: with it less is waived"
+    )
+    parser.add_argument(
         "--rule", action="append", default=[], metavar="ID", help="only this rule; may be repeated"
     )
     parser.add_argument("--details", action="store_true", help="show pytest's own report of each failure")
     given = parser.parse_args(arguments)
     if strange := [rule for rule in given.rule if rule.upper() not in RULES]:
         parser.error(f"there is no rule {strange[0]}; the rules are {', '.join(RULES)}")
-    target_driver = partial(PlainTarget, read_rows=given.read_rows, appends=given.appends)
-    executables = [plain(command, PlainTap) for command in given.tap]
+    tap_driver: DriverOf = PlainTap
+    target_driver: DriverOf = partial(PlainTarget, read_rows=given.read_rows, appends=given.appends)
+    if given.driver:
+        tap_driver = target_driver = driver_in(given.driver)
+    executables = [plain(command, tap_driver) for command in given.tap]
     executables += [plain(command, target_driver) for command in given.target]
-    table = Table(executables or distribution_executables()[0])
+    table = Table(executables or distribution_executables()[0], {rule.upper() for rule in given.rule})
     kinds = {executable.kind for executable in table.executables}
     files = [
         str(path)
@@ -148,8 +171,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--rootdir",
         str(HERE.parents[1]),
     ]
-    if given.rule:
-        options += ["-k", " or ".join(f"{rule.lower()}_" for rule in given.rule)]
     report = contextlib.nullcontext() if given.details else contextlib.redirect_stdout(io.StringIO())
     with report:
         code = pytest.main(options, plugins=[table])

@@ -53,7 +53,7 @@ def _event(n: int, day: int) -> str:
 
 
 def _texts() -> dict[str, list[str]]:
-    shops = 40
+    shops = 12
     texts = {
         "orders": [_order(n, f"2024-01-{n:02d}T08:00:00Z", optional=n > 20) for n in range(1, 24)],
         "events": [_event(n, day) for n, day in enumerate((9, 3, 12, 1, 7, 11, 2, 10, 4, 8, 6, 5), start=1)],

@@ -31,11 +31,25 @@ def test_x01_activate_version_is_done_or_passed_over_with_a_warning(target: Targ
         assert any(deleted) or "ACTIVATE_VERSION" in load.outcome.stderr, str(load.outcome)
 
 
+@pytest.mark.parametrize("hard", [True, False], ids=["hard", "soft"])
+def test_x01_rows_of_other_versions_go_hard_or_soft(target: TargetRuns, hard: bool) -> None:
+    if not target.driver.deletes:
+        target.driver.cannot("a target that deletes rows")
+    name = f"x01_{hard}"
+    settings = {"add_record_metadata": True, "hard_delete": hard}
+    load = target.load(*versions(target.stream(name)), STATE({"a": 1}), **settings)
+    load.outcome.expect(0)
+    deleted = {row["id"] for row in load.destination.read(target.stream(name)) if row["_sdc_deleted_at"]}
+    assert load.rows(name, ["id"]) == [{"id": 1, "name": "new"}, {"id": 2, "name": "old"}][: 1 if hard else 2]
+    assert deleted == (set() if hard else {2})
+
+
 def test_x03_activate_version_deletes_nothing_on_a_cut_stream(target: TargetRuns) -> None:
     stream = target.stream_of_marked_runs("x03")
     begun = STATE({MARK: {"run": "1", "pipeline": "conformance", "complete": False}})
     covered = STATE({"n": 1, MARK: {"run": "1", "pipeline": "conformance", "complete": False}})
-    load = target.refused(begun, *versions(stream), covered)
+    settings = {"add_record_metadata": True} if target.driver.deletes else {}
+    load = target.refused(begun, *versions(stream), covered, **settings)
     rows = {row["id"] for row in load.rows("x03")}
     assert rows == {1, 2}
     assert not any(row.get("_sdc_deleted_at") for row in load.metadata("x03"))

@@ -96,6 +96,18 @@ def test_g01_messages_come_from_stdin_and_config_is_optional(target: TargetRuns)
         assert load.rows("g01") == [{"id": 1, "name": "a"}]
 
 
+def test_g01_messages_may_come_from_a_file(target: TargetRuns, tmp_path: Path) -> None:
+    """``--input`` is the SDK's; targets that are not built on it read stdin only."""
+    if not target.driver.is_ours:
+        target.driver.cannot("a run with --input")
+    place, path = target.destination(), tmp_path / "messages.singer"
+    path.write_bytes(b"".join(units(target.stream("g01_file"), 2, pad=" Größe")))
+    outcome = run(target.command(place, "--input", str(path)), cwd=target.folder).expect(0)
+    load = target.look(outcome, place)
+    assert load.states[-1] == {"n": 6}
+    assert [row["name"] for row in load.rows("g01_file", ["id"])] == [f"row {n} Größe" for n in range(1, 7)]
+
+
 def test_g05_records_are_validated(target: TargetRuns) -> None:
     name = target.stream("g05")
     load = target.refused(SCHEMA(name, ORDER, ["id"]), RECORD(name, {"id": "12a", "name": "a"}), place="id")
