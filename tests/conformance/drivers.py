@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
 import shlex
 import shutil
 import subprocess
@@ -182,16 +181,14 @@ class TapRest(TapDriver):
 
     @contextmanager
     def source(self) -> Iterator[Source]:
-        with serve() as server:
+        with serve() as server, tempfile.TemporaryDirectory(prefix="conformance-") as cache:
             yield Source(
                 config={
                     "base_url": server.url,
                     "auth": {"type": "bearer", "token": TOKEN},
                     "pagination": {"type": "cursor", "param": "page", "cursor": "$.next_page"},
                     "retries": {"tries": 4, "first_wait": 0.2, "longest_wait": 5, "total": 20},
-                    "schema_cache": str(
-                        Path(os.environ.get("TMPDIR", "/tmp")) / f"conformance-{uuid.uuid4().hex}"
-                    ),
+                    "schema_cache": cache,
                     "streams": [
                         {
                             "name": "orders",
