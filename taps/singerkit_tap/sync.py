@@ -108,9 +108,10 @@ class SyncRun:
     def write_schema(self, stream: BlockStream) -> None:
         """Write the SCHEMA of a stream."""
         key = stream.bookmark_key
-        self._output.schema(
-            stream.name, stream.selected_schema, stream.primary_keys, [key] if key is not None else []
-        )
+        # A schema without properties means records as they are; targets want the keyword all the same.
+        schema = {**stream.selected_schema}
+        schema.setdefault("properties", {})
+        self._output.schema(stream.name, schema, stream.primary_keys, [key] if key is not None else [])
 
     def renew_schema(self, stream: BlockStream) -> None:
         """Go on with a schema that has grown in mid-run: a SCHEMA now, and the new fields from here on."""

@@ -41,9 +41,17 @@ def stream_of(
 ) -> Stream:
     """Return the stream of a SCHEMA message with resolved references; ``keeps_text`` as in `Loader`.
 
+    ``{}`` and an empty ``properties`` store records whole (SINGER-RULES S08); a schema that says something and leaves
+    ``properties`` out is a mistake of the tap, as it is to singer-sdk.
+
     Raises:
-        BadDataError: a key property is not among the properties.
+        BadDataError: a key property is not among the properties, or there are none.
     """
+    if "properties" not in schema and schema.keys() - {"$schema", "$id", "title", "description"}:
+        raise BadDataError(
+            f"Expected `properties` in the schema of stream `{name}`, which has none; what was committed is safe: fix "
+            "the tap or its catalog, or send `{}` to have records stored whole, then run again."
+        )
     columns = columns_of(schema, key_properties)
     if keeps_text:
         columns = tuple(dataclasses.replace(column, kind=_as_text(column)) for column in columns)

@@ -81,5 +81,5 @@ def _storable_text(text: str, path: str, policy: Policy, *, is_key: bool) -> str
     character = "a NUL character" if found.group() == "\x00" else "a lone surrogate"
     place = " in a key" if is_key else ""
     raise Unstorable(
-        _UNSTORABLE.sub("\ufffd", path), f"Expected text that PostgreSQL can store, got {character}{place}"
+        _UNSTORABLE.sub("\ufffd", path), f"Expected text that can be stored, got {character}{place}"
     )
