@@ -100,10 +100,10 @@ def json_types(prop: Mapping[str, Any]) -> frozenset[str]:
     if "type" in prop:
         declared = prop["type"]
         admitted = frozenset([declared] if isinstance(declared, str) else declared)
-    elif "const" in prop:
-        admitted = frozenset({_json_type(prop["const"])})
-    elif "enum" in prop:
-        admitted = frozenset(_json_type(value) for value in prop["enum"])
+    if "const" in prop:
+        admitted = _intersect(admitted, frozenset({_json_type(prop["const"])}))
+    if "enum" in prop:
+        admitted = _intersect(admitted, frozenset(_json_type(value) for value in prop["enum"]))
     for keyword in ("anyOf", "oneOf"):
         branches = [branch for branch in prop.get(keyword, ()) if isinstance(branch, Mapping)]
         if branches:

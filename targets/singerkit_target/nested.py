@@ -151,7 +151,7 @@ def _type_of(schema: Any) -> Any:
 def _alternative(json_type: str, schema: Mapping[str, Any]) -> Any:
     match json_type:
         case "null":
-            return None
+            return type(None)  # not None, which stands for any JSON
         case "boolean":
             return bool
         case "integer":
