@@ -137,17 +137,17 @@ class BlockDecoder:
         """
         while True:
             try:
-                return self._decode(run.data, run, 0)
+                return self._decode(run.data, run.lines, run, 0)
             except TooWide as wide:
                 self._widen(wide.column)
             except UnknownFields as unknown:
                 self._meet(unknown.fields)
 
-    def _decode(self, data: bytes, run: Run, index: int) -> tuple[list[Batch], list[Reject]]:
-        """Try the fast path on ``data``, the lines of ``run`` from ``index`` on; halve it until little is left."""
+    def _decode(self, data: bytes, count: int, run: Run, index: int) -> tuple[list[Batch], list[Reject]]:
+        """Try the fast path on ``data``, ``count`` lines of ``run`` from ``index`` on; halve it until little is left."""
         if self._fast is not None:
             try:
-                return self._fast.decode(data, run.line_number(index)), []
+                return self._fast.decode(data, count, run.line_number(index)), []
             except Refused:
                 pass
         lines = [line + b"\n" for line in data[:-1].split(b"\n")]
@@ -155,8 +155,8 @@ class BlockDecoder:
             return self._decode_exactly(lines, run, index)
         half = len(lines) // 2
         middle = sum(map(len, lines[:half]))
-        left = self._decode(data[:middle], run, index)
-        right = self._decode(data[middle:], run, index + half)
+        left = self._decode(data[:middle], half, run, index)
+        right = self._decode(data[middle:], count - half, run, index + half)
         return left[0] + right[0], left[1] + right[1]
 
     def _decode_exactly(self, lines: list[bytes], run: Run, index: int) -> tuple[list[Batch], list[Reject]]:

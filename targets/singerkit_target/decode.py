@@ -24,10 +24,12 @@ from singerkit_target.nested import Unsupported, bounded_integer, constrained, n
 
 __all__ = ["FastDecoder", "Refused", "compile_decoder"]
 
-_NOT_NUMBER_OR_NULL = re.compile(rb"(?:\A|\n)[^-0-9n]")
-_NOT_NUMBER = re.compile(rb"(?:\A|\n)[^-0-9]")
+_NUMBER = b"0123456789+-.eE\n"
+_NUMBER_OR_NULL = _NUMBER + b"nul"
 _HUGE_EXPONENT = re.compile(rb"[eE][+-]?0*[0-9]{4}")
-_NUL = b"\\u0000"
+# The set in place of one letter lets `re` look for the backslash alone, by memchr.
+_NUL = re.compile(rb"\\[uU]0000")
+_NUL_OR_LAST_MOMENT = re.compile(rb"\\u0000|23:59:59\.9999")
 _LONGEST_NUMBER = 10_000  # longer ones are judged on the exact path
 _KEYWORDS_OF_RECORDS = frozenset(
     {"type", "properties", "required", "additionalProperties", "title", "description", "default", "examples"}
@@ -69,25 +71,25 @@ class FastDecoder:
     checks: tuple[tuple[int, Check], ...]
     extra: tuple[str, ...]
     in_order: bool
-    refused: tuple[bytes, ...]
+    refused: re.Pattern[bytes]
 
-    def decode(self, data: bytes, first_line: int) -> list[Batch]:
-        """Decode RECORD lines to batches, one for each set of present columns.
+    def decode(self, data: bytes, lines: int, first_line: int) -> list[Batch]:
+        """Decode that many RECORD lines to batches, one for each set of present columns.
 
         Raises:
             Refused: something in the block is unusual.
         """
-        if any(text in data for text in self.refused):
+        if self.refused.search(data):
             raise Refused
         try:
             messages = self.full.decode_lines(data)
         except REFUSALS:
             messages = self._decode_sparse(data)
-            _require_one_each(messages, data)
+            _require_one_each(messages, lines)
             rows = self._rows(messages)
             names = self.columns + self.extra
             return batches_of(self.stream, names, self._checked(rows), first_line, in_order=self.in_order)
-        _require_one_each(messages, data)
+        _require_one_each(messages, lines)
         rows = self._checked(self._rows(messages), is_full=True)
         return [Batch(self.columns + self.extra, rows, first_line)]
 
@@ -104,16 +106,26 @@ class FastDecoder:
         return [(*as_tuple(message.record), message.time_extracted, message.version) for message in messages]
 
     def _checked(self, rows: list[tuple[Any, ...]], *, is_full: bool = False) -> list[tuple[Any, ...]]:
+        replaced: dict[int, list[Any]] = {}
         for index, check in self.checks:
             column = list(map(itemgetter(index), rows))
-            replaced = check(column if is_full else [value for value in column if value is not UNSET])
-            if replaced is not None:
-                values = iter(replaced)
-                rows = [
-                    row if row[index] is UNSET else (*row[:index], next(values), *row[index + 1 :])
-                    for row in rows
-                ]
-        return rows
+            values = check(column if is_full else [value for value in column if value is not UNSET])
+            if values is not None:
+                replaced[index] = values if is_full else _spread(column, values)
+        return _with_columns(rows, replaced) if replaced else rows
+
+
+def _spread(column: list[Any], values: list[Any]) -> list[Any]:
+    """Return ``values`` in the places of ``column`` that hold any."""
+    following = iter(values)
+    return [UNSET if value is UNSET else next(following) for value in column]
+
+
+def _with_columns(rows: list[tuple[Any, ...]], replaced: Mapping[int, list[Any]]) -> list[tuple[Any, ...]]:
+    columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
+    for index, column in replaced.items():
+        columns[index] = column
+    return list(zip(*columns, strict=True))
 
 
 def compile_decoder(
@@ -158,16 +170,16 @@ def compile_decoder(
         return None
 
 
-def _require_one_each(messages: list[Any], data: bytes) -> None:
+def _require_one_each(messages: list[Any], lines: int) -> None:
     # msgspec also takes two messages in one line, or one in two.
-    if len(messages) != data.count(b"\n"):
+    if len(messages) != lines:
         raise Refused
 
 
-def _refused_text(stream: Stream) -> tuple[bytes, ...]:
+def _refused_text(stream: Stream) -> re.Pattern[bytes]:
     # msgspec rounds the last moment of a day to the first one, 24 hours too early.
     has_times = any(column.kind is Kind.TIME for column in stream.columns)
-    return (_NUL, b"23:59:59.9999") if has_times else (_NUL,)
+    return _NUL_OR_LAST_MOMENT if has_times else _NUL
 
 
 def _whole(record: Raw) -> tuple[Raw]:
@@ -228,11 +240,11 @@ def _checks(column: Column, validate: bool) -> Sequence[Check]:
         case Kind.NUMBER if column.number_in_text:
             return ()
         case Kind.NUMBER:
-            pattern = _NOT_NUMBER_OR_NULL if may_be_null else _NOT_NUMBER
+            admitted = _NUMBER_OR_NULL if may_be_null else _NUMBER
             bounds = constrained(float, column.schema) if validate else float
             if bounds is not float:
                 raise Unsupported("bounds of a decimal are judged exactly")
-            return (lambda values: _check_numbers(values, pattern),)
+            return (lambda values: _check_numbers(values, admitted),)
         case Kind.JSON:
             type_ = nested_type(column.schema) if validate else None
             decoder = None if type_ is None else msgspec.json.Decoder(type_)
@@ -243,9 +255,10 @@ def _checks(column: Column, validate: bool) -> Sequence[Check]:
             return ()
 
 
-def _check_numbers(values: list[Any], unwanted: re.Pattern[bytes]) -> None:
+def _check_numbers(values: list[Any], admitted: bytes) -> None:
+    """Each value is one JSON value; those of these characters alone are numbers, or null."""
     joined = b"\n".join(values)
-    if unwanted.search(joined):
+    if joined.translate(None, admitted):
         raise Refused
     if (b"e" in joined or b"E" in joined) and _HUGE_EXPONENT.search(joined):
         raise Refused

@@ -22,12 +22,13 @@ _F_SETPIPE_SZ = 1031  # Linux; a larger pipe lets tap and target work in longer 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Whole lines; ``first_line`` counts from 1, ``offset`` is in bytes from the start of the input.
+    """Whole lines, ``lines`` of them; ``first_line`` counts from 1, ``offset`` is in bytes from the start.
 
     ``is_cut`` marks a last line that the input did not end with a newline.
     """
 
     data: bytes
+    lines: int
     first_line: int
     offset: int
     is_cut: bool = False
@@ -54,37 +55,38 @@ def read_chunks(
         if line == 1 and offset == 0 and data.startswith(b"\xef\xbb\xbf"):
             data = b" " * 3 + data[3:]  # a byte order mark is tolerated; offsets stay true
         end = data.rfind(b"\n") + 1
+        lines = data.count(b"\n")
         if ended and not stop and end < len(data):
-            yield from _checked(data[:end], line, offset, max_line_bytes)
-            line += data.count(b"\n")
+            yield from _checked(data[:end], lines, line, offset, max_line_bytes)
+            line += lines
             if len(data) - end > max_line_bytes:
                 raise _too_long(line, max_line_bytes)
             if data[end:].strip():
-                yield Chunk(data[end:] + b"\n", line, offset + end, is_cut=True)
+                yield Chunk(data[end:] + b"\n", 1, line, offset + end, is_cut=True)
             return
         if len(data) - end > max_line_bytes:
-            yield from _checked(data[:end], line, offset, max_line_bytes)
-            raise _too_long(line + data.count(b"\n"), max_line_bytes)
+            yield from _checked(data[:end], lines, line, offset, max_line_bytes)
+            raise _too_long(line + lines, max_line_bytes)
         rest = data[end:]
         if not parts:
-            yield Chunk(b"", line, offset)
+            yield Chunk(b"", 0, line, offset)
         elif end:
-            yield from _checked(data[:end], line, offset, max_line_bytes)
-            line += data.count(b"\n")
+            yield from _checked(data[:end], lines, line, offset, max_line_bytes)
+            line += lines
             offset += end
 
 
-def _checked(data: bytes, line: int, offset: int, max_line_bytes: int) -> Iterator[Chunk]:
+def _checked(data: bytes, lines: int, line: int, offset: int, max_line_bytes: int) -> Iterator[Chunk]:
     if not data:
         return
     if len(data) > max_line_bytes:
         start = 0
         for index, part in enumerate(data.split(b"\n")):
             if len(part) > max_line_bytes:
-                yield Chunk(data[:start], line, offset)
+                yield Chunk(data[:start], index, line, offset)
                 raise _too_long(line + index, max_line_bytes)
             start += len(part) + 1
-    yield Chunk(data, line, offset)
+    yield Chunk(data, lines, line, offset)
 
 
 def _too_long(line: int, limit: int) -> BadDataError:

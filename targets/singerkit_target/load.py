@@ -35,7 +35,7 @@ __all__ = ["Limits", "Load"]
 class Limits:
     """When to commit, and how much of anything is admitted. Sizes in bytes, times in seconds."""
 
-    commit_rows: int = 100_000
+    commit_rows: int = 500_000
     commit_bytes: int = 256 << 20
     commit_seconds: float = 10.0
     chunk_bytes: int = 1 << 20
@@ -306,9 +306,8 @@ class Load:
         stream = self._decoders[run.stream].stream
         for batch in batches:
             self._loader.write(stream, batch)
-        records = run.data.count(b"\n")
-        self.summary.received[run.stream] += records - len(rejects)
-        self._unit.rows += records
+        self.summary.received[run.stream] += run.lines - len(rejects)
+        self._unit.rows += run.lines
         self._unit.size += len(run.data)
         if rejects:
             self._set_aside(stream, rejects)

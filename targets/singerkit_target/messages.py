@@ -25,10 +25,14 @@ class _Header(msgspec.Struct, gc=False):
 
 @dataclass(frozen=True)
 class Run:
-    """RECORD lines of one stream, whole and in order; ``numbers`` where the lines did not follow each other."""
+    """RECORD lines of one stream, whole and in order, ``lines`` of them.
+
+    ``numbers`` tells the line numbers where the lines did not follow each other.
+    """
 
     stream: str
     data: bytes
+    lines: int
     first_line: int
     numbers: tuple[int, ...] = ()
 
@@ -53,7 +57,7 @@ class _Lines:
     lines: list[bytes] = field(default_factory=list)
 
     def run(self) -> Run:
-        return Run(self.stream, b"\n".join(self.lines) + b"\n", self.first_line)
+        return Run(self.stream, b"\n".join(self.lines) + b"\n", len(self.lines), self.first_line)
 
 
 _header_decoder = msgspec.json.Decoder(_Header)
@@ -74,7 +78,7 @@ class Splitter:
             BadDataError: a line is not a JSON object with a ``type``, or a RECORD names no stream.
         """
         if self._is_one_run(chunk.data):
-            yield Run(self._prefix_stream, chunk.data, chunk.first_line)
+            yield Run(self._prefix_stream, chunk.data, chunk.lines, chunk.first_line)
             return
         current: _Lines | None = None
         offset = chunk.offset
@@ -107,10 +111,7 @@ class Splitter:
             yield current.run()
 
     def _is_one_run(self, data: bytes) -> bool:
-        prefix = self._prefix
-        return bool(
-            prefix and data.startswith(prefix) and data.count(b"\n" + prefix) == data.count(b"\n") - 1
-        )
+        return bool(self._other and data.startswith(self._prefix) and not self._other.search(data))
 
     def _classify(self, line: bytes, number: int, offset: int) -> tuple[str, str]:
         header = _header_of(line, number, offset)

@@ -6,6 +6,7 @@ per-record path runs, while the command line, ``--about``, config validation and
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from abc import abstractmethod
@@ -81,7 +82,7 @@ COMMON_SETTINGS: Mapping[str, Any] = {
     },
     "commit_rows": {
         **_POSITIVE,
-        "default": 100_000,
+        "default": 500_000,
         "description": "Commit at the next STATE once this many rows were received.",
     },
     "commit_bytes": {
@@ -191,6 +192,7 @@ class SingerkitTarget(Target):
         )
 
     def _load(self, source: IO[Any]) -> Counter[str]:
+        _calm_the_collector()
         load = Load(
             self.make_loader(),
             self.judgement(),
@@ -247,6 +249,12 @@ class SingerkitTarget(Target):
             )
         )
         return adopt(command, cls.name, logging.getLogger(cls.name))
+
+
+def _calm_the_collector() -> None:
+    """Rows come by the thousand and hold no cycles: looking for some costs a sixth of the time."""
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
 
 class _MissingSchema(BadDataError, RecordsWithoutSchemaException):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg2
@@ -26,6 +26,20 @@ from target_postgres.tables import Table, Wishes, check_stream_name, fit_table
 from target_postgres.versions import remove_other_versions
 
 __all__ = ["PostgresLoader"]
+
+
+_COPY_BYTES = 2 << 20
+"""A COPY of at least this size, unless something else has to happen first."""
+
+
+@dataclass
+class _Waiting:
+    """Encoded blocks of one table and one set of columns."""
+
+    table: Table
+    columns: tuple[str, ...]
+    blocks: list[bytes] = field(default_factory=list)
+    size: int = 0
 
 
 @dataclass
@@ -66,6 +80,7 @@ class PostgresLoader:
         self._session: Session | None = None
         self._row: state_rows.StateRow | None = None
         self._safe: _Safe | None = None
+        self._waiting: dict[str, _Waiting] = {}
         self._has_rejects = False
 
     # --- the run -------------------------------------------------------------------------------------------
@@ -130,8 +145,33 @@ class PostgresLoader:
         if local_at:
             rows = with_utc(rows, local_at, stream.name)
         csv = as_csv(rows)
-        columns = tuple(table.columns[name] for name in names)
-        self._submit(lambda c: self._load(c, table, columns, csv), f"loading stream `{stream.name}`")
+        self._gather(table, tuple(table.columns[name] for name in names), csv)
+
+    def _gather(self, table: Table, columns: tuple[str, ...], csv: bytes) -> None:
+        """Let blocks wait for a COPY that is worth its round trips."""
+        waiting = self._waiting.get(table.stream)
+        if waiting is not None and waiting.columns != columns:
+            self._send(table.stream)
+            waiting = None
+        if waiting is None:
+            waiting = self._waiting[table.stream] = _Waiting(table, columns)
+        waiting.blocks.append(csv)
+        waiting.size += len(csv)
+        if waiting.size >= _COPY_BYTES:
+            self._send(table.stream)
+        elif len(self._waiting) > 1 and sum(other.size for other in self._waiting.values()) > 2 * _COPY_BYTES:
+            self._send_all()
+
+    def _send(self, stream: str) -> None:
+        waiting = self._waiting.pop(stream)
+        csv = waiting.blocks[0] if len(waiting.blocks) == 1 else b"".join(waiting.blocks)
+        self._open_session.submit(
+            lambda c: self._load(c, waiting.table, waiting.columns, csv), f"loading stream `{stream}`"
+        )
+
+    def _send_all(self) -> None:
+        for stream in list(self._waiting):
+            self._send(stream)
 
     def _load(self, connection: Connection, table: Table, columns: tuple[str, ...], csv: bytes) -> None:
         with connection.cursor() as cursor:
@@ -226,6 +266,7 @@ class PostgresLoader:
 
     def back_to_safe(self) -> bool:
         """Give up what came after the last safe point; False when there is none in this transaction."""
+        self._waiting.clear()
         session = self._session
         if session is None or not session.is_alive:
             return False
@@ -244,6 +285,7 @@ class PostgresLoader:
 
     def rollback(self) -> None:
         """Give up everything since the last commit."""
+        self._waiting.clear()
         session = self._session
         if session is None:
             return
@@ -293,13 +335,18 @@ class PostgresLoader:
 
     # --- the session ---------------------------------------------------------------------------------------
 
-    def _submit(self, job: Callable[[Connection], None], doing: str) -> None:
+    @property
+    def _open_session(self) -> Session:
         assert self._session is not None  # noqa: S101  open() comes first
-        self._session.submit(job, doing)
+        return self._session
+
+    def _submit(self, job: Callable[[Connection], None], doing: str) -> None:
+        self._send_all()
+        self._open_session.submit(job, doing)
 
     def _call(self, job: Callable[[Connection], Any], doing: str) -> Any:
-        assert self._session is not None  # noqa: S101  open() comes first
-        return self._session.call(job, doing)
+        self._send_all()
+        return self._open_session.call(job, doing)
 
 
 def _commit(connection: Connection) -> None:

@@ -25,7 +25,8 @@ _BACKSLASH = b"\x01"  # JSON text holds no raw control characters, so this one i
 def as_csv(rows: Sequence[tuple[Any, ...]]) -> bytes:
     """Return rows as CSV lines: each row as a JSON array without its brackets."""
     arrays = _encoder.encode_lines(rows)
-    return _spelled_out(arrays[1:-2].replace(b"]\n[", b"\n") + b"\n")
+    # JSON text holds no raw newline; split and join are quicker than replace.
+    return _spelled_out(b"\n".join([*arrays[1:-2].split(b"]\n["), b""]))
 
 
 def _spelled_out(csv: bytes) -> bytes:

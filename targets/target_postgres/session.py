@@ -6,6 +6,7 @@ psycopg2 releases the GIL while PostgreSQL works, so COPY and decoding share the
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,7 +23,8 @@ __all__ = ["Session"]
 
 _T = TypeVar("_T")
 _TURN = 0.2  # seconds between two looks at the stop flag
-_WAITING_JOBS = 2  # blocks in memory besides the one being copied
+_SWITCH_SECONDS = 0.0005  # how long the decoding thread may keep the GIL from the one that feeds PostgreSQL
+_WAITING_JOBS = 1  # blocks in memory besides the one being copied
 
 
 @dataclass
@@ -42,6 +44,7 @@ class Session:
         self._jobs: queue.Queue[_Job | None] = queue.Queue(_WAITING_JOBS)
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="postgres", daemon=True)
+        sys.setswitchinterval(_SWITCH_SECONDS)
         self._thread.start()
 
     def submit(self, run: Callable[[Connection], None], doing: str) -> None:

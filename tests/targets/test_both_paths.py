@@ -517,7 +517,7 @@ def test_what_the_fast_path_accepts_the_exact_path_and_jsonschema_accept_too(exa
     exact = compile_exact(stream, validate=True, policy=Policy.FAIL, extra=(), forbid_extra=False)
     for line in example.lines("s"):
         try:
-            batches = fast.decode(line + b"\n", 1)
+            batches = fast.decode(line + b"\n", 1, 1)
         except Refused:
             continue
         record = parsed(line.decode())["record"]
@@ -542,7 +542,7 @@ def test_a_block_gives_the_same_rows_and_rejects_whichever_path_it_takes(example
             always_exact=always_exact,
         )
         data = b"\n".join(example.lines("s")) + b"\n"
-        batches, rejects = decoder.decode(Run("s", data, 1))
+        batches, rejects = decoder.decode(Run("s", data, data.count(b"\n"), 1))
         rows = canonical(batches, decoder.stream)
         outcomes.append((rows, [(reject.line, reject.path) for reject in rejects]))
     assert outcomes[0] == outcomes[1]
