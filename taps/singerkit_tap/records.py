@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
@@ -151,7 +152,7 @@ class _Structs:
 
     def column(self, rows: Rows, name: str) -> list[Raw]:
         field = self._fields[name]
-        values = [getattr(row, field) for row in rows]
+        values = list(map(attrgetter(field), rows))
         return [_NULL if value is UNSET else value for value in values] if UNSET in values else values
 
 

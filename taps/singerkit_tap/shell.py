@@ -21,6 +21,7 @@ from singerkit_catalog.selection import apply_rules
 from singerkit_shell.command import ShellCommand, adopt
 from singerkit_shell.configfile import read_json_object
 from singerkit_shell.errors import ConfigurationError
+from singerkit_shell.memory import calm_collector
 from singerkit_shell.progress import Progress
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
@@ -296,6 +297,7 @@ class SingerkitTap(Tap):
         tap.print_version(print_fn=tap.logger.info)
         if state is not None:
             tap.continue_from(state)
+        calm_collector()
         tap.sync()
 
     @classmethod

@@ -6,7 +6,6 @@ per-record path runs, while the command line, ``--about``, config validation and
 
 from __future__ import annotations
 
-import gc
 import logging
 import sys
 from abc import abstractmethod
@@ -23,6 +22,7 @@ from singer_sdk.singerlib.encoding.base import GenericSingerReader
 
 from singerkit_shell.command import adopt
 from singerkit_shell.errors import BadDataError, ConfigurationError
+from singerkit_shell.memory import calm_collector
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.validate import config_problems, unknown_keys
@@ -192,7 +192,7 @@ class SingerkitTarget(Target):
         )
 
     def _load(self, source: IO[Any]) -> Counter[str]:
-        _calm_the_collector()
+        calm_collector()
         load = Load(
             self.make_loader(),
             self.judgement(),
@@ -249,12 +249,6 @@ class SingerkitTarget(Target):
             )
         )
         return adopt(command, cls.name, logging.getLogger(cls.name))
-
-
-def _calm_the_collector() -> None:
-    """Rows come by the thousand and hold no cycles: looking for some costs a sixth of the time."""
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
 
 
 class _MissingSchema(BadDataError, RecordsWithoutSchemaException):
