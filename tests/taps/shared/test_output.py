@@ -148,6 +148,14 @@ def test_in_a_log_there_is_one_line_per_stream(caplog):
     ]
 
 
+def all_text(terminal: int) -> str:
+    """What a terminal shows; it comes in pieces."""
+    parts = []
+    while select.select([terminal], [], [], 0.5)[0]:
+        parts.append(os.read(terminal, 10_000))
+    return b"".join(parts).decode()
+
+
 def test_on_a_terminal_the_line_is_redrawn(caplog):
     parent, child = pty.openpty()
     try:
@@ -156,7 +164,7 @@ def test_on_a_terminal_the_line_is_redrawn(caplog):
             progress.add("orders", 1000)
             progress.add("orders", 1)
             progress.done("orders")
-            text = os.read(parent, 10_000).decode()
+            text = all_text(parent)
     finally:
         os.close(parent)
     assert text.startswith("\rorders: 1,000 rows")
@@ -178,7 +186,7 @@ def test_on_a_terminal_the_line_gives_way_to_log_lines_and_errors():
             assert progress not in handler.filters
             progress.add("orders", 1)
             progress.clear()
-            text = os.read(parent, 10_000).decode()
+            text = all_text(parent)
     finally:
         root.removeHandler(handler)
         os.close(parent)
