@@ -80,10 +80,11 @@ class Loader(Protocol):
     """What a target implements.
 
     ``is_log`` says that rows are appended as they came: in their order, dates and UUIDs as the text they were,
-    integers of any size.
+    integers of any size. ``appends`` says that every row is kept, those with the same key too.
     """
 
     is_log: bool
+    appends: bool
 
     def open(self) -> None: ...
 

@@ -89,7 +89,7 @@ class Load:
         always_exact: bool = False,
     ) -> None:
         self._loader = loader
-        self._judgement = replace(judgement, in_order=loader.is_log)
+        self._judgement = replace(judgement, in_order=loader.appends)
         self._limits = limits
         self._publisher = publisher
         self._stop = stop

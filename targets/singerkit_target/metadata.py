@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +22,7 @@ class MetadataColumns:
 
     def added_to(self, batch: Batch) -> tuple[tuple[str, ...], Sequence[tuple[Any, ...]]]:
         """Return column names and rows of ``batch`` with the metadata columns."""
+        batch = _each_once(batch)
         now = datetime.now(UTC)
         values = {
             "_sdc_received_at": now,
@@ -32,5 +34,17 @@ class MetadataColumns:
         constants = tuple(added.values())
         first = self._started_ms * 1_000_000 + self._rows
         self._rows += len(batch.rows)
+        names = (*batch.columns, *added)
+        if "_sdc_sequence" in batch.columns:
+            return names, [(*row, *constants) for row in batch.rows]
         rows = [(*row, *constants, first + index) for index, row in enumerate(batch.rows)]
-        return (*batch.columns, *added, "_sdc_sequence"), rows
+        return (*names, "_sdc_sequence"), rows
+
+
+def _each_once(batch: Batch) -> Batch:
+    """A record may bring metadata as fields of its own, from a target before us: these win over its message's."""
+    at = [index for index, name in enumerate(batch.columns) if name not in batch.columns[:index]]
+    if len(at) == len(batch.columns):
+        return batch
+    rows = [tuple(row[index] for index in at) for row in batch.rows]
+    return replace(batch, columns=tuple(batch.columns[index] for index in at), rows=rows)

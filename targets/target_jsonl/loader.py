@@ -29,6 +29,7 @@ class JsonlLoader:
     """The `Loader` of target-jsonl."""
 
     is_log = True
+    appends = True
 
     def __init__(self, folder: Path, log: logging.Logger, *, add_metadata: bool) -> None:
         self._folder = folder

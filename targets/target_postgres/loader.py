@@ -65,6 +65,7 @@ class PostgresLoader:
         state_table: str = state_rows.DEFAULT_TABLE,
         close_server: Callable[[], None] = lambda: None,
     ) -> None:
+        self.appends = wishes.append_only
         self._adds_metadata = wishes.with_metadata
         self._dsn_of = dsn
         self._wishes = wishes

@@ -1,0 +1,416 @@
+"""Tables of target-postgres: made, grown, merged into, versioned; what does not fit is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from faults.loads import RECORD, SCHEMA, STATE, connected, load, query, state_row, table
+from psycopg2.sql import SQL, Identifier
+
+INTEGER = {"type": ["integer", "null"]}
+NUMBER = {"type": ["number", "null"]}
+TEXT = {"type": ["string", "null"]}
+ONLY_EXACT = r"\u0000"
+"""Text that looks like an escaped NUL and is none: it sends its block to the exact path."""
+
+ORDERS = SCHEMA("orders", {"id": INTEGER, "note": TEXT, "qty": INTEGER}, ["id"])
+
+
+def order(**fields: Any) -> dict[str, Any]:
+    return RECORD("orders", fields)
+
+
+def columns(database: str, name: str, schema: str = "public") -> dict[str, str]:
+    """The columns of a table with their types, in order."""
+    return dict(
+        query(
+            database,
+            "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid "
+            "JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = %s AND relname = %s AND attnum > 0 "
+            "AND NOT attisdropped ORDER BY attnum",
+            [schema, name],
+        )
+    )
+
+
+def versions(database: str, name: str) -> dict[int, str]:
+    """What PostgreSQL knows of each row's last writer, by id."""
+    statement = SQL("SELECT id, xmin::text || ' ' || ctid::text FROM {}").format(Identifier(name))
+    return dict(query(database, statement))
+
+
+# --- making -------------------------------------------------------------------------------------------------
+
+
+def test_a_table_is_made_with_its_key_and_types(database: str) -> None:
+    properties = {"id": INTEGER, 'say "hi"; --': TEXT, "on": {"type": "boolean"}, "doc": {"type": "object"}}
+    load(database, SCHEMA('say "hi"; --', properties, ["id"]), default_target_schema="Größe; --").expect(0)
+    assert columns(database, 'say "hi"; --', "Größe; --") == {
+        "id": "bigint",
+        'say "hi"; --': "text",
+        "on": "boolean",
+        "doc": "jsonb",
+    }
+    statement = SQL(
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'p' AND conrelid = {}::regclass"
+    )
+    assert query(database, statement.format(SQL('\'"Größe; --"."say ""hi""; --"\''))) == [
+        ("PRIMARY KEY (id)",)
+    ]
+
+
+def test_a_stream_without_records_gets_its_table(database: str) -> None:
+    load(database, ORDERS).expect(0)
+    assert table(database, "orders") == []
+
+
+def test_a_composite_key(database: str) -> None:
+    keyed = SCHEMA("pairs", {"a": INTEGER, "b": TEXT, "v": INTEGER}, ["b", "a"])
+    rows = [(1, "x", 1), (1, "y", 2), (2, "x", 3), (1, "x", 4), (2, "", 5)]
+    load(database, keyed, *(RECORD("pairs", {"a": a, "b": b, "v": v}) for a, b, v in rows)).expect(0)
+    assert table(database, "pairs", "a", "b", "v") == [(1, "x", 4), (1, "y", 2), (2, "", 5), (2, "x", 3)]
+
+
+def test_a_schema_that_says_nothing_stores_records_whole(database: str) -> None:
+    records = [{"a": 1}, {"b": [1.10, None]}, {}]
+    whole = {"type": "SCHEMA", "stream": "any", "schema": {}, "key_properties": []}
+    load(database, whole, *(RECORD("any", record) for record in records)).expect(0)
+    assert columns(database, "any") == {"_record": "jsonb"}
+    stored = [text for (text,) in query(database, 'SELECT _record::text FROM "any"')]
+    assert stored == ['{"a": 1}', '{"b": [1.1, null]}', "{}"]
+
+
+# --- growing ------------------------------------------------------------------------------------------------
+
+
+def test_new_columns_are_added_and_old_ones_stay(database: str) -> None:
+    load(database, ORDERS, order(id=1, note="a", qty=1)).expect(0)
+    wider = SCHEMA("orders", {"id": INTEGER, "tax": NUMBER}, ["id"])
+    load(database, wider, order(id=1, tax=0.5), order(id=2, tax=None)).expect(0)
+    assert columns(database, "orders") == {"id": "bigint", "note": "text", "qty": "bigint", "tax": "numeric"}
+    stored = query(database, "SELECT id, note, qty, tax::text FROM orders ORDER BY id")
+    assert stored == [(1, "a", 1, "0.5"), (2, None, None, None)]
+
+
+def test_an_integer_column_widens_for_numbers(database: str) -> None:
+    load(database, ORDERS, order(id=1, qty=1)).expect(0)
+    decimals = SCHEMA("orders", {"id": INTEGER, "qty": NUMBER}, ["id"])
+    load(database, decimals, order(id=2, qty=2.5)).expect(0)
+    assert columns(database, "orders")["qty"] == "numeric"
+    load(database, ORDERS, order(id=3, qty=3)).expect(0)  # back again: numeric keeps integers, too
+    assert query(database, "SELECT id, qty::text FROM orders ORDER BY id") == [(1, "1"), (2, "2.5"), (3, "3")]
+
+
+def test_smaller_integers_in_a_table_of_the_users_widen(database: str) -> None:
+    query(database, "CREATE TABLE orders (id integer PRIMARY KEY, note varchar, qty smallint)")
+    load(database, ORDERS, order(id=2**40, note="a", qty=2**50)).expect(0)
+    assert columns(database, "orders") == {"id": "bigint", "note": "character varying", "qty": "bigint"}
+
+
+@pytest.mark.parametrize(
+    ("existing", "wanted"),
+    [
+        ("numeric(12,2)", NUMBER),
+        ("double precision", NUMBER),
+        ("real", NUMBER),
+        ("timestamp without time zone", {"type": "string", "format": "date-time"}),
+        ("timestamp(0) with time zone", {"type": "string", "format": "date-time"}),
+        ("bigint", TEXT),
+        ("jsonb", TEXT),
+        ("date", {"type": "string", "format": "date-time"}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_column_that_would_change_values_is_refused(postgres_dsn: str, existing: str, wanted: Any) -> None:
+    schema = f"refused {existing}"
+    query(postgres_dsn, f'CREATE SCHEMA "{schema}"')
+    query(postgres_dsn, f'CREATE TABLE "{schema}".t (v {existing})')
+    outcome = load(
+        postgres_dsn, SCHEMA("t", {"v": wanted}), default_target_schema=schema, pipeline=schema
+    ).expect(65)
+    assert "`v`" in outcome.last_words
+    assert "column_types" in outcome.last_words
+    assert len(columns(postgres_dsn, "t", schema)) == 1
+
+
+def test_a_column_that_rounds_is_accepted_when_the_user_names_its_type(database: str) -> None:
+    query(database, "CREATE TABLE t (v numeric(12,2))")
+    load(
+        database, SCHEMA("t", {"v": NUMBER}), RECORD("t", {"v": 1.25}), column_types={"t.v": "numeric(12,2)"}
+    ).expect(0)
+    assert query(database, "SELECT v::text FROM t") == [("1.25",)]
+
+
+def test_a_text_column_of_limited_length_fails_rather_than_cuts(database: str) -> None:
+    query(database, "CREATE TABLE t (v varchar(3))")
+    load(database, SCHEMA("t", {"v": TEXT}), RECORD("t", {"v": "abc"})).expect(0)
+    outcome = load(database, SCHEMA("t", {"v": TEXT}), RECORD("t", {"v": "secret words"})).expect(65)
+    assert "stream `t`" in outcome.last_words
+    assert "secret" not in outcome.stderr
+
+
+def test_a_view_on_a_column_that_must_widen_is_named(database: str) -> None:
+    load(database, ORDERS, order(id=1, qty=1)).expect(0)
+    query(database, "CREATE VIEW quantities AS SELECT qty FROM orders")
+    outcome = load(database, SCHEMA("orders", {"id": INTEGER, "qty": NUMBER}, ["id"])).expect(78)
+    assert "view" in outcome.last_words
+
+
+# --- upsert -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("exact", [False, True], ids=["block path", "exact path"])
+def test_the_last_of_several_rows_with_one_key_wins(database: str, exact: bool) -> None:
+    note = ONLY_EXACT if exact else "a"
+    for first in (1, 4):  # into an empty table, and into one with rows
+        rows = [order(id=n % 2, note=note, qty=first + n) for n in range(3)]
+        load(database, ORDERS, *rows).expect(0)
+        assert table(database, "orders", "id", "qty") == [(0, first + 2), (1, first + 1)]
+
+
+def test_missing_keeps_the_value_within_a_unit_and_across_groups(database: str) -> None:
+    load(
+        database,
+        ORDERS,
+        *(order(id=1, note="a", qty=1), order(id=2, note="b", qty=2)),
+        *(order(id=1, qty=9), order(id=2, note="c"), order(id=3), order(id=1, note="d")),
+        *(order(id=3, note=None, qty=3), order(id=2, qty=None)),
+    ).expect(0)
+    assert table(database, "orders", "id", "note", "qty") == [(1, "d", 9), (2, "c", None), (3, None, 3)]
+
+
+def test_groups_of_fields_in_alternation_keep_their_order(database: str) -> None:
+    load(database, ORDERS, order(id=1, note="old", qty=0)).expect(0)
+    rows = [order(id=1, note=f"n{n}") if n % 2 else order(id=1, qty=n) for n in range(9)]
+    parts = [
+        part
+        for n, row in enumerate(rows)
+        for part in (row, {"type": "ODD"} if n % 3 == 0 else STATE({"n": n}))
+    ]
+    load(database, ORDERS, *parts).expect(0)
+    assert table(database, "orders", "id", "note", "qty") == [(1, "n7", 8)]
+
+
+def test_rows_that_do_not_change_are_not_rewritten(database: str) -> None:
+    rows = [order(id=n, note=str(n), qty=n) for n in range(5)]
+    load(database, ORDERS, *rows).expect(0)
+    before = versions(database, "orders")
+    load(database, ORDERS, *rows[:4], order(id=4, note="changed", qty=4), order(id=0)).expect(0)
+    after = versions(database, "orders")
+    assert {n for n in before if before[n] != after[n]} == {4}
+
+
+def test_a_null_that_becomes_a_value_and_back_is_a_change(database: str) -> None:
+    for note in ("a", None, "b"):
+        load(database, ORDERS, order(id=1, note=note)).expect(0)
+        assert table(database, "orders", "note") == [(note,)]
+
+
+def test_an_empty_table_takes_copies_until_a_key_repeats(database: str) -> None:
+    outcome = load(
+        database,
+        ORDERS,
+        *(part for n in range(6) for part in (order(id=n % 4, qty=n), STATE({"n": n}), {"type": "ODD"})),
+        commit_rows=2,
+    ).expect(0)
+    assert table(database, "orders", "id", "qty") == [(0, 4), (1, 5), (2, 2), (3, 3)]
+    assert json.loads(outcome.stdout.splitlines()[-1]) == {"n": 5}
+
+
+def test_append_only_appends(database: str) -> None:
+    for _ in range(2):
+        load(database, ORDERS, order(id=1, qty=1), order(id=1, qty=2), load_method="append-only").expect(0)
+    assert sorted(table(database, "orders", "id", "qty")) == [(1, 1), (1, 1), (1, 2), (1, 2)]
+
+
+def test_without_a_key_rows_are_appended_and_missing_is_null(database: str) -> None:
+    keyless = SCHEMA("log", {"a": INTEGER, "b": TEXT})
+    for _ in range(2):
+        load(database, keyless, RECORD("log", {"a": 1}), RECORD("log", {"b": "x"})).expect(0)
+    assert sorted(table(database, "log", "a", "b"), key=repr) == [
+        (1, None),
+        (1, None),
+        (None, "x"),
+        (None, "x"),
+    ]
+
+
+def test_a_key_change_between_runs(database: str) -> None:
+    load(database, ORDERS, order(id=1, note="a"), order(id=2, note="b")).expect(0)
+    load(database, {**ORDERS, "key_properties": ["note"]}, order(id=9, note="b")).expect(0)
+    assert table(database, "orders", "id", "note") == [(1, "a"), (9, "b")]
+
+
+def test_a_unique_index_of_the_users_serves_as_the_key(database: str) -> None:
+    query(database, "CREATE TABLE orders (id bigint, note text, qty bigint)")
+    query(database, "CREATE UNIQUE INDEX ON orders (id)")
+    load(database, ORDERS, order(id=1, qty=1), order(id=1, qty=2)).expect(0)
+    assert table(database, "orders", "id", "qty") == [(1, 2)]
+
+
+# --- what the schema does not name -------------------------------------------------------------------------
+
+
+def test_extra_fields_are_ignored_with_one_warning(database: str) -> None:
+    rows = [order(id=n, note="a", qty=1, color="red") for n in range(3)]
+    outcome = load(database, ORDERS, *rows).expect(0)
+    assert outcome.stderr.count("`color`") == 1
+    assert "color" not in columns(database, "orders")
+    assert len(table(database, "orders")) == 3
+
+
+def test_extra_fields_are_loaded_when_asked(database: str) -> None:
+    rows = [
+        *(order(id=1, color="red"), order(id=2, weight=1.5), order(id=3, tags=["a"]), order(id=4, new=True)),
+        *(order(id=5, color="blue", weight=2**70), order(id=6, nothing=None)),
+    ]
+    load(database, ORDERS, *rows, extra="load").expect(0)
+    types = columns(database, "orders")
+    assert (types["color"], types["weight"], types["tags"], types["new"]) == (
+        "text",
+        "numeric",
+        "jsonb",
+        "boolean",
+    )
+    assert query(database, "SELECT id, color, weight::text, tags::text, new FROM orders ORDER BY id")[:5] == [
+        (1, "red", None, None, None),
+        (2, None, "1.5", None, None),
+        (3, None, None, '["a"]', None),
+        (4, None, None, None, True),
+        (5, "blue", str(2**70), None, None),
+    ]
+
+
+# --- metadata and versions ----------------------------------------------------------------------------------
+
+METADATA = {
+    "_sdc_extracted_at": "timestamp with time zone",
+    "_sdc_received_at": "timestamp with time zone",
+    "_sdc_batched_at": "timestamp with time zone",
+    "_sdc_deleted_at": "timestamp with time zone",
+    "_sdc_sequence": "bigint",
+    "_sdc_table_version": "bigint",
+    "_sdc_sync_started_at": "bigint",
+}
+
+
+def test_metadata_columns(database: str) -> None:
+    at = "2026-01-02T03:04:05.5+01:00"
+    rows = [RECORD("orders", {"id": n}, time_extracted=at, version=7) for n in (1, 2)]
+    load(database, ORDERS, *rows, order(id=3, note=ONLY_EXACT), add_record_metadata=True).expect(0)
+    found = columns(database, "orders")
+    assert {name: found[name] for name in METADATA} == METADATA
+    with connected(database) as cursor:
+        cursor.execute(
+            "SELECT id, _sdc_extracted_at::text, _sdc_table_version, _sdc_received_at BETWEEN now() - interval '1 min' "
+            "AND now(), _sdc_batched_at >= _sdc_received_at, _sdc_deleted_at FROM orders ORDER BY _sdc_sequence"
+        )
+        assert cursor.fetchall() == [
+            (1, "2026-01-02 02:04:05.5+00", 7, True, True, None),
+            (2, "2026-01-02 02:04:05.5+00", 7, True, True, None),
+            (3, None, None, True, True, None),
+        ]
+
+
+def test_metadata_alone_is_no_change(database: str) -> None:
+    for _ in range(2):
+        load(database, ORDERS, order(id=1, note="a", qty=1), add_record_metadata=True).expect(0)
+        last = versions(database, "orders")
+    load(database, ORDERS, order(id=1, note="a", qty=1), add_record_metadata=True).expect(0)
+    assert versions(database, "orders") == last
+
+
+@pytest.mark.parametrize("metadata", [True, False], ids=["added", "not added"])
+def test_metadata_that_the_tap_sends_is_its_own(database: str, metadata: bool) -> None:
+    """As from a target that passed its rows on."""
+    stamps = {"type": ["string", "null"], "format": "date-time"}
+    sent = SCHEMA("orders", {"id": INTEGER, "_sdc_extracted_at": stamps, "_sdc_deleted_at": stamps}, ["id"])
+    row = {"id": 1, "_sdc_extracted_at": "2020-01-01T00:00:00Z", "_sdc_deleted_at": "2020-01-02T00:00:00Z"}
+    load(database, sent, RECORD("orders", row), add_record_metadata=metadata).expect(0)
+    stored = query(database, "SELECT id, _sdc_extracted_at::text, _sdc_deleted_at::text FROM orders")
+    assert stored == [(1, "2020-01-01 00:00:00+00", "2020-01-02 00:00:00+00")]
+
+
+def version(number: int) -> dict[str, Any]:
+    return {"type": "ACTIVATE_VERSION", "stream": "orders", "version": number}
+
+
+def versioned(number: int, *ids: int) -> list[Any]:
+    return [RECORD("orders", {"id": n, "qty": number}, version=number) for n in ids]
+
+
+@pytest.mark.parametrize("hard", [True, False], ids=["hard", "soft"])
+def test_activate_version_removes_rows_of_other_versions(database: str, hard: bool) -> None:
+    config: dict[str, Any] = {"add_record_metadata": True, "hard_delete": hard}
+    load(database, ORDERS, *versioned(1, 1, 2, 3), version(1), **config).expect(0)
+    load(database, ORDERS, *versioned(2, 2, 3, 4), STATE({"a": 1}), version(2), **config).expect(0)
+    statement = "SELECT id, _sdc_deleted_at IS NOT NULL FROM orders ORDER BY id"
+    gone = [] if hard else [(1, True)]
+    assert query(database, statement) == [*gone, (2, False), (3, False), (4, False)]
+
+
+def test_activate_version_before_the_rows_of_its_version_removes_none_of_them(database: str) -> None:
+    load(database, ORDERS, version(2), *versioned(2, 1, 2), add_record_metadata=True).expect(0)
+    assert table(database, "orders", "id") == [(1,), (2,)]
+
+
+def test_activate_version_without_versions_is_ignored_with_a_warning(database: str) -> None:
+    outcome = load(database, ORDERS, *versioned(1, 1, 2), version(2)).expect(0)
+    assert "add_record_metadata" in outcome.stderr
+    assert table(database, "orders", "id") == [(1,), (2,)]
+
+
+# --- quarantine ---------------------------------------------------------------------------------------------
+
+
+def test_bad_rows_are_set_aside_with_their_reason(database: str) -> None:
+    rows = [order(id=1, qty="many"), order(id=2, qty=2), order(qty=3), order(id=None), order(id=5, qty=5)]
+    outcome = load(database, ORDERS, *rows, STATE({"at": 5}), on_invalid="quarantine").expect(0)
+    assert table(database, "orders", "id") == [(2,), (5,)]
+    letters = query(
+        database,
+        "SELECT pipeline, stream, line, path, reason, convert_from(record, 'UTF8')::json -> 'record' ->> 'qty' "
+        "FROM _singerkit_rejects ORDER BY line",
+    )
+    assert [letter[:4] for letter in letters] == [
+        ("default", "orders", 2, "$.qty"),
+        ("default", "orders", 4, "$.id"),
+        ("default", "orders", 5, "$.id"),
+    ]
+    assert letters[0][4:] == ('Expected `integer` or `null`, got `"many"`', "many")
+    assert "3 set aside" in outcome.stderr
+    assert state_row(database) == (1, {"at": 5})
+
+
+def test_dead_letters_go_with_the_unit(database: str) -> None:
+    rows = [order(id=1), order(id="x"), STATE({"at": 1}), order(id="y"), '{"type": "RECORD"']
+    load(database, ORDERS, *rows, on_invalid="quarantine").expect(65)
+    assert query(database, "SELECT line FROM _singerkit_rejects") == [(3,)]
+    assert table(database, "orders", "id") == [(1,)]
+
+
+def test_too_many_bad_rows_are_a_failure(database: str) -> None:
+    bad = [order(id=f"x{n}") for n in range(4)]
+    config: dict[str, Any] = {"on_invalid": "quarantine", "quarantine_limit": 3}
+    load(database, ORDERS, order(id=1), *bad[:3], **config).expect(0)
+    outcome = load(database, ORDERS, order(id=2), *bad, **config).expect(65)
+    assert "quarantine_limit" in outcome.last_words
+    assert table(database, "orders", "id") == [(1,)]
+
+
+def test_without_validation_only_types_and_keys_are_checked(database: str) -> None:
+    strict = SCHEMA(
+        "t", {"id": {"type": "integer", "maximum": 5}, "v": {"type": "string", "maxLength": 1}}, ["id"]
+    )
+    load(
+        database,
+        strict,
+        RECORD("t", {"id": 9, "v": None}),
+        RECORD("t", {"id": 8, "v": "abc"}),
+        validate_records=False,
+    ).expect(0)
+    assert table(database, "t", "id", "v") == [(8, "abc"), (9, None)]
+    load(database, strict, RECORD("t", {"id": "9"}), validate_records=False).expect(65)
+    load(database, strict, RECORD("t", {"v": "a"}), validate_records=False).expect(65)
