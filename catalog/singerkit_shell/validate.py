@@ -8,14 +8,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from singer_sdk.plugin_base import JSONSchemaValidator
+from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 
 __all__ = ["config_problems", "expectation", "unknown_keys"]
 
 
 def config_problems(config: dict[str, Any], schema: Mapping[str, Any]) -> list[str]:
-    """Return a sentence for each problem, and fill in defaults (singer-sdk's validator does both at once)."""
-    errors = sorted(JSONSchemaValidator(schema).iter_errors(config), key=lambda error: error.json_path)
-    return [sentence(error) for error in errors]
+    """Return a sentence for each problem; fill in the defaults when there is none."""
+    found = sorted(
+        DEFAULT_JSONSCHEMA_VALIDATOR(schema).iter_errors(config), key=lambda error: error.json_path
+    )
+    if not found:
+        # singer-sdk's validator sets defaults on its way, and trips over what is not valid.
+        found = list(JSONSchemaValidator(schema).iter_errors(config))
+    return [sentence(error) for error in found]
 
 
 def sentence(error: Any) -> str:

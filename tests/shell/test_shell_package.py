@@ -112,6 +112,7 @@ SCHEMA = {
         "port": {"type": "integer", "minimum": 1, "default": 5432},
         "mode": {"enum": ["a", "b"]},
         "password": {"type": "string"},
+        "retries": {"type": "object", "properties": {"tries": {"type": "integer", "default": 5}}},
         "streams": {
             "type": "array",
             "items": {
@@ -136,6 +137,7 @@ SCHEMA = {
             {"streams": [{"path": "/", "pth": 1}]},
             "There is no setting `streams[0].pth`; did you mean `path`?",
         ),
+        ({"retries": 3}, "Expected `object`, got `3` at `retries`"),
         ({"password": 12345678}, "Expected `string`, got `***` at `password`"),
     ],
 )
