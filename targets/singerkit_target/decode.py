@@ -11,6 +11,7 @@ import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from operator import itemgetter
 from typing import Annotated, Any, Literal
 
@@ -27,9 +28,11 @@ __all__ = ["FastDecoder", "Refused", "compile_decoder"]
 _NUMBER = b"0123456789+-.eE\n"
 _NUMBER_OR_NULL = _NUMBER + b"nul"
 _HUGE_EXPONENT = re.compile(rb"[eE][+-]?0*[0-9]{4}")
-# The set in place of one letter lets `re` look for the backslash alone, by memchr.
-_NUL = re.compile(rb"\\[uU]0000")
-_NUL_OR_LAST_MOMENT = re.compile(rb"\\u0000|23:59:59\.9999")
+_NUL = b"\\u0000"
+_ODD_ESCAPE = re.compile(rb"\\[u/]")  # what COPY's CSV does not read as JSON means it
+_LAST_MOMENT = re.compile(rb"23:59:59\.9999")
+_NOT_TEXT_OR_NULL = re.compile(rb'\n[^"n]')
+_NOT_TEXT = re.compile(rb'\n[^"]')
 _LONGEST_NUMBER = 10_000  # longer ones are judged on the exact path
 _KEYWORDS_OF_RECORDS = frozenset(
     {"type", "properties", "required", "additionalProperties", "title", "description", "default", "examples"}
@@ -58,20 +61,31 @@ Check = Callable[[list[Any]], list[Any] | None]
 
 
 @dataclass(frozen=True)
-class FastDecoder:
-    """A stream's compiled decoder; ``sparse`` admits missing fields, ``full`` does not.
+class Texts:
+    """The plain text columns, by place: those that may be null, and those that may not."""
 
+    nullable: tuple[int, ...]
+    required: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class FastDecoder:
+    """A stream's compiled decoder.
+
+    ``quick`` leaves plain text as it stands on the wire, ``full`` reads it, ``sparse`` admits missing fields, too.
     ``refused`` is text that may stand for a value which only the exact path can judge.
     """
 
     stream: Stream
     columns: tuple[str, ...]
+    quick: Any
     full: Any
     sparse: Any
+    texts: Texts
     checks: tuple[tuple[int, Check], ...]
     extra: tuple[str, ...]
     in_order: bool
-    refused: re.Pattern[bytes]
+    refused: re.Pattern[bytes] | None
 
     def decode(self, data: bytes, lines: int, first_line: int) -> list[Batch]:
         """Decode that many RECORD lines to batches, one for each set of present columns.
@@ -79,19 +93,34 @@ class FastDecoder:
         Raises:
             Refused: something in the block is unusual.
         """
-        if self.refused.search(data):
+        has_odd_escapes = _ODD_ESCAPE.search(data) is not None
+        if (has_odd_escapes and _NUL in data) or (self.refused and self.refused.search(data)):
             raise Refused
+        names = self.columns + self.extra
+        rows = self._quick_rows(data, lines) if self.quick and not has_odd_escapes else None
+        if rows is not None:
+            return [Batch(names, self._checked(rows, is_full=True), first_line)]
         try:
             messages = self.full.decode_lines(data)
         except REFUSALS:
             messages = self._decode_sparse(data)
             _require_one_each(messages, lines)
             rows = self._rows(messages)
-            names = self.columns + self.extra
             return batches_of(self.stream, names, self._checked(rows), first_line, in_order=self.in_order)
         _require_one_each(messages, lines)
-        rows = self._checked(self._rows(messages), is_full=True)
-        return [Batch(self.columns + self.extra, rows, first_line)]
+        return [Batch(names, self._checked(self._rows(messages), is_full=True), first_line)]
+
+    def _quick_rows(self, data: bytes, lines: int) -> list[tuple[Any, ...]] | None:
+        """Return rows with text as it stands in the block, None when something else stands in its place."""
+        try:
+            messages = self.quick.decode_lines(data)
+            _require_one_each(messages, lines)
+            rows = self._rows(messages)
+            _check_texts(rows, self.texts.nullable, _NOT_TEXT_OR_NULL)
+            _check_texts(rows, self.texts.required, _NOT_TEXT)
+        except (*REFUSALS, Refused):
+            return None
+        return rows
 
     def _decode_sparse(self, data: bytes) -> list[Any]:
         try:
@@ -140,6 +169,14 @@ def compile_decoder(
     forbid = not allow_extra or stream.schema.get("additionalProperties") is False
     try:
         types = [_field_type(column, validate) for column in stream.columns]
+        texts = _plain_texts(stream, types)
+        left_as_they_are = {*texts.nullable, *texts.required}
+        quick = _message_type(
+            stream,
+            [(f"f{i}", Raw if i in left_as_they_are else type_) for i, type_ in enumerate(types)],
+            forbid,
+            with_metadata,
+        )
         full = _message_type(
             stream, [(f"f{i}", type_) for i, type_ in enumerate(types)], forbid, with_metadata
         )
@@ -157,8 +194,10 @@ def compile_decoder(
         ]
         return FastDecoder(
             columns=stream.column_names,
+            quick=msgspec.json.Decoder(quick) if left_as_they_are else None,
             full=msgspec.json.Decoder(full),
             sparse=msgspec.json.Decoder(sparse),
+            texts=texts,
             checks=tuple(checks),
             stream=stream,
             extra=METADATA_FIELDS if with_metadata else (),
@@ -170,16 +209,42 @@ def compile_decoder(
         return None
 
 
+def _plain_texts(stream: Stream, types: Sequence[Any]) -> Texts:
+    """Find the text columns that nothing but their type constrains."""
+    nullable: list[int] = []
+    required: list[int] = []
+    for place, (column, type_) in enumerate(zip(stream.columns, types, strict=True)):
+        if column.kind is Kind.STRING and type_ in (str, str | None):
+            (required if type_ is str else nullable).append(place)
+    return Texts(tuple(nullable), tuple(required))
+
+
 def _require_one_each(messages: list[Any], lines: int) -> None:
     # msgspec also takes two messages in one line, or one in two.
     if len(messages) != lines:
         raise Refused
 
 
-def _refused_text(stream: Stream) -> re.Pattern[bytes]:
+def _refused_text(stream: Stream) -> re.Pattern[bytes] | None:
     # msgspec rounds the last moment of a day to the first one, 24 hours too early.
-    has_times = any(column.kind is Kind.TIME for column in stream.columns)
-    return _NUL_OR_LAST_MOMENT if has_times else _NUL
+    return _LAST_MOMENT if any(column.kind is Kind.TIME for column in stream.columns) else None
+
+
+def _check_texts(rows: list[tuple[Any, ...]], places: tuple[int, ...], unwanted: re.Pattern[bytes]) -> None:
+    """Each value is one JSON value, which its first byte tells; msgspec has not looked at its encoding.
+
+    Raises:
+        Refused: a value is no text.
+        UnicodeDecodeError: a value is not UTF-8.
+    """
+    if not places:
+        return
+    picked = map(itemgetter(*places), rows)
+    joined = b"\n".join([b"", *(picked if len(places) == 1 else chain.from_iterable(picked))])
+    if unwanted.search(joined):
+        raise Refused
+    if not joined.isascii():
+        joined.decode()
 
 
 def _whole(record: Raw) -> tuple[Raw]:
