@@ -174,8 +174,17 @@ def test_missing_keeps_the_value_within_a_unit_and_across_groups(database: str) 
         *(order(id=1, note="a", qty=1), order(id=2, note="b", qty=2)),
         *(order(id=1, qty=9), order(id=2, note="c"), order(id=3), order(id=1, note="d")),
         *(order(id=3, note=None, qty=3), order(id=2, qty=None)),
+        *(
+            order(id=4, note="old"),
+            order(id=4, note="new", qty=4),
+        ),  # a group before an older one of more fields
     ).expect(0)
-    assert table(database, "orders", "id", "note", "qty") == [(1, "d", 9), (2, "c", None), (3, None, 3)]
+    assert table(database, "orders", "id", "note", "qty") == [
+        (1, "d", 9),
+        (2, "c", None),
+        (3, None, 3),
+        (4, "new", 4),
+    ]
 
 
 def test_groups_of_fields_in_alternation_keep_their_order(database: str) -> None:
