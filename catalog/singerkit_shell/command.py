@@ -17,6 +17,7 @@ from singer_sdk.plugin_base import SingerCommand, _ConfigInput
 from singerkit_shell.configfile import read_config
 from singerkit_shell.errors import SingerkitError, Stopped
 from singerkit_shell.secrets import redactor
+from singerkit_shell.validate import CONFIG_PATHS
 
 __all__ = ["ShellCommand", "adopt", "config_callback", "merged_config"]
 
@@ -36,8 +37,9 @@ def merged_config(*paths: str) -> _ConfigInput:
     return _ConfigInput(config=merged, parse_env=parse_env)
 
 
-def config_callback(_ctx: click.Context, _param: click.Option, value: tuple[str, ...]) -> _ConfigInput:
-    """Click callback of ``--config``."""
+def config_callback(ctx: click.Context, _param: click.Option, value: tuple[str, ...]) -> _ConfigInput:
+    """Click callback of ``--config``; the paths are remembered for messages (`validate.config_place`)."""
+    ctx.meta[CONFIG_PATHS] = [path for path in value if path != "ENV"]
     return merged_config(*value)
 
 

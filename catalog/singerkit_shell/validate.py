@@ -7,10 +7,13 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import click
 from singer_sdk.plugin_base import JSONSchemaValidator
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 
-__all__ = ["config_problems", "expectation", "unknown_keys"]
+__all__ = ["CONFIG_PATHS", "config_place", "config_problems", "expectation", "unknown_keys"]
+
+CONFIG_PATHS = "singerkit.config_paths"
 
 
 def config_problems(config: dict[str, Any], schema: Mapping[str, Any]) -> list[str]:
@@ -72,6 +75,13 @@ def expectation(error: Any) -> str:
             return f"a length of at most {value}"
         case _:
             return f"what `{error.validator}` allows"
+
+
+def config_place() -> str:
+    """Name the config files of this command line, as in `` in a.json and b.json``."""
+    ctx = click.get_current_context(silent=True)
+    paths = ctx.meta.get(CONFIG_PATHS, []) if ctx else []
+    return f" in {' and '.join(paths)}" if paths else ""
 
 
 def unknown_keys(config: Mapping[str, Any], known: Iterable[str]) -> list[str]:

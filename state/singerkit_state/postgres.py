@@ -244,7 +244,7 @@ def _begin_epoch(cursor: Cursor, schema: str, table: str, pipeline: str, run_id:
             " host = excluded.host, pid = excluded.pid, backend_pid = excluded.backend_pid,"
             " started_at = excluded.started_at"
             " RETURNING pipeline, epoch, sequence, state::text, run_id, committed_at"
-        ).format(sql.Identifier(schema, table)),
+        ).format(_with_parameters(schema, table)),
         (pipeline, run_id, platform.node(), os.getpid()),
     )
     return _row(_one(cursor), schema, table)
@@ -269,7 +269,7 @@ def advance(cursor: Cursor, row: StateRow, state_text: str | None) -> StateRow:
                 "UPDATE {} SET sequence = sequence + 1, state = coalesce(%s::json, state), run_id = %s,"
                 " committed_at = clock_timestamp() WHERE pipeline = %s AND epoch = %s AND sequence = %s"
                 " RETURNING sequence, committed_at"
-            ).format(sql.Identifier(row.schema, row.table)),
+            ).format(_with_parameters(row.schema, row.table)),
             (state_text, row.run_id, row.pipeline, row.epoch, row.sequence),
         )
     except (pg_errors.UndefinedTable, pg_errors.UndefinedColumn, pg_errors.InvalidSchemaName) as error:
@@ -352,7 +352,7 @@ def _end_old_session(cursor: Cursor, row: StateRow) -> None:
         sql.SQL(
             "SELECT pg_terminate_backend(h.pid) FROM ({}) h JOIN {} t ON t.backend_pid = h.pid"
             " WHERE t.pipeline = %s AND t.epoch = %s AND h.pid <> pg_backend_pid()"
-        ).format(sql.SQL(_HOLDERS), sql.Identifier(row.schema, row.table)),
+        ).format(sql.SQL(_HOLDERS), _with_parameters(row.schema, row.table)),
         (*_halves(_key(row.schema, row.table, row.pipeline)), row.pipeline, row.epoch),
     )
 
@@ -363,7 +363,7 @@ def _sign(cursor: Cursor, row: StateRow) -> StateRow:
         sql.SQL(
             "UPDATE {} SET backend_pid = pg_backend_pid() WHERE pipeline = %s AND epoch = %s"
             " RETURNING pipeline, epoch, sequence, state::text, run_id, committed_at"
-        ).format(sql.Identifier(row.schema, row.table)),
+        ).format(_with_parameters(row.schema, row.table)),
         (row.pipeline, row.epoch),
     )
     found = cursor.fetchone()
@@ -399,7 +399,7 @@ def read(connection: Connection, schema: str, table: str, pipeline: str) -> Stat
             sql.SQL(
                 "SELECT pipeline, epoch, sequence, state::text, run_id, committed_at FROM {}"
                 " WHERE pipeline = %s"
-            ).format(sql.Identifier(schema, table)),
+            ).format(_with_parameters(schema, table)),
             (pipeline,),
         )
         found = cursor.fetchone()
@@ -442,11 +442,16 @@ class _Run:
         return f"the run {self.run_id} (pid {self.pid} on host {self.host}{since})"
 
 
+def _with_parameters(schema: str, table: str) -> sql.Composable:
+    """Return the table's name for a statement with parameters, where psycopg2 takes a single ``%`` for one."""
+    return sql.Identifier(schema.replace("%", "%%"), table.replace("%", "%%"))
+
+
 def _last_run(cursor: Cursor, schema: str, table: str, pipeline: str) -> _Run | None:
     cursor.execute(
         sql.SQL(
             "SELECT epoch, run_id, host, pid, backend_pid, started_at FROM {} WHERE pipeline = %s"
-        ).format(sql.Identifier(schema, table)),
+        ).format(_with_parameters(schema, table)),
         (pipeline,),
     )
     found = cursor.fetchone()

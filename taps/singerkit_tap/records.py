@@ -18,6 +18,7 @@ import msgspec
 from msgspec import UNSET, Raw
 from singer_sdk.singerlib import SelectionMask
 
+from singerkit_shell.encoding import check_utf8
 from singerkit_shell.errors import BadDataError
 from singerkit_tap.contract import RawRecord
 
@@ -224,10 +225,8 @@ def _finding(error: msgspec.ValidationError) -> str:
 
 
 def _is_utf8(data: bytes) -> bool:
-    if data.isascii():
-        return True
     try:
-        data.decode("utf-8")
+        check_utf8(data)
     except UnicodeDecodeError:
         return False
     return True

@@ -25,7 +25,7 @@ from singerkit_shell.memory import calm_collector
 from singerkit_shell.progress import Progress
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
-from singerkit_shell.validate import config_problems, unknown_keys
+from singerkit_shell.validate import config_place, config_problems, unknown_keys
 from singerkit_state.bookmarks import UnorderableError, ValueKind, order_key
 from singerkit_state.value import Mark, without_mark
 from singerkit_tap.output import Output
@@ -155,7 +155,7 @@ class SingerkitTap(Tap):
         if not problems:
             problems = [*_start_date_problems(self._config), *self.config_sentences(self._config)]
         if problems and raise_errors:
-            raise ConfigurationError(f"The config{_config_place()} is not valid: {'; '.join(problems)}.")
+            raise ConfigurationError(f"The config{config_place()} is not valid: {'; '.join(problems)}.")
         return problems
 
     # Catalog
@@ -334,8 +334,6 @@ class SingerkitTap(Tap):
                         "Continue from this state: a file (missing: a first run), or the URL of the database "
                         "of a target-postgres."
                     )
-                case "config":
-                    _remember_paths(param)
         return command
 
     @classmethod
@@ -354,25 +352,6 @@ def _start_date_problems(config: Mapping[str, Any]) -> list[str]:
     except UnorderableError:
         return [f"Expected a date-time like `2024-01-01T00:00:00Z`, got `{start_date}` at `start_date`"]
     return []
-
-
-_PATHS = "singerkit.config_paths"
-
-
-def _remember_paths(param: click.Parameter) -> None:
-    callback = param.callback
-
-    def remember(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> Any:
-        ctx.meta[_PATHS] = [path for path in value if path != "ENV"]
-        return callback(ctx, param, value) if callback else value
-
-    param.callback = remember
-
-
-def _config_place() -> str:
-    ctx = click.get_current_context(silent=True)
-    paths = ctx.meta.get(_PATHS, []) if ctx else []
-    return f" in {' and '.join(paths)}" if paths else ""
 
 
 def _catalog_place() -> str:

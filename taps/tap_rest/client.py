@@ -27,6 +27,7 @@ import requests
 import urllib3
 from requests.structures import CaseInsensitiveDict
 
+from singerkit_shell.encoding import check_utf8
 from singerkit_shell.errors import BadDataError, ConfigurationError, NotAuthorisedError, RetryableError
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
@@ -506,8 +507,7 @@ def utf8_text(response: Response, where: str) -> bytes:
     try:
         if codec in ("utf-8", "ascii"):
             body = body.removeprefix(codecs.BOM_UTF8)
-            if not body.isascii():
-                body.decode("utf-8")
+            check_utf8(body)
             return body
         return body.decode(codec).removeprefix("\ufeff").encode()
     except UnicodeError as error:

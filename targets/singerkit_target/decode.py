@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
+from singerkit_shell.encoding import check_utf8
 from singerkit_target.batches import batches_of
 from singerkit_target.contract import Batch, Stream
 from singerkit_target.kinds import Column, Kind
@@ -243,8 +244,7 @@ def _check_texts(rows: list[tuple[Any, ...]], places: tuple[int, ...], unwanted:
     joined = b"\n".join([b"", *(picked if len(places) == 1 else chain.from_iterable(picked))])
     if unwanted.search(joined):
         raise Refused
-    if not joined.isascii():
-        joined.decode()
+    check_utf8(joined)
 
 
 def _whole(record: Raw) -> tuple[Raw]:

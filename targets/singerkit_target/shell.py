@@ -25,7 +25,7 @@ from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_shell.memory import calm_collector
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
-from singerkit_shell.validate import config_problems, unknown_keys
+from singerkit_shell.validate import config_place, config_problems, unknown_keys
 from singerkit_state.statefile import StateFileLock
 from singerkit_target.blocks import Judgement
 from singerkit_target.contract import Loader
@@ -159,7 +159,9 @@ class SingerkitTarget(Target):
             self.logger.warning("%s; it is ignored.", sentence)
         problems = config_problems(self._config, schema) or self.further_problems()
         if problems and raise_errors:
-            raise ConfigurationError(f"The config is not valid: {'; '.join(problems)}. Nothing was read.")
+            raise ConfigurationError(
+                f"The config{config_place()} is not valid: {'; '.join(problems)}. Nothing was read."
+            )
         return problems
 
     def further_problems(self) -> list[str]:

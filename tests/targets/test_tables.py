@@ -46,8 +46,8 @@ def versions(database: str, name: str) -> dict[int, str]:
 
 def test_a_table_is_made_with_its_key_and_types(database: str) -> None:
     properties = {"id": INTEGER, 'say "hi"; --': TEXT, "on": {"type": "boolean"}, "doc": {"type": "object"}}
-    load(database, SCHEMA('say "hi"; --', properties, ["id"]), default_target_schema="Größe; --").expect(0)
-    assert columns(database, 'say "hi"; --', "Größe; --") == {
+    load(database, SCHEMA('say "hi"; --', properties, ["id"]), default_target_schema="Größe; -- 50%s").expect(0)
+    assert columns(database, 'say "hi"; --', "Größe; -- 50%s") == {
         "id": "bigint",
         'say "hi"; --': "text",
         "on": "boolean",
@@ -56,7 +56,7 @@ def test_a_table_is_made_with_its_key_and_types(database: str) -> None:
     statement = SQL(
         "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'p' AND conrelid = {}::regclass"
     )
-    assert query(database, statement.format(SQL('\'"Größe; --"."say ""hi""; --"\''))) == [
+    assert query(database, statement.format(SQL('\'"Größe; -- 50%s"."say ""hi""; --"\''))) == [
         ("PRIMARY KEY (id)",)
     ]
 

@@ -1,0 +1,43 @@
+"""A wrong config is told by key, file and expectation, before anything is connected to."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BIN = Path(sys.executable).parent
+
+
+@pytest.mark.parametrize(
+    ("executable", "config", "words"),
+    [
+        ("target-postgres", {"port": "a"}, 'Expected `integer`, got `"a"` at `port`'),
+        ("target-postgres", {"on_invalid": "skip"}, "Expected one of `fail`, `quarantine`"),
+        ("target-postgres", {"dsn": "this is no dsn"}, "Expected a libpq connection string or URL at `dsn`"),
+        ("target-postgres", {"column_types": {"a.b": 5}}, "at `column_types.a.b`"),
+        ("target-jsonl", {"destination_path": 5}, "Expected `string`, got `5` at `destination_path`"),
+        ("tap-rest", {"base_url": "http://127.0.0.1:1", "streams": [{"name": "a"}]}, "`streams[0].path`"),
+    ],
+)
+def test_a_wrong_config_names_key_file_and_expectation(
+    tmp_path: Path, executable: str, config: dict[str, object], words: str
+) -> None:
+    path = tmp_path / "wrong.json"
+    path.write_text(json.dumps(config))
+    done = subprocess.run(
+        [BIN / executable, "--config", path],
+        input="",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    last = done.stderr.splitlines()[-1]
+    assert done.returncode == 78, done.stderr
+    assert last.startswith(f"CRITICAL {executable}: The config in {path} is not valid: ")
+    assert words in last
+    assert "Traceback" not in done.stderr
