@@ -46,7 +46,9 @@ def versions(database: str, name: str) -> dict[int, str]:
 
 def test_a_table_is_made_with_its_key_and_types(database: str) -> None:
     properties = {"id": INTEGER, 'say "hi"; --': TEXT, "on": {"type": "boolean"}, "doc": {"type": "object"}}
-    load(database, SCHEMA('say "hi"; --', properties, ["id"]), default_target_schema="Größe; -- 50%s").expect(0)
+    load(database, SCHEMA('say "hi"; --', properties, ["id"]), default_target_schema="Größe; -- 50%s").expect(
+        0
+    )
     assert columns(database, 'say "hi"; --', "Größe; -- 50%s") == {
         "id": "bigint",
         'say "hi"; --': "text",
