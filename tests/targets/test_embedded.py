@@ -278,6 +278,8 @@ def test_programs_inside_a_private_folder_are_copied(place: Path, monkeypatch: p
     for source in (original, original.with_name(original.name + ".libs")):
         shutil.copytree(source, private / source.name)
     monkeypatch.syspath_prepend(private)
+    for name in [name for name in sys.modules if name.split(".")[0] == original.name]:
+        monkeypatch.delitem(sys.modules, name)  # another test of this process may have imported it
     monkeypatch.setattr(embedded, "MACHINE_FOLDER", place / "machine")
     for _ in range(2):
         with embedded.start(place / "postgres") as server:
