@@ -43,7 +43,12 @@ def allowed(package: str) -> set[str]:
         return SHARED | {"singerkit_tap"}
     if package.startswith("target_"):
         return SHARED | {"singerkit_target"}
-    return LIBRARIES[package]
+    # Who is neither is a library, or a tool on top of the libraries.
+    return LIBRARIES.get(package, set(LIBRARIES))
+
+
+def is_connector(name: str) -> bool:
+    return name.startswith(("tap_", "target_", "tap-", "target-"))
 
 
 def imported(source: Path) -> set[str]:
@@ -73,10 +78,16 @@ def test_package_is_typed_and_described(package):
 
 
 def test_every_connector_has_its_executable():
-    connectors = {name for name in packages() if name.startswith(("tap_", "target_"))}
-    assert {name.replace("_", "-") for name in connectors} == set(SCRIPTS)
-    for script, entry in SCRIPTS.items():
-        assert entry.split(".")[0] == script.replace("-", "_")
+    connectors = {name.replace("_", "-") for name in packages() if is_connector(name)}
+    assert connectors == {script for script in SCRIPTS if is_connector(script)}
+
+
+@pytest.mark.parametrize("script", sorted(SCRIPTS))
+def test_an_executable_is_named_after_its_package(script):
+    """A connector, or a tool (singerkit-state) of a package of ours."""
+    package = SCRIPTS[script].split(".")[0]
+    assert package in packages()
+    assert script == package.replace("_", "-")
 
 
 @pytest.mark.parametrize("package", sorted(packages()))
