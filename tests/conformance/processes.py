@@ -17,10 +17,13 @@ from typing import Any
 
 from conformance.singer import parse_line
 
-__all__ = ["Outcome", "Running", "run"]
+__all__ = ["AFTER_OUTCOME", "Outcome", "Running", "run"]
 
 SECONDS = 60.0
 """How long a process may take before it counts as hung."""
+
+AFTER_OUTCOME: list[Callable[[Outcome], object]] = []
+"""Looks at every outcome as soon as there is one: a test suite may see to it that no process prints a secret."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,10 @@ class Outcome:
     code: int
     stdout: bytes
     stderr: str
+
+    def __post_init__(self) -> None:
+        for look in AFTER_OUTCOME:
+            look(self)
 
     @cached_property
     def messages(self) -> list[dict[str, Any]]:
