@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import threading
+import time
 from types import FrameType
 
 from singerkit_shell.errors import Stopped
@@ -46,6 +48,14 @@ class StopFlag:
 
     def __bool__(self) -> bool:
         return self.signum is not None
+
+    def wait(self, seconds: float) -> bool:
+        """Wait; True as soon as a signal has come."""
+        until = time.monotonic() + seconds
+        while not self and (left := until - time.monotonic()) > 0:
+            # Short turns: where no handler could be installed, nothing wakes the wait.
+            select.select([] if self._read_end is None else [self._read_end], [], [], min(left, 0.2))
+        return bool(self)
 
     def raise_if_set(self, what_is_safe: str) -> None:
         """Raise `Stopped` when a signal has come; ``what_is_safe`` ends its sentence."""

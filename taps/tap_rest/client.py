@@ -11,7 +11,6 @@ import email.utils
 import http.client
 import logging
 import random
-import select
 import socket
 import ssl
 import time
@@ -412,9 +411,7 @@ def _sleep_unless_stopped(seconds: float) -> None:
     Raises:
         Stopped: SIGTERM or SIGINT came.
     """
-    until = time.monotonic() + seconds
-    while not stop_flag and (left := until - time.monotonic()) > 0:
-        select.select([], [], [], min(left, 0.2))
+    stop_flag.wait(seconds)
     stop_flag.raise_if_set("it was waiting to ask the API again; the state printed so far is valid.")
 
 

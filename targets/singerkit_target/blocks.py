@@ -108,6 +108,11 @@ class BlockDecoder:
         self._ignored: set[str] = set()
         self._compile(stream)
 
+    def back_to(self, stream: Stream) -> None:
+        """Take the stream as it was declared before, when its table has gone back to that."""
+        if stream is not self.stream:
+            self._compile(stream)
+
     def _compile(self, stream: Stream) -> None:
         judgement = self._judgement
         allow_extra = bool(self._ignored)

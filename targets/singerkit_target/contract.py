@@ -12,9 +12,11 @@ The loop (`load.py`) reads the wire and calls, always from one thread:
     commit(state)                what was written up to now, and the state, become durable together
     back_to_safe() -> bool       give up what was written after the last mark_safe(); False: there is none
     rollback()                   give up everything since the last commit
+    recover()                    after a `UnitLost`: be ready to be given the unit again, from its beginning
     close()                      once, in any case
 
-A `BadDataError` makes the loop commit up to the last safe point and end with 65; a `RetryableError` or
+A `UnitLost` makes the loop call recover(), declare() every stream anew and write the unit in hand again while it is
+still held; else it is an error like others. A `BadDataError` makes the loop commit up to the last safe point and end with 65; a `RetryableError` or
 `ConfigurationError` makes it roll back and end with the error's exit code.
 """
 
@@ -24,9 +26,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from singerkit_shell.errors import RetryableError
 from singerkit_target.kinds import Column
 
-__all__ = ["WHOLE_RECORD", "Batch", "Loader", "Reject", "Stream"]
+__all__ = ["WHOLE_RECORD", "Batch", "Loader", "Reject", "Stream", "UnitLost"]
 
 WHOLE_RECORD = "_record"
 
@@ -76,6 +79,10 @@ class Reject:
     record: bytes
 
 
+class UnitLost(RetryableError):
+    """The unit in hand was rolled back by no fault of its rows: a lost connection, a deadlock."""
+
+
 class Loader(Protocol):
     """What a target implements.
 
@@ -105,5 +112,7 @@ class Loader(Protocol):
     def back_to_safe(self) -> bool: ...
 
     def rollback(self) -> None: ...
+
+    def recover(self) -> None: ...
 
     def close(self) -> None: ...

@@ -8,23 +8,25 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import IO, Any
+from functools import partial
+from itertools import islice
+from typing import IO, Any, TypeVar
 
 import msgspec
 
-from singerkit_catalog.schema import resolve_refs
-from singerkit_shell.errors import BadDataError, ConfigurationError, SingerkitError
+from singerkit_shell.errors import BadDataError, SingerkitError
 from singerkit_shell.signals import StopFlag
 from singerkit_state.lineage import check_start
 from singerkit_state.value import Mark, decode, is_empty, read_mark
-from singerkit_target.blocks import BlockDecoder, Judgement, MalformedLine, stream_of
-from singerkit_target.contract import Batch, Loader, Reject, Stream
-from singerkit_target.drafts import modern
+from singerkit_target.blocks import BlockDecoder, Judgement, MalformedLine
+from singerkit_target.contract import Batch, Loader, Reject, Stream, UnitLost
+from singerkit_target.declarations import declared_stream, read_declaration
 from singerkit_target.lines import Chunk, read_chunks
-from singerkit_target.messages import Message, Run, Splitter
+from singerkit_target.messages import Message, Run, Splitter, decoded
 from singerkit_target.publish import Publisher
+from singerkit_target.replay import TRIES, UnitInHand, waits
 from singerkit_target.summary import Summary
 from singerkit_target.units import in_load_order, stretches
 
@@ -43,12 +45,10 @@ class Limits:
     wait_seconds: float = 0.5
     max_rejects: int = 1000
     max_columns: int = 1600
+    replay_bytes: int = 16 << 20
 
 
-class _SchemaMessage(msgspec.Struct):
-    stream: str
-    schema: msgspec.Raw
-    key_properties: list[str] | None = None
+_T = TypeVar("_T")
 
 
 class _StateMessage(msgspec.Struct):
@@ -105,6 +105,7 @@ class Load:
         self._rows_after_state = False
         self._begun = False
         self._unit = _Unit()
+        self._in_hand = UnitInHand(limits.replay_bytes)
         self._versions: dict[str, int] = {}
         self._warned: set[str] = set()
         self.summary = Summary()
@@ -179,17 +180,25 @@ class Load:
     def _handle_stretch(self, stretch: Sequence[Run | Message]) -> None:
         """Load a stretch with its runs joined; one by one when a record is bad, to keep what stands before it."""
         try:
-            decoded = [(part, self._decode(part)) for part in in_load_order(stretch)]
+            rows_of = [
+                (part, self._surviving(partial(self._decode, part))) for part in in_load_order(stretch)
+            ]
         except BadDataError:
             if len(stretch) == 1:
                 raise
             for part in stretch:
-                self._handle(part, self._decode(part))
+                self._handle(part, self._surviving(partial(self._decode, part)))
             return
-        for part, rows in decoded:
+        for part, rows in rows_of:
             self._handle(part, rows)
 
     def _handle(self, part: Run | Message, rows: _Rows | None) -> None:
+        self._surviving(lambda: self._take(part, rows))
+        self._in_hand.add(part)
+        if isinstance(part, Message) and part.type == "STATE":
+            self._commit_if_due()
+
+    def _take(self, part: Run | Message, rows: _Rows | None) -> None:
         if isinstance(part, Run):
             assert rows is not None  # noqa: S101  decoded, as every run
             self._write(part, rows)
@@ -200,7 +209,7 @@ class Load:
             case "STATE":
                 self._take_state(part)
             case "ACTIVATE_VERSION":
-                message = _decoded(part, _VersionMessage)
+                message = decoded(part, _VersionMessage)
                 self._versions[message.stream] = message.version
             case "BATCH":
                 raise BadDataError(
@@ -227,53 +236,64 @@ class Load:
         self._begun = True
         check_start(pipeline, stored, start, mark, self._publisher.state_file, self._log)
 
+    # --- a unit that was lost ------------------------------------------------------------------------------
+
+    def _surviving(self, write: Callable[[], _T]) -> _T:
+        """Call ``write``; when the unit in hand is lost meanwhile, begin it anew and call it again.
+
+        Raises:
+            UnitLost: the unit is no longer held, or was lost again and again.
+        """
+        attempt = write
+        for pause in islice(waits(), TRIES):
+            try:
+                return attempt()
+            except UnitLost as error:
+                if not self._begun or not self._in_hand.is_whole:
+                    raise
+                self._log.warning("%s The unit in hand is written again.", error)
+            self._stop.wait(pause)
+            self._stop.raise_if_set(self._committed_so_far())
+            attempt = partial(self._begin_again, write)
+        return attempt()
+
+    def _begin_again(self, then: Callable[[], _T]) -> _T:
+        self._loader.recover()
+        self.summary.begin_again()
+        self._unit = _Unit(started=self._unit.started)
+        self._declare_as_before()
+        for part in self._in_hand.parts:
+            self._take(part, self._decode(part))
+        return then()
+
+    def _declare_as_before(self) -> None:
+        """Bring the streams back to what they were when the unit began; their tables have gone back too."""
+        before = self._in_hand
+        self._declared = dict(before.declared)
+        self._decoders = {name: self._decoders[name] for name in before.streams}
+        for name, stream in before.streams.items():
+            self._loader.declare(stream)
+            self._decoders[name].back_to(stream)
+
     # --- messages ------------------------------------------------------------------------------------------
 
     def _declare(self, part: Message) -> None:
         self._begin(None, None)
-        message = _decoded(part, _SchemaMessage)
-        fingerprint = bytes(message.schema) + repr(message.key_properties).encode()
-        if self._declared.get(message.stream) == fingerprint:
+        declaration = read_declaration(part)
+        if self._declared.get(declaration.stream) == declaration.fingerprint:
             return
-        stream = stream_of(
-            message.stream,
-            self._schema_of(message, part.number),
-            tuple(message.key_properties or ()),
+        stream = declared_stream(
+            declaration,
+            part.number,
             keeps_text=self._loader.is_log,
+            max_columns=self._limits.max_columns,
         )
-        if len(stream.columns) > self._limits.max_columns:
-            raise BadDataError(
-                f"Expected at most {self._limits.max_columns} properties, got {len(stream.columns)} in the schema of "
-                f"stream `{stream.name}` at line {part.number}; select fewer fields in the tap, then run again."
-            )
         self._loader.declare(stream)
         self._unit.has_tables = True
-        self._declared[stream.name] = fingerprint
+        self._declared[stream.name] = declaration.fingerprint
         self._decoders[stream.name] = BlockDecoder(
             stream, self._judgement, self._loader.declare, self._log, always_exact=self._always_exact
         )
-
-    def _schema_of(self, message: _SchemaMessage, number: int) -> Mapping[str, Any]:
-        try:
-            schema = decode(str(bytes(message.schema), "utf-8"))
-        except ValueError as error:
-            raise BadDataError(
-                f"The schema of stream `{message.stream}` at line {number} is not JSON: {error}"
-            ) from None
-        if not isinstance(schema, dict):
-            raise BadDataError(
-                f"Expected a JSON object as schema of stream `{message.stream}` at line {number}."
-            )
-        try:
-            resolved = resolve_refs(schema, f"stream `{message.stream}`")
-            return checked_schema(modern(resolved), message.stream, number)
-        except ConfigurationError as error:
-            raise BadDataError(f"{error} (line {number})") from None
-        except RecursionError:
-            raise BadDataError(
-                f"Expected a schema of stream `{message.stream}` with less nesting at line {number}; leave the field "
-                "out with `select`, then run again."
-            ) from None
 
     def _take_state(self, part: Message) -> None:
         text, value = _state_of(part)
@@ -286,7 +306,6 @@ class Load:
             self._state = text
         self.summary.mark_safe()
         self._loader.mark_safe()
-        self._commit_if_due()
 
     def _decode(self, run: Run | Message) -> _Rows | None:
         if not isinstance(run, Run):
@@ -335,11 +354,12 @@ class Load:
         ):
             self._commit()
 
-    def _commit(self) -> None:
+    def _commit(self, *, activate: bool = False) -> None:
         state = self._state
-        self._loader.commit(state)
+        self._surviving(partial(self._finish_unit, state, activate=activate))
         self.summary.commit()
         self._unit = _Unit()
+        self._in_hand.restart(self._declared, [decoder.stream for decoder in self._decoders.values()])
         if state is not None and state != self._committed_state:
             self._committed_state = state
             self._publisher.publish(state)
@@ -355,11 +375,15 @@ class Load:
             raise BadDataError(
                 "The input ended before the tap had finished; rows after its last STATE were dropped."
             )
-        for name, version in self._versions.items():
-            if name in self._decoders:
-                self._loader.activate_version(self._decoders[name].stream, version)
         if self._unit.rows or self._unit.has_tables or self._versions or self._state != self._committed_state:
-            self._commit()
+            self._commit(activate=True)
+
+    def _finish_unit(self, state: str | None, *, activate: bool) -> None:
+        if activate:
+            for name, version in self._versions.items():
+                if name in self._decoders:
+                    self._loader.activate_version(self._decoders[name].stream, version)
+        self._loader.commit(state)
 
     def _keep_safe_part(self) -> None:
         """Commit up to the last STATE, drop what follows. A second signal drops all of the unit."""
@@ -367,6 +391,7 @@ class Load:
             self._loader.rollback()
             return
         self.summary.back_to_safe()
+        self._in_hand.back_to_state()
         if self._state is not None and self._state != self._committed_state:
             self._commit()
 
@@ -379,7 +404,7 @@ class Load:
 
 def _state_of(part: Message) -> tuple[str, Any]:
     """Return the value of a STATE message, as text and decoded."""
-    text = str(bytes(_decoded(part, _StateMessage).value), "utf-8")
+    text = str(bytes(decoded(part, _StateMessage).value), "utf-8")
     try:
         return text, decode(text)
     except ValueError as error:
@@ -394,33 +419,3 @@ def _is_json(line: bytes) -> bool:
     except RecursionError:
         return True
     return True
-
-
-def _decoded(part: Message, type_: Any) -> Any:
-    try:
-        return msgspec.json.decode(part.line, type=type_)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadDataError(f"The {part.type} message at line {part.number} is not valid: {error}.") from None
-
-
-def checked_schema(schema: Mapping[str, Any], stream: str, number: int) -> Mapping[str, Any]:
-    """Return ``schema`` when it is a valid JSON Schema of an object.
-
-    Raises:
-        BadDataError: it is not.
-    """
-    from jsonschema import Draft7Validator, SchemaError
-    from jsonschema.validators import validator_for
-
-    try:
-        validator_for(schema, default=Draft7Validator).check_schema(dict(schema))
-    except SchemaError as error:
-        raise BadDataError(
-            f"The schema of stream `{stream}` at line {number} is not a valid JSON Schema: {error.message}."
-        ) from None
-    properties = schema.get("properties", {})
-    if not isinstance(properties, dict):
-        raise BadDataError(
-            f"Expected an object of properties in the schema of stream `{stream}` at line {number}."
-        )
-    return schema

@@ -9,13 +9,14 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
 from singerkit_shell.errors import BadDataError
 from singerkit_target.lines import Chunk
 
-__all__ = ["Message", "Run", "Splitter"]
+__all__ = ["Message", "Run", "Splitter", "decoded"]
 
 
 class _Header(msgspec.Struct, gc=False):
@@ -48,6 +49,20 @@ class Message:
     stream: str | None
     line: bytes
     number: int
+
+
+def decoded(message: Message, type_: Any) -> Any:
+    """Return a message as a msgspec type.
+
+    Raises:
+        BadDataError: it is not of that shape.
+    """
+    try:
+        return msgspec.json.decode(message.line, type=type_)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadDataError(
+            f"The {message.type} message at line {message.number} is not valid: {error}."
+        ) from None
 
 
 @dataclass

@@ -189,6 +189,7 @@ class SingerkitTarget(Target):
             commit_rows=config["commit_rows"],
             commit_bytes=config["commit_bytes"],
             commit_seconds=config["commit_seconds"],
+            replay_bytes=config.get("replay_bytes", 0),
             max_line_bytes=config["max_line_bytes"],
             max_rejects=config["quarantine_limit"],
         )

@@ -18,7 +18,9 @@ class Summary:
     safe: Counter[str] = field(default_factory=Counter)
     committed: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
+    rejected_before: Counter[str] = field(default_factory=Counter)
     commits: int = 0
+    replays: int = 0
     started: float = field(default_factory=time.monotonic)
 
     def mark_safe(self) -> None:
@@ -30,7 +32,15 @@ class Summary:
     def commit(self) -> None:
         self.committed = self.received.copy()
         self.safe = self.received.copy()
+        self.rejected_before = self.rejected.copy()
         self.commits += 1
+
+    def begin_again(self) -> None:
+        """The unit in hand is to be written once more."""
+        self.received = self.committed.copy()
+        self.safe = self.committed.copy()
+        self.rejected = self.rejected_before.copy()
+        self.replays += 1
 
     @property
     def committed_rows(self) -> int:
@@ -46,9 +56,10 @@ class Summary:
             log.info("Stream `%s`: %d rows loaded%s.", stream, rows, aside)
         seconds = self.seconds()
         log.info(
-            "%d rows in %.1f s (%d rows/s), %d commits.",
+            "%d rows in %.1f s (%d rows/s), %d commits%s.",
             self.committed_rows,
             seconds,
             int(self.committed_rows / seconds) if seconds else 0,
             self.commits,
+            f", a unit written again {self.replays} times" if self.replays else "",
         )

@@ -117,6 +117,10 @@ class JsonlLoader:
         self._files.cut(self._manifest.files)
         self._safe = None
 
+    def recover(self) -> None:
+        """A unit in files is never lost: what fails here fails for good."""
+        self.rollback()
+
     def commit(self, state: str | None) -> None:
         """Make the data durable first, then the manifest that makes it count."""
         self._files.sync()

@@ -14,10 +14,19 @@ from singerkit_shell.errors import (
     RetryableError,
     SingerkitError,
 )
+from singerkit_target.contract import UnitLost
 
-__all__ = ["WAITS", "connection_fault", "fault"]
+__all__ = ["WAITS", "ConnectionLost", "InTheWay", "connection_fault", "fault"]
 
 _SAFE = "what was committed is safe"
+
+
+class ConnectionLost(UnitLost):
+    """The connection is gone, and the transaction with it, unless it was committing."""
+
+
+class InTheWay(UnitLost, LockHeldError):
+    """Another session was in the way; the transaction is rolled back."""
 
 
 def connection_fault(error: psycopg2.Error, where: str) -> SingerkitError:
@@ -59,7 +68,7 @@ def fault(error: psycopg2.Error, doing: str, others: str = "") -> SingerkitError
             f"PostgreSQL has no room for {doing} ({text}); {_SAFE}: make room, then run again."
         )
     if code in WAITS:
-        return LockHeldError(
+        return InTheWay(
             f"Another session is in the way of {doing} ({text}{others}); {_SAFE}: run again when it has finished."
         )
     if code == errorcodes.QUERY_CANCELED:
@@ -94,7 +103,7 @@ def fault(error: psycopg2.Error, doing: str, others: str = "") -> SingerkitError
     if code.startswith("22") or code.startswith("23"):
         return BadDataError(f"PostgreSQL refused a value while {doing}: {text}{_place(error)}; {_SAFE}.")
     if not code or code[:2] in ("08", "57", "53", "58"):
-        return RetryableError(
+        return ConnectionLost(
             f"The connection to PostgreSQL was lost while {doing} ({text}); {_SAFE}: run again."
         )
     return SingerkitError(f"PostgreSQL refused a statement while {doing} ({code}: {text}); {_SAFE}.")

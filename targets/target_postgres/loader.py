@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg2
 from psycopg2 import errorcodes
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import Identifier
 
-from singerkit_shell.errors import RetryableError
+from singerkit_shell.errors import FencedError, RetryableError
+from singerkit_shell.signals import StopFlag, stop_flag
 from singerkit_state import postgres as state_rows
 from singerkit_state.value import decode
 from singerkit_target.contract import Batch, Reject, Stream
 from singerkit_target.metadata import MetadataColumns
+from singerkit_target.replay import waits
 from target_postgres import merge, rejects
 from target_postgres.connect import Connection, connect
 from target_postgres.copy import copy_rows
+from target_postgres.faults import ConnectionLost
 from target_postgres.rows import as_csv, with_hex, with_utc
 from target_postgres.session import Session
 from target_postgres.tables import Table, Wishes, check_stream_name, fit_table
@@ -28,6 +32,7 @@ from target_postgres.versions import remove_other_versions
 
 __all__ = ["PostgresLoader"]
 
+_T = TypeVar("_T")
 
 _COPY_BYTES = 2 << 20
 """A COPY of at least this size, unless something else has to happen first."""
@@ -62,9 +67,12 @@ class PostgresLoader:
         log: logging.Logger,
         *,
         lock_timeout_seconds: float = 60.0,
+        reconnect_seconds: float = 60.0,
+        answer_seconds: float = 3600.0,
         hard_delete: bool = True,
         state_table: str = state_rows.DEFAULT_TABLE,
         close_server: Callable[[], None] = lambda: None,
+        stop: StopFlag = stop_flag,
     ) -> None:
         self.appends = wishes.append_only
         self._adds_metadata = wishes.with_metadata
@@ -72,6 +80,9 @@ class PostgresLoader:
         self._wishes = wishes
         self._log = log
         self._lock_timeout = lock_timeout_seconds
+        self._reconnect_seconds = reconnect_seconds
+        self._answer_seconds = answer_seconds
+        self._stop = stop
         self._hard_delete = hard_delete
         self._state_table = state_table
         self._close_server = close_server
@@ -90,8 +101,7 @@ class PostgresLoader:
 
     def open(self) -> None:
         """Connect and see that everything this role needs is allowed (FAULTS D9)."""
-        connection = self._connect()
-        self._session = Session(connection)
+        self._start_session(self._connect())
         self._call(lambda c: state_rows.ensure_table(c, self._wishes.schema, self._state_table), "preparing")
 
     def _connect(self) -> Connection:
@@ -313,25 +323,66 @@ class PostgresLoader:
         advanced = self._call(finish, "finishing a unit of commit")
         try:
             self._call(_commit, "committing")
-        except RetryableError:
+        except ConnectionLost:
             self._resolve_unknown_commit(advanced)
         self._row = advanced
         self._forget_unit()
 
     def _resolve_unknown_commit(self, advanced: state_rows.StateRow) -> None:
         """The reply to COMMIT was lost: the row's sequence number says what happened (FAULTS D2)."""
-        connection = self._connect()
-        if not state_rows.was_committed(connection, advanced):
-            connection.close()
-            raise RetryableError(
+        if not self._reconnect(lambda connection: state_rows.was_committed(connection, advanced)):
+            raise ConnectionLost(
                 "The connection to PostgreSQL was lost during COMMIT and the unit was not committed; what was "
                 "committed before is safe: run again."
             )
-        assert self._session is not None  # noqa: S101  open() comes first
-        self._session.close()
-        self._session = Session(connection)
         for table in self._tables.values():
             table.has_stage = False
+
+    def recover(self) -> None:
+        """Roll back, on a new connection if the old one is lost; the tables are fitted anew by `declare`."""
+        assert self._row is not None  # noqa: S101  begin() comes first
+        row = self._row
+        if self._open_session.is_alive:
+            self.rollback()
+        else:
+            self._waiting.clear()
+            self._reconnect(lambda connection: state_rows.reclaim(connection, row))
+        self._forget_unit()
+        self._tables.clear()
+        self._has_rejects = False
+
+    def _reconnect(self, take: Callable[[Connection], _T]) -> _T:
+        """Go on with a new connection on which ``take`` takes the lock; return what it returns.
+
+        Raises:
+            RetryableError: there was none within `reconnect_seconds`.
+            FencedError, Stopped: a newer run has taken over; a signal came.
+        """
+        end = time.monotonic() + self._reconnect_seconds
+        pauses = waits()
+        while True:
+            try:
+                connection, taken = self._connect_and(take)
+                break
+            except FencedError:
+                raise
+            except RetryableError:
+                pause = next(pauses)
+                if time.monotonic() + pause > end:
+                    raise
+            self._stop.wait(pause)
+            self._stop.raise_if_set("the connection to PostgreSQL was lost, what was committed is safe.")
+        self._open_session.close()
+        self._start_session(connection)
+        return taken
+
+    def _connect_and(self, take: Callable[[Connection], _T]) -> tuple[Connection, _T]:
+        connection = self._connect()
+        try:
+            return connection, take(connection)
+        except BaseException:
+            connection.close()
+            raise
 
     def _forget_unit(self) -> None:
         self._safe = None
@@ -339,6 +390,9 @@ class PostgresLoader:
             table.staged = None
 
     # --- the session ---------------------------------------------------------------------------------------
+
+    def _start_session(self, connection: Connection) -> None:
+        self._session = Session(connection, self._stop, answer_seconds=self._answer_seconds)
 
     @property
     def _open_session(self) -> Session:

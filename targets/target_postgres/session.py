@@ -5,23 +5,27 @@ psycopg2 releases the GIL while PostgreSQL works, so COPY and decoding share the
 
 from __future__ import annotations
 
+import os
 import queue
+import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import psycopg2
 
-from singerkit_shell.errors import RetryableError
 from singerkit_shell.signals import StopFlag, stop_flag
 from target_postgres.connect import Connection
-from target_postgres.faults import WAITS, fault
+from target_postgres.faults import WAITS, ConnectionLost, fault
 
 __all__ = ["Session"]
 
 _T = TypeVar("_T")
+_THREAD = "postgres"
 _TURN = 0.2  # seconds between two looks at the stop flag
 _SWITCH_SECONDS = 0.0005  # how long the decoding thread may keep the GIL from the one that feeds PostgreSQL
 _WAITING_JOBS = 1  # blocks in memory besides the one being copied
@@ -59,16 +63,32 @@ def _others(connection: Connection) -> str:
     return f"; locks are held by {', '.join(found)}" if found else ""
 
 
+def _unless_of_psycopg2(
+    hook: Callable[..., Any], kind: type[BaseException], error: BaseException, trace: Any
+) -> None:
+    """Leave out what psycopg2 prints when a COPY fails and the connection with it: it quotes rows.
+
+    Only the print is left out, the error itself is raised.
+    """
+    if threading.current_thread().name != _THREAD:
+        hook(kind, error, trace)
+
+
 class Session:
     """Runs jobs on a connection. After a failed job the rest is skipped until `reset`."""
 
-    def __init__(self, connection: Connection, stop: StopFlag = stop_flag) -> None:
+    def __init__(
+        self, connection: Connection, stop: StopFlag = stop_flag, *, answer_seconds: float = 3600.0
+    ) -> None:
         self.connection = connection
         self._stop = stop
+        self._answer_seconds = answer_seconds
+        self._working_since: float | None = None
         self._jobs: queue.Queue[_Job | None] = queue.Queue(_WAITING_JOBS)
         self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, name="postgres", daemon=True)
+        self._thread = threading.Thread(target=self._work, name=_THREAD, daemon=True)
         sys.setswitchinterval(_SWITCH_SECONDS)
+        sys.excepthook = partial(_unless_of_psycopg2, sys.excepthook)
         self._thread.start()
 
     def submit(self, run: Callable[[Connection], None], doing: str) -> None:
@@ -108,7 +128,7 @@ class Session:
         self._put(None)
         while self._thread.is_alive():
             self._thread.join(_TURN)
-            self._cancel_when_urged()
+            self._interrupt()
         self.connection.close()
 
     def _put(self, job: _Job | None) -> None:
@@ -117,21 +137,36 @@ class Session:
                 self._jobs.put(job, timeout=_TURN)
                 return
             except queue.Full:
-                self._cancel_when_urged()
+                self._interrupt()
 
     def _wait_for(self, job: _Job) -> None:
         while not job.done.wait(_TURN):
-            self._cancel_when_urged()
+            self._interrupt()
 
-    def _cancel_when_urged(self) -> None:
-        """A second signal ends the running statement at once (FAULTS P5)."""
-        if self._stop.count > 1 and not self.connection.closed:
+    def _interrupt(self) -> None:
+        """A second signal ends the running statement at once (FAULTS P5), a silent server its connection."""
+        if self.connection.closed:
+            return
+        if self._stop.count > 1:
             self.connection.cancel()
+        since = self._working_since
+        if since is not None and time.monotonic() - since > self._answer_seconds:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        """End the connection under the thread that waits for an answer; to it the connection is lost."""
+        try:
+            with socket.socket(fileno=os.dup(self.connection.fileno())) as line:
+                line.shutdown(socket.SHUT_RDWR)
+        except (OSError, psycopg2.Error):
+            return  # it has gone by itself
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             if self._failure is None:
+                self._working_since = time.monotonic()
                 self._run(job)
+                self._working_since = None
             job.done.set()
 
     def _run(self, job: _Job) -> None:
@@ -147,6 +182,6 @@ class Session:
         if self._failure is not None:
             raise self._failure
         if self.connection.closed:
-            raise RetryableError(
+            raise ConnectionLost(
                 "The connection to PostgreSQL is closed; what was committed is safe: run again."
             )

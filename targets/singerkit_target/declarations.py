@@ -1,0 +1,99 @@
+"""A SCHEMA message becomes a `Stream`: references resolved, the schema checked, columns classified."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from singerkit_catalog.schema import resolve_refs
+from singerkit_shell.errors import BadDataError, ConfigurationError
+from singerkit_state.value import decode
+from singerkit_target.blocks import stream_of
+from singerkit_target.contract import Stream
+from singerkit_target.drafts import modern
+from singerkit_target.messages import Message, decoded
+
+__all__ = ["Declaration", "declared_stream", "read_declaration"]
+
+
+class Declaration(msgspec.Struct):
+    """A SCHEMA message as it came; equal ``fingerprint``, equal stream."""
+
+    stream: str
+    schema: msgspec.Raw
+    key_properties: list[str] | None = None
+
+    @property
+    def fingerprint(self) -> bytes:
+        return bytes(self.schema) + repr(self.key_properties).encode()
+
+
+def read_declaration(message: Message) -> Declaration:
+    """Return what a SCHEMA message says.
+
+    Raises:
+        BadDataError: it is no such message.
+    """
+    declaration: Declaration = decoded(message, Declaration)
+    return declaration
+
+
+def declared_stream(declaration: Declaration, number: int, *, keeps_text: bool, max_columns: int) -> Stream:
+    """Return the stream that the SCHEMA message at line ``number`` declares.
+
+    Raises:
+        BadDataError: the schema is not valid, has too many properties, or does not fit its key.
+    """
+    stream = stream_of(
+        declaration.stream,
+        _schema_of(declaration, number),
+        tuple(declaration.key_properties or ()),
+        keeps_text=keeps_text,
+    )
+    if len(stream.columns) > max_columns:
+        raise BadDataError(
+            f"Expected at most {max_columns} properties, got {len(stream.columns)} in the schema of "
+            f"stream `{stream.name}` at line {number}; select fewer fields in the tap, then run again."
+        )
+    return stream
+
+
+def _schema_of(declaration: Declaration, number: int) -> Mapping[str, Any]:
+    name = declaration.stream
+    try:
+        schema = decode(str(bytes(declaration.schema), "utf-8"))
+    except ValueError as error:
+        raise BadDataError(f"The schema of stream `{name}` at line {number} is not JSON: {error}") from None
+    if not isinstance(schema, dict):
+        raise BadDataError(f"Expected a JSON object as schema of stream `{name}` at line {number}.")
+    try:
+        resolved = resolve_refs(schema, f"stream `{name}`")
+        return _checked(modern(resolved), name, number)
+    except ConfigurationError as error:
+        raise BadDataError(f"{error} (line {number})") from None
+    except RecursionError:
+        raise BadDataError(
+            f"Expected a schema of stream `{name}` with less nesting at line {number}; leave the field "
+            "out with `select`, then run again."
+        ) from None
+
+
+def _checked(schema: Mapping[str, Any], stream: str, number: int) -> Mapping[str, Any]:
+    """Return ``schema`` when it is a valid JSON Schema of an object."""
+    from jsonschema import Draft7Validator, SchemaError
+    from jsonschema.validators import validator_for
+
+    try:
+        validator_for(schema, default=Draft7Validator).check_schema(dict(schema))
+    except SchemaError as error:
+        raise BadDataError(
+            f"The schema of stream `{stream}` at line {number} is not a valid JSON Schema: {error.message}."
+        ) from None
+    properties = schema.get("properties", {})
+    if not isinstance(properties, dict):
+        raise BadDataError(
+            f"Expected an object of properties in the schema of stream `{stream}` at line {number}."
+        )
+    return schema
