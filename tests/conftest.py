@@ -22,6 +22,8 @@ from urllib.parse import quote, urlencode
 import psycopg2
 import psycopg2.extensions
 import pytest
+from conformance import processes
+from faults import table
 from psycopg2 import sql
 
 FOLDER = pytest.StashKey[Path]()
@@ -37,8 +39,14 @@ rm -rf "$0"
 """
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-faults", type=Path, help="write the table of faults to this page")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Name the folder of the server to come; the process that makes it also sees to its end."""
+    config.pluginmanager.register(table.FaultTable(config.getoption("--write-faults")), "singerkit-faults")
+    processes.AFTER_OUTCOME.append(table.sees)
     if hasattr(config, "workerinput"):
         config.stash[FOLDER] = Path(config.workerinput["singerkit_folder"])
         return

@@ -66,6 +66,7 @@ MALFORMED = {
 }
 
 
+@pytest.mark.fault("M1", exit=[65])
 @pytest.mark.parametrize("malformed", MALFORMED.values(), ids=MALFORMED)
 def test_m01_a_malformed_line_ends_the_run_at_the_last_state(database: str, malformed: Any) -> None:
     before = [ORDERS, order(1), STATE({"at": 1}), order(2)]
@@ -78,6 +79,7 @@ def test_m01_a_malformed_line_ends_the_run_at_the_last_state(database: str, malf
     assert [json.loads(line) for line in outcome.stdout.splitlines()] == [{"at": 1}]
 
 
+@pytest.mark.fault("M1", exit=[65])
 @pytest.mark.parametrize("name", ["not JSON", "torn", "bytes that are not UTF-8"])
 def test_m01_what_is_no_json_is_named_by_line_and_byte(database: str, name: str) -> None:
     before = [ORDERS, order(1), order(2)]
@@ -86,6 +88,7 @@ def test_m01_what_is_no_json_is_named_by_line_and_byte(database: str, name: str)
     assert f"byte {len(lines(*before))}" in outcome.last_words
 
 
+@pytest.mark.fault("M1", exit=[0])
 def test_m01_byte_order_mark_blank_lines_and_crlf_are_tolerated(database: str) -> None:
     text = lines(ORDERS, "", order(1, "a"), "   ", order(2, "b"), "", STATE({"at": 2})).replace(
         b"\n", b"\r\n"
@@ -98,6 +101,7 @@ def test_m01_byte_order_mark_blank_lines_and_crlf_are_tolerated(database: str) -
 # --- M2 -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("M2", exit=[0])
 def test_m02_unknown_types_are_skipped_with_one_warning_each(database: str) -> None:
     odd = {"type": "HEARTBEAT", "stream": "orders"}
     outcome = load(database, ORDERS, order(1), odd, order(2), odd, odd, STATE({"at": 2})).expect(0)
@@ -105,6 +109,7 @@ def test_m02_unknown_types_are_skipped_with_one_warning_each(database: str) -> N
     assert table(database, "orders", "id") == [(1,), (2,)]
 
 
+@pytest.mark.fault("M2", exit=[0])
 def test_m02_the_type_is_read_in_any_case(database: str) -> None:
     load(
         database,
@@ -121,12 +126,14 @@ def test_m02_the_type_is_read_in_any_case(database: str) -> None:
 # --- M3 -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("M3", exit=[65])
 def test_m03_a_record_before_its_schema_is_refused(database: str) -> None:
     outcome = load(database, ORDERS, order(1), RECORD("lines", {"id": 1})).expect(65)
     assert "stream `lines`" in outcome.last_words
     assert "line 3" in outcome.last_words
 
 
+@pytest.mark.fault("M3", exit=[0])
 def test_m03_schemas_that_change_and_flip_back_flush_in_order(database: str) -> None:
     """The known defect of others: after a change in mid-stream an older row overwrites a newer one."""
     wide = SCHEMA("orders", {"id": INTEGER, "note": TEXT, "qty": INTEGER}, ["id"])
@@ -145,6 +152,7 @@ def test_m03_schemas_that_change_and_flip_back_flush_in_order(database: str) -> 
     ]
 
 
+@pytest.mark.fault("M3", exit=[0])
 def test_m03_a_key_change_takes_effect_where_it_stands(database: str) -> None:
     by_note = {**ORDERS, "key_properties": ["note"]}
     load(
@@ -155,6 +163,7 @@ def test_m03_a_key_change_takes_effect_where_it_stands(database: str) -> None:
     assert table(database, "orders", "id", "note") == [(2, "c"), (2, "d"), (7, "b")]
 
 
+@pytest.mark.fault("M3", exit=[65])
 def test_m03_a_key_that_the_stored_rows_break_is_refused(database: str) -> None:
     load(database, ORDERS, order(1, "same"), order(2, "same")).expect(0)
     outcome = load(database, {**ORDERS, "key_properties": ["note"]}, order(3, "x")).expect(65)
@@ -167,6 +176,7 @@ def test_m03_a_key_that_the_stored_rows_break_is_refused(database: str) -> None:
 EMPTY_STATES = [None, {}, {"bookmarks": {}}]
 
 
+@pytest.mark.fault("M4", exit=[0])
 @pytest.mark.parametrize("empty", EMPTY_STATES, ids=json.dumps)
 def test_m04_an_empty_state_erases_nothing(database: str, empty: Any, tmp_path: Path) -> None:
     good, file = {"bookmarks": {"orders": {"replication_key_value": 1}}}, tmp_path / "state.json"
@@ -182,6 +192,7 @@ def test_m04_an_empty_state_erases_nothing(database: str, empty: Any, tmp_path: 
     assert table(database, "orders", "id") == [(1,), (2,), (3,)]
 
 
+@pytest.mark.fault("M4", exit=[0])
 def test_m04_a_state_with_fewer_streams_is_the_taps_own_word(database: str) -> None:
     both = {"bookmarks": {"orders": {"id": 1}, "lines": {"id": 1}}}
     less = {"bookmarks": {"orders": {"id": 2}}}
@@ -192,6 +203,7 @@ def test_m04_a_state_with_fewer_streams_is_the_taps_own_word(database: str) -> N
 # --- M5 -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("M5", exit=[0])
 def test_m05_missing_keeps_the_stored_value_and_null_stores_null(database: str) -> None:
     orders = SCHEMA("orders", {"id": INTEGER, "note": TEXT, "qty": INTEGER}, ["id"])
     rows = [{"id": number, "note": "a", "qty": 1} for number in (1, 2, 3, 4)]
@@ -209,6 +221,7 @@ def test_m05_missing_keeps_the_stored_value_and_null_stores_null(database: str) 
 # --- M6 -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("M6", exit=[0])
 def test_m06_an_integer_beyond_bigint_widens_the_column(database: str) -> None:
     values = SCHEMA("values", {"id": INTEGER, "v": INTEGER}, ["id"])
 
@@ -233,6 +246,7 @@ def test_m06_an_integer_beyond_bigint_widens_the_column(database: str) -> None:
     assert table(database, "values", "id", "v") == [(1, 5), (2, 2**63), (3, 4), (4, -(10**40))]
 
 
+@pytest.mark.fault("M6", exit=[0])
 def test_m06_a_key_beyond_bigint_widens_too_in_mid_run(database: str) -> None:
     keyed = SCHEMA("keyed", {"id": INTEGER, "v": TEXT}, ["id"])
     rows = [{"id": 1, "v": "a"}, {"id": 2**70, "v": "b"}, {"id": 1, "v": "c"}, {"id": 2**70, "v": "d"}]
@@ -253,6 +267,10 @@ UNSTORABLE = {
 }
 
 
+@pytest.mark.fault("M7", exit=[65], only="m07")
+@pytest.mark.fault("M10", exit=[65], only="m10")
+@pytest.mark.fault("M11", exit=[65], only="m11")
+@pytest.mark.fault("M12", exit=[65], only="m12")
 @pytest.mark.parametrize("case", UNSTORABLE.values(), ids=UNSTORABLE)
 def test_m07_m10_m11_m12_a_value_that_cannot_be_stored_fails_naming_the_field(
     database: str, case: tuple[Any, str, str]
@@ -271,12 +289,14 @@ def test_m07_m10_m11_m12_a_value_that_cannot_be_stored_fails_naming_the_field(
     assert state_row(database) == (1, {"at": 1})
 
 
+@pytest.mark.fault("M7", exit=[0])
 def test_m07_nan_is_allowed_as_null(database: str) -> None:
     record = '{"type": "RECORD", "stream": "s", "record": {"v": NaN}}'
     load(database, SCHEMA("s", {"v": NUMBER}), record, on_unstorable="null").expect(0)
     assert table(database, "s", "v") == [(None,)]
 
 
+@pytest.mark.fault("M7", exit=[65])
 @pytest.mark.parametrize("policy", ["null", "replace"])
 def test_m07_a_key_is_never_nulled(database: str, policy: str) -> None:
     keyed = SCHEMA("s", {"v": NUMBER}, ["v"])
@@ -287,6 +307,7 @@ def test_m07_a_key_is_never_nulled(database: str, policy: str) -> None:
     assert "$.v" in outcome.last_words
 
 
+@pytest.mark.fault("M8", exit=[0])
 def test_m08_decimals_of_any_length_are_exact(database: str) -> None:
     texts = ["0.12345678901234567", "1." + "0123456789" * 99 + "7", "1e400", "1.10", "-0.00", "9" * 1000]
     records = [
@@ -297,6 +318,7 @@ def test_m08_decimals_of_any_length_are_exact(database: str) -> None:
     assert stored == [texts[0], texts[1], "1" + "0" * 400, "1.10", "0.00", texts[5]]
 
 
+@pytest.mark.fault("M9", exit=[0])
 def test_m09_timestamps_keep_their_instant_whatever_the_servers_zone(database: str) -> None:
     texts = {
         "2026-07-01T12:00:00+02:00": "2026-07-01 10:00:00+00",
@@ -344,6 +366,7 @@ def deep(levels: int) -> dict[str, list[Any]]:
     }
 
 
+@pytest.mark.fault("M13", exit=[65])
 @pytest.mark.parametrize("place", deep(1))
 def test_m13_a_hundred_thousand_levels_are_refused(database: str, place: str) -> None:
     outcome = load(database, *deep(100_000)[place]).expect(65)
@@ -367,6 +390,7 @@ def test_m13_two_hundred_levels_are_stored(database: str) -> None:
 # --- M14 ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("M14", exit=[65])
 @pytest.mark.parametrize("ending", ["\n", ""], ids=["ended", "cut"])
 def test_m14_a_line_over_the_limit_is_refused(database: str, ending: str) -> None:
     first = lines(ORDERS, order(1), STATE({"at": 1}))
@@ -379,12 +403,14 @@ def test_m14_a_line_over_the_limit_is_refused(database: str, ending: str) -> Non
     assert table(database, "orders", "id") == [(1,)]
 
 
+@pytest.mark.fault("M14", exit=[65])
 def test_m14_a_line_far_over_the_limit_is_not_read_to_its_end(database: str) -> None:
     outcome = load(database, ORDERS, order(1, "x" * 6_000_000), order(2), max_line_bytes=1_000_000)
     outcome.expect(65)
     assert "line 2" in outcome.last_words
 
 
+@pytest.mark.fault("M14", exit=[65])
 def test_m14_five_thousand_columns_are_refused(database: str) -> None:
     outcome = load(database, SCHEMA("wide", {f"c{n}": INTEGER for n in range(5000)})).expect(65)
     assert "5000" in outcome.last_words
@@ -398,11 +424,13 @@ def test_m14_as_many_columns_as_a_table_takes_are_loaded(database: str) -> None:
     assert table(database, "wide", "c0", "c1599") == [(1, 7)]
 
 
+@pytest.mark.fault("M14", exit=[65])
 def test_m14_metadata_counts_among_the_columns(database: str) -> None:
     wide = SCHEMA("wide", {f"c{n}": INTEGER for n in range(1600)})
     load(database, wide, add_record_metadata=True).expect(65)
 
 
+@pytest.mark.fault("M14", exit=[65])
 def test_m14_a_row_too_big_for_a_page_is_refused_with_its_stream(database: str) -> None:
     names = [f"c{n}" for n in range(1200)]
     wide = SCHEMA("wide", dict.fromkeys(names, TEXT))
@@ -413,6 +441,7 @@ def test_m14_a_row_too_big_for_a_page_is_refused_with_its_stream(database: str) 
 # --- M15 ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("M15", exit=[0])
 def test_m15_long_names_are_shortened_and_stay_apart(database: str) -> None:
     names = ["ä" * 40 + "1", "ä" * 40 + "2", "c" * 63, "c" * 64, "c" * 65]
     messages = [
@@ -447,6 +476,7 @@ def test_m15_long_names_are_shortened_and_stay_apart(database: str) -> None:
             }
 
 
+@pytest.mark.fault("M15", exit=[0])
 def test_m15_names_that_differ_in_case_or_unicode_form_stay_apart(database: str) -> None:
     names = ["Name", "name", "NAME", "caf\u00e9", "cafe\u0301", "ﬁ", "fi"]
     messages = [
@@ -462,6 +492,7 @@ def test_m15_names_that_differ_in_case_or_unicode_form_stay_apart(database: str)
         assert table(database, stream, *names) == [(number,) * len(names)]
 
 
+@pytest.mark.fault("M15", exit=[65])
 def test_m15_a_collision_of_columns_is_found_before_anything_is_written(database: str) -> None:
     long = "c" * 70
     load(database, SCHEMA("first", {long: TEXT})).expect(0)
@@ -479,6 +510,7 @@ def test_m15_a_collision_of_columns_is_found_before_anything_is_written(database
     assert query(database, "SELECT to_regclass('second')") == [(None,)]
 
 
+@pytest.mark.fault("M15", exit=[65])
 def test_m15_a_collision_of_streams_is_found_before_anything_is_written(database: str) -> None:
     long = "s" * 70
     load(database, SCHEMA(long, {"v": TEXT}), default_target_schema="first").expect(0)
@@ -499,6 +531,7 @@ def test_m15_a_collision_of_streams_is_found_before_anything_is_written(database
     assert short in outcome.last_words
 
 
+@pytest.mark.fault("M15", exit=[65])
 @pytest.mark.parametrize("stream", ["_singerkit_state", "_singerkit_rejects"])
 def test_m15_our_own_tables_are_no_streams(database: str, stream: str) -> None:
     outcome = load(
@@ -510,6 +543,7 @@ def test_m15_our_own_tables_are_no_streams(database: str, stream: str) -> None:
     assert stream in outcome.last_words
 
 
+@pytest.mark.fault("M15", exit=[65])
 @pytest.mark.parametrize("name", ["", "a\x00b"], ids=["empty", "NUL"])
 @pytest.mark.parametrize("place", ["stream", "column"])
 def test_m15_a_name_that_cannot_be_one_is_refused(database: str, name: str, place: str) -> None:
@@ -521,6 +555,7 @@ def test_m15_a_name_that_cannot_be_one_is_refused(database: str, name: str, plac
 # --- M16, M17 -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("M16", exit=[0])
 def test_m16_streams_that_share_an_ending_have_tables_of_their_own(database: str) -> None:
     streams = ["a-users", "b-users", "a_users", "a.users", "users"]
     messages = [
@@ -582,6 +617,7 @@ def test_m17_any_name_is_a_plain_name(nasty: str, stream: str) -> None:
     )
 
 
+@pytest.mark.fault("M17", exit=[0])
 def test_m17_any_name_may_be_set_aside_and_versioned(database: str) -> None:
     schema = 'say "hi"'
     messages = [
@@ -670,6 +706,7 @@ SECRETS: dict[str, Any] = {
 }
 
 
+@pytest.mark.fault("M20", exit=[65, 69, 78])
 @pytest.mark.parametrize("case", SECRETS.values(), ids=SECRETS)
 def test_m20_no_secret_is_ever_printed(database: str, tmp_path: Path, case: Any) -> None:
     config, environment, messages, code = case
@@ -698,6 +735,7 @@ def test_m20_no_secret_is_ever_printed(database: str, tmp_path: Path, case: Any)
         assert form.encode() not in printed + files
 
 
+@pytest.mark.fault("M20", exit=[0])
 def test_m20_a_complete_run_prints_no_secret_either(database: str, tmp_path: Path) -> None:
     state_file = tmp_path / "state.json"
     outcome = load(

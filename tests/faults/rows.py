@@ -1,0 +1,282 @@
+"""The list of faults: what goes wrong, what must happen, and the exit codes that are allowed to come of it.
+
+It is the one place that says which faults there are. `table.py` checks marked tests against it and makes
+docs/faults.md of it and of a test run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["ROWS", "SECTIONS", "Row"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One fault. ``exits`` are exit codes as a shell shows them (137 for a kill)."""
+
+    id: str
+    fault: str
+    must: str
+    exits: tuple[int, ...]
+
+
+def _rows(*rows: tuple[str, str, str, tuple[int, ...]]) -> tuple[Row, ...]:
+    return tuple(Row(*row) for row in rows)
+
+
+SECTIONS: dict[str, tuple[Row, ...]] = {
+    "Process, pipe, state file": _rows(
+        (
+            "P1",
+            "the target is killed at any point",
+            "the transaction rolls back, the next run goes on from the committed state",
+            (137,),
+        ),
+        (
+            "P2",
+            "the input ends in the middle of a line",
+            "what a STATE covers is committed, the line is no record and is not set aside",
+            (65,),
+        ),
+        (
+            "P3",
+            "the tap dies between two lines",
+            "our tap: rows after its last STATE are dropped, no version is activated; a tap of others: its streams have "
+            "ended",
+            (65, 0),
+        ),
+        (
+            "P4",
+            "SIGTERM or SIGINT while idle, in COPY, in merge, in COMMIT",
+            "the unit is finished or rolled back, a STATE is printed only if it is committed",
+            (143, 130),
+        ),
+        ("P5", "a second signal", "the statement is cancelled, the unit rolls back at once", (143,)),
+        ("P6", "SIGTERM to the tap", "it stops between two records, no state runs ahead", (143,)),
+        ("P7", "the target has died", "the tap ends with one line", (69,)),
+        ("P8", "a stopped target goes on after a new run took over", "it commits nothing", (76, 69)),
+        (
+            "P9",
+            "two runs at once",
+            "the second is refused: which run holds the lock, since when",
+            (75,),
+        ),
+        (
+            "P10",
+            "stdout is full, or its reader has gone",
+            "the state is saved in the database, not printed",
+            (74,),
+        ),
+        (
+            "S1",
+            "no space for the state file",
+            "the old file stays; the next run brings it up to date",
+            (74,),
+        ),
+        ("S2", "the state file is empty, torn, not JSON", "refused, with the way out", (78,)),
+        ("S3", "the state file of another pipeline", "refused, naming both", (78,)),
+        ("S4", "fsync fails", "the write has failed and is not tried again", (74,)),
+        ("S6", "the clock jumps", "no bookmark moves", (0,)),
+    ),
+    "Postgres": _rows(
+        (
+            "D1",
+            "the connection is lost in COPY, in merge, while idle",
+            "the unit rolls back; reconnects and replays it while it is held, else the next run goes on",
+            (0, 69),
+        ),
+        (
+            "D2",
+            "the connection is lost during COMMIT",
+            "the sequence number in the state row decides; without an answer the run ends and the next one finds out",
+            (0, 69),
+        ),
+        ("D3", "the server is restarted at once", "as D1", (0, 69)),
+        (
+            "D4",
+            "a deadlock, a serialization failure, a lock that is not given up",
+            "the whole unit again, a bounded number of times, then names the sessions that are in the way",
+            (0, 75),
+        ),
+        (
+            "D5",
+            "a statement timeout, a full disk",
+            "named, the unit rolls back; not repeated for ever",
+            (69, 74),
+        ),
+        (
+            "D6",
+            "a read-only standby, too many connections, an administrator's shutdown",
+            "named; not repeated for ever",
+            (69,),
+        ),
+        (
+            "D7",
+            "a pooler in transaction mode",
+            "a warning that no lock protects, the epoch still does; what the pooler refuses is said",
+            (0,),
+        ),
+        (
+            "D8",
+            "a table is dropped, renamed or altered meanwhile",
+            "named; a table that the state says was loaded is not made again",
+            (65,),
+        ),
+        (
+            "D9",
+            "privileges are missing",
+            "found before the input is read, for a stream's table before its first row is committed",
+            (77,),
+        ),
+        (
+            "D10",
+            "odd TimeZone, DateStyle, search_path, isolation, encoding",
+            "set on connect, no value changes",
+            (0, 65),
+        ),
+        (
+            "D11",
+            "a key is null or missing; a key comes twice in a unit",
+            "refused naming field and line; the last one wins",
+            (65, 0),
+        ),
+        ("D12", "another writer inserts the same key", "waited for, then the row is updated", (0,)),
+    ),
+    "HTTP source": _rows(
+        (
+            "H1",
+            "429 with Retry-After in seconds, as a date, huge, or without",
+            "honoured, capped, counted",
+            (0, 69),
+        ),
+        (
+            "H2",
+            "500, 502, 503, 504, refused, no such name, TLS",
+            "waits longer each time, with jitter; TLS is never given up",
+            (0, 69),
+        ),
+        ("H3", "401 or 403 in mid-run", "a token is fetched anew once, then failure", (0, 77)),
+        ("H4", "other 4xx", "fails at once, with an excerpt of the body and no secret", (65,)),
+        ("H5", "no answer; a byte a second", "a deadline for the whole response", (69,)),
+        (
+            "H6",
+            "a body shorter than Content-Length, a broken chunk",
+            "the page is asked for again, never read as it is",
+            (0, 69),
+        ),
+        ("H7", '200 with HTML, bad JSON, `{"error": ...}`, nothing', "never zero records", (65,)),
+        (
+            "H8",
+            "a wrong charset, a byte order mark, invalid UTF-8",
+            "a declared charset is read, anything else refused",
+            (65, 0),
+        ),
+        (
+            "H9",
+            "rows are inserted while pages are read",
+            "keyset and cursor paging read each row once; rows that page numbers show twice are one by their key",
+            (0,),
+        ),
+        ("H10", "pages that lead to themselves, A-A and A-B-A", "noticed; a page limit", (65,)),
+        (
+            "H11",
+            "a redirect to another host",
+            "no credential goes there; refused unless listed",
+            (77,),
+        ),
+        (
+            "H12",
+            "a next link to another host",
+            "no credential goes there; refused unless listed",
+            (77,),
+        ),
+        (
+            "H13",
+            "a link-local or metadata address behind a name or a redirect",
+            "refused unless configured",
+            (78,),
+        ),
+        ("H14", "a huge body, a gzip bomb", "a limit on decompressed bytes", (65,)),
+        (
+            "H15",
+            "many rows of one moment, across pages and runs",
+            "nothing lost, nothing doubled",
+            (0,),
+        ),
+        ("H16", "rows that appear late", "the lookback window finds them", (0,)),
+    ),
+    "Messages and values": _rows(
+        (
+            "M1",
+            "a malformed line; blank lines, byte order mark, CRLF",
+            "ends at the last STATE before it, naming line, byte and stream, never its content; the others are tolerated",
+            (65, 0),
+        ),
+        (
+            "M2",
+            "an unknown message type, `type` in another case",
+            "skipped with one warning; read",
+            (0,),
+        ),
+        (
+            "M3",
+            "RECORD before SCHEMA; schemas that change and flip back; a key change",
+            "refused; rows stay in order; the new key holds from there on",
+            (65, 0),
+        ),
+        ("M4", "STATE null, `{}`, without bookmarks", "erases nothing", (0,)),
+        (
+            "M5",
+            "a field is missing, a field is null",
+            "the stored value stays; null is stored",
+            (0,),
+        ),
+        ("M6", "an integer beyond 2^63", "the column becomes numeric", (0,)),
+        ("M7", "NaN, Infinity", "`on_unstorable` decides", (65, 0)),
+        ("M8", "decimals of 17 to 1000 digits, 1e400", "exact", (0,)),
+        (
+            "M9",
+            "timestamps with offsets, without, with nanoseconds, leap seconds",
+            "the same instant ([values](values.md))",
+            (0,),
+        ),
+        (
+            "M10",
+            "year 0000, 10000, BC, 30 February",
+            "`on_unstorable` decides, the field is named",
+            (65, 0),
+        ),
+        ("M11", "NUL, at any depth, in keys too", "`on_unstorable` decides", (65, 0)),
+        ("M12", "lone surrogates, at any depth, in keys too", "`on_unstorable` decides", (65, 0)),
+        ("M13", "100,000 levels of nesting", "refused", (65,)),
+        (
+            "M14",
+            "a line of a gigabyte, 5,000 columns, a row too big for a page",
+            "refused, naming line or stream, in bounded memory",
+            (65,),
+        ),
+        (
+            "M15",
+            "names over 63 bytes; names that differ in case or Unicode form; collisions; names of our own tables",
+            "shortened with a hash, the whole name in a comment; kept apart; refused before anything is written",
+            (0, 65),
+        ),
+        ("M16", "streams `a-users` and `b-users`", "two tables", (0,)),
+        ("M17", "quotes, percent signs, SQL in names", "plain names, quoted", (0,)),
+        (
+            "M18",
+            "`../../x`, `/etc/x`, `CON` as stream name of a file target",
+            "stays under the root",
+            (0,),
+        ),
+        (
+            "M20",
+            "secrets in config, DSN, headers, URLs, environment, errors, `--about`, state",
+            "never printed, never written",
+            (69, 65, 77, 78, 0),
+        ),
+    ),
+}
+ROWS: dict[str, Row] = {row.id: row for rows in SECTIONS.values() for row in rows}
+"""Every fault by its id, in the order of the list."""
