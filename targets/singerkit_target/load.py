@@ -387,7 +387,7 @@ class Load:
 
     def _keep_safe_part(self) -> None:
         """Commit up to the last STATE, drop what follows. A second signal drops all of the unit."""
-        if not self._begun or self._stop.count > 1 or not self._loader.back_to_safe():
+        if not self._begun or self._stop.count > 1 or not self._surviving(self._loader.back_to_safe):
             self._loader.rollback()
             return
         self.summary.back_to_safe()

@@ -282,11 +282,13 @@ class PostgresLoader:
     def back_to_safe(self) -> bool:
         """Give up what came after the last safe point; False when there is none in this transaction."""
         self._waiting.clear()
-        session = self._session
-        if session is None or not session.is_alive:
-            return False
+        session = self._open_session
         session.reset()
-        if self._safe is None or not session.is_alive:
+        if not session.is_alive:
+            raise ConnectionLost(
+                "The connection to PostgreSQL was lost; what was committed is safe: run again."
+            )
+        if self._safe is None:
             return False
 
         def back(connection: Connection) -> None:

@@ -129,6 +129,25 @@ def test_d01_records_set_aside_are_counted_once(database: str, dead: bool) -> No
         assert len(query(database, "SELECT * FROM _singerkit_rejects")) == 3
 
 
+def test_d01_the_input_was_cut_and_the_connection_too(database: str) -> None:
+    with running(database) as target:
+        target.send(lines(*list(run_of(0, 30))[:-1], *rows(31, 34)))
+        wait_until(lambda: in_transaction(database), "a transaction")
+        query(database, "SELECT pg_terminate_backend(%s)", [sessions(database)[0][0]])
+        wait_until(lambda: not sessions(database), "the end of the session")
+        target.finish().expect(65)
+    check(database, 30)
+
+
+def test_d02_rows_after_the_last_state_do_not_come_back_with_a_commit_that_was_lost(database: str) -> None:
+    with proxied(database, "before") as proxy:
+        outcome = load(proxy.uri, *list(run_of(0, 30))[:-1], *rows(31, 34)).expect(65)
+        assert proxy.lost.is_set()
+    assert "written again" in outcome.stderr
+    check(database, 30)
+    complete(database, LAST)
+
+
 def test_d01_a_stop_while_the_server_is_away_ends_the_run(private_server: tuple[str, Any, Any]) -> None:
     database, _restart, stop = private_server
     with running(database, commit_rows=1) as target:
