@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from singerkit_state.postgres import StateRow
 
-__all__ = ["StateUrl", "is_state_url", "parse_state_url", "read_start_state"]
+__all__ = ["StateUrl", "connect", "is_state_url", "parse_state_url", "read_start_state"]
 
 logger = logging.getLogger(__name__)
 
@@ -83,20 +83,29 @@ def read_start_state(location: str, pipeline: str | None = None) -> dict[str, An
 def _read_row(url: StateUrl) -> StateRow | None:
     from singerkit_state import postgres
 
-    connection = _connect(url)
+    connection = connect(url)
     try:
         return postgres.read(connection, url.schema, url.table, url.pipeline)
     finally:
         connection.close()
 
 
-def _connect(url: StateUrl) -> Connection:
+def connect(url: StateUrl, **settings: Any) -> Connection:
+    """Open a connection to the database of a state URL; ``settings`` are libpq's.
+
+    Raises:
+        NotAuthorisedError, ConfigurationError, RetryableError: it cannot be opened.
+    """
     import psycopg2
     from psycopg2.extensions import parse_dsn
 
     from singerkit_state.postgres import error_of
 
-    defaults: dict[str, Any] = {"fallback_application_name": "singerkit", "client_encoding": "UTF8"}
+    defaults: dict[str, Any] = {
+        "fallback_application_name": "singerkit",
+        "client_encoding": "UTF8",
+        **settings,
+    }
     try:
         if "connect_timeout" not in parse_dsn(url.dsn) and "PGCONNECT_TIMEOUT" not in os.environ:
             defaults["connect_timeout"] = CONNECT_TIMEOUT
@@ -108,8 +117,10 @@ def _connect(url: StateUrl) -> Connection:
     return connection
 
 
-def parse_state_url(location: str) -> StateUrl:
+def parse_state_url(location: str, *, of_any_pipeline: bool = False) -> StateUrl:
     """Take a state URL apart; its password is masked in everything printed from now on.
+
+    Without a pipeline in it, ``of_any_pipeline`` makes it the URL of a whole table: ``pipeline`` is empty then.
 
     Raises:
         ConfigurationError: a part is missing or malformed; the sentence shows no part of the URL.
@@ -126,14 +137,14 @@ def parse_state_url(location: str) -> StateUrl:
         redactor.add(unquote(secret))
     if "@" in user or "@" in parts.path or parts.fragment or "@" in parts.query.partition("=")[0]:
         raise _not_a_url("percent-encode @ : / ? # % in user and password")
-    if not ours.get("pipeline"):
+    if not ours.get("pipeline") and not of_any_pipeline:
         raise _not_a_url("it names no pipeline")
     query = "&".join(f"{key}={value}" for key, value in libpq)
     address = location.partition("?")[0]  # not geturl(): it drops the `//` of an empty host
     return StateUrl(
         dsn=f"{address}?{query}" if query else address,
         server=_server(parts, host, dict(libpq)),
-        pipeline=ours["pipeline"],
+        pipeline=ours.get("pipeline", ""),
         schema=ours.get("schema") or DEFAULT_SCHEMA,
         table=ours.get("table") or DEFAULT_TABLE,
     )

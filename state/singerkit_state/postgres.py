@@ -19,9 +19,9 @@ import logging
 import os
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg2
@@ -40,18 +40,33 @@ from singerkit_shell.errors import (
     RetryableError,
     SingerkitError,
 )
+from singerkit_state import history_table
+from singerkit_state.history import BY_HAND, kept_now
+from singerkit_state.store import Holder
 from singerkit_state.value import decode, is_empty
 
 __all__ = [
     "DEFAULT_TABLE",
+    "HOLDERS",
     "StateRow",
     "acquire",
     "advance",
     "ensure_table",
     "error_of",
+    "holder",
+    "identifier",
+    "lock_halves",
+    "lock_row",
     "read",
     "reclaim",
     "release",
+    "row_of",
+    "rows",
+    "table_exists",
+    "transaction",
+    "translated",
+    "turns",
+    "wait_for_lock",
     "was_committed",
 ]
 
@@ -114,7 +129,7 @@ def ensure_table(connection: Connection, schema: str, table: str = DEFAULT_TABLE
         CannotWriteError: the server is a read-only standby or out of space.
         RetryableError: the connection was lost.
     """
-    with _translated(f"create the state table {schema}.{table}"):
+    with translated(f"create the state table {schema}.{table}"):
         try:
             _ensure_table(connection, schema, table)
         except _COLLISIONS:  # somebody else made the schema or the table at the same moment
@@ -125,11 +140,16 @@ _COLLISIONS = (pg_errors.UniqueViolation, pg_errors.DuplicateSchema, pg_errors.D
 
 
 def _ensure_table(connection: Connection, schema: str, table: str) -> None:
-    with _transaction(connection) as cursor:
+    with transaction(connection) as cursor:
         if not _columns_of(cursor, schema, table).issuperset(_COLUMNS):
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_key(schema, table),))
+            turns(cursor, schema, table)()
             _make(cursor, schema, table)
         _check_privileges(cursor, schema, table)
+
+
+def turns(cursor: Cursor, schema: str, table: str) -> Callable[[], None]:
+    """Return what makes those that create tables do so one after the other, up to the end of the transaction."""
+    return lambda: cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_key(schema, table),))
 
 
 def _columns_of(cursor: Cursor, schema: str, table: str) -> set[str]:
@@ -202,8 +222,8 @@ def acquire(connection: Connection, schema: str, table: str, pipeline: str, run_
         LockHeldError: another run holds it; says which, where and since when.
         NotAuthorisedError, CannotWriteError, RetryableError: as `ensure_table`.
     """
-    with _translated(f"begin a run of the pipeline `{pipeline}`"):
-        with _transaction(connection) as cursor:
+    with translated(f"begin a run of the pipeline `{pipeline}`"):
+        with transaction(connection) as cursor:
             if _is_pooled(connection, cursor):
                 logger.warning(
                     "A connection pooler stands before the database, so no lock keeps a second run of the "
@@ -213,8 +233,14 @@ def acquire(connection: Connection, schema: str, table: str, pipeline: str, run_
             else:
                 _take_lock(cursor, schema, table, pipeline)
         try:
-            with _transaction(connection) as cursor:
-                return _begin_epoch(cursor, schema, table, pipeline, run_id)
+            with transaction(connection) as cursor:
+                row = _begin_epoch(cursor, schema, table, pipeline, run_id)
+                if row.state_text is not None:
+                    started = kept_now(row.state_text, "run", run_id, row.epoch - 1, row.sequence)
+                    history_table.keep_start_of_run(
+                        cursor, schema, table, pipeline, started, turns(cursor, schema, table)
+                    )
+                return row
         except BaseException:
             _unlock(connection, schema, table, pipeline)
             raise
@@ -223,8 +249,9 @@ def acquire(connection: Connection, schema: str, table: str, pipeline: str, run_
 def _take_lock(cursor: Cursor, schema: str, table: str, pipeline: str) -> None:
     cursor.execute("SELECT pg_try_advisory_lock(%s)", (_key(schema, table, pipeline),))
     if not _one(cursor)[0]:
+        who = holder(cursor, schema, table, pipeline) or "another run, which has ended just now"
         raise LockHeldError(
-            f"The pipeline `{pipeline}` is being loaded by {_holder(cursor, schema, table, pipeline)}; "
+            f"The pipeline `{pipeline}` is being loaded by {who}; "
             "nothing was read or written, wait for that run to end or stop it."
         )
 
@@ -244,7 +271,7 @@ def _begin_epoch(cursor: Cursor, schema: str, table: str, pipeline: str, run_id:
             " host = excluded.host, pid = excluded.pid, backend_pid = excluded.backend_pid,"
             " started_at = excluded.started_at"
             " RETURNING pipeline, epoch, sequence, state::text, run_id, committed_at"
-        ).format(_with_parameters(schema, table)),
+        ).format(identifier(schema, table)),
         (pipeline, run_id, platform.node(), os.getpid()),
     )
     return _row(_one(cursor), schema, table)
@@ -269,7 +296,7 @@ def advance(cursor: Cursor, row: StateRow, state_text: str | None) -> StateRow:
                 "UPDATE {} SET sequence = sequence + 1, state = coalesce(%s::json, state), run_id = %s,"
                 " committed_at = clock_timestamp() WHERE pipeline = %s AND epoch = %s AND sequence = %s"
                 " RETURNING sequence, committed_at"
-            ).format(_with_parameters(row.schema, row.table)),
+            ).format(identifier(row.schema, row.table)),
             (state_text, row.run_id, row.pipeline, row.epoch, row.sequence),
         )
     except (pg_errors.UndefinedTable, pg_errors.UndefinedColumn, pg_errors.InvalidSchemaName) as error:
@@ -319,13 +346,13 @@ def reclaim(connection: Connection, row: StateRow) -> StateRow:
 
 
 def _reclaim(connection: Connection, row: StateRow) -> StateRow:
-    with _translated(f"take the lock of the pipeline `{row.pipeline}` again"):
-        with _transaction(connection) as cursor:
+    with translated(f"take the lock of the pipeline `{row.pipeline}` again"):
+        with transaction(connection) as cursor:
             pooled = _is_pooled(connection, cursor)
             _check_epoch(cursor, row)
             _end_old_session(cursor, row)
         try:
-            with _transaction(connection) as cursor:
+            with transaction(connection) as cursor:
                 if not pooled:
                     # Waits, at most LOCK_TIMEOUT, until the old session has rolled back or finished its COMMIT.
                     cursor.execute(
@@ -335,7 +362,7 @@ def _reclaim(connection: Connection, row: StateRow) -> StateRow:
         except BaseException as error:
             _unlock(connection, row.schema, row.table, row.pipeline)
             if isinstance(error, pg_errors.LockNotAvailable):
-                with _transaction(connection) as cursor:
+                with transaction(connection) as cursor:
                     _check_epoch(cursor, row)
             raise
 
@@ -352,7 +379,7 @@ def _end_old_session(cursor: Cursor, row: StateRow) -> None:
         sql.SQL(
             "SELECT pg_terminate_backend(h.pid) FROM ({}) h JOIN {} t ON t.backend_pid = h.pid"
             " WHERE t.pipeline = %s AND t.epoch = %s AND h.pid <> pg_backend_pid()"
-        ).format(sql.SQL(_HOLDERS), _with_parameters(row.schema, row.table)),
+        ).format(sql.SQL(HOLDERS), identifier(row.schema, row.table)),
         (*_halves(_key(row.schema, row.table, row.pipeline)), row.pipeline, row.epoch),
     )
 
@@ -363,7 +390,7 @@ def _sign(cursor: Cursor, row: StateRow) -> StateRow:
         sql.SQL(
             "UPDATE {} SET backend_pid = pg_backend_pid() WHERE pipeline = %s AND epoch = %s"
             " RETURNING pipeline, epoch, sequence, state::text, run_id, committed_at"
-        ).format(_with_parameters(row.schema, row.table)),
+        ).format(identifier(row.schema, row.table)),
         (row.pipeline, row.epoch),
     )
     found = cursor.fetchone()
@@ -382,7 +409,7 @@ def release(connection: Connection, row: StateRow) -> None:
 def _unlock(connection: Connection, schema: str, table: str, pipeline: str) -> None:
     # A connection that is lost has taken the lock with it.
     lost = contextlib.suppress(psycopg2.OperationalError, psycopg2.InterfaceError)
-    with lost, _transaction(connection) as cursor:
+    with lost, transaction(connection) as cursor:
         cursor.execute("SELECT pg_advisory_unlock(%s)", (_key(schema, table, pipeline),))
 
 
@@ -392,23 +419,54 @@ def read(connection: Connection, schema: str, table: str, pipeline: str) -> Stat
     Raises:
         NotAuthorisedError, ConfigurationError, RetryableError: as `ensure_table`.
     """
-    with _translated(f"read the state of the pipeline `{pipeline}`"), _transaction(connection) as cursor:
-        if not _columns_of(cursor, schema, table):
-            return None
-        cursor.execute(
-            sql.SQL(
-                "SELECT pipeline, epoch, sequence, state::text, run_id, committed_at FROM {}"
-                " WHERE pipeline = %s"
-            ).format(_with_parameters(schema, table)),
-            (pipeline,),
-        )
-        found = cursor.fetchone()
-        return None if found is None else _row(found, schema, table)
+    with translated(f"read the state of the pipeline `{pipeline}`"), transaction(connection) as cursor:
+        return row_of(cursor, schema, table, pipeline) if table_exists(cursor, schema, table) else None
+
+
+def table_exists(cursor: Cursor, schema: str, table: str) -> bool:
+    """Tell whether there is a state table; ConfigurationError when it is another kind of table."""
+    return bool(_columns_of(cursor, schema, table))
+
+
+def row_of(cursor: Cursor, schema: str, table: str, pipeline: str) -> StateRow | None:
+    """Return the row of ``pipeline``, inside the caller's transaction; None when there is none."""
+    cursor.execute(
+        sql.SQL(_SELECT + " WHERE pipeline = %s").format(identifier(schema, table)),
+        (pipeline,),
+    )
+    found = cursor.fetchone()
+    return None if found is None else _row(found, schema, table)
+
+
+def rows(cursor: Cursor, schema: str, table: str) -> list[StateRow]:
+    """Return all rows, by the names of the pipelines, inside the caller's transaction."""
+    cursor.execute(sql.SQL(_SELECT + " ORDER BY pipeline").format(sql.Identifier(schema, table)))
+    return [_row(found, schema, table) for found in cursor.fetchall()]
+
+
+def lock_row(cursor: Cursor, schema: str, table: str, pipeline: str) -> StateRow:
+    """Return the row of ``pipeline``, made on first use, for the caller's transaction alone to change.
+
+    A run that is in its COMMIT is waited for, at most `LOCK_TIMEOUT`.
+    """
+    cursor.execute(
+        sql.SQL("INSERT INTO {} (pipeline) VALUES (%s) ON CONFLICT DO NOTHING").format(
+            identifier(schema, table)
+        ),
+        (pipeline,),
+    )
+    cursor.execute(
+        sql.SQL(_SELECT + " WHERE pipeline = %s FOR UPDATE").format(identifier(schema, table)), (pipeline,)
+    )
+    return _row(_one(cursor), schema, table)
+
+
+_SELECT = "SELECT pipeline, epoch, sequence, state::text, run_id, committed_at FROM {}"
 
 
 # who holds the lock, who has fenced us
 
-_HOLDERS = (
+HOLDERS = (
     "SELECT l.pid FROM pg_catalog.pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
     " AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())"
     " AND l.classid = %s AND l.objid = %s"
@@ -442,7 +500,7 @@ class _Run:
         return f"the run {self.run_id} (pid {self.pid} on host {self.host}{since})"
 
 
-def _with_parameters(schema: str, table: str) -> sql.Composable:
+def identifier(schema: str, table: str) -> sql.Composable:
     """Return the table's name for a statement with parameters, where psycopg2 takes a single ``%`` for one."""
     return sql.Identifier(schema.replace("%", "%%"), table.replace("%", "%%"))
 
@@ -451,35 +509,51 @@ def _last_run(cursor: Cursor, schema: str, table: str, pipeline: str) -> _Run | 
     cursor.execute(
         sql.SQL(
             "SELECT epoch, run_id, host, pid, backend_pid, started_at FROM {} WHERE pipeline = %s"
-        ).format(_with_parameters(schema, table)),
+        ).format(identifier(schema, table)),
         (pipeline,),
     )
     found = cursor.fetchone()
     return None if found is None else _Run(*found)
 
 
-def _holder(cursor: Cursor, schema: str, table: str, pipeline: str) -> str:
+def lock_halves(schema: str, table: str, pipeline: str) -> tuple[int, int]:
+    """Return the parameters of `HOLDERS` for the lock of a pipeline."""
+    return _halves(_key(schema, table, pipeline))
+
+
+def wait_for_lock(cursor: Cursor, schema: str, table: str, pipeline: str) -> None:
+    """Take the lock of a pipeline for the rest of the caller's transaction, at most `LOCK_TIMEOUT` from now."""
+    cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_key(schema, table, pipeline),))
+
+
+def holder(cursor: Cursor, schema: str, table: str, pipeline: str) -> Holder | None:
+    """Return who holds the lock of a pipeline; None when it is free."""
     cursor.execute(
         sql.SQL(
             "SELECT h.pid, a.application_name, a.backend_start"
             " FROM ({}) h LEFT JOIN pg_catalog.pg_stat_activity a USING (pid)"
-        ).format(sql.SQL(_HOLDERS)),
+        ).format(sql.SQL(HOLDERS)),
         _halves(_key(schema, table, pipeline)),
     )
     session = cursor.fetchone()
     if session is None:
-        return "another run, which has ended just now"
+        return None
     backend_pid, application, backend_start = session
     run = _last_run(cursor, schema, table, pipeline)
     if run is not None and run.backend_pid == backend_pid:
-        return f"{run}, server process {backend_pid}"
-    name = f"`{application}`, " if application else ""
-    since = f", since {_time(backend_start)}" if backend_start else ""
-    return f"another run ({name}server process {backend_pid}{since})"
+        return Holder(
+            pid=run.pid,
+            host=run.host,
+            since=_time(run.started_at) if run.started_at else None,
+            run_id=run.run_id,
+            session=backend_pid,
+        )
+    since = _time(backend_start) if backend_start else None
+    return Holder(session=backend_pid, application=application or None, since=since)
 
 
 def _time(moment: datetime) -> str:
-    return moment.isoformat(sep=" ", timespec="seconds")
+    return moment.astimezone(UTC).isoformat(sep=" ", timespec="seconds")
 
 
 def _fenced(cursor: Cursor, row: StateRow) -> FencedError:
@@ -488,13 +562,20 @@ def _fenced(cursor: Cursor, row: StateRow) -> FencedError:
         return _fenced_by(row, f"its row in {row.where} is gone")
     if run.epoch == row.epoch:
         return _fenced_by(row, f"its row in {row.where} was changed by somebody else")
+    if run.run_id is not None and run.run_id.startswith(BY_HAND):
+        at = f" at {_time(run.started_at)}" if run.started_at else ""
+        return _fenced_by(
+            row, f"by `{run.run_id}`{at}", "run again to go on from the state that stands there now"
+        )
     return _fenced_by(row, f"{run} has taken over")
 
 
-def _fenced_by(row: StateRow, reason: str) -> FencedError:
+def _fenced_by(
+    row: StateRow, reason: str, advice: str = "let the other run finish and then run again"
+) -> FencedError:
     return FencedError(
         f"This run of the pipeline `{row.pipeline}` is fenced, {reason}; what it committed before is safe, the "
-        "rest was rolled back, let the other run finish and then run again."
+        f"rest was rolled back, {advice}."
     )
 
 
@@ -514,7 +595,7 @@ def _row(values: tuple[Any, ...], schema: str, table: str) -> StateRow:
 
 
 @contextlib.contextmanager
-def _transaction(connection: Connection) -> Iterator[Cursor]:
+def transaction(connection: Connection) -> Iterator[Cursor]:
     """A transaction of our own: committed at the end, rolled back by any error."""
     with connection, connection.cursor() as cursor:
         cursor.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(LOCK_TIMEOUT)))
@@ -522,7 +603,7 @@ def _transaction(connection: Connection) -> Iterator[Cursor]:
 
 
 @contextlib.contextmanager
-def _translated(what: str) -> Iterator[None]:
+def translated(what: str) -> Iterator[None]:
     try:
         yield
     except psycopg2.Error as error:

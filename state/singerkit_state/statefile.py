@@ -13,6 +13,7 @@ import os
 import platform
 import secrets
 import stat
+import time
 import types
 from datetime import UTC, datetime
 from typing import Any
@@ -27,9 +28,12 @@ except ImportError:  # not a POSIX platform
 else:
     fcntl = _fcntl
 
-__all__ = ["StateFileLock", "read", "state_object", "write"]
+__all__ = ["StateFileLock", "holder_of", "read", "remove", "replace_file", "state_object", "write"]
 
 logger = logging.getLogger(__name__)
+
+_LOOKS, _LOOK_SECONDS = 3, 0.01
+"""Who only looks whether a lock is held (`holder_of`) has it for an instant: that is no run."""
 
 _WAY_OUT = "restore it from a copy, or delete it to start over from the beginning"
 
@@ -115,20 +119,53 @@ def write(path: str | os.PathLike[str], text: str) -> bool:
         existing = _existing(target)
         if is_empty(decode(text)) and existing is not None and not _holds_empty_state(target):
             return False
-        _replace(target, existing, text.encode("utf-8"))
     except OSError as error:
-        raise CannotWriteError(
-            f"The state file {path} cannot be written ({_reason(error)}); it holds the state from before, "
-            "make room or check the permissions of its folder and run again to continue from there."
-        ) from None
+        raise _cannot_write(path, "state file", error) from None
+    replace_file(path, text.encode("utf-8"), "state file")
+    return True
+
+
+def replace_file(path: str | os.PathLike[str], data: bytes, what: str) -> None:
+    """Replace a whole file, durably and all at once; ``what`` names its kind in errors. See `write`.
+
+    Raises:
+        CannotWriteError, ConfigurationError: as `write`.
+    """
+    target = os.path.realpath(path)
+    try:
+        _replace(target, _existing(target), data)
+    except OSError as error:
+        raise _cannot_write(path, what, error) from None
     try:
         _sync_folder(os.path.dirname(target))
     except OSError as error:
         raise CannotWriteError(
-            f"The state file {path} holds the new state, but its folder cannot be synced ({_reason(error)}): "
+            f"The {what} {path} holds the new state, but its folder cannot be synced ({_reason(error)}): "
             "a power failure may bring the old one back; check the disk and run again."
         ) from None
-    return True
+
+
+def remove(path: str | os.PathLike[str]) -> None:
+    """Remove a state file durably, so that the next run is a first run; does nothing when there is none.
+
+    Raises:
+        CannotWriteError: it cannot be removed.
+        ConfigurationError: ``path`` is something else than a regular file.
+    """
+    target = os.path.realpath(path)
+    try:
+        if _existing(target) is not None:
+            os.unlink(target)
+            _sync_folder(os.path.dirname(target))
+    except OSError as error:
+        raise _cannot_write(path, "state file", error) from None
+
+
+def _cannot_write(path: str | os.PathLike[str], what: str, error: OSError) -> CannotWriteError:
+    return CannotWriteError(
+        f"The {what} {path} cannot be written ({_reason(error)}); it holds the state from before, "
+        "make room or check the permissions of its folder and run again to continue from there."
+    )
 
 
 def _reason(error: OSError) -> str:
@@ -254,6 +291,7 @@ class StateFileLock:
 
     def _take(self) -> int:
         assert fcntl is not None  # noqa: S101  for mypy; __enter__ has looked
+        looks = _LOOKS
         while True:
             descriptor = os.open(self._lock_path, os.O_RDWR | os.O_CREAT, 0o666)
             try:
@@ -264,6 +302,10 @@ class StateFileLock:
             except BlockingIOError:
                 holder = os.pread(descriptor, 4096, 0).decode("utf-8", errors="replace")
                 os.close(descriptor)
+                looks -= 1
+                if looks:
+                    time.sleep(_LOOK_SECONDS)
+                    continue
                 raise LockHeldError(
                     f"The state file {self.path} is in use by {_describe(holder)}; "
                     "nothing was read or written, wait for that run to end or stop it."
@@ -301,6 +343,35 @@ class StateFileLock:
             if self._is_still_there(descriptor):
                 os.unlink(self._lock_path)
         os.close(descriptor)
+
+
+def holder_of(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """Return what the holder of the lock of ``path`` says of itself (see `StateFileLock`); None when it is free.
+
+    The keys are ``pid``, ``host``, ``since`` and ``pipeline``; there are none when the holder has not signed yet.
+    """
+    if fcntl is None:
+        return None
+    try:
+        descriptor = os.open(os.path.realpath(path) + ".lock", os.O_RDONLY)
+    except OSError:  # there is no lock, or it is not for us to see
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return _signature(os.pread(descriptor, 4096, 0).decode("utf-8", errors="replace"))
+    else:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def _signature(content: str) -> dict[str, Any]:
+    try:
+        about = decode(content)
+    except ValueError:
+        return {}
+    return about if isinstance(about, dict) and about.keys() >= {"pid", "host", "since", "pipeline"} else {}
 
 
 def _describe(content: str) -> str:

@@ -1,5 +1,5 @@
 """target-jsonl: one JSON Lines file per stream, committed by the atomic rename of a manifest that holds the state.
 
 The path of a row: `target.py` (settings) -> `names.py` (file names) -> `rows.py` (a batch as lines) ->
-`files.py` (appending) -> `manifest.py` (what is committed) -> `loader.py` (units of commit).
+`files.py` (appending) -> `loader.py` (units of commit) -> `singerkit_state/manifest.py` (what is committed).
 """

@@ -5,17 +5,17 @@ from __future__ import annotations
 import dataclasses
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
-from singerkit_shell.errors import CannotWriteError
+from singerkit_shell.errors import BadDataError, CannotWriteError, FencedError
+from singerkit_state import manifest
 from singerkit_state.statefile import StateFileLock
 from singerkit_target.contract import Batch, Reject, Stream
 from singerkit_target.kinds import Kind
 from singerkit_target.metadata import MetadataColumns
-from target_jsonl import manifest
 from target_jsonl.files import Files
 from target_jsonl.names import file_name
 from target_jsonl.rows import as_lines, whole_records
@@ -55,9 +55,16 @@ class JsonlLoader:
         lock = StateFileLock(self._folder / manifest.NAME, pipeline)
         lock.__enter__()
         self._lock = lock
-        self._manifest = manifest.read(self._folder, pipeline)
-        self._files.cut({name: size for name, size in self._manifest.files.items() if self._exists(name)})
-        return self._manifest.state
+        taken = manifest.begin(self._folder, pipeline, self._run_id)
+        there = {name: size for name, size in taken.files.items() if self._exists(name)}
+        self._manifest = dataclasses.replace(taken, files=there)
+        self._cut(there)
+        return taken.state
+
+    def _cut(self, sizes: Mapping[str, int]) -> None:
+        """Bring the files back to ``sizes``, unless they belong to a newer run by now."""
+        with manifest.mine(self._folder, self._manifest):
+            self._files.cut(sizes)
 
     def _exists(self, name: str) -> bool:
         if (self._folder / name).exists():
@@ -67,9 +74,11 @@ class JsonlLoader:
 
     def declare(self, stream: Stream) -> None:
         """A file is opened as if it were new until the manifest knows it: an uncommitted beginning is cut off."""
-        name = file_name(stream.name)
+        self._begin_file(file_name(stream.name))
+
+    def _begin_file(self, name: str) -> None:
         if name not in self._files.sizes:
-            self._files.cut({**self._files.sizes, name: 0})
+            self._cut({**self._files.sizes, name: 0})
 
     def write(self, stream: Stream, batch: Batch) -> None:
         """Append a batch to the stream's file."""
@@ -94,6 +103,7 @@ class JsonlLoader:
             }
             for letter in rejects
         ]
+        self._begin_file(REJECTS)
         self._files.append(REJECTS, msgspec.json.Encoder().encode_lines(letters))
 
     def activate_version(self, stream: Stream, version: int) -> None:
@@ -110,12 +120,19 @@ class JsonlLoader:
     def back_to_safe(self) -> bool:
         if self._safe is None:
             return False
-        self._files.cut(self._safe)
+        self._cut(self._safe)
         return True
 
     def rollback(self) -> None:
-        self._files.cut(self._manifest.files)
         self._safe = None
+        if not self._files.sizes:
+            return
+        try:
+            self._cut(self._manifest.files)
+        except (
+            FencedError
+        ) as error:  # what we wrote behind the committed length is the newer run's to cut off
+            self._log.warning("%s", error)
 
     def recover(self) -> None:
         """A unit in files is never lost: what fails here fails for good."""
@@ -124,16 +141,26 @@ class JsonlLoader:
     def commit(self, state: str | None) -> None:
         """Make the data durable first, then the manifest that makes it count."""
         self._files.sync()
-        committed = dataclasses.replace(
-            self._manifest,
-            sequence=self._manifest.sequence + 1,
-            state=self._manifest.state if state is None else state,
-            run_id=self._run_id,
-            files=dict(self._files.sizes),
-        )
-        manifest.write(self._folder, committed)
-        self._manifest = committed
+        self._check_sizes()
+        self._manifest = manifest.commit(self._folder, self._manifest, state, self._files.sizes)
         self._safe = None
+
+    def _check_sizes(self) -> None:
+        """See that the files are what this run has made of them: a zombie may have written, a person removed."""
+        for name, size in self._files.sizes.items():
+            path = self._folder / name
+            try:
+                found = path.stat().st_size
+            except OSError as error:
+                raise BadDataError(
+                    f"The file {path} is gone or out of reach ({error.strerror}) since this run opened it; nothing was "
+                    "committed since then: put it back, or reset the state of its stream, and run again."
+                ) from None
+            if found != size:
+                raise FencedError(
+                    f"Somebody else has written to {path} while this run did (expected {size} bytes, found {found}); "
+                    "what was committed is safe: see that no other run uses this folder, then run again."
+                )
 
     def close(self) -> None:
         self._files.close()

@@ -380,7 +380,7 @@ def test_a_holder_that_has_not_signed_the_row_is_named_by_its_session(
     key = postgres._key(SCHEMA, TABLE, PIPELINE)
     with contextlib.closing(psycopg2.connect(database, application_name="somebody")) as other:
         other.cursor().execute("SELECT pg_advisory_lock(%s)", (key,))
-        expected = rf"another run \(`somebody`, server process {other.info.backend_pid}, since 20"
+        expected = rf"a run \(`somebody`, server process {other.info.backend_pid}, since 20"
         with pytest.raises(LockHeldError, match=expected):
             postgres.acquire(connect(), SCHEMA, TABLE, PIPELINE, "run-b")
 

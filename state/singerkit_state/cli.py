@@ -1,0 +1,326 @@
+"""`singerkit-state`: look at the state of a pipeline, change it, and go back."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from singerkit_shell.command import exit_code_of
+from singerkit_shell.errors import CannotWriteError, ConfigurationError, UsageError
+from singerkit_shell.secrets import redactor
+from singerkit_state import report
+from singerkit_state.diff import compare
+from singerkit_state.edit import given_part, given_value, part_of, replaced, with_stream, without_streams
+from singerkit_state.history import Entry
+from singerkit_state.location import is_state_url, parse_state_url
+from singerkit_state.statefile import state_object
+from singerkit_state.store import Change, Edit, Holder, Snapshot, Store, open_store
+from singerkit_state.value import encode
+
+__all__ = ["command", "main"]
+
+NAME = "singerkit-state"
+
+_FILE_NOTE = (
+    "A target that keeps the state itself (target-postgres, target-jsonl) has the last word: if its state differs from "
+    "this file, the next run stops and writes its state into the file. There, change the state in the target."
+)
+_ROWS_NOTE = "Rows that are loaded stay. What the next run reads again is updated by key, and comes twice in streams without one."
+
+_location = click.argument("location")
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+_yes = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(None, "--version", package_name="singerkit", message="singerkit-state %(version)s")
+@click.option("--debug", is_flag=True, expose_value=False, help="Print a traceback with every error.")
+def command() -> None:
+    """Look at the state of a pipeline, change it, and go back.
+
+    LOCATION is a state file, the folder of target-jsonl (or the manifest in it), or a state URL, which names the row
+    that target-postgres keeps:
+
+    \b
+        postgresql://user:password@host:port/database?pipeline=NAME&schema=SCHEMA
+
+    Every change keeps the former value: see `history`. Exit codes: 0 done, 1 `diff` found differences, 64 usage,
+    69 the database is away, 74 cannot write, 75 a run is at work, 77 not authorised, 78 not a state.
+    """
+
+
+@command.command()
+@_location
+@_as_json
+def show(location: str, as_json: bool) -> None:
+    """Show how far a pipeline is, and who is at work.
+
+    A state URL without a pipeline shows all pipelines of the table.
+    """
+    if is_state_url(location):
+        url = parse_state_url(location, of_any_pipeline=True)
+        if not url.pipeline:
+            from singerkit_state.store_postgres import snapshots
+
+            found = snapshots(url)
+            shown = {"pipelines": [report.show_json(one) for one in found]}
+            _print(encode(shown) if as_json else report.table_text(found))
+            return
+    one = open_store(location).snapshot()
+    _print(encode(report.show_json(one)) if as_json else report.show_text(one))
+
+
+@command.command()
+@_location
+@click.argument("stream", required=False)
+def get(location: str, stream: str | None) -> None:
+    """Print the STATE value, or the part of one STREAM, as one line of JSON.
+
+    What is printed can be given to `set`, and to `--state` of a tap in a file.
+    """
+    found = open_store(location).snapshot()
+    value = found.value
+    if value is None:
+        raise ConfigurationError(f"There is no state yet in {_place(found)}; the next run is a first run.")
+    _print(encode(value if stream is None else part_of(value, stream)))
+
+
+@command.command("set")
+@_location
+@click.argument("value", required=False, metavar="VALUE|-|@FILE")
+@click.option("--stream", help="Replace the part of this stream only (what stands under `bookmarks`).")
+@click.option(
+    "--from-history", "number", type=int, metavar="N", help="Take entry N of the history as the value."
+)
+@click.option("--adopt", is_flag=True, help="Take over the value of another pipeline.")
+@_as_json
+def set_(
+    location: str, value: str | None, stream: str | None, number: int | None, adopt: bool, as_json: bool
+) -> None:
+    """Set the state: a JSON object as it is, `-` to read it from stdin, `@FILE` to read it from a file.
+
+    A run that is at work on a database cannot undo it: its next commit is refused (it ends with 76), and what it has
+    not committed is rolled back. While a run works with a file, the file cannot be changed (75).
+    """
+    store = open_store(location)
+    if (value is None) == (number is None):
+        raise UsageError("Expected either a value or `--from-history N`; see `singerkit-state set --help`.")
+    if number is not None:
+        if stream is not None:
+            raise UsageError(
+                "`--from-history` takes the whole value back, so it cannot be used with `--stream`."
+            )
+        _restore(store, number, as_json)
+        return
+    assert value is not None  # noqa: S101  one of the two is given
+    text, source = _given(value)
+    if stream is None:
+        edit: Edit = replaced(given_value(text, source), store.pipeline, adopt=adopt)
+    else:
+        edit = with_stream(stream, given_part(text, source))
+    _tell(store.change(edit, "set"), as_json)
+
+
+@command.command()
+@_location
+@click.option(
+    "--stream", "streams", multiple=True, help="Forget this stream only; may be given several times."
+)
+@_yes
+@_as_json
+def reset(location: str, streams: tuple[str, ...], yes: bool, as_json: bool) -> None:
+    """Forget the state, or that of some streams: the next run reads them from the beginning.
+
+    Rows that are loaded stay.
+    """
+    store = open_store(location)
+    found = store.snapshot()
+    what = f"the streams {', '.join(f'`{name}`' for name in streams)}" if streams else "everything"
+    if not _confirmed(f"Forget {what} in {_place(found)}?", yes):
+        return
+    edit: Edit = without_streams(streams) if streams else lambda _: None
+    _tell(store.change(edit, "reset"), as_json, _ROWS_NOTE)
+
+
+@command.command()
+@_location
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Show the newest N entries only.")
+@click.option("--restore", "number", type=int, metavar="N", help="Set the state to entry N.")
+@_as_json
+def history(location: str, limit: int | None, number: int | None, as_json: bool) -> None:
+    """Show former values: when they were replaced or begun with, why and by whom. The newest 100 are kept."""
+    store = open_store(location)
+    if number is not None:
+        _restore(store, number, as_json)
+        return
+    entries = list(store.entries())[:limit]
+    _print(encode({"entries": report.history_json(entries)}) if as_json else report.history_text(entries))
+
+
+@command.command()
+@click.argument("a")
+@click.argument("b", required=False)
+@click.option(
+    "--history", "number", type=int, metavar="N", help="Compare entry N of the history of A with A."
+)
+@_as_json
+def diff(a: str, b: str | None, number: int | None, as_json: bool) -> int:
+    """Show what differs from location A to location B, stream by stream; exit code 1 when something does.
+
+    Without B: from the newest entry of the history of A, or the one that --history names, to A.
+    """
+    if b is not None and number is not None:
+        raise UsageError("Expected a second location or `--history`, not both.")
+    store = open_store(a)
+    if b is not None:
+        found = compare(store.snapshot().value, open_store(b).snapshot().value)
+    else:
+        found = compare(_value_of(_entry(store, number)), store.snapshot().value)
+    if as_json:
+        _print(encode(report.diff_json(found)))
+    elif found:
+        _print(report.diff_text(found))
+    return 1 if found else 0
+
+
+@command.command()
+@_location
+@_yes
+@_as_json
+def unlock(location: str, yes: bool, as_json: bool) -> None:
+    """Free the lock of a run that is stuck, or has died without a word.
+
+    In a database the session that holds the lock is ended and its run fenced. The lock of a file is freed by the
+    kernel when its process dies: remains are removed, and a living process is named and left alone (75).
+    """
+
+    def confirm(holder: Holder) -> bool:
+        click.echo(redactor.mask(f"The lock is held by {holder}."), err=True)
+        return _confirmed("End its session? What it has not committed is rolled back.", yes)
+
+    ended = open_store(location).unlock(confirm)
+    if as_json:
+        _print(encode({"ended": None if ended is None else report.holder_json(ended)}))
+    elif ended is None:
+        click.echo("The lock is free." if _is_free(location) else "Nothing was changed.", err=True)
+    else:
+        click.echo(redactor.mask(f"Ended and fenced: {ended}. The lock is free."), err=True)
+
+
+def _is_free(location: str) -> bool:
+    return open_store(location).snapshot().holder is None
+
+
+# what the commands share
+
+
+def _place(found: Snapshot) -> str:
+    return f"{found.where}, pipeline `{found.pipeline}`" if found.pipeline else found.where
+
+
+def _given(value: str) -> tuple[str, str]:
+    """Return the text of a value, and what to call it in errors."""
+    try:
+        if value == "-":
+            return sys.stdin.buffer.read().decode("utf-8-sig"), "value on stdin"
+        if value.startswith("@"):
+            return Path(value[1:]).read_text(encoding="utf-8-sig"), f"file {value[1:]}"
+    except OSError as error:
+        raise ConfigurationError(f"The file {value[1:]} cannot be read ({error.strerror}).") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError("The value is not UTF-8 text; nothing was changed.") from None
+    return value, "value"
+
+
+def _entry(store: Store, number: int | None) -> Entry:
+    entries = store.entries()
+    found = [entry for entry in entries if number in (None, entry.number)]
+    if not found:
+        which = "no entry yet" if number is None else f"no entry {number}"
+        raise UsageError(f"The history has {which}; see `singerkit-state history`.")
+    return found[0]
+
+
+def _value_of(entry: Entry) -> dict[str, Any] | None:
+    if entry.text is None:
+        return None
+    return state_object(entry.text, f"entry {entry.number} of the history", None, "take another entry")
+
+
+def _restore(store: Store, number: int, as_json: bool) -> None:
+    value = _value_of(_entry(store, number))
+    text = None if value is None else encode(value)
+    _tell(store.change(lambda _: text, "restore"), as_json)
+
+
+def _tell(change: Change, as_json: bool, *notes: str) -> None:
+    """Say what was changed: JSON on stdout, or text for people on stderr."""
+    old, new = (_if_readable(found) for found in (change.before, change.after))
+    difference = compare(old, new)
+    if as_json:
+        _print(encode(report.change_json(change, difference)))
+        return
+    if change.after.kind == "file" and change.after.text is not None:
+        notes = (*notes, _FILE_NOTE)
+    click.echo(redactor.mask("\n".join([report.change_text(change, difference), *notes])), err=True)
+
+
+def _if_readable(found: Snapshot) -> dict[str, Any] | None:
+    with contextlib.suppress(ConfigurationError):
+        return found.value
+    return None
+
+
+def _confirmed(question: str, yes: bool) -> bool:
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "Nobody can be asked here; give `--yes` to do it without asking. Nothing was changed."
+        )
+    if click.confirm(redactor.mask(question), err=True):
+        return True
+    click.echo("Nothing was changed.", err=True)
+    return False
+
+
+def _print(text: str) -> None:
+    """Print to stdout now, so that a reader that has gone or a full disk ends with a sentence."""
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except OSError as error:
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is written at exit
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise CannotWriteError(
+            f"The answer cannot be printed ({error.strerror}); make room for it."
+        ) from None
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Entry point of the executable."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(redactor)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # JSON, whatever the locale says
+    sys.exit(
+        exit_code_of(
+            lambda: command.main(args=given, prog_name=NAME, standalone_mode=False), NAME, "--debug" in given
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""What differs between two STATE values: per stream, by paths. The marks of the runs that wrote them do not count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from singerkit_state.edit import others_of, streams_of
+from singerkit_state.value import encode
+
+__all__ = ["Difference", "Differences", "compare"]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One path that was added, removed or changed; ``old`` and ``new`` are JSON values."""
+
+    path: str
+    what: str
+    old: Any = None
+    new: Any = None
+
+
+@dataclass(frozen=True)
+class Differences:
+    """By stream; ``others`` are those outside of `bookmarks`."""
+
+    streams: Mapping[str, list[Difference]] = field(default_factory=dict)
+    others: list[Difference] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.streams or self.others)
+
+
+def compare(old: dict[str, Any] | None, new: dict[str, Any] | None) -> Differences:
+    """Return what leads from ``old`` to ``new``; None is no state."""
+    before, after = streams_of(old), streams_of(new)
+    streams = {}
+    for name in {**before, **after}:
+        if found := list(_compare(before.get(name, _NOTHING), after.get(name, _NOTHING), "")):
+            streams[name] = found
+    return Differences(streams, list(_compare(others_of(old), others_of(new), "")))
+
+
+class _Nothing:
+    """Stands for a value that is not there, which is not null."""
+
+
+_NOTHING = _Nothing()
+
+
+def _compare(old: Any, new: Any, path: str) -> Iterator[Difference]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        yield from _in_objects(old, new, path)
+    elif _partitions(old) is not None and _partitions(new) is not None:
+        yield from _in_objects(_partitions(old) or {}, _partitions(new) or {}, path, joint="")
+    elif isinstance(old, _Nothing):
+        yield Difference(path, "added", new=new)
+    elif isinstance(new, _Nothing):
+        yield Difference(path, "removed", old=old)
+    elif not _same(old, new):
+        yield Difference(path, "changed", old, new)
+
+
+def _in_objects(
+    old: Mapping[str, Any], new: Mapping[str, Any], path: str, joint: str = "."
+) -> Iterator[Difference]:
+    for key in {**old, **new}:
+        below = f"{path}{joint}{key}" if path else key
+        yield from _compare(old.get(key, _NOTHING), new.get(key, _NOTHING), below)
+
+
+def _partitions(value: Any) -> dict[str, Any] | None:
+    """Return a list of partitions by their contexts, whose order says nothing; None for anything else."""
+    if not isinstance(value, list) or not value:
+        return None
+    if not all(isinstance(item, dict) and isinstance(item.get("context"), dict) for item in value):
+        return None
+    named = {_context(item["context"]): item for item in value}
+    return named if len(named) == len(value) else None
+
+
+def _context(context: Mapping[str, Any]) -> str:
+    return "[" + ",".join(f"{key}={_short(item)}" for key, item in sorted(context.items())) + "]"
+
+
+def _short(value: Any) -> str:
+    return value if isinstance(value, str) else encode(value)
+
+
+def _same(old: Any, new: Any) -> bool:
+    """Tell whether two JSON values are equal; for Python `true` is 1, for JSON it is not."""
+    if isinstance(old, bool) or isinstance(new, bool):
+        return old is new
+    if isinstance(old, dict) and isinstance(new, dict):
+        return old.keys() == new.keys() and all(_same(old[key], new[key]) for key in old)
+    if isinstance(old, list) and isinstance(new, list):
+        return len(old) == len(new) and all(map(_same, old, new))
+    return bool(old == new)

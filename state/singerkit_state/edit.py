@@ -1,0 +1,144 @@
+"""Changes to a STATE value: the whole of it, or the part of one stream. Pure: texts in, texts out.
+
+The part of a stream is what stands under ``bookmarks.<stream>``. A value that is set by hand inherits the mark of
+the one it replaces, so that it still says which pipeline it belongs to.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from singerkit_shell.errors import ConfigurationError, UsageError
+from singerkit_state.statefile import state_object
+from singerkit_state.value import decode, encode, is_empty, read_mark, with_mark, without_mark
+
+__all__ = [
+    "given_part",
+    "given_value",
+    "others_of",
+    "part_of",
+    "replaced",
+    "streams_of",
+    "with_stream",
+    "without_streams",
+]
+
+_GIVE = "give one JSON object, the STATE value"
+_RESET = "to forget a state on purpose use `singerkit-state reset`"
+
+
+def streams_of(value: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the parts of a STATE value by their streams."""
+    bookmarks = (value or {}).get("bookmarks")
+    return bookmarks if isinstance(bookmarks, dict) else {}
+
+
+def others_of(value: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what stands beside the streams in a STATE value, without the mark."""
+    rest = without_mark(dict(value or {}))
+    if isinstance(rest.get("bookmarks"), dict):
+        del rest["bookmarks"]
+    return rest
+
+
+def part_of(value: Mapping[str, Any] | None, stream: str) -> Any:
+    """Return the part of ``stream``; UsageError, which names the streams there are, when there is none."""
+    streams = streams_of(value)
+    if stream not in streams:
+        known = ", ".join(f"`{name}`" for name in streams) or "none"
+        raise UsageError(f"The state has no stream `{stream}`; its streams: {known}.")
+    return streams[stream]
+
+
+def given_value(text: str, source: str) -> dict[str, Any]:
+    """Return the STATE value that a user gave; ``source`` names it in errors.
+
+    Raises:
+        ConfigurationError: it is not a state object.
+        UsageError: it is empty, and would forget everything.
+    """
+    value = state_object(text, source, None, _GIVE)
+    if is_empty(value):
+        raise UsageError(f"The {source} is an empty state; {_RESET}.")
+    return value
+
+
+def given_part(text: str, source: str) -> dict[str, Any]:
+    """Return the part of a stream that a user gave; errors as of `given_value`."""
+    try:
+        part = decode(text)
+    except ValueError:
+        raise ConfigurationError(
+            f"The {source} is not JSON; give one JSON object, the part of the stream."
+        ) from None
+    if not isinstance(part, dict):
+        raise ConfigurationError(
+            f"The {source} is JSON that is not an object; give what stands under the stream's name in `bookmarks`."
+        )
+    if not part:
+        raise UsageError(f"The {source} is an empty object; {_RESET}.")
+    return part
+
+
+def replaced(value: dict[str, Any], pipeline: str | None, *, adopt: bool) -> Callable[[str | None], str]:
+    """Return the edit that puts ``value`` in the place of the former one.
+
+    ``pipeline`` is that of the place, if the place knows; ``adopt`` takes over the value of another pipeline. The
+    edit raises ConfigurationError for a value of another pipeline.
+    """
+
+    def edit(former: str | None) -> str:
+        inherited = read_mark(_decoded(former))
+        mark = read_mark(value) or inherited
+        here = pipeline or (inherited.pipeline if inherited else None)
+        if mark is None:
+            return encode(value)
+        if here is not None and mark.pipeline != here:
+            if not adopt:
+                raise ConfigurationError(
+                    f"The value belongs to the pipeline `{mark.pipeline}`, and the place to the pipeline `{here}`; "
+                    "nothing was changed: give a value of that pipeline, or `--adopt` to take this one over."
+                )
+            mark = dataclasses.replace(mark, pipeline=here)
+        return encode(with_mark(value, mark))
+
+    return edit
+
+
+def with_stream(stream: str, part: dict[str, Any]) -> Callable[[str | None], str]:
+    """Return the edit that replaces the part of ``stream``, or adds it."""
+
+    def edit(former: str | None) -> str:
+        value = _object(former)
+        return encode({**value, "bookmarks": {**streams_of(value), stream: part}})
+
+    return edit
+
+
+def without_streams(streams: Sequence[str]) -> Callable[[str | None], str | None]:
+    """Return the edit that forgets streams; the last one leaves no state at all. UsageError for unknown ones."""
+
+    def edit(former: str | None) -> str | None:
+        value = _object(former)
+        for stream in streams:
+            part_of(value, stream)
+        rest = {name: part for name, part in streams_of(value).items() if name not in streams}
+        new = {**value, "bookmarks": rest}
+        return None if is_empty(new) else encode(new)
+
+    return edit
+
+
+def _object(text: str | None) -> dict[str, Any]:
+    if text is None:
+        return {}
+    return state_object(text, "state that is there", None, "set a whole value, or reset it")
+
+
+def _decoded(text: str | None) -> Any:
+    try:
+        return None if text is None else decode(text)
+    except ValueError:  # torn: nothing to inherit from it
+        return None

@@ -1,0 +1,181 @@
+"""The manifest of a target without transactions: what of its files is committed, and the state (DESIGN 5).
+
+A target appends to files, syncs them, and then renames a new manifest over the old one: that is the commit. What
+stands behind the committed length of a file was never committed, and the next run cuts it off.
+
+    begin(folder, pipeline, run_id)     take the folder for a run: a new epoch fences every run before it
+    mine(folder, manifest)              hold the folder while doing what only its newest run may do
+    commit(folder, manifest, ...)       make ``files`` and ``state`` count, if the folder is still ours
+
+Two runs at once are kept apart by `statefile.StateFileLock` on the manifest's path. The epoch is for when that lock
+has failed: a lock file removed by hand, a file system without locks, a process that was stopped for long.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import os
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from singerkit_shell.errors import CannotWriteError, ConfigurationError, FencedError
+from singerkit_state import history, statefile
+from singerkit_state.value import decode, encode
+
+try:
+    import fcntl as _fcntl
+except ImportError:  # not a POSIX platform
+    fcntl: types.ModuleType | None = None
+else:
+    fcntl = _fcntl
+
+__all__ = ["NAME", "Manifest", "begin", "commit", "held", "mine", "read", "write"]
+
+logger = logging.getLogger(__name__)
+
+NAME = "_singerkit_manifest.json"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What is committed. ``files`` maps file names to committed bytes; ``state`` is the text of the STATE value.
+
+    ``epoch`` counts runs, ``sequence`` counts commits; ``committed_at`` is an ISO 8601 time, None before the first.
+    """
+
+    pipeline: str
+    sequence: int = 0
+    state: str | None = None
+    run_id: str | None = None
+    files: Mapping[str, int] = field(default_factory=dict)
+    epoch: int = 0
+    committed_at: str | None = None
+
+
+def read(folder: Path) -> Manifest | None:
+    """Return the manifest in ``folder``; None when there is none.
+
+    Raises:
+        ConfigurationError: it cannot be read, is torn, or is not ours.
+    """
+    path = folder / NAME
+    try:
+        value: Any = decode(path.read_text(encoding="utf-8"))
+        return Manifest(**value)
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, OSError) as error:
+        raise ConfigurationError(
+            f"The manifest {path} cannot be read ({error}); nothing was written: restore it, or load into another folder."
+        ) from None
+
+
+def begin(folder: Path, pipeline: str, run_id: str) -> Manifest:
+    """Take ``folder`` for a run of ``pipeline`` and return what is committed there. The caller holds the lock.
+
+    The state that the run begins with goes into the history; a history that cannot be written stops no run.
+
+    Raises:
+        ConfigurationError: the manifest is torn, not ours, or of another pipeline.
+        CannotWriteError: the manifest cannot be written.
+    """
+    with held(folder):
+        found = read(folder) or Manifest(pipeline)
+        if found.pipeline != pipeline:
+            raise ConfigurationError(
+                f"The folder {folder} belongs to the pipeline `{found.pipeline}`, and this run is of `{pipeline}`; "
+                "nothing was written: load into another folder, or set `pipeline`."
+            )
+        _keep(folder, found, run_id)
+        taken = dataclasses.replace(found, epoch=found.epoch + 1, run_id=run_id)
+        write(folder, taken)
+    return taken
+
+
+def _keep(folder: Path, found: Manifest, run_id: str) -> None:
+    if found.state is None:
+        return
+    path = folder / NAME
+    try:
+        newest = history.read(path)[:1]
+        if not newest or not history.same_text(newest[0].text, found.state):
+            history.append(path, history.kept_now(found.state, "run", run_id, found.epoch, found.sequence))
+    except (ConfigurationError, CannotWriteError) as error:
+        logger.warning("The state this run begins with is not kept: %s", error)
+
+
+def commit(folder: Path, former: Manifest, state: str | None, files: Mapping[str, int]) -> Manifest:
+    """Replace ``former``, which `begin` or this function has returned; a ``state`` of None keeps the one before.
+
+    The caller has made the files durable.
+
+    Raises:
+        FencedError: the folder is not as this run has left it; nothing was committed.
+        CannotWriteError: the manifest cannot be written; the former one is intact.
+    """
+    committed = dataclasses.replace(
+        former,
+        sequence=former.sequence + 1,
+        state=former.state if state is None else state,
+        files=dict(files),
+        committed_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+    )
+    with mine(folder, former):
+        write(folder, committed)
+    return committed
+
+
+@contextlib.contextmanager
+def mine(folder: Path, manifest: Manifest) -> Iterator[None]:
+    """Hold the folder for the length of the block, in which ``manifest`` is what is committed there.
+
+    Raises:
+        FencedError: it is not: another run, or a person, has taken over.
+    """
+    with held(folder):
+        found = read(folder)
+        if found is None:
+            raise _fenced(manifest, f"its manifest in {folder} is gone")
+        if (found.epoch, found.sequence) != (manifest.epoch, manifest.sequence):
+            raise _fenced(manifest, f"`{found.run_id}` has taken over {folder}")
+        yield
+
+
+def _fenced(manifest: Manifest, reason: str) -> FencedError:
+    return FencedError(
+        f"This run of the pipeline `{manifest.pipeline}` is fenced, {reason}; what it committed before is safe, the "
+        "rest does not count, let the other run finish and then run again."
+    )
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep others from changing the manifest for the length of the block, which is short: they wait.
+
+    The lock is on the folder itself, which nobody can remove and make again under a running process.
+    """
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(OSError):  # file systems that cannot lock a folder
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def write(folder: Path, manifest: Manifest) -> None:
+    """Replace the manifest, durably and all at once; the caller has it (`held`).
+
+    Raises:
+        CannotWriteError: it cannot be written; the former one is intact.
+    """
+    statefile.replace_file(folder / NAME, encode(asdict(manifest)).encode("utf-8"), "manifest")

@@ -1,0 +1,3 @@
+"""Edges of the bookmarks."""
+
+from __future__ import annotations

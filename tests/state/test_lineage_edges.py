@@ -1,0 +1,64 @@
+"""Where a tap starts against what the target has committed: files that are missing or empty, odd states."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from singerkit_shell.errors import ConfigurationError
+from singerkit_state.lineage import check_start
+from singerkit_state.value import Mark, encode
+
+MARK = Mark("run-8", "orders", False)
+OLD, NEW = {"bookmarks": {"a": 1}}, {"bookmarks": {"a": 2}}
+LOG = logging.getLogger("lineage")
+
+
+def check(stored: Any, start: Any, mark: Mark | None, file: Path | None) -> None:
+    check_start("orders", encode(stored), start, mark, None if file is None else str(file), LOG)
+
+
+@pytest.mark.parametrize("content", [None, "{}", '{"bookmarks":{}}'])
+def test_without_a_mark_a_file_that_says_nothing_is_no_contradiction(tmp_path, content):
+    file = tmp_path / "state.json"
+    if content is not None:
+        file.write_text(content)
+    check(NEW, None, None, file)
+    check(NEW, None, None, None)
+
+
+def test_a_start_that_came_from_elsewhere_is_warned_of_though_the_file_is_missing(tmp_path, caplog):
+    check(NEW, OLD, MARK, tmp_path / "state.json")
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "`orders`" in caplog.text
+    assert not (tmp_path / "state.json").exists()
+
+
+def test_a_state_that_is_no_object_is_compared_as_it_is(tmp_path, caplog):
+    """STATE values are opaque (SINGER-RULES ST01): other taps may write a number."""
+    check(5, 5, MARK, None)
+    check([1], [1], MARK, None)
+    assert not caplog.records
+    check(5, 6, MARK, None)
+    check(5, OLD, MARK, None)
+    check(NEW, 5, MARK, None)
+    assert len(caplog.records) == 3
+    file = tmp_path / "state.json"
+    file.write_text(encode(OLD))
+    with pytest.raises(ConfigurationError, match="target: 5"):
+        check(5, None, None, file)
+
+
+@pytest.mark.parametrize(("length", "is_cut"), [(200, False), (201, True)])
+def test_a_long_state_is_shown_by_its_beginning(tmp_path, length, is_cut):
+    long = {"a": "x" * (length - len(str({"a": ""})))}
+    assert len(str(long)) == length
+    file = tmp_path / "state.json"
+    file.write_text(encode(long))
+    with pytest.raises(ConfigurationError) as caught:
+        check(NEW, None, None, file)
+    shown = str(long)[:197] + "..." if is_cut else str(long)
+    assert f"(file: {shown}; target: {NEW})" in str(caught.value)
