@@ -1,0 +1,250 @@
+"""``tap-rest | target-postgres`` as an operator runs it, over and over, against one source and one database."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from faults.torture.inject import Counts
+from faults.torture.processes import Process, Zygote
+from faults.torture.proxy import Proxy, SqlFault
+from faults.torture.server import PASSWORD, Server, scratch_folder
+from faults.torture.source import HttpFault, Source, serving
+
+__all__ = ["Bench", "Outcome", "Pair", "Pipeline"]
+
+PIPELINE = "torture"
+SECONDS = 30.0
+"""How long a run may take before it counts as hung (I8)."""
+
+
+@dataclass
+class Outcome:
+    """How both processes of a run ended, and what they and the faults around them did."""
+
+    tap: int | None
+    """Exit codes; negative (-9) where a signal ended the process, None when it hung and was killed."""
+    target: int | None
+    tap_words: str
+    """Last line on stderr."""
+    target_words: str
+    printed: bytes
+    """What the target wrote to stdout."""
+    stderr: str
+    """Of both."""
+    seconds: float
+    maxrss: int
+    """KiB, of the larger one."""
+    calls: dict[str, dict[str, int]]
+    """Calls seen by program (``tap``, ``target``) and class of `inject`; by ``sql`` the proxy's events."""
+    requests: int
+    struck: int
+    """How often a fault of any kind struck."""
+
+    @property
+    def codes(self) -> str:
+        return f"{self.tap}|{self.target}"
+
+    def __str__(self) -> str:
+        return f"exit {self.codes} after {self.seconds:.2f} s; tap: {self.tap_words}; target: {self.target_words}"
+
+
+@dataclass
+class Pair:
+    """A run under way."""
+
+    tap: Process
+    target: Process
+    folder: Path
+    began: float = field(default_factory=time.monotonic)
+
+
+class Bench:
+    """What one worker needs for any number of cases: server, proxy, zygote. Use as a context manager."""
+
+    def __init__(self) -> None:
+        self._stack = contextlib.ExitStack()
+        try:
+            self.folder = scratch_folder()
+            self._stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+            self.server = self._stack.enter_context(Server(self.folder))
+            self.proxy = self._stack.enter_context(Proxy(self.server.socket_path))
+            self.zygote = self._stack.enter_context(Zygote())
+        except BaseException:
+            self._stack.close()
+            raise
+
+    @contextlib.contextmanager
+    def pipeline(self, source: Source, **options: Any) -> Iterator[Pipeline]:
+        """A pipeline over ``source`` into a database of its own."""
+        folder = Path(tempfile.mkdtemp(prefix="case-", dir=self.folder))
+        try:
+            with self.server.database() as database, serving(source.serve_connection) as url:
+                self.proxy.arm()
+                yield Pipeline(self, source, url, database, folder, **options)
+        finally:
+            source.close()
+            self.proxy.arm()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def __enter__(self) -> Bench:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Pipeline:
+    """One pipeline. ``resume`` is ``url`` (the tap reads the state row) or ``file`` (``--state``/``--state-file``).
+
+    ``chunk_bytes`` is how much the target reads at a time: 1 MiB in real life, less of a slow pipe; small chunks keep
+    the units of commit apart. ``commit_rows`` is the target's setting.
+    """
+
+    def __init__(
+        self,
+        bench: Bench,
+        source: Source,
+        url: str,
+        database: str,
+        folder: Path,
+        *,
+        resume: str = "url",
+        chunk_bytes: int | None = 8192,
+        commit_rows: int = 1,
+        forked: bool = True,
+    ) -> None:
+        self.bench = bench
+        self.source = source
+        self.database = database
+        self.folder = folder
+        self.resume = resume
+        self.chunk_bytes = chunk_bytes
+        self.commit_rows = commit_rows
+        self.forked = forked
+        self._url = url
+        self._runs = 0
+        (folder / "state").mkdir()
+
+    @property
+    def state_file(self) -> Path:
+        return self.folder / "state" / "state.json"
+
+    def start(
+        self, *, tap_rules: Sequence[str] = (), target_rules: Sequence[str] = (), proxied: bool = True
+    ) -> Pair:
+        """Start a run. The rules are `inject.rule`s of either process; ``proxied=False`` goes around the proxy."""
+        self._runs += 1
+        folder = self.folder / f"run-{self._runs}"
+        folder.mkdir()
+        self._write_configs(folder, proxied=proxied)
+        if self.resume == "url":
+            uri = self.bench.server.uri(self.database, pipeline=PIPELINE)
+            resume_tap, resume_target = ["--state", uri], []
+        else:
+            resume_tap = ["--state", str(self.state_file)]
+            resume_target = ["--state-file", str(self.state_file)]
+        tap_arguments = ["--config", str(folder / "tap.json"), *resume_tap]
+        target_arguments = ["--config", str(folder / "target.json"), *resume_target]
+        read_end, write_end = os.pipe()
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        printed = os.open(folder / "printed", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        start = self.bench.zygote.start
+        try:
+            target = start(
+                "target-postgres",
+                target_arguments,
+                stdin=read_end,
+                stdout=printed,
+                stderr=folder / "target.err",
+                counts=Counts(folder),
+                rules=target_rules,
+                chunk_bytes=self.chunk_bytes if self.forked else None,
+                forked=self.forked,
+            )
+            tap = start(
+                "tap-rest",
+                tap_arguments,
+                stdin=nothing,
+                stdout=write_end,
+                stderr=folder / "tap.err",
+                counts=Counts(folder),
+                rules=tap_rules,
+                forked=self.forked,
+            )
+        finally:
+            for descriptor in (read_end, write_end, nothing, printed):
+                os.close(descriptor)
+        return Pair(tap, target, folder)
+
+    def _write_configs(self, folder: Path, *, proxied: bool) -> None:
+        server, proxy = self.bench.server, self.bench.proxy
+        dsn = proxy.uri(self.database, PASSWORD) if proxied else server.uri(self.database)
+        tap = self.source.config(self._url, pipeline=PIPELINE, schema_cache=str(self.folder / "schemas"))
+        target = {
+            "dsn": dsn,
+            "pipeline": PIPELINE,
+            "commit_rows": self.commit_rows,
+            "lock_timeout_seconds": 5,
+            "connect_timeout": 5,
+            "reconnect_seconds": 1,
+        }
+        (folder / "tap.json").write_text(json.dumps(tap))
+        (folder / "target.json").write_text(json.dumps(target))
+
+    def finish(self, pair: Pair, seconds: float = SECONDS) -> Outcome:
+        """Wait for the end of a run; what hangs is killed, and its code stays None."""
+        end = time.monotonic() + seconds
+        codes = [process.wait(max(0.0, end - time.monotonic())) for process in (pair.tap, pair.target)]
+        for process in (pair.tap, pair.target):
+            if process.code is None:
+                process.signal(9)  # type: ignore[arg-type]
+                process.wait(10)
+        tap, target = pair.tap, pair.target
+        source, proxy = self.source, self.bench.proxy
+        outcome = Outcome(
+            codes[0],
+            codes[1],
+            tap.last_words,
+            target.last_words,
+            (pair.folder / "printed").read_bytes(),
+            tap.stderr + target.stderr,
+            max(tap.ended, target.ended) - pair.began,
+            max(tap.maxrss, target.maxrss),
+            {"tap": tap.counts.all(), "target": target.counts.all(), "sql": dict(proxy.counts)},
+            source.requests,
+            tap.counts.struck() + target.counts.struck() + source.struck + proxy.struck,
+        )
+        tap.counts.close()
+        target.counts.close()
+        return outcome
+
+    def run(
+        self,
+        *,
+        tap_rules: Sequence[str] = (),
+        target_rules: Sequence[str] = (),
+        http: Sequence[HttpFault] = (),
+        sql: Sequence[SqlFault] = (),
+        proxied: bool = True,
+        seconds: float = SECONDS,
+    ) -> Outcome:
+        """Run once with these faults, to the end of both processes."""
+        self.source.arm(*http)
+        self.bench.proxy.arm(*sql)
+        pair = self.start(tap_rules=tap_rules, target_rules=target_rules, proxied=proxied)
+        outcome = self.finish(pair, seconds)
+        self.source.arm()
+        self.bench.proxy.arm()
+        return outcome
