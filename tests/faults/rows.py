@@ -109,7 +109,7 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
             "D6",
             "a read-only standby, too many connections, an administrator's shutdown",
             "named; not repeated for ever",
-            (69,),
+            (69, 74),
         ),
         (
             "D7",

@@ -44,7 +44,7 @@ def as_role(database: str, role: str, password: str) -> str:
 # --- D1, D3 -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.fault("D1", exit=[0, 69])
+@pytest.mark.fault("D1", exit=[0])
 @pytest.mark.parametrize("where", ["copy", "merge", "commit"])
 def test_d01_the_connection_is_ended_in_mid_unit(database: str, where: str) -> None:
     with stopped_in(database, where) as (target, gate):
@@ -59,6 +59,7 @@ def test_d01_the_connection_is_ended_in_mid_unit(database: str, where: str) -> N
     check(database, LAST)
 
 
+@pytest.mark.fault("D1", exit=[69], main=True)
 def test_d01_a_unit_that_is_not_held_is_left_to_the_next_run(database: str) -> None:
     with stopped_in(database, "copy", replay_bytes=100) as (target, gate):
         ((pid,),) = waiting(database)
@@ -71,6 +72,7 @@ def test_d01_a_unit_that_is_not_held_is_left_to_the_next_run(database: str) -> N
     complete(database, LAST)
 
 
+@pytest.mark.fault("D1", exit=[0])
 def test_d01_a_schema_changes_and_a_column_is_added_in_the_unit_that_is_lost(database: str) -> None:
     """The tables go back with the transaction: what the unit did to them has to be done again."""
     load(database, SCHEMA("s", {"id": INTEGER, "n": INTEGER}, ["id"]), RECORD("s", {"id": 1, "n": 1})).expect(
@@ -161,7 +163,7 @@ def test_d01_a_stop_while_the_server_is_away_ends_the_run(private_server: tuple[
     assert "committed" in outcome.last_words
 
 
-@pytest.mark.fault("D1", exit=[0, 69])
+@pytest.mark.fault("D1", exit=[0])
 def test_d01_the_connection_is_ended_while_idle(database: str) -> None:
     with running(database, commit_rows=1) as target:
         target.send(lines(*list(run_of(0, 30))[:-1]))
@@ -206,7 +208,7 @@ def private_server() -> Iterator[tuple[str, Any, Any]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.mark.fault("D3", exit=[0, 69])
+@pytest.mark.fault("D3", exit=[0])
 def test_d03_the_server_is_restarted_at_once(private_server: tuple[str, Any, Any]) -> None:
     database, restart, _stop = private_server
     with running(database, commit_rows=1) as target:
@@ -219,6 +221,7 @@ def test_d03_the_server_is_restarted_at_once(private_server: tuple[str, Any, Any
     check(database, LAST)
 
 
+@pytest.mark.fault("D3", exit=[69], main=True)
 def test_d03_the_server_stays_away(private_server: tuple[str, Any, Any]) -> None:
     database, restart, stop = private_server
     with running(database, commit_rows=1, reconnect_seconds=0.5) as target:
@@ -245,7 +248,7 @@ def test_d02_the_answer_to_commit_is_lost_and_the_commit_took_place(database: st
     check(database, LAST)
 
 
-@pytest.mark.fault("D2", exit=[0, 69])
+@pytest.mark.fault("D2", exit=[0])
 def test_d02_the_commit_itself_is_lost(database: str) -> None:
     with proxied(database, "before") as proxy:
         outcome = load(proxy.uri, *run_of(0, LAST)).expect(0)
@@ -254,7 +257,7 @@ def test_d02_the_commit_itself_is_lost(database: str) -> None:
     check(database, LAST)
 
 
-@pytest.mark.fault("D2", exit=[69])
+@pytest.mark.fault("D2", exit=[69], main=True)
 @pytest.mark.parametrize("lose", ["before", "after"])
 def test_d02_the_server_cannot_be_asked_afterwards(database: str, lose: str) -> None:
     with proxied(database, lose, once=False) as proxy:
@@ -293,7 +296,7 @@ def test_d04_a_lock_that_is_given_up_is_waited_for(database: str) -> None:
     check(database, LAST)
 
 
-@pytest.mark.fault("D4", exit=[0, 75])
+@pytest.mark.fault("D4", exit=[0])
 def test_d04_a_deadlock(database: str) -> None:
     load(database, *run_of(0, 30)).expect(0)
     with connected(database, autocommit=False) as other, running(database, commit_rows=1) as target:
@@ -320,7 +323,7 @@ def test_d05_a_statement_timeout_is_named(database: str) -> None:
     check(database, 30)
 
 
-@pytest.mark.fault("D6", exit=[69])
+@pytest.mark.fault("D6", exit=[74])
 def test_d06_a_read_only_server(database: str) -> None:
     load(database, *run_of(0, 30)).expect(0)
     read_only = SQL("ALTER DATABASE {} SET default_transaction_read_only TO {}")
@@ -343,6 +346,7 @@ def test_d06_too_many_connections(password_role: tuple[str, str], database: str)
     assert password not in outcome.stderr
 
 
+@pytest.mark.fault("D6", exit=[69])
 def test_d06_an_administrator_shuts_the_server_down(private_server: tuple[str, Any, Any]) -> None:
     database, _restart, stop = private_server
     with running(database, reconnect_seconds=0.5) as target:
