@@ -29,6 +29,10 @@ docs: $(READY) ## write the generated pages of docs/ anew
 bench: $(READY) ## measure against psql \copy and other loaders, print ratios
 	$(BIN)/python benchmarks/bench.py $(ARGS)
 
+mutate: $(READY) ## mutation testing of the commit path and the state library (docs/mutation.md)
+	@test -x .envs/mutation/bin/mutmut || { $(PYTHON) -m venv .envs/mutation && .envs/mutation/bin/pip install -q mutmut==3.8.1; }
+	$(BIN)/python tests/mutation/run.py $(ARGS)
+
 interop: $(READY) ## our taps and targets with those of others, and Meltano
 	$(BIN)/python tests/interop/interop.py $(ARGS)
 
@@ -42,4 +46,4 @@ lock: $(READY) ## resolve requirements-dev.txt anew
 clean: ## remove everything that the other verbs made
 	rm -rf $(VENV) .envs .demo .bench dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help env demo test check docs bench interop dist lock clean
+.PHONY: help env demo test check docs bench mutate interop dist lock clean

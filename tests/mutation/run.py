@@ -1,0 +1,465 @@
+"""Mutation testing of the commit path and the state library: ``make mutate``, or ``make mutate ARGS=path/of/file.py``.
+
+For each file of plan.toml: make its mutants (mutants.py), run the tests that the plan names against each, and compare
+the survivors with survivors.toml, where every one has its written reason. Writes docs/mutation.md. Exit code 1 when a
+survivor has no reason, or when a reason has no survivor any more.
+
+A worker is a process that has imported what is slow to import and works on a copy of the tree: it writes the mutant
+into the copy, forks, and the fork runs pytest. Processes that the tests start find the copy through PYTHONPATH.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+import traceback
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+SHELVES = ("catalog", "state", "taps", "targets")
+COPIED = (*SHELVES, "tests", "examples", "docs")
+RESULTS = HERE / "results.json"
+PAGE = ROOT / "docs" / "mutation.md"
+TOOL = "mutmut"
+SLOWER = 4
+"""A mutant that needs so many times what the tests need, and `SPARE` seconds, counts as a timeout."""
+SPARE = 10.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A file and the tests that should notice when it is wrong; ``database`` when they need PostgreSQL."""
+
+    file: str
+    tests: list[str]
+    select: str = ""
+    database: bool = False
+
+
+@dataclass(frozen=True)
+class Mutant:
+    file: str
+    where: str
+    diff: tuple[str, ...]
+    code: str = field(repr=False, compare=False, default="")
+
+
+@dataclass
+class Result:
+    """What became of the mutants of one file; ``source`` is its `source_hash`."""
+
+    source: str
+    mutants: int = 0
+    killed: int = 0
+    timeouts: int = 0
+    seconds: float = 0.0
+    survivors: list[dict[str, Any]] = field(default_factory=list)
+
+
+# The worker: this file again, with --worker.
+
+
+def work(folder: Path) -> None:
+    """Answer each line ``{"file", "code", "tests", "select", "timeout"}`` with ``{"verdict", "seconds"}``."""
+    from hypothesis import Phase, settings
+
+    for name in ("msgspec", "psycopg2", "psycopg2.sql", "jsonschema", "requests", "singer_sdk", "pytest"):
+        __import__(name)
+    # Found is enough: no time for a smaller example. The same examples each time.
+    phases = (Phase.explicit, Phase.generate)
+    settings.register_profile("mutation", phases=phases, derandomize=True, database=None)
+    settings.load_profile("mutation")
+    os.chdir(folder)
+    out = os.fdopen(os.dup(1), "w")
+    for line in sys.stdin:
+        task = json.loads(line)
+        print(json.dumps(_try(folder, task)), file=out, flush=True)
+
+
+def _try(folder: Path, task: dict[str, Any]) -> dict[str, Any]:
+    path = folder / task["file"]
+    sound = path.read_text(encoding="utf-8")
+    for cached in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"):
+        cached.unlink()
+    path.write_text(task["code"] or sound, encoding="utf-8")
+    started = time.monotonic()
+    try:
+        child = os.fork()
+        if child == 0:
+            _run_tests(folder, task)
+        verdict = _wait(child, started + task["timeout"])
+    finally:
+        path.write_text(sound, encoding="utf-8")
+    return {"verdict": verdict, "seconds": time.monotonic() - started}
+
+
+def _run_tests(folder: Path, task: dict[str, Any]) -> None:
+    code = 99
+    try:
+        os.setsid()
+        os.environ |= {"TMPDIR": str(folder / "tmp")}
+        tempfile.tempdir = None
+        quiet = os.open(folder / "last.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(quiet, 1)
+        os.dup2(quiet, 2)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        import pytest
+
+        sys.dont_write_bytecode = bool(task["code"])
+        select = ["-k", task["select"]] if task["select"] else []
+        options = ["-x", "-q", "--tb=short", "-p", "no:cacheprovider", "-p", "no:xdist", *select]
+        options += ["-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning"]
+        code = int(pytest.main([*options, *task["tests"]]))
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _wait(child: int, until: float) -> str:
+    """Wait in small steps, then end the process group."""
+    pause = 0.005
+    while True:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            code = os.waitstatus_to_exitcode(status)
+            _end(child)
+            # 2 and 4: the tests could not even be collected; 5: there were none, which is a mistake in the plan
+            return {0: "survived", 5: "no tests"}.get(code, "killed")
+        if time.monotonic() > until:
+            _end(child)
+            os.waitpid(child, 0)
+            return "timeout"
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.1)
+
+
+def _end(group: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
+
+
+# The driver.
+
+
+class Worker:
+    """A worker process with its own copy of the tree."""
+
+    def __init__(self, dsn: str | None) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="singerkit-mutation-"))
+        for name in COPIED:
+            ignore = shutil.ignore_patterns("__pycache__", ".*")
+            shutil.copytree(ROOT / name, self.folder / name, ignore=ignore)
+        for name in ("pyproject.toml", "README.md", "Makefile", "CHANGELOG.md"):
+            shutil.copy(ROOT / name, self.folder / name)
+        (self.folder / "tmp").mkdir()
+        env = os.environ | {"PYTHONPATH": os.pathsep.join(str(self.folder / shelf) for shelf in SHELVES)}
+        env |= {"SINGERKIT_TEST_DSN": dsn} if dsn else {}
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, "--worker", str(self.folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=env,
+            cwd=self.folder,
+        )
+
+    def run(self, plan: Plan, code: str, timeout: float) -> tuple[str, float]:
+        """Run the plan's tests against ``code`` ("" for the sound file)."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        task = {
+            "file": plan.file,
+            "code": code,
+            "tests": plan.tests,
+            "select": plan.select,
+            "timeout": timeout,
+        }
+        self._process.stdin.write(json.dumps(task) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit(f"The worker in {self.folder} has ended.")
+        answer = json.loads(line)
+        return answer["verdict"], answer["seconds"]
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def database(is_needed: bool) -> Iterator[str | None]:
+    """The server that SINGERKIT_TEST_DSN names, else an embedded one for this run."""
+    given = os.environ.get("SINGERKIT_TEST_DSN")
+    if given or not is_needed:
+        yield given
+        return
+    sys.path.insert(0, str(ROOT / "tests"))
+    import conftest
+
+    folder = Path(tempfile.mkdtemp(prefix="singerkit-mutation-pg-"))
+    uri = conftest._embedded_server(folder)
+    try:
+        yield uri
+    finally:
+        pid = int((folder / "data" / "postmaster.pid").read_text().split()[0])
+        os.kill(pid, signal.SIGQUIT)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def mutants_of(file: str, python: str) -> list[Mutant]:
+    made = subprocess.run(
+        [python, str(HERE / "mutants.py"), str(ROOT / file)], check=True, stdout=subprocess.PIPE, text=True
+    )
+    found = map(json.loads, made.stdout.splitlines())
+    return [Mutant(file, one["where"], tuple(one["diff"]), one["code"]) for one in found]
+
+
+def test_file(
+    plan: Plan, mutants: Sequence[Mutant], workers: Sequence[Worker], known: Result | None
+) -> Result:
+    """Run all mutants, or (with ``known``) only those that survived before, and count."""
+    result = Result(source_hash(plan.file), len(mutants))
+    started = time.monotonic()
+    before = None if known is None else {(one["where"], tuple(one["diff"])) for one in known.survivors}
+    limits = {id(worker): SPARE + SLOWER * _warm(worker, plan) for worker in workers}
+    free: SimpleQueue[Worker] = SimpleQueue()
+    for worker in workers:
+        free.put(worker)
+
+    def verdict(mutant: Mutant) -> str:
+        if before is not None and (mutant.where, mutant.diff) not in before:
+            return "killed"
+        worker = free.get()
+        try:
+            return worker.run(plan, mutant.code, limits[id(worker)])[0]
+        finally:
+            free.put(worker)
+
+    with ThreadPoolExecutor(len(workers)) as pool:
+        for count, (mutant, found) in enumerate(zip(mutants, pool.map(verdict, mutants), strict=True), 1):
+            if found == "survived":
+                result.survivors.append({"where": mutant.where, "diff": list(mutant.diff)})
+                print(f"\n{mutant.where}\n  " + "\n  ".join(mutant.diff), flush=True)
+            result.killed += found == "killed"
+            result.timeouts += found == "timeout"
+            if sys.stderr.isatty():
+                print(f"\r{plan.file}: {count}/{len(mutants)}", end="", file=sys.stderr)
+    if known is not None:
+        result.killed -= known.timeouts
+        result.timeouts += known.timeouts
+    result.seconds = time.monotonic() - started
+    return result
+
+
+def _warm(worker: Worker, plan: Plan) -> float:
+    """Seconds of the plan's tests against the sound file; they have to pass."""
+    for _ in range(2):  # the first one compiles
+        verdict, seconds = worker.run(plan, "", 600)
+        if verdict != "survived":
+            said = (worker.folder / "last.txt").read_text(errors="replace")[-3000:]
+            raise SystemExit(f"The tests for {plan.file} do not pass without a mutant ({verdict}):\n{said}")
+    return seconds
+
+
+def source_hash(file: str) -> str:
+    """Of the file and of the operators: other mutants, other verdicts."""
+    made_of = (ROOT / file).read_bytes() + (HERE / "mutants.py").read_bytes()
+    return hashlib.sha256(made_of).hexdigest()[:16]
+
+
+# Reasons and the page.
+
+
+def reasons() -> dict[Mutant, str]:
+    """The reviewed survivors: each with its reason."""
+    with (HERE / "survivors.toml").open("rb") as file:
+        groups = tomllib.load(file).get("group", [])
+    found: dict[Mutant, str] = {}
+    for group in groups:
+        for one in group["mutants"]:
+            where, *lines = one.strip().splitlines()
+            found[Mutant(group["file"], where.strip(), tuple(line.strip() for line in lines))] = group[
+                "reason"
+            ].strip()
+    return found
+
+
+def survivors(results: dict[str, Result]) -> list[Mutant]:
+    return [
+        Mutant(file, one["where"], tuple(one["diff"]))
+        for file, result in results.items()
+        for one in result.survivors
+    ]
+
+
+def complaints(results: dict[str, Result], tested: Sequence[str]) -> list[str]:
+    """What is wrong between survivors and reasons, a line each."""
+    written = reasons()
+    alive = survivors(results)
+    lines = [f"no reason: {_one_line(one)}" for one in alive if one.file in tested and one not in written]
+    lines += [
+        f"its reason no longer applies: {_one_line(one)}"
+        for one in written
+        if one.file in tested and one not in alive
+    ]
+    return lines + [
+        f"changed since it was tested: {file}"
+        for file, result in results.items()
+        if file not in tested and (not (ROOT / file).exists() or source_hash(file) != result.source)
+    ]
+
+
+def _one_line(mutant: Mutant) -> str:
+    return f"{mutant.file} {mutant.where}: " + "  ".join(mutant.diff)
+
+
+def page(results: dict[str, Result], version: str, plans: Sequence[Plan]) -> str:
+    written = reasons()
+    lines = [
+        "# Mutation testing",
+        "",
+        "Generated by `make mutate`; do not edit. A mutant is the code with one small fault put in; a test has to",
+        "fail then. Tested are the commit path and the state library. A mutant that survives is here with the reason",
+        "why no test can or should notice it; `make mutate` fails when a survivor has none, and when a reason has no",
+        "survivor any more.",
+        "",
+        f"The operators are those of {TOOL} {version}, and five of ours: a call for its effect, `raise` or `del` left",
+        "out, `return None`, a turned condition, a class less in an `except`, one side of `and`/`or`. The runner is",
+        "`tests/mutation/run.py`: mutmut's own takes one source root and leaves out module level code, decorated",
+        "functions and statements without a value. Not mutated: annotations, docstrings, decorators, assertions for",
+        "the type checker, and the *wording* of errors and log lines (that they come, and of which class, is).",
+        "A timeout counts as noticed: the tests hang or need four times as long.",
+        "",
+        "| file | mutants | killed | timeouts | survived, with a reason | seconds |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    total = Result("")
+    for file, result in results.items():
+        lines.append(_row(f"`{file}`", result))
+        for name in ("mutants", "killed", "timeouts", "seconds", "survivors"):
+            setattr(total, name, getattr(total, name) + getattr(result, name))
+    lines += [_row("**all**", total), "", "## Which tests", ""]
+    lines += [
+        f"* `{plan.file}`: {', '.join(f'`{test}`' for test in plan.tests)}"
+        + (f" (`-k '{plan.select}'`)" if plan.select else "")
+        for plan in plans
+        if plan.file in results
+    ]
+    lines += ["", "## Survivors"]
+    for file, result in results.items():
+        by_reason: dict[str, list[Mutant]] = {}
+        for one in survivors({file: result}):
+            by_reason.setdefault(written.get(one, "NO REASON YET"), []).append(one)
+        if by_reason:
+            lines += ["", f"### {file}"]
+        for reason, mutants in by_reason.items():
+            lines += ["", " ".join(reason.split()), "", "```diff"]
+            where = ""
+            for one in mutants:
+                lines += [f"@@ {one.where}"] if one.where != where else []
+                where = one.where
+                lines += one.diff
+            lines += ["```"]
+    return "\n".join(lines) + "\n"
+
+
+def _row(name: str, result: Result) -> str:
+    return (
+        f"| {name} | {result.mutants} | {result.killed} | {result.timeouts} | {len(result.survivors)} "
+        f"| {result.seconds:.0f} |"
+    )
+
+
+def load_results(plans: Sequence[Plan]) -> tuple[dict[str, Result], str]:
+    if not RESULTS.exists():
+        return {}, ""
+    stored = json.loads(RESULTS.read_text())
+    order = [plan.file for plan in plans]
+    return {file: Result(**stored["files"][file]) for file in order if file in stored["files"]}, stored[
+        "version"
+    ]
+
+
+def save_results(results: dict[str, Result], version: str) -> None:
+    files = {file: asdict(result) for file, result in results.items()}
+    RESULTS.write_text(json.dumps({"version": version, "files": files}, indent=1) + "\n")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("files", nargs="*", help="only these files of the plan")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument(
+        "--survivors", action="store_true", help="only the mutants that survived the last time"
+    )
+    parser.add_argument("--page", action="store_true", help="only compare the last results with the reasons")
+    parser.add_argument("--python", default=str(ROOT / ".envs/mutation/bin/python"), help="has mutmut")
+    args = parser.parse_args()
+    with (HERE / "plan.toml").open("rb") as file:
+        plans = [Plan(**one) for one in tomllib.load(file)["file"]]
+    chosen = [plan for plan in plans if not args.files or plan.file in args.files]
+    if len(chosen) < len(args.files):
+        parser.error("a file that is not in tests/mutation/plan.toml")
+    results, version = load_results(plans)
+    if args.page:
+        chosen = []
+    else:
+        version = _version(args.python)
+        os.nice(10)
+        with database(any(plan.database for plan in chosen)) as dsn:
+            workers = [Worker(dsn) for _ in range(args.jobs)]
+            try:
+                for plan in chosen:
+                    known = results.get(plan.file) if args.survivors else None
+                    if known is not None and known.source != source_hash(plan.file):
+                        known = None
+                    found = test_file(plan, mutants_of(plan.file, args.python), workers, known)
+                    results, _ = load_results(plans)
+                    results[plan.file] = found
+                    save_results(results, version)
+                    print(f"{_row(plan.file, found)}", flush=True)
+            finally:
+                for worker in workers:
+                    worker.close()
+        results, _ = load_results(plans)
+    PAGE.write_text(page(results, version, plans))
+    tested = list(results) if args.page else [plan.file for plan in chosen]
+    wrong = complaints(results, tested)
+    print("\n".join(wrong))
+    return 1 if wrong else 0
+
+
+def _version(python: str) -> str:
+    code = f"import importlib.metadata as m; print(m.version({TOOL!r}))"
+    return subprocess.run([python, "-c", code], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--worker"]:
+        work(Path(sys.argv[2]))
+    else:
+        sys.exit(main())
