@@ -1,69 +1,21 @@
-"""Every rule runs against every executable: this file finds them, waives what cannot apply, shares runs."""
+"""The shipped suite, run against every executable of the distribution."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
+from conformance.drivers import distribution_executables
 
-pytest.register_assert_rewrite("conformance.tap_runs", "conformance.target_runs")
+from singerkit_check.suite.plugin import (
+    EXECUTABLES,
+    fresh,
+    pytest_collection_modifyitems,
+    pytest_generate_tests,
+    tap,
+    target,
+)
 
-from conformance.drivers import Executable, distribution_executables  # noqa: E402  after the registration
-from conformance.rules import rules_of  # noqa: E402
-from conformance.tap_runs import TapRuns  # noqa: E402
-from conformance.target_runs import TargetRuns  # noqa: E402
-
-FOUND = pytest.StashKey[list[Executable]]()
-
-
-def _executables(config: pytest.Config, kind: str) -> list[Executable]:
-    """Return those to test: the same objects each time, so that session fixtures are made once for each."""
-    if FOUND not in config.stash:
-        chosen = [plugin for plugin in config.pluginmanager.get_plugins() if hasattr(plugin, "executables")]
-        config.stash[FOUND] = chosen[0].executables if chosen else distribution_executables()[0]
-    return [executable for executable in config.stash[FOUND] if executable.kind == kind]
+__all__ = ["fresh", "pytest_collection_modifyitems", "pytest_generate_tests", "tap", "target"]
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    for kind in ("tap", "target"):
-        if kind in metafunc.fixturenames:
-            executables = _executables(metafunc.config, kind)
-            names = [executable.name for executable in executables]
-            metafunc.parametrize(kind, executables, ids=names, indirect=True, scope="session")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Turn the waivers of the drivers into skips that carry the reason."""
-    for item in items:
-        parameters = getattr(getattr(item, "callspec", None), "params", {})
-        executable = parameters.get("tap") or parameters.get("target")
-        if not isinstance(executable, Executable):
-            continue
-        for rule in rules_of(getattr(item, "originalname", item.name)):
-            if reason := executable.driver.waivers.get(rule):
-                item.add_marker(pytest.mark.skip(reason=f"waived: {reason}"))
-
-
-@pytest.fixture(scope="session")
-def tap(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TapRuns]:
-    """A tap under test with its source; the runs that several rules look at are made once."""
-    executable: Executable = request.param
-    with executable.driver.source() as source:
-        yield TapRuns(executable, source, tmp_path_factory.mktemp(executable.name))
-
-
-@pytest.fixture
-def fresh(tap: TapRuns, tmp_path: Path) -> Iterator[TapRuns]:
-    """The same tap with a source of its own, for tests that change the source's rows or answers."""
-    with tap.driver.source() as source:
-        yield TapRuns(tap.executable, source, tmp_path, discovered=tap.discovered)
-
-
-@pytest.fixture(scope="session")
-def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> TargetRuns:
-    """A target under test; the load that several rules look at is made once."""
-    executable: Executable = request.param
-    folder: Path = tmp_path_factory.mktemp(executable.name)
-    services = {name: request.getfixturevalue(name) for name in executable.driver.needs}
-    return TargetRuns(executable, folder, services)
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash.setdefault(EXECUTABLES, distribution_executables()[0])

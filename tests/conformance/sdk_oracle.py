@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from conformance.singer import parse_line
+from singerkit_check.suite.singer import parse_line
 
 __all__ = ["REFUSED", "expected_rows", "same_rows"]
 

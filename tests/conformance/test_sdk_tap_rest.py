@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 from conformance.drivers import ORDER_SCHEMA
-from conformance.source_server import TOKEN, Server, free_port, serve
 from singer_sdk.testing import SuiteConfig, get_tap_test_class
 from singer_sdk.testing.runners import TapTestRunner
 
+from singerkit_check.suite.source_server import TOKEN, Server, free_port, serve
 from tap_rest.tap import TapRest
 
 PORT = free_port()

@@ -7,17 +7,29 @@ from pathlib import Path
 
 import pytest
 from conformance.drivers import DRIVERS, distribution_executables
-from conformance.rules import RULES, rules_of
+
+from singerkit_check.rules import RULES, rules_of
+from singerkit_check.suite.run import SUITE
 
 TESTS = re.compile(r"^def (test_\w+)", re.MULTILINE)
 
 
-def names_in_this_folder() -> list[str]:
+HERE = Path(__file__).parent
+
+
+def names_of_the_tests() -> list[str]:
     return [
         name
-        for path in Path(__file__).parent.glob("test_*.py")
+        for folder in (SUITE, HERE)
+        for path in folder.glob("test_*.py")
         for name in TESTS.findall(path.read_text("utf-8"))
     ]
+
+
+def test_every_shipped_module_of_tests_runs_against_ours_too() -> None:
+    """Here stands a module of the same name, which takes over its tests."""
+    for path in SUITE.glob("test_*.py"):
+        assert f"from singerkit_check.suite.{path.stem} import *" in (HERE / path.name).read_text("utf-8")
 
 
 def test_every_executable_has_a_driver() -> None:
@@ -30,11 +42,11 @@ def test_every_executable_has_a_driver() -> None:
 
 @pytest.mark.parametrize("rule", RULES)
 def test_every_rule_has_a_test(rule: str) -> None:
-    assert [name for name in names_in_this_folder() if rule in rules_of(name)]
+    assert [name for name in names_of_the_tests() if rule in rules_of(name)]
 
 
 def test_every_test_of_a_rule_names_a_known_one() -> None:
-    unknown = {rule for name in names_in_this_folder() for rule in rules_of(name)} - set(RULES)
+    unknown = {rule for name in names_of_the_tests() for rule in rules_of(name)} - set(RULES)
     assert not unknown
 
 

@@ -10,9 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from conformance.drivers import Executable, Row, Source
-from conformance.processes import Outcome, Running, run
-from conformance.singer import instant
+from singerkit_check.suite.drivers import Executable, Row, Source, TapDriver
+from singerkit_check.suite.processes import Outcome, Running, run
+from singerkit_check.suite.singer import instant
 
 __all__ = ["TapRuns", "bookmarks", "records", "schemas", "states"]
 
@@ -48,7 +48,7 @@ class TapRuns:
     ) -> None:
         self.executable, self.source, self.folder = executable, source, folder
         self._discovered = discovered
-        self.driver = executable.driver
+        self.driver: TapDriver = executable.driver
         self._numbers = itertools.count()
         self.outcomes: list[Outcome] = []
 
@@ -82,7 +82,7 @@ class TapRuns:
     @property
     def catalog(self) -> dict[str, Any]:
         """Return a copy of the catalog that --discover printed."""
-        return json.loads(self.discovered.stdout)
+        return dict(json.loads(self.discovered.stdout))
 
     @cached_property
     def full(self) -> Outcome:
@@ -111,10 +111,11 @@ class TapRuns:
         """Return the metadata of a stream, or of a field of it, to look at or to change."""
         for entry in stream["metadata"]:
             if tuple(entry["breadcrumb"]) == breadcrumb:
-                return entry["metadata"]
-        entry = {"breadcrumb": list(breadcrumb), "metadata": {}}
-        stream["metadata"].append(entry)
-        return entry["metadata"]
+                found: dict[str, Any] = entry["metadata"]
+                return found
+        made: dict[str, Any] = {}
+        stream["metadata"].append({"breadcrumb": list(breadcrumb), "metadata": made})
+        return made
 
     @staticmethod
     def stream_of(catalog: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -11,10 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from conformance.drivers import Destination, Executable, Row, Services
-from conformance.pieces import PIECES
-from conformance.processes import Outcome, Running, run
-from conformance.singer import lines, parse
+from singerkit_check.suite.drivers import Destination, Executable, Row, Services, TargetDriver
+from singerkit_check.suite.pieces import PIECES
+from singerkit_check.suite.processes import Outcome, Running, run
+from singerkit_check.suite.singer import lines, parse
 
 __all__ = ["Load", "TargetRuns", "expect_one_sentence"]
 
@@ -59,7 +59,7 @@ def _data(row: Row) -> Row:
 class TargetRuns:
     def __init__(self, executable: Executable, folder: Path, services: Services) -> None:
         self.executable, self.folder, self._services = executable, folder, services
-        self.driver = executable.driver
+        self.driver: TargetDriver = executable.driver
         self.tag = f"_{uuid.uuid4().hex[:6]}"  # a target that is always the same place sees streams only once
         self._numbers = itertools.count()
         self._apart: dict[str, Load] = {}
@@ -70,7 +70,9 @@ class TargetRuns:
 
     def stream_of_marked_runs(self, name: str) -> str:
         """Return `stream`, or waive where the target cannot know the mark with which our taps end a run."""
-        return self.stream(name) if self.driver.is_ours else self.driver.cannot("a run whose end is marked")
+        if not self.driver.is_ours:
+            self.driver.cannot("a run whose end is marked")
+        return self.stream(name)
 
     def destination(self, **settings: Any) -> Destination:
         return self.driver.destination(self.folder, self._services, **settings)

@@ -26,7 +26,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from conformance.singer import instant, parse
+from singerkit_check.suite.singer import instant, parse
 
 __all__ = ["PAGE", "TOKEN", "Asked", "Server", "free_port", "serve"]
 

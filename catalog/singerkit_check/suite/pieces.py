@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from conformance.singer import RECORD, SCHEMA, STATE
+from singerkit_check.suite.singer import RECORD, SCHEMA, STATE
 
 __all__ = ["PIECES", "Names"]
 
@@ -201,7 +201,7 @@ def s15(stream: Names) -> list[Any]:
     ]
 
 
-MIXED = [
+MIXED: list[dict[str, Any]] = [
     {"id": 1, "any": "2024-01-01T00:00:00Z", "one": 1, "types": "x", "all": 1.5},
     {"id": 2, "any": None, "one": "two", "types": 2, "all": 2},
     {"id": 3, "any": "not a date", "one": None, "types": None, "all": None},

@@ -1,0 +1,131 @@
+"""Findings and summary: a line each for people, a JSON object each for machines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import IO, Any
+
+from singerkit_check.checker import Checker
+from singerkit_check.findings import Finding, Findings, shown
+from singerkit_check.rules import Severity
+
+__all__ = ["Outcome", "finding_json", "finding_text", "summary_json", "summary_text", "writer"]
+
+_MOST_STREAMS = 20
+"""Streams of which the text summary has a number each."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of it. ``is_whole`` is False when the reader of the stream went away before its end."""
+
+    checker: Checker
+    findings: Findings
+    is_strict: bool
+    seconds: float
+    is_whole: bool = True
+
+    @property
+    def broken(self) -> dict[str, int]:
+        """Findings that count, by rule."""
+        broken = dict(self.findings.rules(Severity.ERROR))
+        if self.is_strict:
+            for rule, count in self.findings.rules(Severity.WARNING).items():
+                broken[rule] = broken.get(rule, 0) + count
+        return broken
+
+    @property
+    def verdict(self) -> str:
+        """Say in a sentence that rules are broken."""
+        rules = ", ".join(self.broken)
+        count = sum(self.broken.values())
+        places = "one place" if count == 1 else f"{count:,} places"
+        kind = "rules" if self.is_strict else "required rules"
+        return (
+            f"Expected a stream that keeps the {kind} of Singer, got one that breaks {rules} in {places} (see above); "
+            "it was passed on unchanged: correct the tap, or waive a rule with --waive."
+        )
+
+
+def writer(out: IO[str], form: Callable[[Any], str]) -> Callable[[Any], None]:
+    """Return a function that writes one line to ``out`` at once."""
+
+    def write(item: Any) -> None:
+        out.write(form(item) + "\n")
+        out.flush()
+
+    return write
+
+
+# For people
+
+
+def finding_text(finding: Finding) -> str:
+    place = f"line {finding.line}: " if finding.line else ""
+    level = "" if finding.severity is Severity.ERROR else f" ({finding.severity.value})"
+    return f"{place}{finding.rule}{level}: {finding.sentence}"
+
+
+def summary_text(outcome: Outcome) -> str:
+    checker, findings = outcome.checker, outcome.findings
+    messages = _counted(checker.messages.most_common(), f"{checker.messages.total():,} messages")
+    streams = [(stream.name, stream.rows) for stream in checker.streams.values()]
+    text = [f"{messages} in {checker.lines:,} lines and {outcome.seconds:.1f} s"]
+    if streams:
+        rows = sum(count for _, count in streams)
+        shown_rows = _counted(
+            [(shown(name), count) for name, count in streams[:_MOST_STREAMS]], f"{rows:,} rows"
+        )
+        more = f" and {len(streams) - _MOST_STREAMS} streams more" if len(streams) > _MOST_STREAMS else ""
+        text.append(shown_rows + more)
+    for severity, word in (
+        (Severity.ERROR, "errors"),
+        (Severity.WARNING, "warnings"),
+        (Severity.INFO, "notes"),
+    ):
+        if rules := findings.rules(severity):
+            text.append(_counted(list(rules.items()), f"{findings.total(severity):,} {word}"))
+    if not outcome.is_whole:
+        text.append("the reader of the stream went away before its end")
+    if not outcome.broken:
+        text.append("no required rule is broken" if not outcome.is_strict else "no rule is broken")
+    return "singerkit-check: " + "; ".join(text)
+
+
+def _counted(items: Sequence[tuple[str, int]], title: str) -> str:
+    return title + (f" ({', '.join(f'{name} {count:,}' for name, count in items)})" if items else "")
+
+
+# For machines
+
+
+def finding_json(finding: Finding) -> str:
+    return json.dumps(
+        {
+            "kind": "finding",
+            "line": finding.line,
+            "rule": finding.rule,
+            "check": finding.check,
+            "severity": finding.severity.value,
+            "stream": finding.stream,
+            "message": finding.sentence,
+        }
+    )
+
+
+def summary_json(outcome: Outcome) -> str:
+    checker, findings = outcome.checker, outcome.findings
+    return json.dumps(
+        {
+            "kind": "summary",
+            "broken": bool(outcome.broken),
+            "whole": outcome.is_whole,
+            "lines": checker.lines,
+            "messages": dict(checker.messages),
+            "streams": {stream.name: stream.rows for stream in checker.streams.values()},
+            "findings": {severity.value: findings.rules(severity) for severity in Severity},
+            "seconds": round(outcome.seconds, 3),
+        }
+    )

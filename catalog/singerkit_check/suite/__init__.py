@@ -1,0 +1,12 @@
+"""The black-box suite: one test per rule of Singer, run against anybody's tap or target by processes and pipes.
+
+run.py                         choose executables and rules, run pytest, print the table
+plugin.py                      the pytest plugin: fixtures, waivers of the drivers
+drivers.py                     what must be known of an executable: its config, how to read back, waivers
+processes.py                   run an executable, or keep it running to hurt it; every wait has an end
+singer.py                      write and read messages; shares no code with what is tested
+source_server.py               a real HTTP server with known rows, for taps that read REST
+tap_runs.py, target_runs.py    the runs that several rules look at, made once
+pieces.py                      inputs that every target must take
+test_tap_*.py, test_target_*.py  the rules; a test names its rule (`test_g11_...`)
+"""

@@ -1,0 +1,157 @@
+"""What a tap remembers, and how it goes on."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import Any
+
+import pytest
+
+from singerkit_check.suite.processes import Outcome
+from singerkit_check.suite.singer import instant, without_mark
+from singerkit_check.suite.tap_runs import TapRuns, ascending, bookmarks, records, schemas, states
+
+FOREIGN = {"a_stream_of_another_tap": {"replication_key": "x", "replication_key_value": 5}}
+
+
+@pytest.fixture(scope="session")
+def again(tap: TapRuns) -> Outcome:
+    """A second run with the state of the first, and in it a stream that this tap does not know."""
+    state = json.loads(json.dumps(tap.last_state))
+    state.setdefault("bookmarks", {}).update(FOREIGN)
+    return tap.run("--state", tap.file(state)).expect(0)
+
+
+def test_st03_the_value_of_state_is_an_object_that_a_file_can_hold(tap: TapRuns) -> None:
+    assert all(isinstance(state, dict) for state in states(tap.full))
+    assert "type" not in tap.last_state
+
+
+def test_st05_state_is_written_periodically(tap: TapRuns) -> None:
+    kinds = [message["type"] for message in tap.full.messages]
+    with_rows = kinds[kinds.index("RECORD") : len(kinds) - kinds[::-1].index("RECORD")]
+    assert "STATE" in with_rows, "no STATE between the first and the last RECORD"
+
+
+def test_st06_bookmarks_by_stream(tap: TapRuns) -> None:
+    assert set(tap.last_state["bookmarks"]) <= {stream["tap_stream_id"] for stream in tap.catalog["streams"]}
+
+
+def test_st06_the_last_bookmark_is_the_highest_value_of_the_records(tap: TapRuns) -> None:
+    for name, facts in tap.source.known_streams.items():
+        if facts.replication_key:
+            highest = max(row[facts.replication_key] for row in tap.source.rows(name))
+            assert [instant(value) for _, value in bookmarks(tap.last_state, name)] == [instant(highest)]
+
+
+def test_st07_a_state_never_covers_rows_not_yet_written(tap: TapRuns) -> None:
+    incremental = {
+        name: facts.replication_key
+        for name, facts in tap.source.known_streams.items()
+        if facts.replication_key
+    }
+    written: dict[str, list[Any]] = {name: [] for name in incremental}
+    for message in tap.full.messages:
+        if message["type"] == "RECORD" and message["stream"] in written:
+            written[message["stream"]].append(message["record"])
+        elif message["type"] == "STATE":
+            for name, field in incremental.items():
+                for _, value in bookmarks(message["value"], name):
+                    _expect_covered(tap, name, field, value, written[name])
+
+
+def _expect_covered(tap: TapRuns, name: str, field: str, value: str, written: list[Any]) -> None:
+    """Check that every row before the bookmark has been written."""
+    before = {row["id"] for row in tap.source.rows(name) if instant(row[field]) < instant(value)}
+    missing = before - {row["id"] for row in written}
+    assert not missing, f"{name}: a STATE at {value} came before the rows {sorted(missing)}"
+
+
+def test_st09_rows_ascend_where_the_source_sorts_them(tap: TapRuns) -> None:
+    stream, facts = tap.source.facts(ascends=True)
+    assert facts.replication_key is not None
+    assert ascending(records(tap.full, stream), facts.replication_key)
+
+
+def test_st09_in_an_unsorted_stream_the_bookmark_waits_for_the_end(tap: TapRuns) -> None:
+    stream, _ = tap.source.facts(ascends=False, replication_key="updated_at")
+    seen, rows = 0, len(tap.source.rows(stream))
+    for message in tap.full.messages:
+        seen += message["type"] == "RECORD" and message["stream"] == stream
+        if message["type"] == "STATE" and seen < rows:
+            assert not list(bookmarks(message["value"], stream)), f"bookmark after {seen} of {rows} rows"
+
+
+def test_st10_the_server_is_asked_for_rows_from_the_bookmark_on(tap: TapRuns) -> None:
+    stream, facts = tap.source.facts(ascends=True)
+    state, catalog = tap.file(tap.last_state), tap.file(tap.selecting({stream: True}))
+    before = tap.asked
+    tap.run("--state", state, "--catalog", catalog).expect(0)
+    asked = tap.source.server.requests(facts.path, before)
+    ((_, value),) = bookmarks(tap.last_state, stream)
+    assert asked
+    assert all(instant(one.params["since"]) == instant(value) for one in asked)
+
+
+def test_st12_a_row_that_shares_the_bookmark_and_appears_later_is_not_lost(fresh: TapRuns) -> None:
+    """Nor is the boundary row sent twice where the tap remembers the keys it has seen there."""
+    stream, facts = fresh.source.facts(ascends=True)
+    catalog = fresh.file(fresh.selecting({stream: True}))
+    first = fresh.run("--catalog", catalog).expect(0)
+    state = states(first)[-1]
+    texts = fresh.source.server.texts[facts.path]
+    last = json.loads(texts[-1])
+    tie, later = last | {"id": 901}, last | {"id": 902, "updated_at": "2024-06-01T00:00:00Z"}
+    texts += [json.dumps(tie), json.dumps(later)]
+    second = fresh.run("--catalog", catalog, "--state", fresh.file(state)).expect(0)
+    sent = [row["id"] for row in records(second, stream)]
+    assert set(sent) >= {901, 902}
+    assert set(sent) <= {901, 902, last["id"]}
+    if fresh.driver.is_ours:
+        assert sent == [901, 902], "the boundary row was sent again"
+    third = fresh.run("--catalog", catalog, "--state", fresh.file(states(second)[-1])).expect(0)
+    assert {row["id"] for row in records(third, stream)} <= {902}
+
+
+def test_st13_a_row_from_the_future_does_not_take_the_bookmark_there(fresh: TapRuns) -> None:
+    """Else every row that is changed between now and then would be passed over."""
+    stream, facts = fresh.source.facts(ascends=True)
+    texts = fresh.source.server.texts[facts.path]
+    texts.append(json.dumps(json.loads(texts[-1]) | {"id": 999, "updated_at": "2999-01-01T00:00:00Z"}))
+    outcome = fresh.run("--catalog", fresh.file(fresh.selecting({stream: True}))).expect(0)
+    assert 999 in {row["id"] for row in records(outcome, stream)}
+    now = dt.datetime.now(dt.UTC)
+    assert all(instant(value) <= now for _, value in bookmarks(states(outcome)[-1], stream))
+
+
+def test_st14_no_bookmark_per_parent(tap: TapRuns) -> None:
+    stream, _ = tap.source.facts(parent="shops")
+    parents = len(tap.source.rows("shops"))
+    partitions = tap.last_state["bookmarks"].get(stream, {}).get("partitions", [])
+    assert len(partitions) < parents, f"{len(partitions)} bookmarks for {parents} parents"
+
+
+def test_st15_running_again_with_the_saved_state_works(tap: TapRuns, again: Outcome) -> None:
+    incremental = [name for name, facts in tap.source.known_streams.items() if facts.replication_key]
+    assert set(schemas(again)) == set(schemas(tap.full))
+    for name in incremental:
+        assert len(records(again, name)) <= 1, f"{name} was read from the beginning again"
+
+
+def test_st15_a_run_with_nothing_new_keeps_the_bookmarks(tap: TapRuns, again: Outcome) -> None:
+    for name in tap.last_state["bookmarks"]:
+        assert list(bookmarks(states(again)[-1], name)) == list(bookmarks(tap.last_state, name))
+
+
+def test_st16_an_empty_state_is_a_first_run(tap: TapRuns) -> None:
+    stream, _ = tap.source.facts(ascends=True)
+    catalog = tap.file(tap.selecting({stream: True}))
+    outcome = tap.run("--catalog", catalog, "--state", tap.file({})).expect(0)
+    assert len(records(outcome, stream)) == len(tap.source.rows(stream))
+    assert without_mark(states(outcome)[-1]).get("bookmarks")
+
+
+def test_st17_unknown_streams_in_a_state_are_kept(again: Outcome) -> None:
+    for state in states(again):
+        assert state["bookmarks"]["a_stream_of_another_tap"] == FOREIGN["a_stream_of_another_tap"]
