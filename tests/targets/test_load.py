@@ -1,0 +1,746 @@
+"""The commit loop against a target in memory: what it calls and when, what is committed, printed and given up."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import signal
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableError, SingerkitError, Stopped
+from singerkit_shell.signals import StopFlag
+from singerkit_state.value import decode
+from singerkit_target.blocks import Judgement
+from singerkit_target.contract import Batch, Reject, Stream, UnitLost
+from singerkit_target.load import Limits, Load
+from singerkit_target.publish import Publisher
+
+LOG = logging.getLogger("load")
+NEVER = Limits(commit_rows=10**9, commit_bytes=10**12, commit_seconds=10**9, wait_seconds=0.05)
+
+PLAIN = Judgement()
+
+
+class Memory:
+    """A target in memory that keeps the contract: a unit of commit is all or nothing."""
+
+    is_log = False
+
+    def __init__(self, *, appends: bool = False, stored: Any = None) -> None:
+        self.appends = appends
+        self.calls: list[str] = []
+        self.pipeline = ""
+        self.committed: dict[str, list[Any]] = {}
+        self.state = None if stored is None else json.dumps(stored)
+        self.history: list[tuple[int, Any]] = []
+        self.versions: dict[str, int] = {}
+        self.columns: dict[str, list[str]] = {}
+        self.letters: list[Reject] = []
+        self.troubles: dict[str, list[BaseException | None]] = {}
+        self.meanwhile: Callable[[str], None] = lambda call: None
+        self._unit: dict[str, list[Any]] = {}
+        self._unit_letters: list[Reject] = []
+        self._safe: tuple[dict[str, list[Any]], list[Reject]] | None = None
+
+    def _called(self, call: str, about: str = "") -> None:
+        self.calls.append(f"{call} {about}".strip())
+        self.meanwhile(call)
+        waiting = self.troubles.get(call, [])
+        trouble = waiting.pop(0) if waiting else None
+        if trouble is not None:
+            if isinstance(trouble, UnitLost):
+                self._lose()
+            raise trouble
+
+    def _lose(self) -> None:
+        self._unit, self._unit_letters, self._safe = {}, [], None
+
+    def open(self) -> None:
+        self._called("open")
+
+    def begin(self, pipeline: str) -> str | None:
+        self._called("begin", pipeline)
+        return self.state
+
+    def declare(self, stream: Stream) -> None:
+        self._called("declare", stream.name)
+        self.columns[stream.name] = [column.name for column in stream.columns]
+
+    def write(self, stream: Stream, batch: Batch) -> None:
+        self._called("write", stream.name)
+        assert [name for name in batch.columns if name not in self.columns[stream.name]] == []
+        self._unit.setdefault(stream.name, []).extend(batch.rows)
+
+    def reject(self, rejects: Sequence[Reject]) -> None:
+        self._called("reject")
+        self._unit_letters.extend(rejects)
+
+    def activate_version(self, stream: Stream, version: int) -> None:
+        self._called("activate_version", stream.name)
+        self.versions[stream.name] = version
+
+    def mark_safe(self) -> None:
+        self._called("mark_safe")
+        self._safe = deepcopy((self._unit, self._unit_letters))
+
+    def commit(self, state: str | None) -> None:
+        self._called("commit")
+        for name, rows in self._unit.items():
+            self.committed.setdefault(name, []).extend(rows)
+        self.letters.extend(self._unit_letters)
+        self.state = self.state if state is None else state
+        self.history.append(
+            (sum(map(len, self.committed.values())), None if state is None else decode(state))
+        )
+        self._lose()
+
+    def back_to_safe(self) -> bool:
+        self._called("back_to_safe")
+        if self._safe is None:
+            return False
+        self._unit, self._unit_letters = self._safe
+        return True
+
+    def rollback(self) -> None:
+        self._called("rollback")
+        self._lose()
+
+    def recover(self) -> None:
+        self._called("recover")
+        self._lose()
+
+    def close(self) -> None:
+        self._called("close")
+
+
+def SCHEMA(stream: str = "a", keys: Sequence[str] = (), **properties: Any) -> dict[str, Any]:
+    schema = {"properties": {"n": {"type": "integer"}, **properties}}
+    return {"type": "SCHEMA", "stream": stream, "schema": schema, "key_properties": list(keys)}
+
+
+def RECORD(n: Any, stream: str = "a", **more: Any) -> dict[str, Any]:
+    return {"type": "RECORD", "stream": stream, "record": {"n": n, **more}}
+
+
+def STATE(n: Any) -> dict[str, Any]:
+    return {"type": "STATE", "value": {"bookmarks": {"a": {"at": n}}}}
+
+
+def MARKED(n: Any, *, complete: bool = False, pipeline: str = "default") -> dict[str, Any]:
+    mark = {"run": "r1", "pipeline": pipeline, "complete": complete}
+    bookmarks = {"bookmarks": {} if n is None else {"a": {"at": n}}}
+    return {"type": "STATE", "value": bookmarks | {"_singerkit": mark}}
+
+
+class Run:
+    """One run of the loop over ``messages``; a text is a line as it stands."""
+
+    def __init__(
+        self,
+        *messages: Any,
+        loader: Memory | None = None,
+        limits: Limits = NEVER,
+        judgement: Judgement = PLAIN,
+        state_file: Path | None = None,
+        stop: StopFlag | None = None,
+        expect: type[SingerkitError] | None = None,
+        **options: Any,
+    ) -> None:
+        self.loader = loader or Memory()
+        self.stdout = io.StringIO()
+        self.stop = StopFlag() if stop is None else stop
+        file = None if state_file is None else str(state_file)
+        self.load = Load(
+            self.loader, judgement, limits, Publisher(file, self.stdout), self.stop, LOG, **options
+        )
+        texts = [one if isinstance(one, str) else json.dumps(one) + "\n" for one in messages]
+        source = io.BytesIO("".join(texts).encode())
+        self.error: Any = None
+        if expect is None:
+            self.summary = self.load.run(source)
+        else:
+            with pytest.raises(expect) as caught:
+                self.load.run(source)
+            self.error = caught.value
+        assert self.loader.calls[-1] == "close"
+
+    @property
+    def printed(self) -> list[Any]:
+        return [decode(line)["bookmarks"]["a"]["at"] for line in self.stdout.getvalue().splitlines()]
+
+    def _fast(self) -> Any:
+        return self.load._decoders["a"]._fast
+
+    def rows(self, stream: str = "a") -> list[Any]:
+        return [row[0] for row in self.loader.committed.get(stream, [])]
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries follow each other at once."""
+    monkeypatch.setattr("singerkit_target.load.waits", lambda: iter([0.0] * 100))
+
+
+# units of commit
+
+
+def test_a_run_makes_these_calls_in_this_order():
+    run = Run(SCHEMA(), RECORD(1), RECORD(2), STATE(2))
+    assert run.loader.calls == [
+        "open",
+        "begin default",
+        "declare a",
+        "write a",
+        "mark_safe",
+        "commit",
+        "close",
+    ]
+    assert (run.rows(), run.printed) == ([1, 2], [2])
+    assert run.summary.committed == {"a": 2}
+    assert run.summary.commits == 1
+
+
+def test_a_state_is_committed_with_the_rows_before_it_and_with_no_others():
+    lines = [
+        SCHEMA(),
+        RECORD(1),
+        STATE(1),
+        SCHEMA("b"),
+        RECORD(2),
+        RECORD(3, "b"),
+        STATE(3),
+        SCHEMA("c"),
+        RECORD(4),
+    ]
+    run = Run(*lines, limits=Limits(commit_rows=1))
+    assert run.loader.history == [
+        (1, STATE(1)["value"]),
+        (3, STATE(3)["value"]),
+        (4, STATE(3)["value"]),  # taps of others: what came after the last STATE is loaded too
+    ]
+    assert run.printed == [1, 3], "a state is printed once"
+
+
+@pytest.mark.parametrize(
+    ("limits", "commits"),
+    [
+        ({"commit_rows": 2}, [2, 4, 5]),
+        ({"commit_rows": 3}, [3, 5]),
+        ({"commit_rows": 5}, [5]),
+        ({"commit_rows": 6}, [5]),
+        ({"commit_bytes": 54}, [1, 2, 3, 4, 5]),
+        ({"commit_bytes": 55}, [2, 4, 5]),
+        ({"commit_bytes": 108}, [2, 4, 5]),
+        ({"commit_bytes": 109}, [3, 5]),
+        ({"commit_seconds": 0}, [1, 2, 3, 4, 5]),
+        ({"commit_seconds": 1000}, [5]),
+    ],
+)
+def test_a_unit_is_committed_at_a_state_once_it_is_large_or_old_enough(limits, commits):
+    parts = [part for n in range(1, 6) for part in (SCHEMA("b", x={"const": n}), RECORD(n), STATE(n))]
+    assert len(json.dumps(RECORD(1))) + 1 == 54
+    run = Run(SCHEMA(), *parts, limits=Limits(**{"commit_rows": 10**9, "commit_bytes": 10**9} | limits))
+    assert [rows for rows, _ in run.loader.history] == commits
+    assert run.printed == commits
+
+
+def test_no_commit_comes_between_a_row_and_its_state():
+    stretch = [RECORD(1), SCHEMA("b"), RECORD(2), SCHEMA("c"), RECORD(3), STATE(3)]
+    run = Run(SCHEMA(), *stretch, limits=Limits(commit_rows=1, commit_seconds=0))
+    assert run.loader.history == [(3, STATE(3)["value"])]
+
+
+def test_a_state_without_rows_is_committed_when_it_is_new():
+    late = Limits(commit_seconds=0)
+    run = Run(SCHEMA(), RECORD(1), STATE(1), SCHEMA("b"), STATE(1), SCHEMA("c"), STATE(2), limits=late)
+    assert run.printed == [1, 2]
+    assert run.loader.history == [(1, STATE(1)["value"]), (1, STATE(2)["value"])]
+
+
+def test_the_unit_after_a_commit_begins_empty():
+    lines = [part for n in range(1, 5) for part in (RECORD(n), STATE(n), SCHEMA("b", x={"const": n}))]
+    run = Run(SCHEMA(), *lines, limits=Limits(commit_rows=2, commit_bytes=10**9, commit_seconds=10**9))
+    assert [rows for rows, _ in run.loader.history] == [2, 4, 4], "the last SCHEMA is committed too"
+
+
+def test_states_that_say_nothing_never_replace_one():
+    for nothing in ({}, {"bookmarks": {}}):
+        run = Run(SCHEMA(), RECORD(1), STATE(1), SCHEMA("b"), {"type": "STATE", "value": nothing})
+        assert run.printed == [1]
+        assert decode(run.loader.state) == STATE(1)["value"]
+    run = Run(SCHEMA(), RECORD(1), {"type": "STATE", "value": {}})
+    assert (run.rows(), run.printed, run.loader.state) == ([1], [], None)
+
+
+def test_a_table_without_records_is_committed():
+    run = Run(SCHEMA())
+    assert run.loader.history == [(0, None)]
+    assert run.printed == []
+
+
+def test_a_failed_commit_prints_nothing_and_is_rolled_back():
+    loader = Memory()
+    loader.troubles["commit"] = [RetryableError("away")]
+    run = Run(SCHEMA(), RECORD(1), STATE(1), loader=loader, expect=RetryableError)
+    assert loader.calls[-3:] == ["commit", "rollback", "close"]
+    assert (run.rows(), run.printed) == ([], [])
+
+
+def test_the_state_file_is_written_with_the_commit(tmp_path):
+    file = tmp_path / "state.json"
+    Run(SCHEMA(), RECORD(1), STATE(1), state_file=file)
+    assert decode(file.read_text()) == STATE(1)["value"]
+
+
+# the first message
+
+
+@pytest.mark.parametrize(
+    ("first", "option", "pipeline"),
+    [
+        (MARKED(None, pipeline="orders"), None, "orders"),
+        (MARKED(None, pipeline="orders"), "mine", "mine"),
+        (SCHEMA(), None, "default"),
+        (SCHEMA(), "mine", "mine"),
+        (STATE(1), None, "default"),
+    ],
+)
+def test_the_pipeline_is_that_of_the_config_or_of_the_mark(first, option, pipeline):
+    last = MARKED(1, complete=True, pipeline="orders") if "_singerkit" in first.get("value", {}) else STATE(1)
+    run = Run(first, SCHEMA("b"), last, pipeline=option)
+    assert run.loader.calls[:2] == ["open", f"begin {pipeline}"]
+    assert run.loader.calls.count(f"begin {pipeline}") == 1
+
+
+def test_the_state_file_of_another_pipeline_stops_the_run_before_anything_is_written(tmp_path):
+    file = tmp_path / "state.json"
+    file.write_text(json.dumps(MARKED(1, pipeline="customers")["value"]))
+    loader = Memory(stored=STATE(1)["value"])
+    run = Run(SCHEMA(), RECORD(1), loader=loader, state_file=file, expect=ConfigurationError)
+    assert run.loader.calls == ["open", "begin default", "rollback", "close"]
+
+
+# the end
+
+
+def test_a_finished_run_of_ours_is_complete():
+    run = Run(MARKED(None), SCHEMA(), RECORD(1), MARKED(1), RECORD(2), MARKED(2, complete=True))
+    assert (run.rows(), run.printed) == ([1, 2], [2])
+
+
+@pytest.mark.parametrize(
+    "rest", [[], [RECORD(2)], [SCHEMA("b"), RECORD(2)], [MARKED(1, complete=True), SCHEMA("b"), RECORD(9)]]
+)
+def test_a_run_of_ours_that_was_cut_keeps_what_its_last_state_covers(rest):
+    run = Run(MARKED(None), SCHEMA(), RECORD(1), MARKED(1), *rest, expect=BadDataError)
+    assert (run.rows(), run.printed) == ([1], [1])
+    assert "ended before the tap had finished" in str(run.error)
+    assert "1 rows are committed" in str(run.error)
+    assert run.load.summary.received == {"a": 1}
+
+
+def test_a_mark_that_comes_later_is_not_ours():
+    run = Run(SCHEMA(), RECORD(1), MARKED(1), SCHEMA("b"), RECORD(2))
+    assert run.rows() == [1, 2]
+
+
+def test_without_a_state_a_cut_run_of_ours_keeps_nothing():
+    run = Run(MARKED(None), SCHEMA(), RECORD(1), expect=BadDataError)
+    assert run.rows() == []
+    assert run.printed == []
+
+
+def test_versions_are_activated_once_at_the_end_and_of_known_streams_only():
+    activate = {"type": "ACTIVATE_VERSION", "stream": "a", "version": 7}
+    other = {"type": "ACTIVATE_VERSION", "stream": "never declared", "version": 1}
+    loader = Memory()
+    Run(
+        SCHEMA(),
+        activate | {"version": 6},
+        RECORD(1),
+        STATE(1),
+        activate,
+        other,
+        RECORD(2),
+        loader=loader,
+        limits=Limits(commit_rows=1),
+    )
+    assert loader.calls[-3:] == ["activate_version a", "commit", "close"]
+    assert loader.versions == {"a": 7}
+    cut = Memory()
+    Run(MARKED(None), SCHEMA(), activate, RECORD(1), MARKED(1), SCHEMA("b"), loader=cut, expect=BadDataError)
+    assert cut.versions == {}
+    alone = Memory()
+    Run(SCHEMA(), RECORD(1), STATE(1), activate, loader=alone, limits=Limits(commit_seconds=0))
+    assert alone.versions == {"a": 7}, "though everything else had been committed"
+
+
+# bad input
+
+
+def test_what_stands_before_a_bad_record_up_to_the_last_state_is_kept():
+    lines = [SCHEMA(), RECORD(1), STATE(1), RECORD(2), RECORD("x"), RECORD(3), STATE(3)]
+    run = Run(*lines, expect=BadDataError)
+    assert (run.rows(), run.printed) == ([1], [1])
+    assert "at a.$.n" in str(run.error)
+    assert str(run.error).endswith("1 rows are committed, up to the last STATE before it.")
+    assert run.loader.calls[-3:] == ["back_to_safe", "commit", "close"]
+
+
+def test_without_a_state_nothing_is_kept():
+    run = Run(SCHEMA(), RECORD(1), SCHEMA("b"), RECORD("x"), expect=BadDataError)
+    assert run.rows() == []
+    assert run.loader.calls[-3:] == ["back_to_safe", "rollback", "close"]
+    committed = Run(
+        SCHEMA(),
+        RECORD(1),
+        STATE(1),
+        SCHEMA("b"),
+        "nonsense\n",
+        limits=Limits(commit_rows=1),
+        expect=BadDataError,
+    )
+    assert committed.loader.calls[-2:] == ["rollback", "close"], "all of it was committed before"
+    assert committed.printed == [1]
+
+
+def test_a_malformed_line_is_placed():
+    run = Run(
+        SCHEMA(),
+        RECORD(1),
+        STATE(1),
+        '{"type": "RECORD", "stream": "a", "record": {"n": 1]}\n',
+        expect=BadDataError,
+    )
+    assert "line 4" in str(run.error)
+    assert run.rows() == [1]
+    among = Run(
+        SCHEMA(), RECORD(1), '{"type": "RECORD", "stream": "a", "record": }\n', RECORD(2), expect=BadDataError
+    )
+    assert "line 3" in str(among.error)
+    assert "byte" in str(among.error)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (RECORD(1, "b"), "Expected a SCHEMA before the first RECORD of stream `b`, got the RECORD at line 4"),
+        ({"type": "BATCH", "stream": "a"}, "got BATCH at line 4"),
+        ({"type": "STATE"}, "STATE message at line 4 is not valid"),
+        ('{"type": "STATE", "value": NaN}\n', "STATE message at line 4 is not valid"),
+        ('{"type": "STATE", "value": 1e99999999999999999999}\n', "STATE message at line 4 is not valid: it holds a number"),
+        ({"type": "ACTIVATE_VERSION", "stream": "a"}, "ACTIVATE_VERSION message at line 4 is not valid"),
+        ({"type": "SCHEMA", "stream": "a"}, "SCHEMA message at line 4 is not valid"),
+    ],
+)  # fmt: skip
+def test_messages_that_cannot_be_taken(line, sentence):
+    run = Run(SCHEMA(), RECORD(1), STATE(1), line, RECORD(9), expect=BadDataError)
+    assert sentence in str(run.error)
+    assert (run.rows(), run.printed) == ([1], [1])
+
+
+def test_a_bad_state_is_found_before_the_rows_it_covers_are_written():
+    loader = Memory()
+    Run(SCHEMA(), RECORD(1), '{"type": "STATE", "value": NaN}\n', loader=loader, expect=BadDataError)
+    assert loader.committed == {}
+
+
+def test_unknown_messages_are_warned_of_once_per_type(caplog):
+    odd = "X" * 50
+    run = Run(SCHEMA(), {"type": "ODD"}, {"type": "ODD"}, {"type": odd}, RECORD(1), {"type": "ODD"}, STATE(1))
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warnings == [
+        "Unknown message type `ODD` at line 2: skipped.",
+        f"Unknown message type `{odd[:40]}` at line 4: skipped.",
+    ]
+    assert run.rows() == [1]
+
+
+@pytest.mark.parametrize(
+    "end", ['{"type": "RECORD", "stream": "a", "rec', "{", '{"type": "STATE", "value": 5']
+)
+def test_a_message_that_is_cut_in_its_middle_is_told_as_that(end):
+    run = Run(SCHEMA(), RECORD(1), STATE(1), end, expect=BadDataError)
+    assert "ended in the middle of a message (line 4)" in str(run.error)
+    assert (run.rows(), run.printed) == ([1], [1])
+
+
+@pytest.mark.parametrize("end", [json.dumps(STATE(2)), "[" * 100_000])
+def test_a_last_line_without_its_newline_is_a_line(end):
+    expect = None if end.startswith("{") else BadDataError
+    run = Run(SCHEMA(), RECORD(1), STATE(1), RECORD(2), end, expect=expect)
+    if expect is None:
+        assert (run.rows(), run.printed) == ([1, 2], [2])
+    else:
+        assert "in the middle" not in str(run.error)
+
+
+def test_a_line_may_have_a_maximum_length():
+    run = Run(
+        SCHEMA(),
+        RECORD(1),
+        STATE(1),
+        RECORD(2, s="x" * 999),
+        limits=Limits(max_line_bytes=500),
+        expect=BadDataError,
+    )
+    assert "line 4" in str(run.error)
+    assert run.rows() == [1]
+
+
+def test_a_schema_may_have_a_maximum_of_columns():
+    Run(SCHEMA(x={}, y={}), limits=Limits(max_columns=3))
+    run = Run(SCHEMA(x={}, y={}), limits=Limits(max_columns=2), expect=BadDataError)
+    assert "at most 2 properties, got 3" in str(run.error)
+    assert "line 1" in str(run.error)
+
+
+# streams
+
+
+def test_the_same_schema_again_is_declared_once_and_another_one_anew():
+    loader = Memory()
+    Run(
+        SCHEMA(),
+        RECORD(1),
+        SCHEMA(),
+        RECORD(2),
+        SCHEMA(x={}),
+        RECORD(3),
+        SCHEMA(keys=["n"], x={}),
+        loader=loader,
+    )
+    assert loader.calls.count("declare a") == 3
+    assert [row[0] for row in loader.committed["a"]] == [1, 2, 3]
+
+
+def test_a_stream_may_be_kept_as_text():
+    loader = Memory()
+    loader.is_log = True  # type: ignore[misc]
+    day = {"type": "string", "format": "date"}
+    Run(SCHEMA(day=day), RECORD(1, day="2024-01-02"), loader=loader)
+    assert bytes(loader.committed["a"][0][1]) == b'"2024-01-02"'
+    typed = Run(SCHEMA(day=day), RECORD(1, day="2024-01-02"))
+    assert typed.loader.committed["a"] == [(1, date(2024, 1, 2))]
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_later_row_overtakes_an_earlier_one_of_its_key_unless_rows_are_appended(exact):
+    records = [RECORD(1, x="a"), RECORD(1), RECORD(2, x="b")]
+    schema = SCHEMA(keys=["n"], x={"type": ["string", "null"]})
+    upserted = Run(schema, *records, always_exact=exact)
+    assert upserted.loader.committed["a"] == [(1, "a"), (2, "b")]
+    appended = Run(schema, *records, loader=Memory(appends=True), always_exact=exact)
+    assert appended.loader.committed["a"] == [(1, "a"), (1,), (2, "b")]
+
+
+def test_both_paths_can_be_asked_for():
+    assert Run(SCHEMA(), RECORD(1))._fast() is not None
+    assert Run(SCHEMA(), RECORD(1), always_exact=True)._fast() is None
+
+
+# records set aside
+
+
+def test_bad_records_are_set_aside_with_the_unit_they_came_in():
+    aside = Judgement(quarantine=True)
+    lines = [SCHEMA(), RECORD(1), RECORD("x"), RECORD(2), STATE(2), SCHEMA("b"), RECORD("y"), RECORD(3)]
+    run = Run(*lines, judgement=aside)
+    assert run.rows() == [1, 2, 3]
+    assert [letter.line for letter in run.loader.letters] == [3, 7]
+    assert (run.summary.received, run.summary.rejected) == ({"a": 3}, {"a": 2})
+
+
+@pytest.mark.parametrize(("most", "expect"), [(2, None), (1, BadDataError)])
+def test_too_many_of_them_are_a_failure(most, expect):
+    lines = [SCHEMA(), RECORD("x"), RECORD(1), STATE(1), SCHEMA("b"), RECORD("y"), STATE(2)]
+    run = Run(*lines, judgement=Judgement(quarantine=True), limits=Limits(max_rejects=most), expect=expect)
+    if expect:
+        assert "at most 1 records" in str(run.error)
+        assert "at a.$.n" in str(run.error)
+        assert (run.rows(), run.printed, len(run.loader.letters)) == ([1], [1], 1)
+
+
+# signals
+
+
+def stopping(loader: Memory, at: str, count: int = 1, *, times: int = 1) -> StopFlag:
+    """A flag that signals set while ``loader`` does something for the ``times``-th time."""
+    stop = StopFlag()
+    left = [times]
+
+    def meanwhile(call: str) -> None:
+        if call == at:
+            left[0] -= 1
+            if left[0] == 0:
+                for _ in range(count):
+                    stop._on_signal(signal.SIGTERM, None)
+
+    loader.meanwhile = meanwhile
+    return stop
+
+
+def test_a_signal_keeps_what_the_last_state_covers():
+    loader = Memory()
+    stop = stopping(loader, "write", times=2)
+    lines = [SCHEMA(), RECORD(1), STATE(1), SCHEMA("b"), RECORD(2), STATE(2), SCHEMA("c"), RECORD(3)]
+    run = Run(*lines, loader=loader, stop=stop, limits=Limits(chunk_bytes=1 << 20), expect=Stopped)
+    assert run.error.exit_code == 143
+    assert run.rows()[0] == 1
+    assert run.printed[-1:] == [run.rows()[-1]]
+    assert f"{len(run.rows())} rows are committed" in str(run.error)
+
+
+def test_a_second_signal_drops_the_unit():
+    loader = Memory()
+    stop = stopping(loader, "write", 2, times=2)
+    lines = [SCHEMA(), RECORD(1), STATE(1), SCHEMA("b"), RECORD(2), STATE(2), SCHEMA("c"), RECORD(3)]
+    run = Run(*lines, loader=loader, stop=stop, expect=Stopped)
+    assert (run.rows(), run.printed) == ([], [])
+    assert loader.calls.count("write a") == 2, "the rest of the chunk is left"
+    assert loader.calls[-2:] == ["rollback", "close"]
+    assert "back_to_safe" not in loader.calls
+
+
+def test_a_signal_before_anything_came():
+    loader = Memory()
+    run = Run(SCHEMA(), loader=loader, stop=stopping(loader, "open"), expect=Stopped)
+    assert loader.calls == ["open", "rollback", "rollback", "close"]
+    assert "0 rows are committed" in str(run.error)
+
+
+def test_an_error_after_two_signals_is_the_stop_that_was_asked_for():
+    loader = Memory()
+    loader.troubles["write"] = [RetryableError("cancelled")]
+    run = Run(SCHEMA(), RECORD(1), loader=loader, stop=stopping(loader, "write", 2), expect=Stopped)
+    assert run.error.exit_code == 143
+    once = Memory()
+    once.troubles["write"] = [RetryableError("away")]
+    assert isinstance(
+        Run(SCHEMA(), RECORD(1), loader=once, stop=stopping(once, "write"), expect=RetryableError).error,
+        RetryableError,
+    )
+
+
+# a unit that is lost
+
+
+STEPS = ["declare", "write", "mark_safe", "commit", "reject", "activate_version"]
+LONG = [
+    SCHEMA(),
+    RECORD(1),
+    RECORD("bad"),
+    STATE(1),
+    SCHEMA("b"),
+    RECORD(2, "b"),
+    SCHEMA(x={"type": ["string", "null"]}),
+    RECORD(3, x="x"),
+    STATE(3),
+    SCHEMA("c"),
+    RECORD(4),
+    RECORD("worse"),
+    {"type": "ACTIVATE_VERSION", "stream": "a", "version": 5},
+    STATE(4),
+]  # fmt: skip
+
+
+def outcome(run: Run) -> Any:
+    loader = run.loader
+    return (
+        loader.committed,
+        loader.state,
+        [(letter.line, letter.record) for letter in loader.letters],
+        loader.versions,
+        loader.columns,
+        run.printed,
+        run.summary.committed,
+        run.summary.rejected,
+    )
+
+
+@pytest.mark.parametrize(
+    "limits", [NEVER, Limits(commit_rows=1), Limits(commit_rows=3)], ids=["one", "each", "some"]
+)
+@pytest.mark.parametrize("times", [1, 5])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_lost_unit_is_written_again_and_nothing_else_differs(step, times, limits, caplog):
+    aside = Judgement(quarantine=True)
+    good = Run(*LONG, judgement=aside, limits=limits)
+    for skip in range(sum(call.startswith(step) for call in good.loader.calls)):
+        loader = Memory()
+        loader.troubles[step] = [None] * skip + [UnitLost("lost")] * times
+        caplog.clear()
+        run = Run(*LONG, judgement=aside, limits=limits, loader=loader)
+        assert outcome(run) == outcome(good), (step, skip)
+        assert run.summary.replays == times
+        assert loader.calls.count("recover") == times
+        assert sum("written again" in record.getMessage() for record in caplog.records) == times
+        assert run.summary.commits == good.summary.commits
+
+
+def test_a_unit_that_is_lost_again_and_again_ends_the_run():
+    loader = Memory()
+    loader.troubles["commit"] = [UnitLost("lost")] * 6
+    run = Run(SCHEMA(), RECORD(1), STATE(1), loader=loader, expect=UnitLost)
+    assert (run.rows(), run.printed) == ([], [])
+    assert loader.calls.count("commit") == 6
+    assert loader.calls[-2:] == ["rollback", "close"]
+
+
+def test_a_unit_that_has_outgrown_what_is_held_ends_the_run():
+    lines = [SCHEMA(), RECORD(1), STATE(1), SCHEMA("b"), RECORD(2), STATE(2)]
+    for replay_bytes, expect in ((10**6, None), (100, UnitLost), (0, UnitLost)):
+        loader = Memory()
+        loader.troubles["commit"] = [UnitLost("lost")]
+        Run(*lines, loader=loader, limits=Limits(replay_bytes=replay_bytes), expect=expect)
+        assert loader.calls.count("recover") == (0 if expect else 1)
+
+
+def test_what_is_held_is_let_go_at_each_commit():
+    """The second unit alone is written again, though both together would be too large to hold."""
+    lines = [SCHEMA(), RECORD(1), STATE(1), SCHEMA("b"), RECORD(2), STATE(2)]
+    loader = Memory()
+    loader.troubles["commit"] = [None, UnitLost("lost")]
+    run = Run(*lines, loader=loader, limits=Limits(commit_rows=1, replay_bytes=330))
+    assert run.rows() == [1, 2]
+    assert run.printed == [1, 2]
+
+
+def test_before_the_lock_is_taken_nothing_can_be_lost():
+    loader = Memory()
+    loader.troubles["begin"] = [UnitLost("lost")]
+    Run(SCHEMA(), loader=loader, expect=UnitLost)
+    assert "recover" not in loader.calls
+
+
+def test_a_signal_ends_the_tries():
+    loader = Memory()
+    loader.troubles["write"] = [UnitLost("lost")] * 9
+    run = Run(SCHEMA(), RECORD(1), loader=loader, stop=stopping(loader, "write"), expect=Stopped)
+    assert loader.calls.count("write a") == 1
+    assert "0 rows are committed" in str(run.error)
+
+
+def test_a_run_that_is_cut_and_loses_its_unit_keeps_the_same():
+    for step in ("back_to_safe", "commit"):
+        loader = Memory()
+        loader.troubles[step] = [UnitLost("lost")]
+        run = Run(MARKED(None), SCHEMA(), RECORD(1), MARKED(1), RECORD(2), loader=loader, expect=BadDataError)
+        assert (run.rows(), run.printed) == ([1], [1])
+        assert loader.calls.count("recover") == 1
+
+
+def test_the_summary_is_logged_once_there_is_something_to_say(caplog):
+    caplog.set_level(logging.INFO)
+    Run(SCHEMA(), RECORD(1), STATE(1))
+    assert "Stream `a`: 1 rows loaded." in caplog.messages
+    caplog.clear()
+    Run(SCHEMA(), RECORD("x"), expect=BadDataError)
+    assert not [message for message in caplog.messages if "rows" in message]
