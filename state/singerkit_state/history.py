@@ -7,6 +7,7 @@ in between leaves an entry that says what is still the value, which the next one
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import platform
@@ -19,7 +20,7 @@ from typing import Any
 
 from singerkit_shell.errors import ConfigurationError
 from singerkit_state import statefile
-from singerkit_state.value import MARK_KEY, decode, encode
+from singerkit_state.value import MARK_KEY, decode, encode, is_utf8
 
 __all__ = [
     "BY_HAND",
@@ -130,7 +131,7 @@ def append(path: str | os.PathLike[str], entry: Entry) -> int:
     """
     kept: Sequence[Entry] = read(path)
     number = kept[0].number + 1 if kept else 1
-    if kept and _state(kept[0]) == _state(entry):
+    if kept and state_of(kept[0]) == state_of(entry):
         number, kept = kept[0].number, kept[1:]
     newest = [replace(entry, number=number), *kept][:LIMIT]
     lines = "".join(_line(item) + "\n" for item in reversed(newest))
@@ -149,14 +150,17 @@ def _line(entry: Entry) -> str:
         "epoch": entry.epoch,
         "sequence": entry.sequence,
     }
-    return encode({**fields, **_state(entry)})
+    return encode({**fields, **state_of(entry)})
 
 
-def _state(entry: Entry) -> dict[str, Any]:
-    try:
-        return {"state": None if entry.text is None else decode(entry.text)}
-    except ValueError:  # what cannot be read is kept as it is
-        return {"state": None, "torn": entry.text}
+def state_of(entry: Entry) -> dict[str, Any]:
+    """Return ``{"state": value}``, with the text under ``torn`` beside it when that is no JSON."""
+    if entry.text is None:
+        return {"state": None}
+    with contextlib.suppress(ValueError):
+        if is_utf8(entry.text):
+            return {"state": decode(entry.text)}
+    return {"state": None, "torn": entry.text}  # what cannot be read is kept as it is
 
 
 def same_text(left: str | None, right: str | None) -> bool:

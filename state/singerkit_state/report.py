@@ -8,9 +8,9 @@ from typing import Any
 
 from singerkit_state.diff import Difference, Differences
 from singerkit_state.edit import others_of, streams_of
-from singerkit_state.history import Entry
+from singerkit_state.history import Entry, state_of
 from singerkit_state.store import Change, Holder, Snapshot
-from singerkit_state.value import decode, encode
+from singerkit_state.value import encode
 
 __all__ = [
     "change_json",
@@ -118,7 +118,7 @@ def table_text(found: Sequence[Snapshot]) -> str:
 
 def history_json(entries: Iterable[Entry]) -> list[dict[str, Any]]:
     """Return the history, newest first."""
-    return [{**_about_entry(entry), **_state_of(entry)} for entry in entries]
+    return [{**_about_entry(entry), **state_of(entry)} for entry in entries]
 
 
 def _about_entry(entry: Entry) -> dict[str, Any]:
@@ -132,13 +132,6 @@ def _about_entry(entry: Entry) -> dict[str, Any]:
         "epoch": entry.epoch,
         "sequence": entry.sequence,
     }
-
-
-def _state_of(entry: Entry) -> dict[str, Any]:
-    try:
-        return {"state": None if entry.text is None else decode(entry.text)}
-    except ValueError:
-        return {"state": None, "torn": entry.text}
 
 
 def history_text(entries: Sequence[Entry]) -> str:
@@ -161,7 +154,7 @@ def history_text(entries: Sequence[Entry]) -> str:
 
 
 def _summary(entry: Entry) -> str:
-    state = _state_of(entry)
+    state = state_of(entry)
     if "torn" in state:
         return "(torn)"
     return "(none)" if state["state"] is None else _shown(state["state"])

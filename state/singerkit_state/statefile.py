@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from singerkit_shell.errors import CannotWriteError, ConfigurationError, LockHeldError
-from singerkit_state.value import decode, encode, is_empty, read_mark
+from singerkit_state.value import decode, encode, is_empty, is_utf8, read_mark
 
 try:
     import fcntl as _fcntl
@@ -67,6 +67,8 @@ def state_object(text: str, where: str, pipeline: str | None, way_out: str) -> d
     """
     if not text.strip(" \t\r\n\0"):
         raise ConfigurationError(f"The {where} is empty, a JSON object is expected; {way_out}.")
+    if not is_utf8(text):
+        raise ConfigurationError(f"The {where} is not UTF-8 text; {way_out}.")
     try:
         value = decode(text)
     except ValueError:

@@ -17,7 +17,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,9 +33,6 @@ if TYPE_CHECKING:
     from singerkit_state.history import Entry
 
 __all__ = ["Change", "Edit", "Holder", "Snapshot", "Store", "open_store"]
-
-_HALF = re.compile("[\ud800-\udfff]")
-"""What reading puts in the place of a byte that is not UTF-8."""
 
 Edit = Callable[[str | None], str | None]
 """From the text of the former STATE value, None for none, to the text of the new one, None to forget it."""
@@ -87,11 +83,8 @@ class Snapshot:
     def value(self) -> dict[str, Any] | None:
         """The STATE value; ConfigurationError when it is none."""
         way_out = "set another one with `singerkit-state set`, or forget it with `singerkit-state reset`"
-        if self.text is None:
-            return None
-        if _HALF.search(self.text):
-            raise ConfigurationError(f"The state in {self.where} is not UTF-8 text; {way_out}.")
-        return state_object(self.text, f"state in {self.where}", None, way_out)
+        where = f"state in {self.where}"
+        return None if self.text is None else state_object(self.text, where, None, way_out)
 
     @property
     def mark(self) -> Mark | None:

@@ -14,7 +14,17 @@ from dataclasses import asdict, dataclass
 from decimal import Decimal, DecimalException
 from typing import Any, NoReturn
 
-__all__ = ["MARK_KEY", "Mark", "decode", "encode", "is_empty", "read_mark", "with_mark", "without_mark"]
+__all__ = [
+    "MARK_KEY",
+    "Mark",
+    "decode",
+    "encode",
+    "is_empty",
+    "is_utf8",
+    "read_mark",
+    "with_mark",
+    "without_mark",
+]
 
 MARK_KEY = "_singerkit"
 """The reserved top-level key of the mark; other taps and targets pass it through."""
@@ -29,6 +39,8 @@ class Mark:
     run: str
     pipeline: str
     complete: bool
+    resumes: str | None = None
+    """Where the run's first state came from: ``file``, ``url``, or None when it was given none."""
 
 
 def read_mark(value: Any) -> Mark | None:
@@ -38,13 +50,15 @@ def read_mark(value: Any) -> Mark | None:
         return None
     run, pipeline, complete = mark.get("run"), mark.get("pipeline"), mark.get("complete")
     if isinstance(run, str) and isinstance(pipeline, str) and isinstance(complete, bool):
-        return Mark(run, pipeline, complete)
+        resumes = mark.get("resumes")
+        return Mark(run, pipeline, complete, resumes if isinstance(resumes, str) else None)
     return None
 
 
 def with_mark(value: dict[str, Any], mark: Mark) -> dict[str, Any]:
     """Return a shallow copy of ``value`` with ``mark`` as its last key; an older mark is replaced."""
-    return without_mark(value) | {MARK_KEY: asdict(mark)}
+    said = {name: item for name, item in asdict(mark).items() if item is not None}
+    return without_mark(value) | {MARK_KEY: said}
 
 
 def without_mark(value: dict[str, Any]) -> dict[str, Any]:
@@ -61,6 +75,11 @@ def is_empty(value: Any) -> bool:
         return value is None
     rest = without_mark(value)
     return not rest or (rest.keys() == {"bookmarks"} and rest["bookmarks"] in (None, {}))
+
+
+def is_utf8(text: str) -> bool:
+    """Tell whether ``text`` was UTF-8, when it was read with ``errors="surrogateescape"``."""
+    return _SURROGATE.search(text) is None
 
 
 def decode(text: str) -> Any:

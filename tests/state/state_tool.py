@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import sys
 from collections.abc import Sequence
@@ -10,9 +12,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import pytest
 from conformance.processes import Outcome, run
 
-__all__ = ["TOOL", "answer", "state_url", "tool"]
+from singerkit_state import cli
+
+__all__ = ["TOOL", "answer", "refusal", "state_url", "tool"]
 
 TOOL = str(Path(sys.executable).with_name("singerkit-state"))
 
@@ -20,6 +25,16 @@ TOOL = str(Path(sys.executable).with_name("singerkit-state"))
 def tool(*arguments: object, stdin: bytes = b"", expect: Sequence[int] = (0,)) -> Outcome:
     """Run it to its end; its exit code is one of ``expect``."""
     return run([TOOL, *map(str, arguments)], stdin=stdin).expect(*expect)
+
+
+def refusal(code: int, *arguments: object) -> str:
+    """Run it inside this process, which is quick; return its last words when it ends with ``code``."""
+    with pytest.raises(SystemExit) as end, contextlib.redirect_stderr(io.StringIO()) as said:
+        cli.main([str(argument) for argument in arguments])
+    assert end.value.code == code, said.getvalue()
+    assert said.getvalue().startswith("CRITICAL singerkit-state: ")
+    assert said.getvalue().count("\n") == 1
+    return said.getvalue().strip()
 
 
 def answer(*arguments: object, stdin: bytes = b"", expect: Sequence[int] = (0,)) -> Any:
