@@ -1,8 +1,15 @@
-"""When the state file, the tap's start and the target disagree about how far the pipeline is (DESIGN 5)."""
+"""When the state file, the tap's start and the target disagree about how far the pipeline is (DESIGN 5).
+
+What the target has committed counts. A tap that starts elsewhere would load rows of streams without a key a second
+time, or leave some out, so its run is refused before anything is written, and the committed state is told to whoever
+keeps it: the next run goes on from there. Only a tap that was given no state, or whose state file was removed, starts
+over: that is somebody's will.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from singerkit_shell.errors import ConfigurationError, RetryableError
@@ -18,42 +25,83 @@ def check_start(
     start: Any,
     mark: Mark | None,
     state_file: str | None,
+    publish: Callable[[str], None],
     log: logging.Logger,
 ) -> None:
     """Compare where the tap starts with what the target has committed; what the target committed wins.
 
-    ``stored`` is the target's STATE text, ``start`` the STATE value a tap of ours began with (it has a ``mark``).
+    ``stored`` is the target's STATE text, ``start`` the STATE value a tap of ours began with (it has a ``mark``),
+    ``publish`` writes a committed state to the state file and to stdout.
 
     Raises:
-        RetryableError: a run was killed between COMMIT and the state file; the file is up to date now.
-        ConfigurationError: the state file belongs to another pipeline, or does not say whose it is and differs.
+        RetryableError: the tap started from a state that is no longer the committed one, as after a kill between
+            COMMIT and the state file, or when another run came first; the committed one is published.
+        ConfigurationError: the state is another pipeline's, or does not say whose it is and differs.
     """
     in_file = None if state_file is None else statefile.read(state_file, pipeline)
     committed = None if stored is None else decode(stored)
     if is_empty(committed) or stored is None:
-        return
-    if mark is None:
-        if state_file is not None and not is_empty(in_file) and not _same(in_file, committed):
-            raise ConfigurationError(
-                f"The state file {state_file} and the state committed by the pipeline `{pipeline}` differ, and the "
-                f"file does not say which pipeline it is of (file: {_shown(in_file)}; target: {_shown(committed)}); "
-                "nothing was written: give this pipeline its own name with `pipeline`, or restore the file from the "
-                "target's state."
+        if mark is not None and not is_empty(start):
+            log.warning(
+                "The tap continues from a state, and this target holds none of the pipeline `%s`: rows from before it "
+                "are not loaded here.",
+                pipeline,
             )
         return
-    if is_empty(start) or _same(start, committed):
+    if mark is None:
+        _check_file_of_others(pipeline, committed, in_file, state_file)
         return
-    if state_file is not None and _same(in_file, start):
-        statefile.write(state_file, stored)
-        raise RetryableError(
-            f"The state file {state_file} was behind the target, as after a kill between commit and file; nothing was "
-            "written, and the file now holds the committed state: run again."
+    if _same(start, committed):
+        return
+    if _starts_over(start, mark, in_file):
+        log.warning(
+            "The tap starts over, though the pipeline `%s` has a committed state: what it sends comes again, and rows "
+            "of streams without a key are appended again.",
+            pipeline,
         )
-    log.warning(
-        "The tap starts from another state than the one that the pipeline `%s` has committed last: rows of streams "
-        "without a key may come twice.",
-        pipeline,
+        return
+    if not _streams(start) <= _streams(committed):
+        raise ConfigurationError(
+            f"The tap starts from the state of other streams than those that the pipeline `{pipeline}` has committed "
+            f"(tap: {_shown(start)}; target: {_shown(committed)}); nothing was written: give each pipeline its own name "
+            "with `pipeline`, or put the state right with `singerkit-state set`."
+        )
+    if mark.resumes == "url":
+        raise RetryableError(
+            f"The state of the pipeline `{pipeline}` has changed since the tap read it, as when another run came first; "
+            "nothing was written: run again. If this comes back, the tap's state URL names another database than the "
+            "target's."
+        )
+    publish(stored)
+    where = "is printed now" if state_file is None else f"is in {state_file} now"
+    raise RetryableError(
+        f"The tap's state is not the one that the pipeline `{pipeline}` has committed last, as after a kill between "
+        f"commit and state file; nothing was written, and the committed state {where}: run again. To start elsewhere on "
+        "purpose, use `singerkit-state set`."
     )
+
+
+def _check_file_of_others(pipeline: str, committed: Any, in_file: Any, state_file: str | None) -> None:
+    """A tap by others does not say where it starts; the file that it reads, if it is this one, has to agree."""
+    if state_file is None or is_empty(in_file) or _same(in_file, committed):
+        return
+    raise ConfigurationError(
+        f"The state file {state_file} and the state committed by the pipeline `{pipeline}` differ, and the "
+        f"file does not say which pipeline it is of (file: {_shown(in_file)}; target: {_shown(committed)}); "
+        "nothing was written: give this pipeline its own name with `pipeline`, or restore the file from the "
+        "target's state (`singerkit-state get`)."
+    )
+
+
+def _starts_over(start: Any, mark: Mark, in_file: Any) -> bool:
+    """A first run, by the will of whoever gave the tap no state or removed the file; not one that another run overtook."""
+    was_removed = mark.resumes == "file" and is_empty(in_file)
+    return is_empty(start) and (mark.resumes is None or was_removed)
+
+
+def _streams(value: Any) -> set[str]:
+    bookmarks = value.get("bookmarks") if isinstance(value, dict) else None
+    return {name for name, mark in bookmarks.items() if mark} if isinstance(bookmarks, dict) else set()
 
 
 def _same(left: Any, right: Any) -> bool:

@@ -27,7 +27,9 @@ from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.validate import config_place, config_problems, unknown_keys
 from singerkit_state.bookmarks import UnorderableError, ValueKind, order_key
+from singerkit_state.delivery import Delivery, print_about
 from singerkit_state.value import Mark, without_mark
+from singerkit_tap.delivery import delivery
 from singerkit_tap.output import Output
 from singerkit_tap.stream import BlockStream, read_input_entries, root_metadata
 from singerkit_tap.sync import SyncRun
@@ -109,6 +111,7 @@ class SingerkitTap(Tap):
         self._sync_run: SyncRun | None = None
         self._progress = Progress(self.logger)
         self._pipeline_of_state: str | None = None
+        self._resumes: str | None = None
         super().__init__(
             config=config,
             catalog=None if entries is None else {"streams": list(self.input_entries.values())},
@@ -131,6 +134,30 @@ class SingerkitTap(Tap):
         Called once, before any connection.
         """
         return ()
+
+    @classmethod
+    def deliveries(cls, config: Mapping[str, Any]) -> list[Delivery]:  # noqa: ARG003  for overriding
+        """Return what is promised about delivery, for `--about`: by kind of stream, or by the streams of a config."""
+        kinds = [
+            ("incremental streams", {"is_incremental": True, "has_key": False, "has_lookback": False}),
+            (
+                "incremental with lookback, with a key",
+                {"is_incremental": True, "has_key": True, "has_lookback": True},
+            ),
+            (
+                "incremental with lookback, without a key",
+                {"is_incremental": True, "has_key": False, "has_lookback": True},
+            ),
+            (
+                "full-table streams with a key",
+                {"is_incremental": False, "has_key": True, "has_lookback": False},
+            ),
+            (
+                "full-table streams without a key",
+                {"is_incremental": False, "has_key": False, "has_lookback": False},
+            ),
+        ]
+        return [delivery(name, **kind) for name, kind in kinds]
 
     # Config
 
@@ -225,7 +252,9 @@ class SingerkitTap(Tap):
         # Imported here: a state URL needs the database driver, --help does not.
         from singerkit_state.location import is_state_url, parse_state_url, read_start_state
 
+        self._resumes = "file"
         if is_state_url(location):
+            self._resumes = "url"
             self._pipeline_of_state = parse_state_url(location).pipeline
         self.load_state(read_start_state(location, self.pipeline) or {})
 
@@ -236,7 +265,7 @@ class SingerkitTap(Tap):
             self._sync_run = SyncRun(
                 self.output,
                 self.start_state,
-                Mark(self._run_id, self.pipeline, False),
+                Mark(self._run_id, self.pipeline, False, self._resumes),
                 self._progress,
                 state_every=int(self.config.get("state_every", 10_000)),
                 start_date=self.config.get("start_date"),
@@ -284,7 +313,7 @@ class SingerkitTap(Tap):
     ) -> None:
         """Run the command line; ``state`` is a path or a state URL, ``catalog`` a path."""
         if about:
-            cls.print_about(about_format)
+            print_about(cls._get_about_info(), about_format, cls.deliveries(config.config if config else {}))
             return
         stop_flag.install()
         config = config or _ConfigInput()

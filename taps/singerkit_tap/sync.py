@@ -18,6 +18,7 @@ import contextlib
 import json
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -129,7 +130,7 @@ class SyncRun:
             for member in self._family.members.values():
                 self._bookmarks[member.stream.name] = member.state()
         value = {**self._rest, "bookmarks": self._bookmarks}
-        mark = Mark(self._mark.run, self._mark.pipeline, is_complete)
+        mark = replace(self._mark, complete=is_complete)
         self._output.state(with_mark(value, mark))
 
     # A family

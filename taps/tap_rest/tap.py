@@ -9,6 +9,9 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from singerkit_catalog.selection import apply_rules
+from singerkit_shell.validate import config_problems
+from singerkit_state.delivery import Delivery
+from singerkit_tap.delivery import delivery
 from singerkit_tap.shell import SingerkitTap
 from tap_rest.client import Client, client_problems, register_secrets
 from tap_rest.config import CONFIG_SCHEMA, ApiSettings, StreamSettings, api_settings, config_conflicts
@@ -27,6 +30,21 @@ class TapRest(SingerkitTap):
     def config_sentences(self, config: Mapping[str, Any]) -> Sequence[str]:
         """Return what a JSON Schema cannot say about the config."""
         return [*config_conflicts(config), *client_problems(config)]
+
+    @classmethod
+    def deliveries(cls, config: Mapping[str, Any]) -> list[Delivery]:
+        """Return what is promised about each stream of a config; without streams, about kinds of streams."""
+        if not config.get("streams") or config_problems(dict(config), cls.config_jsonschema):
+            return super().deliveries(config)
+        return [
+            delivery(
+                f"stream `{stream.name}`",
+                has_key=bool(stream.primary_keys),
+                is_incremental=stream.replication_key is not None,
+                has_lookback=stream.incremental is not None and stream.incremental.lookback > 0,
+            )
+            for stream in api_settings(config).streams
+        ]
 
     @cached_property
     def api(self) -> ApiSettings:

@@ -234,7 +234,8 @@ class Load:
         pipeline = self._pipeline or (mark.pipeline if mark else "default")
         stored = self._loader.begin(pipeline)
         self._begun = True
-        check_start(pipeline, stored, start, mark, self._publisher.state_file, self._log)
+        publisher = self._publisher
+        check_start(pipeline, stored, start, mark, publisher.state_file, publisher.publish, self._log)
 
     # --- a unit that was lost ------------------------------------------------------------------------------
 
@@ -369,8 +370,9 @@ class Load:
             self._keep_safe_part()
             self._stop.raise_if_set(self._committed_so_far())
         if not self._begun:
-            self._log.warning("The input was empty: nothing to load.")
-            return
+            raise BadDataError(
+                "The input was empty: the tap ended before its first message, its own last line says why."
+            )
         if self._mark is not None and (not self._mark.complete or self._rows_after_state):
             raise BadDataError(
                 "The input ended before the tap had finished; rows after its last STATE were dropped."

@@ -26,9 +26,11 @@ from singerkit_shell.memory import calm_collector
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.validate import config_place, config_problems, unknown_keys
+from singerkit_state.delivery import print_about
 from singerkit_state.statefile import StateFileLock
 from singerkit_target.blocks import Judgement
 from singerkit_target.contract import Loader
+from singerkit_target.delivery import deliveries
 from singerkit_target.load import Limits, Load
 from singerkit_target.publish import Publisher
 from singerkit_target.unstorable import Policy
@@ -221,6 +223,14 @@ class SingerkitTarget(Target):
     def process_endofpipe(self) -> None:
         """Everything is committed when `_load` returns."""
 
+    has_state_url: ClassVar[bool] = False
+    """Whether a tap can read the state where this target keeps it (`--state postgresql://...`)."""
+
+    @classmethod
+    def replaces_by_key(cls, config: Mapping[str, Any]) -> bool:  # noqa: ARG003  for overriding
+        """Whether a row replaces the one that has its key."""
+        return False
+
     @classmethod
     def invoke(  # type: ignore[override]
         cls,
@@ -232,7 +242,14 @@ class SingerkitTarget(Target):
         state_file: str | None = None,
     ) -> None:
         """Run the target on the command line."""
-        super(Target, cls).invoke(about=about, about_format=about_format)
+        if about:
+            promises = deliveries(
+                replaces_by_key=cls.replaces_by_key({} if config is None else config.config),
+                has_state_url=cls.has_state_url,
+                state_file=state_file,
+            )
+            print_about(cls._get_about_info(), about_format, promises)
+            return
         target = cls(
             config={} if config is None else config.config,
             parse_env_config=config is not None and config.parse_env,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -117,6 +118,13 @@ class TargetPostgres(SingerkitTarget):
             },
         },
     }
+
+    has_state_url = True
+
+    @classmethod
+    def replaces_by_key(cls, config: Mapping[str, Any]) -> bool:
+        """`append-only` keeps every row."""
+        return bool(config.get("load_method", "upsert") == "upsert")
 
     def further_problems(self) -> list[str]:
         if not self.config.get("dsn"):

@@ -3,6 +3,7 @@ and a second run completes the tables."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -181,8 +182,8 @@ def test_p03_a_tap_by_others_ends_its_streams_with_its_output(database: str) -> 
     assert committed(database) == 30
 
 
-def test_p03_nothing_at_all_is_no_failure(database: str) -> None:
-    outcome = load(database).expect(0)
+def test_p03_nothing_at_all_is_a_failure(database: str) -> None:
+    outcome = load(database).expect(65)
     assert "empty" in outcome.stderr
 
 
@@ -397,6 +398,43 @@ def fails_to_write(database: str, tmp_path: Path, state_file: Path, *prefix: str
 @pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit is not installed")
 def test_s01_no_space_for_the_state_file(database: str, tmp_path: Path, state_file: Path) -> None:
     fails_to_write(database, tmp_path, state_file, "prlimit", "--fsize=20")
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this machine allows no mount")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+@pytest.mark.fault("S1", exit=[74], main=True)
+def test_s01_the_disk_of_the_state_file_is_full(database: str, tiny_disk: Path) -> None:
+    path, filler = tiny_disk / "state.json", tiny_disk / "filler"
+    arguments = ["--state-file", str(path)]
+    load(database, *run_of(0, 10), arguments=arguments).expect(0)
+    before = path.read_bytes()
+    with running(database, *arguments, commit_rows=1) as target:
+        target.send(lines(*list(run_of(10, 20))[:-1]))
+        wait_until(lambda: committed(database) == 20, "the first unit")
+        before = wait_until(lambda: path.read_bytes() != before and path.read_bytes(), "the state of it")
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(b"x" * 4096)
+        target.send(lines(*list(run_of(20, 30))[1:]))
+        outcome = target.finish().expect(74)
+    assert "No space left on device" in outcome.last_words
+    assert path.read_bytes() == before
+    assert [found.name for found in tiny_disk.iterdir() if found.suffix == ".tmp"] == []
+    filler.unlink()
+    check(database, 30)
+    load(database, *run_of(20, 40), arguments=arguments).expect(69)  # it says so and mends the file
+    load(database, *run_of(30, 40), arguments=arguments).expect(0)
+    check(database, 40)
 
 
 @pytest.mark.fault("S1", exit=[74], only="s01")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from singerkit_shell.errors import ConfigurationError
+from singerkit_shell.errors import ConfigurationError, RetryableError
 from singerkit_state.lineage import check_start
 from singerkit_state.value import Mark, encode
+from singerkit_target.publish import Publisher
 
 MARK = Mark("run-8", "orders", False)
 OLD, NEW = {"bookmarks": {"a": 1}}, {"bookmarks": {"a": 2}}
@@ -18,7 +20,9 @@ LOG = logging.getLogger("lineage")
 
 
 def check(stored: Any, start: Any, mark: Mark | None, file: Path | None) -> None:
-    check_start("orders", encode(stored), start, mark, None if file is None else str(file), LOG)
+    name = None if file is None else str(file)
+    publish = Publisher(name, io.StringIO()).publish
+    check_start("orders", encode(stored), start, mark, name, publish, LOG)
 
 
 @pytest.mark.parametrize("content", [None, "{}", '{"bookmarks":{}}'])
@@ -30,11 +34,11 @@ def test_without_a_mark_a_file_that_says_nothing_is_no_contradiction(tmp_path, c
     check(NEW, None, None, None)
 
 
-def test_a_start_that_came_from_elsewhere_is_warned_of_though_the_file_is_missing(tmp_path, caplog):
-    check(NEW, OLD, MARK, tmp_path / "state.json")
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "`orders`" in caplog.text
-    assert not (tmp_path / "state.json").exists()
+def test_a_start_that_came_from_elsewhere_is_refused_though_the_file_is_missing(tmp_path):
+    file = tmp_path / "state.json"
+    with pytest.raises(RetryableError, match="`orders`"):
+        check(NEW, OLD, MARK, file)
+    assert file.read_text() == encode(NEW) + "\n"
 
 
 def test_a_state_that_is_no_object_is_compared_as_it_is(tmp_path, caplog):
@@ -42,10 +46,11 @@ def test_a_state_that_is_no_object_is_compared_as_it_is(tmp_path, caplog):
     check(5, 5, MARK, None)
     check([1], [1], MARK, None)
     assert not caplog.records
-    check(5, 6, MARK, None)
-    check(5, OLD, MARK, None)
-    check(NEW, 5, MARK, None)
-    assert len(caplog.records) == 3
+    for stored, start in ((5, 6), (NEW, 5)):
+        with pytest.raises(RetryableError):
+            check(stored, start, MARK, None)
+    with pytest.raises(ConfigurationError):
+        check(5, OLD, MARK, None)
     file = tmp_path / "state.json"
     file.write_text(encode(OLD))
     with pytest.raises(ConfigurationError, match="target: 5"):
