@@ -56,7 +56,7 @@ class JsonlLoader:
         lock.__enter__()
         self._lock = lock
         taken = manifest.begin(self._folder, pipeline, self._run_id)
-        there = {name: size for name, size in taken.files.items() if self._exists(name)}
+        there = {name: size for name, size in taken.files.items() if self._exists(name, size)}
         self._manifest = dataclasses.replace(taken, files=there)
         self._cut(there)
         return taken.state
@@ -66,10 +66,17 @@ class JsonlLoader:
         with manifest.mine(self._folder, self._manifest):
             self._files.cut(sizes)
 
-    def _exists(self, name: str) -> bool:
-        if (self._folder / name).exists():
+    def _exists(self, name: str, committed: int) -> bool:
+        path = self._folder / name
+        found = path.stat().st_size if path.exists() else 0
+        if found >= committed:
             return True
-        self._log.warning("The file %s is gone since the last run; it begins anew.", self._folder / name)
+        if found:  # cutting it to its committed length would put a hole where the rows were
+            raise BadDataError(
+                f"The file {path} has {found} bytes, and {committed} were committed: rows of it are gone. Nothing was "
+                "written: restore the file, or remove it so that it begins anew."
+            )
+        self._log.warning("The file %s is gone since the last run; it begins anew.", path)
         return False
 
     def declare(self, stream: Stream) -> None:
@@ -157,10 +164,11 @@ class JsonlLoader:
                     "committed since then: put it back, or reset the state of its stream, and run again."
                 ) from None
             if found != size:
-                raise FencedError(
-                    f"Somebody else has written to {path} while this run did (expected {size} bytes, found {found}); "
-                    "what was committed is safe: see that no other run uses this folder, then run again."
-                )
+                with manifest.mine(self._folder, self._manifest):  # a newer run is named
+                    raise FencedError(
+                        f"Somebody else has written to {path} while this run did (expected {size} bytes, found "
+                        f"{found}); what was committed is safe: see that no other run uses this folder, then run again."
+                    )
 
     def close(self) -> None:
         self._files.close()
