@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
+from math import ceil
 from typing import Any, TypeAlias, cast
 
 import msgspec
@@ -141,6 +142,8 @@ def _instant(value: Value) -> tuple[int, str]:
         raise UnorderableError("Expected a date-time, got something else")
     year, month, day = int(match[1]), int(match[2]), int(match[3])
     hour, minute, second = (int(part or 0) for part in match.group(4, 5, 6))
+    if not (0 < month < 13 and 0 < day < 32 and hour < 25 and minute < 60 and second < 61):
+        raise UnorderableError("Expected a date-time, got one that no calendar has")
     seconds = _days(year, month, day) * 86400 + hour * 3600 + minute * 60 + second
     if match[9]:
         offset = int(match[10]) * 3600 + int(match[11] or 0) * 60
@@ -179,8 +182,17 @@ def _fast_values(column: Sequence[msgspec.Raw], kind: ValueKind) -> list[Any]:
     raise UnorderableError("The values need an exact look")
 
 
+def _check_finite(values: Iterable[Decimal | None]) -> None:
+    """Decimal takes texts for numbers that JSON has none of; NaN compares with nothing."""
+    if not all(value is None or value.is_finite() for value in values):
+        raise UnorderableError("Expected a number, got one that is not finite")
+
+
 def _exact_keys(column: Sequence[msgspec.Raw], kind: ValueKind) -> list[OrderKey | None]:
-    values = _any_values.decode(b"[" + b",".join(column) + b"]")
+    try:
+        values = _any_values.decode(b"[" + b",".join(column) + b"]")
+    except ArithmeticError:
+        raise UnorderableError("Expected a number, got one that is out of range") from None
     return [None if value is None else order_key(value, kind) for value in values]
 
 
@@ -207,7 +219,9 @@ def _extremes(column: Sequence[msgspec.Raw], kind: ValueKind) -> _Extremes | Non
         if not present:
             return None
         low, high = min(present), max(present)
-    except (UnorderableError, TypeError):  # TypeError: values with and without an offset
+        if isinstance(low, Decimal) or isinstance(high, Decimal):
+            _check_finite(values)
+    except (UnorderableError, TypeError, ArithmeticError):  # TypeError: values with and without an offset
         return _exact_extremes(_exact_keys(column, kind))
     at_high = [index for index, value in enumerate(values) if value == high]
     if kind is not ValueKind.INSTANT:
@@ -252,7 +266,7 @@ def row_hash(record: msgspec.Raw | bytes | bytearray | memoryview, salt: bytes =
 
 
 def less_lookback(value: Value, kind: ValueKind, lookback: int | Decimal) -> Value:
-    """Return ``value`` moved back: by seconds for date-times, days for dates, units for numbers.
+    """Return ``value`` moved back: by seconds for date-times, days for dates (both rounded up), units for numbers.
 
     Text without a format stays as it is. A date-time with an offset comes back in UTC.
     """
@@ -263,8 +277,8 @@ def less_lookback(value: Value, kind: ValueKind, lookback: int | Decimal) -> Val
     seconds, fraction = _instant(value)
     text = str(value)
     if re.fullmatch(r"[+-]?\d+-\d\d-\d\d", text):
-        return _date_text(seconds // 86400 - int(lookback))
-    days, second = divmod(seconds - int(lookback), 86400)
+        return _date_text(seconds // 86400 - ceil(lookback))
+    days, second = divmod(seconds - ceil(lookback), 86400)
     clock = f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}"
     zone = "Z" if re.search(r"(?:[Zz]|[+-]\d\d:?(?:\d\d)?)$", text[11:]) else ""
     return f"{_date_text(days)}T{clock}{'.' + fraction if fraction else ''}{zone}"
@@ -304,8 +318,6 @@ class BookmarkTracker:
         self.start_value = self._first_value(lookback, start_date)
         """What to ask the source for: rows at or above it."""
         self._floor = None if self.start_value is None else order_key(self.start_value, kind)
-        # Rows above it are sent without a look at each of them.
-        self._ceiling = self._floor if self._start_key is None else self._start_key
         # With a lookback the user wants the window again, its boundary included.
         self._unmatched = Counter(start.seen) if start.seen and not lookback else Counter()
         self._high: OrderKey = None
@@ -343,7 +355,7 @@ class BookmarkTracker:
             return None
         self.nulls += ends.nulls
         self._note(ends, column, records, salt)
-        if self._floor is None or ends.low > self._ceiling:
+        if self._floor is None or ends.low > self._floor:
             return None
         return self._rows_to_send(column, records, salt)
 

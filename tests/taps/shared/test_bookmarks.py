@@ -191,3 +191,35 @@ def test_the_state_has_the_shape_of_singer_sdk():
     assert again.get().value == "2024-01-01T00:00:00Z"
     assert again.get({"a": 1}).value == "2024-01-02T00:00:00Z"
     assert again.get({"a": 2}).value is None
+
+
+@pytest.mark.parametrize("value", ['"NaN"', '"Infinity"', '"-Infinity"', "1e999999999999999999999"])
+@pytest.mark.parametrize("beside", [[], ['"1"'], ["1"]])
+def test_a_number_that_is_none_is_refused_and_becomes_no_bookmark(value: str, beside: list[str]) -> None:
+    tracker = BookmarkTracker(ValueKind.NUMBER, Bookmark(), is_sorted=True)
+    column = [msgspec.Raw(text.encode()) for text in (value, *beside)]
+    with pytest.raises(UnorderableError, match="Expected a number"):
+        tracker.take(column, [b"x"] * len(column))
+    assert tracker.bookmark().value is None
+
+
+@pytest.mark.parametrize(
+    "text", ["2042-31-12", "2024-13-45T25:61:61Z", "2024-00-01", "2024-01-32", "2024-01-01T00:60:00Z"]
+)
+def test_a_date_that_no_calendar_has_is_no_bookmark(text: str) -> None:
+    with pytest.raises(UnorderableError, match="no calendar"):
+        order_key(text, ValueKind.INSTANT)
+
+
+@pytest.mark.parametrize(
+    ("value", "lookback", "start"),
+    [
+        ("2024-01-02T00:00:00Z", "0.5", "2024-01-01T23:59:59Z"),
+        ("2024-01-10", "1.1", "2024-01-08"),
+        ("2024-01-10", "2", "2024-01-08"),
+    ],
+)
+def test_a_part_of_a_second_or_day_is_looked_back_over_as_a_whole(
+    value: str, lookback: str, start: str
+) -> None:
+    assert less_lookback(value, ValueKind.INSTANT, Decimal(lookback)) == start
