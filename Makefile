@@ -19,6 +19,9 @@ demo: $(READY) ## load a real REST API into a real Postgres, twice
 test: $(READY) ## run every test against real servers
 	$(BIN)/pytest -q -n 2 --dist worksteal $(ARGS)
 
+faults: $(READY) ## make docs/faults.md anew from the tests of the faults
+	$(BIN)/pytest -q -n 2 --dist worksteal -m fault --write-faults docs/faults.md $(ARGS)
+
 check: $(READY) ## ruff, mypy strict, generated docs up to date
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	$(BIN)/python docs/generate.py --check
@@ -46,4 +49,4 @@ lock: $(READY) ## resolve requirements-dev.txt anew
 clean: ## remove everything that the other verbs made
 	rm -rf $(VENV) .envs .demo .bench dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help env demo test check docs bench mutate interop dist lock clean
+.PHONY: help env demo test faults check docs bench mutate interop dist lock clean

@@ -22,7 +22,7 @@ import pytest
 from conformance.processes import Outcome
 from faults.rows import ROWS, SECTIONS, Row
 
-__all__ = ["FaultTable", "Show", "mark_problem", "page", "records_fault", "sees", "shell_code"]
+__all__ = ["FaultTable", "Show", "mark_problem", "page", "records_fault", "sees", "shell_code", "split_cells"]
 
 INTRODUCTION = """\
 # Faults, what happens, and the test that shows it
@@ -87,7 +87,7 @@ def mark_problem(row: str, exits: Sequence[int]) -> str | None:
     return f"{row} may not end with {sorted(extra)}" if extra or not exits else None
 
 
-@dataclass
+@dataclass(eq=False)  # pytest keeps plugins in a set
 class FaultTable:
     """The plugin. ``path`` is where the controller writes the page, None for nowhere."""
 
@@ -234,6 +234,11 @@ def _code(text: str) -> str:
     fence = "``" if "`" in text else "`"
     pad = " " if "`" in text else ""
     return f"{fence}{pad}{text}{pad}{fence}"
+
+
+def split_cells(line: str) -> list[str]:
+    """The cells of a line of the page."""
+    return [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line.strip())[1:-1]]
 
 
 def _cells(*cells: str) -> str:

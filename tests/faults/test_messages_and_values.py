@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from faults.loads import (
     RECORD,
     SCHEMA,
     STATE,
+    TARGET,
+    Running,
     command,
     connected,
     lines,
@@ -259,10 +262,16 @@ def test_m06_a_key_beyond_bigint_widens_too_in_mid_run(database: str) -> None:
 
 UNSTORABLE = {
     "m07_nan": (NUMBER, "NaN", "$.v"),
-    "m07_nan_inside": (ANY_OBJECT, '{"a": [-Infinity]}', "$.v.a[0]"),
+    "m07_infinity_inside": (ANY_OBJECT, '{"a": [-Infinity]}', "$.v.a[0]"),
+    "m10_year_0": (DATE_TIME, '"0000-12-31T00:00:00Z"', "$.v"),
+    "m10_year_10000": (DATE_TIME, '"10000-01-01T00:00:00Z"', "$.v"),
+    "m10_before_christ": (DATE_TIME, '"-0044-03-15T00:00:00Z"', "$.v"),
     "m10_30_february": (DATE_TIME, '"2026-02-30T00:00:00Z"', "$.v"),
+    "m11_nul": (TEXT, r'"a\u0000b"', "$.v"),
     "m11_nul_inside": (ANY_OBJECT, r'{"a": {"b": "\u0000"}}', "$.v.a.b"),
+    "m11_nul_in_a_key": (ANY_OBJECT, r'{"a": {"\u0000": 1}}', "$.v.a"),
     "m12_lone_surrogate": (TEXT, r'"\ud83d"', "$.v"),
+    "m12_lone_surrogate_inside": (ANY_OBJECT, r'{"a": [["\udc00"]]}', "$.v.a[0][0]"),
     "m12_lone_surrogate_in_a_key": (ANY_OBJECT, r'{"a": {"\ud800": 1}}', "$.v.a"),
 }
 
@@ -287,6 +296,27 @@ def test_m07_m10_m11_m12_a_value_that_cannot_be_stored_fails_naming_the_field(
     assert f"at s.{path} (line 4)" in outcome.last_words
     assert table(database, "s", "id") == [(1,)]
     assert state_row(database) == (1, {"at": 1})
+
+
+@pytest.mark.fault("M7", exit=[0], only="m07")
+@pytest.mark.fault("M10", exit=[0], only="m10")
+@pytest.mark.fault("M11", exit=[0], only="m11")
+@pytest.mark.fault("M12", exit=[0], only="m12")
+@pytest.mark.parametrize("case", UNSTORABLE.values(), ids=UNSTORABLE)
+def test_m07_m10_m11_m12_a_value_that_cannot_be_stored_may_be_set_aside(
+    database: str, case: tuple[Any, str, str]
+) -> None:
+    schema, wire, path = case
+    line = f'{{"type": "RECORD", "stream": "s", "record": {{"id": 2, "v": {wire}}}}}'
+    messages = [
+        SCHEMA("s", {"id": INTEGER, "v": schema}),
+        RECORD("s", {"id": 1, "v": None}),
+        line,
+        STATE({"at": 2}),
+    ]
+    load(database, *messages, on_invalid="quarantine").expect(0)
+    assert table(database, "s", "id") == [(1,)]
+    assert query(database, "SELECT stream, path FROM _singerkit_rejects") == [("s", path)]
 
 
 @pytest.mark.fault("M7", exit=[0])
@@ -408,6 +438,22 @@ def test_m14_a_line_far_over_the_limit_is_not_read_to_its_end(database: str) -> 
     outcome = load(database, ORDERS, order(1, "x" * 6_000_000), order(2), max_line_bytes=1_000_000)
     outcome.expect(65)
     assert "line 2" in outcome.last_words
+
+
+@pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit is not installed")
+@pytest.mark.fault("M14", exit=[65], main=True)
+def test_m14_a_line_of_a_gigabyte_is_refused_in_bounded_memory(database: str, tmp_path: Path) -> None:
+    words = ["prlimit", "--as=900000000", *command(tmp_path, database, {})]
+    piece = b"x" * (1 << 20)
+    with Running(words) as target:
+        target.send(lines(ORDERS, order(1), STATE({"at": 1})))
+        target.send(b'{"type": "RECORD", "stream": "orders", "record": {"id": 2, "note": "')
+        for _ in range(1024):
+            target.send(piece)
+        outcome = target.finish().expect(65)
+    assert "max_line_bytes" in outcome.last_words
+    assert "line 4" in outcome.last_words
+    assert table(database, "orders", "id") == [(1,)]
 
 
 @pytest.mark.fault("M14", exit=[65])
@@ -645,6 +691,37 @@ def test_m17_any_name_may_be_set_aside_and_versioned(database: str) -> None:
         database, SQL("SELECT stream, path FROM {}").format(Identifier(schema, "_singerkit_rejects"))
     )
     assert sorted(rejects) == sorted((stream, f"$.{stream}") for stream in NASTY)
+
+
+# --- M18 ----------------------------------------------------------------------------------------------------
+
+PATHS = [
+    "../../x",
+    "/etc/x",
+    "CON",
+    "con.txt",
+    "a/b",
+    "a\\b",
+    "..",
+    ".",
+    "x" * 300,
+    "_singerkit_manifest",
+    "%2e%2e/x",
+]
+
+
+@pytest.mark.fault("M18", exit=[0])
+def test_m18_stream_names_of_a_file_target_stay_under_its_root(tmp_path: Path) -> None:
+    root, config = tmp_path / "a" / "out", tmp_path / "config.json"
+    root.parent.mkdir()
+    config.write_text(json.dumps({"destination_path": str(root)}))
+    messages = [part for name in PATHS for part in (SCHEMA(name, {"id": INTEGER}), RECORD(name, {"id": 1}))]
+    words = [str(Path(TARGET).with_name("target-jsonl")), "--config", str(config)]
+    run(words, stdin=lines(*messages, STATE({"at": 1})), cwd=root.parent).expect(0)
+    written = [path for path in tmp_path.rglob("*") if path.is_file() and path != config]
+    assert {path.parent for path in written} == {root}
+    loaded = [path for path in written if path.suffix == ".jsonl" and path.read_text() == '{"id":1}\n']
+    assert len(loaded) == len(PATHS)
 
 
 # --- M20 ----------------------------------------------------------------------------------------------------
