@@ -189,6 +189,8 @@ class Checker:
     def _dispatch(self, kind: str, name: str, message: dict[str, Any], line: bytes) -> None:
         stream = self._stream(name)
         match kind:
+            case "SCHEMA" if stream.declared is not None and stream.declared.message == message:
+                stream.declared_again(self._line)
             case "SCHEMA":
                 stream.declare(declare(message, name, self._line, self._findings), self._line)
                 self._states.stream_begins(stream)

@@ -8,6 +8,7 @@ counted and compared with those of the line: where a key came twice, or one is n
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -40,6 +41,7 @@ _OF_TYPES = frozenset(
         *("minLength", "maxLength", "minimum", "maximum"),
     )
 )
+_KEY_BEFORE_BLANK = re.compile(rb'"[ \t\r]+:')
 _KEY_END, _QUOTED_KEY_END = b'":', b'\\":'
 
 
@@ -67,6 +69,8 @@ class FastDecoder:
             value = record.get(name)
             if value.__class__ is dict or value.__class__ is list:
                 keys += keys_in(value)
+        if (b" :" in line or b"\t:" in line or b"\r:" in line) and _KEY_BEFORE_BLANK.search(line):
+            return None
         found = line.count(_KEY_END)
         if found != keys and found - line.count(_QUOTED_KEY_END) != keys:
             return None

@@ -40,7 +40,7 @@ def bookmark_in(entry: Any, field: str | None) -> Bookmark | None:
         name, value = field, entry.get(field) if field is not None else None
     if not isinstance(name, str) or not isinstance(value, str | int | float | Decimal):
         return None
-    return Bookmark(name, value)
+    return Bookmark(name, Decimal(repr(value)) if isinstance(value, float) else value)
 
 
 class Progress:
@@ -124,7 +124,9 @@ class Progress:
         return self._high_key
 
     def _key(self, value: Any) -> OrderKey:
-        if self._kind is None:
+        if self._kind is None or value.__class__ not in (str, int, Decimal):
+            return None
+        if value.__class__ is Decimal and not value.is_finite():
             return None
         try:
             return order_key(value, self._kind)
@@ -159,7 +161,7 @@ class Progress:
             self._look_around()
 
     def _tell_ahead(self, line: int, has_moved: bool) -> None:
-        written = f"the {self.rows:,} rows written" if self.rows else "no row written"
+        written = f"all that were written ({self.rows:,})" if self.rows else "it without any row"
         sentence = (
             f"Expected a bookmark of {shown(self._stream)} no further than the highest {shown(self.field or '')} of "
             f"its rows, got one beyond {written}"
@@ -189,4 +191,12 @@ def _ascends(high: Any, value: Any) -> bool:
 
 
 def _as_schema(schema: Any) -> Mapping[str, Any]:
-    return schema if isinstance(schema, Mapping) else {}
+    """Return what `ValueKind.of_schema` can look into: no branch that is just true or false."""
+    if not isinstance(schema, Mapping):
+        return {}
+    branches = {
+        keyword: [branch for branch in schema[keyword] if isinstance(branch, Mapping)]
+        for keyword in ("anyOf", "oneOf")
+        if isinstance(schema.get(keyword), list)
+    }
+    return {**schema, **branches}

@@ -85,14 +85,6 @@ class Stream:
     def declare(self, declared: Declared, line: int) -> None:
         """Take a SCHEMA message."""
         before = self.declared
-        if before is not None and before.message == declared.message:
-            self._tell_once(
-                "schema-again",
-                "",
-                line,
-                f"Expected SCHEMA of {shown(self.name)} once, got it again unchanged",
-            )
-            return
         if before is not None and before.keys != declared.keys:
             self._findings.add(
                 "key-change",
@@ -107,6 +99,11 @@ class Stream:
             if isinstance(schema, Mapping) and schema.get("format") in ("date-time", "date")
         }
         self.follow(next((name for name in declared.bookmarks if name in declared.properties), None))
+
+    def declared_again(self, line: int) -> None:
+        """Take a SCHEMA message that says what the last one said."""
+        sentence = f"Expected SCHEMA of {shown(self.name)} once, got it again unchanged"
+        self._tell_once("schema-again", "", line, sentence)
 
     def follow(self, replication_key: str | None) -> None:
         """Compare rows with bookmarks by this property; None leaves the one that is known."""
@@ -243,9 +240,7 @@ class Stream:
                 "invalid", line, f"Expected no properties beyond those of the schema, got more in {place}"
             )
         else:
-            self._add(
-                "invalid", line, f"Expected {expectation(error)}, got {kind_of(error.instance)} at {place}"
-            )
+            self._add("invalid", line, f"Expected {_wanted(error)}, got {kind_of(error.instance)} at {place}")
         return False
 
     def _learn(self, declared: Declared, record: Mapping[str, Any], line: int) -> None:
@@ -276,6 +271,13 @@ def _date_fault(text: str, form: str) -> tuple[str, str, str] | None:
     if not has_zone(text):
         return "zone", "a date-time with a zone (RFC 3339)", "one that readers have to guess"
     return None
+
+
+def _wanted(error: ValidationError) -> str:
+    try:
+        return expectation(error)
+    except TypeError:  # the keyword's value holds a number with a fraction, which is exact here
+        return f"what `{error.validator}` allows"
 
 
 def _place(error: ValidationError) -> str:

@@ -40,8 +40,7 @@ class Outcome:
     def verdict(self) -> str:
         """Say in a sentence that rules are broken."""
         rules = ", ".join(self.broken)
-        count = sum(self.broken.values())
-        places = "one place" if count == 1 else f"{count:,} places"
+        places = _number(sum(self.broken.values()), "place")
         kind = "rules" if self.is_strict else "required rules"
         return (
             f"Expected a stream that keeps the {kind} of Singer, got one that breaks {rules} in {places} (see above); "
@@ -70,28 +69,33 @@ def finding_text(finding: Finding) -> str:
 
 def summary_text(outcome: Outcome) -> str:
     checker, findings = outcome.checker, outcome.findings
-    messages = _counted(checker.messages.most_common(), f"{checker.messages.total():,} messages")
+    messages = _counted(checker.messages.most_common(), _number(checker.messages.total(), "message"))
     streams = [(stream.name, stream.rows) for stream in checker.streams.values()]
-    text = [f"{messages} in {checker.lines:,} lines and {outcome.seconds:.1f} s"]
+    lines = _number(checker.lines, "line")
+    text = [f"{messages} in {lines} and {outcome.seconds:.1f} s"]
     if streams:
         rows = sum(count for _, count in streams)
         shown_rows = _counted(
-            [(shown(name), count) for name, count in streams[:_MOST_STREAMS]], f"{rows:,} rows"
+            [(shown(name), count) for name, count in streams[:_MOST_STREAMS]], _number(rows, "row")
         )
         more = f" and {len(streams) - _MOST_STREAMS} streams more" if len(streams) > _MOST_STREAMS else ""
         text.append(shown_rows + more)
     for severity, word in (
-        (Severity.ERROR, "errors"),
-        (Severity.WARNING, "warnings"),
-        (Severity.INFO, "notes"),
+        (Severity.ERROR, "error"),
+        (Severity.WARNING, "warning"),
+        (Severity.INFO, "note"),
     ):
         if rules := findings.rules(severity):
-            text.append(_counted(list(rules.items()), f"{findings.total(severity):,} {word}"))
+            text.append(_counted(list(rules.items()), _number(findings.total(severity), word)))
     if not outcome.is_whole:
         text.append("the reader of the stream went away before its end")
     if not outcome.broken:
         text.append("no required rule is broken" if not outcome.is_strict else "no rule is broken")
     return "singerkit-check: " + "; ".join(text)
+
+
+def _number(count: int, word: str) -> str:
+    return f"one {word}" if count == 1 else f"{count:,} {word}s"
 
 
 def _counted(items: Sequence[tuple[str, int]], title: str) -> str:

@@ -172,12 +172,14 @@ class States:
             self._add(
                 "state-rare",
                 line,
-                f"Expected a STATE after the last row, got {late:,} rows after the last STATE",
+                f"Expected a STATE after the last row, got {late:,} of the rows after the last one",
             )
         elif not self.count and any(
             stream.progress.field and stream.rows for stream in self._streams.values()
         ):
-            self._add("state-rare", line, f"Expected a STATE with the bookmarks of {rows:,} rows, got none")
+            self._add(
+                "state-rare", line, f"Expected a STATE with the bookmarks of the rows ({rows:,}), got none"
+            )
 
     def row_passed(self, rows: int, line: int) -> None:
         """Note that a row has come, ``rows`` in all."""

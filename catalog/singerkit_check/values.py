@@ -85,9 +85,9 @@ def _integer(text: str) -> int | Decimal:
     return int(text) if len(text) < _LONGEST_INTEGER else Decimal(text)
 
 
-def _constant(name: str, odd: Oddities) -> float:
+def _constant(name: str, odd: Oddities) -> Decimal:
     odd.constants.append(name)
-    return float(name)
+    return Decimal(name)
 
 
 def _is_encodable(value: Any) -> bool:
