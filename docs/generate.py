@@ -1,7 +1,8 @@
 """Write docs/reference/<executable>.md from what each executable says about itself; `--check` only compares.
 
-The executables are those of the distribution's entry points. A page holds the `--help` text, the capabilities and
-a table of every config key, made from `--about --format=json`, so no page can differ from the code.
+The executables are those of the distribution's entry points. The page of a tap or target holds the `--help` text, the
+capabilities and a table of every config key, made from `--about --format=json`; the page of any other tool holds its
+`--help` and that of each of its commands. So no page can differ from the code.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import functools
 import importlib.metadata
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -20,6 +22,7 @@ from typing import Any
 
 DISTRIBUTION = "singerkit"
 REFERENCE = Path(__file__).parent / "reference"
+CONNECTORS = ("tap-", "target-")
 HELP_COLUMNS = "80"
 SECONDS = 60
 
@@ -45,6 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         pages = {REFERENCE / f"{name}.md": page(name) for name in executables()}
+        pages |= {REFERENCE / f"{name}.md": tool_page(name) for name in tools()}
     except GenerateError as error:
         print(f"docs: {error}", file=sys.stderr)
         return 1
@@ -72,6 +76,16 @@ def report(stale: list[Path], leftover: list[Path]) -> int:
 
 
 def executables() -> list[str]:
+    """Names of the distribution's taps and targets."""
+    return [name for name in scripts() if name.startswith(CONNECTORS)]
+
+
+def tools() -> list[str]:
+    """Names of its other executables."""
+    return [name for name in scripts() if not name.startswith(CONNECTORS)]
+
+
+def scripts() -> list[str]:
     """Names of the distribution's console scripts."""
     try:
         distribution = importlib.metadata.distribution(DISTRIBUTION)
@@ -108,6 +122,28 @@ def page(name: str) -> str:
             "",
         ]
     )
+
+
+def tool_page(name: str) -> str:
+    """Return the page of an executable that is neither tap nor target."""
+    help_text = output_of(name, "--help").rstrip()
+    sections = [("Command line", help_text)]
+    sections += [(command, output_of(name, command, "--help").rstrip()) for command in commands_in(help_text)]
+    lines = [
+        f"# {name}",
+        "",
+        "<!-- Written by docs/generate.py from the executable itself; change it there. -->",
+        "",
+    ]
+    for title, text in sections:
+        lines += [f"## {title}", "", "```text", text, "```", ""]
+    return "\n".join(lines)
+
+
+def commands_in(help_text: str) -> list[str]:
+    """Return the names of the commands that a `--help` text lists; none when it lists none."""
+    _, _, listed = help_text.partition("\nCommands:\n")
+    return re.findall(r"^  (\S+)", listed, re.MULTILINE)
 
 
 @functools.cache

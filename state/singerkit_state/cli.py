@@ -40,7 +40,14 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for
 _yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _InOrder(click.Group):
+    """Lists its commands as they stand here: from looking to changing."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(None, "--version", package_name="singerkit", message="singerkit-state %(version)s")
 @click.option("--debug", is_flag=True, expose_value=False, help="Print a traceback with every error.")
 def command() -> None:
@@ -57,7 +64,7 @@ def command() -> None:
     """
 
 
-@command.command()
+@command.command(short_help="How far a pipeline is, and who is at work.")
 @_location
 @_as_json
 def show(location: str, as_json: bool) -> None:
@@ -78,7 +85,7 @@ def show(location: str, as_json: bool) -> None:
     _print(encode(report.show_json(one)) if as_json else report.show_text(one))
 
 
-@command.command()
+@command.command(short_help="Print the STATE value, or the part of a stream.")
 @_location
 @click.argument("stream", required=False)
 def get(location: str, stream: str | None) -> None:
@@ -93,7 +100,7 @@ def get(location: str, stream: str | None) -> None:
     _print(encode(value if stream is None else part_of(value, stream)))
 
 
-@command.command("set")
+@command.command("set", short_help="Replace the state, or the part of a stream.")
 @_location
 @click.argument("value", required=False, metavar="VALUE|-|@FILE")
 @click.option("--stream", help="Replace the part of this stream only (what stands under `bookmarks`).")
@@ -129,7 +136,7 @@ def set_(
     _tell(store.change(edit, "set"), as_json)
 
 
-@command.command()
+@command.command(short_help="Forget the state, or some streams of it.")
 @_location
 @click.option(
     "--stream", "streams", multiple=True, help="Forget this stream only; may be given several times."
@@ -150,7 +157,7 @@ def reset(location: str, streams: tuple[str, ...], yes: bool, as_json: bool) -> 
     _tell(store.change(edit, "reset"), as_json, _ROWS_NOTE)
 
 
-@command.command()
+@command.command(short_help="Former values, and the way back to them.")
 @_location
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Show the newest N entries only.")
 @click.option("--restore", "number", type=int, metavar="N", help="Set the state to entry N.")
@@ -165,7 +172,7 @@ def history(location: str, limit: int | None, number: int | None, as_json: bool)
     _print(encode({"entries": report.history_json(entries)}) if as_json else report.history_text(entries))
 
 
-@command.command()
+@command.command(short_help="Compare two states, or a state with a former value.")
 @click.argument("a")
 @click.argument("b", required=False)
 @click.option(
@@ -191,7 +198,7 @@ def diff(a: str, b: str | None, number: int | None, as_json: bool) -> int:
     return 1 if found else 0
 
 
-@command.command()
+@command.command(short_help="Free the lock of a run that is stuck or dead.")
 @_location
 @_yes
 @_as_json
