@@ -51,6 +51,12 @@ class Load:
         """Return the values on stdout, one a line."""
         return [parse(line) for line in self.outcome.stdout.splitlines()]
 
+    @property
+    def last_state(self) -> Any:
+        """Return the value that the next run would begin with."""
+        assert self.outcome.stdout.strip(), f"no STATE was printed\n{self.outcome}"
+        return self.states[-1]
+
 
 def _data(row: Row) -> Row:
     return {key: value for key, value in row.items() if not key.startswith("_sdc_")}

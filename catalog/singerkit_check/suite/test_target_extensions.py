@@ -113,5 +113,5 @@ def test_x08_a_batch_before_its_schema_is_refused(target: TargetRuns, tmp_path: 
 def test_x09_a_state_after_a_batch_covers_its_files(target: TargetRuns, tmp_path: Path) -> None:
     file = batch_file(tmp_path, "batch.jsonl")
     load = load_batch(target, "x09", batch(target.stream("x09"), [file]), STATE({"a": 2}))
-    assert load.states[-1] == {"a": 2}
+    assert load.last_state == {"a": 2}
     assert [row["id"] for row in load.rows("x09", ["id"])] == [1, 2]

@@ -52,7 +52,7 @@ def printed(target: TargetRuns) -> Any:
 
 
 def test_st01_the_state_is_opaque(printed: Any) -> None:
-    assert printed.states[-1] == OPAQUE[-1]
+    assert printed.last_state == OPAQUE[-1]
 
 
 def test_g03_the_state_value_a_line_each(printed: Any) -> None:
@@ -109,7 +109,7 @@ def test_g01_messages_may_come_from_a_file(target: TargetRuns, tmp_path: Path) -
     path.write_bytes(b"".join(units(target.stream("g01_file"), 2, pad=" Größe")))
     outcome = run(target.command(place, "--input", str(path)), cwd=target.folder).expect(0)
     load = target.look(outcome, place)
-    assert load.states[-1] == {"n": 6}
+    assert load.last_state == {"n": 6}
     assert [row["name"] for row in load.rows("g01_file", ["id"])] == [f"row {n} Größe" for n in range(1, 7)]
 
 
@@ -122,10 +122,12 @@ def test_g05_records_are_validated(target: TargetRuns) -> None:
 def test_g09_on_failure_what_is_committed_has_been_printed_nothing_more(target: TargetRuns) -> None:
     stream = target.stream("g09")
     good = units(stream, 2)
-    load = target.refused(
-        *good, RECORD(stream, {"id": 7, "name": "c"}), RECORD(stream, {"name": "no key"}), STATE({"n": 8})
-    )
-    assert ids(load.rows("g09")) == list(range(1, covered(load.states) + 1))
+    bad = RECORD(stream, {"name": "no key"}) if target.driver.is_ours else '{"type": "RECORD", '
+    load = target.refused(*good, RECORD(stream, {"id": 7, "name": "c"}), bad, STATE({"n": 8}))
+    there, promised = ids(load.rows("g09")), list(range(1, covered(load.states) + 1))
+    assert set(there) >= set(promised), "a STATE was printed for rows that are not there"
+    if target.driver.is_ours:
+        assert there == promised
 
 
 def test_g10_input_cut_inside_a_line_is_an_error(target: TargetRuns) -> None:
@@ -161,7 +163,7 @@ def test_g10_a_marked_run_that_ends_complete_is_complete(target: TargetRuns) -> 
     load = target.load(marked({}), schema, one, marked({"n": 1}), two, marked({"n": 2}, complete=True))
     load.outcome.expect(0)
     assert ids(load.rows("g10_whole")) == [1, 2]
-    assert without_mark(load.states[-1]) == {"n": 2}
+    assert without_mark(load.last_state) == {"n": 2}
 
 
 def test_g10_end_of_input_ends_the_stream_of_a_tap_without_marks(target: TargetRuns) -> None:
@@ -169,7 +171,7 @@ def test_g10_end_of_input_ends_the_stream_of_a_tap_without_marks(target: TargetR
     load = target.load(*units(stream, 1), RECORD(stream, {"id": 4, "name": "after the last STATE"}))
     load.outcome.expect(0)
     assert ids(load.rows("g10_other")) == [1, 2, 3, 4]
-    assert load.states[-1] == {"n": 3}
+    assert load.last_state == {"n": 3}
 
 
 def test_g11_last_of_several_rows_with_one_key_wins(target: TargetRuns) -> None:
@@ -225,8 +227,10 @@ def test_t14_a_signalled_target_keeps_rows_and_states_together(
         running.signal(signum)
         load = target.look(running.finish(close=False, seconds=20), place)
     assert load.outcome.code != 0, str(load.outcome)
-    assert ids(load.rows(f"t14_{code}")) == list(range(1, covered(load.states) + 1))
+    there, promised = ids(load.rows(f"t14_{code}")), list(range(1, covered(load.states) + 1))
+    assert set(there) >= set(promised), "a STATE was printed for rows that are not there"
     if target.driver.is_ours:
+        assert there == promised
         load.outcome.expect(code)
         expect_one_sentence(load.outcome)
 
@@ -235,7 +239,7 @@ def test_st03_the_state_file_holds_the_value_of_the_last_state(target: TargetRun
     path, options = state_file(target, tmp_path)
     load = target.load(*units(target.stream("st03"), 3), options=options)
     load.outcome.expect(0)
-    assert json.loads(path.read_text("utf-8")) == load.states[-1] == {"n": 9}
+    assert json.loads(path.read_text("utf-8")) == load.last_state == {"n": 9}
 
 
 def test_st16_an_empty_state_never_erases_a_good_one(target: TargetRuns, tmp_path: Path) -> None:

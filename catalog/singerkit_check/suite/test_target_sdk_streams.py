@@ -56,7 +56,7 @@ def test_g13_array_data(target: TargetRuns) -> None:
     assert done.rows("test_array_data", ["id"]) == [
         {"id": n, "fruits": f} for n, f in enumerate(FRUITS, start=1)
     ]
-    assert done.states[-1] == LAST_STATES["array_data"]
+    assert done.last_state == LAST_STATES["array_data"]
 
 
 def test_g13_camelcase(target: TargetRuns) -> None:
@@ -73,7 +73,7 @@ def test_g13_camelcase_complex_schema(target: TargetRuns) -> None:
 def test_g13_duplicate_records(target: TargetRuns) -> None:
     done = load(target, "duplicate_records")
     assert done.rows("test_duplicate_records", ["id"]) == [{"id": 1, "metric": 100}, {"id": 2, "metric": 20}]
-    assert done.states[-1] == LAST_STATES["duplicate_records"]
+    assert done.last_state == LAST_STATES["duplicate_records"]
 
 
 PLAIN = [
@@ -116,7 +116,7 @@ def test_g13_multiple_state_messages(target: TargetRuns) -> None:
     sent = [{a: x, b: y} for x, y in ((1, 0), (2, 1), (3, 2), (5, 3), (5, 6))]
     order = [sent.index(state) for state in done.states]
     assert order == sorted(set(order))
-    assert done.states[-1] == sent[-1]
+    assert done.last_state == sent[-1]
 
 
 def test_g13_no_primary_keys_and_then_more(target: TargetRuns) -> None:
@@ -124,9 +124,9 @@ def test_g13_no_primary_keys_and_then_more(target: TargetRuns) -> None:
     first = load(target, "no_primary_keys", place)
     rows = [{"id": n, "metric": 11 * n} for n in (1, 2, 3)]
     assert by_id(first.rows("test_no_pk")) == rows
-    assert first.states[-1] == LAST_STATES["no_primary_keys"]
+    assert first.last_state == LAST_STATES["no_primary_keys"]
     second = load(target, "no_primary_keys_append", place)
-    assert second.states[-1] == {"test_no_pk": 5}
+    assert second.last_state == {"test_no_pk": 5}
     assert sorted(row["metric"] for row in second.rows("test_no_pk")) == [11, 22, 33, 101, 202, 303, 404, 505]
 
 
@@ -213,7 +213,7 @@ def test_g13_schema_updates(target: TargetRuns) -> None:
     ]
     rows = done.rows("test_schema_updates", ["id"])
     assert [{field: row.get(field) for field in expected[0]} for row in rows] == expected
-    assert done.states[-1] == LAST_STATES["schema_updates"]
+    assert done.last_state == LAST_STATES["schema_updates"]
 
 
 def test_g13_special_chars_in_attributes(target: TargetRuns) -> None:
@@ -233,7 +233,7 @@ def test_g13_user_location_data_and_then_its_upserts(target: TargetRuns) -> None
     locations = {1: "Philadelphia", 2: "NY", 3: "SF"}
     assert named(first, "test_users") == users
     assert named(first, "test_locations") == locations
-    assert first.states[-1] == LAST_STATES["user_location_data"]
+    assert first.last_state == LAST_STATES["user_location_data"]
     second = load(target, "user_location_upsert_data", place)
     users |= {1: "Johny", 2: "George", 5: "Jim", 8: "Thomas", 12: "Paul", 13: "Mary"}
     locations |= {1: "Philly", 3: "San Francisco", 6: "Colorado", 8: "Boston"}
@@ -248,7 +248,7 @@ def test_g13_user_location_data_and_then_its_upserts(target: TargetRuns) -> None
     ]
     rows = second.rows("test_user_in_location", ["id"])
     assert [(row["id"], row["user_id"], row["location_id"], row["info"]) for row in rows] == visits
-    assert second.states[-1] == {"test_users": 13, "test_locations": 8, "test_user_in_location": 14}
+    assert second.last_state == {"test_users": 13, "test_locations": 8, "test_user_in_location": 14}
 
 
 def named(done: Load, stream: str) -> dict[int, str]:
