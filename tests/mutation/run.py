@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import hashlib
+import importlib
 import json
 import os
 import shutil
@@ -39,7 +41,12 @@ PAGE = ROOT / "docs" / "mutation.md"
 TOOL = "mutmut"
 SLOWER = 4
 """A mutant that needs so many times what the tests need, and `SPARE` seconds, counts as a timeout."""
-SPARE = 10.0
+SPARE = 20.0
+OPTIONS = (
+    *("-x", "-q", "--tb=short", "--assert=plain"),  # nobody reads what a failed assertion says
+    *("-p", "_hypothesis_pytestplugin", "-p", "no:cacheprovider"),
+    *("-p", "no:unraisableexception", "-p", "no:threadexception"),  # they collect garbage five times
+)
 
 
 @dataclass(frozen=True)
@@ -77,16 +84,22 @@ class Result:
 
 def work(folder: Path) -> None:
     """Answer each line ``{"file", "code", "tests", "select", "timeout"}`` with ``{"verdict", "seconds"}``."""
+    import pytest
     from hypothesis import Phase, settings
 
-    for name in ("msgspec", "psycopg2", "psycopg2.sql", "jsonschema", "requests", "singer_sdk", "pytest"):
-        __import__(name)
+    for name in ("msgspec", "psycopg2.sql", "jsonschema", "requests", "singer_sdk"):
+        importlib.import_module(name)
     # Found is enough: no time for a smaller example. The same examples each time.
     phases = (Phase.explicit, Phase.generate)
     settings.register_profile("mutation", phases=phases, derandomize=True, database=None)
     settings.load_profile("mutation")
     os.chdir(folder)
     out = os.fdopen(os.dup(1), "w")
+    os.dup2(os.open(folder / "last.txt", os.O_WRONLY | os.O_CREAT), 1)
+    (folder / "warm").mkdir()
+    pytest.main([*OPTIONS, "-c", os.devnull, "--rootdir", "warm", "warm"])  # imports all of pytest
+    gc.collect()
+    gc.freeze()
     for line in sys.stdin:
         task = json.loads(line)
         print(json.dumps(_try(folder, task)), file=out, flush=True)
@@ -121,11 +134,8 @@ def _run_tests(folder: Path, task: dict[str, Any]) -> None:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         import pytest
 
-        sys.dont_write_bytecode = bool(task["code"])
         select = ["-k", task["select"]] if task["select"] else []
-        options = ["-x", "-q", "--tb=short", "-p", "no:cacheprovider", "-p", "no:xdist", *select]
-        options += ["-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning"]
-        code = int(pytest.main([*options, *task["tests"]]))
+        code = int(pytest.main([*OPTIONS, *select, *task["tests"]]))
     except BaseException:
         traceback.print_exc()
     finally:
@@ -173,6 +183,9 @@ class Worker:
         (self.folder / "tmp").mkdir()
         env = os.environ | {"PYTHONPATH": os.pathsep.join(str(self.folder / shelf) for shelf in SHELVES)}
         env |= {"SINGERKIT_TEST_DSN": dsn} if dsn else {}
+        env |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        shelves = [str(self.folder / shelf) for shelf in (*SHELVES, "tests")]
+        subprocess.run([sys.executable, "-m", "compileall", "-q", *shelves], check=True)
         self._process = subprocess.Popen(
             [sys.executable, __file__, "--worker", str(self.folder)],
             stdin=subprocess.PIPE,
@@ -264,7 +277,7 @@ def test_file(
                 print(f"\n{mutant.where}\n  " + "\n  ".join(mutant.diff), flush=True)
             result.killed += found == "killed"
             result.timeouts += found == "timeout"
-            if sys.stderr.isatty():
+            if sys.stderr.isatty() or count % 50 == 0:
                 print(f"\r{plan.file}: {count}/{len(mutants)}", end="", file=sys.stderr)
     if known is not None:
         result.killed -= known.timeouts
@@ -429,7 +442,8 @@ def main() -> int:
         chosen = []
     else:
         version = _version(args.python)
-        os.nice(10)
+        os.nice(5)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # workers and server end with us
         with database(any(plan.database for plan in chosen)) as dsn:
             workers = [Worker(dsn) for _ in range(args.jobs)]
             try:
