@@ -82,6 +82,10 @@ class Checker:
             number, line = rest
             if line is None or not line.isspace():
                 self._check_last(line, number)
+        if not self.messages and not self._line:
+            self._add(
+                "empty", "Expected a message, got the end of the input: did the tap die before its first one?"
+            )
         self._states.end(self._line, self._rows)
 
     def _check_last(self, line: bytes | None, number: int) -> None:

@@ -93,7 +93,7 @@ def compile_fast(
     ``envelope`` and ``extra`` name further keys that messages and records are known to have, ``lenient`` the dates
     that are known not to be in order. The value of ``replication_key`` stays as it is written.
     """
-    if declared.validator is None or not declared.has_new_integers:
+    if declared.validator is None or declared.is_draft_3:
         return None
     schema = declared.schema
     if (set(schema) & (_CONSTRAINTS | {"anyOf", "oneOf"})) or schema.get(

@@ -21,9 +21,14 @@ class LineCutter:
         """Yield (number, line without its newline) for each line that ends; None for one that is too long."""
         first, *others = data.split(b"\n")
         self._hold(first)
-        for part in others:
-            yield self._next()
-            self._hold(part)
+        if not others:
+            return
+        yield self._next()
+        last = others.pop()
+        for line in others:
+            number, self._number = self._number, self._number + 1
+            yield number, (line if len(line) <= self._limit else None)
+        self._hold(last)
 
     def rest(self) -> tuple[int, bytes | None] | None:
         """Return the last line when the input did not end it with a newline."""

@@ -223,6 +223,7 @@ CHECKS: dict[str, Check] = {
     "end-missing": Check(
         "G10", _E, "a run that began with the mark of singerkit ends with one that says complete"
     ),
+    "empty": Check("G10", _W, "a stream has a message; without any the tap may have died before its first"),
     "end-passed": Check("G10", _E, "nothing comes after the STATE that says complete"),
     # Extensions
     "activate-shape": Check("X01", _W, "ACTIVATE_VERSION has stream and version (an integer)"),

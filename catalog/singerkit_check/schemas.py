@@ -38,8 +38,8 @@ class Declared:
     keys: tuple[str, ...] = ()
     bookmarks: tuple[str, ...] = ()
     validator: Any = None
-    has_new_integers: bool = True
-    """Whether 1.0 is an integer, as from Draft 6 on."""
+    is_draft_3: bool = False
+    """There `required` and `type` have other forms."""
 
 
 def declare(message: Mapping[str, Any], stream: str, line: int, findings: Findings) -> Declared:
@@ -88,7 +88,7 @@ def declare(message: Mapping[str, Any], stream: str, line: int, findings: Findin
         keys or (),
         bookmarks or (),
         None if draft is None else _validator(draft, usable),
-        draft not in _OLD_INTEGERS,
+        draft is Draft3Validator,
     )
 
 

@@ -89,7 +89,6 @@ def ACTIVATE(version: Any = 7) -> dict[str, Any]:
 VERSION = {"version": 7}
 GOOD: dict[str, list[Any]] = {
     "plain": [SCHEMA(), RECORD(1), RECORD(2), STATE(2), RECORD(2), RECORD(3), STATE(3)],
-    "empty": [],
     "only a state": [STATE(3)],
     "no key, no bookmark": [SCHEMA(key_properties=[], bookmark_properties=...), RECORD(1), RECORD(1)],
     "a schema that allows anything": [
@@ -229,6 +228,7 @@ BROKEN: dict[str, tuple[Sequence[Any], int]] = {
     "state-empty": ([STATE(1), STATE()], 2),
     "state-forgets": ([STATE(1, lines={}), STATE(1)], 2),
     "end-missing": ([MARKED(complete=False), SCHEMA(bookmark_properties=...), RECORD(1)], 3),
+    "empty": ([], 0),
     "end-passed": ([MARKED(complete=True), SCHEMA(), RECORD(1)][:2], 2),
     "activate-shape": ([SCHEMA(), RECORD(1, more=VERSION), ACTIVATE("7"), STATE(1)], 3),
     "activate-other": ([SCHEMA(), RECORD(1, more=VERSION), ACTIVATE(8), STATE(1)], 3),

@@ -110,7 +110,16 @@ VALUES = st.recursive(
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     properties=st.dictionaries(st.sampled_from("ab"), schemas(), min_size=1),
-    more=st.sampled_from([{}, {"required": ["b"]}, {"additionalProperties": False}, {"type": "object"}]),
+    more=st.sampled_from(
+        [
+            {},
+            {"required": ["b"]},
+            {"additionalProperties": False},
+            {"type": "object"},
+            {"$schema": "http://json-schema.org/draft-04/schema#"},
+            {"$schema": "https://json-schema.org/draft/2020-12/schema"},
+        ]
+    ),
     key=st.sampled_from([[], ["a"]]),
     rows=st.lists(st.lists(st.tuples(KEYS, VALUES), max_size=4).map(_joined), min_size=1, max_size=4),
 )
@@ -175,7 +184,7 @@ def test_a_line_that_begins_like_a_record_of_another_stream_is_not_taken_for_one
         {"patternProperties": {"^a": {"type": "string"}}},
         {"properties": {"id": {}}, "required": ["other"]},
         {"type": "string"},
-        {"$schema": "http://json-schema.org/draft-04/schema#", "properties": {"id": {"type": "integer"}}},
+        {"$schema": "http://json-schema.org/draft-03/schema#", "properties": {"id": {"type": "integer"}}},
     ],
 )
 def test_a_schema_without_an_exact_form_has_no_fast_way(schema: dict[str, Any]) -> None:
