@@ -1,0 +1,180 @@
+"""Our own tap in the pipe is silent; the shipped suite tests executables by their command line."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conformance.drivers import TapRest
+from conformance.singer import parse
+
+BIN = Path(sys.executable).parent
+CHECK, TAP, TARGET = (str(BIN / name) for name in ("singerkit-check", "tap-rest", "target-jsonl"))
+
+
+def run(*command: str, stdin: bytes = b"", cwd: Path | None = None) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(command, input=stdin, capture_output=True, timeout=300, check=False, cwd=cwd)
+
+
+def test_our_tap_breaks_no_rule_and_its_rows_arrive(tmp_path: Path) -> None:
+    """First run and second, with every kind of stream the tap has; not even a warning."""
+    state, rows = tmp_path / "state.json", tmp_path / "rows"
+    tap_config, target_config = tmp_path / "tap.json", tmp_path / "target.json"
+    target_config.write_text(json.dumps({"destination_path": str(rows)}))
+    with TapRest().source() as source:
+        tap_config.write_text(json.dumps(source.config))
+        for _ in range(2):
+            sent = run(TAP, "--config", str(tap_config), "--state", str(state))
+            checked = run(CHECK, "--strict", "--state", str(state), stdin=sent.stdout)
+            assert checked.stdout == sent.stdout
+            assert checked.returncode == 0, checked.stderr.decode()
+            assert len(checked.stderr.splitlines()) == 1, checked.stderr.decode()
+            loaded = run(
+                TARGET, "--config", str(target_config), "--state-file", str(state), stdin=checked.stdout
+            )
+            assert loaded.returncode == 0, loaded.stderr.decode()
+        orders = [parse(line) for line in (rows / "orders.jsonl").read_bytes().splitlines()]
+        assert [row["id"] for row in orders] == [row["id"] for row in source.rows("orders")]
+
+
+def suite(*arguments: str, cwd: Path) -> tuple[int, str, str]:
+    done = run(CHECK, *arguments, cwd=cwd)
+    return done.returncode, done.stdout.decode(), done.stderr.decode().strip()
+
+
+@pytest.fixture
+def jsonl(tmp_path: Path) -> str:
+    """The command line of a target that everybody has here."""
+    config = tmp_path / "target.json"
+    config.write_text(json.dumps({"destination_path": str(tmp_path / "rows")}))
+    return shlex.join([TARGET, "--config", config.name])
+
+
+def test_a_target_that_keeps_the_rules_is_a_table_and_exit_0(tmp_path: Path, jsonl: str) -> None:
+    reading = f"cat {shlex.quote(str(tmp_path / 'rows'))}/{{stream}}.jsonl"
+    code, table, said = suite(
+        *("--target", jsonl, "--read-rows", reading, "--appends"),
+        *("--rule", "G12", "--rule", "g04", "--rule", "ST03"),
+        cwd=tmp_path,
+    )
+    assert (code, said) == (0, "")
+    assert table.splitlines() == [
+        "",
+        f"target-jsonl ({TARGET})",
+        "  ST03   waived  the state file holds the value of STATE",
+        "                 PlainTarget does not say how to make a state file",
+        "  G04    pass    states are never reordered; the last line is the one to keep",
+        "  G12    pass    no key = append",
+        "  2 pass, 0 FAIL, 1 waived",
+    ]
+
+
+def test_a_target_that_breaks_a_rule_is_told_and_exit_65(tmp_path: Path) -> None:
+    forgetful = tmp_path / "target-forgetful"
+    forgetful.write_text("#!/bin/sh\ncat > /dev/null\n")
+    forgetful.chmod(0o755)
+    code, table, said = suite(
+        "--target",
+        str(forgetful),
+        "--read-rows",
+        "true {stream}",
+        "--rule",
+        "G12",
+        "--rule",
+        "G07",
+        cwd=tmp_path,
+    )
+    assert code == 65
+    assert "  G12    FAIL    no key = append" in table
+    assert said.startswith(
+        "CRITICAL singerkit-check: Expected an executable that keeps the rules of Singer, got 1 "
+    )
+    assert "(G12)" in said
+
+
+def test_a_tap_is_tested_by_its_command_line(tmp_path: Path) -> None:
+    with TapRest().source() as source:
+        (tmp_path / "tap.json").write_text(json.dumps(source.config))
+        code, table, said = suite(
+            *(
+                "--tap",
+                shlex.join([TAP, "--config", "tap.json"]),
+                "--rule",
+                "C03",
+                "--rule",
+                "R06",
+                "--rule",
+                "L05",
+            ),
+            cwd=tmp_path,
+        )
+    assert (code, said) == (0, "")
+    assert "  2 pass, 0 FAIL, 1 waived" in table
+    assert "needs a driver with a stream that has" in table
+
+
+DRIVER = """
+import pytest
+from singerkit_check.suite.drivers import Destination, TargetDriver
+from singerkit_check.suite.singer import parse
+
+@pytest.fixture(scope="session")
+def place_of_mine(tmp_path_factory):
+    return tmp_path_factory.mktemp("mine")
+
+class Mine(TargetDriver):
+    is_ours = False
+    keeps_last_of_key = False
+    needs = ("place_of_mine",)
+    waivers = {"G04": "this target prints its states at the end of the week"}
+
+    def destination(self, folder, services, **settings):
+        place = services["place_of_mine"]
+        read = lambda stream: [parse(line) for line in (place / f"{stream}.jsonl").read_text().splitlines()]
+        return Destination({"destination_path": str(place)} | settings, read)
+"""
+
+
+def test_a_driver_of_ones_own_may_bring_fixtures_and_waivers(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(DRIVER)
+    code, table, said = suite(
+        *("--target", TARGET, "--driver", "mine.py:Mine", "--rule", "G12", "--rule", "G04"), cwd=tmp_path
+    )
+    assert (code, said) == (0, "")
+    assert "  G12    pass    no key = append" in table
+    assert "this target prints its states at the end of the week" in table
+
+
+def test_the_place_where_it_is_run_has_no_say(tmp_path: Path, jsonl: str) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option\n")
+    (tmp_path / "conftest.py").write_text("raise RuntimeError('not ours')\n")
+    code, table, said = suite("--target", jsonl, "--rule", "G07", cwd=tmp_path)
+    assert (code, said) == (0, "")
+    assert "1 pass" in table
+
+
+def test_without_pytest_it_is_one_sentence(tmp_path: Path) -> None:
+    """Blocked here, as in an environment without the extra."""
+    blocked = (
+        "import sys; sys.modules['pytest'] = None; sys.argv = ['singerkit-check', '--tap', 'sh'];"
+        "from singerkit_check.command import main; main()"
+    )
+    done = run(sys.executable, "-c", blocked, cwd=tmp_path)
+    assert done.returncode == 78
+    (line,) = done.stderr.decode().splitlines()
+    assert line.endswith("pip install 'singerkit[check]'.")
+
+
+def test_help_and_streams_need_neither_pytest_nor_the_suite() -> None:
+    probe = (
+        "import sys; sys.argv = ['singerkit-check', '--help']\n"
+        "from singerkit_check.command import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(sorted(name for name in sys.modules if name == 'pytest' or name.startswith('singerkit_check.suite')))"
+    )
+    assert run(sys.executable, "-c", probe).stdout.splitlines()[-1] == b"[]"
