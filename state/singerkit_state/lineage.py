@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from singerkit_shell.errors import ConfigurationError, RetryableError
 from singerkit_state import statefile
-from singerkit_state.value import Mark, decode, is_empty, without_mark
+from singerkit_state.value import Mark, decode, encode, is_empty, with_mark, without_mark
 
 __all__ = ["check_start"]
 
@@ -37,6 +37,7 @@ def check_start(
         RetryableError: the tap started from a state that is no longer the committed one, as after a kill between
             COMMIT and the state file, or when another run came first; the committed one is published.
         ConfigurationError: the state is another pipeline's, or does not say whose it is and differs.
+        CannotWriteError: the state file, missing so far, cannot be made.
     """
     in_file = None if state_file is None else statefile.read(state_file, pipeline)
     committed = None if stored is None else decode(stored)
@@ -47,19 +48,31 @@ def check_start(
                 "are not loaded here.",
                 pipeline,
             )
-        return
-    if mark is None:
+    elif mark is None:
         _check_file_of_others(pipeline, committed, in_file, state_file)
-        return
-    if _same(start, committed):
-        return
-    if _starts_over(start, mark, in_file):
+    elif _starts_over(start, mark, in_file):
         log.warning(
             "The tap starts over, though the pipeline `%s` has a committed state: what it sends comes again, and rows "
             "of streams without a key are appended again.",
             pipeline,
         )
-        return
+    elif not _same(start, committed):
+        _refuse(pipeline, stored, start, mark, state_file, publish)
+    if state_file is not None and in_file is None:
+        # From now on a missing file was removed by somebody, and an empty one is behind what is committed.
+        nothing: dict[str, Any] = {"bookmarks": {}}
+        statefile.write(state_file, encode(nothing if mark is None else with_mark(nothing, mark)))
+
+
+def _refuse(
+    pipeline: str,
+    stored: str,
+    start: Any,
+    mark: Mark,
+    state_file: str | None,
+    publish: Callable[[str], None],
+) -> NoReturn:
+    committed = decode(stored)
     if not _streams(start) <= _streams(committed):
         raise ConfigurationError(
             f"The tap starts from the state of other streams than those that the pipeline `{pipeline}` has committed "
@@ -77,13 +90,13 @@ def check_start(
     raise RetryableError(
         f"The tap's state is not the one that the pipeline `{pipeline}` has committed last, as after a kill between "
         f"commit and state file; nothing was written, and the committed state {where}: run again. To start elsewhere on "
-        "purpose, use `singerkit-state set`."
+        "purpose use `singerkit-state set`, to start over remove the state file."
     )
 
 
 def _check_file_of_others(pipeline: str, committed: Any, in_file: Any, state_file: str | None) -> None:
     """A tap by others does not say where it starts; the file that it reads, if it is this one, has to agree."""
-    if state_file is None or is_empty(in_file) or _same(in_file, committed):
+    if state_file is None or in_file is None or _same(in_file, committed):
         return
     raise ConfigurationError(
         f"The state file {state_file} and the state committed by the pipeline `{pipeline}` differ, and the "
@@ -95,7 +108,7 @@ def _check_file_of_others(pipeline: str, committed: Any, in_file: Any, state_fil
 
 def _starts_over(start: Any, mark: Mark, in_file: Any) -> bool:
     """A first run, by the will of whoever gave the tap no state or removed the file; not one that another run overtook."""
-    was_removed = mark.resumes == "file" and is_empty(in_file)
+    was_removed = mark.resumes == "file" and in_file is None
     return is_empty(start) and (mark.resumes is None or was_removed)
 
 

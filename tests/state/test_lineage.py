@@ -96,15 +96,23 @@ def test_a_state_that_changed_after_the_tap_read_it_from_the_database_is_read_ag
     assert published(ours(NEW), start, replace(MARK, resumes="url")) == []
 
 
+@pytest.mark.parametrize("mark", [replace(MARK, resumes="file"), None], ids=["ours", "others"])
+def test_a_first_run_that_is_killed_after_its_first_commit_leaves_a_file_that_says_so(file, mark):
+    check(None, {} if mark else None, mark, file)
+    assert decode(file.read_text())["bookmarks"] == {}
+    # Killed between COMMIT and the file: the target holds a state, the file says nothing.
+    with pytest.raises(RetryableError if mark else ConfigurationError):
+        check(ours(NEW), {} if mark else None, mark, file)
+    assert (decode(file.read_text()) == ours(NEW)) == (mark is not None)
+
+
 def test_a_file_that_another_run_made_meanwhile_is_no_start_over(file):
     """Two first runs at once: the tap found no file, the target finds one."""
     statefile.write(file, encode(ours(NEW)))
     assert published(ours(NEW), {}, replace(MARK, resumes="file"), file) == [encode(ours(NEW))]
 
 
-@pytest.mark.parametrize(
-    ("resumes", "in_file"), [(None, None), (None, NEW), ("file", None), ("file", {"bookmarks": {}})]
-)
+@pytest.mark.parametrize(("resumes", "in_file"), [(None, None), (None, NEW), ("file", None)])
 def test_whoever_gives_no_state_or_removes_the_file_starts_over(file, caplog, resumes, in_file):
     if in_file is not None:
         file.write_text(encode(ours(in_file)))

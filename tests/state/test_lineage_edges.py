@@ -25,13 +25,15 @@ def check(stored: Any, start: Any, mark: Mark | None, file: Path | None) -> None
     check_start("orders", encode(stored), start, mark, name, publish, LOG)
 
 
-@pytest.mark.parametrize("content", [None, "{}", '{"bookmarks":{}}'])
-def test_without_a_mark_a_file_that_says_nothing_is_no_contradiction(tmp_path, content):
+@pytest.mark.parametrize("content", ["{}", '{"bookmarks":{}}'])
+def test_without_a_mark_a_file_that_says_nothing_is_behind(tmp_path, content):
+    """What a kill after the first COMMIT leaves; a file that was removed is somebody's will."""
     file = tmp_path / "state.json"
-    if content is not None:
-        file.write_text(content)
     check(NEW, None, None, file)
     check(NEW, None, None, None)
+    file.write_text(content)
+    with pytest.raises(ConfigurationError, match="differ"):
+        check(NEW, None, None, file)
 
 
 def test_a_start_that_came_from_elsewhere_is_refused_though_the_file_is_missing(tmp_path):
