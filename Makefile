@@ -29,6 +29,9 @@ check: $(READY) ## ruff, mypy strict, generated docs up to date
 docs: $(READY) ## write the generated pages of docs/ anew
 	$(BIN)/python docs/generate.py
 
+torture: $(READY) ## COUNT random faults (default 300) from SEED, or one CASE of it, and a table
+	PYTHONPATH=tests $(BIN)/python -m faults.torture --seed "$(SEED)" --count "$(or $(COUNT),300)" --case "$(CASE)" $(ARGS)
+
 bench: $(READY) ## measure against psql \copy and other loaders, print ratios
 	$(BIN)/python benchmarks/bench.py $(ARGS)
 
@@ -49,4 +52,4 @@ lock: $(READY) ## resolve requirements-dev.txt anew
 clean: ## remove everything that the other verbs made
 	rm -rf $(VENV) .envs .demo .bench dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help env demo test faults check docs bench mutate interop dist lock clean
+.PHONY: help env demo test torture faults check docs bench mutate interop dist lock clean

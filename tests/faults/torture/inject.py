@@ -73,8 +73,9 @@ class Counts:
     """What one process has called, live: the page that `inject.c` counts in. A context manager, or `close` it."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = Path(tempfile.mkstemp(prefix="counts-", dir=folder)[1])
-        with self.path.open("r+b") as file:
+        descriptor, path = tempfile.mkstemp(prefix="counts-", dir=folder)
+        self.path = Path(path)
+        with os.fdopen(descriptor, "r+b") as file:
             file.truncate(4096)
             self._page = mmap.mmap(file.fileno(), 4096)
 

@@ -40,14 +40,25 @@ class Outcome:
     """What the target wrote to stdout."""
     stderr: str
     """Of both."""
-    seconds: float
     maxrss: int
     """KiB, of the larger one."""
     calls: dict[str, dict[str, int]]
     """Calls seen by program (``tap``, ``target``) and class of `inject`; by ``sql`` the proxy's events."""
     requests: int
-    struck: int
-    """How often a fault of any kind struck."""
+    strikes: dict[str, int]
+    """How often a fault struck, by where it was: ``tap``, ``target``, ``http``, ``sql``."""
+    began: float
+    ended: float
+    """Of the whole run, monotonic."""
+
+    @property
+    def struck(self) -> int:
+        """How often a fault of any kind struck."""
+        return sum(self.strikes.values())
+
+    @property
+    def seconds(self) -> float:
+        return self.ended - self.began
 
     @property
     def codes(self) -> str:
@@ -220,11 +231,17 @@ class Pipeline:
             target.last_words,
             (pair.folder / "printed").read_bytes(),
             tap.stderr + target.stderr,
-            max(tap.ended, target.ended) - pair.began,
             max(tap.maxrss, target.maxrss),
             {"tap": tap.counts.all(), "target": target.counts.all(), "sql": dict(proxy.counts)},
             source.requests,
-            tap.counts.struck() + target.counts.struck() + source.struck + proxy.struck,
+            {
+                "tap": tap.counts.struck(),
+                "target": target.counts.struck(),
+                "http": source.struck,
+                "sql": proxy.struck,
+            },
+            pair.began,
+            max(tap.ended, target.ended),
         )
         tap.counts.close()
         target.counts.close()

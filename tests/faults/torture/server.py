@@ -149,7 +149,7 @@ class Server:
         connection = psycopg2.connect(self.uri(database), application_name="torture")
         connection.autocommit = True
         with connection.cursor() as cursor:
-            cursor.execute("SET timezone TO 'UTC'; SET datestyle TO 'ISO, MDY'")
+            cursor.execute("SET timezone TO 'UTC'; SET datestyle TO 'ISO, MDY'; SET lock_timeout TO '10s'")
         return connection
 
     def sql(

@@ -1,0 +1,308 @@
+"""Random faults of every kind, the size of a CI run, and proof that the checker of the torture harness can fail.
+
+`make torture SEED=... COUNT=...` runs the same cases in any number (tests/faults/torture).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faults.torture.cases import KINDS, Report, run_case
+from faults.torture.checker import Checker, Violation
+from faults.torture.inject import NoCompilerError, library, rule
+from faults.torture.pipeline import Bench, Pipeline
+from faults.torture.proxy import SqlFault
+from faults.torture.server import PASSWORD
+from faults.torture.source import TOKEN, HttpFault, Source
+
+CHUNKS = 6
+FAULTS = 55
+"""Faults that strike in each chunk; together more than 300."""
+CASES = 100
+"""Cases of a chunk, at most."""
+
+
+@pytest.fixture(scope="session")
+def seed() -> str:
+    return os.environ.get("SINGERKIT_SEED") or str(random.SystemRandom().randrange(10**9))
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Bench]:
+    try:
+        library()
+    except NoCompilerError as error:
+        pytest.skip(str(error))
+    with Bench() as bench:
+        yield bench
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_random_faults_lose_nothing_and_double_nothing(bench: Bench, seed: str, chunk: int) -> None:
+    report = Report()
+    for number in range(chunk * CASES, (chunk + 1) * CASES):
+        run_case(bench, seed, number, report)
+        if report.struck.total() >= FAULTS and all(report.struck[kind] for kind in KINDS):
+            return
+    pytest.fail(f"seed {seed}: too few faults have struck: {report.struck}")
+
+
+def test_kinds_come_equally_often() -> None:
+    from faults.torture.cases import STEPS, kinds_of
+
+    kinds = [kind for number in range(2 * len(KINDS)) for kind in kinds_of("any", number)]
+    assert {kinds.count(kind) for kind in KINDS} == {2 * STEPS}
+
+
+# --- the pieces strike ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def loaded(bench: Bench, request: pytest.FixtureRequest) -> Iterator[tuple[Pipeline, Checker]]:
+    """A pipeline after a clean run, with more to load."""
+    source = Source("pieces", page_size=10)
+    source.emit(30, 30, 10)
+    with bench.pipeline(source, **{"chunk_bytes": 2048, **getattr(request, "param", {})}) as pipeline:
+        checker = Checker(pipeline)
+        outcome = pipeline.run()
+        assert outcome.codes == "0|0", outcome
+        checker.check(outcome)
+        source.emit(30, 30, 10)
+        source.change_schema()
+        source.flip()
+        yield pipeline, checker
+
+
+def complete(pipeline: Pipeline, checker: Checker) -> None:
+    for _ in range(5):
+        outcome = pipeline.run()
+        checker.check(outcome)
+        if outcome.codes == "0|0":
+            break
+    checker.check(complete=True)
+    checker.check_end()
+
+
+BOTH_RESUMES = pytest.mark.parametrize(
+    "loaded", [{"resume": "url"}, {"resume": "file"}], ids=str, indirect=True
+)
+
+
+@BOTH_RESUMES
+@pytest.mark.parametrize("kind", ["send", "stdout"])
+@pytest.mark.parametrize("who", ["tap", "target"])
+def test_a_call_of_either_process_is_its_last(loaded: Any, who: str, kind: str) -> None:
+    pipeline, checker = loaded
+    outcome = pipeline.run(**{f"{who}_rules": [rule(kind, 2, "kill")]})
+    assert getattr(outcome, who) == -signal.SIGKILL, outcome
+    assert outcome.strikes[who] == 1
+    assert outcome.calls[who][kind] == 2
+    checker.check(outcome)
+    complete(pipeline, checker)
+
+
+@pytest.mark.parametrize("loaded", [{"resume": "file"}], ids=str, indirect=True)
+@pytest.mark.parametrize(("kind", "error"), [("disk", 28), ("fsync", 5), ("rename", 28)])
+def test_the_state_file_cannot_be_written(loaded: Any, kind: str, error: int) -> None:
+    pipeline, checker = loaded
+    outcome = pipeline.run(target_rules=[rule(kind, 3, f"errno={error}", persists=True)])
+    assert outcome.target == 74, outcome
+    checker.check(outcome)
+    complete(pipeline, checker)
+
+
+@pytest.mark.parametrize("event", ["query", "message", "commit"])
+@pytest.mark.parametrize("action", ["cut", "swallow", "stall", "slow"])
+def test_a_message_to_the_server_meets_a_fault(loaded: Any, event: str, action: str) -> None:
+    pipeline, checker = loaded
+    outcome = pipeline.run(sql=[SqlFault(event, 5, action, seconds=0.05)])
+    assert outcome.strikes["sql"] == 1
+    checker.check(outcome)
+    complete(pipeline, checker)
+
+
+@pytest.mark.parametrize("kind", ["status", "cut", "reset", "bad_json", "html", "stall", "slow"])
+def test_a_response_of_the_source_is_hurt(loaded: Any, kind: str) -> None:
+    pipeline, checker = loaded
+    outcome = pipeline.run(http=[HttpFault(kind, 3, seconds=0.05)])
+    assert outcome.strikes["http"] == 1
+    assert outcome.tap == (65 if kind in ("bad_json", "html") else 0), outcome
+    checker.check(outcome)
+    complete(pipeline, checker)
+
+
+@pytest.mark.parametrize("forked", [True, False], ids=["forked", "installed"])
+def test_a_fork_ends_as_the_installed_executable_does(bench: Bench, forked: bool) -> None:
+    source = Source("same", page_size=10, padding=1 << 20)
+    source.emit(30, 30, 10)
+    codes = []
+    with bench.pipeline(source, forked=forked, chunk_bytes=None) as pipeline:
+        checker = Checker(pipeline)
+        for faults in (
+            {},
+            {"tap_rules": [rule("stdout", 2, "errno=28")]},
+            {"target_rules": [rule("stdout", 1, "errno=28", persists=True)]},
+            {"target_rules": [rule("send", 40, "kill")]},
+            {},
+        ):
+            outcome = pipeline.run(**faults)
+            checker.check(outcome)
+            codes.append(outcome.codes)
+            source.emit(10, 10, 2)
+    # A tap may have written everything before its target dies, or not.
+    targets = [code.split("|")[1] for code in codes]
+    assert targets == ["0", "65", "74", "-9", "0"], codes
+    assert [code.split("|")[0] for code in codes[:2]] == ["0", "74"]
+    assert codes[-1] == "0|0"
+
+
+# --- the checker can fail -------------------------------------------------------------------------------------
+
+
+def edit(pipeline: Pipeline, statement: str) -> None:
+    pipeline.bench.server.sql(statement, database=pipeline.database)
+
+
+SPOILED = {
+    "an event is lost": ("DELETE FROM events WHERE seq = (SELECT min(seq) FROM events)", "lost"),
+    "an event at the bookmark is lost": (
+        "DELETE FROM events WHERE at = (SELECT max(at) FROM events)",
+        "lost",
+    ),
+    "an order is lost": ("DELETE FROM orders WHERE id = 1", "lost"),
+    "a customer is lost": ("DELETE FROM customers WHERE id = 1", "lost"),
+    "an event is doubled": ("INSERT INTO events SELECT * FROM events LIMIT 1", "doubled"),
+    "a digit is lost": ("UPDATE orders SET total = total + 1e-30 WHERE id = 1", "wrong"),
+    "a zero is lost": ("UPDATE orders SET total = total::text::numeric(100, 60) WHERE id = 1", "wrong"),
+    "a text has changed": ("UPDATE events SET kind = coalesce(kind, '') || ' ' WHERE seq % 2 = 0", "wrong"),
+    "a null has become a text": ("UPDATE events SET kind = '' WHERE kind IS NULL", "wrong"),
+    "an instant has moved": (
+        "UPDATE orders SET updated_at = updated_at + interval '1 us' WHERE id = 1",
+        "wrong",
+    ),
+    "a nested value has changed": (
+        "UPDATE orders SET customer = jsonb_set(customer, '{list,0}', '1.0') WHERE id = 1",
+        "wrong",
+    ),
+    "a field has gone": ("ALTER TABLE orders DROP COLUMN note", "wrong"),
+    "a row was never sent": ("INSERT INTO events (seq) VALUES (999999999)", "wrong"),
+    "a new row without a commit": ("UPDATE _singerkit_state SET sequence = sequence - 1", "state"),
+    "the position went back": (
+        "UPDATE _singerkit_state SET sequence = sequence + 1, state = replace(state::text, "
+        "state::json #>> '{bookmarks,events,replication_key_value}', '2024-02-29T00:00:00.000000Z')::json",
+        "state",
+    ),
+    "the position is ahead": (
+        "UPDATE _singerkit_state SET sequence = sequence + 1, state = replace(state::text, "
+        "state::json #>> '{bookmarks,orders,replication_key_value}', '2099-03-01T00:00:00.000000Z')::json",
+        "state",
+    ),
+    "the state has gone": ("UPDATE _singerkit_state SET state = NULL", "state"),
+    "the state holds a secret": (
+        f'UPDATE _singerkit_state SET state = (state::jsonb || \'{{"token": "{TOKEN}"}}\')::json',
+        "secret",
+    ),
+}
+
+
+@pytest.mark.parametrize(("statement", "kind"), SPOILED.values(), ids=SPOILED)
+def test_the_checker_sees_a_spoiled_database(loaded: Any, statement: str, kind: str) -> None:
+    pipeline, checker = loaded
+    edit(pipeline, statement)
+    assert kind in kinds_found(checker.check)
+
+
+def kinds_found(check: Callable[..., None], *arguments: Any) -> set[str]:
+    with pytest.raises(Violation) as caught:
+        check(*arguments)
+    return {finding.kind for finding in caught.value.findings}
+
+
+def test_the_checker_sees_a_key_that_goes_back(loaded: Any) -> None:
+    pipeline, checker = loaded
+    edit(pipeline, "CREATE TABLE before AS SELECT * FROM orders")
+    checker.check(pipeline.run())
+    edit(
+        pipeline,
+        "DELETE FROM orders o USING before b WHERE b.id = o.id AND b.seq < o.seq;"
+        "INSERT INTO orders (id, seq, updated_at, total, big, note, is_paid, due, customer, lines, pad)"
+        " SELECT id, seq, updated_at, total, big, note, is_paid, due, customer, lines, pad FROM before"
+        " ON CONFLICT DO NOTHING",
+    )
+    assert kinds_found(checker.check) >= {"regressed"}
+
+
+def test_the_checker_sees_a_success_that_is_none(loaded: Any) -> None:
+    pipeline, checker = loaded
+    outcome = pipeline.run(tap_rules=[rule("stdout", 4, "kill")])
+    checker.check(outcome)
+    assert outcome.target == 65
+    outcome.target = 0
+    assert kinds_found(checker.check, outcome) >= {"exit", "lost"}
+
+
+def test_the_checker_sees_what_a_process_should_not_do(loaded: Any) -> None:
+    pipeline, checker = loaded
+    outcome = pipeline.run()
+    checker.check(outcome)
+    for name, value, kind in (
+        ("target", 70, "exit"),
+        ("target", -11, "exit"),
+        ("tap", 1, "exit"),
+        ("target", None, "bounds"),
+        ("maxrss", 10**9, "bounds"),
+        ("requests", 10**5, "bounds"),
+        ("stderr", f"... {PASSWORD} ...", "secret"),
+        ("stderr", "Traceback (most recent call last):", "exit"),
+        ("printed", f'{{"token": "{TOKEN}"}}\n'.encode(), "secret"),
+        ("printed", b'{"bookmarks": {"ev\n', "state"),
+        ("printed", outcome.printed + outcome.printed, "state"),
+        ("printed", outcome.printed.splitlines()[0] + b"\n", "state"),
+    ):
+        right = getattr(outcome, name)
+        setattr(outcome, name, value)
+        assert kind in kinds_found(checker.check, outcome), (name, value)
+        setattr(outcome, name, right)
+    checker.check(outcome)
+
+
+@pytest.mark.parametrize("loaded", [{"resume": "file"}], ids=str, indirect=True)
+def test_the_checker_sees_a_wrong_state_file(loaded: Any) -> None:
+    pipeline, checker = loaded
+    behind = pipeline.state_file.read_bytes()
+    checker.check(pipeline.run())
+    checker.check_end()
+    right = pipeline.state_file.read_bytes()
+    ahead = json.loads(right)
+    ahead["bookmarks"]["events"]["replication_key_value"] = "2099-01-01T00:00:00.000000Z"
+    ahead["bookmarks"]["events"]["_singerkit_seen"]["at"] = "2099-01-01T00:00:00.000000Z"
+    for content in (json.dumps(ahead).encode(), right[:-20], b""):
+        pipeline.state_file.write_bytes(content)
+        assert kinds_found(checker.check) == {"state"}
+    pipeline.state_file.write_bytes(behind)
+    checker.check()  # behind is allowed after a kill, not after a success
+    assert kinds_found(checker.check_end) == {"state"}
+    pipeline.state_file.write_bytes(right)
+    (pipeline.state_file.parent / ".state.json.x.tmp").touch()
+    assert kinds_found(checker.check_end) == {"bounds"}
+
+
+def test_nothing_outlives_a_bench(tmp_path: Path) -> None:
+    try:
+        library()
+    except NoCompilerError as error:
+        pytest.skip(str(error))
+    bench = Bench()
+    folder, pid = bench.folder, bench.zygote._server.pid
+    postmaster = int((folder / "server" / "data" / "postmaster.pid").read_text().splitlines()[0])
+    bench.close()
+    assert not folder.exists()
+    for process in (pid, postmaster):
+        assert not Path(f"/proc/{process}/exe").exists()

@@ -1,0 +1,57 @@
+"""``python -m faults.torture``: random faults until enough of them have struck, and a table of what became of it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import sys
+import time
+
+from faults.torture.cases import INSTALLED, CaseFailedError, Report, run_case
+from faults.torture.inject import NoCompilerError, library
+from faults.torture.pipeline import Bench
+from faults.torture.workers import run_workers, table
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make torture", description=__doc__)
+    parser.add_argument("--seed", default="", help="what everything follows from; default: a new one")
+    parser.add_argument("--count", type=int, default=300, help="faults that must really strike (default 300)")
+    parser.add_argument("--case", default="", help="run this one case of the seed and tell its story")
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 2, help="processes (default: one per core)"
+    )
+    parser.add_argument(
+        "--installed", type=float, default=INSTALLED, help="share of cases with the installed executables"
+    )
+    parser.add_argument("--first", type=int, default=0, help="number of the first case")
+    given = parser.parse_args()
+    seed = given.seed or str(random.SystemRandom().randrange(10**9))
+    try:
+        library()
+    except NoCompilerError as error:
+        print(f"make torture: {error}", file=sys.stderr)
+        return 78
+    print(f"seed {seed}", flush=True)
+    if given.case:
+        return tell(seed, int(given.case), given.installed)
+    began = time.monotonic()
+    report = run_workers(seed, given.count, given.workers, given.installed, given.first)
+    print(table(report, seed, time.monotonic() - began))
+    return 1 if report.failures else 0
+
+
+def tell(seed: str, number: int, installed: float) -> int:
+    """Run one case and print what happened."""
+    with Bench() as bench:
+        try:
+            print("\n".join(run_case(bench, seed, number, Report(), installed_share=installed)))
+        except CaseFailedError as error:
+            print(error)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
