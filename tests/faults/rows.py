@@ -274,7 +274,7 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
             "M20",
             "secrets in config, DSN, headers, URLs, environment, errors, `--about`, state",
             "never printed, never written",
-            (69, 65, 77, 78, 0),
+            (65, 69, 78, 0),
         ),
     ),
 }

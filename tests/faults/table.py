@@ -14,7 +14,7 @@ so that the workers of pytest-xdist tell it too.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -93,6 +93,7 @@ class FaultTable:
 
     path: Path | None
     _shows: dict[tuple[str, str], Show] = field(default_factory=dict)
+    _secrets: dict[str, Show] = field(default_factory=dict)
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Tell the reports which rows a test shows, whatever becomes of it."""
@@ -135,11 +136,12 @@ class FaultTable:
                 continue
             result = "passed" if report.passed else _reason(report) if report.skipped else "FAILED"
             place = (told["row"], report.nodeid, told["order"], told["main"])
-            self._shows[key] = Show(*place, result, seen.get("code"), seen.get("sentence", ""))
+            show = self._shows[key] = Show(*place, result, seen.get("code"), seen.get("sentence", ""))
+            self._secrets |= {str(told): show for name, told in report.user_properties if name == "secret"}
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if self.path is not None and not hasattr(session.config, "workerinput"):
-            self.path.write_text(page(self._shows.values()), encoding="utf-8")
+            self.path.write_text(page(self._shows.values(), self._secrets), encoding="utf-8")
 
 
 def _marks_of(item: pytest.Item) -> list[pytest.Mark]:
@@ -148,6 +150,8 @@ def _marks_of(item: pytest.Item) -> list[pytest.Mark]:
 
 
 def _reason(report: pytest.TestReport) -> str:
+    if known := getattr(report, "wasxfail", ""):
+        return f"known to fail: {known}"
     reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
     return "skipped: " + reason.removeprefix("Skipped: ")
 
@@ -187,7 +191,19 @@ def sentence_of(outcome: Outcome) -> str:
 # --- the page -------------------------------------------------------------------------------------------------
 
 
-def page(shows: Iterable[Show]) -> str:
+SECRETS = """\
+## Secrets
+
+Each of these was given to a run, and everything the run printed or left in a file was searched for it: as it is,
+percent-encoded, in JSON, in base64, in hex (`tests/canaries.py`). The password in the DSN, `PGPASSWORD`, a proxy's
+password, the token and the header of an API are planted in every other test of this page too. A test walks the config
+of every executable and fails for a secret that is not in this list (`tests/faults/test_canaries.py`).
+
+| secret | exit | result |
+|---|---|---|"""
+
+
+def page(shows: Iterable[Show], secrets: Mapping[str, Show]) -> str:
     """docs/faults.md as the given tests make it."""
     by_row: dict[str, list[Show]] = {}
     for show in sorted(shows, key=lambda show: (not show.is_main, show.order)):
@@ -195,7 +211,13 @@ def page(shows: Iterable[Show]) -> str:
     parts = [INTRODUCTION]
     for title, rows in SECTIONS.items():
         parts += [f"## {title}\n", _HEAD, *(_line(row, by_row.get(row.id, [])) for row in rows), ""]
+    in_order = sorted(secrets.items(), key=lambda item: item[1].order)
+    parts += [SECRETS, *(_cells(name, _exit(show), show.result) for name, show in in_order), ""]
     return "\n".join(parts)
+
+
+def _exit(show: Show) -> str:
+    return "" if show.code is None else str(show.code)
 
 
 _HEAD = (
@@ -224,9 +246,7 @@ def _line(row: Row, shows: list[Show]) -> str:
 
 def _result(shows: list[Show]) -> str:
     """What became of all tests of a row: a failure counts before anything else, the main test before the others."""
-    failed = [
-        show for show in shows if show.result not in ("passed",) and not show.result.startswith("skipped")
-    ]
+    failed = [show for show in shows if not show.result.startswith(("passed", "skipped", "known"))]
     return failed[0].result if failed else shows[0].result
 
 

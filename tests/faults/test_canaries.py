@@ -1,0 +1,339 @@
+"""M20: every secret that an executable of ours can be given is given to a run that fails, and is never seen again.
+
+What the runs print and leave is searched by `canaries.check`, which looks at every outcome of every test.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib.metadata
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import canaries
+import pytest
+from canaries import canary
+from conformance.processes import Outcome, run
+from faults.loads import RECORD, SCHEMA, lines
+from taps.rest.api_server import Api, Asked, Reply, json_reply, serving
+
+from singerkit_shell.secrets import names_secret
+
+BIN = Path(sys.executable).parent
+STREAM = {"name": "rows", "path": "/rows", "schema": {"properties": {"id": {}}}}
+NOWHERE = "127.0.0.1:9"
+"""Nobody listens there."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run takes place: a folder, an API that answers with all it was asked, a database."""
+
+    folder: Path
+    api: Api
+    database: str
+
+    def tap(self, *arguments: str, environment: Mapping[str, str] | None = None, **config: Any) -> Outcome:
+        given = {"base_url": self.api.url, "streams": [STREAM], "schema_cache": str(self.folder), **config}
+        given |= {"retries": {"tries": 2, "first_wait": 0.01}}
+        return self.run("tap-rest", given, *arguments, environment=environment)
+
+    def target(self, *messages: Any, environment: Mapping[str, str] | None = None, **config: Any) -> Outcome:
+        state_file = ["--state-file", str(self.folder / "state.json")]
+        return self.run(
+            "target-postgres", config, *state_file, stdin=lines(*messages), environment=environment
+        )
+
+    def run(self, name: str, config: Any, *arguments: str, stdin: bytes = b"", **options: Any) -> Outcome:
+        path = self.folder / "config.json"
+        path.write_text(json.dumps(config))
+        words = [str(BIN / name), "--config", str(path), "--debug", *arguments]
+        return run(words, stdin=stdin, cwd=self.folder, **options)
+
+
+def echo(asked: Asked) -> Reply:
+    """Refuse, and say what was sent, the secrets first: only the beginning of an answer is shown."""
+    dull = {"host", "user-agent", "accept", "accept-encoding", "connection"}
+    told = {"url": asked.raw_path} | {
+        key: text for key, text in asked.headers.items() if key.lower() not in dull
+    }
+    return json_reply({"message": told}, 400)
+
+
+ORDERS = SCHEMA("orders", {"id": {"type": "integer"}})
+REFUSED = [ORDERS, RECORD("orders", {"id": "x"})]
+
+
+def with_file(place: Place, secret: str) -> dict[str, str]:
+    path = canaries.holds_secrets(place.folder / "token")
+    path.write_text(secret + "\n")
+    return {"file": str(path)}
+
+
+def api_key(planted: str, **more: Any) -> Callable[[Place], Outcome]:
+    return lambda place: place.tap(auth={"type": "api_key", "api_key": canary(planted), **more})
+
+
+Case = tuple[Callable[[Place], Outcome], tuple[int, ...]]
+TAP: dict[str, Case] = {
+    "auth.api_key": (api_key("auth.api_key"), (65,)),
+    "auth.api_key in a query": (api_key("api_key in a query", **{"in": "query", "name": "key"}), (65,)),
+    "auth.api_key in a cookie": (api_key("api_key in a cookie", **{"in": "cookie", "name": "sid"}), (65,)),
+    "auth.api_key after a prefix": (api_key("api_key, prefix", name="Authorization", prefix="Token "), (65,)),
+    "auth.token": (lambda place: place.tap(auth={"type": "bearer", "token": canary("auth.token")}), (65,)),
+    "auth.password": (
+        lambda place: place.tap(
+            auth={"type": "basic", "username": "ann", "password": canary("auth.password", awkward=True)}
+        ),
+        (65,),
+    ),
+    "auth.token of another type": (
+        lambda place: place.tap(auth={"type": "none", "token": canary("auth.token, unused")}),
+        (78,),
+    ),
+    "auth.token that is no text": (
+        lambda place: place.tap(auth={"type": "bearer", "token": [canary("auth.token, listed")]}),
+        (78,),
+    ),
+    "auth.token from the environment": (
+        lambda place: place.tap(
+            auth={"type": "bearer", "token": {"env": "TOKEN"}}, environment={"TOKEN": canary("env TOKEN")}
+        ),
+        (65,),
+    ),
+    "auth.token from a file": (
+        lambda place: place.tap(auth={"type": "bearer", "token": with_file(place, canary("file token"))}),
+        (65,),
+    ),
+    "headers": (lambda place: place.tap(headers={"X-Api-Key": canary("headers")}), (65,)),
+    "headers of a stream": (
+        lambda place: place.tap(
+            streams=[STREAM | {"headers": {"Authorization": f"Bearer {canary('stream headers')}"}}]
+        ),
+        (65,),
+    ),
+    "params": (lambda place: place.tap(params={"access_token": canary("params", awkward=True)}), (65,)),
+    "params of a stream": (
+        lambda place: place.tap(streams=[STREAM | {"params": {"api_key": canary("stream params")}}]),
+        (65,),
+    ),
+    "user and password in base_url": (
+        lambda place: place.tap(base_url=f"https://ann:{canary('base_url')}@api.example.com"),
+        (78,),
+    ),
+    "a password in the environment's proxy": (
+        lambda place: place.tap(
+            base_url="http://api.invalid",
+            environment={"HTTP_PROXY": f"http://ann:{canary('HTTP_PROXY')}@{NOWHERE}", "NO_PROXY": ""},
+        ),
+        (69,),
+    ),
+    "the password of a proxy that refuses it": (
+        lambda place: place.tap(
+            base_url="http://api.invalid",
+            environment={
+                "HTTP_PROXY": place.api.url.replace("://", f"://ann:{canary('refused proxy')}@"),
+                "NO_PROXY": "",
+            },
+        ),
+        (65,),
+    ),
+    "the password of a state URL": (
+        lambda place: place.tap(
+            "--state",
+            f"postgresql://ann:{quote(canary('state URL', awkward=True), safe='')}@{NOWHERE}/db?pipeline=p",
+        ),
+        (69,),
+    ),
+    "everything, to --about": (
+        lambda place: place.tap(
+            "--about", "--format=json", auth={"type": "bearer", "token": canary("token, --about")}
+        ),
+        (0,),
+    ),
+}
+TARGET: dict[str, Case] = {
+    "dsn": (lambda place: place.target(*REFUSED, dsn=place.database), (65,)),
+    "dsn of a server that is away": (
+        lambda place: place.target(ORDERS, dsn=f"host=127.0.0.1 port=9 password={canary('dsn, away')}"),
+        (69,),
+    ),
+    "dsn that is none": (
+        lambda place: place.target(ORDERS, dsn=f"postgresql://ann:{canary('dsn, none')}@host:port/db"),
+        (78,),
+    ),
+    "password": (
+        lambda place: place.target(
+            ORDERS, host="127.0.0.1", port=9, password=canary("password of target", awkward=True)
+        ),
+        (69,),
+    ),
+    "password that is no text": (
+        lambda place: place.target(ORDERS, host="127.0.0.1", password=[canary("password, listed")]),
+        (78,),
+    ),
+    "password from the environment": (
+        lambda place: place.target(
+            ORDERS, host="127.0.0.1", port=9, password={"env": "PW"}, environment={"PW": canary("env PW")}
+        ),
+        (69,),
+    ),
+    "password from a file": (
+        lambda place: place.target(
+            ORDERS, host="127.0.0.1", port=9, password=with_file(place, canary("file password"))
+        ),
+        (69,),
+    ),
+    "PGPASSWORD": (
+        lambda place: place.target(
+            ORDERS, host="127.0.0.1", port=9, environment={"PGPASSWORD": canary("PGPASSWORD of one")}
+        ),
+        (69,),
+    ),
+    "TARGET_POSTGRES_PASSWORD": (
+        lambda place: run(
+            [str(BIN / "target-postgres"), "--config", "ENV"],
+            stdin=lines(ORDERS),
+            environment={
+                "TARGET_POSTGRES_HOST": "127.0.0.1",
+                "TARGET_POSTGRES_PORT": "9",
+                "TARGET_POSTGRES_PASSWORD": canary("TARGET_POSTGRES_PASSWORD"),
+            },
+        ),
+        (69,),
+    ),
+    "dsn, to --about": (
+        lambda place: place.run("target-postgres", {"dsn": place.database}, "--about", "--format=json"),
+        (0,),
+    ),
+}
+STATE: dict[str, Case] = {
+    "the password of a location": (
+        lambda place: run(
+            [
+                str(BIN / "singerkit-state"),
+                "show",
+                f"postgresql://ann:{canary('location')}@{NOWHERE}/db?pipeline=p",
+            ]
+        ),
+        (69,),
+    ),
+}
+CASES = {
+    f"{name}: {case}": run_of
+    for name, cases in {"tap-rest": TAP, "target-postgres": TARGET, "singerkit-state": STATE}.items()
+    for case, run_of in cases.items()
+}
+
+
+KNOWN_LEAKS = {
+    "tap-rest: the password of a proxy that refuses it": pytest.mark.xfail(
+        raises=canaries.Leak,
+        reason="the base64 that goes to a proxy is not masked where the proxy sends it back",
+    )
+}
+
+
+@pytest.mark.fault("M20", exit=[0, 65, 69, 78])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=KNOWN_LEAKS[name]) if name in KNOWN_LEAKS else name for name in CASES]
+)
+def test_m20_a_secret_given_to_a_run_is_seen_nowhere(
+    name: str, database: str, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("secret", name)
+    start, codes = CASES[name]
+    with serving({"/rows": echo}) as api:
+        api.routes = dict.fromkeys(["/rows", "http://api.invalid/rows"], echo)
+        outcome = start(Place(tmp_path, api, database)).expect(*codes)
+    if outcome.code == 65 and name.startswith("tap-rest"):
+        assert "message" in outcome.last_words, "the server's words are shown, without the secret in them"
+    assert api.asked or outcome.code != 65 or not name.startswith("tap-rest"), "the secret was not even sent"
+
+
+# --- no secret is left out ------------------------------------------------------------------------------------
+
+
+def secret_keys(schema: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """The keys of a config schema that hold a secret: marked so, or named so."""
+    for key, below in schema.get("properties", {}).items():
+        path = f"{above}{key}"
+        if below.get("secret") or (names_secret(key) and "properties" not in below):
+            yield path
+        yield from secret_keys(below, f"{path}.")
+        if isinstance(below.get("items"), Mapping):
+            yield from secret_keys(below["items"], f"{path}[].")
+
+
+def about(name: str) -> Any:
+    """What an executable says of its config; nothing where it has none."""
+    done = subprocess.run(
+        [BIN / name, "--about", "--format=json"], capture_output=True, timeout=60, check=False
+    )
+    return json.loads(done.stdout)["settings"] if done.returncode == 0 else {}
+
+
+SCRIPTS = [
+    script.name
+    for script in importlib.metadata.distribution("singerkit").entry_points
+    if script.group == "console_scripts"
+]
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_m20_every_secret_of_a_config_is_planted(name: str) -> None:
+    missing = {f"{name}: {key}" for key in secret_keys(about(name))} - set(CASES)
+    assert not missing, "plant them in CASES"
+
+
+def test_m20_every_kind_of_credentials_is_planted() -> None:
+    kinds = set(about("tap-rest")["properties"]["auth"]["properties"]["type"]["enum"]) - {"none"}
+    assert kinds == {"api_key", "bearer", "basic"}, "plant the new kind in TAP"
+
+
+# --- the search itself ------------------------------------------------------------------------------------------
+
+BROKEN = """
+import sys
+from singerkit_shell.secrets import Redactor
+Redactor.mask = lambda self, text: text
+from tap_rest.tap import main
+main()
+"""
+
+
+def test_m20_a_redactor_that_masks_nothing_is_found_out(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    with serving({"/rows": echo}) as api:
+        auth = {"type": "bearer", "token": canary("broken redactor")}
+        path.write_text(json.dumps({"base_url": api.url, "streams": [STREAM], "auth": auth}))
+        with pytest.raises(canaries.Leak, match="`broken redactor` stands in stderr"):
+            run([sys.executable, "-c", BROKEN, "--config", str(path)])
+
+
+FORMS: dict[str, Callable[[str], bytes]] = {
+    "as it is": lambda secret: f"password {secret}!".encode(),
+    "percent-encoded": lambda secret: quote(secret, safe="").encode(),
+    "JSON": lambda secret: json.dumps({"a": secret}).encode(),
+    "base64": lambda secret: base64.b64encode(secret.encode()),
+    "base64 after a user": lambda secret: base64.b64encode(f"ann:{secret}".encode()),
+    "base64 after two letters": lambda secret: base64.urlsafe_b64encode(f"xy{secret}".encode()),
+    "hex": lambda secret: secret.encode().hex().encode(),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_m20_a_secret_is_found_in_any_form(form: str, tmp_path: Path) -> None:
+    text = FORMS[form](canary("forms", awkward=True))
+    assert canaries.found_in(b"before " + text + b" after") == "forms"
+    assert canaries.found_in(b"a canary in a mine") is None
+    (tmp_path / "left").write_bytes(text)
+    with pytest.raises(canaries.Leak, match=r"`forms` stands in .*left"):
+        canaries.check(Outcome(("program", str(tmp_path / "other")), 0, b"", ""))
+    canaries.holds_secrets(tmp_path / "left")
