@@ -32,6 +32,12 @@ docs: $(READY) ## write the generated pages of docs/ anew
 torture: $(READY) ## COUNT random faults (default 300) from SEED, or one CASE of it, and a table
 	PYTHONPATH=tests $(BIN)/python -m faults.torture --seed "$(SEED)" --count "$(or $(COUNT),300)" --case "$(CASE)" $(ARGS)
 
+exhaustive: $(READY) ## fail or kill every k-th call, statement and response; ARGS='--report FILE --only LOOP'
+	PYTHONPATH=tests $(BIN)/python -m faults.torture.exhaustive $(ARGS)
+
+rivals-torture: $(READY) ## the same faults against target-postgres by others; writes docs/rivals-torture.md
+	PYTHONPATH=tests $(BIN)/python -m faults.torture.rivals --write docs/rivals-torture.md $(ARGS)
+
 bench: $(READY) ## measure against psql \copy and other loaders, print ratios
 	$(BIN)/python benchmarks/bench.py $(ARGS)
 
@@ -52,4 +58,4 @@ lock: $(READY) ## resolve requirements-dev.txt anew
 clean: ## remove everything that the other verbs made
 	rm -rf $(VENV) .envs .demo .bench dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help env demo test torture faults check docs bench mutate interop dist lock clean
+.PHONY: help env demo test torture exhaustive rivals-torture faults check docs bench mutate interop dist lock clean

@@ -25,6 +25,7 @@ import shutil
 import socket
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -84,13 +85,13 @@ sql     query     cut swallow terminate cut+
 sql     connect   cut swallow cut+
 """
 _LOOPS = {
-    "url.first": (_TAP, _FILES, _KILLED_SENDS, _COMMITS, _STATEMENTS),
-    "url.later": (_TAP, _FILES, _TERM, _KILLED_SENDS, _COMMITS, _STATEMENTS),
     # A state file adds moments between COMMIT and rename; what happens before COMMIT is that of `url`.
     "file.first": (_FILES, _COMMITS),
     "file.later": (_TAP, _FILES, _TERM, _KILLED_SENDS, _COMMITS),
     "jsonl.first": (_FILES,),
     "jsonl.later": (_TAP, _FILES, _TERM),
+    "url.first": (_TAP, _FILES, _KILLED_SENDS, _COMMITS, _STATEMENTS),
+    "url.later": (_TAP, _FILES, _TERM, _KILLED_SENDS, _COMMITS, _STATEMENTS),
 }
 SETTINGS = tuple(_LOOPS)
 _ERRORS = {
@@ -414,8 +415,21 @@ def sample(stage: Stage, chosen: Sequence[Loop], step: int, offset: int) -> list
 _stage: Stage | None = None
 
 
+def end_with_parent() -> None:
+    """End this worker when the process that gives it work has gone, however it went."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)  # the bench is cleaned up by its keeper
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _begin_worker() -> None:
     global _stage
+    end_with_parent()
     _stage = Stage()
     util.Finalize(None, _stage.close, exitpriority=100)
 

@@ -18,8 +18,6 @@ import contextlib
 import json
 import multiprocessing
 import os
-import random
-import signal
 import sys
 import tempfile
 import time
@@ -35,6 +33,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from faults.torture.exhaustive import end_with_parent
 from faults.torture.inject import Counts, NoCompilerError, library, rule
 from faults.torture.pipeline import PIPELINE, Bench, Outcome, Pair, Pipeline
 from faults.torture.proxy import SqlFault
@@ -551,9 +550,9 @@ _stage: Stage | None = None
 
 def _begin_worker() -> None:
     global _stage
+    end_with_parent()
     _stage = Stage()
     util.Finalize(None, _stage.close, exitpriority=100)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _work(number: int, share: float) -> Score:
@@ -684,7 +683,6 @@ def main() -> int:
         return 78
     began = time.monotonic()
     numbers = [number for number, rival in enumerate(RIVALS) if given.only in rival.name]
-    random.seed(SEED)
     scores = run_all(numbers, given.workers, given.share)
     from report import machine
 
