@@ -135,6 +135,43 @@ def test_both_ways_find_the_same(
     assert fast == slow
 
 
+NULLABLE = {"type": ["null", "integer"]}
+TEXT = {"type": "string"}
+INNER = {"type": "object", "properties": {"b": TEXT}}
+TRICKY = [
+    (NULLABLE, ["a"], '{"a":null}', "key-value"),
+    ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, ["a"], '{"a":null}', "key-value"),
+    ({}, ["a"], '{"a":null}', "key-value"),
+    (NULLABLE, [], '{"a":1,"a":2}', "duplicate"),
+    (NULLABLE, [], '{"a":1, "a" :2}', "duplicate"),
+    (INNER, [], '{"a":{"b":"x","b":"y"}}', "duplicate"),
+    ({"type": "array", "items": INNER}, [], '{"a":[{"b":"x"},{"b":"x","b":"y"}]}', "duplicate"),
+    (TEXT, [], '{"a":"\\"b\\":","a":"c"}', "duplicate"),
+    (INNER | {"additionalProperties": False}, [], '{"a":{"b":"x","c":1}}', "invalid"),
+    (INNER | {"required": ["c"]}, [], '{"a":{"b":"x"}}', "required"),
+    ({"type": "integer"}, [], '{"a":1.5}', "invalid"),
+    ({"type": "integer"}, [], '{"a":true}', "invalid"),
+    ({"type": "number"}, [], '{"a":"1"}', "invalid"),
+    ({"type": "number", "maximum": 0.3}, [], '{"a":0.30000000000000001}', "invalid"),
+    ({"type": "integer", "maximum": 2**63}, [], '{"a":9223372036854775809}', "invalid"),
+    ({"type": "string", "maxLength": 1}, [], '{"a":"\U0001f363\U0001f363"}', "invalid"),
+    ({"oneOf": [{"type": "integer"}, {"type": "number"}]}, [], '{"a":1}', "invalid"),
+    (TEXT, [], '{"a":"x"}, "record":{"a":1}', "duplicate"),
+]
+
+
+@pytest.mark.parametrize(("schema", "key", "row", "expected"), TRICKY)
+def test_the_fast_way_does_not_take(
+    schema: Any, key: list[str], row: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = {"properties": {"a": schema}}
+    message = {"type": "SCHEMA", "stream": "s", "schema": whole, "key_properties": key}
+    line = f'{{"type":"RECORD","stream":"s","record":{row}}}'.encode()
+    fast, slow = both(text([message, line]), monkeypatch)
+    assert fast == slow
+    assert expected in [name for name, _, _ in fast]
+
+
 def test_ordinary_rows_are_taken_by_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[int] = []
     look = records.Stream.look

@@ -122,6 +122,17 @@ def test_the_replication_key_may_be_named_by_the_state_only() -> None:
             ],
             False,
         ),
+        # an earlier instant whose text is behind
+        (
+            {"type": "string", "format": "date-time"},
+            [
+                "2024-01-01T00:00:00+00:00",
+                "2024-01-01T00:30:00+00:00",
+                "2024-01-01T01:00:00+00:00",
+                "2024-01-01T02:00:00+02:00",
+            ],
+            True,
+        ),
     ],
 )
 def test_order_is_that_of_the_replication_key(
