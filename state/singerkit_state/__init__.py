@@ -1,7 +1,14 @@
-"""How far a run got: the STATE value, the file and the Postgres row that keep it, and their locks (DESIGN 5).
+"""How far a run got: the STATE value, the places that keep it, their locks and their history (DESIGN 5).
 
-value.py      the STATE value: the mark of a run, what counts as empty, text that keeps numbers exact
-statefile.py  a STATE value in a file: atomic write, lock beside it
-postgres.py   a STATE value in a row of the target database: advisory lock, epoch, sequence
-location.py   what ``--state`` may name: a file or a state URL; which of file and row to believe
+value.py       the STATE value: the mark of a run, what counts as empty, text that keeps numbers exact
+bookmarks.py   how far a stream has been read: ties, sorted and unsorted sources, partitions
+statefile.py   a STATE value in a file: atomic write, lock beside it
+manifest.py    a STATE value in the manifest of a folder: what of its files is committed, epoch, sequence
+postgres.py    a STATE value in a row of the target database: advisory lock, epoch, sequence
+history.py, history_table.py   former values, beside a file and beside a state table
+location.py    what ``--state`` may name: a file or a state URL
+lineage.py     which of file, tap and target to believe
+
+`singerkit-state`: cli.py (commands) -> store.py (the contract of a place), store_files.py, store_postgres.py ->
+edit.py (changes) -> diff.py, report.py (what is printed).
 """

@@ -35,6 +35,8 @@ _FILE_NOTE = (
 )
 _ROWS_NOTE = "Rows that are loaded stay. What the next run reads again is updated by key, and comes twice in streams without one."
 
+_START_NOTE = "A tap that starts from a state file goes on from that file: reset it too."
+
 _location = click.argument("location")
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 _yes = click.option("--yes", is_flag=True, help="Do not ask.")
@@ -154,7 +156,8 @@ def reset(location: str, streams: tuple[str, ...], yes: bool, as_json: bool) -> 
     if not _confirmed(f"Forget {what} in {_place(found)}?", yes):
         return
     edit: Edit = without_streams(streams) if streams else lambda _: None
-    _tell(store.change(edit, "reset"), as_json, _ROWS_NOTE)
+    notes = [_ROWS_NOTE] if found.kind == "file" else [_ROWS_NOTE, _START_NOTE]
+    _tell(store.change(edit, "reset"), as_json, *notes)
 
 
 @command.command(short_help="Former values, and the way back to them.")

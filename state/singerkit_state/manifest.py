@@ -17,6 +17,7 @@ import contextlib
 import dataclasses
 import logging
 import os
+import time
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -24,7 +25,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from singerkit_shell.errors import CannotWriteError, ConfigurationError, FencedError
+from singerkit_shell.errors import CannotWriteError, ConfigurationError, FencedError, LockHeldError
 from singerkit_state import history, statefile
 from singerkit_state.value import decode, encode
 
@@ -35,11 +36,13 @@ except ImportError:  # not a POSIX platform
 else:
     fcntl = _fcntl
 
-__all__ = ["NAME", "Manifest", "begin", "commit", "held", "mine", "read", "write"]
+__all__ = ["HELD_SECONDS", "NAME", "Manifest", "begin", "commit", "held", "mine", "read", "write"]
 
 logger = logging.getLogger(__name__)
 
 NAME = "_singerkit_manifest.json"
+HELD_SECONDS = 10.0
+"""How long a commit of somebody else is waited for."""
 
 
 @dataclass(frozen=True)
@@ -159,17 +162,37 @@ def held(folder: Path) -> Iterator[None]:
     """Keep others from changing the manifest for the length of the block, which is short: they wait.
 
     The lock is on the folder itself, which nobody can remove and make again under a running process.
+
+    Raises:
+        LockHeldError: somebody has it for longer than `HELD_SECONDS`.
     """
     if fcntl is None:
         yield
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with contextlib.suppress(OSError):  # file systems that cannot lock a folder
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _wait_for(descriptor, folder)
         yield
     finally:
         os.close(descriptor)
+
+
+def _wait_for(descriptor: int, folder: Path) -> None:
+    assert fcntl is not None  # noqa: S101  for mypy; `held` has looked
+    end = time.monotonic() + HELD_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                raise LockHeldError(
+                    f"The folder {folder} is held by a process in the middle of a commit for more than {HELD_SECONDS} "
+                    "seconds; nothing was written: end that process, it may have been stopped, and run again."
+                ) from None
+            time.sleep(0.01)
+        except OSError:  # file systems that cannot lock a folder
+            return
 
 
 def write(folder: Path, manifest: Manifest) -> None:

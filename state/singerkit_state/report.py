@@ -10,7 +10,7 @@ from singerkit_state.diff import Difference, Differences
 from singerkit_state.edit import others_of, streams_of
 from singerkit_state.history import Entry, state_of
 from singerkit_state.store import Change, Holder, Snapshot
-from singerkit_state.value import encode
+from singerkit_state.value import encode, is_empty
 
 __all__ = [
     "change_json",
@@ -78,7 +78,7 @@ def show_text(found: Snapshot) -> str:
         ("lock", "free" if found.holder is None else f"held by {found.holder}"),
     ]
     lines = [f"{name:<10} {_printable(str(value))}" for name, value in facts if value is not None]
-    if found.text is None:
+    if is_empty(found.value):
         return "\n".join([*lines, "", "No state yet: the next run is a first run."])
     streams = [(name, _bookmark(part)) for name, part in streams_of(found.value).items()]
     others = [(f"({name})", _shown(part)) for name, part in others_of(found.value).items()]

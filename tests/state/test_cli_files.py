@@ -126,6 +126,13 @@ def test_no_file_is_no_state(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+def test_the_empty_state_that_a_first_run_makes_is_no_state_yet(path: Path) -> None:
+    path.write_text(json.dumps({"bookmarks": {}, "_singerkit": MARK}))
+    shown = tool("show", path).stdout.decode()
+    assert "pipeline   orders" in shown
+    assert "No state yet" in shown
+
+
 # changing
 
 

@@ -16,7 +16,7 @@ from conformance.processes import Outcome, Running, run
 from conformance.singer import RECORD, SCHEMA, STATE, lines
 from state.state_tool import answer, tool
 
-from singerkit_shell.errors import ConfigurationError, FencedError
+from singerkit_shell.errors import ConfigurationError, FencedError, LockHeldError
 from singerkit_state import manifest
 
 TARGET = str(Path(sys.executable).with_name("target-jsonl"))
@@ -148,6 +148,15 @@ def test_epoch_and_sequence_fence(tmp_path: Path) -> None:
     (tmp_path / manifest.NAME).unlink()
     with pytest.raises(FencedError, match="is gone"), manifest.mine(tmp_path, second):
         pass
+
+
+def test_a_process_stopped_in_mid_commit_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manifest, "HELD_SECONDS", 0.05)
+    with manifest.held(tmp_path), pytest.raises(LockHeldError, match="in the middle of a commit"):
+        manifest.begin(tmp_path, "p", "run-1")
+    assert manifest.begin(tmp_path, "p", "run-2").epoch == 1
 
 
 def test_a_manifest_of_an_older_version_goes_on(folder: Path) -> None:
