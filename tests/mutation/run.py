@@ -242,10 +242,12 @@ def database(is_needed: bool) -> Iterator[str | None]:
 
 
 def mutants_of(file: str, python: str) -> list[Mutant]:
-    made = subprocess.run(
-        [python, str(HERE / "mutants.py"), str(ROOT / file)], check=True, stdout=subprocess.PIPE, text=True
-    )
-    found = map(json.loads, made.stdout.splitlines())
+    """Make the mutants of a file, or take those that were made before."""
+    made = Path(tempfile.gettempdir()) / f"singerkit-mutants-{source_hash(file)}.jsonl"
+    if not made.exists():
+        lines = subprocess.check_output([python, str(HERE / "mutants.py"), str(ROOT / file)], text=True)
+        made.write_text(lines)
+    found = map(json.loads, made.read_text().split("\n")[:-1])
     return [Mutant(file, one["where"], tuple(one["diff"]), one["code"]) for one in found]
 
 
