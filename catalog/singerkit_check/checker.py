@@ -25,6 +25,7 @@ _RECORD_KEY = b'"record"'
 _HEAD = 400  # bytes in which the fast way looks for the key `record`
 _MOST_PREFIXES = 1_000
 _MOST_TYPES = 100
+_ENVELOPE = ("type", "stream", "record", "schema", "value", "time_extracted", "version")
 _KNOWN = ("RECORD", "SCHEMA", "STATE", "ACTIVATE_VERSION", "BATCH")
 
 
@@ -167,7 +168,7 @@ class Checker:
         if odd.duplicates:
             self._add(
                 "duplicate",
-                f"Expected each key once, got {shown(odd.duplicates[0])} twice in one object",
+                f"Expected each key once, got {self._known(odd.duplicates[0], about)} twice",
                 about,
             )
         if odd.constants:
@@ -210,11 +211,18 @@ class Checker:
             case "ACTIVATE_VERSION":
                 check_activate(message, stream, self._line, self._findings)
             case _:
+                stream.progress.rows_are_elsewhere()
                 check_batch(message, stream, self._line, self._findings)
 
     def _note_row(self) -> None:
         self._rows += 1
         self._states.row_passed(self._rows, self._line)
+
+    def _known(self, key: str, stream: str | None) -> str:
+        """Name a key that message or schema has; another one may be row content."""
+        declared = self.streams[stream].declared if stream in self.streams else None
+        is_known = key in _ENVELOPE or (declared is not None and key in declared.properties)
+        return shown(key) if is_known else "one"
 
     def _kind_of_message(self, message: dict[str, Any]) -> str | None:
         kind = message.get("type")

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
@@ -18,14 +18,7 @@ import click
 from singerkit_check.checker import MAX_LINE_BYTES, Checker
 from singerkit_check.findings import Finding, Findings
 from singerkit_check.pipe import pump
-from singerkit_check.report import (
-    Outcome,
-    finding_json,
-    finding_text,
-    summary_json,
-    summary_text,
-    writer,
-)
+from singerkit_check.report import Outcome, Writer
 from singerkit_check.rules import RULES
 from singerkit_shell.command import exit_code_of
 from singerkit_shell.configfile import read_json_object
@@ -131,8 +124,10 @@ def _check_stream(given: dict[str, Any]) -> int:
         )
     passes = given["passes"] if given["passes"] is not None else is_piped and not sys.stdout.isatty()
     calm_collector()
-    with _report(given) as (tell, conclude), _opened(path) as source, _patience(passes) as interrupted:
-        findings = Findings(tell, limit=given["limit"], waived=given["waive"])
+    with _writers(given) as writers, _opened(path) as source, _patience(passes) as interrupted:
+        findings = Findings(
+            lambda finding: _tell(writers, finding), limit=given["limit"], waived=given["waive"]
+        )
         checker = Checker(findings, max_line_bytes=given["max_line_bytes"])
         if given["state"] is not None:
             checker.begins_at(start)
@@ -141,8 +136,18 @@ def _check_stream(given: dict[str, Any]) -> int:
         if is_whole:
             checker.end()
         outcome = Outcome(checker, findings, given["strict"], time.monotonic() - began, is_whole)
-        conclude(outcome)
+        for writer in writers:
+            writer.summary(outcome)
+    if given["report"] is not None and (failure := writers[-1].failure) is not None:
+        raise CannotWriteError(
+            f"The report {given['report']} is not whole ({failure.strerror}); the stream was read to its end."
+        )
     return _verdict(outcome, given["as_json"], bool(interrupted))
+
+
+def _tell(writers: Sequence[Writer], finding: Finding) -> None:
+    for writer in writers:
+        writer.finding(finding)
 
 
 def _verdict(outcome: Outcome, as_json: bool, was_interrupted: bool) -> int:
@@ -161,27 +166,23 @@ def _read_state(path: str | None) -> Any:
 
 
 @contextlib.contextmanager
-def _report(given: dict[str, Any]) -> Iterator[tuple[Callable[[Finding], None], Callable[[Outcome], None]]]:
-    """Give what tells a finding and what concludes with the summary."""
-    pairs = [(finding_json, summary_json) if given["as_json"] else (finding_text, summary_text)]
-    outs = [sys.stderr]
-    with contextlib.ExitStack() as stack:
-        if given["report"] is not None:
-            try:
-                outs.append(stack.enter_context(Path(given["report"]).open("w", encoding="utf-8")))
-            except OSError as error:
-                raise CannotWriteError(
-                    f"The report {given['report']} cannot be written ({error.strerror}); nothing was read."
-                ) from None
-            pairs.append((finding_json, summary_json))
-        tells = [writer(out, form) for out, (form, _) in zip(outs, pairs, strict=True)]
-        ends = [writer(out, form) for out, (_, form) in zip(outs, pairs, strict=True)]
-        yield (lambda finding: _each(tells, finding)), (lambda outcome: _each(ends, outcome))
-
-
-def _each(functions: Sequence[Callable[[Any], None]], item: Any) -> None:
-    for function in functions:
-        function(item)
+def _writers(given: dict[str, Any]) -> Iterator[list[Writer]]:
+    """Give what findings and summary are written by: stderr, and the report if there is one."""
+    on_stderr = Writer(sys.stderr, given["as_json"])
+    if given["report"] is None:
+        yield [on_stderr]
+        return
+    try:
+        report = Path(given["report"]).open("w", encoding="utf-8")  # noqa: SIM115  closed below, where its failure is no news
+    except OSError as error:
+        raise CannotWriteError(
+            f"The report {given['report']} cannot be written ({error.strerror}); nothing was read."
+        ) from None
+    try:
+        yield [on_stderr, Writer(report, is_json=True)]
+    finally:
+        with contextlib.suppress(OSError):  # told by its writer
+            report.close()
 
 
 @contextlib.contextmanager

@@ -22,8 +22,9 @@ def pump(source: int, sink: int | None, look: Callable[[bytes], None]) -> bool:
     Raises:
         CannotWriteError: ``sink`` cannot be written for another reason.
     """
-    if sink is not None:
-        os.set_blocking(sink, True)
+    for descriptor in (source, sink):
+        if descriptor is not None:
+            os.set_blocking(descriptor, True)
     while data := os.read(source, _READ_SIZE):
         if sink is not None and not _write(sink, data):
             return False

@@ -54,7 +54,7 @@ class Progress:
         self._high: Any = None
         self._high_key: OrderKey = None
         self._is_unsorted = self._is_told = self._is_start_known = False
-        self._is_calm = True
+        self._is_calm, self._is_hidden = True, False
         self._bookmark: Bookmark | None = None
         self._covered: OrderKey = None
         """Order key of a bookmark that moved in this run; rows below it are lost for a run that continues there."""
@@ -64,10 +64,15 @@ class Progress:
         kind = (
             None if field is None or field not in schema else ValueKind.of_schema(_as_schema(schema[field]))
         )
+        kind = None if self._is_hidden else kind
         if (field, kind) != (self.field, self._kind):
             self.field, self._kind = field, kind
             self._high = self._high_key = self._covered = None
             self._is_unsorted, self._is_calm = False, True
+
+    def rows_are_elsewhere(self) -> None:
+        """Say that the stream has rows that are not shown here: nothing can be judged any more."""
+        self._is_hidden, self._kind = True, None
 
     def row(self, value: Any, line: int) -> None:
         """Note the replication key of a row."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import re
 from collections.abc import Mapping
 from decimal import MAX_EMAX, MIN_EMIN, Context, DecimalException, localcontext
@@ -72,7 +73,6 @@ class Stream:
         self.rows = 0
         self.versions: dict[int | None, int] = {}
         """Rows by version; only the newest are kept."""
-        self.activated: int | None = None
         self._findings = findings
         self._fast: FastDecoder | None = None
         self._extra: set[str] = set()
@@ -229,7 +229,7 @@ class Stream:
             return True
         place = f"{self}.{_place(error)}" if error.absolute_path else str(self)
         if error.validator == "required":
-            missing = error.message.split("'")[1]
+            missing = next(name for name in error.validator_value if name not in error.instance)
             self._add(
                 "required",
                 line,
@@ -281,9 +281,12 @@ def _wanted(error: ValidationError) -> str:
 
 
 def _place(error: ValidationError) -> str:
+    """Return the path to what is wrong; keys that the schema does not name may be row content, and stand as `*`."""
+    way = list(error.absolute_schema_path)
+    named = {name for keyword, name in itertools.pairwise(way) if keyword == "properties"}
     text = ""
     for part in error.absolute_path:
-        text += f"[{part}]" if isinstance(part, int) else f".{_plain(part)}"
+        text += f"[{part}]" if isinstance(part, int) else f".{_plain(part) if part in named else '*'}"
     return text.lstrip(".")
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO
 
 from singerkit_check.checker import Checker
 from singerkit_check.findings import Finding, Findings, shown
 from singerkit_check.rules import Severity
 
-__all__ = ["Outcome", "finding_json", "finding_text", "summary_json", "summary_text", "writer"]
+__all__ = ["Outcome", "Writer", "finding_json", "finding_text", "summary_json", "summary_text"]
 
 _MOST_STREAMS = 20
 """Streams of which the text summary has a number each."""
@@ -48,14 +48,28 @@ class Outcome:
         )
 
 
-def writer(out: IO[str], form: Callable[[Any], str]) -> Callable[[Any], None]:
-    """Return a function that writes one line to ``out`` at once."""
+@dataclass
+class Writer:
+    """Writes a line at once. What cannot be written stops nothing: the stream matters more than its report."""
 
-    def write(item: Any) -> None:
-        out.write(form(item) + "\n")
-        out.flush()
+    out: IO[str]
+    is_json: bool
+    failure: OSError | None = None
 
-    return write
+    def finding(self, finding: Finding) -> None:
+        self._write(finding_json(finding) if self.is_json else finding_text(finding))
+
+    def summary(self, outcome: Outcome) -> None:
+        self._write(summary_json(outcome) if self.is_json else summary_text(outcome))
+
+    def _write(self, line: str) -> None:
+        if self.failure is not None:
+            return
+        try:
+            self.out.write(line + "\n")
+            self.out.flush()
+        except OSError as error:
+            self.failure = error
 
 
 # For people

@@ -267,6 +267,16 @@ def test_a_full_disk_is_one_sentence() -> None:
     assert b"cannot be passed on (No space left on device)" in done.stderr
 
 
+def test_a_report_that_cannot_be_written_does_not_stop_the_stream() -> None:
+    done = run("--report", "/dev/full", stdin=GOOD_STREAM)
+    assert done.stdout == GOOD_STREAM
+    assert done.returncode == 74
+    assert "The report /dev/full is not whole (No space left on device)" in errors(done)[-1]
+    with Path("/dev/full").open("wb") as full:
+        silent = subprocess.run([CHECK], input=BROKEN_STREAM, stdout=subprocess.PIPE, stderr=full, timeout=60)
+    assert silent.stdout == BROKEN_STREAM
+
+
 def test_the_first_sigint_is_left_to_the_tap() -> None:
     """A terminal interrupts the whole pipe: the last STATE of the tap still passes, and the exit code tells."""
     with running() as process:

@@ -67,6 +67,19 @@ def test_a_finding_names_the_place() -> None:
     assert finding.sentence == "Expected `string`, got an integer at `orders`.home.city"
 
 
+def test_keys_that_only_the_row_has_are_not_told() -> None:
+    by_name = {
+        "type": "object",
+        "additionalProperties": {"type": "object", "properties": {"n": {"type": "integer"}}},
+    }
+    schema = SCHEMA(schema={"properties": {"id": {}, "by_name": by_name}}, bookmark_properties=...)
+    row = {"type": "RECORD", "stream": "orders", "record": {"id": 1, "by_name": {"canary": {"n": "x"}}}}
+    (finding,) = check(text([schema, row]))
+    assert finding.sentence == "Expected `integer`, got a text at `orders`.by_name.*.n"
+    twice = b'{"type":"RECORD","stream":"orders","record":{"id":1,"by_name":{"canary":{},"canary":{}}}}'
+    assert [one.sentence for one in check(text([schema, twice]))] == ["Expected each key once, got one twice"]
+
+
 def test_findings_go_on_after_a_broken_line() -> None:
     found = check(text([b"{", SCHEMA(), b"[]", RECORD(1), b"\xff", RECORD(2, id=None), STATE(2)]))
     assert [(finding.line, finding.check) for finding in found] == [
@@ -153,6 +166,11 @@ def test_order_is_that_of_the_replication_key(
         one["record"] = {"id": one["record"]["id"], "at": one["record"]["at"]}
     found = [one.check for one in check(text(messages)) if one.check != "unsorted"]
     assert found == (["row-late"] if is_late else [])
+
+
+def test_rows_in_batches_are_not_seen_and_not_judged() -> None:
+    batch = {"type": "BATCH", "stream": "orders", "encoding": {"format": "jsonl"}, "manifest": []}
+    assert check(text([STATE(1), SCHEMA(), batch, STATE(9), RECORD(2), STATE(12)])) == []
 
 
 def test_rows_after_the_mark_of_the_end_are_found_on_the_fast_way_too() -> None:
