@@ -35,6 +35,7 @@ from multiprocessing import util
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 from faults.torture.checker import Checker, Finding, Violation
 from faults.torture.inject import NoCompilerError, library, rule
 from faults.torture.jsonl_checker import JsonlChecker, JsonlPipeline
@@ -378,9 +379,13 @@ def run_one(stage: Stage, case: Case, result: Result) -> bool:
         return run_case(stage, case, result, story)
     except Violation as error:
         result.findings.update(finding.kind for finding in error.findings)
-        lines = "\n  ".join(story)
-        result.failures.append(f"{case} failed; repeat it with: {case.command}\n  {lines}\n{error}")
-        return True
+        said = str(error)
+    except (OSError, RuntimeError, psycopg2.Error) as error:
+        result.findings["harness"] += 1
+        said = f"the harness: {type(error).__name__}: {error}"
+    lines = "\n  ".join(story)
+    result.failures.append(f"{case} failed; repeat it with: {case.command}\n  {lines}\n{said}")
+    return True
 
 
 def run_loop(stage: Stage, loop: Loop) -> Result:
@@ -462,7 +467,7 @@ def _row(result: Result) -> str:
     )
 
 
-KINDS = ("lost", "doubled", "wrong", "regressed", "state", "exit", "secret", "bounds")
+KINDS = ("lost", "doubled", "wrong", "regressed", "state", "exit", "secret", "bounds", "harness")
 
 
 def as_json(results: Sequence[Result], seconds: float) -> dict[str, Any]:

@@ -26,7 +26,11 @@ import threading
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-ENTRIES = {"tap-rest": "tap_rest.tap", "target-postgres": "target_postgres.target"}
+ENTRIES = {
+    "tap-rest": "tap_rest.tap",
+    "target-postgres": "target_postgres.target",
+    "target-jsonl": "target_jsonl.target",
+}
 LATER = (
     # What the executables import in mid-run; a missing one only makes each run slower.
     "psycopg2",
