@@ -136,8 +136,8 @@ def test_r10_a_null_key_is_refused(target: TargetRuns) -> None:
 def test_o01_a_line_that_is_not_json_is_refused_without_showing_it(target: TargetRuns) -> None:
     name = target.stream("o01")
     load = target.refused(SCHEMA(name, ORDER, ["id"]), '{"type": "RECORD", "canary-row-content')
-    assert "canary-row-content" not in load.outcome.stderr
     if target.driver.is_ours:
+        assert "canary-row-content" not in load.outcome.stderr
         assert re.search(r"\bline 2\b", load.outcome.last_words), load.outcome.last_words
 
 
