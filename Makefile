@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+SECONDS ?= 60
 
 help: ## show these verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -45,17 +46,21 @@ mutate: $(READY) ## mutation testing of the commit path and the state library (d
 	@test -x .envs/mutation/bin/mutmut || { $(PYTHON) -m venv .envs/mutation && .envs/mutation/bin/pip install -q mutmut==3.8.1; }
 	$(BIN)/python tests/mutation/run.py $(ARGS)
 
+fuzz: $(READY) ## fuzz wire, names and encoder with atheris: make fuzz SECONDS=600 (docs/fuzzing.md)
+	@.envs/fuzz/bin/python -c 'import atheris, singerkit_target' 2> /dev/null || { $(PYTHON) -m venv .envs/fuzz && .envs/fuzz/bin/pip install -q --disable-pip-version-check atheris -e .; } || { echo "make: atheris cannot be installed for this Python; 'SINGERKIT_FUZZ=100000 $(BIN)/pytest tests/fuzz' fuzzes without it" >&2; exit 1; }
+	@for target in wire names encoder; do mkdir -p .fuzz/$$target && PYTHONPATH=tests .envs/fuzz/bin/python -m fuzz.engine $$target -max_total_time=$(SECONDS) -max_len=20000 -artifact_prefix=.fuzz/ .fuzz/$$target tests/fuzz/corpus/$$target || exit 1; done
+
 interop: $(READY) ## our taps and targets with those of others, and Meltano
 	$(BIN)/python tests/interop/interop.py $(ARGS)
 
 dist: $(READY) ## build sdist and wheel, and prove the wheel in a fresh environment
 	rm -rf dist && $(BIN)/python -m build -q
-	$(PYTHON) -m venv .envs/dist && .envs/dist/bin/pip install -q dist/*.whl && .envs/dist/bin/tap-rest --version && .envs/dist/bin/target-postgres --version && .envs/dist/bin/target-jsonl --version
+	$(PYTHON) -m venv .envs/dist && .envs/dist/bin/pip install -q dist/*.whl && .envs/dist/bin/tap-rest --version && .envs/dist/bin/target-postgres --version && .envs/dist/bin/target-jsonl --version && .envs/dist/bin/singerkit-state --version && .envs/dist/bin/singerkit-check --version
 
 lock: $(READY) ## resolve requirements-dev.txt anew
 	$(BIN)/pip install -q uv && $(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header --all-extras pyproject.toml requirements-dev.in -o requirements-dev.txt
 
 clean: ## remove everything that the other verbs made
-	rm -rf $(VENV) .envs .demo .bench dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .envs .demo .bench .fuzz dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help env demo test torture exhaustive rivals-torture faults check docs bench mutate interop dist lock clean
+.PHONY: help env demo test torture exhaustive rivals-torture faults check docs bench mutate fuzz interop dist lock clean

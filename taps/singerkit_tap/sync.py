@@ -5,8 +5,8 @@ each page of a parent its children are read; then the position is a safe point o
 
 **When a STATE is written.** First of all one with the bookmarks the run starts from; one at the end of each
 family; the last says ``complete``. In between at safe points, once ``state_every`` records have been written
-since the last one, and only if committing there cannot double rows: every stream of the family has a key (then
-rows read again are updates), or a bookmark that covers every row written so far.
+since the last one, and only if committing there cannot double rows: the bookmarks of the family cover every row
+written so far. Rows of full-table streams with a key need no cover: each run sends them again anyway.
 
 **Which bookmark.** That of a sorted stream moves at the end of each page, any other at the end of the stream or
 partition. A sorted parent's bookmark moves after the children of its page are done, so it covers them too.
@@ -201,6 +201,9 @@ class SyncRun:
         kept: list[RawRecord] = []
         time_extracted = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         for records in _chunks(page.records):
+            stop_flag.raise_if_set(
+                _SAFE
+            )  # before rows are written: later they would stand behind no bookmark
             rows = member.encoder.decode(records, constants)
             numbers = read.take(member.encoder, rows, records)
             driving = records
@@ -216,7 +219,6 @@ class SyncRun:
                 member.raise_if_enough()
             if family.has_children(member):
                 kept.extend(driving)
-            stop_flag.raise_if_set(_SAFE)
         return kept
 
     @property
@@ -265,7 +267,10 @@ class _Family:
 
     def may_write_state(self) -> bool:
         """Tell whether a commit here could not double rows of any stream."""
-        return all(member.stream.primary_keys or not member.uncovered for member in self.members.values())
+        return not any(
+            member.uncovered and (member.stream.bookmark_key is not None or not member.stream.primary_keys)
+            for member in self.members.values()
+        )
 
     def cover(self, member: _Member) -> None:
         """Note that the bookmark of ``member`` covers all rows of it, and of its children, so far."""

@@ -16,6 +16,7 @@ from psycopg2.sql import Identifier
 
 from singerkit_shell.errors import FencedError, RetryableError
 from singerkit_shell.signals import StopFlag, stop_flag
+from singerkit_state import history_table
 from singerkit_state import postgres as state_rows
 from singerkit_state.value import decode
 from singerkit_target.contract import Batch, Reject, Stream
@@ -132,7 +133,8 @@ class PostgresLoader:
     def declare(self, stream: Stream) -> None:
         """Fit the table to the stream; rows that wait under its old shape go in first."""
         former = self._tables.get(stream.name)
-        check_stream_name(stream.name, self._tables.values(), (self._state_table, rejects.TABLE))
+        ours = (self._state_table, history_table.name_of(self._state_table), rejects.TABLE)
+        check_stream_name(stream.name, self._tables.values(), ours)
         self._made += 1
         number = self._made
 
