@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from singerkit_shell.errors import ConfigurationError, RetryableError
 from singerkit_state.lineage import check_start
-from singerkit_state.value import Mark, encode
+from singerkit_state.value import Mark, encode, read_mark
 from singerkit_target.publish import Publisher
 
 MARK = Mark("run-8", "orders", False)
@@ -32,7 +33,7 @@ def test_without_a_mark_a_file_that_says_nothing_is_behind(tmp_path, content):
     check(NEW, None, None, file)
     check(NEW, None, None, None)
     file.write_text(content)
-    with pytest.raises(ConfigurationError, match="differ"):
+    with pytest.raises(ConfigurationError, match="pipeline `orders` differ"):
         check(NEW, None, None, file)
 
 
@@ -69,3 +70,28 @@ def test_a_long_state_is_shown_by_its_beginning(tmp_path, length, is_cut):
         check(NEW, None, None, file)
     shown = str(long)[:197] + "..." if is_cut else str(long)
     assert f"(file: {shown}; target: {NEW})" in str(caught.value)
+
+
+@pytest.mark.parametrize("mark", [None, MARK])
+def test_a_first_run_signs_a_missing_file_and_leaves_any_other_alone(tmp_path, caplog, mark):
+    file = tmp_path / "state.json"
+    check({}, {}, mark, file)
+    assert read_mark(json.loads(file.read_text())) == mark
+    file.write_text("{}")
+    check({}, {}, mark, file)
+    assert file.read_text() == "{}"
+    assert not caplog.records
+
+
+def test_a_tap_of_others_may_begin_with_any_state(caplog):
+    check({}, OLD, None, None)
+    assert not caplog.records
+    check({}, OLD, MARK, None)
+    assert "`orders`" in caplog.text
+
+
+def test_where_the_committed_state_is_to_be_found_is_said(tmp_path):
+    with pytest.raises(RetryableError, match="the committed state is printed now"):
+        check(NEW, OLD, MARK, None)
+    with pytest.raises(RetryableError, match=f"the committed state is in {tmp_path}/state.json now"):
+        check(NEW, OLD, MARK, tmp_path / "state.json")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from singerkit_state.value import Mark, encode, read_mark, with_mark
+from singerkit_state.value import Mark, encode, is_utf8, read_mark, with_mark
 
 
 def test_the_mark_stands_under_the_key_that_is_agreed() -> None:
@@ -36,3 +36,20 @@ def test_what_json_cannot_say_is_named() -> None:
         encode({1: "a"})
     with pytest.raises(TypeError, match="Expected a JSON value in a STATE value, got `set`"):
         encode({"a": set()})
+
+
+@pytest.mark.parametrize(
+    ("said", "read"), [("file", "file"), ("url", "url"), (None, None), (5, None), ([], None)]
+)
+def test_the_mark_may_say_where_its_run_began(said: object, read: str | None) -> None:
+    wire = {"_singerkit": {"run": "r-1", "pipeline": "orders", "complete": True, "resumes": said}}
+    assert read_mark(wire) == Mark("r-1", "orders", True, read)
+    assert read_mark({"_singerkit": {"run": "r-1", "pipeline": "orders", "complete": True}}) == Mark(
+        "r-1", "orders", True, None
+    )
+
+
+def test_bytes_that_are_no_utf_8_are_noticed_after_they_were_read() -> None:
+    assert is_utf8("Größe 日本")
+    assert is_utf8("") is True
+    assert is_utf8(b"\xff".decode(errors="surrogateescape")) is False
