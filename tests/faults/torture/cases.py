@@ -270,7 +270,7 @@ def http(_case: Case, sizes: Sizes, roll: random.Random) -> Plan:
     status = roll.choice([500, 502, 503, 504, 429, 408])
     headers = {"Retry-After": roll.choice(["0", "1000000"])} if status == 429 else {}
     at, persists = moment(roll, sizes.pages), roll.random() < 0.25
-    seconds = roll.choice([0.05, 0.4])
+    seconds = roll.choice([0.05, 0.4, 1.2])
     return Plan(http=[HttpFault(kind, at, persists, status, headers, seconds)])
 
 
@@ -339,7 +339,7 @@ def simple_fault(case: Case, kind: str) -> None:
     outcome = case.run(both)
     for name, each in kinds:
         sites = [site for site in ("tap", "target", "http", "sql") if getattr(each, site)]
-        case.report.count(name, struck=any(outcome.strikes[site] for site in sites))
+        case.report.count(name, outcome, struck=any(outcome.strikes[site] for site in sites))
 
 
 def stopped(case: Case) -> None:
@@ -384,7 +384,7 @@ def stopped(case: Case) -> None:
     case.check(plan, *outcomes, outcome, complete=False if emits else None)
     if not has_stopped:
         case.expect_success(outcome)
-    case.report.count(STOPPED, struck=has_stopped)
+    case.report.count(STOPPED, outcome, struck=has_stopped)
 
 
 def two_at_once(case: Case) -> None:
@@ -402,7 +402,7 @@ def two_at_once(case: Case) -> None:
     is_behind = any(part in outcome.target_words for outcome in outcomes for part in BEHIND)
     if not is_behind and all(outcome.codes != "0|0" for outcome in outcomes):
         raise Violation([Finding("exit", "of two runs at once none succeeded")])
-    case.report.count(TWICE, struck=outcomes[1].began < outcomes[0].ended)
+    case.report.count(TWICE, outcomes[1], struck=outcomes[1].began < outcomes[0].ended)
 
 
 # --- cases --------------------------------------------------------------------------------------------------
@@ -417,6 +417,7 @@ class Report:
     codes: Counter[str] = field(default_factory=Counter)
     """Exit codes of all runs, as ``tap|target``."""
     codes_of: dict[str, Counter[str]] = field(default_factory=dict)
+    """Those of the runs that a kind of fault struck."""
     findings: Counter[str] = field(default_factory=Counter)
     cases: int = 0
     runs: int = 0
@@ -425,9 +426,12 @@ class Report:
     """Cases that ran the installed executables instead of forks."""
     failures: list[str] = field(default_factory=list)
 
-    def count(self, kind: str, *, struck: bool) -> None:
+    def count(self, kind: str, outcome: Outcome, *, struck: bool) -> None:
+        """Count a fault, and how the run that it was meant for has ended."""
         self.injected[kind] += 1
         self.struck[kind] += struck
+        if struck:
+            self.codes_of.setdefault(kind, Counter())[outcome.codes] += 1
 
     def add(self, other: Report) -> None:
         """Take over what another worker has counted."""

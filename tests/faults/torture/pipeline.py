@@ -22,7 +22,7 @@ from faults.torture.source import HttpFault, Source, serving
 __all__ = ["Bench", "Outcome", "Pair", "Pipeline"]
 
 PIPELINE = "torture"
-SECONDS = 30.0
+SECONDS = 60.0
 """How long a run may take before it counts as hung (I8)."""
 
 

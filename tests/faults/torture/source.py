@@ -329,7 +329,7 @@ class Source:
             "streams": streams,
             "state_every": self.page_size,
             "retries": {"tries": 3, "first_wait": 0.01, "longest_wait": 0.05, "total": 10},
-            "timeout": {"connect": 2, "read": 0.3, "response": 3},
+            "timeout": {"connect": 5, "read": 1, "response": 5},
             **more,
         }
 

@@ -73,15 +73,17 @@ def work(pipe: Connection, seed: str, installed: float) -> None:
 def table(report: Report, seed: str, seconds: float) -> str:
     """Return the result for people."""
     width = max(map(len, KINDS))
-    lines = [f"{'kind of fault':{width}}  injected  struck"]
-    lines += [f"{kind:{width}}  {report.injected[kind]:8}  {report.struck[kind]:6}" for kind in KINDS]
+    lines = [f"{'kind of fault':{width}}  injected  struck  exit codes of the runs it struck (tap|target)"]
+    for kind in KINDS:
+        codes = shown(report.codes_of.get(kind, Counter()), 6)
+        lines.append(f"{kind:{width}}  {report.injected[kind]:8}  {report.struck[kind]:6}  {codes}")
     lines.append(f"{'all':{width}}  {report.injected.total():8}  {report.struck.total():6}")
     lines.append("")
     lines.append(
         f"seed {seed}, {seconds:.0f} s, {report.cases} cases ({report.installed} with the installed executables)"
     )
     lines.append(f"{report.runs} runs, {report.recoveries} recoveries, {len(report.failures)} failures")
-    lines.append(f"exit codes (tap|target): {shown(report.codes)}")
+    lines.append(f"exit codes of all runs: {shown(report.codes, 30)}")
     found = report.findings
     lines.append(
         f"lost {found['lost']}, doubled {found['doubled']}, wrong {found['wrong']}, regressed {found['regressed']}, "
@@ -90,5 +92,6 @@ def table(report: Report, seed: str, seconds: float) -> str:
     return "\n".join(lines)
 
 
-def shown(codes: Counter[str]) -> str:
-    return ", ".join(f"{code} {count}" for code, count in codes.most_common())
+def shown(codes: Counter[str], most: int) -> str:
+    listed = ", ".join(f"{code} {count}" for code, count in codes.most_common(most))
+    return f"{listed}, ..." if len(codes) > most else listed
