@@ -117,36 +117,16 @@ def test_a_tap_is_tested_by_its_command_line(tmp_path: Path) -> None:
     assert "needs a driver with a stream that has" in table
 
 
-DRIVER = """
-import pytest
-from singerkit_check.suite.drivers import Destination, TargetDriver
-from singerkit_check.suite.singer import parse
-
-@pytest.fixture(scope="session")
-def place_of_mine(tmp_path_factory):
-    return tmp_path_factory.mktemp("mine")
-
-class Mine(TargetDriver):
-    is_ours = False
-    keeps_last_of_key = False
-    needs = ("place_of_mine",)
-    waivers = {"G04": "this target prints its states at the end of the week"}
-
-    def destination(self, folder, services, **settings):
-        place = services["place_of_mine"]
-        read = lambda stream: [parse(line) for line in (place / f"{stream}.jsonl").read_text().splitlines()]
-        return Destination({"destination_path": str(place)} | settings, read)
-"""
-
-
 def test_a_driver_of_ones_own_may_bring_fixtures_and_waivers(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(DRIVER)
+    """The one that docs/conformance.md shows."""
+    page = (Path(__file__).parents[2] / "docs" / "conformance.md").read_text("utf-8")
+    (tmp_path / "mine.py").write_text(page.partition("```python\n")[2].partition("```")[0])
     code, table, said = suite(
-        *("--target", TARGET, "--driver", "mine.py:Mine", "--rule", "G12", "--rule", "G04"), cwd=tmp_path
+        *("--target", TARGET, "--driver", "mine.py:MyTarget", "--rule", "G12", "--rule", "X01"), cwd=tmp_path
     )
     assert (code, said) == (0, "")
     assert "  G12    pass    no key = append" in table
-    assert "this target prints its states at the end of the week" in table
+    assert "it has no versions: rows are never removed" in table
 
 
 def test_the_place_where_it_is_run_has_no_say(tmp_path: Path, jsonl: str) -> None:
