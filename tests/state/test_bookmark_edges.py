@@ -445,3 +445,69 @@ def test_a_state_with_more_partitions_than_the_limit_shrinks(monkeypatch: pytest
     state.put(Bookmark(T2), {"n": 9})
     assert [one["context"]["n"] for one in state.state()["partitions"]] == [4, 9]
     assert state.forgotten == 4
+
+
+# the borders of what a calendar and a number may be
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "2024-00-01",
+        "2024-13-01",
+        "2024-01-00",
+        "2024-01-32",
+        "2024-01-01T25:00:00Z",
+        "2024-01-01T00:60:00Z",
+        "2024-01-01T00:00:61Z",
+    ],
+)
+def test_what_no_calendar_has_is_no_instant(value: str) -> None:
+    with pytest.raises(UnorderableError):
+        order_key(value, INSTANT)
+    with pytest.raises(UnorderableError):
+        take(BookmarkTracker(INSTANT, Bookmark()), T1, value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["2024-01-01", "2024-12-31", "2024-01-01T24:00:00Z", "2024-01-01T00:59:00Z", "2024-01-01T00:00:60Z"],
+)
+def test_what_a_calendar_or_a_leap_second_has_is_one(value: str) -> None:
+    order_key(value, INSTANT)
+    take(BookmarkTracker(INSTANT, Bookmark()), T1, value)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [b'"NaN"'],
+        [b'"NaN"', b"1"],
+        [b"1.5", b'"sNaN"'],
+        [b'"Infinity"', b"1"],
+        [b"1", b'"-Infinity"'],
+        [b'"NaN"', None],
+    ],
+)
+def test_a_number_that_is_none_becomes_no_bookmark(values: list[Any]) -> None:
+    with pytest.raises(UnorderableError):
+        take(BookmarkTracker(NUMBER, Bookmark()), *values)
+
+
+def test_a_number_out_of_range_becomes_no_bookmark() -> None:
+    with pytest.raises(UnorderableError, match="out of range"):
+        take(BookmarkTracker(NUMBER, Bookmark()), b"1e999999999999999999999")
+    with pytest.raises(UnorderableError, match="out of range"):
+        take(BookmarkTracker(NUMBER, Bookmark(5)), 5, b"1e999999999999999999999")
+
+
+@pytest.mark.parametrize(
+    ("value", "lookback", "earlier"),
+    [
+        ("2024-03-02", Decimal("0.5"), "2024-03-01"),
+        ("2024-03-02", Decimal("1.5"), "2024-02-29"),
+        ("2024-03-01T00:00:10Z", Decimal("0.5"), "2024-03-01T00:00:09Z"),
+    ],
+)
+def test_a_part_of_a_day_or_second_is_rounded_up(value: str, lookback: Decimal, earlier: str) -> None:
+    assert less_lookback(value, INSTANT, lookback) == earlier

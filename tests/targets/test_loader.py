@@ -302,7 +302,7 @@ def test_keys_that_repeat_within_a_unit(target: Target) -> None:
 @pytest.mark.parametrize(("keys", "append_only"), [((), False), (("n",), True)])
 def test_without_a_key_every_row_is_appended(target: Target, keys: Sequence[str], append_only: bool) -> None:
     loader = declared(target.loader(append_only=append_only), stream(keys=keys))
-    assert loader.appends is append_only
+    assert (loader.appends, loader.is_log) == (append_only, False)
     put(loader, (1, "a"), (1, "a"))
     loader.commit(OLD)
     put(loader, (1, "a"))
@@ -615,9 +615,10 @@ def test_dead_letters_are_committed_with_the_unit(target: Target) -> None:
 # versions
 
 
-@pytest.mark.parametrize("hard", [True, False])
-def test_other_versions_go_when_one_is_activated(target: Target, hard: bool) -> None:
-    loader = declared(target.loader(with_metadata=True, hard_delete=hard))
+@pytest.mark.parametrize("options", [{}, {"hard_delete": True}, {"hard_delete": False}])
+def test_other_versions_go_when_one_is_activated(target: Target, options: dict[str, bool]) -> None:
+    loader = declared(target.loader(with_metadata=True, **options))
+    hard = options != {"hard_delete": False}
     put(loader, (1, "old", 1), (2, "none", None), columns=["n", "x", "_sdc_table_version"])
     loader.commit(OLD)
     put(loader, (1, "new", 2), (3, "new", 2), columns=["n", "x", "_sdc_table_version"])
