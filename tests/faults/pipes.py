@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from canaries import holds_secrets
 from conformance.processes import SECONDS, Outcome
 from faults.loads import TARGET, query
 from psycopg2.sql import SQL, Identifier
@@ -57,7 +58,7 @@ class Pipe:
         self.tap.stdout.close()  # the pipe is theirs
 
     def _write(self, name: str, config: Mapping[str, Any]) -> str:
-        path = self._folder / name
+        path = holds_secrets(self._folder / name)
         path.write_text(json.dumps(config))
         return str(path)
 

@@ -139,8 +139,10 @@ class FaultTable:
             show = self._shows[key] = Show(*place, result, seen.get("code"), seen.get("sentence", ""))
             self._secrets |= {str(told): show for name, told in report.user_properties if name == "secret"}
 
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        if self.path is not None and not hasattr(session.config, "workerinput"):
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Write the page, unless the run was broken off."""
+        is_whole = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        if self.path is not None and is_whole and not hasattr(session.config, "workerinput"):
             self.path.write_text(page(self._shows.values(), self._secrets), encoding="utf-8")
 
 

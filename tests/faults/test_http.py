@@ -175,7 +175,7 @@ def test_h01_too_many_requests_once_is_survived_and_counted(answer: str, databas
 def test_h01_too_many_requests_for_ever_ends_the_run(answer: str, database: str) -> None:
     start = time.monotonic()
     ended = gives_up(database, 69, LATER[answer], again=answer == "without")
-    assert time.monotonic() - start < 20  # nobody waits for a day
+    assert time.monotonic() - start < 120  # nobody waits for a day
     assert "429" in ended.tap.last_words
     assert "3 tries" in ended.tap.last_words
 
@@ -316,7 +316,7 @@ def test_h05_a_slow_answer_has_a_deadline(reply: Reply, database: str) -> None:
         timeout=timeout,
         retries={"tries": 2, "first_wait": 0.01},
     )
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 120
 
 
 CUT = {
