@@ -349,6 +349,7 @@ def test_temporary_files_are_told_apart_by_the_name_of_their_file() -> None:
         ("{}\n{}", "holds 2 states, one a line"),
         ("{}\n{}\n\n", "holds 2 states, one a line"),
         ("{}\n{", "is torn or not JSON"),
+        ("X", "is torn or not JSON; restore it from a copy, or delete it to start over"),
         ("5", "not an object"),
         ('{"type":"STATE","value":{}}', "whole STATE message"),
     ],
@@ -371,3 +372,10 @@ def test_a_file_that_is_no_text(path: Path) -> None:
         statefile.read(path)
     with pytest.raises(ConfigurationError, match="cannot be read"):
         statefile.read(path.parent)
+
+
+def test_text_that_was_no_utf_8_where_it_was_read_is_refused() -> None:
+    """`singerkit-state set` reads its stdin so, whatever the locale."""
+    text = b'{"a":"\xff"}'.decode(errors="surrogateescape")
+    with pytest.raises(ConfigurationError, match=r"The value is not UTF-8 text; try again\."):
+        statefile.state_object(text, "value", None, "try again")

@@ -16,9 +16,16 @@ import psycopg2
 import pytest
 from conftest import run_sql
 from faults.proxy import proxied
-from psycopg2.sql import SQL, Identifier
+from psycopg2.sql import SQL, Identifier, Literal
 
-from singerkit_shell.errors import BadDataError, FencedError, LockHeldError, RetryableError, Stopped
+from singerkit_shell.errors import (
+    BadDataError,
+    FencedError,
+    LockHeldError,
+    RetryableError,
+    SingerkitError,
+    Stopped,
+)
 from singerkit_shell.signals import StopFlag
 from singerkit_state import postgres as state_rows
 from singerkit_target.blocks import stream_of
@@ -257,8 +264,9 @@ def test_a_table_with_rows_is_loaded_through_the_stage(target: Target) -> None:
     first.commit(OLD)
     first.close()
     loader = declared(target.loader())
-    put(loader, (1, "b"), (2, "c"))
+    put(loader, (2, "new"))
     assert temporary(loader) == ["singerkit_stage_1"]
+    put(loader, (1, "b"), (2, "c"))
     loader.commit(NEW)
     put(loader, (3, "d"))
     put(loader, (3, "e"))
@@ -273,6 +281,49 @@ def test_a_bad_value_is_raised_and_not_taken_for_a_repeated_key(target: Target) 
     with pytest.raises(BadDataError, match="loading stream `a`"):
         loader.commit(OLD)
     loader.rollback()
+
+
+def test_only_a_key_that_is_there_already_is_loaded_in_another_way(target: Target) -> None:
+    """An error that does not come again, as of a trigger, is an error still."""
+    first = declared(target.loader())
+    first.commit(OLD)
+    first.close()
+    target.query("CREATE SEQUENCE {}", "calls")
+    calls = SQL("{}").format(Identifier(target.schema, "calls"))
+    with psycopg2.connect(target.dsn) as connection, connection.cursor() as cursor:
+        name = Identifier(target.schema, "fails_once")
+        body = SQL(
+            "CREATE FUNCTION {}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+            "IF nextval({}::regclass) = 1 THEN RAISE EXCEPTION 'once'; END IF; RETURN NEW; END $$"
+        ).format(name, Literal(calls.as_string(cursor)))
+        cursor.execute(body)
+        trigger = SQL("CREATE TRIGGER t BEFORE INSERT ON {} FOR EACH ROW EXECUTE FUNCTION {}()")
+        cursor.execute(trigger.format(Identifier(target.schema, "a"), name))
+    connection.close()
+    loader = declared(target.loader())
+    put(loader, (1, "a"))
+    with pytest.raises(SingerkitError, match="once"):
+        loader.commit(NEW)
+
+
+def test_blocks_with_the_same_columns_are_merged_once(target: Target, monkeypatch: Any) -> None:
+    first = declared(target.loader())
+    put(first, (0, "makes the table non-empty"))
+    first.commit(OLD)
+    first.close()
+    merged: list[int] = []
+    real = module.merge.merge
+    monkeypatch.setattr(module.merge, "merge", lambda *a, **o: merged.append(1) or real(*a, **o))
+    loader = declared(target.loader())
+    for number in range(3):
+        put(loader, (number, "a"))
+        loader._send_all()
+    loader.mark_safe()
+    loader._call(lambda _: None, "waiting")
+    assert merged == []
+    loader.commit(NEW)
+    assert merged == [1]
+    assert len(target.rows()) == 3
 
 
 def test_a_field_that_is_missing_keeps_what_is_stored(target: Target) -> None:
