@@ -379,3 +379,16 @@ def test_text_that_was_no_utf_8_where_it_was_read_is_refused() -> None:
     text = b'{"a":"\xff"}'.decode(errors="surrogateescape")
     with pytest.raises(ConfigurationError, match=r"The value is not UTF-8 text; try again\."):
         statefile.state_object(text, "value", None, "try again")
+
+
+def test_a_path_through_a_file_is_told(path: Path) -> None:
+    below = path / "state.json"
+    for change in (
+        lambda: write(below, NEW),
+        lambda: replace_file(below, b"x", "state file"),
+        lambda: remove(below),
+    ):
+        with pytest.raises(CannotWriteError, match="Not a directory") as caught:
+            change()
+        assert f"The state file {below} cannot be written" in str(caught.value)
+    assert path.read_text() == OLD + "\n"

@@ -326,6 +326,22 @@ def test_blocks_with_the_same_columns_are_merged_once(target: Target, monkeypatc
     assert len(target.rows()) == 3
 
 
+def test_a_stream_known_to_repeat_keys_is_merged_as_such(target: Target, monkeypatch: Any) -> None:
+    told: list[bool] = []
+    real = module.merge.merge
+
+    def noted(*arguments: Any, has_repeats: bool) -> bool:
+        told.append(has_repeats)
+        return real(*arguments, has_repeats=has_repeats)
+
+    monkeypatch.setattr(module.merge, "merge", noted)
+    loader = declared(target.loader())
+    for _ in range(2):
+        put(loader, (1, "a"), (1, "b"))
+        loader.commit(OLD)
+    assert told == [False, True]
+
+
 def test_a_field_that_is_missing_keeps_what_is_stored(target: Target) -> None:
     loader = declared(target.loader())
     put(loader, (1, "a"))
