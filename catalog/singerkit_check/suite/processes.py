@@ -66,11 +66,14 @@ def run(
     command: Sequence[str],
     *,
     stdin: bytes = b"",
-    environment: Mapping[str, str] | None = None,
+    environment: Mapping[str, str | None] | None = None,
     cwd: Path | None = None,
     seconds: float = SECONDS,
 ) -> Outcome:
-    """Run ``command`` to its end; a process that hangs is killed and fails the test."""
+    """Run ``command`` to its end; a process that hangs is killed and fails the test.
+
+    ``environment`` changes that of this process; None takes a variable out.
+    """
     process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -90,8 +93,9 @@ def run(
     return Outcome(tuple(command), process.returncode, stdout, stderr.decode("utf-8", "replace"))
 
 
-def _environment(changes: Mapping[str, str] | None) -> dict[str, str]:
-    return os.environ | {"PYTHONUNBUFFERED": "", "NO_COLOR": "1"} | dict(changes or {})
+def _environment(changes: Mapping[str, str | None] | None) -> dict[str, str]:
+    wanted = {**os.environ, "PYTHONUNBUFFERED": "", "NO_COLOR": "1", **(changes or {})}
+    return {name: value for name, value in wanted.items() if value is not None}
 
 
 @dataclass
@@ -99,7 +103,7 @@ class Running:
     """A process whose pipes stay open, so that a test can look at it, or hurt it, in mid-run."""
 
     command: Sequence[str]
-    environment: Mapping[str, str] | None = None
+    environment: Mapping[str, str | None] | None = None
     cwd: Path | None = None
     lines: list[bytes] = field(default_factory=list)
     _errors: list[bytes] = field(default_factory=list)

@@ -66,11 +66,12 @@ def test_t03_several_config_files_merge_and_env_is_read(tap: TapRuns) -> None:
     name, value = next((name, value) for name, value in config.items() if isinstance(value, str))
     rest = {key: value for key, value in config.items() if key != name}
     first, *others = rest
-    variable = f"{tap.executable.name}_{name}".replace("-", "_").upper()
+    prefix = f"{tap.executable.name}_".replace("-", "_").upper()
+    elsewhere = dict.fromkeys(key for key in os.environ if key.upper().startswith(prefix))
     parts = [{first: rest[first]}, {key: rest[key] for key in others}]
     options = [word for part in parts for word in ("--config", tap.file(part))]
     command = [*tap.executable.command, *options, "--config", "ENV", "--discover"]
-    outcome = run(command, environment={variable: value}).expect(0)
+    outcome = run(command, environment={**elsewhere, prefix + name.upper(): value}).expect(0)
     assert json.loads(outcome.stdout) == tap.catalog
 
 
