@@ -97,14 +97,14 @@ def read(path: str | os.PathLike[str]) -> list[Entry]:
     """
     history = path_of(path)
     try:
-        lines = history.read_text(encoding="utf-8").splitlines()
+        lines = history.read_text(encoding="utf-8").split("\n")  # JSON may hold other ends of lines
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             f"The history {history} cannot be read ({error}); move it away and try again."
         ) from None
-    return [_entry(line, history, number) for number, line in enumerate(lines, 1)][::-1]
+    return [_entry(line, history, number) for number, line in enumerate(lines, 1) if line][::-1]
 
 
 def _entry(line: str, history: Path, number: int) -> Entry:

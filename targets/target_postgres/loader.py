@@ -142,7 +142,7 @@ class PostgresLoader:
             with connection.cursor() as cursor:
                 if former is not None:
                     self._merge(cursor, former)
-                must_exist = former is None and stream.name in self._loaded_before
+                must_exist = former is not None or stream.name in self._loaded_before
                 return fit_table(cursor, stream, self._wishes, number, self._log, must_exist=must_exist)
 
         table = self._call(fit, f"preparing the table of stream `{stream.name}`")
@@ -311,6 +311,8 @@ class PostgresLoader:
         session.reset()
         if session.is_alive:
             session.call(lambda connection: connection.rollback(), "rolling back")
+        for table in self._tables.values():
+            table.has_stage = False  # one that this unit made is gone
         self._forget_unit()
 
     def commit(self, state: str | None) -> None:

@@ -395,6 +395,19 @@ def test_d08_a_dropped_table_is_not_made_again_when_the_state_says_rows_exist(da
     load(database, new, RECORD("lines", {"id": 1})).expect(0)  # streams that the state does not know are made
 
 
+@pytest.mark.fault("D8", exit=[65])
+def test_d08_a_table_dropped_in_mid_run_is_not_made_again_when_its_schema_changes(database: str) -> None:
+    narrow, wide = {"id": INTEGER}, {"id": INTEGER, "note": TEXT}
+    with running(database, commit_rows=1) as target:
+        target.send(lines(SCHEMA("orders", narrow, ["id"]), RECORD("orders", {"id": 1}), STATE({"at": 1})))
+        wait_until(lambda: committed(database) == 1, "the first unit")
+        query(database, "DROP TABLE orders")
+        target.send(lines(SCHEMA("orders", wide, ["id"]), RECORD("orders", {"id": 2}), STATE({"at": 2})))
+        outcome = target.finish().expect(65)
+    assert "orders" in outcome.last_words
+    assert query(database, "SELECT to_regclass('orders')") == [(None,)]
+
+
 # --- D9 -----------------------------------------------------------------------------------------------------
 
 
