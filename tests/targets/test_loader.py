@@ -1020,3 +1020,23 @@ def test_state_rows_are_those_of_the_state_library(target: Target) -> None:
         assert datetime.now(UTC) - row.committed_at < timedelta(minutes=1)
     finally:
         connection.close()
+
+
+@pytest.mark.xfail(
+    strict=True, reason="a row whose own columns are unchanged keeps its old version, and goes with it"
+)
+@pytest.mark.parametrize("hard", [True, False])
+def test_a_row_that_is_the_same_in_the_new_version_stays(target: Target, hard: bool) -> None:
+    loader = declared(target.loader(with_metadata=True, hard_delete=hard))
+    versioned = ["n", "x", "_sdc_table_version"]
+    put(loader, (1, "same", 1), (2, "gone", 1), columns=versioned)
+    loader.commit(OLD)
+    put(loader, (1, "same", 2), (3, "new", 2), columns=versioned)
+    loader.activate_version(A, 2)
+    loader.commit(NEW)
+    alive = "SELECT n, x FROM {} WHERE _sdc_deleted_at IS NULL ORDER BY n"
+    assert target.query(alive, "a") == [(1, "same"), (3, "new")]
+    put(loader, (1, "same", 3), (2, "gone", 3), columns=versioned)
+    loader.activate_version(A, 3)
+    loader.commit(NEW)
+    assert target.query(alive, "a") == [(1, "same"), (2, "gone")], "and one that comes back is there again"
