@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,9 +12,41 @@ import click
 from singer_sdk.plugin_base import JSONSchemaValidator
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 
-__all__ = ["CONFIG_PATHS", "config_place", "config_problems", "expectation", "unknown_keys"]
+from singerkit_shell.errors import ConfigurationError
+
+__all__ = [
+    "CONFIG_PATHS",
+    "check_environment",
+    "config_place",
+    "config_problems",
+    "expectation",
+    "unknown_keys",
+]
 
 CONFIG_PATHS = "singerkit.config_paths"
+
+
+def check_environment(schema: Mapping[str, Any], prefix: str) -> None:
+    """See that the variables that `--config ENV` reads can be read; singer-sdk would trip over them.
+
+    Raises:
+        ConfigurationError: one holds no number, or no JSON, where its setting is one. Its value is not shown.
+    """
+    for key, setting in schema.get("properties", {}).items():
+        name = prefix + key.upper().replace("-", "_")
+        types = setting.get("type", [])
+        types = {types} if isinstance(types, str) else set(types)
+        if name not in os.environ or types & {"string", "boolean"}:
+            continue
+        if types == {"array"} and "string" in str(setting.get("items", {}).get("type")):
+            continue  # a list of texts may stand there without brackets
+        try:
+            int(os.environ[name]) if "integer" in types else json.loads(os.environ[name])
+        except ValueError:
+            wanted = "a number" if types & {"integer", "number"} else "JSON"
+            raise ConfigurationError(
+                f"Expected {wanted} in the environment variable {name}, got something else; nothing was read."
+            ) from None
 
 
 def config_problems(config: dict[str, Any], schema: Mapping[str, Any]) -> list[str]:

@@ -25,7 +25,7 @@ from singerkit_shell.memory import calm_collector
 from singerkit_shell.progress import Progress
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
-from singerkit_shell.validate import config_place, config_problems, unknown_keys
+from singerkit_shell.validate import check_environment, config_place, config_problems, unknown_keys
 from singerkit_state.bookmarks import UnorderableError, ValueKind, order_key
 from singerkit_state.delivery import Delivery, print_about
 from singerkit_state.value import Mark, without_mark
@@ -317,6 +317,7 @@ class SingerkitTap(Tap):
             return
         stop_flag.install()
         config = config or _ConfigInput()
+        cls._check_environment(config)
         tap = cls(
             config=config.config,
             catalog=None if catalog is None else read_json_object(catalog, "catalog"),
@@ -330,11 +331,19 @@ class SingerkitTap(Tap):
         tap.sync()
 
     @classmethod
+    def _check_environment(cls, config: _ConfigInput) -> None:
+        if config.parse_env:
+            schema = cls.config_jsonschema
+            cls.append_builtin_config(schema)
+            check_environment(schema, cls._env_var_prefix)
+
+    @classmethod
     def cb_discover(cls, ctx: click.Context, param: click.Option, value: bool) -> None:  # noqa: ARG003
         """Run --discover. The config is checked first; what is wrong with it is an error here too."""
         if not value:
             return
         config: _ConfigInput = ctx.params.get("config") or _ConfigInput()
+        cls._check_environment(config)
         cls(config=config.config, parse_env_config=config.parse_env, setup_mapper=False).run_discovery()
         ctx.exit()
 

@@ -25,7 +25,7 @@ from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_shell.memory import calm_collector
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
-from singerkit_shell.validate import config_place, config_problems, unknown_keys
+from singerkit_shell.validate import check_environment, config_place, config_problems, unknown_keys
 from singerkit_state.delivery import print_about
 from singerkit_state.statefile import StateFileLock
 from singerkit_target.blocks import Judgement
@@ -250,6 +250,10 @@ class SingerkitTarget(Target):
             )
             print_about(cls._get_about_info(), about_format, promises)
             return
+        if config is not None and config.parse_env:
+            schema = cls.config_jsonschema
+            cls.append_builtin_config(schema)
+            check_environment(schema, cls._env_var_prefix)
         target = cls(
             config={} if config is None else config.config,
             parse_env_config=config is not None and config.parse_env,
