@@ -27,7 +27,8 @@ import libcst.matchers as m
 from libcst.metadata import ByteSpanPositionProvider, CodeSpan, MetadataWrapper, ParentNodeProvider
 from mutmut.mutation import mutators
 
-LOG = m.Call(func=m.Attribute(value=m.Name("logger") | m.Name("log") | m.Attribute(attr=m.Name("log"))))
+_LOGGER = m.Name(m.MatchRegex(r"logger|_?log"))
+LOG = m.Call(func=m.Attribute(value=_LOGGER | m.Attribute(attr=_LOGGER)))
 TEXT = m.SimpleString() | m.FormattedString() | m.ConcatenatedString()
 LEFT_OUT = (
     m.Annotation()
@@ -37,7 +38,8 @@ LEFT_OUT = (
     | m.Assert()
     | m.Assign(targets=[m.AssignTarget(target=m.Name("__all__") | m.Name("logger"))])
     | m.AnnAssign(annotation=m.Annotation(annotation=m.Name("TypeAlias")))
-    | m.Call(func=m.Name("cast") | m.Name("TypeVar"))
+    | m.Assign(value=m.Call(func=m.Name("TypeVar")))
+    | m.Call(func=m.Name("cast"))
 )
 
 
@@ -127,7 +129,12 @@ def _worth(node: cst.CSTNode, *, is_wording: bool) -> Iterator[cst.CSTNode]:
 
 
 def _makes_an_error(node: cst.CSTNode) -> bool:
-    return m.matches(node, m.Call(func=m.Name(m.MatchRegex(r".*Error|Stopped"))))
+    """An error is made, or a job is told what it does: that completes the sentence of an error."""
+    return m.matches(
+        node,
+        m.Call(func=m.Name(m.MatchRegex(r".*Error|Stopped")))
+        | m.Call(func=m.Attribute(attr=m.Name(m.MatchRegex(r"_?(call|submit)")))),
+    )
 
 
 def _is_wording(node: cst.CSTNode, changed: cst.CSTNode) -> bool:

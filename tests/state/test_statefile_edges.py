@@ -288,8 +288,8 @@ def test_the_sentence_about_the_holder(path: Path) -> None:
             pass
         assert "pipeline `" not in str(caught.value)
         assert f"another run (pid {os.getpid()} on host" in str(caught.value)
-        for unsigned in ('{"pid":1}', "[]", "5", '{"pid":1,"host":"h","since":"s"}'):
-            Path(f"{path}.lock").write_text(unsigned)
+        for unsigned in ('{"pid":1}', "[]", "5", '{"pid":1,"host":"h","since":"s"}', "\xff"):
+            Path(f"{path}.lock").write_bytes(unsigned.encode("latin-1"))
             with pytest.raises(LockHeldError, match="only just started"), StateFileLock(path):
                 pass
 
@@ -392,3 +392,45 @@ def test_a_path_through_a_file_is_told(path: Path) -> None:
             change()
         assert f"The state file {below} cannot be written" in str(caught.value)
     assert path.read_text() == OLD + "\n"
+
+
+def test_a_byte_order_mark_before_an_empty_state_makes_it_no_better(path: Path) -> None:
+    path.write_bytes(b"\xef\xbb\xbf{}")
+    assert write(path, '{"bookmarks":{}}') is True
+
+
+def test_new_files_have_the_mode_that_the_umask_says(path: Path) -> None:
+    path.unlink()
+    before = os.umask(0)
+    try:
+        write(path, NEW)
+        with StateFileLock(path):
+            modes = [file.stat().st_mode & 0o777 for file in (path, Path(f"{path}.lock"))]
+    finally:
+        os.umask(before)
+    assert modes == [0o666, 0o666]
+
+
+def test_the_lock_is_what_its_block_is_given(path: Path, monkeypatch: Any) -> None:
+    lock = StateFileLock(path)
+    with lock as given:
+        assert given is lock
+    monkeypatch.setattr(statefile, "fcntl", None)
+    with lock as given:
+        assert given is lock
+
+
+def test_a_lock_file_that_goes_between_open_and_lock_leaves_nothing_open(
+    path: Path, monkeypatch: Any
+) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    flock = fcntl.flock
+
+    def once(descriptor: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        os.unlink(f"{path}.lock")
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", once)
+    with StateFileLock(path):
+        assert len(os.listdir("/proc/self/fd")) == before + 1

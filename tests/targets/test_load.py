@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import signal
+import threading
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from datetime import date
@@ -299,6 +301,29 @@ def test_the_state_file_is_written_with_the_commit(tmp_path):
     assert decode(file.read_text()) == STATE(1)["value"]
 
 
+def test_before_anything_came_there_is_nothing_to_commit():
+    run = Run({"type": "STATE", "value": {}}, SCHEMA(), RECORD(1), limits=Limits(commit_seconds=0))
+    assert run.loader.history == [(1, None)]
+
+
+def test_a_unit_that_waits_in_a_silent_pipe_is_committed_in_time():
+    reading, writing = os.pipe()
+    loader = Memory()
+    committed = threading.Event()
+    loader.meanwhile = lambda call: committed.set() if call == "commit" else None
+    limits = Limits(commit_seconds=0.2, wait_seconds=0.05)
+    load = Load(loader, PLAIN, limits, Publisher(None, io.StringIO()), StopFlag(), LOG)
+    with open(reading, "rb", buffering=0) as source:
+        thread = threading.Thread(target=load.run, args=[source])
+        thread.start()
+        os.write(writing, "".join(json.dumps(one) + "\n" for one in (SCHEMA(), RECORD(1), STATE(1))).encode())
+        in_time = committed.wait(20)
+        os.close(writing)
+        thread.join(20)
+    assert in_time
+    assert loader.history == [(1, STATE(1)["value"])]
+
+
 # the first message
 
 
@@ -392,6 +417,11 @@ def test_what_stands_before_a_bad_record_up_to_the_last_state_is_kept():
     assert "at a.$.n" in str(run.error)
     assert str(run.error).endswith("1 rows are committed, up to the last STATE before it.")
     assert run.loader.calls[-3:] == ["back_to_safe", "commit", "close"]
+
+
+def test_a_state_right_before_a_bad_record_is_kept():
+    run = Run(SCHEMA(), RECORD(1), SCHEMA("b"), STATE(1), RECORD("x"), expect=BadDataError)
+    assert (run.rows(), run.printed) == ([1], [1])
 
 
 def test_without_a_state_nothing_is_kept():
@@ -598,6 +628,13 @@ def test_a_signal_keeps_what_the_last_state_covers():
     assert f"{len(run.rows())} rows are committed" in str(run.error)
 
 
+def test_after_a_signal_what_has_been_read_is_still_loaded():
+    loader = Memory()
+    lines = [SCHEMA(), RECORD(1), STATE(1), SCHEMA("b"), RECORD(2), STATE(2), SCHEMA("c"), RECORD(3)]
+    run = Run(*lines, loader=loader, stop=stopping(loader, "write"), expect=Stopped)
+    assert (run.rows(), run.printed) == ([1, 2], [2])
+
+
 def test_a_second_signal_drops_the_unit():
     loader = Memory()
     stop = stopping(loader, "write", 2, times=2)
@@ -621,6 +658,7 @@ def test_an_error_after_two_signals_is_the_stop_that_was_asked_for():
     loader.troubles["write"] = [RetryableError("cancelled")]
     run = Run(SCHEMA(), RECORD(1), loader=loader, stop=stopping(loader, "write", 2), expect=Stopped)
     assert run.error.exit_code == 143
+    assert "0 rows are committed" in str(run.error)
     once = Memory()
     once.troubles["write"] = [RetryableError("away")]
     assert isinstance(
@@ -741,6 +779,14 @@ def test_the_summary_is_logged_once_there_is_something_to_say(caplog):
     caplog.set_level(logging.INFO)
     Run(SCHEMA(), RECORD(1), STATE(1))
     assert "Stream `a`: 1 rows loaded." in caplog.messages
+    caplog.clear()
+    Run(SCHEMA(), RECORD(1), SCHEMA("b"), RECORD("x"), expect=BadDataError)
+    assert [message.split(" in ")[0] for message in caplog.messages] == ["0 rows"], (
+        "rows came, and are not kept"
+    )
+    caplog.clear()
+    Run(SCHEMA())
+    assert [message.split(", ")[-1] for message in caplog.messages] == ["1 commits."], "a table alone"
     caplog.clear()
     Run(SCHEMA(), RECORD("x"), expect=BadDataError)
     assert not [message for message in caplog.messages if "rows" in message]
