@@ -118,7 +118,7 @@ class Checker:
         self._findings = []
         for outcome in outcomes:
             self._check_outcome(outcome, frozenset(tap_codes), frozenset(target_codes))
-        said_success = any(_says_success(outcome) for outcome in outcomes)
+        said_success = any(outcome.target == 0 for outcome in outcomes)
         connection = self._pipeline.bench.server.connect(self._pipeline.database)
         try:
             with connection.cursor() as cursor:
@@ -387,7 +387,7 @@ class Checker:
             before = state
         if (
             is_alone
-            and _says_success(outcome)
+            and outcome.target == 0
             and committed is not None
             and before is not None
             and before.value != committed.value
@@ -432,15 +432,6 @@ class Checker:
                 self._find("state", "the state file is not the committed state, after exit code 0")
         if self._findings:
             raise Violation(self._findings)
-
-
-def _says_success(outcome: Outcome) -> bool:
-    """Tell whether the target says that all is loaded; a tap that died before its first line leaves no input at all.
-
-    That is no failure of the target by a decision of its own (tests/faults/test_process.py, P3); the shell's
-    ``pipefail`` sees the tap's.
-    """
-    return outcome.target == 0 and not (outcome.tap != 0 and "The input was empty" in outcome.target_words)
 
 
 def _hash(raw: bytes) -> str:
