@@ -6,6 +6,8 @@ import fcntl
 import json
 import logging
 import os
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -204,3 +206,19 @@ def test_a_folder_that_takes_no_file_is_told(tmp_path: Path) -> None:
         manifest.write(tmp_path, mine)
     with pytest.raises(CannotWriteError):
         manifest.write(tmp_path / "no folder", mine)
+
+
+def test_a_platform_without_fcntl_works_on_without_locks(tmp_path: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+sys.modules["fcntl"] = None
+from singerkit_state import manifest
+folder = Path(sys.argv[1])
+manifest.commit(folder, manifest.begin(folder, "orders", "run-1"), "{}", {})
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert stored(tmp_path)["sequence"] == 1

@@ -7,6 +7,8 @@ import fcntl
 import json
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -434,3 +436,68 @@ def test_a_lock_file_that_goes_between_open_and_lock_leaves_nothing_open(
     monkeypatch.setattr(fcntl, "flock", once)
     with StateFileLock(path):
         assert len(os.listdir("/proc/self/fd")) == before + 1
+
+
+@pytest.mark.parametrize(("times", "is_held"), [(2, False), (3, True)])
+def test_who_only_looks_at_a_lock_keeps_nobody_out(
+    path: Path, monkeypatch: Any, times: int, is_held: bool
+) -> None:
+    flock, left, slept = fcntl.flock, [times], []
+
+    def busy(descriptor: int, operation: int) -> None:
+        if left[0]:
+            left[0] -= 1
+            raise BlockingIOError
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", busy)
+    monkeypatch.setattr(statefile.time, "sleep", slept.append)
+    if is_held:
+        with pytest.raises(LockHeldError), StateFileLock(path):
+            pass
+    else:
+        with StateFileLock(path):
+            pass
+    assert slept == [statefile._LOOK_SECONDS] * 2
+
+
+def test_a_lock_file_that_cannot_be_removed_does_no_harm(path: Path, monkeypatch: Any) -> None:
+    def fails(*_: Any) -> Any:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    before = len(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as patched, StateFileLock(path):
+        patched.setattr(os, "unlink", fails)
+    assert len(os.listdir("/proc/self/fd")) == before
+    with StateFileLock(path):
+        pass
+
+
+def test_files_are_utf_8_whatever_the_locale(tmp_path: Path) -> None:
+    """Python itself complains where the locale would decide."""
+    code = """
+import sys
+from pathlib import Path
+from singerkit_state import history, manifest, statefile
+folder = Path(sys.argv[1])
+for text in ('{}', '{}', '{"a":"\u00e9"}', '{}'):
+    statefile.write(folder / "state.json", text)
+assert statefile.read(folder / "state.json") == {"a": "\u00e9"}
+with statefile.StateFileLock(folder / "state.json"):
+    statefile.holder_of(folder / "state.json")
+taken = manifest.commit(folder, manifest.begin(folder, "p", "r1"), '{"a":"\u00e9"}', {})
+assert manifest.begin(folder, "p", "r2").state == taken.state
+assert history.read(folder / manifest.NAME)[0].text == taken.state
+"""
+    command = [
+        sys.executable,
+        "-X",
+        "warn_default_encoding",
+        "-W",
+        "error::EncodingWarning",
+        "-c",
+        code,
+        str(tmp_path),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

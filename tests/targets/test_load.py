@@ -77,7 +77,7 @@ class Memory:
 
     def write(self, stream: Stream, batch: Batch) -> None:
         self._called("write", stream.name)
-        assert [name for name in batch.columns if name not in self.columns[stream.name]] == []
+        assert set(batch.columns) <= set(self.columns[stream.name]), "the table lacks a column"
         self._unit.setdefault(stream.name, []).extend(batch.rows)
 
     def reject(self, rejects: Sequence[Reject]) -> None:
@@ -117,6 +117,7 @@ class Memory:
     def recover(self) -> None:
         self._called("recover")
         self._lose()
+        self.columns.clear()  # as the tables were before the unit; they have to be declared anew
 
     def close(self) -> None:
         self._called("close")
@@ -141,6 +142,17 @@ def MARKED(n: Any, *, complete: bool = False, pipeline: str = "default") -> dict
     return {"type": "STATE", "value": bookmarks | {"_singerkit": mark}}
 
 
+class Pieces(io.BytesIO):
+    """Input that comes in pieces of ``size`` bytes."""
+
+    size = 1 << 20
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(self.size)
+
+    read1 = read
+
+
 class Run:
     """One run of the loop over ``messages``; a text is a line as it stands."""
 
@@ -163,7 +175,8 @@ class Run:
             self.loader, judgement, limits, Publisher(file, self.stdout), self.stop, LOG, **options
         )
         texts = [one if isinstance(one, str) else json.dumps(one) + "\n" for one in messages]
-        source = io.BytesIO("".join(texts).encode())
+        source = Pieces("".join(texts).encode())
+        source.size = limits.chunk_bytes
         self.error: Any = None
         if expect is None:
             self.summary = self.load.run(source)
@@ -259,6 +272,28 @@ def test_no_commit_comes_between_a_row_and_its_state():
     assert run.loader.history == [(3, STATE(3)["value"])]
 
 
+@pytest.mark.parametrize("chunk_bytes", [60, 150, 400])
+def test_no_commit_holds_rows_that_its_state_does_not_cover(chunk_bytes):
+    """Wherever the input happens to be cut into chunks: such rows would come again after a kill."""
+    lines = [SCHEMA()]
+    for n in range(1, 13):
+        lines += [RECORD(n), *([STATE(n)] if n % 3 == 0 else [])]
+    run = Run(*lines, limits=Limits(chunk_bytes=chunk_bytes, commit_seconds=0))
+    assert len(run.loader.history) > 1
+    assert all(state is None or state == STATE(rows)["value"] for rows, state in run.loader.history)
+
+
+def test_a_new_state_does_not_wait_for_rows():
+    run = Run(
+        SCHEMA(), RECORD(1), STATE(1), SCHEMA("b"), STATE(2), SCHEMA("c"), limits=Limits(commit_seconds=0)
+    )
+    assert (
+        run.loader.calls.index("declare c")
+        > [n for n, call in enumerate(run.loader.calls) if call == "commit"][1]
+    )
+    assert run.printed == [1, 2]
+
+
 def test_a_state_without_rows_is_committed_when_it_is_new():
     late = Limits(commit_seconds=0)
     run = Run(SCHEMA(), RECORD(1), STATE(1), SCHEMA("b"), STATE(1), SCHEMA("c"), STATE(2), limits=late)
@@ -350,6 +385,19 @@ def test_the_state_file_of_another_pipeline_stops_the_run_before_anything_is_wri
     loader = Memory(stored=STATE(1)["value"])
     run = Run(SCHEMA(), RECORD(1), loader=loader, state_file=file, expect=ConfigurationError)
     assert run.loader.calls == ["open", "begin default", "rollback", "close"]
+
+
+def test_a_start_that_is_not_the_committed_state_is_refused_and_the_committed_one_told():
+    loader = Memory(stored=MARKED(2)["value"])
+    run = Run(MARKED(1), SCHEMA(), RECORD(1), MARKED(2, complete=True), loader=loader, expect=RetryableError)
+    assert loader.calls == ["open", "begin default", "rollback", "close"]
+    assert run.printed == [2]
+    Run(MARKED(2), SCHEMA(), MARKED(3, complete=True), loader=Memory(stored=MARKED(2)["value"]))
+
+
+def test_a_start_over_is_warned_of(caplog):
+    Run(MARKED(None), SCHEMA(), MARKED(3, complete=True), loader=Memory(stored=MARKED(2)["value"]))
+    assert "starts over" in caplog.text
 
 
 # the end
@@ -721,6 +769,36 @@ def test_a_lost_unit_is_written_again_and_nothing_else_differs(step, times, limi
         assert loader.calls.count("recover") == times
         assert sum("written again" in record.getMessage() for record in caplog.records) == times
         assert run.summary.commits == good.summary.commits
+
+
+@pytest.mark.parametrize("limits", [NEVER, Limits(commit_rows=1)], ids=["one", "each"])
+def test_columns_that_were_added_in_a_lost_unit_are_added_again(limits):
+    """By a field that no schema names, and by an integer beyond 64 bits."""
+    wide = [RECORD(1), STATE(1), SCHEMA("b"), RECORD(2, y="new"), RECORD(2**70), STATE(2)]
+    for skip in range(2):
+        loader = Memory()
+        loader.troubles["commit"] = [None] * skip + [UnitLost("lost")]
+        lines = [SCHEMA(), *wide, SCHEMA("c"), RECORD(3, y="more"), STATE(3)]
+        run = Run(*lines, loader=loader, limits=limits, judgement=Judgement(extra="load"))
+        assert loader.columns["a"] == ["n", "y"]
+        assert [len(row) for row in loader.committed["a"]][1:] == [2, 2, 2]
+        assert run.printed[-1] == 3
+
+
+def test_between_the_tries_is_a_pause(monkeypatch):
+    class Noting(StopFlag):
+        waited: list[float]
+
+        def wait(self, seconds: float) -> bool:
+            self.waited.append(seconds)
+            return False
+
+    monkeypatch.setattr("singerkit_target.load.waits", lambda: iter([0.5, 1.5, 2.5]))
+    stop, loader = Noting(), Memory()
+    stop.waited = []
+    loader.troubles["commit"] = [UnitLost("lost")] * 2
+    Run(SCHEMA(), RECORD(1), STATE(1), loader=loader, stop=stop)
+    assert stop.waited == [0.5, 1.5]
 
 
 def test_a_unit_that_is_lost_again_and_again_ends_the_run():
