@@ -511,3 +511,15 @@ def test_a_number_out_of_range_becomes_no_bookmark() -> None:
 )
 def test_a_part_of_a_day_or_second_is_rounded_up(value: str, lookback: Decimal, earlier: str) -> None:
     assert less_lookback(value, INSTANT, lookback) == earlier
+
+
+def test_what_was_put_is_what_is_got_in_the_same_run() -> None:
+    state = StreamBookmarks({"partitions": [{"context": {"a": 1}, "note": 5, **entry(T1)}]}, "at")
+    state.put(Bookmark(T2), {"a": 1})
+    assert state.get({"a": 1}) == Bookmark(T2)
+    state.put(Bookmark(T3), {"a": 1})
+    assert state.state()["partitions"] == [{"context": {"a": 1}, "note": 5, **entry(T3)}]
+
+
+def test_rows_without_a_value_to_stand_at_are_none() -> None:
+    assert StreamBookmarks(entry(None, _singerkit_seen={"at": None, "rows": ["a"]}), "at").get() == Bookmark()

@@ -6,6 +6,7 @@ import getpass
 import json
 import os
 import platform
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -54,8 +55,12 @@ def test_entries_come_back_newest_first(path: Path) -> None:
     }
 
 
-def test_times_are_kept_in_utc(path: Path) -> None:
+def test_times_are_kept_in_utc(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
     append(path, entry(0, "{}", at=AT.astimezone(timezone(timedelta(hours=5)))))
+    monkeypatch.undo()
+    time.tzset()
     assert '"at":"2024-01-02T03:04:05+00:00"' in path_of(path).read_text()
 
 
@@ -84,6 +89,7 @@ def test_the_same_value_at_the_top_is_replaced(path: Path) -> None:
 
 
 def test_the_oldest_ones_go(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert history.LIMIT == 100
     monkeypatch.setattr(history, "LIMIT", 3)
     for number in range(1, 6):
         assert append(path, entry(0, f'{{"a":{number}}}')) == number
@@ -106,8 +112,9 @@ def test_what_is_no_history_is_refused_with_its_line(path: Path, line: str) -> N
     append(path, entry(0, '{"a":1}'))
     with path_of(path).open("a") as file:
         file.write(line + "\n")
-    with pytest.raises(ConfigurationError, match="line 2"):
+    with pytest.raises(ConfigurationError, match="line 2") as caught:
         read(path)
+    assert str(path_of(path)) in str(caught.value)
     with pytest.raises(ConfigurationError):
         append(path, entry(0, "{}"))
 
@@ -127,7 +134,7 @@ def test_a_history_that_cannot_be_read_or_written_is_named(path: Path) -> None:
     path_of(path).mkdir()
     with pytest.raises(ConfigurationError, match="cannot be read"):
         read(path)
-    with pytest.raises(CannotWriteError):
+    with pytest.raises(CannotWriteError, match="The history "):
         append(path.parent / "no folder" / "state.json", entry(0, "{}"))
 
 
@@ -142,9 +149,10 @@ def test_an_entry_says_who_and_when() -> None:
     assert history.BY_HAND == "singerkit-state "
 
 
-def test_a_user_without_a_name_has_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [KeyError, OSError, ImportError])
+def test_a_user_without_a_name_has_a_number(monkeypatch: pytest.MonkeyPatch, error: type[Exception]) -> None:
     def nameless() -> str:
-        raise KeyError("uid not found")
+        raise error("uid not found")
 
     monkeypatch.setattr(getpass, "getuser", nameless)
     assert history.user() == f"{os.getuid()}@{platform.node()}"

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from singerkit_shell.errors import CannotWriteError, ConfigurationError, FencedError
+from singerkit_shell.errors import CannotWriteError, ConfigurationError, FencedError, LockHeldError
 from singerkit_state import history, manifest
 from singerkit_state.manifest import NAME, Manifest
 
@@ -147,6 +147,19 @@ def test_the_folder_is_held_while_it_is_changed_and_free_after(tmp_path: Path) -
     os.close(descriptor)
 
 
+def test_a_folder_that_stays_held_is_not_waited_for_without_end(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(manifest, "HELD_SECONDS", 0.2)
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with pytest.raises(LockHeldError, match=str(tmp_path)), manifest.held(tmp_path):
+            pytest.fail("the block must not run")
+    finally:
+        os.close(descriptor)
+    with manifest.held(tmp_path):
+        pass
+
+
 def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(3):
@@ -181,7 +194,7 @@ def test_what_a_run_begins_with_goes_into_the_history(tmp_path: Path) -> None:
         ("run", "run-2", 1, 1, OLD)
     ]
     third = manifest.begin(tmp_path, "orders", "run-3")
-    assert len(history.read(tmp_path / NAME)) == 1, "the same value is kept once"
+    assert [one.run_id for one in history.read(tmp_path / NAME)] == ["run-2"], "the same value is kept once"
     manifest.commit(tmp_path, third, NEW, {})
     manifest.begin(tmp_path, "orders", "run-4")
     assert [one.text for one in history.read(tmp_path / NAME)] == [NEW, OLD]
@@ -198,13 +211,25 @@ def test_a_history_that_cannot_be_kept_stops_no_run(tmp_path: Path, caplog: pyte
     assert sum(record.levelno == logging.WARNING for record in caplog.records) == 2
 
 
+def test_a_history_that_cannot_be_written_stops_no_run(tmp_path: Path, monkeypatch: Any, caplog: Any) -> None:
+    first = manifest.begin(tmp_path, "orders", "run-1")
+    manifest.commit(tmp_path, first, OLD, {})
+
+    def fails(*_: Any) -> Any:
+        raise CannotWriteError("no room")
+
+    monkeypatch.setattr(history, "append", fails)
+    assert manifest.begin(tmp_path, "orders", "run-2").epoch == 2
+    assert "no room" in caplog.text
+
+
 def test_a_folder_that_takes_no_file_is_told(tmp_path: Path) -> None:
     mine = manifest.begin(tmp_path, "orders", "run-1")
     (tmp_path / NAME).unlink()
     (tmp_path / NAME).mkdir()
     with pytest.raises(ConfigurationError):
         manifest.write(tmp_path, mine)
-    with pytest.raises(CannotWriteError):
+    with pytest.raises(CannotWriteError, match="The manifest "):
         manifest.write(tmp_path / "no folder", mine)
 
 

@@ -424,6 +424,51 @@ def test_a_mark_that_comes_later_is_not_ours():
     assert run.rows() == [1, 2]
 
 
+def test_an_empty_input_is_no_run():
+    run = Run(expect=BadDataError)
+    assert run.loader.calls == ["open", "rollback", "close"]
+    assert "0 rows are committed" in str(run.error)
+
+
+ODD = {"type": "ODD"}
+"""Ends a stretch and does nothing."""
+
+
+def test_the_last_state_is_committed_though_no_row_came_with_it():
+    run = Run(SCHEMA(), RECORD(1), STATE(1), ODD, STATE(2), limits=Limits(commit_rows=1))
+    assert run.printed == [1, 2]
+
+
+def test_the_last_rows_are_committed_though_no_state_came_with_them():
+    run = Run(SCHEMA(), RECORD(1), STATE(1), ODD, RECORD(2), limits=Limits(commit_rows=1))
+    assert (run.rows(), run.printed) == ([1, 2], [1])
+
+
+def test_rows_are_committed_with_a_state_that_says_the_same_as_before():
+    run = Run(
+        SCHEMA(), RECORD(1), STATE(1), ODD, RECORD(2), STATE(1), SCHEMA("z"), limits=Limits(commit_rows=1)
+    )
+    assert [call for call in run.loader.calls if call in ("commit", "declare z")][:3] == [
+        "commit",
+        "commit",
+        "declare z",
+    ]
+    assert run.printed == [1]
+
+
+def test_on_a_cut_input_a_state_that_says_the_same_as_before_commits_nothing():
+    """From that state on the tap sends the rows again."""
+    lines = [MARKED(None), SCHEMA(), RECORD(1), MARKED(1), ODD, RECORD(2), MARKED(1)]
+    loader = Memory()
+    run = Run(*lines, loader=loader, limits=Limits(commit_rows=1, commit_seconds=10**9), expect=BadDataError)
+    assert run.printed == [1]
+    late = Run(
+        *lines[:4], SCHEMA("b"), RECORD(2), MARKED(1), limits=Limits(commit_rows=2), expect=BadDataError
+    )
+    assert late.rows() == [1, 2]
+    assert loader.calls[-1] == "close"
+
+
 def test_without_a_state_a_cut_run_of_ours_keeps_nothing():
     run = Run(MARKED(None), SCHEMA(), RECORD(1), expect=BadDataError)
     assert run.rows() == []

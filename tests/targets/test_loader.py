@@ -254,7 +254,7 @@ def test_no_savepoint_of_a_copy_is_left(target: Target) -> None:
             loader._call(
                 lambda connection: connection.cursor().execute("RELEASE SAVEPOINT singerkit_copy"), "x"
             )
-        loader.rollback()
+        loader.recover()
         declared(loader)
 
 
@@ -746,6 +746,35 @@ def test_a_unit_can_be_written_again_on_a_new_connection(target: Target) -> None
     assert target.query("SELECT line FROM {}", "_singerkit_rejects") == [(2,)]
     with pytest.raises(LockHeldError):
         target.loader()
+
+
+def test_what_waited_here_when_the_connection_went_goes_with_the_unit(target: Target) -> None:
+    loader = declared(target.loader())
+    loader.mark_safe()
+    kill(target, loader)
+    with pytest.raises(ConnectionLost):
+        loader._call(run("SELECT 1"), "asking")
+    put(loader, (7, "waits here"))
+    loader.recover()
+    assert loader._safe is None
+    declared(loader)
+    put(loader, (1, "a"))
+    loader.commit(OLD)
+    assert target.rows() == [(1, "a")]
+
+
+def test_a_table_that_goes_while_there_is_no_connection_is_missed(target: Target) -> None:
+    first = declared(target.loader())
+    first.commit(OLD)
+    first.close()
+    loader = declared(target.loader())
+    kill(target, loader)
+    target.query("DROP TABLE {}", "a")
+    with pytest.raises(ConnectionLost):
+        loader._call(run("SELECT 1"), "asking")
+    loader.recover()
+    with pytest.raises(BadDataError, match="put the table back"):
+        declared(loader)
 
 
 def test_a_unit_can_be_written_again_on_the_same_connection(target: Target) -> None:
