@@ -564,10 +564,9 @@ def _work(number: int, share: float) -> Score:
     for fault in FAULTS:
         if not fault.size(clean):
             continue
-        chosen = moments(fault, fault.size(clean))
-        chosen = chosen[:: max(1, round(1 / share))]
-        for at in chosen:
+        for at in moments(fault, fault.size(clean))[:: max(1, round(1 / share))]:
             run_case(_stage, rival, fault, at, score)
+        print(f"{rival.name}: {fault.name}: {_cell(score.by_fault[fault.name])}", flush=True)
     return score
 
 
