@@ -122,10 +122,13 @@ class Case:
         self.emitted = 0 if outcome.codes == "0|0" else self.emitted // 2
         return outcome
 
-    def check(self, plan: Plan, *outcomes: Outcome, complete: bool | None = None) -> None:
+    def check(
+        self, plan: Plan, *outcomes: Outcome, complete: bool | None = None, overtaken: bool = False
+    ) -> None:
         self.checker.check(
             *outcomes,
             complete=complete,
+            overtaken=overtaken,
             tap_codes={0, 65, 69, 74} | plan.codes["tap"],
             target_codes={0, 65, 69, 74, 75} | plan.codes["target"],
         )
@@ -255,11 +258,13 @@ def swallow_commit(_case: Case, sizes: Sizes, roll: random.Random) -> Plan:
 
 
 def disk_full(case: Case, sizes: Sizes, roll: random.Random) -> Plan:
-    where = roll.choice(["target stdout", "target disk", "target disk", "tap stdout", "tap disk"])
+    where = roll.choice(
+        ["target stdout", "target disk", "target disk", "target disk", "tap stdout", "tap disk"]
+    )
     who, kind = where.split()
     if where == "target disk" and case.pipeline.resume == "url":
         kind = "stdout"
-    at = 1 if where == "tap disk" else moment(roll, sizes.pages // 2 + 1)
+    at = 1 if where == "tap disk" else moment(roll, sizes.pages // 4 + 1)
     plan = Plan()
     getattr(plan, who).append(rule(kind, at, f"errno={errno.ENOSPC}", persists=roll.random() < 0.7))
     return plan
@@ -382,7 +387,7 @@ def stopped(case: Case) -> None:
         process.signal(signal.SIGCONT)
     outcome = pipeline.finish(old)
     case.note(f"{plan}, woken{', other end killed' * ends_other}{', session ended' * ends_session}", outcome)
-    case.check(plan, *outcomes, outcome, complete=False if emits else None)
+    case.check(plan, *outcomes, outcome, complete=False if emits else None, overtaken=has_stopped)
     if not has_stopped:
         case.expect_success(outcome)
     case.report.count(STOPPED, outcome, struck=has_stopped)
