@@ -763,6 +763,35 @@ def test_what_waited_here_when_the_connection_went_goes_with_the_unit(target: Ta
     assert target.rows() == [(1, "a")]
 
 
+def test_the_lost_session_is_ended_and_the_tries_for_another_have_pauses(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Noting(StopFlag):
+        waited: list[float]
+
+        def wait(self, seconds: float) -> bool:
+            self.waited.append(seconds)
+            return False
+
+    stop = Noting()
+    stop.waited = []
+    monkeypatch.setattr(module, "waits", lambda: iter([0.1, 0.2, 0.3]))
+    loader = declared(target.loader(stop=stop))
+    old = loader._open_session
+    kill(target, loader)
+    real, answers = loader._connect, [RetryableError("not yet"), RetryableError("not yet")]
+    monkeypatch.setattr(loader, "_connect", lambda: _raise(answers.pop()) if answers else real())
+    with pytest.raises(ConnectionLost):
+        loader._call(run("SELECT 1"), "asking")
+    loader.recover()
+    assert stop.waited == [0.1, 0.2]
+    assert not old._thread.is_alive()
+
+
+def _raise(error: Exception) -> Any:
+    raise error
+
+
 def test_a_table_that_goes_while_there_is_no_connection_is_missed(target: Target) -> None:
     first = declared(target.loader())
     first.commit(OLD)

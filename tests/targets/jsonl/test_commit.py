@@ -252,6 +252,57 @@ def test_a_file_that_went_between_runs_begins_anew_and_is_told(folder: Path, cap
     assert (numbers(folder), numbers(folder, "b")) == ([2], [1])
 
 
+def test_a_file_that_went_is_not_made_again_with_a_hole_in_it(folder: Path) -> None:
+    first = begun(folder)
+    put(first, 1)
+    first.commit(OLD)
+    first.close()
+    (folder / "a.jsonl").unlink()
+    second = begun(folder)
+    put(second, 5, to=stream("b"))
+    second.rollback()
+    second.close()
+    assert not (folder / "a.jsonl").exists()
+
+
+def test_a_file_that_has_lost_rows_is_refused(folder: Path) -> None:
+    first = begun(folder)
+    put(first, 1, 2)
+    first.commit(OLD)
+    first.close()
+    os.truncate(folder / "a.jsonl", 3)
+    second = JsonlLoader(folder, LOG, add_metadata=False)
+    second.open()
+    with pytest.raises(BadDataError, match="has 3 bytes, and 16 were committed"):
+        second.begin("orders")
+    second.close()
+    assert (folder / "a.jsonl").stat().st_size == 3
+
+
+def test_uncommitted_dead_letters_of_an_earlier_run_are_cut_off(folder: Path) -> None:
+    first = begun(folder)
+    first.reject([Reject("a", 1, "$", "lost", b"{}")])
+    first.close()
+    second = begun(folder)
+    second.reject([Reject("a", 2, "$", "kept", b"{}")])
+    second.commit(OLD)
+    second.close()
+    assert [json.loads(line)["line"] for line in (folder / REJECTS).read_text().splitlines()] == [2]
+
+
+def test_the_manifest_names_the_run(loader: JsonlLoader, folder: Path) -> None:
+    assert stored(folder)["run_id"] == loader._run_id
+
+
+def test_a_loader_that_is_closed_leaves_nothing_open(folder: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    made = begun(folder)
+    put(made, 1)
+    made.commit(OLD)
+    made.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 # what is written
 
 
