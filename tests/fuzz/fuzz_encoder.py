@@ -196,5 +196,6 @@ def seeds() -> Iterator[bytes]:
     yield row((0, b""), (1, b"\x01"), (2, b"\xff\x00\xff"), (6, b"\x7f\x11\x22\x33"))
     yield row((7, b"\x10\x20\x30"), (8, b"0123456789abcdef"), (9, b"\x01\x02"), (2, b"\x80" + b"\x00" * 7))
     yield b'{"bookmarks":{"orders":{"at":1.10,"n":12345678901234567890,"e":1E400}},"_singerkit":{"run":"r"}}'
+    yield b'["\\udfff","\\udc00\\ud83d","\\ud83d\\ude00",{"\\uda00":"\\ud900"}]'
     yield b'["\\ud800","\\u0000",null,true,-0,-0.0,1e-400,{"":{}}]'
     yield b"[" * 400 + b"]" * 400

@@ -168,7 +168,7 @@ def _rows(run: Run, *, always_exact: bool) -> Any:
 def _meanings(batches: Sequence[Batch], kinds: dict[str, Kind]) -> list[dict[str, Any]]:
     return [
         {
-            name: (_meaning(value, kinds[name]), type(None) if value is None else None)
+            name: _meaning(value, kinds[name])
             for name, value in zip(batch.columns, row, strict=True)
             if value is not msgspec.UNSET
         }
@@ -178,19 +178,21 @@ def _meanings(batches: Sequence[Batch], kinds: dict[str, Kind]) -> list[dict[str
 
 
 def _meaning(value: Any, kind: Kind) -> Any:
-    if value is None:
-        return None
+    if value is None or (isinstance(value, msgspec.Raw) and bytes(value) == b"null"):
+        return None  # NULL, either way
     if isinstance(value, datetime.datetime):
         return (
             value.replace(tzinfo=value.tzinfo or datetime.UTC).astimezone(datetime.UTC)
             if value.year > 1
             else str(value)
         )
+    if isinstance(value, datetime.time) and value.tzinfo is not None and not value.utcoffset():
+        return value.replace(tzinfo=None)  # the column has no zone
     raw = bytes(value).decode() if isinstance(value, msgspec.Raw) else None
     if kind in (Kind.NUMBER, Kind.BIG_INTEGER, Kind.INTEGER):
         return Decimal(raw.strip('"') if raw is not None else str(value))
     if kind is Kind.JSON:
-        return _exactly(raw if raw is not None else str(value))
+        return "JSON", _exactly(raw if raw is not None else str(value))  # the JSON null is not NULL
     return json.loads(raw) if raw is not None else value
 
 
@@ -206,7 +208,7 @@ def seeds() -> Iterator[bytes]:
         "b": True,
         "t": 'plain "quoted" \\ é',
         "d": "2026-02-28",
-        "dt": "2026-02-28T23:59:59.999999+05:30",
+        "dt": "2026-02-28T23:59:58.123456+05:30",
         "ti": "23:59:59",
         "u": "01234567-89ab-cdef-0123-456789abcdef",
         "x": "AAH/",
@@ -236,8 +238,29 @@ def seeds() -> Iterator[bytes]:
         b"\x23"
         + b'{"type":"RECORD","stream":"a","record":{}}\n{"type":"RECORD","stream":"b","record":{}}\n' * 2
     )
+    yield (
+        b"\x27"
+        + b"\n".join([record(ti=text) for text in ("23:59:59.9999999", "24:00:00", "23:59:60", "1:2:3")])
+        + b"\n"
+    )
+    moments = (
+        "2026-02-28T23:59:59.999999+05:30",
+        "2016-12-31T23:59:60Z",
+        "9999-12-31T23:59:59.9999999Z",
+        "0001-01-01T00:00:00+14:00",
+        "2026-02-28",
+    )
+    yield b"\x28" + b"\n".join([record(dt=text, d=text) for text in moments]) + b"\n"
     yield b"\x24" + b'{"type":"RECORD","stream":"s","record":{"j":' + b"[" * 300 + b"]" * 300 + b"}}\n"
     yield b"\x25" + b'{"type": "RECORD", "stream": "s", "record": {"t": "cut'
     yield (
         b"\x26" + b'{"type":"RECORD","stream":"s","record":{"extra":1,"s":"","l":[true],"o":{}}}\n' + record()
     )
+    short = b'{"type":"RECORD","stream":"s","record":{"s":"a"}}\n'
+    state = b'{"type":"STATE","value":{}}\n'
+    yield b"\xff" + (short * 3 + state + b'{"type":"RECORD","stream":"r","record":{}}\n') * 6
+    yield b"\xfe" + (short * 3 + state) * 8
+    yield b"\x2b" + record(ti="10:00:00+05:00") + b"\n" + record(ti="10:00:00Z") + b"\n"
+    yield b"\x29" + b"\n".join([record(t="nul \x00"), record(j={"a": "\x00"}), record(j={"\x00": 1})]) + b"\n"
+    numbers = (b"1e99999", b"-0", b"1E+2", b"0." + b"1" * 50)
+    yield b"\x2a" + b"\n".join([record().replace(b'"n": 1.1', b'"n": ' + text) for text in numbers])
