@@ -7,7 +7,7 @@ test did (`conformance.processes.AFTER_OUTCOME`) is held against that: the proce
 `records_fault`, else the first that failed, else the last; an exit code that is not named fails the test.
 ``main=True`` makes it the test of its row, ``only="m07"`` takes the parametrized cases with that text in their id.
 
-`make faults` runs the marked tests and writes the page. What was seen travels in ``report.user_properties``,
+`make faults` runs the marked tests and writes the page, `make faults ARGS='-k d08'` the rows of the tests it ran. What was seen travels in ``report.user_properties``,
 so that the workers of pytest-xdist tell it too.
 """
 
@@ -143,7 +143,8 @@ class FaultTable:
         """Write the page, unless the run was broken off."""
         is_whole = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         if self.path is not None and is_whole and not hasattr(session.config, "workerinput"):
-            self.path.write_text(page(self._shows.values(), self._secrets), encoding="utf-8")
+            before = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+            self.path.write_text(page(self._shows.values(), self._secrets, before), encoding="utf-8")
 
 
 def _marks_of(item: pytest.Item) -> list[pytest.Mark]:
@@ -177,6 +178,7 @@ _CHANGING: tuple[tuple[str, str], ...] = (
     (r"\b(pid|PID|process|backend) [0-9]+", r"\1 <pid>"),
     (r"\b[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}\b", "<run>"),
     (r"\b[0-9]+\.[0-9]+ s\b", "<seconds> s"),
+    (r"\bon host [\w.-]+", "on host <host>"),
 )
 
 
@@ -205,16 +207,19 @@ of every executable and fails for a secret that is not in this list (`tests/faul
 |---|---|---|"""
 
 
-def page(shows: Iterable[Show], secrets: Mapping[str, Show]) -> str:
-    """docs/faults.md as the given tests make it."""
+def page(shows: Iterable[Show], secrets: Mapping[str, Show], before: str = "") -> str:
+    """docs/faults.md as the given tests make it; a row that no test was run for is as it was ``before``."""
+    kept = {split_cells(line)[0]: line for line in before.splitlines() if line.startswith("| ")}
     by_row: dict[str, list[Show]] = {}
     for show in sorted(shows, key=lambda show: (not show.is_main, show.order)):
         by_row.setdefault(show.row, []).append(show)
     parts = [INTRODUCTION]
     for title, rows in SECTIONS.items():
-        parts += [f"## {title}\n", _HEAD, *(_line(row, by_row.get(row.id, [])) for row in rows), ""]
+        parts += [f"## {title}\n", _HEAD, *(_line(row, by_row.get(row.id, []), kept) for row in rows), ""]
     in_order = sorted(secrets.items(), key=lambda item: item[1].order)
-    parts += [SECRETS, *(_cells(name, _exit(show), show.result) for name, show in in_order), ""]
+    rows_of_secrets = {name: _cells(name, _exit(show), show.result) for name, show in in_order}
+    known = {name: line for name, line in kept.items() if ": " in name}
+    parts += [SECRETS, *((rows_of_secrets or known).values()), ""]
     return "\n".join(parts)
 
 
@@ -228,9 +233,9 @@ _HEAD = (
 )
 
 
-def _line(row: Row, shows: list[Show]) -> str:
+def _line(row: Row, shows: list[Show], kept: Mapping[str, str]) -> str:
     if not shows:
-        return _cells(row.id, row.fault, row.must, "", "not shown", "", "")
+        return kept.get(row.id) or _cells(row.id, row.fault, row.must, "", "not shown", "", "")
     codes = sorted({show.code for show in shows if show.code is not None}, key=row.exits.index)
     main = shows[0]
     telling = next((show for show in shows if show.sentence), main)

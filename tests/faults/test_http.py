@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from canaries import canary
 from faults.loads import query, state_row
 from faults.pipes import PIPELINE, Ended, pipe, piping, rows_of
 from taps.rest.api_server import Api, Asked, Reply, json_reply, repeatedly, serving
@@ -31,7 +32,7 @@ STREAM = {
     "schema": {"properties": {"id": {"type": "integer"}}},
     "pagination": {"type": "link_header"},
 }
-AUTH = {"type": "bearer", "token": "canary-token-h-rows"}
+AUTH = {"type": "bearer", "token": canary("token of the HTTP rows")}
 
 
 def failing(*replies: Reply) -> dict[str, Callable[[Asked], Reply]]:

@@ -114,7 +114,7 @@ def feed_by_state(target: Running, messages: Iterator[Any]) -> None:
             target.send(lines(*waiting))
             waiting = []
             sent += 1
-            if not target.wait_for(lambda printed, sent=sent: len(printed) >= sent, 5):
+            if not target.wait_for(lambda printed, sent=sent: len(printed) >= sent, SECONDS):
                 return
 
 
