@@ -14,7 +14,7 @@ import random
 import socket
 import ssl
 import time
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -24,6 +24,7 @@ from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 import backoff
 import requests
 import urllib3
+from requests.auth import _basic_auth_str
 from requests.structures import CaseInsensitiveDict
 
 from singerkit_shell.encoding import check_utf8
@@ -206,7 +207,9 @@ class Client:
         if origin not in self._options:
             # `verify` is said here, since a session's own gives way to REQUESTS_CA_BUNDLE.
             verify = self._settings.ca_file or None
-            self._options[origin] = dict(session.merge_environment_settings(url, {}, True, verify, None))
+            options: dict[str, Any] = dict(session.merge_environment_settings(url, {}, True, verify, None))
+            _mask_credentials_of(options["proxies"].values())
+            self._options[origin] = options
         return self._options[origin]
 
     def _read_body(self, answer: requests.Response, url: str) -> bytes:
@@ -388,6 +391,15 @@ def _texts(value: Any) -> list[str]:
     if isinstance(value, bool):
         return ["true" if value else "false"]
     return [str(value)]
+
+
+def _mask_credentials_of(proxies: Iterable[str | None]) -> None:
+    """Mask what a proxy is sent: it may send it back, as text or as the base64 of its header."""
+    for proxy in filter(None, proxies):
+        user, password = requests.utils.get_auth_from_url(proxy)
+        if password:
+            redactor.add(password)
+            redactor.add(_basic_auth_str(user, password).removeprefix("Basic "))
 
 
 def _waits(first: float, longest: float) -> Generator[float, _Transient, None]:

@@ -232,18 +232,8 @@ CASES = {
 }
 
 
-KNOWN_LEAKS = {
-    "tap-rest: the password of a proxy that refuses it": pytest.mark.xfail(
-        raises=canaries.Leak,
-        reason="the base64 that goes to a proxy is not masked where the proxy sends it back",
-    )
-}
-
-
 @pytest.mark.fault("M20", exit=[0, 65, 69, 78])
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=KNOWN_LEAKS[name]) if name in KNOWN_LEAKS else name for name in CASES]
-)
+@pytest.mark.parametrize("name", CASES)
 def test_m20_a_secret_given_to_a_run_is_seen_nowhere(
     name: str, database: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
