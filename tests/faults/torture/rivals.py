@@ -18,6 +18,7 @@ import contextlib
 import json
 import multiprocessing
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -131,8 +132,8 @@ RIVALS = (
         "pipelinewise-target-postgres",
         "pipelinewise-target-postgres==2.1.2",
         "tail",
-        "its README says nothing of delivery, and warns that streams without a key get duplicates: it refuses them "
-        "unless `primary_key_required` is false, as here",
+        "its README says nothing of delivery; it warns of duplicates in tables without a key and refuses them unless "
+        "`primary_key_required` is false, as here",
         _pipelinewise,
     ),
 )
@@ -421,6 +422,7 @@ class Stage:
             self.bench.proxy.arm()
             drop = SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(Identifier(name))
             self.bench.server.sql(drop)
+            shutil.rmtree(folder, ignore_errors=True)
 
     def base(self, rival: Rival) -> tuple[str, Path, Outcome]:
         """A database after a clean first run, and the outcome of a clean second one, which says how much it calls."""
