@@ -434,6 +434,7 @@ def test_a_lock_file_that_goes_between_open_and_lock_leaves_nothing_open(
     monkeypatch.setattr(fcntl, "flock", once)
     with StateFileLock(path):
         assert len(os.listdir("/proc/self/fd")) == before + 1
+        assert others(path) == ["orders.json.lock"]
 
 
 @pytest.mark.parametrize(("times", "is_held"), [(2, False), (3, True)])
