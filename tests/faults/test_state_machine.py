@@ -57,8 +57,8 @@ def test_whatever_happens_in_whatever_order(bench: Bench) -> None:
     run_state_machine_as_test(
         lambda: Machine(bench),
         settings=settings(
-            max_examples=EXAMPLES or 6,
-            stateful_step_count=14,
+            max_examples=EXAMPLES or 5,
+            stateful_step_count=12,
             derandomize=not EXAMPLES,
             database=None,
             deadline=None,

@@ -124,16 +124,14 @@ class JsonlChecker(Checker):
             )
             self._check_noise(outcome)
         now = self._read_lake()
-        said_success = any(
-            outcome.target == 0 and "The input was empty" not in outcome.target_words for outcome in outcomes
-        )
+        said_success = any(outcome.target == 0 for outcome in outcomes)
         if said_success and not (now.state and now.state.is_complete):
             self._find("exit", "a run ended with 0 and the committed state does not say that it is complete")
         self._check_lines(now, is_complete=said_success if complete is None else complete)
         self._check_progress(now)
         self._check_files(now.state)
         for outcome in outcomes:
-            self._check_printed(outcome, now.state, is_alone=len(outcomes) == 1)
+            self._check_stdout(outcome, now.state)
         if not self._findings:
             self._last = now
         else:
@@ -265,6 +263,15 @@ class JsonlChecker(Checker):
             self._find("bounds", f"a process took {outcome.maxrss} KiB")
         self._check_secrets("stderr", outcome.stderr)
         self._check_secrets("stdout", outcome.printed.decode("utf-8", "replace"))
+
+    def _check_stdout(self, outcome: Outcome, committed: State | None) -> None:
+        """Check that no printed STATE is ahead of the manifest, and that the last one of a success is the committed."""
+        lines = outcome.printed.split(b"\n")[:-1]
+        states = [state for line in lines if (state := self._state_of(line, "a line on stdout")) is not None]
+        for state in states:
+            self._not_ahead("a line on stdout", state, committed, "the manifest")
+        if outcome.target == 0 and states and committed is not None and states[-1].value != committed.value:
+            self._find("state", "the last line on stdout is not the committed state, after exit code 0")
 
     def check_end(self) -> None:
         """Check what must hold after the last run, which was a success: nothing uncommitted is left.
