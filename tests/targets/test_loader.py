@@ -130,6 +130,13 @@ def wait_until(condition: Callable[[], Any], seconds: float = 20) -> None:
         time.sleep(0.01)
 
 
+def closed(loader: PostgresLoader) -> None:
+    """Close and wait until the server has noticed: the lock goes with the connection."""
+    dsn, pid = loader._dsn_of(), backend(loader)
+    loader.close()
+    wait_until(lambda: not run_sql(dsn, "SELECT 1 FROM pg_stat_activity WHERE pid = %s", [pid]))
+
+
 # a unit of commit
 
 
@@ -153,7 +160,7 @@ def test_the_next_run_is_told_the_committed_state(target: Target) -> None:
     assert first.begin("orders") is None
     declared(first)
     first.commit(OLD)
-    first.close()
+    closed(first)
     second = target.loader(begin=False)
     assert second.begin("orders") == OLD
     assert target.state()[:2] == (2, 1)
@@ -164,7 +171,7 @@ def test_a_second_run_at_once_is_refused_until_the_first_is_closed(target: Targe
     first = target.loader()
     with pytest.raises(LockHeldError):
         target.loader()
-    first.close()
+    closed(first)
     first.close()
     target.loader()
 
@@ -264,7 +271,7 @@ def test_a_table_with_rows_is_loaded_through_the_stage(target: Target) -> None:
     first = declared(target.loader())
     put(first, (1, "a"))
     first.commit(OLD)
-    first.close()
+    closed(first)
     loader = declared(target.loader())
     put(loader, (2, "new"))
     assert temporary(loader) == ["singerkit_stage_1"]
@@ -289,7 +296,7 @@ def test_only_a_key_that_is_there_already_is_loaded_in_another_way(target: Targe
     """An error that does not come again, as of a trigger, is an error still."""
     first = declared(target.loader())
     first.commit(OLD)
-    first.close()
+    closed(first)
     target.query("CREATE SEQUENCE {}", "calls")
     calls = SQL("{}").format(Identifier(target.schema, "calls"))
     with psycopg2.connect(target.dsn) as connection, connection.cursor() as cursor:
@@ -312,7 +319,7 @@ def test_blocks_with_the_same_columns_are_merged_once(target: Target, monkeypatc
     first = declared(target.loader())
     put(first, (0, "makes the table non-empty"))
     first.commit(OLD)
-    first.close()
+    closed(first)
     merged: list[int] = []
     real = module.merge.merge
     monkeypatch.setattr(module.merge, "merge", lambda *a, **o: merged.append(1) or real(*a, **o))
@@ -567,7 +574,7 @@ def test_two_streams_never_share_a_table(target: Target) -> None:
 def test_a_table_that_the_state_knows_is_not_made_again(target: Target, state: str, is_missed: bool) -> None:
     first = declared(target.loader())
     first.commit(state)
-    first.close()
+    closed(first)
     target.query("DROP TABLE {}", "a")
     loader = target.loader()
     if is_missed:
@@ -806,7 +813,7 @@ def _raise(error: Exception) -> Any:
 def test_a_table_that_goes_while_there_is_no_connection_is_missed(target: Target) -> None:
     first = declared(target.loader())
     first.commit(OLD)
-    first.close()
+    closed(first)
     loader = declared(target.loader())
     kill(target, loader)
     target.query("DROP TABLE {}", "a")
@@ -848,7 +855,7 @@ def test_a_run_that_was_overtaken_while_it_had_no_connection_is_fenced(target: T
     kill(target, loader)
     newer = declared(target.loader())
     newer.commit(NEW)
-    newer.close()
+    closed(newer)
     with pytest.raises(ConnectionLost):
         loader._call(lambda connection: connection.cursor().execute("SELECT 1"), "asking")
     started = time.monotonic()
@@ -946,7 +953,7 @@ def test_a_connection_that_cannot_have_the_lock_is_closed(target: Target) -> Non
 def test_a_lock_of_others_is_waited_for_and_then_told(target: Target) -> None:
     first = declared(target.loader())
     first.commit(OLD)
-    first.close()
+    closed(first)
     other = psycopg2.connect(target.dsn, application_name="nightly report")
     try:
         other.cursor().execute(SQL("LOCK TABLE {}").format(Identifier(target.schema, "a")))
