@@ -132,7 +132,7 @@ def _makes_an_error(node: cst.CSTNode) -> bool:
     """An error is made, or a job is told what it does: that completes the sentence of an error."""
     return m.matches(
         node,
-        m.Call(func=m.Name(m.MatchRegex(r".*Error|Stopped")))
+        m.Call(func=m.Name(m.MatchRegex(r".*(Error|Lost|Line)|Stopped|InTheWay")))
         | m.Call(func=m.Attribute(attr=m.Name(m.MatchRegex(r"_?(call|submit)")))),
     )
 

@@ -211,6 +211,18 @@ def test_rollback_gives_up_the_unit_and_the_next_one_works(target: Target) -> No
     loader.rollback()  # without a session there is nothing to do
 
 
+def test_after_a_rollback_rows_can_be_staged_again(target: Target) -> None:
+    loader = declared(target.loader())
+    put(loader, (1, "a"))
+    loader.commit(OLD)
+    put(loader, (1, "staged and lost"))
+    loader._send_all()
+    loader.rollback()
+    put(loader, (1, "b"))
+    loader.commit(NEW)
+    assert target.rows() == [(1, "b")]
+
+
 def test_a_fenced_run_commits_nothing(target: Target) -> None:
     loader = declared(target.loader())
     put(loader, (1, "a"))
@@ -660,6 +672,16 @@ def test_without_a_safe_point_in_the_unit_there_is_none_to_go_back_to(target: Ta
     assert loader.back_to_safe() is False
 
 
+def test_what_waits_here_is_not_even_tried_when_going_back(target: Target) -> None:
+    loader = declared(target.loader(), stream(x={"type": "integer"}))
+    put(loader, (1, 1))
+    loader.mark_safe()
+    put(loader, (2, "no number"))
+    assert loader.back_to_safe() is True
+    loader.commit(OLD)
+    assert target.rows() == [(1, 1)]
+
+
 def test_a_failed_job_is_forgotten_when_going_back(target: Target) -> None:
     one = stream(x={"type": "integer"})
     loader = declared(target.loader(), one)
@@ -838,9 +860,11 @@ def test_a_unit_can_be_written_again_on_the_same_connection(target: Target) -> N
     assert target.rows() == [(2, "b")]
 
 
-def test_a_lost_connection_leaves_no_safe_point(target: Target) -> None:
+@pytest.mark.parametrize("is_marked", [True, False])
+def test_a_lost_connection_leaves_no_safe_point(target: Target, is_marked: bool) -> None:
     loader = declared(target.loader())
-    loader.mark_safe()
+    if is_marked:
+        loader.mark_safe()
     kill(target, loader)
     with pytest.raises(ConnectionLost):
         loader._call(lambda connection: connection.cursor().execute("SELECT 1"), "asking")
