@@ -11,10 +11,12 @@ import base64
 import hashlib
 import os
 import secrets
+import subprocess
 import tempfile
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from conformance.processes import Outcome
 
@@ -28,6 +30,7 @@ __all__ = [
     "must_not_hold",
     "plant_in_environment",
     "search",
+    "watch_subprocesses",
 ]
 
 _AWKWARD = "/+ %é\"'"
@@ -143,6 +146,19 @@ def _masked(text: str) -> str:
     for secret in _planted.values():
         text = text.replace(secret, "<canary>")
     return text
+
+
+def watch_subprocesses() -> None:
+    """Search also what a process prints that a test has started by itself, without `conformance.processes`."""
+    communicate = subprocess.Popen.communicate
+
+    def searched(process: Any, *arguments: Any, **options: Any) -> Any:
+        printed = communicate(process, *arguments, **options)
+        for place, data in zip(("stdout", "stderr"), printed, strict=True):
+            must_not_hold(data.encode() if isinstance(data, str) else data or b"", place, process.args)
+        return printed
+
+    subprocess.Popen.communicate = searched  # type: ignore[method-assign]
 
 
 def plant_in_environment() -> None:

@@ -48,6 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Name the folder of the server to come; the process that makes it also sees to its end."""
     config.pluginmanager.register(table.FaultTable(config.getoption("--write-faults")), "singerkit-faults")
     canaries.plant_in_environment()
+    canaries.watch_subprocesses()
     processes.AFTER_OUTCOME.extend([table.sees, canaries.check])
     if hasattr(config, "workerinput"):
         config.stash[FOLDER] = Path(config.workerinput["singerkit_folder"])
