@@ -64,7 +64,10 @@ def test_times_are_kept_in_utc(path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert '"at":"2024-01-02T03:04:05+00:00"' in path_of(path).read_text()
 
 
-@pytest.mark.parametrize("text", [None, "{}", '{"a":1}', "{torn", '{"a":"\\ud800"}', "", "[1.0]", "\ud800"])
+@pytest.mark.parametrize(
+    "text",
+    [None, "{}", '{"a":1}', '{"a":"x y\u2028z\u0085"}', "{torn", '{"a":"\\ud800"}', "", "[1.0]", "\ud800"],
+)
 def test_any_text_is_kept_as_it_is(path: Path, text: str | None) -> None:
     append(path, entry(0, text))
     append(path, entry(0, '{"other":1}'))

@@ -1,0 +1,97 @@
+"""A state URL in process: what the connection is opened with, what is left of it, what is said about the row."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg2
+import pytest
+from conftest import run_sql
+
+from singerkit_shell.errors import ConfigurationError
+from singerkit_state import location, postgres
+from singerkit_state.location import StateUrl, connect, parse_state_url, read_start_state
+
+
+@pytest.fixture
+def schema(postgres_dsn: str) -> Iterator[str]:
+    name = f"s{uuid.uuid4().hex[:8]}"
+    connection = psycopg2.connect(postgres_dsn)
+    postgres.ensure_table(connection, name)
+    yield name
+    connection.close()
+
+
+def url_of(dsn: str, schema: str, **more: str) -> str:
+    ours = "&".join(
+        f"{key}={value}" for key, value in {"pipeline": "orders", "schema": schema, **more}.items()
+    )
+    return f"{dsn}{'&' if '?' in dsn else '?'}{ours}"
+
+
+def settings_of(url: str, **more: Any) -> dict[str, str]:
+    connection = connect(parse_state_url(url), **more)
+    try:
+        return dict(connection.info.dsn_parameters)
+    finally:
+        connection.close()
+
+
+def test_a_state_url_without_schema_and_table_names_the_usual_ones() -> None:
+    assert StateUrl("dsn", "server", "orders") == StateUrl(
+        "dsn", "server", "orders", "public", "_singerkit_state"
+    )
+    parsed = parse_state_url("postgresql://h/d?pipeline=orders")
+    assert (parsed.schema, parsed.table) == ("public", "_singerkit_state")
+
+
+@pytest.mark.parametrize(
+    ("in_url", "in_environment", "seconds"),
+    [(None, None, "10"), (None, "7", "7"), ("5", None, "5"), ("5", "7", "5")],
+)
+def test_the_time_to_connect_is_limited_and_anybody_may_say_otherwise(
+    postgres_dsn: str,
+    schema: str,
+    monkeypatch: pytest.MonkeyPatch,
+    in_url: str | None,
+    in_environment: str | None,
+    seconds: str,
+) -> None:
+    monkeypatch.delenv("PGCONNECT_TIMEOUT", raising=False)
+    if in_environment:
+        monkeypatch.setenv("PGCONNECT_TIMEOUT", in_environment)
+    url = url_of(postgres_dsn, schema, **({"connect_timeout": in_url} if in_url else {}))
+    assert settings_of(url)["connect_timeout"] == seconds
+
+
+def test_the_connection_says_what_it_is_and_speaks_utf_8(postgres_dsn: str, schema: str) -> None:
+    found = settings_of(url_of(postgres_dsn, schema))
+    assert (found["fallback_application_name"], found["client_encoding"]) == ("singerkit", "UTF8")
+    assert settings_of(url_of(postgres_dsn, schema), application_name="mine")["application_name"] == "mine"
+
+
+def test_reading_leaves_no_connection(
+    postgres_dsn: str, schema: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Any] = []
+    real = location.connect
+    monkeypatch.setattr(location, "connect", lambda *a, **o: opened.append(real(*a, **o)) or opened[-1])
+    read_start_state(url_of(postgres_dsn, schema))
+    assert [connection.closed for connection in opened] == [1]
+
+
+def test_a_first_run_is_told_of(postgres_dsn: str, schema: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    assert read_start_state(url_of(postgres_dsn, schema)) is None
+    assert "No state of the pipeline `orders` yet in the database" in caplog.text
+
+
+def test_a_row_that_holds_no_state_is_named_with_the_way_out(postgres_dsn: str, schema: str) -> None:
+    run_sql(postgres_dsn, f"INSERT INTO {schema}._singerkit_state (pipeline, state) VALUES ('orders', '[1]')")
+    with pytest.raises(ConfigurationError) as caught:
+        read_start_state(url_of(postgres_dsn, schema))
+    assert f"The state of the pipeline `orders` in {schema}._singerkit_state holds JSON" in str(caught.value)
+    assert "restore the row from a copy, or delete it to start over" in str(caught.value)
