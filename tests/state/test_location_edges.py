@@ -12,6 +12,7 @@ import pytest
 from conftest import run_sql
 
 from singerkit_shell.errors import ConfigurationError
+from singerkit_shell.secrets import MASK, redactor
 from singerkit_state import location, postgres
 from singerkit_state.location import StateUrl, connect, parse_state_url, read_start_state
 
@@ -95,3 +96,15 @@ def test_a_row_that_holds_no_state_is_named_with_the_way_out(postgres_dsn: str, 
         read_start_state(url_of(postgres_dsn, schema))
     assert f"The state of the pipeline `orders` in {schema}._singerkit_state holds JSON" in str(caught.value)
     assert "restore the row from a copy, or delete it to start over" in str(caught.value)
+
+
+def test_a_password_is_masked_as_it_stands_and_as_it_is_meant() -> None:
+    parse_state_url("postgresql://u:firsthalf:secondhalf%40x@h/d?pipeline=p")
+    assert redactor.mask("is firsthalf:secondhalf%40x here") == f"is {MASK} here"
+    assert redactor.mask("is firsthalf:secondhalf@x here") == f"is {MASK} here"
+    parse_state_url(
+        "postgresql://h/d?pipeline=p&password=in%25parameters&sslpassword=ofthekey%21&dbname=visible%21"
+    )
+    for text in ("in%25parameters", "in%parameters", "ofthekey%21", "ofthekey!"):
+        assert redactor.mask(f"is {text} here") == f"is {MASK} here"
+    assert redactor.mask("visible! visible%21") == "visible! visible%21"
