@@ -1177,9 +1177,33 @@ def test_what_psycopg2_prints_of_rows_is_left_out_and_nothing_else(
     seen: list[Any] = []
     monkeypatch.setattr(sys, "excepthook", lambda *told: seen.append(told))
     session = Session(connect(postgres_dsn, lock_timeout_seconds=5), StopFlag())
-    error = KeyError("of others")
-    sys.excepthook(KeyError, error, None)
-    assert seen == [(KeyError, error, None)]
+    error: Any = KeyError("of others")
+    try:
+        raise error
+    except KeyError as caught:
+        trace = caught.__traceback__
+    sys.excepthook(KeyError, error, trace)
+    assert seen == [(KeyError, error, trace)]
     session.call(lambda _: sys.excepthook(KeyError, error, None), "failing")
     assert len(seen) == 1
     session.close()
+
+
+def test_closing_waits_for_the_statement_at_work(postgres_dsn: str) -> None:
+    session = Session(connect(postgres_dsn, lock_timeout_seconds=5), StopFlag())
+    done: list[Any] = []
+    session.submit(lambda connection: done.append(run("SELECT 1 FROM pg_sleep(0.5)")(connection)), "sleeping")
+    session.close()
+    assert done == [(1,)]
+    assert not session._thread.is_alive()
+    assert not session.is_alive
+
+
+def test_a_second_signal_ends_the_statement_that_closing_waits_for(postgres_dsn: str) -> None:
+    stop = StopFlag()
+    session = Session(connect(postgres_dsn, lock_timeout_seconds=5), stop)
+    session.submit(run("SELECT pg_sleep(60)"), "sleeping")
+    threading.Timer(0.3, lambda: [stop._on_signal(signal.SIGINT, None) for _ in range(2)]).start()
+    started = time.monotonic()
+    session.close()
+    assert time.monotonic() - started < 20
