@@ -1207,3 +1207,16 @@ def test_a_second_signal_ends_the_statement_that_closing_waits_for(postgres_dsn:
     started = time.monotonic()
     session.close()
     assert time.monotonic() - started < 20
+
+
+def test_a_second_signal_ends_the_statement_that_a_full_queue_waits_for(postgres_dsn: str) -> None:
+    stop = StopFlag()
+    session = Session(connect(postgres_dsn, lock_timeout_seconds=5), stop)
+    threading.Timer(0.3, lambda: [stop._on_signal(signal.SIGINT, None) for _ in range(2)]).start()
+    started = time.monotonic()
+    for _ in range(3):
+        session.submit(run("SELECT pg_sleep(60)"), "sleeping")
+    assert time.monotonic() - started < 20
+    with pytest.raises(RetryableError, match="while sleeping"):
+        session.call(run("SELECT 1"), "asking")
+    session.close()
