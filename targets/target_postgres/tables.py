@@ -163,8 +163,11 @@ def _type_of(stream: Stream, column: Column, wishes: Wishes) -> ColumnType:
 
 
 def _comparable(stream: Stream, columns: Mapping[str, str], types: Mapping[str, ColumnType]) -> Sequence[str]:
-    """The columns whose change makes a row worth rewriting: not metadata, not types that may lack equality."""
+    """The columns whose change makes a row worth rewriting: not types that may lack equality, and of the metadata what
+    ACTIVATE_VERSION looks at: a row that is the same in a new version belongs to it, one that comes back is there again.
+    """
     names = [columns[column.name] for column in stream.columns if not column.name.startswith("_sdc_")]
+    names += [columns[name] for name in ("_sdc_table_version", "_sdc_deleted_at") if name in columns]
     if any(types[name].is_chosen and types[name].sql.lower() in ("json", "xml", "point") for name in names):
         return []
     return names

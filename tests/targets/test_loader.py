@@ -1123,9 +1123,6 @@ def test_state_rows_are_those_of_the_state_library(target: Target) -> None:
         connection.close()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a row whose own columns are unchanged keeps its old version, and goes with it"
-)
 @pytest.mark.parametrize("hard", [True, False])
 def test_a_row_that_is_the_same_in_the_new_version_stays(target: Target, hard: bool) -> None:
     loader = declared(target.loader(with_metadata=True, hard_delete=hard))
