@@ -909,10 +909,11 @@ def test_a_commit_whose_answer_is_lost_is_looked_up(target: Target, lose: str) -
 
 
 @pytest.mark.parametrize("seconds", [0, 0.3])
-def test_a_server_that_stays_away_ends_the_run(target: Target, seconds: float) -> None:
-    with proxied(target.dsn, "after", once=False) as proxy:
+def test_a_server_that_stays_away_ends_the_run(target: Target, seconds: float, monkeypatch: Any) -> None:
+    with proxied(target.dsn, "after") as proxy:
         loader = declared(target.loader(dsn=proxy.uri, reconnect_seconds=seconds))
         put(loader, (1, "a"))
+        monkeypatch.setattr(loader, "_connect", lambda: _raise(RetryableError("cannot be reached")))
         started = time.monotonic()
         with pytest.raises(RetryableError, match="cannot be reached"):
             loader.commit(OLD)
