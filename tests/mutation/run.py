@@ -375,7 +375,10 @@ def page(results: dict[str, Result], version: str, plans: Sequence[Plan]) -> str
         lines.append(_row(f"`{file}`", result))
         for name in ("mutants", "killed", "timeouts", "seconds", "survivors"):
             setattr(total, name, getattr(total, name) + getattr(result, name))
-    lines += [_row("**all**", total), "", "## Which tests", ""]
+    lines += [_row("**all**", total), ""]
+    waiting = [f"`{plan.file}`" for plan in plans if plan.file not in results]
+    lines += [f"In the plan and not run yet: {', '.join(waiting)}.", ""] if waiting else []
+    lines += ["## Which tests", ""]
     lines += [
         f"* `{plan.file}`: {', '.join(f'`{test}`' for test in plan.tests)}"
         + (f" (`-k '{plan.select}'`)" if plan.select else "")

@@ -1218,3 +1218,13 @@ def test_a_second_signal_ends_the_statement_that_a_full_queue_waits_for(postgres
     with pytest.raises(RetryableError, match="while sleeping"):
         session.call(run("SELECT 1"), "asking")
     session.close()
+
+
+def test_the_second_signal_of_a_run_reaches_its_session(target: Target) -> None:
+    stop = StopFlag()
+    loader = target.loader(stop=stop)
+    threading.Timer(0.3, lambda: [stop._on_signal(signal.SIGINT, None) for _ in range(2)]).start()
+    started = time.monotonic()
+    with pytest.raises(RetryableError, match="while sleeping"):
+        loader._call(run("SELECT pg_sleep(60)"), "sleeping")
+    assert time.monotonic() - started < 20
