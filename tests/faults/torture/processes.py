@@ -174,7 +174,8 @@ class Zygote:
                 continue
             code = os.waitstatus_to_exitcode(status)
             child.returncode = code
-            process._hear({"status": code, "maxrss": usage.ru_maxrss, "cpu": usage.ru_utime + usage.ru_stime})
+            # Linux counts what the process had before exec, which is all of this one: not the program's memory.
+            process._hear({"status": code, "maxrss": 0, "cpu": usage.ru_utime + usage.ru_stime})
             return
 
     def _read(self) -> None:
