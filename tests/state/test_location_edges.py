@@ -108,3 +108,38 @@ def test_a_password_is_masked_as_it_stands_and_as_it_is_meant() -> None:
     for text in ("in%25parameters", "in%parameters", "ofthekey%21", "ofthekey!"):
         assert redactor.mask(f"is {text} here") == f"is {MASK} here"
     assert redactor.mask("visible! visible%21") == "visible! visible%21"
+
+
+@pytest.mark.parametrize(
+    ("url", "dsn", "pipeline"),
+    [
+        ("postgresql://h/d?pipeline=p", "postgresql://h/d", "p"),
+        ("postgresql:///d?pipeline=p&host=/tmp", "postgresql:///d?host=/tmp", "p"),
+        ("postgresql://h/d?options=a@b&pipeline=a=b", "postgresql://h/d?options=a@b", "a=b"),
+        ("postgresql://h/d?pipeline=p&options=a?b=c&sslmode=require", "postgresql://h/d?options=a?b=c&sslmode=require", "p"),
+    ],
+)  # fmt: skip
+def test_libpq_gets_its_part_as_it_stands(url: str, dsn: str, pipeline: str) -> None:
+    parsed = parse_state_url(url)
+    assert (parsed.dsn, parsed.pipeline) == (dsn, pipeline)
+
+
+def test_a_url_may_be_that_of_a_whole_table_where_that_is_meant() -> None:
+    assert parse_state_url("postgresql://h/d", of_any_pipeline=True) == StateUrl(
+        "postgresql://h/d", "the database d at h", ""
+    )
+    for without in ("postgresql://h/d", "postgresql://h/d?pipeline="):
+        with pytest.raises(ConfigurationError, match="names no pipeline"):
+            parse_state_url(without)
+
+
+@pytest.mark.parametrize(
+    ("url", "server"),
+    [
+        ("postgresql://u:p@h:5/d%20e", "the database d e at h:5"),
+        ("postgresql://h/d?dbname=other%21&host=/var%2Frun", "the database other! at /var/run"),
+        ("postgresql://", "the database of the user's name at the default host"),
+    ],
+)
+def test_the_server_is_named_for_messages(url: str, server: str) -> None:
+    assert parse_state_url(url, of_any_pipeline=True).server == server
