@@ -30,8 +30,6 @@ MAP_SIZE = 200
 """A nested object with more different property names than this is a map: its properties are not listed."""
 
 _ORDER = ("boolean", "integer", "number", "string", "array", "object")
-# For a field that was never anything but null: whatever it turns out to be is allowed.
-_ANYTHING = ("boolean", "number", "string", "array", "object")
 
 _DATE = r"(\d{4})-(\d\d)-(\d\d)"
 _CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d+)?"
@@ -126,7 +124,7 @@ class _Node:
 
     def schema(self, *, is_nullable: bool = True) -> dict[str, Any]:
         types = self.types - ({"integer"} if "number" in self.types else set())
-        names = [name for name in _ORDER if name in types] or list(_ANYTHING)
+        names = [name for name in _ORDER if name in types]
         schema: dict[str, Any] = {"type": _type_value(names, is_nullable=is_nullable)}
         if self.formats and types == {"string"}:
             schema["format"] = min(self.formats)
@@ -186,7 +184,7 @@ def _merge_properties(first: Mapping[str, Any], second: Mapping[str, Any]) -> di
 
 def _is_unknown(schema: Mapping[str, Any]) -> bool:
     """Tell whether a field was never anything but null, so that any other sight of it says more."""
-    return set(_names(schema)) == {"null", *_ANYTHING}
+    return _names(schema) == ["null"]
 
 
 def _names(schema: Mapping[str, Any]) -> list[str]:

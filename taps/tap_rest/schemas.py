@@ -124,12 +124,12 @@ class InferredSchema:
 
     @property
     def schema(self) -> dict[str, Any]:
-        """What is known; before the first record, keys and copied fields of any type."""
+        """What is known; before the first record that there will be keys and copied fields."""
         if self._inferred is not None:
             return self._inferred
         names = [*self._settings.primary_keys, *filter(None, [self._settings.replication_key])]
         names += self._settings.copies
-        return {"type": "object", "properties": {name: {} for name in names}}
+        return {"type": "object", "properties": {name: {"type": ["null"]} for name in names}}
 
     def learn(self, pages: Iterable[Sample]) -> None:
         """Infer from ``pages``, and cache the result; without any record nothing is known yet."""

@@ -255,7 +255,7 @@ def _shown(value: Any) -> str:
     """Show short scalars, else only the type: row content does not belong in logs."""
     if isinstance(value, dict | list):
         return "`object`" if isinstance(value, dict) else "`array`"
-    text = json.dumps(value, default=str)
+    text = str(value) if isinstance(value, Decimal) else json.dumps(value)
     return f"`{text}`" if len(text) <= 16 else f"`{_type_name(value)}` of {len(text)} characters"
 
 

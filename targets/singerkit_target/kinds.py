@@ -51,6 +51,11 @@ class Column:
     schema: Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False)
     number_in_text: bool = False
 
+    @property
+    def is_always_null(self) -> bool:
+        """Whether the schema admits null alone: what an inference says of a field that has had no value yet."""
+        return json_types(self.schema) == {"null"}
+
 
 def columns_of(schema: Mapping[str, Any], key_properties: tuple[str, ...]) -> tuple[Column, ...]:
     """Return the columns of a resolved stream schema in its order; keys are required and never null."""

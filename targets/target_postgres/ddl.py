@@ -102,6 +102,22 @@ def widen_column(cursor: Cursor, name: Identifier, column: str, type_: str) -> N
     cursor.execute(SQL("ALTER TABLE {} ALTER COLUMN {} TYPE {}").format(name, Identifier(column), SQL(type_)))
 
 
+def holds_values(cursor: Cursor, name: Identifier, column: str) -> bool:
+    """Tell whether any row has a value in a column."""
+    cursor.execute(
+        SQL("SELECT EXISTS (SELECT 1 FROM {} WHERE {} IS NOT NULL)").format(name, Identifier(column))
+    )
+    row = cursor.fetchone()
+    return bool(row and row[0])
+
+
+def change_empty_column(cursor: Cursor, name: Identifier, column: str, type_: str) -> None:
+    """Change a column in which no row has a value to any type."""
+    cursor.execute(
+        SQL("ALTER TABLE {} ALTER COLUMN {} TYPE {} USING NULL").format(name, Identifier(column), SQL(type_))
+    )
+
+
 def change_primary_key(cursor: Cursor, name: Identifier, old: str | None, keys: Sequence[str]) -> None:
     """Replace the primary key."""
     drop = [SQL("DROP CONSTRAINT {}").format(Identifier(old))] if old else []

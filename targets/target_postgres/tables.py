@@ -111,7 +111,7 @@ def fit_table(
         ddl.create_table(cursor, table, [(column, type_.sql) for column, type_ in types.items()], keys)
         log.info("Table %s.%s created for stream `%s`.", wishes.schema, name, stream.name)
     else:
-        _fit(cursor, table, existing, stream, columns, types, keys)
+        _fit(cursor, table, existing, stream, columns, types, keys, log)
     shortened = {short: original for original, short in columns.items() if short != original}
     added = set(types) - set(existing.columns if existing else ())
     ddl.comment_original_names(
@@ -181,6 +181,7 @@ def _fit(
     columns: Mapping[str, str],
     types: Mapping[str, ColumnType],
     keys: tuple[str, ...],
+    log: logging.Logger,
 ) -> None:
     missing = [(short, type_.sql) for short, type_ in types.items() if short not in existing.columns]
     if missing:
@@ -189,7 +190,7 @@ def _fit(
         short = columns[column.name]
         found = existing.columns.get(short)
         if found is not None:
-            _fit_column(cursor, table, stream, column, short, found, types[short])
+            _fit_column(cursor, table, stream, column, short, found, types[short], log)
     if keys and frozenset(keys) not in existing.unique_keys:
         _fit_key(cursor, table, existing, stream, keys)
 
@@ -202,14 +203,21 @@ def _fit_column(
     short: str,
     found: str,
     wanted: ColumnType,
+    log: logging.Logger,
 ) -> None:
-    if keeps_values(found, wanted, column.kind):
+    if keeps_values(found, wanted, column.kind) or column.is_always_null:
         return
     if column.kind in (Kind.BIG_INTEGER, Kind.NUMBER) and found in ("bigint", "integer", "smallint"):
         ddl.widen_column(cursor, table, short, "numeric")
         return
     if column.kind is Kind.INTEGER and found in ("integer", "smallint"):
         ddl.widen_column(cursor, table, short, "bigint")
+        return
+    if found == "jsonb" and not ddl.holds_values(cursor, table, short):
+        ddl.change_empty_column(cursor, table, short, wanted.sql)
+        log.info(
+            "Column `%s` of stream `%s` had no value so far and becomes %s.", short, stream.name, wanted.sql
+        )
         return
     raise BadDataError(
         f"Expected a column of type `{wanted.sql}` for `{column.name}` of stream `{stream.name}`, got `{found}` in the "

@@ -12,6 +12,8 @@ from psycopg2.sql import SQL, Identifier
 INTEGER = {"type": ["integer", "null"]}
 NUMBER = {"type": ["number", "null"]}
 TEXT = {"type": ["string", "null"]}
+BOOLEAN = {"type": ["boolean", "null"]}
+NOTHING_YET = {"type": ["null"]}
 ONLY_EXACT = r"\u0000"
 """Text that looks like an escaped NUL and is none: it sends its block to the exact path."""
 
@@ -148,6 +150,49 @@ def test_a_text_column_of_limited_length_fails_rather_than_cuts(database: str) -
     outcome = load(database, SCHEMA("t", {"v": TEXT}), RECORD("t", {"v": "secret words"})).expect(65)
     assert "stream `t`" in outcome.last_words
     assert "secret" not in outcome.stderr
+
+
+@pytest.mark.parametrize("mid_run", [False, True], ids=["next run", "mid-run"])
+def test_a_column_of_nulls_takes_the_type_of_its_first_value(database: str, mid_run: bool) -> None:
+    first = [SCHEMA("t", {"id": INTEGER, "v": NOTHING_YET}, ["id"]), RECORD("t", {"id": 1, "v": None})]
+    then = [SCHEMA("t", {"id": INTEGER, "v": BOOLEAN}, ["id"]), RECORD("t", {"id": 2, "v": True})]
+    if mid_run:
+        load(database, *first, *then).expect(0)
+    else:
+        load(database, *first).expect(0)
+        assert columns(database, "t")["v"] == "jsonb"
+        assert "`v`" in load(database, *then).expect(0).stderr
+    assert columns(database, "t")["v"] == "boolean"
+    assert table(database, "t", "id", "v") == [(1, None), (2, True)]
+
+
+def test_a_key_without_rows_takes_the_type_of_its_first_value(database: str) -> None:
+    load(database, SCHEMA("t", {"id": NOTHING_YET}, ["id"])).expect(0)
+    load(database, SCHEMA("t", {"id": INTEGER}, ["id"]), RECORD("t", {"id": 1})).expect(0)
+    load(database, SCHEMA("t", {"id": NOTHING_YET}, ["id"])).expect(0)  # the tap has lost what it knew
+    assert columns(database, "t") == {"id": "bigint"}
+    assert table(database, "t", "id") == [(1,)]
+
+
+def test_nulls_go_into_a_column_of_any_type(database: str) -> None:
+    query(
+        database,
+        "CREATE TABLE t (id bigint PRIMARY KEY, a double precision, b date, c bytea, d numeric(4,1))",
+    )
+    query(database, "INSERT INTO t VALUES (1, 1.5, '2024-02-29', 'x', 1.5)")
+    schema = SCHEMA("t", {"id": INTEGER} | dict.fromkeys("abcd", NOTHING_YET), ["id"])
+    load(database, schema, RECORD("t", {"id": 1, "a": None, "b": None, "c": None})).expect(0)
+    assert query(database, "SELECT id, a, b, c, d::text FROM t") == [(1, None, None, None, "1.5")]
+    outcome = load(database, schema, RECORD("t", {"id": 1, "a": 2.5})).expect(65)
+    assert "Expected `null`" in outcome.last_words
+    assert "t.$.a" in outcome.last_words
+
+
+def test_a_document_with_values_keeps_its_type(database: str) -> None:
+    load(database, SCHEMA("t", {"v": {}}), RECORD("t", {"v": 5})).expect(0)
+    outcome = load(database, SCHEMA("t", {"v": BOOLEAN}), RECORD("t", {"v": True})).expect(65)
+    assert "`v`" in outcome.last_words
+    assert columns(database, "t") == {"v": "jsonb"}
 
 
 def test_a_view_on_a_column_that_must_widen_is_named(database: str) -> None:
