@@ -35,16 +35,16 @@ def connection_fault(error: psycopg2.Error, where: str) -> SingerkitError:
     lowered = text.lower()
     if "authentication failed" in lowered or "pg_hba.conf" in lowered or "no password supplied" in lowered:
         return NotAuthorisedError(
-            f"PostgreSQL at {where} refused the credentials ({text}); nothing was read: check user and password."
+            f"PostgreSQL at {where} refused the credentials ({text}); nothing is lost: check user and password."
         )
     if "does not exist" in lowered and ("role" in lowered or "database" in lowered):
         return ConfigurationError(
-            f"PostgreSQL at {where} answered: {text}; nothing was read: check the config."
+            f"PostgreSQL at {where} answered: {text}; nothing is lost: check the config."
         )
     if "invalid" in lowered and ("dsn" in lowered or "option" in lowered or "sslmode" in lowered):
-        return ConfigurationError(f"The connection settings are not valid ({text}); nothing was read.")
+        return ConfigurationError(f"The connection settings are not valid ({text}); nothing is lost: check the config.")
     return RetryableError(
-        f"PostgreSQL at {where} cannot be reached ({text}); nothing was read: check that it runs, then run again."
+        f"PostgreSQL at {where} cannot be reached ({text}); nothing is lost: check that it runs, then run again."
     )
 
 

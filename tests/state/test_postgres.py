@@ -34,7 +34,7 @@ from singerkit_shell.errors import (
     RetryableError,
     SingerkitError,
 )
-from singerkit_state import postgres
+from singerkit_state import history_table, postgres
 from singerkit_state.value import Mark, encode, with_mark
 
 SCHEMA, TABLE, PIPELINE = 'my "schema"; --', 'say "hi"; --', 'orders\' "daily"; %s --'
@@ -106,18 +106,42 @@ def test_many_runs_make_the_table_at_once(connect: Connect) -> None:
     assert all(map(is_idle, connections))
 
 
+def ends_after(other: Connection, ours: Connection, database: str, job: Callable[[], object]) -> None:
+    """Run ``job`` on ``ours`` and see that it waits until ``other`` commits."""
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(job)
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND pid = %s"
+        while not run_sql(database, waiting, (ours.info.backend_pid,)):
+            assert not done.done(), done.exception()
+        other.commit()
+        done.result(timeout=30)
+
+
 def test_a_schema_made_by_somebody_else_in_the_same_moment(connect: Connect, database: str) -> None:
     """The other transaction has made the schema but not committed: ours waits, collides and looks again."""
     other, ours = connect(), connect()
     other.cursor().execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(SCHEMA)))
-    with ThreadPoolExecutor(1) as pool:
-        made = pool.submit(postgres.ensure_table, ours, SCHEMA, TABLE)
-        waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND pid = %s"
-        while not run_sql(database, waiting, (ours.info.backend_pid,)):
-            assert not made.done()
-        other.commit()
-        made.result(timeout=30)
-    assert postgres.read(ours, SCHEMA, TABLE, PIPELINE) is None
+    ends_after(other, ours, database, lambda: postgres.ensure_table(ours, SCHEMA, TABLE))
+    with ours.cursor() as cursor:
+        assert postgres.table_exists(cursor, SCHEMA, TABLE)
+
+
+def test_who_makes_a_table_waits_for_who_makes_the_same_one(connect: Connect, database: str) -> None:
+    other, ours = connect(), connect()
+    with other.cursor() as cursor:
+        postgres.turns(cursor, SCHEMA, TABLE)()
+    for schema, table in ((SCHEMA, "other"), ("other", TABLE)):
+        postgres.ensure_table(ours, schema, table)
+    ends_after(other, ours, database, lambda: postgres.ensure_table(ours, SCHEMA, TABLE))
+
+
+def test_who_makes_the_table_of_former_values_waits_too(connect: Connect, database: str) -> None:
+    other, ours = connect(), connect()
+    postgres.ensure_table(ours, SCHEMA, TABLE)
+    commit(ours, postgres.acquire(ours, SCHEMA, TABLE, PIPELINE, "run-1"), OLD)
+    with other.cursor() as cursor:
+        postgres.turns(cursor, SCHEMA, TABLE)()
+    ends_after(other, ours, database, lambda: postgres.acquire(ours, SCHEMA, TABLE, PIPELINE, "run-2"))
 
 
 def test_a_table_of_an_older_version_gets_the_columns_it_lacks(connect: Connect) -> None:
@@ -184,13 +208,13 @@ def test_a_role_without_rights_is_told_before_anything_is_read(limited: tuple[st
         assert is_idle(connection)
 
 
-@pytest.mark.parametrize("right", ["SELECT", "INSERT", "UPDATE"])
+@pytest.mark.parametrize("right", ["SELECT", "INSERT", "UPDATE", "INSERT, UPDATE"])
 def test_a_missing_right_on_the_table_is_named(
     limited: tuple[str, str], connect: Connect, right: str
 ) -> None:
     owner = connect()
     postgres.ensure_table(owner, "public", TABLE)
-    rights = {"SELECT", "INSERT", "UPDATE"} - {right}
+    rights = {"SELECT", "INSERT", "UPDATE"} - set(right.split(", "))
     with owner, owner.cursor() as cursor:
         names = (sql.SQL(", ").join(map(sql.SQL, sorted(rights))), sql.Identifier("public", TABLE))
         cursor.execute(sql.SQL("GRANT {} ON {} TO {}").format(*names, sql.Identifier(limited[0])))
@@ -301,7 +325,7 @@ def test_pipelines_and_tables_do_not_disturb_each_other(connect: Connect) -> Non
 
 HOLDER = """
 import sys, psycopg2
-from singerkit_state import postgres
+from singerkit_state import history_table, postgres
 dsn, schema, table, pipeline, run = sys.argv[1:]
 connection = psycopg2.connect(dsn, application_name="loader")
 try:
@@ -385,6 +409,29 @@ def test_a_holder_that_has_not_signed_the_row_is_named_by_its_session(
             postgres.acquire(connect(), SCHEMA, TABLE, PIPELINE, "run-b")
 
 
+def test_a_holder_that_ends_in_that_moment_is_another_run(
+    held: tuple[Connection, postgres.StateRow], connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "holder", lambda *_: None)
+    with pytest.raises(LockHeldError, match="is being loaded by another run, which has ended just now; "):
+        postgres.acquire(connect(), SCHEMA, TABLE, PIPELINE, "run-2")
+
+
+def test_the_state_that_a_run_begins_with_is_kept(
+    held: tuple[Connection, postgres.StateRow], connect: Connect
+) -> None:
+    connection, row = held
+    with connection.cursor() as cursor:
+        assert history_table.read(cursor, SCHEMA, TABLE, PIPELINE) == [], "the first run began with nothing"
+    commit(connection, commit(connection, row, NEW), OLD)
+    postgres.release(connection, row)
+    second = connect()
+    postgres.acquire(second, SCHEMA, TABLE, PIPELINE, "run-2")
+    with second.cursor() as cursor:
+        (entry,) = history_table.read(cursor, SCHEMA, TABLE, PIPELINE)
+    assert (entry.text, entry.why, entry.run_id, entry.epoch, entry.sequence) == (OLD, "run", "run-2", 1, 2)
+
+
 def test_many_acquire_at_once_and_one_gets_it(connect: Connect) -> None:
     connections = [connect() for _ in range(8)]
     postgres.ensure_table(connections[0], SCHEMA, TABLE)
@@ -432,8 +479,9 @@ def test_a_failure_to_begin_gives_the_lock_back(connect: Connect, monkeypatch: p
     postgres.release(zombie, row)
     with zombie.cursor() as cursor:
         postgres.advance(cursor, row, NEW)
-    with pytest.raises(LockHeldError, match="end the session that is in the way"):
+    with pytest.raises(LockHeldError, match="end the session that is in the way") as caught:
         postgres.acquire(connection, SCHEMA, TABLE, PIPELINE, "run-2")
+    assert f"Cannot begin a run of the pipeline `{PIPELINE}` (" in str(caught.value)
     zombie.commit()
     after = postgres.acquire(connect(), SCHEMA, TABLE, PIPELINE, "run-3")
     assert (after.epoch, after.sequence, after.state_text) == (2, 1, NEW)
@@ -534,6 +582,7 @@ def test_a_table_dropped_or_altered_in_mid_run_is_never_made_again(
     run_sql(database, sql.SQL(statement).format(sql.Identifier(SCHEMA, TABLE)))
     with pytest.raises(BadDataError, match=r"dropped or altered during the run .* sequence 0") as caught:
         commit(connection, row, OLD)
+    assert f"The state table {SCHEMA}.{TABLE} was" in str(caught.value)
     assert caught.value.exit_code == 65
 
 
