@@ -20,9 +20,9 @@ from singerkit_check.findings import Finding, Findings
 from singerkit_check.pipe import pump
 from singerkit_check.report import Outcome, Writer
 from singerkit_check.rules import RULES
-from singerkit_shell.command import exit_code_of
 from singerkit_shell.configfile import read_json_object
 from singerkit_shell.errors import BadDataError, CannotWriteError, ConfigurationError, UsageError
+from singerkit_shell.exits import exit_code_of
 from singerkit_shell.memory import calm_collector
 
 __all__ = ["main"]

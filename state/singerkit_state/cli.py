@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 
 import click
 
-from singerkit_shell.command import exit_code_of
 from singerkit_shell.errors import CannotWriteError, ConfigurationError, UsageError
+from singerkit_shell.exits import exit_code_of
 from singerkit_shell.secrets import redactor
 from singerkit_state import report
 from singerkit_state.diff import compare

@@ -42,7 +42,9 @@ def connection_fault(error: psycopg2.Error, where: str) -> SingerkitError:
             f"PostgreSQL at {where} answered: {text}; nothing is lost: check the config."
         )
     if "invalid" in lowered and ("dsn" in lowered or "option" in lowered or "sslmode" in lowered):
-        return ConfigurationError(f"The connection settings are not valid ({text}); nothing is lost: check the config.")
+        return ConfigurationError(
+            f"The connection settings are not valid ({text}); nothing is lost: check the config."
+        )
     return RetryableError(
         f"PostgreSQL at {where} cannot be reached ({text}); nothing is lost: check that it runs, then run again."
     )

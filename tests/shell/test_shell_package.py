@@ -8,7 +8,6 @@ import logging
 import click
 import pytest
 
-from singerkit_shell.command import exit_code_of
 from singerkit_shell.configfile import read_config
 from singerkit_shell.errors import (
     BadDataError,
@@ -22,6 +21,7 @@ from singerkit_shell.errors import (
     Stopped,
     UsageError,
 )
+from singerkit_shell.exits import exit_code_of
 from singerkit_shell.secrets import Redactor
 from singerkit_shell.validate import config_problems, unknown_keys
 
