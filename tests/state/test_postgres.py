@@ -528,7 +528,7 @@ def test_a_newer_run_that_is_just_beginning_fences_too(
     monkeypatch.setattr(postgres, "LOCK_TIMEOUT", "50ms")
     with pytest.raises(LockHeldError):
         postgres.reclaim(ours, row)
-    monkeypatch.setattr(postgres, "LOCK_TIMEOUT", "3s")
+    monkeypatch.setattr(postgres, "LOCK_TIMEOUT", "1s")
     with ThreadPoolExecutor(1) as pool:
         reclaimed = pool.submit(postgres.reclaim, ours, row)
         waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND pid = %s"
