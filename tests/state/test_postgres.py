@@ -526,8 +526,9 @@ def test_a_newer_run_that_is_just_beginning_fences_too(
     with other, other.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(%s)", (postgres._key(SCHEMA, TABLE, PIPELINE),))
     monkeypatch.setattr(postgres, "LOCK_TIMEOUT", "50ms")
-    with pytest.raises(LockHeldError):
+    with pytest.raises(LockHeldError) as caught:
         postgres.reclaim(ours, row)
+    assert f"Cannot take the lock of the pipeline `{PIPELINE}` again (" in str(caught.value)
     monkeypatch.setattr(postgres, "LOCK_TIMEOUT", "1s")
     with ThreadPoolExecutor(1) as pool:
         reclaimed = pool.submit(postgres.reclaim, ours, row)
@@ -719,6 +720,8 @@ def test_any_other_sequence_is_fenced(held: tuple[Connection, postgres.StateRow]
     assert postgres.was_committed(connect(), later)
     with pytest.raises(FencedError, match="its sequence is 3, expected was 1"):
         postgres.was_committed(connect(), after)
+    with pytest.raises(FencedError, match="its sequence is 3, expected was 1"):
+        postgres.reclaim(connect(), after)
 
 
 def test_a_newer_run_whose_sequence_is_the_same_is_not_mine(
@@ -746,6 +749,7 @@ def test_a_pooler_is_noticed_and_no_lock_is_left_in_its_pool(
         with caplog.at_level(logging.WARNING):
             row = postgres.acquire(connection, SCHEMA, TABLE, PIPELINE, "run-1")
         assert "A connection pooler stands before the database" in caplog.text
+        assert postgres.reclaim(connection, row) == row
         newer = postgres.acquire(connect(), SCHEMA, TABLE, PIPELINE, "run-2")
         with pytest.raises(FencedError, match="run-2"):
             commit(connection, row, OLD)
