@@ -712,6 +712,21 @@ def test_a_run_goes_on_with_a_new_connection(proxy: Proxy, connect: Connect) -> 
     connection.close()
 
 
+def test_a_failure_to_take_the_lock_again_gives_it_back(
+    held: tuple[Connection, postgres.StateRow], connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection, row = held
+    connection.close()
+    ours, other = connect(), connect()
+    with other.cursor() as cursor:
+        postgres.lock_row(cursor, SCHEMA, TABLE, PIPELINE)
+    with monkeypatch.context() as patched, pytest.raises(LockHeldError):
+        patched.setattr(postgres, "LOCK_TIMEOUT", "50ms")
+        postgres.reclaim(ours, row)
+    other.commit()
+    assert postgres.acquire(connect(), SCHEMA, TABLE, PIPELINE, "run-2").epoch == 2
+
+
 def test_any_other_sequence_is_fenced(held: tuple[Connection, postgres.StateRow], connect: Connect) -> None:
     connection, row = held
     after = commit(connection, row, OLD)
