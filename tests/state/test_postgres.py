@@ -720,8 +720,8 @@ def test_a_failure_to_take_the_lock_again_gives_it_back(
     ours, other = connect(), connect()
     with other.cursor() as cursor:
         postgres.lock_row(cursor, SCHEMA, TABLE, PIPELINE)
-    with monkeypatch.context() as patched, pytest.raises(LockHeldError):
-        patched.setattr(postgres, "LOCK_TIMEOUT", "50ms")
+    monkeypatch.setattr(postgres, "LOCK_TIMEOUT", "50ms")
+    with pytest.raises(LockHeldError):
         postgres.reclaim(ours, row)
     other.commit()
     assert postgres.acquire(connect(), SCHEMA, TABLE, PIPELINE, "run-2").epoch == 2
