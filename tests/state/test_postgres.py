@@ -573,6 +573,9 @@ def test_a_row_that_is_gone_or_changed_fences(
     run_sql(database, sql.SQL("DELETE FROM {}").format(table))
     with pytest.raises(FencedError, match="is gone"):
         commit(connection, row, OLD)
+    for call in (postgres.reclaim, postgres.was_committed):
+        with pytest.raises(FencedError, match="is gone"):
+            call(connection, row)
 
 
 @pytest.mark.parametrize("statement", ["DROP TABLE {}", "ALTER TABLE {} RENAME COLUMN state TO other"])
