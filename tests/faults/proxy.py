@@ -69,7 +69,7 @@ class Proxy:
             while data := one.recv(1 << 16):
                 seen_copy = seen_copy or b"COPY " in data
                 if watch and seen_copy and data.endswith(_COMMIT):
-                    self._lose_commit(one, other, data)
+                    self._lose_commit(one, other, data, stop)
                     return
                 if stop.is_set():
                     continue  # what the server says now is lost
@@ -79,12 +79,16 @@ class Proxy:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 
-    def _lose_commit(self, client: socket.socket, server: socket.socket, data: bytes) -> None:
-        # From here on the client hears nothing, and then its connection is gone.
-        client.shutdown(socket.SHUT_WR)
-        if self._lose == "after":
-            server.sendall(data + b"X\x00\x00\x00\x04")  # the server ends the session once it has committed
+    def _lose_commit(
+        self, client: socket.socket, server: socket.socket, data: bytes, stop: threading.Event
+    ) -> None:
         self.lost.set()
+        stop.set()  # from here on the client hears nothing, and then its connection is gone
+        if self._lose == "after":
+            # The server ends the session once it has committed, and that ends the client's.
+            server.sendall(data + b"X\x00\x00\x00\x04")
+            return
+        client.shutdown(socket.SHUT_WR)
         server.shutdown(socket.SHUT_WR)
         client.close()
 
