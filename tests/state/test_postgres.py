@@ -730,6 +730,18 @@ def test_a_failure_to_take_the_lock_again_gives_it_back(
     assert postgres.acquire(connect(), SCHEMA, TABLE, PIPELINE, "run-2").epoch == 2
 
 
+def test_a_run_that_is_overtaken_while_it_waits_for_its_lock_is_fenced(
+    held: tuple[Connection, postgres.StateRow], connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection, row = held
+    connection.close()
+    other = connect()
+    postgres.release(other, acquire_soon(other))
+    monkeypatch.setattr(postgres, "_check_epoch", lambda *_: None)  # it was looked at before
+    with pytest.raises(FencedError, match="run-b"):
+        postgres.reclaim(connect(), row)
+
+
 def test_any_other_sequence_is_fenced(held: tuple[Connection, postgres.StateRow], connect: Connect) -> None:
     connection, row = held
     after = commit(connection, row, OLD)
@@ -775,6 +787,14 @@ def test_a_pooler_is_noticed_and_no_lock_is_left_in_its_pool(
 
 
 # errors of the server
+
+
+def test_a_state_that_cannot_be_read_is_named(connect: Connect) -> None:
+    connection = connect()
+    connection.close()
+    with pytest.raises(RetryableError) as caught:
+        postgres.read(connection, SCHEMA, TABLE, PIPELINE)
+    assert f"Cannot read the state of the pipeline `{PIPELINE}` (" in str(caught.value)
 
 
 def test_a_lost_connection_is_worth_another_try(
