@@ -15,6 +15,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg2
@@ -35,6 +37,7 @@ from singerkit_shell.errors import (
     SingerkitError,
 )
 from singerkit_state import history_table, postgres
+from singerkit_state.store import Holder
 from singerkit_state.value import Mark, encode, with_mark
 
 SCHEMA, TABLE, PIPELINE = 'my "schema"; --', 'say "hi"; --', 'orders\' "daily"; %s --'
@@ -326,6 +329,7 @@ def test_pipelines_and_tables_do_not_disturb_each_other(connect: Connect) -> Non
 HOLDER = """
 import sys, psycopg2
 from singerkit_state import history_table, postgres
+from singerkit_state.store import Holder
 dsn, schema, table, pipeline, run = sys.argv[1:]
 connection = psycopg2.connect(dsn, application_name="loader")
 try:
@@ -487,6 +491,96 @@ def test_a_failure_to_begin_gives_the_lock_back(connect: Connect, monkeypatch: p
     assert (after.epoch, after.sequence, after.state_text) == (2, 1, NEW)
 
 
+def test_who_holds_the_lock_is_told_as_far_as_it_is_known(
+    held: tuple[Connection, postgres.StateRow], connect: Connect, database: str
+) -> None:
+    connection, _ = held
+    looking = connect()
+    with looking.cursor() as cursor:
+        cursor.execute(sql.SQL("SELECT started_at FROM {}").format(sql.Identifier(SCHEMA, TABLE)))
+        (started,) = postgres._one(cursor)
+        assert postgres.holder(cursor, SCHEMA, TABLE, PIPELINE) == Holder(
+            pid=os.getpid(),
+            host=platform.node(),
+            since=started.astimezone(UTC).isoformat(sep=" ", timespec="seconds"),
+            run_id="run-1",
+            session=connection.info.backend_pid,
+        )
+        assert postgres.holder(cursor, SCHEMA, TABLE, "another") is None
+    looking.rollback()
+    connection.close()
+    with contextlib.closing(psycopg2.connect(database, application_name="somebody")) as other:
+        while True:
+            with other, other.cursor() as cursor:
+                cursor.execute("SELECT pg_try_advisory_lock(%s)", (postgres._key(SCHEMA, TABLE, PIPELINE),))
+                if postgres._one(cursor)[0]:
+                    break
+        with looking.cursor() as cursor:
+            found = postgres.holder(cursor, SCHEMA, TABLE, PIPELINE)
+        assert found is not None
+        assert found.since is not None
+        assert replace(found, since=None) == Holder(session=other.info.backend_pid, application="somebody")
+        assert abs(datetime.fromisoformat(found.since) - datetime.now(UTC)) < timedelta(hours=1)
+
+
+def test_a_holder_of_another_time_is_a_session_and_no_run(
+    held: tuple[Connection, postgres.StateRow], connect: Connect
+) -> None:
+    """The row is that of the last run, and the lock somebody else's: a run that has just begun."""
+    connection, row = held
+    postgres.release(connection, row)
+    other = connect()
+    with other, other.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", (postgres._key(SCHEMA, TABLE, PIPELINE),))
+        found = postgres.holder(cursor, SCHEMA, TABLE, PIPELINE)
+    assert found is not None
+    assert (found.run_id, found.pid, found.session) == (None, None, other.info.backend_pid)
+
+
+def test_the_lock_of_a_pipeline_can_be_waited_for(connect: Connect, database: str) -> None:
+    other, ours = connect(), connect()
+    with other.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (postgres._key(SCHEMA, TABLE, PIPELINE),))
+
+    def wait() -> None:
+        with ours, ours.cursor() as cursor:
+            for others in (("other", TABLE, PIPELINE), (SCHEMA, "other", PIPELINE), (SCHEMA, TABLE, "other")):
+                postgres.wait_for_lock(cursor, *others)
+            postgres.wait_for_lock(cursor, SCHEMA, TABLE, PIPELINE)
+
+    ends_after(other, ours, database, wait)
+
+
+# the rows
+
+
+def test_rows_come_by_the_names_of_their_pipelines(connect: Connect) -> None:
+    connection = connect()
+    postgres.ensure_table(connection, SCHEMA, TABLE)
+    made = [postgres.acquire(connection, SCHEMA, TABLE, name, f"run of {name}") for name in "bca"]
+    with connection.cursor() as cursor:
+        assert postgres.rows(cursor, SCHEMA, TABLE) == [made[2], made[0], made[1]]
+
+
+def test_a_row_is_made_on_first_use_and_locked(connect: Connect, database: str) -> None:
+    ours, other = connect(), connect()
+    postgres.ensure_table(ours, SCHEMA, TABLE)
+    with ours, ours.cursor() as cursor:
+        row = postgres.lock_row(cursor, SCHEMA, TABLE, PIPELINE)
+        assert row == postgres.StateRow(PIPELINE, 0, 0, None, None, None, SCHEMA, TABLE)
+        assert postgres.lock_row(cursor, SCHEMA, TABLE, "another").pipeline == "another"
+    postgres.acquire(ours, SCHEMA, TABLE, PIPELINE, "run-1")
+    with other.cursor() as cursor:
+        assert postgres.lock_row(cursor, SCHEMA, TABLE, PIPELINE).epoch == 1
+
+    def change() -> None:
+        with ours, ours.cursor() as cursor:
+            postgres.lock_row(cursor, SCHEMA, TABLE, "another")
+            postgres.lock_row(cursor, SCHEMA, TABLE, PIPELINE)
+
+    ends_after(other, ours, database, change)
+
+
 # fencing
 
 
@@ -511,6 +605,26 @@ def test_a_newer_run_fences_the_older_one(
         with pytest.raises(FencedError, match="run-2"):
             call(connect(), row)
     assert time.monotonic() - begun < 5, "it is known at once, without waiting for the newer run's lock"
+
+
+def test_a_change_by_hand_fences_and_says_how_to_go_on(
+    held: tuple[Connection, postgres.StateRow], database: str
+) -> None:
+    connection, row = held
+    table = sql.Identifier(SCHEMA, TABLE)
+    change = "UPDATE {} SET epoch = epoch + 1, run_id = 'singerkit-state set by me@here', started_at = {}"
+    for at, told in (("NULL", ""), ("'2024-01-02 03:04:05+00'", " at 2024-01-02 03:04:05+00:00")):
+        run_sql(database, sql.SQL(change).format(table, sql.SQL(at)))
+        with pytest.raises(FencedError) as caught:
+            commit(connection, row, OLD)
+        assert str(caught.value) == (
+            f"This run of the pipeline `{PIPELINE}` is fenced, by `singerkit-state set by me@here`{told}; what it "
+            "committed before is safe, the rest was rolled back, run again to go on from the state that stands there "
+            "now."
+        )
+    run_sql(database, sql.SQL("UPDATE {} SET run_id = NULL, started_at = NULL").format(table))
+    with pytest.raises(FencedError, match=r"fenced, the run None \(pid \d+ on host [^,]*\) has taken over"):
+        commit(connection, row, OLD)
 
 
 def test_a_newer_run_that_is_just_beginning_fences_too(
@@ -797,6 +911,39 @@ def test_a_state_that_cannot_be_read_is_named(connect: Connect) -> None:
     assert f"Cannot read the state of the pipeline `{PIPELINE}` (" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ('connection failed: FATAL:  password authentication failed for user "x"', NotAuthorisedError),
+        ("connection failed: fe_sendauth: no password supplied", NotAuthorisedError),
+        ('FATAL:  no pg_hba.conf entry for host "10.0.0.1"', NotAuthorisedError),
+        ('FATAL:  role "x" does not exist', NotAuthorisedError),
+        ('FATAL:  role "x" is not permitted to log in', NotAuthorisedError),
+        ('FATAL:  permission denied for database "x"', NotAuthorisedError),
+        ('FATAL:  database "x" does not exist', ConfigurationError),
+        ('invalid connection option "x"', ConfigurationError),
+        ("invalid dsn: x", ConfigurationError),
+        ("invalid port number", ConfigurationError),
+        ('invalid sslmode value: "x"', ConfigurationError),
+        ('definition of service "x" not found', ConfigurationError),
+        ("server does not support SSL, but SSL was required", ConfigurationError),
+        ("SSL error: certificate verify failed", ConfigurationError),
+        ('server certificate for "x" does not match', ConfigurationError),
+        ("could not connect to server: Connection refused", RetryableError),
+    ],
+)
+def test_errors_without_a_code_are_told_by_their_words(words: str, kind: type[SingerkitError]) -> None:
+    error = postgres.error_of(psycopg2.OperationalError(f"{words}\nsecond line"), "do it")
+    assert type(error) is kind
+    assert str(error) == f"Cannot do it ({words.removeprefix('FATAL:').strip()}); {postgres._ADVICE[kind]}."
+
+
+def test_an_error_of_no_known_kind_is_ours() -> None:
+    error = postgres.error_of(psycopg2.ProgrammingError(""), "do it")
+    assert type(error) is SingerkitError
+    assert str(error) == "Cannot do it (ProgrammingError); what was committed is safe, please report this."
+
+
 def test_a_lost_connection_is_worth_another_try(
     held: tuple[Connection, postgres.StateRow], database: str
 ) -> None:
@@ -824,7 +971,11 @@ def test_a_lost_connection_is_worth_another_try(
         ("55P03", LockHeldError),
         ("42501", NotAuthorisedError),
         ("28P01", NotAuthorisedError),
+        ("0LP01", NotAuthorisedError),
         ("3D000", ConfigurationError),
+        ("3F000", ConfigurationError),
+        ("58030", RetryableError),
+        ("55006", RetryableError),
         ("22012", SingerkitError),
     ],
 )
