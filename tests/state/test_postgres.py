@@ -40,7 +40,7 @@ from singerkit_state import history_table, postgres
 from singerkit_state.store import Holder
 from singerkit_state.value import Mark, encode, with_mark
 
-SCHEMA, TABLE, PIPELINE = 'my "schema"; --', 'say "hi"; --', 'orders\' "daily"; %s --'
+SCHEMA, TABLE, PIPELINE = 'my "schema"; 50% --', 'say "hi"; 50%s --', 'orders\' "daily"; %s --'
 OLD, NEW = '{"bookmarks":{"orders":{"at":1.10}}}', '{"bookmarks": {"orders": {"at": 2.200}}}'
 
 Connect = Callable[[], Connection]
