@@ -21,7 +21,7 @@ test: $(READY) ## run every test against real servers
 	$(BIN)/pytest -q -n 2 --dist worksteal $(ARGS)
 
 faults: $(READY) ## make docs/faults.md anew from the tests of the faults
-	$(BIN)/pytest -q -n 2 --dist worksteal -m fault --write-faults docs/faults.md $(ARGS)
+	$(BIN)/pytest -q -n 2 --dist worksteal -m fault --write-faults=docs/faults.md $(ARGS)
 
 check: $(READY) ## ruff, mypy strict, generated docs up to date
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

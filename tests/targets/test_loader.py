@@ -1142,6 +1142,16 @@ def test_a_row_that_is_the_same_in_the_new_version_stays(target: Target, hard: b
     assert target.query(alive, "a") == [(1, "same"), (2, "gone")], "and one that comes back is there again"
 
 
+def test_a_field_that_the_new_version_leaves_out_keeps_its_value(target: Target) -> None:
+    loader = declared(target.loader(with_metadata=True))
+    put(loader, (1, "kept", 1), columns=["n", "x", "_sdc_table_version"])
+    loader.commit(OLD)
+    put(loader, (1, 2), columns=["n", "_sdc_table_version"])
+    loader.activate_version(A, 2)
+    loader.commit(NEW)
+    assert target.rows() == [(1, "kept")]
+
+
 def test_who_holds_locks_is_named_as_far_as_it_is_known(target: Target) -> None:
     def holding(table: str, name: str) -> Any:
         run_sql(target.dsn, SQL("CREATE TABLE {} ()").format(Identifier("public", table)))
