@@ -507,6 +507,11 @@ def test_who_holds_the_lock_is_told_as_far_as_it_is_known(
             session=connection.info.backend_pid,
         )
         assert postgres.holder(cursor, SCHEMA, TABLE, "another") is None
+        looking.rollback()
+        run_sql(database, sql.SQL("UPDATE {} SET started_at = NULL").format(sql.Identifier(SCHEMA, TABLE)))
+        found = postgres.holder(cursor, SCHEMA, TABLE, PIPELINE)
+        assert found is not None
+        assert (found.run_id, found.since) == ("run-1", None)
     looking.rollback()
     connection.close()
     with contextlib.closing(psycopg2.connect(database, application_name="somebody")) as other:
@@ -521,6 +526,29 @@ def test_who_holds_the_lock_is_told_as_far_as_it_is_known(
         assert found.since is not None
         assert replace(found, since=None) == Holder(session=other.info.backend_pid, application="somebody")
         assert abs(datetime.fromisoformat(found.since) - datetime.now(UTC)) < timedelta(hours=1)
+
+
+def test_a_role_that_may_not_see_other_sessions_is_told_their_process(
+    limited: tuple[str, str], connect: Connect
+) -> None:
+    owner = connect()
+    postgres.ensure_table(owner, "public", "states")
+    with owner, owner.cursor() as cursor:
+        cursor.execute(sql.SQL("GRANT SELECT ON states TO {}").format(sql.Identifier(limited[0])))
+        cursor.execute("SELECT pg_advisory_lock(%s)", (postgres._key("public", "states", PIPELINE),))
+    with contextlib.closing(psycopg2.connect(limited[1])) as connection, connection.cursor() as cursor:
+        found = postgres.holder(cursor, "public", "states", PIPELINE)
+    assert found == Holder(session=owner.info.backend_pid)
+
+
+def test_times_are_told_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert postgres._time(datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)) == "2024-01-02 03:04:05+00:00"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_a_holder_of_another_time_is_a_session_and_no_run(
