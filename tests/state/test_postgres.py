@@ -943,6 +943,13 @@ def test_a_pooler_is_noticed_and_no_lock_is_left_in_its_pool(
 # errors of the server
 
 
+def test_a_statement_without_its_row_is_an_error_and_no_crash(connect: Connect) -> None:
+    with connect().cursor() as cursor:
+        cursor.execute("SELECT 1 WHERE false")
+        with pytest.raises(SingerkitError, match="returned no row"):
+            postgres._one(cursor)
+
+
 def test_a_state_that_cannot_be_read_is_named(connect: Connect) -> None:
     connection = connect()
     connection.close()
