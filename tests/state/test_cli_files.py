@@ -23,7 +23,6 @@ from state.state_tool import TOOL, answer, refusal, tool
 
 from singerkit_shell.errors import ConfigurationError
 from singerkit_state import history
-from singerkit_state.diff import compare
 from singerkit_state.history import LIMIT, kept_now, same_text
 from singerkit_state.statefile import StateFileLock, holder_of
 
@@ -316,28 +315,6 @@ def test_diff_between_files(path: Path, tmp_path: Path) -> None:
             "changed": {"partitions[order=2].n": {"from": 6, "to": 5}},
         }
     }
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "paths"),
-    [
-        ({"a": 1}, {"a": Decimal("1.0")}, []),
-        ({"a": 1}, {"a": True}, ["changed a"]),
-        ({"a": [1, {"b": 0}]}, {"a": [1, {"b": False}]}, ["changed a"]),
-        ({"a": None}, {}, ["removed a"]),
-        ({}, {"a": None}, ["added a"]),
-        ({"a": {"b": {"c": 1}}}, {"a": {"b": {"c": 2, "d": 3}}}, ["changed a.b.c", "added a.b.d"]),
-        ({"a": {}}, {"a": []}, ["changed a"]),
-        ({"_singerkit": 1}, {"_singerkit": 2}, []),
-    ],
-)
-def test_diff_of_values(old: Any, new: Any, paths: list[str]) -> None:
-    found = compare(old, new)
-    assert [f"{item.what} {item.path}" for item in found.others] == paths
-    assert bool(found) is bool(paths)
-    in_stream = compare({"bookmarks": {"s": old}}, {"bookmarks": {"s": new}}).streams
-    if "_singerkit" not in old:
-        assert [f"{item.what} {item.path}" for item in in_stream.get("s", [])] == paths
 
 
 # at work at the same time
