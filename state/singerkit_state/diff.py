@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from singerkit_state.edit import others_of, streams_of
@@ -26,8 +26,8 @@ class Difference:
 class Differences:
     """By stream; ``others`` are those outside of `bookmarks`."""
 
-    streams: Mapping[str, list[Difference]] = field(default_factory=dict)
-    others: list[Difference] = field(default_factory=list)
+    streams: Mapping[str, list[Difference]]
+    others: list[Difference]
 
     def __bool__(self) -> bool:
         return bool(self.streams or self.others)
@@ -51,10 +51,11 @@ _NOTHING = _Nothing()
 
 
 def _compare(old: Any, new: Any, path: str) -> Iterator[Difference]:
+    old_parts, new_parts = _partitions(old), _partitions(new)
     if isinstance(old, dict) and isinstance(new, dict):
         yield from _in_objects(old, new, path)
-    elif _partitions(old) is not None and _partitions(new) is not None:
-        yield from _in_objects(_partitions(old) or {}, _partitions(new) or {}, path, joint="")
+    elif old_parts is not None and new_parts is not None:
+        yield from _in_objects(old_parts, new_parts, path, joint="")
     elif isinstance(old, _Nothing):
         yield Difference(path, "added", new=new)
     elif isinstance(new, _Nothing):

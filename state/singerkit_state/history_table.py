@@ -83,7 +83,7 @@ def keep(
     try:
         try:
             cursor.execute(_KEEP.format(history=name), parameters)
-        except (pg_errors.UndefinedTable, pg_errors.InvalidSchemaName):
+        except pg_errors.UndefinedTable:
             cursor.execute("ROLLBACK TO SAVEPOINT singerkit_history")
             take_turns()
             cursor.execute(_CREATE.format(sql.Identifier(schema, name_of(table))))
@@ -91,8 +91,8 @@ def keep(
     except psycopg2.Error:
         cursor.execute("ROLLBACK TO SAVEPOINT singerkit_history")
         raise
-    found = cursor.fetchone()
-    return int(found[0]) if found else 0
+    [(number,)] = cursor.fetchall()
+    return int(number)
 
 
 def keep_start_of_run(

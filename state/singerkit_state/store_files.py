@@ -45,7 +45,7 @@ class FileStore:
             where=f"the file {self._path}",
             kind="file",
             text=text,
-            committed_at=_modified(self._path) if text is not None else None,
+            committed_at=_modified(self._path),
             holder=_holder(self._path),
         )
         mark = found.mark

@@ -11,7 +11,6 @@ import os
 import platform
 from collections.abc import Callable, Iterator
 
-import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
@@ -76,7 +75,7 @@ class RowStore:
     def unlock(self, confirm: Callable[[Holder], bool]) -> Holder | None:
         """End the session that holds the lock and fence its run; None when nobody holds it, or ``confirm`` says no."""
         found = self.snapshot()
-        if found.holder is None or found.holder.session is None or not confirm(found.holder):
+        if found.holder is None or not confirm(found.holder):
             return None
         url = self._url
         with _connection(url) as connection, postgres.translated(f"unlock the pipeline `{url.pipeline}`"):
@@ -148,10 +147,6 @@ def _transaction(url: StateUrl, doing: str) -> Iterator[Cursor]:
 
 @contextlib.contextmanager
 def _connection(url: StateUrl) -> Iterator[Connection]:
-    connection = connect(url, fallback_application_name="singerkit-state")
-    try:
+    with contextlib.closing(connect(url, fallback_application_name="singerkit-state")) as connection:
         connection.set_session(isolation_level="READ COMMITTED")  # whatever server and role prefer
         yield connection
-    finally:
-        with contextlib.suppress(psycopg2.Error):
-            connection.close()

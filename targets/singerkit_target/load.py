@@ -126,9 +126,8 @@ class Load:
             self._finish()
         except BadDataError as error:
             self._keep_safe_part()
-            rows = self.summary.committed_rows
             raise BadDataError(
-                f"{error} {rows} rows are committed, up to the last STATE before it."
+                f"{error} {self._rows_are()} committed, up to the last STATE before it."
             ) from error
         except SingerkitError:
             self._loader.rollback()
@@ -398,10 +397,11 @@ class Load:
             self._commit()
 
     def _committed_so_far(self) -> str:
+        return f"{self._rows_are()} committed up to the last saved state, nothing after it: run again to continue."
+
+    def _rows_are(self) -> str:
         rows = self.summary.committed_rows
-        return (
-            f"{rows} rows are committed up to the last saved state, nothing after it: run again to continue."
-        )
+        return "1 row is" if rows == 1 else f"{rows} rows are"
 
 
 def _state_of(part: Message) -> tuple[str, Any]:

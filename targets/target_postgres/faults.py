@@ -79,8 +79,8 @@ def fault(error: psycopg2.Error, doing: str, others: str = "") -> SingerkitError
             "`statement_timeout` for this role if that is the cause."
         )
     if code == errorcodes.READ_ONLY_SQL_TRANSACTION:
-        return RetryableError(
-            f"PostgreSQL is read-only, as on a standby ({text}); {_SAFE}: name the primary."
+        return CannotWriteError(
+            f"PostgreSQL is read-only, as on a standby ({text}); {_SAFE}: name the primary, then run again."
         )
     if code in (errorcodes.UNDEFINED_TABLE, errorcodes.UNDEFINED_COLUMN):
         return BadDataError(

@@ -98,6 +98,22 @@ def test_d06_a_standby() -> None:
         check(primary.uri, 30)
 
 
+@pytest.mark.fault("D6", exit=[74])
+def test_d06_a_server_becomes_read_only_in_mid_run() -> None:
+    with private_server() as server:
+        with running(server.uri, commit_rows=1) as target:
+            target.send(lines(*list(run_of(0, 30))[:-1]))
+            wait_until(lambda: committed(server.uri) == 30, "the first unit")
+            query(server.uri, "ALTER SYSTEM SET default_transaction_read_only TO on")
+            query(server.uri, "SELECT pg_reload_conf()")
+            wait_until(lambda: query(server.uri, "SHOW default_transaction_read_only") == [("on",)], "it")
+            target.send(lines(*list(run_of(30, LAST))[1:]))
+            outcome = target.finish().expect(74)
+        assert "read-only" in outcome.last_words
+        assert "name the primary" in outcome.last_words
+        check(server.uri, 30)
+
+
 @pytest.mark.fault("D6", exit=[69])
 def test_d06_an_administrator_shuts_the_server_down_in_mid_run() -> None:
     with private_server() as server:

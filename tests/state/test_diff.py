@@ -89,6 +89,12 @@ def test_partitions_are_told_apart_by_their_contexts_not_by_their_order() -> Non
     assert in_stream.streams == {"s": [Difference("[a=1].n", "changed", 1, 2)]}
 
 
+def test_a_context_is_written_as_json_but_for_texts() -> None:
+    context = {"a": True, "b": None, "c": Decimal("1.10"), "d": "x", "e": [1]}
+    (found,) = compare({"p": [part(context, n=1)]}, {"p": [part(context, n=2)]}).others
+    assert found.path == "p[a=true,b=null,c=1.10,d=x,e=[1]].n"
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [

@@ -70,9 +70,11 @@ def test_a_value_that_is_given() -> None:
     assert given_value('{"bookmarks":{"a":{"n":1.10}}}', "value") == {
         "bookmarks": {"a": {"n": Decimal("1.10")}}
     }
-    with pytest.raises(ConfigurationError, match=r"^The value .*give one JSON object, the STATE value"):
+    with pytest.raises(ConfigurationError, match=r"^The value .*; give one JSON object, the STATE value\."):
         given_value("[1]", "value")
-    with pytest.raises(UsageError, match=r"^The value is an empty state; .*singerkit-state reset"):
+    with pytest.raises(
+        UsageError, match=r"^The value is an empty state; to forget .*`singerkit-state reset`\."
+    ):
         given_value('{"bookmarks":{}}', "value")
 
 
@@ -141,7 +143,7 @@ def test_a_stream_is_replaced_or_added() -> None:
 def test_a_stream_of_a_torn_value_is_refused() -> None:
     for edit in (with_stream("a", {"n": 1}), without_streams(["a"])):
         with pytest.raises(
-            ConfigurationError, match=r"^The state that is there .*set a whole value, or reset it"
+            ConfigurationError, match=r"^The state that is there .*; set a whole value, or reset it\."
         ):
             edit('{"bookmarks"')
 

@@ -235,6 +235,18 @@ def test_a_run_in_its_commit_is_waited_for(
     assert store.change(to(OLD), "set").before.text == NEW
 
 
+def test_the_history_is_made_in_turn_with_runs(
+    connection: Connection, run: postgres.StateRow, store: RowStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "LOCK_TIMEOUT", "50ms")
+    with connection.cursor() as cursor:
+        postgres.turns(cursor, SCHEMA, TABLE)()
+        with pytest.raises(LockHeldError):
+            store.change(to(NEW), "set")
+    connection.commit()
+    assert store.change(to(NEW), "set").number == 1
+
+
 def test_the_words_of_a_server_that_is_away(database: str, run: postgres.StateRow, store: RowStore) -> None:
     away = RowStore(parse_state_url(state_url(uri_of(database, port="1"), PIPELINE)))
     for look in (away.snapshot, away.entries, lambda: away.change(to(NEW), "set")):
@@ -426,6 +438,13 @@ def test_what_a_run_began_with_is_kept_once(place: Connection) -> None:
     assert keep(place, marked % "", "set") == 4, "a change by hand is always kept"
     assert keep(place, marked % "", "unlock") == 5
     assert [entry.number for entry in entries(place)] == [5, 4, 3, 2, 1]
+
+
+def test_the_start_of_a_run_is_kept_under_its_own_names(place: Connection) -> None:
+    with transaction(place) as cursor:
+        turns = postgres.turns(cursor, SCHEMA, TABLE)
+        history_table.keep_start_of_run(cursor, SCHEMA, TABLE, PIPELINE, kept_now(OLD, "run", "r"), turns)
+    assert [(entry.number, entry.text, entry.run_id) for entry in entries(place)] == [(1, OLD, "r")]
 
 
 def test_pipelines_have_histories_of_their_own(place: Connection) -> None:

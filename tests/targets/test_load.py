@@ -415,7 +415,7 @@ def test_a_run_of_ours_that_was_cut_keeps_what_its_last_state_covers(rest):
     run = Run(MARKED(None), SCHEMA(), RECORD(1), MARKED(1), *rest, expect=BadDataError)
     assert (run.rows(), run.printed) == ([1], [1])
     assert "ended before the tap had finished" in str(run.error)
-    assert "1 rows are committed" in str(run.error)
+    assert "1 row is committed" in str(run.error)
     assert run.load.summary.received == {"a": 1}
 
 
@@ -513,7 +513,7 @@ def test_what_stands_before_a_bad_record_up_to_the_last_state_is_kept():
     run = Run(*lines, expect=BadDataError)
     assert (run.rows(), run.printed) == ([1], [1])
     assert "at a.$.n" in str(run.error)
-    assert str(run.error).endswith("1 rows are committed, up to the last STATE before it.")
+    assert str(run.error).endswith("1 row is committed, up to the last STATE before it.")
     assert run.loader.calls[-3:] == ["back_to_safe", "commit", "close"]
 
 
