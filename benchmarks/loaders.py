@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from database import Database
 from measure import Run, run
@@ -32,19 +33,21 @@ class Loader:
 
 def our_target(database: Database, schema: str, folder: Path) -> list[str | Path]:
     """Return the command line of our target."""
-    config = _write(
-        folder / "ours.json",
-        {
-            "host": database.host,
-            "port": database.port,
-            "user": database.user,
-            "password": database.password,
-            "database": database.name,
-            "default_target_schema": schema,
-            "add_record_metadata": False,
-        },
-    )
+    config = _write(folder / "ours.json", _settings(database, schema))
     return [our_executable("target-postgres"), "--config", config]
+
+
+def _settings(database: Database, schema: str) -> dict[str, Any]:
+    """What our target and MeltanoLabs' call the same."""
+    return {
+        "host": database.host,
+        "port": database.port,
+        "user": database.user,
+        "password": database.password,
+        "database": database.name,
+        "default_target_schema": schema,
+        "add_record_metadata": False,
+    }
 
 
 def _our_load(files: Files, database: Database, schema: str, folder: Path) -> Run:
@@ -86,17 +89,7 @@ def meltanolabs_target(database: Database, schema: str, folder: Path) -> list[st
     """Return the command line of MeltanoLabs' target."""
     config = _write(
         folder / "meltanolabs.json",
-        {
-            "host": database.host,
-            "port": database.port,
-            "user": database.user,
-            "password": database.password,
-            "database": database.name,
-            "default_target_schema": schema,
-            "add_record_metadata": False,
-            "activate_version": False,
-            "use_copy": True,
-        },
+        _settings(database, schema) | {"activate_version": False, "use_copy": True},
     )
     return [environment(_MELTANOLABS) / "target-postgres", "--config", config]
 

@@ -109,17 +109,8 @@ def _guarded_pools(watchdog: Watchdog, allowed: Sequence[Network] | None) -> dic
             watchdog.connection = self
             super().request(*args, **kwargs)
 
-    class Secure(HTTPSConnection):
-        def _new_conn(self) -> socket.socket:
-            return _connect(self, allowed) if allowed is not None else super()._new_conn()
-
-        def connect(self) -> None:
-            watchdog.connection = self
-            super().connect()
-
-        def request(self, *args: Any, **kwargs: Any) -> None:
-            watchdog.connection = self
-            super().request(*args, **kwargs)
+    class Secure(Plain, HTTPSConnection):  # `super()` in Plain is HTTPSConnection here
+        pass
 
     class PlainPool(HTTPConnectionPool):
         ConnectionCls = Plain
