@@ -21,7 +21,8 @@ import pytest
 from conformance.processes import Outcome, run
 from faults.loads import command, lines, query
 from faults.pipeline import KEYS, run_of
-from faults.test_process import needs_strace, wait_until
+from faults.test_process import needs_strace
+from waiting import wait_until
 
 FIRST, LAST = 30, 60
 FILE, STDOUT, OTHERS = "state file", "stdout", "a tap by others"

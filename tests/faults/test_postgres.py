@@ -22,8 +22,9 @@ import pytest
 from faults.loads import MARKED, RECORD, SCHEMA, STATE, connected, lines, load, query, running, table
 from faults.pipeline import check, committed, rows, run_of
 from faults.proxy import proxied
-from faults.test_process import complete, in_transaction, sessions, stopped_in, wait_until, waiting
+from faults.test_process import complete, in_transaction, sessions, stopped_in, waiting
 from psycopg2.sql import SQL, Identifier
+from waiting import wait_until
 
 INTEGER = {"type": ["integer", "null"]}
 TEXT = {"type": ["string", "null"]}

@@ -10,8 +10,7 @@ import shutil
 import signal
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,18 +32,10 @@ from faults.loads import (
     running,
 )
 from faults.pipeline import check, committed, rows, run_of, schemas
+from waiting import wait_until
 
 LAST = 60
 SECONDS = 30.0
-
-
-def wait_until(condition: Callable[[], Any], what: str, seconds: float = SECONDS) -> Any:
-    """Poll until ``condition`` gives something true."""
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, f"never came: {what}"
-        threading.Event().wait(0.02)
-    return found
 
 
 def complete(database: str, last: int = LAST, **config: Any) -> None:

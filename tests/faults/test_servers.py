@@ -11,8 +11,9 @@ import pytest
 from faults.loads import MARKED, RECORD, SCHEMA, STATE, connected, lines, load, query, running
 from faults.pipeline import check, committed, rows, run_of
 from faults.servers import pooled, private_server, standby_of, tiny_tablespace
-from faults.test_process import complete, wait_until
+from faults.test_process import complete
 from psycopg2.sql import SQL, Identifier
+from waiting import wait_until
 
 LAST = 60
 
@@ -106,7 +107,9 @@ def test_d06_a_server_becomes_read_only_in_mid_run() -> None:
             wait_until(lambda: committed(server.uri) == 30, "the first unit")
             query(server.uri, "ALTER SYSTEM SET default_transaction_read_only TO on")
             query(server.uri, "SELECT pg_reload_conf()")
-            wait_until(lambda: query(server.uri, "SHOW default_transaction_read_only") == [("on",)], "it")
+            wait_until(
+                lambda: query(server.uri, "SHOW default_transaction_read_only") == [("on",)], "the setting"
+            )
             target.send(lines(*list(run_of(30, LAST))[1:]))
             outcome = target.finish().expect(74)
         assert "read-only" in outcome.last_words

@@ -17,9 +17,8 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -30,6 +29,7 @@ from typing import Any
 import psycopg2
 import pytest
 from psycopg2 import sql
+from waiting import wait_until
 
 PROJECT = Path(__file__).parents[2]
 DEMO = PROJECT / "examples" / "demo"
@@ -175,13 +175,6 @@ def test_types_are_those_of_the_source(pipe: Pipe) -> None:
     assert types["time_hour"] == "timestamp with time zone"
 
 
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not holds():
-        assert time.monotonic() < deadline, "gave up waiting"
-        time.sleep(0.02)
-
-
 def has_rows(dsn: str, table: str) -> bool:
     with contextlib.suppress(psycopg2.errors.UndefinedTable):
         return bool(stored(dsn, table)[1])
@@ -207,7 +200,10 @@ def test_a_kill_in_mid_run_and_a_new_run_give_the_same_tables(
     state = (
         pipe.folder / "state.json"
     )  # written after COMMIT: a kill between the two is another test's matter
-    wait_until(lambda: has_rows(pipe.dsn, committed) and state.exists() and "airlines" in state.read_text())
+    wait_until(
+        lambda: has_rows(pipe.dsn, committed) and state.exists() and "airlines" in state.read_text(),
+        seconds=SECONDS,
+    )
 
     assert [process.poll() for process in processes.values()] == [None, None]
     processes[victim].kill()

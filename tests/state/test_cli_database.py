@@ -9,8 +9,7 @@ import platform
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
@@ -21,6 +20,7 @@ from conftest import run_sql, uri_of
 from faults.loads import MARKED, RECORD, SCHEMA, Running, lines, load, running, table
 from psycopg2 import sql
 from state.state_tool import TOOL, answer, state_url, tool
+from waiting import wait_until
 
 from singerkit_state import history_table, postgres
 from singerkit_state.history import LIMIT, kept_now
@@ -43,13 +43,6 @@ def bookmark(url: str) -> Any:
 
 def history(url: str) -> list[Any]:
     return list(answer("history", url, "--json")["entries"])
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the awaited did not happen"
-        time.sleep(0.02)
 
 
 @pytest.fixture

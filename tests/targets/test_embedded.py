@@ -11,13 +11,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 import pytest
+from waiting import wait_until
 
 from singerkit_shell.errors import ConfigurationError, RetryableError
 from target_postgres import embedded
@@ -53,13 +53,6 @@ def place() -> Iterator[Path]:
 def is_server(pid: int) -> bool:
     done = subprocess.run(["ps", "-o", "stat=,args=", "-p", str(pid)], capture_output=True, text=True)
     return "postgres" in done.stdout and not done.stdout.startswith("Z")
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not holds():
-        assert time.monotonic() < deadline, "gave up waiting"
-        time.sleep(0.01)
 
 
 def query(uri: str, statement: str) -> list[tuple[Any, ...]]:

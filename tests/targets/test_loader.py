@@ -18,6 +18,7 @@ import pytest
 from conftest import run_sql
 from faults.proxy import proxied
 from psycopg2.sql import SQL, Identifier, Literal
+from waiting import wait_until
 
 from singerkit_shell.errors import (
     BadDataError,
@@ -123,18 +124,11 @@ def temporary(loader: PostgresLoader) -> list[str]:
     return found
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the awaited did not happen"
-        time.sleep(0.01)
-
-
 def closed(loader: PostgresLoader) -> None:
     """Close and wait until the server has noticed: the lock goes with the connection."""
     dsn, pid = loader._dsn_of(), backend(loader)
     loader.close()
-    wait_until(lambda: not run_sql(dsn, "SELECT 1 FROM pg_stat_activity WHERE pid = %s", [pid]))
+    wait_until(lambda: not run_sql(dsn, "SELECT 1 FROM pg_stat_activity WHERE pid = %s", [pid]), seconds=20)
 
 
 # a unit of commit
@@ -483,7 +477,7 @@ def test_a_copy_starts_once_it_is_large_enough(target: Target, copies: list[Any]
     loader = declared(target.loader())
     for number in range(5):
         put(loader, (number, "a"))
-    wait_until(lambda: len(copies) == 2)
+    wait_until(lambda: len(copies) == 2, seconds=20)
     assert [lines for _, lines in copies] == [2, 2]
     loader.commit(OLD)
     assert [lines for _, lines in copies] == [2, 2, 1]
@@ -509,7 +503,7 @@ def test_what_waits_for_many_tables_is_bounded(target: Target, copies: list[Any]
         put(loader, (1, "a"), to=one)
     assert copies == [], "24 bytes wait, twice what a COPY is"
     put(loader, (1, "a"), to=streams[4])
-    wait_until(lambda: len(copies) == 5)
+    wait_until(lambda: len(copies) == 5, seconds=20)
     assert loader._waiting == {}
     put(loader, (1, "a"), to=streams[5])
     loader.commit(OLD)
@@ -918,7 +912,7 @@ def test_a_server_that_stays_away_ends_the_run(target: Target, seconds: float, m
         with pytest.raises(RetryableError, match="cannot be reached"):
             loader.commit(OLD)
         assert time.monotonic() - started < 10
-        wait_until(lambda: target.state()[1] == 1)  # the server commits when it comes to it
+        wait_until(lambda: target.state()[1] == 1, seconds=20)  # the server commits when it comes to it
     assert target.rows() == [(1, "a")]
 
 
