@@ -19,6 +19,7 @@ import logging
 import os
 import platform
 import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -40,6 +41,7 @@ from singerkit_shell.errors import (
     RetryableError,
     SingerkitError,
 )
+from singerkit_shell.signals import stop_flag
 from singerkit_state import history_table
 from singerkit_state.history import BY_HAND, kept_now
 from singerkit_state.store import Holder
@@ -75,6 +77,9 @@ logger = logging.getLogger(__name__)
 DEFAULT_TABLE = "_singerkit_state"
 LOCK_TIMEOUT = "10s"
 """How long a statement of ours may wait for a lock that another session holds."""
+GOING_SECONDS = 3.0
+"""How long the start of a run waits for the lock of the one before, whose session may still be going."""
+_LOOK_AGAIN_SECONDS = 0.05
 
 _COLUMNS = {
     "pipeline": "text PRIMARY KEY",
@@ -224,14 +229,15 @@ def acquire(connection: Connection, schema: str, table: str, pipeline: str, run_
     """
     with translated(f"begin a run of the pipeline `{pipeline}`"):
         with transaction(connection) as cursor:
-            if _is_pooled(connection, cursor):
-                logger.warning(
-                    "A connection pooler stands before the database, so no lock keeps a second run of the "
-                    "pipeline `%s` out at once; the epoch still keeps it from committing.",
-                    pipeline,
-                )
-            else:
-                _take_lock(cursor, schema, table, pipeline)
+            is_pooled = _is_pooled(connection, cursor)
+        if is_pooled:
+            logger.warning(
+                "A connection pooler stands before the database, so no lock keeps a second run of the "
+                "pipeline `%s` out at once; the epoch still keeps it from committing.",
+                pipeline,
+            )
+        else:
+            _take_lock(connection, schema, table, pipeline)
         try:
             with transaction(connection) as cursor:
                 row = _begin_epoch(cursor, schema, table, pipeline, run_id)
@@ -246,14 +252,23 @@ def acquire(connection: Connection, schema: str, table: str, pipeline: str, run_
             raise
 
 
-def _take_lock(cursor: Cursor, schema: str, table: str, pipeline: str) -> None:
-    cursor.execute("SELECT pg_try_advisory_lock(%s)", (_key(schema, table, pipeline),))
-    if not _one(cursor)[0]:
-        who = holder(cursor, schema, table, pipeline) or "another run, which has ended just now"
-        raise LockHeldError(
-            f"The pipeline `{pipeline}` is being loaded by {who}; "
-            "nothing was read or written, wait for that run to end or stop it."
-        )
+def _take_lock(connection: Connection, schema: str, table: str, pipeline: str) -> None:
+    """Take the lock, waiting a moment for a session whose run has ended and which the server has yet to notice."""
+    deadline = time.monotonic() + GOING_SECONDS
+    while True:
+        with transaction(connection) as cursor:
+            cursor.execute("SELECT pg_try_advisory_lock(%s)", (_key(schema, table, pipeline),))
+            if _one(cursor)[0]:
+                return
+            who = holder(cursor, schema, table, pipeline)
+        if stop_flag or time.monotonic() >= deadline:
+            break
+        stop_flag.wait(_LOOK_AGAIN_SECONDS)
+    stop_flag.raise_if_set("nothing was read or written.")
+    raise LockHeldError(
+        f"The pipeline `{pipeline}` is being loaded by {who or 'another run, which has ended just now'}; "
+        "nothing was read or written, wait for that run to end or stop it."
+    )
 
 
 def _is_pooled(connection: Connection, cursor: Cursor) -> bool:

@@ -39,7 +39,11 @@ _SESSION = """
     SET extra_float_digits TO 3; SET temp_buffers TO '64MB'; SET idle_in_transaction_session_timeout TO 0;
     SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ', 'pg_catalog',
         NULLIF(pg_catalog.current_setting('search_path'), '')), false);
+    SELECT pg_catalog.set_config(name, '1s', false) FROM pg_catalog.pg_settings
+        WHERE name = 'client_connection_check_interval' AND pg_catalog.version() LIKE '%linux%';
 """
+# The last one (PostgreSQL 14; elsewhere a server may refuse it): the lock of a run that was killed goes with it,
+# not with the end of the statement that its session is in.
 
 
 def names_a_server(config: Mapping[str, Any]) -> bool:

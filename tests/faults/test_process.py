@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,8 @@ from faults.loads import (
 )
 from faults.pipeline import check, committed, rows, run_of, schemas
 from waiting import wait_until
+
+from singerkit_state import postgres
 
 LAST = 60
 SECONDS = 30.0
@@ -304,6 +307,29 @@ def test_p08_a_stopped_run_cannot_commit_once_a_new_one_took_over(database: str)
         outcome = old.finish().expect(76)
     assert outcome.stdout == b""
     check(database, 50)
+
+
+BUSY_HOLDER = """
+import sys
+from singerkit_state import postgres
+from target_postgres.connect import connect, dsn_of
+connection = connect(dsn_of({"dsn": sys.argv[1]}), lock_timeout_seconds=5)
+postgres.ensure_table(connection, "public", "_singerkit_state")
+postgres.acquire(connection, "public", "_singerkit_state", "orders", "run-1")
+print("held", flush=True)
+connection.cursor().execute("SELECT pg_sleep(60)")
+"""
+
+
+def test_a_run_behind_one_that_was_killed_in_a_long_statement_waits_for_its_session(database: str) -> None:
+    with subprocess.Popen([sys.executable, "-c", BUSY_HOLDER, database], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        asleep = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        wait_until(lambda: bool(query(database, asleep)), "the long statement")
+        holder.kill()
+    with contextlib.closing(psycopg2.connect(database)) as connection:
+        assert postgres.acquire(connection, "public", "_singerkit_state", "orders", "run-2").epoch == 2
 
 
 @pytest.mark.fault("P9", exit=[75])

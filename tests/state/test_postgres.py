@@ -8,6 +8,7 @@ import logging
 import os
 import platform
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -35,7 +36,9 @@ from singerkit_shell.errors import (
     NotAuthorisedError,
     RetryableError,
     SingerkitError,
+    Stopped,
 )
+from singerkit_shell.signals import stop_flag
 from singerkit_state import history_table, postgres
 from singerkit_state.store import Holder
 from singerkit_state.value import Mark, encode, with_mark
@@ -328,6 +331,7 @@ def test_pipelines_and_tables_do_not_disturb_each_other(connect: Connect) -> Non
 
 HOLDER = """
 import sys, psycopg2
+from singerkit_shell.signals import stop_flag
 from singerkit_state import history_table, postgres
 from singerkit_state.store import Holder
 dsn, schema, table, pipeline, run = sys.argv[1:]
@@ -389,16 +393,28 @@ def test_the_second_run_is_refused_with_run_host_pid_and_time(connect: Connect, 
         assert read(connection).epoch == 1, "who is refused changes nothing"
         process.kill()
         process.wait()
-        row = acquire_soon(connection)
+        row = postgres.acquire(connection, SCHEMA, TABLE, PIPELINE, "run-b")
     assert row.epoch == 2
 
 
-def acquire_soon(connection: Connection) -> postgres.StateRow:
-    """Take the lock as soon as the server has noticed that its holder is dead."""
-    for _ in range(2000):
-        with contextlib.suppress(LockHeldError):
-            return postgres.acquire(connection, SCHEMA, TABLE, PIPELINE, "run-b")
-    raise AssertionError("the lock of a dead process was never given back")
+def test_a_holder_whose_session_is_going_is_waited_for(connect: Connect, database: str) -> None:
+    postgres.ensure_table(connect(), SCHEMA, TABLE)
+    going = psycopg2.connect(database)
+    postgres.acquire(going, SCHEMA, TABLE, PIPELINE, "run-a")
+    timer = threading.Timer(0.3, going.close)
+    timer.start()
+    assert postgres.acquire(connect(), SCHEMA, TABLE, PIPELINE, "run-b").epoch == 2
+    timer.join()
+
+
+def test_a_signal_is_heard_while_a_holder_is_waited_for(
+    held: tuple[Connection, postgres.StateRow], connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stop_flag, "signum", signal.SIGTERM)
+    connection = connect()
+    with pytest.raises(Stopped, match=r"^Stopped by SIGTERM: nothing was read or written\.$"):
+        postgres.acquire(connection, SCHEMA, TABLE, PIPELINE, "run-2")
+    assert is_idle(connection)
 
 
 def test_a_holder_that_has_not_signed_the_row_is_named_by_its_session(
@@ -890,7 +906,7 @@ def test_a_run_that_is_overtaken_while_it_waits_for_its_lock_is_fenced(
     connection, row = held
     connection.close()
     other = connect()
-    postgres.release(other, acquire_soon(other))
+    postgres.release(other, postgres.acquire(other, SCHEMA, TABLE, PIPELINE, "run-b"))
     monkeypatch.setattr(postgres, "_check_epoch", lambda *_: None)  # it was looked at before
     with pytest.raises(FencedError, match="run-b"):
         postgres.reclaim(connect(), row)
