@@ -184,7 +184,7 @@ def pooled(database: str, mode: str = "transaction") -> Iterator[str]:
     """Put pgbouncer in front of a database; gives the URI by way of it."""
     program = shutil.which("pgbouncer", path=os.environ.get("PATH", "") + ":/usr/sbin")
     if program is None:
-        pytest.skip("pgbouncer is not installed")
+        pytest.skip("needs pgbouncer (Debian: apt-get install pgbouncer; .ci/run does it)")
     upstream = parse_dsn(database)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

@@ -55,7 +55,7 @@ needs_strace = pytest.mark.skipif(
         ["strace", "-qq", "-o", "/dev/null", "true"], check=False, capture_output=True
     ).returncode
     != 0,
-    reason="strace is not installed, or this machine does not let it trace",
+    reason="needs strace (Debian: apt-get install strace; .ci/run does it), and a machine that lets it trace",
 )
 EXHAUSTIVE = os.environ.get("SINGERKIT_KILLS") == "all"
 BIG_ROWS = 40
@@ -494,7 +494,10 @@ def test_s03_the_state_file_of_another_pipeline_is_refused(database: str, tmp_pa
 
 
 @pytest.mark.fault("S6", exit=[0])
-@pytest.mark.skipif(shutil.which("faketime") is None, reason="faketime is not installed")
+@pytest.mark.skipif(
+    shutil.which("faketime") is None,
+    reason="needs faketime (Debian: apt-get install faketime; .ci/run does it)",
+)
 @pytest.mark.parametrize("jump", ["-10y", "+10y"])
 def test_s06_the_clock_has_no_say(database: str, tmp_path: Path, jump: str) -> None:
     load(database, *run_of(0, 20)).expect(0)

@@ -79,28 +79,39 @@ class Pipe:
 
     def run(self) -> Counter[str]:
         """Run both to their end; return the records that travelled, by stream."""
+        codes, travelled = self.attempt()
+        assert codes == (0, 0)
+        return travelled
+
+    def run_after_a_kill(self) -> Counter[str]:
+        """As `run`; a kill between COMMIT and state file is refused once, and the file brought up to date (69)."""
+        codes, travelled = self.attempt()
+        if codes[1] == 69:
+            return self.run()
+        assert codes == (0, 0)
+        return travelled
+
+    def attempt(self) -> tuple[tuple[int, int], Counter[str]]:
         tap, target = self.tap(), self.target()
         assert tap.stdout is not None
         assert target.stdin is not None
         travelled: Counter[str] = Counter()
-        with target.stdin:
+        with contextlib.suppress(BrokenPipeError), target.stdin:  # its exit code says why it stopped reading
             for line in tap.stdout:
                 target.stdin.write(line)
                 message = json.loads(line)
                 if message["type"] == "RECORD":
                     travelled[message["stream"]] += 1
-        assert end_of(target) == 0
-        assert end_of(tap) == 0
-        return travelled
+        return (end_of(tap), end_of(target)), travelled
 
 
 def end_of(process: subprocess.Popen[bytes]) -> int:
     """Wait for a process; show what it said when the test fails."""
     assert process.stderr is not None
-    with process.stderr:
-        sys.stderr.write(process.stderr.read().decode(errors="replace"))
     if process.stdout is not None:
         process.stdout.close()
+    with process.stderr:
+        sys.stderr.write(process.stderr.read().decode(errors="replace"))
     return process.wait(SECONDS)
 
 
@@ -197,9 +208,7 @@ def test_a_kill_in_mid_run_and_a_new_run_give_the_same_tables(
     for _ in range(megabytes):
         into.write(output.read(1_000_000))
     into.flush()
-    state = (
-        pipe.folder / "state.json"
-    )  # written after COMMIT: a kill between the two is another test's matter
+    state = pipe.folder / "state.json"
     wait_until(
         lambda: has_rows(pipe.dsn, committed) and state.exists() and "airlines" in state.read_text(),
         seconds=SECONDS,
@@ -214,7 +223,7 @@ def test_a_kill_in_mid_run_and_a_new_run_give_the_same_tables(
     codes = {name: end_of(process) for name, process in processes.items()}
     assert codes == ({"tap": -9, "target": 65} if victim == "tap" else {"tap": 69, "target": -9})
 
-    again = pipe.run()
+    again = pipe.run_after_a_kill()
     assert again["airlines"] == 0, "what was committed does not travel again"
     assert again["weather"] > 0
     if committed == "flights":

@@ -309,7 +309,7 @@ def test_a_commit_in_progress_is_waited_for_and_then_replaced(database: str, url
     assert history(url)[0]["state"]["bookmarks"]["rows"]["replication_key_value"] == 50
 
 
-@pytest.mark.skipif(STRACE is None, reason="needs strace (a Debian package)")
+@pytest.mark.skipif(STRACE is None, reason="needs strace (Debian: apt-get install strace; .ci/run does it)")
 def test_killed_at_any_message_to_the_server_it_leaves_the_old_or_the_new(database: str, url: str) -> None:
     assert STRACE
     old, deaths = 2, 0

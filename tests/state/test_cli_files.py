@@ -364,7 +364,7 @@ def test_sets_at_once_are_all_done_or_refused(path: Path) -> None:
     assert kept[-1] is None, "the first one"
 
 
-@pytest.mark.skipif(STRACE is None, reason="needs strace (a Debian package)")
+@pytest.mark.skipif(STRACE is None, reason="needs strace (Debian: apt-get install strace; .ci/run does it)")
 @pytest.mark.parametrize("call", ["fsync", "rename", "write", "unlink"])
 def test_killed_at_any_call_it_leaves_the_old_or_the_new(path: Path, call: str) -> None:
     assert STRACE

@@ -263,7 +263,9 @@ def test_no_space_left_on_a_full_disk(tiny_disk: Path) -> None:
     assert statefile.write(path, encode(NEW))
 
 
-needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+needs_strace = pytest.mark.skipif(
+    shutil.which("strace") is None, reason="needs strace (Debian: apt-get install strace; .ci/run does it)"
+)
 TOUCHING = {
     "openat",
     "fstat",

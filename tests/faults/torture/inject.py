@@ -36,7 +36,7 @@ _SOURCE = Path(__file__).with_name("inject.c")
 
 
 class NoCompilerError(Exception):
-    """There is no C compiler on this machine."""
+    """A C compiler is needed (Debian: apt-get install gcc libc6-dev; .ci/run does it)."""
 
 
 def library() -> Path:
