@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from singerkit_check.findings import Findings, shown
-from singerkit_state.bookmarks import OrderKey, UnorderableError, ValueKind, order_key
+from singerkit_state.order import OrderKey, UnorderableError, ValueKind, order_key
 
 __all__ = ["Bookmark", "Progress", "bookmark_in"]
 

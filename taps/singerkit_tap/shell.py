@@ -26,8 +26,8 @@ from singerkit_shell.progress import Progress
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.validate import check_environment, config_place, config_problems, unknown_keys
-from singerkit_state.bookmarks import UnorderableError, ValueKind, order_key
 from singerkit_state.delivery import Delivery, print_about
+from singerkit_state.order import UnorderableError, ValueKind, order_key
 from singerkit_state.value import Mark, without_mark
 from singerkit_tap.delivery import delivery
 from singerkit_tap.output import Output

@@ -18,7 +18,7 @@ from singerkit_catalog.discovery import FULL_TABLE, INCREMENTAL, catalog_entry, 
 from singerkit_catalog.schema import resolve_refs
 from singerkit_catalog.selection import normalised_catalog
 from singerkit_shell.errors import ConfigurationError
-from singerkit_state.bookmarks import ValueKind
+from singerkit_state.order import ValueKind
 from singerkit_tap.contract import Context, Page, RawRecord, Start
 
 if TYPE_CHECKING:

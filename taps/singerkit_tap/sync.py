@@ -28,14 +28,8 @@ from singer_sdk.singerlib import SelectionMask
 from singerkit_shell.errors import BadDataError, ConfigurationError, SingerkitError
 from singerkit_shell.progress import Progress
 from singerkit_shell.signals import stop_flag
-from singerkit_state.bookmarks import (
-    Bookmark,
-    BookmarkTracker,
-    StreamBookmarks,
-    UnorderableError,
-    UnsortedError,
-    ValueKind,
-)
+from singerkit_state.bookmarks import Bookmark, BookmarkTracker, StreamBookmarks, UnsortedError
+from singerkit_state.order import UnorderableError, ValueKind
 from singerkit_state.value import Mark, with_mark
 from singerkit_tap.contract import Context, Page, RawRecord, Start
 from singerkit_tap.output import Output

@@ -10,17 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from singerkit_state import bookmarks
-from singerkit_state.bookmarks import (
-    Bookmark,
-    BookmarkTracker,
-    StreamBookmarks,
-    UnorderableError,
-    UnsortedError,
-    ValueKind,
-    less_lookback,
-    order_key,
-)
+from singerkit_state import bookmarks, order
+from singerkit_state.bookmarks import Bookmark, BookmarkTracker, StreamBookmarks, UnsortedError
+from singerkit_state.order import UnorderableError, ValueKind, less_lookback, order_key
 
 INSTANT, NUMBER, TEXT = ValueKind.INSTANT, ValueKind.NUMBER, ValueKind.TEXT
 T1, T2, T3 = (f"2024-01-0{day}T00:00:00Z" for day in (1, 2, 3))
@@ -45,72 +37,6 @@ def hashes(*values: Any, salt: bytes = b"") -> Counter[str]:
     return Counter(bookmarks.row_hash(row(value), salt) for value in values)
 
 
-# kinds and order
-
-
-@pytest.mark.parametrize("key", ["anyOf", "oneOf"])
-def test_the_kind_is_found_in_branches(key: str) -> None:
-    assert ValueKind.of_schema({key: [{"type": "null"}, {"type": "string", "format": "date"}]}) is INSTANT
-    assert ValueKind.of_schema({key: [{"type": ["null", "integer"]}]}) is NUMBER
-    assert ValueKind.of_schema({key: [{"enum": ["a"]}], "type": ("string", "null")}) is TEXT
-
-
-def test_a_value_without_a_type_in_its_schema_is_compared_as_text() -> None:
-    assert [order_key(value, TEXT) for value in ("b", 5, Decimal("1.50"))] == ["b", "5", "1.50"]
-
-
-def test_numbers_in_any_form_are_exact() -> None:
-    assert [order_key(value, NUMBER) for value in (5, "1.50", Decimal("2.5"))] == [
-        5,
-        Decimal("1.5"),
-        Decimal("2.5"),
-    ]
-    assert order_key(0.1, NUMBER) == Decimal("0.1")  # type: ignore[arg-type]  a state of another tap
-
-
-@pytest.mark.parametrize(
-    ("value", "same"),
-    [
-        ("2024-01-01T02:00:00+02", T1),
-        ("2024-01-01T02:30:00+02:30", T1),
-        ("2023-12-31T21:30:00-0230", T1),
-        ("2024-01-01T00:00", T1),
-        ("2024-01-01T00:00:00.000Z", T1),
-        ("2024-01-01 00:00:00 Z", T1),
-        ("2024-01-01t00:00:00z", T1),
-        ("2024-01-01T00:00:00,5Z", "2024-01-01T00:00:00.5Z"),
-    ],
-)
-def test_instants_in_other_words(value: str, same: str) -> None:
-    assert order_key(value, INSTANT) == order_key(same, INSTANT)
-
-
-@pytest.mark.parametrize("year", [1600, 1700, 1800, 1900, 1999, 2000, 2001, 2100])
-@pytest.mark.parametrize("day", ["01-01", "02-28", "03-01", "12-31"])
-def test_days_are_those_of_the_calendar(year: int, day: str) -> None:
-    from datetime import UTC, datetime
-
-    text = f"{year}-{day}T00:00:00+00:00"
-    exact = datetime.fromisoformat(text) - datetime(1970, 1, 1, tzinfo=UTC)
-    assert order_key(text, INSTANT) == (exact.days * 86400, "")
-
-
-@pytest.mark.parametrize(
-    ("value", "lookback", "earlier"),
-    [
-        ("2024-03-01 Z", 10, "2024-02-29T23:59:50Z"),
-        ("2024-03-01T02:00:10+02", 10, "2024-03-01T00:00:00Z"),
-        ("2024-03-01T01:02:03Z", 1, "2024-03-01T01:02:02Z"),
-        ("9999-12-31", -5, "9999-12-31"),
-        ("0001-01-05", 4, "0001-01-01"),
-        ("0001-01-05", 5, "0001-01-01"),
-        ("9999-12-30", -1, "9999-12-31"),
-    ],
-)
-def test_lookback_stays_inside_the_calendar(value: str, lookback: int, earlier: str) -> None:
-    assert less_lookback(value, INSTANT, lookback) == earlier
-
-
 # a column
 
 
@@ -125,7 +51,7 @@ def test_lookback_stays_inside_the_calendar(value: str, lookback: int, earlier: 
     ],
 )
 def test_usual_columns_take_the_fast_way(kind: ValueKind, values: list[Any], monkeypatch: Any) -> None:
-    monkeypatch.delattr(bookmarks, "_exact_keys")
+    monkeypatch.delattr(order, "exact_keys")
     tracker = BookmarkTracker(kind, Bookmark())
     assert take(tracker, *values) is None
     assert tracker.nulls == values.count(None)

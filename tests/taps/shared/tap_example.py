@@ -20,7 +20,7 @@ from singer_sdk.streams import Stream
 
 from singerkit_shell.errors import RetryableError
 from singerkit_shell.signals import stop_flag
-from singerkit_state.bookmarks import order_key
+from singerkit_state.order import order_key
 from singerkit_state.value import decode
 from singerkit_tap.contract import Context, Page, RawRecord, Start
 from singerkit_tap.records import split_records

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -12,17 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from singerkit_state.bookmarks import (
-    SEEN_LIMIT,
-    Bookmark,
-    BookmarkTracker,
-    StreamBookmarks,
-    UnorderableError,
-    UnsortedError,
-    ValueKind,
-    less_lookback,
-    order_key,
-)
+from singerkit_state.bookmarks import SEEN_LIMIT, Bookmark, BookmarkTracker, StreamBookmarks, UnsortedError
+from singerkit_state.order import UnorderableError, ValueKind, order_key
 
 INSTANT, NUMBER, TEXT = ValueKind.INSTANT, ValueKind.NUMBER, ValueKind.TEXT
 
@@ -48,22 +38,6 @@ def track(
 
 
 @pytest.mark.parametrize(
-    ("schema", "kind"),
-    [
-        ({"type": "string", "format": "date-time"}, INSTANT),
-        ({"type": ["null", "string"], "format": "date"}, INSTANT),
-        ({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]}, INSTANT),
-        ({"type": ["null", "integer"]}, NUMBER),
-        ({"type": "number"}, NUMBER),
-        ({"type": "string"}, TEXT),
-        ({}, TEXT),
-    ],
-)
-def test_the_kind_comes_from_the_schema(schema, kind):
-    assert ValueKind.of_schema(schema) is kind
-
-
-@pytest.mark.parametrize(
     ("smaller", "greater"),
     [
         ("2024-01-01T01:00:00+02:00", "2024-01-01T00:00:00Z"),
@@ -86,26 +60,6 @@ def test_equal_instants_in_other_words_are_ties():
     same = ["2024-01-01T00:00:00Z", "2024-01-01 00:00:00.000", "2024-01-01T02:00:00+0200", "2024-01-01"]
     assert len({order_key(value, INSTANT) for value in same}) == 1
     assert track(INSTANT, same, is_sorted=True).bookmark().seen.total() == 4
-
-
-@given(st.datetimes(min_value=datetime(1600, 1, 1)), st.integers(-14 * 60, 14 * 60))
-def test_instants_agree_with_datetime(naive, minutes):
-    moment = naive.replace(tzinfo=timezone(timedelta(minutes=minutes)))
-    seconds, fraction = order_key(moment.isoformat(), INSTANT)
-    exact = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-    assert seconds * 1_000_000 + int(fraction.ljust(6, "0")) == exact
-
-
-@pytest.mark.parametrize("value", ["soon", "2024-01", 5, "2024-01-01T00:00:00Zulu", True])
-def test_what_is_no_instant(value):
-    with pytest.raises(UnorderableError):
-        order_key(value, INSTANT)
-
-
-@pytest.mark.parametrize("value", ["x", True, "NaN", "Infinity"])
-def test_what_is_no_number(value):
-    with pytest.raises(UnorderableError):
-        order_key(value, NUMBER)
 
 
 def test_numbers_are_exact():
@@ -141,24 +95,6 @@ def test_the_fast_way_through_a_column_finds_what_comparing_all_values_finds(val
     assert order_key(bookmark.value, INSTANT) == highest
     assert bookmark.seen.total() == sum(order_key(value, INSTANT) == highest for value in present)
     assert tracker.nulls == values.count(None)
-
-
-@pytest.mark.parametrize(
-    ("kind", "value", "lookback", "earlier"),
-    [
-        (INSTANT, "2024-03-01T00:00:10Z", 20, "2024-02-29T23:59:50Z"),
-        (INSTANT, "2024-03-01T00:00:10.250+02:00", 10, "2024-02-29T22:00:00.25Z"),
-        (INSTANT, "2024-03-01T00:00:10", 10, "2024-03-01T00:00:00"),
-        (INSTANT, "2024-03-01", 2, "2024-02-28"),
-        (INSTANT, "0001-01-01T00:00:00Z", 86400, "0001-01-01T00:00:00Z"),
-        (NUMBER, 10, 3, 7),
-        (NUMBER, Decimal("1.5"), 1, Decimal("0.5")),
-        (TEXT, "b", 5, "b"),
-        (INSTANT, "2024-03-01T00:00:10+02:00", 0, "2024-03-01T00:00:10+02:00"),
-    ],
-)
-def test_lookback(kind, value, lookback, earlier):
-    assert less_lookback(value, kind, lookback) == earlier
 
 
 def test_the_rows_remembered_at_the_boundary_are_limited():
@@ -201,25 +137,3 @@ def test_a_number_that_is_none_is_refused_and_becomes_no_bookmark(value: str, be
     with pytest.raises(UnorderableError, match="Expected a number"):
         tracker.take(column, [b"x"] * len(column))
     assert tracker.bookmark().value is None
-
-
-@pytest.mark.parametrize(
-    "text", ["2042-31-12", "2024-13-45T25:61:61Z", "2024-00-01", "2024-01-32", "2024-01-01T00:60:00Z"]
-)
-def test_a_date_that_no_calendar_has_is_no_bookmark(text: str) -> None:
-    with pytest.raises(UnorderableError, match="no calendar"):
-        order_key(text, ValueKind.INSTANT)
-
-
-@pytest.mark.parametrize(
-    ("value", "lookback", "start"),
-    [
-        ("2024-01-02T00:00:00Z", "0.5", "2024-01-01T23:59:59Z"),
-        ("2024-01-10", "1.1", "2024-01-08"),
-        ("2024-01-10", "2", "2024-01-08"),
-    ],
-)
-def test_a_part_of_a_second_or_day_is_looked_back_over_as_a_whole(
-    value: str, lookback: str, start: str
-) -> None:
-    assert less_lookback(value, ValueKind.INSTANT, Decimal(lookback)) == start
