@@ -20,7 +20,7 @@ from singerkit_state import report
 from singerkit_state.diff import compare
 from singerkit_state.edit import given_part, given_value, part_of, replaced, with_stream, without_streams
 from singerkit_state.history import Entry
-from singerkit_state.location import is_state_url, parse_state_url
+from singerkit_state.location import hide_passwords, is_state_url, parse_state_url
 from singerkit_state.statefile import state_object
 from singerkit_state.store import Change, Edit, Holder, Snapshot, Store, open_store
 from singerkit_state.value import encode
@@ -320,6 +320,8 @@ def _print(text: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Entry point of the executable."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    for argument in given:  # whatever complains about it
+        hide_passwords(argument)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
     for handler in logging.getLogger().handlers:
         handler.addFilter(redactor)

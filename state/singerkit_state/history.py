@@ -135,7 +135,7 @@ def append(path: str | os.PathLike[str], entry: Entry) -> int:
         number, kept = kept[0].number, kept[1:]
     newest = [replace(entry, number=number), *kept][:LIMIT]
     lines = "".join(_line(item) + "\n" for item in reversed(newest))
-    statefile.replace_file(path_of(path), lines.encode("utf-8"), "history")
+    statefile.replace_file(path_of(path), lines.encode("utf-8"), "history", follow=False)
     return number
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -24,7 +26,15 @@ if TYPE_CHECKING:
 
     from singerkit_state.postgres import StateRow
 
-__all__ = ["StateUrl", "connect", "is_state_url", "parse_state_url", "read_start_state"]
+__all__ = [
+    "StateUrl",
+    "check_is_path",
+    "connect",
+    "hide_passwords",
+    "is_state_url",
+    "parse_state_url",
+    "read_start_state",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +45,16 @@ CONNECT_TIMEOUT = 10
 
 _FORM = "postgresql://user:password@host:port/database?pipeline=NAME&schema=SCHEMA"
 _OURS = ("pipeline", "schema", "table")
+_LIKE_A_URL = re.compile(
+    r"""\s*(?:
+        [a-z][a-z0-9+.-]+:/             # any scheme; one letter is a drive of Windows
+        | postgres\w*\s*(?::|//)         # `postgresql//host`, `postgres:host`
+        | (?:host|hostaddr|port|dbname|user|password|service)\s*=   # libpq's other form
+        | .*[?&]pipeline=
+        | [^/]*//[^/]*@ | [^/]*:[^/]*@  # user, password and host
+    )""",
+    re.IGNORECASE | re.VERBOSE | re.DOTALL,
+)
 
 
 @dataclass(frozen=True)
@@ -53,17 +73,47 @@ def is_state_url(location: str) -> bool:
     return location.startswith(("postgresql://", "postgres://"))
 
 
+def check_is_path(location: str) -> None:
+    """See that what is no state URL was not meant as one: a mistyped URL would be the path of a first run.
+
+    Raises:
+        ConfigurationError: it looks like a URL, and there is no such file; the sentence shows no part of it.
+    """
+    if _LIKE_A_URL.match(location) and not os.path.exists(location):
+        hide_passwords(location)
+        raise ConfigurationError(
+            "The location of the state looks like a URL and is none, and there is no file of that name; nothing was read "
+            f"or written: give the path of a file, or {_FORM}."
+        )
+
+
+def hide_passwords(text: str) -> None:
+    """Mask what may be a password in ``text``, a location that may be mistyped, in everything printed from now on."""
+    for secret in _passwords_in(text):
+        redactor.add(secret)
+        redactor.add(unquote(secret))
+
+
+def _passwords_in(text: str) -> Iterator[str]:
+    for match in re.finditer(r"password\s*=\s*([^&\s]+)", text, re.IGNORECASE):
+        yield match[1].strip("'")
+    for end in (text.find("@"), text.rfind("@")):
+        credentials = re.sub(r"^\s*[A-Za-z][\w+.-]*(?::/*|//+)", "", text[: max(end, 0)])
+        yield credentials.partition(":")[2]
+
+
 def read_start_state(location: str, pipeline: str | None = None) -> dict[str, Any] | None:
     """Return the STATE value to start from; None when there is none yet, which is a first run.
 
     ``location`` is the path of a file or a state URL; ``pipeline`` is the pipeline of this run when known.
 
     Raises:
-        ConfigurationError: the file is empty, torn or of another pipeline; the URL is wrong.
+        ConfigurationError: the file is empty, torn or of another pipeline, or its folder is missing; the URL is wrong.
         NotAuthorisedError: the database refuses user, password or the right to read.
         RetryableError: the database cannot be reached.
     """
     if not is_state_url(location):
+        check_is_path(location)
         return statefile.read(location, pipeline)
     url = parse_state_url(location)
     if pipeline and pipeline != url.pipeline:
@@ -126,6 +176,7 @@ def parse_state_url(location: str, *, of_any_pipeline: bool = False) -> StateUrl
         ConfigurationError: a part is missing or malformed; the sentence shows no part of the URL.
     """
     try:
+        hide_passwords(location)
         parts = urlsplit(location)
     except ValueError:
         raise _not_a_url("it cannot be taken apart") from None

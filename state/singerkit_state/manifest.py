@@ -201,4 +201,4 @@ def write(folder: Path, manifest: Manifest) -> None:
     Raises:
         CannotWriteError: it cannot be written; the former one is intact.
     """
-    statefile.replace_file(folder / NAME, encode(asdict(manifest)).encode("utf-8"), "manifest")
+    statefile.replace_file(folder / NAME, encode(asdict(manifest)).encode("utf-8"), "manifest", follow=False)

@@ -28,12 +28,27 @@ except ImportError:  # not a POSIX platform
 else:
     fcntl = _fcntl
 
-__all__ = ["StateFileLock", "holder_of", "read", "remove", "replace_file", "state_object", "write"]
+__all__ = [
+    "StateFileLock",
+    "check_folder",
+    "holder_of",
+    "read",
+    "remove",
+    "replace_file",
+    "state_object",
+    "write",
+]
 
 logger = logging.getLogger(__name__)
 
 _LOOKS, _LOOK_SECONDS = 3, 0.01
 """Who only looks whether a lock is held (`holder_of`) has it for an instant: that is no run."""
+
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+"""Where others may write, too, a link that one of them has put there must not be written through."""
+
+_SIGNED = b'{"pid":'
+"""What a lock file of ours begins with, as far as its holder has come."""
 
 _WAY_OUT = "restore it from a copy, or delete it to start over from the beginning"
 
@@ -43,12 +58,13 @@ def read(path: str | os.PathLike[str], pipeline: str | None = None) -> dict[str,
 
     Raises:
         ConfigurationError: the file cannot be read, is empty, torn, not a JSON object, or belongs to another
-            pipeline than ``pipeline`` (when both are known).
+            pipeline than ``pipeline`` (when both are known); there is no folder that it could be in.
     """
     try:
         with open(path, encoding="utf-8-sig") as file:
             text = file.read()
     except FileNotFoundError:
+        check_folder(path)
         return None
     except OSError as error:
         raise ConfigurationError(
@@ -57,6 +73,19 @@ def read(path: str | os.PathLike[str], pipeline: str | None = None) -> dict[str,
     except UnicodeDecodeError:
         raise ConfigurationError(f"The state file {path} is not UTF-8 text; {_WAY_OUT}.") from None
     return state_object(text, f"state file {path}", pipeline, _WAY_OUT)
+
+
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """See that a state file could be made: a mistyped path must not be a first run each time.
+
+    Raises:
+        ConfigurationError: the folder of the state file does not exist.
+    """
+    folder = os.path.dirname(os.path.realpath(path))
+    if not os.path.isdir(folder):
+        raise ConfigurationError(
+            f"The folder {folder} of the state file {path} does not exist; make it or name another."
+        )
 
 
 def state_object(text: str, where: str, pipeline: str | None, way_out: str) -> dict[str, Any]:
@@ -127,15 +156,19 @@ def write(path: str | os.PathLike[str], text: str) -> bool:
     return True
 
 
-def replace_file(path: str | os.PathLike[str], data: bytes, what: str) -> None:
+def replace_file(path: str | os.PathLike[str], data: bytes, what: str, *, follow: bool = True) -> None:
     """Replace a whole file, durably and all at once; ``what`` names its kind in errors. See `write`.
+
+    Without ``follow`` a symbolic link in the file's place is replaced itself, never what it points to: for files
+    whose names nobody has chosen.
 
     Raises:
         CannotWriteError, ConfigurationError: as `write`.
     """
-    target = os.path.realpath(path)
+    path = os.fspath(path)
+    target = os.path.realpath(path) if follow else _in_real_folder(path)
     try:
-        _replace(target, _existing(target), data)
+        _replace(target, _existing(target) if follow else _no_link(target), data)
     except OSError as error:
         raise _cannot_write(path, what, error) from None
     try:
@@ -182,6 +215,15 @@ def _existing(target: str) -> os.stat_result | None:
     if not stat.S_ISREG(found.st_mode):  # renaming over a device or a folder would destroy it
         raise ConfigurationError(f"The state file {target} is not a regular file; name another path.")
     return found
+
+
+def _in_real_folder(path: str) -> str:
+    return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+
+
+def _no_link(target: str) -> os.stat_result | None:
+    """As `_existing`; a link counts for nothing, not even its mode."""
+    return None if os.path.islink(target) else _existing(target)
 
 
 def _holds_empty_state(target: str) -> bool:
@@ -251,8 +293,9 @@ def _sync_folder(folder: str) -> None:
 class StateFileLock:
     """Lets one run at a time use a state file: a lock on ``<path>.lock`` (FAULTS P9).
 
-    The kernel frees it when the process ends, however it ends. Symbolic links are followed, so that two names
-    of one file share one lock. The lock file says who holds it; it goes when the lock is released.
+    The kernel frees it when the process ends, however it ends. Symbolic links of the state file are followed, so
+    that two names of one file share one lock; the lock file itself is never reached through a link, and never what
+    somebody else has made. It says who holds it, and goes when the lock is released.
 
     Raises (on entering):
         LockHeldError: another run holds the lock; says which, where and since when.
@@ -268,11 +311,7 @@ class StateFileLock:
         self._descriptor: int | None = None
 
     def __enter__(self) -> StateFileLock:
-        folder = os.path.dirname(self._target)
-        if not os.path.isdir(folder):
-            raise ConfigurationError(
-                f"The folder {folder} of the state file {self.path} does not exist; make it or name another."
-            )
+        check_folder(self.path)
         if fcntl is None:
             logger.warning("This platform has no file locks: do not start two runs of one pipeline at once.")
             return self
@@ -281,6 +320,8 @@ class StateFileLock:
             self._sign(self._descriptor)
         except OSError as error:
             self._release()
+            if error.errno == errno.ELOOP:
+                raise self._not_ours() from None
             raise CannotWriteError(
                 f"The lock file {self._lock_path} cannot be written ({_reason(error)}); "
                 "nothing was read, make room or check the permissions of its folder."
@@ -295,10 +336,11 @@ class StateFileLock:
         assert fcntl is not None  # noqa: S101  for mypy; __enter__ has looked
         looks = _LOOKS
         while True:
-            descriptor = os.open(self._lock_path, os.O_RDWR | os.O_CREAT, 0o666)
+            descriptor = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o666)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if self._is_still_there(descriptor):
+                    self._check_is_ours(descriptor)
                     return descriptor
                 os.close(descriptor)  # the holder before us removed this file between our open and our lock
             except BlockingIOError:
@@ -312,7 +354,7 @@ class StateFileLock:
                     f"The state file {self.path} is in use by {_describe(holder)}; "
                     "nothing was read or written, wait for that run to end or stop it."
                 ) from None
-            except OSError:
+            except (OSError, ConfigurationError):
                 os.close(descriptor)
                 raise
 
@@ -321,6 +363,18 @@ class StateFileLock:
             return os.path.samestat(os.fstat(descriptor), os.stat(self._lock_path))
         except FileNotFoundError:
             return False
+
+    def _check_is_ours(self, descriptor: int) -> None:
+        found = os.fstat(descriptor)
+        written = os.pread(descriptor, len(_SIGNED), 0)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1 or written != _SIGNED[: len(written)]:
+            raise self._not_ours()
+
+    def _not_ours(self) -> ConfigurationError:
+        return ConfigurationError(
+            f"The file {self._lock_path} is no lock file of ours, and the state file {self.path} needs one of that name; "
+            "nothing was written: move it away, or name the state file otherwise."
+        )
 
     def _sign(self, descriptor: int) -> None:
         since = datetime.now(UTC).isoformat(timespec="seconds")
@@ -355,7 +409,7 @@ def holder_of(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     if fcntl is None:
         return None
     try:
-        descriptor = os.open(os.path.realpath(path) + ".lock", os.O_RDONLY)
+        descriptor = os.open(os.path.realpath(path) + ".lock", os.O_RDONLY | _NO_LINK)
     except OSError:  # there is no lock, or it is not for us to see
         return None
     try:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from singerkit_shell.errors import ConfigurationError
 from singerkit_state import manifest
-from singerkit_state.location import is_state_url, parse_state_url
+from singerkit_state.location import check_is_path, is_state_url, parse_state_url
 from singerkit_state.statefile import state_object
 from singerkit_state.value import Mark, decode, read_mark
 
@@ -130,6 +130,7 @@ def open_store(location: str) -> Store:
         return RowStore(parse_state_url(location))
     from singerkit_state.store_files import FileStore, ManifestStore
 
+    check_is_path(location)
     path = Path(location)
     if path.is_dir():
         if not (path / manifest.NAME).exists():

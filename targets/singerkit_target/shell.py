@@ -27,6 +27,7 @@ from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.validate import check_environment, config_place, config_problems, unknown_keys
 from singerkit_state.delivery import print_about
+from singerkit_state.location import check_is_path, is_state_url
 from singerkit_state.statefile import StateFileLock
 from singerkit_target.blocks import Judgement
 from singerkit_target.contract import Loader
@@ -258,6 +259,8 @@ class SingerkitTarget(Target):
             config={} if config is None else config.config,
             parse_env_config=config is not None and config.parse_env,
         )
+        if state_file is not None:
+            _check_state_file(state_file)
         target.state_file = state_file
         target._load(file_input or sys.stdin.buffer)
 
@@ -273,6 +276,15 @@ class SingerkitTarget(Target):
             )
         )
         return adopt(command, cls.name, logging.getLogger(cls.name))
+
+
+def _check_state_file(path: str) -> None:
+    if is_state_url(path):
+        raise ConfigurationError(
+            "`--state-file` takes the path of a file, and was given a URL; nothing was read: leave it out, a target that "
+            "keeps its state in a database needs no file."
+        )
+    check_is_path(path)
 
 
 class _MissingSchema(BadDataError, RecordsWithoutSchemaException):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from singerkit_shell.errors import BadDataError, CannotWriteError, FencedError
+from singerkit_shell.errors import BadDataError, CannotWriteError, ConfigurationError, FencedError
 from singerkit_state import manifest
 from singerkit_state.statefile import StateFileLock
 from singerkit_target.contract import Batch, Reject, Stream
@@ -80,12 +80,33 @@ class JsonlLoader:
         return False
 
     def declare(self, stream: Stream) -> None:
-        """A file is opened as if it were new until the manifest knows it: an uncommitted beginning is cut off."""
+        """A file that the manifest does not list yet is begun; one of somebody else is left alone."""
         self._begin_file(file_name(stream.name))
 
     def _begin_file(self, name: str) -> None:
-        if name not in self._files.sizes:
-            self._cut({**self._files.sizes, name: 0})
+        if name in self._files.sizes:
+            return
+        if name not in self._manifest.files:
+            self._list(name)
+        self._cut({**self._files.sizes, name: 0})
+
+    def _list(self, name: str) -> None:
+        """Put a new file into the manifest before it is made: what a kill leaves of it is then known to be ours.
+
+        Raises:
+            ConfigurationError: there is such a file, and no run of ours has begun it.
+        """
+        path = self._folder / name
+        with manifest.mine(self._folder, self._manifest):
+            if path.is_symlink() or (path.exists() and (not path.is_file() or path.stat().st_size)):
+                raise ConfigurationError(
+                    f"The file {path} is there already, and the manifest of this folder does not list it: it is of "
+                    "somebody else, or the manifest is not the one it belongs to. It was left as it is: move it away, or "
+                    "load into another folder."
+                )
+            listed = dataclasses.replace(self._manifest, files={**self._manifest.files, name: 0})
+            manifest.write(self._folder, listed)
+        self._manifest = listed
 
     def write(self, stream: Stream, batch: Batch) -> None:
         """Append a batch to the stream's file."""

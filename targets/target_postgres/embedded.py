@@ -363,7 +363,7 @@ def _make_open_folder(folder: Path) -> None:
 
 
 def _open_lock(path: Path, account: pwd.struct_passwd | None) -> int:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     if account is not None:
         os.fchown(handle, account.pw_uid, account.pw_gid)
     return handle

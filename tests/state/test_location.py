@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
@@ -15,12 +16,14 @@ import psycopg2
 import pytest
 from conftest import PASSWORD_GROUP, run_sql, uri_of
 from psycopg2 import sql
+from state.state_tool import refusal
 
 from singerkit_shell.errors import ConfigurationError, NotAuthorisedError, RetryableError, SingerkitError
 from singerkit_shell.secrets import redactor
 from singerkit_state import location, postgres, statefile
 from singerkit_state.location import is_state_url, parse_state_url, read_start_state
 from singerkit_state.value import Mark, encode, with_mark
+from target_postgres.target import TargetPostgres
 
 PIPELINE, SCHEMA = "orders & co/ü+1", 'my "schema"'
 STATE = {"bookmarks": {"orders": {"at": Decimal("1.10"), "big": 10**30}}}
@@ -262,3 +265,65 @@ def test_our_parameters_never_reach_libpq() -> None:
 def test_passwords_in_any_place_are_masked() -> None:
     parse_state_url("postgresql://u:first%2Fone@h/d?pipeline=p&password=second%2Fone&sslpassword=third-one")
     assert redactor.mask("first/one first%2Fone second/one second%2Fone third-one") == "*** *** *** *** ***"
+
+
+MISTYPED = [
+    "postgresql//ada:se%40cret-word@db/warehouse?pipeline=orders",
+    "postgres:/ada:se%40cret-word@db/warehouse?pipeline=orders",
+    "postgresql:ada:se%40cret-word@db/warehouse",
+    "PostgreSQL://ada:se%40cret-word@db/warehouse?pipeline=orders",
+    " postgresql://ada:se%40cret-word@db/warehouse?pipeline=orders",
+    "postgress://ada:se%40cret-word@db/warehouse?pipeline=orders",
+    "mysql://ada:se%40cret-word@db/warehouse",
+    "ada:se%40cret-word@db/warehouse",
+    "db/warehouse?password=se%40cret-word&pipeline=orders",
+    "host=db dbname=warehouse password=se%40cret-word",
+    "//ada:se%40cret-word@db/warehouse",
+]
+
+
+@pytest.mark.parametrize("location_", MISTYPED)
+@pytest.mark.parametrize("kind", ["start", "tool", "target"])
+def test_a_mistyped_url_is_no_first_run_and_its_password_is_not_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, location_: str, kind: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if kind == "start":
+        with pytest.raises(ConfigurationError, match="looks like a URL and is none") as caught:
+            read_start_state(location_, "orders")
+        said = str(caught.value)
+    elif kind == "tool":
+        said = refusal(78, "show", location_) + refusal(64, "get", location_, "stream", location_)
+    else:
+        with pytest.raises(ConfigurationError, match="looks like a URL and is none") as caught:
+            TargetPostgres.invoke(state_file=location_)
+        said = str(caught.value)
+    assert "cret-word" not in redactor.mask(said)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_command_that_is_a_url_is_not_printed_with_its_password() -> None:
+    for mistyped in (MISTYPED[0], "postgresql://ada:se%40cret-word@db/warehouse?pipeline=orders"):
+        assert "cret-word" not in refusal(64, mistyped, "show")
+
+
+@pytest.mark.parametrize(
+    "name", ["a.json", "./a@b.json", "state//a.json", "postgres/a.json", "C:/a.json", "a:b"]
+)
+def test_what_may_be_a_path_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    assert read_start_state(name) is None
+
+
+def test_a_file_whose_name_looks_like_a_url_is_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("host=db").write_text('{"bookmarks":{"a":1}}')
+    assert read_start_state("host=db") == {"bookmarks": {"a": 1}}
+
+
+def test_a_target_writes_its_state_to_no_url() -> None:
+    with pytest.raises(ConfigurationError, match="`--state-file` takes the path of a file"):
+        TargetPostgres.invoke(state_file="postgresql://db/warehouse?pipeline=orders")

@@ -13,10 +13,12 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from singerkit_shell.errors import CannotWriteError, ConfigurationError, LockHeldError
+from singerkit_state import history
 from singerkit_state.statefile import StateFileLock
 
 HOLDER = """
@@ -198,3 +200,47 @@ print(statefile.read(sys.argv[1]))
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == "{'a': 1}\n"
     assert "no file locks" in done.stderr
+
+
+def hostile_link(lock: Path, outside: Path) -> None:
+    lock.symlink_to(outside)
+
+
+def hostile_hard_link(lock: Path, outside: Path) -> None:
+    os.link(outside, lock)
+
+
+def same_name(lock: Path, outside: Path) -> None:
+    """A state file `poetry` has a lock file that somebody else keeps, too."""
+    lock.write_bytes(outside.read_bytes())
+
+
+@pytest.mark.parametrize("make", [hostile_link, hostile_hard_link, same_name])
+def test_a_lock_file_that_is_not_ours_is_neither_written_nor_removed(tmp_path: Path, make: Any) -> None:
+    """What a link in its place points to was overwritten."""
+    path, outside = tmp_path / "orders.json", tmp_path / "outside"
+    outside.write_text("precious")
+    lock = Path(f"{path}.lock")
+    make(lock, outside)
+    with pytest.raises(ConfigurationError, match="is no lock file of ours"), StateFileLock(path):
+        pass
+    assert outside.read_text() == "precious"
+    assert lock.read_text() == "precious"
+
+
+def test_a_link_to_a_lock_that_is_held_is_refused_without_waiting(tmp_path: Path) -> None:
+    with holder(tmp_path / "a") as process:
+        assert said(process) == "held"
+        Path(tmp_path / "b.lock").symlink_to(tmp_path / "a.lock")
+        with pytest.raises(ConfigurationError, match="no lock file of ours"), StateFileLock(tmp_path / "b"):
+            pass
+        assert json.loads((tmp_path / "a.lock").read_text())["pipeline"] == "orders"
+
+
+def test_a_history_that_is_a_link_is_replaced_and_not_written_through(tmp_path: Path) -> None:
+    outside, path = tmp_path / "outside", tmp_path / "state.json"
+    outside.write_text("")
+    Path(f"{path}.history").symlink_to(outside)
+    history.append(path, history.kept_now('{"a":1}', "set", None))
+    assert outside.read_text() == ""
+    assert [entry.text for entry in history.read(path)] == ['{"a":1}']

@@ -44,7 +44,8 @@ def others(path: Path) -> list[str]:
 
 def test_a_missing_file_is_a_first_run(tmp_path: Path) -> None:
     assert statefile.read(tmp_path / "state.json") is None
-    assert statefile.read(tmp_path / "no folder" / "state.json", "orders") is None
+    with pytest.raises(ConfigurationError, match=r"no folder of the state file .* does not exist"):
+        statefile.read(tmp_path / "no folder" / "state.json", "orders")
 
 
 @pytest.mark.parametrize("text", ['{"a":1}', '{"a":1}\n', '\ufeff{"a":1}\r\n', ' {\n "a": 1\n}\n'])

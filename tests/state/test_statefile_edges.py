@@ -250,7 +250,7 @@ def test_the_holder_is_known_to_others(path: Path) -> None:
             Path(f"{path}.lock").write_bytes(unsigned.encode("latin-1"))
             assert holder_of(path) == {}
     assert holder_of(path) is None
-    Path(f"{path}.lock").write_text("left over")
+    Path(f"{path}.lock").write_text('{"pid":7')
     assert holder_of(path) is None
 
 
@@ -258,7 +258,7 @@ def test_looking_for_the_holder_leaves_nothing_open_and_takes_nothing(path: Path
     before = len(os.listdir("/proc/self/fd"))
     with StateFileLock(path):
         holder_of(path)
-    Path(f"{path}.lock").write_text("left over")
+    Path(f"{path}.lock").write_text('{"pid":7')
     holder_of(path)
     assert len(os.listdir("/proc/self/fd")) == before
     with StateFileLock(path):
@@ -274,7 +274,7 @@ def test_without_locks_nobody_holds_one(path: Path, monkeypatch: Any, caplog: An
 
 
 def test_what_a_killed_run_has_left_is_overwritten(path: Path) -> None:
-    Path(f"{path}.lock").write_text("x" * 5000)
+    Path(f"{path}.lock").write_text('{"pid":7,"host":"' + "x" * 5000)
     with StateFileLock(path):
         content = Path(f"{path}.lock").read_text()
         assert json.loads(content)["pipeline"] is None

@@ -79,7 +79,7 @@ def test_it_is_a_log() -> None:
 
 def test_the_manifest_counts_what_was_committed_and_no_more(loader: JsonlLoader, folder: Path) -> None:
     put(loader, 1, 2)
-    assert stored(folder)["files"] == {}
+    assert stored(folder)["files"] == {"a.jsonl": 0}
     loader.commit(OLD)
     size = (folder / "a.jsonl").stat().st_size
     assert (stored(folder)["files"], stored(folder)["state"]) == ({"a.jsonl": size}, OLD)

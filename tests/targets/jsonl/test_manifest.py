@@ -15,6 +15,7 @@ import pytest
 from conformance.processes import Outcome, Running, run
 from conformance.singer import RECORD, SCHEMA, STATE, lines
 from state.state_tool import answer, tool
+from waiting import wait_until
 
 from singerkit_shell.errors import ConfigurationError, FencedError, LockHeldError
 from singerkit_state import manifest
@@ -125,12 +126,51 @@ def test_a_file_that_has_lost_rows_is_refused(folder: Path) -> None:
 
 
 def test_dead_letters_of_a_run_that_was_killed_are_cut_off(folder: Path) -> None:
+    listed = json.loads((folder / manifest.NAME).read_text())
+    listed["files"]["_singerkit_rejects.jsonl"] = 0
+    (folder / manifest.NAME).write_text(json.dumps(listed))
     (folder / "_singerkit_rejects.jsonl").write_text("left over by a killed run\n")
     config = folder.with_name("config.json")
     config.write_text(json.dumps(json.loads(config.read_text()) | {"on_invalid": "quarantine"}))
     load(folder, ROWS, RECORD("rows", {"n": "x"}), row(3), state(3)).expect(0)
     letters = (folder / "_singerkit_rejects.jsonl").read_text().splitlines()
     assert [json.loads(letter)["path"] for letter in letters] == ["$.n"]
+
+
+@pytest.mark.parametrize("name", ["others.jsonl", "_singerkit_rejects.jsonl"])
+def test_a_file_that_the_manifest_does_not_list_is_left_alone(folder: Path, name: str) -> None:
+    """It was cut to nothing."""
+    (folder / name).write_text("rows of somebody else\n")
+    config = folder.with_name("config.json")
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"on_invalid": "quarantine"}))
+    others = SCHEMA("others", {"n": {"type": "integer"}})
+    refused = load(folder, ROWS, RECORD("rows", {"n": "x"}), others, RECORD("others", {"n": 1}), state(3))
+    assert f"The file {folder / name} is there already" in refused.expect(78).last_words
+    assert (folder / name).read_text() == "rows of somebody else\n"
+    (folder / name).rename(folder / "moved away")
+    load(folder, ROWS, RECORD("rows", {"n": "x"}), others, RECORD("others", {"n": 1}), state(3)).expect(0)
+    assert (folder / "others.jsonl").read_text() == '{"n":1}\n'
+
+
+def test_the_beginning_of_a_file_that_a_killed_run_has_left_is_known_as_ours(folder: Path) -> None:
+    others = SCHEMA("others", {"n": {"type": "integer"}})
+    with Running(command(folder)) as target:
+        target.send(lines(others, RECORD("others", {"n": 1}), row(7)))
+        wait_until((folder / "others.jsonl").exists)
+        target.signal(signal.SIGKILL)
+    (folder / "others.jsonl").write_text('{"n":')  # as far as it came
+    load(folder, others, RECORD("others", {"n": 2}), state(3)).expect(0)
+    assert (folder / "others.jsonl").read_text() == '{"n":2}\n'
+
+
+def test_a_manifest_that_is_a_link_is_replaced_and_not_written_through(folder: Path) -> None:
+    outside = folder.with_name("outside.json")
+    (folder / manifest.NAME).rename(outside)
+    before = outside.read_text()
+    (folder / manifest.NAME).symlink_to(outside)
+    load(folder, ROWS, row(3), state(3)).expect(0)
+    assert outside.read_text() == before
+    assert rows(folder) == [1, 2, 3]
 
 
 def test_epoch_and_sequence_fence(tmp_path: Path) -> None:

@@ -195,7 +195,7 @@ def test_a_link_in_the_folder_is_not_followed(tmp_path):
     outside.write_text("untouched")
     (folder / "linked.jsonl").symlink_to(outside)
     done = run(folder, wire({**SCHEMA, "stream": "linked"}, record(1, "linked"), state(2)))
-    assert done.returncode == 74, done.stderr
+    assert done.returncode == 78, done.stderr
     assert outside.read_text() == "untouched"
     assert [row["id"] for row in rows(folder)] == [1]
 
