@@ -10,6 +10,8 @@ from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
 
 __all__ = [
     "Existing",
+    "ExistingColumn",
+    "InTheWay",
     "add_columns",
     "change_primary_key",
     "create_schema",
@@ -20,11 +22,35 @@ __all__ = [
 ]
 
 
+class InTheWay(Exception):
+    """Something that is no table has the table's name; ``kind`` says what."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind)
+        self.kind = kind
+
+
+@dataclass(frozen=True)
+class ExistingColumn:
+    """A column as the server has it.
+
+    ``type`` is what format_type() writes, ``base`` the type's own name below any domain (`varchar`, `timestamptz`)
+    and ``typmod`` its numbers. ``is_exact``: its collation, if it has one, holds only equal text to be equal.
+    """
+
+    type: str
+    base: str = ""
+    typmod: int = -1
+    is_generated: bool = False
+    is_identity: bool = False
+    is_exact: bool = True
+
+
 @dataclass(frozen=True)
 class Existing:
-    """A table as the server has it: column types as format_type() writes them, and the key."""
+    """A table as the server has it: its columns and its keys."""
 
-    columns: Mapping[str, str]
+    columns: Mapping[str, ExistingColumn]
     primary_key: tuple[str, ...]
     primary_key_name: str | None
     unique_keys: tuple[frozenset[str], ...]
@@ -43,25 +69,79 @@ def create_schema(cursor: Cursor, schema: str) -> None:
         cursor.execute(SQL("CREATE SCHEMA IF NOT EXISTS {}").format(Identifier(schema)))
 
 
-def inspect(cursor: Cursor, schema: str, table: str) -> Existing | None:
-    """Return what the server knows of a table, None when there is none."""
+_KINDS = {
+    "v": "a view",
+    "m": "a materialized view",
+    "S": "a sequence",
+    "f": "a foreign table",
+    "c": "a type",
+    "i": "an index",
+    "I": "an index",
+}
+
+
+def _table_oid(cursor: Cursor, schema: str, table: str) -> int | None:
     cursor.execute(
-        "SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
-        "WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p')",
+        "SELECT c.oid, c.relkind FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = %s AND c.relname = %s",
         [schema, table],
     )
     found = cursor.fetchone()
     if found is None:
+        # A table is a type, too; only the array types that PostgreSQL makes by itself give way.
+        cursor.execute(
+            "SELECT 1 FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace "
+            "WHERE n.nspname = %s AND t.typname = %s AND t.typcategory <> 'A'",
+            [schema, table],
+        )
+        if cursor.fetchone() is not None:
+            raise InTheWay("a type")
         return None
-    (oid,) = found
-    cursor.execute(
-        "SELECT attname, pg_catalog.format_type(atttypid, atttypmod) FROM pg_catalog.pg_attribute "
-        "WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
-        [oid],
+    oid, kind = found
+    if kind not in ("r", "p"):
+        raise InTheWay(_KINDS.get(kind, "something else"))
+    return int(oid)
+
+
+_COLUMNS = """
+SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), base.name, base.typmod,
+       COALESCE(pg_catalog.to_jsonb(a) ->> 'attgenerated', '') <> '', a.attidentity = 'a',
+       COALESCE((pg_catalog.to_jsonb(c) ->> 'collisdeterministic')::boolean, true)
+FROM pg_catalog.pg_attribute a
+LEFT JOIN pg_catalog.pg_collation c ON c.oid = a.attcollation
+CROSS JOIN LATERAL (
+    WITH RECURSIVE chain(oid, typmod, depth) AS (
+        SELECT a.atttypid, a.atttypmod, 0
+        UNION ALL
+        SELECT t.typbasetype, t.typtypmod, chain.depth + 1
+        FROM chain JOIN pg_catalog.pg_type t ON t.oid = chain.oid AND t.typtype = 'd'
     )
-    columns = dict(cursor.fetchall())
+    SELECT t.typname AS name, chain.typmod FROM chain JOIN pg_catalog.pg_type t ON t.oid = chain.oid
+    ORDER BY chain.depth DESC LIMIT 1
+) base
+WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attnum
+"""
+
+
+def columns_of(cursor: Cursor, oid: int) -> dict[str, ExistingColumn]:
+    """Return the columns of a table, in their order."""
+    cursor.execute(_COLUMNS, [oid])
+    return {name: ExistingColumn(*facts) for name, *facts in cursor.fetchall()}
+
+
+def inspect(cursor: Cursor, schema: str, table: str) -> Existing | None:
+    """Return what the server knows of a table, None when there is none.
+
+    Raises:
+        InTheWay: something else has the name.
+    """
+    oid = _table_oid(cursor, schema, table)
+    if oid is None:
+        return None
+    columns = columns_of(cursor, oid)
     cursor.execute(
-        "SELECT c.conname, i.indisprimary, ARRAY(SELECT a.attname::text FROM unnest(i.indkey) WITH ORDINALITY k(n, o) "
+        "SELECT c.conname, i.indisprimary, i.indimmediate, ARRAY(SELECT a.attname::text FROM unnest(i.indkey) WITH ORDINALITY k(n, o) "
         "JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.n ORDER BY k.o) "
         "FROM pg_catalog.pg_index i LEFT JOIN pg_catalog.pg_constraint c ON c.conindid = i.indexrelid "
         "AND c.contype IN ('p', 'u') WHERE i.indrelid = %s AND i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL "
@@ -69,14 +149,15 @@ def inspect(cursor: Cursor, schema: str, table: str) -> Existing | None:
         [oid],
     )
     indexes = cursor.fetchall()
-    primary = next(((name, tuple(keys)) for name, is_primary, keys in indexes if is_primary), (None, ()))
+    primary = next(((name, tuple(keys)) for name, is_primary, _, keys in indexes if is_primary), (None, ()))
     cursor.execute(SQL("SELECT NOT EXISTS (SELECT 1 FROM {})").format(table_name(schema, table)))
     row = cursor.fetchone()
     return Existing(
         columns=columns,
         primary_key=primary[1],
         primary_key_name=primary[0],
-        unique_keys=tuple(frozenset(keys) for _, _, keys in indexes),
+        # ON CONFLICT takes no key that is only checked at COMMIT.
+        unique_keys=tuple(frozenset(keys) for _, _, is_immediate, keys in indexes if is_immediate),
         is_empty=bool(row and row[0]),
     )
 

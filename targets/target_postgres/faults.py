@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import psycopg2
 from psycopg2 import errorcodes
 
@@ -54,6 +56,16 @@ WAITS = (errorcodes.LOCK_NOT_AVAILABLE, errorcodes.DEADLOCK_DETECTED, errorcodes
 """Codes of errors in which another session had a part."""
 
 
+_OTHER_KINDS = (
+    errorcodes.WRONG_OBJECT_TYPE,
+    errorcodes.GENERATED_ALWAYS,
+    errorcodes.INVALID_COLUMN_REFERENCE,
+    errorcodes.INVALID_TABLE_DEFINITION,
+    errorcodes.OBJECT_NOT_IN_PREREQUISITE_STATE,
+)
+"""Codes of statements that are right for a table, and not for what stands in its place: a partition, a typed table."""
+
+
 def fault(error: psycopg2.Error, doing: str, others: str = "") -> SingerkitError:
     """Translate an error of an open connection; ``doing`` says what was being done, as in `loading stream x`.
 
@@ -97,18 +109,38 @@ def fault(error: psycopg2.Error, doing: str, others: str = "") -> SingerkitError
             f"Something that depends on the table is in the way of {doing} ({text}); {_SAFE}: drop it and create it "
             "anew after this run, then run again."
         )
+    if code in _OTHER_KINDS:
+        return ConfigurationError(
+            f"The table is of a kind that does not allow {doing} ({text}); {_SAFE}: let the stream have an ordinary "
+            "table, or make the change by hand, then run again."
+        )
     if code.startswith("54"):
         return BadDataError(
             f"PostgreSQL has a limit that was reached while {doing} ({text}); {_SAFE}: select fewer fields in the "
             "tap, then run again."
         )
     if code.startswith("22") or code.startswith("23"):
-        return BadDataError(f"PostgreSQL refused a value while {doing}: {text}{_place(error)}; {_SAFE}.")
+        return BadDataError(
+            f"PostgreSQL refused a value while {doing}: {_without_value(error, text)}{_place(error)}; {_SAFE}."
+        )
     if not code or code[:2] in ("08", "57", "53", "58"):
         return ConnectionLost(
             f"The connection to PostgreSQL was lost while {doing} ({text}); {_SAFE}: run again."
         )
     return SingerkitError(f"PostgreSQL refused a statement while {doing} ({code}: {text}); {_SAFE}.")
+
+
+_QUOTED = re.compile(
+    r"[\"'`«»“”„‘’‚‹›「](?:.*[\"'`«»“”„‘’‚‹›」]|.*)", re.DOTALL
+)  # messages may be translated
+
+
+def _without_value(error: psycopg2.Error, text: str) -> str:
+    """Leave out what an error of class 22 quotes: that is row content. Class 23 quotes names of columns and constraints."""
+    if not (error.pgcode or "").startswith("22"):
+        return text
+    primary = getattr(error.diag, "message_primary", None) or text
+    return _QUOTED.sub("`...`", primary).strip().splitlines()[0]
 
 
 def _first_line(error: psycopg2.Error) -> str:

@@ -35,7 +35,7 @@ def merge(
     """Upsert the staged rows and empty the stage; the last of several rows with one key wins (SINGER-RULES G11).
 
     ``columns`` are those the staged rows hold: the others keep their stored values. A row is rewritten only when one
-    of ``compared`` differs. Returns True when the stage held a key twice, which costs a sort: pass it on as
+    of ``compared`` differs in any byte. Returns True when the stage held a key twice, which costs a sort: pass it on as
     ``has_repeats`` next time.
     """
     if not has_repeats:
@@ -93,4 +93,5 @@ def _action(columns: Sequence[str], keys: Sequence[str], compared: Sequence[str]
         return update
     stored = SQL(", ").join([SQL("stored.{}").format(Identifier(column)) for column in differing])
     new = SQL(", ").join([SQL("EXCLUDED.{}").format(Identifier(column)) for column in differing])
-    return update + SQL(" WHERE ({}) IS DISTINCT FROM ({})").format(stored, new)
+    # Byte by byte: a column's own `=` holds 1.0 and 1.00 to be the same, in citext `ABC` and `abc`.
+    return update + SQL(" WHERE ROW({})::record OPERATOR(pg_catalog.*<>) ROW({})::record").format(stored, new)

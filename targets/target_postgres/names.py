@@ -7,10 +7,11 @@ from collections.abc import Iterable
 
 from singerkit_shell.errors import BadDataError
 
-__all__ = ["LONGEST", "identifier", "identifiers"]
+__all__ = ["LONGEST", "column_identifier", "identifier", "identifiers"]
 
 LONGEST = 63  # bytes; PostgreSQL cuts longer names without a word
 _HASH_DIGITS = 8
+_SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 
 
 def identifier(name: str) -> str:
@@ -31,20 +32,33 @@ def identifier(name: str) -> str:
         )
     if len(encoded) <= LONGEST:
         return name
+    return _with_hash(encoded)
+
+
+def column_identifier(name: str) -> str:
+    """Return what `identifier` does, and another name for the six that every table has already (``ctid``, ``xmin``, ...).
+
+    Raises:
+        BadDataError: as `identifier`.
+    """
+    return _with_hash(name.encode()) if name in _SYSTEM_COLUMNS else identifier(name)
+
+
+def _with_hash(encoded: bytes) -> str:
     digest = hashlib.sha256(encoded).hexdigest()[:_HASH_DIGITS]
     beginning = encoded[: LONGEST - _HASH_DIGITS - 1].decode(errors="ignore")
     return f"{beginning}_{digest}"
 
 
 def identifiers(names: Iterable[str], where: str) -> dict[str, str]:
-    """Return the identifier of each name, in order.
+    """Return the column identifier of each name, in order.
 
     Raises:
         BadDataError: two names come to one identifier.
     """
     taken: dict[str, str] = {}
     for name in names:
-        short = identifier(name)
+        short = column_identifier(name)
         if short in taken:
             raise BadDataError(
                 f"Expected different names in {where}, got `{taken[short]}` and `{name}`, which both become "

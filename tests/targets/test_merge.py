@@ -9,7 +9,7 @@ import psycopg2
 import pytest
 from psycopg2 import errors
 from psycopg2.extensions import cursor as Cursor
-from psycopg2.sql import SQL, Identifier
+from psycopg2.sql import SQL, Identifier, Literal
 
 from target_postgres.merge import create_stage, merge
 
@@ -204,3 +204,56 @@ def test_a_table_of_keys_only(cursor: Cursor, has_repeats: bool) -> None:
     for _ in range(2):
         merged(cursor, (1, "x"), (1, "y"), columns=KEYS, has_repeats=has_repeats)
     assert [row[:2] for row in table(cursor)] == [(1, "x"), (1, "y")]
+
+
+@pytest.mark.parametrize(
+    ("type_", "old", "new"),
+    [
+        ("numeric", "1.0", "1.00"),
+        ("double precision", "0", "-0"),
+        ("jsonb", '{"a": 1.0}', '{"a": 1.00}'),
+        ("json", '{"a": 1}', '{"a":1}'),
+        ('text COLLATE "same"', "abc", "ABC"),
+        ("interval", "1 day", "24:00:00"),
+        ("point", "(0,0)", "(0,1)"),
+        ("xml", "<a/>", "<a></a>"),
+    ],
+    ids=lambda value: value.split()[0] if value[0].isalpha() else "",
+)
+def test_unchanged_is_judged_byte_by_byte(cursor: Cursor, type_: str, old: str, new: str) -> None:
+    """Issue 9, E.18: a column's own `=` holds different values to be the same, or there is none."""
+    table = Identifier("public", "typed")
+    try:
+        if "same" in type_:
+            cursor.execute(
+                "CREATE COLLATION same (provider = icu, locale = 'und-u-ks-level2', deterministic = false)"
+            )
+        cursor.execute(SQL("CREATE TABLE {} (k bigint PRIMARY KEY, v {})").format(table, SQL(type_)))
+        cursor.execute(SQL("SELECT {}::{}").format(Literal(old), SQL(type_)))
+    except errors.FeatureNotSupported as error:
+        pytest.skip(f"this server is built without: {error}")
+    create_stage(cursor, STAGE, table)
+    seen = []
+    for value in (old, new, new):
+        statement = SQL("INSERT INTO pg_temp.{} VALUES (1, {})").format(Identifier(STAGE), Literal(value))
+        cursor.execute(statement.as_string(cursor).replace("50%s", "50%%s"), ())
+        merge(cursor, STAGE, table, ["k", "v"], ["k"], ["k", "v"], has_repeats=False)
+        seen.append(fetched(cursor, "SELECT v::text, ctid::text FROM {}", table))
+    assert [rows[0][0] for rows in seen] == [old, new, new]
+    assert seen[1] == seen[2], "the same row once more is not written"
+
+
+def test_text_that_ignores_case_is_compared_byte_by_byte(cursor: Cursor) -> None:
+    try:
+        cursor.execute("SAVEPOINT before")
+        cursor.execute("CREATE EXTENSION citext")
+    except psycopg2.Error:
+        pytest.skip("this server has no citext")
+    cursor.execute("CREATE TABLE typed (k bigint PRIMARY KEY, v citext)")
+    table = Identifier("public", "typed")
+    create_stage(cursor, STAGE, table)
+    for value in ("ABC", "abc"):
+        statement = SQL("INSERT INTO pg_temp.{} VALUES (1, {})").format(Identifier(STAGE), Literal(value))
+        cursor.execute(statement.as_string(cursor).replace("50%s", "50%%s"), ())
+        merge(cursor, STAGE, table, ["k", "v"], ["k"], ["k", "v"], has_repeats=False)
+        assert fetched(cursor, "SELECT v::text FROM {}", table) == [(value,)]
