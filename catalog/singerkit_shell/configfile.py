@@ -1,29 +1,44 @@
 """Read ``--config`` files: JSON objects, merged left to right, with secrets taken from elsewhere when asked.
 
 A value ``{"env": "NAME"}`` is replaced by the environment variable, ``{"file": "path"}`` by the file's text
-without its last newline, so that secrets need not stand in the config file.
+without its last newline, so that secrets need not stand in the config file. Such a value is taken for a secret
+whatever its key is: it is masked wherever it comes out.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
-from typing import Any
+import select
+import time
+from collections.abc import Iterable
+from typing import Any, NoReturn
 
 from singerkit_shell.errors import ConfigurationError
+from singerkit_shell.secrets import redactor
+from singerkit_shell.signals import stop_flag
 
-__all__ = ["read_config", "read_json_object"]
+__all__ = ["read_config", "read_json_object", "read_text"]
+
+_LONGEST_CONFIG = 16 << 20  # bytes
+_LONGEST_FILE = 256 << 20  # bytes of a catalog
+_LONGEST_VALUE = 1 << 20  # bytes of a file that holds one value
+_SECONDS = 10.0  # how long a pipe may be silent
+_PIECE = 1 << 20
+
+
+class _NotText(ValueError):
+    """Why a file cannot be read, in a few words."""
 
 
 def read_config(path: str) -> dict[str, Any]:
-    """Return the JSON object in ``path`` with its references resolved.
+    """Return the JSON object in ``path`` with its references resolved; their values are masked from now on.
 
     Raises:
         ConfigurationError: the file is missing, unreadable, not JSON, not an object, or refers to nothing.
     """
-    config = read_json_object(path, "config")
-    return {key: _resolve(value, f"{path}: {key}") for key, value in config.items()}
+    config = _json_object(path, "config", _LONGEST_CONFIG, _without_repeats)
+    return {_text(key, path, "a key"): _resolve(value, f"{path}: {key}") for key, value in config.items()}
 
 
 def read_json_object(path: str, what: str) -> dict[str, Any]:
@@ -32,27 +47,95 @@ def read_json_object(path: str, what: str) -> dict[str, Any]:
     Raises:
         ConfigurationError: the file is missing, unreadable, not JSON or not an object.
     """
+    return _json_object(path, what, _LONGEST_FILE, dict)
+
+
+def _json_object(path: str, what: str, limit: int, object_of: Any) -> dict[str, Any]:
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        text = read_text(path, limit).removeprefix("\ufeff")
     except FileNotFoundError:
         raise ConfigurationError(
             f"The {what} file {path} does not exist; nothing was read, check the path."
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"The {what} file {path} cannot be read ({error}).") from None
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"The {what} file {path} cannot be read ({_words(error)}).") from None
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=object_of, parse_constant=_no_number)
     except json.JSONDecodeError as error:
         raise ConfigurationError(
             f"The {what} file {path} is not JSON: {error.msg} at line {error.lineno} column {error.colno}."
         ) from None
     except RecursionError:
         raise ConfigurationError(f"The {what} file {path} is nested too deeply.") from None
+    except _NotText as error:
+        raise ConfigurationError(f"The {what} file {path} {error}.") from None
+    except ValueError:  # Python's own limit against numbers that take minutes to read
+        raise ConfigurationError(
+            f"The {what} file {path} holds a number of more than 4300 digits; write a shorter one."
+        ) from None
     if not isinstance(value, dict):
         raise ConfigurationError(
             f"The {what} file {path} holds a JSON {_json_name(value)}; a JSON object is expected."
         )
     return value
+
+
+def read_text(path: str, limit: int) -> str:
+    """Return the UTF-8 text in a file or pipe of at most ``limit`` bytes; line ends become newlines.
+
+    Raises:
+        OSError: it cannot be opened or read, or a pipe was silent for too long.
+        ValueError: it is larger, or not UTF-8, or there is a NUL in its path.
+    """
+    data = _read_bytes(path, limit)
+    return data.decode("utf-8").replace("\r\n", "\n")
+
+
+def _read_bytes(path: str, limit: int) -> bytes:
+    # Not blocking: a pipe that nobody writes to, or a device, must not hold the run.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    pieces: list[bytes] = []
+    size = 0
+    until = time.monotonic() + _SECONDS
+    try:
+        while size <= limit:
+            ready, _, _ = select.select([descriptor], [], [], 0.2)
+            if ready:
+                piece = os.read(descriptor, _PIECE)
+                if not piece:
+                    return b"".join(pieces)
+                pieces.append(piece)
+                size += len(piece)
+            elif time.monotonic() > until:
+                raise TimeoutError(f"nothing came for {_SECONDS:g} seconds")
+            stop_flag.raise_if_set("nothing was read.")
+    finally:
+        os.close(descriptor)
+    raise _NotText(f"it is larger than {limit} bytes")
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start} is not UTF-8"
+    if isinstance(error, _NotText):
+        return str(error)
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return "there is a NUL in its name"
+
+
+def _without_repeats(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a key that stands twice: one of the two would be without effect."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise _NotText(f"has the key `{key[:60]}` twice in one object; leave one of them out")
+        found[key] = value
+    return found
+
+
+def _no_number(name: str) -> NoReturn:
+    raise _NotText(f"holds `{name}`, which is no JSON number")
 
 
 def _json_name(value: Any) -> str:
@@ -68,25 +151,54 @@ def _resolve(value: Any, where: str) -> Any:
             return _from_environment(value["env"], where)
         if set(value) == {"file"} and isinstance(value["file"], str):
             return _from_file(value["file"], where)
-        return {key: _resolve(item, f"{where}.{key}") for key, item in value.items()}
+        return {_text(key, where, "a key"): _resolve(item, f"{where}.{key}") for key, item in value.items()}
     if isinstance(value, list):
         return [_resolve(item, f"{where}[{index}]") for index, item in enumerate(value)]
+    return _text(value, where, "a text") if isinstance(value, str) else value
+
+
+def _text(value: str, where: str, what: str) -> str:
+    """Return a text that can be written as UTF-8 and handed to C.
+
+    Raises:
+        ConfigurationError: it holds a NUL or half of a surrogate pair.
+    """
+    if "\0" in value or not _is_utf8(value):
+        raise ConfigurationError(
+            f"Expected {what} of whole characters without NUL at {where}, got something else."
+        )
     return value
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _from_environment(name: str, where: str) -> str:
     try:
-        return os.environ[name]
-    except KeyError:
+        value = os.environ[name]
+    except (KeyError, UnicodeEncodeError):
         raise ConfigurationError(
             f"{where} takes its value from the environment variable {name}, which is not set."
         ) from None
+    redactor.add_reference(value)
+    if not _is_utf8(value):
+        raise ConfigurationError(
+            f"{where} takes its value from the environment variable {name}, which is not UTF-8 text."
+        )
+    return value
 
 
 def _from_file(path: str, where: str) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8").removesuffix("\n")
-    except (OSError, UnicodeDecodeError) as error:
+        value = read_text(path, _LONGEST_VALUE).removesuffix("\n")
+    except (OSError, ValueError) as error:
         raise ConfigurationError(
-            f"{where} takes its value from the file {path}, which cannot be read ({error})."
+            f"{where} takes its value from the file {path}, which cannot be read ({_words(error)})."
         ) from None
+    redactor.add_reference(value)
+    return _text(value, where, "a file with a text")

@@ -5,6 +5,7 @@ Apart from singer-sdk's command, since that takes half a second to import and no
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import traceback
@@ -18,6 +19,7 @@ from singerkit_shell.secrets import redactor
 
 __all__ = ["exit_code_of"]
 
+_LONGEST_SENTENCE = 4000  # characters
 _EX_USAGE, _EX_SOFTWARE, _EX_UNAVAILABLE, _EX_CONFIG = 64, 70, 69, 78
 
 
@@ -56,7 +58,22 @@ def exit_code_of(run: Callable[[], Any], name: str, debug: bool) -> int:
 
 def _fail(name: str, sentence: str, code: int, debug: bool, *, is_our_fault: bool = False) -> int:
     if debug or is_our_fault:
-        print(redactor.mask(traceback.format_exc()), file=sys.stderr)
-    one_line = " ".join(redactor.mask(sentence).split())
-    print(f"CRITICAL {name}: {one_line}", file=sys.stderr)
+        _say(redactor.mask(traceback.format_exc()))
+    _say(f"CRITICAL {name}: {_on_one_line(redactor.mask(sentence))}")
     return code
+
+
+def _on_one_line(sentence: str) -> str:
+    # What others sent may stand in it: control characters would write to the terminal.
+    words = "".join(char if char.isprintable() else " " for char in sentence).split()
+    line = " ".join(words)
+    return line if len(line) <= _LONGEST_SENTENCE else f"{line[: _LONGEST_SENTENCE - 3]}..."
+
+
+def _say(text: str) -> None:
+    """Print to stderr, if there is one: ``print(file=None)`` would print to stdout, which is the wire."""
+    if sys.stderr is not None:
+        with contextlib.suppress(
+            OSError, ValueError
+        ):  # closed, or nobody reads it: the exit code still tells
+            print(text, file=sys.stderr, flush=True)

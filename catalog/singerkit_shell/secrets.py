@@ -1,12 +1,21 @@
-"""Secrets are known by their config key, collected once, and masked in everything that is printed."""
+"""Secrets are collected once, and masked in everything that is printed, however it is written there.
+
+A secret is a value of a config key that names one, a password inside a URL or DSN, and *every* value that a config
+takes from elsewhere by ``{"env": ...}`` or ``{"file": ...}``, whatever its key.
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
+import json
 import logging
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import quote, quote_plus, unquote, urlsplit
+from urllib.parse import unquote, unquote_plus, urlsplit
+
+from singerkit_shell.escapes import Needle, needle_of, spans
 
 __all__ = ["MASK", "Redactor", "names_secret", "redactor"]
 
@@ -16,9 +25,13 @@ _SECRET_KEY = re.compile(
     r"|(api|access|account|auth|private|shared|subscription)[_-]?key$",
     re.IGNORECASE,
 )
-_URL_PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):([^@\s]+)@")
+# Not only after `://`: a URL that is mistyped holds the same password.
+_URL_PASSWORD = re.compile(r"(?<=//)([^/@\s:]*):(\S+)@")
 _DSN_PASSWORD = re.compile(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)", re.IGNORECASE)
-_SHORTEST = 4  # masking a shorter value would blank out ordinary text
+_BASIC = re.compile(r"(?i:basic)\s+([A-Za-z0-9+/_=-]+)\s*")
+_SHORTEST = 2  # one character alone is no secret, and masking it would blank out ordinary text
+_SHORTEST_PART = 8  # of a value's parts; whole values are masked from `_SHORTEST` on
+_LONGEST_DUMP = 100_000  # characters that are searched; what comes after is left out
 
 
 class Redactor(logging.Filter):
@@ -26,26 +39,44 @@ class Redactor(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._values: set[str] = set()
-        self._pattern: re.Pattern[str] | None = None
+        self._needles: dict[str, Needle] = {}
 
     def add(self, value: str) -> None:
-        """Register one secret, with the forms it takes inside URLs and quoted text."""
-        if len(value) < _SHORTEST:
-            return
-        self._values.update({value, quote(value, safe=""), quote_plus(value), repr(value)[1:-1]})
-        by_length = sorted(self._values, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, by_length)))
+        """Register one secret, whole and line by line; it is found in whatever way it is written.
+
+        A value of two or three characters is masked only where it is a word of its own, one of a single
+        character not at all.
+        """
+        for text in (value, *value.splitlines()):
+            text = text.strip()
+            if len(text) >= _SHORTEST and text not in self._needles:
+                self._needles[text] = needle_of(text)
+
+    def add_reference(self, value: str) -> None:
+        """Register a value that came from the environment or from a file, with the parts that may be seen alone.
+
+        Those are: the parts of a URL but for its host, the password of a DSN, what follows `Bearer` or `Basic` and
+        what that is in base64, and the texts inside JSON.
+        """
+        self.add(value)
+        for part in _parts_of(value):
+            self.add(part)
 
     def add_from_config(self, config: Mapping[str, Any]) -> None:
         """Register every string below a key that names a secret, and the passwords inside URLs."""
         for value in _secret_values(config, inside_secret=False):
             self.add(value)
 
+    def knows(self, text: str) -> bool:
+        """Tell whether a registered secret stands in ``text``, in whatever way it is written."""
+        return bool(spans(text, self._needles.values()))
+
     def mask(self, text: str) -> str:
         """Return ``text`` without any secret."""
-        if self._pattern is not None:
-            text = self._pattern.sub(MASK, text)
+        if len(text) > _LONGEST_DUMP:  # cut between lines, so that no secret is cut in two
+            text = text[:_LONGEST_DUMP].rpartition("\n")[0] + "\n..."
+        for start, end in reversed(spans(text, self._needles.values()) if self._needles else []):
+            text = f"{text[:start]}{MASK}{text[end:]}"
         text = _URL_PASSWORD.sub(rf"\1:{MASK}@", text)
         return _DSN_PASSWORD.sub(rf"\1{MASK}", text)
 
@@ -54,7 +85,50 @@ class Redactor(logging.Filter):
         record.args = ()
         if record.exc_info and not record.exc_text:
             record.exc_text = self.mask(logging.Formatter().formatException(record.exc_info))
+        if record.stack_info:
+            record.stack_info = self.mask(record.stack_info)
         return True
+
+
+def _parts_of(value: str) -> Iterator[str]:
+    yield from _passwords_inside(value)
+    yield from (word for word in value.split(" ") if len(word) >= _SHORTEST_PART)
+    if "://" in value:
+        yield from _parts_of_url(value)
+    basic = _BASIC.fullmatch(value)
+    if basic:
+        try:
+            pair = base64.b64decode(basic[1], altchars=b"-_" if set(basic[1]) & set("-_") else None).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            pair = ""
+        yield from (pair, pair.partition(":")[2])
+    if value.lstrip().startswith(("{", "[")):
+        yield from _texts_in_json(value)
+
+
+def _parts_of_url(url: str) -> Iterator[str]:
+    """Yield what of a URL may be a token: user, password, parts of the path, values of the query, fragment."""
+    try:
+        parts = urlsplit(url)
+        user, password = parts.username or "", parts.password or ""
+    except ValueError:
+        return
+    values = [pair.partition("=")[2] for pair in parts.query.split("&")]
+    yield from (password, *values, *map(unquote_plus, values), parts.fragment)
+    yield from (part for part in (user, *parts.path.split("/")) if len(part) >= _SHORTEST_PART)
+
+
+def _texts_in_json(text: str) -> Iterator[str]:
+    try:
+        nodes = [json.loads(text)]
+    except (ValueError, RecursionError):
+        return
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, str) and len(node) >= _SHORTEST_PART:
+            yield node
+        elif isinstance(node, dict | list):
+            nodes += node.values() if isinstance(node, dict) else node
 
 
 def _secret_values(node: Any, *, inside_secret: bool) -> Iterator[str]:
@@ -65,7 +139,7 @@ def _secret_values(node: Any, *, inside_secret: bool) -> Iterator[str]:
         for value in node:
             yield from _secret_values(value, inside_secret=inside_secret)
     elif isinstance(node, str):
-        if inside_secret and "://" not in node and "=" not in node:
+        if inside_secret:
             yield node
         yield from _passwords_inside(node)
 

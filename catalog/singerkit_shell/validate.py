@@ -13,6 +13,7 @@ from singer_sdk.plugin_base import JSONSchemaValidator
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 
 from singerkit_shell.errors import ConfigurationError
+from singerkit_shell.secrets import MASK, names_secret, redactor
 
 __all__ = [
     "CONFIG_PATHS",
@@ -24,6 +25,8 @@ __all__ = [
 ]
 
 CONFIG_PATHS = "singerkit.config_paths"
+_HIDDEN = ("headers", "params")
+"""Groups whose values are never shown: any of them may be a key."""
 
 
 def check_environment(schema: Mapping[str, Any], prefix: str) -> None:
@@ -145,9 +148,7 @@ def _plain(value: Any) -> str:
 
 
 def _shown(value: Any, path: Iterable[Any]) -> str:
-    from singerkit_shell.secrets import MASK, names_secret
-
-    if any(isinstance(part, str) and names_secret(part) for part in path):
+    if any(isinstance(part, str) and (part in _HIDDEN or names_secret(part)) for part in path):
         return MASK
-    text = json.dumps(value, default=str)
+    text = redactor.mask(json.dumps(value, default=str))  # before it is cut: half a secret is not recognised
     return text if len(text) <= 60 else text[:57] + "..."

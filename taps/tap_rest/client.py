@@ -11,25 +11,26 @@ import email.utils
 import http.client
 import logging
 import random
+import re
 import socket
 import ssl
 import time
-from collections.abc import Collection, Generator, Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote_plus, urlencode, urljoin, urlsplit, urlunsplit
 
 import backoff
 import requests
 import urllib3
-from requests.auth import _basic_auth_str
+from requests.auth import AuthBase, _basic_auth_str
 from requests.structures import CaseInsensitiveDict
 
 from singerkit_shell.encoding import check_utf8
 from singerkit_shell.errors import BadDataError, ConfigurationError, NotAuthorisedError, RetryableError
-from singerkit_shell.secrets import redactor
+from singerkit_shell.secrets import MASK, redactor
 from singerkit_shell.signals import stop_flag
 from tap_rest.addresses import Origin, check_address, networks_of, origin_of
 from tap_rest.auth import NoAuth, auth_of, query_key_of
@@ -42,8 +43,18 @@ _logger = logging.getLogger("tap-rest")
 _CHUNK = 256 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TRANSIENT = frozenset({408, 425, 429, *range(500, 600)}) - {501, 505}
-_SECRET_NAMES = ("key", "token", "auth", "secret", "cookie", "password", "signature")
+_SECRET_NAMES = ("key", "token", "auth", "secret", "cookie", "password", "signature", "appid", "app_id")
+_DULL_HEADERS = ("accept", "accept-language", "accept-encoding", "content-type", "user-agent")
+_IN_A_HEADER = (
+    "text that a header can hold (on one line, no control characters, Latin-1, no blank at its ends)"
+)
 _EXCERPT = 200
+_EXCERPT_FROM = 64 * 1024  # bytes of a body that are masked before the excerpt is cut from them
+_PLAIN_VALUE = re.compile(r"[0-9TZ:.+-]{0,32}")
+_FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FIELD_VALUE = re.compile(r"(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?")
+_COOKIE_VALUE = re.compile(r"[!-+\--:<-~]*")
+_TOKEN = re.compile(r"(?=\S*[0-9])(?=\S*[A-Za-z])\S{16,}")
 
 
 @dataclass(slots=True)
@@ -65,6 +76,13 @@ class _Transient(Exception):
         self.wait = 0.0
 
 
+class _Session(requests.Session):
+    """A session that leaves redirects alone; requests would look at one even where it is not to follow it."""
+
+    def get_redirect_target(self, _resp: requests.Response) -> None:
+        return None
+
+
 class Client:
     """GETs of one API. Credentials, headers and cookies go to the origin of `base_url` only."""
 
@@ -77,6 +95,9 @@ class Client:
         self._options: dict[Origin, dict[str, Any]] = {}
         self._auth = auth_of(settings.auth)
         self._query_key = query_key_of(settings.auth)
+        self._hidden = {name for stream in settings.streams for name in stream.params} | {
+            self._query_key or ""
+        }
         agent = settings.user_agent or f"tap-rest/{metadata.version('singerkit')} (singerkit)"
         self._own = self._session(agent)
         self._own.headers.update(settings.headers)
@@ -89,7 +110,7 @@ class Client:
         register_secrets(settings.headers)
 
     def _session(self, agent: str) -> requests.Session:
-        session = requests.Session()
+        session = _Session()
         session.headers.update({"User-Agent": agent, "Accept": "application/json, */*;q=0.5"})
         session.auth = NoAuth()
         adapter = GuardedAdapter(self._watchdog, self._networks)
@@ -169,11 +190,20 @@ class Client:
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or not location:
                 return self._judge(response, accept)
-            url = urljoin(url, location)
+            url = self._redirected(url, location)
         raise BadDataError(
             f"More than {self._settings.limits.redirects} redirects, the last to {self._shown(url)}; "
             "check the URL, or raise `limits.redirects`."
         )
+
+    def _redirected(self, url: str, location: str) -> str:
+        try:
+            # As everybody does: UTF-8, though headers are Latin-1, and blanks at the ends do not count.
+            return urljoin(url, location.encode("latin-1").decode("utf-8", "replace").strip())
+        except ValueError:
+            raise BadDataError(
+                f"{self._shown(url)} answered with a redirect to something that is no URL; ask its makers."
+            ) from None
 
     def _send(self, url: str, headers: dict[str, str]) -> Response:
         """Make one request and read its whole body."""
@@ -181,10 +211,7 @@ class Client:
         session = self._own if own else self._foreign
         if not own:
             url, headers = self._without_secrets(url), {}
-        request = requests.Request("GET", url, headers=headers, auth=self._auth if own else NoAuth())
-        prepared = session.prepare_request(request)
-        if origin_of(str(prepared.url)) != origin_of(url):
-            raise BadDataError(f"Expected the URL of a page, got one that is ambiguous: {self._shown(url)}.")
+        prepared = self._prepared(session, url, headers, self._auth if own else NoAuth())
         options = self._transport_options(session, str(prepared.url))
         timeout = (self._settings.timeout.connect, self._settings.timeout.read)
         self.request_count += 1
@@ -194,12 +221,41 @@ class Client:
                     body = self._read_body(answer, url)
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
                 raise self._failure(error, url) from error
+            except (ValueError, http.client.HTTPException) as error:  # what the library did not foresee
+                raise BadDataError(
+                    f"The answer of {self._shown(url)} is no HTTP ({type(error).__name__}); ask its makers."
+                ) from error
             if self._watchdog.has_expired:
                 raise self._failure(TimeoutError(), url)
         stop_flag.raise_if_set("the page under way was dropped, the state printed so far is valid.")
         if not own:
             session.cookies.clear()
         return Response(url, answer.status_code, answer.headers, body)
+
+    def _prepared(
+        self, session: requests.Session, url: str, headers: Mapping[str, str], auth: AuthBase
+    ) -> requests.PreparedRequest:
+        """Return the request as it is sent.
+
+        Raises:
+            BadDataError: the API, or a record of a parent, gave a URL or a token that no request can hold.
+        """
+        for name, value in headers.items():
+            if not _FIELD_VALUE.fullmatch(value):
+                raise BadDataError(
+                    f"Expected {_IN_A_HEADER} for the header `{name}`, got other characters; the API gave them, "
+                    "ask its makers."
+                )
+        try:
+            prepared = session.prepare_request(requests.Request("GET", url, headers=headers, auth=auth))
+            is_same = origin_of(str(prepared.url)) == origin_of(url)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError):
+            raise BadDataError(
+                f"Expected the URL of a page, got one that is none: {self._shown(url)}."
+            ) from None
+        if not is_same:
+            raise BadDataError(f"Expected the URL of a page, got one that is ambiguous: {self._shown(url)}.")
+        return prepared
 
     def _transport_options(self, session: requests.Session, url: str) -> dict[str, Any]:
         """Return proxies and certificates for a URL; requests would read the environment for each page."""
@@ -301,7 +357,7 @@ class Client:
             ]
             if len(pairs) != len(parse_qsl(parts.query, keep_blank_values=True)):
                 url = urlunsplit(parts._replace(query=urlencode(pairs)))
-        if redactor.mask(url) != url:
+        if redactor.knows(url):
             raise NotAuthorisedError(
                 f"The way to {_origin_text(origin_of(url))} carries a credential of this config in its URL "
                 "and was not followed."
@@ -309,16 +365,21 @@ class Client:
         return url
 
     def _shown(self, url: str) -> str:
-        """Return the URL for people: secrets masked, not endless."""
-        masked = redactor.mask(url)
-        if self._query_key is not None:
-            parts = urlsplit(masked)
-            pairs = [
-                f"{self._query_key}=***" if pair.startswith(f"{self._query_key}=") else pair
-                for pair in parts.query.split("&")
-            ]
-            masked = urlunsplit(parts._replace(query="&".join(pairs)))
+        """Return the URL for people: secrets masked, of parameters hardly more than the names, not endless."""
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            return "a URL that cannot be read"
+        query = "&".join(_shown_pair(pair, self._hidden) for pair in parts.query.split("&"))
+        masked = redactor.mask(urlunsplit(parts._replace(query=query, fragment="")))
         return masked if len(masked) <= 300 else masked[:297] + "..."
+
+
+def _shown_pair(pair: str, hidden: Collection[str]) -> str:
+    """Show numbers and dates of parameters that are not the config's, as of pages; any other may be a key."""
+    name, sign, value = pair.partition("=")
+    is_plain = unquote_plus(name) not in hidden and _PLAIN_VALUE.fullmatch(unquote_plus(value))
+    return pair if not sign or is_plain else f"{name}={MASK}"
 
 
 def client_problems(config: Mapping[str, Any]) -> list[str]:
@@ -342,15 +403,49 @@ def client_problems(config: Mapping[str, Any]) -> list[str]:
     ca_file = config.get("ca_file")
     if ca_file is not None and not Path(ca_file).is_file():
         problems.append(f"Expected a file at `ca_file`, and there is none named `{ca_file}`")
+    problems += _header_problems(config)
     return [problem.rstrip(".") for problem in problems]
 
 
 def register_secrets(values: Mapping[str, Any]) -> None:
-    """Mask the values of headers or parameters whose name sounds like a secret."""
+    """Mask the values of headers or parameters that are a secret by their name or by their look."""
     for name, value in values.items():
-        if any(part in name.lower() for part in _SECRET_NAMES) and isinstance(value, str):
+        if not isinstance(value, str):
+            continue
+        if any(part in name.lower() for part in _SECRET_NAMES):
             redactor.add(value)
             redactor.add(value.rpartition(" ")[2])  # "Bearer abc": the token alone too
+        elif _TOKEN.fullmatch(value) and name.lower() not in _DULL_HEADERS:
+            redactor.add(value)
+
+
+def _header_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a sentence for each setting that cannot be written into a header; its value is not shown."""
+    groups = [
+        ("headers", config.get("headers", {})),
+        *(
+            (f"streams[{index}].headers", stream.get("headers", {}))
+            for index, stream in enumerate(config["streams"])
+        ),
+    ]
+    for place, headers in groups:
+        for name, value in headers.items():
+            if not _FIELD_NAME.fullmatch(name):
+                yield f"Expected the name of a header at `{place}`, got something else"
+            if not _FIELD_VALUE.fullmatch(value):
+                yield f"Expected {_IN_A_HEADER} at `{place}.{name}`, got other characters"
+    if not _FIELD_VALUE.fullmatch(config.get("user_agent", "")):
+        yield f"Expected {_IN_A_HEADER} at `user_agent`, got other characters"
+    auth = config.get("auth", {})
+    place = auth.get("in", "header")
+    for key in ("api_key", "prefix", "token"):
+        is_prefix = key == "prefix"  # ends with a blank before what follows it
+        if place != "query" and not _FIELD_VALUE.fullmatch(auth.get(key, "") + ("." if is_prefix else "")):
+            yield f"Expected {_IN_A_HEADER} at `auth.{key}`, got other characters"
+    if place == "cookie" and not _COOKIE_VALUE.fullmatch(auth.get("api_key", "")):
+        yield "Expected a key without blanks, commas, semicolons and quotes at `auth.api_key`, got others"
+    if place != "query" and not _FIELD_NAME.fullmatch(auth.get("name", "X-API-Key")):
+        yield f"Expected the name of a {place} at `auth.name`, got something else"
 
 
 def _configured_origin(url: str, key: str) -> Origin:
@@ -495,9 +590,9 @@ def _challenge(headers: Mapping[str, str]) -> str:
 
 
 def _excerpt(response: Response) -> str:
-    text = response.body[: _EXCERPT * 4].decode("utf-8", "replace")
+    text = redactor.mask(response.body[:_EXCERPT_FROM].decode("utf-8", "replace"))
     printable = "".join(char if char.isprintable() else " " for char in text)
-    short = " ".join(redactor.mask(printable).split())[:_EXCERPT]
+    short = " ".join(printable.split())[:_EXCERPT]
     return f"`{short}`" if short else "nothing"
 
 

@@ -48,9 +48,10 @@ def test_secrets_of_a_config_are_masked(config, secrets):
 def test_ordinary_settings_are_not_masked():
     redactor = Redactor()
     redactor.add_from_config(
-        {"host": "database", "auth": {"type": "bearer", "token": "xyzzy-1"}, "password": "abc"}
+        {"host": "database", "auth": {"type": "bearer", "token": "xyzzy-1"}, "password": "abc", "secret": "a"}
     )
-    assert redactor.mask("database bearer abc") == "database bearer abc"
+    assert redactor.mask("database bearer abcd a") == "database bearer abcd a"
+    assert redactor.mask("'abc' abc=1") == "'***' ***=1", "a short one is masked where it is a word"
 
 
 def test_a_secret_is_masked_in_each_form_it_takes_in_a_url():

@@ -1,0 +1,200 @@
+"""Find a text in another one that writes it differently: percent-encoded, in JSON, HTML or Python, in base64, wrapped.
+
+The text that is searched is unescaped step by step, each character keeping its place in the original, and what is
+searched for is looked for in every step. So no list of encodings has to be made for what is searched for, and
+encodings within encodings are found too.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import re
+import string
+import unicodedata
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote_plus
+
+__all__ = ["Needle", "needle_of", "spans"]
+
+Span = tuple[int, int]
+
+_STEPS = 4  # how deep escapes within escapes are followed
+_LOOSE_FROM = 8  # characters; a shorter text is looked for as it stands, else it would be found across words
+_WORD_UP_TO = 3  # characters; such a text is found only where it is a word of its own
+_ESCAPES = re.compile(
+    r"(?P<percent>(?:%[0-9A-Fa-f]{2})+)|(?P<hex>(?:\\x[0-9A-Fa-f]{2})+)|(?P<unit>(?:\\u[0-9A-Fa-f]{4})+)"
+    r"|\\U(?P<wide>[0-9A-Fa-f]{8})|\\(?P<octal>[0-7]{3})|\\(?P<one>[\s\S])"
+    r"|(?P<entity>&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});)"
+)
+_LETTERS = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "0": "\0"}
+_SKIPPED = frozenset(string.whitespace + "+\\")  # what wrapping, quoting and escaping put in
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+_BASE64 = frozenset(string.ascii_letters + string.digits + "+/-_=")
+
+
+class Needle:
+    """One text to look for, prepared: ``exact`` forms, ``loose`` forms and forms in ``base64``."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        written = {text, unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text)}
+        data = text.encode("utf-8", "surrogatepass")
+        written |= {data.decode("latin-1"), quote_plus(data), data.hex(), data.hex().upper()}
+        # What looks like an escape in the text itself is taken away with those around it.
+        written |= {view for form in (text, data.decode("latin-1")) for view, _ in _views(form) if view}
+        self.is_word = len(text) <= _WORD_UP_TO
+        if self.is_word:
+            written = {text}
+        self.exact = frozenset(form for form in written if form)
+        self.loose = frozenset(
+            loose for form in written if len(loose := _loosely(form)) >= _LOOSE_FROM and not self.is_word
+        )
+        self.base64 = frozenset() if self.is_word else frozenset(_in_base64(data))
+
+
+def needle_of(text: str) -> Needle:
+    """Prepare ``text``, which is not empty."""
+    return Needle(text)
+
+
+def spans(text: str, needles: Iterable[Needle]) -> list[Span]:
+    """Return where in ``text`` any of the needles stands, merged and in order."""
+    found: list[Span] = []
+    needles = list(needles)
+    for view, places in _views(text):
+        kept = [index for index, char in enumerate(view) if char not in _SKIPPED]
+        loose = "".join([view[index] for index in kept]).translate(_LOWER)
+        for needle in needles:
+            for form in needle.exact:
+                for at in _all(view, form):
+                    if not needle.is_word or _is_word(view, at, at + len(form)):
+                        found.append((places[at], places[at + len(form)]))
+            for form in needle.loose:
+                for at in _all(loose, form):
+                    found.append((places[kept[at]], places[kept[at + len(form) - 1] + 1]))
+            for form in needle.base64:
+                for at in _all(loose, form):
+                    start, end = places[kept[at]], places[kept[at + len(form) - 1] + 1]
+                    found.append(_with_edges(text, start, end))
+    return _merged(found)
+
+
+def _loosely(text: str) -> str:
+    return "".join([char for char in text if char not in _SKIPPED]).translate(_LOWER)
+
+
+def _in_base64(data: bytes) -> Iterator[str]:
+    """The text as a part of something in base64: the whole groups of six bits, at each of three places."""
+    for offset in range(3):
+        first, last = -(-offset * 8 // 6), (offset + len(data)) * 8 // 6
+        if last - first < 5:
+            continue
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            middle = encode(b"\0" * offset + data + b"\0\0").decode()[first:last]
+            yield _loosely(middle)
+
+
+def _with_edges(text: str, start: int, end: int) -> Span:
+    """Take in the characters at either end that hold a few more bits."""
+    while end < len(text) and text[end] in _BASE64 and text[end] != "/":
+        end += 1
+    for _ in range(2):
+        if start and text[start - 1] in _BASE64 and text[start - 1] != "/":
+            start -= 1
+    return start, end
+
+
+def _all(text: str, form: str) -> Iterator[int]:
+    at = text.find(form)
+    while at >= 0:
+        yield at
+        at = text.find(form, at + 1)
+
+
+def _is_word(text: str, start: int, end: int) -> bool:
+    return not (text[start - 1 : start].isalnum() or text[end : end + 1].isalnum())
+
+
+def _merged(found: Iterable[Span]) -> list[Span]:
+    merged: list[Span] = []
+    for start, end in sorted(found):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _views(text: str) -> Iterator[tuple[str, list[int]]]:
+    """Yield the text, then unescaped once, twice, ...; with the place of each character, and of the end."""
+    view, places = text, list(range(len(text) + 1))
+    for _ in range(_STEPS):
+        yield view, places
+        step = _unescaped(view, places)
+        if step is None:
+            return
+        view, places = step
+
+
+def _unescaped(view: str, places: list[int]) -> tuple[str, list[int]] | None:
+    """Take one layer of escapes away; None when there is none."""
+    chars: list[str] = []
+    starts: list[int] = []
+    at = 0
+    for match in _ESCAPES.finditer(view):
+        chars.append(view[at : match.start()])
+        starts += places[at : match.start()]
+        for char, start in _meaning(match):
+            chars.append(char)
+            starts.append(places[start])
+        at = match.end()
+    if not at:
+        return None
+    chars.append(view[at:])
+    starts += places[at:]
+    return "".join(chars), starts
+
+
+def _meaning(match: re.Match[str]) -> Iterator[tuple[str, int]]:
+    """Yield each character that an escape stands for, and where in the view it begins."""
+    kind, start = match.lastgroup, match.start()
+    word = match[0]
+    if kind in ("percent", "hex"):
+        width = 3 if kind == "percent" else 4
+        data = bytes.fromhex(word.replace("%" if kind == "percent" else "\\x", ""))
+        for char, size in _decoded(data):
+            yield char, start
+            start += size * width
+    elif kind == "unit":
+        data = bytes.fromhex(word.replace("\\u", ""))
+        for char in data.decode("utf-16-be", "surrogatepass"):
+            yield char, start
+            start += 12 if ord(char) > 0xFFFF else 6
+    elif kind in ("wide", "octal"):
+        number = int(match[kind], 16 if kind == "wide" else 8)
+        yield (chr(number) if number < 0x110000 else "?"), start
+    elif kind == "entity":
+        for char in html.unescape(word)[:1]:
+            yield char, start
+    else:
+        yield _LETTERS.get(match["one"], match["one"]), start
+
+
+def _decoded(data: bytes) -> Iterator[tuple[str, int]]:
+    """Yield characters with their number of bytes: UTF-8 where it is, else Latin-1."""
+    at = 0
+    while at < len(data):
+        for size in (4, 3, 2, 1):
+            piece = data[at : at + size]
+            try:
+                char = piece.decode()
+            except UnicodeDecodeError:
+                continue
+            if len(char) == 1:
+                yield char, len(piece)
+                at += len(piece)
+                break
+        else:
+            yield chr(data[at]), 1
+            at += 1

@@ -1,0 +1,136 @@
+"""A secret is masked in whatever way it is written, and so is every value that a config takes from elsewhere."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote, quote_plus
+
+import pytest
+
+from singerkit_shell.configfile import read_config
+from singerkit_shell.secrets import MASK, Redactor
+from singerkit_shell.secrets import redactor as the_redactor
+from singerkit_shell.validate import config_problems
+
+SECRET = "p@ss /w+é\"'\\x&<ü🎉%41,z"
+FORMS: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "percent-encoded": quote,
+    "percent-encoded, all of it": lambda text: quote(text, safe=""),
+    "percent-encoded in lower case": lambda text: quote(text).lower(),
+    "percent-encoded in Latin-1": lambda text: quote(text.replace("🎉", ""), encoding="latin-1"),
+    "a form": quote_plus,
+    "percent-encoded twice": lambda text: quote(quote(text)),
+    "JSON": json.dumps,
+    "JSON without escapes": lambda text: json.dumps(text, ensure_ascii=False),
+    "JSON with escaped slashes": lambda text: json.dumps(text).replace("/", "\\/"),
+    "JSON in JSON": lambda text: json.dumps({"a": json.dumps(text)}),
+    "a URL in JSON": lambda text: json.dumps({"url": "http://h/?a=" + quote(text)}),
+    "repr": repr,
+    "ascii": ascii,
+    "repr of bytes": lambda text: repr(text.encode()),
+    "HTML": html.escape,
+    "HTML, in ASCII": lambda text: html.escape(text).encode("ascii", "xmlcharrefreplace").decode(),
+    "wrapped": lambda text: f"{text[:7]}\n    {text[7:]}",
+    "wrapped with a backslash": lambda text: f"{text[:7]}\\\n{text[7:]}",
+    "UTF-8 taken for Latin-1": lambda text: text.encode().decode("latin-1"),
+    "UTF-8 taken for Latin-1, in JSON": lambda text: json.dumps(text.encode().decode("latin-1")),
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "base64 for URLs": lambda text: base64.urlsafe_b64encode(text.encode()).decode(),
+    "base64 after a user": lambda text: base64.b64encode(f"ann:{text}".encode()).decode(),
+    "base64 after two letters": lambda text: base64.b64encode(f"xy{text}z".encode()).decode(),
+    "base64 in lines": lambda text: base64.encodebytes(b"u" * 50 + text.encode()).decode(),
+    "base64, percent-encoded": lambda text: quote(base64.b64encode(text.encode()), safe=""),
+    "hex": lambda text: text.encode().hex(),
+    "capital hex": lambda text: text.encode().hex().upper(),
+}
+LATIN = ("percent-encoded in Latin-1",)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_secret_is_masked_in_any_form(form: str) -> None:
+    redactor = Redactor()
+    secret = SECRET.replace("🎉", "") if form in LATIN else SECRET
+    redactor.add(secret)
+    written = FORMS[form](secret)
+    masked = redactor.mask(f"before {written} after")
+    assert masked.startswith("before ")
+    assert masked.endswith(" after")
+    left = masked.removeprefix("before ").removesuffix(" after")
+    assert MASK in left
+    # What is left are the quotes around it, or what stood in base64 beside it.
+    whole = written.strip()
+    assert not [
+        whole[at : at + 6] for at in range(len(whole) - 5) if whole[at : at + 6] in left and "ss" in form
+    ]
+    assert "ss" not in left.replace("ssss", "")
+    assert len(left) < max(20, len(whole) / 2) or form == "base64 in lines"
+
+
+def test_a_secret_of_several_lines_is_masked_line_by_line() -> None:
+    redactor = Redactor()
+    redactor.add("-----BEGIN KEY-----\nabcdef-one\r\nghijkl-two\n-----END KEY-----\n")
+    assert redactor.mask("got `ghijkl-two`, then abcdef-one") == f"got `{MASK}`, then {MASK}"
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "masked"),
+    [
+        ("Bearer tok-123456", "token tok-123456", "token ***"),
+        ("Basic " + base64.b64encode(b"ann:pass-word").decode(), "got pass-word", "got ***"),
+        ("https://h.example/bot7654321/x?k=abcdef#frag", "GET /bot7654321/rows abcdef", "GET /***/rows ***"),
+        ("https://ann:p%40ss@h.example", "p@ss", "***"),
+        ("host=h password='a b' user=u", "got a b", "got ***"),
+        ('{"private_key": "abc\\ndefghi"}', "key abc\ndefghi", "key ***"),
+        ("7", "after 7 tries", "after 7 tries"),
+        ("42", "after 42 tries of 420", "after *** tries of 420"),
+    ],
+)
+def test_parts_of_a_value_from_elsewhere(value: str, text: str, masked: str) -> None:
+    redactor = Redactor()
+    redactor.add_reference(value)
+    assert redactor.mask(text) == masked
+
+
+def test_values_from_environment_and_file_are_secrets_whatever_their_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_ID", "id-of-the-app")
+    (tmp_path / "file").write_text("first line\nsecond line\n")
+    config = {"params": {"appid": {"env": "SOME_ID"}}, "streams": [{"x": {"file": str(tmp_path / "file")}}]}
+    (tmp_path / "config").write_text(json.dumps(config))
+    read_config(str(tmp_path / "config"))
+    assert the_redactor.mask("id-of-the-app, second line") == "***, ***"
+
+
+def test_a_password_is_masked_in_a_url_that_is_none() -> None:
+    redactor = Redactor()
+    for url in ("postgresql//ann:p@ss:w/rd@host/db", "postgresql://ann:p@ss:w/rd@host:5432/db?a=b"):
+        assert "ss" not in redactor.mask(f"cannot open {url} at all").replace("postgresql", "")
+
+
+def test_a_long_secret_is_masked_before_a_value_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    the_redactor.add("long-secret-" * 8)
+    schema = {
+        "properties": {"name": {"type": "integer"}, "params": {"additionalProperties": {"type": "null"}}}
+    }
+    (problem,) = config_problems({"name": "long-secret-" * 8}, schema)
+    assert "long-secret" not in problem
+    (problem,) = config_problems({"params": {"id": "abc"}}, schema)
+    assert "abc" not in problem, "any parameter may be a key"
+
+
+def test_masking_takes_little_time() -> None:
+    redactor = Redactor()
+    for number in range(50):
+        redactor.add_reference(f"https://ann:pw{number}@h/{'x' * 20}{number}/")
+    began = time.perf_counter()
+    redactor.mask("%20\\u0041&amp;" * 7000)
+    redactor.mask("\\" * 90_000)
+    redactor.mask("x" * 1_000_000)
+    assert time.perf_counter() - began < 5

@@ -1,0 +1,147 @@
+"""What a config takes from the environment or a file is seen nowhere, whatever its key and whatever happens (M20).
+
+Every place of a config whose text is no part of the messages (as names are) holds a canary; what the runs print is searched by `canaries`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import canaries
+import pytest
+from canaries import canary
+from taps.rest.api_server import Asked, Reply, json_reply, serving
+
+STREAM = {"name": "rows", "path": "/rows", "schema": {"properties": {"id": {}}}}
+PLACES = (
+    "params.appid",
+    "params.plain",
+    "headers.X-Tenant",
+    "user_agent",
+    "streams.params.q",
+    "streams.headers.X-Other",
+    "streams.path",
+    "base_url",
+    "auth.token",
+)
+
+
+def echo(asked: Asked) -> dict[str, Any]:
+    return {"asked": asked.raw_path, "headers": dict(asked.headers)}
+
+
+OUTCOMES: dict[str, tuple[Any, int]] = {
+    "refused, and told what was sent": (lambda asked: json_reply(echo(asked), 400), 65),
+    "not found": (lambda asked: json_reply({"ok": False}, 404), 65),
+    "not authorised": (lambda asked: json_reply(echo(asked), 401), 77),
+    "no answer that helps": (lambda asked: json_reply(echo(asked), 503), 69),
+    "not JSON": (lambda asked: Reply(json.dumps(echo(asked)).encode() + b"<html>"), 65),
+    "no records": (lambda asked: json_reply(echo(asked)), 65),
+    "no charset": (lambda asked: json_reply([], Content_Type=f"text/x; charset={asked.raw_path}"), 65),
+    "no gzip": (lambda asked: Reply(b"x", headers={"Content-Encoding": "gzip"}), 65),
+    "elsewhere": (
+        lambda asked: Reply(status=302, headers={"Location": f"http://other.test{asked.raw_path}"}),
+        77,
+    ),
+    "in a circle": (lambda asked: Reply(status=302, headers={"Location": asked.raw_path}), 65),
+    "to nothing": (lambda asked: Reply(status=302, headers={"Location": f"http://[{asked.raw_path}"}), 65),
+    "rows": (lambda asked: json_reply([{"id": 1}]), 0),
+}
+
+
+def planted(way: str, place: str) -> str:
+    """A canary; what follows it has to be written differently in URLs and JSON."""
+    secret = canary(f"{way} at {place}", awkward=place.split(".")[-1] in ("appid", "q"))
+    return f"/bot{secret}/v1" if place == "streams.path" else secret
+
+
+def filled(way: str, url: str, folder: Path, environment: dict[str, str]) -> dict[str, Any]:
+    """A config in which each of `PLACES` refers to the environment or to a file."""
+    config: dict[str, Any] = {"auth": {"type": "bearer"}, "streams": STREAM}
+    for number, place in enumerate(PLACES):
+        secret = f"{url}/bot{planted(way, place)}" if place == "base_url" else planted(way, place)
+        if way == "env":
+            environment[f"PLANTED_{number}"] = secret
+        else:
+            canaries.holds_secrets(folder / f"planted{number}").write_text(secret + "\n")
+        reference = (
+            {"env": f"PLANTED_{number}"} if way == "env" else {"file": str(folder / f"planted{number}")}
+        )
+        *groups, key = place.split(".")
+        here = config
+        for group in groups:
+            here[group] = here = dict(here.get(group, {}))
+        here[key] = reference
+    return config | {"streams": [config["streams"]]}
+
+
+@pytest.mark.parametrize("way", ["env", "file"])
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_a_value_from_elsewhere_is_seen_nowhere(outcome: str, way: str, run_tap: Any, tmp_path: Path) -> None:
+    answer, code = OUTCOMES[outcome]
+    with serving({}) as api:
+        environment: dict[str, str] = {}
+        config = filled(way, api.url, tmp_path, environment)
+        path = f"/bot{planted(way, 'base_url')}{planted(way, 'streams.path')}"
+        api.routes[path] = answer
+        streams = config.pop("streams")
+        args = ("--debug",)
+        run = run_tap(config.pop("base_url"), *streams, args=args, env=environment, **config)
+        assert run.code == code, run.stderr
+        assert api.asked
+        assert planted(way, "auth.token") in api.asked[0].headers["Authorization"]
+        assert api.asked[0].param("appid") == planted(way, "params.appid")
+
+
+@pytest.mark.parametrize("way", ["env", "file"])
+def test_a_value_from_elsewhere_is_seen_nowhere_when_nobody_answers(
+    way: str, run_tap: Any, tmp_path: Path
+) -> None:
+    environment: dict[str, str] = {}
+    config = filled(way, "http://127.0.0.1:9", tmp_path, environment)
+    streams = config.pop("streams")
+    run = run_tap(config.pop("base_url"), *streams, env=environment, **config).ended(69)
+    assert "***" in run.sentence
+
+
+def test_of_literal_parameters_an_error_shows_the_names(run_tap: Any) -> None:
+    with serving({}) as api:
+        params = {"customer": "acme-corp", "page": 7, "since": "2024-01-01"}
+        headers = {"X-Tenant": "tenant-of-acme"}
+        run = run_tap(api.url, STREAM, params=params, headers=headers).ended(65)
+    assert "customer=***&page=***&since=***" in run.sentence
+    assert "acme" not in run.stderr
+
+
+def test_of_what_is_not_the_configs_an_error_shows_numbers_and_dates(run_tap: Any) -> None:
+    pagination = {"type": "next_url", "next": "$.next"}
+    more = "/gone?page=2&since=2024-01-01T00:00:00Z&cursor=abcdef"
+    with serving({"/rows": lambda _: json_reply({"data": [{"id": 1}], "next": more})}) as api:
+        run = run_tap(api.url, STREAM | {"pagination": pagination, "records": "$.data[*]"}).ended(65)
+    assert "/gone?page=2&since=2024-01-01T00:00:00Z&cursor=*** answered 404" in run.sentence
+
+
+HEADERS: dict[str, dict[str, Any]] = {
+    "headers.X-Key": {"headers": {"X-Key": "{}\nX-Evil: 1"}},
+    "streams[0].headers.X-Key": {"headers": {"X-Key": "\x01{}"}},
+    "user_agent": {"user_agent": "me\r\n{}"},
+    "auth.token": {"auth": {"type": "bearer", "token": "{}\n"}},
+    "auth.api_key": {"auth": {"type": "api_key", "api_key": "{}\u4e2d"}},
+    "auth.prefix": {"auth": {"type": "api_key", "api_key": "{}", "prefix": "Token\n"}},
+    "auth.name": {"auth": {"type": "api_key", "api_key": "{}", "name": "X Key:"}},
+    "headers": {"headers": {"X-Key\n": "{}"}},
+}
+
+
+@pytest.mark.parametrize("place", HEADERS)
+def test_what_no_header_can_hold_is_refused_with_the_config(place: str, run_tap: Any) -> None:
+    secret = canary(f"in the header {place}")
+    filled_in = json.loads(json.dumps(HEADERS[place]).replace("{}", secret))
+    stream = STREAM | (filled_in if place.startswith("streams") else {})
+    with serving({"/rows": lambda _: json_reply([])}) as api:
+        run = run_tap(api.url, stream, **({} if place.startswith("streams") else filled_in)).ended(78)
+        assert not api.asked
+    assert f"`{place}`" in run.sentence
+    assert secret not in run.stderr
