@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
+import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -22,21 +24,45 @@ __all__ = [
     "config_problems",
     "expectation",
     "unknown_keys",
+    "warn_of_unread_environment",
 ]
 
 CONFIG_PATHS = "singerkit.config_paths"
 _HIDDEN = ("headers", "params")
 """Groups whose values are never shown: any of them may be a key."""
 
+_logger = logging.getLogger(__name__)
+_NOT_DONE: Mapping[str, str] = {
+    "stream_maps": "no stream or field would be left out, renamed or changed",
+    "stream_map_config": "no stream or field would be left out, renamed or changed",
+    "faker_config": "no value would be replaced",
+    "flattening_enabled": "records would stay nested",
+    "flattening_max_depth": "records would stay nested",
+    "flattening_max_key_length": "records would stay nested",
+    "flattening_separator": "records would stay nested",
+    "batch_config": "records would come one by one",
+    "batch_size_rows": "`commit_rows` says when a target commits",
+    "process_activate_version_messages": "ACTIVATE_VERSION is always followed",
+    "record_metadata": "a target says `add_record_metadata`",
+}
+"""Settings of other Singer plugins that have no effect here: what accepting them would hide."""
+
 
 def check_environment(schema: Mapping[str, Any], prefix: str) -> None:
     """See that the variables that `--config ENV` reads can be read; singer-sdk would trip over them.
 
     Raises:
-        ConfigurationError: one holds no number, or no JSON, where its setting is one. Its value is not shown.
+        ConfigurationError: one names no setting, or holds no number, or no JSON, where its setting is one. Its value
+            is not shown.
     """
-    for key, setting in schema.get("properties", {}).items():
-        name = prefix + key.upper().replace("-", "_")
+    settings = schema.get("properties", {})
+    names = {_variable(prefix, key): key for key in settings}
+    strange = [name for name in os.environ if _is_strange_variable(name, prefix, names)]
+    if strange:
+        sentences = (_unknown(name, name, list(names), "environment variable") for name in sorted(strange))
+        raise ConfigurationError(f"{'; '.join(sentences)}. Nothing was read.")
+    for name, key in names.items():
+        setting = settings[key]
         types = setting.get("type", [])
         types = {types} if isinstance(types, str) else set(types)
         if name not in os.environ or types & {"string", "boolean"}:
@@ -52,15 +78,49 @@ def check_environment(schema: Mapping[str, Any], prefix: str) -> None:
             ) from None
 
 
+def _variable(prefix: str, key: str) -> str:
+    return prefix + key.upper().replace("-", "_")
+
+
+def _is_strange_variable(name: str, prefix: str, known: Collection[str]) -> bool:
+    """Tell whether a variable looks like a setting and is none. `__` after the prefix is Meltano's own."""
+    return (
+        name.startswith(prefix)
+        and not name.startswith(f"{prefix}_")
+        and name not in known
+        and name != f"{prefix}LOGLEVEL"
+    )
+
+
+def warn_of_unread_environment(config: Mapping[str, Any], schema: Mapping[str, Any], prefix: str) -> None:
+    """Name the variables that hold a setting which the config lacks, when `--config ENV` was not given."""
+    unread = [
+        name
+        for key in schema.get("properties", {})
+        if (name := _variable(prefix, key)) in os.environ and key not in config
+    ]
+    if unread:
+        _logger.warning(
+            "%s set and not read: environment variables count with `--config ENV` only.",
+            f"{', '.join(unread)} {'is' if len(unread) == 1 else 'are'}",
+        )
+
+
 def config_problems(config: dict[str, Any], schema: Mapping[str, Any]) -> list[str]:
     """Return a sentence for each problem; fill in the defaults when there is none."""
     found = sorted(
-        DEFAULT_JSONSCHEMA_VALIDATOR(schema).iter_errors(config), key=lambda error: error.json_path
+        (
+            error
+            for error in DEFAULT_JSONSCHEMA_VALIDATOR(schema).iter_errors(config)
+            if error.validator != "additionalProperties"  # `unknown_keys` says it better
+        ),
+        key=lambda error: error.json_path,
     )
-    if not found:
+    strange = unknown_keys(config, schema)
+    if not found and not strange:
         # singer-sdk's validator sets defaults on its way, and trips over what is not valid.
         found = list(JSONSchemaValidator(schema).iter_errors(config))
-    return [sentence(error) for error in found]
+    return [*strange, *(sentence(error) for error in found)]
 
 
 def sentence(error: Any) -> str:
@@ -70,10 +130,6 @@ def sentence(error: Any) -> str:
     if error.validator == "required":
         missing = error.message.split("'")[1]
         return f"Expected the key `{_join(place, missing)}`, which is missing"
-    if error.validator == "additionalProperties" and isinstance(error.schema, dict):
-        known = list(error.schema.get("properties", {}))
-        extra = [key for key in error.instance if key not in known]
-        return " and ".join(_unknown(_join(place, key), key, known) for key in extra)
     return f"Expected {expectation(error)}, got `{_shown(error.instance, error.absolute_path)}` at `{place}`"
 
 
@@ -120,16 +176,90 @@ def config_place() -> str:
     return f" in {' and '.join(paths)}" if paths else ""
 
 
-def unknown_keys(config: Mapping[str, Any], known: Iterable[str]) -> list[str]:
-    """Return a sentence for each key of ``config`` that no setting has, with the nearest name."""
-    names = list(known)
-    return [_unknown(key, key, names) for key in config if key not in names]
+def unknown_keys(config: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each key, at any depth, that no setting has, with the setting that may be meant.
+
+    An object of the schema whose ``additionalProperties`` is a schema, or that names no properties, takes any key.
+    """
+    return [
+        _not_done(key) or _unknown(_place([*path, key]), key, known, "setting", _elsewhere(key, path, schema))
+        for path, key, known in _strange(config, schema, ())
+    ]
 
 
-def _unknown(place: str, key: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(key, known, n=1)
-    hint = f"; did you mean `{near[0]}`?" if near else ""
-    return f"There is no setting `{place}`{hint}"
+def _strange(
+    value: Any, schema: Mapping[str, Any], path: tuple[str | int, ...]
+) -> Iterator[tuple[tuple[str | int, ...], str, list[str]]]:
+    """Yield where an unknown key stands, the key, and the keys that there are."""
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _strange(item, schema.get("items") or {}, (*path, index))
+    if not isinstance(value, Mapping):
+        return
+    known, others = schema.get("properties") or {}, schema.get("additionalProperties")
+    for key, item in value.items():
+        if key in known:
+            yield from _strange(item, known[key], (*path, key))
+        elif isinstance(others, Mapping):
+            yield from _strange(item, others, (*path, key))
+        elif known and others is not True:
+            yield path, key, list(known)
+
+
+def _not_done(key: str) -> str | None:
+    if key not in _NOT_DONE:
+        return None
+    out = " (to leave fields out, use `select` of the tap)" if "map" in key or key == "faker_config" else ""
+    return f"`{key}` has no effect here and is refused: {_NOT_DONE[key]}{out}; remove it"
+
+
+def _unknown(place: str, key: str, known: Sequence[str], what: str, elsewhere: str | None = None) -> str:
+    near = _nearest(key, known)
+    if elsewhere is not None:
+        hint = f"; `{key}` stands in {elsewhere}"
+    elif near is not None:
+        hint = f"; did you mean `{near}`?"
+    elif len(known) <= 12:
+        hint = f"; there are {', '.join(f'`{name}`' for name in known)}"
+    else:
+        hint = "; `--about` lists those that there are"
+    return f"There is no {what} `{place}`{hint}"
+
+
+def _nearest(key: str, known: Sequence[str]) -> str | None:
+    plain = {_plainly(name): name for name in known}
+    near = difflib.get_close_matches(_plainly(key), plain, n=1)
+    return plain[near[0]] if near else None
+
+
+def _plainly(name: str) -> str:
+    return name.strip().lower().replace("-", "_")
+
+
+def _elsewhere(key: str, path: Sequence[str | int], schema: Mapping[str, Any]) -> str | None:
+    """Return the place in ``schema``, as near as possible to ``path``, where ``key`` is a setting."""
+    here = [part for part in path if isinstance(part, str)]
+    places = [place for place in _objects(schema, ()) if key in place[1]]
+    if not places:
+        return None
+
+    def shared(names: tuple[str, ...]) -> int:
+        pairs = zip(here, names, strict=False)
+        return len(list(itertools.takewhile(lambda pair: pair[0] == pair[1].removesuffix("[]"), pairs)))
+
+    names = max(places, key=lambda place: (shared(place[0]), -len(place[0])))[0]
+    return f"`{'.'.join(names)}`" if names else "the top level"
+
+
+def _objects(
+    schema: Mapping[str, Any], path: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    properties = schema.get("properties") or {}
+    if properties:
+        yield path, properties
+    for name, inner in properties.items():
+        items = inner.get("items")
+        yield from _objects(items, (*path, f"{name}[]")) if items else _objects(inner, (*path, name))
 
 
 def _place(path: Iterable[Any]) -> str:

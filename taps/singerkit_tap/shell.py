@@ -25,7 +25,12 @@ from singerkit_shell.memory import calm_collector
 from singerkit_shell.progress import Progress
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
-from singerkit_shell.validate import check_environment, config_place, config_problems, unknown_keys
+from singerkit_shell.validate import (
+    check_environment,
+    config_place,
+    config_problems,
+    warn_of_unread_environment,
+)
 from singerkit_state.delivery import Delivery, print_about
 from singerkit_state.order import UnorderableError, ValueKind, order_key
 from singerkit_state.value import Mark, without_mark
@@ -168,16 +173,13 @@ class SingerkitTap(Tap):
 
     @classmethod
     def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
-        """Add the settings that all taps have."""
-        super().append_builtin_config(config_jsonschema)
+        """Add the settings that all taps have; not those of singer-sdk's mapper, which would have no effect."""
         merge_missing_config_jsonschema(COMMON_SETTINGS, config_jsonschema)
 
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         schema = self.config_jsonschema
         self.append_builtin_config(schema)
         redactor.add_from_config(self._config)
-        for sentence in unknown_keys(self._config, schema.get("properties", {})):
-            self.logger.warning("%s; it is ignored.", sentence)
         problems = config_problems(self._config, schema)
         if not problems:
             problems = [*_start_date_problems(self._config), *self.config_sentences(self._config)]
@@ -332,10 +334,12 @@ class SingerkitTap(Tap):
 
     @classmethod
     def _check_environment(cls, config: _ConfigInput) -> None:
+        schema = cls.config_jsonschema
+        cls.append_builtin_config(schema)
         if config.parse_env:
-            schema = cls.config_jsonschema
-            cls.append_builtin_config(schema)
             check_environment(schema, cls._env_var_prefix)
+        else:
+            warn_of_unread_environment(config.config, schema, cls._env_var_prefix)
 
     @classmethod
     def cb_discover(cls, ctx: click.Context, param: click.Option, value: bool) -> None:  # noqa: ARG003

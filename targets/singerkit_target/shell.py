@@ -25,7 +25,12 @@ from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_shell.memory import calm_collector
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
-from singerkit_shell.validate import check_environment, config_place, config_problems, unknown_keys
+from singerkit_shell.validate import (
+    check_environment,
+    config_place,
+    config_problems,
+    warn_of_unread_environment,
+)
 from singerkit_state.delivery import print_about
 from singerkit_state.location import check_is_path, is_state_url
 from singerkit_state.statefile import StateFileLock
@@ -138,6 +143,8 @@ class SingerkitTarget(Target):
     ]
     package_name = "singerkit"
     state_file: str | None = None
+    given_keys: frozenset[str] = frozenset()
+    """The keys of the config as it was given, before defaults."""
     always_exact = False  # tests compare both paths
 
     def __init__(self, **kwargs: Any) -> None:
@@ -158,8 +165,7 @@ class SingerkitTarget(Target):
         schema = self.config_jsonschema
         self.append_builtin_config(schema)
         redactor.add_from_config(self._config)
-        for sentence in unknown_keys(self._config, schema["properties"]):
-            self.logger.warning("%s; it is ignored.", sentence)
+        self.given_keys = frozenset(self._config)
         problems = config_problems(self._config, schema) or self.further_problems()
         if problems and raise_errors:
             raise ConfigurationError(
@@ -251,10 +257,12 @@ class SingerkitTarget(Target):
             )
             print_about(cls._get_about_info(), about_format, promises)
             return
+        schema = cls.config_jsonschema
+        cls.append_builtin_config(schema)
         if config is not None and config.parse_env:
-            schema = cls.config_jsonschema
-            cls.append_builtin_config(schema)
             check_environment(schema, cls._env_var_prefix)
+        else:
+            warn_of_unread_environment({} if config is None else config.config, schema, cls._env_var_prefix)
         target = cls(
             config={} if config is None else config.config,
             parse_env_config=config is not None and config.parse_env,

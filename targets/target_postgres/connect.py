@@ -11,7 +11,7 @@ from psycopg2.extensions import make_dsn, parse_dsn
 
 from target_postgres.faults import connection_fault
 
-__all__ = ["Connection", "connect", "dsn_of", "is_misquoted", "names_a_server", "where"]
+__all__ = ["Connection", "connect", "dsn_of", "is_misquoted", "names_a_server", "server_problem", "where"]
 
 _FIELDS: Mapping[str, str] = {
     "host": "host",
@@ -25,6 +25,7 @@ _FIELDS: Mapping[str, str] = {
     "sslkey": "sslkey",
     "service": "service",
 }
+_PLACES = ("dsn", "host", "port", "database", "service")
 _KEEPALIVES: Mapping[str, Any] = {
     "keepalives": 1,
     "keepalives_idle": 30,
@@ -47,8 +48,29 @@ _SESSION = """
 
 
 def names_a_server(config: Mapping[str, Any]) -> bool:
-    """Tell whether the config says where PostgreSQL is; without, the embedded one is used."""
-    return any(config.get(name) is not None for name in ("dsn", "host", "port", "database", "service"))
+    """Tell whether the config says where PostgreSQL is."""
+    return any(config.get(name) is not None for name in _PLACES)
+
+
+def server_problem(config: Mapping[str, Any], *, is_empty: bool) -> str | None:
+    """Return what is wrong about where to load, None when it is clear.
+
+    The embedded server is used when the config is empty or asks for it, and never because something is missing.
+    """
+    if config.get("embedded") is False and config.get("embedded_folder"):
+        return (
+            "`embedded_folder` asks for the embedded PostgreSQL, and `embedded` is false; remove one of them"
+        )
+    asks = [key for key in ("embedded", "embedded_folder") if config.get(key)]
+    named = [key for key in _FIELDS.keys() | {"dsn"} if config.get(key) is not None]
+    if asks and named:
+        return f"`{asks[0]}` asks for the embedded PostgreSQL, `{sorted(named)[0]}` for another one; remove one of them"
+    if asks or names_a_server(config) or is_empty:
+        return None
+    return (
+        'Expected `dsn`, `host` or `service`, which say where PostgreSQL is, or `"embedded": true` for one that the '
+        "target starts by itself"
+    )
 
 
 def dsn_of(config: Mapping[str, Any]) -> str:

@@ -24,8 +24,8 @@ class TargetPostgres(SingerkitTarget):
             "dsn": {
                 **_TEXT,
                 "secret": True,
-                "description": "libpq connection string or URL; the single settings below complete it. Without any "
-                "connection setting an embedded PostgreSQL is used.",
+                "description": "libpq connection string or URL; the single settings below complete it. With an "
+                "empty config an embedded PostgreSQL is used.",
             },
             "host": {**_TEXT, "description": "Host name, address, or folder of the unix socket."},
             "port": {
@@ -88,9 +88,14 @@ class TargetPostgres(SingerkitTarget):
                 "default": "public",
                 "description": "Schema for the tables, the state row and the dead letters; created if missing.",
             },
+            "embedded": {
+                "type": "boolean",
+                "description": "Load into a PostgreSQL that the target starts by itself. Default: only with an empty "
+                "config.",
+            },
             "embedded_folder": {
                 **_TEXT,
-                "description": "Folder of the embedded PostgreSQL, used when no server is named. Default: `SINGERKIT_EMBEDDED_FOLDER`, else `~/.local/share/singerkit/postgres`, for root `/var/lib/singerkit/postgres`.",
+                "description": "Folder of the embedded PostgreSQL; asks for it. Default: `SINGERKIT_EMBEDDED_FOLDER`, else `~/.local/share/singerkit/postgres`, for root `/var/lib/singerkit/postgres`.",
             },
             "load_method": {
                 "type": "string",
@@ -127,11 +132,15 @@ class TargetPostgres(SingerkitTarget):
         return bool(config.get("load_method", "upsert") == "upsert")
 
     def further_problems(self) -> list[str]:
-        if not self.config.get("dsn"):
-            return []
         import psycopg2
 
-        from target_postgres.connect import dsn_of, is_misquoted
+        from target_postgres.connect import dsn_of, is_misquoted, server_problem
+
+        problem = server_problem(self.config, is_empty=not self.given_keys)
+        if problem is not None:
+            return [problem]
+        if not self.config.get("dsn"):
+            return []
 
         try:
             dsn_of(self.config)

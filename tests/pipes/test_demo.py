@@ -118,7 +118,9 @@ def end_of(process: subprocess.Popen[bytes]) -> int:
 @pytest.fixture
 def pipe(tmp_path: Path, database: str) -> Iterator[Pipe]:
     source.build(tmp_path / "nyc.db", flights=FLIGHTS)
-    (tmp_path / "database.json").write_text(json.dumps({"dsn": database, "commit_rows": 1000}))
+    (tmp_path / "database.json").write_text(
+        json.dumps({"embedded": False, "dsn": database, "commit_rows": 1000})
+    )
     with source.serve(tmp_path / "nyc.db", tmp_path / "datasette.log") as url:
         yield Pipe(tmp_path, tmp_path / "nyc.db", url, database)
 

@@ -113,6 +113,7 @@ SCHEMA = {
         "port": {"type": "integer", "minimum": 1, "default": 5432},
         "mode": {"enum": ["a", "b"]},
         "password": {"type": "string"},
+        "headers": {"type": "object", "additionalProperties": {"type": "string"}},
         "retries": {"type": "object", "properties": {"tries": {"type": "integer", "default": 5}}},
         "streams": {
             "type": "array",
@@ -152,8 +153,36 @@ def test_defaults_are_filled_in():
     assert config["port"] == 5432
 
 
-def test_unknown_keys_have_a_near_name():
-    assert unknown_keys({"prot": 1}, ["port"]) == ["There is no setting `prot`; did you mean `port`?"]
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        ({"prot": 1}, "There is no setting `prot`; did you mean `port`?"),
+        ({"Port": 1}, "There is no setting `Port`; did you mean `port`?"),
+        (
+            {"streams": [{"path": "/", "PATH": 1}]},
+            "There is no setting `streams[0].PATH`; did you mean `path`?",
+        ),
+        ({"path": "/"}, "There is no setting `path`; `path` stands in `streams[]`"),
+        ({"tries": 1}, "There is no setting `tries`; `tries` stands in `retries`"),
+        ({"retries": {"port": 1}}, "There is no setting `retries.port`; `port` stands in the top level"),
+        ({"retries": {"xyz": 1}}, "There is no setting `retries.xyz`; there are `tries`"),
+        ({"headers": {"X-Any": "1"}, "hdr": 1}, "There is no setting `hdr`; did you mean `headers`?"),
+        (
+            {"stream_maps": {"a": {"b": "__NULL__"}}},
+            "`stream_maps` has no effect here and is refused: no stream or field would be left out, renamed or "
+            "changed (to leave fields out, use `select` of the tap); remove it",
+        ),
+    ],
+)
+def test_an_unknown_key_is_a_problem_with_the_setting_that_may_be_meant(config, sentence):
+    assert config_problems(config, SCHEMA) == [sentence]
+    assert unknown_keys(config, SCHEMA) == [sentence]
+
+
+def test_a_key_twice_in_one_object_is_refused(tmp_path):
+    (tmp_path / "c.json").write_text('{"a": {"port": 1, "x": 2, "port": 3}}')
+    with pytest.raises(ConfigurationError, match="has the key `port` twice in one object"):
+        read_config(str(tmp_path / "c.json"))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pwd
 import shlex
@@ -439,3 +440,29 @@ def test_by_hand_a_statement_needs_no_psql(place: Path) -> None:
 def test_by_hand_nothing_is_stopped_where_nothing_is(place: Path) -> None:
     assert by_hand(place / "nowhere", "stop").returncode == 78
     assert not (place / "nowhere").exists()
+
+
+@pytest.mark.parametrize("asked", [{"embedded": True}, {}, {"embedded_folder": "..."}])
+def test_it_is_there_when_it_is_asked_for_by_name_or_with_an_empty_config(
+    place: Path, asked: dict[str, object]
+) -> None:
+    config = place / "config.json"
+    folder = place / "postgres"
+    others = {"default_target_schema": "mine"} if asked else {}
+    config.write_text(
+        json.dumps({key: str(folder) if value == "..." else value for key, value in asked.items()} | others)
+    )
+    target = Path(sys.executable).with_name("target-postgres")
+    done = subprocess.run(
+        [target, "--config", config],
+        input='{"type":"SCHEMA","stream":"s","schema":{"properties":{"a":{"type":"integer"}}},"key_properties":[]}\n'
+        '{"type":"RECORD","stream":"s","record":{"a":1}}\n{"type":"STATE","value":{}}\n',
+        env={**os.environ, "SINGERKIT_EMBEDDED_FOLDER": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = by_hand(folder, "sql", f"SELECT a FROM {'mine' if asked else 'public'}.s").stdout
+    assert found.split() == ["a", "1"]

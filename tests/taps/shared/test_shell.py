@@ -74,10 +74,10 @@ def test_a_wrong_config_is_one_sentence_naming_key_file_and_expectation(example,
     assert "Traceback" not in result.err
 
 
-def test_an_unknown_key_at_the_top_is_a_warning_with_the_nearest_name(example):
+def test_an_unknown_key_at_the_top_is_refused_with_the_nearest_name(example):
     example.pages([order(1)])
     result = example.run(example.config(start_dat="2024-01-01T00:00:00Z"))
-    assert result.code == 0
+    assert result.code == 78
     assert "There is no setting `start_dat`; did you mean `start_date`?" in result.err
 
 
