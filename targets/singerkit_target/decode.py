@@ -7,6 +7,7 @@ it refuses, `exact.py` decides. Numbers and nested values stay the text they wer
 from __future__ import annotations
 
 import datetime
+import json
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from singerkit_shell.encoding import check_utf8
+from singerkit_shell.signals import TooLong, stop_flag
 from singerkit_target.batches import batches_of
 from singerkit_target.contract import Batch, Stream
 from singerkit_target.kinds import Column, Kind
@@ -34,6 +36,7 @@ _ODD_ESCAPE = re.compile(rb"\\[u/]")  # what COPY's CSV does not read as JSON me
 _LAST_MOMENT = re.compile(rb"23:59:59\.9999")
 _NOT_TEXT_OR_NULL = re.compile(rb'\n[^"n]')
 _NOT_TEXT = re.compile(rb'\n[^"]')
+_PATTERN_SECONDS = 5.0  # of processor time for a block; then its records are judged one by one
 _LONGEST_NUMBER = 10_000  # longer ones are judged on the exact path
 _KEYWORDS_OF_RECORDS = frozenset(
     {"type", "properties", "required", "additionalProperties", "title", "description", "default", "examples"}
@@ -87,6 +90,7 @@ class FastDecoder:
     extra: tuple[str, ...]
     in_order: bool
     refused: re.Pattern[bytes] | None
+    has_patterns: bool
 
     def decode(self, data: bytes, lines: int, first_line: int) -> list[Batch]:
         """Decode that many RECORD lines to batches, one for each set of present columns.
@@ -94,6 +98,18 @@ class FastDecoder:
         Raises:
             Refused: something in the block is unusual.
         """
+        if not self.has_patterns:
+            return self._decode(data, lines, first_line)
+        try:
+            return stop_flag.within(
+                _PATTERN_SECONDS,
+                lambda: self._decode(data, lines, first_line),
+                "records were being judged, which takes long.",
+            )
+        except TooLong:
+            raise Refused from None
+
+    def _decode(self, data: bytes, lines: int, first_line: int) -> list[Batch]:
         has_odd_escapes = _ODD_ESCAPE.search(data) is not None
         if (has_odd_escapes and _NUL in data) or (self.refused and self.refused.search(data)):
             raise Refused
@@ -204,6 +220,7 @@ def compile_decoder(
             extra=METADATA_FIELDS if with_metadata else (),
             in_order=in_order,
             refused=_refused_text(stream),
+            has_patterns=validate and '"pattern"' in json.dumps(stream.schema, default=str),
         )
     except (Unsupported, ValueError, TypeError):
         # ValueError, TypeError: msgspec cannot express a name, a bound or a pattern of this schema.

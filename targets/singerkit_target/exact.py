@@ -22,12 +22,14 @@ from jsonschema.exceptions import best_match
 from jsonschema.validators import extend, validator_for
 from msgspec import UNSET, Raw
 
+from singerkit_shell.signals import TooLong, stop_flag
 from singerkit_target.contract import Reject, Stream
 from singerkit_target.kinds import Column, Kind
 from singerkit_target.unstorable import TOO_LARGE, Policy, Unstorable, fits_numeric, storable
 
 __all__ = ["ExactDecoder", "RejectedRow", "TooWide", "UnknownFields", "compile_exact"]
 
+_JUDGE_SECONDS = 2.0  # of processor time for one record; a common one takes a thousandth of that
 _LONGEST_INTEGER = 4000  # digits; Python refuses to convert longer ones
 _EXACT = Context(prec=200_000, Emax=MAX_EMAX, Emin=MIN_EMIN)  # `multipleOf` divides without rounding
 _SHORTEST_EXTREME = 5000  # bytes; a shorter line holds no number out of range without a long exponent
@@ -119,9 +121,22 @@ class ExactDecoder:
                 raise RejectedRow(f"$.{key}", "Expected a value in the key property, got `null`")
 
     def _validate(self, record: Mapping[str, Any]) -> None:
-        try:
+        def judge() -> ValidationError | None:
             with localcontext(_EXACT):
-                error = best_match(self.validator.iter_errors(record))
+                found: ValidationError | None = best_match(self.validator.iter_errors(record))
+                return found
+
+        try:
+            # A pattern may backtrack for ever, and not only patterns take long on what was made for it.
+            error = stop_flag.within(_JUDGE_SECONDS, judge, "a record was being judged, which takes long.")
+        except TooLong:
+            raise RejectedRow(
+                "$",
+                f"Expected a record that its schema can judge within {_JUDGE_SECONDS:g} seconds, got one that takes "
+                "longer, as by a `pattern` with a repetition in a repetition",
+            ) from None
+        except RecursionError:
+            raise RejectedRow("$", "Expected less nesting, got too many levels") from None
         except InvalidOperation:
             raise RejectedRow(
                 "$", "Expected numbers that `multipleOf` can judge, got one too large"
