@@ -152,7 +152,8 @@ class BlockDecoder:
         """Try the fast path on ``data``, ``count`` lines of ``run`` from ``index`` on; halve it until little is left."""
         if self._fast is not None:
             try:
-                return self._fast.decode(data, count, run.line_number(index)), []
+                batches = self._fast.decode(data, count, run.line_number(index))
+                return [batch.out_of(run, range(index, index + count)) for batch in batches], []
             except Refused:
                 pass
         lines = [line + b"\n" for line in data[:-1].split(b"\n")]
@@ -167,9 +168,11 @@ class BlockDecoder:
     def _decode_exactly(self, lines: list[bytes], run: Run, index: int) -> tuple[list[Batch], list[Reject]]:
         rows: list[tuple[Any, ...]] = []
         rejects: list[Reject] = []
+        kept: list[int] = []
         for offset, line in enumerate(lines):
             try:
                 rows.append(self._exact.decode(line))
+                kept.append(index + offset)
             except RejectedRow as rejected:
                 number = run.line_number(index + offset)
                 if rejected.is_malformed:
@@ -182,7 +185,7 @@ class BlockDecoder:
         batches = batches_of(
             self.stream, names, rows, run.line_number(index), in_order=self._judgement.in_order
         )
-        return batches, rejects
+        return [batch.out_of(run, kept) for batch in batches], rejects
 
     def _sets_aside(self, rejected: RejectedRow) -> bool:
         if rejected.is_unstorable and self._judgement.unstorable is Policy.QUARANTINE:

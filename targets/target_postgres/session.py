@@ -122,12 +122,13 @@ class Session:
         self._raise_failure()
         return job.result  # type: ignore[no-any-return]
 
-    def reset(self) -> None:
-        """Let the queued jobs end or be skipped, and forget the failure."""
+    def reset(self) -> BaseException | None:
+        """Let the queued jobs end or be skipped, and forget the failure, which is returned."""
         job = _Job(lambda _connection: None, "waiting")
         self._put(job)
         self._wait_for(job)
-        self._failure = None
+        failure, self._failure = self._failure, None
+        return failure
 
     @property
     def is_alive(self) -> bool:

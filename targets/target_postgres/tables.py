@@ -52,6 +52,7 @@ class Table:
     stage: str
     has_stage: bool = False
     staged: tuple[str, ...] | None = None
+    staged_lines: tuple[int, int] | None = None
     has_repeats: bool = False
 
     @property

@@ -20,7 +20,7 @@ from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableEr
 from singerkit_shell.signals import StopFlag
 from singerkit_state.value import decode
 from singerkit_target.blocks import Judgement
-from singerkit_target.contract import Batch, Reject, Stream, UnitLost
+from singerkit_target.contract import Batch, Reject, SafePoint, Stream, UnitLost
 from singerkit_target.load import Limits, Load
 from singerkit_target.publish import Publisher
 
@@ -49,7 +49,7 @@ class Memory:
         self.meanwhile: Callable[[str], None] = lambda call: None
         self._unit: dict[str, list[Any]] = {}
         self._unit_letters: list[Reject] = []
-        self._safe: tuple[dict[str, list[Any]], list[Reject]] | None = None
+        self._safe: tuple[SafePoint, dict[str, list[Any]], list[Reject]] | None = None
 
     def _called(self, call: str, about: str = "") -> None:
         self.calls.append(f"{call} {about}".strip())
@@ -88,9 +88,9 @@ class Memory:
         self._called("activate_version", stream.name)
         self.versions[stream.name] = version
 
-    def mark_safe(self) -> None:
+    def mark_safe(self, point: SafePoint) -> None:
         self._called("mark_safe")
-        self._safe = deepcopy((self._unit, self._unit_letters))
+        self._safe = (point, *deepcopy((self._unit, self._unit_letters)))
 
     def commit(self, state: str | None) -> None:
         self._called("commit")
@@ -103,12 +103,12 @@ class Memory:
         )
         self._lose()
 
-    def back_to_safe(self) -> bool:
+    def back_to_safe(self) -> SafePoint | None:
         self._called("back_to_safe")
         if self._safe is None:
-            return False
-        self._unit, self._unit_letters = self._safe
-        return True
+            return None
+        point, self._unit, self._unit_letters = self._safe
+        return point
 
     def rollback(self) -> None:
         self._called("rollback")
