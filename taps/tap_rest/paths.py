@@ -1,7 +1,6 @@
 """JSONPaths of the config: simple ones are read by a struct generated from them, others by jsonpath-ng.
 
-A simple path is `$`, names after it (`$.data.rows`, `$['odd name']`) and at most one `[*]` at the end. A name that
-begins with `@` holds the dots that follow: `$.@odata.nextLink` is one name, as OData writes them.
+A simple path is `$`, names after it (`$.data.rows`, `$['odd name']`) and at most one `[*]` at the end.
 """
 
 from __future__ import annotations
@@ -25,10 +24,8 @@ Found: TypeAlias = "list[Raw] | Raw | None"
 Finder: TypeAlias = Callable[[bytes, str], "dict[str, Found]"]
 """Takes a JSON body and the name of its place; returns what each path found."""
 
-_SIMPLE = re.compile(
-    r"\$((?:\.[A-Za-z_][\w@-]*|\.@[\w@-]+(?:\.[\w@-]+)*|\['[^'\\]+'\]|\[\"[^\"\\]+\"\])*)(\[\*\])?"
-)
-_NAME = re.compile(r"\.([A-Za-z_][\w@-]*|@[\w@-]+(?:\.[\w@-]+)*)|\['([^']+)'\]|\[\"([^\"]+)\"\]")
+_SIMPLE = re.compile(r"\$((?:\.[A-Za-z_@][\w@-]*|\['[^'\\]+'\]|\[\"[^\"\\]+\"\])*)(\[\*\])?")
+_NAME = re.compile(r"\.([A-Za-z_@][\w@-]*)|\['([^']+)'\]|\[\"([^\"]+)\"\]")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,14 +19,10 @@ __all__ = ["PageReader", "ReadPage"]
 
 @dataclass(slots=True)
 class ReadPage:
-    """The records of one page, and what the pagination's paths found in it.
-
-    ``records_at`` names the members of the body down to the records, None where `records` is no simple path.
-    """
+    """The records of one page, and what the pagination's paths found in it."""
 
     records: list[Raw]
     fields: dict[str, Found]
-    records_at: tuple[str, ...] | None = None
 
 
 class PageReader:
@@ -59,7 +55,7 @@ class PageReader:
             self._find = finder_of([self._path, *self._fields])
         found = self._find(response.body, where)
         records = self._records(found[self._path.text], self._path, response.body, where)
-        return ReadPage(records, {path.text: found[path.text] for path in self._fields}, self._path.names)
+        return ReadPage(records, {path.text: found[path.text] for path in self._fields})
 
     def _records(self, found: Found, path: Path, body: bytes, where: str) -> list[Raw]:
         if isinstance(found, Raw):

@@ -267,10 +267,13 @@ def test_a_state_that_others_moved_on_does_not_use_our_hashes(example):
     assert example.sync(config, state).ids == [1]
 
 
-def test_a_bookmark_of_another_replication_key_is_not_used(example):
+def test_a_bookmark_of_another_replication_key_is_refused(example):
     state = {"bookmarks": {"orders": {"replication_key": "id", "replication_key_value": 100}}}
     example.pages([order(1, 1)])
-    assert example.sync(incremental(example), state).ids == [1]
+    with pytest.raises(
+        ConfigurationError, match=r"`orders` .* its bookmark is by `id`, the config says `at`"
+    ):
+        example.sync(incremental(example), state)
 
 
 # Pages and chunks
