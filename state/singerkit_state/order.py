@@ -141,6 +141,13 @@ class ValueKind:
         return self.name in ("INSTANT", "DATE", "EPOCH", "RFC2822", "PATTERN")
 
     @property
+    def has_local_times(self) -> bool:
+        """Whether values may be times without an offset."""
+        return self.name in ("INSTANT", "ANY") or (
+            self.name == "PATTERN" and "%z" not in self.pattern and "%H" in self.pattern
+        )
+
+    @property
     def can_look_back(self) -> bool:
         """Whether there is such a thing as a little earlier."""
         return self.name not in ("TEXT", "VERSION")

@@ -418,7 +418,7 @@ class _Member:
         kind = self.stream.bookmark_kind
         if read.bookmark is None or self._told_of_local_times or kind.zone is not None:
             return
-        if kind.name in ("INSTANT", "ANY") and has_no_offset(read.bookmark.value):
+        if kind.has_local_times and (kind.pattern or has_no_offset(read.bookmark.value)):
             self._told_of_local_times = True
             self.stream.logger.warning(
                 "The replication key `%s` of stream `%s` holds times without an offset, which are taken for UTC. If they "

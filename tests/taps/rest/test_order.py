@@ -227,6 +227,19 @@ def test_local_times_through_the_hour_that_comes_twice(run_tap: Any) -> None:
     assert "set `time_zone`" in warned.stderr
 
 
+@pytest.mark.parametrize("odd", ["2026-01-02T00:00:00+0200", "2026-01-02 00:00:00Z"])
+def test_a_page_of_another_look_is_no_date_time_on_the_wire(odd: str, run_tap: Any) -> None:
+    """A target by others may check the format; the first page alone was of it."""
+    table = Table("2026-01-01T00:00:00Z")
+    with serving({"/m": table}) as api:
+        first = run_tap(api.url, stream()).ended(0)
+        assert first.schemas("m")[-1]["properties"]["u"]["format"] == "date-time"
+        table.add(odd)
+        second = run_tap(api.url, stream(), state=first.state).ended(0)
+    assert "format" not in second.schemas("m")[-1]["properties"]["u"]
+    assert second.records("m") == [{"id": 1, "u": odd}]
+
+
 # States of others
 
 
