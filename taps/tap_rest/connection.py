@@ -68,10 +68,11 @@ class Watchdog:
 
 
 def _shut_down(connection: HTTPConnection | None) -> None:
-    line: socket.socket | None = getattr(connection, "line", None)
-    if line is not None:
+    sock = connection.sock if connection is not None else None
+    if isinstance(sock, socket.socket):
         with contextlib.suppress(OSError):  # already closed by the other side
-            line.shutdown(socket.SHUT_RDWR)
+            # SSLSocket.shutdown would pull the TLS object from under the reading thread.
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 class GuardedAdapter(HTTPAdapter):
@@ -97,27 +98,8 @@ def _guarded_pools(watchdog: Watchdog, allowed: Sequence[Network] | None) -> dic
     """Return urllib3 pool classes whose connections tell the watchdog and check addresses."""
 
     class Plain(HTTPConnection):
-        # The same connection as `sock`, which is of no use while TLS takes it over.
-        line: socket.socket | None = None
-
         def _new_conn(self) -> socket.socket:
-            # Names are looked up in C, where no signal is heard.
-            sock = stop_flag.waiting_for(
-                lambda: _connect(self, allowed),
-                "no connection was there yet, the state printed so far is valid.",
-            )
-            self._forget_line()
-            self.line = sock.dup()
-            return sock
-
-        def close(self) -> None:
-            super().close()
-            self._forget_line()
-
-        def _forget_line(self) -> None:
-            if self.line is not None:
-                self.line.close()
-                self.line = None
+            return _connect(self, allowed) if allowed is not None else super()._new_conn()
 
         def connect(self) -> None:
             watchdog.connection = self
@@ -139,8 +121,8 @@ def _guarded_pools(watchdog: Watchdog, allowed: Sequence[Network] | None) -> dic
     return {"http": PlainPool, "https": SecurePool}
 
 
-def _connect(connection: HTTPConnection, allowed: Sequence[Network] | None) -> socket.socket:
-    """Resolve once, check every address (unless ``allowed`` is None), and connect to the first that answers.
+def _connect(connection: HTTPConnection, allowed: Sequence[Network]) -> socket.socket:
+    """Resolve once, check every address, and connect to the first that answers.
 
     Raises:
         ConfigurationError: an address of the name is refused.
@@ -152,8 +134,8 @@ def _connect(connection: HTTPConnection, allowed: Sequence[Network] | None) -> s
         failure = error if isinstance(error, socket.gaierror) else socket.gaierror(str(error))
         raise NameResolutionError(connection.host, connection, failure) from error
     addresses = list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
-    for address in addresses if allowed is not None else ():
-        check_address(address, connection.host, allowed or ())
+    for address in addresses:
+        check_address(address, connection.host, allowed)
     failures: list[OSError] = []
     for address in addresses:
         try:
