@@ -6,15 +6,17 @@ an ``$id`` or ``$anchor`` of the same document) is replaced by what it names; on
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
 from singerkit_shell.errors import ConfigurationError
 
-__all__ = ["admitting_missing", "is_nullable", "properties_of", "resolve_refs", "types_of"]
+__all__ = ["is_nullable", "properties_of", "resolve_refs", "types_of"]
 
 _DEPTH_LIMIT = 100
+_LEVELS_LIMIT = 200  # of nesting; what walks a schema after this may recurse
+_NODES_LIMIT = 100_000  # objects of a schema whose references are written out
 _HOLDERS = ("$defs", "definitions")
 # Their values are data, not schemas: a "$ref" in there is a plain key.
 _DATA_KEYWORDS = ("const", "enum", "default", "examples", "example")
@@ -27,12 +29,15 @@ def resolve_refs(schema: Mapping[str, Any], where: str) -> dict[str, Any]:
     inner reference becomes ``{}``, which allows anything. ``where`` names the schema in errors.
 
     Raises:
-        ConfigurationError: a reference leaves the document, names nothing, or nests deeper than 100.
+        ConfigurationError: a reference leaves the document, names nothing, or nests deeper than 100; the schema
+            nests deeper than 200 levels, or holds more than 100,000 objects when its references are written out.
     """
-    return dict(_resolve(schema, schema, dict(_anchors(schema)), where, ()))
+    return dict(_Resolver(schema, where).resolve(schema, (), 0))
 
 
-def _anchors(node: Any) -> Iterator[tuple[str, Any]]:
+def _anchors(node: Any, level: int = 0) -> Iterator[tuple[str, Any]]:
+    if level > _LEVELS_LIMIT:
+        return  # told when it is resolved
     if isinstance(node, Mapping):
         for keyword in ("$id", "id", "$anchor"):
             name = node.get(keyword)
@@ -40,53 +45,70 @@ def _anchors(node: Any) -> Iterator[tuple[str, Any]]:
                 yield (f"#{name}" if keyword == "$anchor" else name), node
         for key, value in node.items():
             if key not in _DATA_KEYWORDS:
-                yield from _anchors(value)
+                yield from _anchors(value, level + 1)
     elif isinstance(node, list):
         for value in node:
-            yield from _anchors(value)
+            yield from _anchors(value, level + 1)
 
 
-def _resolve(
-    node: Any, root: Mapping[str, Any], anchors: Mapping[str, Any], where: str, open_refs: tuple[str, ...]
-) -> Any:
-    if isinstance(node, list):
-        return [_resolve(item, root, anchors, where, open_refs) for item in node]
-    if not isinstance(node, Mapping):
-        return node
-    reference = node.get("$ref")
-    beside = {
-        key: value
-        if key in _DATA_KEYWORDS
-        else _resolve_members(value, root, anchors, where, open_refs)
-        if key in ("properties", "patternProperties", "dependentSchemas")
-        else _resolve(value, root, anchors, where, open_refs)
-        for key, value in node.items()
-        if key != "$ref" and key not in _HOLDERS
-    }
-    if not isinstance(reference, str):
-        return beside if reference is None else beside | {"$ref": reference}
-    if reference in open_refs:
-        return beside
-    if len(open_refs) >= _DEPTH_LIMIT:
-        raise ConfigurationError(
-            f"The schema of {where} nests references deeper than {_DEPTH_LIMIT}; write it out in place."
-        )
-    target = _target(reference, root, anchors, where)
-    named = _resolve(target, root, anchors, where, (*open_refs, reference))
-    return named | beside if isinstance(named, dict) else beside or named
+class _Resolver:
+    """Writes out the references of one schema, and counts what that gives: a few lines may stand for billions."""
 
+    def __init__(self, root: Mapping[str, Any], where: str) -> None:
+        self._root = root
+        self._where = where
+        self._anchors = dict(_anchors(root))
+        self._nodes = 0
 
-def _resolve_members(
-    members: Any, root: Mapping[str, Any], anchors: Mapping[str, Any], where: str, open_refs: tuple[str, ...]
-) -> Any:
-    """Resolve a mapping of names to schemas, where a member called ``$ref`` or ``enum`` is a property."""
-    if not isinstance(members, Mapping):
-        return members
-    # `true` is the schema that allows anything, written short; nothing after this has to know.
-    return {
-        name: {} if value is True else _resolve(value, root, anchors, where, open_refs)
-        for name, value in members.items()
-    }
+    def resolve(self, node: Any, open_refs: tuple[str, ...], level: int) -> Any:
+        if level > _LEVELS_LIMIT:
+            raise ConfigurationError(
+                f"The schema of {self._where} nests deeper than {_LEVELS_LIMIT} levels; describe the inner ones as "
+                "an object or array without further detail."
+            )
+        if isinstance(node, list):
+            return [self.resolve(item, open_refs, level + 1) for item in node]
+        if not isinstance(node, Mapping):
+            return node
+        self._nodes += 1
+        if self._nodes > _NODES_LIMIT:
+            raise ConfigurationError(
+                f"The schema of {self._where} stands for more than {_NODES_LIMIT:,} objects when its references are "
+                "written out; refer to less."
+            )
+        reference = node.get("$ref")
+        beside: dict[str, Any] = {}  # loops, since a comprehension is one more level of Python's stack
+        for key, value in node.items():
+            if key != "$ref" and key not in _HOLDERS:
+                beside[key] = self._keyword(key, value, open_refs, level + 1)
+        if not isinstance(reference, str):
+            return beside if reference is None else beside | {"$ref": reference}
+        if reference in open_refs:
+            return beside
+        if len(open_refs) >= _DEPTH_LIMIT:
+            raise ConfigurationError(
+                f"The schema of {self._where} nests references deeper than {_DEPTH_LIMIT}; write it out in place."
+            )
+        target = _target(reference, self._root, self._anchors, self._where)
+        named = self.resolve(target, (*open_refs, reference), level)
+        return named | beside if isinstance(named, dict) else beside or named
+
+    def _keyword(self, key: str, value: Any, open_refs: tuple[str, ...], level: int) -> Any:
+        if key in _DATA_KEYWORDS:
+            return value
+        if key in ("properties", "patternProperties", "dependentSchemas"):
+            return self._members(value, open_refs, level)
+        return self.resolve(value, open_refs, level)
+
+    def _members(self, members: Any, open_refs: tuple[str, ...], level: int) -> Any:
+        """Resolve a mapping of names to schemas, where a member called ``$ref`` or ``enum`` is a property."""
+        if not isinstance(members, Mapping):
+            return members
+        resolved = {}
+        for name, value in members.items():
+            # `true` is the schema that allows anything, written short; nothing after this has to know.
+            resolved[name] = {} if value is True else self.resolve(value, open_refs, level)
+        return resolved
 
 
 def _target(reference: str, root: Mapping[str, Any], anchors: Mapping[str, Any], where: str) -> Any:
@@ -148,28 +170,6 @@ def types_of(schema: Any) -> set[str]:
     if isinstance(schema.get("enum"), list):
         return {_type_name(value) for value in schema["enum"]}
     return set()
-
-
-def admitting_missing(schema: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
-    """Return a resolved stream schema in which each property that a record may leave out may be null, ``keys`` not."""
-    kept = {*schema.get("required", ()), *keys}
-    properties = {
-        name: prop if name in kept or not isinstance(prop, Mapping) or _admits_null(prop) else _or_null(prop)
-        for name, prop in schema.get("properties", {}).items()
-    }
-    return {**schema, "properties": properties}
-
-
-def _admits_null(prop: Mapping[str, Any]) -> bool:
-    return is_nullable(prop) and None in prop.get("enum", [None]) and prop.get("const") is None
-
-
-def _or_null(prop: Mapping[str, Any]) -> dict[str, Any]:
-    declared = prop.get("type")
-    if declared is None or not prop.keys().isdisjoint({"enum", "const", "anyOf", "oneOf", "allOf", "not"}):
-        notes = {key: value for key, value in prop.items() if key.startswith("x-")}
-        return {**notes, "anyOf": [dict(prop), {"type": "null"}]}
-    return {**prop, "type": [*([declared] if isinstance(declared, str) else declared), "null"]}
 
 
 def is_nullable(schema: Any) -> bool:

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from singerkit_check.findings import Findings, shown
+from singerkit_state.instants import looks_like_iso
 from singerkit_state.order import OrderKey, UnorderableError, ValueKind, order_key
 
 __all__ = ["Bookmark", "Progress", "bookmark_in"]
@@ -134,7 +135,7 @@ class Progress:
         if value.__class__ is Decimal and not value.is_finite():
             return None
         try:
-            return order_key(value, self._kind)
+            return _guessed_key(value) if self._kind.is_guessed else order_key(value, self._kind)
         except (UnorderableError, ArithmeticError):
             return None
 
@@ -178,6 +179,13 @@ class Progress:
         else:
             sentence += ": right only if the run began there (--state FILE tells)"
             self._findings.add("state-beyond", line, sentence, self._stream)
+
+
+def _guessed_key(value: Any) -> OrderKey:
+    """Order text of no format as most taps do, by code point; but points in time as what they are."""
+    if isinstance(value, str) and looks_like_iso(value):
+        return "", order_key(value, ValueKind.INSTANT)
+    return str(value), None
 
 
 def _ascends(high: Any, value: Any) -> bool:

@@ -1,4 +1,8 @@
-"""SIGTERM and SIGINT only set a flag (DESIGN 5); loops look at it where stopping is safe."""
+"""SIGTERM and SIGINT only set a flag (DESIGN 5); loops look at it where stopping is safe.
+
+What cannot look at it, a long computation or a library that waits, runs inside `StopFlag.within` or
+`StopFlag.waiting_for`, which end it.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,25 @@ import select
 import signal
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
+from typing import Any, TypeVar
 
 from singerkit_shell.errors import Stopped
 
-__all__ = ["StopFlag", "stop_flag"]
+__all__ = ["StopFlag", "TooLong", "stop_flag"]
+
+_T = TypeVar("_T")
+_GRACE = 0.4  # seconds that a computation may go on after a signal
+_TURN = 0.1  # seconds between two looks at the flag
+
+
+class TooLong(Exception):
+    """A computation took more processor time than it was given."""
+
+
+class _Expired(BaseException):
+    """Raised into a computation by the handler of a timer; never leaves `StopFlag.within`."""
 
 
 class StopFlag:
@@ -25,6 +43,7 @@ class StopFlag:
         self.count = 0
         self._read_end: int | None = None
         self._write_end: int | None = None
+        self._is_computing = False
 
     def install(self) -> None:
         """Take over SIGTERM and SIGINT; does nothing outside the main thread."""
@@ -41,6 +60,73 @@ class StopFlag:
     def _on_signal(self, signum: int, _frame: FrameType | None) -> None:
         self.signum = self.signum or signum
         self.count += 1
+        if self._is_computing:
+            signal.setitimer(signal.ITIMER_REAL, _GRACE)
+
+    def _on_timer(self, _signum: int, _frame: FrameType | None) -> None:
+        if self._is_computing:
+            raise _Expired
+
+    def within(self, seconds: float | None, compute: Callable[[], _T], what_is_safe: str) -> _T:
+        """Return what ``compute`` returns, unless it takes too long or a signal comes.
+
+        ``seconds`` are of processor time, so that a busy machine changes nothing; None is no limit. ``compute`` must
+        bear being ended anywhere. Outside the main thread, and inside another `within`, nothing is limited.
+
+        Raises:
+            TooLong: the time was over.
+            Stopped: a signal came and ``compute`` did not end soon after; ``what_is_safe`` ends its sentence.
+        """
+        if self._is_computing or threading.current_thread() is not threading.main_thread():
+            return compute()
+        former = [
+            (signum, signal.signal(signum, self._on_timer)) for signum in (signal.SIGALRM, signal.SIGVTALRM)
+        ]
+        try:
+            try:
+                self._is_computing = True
+                if seconds is not None:
+                    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+                if self:
+                    signal.setitimer(signal.ITIMER_REAL, _GRACE)
+                return compute()
+            finally:
+                self._is_computing = False
+        except _Expired:
+            self.raise_if_set(what_is_safe)
+            raise TooLong from None
+        finally:
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            for signum, handler in former:
+                signal.signal(signum, handler)
+
+    def waiting_for(self, work: Callable[[], _T], what_is_safe: str) -> _T:
+        """Return what ``work`` returns; it runs in a thread of its own, which a signal leaves behind.
+
+        For waits in C that no signal ends: names, connections, statements.
+
+        Raises:
+            Stopped: a signal came; ``what_is_safe`` ends its sentence.
+            Exception: as ``work`` does.
+        """
+        outcome: dict[str, Any] = {}
+        done = threading.Event()
+
+        def run() -> None:
+            try:
+                outcome["result"] = work()
+            except BaseException as error:
+                outcome["error"] = error
+            done.set()
+
+        threading.Thread(target=run, name="waiting", daemon=True).start()
+        while not done.wait(_TURN):
+            if self and not done.wait(_GRACE):
+                self.raise_if_set(what_is_safe)
+        if "error" in outcome:
+            raise outcome["error"]
+        return outcome["result"]  # type: ignore[no-any-return]
 
     @property
     def wakeup_fd(self) -> int | None:

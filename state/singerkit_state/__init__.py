@@ -1,7 +1,9 @@
 """How far a run got: the STATE value, the places that keep it, their locks and their history (DESIGN 5).
 
 value.py       the STATE value: the mark of a run, what counts as empty, text that keeps numbers exact
+instants.py    the one reader of times: ISO 8601, e-mail dates, patterns, local times
 order.py       which of two replication key values is later
+others.py      states of other taps: recognised or refused
 bookmarks.py   how far a stream has been read: ties, sorted and unsorted sources, partitions
 statefile.py   a STATE value in a file: atomic write, lock beside it
 manifest.py    a STATE value in the manifest of a folder: what of its files is committed, epoch, sequence

@@ -37,9 +37,11 @@ from singerkit_state.order import (
     extremes,
     less_lookback,
     order_key,
+    starting_value,
 )
 
 __all__ = [
+    "DRIVEN",
     "PARTITION_LIMIT",
     "SEEN_LIMIT",
     "Bookmark",
@@ -91,7 +93,7 @@ class BookmarkTracker:
     and after `finish` what may be stored at the end. An interrupted read of an unsorted source keeps the old
     bookmark; a sorted one advances page by page.
 
-    ``start_date`` counts when there is no bookmark and the key is a date-time or date.
+    ``start_date`` counts when there is no bookmark and the key is a point in time.
     ``keeps_older`` keeps rows below the start that the source sent all the same.
     """
 
@@ -127,7 +129,7 @@ class BookmarkTracker:
     def _first_value(self, lookback: int | Decimal, start_date: str | None) -> Value | None:
         if self._start.value is not None:
             return less_lookback(self._start.value, self._kind, lookback)
-        return start_date if self._kind is ValueKind.INSTANT else None
+        return starting_value(start_date, self._kind)
 
     def take(
         self,
@@ -282,7 +284,7 @@ class StreamBookmarks:
         """Return the bookmark of the stream, or of one partition."""
         entry = self._whole if not context else self._partition(_context_key(context))
         if not self._is_selected:
-            entry = entry.get(_DRIVEN, entry)
+            entry = entry.get(DRIVEN, entry)
         return _read(entry, self._replication_key)
 
     def _partition(self, key: str) -> Mapping[str, Any]:
@@ -316,8 +318,8 @@ class StreamBookmarks:
     def _updated(self, entry: Mapping[str, Any], bookmark: Bookmark) -> dict[str, Any]:
         values = {} if bookmark.value is None else _written(str(self._replication_key), bookmark)
         if not self._is_selected:
-            return {**entry, _DRIVEN: values}
-        replaced = (_SEEN, _DRIVEN, "replication_key", "replication_key_value", *_SDK_RUN_KEYS)
+            return {**entry, DRIVEN: values}
+        replaced = (_SEEN, DRIVEN, "replication_key", "replication_key_value", *_SDK_RUN_KEYS)
         kept = {key: value for key, value in entry.items() if key not in replaced}
         return {**kept, **values}
 
@@ -333,7 +335,8 @@ class StreamBookmarks:
         return {**self._whole, "partitions": list(self._partitions.values())}
 
 
-_DRIVEN = "_singerkit_driven"
+DRIVEN = "_singerkit_driven"
+"""Where the bookmark of a parent stands that is read for its children only."""
 
 
 def _context_key(context: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.secrets import redactor
+from singerkit_shell.signals import stop_flag
 from singerkit_state import statefile
 
 if TYPE_CHECKING:
@@ -121,7 +122,8 @@ def read_start_state(location: str, pipeline: str | None = None) -> dict[str, An
             f"The state URL names the pipeline `{url.pipeline}`, this run is of the pipeline `{pipeline}`; "
             "name the same pipeline in both."
         )
-    row = _read_row(url)
+    # libpq waits in C, where no signal is heard.
+    row = stop_flag.waiting_for(lambda: _read_row(url), "the state was being read, nothing was read yet.")
     if row is None or row.state_text is None:
         logger.info("No state of the pipeline `%s` yet in %s.", url.pipeline, url.server)
         return None

@@ -20,6 +20,8 @@ A connector is two classes:
           keeps_older_rows=False,       # True: rows below Start.value are sent too
           reads_all_parents=False,      # True: the child changes without its parent's replication key
           selected_by_default=True,
+          replication_key_format=None,  # a name of singerkit_state.order.FORMATS, or a pattern: how the key compares
+          time_zone=None,               # of key values without an offset; None: UTC
       )
 
 The engine (`singerkit_tap.sync`) owns everything else: SCHEMA, RECORD and STATE lines, selection, bookmarks,

@@ -17,7 +17,8 @@ from typing import Any
 
 import msgspec
 
-from singerkit_shell.errors import CannotWriteError, RetryableError
+from singerkit_shell.errors import CannotWriteError, RetryableError, Stopped
+from singerkit_shell.signals import stop_flag
 from singerkit_state.value import encode
 
 __all__ = ["CHUNK_BYTES", "MAX_QUIET_SECONDS", "Output"]
@@ -80,7 +81,16 @@ class Output:
         self.flush()
 
     def flush(self) -> None:
-        """Write what waits."""
+        """Write what waits.
+
+        Raises:
+            Stopped: a signal came, and the reader of our output takes nothing.
+        """
+        stop_flag.within(
+            None, self._flush, "the reader of our output takes nothing; what it has confirmed is safe."
+        )
+
+    def _flush(self) -> None:
         with self._lock:
             if self._failure is not None:
                 raise self._failure
@@ -94,8 +104,9 @@ class Output:
                 self._oldest = time.monotonic()
             self._lines.append(lines)
             self._size += len(lines)
-            if self._size >= CHUNK_BYTES or self._is_overdue():
-                self.flush()
+            is_due = self._size >= CHUNK_BYTES or self._is_overdue()
+        if is_due:
+            self.flush()
 
     def _is_overdue(self) -> bool:
         return bool(self._lines) and time.monotonic() - self._oldest >= MAX_QUIET_SECONDS
@@ -113,14 +124,18 @@ class Output:
         _traceback: TracebackType | None,
     ) -> None:
         self._is_closing.set()
-        if self._timer is not None:
-            self._timer.join()
         if kind is None:
+            self._join()
             self.flush()
         else:
             # The first error is the one to tell about; what waits covers nothing and is worth a try.
-            with contextlib.suppress(RetryableError):
+            with contextlib.suppress(RetryableError, Stopped):
+                stop_flag.within(None, self._join, "")
                 self.flush()
+
+    def _join(self) -> None:
+        if self._timer is not None:
+            self._timer.join()
 
     def _flush_in_time(self) -> None:
         while not self._is_closing.wait(MAX_QUIET_SECONDS / 4):
@@ -135,11 +150,19 @@ class Output:
 
 def _write(data: bytes) -> None:
     out = sys.stdout
+    if out is None:
+        raise CannotWriteError("There is no stdout to write to; nothing was written, run again with one.")
     try:
-        with contextlib.suppress(OSError, ValueError):  # not a file: a test's buffer
-            os.set_blocking(out.fileno(), True)
-        out.buffer.write(data)
         out.buffer.flush()
+        descriptor = _descriptor_of(out)
+        if descriptor is None:
+            out.buffer.write(data)
+            out.buffer.flush()
+            return
+        os.set_blocking(descriptor, True)
+        view = memoryview(data)
+        while view:  # past Python's buffer, so that nothing waits in it when a signal ends this
+            view = view[os.write(descriptor, view) :]
     except BrokenPipeError:
         raise RetryableError(
             "The reader of our output has gone; what it has confirmed is safe, run again to continue."
@@ -149,3 +172,11 @@ def _write(data: bytes) -> None:
             f"Output cannot be written ({error.strerror or error}); what the reader has confirmed is safe, "
             "make room and run again."
         ) from None
+
+
+def _descriptor_of(out: Any) -> int | None:
+    """Return the file descriptor of ``out``; None for a test's buffer."""
+    try:
+        return int(out.fileno())
+    except (OSError, ValueError):
+        return None

@@ -1,9 +1,9 @@
 """From the source's raw records to RECORD lines: a chunk at a time, no Python per record or field.
 
 A chunk of raw objects is joined to one JSON array and decoded once into structs whose fields are the
-selected properties as `msgspec.Raw`: numbers and nested values keep their exact text, a missing property is null,
-unless the stream sends partial records. Each struct is wrapped in the struct of a RECORD message (one allocation) and
-all are encoded as lines at once.
+selected properties as `msgspec.Raw`: numbers and nested values keep their exact text, a missing property stays
+missing. Each struct is wrapped in the struct of a RECORD message (one allocation) and all are encoded as lines
+at once.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ __all__ = ["RecordEncoder", "Rows", "split_records"]
 Rows: TypeAlias = list[Any]
 """Decoded records of one chunk: structs, or dicts of raw values. Only a `RecordEncoder` looks inside."""
 
-_NULL = Raw(b"null")  # this very object stands for a property that was left out
 _ONE_LINE = bytes.maketrans(b"\n\r", b"  ")
 _encoder = msgspec.json.Encoder(decimal_format="number")
 _raw_list = msgspec.json.Decoder(list[Raw])
@@ -69,18 +68,13 @@ class RecordEncoder:
     """Encodes the records of one stream.
 
     ``schema`` is the stream's resolved schema; only its properties that ``mask`` selects are sent. A schema
-    without ``properties`` sends records whole. A property that a record leaves out is sent as null (DESIGN 6), unless
-    it is required or ``partial`` says that what is left out is not known.
+    without ``properties`` sends records whole.
     """
 
-    def __init__(
-        self, stream: str, schema: Mapping[str, Any], mask: SelectionMask, *, partial: bool = False
-    ) -> None:
+    def __init__(self, stream: str, schema: Mapping[str, Any], mask: SelectionMask) -> None:
         self._stream = stream
         self._name = Raw(_encoder.encode(stream))
-        properties = schema.get("properties")
-        filled = set() if partial else set(properties or ()) - set(schema.get("required", ()))
-        self._layout = _layout_of(properties, mask, filled)
+        self._layout = _layout_of(schema.get("properties"), mask)
 
     def decode(self, records: Sequence[RawRecord], constants: Mapping[str, Any] | None = None) -> Rows:
         """Return the selected part of raw JSON objects, with ``constants`` where a property is missing.
@@ -109,16 +103,16 @@ class RecordEncoder:
         return _surrogates.restore(_encoder.encode_lines([_Message(self._name, row, time) for row in rows]))
 
 
-def _layout_of(properties: Mapping[str, Any] | None, mask: SelectionMask, filled: set[str]) -> _Layout:
+def _layout_of(properties: Mapping[str, Any] | None, mask: SelectionMask) -> _Layout:
     if properties is None:
-        return _Dicts(None, {}, set())
+        return _Dicts(None, {})
     selected = [name for name in properties if mask[("properties", name)]]
     deselected_inside = {
         name: dropped for name in selected if (dropped := _deselected_below(mask, ("properties", name)))
     }
     if deselected_inside or not all(map(_is_plain_name, selected)):
-        return _Dicts(selected, deselected_inside, filled)
-    return _Structs(selected, filled)
+        return _Dicts(selected, deselected_inside)
+    return _Structs(selected)
 
 
 def _is_plain_name(name: str) -> bool:
@@ -136,14 +130,11 @@ def _deselected_below(mask: SelectionMask, breadcrumb: tuple[str, ...]) -> list[
 class _Structs:
     """The fast layout: a generated struct per stream, built and read in C."""
 
-    def __init__(self, names: Sequence[str], filled: set[str]) -> None:
+    def __init__(self, names: Sequence[str]) -> None:
         self._fields = {name: f"f{index}" for index, name in enumerate(names)}
         struct = msgspec.defstruct(
             "Record",
-            [
-                (field, Raw | msgspec.UnsetType, _NULL if name in filled else UNSET)
-                for name, field in self._fields.items()
-            ],
+            [(field, Raw | msgspec.UnsetType, UNSET) for field in self._fields.values()],
             rename={field: name for name, field in self._fields.items()},
             gc=False,
         )
@@ -157,8 +148,7 @@ class _Structs:
         if field is None:
             return
         for row in rows:
-            value_there = getattr(row, field)
-            if value_there is UNSET or value_there is _NULL:
+            if getattr(row, field) is UNSET:
                 setattr(row, field, value)
 
     def column(self, rows: Rows, name: str) -> list[Raw]:
@@ -171,23 +161,16 @@ class _Dicts:
     """The complete layout: for records sent whole, odd property names, and selection below the top level."""
 
     def __init__(
-        self,
-        names: Sequence[str] | None,
-        deselected_inside: Mapping[str, list[tuple[str, ...]]],
-        filled: set[str],
+        self, names: Sequence[str] | None, deselected_inside: Mapping[str, list[tuple[str, ...]]]
     ) -> None:
         self._names = names
-        self._filled = filled
         self._deselected_inside = deselected_inside
         self._decoder = msgspec.json.Decoder(list[dict[str, Raw]])
 
     def decode(self, array: bytes, where: str) -> Rows:
         rows = _decode(self._decoder, array, where)
         if self._names is not None:
-            rows = [
-                {name: row.get(name, _NULL) for name in self._names if name in row or name in self._filled}
-                for row in rows
-            ]
+            rows = [{name: row[name] for name in self._names if name in row} for row in rows]
         for name, paths in self._deselected_inside.items():
             for row in rows:
                 if name in row:
@@ -198,11 +181,13 @@ class _Dicts:
         if self._names is not None and name not in self._names:
             return
         for row in rows:
-            if row.get(name, _NULL) is _NULL:
-                row[name] = value
+            row.setdefault(name, value)
 
     def column(self, rows: Rows, name: str) -> list[Raw]:
         return [row.get(name, _NULL) for row in rows]
+
+
+_NULL = Raw(b"null")
 
 
 def _without(value: Raw, paths: Iterable[tuple[str, ...]]) -> Raw:

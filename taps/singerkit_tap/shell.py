@@ -54,7 +54,8 @@ COMMON_SETTINGS: dict[str, Any] = {
             "type": "string",
             "format": "date-time",
             "title": "Start date",
-            "description": "Streams with a date-time bookmark begin here on their first run (RFC 3339).",
+            "description": "Streams whose replication key is a point in time begin here on their first run "
+            "(RFC 3339; without an offset: in `time_zone`, else UTC).",
         },
         "select": {
             "type": "array",

@@ -18,6 +18,7 @@ from singerkit_catalog.discovery import FULL_TABLE, INCREMENTAL, catalog_entry, 
 from singerkit_catalog.schema import resolve_refs
 from singerkit_catalog.selection import normalised_catalog
 from singerkit_shell.errors import ConfigurationError
+from singerkit_state.instants import zone_named
 from singerkit_state.order import ValueKind
 from singerkit_tap.contract import Context, Page, RawRecord, Start
 
@@ -49,7 +50,8 @@ class BlockStream(Stream):
         keeps_older_rows: bool = False,
         reads_all_parents: bool = False,
         selected_by_default: bool = True,
-        sends_partial_records: bool = False,
+        replication_key_format: str | None = None,
+        time_zone: str | None = None,
     ) -> None:
         super().__init__(tap, resolve_refs(schema, f"stream `{name}`") or {"type": "object"}, name)
         self.tap = tap
@@ -61,9 +63,12 @@ class BlockStream(Stream):
         self.keeps_older_rows = keeps_older_rows
         self.ignore_parent_replication_key = reads_all_parents
         self.selected_by_default = selected_by_default
-        self.sends_partial_records = sends_partial_records
         self._is_sorted = is_sorted
         self._own_replication_key = replication_key
+        self._zone = None if time_zone is None else zone_named(time_zone)
+        self._told_kind = (
+            None if replication_key_format is None else ValueKind.named(replication_key_format, self._zone)
+        )
         self._check_keys()
         if parent is not None:
             parent.child_streams.append(self)
@@ -110,8 +115,14 @@ class BlockStream(Stream):
     @property
     def bookmark_kind(self) -> ValueKind:
         """How values of the replication key compare."""
+        if self._told_kind is not None:
+            return self._told_kind
         properties = self.effective_schema.get("properties") or {}
-        return ValueKind.of_schema(properties.get(self.replication_key) or {})
+        return ValueKind.of_schema(properties.get(self.replication_key) or {}, self._zone)
+
+    def order_problem(self) -> str | None:
+        """Return why the bookmark cannot be asked for, a sentence without a full stop; None: it can."""
+        return None
 
     @property
     def selected_schema(self) -> dict[str, Any]:

@@ -25,16 +25,17 @@ from typing import Any
 from singer_sdk import metrics
 from singer_sdk.singerlib import SelectionMask
 
-from singerkit_catalog.schema import admitting_missing
 from singerkit_shell.errors import BadDataError, ConfigurationError, SingerkitError
 from singerkit_shell.progress import Progress
 from singerkit_shell.signals import stop_flag
 from singerkit_state.bookmarks import Bookmark, BookmarkTracker, StreamBookmarks, UnsortedError
-from singerkit_state.order import UnorderableError, ValueKind
+from singerkit_state.instants import has_no_offset
+from singerkit_state.order import UnknownOrderError, UnorderableError, starting_value
 from singerkit_state.value import Mark, with_mark
 from singerkit_tap.contract import Context, Page, RawRecord, Start
 from singerkit_tap.output import Output
 from singerkit_tap.records import RecordEncoder
+from singerkit_tap.starts import checked_state
 from singerkit_tap.stream import BlockStream
 
 __all__ = ["CHUNK_RECORDS", "SyncRun"]
@@ -69,9 +70,9 @@ class SyncRun:
         start_date: str | None = None,
     ) -> None:
         self._output = output
-        self._rest = {key: value for key, value in state.items() if key != "bookmarks"}
-        bookmarks = state.get("bookmarks")
-        self._bookmarks: dict[str, Any] = dict(bookmarks) if isinstance(bookmarks, dict) else {}
+        self._rest: dict[str, Any] = dict(state)
+        self._bookmarks: dict[str, Any] = {}
+        self._is_checked = False
         self._mark = mark
         self._progress = progress
         self._state_every = state_every
@@ -81,7 +82,12 @@ class SyncRun:
     # Entrances
 
     def run(self, streams: Sequence[BlockStream]) -> None:
-        """Read all selected streams; the first and the last STATE carry the mark of the run."""
+        """Read all selected streams; the first and the last STATE carry the mark of the run.
+
+        Raises:
+            ConfigurationError: the state, the start date or a lookback means nothing to a stream, among others.
+        """
+        self._check_state(streams)
         self.write_state()
         for root in streams:
             if root.parent is None and (root.selected or root.has_selected_descendents):
@@ -91,6 +97,7 @@ class SyncRun:
 
     def read_one(self, stream: BlockStream, context: Context | None = None) -> None:
         """Read one stream by itself, as singer-sdk's --test does, up to its record limit."""
+        self._check_state(stream.tap.block_streams)
         with contextlib.suppress(_EnoughRecords):
             if context is None:
                 self._read_family(_root_of(stream), {stream.name})
@@ -101,14 +108,19 @@ class SyncRun:
         self.write_state()
         self._family = None
 
+    def _check_state(self, streams: Sequence[BlockStream]) -> None:
+        if self._is_checked:
+            return
+        self._is_checked = True
+        self._rest = checked_state(self._rest, self._mark.pipeline, streams, self._start_date)
+        self._bookmarks = self._rest.pop("bookmarks", {})
+
     def write_schema(self, stream: BlockStream) -> None:
         """Write the SCHEMA of a stream."""
         key = stream.bookmark_key
         # A schema without properties means records as they are; targets want the keyword all the same.
         schema = {**stream.selected_schema}
         schema.setdefault("properties", {})
-        if not stream.sends_partial_records:
-            schema = admitting_missing(schema, stream.primary_keys)
         self._output.schema(stream.name, schema, stream.primary_keys, [key] if key is not None else [])
 
     def renew_schema(self, stream: BlockStream) -> None:
@@ -306,7 +318,7 @@ class _Member:
         self._shared: BookmarkTracker | None = None
         self._driven_by: str | None = self._state.get(_DRIVEN_BY)
         self._will_be_driven_by: str | None = None
-        self._warned_of_nulls = False
+        self._warned_of_nulls = self._told_of_local_times = False
 
     def note_parent(self, parent: _Member) -> None:
         """Note whose records this child is read for.
@@ -354,8 +366,8 @@ class _Member:
             )
         except UnorderableError as error:
             raise ConfigurationError(
-                f"{error} as bookmark of stream `{self.stream.name}` in the state; remove that bookmark "
-                "to read the stream from the start."
+                f"{error} as bookmark of stream `{self.stream.name}` in the state; correct `replication_key_format`, or "
+                f"start the stream over with `singerkit-state reset STATE --stream {self.stream.name}`."
             ) from None
 
     def within_limit(self, rows: list[Any]) -> list[Any]:
@@ -391,6 +403,7 @@ class _Member:
         self.put(read, context)
         if read.bookmark is not None and not self.has_one_bookmark:
             self.uncovered = 0
+        self._tell_of_local_times(read)
         if read.nulls and not self._warned_of_nulls:
             self._warned_of_nulls = True
             self.stream.logger.warning(
@@ -399,6 +412,19 @@ class _Member:
                 read.nulls,
                 self.stream.name,
                 self.stream.bookmark_key,
+            )
+
+    def _tell_of_local_times(self, read: _Read) -> None:
+        kind = self.stream.bookmark_kind
+        if read.bookmark is None or self._told_of_local_times or kind.zone is not None:
+            return
+        if kind.has_local_times and (kind.pattern or has_no_offset(read.bookmark.value)):
+            self._told_of_local_times = True
+            self.stream.logger.warning(
+                "The replication key `%s` of stream `%s` holds times without an offset, which are taken for UTC. If they "
+                "are local times, rows may be missed when the clocks go back: set `time_zone` (`UTC` if it is that).",
+                self.stream.bookmark_key,
+                self.stream.name,
             )
 
     def finish(self) -> None:
@@ -424,6 +450,7 @@ class _Read:
         self._is_shared = member.has_one_bookmark
         self._tracker = member.tracker(context, start_date)
         self._salt = json.dumps(context, sort_keys=True, default=str).encode() if context else b""
+        self._has_taken = False
         self.drives_all = any(child.needs_all_parents for child in children)
         self.old_bookmark = self._tracker.bookmark() if self._tracker else Bookmark()
         self.start = self._start(start_date)
@@ -432,8 +459,8 @@ class _Read:
         if self._tracker is None:
             return Start()
         if self.drives_all:
-            is_dated = self._stream.bookmark_kind is ValueKind.INSTANT
-            return Start(start_date if is_dated else None, self.old_bookmark.value)
+            first = starting_value(start_date, self._stream.bookmark_kind)
+            return Start(first, self.old_bookmark.value)
         return Start(self._tracker.start_value, self.old_bookmark.value)
 
     def take(self, encoder: RecordEncoder, rows: list[Any], records: Sequence[RawRecord]) -> list[int] | None:
@@ -442,11 +469,30 @@ class _Read:
         if self._tracker is None or key is None:
             return None
         try:
-            return self._tracker.take(encoder.column(rows, key), records, self._salt)
+            numbers = self._tracker.take(encoder.column(rows, key), records, self._salt)
+            self._has_taken = self._has_taken or bool(rows)
+            return numbers
+        except UnknownOrderError as error:
+            raise self._unknown_order(error) from None
         except UnorderableError as error:
             raise BadDataError(
-                f"{error} at {self._stream.name}.$.{key}, the replication key; correct its type in the schema."
+                f"{error} at {self._stream.name}.$.{key}, the replication key; correct its type in the schema, or "
+                "`replication_key_format`."
             ) from None
+
+    def _unknown_order(self, error: UnknownOrderError) -> SingerkitError:
+        where = f"`{self._stream.bookmark_key}`, the replication key of stream `{self._stream.name}`"
+        if self._has_taken:
+            return BadDataError(
+                f'Expected times at {where}, as before, got a text of another look, like `"{error.value}"`; see '
+                "`replication_key_format`."
+            )
+        named = " or ".join(f'`"{name}"`' for name in error.formats[:3])
+        fits = f"; {named} reads all values seen" if named else ""
+        return ConfigurationError(
+            f'The order of {where}, is not known: it holds text like `"{error.value}"`, no row was sent; set '
+            f'`"replication_key_format"` of the stream{fits}, `"text"` compares as text, by code point.'
+        )
 
     def end_page(self) -> None:
         if self._tracker is not None:
@@ -480,9 +526,7 @@ def _closing(pages: Iterator[Page]) -> Iterator[Iterator[Page]]:
 
 
 def _encoder_of(stream: BlockStream) -> RecordEncoder:
-    return RecordEncoder(
-        stream.name, stream.effective_schema, stream.mask, partial=stream.sends_partial_records
-    )
+    return RecordEncoder(stream.name, stream.effective_schema, stream.mask)
 
 
 def _key_reader_of(stream: BlockStream) -> RecordEncoder:

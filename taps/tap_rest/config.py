@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 
 from singerkit_shell.errors import ConfigurationError
+from singerkit_state.instants import zone_named
+from singerkit_state.order import ValueKind
 
 __all__ = [
     "CONFIG_SCHEMA",
@@ -165,17 +167,22 @@ _INCREMENTAL = _group(
         "param": _text("Name of the query parameter.", minLength=1),
         "format": _text(
             "How the value is written: `as_is` (as the record had it), `iso` (2026-01-31T10:00:00Z), `epoch` "
-            "(seconds), `epoch_ms`, or a strftime pattern such as `%Y-%m-%d`. Default `as_is`."
+            "(seconds), `epoch_ms`, `epoch_us`, `epoch_ns`, or a strftime pattern such as `%Y-%m-%d`: in `time_zone` "
+            "where one is set, else in UTC. Default `as_is`."
         ),
         "template": _text("Text around it, for instance `gte.{value}`. Default `{value}`."),
         "lookback": {
             "type": "number",
             "minimum": 0,
             "description": "Ask again for this much before the bookmark, for rows that appear late: seconds "
-            "for date-times, days for dates, units for numbers. Default 0.",
+            "for points in time, days for dates, units for other numbers. Default 0.",
         },
     },
     ["param"],
+)
+_TIME_ZONE = _text(
+    "Time zone of replication key values, and of `start_date`, without an offset: an IANA name such as `Europe/Berlin`. "
+    "That of a stream comes before that of the top level. Default: UTC, with a warning."
 )
 _PARENT = _group(
     "This stream is read once per record of another one, whose fields stand in `path` and `params` as "
@@ -219,13 +226,16 @@ _STREAM = _group(
             "Default `fail`.",
             enum=["fail", "empty"],
         ),
-        "partial_records": {
-            "type": "boolean",
-            "description": "Records leave out fields whose value they do not tell, as changes do: the stored value stays. "
-            "Default `false`: a field of the schema that a record leaves out is sent as null.",
-        },
         "primary_keys": _texts("Fields that identify a record. Default: none, records are appended."),
         "replication_key": _text("Field that grows with every change; makes the stream incremental."),
+        "replication_key_format": _text(
+            "What the values of `replication_key` are, where that cannot be seen: `date-time`, `date` (ISO 8601), "
+            "`epoch` (seconds), `epoch_ms`, `epoch_us`, `epoch_ns`, `rfc2822` (Wed, 21 Oct 2026 07:28:00 GMT), a strptime "
+            "pattern such as `%m/%d/%Y`; `number`, `version` (1.10.2), or `text`, compared by code point. Default: by the "
+            "schema and the look of the values, ISO 8601 or numbers; `incremental.format` `epoch` and `epoch_ms` say it of "
+            "numbers, too."
+        ),
+        "time_zone": _TIME_ZONE,
         "is_sorted": _flag(
             "The pages come in ascending order of `replication_key`, so a run that was stopped resumes "
             "there. Default false."
@@ -253,6 +263,7 @@ CONFIG_SCHEMA: dict[str, Any] = {
         "headers": _HEADERS,
         "params": _PARAMS,
         "pagination": _PAGINATION,
+        "time_zone": _TIME_ZONE,
         "streams": {
             "type": "array",
             "items": _STREAM,
@@ -362,6 +373,11 @@ class Incremental(msgspec.Struct, frozen=True):
     template: str = "{value}"
     lookback: float = 0
 
+    @property
+    def is_epoch(self) -> bool:
+        """Whether the value is written as a number since 1970."""
+        return self.format in ("epoch", "epoch_ms", "epoch_us", "epoch_ns")
+
 
 class Parent(msgspec.Struct, frozen=True):
     """`parent` of a stream; ``copy`` maps a field of the child to a field of the parent."""
@@ -381,9 +397,10 @@ class StreamSettings(msgspec.Struct, frozen=True):
     headers: dict[str, str] = {}
     records: str | None = None
     missing_records: str = "fail"
-    partial_records: bool = False
     primary_keys: tuple[str, ...] = ()
     replication_key: str | None = None
+    replication_key_format: str | None = None
+    time_zone: str | None = None
     is_sorted: bool = False
     incremental: Incremental | None = None
     pagination: Pagination = Pagination()
@@ -483,6 +500,8 @@ def _with_top_level(stream: Mapping[str, Any], config: Mapping[str, Any]) -> dic
     filled["params"] = {**config.get("params", {}), **stream.get("params", {})}
     if "pagination" not in stream and "pagination" in config:
         filled["pagination"] = config["pagination"]
+    if "time_zone" in config:
+        filled.setdefault("time_zone", config["time_zone"])
     return filled
 
 
@@ -491,6 +510,7 @@ def config_conflicts(config: Mapping[str, Any]) -> list[str]:
     problems = _auth_problems(config.get("auth", {"type": "none"}))
     if "pagination" in config:
         problems += _pagination_problems(config["pagination"], "pagination")
+    problems += _time_zone_problems(config, "")
     streams = config["streams"]
     names = [stream["name"] for stream in streams]
     problems += [f"There are two streams named `{name}`" for name in set(names) if names.count(name) > 1]
@@ -565,7 +585,42 @@ def _stream_problems(
     template = stream.get("incremental", {}).get("template", "{value}")
     if "{value}" not in template:
         problems.append(f"Expected `{{value}}` inside `{place}.incremental.template`")
+    problems += _time_zone_problems(stream, f"{place}.") + _order_problems(stream, place)
     return problems + _parent_problems(stream, place, streams)
+
+
+def _time_zone_problems(group: Mapping[str, Any], place: str) -> list[str]:
+    if "time_zone" not in group:
+        return []
+    try:
+        zone_named(group["time_zone"])
+    except ValueError:
+        return [
+            f"Expected an IANA name such as `Europe/Berlin`, got `{group['time_zone']}` at `{place}time_zone` "
+            "(a machine without time zone data knows none: `pip install tzdata`)"
+        ]
+    return []
+
+
+def _order_problems(stream: Mapping[str, Any], place: str) -> list[str]:
+    name = stream.get("replication_key_format")
+    if name is None:
+        return []
+    if "replication_key" not in stream:
+        return [f"`{place}.replication_key_format` needs `{place}.replication_key`"]
+    try:
+        kind = ValueKind.named(name)
+    except ValueError as error:
+        return [f"`{place}.replication_key_format` is `{name}`: {error}"]
+    incremental = stream.get("incremental", {})
+    problems = []
+    if incremental.get("lookback") and not kind.can_look_back:
+        problems.append(f"`{place}.incremental.lookback` means nothing to a replication key that is `{name}`")
+    if incremental.get("format", "as_is") != "as_is" and not kind.is_time:
+        problems.append(
+            f"`{place}.incremental.format` writes points in time, and the replication key is `{name}`; use `as_is`"
+        )
+    return problems
 
 
 def _parent_problems(

@@ -68,11 +68,10 @@ class Watchdog:
 
 
 def _shut_down(connection: HTTPConnection | None) -> None:
-    sock = connection.sock if connection is not None else None
-    if isinstance(sock, socket.socket):
+    line: socket.socket | None = getattr(connection, "line", None)
+    if line is not None:
         with contextlib.suppress(OSError):  # already closed by the other side
-            # SSLSocket.shutdown would pull the TLS object from under the reading thread.
-            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+            line.shutdown(socket.SHUT_RDWR)
 
 
 class GuardedAdapter(HTTPAdapter):
@@ -98,8 +97,27 @@ def _guarded_pools(watchdog: Watchdog, allowed: Sequence[Network] | None) -> dic
     """Return urllib3 pool classes whose connections tell the watchdog and check addresses."""
 
     class Plain(HTTPConnection):
+        # The same connection as `sock`, which is of no use while TLS takes it over.
+        line: socket.socket | None = None
+
         def _new_conn(self) -> socket.socket:
-            return _connect(self, allowed) if allowed is not None else super()._new_conn()
+            # Names are looked up in C, where no signal is heard.
+            sock = stop_flag.waiting_for(
+                lambda: _connect(self, allowed),
+                "no connection was there yet, the state printed so far is valid.",
+            )
+            self._forget_line()
+            self.line = sock.dup()
+            return sock
+
+        def close(self) -> None:
+            super().close()
+            self._forget_line()
+
+        def _forget_line(self) -> None:
+            if self.line is not None:
+                self.line.close()
+                self.line = None
 
         def connect(self) -> None:
             watchdog.connection = self
@@ -121,8 +139,8 @@ def _guarded_pools(watchdog: Watchdog, allowed: Sequence[Network] | None) -> dic
     return {"http": PlainPool, "https": SecurePool}
 
 
-def _connect(connection: HTTPConnection, allowed: Sequence[Network]) -> socket.socket:
-    """Resolve once, check every address, and connect to the first that answers.
+def _connect(connection: HTTPConnection, allowed: Sequence[Network] | None) -> socket.socket:
+    """Resolve once, check every address (unless ``allowed`` is None), and connect to the first that answers.
 
     Raises:
         ConfigurationError: an address of the name is refused.
@@ -134,8 +152,8 @@ def _connect(connection: HTTPConnection, allowed: Sequence[Network]) -> socket.s
         failure = error if isinstance(error, socket.gaierror) else socket.gaierror(str(error))
         raise NameResolutionError(connection.host, connection, failure) from error
     addresses = list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
-    for address in addresses:
-        check_address(address, connection.host, allowed)
+    for address in addresses if allowed is not None else ():
+        check_address(address, connection.host, allowed or ())
     failures: list[OSError] = []
     for address in addresses:
         try:

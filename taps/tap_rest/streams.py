@@ -11,6 +11,7 @@ from urllib.parse import quote
 from singer_sdk.singerlib import MetadataMapping
 
 from singerkit_shell.errors import BadDataError, Stopped
+from singerkit_state.order import ValueKind
 from singerkit_tap.contract import Context, Page, RawRecord, Start
 from singerkit_tap.stream import BlockStream
 from tap_rest import exact
@@ -54,7 +55,8 @@ class RestStream(BlockStream):
             lookback=_whole(incremental.lookback) if incremental else 0,
             partition_bookmarks=settings.parent is not None and settings.parent.bookmarks == "each",
             selected_by_default=settings.selected,
-            sends_partial_records=settings.partial_records,
+            replication_key_format=settings.replication_key_format,
+            time_zone=settings.time_zone,
         )
 
     # Pages
@@ -97,16 +99,28 @@ class RestStream(BlockStream):
             yield page
             step = pages.after(step, response, page)
 
-    def _bookmark_params(self, start: Start) -> dict[str, str]:
-        incremental = self.settings.incremental
-        if start.bookmark is None and incremental is not None and self._is_number_key:
-            # What there is then is the start date, which means nothing to a key like an id.
-            return {} if incremental.format == "as_is" else bookmark_params(incremental, start.value)
-        return bookmark_params(incremental, start.value)
-
     @property
-    def _is_number_key(self) -> bool:
-        return self.bookmark_kind.name == "NUMBER"
+    def bookmark_kind(self) -> ValueKind:
+        """How values of the replication key compare; numbers asked for as epochs are epochs."""
+        kind = super().bookmark_kind
+        incremental = self.settings.incremental
+        if kind.is_told or kind.name != "NUMBER" or incremental is None or not incremental.is_epoch:
+            return kind
+        return ValueKind.named(incremental.format)
+
+    def order_problem(self) -> str | None:
+        """Return that numbers are to be written as times, and nobody has said in which unit they count."""
+        incremental = self.settings.incremental
+        if incremental is None or incremental.format == "as_is" or self.bookmark_kind.name != "NUMBER":
+            return None
+        return (
+            f"`incremental.format` of stream `{self.name}` writes points in time, and its replication key "
+            f"`{self.replication_key}` holds numbers; set `replication_key_format` to `epoch`, `epoch_ms`, `epoch_us` or "
+            "`epoch_ns`, or the format to `as_is`"
+        )
+
+    def _bookmark_params(self, start: Start) -> dict[str, str]:
+        return bookmark_params(self.settings.incremental, start.value, self.bookmark_kind)
 
     # The request
 

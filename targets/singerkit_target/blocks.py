@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from singerkit_shell.errors import BadDataError
-from singerkit_target.batches import Missing, batches_of
+from singerkit_target.batches import batches_of
 from singerkit_target.contract import WHOLE_RECORD, Batch, Reject, Stream
 from singerkit_target.decode import METADATA_FIELDS, FastDecoder, Refused, compile_decoder
 from singerkit_target.exact import ExactDecoder, RejectedRow, TooWide, UnknownFields, compile_exact
@@ -33,7 +33,7 @@ class Judgement:
     unstorable: Policy = Policy.FAIL
     quarantine: bool = False
     with_metadata: bool = False
-    missing: Missing = Missing.KEEP
+    in_order: bool = False
 
 
 def stream_of(
@@ -96,7 +96,7 @@ class BlockDecoder:
         self,
         stream: Stream,
         judgement: Judgement,
-        redeclare: Callable[[Stream], Stream],
+        redeclare: Callable[[Stream], None],
         log: logging.Logger,
         *,
         always_exact: bool = False,
@@ -106,7 +106,6 @@ class BlockDecoder:
         self._log = log
         self._always_exact = always_exact
         self._ignored: set[str] = set()
-        self._rounded: set[str] = set()
         self._compile(stream)
 
     def back_to(self, stream: Stream) -> None:
@@ -125,8 +124,7 @@ class BlockDecoder:
                 validate=judgement.validate,
                 allow_extra=allow_extra,
                 with_metadata=judgement.with_metadata,
-                missing=judgement.missing,
-                rounded=self._rounded,
+                in_order=judgement.in_order,
             )
         self._exact: ExactDecoder = compile_exact(
             stream,
@@ -154,7 +152,8 @@ class BlockDecoder:
         """Try the fast path on ``data``, ``count`` lines of ``run`` from ``index`` on; halve it until little is left."""
         if self._fast is not None:
             try:
-                return self._fast.decode(data, count, run.line_number(index)), []
+                batches = self._fast.decode(data, count, run.line_number(index))
+                return [batch.out_of(run, range(index, index + count)) for batch in batches], []
             except Refused:
                 pass
         lines = [line + b"\n" for line in data[:-1].split(b"\n")]
@@ -169,9 +168,11 @@ class BlockDecoder:
     def _decode_exactly(self, lines: list[bytes], run: Run, index: int) -> tuple[list[Batch], list[Reject]]:
         rows: list[tuple[Any, ...]] = []
         rejects: list[Reject] = []
+        kept: list[int] = []
         for offset, line in enumerate(lines):
             try:
                 rows.append(self._exact.decode(line))
+                kept.append(index + offset)
             except RejectedRow as rejected:
                 number = run.line_number(index + offset)
                 if rejected.is_malformed:
@@ -180,23 +181,11 @@ class BlockDecoder:
                 if not self._sets_aside(rejected):
                     raise _bad_record(reject) from None
                 rejects.append(reject)
-        self._note_rounded(run.line_number(index))
         names = self.stream.column_names + (METADATA_FIELDS if self._judgement.with_metadata else ())
         batches = batches_of(
-            self.stream, names, rows, run.line_number(index), missing=self._judgement.missing
+            self.stream, names, rows, run.line_number(index), in_order=self._judgement.in_order
         )
-        return batches, rejects
-
-    def _note_rounded(self, line: int) -> None:
-        for name in sorted(self._exact.rounded - self._rounded):
-            self._log.warning(
-                "Stream `%s`: values of `%s` have more than six digits of a second and are rounded to microseconds, the "
-                "first of them at line %d or soon after; have the column as text (`column_types`) to keep all digits.",
-                self.stream.name,
-                name,
-                line,
-            )
-            self._rounded.add(name)
+        return [batch.out_of(run, kept) for batch in batches], rejects
 
     def _sets_aside(self, rejected: RejectedRow) -> bool:
         if rejected.is_unstorable and self._judgement.unstorable is Policy.QUARANTINE:
@@ -233,19 +222,15 @@ class BlockDecoder:
         }
         columns = self.stream.columns + tuple(
             Column(
-                name,
-                classify(_schema_of(value))[0],
-                nullable=True,
-                required=False,
-                schema=_schema_of(value),
-                is_declared=False,
+                name, classify(_schema_of(value))[0], nullable=True, required=False, schema=_schema_of(value)
             )
             for name, value in fields.items()
         )
         self._change(dataclasses.replace(self.stream, schema=schema, columns=columns))
 
     def _change(self, stream: Stream) -> None:
-        self._compile(self._redeclare(stream))
+        self._redeclare(stream)
+        self._compile(stream)
 
 
 def _schema_of(value: Any) -> dict[str, Any]:

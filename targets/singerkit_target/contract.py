@@ -4,17 +4,20 @@ The loop (`load.py`) reads the wire and calls, always from one thread:
 
     open()                       once, before a line is read: connect, check privileges
     begin(pipeline) -> state     once, at the first message: take the lock, bump the epoch; the committed STATE
-    declare(stream) -> stream    for each SCHEMA that is new or differs from the last one of its stream; the stream with
-                                 the kinds in which its values are to be given
+    declare(stream)              for each SCHEMA that is new or differs from the last one of its stream
     write(stream, batch)         for each batch of valid rows
     reject(rejects)              for each record that was refused and is to be set aside
     activate_version(...)        for each ACTIVATE_VERSION, when the run ended complete
-    mark_safe()                  at a STATE that covers everything written so far
+    mark_safe(point)             at a STATE that covers everything written so far
     commit(state)                what was written up to now, and the state, become durable together
-    back_to_safe() -> bool       give up what was written after the last mark_safe(); False: there is none
+    back_to_safe() -> point      give up what was written after the last mark that was reached; None: there is none
     rollback()                   give up everything since the last commit
     recover()                    after a `UnitLost`: be ready to be given the unit again, from its beginning
     close()                      once, in any case
+
+A target may write in another thread, and find out late that something was refused. So a mark takes the way of the rows
+before it, through the same queue, and `back_to_safe` returns the point that was kept: its state, and no other, is then
+committed, printed and counted.
 
 A `UnitLost` makes the loop call recover(), declare() every stream anew and write the unit in hand again while it is
 still held; else it is an error like others. A `BadDataError` makes the loop commit up to the last safe point and end with 65; a `RetryableError` or
@@ -24,13 +27,15 @@ still held; else it is an error like others. A `BadDataError` makes the loop com
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from singerkit_shell.errors import RetryableError
 from singerkit_target.kinds import Column
+from singerkit_target.messages import Message, Run
+from singerkit_target.summary import Counts
 
-__all__ = ["WHOLE_RECORD", "Batch", "Loader", "Reject", "Stream", "UnitLost"]
+__all__ = ["WHOLE_RECORD", "Batch", "Loader", "Reject", "SafePoint", "Stream", "UnitLost"]
 
 WHOLE_RECORD = "_record"
 
@@ -61,12 +66,27 @@ class Batch:
     """Rows of one stream with the same columns.
 
     Values: int, bool, str, None, datetime, date, time, UUID, bytes, and `msgspec.Raw` for numbers as they stood
-    on the wire; JSON columns hold JSON text as str.
+    on the wire; JSON columns hold JSON text as str. ``places`` says for each row which line of ``run`` it was (of
+    several with one key the last); without a run the rows are lines that follow each other.
     """
 
     columns: tuple[str, ...]
     rows: Sequence[tuple[Any, ...]]
     first_line: int
+    places: Sequence[int] = ()
+    run: Run | None = None
+
+    def out_of(self, run: Run, kept: Sequence[int]) -> Batch:
+        """Return the batch of rows decoded from the lines ``kept`` of a run; `places` are places in ``kept`` so far."""
+        places = [kept[place] for place in self.places] if self.places else kept
+        return replace(self, places=places, run=run)
+
+    @property
+    def lines(self) -> tuple[int, int]:
+        """The numbers of its first and last line in the input."""
+        if self.run is None:
+            return self.first_line, self.first_line + len(self.rows) - 1
+        return self.run.line_number(min(self.places)), self.run.line_number(max(self.places))
 
 
 @dataclass(frozen=True)
@@ -78,6 +98,18 @@ class Reject:
     path: str
     reason: str
     record: bytes
+
+
+@dataclass(frozen=True)
+class SafePoint:
+    """A place in the input up to which everything may be committed: its state, and the counts up to it.
+
+    ``state`` is None as long as no STATE said anything; ``message`` is the STATE that stands there.
+    """
+
+    state: str | None = None
+    counts: Counts = field(default_factory=Counts)
+    message: Message | None = None
 
 
 class UnitLost(RetryableError):
@@ -98,7 +130,7 @@ class Loader(Protocol):
 
     def begin(self, pipeline: str) -> str | None: ...
 
-    def declare(self, stream: Stream) -> Stream: ...
+    def declare(self, stream: Stream) -> None: ...
 
     def write(self, stream: Stream, batch: Batch) -> None: ...
 
@@ -106,11 +138,11 @@ class Loader(Protocol):
 
     def activate_version(self, stream: Stream, version: int) -> None: ...
 
-    def mark_safe(self) -> None: ...
+    def mark_safe(self, point: SafePoint) -> None: ...
 
     def commit(self, state: str | None) -> None: ...
 
-    def back_to_safe(self) -> bool: ...
+    def back_to_safe(self) -> SafePoint | None: ...
 
     def rollback(self) -> None: ...
 

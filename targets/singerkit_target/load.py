@@ -20,9 +20,8 @@ from singerkit_shell.errors import BadDataError, SingerkitError
 from singerkit_shell.signals import StopFlag
 from singerkit_state.lineage import check_start
 from singerkit_state.value import Mark, decode, is_empty, read_mark
-from singerkit_target.batches import Missing
 from singerkit_target.blocks import BlockDecoder, Judgement, MalformedLine
-from singerkit_target.contract import Batch, Loader, Reject, Stream, UnitLost
+from singerkit_target.contract import Batch, Loader, Reject, SafePoint, Stream, UnitLost
 from singerkit_target.declarations import declared_stream, read_declaration
 from singerkit_target.lines import Chunk, read_chunks
 from singerkit_target.messages import Message, Run, Splitter, decoded
@@ -88,11 +87,9 @@ class Load:
         *,
         pipeline: str | None = None,
         always_exact: bool = False,
-        missing_fields: str | None = None,
     ) -> None:
         self._loader = loader
-        self._judgement = judgement
-        self._missing_fields = missing_fields
+        self._judgement = replace(judgement, in_order=loader.appends)
         self._limits = limits
         self._publisher = publisher
         self._stop = stop
@@ -102,7 +99,9 @@ class Load:
         self._splitter = Splitter()
         self._decoders: dict[str, BlockDecoder] = {}
         self._declared: dict[str, bytes] = {}
-        self._state: str | None = None  # the last STATE that covers what is written, not yet committed
+        self._point = (
+            SafePoint()
+        )  # the last STATE; its rows may still be refused until the loader has committed them
         self._committed_state: str | None = None
         self._mark: Mark | None = None
         self._rows_after_state = False
@@ -264,6 +263,7 @@ class Load:
         self._loader.recover()
         self.summary.begin_again()
         self._unit = _Unit(started=self._unit.started)
+        self._point = SafePoint(self._committed_state)
         self._declare_as_before()
         for part in self._in_hand.parts:
             self._take(part, self._decode(part))
@@ -291,26 +291,12 @@ class Load:
             keeps_text=self._loader.is_log,
             max_columns=self._limits.max_columns,
         )
-        stream = self._loader.declare(stream)
+        self._loader.declare(stream)
         self._unit.has_tables = True
         self._declared[stream.name] = declaration.fingerprint
         self._decoders[stream.name] = BlockDecoder(
-            stream,
-            replace(self._judgement, missing=self._missing()),
-            self._loader.declare,
-            self._log,
-            always_exact=self._always_exact,
+            stream, self._judgement, self._loader.declare, self._log, always_exact=self._always_exact
         )
-
-    def _missing(self) -> Missing:
-        """Our taps send complete records, and leave out what they do not know; those of others leave out what is null."""
-        wanted = self._missing_fields
-        if self._loader.is_log and wanted != "null":
-            return Missing.LEAVE
-        if self._loader.appends:
-            return Missing.APPEND
-        keeps = wanted == "keep" or (wanted is None and self._mark is not None)
-        return Missing.KEEP if keeps else Missing.NULL
 
     def _take_state(self, part: Message) -> None:
         text, value = _state_of(part)
@@ -319,10 +305,9 @@ class Load:
         if self._mark is not None:
             self._mark = mark
         self._rows_after_state = False
-        if not is_empty(value):
-            self._state = text
-        self.summary.mark_safe()
-        self._loader.mark_safe()
+        state = self._point.state if is_empty(value) else text
+        self._point = SafePoint(state, self.summary.counts(), part)
+        self._loader.mark_safe(self._point)
 
     def _decode(self, run: Run | Message) -> _Rows | None:
         if not isinstance(run, Run):
@@ -361,7 +346,7 @@ class Load:
     # --- commits -------------------------------------------------------------------------------------------
 
     def _commit_if_due(self) -> None:
-        if self._rows_after_state or (self._unit.rows == 0 and self._state == self._committed_state):
+        if self._rows_after_state or (self._unit.rows == 0 and self._point.state == self._committed_state):
             return
         unit, limits = self._unit, self._limits
         if (
@@ -372,7 +357,7 @@ class Load:
             self._commit()
 
     def _commit(self, *, activate: bool = False) -> None:
-        state = self._state
+        state = self._point.state
         self._surviving(partial(self._finish_unit, state, activate=activate))
         self.summary.commit()
         self._unit = _Unit()
@@ -393,7 +378,7 @@ class Load:
             raise BadDataError(
                 "The input ended before the tap had finished; rows after its last STATE were dropped."
             )
-        if self._unit.rows or self._unit.has_tables or self._versions or self._state != self._committed_state:
+        if self._unit.rows or self._unit.has_tables or self._versions or self._has_new_state:
             self._commit(activate=True)
 
     def _finish_unit(self, state: str | None, *, activate: bool) -> None:
@@ -404,14 +389,29 @@ class Load:
         self._loader.commit(state)
 
     def _keep_safe_part(self) -> None:
-        """Commit up to the last STATE, drop what follows. A second signal drops all of the unit."""
-        if not self._begun or self._stop.count > 1 or not self._surviving(self._loader.back_to_safe):
+        """Commit up to the last STATE that the loader has reached, drop what follows. A second signal drops all of the unit."""
+        try:
+            if not self._begun or self._stop.count > 1 or not self._is_back_at_state():
+                self._loader.rollback()
+            else:
+                self._commit()
+        except BadDataError as error:  # what is left of the unit cannot be committed either
+            self._log.warning("Nothing of the unit in hand can be kept: %s", error)
             self._loader.rollback()
-            return
-        self.summary.back_to_safe()
-        self._in_hand.back_to_state()
-        if self._state is not None and self._state != self._committed_state:
-            self._commit()
+
+    def _is_back_at_state(self) -> bool:
+        """Go back to the last STATE that was reached; False when there is none, or none that is worth a commit."""
+        kept = self._surviving(self._loader.back_to_safe)
+        self._point = kept or SafePoint(self._committed_state)
+        if kept is None:
+            return False
+        self.summary.back_to(kept.counts)
+        self._in_hand.back_to(kept.message)
+        return self._has_new_state
+
+    @property
+    def _has_new_state(self) -> bool:
+        return self._point.state is not None and self._point.state != self._committed_state
 
     def _committed_so_far(self) -> str:
         return f"{self._rows_are()} committed up to the last saved state, nothing after it: run again to continue."

@@ -44,9 +44,9 @@ class UnitInHand:
         if self._size > self.limit:
             self.parts, self.is_whole = [], False
 
-    def back_to_state(self) -> None:
-        """What came after the last STATE is given up."""
-        while self.parts and not (isinstance(self.parts[-1], Message) and self.parts[-1].type == "STATE"):
+    def back_to(self, state: Message | None) -> None:
+        """What came after this STATE is given up."""
+        while self.parts and self.parts[-1] is not state:
             self.parts.pop()
 
     def restart(self, declared: Mapping[str, bytes], streams: Iterable[Stream]) -> None:

@@ -7,7 +7,15 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-__all__ = ["Summary"]
+__all__ = ["Counts", "Summary"]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many records of each stream were received and set aside up to some point of the run."""
+
+    received: Counter[str] = field(default_factory=Counter)
+    rejected: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass
@@ -15,7 +23,6 @@ class Summary:
     """Rows by stream: received, of these committed, and records set aside."""
 
     received: Counter[str] = field(default_factory=Counter)
-    safe: Counter[str] = field(default_factory=Counter)
     committed: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
     rejected_before: Counter[str] = field(default_factory=Counter)
@@ -23,22 +30,22 @@ class Summary:
     replays: int = 0
     started: float = field(default_factory=time.monotonic)
 
-    def mark_safe(self) -> None:
-        self.safe = self.received.copy()
+    def counts(self) -> Counts:
+        return Counts(self.received.copy(), self.rejected.copy())
 
-    def back_to_safe(self) -> None:
-        self.received = self.safe.copy()
+    def back_to(self, counts: Counts) -> None:
+        """What came after ``counts`` were taken was given up."""
+        self.received = counts.received.copy()
+        self.rejected = counts.rejected.copy()
 
     def commit(self) -> None:
         self.committed = self.received.copy()
-        self.safe = self.received.copy()
         self.rejected_before = self.rejected.copy()
         self.commits += 1
 
     def begin_again(self) -> None:
         """The unit in hand is to be written once more."""
         self.received = self.committed.copy()
-        self.safe = self.committed.copy()
         self.rejected = self.rejected_before.copy()
         self.replays += 1
 

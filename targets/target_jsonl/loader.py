@@ -13,7 +13,7 @@ import msgspec
 from singerkit_shell.errors import BadDataError, CannotWriteError, ConfigurationError, FencedError
 from singerkit_state import manifest
 from singerkit_state.statefile import StateFileLock
-from singerkit_target.contract import Batch, Reject, Stream
+from singerkit_target.contract import Batch, Reject, SafePoint, Stream
 from singerkit_target.kinds import Kind
 from singerkit_target.metadata import MetadataColumns
 from target_jsonl.files import Files
@@ -39,7 +39,7 @@ class JsonlLoader:
         self._lock: StateFileLock | None = None
         self._manifest = manifest.Manifest("")
         self._run_id = uuid.uuid4().hex
-        self._safe: dict[str, int] | None = None
+        self._safe: tuple[SafePoint, dict[str, int]] | None = None
 
     def open(self) -> None:
         """Make the folder."""
@@ -79,10 +79,9 @@ class JsonlLoader:
         self._log.warning("The file %s is gone since the last run; it begins anew.", path)
         return False
 
-    def declare(self, stream: Stream) -> Stream:
+    def declare(self, stream: Stream) -> None:
         """A file that the manifest does not list yet is begun; one of somebody else is left alone."""
         self._begin_file(file_name(stream.name))
-        return stream
 
     def _begin_file(self, name: str) -> None:
         if name in self._files.sizes:
@@ -143,14 +142,15 @@ class JsonlLoader:
             stream.name,
         )
 
-    def mark_safe(self) -> None:
-        self._safe = dict(self._files.sizes)
+    def mark_safe(self, point: SafePoint) -> None:
+        self._safe = point, dict(self._files.sizes)
 
-    def back_to_safe(self) -> bool:
+    def back_to_safe(self) -> SafePoint | None:
         if self._safe is None:
-            return False
-        self._cut(self._safe)
-        return True
+            return None
+        point, sizes = self._safe
+        self._cut(sizes)
+        return point
 
     def rollback(self) -> None:
         self._safe = None

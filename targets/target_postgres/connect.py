@@ -9,6 +9,7 @@ import psycopg2
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import make_dsn, parse_dsn
 
+from singerkit_shell.signals import stop_flag
 from target_postgres.faults import connection_fault
 
 __all__ = ["Connection", "connect", "dsn_of", "is_misquoted", "names_a_server", "server_problem", "where"]
@@ -113,7 +114,11 @@ def connect(dsn: str, *, lock_timeout_seconds: float) -> Connection:
         NotAuthorisedError, ConfigurationError, RetryableError: it cannot be opened; see `faults.py`.
     """
     try:
-        connection = psycopg2.connect(dsn)
+        # libpq waits in C, where no signal is heard.
+        connection: Connection = stop_flag.waiting_for(
+            lambda: psycopg2.connect(dsn),
+            "there was no connection to PostgreSQL yet, what was committed is safe.",
+        )
         connection.set_client_encoding("UTF8")  # not SQL: psycopg2 would go on encoding statements as before
         with connection.cursor() as cursor:
             cursor.execute(_SESSION)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psycopg2
 from psycopg2 import errorcodes
@@ -18,7 +20,16 @@ from singerkit_shell.errors import (
 )
 from singerkit_target.contract import UnitLost
 
-__all__ = ["WAITS", "ConnectionLost", "InTheWay", "connection_fault", "fault"]
+__all__ = [
+    "WAITS",
+    "ConnectionLost",
+    "InTheWay",
+    "connection_fault",
+    "during",
+    "fault",
+    "is_refusal",
+    "refusal",
+]
 
 _SAFE = "what was committed is safe"
 
@@ -119,10 +130,8 @@ def fault(error: psycopg2.Error, doing: str, others: str = "") -> SingerkitError
             f"PostgreSQL has a limit that was reached while {doing} ({text}); {_SAFE}: select fewer fields in the "
             "tap, then run again."
         )
-    if code.startswith("22") or code.startswith("23"):
-        return BadDataError(
-            f"PostgreSQL refused a value while {doing}: {_without_value(error, text)}{_place(error)}; {_SAFE}."
-        )
+    if code[:2] in _REFUSING:
+        return BadDataError(f"PostgreSQL refused a value while {doing}: {refusal(error)}; {_SAFE}.")
     if not code or code[:2] in ("08", "57", "53", "58"):
         return ConnectionLost(
             f"The connection to PostgreSQL was lost while {doing} ({text}); {_SAFE}: run again."
@@ -130,6 +139,35 @@ def fault(error: psycopg2.Error, doing: str, others: str = "") -> SingerkitError
     return SingerkitError(f"PostgreSQL refused a statement while {doing} ({code}: {text}); {_SAFE}.")
 
 
+_REFUSING = ("22", "23", "44", "P0")
+"""Classes of codes that say something about a row: bad data, a constraint, a view's check, an exception of a trigger."""
+
+
+def is_refusal(error: psycopg2.Error) -> bool:
+    """Tell whether a row is to blame: others may go in without it. Class 54 is one that is too large for its index."""
+    return (error.pgcode or "")[:2] in (*_REFUSING, "54")
+
+
+@contextmanager
+def during(doing: str) -> Iterator[None]:
+    """Name what was being done when a row is refused, where the job as a whole does more than that."""
+    try:
+        yield
+    except psycopg2.Error as error:
+        if not is_refusal(error):
+            raise
+        raise fault(error, doing) from error
+
+
+def refusal(error: psycopg2.Error) -> str:
+    """Say why a row was refused and in which column, without what stands in it."""
+    function = _IN_FUNCTION.search(getattr(error.diag, "context", None) or "")
+    if function:  # its words are the user's own, and may hold the row
+        return f"an exception of the function `{function.group(1)}`{_place(error)}"
+    return f"{_without_value(error, _first_line(error))}{_place(error)}"
+
+
+_IN_FUNCTION = re.compile(r"\bPL/\S+ [^\n]*?([\w.\"]+)\(")
 _QUOTED = re.compile(
     r"[\"'`«»“”„‘’‚‹›「](?:.*[\"'`«»“”„‘’‚‹›」]|.*)", re.DOTALL
 )  # messages may be translated

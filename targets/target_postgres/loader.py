@@ -14,18 +14,18 @@ from psycopg2 import errorcodes
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import Identifier
 
-from singerkit_shell.errors import FencedError, RetryableError
+from singerkit_shell.errors import FencedError, RetryableError, SingerkitError
 from singerkit_shell.signals import StopFlag, stop_flag
 from singerkit_state import history_table
 from singerkit_state import postgres as state_rows
 from singerkit_state.value import decode
-from singerkit_target.contract import Batch, Reject, Stream
+from singerkit_target.contract import Batch, Reject, SafePoint, Stream, UnitLost
 from singerkit_target.metadata import MetadataColumns
 from singerkit_target.replay import waits
 from target_postgres import merge, rejects
 from target_postgres.connect import Connection, connect
 from target_postgres.copy import copy_rows
-from target_postgres.faults import ConnectionLost
+from target_postgres.faults import ConnectionLost, during
 from target_postgres.rows import as_csv, with_hex, with_utc
 from target_postgres.session import Session
 from target_postgres.tables import Table, Wishes, check_stream_name, fit_table
@@ -47,12 +47,14 @@ class _Waiting:
     columns: tuple[str, ...]
     blocks: list[bytes] = field(default_factory=list)
     size: int = 0
+    lines: tuple[int, int] | None = None
 
 
 @dataclass
 class _Safe:
-    """The stages with rows in them at the last safe point."""
+    """The last safe point that was reached, and the stages with rows in them there."""
 
+    point: SafePoint
     staged: dict[str, tuple[str, ...] | None]
 
 
@@ -130,7 +132,7 @@ class PostgresLoader:
 
     # --- writing -------------------------------------------------------------------------------------------
 
-    def declare(self, stream: Stream) -> Stream:
+    def declare(self, stream: Stream) -> None:
         """Fit the table to the stream; rows that wait under its old shape go in first."""
         former = self._tables.get(stream.name)
         ours = (self._state_table, history_table.name_of(self._state_table), rejects.TABLE)
@@ -145,12 +147,11 @@ class PostgresLoader:
                 must_exist = former is not None or stream.name in self._loaded_before
                 return fit_table(cursor, stream, self._wishes, number, self._log, must_exist=must_exist)
 
-        table: Table = self._call(fit, f"preparing the table of stream `{stream.name}`")
+        table = self._call(fit, f"preparing the table of stream `{stream.name}`")
         if former is not None:
             table.takes_copies = former.takes_copies and table.keys == former.keys
             table.has_repeats = former.has_repeats
         self._tables[stream.name] = table
-        return table.given
 
     def write(self, stream: Stream, batch: Batch) -> None:
         """Encode a batch here and queue its COPY."""
@@ -163,9 +164,9 @@ class PostgresLoader:
         if local_at:
             rows = with_utc(rows, local_at, stream.name)
         csv = as_csv(rows)
-        self._gather(table, tuple(table.columns[name] for name in names), csv)
+        self._gather(table, tuple(table.columns[name] for name in names), csv, batch.lines)
 
-    def _gather(self, table: Table, columns: tuple[str, ...], csv: bytes) -> None:
+    def _gather(self, table: Table, columns: tuple[str, ...], csv: bytes, lines: tuple[int, int]) -> None:
         """Let blocks wait for a COPY that is worth its round trips."""
         waiting = self._waiting.get(table.stream)
         if waiting is not None and waiting.columns != columns:
@@ -175,6 +176,7 @@ class PostgresLoader:
             waiting = self._waiting[table.stream] = _Waiting(table, columns)
         waiting.blocks.append(csv)
         waiting.size += len(csv)
+        waiting.lines = _span(waiting.lines, lines)
         if waiting.size >= _COPY_BYTES:
             self._send(table.stream)
         elif len(self._waiting) > 1 and sum(other.size for other in self._waiting.values()) > 2 * _COPY_BYTES:
@@ -184,19 +186,21 @@ class PostgresLoader:
         waiting = self._waiting.pop(stream)
         csv = waiting.blocks[0] if len(waiting.blocks) == 1 else b"".join(waiting.blocks)
         self._open_session.submit(
-            lambda c: self._load(c, waiting.table, waiting.columns, csv), f"loading stream `{stream}`"
+            lambda c: self._load(c, waiting, csv), f"loading stream `{stream}`{_said(waiting.lines)}"
         )
 
     def _send_all(self) -> None:
         for stream in list(self._waiting):
             self._send(stream)
 
-    def _load(self, connection: Connection, table: Table, columns: tuple[str, ...], csv: bytes) -> None:
+    def _load(self, connection: Connection, waiting: _Waiting, csv: bytes) -> None:
+        table, columns = waiting.table, waiting.columns
         with connection.cursor() as cursor:
             if not table.keys:
                 copy_rows(cursor, table.identifier, columns, csv)
             elif not (table.takes_copies and self._copy_straight(cursor, table, columns, csv)):
                 self._stage(cursor, table, columns, csv)
+                table.staged_lines = _span(table.staged_lines, waiting.lines)
 
     def _copy_straight(self, cursor: Cursor, table: Table, columns: tuple[str, ...], csv: bytes) -> bool:
         """COPY into a table that held nothing; False when a key was there already, and for good."""
@@ -226,16 +230,17 @@ class PostgresLoader:
     def _merge(self, cursor: Cursor, table: Table) -> None:
         if table.staged is None:
             return
-        table.has_repeats = merge.merge(
-            cursor,
-            table.stage,
-            table.identifier,
-            table.staged,
-            table.keys,
-            [column for column in table.staged if column in table.compared],
-            has_repeats=table.has_repeats,
-        )
-        table.staged = None
+        with during(f"loading stream `{table.stream}`{_said(table.staged_lines)}"):
+            table.has_repeats = merge.merge(
+                cursor,
+                table.stage,
+                table.identifier,
+                table.staged,
+                table.keys,
+                [column for column in table.staged if column in table.compared],
+                has_repeats=table.has_repeats,
+            )
+        table.staged = table.staged_lines = None
 
     def reject(self, letters: Sequence[Reject]) -> None:
         """Put refused records into the dead-letter table, in the same transaction."""
@@ -270,29 +275,35 @@ class PostgresLoader:
 
     # --- units of commit -----------------------------------------------------------------------------------
 
-    def mark_safe(self) -> None:
-        """Remember this point, to come back to when the input ends badly."""
+    def mark_safe(self, point: SafePoint) -> None:
+        """Queue a savepoint behind the rows: ``point`` is reached once they are in, and never when one is refused."""
 
         def mark(connection: Connection) -> None:
             with connection.cursor() as cursor:
                 if self._safe is not None:
                     cursor.execute("RELEASE SAVEPOINT singerkit_safe")
                 cursor.execute("SAVEPOINT singerkit_safe")
-            self._safe = _Safe({name: table.staged for name, table in self._tables.items()})
+            self._safe = _Safe(point, {name: table.staged for name, table in self._tables.items()})
 
         self._submit(mark, "marking a safe point")
 
-    def back_to_safe(self) -> bool:
-        """Give up what came after the last safe point; False when there is none in this transaction."""
+    def back_to_safe(self) -> SafePoint | None:
+        """Give up what came after the last safe point and return it; None when there is none in this transaction.
+
+        Raises:
+            UnitLost: the transaction is gone.
+        """
         self._waiting.clear()
         session = self._open_session
-        session.reset()
+        failure = session.reset()
+        if isinstance(failure, UnitLost):
+            raise failure
         if not session.is_alive:
             raise ConnectionLost(
                 "The connection to PostgreSQL was lost; what was committed is safe: run again."
             )
         if self._safe is None:
-            return False
+            return None
 
         def back(connection: Connection) -> None:
             with connection.cursor() as cursor:
@@ -301,7 +312,7 @@ class PostgresLoader:
         self._call(back, "going back to the last safe point")
         for name, table in self._tables.items():
             table.staged = self._safe.staged.get(name)
-        return True
+        return self._safe.point
 
     def rollback(self) -> None:
         """Give up everything since the last commit."""
@@ -325,6 +336,8 @@ class PostgresLoader:
             with connection.cursor() as cursor:
                 for table in self._tables.values():
                     self._merge(cursor, table)
+                # Deferred constraints, too, are judged while there is a safe point to go back to.
+                cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
                 return state_rows.advance(cursor, row, state)
 
         advanced = self._call(finish, "finishing a unit of commit")
@@ -332,6 +345,9 @@ class PostgresLoader:
             self._call(_commit, "committing")
         except ConnectionLost:
             self._resolve_unknown_commit(advanced)
+        except SingerkitError:
+            self.rollback()  # a COMMIT that fails has rolled back: no safe point is left
+            raise
         self._row = advanced
         self._forget_unit()
 
@@ -394,7 +410,7 @@ class PostgresLoader:
     def _forget_unit(self) -> None:
         self._safe = None
         for table in self._tables.values():
-            table.staged = None
+            table.staged = table.staged_lines = None
 
     # --- the session ---------------------------------------------------------------------------------------
 
@@ -424,6 +440,18 @@ def _streams_in(state: str | None) -> frozenset[str]:
         if isinstance(bookmarks, dict)
         else frozenset()
     )
+
+
+def _span(first: tuple[int, int] | None, second: tuple[int, int] | None) -> tuple[int, int] | None:
+    if first is None or second is None:
+        return first or second
+    return min(first[0], second[0]), max(first[1], second[1])
+
+
+def _said(lines: tuple[int, int] | None) -> str:
+    if lines is None:
+        return ""
+    return f" (line {lines[0]})" if lines[0] == lines[1] else f" (lines {lines[0]} to {lines[1]})"
 
 
 def _commit(connection: Connection) -> None:

@@ -5,8 +5,10 @@ psycopg2 releases the GIL while PostgreSQL works, so COPY and decoding share the
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
+import signal
 import socket
 import sys
 import threading
@@ -17,7 +19,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 import psycopg2
+from psycopg2 import errorcodes
 
+from singerkit_shell.errors import Stopped
 from singerkit_shell.signals import StopFlag, stop_flag
 from target_postgres.connect import Connection
 from target_postgres.faults import WAITS, ConnectionLost, fault
@@ -28,6 +32,9 @@ _T = TypeVar("_T")
 _THREAD = "postgres"
 _TURN = 0.2  # seconds between two looks at the stop flag
 _SWITCH_SECONDS = 0.0005  # how long the decoding thread may keep the GIL from the one that feeds PostgreSQL
+_GRACE = 1.0  # seconds that a statement may take after a signal; then it is cancelled
+_HANG_UP_AFTER = 4.0  # seconds after a signal in which cancelling did not help
+_COMMITTING = "committing"  # what the job that commits is called
 _WAITING_JOBS = 1  # blocks in memory besides the one being copied
 
 
@@ -84,6 +91,9 @@ class Session:
         self._stop = stop
         self._answer_seconds = answer_seconds
         self._working_since: float | None = None
+        self._doing = ""
+        self._heard_at: float | None = None
+        self._is_cancelled = False
         self._jobs: queue.Queue[_Job | None] = queue.Queue(_WAITING_JOBS)
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name=_THREAD, daemon=True)
@@ -112,12 +122,13 @@ class Session:
         self._raise_failure()
         return job.result  # type: ignore[no-any-return]
 
-    def reset(self) -> None:
-        """Let the queued jobs end or be skipped, and forget the failure."""
+    def reset(self) -> BaseException | None:
+        """Let the queued jobs end or be skipped, and forget the failure, which is returned."""
         job = _Job(lambda _connection: None, "waiting")
         self._put(job)
         self._wait_for(job)
-        self._failure = None
+        failure, self._failure = self._failure, None
+        return failure
 
     @property
     def is_alive(self) -> bool:
@@ -144,14 +155,32 @@ class Session:
             self._interrupt()
 
     def _interrupt(self) -> None:
-        """A second signal ends the running statement at once (FAULTS P5), a silent server its connection."""
+        """End what takes long: after a signal soon, after a second one at once (FAULTS P5), a silent server later."""
         if self.connection.closed:
             return
+        now = time.monotonic()
+        if self._stop and self._heard_at is None:
+            self._heard_at = now
         if self._stop.count > 1:
             self.connection.cancel()
         since = self._working_since
-        if since is not None and time.monotonic() - since > self._answer_seconds:
+        if since is None:
+            return
+        if now - since > self._answer_seconds:
             self._hang_up()
+        # COMMIT alone is left to end by itself: a cancelled one may have been done.
+        if self._heard_at is not None and self._doing != _COMMITTING:
+            late = now - max(since, self._heard_at)
+            if late > _GRACE and not self._is_cancelled:
+                self._is_cancelled = True
+                # A connection of its own, which may wait as long as the first.
+                threading.Thread(target=self._cancel, daemon=True).start()
+            if late > _HANG_UP_AFTER:
+                self._hang_up()
+
+    def _cancel(self) -> None:
+        with contextlib.suppress(psycopg2.Error):
+            self.connection.cancel()
 
     def _hang_up(self) -> None:
         """End the connection under the thread that waits for an answer; to it the connection is lost."""
@@ -164,7 +193,7 @@ class Session:
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             if self._failure is None:
-                self._working_since = time.monotonic()
+                self._doing, self._working_since = job.doing, time.monotonic()
                 self._run(job)
                 self._working_since = None
             job.done.set()
@@ -173,6 +202,14 @@ class Session:
         try:
             job.result = job.run(self.connection)
         except psycopg2.Error as error:
+            is_ended = error.pgcode in (None, errorcodes.QUERY_CANCELED)
+            if is_ended and self._is_cancelled and self._stop.signum is not None:
+                self._failure = Stopped(
+                    self._stop.signum,
+                    f"Stopped by {signal.Signals(self._stop.signum).name} while {job.doing}, which took long; what "
+                    "was committed is safe: run again to continue.",
+                )
+                return
             others = _others(self.connection) if error.pgcode in WAITS else ""
             self._failure = fault(error, job.doing, others)
         except BaseException as error:

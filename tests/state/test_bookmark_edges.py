@@ -63,7 +63,6 @@ def test_usual_columns_take_the_fast_way(kind: ValueKind, values: list[Any], mon
         (INSTANT, [T1, "2024-01-02T00:00:00", None], "2024-01-02T00:00:00"),
         (INSTANT, ["2024-01-01", T3, "2024-01-02"], T3),
         (INSTANT, ["10000-01-01T00:00:00Z", T1], "10000-01-01T00:00:00Z"),
-        (TEXT, ["a", 5, None, "b"], "b"),
     ],
 )
 def test_mixed_columns_are_compared_one_by_one(kind: ValueKind, values: list[Any], highest: Any) -> None:

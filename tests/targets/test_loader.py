@@ -31,7 +31,7 @@ from singerkit_shell.errors import (
 from singerkit_shell.signals import StopFlag
 from singerkit_state import postgres as state_rows
 from singerkit_target.blocks import stream_of
-from singerkit_target.contract import Batch, Reject, Stream
+from singerkit_target.contract import Batch, Reject, SafePoint, Stream
 from target_postgres import loader as module
 from target_postgres import session as session_module
 from target_postgres.connect import connect
@@ -42,6 +42,7 @@ from target_postgres.session import Session
 from target_postgres.tables import Wishes
 
 LOG = logging.getLogger("loader")
+POINT = SafePoint()
 OLD, NEW = '{"bookmarks":{"a":{"at":1}}}', '{"bookmarks":{"a":{"at":2}}}'
 
 
@@ -137,7 +138,7 @@ def closed(loader: PostgresLoader) -> None:
 def test_rows_and_state_are_seen_together_and_not_before(target: Target) -> None:
     loader = declared(target.loader())
     put(loader, (1, "a"))
-    loader.mark_safe()
+    loader.mark_safe(POINT)
     assert target.query("SELECT to_regclass(%s)".replace("%s", f"'\"{target.schema}\".a'")) == [(None,)]
     assert target.state() == (1, 0, None)
     loader.commit(OLD)
@@ -193,12 +194,12 @@ def test_rollback_gives_up_the_unit_and_the_next_one_works(target: Target) -> No
     put(loader, (1, "a"))
     loader.commit(OLD)
     put(loader, (2, "b"), (1, "changed"))
-    loader.mark_safe()
+    loader.mark_safe(POINT)
     put(loader, (3, "waits here"))
     loader.rollback()
     declared(loader)
     put(loader, (4, "d"))
-    loader.mark_safe()
+    loader.mark_safe(POINT)
     loader.commit(NEW)
     assert target.rows() == [(1, "a"), (4, "d")]
     loader.close()
@@ -249,7 +250,7 @@ def test_a_table_that_was_empty_takes_rows_straight_until_a_key_comes_again(targ
     loader.commit(OLD)
     put(loader, (2, "b"))
     assert temporary(loader) == []
-    loader.mark_safe()
+    loader.mark_safe(POINT)
     put(loader, (1, "again"), (3, "c"))
     assert temporary(loader) == ["singerkit_stage_1"]
     put(loader, (5, "e"))
@@ -333,7 +334,7 @@ def test_blocks_with_the_same_columns_are_merged_once(target: Target, monkeypatc
     for number in range(3):
         put(loader, (number, "a"))
         loader._send_all()
-    loader.mark_safe()
+    loader.mark_safe(POINT)
     loader._call(lambda _: None, "waiting")
     assert merged == []
     loader.commit(NEW)
@@ -538,7 +539,7 @@ def test_a_table_that_takes_copies_goes_on_doing_so_with_more_columns_and_not_wi
     again = stream("b")
     declared(loader, again)
     put(loader, (1, "a"), (1, "b"), to=again)
-    loader.mark_safe()
+    loader.mark_safe(POINT)
     declared(loader, again)
     assert loader._tables["b"].takes_copies is False, "a key has repeated"
 
@@ -608,14 +609,14 @@ def test_a_table_that_is_dropped_in_mid_run_is_not_made_again(target: Target) ->
 def test_going_back_to_a_safe_point_drops_what_came_after_it(target: Target) -> None:
     loader = declared(target.loader())
     put(loader, (1, "a"))
-    loader.mark_safe()
+    loader.mark_safe(POINT)
     put(loader, (2, "b"), (1, "changed"))
-    loader.mark_safe()
+    loader.mark_safe(POINT)
     put(loader, (3, "c"))
     loader._send_all()
     put(loader, (4, "waits here"))
-    assert loader.back_to_safe() is True
-    assert loader.back_to_safe() is True, "the point is still there"
+    assert loader.back_to_safe() is POINT
+    assert loader.back_to_safe() is POINT, "the point is still there"
     loader.commit(OLD)
     assert target.rows() == [(1, "changed"), (2, "b")]
 
@@ -627,13 +628,13 @@ def test_the_stage_goes_back_too(target: Target, staged_before: bool) -> None:
     loader.commit(OLD)
     if staged_before:
         put(loader, (1, "b"))
-    loader.mark_safe()
+    loader.mark_safe(POINT)
     put(loader, (1,), (2,), columns=["n"])
     put(loader, (3, "c"))
     declared(loader, stream("late"))
     put(loader, (1, "late"), to=stream("late"))
     loader._send_all()
-    assert loader.back_to_safe() is True
+    assert loader.back_to_safe() is POINT
     loader.commit(NEW)
     assert target.rows() == [(1, "b" if staged_before else "a")]
     assert target.state()[2] == NEW
@@ -643,7 +644,7 @@ def test_a_safe_point_may_be_marked_again_and_again(target: Target) -> None:
     loader = declared(target.loader())
     for number in range(3):
         put(loader, (number, "a"))
-        loader.mark_safe()
+        loader.mark_safe(POINT)
     loader.back_to_safe()
 
     def release(connection: Any) -> None:
@@ -656,22 +657,22 @@ def test_a_safe_point_may_be_marked_again_and_again(target: Target) -> None:
 
 def test_without_a_safe_point_in_the_unit_there_is_none_to_go_back_to(target: Target) -> None:
     loader = declared(target.loader())
-    assert loader.back_to_safe() is False
-    loader.mark_safe()
+    assert loader.back_to_safe() is None
+    loader.mark_safe(POINT)
     loader.commit(OLD)
     put(loader, (1, "a"))
-    assert loader.back_to_safe() is False
-    loader.mark_safe()
+    assert loader.back_to_safe() is None
+    loader.mark_safe(POINT)
     loader.rollback()
-    assert loader.back_to_safe() is False
+    assert loader.back_to_safe() is None
 
 
 def test_what_waits_here_is_not_even_tried_when_going_back(target: Target) -> None:
     loader = declared(target.loader(), stream(x={"type": "integer"}))
     put(loader, (1, 1))
-    loader.mark_safe()
+    loader.mark_safe(POINT)
     put(loader, (2, "no number"))
-    assert loader.back_to_safe() is True
+    assert loader.back_to_safe() is POINT
     loader.commit(OLD)
     assert target.rows() == [(1, 1)]
 
@@ -680,10 +681,10 @@ def test_a_failed_job_is_forgotten_when_going_back(target: Target) -> None:
     one = stream(x={"type": "integer"})
     loader = declared(target.loader(), one)
     put(loader, (1, 1))
-    loader.mark_safe()
+    loader.mark_safe(POINT)
     put(loader, (2, "no number"))
     loader._send_all()
-    assert loader.back_to_safe() is True
+    assert loader.back_to_safe() is POINT
     loader.commit(OLD)
     assert target.rows() == [(1, 1)]
 
@@ -761,7 +762,7 @@ def test_a_unit_can_be_written_again_on_a_new_connection(target: Target) -> None
     loader.commit(OLD)
     put(loader, (2, "lost"))
     loader.reject([Reject("a", 1, "$", "lost", b"{}")])
-    loader.mark_safe()
+    loader.mark_safe(POINT)
     put(loader, (7, "waits here"))
     old = backend(loader)
     kill(target, loader)
@@ -769,11 +770,11 @@ def test_a_unit_can_be_written_again_on_a_new_connection(target: Target) -> None
         loader.commit(NEW)
     loader.recover()
     assert backend(loader) != old
-    assert loader.back_to_safe() is False
+    assert loader.back_to_safe() is None
     declared(loader)
     put(loader, (3, "c"))
     loader.reject([Reject("a", 2, "$", "kept", b"{}")])
-    loader.mark_safe()
+    loader.mark_safe(POINT)
     loader.commit(NEW)
     assert target.rows() == [(1, "a"), (3, "c")]
     assert target.state() == (1, 2, NEW)
@@ -784,7 +785,7 @@ def test_a_unit_can_be_written_again_on_a_new_connection(target: Target) -> None
 
 def test_what_waited_here_when_the_connection_went_goes_with_the_unit(target: Target) -> None:
     loader = declared(target.loader())
-    loader.mark_safe()
+    loader.mark_safe(POINT)
     kill(target, loader)
     with pytest.raises(ConnectionLost):
         loader._call(run("SELECT 1"), "asking")
@@ -843,7 +844,7 @@ def test_a_table_that_goes_while_there_is_no_connection_is_missed(target: Target
 def test_a_unit_can_be_written_again_on_the_same_connection(target: Target) -> None:
     loader = declared(target.loader())
     put(loader, (1, "gone"))
-    loader.mark_safe()
+    loader.mark_safe(POINT)
     put(loader, (5, "waits here"))
     old = backend(loader)
     loader.recover()
@@ -858,7 +859,7 @@ def test_a_unit_can_be_written_again_on_the_same_connection(target: Target) -> N
 def test_a_lost_connection_leaves_no_safe_point(target: Target, is_marked: bool) -> None:
     loader = declared(target.loader())
     if is_marked:
-        loader.mark_safe()
+        loader.mark_safe(POINT)
     kill(target, loader)
     with pytest.raises(ConnectionLost):
         loader._call(lambda connection: connection.cursor().execute("SELECT 1"), "asking")
@@ -896,7 +897,7 @@ def test_a_commit_whose_answer_is_lost_is_looked_up(target: Target, lose: str) -
         loader.commit(OLD)
         assert target.state() == (1, 1, OLD)
         put(loader, (2, "c"), (1, "d"))
-        loader.mark_safe()
+        loader.mark_safe(POINT)
         loader.commit(NEW)
         assert target.state() == (1, 2, NEW)
         assert target.rows() == [(1, "d"), (2, "c")]

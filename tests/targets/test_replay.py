@@ -38,20 +38,22 @@ def test_beyond_the_limit_nothing_is_held_until_the_next_unit(limit: int, is_who
     assert unit.is_whole is is_whole, "the size is that of the unit"
 
 
-def test_what_came_after_the_last_state_is_given_up() -> None:
+def test_what_came_after_a_state_is_given_up() -> None:
     unit = UnitInHand(1000)
-    unit.back_to_state()
+    later = Message("STATE", None, b"{}", 9)
+    unit.back_to(STATE)
     assert unit.parts == []
-    for part in (A, STATE, A, STATE, SCHEMA, A):
+    for part in (A, STATE, A, later, SCHEMA, A):
         unit.add(part)
-    unit.back_to_state()
-    assert unit.parts == [A, STATE, A, STATE]
-    unit.back_to_state()
-    assert unit.parts == [A, STATE, A, STATE]
+    for _ in range(2):
+        unit.back_to(later)
+        assert unit.parts == [A, STATE, A, later]
+    unit.back_to(STATE)
+    assert unit.parts == [A, STATE], "not the newest, the one that is named"
     unit.restart({}, [])
     unit.add(SCHEMA)
     unit.add(A)
-    unit.back_to_state()
+    unit.back_to(STATE)
     assert unit.parts == []
 
 

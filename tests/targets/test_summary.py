@@ -29,17 +29,14 @@ def test_rows_count_as_committed_at_a_commit_only() -> None:
 def test_what_was_taken_back_is_not_counted() -> None:
     summary = Summary()
     summary.received["a"] += 3
-    summary.mark_safe()
-    summary.received["a"] += 5
-    summary.back_to_safe()
-    assert summary.received == Counter(a=3)
-    summary.received["a"] += 5
-    summary.back_to_safe()
-    assert summary.received == Counter(a=3), "twice in a row"
+    summary.rejected["a"] += 1
+    safe = summary.counts()
+    for _ in range(2):
+        summary.received["a"] += 5
+        summary.rejected["b"] += 1
+        summary.back_to(safe)
+        assert (summary.received, summary.rejected) == (Counter(a=3), Counter(a=1))
     summary.commit()
-    summary.received["a"] += 7
-    summary.back_to_safe()
-    assert summary.received == Counter(a=3), "a commit is safe too"
     summary.received["a"] += 7
     assert summary.committed == Counter(a=3), "what comes later does not change what is committed"
 
@@ -51,27 +48,22 @@ def test_a_unit_that_is_written_again_counts_once() -> None:
     summary.commit()
     summary.received["a"] += 5
     summary.rejected["a"] += 2
-    summary.mark_safe()
     for again in (1, 2):
         summary.begin_again()
         assert (summary.received, summary.rejected) == (Counter(a=3), Counter(a=1))
         assert (summary.replays, summary.commits) == (again, 1)
         summary.received["a"] += 5
-        summary.rejected["a"] += 2
-        summary.back_to_safe()
-        assert summary.received == Counter(a=3), "the safe point was lost with the unit"
-    summary.received["a"] += 5
-    summary.rejected["a"] += 1
+        summary.rejected["a"] += 3
     summary.commit()
     assert (summary.committed, summary.rejected_before) == (Counter(a=8), Counter(a=4))
 
 
 def test_two_summaries_share_nothing() -> None:
     first, second = Summary(), Summary()
-    for counts in (first.received, first.safe, first.committed, first.rejected, first.rejected_before):
+    for counts in (first.received, first.committed, first.rejected, first.rejected_before):
         counts["a"] += 1
     assert second == Summary(started=second.started)
-    assert not any((second.received, second.safe, second.committed, second.rejected, second.rejected_before))
+    assert not any((second.received, second.committed, second.rejected, second.rejected_before))
 
 
 def test_a_run_begins_when_its_summary_is_made() -> None:

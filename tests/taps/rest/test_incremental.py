@@ -85,7 +85,12 @@ def test_numbers_as_bookmarks(run_tap: Any) -> None:
     schema = {"properties": {"id": {"type": "integer"}}}
     stream = orders(replication_key="id", schema=schema, pagination={"type": "single"})
     with serving({"/orders": lambda _: json_reply(b'[{"id": 12345678901234567890}, {"id": 7}]')}) as api:
+        refused = run_tap(api.url, stream, start_date="2026-01-01T00:00:00Z").ended(78)
+        assert "`start_date` means nothing to `id`" in refused.sentence
+        assert api.asked == []
+        stream["replication_key_format"] = "number"
         first = run_tap(api.url, stream, start_date="2026-01-01T00:00:00Z").ended(0)
+        assert "`start_date` does not count for stream `orders`" in first.stderr
         second = run_tap(api.url, stream, state=first.state).ended(0)
         assert [asked.param("since") for asked in api.asked] == [None, "12345678901234567890"]
     assert second.records("orders") == []

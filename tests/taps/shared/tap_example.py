@@ -41,7 +41,6 @@ STREAM_SETTINGS = {
     "reads_all_parents": {"type": "boolean", "default": False},
     "lookback": {"type": "integer", "default": 0},
     "selected_by_default": {"type": "boolean", "default": True},
-    "sends_partial_records": {"type": "boolean", "default": False},
 }
 
 
@@ -59,7 +58,6 @@ class ExampleStream(BlockStream):
             partition_bookmarks=settings["partition_bookmarks"],
             reads_all_parents=settings["reads_all_parents"],
             selected_by_default=settings["selected_by_default"],
-            sends_partial_records=settings["sends_partial_records"],
         )
         self._settings = settings
         self._gate = tap.config.get("gate")

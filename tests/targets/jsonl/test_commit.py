@@ -22,11 +22,12 @@ from singerkit_shell.errors import (
 )
 from singerkit_state import manifest
 from singerkit_target.blocks import stream_of
-from singerkit_target.contract import Batch, Reject, Stream
+from singerkit_target.contract import Batch, Reject, SafePoint, Stream
 from target_jsonl.files import Files
 from target_jsonl.loader import REJECTS, JsonlLoader
 
 LOG = logging.getLogger("jsonl")
+POINT = SafePoint()
 OLD, NEW = '{"bookmarks":{"a":1}}', '{"bookmarks":{"a":2}}'
 
 
@@ -143,10 +144,10 @@ def test_rollback_gives_up_what_was_not_committed(loader: JsonlLoader, folder: P
     loader.commit(OLD)
     put(loader, 2)
     put(loader, 5, to=stream("b"))
-    loader.mark_safe()
+    loader.mark_safe(POINT)
     (loader.recover if again else loader.rollback)()
     assert (numbers(folder), numbers(folder, "b")) == ([1], [])
-    assert loader.back_to_safe() is False
+    assert loader.back_to_safe() is None
     put(loader, 3)
     loader.commit(NEW)
     assert numbers(folder) == [1, 3]
@@ -161,15 +162,15 @@ def test_rollback_before_anything_was_written_touches_nothing(folder: Path) -> N
 
 
 def test_going_back_to_a_safe_point(loader: JsonlLoader, folder: Path) -> None:
-    assert loader.back_to_safe() is False
+    assert loader.back_to_safe() is None
     put(loader, 1)
-    loader.mark_safe()
+    loader.mark_safe(POINT)
     put(loader, 2)
     put(loader, 5, to=stream("b"))
-    assert loader.back_to_safe() is True
+    assert loader.back_to_safe() is POINT
     loader.commit(OLD)
     assert (numbers(folder), numbers(folder, "b")) == ([1], [])
-    assert loader.back_to_safe() is False, "the point went with the commit"
+    assert loader.back_to_safe() is None, "the point went with the commit"
 
 
 # others
@@ -210,7 +211,7 @@ def test_a_run_that_was_overtaken_changes_nothing_more(
     for change in (lambda: loader.commit(OLD), lambda: loader.declare(stream("b"))):
         with pytest.raises(FencedError):
             change()
-    loader.mark_safe()
+    loader.mark_safe(POINT)
     with pytest.raises(FencedError):
         loader.back_to_safe()
     loader.rollback()

@@ -1,0 +1,368 @@
+"""The one reader of points in time: ISO 8601 in all its common looks, RFC 2822, patterns, and local times.
+
+A point in time is an `Instant`: whole seconds since 1970-01-01T00:00:00Z, and the digits of the fraction without
+trailing zeros, so that any number of digits compares exactly. What is moved back keeps its look.
+
+Local times are read in a time zone with care: an hour that comes twice when the clocks go back is one point in time
+(its beginning), so that no row of it counts as earlier than another; a time that the clocks skipped is the moment of
+the skip. Both are on the safe side: a start never lies after a row that it should cover.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from zoneinfo import ZoneInfo
+
+__all__ = [
+    "Instant",
+    "NoInstantError",
+    "has_no_offset",
+    "is_date",
+    "iso_instant",
+    "iso_less",
+    "iso_of",
+    "looks_like_iso",
+    "pattern_instant",
+    "pattern_less",
+    "pattern_of",
+    "pattern_problem",
+    "rfc2822_instant",
+    "rfc2822_less",
+    "rfc2822_of",
+    "wall_clock",
+    "zone_named",
+]
+
+Instant = tuple[int, str]
+
+
+class NoInstantError(ValueError):
+    """A text is no point in time of the expected look. The message shows no value."""
+
+
+_ISO = re.compile(
+    r"(?P<year>[+-]?\d{4,})-(?P<month>\d\d)-(?P<day>\d\d)"
+    r"(?:(?P<t>[Tt ])(?P<hour>\d\d):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:(?P<dot>[.,])(?P<fraction>\d+))?)?"
+    r"(?P<zone> ?(?:[Zz]|(?P<sign>[+-])(?P<oh>\d\d)(?::?(?P<om>\d\d))?))?"
+    r"|(?P<datezone> ?(?:[Zz]|(?P<dsign>[+-])(?P<doh>\d\d):?(?P<dom>\d\d)))?)",
+    re.ASCII,
+)
+_EPOCH = datetime(1970, 1, 1)
+
+
+def _parsed(text: object) -> re.Match[str]:
+    match = _ISO.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise NoInstantError("Expected a date-time, got something else")
+    return match
+
+
+def is_date(text: str) -> bool:
+    """Tell whether an ISO text has no time of day."""
+    return _parsed(text)["hour"] is None
+
+
+def looks_like_iso(text: str) -> bool:
+    """Tell whether ``text`` is written like a date or date-time, whether or not a calendar has it."""
+    return _ISO.fullmatch(text) is not None
+
+
+def has_no_offset(text: object) -> bool:
+    """Tell whether ``text`` is an ISO date-time that does not say in which zone it is meant."""
+    try:
+        match = _parsed(text)
+    except NoInstantError:
+        return False
+    return match["hour"] is not None and match["zone"] is None
+
+
+def iso_instant(text: object, zone: tzinfo | None = None) -> Instant:
+    """Read an ISO 8601 date or date-time; without an offset it is of ``zone``, or UTC.
+
+    Raises:
+        NoInstantError: it is something else, or a time that no calendar has.
+    """
+    match = _parsed(text)
+    wall, offset = _wall(match), _offset(match)
+    fraction = (match["fraction"] or "").rstrip("0")
+    if offset is not None or zone is None:
+        return wall - (offset or 0), fraction
+    return _from_wall(wall, zone), fraction
+
+
+def _wall(match: re.Match[str]) -> int:
+    """Return the seconds from 1970-01-01T00:00:00 to what the clock on the wall showed."""
+    year, month, day = int(match["year"]), int(match["month"]), int(match["day"])
+    hour, minute, second = (int(match[part] or 0) for part in ("hour", "minute", "second"))
+    if not (0 < month < 13 and 0 < day < 32 and hour < 25 and minute < 60 and second < 61):
+        raise NoInstantError("Expected a date-time, got one that no calendar has")
+    return _days(year, month, day) * 86400 + hour * 3600 + minute * 60 + second
+
+
+def _offset(match: re.Match[str]) -> int | None:
+    if match["zone"] is None and match["datezone"] is None:
+        return None
+    sign, hours, minutes = (match["sign"] or match["dsign"]), *_offset_digits(match)
+    if hours > 23 or minutes > 59:
+        raise NoInstantError("Expected a date-time, got one with an offset that no zone has")
+    seconds = hours * 3600 + minutes * 60
+    return -seconds if sign == "-" else seconds
+
+
+def _offset_digits(match: re.Match[str]) -> tuple[int, int]:
+    return int(match["oh"] or match["doh"] or 0), int(match["om"] or match["dom"] or 0)
+
+
+def _days(year: int, month: int, day: int) -> int:
+    """Count days from 1970-01-01 in the Gregorian calendar, for any year."""
+    year -= month <= 2
+    era, year_of_era = divmod(year, 400)
+    day_of_year = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
+    day_of_era = year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day_of_year
+    return era * 146097 + day_of_era - 719468
+
+
+def iso_less(text: str, back: int, zone: tzinfo | None = None) -> str:
+    """Return an ISO text moved back by ``back`` seconds, or days for a date, in the look it has.
+
+    A local time inside an hour that comes twice is moved to the beginning of that hour, also by 0 seconds.
+    """
+    match = _parsed(text)
+    if match["hour"] is None:
+        return _date_text(_wall(match) // 86400 - back) + (match["datezone"] or "")
+    before = _wall(match)
+    wall = before - back
+    fraction = match["fraction"] or ""
+    if match["zone"] is None and zone is not None:
+        wall = min(wall_clock(_from_wall(before, zone) - back, zone), before)
+        fraction = fraction if wall == before - back else "0" * len(fraction)
+    if wall == before and fraction == (match["fraction"] or ""):
+        return text
+    if match["second"] is None:
+        wall -= wall % 60
+    days, second = divmod(wall, 86400)
+    clock = f"{second // 3600:02}:{second // 60 % 60:02}"
+    if match["second"] is not None:
+        clock += f":{second % 60:02}" + (f"{match['dot']}{fraction}" if fraction else "")
+    return f"{_date_text(days)}{match['t']}{clock}{match['zone'] or ''}"
+
+
+def _date_text(days: int) -> str:
+    ordinal = min(max(days + date(1970, 1, 1).toordinal(), 1), date.max.toordinal())
+    return date.fromordinal(ordinal).isoformat()
+
+
+def iso_of(instant: Instant, zone: tzinfo | None = None, *, as_date: bool = False) -> str:
+    """Write a point in time as ISO 8601, in UTC; as a date: the day it lies on in ``zone``."""
+    seconds, fraction = instant
+    if as_date:
+        return _date_text((seconds if zone is None else wall_clock(seconds, zone)) // 86400)
+    days, second = divmod(seconds, 86400)
+    clock = f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}"
+    return f"{_date_text(days)}T{clock}{'.' + fraction if fraction else ''}Z"
+
+
+# Local times
+
+
+def _from_wall(wall: int, zone: tzinfo) -> int:
+    """Return the seconds of a local time: the earliest it can be meant to be; of a skipped one, the skip."""
+    before, after = _offsets(wall, zone)
+    if before == after:
+        return wall - before
+    turn = _turn(wall, before, after, zone)
+    return turn if before < after else turn - (before - after)
+
+
+def wall_clock(seconds: int, zone: tzinfo) -> int:
+    """Return what the clocks of ``zone`` show; in an hour that comes twice, its beginning, as they show it."""
+    try:
+        moment = datetime.fromtimestamp(seconds, zone)
+    except (ValueError, OverflowError, OSError):
+        return seconds
+    wall = seconds + _seconds(moment.utcoffset())
+    before, after = _offsets(wall, zone)
+    return _turn(wall, before, after, zone) + after if before > after else wall
+
+
+def _offsets(wall: int, zone: tzinfo) -> tuple[int, int]:
+    """Return the offsets that a local time may have: before and after the clocks changed."""
+    try:
+        moment = _EPOCH + timedelta(seconds=wall)
+        first, second = (moment.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1))
+    except (ValueError, OverflowError):
+        return 0, 0
+    return _seconds(first), _seconds(second)
+
+
+def _turn(wall: int, before: int, after: int, zone: tzinfo) -> int:
+    """Return the second at which the clocks of ``zone`` changed, near a local time with two offsets."""
+    low, high = wall - max(before, after), wall - min(before, after)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _seconds(datetime.fromtimestamp(middle, zone).utcoffset()) == after:
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def _seconds(offset: timedelta | None) -> int:
+    return 0 if offset is None else offset // timedelta(seconds=1)
+
+
+# Patterns, as strptime has them
+
+
+def pattern_problem(pattern: str) -> str | None:
+    """Return what is wrong with a pattern as the look of ordered times; None when it is fine."""
+    if "%Z" in pattern:
+        return "`%Z` cannot be read for sure; use `%z`, or write the zone's name as it stands in the values"
+    moments = [
+        datetime(year, month, day, hour, 10, 50, tzinfo=UTC)
+        for year in (1999, 2026)
+        for month in (2, 11)
+        for day in (3, 27)
+        for hour in (1, 11, 13, 23)
+    ]
+    try:
+        read = [datetime.strptime(moment.strftime(pattern), pattern) for moment in moments]
+    except (ValueError, re.error):
+        return "it is not a pattern that strptime reads"
+    read = [moment.replace(tzinfo=UTC) for moment in read]
+    if read[0].year != 1999 or sorted(read) != read or any(a > b for a, b in zip(read, moments, strict=True)):
+        return "times of this look have no order; a year is needed, and whatever is left out must be the small end"
+    return None
+
+
+def pattern_instant(text: object, pattern: str, zone: tzinfo | None = None) -> Instant:
+    """Read a text by a pattern; without `%z` it is of ``zone``, or UTC.
+
+    Raises:
+        NoInstantError: it has another look.
+    """
+    moment = _by_pattern(text, pattern)
+    if moment.tzinfo is None and zone is not None:
+        seconds = _from_wall(_whole(moment), zone)
+    else:
+        seconds = _whole(moment.replace(tzinfo=None)) - _seconds(moment.utcoffset())
+    return seconds, f"{moment.microsecond:06}".rstrip("0")
+
+
+def _by_pattern(text: object, pattern: str) -> datetime:
+    try:
+        return datetime.strptime(text, pattern) if isinstance(text, str) else _refuse_pattern()
+    except ValueError:
+        return _refuse_pattern()
+
+
+def _refuse_pattern() -> datetime:
+    raise NoInstantError("Expected a time of the look that `replication_key_format` says, got something else")
+
+
+def _whole(moment: datetime) -> int:
+    return (moment.replace(microsecond=0) - _EPOCH) // timedelta(seconds=1)
+
+
+def pattern_less(text: str, back: int, pattern: str, zone: tzinfo | None = None) -> str:
+    """Return a text of a pattern moved back by seconds, or days where the pattern has no time of day."""
+    moment = _by_pattern(text, pattern)
+    if not _has_clock(pattern):
+        back *= 86400
+    if moment.tzinfo is None and zone is not None:
+        wall = min(wall_clock(_from_wall(_whole(moment), zone) - back, zone), _whole(moment))
+        if wall == _whole(moment):
+            return text
+        fraction = moment.microsecond if wall == _whole(moment) - back else 0
+        return _within(wall, fraction).strftime(pattern)
+    if back == 0:
+        return text
+    wall = _whole(moment.replace(tzinfo=None)) - back
+    return _within(wall, moment.microsecond).replace(tzinfo=moment.tzinfo).strftime(pattern)
+
+
+def _has_clock(pattern: str) -> bool:
+    return any(directive in pattern for directive in ("%H", "%I", "%X", "%c"))
+
+
+def pattern_of(instant: Instant, pattern: str, zone: tzinfo | None = None) -> str:
+    """Write a point in time by a pattern, cut off downwards: in UTC where it has `%z`, else in ``zone``, or UTC."""
+    seconds, fraction = instant
+    micro = int(fraction[:6].ljust(6, "0"))
+    if "%z" in pattern or zone is None:
+        return _within(seconds, micro).replace(tzinfo=UTC).strftime(pattern)
+    wall = wall_clock(seconds, zone)
+    # At the beginning of an hour that comes twice a fraction could lie above what it stands for.
+    return _within(wall, micro if _from_wall(wall, zone) == seconds else 0).strftime(pattern)
+
+
+def _within(wall: int, microsecond: int) -> datetime:
+    longest = (datetime.max - _EPOCH) // timedelta(seconds=1)
+    shortest = (datetime.min - _EPOCH) // timedelta(seconds=1)
+    return (_EPOCH + timedelta(seconds=min(max(wall, shortest), longest))).replace(microsecond=microsecond)
+
+
+# RFC 2822: Wed, 21 Oct 2026 07:28:00 GMT
+
+
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_NAMED = {"UT": 0, "UTC": 0, "GMT": 0, "Z": 0, "EST": -5, "EDT": -4, "CST": -6, "CDT": -5}
+_NAMED |= {"MST": -7, "MDT": -6, "PST": -8, "PDT": -7}
+_RFC2822 = re.compile(
+    rf"(?P<weekday>(?:{'|'.join(_DAYS)}), ?)?(?P<day>\d\d?) (?P<month>{'|'.join(_MONTHS)}) (?P<year>\d{{4}}) "
+    rf"(?P<hour>\d\d):(?P<minute>\d\d)(?::(?P<second>\d\d))? (?P<zone>[+-]\d{{4}}|{'|'.join(_NAMED)})",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+def rfc2822_instant(text: object) -> Instant:
+    """Read a date of e-mail and HTTP; `NoInstantError` when it is something else."""
+    moment, _ = _by_rfc2822(text)
+    return _whole(moment.replace(tzinfo=None)) - _seconds(moment.utcoffset()), ""
+
+
+def _by_rfc2822(text: object) -> tuple[datetime, re.Match[str]]:
+    match = _RFC2822.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise NoInstantError("Expected a date like `Wed, 21 Oct 2026 07:28:00 GMT`, got something else")
+    zone, month = match["zone"].upper(), _MONTHS.index(match["month"].lower()) + 1
+    if zone in _NAMED:
+        offset = timedelta(hours=_NAMED[zone])
+    else:
+        offset = timedelta(hours=int(zone[:3]), minutes=int(zone[0] + zone[3:]))
+    clock = (int(match["hour"]), int(match["minute"]), min(int(match["second"] or 0), 59))
+    try:
+        return datetime(int(match["year"]), month, int(match["day"]), *clock, tzinfo=timezone(offset)), match
+    except ValueError:
+        raise NoInstantError("Expected a date-time, got one that no calendar has") from None
+
+
+def rfc2822_less(text: str, back: int) -> str:
+    """Return a date of e-mail moved back by seconds, with the zone it has."""
+    if back == 0:
+        return text
+    moment, match = _by_rfc2822(text)
+    return _rfc2822_text(
+        _within(_whole(moment.replace(tzinfo=None)) - back, 0), match["zone"], match["weekday"]
+    )
+
+
+def rfc2822_of(instant: Instant) -> str:
+    """Write a point in time as HTTP does."""
+    return _rfc2822_text(_within(instant[0], 0), "GMT", "Mon, ")
+
+
+def _rfc2822_text(moment: datetime, zone: str, weekday: str | None) -> str:
+    day = f"{_DAYS[moment.weekday()]}, " if weekday else ""
+    month = _MONTHS[moment.month - 1].capitalize()
+    return f"{day}{moment.day:02} {month} {moment.year:04} {moment:%H:%M:%S} {zone}"
+
+
+def zone_named(name: str) -> ZoneInfo:
+    """Return a time zone by its IANA name; ValueError when there is none."""
+    try:
+        return ZoneInfo(name)
+    except (OSError, ValueError, LookupError):
+        raise ValueError(f"there is no time zone `{name}`") from None

@@ -1,0 +1,136 @@
+"""What is checked before the first message: does each stream understand its part of the state, and the start?
+
+A state that is not understood and is taken for none reads everything again; a start date or a lookback that means
+nothing to a replication key leaves rows out that were asked for. Both would end with 0.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from singerkit_shell.errors import ConfigurationError
+from singerkit_state.bookmarks import DRIVEN
+from singerkit_state.order import UnorderableError, starting_value
+from singerkit_state.others import StateError, recognised_part, unwrapped
+from singerkit_state.value import read_mark, without_mark
+from singerkit_tap.stream import BlockStream
+
+__all__ = ["checked_state"]
+
+_logger = logging.getLogger(__name__)
+
+
+def checked_state(
+    state: Mapping[str, Any], pipeline: str, streams: Sequence[BlockStream], start_date: str | None
+) -> dict[str, Any]:
+    """Return the state to continue in our shape, without a mark; ``streams`` are all streams of the tap.
+
+    Raises:
+        ConfigurationError: a state, a stream's part of it, a start date or a lookback that has no meaning here.
+    """
+    try:
+        value = unwrapped(state, [stream.name for stream in streams])
+    except StateError as error:
+        raise ConfigurationError(f"{error}.") from None
+    mark = read_mark(value)
+    if mark is not None and mark.pipeline != pipeline:
+        raise ConfigurationError(
+            f"The state belongs to the pipeline `{mark.pipeline}`, this run is of the pipeline `{pipeline}`; give the "
+            "state of this pipeline, or set `pipeline` in the config."
+        )
+    value = without_mark(value)
+    parts: dict[str, Any] = dict(value.get("bookmarks") or {})
+    for stream in streams:
+        if _is_read(stream):
+            if stream.name in parts:
+                parts[stream.name] = _checked_part(parts[stream.name], stream)
+            _check_start(stream, parts.get(stream.name) or {}, start_date)
+    if parts and not any(stream.name in parts for stream in streams):
+        _logger.warning(
+            "None of the streams of this run is in the state, which knows %s; all are read from the start.",
+            ", ".join(f"`{name}`" for name in list(parts)[:5]),
+        )
+    return {**value, "bookmarks": parts} if parts or "bookmarks" in value else value
+
+
+def _is_read(stream: BlockStream) -> bool:
+    return bool(stream.selected or stream.has_selected_descendents)
+
+
+def _checked_part(part: Any, stream: BlockStream) -> Any:
+    key = stream.bookmark_key
+    try:
+        part = recognised_part(part, key)
+        if key is not None and not stream.selected:
+            recognised_part(part.get(DRIVEN), key)
+        if key is None:
+            _check_full_table(part, stream)
+        else:
+            _check_partitions(part, stream)
+    except StateError as error:
+        raise ConfigurationError(
+            f"The state of stream `{stream.name}` cannot be continued: {error}; nothing was read. Correct the config or "
+            f"the state, or start the stream over with `singerkit-state reset STATE --stream {stream.name}`."
+        ) from None
+    return part
+
+
+def _check_full_table(part: Mapping[str, Any], stream: BlockStream) -> None:
+    named = part.get("replication_key")
+    if part.get("replication_key_value") is None and not part.get("partitions"):
+        return
+    if not stream.primary_keys:
+        raise StateError(
+            f"it has a bookmark by `{named}`, and the stream is now read as a whole, without a key"
+        )
+    _logger.warning(
+        "Stream `%s` is read as a whole, though the state has a bookmark of it by `%s`.", stream.name, named
+    )
+
+
+def _check_partitions(part: Mapping[str, Any], stream: BlockStream) -> None:
+    """Refuse bookmarks of partitions for a stream that has none of its own."""
+    if not part.get("partitions") or part.get("replication_key_value") is not None:
+        return
+    reads_whole = type(stream).partitions_to_read is BlockStream.partitions_to_read
+    if (stream.parent is None and reads_whole) or (
+        stream.parent is not None and not stream.partition_bookmarks
+    ):
+        raise StateError("it has bookmarks of partitions, and the stream keeps one bookmark for all")
+
+
+def _check_start(stream: BlockStream, part: Mapping[str, Any], start_date: str | None) -> None:
+    if stream.bookmark_key is None:
+        return
+    problem = stream.order_problem()
+    if problem is not None:
+        raise ConfigurationError(f"{problem}.")
+    kind = stream.bookmark_kind
+    if stream.lookback and not kind.can_look_back:
+        raise ConfigurationError(
+            f"`lookback` means nothing to `{stream.bookmark_key}`, the replication key of stream `{stream.name}`, "
+            "which is compared as text or as a version; leave it out."
+        )
+    has_bookmark = part.get("replication_key_value") is not None or part.get("partitions")
+    if start_date is None or has_bookmark or _means_something(start_date, stream):
+        return
+    if not kind.is_told:
+        raise ConfigurationError(
+            f"`start_date` means nothing to `{stream.bookmark_key}`, the replication key of stream `{stream.name}`, "
+            'which holds numbers; set `"replication_key_format"` of the stream to `"epoch"` or `"epoch_ms"` if they are '
+            'points in time, or to `"number"` to read it from the beginning.'
+        )
+    _logger.warning(
+        "`start_date` does not count for stream `%s`: its replication key is no point in time.", stream.name
+    )
+
+
+def _means_something(start_date: str, stream: BlockStream) -> bool:
+    try:
+        return starting_value(start_date, stream.bookmark_kind) is not None
+    except UnorderableError:
+        raise ConfigurationError(
+            "Expected a date-time like `2024-01-01T00:00:00Z` at `start_date`, got something else."
+        ) from None

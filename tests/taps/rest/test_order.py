@@ -1,0 +1,335 @@
+"""Replication keys in the looks that APIs have, and states that others wrote: in order, or refused with a way out."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from taps.rest.api_server import Asked, Reply, json_reply, serving
+
+Rows = list[dict[str, Any]]
+
+
+def stream(**more: Any) -> dict[str, Any]:
+    return {"name": "m", "path": "/m", "replication_key": "u"} | more
+
+
+class Table:
+    """All rows, whatever is asked for."""
+
+    def __init__(self, *values: Any) -> None:
+        self.rows = [{"id": number, "u": value} for number, value in enumerate(values)]
+
+    def __call__(self, _asked: Asked) -> Reply:
+        return json_reply(self.rows)
+
+    def add(self, value: Any) -> None:
+        self.rows.append({"id": len(self.rows), "u": value})
+
+
+LATER = [
+    ("2026-10-25T02:50:00.000+0200", "2026-10-25T02:10:00.000+0100"),
+    ("2026-10-25T02:50:00+02", "2026-10-25T02:10:00+01"),
+    ("2026-10-25 02:50:00 +02:00", "2026-10-25 02:10:00 +01:00"),
+    ("2026-10-25T02:50:00,500Z", "2026-10-25T02:50:00,6Z"),
+    ("2026-10-25T09:50Z", "2026-10-25T10:50+00:30"),
+    ("2026-10-25 09:50", "2026-10-25 10:50:01"),
+]
+NAMED = [
+    ("number", "999999999999999999", "1000000000000000001"),
+    ("number", "9", "10"),
+    ("epoch", "999999999", "1000000000"),
+    ("rfc2822", "Wed, 21 Oct 2026 07:28:00 GMT", "Thu, 22 Oct 2026 07:28:00 GMT"),
+    ("%m/%d/%Y", "12/31/2025", "01/01/2026"),
+    ("version", "1.9.3", "1.10.0"),
+    ("text", "2026-W09", "2026-W10"),
+]
+
+
+@pytest.mark.parametrize(("earlier", "later"), LATER)
+def test_a_later_row_is_sent_in_every_look_of_iso_8601(earlier: str, later: str, run_tap: Any) -> None:
+    table = Table(earlier)
+    with serving({"/m": table}) as api:
+        first = run_tap(api.url, stream()).ended(0)
+        table.add(later)
+        second = run_tap(api.url, stream(), state=first.state).ended(0)
+        third = run_tap(api.url, stream(), state=second.state).ended(0)
+    assert second.records("m") == [{"id": 1, "u": later}]
+    assert third.records("m") == []
+    assert "format" not in second.schemas("m")[0]["properties"]["u"], (
+        "no look but that of RFC 3339 is a date-time"
+    )
+
+
+@pytest.mark.parametrize(("name", "earlier", "later"), NAMED)
+def test_what_has_no_order_is_refused_and_the_format_that_the_sentence_names_works(
+    name: str, earlier: str, later: str, run_tap: Any
+) -> None:
+    table = Table(earlier)
+    with serving({"/m": table}) as api:
+        refused = run_tap(api.url, stream()).ended(78)
+        assert refused.records("m") == []
+        assert f'"{name}"' in refused.sentence or name == "epoch"
+        assert f'"{earlier[:16]}"' in refused.sentence
+        told = stream(replication_key_format=name)
+        first = run_tap(api.url, told).ended(0)
+        table.add(later)
+        second = run_tap(api.url, told, state=first.state).ended(0)
+        again = run_tap(api.url, stream(), state=first.state).ended(78)
+    assert second.records("m") == [{"id": 1, "u": later}]
+    assert again.records("m") == [], "nor is a bookmark of that look taken for none"
+
+
+def test_a_text_of_another_look_in_between_is_noticed(run_tap: Any) -> None:
+    table = Table("2026-01-01T00:00:00Z")
+    with serving({"/m": table}) as api:
+        first = run_tap(api.url, stream()).ended(0)
+        table.add("1767225600")
+        refused = run_tap(api.url, stream(), state=first.state)
+        assert refused.code in (65, 78)
+        assert refused.records("m") == []
+        table.rows[1]["u"] = 1767225600
+        assert run_tap(api.url, stream(), state=first.state).code in (65, 78)
+
+
+@pytest.mark.parametrize(
+    ("key", "late", "asked", "more"),
+    [
+        (
+            "2026-05-28T21:10:08.000+0000",
+            "2026-05-28T21:09:00.000+0000",
+            "2026-05-28T21:00:08Z",
+            {"format": "iso"},
+        ),
+        ("2026-05-28T21:10:08.000+0000", "2026-05-28T21:09:00.000+0000", "2026-05-28T21:00:08.000+0000", {}),
+        ("2026-05-28 21:10:08", "2026-05-28 21:09:00", "2026-05-28 21:00:08", {}),
+        ("2026-05-28 21:10:08", "2026-05-28 21:09:00", "1780002008", {"format": "epoch"}),
+        (1780002608, 1780002540, "1780002008", {"format": "epoch"}),
+        (1780002608000, 1780002540000, "1780002008000", {"format": "epoch_ms"}),
+        ("1780002608", "1780002540", "2026-05-28 21:00", {"format": "%Y-%m-%d %H:%M", "key": "epoch"}),
+        (1780002608123, 1780002540000, "2026-05-28T21:00:08.123000Z", {"format": "iso", "key": "epoch_ms"}),
+        (1780002608, 1780002540, "1780002008", {}),
+        (
+            "Thu, 28 May 2026 21:10:08 GMT",
+            "Thu, 28 May 2026 21:09:00 GMT",
+            "1780002008",
+            {"format": "epoch", "key": "rfc2822"},
+        ),
+        ("05/28/2026 21:10", "05/28/2026 21:09", "05/28/2026 21:00", {"key": "%m/%d/%Y %H:%M"}),
+    ],
+)
+def test_lookback_has_an_effect_in_every_kind(
+    key: Any, late: Any, asked: str, more: dict[str, str], run_tap: Any
+) -> None:
+    told = {"replication_key_format": more["key"]} if "key" in more else {}
+    incremental = {"param": "since", "lookback": 600, "format": more.get("format", "as_is")}
+    table = Table(key)
+    with serving({"/m": table}) as api:
+        first = run_tap(api.url, stream(incremental=incremental, **told)).ended(0)
+        table.add(late)
+        second = run_tap(api.url, stream(incremental=incremental, **told), state=first.state).ended(0)
+        assert api.asked[-1].param("since") == asked
+    assert {"id": 1, "u": late} in second.records("m")
+
+
+@pytest.mark.parametrize(
+    ("values", "asked", "more"),
+    [
+        ([1767225600, 1767225606], "1767225603", {"format": "epoch"}),
+        ([1767225600000, 1767225606000], "1767225603000", {"format": "epoch_ms"}),
+        ([1767225600, 1767225606], "1767225603", {"key": "epoch"}),
+        (["1767225600", "1767225606"], "2026-01-01T00:00:03Z", {"key": "epoch", "format": "iso"}),
+        (
+            ["2026-01-01 00:00:00", "2026-01-01 00:00:06"],
+            "2026-01-01 00:00:03",
+            {"format": "%Y-%m-%d %H:%M:%S"},
+        ),
+        (["2026-01-01T02:00:00+0200", "2026-01-01T02:00:06+0200"], "2026-01-01T00:00:03Z", {}),
+        (["2025-12-31", "2026-01-01"], "2026-01-01", {}),
+        (["01/01/2026 00:00:00", "01/01/2026 00:00:06"], "01/01/2026 00:00:03", {"key": "%d/%m/%Y %H:%M:%S"}),
+        (
+            ["Thu, 01 Jan 2026 00:00:00 GMT", "Thu, 01 Jan 2026 00:00:06 GMT"],
+            "Thu, 01 Jan 2026 00:00:03 GMT",
+            {"key": "rfc2822"},
+        ),
+    ],
+)
+def test_a_start_date_has_an_effect_in_every_kind(
+    values: list[Any], asked: str, more: dict[str, str], run_tap: Any
+) -> None:
+    told = {"replication_key_format": more["key"]} if "key" in more else {}
+    incremental = {"param": "since", "format": more.get("format", "as_is")}
+    with serving({"/m": Table(*values)}) as api:
+        run = run_tap(
+            api.url, stream(incremental=incremental, **told), start_date="2026-01-01T00:00:03Z"
+        ).ended(0)
+        assert api.asked[-1].param("since") == asked
+    assert [row["u"] for row in run.records("m")] == values[1:]
+
+
+def test_an_epoch_of_another_unit_is_noticed(run_tap: Any) -> None:
+    with serving({"/m": Table(1767225600000)}) as api:
+        incremental = {"param": "since", "format": "epoch"}
+        run = run_tap(api.url, stream(incremental=incremental), start_date="2026-01-01T00:00:03Z").ended(65)
+    assert run.records("m") == []
+    assert "of the size of another unit" in run.sentence
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"replication_key_format": "epochs"}, "expected one of date-time"),
+        ({"replication_key_format": "%m/%d"}, "a year is needed"),
+        (
+            {"replication_key_format": "text", "incremental": {"param": "s", "lookback": 5}},
+            "lookback` means nothing",
+        ),
+        ({"replication_key_format": "number", "incremental": {"param": "s", "format": "iso"}}, "use `as_is`"),
+        ({"time_zone": "Europe/Berln"}, "Expected an IANA name"),
+        ({"replication_key": None, "replication_key_format": "text"}, "needs `streams[0].replication_key`"),
+    ],
+)
+def test_a_config_that_means_nothing_is_refused(more: dict[str, Any], said: str, run_tap: Any) -> None:
+    wrong = {name: value for name, value in stream(**more).items() if value is not None}
+    with serving({"/m": Table(1)}) as api:
+        assert said in run_tap(api.url, wrong).ended(78).sentence
+        assert api.asked == []
+
+
+def test_numbers_written_as_times_need_a_unit(run_tap: Any) -> None:
+    with serving({"/m": Table(1767225600)}) as api:
+        run = run_tap(api.url, stream(incremental={"param": "since", "format": "iso"})).ended(78)
+    assert "set `replication_key_format` to `epoch`" in run.sentence
+    assert run.records("m") == []
+
+
+def test_local_times_through_the_hour_that_comes_twice(run_tap: Any) -> None:
+    def server(asked: Asked) -> Reply:
+        return json_reply([row for row in table.rows if row["u"] >= (asked.param("since") or "")])
+
+    table = Table("2026-10-25 02:50:00")
+    local = stream(incremental={"param": "since"}, time_zone="Europe/Berlin")
+    with serving({"/m": server}) as api:
+        first = run_tap(api.url, local).ended(0)
+        assert "without an offset" not in first.stderr
+        table.add("2026-10-25 02:10:00")  # twenty minutes later
+        second = run_tap(api.url, local, state=first.state).ended(0)
+        assert api.asked[-1].param("since") == "2026-10-25 02:00:00"
+        table.add("2026-10-25 03:00:00")
+        third = run_tap(api.url, local, state=second.state).ended(0)
+        warned = run_tap(api.url, stream(incremental={"param": "since"})).ended(0)
+    assert [row["id"] for row in second.records("m")] == [1]
+    assert [row["id"] for row in third.records("m")] == [2]
+    assert "set `time_zone`" in warned.stderr
+
+
+@pytest.mark.parametrize("odd", ["2026-01-02T00:00:00+0200", "2026-01-02 00:00:00Z"])
+def test_a_page_of_another_look_is_no_date_time_on_the_wire(odd: str, run_tap: Any) -> None:
+    """A target by others may check the format; the first page alone was of it."""
+    table = Table("2026-01-01T00:00:00Z")
+    with serving({"/m": table}) as api:
+        first = run_tap(api.url, stream()).ended(0)
+        assert first.schemas("m")[-1]["properties"]["u"]["format"] == "date-time"
+        table.add(odd)
+        second = run_tap(api.url, stream(), state=first.state).ended(0)
+    assert "format" not in second.schemas("m")[-1]["properties"]["u"]
+    assert second.records("m") == [{"id": 1, "u": odd}]
+
+
+# States of others
+
+
+U = "2026-02-05T00:00:00Z"
+KNOWN: list[dict[str, Any]] = [
+    {"bookmarks": {"m": {"u": U}}},
+    {"singer_state": {"bookmarks": {"m": {"replication_key": "u", "replication_key_value": U}}}},
+    {"completed": {"singer_state": {"bookmarks": {"m": {"u": U}}}}, "partial": {}},
+    {"bookmarks": {"m": {"u": U, "version": 1}}, "currently_syncing": "m"},
+    {
+        "bookmarks": {
+            "m": {
+                "replication_key": "u",
+                "replication_key_value": U,
+                "replication_key_signpost": "2026-09-01T00:00:00Z",
+                "starting_replication_value": U,
+                "progress_markers": {"replication_key": "u", "replication_key_value": "2026-09-01T00:00:00Z"},
+            }
+        }
+    },
+]
+UNKNOWN: list[tuple[dict[str, Any], str]] = [
+    ({"m": U}, "has `m` at its top level"),
+    ({"bookmarks": {"m": U}}, "its part is not an object"),
+    ({"bookmarks": {"m": {"modified_at": U}}}, "`modified_at`"),
+    (
+        {"bookmarks": {"m": {"replication_key": "t", "replication_key_value": U}}},
+        "is by `t`, the config says `u`",
+    ),
+    ({"bookmarks": {"m": {"partitions": [{"context": {"a": 1}, "u": U}]}}}, "bookmarks of partitions"),
+    ({"bookmarks": {"m": {"u": "soon"}}}, "as bookmark of stream `m`"),
+    ({"cursor": U}, "has no `bookmarks`"),
+    ({"bookmarks": [1]}, "`bookmarks` of the state is not an object"),
+]
+DATES = Table(*(f"2026-0{month}-05T00:00:00Z" for month in (1, 2, 3)))
+
+
+@pytest.mark.parametrize("state", KNOWN)
+def test_a_state_of_another_tap_is_continued(state: dict[str, Any], run_tap: Any) -> None:
+    with serving({"/m": DATES}) as api:
+        run = run_tap(api.url, stream(incremental={"param": "since"}), state=state).ended(0)
+        assert api.asked[-1].param("since") == U
+    assert [row["id"] for row in run.records("m")] == [1, 2]
+    assert run.state["bookmarks"]["m"]["replication_key_value"] == "2026-03-05T00:00:00Z"
+
+
+@pytest.mark.parametrize(("state", "said"), UNKNOWN)
+def test_a_state_that_is_not_understood_is_no_first_run(
+    state: dict[str, Any], said: str, run_tap: Any
+) -> None:
+    with serving({"/m": DATES}) as api:
+        run = run_tap(api.url, stream(), state=state).ended(78)
+    assert said in run.sentence
+    assert run.records("m") == []
+
+
+def test_streams_that_are_not_of_this_run_are_kept_and_told_when_no_other_is_known(run_tap: Any) -> None:
+    other = {"replication_key": "x", "replication_key_value": 5}
+    with serving({"/m": DATES}) as api:
+        alone = run_tap(api.url, stream(), state={"bookmarks": {"other": other}}).ended(0)
+        beside = run_tap(api.url, stream(), state={"bookmarks": {"other": other, "m": {"u": U}}}).ended(0)
+    assert "None of the streams of this run is in the state, which knows `other`" in alone.stderr
+    assert "None of the streams" not in beside.stderr
+    assert alone.state["bookmarks"]["other"] == beside.state["bookmarks"]["other"] == other
+
+
+def test_a_stream_that_was_incremental_is_not_read_as_a_whole_without_a_word(run_tap: Any) -> None:
+    state = {"bookmarks": {"m": {"replication_key": "u", "replication_key_value": U}}}
+    whole = {"name": "m", "path": "/m"}
+    with serving({"/m": DATES}) as api:
+        refused = run_tap(api.url, whole, state=state).ended(78)
+        told = run_tap(api.url, whole | {"primary_keys": ["id"]}, state=state).ended(0)
+    assert "bookmark by `u`, and the stream is now read as a whole" in refused.sentence
+    assert "Stream `m` is read as a whole" in told.stderr
+
+
+@pytest.mark.parametrize("way", ["reset", "set"])
+def test_the_ways_out_of_a_changed_key_work(way: str, run_tap: Any, tmp_path: Path) -> None:
+    state = tmp_path / "kept.json"
+    state.write_text(json.dumps({"bookmarks": {"m": {"replication_key": "t", "replication_key_value": 5}}}))
+    command = [str(Path(sys.executable).with_name("singerkit-state"))]
+    if way == "reset":
+        command += ["reset", str(state), "--stream", "m", "--yes"]
+    else:
+        command += ["set", str(state), json.dumps({"u": U}), "--stream", "m"]
+    with serving({"/m": DATES}) as api:
+        assert (
+            "singerkit-state reset STATE --stream m"
+            in run_tap(api.url, stream(), args=("--state", str(state))).ended(78).sentence
+        )
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        run = run_tap(api.url, stream(), args=("--state", str(state))).ended(0)
+    assert [row["id"] for row in run.records("m")] == ([0, 1, 2] if way == "reset" else [1, 2])
