@@ -102,10 +102,11 @@ PAGINATION_TYPES = (
     "keyset",
 )
 _PAGINATION = _group(
-    "How the next page is found and when the last one is reached. Default: `single`.",
+    "How the next page is found and when the last one is reached. Default: one request, and an answer that shows "
+    "another page is an error.",
     {
         "type": _text(
-            "`single`: one request. `page`: a page number. `offset`: an offset and a limit. `cursor`: a "
+            "`single`: one request; an answer that shows another page is a warning. `page`: a page number. `offset`: an offset and a limit. `cursor`: a "
             "token in the body. `header_cursor`: a token in a response header. `link_header`: the Link "
             "header. `next_url`: a URL in the body. `hateoas`: a list or an object of links in the body. "
             "`keyset`: a value of the last record.",
@@ -156,6 +157,11 @@ _PAGINATION = _group(
         "allow_repeated_pages": _flag(
             "`page`, `offset`, `keyset`: accept a page that equals the one before. By default that is an "
             "error, because the server then most likely ignores `param`."
+        ),
+        "unread": _text(
+            "What it means when reading ends at a page that shows another one (a link, a flag, a total above the "
+            "rows that came): `fail`, or `warn`. Default `fail`.",
+            enum=["fail", "warn"],
         ),
     },
     ["type"],
@@ -342,9 +348,9 @@ class AuthSettings(msgspec.Struct, frozen=True):
 
 
 class Pagination(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`pagination` of the config; None means not said."""
+    """`pagination` of the config; None means not said, and so does the type `unsaid`, which no config may hold."""
 
-    type: str = "single"
+    type: str = "unsaid"
     param: str | None = None
     start: int | None = None
     size: int | None = None
@@ -363,6 +369,7 @@ class Pagination(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stop_on_short_page: bool = False
     empty_page: str | None = None
     allow_repeated_pages: bool = False
+    unread: str | None = None
 
 
 class Incremental(msgspec.Struct, frozen=True):
@@ -533,7 +540,7 @@ def _auth_problems(auth: Mapping[str, Any]) -> list[str]:
     return _keys_for_type(auth, "auth", kind, _AUTH_KEYS[kind], _AUTH_NEEDS.get(kind, ()))
 
 
-_STOPS = ("total_pages", "total_count", "has_more", "stop_on_short_page", "empty_page")
+_STOPS = ("total_pages", "total_count", "has_more", "stop_on_short_page", "empty_page", "unread")
 _PAGE_KEYS = {
     "single": (),
     "page": ("param", "start", "size", "size_param", "allow_repeated_pages", *_STOPS),

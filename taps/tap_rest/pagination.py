@@ -2,32 +2,38 @@
 
 A `Step` is what a request has beyond its stream's path and parameters. `Pages.after` takes the step just made
 and its page, and returns the next step, or None at the end. The rules that end a stream are the same for all
-kinds and stand in `_is_over`; the guards against endless paging stand in `Pages`.
+kinds and stand in `_is_over`; the guards against endless paging, and against an end that leaves pages out
+(`tap_rest.unread`), stand in `Pages`.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urljoin
 
+import msgspec
 from msgspec import Raw
 from requests.structures import CaseInsensitiveDict
-from requests.utils import parse_header_links
 
 from singerkit_shell.errors import BadDataError
 from tap_rest import exact
 from tap_rest.client import Response
 from tap_rest.config import Pagination
+from tap_rest.links import parse_links
 from tap_rest.paths import Found, scalar_text
 from tap_rest.records import ReadPage
+from tap_rest.unread import End, LastPage, Sign, signs_of_more, verdict
 
 __all__ = ["Pages", "Step", "body_paths"]
 
 _logger = logging.getLogger("tap-rest")
 _IN_HEADER = "header:"
+_MISLEADING = ("unread", "stop_on_short_page")  # what would end the read at the same page again
+_ENDS = {"unsaid": End.UNSAID, "single": End.SINGLE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +68,14 @@ def body_paths(settings: Pagination) -> list[str]:
 class Pages:
     """The pages of one read of a stream. ``name`` is the stream's, for errors; ``limit`` counts pages.
 
-    ``first`` is the step of the first request.
+    ``first`` is the step of the first request; ``warn`` is given a sentence when reading ends where there may be more.
     """
 
-    def __init__(self, settings: Pagination, name: str, limit: int) -> None:
+    def __init__(
+        self, settings: Pagination, name: str, limit: int, warn: Callable[[str], None] = _logger.warning
+    ) -> None:
         self._settings = settings
+        self._warn = warn
         self._name = name
         self._limit = limit
         self._seen = _Seen()
@@ -83,15 +92,16 @@ class Pages:
         """Return the step that follows, or None when this page was the last.
 
         Raises:
-            BadDataError: the pages go round in circles, are too many, or lack what a rule needs.
+            BadDataError: the pages go round in circles, are too many, or lack what a rule needs; or this page, the
+                last, shows that there is another.
         """
         self._count(page)
         self._refuse_repeated_page(response, page)
         here = _Here(self._settings, step, response, page, self._seen, self._name)
-        if _is_over(here):
-            return None
-        following = _NEXT[self._settings.type](here)
+        end = _is_over(here)
+        following = None if end is not None else _NEXT[self._settings.type](here)
         if following is None:
+            self._look_for_more(end or _ENDS.get(self._settings.type, End.NOTHING), response, page)
             return None
         self._tokens.add(_token(Step(url=response.url)))
         self._refuse_circles(following)
@@ -115,6 +125,45 @@ class Pages:
             )
         self._last_body = body
 
+    def _look_for_more(self, end: End, response: Response, page: ReadPage) -> None:
+        skipped = (self._settings.start or 0) if self._settings.type == "offset" else 0
+        last = LastPage(
+            response, page.records_at, len(page.records), self._seen.records + skipped, self._seen.pages
+        )
+        signs = [(verdict(end, sign, last), sign) for sign in signs_of_more(last)]
+        telling = [sign for meaning, sign in signs if meaning != "ignore"]
+        if not telling:
+            return
+        sentence = self._of_more(end, telling)
+        if self._settings.unread != "warn" and any(meaning == "fail" for meaning, _ in signs):
+            raise BadDataError(sentence)
+        self._warn(sentence)
+
+    def _of_more(self, end: End, signs: list[Sign]) -> str:
+        """Say why reading ends, what speaks for another page, and what to write into the config."""
+        seen = " and ".join(dict.fromkeys(sign.seen for sign in signs[:3]))
+        fits = dict(signs[0].fits)
+        if fits["type"] == self._settings.type:
+            fits = msgspec.to_builtins(self._settings) | fits
+            fits = {
+                key: value
+                for key, value in fits.items()
+                if value not in (None, False) and key not in _MISLEADING
+            }
+        if end is End.SINGLE:
+            advice = f"if it is to be read, say `{_line(fits)}`"
+        else:
+            all_there_is = (
+                '`"pagination": {"type": "single"}`'
+                if end is End.UNSAID
+                else '`"unread": "warn"` in `pagination`'
+            )
+            advice = f"say `{_line(fits)}` or what else asks for it, or {all_there_is} if this is all that is wanted"
+        return (
+            f"Page {self._seen.pages} of stream {self._name} would be the last ({end.value}) and seems to have a next: "
+            f"{seen}; {advice}."
+        )
+
     def _refuse_circles(self, step: Step) -> None:
         if self._seen.pages >= self._limit:
             raise BadDataError(
@@ -128,6 +177,10 @@ class Pages:
                 "to one that was read before; check `pagination`."
             )
         self._tokens.add(token)
+
+
+def _line(pagination: Mapping[str, Any]) -> str:
+    return f'"pagination": {json.dumps(pagination)}'
 
 
 def _token(step: Step) -> int:
@@ -169,14 +222,18 @@ class _Here:
 # The end of a stream
 
 
-def _is_over(here: _Here) -> bool:
-    settings, seen = here.settings, here.seen
+def _is_over(here: _Here) -> End | None:
+    settings = here.settings
+    if settings.type in _ENDS:
+        return _ENDS[settings.type]
     rules = [rule(here) for rule in (_by_total_pages, _by_total_count, _by_has_more)]
     if any(rules):
-        return True
+        return End.RULE
     if not here.page.records:
-        return _is_over_when_empty(here)
-    return settings.stop_on_short_page and len(here.page.records) < (settings.size or 0) and seen.pages > 0
+        said = End.EMPTY_SAID if settings.empty_page == "stop" else End.EMPTY
+        return said if _is_over_when_empty(here) else None
+    is_short = settings.stop_on_short_page and len(here.page.records) < (settings.size or 0)
+    return End.SHORT if is_short else None
 
 
 def _by_total_pages(here: _Here) -> bool:
@@ -210,7 +267,7 @@ def _by_has_more(here: _Here) -> bool:
 def _is_over_when_empty(here: _Here) -> bool:
     settings = here.settings
     has_rule = any((settings.total_pages, settings.total_count, settings.has_more))
-    by_position = settings.type in ("single", "page", "offset", "keyset")
+    by_position = settings.type in ("page", "offset", "keyset")
     choice = settings.empty_page or ("stop" if by_position and not has_rule else "continue")
     if settings.type == "keyset" and choice == "continue":
         choice = "stop"
@@ -256,10 +313,6 @@ def _links_path(settings: Pagination) -> str:
     return settings.links or "$._links"
 
 
-def _after_single(_here: _Here) -> Step | None:
-    return None
-
-
 def _after_page(here: _Here) -> Step | None:
     return _at(here.step, here.settings, here.step.position + 1)
 
@@ -295,10 +348,17 @@ def _with_token(here: _Here, token: str | None, place: str) -> Step | None:
 
 
 def _after_link_header(here: _Here) -> Step | None:
-    wanted = (here.settings.rel or "next").lower()
-    for link in parse_header_links(here.header("Link") or ""):
-        if wanted in str(link.get("rel", "")).lower().split():
-            return _to(here, link["url"])
+    try:
+        links = parse_links(here.header("Link") or "")
+    except ValueError as error:
+        raise BadDataError(
+            f"The Link header on page {here.seen.pages} of stream {here.name} cannot be read ({error}), so there may be "
+            "more pages; the server has to mend it, or another `pagination` has to be chosen."
+        ) from None
+    for link in links:
+        if link.has_rel(here.settings.rel or "next"):
+            return _to(here, link.url)
+    _tell_of_single_page(here, "Link header with rel `next`")
     return None
 
 
@@ -335,7 +395,11 @@ def _loaded(found: Found) -> Any:
 def _href(links: Any, wanted: str) -> Any:
     """Return the URL of a relation from `[{rel, href}]`, `{next: {href}}` or `{next: url}`."""
     if isinstance(links, list):
-        rels = [link for link in links if isinstance(link, dict) and link.get("rel") == wanted]
+        rels = [
+            link
+            for link in links
+            if isinstance(link, dict) and wanted in (link.get("rel"), link.get("relation"))
+        ]
         return rels[0].get("href", rels[0].get("url")) if rels else None
     link = links.get(wanted) if isinstance(links, dict) else None
     return link.get("href", link.get("url")) if isinstance(link, dict) else link
@@ -371,7 +435,6 @@ def _tell_of_single_page(here: _Here, place: str) -> None:
 
 
 _NEXT: dict[str, Callable[[_Here], Step | None]] = {
-    "single": _after_single,
     "page": _after_page,
     "offset": _after_offset,
     "cursor": _after_cursor,

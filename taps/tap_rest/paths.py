@@ -1,6 +1,7 @@
 """JSONPaths of the config: simple ones are read by a struct generated from them, others by jsonpath-ng.
 
-A simple path is `$`, names after it (`$.data.rows`, `$['odd name']`) and at most one `[*]` at the end.
+A simple path is `$`, names after it (`$.data.rows`, `$['odd name']`) and at most one `[*]` at the end. A name that
+begins with `@` holds the dots that follow: `$.@odata.nextLink` is one name, as OData writes them.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ Found: TypeAlias = "list[Raw] | Raw | None"
 Finder: TypeAlias = Callable[[bytes, str], "dict[str, Found]"]
 """Takes a JSON body and the name of its place; returns what each path found."""
 
-_SIMPLE = re.compile(r"\$((?:\.[A-Za-z_@][\w@-]*|\['[^'\\]+'\]|\[\"[^\"\\]+\"\])*)(\[\*\])?")
-_NAME = re.compile(r"\.([A-Za-z_@][\w@-]*)|\['([^']+)'\]|\[\"([^\"]+)\"\]")
+_SIMPLE = re.compile(
+    r"\$((?:\.[A-Za-z_][\w@-]*|\.@[\w@-]+(?:\.[\w@-]+)*|\['[^'\\]+'\]|\[\"[^\"\\]+\"\])*)(\[\*\])?"
+)
+_NAME = re.compile(r"\.([A-Za-z_][\w@-]*|@[\w@-]+(?:\.[\w@-]+)*)|\['([^']+)'\]|\[\"([^\"]+)\"\]")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,14 @@ __all__ = ["PageReader", "ReadPage"]
 
 @dataclass(slots=True)
 class ReadPage:
-    """The records of one page, and what the pagination's paths found in it."""
+    """The records of one page, and what the pagination's paths found in it.
+
+    ``records_at`` names the members of the body down to the records, None where `records` is no simple path.
+    """
 
     records: list[Raw]
     fields: dict[str, Found]
+    records_at: tuple[str, ...] | None = None
 
 
 class PageReader:
@@ -55,7 +59,7 @@ class PageReader:
             self._find = finder_of([self._path, *self._fields])
         found = self._find(response.body, where)
         records = self._records(found[self._path.text], self._path, response.body, where)
-        return ReadPage(records, {path.text: found[path.text] for path in self._fields})
+        return ReadPage(records, {path.text: found[path.text] for path in self._fields}, self._path.names)
 
     def _records(self, found: Found, path: Path, body: bytes, where: str) -> list[Raw]:
         if isinstance(found, Raw):

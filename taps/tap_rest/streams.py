@@ -80,7 +80,7 @@ class RestStream(BlockStream):
         """
         settings = self.settings
         url, own_params = self._request(context)
-        pages = Pages(settings.pagination, settings.name, self.tap.api.limits.pages)
+        pages = Pages(settings.pagination, settings.name, self.tap.api.limits.pages, self._warn)
         accept = (404,) if settings.parent is not None and settings.parent.on_404 == "skip" else ()
         step: Step | None = pages.first
         while step is not None:
@@ -96,8 +96,12 @@ class RestStream(BlockStream):
                 yield ReadPage([], {})
                 return
             page = self._reader.read(response, where)
-            yield page
+            # Before its rows are written: a page whose end is in doubt must not move a bookmark.
             step = pages.after(step, response, page)
+            yield page
+
+    def _warn(self, sentence: str) -> None:
+        self.tap.warn_once(self.settings.name, sentence)
 
     @property
     def bookmark_kind(self) -> ValueKind:

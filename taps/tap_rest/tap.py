@@ -59,11 +59,27 @@ class TapRest(SingerkitTap):
             register_secrets(stream.headers)
         return Client(self.api)
 
+    def warn_once(self, stream: str, sentence: str) -> None:
+        """Warn of a stream at its first occasion, children of many parents included, and again at the end."""
+        if stream not in self._warnings:
+            self.logger.warning("%s", sentence)
+            self._warnings[stream] = sentence
+
+    @cached_property
+    def _warnings(self) -> dict[str, str]:
+        """The first sentence of each stream."""
+        return {}
+
+    def _repeat_warnings(self) -> None:
+        for sentence in self._warnings.values():
+            self.logger.warning("To be seen to: %s", sentence)
+
     def sync(self) -> None:
-        """Sync, and say in the end how often the API was asked."""
+        """Sync, and say in the end what was doubtful, and how often the API was asked."""
         try:
             super().sync()
         finally:
+            self._repeat_warnings()
             client = self.client
             for metric, value in (
                 ("http_request_count", client.request_count),

@@ -38,7 +38,7 @@ class Reply:
 
     body: bytes = b""
     status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str | list[str]] = field(default_factory=dict)
     length: int | None = None
     chunked_and_broken: bool = False
     hang_up: bool = False
@@ -105,7 +105,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.send_response(reply.status)
         for name, text in reply.headers.items():
-            self.send_header(name, text)
+            for one in [text] if isinstance(text, str) else text:
+                self.send_header(name, one)
         if reply.chunked_and_broken:
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()

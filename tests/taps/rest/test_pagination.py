@@ -149,7 +149,8 @@ def with_hole(asked: Asked) -> Reply:
     [
         ({"type": "page", "has_more": "$.more"}, 10, 0),
         ({"type": "page", "total_pages": "$.pages"}, 10, 0),
-        ({"type": "page"}, 5, 0),
+        ({"type": "page"}, 5, 65),  # the answer says that there is more
+        ({"type": "page", "unread": "warn"}, 5, 0),
         ({"type": "page", "has_more": "$.more", "empty_page": "stop"}, 5, 0),
         ({"type": "page", "has_more": "$.more", "empty_page": "fail"}, 5, 65),
         ({"type": "next_url", "has_more": "$.more"}, 10, 0),
