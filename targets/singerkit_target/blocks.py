@@ -117,6 +117,8 @@ class BlockDecoder:
         judgement = self._judgement
         allow_extra = bool(self._ignored)
         self.stream = stream
+        # A record that the target refuses is set aside alone: it must not hold values of another one of its key.
+        self._in_order = judgement.in_order or (judgement.quarantine and bool(stream.key_properties))
         self._fast: FastDecoder | None = None
         if not self._always_exact:
             self._fast = compile_decoder(
@@ -124,7 +126,7 @@ class BlockDecoder:
                 validate=judgement.validate,
                 allow_extra=allow_extra,
                 with_metadata=judgement.with_metadata,
-                in_order=judgement.in_order,
+                in_order=self._in_order,
             )
         self._exact: ExactDecoder = compile_exact(
             stream,
@@ -182,9 +184,7 @@ class BlockDecoder:
                     raise _bad_record(reject) from None
                 rejects.append(reject)
         names = self.stream.column_names + (METADATA_FIELDS if self._judgement.with_metadata else ())
-        batches = batches_of(
-            self.stream, names, rows, run.line_number(index), in_order=self._judgement.in_order
-        )
+        batches = batches_of(self.stream, names, rows, run.line_number(index), in_order=self._in_order)
         return [batch.out_of(run, kept) for batch in batches], rejects
 
     def _sets_aside(self, rejected: RejectedRow) -> bool:

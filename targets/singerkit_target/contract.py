@@ -9,6 +9,8 @@ The loop (`load.py`) reads the wire and calls, always from one thread:
     reject(rejects)              for each record that was refused and is to be set aside
     activate_version(...)        for each ACTIVATE_VERSION, when the run ended complete
     mark_safe(point)             at a STATE that covers everything written so far
+    settle() -> counts           everything written is where it belongs; how many of its records, by stream, the target
+                                 itself had to refuse since the last commit, and has set aside
     commit(state)                what was written up to now, and the state, become durable together
     back_to_safe() -> point      give up what was written after the last mark that was reached; None: there is none
     rollback()                   give up everything since the last commit
@@ -30,12 +32,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from singerkit_shell.errors import RetryableError
+from singerkit_shell.errors import BadDataError, RetryableError
 from singerkit_target.kinds import Column
 from singerkit_target.messages import Message, Run
 from singerkit_target.summary import Counts
 
-__all__ = ["WHOLE_RECORD", "Batch", "Loader", "Reject", "SafePoint", "Stream", "UnitLost"]
+__all__ = ["WHOLE_RECORD", "Batch", "Loader", "Reject", "SafePoint", "Stream", "UnitLost", "check_room"]
 
 WHOLE_RECORD = "_record"
 
@@ -81,6 +83,13 @@ class Batch:
         places = [kept[place] for place in self.places] if self.places else kept
         return replace(self, places=places, run=run)
 
+    def letter(self, index: int, stream: str, path: str, reason: str) -> Reject:
+        """Return the dead letter of a row that the target refused."""
+        assert self.run is not None  # noqa: S101  rows come out of one
+        place = self.places[index]
+        record = self.run.data.split(b"\n")[place]
+        return Reject(stream, self.run.line_number(place), path, reason, record)
+
     @property
     def lines(self) -> tuple[int, int]:
         """The numbers of its first and last line in the input."""
@@ -112,6 +121,19 @@ class SafePoint:
     message: Message | None = None
 
 
+def check_room(limit: int, count: int, last: Reject | None = None) -> None:
+    """See that no more records are set aside than ``limit``; ``last`` is the last of ``count``.
+
+    Raises:
+        BadDataError: there are more.
+    """
+    if count > limit:
+        reason = f"; the last reason: {last.reason} at {last.stream}.{last.path}" if last else ""
+        raise BadDataError(
+            f"Expected at most {limit} records to be set aside (quarantine_limit), got more{reason}."
+        )
+
+
 class UnitLost(RetryableError):
     """The unit in hand was rolled back by no fault of its rows: a lost connection, a deadlock."""
 
@@ -139,6 +161,8 @@ class Loader(Protocol):
     def activate_version(self, stream: Stream, version: int) -> None: ...
 
     def mark_safe(self, point: SafePoint) -> None: ...
+
+    def settle(self) -> Mapping[str, int]: ...
 
     def commit(self, state: str | None) -> None: ...
 

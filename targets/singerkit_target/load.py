@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -21,7 +21,7 @@ from singerkit_shell.signals import StopFlag
 from singerkit_state.lineage import check_start
 from singerkit_state.value import Mark, decode, is_empty, read_mark
 from singerkit_target.blocks import BlockDecoder, Judgement, MalformedLine
-from singerkit_target.contract import Batch, Loader, Reject, SafePoint, Stream, UnitLost
+from singerkit_target.contract import Batch, Loader, Reject, SafePoint, Stream, UnitLost, check_room
 from singerkit_target.declarations import declared_stream, read_declaration
 from singerkit_target.lines import Chunk, read_chunks
 from singerkit_target.messages import Message, Run, Splitter, decoded
@@ -337,11 +337,7 @@ class Load:
     def _set_aside(self, stream: Stream, rejects: Sequence[Reject]) -> None:
         self._loader.reject(rejects)
         self.summary.rejected[stream.name] += len(rejects)
-        if self.summary.rejected.total() > self._limits.max_rejects:
-            raise BadDataError(
-                f"Expected at most {self._limits.max_rejects} records to be set aside (quarantine_limit), got more; "
-                f"the last reason: {rejects[-1].reason} at {stream.name}.{rejects[-1].path}."
-            )
+        check_room(self._limits.max_rejects, self.summary.rejected.total(), rejects[-1])
 
     # --- commits -------------------------------------------------------------------------------------------
 
@@ -358,8 +354,8 @@ class Load:
 
     def _commit(self, *, activate: bool = False) -> None:
         state = self._point.state
-        self._surviving(partial(self._finish_unit, state, activate=activate))
-        self.summary.commit()
+        refused = self._surviving(partial(self._finish_unit, state, activate=activate))
+        self.summary.commit(refused)
         self._unit = _Unit()
         self._in_hand.restart(self._declared, [decoder.stream for decoder in self._decoders.values()])
         if state is not None and state != self._committed_state:
@@ -381,12 +377,16 @@ class Load:
         if self._unit.rows or self._unit.has_tables or self._versions or self._has_new_state:
             self._commit(activate=True)
 
-    def _finish_unit(self, state: str | None, *, activate: bool) -> None:
+    def _finish_unit(self, state: str | None, *, activate: bool) -> Mapping[str, int]:
         if activate:
             for name, version in self._versions.items():
                 if name in self._decoders:
                     self._loader.activate_version(self._decoders[name].stream, version)
+        refused = self._loader.settle()
+        if refused:
+            check_room(self._limits.max_rejects, self.summary.rejected.total() + sum(refused.values()))
         self._loader.commit(state)
+        return refused
 
     def _keep_safe_part(self) -> None:
         """Commit up to the last STATE that the loader has reached, drop what follows. A second signal drops all of the unit."""

@@ -56,8 +56,8 @@ COMMON_SETTINGS: Mapping[str, Any] = {
         "type": "string",
         "enum": ["fail", "quarantine"],
         "default": "fail",
-        "description": "What to do with a record that its schema refuses: end the run, or set the record aside with "
-        "its reason.",
+        "description": "What to do with a record that its schema, or the server, refuses: end the run, or set the "
+        "record aside with its reason.",
     },
     "on_unstorable": {
         "type": "string",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 __all__ = ["Counts", "Summary"]
@@ -38,7 +39,10 @@ class Summary:
         self.received = counts.received.copy()
         self.rejected = counts.rejected.copy()
 
-    def commit(self) -> None:
+    def commit(self, refused: Mapping[str, int] | None = None) -> None:
+        """A unit is committed; ``refused`` of its records the target has set aside, by stream."""
+        self.received.subtract(refused or {})
+        self.rejected.update(refused or {})
         self.committed = self.received.copy()
         self.rejected_before = self.rejected.copy()
         self.commits += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import psycopg2
@@ -21,9 +21,13 @@ from singerkit_shell.errors import (
 from singerkit_target.contract import UnitLost
 
 __all__ = [
+    "REFUSING",
+    "UNSTORABLE",
     "WAITS",
     "ConnectionLost",
     "InTheWay",
+    "LateRefusal",
+    "column_of",
     "connection_fault",
     "during",
     "fault",
@@ -130,7 +134,7 @@ def fault(error: psycopg2.Error, doing: str, others: str = "") -> SingerkitError
             f"PostgreSQL has a limit that was reached while {doing} ({text}); {_SAFE}: select fewer fields in the "
             "tap, then run again."
         )
-    if code[:2] in _REFUSING:
+    if code[:2] in REFUSING:
         return BadDataError(f"PostgreSQL refused a value while {doing}: {refusal(error)}; {_SAFE}.")
     if not code or code[:2] in ("08", "57", "53", "58"):
         return ConnectionLost(
@@ -139,13 +143,22 @@ def fault(error: psycopg2.Error, doing: str, others: str = "") -> SingerkitError
     return SingerkitError(f"PostgreSQL refused a statement while {doing} ({code}: {text}); {_SAFE}.")
 
 
-_REFUSING = ("22", "23", "44", "P0")
-"""Classes of codes that say something about a row: bad data, a constraint, a view's check, an exception of a trigger."""
+UNSTORABLE = ("22",)
+REFUSING = (*UNSTORABLE, "23", "44", "P0", "54")
+"""Classes of codes that say something about a row: bad data, a constraint, a view's check, an exception of a trigger, a
+row that is too large for its index. Others may go in without it.
+"""
 
 
-def is_refusal(error: psycopg2.Error) -> bool:
-    """Tell whether a row is to blame: others may go in without it. Class 54 is one that is too large for its index."""
-    return (error.pgcode or "")[:2] in (*_REFUSING, "54")
+class LateRefusal(UnitLost, BadDataError):
+    """A deferred constraint refuses a row of the unit; written again, the constraint is judged with each batch."""
+
+    exit_code = BadDataError.exit_code
+
+
+def is_refusal(error: psycopg2.Error, classes: Sequence[str] = REFUSING) -> bool:
+    """Tell whether a row is to blame, by a code of these classes."""
+    return (error.pgcode or "")[:2] in classes
 
 
 @contextmanager
@@ -187,11 +200,15 @@ def _first_line(error: psycopg2.Error) -> str:
 
 
 def _place(error: psycopg2.Error) -> str:
+    column = column_of(error)
+    return f" in column `{column}`" if column else ""
+
+
+def column_of(error: psycopg2.Error) -> str | None:
     """The column that COPY names in its context; the value it quotes is row content and is left out."""
     context = getattr(error.diag, "context", None) or ""
     for part in context.split(","):
         words = part.split(":")[0].split()
         if words[:1] == ["column"]:
-            return f" in column `{' '.join(words[1:])}`"
-    column = getattr(error.diag, "column_name", None)
-    return f" in column `{column}`" if column else ""
+            return " ".join(words[1:])
+    return getattr(error.diag, "column_name", None)

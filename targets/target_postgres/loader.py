@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -19,13 +20,13 @@ from singerkit_shell.signals import StopFlag, stop_flag
 from singerkit_state import history_table
 from singerkit_state import postgres as state_rows
 from singerkit_state.value import decode
-from singerkit_target.contract import Batch, Reject, SafePoint, Stream, UnitLost
+from singerkit_target.contract import Batch, Reject, SafePoint, Stream, UnitLost, check_room
 from singerkit_target.metadata import MetadataColumns
 from singerkit_target.replay import waits
 from target_postgres import merge, rejects
 from target_postgres.connect import Connection, connect
 from target_postgres.copy import copy_rows
-from target_postgres.faults import ConnectionLost, during
+from target_postgres.faults import ConnectionLost, LateRefusal, column_of, during, is_refusal, refusal
 from target_postgres.rows import as_csv, with_hex, with_utc
 from target_postgres.session import Session
 from target_postgres.tables import Table, Wishes, check_stream_name, fit_table
@@ -39,6 +40,11 @@ _COPY_BYTES = 2 << 20
 """A COPY of at least this size, unless something else has to happen first."""
 
 
+Row = tuple[Any, ...]
+_Placed = tuple[Row, Batch, int]
+"""A row as it is encoded, the batch that it comes from and its place there."""
+
+
 @dataclass
 class _Waiting:
     """Encoded blocks of one table and one set of columns."""
@@ -48,6 +54,11 @@ class _Waiting:
     blocks: list[bytes] = field(default_factory=list)
     size: int = 0
     lines: tuple[int, int] | None = None
+    batches: list[tuple[Sequence[Row], Batch]] = field(default_factory=list)
+    """What the blocks were encoded from, where rows that are refused are to be set aside."""
+
+    def rows(self) -> list[_Placed]:
+        return [(row, batch, index) for rows, batch in self.batches for index, row in enumerate(rows)]
 
 
 @dataclass
@@ -56,6 +67,7 @@ class _Safe:
 
     point: SafePoint
     staged: dict[str, tuple[str, ...] | None]
+    refused: Counter[str]
 
 
 class PostgresLoader:
@@ -74,6 +86,8 @@ class PostgresLoader:
         answer_seconds: float = 3600.0,
         hard_delete: bool = True,
         state_table: str = state_rows.DEFAULT_TABLE,
+        sets_aside: Sequence[str] = (),
+        quarantine_limit: int = 1000,
         close_server: Callable[[], None] = lambda: None,
         stop: StopFlag = stop_flag,
     ) -> None:
@@ -98,6 +112,10 @@ class PostgresLoader:
         self._safe: _Safe | None = None
         self._waiting: dict[str, _Waiting] = {}
         self._has_rejects = False
+        self._sets_aside = tuple(sets_aside)
+        self._quarantine_limit = quarantine_limit
+        self._refused: Counter[str] = Counter()  # set aside since the last commit, by stream
+        self._defers = True
         self._loaded_before: frozenset[str] = frozenset()
 
     # --- the run -------------------------------------------------------------------------------------------
@@ -164,21 +182,27 @@ class PostgresLoader:
         if local_at:
             rows = with_utc(rows, local_at, stream.name)
         csv = as_csv(rows)
-        self._gather(table, tuple(table.columns[name] for name in names), csv, batch.lines)
+        waiting = self._waiting_for(table, tuple(table.columns[name] for name in names))
+        waiting.lines = _span(waiting.lines, batch.lines)
+        if self._sets_aside:
+            waiting.batches.append((rows, batch))
+        self._gather(waiting, csv)
 
-    def _gather(self, table: Table, columns: tuple[str, ...], csv: bytes, lines: tuple[int, int]) -> None:
-        """Let blocks wait for a COPY that is worth its round trips."""
+    def _waiting_for(self, table: Table, columns: tuple[str, ...]) -> _Waiting:
         waiting = self._waiting.get(table.stream)
         if waiting is not None and waiting.columns != columns:
             self._send(table.stream)
             waiting = None
         if waiting is None:
             waiting = self._waiting[table.stream] = _Waiting(table, columns)
+        return waiting
+
+    def _gather(self, waiting: _Waiting, csv: bytes) -> None:
+        """Let blocks wait for a COPY that is worth its round trips."""
         waiting.blocks.append(csv)
         waiting.size += len(csv)
-        waiting.lines = _span(waiting.lines, lines)
         if waiting.size >= _COPY_BYTES:
-            self._send(table.stream)
+            self._send(waiting.table.stream)
         elif len(self._waiting) > 1 and sum(other.size for other in self._waiting.values()) > 2 * _COPY_BYTES:
             self._send_all()
 
@@ -194,13 +218,73 @@ class PostgresLoader:
             self._send(stream)
 
     def _load(self, connection: Connection, waiting: _Waiting, csv: bytes) -> None:
-        table, columns = waiting.table, waiting.columns
         with connection.cursor() as cursor:
-            if not table.keys:
-                copy_rows(cursor, table.identifier, columns, csv)
-            elif not (table.takes_copies and self._copy_straight(cursor, table, columns, csv)):
-                self._stage(cursor, table, columns, csv)
-                table.staged_lines = _span(table.staged_lines, waiting.lines)
+            if not self._sets_aside:
+                self._put(cursor, waiting.table, waiting.columns, csv, waiting.lines)
+                return
+            error = self._try(cursor, waiting, csv)
+            if error is not None:
+                self._find_refused(cursor, waiting, waiting.rows(), error)
+
+    def _put(
+        self,
+        cursor: Cursor,
+        table: Table,
+        columns: tuple[str, ...],
+        csv: bytes,
+        lines: tuple[int, int] | None,
+    ) -> None:
+        if not table.keys:
+            copy_rows(cursor, table.identifier, columns, csv)
+        elif not (table.takes_copies and self._copy_straight(cursor, table, columns, csv)):
+            self._stage(cursor, table, columns, csv)
+            table.staged_lines = _span(table.staged_lines, lines)
+
+    # --- what only PostgreSQL refuses ----------------------------------------------------------------------
+
+    def _try(self, cursor: Cursor, waiting: _Waiting, csv: bytes) -> psycopg2.Error | None:
+        """Write rows, into the table at once; return why they were refused, as if they had not been written."""
+        table = waiting.table
+        before = table.has_stage, table.takes_copies, table.has_repeats
+        cursor.execute("SAVEPOINT singerkit_rows")
+        try:
+            self._put(cursor, table, waiting.columns, csv, waiting.lines)
+            self._upsert_staged(cursor, table)
+            if not self._defers:
+                cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        except psycopg2.Error as error:
+            if not is_refusal(error, self._sets_aside):
+                raise
+            cursor.execute("ROLLBACK TO SAVEPOINT singerkit_rows")
+            cursor.execute("RELEASE SAVEPOINT singerkit_rows")
+            table.has_stage, table.takes_copies, table.has_repeats = before
+            table.staged = table.staged_lines = None
+            return error
+        cursor.execute("RELEASE SAVEPOINT singerkit_rows")
+        return None
+
+    def _find_refused(
+        self, cursor: Cursor, waiting: _Waiting, rows: Sequence[_Placed], error: psycopg2.Error
+    ) -> None:
+        """Halve rows that were refused until those are alone that are to blame; the others are written."""
+        if len(rows) == 1:
+            self._set_aside(cursor, waiting.table, rows[0], error)
+            return
+        middle = len(rows) // 2
+        for half in (rows[:middle], rows[middle:]):
+            refusal = self._try(cursor, waiting, as_csv([row for row, _, _ in half]))
+            if refusal is not None:
+                self._find_refused(cursor, waiting, half, refusal)
+
+    def _set_aside(self, cursor: Cursor, table: Table, placed: _Placed, error: psycopg2.Error) -> None:
+        _, batch, index = placed
+        column = column_of(error)
+        field_name = next((name for name, short in table.columns.items() if short == column), None)
+        path = "$" if field_name is None else f"$.{field_name}"
+        letter = batch.letter(index, table.stream, path, f"PostgreSQL refused it: {refusal(error)}")
+        self._write_letters(cursor, [letter])
+        self._refused[table.stream] += 1
+        check_room(self._quarantine_limit, self._refused.total(), letter)
 
     def _copy_straight(self, cursor: Cursor, table: Table, columns: tuple[str, ...], csv: bytes) -> bool:
         """COPY into a table that held nothing; False when a key was there already, and for good."""
@@ -228,33 +312,38 @@ class PostgresLoader:
         table.staged = columns
 
     def _merge(self, cursor: Cursor, table: Table) -> None:
+        with during(f"loading stream `{table.stream}`{_said(table.staged_lines)}"):
+            self._upsert_staged(cursor, table)
+
+    def _upsert_staged(self, cursor: Cursor, table: Table) -> None:
         if table.staged is None:
             return
-        with during(f"loading stream `{table.stream}`{_said(table.staged_lines)}"):
-            table.has_repeats = merge.merge(
-                cursor,
-                table.stage,
-                table.identifier,
-                table.staged,
-                table.keys,
-                [column for column in table.staged if column in table.compared],
-                has_repeats=table.has_repeats,
-            )
+        table.has_repeats = merge.merge(
+            cursor,
+            table.stage,
+            table.identifier,
+            table.staged,
+            table.keys,
+            [column for column in table.staged if column in table.compared],
+            has_repeats=table.has_repeats,
+        )
         table.staged = table.staged_lines = None
 
     def reject(self, letters: Sequence[Reject]) -> None:
         """Put refused records into the dead-letter table, in the same transaction."""
-        assert self._row is not None  # noqa: S101  begin() comes first
-        pipeline = self._row.pipeline
 
         def write(connection: Connection) -> None:
             with connection.cursor() as cursor:
-                if not self._has_rejects:
-                    rejects.ensure_table(cursor, self._wishes.schema)
-                    self._has_rejects = True
-                rejects.insert(cursor, self._wishes.schema, pipeline, self._run_id, letters)
+                self._write_letters(cursor, letters)
 
         self._submit(write, "writing dead letters")
+
+    def _write_letters(self, cursor: Cursor, letters: Sequence[Reject]) -> None:
+        assert self._row is not None  # noqa: S101  begin() comes first
+        if not self._has_rejects:
+            rejects.ensure_table(cursor, self._wishes.schema)
+            self._has_rejects = True
+        rejects.insert(cursor, self._wishes.schema, self._row.pipeline, self._run_id, letters)
 
     def activate_version(self, stream: Stream, version: int) -> None:
         """Remove the rows of other versions, or mark them deleted."""
@@ -283,7 +372,8 @@ class PostgresLoader:
                 if self._safe is not None:
                     cursor.execute("RELEASE SAVEPOINT singerkit_safe")
                 cursor.execute("SAVEPOINT singerkit_safe")
-            self._safe = _Safe(point, {name: table.staged for name, table in self._tables.items()})
+            staged = {name: table.staged for name, table in self._tables.items()}
+            self._safe = _Safe(point, staged, self._refused.copy())
 
         self._submit(mark, "marking a safe point")
 
@@ -312,6 +402,7 @@ class PostgresLoader:
         self._call(back, "going back to the last safe point")
         for name, table in self._tables.items():
             table.staged = self._safe.staged.get(name)
+        self._refused = self._safe.refused.copy()
         return self._safe.point
 
     def rollback(self) -> None:
@@ -327,17 +418,31 @@ class PostgresLoader:
             table.has_stage = False  # one that this unit made is gone
         self._forget_unit()
 
+    def settle(self) -> Mapping[str, int]:
+        """Merge what is staged; return how many records were set aside because PostgreSQL refused them, by stream."""
+        self._call(self._settle, "finishing a unit of commit")
+        return self._refused.copy()
+
+    def _settle(self, connection: Connection) -> None:
+        with connection.cursor() as cursor:
+            for table in self._tables.values():
+                self._merge(cursor, table)
+            try:  # deferred constraints, too, are judged while there is a safe point to go back to
+                cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            except psycopg2.Error as error:
+                if not (self._defers and is_refusal(error, self._sets_aside)):
+                    raise
+                self._defers = False
+                raise LateRefusal(f"A deferred constraint refuses a row: {refusal(error)}.") from error
+
     def commit(self, state: str | None) -> None:
         """Merge what is staged, advance the state row, COMMIT; all of it or nothing."""
         assert self._row is not None  # noqa: S101  begin() comes first
         row = self._row
 
         def finish(connection: Connection) -> state_rows.StateRow:
+            self._settle(connection)
             with connection.cursor() as cursor:
-                for table in self._tables.values():
-                    self._merge(cursor, table)
-                # Deferred constraints, too, are judged while there is a safe point to go back to.
-                cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
                 return state_rows.advance(cursor, row, state)
 
         advanced = self._call(finish, "finishing a unit of commit")
@@ -349,6 +454,7 @@ class PostgresLoader:
             self.rollback()  # a COMMIT that fails has rolled back: no safe point is left
             raise
         self._row = advanced
+        self._defers = True
         self._forget_unit()
 
     def _resolve_unknown_commit(self, advanced: state_rows.StateRow) -> None:
@@ -409,6 +515,7 @@ class PostgresLoader:
 
     def _forget_unit(self) -> None:
         self._safe = None
+        self._refused.clear()
         for table in self._tables.values():
             table.staged = table.staged_lines = None
 

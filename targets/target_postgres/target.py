@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -153,6 +153,14 @@ class TargetPostgres(SingerkitTarget):
             ]
         return []
 
+    def _sets_aside(self) -> Sequence[str]:
+        """The classes of PostgreSQL's refusals after which a row is set aside."""
+        from target_postgres.faults import REFUSING, UNSTORABLE
+
+        if self.config["on_invalid"] == "quarantine":
+            return REFUSING
+        return UNSTORABLE if self.config["on_unstorable"] == "quarantine" else ()
+
     def make_loader(self) -> Loader:
         from target_postgres.connect import dsn_of, names_a_server
         from target_postgres.loader import PostgresLoader
@@ -191,6 +199,8 @@ class TargetPostgres(SingerkitTarget):
             reconnect_seconds=config["reconnect_seconds"],
             answer_seconds=config["answer_seconds"],
             hard_delete=config["hard_delete"],
+            sets_aside=self._sets_aside(),
+            quarantine_limit=config["quarantine_limit"],
             close_server=close_server,
         )
 

@@ -276,6 +276,12 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
             "never printed, never written",
             (65, 69, 78, 0),
         ),
+        (
+            "M21",
+            "a value that only the server refuses, anywhere in a unit with several STATEs",
+            "the state is that of the last rows stored, on every run, or the row is set aside by policy",
+            (65, 0),
+        ),
     ),
 }
 ROWS: dict[str, Row] = {row.id: row for rows in SECTIONS.values() for row in rows}

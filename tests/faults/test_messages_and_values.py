@@ -823,3 +823,50 @@ def test_m20_a_complete_run_prints_no_secret_either(database: str, tmp_path: Pat
         arguments=["--state-file", str(state_file)],
     ).expect(0)
     assert "S3cr3t" not in outcome.stderr + outcome.stdout.decode() + state_file.read_text()
+
+
+# --- M21 ----------------------------------------------------------------------------------------------------
+
+REFUSED = SCHEMA("orders", {"id": INTEGER, "total": {"type": ["null", "number"]}}, ["id"])
+
+
+def total(number: int, value: int) -> dict[str, Any]:
+    return RECORD("orders", {"id": number, "total": value})
+
+
+@pytest.mark.fault("M21", exit=[65])
+def test_m21_the_state_is_never_beyond_the_rows_that_are_stored(database: str, tmp_path: Path) -> None:
+    """An update and a new row, then one that a chosen type refuses, then a newer STATE in the same chunk."""
+    state_file = tmp_path / "state.json"
+    config: dict[str, Any] = {"column_types": {"orders.total": "numeric(5,2)"}}
+    arguments = ["--state-file", str(state_file)]
+    load(database, REFUSED, total(1, 1), total(2, 2), STATE({"at": 2}), arguments=arguments, **config).expect(
+        0
+    )
+    for _ in range(2):
+        outcome = load(
+            database,
+            *(STATE({"at": 2}), REFUSED, total(1, 99), total(3, 123456), total(4, 4), STATE({"at": 5})),
+            arguments=arguments,
+            **config,
+        ).expect(65)
+        assert "stream `orders` (lines 3 to 5)" in outcome.last_words
+        assert "0 rows are committed" in outcome.last_words
+        assert "123456" not in outcome.stderr
+        assert json.loads(state_file.read_text()) == {"at": 2}
+        assert table(database, "orders", "id", "total") == [(1, 1), (2, 2)]
+
+
+@pytest.mark.fault("M21", exit=[0])
+@pytest.mark.parametrize("policy", ["on_invalid", "on_unstorable"])
+def test_m21_what_only_the_server_refuses_is_set_aside(database: str, policy: str) -> None:
+    schema = SCHEMA("a", {"id": INTEGER, "j": {}}, ["id"])
+    rows = ['{"id":1,"j":[1]}', '{"id":2,"j":[1e131073]}', '{"id":3,"j":[1e-10000000]}', '{"id":4,"j":[4]}']
+    lines_ = ['{"type":"RECORD","stream":"a","record":' + row + "}\n" for row in rows]
+    load(database, schema, *lines_, STATE({"at": 4}), **{policy: "quarantine"}).expect(0)
+    assert [number for (number,) in table(database, "a", "id")] == [1, 4]
+    letters = query(database, "SELECT line, record FROM _singerkit_rejects ORDER BY line")
+    assert [(line, bytes(record).decode() + "\n") for line, record in letters] == [
+        (3, lines_[1]),
+        (4, lines_[2]),
+    ]

@@ -46,6 +46,7 @@ class Memory:
         self.columns: dict[str, list[str]] = {}
         self.letters: list[Reject] = []
         self.troubles: dict[str, list[BaseException | None]] = {}
+        self.refused: dict[str, int] = {}
         self.meanwhile: Callable[[str], None] = lambda call: None
         self._unit: dict[str, list[Any]] = {}
         self._unit_letters: list[Reject] = []
@@ -91,6 +92,9 @@ class Memory:
     def mark_safe(self, point: SafePoint) -> None:
         self._called("mark_safe")
         self._safe = (point, *deepcopy((self._unit, self._unit_letters)))
+
+    def settle(self) -> dict[str, int]:
+        return self.refused.copy()
 
     def commit(self, state: str | None) -> None:
         self._called("commit")

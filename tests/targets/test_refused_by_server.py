@@ -23,6 +23,7 @@ from singerkit_shell.signals import StopFlag
 from singerkit_target.blocks import Judgement
 from singerkit_target.load import Limits, Load
 from singerkit_target.publish import Publisher
+from target_postgres.faults import REFUSING
 from target_postgres.loader import PostgresLoader
 from target_postgres.tables import Wishes
 
@@ -88,7 +89,7 @@ class Place:
         return self.sql("SELECT n, v::bigint FROM {table} ORDER BY n, v")
 
     def letters(self) -> list[tuple[int, dict[str, Any]]]:
-        if not self.sql("SELECT to_regclass('{schema}._singerkit_rejects')")[0][0]:
+        if not run_sql(self.dsn, "SELECT to_regclass(%s)", [f"{self.schema}._singerkit_rejects"])[0][0]:
             return []
         found = self.sql("SELECT line, record FROM {schema}._singerkit_rejects ORDER BY line")
         return [(line, json.loads(bytes(record))["record"]) for line, record in found]
@@ -98,15 +99,24 @@ class Place:
         return found[0][0] or 0 if found else 0
 
     def run(
-        self, lines: list[Any], *, chunk_bytes: int, quarantine: bool = False, stop_at: int | None = None
+        self,
+        lines: list[Any],
+        *,
+        chunk_bytes: int,
+        quarantine: bool = False,
+        limit: int = 1000,
+        stop_at: int | None = None,
     ) -> tuple[SingerkitError | None, Load, list[int]]:
         types = {"a.v": self.refusal.types} if self.refusal.types and not self.removed else {}
         wishes = Wishes(
             self.schema, column_types={"a.v": "numeric(9)"} if self.refusal.types and self.removed else types
         )
         stop, stdout = StopFlag(), io.StringIO()
-        loader = PostgresLoader(lambda: self.dsn, wishes, LOG, stop=stop)
-        limits = Limits(10**9, 10**12, 10**9, chunk_bytes=chunk_bytes, wait_seconds=0.05)
+        aside = REFUSING if quarantine else ()
+        loader = PostgresLoader(
+            lambda: self.dsn, wishes, LOG, stop=stop, sets_aside=aside, quarantine_limit=limit
+        )
+        limits = Limits(10**9, 10**12, 10**9, chunk_bytes=chunk_bytes, wait_seconds=0.05, max_rejects=limit)
         load = Load(loader, Judgement(quarantine=quarantine), limits, Publisher(None, stdout), stop, LOG)
         error: SingerkitError | None = None
         try:
@@ -199,3 +209,83 @@ def test_the_state_is_that_of_the_rows_that_are_stored(
         assert done is None
         assert (place.rows(), place.state()) == (sorted(place.there + sent(keys, bad, ROWS)), ROWS)
         assert printed[-1:] == [ROWS]
+
+
+@pytest.mark.parametrize("behind", ["", "a malformed line", "SIGTERM"])
+@pytest.mark.parametrize("chunk_bytes", [1 << 20, 64], ids=["one chunk", "many chunks"])
+@pytest.mark.parametrize("kind", REFUSALS)
+@pytest.mark.parametrize("keys", [[], ["n"]], ids=["no key", "key"])
+def test_a_refused_row_is_set_aside_and_the_others_are_stored(
+    postgres_dsn: str, kind: str, keys: list[str], chunk_bytes: int, behind: str
+) -> None:
+    for bad in (1, 5, 9):
+        place = Place(postgres_dsn, REFUSALS[kind], keys)
+        lines = messages(keys, bad)
+        at = place_of(lines, bad)
+        if behind == "a malformed line":
+            lines.insert(at + 1, "{nonsense\n")
+        error, load, _ = place.run(
+            lines, chunk_bytes=chunk_bytes, quarantine=True, stop_at=at if behind == "SIGTERM" else None
+        )
+        assert isinstance(error, {"": type(None), "SIGTERM": Stopped}.get(behind, BadDataError)), error
+        kept = place.state()
+        assert kept == ROWS or behind
+        assert place.rows() == sorted(place.there + [row for row in sent(keys, bad, kept) if row[0] != bad])
+        is_aside = bad <= kept
+        assert place.letters() == ([(at + 1, {"n": bad, "v": BAD})] if is_aside else [])
+        assert load.summary.rejected.total() == is_aside
+        assert load.summary.committed_rows == kept - is_aside
+        if behind:
+            continue
+        reason = place.sql("SELECT reason FROM {schema}._singerkit_rejects")[0][0]
+        assert reason.startswith("PostgreSQL refused it: ")
+        assert str(BAD) not in reason
+
+
+def many(count: int, keys: list[str], bad: set[int]) -> list[Any]:
+    schema = {"properties": {"n": {"type": "integer"}, "v": {"type": "integer"}, "x": {"type": "string"}}}
+    found: list[Any] = [{"type": "SCHEMA", "stream": "a", "schema": schema, "key_properties": keys}]
+    for n in range(1, count + 1):
+        record = {"n": n, "v": BAD if n in bad else n % 3} | ({"x": "x"} if n % 7 == 0 else {})
+        found.append({"type": "RECORD", "stream": "a", "record": record})
+    return [*found, state(count)]
+
+
+@pytest.mark.parametrize("kind", ["check", "trigger", "deferred"])
+@pytest.mark.parametrize("keys", [[], ["n"]], ids=["no key", "key"])
+def test_several_in_one_batch_are_found(postgres_dsn: str, kind: str, keys: list[str]) -> None:
+    bad = {1, 2, 90, 256, 257, 400}
+    place = Place(postgres_dsn, REFUSALS[kind], keys)
+    error, load, _ = place.run(many(400, keys, bad), chunk_bytes=1 << 20, quarantine=True)
+    assert error is None
+    assert [n for n, _ in place.rows()] == [n for n in range(1, 401) if n not in bad]
+    assert [record["n"] for _, record in place.letters()] == sorted(bad)
+    assert load.summary.rejected == {"a": len(bad)}
+    assert load.summary.committed == {"a": 400 - len(bad)}
+
+
+def test_of_several_versions_of_a_row_only_those_that_are_refused_are_set_aside(postgres_dsn: str) -> None:
+    """Though a field is missing in some: no row takes values over from one that was refused."""
+    place = Place(postgres_dsn, REFUSALS["chosen type"], ["n"])
+    lines = many(1, ["n"], set())
+    versions = [
+        {"n": 7, "v": 1, "x": "a"},
+        {"n": 7, "v": BAD},
+        {"n": 8, "v": BAD, "x": "b"},
+        {"n": 8, "v": 2},
+    ]
+    lines[2:2] = [{"type": "RECORD", "stream": "a", "record": record} for record in versions]
+    error, _, _ = place.run(lines, chunk_bytes=1 << 20, quarantine=True)
+    assert error is None
+    assert [record["n"] for _, record in place.letters()] == [7, 8]
+    assert place.sql("SELECT n, v::int, x FROM {table} WHERE n > 6 ORDER BY n") == [(7, 1, "a"), (8, 2, None)]
+
+
+def test_too_many_end_the_run_and_nothing_of_the_unit_is_kept(postgres_dsn: str) -> None:
+    place = Place(postgres_dsn, REFUSALS["check"], ["n"])
+    error, _, printed = place.run(
+        many(20, ["n"], set(range(3, 9))), chunk_bytes=1 << 20, quarantine=True, limit=5
+    )
+    assert isinstance(error, BadDataError)
+    assert "Expected at most 5 records to be set aside (quarantine_limit)" in str(error)
+    assert (place.rows(), place.letters(), printed) == ([], [], [])
