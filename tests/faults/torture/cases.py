@@ -163,6 +163,13 @@ class Case:
             self.await_quiet()
         raise Violation([Finding("exit", f"no success after {TRIES} runs without a fault")])
 
+    def alter(self, *statements: str) -> None:
+        """Change the database of the pipeline as its owner."""
+        with self.pipeline.bench.server.connect(self.pipeline.database) as connection:
+            for statement in statements:
+                connection.cursor().execute(statement)
+        connection.close()
+
     def await_quiet(self) -> None:
         """Wait until the server has noticed the end of every session of runs that are over."""
         end = time.monotonic() + 5
@@ -314,7 +321,8 @@ SIMPLE: dict[str, Planner] = {
     "system call fails": system_call,
 }
 STOPPED, TWICE = "stopped, wakes after its successor", "two runs at once"
-KINDS = (*SIMPLE, STOPPED, TWICE)
+REFUSED = "a row that PostgreSQL refuses"
+KINDS = (*SIMPLE, STOPPED, TWICE, REFUSED)
 _SITES = {
     "tap": ("kill -9 of the tap", "TERM or INT to the tap", "HTTP response"),
     "target": (
@@ -413,6 +421,65 @@ def two_at_once(case: Case) -> None:
     case.report.count(TWICE, outcomes[1], struck=outcomes[1].began < outcomes[0].ended)
 
 
+OBSTACLES: dict[str, tuple[str, str]] = {
+    "check": (
+        "ALTER TABLE {table} ADD CONSTRAINT obstacle CHECK (seq <> {seq}) NOT VALID",
+        "ALTER TABLE {table} DROP CONSTRAINT obstacle",
+    ),
+    "trigger": (
+        "CREATE TRIGGER obstacle BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW WHEN (NEW.seq = {seq})"
+        " EXECUTE FUNCTION refuse_row()",
+        "DROP TRIGGER obstacle ON {table}",
+    ),
+    "unique index": (
+        "CREATE UNIQUE INDEX obstacle ON {table} ((seq / (seq - {seq}))) WHERE seq = {seq}",
+        "DROP INDEX obstacle",
+    ),
+    "deferred": (
+        "CREATE CONSTRAINT TRIGGER obstacle AFTER INSERT OR UPDATE ON {table} DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW WHEN (NEW.seq = {seq}) EXECUTE FUNCTION refuse_row()",
+        "DROP TRIGGER obstacle ON {table}",
+    ),
+}
+"""What makes a table refuse one version, and how it goes again."""
+_REFUSE = """
+    CREATE OR REPLACE FUNCTION refuse_row() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'refused: %', NEW; END $$"""
+
+
+def refused(case: Case) -> None:
+    """PostgreSQL refuses a row that is new, at any place of the run, in this run and perhaps in others with a fault."""
+    roll, pipeline = case.roll, case.pipeline
+    case.recover()
+    case.await_quiet()
+    last = max(case.source.journal.by_seq)
+    case.emit()
+    new = {
+        stream: [version.seq for version in case.source.journal.current(stream) if version.seq > last]
+        for stream in case.source.journal.versions
+    }
+    stream = roll.choice([stream for stream, seqs in new.items() if seqs])
+    seq, name = roll.choice(new[stream]), roll.choice(sorted(OBSTACLES))
+    pipeline.on_invalid = roll.choice(["fail", "quarantine"])
+    setup, removal = (text.format(table=f"public.{stream}", seq=seq) for text in OBSTACLES[name])
+    case.alter(_REFUSE, setup)
+    what = f"{stream} refuses seq {seq} ({name}, {pipeline.on_invalid})"
+    for _ in range(roll.choice([1, 2, 3])):
+        kind = roll.choice(["", *_SITES["target"]])
+        plan = SIMPLE[kind](case, case.sizes(), roll) if kind else Plan()
+        outcome = pipeline.run(tap_rules=plan.tap, target_rules=plan.target, http=plan.http, sql=plan.sql)
+        case.note(f"{what}; {plan}", outcome)
+        case.check(plan, outcome)
+        if pipeline.on_invalid == "fail" and outcome.target == 0:
+            raise Violation([Finding("exit", "a run ended with 0 before the refused row was stored")])
+        if not outcome.struck and not (pipeline.on_invalid == "fail" and outcome.target == 65):
+            case.expect_success(outcome)
+        case.report.count(REFUSED, outcome, struck=True)
+        case.await_quiet()
+    case.alter(removal)
+    pipeline.on_invalid = "fail"
+
+
 # --- cases --------------------------------------------------------------------------------------------------
 
 
@@ -508,6 +575,8 @@ def run_case(
                     simple_fault(case, kind)
                 elif kind == STOPPED:
                     stopped(case)
+                elif kind == REFUSED:
+                    refused(case)
                 else:
                     two_at_once(case)
                 if roll.random() < 0.15:

@@ -144,6 +144,8 @@ class Pipeline:
         self.chunk_bytes = chunk_bytes
         self.commit_rows = commit_rows
         self.forked = forked
+        self.on_invalid = "fail"
+        """The target's setting, from the next run on."""
         self._url = url
         self._runs = 0
         (folder / "state").mkdir()
@@ -207,6 +209,7 @@ class Pipeline:
             "dsn": dsn,
             "pipeline": PIPELINE,
             "commit_rows": self.commit_rows,
+            "on_invalid": self.on_invalid,
             "lock_timeout_seconds": 5,
             "connect_timeout": 5,
             "reconnect_seconds": 1,
