@@ -37,7 +37,7 @@ from tap_rest.auth import NoAuth, auth_of, query_key_of
 from tap_rest.config import ApiSettings
 from tap_rest.connection import GuardedAdapter, Watchdog
 
-__all__ = ["Client", "Response", "client_problems", "register_secrets", "utf8_text"]
+__all__ = ["Client", "Response", "client_problems", "excerpt", "register_secrets", "utf8_text"]
 
 _logger = logging.getLogger("tap-rest")
 _CHUNK = 256 * 1024
@@ -318,7 +318,7 @@ class Client:
                 f"(type `{self._settings.auth.type}`) are missing, wrong or not enough."
             )
         raise BadDataError(
-            f"{where} answered {status}, so asking again is useless; it says: {_excerpt(response)}"
+            f"{where} answered {status}, so asking again is useless; it says: {excerpt(response)}"
         )
 
     def _is_own(self, url: str) -> bool:
@@ -589,7 +589,7 @@ def _challenge(headers: Mapping[str, str]) -> str:
     return f" (it asks for {scheme})" if scheme.isalnum() else ""
 
 
-def _excerpt(response: Response) -> str:
+def excerpt(response: Response) -> str:
     text = redactor.mask(response.body[:_EXCERPT_FROM].decode("utf-8", "replace"))
     printable = "".join(char if char.isprintable() else " " for char in text)
     short = " ".join(printable.split())[:_EXCERPT]

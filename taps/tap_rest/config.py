@@ -206,6 +206,11 @@ _PARENT = _group(
             "Default `fail`.",
             enum=["fail", "skip"],
         ),
+        "read": _text(
+            "Which records of an incremental parent this stream is read for: `all`, in each run, or only the `changed` "
+            "ones; then a change below a parent that does not change itself is never seen. Default `all`.",
+            enum=["all", "changed"],
+        ),
         "bookmarks": _text(
             "`shared`: one bookmark for all parents. `each`: one per parent. Default `shared`.",
             enum=["shared", "each"],
@@ -393,6 +398,7 @@ class Parent(msgspec.Struct, frozen=True):
     copy: dict[str, str] | None = None
     on_404: str = "fail"
     bookmarks: str = "shared"
+    read: str = "all"
 
 
 class StreamSettings(msgspec.Struct, frozen=True):
@@ -642,6 +648,8 @@ def _parent_problems(
         return [f"`{place}.parent.stream` names `{parent}`, which is not among the streams"]
     if parent == stream["name"] or "parent" in streams[parent]:
         return [f"`{place}.parent.stream` names `{parent}`, which is itself a child: one level is supported"]
+    if stream["parent"].get("read") == "changed" and "replication_key" not in streams[parent]:
+        return [f"`{place}.parent.read: changed` needs a `replication_key` of stream `{parent}`"]
     if not uses_parent:
         return [f"`{place}` has a parent; `path` or `params` must hold a `{{parent.field}}`"]
     return []

@@ -11,7 +11,7 @@ from msgspec import Raw
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_tap.records import split_records
 from tap_rest import exact
-from tap_rest.client import Response
+from tap_rest.client import Response, excerpt
 from tap_rest.paths import Finder, Found, Path, finder_of, load_exactly, parse_path
 
 __all__ = ["PageReader", "ReadPage"]
@@ -54,14 +54,16 @@ class PageReader:
             return ReadPage([], {path.text: None for path in self._fields})
         _check_is_json(response, where)
         if self._path is None:
-            self._path = _detected(response.body, where, self._stream)
+            self._path = _detected(response, where, self._stream)
         if self._find is None:
             self._find = finder_of([self._path, *self._fields])
         found = self._find(response.body, where)
-        records = self._records(found[self._path.text], self._path, response.body, where)
+        records = self._records(found[self._path.text], self._path, response, where)
+        if not records:
+            _refuse_error(response, where, self._path)
         return ReadPage(records, {path.text: found[path.text] for path in self._fields}, self._path.names)
 
-    def _records(self, found: Found, path: Path, body: bytes, where: str) -> list[Raw]:
+    def _records(self, found: Found, path: Path, response: Response, where: str) -> list[Raw]:
         if isinstance(found, Raw):
             first = memoryview(found)[:1].tobytes()
             if first == b"[":
@@ -71,10 +73,11 @@ class PageReader:
             else:
                 found = None
         if found is None or (path.names is None and not found and not self._is_missing_empty):
+            _refuse_message(response, where, path)
             if self._is_missing_empty:
                 return []
             raise BadDataError(
-                f"Expected records at `{path.text}` in {where}, got {_description(body)}; check `records`, "
+                f"Expected records at `{path.text}` in {where}, got {_description(response.body)}; check `records`, "
                 "or set `missing_records` to `empty` if that means no records."
             )
         # One look is enough for a selector that misses; the engine refuses any other record that is no object.
@@ -98,15 +101,72 @@ def _check_is_json(response: Response, where: str) -> None:
         )
 
 
-def _detected(body: bytes, where: str, stream: str) -> Path:
+_FAILED = (b"false", b"0", b'"error"', b'"fail"', b'"failed"', b'"failure"')
+_NOTHING = (b"null", b"false", b"0", b'""', b"[]", b"{}")
+_WORDS = frozenset(
+    [
+        "message",
+        "msg",
+        "code",
+        "status",
+        "statuscode",
+        "status_code",
+        "type",
+        "detail",
+        "details",
+        "title",
+        "reason",
+    ]
+)
+
+
+def _refuse_error(response: Response, where: str, path: Path) -> None:
+    """Refuse a body without records that says that something failed, whatever its status.
+
+    Raises:
+        BadDataError: `ok` or `success` is false, `status` is an error, or there is an `error` or `errors`.
+    """
+    if path.names == () or response.body.lstrip()[:1] != b"{":
+        return
+    members = {name.lower(): bytes(value).strip() for name, value in _members(response.body, where).items()}
+    failed = any(members.get(name, b"true").lower() in _FAILED[:2] for name in ("ok", "success")) or any(
+        members.get(name, b"").lower() in _FAILED[2:] for name in ("status", "result")
+    )
+    if failed or any(members.get(name, b"null") not in _NOTHING for name in ("error", "errors")):
+        _refuse(response, where)
+
+
+def _refuse_message(response: Response, where: str, path: Path) -> None:
+    """Refuse a body that is an error, or nothing but a message.
+
+    Raises:
+        BadDataError: it is.
+    """
+    _refuse_error(response, where, path)
+    if response.body.lstrip()[:1] == b"{":
+        names = {name.lower() for name in _members(response.body, where)}
+        if names & {"message", "msg", "detail"} and names <= _WORDS:
+            _refuse(response, where)
+
+
+def _refuse(response: Response, where: str) -> None:
+    raise BadDataError(
+        f"Expected records in {where}, got an error with status {response.status}; it says: {excerpt(response)}"
+    )
+
+
+def _detected(response: Response, where: str, stream: str) -> Path:
     """Find the records: the array that the body is, or the only array of objects in it."""
+    body = response.body
     if body.lstrip()[:1] == b"[":
         return Path("$[*]", (), True)
     members = _members(body, where)
     arrays = {
         name: bytes(value)[1:].lstrip()[:1] for name, value in members.items() if bytes(value)[:1] == b"["
     }
-    candidates = [name for name, first in arrays.items() if first == b"{"]
+    candidates = [
+        name for name, first in arrays.items() if first == b"{" and name.lower() not in ("error", "errors")
+    ]
     if not candidates and "error" not in members and "errors" not in members:
         candidates = [name for name, first in arrays.items() if first == b"]"]
     if len(candidates) == 1:
@@ -116,6 +176,7 @@ def _detected(body: bytes, where: str, stream: str) -> Path:
         raise ConfigurationError(
             f"More than one array in {where} may be the records: {names}; name one at `records` of {stream}."
         )
+    _refuse_message(response, where, Path("", None, True))
     raise BadDataError(
         f"Expected an array of objects in {where}, got {_description(body)}; set `records` of {stream} (`$` "
         "if the object itself is the record)."

@@ -54,6 +54,7 @@ class RestStream(BlockStream):
             parent=parent,
             lookback=_whole(incremental.lookback) if incremental else 0,
             partition_bookmarks=settings.parent is not None and settings.parent.bookmarks == "each",
+            reads_all_parents=settings.parent is not None and settings.parent.read == "all",
             selected_by_default=settings.selected,
             replication_key_format=settings.replication_key_format,
             time_zone=settings.time_zone,
@@ -253,7 +254,7 @@ def _filled(value: Any, fields: Mapping[str, Any]) -> Any:
         return [_filled(item, fields) for item in value]
     if not isinstance(value, str):
         return value
-    return PARENT_FIELD.sub(lambda match: _shown(fields[match[1]]), value)
+    return PARENT_FIELD.sub(lambda match: _shown(fields[match[1]], match[1], value), value)
 
 
 def _filled_path(path: str, fields: Mapping[str, Any]) -> str:
@@ -264,7 +265,7 @@ def _filled_path(path: str, fields: Mapping[str, Any]) -> str:
     """
 
     def part(match: Any) -> str:
-        text = _shown(fields[match[1]])
+        text = _shown(fields[match[1]], match[1], path)
         if match.start() == 0 and text.startswith(("http://", "https://", "/")):
             return text
         if text in ("", ".", ".."):
@@ -276,7 +277,17 @@ def _filled_path(path: str, fields: Mapping[str, Any]) -> str:
     return PARENT_FIELD.sub(part, path)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, field: str, place: str) -> str:
+    """Return a field of the parent as text.
+
+    Raises:
+        BadDataError: it is an array or an object.
+    """
+    if isinstance(value, list | dict):
+        raise BadDataError(
+            f"Expected text or a number to put into `{place}`, got `{'array' if isinstance(value, list) else 'object'}` "
+            f"as `{field}` of the parent; name a field of it (`parent.a.b`), or another one."
+        )
     if isinstance(value, bool):
         return "true" if value else "false"
     return f"{value:f}" if isinstance(value, Decimal) else str(value)

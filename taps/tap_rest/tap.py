@@ -76,6 +76,14 @@ class TapRest(SingerkitTap):
 
     def sync(self) -> None:
         """Sync, and say in the end what was doubtful, and how often the API was asked."""
+        for stream in self.api.streams:
+            if stream.parent is not None and stream.parent.read == "changed" and self._may_be_read(stream):
+                self.logger.info(
+                    "Stream %s is read for changed records of stream %s only (`parent.read`): what changes below a record "
+                    "that does not change itself is not seen.",
+                    stream.name,
+                    stream.parent.stream,
+                )
         try:
             super().sync()
         finally:

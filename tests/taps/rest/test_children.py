@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from taps.rest.api_server import Asked, Reply, json_reply, serving
 
 USERS = [
@@ -148,3 +149,54 @@ def test_incremental_children_share_one_bookmark(run_tap: Any) -> None:
         sent = {asked.param("since") for asked in api.asked if "orders" in asked.path}
     assert sent == {"2026-01-03T00:00:00Z"}
     assert second.records("orders") == []
+
+
+@pytest.mark.parametrize("value", [[1, 2], {"a": 1}, []])
+@pytest.mark.parametrize("place", ["path", "params"])
+def test_a_list_or_an_object_is_no_place_in_a_path(value: Any, place: str, run_tap: Any) -> None:
+    child = {"name": "x", "path": "/x", "params": {"ids": "{parent.ids}"}, "parent": {"stream": "users"}}
+    if place == "path":
+        child |= {"path": "/x/{parent.ids}", "params": {}}
+    single = {"name": "users", "path": "/users", "schema": {"properties": {"ids": {}}}}
+    with serving({"/users": lambda _: json_reply([{"ids": value}])}) as api:
+        run = run_tap(api.url, single, child | {"schema": {"properties": {"no": {}}}}).ended(65)
+        assert api.paths() == ["/users"]
+    assert f"got `{'object' if isinstance(value, dict) else 'array'}` as `ids` of the parent" in run.sentence
+
+
+@pytest.mark.parametrize("read", [None, "all", "changed"])
+@pytest.mark.parametrize("is_sorted", [True, False])
+def test_a_child_below_a_parent_that_does_not_change(read: str | None, is_sorted: bool, run_tap: Any) -> None:
+    """The parent is incremental, and a child appears below a record of it that stays as it was."""
+    parents = [{"id": n, "u": f"2026-01-0{n}T00:00:00Z"} for n in (1, 2)]
+    below = {n: [{"no": n * 10, "u": f"2026-01-0{n}T00:00:00Z"}] for n in (1, 2)}
+
+    def since(rows: list[dict[str, Any]]) -> Any:
+        return lambda asked: json_reply([row for row in rows if row["u"] >= (asked.param("since") or "")])
+
+    incremental = {
+        "replication_key": "u",
+        "incremental": {"param": "since"},
+        "pagination": {"type": "single"},
+    }
+    parent = {"name": "users", "path": "/users", "primary_keys": ["id"], "is_sorted": is_sorted} | incremental
+    child = {"name": "orders", "path": "/users/{parent.id}/orders", "primary_keys": ["no"]} | incremental
+    child["parent"] = {"stream": "users"} | ({} if read is None else {"read": read})
+    with serving(
+        {"/users": since(parents), **{f"/users/{n}/orders": since(below[n]) for n in (1, 2)}}
+    ) as api:
+        first = run_tap(api.url, parent, child).ended(0)
+        assert [row["no"] for row in first.records("orders")] == [10, 20]
+        below[1].append({"no": 11, "u": "2026-02-01T00:00:00Z"})
+        second = run_tap(api.url, parent, child, state=first.state).ended(0)
+        third = run_tap(api.url, parent, child, state=second.state).ended(0)
+    assert [row["no"] for row in second.records("orders")] == ([] if read == "changed" else [11])
+    assert second.records("users") == []
+    assert ("changed records of stream users only" in second.stderr) == (read == "changed")
+    assert third.records("orders") == []
+
+
+def test_changed_needs_a_parent_that_tells(run_tap: Any) -> None:
+    child = CHILD | {"parent": {"stream": "users", "read": "changed"}}
+    run = run_tap("http://localhost", PARENT, child).ended(78)
+    assert "`streams[1].parent.read: changed` needs a `replication_key` of stream `users`" in run.sentence

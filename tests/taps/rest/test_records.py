@@ -133,3 +133,44 @@ def test_a_full_url_of_the_same_origin_is_a_path(run_tap: Any) -> None:
         assert run.records("rows") == ROWS
         run_tap(api.url, stream(path=f"{other.url}/rows")).ended(77)
         assert other.asked == []
+
+
+@pytest.mark.parametrize("missing", ["fail", "empty"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"ok": False, "error": "missing_scope"},
+        {"success": False, "why": "missing_scope"},
+        {"status": "error", "data": None, "text": "missing_scope"},
+        {"errors": [{"message": "missing_scope"}], "data": None},
+        {"error": {"code": 7, "text": "missing_scope"}},
+        {"message": "missing_scope", "code": 3},
+        {"ok": False, "rows": [], "error": "missing_scope"},
+        {"errors": ["missing_scope"], "rows": []},
+    ],
+)
+def test_an_error_in_an_answer_with_status_200(body: Any, missing: str, run_tap: Any) -> None:
+    with serving({"/rows": lambda _: json_reply(body)}) as api:
+        stream = {"name": "rows", "path": "/rows", "missing_records": missing, "records": "$.rows[*]"}
+        run = run_tap(api.url, stream | {"schema": {"properties": {"id": {}}}}).ended(65)
+        assert "missing_scope" in run.sentence
+        del stream["records"]
+        found = run_tap(api.url, stream | {"schema": {"properties": {"id": {}}}}).ended(65)
+        assert "missing_scope" in found.sentence
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"ok": True, "rows": []},
+        {"error": None, "errors": [], "rows": []},
+        {"status": "ok", "error": False, "message": "nothing new"},
+        {"rows": None, "total": 0, "success": True},
+    ],
+)
+def test_no_rows_and_no_error(body: Any, run_tap: Any) -> None:
+    with serving({"/rows": lambda _: json_reply(body)}) as api:
+        stream = {"name": "rows", "path": "/rows", "missing_records": "empty", "records": "$.rows[*]"}
+        assert (
+            run_tap(api.url, stream | {"schema": {"properties": {"id": {}}}}).ended(0).records("rows") == []
+        )
