@@ -42,10 +42,15 @@ def normalised_catalog(catalog: Mapping[str, Any], where: str) -> dict[str, Any]
         raise ConfigurationError(
             f"Expected a list of `streams` in {where}, which has none; make one with --discover."
         )
-    return {
-        **catalog,
-        "streams": [_normalised_entry(entry, index, where) for index, entry in enumerate(streams)],
-    }
+    try:
+        return {
+            **catalog,
+            "streams": [_normalised_entry(entry, index, where) for index, entry in enumerate(streams)],
+        }
+    except RecursionError:
+        raise ConfigurationError(
+            f"Expected less nesting in the schemas of {where}; describe inner objects without further detail."
+        ) from None
 
 
 def _normalised_entry(entry: Any, index: int, where: str) -> dict[str, Any]:
@@ -59,9 +64,14 @@ def _normalised_entry(entry: Any, index: int, where: str) -> dict[str, Any]:
     schema = entry.get("schema")
     if not isinstance(schema, dict):
         schema = {}
+    _check_shapes(entry, schema, f"`{stream_id}` in {where}")
     metadata: dict[tuple[str, ...], dict[str, Any]] = {}
     for item in entry.get("metadata") or ():
-        if not isinstance(item, Mapping) or not isinstance(item.get("breadcrumb"), list):
+        if (
+            not isinstance(item, Mapping)
+            or not isinstance(item.get("breadcrumb"), list)
+            or not isinstance(item.get("metadata") or {}, Mapping)
+        ):
             raise ConfigurationError(
                 f"Expected a list as `breadcrumb` in the metadata of `{stream_id}` in {where}; make the catalog "
                 "again with --discover."
@@ -80,6 +90,23 @@ def _normalised_entry(entry: Any, index: int, where: str) -> dict[str, Any]:
             {"breadcrumb": list(breadcrumb), "metadata": values} for breadcrumb, values in metadata.items()
         ],
     }
+
+
+def _check_shapes(entry: Mapping[str, Any], schema: Mapping[str, Any], place: str) -> None:
+    """See that lists are lists and objects objects, where singer-sdk takes it for granted."""
+    keys = entry.get("key_properties") or []
+    shapes = {
+        "a list as `metadata`": isinstance(entry.get("metadata") or [], list),
+        "a list of names as `key_properties`": isinstance(keys, list)
+        and all(isinstance(key, str) for key in keys),
+        "a text as `replication_key`": isinstance(entry.get("replication_key") or "", str),
+        "an object as `properties`": isinstance(schema.get("properties") or {}, Mapping),
+    }
+    for expected, is_right in shapes.items():
+        if not is_right:
+            raise ConfigurationError(
+                f"Expected {expected} of {place}; make the catalog again with --discover."
+            )
 
 
 def _with_booleans(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from singerkit_shell.exits import exit_code_of
 from singerkit_shell.secrets import redactor
 from singerkit_shell.validate import CONFIG_PATHS
 
-__all__ = ["ShellCommand", "adopt", "config_callback", "merged_config"]
+__all__ = ["ShellCommand", "adopt", "config_callback", "merged_config", "start"]
 
 
 def merged_config(*paths: str) -> _ConfigInput:
@@ -90,6 +90,25 @@ def _leave(code: int) -> NoReturn:
     except (OSError, ValueError):
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  the process ends with it
     sys.exit(code)
+
+
+def start(plugin: Any) -> NoReturn:
+    """Run the command line of a plugin class and exit: what a console script does.
+
+    singer-sdk reads the level of the log before anything of ours runs, and trips over one that it does not know.
+    """
+    name: str = plugin.name
+    variable = name.upper().replace("-", "_") + "_LOGLEVEL"
+
+    def run() -> None:
+        level = os.environ.get(variable, "")
+        if level and level.upper() not in logging.getLevelNamesMapping():
+            raise ConfigurationError(
+                f"Expected a level like INFO in the environment variable {variable}, got something else."
+            )
+        plugin.cli()
+
+    sys.exit(exit_code_of(run, name, _debug()))
 
 
 def adopt(command: click.Command, name: str, logger: logging.Logger) -> ShellCommand:

@@ -25,6 +25,7 @@ _LONGEST_FILE = 256 << 20  # bytes of a catalog
 _LONGEST_VALUE = 1 << 20  # bytes of a file that holds one value
 _SECONDS = 10.0  # how long a pipe may be silent
 _PIECE = 1 << 20
+_LEVELS = 200  # what walks a config after this may recurse
 
 
 class _NotText(ValueError):
@@ -38,7 +39,7 @@ def read_config(path: str) -> dict[str, Any]:
         ConfigurationError: the file is missing, unreadable, not JSON, not an object, or refers to nothing.
     """
     config = _json_object(path, "config", _LONGEST_CONFIG, _without_repeats)
-    return {_text(key, path, "a key"): _resolve(value, f"{path}: {key}") for key, value in config.items()}
+    return {_text(key, path, "a key"): _resolve(value, f"{path}: {key}", 1) for key, value in config.items()}
 
 
 def read_json_object(path: str, what: str) -> dict[str, Any]:
@@ -145,15 +146,22 @@ def _json_name(value: Any) -> str:
     return names[type(value)]
 
 
-def _resolve(value: Any, where: str) -> Any:
+def _resolve(value: Any, where: str, level: int) -> Any:
+    if level > _LEVELS:
+        raise ConfigurationError(
+            f"{where.partition(':')[0]} is nested too deeply, in more than {_LEVELS} levels."
+        )
     if isinstance(value, dict):
         if set(value) == {"env"} and isinstance(value["env"], str):
             return _from_environment(value["env"], where)
         if set(value) == {"file"} and isinstance(value["file"], str):
             return _from_file(value["file"], where)
-        return {_text(key, where, "a key"): _resolve(item, f"{where}.{key}") for key, item in value.items()}
+        return {
+            _text(key, where, "a key"): _resolve(item, f"{where}.{key}", level + 1)
+            for key, item in value.items()
+        }
     if isinstance(value, list):
-        return [_resolve(item, f"{where}[{index}]") for index, item in enumerate(value)]
+        return [_resolve(item, f"{where}[{index}]", level + 1) for index, item in enumerate(value)]
     return _text(value, where, "a text") if isinstance(value, str) else value
 
 

@@ -18,7 +18,7 @@ from singer_sdk.streams.core import Stream
 from singer_sdk.tap_base import CliTestOptionValue, Tap
 
 from singerkit_catalog.selection import apply_rules
-from singerkit_shell.command import ShellCommand, adopt
+from singerkit_shell.command import ShellCommand, adopt, start
 from singerkit_shell.configfile import read_json_object
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.memory import calm_collector
@@ -382,8 +382,7 @@ class SingerkitTap(Tap):
     @classmethod
     def cli_main(cls) -> NoReturn:
         """Run the command line and exit: the console script of a tap."""
-        cls.cli()
-        raise SystemExit
+        start(cls)
 
 
 def _start_date_problems(config: Mapping[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
@@ -86,7 +87,8 @@ def origin_of(url: str) -> Origin:
         raise ValueError("not a URL: it holds control characters or backslashes")
     try:
         parts = parse_url(url)
-    except LocationParseError:
+        urlsplit(url)  # others take the URL apart after this
+    except (LocationParseError, ValueError):
         raise ValueError("not a URL") from None
     scheme, host = parts.scheme, (parts.host or "").strip("[]").rstrip(".").lower()
     if scheme not in _PORTS or not host:

@@ -40,6 +40,8 @@ from tap_rest.connection import GuardedAdapter, Watchdog
 __all__ = ["Client", "Response", "client_problems", "excerpt", "register_secrets", "utf8_text"]
 
 _logger = logging.getLogger("tap-rest")
+# It prints a traceback about headers that it cannot read, and goes on.
+logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
 _CHUNK = 256 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TRANSIENT = frozenset({408, 425, 429, *range(500, 600)}) - {501, 505}
@@ -48,6 +50,7 @@ _DULL_HEADERS = ("accept", "accept-language", "accept-encoding", "content-type",
 _IN_A_HEADER = (
     "text that a header can hold (on one line, no control characters, Latin-1, no blank at its ends)"
 )
+_NO_CHARSETS = ("unicode_escape", "raw-unicode-escape", "idna", "punycode", "undefined", "utf-7")
 _EXCERPT = 200
 _EXCERPT_FROM = 64 * 1024  # bytes of a body that are masked before the excerpt is cut from them
 _PLAIN_VALUE = re.compile(r"[0-9TZ:.+-]{0,32}")
@@ -140,7 +143,12 @@ class Client:
             ConfigurationError: a refused address, or a URL that is none.
             Stopped: a signal came while waiting.
         """
-        target = _with_params(url, params or {})
+        try:
+            target = _with_params(url, params or {})
+        except ValueError:  # half of a surrogate pair, or a host that no URL has
+            raise BadDataError(
+                f"Expected a URL and its parameters, got none that can be sent: {self._shown(url)}."
+            ) from None
         try:
             response: Response = self._retry(target, dict(headers or {}), accept)
         except _Transient as error:
@@ -264,7 +272,13 @@ class Client:
             # `verify` is said here, since a session's own gives way to REQUESTS_CA_BUNDLE.
             verify = self._settings.ca_file or None
             options: dict[str, Any] = dict(session.merge_environment_settings(url, {}, True, verify, None))
-            _mask_credentials_of(options["proxies"].values())
+            try:
+                _mask_credentials_of(options["proxies"].values())
+            except ValueError:
+                raise ConfigurationError(
+                    "Expected the URL of a proxy in the environment (HTTP_PROXY, HTTPS_PROXY or ALL_PROXY), got "
+                    "something that is none; correct it, or name the host in NO_PROXY."
+                ) from None
             self._options[origin] = options
         return self._options[origin]
 
@@ -394,7 +408,7 @@ def client_problems(config: Mapping[str, Any]) -> list[str]:
             _configured_origin(url, key)
         except ConfigurationError as error:
             problems.append(str(error))
-    if urlsplit(config["base_url"]).username is not None:
+    if not problems and urlsplit(config["base_url"]).username is not None:
         problems.append("Expected `base_url` without user and password; put them into `auth` (type `basic`)")
     try:
         networks_of(config.get("allowed_addresses", ()))
@@ -606,8 +620,13 @@ def utf8_text(response: Response, where: str) -> bytes:
     declared = _charset(response.headers)
     try:
         codec = codecs.lookup(declared).name
-    except LookupError:
-        raise BadDataError(f"{where} declares the charset `{declared[:40]}`, which is unknown.") from None
+        if codec in _NO_CHARSETS:
+            raise LookupError
+        "".encode(codec).decode(codec)  # some codecs are from bytes to bytes
+    except (LookupError, ValueError):
+        raise BadDataError(
+            f"{where} declares the charset `{redactor.mask(declared)[:40]}`, which is unknown."
+        ) from None
     try:
         if codec in ("utf-8", "ascii"):
             body = body.removeprefix(codecs.BOM_UTF8)

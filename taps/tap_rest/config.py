@@ -29,6 +29,8 @@ __all__ = [
 ]
 
 _JSON = ["string", "number", "boolean"]
+_MOST = 10**15
+"""The highest count that a setting takes; beyond it lie numbers that a machine does not count with."""
 
 
 def _group(description: str, properties: dict[str, Any], required: Sequence[str] = ()) -> dict[str, Any]:
@@ -50,11 +52,17 @@ def _flag(description: str, **more: Any) -> dict[str, Any]:
 
 
 def _count(description: str, **more: Any) -> dict[str, Any]:
-    return {"type": "integer", "minimum": 1, "description": description, **more}
+    return {"type": "integer", "minimum": 1, "maximum": _MOST, "description": description, **more}
 
 
 def _seconds(description: str, default: float) -> dict[str, Any]:
-    return {"type": "number", "exclusiveMinimum": 0, "description": description, "default": default}
+    return {
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "maximum": 31_536_000,  # a year: an operating system's timer holds no more than some
+        "description": description,
+        "default": default,
+    }
 
 
 def _texts(description: str, **more: Any) -> dict[str, Any]:
@@ -119,6 +127,7 @@ _PAGINATION = _group(
         "start": {
             "type": "integer",
             "minimum": 0,
+            "maximum": _MOST,
             "description": "First page number (`page`: default 1) or offset (`offset`: default 0).",
         },
         "size": _count("Records asked for per page."),
@@ -305,7 +314,7 @@ CONFIG_SCHEMA: dict[str, Any] = {
         "retries": _group(
             "What is done about 429, 5xx, lost connections and cut bodies.",
             {
-                "tries": _count("Requests for one page in all.", default=6),
+                "tries": _count("Requests for one page in all.", default=6, maximum=1000),
                 "first_wait": _seconds("First wait, in seconds; it doubles each time, with jitter.", 1),
                 "longest_wait": _seconds("Longest single wait, in seconds; caps Retry-After too.", 300),
                 "total": _seconds("Give up a page after this many seconds.", 1800),

@@ -425,7 +425,12 @@ def _field_text(record: Raw, name: str) -> str | None:
 
 
 def _to(here: _Here, url: str) -> Step:
-    return Step(url=urljoin(here.response.url, url))
+    try:
+        return Step(url=urljoin(here.response.url, url))
+    except ValueError:
+        raise BadDataError(
+            f"Expected the URL of the next page in {here.name}, got something that is none."
+        ) from None
 
 
 def _tell_of_single_page(here: _Here, place: str) -> None:

@@ -272,7 +272,12 @@ def _filled_path(path: str, fields: Mapping[str, Any]) -> str:
             raise BadDataError(
                 f"Expected something to put into the path `{path}`, got `{text}` as `{match[1]}` of the parent."
             )
-        return quote(text, safe="")
+        try:
+            return quote(text, safe="")
+        except UnicodeEncodeError:
+            raise BadDataError(
+                f"Expected whole characters to put into the path `{path}`, got others as `{match[1]}` of the parent."
+            ) from None
 
     return PARENT_FIELD.sub(part, path)
 

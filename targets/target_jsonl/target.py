@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
+from singerkit_shell.command import start
 from singerkit_target.contract import Loader
 from singerkit_target.shell import SingerkitTarget
 
@@ -38,7 +39,7 @@ class TargetJsonl(SingerkitTarget):
 
 def main() -> None:
     """Entry point of the executable."""
-    TargetJsonl.cli()
+    start(TargetJsonl)
 
 
 if __name__ == "__main__":

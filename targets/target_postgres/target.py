@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from singerkit_shell.command import start
 from singerkit_target.contract import Loader
 from singerkit_target.shell import SingerkitTarget
 
@@ -207,7 +208,7 @@ class TargetPostgres(SingerkitTarget):
 
 def main() -> None:
     """Entry point of the executable."""
-    TargetPostgres.cli()
+    start(TargetPostgres)
 
 
 if __name__ == "__main__":
