@@ -139,8 +139,6 @@ def iso_less(text: str, back: int, zone: tzinfo | None = None) -> str:
         fraction = fraction if wall == before - back else "0" * len(fraction)
     if wall == before and fraction == (match["fraction"] or ""):
         return text
-    if match["second"] is None:
-        wall -= wall % 60
     days, second = divmod(wall, 86400)
     clock = f"{second // 3600:02}:{second // 60 % 60:02}"
     if match["second"] is not None:

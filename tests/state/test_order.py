@@ -284,6 +284,9 @@ COLUMNS = {
         "2026-01-01T02:00:00+0200",
         "2026-01-01",
         "2026-01-01T00:00:00.0000001Z",
+        "2026-10-25T02:50:00",
+        "2026-10-25T02:10:00",
+        "2026-10-25T01:59:59",
     ],
     "date": ["2026-01-01", "2026-01-02"],
     "epoch": [0, 1, "7", 1_700_000_000, -5],
@@ -329,14 +332,27 @@ AROUND = st.sampled_from([BACK, FORTH]).flatmap(lambda turn: st.integers(turn - 
 
 
 @settings(max_examples=500, deadline=None)
-@given(AROUND, AROUND, st.sampled_from([0, 600, 3600]))
-def test_no_row_that_is_written_later_lies_before_a_start(one: int, other: int, lookback: int) -> None:
+@given(AROUND, st.integers(0, 9000), st.sampled_from([0, 600, 3600, 5000]))
+def test_no_row_that_a_start_covers_lies_before_it(before: int, after: int, lookback: int) -> None:
     """As the server compares, by the text, and as we do: whenever the clocks change."""
-    before, later = sorted((one, other))
     start = less_lookback(on_the_wall(before), ZONED, lookback)
-    assert on_the_wall(later) >= str(start)
-    assert order_key(on_the_wall(later), ZONED) >= order_key(start, ZONED)
+    row = on_the_wall(before - lookback + after)
+    assert row >= str(start)
+    assert order_key(row, ZONED) >= order_key(start, ZONED)
+
+
+@settings(max_examples=300, deadline=None)
+@given(AROUND, AROUND)
+def test_local_times_never_go_back(one: int, other: int) -> None:
+    before, later = sorted((one, other))
     assert order_key(on_the_wall(before), ZONED) <= order_key(on_the_wall(later), ZONED)
+
+
+def test_a_column_of_local_times_takes_the_exact_way() -> None:
+    column = [msgspec.Raw(f'"2026-10-25T02:{minute}:00"'.encode()) for minute in (50, 10, 30)]
+    ends = extremes(column, ZONED)
+    assert ends is not None
+    assert (ends.low, ends.at_high) == (ends.high, [0, 1, 2])
 
 
 def test_the_hour_that_comes_twice_is_one_moment_and_the_one_left_out_is_its_end() -> None:
