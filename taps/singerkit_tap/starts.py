@@ -7,7 +7,7 @@ nothing to a replication key leaves rows out that were asked for. Both would end
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from singerkit_shell.errors import ConfigurationError
@@ -15,9 +15,10 @@ from singerkit_state.bookmarks import DRIVEN
 from singerkit_state.order import UnorderableError, starting_value
 from singerkit_state.others import StateError, recognised_part, unwrapped
 from singerkit_state.value import read_mark, without_mark
+from singerkit_tap.contract import Context
 from singerkit_tap.stream import BlockStream
 
-__all__ = ["checked_state"]
+__all__ = ["check_contexts", "checked_state"]
 
 _logger = logging.getLogger(__name__)
 
@@ -99,6 +100,26 @@ def _check_partitions(part: Mapping[str, Any], stream: BlockStream) -> None:
         stream.parent is not None and not stream.partition_bookmarks
     ):
         raise StateError("it has bookmarks of partitions, and the stream keeps one bookmark for all")
+
+
+def check_contexts(stream: BlockStream, part: Mapping[str, Any], context: Context) -> None:
+    """Refuse bookmarks of partitions that are told apart by other fields than those of this run.
+
+    Raises:
+        ConfigurationError: no partition of the state could be one of this run.
+    """
+    contexts = [entry.get("context") for entry in part.get("partitions") or ()]
+    known = [one.keys() for one in contexts if isinstance(one, Mapping) and one]
+    if known and not any(fields == context.keys() for fields in known):
+        raise ConfigurationError(
+            f"The state of stream `{stream.name}` cannot be continued: its partitions are told apart by "
+            f"{_fields(known[0])}, those of this run by {_fields(context)}; nothing of the stream was read. Correct the "
+            f"config or the state, or start the stream over with `singerkit-state reset STATE --stream {stream.name}`."
+        )
+
+
+def _fields(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names))
 
 
 def _check_start(stream: BlockStream, part: Mapping[str, Any], start_date: str | None) -> None:

@@ -35,7 +35,7 @@ from singerkit_state.value import Mark, with_mark
 from singerkit_tap.contract import Context, Page, RawRecord, Start
 from singerkit_tap.output import Output
 from singerkit_tap.records import RecordEncoder
-from singerkit_tap.starts import checked_state
+from singerkit_tap.starts import check_contexts, checked_state
 from singerkit_tap.stream import BlockStream
 
 __all__ = ["CHUNK_RECORDS", "SyncRun"]
@@ -352,6 +352,8 @@ class _Member:
                 self.bookmarks.get(), start_date, is_sorted=False
             )
             return self._shared
+        if context:
+            check_contexts(self.stream, self._state, context)
         return self._new_tracker(self.bookmarks.get(context), start_date, is_sorted=self.stream.is_sorted)
 
     def _new_tracker(self, start: Bookmark, start_date: str | None, *, is_sorted: bool) -> BookmarkTracker:

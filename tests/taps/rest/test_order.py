@@ -296,6 +296,19 @@ def test_a_state_that_is_not_understood_is_no_first_run(
     assert run.records("m") == []
 
 
+@pytest.mark.parametrize("field", ["user_id", "userId"])
+def test_partitions_of_another_tap_are_continued_or_refused(field: str, run_tap: Any) -> None:
+    state = {"bookmarks": {"m": {"partitions": [{"context": {field: 7}, "u": U}]}}}
+    users = {"name": "users", "path": "/users", "selected": False}
+    child = stream(
+        path="/m/{parent.id}", parent={"stream": "users", "copy": {"user_id": "id"}, "bookmarks": "each"}
+    )
+    with serving({"/users": lambda _: json_reply([{"id": 7}]), "/m/7": DATES}) as api:
+        run = run_tap(api.url, users, child, state=state).ended(0 if field == "user_id" else 78)
+    assert [row["id"] for row in run.records("m")] == ([1, 2] if field == "user_id" else [])
+    assert field == "user_id" or "told apart by `userId`, those of this run by `user_id`" in run.sentence
+
+
 def test_streams_that_are_not_of_this_run_are_kept_and_told_when_no_other_is_known(run_tap: Any) -> None:
     other = {"replication_key": "x", "replication_key_value": 5}
     with serving({"/m": DATES}) as api:
