@@ -12,7 +12,7 @@ from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.plugin_base import SingerCommand, _ConfigInput
 
 from singerkit_shell.configfile import read_config
-from singerkit_shell.errors import ConfigurationError
+from singerkit_shell.errors import CannotWriteError, ConfigurationError
 from singerkit_shell.exits import exit_code_of
 from singerkit_shell.secrets import redactor
 from singerkit_shell.validate import CONFIG_PATHS
@@ -100,7 +100,12 @@ def start(plugin: Any) -> NoReturn:
     name: str = plugin.name
     variable = name.upper().replace("-", "_") + "_LOGLEVEL"
 
+    is_deaf = sys.stdout is None
+    _open_standard_streams()
+
     def run() -> None:
+        if is_deaf:
+            raise CannotWriteError("There is no stdout to write to; nothing was read, run again with one.")
         level = os.environ.get(variable, "")
         if level and level.upper() not in logging.getLevelNamesMapping():
             raise ConfigurationError(
@@ -109,6 +114,14 @@ def start(plugin: Any) -> NoReturn:
         plugin.cli()
 
     sys.exit(exit_code_of(run, name, _debug()))
+
+
+def _open_standard_streams() -> None:
+    """Put /dev/null where a standard stream is closed: the next file or connection would take its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # The lowest free number is given out, so this one takes the place, unless something else has.
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  for the process's life
 
 
 def adopt(command: click.Command, name: str, logger: logging.Logger) -> ShellCommand:
