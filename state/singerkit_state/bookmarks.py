@@ -8,50 +8,39 @@ Values come from records, never from a clock. The state has the shape of singer-
                    "items": {"partitions": [{"context": {"order_id": 1}, "replication_key": ..., ...}]}}}
 
 so that a state of theirs continues with us and the other way round. The source is asked for rows ``>=`` the
-bookmark; ``_singerkit_seen`` holds a hash of each row already sent whose replication key *equals* the
-bookmark, so that reading the boundary again repeats nothing, and a row that changed without its key value
-changing is sent again.
+bookmark. ``_singerkit_seen`` is ours, and holds as long as ``at`` is the ``replication_key_value``:
 
-What counts as later: order.py.
+* ``rows``: a hash of each row already sent whose replication key *equals* it, so that reading the boundary again
+  repeats nothing, and a row that changed without its key value changing is sent again;
+* ``others``: the same for rows with other keys that will be asked for again, ``[[key, hash, ...], ...]``;
+* ``top``: the greatest value of the last complete read, where that is beyond the bookmark;
+* ``bookmark``: there while a read of a sorted stream is not complete; ``replication_key_value`` is then the place
+  where it goes on, and ``bookmark`` what it comes back to.
+
+Which value becomes the bookmark: tracker.py. What counts as later: order.py.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from base64 import urlsafe_b64encode
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-import msgspec
-
-from singerkit_state.order import (
-    Extremes,
-    OrderKey,
-    Value,
-    ValueKind,
-    exact_keys,
-    extremes,
-    less_lookback,
-    order_key,
-    starting_value,
-)
+from singerkit_state.order import Value
 
 __all__ = [
     "DRIVEN",
     "PARTITION_LIMIT",
     "SEEN_LIMIT",
     "Bookmark",
-    "BookmarkTracker",
     "StreamBookmarks",
-    "UnsortedError",
 ]
 
 SEEN_LIMIT = 10_000
-"""Rows remembered at the boundary value of one bookmark; beyond it the boundary is sent again as a whole."""
+"""Rows remembered of one stream, or of a partition a tenth of it, unless the user says otherwise."""
 
 PARTITION_LIMIT = 1_000
 """Partitions of a stream whose bookmarks are kept. One without a bookmark is read from the start.
@@ -64,189 +53,29 @@ _SEEN = "_singerkit_seen"
 _SDK_RUN_KEYS = ("progress_markers", "starting_replication_value", "replication_key_signpost")
 
 
-class UnsortedError(ValueError):
-    """Rows of a stream that is declared sorted came out of order. The message shows no value."""
-
-
-# A bookmark and how it moves
+# A bookmark
 
 
 @dataclass(slots=True, frozen=True)
 class Bookmark:
-    """The highest replication key value sent, and hashes of the rows that have it (None: not known)."""
+    """How far a stream or partition has been read.
+
+    ``value``: every row below it has arrived; None: nothing is certain yet. ``seen``: hashes of the rows sent whose
+    key equals it (None: not known); ``others``: those of rows sent with other keys that will be asked for again, by
+    key. ``top``: the greatest value of the last complete read, where it is beyond ``value``. ``position``: where an
+    interrupted read of a sorted stream goes on; ``seen`` then stands at it, and ``top`` is what that read has seen.
+    """
 
     value: Value | None = None
     seen: Counter[str] | None = None
-
-
-def row_hash(record: msgspec.Raw | bytes | bytearray | memoryview, salt: bytes = b"") -> str:
-    """Return 11 characters that stand for a raw record; ``salt`` tells contexts with equal records apart."""
-    digest = hashlib.blake2b(salt + b"\0", digest_size=8)
-    digest.update(record)
-    return urlsafe_b64encode(digest.digest()).rstrip(b"=").decode()
-
-
-class BookmarkTracker:
-    """Follows the replication key through the pages of one read of a stream or partition.
-
-    For each chunk of a page call `take`; at the page's end `end_page`; `bookmark` is what may be stored then,
-    and after `finish` what may be stored at the end. An interrupted read of an unsorted source keeps the old
-    bookmark; a sorted one advances page by page.
-
-    ``start_date`` counts when there is no bookmark and the key is a point in time.
-    ``keeps_older`` keeps rows below the start that the source sent all the same.
-    """
-
-    def __init__(
-        self,
-        kind: ValueKind,
-        start: Bookmark,
-        *,
-        is_sorted: bool = False,
-        lookback: int | Decimal = 0,
-        start_date: str | None = None,
-        keeps_older: bool = False,
-    ) -> None:
-        self._kind = kind
-        self._start = start
-        self._start_key = None if start.value is None else order_key(start.value, kind)
-        self._is_sorted = is_sorted
-        self._keeps_older = keeps_older
-        self.start_value = self._first_value(lookback, start_date)
-        """What to ask the source for: rows at or above it."""
-        self._floor = None if self.start_value is None else order_key(self.start_value, kind)
-        # With a lookback the user wants the window again, its boundary included.
-        self._unmatched = Counter(start.seen) if start.seen and not lookback else Counter()
-        self._high: OrderKey = None
-        self._value: Value | None = None
-        self._seen: Counter[str] | None = Counter()
-        self._page_low: OrderKey = None
-        self._settled_high: OrderKey = None
-        self._is_finished = False
-        self.nulls = 0
-        """Rows whose replication key was null or missing; they are sent and move nothing."""
-
-    def _first_value(self, lookback: int | Decimal, start_date: str | None) -> Value | None:
-        if self._start.value is not None:
-            return less_lookback(self._start.value, self._kind, lookback)
-        return starting_value(start_date, self._kind)
-
-    def take(
-        self,
-        column: Sequence[msgspec.Raw],
-        records: Sequence[msgspec.Raw | bytes | bytearray | memoryview],
-        salt: bytes = b"",
-    ) -> list[int] | None:
-        """Note a chunk of rows and return the indexes of those to send; None means all of them.
-
-        ``column`` holds the replication key of each of ``records`` as raw JSON.
-
-        Raises:
-            UnorderableError: a value is not of the stream's kind.
-        """
-        if not column:
-            return None
-        ends = extremes(column, self._kind)
-        if ends is None:
-            self.nulls += len(column)
-            return None
-        self.nulls += ends.nulls
-        self._note(ends, column, records, salt)
-        if self._floor is None or ends.low > self._floor:
-            return None
-        return self._rows_to_send(column, records, salt)
-
-    def _note(
-        self,
-        ends: Extremes,
-        column: Sequence[msgspec.Raw],
-        records: Sequence[msgspec.Raw | bytes | bytearray | memoryview],
-        salt: bytes,
-    ) -> None:
-        if self._page_low is None or ends.low < self._page_low:
-            self._page_low = ends.low
-        if self._high is not None and ends.high < self._high:
-            return
-        if self._high is None or ends.high > self._high:
-            self._high = ends.high
-            self._value = _any_value.decode(column[ends.at_high[0]])
-            self._seen = Counter()
-        if self._seen is None:
-            return
-        if self._seen.total() + len(ends.at_high) > SEEN_LIMIT:
-            self._seen = None
-            return
-        self._seen.update(row_hash(records[index], salt) for index in ends.at_high)
-
-    def _rows_to_send(
-        self,
-        column: Sequence[msgspec.Raw],
-        records: Sequence[msgspec.Raw | bytes | bytearray | memoryview],
-        salt: bytes,
-    ) -> list[int]:
-        kept = []
-        for index, key in enumerate(exact_keys(column, self._kind)):
-            if key is not None:
-                if key < self._floor and not self._keeps_older:
-                    continue
-                if key == self._start_key and self._was_sent(row_hash(records[index], salt)):
-                    continue
-            kept.append(index)
-        return kept
-
-    def _was_sent(self, row: str) -> bool:
-        if not self._unmatched[row]:
-            return False
-        # Counted, so that a new row that equals an old one of a stream without a key is not lost.
-        self._unmatched[row] -= 1
-        return True
-
-    def end_page(self) -> None:
-        """Close a page of a source.
-
-        Raises:
-            UnsortedError: the stream is declared sorted, and this page goes back behind an earlier one.
-        """
-        if (
-            self._is_sorted
-            and self._settled_high is not None
-            and self._page_low is not None
-            and self._page_low < self._settled_high
-        ):
-            raise UnsortedError(
-                "Expected pages in ascending order of the replication key, got an earlier value"
-            )
-        self._page_low = None
-        self._settled_high = self._high
-
-    def finish(self) -> None:
-        """Say that the whole stream or partition has been read."""
-        self._is_finished = True
+    others: Mapping[Value, Counter[str]] = field(default_factory=dict)
+    top: Value | None = None
+    position: Value | None = None
 
     @property
-    def covers_all(self) -> bool:
-        """Tell whether `bookmark` covers every row taken so far."""
-        return self._is_finished or self._is_sorted
-
-    def bookmark(self) -> Bookmark:
-        """Return what may be stored now; never behind the bookmark this read started from."""
-        if not self.covers_all or self._high is None:
-            return self._start
-        if self._start_key is None or self._high > self._start_key:
-            return Bookmark(self._value, self._seen)
-        if self._high < self._start_key:
-            return self._start
-        return Bookmark(self._start.value, _union(self._start.seen, self._seen))
-
-
-_any_value: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Any, float_hook=Decimal)
-
-
-def _union(old: Counter[str] | None, new: Counter[str] | None) -> Counter[str] | None:
-    if old is None or new is None:
-        return new
-    both = old | new
-    return both if both.total() <= SEEN_LIMIT else None
+    def start(self) -> Value | None:
+        """Where the next read begins."""
+        return self.value if self.position is None else self.position
 
 
 # Bookmarks inside the state
@@ -300,7 +129,7 @@ class StreamBookmarks:
         key = _context_key(context)
         entry = self._partition(key) or {"context": dict(context)}
         self._partitions.pop(key, None)
-        if bookmark.value is None or not self._has_room():
+        if bookmark == Bookmark() or not self._has_room():
             return
         self._read_now.add(key)
         self._partitions[key] = self._updated(entry, bookmark)
@@ -316,7 +145,7 @@ class StreamBookmarks:
         return True
 
     def _updated(self, entry: Mapping[str, Any], bookmark: Bookmark) -> dict[str, Any]:
-        values = {} if bookmark.value is None else _written(str(self._replication_key), bookmark)
+        values = {} if bookmark == Bookmark() else _written(str(self._replication_key), bookmark)
         if not self._is_selected:
             return {**entry, DRIVEN: values}
         replaced = (_SEEN, DRIVEN, "replication_key", "replication_key_value", *_SDK_RUN_KEYS)
@@ -326,7 +155,7 @@ class StreamBookmarks:
     @property
     def is_empty(self) -> bool:
         """Whether nothing has been read of the stream, nor of any partition."""
-        return self.get().value is None and not self._partitions
+        return self.get() == Bookmark() and not self._partitions
 
     def state(self) -> dict[str, Any]:
         """Return the stream's part of the state."""
@@ -344,19 +173,36 @@ def _context_key(context: Mapping[str, Any]) -> str:
 
 
 def _read(entry: Mapping[str, Any], replication_key: str | None) -> Bookmark:
-    value = entry.get("replication_key_value")
-    if value is None or entry.get("replication_key", replication_key) != replication_key:
+    if entry.get("replication_key", replication_key) != replication_key:
         return Bookmark()
-    if isinstance(value, float):
-        value = Decimal(repr(value))
-    seen = entry.get(_SEEN)
-    if not isinstance(seen, Mapping) or seen.get("at") != entry["replication_key_value"]:
-        return Bookmark(value)
-    return Bookmark(value, Counter(seen.get("rows", ())))
+    value = _exact(entry.get("replication_key_value"))
+    memory = entry.get(_SEEN)
+    if not isinstance(memory, Mapping) or memory.get("at") != entry.get("replication_key_value"):
+        return Bookmark(value)  # others have moved it: what we knew does not count
+    rows, others = memory.get("rows"), memory.get("others", ())
+    seen = Counter(rows) if isinstance(rows, list) and value is not None else None
+    remembered = {_exact(group[0]): Counter(group[1:]) for group in others}
+    top = _exact(memory.get("top"))
+    if "bookmark" in memory:
+        return Bookmark(_exact(memory["bookmark"]), seen, remembered, top, position=value)
+    return Bookmark(value, seen, remembered, top)
+
+
+def _exact(value: Any) -> Any:
+    return Decimal(repr(value)) if isinstance(value, float) else value
 
 
 def _written(replication_key: str, bookmark: Bookmark) -> dict[str, Any]:
-    values: dict[str, Any] = {"replication_key": replication_key, "replication_key_value": bookmark.value}
+    values: dict[str, Any] = {"replication_key": replication_key}
+    memory: dict[str, Any] = {"at": bookmark.start}
+    if bookmark.start is not None:
+        values["replication_key_value"] = bookmark.start
     if bookmark.seen is not None:
-        values[_SEEN] = {"at": bookmark.value, "rows": sorted(bookmark.seen.elements())}
-    return values
+        memory["rows"] = sorted(bookmark.seen.elements())
+    if bookmark.others:
+        memory["others"] = [[value, *sorted(rows.elements())] for value, rows in bookmark.others.items()]
+    if bookmark.top is not None:
+        memory["top"] = bookmark.top
+    if bookmark.position is not None:
+        memory["bookmark"] = bookmark.value
+    return values if len(memory) == 1 else {**values, _SEEN: memory}

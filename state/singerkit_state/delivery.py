@@ -21,6 +21,8 @@ class Guarantee(StrEnum):
     """It may come again, and then replaces itself by its key."""
     AT_LEAST_ONCE = "at_least_once"
     """None is lost; one that comes again is there twice."""
+    MAY_MISS = "may_miss"
+    """One may be missed, where the reason says."""
 
 
 @dataclass(frozen=True)

@@ -441,12 +441,16 @@ def _first_strange(values: Iterable[Any]) -> str | None:
 
 @dataclass(slots=True, frozen=True)
 class Extremes:
-    """The order keys at both ends of a column, the rows at the top, and how many values are null."""
+    """The order keys at both ends of a column, the rows at the top, and how many values are null.
+
+    ``values``: the column decoded quickly, in the right order but perhaps not exact; None where that cannot be.
+    """
 
     low: OrderKey
     high: OrderKey
     at_high: list[int]
     nulls: int
+    values: list[Any] | None = None
 
 
 def extremes(column: Sequence[msgspec.Raw], kind: ValueKind) -> Extremes | None:
@@ -470,13 +474,13 @@ def extremes(column: Sequence[msgspec.Raw], kind: ValueKind) -> Extremes | None:
         return _exact_extremes(exact_keys(column, kind))
     at_high = [index for index, value in enumerate(values) if value == high]
     if kind.name not in ("INSTANT", "DATE"):
-        return Extremes(low, high, at_high, nulls)
+        return Extremes(low, high, at_high, nulls, values)
     # Fast instants are rounded to microseconds; the exact order is decided among the few rows at the ends.
     bottom = _keys_by_text([raw for raw, value in zip(column, values, strict=True) if value == low], kind)
     top = _keys_by_text([column[index] for index in at_high], kind)
     highest = max(top.values())
     at_top = [index for index in at_high if top[bytes(column[index])] == highest]
-    return Extremes(min(bottom.values()), highest, at_top, nulls)
+    return Extremes(min(bottom.values()), highest, at_top, nulls, values)
 
 
 def _keys_by_text(column: Iterable[msgspec.Raw], kind: ValueKind) -> dict[bytes, OrderKey]:

@@ -16,6 +16,9 @@ A connector is two classes:
           is_sorted=False,              # True: pages ascend by replication key, so a stopped run resumes
           parent=None,                  # another BlockStream: read once per context made from its records
           lookback=0,                   # seconds for date-times, days for dates, units for numbers
+          signpost=Signpost.AUTO,       # what bounds the bookmark: singerkit_state.tracker
+          follows_key=False,            # True: each page is asked for by the last key, ties included
+          memory_rows=10_000,           # rows remembered, so that they are recognised when asked for again
           partition_bookmarks=True,     # False: a child keeps one bookmark for all its contexts
           keeps_older_rows=False,       # True: rows below Start.value are sent too
           reads_all_parents=False,      # True: the child changes without its parent's replication key
@@ -72,11 +75,16 @@ class Page:
     of the schema are sent. The context of a child is added without being named here.
     ``is_safe``: False when reading cannot be resumed right after this page, for instance inside a group of
     pages that belong together; then no bookmark moves and no STATE is written after it.
+    ``clock``: what the source's own clock certainly showed when this page was asked for, in Unix seconds, less
+    what it may be late with a row (a database: `now()`, or the start of its oldest open transaction); None where
+    the source does not tell. Only that of the first page of a read counts: it bounds the bookmark of date-times.
+    The first page is one answer: nothing in it may have been read after another answer.
     """
 
     records: Sequence[RawRecord]
     constants: Mapping[str, Any] | None = None
     is_safe: bool = True
+    clock: float | None = None
 
 
 @dataclass(slots=True, frozen=True)

@@ -144,7 +144,7 @@ class SingerkitTap(Tap):
     @classmethod
     def deliveries(cls, config: Mapping[str, Any]) -> list[Delivery]:  # noqa: ARG003  for overriding
         """Return what is promised about delivery, for `--about`: by kind of stream, or by the streams of a config."""
-        kinds = [
+        kinds: list[tuple[str, dict[str, Any]]] = [
             ("incremental streams", {"is_incremental": True, "has_key": False, "has_lookback": False}),
             (
                 "incremental with lookback, with a key",

@@ -18,8 +18,10 @@ from singerkit_catalog.discovery import FULL_TABLE, INCREMENTAL, catalog_entry, 
 from singerkit_catalog.schema import resolve_refs
 from singerkit_catalog.selection import normalised_catalog
 from singerkit_shell.errors import ConfigurationError
+from singerkit_state.bookmarks import SEEN_LIMIT
 from singerkit_state.instants import zone_named
 from singerkit_state.order import ValueKind
+from singerkit_state.tracker import Signpost
 from singerkit_tap.contract import Context, Page, RawRecord, Start
 
 if TYPE_CHECKING:
@@ -46,6 +48,9 @@ class BlockStream(Stream):
         is_sorted: bool = False,
         parent: BlockStream | None = None,
         lookback: int | Decimal = 0,
+        signpost: Signpost = Signpost.AUTO,
+        follows_key: bool = False,
+        memory_rows: int = SEEN_LIMIT,
         partition_bookmarks: bool = True,
         keeps_older_rows: bool = False,
         reads_all_parents: bool = False,
@@ -59,6 +64,9 @@ class BlockStream(Stream):
         self.replication_key = replication_key
         self.parent = parent
         self.lookback = lookback
+        self.signpost = signpost
+        self.follows_key = follows_key
+        self.memory_rows = memory_rows
         self.partition_bookmarks = partition_bookmarks
         self.keeps_older_rows = keeps_older_rows
         self.ignore_parent_replication_key = reads_all_parents

@@ -9,7 +9,9 @@ since the last one, and only if committing there cannot double rows: the bookmar
 written so far. Rows of full-table streams with a key need no cover: each run sends them again anyway.
 
 **Which bookmark.** That of a sorted stream moves at the end of each page, any other at the end of the stream or
-partition. A sorted parent's bookmark moves after the children of its page are done, so it covers them too.
+partition. A sorted parent's bookmark moves after the children of its page are done, so it covers them too. How far:
+`singerkit_state.tracker`. The source's clock is that of the first answer of a read; for children that share a
+bookmark, that of the first answer of the family.
 """
 
 from __future__ import annotations
@@ -28,9 +30,10 @@ from singer_sdk.singerlib import SelectionMask
 from singerkit_shell.errors import BadDataError, ConfigurationError, SingerkitError
 from singerkit_shell.progress import Progress
 from singerkit_shell.signals import stop_flag
-from singerkit_state.bookmarks import Bookmark, BookmarkTracker, StreamBookmarks, UnsortedError
+from singerkit_state.bookmarks import Bookmark, StreamBookmarks
 from singerkit_state.instants import has_no_offset
 from singerkit_state.order import UnknownOrderError, UnorderableError, starting_value
+from singerkit_state.tracker import BookmarkTracker, UnsortedError
 from singerkit_state.value import Mark, with_mark
 from singerkit_tap.contract import Context, Page, RawRecord, Start
 from singerkit_tap.output import Output
@@ -78,6 +81,7 @@ class SyncRun:
         self._state_every = state_every
         self._start_date = start_date
         self._family: _Family | None = None
+        self._warnings: list[tuple[BlockStream, str]] = []
 
     # Entrances
 
@@ -94,6 +98,8 @@ class SyncRun:
                 self._read_family(root, {stream.name for stream in _family_of(root) if stream.selected})
         stop_flag.raise_if_set(_SAFE)
         self.write_state(is_complete=True)
+        for stream, sentence in self._warnings:
+            stream.logger.warning("Once more, what this run warned of: %s", sentence)
 
     def read_one(self, stream: BlockStream, context: Context | None = None) -> None:
         """Read one stream by itself, as singer-sdk's --test does, up to its record limit."""
@@ -160,10 +166,16 @@ class SyncRun:
                 if family.since_state and family.may_write_state():
                     self.write_state()
                 raise
-        family.finish()
+        family.finish(self)
         if root.ABORT_AT_RECORD_COUNT is None:
             self.write_state()
         self._family = None
+
+    def warn(self, stream: BlockStream, sentence: str) -> None:
+        """Warn now, and once more at the end of the run; of each thing once."""
+        if (stream, sentence) not in self._warnings:
+            self._warnings.append((stream, sentence))
+            stream.logger.warning("%s", sentence)
 
     def _show_done(self, family: _Family) -> None:
         for member in family.members.values():
@@ -174,6 +186,8 @@ class SyncRun:
         read = _Read(member, context, self._start_date, family.active_children(member))
         with _closing(member.stream.read_pages(context, read.start)) as pages:
             for page in pages:
+                family.see_clock(page.clock)
+                read.note_clock(page.clock, family.clock)
                 try:
                     kept = self._write_page(family, member, read, page, context)
                     read.end_page()
@@ -193,11 +207,11 @@ class SyncRun:
         # A connector that saw the flag while waiting returned early: this is no end.
         stop_flag.raise_if_set(_SAFE)
         read.finish()
-        member.close(read, context)
+        member.close(read, context, self)
 
     def _safe_point(self, family: _Family, member: _Member, read: _Read, context: Context | None) -> None:
         if read.covers_all:
-            member.put(read, context)
+            member.reach(read, context, now=family.has_children(member))
             family.cover(member)
         if family.since_state >= self._state_every and family.may_write_state():
             self.write_state()
@@ -214,6 +228,7 @@ class SyncRun:
                 _SAFE
             )  # before rows are written: later they would stand behind no bookmark
             rows = member.encoder.decode(records, constants)
+            member.is_amid_page = True
             numbers = read.take(member.encoder, rows, records)
             driving = records
             if numbers is not None:
@@ -248,11 +263,19 @@ class _Family:
             if any(below.name in wanted for below in _family_of(stream))
         }
         self.since_state = 0
+        self.clock: float | None = None
+        """What the source's clock showed when the family's first request was sent."""
+        self._has_answer = False
         self._recent: dict[str, dict[int, None]] = {}
         for member in self.members.values():
             parent = member.stream.parent
             if parent is not None and parent.name in self.members:
                 member.note_parent(self.members[parent.name])
+
+    def see_clock(self, clock: float | None) -> None:
+        """Note the clock of the first answer; later ones say nothing about when the family was begun."""
+        if not self._has_answer:
+            self._has_answer, self.clock = True, clock
 
     def active_children(self, member: _Member) -> list[_Member]:
         return [self.members[child.name] for child in member.stream.children if child.name in self.members]
@@ -277,7 +300,11 @@ class _Family:
     def may_write_state(self) -> bool:
         """Tell whether a commit here could not double rows of any stream."""
         return not any(
-            member.uncovered and (member.stream.bookmark_key is not None or not member.stream.primary_keys)
+            member.is_behind
+            or (
+                member.uncovered
+                and (member.stream.bookmark_key is not None or not member.stream.primary_keys)
+            )
             for member in self.members.values()
         )
 
@@ -287,10 +314,10 @@ class _Family:
         for child in self.active_children(member):
             self.cover(child)
 
-    def finish(self) -> None:
+    def finish(self, run: SyncRun) -> None:
         """Note that the family has been read to its end."""
         for member in self.members.values():
-            member.finish()
+            member.finish(run)
 
     @contextlib.contextmanager
     def metrics(self) -> Iterator[None]:
@@ -314,6 +341,8 @@ class _Member:
         self.encoder = _encoder_of(stream) if is_wanted else _key_reader_of(stream)
         self.counter: metrics.Counter = stream.get_record_counter()
         self.uncovered = 0
+        self.is_amid_page = False
+        self._reached: tuple[_Read, Context | None] | None = None
         self._written = 0
         self._shared: BookmarkTracker | None = None
         self._driven_by: str | None = self._state.get(_DRIVEN_BY)
@@ -357,14 +386,22 @@ class _Member:
         return self._new_tracker(self.bookmarks.get(context), start_date, is_sorted=self.stream.is_sorted)
 
     def _new_tracker(self, start: Bookmark, start_date: str | None, *, is_sorted: bool) -> BookmarkTracker:
+        stream = self.stream
         try:
             return BookmarkTracker(
-                self.stream.bookmark_kind,
+                stream.bookmark_kind,
                 start,
                 is_sorted=is_sorted,
-                lookback=self.stream.lookback,
+                lookback=stream.lookback,
                 start_date=start_date,
-                keeps_older=self.stream.keeps_older_rows,
+                keeps_older=stream.keeps_older_rows,
+                signpost=stream.signpost,
+                follows_key=stream.follows_key and not self.has_one_bookmark,
+                has_first_answer=not self.has_one_bookmark,
+                has_key=bool(stream.primary_keys),
+                memory=stream.memory_rows
+                if stream.parent is None or self.has_one_bookmark
+                else stream.memory_rows // 10,
             )
         except UnorderableError as error:
             raise ConfigurationError(
@@ -386,8 +423,21 @@ class _Member:
         if limit is not None and self._written >= limit:
             raise _EnoughRecords
 
-    def put(self, read: _Read, context: Context | None) -> None:
-        """Store the bookmark that ``read`` has reached."""
+    @property
+    def is_behind(self) -> bool:
+        """Whether what was reached can no longer be told from what came after it."""
+        return self._reached is not None and self.is_amid_page
+
+    def reach(self, read: _Read, context: Context | None, *, now: bool) -> None:
+        """Note a place where ``read`` can be resumed; it is only put into words ``now``, or when a STATE is written."""
+        self.is_amid_page = False
+        if now:
+            self._put(read, context)
+        else:
+            self._reached = read, context
+
+    def _put(self, read: _Read, context: Context | None) -> None:
+        self._reached = None
         bookmark = read.bookmark
         if bookmark is None or self.has_one_bookmark:
             return
@@ -400,11 +450,13 @@ class _Member:
                 self.stream.name,
             )
 
-    def close(self, read: _Read, context: Context | None) -> None:
+    def close(self, read: _Read, context: Context | None, run: SyncRun) -> None:
         """Store the bookmark of a partition, or of the stream, that has been read to its end."""
-        self.put(read, context)
-        if read.bookmark is not None and not self.has_one_bookmark:
+        self._put(read, context)
+        self.is_amid_page = False
+        if read.is_incremental and not self.has_one_bookmark:
             self.uncovered = 0
+            self._warn_of(read.tracker, run)
         self._tell_of_local_times(read)
         if read.nulls and not self._warned_of_nulls:
             self._warned_of_nulls = True
@@ -429,15 +481,47 @@ class _Member:
                 self.stream.name,
             )
 
-    def finish(self) -> None:
+    def _warn_of(self, tracker: BookmarkTracker | None, run: SyncRun) -> None:
+        if tracker is None or not self.is_wanted:
+            return
+        name, key = self.stream.name, self.stream.bookmark_key
+        if tracker.moved_up_to is not None:
+            run.warn(
+                self.stream,
+                f"More than {tracker.memory_limit} rows of stream `{name}`, which has no key, came after the point that "
+                f"was certain when the read began; its bookmark was moved up to `{str(tracker.moved_up_to)[:40]}` so "
+                "that none comes twice, and a row that changed below it while it was read may be missed; raise "
+                "`bookmark.memory`.",
+            )
+        elif tracker.forgets and not self.stream.primary_keys:
+            run.warn(
+                self.stream,
+                f"More than {tracker.memory_limit} rows of stream `{name}`, which has no key, have the last value of "
+                f"`{key}`; they will be sent again; raise `bookmark.memory`.",
+            )
+        if tracker.is_all_ahead:
+            run.warn(
+                self.stream,
+                f"All rows of stream `{name}` are dated ahead of the source's own clock, so its bookmark stays and "
+                "they are asked for again by each run; if the clock is wrong, set `bookmark.signpost` to "
+                "`read_before`.",
+            )
+
+    def finish(self, run: SyncRun) -> None:
         if self._shared is not None:
             self._shared.finish()
             self.bookmarks.put(self._shared.bookmark())
+            self._warn_of(self._shared, run)
+            self._shared = None
         self._driven_by = self._will_be_driven_by or self._driven_by
         self.uncovered = 0
 
     def state(self) -> dict[str, Any]:
         """Return the stream's part of the state."""
+        if self._reached is not None and not self.is_amid_page:
+            self._put(*self._reached)
+        if self._shared is not None:
+            self.bookmarks.put(self._shared.so_far())
         state = {key: value for key, value in self.bookmarks.state().items() if key != _DRIVEN_BY}
         return state if self._driven_by is None else {**state, _DRIVEN_BY: self._driven_by}
 
@@ -450,7 +534,8 @@ class _Read:
     ) -> None:
         self._stream = member.stream
         self._is_shared = member.has_one_bookmark
-        self._tracker = member.tracker(context, start_date)
+        self.tracker = self._tracker = member.tracker(context, start_date)
+        self._has_page = False
         self._salt = json.dumps(context, sort_keys=True, default=str).encode() if context else b""
         self._has_taken = False
         self.drives_all = any(child.needs_all_parents for child in children)
@@ -462,8 +547,14 @@ class _Read:
             return Start()
         if self.drives_all:
             first = starting_value(start_date, self._stream.bookmark_kind)
-            return Start(first, self.old_bookmark.value)
-        return Start(self._tracker.start_value, self.old_bookmark.value)
+            return Start(first, self.old_bookmark.start)
+        return Start(self._tracker.start_value, self.old_bookmark.start)
+
+    def note_clock(self, own: float | None, familys: float | None) -> None:
+        """Tell the tracker what the clock showed when its read, or the read of the family, was begun."""
+        if self._tracker is not None and not self._has_page:
+            self._tracker.note_clock(familys if self._is_shared else own)
+        self._has_page = True
 
     def take(self, encoder: RecordEncoder, rows: list[Any], records: Sequence[RawRecord]) -> list[int] | None:
         """Return the numbers of the rows to send; None means all."""
@@ -503,6 +594,10 @@ class _Read:
     def finish(self) -> None:
         if self._tracker is not None and not self._is_shared:
             self._tracker.finish()
+
+    @property
+    def is_incremental(self) -> bool:
+        return self._tracker is not None
 
     @property
     def covers_all(self) -> bool:

@@ -62,12 +62,16 @@ _TOKEN = re.compile(r"(?=\S*[0-9])(?=\S*[A-Za-z])\S{16,}")
 
 @dataclass(slots=True)
 class Response:
-    """An answer: where it came from, its status and headers, and its body as UTF-8 without BOM."""
+    """An answer: where it came from, its status and headers, and its body as UTF-8 without BOM.
+
+    ``seconds``: from sending the request that was answered to the end of the body.
+    """
 
     url: str
     status: int
     headers: Mapping[str, str]
     body: bytes
+    seconds: float = 0
 
 
 class _Transient(Exception):
@@ -223,6 +227,7 @@ class Client:
         options = self._transport_options(session, str(prepared.url))
         timeout = (self._settings.timeout.connect, self._settings.timeout.read)
         self.request_count += 1
+        began = time.monotonic()
         with self._watchdog.limit(self._settings.timeout.response):
             try:
                 with session.send(prepared, allow_redirects=False, timeout=timeout, **options) as answer:
@@ -238,7 +243,7 @@ class Client:
         stop_flag.raise_if_set("the page under way was dropped, the state printed so far is valid.")
         if not own:
             session.cookies.clear()
-        return Response(url, answer.status_code, answer.headers, body)
+        return Response(url, answer.status_code, answer.headers, body, time.monotonic() - began)
 
     def _prepared(
         self, session: requests.Session, url: str, headers: Mapping[str, str], auth: AuthBase
@@ -320,9 +325,8 @@ class Client:
     def _judge(self, response: Response, accept: Collection[int]) -> Response:
         status = response.status
         if 200 <= status < 300 or status in accept:
-            return Response(
-                response.url, status, response.headers, utf8_text(response, self._shown(response.url))
-            )
+            body = utf8_text(response, self._shown(response.url))
+            return Response(response.url, status, response.headers, body, response.seconds)
         where = self._shown(response.url)
         if status in _TRANSIENT:
             raise _Transient(f"status {status}", _retry_after(response.headers))

@@ -16,6 +16,7 @@ __all__ = [
     "CONFIG_SCHEMA",
     "ApiSettings",
     "AuthSettings",
+    "BookmarkSettings",
     "Incremental",
     "InferSettings",
     "Limits",
@@ -199,6 +200,28 @@ _TIME_ZONE = _text(
     "Time zone of replication key values, and of `start_date`, without an offset: an IANA name such as `Europe/Berlin`. "
     "That of a stream comes before that of the top level. Default: UTC, with a warning."
 )
+_BOOKMARK = _group(
+    "How far the bookmark of an incremental stream may move. The source changes while it is read, so the greatest "
+    "value seen is not always safe: see the page about tap-rest.",
+    {
+        "signpost": _text(
+            "What bounds it. `auto`: the greatest value of the read before or of the first answer, and not beyond "
+            "the `Date` of the first answer less `margin`. `read_before`: the same without the `Date`. "
+            "`date_header`: the `Date` less `margin` alone; you say that it is the clock of the replication key. "
+            "`none`: nothing; you say that the source does not change while it is read. Default `auto`.",
+            enum=["auto", "read_before", "date_header", "none"],
+        ),
+        "margin": {
+            "type": "number",
+            "minimum": 0,
+            "description": "Seconds that a row may become visible after the moment it is dated. Default 60.",
+        },
+        "memory": _count(
+            "Rows remembered, so that they are recognised when they are asked for again. Beyond it rows with "
+            "`primary_keys` are sent again; without, the bookmark moves up and a warning says so. Default 10000."
+        ),
+    },
+)
 _PARENT = _group(
     "This stream is read once per record of another one, whose fields stand in `path` and `params` as "
     "`{parent.field}`.",
@@ -261,6 +284,7 @@ _STREAM = _group(
             "there. Default false."
         ),
         "incremental": _INCREMENTAL,
+        "bookmark": _BOOKMARK,
         "pagination": _PAGINATION,
         "schema": {
             "type": ["object", "string"],
@@ -400,6 +424,14 @@ class Incremental(msgspec.Struct, frozen=True):
         return self.format in ("epoch", "epoch_ms", "epoch_us", "epoch_ns")
 
 
+class BookmarkSettings(msgspec.Struct, frozen=True):
+    """`bookmark` of a stream; ``margin`` in seconds, ``memory`` in rows."""
+
+    signpost: str = "auto"
+    margin: float = 60
+    memory: int = 10_000
+
+
 class Parent(msgspec.Struct, frozen=True):
     """`parent` of a stream; ``copy`` maps a field of the child to a field of the parent."""
 
@@ -425,10 +457,16 @@ class StreamSettings(msgspec.Struct, frozen=True):
     time_zone: str | None = None
     is_sorted: bool = False
     incremental: Incremental | None = None
+    bookmark: BookmarkSettings = BookmarkSettings()
     pagination: Pagination = Pagination()
     declared_schema: dict[str, Any] | str | None = msgspec.field(default=None, name="schema")
     parent: Parent | None = None
     selected: bool = True
+
+    @property
+    def pages_shift(self) -> bool:
+        """Whether rows move between pages when the source changes while it is read."""
+        return self.pagination.type in ("page", "offset")
 
     @property
     def parent_fields(self) -> tuple[str, ...]:
@@ -602,6 +640,8 @@ def _stream_problems(
     problems = []
     if "pagination" in stream:
         problems += _pagination_problems(stream["pagination"], f"{place}.pagination")
+    if "bookmark" in stream and "replication_key" not in stream:
+        problems.append(f"`{place}.bookmark` needs `{place}.replication_key`")
     if "incremental" in stream and "replication_key" not in stream:
         problems.append(f"`{place}.incremental` needs `{place}.replication_key`")
     template = stream.get("incremental", {}).get("template", "{value}")

@@ -19,7 +19,7 @@ __all__ = ["PageReader", "ReadPage"]
 
 @dataclass(slots=True)
 class ReadPage:
-    """The records of one page, and what the pagination's paths found in it.
+    """The records of one page, what the pagination's paths found in it, and the answer that it was.
 
     ``records_at`` names the members of the body down to the records, None where `records` is no simple path.
     """
@@ -27,6 +27,7 @@ class ReadPage:
     records: list[Raw]
     fields: dict[str, Found]
     records_at: tuple[str, ...] | None = None
+    answer: Response | None = None
 
 
 class PageReader:

@@ -12,9 +12,12 @@ from singer_sdk.singerlib import MetadataMapping
 
 from singerkit_shell.errors import BadDataError, Stopped
 from singerkit_state.order import ValueKind
+from singerkit_state.tracker import Signpost
 from singerkit_tap.contract import Context, Page, RawRecord, Start
 from singerkit_tap.stream import BlockStream
 from tap_rest import exact
+from tap_rest.client import Response
+from tap_rest.clock import clock_of
 from tap_rest.config import PARENT_FIELD, StreamSettings
 from tap_rest.incremental import bookmark_params
 from tap_rest.pagination import Pages, Step, body_paths
@@ -40,6 +43,7 @@ class RestStream(BlockStream):
     ) -> None:
         self.settings = settings
         self.keeper = keeper
+        self._has_warned_of_pages = False
         self._reader = PageReader(
             settings.name, settings.records, body_paths(settings.pagination), settings.missing_records
         )
@@ -53,6 +57,8 @@ class RestStream(BlockStream):
             is_sorted=settings.is_sorted,
             parent=parent,
             lookback=_whole(incremental.lookback) if incremental else 0,
+            signpost=Signpost(settings.bookmark.signpost),
+            memory_rows=settings.bookmark.memory,
             partition_bookmarks=settings.parent is not None and settings.parent.bookmarks == "each",
             reads_all_parents=settings.parent is not None and settings.parent.read == "all",
             selected_by_default=settings.selected,
@@ -64,11 +70,13 @@ class RestStream(BlockStream):
 
     def read_pages(self, context: Context | None, start: Start) -> Iterator[Page]:
         """Yield the pages from ``start`` on; see `singerkit_tap.contract`."""
+        if start.bookmark is None:
+            self._warn_of_shifting_pages()
         try:
             for page in self.raw_pages(context, self._bookmark_params(start)):
                 if self.keeper.widens(page.records, self._constants(context)):
                     self._announce_schema()
-                yield Page(page.records)
+                yield Page(page.records, clock=self._clock_of(page.answer))
         except Stopped:
             return  # the engine sees the flag too
 
@@ -97,12 +105,25 @@ class RestStream(BlockStream):
                 yield ReadPage([], {})
                 return
             page = self._reader.read(response, where)
+            page.answer = response
             # Before its rows are written: a page whose end is in doubt must not move a bookmark.
             step = pages.after(step, response, page)
             yield page
 
     def _warn(self, sentence: str) -> None:
         self.tap.warn_once(self.settings.name, sentence)
+
+    def _warn_of_shifting_pages(self) -> None:
+        if self.settings.pages_shift and self.bookmark_key is not None and not self._has_warned_of_pages:
+            self._has_warned_of_pages = True
+            _logger.warning(
+                "Stream %s is read by numbered pages: rows that shift between them when the source changes "
+                "meanwhile may be missed (see `--about`); `keyset` or `cursor` have no such gap.",
+                self.name,
+            )
+
+    def _clock_of(self, answer: Response | None) -> float | None:
+        return None if answer is None else clock_of(answer, self.settings.bookmark.margin)
 
     @property
     def bookmark_kind(self) -> ValueKind:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from singerkit_catalog.selection import apply_rules
 from singerkit_shell.validate import config_problems
 from singerkit_state.delivery import Delivery
+from singerkit_state.tracker import Signpost
 from singerkit_tap.delivery import delivery
 from singerkit_tap.shell import SingerkitTap
 from tap_rest.client import Client, client_problems, register_secrets
@@ -42,6 +43,9 @@ class TapRest(SingerkitTap):
                 has_key=bool(stream.primary_keys),
                 is_incremental=stream.replication_key is not None,
                 has_lookback=stream.incremental is not None and stream.incremental.lookback > 0,
+                signpost=Signpost(stream.bookmark.signpost),
+                memory=stream.bookmark.memory,
+                shifts=stream.pages_shift,
             )
             for stream in api_settings(config).streams
         ]

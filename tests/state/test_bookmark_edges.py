@@ -11,8 +11,10 @@ import msgspec
 import pytest
 
 from singerkit_state import bookmarks, order
-from singerkit_state.bookmarks import Bookmark, BookmarkTracker, StreamBookmarks, UnsortedError
+from singerkit_state.bookmarks import Bookmark, StreamBookmarks
+from singerkit_state.memory import row_hash
 from singerkit_state.order import UnorderableError, ValueKind, less_lookback, order_key
+from singerkit_state.tracker import BookmarkTracker, UnsortedError
 
 INSTANT, NUMBER, TEXT = ValueKind.INSTANT, ValueKind.NUMBER, ValueKind.TEXT
 T1, T2, T3 = (f"2024-01-0{day}T00:00:00Z" for day in (1, 2, 3))
@@ -33,8 +35,14 @@ def take(tracker: BookmarkTracker, *values: Any, salt: bytes = b"") -> list[int]
     return tracker.take(column(*values), [row(value) for value in values], salt)
 
 
+def stored(tracker: BookmarkTracker) -> Bookmark:
+    """Return what may be stored at the end of a page."""
+    tracker.end_page()
+    return tracker.bookmark()
+
+
 def hashes(*values: Any, salt: bytes = b"") -> Counter[str]:
-    return Counter(bookmarks.row_hash(row(value), salt) for value in values)
+    return Counter(row_hash(row(value), salt) for value in values)
 
 
 # a column
@@ -68,7 +76,7 @@ def test_usual_columns_take_the_fast_way(kind: ValueKind, values: list[Any], mon
 def test_mixed_columns_are_compared_one_by_one(kind: ValueKind, values: list[Any], highest: Any) -> None:
     tracker = BookmarkTracker(kind, Bookmark(), is_sorted=True)
     take(tracker, *values)
-    assert tracker.bookmark() == Bookmark(highest, hashes(highest))
+    assert stored(tracker) == Bookmark(highest, hashes(highest))
     assert tracker.nulls == values.count(None)
 
 
@@ -83,7 +91,7 @@ def test_nulls_are_counted_over_all_chunks() -> None:
     for chunk in ([None, 6], [None, None], [None, None], [7, None]):
         take(tracker, *chunk)
     assert tracker.nulls == 6
-    assert tracker.bookmark().value == 7
+    assert stored(tracker).value == 7
 
 
 # what a hash stands for
@@ -91,9 +99,9 @@ def test_nulls_are_counted_over_all_chunks() -> None:
 
 def test_the_hash_of_a_row_is_the_same_in_every_version() -> None:
     """States hold them: with other hashes all rows at the boundary would be sent again."""
-    assert bookmarks.row_hash(b'{"a":1}') == "1hFJWPUJYeM"
-    assert bookmarks.row_hash(b'{"a":1}', b"salt") == "t6HGFe3fVwI"
-    assert {len(bookmarks.row_hash(b"%d" % number)) for number in range(300)} == {11}
+    assert row_hash(b'{"a":1}') == "1hFJWPUJYeM"
+    assert row_hash(b'{"a":1}', b"salt") == "t6HGFe3fVwI"
+    assert {len(row_hash(b"%d" % number)) for number in range(300)} == {11}
 
 
 def test_the_salt_tells_contexts_apart() -> None:
@@ -118,7 +126,8 @@ def test_rows_behind_the_start_are_sent_only_where_that_is_wanted() -> None:
     start = Bookmark(5, hashes(5))
     assert take(BookmarkTracker(NUMBER, start), 4, 5, 6, None) == [2, 3]
     assert take(BookmarkTracker(NUMBER, start, keeps_older=True), 4, 5, 6, None) == [0, 2, 3]
-    assert take(BookmarkTracker(NUMBER, start), 6, 7) is None
+    assert take(BookmarkTracker(NUMBER, start), 6, 7) == [0, 1]
+    assert take(BookmarkTracker(NUMBER, Bookmark(5)), 6, 7) is None
 
 
 def test_boundaries_are_exact() -> None:
@@ -174,46 +183,49 @@ def test_a_sorted_read_stores_what_it_has_seen() -> None:
     assert tracker.bookmark() == Bookmark()
     take(tracker, 1, 2)
     take(tracker, 2)
-    assert tracker.bookmark() == Bookmark(2, hashes(2, 2))
+    assert stored(tracker) == Bookmark(2, hashes(2, 2))
 
 
 def test_a_bookmark_never_moves_back() -> None:
     start = Bookmark(5, hashes(5))
     tracker = BookmarkTracker(NUMBER, start, is_sorted=True, lookback=3)
     take(tracker, 3, 4)
-    assert tracker.bookmark() == start
+    assert stored(tracker) == start
 
 
 def test_at_the_same_value_the_rows_of_both_runs_are_remembered() -> None:
     start = Bookmark(5, hashes(5) + Counter(other=1))
     tracker = BookmarkTracker(NUMBER, start, is_sorted=True)
     take(tracker, 5, 5)
-    assert tracker.bookmark() == Bookmark(5, hashes(5, 5) + Counter(other=1))
+    assert stored(tracker) == Bookmark(5, hashes(5, 5) + Counter(other=1))
 
 
 def test_rows_at_the_boundary_that_were_not_known_are_known_then() -> None:
     tracker = BookmarkTracker(NUMBER, Bookmark(5), is_sorted=True)
     take(tracker, 5)
-    assert tracker.bookmark() == Bookmark(5, hashes(5))
+    assert stored(tracker) == Bookmark(5, hashes(5))
 
 
 @pytest.mark.parametrize(("limit", "known"), [(3, True), (2, False)])
-def test_the_rows_remembered_are_limited(limit: int, known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bookmarks, "SEEN_LIMIT", limit)
-    tracker = BookmarkTracker(NUMBER, Bookmark(), is_sorted=True)
+@pytest.mark.parametrize("has_key", [True, False])
+def test_the_rows_remembered_are_limited(limit: int, known: bool, has_key: bool) -> None:
+    def tracker_of(start: Bookmark) -> BookmarkTracker:
+        return BookmarkTracker(NUMBER, start, is_sorted=True, follows_key=True, has_key=has_key, memory=limit)
+
+    tracker = tracker_of(Bookmark())
     take(tracker, 5, 5)
     take(tracker, 5)
-    assert tracker.bookmark().seen == (hashes(5, 5, 5) if known else None)
+    assert stored(tracker).seen == (hashes(5, 5, 5) if known else None)
     take(tracker, 5)
-    assert tracker.bookmark().seen is None
+    assert stored(tracker).seen is None
     take(tracker, 6)
-    assert tracker.bookmark().seen == hashes(6)
-    both = BookmarkTracker(NUMBER, Bookmark(5, Counter(a=1, b=1)), is_sorted=True)
+    assert stored(tracker).seen == hashes(6)
+    both = tracker_of(Bookmark(5, Counter(a=1, b=1)))
     take(both, 5)
-    assert both.bookmark().seen == (hashes(5) + Counter(a=1, b=1) if known else None)
-    unknown = BookmarkTracker(NUMBER, Bookmark(5, Counter(a=1)), is_sorted=True)
+    assert stored(both).seen == (hashes(5) + Counter(a=1, b=1) if known else None)
+    unknown = tracker_of(Bookmark(5, Counter(a=1)))
     take(unknown, *[5] * (limit + 1))
-    assert unknown.bookmark() == Bookmark(5, None)
+    assert stored(unknown) == Bookmark(5, None)
 
 
 def test_pages_of_a_sorted_source_may_touch_and_not_overlap() -> None:
@@ -250,7 +262,7 @@ def test_seen_rows_come_back_from_the_state() -> None:
     for odd in ("x", [], {"rows": ["a"]}, None):
         assert StreamBookmarks(stored | {"_singerkit_seen": odd}, "at").get() == Bookmark(T1)
     no_rows = stored | {"_singerkit_seen": {"at": T1}}
-    assert StreamBookmarks(no_rows, "at").get() == Bookmark(T1, Counter())
+    assert StreamBookmarks(no_rows, "at").get() == Bookmark(T1)
 
 
 def test_rows_are_only_named_when_they_are_known() -> None:

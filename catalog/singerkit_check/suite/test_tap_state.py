@@ -38,11 +38,13 @@ def test_st06_bookmarks_by_stream(tap: TapRuns) -> None:
     assert set(tap.last_state["bookmarks"]) <= {stream["tap_stream_id"] for stream in tap.catalog["streams"]}
 
 
-def test_st06_the_last_bookmark_is_the_highest_value_of_the_records(tap: TapRuns) -> None:
+def test_st06_the_last_bookmark_is_a_value_of_the_records(tap: TapRuns, again: Outcome) -> None:
+    """Not always the highest: a bookmark may be bounded by what was certain when the read began (ST13)."""
     for name, facts in tap.source.known_streams.items():
         if facts.replication_key:
-            highest = max(row[facts.replication_key] for row in tap.source.rows(name))
-            assert [instant(value) for _, value in bookmarks(tap.last_state, name)] == [instant(highest)]
+            values = {instant(row[facts.replication_key]) for row in tap.source.rows(name)}
+            assert {instant(value) for _, value in bookmarks(tap.last_state, name)} <= values
+            assert [instant(value) for _, value in bookmarks(states(again)[-1], name)] == [max(values)]
 
 
 def test_st07_a_state_never_covers_rows_not_yet_written(tap: TapRuns) -> None:
@@ -139,9 +141,11 @@ def test_st15_running_again_with_the_saved_state_works(tap: TapRuns, again: Outc
         assert len(records(again, name)) <= 1, f"{name} was read from the beginning again"
 
 
-def test_st15_a_run_with_nothing_new_keeps_the_bookmarks(tap: TapRuns, again: Outcome) -> None:
+def test_st15_a_run_with_nothing_new_puts_no_bookmark_back(tap: TapRuns, again: Outcome) -> None:
     for name in tap.last_state["bookmarks"]:
-        assert list(bookmarks(states(again)[-1], name)) == list(bookmarks(tap.last_state, name))
+        before = list(bookmarks(tap.last_state, name))
+        after = dict((json.dumps(context), value) for context, value in bookmarks(states(again)[-1], name))
+        assert all(instant(after[json.dumps(context)]) >= instant(value) for context, value in before)
 
 
 def test_st16_an_empty_state_is_a_first_run(tap: TapRuns) -> None:

@@ -60,7 +60,7 @@ class Violation(AssertionError):
 
 @dataclass(frozen=True)
 class Position:
-    """How far a stream is: the bookmark, and hashes of the rows at it that were sent."""
+    """How far a stream is: the bookmark, and hashes of the rows at and above it that were sent."""
 
     value: str = ""
     seen: Counter[str] = field(default_factory=Counter)
@@ -208,12 +208,17 @@ class Checker:
             return None
 
     def _position_of(self, stream: str, mark: Mapping[str, Any], where: str) -> Position:
-        value = mark["replication_key_value"]
+        value = mark.get("replication_key_value")
         seen = mark.get("_singerkit_seen")
         if mark["replication_key"] != REPLICATION_KEY[stream] or seen is None or seen["at"] != value:
             self._find("state", f"{where} does not say which rows of {stream} stand at its bookmark")
-            return Position(value)
-        return Position(value, Counter(seen["rows"]))
+            return Position(value or "")
+        # While a sorted read is under way, `replication_key_value` is where it goes on.
+        bookmark = seen.get("bookmark", value)
+        rows = Counter(seen.get("rows", ()))
+        for group in seen.get("others", ()):
+            rows.update(group[1:])
+        return Position(bookmark or "", rows)
 
     def _read_rows(self, cursor: Any, stream: str) -> Counter[int]:
         """Return how often each version is stored; every value of a new row is compared with what was sent."""
@@ -266,11 +271,11 @@ class Checker:
             )
 
     def _rows_at(self, stream: str, at: Position) -> Counter[int]:
-        """The versions that a position remembers at its bookmark."""
+        """The versions that a position remembers at and above its bookmark."""
         by_hash = {
             _hash(version.raw): version.seq
             for version in self._journal.versions[stream]
-            if version.at == at.value
+            if version.at >= at.value
         }
         for unknown in at.seen.keys() - by_hash.keys():
             self._find("state", f"the state remembers a row of {stream} that was never sent ({unknown})")
@@ -308,7 +313,9 @@ class Checker:
                     kind, f"orders: the key {key} holds seq {keys.get(key)}, seq {newest.seq} has come"
                 )
         if self._pipeline.source.is_sorted:
-            ahead = [seq for seq in stored if self._journal.by_seq[seq].at > at.value]
+            ahead = [
+                seq for seq in stored if self._journal.by_seq[seq].at > at.value and seq not in at_bookmark
+            ]
             if ahead:
                 self._find("state", f"orders holds rows beyond the bookmark {at.value!r}: seq {ahead[:5]}")
         return keys

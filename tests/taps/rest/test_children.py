@@ -140,7 +140,10 @@ def test_incremental_children_share_one_bookmark(run_tap: Any) -> None:
     every = {"/users": users, **{f"/users/{n}/orders": items for n in (1, 2, 3)}}
     child = CHILD | {"replication_key": "at", "incremental": {"param": "since"}}
     with serving(every) as api:
-        first = run_tap(api.url, PARENT, child).ended(0)
+        opening = run_tap(api.url, PARENT, child).ended(0)
+        assert "replication_key_value" not in opening.state["bookmarks"]["orders"], "nothing was certain yet"
+        first = run_tap(api.url, PARENT, child, state=opening.state).ended(0)
+        assert first.records("orders") == []
         bookmark = first.state["bookmarks"]["orders"]
         assert bookmark["replication_key_value"] == "2026-01-03T00:00:00Z"
         assert "partitions" not in bookmark

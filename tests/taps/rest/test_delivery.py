@@ -63,9 +63,28 @@ def test_a_promise_is_what_two_runs_send(configuration: str, run_tap: Any) -> No
 
 
 def test_a_config_gets_the_promise_of_each_of_its_streams(tmp_path: Path) -> None:
-    streams = [{**stream, "name": f"s{number}"} for number, stream in enumerate(STREAMS.values())]
+    streams = [
+        {**stream, "name": f"s{number}", "pagination": {"type": "single"}}
+        for number, stream in enumerate(STREAMS.values())
+    ]
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"base_url": "https://api.example.com", "streams": streams}))
     promised = about("--config", str(config))
     assert [each["configuration"] for each in promised] == [f"stream `s{n}`" for n in range(len(STREAMS))]
     assert [each["guarantee"] for each in promised] == [PROMISES[name] for name in STREAMS]
+
+
+def test_a_stream_in_pages_that_shift_may_miss_rows_and_the_first_run_says_so(
+    tmp_path: Path, run_tap: Any
+) -> None:
+    stream = {**orders(), "pagination": {"type": "offset"}}
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"base_url": "https://api.example.com", "streams": [stream]}))
+    (promise,) = about("--config", str(config))
+    assert promise["guarantee"] == "may_miss"
+    assert "shift" in promise["reason"]
+    with serving({"/orders": Table([row(1, 1)])}) as api:
+        first = run_tap(api.url, stream).ended(0)
+        second = run_tap(api.url, stream, state=first.state).ended(0)
+    assert first.stderr.count("rows that shift between them") == 1
+    assert "rows that shift between them" not in second.stderr

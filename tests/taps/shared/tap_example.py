@@ -21,6 +21,7 @@ from singer_sdk.streams import Stream
 from singerkit_shell.errors import RetryableError
 from singerkit_shell.signals import stop_flag
 from singerkit_state.order import order_key
+from singerkit_state.tracker import Signpost
 from singerkit_state.value import decode
 from singerkit_tap.contract import Context, Page, RawRecord, Start
 from singerkit_tap.records import split_records
@@ -39,6 +40,8 @@ STREAM_SETTINGS = {
     "parent_key": {"type": "string"},
     "partition_bookmarks": {"type": "boolean", "default": True},
     "reads_all_parents": {"type": "boolean", "default": False},
+    "memory_rows": {"type": "integer", "default": 10_000},
+    "signpost": {"type": "string", "default": "auto"},
     "lookback": {"type": "integer", "default": 0},
     "selected_by_default": {"type": "boolean", "default": True},
 }
@@ -55,6 +58,8 @@ class ExampleStream(BlockStream):
             is_sorted=settings["is_sorted"],
             parent=parent,
             lookback=settings["lookback"],
+            memory_rows=settings["memory_rows"],
+            signpost=Signpost(settings["signpost"]),
             partition_bookmarks=settings["partition_bookmarks"],
             reads_all_parents=settings["reads_all_parents"],
             selected_by_default=settings["selected_by_default"],

@@ -39,7 +39,10 @@ def test_rows_at_the_boundary_are_sent_once_over_all_runs(example, is_sorted, ke
     assert second.ids == [4, 5]
     third = example.sync(config, second.state)
     assert third.ids == []
-    assert third.state["bookmarks"] == second.state["bookmarks"]
+    assert bookmark(third.state) == DAY.format(3), "what was there before this read began"
+    fourth = example.sync(config, third.state)
+    assert fourth.ids == []
+    assert fourth.state["bookmarks"] == third.state["bookmarks"]
 
 
 def test_a_row_that_changed_without_its_replication_key_is_sent_again(example):
@@ -61,9 +64,8 @@ def test_equal_rows_of_a_stream_without_a_key_are_counted(example):
     assert example.sync(config, second.state).ids == []
 
 
-def test_beyond_the_limit_the_boundary_is_sent_again(example, monkeypatch):
-    monkeypatch.setattr("singerkit_state.bookmarks.SEEN_LIMIT", 2)
-    config = incremental(example)
+def test_beyond_the_limit_the_boundary_is_sent_again(example):
+    config = incremental(example, memory_rows=2)
     example.pages([order(1), order(2), order(3)])
     first = example.sync(config)
     assert "_singerkit_seen" not in first.state["bookmarks"]["orders"]
@@ -81,9 +83,60 @@ def test_a_sorted_stream_advances_page_by_page(example):
         DAY.format(1),
         DAY.format(2),
         DAY.format(3),
-        DAY.format(3),
-        DAY.format(3),
+        DAY.format(1),  # the read is complete: back to what was certain when it began
+        DAY.format(1),
     ]
+    assert bookmark(example.sync(config, result.state).state) == DAY.format(3)
+
+
+def test_a_first_load_that_is_killed_again_and_again_goes_on_and_comes_back_to_its_signpost(example):
+    config = incremental(example, is_sorted=True, key_properties=[]) | {"state_every": 1}
+    state: dict[str, Any] = {}
+    sent = []
+    for end in (2, 3):
+        example.pages(*[[order(day, day)] for day in range(1, end + 1)], "fail")
+        with pytest.raises(RetryableError):
+            example.sync(config, state)
+        run = example.what_was_written()
+        sent += run.ids
+        state = run.state
+    assert bookmark(state) == DAY.format(3), "where it goes on"
+    # Behind the reading point a row has come in meanwhile, later than the first answer.
+    example.pages([order(1, 1)], [order(2, 2), order(9, 2)], [order(3, 3)], [order(4, 4)])
+    last = example.sync(config, state)
+    sent += last.ids
+    assert bookmark(last.state) == DAY.format(1)
+    sent += example.sync(config, last.state).ids
+    assert sorted(sent) == [1, 2, 3, 4, 9]
+
+
+def test_rows_without_a_key_beyond_the_memory_move_the_bookmark_up_and_the_run_says_so(example, caplog):
+    config = incremental(example, key_properties=[], memory_rows=3)
+    example.pages([order(1, 1)], [order(day, day) for day in range(2, 9)])
+    with caplog.at_level("WARNING"):
+        first = example.sync(config)
+    assert first.ids == [*range(1, 9)]
+    assert bookmark(first.state) == DAY.format(6)
+    warnings = [record.getMessage() for record in caplog.records if "More than 3 rows" in record.getMessage()]
+    assert len(warnings) == 2, "once when it happens, once at the end"
+    assert "moved up to `2024-01-06T00:00:00Z`" in warnings[0]
+    assert example.sync(config, first.state).ids == []
+
+
+def test_rows_with_a_key_beyond_the_memory_are_sent_again(example, caplog):
+    config = incremental(example, memory_rows=3)
+    example.pages([order(1, 1)], [order(day, day) for day in range(2, 9)])
+    with caplog.at_level("WARNING"):
+        first = example.sync(config)
+    assert bookmark(first.state) == DAY.format(1)
+    assert example.sync(config, first.state).ids == [*range(1, 9)]
+    assert "More than 3 rows" not in caplog.text
+
+
+def test_a_user_may_say_that_the_greatest_value_is_safe(example):
+    config = incremental(example, signpost="none")
+    example.pages([order(1, 1)], [order(2, 2)])
+    assert bookmark(example.sync(config).state) == DAY.format(2)
 
 
 def test_an_unsorted_stream_advances_at_its_end(example):
@@ -285,7 +338,7 @@ def test_a_page_of_any_size_is_cut_into_chunks(example, monkeypatch):
     example.pages([order(number, number) for number in range(10, 0, -1)], [], [order(11, 11)])
     first = example.sync(config)
     assert first.ids == [*range(10, 0, -1), 11]
-    assert bookmark(first.state) == DAY.format(11)
+    assert bookmark(first.state) == DAY.format(10)
 
 
 def test_only_properties_of_the_schema_are_sent_and_missing_ones_stay_missing(example):
@@ -449,11 +502,15 @@ def test_one_bookmark_for_all_contexts(example):
     example.pages([order(1), order(2)])
     example.pages([item(11, 1, 5), item(21, 2, 3)], name="items")
     first = example.sync(config)
-    assert bookmark(first.state, "items") == DAY.format(5)
+    assert bookmark(first.state, "items") is None, "nothing was certain before the first parent was read"
     assert "partitions" not in first.state["bookmarks"]["items"]
     example.pages([item(11, 1, 5), item(21, 2, 3), item(22, 2, 5)], name="items")
     second = example.sync(config, first.state)
     assert [record["id"] for record in second.records("items")] == [22]
+    assert bookmark(second.state, "items") == DAY.format(5)
+    example.pages([item(11, 1, 5), item(21, 2, 3), item(22, 2, 5), item(23, 2, 6)], name="items")
+    third = example.sync(config, second.state)
+    assert [record["id"] for record in third.records("items")] == [23]
 
 
 def test_the_context_is_added_where_the_record_lacks_it(example):

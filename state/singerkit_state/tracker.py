@@ -1,0 +1,466 @@
+"""Which value becomes the bookmark of a read, and which rows are new (decision 15).
+
+A read takes time, and the source changes meanwhile: a row that changes behind the reading point is not seen, and a
+later one ahead of it is. So the bookmark is not the greatest value seen, but bounded by a *signpost*: a value below
+which nothing can change any more once the read has begun. Two such values are known, since the key grows with each
+change:
+
+* the greatest value of the *read before*: what changes in this read is not below what was there before it;
+* the greatest value of the *first answer* of this read: what changes behind a later page is not below it.
+
+The greater of them counts, and, where the source tells its clock, nothing beyond the clock less a margin: a row dated
+ahead of it moves no bookmark, and a row that becomes visible late is asked for again. Rows between bookmark and
+greatest value are asked for again by the next read and recognised (memory.py). Our own clock is never asked.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import msgspec
+
+from singerkit_state.bookmarks import SEEN_LIMIT, Bookmark
+from singerkit_state.instants import has_no_offset, is_date
+from singerkit_state.memory import RowMemory, row_hash, rows_at_or_above
+from singerkit_state.order import (
+    Extremes,
+    OrderKey,
+    UnorderableError,
+    Value,
+    ValueKind,
+    exact_keys,
+    extremes,
+    instant_of,
+    less_lookback,
+    order_key,
+    starting_value,
+)
+
+__all__ = ["BookmarkTracker", "Signpost", "UnsortedError"]
+
+_AHEAD = 14 * 3600
+"""Seconds that a local time without an offset may be ahead of UTC."""
+_BEHIND = 36 * 3600
+"""Seconds that one, or a date, may be behind it: the offset, and the day."""
+
+Record = msgspec.Raw | bytes | bytearray | memoryview
+
+
+class UnsortedError(ValueError):
+    """Rows of a stream that is declared sorted came out of order. The message shows no value."""
+
+
+class Signpost(StrEnum):
+    """What bounds a bookmark."""
+
+    AUTO = "auto"
+    """The read before or the first answer, and the source's clock where it tells it."""
+    READ_BEFORE = "read_before"
+    """The read before or the first answer alone."""
+    DATE_HEADER = "date_header"
+    """The source's clock alone: the user says that it is the clock of the keys. Without one as `READ_BEFORE`."""
+    NONE = "none"
+    """Nothing: the user says that the source does not change while it is read."""
+
+
+class _Mark(NamedTuple):
+    key: OrderKey
+    text: bytes
+    """The raw value."""
+
+
+class BookmarkTracker:
+    """Follows the replication key through the pages of one read of a stream or partition.
+
+    For each chunk of a page call `take`; at the page's end `end_page`; `bookmark` is what may be stored then,
+    and after `finish` what may be stored at the end. An interrupted read of an unsorted source keeps the old
+    bookmark; a sorted one goes on where it stood.
+
+    ``start_date`` counts when there is no bookmark and the key is a point in time.
+    ``keeps_older`` keeps rows below the start that the source sent all the same.
+    ``follows_key``: each page is asked for by the greatest value before it, ties included, so that no row can be
+    passed. ``has_first_answer``: False for reads that are not all answers of one list, as children of many parents.
+    ``has_key``: rows sent twice replace each other. ``memory`` is the number of rows remembered.
+    """
+
+    def __init__(
+        self,
+        kind: ValueKind,
+        start: Bookmark,
+        *,
+        is_sorted: bool = False,
+        lookback: int | Decimal = 0,
+        start_date: str | None = None,
+        keeps_older: bool = False,
+        signpost: Signpost = Signpost.AUTO,
+        follows_key: bool = False,
+        has_first_answer: bool = True,
+        has_key: bool = True,
+        memory: int = SEEN_LIMIT,
+    ) -> None:
+        self._kind = kind
+        self._start = start
+        self._is_sorted = is_sorted
+        self._keeps_older = keeps_older
+        self._signpost = signpost
+        self._follows_key = follows_key
+        self._has_first_answer = has_first_answer
+        self._lookback = lookback
+        self._start_key = None if start.start is None else order_key(start.start, kind)
+        self.start_value = self._first_value(lookback, start_date)
+        """What to ask the source for: rows at or above it."""
+        self._floor = None if self.start_value is None else order_key(self.start_value, kind)
+        self._best = self._mark(start.value)
+        self._before = None if start.position is not None else self._mark(start.top)
+        self._top = self._mark(start.top) if start.position is not None else None
+        self._high: _Mark | None = None
+        self._page_low: OrderKey = None
+        self._settled: _Mark | None = None
+        self._has_read_page = self._is_bounded = self._is_finished = False
+        self._clock: int | None = None
+        self._is_ahead = False
+        self.memory_limit = memory
+        self._memory = RowMemory(memory, self._key_of, keeps_newest=not has_key and not lookback)
+        self._unmatched: Counter[str] = Counter()
+        if not lookback:  # with one the user wants the window again, its boundary included
+            self._remember_again(start)
+        self._from = self._best if self._best is not None else self._mark(self.start_value)
+        self._fast_from: Any = None
+        self._note_from()
+        self.nulls = 0
+        """Rows whose replication key was null or missing; they are sent and move nothing."""
+
+    def _first_value(self, lookback: int | Decimal, start_date: str | None) -> Value | None:
+        if self._start.start is not None:
+            return less_lookback(self._start.start, self._kind, lookback)
+        return starting_value(start_date, self._kind)
+
+    def _remember_again(self, start: Bookmark) -> None:
+        groups = dict(start.others)
+        if start.start is not None and start.seen is not None:
+            groups[start.start] = start.seen
+        self._memory.know({_encoder.encode(value): rows for value, rows in groups.items()})
+        for rows in groups.values():
+            self._unmatched.update(rows)
+
+    def _mark(self, value: Value | None) -> _Mark | None:
+        return None if value is None else _Mark(order_key(value, self._kind), _encoder.encode(value))
+
+    def _key_of(self, text: bytes) -> OrderKey:
+        return order_key(_any_value.decode(text), self._kind)
+
+    def note_clock(self, seconds: float | None) -> None:
+        """Take what the source's clock certainly showed when the read began (Unix time, less a margin)."""
+        if self._signpost in (Signpost.AUTO, Signpost.DATE_HEADER) and (
+            self._kind.is_time or self._kind.name == "ANY"
+        ):
+            self._clock = None if seconds is None else int(seconds // 1)
+
+    def take(
+        self, column: Sequence[msgspec.Raw], records: Sequence[Record], salt: bytes = b""
+    ) -> list[int] | None:
+        """Note a chunk of rows and return the indexes of those to send; None means all of them.
+
+        ``column`` holds the replication key of each of ``records`` as raw JSON.
+
+        Raises:
+            UnorderableError: a value is not of the stream's kind.
+        """
+        if not column:
+            return None
+        ends = extremes(column, self._kind)
+        if ends is None:
+            self.nulls += len(column)
+            return None
+        sent = None
+        if self._unmatched or (self._floor is not None and not ends.low > self._floor):
+            sent = self._rows_to_send(ends, column, records, salt)
+        self.nulls += ends.nulls
+        self._follow(ends, column)
+        self._remember(ends, column, records, salt, sent)
+        return sent
+
+    # The bookmark
+
+    def _follow(self, ends: Extremes, column: Sequence[msgspec.Raw]) -> None:
+        if self._page_low is None or ends.low < self._page_low:
+            self._page_low = ends.low
+        if self._high is None or ends.high > self._high.key:
+            self._high = _Mark(ends.high, bytes(column[ends.at_high[0]]))
+        greatest = self._greatest(ends, column)
+        if greatest is None:
+            return
+        if self._top is None or greatest.key > self._top.key:
+            self._top = greatest
+        if self._moves_on:
+            self._raise(greatest)
+
+    @property
+    def _moves_on(self) -> bool:
+        """Whether what comes now may become the bookmark."""
+        if self._start.position is not None:
+            return False  # the read that is continued had its signpost
+        return self._trusts_greatest or (self._has_first_answer and not self._has_read_page)
+
+    @property
+    def _trusts_greatest(self) -> bool:
+        by_clock = self._signpost is Signpost.DATE_HEADER and self._clock is not None
+        return self._follows_key or self._signpost is Signpost.NONE or by_clock
+
+    def _raise(self, mark: _Mark) -> None:
+        if self._best is None or mark.key > self._best.key:
+            self._best = self._from = mark
+            self._memory.raise_to(mark.key)
+            self._note_from()
+
+    def _greatest(self, ends: Extremes, column: Sequence[msgspec.Raw]) -> _Mark | None:
+        """Return the greatest value of a column that the source's clock allows."""
+        high = _Mark(ends.high, bytes(column[ends.at_high[0]]))
+        if self._clock is None or not self._is_ahead_of_clock(high.text):
+            return high
+        self._is_ahead = True
+        texts = self._below(ends, column, self._limit(high.text))
+        keys = {text: self._key_of(text) for text in texts if not self._is_ahead_of_clock(text)}
+        best = max(keys, key=keys.__getitem__, default=None)
+        return None if best is None else _Mark(keys[best], best)
+
+    def _is_ahead_of_clock(self, text: bytes) -> bool:
+        try:
+            return self._clock is not None and instant_of(_any_value.decode(text), self._kind) > (
+                self._limit(text),
+                "",
+            )
+        except UnorderableError:  # a number that nobody calls an epoch
+            return False
+
+    def _limit(self, text: bytes) -> int:
+        """Return what the source's clock allows for values of this look, in Unix seconds."""
+        clock = self._clock or 0
+        if not _is_local(_any_value.decode(text), self._kind):
+            return clock
+        return clock + (-_BEHIND if self._signpost is Signpost.DATE_HEADER else _AHEAD)
+
+    @staticmethod
+    def _below(ends: Extremes, column: Sequence[msgspec.Raw], limit: int) -> set[bytes]:
+        """Return the raw values among which the greatest at or below ``limit`` is: few, where that is quickly told."""
+        values = ends.values
+        try:
+            moment = datetime.fromtimestamp(limit, UTC)
+            if values is not None and values and all(value is None or value.tzinfo for value in values):
+                below = max((value for value in values if value is not None and value < moment), default=None)
+                return {bytes(raw) for raw, value in zip(column, values, strict=True) if value == below} - {
+                    b"null"
+                }
+        except (AttributeError, OverflowError, ValueError, OSError):  # dates have no offset; odd clocks
+            pass
+        return set(map(bytes, column)) - {b"null"}
+
+    def end_page(self) -> None:
+        """Close a page of a source.
+
+        Raises:
+            UnsortedError: the stream is declared sorted, and this page goes back behind an earlier one.
+        """
+        if (
+            self._is_sorted
+            and self._settled is not None
+            and self._page_low is not None
+            and self._page_low < self._settled.key
+        ):
+            raise UnsortedError(
+                "Expected pages in ascending order of the replication key, got an earlier value"
+            )
+        self._page_low = None
+        self._settled = self._high
+        self._has_read_page = True
+        self._bound()
+
+    def _bound(self) -> None:
+        """Take the greatest value of the read before as the signpost, if it is the greater one."""
+        if self._is_bounded or self._trusts_greatest or self._start.position is not None:
+            return
+        self._is_bounded = True
+        before = self._before
+        if before is None or self._is_ahead_of_clock(before.text):
+            return
+        if self._has_first_answer and not self._is_sorted:
+            self._raise(before)
+        elif self._best is None or before.key > self._best.key:
+            self._best = (
+                before  # and the rows below it stay remembered: the read may end before it comes so far
+            )
+
+    def finish(self) -> None:
+        """Say that the whole stream or partition has been read."""
+        self._bound()
+        self._is_finished = True
+
+    @property
+    def covers_all(self) -> bool:
+        """Tell whether `bookmark` covers every row taken so far."""
+        return self._is_finished or self._is_sorted
+
+    def bookmark(self) -> Bookmark:
+        """Return what may be stored now; never behind the bookmark this read started from."""
+        if self._is_finished:
+            return self._complete()
+        if not self._is_sorted or self._settled is None:
+            return self._start
+        if self._start_key is not None and self._settled.key < self._start_key:
+            return self._start
+        return self._interrupted(self._settled)
+
+    def _complete(self) -> Bookmark:
+        if self._best is not None:
+            self._memory.raise_to(self._best.key)
+        groups = self._memory.groups()
+        best = self._covered()
+        top = max(filter(None, [self._top, self._before]), key=lambda mark: mark.key, default=None)
+        if top is not None and best is not None and not top.key > best.key:
+            top = None
+        return self._stored(best, groups, top=top)
+
+    def _interrupted(self, position: _Mark) -> Bookmark:
+        self._memory.groups()
+        best = self._covered()
+        if best is not None:
+            self._memory.raise_to(min(best.key, position.key))
+        groups = self._memory.groups()
+        if best is not None and not position.key > best.key:
+            # Nothing at or below the signpost can change any more: this is a bookmark like any other.
+            before = self._before if self._before and self._before.key > position.key else None
+            return self._stored(position, groups, top=before)
+        return self._stored(position, groups, top=self._top, bookmark=(best,))
+
+    def _covered(self) -> _Mark | None:
+        """Return the bookmark, moved up to where the memory begins if rows had to be forgotten."""
+        text = self._memory.threshold
+        if text is None:
+            return self._best
+        key = self._key_of(text)
+        return _Mark(key, text) if self._best is None or key > self._best.key else self._best
+
+    def _stored(
+        self,
+        at: _Mark | None,
+        groups: dict[bytes, Counter[str]],
+        *,
+        top: _Mark | None,
+        bookmark: tuple[_Mark | None] | None = None,
+    ) -> Bookmark:
+        seen: Counter[str] | None = None
+        if at is not None:
+            lost = not self._memory.is_whole or (
+                self._start_key == at.key and self._start.seen is None and at.text not in groups
+            )
+            seen = None if lost else groups.get(at.text, Counter())
+        others = {_any_value.decode(text): rows for text, rows in groups.items() if not at or text != at.text}
+        value = None if at is None else _any_value.decode(at.text)
+        top_value = None if top is None else _any_value.decode(top.text)
+        if bookmark is None:
+            return Bookmark(value, seen, others, top_value)
+        best = bookmark[0]
+        return Bookmark(
+            None if best is None else _any_value.decode(best.text), seen, others, top_value, position=value
+        )
+
+    def so_far(self) -> Bookmark:
+        """Return the old bookmark with the rows sent since: what may be stored when they are covered by others."""
+        start = self._mark(self._start.start)
+        before = None if self._start.top is None else self._mark(self._start.top)
+        return self._stored(start, self._memory.groups(), top=before)
+
+    @property
+    def moved_up_to(self) -> Value | None:
+        """The bookmark, where it passes its signpost because more rows came than can be remembered."""
+        text, covered = self._memory.threshold, self._covered()
+        is_moved = text is not None and covered is not None and covered is not self._best
+        return _any_value.decode(text) if is_moved and text is not None else None
+
+    @property
+    def forgets(self) -> bool:
+        """Whether more rows came than can be remembered, so that the next read sends them again."""
+        return not self._memory.is_whole
+
+    @property
+    def is_all_ahead(self) -> bool:
+        """Whether rows came and all were dated ahead of the source's clock."""
+        return self._is_ahead and self._top is None
+
+    # The rows
+
+    def _rows_to_send(
+        self, ends: Extremes, column: Sequence[msgspec.Raw], records: Sequence[Record], salt: bytes
+    ) -> list[int]:
+        wanted: Sequence[int] = range(len(column))
+        if self._floor is not None and ends.low < self._floor and not self._keeps_older:
+            keys = exact_keys(column, self._kind)
+            wanted = [index for index in wanted if keys[index] is None or not keys[index] < self._floor]
+        if not self._unmatched:
+            return list(wanted)
+        return [index for index in wanted if not self._was_sent(row_hash(records[index], salt))]
+
+    def _was_sent(self, row: str) -> bool:
+        count = self._unmatched.get(row)
+        if count is None:
+            return False
+        # Counted, so that a new row that equals an old one of a stream without a key is not lost.
+        if count == 1:
+            del self._unmatched[row]
+        else:
+            self._unmatched[row] = count - 1
+        return True
+
+    def _note_from(self) -> None:
+        mark = self._from
+        self._fast_from = None
+        if mark is not None:
+            found = extremes([msgspec.Raw(mark.text)], self._kind)
+            self._fast_from = None if found is None or found.values is None else found.values[0]
+
+    def _remember(
+        self,
+        ends: Extremes,
+        column: Sequence[msgspec.Raw],
+        records: Sequence[Record],
+        salt: bytes,
+        sent: list[int] | None,
+    ) -> None:
+        mark = self._from
+        if mark is not None and ends.high < mark.key:
+            return
+        if mark is None:
+            rows: Sequence[int] = range(len(column))
+        elif mark.key == ends.high:
+            rows = ends.at_high
+        elif ends.nulls == 0 and not ends.low < mark.key:
+            rows = range(len(column))
+        else:
+            rows = rows_at_or_above(
+                ends.values, lambda: exact_keys(column, self._kind), self._fast_from, mark.key
+            )
+        if sent is not None:
+            chosen = set(sent)
+            rows = [index for index in rows if index in chosen]
+        elif ends.nulls:
+            rows = [index for index in rows if column[index] != _NULL]
+        self._memory.note(column, records, salt, rows, ends.high)
+
+
+_NULL = msgspec.Raw(b"null")
+_any_value: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Any, float_hook=Decimal)
+_encoder = msgspec.json.Encoder(decimal_format="number")
+
+
+def _is_local(value: Any, kind: ValueKind) -> bool:
+    """Tell whether a value may be hours away from the instant that it is taken for: a date, or without an offset."""
+    if kind.name == "PATTERN":
+        return "%z" not in kind.pattern and (kind.zone is None or "%H" not in kind.pattern)
+    if not isinstance(value, str) or kind.name not in ("INSTANT", "DATE", "ANY"):
+        return False
+    return is_date(value) or (kind.zone is None and has_no_offset(value))

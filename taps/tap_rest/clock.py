@@ -1,0 +1,30 @@
+"""What the clock of an API showed when it was asked: the signpost of bookmarks (decision 15)."""
+
+from __future__ import annotations
+
+from email.utils import parsedate_to_datetime
+
+from requests.structures import CaseInsensitiveDict
+
+from tap_rest.client import Response
+
+__all__ = ["clock_of"]
+
+_OLDEST = 946_684_800
+"""2000-01-01: a clock before it was never set."""
+
+
+def clock_of(response: Response, margin: float) -> float | None:
+    """Return the Unix time that the source's clock certainly showed when it was asked, less ``margin`` seconds.
+
+    That is the `Date` of the answer less the time that the request took, and less the `Age` of an answer that a
+    cache gave. None without a usable `Date`.
+    """
+    headers = CaseInsensitiveDict(response.headers)
+    try:
+        date = parsedate_to_datetime(headers["Date"]).timestamp()
+        age = max(0.0, float(headers.get("Age", 0)))
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+        return None
+    clock = date - response.seconds - age - margin
+    return clock if _OLDEST < clock < float("inf") else None
