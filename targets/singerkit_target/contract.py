@@ -95,7 +95,9 @@ class Batch:
         """The numbers of its first and last line in the input."""
         if self.run is None:
             return self.first_line, self.first_line + len(self.rows) - 1
-        return self.run.line_number(min(self.places)), self.run.line_number(max(self.places))
+        in_order = isinstance(self.places, range)  # as nearly always: nothing to search
+        first, last = (self.places[0], self.places[-1]) if in_order else (min(self.places), max(self.places))
+        return self.run.line_number(first), self.run.line_number(last)
 
 
 @dataclass(frozen=True)
