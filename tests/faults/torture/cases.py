@@ -431,7 +431,7 @@ OBSTACLES: dict[str, tuple[str, str]] = {
         " EXECUTE FUNCTION refuse_row()",
         "DROP TRIGGER obstacle ON {table}",
     ),
-    "unique index": (
+    "index": (
         "CREATE UNIQUE INDEX obstacle ON {table} ((seq / (seq - {seq}))) WHERE seq = {seq}",
         "DROP INDEX obstacle",
     ),
@@ -461,6 +461,9 @@ def refused(case: Case) -> None:
     stream = roll.choice([stream for stream, seqs in new.items() if seqs])
     seq, name = roll.choice(new[stream]), roll.choice(sorted(OBSTACLES))
     pipeline.on_invalid = roll.choice(["fail", "quarantine"])
+    commit_rows = pipeline.commit_rows
+    if roll.random() < 0.7:  # a unit with several STATEs
+        pipeline.commit_rows = 500_000
     setup, removal = (text.format(table=f"public.{stream}", seq=seq) for text in OBSTACLES[name])
     case.alter(_REFUSE, setup)
     what = f"{stream} refuses seq {seq} ({name}, {pipeline.on_invalid})"
@@ -478,6 +481,7 @@ def refused(case: Case) -> None:
         case.await_quiet()
     case.alter(removal)
     pipeline.on_invalid = "fail"
+    pipeline.commit_rows = commit_rows
 
 
 # --- cases --------------------------------------------------------------------------------------------------
