@@ -1,0 +1,370 @@
+"""Every documented setting of tap-rest has an effect: a run with it differs from the run without.
+
+A run is what it asked for, what it wrote and how it ended. Settings that differ only by waiting, or by what a server
+of another kind does, name the test that shows them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import re
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from taps.rest.api_server import Api, Asked, Reply, json_reply, serving
+
+REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "tap-rest.md"
+TESTS = Path(__file__).parents[2]
+ROWS = [
+    {"id": n, "u": f"2026-01-0{n}T00:00:00Z", "n": f"2026-01-0{n} 00:00:00", "d": f"0{n}.01.2026"}
+    for n in range(1, 8)
+]
+
+
+def rows(asked: Asked) -> Reply:
+    """Seven rows by three, for whoever asks for more, in many ways at once."""
+    after = [asked.param(name) for name in ("offset", "at", "cursor", "limit_from", "id")]
+    start = next(
+        (int(text.removeprefix("gt.")) for text in after if text and text.removeprefix("gt.").isdigit()), 0
+    )
+    page = asked.param("page") or asked.param("p")
+    start = start or (max(int(page), 1) - 1) * 3 if page else start
+    start = start or int(asked.headers.get("X-Ask") or 0)
+    following = start + 3 if start + 3 < len(ROWS) else None
+    url = f"/rows?offset={following}"
+    body: dict[str, Any] = {
+        "data": ROWS[start : start + 3],
+        "pages": 3,
+        "total": 7,
+        "more": following is not None,
+    }
+    body |= {"token": following, "url": following and url, "other": None}
+    body["list"] = [{"rel": "next", "href": url}, {"rel": "forth", "href": url}] if following else []
+    if start == 6 and asked.param("hole"):
+        body["data"] = []
+    links = f'<{url}>; rel="next", <{url}>; rel="forth"' if following else "</rows>; rel=prev"
+    return json_reply(body, Link=links, X_Next=str(following or ""), X_Other=str(following or ""))
+
+
+def routes(api: Api) -> dict[str, Any]:
+    return {
+        "/rows": rows,
+        "/v2/rows": rows,
+        "/plain": lambda _: json_reply([{"id": 1}, {"id": 2}]),
+        "/again": lambda asked: json_reply([{"id": 1}] if int(asked.param("page") or 1) < 3 else []),
+        "/none": lambda _: json_reply({"rows": None}),
+        "/hole": lambda asked: json_reply(
+            {"data": [] if asked.param("page") == "2" else ROWS[:1], "more": asked.param("page") != "3"}
+        ),
+        "/users": lambda _: json_reply(
+            [{"id": 1, "u": "2026-01-01T00:00:00Z"}, {"id": 2, "u": "2026-01-02T00:00:00Z"}]
+        ),
+        "/users/1/x": lambda _: json_reply([{"no": 1, "u": "2026-01-05T00:00:00Z"}]),
+        "/hop": lambda _: Reply(b"", 302, {"Location": f"{api.url}/plain"}),
+        "/typed": lambda asked: (
+            json_reply([{"id": 1 if (asked.param("page") or "1") == "1" else "b"}])
+            if int(asked.param("page") or 1) < 4
+            else json_reply([])
+        ),
+        "/away": lambda _: Reply(
+            b"", 302, {"Location": api.url.replace("127.0.0.1", "localhost") + "/plain"}
+        ),
+        "/busy": lambda _: Reply(b"", 503),
+    }
+
+
+ALL = {"records": "$.data[*]", "schema": {"properties": {"id": {}, "u": {}, "n": {}, "d": {}}}}
+ONE = {"type": "single"}
+
+
+def pages(before: dict[str, Any], path: str = "/rows", **after: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Two configs that differ in one key of `pagination`."""
+    stream = {"name": "s", "path": path, **ALL}
+    first = {"streams": [stream | {"pagination": before}]}
+    return first, {"streams": [stream | {"pagination": before | after}]}
+
+
+def stream(before: dict[str, Any], **after: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Two configs that differ in one key of a stream."""
+    base = {"name": "s", "path": "/rows", "pagination": ONE, **ALL, **before}
+    return {"streams": [base]}, {"streams": [base | after]}
+
+
+def top(
+    before: dict[str, Any] | None = None, path: str = "/plain", **after: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Two configs that differ in one key of the top level."""
+    base = {"streams": [{"name": "s", "path": path, "schema": {"properties": {"id": {}}}}], **(before or {})}
+    return base, base | after
+
+
+def beside(
+    configs: tuple[dict[str, Any], dict[str, Any]], **after: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The first config, and the same with one key more at the top level."""
+    return configs[0], configs[0] | after
+
+
+def keyed(key: str = "u", **more: Any) -> dict[str, Any]:
+    return {"replication_key": key, "primary_keys": ["id"], "incremental": {"param": "since"} | more}
+
+
+def below(incremental: bool = False, **after: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Two configs that differ in one key of `parent`."""
+    users = {
+        "name": "users",
+        "path": "/users",
+        "schema": {"properties": {"id": {}, "u": {}}},
+        "pagination": ONE,
+    }
+    child: dict[str, Any] = {
+        "name": "x",
+        "path": "/users/{parent.id}/x",
+        "parent": {"stream": "users"},
+        "pagination": ONE,
+    }
+    child["schema"] = {"properties": {"no": {}, "u": {}, "who": {}, "users_id": {}}}
+    if incremental:
+        users["replication_key"] = child["replication_key"] = "u"
+        child["parent"] = {"stream": "users", "on_404": "skip"}
+    parent = child["parent"] | after
+    return {"streams": [users, child]}, {"streams": [users, child | {"parent": parent}]}
+
+
+BEARER = {"type": "bearer", "token": "token-of-a-test"}
+API_KEY = {"type": "api_key", "api_key": "key-of-a-test"}
+BASIC = {"type": "basic", "username": "me", "password": "pass-of-a-test"}
+HEADER_CURSOR = {"type": "header_cursor", "header": "X-Next"}
+CURSOR = {"type": "cursor", "cursor": "$.token"}
+UNSORTED: dict[str, Any] = {"replication_key": "u", "pagination": CURSOR}
+SORTED: dict[str, Any] = {"streams": [{"name": "s", "path": "/rows", **ALL, **UNSORTED}], "state_every": 1}
+BUSY = {"tries": 4, "first_wait": 0.01}
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "base_url": top(base_url="URL/v2"),
+    "auth": top(auth=BEARER),
+    "auth.type": top({"auth": BEARER}, auth={"type": "none"}),
+    "auth.in": top({"auth": API_KEY}, auth=API_KEY | {"in": "query"}),
+    "auth.name": top({"auth": API_KEY}, auth=API_KEY | {"name": "X-Mine"}),
+    "auth.api_key": top({"auth": API_KEY}, auth=API_KEY | {"api_key": "another-key"}),
+    "auth.prefix": top({"auth": API_KEY}, auth=API_KEY | {"prefix": "Key "}),
+    "auth.token": top({"auth": BEARER}, auth=BEARER | {"token": "another-token"}),
+    "auth.username": top({"auth": BASIC}, auth=BASIC | {"username": "you"}),
+    "auth.password": top({"auth": BASIC}, auth=BASIC | {"password": "another-pass"}),
+    "headers": top(headers={"X-A": "1"}),
+    "params": top(params={"a": 1}),
+    "pagination": top(path="/plain", pagination={"type": "page"}),
+    "pagination.type": pages({"type": "page"}, type="offset"),
+    "pagination.param": pages({"type": "page"}, param="p"),
+    "pagination.start": pages({"type": "page"}, start=2),
+    "pagination.size": pages({"type": "page"}, size=3),
+    "pagination.size_param": pages({"type": "page", "size": 3}, size_param="n"),
+    "pagination.cursor": pages(CURSOR, cursor="$.other"),
+    "pagination.header": pages(HEADER_CURSOR, header="X-Nothing"),
+    "pagination.request_header": pages(CURSOR, request_header="X-Ask"),
+    "pagination.next": pages({"type": "next_url", "next": "$.url"}, next="$.other"),
+    "pagination.links": pages({"type": "hateoas", "links": "$.list"}, links="$.other"),
+    "pagination.rel": pages({"type": "link_header", "rel": "none", "unread": "warn"}, rel="forth"),
+    "pagination.field": pages({"type": "keyset", "param": "id", "field": "id"}, field="nothing"),
+    "pagination.template": pages({"type": "keyset", "param": "id", "field": "id"}, template="gt.{value}"),
+    "pagination.total_pages": pages({"type": "page"}, total_pages="$.pages"),
+    "pagination.total_count": pages({"type": "page"}, total_count="$.total"),
+    "pagination.has_more": pages({"type": "page"}, has_more="$.more"),
+    "pagination.stop_on_short_page": pages({"type": "page", "size": 3}, stop_on_short_page=True),
+    "pagination.empty_page": pages({"type": "page", "has_more": "$.more"}, "/hole", empty_page="fail"),
+    "pagination.allow_repeated_pages": top(
+        {"pagination": {"type": "page"}}, "/again", pagination={"type": "page", "allow_repeated_pages": True}
+    ),
+    "pagination.unread": pages({"type": "next_url", "next": "$.other"}, unread="warn"),
+    "streams": top(streams=[{"name": "s", "path": "/plain?x=1", "schema": {"properties": {"id": {}}}}]),
+    "streams[].name": stream({}, name="t"),
+    "streams[].path": stream({}, path="/v2/rows"),
+    "streams[].params": stream({}, params={"a": 1}),
+    "streams[].headers": stream({}, headers={"X-A": "1"}),
+    "streams[].records": stream({}, records="$.list[*]"),
+    "streams[].missing_records": stream({"path": "/none", "records": "$.rows"}, missing_records="empty"),
+    "streams[].primary_keys": stream({}, primary_keys=["id"]),
+    "streams[].replication_key": stream({}, replication_key="u"),
+    "streams[].replication_key_format": stream({"replication_key": "d"}, replication_key_format="%d.%m.%Y"),
+    "streams[].time_zone": stream(keyed("n", format="epoch"), time_zone="Asia/Tokyo"),
+    "time_zone": top(
+        {
+            "start_date": "2026-01-02T00:00:00Z",
+            "streams": [{"name": "s", "path": "/rows", "pagination": ONE, **ALL, **keyed("n")}],
+        },
+        time_zone="Asia/Tokyo",
+    ),
+    "streams[].is_sorted": (
+        SORTED,
+        {"streams": [SORTED["streams"][0] | {"is_sorted": True}], "state_every": 1},
+    ),
+    "streams[].bookmark": stream(UNSORTED, bookmark={"signpost": "none"}),
+    "streams[].bookmark.signpost": stream(UNSORTED, bookmark={"signpost": "none"}),
+    "streams[].bookmark.margin": stream(
+        UNSORTED | {"bookmark": {"signpost": "date_header"}},
+        bookmark={"signpost": "date_header", "margin": 10**9},
+    ),
+    "streams[].bookmark.memory": stream(UNSORTED, bookmark={"memory": 1}),
+    "streams[].incremental": stream({"replication_key": "u"}, incremental={"param": "since"}),
+    "streams[].incremental.param": stream(keyed(), incremental={"param": "from"}),
+    "streams[].incremental.format": stream(keyed(), incremental={"param": "since", "format": "epoch"}),
+    "streams[].incremental.template": stream(
+        keyed(), incremental={"param": "since", "template": "gte.{value}"}
+    ),
+    "streams[].incremental.lookback": stream(keyed(), incremental={"param": "since", "lookback": 86400}),
+    "streams[].pagination": stream({}, pagination={"type": "page"}),
+    "streams[].schema": stream({}, schema={"properties": {"id": {}}}),
+    "streams[].parent": below(copy={"who": "id"}),
+    "streams[].parent.stream": below(stream="nobody"),
+    "streams[].parent.copy": below(on_404="skip", copy={"who": "id"}),
+    "streams[].parent.on_404": below(on_404="skip"),
+    "streams[].parent.read": below(incremental=True, read="changed"),
+    "streams[].parent.bookmarks": below(incremental=True, bookmarks="each"),
+    "streams[].selected": (
+        {"streams": [{"name": n, "path": "/plain", "schema": {"properties": {"id": {}}}} for n in "ab"]},
+        {
+            "streams": [
+                {"name": n, "path": "/plain", "schema": {"properties": {"id": {}}}, "selected": n == "a"}
+                for n in "ab"
+            ]
+        },
+    ),
+    "retries": top({"retries": BUSY}, "/busy", retries=BUSY | {"tries": 2}),
+    "retries.tries": top({"retries": BUSY}, "/busy", retries=BUSY | {"tries": 2}),
+    "retries.total": top(
+        {"retries": BUSY | {"first_wait": 0.3}}, "/busy", retries=BUSY | {"first_wait": 0.3, "total": 0.01}
+    ),
+    "user_agent": top(user_agent="mine/1"),
+    "allowed_hosts": top(path="/away", allowed_hosts=["HOST"]),
+    "limits": top(limits={"response_bytes": 5}),
+    "limits.response_bytes": top(limits={"response_bytes": 5}),
+    "limits.pages": beside(pages({"type": "page"}), limits={"pages": 1}),
+    "limits.redirects": top(path="/hop", limits={"redirects": 0}),
+    "infer": top(
+        {"streams": [{"name": "s", "path": "/typed", "pagination": {"type": "page"}}]}, infer={"pages": 1}
+    ),
+    "infer.pages": top(
+        {"streams": [{"name": "s", "path": "/typed", "pagination": {"type": "page"}}]}, infer={"pages": 1}
+    ),
+    "infer.records": top(
+        {"streams": [{"name": "s", "path": "/typed", "pagination": {"type": "page"}}]}, infer={"records": 1}
+    ),
+    "pipeline": top(pipeline="mine"),
+    "start_date": beside(stream(keyed()), start_date="2026-01-03T00:00:00Z"),
+    "select": beside(stream({}), select=["s", "!s.u"]),
+    "state_every": (
+        {"streams": [{"name": "s", "path": "/rows", "pagination": CURSOR, **ALL, "primary_keys": ["id"]}]},
+        {
+            "streams": [{"name": "s", "path": "/rows", "pagination": CURSOR, **ALL, "primary_keys": ["id"]}],
+            "state_every": 1,
+        },
+    ),
+}
+SHOWN_ELSEWHERE = {
+    "allowed_addresses": "test_a_refused_address_may_be_configured",
+    "ca_file": "test_certificates_are_checked",
+    "timeout": "test_a_slow_answer_has_a_deadline",
+    "timeout.connect": "test_a_server_that_takes_no_connection",
+    "timeout.read": "test_a_slow_answer_has_a_deadline",
+    "timeout.response": "test_a_slow_answer_has_a_deadline",
+    "retries.first_wait": "test_h02_waits_grow_and_are_never_the_same",
+    "retries.longest_wait": "test_h01_what_the_server_asks_for_is_honoured",
+    "schema_cache": "test_inferred_over_pages_merged_and_cached",
+}
+
+
+def documented() -> list[str]:
+    return re.findall(r"^\| `([^`]+)` \|", REFERENCE.read_text(encoding="utf-8"), re.M)
+
+
+def observation(run_tap: Any, config: dict[str, Any], **more: Any) -> tuple[Any, ...]:
+    """What a run asked for, wrote and ended with; what differs from run to run is left out."""
+    with serving({}) as api:
+        api.routes |= routes(api)
+        text = (
+            json.dumps(config)
+            .replace("URL", api.url)
+            .replace("HOST", api.url.replace("127.0.0.1", "localhost"))
+        )
+        given = json.loads(text)
+        run = run_tap(
+            given.pop("base_url", api.url),
+            *given.pop("streams"),
+            **({"auth": {"type": "none"}} | given),
+            **more,
+        )
+        asked = [
+            (one.raw_path, sorted((k, v) for k, v in one.headers.items() if k != "Host")) for one in api.asked
+        ]
+        out = re.sub(r'"(run|time_extracted)":"[^"]*"', "", run.stdout).replace(api.url, "")
+        out = re.sub(r"127\.0\.0\.1:\d+|localhost:\d+", "", out)
+        return run.code, asked, out
+
+
+STATE = {"bookmarks": {"s": {"replication_key_value": "2026-01-03T00:00:00Z"}}}
+NAIVE = {"bookmarks": {"s": {"replication_key_value": "2026-01-03 00:00:00"}}}
+
+
+def state_for(setting: str) -> Iterator[dict[str, Any]]:
+    if setting.startswith("streams[].incremental"):
+        yield {"state": STATE}
+    elif setting == "streams[].time_zone":
+        yield {"state": NAIVE}
+    elif setting == "streams[].parent.read":
+        yield {
+            "state": {
+                "bookmarks": {
+                    "users": {"replication_key_value": "2026-01-02T00:00:00Z"},
+                    "x": {"replication_key_value": "2026-01-03T00:00:00Z", "_singerkit_driven_by": "users"},
+                }
+            }
+        }
+    else:
+        yield {}
+
+
+@pytest.mark.parametrize("setting", CASES)
+def test_a_setting_changes_something(setting: str, run_tap: Any, tmp_path: Path) -> None:
+    before, after = CASES[setting]
+    more = next(state_for(setting))
+    own = [{"schema_cache": str(tmp_path / name)} for name in ("before", "after")]
+    first = observation(run_tap, copy.deepcopy(before) | own[0], **more)
+    second = observation(run_tap, copy.deepcopy(after) | own[1], **more)
+    again = observation(run_tap, copy.deepcopy(before) | {"schema_cache": str(tmp_path / "again")}, **more)
+    assert first == again, "the same config gives the same run"
+    assert first != second, f"{setting} has no effect"
+
+
+@contextlib.contextmanager
+def full_server() -> Iterator[int]:
+    """A port whose queue of connections is full: nobody answers who knocks."""
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(socket.socket())
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        for _ in range(4):
+            knocking = stack.enter_context(socket.socket())
+            knocking.setblocking(False)
+            knocking.connect_ex(server.getsockname())
+        yield server.getsockname()[1]
+
+
+def test_a_server_that_takes_no_connection(run_tap: Any) -> None:
+    with full_server() as port:
+        time.sleep(0.1)
+        start = time.monotonic()
+        retries = {"tries": 1}
+        one = {"name": "s", "path": "/", "schema": {"properties": {"id": {}}}}
+        run_tap(f"http://127.0.0.1:{port}", one, timeout={"connect": 0.5}, retries=retries).ended(69)
+        assert time.monotonic() - start < 9  # ten seconds by default
+
+
+def test_every_documented_setting_is_here() -> None:
+    sources = "".join(path.read_text(encoding="utf-8") for path in TESTS.rglob("test_*.py"))
+    assert [name for name in SHOWN_ELSEWHERE.values() if f"def {name}(" not in sources] == []
+    assert sorted(documented()) == sorted({*CASES, *SHOWN_ELSEWHERE})
