@@ -7,6 +7,7 @@ an error. Else it may be where the run began, and is only suspicious.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -25,6 +26,8 @@ class Bookmark:
 
     field: str
     value: Any
+    top: Any = dataclasses.field(default=None, compare=False)
+    """The greatest value that had been sent, where a tap says so."""
 
 
 def bookmark_in(entry: Any, field: str | None) -> Bookmark | None:
@@ -41,7 +44,17 @@ def bookmark_in(entry: Any, field: str | None) -> Bookmark | None:
         name, value = field, entry.get(field) if field is not None else None
     if not isinstance(name, str) or not isinstance(value, str | int | float | Decimal):
         return None
-    return Bookmark(name, Decimal(repr(value)) if isinstance(value, float) else value)
+    return Bookmark(name, _exact(value), _top_of(entry))
+
+
+def _exact(value: Any) -> Any:
+    return Decimal(repr(value)) if isinstance(value, float) else value
+
+
+def _top_of(entry: Mapping[str, Any]) -> Any:
+    """Return how far rows had been sent beyond the bookmark, where a tap of ours says so (decision 15)."""
+    memory = entry.get("_singerkit_seen")
+    return _exact(memory.get("top")) if isinstance(memory, Mapping) else None
 
 
 class Progress:
@@ -57,6 +70,7 @@ class Progress:
         self._is_unsorted = self._is_told = self._is_start_known = False
         self._is_calm, self._is_hidden = True, False
         self._bookmark: Bookmark | None = None
+        self._sent_before: Any = None
         self._covered: OrderKey = None
         """Order key of a bookmark that moved in this run; rows below it are lost for a run that continues there."""
 
@@ -144,6 +158,7 @@ class Progress:
     def begins_at(self, bookmark: Bookmark | None) -> None:
         """Say where the run begins to read; to be called before the first row."""
         self._bookmark, self._is_start_known = bookmark, True
+        self._sent_before = None if bookmark is None else bookmark.top
 
     def state(self, bookmark: Bookmark | None, line: int) -> None:
         """Note the bookmark in a STATE, None when there is none."""
@@ -159,8 +174,8 @@ class Progress:
         key = self._key(bookmark.value)
         if key is None:
             return
-        highest = self._highest()
-        if highest is None or key > highest:
+        reached = [known for known in (self._highest(), self._key(self._sent_before)) if known is not None]
+        if not reached or key > max(reached):
             self._tell_ahead(line, has_moved)
         if has_moved:
             self._covered = key

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from check.streams import BROKEN, GOOD, MARKED, RECORD, SCHEMA, STATE, check, text
+from check.streams import BROKEN, GOOD, MARKED, RECORD, SCHEMA, STATE, check, entry, text
 
 from singerkit_check.rules import CHECKS, NOT_IN_A_STREAM, RULES, Severity
 
@@ -176,6 +176,13 @@ def test_rows_in_batches_are_not_seen_and_not_judged() -> None:
 def test_rows_after_the_mark_of_the_end_are_found_on_the_fast_way_too() -> None:
     messages = [MARKED(complete=False), SCHEMA(), RECORD(1), MARKED(complete=True), RECORD(2)]
     assert "end-passed" in [one.check for one in check(text(messages))]
+
+
+def test_a_bookmark_may_follow_rows_that_an_earlier_run_had_sent() -> None:
+    known = {"at": entry(1)["replication_key_value"], "top": entry(2)["replication_key_value"]}
+    start = STATE(orders={**entry(1), "_singerkit_seen": known})
+    assert check(text([start, SCHEMA(), STATE(2)])) == []
+    assert [one.check for one in check(text([start, SCHEMA(), STATE(3)]))] == ["state-ahead"]
 
 
 def test_a_row_that_ascends_below_a_bookmark_ahead_is_found() -> None:
