@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from base64 import urlsafe_b64encode
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -18,7 +19,7 @@ from singerkit_state.order import OrderKey
 
 __all__ = ["RowMemory", "row_hash"]
 
-_PENDING_BYTES = 16 * 1024 * 1024
+_WAITING_BYTES = 16 * 1024 * 1024
 """Rows are hashed when that many bytes of them wait for it, or when somebody asks; most never have to be."""
 
 Record = msgspec.Raw | bytes | bytearray | memoryview
@@ -26,9 +27,33 @@ Record = msgspec.Raw | bytes | bytearray | memoryview
 
 def row_hash(record: Record, salt: bytes = b"") -> str:
     """Return 11 characters that stand for a raw record; ``salt`` tells contexts with equal records apart."""
-    digest = hashlib.blake2b(salt + b"\0", digest_size=8)
-    digest.update(record)
-    return urlsafe_b64encode(digest.digest()).rstrip(b"=").decode()
+    digest = hashlib.blake2b(salt + b"\0" + bytes(record), digest_size=8).digest()
+    return urlsafe_b64encode(digest)[:11].decode()
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """Rows of one chunk that wait to be hashed; ``low`` and ``high`` are the keys at its ends."""
+
+    column: Sequence[msgspec.Raw]
+    records: Sequence[Record]
+    salt: bytes
+    rows: Sequence[int]
+    low: OrderKey
+    high: OrderKey
+    values: Sequence[Any] | None
+
+    def lowest(self, key_of: Callable[[bytes], OrderKey]) -> bytes:
+        """Return the text of the lowest key."""
+        texts = self.texts()
+        if self.values is not None:
+            values = self.values
+            low = min(values[row] for row in self.rows)
+            texts = {bytes(self.column[row]) for row in self.rows if values[row] == low}
+        return min(texts, key=key_of)
+
+    def texts(self) -> set[bytes]:
+        return {bytes(self.column[row]) for row in self.rows}
 
 
 class RowMemory:
@@ -36,16 +61,24 @@ class RowMemory:
 
     ``limit``: rows remembered. Beyond it, with ``keeps_newest``, the rows with the lowest keys are forgotten, and
     `threshold` says from where on all are known; without, all are. ``key_of`` returns the order key of a raw value.
+
+    Rows wait in the chunks they came in, and are hashed when somebody asks: most of a long read never are.
     """
 
     def __init__(self, limit: int, key_of: Callable[[bytes], OrderKey], *, keeps_newest: bool) -> None:
         self._limit = limit
         self._key_of = key_of
         self._keeps_newest = keeps_newest
-        self._pending: list[tuple[bytes, Record, bytes]] = []
-        self._pending_bytes = 0
+        self._chunks: deque[_Chunk] = deque()
+        self._waiting = 0
+        self._waiting_bytes = 0
+        self._ascends = True
+        """Whether each chunk begins where the one before has ended, or above."""
+        self._known: list[bytes] = []
+        self._first: OrderKey = None
         self._groups: dict[bytes, Counter[str]] = {}
         self._hashed = 0
+        self._high: OrderKey = None
         self._raised: OrderKey = None
         self._lost: OrderKey = None
         """The greatest key of rows that were forgotten without anything being known above them."""
@@ -61,50 +94,74 @@ class RowMemory:
         """Take over what was remembered before."""
         self._groups = {text: Counter(rows) for text, rows in groups.items()}
         self._hashed = sum(rows.total() for rows in groups.values())
+        self._known = list(groups)
 
     def note(
         self,
         column: Sequence[msgspec.Raw],
         records: Sequence[Record],
         salt: bytes,
-        indexes: Iterable[int],
-        high: OrderKey,
+        rows: Sequence[int],
+        ends: tuple[OrderKey, OrderKey],
+        values: Sequence[Any] | None = None,
     ) -> None:
-        """Remember the rows with these ``indexes``; ``high`` is the greatest key among them."""
+        """Remember the rows with these indexes; ``ends`` are the least and the greatest key among them.
+
+        ``values``: the column decoded quickly, in the right order but perhaps not exact.
+        """
+        low, high = ends
         if self._lost is not None:
             self._lost = max(self._lost, high)
             return
-        before = len(self._pending)
-        self._pending.extend((bytes(column[index]), records[index], salt) for index in indexes)
-        self._pending_bytes += sum(len(entry[1]) for entry in self._pending[before:])
-        if self._hashed + len(self._pending) > self._limit and not self._keeps_newest:
-            self._forget(high)
-        elif self._hashed + len(self._pending) > 2 * self._limit:
-            self._keep_newest()
-        elif self._pending_bytes > _PENDING_BYTES:
-            self._hash_pending()
-
-    def _forget(self, high: OrderKey) -> None:
-        keys = [self._key_of(text) for text in {*self._groups, *(entry[0] for entry in self._pending)}]
-        self._lost = max([*keys, high])
-        self._clear()
+        if not rows:
+            return
+        self._first = low if self._high is None else self._first
+        self._ascends = self._ascends and (self._high is None or not low < self._high)
+        self._high = high if self._high is None else max(self._high, high)
+        self._chunks.append(_Chunk(column, records, salt, rows, low, high, values))
+        self._waiting += len(rows)
+        self._waiting_bytes += len(records[rows[0]]) * len(rows)
+        if self._hashed + self._waiting > self._limit and not self._keeps_newest:
+            self._lost = self._high
+            self._clear()
+        elif self._hashed + self._waiting > 2 * self._limit:
+            self._keep_newest(self._limit)
+        elif self._waiting_bytes > _WAITING_BYTES:
+            self._hash_waiting()
 
     def _clear(self) -> None:
-        self._pending, self._pending_bytes, self._groups, self._hashed = [], 0, {}, 0
+        self._chunks.clear()
+        self._waiting = self._waiting_bytes = self._hashed = 0
+        self._groups = {}
 
-    def _hash_pending(self) -> None:
+    def _hash_waiting(self) -> None:
         groups = self._groups
-        for text, record, salt in self._pending:
-            rows = groups.get(text)
-            if rows is None:
-                rows = groups[text] = Counter()
-            rows[row_hash(record, salt)] += 1
-        self._hashed += len(self._pending)
-        self._pending, self._pending_bytes = [], 0
+        for chunk in self._chunks:
+            column, records, salt = chunk.column, chunk.records, chunk.salt
+            for row in chunk.rows:
+                text = bytes(column[row])
+                hashes = groups.get(text)
+                if hashes is None:
+                    hashes = groups[text] = Counter()
+                hashes[row_hash(records[row], salt)] += 1
+        self._hashed += self._waiting
+        self._chunks.clear()
+        self._waiting = self._waiting_bytes = 0
 
-    def _keep_newest(self) -> None:
-        self._hash_pending()
-        if self._hashed <= self._limit:
+    def _is_ascending(self) -> bool:
+        if (
+            self._known and self._first is not None
+        ):  # what was known before is looked at only when there is too much
+            self._ascends = self._ascends and not self._first < max(map(self._key_of, self._known))
+            self._known = []
+        return self._ascends
+
+    def _keep_newest(self, limit: int) -> None:
+        if self._is_ascending() and self._chunks and self._waiting >= limit + len(self._chunks[0].rows):
+            self._drop_chunks(limit)
+            return
+        self._hash_waiting()
+        if self._hashed <= limit:
             return
         by_key: dict[OrderKey, list[bytes]] = {}
         for text in self._groups:
@@ -113,7 +170,7 @@ class RowMemory:
         total = 0
         for key in sorted(by_key, reverse=True):
             size = sum(self._groups[text].total() for text in by_key[key])
-            if total + size > self._limit:
+            if total + size > limit:
                 if not kept:  # more rows at one value than can be remembered: they are sent again
                     self.threshold, self._lost = by_key[key][0], key
                 break
@@ -122,6 +179,33 @@ class RowMemory:
             self.threshold = by_key[key][0]
         self._groups, self._hashed = kept, total
 
+    def _drop_chunks(self, limit: int) -> None:
+        """Drop the oldest of chunks that ascend, and what was hashed before them."""
+        dropped = self._high
+        while self._waiting - len(self._chunks[0].rows) >= limit:
+            chunk = self._chunks.popleft()
+            self._waiting -= len(chunk.rows)
+            dropped = chunk.high
+        self._waiting_bytes = sum(
+            len(chunk.records[chunk.rows[0]]) * len(chunk.rows) for chunk in self._chunks
+        )
+        self._groups, self._hashed = {}, 0
+        first = self._chunks[0]
+        if first.low > dropped:
+            self.threshold = first.lowest(self._key_of)
+            return
+        keys = {text: self._key_of(text) for text in first.texts()}
+        # Of the greatest value that was dropped some rows may be left: they are not all known.
+        above = [text for text, key in keys.items() if key > dropped]
+        if above:
+            self.threshold = min(above, key=keys.__getitem__)
+            first.rows = [row for row in first.rows if keys[bytes(first.column[row])] > dropped]
+            self._waiting = sum(len(chunk.rows) for chunk in self._chunks)
+        else:
+            self._hash_waiting()
+            self.raise_to(dropped)
+            self.threshold, self._lost = min(keys, key=keys.__getitem__), dropped
+
     def raise_to(self, key: OrderKey) -> None:
         """Forget the rows below ``key``."""
         if self._raised is not None and not key > self._raised:
@@ -129,17 +213,38 @@ class RowMemory:
         self._raised = key
         if self._lost is not None and self._lost < key:
             self._lost = None
-        self._pending = [entry for entry in self._pending if not self._key_of(entry[0]) < key]
-        self._pending_bytes = sum(len(entry[1]) for entry in self._pending)
+        if any(chunk.low < key for chunk in self._chunks):
+            self._hash_waiting()
+        elif not self._groups:
+            return
         self._groups = {text: rows for text, rows in self._groups.items() if not self._key_of(text) < key}
         self._hashed = sum(rows.total() for rows in self._groups.values())
 
     def groups(self) -> dict[bytes, Counter[str]]:
         """Return the hashes by the raw value they stand at."""
-        if self._hashed + len(self._pending) > self._limit and self._keeps_newest:
-            self._keep_newest()
-        self._hash_pending()
+        if self._hashed + self._waiting > self._limit and self._keeps_newest:
+            self._keep_newest(self._limit)
+        self._hash_waiting()
         return self._groups
+
+    def newest(self) -> RowMemory | None:
+        """Return a memory of fewer rows, the newest ones, where there are more than can be remembered; else None.
+
+        For the states of a long read under way: all its rows would have to be hashed for them.
+        """
+        window = max(1, self._limit // 20)
+        is_enough = self._limit if self._keeps_newest else window
+        if self._hashed + self._waiting <= is_enough or not self._is_ascending():
+            return None
+        few = RowMemory(window, self._key_of, keeps_newest=True)
+        for chunk in reversed(self._chunks):
+            few._chunks.appendleft(replace(chunk))
+            few._waiting += len(chunk.rows)
+            few._high = self._high
+            if few._waiting - len(few._chunks[-1].rows) >= window and len(few._chunks) > 1:
+                few._drop_chunks(few._waiting - len(chunk.rows))
+                return few
+        return None
 
 
 def rows_at_or_above(

@@ -111,6 +111,7 @@ class BookmarkTracker:
         self._follows_key = follows_key
         self._has_first_answer = has_first_answer
         self._lookback = lookback
+        self._has_key = has_key
         self._start_key = None if start.start is None else order_key(start.start, kind)
         self.start_value = self._first_value(lookback, start_date)
         """What to ask the source for: rows at or above it."""
@@ -326,20 +327,22 @@ class BookmarkTracker:
         return self._stored(best, groups, top=top)
 
     def _interrupted(self, position: _Mark) -> Bookmark:
-        self._memory.groups()
-        best = self._covered()
+        is_beyond = self._best is None or position.key > self._best.key
+        memory = (self._memory.newest() if is_beyond else None) or self._memory
+        memory.groups()
+        best = self._covered() if self._has_key else self._covered(memory)
         if best is not None:
-            self._memory.raise_to(min(best.key, position.key))
-        groups = self._memory.groups()
+            memory.raise_to(min(best.key, position.key))
+        groups = memory.groups()
         if best is not None and not position.key > best.key:
             # Nothing at or below the signpost can change any more: this is a bookmark like any other.
             before = self._before if self._before and self._before.key > position.key else None
             return self._stored(position, groups, top=before)
         return self._stored(position, groups, top=self._top, bookmark=(best,))
 
-    def _covered(self) -> _Mark | None:
+    def _covered(self, memory: RowMemory | None = None) -> _Mark | None:
         """Return the bookmark, moved up to where the memory begins if rows had to be forgotten."""
-        text = self._memory.threshold
+        text = (memory or self._memory).threshold
         if text is None:
             return self._best
         key = self._key_of(text)
@@ -449,7 +452,8 @@ class BookmarkTracker:
             rows = [index for index in rows if index in chosen]
         elif ends.nulls:
             rows = [index for index in rows if column[index] != _NULL]
-        self._memory.note(column, records, salt, rows, ends.high)
+        low = ends.low if mark is None else max(ends.low, mark.key)
+        self._memory.note(column, records, salt, rows, (low, ends.high), ends.values)
 
 
 _NULL = msgspec.Raw(b"null")
