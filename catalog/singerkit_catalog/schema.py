@@ -6,13 +6,13 @@ an ``$id`` or ``$anchor`` of the same document) is replaced by what it names; on
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
 from singerkit_shell.errors import ConfigurationError
 
-__all__ = ["is_nullable", "properties_of", "resolve_refs", "types_of"]
+__all__ = ["admitting_missing", "is_nullable", "properties_of", "resolve_refs", "types_of"]
 
 _DEPTH_LIMIT = 100
 _LEVELS_LIMIT = 200  # of nesting; what walks a schema after this may recurse
@@ -170,6 +170,28 @@ def types_of(schema: Any) -> set[str]:
     if isinstance(schema.get("enum"), list):
         return {_type_name(value) for value in schema["enum"]}
     return set()
+
+
+def admitting_missing(schema: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
+    """Return a resolved stream schema in which each property that a record may leave out may be null, ``keys`` not."""
+    kept = {*schema.get("required", ()), *keys}
+    properties = {
+        name: prop if name in kept or not isinstance(prop, Mapping) or _admits_null(prop) else _or_null(prop)
+        for name, prop in schema.get("properties", {}).items()
+    }
+    return {**schema, "properties": properties}
+
+
+def _admits_null(prop: Mapping[str, Any]) -> bool:
+    return is_nullable(prop) and None in prop.get("enum", [None]) and prop.get("const") is None
+
+
+def _or_null(prop: Mapping[str, Any]) -> dict[str, Any]:
+    declared = prop.get("type")
+    if declared is None or not prop.keys().isdisjoint({"enum", "const", "anyOf", "oneOf", "allOf", "not"}):
+        notes = {key: value for key, value in prop.items() if key.startswith("x-")}
+        return {**notes, "anyOf": [dict(prop), {"type": "null"}]}
+    return {**prop, "type": [*([declared] if isinstance(declared, str) else declared), "null"]}
 
 
 def is_nullable(schema: Any) -> bool:

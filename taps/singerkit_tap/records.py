@@ -1,9 +1,9 @@
 """From the source's raw records to RECORD lines: a chunk at a time, no Python per record or field.
 
 A chunk of raw objects is joined to one JSON array and decoded once into structs whose fields are the
-selected properties as `msgspec.Raw`: numbers and nested values keep their exact text, a missing property stays
-missing. Each struct is wrapped in the struct of a RECORD message (one allocation) and all are encoded as lines
-at once.
+selected properties as `msgspec.Raw`: numbers and nested values keep their exact text, a missing property is null,
+unless the stream sends partial records. Each struct is wrapped in the struct of a RECORD message (one allocation) and
+all are encoded as lines at once.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ __all__ = ["RecordEncoder", "Rows", "split_records"]
 Rows: TypeAlias = list[Any]
 """Decoded records of one chunk: structs, or dicts of raw values. Only a `RecordEncoder` looks inside."""
 
+_NULL = Raw(b"null")  # this very object stands for a property that was left out
 _ONE_LINE = bytes.maketrans(b"\n\r", b"  ")
 _encoder = msgspec.json.Encoder(decimal_format="number")
 _raw_list = msgspec.json.Decoder(list[Raw])
@@ -68,13 +69,18 @@ class RecordEncoder:
     """Encodes the records of one stream.
 
     ``schema`` is the stream's resolved schema; only its properties that ``mask`` selects are sent. A schema
-    without ``properties`` sends records whole.
+    without ``properties`` sends records whole. A property that a record leaves out is sent as null (DESIGN 6), unless
+    it is required or ``partial`` says that what is left out is not known.
     """
 
-    def __init__(self, stream: str, schema: Mapping[str, Any], mask: SelectionMask) -> None:
+    def __init__(
+        self, stream: str, schema: Mapping[str, Any], mask: SelectionMask, *, partial: bool = False
+    ) -> None:
         self._stream = stream
         self._name = Raw(_encoder.encode(stream))
-        self._layout = _layout_of(schema.get("properties"), mask)
+        properties = schema.get("properties")
+        filled = set() if partial else set(properties or ()) - set(schema.get("required", ()))
+        self._layout = _layout_of(properties, mask, filled)
 
     def decode(self, records: Sequence[RawRecord], constants: Mapping[str, Any] | None = None) -> Rows:
         """Return the selected part of raw JSON objects, with ``constants`` where a property is missing.
@@ -103,16 +109,16 @@ class RecordEncoder:
         return _surrogates.restore(_encoder.encode_lines([_Message(self._name, row, time) for row in rows]))
 
 
-def _layout_of(properties: Mapping[str, Any] | None, mask: SelectionMask) -> _Layout:
+def _layout_of(properties: Mapping[str, Any] | None, mask: SelectionMask, filled: set[str]) -> _Layout:
     if properties is None:
-        return _Dicts(None, {})
+        return _Dicts(None, {}, set())
     selected = [name for name in properties if mask[("properties", name)]]
     deselected_inside = {
         name: dropped for name in selected if (dropped := _deselected_below(mask, ("properties", name)))
     }
     if deselected_inside or not all(map(_is_plain_name, selected)):
-        return _Dicts(selected, deselected_inside)
-    return _Structs(selected)
+        return _Dicts(selected, deselected_inside, filled)
+    return _Structs(selected, filled)
 
 
 def _is_plain_name(name: str) -> bool:
@@ -130,11 +136,14 @@ def _deselected_below(mask: SelectionMask, breadcrumb: tuple[str, ...]) -> list[
 class _Structs:
     """The fast layout: a generated struct per stream, built and read in C."""
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], filled: set[str]) -> None:
         self._fields = {name: f"f{index}" for index, name in enumerate(names)}
         struct = msgspec.defstruct(
             "Record",
-            [(field, Raw | msgspec.UnsetType, UNSET) for field in self._fields.values()],
+            [
+                (field, Raw | msgspec.UnsetType, _NULL if name in filled else UNSET)
+                for name, field in self._fields.items()
+            ],
             rename={field: name for name, field in self._fields.items()},
             gc=False,
         )
@@ -148,7 +157,8 @@ class _Structs:
         if field is None:
             return
         for row in rows:
-            if getattr(row, field) is UNSET:
+            value_there = getattr(row, field)
+            if value_there is UNSET or value_there is _NULL:
                 setattr(row, field, value)
 
     def column(self, rows: Rows, name: str) -> list[Raw]:
@@ -161,16 +171,23 @@ class _Dicts:
     """The complete layout: for records sent whole, odd property names, and selection below the top level."""
 
     def __init__(
-        self, names: Sequence[str] | None, deselected_inside: Mapping[str, list[tuple[str, ...]]]
+        self,
+        names: Sequence[str] | None,
+        deselected_inside: Mapping[str, list[tuple[str, ...]]],
+        filled: set[str],
     ) -> None:
         self._names = names
+        self._filled = filled
         self._deselected_inside = deselected_inside
         self._decoder = msgspec.json.Decoder(list[dict[str, Raw]])
 
     def decode(self, array: bytes, where: str) -> Rows:
         rows = _decode(self._decoder, array, where)
         if self._names is not None:
-            rows = [{name: row[name] for name in self._names if name in row} for row in rows]
+            rows = [
+                {name: row.get(name, _NULL) for name in self._names if name in row or name in self._filled}
+                for row in rows
+            ]
         for name, paths in self._deselected_inside.items():
             for row in rows:
                 if name in row:
@@ -181,13 +198,11 @@ class _Dicts:
         if self._names is not None and name not in self._names:
             return
         for row in rows:
-            row.setdefault(name, value)
+            if row.get(name, _NULL) is _NULL:
+                row[name] = value
 
     def column(self, rows: Rows, name: str) -> list[Raw]:
         return [row.get(name, _NULL) for row in rows]
-
-
-_NULL = Raw(b"null")
 
 
 def _without(value: Raw, paths: Iterable[tuple[str, ...]]) -> Raw:

@@ -57,6 +57,7 @@ class BlockStream(Stream):
         selected_by_default: bool = True,
         replication_key_format: str | None = None,
         time_zone: str | None = None,
+        sends_partial_records: bool = False,
     ) -> None:
         super().__init__(tap, resolve_refs(schema, f"stream `{name}`") or {"type": "object"}, name)
         self.tap = tap
@@ -71,6 +72,7 @@ class BlockStream(Stream):
         self.keeps_older_rows = keeps_older_rows
         self.ignore_parent_replication_key = reads_all_parents
         self.selected_by_default = selected_by_default
+        self.sends_partial_records = sends_partial_records
         self._is_sorted = is_sorted
         self._own_replication_key = replication_key
         self._zone = None if time_zone is None else zone_named(time_zone)

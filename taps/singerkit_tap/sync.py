@@ -27,6 +27,7 @@ from typing import Any
 from singer_sdk import metrics
 from singer_sdk.singerlib import SelectionMask
 
+from singerkit_catalog.schema import admitting_missing
 from singerkit_shell.errors import BadDataError, ConfigurationError, SingerkitError
 from singerkit_shell.progress import Progress
 from singerkit_shell.signals import stop_flag
@@ -127,6 +128,8 @@ class SyncRun:
         # A schema without properties means records as they are; targets want the keyword all the same.
         schema = {**stream.selected_schema}
         schema.setdefault("properties", {})
+        if not stream.sends_partial_records:
+            schema = admitting_missing(schema, stream.primary_keys)
         self._output.schema(stream.name, schema, stream.primary_keys, [key] if key is not None else [])
 
     def renew_schema(self, stream: BlockStream) -> None:
@@ -623,7 +626,9 @@ def _closing(pages: Iterator[Page]) -> Iterator[Iterator[Page]]:
 
 
 def _encoder_of(stream: BlockStream) -> RecordEncoder:
-    return RecordEncoder(stream.name, stream.effective_schema, stream.mask)
+    return RecordEncoder(
+        stream.name, stream.effective_schema, stream.mask, partial=stream.sends_partial_records
+    )
 
 
 def _key_reader_of(stream: BlockStream) -> RecordEncoder:

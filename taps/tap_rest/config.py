@@ -269,6 +269,11 @@ _STREAM = _group(
             "Default `fail`.",
             enum=["fail", "empty"],
         ),
+        "partial_records": {
+            "type": "boolean",
+            "description": "Records leave out fields whose value they do not tell, as changes do: the stored value stays. "
+            "Default `false`: a field of the schema that a record leaves out is sent as null.",
+        },
         "primary_keys": _texts("Fields that identify a record. Default: none, records are appended."),
         "replication_key": _text("Field that grows with every change; makes the stream incremental."),
         "replication_key_format": _text(
@@ -451,6 +456,7 @@ class StreamSettings(msgspec.Struct, frozen=True):
     headers: dict[str, str] = {}
     records: str | None = None
     missing_records: str = "fail"
+    partial_records: bool = False
     primary_keys: tuple[str, ...] = ()
     replication_key: str | None = None
     replication_key_format: str | None = None

@@ -64,6 +64,7 @@ class RestStream(BlockStream):
             selected_by_default=settings.selected,
             replication_key_format=settings.replication_key_format,
             time_zone=settings.time_zone,
+            sends_partial_records=settings.partial_records,
         )
 
     # Pages

@@ -1,45 +1,71 @@
-"""Rows with missing fields, put together so that every batch holds one set of columns.
-
-A field that is missing is not a null: on upsert the stored value stays (DESIGN 6).
-"""
+"""Rows with missing fields, put together so that every batch holds one set of columns (DESIGN 6)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import datetime
+import enum
+import json
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
 from msgspec import UNSET
 
 from singerkit_target.contract import Batch, Stream
+from singerkit_target.kinds import Kind
 
-__all__ = ["batches_of"]
+__all__ = ["Missing", "batches_of"]
 
 Row = tuple[Any, ...]
 
 
+class Missing(enum.Enum):
+    """What a field means that a record leaves out."""
+
+    KEEP = "the stored value stays"
+    NULL = "null, in the columns that the SCHEMA names"
+    APPEND = "null: every row is a new one"
+    LEAVE = "it stays missing: the rows are a log"
+
+
 def batches_of(
-    stream: Stream, names: tuple[str, ...], rows: Sequence[Row], first_line: int, *, in_order: bool
+    stream: Stream,
+    names: tuple[str, ...],
+    rows: Sequence[Row],
+    first_line: int,
+    *,
+    missing: Missing,
+    in_order: bool = False,
 ) -> list[Batch]:
     """Return batches of ``rows``, in which ``UNSET`` stands for a missing field.
 
-    Without a key missing and null come to the same. With one, rows of the same key are folded first (the last
-    value of each field wins), so that the order of the batches does not matter. ``in_order`` keeps every row in
-    its place instead, for targets that are a log.
+    Without a key there is no stored value: missing is null. Rows of the same key are folded first (the last value of
+    each field wins), so that the order of the batches does not matter; ``in_order`` keeps every row in its place instead,
+    as a log does.
     """
     if not rows:
         return []
-    if in_order:
-        stretches = groupby(enumerate(rows), key=lambda numbered: _present(numbered[1]))
-        return [_batch(names, mask, list(group), first_line) for mask, group in stretches]
-    if not stream.key_properties:
+    if missing is Missing.LEAVE:
+        return _in_stretches(names, rows, first_line)
+    if missing is Missing.APPEND or not stream.key_properties:
         return [Batch(names, [_nulls_for_missing(row) for row in rows], first_line)]
+    if missing is Missing.NULL:
+        undeclared = [index for index, column in enumerate(stream.columns) if not column.is_declared]
+        rows = [_nulls_for_missing(row, undeclared) for row in rows]
     if not any(UNSET in row for row in rows):
         return [Batch(names, rows, first_line)]
+    if in_order:
+        return _in_stretches(names, rows, first_line)
     groups: dict[tuple[bool, ...], list[tuple[int, Row]]] = {}
-    for place, row in _folded(rows, [names.index(key) for key in stream.key_properties]):
+    for place, row in _folded(rows, _key_readers(stream, names)):
         groups.setdefault(_present(row), []).append((place, row))
     return [_batch(names, mask, group, first_line) for mask, group in groups.items()]
+
+
+def _in_stretches(names: tuple[str, ...], rows: Sequence[Row], first_line: int) -> list[Batch]:
+    stretches = groupby(enumerate(rows), key=lambda numbered: _present(numbered[1]))
+    return [_batch(names, mask, list(group), first_line) for mask, group in stretches]
 
 
 def _batch(
@@ -56,15 +82,19 @@ def _present(row: Row) -> tuple[bool, ...]:
     return tuple(value is not UNSET for value in row)
 
 
-def _nulls_for_missing(row: Row) -> Row:
-    return tuple(None if value is UNSET else value for value in row) if UNSET in row else row
+def _nulls_for_missing(row: Row, undeclared: Sequence[int] = ()) -> Row:
+    if UNSET not in row:
+        return row
+    return tuple(
+        None if value is UNSET and index not in undeclared else value for index, value in enumerate(row)
+    )
 
 
-def _folded(rows: Sequence[Row], key_at: list[int]) -> list[tuple[int, Row]]:
+def _folded(rows: Sequence[Row], readers: Mapping[int, Callable[[Any], Any]]) -> list[tuple[int, Row]]:
     """Return one row for each key, with the place of its last version."""
     by_key: dict[Row, tuple[int, Row]] = {}
     for place, row in enumerate(rows):
-        key = tuple(_hashable(row[index]) for index in key_at)
+        key = tuple(read(row[index]) for index, read in readers.items())
         earlier = by_key.get(key)
         if earlier is not None:
             row = tuple(old if new is UNSET else new for old, new in zip(earlier[1], row, strict=True))
@@ -72,6 +102,37 @@ def _folded(rows: Sequence[Row], key_at: list[int]) -> list[tuple[int, Row]]:
     return list(by_key.values())
 
 
-def _hashable(value: Any) -> Any:
-    """`msgspec.Raw` has no equality of its own."""
-    return bytes(value) if isinstance(value, memoryview) or type(value).__name__ == "Raw" else value
+def _key_readers(stream: Stream, names: tuple[str, ...]) -> dict[int, Callable[[Any], Any]]:
+    """How the key columns are read so that what is one key in the table is one here: `1.0` and `1.00`, for example."""
+    kinds = {column.name: column.kind for column in stream.columns}
+    return {names.index(key): _KEY_READERS.get(kinds[key], _as_it_is) for key in stream.key_properties}
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _number(value: Any) -> Any:
+    return Decimal(value if isinstance(value, str) else bytes(value).decode())
+
+
+def _moment(value: Any) -> Any:
+    return value if value.tzinfo is not None else value.replace(tzinfo=datetime.UTC)
+
+
+def _document(value: Any) -> Any:
+    """Sorted, and its numbers without the zeros that make no difference."""
+    read = json.loads(value, parse_float=_plain, parse_int=_plain)
+    return json.dumps(read, sort_keys=True, default=lambda number: {"number": str(number)})
+
+
+def _plain(text: str) -> Decimal:
+    return Decimal(text).normalize()
+
+
+_KEY_READERS: Mapping[Kind, Callable[[Any], Any]] = {
+    Kind.NUMBER: _number,
+    Kind.BIG_INTEGER: lambda value: value if isinstance(value, int) else _number(value),
+    Kind.DATE_TIME: _moment,
+    Kind.JSON: _document,
+}

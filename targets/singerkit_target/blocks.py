@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from singerkit_shell.errors import BadDataError
-from singerkit_target.batches import batches_of
+from singerkit_target.batches import Missing, batches_of
 from singerkit_target.contract import WHOLE_RECORD, Batch, Reject, Stream
 from singerkit_target.decode import METADATA_FIELDS, FastDecoder, Refused, compile_decoder
 from singerkit_target.exact import ExactDecoder, RejectedRow, TooWide, UnknownFields, compile_exact
@@ -33,7 +33,7 @@ class Judgement:
     unstorable: Policy = Policy.FAIL
     quarantine: bool = False
     with_metadata: bool = False
-    in_order: bool = False
+    missing: Missing = Missing.KEEP
 
 
 def stream_of(
@@ -96,7 +96,7 @@ class BlockDecoder:
         self,
         stream: Stream,
         judgement: Judgement,
-        redeclare: Callable[[Stream], None],
+        redeclare: Callable[[Stream], Stream],
         log: logging.Logger,
         *,
         always_exact: bool = False,
@@ -106,6 +106,7 @@ class BlockDecoder:
         self._log = log
         self._always_exact = always_exact
         self._ignored: set[str] = set()
+        self._rounded: set[str] = set()
         self._compile(stream)
 
     def back_to(self, stream: Stream) -> None:
@@ -118,7 +119,7 @@ class BlockDecoder:
         allow_extra = bool(self._ignored)
         self.stream = stream
         # A record that the target refuses is set aside alone: it must not hold values of another one of its key.
-        self._in_order = judgement.in_order or (judgement.quarantine and bool(stream.key_properties))
+        self._in_order = judgement.quarantine and bool(stream.key_properties)
         self._fast: FastDecoder | None = None
         if not self._always_exact:
             self._fast = compile_decoder(
@@ -126,7 +127,9 @@ class BlockDecoder:
                 validate=judgement.validate,
                 allow_extra=allow_extra,
                 with_metadata=judgement.with_metadata,
+                missing=judgement.missing,
                 in_order=self._in_order,
+                rounded=self._rounded,
             )
         self._exact: ExactDecoder = compile_exact(
             stream,
@@ -183,9 +186,28 @@ class BlockDecoder:
                 if not self._sets_aside(rejected):
                     raise _bad_record(reject) from None
                 rejects.append(reject)
+        self._note_rounded(run.line_number(index))
         names = self.stream.column_names + (METADATA_FIELDS if self._judgement.with_metadata else ())
-        batches = batches_of(self.stream, names, rows, run.line_number(index), in_order=self._in_order)
+        batches = batches_of(
+            self.stream,
+            names,
+            rows,
+            run.line_number(index),
+            missing=self._judgement.missing,
+            in_order=self._in_order,
+        )
         return [batch.out_of(run, kept) for batch in batches], rejects
+
+    def _note_rounded(self, line: int) -> None:
+        for name in sorted(self._exact.rounded - self._rounded):
+            self._log.warning(
+                "Stream `%s`: values of `%s` have more than six digits of a second and are rounded to microseconds, the "
+                "first of them at line %d or soon after; have the column as text (`column_types`) to keep all digits.",
+                self.stream.name,
+                name,
+                line,
+            )
+            self._rounded.add(name)
 
     def _sets_aside(self, rejected: RejectedRow) -> bool:
         if rejected.is_unstorable and self._judgement.unstorable is Policy.QUARANTINE:
@@ -222,15 +244,19 @@ class BlockDecoder:
         }
         columns = self.stream.columns + tuple(
             Column(
-                name, classify(_schema_of(value))[0], nullable=True, required=False, schema=_schema_of(value)
+                name,
+                classify(_schema_of(value))[0],
+                nullable=True,
+                required=False,
+                schema=_schema_of(value),
+                is_declared=False,
             )
             for name, value in fields.items()
         )
         self._change(dataclasses.replace(self.stream, schema=schema, columns=columns))
 
     def _change(self, stream: Stream) -> None:
-        self._redeclare(stream)
-        self._compile(stream)
+        self._compile(self._redeclare(stream))
 
 
 def _schema_of(value: Any) -> dict[str, Any]:

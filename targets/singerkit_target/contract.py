@@ -4,7 +4,8 @@ The loop (`load.py`) reads the wire and calls, always from one thread:
 
     open()                       once, before a line is read: connect, check privileges
     begin(pipeline) -> state     once, at the first message: take the lock, bump the epoch; the committed STATE
-    declare(stream)              for each SCHEMA that is new or differs from the last one of its stream
+    declare(stream) -> stream    for each SCHEMA that is new or differs from the last one of its stream; the stream with
+                                 the kinds in which its values are to be given
     write(stream, batch)         for each batch of valid rows
     reject(rejects)              for each record that was refused and is to be set aside
     activate_version(...)        for each ACTIVATE_VERSION, when the run ended complete
@@ -154,7 +155,7 @@ class Loader(Protocol):
 
     def begin(self, pipeline: str) -> str | None: ...
 
-    def declare(self, stream: Stream) -> None: ...
+    def declare(self, stream: Stream) -> Stream: ...
 
     def write(self, stream: Stream, batch: Batch) -> None: ...
 

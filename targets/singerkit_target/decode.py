@@ -21,7 +21,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 
 from singerkit_shell.encoding import check_utf8
 from singerkit_shell.signals import TooLong, stop_flag
-from singerkit_target.batches import batches_of
+from singerkit_target.batches import Missing, batches_of
 from singerkit_target.contract import Batch, Stream
 from singerkit_target.kinds import Column, Kind
 from singerkit_target.nested import Unsupported, bounded_integer, constrained, nested_type
@@ -34,6 +34,9 @@ _HUGE_EXPONENT = re.compile(rb"[eE][+-]?0*[0-9]{4}")
 _NUL = b"\\u0000"
 _ODD_ESCAPE = re.compile(rb"\\[u/]")  # what COPY's CSV does not read as JSON means it
 _LAST_MOMENT = re.compile(rb"23:59:59\.9999")
+_MAY_BE_FINER = re.compile(rb"\.(?<=:[0-9]{2}\.)[0-9]{7}")
+_FINER = re.compile(rb"\.[0-9]{6}0*[1-9]")  # digits of a second that no column of a clock holds
+_WIDEST_OFFSET = datetime.timedelta(hours=15, minutes=59)  # PostgreSQL reads no wider one
 _NOT_TEXT_OR_NULL = re.compile(rb'\n[^"n]')
 _NOT_TEXT = re.compile(rb'\n[^"]')
 _PATTERN_SECONDS = 5.0  # of processor time for a block; then its records are judged one by one
@@ -73,6 +76,52 @@ class Texts:
 
 
 @dataclass(frozen=True)
+class Clocks:
+    """The date and time columns of a stream: what is finer than a microsecond is rounded, and the run says so.
+
+    ``rounded`` names the columns of which that is known; a key is never rounded.
+    """
+
+    columns: tuple[Column, ...]
+    decoder: Any
+    rounded: set[str]
+
+    def check(self, data: bytes) -> None:
+        """See that nothing is rounded that the exact path has to judge first.
+
+        Raises:
+            Refused: something would be.
+        """
+        judged = [
+            (index, column)
+            for index, column in enumerate(self.columns)
+            if column.is_key or column.kind is Kind.DATE or column.name not in self.rounded
+        ]
+        if not judged or not _MAY_BE_FINER.search(data):
+            return
+        try:
+            records = [message.record for message in self.decoder.decode_lines(data)]
+        except REFUSALS as error:
+            raise Refused from error
+        for index, _ in judged:
+            values = [value for record in records if (value := getattr(record, f"f{index}")) is not UNSET]
+            if _FINER.search(b"\n".join(values)):
+                raise Refused
+
+
+def _clocks(stream: Stream, rounded: set[str]) -> Clocks:
+    columns = tuple(c for c in stream.columns if c.kind in (Kind.DATE_TIME, Kind.DATE, Kind.TIME))
+    record = msgspec.defstruct(
+        "Record",
+        [(f"f{index}", Raw | UnsetType, UNSET) for index in range(len(columns))],
+        rename={f"f{index}": column.name for index, column in enumerate(columns)},
+        gc=False,
+    )
+    message = msgspec.defstruct("Message", [("record", record)], gc=False)
+    return Clocks(columns, msgspec.json.Decoder(message), rounded)
+
+
+@dataclass(frozen=True)
 class FastDecoder:
     """A stream's compiled decoder.
 
@@ -88,9 +137,11 @@ class FastDecoder:
     texts: Texts
     checks: tuple[tuple[int, Check], ...]
     extra: tuple[str, ...]
+    missing: Missing
     in_order: bool
     refused: re.Pattern[bytes] | None
     has_patterns: bool
+    clocks: Clocks
 
     def decode(self, data: bytes, lines: int, first_line: int) -> list[Batch]:
         """Decode that many RECORD lines to batches, one for each set of present columns.
@@ -113,6 +164,7 @@ class FastDecoder:
         has_odd_escapes = _ODD_ESCAPE.search(data) is not None
         if (has_odd_escapes and _NUL in data) or (self.refused and self.refused.search(data)):
             raise Refused
+        self.clocks.check(data)
         names = self.columns + self.extra
         rows = self._quick_rows(data, lines) if self.quick and not has_odd_escapes else None
         if rows is not None:
@@ -123,7 +175,14 @@ class FastDecoder:
             messages = self._decode_sparse(data)
             _require_one_each(messages, lines)
             rows = self._rows(messages)
-            return batches_of(self.stream, names, self._checked(rows), first_line, in_order=self.in_order)
+            return batches_of(
+                self.stream,
+                names,
+                self._checked(rows),
+                first_line,
+                missing=self.missing,
+                in_order=self.in_order,
+            )
         _require_one_each(messages, lines)
         return [Batch(names, self._checked(self._rows(messages), is_full=True), first_line)]
 
@@ -175,11 +234,19 @@ def _with_columns(rows: list[tuple[Any, ...]], replaced: Mapping[int, list[Any]]
 
 
 def compile_decoder(
-    stream: Stream, *, validate: bool, allow_extra: bool, with_metadata: bool, in_order: bool = False
+    stream: Stream,
+    *,
+    validate: bool,
+    allow_extra: bool,
+    with_metadata: bool,
+    missing: Missing = Missing.KEEP,
+    in_order: bool = False,
+    rounded: set[str] | None = None,
 ) -> FastDecoder | None:
     """Compile a stream's schema; None when only the exact path can judge its records.
 
-    ``validate`` False admits null everywhere and ignores constraints beyond the type.
+    ``validate`` False admits null everywhere and ignores constraints beyond the type. ``rounded`` names the columns of
+    which the user knows that more than microseconds are rounded; the caller may add to it.
     """
     if validate and not _is_plain_record(stream.schema):
         return None
@@ -209,6 +276,8 @@ def compile_decoder(
         checks = [
             (i, check) for i, column in enumerate(stream.columns) for check in _checks(column, validate)
         ]
+        if with_metadata:
+            checks.append((len(stream.columns), _check_offsets))
         return FastDecoder(
             columns=stream.column_names,
             quick=msgspec.json.Decoder(quick) if left_as_they_are else None,
@@ -218,9 +287,11 @@ def compile_decoder(
             checks=tuple(checks),
             stream=stream,
             extra=METADATA_FIELDS if with_metadata else (),
+            missing=missing,
             in_order=in_order,
             refused=_refused_text(stream),
             has_patterns=validate and '"pattern"' in json.dumps(stream.schema, default=str),
+            clocks=_clocks(stream, set() if rounded is None else rounded),
         )
     except (Unsupported, ValueError, TypeError):
         # ValueError, TypeError: msgspec cannot express a name, a bound or a pattern of this schema.
@@ -294,7 +365,7 @@ def _message_type(stream: Stream, fields: Sequence[Any], forbid_extra: bool, wit
 
 
 def _field_type(column: Column, validate: bool) -> Any:
-    if column.kind in (Kind.NUMBER, Kind.JSON) and not column.number_in_text:
+    if column.kind in (Kind.NUMBER, Kind.JSON, Kind.ANY_TEXT) and not column.number_in_text:
         return Raw  # holds null, too: `_checks` judges what it holds
     type_ = _value_type(column, validate)
     is_key = column.required and not column.nullable
@@ -313,7 +384,26 @@ def _value_type(column: Column, validate: bool) -> Any:
         base = str
     else:
         base = _PLAIN_TYPES[column.kind]
-    return constrained(base, column.schema) if validate else base
+    narrowed = constrained(base, column.schema) if validate else base
+    return _limited(narrowed, column) if column.kind is Kind.STRING else narrowed
+
+
+def _limited(type_: Any, column: Column) -> Any:
+    """Narrow a text type to what the store's column holds."""
+    if column.longest is None and column.keeps_blanks:
+        return type_
+    given: dict[str, Any] = {}
+    if type_ is not str:
+        metas: tuple[Any, ...] = getattr(type_, "__metadata__", ())
+        if len(metas) != 1 or (metas[0].pattern is not None and not column.keeps_blanks):
+            raise Unsupported("a limit of the store on text that its schema limits, too")
+        names = ("min_length", "max_length", "pattern")
+        given = {name: getattr(metas[0], name) for name in names if getattr(metas[0], name) is not None}
+    if column.longest is not None:
+        given["max_length"] = min(column.longest, given.get("max_length", column.longest))
+    if not column.keeps_blanks:
+        given["pattern"] = r"(?:[^ ]|^)\Z"
+    return Annotated[str, Meta(**given)]
 
 
 def _checks(column: Column, validate: bool) -> Sequence[Check]:
@@ -331,8 +421,14 @@ def _checks(column: Column, validate: bool) -> Sequence[Check]:
             type_ = nested_type(column.schema) if validate else None
             decoder = None if type_ is None else msgspec.json.Decoder(type_)
             return (lambda values: _check_nested(values, may_be_null, decoder),)
+        case Kind.ANY_TEXT:
+            type_ = nested_type(column.schema) if validate else None
+            decoder = None if type_ is None else msgspec.json.Decoder(type_)
+            return (lambda values: _check_any_text(values, may_be_null, decoder, column),)
         case Kind.TIME:
             return (_check_times,)
+        case Kind.DATE_TIME:
+            return (_check_offsets,)
         case _:
             return ()
 
@@ -362,6 +458,45 @@ def _check_nested(values: list[Any], may_be_null: bool, decoder: Any) -> list[An
             raise Refused
         return [None if text == "null" else text for text in texts]
     return texts
+
+
+def _check_any_text(values: list[Any], may_be_null: bool, decoder: Any, column: Column) -> list[Any]:
+    """Return text as it is, None for null, and any other value as the JSON that it was."""
+    texts = _check_nested(values, may_be_null, decoder)
+    if any(text is not None and _may_be_out_of_range(text) for text in texts):
+        raise Refused
+    try:
+        texts = [
+            _text_decoder.decode(text) if text is not None and text[0] == '"' else text for text in texts
+        ]
+    except REFUSALS as error:
+        raise Refused from error
+    longest = column.longest
+    if longest is not None and any(text is not None and len(text) > longest for text in texts):
+        raise Refused
+    if not column.keeps_blanks and any(text is not None and text.endswith(" ") for text in texts):
+        raise Refused
+    return texts
+
+
+def _may_be_out_of_range(text: str) -> bool:
+    return text[0] != '"' and (
+        len(text) > _LONGEST_NUMBER or _HUGE_EXPONENT.search(text.encode()) is not None
+    )
+
+
+_text_decoder = msgspec.json.Decoder(str)
+
+
+def _check_offsets(values: list[Any]) -> list[Any] | None:
+    """Return moments in UTC when an offset is wider than PostgreSQL reads, which is all that it keeps of them."""
+    zones = {value.tzinfo for value in filter(None, values)}
+    if all(zone is None or abs(zone.utcoffset(None)) <= _WIDEST_OFFSET for zone in zones):
+        return None
+    try:
+        return [value.astimezone(datetime.UTC) if value and value.tzinfo else value for value in values]
+    except OverflowError as error:
+        raise Refused from error
 
 
 def _check_times(values: list[Any]) -> None:

@@ -12,7 +12,7 @@ import json
 import re
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, InvalidOperation, localcontext
 from typing import Any
 
@@ -38,7 +38,17 @@ _DATE_TIME = re.compile(
     r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})(?:[Tt ](?P<clock>[0-9]{2}:[0-9]{2})(?::(?P<second>[0-9]{2})"
     r"(?:[.,](?P<fraction>[0-9]+))?)?\s*(?P<zone>[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?)?\Z"
 )
+_FINER = re.compile(r"[.,][0-9]{6}0*[1-9]")  # digits of a second that no column of a clock holds
+_CLOCKS = frozenset({Kind.DATE_TIME, Kind.DATE, Kind.TIME})
+_WIDEST_OFFSET = datetime.timedelta(hours=15, minutes=59)  # PostgreSQL reads no wider one
 _encoder = msgspec.json.Encoder(decimal_format="number")
+
+
+class _RawRecord(msgspec.Struct):
+    record: dict[str, Raw]
+
+
+_raw_decoder = msgspec.json.Decoder(_RawRecord)
 
 
 class RejectedRow(Exception):
@@ -75,13 +85,14 @@ class TooWide(Exception):
 
 @dataclass(frozen=True)
 class ExactDecoder:
-    """Judges records of one stream."""
+    """Judges records of one stream; ``rounded`` names the columns in which a value had more than microseconds."""
 
     stream: Stream
     validator: Any
     policy: Policy
     extra: tuple[str, ...]
     forbid_extra: bool
+    rounded: set[str] = field(default_factory=set)
 
     def decode(self, line: bytes) -> tuple[Any, ...]:
         """Return the row of a RECORD line, `UNSET` for missing fields.
@@ -95,8 +106,11 @@ class ExactDecoder:
         record = message.get("record")
         if not isinstance(record, dict):
             raise RejectedRow("$", "Expected `object`, got " + _shown(record))
+        raws = self._raws(line)
         if len(line) > _SHORTEST_EXTREME or _MAY_BE_UNSTORABLE.search(line):
-            record = self._storable(record)
+            stored = self._storable(record)
+            raws = {name: raw for name, raw in raws.items() if stored.get(name) == record.get(name)}
+            record = stored
         self._require_keys(record)
         if self.validator is not None:
             self._validate(record)
@@ -107,7 +121,7 @@ class ExactDecoder:
         if self.stream.is_whole_record:
             row: tuple[Any, ...] = (_to_json(record, self.stream.columns[0]),)
         else:
-            row = tuple(self._value(column, record) for column in self.stream.columns)
+            row = tuple(self._value(column, record, raws) for column in self.stream.columns)
         return (*row, *(self._metadata(message) if self.extra else ()))
 
     def reject(self, rejected: RejectedRow, line: bytes, number: int) -> Reject:
@@ -152,13 +166,26 @@ class ExactDecoder:
         except Unstorable as error:
             raise RejectedRow(error.path, error.reason, is_unstorable=True) from None
 
-    def _value(self, column: Column, record: Mapping[str, Any]) -> Any:
+    def _raws(self, line: bytes) -> Mapping[str, Raw]:
+        """Return the fields as they stood on the wire, when a column wants their text."""
+        if not any(column.kind is Kind.ANY_TEXT for column in self.stream.columns):
+            return {}
+        try:
+            return _raw_decoder.decode(line).record
+        except (msgspec.MsgspecError, RecursionError):
+            return {}  # what is not JSON to msgspec is written anew
+
+    def _value(self, column: Column, record: Mapping[str, Any], raws: Mapping[str, Raw]) -> Any:
         value = record.get(column.name, UNSET)
         if value is UNSET:
             return UNSET
         if value is None:
             return None
         try:
+            if column.kind is Kind.ANY_TEXT:
+                return _any_text(value, raws.get(column.name), column)
+            if column.kind in _CLOCKS and isinstance(value, str) and _FINER.search(value):
+                self._round(value, column)
             return _CONVERTERS[column.kind](value, column)
         except OutOfRange as error:
             is_key = column.name in self.stream.key_properties
@@ -166,10 +193,21 @@ class ExactDecoder:
                 raise RejectedRow(f"$.{column.name}", str(error), is_unstorable=True) from None
             return None
 
+    def _round(self, value: str, column: Column) -> None:
+        """Note that a value loses digits; a key may not, and a date has no place for any."""
+        if column.is_key:
+            raise OutOfRange(
+                f"Expected a key of at most six digits of a second, which is all that its column holds, got {_shown(value)}; "
+                "`text` in `column_types` holds them all"
+            )
+        if column.kind is Kind.DATE:
+            raise OutOfRange(f"Expected a date, got {_shown(value)}")
+        self.rounded.add(column.name)
+
     def _metadata(self, message: Mapping[str, Any]) -> tuple[Any, Any]:
         extracted, version = message.get("time_extracted"), message.get("version")
         try:
-            moment = None if extracted is None else _date_time(extracted, _METADATA)
+            moment = None if extracted is None else _to_date_time(extracted, _METADATA)
         except OutOfRange as error:
             raise RejectedRow("$", f"{error} in `time_extracted`", is_unstorable=True) from None
         return (
@@ -342,7 +380,23 @@ def _to_boolean(value: Any, column: Column) -> bool:
 def _to_text(value: Any, column: Column) -> str:
     if not isinstance(value, str):
         raise _placed(column, value, "string")
-    return value
+    return _within_limits(value, column)
+
+
+def _within_limits(text: str, column: Column) -> str:
+    """See that the store's column keeps all of ``text``; PostgreSQL cuts blanks at the end without a word."""
+    if column.longest is not None and len(text) > column.longest:
+        raise OutOfRange(f"Expected text of at most {column.longest} characters, got one of {len(text)}")
+    if not column.keeps_blanks and text.endswith(" "):
+        raise OutOfRange("Expected text without blanks at its end, which its column does not keep, got some")
+    return text
+
+
+def _any_text(value: Any, raw: Raw | None, column: Column) -> str:
+    """Return text as it is, and any other value as the JSON that it was."""
+    if isinstance(value, str):
+        return _within_limits(value, column)
+    return _within_limits(_to_json(value, column) if raw is None else str(raw, "utf-8"), column)
 
 
 def _date_time(value: Any, _column: Column) -> datetime.datetime:
@@ -361,6 +415,17 @@ def _date_time(value: Any, _column: Column) -> datetime.datetime:
         moment = base + datetime.timedelta(hours=hours, minutes=minutes, seconds=second, microseconds=micros)
         return moment.replace(tzinfo=zone)
     except (ValueError, OverflowError):
+        raise OutOfRange(f"Expected a date-time between the years 1 and 9999, got {_shown(value)}") from None
+
+
+def _to_date_time(value: Any, column: Column) -> datetime.datetime:
+    """Read a date-time; in UTC when its offset is wider than PostgreSQL reads, which is all that it keeps of one."""
+    moment = _date_time(value, column)
+    if abs(moment.utcoffset() or datetime.timedelta()) <= _WIDEST_OFFSET:
+        return moment
+    try:
+        return moment.astimezone(datetime.UTC)
+    except OverflowError:
         raise OutOfRange(f"Expected a date-time between the years 1 and 9999, got {_shown(value)}") from None
 
 
@@ -423,7 +488,7 @@ _CONVERTERS = {
     Kind.NUMBER: _to_number,
     Kind.BOOLEAN: _to_boolean,
     Kind.STRING: _to_text,
-    Kind.DATE_TIME: _date_time,
+    Kind.DATE_TIME: _to_date_time,
     Kind.DATE: _to_date,
     Kind.TIME: _to_time,
     Kind.UUID: _to_uuid,

@@ -24,6 +24,7 @@ class Kind(enum.Enum):
     UUID = "uuid"
     BINARY = "binary"
     JSON = "json"
+    ANY_TEXT = "any value, as text"
 
 
 _STRING_FORMATS = {
@@ -41,7 +42,9 @@ _ALL_TYPES = frozenset({"null", "boolean", "integer", "number", "string", "objec
 class Column:
     """A top-level property of a stream.
 
-    ``number_in_text`` marks decimals that travel as JSON strings (``x-singer.decimal``).
+    ``number_in_text`` marks decimals that travel as JSON strings (``x-singer.decimal``). ``longest`` is the number of
+    characters that the store's column holds; one that does not keep blanks at the end says so in ``keeps_blanks``.
+    ``is_declared`` is false of a field that no SCHEMA names (`extra: load`).
     """
 
     name: str
@@ -50,6 +53,10 @@ class Column:
     required: bool
     schema: Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False)
     number_in_text: bool = False
+    is_key: bool = False
+    longest: int | None = None
+    keeps_blanks: bool = True
+    is_declared: bool = True
 
     @property
     def is_always_null(self) -> bool:
@@ -75,6 +82,7 @@ def _column(name: str, prop: Mapping[str, Any], is_key: bool, is_required: bool)
         required=is_required or is_key,
         schema=prop,
         number_in_text=number_in_text,
+        is_key=is_key,
     )
 
 

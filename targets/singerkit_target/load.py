@@ -20,6 +20,7 @@ from singerkit_shell.errors import BadDataError, SingerkitError
 from singerkit_shell.signals import StopFlag
 from singerkit_state.lineage import check_start
 from singerkit_state.value import Mark, decode, is_empty, read_mark
+from singerkit_target.batches import Missing
 from singerkit_target.blocks import BlockDecoder, Judgement, MalformedLine
 from singerkit_target.contract import Batch, Loader, Reject, SafePoint, Stream, UnitLost, check_room
 from singerkit_target.declarations import declared_stream, read_declaration
@@ -87,9 +88,11 @@ class Load:
         *,
         pipeline: str | None = None,
         always_exact: bool = False,
+        missing_fields: str | None = None,
     ) -> None:
         self._loader = loader
-        self._judgement = replace(judgement, in_order=loader.appends)
+        self._judgement = judgement
+        self._missing_fields = missing_fields
         self._limits = limits
         self._publisher = publisher
         self._stop = stop
@@ -291,12 +294,26 @@ class Load:
             keeps_text=self._loader.is_log,
             max_columns=self._limits.max_columns,
         )
-        self._loader.declare(stream)
+        stream = self._loader.declare(stream)
         self._unit.has_tables = True
         self._declared[stream.name] = declaration.fingerprint
         self._decoders[stream.name] = BlockDecoder(
-            stream, self._judgement, self._loader.declare, self._log, always_exact=self._always_exact
+            stream,
+            replace(self._judgement, missing=self._missing()),
+            self._loader.declare,
+            self._log,
+            always_exact=self._always_exact,
         )
+
+    def _missing(self) -> Missing:
+        """Our taps send complete records, and leave out what they do not know; those of others leave out what is null."""
+        wanted = self._missing_fields
+        if self._loader.is_log and wanted != "null":
+            return Missing.LEAVE
+        if self._loader.appends:
+            return Missing.APPEND
+        keeps = wanted == "keep" or (wanted is None and self._mark is not None)
+        return Missing.KEEP if keeps else Missing.NULL
 
     def _take_state(self, part: Message) -> None:
         text, value = _state_of(part)

@@ -77,6 +77,13 @@ COMMON_SETTINGS: Mapping[str, Any] = {
         "default": "ignore",
         "description": "Fields that the schema does not name: ignore them with one warning, or add columns for them.",
     },
+    "missing_fields": {
+        "type": "string",
+        "enum": ["keep", "null"],
+        "description": "What a field of the schema means that a record leaves out: `keep` what is stored, or `null`. "
+        "Default: `keep` for taps of singerkit, which send complete records, and `null` for others. target-jsonl leaves "
+        "such a field out, unless this says `null`.",
+    },
     "validate_records": {
         "type": "boolean",
         "default": True,
@@ -214,6 +221,7 @@ class SingerkitTarget(Target):
             self.logger,
             pipeline=self.config.get("pipeline"),
             always_exact=self.always_exact,
+            missing_fields=self.config.get("missing_fields"),
         )
         lock = (
             nullcontext()

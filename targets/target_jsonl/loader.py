@@ -79,9 +79,10 @@ class JsonlLoader:
         self._log.warning("The file %s is gone since the last run; it begins anew.", path)
         return False
 
-    def declare(self, stream: Stream) -> None:
+    def declare(self, stream: Stream) -> Stream:
         """A file that the manifest does not list yet is begun; one of somebody else is left alone."""
         self._begin_file(file_name(stream.name))
+        return stream
 
     def _begin_file(self, name: str) -> None:
         if name in self._files.sizes:

@@ -44,6 +44,7 @@ class ExistingColumn:
     is_generated: bool = False
     is_identity: bool = False
     is_exact: bool = True
+    is_enum: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def _table_oid(cursor: Cursor, schema: str, table: str) -> int | None:
 _COLUMNS = """
 SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), base.name, base.typmod,
        COALESCE(pg_catalog.to_jsonb(a) ->> 'attgenerated', '') <> '', a.attidentity = 'a',
-       COALESCE((pg_catalog.to_jsonb(c) ->> 'collisdeterministic')::boolean, true)
+       COALESCE((pg_catalog.to_jsonb(c) ->> 'collisdeterministic')::boolean, true), base.is_enum
 FROM pg_catalog.pg_attribute a
 LEFT JOIN pg_catalog.pg_collation c ON c.oid = a.attcollation
 CROSS JOIN LATERAL (
@@ -116,7 +117,7 @@ CROSS JOIN LATERAL (
         SELECT t.typbasetype, t.typtypmod, chain.depth + 1
         FROM chain JOIN pg_catalog.pg_type t ON t.oid = chain.oid AND t.typtype = 'd'
     )
-    SELECT t.typname AS name, chain.typmod FROM chain JOIN pg_catalog.pg_type t ON t.oid = chain.oid
+    SELECT t.typname AS name, chain.typmod, t.typtype = 'e' AS is_enum FROM chain JOIN pg_catalog.pg_type t ON t.oid = chain.oid
     ORDER BY chain.depth DESC LIMIT 1
 ) base
 WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped
@@ -128,6 +129,24 @@ def columns_of(cursor: Cursor, oid: int) -> dict[str, ExistingColumn]:
     """Return the columns of a table, in their order."""
     cursor.execute(_COLUMNS, [oid])
     return {name: ExistingColumn(*facts) for name, *facts in cursor.fetchall()}
+
+
+def columns_now(cursor: Cursor, schema: str, table: str) -> dict[str, ExistingColumn]:
+    """Return the columns of a table that is there, in their order."""
+    oid = _table_oid(cursor, schema, table)
+    return {} if oid is None else columns_of(cursor, oid)
+
+
+def type_as_written(cursor: Cursor, type_: str) -> str:
+    """Return a type as format_type() writes it: `varchar(5)` is `character varying(5)`."""
+    cursor.execute(SQL("CREATE TEMPORARY TABLE singerkit_type (t {})").format(SQL(type_)))
+    cursor.execute(
+        "SELECT pg_catalog.format_type(atttypid, atttypmod) FROM pg_catalog.pg_attribute "
+        "WHERE attrelid = 'pg_temp.singerkit_type'::regclass AND attnum = 1"
+    )
+    row = cursor.fetchone()
+    cursor.execute("DROP TABLE pg_temp.singerkit_type")
+    return str(row[0]) if row else type_
 
 
 def inspect(cursor: Cursor, schema: str, table: str) -> Existing | None:

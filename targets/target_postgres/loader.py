@@ -150,7 +150,7 @@ class PostgresLoader:
 
     # --- writing -------------------------------------------------------------------------------------------
 
-    def declare(self, stream: Stream) -> None:
+    def declare(self, stream: Stream) -> Stream:
         """Fit the table to the stream; rows that wait under its old shape go in first."""
         former = self._tables.get(stream.name)
         ours = (self._state_table, history_table.name_of(self._state_table), rejects.TABLE)
@@ -165,11 +165,12 @@ class PostgresLoader:
                 must_exist = former is not None or stream.name in self._loaded_before
                 return fit_table(cursor, stream, self._wishes, number, self._log, must_exist=must_exist)
 
-        table = self._call(fit, f"preparing the table of stream `{stream.name}`")
+        table: Table = self._call(fit, f"preparing the table of stream `{stream.name}`")
         if former is not None:
             table.takes_copies = former.takes_copies and table.keys == former.keys
             table.has_repeats = former.has_repeats
         self._tables[stream.name] = table
+        return table.given
 
     def write(self, stream: Stream, batch: Batch) -> None:
         """Encode a batch here and queue its COPY."""

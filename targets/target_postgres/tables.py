@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 
 import psycopg2
 from psycopg2.extensions import cursor as Cursor
-from psycopg2.sql import Identifier
+from psycopg2.sql import SQL, Identifier
 
 from singerkit_shell.errors import BadDataError
 from singerkit_target.contract import Stream
 from singerkit_target.kinds import Column, Kind
 from target_postgres import ddl
 from target_postgres.names import identifier, identifiers
+from target_postgres.stored import as_stored, check_keys
 from target_postgres.types import METADATA_TYPES, ColumnType, column_type, keeps_values
 
 __all__ = ["Table", "Wishes", "check_stream_name", "fit_table"]
@@ -35,12 +36,14 @@ class Wishes:
 class Table:
     """Where the rows of a stream go.
 
-    ``columns`` maps field names to identifiers. ``binary`` and ``local`` are the fields that go to `bytea` and to
-    `timestamp without time zone`. ``takes_copies``: the table was empty when the run met it, so rows
-    are copied straight in until a key repeats. ``staged`` names the columns of the rows that wait in the stage.
+    ``given`` is the stream with the kinds in which its columns take values. ``columns`` maps field names to identifiers.
+    ``binary`` and ``local`` are the fields that go to `bytea` and to `timestamp without time zone`. ``takes_copies``: the
+    table was empty when the run met it, so rows are copied straight in until a key repeats. ``staged`` names the columns
+    of the rows that wait in the stage.
     """
 
     stream: str
+    given: Stream
     schema: str
     name: str
     columns: Mapping[str, str]
@@ -121,14 +124,20 @@ def fit_table(
         stream.name if existing is None and name != stream.name else None,
         {short: original for short, original in shortened.items() if short in added},
     )
+    actual = ddl.columns_now(cursor, wishes.schema, name)
+    held = {field: actual[short] for field, short in columns.items()}
+    if not wishes.append_only:
+        check_keys(stream, held)
+    given = as_stored(stream, held, log, append_only=wishes.append_only)
     return Table(
         stream=stream.name,
+        given=given,
         schema=wishes.schema,
         name=name,
         columns=columns,
         keys=keys,
-        binary=frozenset(column.name for column in stream.columns if column.kind is Kind.BINARY),
-        local=frozenset(name for name, short in columns.items() if types[short].drops_offset),
+        binary=frozenset(column.name for column in given.columns if column.kind is Kind.BINARY),
+        local=frozenset(field for field, column in held.items() if column.base == "timestamp"),
         compared=frozenset(_compared(stream, columns)),
         takes_copies=existing is None or existing.is_empty,
         stage=f"singerkit_stage_{number}",
@@ -238,8 +247,18 @@ def _fit_column(
     wanted: ColumnType,
     log: logging.Logger,
 ) -> None:
-    if keeps_values(found, wanted, column.kind) or column.is_always_null:
+    if column.is_always_null or _suits(cursor, found, wanted, column.kind):
         return
+    if (
+        wanted.is_chosen
+        and not wanted.is_default
+        and (found != "jsonb" or ddl.holds_values(cursor, table, short))
+    ):
+        raise BadDataError(
+            f"Expected a column of type `{wanted.sql}` for `{column.name}` of stream `{stream.name}`, as `column_types` or "
+            f"`x-sql-datatype` says, got `{found}` in the table; what is stored is untouched: take the type out of there, "
+            f"or change the column's, as with `{_change(cursor, table, short, found, wanted.sql)}`, then run again."
+        )
     if column.kind in (Kind.BIG_INTEGER, Kind.NUMBER) and found in ("bigint", "integer", "smallint"):
         ddl.widen_column(cursor, table, short, "numeric")
         return
@@ -254,9 +273,32 @@ def _fit_column(
         return
     raise BadDataError(
         f"Expected a column of type `{wanted.sql}` for `{column.name}` of stream `{stream.name}`, got `{found}` in the "
-        f"table; what is stored is untouched: change the column's type, or name the type you want in `column_types`, "
-        "then run again."
+        f"table; what is stored is untouched: change the column's type, as with "
+        f"`{_change(cursor, table, short, found, wanted.sql)}`, or name the one it has in `column_types`, then run again."
     )
+
+
+def _suits(cursor: Cursor, found: str, wanted: ColumnType, kind: Kind) -> bool:
+    """Tell whether a column of type ``found`` is the one that was chosen, or else keeps every value of ``kind``."""
+    if not wanted.is_chosen or (wanted.is_default and keeps_values(found, kind)):
+        return keeps_values(found, kind)
+    return found == wanted.sql.lower() or found == ddl.type_as_written(cursor, wanted.sql)
+
+
+def _change(cursor: Cursor, table: Identifier, short: str, found: str, wanted: str) -> str:
+    """Return the statement that makes a column of type ``found`` one of type ``wanted`` and keeps its values."""
+    column = Identifier(short)
+    using = SQL("{}::text::{}").format(column, SQL(wanted))
+    if wanted == "jsonb":
+        using = SQL("pg_catalog.to_jsonb({})").format(column)
+    elif found in ("jsonb", "json"):
+        using = SQL("({} #>> '{{}}')::{}").format(column, SQL(wanted))
+    elif wanted == "timestamp with time zone":
+        using = SQL("{}::timestamp AT TIME ZONE 'UTC'").format(column)
+    statement = SQL("ALTER TABLE {} ALTER COLUMN {} TYPE {} USING {}").format(
+        table, column, SQL(wanted), using
+    )
+    return str(statement.as_string(cursor))
 
 
 def _fit_key(

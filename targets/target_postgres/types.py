@@ -15,20 +15,18 @@ _TEXT = frozenset({"text", "character varying", "citext"})
 _SQL_TYPE = re.compile(
     r"[A-Za-z_][A-Za-z0-9_]*(?:[. ][A-Za-z_][A-Za-z0-9_]*)*(?:\([0-9]+(?:, ?[0-9]+)?\))?(?: [a-z ]+)?(?:\[\])?\Z"
 )
-_LOCAL_TIMESTAMP = re.compile(r"timestamp(?: ?\([0-9]\))?(?: without time zone)?\Z", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class ColumnType:
-    """A PostgreSQL type as written in DDL; ``is_chosen`` when the user chose it, who then answers for its limits."""
+    """A PostgreSQL type as written in DDL; ``is_chosen`` when the user chose it, who then answers for its limits.
+
+    ``is_default`` when that choice is for new columns (`number_type`).
+    """
 
     sql: str
     is_chosen: bool = False
-
-    @property
-    def drops_offset(self) -> bool:
-        """PostgreSQL reads the clock of such a column's input and ignores the offset."""
-        return bool(_LOCAL_TIMESTAMP.match(self.sql))
+    is_default: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,7 @@ VALUE_TABLE: Mapping[Kind, _Row] = {
     Kind.UUID: _Row("uuid", frozenset()),
     Kind.BINARY: _Row("bytea", frozenset()),
     Kind.JSON: _Row("jsonb", frozenset({"json"})),
+    Kind.ANY_TEXT: _Row("text", frozenset()),
 }
 
 
@@ -64,17 +63,15 @@ def column_type(column: Column, chosen: str | None, number_type: str) -> ColumnT
             raise ValueError(f"`{wanted}` is not the name of a PostgreSQL type")
         return ColumnType(wanted, is_chosen=True)
     if column.kind is Kind.NUMBER and number_type != "numeric":
-        return ColumnType(number_type, is_chosen=True)
+        return ColumnType(number_type, is_chosen=True, is_default=True)
     return ColumnType(VALUE_TABLE[column.kind].sql)
 
 
-def keeps_values(existing: str, wanted: ColumnType, kind: Kind) -> bool:
+def keeps_values(existing: str, kind: Kind) -> bool:
     """Tell whether a column of type ``existing`` (as format_type() writes it) keeps every value of ``kind``.
 
     ``numeric(12,2)`` does not: PostgreSQL would round without a word.
     """
-    if wanted.is_chosen:
-        return True
     row = VALUE_TABLE[kind]
     base = re.sub(r"\(.*\)", "", existing)
     return existing == row.sql or existing in row.also_kept_by or base in _TEXT

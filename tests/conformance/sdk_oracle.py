@@ -17,17 +17,20 @@ Rows = list[dict[str, Any]]
 
 
 def expected_rows(path: Path, *, appends: bool = False) -> dict[str, Rows]:
-    """Apply the messages of a file one by one; a field missing from a later row keeps its value."""
+    """Apply the messages of a file one by one; a field of the SCHEMA that is missing from a row is null."""
     keys: dict[str, list[str]] = {}
+    declared: dict[str, dict[str, None]] = {}
     rows: dict[str, Rows] = {}
     for line in path.read_bytes().splitlines():
         message = parse_line(line)
         stream = message.get("stream", "")
         if message["type"] == "SCHEMA":
             keys[stream] = message.get("key_properties", [])
+            declared[stream] = dict.fromkeys(message["schema"].get("properties", {}))
             rows.setdefault(stream, [])
         elif message["type"] == "RECORD":
-            _apply(rows.setdefault(stream, []), message["record"], [] if appends else keys.get(stream, []))
+            record = {**declared.get(stream, {}), **message["record"]}
+            _apply(rows.setdefault(stream, []), record, [] if appends else keys.get(stream, []))
     return {stream: [] for stream in rows} if path.stem in REFUSED else rows
 
 

@@ -207,18 +207,19 @@ def test_m04_a_state_with_fewer_streams_is_the_taps_own_word(database: str) -> N
 
 
 @pytest.mark.fault("M5", exit=[0])
-def test_m05_missing_keeps_the_stored_value_and_null_stores_null(database: str) -> None:
+@pytest.mark.parametrize("opening", [[], [MARKED({})]], ids=["a tap of others", "a tap of singerkit"])
+def test_m05_a_missing_field_is_unknown_from_our_taps_and_null_from_others(
+    database: str, opening: list[Any]
+) -> None:
     orders = SCHEMA("orders", {"id": INTEGER, "note": TEXT, "qty": INTEGER}, ["id"])
     rows = [{"id": number, "note": "a", "qty": 1} for number in (1, 2, 3, 4)]
-    load(database, orders, *(RECORD("orders", row) for row in rows)).expect(0)
+    end = [MARKED({}, complete=True)] if opening else []
+    load(database, *opening, orders, *(RECORD("orders", row) for row in rows), *end).expect(0)
     changes = [{"id": 1}, {"id": 2, "note": None}, {"id": 3, "qty": 2}, {"id": 4, "note": "b", "qty": None}]
-    load(database, orders, *(RECORD("orders", row) for row in changes)).expect(0)
-    assert table(database, "orders", "id", "note", "qty") == [
-        (1, "a", 1),
-        (2, None, 1),
-        (3, "a", 2),
-        (4, "b", None),
-    ]
+    load(database, *opening, orders, *(RECORD("orders", row) for row in changes), *end).expect(0)
+    kept = [(1, "a", 1), (2, None, 1), (3, "a", 2), (4, "b", None)]
+    emptied = [(1, None, None), (2, None, None), (3, None, 2), (4, "b", None)]
+    assert table(database, "orders", "id", "note", "qty") == (kept if opening else emptied)
 
 
 # --- M6 -----------------------------------------------------------------------------------------------------

@@ -165,7 +165,7 @@ def _rows(run: Run, *, always_exact: bool) -> Any:
     """Rows as what they mean and places of the records set aside; or the line that is no message."""
     judgement = Judgement(unstorable=Policy.QUARANTINE, quarantine=True)
     stream = stream_of(run.stream or "s", SCHEMA, ())
-    decoder = BlockDecoder(stream, judgement, lambda _stream: None, _log, always_exact=always_exact)
+    decoder = BlockDecoder(stream, judgement, lambda stream: stream, _log, always_exact=always_exact)
     try:
         batches, rejects = decoder.decode(run)
     except MalformedLine as error:

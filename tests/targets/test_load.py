@@ -72,9 +72,10 @@ class Memory:
         self._called("begin", pipeline)
         return self.state
 
-    def declare(self, stream: Stream) -> None:
+    def declare(self, stream: Stream) -> Stream:
         self._called("declare", stream.name)
         self.columns[stream.name] = [column.name for column in stream.columns]
+        return stream
 
     def write(self, stream: Stream, batch: Batch) -> None:
         self._called("write", stream.name)
@@ -664,13 +665,19 @@ def test_a_stream_may_be_kept_as_text():
 
 
 @pytest.mark.parametrize("exact", [False, True])
-def test_a_later_row_overtakes_an_earlier_one_of_its_key_unless_rows_are_appended(exact):
+def test_a_missing_field_is_kept_null_or_left_out(exact):
     records = [RECORD(1, x="a"), RECORD(1), RECORD(2, x="b")]
     schema = SCHEMA(keys=["n"], x={"type": ["string", "null"]})
+    kept = Run(schema, *records, always_exact=exact, missing_fields="keep")
+    assert kept.loader.committed["a"] == [(1, "a"), (2, "b")]
     upserted = Run(schema, *records, always_exact=exact)
-    assert upserted.loader.committed["a"] == [(1, "a"), (2, "b")]
+    assert upserted.loader.committed["a"] == [(1, "a"), (1, None), (2, "b")]
     appended = Run(schema, *records, loader=Memory(appends=True), always_exact=exact)
-    assert appended.loader.committed["a"] == [(1, "a"), (1,), (2, "b")]
+    assert appended.loader.committed["a"] == [(1, "a"), (1, None), (2, "b")]
+    log = Memory(appends=True)
+    log.is_log = True  # type: ignore[misc]
+    logged = Run(schema, *records, loader=log, always_exact=exact)
+    assert [row[1:] for row in logged.loader.committed["a"]] == [("a",), (), ("b",)]
 
 
 def test_both_paths_can_be_asked_for():

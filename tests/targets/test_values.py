@@ -283,10 +283,14 @@ def test_the_value_read_back_is_the_value_sent(loaded: dict[str, list[tuple[Any,
 
 
 def test_every_kind_has_a_row_and_a_case() -> None:
-    assert set(VALUE_TABLE) == set(Kind) == {case.kind for case in CASES}
+    assert set(VALUE_TABLE) == set(Kind)
+    # A kind that only a column of text makes; `test_text_columns.py` has its round trips.
+    assert {case.kind for case in CASES} == set(Kind) - {Kind.ANY_TEXT}
 
 
-@pytest.mark.parametrize("kind", Kind, ids=lambda kind: kind.value)
+@pytest.mark.parametrize(
+    "kind", sorted(set(Kind) - {Kind.ANY_TEXT}, key=lambda kind: kind.value), ids=lambda kind: kind.value
+)
 def test_the_row_of_a_kind_names_the_type_its_cases_find(kind: Kind) -> None:
     assert {case.type for case in CASES if case.kind is kind} == {VALUE_TABLE[kind].sql}
 

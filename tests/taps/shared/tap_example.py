@@ -44,6 +44,7 @@ STREAM_SETTINGS = {
     "signpost": {"type": "string", "default": "auto"},
     "lookback": {"type": "integer", "default": 0},
     "selected_by_default": {"type": "boolean", "default": True},
+    "sends_partial_records": {"type": "boolean", "default": False},
 }
 
 
@@ -63,6 +64,7 @@ class ExampleStream(BlockStream):
             partition_bookmarks=settings["partition_bookmarks"],
             reads_all_parents=settings["reads_all_parents"],
             selected_by_default=settings["selected_by_default"],
+            sends_partial_records=settings["sends_partial_records"],
         )
         self._settings = settings
         self._gate = tap.config.get("gate")

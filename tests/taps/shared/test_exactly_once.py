@@ -87,7 +87,8 @@ def test_a_stream_without_a_key(make_example, rows, size, cuts, more, is_sorted,
         for content in (source, source + added):
             content = sorted(content, key=instant) if is_sorted else content
             run_until_done(example, config, target, pages_of(content, size), cuts)
-        assert Counter(map(json.dumps, target.rows["orders"])) == Counter(map(json.dumps, source + added))
+        read = [{"id": row["id"], "at": row["at"]} for row in target.rows["orders"]]
+        assert Counter(map(json.dumps, read)) == Counter(map(json.dumps, source + added))
 
 
 @settings(max_examples=40, deadline=None)

@@ -17,9 +17,15 @@ from singerkit_tap.records import RecordEncoder, _Dicts, split_records
 NOW = "2024-01-01T00:00:00.000000Z"
 
 
-def encoder(*names: str, deselected: tuple[tuple[str, ...], ...] = ()) -> RecordEncoder:
-    schema = {"properties": {name: {} for name in names}}
-    return RecordEncoder('a "stream"', schema, SelectionMask(dict.fromkeys(deselected, False)))
+def encoder(
+    *names: str,
+    deselected: tuple[tuple[str, ...], ...] = (),
+    partial: bool = False,
+    required: tuple[str, ...] = (),
+) -> RecordEncoder:
+    schema = {"properties": {name: {} for name in names}, "required": list(required)}
+    mask = SelectionMask(dict.fromkeys(deselected, False))
+    return RecordEncoder('a "stream"', schema, mask, partial=partial)
 
 
 def records_of(lines: bytes) -> list[object]:
@@ -50,18 +56,22 @@ exact = msgspec.json.Encoder(decimal_format="number")
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.dictionaries(NAMES, VALUES, max_size=5), min_size=1, max_size=5))
-def test_both_layouts_give_the_same_and_keep_every_value(records):
+@given(st.booleans(), st.lists(st.dictionaries(NAMES, VALUES, max_size=5), min_size=1, max_size=5))
+def test_both_layouts_give_the_same_and_keep_every_value(partial, records):
     raws = split_records(exact.encode(records), "here")
     names = ("id", "a b", "é:!?", "", "class", "f0")
-    fast, complete = encoder(*names), encoder(*names)
-    complete._layout = _Dicts(names, {})
+    required = ("a b",)
+    fast, complete = (encoder(*names, partial=partial, required=required) for _ in range(2))
+    filled = set() if partial else {name for name in names if name not in required}
+    complete._layout = _Dicts(names, {}, filled)
     constants = {"id": 5, "f0": "x", "unknown": 1}
     lines = fast.lines(fast.decode(raws, constants), NOW)
     assert records_of(lines) == records_of(complete.lines(complete.decode(raws, constants), NOW))
     assert lines.count(b"\n") == len(records)
     expected = [
-        {"id": 5, "f0": "x"} | {key: value for key, value in record.items() if key in names}
+        dict.fromkeys(filled)
+        | {"id": 5, "f0": "x"}
+        | {key: value for key, value in record.items() if key in names}
         for record in records
     ]
     assert records_of(lines) == json.loads(exact.encode(expected), parse_float=Decimal)
@@ -88,11 +98,22 @@ def test_selection_below_the_top_level():
     ]
     assert nested.lines(nested.decode(raws), NOW).count(b'{"b":{"d":2.50}}') == 1
     assert records_of(nested.lines(nested.decode(raws), NOW))[1:] == [
-        {"a": [1]},
-        {"a": None},
-        {"a": {"b": 7}},
-        {},
+        {"a": [1], "id": None},
+        {"a": None, "id": None},
+        {"a": {"b": 7}, "id": None},
+        {"a": None, "id": None},
     ]
+
+
+def test_a_property_that_is_left_out_is_null_unless_records_are_partial():
+    raws = [b'{"a":1}', b'{"b":null}', b"{}"]
+    whole, partial = encoder("a", "b", "c", required=("c",)), encoder("a", "b", "c", partial=True)
+    assert records_of(whole.lines(whole.decode(raws), NOW)) == [
+        {"a": 1, "b": None},
+        {"a": None, "b": None},
+        {"a": None, "b": None},
+    ]
+    assert records_of(partial.lines(partial.decode(raws), NOW)) == [{"a": 1}, {"b": None}, {}]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from jsonschema import Draft7Validator
 
 from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableError
 
@@ -50,7 +51,7 @@ def test_a_row_that_changed_without_its_replication_key_is_sent_again(example):
     example.pages([order(1, 1, price=1)])
     first = example.sync(config)
     example.pages([order(1, 1, price=2)])
-    assert example.sync(config, first.state).records() == [order(1, 1, price=2)]
+    assert example.sync(config, first.state).records() == [order(1, 1, price=2, note=None)]
 
 
 def test_equal_rows_of_a_stream_without_a_key_are_counted(example):
@@ -341,9 +342,36 @@ def test_a_page_of_any_size_is_cut_into_chunks(example, monkeypatch):
     assert bookmark(first.state) == DAY.format(10)
 
 
-def test_only_properties_of_the_schema_are_sent_and_missing_ones_stay_missing(example):
+def test_only_properties_of_the_schema_are_sent_and_missing_ones_are_null(example):
+    """DESIGN 6: our taps send complete records; of a field that was emptied at the source nothing stays."""
     example.pages([{"id": 1, "price": None, "other": 5}])
-    assert example.sync(example.config()).records() == [{"id": 1, "price": None}]
+    result = example.sync(example.config())
+    assert result.records() == [{"id": 1, "at": None, "price": None, "note": None}]
+
+
+def test_the_schema_admits_the_nulls_that_are_sent(example):
+    kinds = {
+        "id": {"type": "integer"},
+        "plain": {"type": "string", "maxLength": 5},
+        "known": {"type": ["string", "null"], "enum": ["a"]},
+        "any": {},
+        "must": {"type": "string"},
+    }
+    stream = example.stream(schema={"type": "object", "properties": kinds, "required": ["must"]})
+    example.pages([{"id": 1, "must": "x"}])
+    result = example.sync(example.config(stream))
+    assert result.records() == [{"id": 1, "plain": None, "known": None, "any": None, "must": "x"}]
+    (schema,) = [message["schema"] for message in result.messages if message["type"] == "SCHEMA"]
+    Draft7Validator(schema).validate(result.records()[0])
+    assert schema["properties"]["id"] == {"type": "integer"}
+    assert schema["properties"]["must"] == {"type": "string"}
+
+
+def test_partial_records_leave_out_what_they_do_not_tell(example):
+    example.pages([{"id": 1, "price": None, "other": 5}])
+    config = example.config(example.stream(sends_partial_records=True))
+    result = example.sync(config)
+    assert result.records() == [{"id": 1, "price": None}]
 
 
 def test_a_schema_without_properties_sends_records_whole(example):
@@ -518,7 +546,9 @@ def test_the_context_is_added_where_the_record_lacks_it(example):
     schema = ITEM_SCHEMA | {"properties": {**ITEM_SCHEMA["properties"], "parent": {"type": "integer"}}}
     child = example.stream(name="items", schema=schema, parent="orders", parent_key="parent")
     example.pages([{"id": 5, "parent": 1}], name="items")
-    assert example.sync(example.config(example.stream(), child)).records("items") == [{"id": 5, "parent": 1}]
+    assert example.sync(example.config(example.stream(), child)).records("items") == [
+        {"id": 5, "order": None, "at": None, "parent": 1}
+    ]
 
 
 def test_a_sorted_parent_lets_a_target_commit_between_its_pages(example):

@@ -1,0 +1,129 @@
+"""What the columns that are there make of a stream's values: the kinds in which they are given, and which keys they keep.
+
+A text column keeps the text as it was sent, whatever its schema says of it, and however it came to be a text column.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+
+from singerkit_shell.errors import BadDataError
+from singerkit_target.contract import Stream
+from singerkit_target.kinds import Column, Kind, json_types
+from target_postgres.ddl import ExistingColumn
+from target_postgres.types import VALUE_TABLE
+
+__all__ = ["as_stored", "check_keys"]
+
+_TEXT = frozenset({"text", "varchar", "bpchar", "citext"})
+_CUTS = frozenset({"name", "char"})  # PostgreSQL's own types for names: longer text is cut without a word
+_NOT_TEXT = frozenset({Kind.INTEGER, Kind.BIG_INTEGER, Kind.NUMBER, Kind.BOOLEAN, Kind.JSON, Kind.ANY_TEXT})
+_HEADER = 4  # of a typmod: `varchar(5)` has 9
+_INTEGERS = frozenset({"int2", "int4", "int8", "numeric"})
+_KEEPS_KEYS: Mapping[Kind, frozenset[str]] = {
+    Kind.INTEGER: _INTEGERS,
+    Kind.BIG_INTEGER: _INTEGERS,
+    Kind.NUMBER: frozenset({"numeric"}),
+    Kind.BOOLEAN: frozenset({"bool"}),
+    Kind.STRING: frozenset({"uuid"}),
+    Kind.DATE_TIME: frozenset({"timestamptz", "timestamp"}),
+    Kind.DATE: frozenset({"date", "timestamptz", "timestamp"}),
+    Kind.TIME: frozenset({"time"}),
+    Kind.UUID: frozenset({"uuid"}),
+    Kind.BINARY: frozenset({"bytea"}),
+    Kind.JSON: frozenset({"jsonb"}),
+    Kind.ANY_TEXT: frozenset(),
+}
+"""Types besides text in which different keys stay different."""
+
+
+def as_stored(
+    stream: Stream, held: Mapping[str, ExistingColumn], log: logging.Logger, *, append_only: bool
+) -> Stream:
+    """Return the stream with the kinds that its columns take; ``held`` says by field which columns these are.
+
+    Raises:
+        BadDataError: a column is of a type that cuts text.
+    """
+    columns = tuple(_as_stored(stream, column, held[column.name]) for column in stream.columns)
+    if append_only:  # every row is kept, whatever becomes of its key
+        columns = tuple(replace(column, is_key=False) for column in columns)
+    for column in columns:
+        if column.kind is Kind.ANY_TEXT and _is_mixed(column):
+            log.warning(
+                "Stream `%s`: `%s` goes into a column of text: text as it is, any other value as its JSON text, so that "
+                'the number 5 and the text "5" look the same there; a column of type `jsonb` tells them apart.',
+                stream.name,
+                column.name,
+            )
+    return replace(stream, columns=columns)
+
+
+def _as_stored(stream: Stream, column: Column, held: ExistingColumn) -> Column:
+    if held.base in _CUTS:
+        raise BadDataError(
+            f"Expected a column that keeps text whole for `{column.name}` of stream `{stream.name}`, got `{held.type}`, "
+            "which PostgreSQL cuts; what is stored is untouched: choose `text`, then run again."
+        )
+    if held.base in _TEXT:
+        return replace(
+            column,
+            kind=_kind_of_text(column),
+            number_in_text=False,
+            longest=held.typmod - _HEADER if held.typmod > _HEADER else None,
+            keeps_blanks=held.base != "bpchar",
+        )
+    if column.kind is Kind.BINARY and held.base != "bytea":
+        return replace(column, kind=Kind.STRING)
+    return column
+
+
+def _kind_of_text(column: Column) -> Kind:
+    if column.is_key and column.kind in (Kind.INTEGER, Kind.BIG_INTEGER):
+        return column.kind  # `12.0` is the key `12`
+    return Kind.ANY_TEXT if column.kind in _NOT_TEXT and not column.number_in_text else Kind.STRING
+
+
+def _is_mixed(column: Column) -> bool:
+    types = json_types(column.schema) - {"null"}
+    return "string" in types and len(types) > 1
+
+
+def check_keys(stream: Stream, held: Mapping[str, ExistingColumn]) -> None:
+    """See that two keys of the source never become one row: what a column rounds, folds or cuts is no key.
+
+    Raises:
+        BadDataError: a key column does.
+    """
+    for column in stream.columns:
+        if not column.is_key or column.is_always_null or _keeps_keys(column, held[column.name]):
+            continue
+        there = held[column.name]
+        kind = f"`{there.type}`" + (
+            "" if there.is_exact else " in a collation that takes different text to be equal"
+        )
+        wanted = VALUE_TABLE[column.kind].sql
+        raise BadDataError(
+            f"Expected a column in which different keys stay different for the key `{column.name}` of stream "
+            f"`{stream.name}`, got {kind}; nothing was written there: make it `{wanted}` (in `column_types` and in the "
+            "table), then run again."
+        )
+
+
+def _keeps_keys(column: Column, held: ExistingColumn) -> bool:
+    if held.base in _TEXT:
+        return held.base != "citext" and held.is_exact and not _is_mixed(column)
+    if held.is_enum:
+        return True
+    if held.base == "numeric" and held.typmod >= 0:
+        return column.kind in (Kind.INTEGER, Kind.BIG_INTEGER) and _scale(held.typmod) >= 0
+    if held.base in ("timestamptz", "timestamp", "time") and 0 <= held.typmod < 6:
+        return False
+    return held.base in _KEEPS_KEYS[column.kind]
+
+
+def _scale(typmod: int) -> int:
+    """The digits after the point; in eleven bits since PostgreSQL 15, which has negative ones, too."""
+    return ((typmod - _HEADER) & 0x7FF ^ 0x400) - 0x400

@@ -1,0 +1,384 @@
+"""Columns as they are in the table: text keeps text, what was chosen is what is there, and no key becomes another.
+
+Each test of values runs twice: its block as the fast path takes it, and with a field that only the exact path reads.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from conftest import run_sql
+from faults.loads import RECORD, SCHEMA, STATE, load, query
+
+ONLY_EXACT = r'"\\u0000"'
+INTEGER = {"type": ["integer", "null"]}
+NUMBER = {"type": ["number", "null"]}
+TEXT = {"type": ["string", "null"]}
+MIXED = {"type": ["null", "string", "integer"]}
+ANYTHING = {"type": ["null", "string", "object", "array", "number", "boolean"]}
+DATE_TIME = {"type": ["string", "null"], "format": "date-time"}
+DECIMAL_TEXT = {"type": ["string", "null"], "x-singer.decimal": True}
+both_paths = pytest.mark.parametrize("exact", [False, True], ids=["block path", "exact path"])
+
+
+def record(stream: str, exact: bool, **wires: str) -> str:
+    """A RECORD whose fields are JSON text."""
+    fields = [f'"{name}": {wire}' for name, wire in wires.items()]
+    if exact:
+        fields.append(f'"odd": {ONLY_EXACT}')
+    return f'{{"type": "RECORD", "stream": "{stream}", "record": {{{", ".join(fields)}}}}}'
+
+
+SENT = [
+    ("base64", {"type": ["string", "null"], "contentEncoding": "base64"}, '"aGVsbG8="', "aGVsbG8="),
+    (
+        "uuid",
+        {"type": ["string", "null"], "format": "uuid"},
+        '"123E4567-E89B-12D3-A456-426614174000"',
+        "123E4567-E89B-12D3-A456-426614174000",
+    ),
+    (
+        "date-time",
+        DATE_TIME,
+        '"2024-01-31T10:00:00.123456789+05:30"',
+        "2024-01-31T10:00:00.123456789+05:30",
+    ),
+    ("no date-time", DATE_TIME, '"yesterday "', "yesterday "),
+    ("date", {"type": ["string", "null"], "format": "date"}, '"2024-1-31"', "2024-1-31"),
+    ("time", {"type": ["string", "null"], "format": "time"}, '"24:00:00+02:00"', "24:00:00+02:00"),
+    ("decimal text", DECIMAL_TEXT, '"007"', "007"),
+    ("decimal text with an exponent", DECIMAL_TEXT, '"1E+5"', "1E+5"),
+    ("number", NUMBER, "1.10e1", "1.10e1"),
+    ("integer", INTEGER, "12.0", "12.0"),
+    ("big integer", INTEGER, "9" * 30, "9" * 30),
+    ("boolean", {"type": ["boolean", "null"]}, "true", "true"),
+    ("text of a mixed type", MIXED, '"abc"', "abc"),
+    ("digits of a mixed type", MIXED, '"5"', "5"),
+    ("number of a mixed type", MIXED, "5", "5"),
+    ("null of a mixed type", MIXED, "null", None),
+    ("the word null", MIXED, '"null"', "null"),
+    ("quotes", ANYTHING, json.dumps('say "hi"\n\\ é'), 'say "hi"\n\\ é'),
+    ("object", ANYTHING, '{"b":  1.0, "a": ["x", null]}', '{"b":  1.0, "a": ["x", null]}'),
+    ("array", ANYTHING, "[1e2]", "[1e2]"),
+]
+
+
+@both_paths
+@pytest.mark.parametrize("how", ["chosen", "named in the schema", "existing", "existing varchar"])
+def test_a_text_column_keeps_the_text_as_it_was_sent(database: str, how: str, exact: bool) -> None:
+    messages: list[Any] = []
+    chosen = {}
+    for number, (_, property_, wire, _) in enumerate(SENT):
+        stream = f"s{number}"
+        if how == "chosen":
+            chosen[f"{stream}.v"] = "text"
+        elif how == "named in the schema":
+            property_ = {**property_, "x-sql-datatype": "character varying"}
+        else:
+            query(
+                database,
+                f"CREATE TABLE {stream} (id bigint PRIMARY KEY, v {how.split()[-1]})".replace(
+                    " existing", " text"
+                ),
+            )
+        messages += [
+            SCHEMA(stream, {"id": INTEGER, "v": property_}, ["id"]),
+            record(stream, exact, id="1", v=wire),
+            record(stream, exact, id="2", v="null"),
+        ]
+    load(database, *messages, column_types=chosen).expect(0)
+    found = {
+        name: query(database, f"SELECT v FROM s{number} ORDER BY id")
+        for number, (name, *_) in enumerate(SENT)
+    }
+    assert found == {name: [(stored,), (None,)] for name, *_, stored in SENT}
+
+
+@both_paths
+def test_a_text_column_that_gets_another_type_stays_text(database: str, exact: bool) -> None:
+    first = [SCHEMA("s", {"id": INTEGER, "a": TEXT}, ["id"]), record("s", exact, id="1", a='"abc"')]
+    then = [
+        SCHEMA("s", {"id": INTEGER, "a": MIXED}, ["id"]),
+        *(record("s", exact, id="2", a='"abc"'), record("s", exact, id="3", a="5")),
+        *(record("s", exact, id="4", a='"5"'), record("s", exact, id="5", a="null")),
+        STATE({"n": 1}),
+    ]
+    outcome = load(database, *first, *then).expect(0)
+    assert outcome.stderr.count("`a` goes into a column of text") == 1
+    assert query(database, "SELECT id, a FROM s ORDER BY id") == [
+        (1, "abc"),
+        (2, "abc"),
+        (3, "5"),
+        (4, "5"),
+        (5, None),
+    ]
+    load(database, *then[:1], record("s", exact, id="1", a='"xyz"')).expect(0)
+    assert query(database, "SELECT a FROM s WHERE id = 1") == [("xyz",)]
+
+
+@both_paths
+def test_a_mixed_column_in_a_text_column_is_still_validated(database: str, exact: bool) -> None:
+    schema = SCHEMA("s", {"id": INTEGER, "v": MIXED}, ["id"])
+    outcome = load(database, schema, record("s", exact, id="1", v="[1]"), column_types={"s.v": "text"})
+    assert "Expected `null` or `string` or `integer`" in outcome.expect(65).last_words
+
+
+# --- what was chosen, and what is there ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("existing", "chosen"),
+    [
+        ("bigint", "text"),
+        ("text", "varchar(5)"),
+        ("varchar(5)", "varchar(6)"),
+        ("numeric", "numeric(12,2)"),
+        ("timestamp with time zone", "timestamp"),
+        ("jsonb", "text"),
+    ],
+)
+def test_a_chosen_type_is_the_one_that_is_there(database: str, existing: str, chosen: str) -> None:
+    query(database, f"CREATE TABLE s (id bigint PRIMARY KEY, v {existing})")
+    query(database, "INSERT INTO s VALUES (1, '1')") if "time" not in existing else None
+    row = [SCHEMA("s", {"id": INTEGER, "v": TEXT}, ["id"]), RECORD("s", {"id": 2, "v": None})]
+    query(database, "UPDATE s SET v = NULL") if "time" in existing else None
+    outcome = load(database, *row, column_types={"s.v": chosen}).expect(65)
+    assert f"`{chosen}` for `v`" in outcome.last_words
+    assert "got `" in outcome.last_words
+    statement = re.search(r"`(ALTER TABLE .*?)`", outcome.last_words)
+    assert statement, outcome.last_words
+    run_sql(database, statement[1])
+    load(database, *row, column_types={"s.v": chosen}).expect(0)
+
+
+@pytest.mark.parametrize("chosen", ["varchar(5)", "VARCHAR(5)", "character varying(5)"])
+def test_a_chosen_type_may_be_written_in_any_way(database: str, chosen: str) -> None:
+    for number in range(2):
+        load(
+            database,
+            SCHEMA("s", {"id": INTEGER, "v": TEXT}, ["id"]),
+            RECORD("s", {"id": number, "v": "a"}),
+            column_types={"s.v": chosen},
+        ).expect(0)
+
+
+def test_number_type_is_for_new_columns(database: str) -> None:
+    schema = SCHEMA("s", {"id": INTEGER, "v": NUMBER}, ["id"])
+    load(database, schema, RECORD("s", {"id": 1, "v": 0.1})).expect(0)
+    load(database, schema, RECORD("s", {"id": 2, "v": 0.2}), number_type="double precision").expect(0)
+    assert query(database, "SELECT v::text FROM s ORDER BY id") == [("0.1",), ("0.2",)]
+
+
+@pytest.mark.parametrize(
+    ("first", "value", "then", "other"),
+    [
+        (INTEGER, 7, MIXED, "abc"),
+        ({"type": ["string", "null"], "format": "date"}, "2024-02-28", TEXT, "2024-02-30"),
+        ({"type": ["boolean", "null"]}, True, TEXT, "maybe"),
+        ({}, {"a": 1}, TEXT, "x"),
+        (
+            {"type": ["string", "null"], "format": "date"},
+            "2024-02-28",
+            DATE_TIME,
+            "2024-02-28T10:00:00Z",
+        ),
+    ],
+    ids=["integer to mixed", "date to text", "boolean to text", "document to text", "date to date-time"],
+)
+def test_a_column_that_gets_another_type_is_refused_with_advice_that_helps(
+    database: str, first: Any, value: Any, then: Any, other: Any
+) -> None:
+    load(
+        database, SCHEMA("s", {"id": INTEGER, "a": first}, ["id"]), RECORD("s", {"id": 1, "a": value})
+    ).expect(0)
+    changed = [SCHEMA("s", {"id": INTEGER, "a": then}, ["id"]), RECORD("s", {"id": 2, "a": other})]
+    outcome = load(database, *changed).expect(65)
+    statement = re.search(r"`(ALTER TABLE .*?)`", outcome.last_words)
+    assert statement, outcome.last_words
+    run_sql(database, statement[1])
+    load(database, *changed).expect(0)
+    assert query(database, "SELECT count(a) FROM s") == [(2,)]
+
+
+# --- limits of text -----------------------------------------------------------------------------------------
+
+
+@both_paths
+@pytest.mark.parametrize(
+    ("type_", "value", "words"),
+    [
+        ("varchar(5)", "abcde   ", "at most 5 characters"),
+        ("varchar(5)", "abcdef", "at most 5 characters"),
+        ("char(5)", "abc  ", "without blanks at its end"),
+        ("char(5)", "abcdef", "at most 5 characters"),
+    ],
+)
+@pytest.mark.parametrize(
+    "property_", [TEXT, {**TEXT, "maxLength": 20}, MIXED], ids=["text", "limited", "mixed"]
+)
+def test_text_that_its_column_cuts_is_refused(
+    database: str, type_: str, value: str, words: str, property_: Any, exact: bool
+) -> None:
+    row = [
+        SCHEMA("s", {"id": INTEGER, "v": property_}, ["id"]),
+        record("s", exact, id="1", v='"ééééé"'),
+        record("s", exact, id="2", v=json.dumps(value)),
+    ]
+    outcome = load(database, *row, column_types={"s.v": type_}).expect(65)
+    assert words in outcome.last_words
+    assert "s.$.v (line 3)" in outcome.last_words
+    load(database, *row, column_types={"s.v": type_}, on_unstorable="quarantine").expect(0)
+    assert query(database, "SELECT id, v::text FROM s") == [(1, "ééééé")]
+    load(database, *row, column_types={"s.v": type_}, on_unstorable="null").expect(0)
+    assert query(database, "SELECT id, v::text FROM s ORDER BY id") == [(1, "ééééé"), (2, None)]
+
+
+# --- keys ---------------------------------------------------------------------------------------------------
+
+
+@both_paths
+def test_keys_that_differ_below_the_microsecond_are_refused(database: str, exact: bool) -> None:
+    keyed = SCHEMA("s", {"t": {"type": "string", "format": "date-time"}, "v": INTEGER}, ["t"])
+    row = [
+        keyed,
+        record("s", exact, t='"2024-01-31T10:00:00.1234560Z"', v="0"),
+        record("s", exact, t='"2024-01-31T10:00:00.1234561Z"', v="1"),
+        record("s", exact, t='"2024-01-31T10:00:00.1234562Z"', v="2"),
+    ]
+    outcome = load(database, *row).expect(65)
+    assert "s.$.t (line 3)" in outcome.last_words
+    assert "six digits" in outcome.last_words
+    load(database, *row, column_types={"s.t": "text"}).expect(0)
+    assert query(database, "SELECT v FROM s ORDER BY v") == [(0,), (1,), (2,)]
+    load(database, *row, load_method="append-only", default_target_schema="log").expect(0)
+    assert query(database, "SELECT count(*) FROM log.s") == [(3,)]
+
+
+@both_paths
+def test_values_that_are_rounded_are_named(database: str, exact: bool) -> None:
+    """A clock of PostgreSQL holds microseconds: finer values are rounded, and the run says so once for each column."""
+    time = {"type": ["string", "null"], "format": "time"}
+    row = [
+        SCHEMA("s", {"id": INTEGER, "t": DATE_TIME, "u": DATE_TIME, "c": time, "x": TEXT}, ["id"]),
+        *(
+            record(
+                "s",
+                exact,
+                id=str(n),
+                t='"2024-01-31T10:00:00.1234567Z"',
+                u='"2024-01-31T10:00:00.123456000Z"',
+                c='"10:00:00.0000001"',
+                x='"2024-01-31T10:00:00.1234567Z"',
+            )
+            for n in range(300)
+        ),
+    ]
+    outcome = load(database, *row).expect(0)
+    assert outcome.stderr.count("are rounded to microseconds") == 2
+    assert "values of `t`" in outcome.stderr
+    assert "values of `c`" in outcome.stderr
+    assert query(database, "SELECT DISTINCT t AT TIME ZONE 'UTC' || '', c || '', x FROM s") == [
+        ("2024-01-31 10:00:00.123457", "10:00:00", "2024-01-31T10:00:00.1234567Z")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("property_", "type_"),
+    [
+        (NUMBER, "numeric(12,2)"),
+        (NUMBER, "double precision"),
+        (INTEGER, "real"),
+        (TEXT, "bigint"),
+        (TEXT, "numeric"),
+        (DATE_TIME, "date"),
+        (DATE_TIME, "timestamp(3) with time zone"),
+        (MIXED, "text"),
+        (TEXT, "name"),
+        (TEXT, "citext"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_key_column_that_makes_keys_one_is_refused(database: str, property_: Any, type_: str) -> None:
+    if type_ == "citext":
+        query(database, "CREATE EXTENSION citext")
+    outcome = load(database, SCHEMA("s", {"k": property_}, ["k"]), column_types={"s.k": type_}).expect(65)
+    assert "`k` of stream `s`" in outcome.last_words
+    load(
+        database,
+        SCHEMA("s", {"k": property_}),
+        column_types={"s.k": "text" if type_ == "name" else type_},
+        default_target_schema="keyless",
+    ).expect(0)
+
+
+@pytest.mark.parametrize(
+    ("property_", "type_", "wires"),
+    [
+        (INTEGER, "numeric(38,0)", ["1", "2"]),
+        (INTEGER, "integer", ["1", "2.0"]),
+        (TEXT, "varchar(3)", ['"a"', '"A"', '"a  "']),
+        (TEXT, "char(3)", ['"a"', '"A"']),
+        (INTEGER, "text", ["1", "2", "2.0"]),
+        (DATE_TIME, "timestamp", ['"2024-01-31T10:00:00Z"', '"2024-01-31T10:00:00.000001Z"']),
+        (MIXED, "jsonb", ['"5"', "5"]),
+        (NUMBER, "numeric", ["1.0", "1.01"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@both_paths
+def test_a_key_column_that_keeps_keys_apart_is_taken(
+    database: str, property_: Any, type_: str, wires: list[str], exact: bool
+) -> None:
+    keyed = SCHEMA("s", {"k": property_, "v": INTEGER}, ["k"])
+    rows = [record("s", exact, k=wire, v="1") for wire in wires]
+    for _ in range(2):
+        load(database, keyed, *rows, column_types={"s.k": type_}).expect(0)
+    assert query(database, "SELECT count(*) FROM s") == [(len(wires) - ("2.0" in wires and "2" in wires),)]
+
+
+# --- offsets ------------------------------------------------------------------------------------------------
+
+
+@both_paths
+@pytest.mark.parametrize("local", [False, True], ids=["timestamptz", "timestamp"])
+def test_every_offset_of_rfc_3339_keeps_its_instant(database: str, local: bool, exact: bool) -> None:
+    wires = {
+        "2024-01-31T10:00:00+23:59": "2024-01-30 10:01:00",
+        "2024-01-31T10:00:00-23:59": "2024-02-01 09:59:00",
+        "2024-01-31T10:00:00.5+16:00": "2024-01-30 18:00:00.5",
+        "2024-01-31T10:00:00-15:59": "2024-02-01 01:59:00",
+        "2024-01-31T10:00:00": "2024-01-31 10:00:00",
+    }
+    rows = [record("s", exact, id=str(n), t=json.dumps(wire)) for n, wire in enumerate(wires)]
+    load(
+        database,
+        SCHEMA("s", {"id": INTEGER, "t": DATE_TIME}, ["id"]),
+        *(*rows, record("s", exact, id="9", t="null"), record("s", exact, id="10")),
+        column_types={"s.t": "timestamp"} if local else {},
+    ).expect(0)
+    shown = "t::text" if local else "(t AT TIME ZONE 'UTC')::text"
+    assert [text for (text,) in query(database, f"SELECT {shown} FROM s ORDER BY id")] == [
+        *wires.values(),
+        None,
+        None,
+    ]
+
+
+@both_paths
+def test_an_offset_that_leads_out_of_the_years_is_refused(database: str, exact: bool) -> None:
+    for wire in ("0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "2024-01-01T00:00:00+24:00"):
+        row = record("s", exact, id="1", t=json.dumps(wire))
+        outcome = load(database, SCHEMA("s", {"id": INTEGER, "t": DATE_TIME}, ["id"]), row).expect(65)
+        assert "s.$.t" in outcome.last_words
+
+
+@both_paths
+def test_a_wide_offset_of_time_extracted(database: str, exact: bool) -> None:
+    row = record("s", exact, id="1")[:-1] + ', "time_extracted": "2024-01-31T10:00:00+23:59"}'
+    load(database, SCHEMA("s", {"id": INTEGER}, ["id"]), row, add_record_metadata=True).expect(0)
+    assert query(database, "SELECT (_sdc_extracted_at AT TIME ZONE 'UTC')::text FROM s") == [
+        ("2024-01-30 10:01:00",)
+    ]
