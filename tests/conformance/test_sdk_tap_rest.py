@@ -60,5 +60,7 @@ class TestTapRest(Standard):
     ) -> None:
         # the runner reads JSON with floats, and so does this; the digits are checked in test_tap_messages.py
         rows = [json.loads(text) for text in server.texts[stream_name]]
-        complete = dict.fromkeys(name for row in rows for name in row)  # what a row leaves out is sent as null
+        complete = dict.fromkeys(
+            name for row in rows for name in row
+        )  # what a row leaves out is sent as null
         assert runner.records[stream_name] == [{**complete, **row} for row in rows]

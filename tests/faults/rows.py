@@ -229,7 +229,7 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
         (
             "M5",
             "a field is missing, a field is null",
-            "the stored value stays; null is stored",
+            "from our taps the stored value stays, from those of others it is null (`missing_fields`); null is stored",
             (0,),
         ),
         ("M6", "an integer beyond 2^63", "the column becomes numeric", (0,)),
