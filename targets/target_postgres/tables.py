@@ -274,7 +274,8 @@ def _fit_column(
     raise BadDataError(
         f"Expected a column of type `{wanted.sql}` for `{column.name}` of stream `{stream.name}`, got `{found}` in the "
         f"table; what is stored is untouched: change the column's type, as with "
-        f"`{_change(cursor, table, short, found, wanted.sql)}`, or name the one it has in `column_types`, then run again."
+        f"`{_change(cursor, table, short, found, wanted.sql)}`, or, to have values turned into `{found}`, name that in "
+        "`column_types`, then run again."
     )
 
 
@@ -288,7 +289,7 @@ def _suits(cursor: Cursor, found: str, wanted: ColumnType, kind: Kind) -> bool:
 def _change(cursor: Cursor, table: Identifier, short: str, found: str, wanted: str) -> str:
     """Return the statement that makes a column of type ``found`` one of type ``wanted`` and keeps its values."""
     column = Identifier(short)
-    using = SQL("{}::text::{}").format(column, SQL(wanted))
+    using = SQL("{}::text" if wanted == "text" else "{}::text::" + wanted).format(column)
     if wanted == "jsonb":
         using = SQL("pg_catalog.to_jsonb({})").format(column)
     elif found in ("jsonb", "json"):

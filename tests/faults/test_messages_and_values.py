@@ -762,7 +762,7 @@ SECRETS: dict[str, Any] = {
         {"host": "127.0.0.1", "port": 1, "pass_word": SECRET, "password": SECRET},
         {},
         [ORDERS],
-        69,
+        78,
     ),
     "from the environment": (
         {"host": "127.0.0.1", "port": 1, "password": {"env": "CANARY"}},

@@ -34,6 +34,7 @@ TWO = [*PLAIN, RECORD("s", {"id": 2, "t": "b" * 5_000_000}), STATE({"a": 2})]
 BAD = [*PLAIN, RECORD("s", {"id": "x", "t": "a"}), RECORD("s", {"id": "y", "t": "a"}), STATE({"a": 2})]
 NUL = [schema(t={"type": "string"}), RECORD("s", {"id": 1, "t": "a\0b"}), STATE({"a": 1})]
 MORE = [PLAIN[0], RECORD("s", {"id": 1, "t": "a", "more": "x"}), STATE({"a": 1})]
+MISSING = [PLAIN[0], RECORD("s", {"id": 1}), STATE({"a": 1})]
 SHORT = [schema(t={"type": "string", "maxLength": 1}), RECORD("s", {"id": 1, "t": "abc"}), STATE({"a": 1})]
 NUMBER = [schema(t={"type": "number"}), RECORD("s", {"id": 1, "t": 1.10}), STATE({"a": 1})]
 SAME_KEY = [*PLAIN, RECORD("s", {"id": 1, "t": "b"}), STATE({"a": 2})]
@@ -53,6 +54,7 @@ SHARED: dict[str, tuple[Sequence[Any], dict[str, Any], dict[str, Any]]] = {
     "on_unstorable": (NUL, {}, {"on_unstorable": "replace"}),
     "quarantine_limit": (BAD, QUARANTINE, {"quarantine_limit": 1}),
     "extra": (MORE, {}, {"extra": "load"}),
+    "missing_fields": (MISSING, {}, {"missing_fields": "keep"}),
     "validate_records": (SHORT, {}, {"validate_records": False}),
     "add_record_metadata": (PLAIN, {}, {"add_record_metadata": True}),
     "commit_rows": (TWO, {}, {"commit_rows": 1}),

@@ -182,6 +182,9 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "pagination.unread": pages({"type": "next_url", "next": "$.other"}, unread="warn"),
     "streams": top(streams=[{"name": "s", "path": "/plain?x=1", "schema": {"properties": {"id": {}}}}]),
+    "streams[].partial_records": stream(
+        {"schema": {"properties": {"id": {}, "z": {}}}}, partial_records=True
+    ),
     "streams[].name": stream({}, name="t"),
     "streams[].path": stream({}, path="/v2/rows"),
     "streams[].params": stream({}, params={"a": 1}),
