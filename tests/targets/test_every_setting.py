@@ -54,7 +54,7 @@ SHARED: dict[str, tuple[Sequence[Any], dict[str, Any], dict[str, Any]]] = {
     "on_unstorable": (NUL, {}, {"on_unstorable": "replace"}),
     "quarantine_limit": (BAD, QUARANTINE, {"quarantine_limit": 1}),
     "extra": (MORE, {}, {"extra": "load"}),
-    "missing_fields": (MISSING, {}, {"missing_fields": "keep"}),
+    "missing_fields": (MISSING, {}, {"missing_fields": "null"}),
     "validate_records": (SHORT, {}, {"validate_records": False}),
     "add_record_metadata": (PLAIN, {}, {"add_record_metadata": True}),
     "commit_rows": (TWO, {}, {"commit_rows": 1}),
