@@ -537,7 +537,7 @@ def test_a_block_gives_the_same_rows_and_rejects_whichever_path_it_takes(example
         decoder = BlockDecoder(
             stream,
             Judgement(unstorable=Policy.QUARANTINE, quarantine=True),
-            lambda _stream: None,
+            lambda stream: stream,
             logging.getLogger("both paths"),
             always_exact=always_exact,
         )
