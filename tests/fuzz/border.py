@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import signal
 import socket
@@ -24,6 +25,8 @@ __all__ = ["CODES", "End", "answering", "end_of", "judged"]
 
 CODES = frozenset({0, 64, 65, 69, 73, 74, 75, 76, 77, 78})
 SECONDS = 30.0
+TLS = b"\x16"
+"""What a handshake begins with."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ def end_of(
     out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
     errors = io.StringIO()
     handlers = [(signum, signal.getsignal(signum)) for signum in (signal.SIGTERM, signal.SIGINT)]
+    loggers = list(logging.root.handlers)
     began = time.monotonic()
     code: object = 0
     changes = {"NO_PROXY": "*", **(environment or {})}
@@ -57,6 +61,7 @@ def end_of(
             code = leaving.code
     for signum, handler in handlers:
         signal.signal(signum, handler)
+    logging.root.handlers[:] = loggers  # else each run would write into the streams of all runs before it
     signal.set_wakeup_fd(-1)
     stop_flag.signum = None
     printed = out.buffer.getvalue()  # type: ignore[attr-defined]  # a BytesIO
@@ -120,10 +125,11 @@ def answering() -> Iterator[Answers]:
                     return
                 with connection, contextlib.suppress(OSError):
                     connection.settimeout(5)
-                    connection.recv(65536)
+                    asked = connection.recv(65536)
+                    # In whole: what is unread when a socket is closed takes the answer with it. (TLS has no lines.)
+                    while asked[:1] != TLS and b"\r\n\r\n" not in asked and (more := connection.recv(65536)):
+                        asked += more
                     connection.sendall(answers.next().replace(b"PORT", str(answers.port).encode()))
-                    connection.shutdown(socket.SHUT_WR)
-                    connection.recv(65536)
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
