@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from singer_sdk.singerlib import MetadataMapping
 
-from singerkit_shell.errors import BadDataError, Stopped
+from singerkit_shell.errors import BadDataError, ConfigurationError, Stopped
 from singerkit_state.order import ValueKind
 from singerkit_state.tracker import Signpost
 from singerkit_tap.contract import Context, Page, RawRecord, Start
@@ -19,10 +19,11 @@ from tap_rest import exact
 from tap_rest.client import Response
 from tap_rest.clock import clock_of
 from tap_rest.config import PARENT_FIELD, StreamSettings
+from tap_rest.copies import refuse_own_values
 from tap_rest.incremental import bookmark_params
 from tap_rest.pagination import Pages, Step, body_paths
 from tap_rest.records import PageReader, ReadPage
-from tap_rest.schemas import Sample, SchemaKeeper
+from tap_rest.schemas import DeclaredSchema, Sample, SchemaKeeper
 
 if TYPE_CHECKING:
     from tap_rest.tap import TapRest
@@ -44,6 +45,7 @@ class RestStream(BlockStream):
         self.settings = settings
         self.keeper = keeper
         self._has_warned_of_pages = False
+        _refuse_lost_copies(settings, keeper)
         self._reader = PageReader(
             settings.name, settings.records, body_paths(settings.pagination), settings.missing_records
         )
@@ -75,7 +77,10 @@ class RestStream(BlockStream):
             self._warn_of_shifting_pages()
         try:
             for page in self.raw_pages(context, self._bookmark_params(start)):
-                if self.keeper.widens(page.records, self._constants(context)):
+                constants = self._constants(context)
+                if constants:
+                    refuse_own_values(self.settings, page.records, constants, self._sent(constants))
+                if self.keeper.widens(page.records, constants):
                     self._announce_schema()
                 yield Page(page.records, clock=self._clock_of(page.answer))
         except Stopped:
@@ -172,6 +177,16 @@ class RestStream(BlockStream):
     def _constants(self, context: Context | None) -> dict[str, Any]:
         return {key: value for key, value in (context or {}).items() if not key.startswith(_PATH_ONLY)}
 
+    def _sent(self, names: Iterable[str]) -> list[str]:
+        """Return those of ``names`` that records carry: a schema that is inferred will come to know all of them."""
+        known = self.effective_schema.get("properties")
+        if known is None:
+            return list(names)
+        is_declared = isinstance(self.keeper, DeclaredSchema)
+        return [
+            name for name in names if (self.mask[("properties", name)] if name in known else not is_declared)
+        ]
+
     # Children
 
     def child_contexts(
@@ -259,6 +274,23 @@ class RestStream(BlockStream):
         """Use a schema that has grown in mid-run: a SCHEMA now, and an encoder that sends the new fields."""
         self._take_schema()
         self.tap.sync_run.renew_schema(self)
+
+
+def _refuse_lost_copies(settings: StreamSettings, keeper: SchemaKeeper) -> None:
+    """See that a declared schema names what `copy` adds; it would not be sent otherwise.
+
+    Raises:
+        ConfigurationError: it does not.
+    """
+    known = keeper.schema.get("properties") if isinstance(keeper, DeclaredSchema) else None
+    if not known or settings.parent is None:
+        return
+    lost = [name for name in settings.parent.copy or () if name not in known]
+    if lost:
+        raise ConfigurationError(
+            f"`parent.copy` of stream `{settings.name}` adds `{lost[0]}`, which its `schema` does not name, so it would not "
+            "be sent; add it to the properties of `schema`, or take it out of `copy`."
+        )
 
 
 def _whole(number: float) -> int | Decimal:

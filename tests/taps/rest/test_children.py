@@ -203,3 +203,50 @@ def test_changed_needs_a_parent_that_tells(run_tap: Any) -> None:
     child = CHILD | {"parent": {"stream": "users", "read": "changed"}}
     run = run_tap("http://localhost", PARENT, child).ended(78)
     assert "`streams[1].parent.read: changed` needs a `replication_key` of stream `users`" in run.sentence
+
+
+@pytest.mark.parametrize(
+    ("own", "code"), [(9, 65), (None, 65), ("x", 65), (True, 65), (1, 0), ("1", 0), (1.0, 0), ("MISSING", 0)]
+)
+def test_a_field_of_the_child_in_the_place_of_a_copied_one(own: Any, code: int, run_tap: Any) -> None:
+    """The child's own value stood there, in silence, and children of all parents became one."""
+    record = {"no": 7} if own == "MISSING" else {"no": 7, "user_id": own}
+    single = PARENT | {"pagination": {"type": "single"}}
+    child = CHILD | {"parent": {"stream": "users", "copy": {"user_id": "id"}}}
+    with serving(
+        {"/users": lambda _: json_reply([{"id": 1}]), "/users/1/orders": lambda _: json_reply([record])}
+    ) as api:
+        run = run_tap(api.url, single, child).ended(code)
+        if code == 0:
+            assert run.records("orders") == [{"user_id": 1} | record]
+            return
+        assert run.records("orders") == []
+        for words in ("Stream orders copies `id` of stream users to `user_id`", "`primary_keys`"):
+            assert words in run.sentence
+        assert '"copy": {"parent_user_id": "id"}' in run.sentence
+        mended = child | {"parent": {"stream": "users", "copy": {"parent_user_id": "id"}}}
+        again = run_tap(api.url, single, mended | {"primary_keys": ["parent_user_id", "no"]}).ended(0)
+        assert again.records("orders") == [record | {"parent_user_id": 1}]
+        kept = child | {"parent": {"stream": "users", "copy": {}}, "primary_keys": ["no"]}
+        assert run_tap(api.url, single, kept).ended(0).records("orders")[0]["user_id"] == own
+
+
+def test_a_name_that_is_given_by_default_and_not_sent_is_no_matter(run_tap: Any) -> None:
+    child = CHILD | {"parent": {"stream": "users"}, "primary_keys": [], "schema": {"properties": {"no": {}}}}
+    single = PARENT | {"pagination": {"type": "single"}}
+    routes = {
+        "/users": lambda _: json_reply([{"id": 1}]),
+        "/users/1/orders": lambda _: json_reply([{"no": 7, "users_id": 9}]),
+    }
+    with serving(routes) as api:
+        assert run_tap(api.url, single, child).ended(0).records("orders") == [{"no": 7}]
+        inferred = {key: value for key, value in child.items() if key != "schema"}
+        run = run_tap(api.url, single, inferred).ended(65)
+        assert '"copy": {"parent_users_id": "id"}' in run.sentence
+        run_tap(api.url, single, inferred, select=["users", "orders.no"]).ended(0)
+
+
+def test_a_declared_schema_has_to_name_what_is_copied(run_tap: Any) -> None:
+    child = CHILD | {"primary_keys": ["no"], "schema": {"properties": {"no": {}, "team": {}}}}
+    run = run_tap("http://localhost", PARENT, child).ended(78)
+    assert "`parent.copy` of stream `orders` adds `user_id`, which its `schema` does not name" in run.sentence
