@@ -15,8 +15,9 @@ __all__ = ["copy_rows"]
 _FEED_SIZE = 1 << 24  # bytes handed to libpq at a time
 
 
-def copy_rows(cursor: Cursor, table: Identifier, columns: Sequence[str], csv: bytes) -> None:
-    """COPY rows that `rows.as_csv` has encoded."""
+def copy_rows(cursor: Cursor, table: Identifier, columns: Sequence[str], csv: bytes) -> int:
+    """COPY rows that `rows.as_csv` has encoded; return how many the server has stored."""
     names = SQL(", ").join([Identifier(column) for column in columns])
     statement = SQL("COPY {} ({}) FROM STDIN " + COPY_OPTIONS).format(table, names)
     cursor.copy_expert(statement, io.BytesIO(csv), _FEED_SIZE)
+    return int(cursor.rowcount)

@@ -16,6 +16,7 @@ __all__ = [
     "change_primary_key",
     "create_schema",
     "create_table",
+    "has_detours",
     "inspect",
     "table_name",
     "widen_column",
@@ -129,6 +130,26 @@ def columns_of(cursor: Cursor, oid: int) -> dict[str, ExistingColumn]:
     """Return the columns of a table, in their order."""
     cursor.execute(_COLUMNS, [oid])
     return {name: ExistingColumn(*facts) for name, *facts in cursor.fetchall()}
+
+
+_DETOURS = """
+WITH RECURSIVE tree(oid) AS (
+    SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = %s AND c.relname = %s
+    UNION ALL
+    SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid
+)
+SELECT EXISTS (
+    SELECT 1 FROM pg_catalog.pg_trigger t JOIN tree ON t.tgrelid = tree.oid
+    WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype & 3 = 3  -- 1: for each row, 2: before
+) OR EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite r JOIN tree ON r.ev_class = tree.oid)
+"""
+
+
+def has_detours(cursor: Cursor, schema: str, table: str) -> bool:
+    """Tell whether the table, or a part of it, has triggers or rules that may keep a row out."""
+    cursor.execute(_DETOURS, [schema, table])
+    return cursor.fetchone() == (True,)
 
 
 def columns_now(cursor: Cursor, schema: str, table: str) -> dict[str, ExistingColumn]:

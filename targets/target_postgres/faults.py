@@ -27,6 +27,8 @@ __all__ = [
     "ConnectionLost",
     "InTheWay",
     "LateRefusal",
+    "NotDone",
+    "check_stored",
     "column_of",
     "connection_fault",
     "during",
@@ -40,6 +42,28 @@ _SAFE = "what was committed is safe"
 
 class ConnectionLost(UnitLost):
     """The connection is gone, and the transaction with it, unless it was committing."""
+
+
+class NotDone(psycopg2.Error):
+    """PostgreSQL reports success, and has done less: a trigger or rule of the table keeps rows out, or in.
+
+    To those who catch errors it is the refusal that the trigger should have raised.
+    """
+
+    pgcode = errorcodes.RAISE_EXCEPTION
+
+
+def check_stored(expected: int, stored: int) -> None:
+    """See that the server has stored what it was given.
+
+    Raises:
+        NotDone: it counts fewer rows.
+    """
+    if stored < expected:
+        raise NotDone(
+            f"a trigger or rule of the table leaves out {expected - stored} of its rows; let it keep such rows or raise an "
+            "exception, or set `on_invalid` to `quarantine` to have them set aside"
+        )
 
 
 class InTheWay(UnitLost, LockHeldError):
@@ -88,6 +112,10 @@ def fault(error: psycopg2.Error, doing: str, others: str = "") -> SingerkitError
     """
     code = error.pgcode or ""
     text = _first_line(error)
+    if isinstance(error, NotDone):
+        return BadDataError(
+            f"PostgreSQL did less than was asked while {doing}: {text}, then run again; {_SAFE}."
+        )
     if code == errorcodes.INSUFFICIENT_PRIVILEGE:
         return NotAuthorisedError(
             f"PostgreSQL refused {doing} ({text}); {_SAFE}: grant the privilege, then run again."
@@ -174,6 +202,8 @@ def during(doing: str) -> Iterator[None]:
 
 def refusal(error: psycopg2.Error) -> str:
     """Say why a row was refused and in which column, without what stands in it."""
+    if isinstance(error, NotDone):
+        return "a trigger or rule of the table leaves it out"
     function = _IN_FUNCTION.search(getattr(error.diag, "context", None) or "")
     if function:  # its words are the user's own, and may hold the row
         return f"an exception of the function `{function.group(1)}`{_place(error)}"

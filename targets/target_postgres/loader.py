@@ -23,10 +23,18 @@ from singerkit_state.value import decode
 from singerkit_target.contract import Batch, Reject, SafePoint, Stream, UnitLost, check_room
 from singerkit_target.metadata import MetadataColumns
 from singerkit_target.replay import waits
-from target_postgres import merge, rejects
+from target_postgres import ddl, merge, rejects
 from target_postgres.connect import Connection, connect
 from target_postgres.copy import copy_rows
-from target_postgres.faults import ConnectionLost, LateRefusal, column_of, during, is_refusal, refusal
+from target_postgres.faults import (
+    ConnectionLost,
+    LateRefusal,
+    check_stored,
+    column_of,
+    during,
+    is_refusal,
+    refusal,
+)
 from target_postgres.rows import as_csv, with_hex, with_utc
 from target_postgres.session import Session
 from target_postgres.tables import Table, Wishes, check_stream_name, fit_table
@@ -53,6 +61,7 @@ class _Waiting:
     columns: tuple[str, ...]
     blocks: list[bytes] = field(default_factory=list)
     size: int = 0
+    count: int = 0
     lines: tuple[int, int] | None = None
     batches: list[tuple[Sequence[Row], Batch]] = field(default_factory=list)
     """What the blocks were encoded from, where rows that are refused are to be set aside."""
@@ -187,6 +196,7 @@ class PostgresLoader:
         waiting.lines = _span(waiting.lines, batch.lines)
         if self._sets_aside:
             waiting.batches.append((rows, batch))
+        waiting.count += len(rows)
         self._gather(waiting, csv)
 
     def _waiting_for(self, table: Table, columns: tuple[str, ...]) -> _Waiting:
@@ -221,35 +231,29 @@ class PostgresLoader:
     def _load(self, connection: Connection, waiting: _Waiting, csv: bytes) -> None:
         with connection.cursor() as cursor:
             if not self._sets_aside:
-                self._put(cursor, waiting.table, waiting.columns, csv, waiting.lines)
+                self._put(cursor, waiting, csv, waiting.count)
                 return
-            error = self._try(cursor, waiting, csv)
+            error = self._try(cursor, waiting, csv, waiting.count)
             if error is not None:
                 self._find_refused(cursor, waiting, waiting.rows(), error)
 
-    def _put(
-        self,
-        cursor: Cursor,
-        table: Table,
-        columns: tuple[str, ...],
-        csv: bytes,
-        lines: tuple[int, int] | None,
-    ) -> None:
+    def _put(self, cursor: Cursor, waiting: _Waiting, csv: bytes, count: int) -> None:
+        table, columns = waiting.table, waiting.columns
         if not table.keys:
-            copy_rows(cursor, table.identifier, columns, csv)
-        elif not (table.takes_copies and self._copy_straight(cursor, table, columns, csv)):
+            check_stored(count, copy_rows(cursor, table.identifier, columns, csv))
+        elif not (table.takes_copies and self._copy_straight(cursor, table, columns, csv, count)):
             self._stage(cursor, table, columns, csv)
-            table.staged_lines = _span(table.staged_lines, lines)
+            table.staged_lines = _span(table.staged_lines, waiting.lines)
 
     # --- what only PostgreSQL refuses ----------------------------------------------------------------------
 
-    def _try(self, cursor: Cursor, waiting: _Waiting, csv: bytes) -> psycopg2.Error | None:
+    def _try(self, cursor: Cursor, waiting: _Waiting, csv: bytes, count: int) -> psycopg2.Error | None:
         """Write rows, into the table at once; return why they were refused, as if they had not been written."""
         table = waiting.table
         before = table.has_stage, table.takes_copies, table.has_repeats
         cursor.execute("SAVEPOINT singerkit_rows")
         try:
-            self._put(cursor, table, waiting.columns, csv, waiting.lines)
+            self._put(cursor, waiting, csv, count)
             self._upsert_staged(cursor, table)
             if not self._defers:
                 cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
@@ -273,7 +277,7 @@ class PostgresLoader:
             return
         middle = len(rows) // 2
         for half in (rows[:middle], rows[middle:]):
-            refusal = self._try(cursor, waiting, as_csv([row for row, _, _ in half]))
+            refusal = self._try(cursor, waiting, as_csv([row for row, _, _ in half]), len(half))
             if refusal is not None:
                 self._find_refused(cursor, waiting, half, refusal)
 
@@ -287,11 +291,13 @@ class PostgresLoader:
         self._refused[table.stream] += 1
         check_room(self._quarantine_limit, self._refused.total(), letter)
 
-    def _copy_straight(self, cursor: Cursor, table: Table, columns: tuple[str, ...], csv: bytes) -> bool:
+    def _copy_straight(
+        self, cursor: Cursor, table: Table, columns: tuple[str, ...], csv: bytes, count: int
+    ) -> bool:
         """COPY into a table that held nothing; False when a key was there already, and for good."""
         cursor.execute("SAVEPOINT singerkit_copy")
         try:
-            copy_rows(cursor, table.identifier, columns, csv)
+            check_stored(count, copy_rows(cursor, table.identifier, columns, csv))
         except psycopg2.Error as error:
             if error.pgcode != errorcodes.UNIQUE_VIOLATION:
                 raise
@@ -327,6 +333,7 @@ class PostgresLoader:
             table.keys,
             [column for column in table.staged if column in table.compared],
             has_repeats=table.has_repeats,
+            may_leave_out=ddl.has_detours(cursor, table.schema, table.name),
         )
         table.staged = table.staged_lines = None
 
@@ -519,6 +526,13 @@ class PostgresLoader:
         self._refused.clear()
         for table in self._tables.values():
             table.staged = table.staged_lines = None
+
+    def column_types_without_column(self) -> list[str]:
+        """The names in `column_types` that no stream of the run had a column for."""
+        met = {
+            f"{name}.{column}" for name, table in self._tables.items() for column in table.given.column_names
+        }
+        return sorted(set(self._wishes.column_types) - met)
 
     # --- the session ---------------------------------------------------------------------------------------
 

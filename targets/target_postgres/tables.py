@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ import psycopg2
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Identifier
 
-from singerkit_shell.errors import BadDataError
+from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_target.contract import Stream
 from singerkit_target.kinds import Column, Kind
 from target_postgres import ddl
@@ -30,6 +31,7 @@ class Wishes:
     column_types: Mapping[str, str] = field(default_factory=dict)
     with_metadata: bool = False
     append_only: bool = False
+    loads_extra: bool = False
 
 
 @dataclass
@@ -102,6 +104,7 @@ def fit_table(
     name = identifier(stream.name)
     columns = identifiers(_field_names(stream, wishes), f"the schema of stream `{stream.name}`")
     keys = () if wishes.append_only else tuple(columns[key] for key in stream.key_properties)
+    _check_chosen(stream, wishes)
     types = _types(stream, columns, wishes)
     existing = _existing(cursor, wishes.schema, name, stream.name)
     table = ddl.table_name(wishes.schema, name)
@@ -157,6 +160,30 @@ def _existing(cursor: Cursor, schema: str, name: str, stream: str) -> ddl.Existi
 def _field_names(stream: Stream, wishes: Wishes) -> Sequence[str]:
     extra = METADATA_TYPES if wishes.with_metadata else ()
     return [*stream.column_names, *(name for name in extra if name not in stream.column_names)]
+
+
+def _check_chosen(stream: Stream, wishes: Wishes) -> None:
+    """See that `column_types` names columns that there are: one that is misspelt would have its default type.
+
+    A name with a further dot may belong to a stream with a dot in its name, and with `extra: load` the records bring
+    columns; what was never met is told at the end of the run.
+
+    Raises:
+        ConfigurationError: it names one that the stream does not have.
+    """
+    if wishes.loads_extra:
+        return
+    prefix = f"{stream.name}."
+    for name in wishes.column_types:
+        column = name.removeprefix(prefix)
+        if column == name or "." in column or column in stream.column_names:
+            continue
+        near = difflib.get_close_matches(column, stream.column_names, 1)
+        raise ConfigurationError(
+            f"Expected a column of stream `{stream.name}` at `column_types.{name}`, got none of that name in its SCHEMA"
+            f"{f' (did you mean `{near[0]}`?)' if near else ''}; what was committed is safe: correct the config, or let "
+            "the tap name the field in its schema, then run again."
+        )
 
 
 def _types(stream: Stream, columns: Mapping[str, str], wishes: Wishes) -> dict[str, ColumnType]:

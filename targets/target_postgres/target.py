@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from singerkit_shell.command import start
 from singerkit_target.contract import Loader
 from singerkit_target.shell import SingerkitTarget
+
+if TYPE_CHECKING:
+    from target_postgres.loader import PostgresLoader
 
 __all__ = ["TargetPostgres", "main"]
 
@@ -126,6 +130,7 @@ class TargetPostgres(SingerkitTarget):
     }
 
     has_state_url = True
+    _loader: PostgresLoader | None = None
 
     @classmethod
     def replaces_by_key(cls, config: Mapping[str, Any]) -> bool:
@@ -174,6 +179,7 @@ class TargetPostgres(SingerkitTarget):
             column_types=config.get("column_types", {}),
             with_metadata=config["add_record_metadata"],
             append_only=config["load_method"] == "append-only",
+            loads_extra=config["extra"] == "load",
         )
         server: list[Any] = []
 
@@ -192,7 +198,7 @@ class TargetPostgres(SingerkitTarget):
             for running in server:
                 running.close()
 
-        return PostgresLoader(
+        self._loader = PostgresLoader(
             dsn,
             wishes,
             self.logger,
@@ -204,6 +210,17 @@ class TargetPostgres(SingerkitTarget):
             quarantine_limit=config["quarantine_limit"],
             close_server=close_server,
         )
+        return self._loader
+
+    def _load(self, source: IO[Any]) -> Counter[str]:
+        counts = super()._load(source)
+        for name in self._loader.column_types_without_column() if self._loader else ():
+            self.logger.warning(
+                "`column_types` names `%s`, and this run had no such stream with such a column: correct the name, unless "
+                "that is left out on purpose.",
+                name,
+            )
+        return counts
 
 
 def main() -> None:

@@ -346,9 +346,9 @@ def test_a_stream_known_to_repeat_keys_is_merged_as_such(target: Target, monkeyp
     told: list[bool] = []
     real = module.merge.merge
 
-    def noted(*arguments: Any, has_repeats: bool) -> bool:
+    def noted(*arguments: Any, has_repeats: bool, **more: Any) -> bool:
         told.append(has_repeats)
-        return real(*arguments, has_repeats=has_repeats)
+        return real(*arguments, has_repeats=has_repeats, **more)
 
     monkeypatch.setattr(module.merge, "merge", noted)
     loader = declared(target.loader())
@@ -455,9 +455,9 @@ def copies(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[str, ...], int]]
     made: list[tuple[tuple[str, ...], int]] = []
     real = module.copy_rows
 
-    def noted(cursor: Any, name: Identifier, columns: Sequence[str], csv: bytes) -> None:
+    def noted(cursor: Any, name: Identifier, columns: Sequence[str], csv: bytes) -> int:
         made.append((tuple(columns), csv.count(b"\n")))
-        real(cursor, name, columns, csv)
+        return real(cursor, name, columns, csv)
 
     monkeypatch.setattr(module, "copy_rows", noted)
     return made

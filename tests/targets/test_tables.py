@@ -471,3 +471,30 @@ def test_without_validation_only_types_and_keys_are_checked(database: str) -> No
     assert table(database, "t", "id", "v") == [(8, "abc"), (9, None)]
     load(database, strict, RECORD("t", {"id": "9"}), validate_records=False).expect(65)
     load(database, strict, RECORD("t", {"v": "a"}), validate_records=False).expect(65)
+
+
+# --- types chosen for columns that are not there ------------------------------------------------------------
+
+
+def test_a_chosen_type_names_a_column_that_there_is(database: str) -> None:
+    messages = [SCHEMA("a.b", {"total": NUMBER}), RECORD("a.b", {"total": 1.25})]
+    outcome = load(database, *messages, column_types={"a.b.totl": "numeric(12,2)"}).expect(78)
+    assert "`column_types.a.b.totl`" in outcome.last_words
+    assert "did you mean `total`?" in outcome.last_words
+    assert columns(database, "a.b") == {}
+    load(database, *messages, column_types={"a.b.total": "numeric(12,2)"}).expect(0)
+    assert columns(database, "a.b")["total"] == "numeric(12,2)"
+
+
+def test_a_chosen_type_that_a_run_never_met_is_told(database: str) -> None:
+    """Of a stream that did not come, and with `extra: load`, where records bring the columns."""
+    types = {"t.v": "text", "tt.v": "text", "t.w": "text"}
+    messages = [SCHEMA("t", {"v": NUMBER}), RECORD("t", {"v": 1.25, "w": 1})]
+    outcome = load(database, *messages, column_types=types, extra="load").expect(0)
+    warnings = [line for line in outcome.stderr.splitlines() if "`column_types` names" in line]
+    assert len(warnings) == 1
+    assert "`tt.v`" in warnings[0]
+    assert columns(database, "t")["w"] == "text"
+    outcome = load(database, *messages, column_types={"t.x": "text"}, extra="load").expect(0)
+    assert "`column_types` names `t.x`" in outcome.stderr
+    assert "column_types" not in load(database, *messages, column_types={"t.v": "text"}).expect(0).stderr

@@ -1,0 +1,150 @@
+"""Rows that PostgreSQL is given and does not store, without an error: counted, and never passed over in silence."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+from conftest import run_sql
+from faults.loads import RECORD, SCHEMA, STATE, load, query, state_row
+
+INTEGER = {"type": ["integer", "null"]}
+KEYLESS = SCHEMA("t", {"n": INTEGER, "v": INTEGER}, [])
+KEYED = SCHEMA("t", {"n": INTEGER, "v": INTEGER}, ["n"])
+SKIP = """
+    CREATE TABLE t (n bigint {key}, v bigint) {parts};
+    {part}
+    CREATE FUNCTION skips() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN IF NEW.v = 77 THEN RETURN NULL; END IF; RETURN NEW; END $$;
+    CREATE TRIGGER skips BEFORE INSERT OR UPDATE ON {on} FOR EACH ROW EXECUTE FUNCTION skips()"""
+
+
+def row(n: int, v: int) -> dict[str, Any]:
+    return RECORD("t", {"n": n, "v": v})
+
+
+def skipping(database: str, *, keyed: bool, on: str = "t") -> None:
+    parts, part = (
+        ("", "") if on == "t" else ("PARTITION BY LIST (n)", f"CREATE TABLE {on} PARTITION OF t DEFAULT;")
+    )
+    run_sql(database, SKIP.format(key="PRIMARY KEY" if keyed else "", on=on, parts=parts, part=part))
+
+
+@pytest.mark.parametrize(
+    ("schema", "is_empty", "on"),
+    [
+        (KEYLESS, True, "t"),
+        (KEYED, True, "t"),
+        (KEYED, False, "t"),
+        (KEYLESS, True, "part"),
+        (KEYED, False, "part"),
+    ],
+    ids=["keyless", "keyed, empty", "keyed, filled", "keyless partition", "keyed partition"],
+)
+def test_rows_that_a_trigger_leaves_out(
+    database: str, schema: dict[str, Any], is_empty: bool, on: str
+) -> None:
+    """Into an empty table and by merging, new rows and changed ones, in a partition too."""
+    keyed = schema is KEYED
+    skipping(database, keyed=keyed, on=on)
+    if not is_empty:
+        run_sql(database, "INSERT INTO t VALUES (1, 0), (2, 5)")
+    before = query(database, "SELECT n, v FROM t ORDER BY n")
+    outcome = load(database, schema, row(1, 77), row(2, 5), row(3, 6), row(4, 77), STATE({"n": 4})).expect(65)
+    assert "a trigger or rule of the table leaves out 2 of its rows" in outcome.last_words
+    assert "stream `t`" in outcome.last_words
+    assert query(database, "SELECT n, v FROM t ORDER BY n") == before
+    # The advice: set aside.
+    load(
+        database,
+        schema,
+        row(1, 77),
+        row(2, 5),
+        row(3, 6),
+        row(4, 77),
+        STATE({"n": 4}),
+        on_invalid="quarantine",
+    ).expect(0)
+    assert {(2, 5), (3, 6)} <= set(query(database, "SELECT n, v FROM t"))
+    assert query(database, "SELECT line, reason FROM _singerkit_rejects ORDER BY line") == [
+        (2, "PostgreSQL refused it: a trigger or rule of the table leaves it out"),
+        (5, "PostgreSQL refused it: a trigger or rule of the table leaves it out"),
+    ]
+    found = state_row(database)
+    assert found
+    assert found[1] == {"n": 4}
+
+
+def test_rows_that_stay_the_same_are_not_missed(database: str) -> None:
+    """What is unchanged is not written, and of several with one key the last is; a trigger may change values."""
+    skipping(database, keyed=True)
+    run_sql(
+        database,
+        "CREATE TABLE log (n bigint);"
+        "CREATE FUNCTION adds() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO log VALUES (NEW.n); NEW.v = NEW.v + 1000; RETURN NEW; END $$;"
+        "CREATE TRIGGER adds BEFORE INSERT OR UPDATE ON t FOR EACH ROW WHEN (NEW.n = 9) EXECUTE FUNCTION adds()",
+    )
+    for _ in range(2):
+        load(database, KEYED, row(1, 1), row(2, 2), row(1, 3), row(9, 9), STATE({"n": 9})).expect(0)
+        assert query(database, "SELECT n, v FROM t ORDER BY n") == [(1, 3), (2, 2), (9, 1009)]
+    assert query(database, "SELECT count(*) FROM log") == [(2,)]  # looking leaves no trace
+
+
+def test_rows_of_other_versions_that_stay(database: str) -> None:
+    def version(number: int) -> list[dict[str, Any]]:
+        return [
+            KEYED,
+            {"type": "RECORD", "stream": "t", "record": {"n": number, "v": 1}, "version": number},
+            {"type": "ACTIVATE_VERSION", "stream": "t", "version": number},
+            STATE({"version": number}),
+        ]
+
+    load(database, *version(1), add_record_metadata=True).expect(0)
+    run_sql(
+        database,
+        "CREATE FUNCTION keeps() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;"
+        "CREATE TRIGGER keeps BEFORE DELETE ON t FOR EACH ROW EXECUTE FUNCTION keeps()",
+    )
+    outcome = load(database, *version(2), add_record_metadata=True).expect(65)
+    assert "leaves rows of other versions as they are" in outcome.last_words
+    run_sql(database, "DROP TRIGGER keeps ON t; CREATE RULE keeps AS ON DELETE TO t DO INSTEAD NOTHING")
+    load(database, *version(3), add_record_metadata=True).expect(65)
+    run_sql(database, "DROP RULE keeps ON t")
+    load(database, *version(4), add_record_metadata=True).expect(0)
+    assert query(database, "SELECT n FROM t") == [(4,)]
+
+
+def test_a_rule_that_leaves_rows_out(database: str) -> None:
+    """COPY does not follow rules, a merge does, and reports nothing."""
+    run_sql(database, "CREATE TABLE t (n bigint PRIMARY KEY, v bigint); INSERT INTO t VALUES (1, 0)")
+    run_sql(database, "CREATE RULE nothing AS ON INSERT TO t DO INSTEAD NOTHING")
+    outcome = load(database, KEYED, row(2, 77), STATE({"n": 2})).expect(65)
+    assert "a trigger or rule of the table leaves out 1 of its rows" in outcome.last_words
+
+
+@pytest.mark.parametrize(
+    ("schema", "what"),
+    [(KEYLESS, "policy"), (KEYED, "policy"), (KEYED, "no partition")],
+    ids=["keyless policy", "keyed policy", "keyed no partition"],
+)
+def test_what_postgresql_refuses_by_itself(database: str, schema: dict[str, Any], what: str) -> None:
+    key = "PRIMARY KEY" if schema is KEYED else ""
+    if what == "no partition":
+        run_sql(database, f"CREATE TABLE t (n bigint {key}, v bigint) PARTITION BY LIST (n);")
+        run_sql(database, "CREATE TABLE t1 PARTITION OF t FOR VALUES IN (1)")
+        load(database, schema, row(2, 77), STATE({"n": 2})).expect(65)
+        return
+    role = f"role_{uuid.uuid4().hex[:12]}"
+    run_sql(database, f"CREATE TABLE t (n bigint {key}, v bigint); INSERT INTO t VALUES (1, 0)")
+    run_sql(database, "ALTER TABLE t ENABLE ROW LEVEL SECURITY; ALTER TABLE t FORCE ROW LEVEL SECURITY")
+    run_sql(database, "CREATE POLICY small ON t USING (v < 5) WITH CHECK (v < 5)")
+    run_sql(
+        database,
+        f"CREATE ROLE {role} LOGIN; GRANT ALL ON SCHEMA public TO {role}; ALTER TABLE t OWNER TO {role}",
+    )
+    try:
+        outcome = load(database, schema, row(2, 77), STATE({"n": 2}), user=role)
+        assert outcome.code in (77, 78), outcome.stderr
+    finally:
+        run_sql(database, f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
