@@ -16,19 +16,19 @@ from typing import Any
 from urllib.parse import urljoin
 
 import msgspec
-from msgspec import Raw
 from requests.structures import CaseInsensitiveDict
 
 from singerkit_shell.errors import BadDataError
 from tap_rest import exact
 from tap_rest.client import Response
 from tap_rest.config import Pagination
+from tap_rest.keyset import Keyset
 from tap_rest.links import parse_links
-from tap_rest.paths import Found, scalar_text
+from tap_rest.paths import Found, has_place, parse_path, scalar_text
 from tap_rest.records import ReadPage
-from tap_rest.unread import End, LastPage, Sign, signs_of_more, verdict
+from tap_rest.unread import End, LastPage, Place, Sign, verdicts
 
-__all__ = ["Pages", "Step", "body_paths"]
+__all__ = ["Experience", "Pages", "Step", "body_paths"]
 
 _logger = logging.getLogger("tap-rest")
 _IN_HEADER = "header:"
@@ -56,23 +56,43 @@ class _Seen:
     largest_page: int = 0
 
 
+@dataclass(slots=True)
+class Experience:
+    """What the reads of a stream before this one showed: whether the token or link of `pagination` was ever seen."""
+
+    has_seen_place: bool = False
+    has_told_of_single_page: bool = False
+
+
 def body_paths(settings: Pagination) -> list[str]:
     """Return the paths that a kind needs from each body, those of the stop rules included."""
     rules = [settings.total_pages, settings.total_count, settings.has_more]
     paths = [path for path in rules if path is not None and not path.startswith(_IN_HEADER)]
-    own = {"cursor": settings.cursor, "next_url": _next_path(settings), "hateoas": _links_path(settings)}
-    token = own.get(settings.type)
+    token = _token_path(settings)
     return list(dict.fromkeys([*paths, token] if token is not None else paths))
+
+
+def _token_path(settings: Pagination) -> str | None:
+    own = {"cursor": settings.cursor, "next_url": _next_path(settings), "hateoas": _links_path(settings)}
+    return own.get(settings.type)
 
 
 class Pages:
     """The pages of one read of a stream. ``name`` is the stream's, for errors; ``limit`` counts pages.
 
     ``first`` is the step of the first request; ``warn`` is given a sentence when reading ends where there may be more.
+    ``is_first`` says that the stream has no bookmark yet; ``experience`` is kept from read to read.
     """
 
     def __init__(
-        self, settings: Pagination, name: str, limit: int, warn: Callable[[str], None] = _logger.warning
+        self,
+        settings: Pagination,
+        name: str,
+        limit: int,
+        warn: Callable[[str], None] = _logger.warning,
+        *,
+        is_first: bool = True,
+        experience: Experience | None = None,
     ) -> None:
         self._settings = settings
         self._warn = warn
@@ -81,6 +101,9 @@ class Pages:
         self._seen = _Seen()
         self._tokens: set[int] = set()
         self._last_body: int | None = None
+        self._is_first = is_first
+        self._experience = experience or Experience()
+        self._keyset = Keyset(settings, name, warn) if settings.type == "keyset" else None
         self.first = _first_step(settings)
 
     @property
@@ -92,17 +115,19 @@ class Pages:
         """Return the step that follows, or None when this page was the last.
 
         Raises:
-            BadDataError: the pages go round in circles, are too many, or lack what a rule needs; or this page, the
-                last, shows that there is another.
+            BadDataError: the pages go round in circles, are too many, or lack what a rule needs; the field of `keyset`
+                is not unique; or this page, the last, shows that there is another.
         """
         self._count(page)
         self._refuse_repeated_page(response, page)
-        here = _Here(self._settings, step, response, page, self._seen, self._name)
+        last_key = self._keyset.take(page.records, self._seen.pages) if self._keyset else None
+        here = _Here(self._settings, step, response, page, self._seen, self._name, self._doubt, last_key)
         end = _is_over(here)
         following = None if end is not None else _NEXT[self._settings.type](here)
         if following is None:
-            self._look_for_more(end or _ENDS.get(self._settings.type, End.NOTHING), response, page)
+            self._look_for_more(end or _ENDS.get(self._settings.type, End.NOTHING), here)
             return None
+        self._experience.has_seen_place = True
         self._tokens.add(_token(Step(url=response.url)))
         self._refuse_circles(following)
         return following
@@ -125,19 +150,48 @@ class Pages:
             )
         self._last_body = body
 
-    def _look_for_more(self, end: End, response: Response, page: ReadPage) -> None:
+    def _doubt(self, sentence: str) -> None:
+        """Say that rows are missing or may be: an error where none has come and no run before has proved the config."""
+        if self._seen.records == 0 and self._is_first and self._settings.unread != "warn":
+            raise BadDataError(sentence)
+        self._warn(sentence)
+
+    def _look_for_more(self, end: End, here: _Here) -> None:
+        page = here.page
+        place = Place.SAID if self._experience.has_seen_place else _place(here)
+        if end is End.NOTHING:
+            self._tell_of_single_page(place, page)
         skipped = (self._settings.start or 0) if self._settings.type == "offset" else 0
         last = LastPage(
-            response, page.records_at, len(page.records), self._seen.records + skipped, self._seen.pages
+            here.response,
+            page.records_at,
+            len(page.records),
+            self._seen.records + skipped,
+            self._seen.pages,
+            place,
+            self._is_first,
         )
-        signs = [(verdict(end, sign, last), sign) for sign in signs_of_more(last)]
-        telling = [sign for meaning, sign in signs if meaning != "ignore"]
+        found = verdicts(end, last)
+        telling = [sign for meaning, sign in found if meaning != "ignore"]
+        self._experience.has_seen_place = place is Place.SAID
         if not telling:
             return
         sentence = self._of_more(end, telling)
-        if self._settings.unread != "warn" and any(meaning == "fail" for meaning, _ in signs):
+        if self._settings.unread != "warn" and any(meaning == "fail" for meaning, _ in found):
             raise BadDataError(sentence)
         self._warn(sentence)
+
+    def _tell_of_single_page(self, place: Place, page: ReadPage) -> None:
+        """One page is a common and honest end, and also what a mistyped path looks like."""
+        if place is Place.SAID or self._seen.pages > 1 or not page.records:
+            return
+        if not self._experience.has_told_of_single_page:
+            self._experience.has_told_of_single_page = True
+            _logger.info(
+                "The first page of stream %s has no %s, so it is the only one.",
+                self._name,
+                _place_name(self._settings),
+            )
 
     def _of_more(self, end: End, signs: list[Sign]) -> str:
         """Say why reading ends, what speaks for another page, and what to write into the config."""
@@ -197,6 +251,8 @@ class _Here:
     page: ReadPage
     seen: _Seen
     name: str
+    doubt: Callable[[str], None]
+    last_key: str | None = None
 
     def rule(self, path: str) -> str | None:
         """Return the text at a body path or in a response header."""
@@ -226,9 +282,11 @@ def _is_over(here: _Here) -> End | None:
     settings = here.settings
     if settings.type in _ENDS:
         return _ENDS[settings.type]
-    rules = [rule(here) for rule in (_by_total_pages, _by_total_count, _by_has_more)]
-    if any(rules):
-        return End.RULE
+    has_no_more = _by_has_more(here)
+    ends = [_by_total_pages(here), _by_total_count(here), End.RULE if has_no_more else None]
+    met = next((end for end in ends if end is not None), None)
+    if met is not None:
+        return met
     if not here.page.records:
         said = End.EMPTY_SAID if settings.empty_page == "stop" else End.EMPTY
         return said if _is_over_when_empty(here) else None
@@ -236,18 +294,40 @@ def _is_over(here: _Here) -> End | None:
     return End.SHORT if is_short else None
 
 
-def _by_total_pages(here: _Here) -> bool:
+def _by_total_pages(here: _Here) -> End | None:
     path = here.settings.total_pages
-    return path is not None and here.seen.pages >= here.number(path)
+    return None if path is None else _by_total(here, path, here.seen.pages, 0, "pages")
 
 
-def _by_total_count(here: _Here) -> bool:
+def _by_total_count(here: _Here) -> End | None:
     path = here.settings.total_count
     if path is None:
-        return False
+        return None
     # An empty page in the middle stands for as many records as a full one, so that counting comes to an end.
     skipped = here.seen.empty_pages * (here.settings.size or here.seen.largest_page or 1)
-    return here.seen.records + skipped >= here.number(path)
+    return _by_total(here, path, here.seen.records, skipped, "rows")
+
+
+def _by_total(here: _Here, path: str, came: int, skipped: int, things: str) -> End | None:
+    """Return the end that a total says; one below what came already ends no read whose page is full."""
+    total = here.number(path)
+    if came + skipped < total:
+        return None
+    said = f"`{path}` says {total} {things} on page {here.seen.pages} of stream {here.name}"
+    if came < total:
+        here.doubt(
+            f"{said} and {came} came, since pages without records were counted as full ones; check "
+            "`start`, `size` and `param` in `pagination`."
+        )
+    elif came > total and here.page.records:
+        here.doubt(
+            f"{said}, below the {came} that had come by then; if it counts the {things} that are left, or those of one "
+            "page, it is no total and has to leave `pagination`; if rows were deleted meanwhile, others may have been "
+            "missed."
+        )
+        is_full = len(here.page.records) >= here.seen.largest_page
+        return None if is_full else End.TOTAL
+    return End.TOTAL
 
 
 def _by_has_more(here: _Here) -> bool:
@@ -262,6 +342,36 @@ def _by_has_more(here: _Here) -> bool:
             "`pagination.has_more`."
         )
     return text is None or text.strip().lower() in ("0", "", "false", "no", "null")
+
+
+def _place(here: _Here) -> Place:
+    """Tell whether the answer has what `pagination` names, be it null."""
+    settings = here.settings
+    match settings.type:
+        case "link_header":
+            return Place.ABSENT if here.header("Link") is None else Place.SAID
+        case "header_cursor":
+            return Place.ABSENT if here.header(settings.header or "") is None else Place.SAID
+    text = _token_path(settings)
+    if text is None or here.page.fields.get(text) not in (None, []):
+        return Place.SAID
+    path = parse_path(text, "pagination")
+    if path.names is None or len(path.names) < 2:
+        return Place.ABSENT
+    return Place.OMITTED if has_place(here.response.body, path.names[:-1]) else Place.ABSENT
+
+
+def _place_name(settings: Pagination) -> str:
+    rel = settings.rel or "next"
+    match settings.type:
+        case "link_header":
+            return f"Link header with rel `{rel}`"
+        case "header_cursor":
+            return f"header `{settings.header}`"
+        case "hateoas":
+            return f"`{_links_path(settings)}` with rel `{rel}`"
+        case _:
+            return f"`{_token_path(settings)}`"
 
 
 def _is_over_when_empty(here: _Here) -> bool:
@@ -330,17 +440,16 @@ def _after_offset(here: _Here) -> Step | None:
 
 def _after_cursor(here: _Here) -> Step | None:
     path = here.settings.cursor or ""
-    return _with_token(here, here.rule(path), f"`{path}`")
+    return _with_token(here, here.rule(path))
 
 
 def _after_header_cursor(here: _Here) -> Step | None:
     name = here.settings.header or ""
-    return _with_token(here, here.header(name), f"the header `{name}`")
+    return _with_token(here, here.header(name))
 
 
-def _with_token(here: _Here, token: str | None, place: str) -> Step | None:
+def _with_token(here: _Here, token: str | None) -> Step | None:
     if not token:
-        _tell_of_single_page(here, place)
         return None
     if here.settings.request_header is not None:
         return replace(here.step, headers={here.settings.request_header: token})
@@ -358,7 +467,6 @@ def _after_link_header(here: _Here) -> Step | None:
     for link in links:
         if link.has_rel(here.settings.rel or "next"):
             return _to(here, link.url)
-    _tell_of_single_page(here, "Link header with rel `next`")
     return None
 
 
@@ -366,7 +474,6 @@ def _after_next_url(here: _Here) -> Step | None:
     path = _next_path(here.settings)
     url = here.rule(path)
     if not url:
-        _tell_of_single_page(here, f"`{path}`")
         return None
     return _to(here, url)
 
@@ -376,7 +483,6 @@ def _after_hateoas(here: _Here) -> Step | None:
     wanted = here.settings.rel or "next"
     url = _href(_loaded(here.page.fields[path]), wanted)
     if url is None or url is False or url == "":
-        _tell_of_single_page(here, f"`{path}` with rel `{wanted}`")
         return None
     if not isinstance(url, str):
         raise BadDataError(
@@ -407,7 +513,7 @@ def _href(links: Any, wanted: str) -> Any:
 
 def _after_keyset(here: _Here) -> Step | None:
     name = here.settings.field or ""
-    value = _field_text(here.page.records[-1], name)
+    value = here.last_key
     if value is None:
         raise BadDataError(
             f"Expected a value in `{name}` of the last record on page {here.seen.pages} of stream "
@@ -417,26 +523,14 @@ def _after_keyset(here: _Here) -> Step | None:
     return replace(here.step, params={**here.step.params, _param(here.settings): text})
 
 
-def _field_text(record: Raw, name: str) -> str | None:
-    value: Any = exact.loads(bytes(record))
-    for part in name.removeprefix("$.").split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return scalar_text(Raw(exact.dumps(value)), f"`{name}`")
-
-
 def _to(here: _Here, url: str) -> Step:
     try:
         return Step(url=urljoin(here.response.url, url))
     except ValueError:
         raise BadDataError(
-            f"Expected the URL of the next page in {here.name}, got something that is none."
+            f"Expected the URL of the next page on page {here.seen.pages} of stream {here.name}, got something that is none; "
+            "check `pagination`."
         ) from None
-
-
-def _tell_of_single_page(here: _Here, place: str) -> None:
-    if here.seen.pages == 1 and here.page.records:
-        # One page is a common and honest end, and also what a mistyped path looks like.
-        _logger.info("The first page of stream %s has no %s, so it is the only one.", here.name, place)
 
 
 _NEXT: dict[str, Callable[[_Here], Step | None]] = {

@@ -17,7 +17,7 @@ from msgspec import UNSET, Raw, UnsetType
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from tap_rest import exact
 
-__all__ = ["Finder", "Found", "Path", "finder_of", "load_exactly", "parse_path", "scalar_text"]
+__all__ = ["Finder", "Found", "Path", "finder_of", "has_place", "load_exactly", "parse_path", "scalar_text"]
 
 Found: TypeAlias = "list[Raw] | Raw | None"
 """What a path found: its items (`[*]` or a complex path), one value, or None where there is nothing."""
@@ -184,7 +184,9 @@ def _slow_walker(path: Path) -> Callable[[Any, str], Found]:
                     f"Expected `object`, got `{_kind(page)}` above `{path.text}` in {where}; "
                     "check the paths in the config."
                 )
-            page = page.get(name)
+            if name not in page:
+                return None
+            page = page[name]
         if path.each and page is not None:
             if not isinstance(page, list):
                 raise BadDataError(
@@ -192,9 +194,20 @@ def _slow_walker(path: Path) -> Callable[[Any, str], Found]:
                     "check the paths in the config."
                 )
             return [Raw(exact.dumps(item)) for item in page]
-        return None if page is None and names else Raw(exact.dumps(page))
+        return None if page is None and path.each else Raw(exact.dumps(page))
 
     return walk
+
+
+def has_place(body: bytes, names: Sequence[str]) -> bool:
+    """Tell whether there is an object at ``names`` in a body."""
+    try:
+        here = Raw(body)
+        for name in names:
+            here = msgspec.json.decode(here, type=dict[str, Raw])[name]
+    except (msgspec.DecodeError, RecursionError, KeyError):
+        return False
+    return bytes(here).lstrip()[:1] == b"{"
 
 
 def _kind(value: Any) -> str:

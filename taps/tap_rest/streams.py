@@ -21,7 +21,7 @@ from tap_rest.clock import clock_of
 from tap_rest.config import PARENT_FIELD, StreamSettings
 from tap_rest.copies import refuse_own_values
 from tap_rest.incremental import bookmark_params
-from tap_rest.pagination import Pages, Step, body_paths
+from tap_rest.pagination import Experience, Pages, Step, body_paths
 from tap_rest.records import PageReader, ReadPage
 from tap_rest.schemas import DeclaredSchema, Sample, SchemaKeeper
 
@@ -45,6 +45,7 @@ class RestStream(BlockStream):
         self.settings = settings
         self.keeper = keeper
         self._has_warned_of_pages = False
+        self._experience = Experience()
         _refuse_lost_copies(settings, keeper)
         self._reader = PageReader(
             settings.name, settings.records, body_paths(settings.pagination), settings.missing_records
@@ -76,7 +77,8 @@ class RestStream(BlockStream):
         if start.bookmark is None:
             self._warn_of_shifting_pages()
         try:
-            for page in self.raw_pages(context, self._bookmark_params(start)):
+            params = self._bookmark_params(start)
+            for page in self.raw_pages(context, params, is_first=start.bookmark is None):
                 constants = self._constants(context)
                 if constants:
                     refuse_own_values(self.settings, page.records, constants, self._sent(constants))
@@ -86,8 +88,10 @@ class RestStream(BlockStream):
         except Stopped:
             return  # the engine sees the flag too
 
-    def raw_pages(self, context: Context | None, params: Mapping[str, str]) -> Iterator[ReadPage]:
-        """Yield what each request finds, with ``params`` besides those of the config.
+    def raw_pages(
+        self, context: Context | None, params: Mapping[str, str], *, is_first: bool = True
+    ) -> Iterator[ReadPage]:
+        """Yield what each request finds, with ``params`` besides those of the config; ``is_first``: see `Pages`.
 
         Raises:
             BadDataError, NotAuthorisedError, RetryableError, ConfigurationError, Stopped: see `Client.get`,
@@ -95,7 +99,14 @@ class RestStream(BlockStream):
         """
         settings = self.settings
         url, own_params = self._request(context)
-        pages = Pages(settings.pagination, settings.name, self.tap.api.limits.pages, self._warn)
+        pages = Pages(
+            settings.pagination,
+            settings.name,
+            self.tap.api.limits.pages,
+            self._warn,
+            is_first=is_first,
+            experience=self._experience,
+        )
         accept = (404,) if settings.parent is not None and settings.parent.on_404 == "skip" else ()
         step: Step | None = pages.first
         while step is not None:

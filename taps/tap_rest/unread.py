@@ -20,7 +20,7 @@ from msgspec import Raw
 from tap_rest.client import Response
 from tap_rest.links import parse_links
 
-__all__ = ["End", "LastPage", "Sign", "signs_of_more", "verdict"]
+__all__ = ["End", "LastPage", "Place", "Sign", "signs_of_more", "verdicts"]
 
 _DEPTH = 4
 _SMALL = 100_000  # bytes: what is longer than that is data, not a word about pages
@@ -31,22 +31,32 @@ class End(Enum):
 
     UNSAID = "no `pagination` is configured"
     SINGLE = "`pagination` is `single`"
-    RULE = "`total_pages`, `total_count` or `has_more`"
+    TOTAL = "`total_pages` or `total_count`"
+    RULE = "`has_more`"
     SHORT = "`stop_on_short_page`"
     EMPTY = "a page without records"
     EMPTY_SAID = "`empty_page` is `stop`"
     NOTHING = "no token or link to the next page"
 
 
+class Place(Enum):
+    """Whether the token or link that `pagination` names was seen, in this answer or in an earlier one of the stream."""
+
+    SAID = "seen"  # a null counts: it says that there is no next page
+    OMITTED = "omitted"  # what it would stand in is there: so APIs say on the last page that it is the last
+    ABSENT = "absent"  # so they do, too, and so does a path that is mistyped
+
+
 class Weight(Enum):
     """How far a sign can be trusted."""
 
-    NEXT = 5  # it names the next page
-    FLAG = 4  # it says that there is one
+    NEXT = 6  # it names the next page
+    FLAG = 5  # it says that there is one
+    LATE = 4  # it may name the next page; some APIs send it on the last page too
     PAGES = 3  # there are more pages than were read
     COUNT = 2  # there are more rows than came
     FULL = 1  # the page is as full as was asked for
-    HINT = 0  # a token that some APIs send on the last page too, a round number of rows
+    HINT = 0  # what is seen on last pages as often, a round number of rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +73,8 @@ class LastPage:
     """The page where reading would stop.
 
     ``records_at`` names the place of the records in the body, None where it is no simple path; ``count`` are the
-    records of this page, ``received`` those of the whole read, ``pages`` its pages.
+    records of this page, ``received`` those of the whole read, ``pages`` its pages. ``is_first`` says that no run has
+    proved the config yet: the stream has no bookmark.
     """
 
     response: Response
@@ -71,23 +82,54 @@ class LastPage:
     count: int
     received: int
     pages: int
+    place: Place = Place.SAID
+    is_first: bool = False
 
 
-def verdict(end: End, sign: Sign, page: LastPage) -> str:
-    """Return `fail`, `warn` or `ignore`: what a sign means where a read ended like this."""
-    weight = sign.weight
-    if end is End.SINGLE:
-        return "ignore" if weight is Weight.HINT else "warn"
-    if end is End.UNSAID:
-        return "warn" if weight is Weight.HINT else "fail"
+def verdicts(end: End, page: LastPage) -> list[tuple[str, Sign]]:
+    """Return the signs that there is another page, each with what it means here: `fail`, `warn` or `ignore`."""
+    signs = signs_of_more(page)
+    is_full = any(sign.weight is Weight.FULL for sign in signs)
+    return [(_verdict(end, sign.weight, page, is_full), sign) for sign in signs]
+
+
+def _verdict(end: End, weight: Weight, page: LastPage, is_full: bool) -> str:
+    match end:
+        case End.SINGLE:
+            return "ignore" if weight in (Weight.HINT, Weight.LATE) else "warn"
+        case End.UNSAID:
+            return "warn" if weight is Weight.HINT else "fail"
+        case End.NOTHING if page.pages == 1:
+            return _where_nothing_was_found(weight, page)
+        case End.TOTAL if page.pages == 1:
+            return _after_the_first_total(weight, is_full)
     if weight in (Weight.NEXT, Weight.FLAG):
-        return "warn" if end in (End.RULE, End.EMPTY_SAID) else "fail"
-    if weight in (Weight.PAGES, Weight.COUNT):
-        if end is End.RULE:
-            return "ignore"
+        return "warn" if end in (End.TOTAL, End.RULE, End.EMPTY_SAID) else "fail"
+    if weight in (Weight.PAGES, Weight.COUNT) and end not in (End.TOTAL, End.RULE):
         # A total may count what a filter leaves out, or change while pages are read.
-        return "fail" if end is End.SHORT or (end is End.NOTHING and page.pages == 1) else "warn"
-    return "warn" if weight is Weight.FULL and end is End.NOTHING and page.pages == 1 else "ignore"
+        is_nothing_of_many = end is End.EMPTY and page.received == 0 and page.is_first
+        return "fail" if end is End.SHORT or is_nothing_of_many else "warn"
+    return "ignore"
+
+
+def _where_nothing_was_found(weight: Weight, page: LastPage) -> str:
+    """One page is a common and honest end, and what a mistyped path looks like."""
+    if weight is Weight.LATE:
+        return {Place.ABSENT: "fail", Place.OMITTED: "warn", Place.SAID: "ignore"}[page.place]
+    if weight is Weight.FULL:
+        if page.place is Place.SAID:
+            return "ignore"
+        return "fail" if page.place is Place.ABSENT and page.is_first else "warn"
+    if weight is Weight.HINT:
+        return "warn" if page.place is Place.ABSENT and page.is_first else "ignore"
+    return "fail"
+
+
+def _after_the_first_total(weight: Weight, is_full: bool) -> str:
+    """A total that the first page reaches may be the total of that page."""
+    if weight in (Weight.HINT, Weight.LATE):
+        return "ignore"
+    return "fail" if is_full and weight is not Weight.FULL else "warn"
 
 
 def signs_of_more(page: LastPage) -> list[Sign]:
@@ -136,8 +178,84 @@ _TOKENS = {
     "offset": "offset",  # as a text: Airtable
 }
 """Name of a token -> the parameter that usually takes it."""
-_LATE_TOKENS = {"cursor": "cursor", "scrollid": "scroll_id", "bookmark": "bookmark", "afterurl": "after"}
-"""Tokens that many APIs send on the last page too."""
+_LATE_TOKENS = {
+    "cursor": "cursor",
+    "endcursor": "after",
+    "after": "after",
+    "scrollid": "scroll_id",
+    "bookmark": "bookmark",
+    "marker": "marker",
+    "continuation": "continuation",
+    "resumptiontoken": "resumptionToken",
+    "skiptoken": "$skiptoken",
+    "pagetoken": "pageToken",
+    "startafter": "start_after",
+    "startingafter": "starting_after",
+    "searchafter": "search_after",
+    "pageafter": "after",
+    "afterkey": "after",
+    "aftercursor": "after",
+    "nextid": "id",
+    "nextmaxid": "max_id",
+    "lastevaluatedkey": "ExclusiveStartKey",
+}
+"""Name of a token that some APIs send on the last page too -> the parameter that usually takes it."""
+_TOKEN_OBJECTS = frozenset(
+    ("lastevaluatedkey", "afterkey", "searchafter", "continue", "nextkey", "nexttoken")
+)
+"""Tokens that may be an object or an array."""
+_TOKEN_WORDS = frozenset(
+    ("cursor", "marker", "continuation", "continue", "scroll", "bookmark", "resumption", "skiptoken")
+)
+_PAGE_WORDS = frozenset(
+    [
+        "page",
+        "cursor",
+        "token",
+        "id",
+        "url",
+        "uri",
+        "link",
+        "href",
+        "marker",
+        "key",
+        "start",
+        "offset",
+        "after",
+        "set",
+        "batch",
+        "records",
+        "results",
+        "position",
+        "max",
+    ]
+)
+_OTHER_WORDS = frozenset(
+    [
+        "prev",
+        "previous",
+        "before",
+        "first",
+        "start",
+        "current",
+        "self",
+        "this",
+        "back",
+        "last",
+        "sync",
+        "delta",
+        "csrf",
+        "xsrf",
+        "auth",
+        "access",
+        "refresh",
+        "session",
+        "request",
+        "api",
+        "bearer",
+    ]
+)
+"""What makes a name with `cursor` or `token` in it speak of something else than the next page."""
 _MORE = frozenset(
     [
         "hasmore",
@@ -156,7 +274,21 @@ _MORE = frozenset(
     ]
 )
 _NO_MORE = frozenset(
-    ["last", "islast", "islastpage", "lastpage", "done", "endofstream", "endofresults", "isend"]
+    [
+        "last",
+        "islast",
+        "islastpage",
+        "lastpage",
+        "done",
+        "endofstream",
+        "endofresults",
+        "endoflist",
+        "isend",
+        "reachedend",
+        "nomore",
+        "nomoreresults",
+        "nomorepages",
+    ]
 )
 _TOTALS = frozenset(
     [
@@ -221,7 +353,23 @@ _CONTAINERS = frozenset(
         "d",
         "next",
         "total",
+        "additionaldata",
     ]
+)
+_CONTAINER_WORDS = frozenset(
+    (
+        "meta",
+        "metadata",
+        "page",
+        "pages",
+        "paging",
+        "pagination",
+        "paginator",
+        "pager",
+        "cursor",
+        "cursors",
+        "links",
+    )
 )
 _ROUND = frozenset((10, 20, 25, 30, 50, 100, 200, 250, 500, 1000, 2000, 5000, 10_000, 50_000, 100_000))
 
@@ -230,6 +378,27 @@ def _plain(name: str) -> str:
     """`hydra:next` and `__next` are next, `@odata.nextLink` and `next_link` are nextlink."""
     last = re.split(r"[:.]", name)[-1] if not name.startswith("page[") else name
     return re.sub(r"[@$_\- ]", "", last.lower())
+
+
+def _words(name: str) -> frozenset[str]:
+    """`next_page`, `nextPage` and `X-Next-Page` have the words next and page."""
+    return frozenset(word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name))
+
+
+def _is_container(name: str) -> bool:
+    return _plain(name) in _CONTAINERS or bool(_words(name) & _CONTAINER_WORDS)
+
+
+def _may_be_token(name: str) -> bool:
+    """Tell whether a name that is in no list speaks of the next page."""
+    words = _words(name)
+    if words & _OTHER_WORDS:
+        return False
+    return bool(
+        words & _TOKEN_WORDS
+        or ("next" in words and words & _PAGE_WORDS)
+        or ("token" in words and words & {"page", "pagination", "paging", "list", "result", "results"})
+    )
 
 
 def _path(names: Sequence[str]) -> str:
@@ -264,10 +433,13 @@ def _members(raw: Raw, path: tuple[str, ...], records_at: tuple[str, ...] | None
             continue
         first = memoryview(value)[:1].tobytes()
         is_above = records_at is not None and records_at[: len(names)] == names
-        if first == b"{" and len(names) < _DEPTH and (is_above or _plain(name) in _CONTAINERS):
+        is_small = len(memoryview(value)) <= _SMALL
+        if is_small and first in (b"[", b"{") and _plain(name) in _TOKEN_OBJECTS:
+            yield names, _decoded(value)
+        elif first == b"{" and len(names) < _DEPTH and (is_above or _is_container(name)):
             yield names, {}
             yield from _members(value, names, records_at)
-        elif len(memoryview(value)) <= _SMALL and (first not in (b"[", b"{") or _plain(name) in _LINKS):
+        elif is_small and (first not in (b"[", b"{") or _plain(name) in _LINKS):
             yield names, _decoded(value)
 
 
@@ -279,15 +451,14 @@ def _decoded(raw: Raw) -> Any:
 
 
 def _body_signs(body: Sequence[_Member], page: LastPage) -> Iterator[Sign]:
-    says_no_more = any(_flag(names, value) is False for names, value in body)
-    is_null = says_no_more or any(
-        value in (None, "") and (_plain(names[-1]) in _NEXT_URLS or _plain(names[-1]) in _TOKENS)
-        for names, value in body
-    )
+    flags = {_flag(names, value) for names, value in body}
+    says_no_more = False in flags and True not in flags
+    is_null = says_no_more or any(value in (None, "") and _is_pointer(names[-1]) for names, value in body)
     for names, value in body:
-        sign = _pointer(names, value)
+        sign = _pointer(names, value, page)
         if sign is not None:
-            yield sign if not says_no_more else Sign(Weight.HINT, sign.seen, sign.fits)
+            is_late = sign.weight is Weight.LATE
+            yield sign if not (is_null if is_late else says_no_more) else _as_hint(sign)
         elif _flag(names, value):
             yield Sign(
                 Weight.FLAG, f"`{_path(names)}` is {json.dumps(value)}", _fits_flag(names, value, body)
@@ -295,33 +466,71 @@ def _body_signs(body: Sequence[_Member], page: LastPage) -> Iterator[Sign]:
         else:
             sign = _count(names, value, body, page)
             if sign is not None:
-                yield sign if not is_null else Sign(Weight.HINT, sign.seen, sign.fits)
+                yield sign if not is_null else _as_hint(sign)
 
 
-def _pointer(names: tuple[str, ...], value: Any) -> Sign | None:
+def _as_hint(sign: Sign) -> Sign:
+    return Sign(Weight.HINT, sign.seen, sign.fits)
+
+
+def _is_pointer(name: str) -> bool:
+    plain = _plain(name)
+    return plain in _NEXT_URLS or plain in _TOKENS or plain in _LATE_TOKENS or _may_be_token(name)
+
+
+def _pointer(names: tuple[str, ...], value: Any, page: LastPage) -> Sign | None:
     name, path = _plain(names[-1]), _path(names)
     if name in _LINKS and isinstance(value, list):
         return _link_in_list(value, path)
+    if name in _TOKEN_OBJECTS and isinstance(value, dict | list):
+        return _token_in_object(names, value)
     if isinstance(value, bool) or not isinstance(value, str | int) or not _is_token(value):
         return None
     above = _plain(names[-2]) if len(names) > 1 else ""
     if above == "next" and name in ("href", "url"):
         links = _path(names[:-2])
         return Sign(Weight.NEXT, f"`{path}` is a URL", {"type": "hateoas", "links": links})
+    if above == "nextpage" and name in ("href", "url", "uri", "link"):
+        return Sign(Weight.NEXT, f"`{path}` is a URL", {"type": "next_url", "next": path})
     if isinstance(value, str) and name in _NEXT_URLS and _is_url(value):
         return Sign(Weight.NEXT, f"`{path}` is a URL", {"type": "next_url", "next": path})
     if name == "link" and above == "next":
         return Sign(Weight.NEXT, f"`{path}` is a URL", {"type": "next_url", "next": path})
     if name == "offset" and (not isinstance(value, str) or value.isdigit()):
-        return None
+        # An echo of what was asked for, as a rule; the offset of the next page is the number of rows that came.
+        return _late(path, "offset") if value == page.received and not _is_asked(value, page) else None
     if name in _TOKENS and above != "cursors":
         fits = {"type": "cursor", "cursor": path, "param": _TOKENS[name]}
         return Sign(Weight.NEXT, f"`{path}` holds a token", fits)
-    late = {"endcursor": "after", "after": "after", **_LATE_TOKENS}
-    if name in late:
-        fits = {"type": "cursor", "cursor": path, "param": late[name]}
-        return Sign(Weight.HINT, f"`{path}` holds a token", fits)
+    if name in _LATE_TOKENS or _may_be_token(names[-1]):
+        if _is_asked(value, page):
+            return None
+        if isinstance(value, str) and value.startswith(("http://", "https://", "/")):
+            return Sign(Weight.LATE, f"`{path}` is a URL", {"type": "next_url", "next": path})
+        sign = _late(path, _LATE_TOKENS.get(name) or names[-1])
+        # Facebook sends `cursors` on the last page, too, and leaves `next` out.
+        return sign if above != "cursors" or page.place is Place.ABSENT else _as_hint(sign)
+    if name == "token" or name == "maxid":
+        return _as_hint(_late(path, names[-1]))
     return None
+
+
+def _late(path: str, param: str) -> Sign:
+    return Sign(Weight.LATE, f"`{path}` holds a token", {"type": "cursor", "cursor": path, "param": param})
+
+
+def _is_asked(value: Any, page: LastPage) -> bool:
+    return str(value) in [text for _, text in _query(page)]
+
+
+def _token_in_object(names: tuple[str, ...], value: Mapping[str, Any] | Sequence[Any]) -> Sign | None:
+    """`lastEvaluatedKey: {"id": 5}`, `continue: {"cmcontinue": "page|5", "continue": "-||"}`."""
+    if not value:
+        return None
+    inner = [name for name in value if name != "continue"] if isinstance(value, Mapping) else []
+    if len(inner) != 1:
+        return _late(_path(names), _LATE_TOKENS.get(_plain(names[-1])) or names[-1])
+    return _late(_path((*names, inner[0])), inner[0])
 
 
 def _link_in_list(links: Sequence[Any], path: str) -> Sign | None:
@@ -344,13 +553,24 @@ def _is_url(text: str) -> bool:
 def _flag(names: tuple[str, ...], value: Any) -> bool | None:
     """Return what a flag says about more pages, None where it is none."""
     name = _plain(names[-1])
-    if isinstance(value, str) and value.lower() in ("true", "false") and name in _MORE:
+    says_more = name in _MORE or _may_say_more(names[-1])
+    if isinstance(value, str) and value.lower() in ("true", "false") and says_more:
         value = value.lower() == "true"
     if isinstance(value, bool):
-        return value if name in _MORE else not value if name in _NO_MORE else None
-    if name == "hasmore" and value in (0, 1):
+        return not value if name in _NO_MORE else value if says_more else None
+    if says_more and name.startswith("has") and value in (0, 1):
         return bool(value)
     return None
+
+
+def _may_say_more(name: str) -> bool:
+    words = _words(name)
+    things = {"items", "results", "pages", "page", "data", "records", "rows", "available", "exists"}
+    return not words & {"prev", "previous", "no"} and bool(
+        ("has" in words and words & {"more", "next"})
+        or (words & {"more", "next"} and words & things and len(words) > 2)
+        or words == {"continue"}
+    )
 
 
 def _fits_flag(names: tuple[str, ...], value: Any, body: Sequence[_Member]) -> Mapping[str, Any]:
@@ -443,7 +663,7 @@ def _fullness(body: Sequence[_Member], page: LastPage) -> Iterator[Sign]:
             seen = f"the page holds {page.count} rows and `{_path(names)}` is {page.count}"
             yield Sign(Weight.FULL, seen, _by_position(body, page))
             return
-    if page.count in _ROUND and not asked:
+    if page.count in _ROUND and asked.get("size", page.count) >= page.count:
         yield Sign(Weight.HINT, f"exactly {page.count} rows came", _by_position(body, page))
 
 
@@ -457,7 +677,7 @@ def _header_signs(page: LastPage) -> Iterator[Sign]:
             yield Sign(Weight.NEXT, "the Link header has rel `next`", {"type": "link_header"})
         elif lower == "content-range":
             yield from _range_signs(text, page)
-        elif lower.startswith(("x-", "pagination-")):
+        elif lower.startswith(("x-", "pagination-")) or _may_be_token(name):
             yield from _own_header_signs(name, text, page)
 
 
@@ -485,6 +705,9 @@ def _own_header_signs(name: str, text: str, page: LastPage) -> Iterator[Sign]:
     if plain in _TOKENS and plain != "offset" and _is_token(text.strip()):
         fits = {"type": "header_cursor", "header": name, "param": _TOKENS[plain]}
         yield Sign(Weight.NEXT, f"the header {name} names the next page", fits)
+    elif _may_be_token(name) and _is_token(text.strip()) and not _is_asked(text.strip(), page):
+        fits = {"type": "header_cursor", "header": name, "param": _LATE_TOKENS.get(plain) or "cursor"}
+        yield Sign(Weight.LATE, f"the header {name} holds a token", fits)
     elif plain in _MORE and text.strip().lower() in ("true", "1", "yes"):
         yield Sign(Weight.FLAG, f"the header {name} is true", {"type": "page", "has_more": f"header:{name}"})
     elif number is not None and plain in _PAGE_TOTALS and number > page.pages:

@@ -1,0 +1,93 @@
+"""Whether `pagination.field` of `keyset` tells every record from the next: if it does not, rows are lost unseen.
+
+The next page is asked for by the last record's value. A record with the same value that does not fit on the page is
+then never sent, nor is one that stands out of order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from decimal import Decimal, InvalidOperation
+
+from msgspec import Raw
+
+from singerkit_shell.errors import BadDataError
+from tap_rest.config import Pagination
+from tap_rest.paths import Path, finder_of, scalar_text
+
+__all__ = ["Keyset"]
+
+_COMPARES = re.compile(r"(?i)(?:^|[^a-z])(?:gte?|lte?|greater|less|above|below|min|max)(?:[^a-z]|$)|[<>]")
+"""Looks of `param` and `template` that compare values; after others, a server may look the record itself up."""
+
+_Value = Decimal | str
+
+
+class Keyset:
+    """The values of the field through one read; ``name`` is the stream's, for errors."""
+
+    def __init__(self, settings: Pagination, name: str, warn: Callable[[str], None]) -> None:
+        self._field = settings.field or ""
+        self._name = name
+        self._warn = warn
+        self._find = finder_of([Path("", tuple(self._field.removeprefix("$.").split(".")), False)])
+        asked = f"{settings.param} {settings.template or ''}"
+        self._compares = _COMPARES.search(asked) is not None
+        self._last: _Value | None = None
+        self._ascends: bool | None = None
+
+    def take(self, records: Sequence[Raw], page: int) -> str | None:
+        """Look at a page and return the text of its last value, None where it has none.
+
+        Raises:
+            BadDataError: a value comes twice, or in no order though the server is asked to compare.
+        """
+        where = f"page {page} of stream {self._name}"
+        texts = [
+            scalar_text(self._find(bytes(record), where)[""], f"`{self._field}` on {where}")
+            for record in records
+        ]
+        values = [_value(text) for text in texts if text is not None]
+        if self._last is not None and self._last in values:
+            raise BadDataError(
+                f"The value of `{self._field}` that ends page {page - 1} of stream {self._name} comes again on page {page}: "
+                "the server answers with rows from that value on, not after it, or the field is not unique. Ask for rows "
+                f'after it (as in `"template": "gt.{{value}}"`), or take a field that is unique as `pagination.field`.'
+            )
+        if len(set(values)) < len(values):
+            raise BadDataError(
+                f"Two records on {where} have the same value of `{self._field}`, the field of its `keyset` pagination: where "
+                "such records stand at the end of a page, the next page passes over the rest of them. Take a field that is "
+                "unique as `pagination.field` (and sort by it), or another type of pagination."
+            )
+        self._look_at_order(values, where)
+        self._last = values[-1] if values else self._last
+        return texts[-1] if texts else None
+
+    def _look_at_order(self, values: Sequence[_Value], where: str) -> None:
+        """Numbers have one order; that of texts is the server's own."""
+        line = [value for value in (self._last, *values) if value is not None]
+        if not all(isinstance(value, Decimal) for value in line) or len(line) < 2:
+            return
+        if self._ascends is None:
+            self._ascends = line[0] < line[-1]  # type: ignore[operator]  # all of them are numbers
+        ordered = sorted(line, reverse=not self._ascends)
+        if ordered == line:
+            return
+        sentence = (
+            f"The records on {where} do not come in the order of `{self._field}`, the field of its `keyset` pagination: a "
+            "record that stands before a smaller one is passed over by the next page. Ask the server to sort by it (in "
+            "`params`), or take another type of pagination."
+        )
+        if self._compares:
+            raise BadDataError(sentence)
+        self._warn(sentence)
+
+
+def _value(text: str) -> _Value:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return text
+    return number if number.is_finite() else text

@@ -1,0 +1,359 @@
+"""Tokens under other names, totals that are none, keys that are not unique: rows that no request would ask for.
+
+In process: `read` is a source that answers from a function, and the tap's own reader and pages.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import msgspec
+import pytest
+
+from singerkit_shell.errors import BadDataError
+from tap_rest.client import Response
+from tap_rest.config import Pagination
+from tap_rest.pagination import Experience, Pages, body_paths
+from tap_rest.records import PageReader
+
+ROWS = [{"id": n} for n in range(1, 8)]
+SIZE = 3
+Answer = Callable[[Mapping[str, str]], Any]
+
+
+def read(
+    pagination: Mapping[str, Any],
+    answer: Answer,
+    records: str | None = None,
+    params: Mapping[str, str] | None = None,
+    *,
+    is_first: bool = True,
+    experience: Experience | None = None,
+) -> tuple[list[Any], list[str]]:
+    """Read all pages; return the rows, and the warnings. ``answer`` makes a body, or body and headers, of parameters."""
+    settings = msgspec.convert(dict(pagination), Pagination)
+    warnings: list[str] = []
+    pages = Pages(settings, "rows", 50, warnings.append, is_first=is_first, experience=experience)
+    reader = PageReader("rows", records, body_paths(settings), "fail")
+    rows: list[Any] = []
+    step = pages.first
+    while step is not None:
+        query = dict(parse_qsl(urlsplit(step.url).query)) if step.url else {**(params or {}), **step.params}
+        found = answer(query)
+        body, headers = found if isinstance(found, tuple) else (found, {})
+        url = step.url or f"http://x/rows?{urlencode(query)}"
+        response = Response(url, 200, headers, json.dumps(body).encode())
+        page = reader.read(response, "a page of stream rows")
+        step = pages.after(step, response, page)
+        rows += [json.loads(bytes(record)) for record in page.records]
+    return rows, warnings
+
+
+def by(name: str, made: Callable[[int | None, list[Any]], Any], prefix: str = "") -> Answer:
+    """Pages of three of seven rows; ``made`` is given the start of the next page, None on the last."""
+
+    def answer(params: Mapping[str, str]) -> Any:
+        start = int((params.get(name) or f"{prefix}0").removeprefix(prefix))
+        following = start + SIZE if start + SIZE < len(ROWS) else None
+        return made(following, ROWS[start : start + SIZE])
+
+    return answer
+
+
+def token(name: str, param: str, *above: str) -> Answer:
+    """The token stands at ``name`` below ``above``, and nowhere on the last page."""
+
+    def made(following: int | None, rows: list[Any]) -> Any:
+        body: Any = {} if following is None else {name: f"t{following}"}
+        for outer in reversed(above):
+            body = {outer: body}
+        return {"data": rows, **body}
+
+    return by(param, made, "t")
+
+
+SHAPES: dict[str, Answer] = {
+    "paging.cursors.after": token("after", "after", "paging", "cursors"),
+    "continuation": token("continuation", "continuation"),
+    "continuationToken": token("continuationToken", "continuationToken"),
+    "bookmark": token("bookmark", "bookmark"),
+    "marker": token("marker", "marker"),
+    "NextMarker": token("NextMarker", "marker"),
+    "LastEvaluatedKey": by(
+        "id", lambda n, rows: {"Items": rows} | ({"LastEvaluatedKey": {"id": n}} if n else {})
+    ),
+    "offset that comes": by("offset", lambda n, rows: {"data": rows} | ({"offset": n} if n else {})),
+    "scroll_id": token("scroll_id", "scroll_id"),
+    "_scroll_id": token("_scroll_id", "scroll_id"),
+    "meta.cursor": token("cursor", "cursor", "meta"),
+    "start_after": token("start_after", "start_after"),
+    "search_metadata.next_max_id": token("next_max_id", "max_id", "search_metadata"),
+    "$skiptoken": token("$skiptoken", "$skiptoken"),
+    "resumptionToken": token("resumptionToken", "resumptionToken"),
+    "next_id": token("next_id", "id"),
+    "nextToken": token("nextToken", "nextToken"),
+    "pageToken": token("pageToken", "pageToken"),
+    "additional_data.pagination.next_start": token("next_start", "start", "additional_data", "pagination"),
+    "MediaWiki": by(
+        "cmcontinue",
+        lambda n, rows: {"data": rows} | ({"continue": {"cmcontinue": n, "continue": "-||"}} if n else {}),
+    ),
+    "Asana": by(
+        "offset",
+        lambda n, rows: {
+            "data": rows,
+            "next_page": n and {"uri": f"http://x/rows?offset={n}", "path": "/rows"},
+        },
+    ),
+    "Azure": by("cursor", lambda n, rows: ({"Documents": rows}, {"x-ms-continuation": str(n)} if n else {})),
+    "a header of its own": by(
+        "continuationToken", lambda n, rows: ({"data": rows}, {"Continuation-Token": str(n)} if n else {})
+    ),
+}
+
+
+def offered(sentence: str) -> dict[str, Any]:
+    found = re.search(r'`"pagination": (\{.*?\})`', sentence)
+    assert found, sentence
+    return dict(json.loads(found[1]))
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_token_under_another_name(name: str) -> None:
+    """Without `pagination`, and with one that is mistyped, for which the first page was all there is."""
+    answer = SHAPES[name]
+    wrong = {"type": "cursor", "cursor": "$.mistyped"}
+    for pagination in (
+        {"type": "unsaid"},
+        wrong,
+        {"type": "link_header"},
+        {"type": "next_url", "next": "$.no.where"},
+    ):
+        is_warned = name == "paging.cursors.after" and pagination["type"] == "unsaid"
+        if is_warned:  # Facebook sends it on the last page, too
+            _, warnings = read(pagination, answer)
+            assert len(warnings) == 1, warnings
+            fits = offered(warnings[0])
+        else:
+            with pytest.raises(BadDataError, match="seems to have a next") as error:
+                read(pagination, answer)
+            fits = offered(str(error.value))
+        assert read(fits, answer)[0] == ROWS, fits
+    assert read({**wrong, "unread": "warn"}, answer)[0] == ROWS[:SIZE]
+    assert read({"type": "single"}, answer)[0] == ROWS[:SIZE]
+
+
+LAST_PAGES: dict[str, tuple[dict[str, Any], Any, str | None]] = {
+    # what APIs send on a first page that is the last, with the `pagination` that is right for them
+    "GitHub": ({"type": "link_header"}, ROWS, None),
+    "GitLab": ({"type": "link_header"}, (ROWS, {"X-Next-Page": "", "X-Page": "1", "X-Total": "7", "Link": "</a>; rel=first"}), None),
+    "GitHub search": ({"type": "link_header"}, {"total_count": 7, "incomplete_results": False, "items": ROWS}, None),
+    "Stripe": ({"type": "keyset", "field": "id", "param": "starting_after", "has_more": "$.has_more"}, {"object": "list", "url": "/v1/x", "data": ROWS, "has_more": False}, None),
+    "Shopify": ({"type": "link_header"}, {"orders": ROWS}, None),
+    "HubSpot": ({"type": "cursor", "cursor": "$.paging.next.after", "param": "after"}, {"results": ROWS}, None),
+    "Salesforce": ({"type": "next_url", "next": "$.nextRecordsUrl"}, {"totalSize": 7, "done": True, "records": ROWS}, None),
+    "Jira": ({"type": "cursor", "cursor": "$.nextPageToken", "param": "nextPageToken"}, {"isLast": True, "issues": ROWS}, None),
+    "Zendesk": ({"type": "next_url", "next": "$.links.next"}, {"tickets": ROWS, "meta": {"has_more": False, "after_cursor": "x", "before_cursor": "y"}, "links": {"prev": "/x", "next": None}}, None),
+    "Zendesk incremental": ({"type": "cursor", "cursor": "$.after_cursor", "param": "cursor", "has_more": "$.more"}, {"tickets": ROWS, "after_cursor": "x", "after_url": "http://x/y", "end_of_stream": True, "more": False}, None),
+    "Notion": ({"type": "cursor", "cursor": "$.next_cursor"}, {"object": "list", "results": ROWS, "next_cursor": None, "has_more": False, "request_id": "a-b"}, None),
+    "Slack": ({"type": "cursor", "cursor": "$.response_metadata.next_cursor"}, {"ok": True, "members": ROWS, "cache_ts": 1, "response_metadata": {"next_cursor": ""}}, None),
+    "Airtable": ({"type": "cursor", "cursor": "$.offset", "param": "offset"}, {"records": ROWS}, None),
+    "Elasticsearch": ({"type": "offset", "param": "from", "total_count": "$.hits.total.value"}, {"took": 1, "timed_out": False, "_shards": {"total": 5, "failed": 0}, "hits": {"total": {"value": 7}, "hits": ROWS}}, "$.hits.hits[*]"),
+    "OData": ({"type": "next_url", "next": "$.@odata.nextLink"}, {"@odata.context": "http://x/$metadata", "@odata.count": 7, "value": ROWS}, None),
+    "OData with a delta": ({"type": "next_url", "next": "$.@odata.nextLink"}, {"value": ROWS, "@odata.deltaLink": "http://x/y?$deltatoken=z"}, None),
+    "DynamoDB": ({"type": "cursor", "cursor": "$.LastEvaluatedKey.id"}, {"Items": ROWS, "Count": 7, "ScannedCount": 7}, None),
+    "Google": ({"type": "cursor", "cursor": "$.nextPageToken"}, {"kind": "x", "etag": "y", "nextSyncToken": "z", "items": ROWS}, None),
+    "Facebook": ({"type": "next_url", "next": "$.paging.next"}, {"data": ROWS, "paging": {"cursors": {"before": "a", "after": "b"}}}, None),
+    "GraphQL": ({"type": "cursor", "cursor": "$.data.x.pageInfo.endCursor", "has_more": "$.data.x.pageInfo.hasNextPage"}, {"data": {"x": {"nodes": ROWS, "pageInfo": {"startCursor": "a", "endCursor": "b", "hasNextPage": False}}}}, "$.data.x.nodes[*]"),
+    "Twitter": ({"type": "cursor", "cursor": "$.next_cursor_str", "has_more": "$.next_cursor"}, {"users": ROWS, "next_cursor": 0, "next_cursor_str": "0", "previous_cursor": 0}, None),
+    "Asana": ({"type": "cursor", "cursor": "$.next_page.offset", "param": "offset"}, {"data": ROWS, "next_page": None}, None),
+    "Square": ({"type": "cursor", "cursor": "$.cursor"}, {"payments": ROWS}, None),
+    "Bitbucket": ({"type": "next_url"}, {"size": 7, "pagelen": 10, "page": 1, "values": ROWS}, None),
+    "CKAN": ({"type": "offset", "total_count": "$.result.total"}, {"success": True, "help": "http://x/help", "result": {"records": ROWS, "total": 7, "limit": 100}}, "$.result.records[*]"),
+    "things about other things": ({"type": "link_header"}, {"data": ROWS, "next_update": "2027-01-01", "csrf_token": "x", "access_token": "y", "created_after": "2020-01-01", "updated_before": "z", "session_token": "s", "prev_cursor": "p"}, None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LAST_PAGES)
+def test_the_last_page_of_well_known_apis_is_no_alarm(name: str) -> None:
+    pagination, body, records = LAST_PAGES[name]
+    empty = ([] if isinstance(body, list) else None) if not isinstance(body, tuple) else body
+
+    def answer(params: Mapping[str, str]) -> Any:
+        at = {"page", "from", "offset", "starting_after"} & set(params)
+        return body if all(params[name] == "0" for name in at) else empty
+
+    assert read(pagination, answer, records) == (ROWS, [])
+
+
+def test_a_full_page_where_the_token_was_never_seen() -> None:
+    """A first run of a path that is mistyped looks so; a later run, and a token seen before, have proved the config."""
+    cursor = {"type": "cursor", "cursor": "$.next", "size": 7}
+
+    def answer(_params: Mapping[str, str]) -> Any:
+        return {"data": ROWS}
+
+    with pytest.raises(BadDataError, match=r"exactly the 7 rows that `limit` asks for.*\"unread\": \"warn\""):
+        read(cursor, answer)
+    assert len(read({**cursor, "unread": "warn"}, answer)[1]) == 1
+    assert len(read(cursor, answer, is_first=False)[1]) == 1
+    assert read(cursor, lambda _: {"data": ROWS, "next": None}) == (ROWS, [])
+    experience = Experience()
+    read({"type": "cursor", "cursor": "$.next"}, token("next", "cursor"), experience=experience)
+    assert read(cursor, answer, experience=experience) == (ROWS, [])
+    assert len(read({"type": "link_header", "size": 7}, lambda _: (ROWS, {}), is_first=False)[1]) == 1
+    assert read({"type": "link_header", "size": 7}, lambda _: (ROWS, {"Link": "</x>; rel=first"})) == (
+        ROWS,
+        [],
+    )
+    assert (
+        read({**cursor, "cursor": "$.paging.next.after"}, lambda _: {"data": ROWS, "paging": {"next": {}}})[1]
+        != []
+    )
+
+
+# Totals
+
+
+def totals(total: Callable[[int, int], int], **more: Any) -> Answer:
+    """Seven rows by three at `offset`; ``total`` of the rows that came before and the rows of the page."""
+
+    def answer(params: Mapping[str, str]) -> Any:
+        start = int(params.get("offset") or 0)
+        rows = ROWS[start : start + SIZE]
+        return {"data": rows, "total": total(start, len(rows)), **more}
+
+    return answer
+
+
+OFFSET = {"type": "offset", "total_count": "$.total", "size": SIZE}
+
+
+@pytest.mark.parametrize(
+    ("name", "total", "warned"),
+    [
+        ("of all rows", lambda _start, _rows: 7, 0),
+        ("what is left", lambda start, rows: 7 - start - rows, 1),
+        ("falls", lambda start, _rows: 5 if start else 7, 1),
+        ("falls and comes back", lambda start, _rows: 2 if start == 3 else 7, 1),
+        ("grows", lambda start, _rows: 7 + min(start, 2), 1),
+        ("none", lambda _start, _rows: 0, 1),
+    ],
+)
+def test_a_total_below_what_came_ends_no_read(name: str, total: Any, warned: int) -> None:
+    rows, warnings = read(OFFSET, totals(total))
+    assert rows == ROWS, name
+    assert bool(warnings) == bool(warned), warnings
+
+
+def test_a_total_of_the_page_is_no_total() -> None:
+    """Its first page reaches it; where the page is full, and the answer shows another, that is an error."""
+    of_page = totals(lambda _start, rows: rows)
+    rows, warnings = read(OFFSET, of_page)
+    assert rows == ROWS[:SIZE]
+    assert "exactly the 3 rows that `limit` asks for" in warnings[0]
+    for more in ({"has_more": True}, {"next": "/x"}, {"pages": 3}, {"meta": {"total_count": 7}}):
+        with pytest.raises(BadDataError, match="would be the last"):
+            read(OFFSET, totals(lambda _start, rows: rows, **more))
+        whole = {"type": "offset", "size": 10, "total_count": "$.total"}
+        assert read(whole, lambda _: {"data": ROWS, "total": 7, **more})[0] == ROWS  # noqa: B023  read at once
+
+
+def test_a_number_of_pages_that_is_none() -> None:
+    """`$.page` is the number of the page, and reached by each."""
+
+    def answer(params: Mapping[str, str]) -> Any:
+        page = int(params["page"])
+        return {"data": ROWS[(page - 1) * 3 : page * 3], "page": page, "total": 7, "left": 3 - page}
+
+    with pytest.raises(BadDataError, match=r"`\$.total` is 7 and 3 rows came"):
+        read({"type": "page", "size": 3, "total_pages": "$.page"}, answer)
+    rows, warnings = read({"type": "page", "size": 3, "total_pages": "$.left"}, answer)
+    assert rows == ROWS
+    assert "says 1 pages on page 2 of stream rows, below the 2" in warnings[0]
+
+
+def test_a_first_page_without_records_and_a_total_above() -> None:
+    """Pages that begin with 0 or 1, and the other way round; the total tells."""
+    for rule in ({}, {"total_count": "$.total"}):
+        page = {"type": "page", "size": 10, **rule}
+        with pytest.raises(BadDataError, match=r"`\$.total`"):
+            read(page, lambda params: {"data": ROWS if params["page"] == "0" else [], "total": 7})
+        rows, warnings = read(page, lambda _: {"data": [], "total": 7}, is_first=False)
+        assert rows == []
+        assert warnings
+    assert read({"type": "page"}, lambda _: {"data": [], "total": 0}) == ([], [])
+
+
+def test_empty_pages_that_stand_for_rows_are_told() -> None:
+    pages = iter([ROWS[:2], [], []])
+    rows, warnings = read(
+        {"type": "page", "size": 3, "total_count": "$.total"}, lambda _: {"data": next(pages), "total": 7}
+    )
+    assert rows == ROWS[:2]
+    assert "says 7 rows" in warnings[0]
+    assert "and 2 came" in warnings[0]
+
+
+# Keyset
+
+KEYSET = {"type": "keyset", "field": "k", "param": "k", "template": "gt.{value}"}
+
+
+def keyset(values: list[Any], *, size: int = 3, at_least: bool = False, ordered: bool = True) -> Answer:
+    def answer(params: Mapping[str, str]) -> Any:
+        after = params.get("k")
+        if after is None:
+            return [{"k": value} for value in values[:size]]
+        last = json.loads(after.removeprefix("gt."))
+        following = (
+            [value for value in values if value >= last]
+            if at_least
+            else [value for value in values if value > last]
+        )
+        return [{"k": value} for value in (sorted(following) if ordered else following)[:size]]
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([1, 2, 2, 2, 3, 4], "have the same value of `k`"),
+        ([5, 5, 5, 5, 5], "have the same value of `k`"),
+        ([1, 1.0, 2, 3], "have the same value of `k`"),
+        ([1, 3, 2, 4, 5, 6], "do not come in the order of `k`"),
+    ],
+)
+def test_a_field_that_is_not_unique_or_not_in_order(values: list[Any], words: str) -> None:
+    with pytest.raises(BadDataError, match=words):
+        read(KEYSET, keyset(values, ordered=False))
+
+
+def test_a_server_that_answers_from_the_value_on() -> None:
+    with pytest.raises(BadDataError, match="comes again on page 2"):
+        read(KEYSET, keyset([1, 2, 3, 4, 5], at_least=True))
+
+
+@pytest.mark.parametrize("values", [[1, 2, 3, 4, 5, 6, 7], [-2, 0, 10, 100], [1]])
+def test_a_field_that_is_unique_and_in_order(values: list[Any]) -> None:
+    rows, warnings = read(KEYSET, keyset(values))
+    assert [row["k"] for row in rows] == values
+    assert warnings == []
+
+
+def test_an_order_that_only_the_server_knows_is_a_warning() -> None:
+    """After `starting_after` a server looks the record up, and its order may be another one."""
+    pages = [[{"k": 9}, {"k": 2}], [{"k": 5}, {"k": 1}], []]
+    answers = iter(pages)
+    rows, warnings = read(
+        {"type": "keyset", "field": "k", "param": "starting_after"}, lambda _: next(answers)
+    )
+    assert [row["k"] for row in rows] == [9, 2, 5, 1]
+    assert "do not come in the order of `k`" in warnings[0]
+    texts = iter([[{"k": "b"}, {"k": "A"}], [{"k": "Z"}], []])  # whose order is the server's
+    assert read(KEYSET, lambda _: next(texts))[1] == []
