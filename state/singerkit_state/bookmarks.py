@@ -13,6 +13,8 @@ bookmark. ``_singerkit_seen`` is ours, and holds as long as ``at`` is the ``repl
 * ``rows``: a hash of each row already sent whose replication key *equals* it, so that reading the boundary again
   repeats nothing, and a row that changed without its key value changing is sent again;
 * ``others``: the same for rows with other keys that will be asked for again, ``[[key, hash, ...], ...]``;
+* ``fields``: for streams without a key, the fields that rows are remembered by; none: all. A state without them is of an
+  older version, which remembered the text of the record;
 * ``top``: the greatest value of the last complete read, where that is beyond the bookmark;
 * ``bookmark``: there while a read of a sorted stream is not complete; ``replication_key_value`` is then the place
   where it goes on, and ``bookmark`` what it comes back to.
@@ -64,6 +66,7 @@ class Bookmark:
     key equals it (None: not known); ``others``: those of rows sent with other keys that will be asked for again, by
     key. ``top``: the greatest value of the last complete read, where it is beyond ``value``. ``position``: where an
     interrupted read of a sorted stream goes on; ``seen`` then stands at it, and ``top`` is what that read has seen.
+    ``fields``: what rows are remembered by, () for all of a record; None: not told.
     """
 
     value: Value | None = None
@@ -71,6 +74,7 @@ class Bookmark:
     others: Mapping[Value, Counter[str]] = field(default_factory=dict)
     top: Value | None = None
     position: Value | None = None
+    fields: tuple[str, ...] | None = None
 
     @property
     def start(self) -> Value | None:
@@ -183,9 +187,10 @@ def _read(entry: Mapping[str, Any], replication_key: str | None) -> Bookmark:
     seen = Counter(rows) if isinstance(rows, list) and value is not None else None
     remembered = {_exact(group[0]): Counter(group[1:]) for group in others}
     top = _exact(memory.get("top"))
+    fields = tuple(memory["fields"]) if "fields" in memory else None
     if "bookmark" in memory:
-        return Bookmark(_exact(memory["bookmark"]), seen, remembered, top, position=value)
-    return Bookmark(value, seen, remembered, top)
+        return Bookmark(_exact(memory["bookmark"]), seen, remembered, top, position=value, fields=fields)
+    return Bookmark(value, seen, remembered, top, fields=fields)
 
 
 def _exact(value: Any) -> Any:
@@ -201,6 +206,8 @@ def _written(replication_key: str, bookmark: Bookmark) -> dict[str, Any]:
         memory["rows"] = sorted(bookmark.seen.elements())
     if bookmark.others:
         memory["others"] = [[value, *sorted(rows.elements())] for value, rows in bookmark.others.items()]
+    if bookmark.fields is not None:
+        memory["fields"] = list(bookmark.fields)
     if bookmark.top is not None:
         memory["top"] = bookmark.top
     if bookmark.position is not None:

@@ -1,7 +1,7 @@
 """The rows that a read has to remember, so that they are recognised when they are asked for again.
 
-Everything at or above the bookmark is asked for again by the next read. A row is remembered by a hash of its raw text,
-under the text of its replication key; equal rows are counted.
+Everything at or above the bookmark is asked for again by the next read. A row is remembered by a hash of what it says
+(`RowReader`), under the text of its replication key; equal rows are counted.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 import hashlib
 from base64 import urlsafe_b64encode
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from singerkit_state.order import OrderKey
 
-__all__ = ["RowMemory", "row_hash"]
+__all__ = ["AS_WRITTEN", "RowMemory", "RowReader", "row_hash", "rows_at_or_above"]
 
 _WAITING_BYTES = 16 * 1024 * 1024
 """Rows are hashed when that many bytes of them wait for it, or when somebody asks; most never have to be."""
@@ -25,9 +25,34 @@ _WAITING_BYTES = 16 * 1024 * 1024
 Record = msgspec.Raw | bytes | bytearray | memoryview
 
 
-def row_hash(record: Record, salt: bytes = b"") -> str:
-    """Return 11 characters that stand for a raw record; ``salt`` tells contexts with equal records apart."""
-    digest = hashlib.blake2b(salt + b"\0" + bytes(record), digest_size=8).digest()
+class RowReader(Protocol):
+    """Tells what records say."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields that count, in order; none: all of a record."""
+        ...
+
+    def texts(self, records: Sequence[Record], only: Collection[str] | None = None) -> Sequence[bytes]:
+        """Return a text for each record, the same for records that say the same in the fields ``only``, or in all."""
+        ...
+
+
+class _AsWritten:
+    """Records say what their raw text is."""
+
+    fields = ()
+
+    def texts(self, records: Sequence[Record], only: Collection[str] | None = None) -> Sequence[bytes]:  # noqa: ARG002  all of a text
+        return [bytes(record) for record in records]
+
+
+AS_WRITTEN: RowReader = _AsWritten()
+
+
+def row_hash(text: Record, salt: bytes = b"") -> str:
+    """Return 11 characters that stand for a row; ``salt`` tells contexts with equal rows apart."""
+    digest = hashlib.blake2b(salt + b"\0" + bytes(text), digest_size=8).digest()
     return urlsafe_b64encode(digest)[:11].decode()
 
 
@@ -42,6 +67,7 @@ class _Chunk:
     low: OrderKey
     high: OrderKey
     values: Sequence[Any] | None
+    reader: RowReader
 
     def lowest(self, key_of: Callable[[bytes], OrderKey]) -> bytes:
         """Return the text of the lowest key."""
@@ -77,6 +103,7 @@ class RowMemory:
         self._known: list[bytes] = []
         self._first: OrderKey = None
         self._groups: dict[bytes, Counter[str]] = {}
+        self._places: dict[str, bytes] | None = None
         self._hashed = 0
         self._high: OrderKey = None
         self._raised: OrderKey = None
@@ -104,10 +131,11 @@ class RowMemory:
         rows: Sequence[int],
         ends: tuple[OrderKey, OrderKey],
         values: Sequence[Any] | None = None,
+        reader: RowReader = AS_WRITTEN,
     ) -> None:
         """Remember the rows with these indexes; ``ends`` are the least and the greatest key among them.
 
-        ``values``: the column decoded quickly, in the right order but perhaps not exact.
+        ``values``: the column decoded quickly, in the right order but perhaps not exact. ``reader`` says what counts.
         """
         low, high = ends
         if self._lost is not None:
@@ -118,7 +146,7 @@ class RowMemory:
         self._first = low if self._high is None else self._first
         self._ascends = self._ascends and (self._high is None or not low < self._high)
         self._high = high if self._high is None else max(self._high, high)
-        self._chunks.append(_Chunk(column, records, salt, rows, low, high, values))
+        self._chunks.append(_Chunk(column, records, salt, rows, low, high, values, reader))
         self._waiting += len(rows)
         self._waiting_bytes += len(records[rows[0]]) * len(rows)
         if self._hashed + self._waiting > self._limit and not self._keeps_newest:
@@ -137,16 +165,28 @@ class RowMemory:
     def _hash_waiting(self) -> None:
         groups = self._groups
         for chunk in self._chunks:
-            column, records, salt = chunk.column, chunk.records, chunk.salt
-            for row in chunk.rows:
-                text = bytes(column[row])
-                hashes = groups.get(text)
+            column, salt = chunk.column, chunk.salt
+            said = chunk.reader.texts([chunk.records[row] for row in chunk.rows])
+            for row, text in zip(chunk.rows, said, strict=True):
+                key = bytes(column[row])
+                hashes = groups.get(key)
                 if hashes is None:
-                    hashes = groups[text] = Counter()
-                hashes[row_hash(records[row], salt)] += 1
+                    hashes = groups[key] = Counter()
+                hashes[row_hash(text, salt)] += 1
         self._hashed += self._waiting
         self._chunks.clear()
         self._waiting = self._waiting_bytes = 0
+
+    def rename(self, old: str, new: str) -> None:
+        """Go on with another hash of a row that was known before."""
+        if self._places is None:
+            self._places = {row: key for key, rows in self._groups.items() for row in rows}
+        rows = self._groups.get(self._places.get(old, b""))
+        if rows is not None and rows[old] > 0:
+            rows[new] += 1
+            rows[old] -= 1
+            if not rows[old]:
+                del rows[old]
 
     def _is_ascending(self) -> bool:
         if (
@@ -223,9 +263,39 @@ class RowMemory:
     def groups(self) -> dict[bytes, Counter[str]]:
         """Return the hashes by the raw value they stand at."""
         if self._hashed + self._waiting > self._limit and self._keeps_newest:
+            self._trim(self._limit)
             self._keep_newest(self._limit)
         self._hash_waiting()
         return self._groups
+
+    def _trim(self, limit: int) -> None:
+        """Of chunks that ascend keep ``limit`` rows at most, if those can be told by their quick values."""
+        if self._waiting <= limit or not self._is_ascending():
+            return
+        quick = [
+            chunk.values[row] for chunk in self._chunks for row in chunk.rows if chunk.values is not None
+        ]
+        if len(quick) < self._waiting:
+            return
+        try:
+            cut = sorted(quick, reverse=True)[limit]
+        except TypeError:  # with and without an offset
+            return
+        if not quick[-1] > cut and not max(quick) > cut:
+            return  # more rows at one value than can be remembered
+        kept: deque[_Chunk] = deque()
+        for chunk in self._chunks:
+            values = chunk.values or ()
+            rows = [row for row in chunk.rows if values[row] > cut]
+            if len(rows) < len(chunk.rows) and rows:
+                chunk = replace(chunk, rows=rows)  # states of a read share their chunks
+                chunk.low = self._key_of(chunk.lowest(self._key_of))
+            if rows:
+                kept.append(chunk)
+        self._chunks = kept
+        self._waiting = sum(len(chunk.rows) for chunk in kept)
+        self._groups, self._hashed = {}, 0
+        self.threshold = kept[0].lowest(self._key_of)
 
     def newest(self) -> RowMemory | None:
         """Return a memory of fewer rows, the newest ones, where there are more than can be remembered; else None.
@@ -243,6 +313,7 @@ class RowMemory:
             few._high = self._high
             if few._waiting - len(few._chunks[-1].rows) >= window and len(few._chunks) > 1:
                 few._drop_chunks(few._waiting - len(chunk.rows))
+                few._trim(window)
                 return few
         return None
 

@@ -16,7 +16,7 @@ greatest value are asked for again by the next read and recognised (memory.py). 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -26,7 +26,7 @@ import msgspec
 
 from singerkit_state.bookmarks import SEEN_LIMIT, Bookmark
 from singerkit_state.instants import has_no_offset, is_date
-from singerkit_state.memory import RowMemory, row_hash, rows_at_or_above
+from singerkit_state.memory import AS_WRITTEN, RowMemory, RowReader, row_hash, rows_at_or_above
 from singerkit_state.order import (
     Extremes,
     OrderKey,
@@ -128,6 +128,8 @@ class BookmarkTracker:
         self.memory_limit = memory
         self._memory = RowMemory(memory, self._key_of, keeps_newest=not has_key and not lookback)
         self._unmatched: Counter[str] = Counter()
+        self._known_to: OrderKey = None
+        self._reader: RowReader | None = None
         if not lookback:  # with one the user wants the window again, its boundary included
             self._remember_again(start)
         self._from = self._best if self._best is not None else self._mark(self.start_value)
@@ -148,6 +150,9 @@ class BookmarkTracker:
         self._memory.know({_encoder.encode(value): rows for value, rows in groups.items()})
         for rows in groups.values():
             self._unmatched.update(rows)
+        column = [msgspec.Raw(_encoder.encode(value)) for value in groups]
+        ends = extremes(column, self._kind) if column else None
+        self._known_to = None if ends is None else ends.high
 
     def _mark(self, value: Value | None) -> _Mark | None:
         return None if value is None else _Mark(order_key(value, self._kind), _encoder.encode(value))
@@ -163,27 +168,33 @@ class BookmarkTracker:
             self._clock = None if seconds is None else int(seconds // 1)
 
     def take(
-        self, column: Sequence[msgspec.Raw], records: Sequence[Record], salt: bytes = b""
+        self,
+        column: Sequence[msgspec.Raw],
+        records: Sequence[Record],
+        salt: bytes = b"",
+        reader: RowReader = AS_WRITTEN,
     ) -> list[int] | None:
         """Note a chunk of rows and return the indexes of those to send; None means all of them.
 
-        ``column`` holds the replication key of each of ``records`` as raw JSON.
+        ``column`` holds the replication key of each of ``records`` as raw JSON; ``reader`` says which are the same.
 
         Raises:
             UnorderableError: a value is not of the stream's kind.
         """
         if not column:
             return None
+        self._reader = reader
         ends = extremes(column, self._kind)
         if ends is None:
             self.nulls += len(column)
             return None
         sent = None
-        if self._unmatched or (self._floor is not None and not ends.low > self._floor):
-            sent = self._rows_to_send(ends, column, records, salt)
+        may_be_known = bool(self._unmatched) and not ends.low > self._known_to
+        if may_be_known or (self._floor is not None and not ends.low > self._floor):
+            sent = self._rows_to_send(ends, column, records, salt, reader)
         self.nulls += ends.nulls
         self._follow(ends, column)
-        self._remember(ends, column, records, salt, sent)
+        self._remember(ends, column, records, salt, sent, reader)
         return sent
 
     # The bookmark
@@ -366,10 +377,15 @@ class BookmarkTracker:
         value = None if at is None else _any_value.decode(at.text)
         top_value = None if top is None else _any_value.decode(top.text)
         if bookmark is None:
-            return Bookmark(value, seen, others, top_value)
+            return Bookmark(value, seen, others, top_value, fields=self._fields_of(groups))
         best = bookmark[0]
         return Bookmark(
-            None if best is None else _any_value.decode(best.text), seen, others, top_value, position=value
+            None if best is None else _any_value.decode(best.text),
+            seen,
+            others,
+            top_value,
+            position=value,
+            fields=self._fields_of(groups),
         )
 
     def so_far(self) -> Bookmark:
@@ -398,15 +414,60 @@ class BookmarkTracker:
     # The rows
 
     def _rows_to_send(
-        self, ends: Extremes, column: Sequence[msgspec.Raw], records: Sequence[Record], salt: bytes
+        self,
+        ends: Extremes,
+        column: Sequence[msgspec.Raw],
+        records: Sequence[Record],
+        salt: bytes,
+        reader: RowReader,
     ) -> list[int]:
-        wanted: Sequence[int] = range(len(column))
-        if self._floor is not None and ends.low < self._floor and not self._keeps_older:
+        rows: Sequence[int] = range(len(column))
+        may_be_known = rows
+        floor, known_to = self._floor, self._known_to
+        is_within = ends.nulls == 0 and (known_to is None or not ends.high > known_to)
+        if not is_within or (floor is not None and ends.low < floor):
             keys = exact_keys(column, self._kind)
-            wanted = [index for index in wanted if keys[index] is None or not keys[index] < self._floor]
+            if floor is not None and not self._keeps_older:
+                rows = [row for row in rows if keys[row] is None or not keys[row] < floor]
+            may_be_known = [
+                row
+                for row in rows
+                if known_to is not None and keys[row] is not None and not keys[row] > known_to
+            ]
         if not self._unmatched:
-            return list(wanted)
-        return [index for index in wanted if not self._was_sent(row_hash(records[index], salt))]
+            return list(rows)
+        again = self._sent_before(may_be_known, records, salt, reader)
+        return [row for row in rows if row not in again]
+
+    def _sent_before(
+        self, rows: Sequence[int], records: Sequence[Record], salt: bytes, reader: RowReader
+    ) -> set[int]:
+        """Return those of ``rows`` that the read before has sent."""
+        chosen = [records[row] for row in rows]
+        if not chosen:
+            return set()
+        hashes = [row_hash(text, salt) for text in reader.texts(chosen)]
+        again = {row for row, name in zip(rows, hashes, strict=True) if self._was_sent(name)}
+        if len(again) < len(rows) and self._unmatched:
+            for row, text, name in zip(rows, self._former_texts(chosen, reader), hashes, strict=False):
+                former = row_hash(text, salt)
+                if row not in again and self._was_sent(former):
+                    again.add(row)
+                    self._memory.rename(former, name)
+        return again
+
+    def _former_texts(self, records: Sequence[Record], reader: RowReader) -> Sequence[bytes]:
+        """Return what the state remembers rows by, where that is something else than now; else nothing.
+
+        A field that is new says nothing about rows sent before there was one. They would be there twice without a key.
+        """
+        if self._has_key:
+            return ()
+        if self._start.fields is None:
+            return AS_WRITTEN.texts(records)  # a state of an older version
+        if not self._start.fields or set(reader.fields) <= set(self._start.fields):
+            return ()
+        return reader.texts(records, self._start.fields)
 
     def _was_sent(self, row: str) -> bool:
         count = self._unmatched.get(row)
@@ -418,6 +479,13 @@ class BookmarkTracker:
         else:
             self._unmatched[row] = count - 1
         return True
+
+    def _fields_of(self, groups: Mapping[bytes, Counter[str]]) -> tuple[str, ...] | None:
+        """Return the fields that rows are remembered by; until all of a read has come, those of the read before."""
+        if self._has_key or not groups:
+            return None
+        is_mixed = not self._is_finished and (self._start.seen or self._start.others)
+        return self._start.fields if is_mixed or self._reader is None else self._reader.fields
 
     def _note_from(self) -> None:
         mark = self._from
@@ -433,6 +501,7 @@ class BookmarkTracker:
         records: Sequence[Record],
         salt: bytes,
         sent: list[int] | None,
+        reader: RowReader,
     ) -> None:
         mark = self._from
         if mark is not None and ends.high < mark.key:
@@ -450,10 +519,10 @@ class BookmarkTracker:
         if sent is not None:
             chosen = set(sent)
             rows = [index for index in rows if index in chosen]
-        elif ends.nulls:
+        if ends.nulls:
             rows = [index for index in rows if column[index] != _NULL]
         low = ends.low if mark is None else max(ends.low, mark.key)
-        self._memory.note(column, records, salt, rows, (low, ends.high), ends.values)
+        self._memory.note(column, records, salt, rows, (low, ends.high), ends.values, reader)
 
 
 _NULL = msgspec.Raw(b"null")

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from decimal import Decimal, DecimalException
+from json.encoder import encode_basestring, encode_basestring_ascii
 from typing import Any, NoReturn
 
 __all__ = [
@@ -158,4 +159,4 @@ def _scalar(value: Any) -> str:
 
 
 def _text(value: str) -> str:
-    return json.dumps(value, ensure_ascii=_SURROGATE.search(value) is not None)
+    return (encode_basestring_ascii if _SURROGATE.search(value) else encode_basestring)(value)

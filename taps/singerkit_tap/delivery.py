@@ -45,8 +45,8 @@ def delivery(
             why += f"up to {memory} rows beyond it are recognised when they are asked for again; others replace themselves by their key"
             return Delivery(configuration, Guarantee.EFFECTIVELY_ONCE, why.strip())
         why += (
-            f"up to {memory} rows beyond it are recognised when they are asked for again, as long as the source writes a "
-            "row that has not changed in the same way, field by field; where there are more a run "
+            f"up to {memory} rows beyond it are recognised when they are asked for again, as long as no selected "
+            "field changes its value with each answer; where there are more a run "
             "warns, moves the bookmark up, and may miss rows that changed below it meanwhile"
         )
         return Delivery(configuration, Guarantee.EXACTLY_ONCE, why.strip())

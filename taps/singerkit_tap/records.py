@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Protocol, TypeAlias
 
@@ -21,8 +22,9 @@ from singer_sdk.singerlib import SelectionMask
 from singerkit_shell.encoding import check_utf8
 from singerkit_shell.errors import BadDataError
 from singerkit_tap.contract import RawRecord
+from singerkit_tap.wording import Wording
 
-__all__ = ["RecordEncoder", "Rows", "split_records"]
+__all__ = ["RecordEncoder", "Rows", "SentRows", "split_records"]
 
 Rows: TypeAlias = list[Any]
 """Decoded records of one chunk: structs, or dicts of raw values. Only a `RecordEncoder` looks inside."""
@@ -70,17 +72,27 @@ class RecordEncoder:
 
     ``schema`` is the stream's resolved schema; only its properties that ``mask`` selects are sent. A schema
     without ``properties`` sends records whole. A property that a record leaves out is sent as null (DESIGN 6), unless
-    it is required or ``partial`` says that what is left out is not known.
+    it is required or ``partial`` says that what is left out is not known. ``times`` are fields that hold points in time
+    though the schema does not say so.
     """
 
     def __init__(
-        self, stream: str, schema: Mapping[str, Any], mask: SelectionMask, *, partial: bool = False
+        self,
+        stream: str,
+        schema: Mapping[str, Any],
+        mask: SelectionMask,
+        *,
+        partial: bool = False,
+        times: Collection[str] = (),
     ) -> None:
         self._stream = stream
+        self._wording = Wording(schema, times, keeps_null=partial)
         self._name = Raw(_encoder.encode(stream))
         properties = schema.get("properties")
         filled = set() if partial else set(properties or ()) - set(schema.get("required", ()))
         self._layout = _layout_of(properties, mask, filled)
+        self.fields = tuple(sorted(name for name in properties or () if mask["properties", name]))
+        """The fields that are sent; none: records are sent whole."""
 
     def decode(self, records: Sequence[RawRecord], constants: Mapping[str, Any] | None = None) -> Rows:
         """Return the selected part of raw JSON objects, with ``constants`` where a property is missing.
@@ -107,6 +119,25 @@ class RecordEncoder:
             return b""
         time = Raw(_encoder.encode(time_extracted))
         return _surrogates.restore(_encoder.encode_lines([_Message(self._name, row, time) for row in rows]))
+
+    def wording(self, rows: Rows, only: Collection[str] | None = None) -> list[bytes]:
+        """Return a text for each of ``rows``, the same for all that say the same, in the fields ``only`` if given."""
+        return [_surrogates.restore(text) for text in self._wording.texts(_encoder.encode_lines(rows), only)]
+
+
+@dataclass(slots=True, frozen=True)
+class SentRows:
+    """Reads records as they are sent: with the constants of their page (`singerkit_state.memory.RowReader`)."""
+
+    encoder: RecordEncoder
+    constants: Mapping[str, Any] | None = None
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return self.encoder.fields
+
+    def texts(self, records: Sequence[RawRecord], only: Collection[str] | None = None) -> list[bytes]:
+        return self.encoder.wording(self.encoder.decode(records, self.constants), only)
 
 
 def _layout_of(properties: Mapping[str, Any] | None, mask: SelectionMask, filled: set[str]) -> _Layout:

@@ -38,7 +38,7 @@ from singerkit_state.tracker import BookmarkTracker, UnsortedError
 from singerkit_state.value import Mark, with_mark
 from singerkit_tap.contract import Context, Page, RawRecord, Start
 from singerkit_tap.output import Output
-from singerkit_tap.records import RecordEncoder
+from singerkit_tap.records import RecordEncoder, SentRows
 from singerkit_tap.starts import check_contexts, checked_state
 from singerkit_tap.stream import BlockStream
 
@@ -232,7 +232,7 @@ class SyncRun:
             )  # before rows are written: later they would stand behind no bookmark
             rows = member.encoder.decode(records, constants)
             member.is_amid_page = True
-            numbers = read.take(member.encoder, rows, records)
+            numbers = read.take(member.encoder, rows, records, member.reader(constants))
             driving = records
             if numbers is not None:
                 rows = [rows[number] for number in numbers]
@@ -342,6 +342,7 @@ class _Member:
         self._state = state if isinstance(state, dict) else {}
         self.bookmarks = StreamBookmarks(self._state, stream.bookmark_key, is_selected=is_wanted)
         self.encoder = _encoder_of(stream) if is_wanted else _key_reader_of(stream)
+        self._whole = RecordEncoder(stream.name, {}, SelectionMask(), times=_times_of(stream))
         self.counter: metrics.Counter = stream.get_record_counter()
         self.uncovered = 0
         self.is_amid_page = False
@@ -411,6 +412,10 @@ class _Member:
                 f"{error} as bookmark of stream `{self.stream.name}` in the state; correct `replication_key_format`, or "
                 f"start the stream over with `singerkit-state reset STATE --stream {self.stream.name}`."
             ) from None
+
+    def reader(self, constants: Mapping[str, Any] | None) -> SentRows:
+        """Return what tells which records are the same: what is sent of them, or all of a parent that is not sent."""
+        return SentRows(self.encoder if self.is_wanted else self._whole, constants)
 
     def within_limit(self, rows: list[Any]) -> list[Any]:
         limit = self.stream.ABORT_AT_RECORD_COUNT
@@ -559,13 +564,15 @@ class _Read:
             self._tracker.note_clock(familys if self._is_shared else own)
         self._has_page = True
 
-    def take(self, encoder: RecordEncoder, rows: list[Any], records: Sequence[RawRecord]) -> list[int] | None:
+    def take(
+        self, encoder: RecordEncoder, rows: list[Any], records: Sequence[RawRecord], reader: SentRows
+    ) -> list[int] | None:
         """Return the numbers of the rows to send; None means all."""
         key = self._stream.bookmark_key
         if self._tracker is None or key is None:
             return None
         try:
-            numbers = self._tracker.take(encoder.column(rows, key), records, self._salt)
+            numbers = self._tracker.take(encoder.column(rows, key), records, self._salt, reader)
             self._has_taken = self._has_taken or bool(rows)
             return numbers
         except UnknownOrderError as error:
@@ -627,8 +634,18 @@ def _closing(pages: Iterator[Page]) -> Iterator[Iterator[Page]]:
 
 def _encoder_of(stream: BlockStream) -> RecordEncoder:
     return RecordEncoder(
-        stream.name, stream.effective_schema, stream.mask, partial=stream.sends_partial_records
+        stream.name,
+        stream.effective_schema,
+        stream.mask,
+        partial=stream.sends_partial_records,
+        times=_times_of(stream),
     )
+
+
+def _times_of(stream: BlockStream) -> tuple[str, ...]:
+    """Return the replication key where its values are taken for points in time by their look alone."""
+    key = stream.bookmark_key
+    return (key,) if key is not None and stream.bookmark_kind.name in ("INSTANT", "ANY") else ()
 
 
 def _key_reader_of(stream: BlockStream) -> RecordEncoder:

@@ -126,7 +126,7 @@ def test_rows_behind_the_start_are_sent_only_where_that_is_wanted() -> None:
     start = Bookmark(5, hashes(5))
     assert take(BookmarkTracker(NUMBER, start), 4, 5, 6, None) == [2, 3]
     assert take(BookmarkTracker(NUMBER, start, keeps_older=True), 4, 5, 6, None) == [0, 2, 3]
-    assert take(BookmarkTracker(NUMBER, start), 6, 7) == [0, 1]
+    assert take(BookmarkTracker(NUMBER, start), 6, 7) is None
     assert take(BookmarkTracker(NUMBER, Bookmark(5)), 6, 7) is None
 
 

@@ -179,7 +179,9 @@ class ModelStream(BlockStream):
         key: Any = row.key
         if self.shape.is_dated:
             key = (EPOCH + timedelta(seconds=row.key)).isoformat().replace("+00:00", "Z")
-        return json.dumps({"id": row.id, "key": key, "version": row.version}).encode()
+        fields = [("id", row.id), ("key", key), ("version", row.version), ("answer", self.run.answers)]
+        self.run.source.roll.shuffle(fields)  # the same row is never written in the same way twice
+        return json.dumps(dict(fields)).encode()
 
     def child_contexts(
         self, records: Sequence[RawRecord], parent_context: Context | None
