@@ -146,7 +146,7 @@ def apply_rules(rules: Sequence[str], streams: Mapping[str, MetadataMapping]) ->
     """Set ``selected`` in the metadata of each stream as the rules of the config say.
 
     Raises:
-        ConfigurationError: a rule matches nothing.
+        ConfigurationError: a rule matches nothing, or excludes nothing but what is always sent.
     """
     paths = {stream: _paths_of(metadata) for stream, metadata in streams.items()}
     everything = bool(rules) and rules[0].startswith("!")
@@ -155,10 +155,19 @@ def apply_rules(rules: Sequence[str], streams: Mapping[str, MetadataMapping]) ->
         matched = _matches(rule.removeprefix("!"), paths)
         if not matched:
             raise ConfigurationError(_matches_nothing(rule, paths))
+        if rule.startswith("!") and all(_is_automatic(streams[stream], path) for stream, path in matched):
+            raise ConfigurationError(
+                f"The rule `{rule}` in `select` has no effect: `{_dotted(*matched[0])}` is a key or the replication key, "
+                "which are always sent; take the rule out, or the field out of the keys."
+            )
         for stream, path in matched:
             _choose(chosen, paths, stream, path, not rule.startswith("!"))
     for (stream, path), selected in chosen.items():
         streams[stream][path].selected = selected
+
+
+def _is_automatic(metadata: MetadataMapping, path: tuple[str, ...]) -> bool:
+    return bool(path) and str(metadata[path].inclusion or "").lower().endswith("automatic")
 
 
 def _paths_of(metadata: MetadataMapping) -> list[tuple[str, ...]]:

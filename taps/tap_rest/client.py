@@ -151,13 +151,13 @@ class Client:
             target = _with_params(url, params or {})
         except ValueError:  # half of a surrogate pair, or a host that no URL has
             raise BadDataError(
-                f"Expected a URL and its parameters, got none that can be sent: {self._shown(url)}."
+                f"Expected a URL and its parameters, got none that can be sent: {self.shown(url)}."
             ) from None
         try:
             response: Response = self._retry(target, dict(headers or {}), accept)
         except _Transient as error:
             raise RetryableError(
-                f"No whole answer from {self._shown(target)} after {self._settings.retries.tries} tries or "
+                f"No whole answer from {self.shown(target)} after {self._settings.retries.tries} tries or "
                 f"{self._settings.retries.total:g} s: {error}; rows read so far are safe, run again later."
             ) from None
         return response
@@ -186,7 +186,7 @@ class Client:
         asked = "" if failure.retry_after is None else f" (asked for {failure.retry_after:g} s)"
         _logger.warning(
             "%s: try %d failed: %s; next in %.1f s%s.",
-            self._shown(details["args"][0]),
+            self.shown(details["args"][0]),
             details["tries"],
             failure,
             seconds,
@@ -204,7 +204,7 @@ class Client:
                 return self._judge(response, accept)
             url = self._redirected(url, location)
         raise BadDataError(
-            f"More than {self._settings.limits.redirects} redirects, the last to {self._shown(url)}; "
+            f"More than {self._settings.limits.redirects} redirects, the last to {self.shown(url)}; "
             "check the URL, or raise `limits.redirects`."
         )
 
@@ -214,7 +214,7 @@ class Client:
             return urljoin(url, location.encode("latin-1").decode("utf-8", "replace").strip())
         except ValueError:
             raise BadDataError(
-                f"{self._shown(url)} answered with a redirect to something that is no URL; ask its makers."
+                f"{self.shown(url)} answered with a redirect to something that is no URL; ask its makers."
             ) from None
 
     def _send(self, url: str, headers: dict[str, str]) -> Response:
@@ -236,7 +236,7 @@ class Client:
                 raise self._failure(error, url) from error
             except (ValueError, http.client.HTTPException) as error:  # what the library did not foresee
                 raise BadDataError(
-                    f"The answer of {self._shown(url)} is no HTTP ({type(error).__name__}); ask its makers."
+                    f"The answer of {self.shown(url)} is no HTTP ({type(error).__name__}); ask its makers."
                 ) from error
             if self._watchdog.has_expired:
                 raise self._failure(TimeoutError(), url)
@@ -264,10 +264,10 @@ class Client:
             is_same = origin_of(str(prepared.url)) == origin_of(url)
         except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError):
             raise BadDataError(
-                f"Expected the URL of a page, got one that is none: {self._shown(url)}."
+                f"Expected the URL of a page, got one that is none: {self.shown(url)}."
             ) from None
         if not is_same:
-            raise BadDataError(f"Expected the URL of a page, got one that is ambiguous: {self._shown(url)}.")
+            raise BadDataError(f"Expected the URL of a page, got one that is ambiguous: {self.shown(url)}.")
         return prepared
 
     def _transport_options(self, session: requests.Session, url: str) -> dict[str, Any]:
@@ -296,7 +296,7 @@ class Client:
             total += len(chunk)
             if total > limit:
                 raise BadDataError(
-                    f"The body from {self._shown(url)} is larger than {limit} bytes after decompression; ask "
+                    f"The body from {self.shown(url)} is larger than {limit} bytes after decompression; ask "
                     "for smaller pages, or raise `limits.response_bytes`."
                 )
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
@@ -309,15 +309,15 @@ class Client:
         for cause in _causes(error):
             if isinstance(cause, urllib3.exceptions.DecodeError | requests.exceptions.ContentDecodingError):
                 return BadDataError(
-                    f"The body from {self._shown(url)} is not in the encoding it declares "
+                    f"The body from {self.shown(url)} is not in the encoding it declares "
                     f"({type(cause).__name__})."
                 )
             if isinstance(cause, requests.exceptions.InvalidURL | urllib3.exceptions.LocationParseError):
-                return ConfigurationError(f"{self._shown(url)} is not a URL; check `base_url` and `path`.")
+                return ConfigurationError(f"{self.shown(url)} is not a URL; check `base_url` and `path`.")
         certificate = _certificate_problem(error)
         if certificate:
             return RetryableError(
-                f"The certificate of {self._shown(url)} is not accepted ({certificate}); nothing was sent. "
+                f"The certificate of {self.shown(url)} is not accepted ({certificate}); nothing was sent. "
                 "Set `ca_file` if the server has its own authority."
             )
         return _Transient(_finding(error))
@@ -325,9 +325,9 @@ class Client:
     def _judge(self, response: Response, accept: Collection[int]) -> Response:
         status = response.status
         if 200 <= status < 300 or status in accept:
-            body = utf8_text(response, self._shown(response.url))
+            body = utf8_text(response, self.shown(response.url))
             return Response(response.url, status, response.headers, body, response.seconds)
-        where = self._shown(response.url)
+        where = self.shown(response.url)
         if status in _TRANSIENT:
             raise _Transient(f"status {status}", _retry_after(response.headers))
         if status in (401, 403):
@@ -382,7 +382,7 @@ class Client:
             )
         return url
 
-    def _shown(self, url: str) -> str:
+    def shown(self, url: str) -> str:
         """Return the URL for people: secrets masked, of parameters hardly more than the names, not endless."""
         try:
             parts = urlsplit(url)

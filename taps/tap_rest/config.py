@@ -11,6 +11,7 @@ import msgspec
 from singerkit_shell.errors import ConfigurationError
 from singerkit_state.instants import zone_named
 from singerkit_state.order import ValueKind
+from tap_rest.effects import settings_without_effect
 
 __all__ = [
     "CONFIG_SCHEMA",
@@ -269,6 +270,11 @@ _STREAM = _group(
             "Default `fail`.",
             enum=["fail", "empty"],
         ),
+        "partial_answers": _text(
+            "What it means when an answer holds records and tells of an error beside them (`errors` of GraphQL, `success` "
+            "false, `timed_out`): `fail`, or `warn`, and the records are taken. Default `fail`.",
+            enum=["fail", "warn"],
+        ),
         "partial_records": {
             "type": "boolean",
             "description": "Records leave out fields whose value they do not tell, as changes do: the stored value stays. "
@@ -456,6 +462,7 @@ class StreamSettings(msgspec.Struct, frozen=True):
     headers: dict[str, str] = {}
     records: str | None = None
     missing_records: str = "fail"
+    partial_answers: str = "fail"
     partial_records: bool = False
     primary_keys: tuple[str, ...] = ()
     replication_key: str | None = None
@@ -582,7 +589,7 @@ def config_conflicts(config: Mapping[str, Any]) -> list[str]:
     problems += [f"There are two streams named `{name}`" for name in set(names) if names.count(name) > 1]
     for index, stream in enumerate(streams):
         problems += _stream_problems(stream, f"streams[{index}]", {other["name"]: other for other in streams})
-    return problems
+    return [*problems, *settings_without_effect(config)]
 
 
 _AUTH_KEYS = {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import msgspec
 from msgspec import Raw
@@ -15,6 +17,8 @@ from tap_rest.client import Response, excerpt
 from tap_rest.paths import Finder, Found, Path, finder_of, load_exactly, parse_path
 
 __all__ = ["PageReader", "ReadPage"]
+
+_logger = logging.getLogger("tap-rest")
 
 
 @dataclass(slots=True)
@@ -34,11 +38,21 @@ class PageReader:
     """Reads the pages of one stream.
 
     ``records`` is the selector, None to find the records on the first page; ``fields`` are further paths to
-    look up in each body; ``missing`` is `fail` or `empty`.
+    look up in each body; ``missing`` is `fail` or `empty`, ``partial`` is `fail` or `warn`; ``warn`` is given a sentence.
     """
 
-    def __init__(self, stream: str, records: str | None, fields: Sequence[str], missing: str) -> None:
+    def __init__(
+        self,
+        stream: str,
+        records: str | None,
+        fields: Sequence[str],
+        missing: str,
+        partial: str = "fail",
+        warn: Callable[[str], None] = _logger.warning,
+    ) -> None:
         self._stream = stream
+        self._is_partial_fine = partial == "warn"
+        self._warn = warn
         self._fields = [parse_path(text, f"a path of stream {stream}") for text in fields]
         self._is_missing_empty = missing == "empty"
         self._path = parse_path(records, f"records of stream {stream}") if records is not None else None
@@ -62,7 +76,34 @@ class PageReader:
         records = self._records(found[self._path.text], self._path, response, where)
         if not records:
             _refuse_error(response, where, self._path)
+        else:
+            self._look_beside(response, where, self._path)
         return ReadPage(records, {path.text: found[path.text] for path in self._fields}, self._path.names)
+
+    def _look_beside(self, response: Response, where: str, path: Path) -> None:
+        """Refuse an answer that tells of an error beside its records: others may be missing.
+
+        Raises:
+            BadDataError: it does.
+        """
+        if path.names == () or not _TELLS.search(response.body):
+            return
+        members = {
+            name: value
+            for name, value in _members(response.body, where).items()
+            if path.names is None or name != path.names[0]
+        }
+        told = next((name for name, value in members.items() if _tells_of_error(name.lower(), value)), None)
+        if told is None:
+            return
+        words = excerpt(replace(response, body=bytes(members[told])))
+        sentence = (
+            f"The records in {where} come with `{told}` beside them, which says {words}, so others may be missing; if "
+            f'such answers are to be taken, say `"partial_answers": "warn"` in stream {self._stream}.'
+        )
+        if not self._is_partial_fine:
+            raise BadDataError(sentence)
+        self._warn(sentence)
 
     def _records(self, found: Found, path: Path, response: Response, where: str) -> list[Raw]:
         if isinstance(found, Raw):
@@ -135,6 +176,49 @@ def _refuse_error(response: Response, where: str, path: Path) -> None:
     )
     if failed or any(members.get(name, b"null") not in _NOTHING for name in ("error", "errors")):
         _refuse(response, where)
+
+
+_TELLS = re.compile(
+    rb'"(?:errors?|ok|success|timed_?out|incomplete_?results|partial_?results|_shards)"\s*:', re.I
+)
+_NO_ERRORS = (
+    b'"none"',
+    b'"null"',
+    b'"ok"',
+    b'"0"',
+    b'"success"',
+    b'"no error"',
+    b'"false"',
+    b"200",
+    b'"200"',
+)
+
+
+def _tells_of_error(name: str, value: Raw) -> bool:
+    """Tell whether a member beside records, ``name`` in small letters, says that not all went well."""
+    raw = bytes(value).strip()
+    if name in ("ok", "success"):
+        return raw.lower() in (b"false", b'"false"')
+    if name.replace("_", "") in ("timedout", "incompleteresults", "partialresults"):
+        return raw == b"true"
+    inner = _inside(raw)
+    if name == "_shards":  # Elasticsearch
+        return inner.get("failed", b"0") != b"0"
+    if name not in ("error", "errors") or raw in _NOTHING or raw.lower() in _NO_ERRORS:
+        return False
+    if any(inner.get(code, b"1").lower() in (b"0", *_NO_ERRORS) for code in ("code", "errcode", "status")):
+        return False
+    return not inner or any(part not in _NOTHING for part in inner.values())
+
+
+def _inside(raw: bytes) -> Mapping[str, bytes]:
+    if raw[:1] != b"{":
+        return {}
+    try:
+        members = msgspec.json.decode(raw, type=dict[str, Raw])
+    except (msgspec.DecodeError, RecursionError):
+        return {}
+    return {name.lower(): bytes(value).strip() for name, value in members.items()}
 
 
 def _refuse_message(response: Response, where: str, path: Path) -> None:

@@ -47,8 +47,15 @@ class RestStream(BlockStream):
         self._has_warned_of_pages = False
         self._experience = Experience()
         _refuse_lost_copies(settings, keeper)
+        self.rows_came = 0
+        self.first_url: str | None = None
         self._reader = PageReader(
-            settings.name, settings.records, body_paths(settings.pagination), settings.missing_records
+            settings.name,
+            settings.records,
+            body_paths(settings.pagination),
+            settings.missing_records,
+            settings.partial_answers,
+            self._warn,
         )
         incremental = settings.incremental
         super().__init__(
@@ -123,6 +130,8 @@ class RestStream(BlockStream):
                 return
             page = self._reader.read(response, where)
             page.answer = response
+            self.first_url = self.first_url or response.url
+            self.rows_came += len(page.records)
             # Before its rows are written: a page whose end is in doubt must not move a bookmark.
             step = pages.after(step, response, page)
             yield page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -20,6 +21,8 @@ from tap_rest.schemas import keeper_of
 from tap_rest.streams import RestStream
 
 __all__ = ["TapRest", "main"]
+
+_WARNINGS = 5
 
 
 class TapRest(SingerkitTap):
@@ -64,19 +67,38 @@ class TapRest(SingerkitTap):
         return Client(self.api)
 
     def warn_once(self, stream: str, sentence: str) -> None:
-        """Warn of a stream at its first occasion, children of many parents included, and again at the end."""
-        if stream not in self._warnings:
+        """Warn of a stream at the first occasion, children of many parents included, and again at the end.
+
+        Sentences that differ in their numbers only are one, and a stream has five at most.
+        """
+        kind = re.sub(r"\d+", "", sentence)
+        told = self._warnings.setdefault(stream, {})
+        if kind not in told and len(told) < _WARNINGS:
             self.logger.warning("%s", sentence)
-            self._warnings[stream] = sentence
+            told[kind] = sentence
 
     @cached_property
-    def _warnings(self) -> dict[str, str]:
-        """The first sentence of each stream."""
+    def _warnings(self) -> dict[str, dict[str, str]]:
+        """The sentences of each stream, by what is left of them without numbers."""
         return {}
 
     def _repeat_warnings(self) -> None:
-        for sentence in self._warnings.values():
-            self.logger.warning("To be seen to: %s", sentence)
+        for told in self._warnings.values():
+            for sentence in told.values():
+                self.logger.warning("To be seen to: %s", sentence)
+
+    def _warn_of_nothing(self) -> None:
+        """Warn when a run without bookmarks was given no row at all: so looks a page number that begins elsewhere."""
+        streams = [stream for stream in self.block_streams if isinstance(stream, RestStream)]
+        asked = [self.client.shown(stream.first_url) for stream in streams if stream.first_url is not None]
+        if not asked or self.start_state.get("bookmarks") or any(stream.rows_came for stream in streams):
+            return
+        others = f" and of {len(asked) - 1} other stream{'' if len(asked) == 2 else 's'}" * (len(asked) > 1)
+        self.warn_once(
+            "",
+            f"No row came at all: the first answer, of {asked[0]}{others}, has none; if there should be some, check `path`, "
+            "`params`, and where `pagination` starts.",
+        )
 
     def sync(self) -> None:
         """Sync, and say in the end what was doubtful, and how often the API was asked."""
@@ -90,6 +112,7 @@ class TapRest(SingerkitTap):
                 )
         try:
             super().sync()
+            self._warn_of_nothing()
         finally:
             self._repeat_warnings()
             client = self.client

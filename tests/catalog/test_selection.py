@@ -61,7 +61,7 @@ ORDERS = {
             {"orders", "orders.id", "orders.at", "orders.address", "orders.address.city"},
         ),
         (["orders", "!orders.address.zip"], ORDERS - {"orders.address.zip"}),
-        (["orders", "!orders.id"], ORDERS),
+        (["*", "!people", "!*.no?e"], ORDERS - {"orders.note"}),
         (["*", "!*"], set()),
     ],
 )
@@ -87,6 +87,12 @@ def test_a_rule_that_matches_nothing_names_the_near_ones(rule, hint):
     with pytest.raises(ConfigurationError, match="matches no stream and no field") as error:
         selected(["*", rule])
     assert hint in str(error.value)
+
+
+@pytest.mark.parametrize("rule", ["!orders.id", "!orders.at", "!*.id", "!*.[ia][dt]"])
+def test_a_rule_that_excludes_only_what_is_always_sent(rule):
+    with pytest.raises(ConfigurationError, match=r"has no effect: `orders\.(id|at)` is a key"):
+        selected(["*", rule])
 
 
 # Catalogs

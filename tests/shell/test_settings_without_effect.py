@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conformance.processes import run
 from taps.rest.api_server import json_reply, serving
+
+from tap_rest.config import config_conflicts
 
 SDK_SETTINGS = {
     "stream_maps": {"rows": {"email": "__NULL__"}},
@@ -74,3 +77,113 @@ def test_a_key_of_a_stream_at_the_top_and_the_other_way_round(tmp_path: Path) ->
     words = refused("tap-rest", {"base_url": "http://localhost", "streams": [stream]}, tmp_path)
     assert "no setting `streams[0].primary_key`; did you mean `primary_keys`?" in words
     assert "`start_date` stands in the top level" in words
+
+
+ROWS = {"name": "rows", "path": "/rows"}
+KEYED = ROWS | {"replication_key": "u"}
+PAGED = {"type": "page"}
+CHILD = {"name": "below", "path": "/{parent.id}", "parent": {"stream": "rows"}}
+BEARER = {"type": "bearer", "token": "token-of-a-test"}
+API_KEY = {"type": "api_key", "api_key": "key-of-a-test"}
+EACH = {"stream": "rows", "bookmarks": "each"}
+NO_EFFECT: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    # a sentence of the refusal, the config that is refused, and the nearest one that is not
+    ("`start_date` has no effect", {"start_date": "2026-01-01T00:00:00Z"}, {}),
+    (
+        "`start_date` has no effect",
+        {"start_date": "2026-01-01"},
+        {"start_date": "2026-01-01", "streams": [KEYED]},
+    ),
+    ("`time_zone` has no effect", {"time_zone": "UTC"}, {"time_zone": "UTC", "streams": [KEYED]}),
+    (
+        "`streams[0].is_sorted`",
+        {"streams": [ROWS | {"is_sorted": True}]},
+        {"streams": [KEYED | {"is_sorted": True}]},
+    ),
+    (
+        "`streams[0].is_sorted`",
+        {"streams": [ROWS | {"is_sorted": True}]},
+        {"streams": [ROWS | {"is_sorted": False}]},
+    ),
+    (
+        "`streams[0].time_zone`",
+        {"streams": [ROWS | {"time_zone": "UTC"}]},
+        {"streams": [KEYED | {"time_zone": "UTC"}]},
+    ),
+    (
+        "`streams[1].parent.bookmarks`",
+        {"streams": [ROWS, CHILD | {"parent": EACH}]},
+        {"streams": [ROWS, CHILD | {"parent": EACH, "replication_key": "u"}]},
+    ),
+    (
+        "`streams[1].is_sorted`",
+        {"streams": [ROWS, CHILD | {"replication_key": "u", "is_sorted": True}]},
+        {"streams": [ROWS, CHILD | {"replication_key": "u", "is_sorted": True, "parent": EACH}]},
+    ),
+    (
+        "`streams[0].bookmark.margin` has no effect with `streams[0].bookmark.signpost` `none`",
+        {"streams": [KEYED | {"bookmark": {"signpost": "none", "margin": 5}}]},
+        {"streams": [KEYED | {"bookmark": {"signpost": "auto", "margin": 5}}]},
+    ),
+    (
+        "`pagination.size_param`",
+        {"pagination": PAGED | {"size_param": "n"}},
+        {"pagination": PAGED | {"size_param": "n", "size": 5}},
+    ),
+    (
+        "`streams[0].pagination.param`",
+        {
+            "streams": [
+                ROWS | {"pagination": {"type": "cursor", "cursor": "c", "param": "p", "request_header": "X"}}
+            ]
+        },
+        {"streams": [ROWS | {"pagination": {"type": "cursor", "cursor": "c", "request_header": "X"}}]},
+    ),
+    (
+        "`{value}` inside `pagination.template`",
+        {"pagination": {"type": "keyset", "param": "id", "field": "id", "template": "gt.value"}},
+        {"pagination": {"type": "keyset", "param": "id", "field": "id", "template": "gt.{value}"}},
+    ),
+    ("`params.page`", {"pagination": PAGED, "params": {"page": 3}}, {"pagination": PAGED | {"start": 3}}),
+    (
+        "`streams[0].params.limit`",
+        {"pagination": {"type": "offset", "size": 9}, "streams": [ROWS | {"params": {"limit": 50}}]},
+        {"pagination": {"type": "offset", "size": 50}},
+    ),
+    (
+        "`streams[0].incremental.param`",
+        {"pagination": PAGED, "streams": [KEYED | {"incremental": {"param": "page"}}]},
+        {"pagination": PAGED, "streams": [KEYED | {"incremental": {"param": "since"}}]},
+    ),
+    (
+        "`auth.prefix`",
+        {"auth": API_KEY | {"in": "query", "prefix": "x"}},
+        {"auth": API_KEY | {"prefix": "x"}},
+    ),
+    ("`headers.authorization`", {"auth": BEARER, "headers": {"authorization": "x"}}, {"auth": BEARER}),
+    (
+        "`streams[0].headers.X-API-Key`",
+        {"auth": API_KEY, "streams": [ROWS | {"headers": {"X-API-Key": "x"}}]},
+        {},
+    ),
+    ("`user_agent`", {"user_agent": "a", "headers": {"User-Agent": "b"}}, {"user_agent": "a"}),
+]
+
+
+@pytest.mark.parametrize(("sentence", "refused_config", "near"), NO_EFFECT)
+def test_a_setting_that_would_do_nothing_where_it_stands(
+    sentence: str, refused_config: dict[str, Any], near: dict[str, Any]
+) -> None:
+    base = {"base_url": "https://x.example", "streams": [ROWS]}
+    problems = config_conflicts(base | refused_config)
+    assert len(problems) == 1, problems
+    assert sentence in problems[0]
+    assert config_conflicts(base | near) == []
+
+
+def test_a_setting_that_would_do_nothing_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    with serving({"/rows": lambda _: json_reply([{"id": 1}])}) as api:
+        config = base_config("tap-rest", api.url) | {"start_date": "2026-01-01T00:00:00Z"}
+        words = refused("tap-rest", config, tmp_path)
+        assert api.asked == []
+    assert "`start_date` has no effect, since no stream has a `replication_key`" in words

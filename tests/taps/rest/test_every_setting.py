@@ -59,6 +59,7 @@ def routes(api: Api) -> dict[str, Any]:
         "/plain": lambda _: json_reply([{"id": 1}, {"id": 2}]),
         "/again": lambda asked: json_reply([{"id": 1}] if int(asked.param("page") or 1) < 3 else []),
         "/none": lambda _: json_reply({"rows": None}),
+        "/partial": lambda _: json_reply({"data": ROWS[:1], "errors": [{"message": "some"}]}),
         "/hole": lambda asked: json_reply(
             {"data": [] if asked.param("page") == "2" else ROWS[:1], "more": asked.param("page") != "3"}
         ),
@@ -182,6 +183,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "pagination.unread": pages({"type": "next_url", "next": "$.other"}, unread="warn"),
     "streams": top(streams=[{"name": "s", "path": "/plain?x=1", "schema": {"properties": {"id": {}}}}]),
+    "streams[].partial_answers": stream({"path": "/partial"}, partial_answers="warn"),
     "streams[].partial_records": stream(
         {"schema": {"properties": {"id": {}, "z": {}}}}, partial_records=True
     ),

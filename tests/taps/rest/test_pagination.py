@@ -260,3 +260,22 @@ def test_huge_keys_are_sent_as_they_came(run_tap: Any) -> None:
         run = run_tap(api.url, stream).ended(0)
     assert [row["k"] for row in run.texts("rows")] == keys
     assert [asked.param("after") for asked in api.asked] == [None, *keys]
+
+
+def test_no_row_at_all_is_a_warning(run_tap: Any) -> None:
+    """The API counts its pages from 0, or means another size; an empty source looks the same."""
+    none = {
+        "name": "none",
+        "path": "/none",
+        "pagination": {"type": "page"},
+        "params": {"q": "canary-of-a-test"},
+    }
+    none |= {"schema": {"properties": {"id": {}}}}
+    some = {"name": "some", "path": "/some", "schema": {"properties": {"id": {}}}}
+    with serving({"/none": lambda _: json_reply([]), "/some": lambda _: json_reply([{"id": 1}])}) as api:
+        run = run_tap(api.url, none).ended(0)
+        assert run.stderr.count("No row came at all: the first answer, of http://127.0.0.1") == 2
+        assert "/none?q=" in run.stderr
+        assert "canary-of-a-test" not in run.stderr
+        assert "No row came" not in run_tap(api.url, none, some).ended(0).stderr
+        assert "No row came" not in run_tap(api.url, none, state={"bookmarks": {"none": {}}}).ended(0).stderr

@@ -357,3 +357,63 @@ def test_an_order_that_only_the_server_knows_is_a_warning() -> None:
     assert "do not come in the order of `k`" in warnings[0]
     texts = iter([[{"k": "b"}, {"k": "A"}], [{"k": "Z"}], []])  # whose order is the server's
     assert read(KEYSET, lambda _: next(texts))[1] == []
+
+
+# Answers that are not whole
+
+ROW = [{"id": 1}]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"data": {"rows": ROW}, "errors": [{"message": "no access to three of them"}]},
+        {"data": {"rows": ROW}, "error": {"code": 5, "message": "no access to three of them"}},
+        {"data": {"rows": ROW}, "errors": {"orders": ["no access to three of them"]}},
+        {"data": {"rows": ROW}, "error": "no access to three of them"},
+        {"data": {"rows": ROW}, "success": False},
+        {"data": {"rows": ROW}, "ok": False},
+        {"data": {"rows": ROW}, "timed_out": True},
+        {"data": {"rows": ROW}, "_shards": {"total": 5, "successful": 4, "failed": 1}},
+        {"data": {"rows": ROW}, "incomplete_results": True},
+    ],
+)
+@pytest.mark.parametrize("records", ["$.data.rows[*]", "$.data.rows[?(@.id > 0)]"])
+def test_records_with_an_error_beside_them(body: Any, records: str) -> None:
+    """GraphQL answers with status 200, what it could read, and the errors of the rest."""
+    response = Response("http://x/rows", 200, {}, json.dumps(body).encode())
+    with pytest.raises(BadDataError, match=r'`"partial_answers": "warn"` in stream rows') as error:
+        PageReader("rows", records, [], "fail").read(response, "page 1 of stream rows")
+    assert ("no access" in str(error.value)) == ("no access" in json.dumps(body))
+    assert '"id"' not in str(error.value)
+    warnings: list[str] = []
+    page = PageReader("rows", records, [], "fail", "warn", warnings.append).read(response, "page 1")
+    assert [json.loads(bytes(record)) for record in page.records] == ROW
+    assert len(warnings) == 1
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"errors": []},
+        {"errors": None, "error": None},
+        {"error": False},
+        {"error": {}},
+        {"error": {"code": 0, "message": "all well"}},
+        {"error": {"code": None, "text": ""}},
+        {"error": "none"},
+        {"errors": 0},
+        {"ok": True, "success": "true", "timed_out": False, "incomplete_results": False},
+        {"_shards": {"total": 5, "failed": 0}},
+        {"rows": [{"error": "of a row", "success": False, "errors": [1]}]},
+        {"status": "failed", "message": "of a job"},
+    ],
+)
+def test_records_without_an_error_beside_them(more: Any) -> None:
+    response = Response("http://x/rows", 200, {}, json.dumps({"rows": ROW} | more).encode())
+    warnings: list[str] = []
+    page = PageReader("rows", "$.rows[*]", [], "fail", "warn", warnings.append).read(response, "page 1")
+    assert len(page.records) == 1
+    assert warnings == []
+    whole = Response("http://x/rows", 200, {}, json.dumps([{"errors": ["of a row"]}]).encode())
+    assert len(PageReader("rows", None, [], "fail").read(whole, "page 1").records) == 1

@@ -1,0 +1,111 @@
+"""Settings that would be accepted and do nothing where they stand: each is a sentence, and the config is refused.
+
+Settings that only bound what happens anyway (`retries`, `timeout`, `limits`, `infer`) are let be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+__all__ = ["settings_without_effect"]
+
+Group = Mapping[str, Any]
+
+
+def settings_without_effect(config: Group) -> list[str]:
+    """Return a sentence for each setting without effect, of a config that its JSON Schema accepts."""
+    return [
+        *_of_auth(config),
+        *_of_the_top_level(config),
+        *(_of_pagination(config["pagination"], "pagination") if "pagination" in config else ()),
+        *(
+            sentence
+            for index, stream in enumerate(config["streams"])
+            for sentence in _of_stream(stream, f"streams[{index}]", config)
+        ),
+    ]
+
+
+def _of_auth(config: Group) -> Iterator[str]:
+    auth = config.get("auth", {})
+    place = auth.get("in", "header")
+    if "prefix" in auth and place != "header":
+        yield f"`auth.prefix` has no effect with `auth.in` `{place}`"
+    header = {"bearer": "Authorization", "basic": "Authorization"}.get(auth.get("type", ""))
+    if auth.get("type") == "api_key" and place == "header":
+        header = auth.get("name", "X-API-Key")
+    for where, group in _groups(config, "headers"):
+        for name in group:
+            if header is not None and name.lower() == header.lower():
+                yield f"`{where}.{name}` has no effect, since `auth` sends that header; take one of them out"
+            if name.lower() == "user-agent" and "user_agent" in config:
+                yield f"`user_agent` has no effect beside `{where}.{name}`; take one of them out"
+
+
+def _groups(config: Group, key: str) -> Iterator[tuple[str, Group]]:
+    yield key, config.get(key, {})
+    for index, stream in enumerate(config["streams"]):
+        yield f"streams[{index}].{key}", stream.get(key, {})
+
+
+def _of_the_top_level(config: Group) -> Iterator[str]:
+    if any("replication_key" in stream for stream in config["streams"]):
+        return
+    for key in ("start_date", "time_zone"):
+        if key in config:
+            yield (
+                f"`{key}` has no effect, since no stream has a `replication_key`; set the `replication_key` (and "
+                f"`incremental`) of a stream, or take `{key}` out"
+            )
+
+
+def _of_stream(stream: Group, place: str, config: Group) -> Iterator[str]:
+    parent = stream.get("parent", {})
+    if "replication_key" not in stream:
+        for key, is_set in (("is_sorted", stream.get("is_sorted")), ("time_zone", "time_zone" in stream)):
+            if is_set:
+                yield f"`{place}.{key}` has no effect without `{place}.replication_key`"
+        if "bookmarks" in parent:
+            yield f"`{place}.parent.bookmarks` has no effect without `{place}.replication_key`"
+    elif stream.get("is_sorted") and parent and parent.get("bookmarks") != "each":
+        yield (
+            f"`{place}.is_sorted` has no effect where children of all parents share a bookmark; take it out, or set "
+            f'`"bookmarks": "each"` in `{place}.parent`'
+        )
+    bookmark = stream.get("bookmark", {})
+    if "margin" in bookmark and bookmark.get("signpost") in ("read_before", "none"):
+        yield f"`{place}.bookmark.margin` has no effect with `{place}.bookmark.signpost` `{bookmark['signpost']}`"
+    if "pagination" in stream:
+        yield from _of_pagination(stream["pagination"], f"{place}.pagination")
+    yield from _of_parameters(stream, place, config)
+
+
+def _of_pagination(pagination: Group, place: str) -> Iterator[str]:
+    if "size_param" in pagination and "size" not in pagination:
+        yield f"`{place}.size_param` has no effect without `{place}.size`"
+    if "param" in pagination and "request_header" in pagination:
+        yield f"`{place}.param` has no effect beside `{place}.request_header`"
+    if "{value}" not in pagination.get("template", "{value}"):
+        yield f"Expected `{{value}}` inside `{place}.template`"
+
+
+def _of_parameters(stream: Group, place: str, config: Group) -> Iterator[str]:
+    """Name parameters that another setting of the stream sends with a value of its own."""
+    pagination = stream.get("pagination", config.get("pagination", {"type": "single"}))
+    kind = pagination["type"]
+    sent = {}
+    if kind in ("page", "offset"):
+        sent[pagination.get("param", kind)] = "pagination.start"
+    if "size" in pagination:
+        sent[pagination.get("size_param", "per_page" if kind == "page" else "limit")] = "pagination.size"
+    for where, params in (
+        ("params", config.get("params", {})),
+        (f"{place}.params", stream.get("params", {})),
+    ):
+        for name in params:
+            if name in sent:
+                yield f"`{where}.{name}` has no effect in {place}, since `{sent[name]}` sends that parameter; say it there"
+    asked = stream.get("incremental", {}).get("param")
+    if asked in sent:
+        yield f"`{place}.incremental.param` has no effect, since `{sent[asked]}` sends the parameter `{asked}`, too"
