@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+import zoneinfo
 from pathlib import Path
 
 import pytest
@@ -150,3 +151,13 @@ def test_the_wheel_holds_the_packages_and_no_more(tmp_path):
     for package, folder in packages().items():
         modules = {f"{package}/{p.relative_to(folder).as_posix()}" for p in folder.rglob("*.py")}
         assert modules <= set(names)
+
+
+def test_time_zones_need_no_files_of_the_machine():
+    """Slim containers have none; `time_zone` of tap-rest reads them."""
+    assert any(name.startswith("tzdata") for name in PROJECT["project"]["dependencies"])
+    try:
+        zoneinfo.reset_tzpath(())
+        assert zoneinfo.ZoneInfo.no_cache("Europe/Berlin").key == "Europe/Berlin"
+    finally:
+        zoneinfo.reset_tzpath()

@@ -19,6 +19,7 @@ import msgspec
 
 from singerkit_check.schemas import Declared
 from singerkit_check.values import keys_in
+from singerkit_shell.signals import TooLong, stop_flag
 
 __all__ = ["FastDecoder", "compile_fast"]
 
@@ -41,8 +42,12 @@ _OF_TYPES = frozenset(
         *("minLength", "maxLength", "minimum", "maximum"),
     )
 )
+_SLOW = ("'pattern", "'uniqueItems'", "'$ref'")
+"""What may take for ever on values that were made for it, as written in a schema."""
 _KEY_BEFORE_BLANK = re.compile(rb'"[ \t\r]+:')
 _KEY_END, _QUOTED_KEY_END = b'":', b'\\":'
+
+JUDGE_SECONDS = 2.0  # of processor time for one record, as in our targets
 
 
 class _Inexpressible(Exception):
@@ -51,11 +56,13 @@ class _Inexpressible(Exception):
 
 @dataclass(frozen=True)
 class FastDecoder:
-    """``nested`` names properties that may hold objects, ``others`` properties that jsonschema looks at."""
+    """``nested`` names properties that may hold objects, ``others`` properties that jsonschema looks at, ``may_take_long``
+    when a value can make it look for ever."""
 
     decoder: msgspec.json.Decoder[Any]
     nested: tuple[str, ...]
     others: tuple[tuple[str, Any], ...]
+    may_take_long: bool
 
     def decode(self, line: bytes) -> dict[str, Any] | None:
         """Return the message of a RECORD line that is in order, None for one that needs a closer look."""
@@ -74,10 +81,18 @@ class FastDecoder:
         found = line.count(_KEY_END)
         if found != keys and found - line.count(_QUOTED_KEY_END) != keys:
             return None
-        for name, validator in self.others:
-            if name in record and not validator.is_valid(record[name]):
-                return None
-        return message
+        return message if self._is_valid(record) else None
+
+    def _is_valid(self, record: dict[str, Any]) -> bool:
+        def judge() -> bool:
+            return all(validator.is_valid(record[name]) for name, validator in self.others if name in record)
+
+        if not self.may_take_long:
+            return judge()
+        try:
+            return stop_flag.within(JUDGE_SECONDS, judge, "the stream was being checked.")
+        except TooLong:
+            return False  # the closer look says so
 
 
 def compile_fast(
@@ -138,7 +153,8 @@ def _made(
         decoder = msgspec.json.Decoder(TypedDict("Message", message), float_hook=Decimal)  # type: ignore[operator]
     except (TypeError, ValueError):
         return None
-    return FastDecoder(decoder, tuple(nested), tuple(others))
+    may_take_long = any(word in str(one.schema) for _, one in others for word in _SLOW)
+    return FastDecoder(decoder, tuple(nested), tuple(others), may_take_long)
 
 
 def _validator_of(declared: Declared, name: str) -> Any:

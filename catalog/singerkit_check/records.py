@@ -12,11 +12,12 @@ from typing import Any
 from jsonschema import ValidationError
 from jsonschema.exceptions import best_match
 
-from singerkit_check.decode import FastDecoder, compile_fast
+from singerkit_check.decode import JUDGE_SECONDS, FastDecoder, compile_fast
 from singerkit_check.findings import Findings, shown
 from singerkit_check.progress import Progress
 from singerkit_check.schemas import Declared
 from singerkit_check.values import kind_of
+from singerkit_shell.signals import TooLong, stop_flag
 from singerkit_shell.validate import expectation
 
 __all__ = ["Stream", "has_zone", "is_date", "is_date_time"]
@@ -221,10 +222,19 @@ class Stream:
         if declared.validator is None:
             return True
         try:
-            with localcontext(_EXACT):
-                error = best_match(declared.validator.iter_errors(record))
+            error = stop_flag.within(
+                JUDGE_SECONDS, lambda: _first_error(declared, record), "the stream was being checked."
+            )
         except DecimalException:
             return True  # a number so large that `multipleOf` has no answer
+        except TooLong:
+            self._add(
+                "invalid",
+                line,
+                f"Expected a record that its schema can judge within {JUDGE_SECONDS:g} seconds, got one of {self} that "
+                "takes longer, as by a `pattern` with a repetition in a repetition",
+            )
+            return False
         if error is None:
             return True
         place = f"{self}.{_place(error)}" if error.absolute_path else str(self)
@@ -261,6 +271,11 @@ class Stream:
                     self._lenient.add(name)
         if len(self._told) != before:
             self._compile()
+
+
+def _first_error(declared: Declared, record: dict[str, Any]) -> Any:
+    with localcontext(_EXACT):
+        return best_match(declared.validator.iter_errors(record))
 
 
 def _date_fault(text: str, form: str) -> tuple[str, str, str] | None:

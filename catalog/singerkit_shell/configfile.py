@@ -18,7 +18,7 @@ from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
 
-__all__ = ["read_config", "read_json_object", "read_text"]
+__all__ = ["read_config", "read_json_object", "read_text", "without_repeats"]
 
 _LONGEST_CONFIG = 16 << 20  # bytes
 _LONGEST_FILE = 256 << 20  # bytes of a catalog
@@ -38,7 +38,7 @@ def read_config(path: str) -> dict[str, Any]:
     Raises:
         ConfigurationError: the file is missing, unreadable, not JSON, not an object, or refers to nothing.
     """
-    config = _json_object(path, "config", _LONGEST_CONFIG, _without_repeats)
+    config = _json_object(path, "config", _LONGEST_CONFIG, without_repeats)
     return {_text(key, path, "a key"): _resolve(value, f"{path}: {key}", 1) for key, value in config.items()}
 
 
@@ -48,7 +48,7 @@ def read_json_object(path: str, what: str) -> dict[str, Any]:
     Raises:
         ConfigurationError: the file is missing, unreadable, not JSON or not an object.
     """
-    return _json_object(path, what, _LONGEST_FILE, dict)
+    return _json_object(path, what, _LONGEST_FILE, without_repeats)
 
 
 def _json_object(path: str, what: str, limit: int, object_of: Any) -> dict[str, Any]:
@@ -125,8 +125,12 @@ def _words(error: Exception) -> str:
     return "there is a NUL in its name"
 
 
-def _without_repeats(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse a key that stands twice: one of the two would be without effect."""
+def without_repeats(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON, for `object_pairs_hook`; of a key that stands twice one would be without effect.
+
+    Raises:
+        ValueError: there is one.
+    """
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:

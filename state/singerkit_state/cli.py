@@ -82,9 +82,14 @@ def show(location: str, as_json: bool) -> None:
             found = snapshots(url)
             shown = {"pipelines": [report.show_json(one) for one in found]}
             _print(encode(shown) if as_json else report.table_text(found))
+            if not found:
+                raise ConfigurationError(
+                    f"There is no state in {url.server}, table {url.schema}.{url.table}; check the URL."
+                )
             return
     one = open_store(location).snapshot()
     _print(encode(report.show_json(one)) if as_json else report.show_text(one))
+    _see_that_it_is_there(one)
 
 
 @command.command(short_help="Print the STATE value, or the part of a stream.")
@@ -98,7 +103,7 @@ def get(location: str, stream: str | None) -> None:
     found = open_store(location).snapshot()
     value = found.value
     if value is None:
-        raise ConfigurationError(f"There is no state yet in {_place(found)}; the next run is a first run.")
+        raise _no_state(found)
     _print(encode(value if stream is None else part_of(value, stream)))
 
 
@@ -152,6 +157,7 @@ def reset(location: str, streams: tuple[str, ...], yes: bool, as_json: bool) -> 
     """
     store = open_store(location)
     found = store.snapshot()
+    _see_that_it_is_there(found)
     what = f"the streams {', '.join(f'`{name}`' for name in streams)}" if streams else "everything"
     if not _confirmed(f"Forget {what} in {_place(found)}?", yes):
         return
@@ -172,6 +178,8 @@ def history(location: str, limit: int | None, number: int | None, as_json: bool)
         _restore(store, number, as_json)
         return
     entries = list(store.entries())[:limit]
+    if not entries:
+        _see_that_it_is_there(store.snapshot())
     _print(encode({"entries": report.history_json(entries)}) if as_json else report.history_text(entries))
 
 
@@ -191,7 +199,10 @@ def diff(a: str, b: str | None, number: int | None, as_json: bool) -> int:
         raise UsageError("Expected a second location or `--history`, not both.")
     store = open_store(a)
     if b is not None:
-        found = compare(store.snapshot().value, open_store(b).snapshot().value)
+        one, other = store.snapshot(), open_store(b).snapshot()
+        _see_that_it_is_there(one)
+        _see_that_it_is_there(other)
+        found = compare(one.value, other.value)
     else:
         found = compare(_value_of(_entry(store, number)), store.snapshot().value)
     if as_json:
@@ -234,6 +245,18 @@ def _is_free(location: str) -> bool:
 
 def _place(found: Snapshot) -> str:
     return f"{found.where}, pipeline `{found.pipeline}`" if found.pipeline else found.where
+
+
+def _see_that_it_is_there(found: Snapshot) -> None:
+    """A misspelt name is no pipeline that has not run yet; a script must be able to tell."""
+    if not found.is_there:
+        raise _no_state(found)
+
+
+def _no_state(found: Snapshot) -> ConfigurationError:
+    return ConfigurationError(
+        f"There is no state yet in {_place(found)}; if a run has been, check the name, else the next run is a first run."
+    )
 
 
 def _given(value: str) -> tuple[str, str]:

@@ -87,6 +87,11 @@ class Snapshot:
         return None if self.text is None else state_object(self.text, where, None, way_out)
 
     @property
+    def is_there(self) -> bool:
+        """Whether anybody has been here: a run that has committed nothing yet, a state that was forgotten."""
+        return any(known is not None for known in (self.text, self.epoch, self.holder))
+
+    @property
     def mark(self) -> Mark | None:
         """What the last run of our taps has said about itself; None for taps of others, and for a torn value."""
         with contextlib.suppress(ValueError):

@@ -28,6 +28,7 @@ import urllib3
 from requests.auth import AuthBase, _basic_auth_str
 from requests.structures import CaseInsensitiveDict
 
+from singerkit_shell.certificates import authority_problem
 from singerkit_shell.encoding import check_utf8
 from singerkit_shell.errors import BadDataError, ConfigurationError, NotAuthorisedError, RetryableError
 from singerkit_shell.secrets import MASK, redactor
@@ -284,6 +285,8 @@ class Client:
                     "Expected the URL of a proxy in the environment (HTTP_PROXY, HTTPS_PROXY or ALL_PROXY), got "
                     "something that is none; correct it, or name the host in NO_PROXY."
                 ) from None
+            if url.startswith("https:"):
+                _check_authorities(options["verify"])
             self._options[origin] = options
         return self._options[origin]
 
@@ -419,10 +422,25 @@ def client_problems(config: Mapping[str, Any]) -> list[str]:
     except ConfigurationError as error:
         problems.append(str(error))
     ca_file = config.get("ca_file")
-    if ca_file is not None and not Path(ca_file).is_file():
-        problems.append(f"Expected a file at `ca_file`, and there is none named `{ca_file}`")
+    problem = None if ca_file is None else authority_problem(ca_file)
+    if problem is not None:
+        problems.append(f"Expected a file with certificates in PEM at `ca_file`, got `{ca_file}`: {problem}")
     problems += _header_problems(config)
     return [problem.rstrip(".") for problem in problems]
+
+
+def _check_authorities(verify: object) -> None:
+    """See that the file of authorities that the environment names is one; requests would take it for a bad line.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    problem = authority_problem(verify) if isinstance(verify, str) and not Path(verify).is_dir() else None
+    if problem is not None:
+        raise ConfigurationError(
+            f"Expected a file with certificates in PEM in the environment variable REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE, "
+            f"got {verify}: {problem}; nothing was sent, correct or unset it."
+        )
 
 
 def register_secrets(values: Mapping[str, Any]) -> None:

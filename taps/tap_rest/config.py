@@ -671,8 +671,7 @@ def _time_zone_problems(group: Mapping[str, Any], place: str) -> list[str]:
         zone_named(group["time_zone"])
     except ValueError:
         return [
-            f"Expected an IANA name such as `Europe/Berlin`, got `{group['time_zone']}` at `{place}time_zone` "
-            "(a machine without time zone data knows none: `pip install tzdata`)"
+            f"Expected an IANA name such as `Europe/Berlin`, got `{group['time_zone']}` at `{place}time_zone`"
         ]
     return []
 

@@ -9,10 +9,20 @@ import psycopg2
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import make_dsn, parse_dsn
 
+from singerkit_shell.certificates import authority_problem, file_problem
 from singerkit_shell.signals import stop_flag
 from target_postgres.faults import connection_fault
 
-__all__ = ["Connection", "connect", "dsn_of", "is_misquoted", "names_a_server", "server_problem", "where"]
+__all__ = [
+    "Connection",
+    "certificate_problems",
+    "connect",
+    "dsn_of",
+    "is_misquoted",
+    "names_a_server",
+    "server_problem",
+    "where",
+]
 
 _FIELDS: Mapping[str, str] = {
     "host": "host",
@@ -90,6 +100,25 @@ def dsn_of(config: Mapping[str, Any]) -> str:
         **fields,
     }
     return str(make_dsn(**settings))
+
+
+def certificate_problems(dsn: str) -> list[str]:
+    """Return a sentence for each file of certificates that cannot be used.
+
+    libpq goes on without a file that is not there, unless `sslmode` begins with `verify-`.
+    """
+    parts = parse_dsn(dsn)
+    checks = {"sslrootcert": authority_problem, "sslcert": file_problem, "sslkey": file_problem}
+    if parts.get("sslrootcert") == "system":
+        del checks["sslrootcert"]
+    if ":" in parts.get("sslkey", ""):  # a key in an OpenSSL engine
+        del checks["sslkey"]
+    found = {name: check(parts[name]) for name, check in checks.items() if parts.get(name)}
+    return [
+        f"Expected a file that can be used at `{name}`, got `{parts[name]}`: {problem}"
+        for name, problem in found.items()
+        if problem is not None
+    ]
 
 
 def is_misquoted(dsn: str) -> bool:

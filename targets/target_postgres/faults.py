@@ -78,6 +78,11 @@ def connection_fault(error: psycopg2.Error, where: str) -> SingerkitError:
         return NotAuthorisedError(
             f"PostgreSQL at {where} refused the credentials ({text}); nothing is lost: check user and password."
         )
+    if "certificate file" in lowered or "private key file" in lowered or "does not support ssl" in lowered:
+        return ConfigurationError(
+            f"There is no encrypted connection to PostgreSQL at {where} ({text}); nothing is lost: check `sslmode` and the "
+            "files of certificates."
+        )
     if "does not exist" in lowered and ("role" in lowered or "database" in lowered):
         return ConfigurationError(
             f"PostgreSQL at {where} answered: {text}; nothing is lost: check the config."

@@ -140,24 +140,21 @@ class TargetPostgres(SingerkitTarget):
     def further_problems(self) -> list[str]:
         import psycopg2
 
-        from target_postgres.connect import dsn_of, is_misquoted, server_problem
+        from target_postgres.connect import certificate_problems, dsn_of, is_misquoted, server_problem
 
         problem = server_problem(self.config, is_empty=not self.given_keys)
         if problem is not None:
             return [problem]
-        if not self.config.get("dsn"):
-            return []
-
         try:
-            dsn_of(self.config)
+            dsn = dsn_of(self.config)
         except psycopg2.Error:
             # libpq quotes the string it could not read, password and all.
             return ["Expected a libpq connection string or URL at `dsn`, got something else"]
-        if is_misquoted(self.config["dsn"]):
+        if self.config.get("dsn") and is_misquoted(self.config["dsn"]):
             return [
                 "Expected a URL at `dsn` in which `@`, `/`, `:` and `%` of the password are percent-encoded"
             ]
-        return []
+        return certificate_problems(dsn)
 
     def _sets_aside(self) -> Sequence[str]:
         """The classes of PostgreSQL's refusals after which a row is set aside."""

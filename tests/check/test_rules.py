@@ -188,3 +188,23 @@ def test_a_bookmark_may_follow_rows_that_an_earlier_run_had_sent() -> None:
 def test_a_row_that_ascends_below_a_bookmark_ahead_is_found() -> None:
     found = check(text([STATE(1), SCHEMA(), RECORD(2), STATE(9), RECORD(3), RECORD(4), STATE(9)]))
     assert [(one.check, one.line) for one in found] == [("state-ahead", 4), ("row-late", 5), ("row-late", 6)]
+
+
+@pytest.mark.parametrize("required", [["t"], ["t", "x"]], ids=["fast", "closer look"])
+def test_a_pattern_that_backtracks_has_a_time_bound(
+    monkeypatch: pytest.MonkeyPatch, required: list[str]
+) -> None:
+    for module in ("decode", "records"):
+        monkeypatch.setattr(f"singerkit_check.{module}.JUDGE_SECONDS", 0.2)
+    schema = {
+        "type": "object",
+        "properties": {"t": {"type": "string", "pattern": "^(a+)+$"}},
+        "required": required,
+    }
+    messages = [{"type": "SCHEMA", "stream": "s", "schema": schema, "key_properties": []}]
+    messages += [
+        {"type": "RECORD", "stream": "s", "record": {"t": value, "x": 1}} for value in ("aaa", "a" * 60 + "!")
+    ]
+    found = check(text([*messages, STATE()]))
+    assert [one.line for one in found if one.check == "invalid"] == [3]
+    assert any("judge within 0.2 seconds" in one.sentence for one in found)

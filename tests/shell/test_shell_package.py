@@ -8,7 +8,7 @@ import logging
 import click
 import pytest
 
-from singerkit_shell.configfile import read_config
+from singerkit_shell.configfile import read_config, read_json_object
 from singerkit_shell.errors import (
     BadDataError,
     CannotWriteError,
@@ -181,8 +181,9 @@ def test_an_unknown_key_is_a_problem_with_the_setting_that_may_be_meant(config, 
 
 def test_a_key_twice_in_one_object_is_refused(tmp_path):
     (tmp_path / "c.json").write_text('{"a": {"port": 1, "x": 2, "port": 3}}')
-    with pytest.raises(ConfigurationError, match="has the key `port` twice in one object"):
-        read_config(str(tmp_path / "c.json"))
+    for reader in (read_config, lambda path: read_json_object(path, "catalog")):
+        with pytest.raises(ConfigurationError, match=r"c.json has the key `port` twice in one object"):
+            reader(str(tmp_path / "c.json"))
 
 
 @pytest.mark.parametrize(

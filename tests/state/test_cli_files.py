@@ -119,10 +119,20 @@ def test_what_a_terminal_would_act_on_is_escaped(tmp_path: Path) -> None:
 
 
 def test_no_file_is_no_state(tmp_path: Path) -> None:
-    assert "No state yet" in tool("show", tmp_path / "state.json").stdout.decode()
-    assert "There is no state yet" in tool("get", tmp_path / "state.json", expect=[78]).last_words
+    assert "No state yet" in tool("show", tmp_path / "state.json", expect=[78]).stdout.decode()
+    path = tmp_path / "state.json"
+    (tmp_path / "other.json").write_text('{"bookmarks":{"a":{"n":1}}}')
+    for command in (
+        ["get", path],
+        ["show", path, "--json"],
+        ["history", path],
+        ["reset", path, "--yes"],
+        ["diff", path, tmp_path / "other.json"],
+        ["diff", tmp_path / "other.json", path],
+    ):
+        assert "There is no state yet" in tool(*command, expect=[78]).last_words
+    assert [found.name for found in tmp_path.iterdir()] == ["other.json"]
     assert "holds no manifest" in tool("show", tmp_path, expect=[78]).last_words
-    assert os.listdir(tmp_path) == []
 
 
 def test_the_empty_state_that_a_first_run_makes_is_no_state_yet(path: Path) -> None:

@@ -74,6 +74,7 @@ def test_a_file_torn_at_any_byte_is_refused_and_stays_as_it_is(tmp_path: Path) -
         (b" \n\n", "is empty"),
         (b"\0" * 4096, "is empty"),  # what some file systems leave after a power failure
         (b"not json", "is torn or not JSON"),
+        (b'{"bookmarks":{"a":{"n":1}},"bookmarks":{}}', "has the key `bookmarks` twice in one object"),
         (b'{"a": NaN}', "is torn or not JSON"),
         (b"\xff\xfe", "is not UTF-8"),
         (b"[]", "not an object"),

@@ -101,6 +101,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "addresses": ({"allowed_addresses": ["localhost"]}, "allowed_addresses"),
     "tries": ({"retries": {"tries": 0}}, "retries.tries"),
     "ca file": ({"ca_file": "/nowhere/ca.pem"}, "ca_file"),
+    "ca file without certificates": ({"ca_file": __file__}, "it holds no certificate in PEM"),
+    "ca file that is a folder": ({"ca_file": "/"}, "it is no file"),
     "user in the URL": ({"base_url": "https://ann:secret9@api.example.com"}, "`auth`"),
     "host": ({"allowed_hosts": ["ftp://x"]}, "allowed_hosts"),
 }
