@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk.helpers._catalog import get_selected_schema
-from singer_sdk.singerlib import Catalog, MetadataMapping
+from singer_sdk.singerlib import Catalog, MetadataMapping, SelectionMask
 from singer_sdk.streams.core import Stream
 
 from singerkit_catalog.discovery import FULL_TABLE, INCREMENTAL, catalog_entry, stream_metadata
@@ -23,6 +23,7 @@ from singerkit_state.instants import zone_named
 from singerkit_state.order import ValueKind
 from singerkit_state.tracker import Signpost
 from singerkit_tap.contract import Context, Page, RawRecord, Start
+from singerkit_tap.records import RecordEncoder
 
 if TYPE_CHECKING:
     from singerkit_tap.shell import SingerkitTap
@@ -129,6 +130,15 @@ class BlockStream(Stream):
             return self._told_kind
         properties = self.effective_schema.get("properties") or {}
         return ValueKind.of_schema(properties.get(self.replication_key) or {}, self._zone)
+
+    def encoder(self, *, whole: bool = False) -> RecordEncoder:
+        """Return what reads and writes the records as they are sent, or ``whole`` for those that are not."""
+        key = self.bookmark_key
+        times = (key,) if key is not None and self.bookmark_kind.name in ("INSTANT", "ANY") else ()
+        if whole:
+            return RecordEncoder(self.name, {}, SelectionMask(), times=times)
+        partial = self.sends_partial_records
+        return RecordEncoder(self.name, self.effective_schema, self.mask, partial=partial, times=times)
 
     def order_problem(self) -> str | None:
         """Return why the bookmark cannot be asked for, a sentence without a full stop; None: it can."""

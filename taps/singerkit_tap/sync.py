@@ -137,7 +137,7 @@ class SyncRun:
         member = self._family.members.get(stream.name) if self._family is not None else None
         if member is None:
             return
-        member.encoder = _encoder_of(stream) if member.is_wanted else _key_reader_of(stream)
+        member.encoder = stream.encoder() if member.is_wanted else _key_reader_of(stream)
         if member.is_wanted:
             self.write_schema(stream)
 
@@ -341,8 +341,8 @@ class _Member:
         self.is_wanted = is_wanted
         self._state = state if isinstance(state, dict) else {}
         self.bookmarks = StreamBookmarks(self._state, stream.bookmark_key, is_selected=is_wanted)
-        self.encoder = _encoder_of(stream) if is_wanted else _key_reader_of(stream)
-        self._whole = RecordEncoder(stream.name, {}, SelectionMask(), times=_times_of(stream))
+        self.encoder = stream.encoder() if is_wanted else _key_reader_of(stream)
+        self._whole = stream.encoder(whole=True)
         self.counter: metrics.Counter = stream.get_record_counter()
         self.uncovered = 0
         self.is_amid_page = False
@@ -630,22 +630,6 @@ def _closing(pages: Iterator[Page]) -> Iterator[Iterator[Page]]:
     finally:
         if isinstance(pages, Generator):
             pages.close()
-
-
-def _encoder_of(stream: BlockStream) -> RecordEncoder:
-    return RecordEncoder(
-        stream.name,
-        stream.effective_schema,
-        stream.mask,
-        partial=stream.sends_partial_records,
-        times=_times_of(stream),
-    )
-
-
-def _times_of(stream: BlockStream) -> tuple[str, ...]:
-    """Return the replication key where its values are taken for points in time by their look alone."""
-    key = stream.bookmark_key
-    return (key,) if key is not None and stream.bookmark_kind.name in ("INSTANT", "ANY") else ()
 
 
 def _key_reader_of(stream: BlockStream) -> RecordEncoder:

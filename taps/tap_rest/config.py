@@ -165,6 +165,13 @@ _PAGINATION = _group(
             "or `has_more`, and for `keyset`; otherwise `continue`.",
             enum=["stop", "continue", "fail"],
         ),
+        "continue_by": _text(
+            "`page`, `offset`: how a read goes on after a page. `number`: by the next number; rows that shift between "
+            "pages when the source changes may be missed. `bookmark`: by asking again from the greatest "
+            "`replication_key` on, which has no such gap; for streams that are sorted (`is_sorted`) and have "
+            "`incremental`. Default: `bookmark` for such streams, else `number`.",
+            enum=["number", "bookmark"],
+        ),
         "allow_repeated_pages": _flag(
             "`page`, `offset`, `keyset`: accept a page that equals the one before. By default that is an "
             "error, because the server then most likely ignores `param`."
@@ -417,6 +424,7 @@ class Pagination(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     has_more: str | None = None
     stop_on_short_page: bool = False
     empty_page: str | None = None
+    continue_by: str | None = None
     allow_repeated_pages: bool = False
     unread: str | None = None
 
@@ -479,7 +487,17 @@ class StreamSettings(msgspec.Struct, frozen=True):
     @property
     def pages_shift(self) -> bool:
         """Whether rows move between pages when the source changes while it is read."""
-        return self.pagination.type in ("page", "offset")
+        return self.pagination.type in ("page", "offset") and not self.follows_key
+
+    @property
+    def follows_key(self) -> bool:
+        """Whether a read goes on by the replication key instead of the page number."""
+        return (
+            self.pagination.type in ("page", "offset")
+            and self.pagination.continue_by != "number"
+            and self.is_sorted
+            and self.incremental is not None
+        )
 
     @property
     def parent_fields(self) -> tuple[str, ...]:
@@ -609,8 +627,8 @@ def _auth_problems(auth: Mapping[str, Any]) -> list[str]:
 _STOPS = ("total_pages", "total_count", "has_more", "stop_on_short_page", "empty_page", "unread")
 _PAGE_KEYS = {
     "single": (),
-    "page": ("param", "start", "size", "size_param", "allow_repeated_pages", *_STOPS),
-    "offset": ("param", "start", "size", "size_param", "allow_repeated_pages", *_STOPS),
+    "page": ("param", "start", "size", "size_param", "continue_by", "allow_repeated_pages", *_STOPS),
+    "offset": ("param", "start", "size", "size_param", "continue_by", "allow_repeated_pages", *_STOPS),
     "cursor": ("param", "cursor", "request_header", "size", "size_param", *_STOPS),
     "header_cursor": ("param", "header", "request_header", "size", "size_param", *_STOPS),
     "link_header": ("rel", "size", "size_param", *_STOPS),
@@ -653,6 +671,12 @@ def _stream_problems(
     problems = []
     if "pagination" in stream:
         problems += _pagination_problems(stream["pagination"], f"{place}.pagination")
+    if stream.get("pagination", {}).get("continue_by") == "bookmark" and not (
+        stream.get("is_sorted") and "incremental" in stream
+    ):
+        problems.append(
+            f"`{place}.pagination.continue_by` `bookmark` needs `{place}.is_sorted` and `{place}.incremental`"
+        )
     if "bookmark" in stream and "replication_key" not in stream:
         problems.append(f"`{place}.bookmark` needs `{place}.replication_key`")
     if "incremental" in stream and "replication_key" not in stream:

@@ -25,13 +25,14 @@ _logger = logging.getLogger("tap-rest")
 class ReadPage:
     """The records of one page, what the pagination's paths found in it, and the answer that it was.
 
-    ``records_at`` names the members of the body down to the records, None where `records` is no simple path.
+    ``is_last``: no page follows. ``records_at`` names the members of the body down to the records, None where `records` is no simple path.
     """
 
     records: list[Raw]
     fields: dict[str, Found]
     records_at: tuple[str, ...] | None = None
     answer: Response | None = None
+    is_last: bool = False
 
 
 class PageReader:

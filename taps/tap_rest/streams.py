@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -14,12 +15,14 @@ from singerkit_shell.errors import BadDataError, ConfigurationError, Stopped
 from singerkit_state.order import ValueKind
 from singerkit_state.tracker import Signpost
 from singerkit_tap.contract import Context, Page, RawRecord, Start
+from singerkit_tap.records import SentRows
 from singerkit_tap.stream import BlockStream
 from tap_rest import exact
 from tap_rest.client import Response
 from tap_rest.clock import clock_of
 from tap_rest.config import PARENT_FIELD, StreamSettings
 from tap_rest.copies import refuse_own_values
+from tap_rest.following import Following
 from tap_rest.incremental import bookmark_params
 from tap_rest.pagination import Experience, Pages, Step, body_paths
 from tap_rest.records import PageReader, ReadPage
@@ -68,6 +71,7 @@ class RestStream(BlockStream):
             parent=parent,
             lookback=_whole(incremental.lookback) if incremental else 0,
             signpost=Signpost(settings.bookmark.signpost),
+            follows_key=settings.follows_key,
             memory_rows=settings.bookmark.memory,
             partition_bookmarks=settings.parent is not None and settings.parent.bookmarks == "each",
             reads_all_parents=settings.parent is not None and settings.parent.read == "all",
@@ -84,8 +88,7 @@ class RestStream(BlockStream):
         if start.bookmark is None:
             self._warn_of_shifting_pages()
         try:
-            params = self._bookmark_params(start)
-            for page in self.raw_pages(context, params, is_first=start.bookmark is None):
+            for page in self._pages(context, start):
                 constants = self._constants(context)
                 if constants:
                     refuse_own_values(self.settings, page.records, constants, self._sent(constants))
@@ -94,6 +97,22 @@ class RestStream(BlockStream):
                 yield Page(page.records, clock=self._clock_of(page.answer))
         except Stopped:
             return  # the engine sees the flag too
+
+    def _pages(self, context: Context | None, start: Start) -> Iterator[ReadPage]:
+        ask = partial(self.raw_pages, context, is_first=start.bookmark is None)
+        params, key = self._bookmark_params(start), self.bookmark_key
+        if key is None or not self.settings.follows_key:
+            return ask(params)
+        following = Following(
+            self.name,
+            key,
+            self.bookmark_kind,
+            # What is compared within one read does not change with a schema that grows meanwhile.
+            SentRows(self.encoder(whole=not self.selected)),
+            ask,
+            lambda value: bookmark_params(self.settings.incremental, value, self.bookmark_kind),
+        )
+        return following.pages(params)
 
     def raw_pages(
         self, context: Context | None, params: Mapping[str, str], *, is_first: bool = True
@@ -134,6 +153,7 @@ class RestStream(BlockStream):
             self.rows_came += len(page.records)
             # Before its rows are written: a page whose end is in doubt must not move a bookmark.
             step = pages.after(step, response, page)
+            page.is_last = step is None
             yield page
 
     def _warn(self, sentence: str) -> None:
@@ -144,7 +164,8 @@ class RestStream(BlockStream):
             self._has_warned_of_pages = True
             _logger.warning(
                 "Stream %s is read by numbered pages: rows that shift between them when the source changes "
-                "meanwhile may be missed (see `--about`); `keyset` or `cursor` have no such gap.",
+                "meanwhile may be missed (see `--about`). `keyset` and `cursor` have no such gap, nor has a stream that is "
+                "sorted by its replication key and asked for it (`is_sorted`, `incremental`).",
                 self.name,
             )
 

@@ -1,0 +1,201 @@
+"""Going on by the last replication key instead of the page number (decision 15).
+
+Rows shift between numbered pages when the source changes. A stream that ascends by its replication key, and is asked
+for it, can be read without that gap: after each page the API is asked anew for rows from the greatest value on, and
+what came with that value before is left out. More rows of one value than a page holds are read by number, until two
+passes have found the same.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+from singer_sdk.singerlib import SelectionMask
+
+from singerkit_shell.errors import BadDataError
+from singerkit_state.memory import row_hash
+from singerkit_state.order import OrderKey, UnorderableError, ValueKind, exact_keys
+from singerkit_tap.contract import BookmarkValue
+from singerkit_tap.records import RecordEncoder, SentRows
+from tap_rest.records import ReadPage
+
+__all__ = ["Following"]
+
+Params = Mapping[str, str]
+
+
+_PASSES = 20
+
+
+class Following:
+    """One read that goes on by the replication key.
+
+    ``rows`` tells which records are the same; ``ask`` makes the numbered pages of one question; ``params_of`` the parameters that ask from a value on.
+    """
+
+    def __init__(
+        self,
+        stream: str,
+        key: str,
+        kind: ValueKind,
+        rows: SentRows,
+        ask: Callable[[Params], Iterator[ReadPage]],
+        params_of: Callable[[BookmarkValue], Params],
+    ) -> None:
+        self._stream, self._key, self._kind = stream, key, kind
+        self._rows = rows
+        self._reader = RecordEncoder(stream, {"properties": {key: {}}}, SelectionMask())
+        self._ask = ask
+        self._params_of = params_of
+        self._last: OrderKey = None
+        self._last_params: Params | None = None
+        self._known: Counter[str] = Counter()
+        """Hashes of the rows at the last value that were yielded."""
+        self._largest = 0
+
+    def pages(self, params: Params) -> Iterator[ReadPage]:
+        """Yield the pages, each without the rows that have come before.
+
+        Raises:
+            BadDataError: the rows of a page do not ascend, or the API does not listen to what it is asked, or more
+                rows of one value than a page holds change faster than they are read.
+        """
+        following: Params | None = params
+        while following is not None:
+            following = yield from self._question(following)
+
+    def _question(self, params: Params) -> Generator[ReadPage, None, Params | None]:
+        """Yield the pages of one question until the key has moved on; return the next question."""
+        is_full = False
+        for number, page in enumerate(self._ask(params)):
+            if number and self._last is not None and (is_full or page.records):
+                return (yield from self._within_tie(params))
+            is_full = len(page.records) >= self._largest
+            self._largest = max(self._largest, len(page.records))
+            has_moved = self._take(page)
+            yield page
+            if page.is_last:
+                return None
+            if has_moved and self._last_params != params:
+                return self._last_params
+        return None
+
+    def _within_tie(self, params: Params) -> Generator[ReadPage, None, Params | None]:
+        """Read more rows of one value than a page holds, by number, until two passes have found the same.
+
+        A row that leaves while it is read shifts those behind it, and is missing in the pass that follows.
+        """
+        before: tuple[Counter[str], ReadPage | None] | None = None
+        for _ in range(_PASSES):
+            found: Counter[str] = Counter()
+            held: ReadPage | None = None
+            for page in self._ask(params):
+                beyond = self._split(page, found)
+                yield page
+                if beyond or page.is_last:
+                    held = replace(page, records=beyond)
+                    break
+            if before is not None and before[0] == found:
+                return (yield from self._go_beyond(before[1], params))
+            before = found, held
+        raise BadDataError(
+            f"More rows of stream {self._stream} than a page holds have one value of `{self._key}`, and they change faster "
+            "than they are read; ask for larger pages (`pagination.size`), and run again."
+        )
+
+    def _split(self, page: ReadPage, found: Counter[str]) -> list[msgspec.Raw]:
+        """Keep the rows at the last value that are new, count those at it, and return the rows beyond it."""
+        keys = self._keys(page)
+        beyond = [
+            record
+            for key, record in zip(keys, page.records, strict=True)
+            if key is not None and key > self._last
+        ]
+        at_last = [record for key, record in zip(keys, page.records, strict=True) if key == self._last]
+        new = []
+        for record, digest in zip(at_last, self._hashes(at_last), strict=True):
+            found[digest] += 1
+            if found[digest] > self._known[digest]:
+                self._known[digest] += 1
+                new.append(record)
+        page.records = new
+        return beyond
+
+    def _go_beyond(self, page: ReadPage | None, params: Params) -> Generator[ReadPage, None, Params | None]:
+        if page is None or not page.records:
+            return None
+        self._take(page)
+        yield page
+        return None if page.is_last or self._last_params == params else self._last_params
+
+    def _take(self, page: ReadPage) -> bool:
+        """Leave out what is known; return whether the greatest value has moved on."""
+        keys = self._keys(page)
+        present = [key for key in keys if key is not None]
+        if not present:
+            return False
+        before, self._last = self._last, max([*present, *([] if self._last is None else [self._last])])
+        has_moved = before is None or bool(self._last > before)
+        known, left = self._known, self._known.copy()
+        if has_moved:
+            self._known = Counter()
+            greatest = page.records[keys.index(self._last)]
+            (column,) = self._reader.column(self._reader.decode([greatest]), self._key)
+            self._last_params = self._params_of(_any_value.decode(column))
+        rows = []
+        # Only rows at the ends of a page can come twice: the others are not looked at.
+        at_ends = [
+            record for key, record in zip(keys, page.records, strict=True) if key in (before, self._last)
+        ]
+        hashes = iter(self._hashes(at_ends))
+        for key, record in zip(keys, page.records, strict=True):
+            digest = next(hashes) if key in (before, self._last) else ""
+            if key is None or before is None or key > before:
+                rows.append(record)
+            elif key == before:
+                left[digest] -= 1
+                if left[digest] >= 0:
+                    continue
+                rows.append(record)
+                known[digest] += not has_moved
+            if has_moved and key == self._last:
+                self._known[digest] += 1
+        page.records = rows
+        return has_moved
+
+    def _hashes(self, records: Sequence[msgspec.Raw]) -> list[str]:
+        return [row_hash(text) for text in self._rows.texts(records)]
+
+    def _keys(self, page: ReadPage) -> list[OrderKey | None]:
+        """Return the order keys of a page, null for all where the engine will say what is wrong with them."""
+        column = self._reader.column(self._reader.decode(page.records), self._key) if page.records else []
+        try:
+            keys = exact_keys(column, self._kind)
+        except UnorderableError:
+            return [None] * len(column)
+        present = [key for key in keys if key is not None]
+        if any(later < earlier for earlier, later in pairwise(present)):
+            raise BadDataError(
+                f"Expected the rows of stream {self._stream} in ascending order of `{self._key}`, since it is declared "
+                "sorted, got others; ask the API for that order in `params`, or declare it unsorted."
+            )
+        if present and self._last is not None and present[-1] < self._last:
+            value = _any_value.decode(column[keys.index(present[-1])])
+            if (
+                self._params_of(value) != self._last_params
+            ):  # else the format has cut off what makes them differ
+                raise BadDataError(
+                    f"Stream {self._stream} was asked for rows from a value of `{self._key}` on, and the answer has only "
+                    "earlier ones; most likely the server ignores the parameter. Check `incremental.param`, or set "
+                    "`pagination.continue_by` to `number`."
+                )
+        return keys
+
+
+_any_value: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Any, float_hook=Decimal)

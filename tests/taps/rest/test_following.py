@@ -1,0 +1,169 @@
+"""Numbered pages of a sorted stream go on by the replication key: no row shifts out of sight (issue 9, B.4)."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from taps.rest.api_server import Api, Asked, Reply, json_reply, serving
+from taps.rest.test_incremental import SCHEMA
+
+
+def stream(**more: Any) -> dict[str, Any]:
+    return {
+        "name": "orders",
+        "path": "/orders",
+        "primary_keys": ["id"],
+        "replication_key": "at",
+        "is_sorted": True,
+        "incremental": {"param": "since"},
+        "pagination": {"type": "page"},
+        "schema": SCHEMA,
+    } | more
+
+
+def at(second: int) -> str:
+    return f"2026-01-01T00:{second // 60:02d}:{second % 60:02d}Z"
+
+
+class Changing:
+    """Rows in the order of their change, three a page; ``change`` strikes after each answer."""
+
+    def __init__(self, count: int, change: Callable[[Changing], None] = lambda _: None) -> None:
+        self.rows = {number: (number, "first") for number in range(1, count + 1)}
+        self.clock = count
+        self.change = change
+
+    def touch(self, number: int, value: str, step: int = 1) -> None:
+        self.clock += step
+        self.rows[number] = (self.clock, value)
+
+    def __call__(self, asked: Asked) -> Reply:
+        since = asked.param("since") or ""
+        rows = [
+            {"id": number, "at": at(second), "v": value}
+            for number, (second, value) in sorted(self.rows.items(), key=lambda item: (item[1][0], item[0]))
+            if at(second) >= since
+        ]
+        begin = 3 * (int(asked.param("page") or 1) - 1)
+        self.change(self)
+        return json_reply(rows[begin : begin + 3])
+
+
+def newest(runs: list[Any]) -> dict[int, str]:
+    return {record["id"]: record["v"] for run in runs for record in run.records("orders")}
+
+
+def once() -> Callable[[Changing], None]:
+    """A change after the first answer: the first row moves to the end, and every other one a place to the front."""
+    left = [1]
+
+    def change(table: Changing) -> None:
+        if left:
+            left.pop()
+            table.touch(1, "second")
+
+    return change
+
+
+def test_a_row_that_shifts_to_a_page_already_read_is_not_missed(run_tap: Any) -> None:
+    table = Changing(9, once())
+    with serving({"/orders": table}) as api:
+        first = run_tap(api.url, stream()).ended(0)
+        assert Counter(record["id"] for record in first.records("orders")) == Counter([*range(1, 10), 1])
+        assert newest([first]) == {1: "second", **dict.fromkeys(range(2, 10), "first")}
+        assert "may be missed" not in first.stderr
+        assert {asked.param("page") for asked in api.asked} <= {"1", "2"}
+        again = run_tap(api.url, stream(), state=first.state).ended(0)
+    assert again.records("orders") == []
+
+
+def test_by_number_it_is_missed_and_the_first_run_says_that_it_may_be(run_tap: Any) -> None:
+    """What the choice is worth."""
+    by_number = stream(pagination={"type": "page", "continue_by": "number"})
+    with serving({"/orders": Changing(9, once())}) as api:
+        first = run_tap(api.url, by_number).ended(0)
+    assert 4 not in newest([first])
+    assert "may be missed" in first.stderr
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_changes_between_two_answers_arrives(seed: int, run_tap: Any) -> None:
+    roll = random.Random(seed)
+    left = [25]
+
+    def change(table: Changing) -> None:
+        for _ in range(roll.randrange(3)):
+            if left[0]:
+                left[0] -= 1
+                number = roll.randrange(1, 15)
+                table.touch(number, f"v{left[0]}", roll.choice([0, 1, 1, 2]))
+
+    table = Changing(8, change)
+    runs: list[Any] = []
+    with serving({"/orders": table}) as api:
+        for _ in range(12):
+            runs.append(run_tap(api.url, stream(), state=runs[-1].state if runs else None).ended(0))
+            if not left[0] and not runs[-1].records("orders"):
+                break
+    assert newest(runs) == {number: value for number, (_, value) in table.rows.items()}
+
+
+@pytest.mark.parametrize("keys", [["id"], []])
+def test_more_rows_of_one_moment_than_a_page_holds_go_on_by_number(keys: list[str], run_tap: Any) -> None:
+    table = Changing(4)
+    table.rows |= {number: (10, "tie") for number in range(5, 13)}
+    table.rows |= {number: (number, "late") for number in range(13, 16)}
+    with serving({"/orders": table}) as api:
+        run = run_tap(api.url, stream(primary_keys=keys)).ended(0)
+        assert Counter(record["id"] for record in run.records("orders")) == Counter(range(1, 16))
+        assert run_tap(api.url, stream(primary_keys=keys), state=run.state).ended(0).records("orders") == []
+
+
+def test_a_server_that_ignores_the_parameter_is_noticed(run_tap: Any) -> None:
+    def deaf(asked: Asked) -> Reply:
+        begin = 3 * (int(asked.param("page") or 1) - 1)
+        rows = [{"id": number, "at": at(number)} for number in range(1, 10)]
+        return json_reply(rows[begin : begin + 3])
+
+    with serving({"/orders": deaf}) as api:
+        run = run_tap(api.url, stream())
+    assert run.code == 65
+    assert "ignores the parameter" in run.sentence
+
+
+def test_rows_that_do_not_ascend_are_an_error(run_tap: Any) -> None:
+    with serving({"/orders": lambda _: json_reply([{"id": 1, "at": at(2)}, {"id": 2, "at": at(1)}])}) as api:
+        run = run_tap(api.url, stream()).ended(65)
+    assert "ascending order of `at`" in run.sentence
+    assert run.records("orders") == []
+
+
+def test_it_needs_a_sorted_stream_that_can_be_asked_for(run_tap: Any) -> None:
+    wish = {"type": "page", "continue_by": "bookmark"}
+    for wrong in (stream(is_sorted=False, pagination=wish), {**stream(pagination=wish)}):
+        wrong.pop("incremental")
+        sentence = run_tap("http://127.0.0.1:1", wrong).ended(78).sentence
+        assert "`streams[0].pagination.continue_by` `bookmark` needs" in sentence
+
+
+def test_a_stop_rule_ends_it(run_tap: Any) -> None:
+    table = Changing(7)
+
+    def answer(asked: Asked) -> Reply:
+        since, page = asked.param("since") or "", int(asked.param("page") or 1)
+        rows = [{"id": n, "at": at(s)} for n, (s, _) in table.rows.items() if at(s) >= since]
+        return json_reply({"rows": rows[3 * page - 3 : 3 * page], "more": len(rows) > 3 * page})
+
+    rule = stream(records="$.rows[*]", pagination={"type": "page", "has_more": "$.more"})
+    with serving({"/orders": answer}) as api:
+        run = run_tap(api.url, rule).ended(0)
+        assert [record["id"] for record in run.records("orders")] == [*range(1, 8)]
+        assert_pages(api, 3)
+
+
+def assert_pages(api: Api, count: int) -> None:
+    assert len(api.asked) == count
