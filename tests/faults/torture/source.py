@@ -7,7 +7,7 @@ Three streams:
 * ``customers``: keyed by ``id``, read as a whole each time; rows are updated between runs.
 
 Every version has a ``seq``, which counts emissions over all streams. The replication keys never go back and repeat
-often. A page is what follows a cursor in the order of emission (or, for an unsorted stream, in an order of its own),
+often. With `Source.stirring` rows change between any two answers. A page is what follows a cursor in the order of emission (or, for an unsorted stream, in an order of its own),
 so that rows that come while somebody reads are never skipped: what an API has to do for any reader of it.
 """
 
@@ -126,6 +126,9 @@ class Source:
         self._lock = threading.Lock()
         self._faults: list[HttpFault] = []
         self._closing = threading.Event()
+        self._stir_random = random.Random(f"stir {seed}")
+        self.stirring = 0
+        """Rows that still come in between the answers of the reads to come (M22)."""
 
     # --- emission ------------------------------------------------------------------------------------------
 
@@ -143,6 +146,15 @@ class Source:
                     is_update = bool(known) and self._random.random() < updates
                     key = self._random.choice(known) if is_update else len(known) + 1
                     self._emit_row(stream, key)
+
+    def _stir(self) -> None:
+        """Change a few rows now that an answer has been made: before, behind and at the reading point."""
+        roll = self._stir_random
+        count = min(self.stirring, roll.choice([0, 0, 1, 2, 5]))
+        if count:
+            self.stirring -= count
+            events, customers = roll.randrange(count + 1), roll.randrange(4) == 0
+            self.emit(count - events, events, int(customers), updates=0.7)
 
     def change_schema(self) -> str:
         """Give `orders` one more field, or let the newest one hold fractions; return what was done."""
@@ -376,6 +388,7 @@ class Source:
             connection.sendall(_response(401, b'{"error": "who are you?"}'))
             return True
         body = self._page(head.split(" ", 2)[1])
+        self._stir()
         if fault is None:
             connection.sendall(_response(200, body))
             return True
