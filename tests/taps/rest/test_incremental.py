@@ -46,7 +46,8 @@ def test_many_rows_at_one_moment_over_pages_and_runs(is_sorted: bool, run_tap: A
     with serving({"/orders": table}) as api:
         first = run_tap(api.url, orders(is_sorted=is_sorted)).ended(0)
         assert first.records("orders") == table.rows
-        assert all(asked.param("since") is None for asked in api.asked)
+        assert api.asked[0].param("since") is None
+        assert is_sorted or all(asked.param("since") is None for asked in api.asked)
         assert first.state["bookmarks"]["orders"]["replication_key_value"] == "2026-01-02T00:00:00Z"
 
         again = run_tap(api.url, orders(is_sorted=is_sorted), state=first.state).ended(0)
@@ -59,7 +60,9 @@ def test_many_rows_at_one_moment_over_pages_and_runs(is_sorted: bool, run_tap: A
         second = run_tap(api.url, orders(is_sorted=is_sorted), state=again.state).ended(0)
     sent = Counter(record["id"] for record in second.records("orders"))
     assert sent == Counter([6, 20, 21])
-    assert {asked.param("since") for asked in api.asked} == {"2026-01-02T00:00:00Z"}
+    # A sorted stream goes on by its key instead of the number of the page.
+    after = {"2026-01-03T00:00:00Z"} if is_sorted else set()
+    assert {asked.param("since") for asked in api.asked} == {"2026-01-02T00:00:00Z"} | after
 
 
 FORMATS = {
