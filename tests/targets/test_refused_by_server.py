@@ -1,7 +1,8 @@
 """Values that only PostgreSQL refuses, at any place of a unit with several STATEs: no state runs ahead of the rows.
 
 The loop and the real loader, in process, over a real database. The rows are numbered; a STATE says the number of the
-last row before it, so what must be stored follows from the state that is committed.
+last row before it, so what must be stored follows from the state that is committed. The whole executable, with its
+state file and what it prints, comes last.
 """
 
 from __future__ import annotations
@@ -12,11 +13,15 @@ import logging
 import signal
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import run_sql
+from faults.loads import lines as encoded
+from faults.loads import load, running
 from psycopg2.sql import SQL, Identifier
+from waiting import wait_until
 
 from singerkit_shell.errors import BadDataError, SingerkitError, Stopped
 from singerkit_shell.signals import StopFlag
@@ -64,7 +69,40 @@ REFUSALS = {
         " ALTER TABLE {table} ADD CONSTRAINT known FOREIGN KEY (v) REFERENCES {schema}.known (v) DEFERRABLE INITIALLY DEFERRED",
         "ALTER TABLE {table} DROP CONSTRAINT known",
     ),
+    "foreign key": Refusal(
+        "CREATE TABLE {schema}.known AS SELECT v FROM generate_series(0, 9) AS v; ALTER TABLE {schema}.known ADD UNIQUE (v);"
+        " ALTER TABLE {table} ADD CONSTRAINT known FOREIGN KEY (v) REFERENCES {schema}.known (v)",
+        "ALTER TABLE {table} DROP CONSTRAINT known",
+    ),
+    "deferred exclusion": Refusal(
+        "ALTER TABLE {table} ADD CONSTRAINT alone EXCLUDE ((v = 770077) WITH =) WHERE (v = 770077)"
+        " DEFERRABLE INITIALLY DEFERRED; INSERT INTO {table} (n, v) VALUES (0, 770077)",
+        "ALTER TABLE {table} DROP CONSTRAINT alone",
+    ),
 }  # fmt: skip
+BEHIND: dict[str, list[Any]] = {
+    "": [],
+    "a malformed line": ["{nonsense\n"],
+    "a bad record": [{"type": "RECORD", "stream": "a", "record": {"n": "x"}}],
+    "SIGTERM": [],
+}
+"""What comes right behind the row that is refused, and may overtake the refusal."""
+NAMED = {"deferred": 'table "a"', "deferred exclusion": 'constraint "alone"'}
+"""What the sentence names where COMMIT alone refuses, and nobody knows the stream."""
+CHUNKS = {"one chunk": 1 << 20, "many chunks": 64}
+
+
+def cases(*behinds: str) -> list[Any]:
+    """A row refused at once and one refused at the end of the transaction with everything, the others with less."""
+    whole = [
+        (kind, chunk, behind) for kind in ("check", "deferred") for chunk in CHUNKS for behind in behinds
+    ]
+    others = [(kind, "many chunks", "") for kind in REFUSALS if kind not in ("check", "deferred")]
+    return [
+        pytest.param(keys, *case, id="-".join(("key" if keys else "no key", *case)).rstrip("-"))
+        for keys in ([], ["n"])
+        for case in [*whole, *others]
+    ]
 
 
 class Place:
@@ -175,21 +213,17 @@ def sent(keys: list[str], bad: int, upto: int) -> list[tuple[int, int]]:
     ]
 
 
-@pytest.mark.parametrize("behind", ["", "a malformed line", "SIGTERM"])
-@pytest.mark.parametrize("chunk_bytes", [1 << 20, 64], ids=["one chunk", "many chunks"])
-@pytest.mark.parametrize("kind", REFUSALS)
-@pytest.mark.parametrize("keys", [[], ["n"]], ids=["no key", "key"])
+@pytest.mark.parametrize(("keys", "kind", "chunk", "behind"), cases(*BEHIND))
 def test_the_state_is_that_of_the_rows_that_are_stored(
-    postgres_dsn: str, kind: str, keys: list[str], chunk_bytes: int, behind: str
+    postgres_dsn: str, keys: list[str], kind: str, chunk: str, behind: str
 ) -> None:
     for bad in (1, 5, 9):
         place = Place(postgres_dsn, REFUSALS[kind], keys)
         lines = messages(keys, bad)
         at = place_of(lines, bad)
-        if behind == "a malformed line":
-            lines.insert(at + 1, "{nonsense\n")
+        lines[at + 1 : at + 1] = BEHIND[behind]
         error, load, printed = place.run(
-            lines, chunk_bytes=chunk_bytes, stop_at=at if behind == "SIGTERM" else None
+            lines, chunk_bytes=CHUNKS[chunk], stop_at=at if behind == "SIGTERM" else None
         )
         assert isinstance(error, Stopped if behind == "SIGTERM" else BadDataError), (bad, error)
         kept = place.state()
@@ -199,33 +233,29 @@ def test_the_state_is_that_of_the_rows_that_are_stored(
         assert load.summary.committed_rows == kept
         assert f"{kept} rows are committed" in str(error), error
         assert str(BAD) not in str(error)
-        again, _, _ = place.run(messages(keys, bad, place.state()), chunk_bytes=chunk_bytes)
+        again, _, _ = place.run(messages(keys, bad, place.state()), chunk_bytes=CHUNKS[chunk])
         assert isinstance(again, BadDataError), "no run ends with 0 while the row is not stored"
-        assert ('table "a"' if kind == "deferred" else "stream `a`") in str(again)
+        assert NAMED.get(kind, "stream `a`") in str(again)
         assert place.rows() == sorted(place.there + sent(keys, bad, place.state()))
         place.sql(place.refusal.removal)
         place.removed = True
-        done, _, printed = place.run(messages(keys, bad, place.state()), chunk_bytes=chunk_bytes)
+        done, _, printed = place.run(messages(keys, bad, place.state()), chunk_bytes=CHUNKS[chunk])
         assert done is None
         assert (place.rows(), place.state()) == (sorted(place.there + sent(keys, bad, ROWS)), ROWS)
         assert printed[-1:] == [ROWS]
 
 
-@pytest.mark.parametrize("behind", ["", "a malformed line", "SIGTERM"])
-@pytest.mark.parametrize("chunk_bytes", [1 << 20, 64], ids=["one chunk", "many chunks"])
-@pytest.mark.parametrize("kind", REFUSALS)
-@pytest.mark.parametrize("keys", [[], ["n"]], ids=["no key", "key"])
+@pytest.mark.parametrize(("keys", "kind", "chunk", "behind"), cases("", "a malformed line", "SIGTERM"))
 def test_a_refused_row_is_set_aside_and_the_others_are_stored(
-    postgres_dsn: str, kind: str, keys: list[str], chunk_bytes: int, behind: str
+    postgres_dsn: str, keys: list[str], kind: str, chunk: str, behind: str
 ) -> None:
     for bad in (1, 5, 9):
         place = Place(postgres_dsn, REFUSALS[kind], keys)
         lines = messages(keys, bad)
         at = place_of(lines, bad)
-        if behind == "a malformed line":
-            lines.insert(at + 1, "{nonsense\n")
+        lines[at + 1 : at + 1] = BEHIND[behind]
         error, load, _ = place.run(
-            lines, chunk_bytes=chunk_bytes, quarantine=True, stop_at=at if behind == "SIGTERM" else None
+            lines, chunk_bytes=CHUNKS[chunk], quarantine=True, stop_at=at if behind == "SIGTERM" else None
         )
         assert isinstance(error, {"": type(None), "SIGTERM": Stopped}.get(behind, BadDataError)), error
         kept = place.state()
@@ -289,3 +319,63 @@ def test_too_many_end_the_run_and_nothing_of_the_unit_is_kept(postgres_dsn: str)
     assert isinstance(error, BadDataError)
     assert "Expected at most 5 records to be set aside (quarantine_limit)" in str(error)
     assert (place.rows(), place.letters(), printed) == ([], [], [])
+
+
+# --- the executable ---------------------------------------------------------------------------------------------
+
+CHECKED = "ALTER TABLE a ADD CONSTRAINT small CHECK (v <> 770077)"
+IN_TRANSACTION = (
+    "SELECT 1 FROM pg_stat_activity WHERE application_name = 'target-postgres' AND xact_start IS NOT NULL"
+    " AND datname = current_database()"
+)
+
+
+def with_schemas(lines: list[Any]) -> list[Any]:
+    """A SCHEMA after each STATE keeps the STATEs from being taken as one."""
+    schema = next(line for line in lines if line["type"] == "SCHEMA")
+    return [more for line in lines for more in ([line, schema] if line["type"] == "STATE" else [line])]
+
+
+def is_whole(database: str, keys: list[str], before: int, bad: int) -> int:
+    """Check that the rows are those of the committed state; return it."""
+    (at,) = run_sql(database, "SELECT (state->'bookmarks'->'a'->>'at')::int FROM _singerkit_state")[0]
+    assert run_sql(database, "SELECT n, v FROM a ORDER BY n") == sent(keys, bad, at)
+    assert before <= at < bad
+    return int(at)
+
+
+@pytest.mark.parametrize("keys", [[], ["n"]], ids=["no key", "key"])
+@pytest.mark.parametrize("bad", [4, 6, ROWS], ids=["first after a state", "last before a state", "last"])
+def test_file_and_output_say_what_is_stored(database: str, tmp_path: Path, bad: int, keys: list[str]) -> None:
+    """Two runs end with 65, and the third is whole once nothing refuses the row."""
+    file = tmp_path / "state.json"
+    options = ("--state-file", str(file))
+    load(database, *messages(keys, 0)[: EVERY + 2], arguments=options).expect(0)
+    run_sql(database, CHECKED)
+    at = EVERY
+    for _ in range(2):
+        before = at
+        outcome = load(database, *with_schemas(messages(keys, bad, before)), arguments=options).expect(65)
+        assert str(BAD) not in outcome.stderr, "no value in a log"
+        at = is_whole(database, keys, before, bad)
+        assert json.loads(file.read_text()) == state(at)["value"]
+        printed = [json.loads(line)["bookmarks"]["a"]["at"] for line in outcome.stdout.splitlines()]
+        assert all(number <= at for number in printed)
+        assert f"{at - before} rows are committed" in outcome.last_words
+    run_sql(database, "ALTER TABLE a DROP CONSTRAINT small")
+    load(database, *messages(keys, bad, at), arguments=options).expect(0)
+    assert run_sql(database, "SELECT n, v FROM a ORDER BY n") == sent(keys, bad, ROWS)
+    assert json.loads(file.read_text()) == state(ROWS)["value"]
+
+
+@pytest.mark.parametrize("keys", [[], ["n"]], ids=["no key", "key"])
+def test_a_signal_that_overtakes_a_refused_row_commits_no_newer_state(database: str, keys: list[str]) -> None:
+    load(database, *messages(keys, 0)[: EVERY + 2]).expect(0)
+    run_sql(database, CHECKED)
+    with running(database) as process:
+        process.send(encoded(*with_schemas(messages(keys, 8, EVERY))))
+        wait_until(lambda: run_sql(database, IN_TRANSACTION), "a transaction")
+        process.signal(signal.SIGTERM)
+        outcome = process.finish()
+    assert outcome.code in (65, 143)
+    is_whole(database, keys, EVERY, 8)
