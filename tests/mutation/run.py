@@ -304,6 +304,23 @@ def source_hash(file: str) -> str:
 # Reasons and the page.
 
 
+CHANGED = (
+    "`*`: changed since it was tested. The figures are those of the version that was; of its survivors only those are "
+    "shown below whose code still stands."
+)
+
+
+def is_as_tested(file: str, result: Result) -> bool:
+    return (ROOT / file).exists() and source_hash(file) == result.source
+
+
+def still_stands(mutant: Mutant) -> bool:
+    """Whether the lines that a mutant changes are in the file, wherever they are."""
+    path = ROOT / mutant.file
+    there = {line.strip() for line in path.read_text("utf-8").splitlines()} if path.exists() else set()
+    return all(line[2:].strip() in there for line in mutant.diff if line.startswith("- "))
+
+
 def reasons() -> dict[Mutant, str]:
     """The reviewed survivors: each with its reason."""
     with (HERE / "survivors.toml").open("rb") as file:
@@ -329,7 +346,7 @@ def survivors(results: dict[str, Result]) -> list[Mutant]:
 def complaints(results: dict[str, Result], tested: Sequence[str]) -> list[str]:
     """What is wrong between survivors and reasons, a line each."""
     written = reasons()
-    alive = survivors(results)
+    alive = [one for one in survivors(results) if still_stands(one)]
     lines = [f"no reason: {_one_line(one)}" for one in alive if one.file in tested and one not in written]
     lines += [
         f"its reason no longer applies: {_one_line(one)}"
@@ -339,7 +356,7 @@ def complaints(results: dict[str, Result], tested: Sequence[str]) -> list[str]:
     return lines + [
         f"changed since it was tested: {file}"
         for file, result in results.items()
-        if file not in tested and (not (ROOT / file).exists() or source_hash(file) != result.source)
+        if file not in tested and not is_as_tested(file, result)
     ]
 
 
@@ -368,11 +385,13 @@ def page(results: dict[str, Result], version: str, plans: Sequence[Plan]) -> str
         "|---|---:|---:|---:|---:|",
     ]
     total = Result("")
+    changed = [file for file, result in results.items() if not is_as_tested(file, result)]
     for file, result in results.items():
-        lines.append(_row(f"`{file}`", result))
+        lines.append(_row(f"`{file}`{' *' * (file in changed)}", result))
         for name in ("mutants", "killed", "timeouts", "survivors"):
             setattr(total, name, getattr(total, name) + getattr(result, name))
     lines += [_row("**all**", total), ""]
+    lines += [CHANGED, ""] if changed else []
     waiting = [f"`{plan.file}`" for plan in plans if plan.file not in results]
     lines += [f"In the plan and not run yet: {', '.join(waiting)}.", ""] if waiting else []
     lines += ["## Which tests", ""]
@@ -386,6 +405,8 @@ def page(results: dict[str, Result], version: str, plans: Sequence[Plan]) -> str
     for file, result in results.items():
         by_reason: dict[str, list[Mutant]] = {}
         for one in survivors({file: result}):
+            if not still_stands(one):
+                continue
             by_reason.setdefault(written.get(one, "NO REASON YET"), []).append(one)
         if by_reason:
             lines += ["", f"### {file}"]
