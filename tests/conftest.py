@@ -23,6 +23,7 @@ import canaries
 import psycopg2
 import psycopg2.extensions
 import pytest
+import starting
 from conformance import processes
 from faults import table
 from psycopg2 import sql
@@ -49,6 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(table.FaultTable(config.getoption("--write-faults")), "singerkit-faults")
     canaries.plant_in_environment()
     canaries.watch_subprocesses()
+    starting.fork_executables()
     processes.AFTER_OUTCOME.extend([table.sees, canaries.check])
     if hasattr(config, "workerinput"):
         config.stash[FOLDER] = Path(config.workerinput["singerkit_folder"])
@@ -180,3 +182,10 @@ def password_role(postgres_server: str) -> Iterator[tuple[str, str]]:
         yield name, password
     finally:
         run_sql(postgres_server, sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def really_started() -> Iterator[None]:
+    """Each executable starts an interpreter of its own, as for a user; see `starting`."""
+    with starting.really():
+        yield

@@ -180,6 +180,7 @@ def test_p06_while_nobody_reads_the_output(tmp_path: Path) -> None:
             stopped(tap, read=False)
 
 
+@pytest.mark.usefixtures("really_started")
 @pytest.mark.parametrize("executable", ["tap-rest", "target-postgres"])
 def test_p06_while_python_imports(executable: str, tmp_path: Path) -> None:
     """No handler stands yet: the default action ends the process, with nothing printed."""

@@ -23,7 +23,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 ENTRIES = {
@@ -56,9 +56,9 @@ LATER = (
 )
 
 
-def serve(connection: socket.socket) -> None:
-    """Fork children until the other end of ``connection`` is closed; then kill those that are left."""
-    mains = {name: importlib.import_module(module).main for name, module in ENTRIES.items()}
+def imported(entries: Mapping[str, str]) -> dict[str, Callable[[], Any]]:
+    """Import the executables, and what they import in mid-run; return their entry points by name."""
+    mains = {name: importlib.import_module(module).main for name, module in entries.items()}
     for module in LATER:
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
@@ -68,6 +68,12 @@ def serve(connection: socket.socket) -> None:
         importlib.metadata.version(package)
     gc.collect()
     gc.freeze()
+    return mains
+
+
+def serve(connection: socket.socket) -> None:
+    """Fork children until the other end of ``connection`` is closed; then kill those that are left."""
+    mains = imported(ENTRIES)
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_read, False)
     os.set_blocking(wake_write, False)

@@ -1,0 +1,193 @@
+"""Start our executables by forking a process that has imported them, instead of paying for the imports each time.
+
+What is started is a process of its own, a child of the test's process: with its own pipes, environment, folder,
+signals, exit code, and the entry point that the console script calls. Only the start of the interpreter is left out,
+half a second of processor time. Where that is what a test is about, it is started for real: any command that is not
+the path of a console script, anything that subprocess does beyond pipes, environment and folder, an environment that
+an interpreter reads as it starts, and tests that ask for the fixture ``really_started``. ``SINGERKIT_START=real`` does
+it for all of them; where there is no Linux it is so anyway.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import inspect
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ["fork_executables", "really"]
+
+ENTRIES = {
+    "tap-rest": "tap_rest.tap",
+    "target-postgres": "target_postgres.target",
+    "target-jsonl": "target_jsonl.target",
+    "singerkit-state": "singerkit_state.cli",
+    "singerkit-check": "singerkit_check.command",
+}
+BIN = Path(sys.executable).parent
+READ_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC", "GLIBC")
+"""Variables that begin so have their effect before the first line of Python."""
+PR_SET_CHILD_SUBREAPER = 36
+
+_real: list[bool] = []
+
+
+@contextlib.contextmanager
+def really() -> Iterator[None]:
+    """Start every process for real meanwhile."""
+    _real.append(True)
+    try:
+        yield
+    finally:
+        _real.pop()
+
+
+def fork_executables() -> None:
+    """Let `subprocess` start them so from now on, in this process."""
+    if sys.platform != "linux" or os.environ.get("SINGERKIT_START") == "real":
+        return
+    execute = subprocess.Popen._execute_child  # type: ignore[attr-defined]  # the one place that all starts pass
+    names = inspect.signature(execute)
+    server = Server()
+
+    def start(process: Any, *arguments: Any, **options: Any) -> None:
+        given = names.bind(process, *arguments, **options).arguments
+        if _real or not is_plain(given):
+            execute(process, *arguments, **options)
+            return
+        pipes = (given["p2cread"], given["c2pwrite"], given["errwrite"])
+        process.pid = server.fork(given["args"], given["env"], given["cwd"], pipes)
+        process._child_created = True
+        process._close_pipe_fds(
+            *(given[name] for name in ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite"))
+        )
+
+    subprocess.Popen._execute_child = start  # type: ignore[attr-defined]
+
+
+def is_plain(given: Mapping[str, Any]) -> bool:
+    """Whether a start asks for nothing that a fork cannot give."""
+    args = given["args"]
+    if not isinstance(args, list | tuple) or given["shell"] or given["executable"] is not None:
+        return False
+    program = Path(os.fsdecode(args[0]))
+    if program.parent != BIN or program.name not in ENTRIES or not program.exists():
+        return False
+    more = ("preexec_fn", "pass_fds", "start_new_session", "gids")
+    if any(given.get(name) for name in more):
+        return False
+    if any(given.get(name, -1) not in (None, -1) for name in ("gid", "uid", "umask", "process_group")):
+        return False
+    return given["env"] is None or at_start(given["env"]) == at_start(os.environ)
+
+
+def at_start(environment: Mapping[Any, Any]) -> dict[str, str]:
+    texts = {os.fsdecode(name): os.fsdecode(value) for name, value in environment.items()}
+    texts.pop("PYTHONUNBUFFERED", None)  # what is forked writes in blocks, as it does for a user
+    return {name: value for name, value in texts.items() if name.startswith(READ_AT_START) and value}
+
+
+class Server:
+    """The process that forks, started with the first request, ended with this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._libc = ctypes.CDLL(None)
+
+    def fork(
+        self, args: Any, env: Mapping[Any, Any] | None, cwd: Any, descriptors: tuple[int, int, int]
+    ) -> int:
+        request = {
+            "argv": [os.fsdecode(word) for word in args],
+            "env": {os.fsdecode(k): os.fsdecode(v) for k, v in (os.environ if env is None else env).items()},
+            "cwd": os.path.abspath(os.fsdecode(cwd or ".")),
+        }
+        given = [number if given == -1 else given for number, given in enumerate(descriptors)]
+        with self._lock:
+            if self._socket is None:
+                self._socket = self._started()
+            # The child's parent ends at once, and the child becomes ours: to be waited for like any other.
+            self._libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+            try:
+                data = json.dumps(request).encode() + b"\n"
+                sent = socket.send_fds(self._socket, [data], given)
+                self._socket.sendall(data[sent:])
+                answer = self._socket.recv(100)
+            finally:
+                self._libc.prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+        pid = int(answer or 0)
+        if not pid:
+            raise RuntimeError("the process that forks our executables has ended (tests/starting.py)")
+        return pid
+
+    def _started(self) -> socket.socket:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with theirs, really():
+            # Nobody waits for it: it ends as soon as the other end of its socket is closed.
+            self._process = subprocess.Popen(
+                [sys.executable, __file__, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )
+        return ours
+
+
+# --- in the process that forks ---------------------------------------------------------------------------------
+
+
+def serve(connection: socket.socket) -> None:
+    """Fork a grandchild for each request; tell its number once its parent has ended."""
+    sys.path.insert(0, str(Path(__file__).parent))
+    from faults.torture.zygote import imported
+
+    mains = imported(ENTRIES)
+    while True:
+        data, descriptors, _, _ = socket.recv_fds(connection, 1 << 16, 3)
+        if not data:
+            return
+        while not data.endswith(b"\n"):
+            data += connection.recv(1 << 16)
+        request = json.loads(data)
+        read, write = os.pipe()
+        if (child := os.fork()) == 0:
+            if (grandchild := os.fork()) == 0:
+                for descriptor in (read, write, connection.detach()):
+                    os.close(descriptor)
+                be(mains, request, descriptors)
+            os.write(write, str(grandchild).encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+        for descriptor in (*descriptors, write):
+            os.close(descriptor)
+        connection.sendall(os.read(read, 20))
+        os.close(read)
+
+
+def be(mains: Mapping[str, Any], request: Mapping[str, Any], descriptors: list[int]) -> None:
+    from faults.torture import zygote
+
+    os.chdir(request["cwd"])
+    time.tzset()
+    tempfile.tempdir = None
+    name = Path(request["argv"][0]).name
+    zygote.be(
+        mains[name],
+        {"program": request["argv"][0], "argv": request["argv"][1:], "env": request["env"]},
+        descriptors,
+    )
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])))
