@@ -12,6 +12,7 @@ import hashlib
 import os
 import secrets
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterable
 from itertools import pairwise
@@ -114,7 +115,8 @@ def _folders(words: Iterable[str]) -> set[Path]:
     temporary = Path(tempfile.gettempdir()).resolve()
     files = [Path(word).resolve() for word in words if word.startswith("/")]
     parents = {file if file.is_dir() else file.parent for file in files}
-    return {folder for folder in parents if temporary in folder.parents and folder.is_dir()}
+    own = Path(sys.executable).parent  # of a checkout that lies in /tmp itself
+    return {folder for folder in parents if temporary in folder.parents and folder.is_dir() and folder != own}
 
 
 def search(folder: Path, after: object) -> None:
