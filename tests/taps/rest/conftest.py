@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +15,6 @@ from typing import Any
 import pytest
 from canaries import canary
 from conformance.processes import Outcome
-from taps.rest import tap_process
 
 TAP = Path(sys.executable).with_name("tap-rest")
 SECRETS: dict[str, Any] = {
@@ -89,11 +90,19 @@ def run_tap(tmp_path: Path) -> Callable[..., Run]:
                 options += [f"--{option}", str(file)]
         stdout, stderr = tmp_path / "stdout", tmp_path / "stderr"
         environment = {"TAP_REST_LOGLEVEL": "INFO", "NO_PROXY": "*", **(env or {})}
-        code = tap_process.run([*options, *args], environment, stdout, stderr)
+        command = [str(TAP), *options, *args]
+        with stdout.open("wb") as out, stderr.open("wb") as errors:
+            code = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=errors,
+                env=os.environ | environment,
+                timeout=60,
+                check=False,
+            ).returncode
         ended = Run(code, stdout.read_text(encoding="utf-8"), stderr.read_text(encoding="utf-8"))
-        Outcome(
-            (str(TAP), *options, *args), code, ended.stdout.encode(), ended.stderr
-        )  # is searched for secrets
+        Outcome(tuple(command), code, ended.stdout.encode(), ended.stderr)  # is searched for secrets
         return ended
 
     return run

@@ -23,6 +23,7 @@ def by_page(asked: Asked) -> Reply:
     return json_reply(ROWS[start : start + 2])
 
 
+@pytest.mark.usefixtures("really_started")
 def test_the_console_script(tmp_path: Path) -> None:
     with serving({"/rows": lambda _: json_reply(ROWS)}) as api:
         config = tmp_path / "config.json"

@@ -5,17 +5,20 @@ from __future__ import annotations
 import email.utils
 import gzip
 import json
-import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from taps.rest import tap_process
+from conformance.processes import Running
 from taps.rest.api_server import Reply, json_reply, repeatedly, serving
+from waiting import wait_until
+
+TAP = Path(sys.executable).with_name("tap-rest")
 
 ROWS = [{"id": 1}, {"id": 2}]
 GOOD = json_reply(ROWS)
@@ -200,7 +203,7 @@ def test_gzip_is_read_and_a_bomb_is_not(run_tap: Any) -> None:
     packed = {"Content-Encoding": "gzip"}
     with serving({"/rows": lambda _: Reply(gzip.compress(GOOD.body), headers=packed)}) as api:
         assert run_tap(api.url, STREAM).ended(0).records("rows") == ROWS
-        bomb = gzip.compress(b"[" + b" " * 300_000_000 + b"]")
+        bomb = gzip.compress(b"[" + b" " * 300_000_000 + b"]", 1)
         api.routes["/rows"] = lambda _: Reply(bomb, headers=packed)
         assert "limits.response_bytes" in run_tap(api.url, STREAM).ended(65).sentence
         api.routes["/rows"] = lambda _: Reply(b"not gzip", headers=packed)
@@ -214,17 +217,13 @@ def test_sigterm_ends_a_wait(when: str, tmp_path: Path) -> None:
         config = tmp_path / "config.json"
         retries = {"first_wait": 50, "longest_wait": 50}
         config.write_text(json.dumps({"base_url": api.url, "retries": retries, "streams": [STREAM]}))
-        stderr = tmp_path / "stderr"
-        process = tap_process.start(["--config", str(config)], {}, tmp_path / "stdout", stderr)
-        deadline = time.monotonic() + 20
-        while not api.asked and time.monotonic() < deadline:
-            api.is_over.wait(0.02)
-        api.is_over.wait(0.3)  # until it has read the answer and waits
-        start = time.monotonic()
-        os.kill(process.pid or 0, signal.SIGTERM)
-        process.join(20)
-        assert time.monotonic() - start < 5
-    assert process.exitcode == 143, stderr.read_text()
+        with Running([str(TAP), "--config", str(config)]) as process:
+            wait_until(lambda: api.asked, "a request", 20)
+            api.is_over.wait(0.3)  # until it has read the answer and waits
+            start = time.monotonic()
+            process.signal(signal.SIGTERM)
+            process.finish(close=False).expect(143)
+            assert time.monotonic() - start < 5
 
 
 def test_one_record_that_is_no_object(run_tap: Any) -> None:
