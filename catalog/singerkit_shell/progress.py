@@ -8,6 +8,7 @@ import time
 from typing import TextIO
 
 from singerkit_shell.secrets import redactor
+from singerkit_shell.words import counted
 
 __all__ = ["Progress"]
 
@@ -88,4 +89,4 @@ class _Stream:
     def line(self, name: str, now: float) -> str:
         seconds = now - self._began
         rate = f"{self.rows / seconds:,.0f} rows/s" if seconds >= 0.001 else "at once"
-        return f"{name}: {self.rows:,} rows in {seconds:.1f} s ({rate})"
+        return f"{name}: {counted(self.rows, 'row')} in {seconds:.1f} s ({rate})"

@@ -367,6 +367,11 @@ class SingerkitTap(Tap):
             match param.name:
                 case "discover":
                     param.opts = ["-d", "--discover"]
+                case "test":
+                    param.help = (
+                        "Read one record of each stream and write it, or say what is wrong; --test=schema writes "
+                        "the schemas alone."
+                    )
                 case "catalog":
                     param.opts = ["-p", "--catalog", "--properties"]
                     param.type = click.STRING

@@ -88,13 +88,14 @@ class BlockStream(Stream):
         known = self.effective_schema.get("properties")
         if known is None:
             return
-        wanted = [*self.primary_keys, *filter(None, [self.replication_key])]
-        missing = [name for name in wanted if name not in known]
-        if missing:
-            raise ConfigurationError(
-                f"The key `{missing[0]}` of stream `{self.name}` is not a property of its schema; "
-                "correct the key or add the property."
-            )
+        keys = {"primary": self.primary_keys, "replication": filter(None, [self.replication_key])}
+        for kind, names in keys.items():
+            missing = [name for name in names if name not in known]
+            if missing:
+                raise ConfigurationError(
+                    f"The {kind} key `{missing[0]}` of stream `{self.name}` is not a property of its schema; "
+                    "correct the key or add the property."
+                )
 
     # What a connector implements
 

@@ -31,6 +31,7 @@ from singerkit_catalog.schema import admitting_missing
 from singerkit_shell.errors import BadDataError, ConfigurationError, SingerkitError
 from singerkit_shell.progress import Progress
 from singerkit_shell.signals import stop_flag
+from singerkit_shell.words import counted
 from singerkit_state.bookmarks import Bookmark, StreamBookmarks
 from singerkit_state.instants import has_no_offset
 from singerkit_state.order import UnknownOrderError, UnorderableError, starting_value
@@ -469,10 +470,11 @@ class _Member:
         if read.nulls and not self._warned_of_nulls:
             self._warned_of_nulls = True
             self.stream.logger.warning(
-                "%d rows of stream `%s` have no value in the replication key `%s`; they were sent, and will "
-                "not be found by later runs.",
-                read.nulls,
+                "%s of stream `%s` %s no value in the replication key `%s`: what has none was sent, and will not be found by "
+                "later runs.",
+                counted(read.nulls, "row"),
                 self.stream.name,
+                "has" if read.nulls == 1 else "have",
                 self.stream.bookmark_key,
             )
 
@@ -496,7 +498,7 @@ class _Member:
         if tracker.moved_up_to is not None:
             run.warn(
                 self.stream,
-                f"More than {tracker.memory_limit} rows of stream `{name}`, which has no key, came after the point that "
+                f"More than {counted(tracker.memory_limit, 'row')} of stream `{name}`, which has no key, came after the point that "
                 f"was certain when the read began; its bookmark was moved up to `{str(tracker.moved_up_to)[:40]}` so "
                 "that none comes twice, and a row that changed below it while it was read may be missed; raise "
                 "`bookmark.memory`.",
@@ -504,7 +506,7 @@ class _Member:
         elif tracker.forgets and not self.stream.primary_keys:
             run.warn(
                 self.stream,
-                f"More than {tracker.memory_limit} rows of stream `{name}`, which has no key, have the last value of "
+                f"More than {counted(tracker.memory_limit, 'row')} of stream `{name}`, which has no key, have the last value of "
                 f"`{key}`; they will be sent again; raise `bookmark.memory`.",
             )
         if tracker.is_all_ahead:

@@ -19,6 +19,7 @@ import msgspec
 from requests.structures import CaseInsensitiveDict
 
 from singerkit_shell.errors import BadDataError
+from singerkit_shell.words import counted
 from tap_rest import exact
 from tap_rest.client import Response
 from tap_rest.config import Pagination
@@ -221,7 +222,7 @@ class Pages:
     def _refuse_circles(self, step: Step) -> None:
         if self._seen.pages >= self._limit:
             raise BadDataError(
-                f"Stream {self._name} has more than {self._limit} pages; check `pagination`, or raise "
+                f"Stream {self._name} has more than {counted(self._limit, 'page')}; check `pagination`, or raise "
                 "`limits.pages`."
             )
         token = _token(step)
@@ -296,7 +297,7 @@ def _is_over(here: _Here) -> End | None:
 
 def _by_total_pages(here: _Here) -> End | None:
     path = here.settings.total_pages
-    return None if path is None else _by_total(here, path, here.seen.pages, 0, "pages")
+    return None if path is None else _by_total(here, path, here.seen.pages, 0, "page")
 
 
 def _by_total_count(here: _Here) -> End | None:
@@ -305,15 +306,15 @@ def _by_total_count(here: _Here) -> End | None:
         return None
     # An empty page in the middle stands for as many records as a full one, so that counting comes to an end.
     skipped = here.seen.empty_pages * (here.settings.size or here.seen.largest_page or 1)
-    return _by_total(here, path, here.seen.records, skipped, "rows")
+    return _by_total(here, path, here.seen.records, skipped, "row")
 
 
-def _by_total(here: _Here, path: str, came: int, skipped: int, things: str) -> End | None:
+def _by_total(here: _Here, path: str, came: int, skipped: int, thing: str) -> End | None:
     """Return the end that a total says; one below what came already ends no read whose page is full."""
     total = here.number(path)
     if came + skipped < total:
         return None
-    said = f"`{path}` says {total} {things} on page {here.seen.pages} of stream {here.name}"
+    said = f"`{path}` says {counted(total, thing)} on page {here.seen.pages} of stream {here.name}"
     if came < total:
         here.doubt(
             f"{said} and {came} came, since pages without records were counted as full ones; check "
@@ -321,7 +322,7 @@ def _by_total(here: _Here, path: str, came: int, skipped: int, things: str) -> E
         )
     elif came > total and here.page.records:
         here.doubt(
-            f"{said}, below the {came} that had come by then; if it counts the {things} that are left, or those of one "
+            f"{said}, below the {came} that had come by then; if it counts the {thing}s that are left, or those of one "
             "page, it is no total and has to leave `pagination`; if rows were deleted meanwhile, others may have been "
             "missed."
         )

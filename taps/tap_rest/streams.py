@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -11,7 +12,7 @@ from urllib.parse import quote
 
 from singer_sdk.singerlib import MetadataMapping
 
-from singerkit_shell.errors import BadDataError, ConfigurationError, Stopped
+from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableError, Stopped
 from singerkit_state.order import ValueKind
 from singerkit_state.tracker import Signpost
 from singerkit_tap.contract import Context, Page, RawRecord, Start
@@ -137,12 +138,13 @@ class RestStream(BlockStream):
         step: Step | None = pages.first
         while step is not None:
             where = f"page {pages.number} of stream {settings.name}"
-            response = self.tap.client.get(
-                step.url or url,
-                {**own_params, **params, **step.params} if step.url is None else {},
-                {**settings.headers, **step.headers},
-                accept=accept,
-            )
+            with _naming(where):
+                response = self.tap.client.get(
+                    step.url or url,
+                    {**own_params, **params, **step.params} if step.url is None else {},
+                    {**settings.headers, **step.headers},
+                    accept=accept,
+                )
             if response.status == 404:
                 _logger.warning("%s was not found and is skipped (`on_404`).", where[:1].upper() + where[1:])
                 yield ReadPage([], {})
@@ -315,6 +317,16 @@ class RestStream(BlockStream):
         """Use a schema that has grown in mid-run: a SCHEMA now, and an encoder that sends the new fields."""
         self._take_schema()
         self.tap.sync_run.renew_schema(self)
+
+
+@contextlib.contextmanager
+def _naming(where: str) -> Iterator[None]:
+    """Let an error of a request say for what it was made: one run asks for many streams."""
+    try:
+        yield
+    except (BadDataError, ConfigurationError, RetryableError) as error:
+        error.args = (f"{where[:1].upper()}{where[1:]}: {error}",)
+        raise
 
 
 def _refuse_lost_copies(settings: StreamSettings, keeper: SchemaKeeper) -> None:

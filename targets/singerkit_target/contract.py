@@ -34,6 +34,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from singerkit_shell.errors import BadDataError, RetryableError
+from singerkit_shell.words import counted
 from singerkit_target.kinds import Column
 from singerkit_target.messages import Message, Run
 from singerkit_target.summary import Counts
@@ -133,7 +134,7 @@ def check_room(limit: int, count: int, last: Reject | None = None) -> None:
     if count > limit:
         reason = f"; the last reason: {last.reason} at {last.stream}.{last.path}" if last else ""
         raise BadDataError(
-            f"Expected at most {limit} records to be set aside (quarantine_limit), got more{reason}."
+            f"Expected at most {counted(limit, 'record')} to be set aside (quarantine_limit), got more{reason}."
         )
 
 

@@ -17,6 +17,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from singerkit_shell import errors
+from singerkit_shell.validate import config_problems
+from target_postgres.target import TargetPostgres
 
 PROJECT = Path(__file__).parents[2]
 EXAMPLES = sorted((PROJECT / "examples").glob("*.json"))
@@ -123,16 +125,23 @@ def test_pokemon_have_species_or_are_skipped(api: ThreadingHTTPServer, tmp_path:
 
 def test_every_example_is_run_here() -> None:
     text = Path(__file__).read_text()
-    assert [path.name for path in EXAMPLES if f'run_tap("{path.name}"' not in text] == []
+    names = [path.name for path in EXAMPLES if f'run_tap("{path.name}"' not in text]
+    assert names == ["warehouse.json"]  # of the target: see the pipe below
 
 
 def readme() -> str:
     return (PROJECT / "README.md").read_text()
 
 
-def test_the_config_in_the_readme_is_the_example() -> None:
-    blocks = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", readme(), re.DOTALL)]
-    assert json.loads((PROJECT / "examples" / "github.json").read_text()) in blocks
+def test_the_pipe_in_the_readme_names_files_that_are_there() -> None:
+    """Copied and pasted in a clone, it runs; what the README shows of its files is what they hold."""
+    pipe = next(line for line in readme().splitlines() if line.startswith("    tap-rest --config"))
+    configs = re.findall(r"--config (\S+)", pipe)
+    assert configs == ["examples/github.json", "examples/warehouse.json"]
+    shown = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", readme(), re.DOTALL)]
+    assert [config for config in configs if json.loads((PROJECT / config).read_text()) not in shown] == []
+    warehouse = json.loads((PROJECT / "examples" / "warehouse.json").read_text())
+    assert config_problems(warehouse | {"dsn": "postgresql://x/y"}, TargetPostgres.config_jsonschema) == []
 
 
 WRITTEN_BY_VERBS = {"docs/benchmarks.md", "docs/interop.md"}

@@ -279,3 +279,33 @@ def test_no_row_at_all_is_a_warning(run_tap: Any) -> None:
         assert "canary-of-a-test" not in run.stderr
         assert "No row came" not in run_tap(api.url, none, some).ended(0).stderr
         assert "No row came" not in run_tap(api.url, none, state={"bookmarks": {"none": {}}}).ended(0).stderr
+
+
+def test_an_error_of_a_request_names_page_and_stream(run_tap: Any) -> None:
+    rows = {
+        "name": "rows",
+        "path": "/rows",
+        "schema": {"properties": {"id": {}}},
+        "pagination": {"type": "next_url"},
+    }
+    with serving({"/rows": lambda _: json_reply({"data": [{"id": 1}], "next": "/gone"})}) as api:
+        gone = run_tap(api.url, rows).ended(65).sentence
+        assert f"Page 2 of stream rows: {api.url}/gone answered 404" in gone
+        api.routes["/rows"] = lambda _: json_reply({"data": [{"id": 1}], "next": "http://127.0.0.2/x"})
+        away = run_tap(api.url, rows).ended(77).sentence
+        assert f"Page 2 of stream rows: The way leads from {api.url} to http://127.0.0.2" in away
+        wrong = run_tap(api.url, rows | {"path": "/rosw"}).ended(65).sentence
+        assert "Page 1 of stream rows: " in wrong
+        key = run_tap(api.url, rows | {"replication_key": "at", "primary_keys": ["id"]}).ended(78).sentence
+        assert "The replication key `at` of stream `rows` is not a property" in key
+
+
+def test_a_single_page_is_told_of_once_for_all_parents(run_tap: Any) -> None:
+    parent = {"name": "users", "path": "/users", "schema": {"properties": {"id": {}}}}
+    child = {"name": "rows", "path": "/users/{parent.id}", "parent": {"stream": "users"}}
+    child |= {"schema": {"properties": {"no": {}}}, "pagination": {"type": "next_url"}}
+    routes = {f"/users/{n}": lambda _: json_reply({"data": [{"no": 1}]}) for n in (1, 2, 3)}
+    with serving({"/users": lambda _: json_reply([{"id": n} for n in (1, 2, 3)]), **routes}) as api:
+        run = run_tap(api.url, parent, child).ended(0)
+    assert run.stderr.count("so it is the only one") == 1
+    assert "users: 3 rows in" in run.stderr

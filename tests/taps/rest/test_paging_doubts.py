@@ -274,7 +274,7 @@ def test_a_number_of_pages_that_is_none() -> None:
         read({"type": "page", "size": 3, "total_pages": "$.page"}, answer)
     rows, warnings = read({"type": "page", "size": 3, "total_pages": "$.left"}, answer)
     assert rows == ROWS
-    assert "says 1 pages on page 2 of stream rows, below the 2" in warnings[0]
+    assert "says 1 page on page 2 of stream rows, below the 2" in warnings[0]
 
 
 def test_a_first_page_without_records_and_a_total_above() -> None:

@@ -102,7 +102,7 @@ def test_start_date_is_checked(example):
 def test_a_key_outside_the_schema_is_an_error(example):
     result = example.run(example.config(example.stream(key_properties=["nr"])))
     assert result.code == 78
-    assert "The key `nr` of stream `orders` is not a property of its schema" in result.last_line
+    assert "The primary key `nr` of stream `orders` is not a property of its schema" in result.last_line
 
 
 def test_config_from_the_environment(example):
