@@ -28,6 +28,8 @@ from conformance import processes
 from faults import table
 from psycopg2 import sql
 
+from singerkit_shell.secrets import redactor
+
 FOLDER = pytest.StashKey[Path]()
 KEEPER = pytest.StashKey["subprocess.Popen[bytes]"]()
 PASSWORD_GROUP = "singerkit_password"
@@ -137,6 +139,14 @@ def _fresh_database(server: str) -> Iterator[str]:
         _search(uri)
     finally:
         run_sql(server, sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(autouse=True)
+def _secrets_of_this_test() -> Iterator[None]:
+    """Let the process's redactor forget what a test has taught it: a password `orders` would mask that word for all."""
+    before = dict(redactor._needles)
+    yield
+    redactor._needles = before
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-__all__ = ["StateError", "recognised_part", "unwrapped"]
+__all__ = ["StateError", "bookmarks_of_others", "recognised_part", "unwrapped"]
 
 _OWN_PREFIX = "_singerkit"
 _SDK_KEYS = frozenset({"starting_replication_value", "replication_key_signpost", "progress_markers"})
@@ -123,6 +123,11 @@ def _recognised_entry(entry: Any, key: str) -> Any:
             f"it has no bookmark by `{key}`, and what is there is not understood ({_listed(strange)})"
         )
     return entry
+
+
+def bookmarks_of_others(part: Mapping[str, Any]) -> list[str]:
+    """Return what a part holds beside what says nothing of rows: for a stream that is read as a whole, bookmarks."""
+    return [str(name) for name, value in part.items() if value is not None and not _is_harmless(name)]
 
 
 _RESERVED = frozenset({"context", "partitions", "replication_key", "replication_key_value"}) | _SDK_KEYS

@@ -13,7 +13,7 @@ from typing import Any
 from singerkit_shell.errors import ConfigurationError
 from singerkit_state.bookmarks import DRIVEN
 from singerkit_state.order import UnorderableError, starting_value
-from singerkit_state.others import StateError, recognised_part, unwrapped
+from singerkit_state.others import StateError, bookmarks_of_others, recognised_part, unwrapped
 from singerkit_state.value import read_mark, without_mark
 from singerkit_tap.contract import Context
 from singerkit_tap.stream import BlockStream
@@ -79,9 +79,13 @@ def _checked_part(part: Any, stream: BlockStream) -> Any:
 
 
 def _check_full_table(part: Mapping[str, Any], stream: BlockStream) -> None:
-    named = part.get("replication_key")
     if part.get("replication_key_value") is None and not part.get("partitions"):
-        return
+        others = bookmarks_of_others(part)
+        if not others:
+            return
+        named = others[0][:60]
+    else:
+        named = str(part.get("replication_key"))
     if not stream.primary_keys:
         raise StateError(
             f"it has a bookmark by `{named}`, and the stream is now read as a whole, without a key"

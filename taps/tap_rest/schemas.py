@@ -173,9 +173,10 @@ class InferredSchema:
             parts = [f"new: {_listed(new)}"] if new else []
             parts += [f"of another type: {_listed(changed)}"] if changed else []
             _logger.warning(
-                "The records of stream %s have fields that were not known (%s); its schema grows.",
+                "The records of stream %s have fields that were not known (%s); its schema grows%s.",
                 self._settings.name,
                 "; ".join(parts),
+                f" and stays so: to infer it anew, remove {self._file}" if changed else "",
             )
 
     def _write_cache(self) -> None:

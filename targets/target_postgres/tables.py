@@ -302,7 +302,8 @@ def _fit_column(
         f"Expected a column of type `{wanted.sql}` for `{column.name}` of stream `{stream.name}`, got `{found}` in the "
         f"table; what is stored is untouched: change the column's type, as with "
         f"`{_change(cursor, table, short, found, wanted.sql)}`, or, to have values turned into `{found}`, name that in "
-        "`column_types`, then run again."
+        "`column_types`, or, if the source has gone back to what it sent before, let the tap forget the new type (tap-rest: "
+        "remove the stream's file from the folder `schema_cache`, or declare `schema`), then run again."
     )
 
 

@@ -134,3 +134,10 @@ def test_masking_takes_little_time() -> None:
     redactor.mask("\\" * 90_000)
     redactor.mask("x" * 1_000_000)
     assert time.perf_counter() - began < 5
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_a_secret_of_one_test_is_none_of_the_next(turn: int) -> None:
+    assert the_redactor.mask("no state of the pipeline") == "no state of the pipeline", turn
+    the_redactor.add("state")
+    assert the_redactor.mask("no state of the pipeline") == f"no {MASK} of the pipeline"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from singerkit_state.others import StateError, recognised_part, unwrapped
+from singerkit_state.others import StateError, bookmarks_of_others, recognised_part, unwrapped
 
 OURS = {"bookmarks": {"m": {"replication_key": "u", "replication_key_value": "2026-01-01"}}}
 
@@ -102,5 +102,6 @@ def test_a_part_that_is_not_understood_is_refused(part: Any, said: str) -> None:
 
 def test_a_stream_that_is_read_as_a_whole_keeps_what_it_has() -> None:
     assert recognised_part({"t": 5}, None) == {"t": 5}
+    assert bookmarks_of_others({"t": 5, "u": None, "version": 1, "_singerkit_x": 2}) == ["t"]
     with pytest.raises(StateError, match=r"its part is not an object$"):
         recognised_part(5, None)

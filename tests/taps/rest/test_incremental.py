@@ -139,3 +139,18 @@ def test_discovery_sends_no_search_parameters(run_tap: Any) -> None:
 
 def assert_asked_once(api: Api) -> None:
     assert api.paths() == ["/orders"]
+
+
+@pytest.mark.parametrize(
+    "part", [{"t": "2024-01-02T00:00:00Z"}, {"replication_key": "t", "replication_key_value": 5}]
+)
+def test_a_bookmark_of_a_stream_that_is_now_read_as_a_whole(run_tap: Any, part: dict[str, Any]) -> None:
+    """Without a key all rows would be there twice; with one they are replaced."""
+    state = {"bookmarks": {"rows": part}}
+    stream = {"name": "rows", "path": "/rows", "pagination": {"type": "single"}, "schema": SCHEMA}
+    with serving({"/rows": lambda _: json_reply([{"id": 1, "t": "x"}])}) as api:
+        refused = run_tap(api.url, stream, state=state).ended(78)
+        assert api.asked == []
+        keyed = run_tap(api.url, stream | {"primary_keys": ["id"]}, state=state).ended(0)
+    assert "has a bookmark by `t`, and the stream is now read as a whole, without a key" in refused.sentence
+    assert "read as a whole, though the state has a bookmark of it by `t`" in keyed.stderr
