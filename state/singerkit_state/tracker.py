@@ -10,11 +10,13 @@ change:
 
 The greater of them counts, and, where the source tells its clock, nothing beyond the clock less a margin: a row dated
 ahead of it moves no bookmark, and a row that becomes visible late is asked for again. Rows between bookmark and
-greatest value are asked for again by the next read and recognised (memory.py). Our own clock is never asked.
+greatest value are asked for again by the next read and recognised (memory.py). Our own clock is asked for one thing only,
+where the source tells none: a row dated more than a day ahead of it moves no bookmark.
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -25,7 +27,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from singerkit_state.bookmarks import SEEN_LIMIT, Bookmark
-from singerkit_state.instants import has_no_offset, is_date
+from singerkit_state.instants import has_no_offset, is_date, iso_of
 from singerkit_state.memory import AS_WRITTEN, RowMemory, RowReader, row_hash, rows_at_or_above
 from singerkit_state.order import (
     Extremes,
@@ -47,6 +49,12 @@ _AHEAD = 14 * 3600
 """Seconds that a local time without an offset may be ahead of UTC."""
 _BEHIND = 36 * 3600
 """Seconds that one, or a date, may be behind it: the offset, and the day."""
+_FAR = 86400
+"""Seconds ahead of our own clock from which on a row is not of today, whatever the clocks."""
+_COARSE = 2 * 86400
+"""Seconds below what was asked for that a request for whole days, in whatever zone, explains."""
+_SLACK = 60
+"""Seconds that two clocks may differ without a word."""
 
 Record = msgspec.Raw | bytes | bytearray | memoryview
 
@@ -124,11 +132,24 @@ class BookmarkTracker:
         self._settled: _Mark | None = None
         self._has_read_page = self._is_bounded = self._is_finished = False
         self._clock: int | None = None
-        self._is_ahead = False
+        self._margin = 0
+        self._is_own_clock = self._is_ahead = self._is_within_margin = False
+        self._ahead: _Mark | None = None
         self.memory_limit = memory
         self._memory = RowMemory(memory, self._key_of, keeps_newest=not has_key and not lookback)
         self._unmatched: Counter[str] = Counter()
         self._known_to: OrderKey = None
+        self._far_below = None if self.start_value is None else _far_below(self.start_value, kind)
+        self.rows = 0
+        """Rows that came."""
+        self.older = 0
+        """Rows that came though they are far below what was asked for."""
+        self.remembered = 0
+        """Rows that the state remembers."""
+        self.compared = 0
+        """Rows that came and could have been among them."""
+        self.recognised = 0
+        """Rows that were among them."""
         self._reader: RowReader | None = None
         if not lookback:  # with one the user wants the window again, its boundary included
             self._remember_again(start)
@@ -150,6 +171,7 @@ class BookmarkTracker:
         self._memory.know({_encoder.encode(value): rows for value, rows in groups.items()})
         for rows in groups.values():
             self._unmatched.update(rows)
+        self.remembered = self._unmatched.total()
         column = [msgspec.Raw(_encoder.encode(value)) for value in groups]
         ends = extremes(column, self._kind) if column else None
         self._known_to = None if ends is None else ends.high
@@ -160,12 +182,14 @@ class BookmarkTracker:
     def _key_of(self, text: bytes) -> OrderKey:
         return order_key(_any_value.decode(text), self._kind)
 
-    def note_clock(self, seconds: float | None) -> None:
-        """Take what the source's clock certainly showed when the read began (Unix time, less a margin)."""
+    def note_clock(self, seconds: float | None, margin: float = 0) -> None:
+        """Take what the source's clock certainly showed when the read began (Unix time, less ``margin``)."""
         if self._signpost in (Signpost.AUTO, Signpost.DATE_HEADER) and (
             self._kind.is_time or self._kind.name == "ANY"
         ):
-            self._clock = None if seconds is None else int(seconds // 1)
+            self._is_own_clock = seconds is None
+            self._clock = int(time.time()) + _FAR if seconds is None else int(seconds // 1)
+            self._margin = int(margin)
 
     def take(
         self,
@@ -184,6 +208,7 @@ class BookmarkTracker:
         if not column:
             return None
         self._reader = reader
+        self.rows += len(column)
         ends = extremes(column, self._kind)
         if ends is None:
             self.nulls += len(column)
@@ -221,7 +246,9 @@ class BookmarkTracker:
 
     @property
     def _trusts_greatest(self) -> bool:
-        by_clock = self._signpost is Signpost.DATE_HEADER and self._clock is not None
+        by_clock = (
+            self._signpost is Signpost.DATE_HEADER and self._clock is not None and not self._is_own_clock
+        )
         return self._follows_key or self._signpost is Signpost.NONE or by_clock
 
     def _raise(self, mark: _Mark) -> None:
@@ -236,9 +263,14 @@ class BookmarkTracker:
         if self._clock is None or not self._is_ahead_of_clock(high.text):
             return high
         self._is_ahead = True
+        if self._ahead is None or high.key > self._ahead.key:
+            self._ahead = high
         texts = self._below(ends, column, self._limit(high.text))
         keys = {text: self._key_of(text) for text in texts if not self._is_ahead_of_clock(text)}
         best = max(keys, key=keys.__getitem__, default=None)
+        limit = self._limit(high.text) + self._margin + _SLACK
+        if best is None and not ends.low > _key_at(limit, high.text, self._kind):
+            self._is_within_margin = True
         return None if best is None else _Mark(keys[best], best)
 
     def _is_ahead_of_clock(self, text: bytes) -> bool:
@@ -255,7 +287,8 @@ class BookmarkTracker:
         clock = self._clock or 0
         if not _is_local(_any_value.decode(text), self._kind):
             return clock
-        return clock + (-_BEHIND if self._signpost is Signpost.DATE_HEADER else _AHEAD)
+        is_sure = self._signpost is Signpost.DATE_HEADER and not self._is_own_clock
+        return clock + (-_BEHIND if is_sure else _AHEAD)
 
     @staticmethod
     def _below(ends: Extremes, column: Sequence[msgspec.Raw], limit: int) -> set[bytes]:
@@ -408,8 +441,31 @@ class BookmarkTracker:
 
     @property
     def is_all_ahead(self) -> bool:
-        """Whether rows came and all were dated ahead of the source's clock."""
-        return self._is_ahead and self._top is None
+        """Whether rows came and all were dated ahead of the source's clock, margin aside."""
+        return self._is_ahead and self._top is None and not self._is_within_margin and not self._is_own_clock
+
+    @property
+    def is_all_young(self) -> bool:
+        """Whether rows came and all were younger than what was certain."""
+        return self._is_ahead and self._top is None and self._is_within_margin
+
+    @property
+    def dated_ahead(self) -> Value | None:
+        """The greatest value, where it is more than a day ahead of our own clock and so moved no bookmark."""
+        is_far = self._is_own_clock and self._ahead is not None
+        return _any_value.decode(self._ahead.text) if is_far and self._ahead is not None else None
+
+    @property
+    def passed_today(self) -> Value | None:
+        """The bookmark, where it is more than a day ahead of our own clock."""
+        best = self._covered()
+        if best is None:
+            return None
+        value: Value = _any_value.decode(best.text)
+        try:
+            return value if instant_of(value, self._kind)[0] > time.time() + _FAR + _AHEAD else None
+        except UnorderableError:
+            return None
 
     # The rows
 
@@ -427,6 +483,8 @@ class BookmarkTracker:
         is_within = ends.nulls == 0 and (known_to is None or not ends.high > known_to)
         if not is_within or (floor is not None and ends.low < floor):
             keys = exact_keys(column, self._kind)
+            if self._far_below is not None:
+                self.older += sum(key is not None and key < self._far_below for key in keys)
             if floor is not None and not self._keeps_older:
                 rows = [row for row in rows if keys[row] is None or not keys[row] < floor]
             may_be_known = [
@@ -436,6 +494,7 @@ class BookmarkTracker:
             ]
         if not self._unmatched:
             return list(rows)
+        self.compared += len(may_be_known)
         again = self._sent_before(may_be_known, records, salt, reader)
         return [row for row in rows if row not in again]
 
@@ -473,6 +532,7 @@ class BookmarkTracker:
         count = self._unmatched.get(row)
         if count is None:
             return False
+        self.recognised += 1
         # Counted, so that a new row that equals an old one of a stream without a key is not lost.
         if count == 1:
             del self._unmatched[row]
@@ -537,3 +597,20 @@ def _is_local(value: Any, kind: ValueKind) -> bool:
     if not isinstance(value, str) or kind.name not in ("INSTANT", "DATE", "ANY"):
         return False
     return is_date(value) or (kind.zone is None and has_no_offset(value))
+
+
+def _key_at(seconds: int, like: bytes, kind: ValueKind) -> OrderKey:
+    """Return the order key of a point in time, for a kind whose values look ``like`` this."""
+    if kind.name == "EPOCH":
+        return seconds * kind.scale
+    if kind.name == "ANY" and isinstance(_any_value.decode(like), str):
+        return order_key(iso_of((seconds, "")), kind)
+    return (seconds, "")
+
+
+def _far_below(value: Value, kind: ValueKind) -> OrderKey:
+    """Return the key below which no rounding explains that a row comes which was not asked for."""
+    try:
+        return _key_at(instant_of(value, kind)[0] - _COARSE, _encoder.encode(value), kind)
+    except UnorderableError:
+        return order_key(value, kind)

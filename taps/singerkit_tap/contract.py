@@ -25,6 +25,7 @@ A connector is two classes:
           selected_by_default=True,
           replication_key_format=None,  # a name of singerkit_state.order.FORMATS, or a pattern: how the key compares
           time_zone=None,               # of key values without an offset; None: UTC
+          start_setting=None,           # the setting by which the source is asked for Start.value, for warnings
       )
 
 The engine (`singerkit_tap.sync`) owns everything else: SCHEMA, RECORD and STATE lines, selection, bookmarks,
@@ -78,13 +79,15 @@ class Page:
     ``clock``: what the source's own clock certainly showed when this page was asked for, in Unix seconds, less
     what it may be late with a row (a database: `now()`, or the start of its oldest open transaction); None where
     the source does not tell. Only that of the first page of a read counts: it bounds the bookmark of date-times.
-    The first page is one answer: nothing in it may have been read after another answer.
+    The first page is one answer: nothing in it may have been read after another answer. ``margin``: how much less
+    ``clock`` is than what the clock showed.
     """
 
     records: Sequence[RawRecord]
     constants: Mapping[str, Any] | None = None
     is_safe: bool = True
     clock: float | None = None
+    margin: float = 0
 
 
 @dataclass(slots=True, frozen=True)

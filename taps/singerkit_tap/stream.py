@@ -59,6 +59,7 @@ class BlockStream(Stream):
         replication_key_format: str | None = None,
         time_zone: str | None = None,
         sends_partial_records: bool = False,
+        start_setting: str | None = None,
     ) -> None:
         super().__init__(tap, resolve_refs(schema, f"stream `{name}`") or {"type": "object"}, name)
         self.tap = tap
@@ -74,6 +75,7 @@ class BlockStream(Stream):
         self.ignore_parent_replication_key = reads_all_parents
         self.selected_by_default = selected_by_default
         self.sends_partial_records = sends_partial_records
+        self.start_setting = start_setting
         self._is_sorted = is_sorted
         self._own_replication_key = replication_key
         self._zone = None if time_zone is None else zone_named(time_zone)

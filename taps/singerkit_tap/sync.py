@@ -191,7 +191,7 @@ class SyncRun:
         with _closing(member.stream.read_pages(context, read.start)) as pages:
             for page in pages:
                 family.see_clock(page.clock)
-                read.note_clock(page.clock, family.clock)
+                read.note_clock(page.clock, family.clock, page.margin)
                 try:
                     kept = self._write_page(family, member, read, page, context)
                     read.end_page()
@@ -353,6 +353,7 @@ class _Member:
         self._driven_by: str | None = self._state.get(_DRIVEN_BY)
         self._will_be_driven_by: str | None = None
         self._warned_of_nulls = self._told_of_local_times = False
+        self._told: set[str] = set()
 
     def note_parent(self, parent: _Member) -> None:
         """Note whose records this child is read for.
@@ -466,6 +467,7 @@ class _Member:
         if read.is_incremental and not self.has_one_bookmark:
             self.uncovered = 0
             self._warn_of(read.tracker, run)
+            self._look_at_answers(read.tracker, run, asks=not read.drives_all)
         self._tell_of_local_times(read)
         if read.nulls and not self._warned_of_nulls:
             self._warned_of_nulls = True
@@ -516,12 +518,58 @@ class _Member:
                 "they are asked for again by each run; if the clock is wrong, set `bookmark.signpost` to "
                 "`read_before`.",
             )
+        elif tracker.is_all_young:
+            self.stream.logger.info(
+                "All rows of stream `%s` are younger than what was certain when the read began (its `bookmark.margin`), "
+                "so its bookmark stays; a later run moves it.",
+                name,
+            )
+        self._warn_of_dates(tracker, run)
+
+    def _warn_of_dates(self, tracker: BookmarkTracker, run: SyncRun) -> None:
+        name, key = self.stream.name, self.stream.bookmark_key
+        ahead, passed = tracker.dated_ahead, tracker.passed_today
+        if ahead is not None:
+            run.warn(
+                self.stream,
+                f"Rows of stream `{name}` have a `{key}` more than a day ahead of this machine's clock, up to "
+                f"`{str(ahead)[:40]}`; the bookmark does not pass the clock for them, so nothing is missed, and each run "
+                "asks for them again. Correct them at the source, or this machine's clock; if such dates are right, "
+                "set `bookmark.signpost` to `read_before`.",
+            )
+        if passed is not None:
+            run.warn(
+                self.stream,
+                f"The bookmark of stream `{name}` is `{str(passed)[:40]}`, more than a day ahead of this machine's clock: "
+                f"a row with an earlier `{key}` is not asked for any more. If that date is wrong, correct the row at the "
+                f"source and start the stream over with `singerkit-state reset STATE --stream {name}`.",
+            )
+
+    def _look_at_answers(self, tracker: BookmarkTracker | None, run: SyncRun, *, asks: bool) -> None:
+        """Say what the answers show of how the source understands the bookmark; of each kind once per stream."""
+        if tracker is None or not self.is_wanted:
+            return
+        name, setting = self.stream.name, self.stream.start_setting
+        if tracker.remembered:
+            self.stream.logger.info(
+                "Stream `%s`: %d of the %d rows that the state remembers were asked for again, recognised and not sent "
+                "again.",
+                name,
+                tracker.recognised,
+                tracker.remembered,
+            )
+        for kind, sentence in _findings(tracker, self.stream, setting if asks else None):
+            if kind not in self._told:
+                self._told.add(kind)
+                run.warn(self.stream, sentence)
 
     def finish(self, run: SyncRun) -> None:
         if self._shared is not None:
             self._shared.finish()
             self.bookmarks.put(self._shared.bookmark())
             self._warn_of(self._shared, run)
+            # Where parents that have not changed are passed over, rows below them do not come, whatever is asked.
+            self._look_at_answers(self._shared, run, asks=self.needs_all_parents)
             self._shared = None
         self._driven_by = self._will_be_driven_by or self._driven_by
         self.uncovered = 0
@@ -560,10 +608,10 @@ class _Read:
             return Start(first, self.old_bookmark.start)
         return Start(self._tracker.start_value, self.old_bookmark.start)
 
-    def note_clock(self, own: float | None, familys: float | None) -> None:
+    def note_clock(self, own: float | None, familys: float | None, margin: float) -> None:
         """Tell the tracker what the clock showed when its read, or the read of the family, was begun."""
         if self._tracker is not None and not self._has_page:
-            self._tracker.note_clock(familys if self._is_shared else own)
+            self._tracker.note_clock(familys if self._is_shared else own, margin)
         self._has_page = True
 
     def take(
@@ -632,6 +680,46 @@ def _closing(pages: Iterator[Page]) -> Iterator[Iterator[Page]]:
     finally:
         if isinstance(pages, Generator):
             pages.close()
+
+
+_FEW = 5
+"""So many remembered rows, or fewer, may all have changed since, and stand at later values."""
+
+
+def _findings(
+    tracker: BookmarkTracker, stream: BlockStream, setting: str | None
+) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong, or may be, with what came from the bookmark on, and its kind."""
+    name, key, remembered = stream.name, stream.bookmark_key, tracker.remembered
+    if setting is not None and tracker.older:
+        left_out = "" if stream.keeps_older_rows else "; they were left out"
+        yield (
+            "older",
+            f"Stream `{name}` was asked for rows from its bookmark on, and {tracker.older} of {tracker.rows} rows that came "
+            f"are far below it{left_out}. It seems that the API does not listen to `{setting}`, or compares "
+            f"another field than `{key}` with it: correct it, or each run reads everything.",
+        )
+    if not remembered or tracker.recognised:
+        return
+    if tracker.compared and not stream.primary_keys:
+        yield (
+            "changed",
+            f"Rows of stream `{name}`, which has no key, came where the state remembers {remembered}, and none is one of "
+            "them: they were sent as new rows. If each run says so, a selected field changes its value with each "
+            "answer, and these rows are there twice: do not select it, or give the stream a key.",
+        )
+    if setting is None or tracker.compared or (tracker.rows and remembered <= _FEW):
+        return
+    came = (
+        f"rows of stream `{name}` came, and" if tracker.rows else f"nothing of stream `{name}` came, and so"
+    )
+    yield (
+        "unseen",
+        f"From the bookmark on {came} none of the {remembered} that the state remembers there. That is so if they have "
+        "all changed or been deleted since. If each run says so, the API answers with rows *after* the value only, and "
+        f"a row that gets the same `{key}` later is missed, or `{setting}` means something else to it, and changes are "
+        "missed: compare with an answer to a request without it; `incremental.lookback` helps against the first.",
+    )
 
 
 def _key_reader_of(stream: BlockStream) -> RecordEncoder:

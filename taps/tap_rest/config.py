@@ -442,6 +442,11 @@ class Incremental(msgspec.Struct, frozen=True):
         """Whether the value is written as a number since 1970."""
         return self.format in ("epoch", "epoch_ms", "epoch_us", "epoch_ns")
 
+    @property
+    def tells_days(self) -> bool:
+        """Whether the value is written to the day at least, so that rows of weeks before are not asked for."""
+        return "%" not in self.format or any(day in self.format for day in ("%d", "%j", "%x", "%c"))
+
 
 class BookmarkSettings(msgspec.Struct, frozen=True):
     """`bookmark` of a stream; ``margin`` in seconds, ``memory`` in rows."""

@@ -80,6 +80,7 @@ class RestStream(BlockStream):
             replication_key_format=settings.replication_key_format,
             time_zone=settings.time_zone,
             sends_partial_records=settings.partial_records,
+            start_setting="incremental.param" if incremental and incremental.tells_days else None,
         )
 
     # Pages
@@ -95,7 +96,8 @@ class RestStream(BlockStream):
                     refuse_own_values(self.settings, page.records, constants, self._sent(constants))
                 if self.keeper.widens(page.records, constants):
                     self._announce_schema()
-                yield Page(page.records, clock=self._clock_of(page.answer))
+                margin = self.settings.bookmark.margin
+                yield Page(page.records, clock=self._clock_of(page.answer), margin=margin)
         except Stopped:
             return  # the engine sees the flag too
 

@@ -45,6 +45,8 @@ STREAM_SETTINGS = {
     "lookback": {"type": "integer", "default": 0},
     "selected_by_default": {"type": "boolean", "default": True},
     "sends_partial_records": {"type": "boolean", "default": False},
+    "start_setting": {"type": ["string", "null"]},
+    "clock": {"type": "number"},
 }
 
 
@@ -65,6 +67,7 @@ class ExampleStream(BlockStream):
             reads_all_parents=settings["reads_all_parents"],
             selected_by_default=settings["selected_by_default"],
             sends_partial_records=settings["sends_partial_records"],
+            start_setting=settings.get("start_setting"),
         )
         self._settings = settings
         self._gate = tap.config.get("gate")
@@ -80,7 +83,9 @@ class ExampleStream(BlockStream):
                     raise RetryableError("The source stayed away; run again later.")
                 else:
                     records = split_records(line, f"a page of stream `{self.name}`")
-                    yield Page([row for row in records if self._is_wanted(row, context, start)])
+                    clock = self._settings.get("clock")
+                    wanted = [row for row in records if self._is_wanted(row, context, start)]
+                    yield Page(wanted, clock=None if clock is None else clock - 60, margin=60)
 
     def _wait(self) -> bool:
         print("WAITING", file=sys.stderr, flush=True)
