@@ -173,8 +173,8 @@ _PAGINATION = _group(
             enum=["number", "bookmark"],
         ),
         "allow_repeated_pages": _flag(
-            "`page`, `offset`, `keyset`: accept a page that equals the one before. By default that is an "
-            "error, because the server then most likely ignores `param`."
+            "Accept a page whose records equal those of the one before, in `page`, `offset`, `keyset`, `cursor` and "
+            "`header_cursor`. By default that is an error, because the server then most likely ignores `param`."
         ),
         "unread": _text(
             "What it means when reading ends at a page that shows another one (a link, a flag, a total above the "
@@ -634,8 +634,16 @@ _PAGE_KEYS = {
     "single": (),
     "page": ("param", "start", "size", "size_param", "continue_by", "allow_repeated_pages", *_STOPS),
     "offset": ("param", "start", "size", "size_param", "continue_by", "allow_repeated_pages", *_STOPS),
-    "cursor": ("param", "cursor", "request_header", "size", "size_param", *_STOPS),
-    "header_cursor": ("param", "header", "request_header", "size", "size_param", *_STOPS),
+    "cursor": ("param", "cursor", "request_header", "size", "size_param", "allow_repeated_pages", *_STOPS),
+    "header_cursor": (
+        "param",
+        "header",
+        "request_header",
+        "size",
+        "size_param",
+        "allow_repeated_pages",
+        *_STOPS,
+    ),
     "link_header": ("rel", "size", "size_param", *_STOPS),
     "next_url": ("next", "size", "size_param", *_STOPS),
     "hateoas": ("links", "rel", "size", "size_param", *_STOPS),

@@ -7,7 +7,7 @@ objects to walk through. The fast way never takes a number apart.
 from __future__ import annotations
 
 import json
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
 __all__ = ["ExactNumber", "dumps", "loads"]
@@ -19,7 +19,12 @@ class ExactNumber(Decimal):
     text: str
 
     def __new__(cls, text: str) -> ExactNumber:
-        number = super().__new__(cls, text)
+        try:
+            number = super().__new__(cls, text)
+        except InvalidOperation:  # beyond all exponents; the text is what counts
+            number = super().__new__(
+                cls, "0" if "e-" in text.lower() else "-Infinity" if text[0] == "-" else "Infinity"
+            )
         number.text = text
         return number
 

@@ -14,7 +14,7 @@ from msgspec import Raw
 
 from singerkit_shell.errors import BadDataError
 from tap_rest.config import Pagination
-from tap_rest.paths import Path, finder_of, scalar_text
+from tap_rest.paths import Found, Path, finder_of, scalar_text
 
 __all__ = ["Keyset"]
 
@@ -44,11 +44,9 @@ class Keyset:
             BadDataError: a value comes twice, or in no order though the server is asked to compare.
         """
         where = f"page {page} of stream {self._name}"
-        texts = [
-            scalar_text(self._find(bytes(record), where)[""], f"`{self._field}` on {where}")
-            for record in records
-        ]
-        values = [_value(text) for text in texts if text is not None]
+        found = [self._find(bytes(record), where)[""] for record in records]
+        texts = [scalar_text(one, f"`{self._field}` on {where}") for one in found]
+        values = [_value(text, one) for text, one in zip(texts, found, strict=True) if text is not None]
         if self._last is not None and self._last in values:
             raise BadDataError(
                 f"The value of `{self._field}` that ends page {page - 1} of stream {self._name} comes again on page {page}: "
@@ -85,9 +83,11 @@ class Keyset:
         self._warn(sentence)
 
 
-def _value(text: str) -> _Value:
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
+def _value(text: str, found: Found) -> _Value:
+    """Return a number of the JSON as such; numbers in text are compared by the server as text, it may be."""
+    if not isinstance(found, Raw) or memoryview(found)[0] not in b"-0123456789":
         return text
-    return number if number.is_finite() else text
+    try:
+        return Decimal(text)
+    except InvalidOperation:  # beyond all exponents
+        return text

@@ -27,7 +27,7 @@ from tap_rest.keyset import Keyset
 from tap_rest.links import parse_links
 from tap_rest.paths import Found, has_place, parse_path, scalar_text
 from tap_rest.records import ReadPage
-from tap_rest.unread import End, LastPage, Place, Sign, verdicts
+from tap_rest.unread import End, LastPage, Place, Sign, sign_of_a_page_before, verdicts
 
 __all__ = ["Experience", "Pages", "Step", "body_paths"]
 
@@ -101,7 +101,7 @@ class Pages:
         self._limit = limit
         self._seen = _Seen()
         self._tokens: set[int] = set()
-        self._last_body: int | None = None
+        self._last_records: int | None = None
         self._is_first = is_first
         self._experience = experience or Experience()
         self._keyset = Keyset(settings, name, warn) if settings.type == "keyset" else None
@@ -120,7 +120,8 @@ class Pages:
                 is not unique; or this page, the last, shows that there is another.
         """
         self._count(page)
-        self._refuse_repeated_page(response, page)
+        self._refuse_repeated_page(page)
+        self._refuse_a_page_before(response, page)
         last_key = self._keyset.take(page.records, self._seen.pages) if self._keyset else None
         here = _Here(self._settings, step, response, page, self._seen, self._name, self._doubt, last_key)
         end = _is_over(here)
@@ -139,17 +140,40 @@ class Pages:
         self._seen.empty_pages += not page.records
         self._seen.largest_page = max(self._seen.largest_page, len(page.records))
 
-    def _refuse_repeated_page(self, response: Response, page: ReadPage) -> None:
-        if self._settings.type not in ("page", "offset", "keyset") or not page.records:
+    def _refuse_repeated_page(self, page: ReadPage) -> None:
+        """By the records: what surrounds them may be new each time, as the time of the answer."""
+        settings = self._settings
+        if settings.type not in ("page", "offset", "keyset", "cursor", "header_cursor") or not page.records:
             return
-        body = hash(response.body)
-        if body == self._last_body and not self._settings.allow_repeated_pages:
+        records = hash(b",".join(page.records))
+        if records == self._last_records and not settings.allow_repeated_pages:
+            sent = (
+                f"header `{settings.request_header}`"
+                if settings.request_header
+                else f"parameter `{_param(settings)}`"
+            )
             raise BadDataError(
                 f"Page {self._seen.pages} of stream {self._name} equals the page before; most likely the "
-                f"server ignores the parameter `{_param(self._settings)}`. Check `pagination`, or set "
-                "`allow_repeated_pages`."
+                f"server ignores the {sent}. Check `pagination`, or set `allow_repeated_pages`."
             )
-        self._last_body = body
+        self._last_records = records
+
+    def _refuse_a_page_before(self, response: Response, page: ReadPage) -> None:
+        """Numbers begin with 0 here and with 1 there, and the first page would never be read."""
+        settings = self._settings
+        if self._seen.pages > 1 or settings.start is not None or settings.type not in ("page", "offset"):
+            return
+        seen = sign_of_a_page_before(LastPage(response, page.records_at, len(page.records), 0, 1))
+        if seen is None:
+            return
+        fits = _set_of(settings) | {"start": 0}
+        sentence = (
+            f"The first page that is asked for in stream {self._name} seems to have one before it: {seen}; say "
+            f"`{_line(fits)}`, or the `start` that is right."
+        )
+        if settings.unread != "warn":
+            raise BadDataError(sentence)
+        self._warn(sentence)
 
     def _doubt(self, sentence: str) -> None:
         """Say that rows are missing or may be: an error where none has come and no run before has proved the config."""
@@ -199,12 +223,13 @@ class Pages:
         seen = " and ".join(dict.fromkeys(sign.seen for sign in signs[:3]))
         fits = dict(signs[0].fits)
         if fits["type"] == self._settings.type:
-            fits = msgspec.to_builtins(self._settings) | fits
             fits = {
                 key: value
-                for key, value in fits.items()
-                if value not in (None, False) and key not in _MISLEADING
+                for key, value in (_set_of(self._settings) | fits).items()
+                if key not in _MISLEADING
             }
+        if end is End.EMPTY and self._settings.type == "page" and self._seen.records == 0:
+            fits = _set_of(self._settings) | {"start": 0 if self._settings.start != 0 else 1}
         if end is End.SINGLE:
             advice = f"if it is to be read, say `{_line(fits)}`"
         else:
@@ -232,6 +257,12 @@ class Pages:
                 "to one that was read before; check `pagination`."
             )
         self._tokens.add(token)
+
+
+def _set_of(settings: Pagination) -> dict[str, Any]:
+    """Return what the config says."""
+    said: dict[str, Any] = msgspec.to_builtins(settings)
+    return {key: value for key, value in said.items() if value is not None and value is not False}
 
 
 def _line(pagination: Mapping[str, Any]) -> str:
@@ -318,7 +349,7 @@ def _by_total(here: _Here, path: str, came: int, skipped: int, thing: str) -> En
     if came < total:
         here.doubt(
             f"{said} and {came} came, since pages without records were counted as full ones; check "
-            "`start`, `size` and `param` in `pagination`."
+            '`start`, `size` and `param` in `pagination`, or say `"unread": "warn"` there if that is right.'
         )
     elif came > total and here.page.records:
         here.doubt(

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["RestStream"]
 
 _logger = logging.getLogger("tap-rest")
+_DIGITS = 10_000
 _PATH_ONLY = "parent."  # prefix of context keys that no record gets, because no property has such a name
 
 
@@ -267,7 +268,14 @@ class RestStream(BlockStream):
                     "is read by, got a record without it; correct `path` or `parent.copy`."
                 )
             value = value[part]
-        return Decimal(value.text) if isinstance(value, exact.ExactNumber) else value
+        if not isinstance(value, exact.ExactNumber):
+            return value
+        if not value.is_finite() or abs(value.adjusted()) > _DIGITS:
+            raise BadDataError(
+                f"Expected a number of less than {_DIGITS} digits as `{field}`, which stream {self.name} is read by, got a "
+                "longer one; correct `path` or `parent.copy`."
+            )
+        return Decimal(value.text)
 
     # The schema
 

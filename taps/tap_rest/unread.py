@@ -20,7 +20,7 @@ from msgspec import Raw
 from tap_rest.client import Response
 from tap_rest.links import parse_links
 
-__all__ = ["End", "LastPage", "Place", "Sign", "signs_of_more", "verdicts"]
+__all__ = ["End", "LastPage", "Place", "Sign", "sign_of_a_page_before", "signs_of_more", "verdicts"]
 
 _DEPTH = 4
 _SMALL = 100_000  # bytes: what is longer than that is data, not a word about pages
@@ -137,6 +137,24 @@ def signs_of_more(page: LastPage) -> list[Sign]:
     body = list(_body_members(page.response.body, page.records_at))
     signs = [*_header_signs(page), *_body_signs(body, page), *_fullness(body, page)]
     return sorted(signs, key=lambda sign: -sign.weight.value)
+
+
+def sign_of_a_page_before(page: LastPage) -> str | None:
+    """Return what says, in words, that the first page of a read has one before it; None where nothing does."""
+    for name, text in page.response.headers.items():
+        if name.lower() == "link" and _has_rel(text, ("prev", "previous")):
+            return "the Link header has rel `prev`"
+        if _plain(name).removeprefix("x") in _BEFORE and _is_token(text.strip()):
+            return f"the header {name} names a page before"
+    for names, value in _body_members(page.response.body, page.records_at):
+        plain, path = _plain(names[-1]), _path(names)
+        if (plain in _HAS_BEFORE | _BEFORE and value is True) or (plain in _IS_FIRST and value is False):
+            return f"`{path}` is {json.dumps(value)}"
+        if plain in _BEFORE and value is not False and isinstance(value, str | int) and _is_token(value):
+            return f"`{path}` names a page before"
+        if plain in _LINKS and isinstance(value, list) and _link_in_list(value, path, ("prev", "previous")):
+            return f"`{path}` has a link with rel `prev`"
+    return None
 
 
 # Names, as they are compared
@@ -290,6 +308,23 @@ _NO_MORE = frozenset(
         "nomorepages",
     ]
 )
+_BEFORE = frozenset(
+    [
+        *(
+            "prev",
+            "previous",
+            "prevpage",
+            "previouspage",
+            "prevurl",
+            "previousurl",
+            "prevlink",
+            "previouslink",
+        ),
+        *("prevpageurl", "previouspageurl", "prevpageuri", "previouspageuri", "prevuri", "previousuri"),
+    ]
+)
+_HAS_BEFORE = frozenset(("hasprev", "hasprevious", "hasprevpage", "haspreviouspage"))
+_IS_FIRST = frozenset(("first", "isfirst", "firstpage", "isfirstpage"))
 _TOTALS = frozenset(
     [
         "total",
@@ -434,6 +469,12 @@ def _members(raw: Raw, path: tuple[str, ...], records_at: tuple[str, ...] | None
         first = memoryview(value)[:1].tobytes()
         is_above = records_at is not None and records_at[: len(names)] == names
         is_small = len(memoryview(value)) <= _SMALL
+        if first == b"{" and _plain(name) in _BEFORE:
+            yield (
+                names,
+                bytes(value).strip(b"{} \n\r\t") != b"",
+            )  # that it is there; what is in it is of that page
+            continue
         if is_small and first in (b"[", b"{") and _plain(name) in _TOKEN_OBJECTS:
             yield names, _decoded(value)
         elif first == b"{" and len(names) < _DEPTH and (is_above or _is_container(name)):
@@ -533,9 +574,9 @@ def _token_in_object(names: tuple[str, ...], value: Mapping[str, Any] | Sequence
     return _late(_path((*names, inner[0])), inner[0])
 
 
-def _link_in_list(links: Sequence[Any], path: str) -> Sign | None:
+def _link_in_list(links: Sequence[Any], path: str, wanted: Sequence[str] = ("next",)) -> Sign | None:
     for link in links:
-        if isinstance(link, dict) and "next" in (link.get("rel"), link.get("relation")):
+        if isinstance(link, dict) and {link.get("rel"), link.get("relation")} & set(wanted):
             return Sign(
                 Weight.NEXT, f"`{path}` has a link with rel `next`", {"type": "hateoas", "links": path}
             )
@@ -673,7 +714,7 @@ def _fullness(body: Sequence[_Member], page: LastPage) -> Iterator[Sign]:
 def _header_signs(page: LastPage) -> Iterator[Sign]:
     for name, text in page.response.headers.items():
         lower = name.lower()
-        if lower == "link" and _has_next(text):
+        if lower == "link" and _has_rel(text, ("next",)):
             yield Sign(Weight.NEXT, "the Link header has rel `next`", {"type": "link_header"})
         elif lower == "content-range":
             yield from _range_signs(text, page)
@@ -681,11 +722,11 @@ def _header_signs(page: LastPage) -> Iterator[Sign]:
             yield from _own_header_signs(name, text, page)
 
 
-def _has_next(text: str) -> bool:
+def _has_rel(text: str, wanted: Sequence[str]) -> bool:
     try:
-        return any(link.has_rel("next") for link in parse_links(text))
+        return any(link.has_rel(rel) for link in parse_links(text) for rel in wanted)
     except ValueError:
-        return re.search(r"\brel\s*=\s*\"?[^\";,]*\bnext\b", text, re.I) is not None
+        return re.search(rf"\brel\s*=\s*\"?[^\";,]*\b(?:{'|'.join(wanted)})\b", text, re.I) is not None
 
 
 def _range_signs(text: str, page: LastPage) -> Iterator[Sign]:

@@ -250,3 +250,19 @@ def test_a_declared_schema_has_to_name_what_is_copied(run_tap: Any) -> None:
     child = CHILD | {"primary_keys": ["no"], "schema": {"properties": {"no": {}, "team": {}}}}
     run = run_tap("http://localhost", PARENT, child).ended(78)
     assert "`parent.copy` of stream `orders` adds `user_id`, which its `schema` does not name" in run.sentence
+
+
+@pytest.mark.parametrize(("number", "code"), [("1e99999999999999999999", 65), ("-1e9999999", 65), ("1e3", 0)])
+def test_a_number_of_the_parent_that_is_endless(number: str, code: int, run_tap: Any) -> None:
+    """It was a fault of ours with a traceback, or a path of gigabytes."""
+    parent = {"name": "users", "path": "/users", "schema": {"properties": {"id": {}}}}
+    child = {
+        "name": "x",
+        "path": "/x/{parent.id}",
+        "parent": {"stream": "users"},
+        "schema": {"properties": {"no": {}}},
+    }
+    body = f'[{{"id": {number}, "other": 1e-99999999999999999999}}]'.encode()
+    with serving({"/users": lambda _: json_reply(body), "/x/1000": lambda _: json_reply([{"no": 1}])}) as api:
+        run = run_tap(api.url, parent, child).ended(code)
+    assert code == 0 or "as `id`, which stream x is read by" in run.sentence

@@ -346,6 +346,11 @@ def test_a_field_that_is_unique_and_in_order(values: list[Any]) -> None:
     assert warnings == []
 
 
+def test_numbers_in_text_have_the_order_of_text() -> None:
+    pages = iter([[{"k": "1"}, {"k": "10"}, {"k": "9"}], [{"k": "9e1"}, {"k": "90"}, {"k": "090"}], []])
+    assert read(KEYSET, lambda _: next(pages))[1] == []
+
+
 def test_an_order_that_only_the_server_knows_is_a_warning() -> None:
     """After `starting_after` a server looks the record up, and its order may be another one."""
     pages = [[{"k": 9}, {"k": 2}], [{"k": 5}, {"k": 1}], []]
@@ -417,3 +422,81 @@ def test_records_without_an_error_beside_them(more: Any) -> None:
     assert warnings == []
     whole = Response("http://x/rows", 200, {}, json.dumps([{"errors": ["of a row"]}]).encode())
     assert len(PageReader("rows", None, [], "fail").read(whole, "page 1").records) == 1
+
+
+# Where pages begin, and pages that come again
+
+BEFORE: dict[str, Callable[[int], Any]] = {
+    "Spring Data": lambda page: {"data": ROWS[page * 3 : page * 3 + 3], "number": page, "first": page == 0},
+    "a URL": lambda page: {
+        "data": ROWS[page * 3 : page * 3 + 3],
+        "links": {"prev": f"/x?p={page - 1}" if page else None},
+    },
+    "HAL": lambda page: {
+        "data": ROWS[page * 3 : page * 3 + 3],
+        "_links": {"prev": {"href": "/x"}} if page else {},
+    },
+    "a list": lambda page: {
+        "data": ROWS[page * 3 : page * 3 + 3],
+        "link": [{"relation": "previous" if page else "self", "url": "/x"}],
+    },
+    "a flag": lambda page: {"data": ROWS[page * 3 : page * 3 + 3], "page_info": {"has_previous": page > 0}},
+    "a Link header": lambda page: (
+        {"data": ROWS[page * 3 : page * 3 + 3]},
+        {"Link": f"</x>; rel={'prev' if page else 'last'}"},
+    ),
+    "a header": lambda page: ({"data": ROWS[page * 3 : page * 3 + 3]}, {"X-Previous-Page": "p" * page}),
+}
+
+
+@pytest.mark.parametrize("name", BEFORE)
+def test_pages_that_are_counted_from_0(name: str) -> None:
+    """The first of them was never asked for."""
+
+    def answer(params: Mapping[str, str]) -> Any:
+        return BEFORE[name](int(params["page"]))
+
+    with pytest.raises(BadDataError, match="seems to have one before it") as error:
+        read({"type": "page"}, answer, "$.data[*]")
+    assert read(offered(str(error.value)), answer, "$.data[*]") == (ROWS, [])
+    assert read({"type": "page", "start": 1}, answer, "$.data[*]")[0] == ROWS[3:]
+    rows, warnings = read({"type": "page", "unread": "warn"}, answer, "$.data[*]")
+    assert rows == ROWS[3:]
+    assert "one before it" in warnings[0]
+    assert read({"type": "page"}, lambda params: BEFORE[name](int(params["page"]) - 1), "$.data[*]") == (
+        ROWS,
+        [],
+    )
+
+
+def test_the_line_that_is_offered_for_a_first_page_without_records() -> None:
+    def answer(params: Mapping[str, str]) -> Any:
+        return {"data": ROWS if params["page"] == "0" else [], "total": 7}
+
+    with pytest.raises(BadDataError) as error:
+        read({"type": "page", "size": 10}, answer)
+    assert offered(str(error.value)) == {"type": "page", "size": 10, "start": 0}
+    assert read(offered(str(error.value)), answer) == (ROWS, [])
+
+
+@pytest.mark.parametrize(
+    "pagination",
+    [
+        {"type": "page"},
+        {"type": "offset", "total_count": "$.total"},
+        {"type": "cursor", "cursor": "$.next"},
+        {"type": "cursor", "cursor": "$.next", "request_header": "X-At"},
+        {"type": "header_cursor", "header": "X-Next"},
+    ],
+)
+def test_a_page_that_comes_again_in_other_surroundings(pagination: Any) -> None:
+    """The server ignores the parameter, and says the time with each answer; a total was reached by the same rows."""
+    times = iter(range(1, 100))
+
+    def answer(_params: Mapping[str, str]) -> Any:
+        time = next(times)
+        return {"data": ROWS[:3], "at": time, "next": f"t{time}", "total": 7}, {"X-Next": f"t{time}"}
+
+    with pytest.raises(BadDataError, match="Page 2 of stream rows equals the page before") as error:
+        read(pagination, answer)
+    assert ("header `X-At`" in str(error.value)) == ("request_header" in pagination)
