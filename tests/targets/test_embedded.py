@@ -37,18 +37,42 @@ server.close()
 """
 
 
-@pytest.fixture
-def place() -> Iterator[Path]:
+@contextlib.contextmanager
+def open_folder() -> Iterator[Path]:
     """A folder that everybody may write to, as /tmp; pytest's own lies inside one that is closed to some."""
     folder = Path(tempfile.mkdtemp(prefix="singerkit-embedded-"))
     folder.chmod(0o1777)
     yield folder
+    end_servers(folder)
+    shutil.rmtree(folder)
+
+
+def end_servers(folder: Path) -> None:
     for pid_file in folder.rglob("postmaster.pid"):
         server = int(pid_file.read_text().splitlines()[0])
         if server != os.getpid() and is_server(server):
             os.kill(server, signal.SIGQUIT)
             wait_until(lambda server=server: not is_server(server))
-    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    with open_folder() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def made() -> Iterator[Path]:
+    with open_folder() as folder:
+        embedded.start(folder / "two words").close()
+        yield folder / "two words"
+
+
+@pytest.fixture
+def postgres(made: Path) -> Iterator[Path]:
+    """A folder whose data is there: tests that are not about making it share it, and leave it as it was."""
+    yield made
+    end_servers(made)
 
 
 def is_server(pid: int) -> bool:
@@ -135,11 +159,11 @@ def test_the_first_start_makes_everything_and_the_next_one_finds_it(place: Path)
         assert query(server.uri, "SELECT one FROM kept") == [(1,)]
 
 
-def test_nobody_else_gets_at_the_data(place: Path) -> None:
-    with embedded.start(place / "postgres") as server:
+def test_nobody_else_gets_at_the_data(postgres: Path) -> None:
+    with embedded.start(postgres) as server:
         assert query(server.uri, "SHOW listen_addresses") == [("",)]
-        assert (place / "postgres").stat().st_mode & 0o777 == 0o700
-        assert next((place / "postgres").glob(".s.PGSQL.5432")).stat().st_mode & 0o777 == 0o700
+        assert (postgres).stat().st_mode & 0o777 == 0o700
+        assert next((postgres).glob(".s.PGSQL.5432")).stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize("name", ["""say "hi"; $(touch x) 'é'""", "x" * 120])
@@ -151,8 +175,8 @@ def test_any_folder_name_will_do(place: Path, name: str) -> None:
     assert Path(sockets) == folder or not Path(sockets).exists()
 
 
-def test_the_line_it_prints_opens_it(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = place / "two words"
+def test_the_line_it_prints_opens_it(postgres: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = postgres
     monkeypatch.setenv(embedded.FOLDER_VARIABLE, str(folder))
     with embedded.start(folder) as server:
         line = server.describe()
@@ -165,46 +189,46 @@ def test_the_line_it_prints_opens_it(place: Path, monkeypatch: pytest.MonkeyPatc
     assert not is_running(folder)
 
 
-def test_it_stops_with_its_last_user(place: Path) -> None:
-    first, second = UserProcess(place / "postgres").ready(), UserProcess(place / "postgres").ready()
+def test_it_stops_with_its_last_user(postgres: Path) -> None:
+    first, second = UserProcess(postgres).ready(), UserProcess(postgres).ready()
     assert first.leave() == ""
     assert query(second.uri, "SELECT 1") == [(1,)]
     assert second.leave() == ""
-    assert not is_running(place / "postgres")
+    assert not is_running(postgres)
 
 
-def test_two_handles_of_one_process_count_twice(place: Path) -> None:
-    first, second = embedded.start(place / "postgres"), embedded.start(place / "postgres")
+def test_two_handles_of_one_process_count_twice(postgres: Path) -> None:
+    first, second = embedded.start(postgres), embedded.start(postgres)
     first.close()
     first.close()
     assert query(second.uri, "SELECT 1") == [(1,)]
     second.close()
-    assert not is_running(place / "postgres")
+    assert not is_running(postgres)
 
 
-def test_a_killed_user_takes_nobody_with_it_and_does_not_count(place: Path) -> None:
-    starter, other = UserProcess(place / "postgres").ready(), UserProcess(place / "postgres").ready()
+def test_a_killed_user_takes_nobody_with_it_and_does_not_count(postgres: Path) -> None:
+    starter, other = UserProcess(postgres).ready(), UserProcess(postgres).ready()
     starter.kill()
     assert query(other.uri, "SELECT 1") == [(1,)]
     assert other.leave() == ""
-    assert not is_running(place / "postgres")
+    assert not is_running(postgres)
 
 
-def test_what_a_killed_last_user_left_running_the_next_one_uses_and_stops(place: Path) -> None:
-    UserProcess(place / "postgres").ready().kill()
-    assert is_running(place / "postgres")
-    left = server_pid(place / "postgres")
-    with embedded.start(place / "postgres"):
-        assert server_pid(place / "postgres") == left
-    assert not is_running(place / "postgres")
+def test_what_a_killed_last_user_left_running_the_next_one_uses_and_stops(postgres: Path) -> None:
+    UserProcess(postgres).ready().kill()
+    assert is_running(postgres)
+    left = server_pid(postgres)
+    with embedded.start(postgres):
+        assert server_pid(postgres) == left
+    assert not is_running(postgres)
 
 
-def test_ctrl_c_in_the_terminal_of_the_starter_does_not_reach_the_server(place: Path) -> None:
-    starter = UserProcess(place / "postgres", start_new_session=True).ready()
-    other = UserProcess(place / "postgres", start_new_session=True).ready()
+def test_ctrl_c_in_the_terminal_of_the_starter_does_not_reach_the_server(postgres: Path) -> None:
+    starter = UserProcess(postgres, start_new_session=True).ready()
+    other = UserProcess(postgres, start_new_session=True).ready()
     os.killpg(starter.process.pid, signal.SIGINT)
     starter.process.communicate(timeout=SECONDS)
-    os.kill(server_pid(place / "postgres"), 0)
+    os.kill(server_pid(postgres), 0)
     assert query(other.uri, "SELECT 1") == [(1,)]
     assert other.leave() == ""
 
@@ -309,55 +333,54 @@ def test_a_missing_wheel_is_named_with_its_extra(place: Path, monkeypatch: pytes
         embedded.start(place / "postgres")
 
 
-def test_a_failed_start_quotes_the_log(place: Path) -> None:
-    with embedded.start(place / "postgres"):
-        pass
-    with (place / "postgres" / "data" / "postgresql.conf").open("a") as settings:
-        settings.write("no_such_setting = 1\n")
+def test_a_failed_start_quotes_the_log(postgres: Path) -> None:
+    settings = postgres / "data" / "postgresql.conf"
+    text = settings.read_text()
+    settings.write_text(text + "no_such_setting = 1\n")
     with pytest.raises(RetryableError, match=r"did not start: .*contains errors .*server\.log"):
-        embedded.start(place / "postgres")
-    assert not is_running(place / "postgres")
+        embedded.start(postgres)
+    settings.write_text(text)
+    assert not is_running(postgres)
 
 
-def test_the_data_of_another_version_is_refused(place: Path) -> None:
-    with embedded.start(place / "postgres"):
-        pass
-    (place / "postgres" / "data" / "PG_VERSION").write_text("12\n")
+def test_the_data_of_another_version_is_refused(postgres: Path) -> None:
+    version = postgres / "data" / "PG_VERSION"
+    text = version.read_text()
+    version.write_text("12\n")
     with pytest.raises(ConfigurationError, match="another major version of PostgreSQL"):
-        embedded.start(place / "postgres")
+        embedded.start(postgres)
+    version.write_text(text)
 
 
-def test_a_killed_server_recovers(place: Path) -> None:
-    server = embedded.start(place / "postgres")
+def test_a_killed_server_recovers(postgres: Path) -> None:
+    server = embedded.start(postgres)
     query(server.uri, "CREATE TABLE kept AS SELECT 1 AS one")
-    killed = server_pid(place / "postgres")
+    killed = server_pid(postgres)
     os.kill(killed, signal.SIGKILL)
     wait_until(lambda: not is_server(killed))
-    with embedded.start(place / "postgres") as again:
+    with embedded.start(postgres) as again:
         assert query(again.uri, "SELECT one FROM kept") == [(1,)]
     server.close()
-    assert not is_running(place / "postgres")
+    assert not is_running(postgres)
 
 
-def test_a_pid_that_went_to_a_stranger_is_no_server(place: Path) -> None:
-    with embedded.start(place / "postgres"):
+def test_a_pid_that_went_to_a_stranger_is_no_server(postgres: Path) -> None:
+    with embedded.start(postgres):
         files = {
             file: file.read_text()
             for file in (
-                place / "postgres" / "data" / "postmaster.pid",
-                place / "postgres" / ".s.PGSQL.5432.lock",
+                postgres / "data" / "postmaster.pid",
+                postgres / ".s.PGSQL.5432.lock",
             )
         }
-    owner = (
-        (place / "postgres" / "data").stat().st_uid
-    )  # PostgreSQL is afraid of its own account's processes only
+    owner = (postgres / "data").stat().st_uid  # PostgreSQL is afraid of its own account's processes only
     as_owner: dict[str, Any] = {} if os.geteuid() != 0 else {"user": owner, "extra_groups": []}
     stranger = subprocess.Popen(["sleep", "60"], cwd="/", **as_owner)
     try:
         for file, text in files.items():
             file.write_text(str(stranger.pid) + "\n" + text.partition("\n")[2])
             os.chown(file, owner, -1)
-        with embedded.start(place / "postgres") as server:
+        with embedded.start(postgres) as server:
             assert query(server.uri, "SELECT 1") == [(1,)]
         assert stranger.poll() is None
     finally:
@@ -384,10 +407,10 @@ def test_variables_of_libpq_do_not_reach_the_server(place: Path, monkeypatch: py
         assert query(server.uri, "SHOW port") == [("5432",)]
 
 
-def test_rows_do_not_get_into_the_log_of_the_server(place: Path) -> None:
-    with embedded.start(place / "postgres") as server, pytest.raises(psycopg2.Error, match="canary"):
+def test_rows_do_not_get_into_the_log_of_the_server(postgres: Path) -> None:
+    with embedded.start(postgres) as server, pytest.raises(psycopg2.Error, match="canary"):
         query(server.uri, "SELECT 'canary'::integer")
-    assert "canary" not in (place / "postgres" / "server.log").read_text()
+    assert "canary" not in (postgres / "server.log").read_text()
 
 
 def test_the_default_folder_follows_variables(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -406,35 +429,34 @@ def by_hand(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
 
 
-def test_by_hand_it_stays_until_it_is_stopped(place: Path) -> None:
-    folder = place / "postgres"
-    uri = by_hand(folder, "start").stdout.strip()
+def test_by_hand_it_stays_until_it_is_stopped(postgres: Path) -> None:
+    uri = by_hand(postgres, "start").stdout.strip()
     assert query(uri, "SELECT 1") == [(1,)]
-    UserProcess(folder).ready().leave()
-    assert by_hand(folder, "uri").stdout.strip() == uri
-    assert by_hand(folder, "stop").returncode == 0
-    assert not is_running(folder)
-    refused = by_hand(folder, "uri")
+    UserProcess(postgres).ready().leave()
+    assert by_hand(postgres, "uri").stdout.strip() == uri
+    assert by_hand(postgres, "stop").returncode == 0
+    assert not is_running(postgres)
+    refused = by_hand(postgres, "uri")
     assert (refused.returncode, refused.stdout) == (69, "")
     assert "is not running; run: " in refused.stderr
 
 
-def test_by_hand_it_is_not_stopped_under_a_run(place: Path) -> None:
-    user = UserProcess(place / "postgres").ready()
-    refused = by_hand(place / "postgres", "stop")
+def test_by_hand_it_is_not_stopped_under_a_run(postgres: Path) -> None:
+    user = UserProcess(postgres).ready()
+    refused = by_hand(postgres, "stop")
     assert refused.returncode == 75
     assert "A run is using the embedded PostgreSQL" in refused.stderr
     user.leave()
 
 
-def test_by_hand_a_statement_needs_no_psql(place: Path) -> None:
-    done = by_hand(place / "postgres", "sql", "SELECT 1 AS one, NULL AS nothing, 'x' AS letter")
+def test_by_hand_a_statement_needs_no_psql(postgres: Path) -> None:
+    done = by_hand(postgres, "sql", "SELECT 1 AS one, NULL AS nothing, 'x' AS letter")
     assert done.stdout == "one  nothing  letter\n1             x\n"
-    assert by_hand(place / "postgres", "sql", "CREATE TABLE t (a int)").stdout == "CREATE TABLE\n"
-    wrong = by_hand(place / "postgres", "sql", "SELECT nonsense")
+    assert by_hand(postgres, "sql", "CREATE TABLE t (a int)").stdout == "CREATE TABLE\n"
+    wrong = by_hand(postgres, "sql", "SELECT nonsense")
     assert wrong.returncode == 65
     assert wrong.stderr.startswith('CRITICAL embedded: column "nonsense" does not exist')
-    assert not is_running(place / "postgres")
+    assert not is_running(postgres)
 
 
 def test_by_hand_nothing_is_stopped_where_nothing_is(place: Path) -> None:
