@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from requests.structures import CaseInsensitiveDict
@@ -22,9 +23,10 @@ def clock_of(response: Response, margin: float) -> float | None:
     """
     headers = CaseInsensitiveDict(response.headers)
     try:
-        date = parsedate_to_datetime(headers["Date"]).timestamp()
-        age = max(0.0, float(headers.get("Age", 0)))
+        date = parsedate_to_datetime(headers["Date"])
+        date = date.replace(tzinfo=UTC) if date.tzinfo is None else date  # never of this machine's zone
+        age = float(headers.get("Age", 0))
+        clock = date.timestamp() - response.seconds - (0 if age < 0 else age) - margin
     except (KeyError, TypeError, ValueError, OverflowError, OSError):
         return None
-    clock = date - response.seconds - age - margin
     return clock if _OLDEST < clock < float("inf") else None
