@@ -225,6 +225,28 @@ def kinds_found(check: Callable[..., None], *arguments: Any) -> set[str]:
     return {finding.kind for finding in caught.value.findings}
 
 
+@pytest.mark.parametrize("signpost", ["none", "auto"])
+def test_the_checker_sees_a_bookmark_that_passes_rows(bench: Bench, signpost: str) -> None:
+    """The source changes between the answers of a read: what it is worth, and that it strikes (M22)."""
+    source = Source("passed", page_size=5, ties=1, is_sorted=False)
+    source.signpost = signpost
+    source.emit(40, 5, 1)
+    found: set[str] = set()
+    with bench.pipeline(source) as pipeline:
+        checker = Checker(pipeline)
+        for changes in (30, 30, 0):
+            source.stirring = changes
+            outcome = pipeline.run()
+            assert outcome.codes == "0|0", outcome
+            assert source.stirring < max(1, changes), "some of it has come between two answers"
+            try:
+                checker.check(outcome, complete=changes == 0)
+            except Violation as violation:
+                found |= {finding.kind for finding in violation.findings}
+    assert ("lost" in found) is (signpost == "none")
+    assert signpost == "none" or not found
+
+
 def test_the_checker_sees_a_key_that_goes_back(loaded: Any) -> None:
     pipeline, checker = loaded
     edit(pipeline, "CREATE TABLE before AS SELECT * FROM orders")

@@ -129,6 +129,8 @@ class Source:
         self._stir_random = random.Random(f"stir {seed}")
         self.stirring = 0
         """Rows that still come in between the answers of the reads to come (M22)."""
+        self.signpost = "auto"
+        """What bounds the bookmarks of the tap that reads it."""
 
     # --- emission ------------------------------------------------------------------------------------------
 
@@ -316,6 +318,7 @@ class Source:
                 "replication_key": "updated_at",
                 "is_sorted": self.is_sorted,
                 "incremental": {"param": "since"},
+                "bookmark": {"signpost": self.signpost},
             },  # its schema is inferred, cached, and grows
             {
                 "name": "events",
