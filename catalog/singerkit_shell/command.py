@@ -86,7 +86,8 @@ def _is_news(record: logging.LogRecord) -> bool:
 def _leave(code: int) -> NoReturn:
     """Exit without a second complaint when stdout is gone: the sentence about it has been printed."""
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:  # whoever started us may have closed it
+            sys.stdout.flush()
     except (OSError, ValueError):
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  the process ends with it
     sys.exit(code)

@@ -30,12 +30,12 @@ __all__ = ["command", "main"]
 NAME = "singerkit-state"
 
 _FILE_NOTE = (
-    "A target that keeps the state itself (target-postgres, target-jsonl) has the last word: if its state differs from "
-    "this file, the next run stops and writes its state into the file. There, change the state in the target."
+    "A target that keeps the state itself (target-postgres, target-jsonl) has the last word: if it has never had this "
+    "state, the next run is refused. There, change the state in the target."
 )
 _ROWS_NOTE = "Rows that are loaded stay. What the next run reads again is updated by key, and comes twice in streams without one."
 
-_START_NOTE = "A tap that starts from a state file goes on from that file: reset it too."
+_START_NOTE = "A tap that starts from a state file: reset it too, or its next run ends with 69 and brings the file up to date."
 
 _location = click.argument("location")
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")

@@ -1,22 +1,73 @@
 """When the state file, the tap's start and the target disagree about how far the pipeline is (DESIGN 5).
 
-What the target has committed counts. A tap that starts elsewhere would load rows of streams without a key a second
-time, or leave some out, so its run is refused before anything is written, and the committed state is told to whoever
-keeps it: the next run goes on from there. Only a tap that was given no state, or whose state file was removed, starts
-over: that is somebody's will.
+What the target has committed counts. A run that starts elsewhere would load rows of streams without a key a second
+time, or leave some out, so it is refused before anything is written. A start that the target has handed over once is
+behind: whoever keeps the state is told the committed one, and the next run goes on from there. Any other start, and one
+against a target that holds nothing, is somebody's will or somebody's mistake: the sentence names the commands by which
+he says which. Only a tap that was given no state, or whose state file was removed, starts over without being asked.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Any, NoReturn
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn, Protocol
 
 from singerkit_shell.errors import ConfigurationError, RetryableError
 from singerkit_state import statefile
-from singerkit_state.value import Mark, decode, encode, is_empty, with_mark, without_mark
+from singerkit_state.value import Mark, comparable, decode, encode, is_empty, with_mark
 
-__all__ = ["check_start"]
+__all__ = ["Publisher", "WaysOut", "check_start", "reaches", "streams_reached"]
+
+
+class Publisher(Protocol):
+    """What tells the world about a state: `singerkit_target.publish`."""
+
+    state_file: str | None
+
+    def publish(self, state: str) -> None:
+        """Write a committed state to the state file and to stdout."""
+
+    def hand_over(self, opening: str, *, to_stdout: bool) -> None:
+        """Make a missing state file with the state that the run starts from, and print that."""
+
+    def forget(self, opening: str) -> None:
+        """Replace the state file by one that says nothing, and print that."""
+
+
+@dataclass(frozen=True)
+class WaysOut:
+    """The commands by which somebody says what a run may not decide, as they can be copied."""
+
+    command: tuple[str, ...]
+    state_file: str | None = None
+    location: str | None = None
+    """What the tap's ``--state`` names, when the tap tells."""
+
+    def adopt(self) -> str:
+        """Take the state that the tap starts from as the committed one."""
+        return self._shown("--adopt", self.state_file or self.location or "STATE_FILE")
+
+    def accept(self) -> str:
+        """Take the committed state as it is, and the tables or files too."""
+        return self._shown("--adopt", "committed")
+
+    def start_over(self, stream: str | None = None) -> str:
+        """Forget the committed state, or that of a stream, in the state file too."""
+        return self._shown(*self._file, "--start-over", *([] if stream is None else ["--stream", stream]))
+
+    def go_on(self) -> str:
+        """Bring the state file to what is committed, and print it."""
+        return self._shown(*self._file, "--last-state")
+
+    @property
+    def _file(self) -> list[str]:
+        return [] if self.state_file is None else ["--state-file", self.state_file]
+
+    def _shown(self, *arguments: str) -> str:
+        return f"`{shlex.join([*self.command, *arguments])}`"
 
 
 def check_start(
@@ -24,92 +75,187 @@ def check_start(
     stored: str | None,
     start: Any,
     mark: Mark | None,
-    state_file: str | None,
-    publish: Callable[[str], None],
+    publisher: Publisher,
+    was_former: Callable[[Any], bool],
+    ways: WaysOut,
     log: logging.Logger,
-) -> None:
-    """Compare where the tap starts with what the target has committed; what the target committed wins.
+) -> bool:
+    """Compare where the tap starts with what the target has committed; return whether the run starts over.
 
     ``stored`` is the target's STATE text, ``start`` the STATE value a tap of ours began with (it has a ``mark``),
-    ``publish`` writes a committed state to the state file and to stdout.
+    ``was_former`` tells whether this target has had a value for its state before. The start is handed over, to the
+    state file and to stdout, before anything is committed: so a run after a kill between the first COMMIT and the
+    print starts from a state that is known to be behind.
 
     Raises:
         RetryableError: the tap started from a state that is no longer the committed one, as after a kill between
-            COMMIT and the state file, or when another run came first; the committed one is published.
+            COMMIT and the state file, or when another run came first: the committed one is published. Or nobody has
+            said yet what a state means that this target has never had.
         ConfigurationError: the state is another pipeline's, or does not say whose it is and differs.
-        CannotWriteError: the state file, missing so far, cannot be made.
+        CannotWriteError: the start cannot be handed over.
     """
+    state_file = publisher.state_file
     in_file = None if state_file is None else statefile.read(state_file, pipeline)
     committed = None if stored is None else decode(stored)
-    if is_empty(committed) or stored is None:
-        if mark is not None and not is_empty(start):
-            log.warning(
-                "The tap continues from a state, and this target holds none of the pipeline `%s`: rows from before it "
-                "are not loaded here.",
-                pipeline,
-            )
-    elif mark is None:
-        _check_file_of_others(pipeline, committed, in_file, state_file)
-    elif _starts_over(start, mark, in_file):
+    run = _Run(
+        pipeline,
+        None if is_empty(committed) else stored,
+        start if mark is not None else in_file,
+        mark,
+        in_file,
+        was_former,
+        publisher,
+        replace(ways, state_file=state_file, location=mark.location if mark else None),
+    )
+    starts_over = run.stored is not None and run.starts_over
+    if starts_over:
         log.warning(
             "The tap starts over, though the pipeline `%s` has a committed state: what it sends comes again, and rows "
             "of streams without a key are appended again.",
             pipeline,
         )
-    elif not _same(start, committed):
-        _refuse(pipeline, stored, start, mark, state_file, publish)
-    if state_file is not None and in_file is None:
-        # From now on a missing file was removed by somebody, and an empty one is behind what is committed.
-        nothing: dict[str, Any] = {"bookmarks": {}}
-        statefile.write(state_file, encode(nothing if mark is None else with_mark(nothing, mark)))
+    elif run.start_is_known and not _same(run.start, committed):
+        run.refuse()
+    nothing: dict[str, Any] = {"bookmarks": {}}
+    if mark is not None:
+        said = start if isinstance(start, dict) and not is_empty(start) else nothing
+        publisher.hand_over(encode(with_mark(said, replace(mark, location=None))), to_stdout=True)
+    elif state_file is not None and in_file is None:
+        # A tap by others; what it starts from, it does not say, and `tail -1` must not lose what it was.
+        publisher.hand_over(encode(nothing), to_stdout=False)
+    return starts_over
 
 
-def _refuse(
-    pipeline: str,
-    stored: str,
-    start: Any,
-    mark: Mark,
-    state_file: str | None,
-    publish: Callable[[str], None],
-) -> NoReturn:
-    committed = decode(stored)
-    if not _streams(start) <= _streams(committed):
-        raise ConfigurationError(
-            f"The tap starts from the state of other streams than those that the pipeline `{pipeline}` has committed "
-            f"(tap: {_shown(start)}; target: {_shown(committed)}); nothing was written: give each pipeline its own name "
-            "with `pipeline`, or put the state right with `singerkit-state set`."
-        )
-    if mark.resumes == "url":
+@dataclass(frozen=True)
+class _Run:
+    """What is known of a run before it loads anything. ``stored`` is None when nothing, or nothing yet, is committed."""
+
+    pipeline: str
+    stored: str | None
+    start: Any
+    mark: Mark | None
+    in_file: Any
+    was_former: Callable[[Any], bool]
+    publisher: Publisher
+    ways: WaysOut
+
+    @property
+    def start_is_known(self) -> bool:
+        """A tap by others does not say where it starts; the file that it reads, if it is this one, does."""
+        return self.mark is not None or self.publisher.state_file is not None
+
+    @property
+    def starts_over(self) -> bool:
+        """By the will of whoever gave the tap no state or removed the file; not because another run came first."""
+        if not is_empty(self.start):
+            return False
+        file_is_gone = self.publisher.state_file is not None and self.in_file is None
+        if self.mark is None:
+            return file_is_gone
+        return self.mark.resumes is None or (self.mark.resumes == "missing" and file_is_gone)
+
+    def refuse(self) -> NoReturn:
+        if self.stored is None:
+            self._refuse_without_committed()
+        committed = decode(self.stored)
+        file_is_right = self.in_file is not None and _same(self.in_file, committed)
+        is_behind = is_empty(self.start) or self.was_former(self.start) or file_is_right
+        if self.mark is not None and self.mark.resumes == "url" and is_behind:
+            raise RetryableError(
+                f"The state of the pipeline `{self.pipeline}` has changed since the tap read it, as when another run "
+                "came first; nothing was written: run again. If this comes back, the tap's state URL names another "
+                "database than the target's."
+            )
+        if is_behind:
+            self._tell_committed(self.stored)
+        if self.mark is None:
+            raise ConfigurationError(
+                f"The state file {self.publisher.state_file} and the state committed by the pipeline `{self.pipeline}` "
+                f"differ, and the file does not say which pipeline it is of (file: {_shown(self.start)}; target: "
+                f"{_shown(committed)}); nothing was written: give this pipeline its own name with `pipeline`, or go on "
+                f"from the target's state with {self.ways.go_on()}, or from the file's with {self.ways.adopt()}."
+            )
+        if not _streams(self.start) <= _streams(committed):
+            raise ConfigurationError(
+                "The tap starts from the state of other streams than those that the pipeline "
+                f"`{self.pipeline}` has committed (tap: {_shown(self.start)}; target: {_shown(committed)}); nothing was "
+                "written: give each pipeline its own name with `pipeline`, or go on from the target's state with "
+                f"{self.ways.go_on()}, or from the tap's with {self.ways.adopt()}."
+            )
         raise RetryableError(
-            f"The state of the pipeline `{pipeline}` has changed since the tap read it, as when another run came first; "
-            "nothing was written: run again. If this comes back, the tap's state URL names another database than the "
-            "target's."
+            f"The tap starts from a state that the pipeline `{self.pipeline}` has never committed here (tap: "
+            f"{_shown(self.start)}; target: {_shown(committed)}), as when it was set by hand, the database was brought "
+            "back from a copy, or is not the one that the state is of; nothing was written: to start from it run "
+            f"{self.ways.adopt()}, to go on from what is committed run {self.ways.go_on()}."
         )
-    publish(stored)
-    where = "is printed now" if state_file is None else f"is in {state_file} now"
-    raise RetryableError(
-        f"The tap's state is not the one that the pipeline `{pipeline}` has committed last, as after a kill between "
-        f"commit and state file; nothing was written, and the committed state {where}: run again. To start elsewhere on "
-        "purpose use `singerkit-state set`, to start over remove the state file."
-    )
+
+    def _tell_committed(self, stored: str) -> NoReturn:
+        self.publisher.publish(stored)
+        raise RetryableError(
+            f"The tap's state is not the one that the pipeline `{self.pipeline}` has committed last, as after a kill "
+            f"between commit and state file; nothing was written, and the committed state {self._where}: run again. To "
+            f"start over on purpose run {self.ways.start_over()}."
+        )
+
+    @property
+    def _where(self) -> str:
+        state_file = self.publisher.state_file
+        return "is printed now" if state_file is None else f"is in {state_file} now"
+
+    def _refuse_without_committed(self) -> NoReturn:
+        if self.was_former(self.start) and (self.mark is None or self.mark.resumes != "url"):
+            nothing: dict[str, Any] = {"bookmarks": {}}
+            self.publisher.forget(encode(nothing if self.mark is None else with_mark(nothing, self.mark)))
+            raise RetryableError(
+                f"The state of the pipeline `{self.pipeline}` was reset since the tap's was committed; nothing was "
+                f"written, and the state that says so {self._where}: run again, and everything is read from the "
+                "beginning."
+            )
+        raise RetryableError(
+            f"The tap continues from a state (of the streams {_listed(self.start)}), and this target holds none of the "
+            f"pipeline `{self.pipeline}`: it is empty, or not the one that the rows up to there were loaded into. Nothing "
+            f"was written: name the right one; or take the state over, and load what comes after it, with "
+            f"{self.ways.adopt()}; or start over by giving the tap no state, or the target's own: {self._way_to_start}."
+        )
+
+    @property
+    def _way_to_start(self) -> str:
+        if self.mark is not None and self.mark.resumes == "url":
+            return "let `--state` name the target's database"
+        place = self.ways.state_file or self.ways.location or "STATE_FILE"
+        return f"`{shlex.join(['singerkit-state', 'reset', '--yes', place])}`"
 
 
-def _check_file_of_others(pipeline: str, committed: Any, in_file: Any, state_file: str | None) -> None:
-    """A tap by others does not say where it starts; the file that it reads, if it is this one, has to agree."""
-    if state_file is None or in_file is None or _same(in_file, committed):
-        return
-    raise ConfigurationError(
-        f"The state file {state_file} and the state committed by the pipeline `{pipeline}` differ, and the "
-        f"file does not say which pipeline it is of (file: {_shown(in_file)}; target: {_shown(committed)}); "
-        "nothing was written: give this pipeline its own name with `pipeline`, or restore the file from the "
-        "target's state (`singerkit-state get`)."
-    )
+def reaches(bookmark: Any) -> bool:
+    """Tell whether the part of a stream in a state says that rows were read, and not only how they are to be."""
+    if isinstance(bookmark, Mapping):
+        said = {key: item for key, item in bookmark.items() if key not in _SAYS_NO_ROWS}
+        return any(map(reaches, said.values()))
+    if isinstance(bookmark, list):
+        return any(map(reaches, bookmark))
+    return bookmark is not None and bookmark is not False
 
 
-def _starts_over(start: Any, mark: Mark, in_file: Any) -> bool:
-    """A first run, by the will of whoever gave the tap no state or removed the file; not one that another run overtook."""
-    was_removed = mark.resumes == "file" and in_file is None
-    return is_empty(start) and (mark.resumes is None or was_removed)
+def streams_reached(state: str | None) -> frozenset[str]:
+    """Return the streams of which a committed state says that rows were read."""
+    value = None if state is None else decode(state)
+    bookmarks = value.get("bookmarks") if isinstance(value, dict) else None
+    if not isinstance(bookmarks, dict):
+        return frozenset()
+    return frozenset(name for name, bookmark in bookmarks.items() if reaches(bookmark))
+
+
+_SAYS_NO_ROWS = frozenset(
+    {
+        "replication_key",
+        "replication_method",
+        "context",
+        "starting_replication_value",
+        "version",
+        "initial_full_table_complete",
+    }
+)
+"""What stands beside a bookmark in the states of taps: full loads, which read everything again, say no more."""
 
 
 def _streams(value: Any) -> set[str]:
@@ -117,10 +263,15 @@ def _streams(value: Any) -> set[str]:
     return {name for name, mark in bookmarks.items() if mark} if isinstance(bookmarks, dict) else set()
 
 
+def _listed(value: Any) -> str:
+    names = sorted(_streams(value))
+    return ", ".join(f"`{name}`" for name in names[:5]) + (" and others" if len(names) > 5 else "") or "-"
+
+
 def _same(left: Any, right: Any) -> bool:
-    if not isinstance(left, dict) or not isinstance(right, dict):
-        return bool(left == right)
-    return without_mark(left) == without_mark(right)
+    if is_empty(left) or is_empty(right):
+        return is_empty(left) and is_empty(right)
+    return bool(comparable(left) == comparable(right))
 
 
 def _shown(value: Any) -> str:

@@ -35,6 +35,7 @@ __all__ = [
     "is_state_url",
     "parse_state_url",
     "read_start_state",
+    "without_password",
 ]
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ CONNECT_TIMEOUT = 10
 """Seconds until a server that does not answer counts as away, unless URL or environment say otherwise."""
 
 _FORM = "postgresql://user:password@host:port/database?pipeline=NAME&schema=SCHEMA"
+_SECRETS = ("password", "sslpassword")
 _OURS = ("pipeline", "schema", "table")
 _LIKE_A_URL = re.compile(
     r"""\s*(?:
@@ -185,7 +187,7 @@ def parse_state_url(location: str, *, of_any_pipeline: bool = False) -> StateUrl
     user, _, host = parts.netloc.rpartition("@")
     password = user.partition(":")[2]
     ours, libpq = _parameters(parts.query)
-    for secret in (password, *(value for key, value in libpq if key in ("password", "sslpassword"))):
+    for secret in (password, *(value for key, value in libpq if key in _SECRETS)):
         redactor.add(secret)
         redactor.add(unquote(secret))
     if "@" in user or "@" in parts.path or parts.fragment or "@" in parts.query.partition("=")[0]:
@@ -201,6 +203,15 @@ def parse_state_url(location: str, *, of_any_pipeline: bool = False) -> StateUrl
         schema=ours.get("schema") or DEFAULT_SCHEMA,
         table=ours.get("table") or DEFAULT_TABLE,
     )
+
+
+def without_password(location: str) -> str:
+    """Return a state URL without its passwords, to be shown to people."""
+    head, at, rest = location.partition("@")
+    address, _, query = rest.partition("?") if at else location.partition("?")
+    scheme, slashes, user = head.partition("://") if at else ("", "", "")
+    kept = [pair for pair in query.split("&") if unquote(pair.partition("=")[0]) not in _SECRETS]
+    return f"{scheme}{slashes}{user.partition(':')[0]}{at}{address}" + (f"?{'&'.join(kept)}" if query else "")
 
 
 def _not_a_url(finding: str) -> ConfigurationError:

@@ -19,7 +19,7 @@ import logging
 import os
 import time
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ from typing import Any
 
 from singerkit_shell.errors import CannotWriteError, ConfigurationError, FencedError, LockHeldError
 from singerkit_state import history, statefile
-from singerkit_state.value import decode, encode
+from singerkit_state.value import after, decode, encode
 
 try:
     import fcntl as _fcntl
@@ -47,7 +47,7 @@ HELD_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Manifest:
-    """What is committed. ``files`` maps file names to committed bytes; ``state`` is the text of the STATE value.
+    """What is committed. ``files`` maps file names to committed bytes, 0 for a file that is begun; ``state`` is the text of the STATE value.
 
     ``epoch`` counts runs, ``sequence`` counts commits; ``committed_at`` is an ISO 8601 time, None before the first.
     """
@@ -59,6 +59,8 @@ class Manifest:
     files: Mapping[str, int] = field(default_factory=dict)
     epoch: int = 0
     committed_at: str | None = None
+    former: tuple[str, ...] = ()
+    """Digests of the states from before, newest first (`value.after`)."""
 
 
 def read(folder: Path) -> Manifest | None:
@@ -70,10 +72,10 @@ def read(folder: Path) -> Manifest | None:
     path = folder / NAME
     try:
         value: Any = decode(path.read_text(encoding="utf-8"))
-        return Manifest(**value)
+        return Manifest(**value | {"former": tuple(value.get("former", ()))})
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, AttributeError, OSError) as error:
         raise ConfigurationError(
             f"The manifest {path} cannot be read ({error}); nothing was written: restore it, or load into another folder."
         ) from None
@@ -127,11 +129,44 @@ def commit(folder: Path, former: Manifest, state: str | None, files: Mapping[str
         sequence=former.sequence + 1,
         state=former.state if state is None else state,
         files=dict(files),
+        former=former.former if state is None else after(former.former, former.state),
         committed_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
     )
     with mine(folder, former):
         write(folder, committed)
     return committed
+
+
+def changed(
+    folder: Path,
+    found: Manifest,
+    edit: Callable[[str | None], str | None],
+    why: str,
+    files: Mapping[str, int] | None = None,
+) -> Manifest:
+    """Change the state by hand: keep ``found`` in the history, then replace it under a new epoch.
+
+    The caller has the folder (`held`).
+
+    Raises:
+        CannotWriteError: history or manifest cannot be written.
+    """
+    new = edit(found.state)
+    history.append(
+        folder / NAME, history.kept_now(found.state, why, found.run_id, found.epoch, found.sequence)
+    )
+    after_it = dataclasses.replace(
+        found,
+        epoch=found.epoch + 1,
+        sequence=found.sequence + 1,
+        state=new,
+        former=after(found.former, found.state),
+        files=found.files if files is None else files,
+        run_id=history.by_hand(why),
+        committed_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+    )
+    write(folder, after_it)
+    return after_it
 
 
 @contextlib.contextmanager

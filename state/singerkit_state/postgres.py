@@ -45,7 +45,7 @@ from singerkit_shell.signals import stop_flag
 from singerkit_state import history_table
 from singerkit_state.history import BY_HAND, kept_now
 from singerkit_state.store import Holder
-from singerkit_state.value import decode, is_empty
+from singerkit_state.value import after, decode, encode, is_empty
 
 __all__ = [
     "DEFAULT_TABLE",
@@ -59,6 +59,7 @@ __all__ = [
     "identifier",
     "lock_halves",
     "lock_row",
+    "note",
     "read",
     "reclaim",
     "release",
@@ -70,6 +71,7 @@ __all__ = [
     "turns",
     "wait_for_lock",
     "was_committed",
+    "with_notes",
 ]
 
 logger = logging.getLogger(__name__)
@@ -92,6 +94,8 @@ _COLUMNS = {
     "backend_pid": "integer",
     "started_at": "timestamptz",
     "committed_at": "timestamptz",
+    "former": "json",  # digests of the states from before, newest first: what a state file that is behind may say
+    "loaded": "json",  # names of the streams whose tables held rows at the last commit
 }
 _ESSENTIAL = ("pipeline", "epoch", "sequence", "state")
 """What the first version of the table had; a table without these is not ours, other columns can be added."""
@@ -113,6 +117,10 @@ class StateRow:
     committed_at: datetime | None
     schema: str
     table: str
+    former: tuple[str, ...] = ()
+    """Digests of the states from before, newest first (`value.after`)."""
+    loaded: frozenset[str] | None = None
+    """The streams whose tables held rows at the last commit; None where an older version has committed last."""
 
     @property
     def where(self) -> str:
@@ -240,7 +248,7 @@ def acquire(connection: Connection, schema: str, table: str, pipeline: str, run_
             _take_lock(connection, schema, table, pipeline)
         try:
             with transaction(connection) as cursor:
-                row = _begin_epoch(cursor, schema, table, pipeline, run_id)
+                row = with_notes(cursor, _begin_epoch(cursor, schema, table, pipeline, run_id))
                 if row.state_text is not None:
                     started = kept_now(row.state_text, "run", run_id, row.epoch - 1, row.sequence)
                     history_table.keep_start_of_run(
@@ -292,10 +300,42 @@ def _begin_epoch(cursor: Cursor, schema: str, table: str, pipeline: str, run_id:
     return _row(_one(cursor), schema, table)
 
 
-def advance(cursor: Cursor, row: StateRow, state_text: str | None) -> StateRow:
+def with_notes(cursor: Cursor, row: StateRow) -> StateRow:
+    """Return the row with what it notes besides: former states, loaded streams."""
+    cursor.execute(
+        sql.SQL("SELECT former, loaded FROM {} WHERE pipeline = %s").format(
+            identifier(row.schema, row.table)
+        ),
+        (row.pipeline,),
+    )
+    former, loaded = _one(cursor)
+    return replace(row, former=tuple(former or ()), loaded=None if loaded is None else frozenset(loaded))
+
+
+def note(
+    cursor: Cursor, row: StateRow, *, former: tuple[str, ...], loaded: frozenset[str] | None
+) -> StateRow:
+    """Write the notes of a row, inside the caller's transaction; return it as they make it."""
+    cursor.execute(
+        sql.SQL("UPDATE {} SET former = %s::json, loaded = %s::json WHERE pipeline = %s").format(
+            identifier(row.schema, row.table)
+        ),
+        (
+            json.dumps(former),
+            None if loaded is None else encode(sorted(loaded)),
+            row.pipeline,
+        ),
+    )
+    return replace(row, former=former, loaded=loaded)
+
+
+def advance(
+    cursor: Cursor, row: StateRow, state_text: str | None, loaded: frozenset[str] | None = None
+) -> StateRow:
     """Move the row on by one commit, inside the caller's transaction; return it as COMMIT will leave it.
 
     ``state_text`` is stored exactly; None or an empty state (`value.is_empty`) keeps the stored one (ST16).
+    ``loaded`` names the streams whose tables hold rows now; None keeps what is noted.
 
     Raises:
         FencedError: the row is not as this run left it: a newer run has taken over (FAULTS P8).
@@ -305,14 +345,24 @@ def advance(cursor: Cursor, row: StateRow, state_text: str | None) -> StateRow:
     """
     if state_text is not None and is_empty(decode(state_text)):
         state_text = None
+    former = row.former if state_text is None else after(row.former, row.state_text)
+    loaded = row.loaded if loaded is None else loaded
     try:
         cursor.execute(
             sql.SQL(
                 "UPDATE {} SET sequence = sequence + 1, state = coalesce(%s::json, state), run_id = %s,"
-                " committed_at = clock_timestamp() WHERE pipeline = %s AND epoch = %s AND sequence = %s"
+                " former = %s::json, loaded = %s::json, committed_at = clock_timestamp() WHERE pipeline = %s AND epoch = %s AND sequence = %s"
                 " RETURNING sequence, committed_at"
             ).format(identifier(row.schema, row.table)),
-            (state_text, row.run_id, row.pipeline, row.epoch, row.sequence),
+            (
+                state_text,
+                row.run_id,
+                json.dumps(former),
+                None if loaded is None else encode(sorted(loaded)),
+                row.pipeline,
+                row.epoch,
+                row.sequence,
+            ),
         )
     except (pg_errors.UndefinedTable, pg_errors.UndefinedColumn, pg_errors.InvalidSchemaName) as error:
         raise BadDataError(
@@ -324,7 +374,9 @@ def advance(cursor: Cursor, row: StateRow, state_text: str | None) -> StateRow:
         raise _fenced(cursor, row)
     sequence, committed_at = found
     text = row.state_text if state_text is None else state_text
-    return replace(row, sequence=sequence, committed_at=committed_at, state_text=text)
+    return replace(
+        row, sequence=sequence, committed_at=committed_at, state_text=text, former=former, loaded=loaded
+    )
 
 
 def was_committed(connection: Connection, row_after: StateRow) -> bool:

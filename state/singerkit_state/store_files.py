@@ -119,19 +119,8 @@ class ManifestStore:
         with StateFileLock(self._path), manifest.held(self._folder):
             found = self._manifest()
             before = dataclasses.replace(self._snapshot_of(found), holder=None)
-            new = edit(found.state)
-            number = history.append(
-                self._path, history.kept_now(found.state, why, found.run_id, found.epoch, found.sequence)
-            )
-            changed = dataclasses.replace(
-                found,
-                epoch=found.epoch + 1,
-                sequence=found.sequence + 1,
-                state=new,
-                run_id=history.by_hand(why),
-                committed_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            )
-            manifest.write(self._folder, changed)
+            changed = manifest.changed(self._folder, found, edit, why)
+            number = history.read(self._path)[0].number
             after = dataclasses.replace(self._snapshot_of(changed), holder=None)
         return Change(before, after, number)
 

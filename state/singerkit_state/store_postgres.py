@@ -20,8 +20,9 @@ from singerkit_state.history import Entry, by_hand, kept_now
 from singerkit_state.location import StateUrl, connect
 from singerkit_state.postgres import StateRow
 from singerkit_state.store import Change, Edit, Holder, Snapshot
+from singerkit_state.value import after
 
-__all__ = ["RowStore", "snapshots"]
+__all__ = ["RowStore", "change_row", "snapshots"]
 
 
 class RowStore:
@@ -52,20 +53,7 @@ class RowStore:
                 postgres.translated(f"{why} the state of the pipeline `{url.pipeline}`"),
                 postgres.transaction(connection) as cursor,
             ):
-                return self._change(cursor, edit, why)
-
-    def _change(self, cursor: Cursor, edit: Edit, why: str) -> Change:
-        url = self._url
-        former = postgres.lock_row(cursor, url.schema, url.table, url.pipeline)
-        holder = postgres.holder(cursor, url.schema, url.table, url.pipeline)
-        text = edit(former.state_text)
-        entry = kept_now(former.state_text, why, former.run_id, former.epoch, former.sequence)
-        turns = postgres.turns(cursor, url.schema, url.table)
-        number = history_table.keep(cursor, url.schema, url.table, url.pipeline, entry, turns)
-        row = _replace(cursor, url, text, by_hand(why))
-        return Change(
-            _snapshot(url, url.pipeline, former, holder), _snapshot(url, url.pipeline, row, None), number
-        )
+                return change_row(cursor, url, edit, why)
 
     def entries(self) -> list[Entry]:
         url = self._url
@@ -79,6 +67,7 @@ class RowStore:
             return None
         url = self._url
         with _connection(url) as connection, postgres.translated(f"unlock the pipeline `{url.pipeline}`"):
+            postgres.ensure_table(connection, url.schema, url.table)
             with postgres.transaction(connection) as cursor:
                 cursor.execute(
                     sql.SQL(
@@ -91,8 +80,25 @@ class RowStore:
                 postgres.wait_for_lock(cursor, url.schema, url.table, url.pipeline)
                 former = postgres.lock_row(cursor, url.schema, url.table, url.pipeline)
                 if former.epoch == found.epoch:
-                    self._change(cursor, lambda text: text, "unlock")
+                    change_row(cursor, url, lambda text: text, "unlock")
         return found.holder
+
+
+def change_row(cursor: Cursor, url: StateUrl, edit: Edit, why: str, *, as_it_is: bool = False) -> Change:
+    """Change the row of a pipeline inside the caller's transaction; ``as_it_is`` forgets which tables held rows."""
+    former = postgres.lock_row(cursor, url.schema, url.table, url.pipeline)
+    holder = postgres.holder(cursor, url.schema, url.table, url.pipeline)
+    text = edit(former.state_text)
+    entry = kept_now(former.state_text, why, former.run_id, former.epoch, former.sequence)
+    turns = postgres.turns(cursor, url.schema, url.table)
+    number = history_table.keep(cursor, url.schema, url.table, url.pipeline, entry, turns)
+    former = postgres.with_notes(cursor, former)
+    row = _replace(cursor, url, text, by_hand(why))
+    kept = former.former if text == former.state_text else after(former.former, former.state_text)
+    postgres.note(cursor, row, former=kept, loaded=frozenset() if as_it_is else former.loaded)
+    return Change(
+        _snapshot(url, url.pipeline, former, holder), _snapshot(url, url.pipeline, row, None), number
+    )
 
 
 def snapshots(url: StateUrl) -> list[Snapshot]:

@@ -6,10 +6,11 @@ the mark (docs/architecture.md, "Agreements").
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal, DecimalException
 from json.encoder import encode_basestring, encode_basestring_ascii
@@ -18,7 +19,10 @@ from typing import Any, NoReturn
 __all__ = [
     "MARK_KEY",
     "Mark",
+    "after",
+    "comparable",
     "decode",
+    "digest",
     "encode",
     "is_empty",
     "is_utf8",
@@ -29,6 +33,9 @@ __all__ = [
 
 MARK_KEY = "_singerkit"
 """The reserved top-level key of the mark; other taps and targets pass it through."""
+
+FORMER = 100
+"""How many former states a place knows again."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -41,7 +48,10 @@ class Mark:
     pipeline: str
     complete: bool
     resumes: str | None = None
-    """Where the run's first state came from: ``file``, ``url``, or None when it was given none."""
+    """Where the run's first state came from: ``file``, ``missing`` (a file that is not there), ``url``, or None when it
+    was given none."""
+    location: str | None = None
+    """In the first STATE: the file or URL, without a password, that it came from."""
 
 
 def read_mark(value: Any) -> Mark | None:
@@ -51,8 +61,10 @@ def read_mark(value: Any) -> Mark | None:
         return None
     run, pipeline, complete = mark.get("run"), mark.get("pipeline"), mark.get("complete")
     if isinstance(run, str) and isinstance(pipeline, str) and isinstance(complete, bool):
-        resumes = mark.get("resumes")
-        return Mark(run, pipeline, complete, resumes if isinstance(resumes, str) else None)
+        resumes, location = (
+            text if isinstance(text := mark.get(key), str) else None for key in ("resumes", "location")
+        )
+        return Mark(run, pipeline, complete, resumes, location)
     return None
 
 
@@ -76,6 +88,56 @@ def is_empty(value: Any) -> bool:
         return value is None
     rest = without_mark(value)
     return not rest or (rest.keys() == {"bookmarks"} and rest["bookmarks"] in (None, {}))
+
+
+def digest(value: Any) -> str:
+    """Return what `after` keeps of a STATE value: the same for all texts of it, whatever its mark says."""
+    return hashlib.blake2b(_sorted(comparable(value)).encode(), digest_size=8).hexdigest()
+
+
+def comparable(value: Any) -> Any:
+    """Return a STATE value without its mark, and with its bookmarks in one shape.
+
+    Our taps write what they have read as ``{key: value}``, as singer-python does, in the shape of singer-sdk.
+    """
+    if not isinstance(value, dict):
+        return value
+    plain = without_mark(value)
+    bookmarks = plain.get("bookmarks")
+    if isinstance(bookmarks, dict):
+        plain["bookmarks"] = {name: _comparable_part(part) for name, part in bookmarks.items()}
+    return plain
+
+
+def _comparable_part(part: Any) -> Any:
+    if not isinstance(part, dict):
+        return part
+    plain = {key: item for key, item in part.items() if item is not None}
+    if isinstance(plain.get("partitions"), list):
+        plain["partitions"] = [_comparable_part(entry) for entry in plain["partitions"]]
+    key = plain.get("replication_key")
+    if isinstance(key, str) and "replication_key_value" in plain and key not in plain:
+        plain[key] = plain.pop("replication_key_value")
+        del plain["replication_key"]
+    return plain
+
+
+def _sorted(value: Any) -> str:
+    if isinstance(value, dict):
+        items = sorted((encode(key), _sorted(item)) for key, item in value.items())
+        return "{" + ",".join(f"{key}:{item}" for key, item in items) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(_sorted, value)) + "]"
+    return encode(value)
+
+
+def after(former: Sequence[str], text: str | None) -> tuple[str, ...]:
+    """Return the digests of the former states of a place, newest first, when ``text`` has been replaced there."""
+    try:
+        new = None if text is None else digest(decode(text))
+    except ValueError:  # torn, and no start of any run
+        new = None
+    return tuple(former) if new is None else (new, *(old for old in former if old != new))[:FORMER]
 
 
 def is_utf8(text: str) -> bool:

@@ -118,6 +118,7 @@ class SingerkitTap(Tap):
         self._progress = Progress(self.logger)
         self._pipeline_of_state: str | None = None
         self._resumes: str | None = None
+        self._location: str | None = None
         super().__init__(
             config=config,
             catalog=None if entries is None else {"streams": list(self.input_entries.values())},
@@ -253,13 +254,14 @@ class SingerkitTap(Tap):
             RetryableError, NotAuthorisedError: the database of a state URL cannot be read.
         """
         # Imported here: a state URL needs the database driver, --help does not.
-        from singerkit_state.location import is_state_url, parse_state_url, read_start_state
+        from singerkit_state.location import is_state_url, parse_state_url, read_start_state, without_password
 
-        self._resumes = "file"
         if is_state_url(location):
-            self._resumes = "url"
             self._pipeline_of_state = parse_state_url(location).pipeline
-        self.load_state(read_start_state(location, self.pipeline) or {})
+        found = read_start_state(location, self.pipeline)
+        self._resumes = "url" if is_state_url(location) else "missing" if found is None else "file"
+        self._location = without_password(location) if is_state_url(location) else location
+        self.load_state(found or {})
 
     @property
     def sync_run(self) -> SyncRun:
@@ -268,7 +270,7 @@ class SingerkitTap(Tap):
             self._sync_run = SyncRun(
                 self.output,
                 self.start_state,
-                Mark(self._run_id, self.pipeline, False, self._resumes),
+                Mark(self._run_id, self.pipeline, False, self._resumes, self._location),
                 self._progress,
                 state_every=int(self.config.get("state_every", 10_000)),
                 start_date=self.config.get("start_date"),

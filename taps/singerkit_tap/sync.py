@@ -151,6 +151,7 @@ class SyncRun:
         value = {**self._rest, "bookmarks": self._bookmarks}
         mark = replace(self._mark, complete=is_complete)
         self._output.state(with_mark(value, mark))
+        self._mark = replace(self._mark, location=None)  # where it started is said once
 
     # A family
 

@@ -4,6 +4,9 @@ The loop (`load.py`) reads the wire and calls, always from one thread:
 
     open()                       once, before a line is read: connect, check privileges
     begin(pipeline) -> state     once, at the first message: take the lock, bump the epoch; the committed STATE
+    was_former(value) -> bool    whether the STATE value was committed there before
+    starts_over()                after begin(), when the run starts over: rows that are gone are no surprise
+    change_state(edit, why, ...) after begin(), by hand and instead of a run: replace the committed STATE
     declare(stream) -> stream    for each SCHEMA that is new or differs from the last one of its stream; the stream with
                                  the kinds in which its values are to be given
     write(stream, batch)         for each batch of valid rows
@@ -35,11 +38,23 @@ from typing import Any, Protocol
 
 from singerkit_shell.errors import BadDataError, RetryableError
 from singerkit_shell.words import counted
+from singerkit_state.store import Edit
 from singerkit_target.kinds import Column
 from singerkit_target.messages import Message, Run
 from singerkit_target.summary import Counts
 
-__all__ = ["WHOLE_RECORD", "Batch", "Loader", "Reject", "SafePoint", "Stream", "UnitLost", "check_room"]
+__all__ = [
+    "WHOLE_RECORD",
+    "Batch",
+    "Edit",
+    "Loader",
+    "Reject",
+    "RowsGone",
+    "SafePoint",
+    "Stream",
+    "UnitLost",
+    "check_room",
+]
 
 WHOLE_RECORD = "_record"
 
@@ -138,6 +153,10 @@ def check_room(limit: int, count: int, last: Reject | None = None) -> None:
         )
 
 
+class RowsGone(RetryableError):
+    """The rows that the state says were loaded into a stream's table or file are not there (DESIGN 5)."""
+
+
 class UnitLost(RetryableError):
     """The unit in hand was rolled back by no fault of its rows: a lost connection, a deadlock."""
 
@@ -155,6 +174,14 @@ class Loader(Protocol):
     def open(self) -> None: ...
 
     def begin(self, pipeline: str) -> str | None: ...
+
+    def was_former(self, value: Any) -> bool: ...
+
+    def starts_over(self) -> None: ...
+
+    def change_state(self, edit: Edit, why: str, *, as_it_is: bool = False) -> str | None:
+        """Return the new STATE text; ``as_it_is``: what tables or files hold now is what they should hold."""
+        ...
 
     def declare(self, stream: Stream) -> Stream: ...
 

@@ -16,13 +16,13 @@ from typing import IO, Any, TypeVar
 
 import msgspec
 
-from singerkit_shell.errors import BadDataError, SingerkitError
+from singerkit_shell.errors import BadDataError, RetryableError, SingerkitError
 from singerkit_shell.signals import StopFlag
-from singerkit_state.lineage import check_start
+from singerkit_state.lineage import WaysOut, check_start
 from singerkit_state.value import Mark, decode, is_empty, read_mark
 from singerkit_target.batches import Missing
 from singerkit_target.blocks import BlockDecoder, Judgement, MalformedLine
-from singerkit_target.contract import Batch, Loader, Reject, SafePoint, Stream, UnitLost, check_room
+from singerkit_target.contract import Batch, Loader, Reject, RowsGone, SafePoint, Stream, UnitLost, check_room
 from singerkit_target.declarations import declared_stream, read_declaration
 from singerkit_target.lines import Chunk, read_chunks
 from singerkit_target.messages import Message, Run, Splitter, decoded
@@ -89,7 +89,9 @@ class Load:
         pipeline: str | None = None,
         always_exact: bool = False,
         missing_fields: str | None = None,
+        ways: Callable[[str], WaysOut] = lambda _pipeline: WaysOut(("TARGET",)),
     ) -> None:
+        self._ways = ways
         self._loader = loader
         self._judgement = judgement
         self._missing_fields = missing_fields
@@ -109,6 +111,7 @@ class Load:
         self._mark: Mark | None = None
         self._rows_after_state = False
         self._begun = False
+        self._pipeline_name = ""
         self._unit = _Unit()
         self._in_hand = UnitInHand(limits.replay_bytes)
         self._versions: dict[str, int] = {}
@@ -236,10 +239,14 @@ class Load:
             return
         self._mark = mark
         pipeline = self._pipeline or (mark.pipeline if mark else "default")
+        self._pipeline_name = pipeline
         stored = self._loader.begin(pipeline)
         self._begun = True
-        publisher = self._publisher
-        check_start(pipeline, stored, start, mark, publisher.state_file, publisher.publish, self._log)
+        loader = self._loader
+        if check_start(
+            pipeline, stored, start, mark, self._publisher, loader.was_former, self._ways(pipeline), self._log
+        ):
+            loader.starts_over()
 
     # --- a unit that was lost ------------------------------------------------------------------------------
 
@@ -294,7 +301,10 @@ class Load:
             keeps_text=self._loader.is_log,
             max_columns=self._limits.max_columns,
         )
-        stream = self._loader.declare(stream)
+        try:
+            stream = self._loader.declare(stream)
+        except RowsGone as error:
+            raise self._with_ways_out(error, stream) from None
         self._unit.has_tables = True
         self._declared[stream.name] = declaration.fingerprint
         self._decoders[stream.name] = BlockDecoder(
@@ -314,6 +324,13 @@ class Load:
             return Missing.APPEND
         keeps = wanted == "keep" or (wanted is None and self._mark is not None)
         return Missing.KEEP if keeps else Missing.NULL
+
+    def _with_ways_out(self, error: RowsGone, stream: Stream) -> RetryableError:
+        ways = replace(self._ways(self._pipeline_name), state_file=self._publisher.state_file)
+        return RetryableError(
+            f"{error} Nothing of this stream was written: put the rows back; or read the stream from the beginning "
+            f"with {ways.start_over(stream.name)}; or go on without them with {ways.accept()}."
+        )
 
     def _take_state(self, part: Message) -> None:
         text, value = _state_of(part)

@@ -10,7 +10,7 @@ import logging
 import sys
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import IO, Any, ClassVar
 
@@ -20,21 +20,25 @@ from singer_sdk.exceptions import MissingKeyPropertiesError, RecordsWithoutSchem
 from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabilities
 from singer_sdk.singerlib.encoding.base import GenericSingerReader
 
-from singerkit_shell.command import adopt
+from singerkit_shell.command import adopt as adopted_by_shell
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_shell.memory import calm_collector
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.validate import (
+    CONFIG_PATHS,
     check_environment,
     config_place,
     config_problems,
     warn_of_unread_environment,
 )
 from singerkit_state.delivery import print_about
+from singerkit_state.lineage import WaysOut
 from singerkit_state.location import check_is_path, is_state_url
 from singerkit_state.statefile import StateFileLock
+from singerkit_state.value import encode
 from singerkit_target.blocks import Judgement
+from singerkit_target.byhand import Wish, by_hand, options
 from singerkit_target.contract import Loader
 from singerkit_target.delivery import deliveries
 from singerkit_target.load import Limits, Load
@@ -153,6 +157,7 @@ class SingerkitTarget(Target):
     given_keys: frozenset[str] = frozenset()
     """The keys of the config as it was given, before defaults."""
     always_exact = False  # tests compare both paths
+    _reads_environment = False
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "setup_mapper": False})
@@ -222,6 +227,7 @@ class SingerkitTarget(Target):
             pipeline=self.config.get("pipeline"),
             always_exact=self.always_exact,
             missing_fields=self.config.get("missing_fields"),
+            ways=self.ways_out,
         )
         lock = (
             nullcontext()
@@ -234,6 +240,35 @@ class SingerkitTarget(Target):
         except BadDataError as error:
             raise _as_singer_sdk_error(error) from error
         return Counter({"RECORD": summary.received.total()})
+
+    def ways_out(self, pipeline: str) -> WaysOut:
+        """The commands by which somebody changes the committed state of a pipeline, with this run's config."""
+        ctx = click.get_current_context(silent=True)
+        paths = ctx.meta.get(CONFIG_PATHS, []) if ctx else []
+        config = [argument for path in paths for argument in ("--config", path)]
+        if self._reads_environment:
+            config += ["--config", "ENV"]
+        named = [] if self.config.get("pipeline") else ["--pipeline", pipeline]
+        return WaysOut((self.name, *config, *named))
+
+    def change_state(self, wish: Wish) -> None:
+        """Change the committed state of a pipeline by hand, and print it; reads no input.
+
+        Raises:
+            UsageError: it is not said of which pipeline.
+            ConfigurationError: there is no state to take over, or it is of another pipeline.
+            LockHeldError: a run is at work.
+        """
+        loader = self.make_loader()
+        file = nullcontext() if self.state_file is None else StateFileLock(self.state_file)
+        try:
+            with file:
+                loader.open()
+                text = by_hand(loader, wish, self.config.get("pipeline"))
+                publisher = Publisher(self.state_file)
+                publisher.forget(encode({"bookmarks": {}}) if text is None else text)
+        finally:
+            loader.close()
 
     def process_endofpipe(self) -> None:
         """Everything is committed when `_load` returns."""
@@ -255,8 +290,13 @@ class SingerkitTarget(Target):
         config: Any = None,
         file_input: IO[str] | None = None,
         state_file: str | None = None,
+        adopt: str | None = None,
+        start_over: bool = False,
+        last_state: bool = False,
+        stream: Sequence[str] = (),
+        pipeline: str | None = None,
     ) -> None:
-        """Run the target on the command line."""
+        """Run the target on the command line; see `byhand.options` for the settings that change a state instead."""
         if about:
             promises = deliveries(
                 replaces_by_key=cls.replaces_by_key({} if config is None else config.config),
@@ -278,6 +318,11 @@ class SingerkitTarget(Target):
         if state_file is not None:
             _check_state_file(state_file)
         target.state_file = state_file
+        target._reads_environment = config is not None and config.parse_env
+        wish = Wish(adopt, start_over, last_state, tuple(stream), pipeline)
+        if wish.is_one:
+            target.change_state(wish)
+            return
         target._load(file_input or sys.stdin.buffer)
 
     @classmethod
@@ -291,7 +336,8 @@ class SingerkitTarget(Target):
                 help="Write the STATE value to this file after each commit.",
             )
         )
-        return adopt(command, cls.name, logging.getLogger(cls.name))
+        command.params.extend(options())
+        return adopted_by_shell(command, cls.name, logging.getLogger(cls.name))
 
 
 def _check_state_file(path: str) -> None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from singerkit_shell.errors import BadDataError, CannotWriteError, ConfigurationError, FencedError
 from singerkit_state import manifest
+from singerkit_state.lineage import streams_reached
 from singerkit_state.statefile import StateFileLock
-from singerkit_target.contract import Batch, Reject, SafePoint, Stream
+from singerkit_state.value import digest
+from singerkit_target.contract import Batch, Edit, Reject, RowsGone, SafePoint, Stream
 from singerkit_target.kinds import Kind
 from singerkit_target.metadata import MetadataColumns
 from target_jsonl.files import Files
@@ -40,6 +44,8 @@ class JsonlLoader:
         self._manifest = manifest.Manifest("")
         self._run_id = uuid.uuid4().hex
         self._safe: tuple[SafePoint, dict[str, int]] | None = None
+        self._lost: dict[str, int] = {}
+        self._bookmarked: frozenset[str] = frozenset()
 
     def open(self) -> None:
         """Make the folder."""
@@ -56,36 +62,97 @@ class JsonlLoader:
         lock.__enter__()
         self._lock = lock
         taken = manifest.begin(self._folder, pipeline, self._run_id)
-        there = {name: size for name, size in taken.files.items() if self._exists(name, size)}
-        self._manifest = dataclasses.replace(taken, files=there)
-        self._cut(there)
+        self._manifest = taken
+        found = {name: self._size(name) for name in taken.files}
+        self._lost = {name: found[name] for name, committed in taken.files.items() if found[name] < committed}
+        self._bookmarked = streams_reached(taken.state)
+        self._cut(self._there)
         return taken.state
+
+    @property
+    def _there(self) -> dict[str, int]:
+        """The committed lengths of the files that have them."""
+        return {name: size for name, size in self._manifest.files.items() if name not in self._lost}
+
+    def was_former(self, value: Any) -> bool:
+        return digest(value) in self._manifest.former
+
+    def starts_over(self) -> None:
+        self._bookmarked = frozenset()
+
+    def change_state(self, edit: Edit, why: str, *, as_it_is: bool = False) -> str | None:
+        """Replace the state in the manifest; ``as_it_is`` takes what files have lost as lost."""
+        files = self._manifest.files
+        if as_it_is:
+            for name in self._lost:
+                self._check_is_whole(name)
+            files = {name: min(size, self._size(name)) for name, size in files.items()}
+        with manifest.mine(self._folder, self._manifest):
+            self._manifest = manifest.changed(self._folder, self._manifest, edit, why, files)
+        return self._manifest.state
 
     def _cut(self, sizes: Mapping[str, int]) -> None:
         """Bring the files back to ``sizes``, unless they belong to a newer run by now."""
         with manifest.mine(self._folder, self._manifest):
             self._files.cut(sizes)
 
-    def _exists(self, name: str, committed: int) -> bool:
+    def _size(self, name: str) -> int:
         path = self._folder / name
-        found = path.stat().st_size if path.exists() else 0
-        if found >= committed:
-            return True
-        if found:  # cutting it to its committed length would put a hole where the rows were
-            raise BadDataError(
-                f"The file {path} has {found} bytes, and {committed} were committed: rows of it are gone. Nothing was "
-                "written: restore the file, or remove it so that it begins anew."
-            )
-        self._log.warning("The file %s is gone since the last run; it begins anew.", path)
-        return False
+        return path.stat().st_size if path.exists() else 0
 
     def declare(self, stream: Stream) -> Stream:
         """A file that the manifest does not list yet is begun; one of somebody else is left alone."""
-        self._begin_file(file_name(stream.name))
+        name = file_name(stream.name)
+        if name in self._lost:
+            self._check_lost(name, stream)
+        self._begin_file(name)
         return stream
+
+    def _check_lost(self, name: str, stream: Stream) -> None:
+        """A file that is shorter than what was committed: cut to that length it would get a hole where rows were.
+
+        Raises:
+            RowsGone: rows of the stream are gone that its bookmark says were loaded.
+        """
+        found, committed = self._lost[name], self._manifest.files[name]
+        if stream.name in self._bookmarked:
+            raise RowsGone(
+                f"The file {self._folder / name} has {found} bytes, and {committed} were committed: rows are gone that "
+                "the saved state says were loaded."
+            )
+        self._log.warning(
+            "The file %s has %d bytes, and %d were committed; rows are appended to what is there.",
+            self._folder / name,
+            found,
+            committed,
+        )
+
+    def _check_is_whole(self, name: str) -> None:
+        """A row that is appended to a part of a row would be lost with it.
+
+        Raises:
+            ConfigurationError: the last row of a file was cut.
+        """
+        path = self._folder / name
+        if not self._lost[name]:
+            return
+        with path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                raise ConfigurationError(
+                    f"The file {path} ends in the middle of a row; nothing was changed: put it back, or take away what "
+                    "there is of that row, or the file."
+                )
 
     def _begin_file(self, name: str) -> None:
         if name in self._files.sizes:
+            return
+        if name in self._lost:
+            self._check_is_whole(name)
+            self._cut({**self._files.sizes, name: self._lost.pop(name)})
+            self._manifest = dataclasses.replace(
+                self._manifest, files={**self._manifest.files, name: self._files.sizes[name]}
+            )
             return
         if name not in self._manifest.files:
             self._list(name)
@@ -158,7 +225,7 @@ class JsonlLoader:
         if not self._files.sizes:
             return
         try:
-            self._cut(self._manifest.files)
+            self._cut(self._there)
         except (
             FencedError
         ) as error:  # what we wrote behind the committed length is the newer run's to cut off
@@ -176,7 +243,9 @@ class JsonlLoader:
         """Make the data durable first, then the manifest that makes it count."""
         self._files.sync()
         self._check_sizes()
-        self._manifest = manifest.commit(self._folder, self._manifest, state, self._files.sizes)
+        self._manifest = manifest.commit(
+            self._folder, self._manifest, state, {**self._manifest.files, **self._files.sizes}
+        )
         self._safe = None
 
     def _check_sizes(self) -> None:

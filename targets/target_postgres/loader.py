@@ -6,21 +6,25 @@ import logging
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import psycopg2
 from psycopg2 import errorcodes
 from psycopg2.extensions import cursor as Cursor
-from psycopg2.sql import Identifier
+from psycopg2.sql import SQL, Identifier
 
 from singerkit_shell.errors import FencedError, RetryableError, SingerkitError
 from singerkit_shell.signals import StopFlag, stop_flag
 from singerkit_state import history_table
 from singerkit_state import postgres as state_rows
-from singerkit_state.value import decode
-from singerkit_target.contract import Batch, Reject, SafePoint, Stream, UnitLost, check_room
+from singerkit_state.lineage import streams_reached
+from singerkit_state.location import StateUrl
+from singerkit_state.store import Change
+from singerkit_state.store_postgres import change_row
+from singerkit_state.value import digest
+from singerkit_target.contract import Batch, Edit, Reject, SafePoint, Stream, UnitLost, check_room
 from singerkit_target.metadata import MetadataColumns
 from singerkit_target.replay import waits
 from target_postgres import ddl, merge, rejects
@@ -72,10 +76,10 @@ class _Waiting:
 
 @dataclass
 class _Safe:
-    """The last safe point that was reached, and the stages with rows in them there."""
+    """The last safe point that was reached, the tables as they were there, and the columns of rows in their stages."""
 
     point: SafePoint
-    staged: dict[str, tuple[str, ...] | None]
+    tables: list[tuple[Table, tuple[str, ...] | None]]
     refused: Counter[str]
 
 
@@ -126,6 +130,7 @@ class PostgresLoader:
         self._refused: Counter[str] = Counter()  # set aside since the last commit, by stream
         self._defers = True
         self._loaded_before: frozenset[str] = frozenset()
+        self._activated: set[str] = set()
 
     # --- the run -------------------------------------------------------------------------------------------
 
@@ -147,8 +152,28 @@ class PostgresLoader:
 
         row: state_rows.StateRow = self._call(acquire, "taking the lock")
         self._row = row
-        self._loaded_before = _streams_in(row.state_text)
+        self._loaded_before = streams_reached(row.state_text)
         return row.state_text
+
+    def was_former(self, value: Any) -> bool:
+        return self._row is not None and digest(value) in self._row.former
+
+    def starts_over(self) -> None:
+        assert self._row is not None  # noqa: S101  begin() comes first
+        self._row = replace(self._row, loaded=frozenset())
+        self._loaded_before = frozenset()
+
+    def change_state(self, edit: Edit, why: str, *, as_it_is: bool = False) -> str | None:
+        """Replace the state in the row, in a transaction of its own; ``as_it_is`` forgets which tables held rows."""
+        assert self._row is not None  # noqa: S101  begin() comes first
+        url = StateUrl("", "this database", self._row.pipeline, self._wishes.schema, self._state_table)
+
+        def change(connection: Connection) -> Change:
+            with connection, connection.cursor() as cursor:
+                return change_row(cursor, url, edit, why, as_it_is=as_it_is)
+
+        change_made: Change = self._call(change, f"changing the state ({why})")
+        return change_made.after.text
 
     def close(self) -> None:
         """Leave the lock and the connection; an open transaction rolls back."""
@@ -171,8 +196,15 @@ class PostgresLoader:
             with connection.cursor() as cursor:
                 if former is not None:
                     self._merge(cursor, former)
-                must_exist = former is not None or stream.name in self._loaded_before
-                return fit_table(cursor, stream, self._wishes, number, self._log, must_exist=must_exist)
+                return fit_table(
+                    cursor,
+                    stream,
+                    self._wishes,
+                    number,
+                    self._log,
+                    must_exist=former is not None,
+                    must_hold=former is None and self._must_hold(stream.name),
+                )
 
         table: Table = self._call(fit, f"preparing the table of stream `{stream.name}`")
         if former is not None:
@@ -180,6 +212,13 @@ class PostgresLoader:
             table.has_repeats = former.has_repeats
         self._tables[stream.name] = table
         return table.given
+
+    def _must_hold(self, stream: str) -> bool | None:
+        """Whether the table of a stream held rows when its bookmark was committed; None when nobody has noted it."""
+        if stream not in self._loaded_before:
+            return False
+        noted = None if self._row is None else self._row.loaded
+        return None if noted is None else stream in noted
 
     def write(self, stream: Stream, batch: Batch) -> None:
         """Encode a batch here and queue its COPY."""
@@ -368,6 +407,7 @@ class PostgresLoader:
                 self._merge(cursor, table)
                 remove_other_versions(cursor, table.identifier, version, hard=self._hard_delete)
 
+        self._activated.add(stream.name)
         self._submit(remove, f"activating version {version} of stream `{stream.name}`")
 
     # --- units of commit -----------------------------------------------------------------------------------
@@ -380,8 +420,8 @@ class PostgresLoader:
                 if self._safe is not None:
                     cursor.execute("RELEASE SAVEPOINT singerkit_safe")
                 cursor.execute("SAVEPOINT singerkit_safe")
-            staged = {name: table.staged for name, table in self._tables.items()}
-            self._safe = _Safe(point, staged, self._refused.copy())
+            tables = [(table, table.staged) for table in self._tables.values()]
+            self._safe = _Safe(point, tables, self._refused.copy())
 
         self._submit(mark, "marking a safe point")
 
@@ -408,8 +448,9 @@ class PostgresLoader:
                 cursor.execute("ROLLBACK TO SAVEPOINT singerkit_safe")
 
         self._call(back, "going back to the last safe point")
-        for name, table in self._tables.items():
-            table.staged = self._safe.staged.get(name)
+        self._tables = {table.stream: table for table, _staged in self._safe.tables}
+        for table, staged in self._safe.tables:
+            table.staged = staged
         self._refused = self._safe.refused.copy()
         return self._safe.point
 
@@ -451,7 +492,8 @@ class PostgresLoader:
         def finish(connection: Connection) -> state_rows.StateRow:
             self._settle(connection)
             with connection.cursor() as cursor:
-                return state_rows.advance(cursor, row, state)
+                loaded = _loaded(cursor, self._tables.values(), row.loaded, self._activated)
+                return state_rows.advance(cursor, row, state, loaded)
 
         advanced = self._call(finish, "finishing a unit of commit")
         try:
@@ -463,6 +505,7 @@ class PostgresLoader:
             raise
         self._row = advanced
         self._defers = True
+        self._activated.clear()
         self._forget_unit()
 
     def _resolve_unknown_commit(self, advanced: state_rows.StateRow) -> None:
@@ -485,6 +528,7 @@ class PostgresLoader:
             self._waiting.clear()
             self._reconnect(lambda connection: state_rows.reclaim(connection, row))
         self._forget_unit()
+        self._loaded_before |= self._tables.keys() & (row.loaded or frozenset())
         self._tables.clear()
         self._has_rejects = False
 
@@ -553,15 +597,19 @@ class PostgresLoader:
         return self._open_session.call(job, doing)
 
 
-def _streams_in(state: str | None) -> frozenset[str]:
-    """The streams that a committed state holds a bookmark of: rows of theirs were loaded."""
-    value = None if state is None else decode(state)
-    bookmarks = value.get("bookmarks") if isinstance(value, dict) else None
-    return (
-        frozenset(name for name, mark in bookmarks.items() if mark)
-        if isinstance(bookmarks, dict)
-        else frozenset()
-    )
+def _loaded(
+    cursor: Cursor, tables: Iterable[Table], noted: frozenset[str] | None, activated: Set[str]
+) -> frozenset[str]:
+    """The streams whose tables hold rows, in this transaction; only those that may have changed are looked at."""
+    loaded = noted or frozenset()
+    asked = [table for table in tables if table.stream not in loaded or table.stream in activated]
+    if not asked:
+        return loaded
+    ask = SQL("EXISTS (SELECT 1 FROM {})")
+    cursor.execute(SQL("SELECT {}").format(SQL(", ").join(ask.format(table.identifier) for table in asked)))
+    answers = cursor.fetchone() or ()
+    holding = {table.stream for table, holds in zip(asked, answers, strict=True) if holds}
+    return (loaded - {table.stream for table in asked}) | holding
 
 
 def _span(first: tuple[int, int] | None, second: tuple[int, int] | None) -> tuple[int, int] | None:

@@ -12,7 +12,7 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Identifier
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
-from singerkit_target.contract import Stream
+from singerkit_target.contract import RowsGone, Stream
 from singerkit_target.kinds import Column, Kind
 from target_postgres import ddl
 from target_postgres.names import identifier, identifiers
@@ -93,12 +93,15 @@ def fit_table(
     log: logging.Logger,
     *,
     must_exist: bool = False,
+    must_hold: bool | None = False,
 ) -> Table:
     """Create the table of a stream, or add to the existing one what it lacks.
 
-    ``number`` tells the stages of a session apart; ``must_exist`` when the state says that rows were loaded (FAULTS D8).
+    ``number`` tells the stages of a session apart; ``must_exist`` when this run has loaded into it (FAULTS D8);
+    ``must_hold`` when the state says that rows were loaded before, None when it does not tell.
 
     Raises:
+        RowsGone: rows were loaded, and the table is gone or empty.
         BadDataError: names collide, a key or type does not fit the existing table.
     """
     name = identifier(stream.name)
@@ -108,12 +111,16 @@ def fit_table(
     types = _types(stream, columns, wishes)
     existing = _existing(cursor, wishes.schema, name, stream.name)
     table = ddl.table_name(wishes.schema, name)
+    if (existing is None and must_hold is not False) or (existing and existing.is_empty and must_hold):
+        raise RowsGone(
+            f"The table {wishes.schema}.{name} is {'empty' if existing else 'not there'}, and the saved state says that "
+            f"rows of stream `{stream.name}` were loaded into it."
+        )
     if existing is None:
         if must_exist:
             raise BadDataError(
-                f"Expected the table {wishes.schema}.{name}, into which the saved state says stream `{stream.name}` was "
-                "loaded, got none; nothing was written: put the table back, or take the stream's bookmark out of the "
-                "state, then run again."
+                f"Expected the table {wishes.schema}.{name}, into which this run loads stream `{stream.name}`, got none: "
+                "somebody has dropped it meanwhile; put the table back, or run again and do what it then says."
             )
         ddl.create_table(cursor, table, [(column, type_.sql) for column, type_ in types.items()], keys)
         log.info("Table %s.%s created for stream `%s`.", wishes.schema, name, stream.name)

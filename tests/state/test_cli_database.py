@@ -48,7 +48,7 @@ def history(url: str) -> list[Any]:
 @pytest.fixture
 def url(database: str) -> str:
     """The state URL of a pipeline that has loaded rows 1 and 2."""
-    load(database, state(0), ROWS, row(1), row(2), state(2, complete=True)).expect(0)
+    load(database, MARKED({}), ROWS, row(1), row(2), state(2, complete=True)).expect(0)
     return state_url(database)
 
 
@@ -94,7 +94,7 @@ def test_show_names_the_run_that_is_at_work(database: str, url: str) -> None:
 
 
 def test_show_without_a_pipeline_lists_all_of_them(database: str, url: str) -> None:
-    load(database, state(0), ROWS, row(1), state(1, complete=True), pipeline="another").expect(0)
+    load(database, MARKED({}), ROWS, row(1), state(1, complete=True), pipeline="another").expect(0)
     everything = state_url(database, None, schema="public")
     assert [one["pipeline"] for one in answer("show", everything, "--json")["pipelines"]] == [
         "another",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import logging
+import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,14 +14,15 @@ import pytest
 
 from singerkit_shell.errors import ConfigurationError, RetryableError
 from singerkit_state import statefile
-from singerkit_state.lineage import check_start
-from singerkit_state.value import Mark, decode, encode, with_mark
+from singerkit_state.lineage import WaysOut, check_start, reaches
+from singerkit_state.value import Mark, decode, digest, encode, with_mark
 from singerkit_target.publish import Publisher
 
 MARK = Mark("run-8", "orders", False)
 OLD = {"bookmarks": {"a": 1}}
 NEW = {"bookmarks": {"a": 2}}
 LOG = logging.getLogger("lineage")
+WAYS = WaysOut(("target-x", "--config", "my config.json"))
 
 
 def ours(value: dict[str, Any], pipeline: str = "orders") -> dict[str, Any]:
@@ -31,12 +34,12 @@ def check(
     start: Any,
     mark: Mark | None,
     state_file: Path | None = None,
-    publish: Any = None,
-) -> None:
+    printed: io.StringIO | None = None,
+    former: Sequence[Any] = (OLD,),
+) -> bool:
     text = None if stored is None else encode(stored)
-    name = None if state_file is None else str(state_file)
-    default = Publisher(name, io.StringIO()).publish
-    check_start("orders", text, start, mark, name, publish or default, LOG)
+    publisher = Publisher(None if state_file is None else str(state_file), printed or io.StringIO())
+    return check_start("orders", text, start, mark, publisher, former.__contains__, WAYS, LOG)
 
 
 @pytest.fixture
@@ -60,9 +63,9 @@ def test_a_run_goes_on_when_both_agree_or_one_says_nothing(file, caplog, stored,
     assert not caplog.records
 
 
-@pytest.mark.parametrize(("stored", "start"), [(NEW, OLD), (OLD, NEW)])
+@pytest.mark.parametrize(("stored", "start"), [(NEW, OLD)])
 def test_a_file_behind_the_target_is_brought_up_to_date(file, stored, start):
-    """Killed between COMMIT and the file, or the database was restored: the committed state counts."""
+    """Killed between COMMIT and the file: the committed state counts."""
     statefile.write(file, encode(ours(start)))
     with pytest.raises(RetryableError, match="run again") as caught:
         check(ours(stored), start, MARK, file)
@@ -71,13 +74,15 @@ def test_a_file_behind_the_target_is_brought_up_to_date(file, stored, start):
     check(ours(stored), stored, MARK, file)
 
 
-def published(stored: Any, start: Any, mark: Mark, file: Path | None = None) -> list[str]:
-    """What is told to the world when a run is refused that running again will mend."""
-    said: list[str] = []
+def published(
+    stored: Any, start: Any, mark: Mark | None, file: Path | None = None, **known: Any
+) -> list[str]:
+    """What is printed when a run is refused that running again will mend."""
+    said = io.StringIO()
     with pytest.raises(RetryableError, match="nothing was written") as caught:
-        check(stored, start, mark, file, said.append)
+        check(stored, start, mark, file, said, **known)
     assert "run again" in str(caught.value)
-    return said
+    return said.getvalue().splitlines()
 
 
 @pytest.mark.parametrize("in_file", [None, ours(NEW), ours({"bookmarks": {"a": 3}})])
@@ -96,35 +101,118 @@ def test_a_state_that_changed_after_the_tap_read_it_from_the_database_is_read_ag
     assert published(ours(NEW), start, replace(MARK, resumes="url")) == []
 
 
-@pytest.mark.parametrize("mark", [replace(MARK, resumes="file"), None], ids=["ours", "others"])
+@pytest.mark.parametrize("mark", [replace(MARK, resumes="missing"), None], ids=["ours", "others"])
 def test_a_first_run_that_is_killed_after_its_first_commit_leaves_a_file_that_says_so(file, mark):
     check(None, {} if mark else None, mark, file)
     assert decode(file.read_text())["bookmarks"] == {}
     # Killed between COMMIT and the file: the target holds a state, the file says nothing.
-    with pytest.raises(RetryableError if mark else ConfigurationError):
-        check(ours(NEW), {} if mark else None, mark, file)
-    assert (decode(file.read_text()) == ours(NEW)) == (mark is not None)
+    again = None if mark is None else replace(mark, resumes="file")
+    assert published(ours(NEW), {} if mark else None, again, file) == [encode(ours(NEW))]
+    assert decode(file.read_text()) == ours(NEW)
+
+
+def test_the_start_of_a_tap_of_ours_is_printed_before_anything_is_committed(file):
+    """The plain habit keeps it, and the run after a kill between COMMIT and print is known to be behind."""
+    said = io.StringIO()
+    check(None, {"bookmarks": {}}, replace(MARK, resumes="missing", location="s.json"), None, said)
+    kept = decode(said.getvalue())
+    assert kept == with_mark({"bookmarks": {}}, replace(MARK, resumes="missing"))
+    assert published(ours(NEW), kept, replace(MARK, resumes="file")) == [encode(ours(NEW))]
+    said = io.StringIO()
+    check(ours(NEW), NEW, replace(MARK, resumes="file"), None, said)
+    assert decode(said.getvalue())["bookmarks"] == NEW["bookmarks"]
+
+
+def test_a_state_file_that_was_never_kept_is_no_start_over():
+    """The plain habit with `&&`: after a kill between COMMIT and print there is no file at all."""
+    assert published(ours(NEW), {}, replace(MARK, resumes="missing")) == [encode(ours(NEW))]
+
+
+def test_nothing_is_handed_over_to_a_tap_of_others_but_a_missing_file(file):
+    """`tail -1` must not lose the state that such a tap may have started from."""
+    said = io.StringIO()
+    check(None, None, None, None, said)
+    check(None, None, None, file, said)
+    assert said.getvalue() == ""
+    assert decode(file.read_text()) == {"bookmarks": {}}
+
+
+def test_a_file_of_others_that_is_behind_is_brought_up_to_date(file):
+    """Killed between COMMIT and the rename; it was 78 on every later run."""
+    statefile.write(file, encode(OLD))
+    assert published(NEW, None, None, file) == [encode(NEW)]
+    assert decode(file.read_text()) == NEW
+    check(NEW, None, None, file)
+
+
+REPLACED = [
+    replace(MARK, resumes="file", location="s.json"),
+    replace(MARK, resumes="url", location="postgresql://h/d?pipeline=p"),
+]
+
+
+@pytest.mark.parametrize("mark", [*REPLACED, None], ids=["file", "url", "others"])
+@pytest.mark.parametrize("stored", [None, {}])
+def test_an_empty_target_under_an_old_state_is_refused_until_somebody_says_which(file, stored, mark):
+    said = io.StringIO()
+    mine = None if mark else file
+    file.write_text(encode(OLD))
+    with pytest.raises(RetryableError, match="holds none of the pipeline `orders`") as caught:
+        check(stored, OLD if mark else None, mark, mine, said, former=())
+    place = str(file) if mark is None else mark.location
+    assert f"{shlex.join([*WAYS.command, '--adopt', place])}`" in str(caught.value)
+    assert "start over by" in str(caught.value)
+    assert (said.getvalue(), file.read_text()) == ("", encode(OLD))
+
+
+def test_a_target_whose_state_was_reset_brings_the_file_to_the_beginning(file):
+    statefile.write(file, encode(ours(OLD)))
+    mark = replace(MARK, resumes="file")
+    assert published(None, OLD, mark, file) == [encode(with_mark({"bookmarks": {}}, mark))]
+    assert decode(file.read_text())["bookmarks"] == {}
+    check(None, {"bookmarks": {}}, mark, file)
+
+
+def test_a_start_that_was_never_committed_here_is_refused_by_name_and_not_reverted(file):
+    """`meltano state set`, `singerkit-state set` on the file alone, a database that was brought back from a copy."""
+    statefile.write(file, encode(NEW))
+    said = io.StringIO()
+    with pytest.raises(RetryableError, match="has never committed here") as caught:
+        check(ours(OLD), NEW, replace(MARK, resumes="file"), file, said, former=())
+    assert "`target-x --config 'my config.json' --adopt" in str(caught.value)
+    assert "--last-state`" in str(caught.value)
+    assert (said.getvalue(), decode(file.read_text())) == ("", NEW)
+
+
+@pytest.mark.parametrize(
+    ("bookmark", "says"),
+    [
+        ({"replication_key": "at", "replication_key_value": "2024"}, True),
+        ({"partitions": [{"context": {"id": 1}, "replication_key_value": 1}]}, True),
+        (7, True),
+        ({}, False),
+        (None, False),
+        ({"replication_key": "at", "replication_key_value": None}, False),
+        ({"partitions": [{"context": {"id": 1}}]}, False),
+        ({"version": 17, "initial_full_table_complete": True}, False),
+    ],
+)
+def test_what_says_that_rows_were_read(bookmark, says):
+    assert reaches(bookmark) == says
 
 
 def test_a_file_that_another_run_made_meanwhile_is_no_start_over(file):
     """Two first runs at once: the tap found no file, the target finds one."""
     statefile.write(file, encode(ours(NEW)))
-    assert published(ours(NEW), {}, replace(MARK, resumes="file"), file) == [encode(ours(NEW))]
+    assert published(ours(NEW), {}, replace(MARK, resumes="missing"), file) == [encode(ours(NEW))]
 
 
-@pytest.mark.parametrize(("resumes", "in_file"), [(None, None), (None, NEW), ("file", None)])
+@pytest.mark.parametrize(("resumes", "in_file"), [(None, None), (None, NEW), ("missing", None)])
 def test_whoever_gives_no_state_or_removes_the_file_starts_over(file, caplog, resumes, in_file):
     if in_file is not None:
         file.write_text(encode(ours(in_file)))
     check(ours(NEW), {}, replace(MARK, resumes=resumes), file)
     assert "`orders` has a committed state" in caplog.text
-
-
-@pytest.mark.parametrize("stored", [None, {}])
-def test_a_target_that_holds_nothing_yet_is_told_of(file, caplog, stored):
-    statefile.write(file, encode(OLD))
-    check(stored, OLD, MARK, file)
-    assert "holds none of the pipeline `orders`" in caplog.text
 
 
 def test_the_state_of_other_streams_is_another_pipelines(file):
@@ -138,7 +226,8 @@ def test_the_state_of_other_streams_is_another_pipelines(file):
 
 
 def test_a_stream_without_a_bookmark_is_no_sign_of_another_pipeline():
-    published(ours(NEW), {"bookmarks": {"a": 1, "new": {}}}, MARK)
+    start = {"bookmarks": {"a": 1, "new": {}}}
+    published(ours(NEW), start, MARK, former=[start])
 
 
 def test_the_file_of_another_pipeline_stops_the_run(file):
@@ -151,7 +240,18 @@ def test_a_file_that_does_not_say_whose_it_is_must_agree(file):
     statefile.write(file, encode(OLD))
     check(OLD, None, None, file)
     with pytest.raises(ConfigurationError, match="does not say which pipeline") as caught:
-        check(NEW, None, None, file)
+        check(NEW, None, None, file, former=())
     assert "'a': 1" in str(caught.value)
     assert "'a': 2" in str(caught.value)
     assert decode(file.read_text()) == OLD
+
+
+def test_a_state_of_others_is_the_same_when_our_tap_has_read_it():
+    theirs = {"bookmarks": {"a": {"at": "2024", "gone": None}}, "currently_syncing": None}
+    ours_now = {
+        "bookmarks": {"a": {"replication_key": "at", "replication_key_value": "2024"}},
+        "currently_syncing": None,
+    }
+    assert digest(theirs) == digest(ours_now) == digest(ours(ours_now))
+    check(theirs, ours_now, replace(MARK, resumes="file"))
+    assert digest(theirs) != digest({"bookmarks": {"a": {"at": "2025"}}, "currently_syncing": None})

@@ -39,6 +39,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
         "files": {"a.jsonl": 17},
         "epoch": 5,
         "committed_at": "2024-01-01T00:00:00.000+00:00",
+        "former": [],
     }
     assert NAME == "_singerkit_manifest.json"
 

@@ -16,11 +16,18 @@ from typing import Any
 
 import pytest
 
-from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableError, SingerkitError, Stopped
+from singerkit_shell.errors import (
+    BadDataError,
+    CannotWriteError,
+    ConfigurationError,
+    RetryableError,
+    SingerkitError,
+    Stopped,
+)
 from singerkit_shell.signals import StopFlag
-from singerkit_state.value import decode
+from singerkit_state.value import decode, without_mark
 from singerkit_target.blocks import Judgement
-from singerkit_target.contract import Batch, Reject, SafePoint, Stream, UnitLost
+from singerkit_target.contract import Batch, Edit, Reject, RowsGone, SafePoint, Stream, UnitLost
 from singerkit_target.load import Limits, Load
 from singerkit_target.publish import Publisher
 
@@ -41,6 +48,7 @@ class Memory:
         self.pipeline = ""
         self.committed: dict[str, list[Any]] = {}
         self.state = None if stored is None else json.dumps(stored)
+        self.former: list[Any] = []
         self.history: list[tuple[int, Any]] = []
         self.versions: dict[str, int] = {}
         self.columns: dict[str, list[str]] = {}
@@ -70,6 +78,17 @@ class Memory:
 
     def begin(self, pipeline: str) -> str | None:
         self._called("begin", pipeline)
+        return self.state
+
+    def was_former(self, value: Any) -> bool:
+        return without_mark(value) in self.former
+
+    def starts_over(self) -> None:
+        self._called("starts_over")
+
+    def change_state(self, edit: Edit, why: str, *, as_it_is: bool = False) -> str | None:
+        self._called("change_state", f"{why}{' as it is' if as_it_is else ''}")
+        self.state = edit(self.state)
         return self.state
 
     def declare(self, stream: Stream) -> Stream:
@@ -193,7 +212,9 @@ class Run:
 
     @property
     def printed(self) -> list[Any]:
-        return [decode(line)["bookmarks"]["a"]["at"] for line in self.stdout.getvalue().splitlines()]
+        """The positions that were printed, without the empty one with which a first run of ours starts."""
+        printed = [decode(line)["bookmarks"] for line in self.stdout.getvalue().splitlines()]
+        return [bookmarks["a"]["at"] for bookmarks in printed if bookmarks]
 
     def _fast(self) -> Any:
         return self.load._decoders["a"]._fast
@@ -394,6 +415,7 @@ def test_the_state_file_of_another_pipeline_stops_the_run_before_anything_is_wri
 
 def test_a_start_that_is_not_the_committed_state_is_refused_and_the_committed_one_told():
     loader = Memory(stored=MARKED(2)["value"])
+    loader.former.append(STATE(1)["value"])
     run = Run(MARKED(1), SCHEMA(), RECORD(1), MARKED(2, complete=True), loader=loader, expect=RetryableError)
     assert loader.calls == ["open", "begin default", "rollback", "close"]
     assert run.printed == [2]
@@ -403,6 +425,44 @@ def test_a_start_that_is_not_the_committed_state_is_refused_and_the_committed_on
 def test_a_start_over_is_warned_of(caplog):
     Run(MARKED(None), SCHEMA(), MARKED(3, complete=True), loader=Memory(stored=MARKED(2)["value"]))
     assert "starts over" in caplog.text
+
+
+def test_where_a_run_of_ours_starts_is_printed_before_its_first_commit():
+    """A kill between COMMIT and print leaves it on stdout, and the next run is known to be behind."""
+    for start in (None, 1):
+        loader = Memory(stored=None if start is None else MARKED(start)["value"])
+        stdout = io.StringIO()
+        seen: list[Any] = []
+        loader.meanwhile = lambda call, stdout=stdout, seen=seen: seen.append((call, stdout.getvalue()))
+        load = Load(loader, PLAIN, NEVER, Publisher(None, stdout), StopFlag(), LOG)
+        lines = [MARKED(start), SCHEMA(), RECORD(2), MARKED(2, complete=True)]
+        load.run(io.BytesIO("".join(json.dumps(line) + "\n" for line in lines).encode()))
+        before = dict(seen)["commit"]
+        assert [decode(line) for line in before.splitlines()] == [MARKED(start)["value"]]
+        assert decode(stdout.getvalue().splitlines()[1]) == MARKED(2, complete=True)["value"]
+
+
+def test_nothing_is_committed_when_the_start_cannot_be_printed():
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    loader = Memory()
+    load = Load(loader, PLAIN, NEVER, Publisher(None, Full()), StopFlag(), LOG)
+    lines = [MARKED(None), SCHEMA(), RECORD(1), MARKED(1, complete=True)]
+    with pytest.raises(CannotWriteError, match="nothing was written"):
+        load.run(io.BytesIO("".join(json.dumps(line) + "\n" for line in lines).encode()))
+    assert loader.committed == {}
+    assert loader.calls == ["open", "begin default", "rollback", "close"]
+
+
+def test_rows_that_are_gone_end_the_run_with_the_ways_out():
+    loader = Memory()
+    loader.troubles["declare"] = [RowsGone("The table a is empty.")]
+    run = Run(MARKED(None), SCHEMA(), RECORD(1), loader=loader, expect=RetryableError)
+    assert "`TARGET --start-over --stream a`" in str(run.error)
+    assert "`TARGET --adopt committed`" in str(run.error)
+    assert run.rows() == []
 
 
 # the end

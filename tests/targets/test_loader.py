@@ -31,7 +31,7 @@ from singerkit_shell.errors import (
 from singerkit_shell.signals import StopFlag
 from singerkit_state import postgres as state_rows
 from singerkit_target.blocks import stream_of
-from singerkit_target.contract import Batch, Reject, SafePoint, Stream
+from singerkit_target.contract import Batch, Reject, RowsGone, SafePoint, Stream
 from target_postgres import loader as module
 from target_postgres import session as session_module
 from target_postgres.connect import connect
@@ -580,12 +580,15 @@ def test_two_streams_never_share_a_table(target: Target) -> None:
 )
 def test_a_table_that_the_state_knows_is_not_made_again(target: Target, state: str, is_missed: bool) -> None:
     first = declared(target.loader())
+    put(first, (1, "a"))
     first.commit(state)
     closed(first)
     target.query("DROP TABLE {}", "a")
     loader = target.loader()
     if is_missed:
-        with pytest.raises(BadDataError, match="put the table back"):
+        with pytest.raises(
+            RowsGone, match="a is not there, and the saved state says that rows of stream `a` were"
+        ):
             declared(loader)
     else:
         declared(loader)
@@ -827,18 +830,46 @@ def _raise(error: Exception) -> Any:
     raise error
 
 
-def test_a_table_that_goes_while_there_is_no_connection_is_missed(target: Target) -> None:
-    first = declared(target.loader())
-    first.commit(OLD)
-    closed(first)
+@pytest.mark.parametrize("run_before", [True, False])
+def test_a_table_that_goes_while_there_is_no_connection_is_missed(target: Target, run_before: bool) -> None:
     loader = declared(target.loader())
+    put(loader, (1, "a"))
+    loader.commit(OLD)
+    if run_before:
+        closed(loader)
+        loader = declared(target.loader())
     kill(target, loader)
     target.query("DROP TABLE {}", "a")
     with pytest.raises(ConnectionLost):
         loader._call(run("SELECT 1"), "asking")
     loader.recover()
-    with pytest.raises(BadDataError, match="put the table back"):
+    with pytest.raises(RowsGone, match="rows of stream `a` were loaded"):
         declared(loader)
+
+
+def test_a_run_that_starts_over_notes_anew_which_tables_hold_rows(target: Target) -> None:
+    first = declared(target.loader())
+    put(first, (1, "a"))
+    first.commit(OLD)
+    closed(first)
+    target.query("DROP TABLE {}", "a")
+    loader = target.loader()
+    loader.starts_over()
+    declared(loader).commit(OLD)
+    closed(loader)
+    declared(target.loader())
+
+
+def test_a_table_that_is_fitted_after_the_safe_point_goes_back_too(target: Target) -> None:
+    loader = declared(target.loader())
+    put(loader, (1, "a"))
+    loader.commit(OLD)
+    put(loader, (1, "b"))
+    loader.mark_safe(POINT)
+    declared(loader, stream(new={"type": ["string", "null"]}))
+    assert loader.back_to_safe() is POINT
+    loader.commit(NEW)
+    assert target.rows() == [(1, "b")]
 
 
 def test_a_unit_can_be_written_again_on_the_same_connection(target: Target) -> None:

@@ -21,6 +21,9 @@ OPAQUE = [
     {"last": "ü", "bookmarks": {}},
 ]
 
+NOTHING: tuple[dict[str, Any], ...] = ({}, {"bookmarks": {}})
+"""What a target may print of the state that a first run starts from."""
+
 
 def units(stream: str, count: int, rows: int = 3, pad: str = "") -> list[bytes]:
     """Return SCHEMA, then ``count`` units of rows and the STATE that covers them: {"n": number of rows}."""
@@ -154,7 +157,7 @@ def test_g10_a_marked_run_that_ends_without_its_mark_keeps_what_a_state_covers(t
     schema, one, two = SCHEMA(stream, ORDER, ["id"]), RECORD(stream, {"id": 1}), RECORD(stream, {"id": 2})
     load = target.refused(marked({}), schema, one, marked({"n": 1}), two)
     assert ids(load.rows("g10_marked")) == [1]
-    assert [without_mark(state) for state in load.states if without_mark(state)] == [{"n": 1}]
+    assert [without_mark(state) for state in load.states if without_mark(state) not in NOTHING] == [{"n": 1}]
 
 
 def test_g10_a_marked_run_that_ends_complete_is_complete(target: TargetRuns) -> None:

@@ -22,7 +22,7 @@ from singerkit_shell.errors import (
 )
 from singerkit_state import manifest
 from singerkit_target.blocks import stream_of
-from singerkit_target.contract import Batch, Reject, SafePoint, Stream
+from singerkit_target.contract import Batch, Reject, RowsGone, SafePoint, Stream
 from target_jsonl.files import Files
 from target_jsonl.loader import REJECTS, JsonlLoader
 
@@ -246,12 +246,18 @@ def test_a_file_that_went_between_runs_begins_anew_and_is_told(folder: Path, cap
     first.close()
     (folder / "a.jsonl").unlink()
     second = begun(folder)
-    assert "a.jsonl is gone since the last run" in caplog.text
-    assert "b.jsonl" not in caplog.text
+    with pytest.raises(RowsGone, match=r"a\.jsonl has 0 bytes, and 8 were committed"):
+        put(second, 2)
+    put(second, 2, to=stream("b"))
+    second.commit(OLD)
+    assert stored(folder)["files"]["a.jsonl"] == 8, "the next run knows it, too"
+    second.starts_over()
+    assert not (folder / "a.jsonl").exists()
     put(second, 2)
+    assert "a.jsonl has 0 bytes, and 8 were committed" in caplog.text
     second.commit(NEW)
     second.close()
-    assert (numbers(folder), numbers(folder, "b")) == ([2], [1])
+    assert (numbers(folder), numbers(folder, "b")) == ([2], [1, 2])
 
 
 def test_a_file_that_went_is_not_made_again_with_a_hole_in_it(folder: Path) -> None:
@@ -275,8 +281,15 @@ def test_a_file_that_has_lost_rows_is_refused(folder: Path) -> None:
     os.truncate(folder / "a.jsonl", 3)
     second = JsonlLoader(folder, LOG, add_metadata=False)
     second.open()
-    with pytest.raises(BadDataError, match="has 3 bytes, and 16 were committed"):
-        second.begin("orders")
+    second.begin("orders")
+    with pytest.raises(RowsGone, match="has 3 bytes, and 16 were committed"):
+        second.declare(A)
+    second.starts_over()
+    with pytest.raises(ConfigurationError, match="ends in the middle of a row"):
+        second.declare(A)
+    with pytest.raises(ConfigurationError, match="ends in the middle of a row"):
+        second.change_state(lambda text: text, "adopt", as_it_is=True)
+    second.rollback()
     second.close()
     assert (folder / "a.jsonl").stat().st_size == 3
 

@@ -1,0 +1,117 @@
+"""What somebody may say about the committed state through the target itself: with its config, secrets and server.
+
+A run refuses what it may not decide (`singerkit_state.lineage`) and names one of these commands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from singerkit_shell.errors import ConfigurationError, UsageError
+from singerkit_state.edit import replaced, without_streams
+from singerkit_state.location import read_start_state
+from singerkit_state.others import StateError, unwrapped
+from singerkit_state.value import is_empty, read_mark
+from singerkit_target.contract import Edit, Loader
+
+__all__ = ["COMMITTED", "Wish", "by_hand", "options"]
+
+COMMITTED = "committed"
+"""The location that names the state that is committed already."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the command line asks for instead of a run."""
+
+    adopt: str | None = None
+    start_over: bool = False
+    last_state: bool = False
+    streams: tuple[str, ...] = ()
+    pipeline: str | None = None
+
+    @property
+    def is_one(self) -> bool:
+        """Whether something is asked for; UsageError when it is not one thing, or half of one."""
+        asked = [self.adopt is not None, self.start_over, self.last_state].count(True)
+        if asked > 1:
+            raise UsageError("Expected one of `--adopt`, `--start-over` and `--last-state`, got several.")
+        if self.streams and not self.start_over:
+            raise UsageError("`--stream` goes with `--start-over` only.")
+        if self.pipeline is not None and not asked:
+            raise UsageError(
+                "`--pipeline` goes with `--adopt`, `--start-over` and `--last-state`; for a run set `pipeline` in the "
+                "config."
+            )
+        return asked == 1
+
+
+def by_hand(loader: Loader, wish: Wish, pipeline: str | None) -> str | None:
+    """Do what ``wish`` says with an open loader; return the STATE text that is committed then, None for none.
+
+    Raises:
+        UsageError: neither config (``pipeline``) nor command line nor state say which pipeline it is.
+        ConfigurationError: the state to take over is not there, or none; there is no such stream.
+    """
+    name = wish.pipeline or pipeline
+    found = None
+    if wish.adopt is not None and wish.adopt != COMMITTED:
+        found = _in(wish.adopt)
+        if found is None or is_empty(found):
+            raise ConfigurationError(
+                f"There is no state in {wish.adopt} that could be taken over; nothing was changed: give the one that the "
+                "tap starts from."
+            )
+        mark = read_mark(found)
+        name = name or (mark.pipeline if mark else None)
+    if name is None:
+        raise UsageError("Expected `--pipeline NAME`, since the config names no pipeline.")
+    committed = loader.begin(name)
+    if wish.last_state:
+        return committed
+    if wish.start_over:
+        edit: Edit = without_streams(wish.streams) if wish.streams else lambda _former: None
+        return loader.change_state(edit, "start over")
+    if found is None:
+        return loader.change_state(lambda former: former, "adopt", as_it_is=True)
+    return loader.change_state(replaced(found, name, adopt=True), "adopt", as_it_is=True)
+
+
+def _in(location: str) -> dict[str, Any] | None:
+    found = read_start_state(location)
+    try:
+        return None if found is None else unwrapped(found, ())
+    except StateError as error:
+        raise ConfigurationError(f"The state in {location} cannot be taken over: {error}.") from None
+
+
+def options() -> list[click.Option]:
+    """Return the options, new ones each time: a command keeps its own."""
+    return [
+        click.Option(
+            ["--adopt"],
+            metavar="LOCATION",
+            help="Take this state (a file, a state URL, or `committed` for the one that is committed) as what is loaded "
+            "here, with tables and files as they are, and end.",
+        ),
+        click.Option(
+            ["--start-over"],
+            is_flag=True,
+            help="Forget the committed state, or that of some streams (`--stream`), and end: the next run reads them "
+            "from the beginning.",
+        ),
+        click.Option(
+            ["--stream"], multiple=True, metavar="NAME", help="With --start-over: this stream only."
+        ),
+        click.Option(
+            ["--last-state"],
+            is_flag=True,
+            help="Print the committed state, and write it to `--state-file`, and end.",
+        ),
+        click.Option(
+            ["--pipeline"], metavar="NAME", help="With these three: whose state, if the config says no name."
+        ),
+    ]
