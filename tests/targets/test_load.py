@@ -762,7 +762,7 @@ def test_too_many_of_them_are_a_failure(most, expect):
     lines = [SCHEMA(), RECORD("x"), RECORD(1), STATE(1), SCHEMA("b"), RECORD("y"), STATE(2)]
     run = Run(*lines, judgement=Judgement(quarantine=True), limits=Limits(max_rejects=most), expect=expect)
     if expect:
-        assert "at most 1 records" in str(run.error)
+        assert "at most 1 record " in str(run.error)
         assert "at a.$.n" in str(run.error)
         assert (run.rows(), run.printed, len(run.loader.letters)) == ([1], [1], 1)
 
