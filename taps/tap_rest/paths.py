@@ -17,7 +17,17 @@ from msgspec import UNSET, Raw, UnsetType
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from tap_rest import exact
 
-__all__ = ["Finder", "Found", "Path", "finder_of", "has_place", "load_exactly", "parse_path", "scalar_text"]
+__all__ = [
+    "Finder",
+    "Found",
+    "Path",
+    "finder_of",
+    "has_member",
+    "has_place",
+    "load_exactly",
+    "parse_path",
+    "scalar_text",
+]
 
 Found: TypeAlias = "list[Raw] | Raw | None"
 """What a path found: its items (`[*]` or a complex path), one value, or None where there is nothing."""
@@ -199,15 +209,25 @@ def _slow_walker(path: Path) -> Callable[[Any, str], Found]:
     return walk
 
 
+def has_member(body: bytes, names: Sequence[str]) -> bool:
+    """Tell whether there is something, be it null, at ``names`` in a body."""
+    return _at(body, names) is not None
+
+
 def has_place(body: bytes, names: Sequence[str]) -> bool:
     """Tell whether there is an object at ``names`` in a body."""
+    found = _at(body, names)
+    return found is not None and bytes(found).lstrip()[:1] == b"{"
+
+
+def _at(body: bytes, names: Sequence[str]) -> Raw | None:
+    here = Raw(body)
     try:
-        here = Raw(body)
         for name in names:
             here = msgspec.json.decode(here, type=dict[str, Raw])[name]
     except (msgspec.DecodeError, RecursionError, KeyError):
-        return False
-    return bytes(here).lstrip()[:1] == b"{"
+        return None
+    return here
 
 
 def _kind(value: Any) -> str:

@@ -14,7 +14,7 @@ from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_tap.records import split_records
 from tap_rest import exact
 from tap_rest.client import Response, excerpt
-from tap_rest.paths import Finder, Found, Path, finder_of, load_exactly, parse_path
+from tap_rest.paths import Finder, Found, Path, finder_of, has_member, load_exactly, parse_path
 
 __all__ = ["PageReader", "ReadPage"]
 
@@ -81,6 +81,17 @@ class PageReader:
             self._look_beside(response, where, self._path)
         return ReadPage(records, {path.text: found[path.text] for path in self._fields}, self._path.names)
 
+    def _tell_of_others(self, response: Response, where: str, path: Path) -> None:
+        """Warn where what is taken for none has records at another place: so looks a path that is mistyped."""
+        if not path.names or response.body.lstrip()[:1] != b"{" or has_member(response.body, path.names):
+            return
+        others = _arrays_of_objects(_members(response.body, where))
+        if others:
+            self._warn(
+                f"Nothing is at `{path.text}` in {where}, which `missing_records` takes for no records, while "
+                f"`$.{others[0]}[*]` holds some; check `records` of stream {self._stream}."
+            )
+
     def _look_beside(self, response: Response, where: str, path: Path) -> None:
         """Refuse an answer that tells of an error beside its records: others may be missing.
 
@@ -118,6 +129,7 @@ class PageReader:
         if found is None or (path.names is None and not found and not self._is_missing_empty):
             _refuse_message(response, where, path)
             if self._is_missing_empty:
+                self._tell_of_others(response, where, path)
                 return []
             raise BadDataError(
                 f"Expected records at `{path.text}` in {where}, got {_description(response.body)}; check `records`, "
@@ -247,14 +259,16 @@ def _detected(response: Response, where: str, stream: str) -> Path:
     if body.lstrip()[:1] == b"[":
         return Path("$[*]", (), True)
     members = _members(body, where)
-    arrays = {
-        name: bytes(value)[1:].lstrip()[:1] for name, value in members.items() if bytes(value)[:1] == b"["
-    }
-    candidates = [
-        name for name, first in arrays.items() if first == b"{" and name.lower() not in ("error", "errors")
+    candidates = _arrays_of_objects(members)
+    empty = [
+        name for name, value in members.items() if _first_inside(value) == b"]" and name.lower() not in _DULL
     ]
-    if not candidates and "error" not in members and "errors" not in members:
-        candidates = [name for name, first in arrays.items() if first == b"]"]
+    if candidates:
+        candidates += (
+            empty  # which may hold the records of other answers, as where others come along with them
+        )
+    elif "error" not in members and "errors" not in members:
+        candidates = empty
     if len(candidates) == 1:
         return Path(f"$.{candidates[0]}[*]", (candidates[0],), True)
     if candidates:
@@ -267,6 +281,23 @@ def _detected(response: Response, where: str, stream: str) -> Path:
         f"Expected an array of objects in {where}, got {_description(body)}; set `records` of {stream} (`$` "
         "if the object itself is the record)."
     )
+
+
+_DULL = ("error", "errors", "warnings", "messages", "notices", "links", "_links")
+
+
+def _arrays_of_objects(members: Mapping[str, Raw]) -> list[str]:
+    return [
+        name
+        for name, value in members.items()
+        if _first_inside(value) == b"{" and name.lower() not in ("error", "errors")
+    ]
+
+
+def _first_inside(value: Raw) -> bytes:
+    """Return the first character inside an array, b"" for what is none."""
+    head = bytes(memoryview(value)[:1])
+    return bytes(value)[1:].lstrip()[:1] if head == b"[" else b""
 
 
 def _members(body: bytes, where: str) -> dict[str, Raw]:

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import msgspec
 import pytest
 
-from singerkit_shell.errors import BadDataError
+from singerkit_shell.errors import BadDataError, ConfigurationError
 from tap_rest.client import Response
 from tap_rest.config import Pagination
 from tap_rest.pagination import Experience, Pages, body_paths
@@ -500,3 +500,31 @@ def test_a_page_that_comes_again_in_other_surroundings(pagination: Any) -> None:
     with pytest.raises(BadDataError, match="Page 2 of stream rows equals the page before") as error:
         read(pagination, answer)
     assert ("header `X-At`" in str(error.value)) == ("request_header" in pagination)
+
+
+def detected(body: Any, **more: Any) -> list[Any]:
+    response = Response("http://x/rows", 200, {}, json.dumps(body).encode())
+    return list(
+        PageReader("rows", more.get("records"), [], "empty", warn=more.get("warn", print))
+        .read(response, "p")
+        .records
+    )
+
+
+@pytest.mark.parametrize(
+    "body", [{"tickets": [], "users": ROW}, {"tickets": ROW, "users": []}, {"a": [], "b": []}]
+)
+def test_an_empty_array_beside_records_may_be_the_records(body: Any) -> None:
+    """Nothing new, and what comes along with it: users were taken for tickets."""
+    with pytest.raises(ConfigurationError, match="More than one array"):
+        detected(body)
+    assert len(detected({"tickets": ROW, "errors": [], "warnings": [], "tags": ["a"], "links": []})) == 1
+
+
+def test_what_is_taken_for_no_records_while_others_are_there() -> None:
+    warnings: list[str] = []
+    assert detected({"data": ROW}, records="$.dta[*]", warn=warnings.append) == []
+    assert "`$.data[*]` holds some" in warnings[0]
+    for body in ({"dta": None, "users": ROW}, {"data": [], "n": 1}, {"n": [1]}):
+        assert detected(body, records="$.dta[*]", warn=warnings.append) == []
+    assert len(warnings) == 1
