@@ -50,6 +50,12 @@ Connect = Callable[[], Connection]
 
 
 @pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is refused is refused at once; that it waits for a session that is going is shown elsewhere."""
+    monkeypatch.setattr(postgres, "GOING_SECONDS", 0.0)
+
+
+@pytest.fixture
 def connect(database: str) -> Iterator[Connect]:
     """Opens connections to a fresh database, and closes them after the test."""
     opened: list[Connection] = []
@@ -380,13 +386,17 @@ def test_two_processes_race_and_one_is_refused_saying_who_holds_the_lock(
         assert f"the run {winners[0]} (pid {winner.pid} on host" in refusal or "`loader`" in refusal
 
 
-def test_the_second_run_is_refused_with_run_host_pid_and_time(connect: Connect, database: str) -> None:
+def test_the_second_run_is_refused_with_run_host_pid_and_time(
+    connect: Connect, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     connection = connect()
     postgres.ensure_table(connection, SCHEMA, TABLE)
     with holder(database, "run-a") as process:
         assert said(process) == "held 1"
-        with pytest.raises(LockHeldError) as caught:
-            postgres.acquire(connection, SCHEMA, TABLE, PIPELINE, "run-b")
+        with monkeypatch.context() as impatient:
+            impatient.setattr(postgres, "GOING_SECONDS", 0.0)
+            with pytest.raises(LockHeldError) as caught:
+                postgres.acquire(connection, SCHEMA, TABLE, PIPELINE, "run-b")
         sentence = str(caught.value)
         assert f"the run run-a (pid {process.pid} on host {platform.node()}, since 20" in sentence
         assert is_idle(connection)
@@ -417,6 +427,7 @@ def test_a_signal_is_heard_while_a_holder_is_waited_for(
     assert is_idle(connection)
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_holder_that_has_not_signed_the_row_is_named_by_its_session(
     connect: Connect, database: str
 ) -> None:
@@ -429,6 +440,7 @@ def test_a_holder_that_has_not_signed_the_row_is_named_by_its_session(
             postgres.acquire(connect(), SCHEMA, TABLE, PIPELINE, "run-b")
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_holder_that_ends_in_that_moment_is_another_run(
     held: tuple[Connection, postgres.StateRow], connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -452,6 +464,7 @@ def test_the_state_that_a_run_begins_with_is_kept(
     assert (entry.text, entry.why, entry.run_id, entry.epoch, entry.sequence) == (OLD, "run", "run-2", 1, 2)
 
 
+@pytest.mark.usefixtures("impatient")
 def test_many_acquire_at_once_and_one_gets_it(connect: Connect) -> None:
     connections = [connect() for _ in range(8)]
     postgres.ensure_table(connections[0], SCHEMA, TABLE)
@@ -841,6 +854,7 @@ def proxy(database: str, tmp_path: Path) -> Iterator[Proxy]:
     folder.rmdir()
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("reached", [True, False], ids=["the answer is lost", "the COMMIT is lost"])
 def test_a_commit_without_an_answer_is_decided_by_the_sequence(
     proxy: Proxy, connect: Connect, reached: bool

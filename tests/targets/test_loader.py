@@ -86,6 +86,12 @@ class Target:
 
 
 @pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is refused is refused at once; that it waits for a session that is going is shown elsewhere."""
+    monkeypatch.setattr(state_rows, "GOING_SECONDS", 0.0)
+
+
+@pytest.fixture
 def target(postgres_dsn: str) -> Iterator[Target]:
     made = Target(postgres_dsn)
     yield made
@@ -162,6 +168,7 @@ def test_the_next_run_is_told_the_committed_state(target: Target) -> None:
     assert second._run_id != first._run_id
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_second_run_at_once_is_refused_until_the_first_is_closed(target: Target) -> None:
     first = target.loader()
     with pytest.raises(LockHeldError):
@@ -759,6 +766,7 @@ def kill(target: Target, loader: PostgresLoader) -> None:
     run_sql(target.dsn, "SELECT pg_terminate_backend(%s, 10000)", [pid])
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_unit_can_be_written_again_on_a_new_connection(target: Target) -> None:
     loader = declared(target.loader())
     put(loader, (1, "a"))
