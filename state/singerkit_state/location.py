@@ -101,8 +101,10 @@ def _passwords_in(text: str) -> Iterator[str]:
     for match in re.finditer(r"password\s*=\s*([^&\s]+)", text, re.IGNORECASE):
         yield match[1].strip("'")
     for end in (text.find("@"), text.rfind("@")):
-        credentials = re.sub(r"^\s*[A-Za-z][\w+.-]*(?::/*|//+)", "", text[: max(end, 0)])
-        yield credentials.partition(":")[2]
+        before = text[: max(end, 0)]
+        credentials = re.sub(r"^\s*[A-Za-z][\w+.-]*(?::/*|//+)", "", before)
+        # `user:password@host` has no scheme: what looks like one is the user.
+        yield credentials if ":" not in credentials and "/" not in before else credentials.partition(":")[2]
 
 
 def read_start_state(location: str, pipeline: str | None = None) -> dict[str, Any] | None:
