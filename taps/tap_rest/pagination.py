@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urljoin
@@ -27,7 +27,7 @@ from tap_rest.keyset import Keyset
 from tap_rest.links import parse_links
 from tap_rest.paths import Found, has_place, parse_path, scalar_text
 from tap_rest.records import ReadPage
-from tap_rest.unread import End, LastPage, Place, Sign, sign_of_a_page_before, verdicts
+from tap_rest.unread import End, LastPage, Place, Sign, Weight, sign_of_a_page_before, verdicts
 
 __all__ = ["Experience", "Pages", "Step", "body_paths"]
 
@@ -197,7 +197,9 @@ class Pages:
             self._is_first,
         )
         found = verdicts(end, last)
-        telling = [sign for meaning, sign in found if meaning != "ignore"]
+        telling = [sign for meaning, sign in found if meaning != "ignore"] or self._missing_from_the_front(
+            end, found
+        )
         self._experience.has_seen_place = place is Place.SAID
         if not telling:
             return
@@ -205,6 +207,18 @@ class Pages:
         if self._settings.unread != "warn" and any(meaning == "fail" for meaning, _ in found):
             raise BadDataError(sentence)
         self._warn(sentence)
+
+    def _missing_from_the_front(self, end: End, found: Sequence[tuple[str, Sign]]) -> list[Sign]:
+        """Return the totals above what came where nobody said that pages begin with 1, whatever says that this is the last."""
+        settings = self._settings
+        if (
+            end not in (End.EMPTY, End.SHORT)
+            or settings.type != "page"
+            or settings.start is not None
+            or not self._is_first
+        ):
+            return []
+        return [sign for _, sign in found if "total_count" in sign.fits]
 
     def _tell_of_single_page(self, place: Place, page: ReadPage) -> None:
         """One page is a common and honest end, and also what a mistyped path looks like."""
@@ -228,7 +242,8 @@ class Pages:
                 for key, value in (_set_of(self._settings) | fits).items()
                 if key not in _MISLEADING
             }
-        if end is End.EMPTY and self._settings.type == "page" and self._seen.records == 0:
+        begins_late = end is End.EMPTY or (end is End.SHORT and signs[0].weight is Weight.HINT)
+        if begins_late and self._settings.type == "page" and "total_count" in signs[0].fits:
             fits = _set_of(self._settings) | {"start": 0 if self._settings.start != 0 else 1}
         if end is End.SINGLE:
             advice = f"if it is to be read, say `{_line(fits)}`"

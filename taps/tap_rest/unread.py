@@ -20,7 +20,7 @@ from msgspec import Raw
 from tap_rest.client import Response
 from tap_rest.links import parse_links
 
-__all__ = ["End", "LastPage", "Place", "Sign", "sign_of_a_page_before", "signs_of_more", "verdicts"]
+__all__ = ["End", "LastPage", "Place", "Sign", "Weight", "sign_of_a_page_before", "signs_of_more", "verdicts"]
 
 _DEPTH = 4
 _SMALL = 100_000  # bytes: what is longer than that is data, not a word about pages

@@ -9,10 +9,12 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import msgspec
 import pytest
+from taps.rest.api_server import Asked
+from taps.rest.test_unread import SHAPES as API_SHAPES
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from tap_rest.client import Response
@@ -528,3 +530,73 @@ def test_what_is_taken_for_no_records_while_others_are_there() -> None:
     for body in ({"dta": None, "users": ROW}, {"data": [], "n": 1}, {"n": [1]}):
         assert detected(body, records="$.dta[*]", warn=warnings.append) == []
     assert len(warnings) == 1
+
+
+def test_pages_from_0_that_only_a_total_shows() -> None:
+    """Spring Data without `first`: the last page says that it is the last, and the first was never read."""
+
+    def answer(params: Mapping[str, str]) -> Any:
+        page = int(params["page"])
+        return {"data": ROWS[page * 3 : page * 3 + 3], "last": page >= 2, "number": page, "total": 7}
+
+    rows, warnings = read({"type": "page"}, answer)
+    assert rows == ROWS[3:]
+    assert "`$.total` is 7 and 4 rows came" in warnings[0]
+    assert read(offered(warnings[0]), answer) == (ROWS, [])
+    assert read({"type": "page", "start": 1}, answer) == (ROWS[3:], [])
+    assert read({"type": "page"}, answer, is_first=False) == (ROWS[3:], [])
+    short = {"type": "page", "size": 3, "stop_on_short_page": True}
+    assert read(offered(read(short, answer)[1][0]), answer) == (ROWS, [])
+
+
+WRONG = [
+    {"type": "unsaid"},
+    {"type": "page"},
+    {"type": "page", "size": 3},
+    {"type": "page", "size": 3, "stop_on_short_page": True},
+    {"type": "page", "start": 0},
+    {"type": "page", "param": "p"},
+    {"type": "offset"},
+    {"type": "offset", "size": 3},
+    {"type": "offset", "size": 3, "stop_on_short_page": True},
+    {"type": "offset", "param": "skip"},
+    {"type": "cursor", "cursor": "$.next"},
+    {"type": "cursor", "cursor": "$.next", "size": 3},
+    {"type": "cursor", "cursor": "$.meta.next"},
+    {"type": "cursor", "cursor": "$.next_cursor", "param": "after"},
+    {"type": "next_url"},
+    {"type": "next_url", "next": "$.links.next"},
+    {"type": "link_header"},
+    {"type": "hateoas"},
+    {"type": "header_cursor", "header": "X-Next"},
+    {"type": "keyset", "field": "id", "param": "id"},
+    {"type": "keyset", "field": "id", "param": "since_id", "size": 3},
+]
+
+
+def from_route(route: Any) -> Answer:
+    """Ask a route of test_unread.py in process."""
+
+    def answer(params: Mapping[str, str]) -> Any:
+        query = urlencode(params)
+        asked = Asked("/rows", parse_qs(query), {"Host": "x"}, f"/rows?{query}")
+        reply = route(asked)
+        return json.loads(reply.body), reply.headers
+
+    return answer
+
+
+@pytest.mark.parametrize("pagination", WRONG, ids=json.dumps)
+def test_no_pagination_leaves_rows_out_in_silence(pagination: dict[str, Any]) -> None:
+    """Every kind against every shape of API, most of them wrong: all rows once, or an error, or a warning."""
+    servers = {f"{name}, served": (from_route(route), at) for name, (route, at, _) in API_SHAPES.items()}
+    servers |= {name: (answer, None) for name, answer in SHAPES.items()}
+    silent = []
+    for name, (answer, records) in servers.items():
+        try:
+            rows, warnings = read(pagination, answer, records)
+        except (BadDataError, ConfigurationError):
+            continue
+        if rows != ROWS and not warnings:
+            silent.append((name, rows))
+    assert silent == []
