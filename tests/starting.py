@@ -38,6 +38,8 @@ BIN = Path(sys.executable).parent
 READ_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC", "GLIBC")
 """Variables that begin so have their effect before the first line of Python."""
 PR_SET_CHILD_SUBREAPER = 36
+SECONDS = 120.0
+"""How long a start may take, the imports of the first one included, before the tests end instead of hanging."""
 
 _real: list[bool] = []
 
@@ -133,6 +135,7 @@ class Server:
 
     def _started(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        ours.settimeout(SECONDS)
         with theirs, really():
             # Nobody waits for it: it ends as soon as the other end of its socket is closed.
             self._process = subprocess.Popen(
