@@ -203,9 +203,9 @@ def _written(replication_key: str, bookmark: Bookmark) -> dict[str, Any]:
     if bookmark.start is not None:
         values["replication_key_value"] = bookmark.start
     if bookmark.seen is not None:
-        memory["rows"] = sorted(bookmark.seen.elements())
+        memory["rows"] = _listed(bookmark.seen)
     if bookmark.others:
-        memory["others"] = [[value, *sorted(rows.elements())] for value, rows in bookmark.others.items()]
+        memory["others"] = [[value, *_listed(rows)] for value, rows in bookmark.others.items()]
     if bookmark.fields is not None:
         memory["fields"] = list(bookmark.fields)
     if bookmark.top is not None:
@@ -213,3 +213,8 @@ def _written(replication_key: str, bookmark: Bookmark) -> dict[str, Any]:
     if bookmark.position is not None:
         memory["bookmark"] = bookmark.value
     return values if len(memory) == 1 else {**values, _SEEN: memory}
+
+
+def _listed(rows: Counter[str]) -> list[str]:
+    found = [row for row, count in rows.items() for _ in range(count)]
+    return sorted(found) if len(found) > 1 else found

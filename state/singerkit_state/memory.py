@@ -208,7 +208,11 @@ class RowMemory:
             by_key.setdefault(self._key_of(text), []).append(text)
         kept: dict[bytes, Counter[str]] = {}
         total = 0
+        # Below the threshold rows were forgotten: what came there later is not all that there is.
+        floor = None if self.threshold is None else self._key_of(self.threshold)
         for key in sorted(by_key, reverse=True):
+            if floor is not None and key < floor:
+                break
             size = sum(self._groups[text].total() for text in by_key[key])
             if total + size > limit:
                 if not kept:  # more rows at one value than can be remembered: they are sent again
@@ -303,7 +307,8 @@ class RowMemory:
         For the states of a long read under way: all its rows would have to be hashed for them.
         """
         window = max(1, self._limit // 20)
-        is_enough = self._limit if self._keeps_newest else window
+        # What has been forgotten already is no loss any more.
+        is_enough = self._limit if self._keeps_newest and self.threshold is None else window
         if self._hashed + self._waiting <= is_enough or not self._is_ascending():
             return None
         few = RowMemory(window, self._key_of, keeps_newest=True)

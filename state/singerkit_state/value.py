@@ -192,7 +192,10 @@ def _write(value: Any, put: Callable[[str], None]) -> None:
         put("[")
         for index, item in enumerate(value):
             put("," if index else "")
-            _write(item, put)
+            if type(item) is str:  # a state remembers rows by thousands of short texts
+                put(_text(item))
+            else:
+                _write(item, put)
         put("]")
     else:
         put(_scalar(value))
@@ -221,4 +224,5 @@ def _scalar(value: Any) -> str:
 
 
 def _text(value: str) -> str:
-    return (encode_basestring_ascii if _SURROGATE.search(value) else encode_basestring)(value)
+    has_half_pairs = not value.isascii() and _SURROGATE.search(value)
+    return (encode_basestring_ascii if has_half_pairs else encode_basestring)(value)
