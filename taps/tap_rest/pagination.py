@@ -343,7 +343,15 @@ def _is_over(here: _Here) -> End | None:
 
 def _by_total_pages(here: _Here) -> End | None:
     path = here.settings.total_pages
-    return None if path is None else _by_total(here, path, here.seen.pages, 0, "page")
+    if path is None:
+        return None
+    end = _by_total(here, path, here.seen.pages, 0, "page")
+    if end is not None and not here.page.records and here.seen.pages > 1:
+        here.doubt(
+            f"`{path}` counts page {here.seen.pages} of stream {here.name} and it has no records: if the pages are counted "
+            f"from {0 if here.settings.start != 0 else 1}, set `start` in `pagination` to that, or a page is not read."
+        )
+    return end
 
 
 def _by_total_count(here: _Here) -> End | None:

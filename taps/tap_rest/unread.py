@@ -103,6 +103,8 @@ def _verdict(end: End, weight: Weight, page: LastPage, is_full: bool) -> str:
             return _where_nothing_was_found(weight, page)
         case End.TOTAL if page.pages == 1:
             return _after_the_first_total(weight, is_full)
+        case End.RULE if page.pages == 1 and weight in (Weight.PAGES, Weight.COUNT):
+            return "warn"  # a false that is no flag: 0 of another meaning
     if weight in (Weight.NEXT, Weight.FLAG):
         return "warn" if end in (End.TOTAL, End.RULE, End.EMPTY_SAID) else "fail"
     if weight in (Weight.PAGES, Weight.COUNT) and end not in (End.TOTAL, End.RULE):

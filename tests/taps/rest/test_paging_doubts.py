@@ -547,6 +547,11 @@ def test_pages_from_0_that_only_a_total_shows() -> None:
     assert read({"type": "page"}, answer, is_first=False) == (ROWS[3:], [])
     short = {"type": "page", "size": 3, "stop_on_short_page": True}
     assert read(offered(read(short, answer)[1][0]), answer) == (ROWS, [])
+    counted = {"type": "page", "total_pages": "$.pages"}
+    rows, warnings = read(counted, lambda params: {**answer(params), "pages": 3})
+    assert rows == ROWS[3:]
+    assert "`$.pages` counts page 3 of stream rows and it has no records" in warnings[0]
+    assert read({**counted, "start": 0}, lambda params: {**answer(params), "pages": 3}) == (ROWS, [])
 
 
 WRONG = [
@@ -584,6 +589,25 @@ def from_route(route: Any) -> Answer:
         return json.loads(reply.body), reply.headers
 
     return answer
+
+
+TOTALS = ["$.total", "$.count", "$.size", "$.totalElements", "$.meta.total", "$.number", "header:X-Total"]
+PAGES = ["$.pages", "$.number", "$.totalPages", "$.meta.current_page", "$.meta.last_page", "$.size"]
+FLAGS = ["$.has_more", "$.last", "$.next", "$.done", "$.total", "$.number", "$.startAt", "$.next_page"]
+RULES = [
+    {"total_count": "header:Content-Range"},
+    *({"total_count": path} for path in TOTALS),
+    *({"total_pages": path} for path in PAGES),
+    *({"has_more": path} for path in FLAGS),
+]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=json.dumps)
+def test_no_rule_of_the_end_leaves_rows_out_in_silence(rule: dict[str, Any]) -> None:
+    for kind in ({"type": "page"}, {"type": "page", "size": 3, "start": 1}, {"type": "offset", "size": 3}):
+        test_no_pagination_leaves_rows_out_in_silence(kind | rule)
+    for kind in ({"type": "offset"}, {"type": "next_url"}, {"type": "page", "start": 0}):
+        test_no_pagination_leaves_rows_out_in_silence(kind | rule)
 
 
 @pytest.mark.parametrize("pagination", WRONG, ids=json.dumps)
