@@ -89,12 +89,14 @@ class Load:
         pipeline: str | None = None,
         always_exact: bool = False,
         missing_fields: str | None = None,
+        accepts_gone_rows: bool = False,
         ways: Callable[[str], WaysOut] = lambda _pipeline: WaysOut(("TARGET",)),
     ) -> None:
         self._ways = ways
         self._loader = loader
         self._judgement = judgement
         self._missing_fields = missing_fields
+        self._accepts_gone_rows = accepts_gone_rows
         self._limits = limits
         self._publisher = publisher
         self._stop = stop
@@ -243,10 +245,11 @@ class Load:
         stored = self._loader.begin(pipeline)
         self._begun = True
         loader = self._loader
-        if check_start(
+        starts_over = check_start(
             pipeline, stored, start, mark, self._publisher, loader.was_former, self._ways(pipeline), self._log
-        ):
-            loader.starts_over()
+        )
+        if starts_over or self._accepts_gone_rows:
+            loader.expect_gone_rows()
 
     # --- a unit that was lost ------------------------------------------------------------------------------
 
@@ -329,7 +332,8 @@ class Load:
         ways = replace(self._ways(self._pipeline_name), state_file=self._publisher.state_file)
         return RetryableError(
             f"{error} Nothing of this stream was written: put the rows back; or read the stream from the beginning "
-            f"with {ways.start_over(stream.name)}; or go on without them with {ways.accept()}."
+            f"with {ways.start_over(stream.name)}; or go on without them with {ways.accept()}, or where rows are taken "
+            'away after each run with `"rows_gone": "accept"` in the config.'
         )
 
     def _take_state(self, part: Message) -> None:

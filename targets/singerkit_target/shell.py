@@ -88,6 +88,13 @@ COMMON_SETTINGS: Mapping[str, Any] = {
         "Default: `keep` for taps of singerkit, which send complete records, and `null` for others. target-jsonl leaves "
         "such a field out, unless this says `null`.",
     },
+    "rows_gone": {
+        "type": "string",
+        "enum": ["refuse", "accept"],
+        "default": "refuse",
+        "description": "What to do when a table or file lacks rows that the state says were loaded (dropped, emptied, "
+        "cut, moved away). `accept` is for landing places that somebody empties after each run.",
+    },
     "validate_records": {
         "type": "boolean",
         "default": True,
@@ -227,6 +234,7 @@ class SingerkitTarget(Target):
             pipeline=self.config.get("pipeline"),
             always_exact=self.always_exact,
             missing_fields=self.config.get("missing_fields"),
+            accepts_gone_rows=self.config["rows_gone"] == "accept",
             ways=self.ways_out,
         )
         lock = (

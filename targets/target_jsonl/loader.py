@@ -77,7 +77,7 @@ class JsonlLoader:
     def was_former(self, value: Any) -> bool:
         return digest(value) in self._manifest.former
 
-    def starts_over(self) -> None:
+    def expect_gone_rows(self) -> None:
         self._bookmarked = frozenset()
 
     def change_state(self, edit: Edit, why: str, *, as_it_is: bool = False) -> str | None:

@@ -158,7 +158,7 @@ class PostgresLoader:
     def was_former(self, value: Any) -> bool:
         return self._row is not None and digest(value) in self._row.former
 
-    def starts_over(self) -> None:
+    def expect_gone_rows(self) -> None:
         assert self._row is not None  # noqa: S101  begin() comes first
         self._row = replace(self._row, loaded=frozenset())
         self._loaded_before = frozenset()

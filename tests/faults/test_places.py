@@ -290,6 +290,18 @@ def test_a_file_whose_rows_are_gone_is_refused_until_somebody_says_which(
     assert place.rows() == ([*found, 3, 4] if way == "--adopt" else [*found, 1, 2, 3, 4])
 
 
+def test_a_landing_place_may_be_emptied_after_each_run(place: Place, tmp_path: Path, database: str) -> None:
+    place.config.write_text(json.dumps(json.loads(place.config.read_text()) | {"rows_gone": "accept"}))
+    place.run(2).expect(0)
+    for last in (3, 4):
+        if place.name == "target-postgres":
+            query(database, "TRUNCATE log" if last == 3 else "DROP TABLE log")
+        else:
+            (tmp_path / "out" / "log.jsonl").rename(tmp_path / f"taken-{last}")
+        place.run(last).expect(0)
+        assert place.rows() == [last]
+
+
 def test_a_table_that_never_held_rows_is_no_loss(tmp_path: Path, database: str) -> None:
     """A bookmark without a row: a start date, a stream in which nothing has happened yet."""
     place = in_database(tmp_path, database)

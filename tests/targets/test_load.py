@@ -83,8 +83,8 @@ class Memory:
     def was_former(self, value: Any) -> bool:
         return without_mark(value) in self.former
 
-    def starts_over(self) -> None:
-        self._called("starts_over")
+    def expect_gone_rows(self) -> None:
+        self._called("expect_gone_rows")
 
     def change_state(self, edit: Edit, why: str, *, as_it_is: bool = False) -> str | None:
         self._called("change_state", f"{why}{' as it is' if as_it_is else ''}")

@@ -862,7 +862,7 @@ def test_a_run_that_starts_over_notes_anew_which_tables_hold_rows(target: Target
     closed(first)
     target.query("DROP TABLE {}", "a")
     loader = target.loader()
-    loader.starts_over()
+    loader.expect_gone_rows()
     declared(loader).commit(OLD)
     closed(loader)
     declared(target.loader())

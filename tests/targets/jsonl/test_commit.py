@@ -251,7 +251,7 @@ def test_a_file_that_went_between_runs_begins_anew_and_is_told(folder: Path, cap
     put(second, 2, to=stream("b"))
     second.commit(OLD)
     assert stored(folder)["files"]["a.jsonl"] == 8, "the next run knows it, too"
-    second.starts_over()
+    second.expect_gone_rows()
     assert not (folder / "a.jsonl").exists()
     put(second, 2)
     assert "a.jsonl has 0 bytes, and 8 were committed" in caplog.text
@@ -284,7 +284,7 @@ def test_a_file_that_has_lost_rows_is_refused(folder: Path) -> None:
     second.begin("orders")
     with pytest.raises(RowsGone, match="has 3 bytes, and 16 were committed"):
         second.declare(A)
-    second.starts_over()
+    second.expect_gone_rows()
     with pytest.raises(ConfigurationError, match="ends in the middle of a row"):
         second.declare(A)
     with pytest.raises(ConfigurationError, match="ends in the middle of a row"):
