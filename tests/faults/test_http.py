@@ -9,6 +9,7 @@ from __future__ import annotations
 import email.utils
 import gzip
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -251,6 +252,7 @@ def test_h02_a_certificate_that_nobody_vouches_for(database: str, tmp_path: Path
 @pytest.mark.fault("H2", exit=[69])
 def test_h02_waits_grow_and_are_never_the_same(database: str) -> None:
     waits: list[list[float]] = []
+    said: list[list[float]] = []
     for _ in range(3):
         times: list[float] = []
         with serving({}) as api:
@@ -261,11 +263,15 @@ def test_h02_waits_grow_and_are_never_the_same(database: str) -> None:
 
             api.routes["/rows"] = route
             retries = {"tries": 3, "first_wait": 0.3, "longest_wait": 5}
-            pipe(database, api.url, STREAM, retries=retries).expect(69, 65)
+            ended = pipe(database, api.url, STREAM, retries=retries).expect(69, 65)
+        said.append([float(text) for text in re.findall(r"next in ([\d.]+) s", ended.tap.stderr)])
         waits.append([later - sooner for sooner, later in pairwise(times)])
     for first, second in waits:
-        assert 0.14 < first < 0.6
-        assert 0.28 < second < 1.2
+        assert first > 0.14
+        assert second > 0.28
+    for first, second in said:  # how much longer it took is the machine's matter
+        assert 0.1 <= first <= 0.3
+        assert 0.3 <= second <= 0.6
     assert max(first for first, _ in waits) - min(first for first, _ in waits) > 0.002
 
 
