@@ -64,7 +64,7 @@ def fork_executables() -> None:
 
     def start(process: Any, *arguments: Any, **options: Any) -> None:
         given = names.bind(process, *arguments, **options).arguments
-        if _real or not is_plain(given):
+        if _real or not is_plain(given, server.environment):
             execute(process, *arguments, **options)
             return
         pipes = (given["p2cread"], given["c2pwrite"], given["errwrite"])
@@ -77,8 +77,8 @@ def fork_executables() -> None:
     subprocess.Popen._execute_child = start  # type: ignore[attr-defined]
 
 
-def is_plain(given: Mapping[str, Any]) -> bool:
-    """Whether a start asks for nothing that a fork cannot give."""
+def is_plain(given: Mapping[str, Any], environment: Mapping[str, str]) -> bool:
+    """Whether a start asks for nothing that a fork cannot give; ``environment`` is that of who forks."""
     args = given["args"]
     if not isinstance(args, list | tuple) or given["shell"] or given["executable"] is not None:
         return False
@@ -90,7 +90,7 @@ def is_plain(given: Mapping[str, Any]) -> bool:
         return False
     if any(given.get(name, -1) not in (None, -1) for name in ("gid", "uid", "umask", "process_group")):
         return False
-    return given["env"] is None or at_start(given["env"]) == at_start(os.environ)
+    return at_start(os.environ if given["env"] is None else given["env"]) == at_start(environment)
 
 
 def at_start(environment: Mapping[Any, Any]) -> dict[str, str]:
@@ -105,6 +105,7 @@ class Server:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
+        self.environment = dict(os.environ)  # a test may change it before the first request
         self._libc = ctypes.CDLL(None)
 
     def fork(
@@ -141,6 +142,7 @@ class Server:
             self._process = subprocess.Popen(
                 [sys.executable, __file__, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
             )

@@ -89,3 +89,9 @@ def test_a_test_may_ask_for_a_real_start(really_started: None) -> None:
 def test_what_a_fork_cannot_give_starts_for_real(more: dict[str, Any]) -> None:
     with waiting(**more) as process:
         assert not is_forked(process)
+
+
+def test_the_environment_of_the_test_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
+    with waiting() as process:
+        assert not is_forked(process)
