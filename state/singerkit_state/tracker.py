@@ -428,6 +428,11 @@ class BookmarkTracker:
         return self._stored(start, self._memory.groups(), top=before)
 
     @property
+    def has_bookmark(self) -> bool:
+        """Whether this read went on from a bookmark."""
+        return self._start_key is not None
+
+    @property
     def moved_up_to(self) -> Value | None:
         """The bookmark, where it passes its signpost because more rows came than can be remembered."""
         text, covered = self._memory.threshold, self._covered()

@@ -700,6 +700,13 @@ def _findings(
             f"are far below it{left_out}. It seems that the API does not listen to `{setting}`, or compares "
             f"another field than `{key}` with it: correct it, or each run reads everything.",
         )
+    if setting is not None and stream.lookback and tracker.has_bookmark and not tracker.rows:
+        yield (
+            "unseen",
+            f"Nothing of stream `{name}` came from its bookmark less the lookback on, not even the row that it was taken "
+            f"from. If that was not deleted, `{setting}` means something else to the API, and changes are missed: compare "
+            "with an answer to a request without it.",
+        )
     if not remembered or tracker.recognised:
         return
     if tracker.compared and not stream.primary_keys:

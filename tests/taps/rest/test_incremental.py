@@ -154,3 +154,30 @@ def test_a_bookmark_of_a_stream_that_is_now_read_as_a_whole(run_tap: Any, part: 
         keyed = run_tap(api.url, stream | {"primary_keys": ["id"]}, state=state).ended(0)
     assert "has a bookmark by `t`, and the stream is now read as a whole, without a key" in refused.sentence
     assert "read as a whole, though the state has a bookmark of it by `t`" in keyed.stderr
+
+
+def test_a_server_that_does_not_know_the_parameter_is_told_of(run_tap: Any) -> None:
+    """It answers with everything, whatever it is asked: nothing is lost, and each run costs as much as the first."""
+    rows = [row(number, number) for number in range(1, 10)]
+    with serving({"/orders": lambda _: json_reply(rows)}) as api:
+        stream = orders(pagination={"type": "single"})
+        first = run_tap(api.url, stream).ended(0)
+        again = run_tap(api.url, stream, state=first.state).ended(0)
+        assert again.records("orders") == []
+        assert "does not listen to `incremental.param`" in again.stderr
+        assert "1 of the 1 rows that the state remembers were asked for again, recognised" in again.stderr
+
+
+def test_a_server_that_answers_with_later_rows_only_is_told_of(run_tap: Any) -> None:
+    """A server that answers with what comes after the value only: a row that shares it later would never come."""
+    rows = [row(number, number) for number in range(1, 10)]
+
+    def answer(asked: Asked) -> Reply:
+        return json_reply([one for one in rows if one["at"] > asked.param("since", "")])
+
+    with serving({"/orders": answer}) as api:
+        stream = orders(pagination={"type": "single"})
+        first = run_tap(api.url, stream).ended(0)
+        again = run_tap(api.url, stream, state=first.state).ended(0)
+    assert "none of the 1 that the state remembers there" in again.stderr
+    assert again.stderr.count("Once more, what this run warned of") == 1

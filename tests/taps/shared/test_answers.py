@@ -77,6 +77,16 @@ def test_a_few_rows_that_all_changed_since_are_nothing_to_warn_of(runs: Any) -> 
     assert said(warnings, "nothing of stream `orders` came", "none of the 1 that the state remembers")
 
 
+def test_with_a_lookback_at_least_one_row_should_come(runs: Any) -> None:
+    first, _ = runs([ROWS], lookback=3600)
+    _, warnings = runs([[ROWS[-1]]], first.state, lookback=3600)
+    assert warnings == []
+    _, warnings = runs([[]], first.state, lookback=3600)
+    assert said(warnings, "not even the row that it was taken from")
+    _, warnings = runs([[]], lookback=3600)
+    assert warnings == [], "a first run may find nothing"
+
+
 def test_rows_whose_selected_fields_change_with_each_answer(runs: Any) -> None:
     without_key = {"key_properties": []}
     first, _ = runs([[row(1, note="token 1")]], **without_key)
