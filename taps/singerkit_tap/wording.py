@@ -17,6 +17,8 @@ from singerkit_state.instants import NoInstantError, iso_instant, iso_of
 
 __all__ = ["Wording"]
 
+_FIRST, _LAST = -62_135_596_800, 253_402_300_800
+"""The years 1 to 9999: beyond them two texts of one instant are two."""
 _PLAIN_DIGITS = 40
 """Numbers with more places than that on either side of the point are written with an exponent."""
 
@@ -43,14 +45,19 @@ class Wording:
     def texts(self, rows: bytes, only: Collection[str] | None = None) -> list[bytes]:
         """Return the wording of JSON objects, a line each; ``only`` names the fields that count."""
         try:
-            values = _decoder.decode_lines(rows)
-            # Objects inside rows, and so nulls inside them, are rare enough to be looked at one by one.
-            is_deep = rows.count(b"{") > len(values) and b"null" in rows
-            for number, row in enumerate(values):
-                values[number] = self._normal(row, only, is_deep=is_deep)
-            return _encoder.encode_lines(values).splitlines()
+            return self._written(rows, only)
         except (msgspec.DecodeError, RecursionError, ValueError):
-            return rows.splitlines()  # numbers of thousands of digits: recognised as they are written
+            lines = rows.splitlines()
+        # A number of thousands of digits: that row is recognised as it is written, and the others as ever.
+        return lines if len(lines) == 1 else [text for line in lines for text in self.texts(line, only)]
+
+    def _written(self, rows: bytes, only: Collection[str] | None) -> list[bytes]:
+        values = _decoder.decode_lines(rows)
+        # Objects inside rows, and so nulls inside them, are rare enough to be looked at one by one.
+        is_deep = rows.count(b"{") > len(values) and b"null" in rows
+        for number, row in enumerate(values):
+            values[number] = self._normal(row, only, is_deep=is_deep)
+        return _encoder.encode_lines(values).splitlines()
 
     def _normal(self, row: dict[str, Any], only: Collection[str] | None, *, is_deep: bool) -> dict[str, Any]:
         if only is not None or not self._keeps_null:
@@ -155,9 +162,10 @@ def _time(value: Any) -> Any:
     if value[-1:] == "Z" and value[10:11] == "T" and (len(value) == 20 or value[-2] != "0"):
         return value  # nearly all are written so
     try:
-        return iso_of(iso_instant(value)) if "T" in value or "t" in value or ":" in value else value
+        instant = iso_instant(value) if "T" in value or "t" in value or ":" in value else None
     except (NoInstantError, ValueError, OverflowError):
         return value
+    return value if instant is None or not _FIRST < instant[0] < _LAST else iso_of(instant)
 
 
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(dict[str, Any], float_hook=_number)

@@ -62,6 +62,7 @@ OTHER = {
     "text": ('{"note": "a"}', '{"note": "b"}'),
     "times in text": (f'{{"note": "{AT}"}}', '{"note": "2024-01-02T00:00:00+00:00"}'),
     "the tenth of a second": (f'{{"at": "{AT}"}}', '{"at": "2024-01-02T00:00:00.1Z"}'),
+    "years beyond all calendars": ('{"at": "12024-01-01T00:00:00+01:00"}', '{"at": "12025-01-01T00:00:00+01:00"}'),
     "a digit that no float has": ('{"n": 0.10000000000000000001}', '{"n": 0.1}'),
     "a number in text": ('{"in": {"x": 1}}', '{"in": {"x": "1"}}'),
     "empty text": ('{"note": ""}', '{"note": null}'),
@@ -89,6 +90,13 @@ def test_what_is_not_sent_does_not_count_and_what_is_not_known_is_not_null() -> 
         '{"n": 1, "note": "b"}', unselected=("note",)
     )
     assert said('{"n": 1, "note": null}', partial=True) != said('{"n": 1}', partial=True)
+
+
+def test_a_row_that_cannot_be_read_changes_nothing_for_those_beside_it() -> None:
+    rows = [b'{"note": "a", "n": 1}', b'{"in": {"x": %s}}' % (b"1" * 5000), b'{"n": 1.0, "note": "a"}']
+    texts = SentRows(encoder()).texts(rows)
+    assert texts[0] == texts[2] == said(rows[0])
+    assert texts[1] == said(rows[1])
 
 
 VALUES = st.recursive(
