@@ -41,6 +41,7 @@ from source import (  # noqa: E402
 )
 
 PAGE_OF_DOCS = ROOT / "docs" / "interop.md"
+MELTANO = "meltano==4.4.1"
 MELTANO_PROJECT = ROOT / "examples" / "meltano"
 Command = list[str | Path]
 
@@ -339,8 +340,7 @@ def into_our_target(tap: Tap, place: Place) -> Line:
 
 def with_meltano(place: Place) -> Line:
     """``meltano run`` twice from examples/meltano: Meltano keeps the state that our target prints."""
-    requirement = "meltano==4.4.1"
-    meltano = environment(requirement) / "meltano"
+    meltano = environment(MELTANO) / "meltano"
     rows, later = trips(), changed(trips())
     file = place.folder / "interop.db"
     to_sqlite(file, rows)
@@ -362,9 +362,52 @@ def with_meltano(place: Place) -> Line:
         if rewritten == len(later)
         else f"second run wrote {rewritten} rows, {len(later)} had changed",
     )
-    versions = f"{requirement.partition('==')[2]}, {_our_version()}"
     shown = f"{len(rows):,}, then {rewritten}"
-    return Line("meltano run tap-rest target-postgres", versions, shown, result)
+    return Line("meltano run tap-rest target-postgres", _meltano_versions(), shown, result)
+
+
+def with_a_state_that_is_set(place: Place) -> Line:
+    """A state that was set by hand is refused by name and kept, and adopted; a full refresh reads everything again."""
+    meltano = environment(MELTANO) / "meltano"
+    rows = trips()
+    file, wanted = place.folder / "interop.db", place.folder / "wanted.json"
+    to_sqlite(file, rows)
+    middle = sorted(str(row["updated_at"]) for row in rows)[len(rows) // 2]
+    wanted.write_text(json.dumps({"bookmarks": {"trips": {"updated_at": middle}}}), encoding="utf-8")
+    run = ("run", "tap-rest", "target-postgres")
+    with datasette(file) as url:
+        variables = _meltano_variables(place, url)
+        _meltano(meltano, variables, "install")
+        _meltano(meltano, variables, *run)
+        before = _row_versions(place)
+        name = _meltano(meltano, variables, "state", "list").split()[-1]
+        set_by_hand = json.dumps({"singer_state": json.loads(wanted.read_text(encoding="utf-8"))})
+        _meltano(meltano, variables, "state", "set", "--force", name, set_by_hand)
+        refused = [_meltano_refused(meltano, variables, *run) for _ in range(2)]
+        kept = _meltano(meltano, variables, "state", "get", name)
+        untouched = _row_versions(place) == before
+        _meltano(
+            meltano, variables, "invoke", "target-postgres", "--adopt", str(wanted), "--pipeline", "tap-rest"
+        )
+        _take_rows(place, f"updated_at >= '{middle}'")
+        _meltano(meltano, variables, *run)
+        again = differences(rows, _stored_in_tables(place, "trips"), TRIPS, "id")
+        _take_rows(place, "true")
+        _meltano(meltano, variables, "run", "--full-refresh", "tap-rest", "target-postgres")
+    result = _first_difference(
+        "equal" if all("has never committed here" in words for words in refused) else "not refused by name",
+        "equal" if middle in kept else "the state that was set is gone",
+        "equal" if untouched else "a refused run wrote rows",
+        _prefixed("run from the state that was set: ", again),
+        differences(rows, _stored_in_tables(place, "trips"), TRIPS, "id"),
+    )
+    shown = f"{len(rows):,}, then half, then all"
+    note = "`state set` is refused until `--adopt`; `--full-refresh` starts over"
+    return Line("meltano state set, run --full-refresh", _meltano_versions(), shown, result, note)
+
+
+def _meltano_versions() -> str:
+    return f"{MELTANO.partition('==')[2]}, {_our_version()}"
 
 
 def _meltano_variables(place: Place, url: str) -> dict[str, str]:
@@ -377,8 +420,26 @@ def _meltano_variables(place: Place, url: str) -> dict[str, str]:
     }
 
 
-def _meltano(program: Path, variables: dict[str, str], *arguments: str) -> None:
-    done = subprocess.run(
+def _meltano(program: Path, variables: dict[str, str], *arguments: str) -> str:
+    done = _call_meltano(program, variables, arguments)
+    if done.returncode != 0:
+        raise ProcessFailed(
+            f"meltano {' '.join(arguments)} ended with {done.returncode}:\n{done.stderr[-3000:]}"
+        )
+    return done.stdout
+
+
+def _meltano_refused(program: Path, variables: dict[str, str], *arguments: str) -> str:
+    done = _call_meltano(program, variables, arguments)
+    if done.returncode == 0:
+        raise ProcessFailed(f"meltano {' '.join(arguments)} ended with 0")
+    return done.stderr
+
+
+def _call_meltano(
+    program: Path, variables: dict[str, str], arguments: Sequence[str]
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [program, *arguments],
         cwd=MELTANO_PROJECT,
         env=os.environ | variables,
@@ -386,10 +447,10 @@ def _meltano(program: Path, variables: dict[str, str], *arguments: str) -> None:
         capture_output=True,
         text=True,
     )
-    if done.returncode != 0:
-        raise ProcessFailed(
-            f"meltano {' '.join(arguments)} ended with {done.returncode}:\n{done.stderr[-3000:]}"
-        )
+
+
+def _take_rows(place: Place, condition: str) -> None:
+    place.database.query(f"delete from {place.schema}.trips where {condition}")
 
 
 def _row_versions(place: Place) -> dict[int, str]:
@@ -450,7 +511,11 @@ def _last_line(error: Exception) -> str:
 def _cases() -> list[tuple[str, Callable[[Place], Line]]]:
     into = [(f"tap-rest to {target.requirement}", partial(our_tap_into, target)) for target in TARGETS]
     out_of = [(f"{tap.requirement} to target-postgres", partial(into_our_target, tap)) for tap in TAPS]
-    return [*into, *out_of, ("meltano run tap-rest target-postgres", with_meltano)]
+    meltano = [
+        ("meltano run tap-rest target-postgres", with_meltano),
+        ("meltano state set, run --full-refresh", with_a_state_that_is_set),
+    ]
+    return [*into, *out_of, *meltano]
 
 
 def _report(lines: Sequence[Line]) -> str:
