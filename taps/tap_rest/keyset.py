@@ -6,6 +6,7 @@ then never sent, nor is one that stands out of order.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
@@ -14,13 +15,14 @@ from msgspec import Raw
 
 from singerkit_shell.errors import BadDataError
 from tap_rest.config import Pagination
-from tap_rest.paths import Found, Path, finder_of, scalar_text
+from tap_rest.paths import Found, Path, column_of, scalar_text
 
 __all__ = ["Keyset"]
 
 _COMPARES = re.compile(r"(?i)(?:^|[^a-z])(?:gte?|lte?|greater|less|above|below|min|max)(?:[^a-z]|$)|[<>]")
 """Looks of `param` and `template` that compare values; after others, a server may look the record itself up."""
 
+_NUMERIC = tuple(b"-0123456789"[at : at + 1] for at in range(11))
 _Value = Decimal | str
 
 
@@ -31,7 +33,7 @@ class Keyset:
         self._field = settings.field or ""
         self._name = name
         self._warn = warn
-        self._find = finder_of([Path("", tuple(self._field.removeprefix("$.").split(".")), False)])
+        self._column = column_of(Path("", tuple(self._field.removeprefix("$.").split(".")), False))
         asked = f"{settings.param} {settings.template or ''}"
         self._compares = _COMPARES.search(asked) is not None
         self._last: _Value | None = None
@@ -44,9 +46,9 @@ class Keyset:
             BadDataError: a value comes twice, or in no order though the server is asked to compare.
         """
         where = f"page {page} of stream {self._name}"
-        found = [self._find(bytes(record), where)[""] for record in records]
-        texts = [scalar_text(one, f"`{self._field}` on {where}") for one in found]
-        values = [_value(text, one) for text, one in zip(texts, found, strict=True) if text is not None]
+        place = f"`{self._field}` on {where}"
+        found = [_value(one, place) for one in self._column(records, where)]
+        values = [value for value in found if value is not None]
         if self._last is not None and self._last in values:
             raise BadDataError(
                 f"The value of `{self._field}` that ends page {page - 1} of stream {self._name} comes again on page {page}: "
@@ -61,7 +63,8 @@ class Keyset:
             )
         self._look_at_order(values, where)
         self._last = values[-1] if values else self._last
-        return texts[-1] if texts else None
+        last = self._column(records[-1:], where)
+        return scalar_text(last[0], place) if last else None
 
     def _look_at_order(self, values: Sequence[_Value], where: str) -> None:
         """Numbers have one order; that of texts is the server's own."""
@@ -83,11 +86,10 @@ class Keyset:
         self._warn(sentence)
 
 
-def _value(text: str, found: Found) -> _Value:
+def _value(found: Found, place: str) -> _Value | None:
     """Return a number of the JSON as such; numbers in text are compared by the server as text, it may be."""
-    if not isinstance(found, Raw) or memoryview(found)[0] not in b"-0123456789":
-        return text
-    try:
-        return Decimal(text)
-    except InvalidOperation:  # beyond all exponents
-        return text
+    raw = bytes(found) if isinstance(found, Raw) else b""
+    if raw[:1] in _NUMERIC:
+        with contextlib.suppress(InvalidOperation):  # beyond all exponents
+            return Decimal(raw.decode())
+    return scalar_text(found, place)

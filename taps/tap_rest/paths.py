@@ -21,6 +21,7 @@ __all__ = [
     "Finder",
     "Found",
     "Path",
+    "column_of",
     "finder_of",
     "has_member",
     "has_place",
@@ -98,15 +99,41 @@ def finder_of(paths: Sequence[Path]) -> Finder:
     return find
 
 
+def column_of(path: Path) -> Callable[[Sequence[Raw], str], list[Found]]:
+    """Return the function that finds a simple ``path`` in each of many records; its second argument names their place."""
+    find = finder_of([path])
+    if not _are_plain(path.names or ()):
+        return lambda records, where: [find(bytes(record), where)[path.text] for record in records]
+    tree: dict[str, Any] = {}
+    _plant(tree, path.names or (), Raw)
+    decoder = msgspec.json.Decoder(list[_struct_of(tree)])  # type: ignore[misc]
+
+    def column(records: Sequence[Raw], where: str) -> list[Found]:
+        try:
+            rows = decoder.decode(b"[" + b",".join(records) + b"]")
+        except (msgspec.DecodeError, RecursionError):
+            return [find(bytes(record), where)[path.text] for record in records]  # it words the error
+        return [_walk(row, path.names or ()) for row in rows]
+
+    return column
+
+
 def _decoder_of(paths: Sequence[Path]) -> msgspec.json.Decoder[Any] | None:
     """Return a decoder of the struct that holds all ``paths``; None if they need the slow way."""
-    if any(path.names is None for path in paths):
+    if any(path.names is None or not _are_plain(path.names) for path in paths):
         return None
     tree: dict[str, Any] = {}
     for path in paths:
         if not _plant(tree, path.names or (), list[Raw] if path.each else Raw):
             return None
     return msgspec.json.Decoder(tree[""] if "" in tree else _struct_of(tree))
+
+
+def _are_plain(names: Sequence[str]) -> bool:
+    """Tell whether msgspec takes ``names`` as renamed fields."""
+    return not any(
+        char in '"\\' or char < " " or "\ud800" <= char <= "\udfff" for name in names for char in name
+    )
 
 
 def _plant(tree: dict[str, Any], names: Sequence[str], leaf: Any) -> bool:

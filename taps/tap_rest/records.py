@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -98,14 +97,14 @@ class PageReader:
         Raises:
             BadDataError: it does.
         """
-        if path.names == () or not _TELLS.search(response.body):
+        if path.names == () or response.body.lstrip()[:1] != b"{":
             return
         members = {
             name: value
             for name, value in _members(response.body, where).items()
-            if path.names is None or name != path.names[0]
+            if _plainly(name) in _TELLING and (path.names is None or name != path.names[0])
         }
-        told = next((name for name, value in members.items() if _tells_of_error(name.lower(), value)), None)
+        told = next((name for name, value in members.items() if _tells_of_error(_plainly(name), value)), None)
         if told is None:
             return
         words = excerpt(replace(response, body=bytes(members[told])))
@@ -191,9 +190,15 @@ def _refuse_error(response: Response, where: str, path: Path) -> None:
         _refuse(response, where)
 
 
-_TELLS = re.compile(
-    rb'"(?:errors?|ok|success|timed_?out|incomplete_?results|partial_?results|_shards)"\s*:', re.I
+_TELLING = frozenset(
+    ("error", "errors", "ok", "success", "timedout", "incompleteresults", "partialresults", "shards")
 )
+
+
+def _plainly(name: str) -> str:
+    return name.lower().replace("_", "")
+
+
 _NO_ERRORS = (
     b'"none"',
     b'"null"',
@@ -208,16 +213,16 @@ _NO_ERRORS = (
 
 
 def _tells_of_error(name: str, value: Raw) -> bool:
-    """Tell whether a member beside records, ``name`` in small letters, says that not all went well."""
+    """Tell whether a member beside records, one of `_TELLING`, says that not all went well."""
     raw = bytes(value).strip()
     if name in ("ok", "success"):
         return raw.lower() in (b"false", b'"false"')
-    if name.replace("_", "") in ("timedout", "incompleteresults", "partialresults"):
+    if name in ("timedout", "incompleteresults", "partialresults"):
         return raw == b"true"
     inner = _inside(raw)
-    if name == "_shards":  # Elasticsearch
+    if name == "shards":  # Elasticsearch
         return inner.get("failed", b"0") != b"0"
-    if name not in ("error", "errors") or raw in _NOTHING or raw.lower() in _NO_ERRORS:
+    if raw in _NOTHING or raw.lower() in _NO_ERRORS:
         return False
     if any(inner.get(code, b"1").lower() in (b"0", *_NO_ERRORS) for code in ("code", "errcode", "status")):
         return False

@@ -624,3 +624,16 @@ def test_no_pagination_leaves_rows_out_in_silence(pagination: dict[str, Any]) ->
         if rows != ROWS and not warnings:
             silent.append((name, rows))
     assert silent == []
+
+
+@pytest.mark.parametrize("field", ['a"b', "a\\b", "a b", "a.b"])
+def test_a_field_of_keyset_with_an_odd_name(field: str) -> None:
+    outer, _, inner = field.partition(".")
+    pages = iter(
+        [[{outer: {inner: n} if inner else n} for n in (1, 2)], [{outer: {inner: 3} if inner else 3}], []]
+    )
+    rows, _ = read(KEYSET | {"field": field}, lambda _: next(pages))
+    assert len(rows) == 3
+    twice = [{outer: {inner: 1} if inner else 1}] * 2
+    with pytest.raises(BadDataError, match="have the same value"):
+        read(KEYSET | {"field": field}, lambda _: twice)
