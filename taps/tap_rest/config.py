@@ -214,7 +214,8 @@ _BOOKMARK = _group(
     {
         "signpost": _text(
             "What bounds it. `auto`: the greatest value of the read before or of the first answer, and not beyond "
-            "the `Date` of the first answer less `margin`. `read_before`: the same without the `Date`. "
+            "the `Date` of the first answer less `margin`, or a day ahead of this machine's clock where there is none. "
+            "`read_before`: the same without any clock. "
             "`date_header`: the `Date` less `margin` alone; you say that it is the clock of the replication key. "
             "`none`: nothing; you say that the source does not change while it is read. Default `auto`.",
             enum=["auto", "read_before", "date_header", "none"],
