@@ -70,8 +70,6 @@ class TapRest(TapDriver):
 
     waivers: ClassVar[Mapping[str, str]] = {
         "C11": "the streams of a REST API are no database tables: there is no SQL type, view or row count",
-        "ST13": "bookmarks come from record values, never from the local clock (DESIGN 5), and a REST API has no "
-        "clock of its own to take a signpost from",
     }
 
     @contextmanager
