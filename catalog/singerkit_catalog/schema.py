@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from singerkit_shell.errors import ConfigurationError
 
-__all__ = ["admitting_missing", "is_nullable", "properties_of", "resolve_refs", "types_of"]
+__all__ = ["admitting_missing", "draft_of", "is_nullable", "properties_of", "resolve_refs", "types_of"]
 
 _DEPTH_LIMIT = 100
 _LEVELS_LIMIT = 200  # of nesting; what walks a schema after this may recurse
@@ -213,3 +213,14 @@ def _type_name(value: Any) -> str:
         if isinstance(value, kind):
             return name
     return "number"
+
+
+def draft_of(schema: Mapping[str, Any]) -> Any:
+    """Return the validator class of the draft that ``$schema`` names; Draft 7, as in singer-sdk, where it names none."""
+    from jsonschema import Draft7Validator
+    from jsonschema.validators import validator_for
+
+    try:
+        return validator_for(schema, default=Draft7Validator)
+    except (AttributeError, TypeError, ValueError):  # it is no text, or no URI
+        return Draft7Validator

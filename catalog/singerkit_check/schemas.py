@@ -9,9 +9,9 @@ from typing import Any
 
 from jsonschema import Draft3Validator, Draft4Validator, Draft7Validator, Draft202012Validator
 from jsonschema.exceptions import best_match
-from jsonschema.validators import extend, validator_for
+from jsonschema.validators import extend
 
-from singerkit_catalog.schema import properties_of, resolve_refs
+from singerkit_catalog.schema import draft_of, properties_of, resolve_refs
 from singerkit_check.findings import Findings, shown
 from singerkit_check.values import kind_of
 from singerkit_shell.errors import ConfigurationError
@@ -137,7 +137,7 @@ def _has_reference(node: Any) -> bool:
 
 def _draft(schema: Mapping[str, Any], stream: str, line: int, findings: Findings) -> Any:
     """Return the validator class of the draft the schema is written in, None when it is in none."""
-    named = validator_for(schema, default=Draft7Validator) if schema.get("$schema") else None
+    named = draft_of(schema) if schema.get("$schema") else None
     drafts: list[Any] = (
         [named] if named is not None else [Draft7Validator, Draft4Validator, Draft202012Validator]
     )

@@ -19,7 +19,7 @@ import types
 from datetime import UTC, datetime
 from typing import Any
 
-from singerkit_shell.configfile import without_repeats
+from singerkit_shell.configfile import read_text, without_repeats
 from singerkit_shell.errors import CannotWriteError, ConfigurationError, LockHeldError
 from singerkit_state.value import decode, encode, is_empty, is_utf8, read_mark
 
@@ -52,6 +52,7 @@ _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _SIGNED = b'{"pid":'
 """What a lock file of ours begins with, as far as its holder has come."""
 
+_LONGEST = 256 << 20  # bytes of a state
 _WAY_OUT = "restore it from a copy, or delete it to start over from the beginning"
 
 
@@ -63,17 +64,18 @@ def read(path: str | os.PathLike[str], pipeline: str | None = None) -> dict[str,
             pipeline than ``pipeline`` (when both are known); there is no folder that it could be in.
     """
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            text = file.read()
+        text = read_text(os.fspath(path), _LONGEST).removeprefix("\ufeff")
     except FileNotFoundError:
         check_folder(path)
         return None
     except OSError as error:
         raise ConfigurationError(
-            f"The state file {path} cannot be read ({error.strerror}); check the path and its permissions."
+            f"The state file {path} cannot be read ({error.strerror or error}); check the path and its permissions."
         ) from None
     except UnicodeDecodeError:
         raise ConfigurationError(f"The state file {path} is not UTF-8 text; {_WAY_OUT}.") from None
+    except ValueError as error:
+        raise ConfigurationError(f"The state file {path} cannot be read ({error}); check the path.") from None
     return state_object(text, f"state file {path}", pipeline, _WAY_OUT)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from singerkit_catalog.schema import resolve_refs
+from singerkit_catalog.schema import draft_of, resolve_refs
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_state.value import decode
 from singerkit_target.blocks import stream_of
@@ -49,7 +49,7 @@ def declared_stream(declaration: Declaration, number: int, *, keeps_text: bool, 
     stream = stream_of(
         declaration.stream,
         _schema_of(declaration, number),
-        tuple(declaration.key_properties or ()),
+        tuple(dict.fromkeys(declaration.key_properties or ())),
         keeps_text=keeps_text,
     )
     if len(stream.columns) > max_columns:
@@ -82,11 +82,10 @@ def _schema_of(declaration: Declaration, number: int) -> Mapping[str, Any]:
 
 def _checked(schema: Mapping[str, Any], stream: str, number: int) -> Mapping[str, Any]:
     """Return ``schema`` when it is a valid JSON Schema of an object."""
-    from jsonschema import Draft7Validator, SchemaError
-    from jsonschema.validators import validator_for
+    from jsonschema import SchemaError
 
     try:
-        validator_for(schema, default=Draft7Validator).check_schema(dict(schema))
+        draft_of(schema).check_schema(dict(schema))
     except SchemaError as error:
         raise BadDataError(
             f"The schema of stream `{stream}` at line {number} is not a valid JSON Schema: {error.message}."

@@ -17,11 +17,12 @@ from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, InvalidOperation, loca
 from typing import Any
 
 import msgspec
-from jsonschema import Draft7Validator, ValidationError
+from jsonschema import ValidationError
 from jsonschema.exceptions import best_match
-from jsonschema.validators import extend, validator_for
+from jsonschema.validators import extend
 from msgspec import UNSET, Raw
 
+from singerkit_catalog.schema import draft_of
 from singerkit_shell.signals import TooLong, stop_flag
 from singerkit_target.contract import Reject, Stream
 from singerkit_target.kinds import Column, Kind
@@ -222,7 +223,7 @@ def compile_exact(
     """Compile the validator of a stream: the draft its ``$schema`` names, else Draft 7 as in singer-sdk."""
     validator = None
     if validate:
-        draft = validator_for(stream.schema, default=Draft7Validator)
+        draft = draft_of(stream.schema)
         checker = draft.TYPE_CHECKER.redefine("integer", lambda _checker, value: _is_integer(value))
         validator = extend(draft, type_checker=checker)(dict(stream.schema))  # type: ignore[no-untyped-call]
     return ExactDecoder(stream, validator, policy, extra, forbid_extra)

@@ -19,7 +19,7 @@ import msgspec
 from singerkit_shell.errors import BadDataError, RetryableError, SingerkitError
 from singerkit_shell.signals import StopFlag
 from singerkit_state.lineage import WaysOut, check_start
-from singerkit_state.value import Mark, decode, is_empty, read_mark
+from singerkit_state.value import Mark, decode, is_empty, is_utf8, read_mark
 from singerkit_target.batches import Missing
 from singerkit_target.blocks import BlockDecoder, Judgement, MalformedLine
 from singerkit_target.contract import Batch, Loader, Reject, RowsGone, SafePoint, Stream, UnitLost, check_room
@@ -241,6 +241,10 @@ class Load:
             return
         self._mark = mark
         pipeline = self._pipeline or (mark.pipeline if mark else "default")
+        if "\x00" in pipeline or not is_utf8(pipeline):
+            raise BadDataError(
+                "Expected a name of the pipeline that can be stored, got one with NUL or a lone surrogate."
+            )
         self._pipeline_name = pipeline
         stored = self._loader.begin(pipeline)
         self._begun = True
@@ -461,9 +465,11 @@ class Load:
 
 def _state_of(part: Message) -> tuple[str, Any]:
     """Return the value of a STATE message, as text and decoded."""
-    text = str(bytes(decoded(part, _StateMessage).value), "utf-8")
     try:
+        text = str(bytes(decoded(part, _StateMessage).value), "utf-8")
         return text, decode(text)
+    except UnicodeDecodeError:
+        raise BadDataError(f"The STATE message at line {part.number} is not UTF-8 text.") from None
     except ValueError as error:
         raise BadDataError(f"The STATE message at line {part.number} is not valid: {error}.") from None
 

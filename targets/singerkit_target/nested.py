@@ -43,6 +43,8 @@ _BOUNDS: Mapping[str, str] = {
 _NUMERIC_BOUNDS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
 _TEXT_BOUNDS = frozenset({"minLength", "maxLength", "pattern"})
 
+_BEYOND_DOUBLE = 10**308
+
 
 class Unsupported(Exception):
     """msgspec cannot express this schema; jsonschema has to judge."""
@@ -72,7 +74,7 @@ def constrained(base: Any, schema: Mapping[str, Any]) -> Any:
     if base not in (int, float, str) and keywords & applicable:
         raise Unsupported("the text of a parsed value")
     bounds = {_BOUNDS[key]: schema[key] for key in keywords & applicable}
-    return Annotated[base, Meta(**bounds)] if bounds else base
+    return _within(base, bounds)
 
 
 def bounded_integer(schema: Mapping[str, Any], lowest: int, highest: int) -> Any:
@@ -168,7 +170,7 @@ def _alternative(json_type: str, schema: Mapping[str, Any]) -> Any:
 
 def _bounded(base: Any, schema: Mapping[str, Any], keywords: frozenset[str]) -> Any:
     bounds = {_BOUNDS[key]: schema[key] for key in keywords if key in schema}
-    return Annotated[base, Meta(**bounds)] if bounds else base
+    return _within(base, bounds)
 
 
 def _object_type(schema: Mapping[str, Any]) -> Any:
@@ -197,3 +199,12 @@ def _object_type(schema: Mapping[str, Any]) -> Any:
 
 def _or_unset(type_: Any) -> Any:
     return type_ | UnsetType
+
+
+def _within(base: Any, bounds: Mapping[str, Any]) -> Any:
+    for bound in bounds.values():
+        if (
+            isinstance(bound, int) and abs(bound) >= _BEYOND_DOUBLE
+        ):  # msgspec reads it as a double, and trips over it
+            raise Unsupported(bound)
+    return Annotated[base, Meta(**bounds)] if bounds else base

@@ -51,9 +51,10 @@ class JsonlLoader:
         """Make the folder."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
+        except (OSError, RecursionError) as error:
+            reason = getattr(error, "strerror", "too many levels")
             raise CannotWriteError(
-                f"The folder {self._folder} cannot be made ({error.strerror}); nothing was read: check `destination_path`."
+                f"The folder {self._folder} cannot be made ({reason}); nothing was read: check `destination_path`."
             ) from None
 
     def begin(self, pipeline: str) -> str | None:

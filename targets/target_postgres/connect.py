@@ -44,6 +44,7 @@ _KEEPALIVES: Mapping[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,  # milliseconds until sent bytes that nobody acknowledges count as lost
 }
+_LONGEST_MS = 2**31 - 1
 _SESSION = """
     SET timezone TO 'UTC'; SET datestyle TO 'ISO, MDY'; SET intervalstyle TO 'iso_8601';
     SET standard_conforming_strings TO on; SET bytea_output TO 'hex';
@@ -152,7 +153,8 @@ def connect(dsn: str, *, lock_timeout_seconds: float) -> Connection:
         with connection.cursor() as cursor:
             cursor.execute(_SESSION)
             cursor.execute(
-                "SELECT set_config('lock_timeout', %s, false)", [f"{int(lock_timeout_seconds * 1000)}ms"]
+                "SELECT set_config('lock_timeout', %s, false)",
+                [f"{int(min(lock_timeout_seconds * 1000, _LONGEST_MS))}ms"],
             )
         connection.commit()
     except psycopg2.Error as error:

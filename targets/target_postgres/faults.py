@@ -147,7 +147,7 @@ def fault(error: psycopg2.Error, doing: str, others: str = "") -> SingerkitError
             f"The table was dropped or altered by others while {doing} ({text}); {_SAFE}: put it back, or reset the "
             "state to load it anew."
         )
-    if code == errorcodes.UNDEFINED_OBJECT:
+    if code in (errorcodes.UNDEFINED_OBJECT, errorcodes.INVALID_SCHEMA_NAME):
         return ConfigurationError(
             f"PostgreSQL does not know something that the config or a schema names, met while {doing} ({text}); "
             f"{_SAFE}: correct `column_types` or `x-sql-datatype`, or create what is missing, then run again."

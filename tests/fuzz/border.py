@@ -44,7 +44,7 @@ def end_of(
     out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
     errors = io.StringIO()
     handlers = [(signum, signal.getsignal(signum)) for signum in (signal.SIGTERM, signal.SIGINT)]
-    loggers = list(logging.root.handlers)
+    loggers, level = list(logging.root.handlers), logging.root.level
     began = time.monotonic()
     code: object = 0
     changes = {"NO_PROXY": "*", **(environment or {})}
@@ -62,6 +62,7 @@ def end_of(
     for signum, handler in handlers:
         signal.signal(signum, handler)
     logging.root.handlers[:] = loggers  # else each run would write into the streams of all runs before it
+    logging.root.setLevel(level)
     signal.set_wakeup_fd(-1)
     stop_flag.signum = None
     printed = out.buffer.getvalue()  # type: ignore[attr-defined]  # a BytesIO
