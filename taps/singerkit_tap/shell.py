@@ -142,6 +142,10 @@ class SingerkitTap(Tap):
         """
         return ()
 
+    def config_warnings(self, config: Mapping[str, Any]) -> Sequence[str]:  # noqa: ARG002  for overriding
+        """Return what somebody should know of a config that is valid, a sentence each."""
+        return ()
+
     @classmethod
     def deliveries(cls, config: Mapping[str, Any]) -> list[Delivery]:  # noqa: ARG003  for overriding
         """Return what is promised about delivery, for `--about`: by kind of stream, or by the streams of a config."""
@@ -197,6 +201,8 @@ class SingerkitTap(Tap):
         is_first = self._streams is None
         streams = super().streams
         if is_first:
+            for sentence in self.config_warnings(self.config):
+                self.logger.warning("%s", sentence)
             self._warn_of_unknown_entries(streams)
             rules = self.config.get("select")
             if rules:

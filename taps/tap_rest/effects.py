@@ -1,5 +1,7 @@
 """Settings that would be accepted and do nothing where they stand: each is a sentence, and the config is refused.
 
+Not refused are those that only say how the source is (`is_sorted` below a shared bookmark).
+
 Settings that only bound what happens anyway (`retries`, `timeout`, `limits`, `infer`) are let be.
 """
 
@@ -8,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["settings_without_effect"]
+__all__ = ["idle_settings", "settings_without_effect"]
 
 Group = Mapping[str, Any]
 
@@ -17,7 +19,6 @@ def settings_without_effect(config: Group) -> list[str]:
     """Return a sentence for each setting without effect, of a config that its JSON Schema accepts."""
     return [
         *_of_auth(config),
-        *_of_the_top_level(config),
         *(_of_pagination(config["pagination"], "pagination") if "pagination" in config else ()),
         *(
             sentence
@@ -49,15 +50,16 @@ def _groups(config: Group, key: str) -> Iterator[tuple[str, Group]]:
         yield f"streams[{index}].{key}", stream.get(key, {})
 
 
-def _of_the_top_level(config: Group) -> Iterator[str]:
+def idle_settings(config: Group) -> list[str]:
+    """Return a sentence for each setting that often stands in configs by habit, and has no effect in this one."""
     if any("replication_key" in stream for stream in config["streams"]):
-        return
-    for key in ("start_date", "time_zone"):
-        if key in config:
-            yield (
-                f"`{key}` has no effect, since no stream has a `replication_key`; set the `replication_key` (and "
-                f"`incremental`) of a stream, or take `{key}` out"
-            )
+        return []
+    return [
+        f"`{key}` has no effect, since no stream has a `replication_key`: all rows are read. Set the `replication_key` "
+        f"(and `incremental`) of a stream, or take `{key}` out."
+        for key in ("start_date", "time_zone")
+        if key in config
+    ]
 
 
 def _of_stream(stream: Group, place: str, config: Group) -> Iterator[str]:
@@ -68,11 +70,6 @@ def _of_stream(stream: Group, place: str, config: Group) -> Iterator[str]:
                 yield f"`{place}.{key}` has no effect without `{place}.replication_key`"
         if "bookmarks" in parent:
             yield f"`{place}.parent.bookmarks` has no effect without `{place}.replication_key`"
-    elif stream.get("is_sorted") and parent and parent.get("bookmarks") != "each":
-        yield (
-            f"`{place}.is_sorted` has no effect where children of all parents share a bookmark; take it out, or set "
-            f'`"bookmarks": "each"` in `{place}.parent`'
-        )
     bookmark = stream.get("bookmark", {})
     if "margin" in bookmark and bookmark.get("signpost") in ("read_before", "none"):
         yield f"`{place}.bookmark.margin` has no effect with `{place}.bookmark.signpost` `{bookmark['signpost']}`"

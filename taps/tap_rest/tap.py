@@ -17,6 +17,7 @@ from singerkit_tap.delivery import delivery
 from singerkit_tap.shell import SingerkitTap
 from tap_rest.client import Client, client_problems, register_secrets
 from tap_rest.config import CONFIG_SCHEMA, ApiSettings, StreamSettings, api_settings, config_conflicts
+from tap_rest.effects import idle_settings
 from tap_rest.schemas import keeper_of
 from tap_rest.streams import RestStream
 
@@ -34,6 +35,10 @@ class TapRest(SingerkitTap):
     def config_sentences(self, config: Mapping[str, Any]) -> Sequence[str]:
         """Return what a JSON Schema cannot say about the config."""
         return [*config_conflicts(config), *client_problems(config)]
+
+    def config_warnings(self, config: Mapping[str, Any]) -> Sequence[str]:
+        """Return what in the config does nothing."""
+        return idle_settings(config)
 
     @classmethod
     def deliveries(cls, config: Mapping[str, Any]) -> list[Delivery]:

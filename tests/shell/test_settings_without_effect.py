@@ -88,13 +88,6 @@ API_KEY = {"type": "api_key", "api_key": "key-of-a-test"}
 EACH = {"stream": "rows", "bookmarks": "each"}
 NO_EFFECT: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     # a sentence of the refusal, the config that is refused, and the nearest one that is not
-    ("`start_date` has no effect", {"start_date": "2026-01-01T00:00:00Z"}, {}),
-    (
-        "`start_date` has no effect",
-        {"start_date": "2026-01-01"},
-        {"start_date": "2026-01-01", "streams": [KEYED]},
-    ),
-    ("`time_zone` has no effect", {"time_zone": "UTC"}, {"time_zone": "UTC", "streams": [KEYED]}),
     (
         "`streams[0].is_sorted`",
         {"streams": [ROWS | {"is_sorted": True}]},
@@ -114,11 +107,6 @@ NO_EFFECT: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         "`streams[1].parent.bookmarks`",
         {"streams": [ROWS, CHILD | {"parent": EACH}]},
         {"streams": [ROWS, CHILD | {"parent": EACH, "replication_key": "u"}]},
-    ),
-    (
-        "`streams[1].is_sorted`",
-        {"streams": [ROWS, CHILD | {"replication_key": "u", "is_sorted": True}]},
-        {"streams": [ROWS, CHILD | {"replication_key": "u", "is_sorted": True, "parent": EACH}]},
     ),
     (
         "`streams[0].bookmark.margin` has no effect with `streams[0].bookmark.signpost` `none`",
@@ -183,7 +171,19 @@ def test_a_setting_that_would_do_nothing_where_it_stands(
 
 def test_a_setting_that_would_do_nothing_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
     with serving({"/rows": lambda _: json_reply([{"id": 1}])}) as api:
-        config = base_config("tap-rest", api.url) | {"start_date": "2026-01-01T00:00:00Z"}
-        words = refused("tap-rest", config, tmp_path)
+        config = base_config("tap-rest", api.url)
+        words = refused("tap-rest", config | {"streams": [ROWS | {"is_sorted": True}]}, tmp_path)
         assert api.asked == []
-    assert "`start_date` has no effect, since no stream has a `replication_key`" in words
+    assert "`streams[0].is_sorted` has no effect" in words
+
+
+@pytest.mark.parametrize("setting", [{"start_date": "2026-01-01T00:00:00Z"}, {"time_zone": "UTC"}])
+def test_a_setting_that_stands_everywhere_by_habit_is_warned_of_where_it_does_nothing(
+    tmp_path: Path, setting: dict[str, str]
+) -> None:
+    with serving({"/rows": lambda _: json_reply([{"at": "2026-02-01T00:00:00Z"}])}) as api:
+        file = tmp_path / "config.json"
+        for stream, times in ((ROWS, 1), (ROWS | {"replication_key": "at"}, 0)):
+            file.write_text(json.dumps(base_config("tap-rest", api.url) | setting | {"streams": [stream]}))
+            done = run([str(Path(sys.executable).with_name("tap-rest")), "--config", str(file)]).expect(0)
+            assert done.stderr.count("has no effect, since no stream has a `replication_key`") == times
