@@ -97,10 +97,22 @@ def begin(folder: Path, pipeline: str, run_id: str) -> Manifest:
                 f"The folder {folder} belongs to the pipeline `{found.pipeline}`, and this run is of `{pipeline}`; "
                 "nothing was written: load into another folder, or set `pipeline`."
             )
+        _check_state(folder, found)
         _keep(folder, found, run_id)
         taken = dataclasses.replace(found, epoch=found.epoch + 1, run_id=run_id)
         write(folder, taken)
     return taken
+
+
+def _check_state(folder: Path, found: Manifest) -> None:
+    try:
+        if found.state is not None:
+            decode(found.state)
+    except (ValueError, TypeError):
+        raise ConfigurationError(
+            f"The state in the manifest {folder / NAME} is torn or not JSON; nothing was written: set another one with "
+            f"`singerkit-state set {folder}`, or forget it with `singerkit-state reset {folder}`."
+        ) from None
 
 
 def _keep(folder: Path, found: Manifest, run_id: str) -> None:
