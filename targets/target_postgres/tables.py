@@ -21,6 +21,9 @@ from target_postgres.types import METADATA_TYPES, ColumnType, column_type, keeps
 
 __all__ = ["Table", "Wishes", "check_stream_name", "fit_table"]
 
+_ALIKE = 0.8
+"""How like a column's name another has to be to pass for a slip (difflib's ratio)."""
+
 
 @dataclass(frozen=True)
 class Wishes:
@@ -170,13 +173,14 @@ def _field_names(stream: Stream, wishes: Wishes) -> Sequence[str]:
 
 
 def _check_chosen(stream: Stream, wishes: Wishes) -> None:
-    """See that `column_types` names columns that there are: one that is misspelt would have its default type.
+    """See that `column_types` does not misspell a column, which would get its default type.
 
-    A name with a further dot may belong to a stream with a dot in its name, and with `extra: load` the records bring
-    columns; what was never met is told at the end of the run.
+    A column that is like none of the stream's may come with a later SCHEMA or run (a field that few records have), with
+    `extra: load` the records bring columns, and a name with a further dot may belong to a stream with a dot in its name:
+    what was never met is told at the end of the run.
 
     Raises:
-        ConfigurationError: it names one that the stream does not have.
+        ConfigurationError: it names one that the stream does not have, and that is nearly the name of another.
     """
     if wishes.loads_extra:
         return
@@ -185,12 +189,14 @@ def _check_chosen(stream: Stream, wishes: Wishes) -> None:
         column = name.removeprefix(prefix)
         if column == name or "." in column or column in stream.column_names:
             continue
-        near = difflib.get_close_matches(column, stream.column_names, 1)
-        raise ConfigurationError(
-            f"Expected a column of stream `{stream.name}` at `column_types.{name}`, got none of that name in its SCHEMA"
-            f"{f' (did you mean `{near[0]}`?)' if near else ''}; what was committed is safe: correct the config, or let "
-            "the tap name the field in its schema, then run again."
-        )
+        unchosen = [other for other in stream.column_names if prefix + other not in wishes.column_types]
+        near = difflib.get_close_matches(column, unchosen, 1, _ALIKE)
+        if near:
+            raise ConfigurationError(
+                f"Expected a column of stream `{stream.name}` at `column_types.{name}`, got none of that name in its SCHEMA "
+                f"(did you mean `{near[0]}`?); what was committed is safe: correct the config, or let the tap name the "
+                "field in its schema, then run again."
+            )
 
 
 def _types(stream: Stream, columns: Mapping[str, str], wishes: Wishes) -> dict[str, ColumnType]:

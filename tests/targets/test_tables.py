@@ -487,7 +487,11 @@ def test_a_chosen_type_names_a_column_that_there_is(database: str) -> None:
 
 
 def test_a_chosen_type_that_a_run_never_met_is_told(database: str) -> None:
-    """Of a stream that did not come, and with `extra: load`, where records bring the columns."""
+    """Of a stream that did not come, of a field that few records have, and with `extra: load`."""
+    few = load(
+        database, SCHEMA("few", {"v": NUMBER}), RECORD("few", {"v": 1}), column_types={"few.rare": "text"}
+    )
+    assert "`column_types` names `few.rare`" in few.expect(0).stderr
     types = {"t.v": "text", "tt.v": "text", "t.w": "text"}
     messages = [SCHEMA("t", {"v": NUMBER}), RECORD("t", {"v": 1.25, "w": 1})]
     outcome = load(database, *messages, column_types=types, extra="load").expect(0)
