@@ -466,7 +466,7 @@ def test_h10_pages_in_a_circle(circle: str, database: str) -> None:
 
     def route(asked: Asked) -> Reply:
         here = asked.param("cursor") or ""
-        return json_reply({"data": [{"id": len(here)}], "next": following[here]})
+        return json_reply({"data": [{"id": ord(here or "0")}], "next": following[here]})
 
     with serving({"/rows": route}) as api:
         stream = STREAM | {"records": "$.data[*]", "pagination": {"type": "cursor", "cursor": "$.next"}}

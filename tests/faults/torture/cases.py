@@ -177,9 +177,9 @@ class Case:
     def await_quiet(self) -> None:
         """Wait until the server has noticed the end of every session of runs that are over."""
         end = time.monotonic() + 5
-        while self.pipeline.bench.server.sessions(self.pipeline.database):
+        while doing := self.pipeline.bench.server.sessions(self.pipeline.database):
             if time.monotonic() > end:
-                raise Violation([Finding("bounds", "a session outlives its run")])
+                raise Violation([Finding("bounds", f"a session outlives its run: {doing}")])
             time.sleep(0.01)
 
 

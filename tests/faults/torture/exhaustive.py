@@ -305,9 +305,9 @@ def _checker_of(pipeline: Pipeline) -> Checker | JsonlChecker:
 def await_quiet(pipeline: Pipeline) -> None:
     """Wait until the server has noticed the end of every session of runs that are over."""
     end = time.monotonic() + 5
-    while pipeline.bench.server.sessions(pipeline.database):
+    while doing := pipeline.bench.server.sessions(pipeline.database):
         if time.monotonic() > end:
-            raise Violation([Finding("bounds", "a session outlives its run")])
+            raise Violation([Finding("bounds", f"a session outlives its run: {doing}")])
         time.sleep(0.01)
 
 

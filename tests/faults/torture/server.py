@@ -174,14 +174,14 @@ class Server:
         finally:
             self.sql(SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(Identifier(name)))
 
-    def sessions(self, database: str) -> int:
-        """How many sessions other than the harness's are there."""
-        return int(
-            self.sql(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND application_name <> 'torture'",
-                [database],
-            )[0][0]
+    def sessions(self, database: str) -> list[str]:
+        """What the sessions of clients other than the harness are doing; the server's own workers are none."""
+        found = self.sql(
+            "SELECT concat_ws(' ', state, wait_event, left(query, 80)) FROM pg_stat_activity"
+            " WHERE datname = %s AND application_name <> 'torture' AND backend_type = 'client backend'",
+            [database],
         )
+        return [str(doing) for (doing,) in found]
 
     def close(self) -> None:
         """Stop the server and remove its folder."""
