@@ -282,6 +282,13 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
             "the state is that of the last rows stored, on every run, or the row is set aside by policy",
             (65, 0),
         ),
+        ("M22", "the source changes between two answers of a read", "the next runs bring it", (0,)),
+        (
+            "M23",
+            "a replication key whose order is not known: dates and versions as text",
+            "refused before the first row, with the formats that read it",
+            (78,),
+        ),
     ),
 }
 ROWS: dict[str, Row] = {row.id: row for rows in SECTIONS.values() for row in rows}

@@ -573,3 +573,61 @@ def test_h16_rows_that_appear_late_are_found(database: str) -> None:
         pipe(database, api.url, late).expect(0, 0)
         assert rows_of(database) == [1, 5, 6, 9]
         assert query(database, "SELECT count(DISTINCT id) = count(*) FROM rows") == [(True,)]
+
+
+# --- M22, M23: sources that change while they are read, and keys of no known order ---------------------------
+
+
+class Changing:
+    """Rows by their place, two a page; between the first two answers one changes behind the reading point, one ahead.
+
+    Without a key a change is a row of its own.
+    """
+
+    def __init__(self, *, has_key: bool) -> None:
+        self.has_key = has_key
+        self.rows = {place: {**day(place), "version": 1} for place in range(1, 7)}
+
+    def change(self) -> None:
+        for number, moment, place in ((1, 3, -1), (5, 9, 15)):
+            self.rows[number if self.has_key else place] = {**day(moment), "id": number, "version": 2}
+
+    def __call__(self, asked: Asked) -> Reply:
+        since, after = asked.param("since") or "", int(asked.param("cursor") or -9)
+        page = [place for place in sorted(self.rows) if place > after and self.rows[place]["at"] >= since][:2]
+        following = page[1] if len(page) == 2 else None
+        reply = json_reply({"data": [self.rows[place] for place in page], "next": following})
+        if after == -9 and not since:
+            self.change()
+        return reply
+
+
+@pytest.mark.fault("M22", exit=[0])
+@pytest.mark.parametrize("has_key", [True, False], ids=["key", "no key"])
+def test_m22_a_row_that_changes_behind_the_reading_point_arrives(has_key: bool, database: str) -> None:
+    source = Changing(has_key=has_key)
+    stream = DAYS | {
+        "schema": {"properties": DAYS["schema"]["properties"] | {"version": {"type": "integer"}}},
+        "is_sorted": False,
+        "records": "$.data[*]",
+        "pagination": {"type": "cursor", "cursor": "$.next"},
+        **({"primary_keys": ["id"]} if has_key else {}),
+    }
+    with serving({"/rows": source}) as api:
+        for _ in range(3):
+            pipe(database, api.url, stream).expect(0, 0)
+    wanted = sorted((row["id"], row["version"]) for row in source.rows.values())
+    assert query(database, "SELECT id, version FROM rows ORDER BY 1, 2") == wanted
+
+
+UNORDERED = ["31/01/2026 10:00", "Sat, 31 Jan 2026 10:00:00 GMT", "1.10.2", "1001x"]
+
+
+@pytest.mark.fault("M23", exit=[78])
+@pytest.mark.parametrize("key", UNORDERED)
+def test_m23_a_key_of_no_known_order_is_refused_before_the_first_row(key: str, database: str) -> None:
+    stream = DAYS | {"schema": {"properties": {"id": {"type": "integer"}, "at": {"type": "string"}}}}
+    with serving({"/rows": lambda _: json_reply([{"id": 1, "at": key}])}) as api:
+        ended = pipe(database, api.url, stream).expect(78, 65)
+    assert "replication_key_format" in ended.tap.last_words
+    assert rows_of(database) == []
