@@ -53,7 +53,10 @@ _SIGNED = b'{"pid":'
 """What a lock file of ours begins with, as far as its holder has come."""
 
 _LONGEST = 256 << 20  # bytes of a state
-_WAY_OUT = "restore it from a copy, or delete it to start over from the beginning"
+_WAY_OUT = (
+    "restore it from a copy, or let the target write what it has committed into it with its `--last-state`; without the "
+    "file everything is read and loaded again"
+)
 
 
 def read(path: str | os.PathLike[str], pipeline: str | None = None) -> dict[str, Any] | None:

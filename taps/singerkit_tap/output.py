@@ -165,7 +165,8 @@ def _write(data: bytes) -> None:
             view = view[os.write(descriptor, view) :]
     except BrokenPipeError:
         raise RetryableError(
-            "The reader of our output has gone; what it has confirmed is safe, run again to continue."
+            "The reader of our output has gone, and its own last line says why; what it has confirmed is safe: mend "
+            "that, then run again to continue."
         ) from None
     except OSError as error:
         raise CannotWriteError(

@@ -71,6 +71,11 @@ def by_hand(loader: Loader, wish: Wish, pipeline: str | None) -> str | None:
         raise UsageError("Expected `--pipeline NAME`, since the config names no pipeline.")
     committed = loader.begin(name)
     if wish.last_state:
+        if committed is None:
+            raise ConfigurationError(
+                f"This target holds no state of the pipeline `{name}`, so there is none to go on from; nothing was changed: "
+                "name the right pipeline or target, or take the state that you have over with `--adopt`."
+            )
         return committed
     if wish.start_over:
         edit: Edit = without_streams(wish.streams) if wish.streams else lambda _former: None

@@ -230,6 +230,17 @@ def _compared(stream: Stream, columns: Mapping[str, str]) -> Sequence[str]:
     return [*names, *(columns[name] for name in ("_sdc_table_version", "_sdc_deleted_at") if name in columns)]
 
 
+def _tell_added(stream: Stream, added: Sequence[str], existing: ddl.Existing, log: logging.Logger) -> None:
+    level = logging.INFO if existing.is_empty else logging.WARNING
+    log.log(
+        level,
+        "Columns added for stream `%s`: %s. Rows that were loaded before have NULL there until they come again; if the "
+        "column was there before and somebody has dropped it, read the stream anew.",
+        stream.name,
+        ", ".join(f"`{name}`" for name in added),
+    )
+
+
 def _fit(
     cursor: Cursor,
     table: Identifier,
@@ -243,6 +254,7 @@ def _fit(
     missing = [(short, type_.sql) for short, type_ in types.items() if short not in existing.columns]
     if missing:
         ddl.add_columns(cursor, table, missing)
+        _tell_added(stream, [short for short, _type in missing], existing, log)
     for column in stream.columns:
         short = columns[column.name]
         found = existing.columns.get(short)

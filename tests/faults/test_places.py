@@ -348,6 +348,22 @@ def test_a_database_that_was_brought_back_from_a_copy_asks_what_counts(place: Pl
 # D.17 reset, and then a run
 
 
+def test_a_torn_state_file_is_made_anew_from_what_is_committed(place: Place) -> None:
+    place.run(2).expect(0)
+    place.state.write_bytes(place.state.read_bytes()[:20])
+    asked = ["--state-file", str(place.state), "--pipeline", "default", "--last-state"]
+    run(place.command(*asked)).expect(0)
+    place.run(3).expect(0)
+    assert place.rows() == [1, 2, 3]
+
+
+def test_where_nothing_is_committed_no_state_file_is_written_over(place: Place) -> None:
+    place.state.write_text(json.dumps(at(7)))
+    asked = ["--state-file", str(place.state), "--pipeline", "default", "--last-state"]
+    assert "holds no state of the pipeline `default`" in run(place.command(*asked)).expect(78).last_words
+    assert json.loads(place.state.read_text()) == at(7)
+
+
 @pytest.mark.parametrize(
     ("streams", "also_the_file", "kept"),
     [

@@ -349,7 +349,7 @@ def test_temporary_files_are_told_apart_by_the_name_of_their_file() -> None:
         ("{}\n{}", "holds 2 states, one a line"),
         ("{}\n{}\n\n", "holds 2 states, one a line"),
         ("{}\n{", "is torn or not JSON"),
-        ("X", "is torn or not JSON; restore it from a copy, or delete it to start over"),
+        ("X", "is torn or not JSON; restore it from a copy, or let the target write what it has"),
         ("5", "not an object"),
         ('{"type":"STATE","value":{}}', "whole STATE message"),
     ],
