@@ -169,7 +169,8 @@ _PAGINATION = _group(
             "`page`, `offset`: how a read goes on after a page. `number`: by the next number; rows that shift between "
             "pages when the source changes may be missed. `bookmark`: by asking again from the greatest "
             "`replication_key` on, which has no such gap; for streams that are sorted (`is_sorted`) and have "
-            "`incremental`. Default: `bookmark` for such streams, else `number`.",
+            "`incremental`. Default: `bookmark` for such streams, unless `incremental.format` has no seconds, else "
+            "`number`.",
             enum=["number", "bookmark"],
         ),
         "allow_repeated_pages": _flag(
@@ -444,6 +445,12 @@ class Incremental(msgspec.Struct, frozen=True):
         return self.format in ("epoch", "epoch_ms", "epoch_us", "epoch_ns")
 
     @property
+    def is_coarse(self) -> bool:
+        """Whether values of many rows, of a minute or a day, are written alike."""
+        exact = ("%S", "%s", "%T", "%X", "%c")
+        return "%" in self.format and not any(part in self.format for part in exact)
+
+    @property
     def tells_days(self) -> bool:
         """Whether the value is written to the day at least, so that rows of weeks before are not asked for."""
         return "%" not in self.format or any(day in self.format for day in ("%d", "%j", "%x", "%c"))
@@ -498,12 +505,10 @@ class StreamSettings(msgspec.Struct, frozen=True):
     @property
     def follows_key(self) -> bool:
         """Whether a read goes on by the replication key instead of the page number."""
-        return (
-            self.pagination.type in ("page", "offset")
-            and self.pagination.continue_by != "number"
-            and self.is_sorted
-            and self.incremental is not None
-        )
+        if self.pagination.type not in ("page", "offset") or not self.is_sorted or self.incremental is None:
+            return False
+        wanted = self.pagination.continue_by
+        return wanted == "bookmark" or (wanted is None and not self.incremental.is_coarse)
 
     @property
     def parent_fields(self) -> tuple[str, ...]:

@@ -55,6 +55,8 @@ class Following:
         self._params_of = params_of
         self._last: OrderKey = None
         self._last_params: Params | None = None
+        self._asked: Params | None = None
+        """The question that gave the rows at the last value."""
         self._known: Counter[str] = Counter()
         """Hashes of the rows at the last value that were yielded."""
         self._largest = 0
@@ -74,17 +76,57 @@ class Following:
         """Yield the pages of one question until the key has moved on; return the next question."""
         is_full = False
         for number, page in enumerate(self._ask(params)):
+            if number == 0 and self._asked not in (None, params):
+                self._check_is_inclusive(page)
             if number and self._last is not None and (is_full or page.records):
                 return (yield from self._within_tie(params))
             is_full = len(page.records) >= self._largest
             self._largest = max(self._largest, len(page.records))
             has_moved = self._take(page)
+            if has_moved:
+                self._asked = params
             yield page
             if page.is_last:
                 return None
             if has_moved and self._last_params != params:
                 return self._last_params
         return None
+
+    def _check_is_inclusive(self, page: ReadPage) -> None:
+        """Where no row at the value that was asked for comes, see whether there still is one.
+
+        Raises:
+            BadDataError: there is: the API gives rows after that value only, and others at it would be missed.
+        """
+        if self._has_rows_up_to_last(page):
+            return
+        assert self._asked is not None  # noqa: S101  the caller has looked
+        for before in self._ask(self._asked):
+            if self._has_rows_at_last(before):
+                raise BadDataError(
+                    f"Stream {self._stream} was asked for rows from a value of `{self._key}` on, and the answer has only "
+                    "later ones, though there still is a row with that value: others with the same value would be missed. "
+                    "Ask for rows from the value on (`>=`) with `incremental`, or set `pagination.continue_by` to `number`."
+                )
+            keys = self._keys_of(before)
+            if before.is_last or any(key is not None and key > self._last for key in keys):
+                return
+
+    def _has_rows_up_to_last(self, page: ReadPage) -> bool:
+        return any(key is None or not key > self._last for key in self._keys_of(page))
+
+    def _has_rows_at_last(self, page: ReadPage) -> bool:
+        at_last = [
+            record for key, record in zip(self._keys_of(page), page.records, strict=True) if key == self._last
+        ]
+        return any(self._known[digest] for digest in self._hashes(at_last))
+
+    def _keys_of(self, page: ReadPage) -> list[OrderKey | None]:
+        column = self._reader.column(self._reader.decode(page.records), self._key) if page.records else []
+        try:
+            return exact_keys(column, self._kind)
+        except UnorderableError:
+            return [None] * len(column)
 
     def _within_tie(self, params: Params) -> Generator[ReadPage, None, Params | None]:
         """Read more rows of one value than a page holds, by number, until two passes have found the same.
@@ -130,9 +172,12 @@ class Following:
     def _go_beyond(self, page: ReadPage | None, params: Params) -> Generator[ReadPage, None, Params | None]:
         if page is None or not page.records:
             return None
-        self._take(page)
+        if self._take(page):
+            self._asked = params
         yield page
-        return None if page.is_last or self._last_params == params else self._last_params
+        return (
+            None if page.is_last else self._last_params
+        )  # the same question again, where it holds many values
 
     def _take(self, page: ReadPage) -> bool:
         """Leave out what is known; return whether the greatest value has moved on."""
@@ -174,11 +219,7 @@ class Following:
 
     def _keys(self, page: ReadPage) -> list[OrderKey | None]:
         """Return the order keys of a page, null for all where the engine will say what is wrong with them."""
-        column = self._reader.column(self._reader.decode(page.records), self._key) if page.records else []
-        try:
-            keys = exact_keys(column, self._kind)
-        except UnorderableError:
-            return [None] * len(column)
+        keys = self._keys_of(page)
         present = [key for key in keys if key is not None]
         if any(later < earlier for earlier, later in pairwise(present)):
             raise BadDataError(
@@ -186,7 +227,9 @@ class Following:
                 "sorted, got others; ask the API for that order in `params`, or declare it unsorted."
             )
         if present and self._last is not None and present[-1] < self._last:
-            value = _any_value.decode(column[keys.index(present[-1])])
+            last = page.records[keys.index(present[-1])]
+            (raw,) = self._reader.column(self._reader.decode([last]), self._key)
+            value = _any_value.decode(raw)
             if (
                 self._params_of(value) != self._last_params
             ):  # else the format has cut off what makes them differ

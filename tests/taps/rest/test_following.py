@@ -124,6 +124,46 @@ def test_more_rows_of_one_moment_than_a_page_holds_go_on_by_number(keys: list[st
         assert run_tap(api.url, stream(primary_keys=keys), state=run.state).ended(0).records("orders") == []
 
 
+@pytest.mark.parametrize(
+    ("form", "more"),
+    [("%Y-%m-%d", {"continue_by": "bookmark"}), ("%Y-%m-%d", {}), ("%Y-%m-%dT%H:%M:%SZ", {}), ("epoch", {})],
+)
+def test_a_question_that_holds_many_pages_of_values_is_read_to_its_end(
+    form: str, more: dict[str, str], run_tap: Any
+) -> None:
+    rows = [{"id": n, "at": f"2026-01-01T00:00:{n // 30:02d}.{n:06d}Z", "v": "x"} for n in range(1, 100)]
+
+    def reply(asked: Asked) -> Reply:
+        since = asked.param("since") or ""
+        moment = f"2026-01-01T00:00:{int(since) - 1767225600:02d}" if since.isdigit() else since.rstrip("Z")
+        begin = 3 * (int(asked.param("page") or 1) - 1)
+        return json_reply([row for row in rows if row["at"] >= moment][begin : begin + 3])
+
+    with serving({"/orders": reply}) as api:
+        config = stream(incremental={"param": "since", "format": form}, pagination={"type": "page"} | more)
+        run = run_tap(api.url, config).ended(0)
+    assert [record["id"] for record in run.records("orders")] == list(range(1, 100))
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_a_server_that_gives_later_rows_only_is_noticed_unless_the_row_has_gone(
+    is_gone: bool, run_tap: Any
+) -> None:
+    rows = [{"id": n, "at": at(n // 2), "v": "x"} for n in range(2, 14)]
+
+    def reply(asked: Asked) -> Reply:
+        since, page = asked.param("since") or "", int(asked.param("page") or 1)
+        found = [row for row in rows if (row["at"] >= since if is_gone else row["at"] > since)]
+        answer = json_reply(found[3 * (page - 1) : 3 * page])
+        if is_gone and not since:
+            rows[:] = [row for row in rows if row["at"] != found[2]["at"]]
+        return answer
+
+    with serving({"/orders": reply}) as api:
+        run = run_tap(api.url, stream()).ended(0 if is_gone else 65)
+    assert is_gone or "from the value on (`>=`)" in run.sentence
+
+
 def test_a_server_that_ignores_the_parameter_is_noticed(run_tap: Any) -> None:
     def deaf(asked: Asked) -> Reply:
         begin = 3 * (int(asked.param("page") or 1) - 1)
