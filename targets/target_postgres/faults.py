@@ -121,6 +121,13 @@ def fault(error: psycopg2.Error, doing: str, others: str = "") -> SingerkitError
         return BadDataError(
             f"PostgreSQL did less than was asked while {doing}: {text}, then run again; {_SAFE}."
         )
+    if _is_raised_by_function(error):
+        return BadDataError(f"PostgreSQL refused a value while {doing}: {refusal(error)}; {_SAFE}.")
+    if code == errorcodes.CARDINALITY_VIOLATION:
+        return BadDataError(
+            f"Rows with different keys have one key in the table, met while {doing} ({text}); {_SAFE}: see that no trigger "
+            "or rule of the table changes keys, then run again."
+        )
     if code == errorcodes.INSUFFICIENT_PRIVILEGE:
         return NotAuthorisedError(
             f"PostgreSQL refused {doing} ({text}); {_SAFE}: grant the privilege, then run again."
@@ -190,8 +197,19 @@ class LateRefusal(UnitLost, BadDataError):
 
 
 def is_refusal(error: psycopg2.Error, classes: Sequence[str] = REFUSING) -> bool:
-    """Tell whether a row is to blame, by a code of these classes."""
-    return (error.pgcode or "")[:2] in classes
+    """Tell whether a row is to blame, by a code of these classes, or of any where a function of the user's raised it."""
+    is_of_class = (error.pgcode or "")[:2] in classes
+    return is_of_class or ("P0" in classes and _is_raised_by_function(error))
+
+
+def _is_raised_by_function(error: psycopg2.Error) -> bool:
+    """Tell whether an exception of a trigger or the like says something about a row, with whatever code."""
+    code = error.pgcode or ""
+    is_of_the_server = code[:2] in ("", "08", "40", "53", "55", "57", "58") or code in (
+        errorcodes.INSUFFICIENT_PRIVILEGE,
+        errorcodes.READ_ONLY_SQL_TRANSACTION,
+    )
+    return not is_of_the_server and bool(_IN_FUNCTION.search(getattr(error.diag, "context", None) or ""))
 
 
 @contextmanager

@@ -54,6 +54,9 @@ RAISE = """
 REFUSALS = {
     "check": Refusal("ALTER TABLE {table} ADD CONSTRAINT small CHECK (v <> 770077)", "ALTER TABLE {table} DROP CONSTRAINT small"),
     "trigger": Refusal(RAISE, "DROP TRIGGER refuses ON {table}"),
+    "trigger with another code": Refusal(
+        RAISE.replace("NEW; END IF", "NEW USING ERRCODE = 'XX000'; END IF"), "DROP TRIGGER refuses ON {table}"
+    ),
     "chosen type": Refusal("", "ALTER TABLE {table} ALTER v TYPE numeric(9)", "numeric(1)"),
     "unique index": Refusal(
         "CREATE UNIQUE INDEX once ON {table} ((v <> 770077)) WHERE v = 770077; INSERT INTO {table} (n, v) VALUES (0, 770077)",
@@ -379,3 +382,16 @@ def test_a_signal_that_overtakes_a_refused_row_commits_no_newer_state(database: 
         outcome = process.finish()
     assert outcome.code in (65, 143)
     is_whole(database, keys, EVERY, 8)
+
+
+def test_a_trigger_that_changes_keys_is_told(database: str) -> None:
+    load(database, *messages(["n"], 0)).expect(0)
+    run_sql(
+        database,
+        "CREATE FUNCTION even() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.n = NEW.n / 2 * 2; RETURN NEW; END $$;"
+        " CREATE TRIGGER even BEFORE INSERT ON a FOR EACH ROW EXECUTE FUNCTION even()",
+    )
+    schema = next(line for line in messages(["n"], 0) if line["type"] == "SCHEMA")
+    rows = [{"type": "RECORD", "stream": "a", "record": {"n": n, "v": n}} for n in (102, 103)]
+    outcome = load(database, schema, *rows).expect(65)
+    assert "no trigger or rule of the table changes keys" in outcome.last_words
