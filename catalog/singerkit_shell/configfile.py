@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import time
 from collections.abc import Iterable
@@ -42,6 +43,10 @@ def read_config(path: str) -> dict[str, Any]:
     return {_text(key, path, "a key"): _resolve(value, f"{path}: {key}", 1) for key, value in config.items()}
 
 
+_MAY_BE_DATA = re.compile(r"""[{"@=]|:/""")
+"""What people give in the place of a path: the text of a config, a URL."""
+
+
 def read_json_object(path: str, what: str) -> dict[str, Any]:
     """Return the JSON object in ``path``; ``what`` names the kind of file in errors.
 
@@ -52,6 +57,11 @@ def read_json_object(path: str, what: str) -> dict[str, Any]:
 
 
 def _json_object(path: str, what: str, limit: int, object_of: Any) -> dict[str, Any]:
+    if _MAY_BE_DATA.search(path) and not os.path.exists(path):
+        raise ConfigurationError(
+            f"Expected the path of a {what} file, got what looks like its content or a URL, which may hold a secret and is "
+            "not shown; nothing was read: put it into a file, and give the path of that."
+        )
     try:
         text = read_text(path, limit).removeprefix("\ufeff")
     except FileNotFoundError:

@@ -51,6 +51,8 @@ _OURS = ("pipeline", "schema", "table")
 _LIKE_A_URL = re.compile(
     r"""\s*(?:
         [a-z][a-z0-9+.-]+:/             # any scheme; one letter is a drive of Windows
+        | [{"]                           # the text of a config or a state in the place of its path
+        | [a-z]+:[a-z]\w*:/              # `jdbc:postgresql://host`
         | postgres\w*\s*(?::|//)         # `postgresql//host`, `postgres:host`
         | (?:host|hostaddr|port|dbname|user|password|service)\s*=   # libpq's other form
         | .*[?&]pipeline=
