@@ -9,6 +9,7 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
 
 __all__ = [
+    "Detours",
     "Existing",
     "ExistingColumn",
     "InTheWay",
@@ -16,8 +17,9 @@ __all__ = [
     "change_primary_key",
     "create_schema",
     "create_table",
-    "has_detours",
+    "detours",
     "inspect",
+    "own_rows",
     "table_name",
     "widen_column",
 ]
@@ -139,17 +141,42 @@ WITH RECURSIVE tree(oid) AS (
     UNION ALL
     SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid
 )
-SELECT EXISTS (
-    SELECT 1 FROM pg_catalog.pg_trigger t JOIN tree ON t.tgrelid = tree.oid
-    WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype & 3 = 3  -- 1: for each row, 2: before
-) OR EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite r JOIN tree ON r.ev_class = tree.oid)
+SELECT
+    COALESCE(bool_or(t.tgtype & 3 = 3), false)  -- 1: for each row, 2: before
+        OR EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite r JOIN tree ON r.ev_class = tree.oid),
+    COALESCE(bool_or(t.tgtype & 66 = 0), false),  -- 64: instead of
+    COALESCE(bool_or(t.tgdeferrable), false)
+FROM pg_catalog.pg_trigger t JOIN tree ON t.tgrelid = tree.oid
+WHERE NOT t.tgisinternal AND t.tgenabled <> 'D'
 """
 
 
-def has_detours(cursor: Cursor, schema: str, table: str) -> bool:
-    """Tell whether the table, or a part of it, has triggers or rules that may keep a row out."""
+@dataclass(frozen=True)
+class Detours:
+    """What triggers and rules of a table, or of a part of it, may do to rows that are written.
+
+    ``leave_out``: keep one from being stored, or change it. ``take_away``: delete it once it is stored, at the end of the
+    statement, or with ``defer`` at that of the transaction.
+    """
+
+    leave_out: bool = False
+    take_away: bool = False
+    defer: bool = False
+
+    def __bool__(self) -> bool:
+        return self.leave_out or self.take_away
+
+
+def detours(cursor: Cursor, schema: str, table: str) -> Detours:
+    """Return which triggers and rules the table has now."""
     cursor.execute(_DETOURS, [schema, table])
-    return cursor.fetchone() == (True,)
+    return Detours(*(cursor.fetchone() or ()))
+
+
+def own_rows(cursor: Cursor, table: Identifier) -> int:
+    """Count the rows that this transaction has written; others that began later may count as well."""
+    cursor.execute(SQL("SELECT count(*) FROM {} WHERE pg_catalog.age(xmin) <= 0").format(table))
+    return int((cursor.fetchone() or (0,))[0])
 
 
 def columns_now(cursor: Cursor, schema: str, table: str) -> dict[str, ExistingColumn]:

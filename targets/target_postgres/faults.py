@@ -121,7 +121,7 @@ def fault(error: psycopg2.Error, doing: str, others: str = "") -> SingerkitError
         return BadDataError(
             f"PostgreSQL did less than was asked while {doing}: {text}, then run again; {_SAFE}."
         )
-    if _is_raised_by_function(error):
+    if is_refusal(error, _OF_A_VALUE):
         return BadDataError(f"PostgreSQL refused a value while {doing}: {refusal(error)}; {_SAFE}.")
     if code == errorcodes.CARDINALITY_VIOLATION:
         return BadDataError(
@@ -174,8 +174,6 @@ def fault(error: psycopg2.Error, doing: str, others: str = "") -> SingerkitError
             f"PostgreSQL has a limit that was reached while {doing} ({text}); {_SAFE}: select fewer fields in the "
             "tap, then run again."
         )
-    if code[:2] in REFUSING:
-        return BadDataError(f"PostgreSQL refused a value while {doing}: {refusal(error)}; {_SAFE}.")
     if not code or code[:2] in ("08", "57", "53", "58"):
         return ConnectionLost(
             f"The connection to PostgreSQL was lost while {doing} ({text}); {_SAFE}: run again."
@@ -184,7 +182,8 @@ def fault(error: psycopg2.Error, doing: str, others: str = "") -> SingerkitError
 
 
 UNSTORABLE = ("22",)
-REFUSING = (*UNSTORABLE, "23", "44", "P0", "54")
+_OF_A_VALUE = (*UNSTORABLE, "23", "44", "P0")
+REFUSING = (*_OF_A_VALUE, "54")
 """Classes of codes that say something about a row: bad data, a constraint, a view's check, an exception of a trigger, a
 row that is too large for its index. Others may go in without it.
 """
@@ -209,6 +208,7 @@ def _is_raised_by_function(error: psycopg2.Error) -> bool:
         errorcodes.INSUFFICIENT_PRIVILEGE,
         errorcodes.READ_ONLY_SQL_TRANSACTION,
     )
+    is_of_the_server = is_of_the_server and code != errorcodes.OBJECT_IN_USE  # by this very statement
     return not is_of_the_server and bool(_IN_FUNCTION.search(getattr(error.diag, "context", None) or ""))
 
 

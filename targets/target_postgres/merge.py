@@ -9,6 +9,7 @@ from psycopg2 import errorcodes
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Composed, Identifier
 
+from target_postgres.ddl import Detours
 from target_postgres.faults import check_stored
 
 __all__ = ["create_stage", "merge"]
@@ -33,23 +34,23 @@ def merge(
     compared: Sequence[str],
     *,
     has_repeats: bool,
-    may_leave_out: bool = False,
+    detours: Detours | None = None,
 ) -> bool:
     """Upsert the staged rows and empty the stage; the last of several rows with one key wins (SINGER-RULES G11).
 
     ``columns`` are those the staged rows hold: the others keep their stored values. A row is rewritten only when one
     of ``compared`` differs in any byte. Returns True when the stage held a key twice, which costs a sort: pass it on as
-    ``has_repeats`` next time. ``may_leave_out``: the table has triggers or rules that may keep rows out.
+    ``has_repeats`` next time. ``detours``: triggers and rules of the table that may keep rows out or delete them.
 
     Raises:
-        NotDone: fewer rows were written than should be.
+        NotDone: fewer rows were written than should be, or are there.
     """
 
     def put(*, has_repeats: bool) -> None:
         select = _select(stage, columns, keys, has_repeats=has_repeats)
         cursor.execute(_upsert(select, table, columns, keys, _action(columns, keys, compared)))
-        if may_leave_out:
-            _check_stored(cursor, select, table, columns, keys)
+        if detours:
+            _check_stored(cursor, select, table, columns, keys, detours)
 
     if not has_repeats:
         cursor.execute("SAVEPOINT singerkit_merge")
@@ -118,23 +119,63 @@ def _differ(new: str, columns: Sequence[str]) -> Composed:
 
 
 def _check_stored(
-    cursor: Cursor, select: Composed, table: Identifier, columns: Sequence[str], keys: Sequence[str]
+    cursor: Cursor,
+    select: Composed,
+    table: Identifier,
+    columns: Sequence[str],
+    keys: Sequence[str],
+    detours: Detours,
 ) -> None:
-    """See that no row was left out: neither its absence nor its old values say so, since triggers may change both.
+    """See that no row was left out or deleted.
 
-    So the rows that are not there as they were given are written once more, each in any case, and counted.
+    Where triggers may change what they are given, neither the absence of a row nor its old values say so: the rows that
+    are not there as they were given are written once more, each in any case, and counted.
     """
-    same = SQL(" AND ").join([SQL("stored.{0} = given.{0}").format(Identifier(key)) for key in keys])
-    odd = SQL(
-        "SELECT given.* FROM ({}) AS given LEFT JOIN {} AS stored ON {} WHERE stored.{} IS NULL OR {}"
-    ).format(select, table, same, Identifier(keys[0]), _differ("given", columns))
-    cursor.execute(SQL("SELECT count(*) FROM ({}) AS odd").format(odd))
-    expected = (cursor.fetchone() or (0,))[0]
+    missing = SQL("stored.{} IS NULL").format(Identifier(keys[0]))
+    is_odd = SQL("{} OR {}").format(missing, _differ("given", columns)) if detours.leave_out else missing
+    odd = SQL("SELECT given.* FROM ({}) AS given LEFT JOIN {} AS stored ON {} WHERE {}").format(
+        select, table, _same(keys, "given"), is_odd
+    )
+    expected = _count(cursor, SQL("({}) AS odd").format(odd))
     if not expected:
         return
-    cursor.execute("SAVEPOINT singerkit_probe")
-    cursor.execute(_upsert(odd, table, columns, keys, _set(columns)))
-    stored = cursor.rowcount
-    cursor.execute("ROLLBACK TO SAVEPOINT singerkit_probe")
-    cursor.execute("RELEASE SAVEPOINT singerkit_probe")
+    again = _upsert(odd, table, columns, keys, _set(columns))
+    stored = 0
+    if detours.leave_out:
+        cursor.execute("SAVEPOINT singerkit_probe")
+        cursor.execute(again)
+        stored = cursor.rowcount
+        if detours.take_away and stored == expected:
+            cursor.execute("ROLLBACK TO SAVEPOINT singerkit_probe")
+            stored = _written_and_there(cursor, again, table, keys)
+        cursor.execute("ROLLBACK TO SAVEPOINT singerkit_probe")
+        cursor.execute("RELEASE SAVEPOINT singerkit_probe")
     check_stored(expected, stored)
+
+
+def _written_and_there(cursor: Cursor, upsert: Composed, table: Identifier, keys: Sequence[str]) -> int:
+    """Write rows; count those that are there behind the statement, under the keys with which they were stored."""
+    found = Identifier("pg_temp", "singerkit_found")
+    cursor.execute(
+        SQL("CREATE TEMPORARY TABLE singerkit_found AS SELECT {} FROM {} WITH NO DATA").format(
+            _list(keys), table
+        )
+    )
+    returned = SQL(", ").join([SQL("stored.{}").format(Identifier(key)) for key in keys])
+    cursor.execute(
+        SQL("WITH written AS ({} RETURNING {}) INSERT INTO {} SELECT * FROM written").format(
+            upsert, returned, found
+        )
+    )
+    return _count(
+        cursor, SQL("{} AS found JOIN {} AS stored ON {}").format(found, table, _same(keys, "found"))
+    )
+
+
+def _same(keys: Sequence[str], other: str) -> Composed:
+    return SQL(" AND ").join([SQL("stored.{0} = " + other + ".{0}").format(Identifier(key)) for key in keys])
+
+
+def _count(cursor: Cursor, rows: Composed) -> int:
+    cursor.execute(SQL("SELECT count(*) FROM {}").format(rows))
+    return int((cursor.fetchone() or (0,))[0])

@@ -44,7 +44,7 @@ class Table:
     ``given`` is the stream with the kinds in which its columns take values. ``columns`` maps field names to identifiers.
     ``binary`` and ``local`` are the fields that go to `bytea` and to `timestamp without time zone`. ``takes_copies``: the
     table was empty when the run met it, so rows are copied straight in until a key repeats. ``staged`` names the columns
-    of the rows that wait in the stage.
+    of the rows that wait in the stage. ``detours`` are its triggers and rules when rows were last written to it.
     """
 
     stream: str
@@ -62,6 +62,7 @@ class Table:
     staged: tuple[str, ...] | None = None
     staged_lines: tuple[int, int] | None = None
     has_repeats: bool = False
+    detours: ddl.Detours = field(default_factory=ddl.Detours)
 
     @property
     def identifier(self) -> Identifier:

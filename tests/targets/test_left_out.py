@@ -76,6 +76,105 @@ def test_rows_that_a_trigger_leaves_out(
     assert found[1] == {"n": 4}
 
 
+TAKES = """
+    CREATE TABLE t (n bigint {key}, v bigint) {parts};
+    {part}
+    CREATE FUNCTION takes() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN DELETE FROM t WHERE v = 77 {which}; RETURN NULL; END $$;
+    CREATE {trigger} EXECUTE FUNCTION takes()"""
+TRIGGERS = {
+    "row": "TRIGGER takes AFTER INSERT OR UPDATE ON {on} FOR EACH ROW",
+    "statement": "TRIGGER takes AFTER INSERT OR UPDATE ON t FOR EACH STATEMENT",
+    "deferred": "CONSTRAINT TRIGGER takes AFTER INSERT OR UPDATE ON {on} DEFERRABLE INITIALLY DEFERRED FOR EACH ROW",
+}
+
+
+@pytest.mark.parametrize("kind", TRIGGERS)
+@pytest.mark.parametrize(
+    ("schema", "is_empty", "on"),
+    [
+        (KEYLESS, True, "t"),
+        (KEYED, True, "t"),
+        (KEYED, False, "t"),
+        (KEYED, False, "part"),
+        (KEYLESS, False, "part"),
+    ],
+    ids=["keyless", "keyed, empty", "keyed, filled", "keyed partition", "keyless partition"],
+)
+def test_rows_that_a_trigger_deletes(
+    database: str, schema: dict[str, Any], is_empty: bool, on: str, kind: str
+) -> None:
+    """Behind the statement that has written them, or at the end of the transaction: no count of the server's tells."""
+    key = "PRIMARY KEY" if schema is KEYED else ""
+    parts, part = (
+        ("", "") if on == "t" else ("PARTITION BY LIST (n)", f"CREATE TABLE {on} PARTITION OF t DEFAULT;")
+    )
+    which = "" if kind == "statement" else "AND n = NEW.n"
+    trigger = TRIGGERS[kind].format(on=on)
+    if not is_empty:
+        parts += "; INSERT INTO t VALUES (2, 5)" if on == "t" else ""
+    run_sql(database, TAKES.format(key=key, parts=parts, part=part, which=which, trigger=trigger))
+    before = query(database, "SELECT n, v FROM t ORDER BY n")
+    rows = [row(1, 77), row(2, 5), row(3, 6), row(4, 77), STATE({"n": 4})]
+    outcome = load(database, schema, *rows).expect(65)
+    assert "a trigger or rule of the table leaves out 2 of its rows" in outcome.last_words
+    assert query(database, "SELECT n, v FROM t ORDER BY n") == before
+    # The advice: set aside.
+    load(database, schema, *rows, on_invalid="quarantine").expect(0)
+    assert set(query(database, "SELECT n, v FROM t")) == {(2, 5), (3, 6)}
+    assert query(database, "SELECT line, reason FROM _singerkit_rejects ORDER BY line") == [
+        (2, "PostgreSQL refused it: a trigger or rule of the table leaves it out"),
+        (5, "PostgreSQL refused it: a trigger or rule of the table leaves it out"),
+    ]
+
+
+@pytest.mark.parametrize("schema", [KEYLESS, KEYED], ids=["keyless", "keyed"])
+def test_triggers_that_delete_no_row_of_the_batch(database: str, schema: dict[str, Any]) -> None:
+    """One that keeps a journal, one that deletes what is old, one that changes the row behind the statement."""
+    key = "PRIMARY KEY" if schema is KEYED else ""
+    run_sql(
+        database,
+        f"CREATE TABLE t (n bigint {key}, v bigint, at text); CREATE TABLE journal (n bigint);"
+        "INSERT INTO t VALUES (-1, 0), (-2, 0);"
+        "CREATE FUNCTION notes() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO journal VALUES (NEW.n);"
+        "DELETE FROM t WHERE n < 0; UPDATE t SET at = 'now' WHERE n = NEW.n AND at IS NULL; RETURN NULL; END $$;"
+        "CREATE TRIGGER notes AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION notes()",
+    )
+    load(database, schema, row(1, 1), row(2, 2), STATE({"n": 2})).expect(0)
+    load(database, schema, row(3, 3), row(4, 4), STATE({"n": 4})).expect(0)
+    assert query(database, "SELECT n, v, at FROM t ORDER BY n") == [(n, n, "now") for n in (1, 2, 3, 4)]
+    assert query(database, "SELECT count(*) FROM journal") == [(4,)]
+
+
+def test_a_trigger_that_changes_the_key_and_one_behind_it(database: str) -> None:
+    """The row is looked for under the key with which it was stored."""
+    run_sql(
+        database,
+        "CREATE TABLE t (n bigint PRIMARY KEY, v bigint);"
+        "CREATE FUNCTION moves() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.n = NEW.n + 100; RETURN NEW; END $$;"
+        "CREATE FUNCTION takes() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN DELETE FROM t WHERE v = 77 AND n = NEW.n; RETURN NULL; END $$;"
+        "CREATE TRIGGER moves BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION moves();"
+        "CREATE TRIGGER takes AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION takes()",
+    )
+    load(database, KEYED, row(1, 1), row(2, 2), STATE({"n": 2})).expect(0)
+    assert query(database, "SELECT n, v FROM t ORDER BY n") == [(101, 1), (102, 2)]
+    outcome = load(database, KEYED, row(3, 77), STATE({"n": 3})).expect(65)
+    assert "leaves out 1 of its rows" in outcome.last_words
+
+
+@pytest.mark.parametrize("schema", [KEYLESS, KEYED], ids=["keyless", "keyed"])
+def test_a_trigger_that_truncates(database: str, schema: dict[str, Any]) -> None:
+    key = "PRIMARY KEY" if schema is KEYED else ""
+    run_sql(
+        database,
+        f"CREATE TABLE t (n bigint {key}, v bigint);"
+        "CREATE FUNCTION empties() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN TRUNCATE t; RETURN NULL; END $$;"
+        "CREATE TRIGGER empties AFTER INSERT ON t FOR EACH STATEMENT EXECUTE FUNCTION empties()",
+    )
+    load(database, schema, row(1, 1), STATE({"n": 1})).expect(65)
+
+
 def test_rows_that_stay_the_same_are_not_missed(database: str) -> None:
     """What is unchanged is not written, and of several with one key the last is; a trigger may change values."""
     skipping(database, keyed=True)
