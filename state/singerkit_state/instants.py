@@ -23,6 +23,7 @@ __all__ = [
     "iso_less",
     "iso_of",
     "looks_like_iso",
+    "pattern_in_full",
     "pattern_instant",
     "pattern_less",
     "pattern_of",
@@ -31,6 +32,7 @@ __all__ = [
     "rfc2822_less",
     "rfc2822_of",
     "wall_clock",
+    "writing_problem",
     "zone_named",
 ]
 
@@ -213,25 +215,99 @@ def _seconds(offset: timedelta | None) -> int:
 # Patterns, as strptime has them
 
 
-def pattern_problem(pattern: str) -> str | None:
+_MOMENTS = [
+    datetime(year, month, day, hour, 50 - hour, 55 - hour, tzinfo=UTC)
+    for year in (1999, 2026)
+    for month in (2, 7, 11)
+    for day in (3, 27)
+    for hour in (0, 1, 11, 12, 13, 23)
+]
+"""Points in time, in order, that tell whether a look keeps their order."""
+_NO_ORDER = (
+    "times of this look have no order; a year is needed, and whatever is left out must be the small end"
+)
+_LITERAL_OFFSET = re.compile(
+    r"(?<!%)(?<!%:) ?(?:(?P<utc>[Zz]|UTC|GMT)|(?P<sign>[+-])(?P<hours>\d\d):?(?P<minutes>\d\d))$", re.ASCII
+)
+_IN_FULL = {"%F": "%Y-%m-%d", "%D": "%m/%d/%y", "%T": "%H:%M:%S", "%R": "%H:%M", "%h": "%b"}
+_IN_FULL |= {"%e": "%d", "%k": "%H", "%l": "%I", "%P": "%p"}
+
+
+def pattern_problem(pattern: str, zone: tzinfo | None = None) -> str | None:
     """Return what is wrong with a pattern as the look of ordered times; None when it is fine."""
     if "%Z" in pattern:
         return "`%Z` cannot be read for sure; use `%z`, or write the zone's name as it stands in the values"
-    moments = [
-        datetime(year, month, day, hour, 10, 50, tzinfo=UTC)
-        for year in (1999, 2026)
-        for month in (2, 11)
-        for day in (3, 27)
-        for hour in (1, 11, 13, 23)
-    ]
     try:
-        read = [datetime.strptime(moment.strftime(pattern), pattern) for moment in moments]
+        read = [datetime.strptime(moment.strftime(pattern), pattern) for moment in _MOMENTS]
     except (ValueError, re.error):
         return "it is not a pattern that strptime reads"
     read = [moment.replace(tzinfo=UTC) for moment in read]
-    if read[0].year != 1999 or sorted(read) != read or any(a > b for a, b in zip(read, moments, strict=True)):
-        return "times of this look have no order; a year is needed, and whatever is left out must be the small end"
+    if (
+        read[0].year != 1999
+        or sorted(read) != read
+        or any(a > b for a, b in zip(read, _MOMENTS, strict=True))
+    ):
+        return _NO_ORDER
+    said = _LITERAL_OFFSET.search(pattern)
+    if said is not None and not _is_offset_of(said, zone):
+        return (
+            f"it ends in `{said[0].strip()}`, and its times are read as of {_called(zone)}; write `%z` in its place, which "
+            "reads offsets and `Z`, or set `time_zone` right"
+        )
     return None
+
+
+def writing_problem(pattern: str, zone: tzinfo | None = None) -> str | None:
+    """Return why a time that is written by a pattern, in ``zone`` or UTC, would be read as another; None when it is fine.
+
+    A few times are written and read back, as whoever is asked with them has to. One that is cut off downwards is fine.
+    """
+    if "%s" in pattern:
+        return "`%s` depends on the zone of this machine; use `epoch`"
+    rest = re.sub(r"%[-_0^#]?[A-Za-z%]", "", pattern)
+    if "%" not in pattern or re.search(r"([YyMDdHhmsS])\1", rest):
+        return (
+            "it has letters where a date is wanted; a pattern has directives of strftime, such as `%Y-%m-%d`"
+        )
+    said = _LITERAL_OFFSET.search(pattern)
+    if said is not None and not _is_offset_of(said, zone):
+        return (
+            f"it ends in `{said[0].strip()}`, and the time is written in {_called(zone)}; write `%z` in its place (then the "
+            "time is written in UTC), or use `iso`"
+        )
+    start = len(pattern) if said is None else said.start()
+    try:
+        read = [_read_back(moment, pattern[:start], zone) for moment in _MOMENTS]
+    except (ValueError, re.error):
+        return "what it writes cannot be read back as a time; see the directives of strptime"
+    is_later = any(a > b.timestamp() for a, b in zip(read, _MOMENTS, strict=True))
+    return _NO_ORDER if is_later or sorted(read) != read or read[0] == read[-1] else None
+
+
+def pattern_in_full(pattern: str) -> str:
+    """Return a pattern of strftime in the directives that strptime has, too."""
+    return re.sub(
+        r"%[-_0^#]?([A-Za-z%])", lambda match: _IN_FULL.get("%" + match[1], "%" + match[1]), pattern
+    )
+
+
+def _read_back(moment: datetime, pattern: str, zone: tzinfo | None) -> int:
+    instant = (int(moment.timestamp()), "")
+    text = pattern_of(instant, pattern, zone)
+    if looks_like_iso(text):  # what the pattern has besides directives counts, too: `%Y-%m-%dT23:59:59`
+        return iso_instant(text, zone)[0]
+    return pattern_instant(text, pattern_in_full(pattern), zone)[0]
+
+
+def _is_offset_of(said: re.Match[str], zone: tzinfo | None) -> bool:
+    """Tell whether an offset that a pattern has in so many digits is that of ``zone``, always."""
+    seconds = 0 if said["utc"] else int(said["hours"]) * 3600 + int(said["minutes"]) * 60
+    seconds = -seconds if said["sign"] == "-" else seconds
+    return all(_seconds(moment.astimezone(zone or UTC).utcoffset()) == seconds for moment in _MOMENTS)
+
+
+def _called(zone: tzinfo | None) -> str:
+    return "UTC" if zone is None else f"{zone} (`time_zone`)"
 
 
 def pattern_instant(text: object, pattern: str, zone: tzinfo | None = None) -> Instant:

@@ -130,7 +130,7 @@ class ValueKind:
             return cls(_NAMES[text], zone=zone, is_told=True)
         if "%" not in text:
             raise ValueError(f"expected one of {', '.join(FORMATS)}, or a pattern such as `%m/%d/%Y`")
-        problem = pattern_problem(text)
+        problem = pattern_problem(text, zone)
         if problem is not None:
             raise ValueError(problem)
         return cls("PATTERN", text, zone=zone, is_told=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import tzinfo
 from typing import Any
 
 import msgspec
 
 from singerkit_shell.errors import ConfigurationError
-from singerkit_state.instants import zone_named
+from singerkit_state.instants import pattern_in_full, writing_problem, zone_named
 from singerkit_state.order import ValueKind
 from tap_rest.effects import settings_without_effect
 
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 _JSON = ["string", "number", "boolean"]
+_WRITTEN_NAMES = ("as_is", "iso", "epoch", "epoch_ms", "epoch_us", "epoch_ns")
 _MOST = 10**15
 """The highest count that a setting takes; beyond it lie numbers that a machine does not count with."""
 
@@ -447,13 +449,14 @@ class Incremental(msgspec.Struct, frozen=True):
     @property
     def is_coarse(self) -> bool:
         """Whether values of many rows, of a minute or a day, are written alike."""
-        exact = ("%S", "%s", "%T", "%X", "%c")
-        return "%" in self.format and not any(part in self.format for part in exact)
+        exact = ("%S", "%X", "%c")
+        return "%" in self.format and not any(part in pattern_in_full(self.format) for part in exact)
 
     @property
     def tells_days(self) -> bool:
         """Whether the value is written to the day at least, so that rows of weeks before are not asked for."""
-        return "%" not in self.format or any(day in self.format for day in ("%d", "%j", "%x", "%c"))
+        days = ("%d", "%j", "%x", "%c")
+        return "%" not in self.format or any(day in pattern_in_full(self.format) for day in days)
 
 
 class BookmarkSettings(msgspec.Struct, frozen=True):
@@ -618,6 +621,9 @@ def config_conflicts(config: Mapping[str, Any]) -> list[str]:
     problems += [f"There are two streams named `{name}`" for name in set(names) if names.count(name) > 1]
     for index, stream in enumerate(streams):
         problems += _stream_problems(stream, f"streams[{index}]", {other["name"]: other for other in streams})
+        problems += _clock_problems(
+            stream, f"streams[{index}]", stream.get("time_zone", config.get("time_zone"))
+        )
     return [*problems, *settings_without_effect(config)]
 
 
@@ -703,7 +709,7 @@ def _stream_problems(
     template = stream.get("incremental", {}).get("template", "{value}")
     if "{value}" not in template:
         problems.append(f"Expected `{{value}}` inside `{place}.incremental.template`")
-    problems += _time_zone_problems(stream, f"{place}.") + _order_problems(stream, place)
+    problems += _time_zone_problems(stream, f"{place}.")
     return problems + _parent_problems(stream, place, streams)
 
 
@@ -719,14 +725,23 @@ def _time_zone_problems(group: Mapping[str, Any], place: str) -> list[str]:
     return []
 
 
-def _order_problems(stream: Mapping[str, Any], place: str) -> list[str]:
+def _clock_problems(stream: Mapping[str, Any], place: str, zone_name: str | None) -> list[str]:
+    """Return what is wrong with how times are read and written."""
+    try:
+        zone = None if zone_name is None else zone_named(zone_name)
+    except ValueError:
+        return []  # said where it stands
+    return _order_problems(stream, place, zone) + _format_problems(stream.get("incremental", {}), place, zone)
+
+
+def _order_problems(stream: Mapping[str, Any], place: str, zone: tzinfo | None) -> list[str]:
     name = stream.get("replication_key_format")
     if name is None:
         return []
     if "replication_key" not in stream:
         return [f"`{place}.replication_key_format` needs `{place}.replication_key`"]
     try:
-        kind = ValueKind.named(name)
+        kind = ValueKind.named(name, zone)
     except ValueError as error:
         return [f"`{place}.replication_key_format` is `{name}`: {error}"]
     incremental = stream.get("incremental", {})
@@ -738,6 +753,27 @@ def _order_problems(stream: Mapping[str, Any], place: str) -> list[str]:
             f"`{place}.incremental.format` writes points in time, and the replication key is `{name}`; use `as_is`"
         )
     return problems
+
+
+_OFFSET_AFTER = re.compile(r"(?:T?00:00(?::00)?)?(?:\.0+)?(?:Z|[+-]\d\d:?\d\d)(?![0-9A-Za-z])")
+
+
+def _format_problems(incremental: Mapping[str, Any], place: str, zone: tzinfo | None) -> list[str]:
+    """Return whether times are written so that whoever reads them takes them for others."""
+    name = incremental.get("format", "as_is")
+    after = _OFFSET_AFTER.match(incremental.get("template", "{value}").partition("{value}")[2])
+    behind = after[0] if after else ""
+    if name in _WRITTEN_NAMES:
+        # The look of what is `as_is` is not known; local times with an offset behind are.
+        name_or_look = "%Y-%m-%dT%H:%M:%S" if name == "as_is" and behind and zone is not None else ""
+    else:
+        name_or_look = name
+    problem = writing_problem(name_or_look + behind, zone) if name_or_look else None
+    if problem is None:
+        return []
+    template = f" with the template `{incremental['template']}`" if behind else ""
+    names = "" if "%" in name else f" (names: {', '.join(_WRITTEN_NAMES)})"
+    return [f"`{place}.incremental.format` is `{name}`{template}: {problem}{names}"]
 
 
 def _parent_problems(

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from taps.rest.api_server import Asked, Reply, json_reply, serving
+
+from tap_rest.config import config_conflicts
 
 Rows = list[dict[str, Any]]
 
@@ -198,6 +202,110 @@ def test_a_config_that_means_nothing_is_refused(more: dict[str, Any], said: str,
     with serving({"/m": Table(1)}) as api:
         assert said in run_tap(api.url, wrong).ended(78).sentence
         assert api.asked == []
+
+
+def conflicts(*, zone: str | None = None, key: str | None = None, **incremental: Any) -> str:
+    told = {"time_zone": zone} if zone else {}
+    told |= {"replication_key_format": key} if key else {}
+    asked = {"incremental": {"param": "since", **incremental}} if incremental else {}
+    config = {"base_url": "http://localhost", "streams": [stream(**asked, **told)]}
+    return "; ".join(config_conflicts(config))
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *("iso", "as_is", "epoch_us", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.000Z", "%Y-%m-%dT00:00:00Z"),
+        *(
+            "%Y-%m-%d",
+            "%Y-%m",
+            "%Y%j",
+            "%m/%d/%Y",
+            "%-d/%-m/%Y",
+            "%e %b %Y",
+            "%d/%m/%y",
+            "%F %T",
+            "%G-W%V-%u",
+        ),
+        *("%Y%m%dT%H%M%SZ", "%Y-%m-%dT%H:%M:%S.%f%z", "%a, %d %b %Y %H:%M:%S GMT", "%Y-%m-%d %I:%M:%S %p"),
+        *("%c", "datetime'%Y-%m-%dT%H:%M:%S'", "%Y-%m-01"),
+    ],
+)
+def test_a_format_that_can_be_read_back_is_taken(pattern: str) -> None:
+    assert conflicts(format=pattern) == ""
+    if not pattern.endswith(("Z", "GMT")):
+        assert conflicts(format=pattern, zone="Europe/Berlin") == ""
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        ("YYYY-MM-DD", "letters where a date is wanted"),
+        ("%YYYY-%MM-%DD", "letters where a date is wanted"),
+        ("isoformat", "names: as_is, iso, epoch"),
+        ("%Y-%m-%d %I:%M:%S", "have no order"),
+        ("%H:%M", "a year is needed"),
+        ("%d.%m.", "a year is needed"),
+        ("%Y-%m-%dT%S", "have no order"),
+        ("%Y-%m-%dT23:59:59Z", "must be the small end"),
+        ("%%Y", "have no order"),
+        ("%Y-W%V", "cannot be read back"),
+        ("%Q", "cannot be read back"),
+        ("%", "cannot be read back"),
+        ("%Y-%m-%dT%H:%M:%S.%LZ", "cannot be read back"),
+        ("%Y-%m-%d %s", "use `epoch`"),
+        ("%Y-%m-%dT%H:%M:%S-05:00", "it ends in `-05:00`, and the time is written in UTC"),
+    ],
+)
+def test_a_format_that_writes_another_time_is_refused(pattern: str, said: str) -> None:
+    assert said in conflicts(format=pattern)
+
+
+@pytest.mark.parametrize(
+    ("zone", "told", "fits"),
+    [
+        ("Europe/Berlin", {"format": "%Y-%m-%dT%H:%M:%SZ"}, False),
+        ("Europe/London", {"format": "%Y%m%d %H%M%S UTC"}, False),
+        ("Europe/Berlin", {"format": "%Y-%m-%dT%H:%M:%S+01:00"}, False),
+        ("Etc/GMT-1", {"format": "%Y-%m-%dT%H:%M:%S+01:00"}, True),
+        ("UTC", {"format": "%Y-%m-%dT%H:%M:%SZ"}, True),
+        ("Europe/Berlin", {"format": "%Y-%m-%dT%H:%M:%S", "template": "u>='{value}Z'"}, False),
+        ("Europe/Berlin", {"format": "%Y-%m-%d", "template": "{value}T00:00:00Z"}, False),
+        ("Europe/Berlin", {"template": "{value}Z"}, False),
+        ("Europe/Berlin", {"format": "iso", "template": "u>='{value}'"}, True),
+        ("Europe/Berlin", {"key": "%Y-%m-%dT%H:%M:%SZ"}, False),
+        (None, {"key": "%Y-%m-%d %H:%M:%S -0500"}, False),
+        (None, {"key": "%Y-%m-%dT%H:%M:%SZ"}, True),
+    ],
+)
+def test_an_offset_in_so_many_letters_has_to_be_that_of_the_zone(
+    zone: str | None, told: dict[str, str], fits: bool
+) -> None:
+    said = conflicts(zone=zone, **told)
+    assert said == "" if fits else "it ends in `" in said
+
+
+def test_the_format_that_the_sentence_names_asks_for_what_is_meant(run_tap: Any) -> None:
+    """Local times of Berlin, an API that reads the offset it is given: an hour's rows would be lost."""
+
+    def server(asked: Asked) -> Reply:
+        since = asked.param("since")
+        moment = datetime.fromisoformat(since or "2000-01-01T00:00:00+0000")
+        wall = f"{moment.astimezone(ZoneInfo('Europe/Berlin')):%Y-%m-%d %H:%M:%S}"
+        return json_reply([row for row in table.rows if row["u"] >= wall])
+
+    table = Table("2026-01-01 10:00:00")
+    with serving({"/m": server}) as api:
+        local = stream(time_zone="Europe/Berlin")
+        wrong = {"incremental": {"param": "since", "format": "%Y-%m-%dT%H:%M:%SZ"}}
+        refused = run_tap(api.url, local | wrong).ended(78)
+        assert "it ends in `Z`, and the time is written in Europe/Berlin (`time_zone`)" in refused.sentence
+        assert api.asked == []
+        told = local | {"incremental": {"param": "since", "format": "%Y-%m-%dT%H:%M:%S%z"}}
+        first = run_tap(api.url, told).ended(0)
+        table.add("2026-01-01 10:30:00")
+        second = run_tap(api.url, told, state=first.state).ended(0)
+    assert [row["id"] for row in second.records("m")] == [1]
 
 
 def test_numbers_written_as_times_need_a_unit(run_tap: Any) -> None:
