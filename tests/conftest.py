@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import signal
 import subprocess
 import tempfile
 import uuid
@@ -50,6 +51,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Name the folder of the server to come; the process that makes it also sees to its end."""
     config.pluginmanager.register(table.FaultTable(config.getoption("--write-faults")), "singerkit-faults")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell starts what runs in its background so, and what the tests start would not hear Ctrl-C either.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     canaries.plant_in_environment()
     canaries.watch_subprocesses()
     starting.fork_executables()

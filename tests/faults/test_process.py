@@ -331,7 +331,9 @@ def test_a_run_behind_one_that_was_killed_in_a_long_statement_waits_for_its_sess
     with subprocess.Popen([sys.executable, "-c", BUSY_HOLDER, database], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
-        asleep = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        asleep = (
+            "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+        )
         wait_until(lambda: bool(query(database, asleep)), "the long statement")
         holder.kill()
     with contextlib.closing(psycopg2.connect(database)) as connection:

@@ -232,7 +232,8 @@ def test_p04_one_signal_cancels_what_takes_long(what: str, database: str, tmp_pa
     query(database, "CREATE TABLE t (id bigint PRIMARY KEY)" if what == "a lock" else SLEEPS)
     command = [str(BIN / "target-postgres"), "--config", str(config)]
     busy = (
-        "SELECT 1 FROM pg_stat_activity WHERE application_name = 'target-postgres' AND state = 'active' AND "
+        "SELECT 1 FROM pg_stat_activity WHERE application_name = 'target-postgres' AND state = 'active' "
+        "AND datname = current_database() AND "
     )
     busy += "wait_event_type = 'Lock'" if what == "a lock" else "wait_event = 'PgSleep'"
     with connected(database) as other:

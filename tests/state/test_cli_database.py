@@ -302,7 +302,10 @@ def test_a_commit_in_progress_is_waited_for_and_then_replaced(database: str, url
             postgres.advance(cursor, begun, '{"bookmarks":{"rows":{"replication_key_value":50}}}')
         with ThreadPoolExecutor(1) as pool:
             setting = pool.submit(tool, "set", url, '{"bookmarks":{"rows":{"replication_key_value":1}}}')
-            waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'singerkit-state'"
+            waiting = (
+                "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                " AND application_name = 'singerkit-state' AND datname = current_database()"
+            )
             wait_until(lambda: bool(run_sql(database, waiting)))
             run.commit()
             setting.result(timeout=30)
