@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from datetime import tzinfo
+from typing import Any
 
 from singerkit_shell.errors import ConfigurationError
 from singerkit_state.instants import Instant, iso_of, pattern_of
@@ -10,7 +13,7 @@ from singerkit_state.order import UnorderableError, ValueKind, instant_of
 from singerkit_tap.contract import BookmarkValue
 from tap_rest.config import Incremental
 
-__all__ = ["bookmark_params"]
+__all__ = ["bookmark_params", "other_field_asked"]
 
 
 def bookmark_params(
@@ -58,3 +61,50 @@ def _counted(instant: Instant, digits: int) -> str:
 
 
 _DIGITS = {"epoch": 0, "epoch_ms": 3, "epoch_us": 6, "epoch_ns": 9}
+
+
+# Whether the parameter speaks of another field
+
+
+_GENERAL = frozenset(
+    (
+        *("at", "on", "by", "date", "time", "datetime", "timestamp", "ts", "day", "utc", "iso"),
+        *("last", "first", "start", "end", "from", "to", "since", "after", "before", "until", "min", "max"),
+    )
+)
+_TIME_WORDS = frozenset(("at", "on", "date", "time", "datetime", "timestamp", "ts"))
+_CREATION, _CHANGE = ("creat", "insert", "added"), ("updat", "modif", "chang", "edit")
+
+
+def other_field_asked(settings: Incremental, key: str, properties: Mapping[str, Any]) -> str | None:
+    """Return what the request speaks of, by the name of its parameter, where that is another time than ``key``.
+
+    `created_since` of a stream that is read by `updated_at`: rows that change would never come, and no answer shows it.
+    """
+    asked = "".join(_words(f"{settings.param} {settings.template.replace('{value}', ' ')}"))
+    own = _root(key)
+    if own and own in asked:
+        return None
+    for name, schema in properties.items():
+        root = _root(name)
+        if name != key and root and root in asked and _is_time(name, schema):
+            return f"`{name}`"
+    is_change = any(root in key.lower() for root in _CHANGE) and not any(root in asked for root in _CHANGE)
+    return "the creation" if is_change and any(root in asked for root in _CREATION) else None
+
+
+def _words(text: str) -> list[str]:
+    return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", text)]
+
+
+def _root(name: str) -> str:
+    """Return what `created_at`, `createdAt`, `date_created` and `creation_date` have in common; too little is nothing."""
+    root = "".join(word for word in _words(name) if word not in _GENERAL)[:5]
+    return root if len(root) > 3 else ""
+
+
+def _is_time(name: str, schema: Mapping[str, Any]) -> bool:
+    branches = [schema, *schema.get("anyOf", ())]
+    return any(branch.get("format") in ("date-time", "date") for branch in branches) or bool(
+        _TIME_WORDS & set(_words(name))
+    )

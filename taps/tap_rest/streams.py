@@ -24,7 +24,7 @@ from tap_rest.clock import clock_of
 from tap_rest.config import PARENT_FIELD, StreamSettings
 from tap_rest.copies import refuse_own_values
 from tap_rest.following import Following
-from tap_rest.incremental import bookmark_params
+from tap_rest.incremental import bookmark_params, other_field_asked
 from tap_rest.pagination import Experience, Pages, Step, body_paths
 from tap_rest.records import PageReader, ReadPage
 from tap_rest.schemas import DeclaredSchema, Sample, SchemaKeeper
@@ -90,6 +90,7 @@ class RestStream(BlockStream):
         """Yield the pages from ``start`` on; see `singerkit_tap.contract`."""
         if start.bookmark is None:
             self._warn_of_shifting_pages()
+        self._warn_of_other_field()
         try:
             for page in self._pages(context, start):
                 constants = self._constants(context)
@@ -172,6 +173,18 @@ class RestStream(BlockStream):
                 "meanwhile may be missed (see `--about`). `keyset` and `cursor` have no such gap, nor has a stream that is "
                 "sorted by its replication key and asked for it (`is_sorted`, `incremental`).",
                 self.name,
+            )
+
+    def _warn_of_other_field(self) -> None:
+        incremental, key = self.settings.incremental, self.bookmark_key
+        if incremental is None or key is None:
+            return
+        asked = other_field_asked(incremental, key, self.effective_schema.get("properties") or {})
+        if asked is not None:
+            self._warn(
+                f"Stream {self.name} asks by `{incremental.param}`, which sounds like {asked}, and its replication key is "
+                f"`{key}`: if the API compares another field with it, rows that change later than they are dated there are "
+                f"never sent, and no answer shows it. Ask by a parameter that goes by `{key}`, or leave `incremental` out."
             )
 
     def _clock_of(self, answer: Response | None) -> float | None:

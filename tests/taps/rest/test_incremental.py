@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 from taps.rest.api_server import Api, Asked, Reply, json_reply, serving
 
+from tap_rest.config import Incremental
+from tap_rest.incremental import other_field_asked
+
 SCHEMA = {"properties": {"id": {"type": "integer"}, "at": {"type": "string", "format": "date-time"}, "v": {}}}
 
 
@@ -111,6 +114,60 @@ def test_start_date_and_lookback(run_tap: Any) -> None:
         second = run_tap(api.url, stream, state=first.state).ended(0)
         assert api.asked[0].param("since", "")[:10] == "2026-01-04"
     assert 4 in [record["id"] for record in second.records("orders")]
+
+
+@pytest.mark.parametrize(
+    ("asked", "key", "said"),
+    [
+        ({"param": "created_since"}, "updated_at", "`created_at`"),
+        ({"param": "createdAfter"}, "updated_at", "`created_at`"),
+        ({"param": "createdAt[gte]"}, "updated_at", "`created_at`"),
+        ({"param": "q", "template": "closed:>={value}"}, "updated_at", "`closedOn`"),
+        ({"param": "updated_since"}, "created_at", "`updated_at`"),
+        ({"param": "creation_date_from"}, "last_modified", "`created_at`"),
+        ({"param": "inserted_after"}, "changed", "the creation"),
+        ({"param": "updated_since"}, "updated_at", None),
+        (
+            {"param": "filter", "template": "updated_at gt {value} and created_at gt 2000-01-01"},
+            "updated_at",
+            None,
+        ),
+        ({"param": "modified_since"}, "updated_at", None),
+        ({"param": "since"}, "updated_at", None),
+        ({"param": "start_date"}, "updated_at", None),
+        ({"param": "created_by"}, "at", "`created_at`"),
+        ({"param": "closure"}, "at", None),
+        ({"param": "id_after"}, "id", None),
+    ],
+)
+def test_a_parameter_that_speaks_of_another_field(asked: dict[str, str], key: str, said: str | None) -> None:
+    time = {"type": "string", "format": "date-time"}
+    names = ("created_at", "updated_at", "start_date", "due", "id")
+    properties = dict.fromkeys(names, time) | {"closedOn": {"type": "integer"}, "closure": {"type": "string"}}
+    assert other_field_asked(Incremental(**asked), key, properties) == said
+
+
+def test_a_parameter_that_speaks_of_another_field_is_warned_of(run_tap: Any) -> None:
+    """The change of row 1 never comes: it was created before."""
+    rows = [{"id": n, "created_at": f"2026-01-0{n}", "updated_at": f"2026-01-0{n}"} for n in (1, 2)]
+
+    def server(asked: Asked) -> Reply:
+        since = asked.param("created_since") or ""
+        return json_reply([row for row in rows if str(row["created_at"]) >= since])
+
+    told = {
+        "name": "m",
+        "path": "/m",
+        "replication_key": "updated_at",
+        "incremental": {"param": "created_since"},
+    }
+    with serving({"/m": server}) as api:
+        first = run_tap(api.url, told).ended(0)
+        rows[0]["updated_at"] = "2026-01-03"
+        second = run_tap(api.url, told, state=first.state).ended(0)
+    assert second.records("m") == []
+    for run in (first, second):
+        assert "sounds like `created_at`, and its replication key is `updated_at`" in run.stderr
 
 
 def test_a_server_that_does_not_filter(run_tap: Any) -> None:
