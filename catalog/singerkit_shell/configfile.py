@@ -19,7 +19,7 @@ from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
 
-__all__ = ["read_config", "read_json_object", "read_text", "without_repeats"]
+__all__ = ["read_bytes", "read_config", "read_json_object", "read_text", "reason_of", "without_repeats"]
 
 _LONGEST_CONFIG = 16 << 20  # bytes
 _LONGEST_FILE = 256 << 20  # bytes of a catalog
@@ -69,7 +69,7 @@ def _json_object(path: str, what: str, limit: int, object_of: Any) -> dict[str, 
             f"The {what} file {path} does not exist; nothing was read, check the path."
         ) from None
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"The {what} file {path} cannot be read ({_words(error)}).") from None
+        raise ConfigurationError(f"The {what} file {path} cannot be read ({reason_of(error)}).") from None
     try:
         value = json.loads(text, object_pairs_hook=object_of, parse_constant=_no_number)
     except json.JSONDecodeError as error:
@@ -98,11 +98,15 @@ def read_text(path: str, limit: int) -> str:
         OSError: it cannot be opened or read, or a pipe was silent for too long.
         ValueError: it is larger, or not UTF-8, or there is a NUL in its path.
     """
-    data = _read_bytes(path, limit)
-    return data.decode("utf-8").replace("\r\n", "\n")
+    return read_bytes(path, limit).decode("utf-8").replace("\r\n", "\n")
 
 
-def _read_bytes(path: str, limit: int) -> bytes:
+def read_bytes(path: str, limit: int) -> bytes:
+    """Return what is in a file or pipe of at most ``limit`` bytes; a signal is heard meanwhile.
+
+    Raises:
+        OSError, ValueError: as `read_text`.
+    """
     # Not blocking: a pipe that nobody writes to, or a device, must not hold the run.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     pieces: list[bytes] = []
@@ -117,15 +121,18 @@ def _read_bytes(path: str, limit: int) -> bytes:
                     return b"".join(pieces)
                 pieces.append(piece)
                 size += len(piece)
-            elif time.monotonic() > until:
-                raise TimeoutError(f"nothing came for {_SECONDS:g} seconds")
+                continue
+            # Only where it waits: what is there is read in no time, and a target that is stopping reads its own files.
             stop_flag.raise_if_set("nothing was read.")
+            if time.monotonic() > until:
+                raise TimeoutError(f"nothing came for {_SECONDS:g} seconds")
     finally:
         os.close(descriptor)
     raise _NotText(f"it is larger than {limit} bytes")
 
 
-def _words(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Say in a few words why `read_text` failed."""
     if isinstance(error, UnicodeDecodeError):
         return f"byte {error.start} is not UTF-8"
     if isinstance(error, _NotText):
@@ -220,7 +227,7 @@ def _from_file(path: str, where: str) -> str:
         value = read_text(path, _LONGEST_VALUE).removesuffix("\n")
     except (OSError, ValueError) as error:
         raise ConfigurationError(
-            f"{where} takes its value from the file {path}, which cannot be read ({_words(error)})."
+            f"{where} takes its value from the file {path}, which cannot be read ({reason_of(error)})."
         ) from None
     redactor.add_reference(value)
     return _text(value, where, "a file with a text")

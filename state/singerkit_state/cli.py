@@ -8,11 +8,11 @@ import os
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
-from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
+from singerkit_shell.configfile import read_bytes, reason_of
 from singerkit_shell.errors import CannotWriteError, ConfigurationError, UsageError
 from singerkit_shell.exits import exit_code_of
 from singerkit_shell.secrets import redactor
@@ -21,7 +21,7 @@ from singerkit_state.diff import compare
 from singerkit_state.edit import given_part, given_value, part_of, replaced, with_stream, without_streams
 from singerkit_state.history import Entry
 from singerkit_state.location import hide_passwords, is_state_url, parse_state_url
-from singerkit_state.statefile import state_object
+from singerkit_state.statefile import LONGEST, state_object
 from singerkit_state.store import Change, Edit, Holder, Snapshot, Store, open_store
 from singerkit_state.value import encode
 
@@ -263,14 +263,23 @@ def _given(value: str) -> tuple[str, str]:
     """Return the text of a value, and what to call it in errors."""
     try:
         if value == "-":
-            return sys.stdin.buffer.read().decode("utf-8-sig"), "value on stdin"
+            return _from_stdin().decode("utf-8-sig"), "value on stdin"
         if value.startswith("@"):
-            return Path(value[1:]).read_text(encoding="utf-8-sig"), f"file {value[1:]}"
-    except OSError as error:
-        raise ConfigurationError(f"The file {value[1:]} cannot be read ({error.strerror}).") from None
+            return read_bytes(value[1:], LONGEST).decode("utf-8-sig"), f"file {value[1:]}"
     except UnicodeDecodeError:
         raise ConfigurationError("The value is not UTF-8 text; nothing was changed.") from None
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"The file {value[1:]} cannot be read ({reason_of(error)}); nothing was changed."
+        ) from None
     return value, "value"
+
+
+def _from_stdin() -> bytes:
+    data = sys.stdin.buffer.read(LONGEST + 1)
+    if len(data) > LONGEST:
+        raise ConfigurationError(f"The value on stdin is larger than {LONGEST} bytes; nothing was changed.")
+    return data
 
 
 def _entry(store: Store, number: int | None) -> Entry:

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from singerkit_shell.configfile import read_text, reason_of
 from singerkit_shell.errors import ConfigurationError
 from singerkit_state import statefile
 from singerkit_state.value import MARK_KEY, decode, encode, is_utf8
@@ -41,6 +42,7 @@ LIMIT = 100
 BY_HAND = "singerkit-state "
 """What the id of a run begins with where a person was at work."""
 
+_LONGEST = 4 * statefile.LONGEST  # bytes
 _MARK = re.compile(r',?\s*"' + re.escape(MARK_KEY) + r'"\s*:\s*\{[^{}]*\}')
 
 
@@ -97,12 +99,12 @@ def read(path: str | os.PathLike[str]) -> list[Entry]:
     """
     history = path_of(path)
     try:
-        lines = history.read_text(encoding="utf-8").split("\n")  # JSON may hold other ends of lines
+        lines = read_text(str(history), _LONGEST).split("\n")  # JSON may hold other ends of lines
     except FileNotFoundError:
         return []
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigurationError(
-            f"The history {history} cannot be read ({error}); move it away and try again."
+            f"The history {history} cannot be read ({reason_of(error)}); move it away and try again."
         ) from None
     return [_entry(line, history, number) for number, line in enumerate(lines, 1) if line][::-1]
 

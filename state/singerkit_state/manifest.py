@@ -25,6 +25,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from singerkit_shell.configfile import read_text
 from singerkit_shell.errors import CannotWriteError, ConfigurationError, FencedError, LockHeldError
 from singerkit_state import history, statefile
 from singerkit_state.value import after, decode, encode
@@ -41,6 +42,7 @@ __all__ = ["HELD_SECONDS", "NAME", "Manifest", "begin", "commit", "held", "mine"
 logger = logging.getLogger(__name__)
 
 NAME = "_singerkit_manifest.json"
+_LONGEST = 2 * statefile.LONGEST  # bytes: a state, and lengths of files
 HELD_SECONDS = 10.0
 """How long a commit of somebody else is waited for."""
 
@@ -71,7 +73,7 @@ def read(folder: Path) -> Manifest | None:
     """
     path = folder / NAME
     try:
-        value: Any = decode(path.read_text(encoding="utf-8"))
+        value: Any = decode(read_text(str(path), _LONGEST))
         return Manifest(**value | {"former": tuple(value.get("former", ()))})
     except FileNotFoundError:
         return None

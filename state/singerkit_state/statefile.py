@@ -19,7 +19,7 @@ import types
 from datetime import UTC, datetime
 from typing import Any
 
-from singerkit_shell.configfile import read_text, without_repeats
+from singerkit_shell.configfile import read_text, reason_of, without_repeats
 from singerkit_shell.errors import CannotWriteError, ConfigurationError, LockHeldError
 from singerkit_state.value import decode, encode, is_empty, is_utf8, read_mark
 
@@ -31,6 +31,7 @@ else:
     fcntl = _fcntl
 
 __all__ = [
+    "LONGEST",
     "StateFileLock",
     "check_folder",
     "holder_of",
@@ -52,7 +53,9 @@ _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _SIGNED = b'{"pid":'
 """What a lock file of ours begins with, as far as its holder has come."""
 
-_LONGEST = 256 << 20  # bytes of a state
+LONGEST = 256 << 20
+"""Bytes of a state."""
+
 _WAY_OUT = (
     "restore it from a copy, or let the target write what it has committed into it with its `--last-state`; without the "
     "file everything is read and loaded again"
@@ -67,7 +70,7 @@ def read(path: str | os.PathLike[str], pipeline: str | None = None) -> dict[str,
             pipeline than ``pipeline`` (when both are known); there is no folder that it could be in.
     """
     try:
-        text = read_text(os.fspath(path), _LONGEST).removeprefix("\ufeff")
+        text = read_text(os.fspath(path), LONGEST).removeprefix("\ufeff")
     except FileNotFoundError:
         check_folder(path)
         return None
@@ -78,7 +81,9 @@ def read(path: str | os.PathLike[str], pipeline: str | None = None) -> dict[str,
     except UnicodeDecodeError:
         raise ConfigurationError(f"The state file {path} is not UTF-8 text; {_WAY_OUT}.") from None
     except ValueError as error:
-        raise ConfigurationError(f"The state file {path} cannot be read ({error}); check the path.") from None
+        raise ConfigurationError(
+            f"The state file {path} cannot be read ({reason_of(error)}); check the path."
+        ) from None
     return state_object(text, f"state file {path}", pipeline, _WAY_OUT)
 
 
@@ -335,6 +340,7 @@ class StateFileLock:
             logger.warning("This platform has no file locks: do not start two runs of one pipeline at once.")
             return self
         try:
+            _existing(self._target)  # never written, so not worth a run
             self._descriptor = self._take()
             self._sign(self._descriptor)
         except OSError as error:

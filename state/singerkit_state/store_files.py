@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from singerkit_shell.configfile import read_bytes, reason_of
 from singerkit_shell.errors import ConfigurationError
 from singerkit_state import history, manifest, statefile
 from singerkit_state.history import Entry
@@ -32,13 +33,14 @@ class FileStore:
 
     def _text(self) -> str | None:
         try:
-            return self._path.read_text(encoding="utf-8-sig", errors="surrogateescape")
+            data = read_bytes(str(self._path), statefile.LONGEST)
         except FileNotFoundError:
             return None
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise ConfigurationError(
-                f"The state file {self._path} cannot be read ({error.strerror}); check the path and its permissions."
+                f"The state file {self._path} cannot be read ({reason_of(error)}); check the path and its permissions."
             ) from None
+        return data.decode("utf-8-sig", errors="surrogateescape")
 
     def _snapshot_of(self, text: str | None) -> Snapshot:
         found = Snapshot(

@@ -231,11 +231,11 @@ def _cache_folder(api: ApiSettings) -> Path:
 
 
 def _read_cache(file: Path) -> dict[str, Any] | None:
-    try:
-        schema = json.loads(file.read_text(encoding="utf-8"))["schema"]
-    except FileNotFoundError:
+    if not os.path.exists(file):  # Path.exists raises where a folder may not be searched
         return None
-    except (OSError, ValueError, KeyError, TypeError):
+    try:
+        schema = read_json_object(str(file), "schema cache").get("schema")
+    except ConfigurationError:
         schema = None
     if not isinstance(schema, dict):
         _logger.warning("The schema cache %s cannot be read and is made anew.", file)
