@@ -15,7 +15,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote_plus
 
-__all__ = ["Needle", "needle_of", "spans"]
+__all__ = ["Needle", "Pieces", "needle_of", "spans"]
 
 Span = tuple[int, int]
 
@@ -28,8 +28,12 @@ _ESCAPES = re.compile(
     r"|(?P<entity>&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});)"
 )
 _LETTERS = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "0": "\0"}
-_SKIPPED = frozenset(string.whitespace + "+\\")  # what wrapping, quoting and escaping put in
+_UNSEEN = "\0\u00ad\u200b\u200c\u200d\u2060\ufeff"  # what some put between characters, UTF-16 among them
+_SKIPPED = frozenset(string.whitespace + "+\\" + _UNSEEN)  # what wrapping, quoting and escaping put in
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+_PIECES_FROM = 12  # characters; of a shorter text no pieces are looked for
+_PIECE, _PIECE_HEX, _PIECE_BASE32, _PIECE_BASE64 = 8, 16, 13, 11  # characters that hold eight of the text
+_WORD = re.compile(r"[A-Za-z][a-z]{7,10}")  # `production` says nothing, though a secret may hold it
 _BASE64 = frozenset(string.ascii_letters + string.digits + "+/-_=")
 
 
@@ -78,6 +82,45 @@ def spans(text: str, needles: Iterable[Needle]) -> list[Span]:
                     start, end = places[kept[at]], places[kept[at + len(form) - 1] + 1]
                     found.append(_with_edges(text, start, end))
     return _merged(found)
+
+
+class Pieces:
+    """Finds any eight characters in a row of any of ``texts``: as they are, backwards, in hex, base32 and base64."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._runs: dict[int, set[str]] = {}
+        for text in texts:
+            if (
+                len(_loosely(text)) >= _PIECES_FROM and "://" not in text
+            ):  # addresses are no secret as a whole
+                for size, form in _forms(text):
+                    runs = self._runs.setdefault(size, set())
+                    for way in (form, form[::-1]):
+                        runs.update(way[at : at + size] for at in range(len(way) - size + 1))
+
+    def spans(self, text: str) -> list[Span]:
+        """Return where in ``text`` pieces stand, merged and in order; a single word is none."""
+        found: list[Span] = []
+        for view, places in _views(text):
+            kept = [index for index, char in enumerate(view) if char not in _SKIPPED]
+            loose = "".join([view[index] for index in kept]).translate(_LOWER)
+            for size, runs in self._runs.items():
+                for at in range(len(loose) - size + 1):
+                    if loose[at : at + size] in runs:
+                        found.append((places[kept[at]], places[kept[at + size - 1] + 1]))
+        return [span for span in _merged(found) if not _WORD.fullmatch(text[slice(*span)])]
+
+
+def _forms(text: str) -> Iterator[tuple[int, str]]:
+    """Yield how a text may be written, with the size of a piece in that writing."""
+    data = text.encode("utf-8", "surrogatepass")
+    yield _PIECE, _loosely(text)
+    yield _PIECE_HEX, data.hex()
+    for form in _in_base64(data):
+        yield _PIECE_BASE64, form
+    for offset in range(5):
+        first, last = -(-offset * 8 // 5), (offset + len(data)) * 8 // 5
+        yield _PIECE_BASE32, base64.b32encode(b"\0" * offset + data + b"\0" * 4).decode().lower()[first:last]
 
 
 def _loosely(text: str) -> str:

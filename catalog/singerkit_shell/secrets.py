@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote, unquote_plus, urlsplit
 
-from singerkit_shell.escapes import Needle, needle_of, spans
+from singerkit_shell.escapes import Needle, Pieces, needle_of, spans
 
 __all__ = ["MASK", "Redactor", "names_secret", "redactor"]
 
@@ -40,6 +40,7 @@ class Redactor(logging.Filter):
     def __init__(self) -> None:
         super().__init__()
         self._needles: dict[str, Needle] = {}
+        self._pieces: tuple[frozenset[str], Pieces] = frozenset(), Pieces(())
 
     def add(self, value: str) -> None:
         """Register one secret, whole and line by line; it is found in whatever way it is written.
@@ -75,10 +76,20 @@ class Redactor(logging.Filter):
         """Return ``text`` without any secret."""
         if len(text) > _LONGEST_DUMP:  # cut between lines, so that no secret is cut in two
             text = text[:_LONGEST_DUMP].rpartition("\n")[0] + "\n..."
-        for start, end in reversed(spans(text, self._needles.values()) if self._needles else []):
-            text = f"{text[:start]}{MASK}{text[end:]}"
+        text = _without(text, spans(text, self._needles.values()) if self._needles else [])
         text = _URL_PASSWORD.sub(rf"\1:{MASK}@", text)
         return _DSN_PASSWORD.sub(rf"\1{MASK}", text)
+
+    def mask_foreign(self, text: str) -> str:
+        """Return ``text``, which somebody else has written, without any secret and without pieces of secrets.
+
+        An API may show the beginning of a token, or its end. In our own words this would hide what is none.
+        """
+        known = frozenset(self._needles)
+        if self._pieces[0] != known:
+            self._pieces = known, Pieces(known)
+        text = self.mask(text)
+        return _without(text, self._pieces[1].spans(text))
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg = self.mask(record.getMessage())
@@ -88,6 +99,12 @@ class Redactor(logging.Filter):
         if record.stack_info:
             record.stack_info = self.mask(record.stack_info)
         return True
+
+
+def _without(text: str, found: list[tuple[int, int]]) -> str:
+    for start, end in reversed(found):
+        text = f"{text[:start]}{MASK}{text[end:]}"
+    return text
 
 
 def _parts_of(value: str) -> Iterator[str]:

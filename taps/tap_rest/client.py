@@ -392,7 +392,7 @@ class Client:
         except ValueError:
             return "a URL that cannot be read"
         query = "&".join(_shown_pair(pair, self._hidden) for pair in parts.query.split("&"))
-        masked = redactor.mask(urlunsplit(parts._replace(query=query, fragment="")))
+        masked = redactor.mask_foreign(urlunsplit(parts._replace(query=query, fragment="")))
         return masked if len(masked) <= 300 else masked[:297] + "..."
 
 
@@ -622,11 +622,11 @@ def _finding(error: Exception) -> str:
 
 def _challenge(headers: Mapping[str, str]) -> str:
     scheme = headers.get("WWW-Authenticate", "").split(" ", 1)[0]
-    return f" (it asks for {scheme})" if scheme.isalnum() else ""
+    return f" (it asks for {redactor.mask_foreign(scheme)})" if scheme.isalnum() else ""
 
 
 def excerpt(response: Response) -> str:
-    text = redactor.mask(response.body[:_EXCERPT_FROM].decode("utf-8", "replace"))
+    text = redactor.mask_foreign(response.body[:_EXCERPT_FROM].decode("utf-8", "replace"))
     printable = "".join(char if char.isprintable() else " " for char in text)
     short = " ".join(printable.split())[:_EXCERPT]
     return f"`{short}`" if short else "nothing"
@@ -647,7 +647,7 @@ def utf8_text(response: Response, where: str) -> bytes:
         "".encode(codec).decode(codec)  # some codecs are from bytes to bytes
     except (LookupError, ValueError):
         raise BadDataError(
-            f"{where} declares the charset `{redactor.mask(declared)[:40]}`, which is unknown."
+            f"{where} declares the charset `{redactor.mask_foreign(declared)[:40]}`, which is unknown."
         ) from None
     try:
         if codec in ("utf-8", "ascii"):

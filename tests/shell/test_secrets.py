@@ -125,6 +125,51 @@ def test_a_long_secret_is_masked_before_a_value_is_cut(monkeypatch: pytest.Monke
     assert "abc" not in problem, "any parameter may be a key"
 
 
+TOKEN = "Zq7Wv9Kx2Lm4Np8Rt6Yb3Hd5Jf1Gs0Ca"
+PIECES: dict[str, str] = {
+    "the first 20": TOKEN[:20],
+    "the last 24": TOKEN[8:],
+    "eight in the middle": TOKEN[11:19],
+    "backwards": TOKEN[::-1],
+    "a part, backwards": TOKEN[20:5:-1],
+    "a part in small letters": TOKEN[4:20].lower(),
+    "a part, percent-encoded": "".join(f"%{ord(char):02x}" for char in TOKEN[:12]),
+    "a part in JSON escapes": "".join(f"\\u{ord(char):04x}" for char in TOKEN[:12]),
+    "groups of eight": " ".join(TOKEN[at : at + 8] for at in range(0, 32, 8)),
+    "groups of four": "-".join(TOKEN[:16].partition(TOKEN[8])[::2]),
+    "something unseen inside": TOKEN[:6] + "\u200b" + TOKEN[6:12],
+    "UTF-16": TOKEN.encode("utf-16-le").decode(),
+    "hex": TOKEN[3:15].encode().hex(),
+    "hex, backwards": TOKEN.encode().hex()[::-1],
+    "base32": base64.b32encode(TOKEN.encode()).decode(),
+    "base32 after a word": base64.b32encode(b"Bearer " + TOKEN.encode()).decode(),
+    "base32, backwards": base64.b32encode(TOKEN.encode()).decode()[::-1],
+    "base64 of a part": base64.b64encode(b"Bearer " + TOKEN[:20].encode()).decode(),
+}
+
+
+@pytest.mark.parametrize("way", PIECES)
+def test_a_piece_of_a_secret_is_masked_in_what_others_write(way: str) -> None:
+    redactor = Redactor()
+    redactor.add(TOKEN)
+    masked = redactor.mask_foreign(f"token {PIECES[way]}... is not valid")
+    assert masked.startswith("token ")
+    assert masked.endswith("... is not valid")
+    left = masked.removeprefix("token ").removesuffix("... is not valid")
+    assert MASK in left
+    assert len(left) < 20, "what is left holds too little of it"
+
+
+def test_what_looks_like_a_piece_of_a_secret_and_is_none() -> None:
+    redactor = Redactor()
+    for secret in ("my-production-password-1", "https://api.example.com/v1/orders", "short-one"):
+        redactor.add(secret)
+    text = "the Production password of https://api.example.com/v1 is too short-on"
+    assert redactor.mask_foreign(text) == text
+    redactor.add(TOKEN)
+    assert redactor.mask(f"our own words say {TOKEN[:20]}") == f"our own words say {TOKEN[:20]}"
+
+
 def test_masking_takes_little_time() -> None:
     redactor = Redactor()
     for number in range(50):
@@ -133,6 +178,7 @@ def test_masking_takes_little_time() -> None:
     redactor.mask("%20\\u0041&amp;" * 7000)
     redactor.mask("\\" * 90_000)
     redactor.mask("x" * 1_000_000)
+    redactor.mask_foreign("%20\\u0041&amp;" * 7000)
     assert time.perf_counter() - began < 5
 
 

@@ -123,6 +123,28 @@ def test_of_what_is_not_the_configs_an_error_shows_numbers_and_dates(run_tap: An
     assert "/gone?page=2&since=2024-01-01T00:00:00Z&cursor=*** answered 404" in run.sentence
 
 
+@pytest.mark.parametrize("place", ["body", "charset", "challenge", "redirect", "next page"])
+def test_a_piece_of_a_token_in_an_answer_is_not_shown(place: str, run_tap: Any) -> None:
+    """An API that says which token it was, or less clearly, one that is not ours to trust."""
+    token = "Zq7Wv9Kx2Lm4Np8Rt6Yb3Hd5Jf1Gs0Ca"
+    answers = {
+        "body": (400, json.dumps({"message": f"no such token: {token[:20]}..., {token[::-1]}"}), {}),
+        "charset": (200, "[]", {"Content-Type": f"text/plain; charset={token[8:]}"}),
+        "challenge": (401, "", {"WWW-Authenticate": f"{token[8:]} realm"}),
+        "redirect": (302, "", {"Location": f"/rows/{token[:20]}"}),
+        "next page": (200, "[]", {"Link": f'</rows/{token[:20]}>; rel="next"'}),
+    }
+    status, body, headers = answers[place]
+    with serving({"/rows": lambda _: Reply(body.encode(), status, headers=headers)}) as api:
+        stream = STREAM | {"pagination": {"type": "link_header"}}
+        run = run_tap(api.url, stream, auth={"type": "bearer", "token": token})
+    assert run.code in (65, 77), run.stderr
+    assert "***" in run.sentence
+    assert token[:9] not in run.stderr
+    assert token[-9:] not in run.stderr
+    assert token[:-9:-1] not in run.stderr
+
+
 HEADERS: dict[str, dict[str, Any]] = {
     "headers.X-Key": {"headers": {"X-Key": "{}\nX-Evil: 1"}},
     "streams[0].headers.X-Key": {"headers": {"X-Key": "\x01{}"}},
