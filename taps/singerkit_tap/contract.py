@@ -25,6 +25,7 @@ A connector is two classes:
           selected_by_default=True,
           replication_key_format=None,  # a name of singerkit_state.order.FORMATS, or a pattern: how the key compares
           time_zone=None,               # of key values without an offset; None: UTC
+          accepts_duplicate_keys=False, # True: of different rows with one key the last is meant to win
           start_setting=None,           # the setting by which the source is asked for Start.value, for warnings
       )
 

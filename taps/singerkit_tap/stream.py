@@ -60,6 +60,7 @@ class BlockStream(Stream):
         time_zone: str | None = None,
         sends_partial_records: bool = False,
         start_setting: str | None = None,
+        accepts_duplicate_keys: bool = False,
     ) -> None:
         super().__init__(tap, resolve_refs(schema, f"stream `{name}`") or {"type": "object"}, name)
         self.tap = tap
@@ -76,6 +77,7 @@ class BlockStream(Stream):
         self.selected_by_default = selected_by_default
         self.sends_partial_records = sends_partial_records
         self.start_setting = start_setting
+        self.accepts_duplicate_keys = accepts_duplicate_keys
         self._is_sorted = is_sorted
         self._own_replication_key = replication_key
         self._zone = None if time_zone is None else zone_named(time_zone)
@@ -114,6 +116,16 @@ class BlockStream(Stream):
     def partitions_to_read(self) -> Iterable[Context | None]:
         """See `singerkit_tap.contract.StreamContract.partitions_to_read`."""
         return (None,)
+
+    def pages_again(self, context: Context | None, start: Start) -> Iterator[Page]:  # noqa: ARG002  of the contract
+        """Yield pages that have been read before, only to look at them; none where the source is not asked again."""
+        return iter(())
+
+    def advice_on_keys(self, field: str | None, *, below_parents: bool = False) -> str:  # noqa: ARG002  for subclasses
+        """Return what to do about a key that is not unique: ``field`` makes it so, as far as one answer tells, or, where it
+        is unique ``below_parents``, a field of theirs.
+        """
+        return f"add `{field}` to the key" if field else "choose another key"
 
     # What the engine asks
 

@@ -38,6 +38,7 @@ from singerkit_state.order import UnknownOrderError, UnorderableError, starting_
 from singerkit_state.tracker import BookmarkTracker, UnsortedError
 from singerkit_state.value import Mark, with_mark
 from singerkit_tap.contract import Context, Page, RawRecord, Start
+from singerkit_tap.keys import KeyWatch
 from singerkit_tap.output import Output
 from singerkit_tap.records import RecordEncoder, SentRows
 from singerkit_tap.starts import check_contexts, checked_state
@@ -189,6 +190,8 @@ class SyncRun:
 
     def _read_partition(self, family: _Family, member: _Member, context: Context | None) -> None:
         read = _Read(member, context, self._start_date, family.active_children(member))
+        if member.watch is not None:
+            member.watch.begin_read(context, read.start)
         with _closing(member.stream.read_pages(context, read.start)) as pages:
             for page in pages:
                 family.see_clock(page.clock)
@@ -228,6 +231,7 @@ class SyncRun:
         constants = {**(context or {}), **(page.constants or {})} if context or page.constants else None
         kept: list[RawRecord] = []
         time_extracted = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        first = 0
         for records in _chunks(page.records):
             stop_flag.raise_if_set(
                 _SAFE
@@ -235,6 +239,9 @@ class SyncRun:
             rows = member.encoder.decode(records, constants)
             member.is_amid_page = True
             numbers = read.take(member.encoder, rows, records, member.reader(constants))
+            if member.watch is not None:
+                member.watch.look(member.encoder, rows, page, first, constants)
+            first += len(records)
             driving = records
             if numbers is not None:
                 rows = [rows[number] for number in numbers]
@@ -345,6 +352,9 @@ class _Member:
         self.bookmarks = StreamBookmarks(self._state, stream.bookmark_key, is_selected=is_wanted)
         self.encoder = stream.encoder() if is_wanted else _key_reader_of(stream)
         self._whole = stream.encoder(whole=True)
+        # Records that tell changes have one key each time by their nature.
+        is_watched = is_wanted and stream.primary_keys and not stream.sends_partial_records
+        self.watch = KeyWatch(stream) if is_watched else None
         self.counter: metrics.Counter = stream.get_record_counter()
         self.uncovered = 0
         self.is_amid_page = False
@@ -574,6 +584,9 @@ class _Member:
             self._shared = None
         self._driven_by = self._will_be_driven_by or self._driven_by
         self.uncovered = 0
+        told = self.watch.finish() if self.watch is not None else None
+        if told:
+            run.warn(self.stream, told)
 
     def state(self) -> dict[str, Any]:
         """Return the stream's part of the state."""

@@ -292,6 +292,11 @@ _STREAM = _group(
             "Default `false`: a field of the schema that a record leaves out is sent as null.",
         },
         "primary_keys": _texts("Fields that identify a record. Default: none, records are appended."),
+        "duplicate_keys": _text(
+            "What it means when two different rows have the same `primary_keys` in one answer, or below two parents: "
+            "`fail`, or `warn`, and the last one replaces the others. Default `fail`.",
+            enum=["fail", "warn"],
+        ),
         "replication_key": _text("Field that grows with every change; makes the stream incremental."),
         "replication_key_format": _text(
             "What the values of `replication_key` are, where that cannot be seen: `date-time`, `date` (ISO 8601), "
@@ -489,6 +494,7 @@ class StreamSettings(msgspec.Struct, frozen=True):
     partial_answers: str = "fail"
     partial_records: bool = False
     primary_keys: tuple[str, ...] = ()
+    duplicate_keys: str = "fail"
     replication_key: str | None = None
     replication_key_format: str | None = None
     time_zone: str | None = None

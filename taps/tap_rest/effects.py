@@ -70,6 +70,10 @@ def _of_stream(stream: Group, place: str, config: Group) -> Iterator[str]:
                 yield f"`{place}.{key}` has no effect without `{place}.replication_key`"
         if "bookmarks" in parent:
             yield f"`{place}.parent.bookmarks` has no effect without `{place}.replication_key`"
+    if "duplicate_keys" in stream and not stream.get("primary_keys"):
+        yield f"`{place}.duplicate_keys` has no effect without `{place}.primary_keys`"
+    if "duplicate_keys" in stream and stream.get("partial_records"):
+        yield f"`{place}.duplicate_keys` has no effect with `{place}.partial_records`, whose records are changes"
     bookmark = stream.get("bookmark", {})
     if "margin" in bookmark and bookmark.get("signpost") in ("read_before", "none"):
         yield f"`{place}.bookmark.margin` has no effect with `{place}.bookmark.signpost` `{bookmark['signpost']}`"

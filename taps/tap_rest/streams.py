@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -81,6 +82,7 @@ class RestStream(BlockStream):
             replication_key_format=settings.replication_key_format,
             time_zone=settings.time_zone,
             sends_partial_records=settings.partial_records,
+            accepts_duplicate_keys=settings.duplicate_keys == "warn",
             start_setting="incremental.param" if incremental and incremental.tells_days else None,
         )
 
@@ -289,6 +291,34 @@ class RestStream(BlockStream):
                 "longer one; correct `path` or `parent.copy`."
             )
         return Decimal(value.text)
+
+    # The key
+
+    def pages_again(self, context: Context | None, start: Start) -> Iterator[Page]:
+        """Yield the pages of a read once more."""
+        for page in self.raw_pages(context, self._bookmark_params(start)):
+            yield Page(page.records)
+
+    def advice_on_keys(self, field: str | None, *, below_parents: bool = False) -> str:
+        """Return the lines of the config that fit."""
+        settings, copy = self.settings, ""
+        keys = [*self.primary_keys, *([field] if field else [])]
+        if below_parents and settings.parent is not None:
+            copies = settings.copies
+            if not copies:
+                fields = settings.parent_fields or ("id",)
+                copies = {f"{settings.parent.stream}_{name}": name for name in fields}
+                copy = f'`"copy": {json.dumps(copies)}` in `parent`, and '
+            keys = [*copies, *(key for key in keys if key not in copies)]
+        way = (
+            f'set {copy}`"primary_keys": {json.dumps(keys)}`'
+            if len(keys) > len(self.primary_keys)
+            else "add the field that tells such rows apart to `primary_keys`"
+        )
+        return (
+            f"{way}, or none to have rows appended, and start the stream over if it was loaded before (`singerkit-state reset "
+            f'STATE --stream {self.name}`); if the last of such rows is meant to win, set `"duplicate_keys": "warn"`'
+        )
 
     # The schema
 

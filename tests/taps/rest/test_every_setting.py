@@ -271,6 +271,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
 }
 SHOWN_ELSEWHERE = {
+    "streams[].duplicate_keys": "test_two_rows_of_one_answer_with_one_key",
     "allowed_addresses": "test_a_refused_address_may_be_configured",
     "ca_file": "test_certificates_are_checked",
     "timeout": "test_a_slow_answer_has_a_deadline",

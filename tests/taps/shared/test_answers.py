@@ -61,7 +61,7 @@ def test_a_source_that_ignores_the_bookmark(runs: Any, is_sorted: bool) -> None:
 
 @pytest.mark.parametrize("new", [[], [row(30)]])
 def test_a_source_that_answers_with_rows_after_the_bookmark_only(runs: Any, new: Rows) -> None:
-    many = [*ROWS, *(row(19, note=str(number)) for number in range(9))]
+    many = [*ROWS, *({**row(19), "id": 100 + number} for number in range(9))]
     first, _ = runs([many])
     second, warnings = runs([new], first.state)
     assert second.records() == [{**made, "price": None} for made in new]

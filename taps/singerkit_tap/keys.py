@@ -1,0 +1,221 @@
+"""Whether the primary key of a stream tells its rows apart (decision 20): if not, rows replace each other unseen.
+
+Certain are two different rows with one key in one answer, and in the answers for two parents where that of the first still
+has its row when it is asked for again. A key that comes again in a later answer with other content may be a row that
+has changed, or has moved between pages; such rows are counted, and told of where they are many.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
+from typing import Any
+
+from singerkit_shell.errors import BadDataError
+from singerkit_tap.contract import Context, Page, RawRecord, Start
+from singerkit_tap.records import RecordEncoder, Rows
+from singerkit_tap.stream import BlockStream
+
+__all__ = ["KeyWatch"]
+
+_MEMORY = 100_000
+"""Keys that are remembered from one answer to the next: 64 bits each, and as many for the row."""
+_ASKS = 3
+"""How often an earlier parent is asked again in vain until keys below two parents are taken for rows that move."""
+_FEW, _SHARE = 3, 0.01
+"""Rows that come again with other content than before are not told of below this count, nor this share."""
+_LIKE_A_KEY = re.compile(
+    r"(?i)(?:^|_)(?:id|uuid|key|code|no|nr|num|number|line|pos|position|seq|index)$|I[dD]$"
+)
+_SCALARS = tuple(b'"-0123456789tf'[at : at + 1] for at in range(14))
+_NO_KEY = b"null"
+
+_Key = bytes | tuple[bytes, ...]
+
+
+class KeyWatch:
+    """Looks at the rows of one stream through one read of its family."""
+
+    def __init__(self, stream: BlockStream) -> None:
+        self._stream = stream
+        self._names = stream.primary_keys
+        self._page: Page | None = None
+        self._page_keys: dict[_Key, int] = {}
+        """Keys of the chunks of the page so far, and where in it they are."""
+        self._rows: dict[int, int] = {}
+        """Hash of the key -> hash of the row."""
+        self._reads: list[tuple[Context | None, Start]] = []
+        self._read_of: dict[int, int] = {}
+        """Hash of the key -> number of the read that it came in, where the stream is read more than once."""
+        self._count = self._replacing = self._asked_in_vain = 0
+
+    def begin_read(self, context: Context | None, start: Start) -> None:
+        """Note that the rows from here on come for ``context``."""
+        self._reads.append((context, start))
+
+    def look(
+        self, encoder: RecordEncoder, rows: Rows, page: Page, first: int, constants: Mapping[str, Any] | None
+    ) -> None:
+        """Look at a chunk of ``page``, whose records begin with number ``first``.
+
+        Raises:
+            BadDataError: the key does not tell rows apart.
+        """
+        if page is not self._page:
+            self._page, self._page_keys = page, {}
+        keys = _keys(encoder, rows, self._names)
+        distinct = set(keys)
+        if len(distinct) < len(keys) or not self._page_keys.keys().isdisjoint(distinct):
+            self._look_within(encoder, keys, page, first, constants)
+        if first + len(keys) < len(page.records):
+            self._page_keys.update(zip(keys, count(first)))
+        self._count += len(keys)
+        self._look_across(encoder, rows, keys)
+
+    def finish(self) -> str | None:
+        """Return what is to be told at the end of the read."""
+        is_trifle = self._replacing < _FEW or self._replacing < self._count * _SHARE
+        if not self._replacing or (is_trifle and not self._stream.accepts_duplicate_keys):
+            return None
+        return (
+            f"{self._replacing} of {self._count} rows of stream `{self._stream.name}` came with a key ({_named(self._names)}) "
+            "that a row of other content had before in this run, and take its place in the target. So do rows that "
+            "change or move while they are read; if nothing has changed at the source meanwhile, the key is not unique, and "
+            "rows are lost: add the field that makes it unique to `primary_keys`."
+        )
+
+    # Within one answer
+
+    def _look_within(
+        self,
+        encoder: RecordEncoder,
+        keys: Sequence[_Key],
+        page: Page,
+        first: int,
+        constants: Mapping[str, Any] | None,
+    ) -> None:
+        places: dict[_Key, list[int]] = {}
+        for number, key in enumerate(keys, first):
+            if key not in places:
+                places[key] = [self._page_keys[key]] if key in self._page_keys else []
+            places[key].append(number)
+        for key, numbers in places.items():
+            if len(numbers) > 1 and not _is_null(key):
+                records = [page.records[number] for number in numbers]
+                different = len(set(_texts(encoder, records, constants)))
+                if different > 1:
+                    self._replaced(encoder, page, constants, different - 1)
+
+    def _replaced(
+        self, encoder: RecordEncoder, page: Page, constants: Mapping[str, Any] | None, number: int
+    ) -> None:
+        self._replacing += number
+        if self._stream.accepts_duplicate_keys:
+            return
+        field = _telling_field(encoder, page.records, constants, self._stream)
+        raise BadDataError(
+            f"Two different rows of stream `{self._stream.name}` came in one answer with the same key "
+            f"({_named(self._names)}), so it is not unique, and one would take the other's place in the target; what was "
+            f"confirmed by the target is safe: {self._stream.advice_on_keys(field)}."
+        )
+
+    # From one answer to the next
+
+    def _look_across(self, encoder: RecordEncoder, rows: Rows, keys: Sequence[_Key]) -> None:
+        hashes = list(map(hash, keys))
+        room = _MEMORY - len(self._rows)
+        are_new = self._rows.keys().isdisjoint(hashes)
+        if are_new and room <= 0:
+            return
+        row_hashes = encoder.hashes(rows)
+        for number in [] if are_new else range(len(rows)):
+            known = self._rows.get(hashes[number])
+            if known is None or known == row_hashes[number] or _is_null(keys[number]):
+                continue
+            self._replacing += 1
+            read = self._read_of.get(hashes[number], 0)
+            if read != len(self._reads) - 1:
+                self._look_below_parents(encoder, keys[number], rows[number], self._reads[read])
+        known_now = dict(zip(hashes, row_hashes, strict=True))
+        if len(known_now) > room:
+            news = [key for key in known_now if key not in self._rows]
+            for key in news[max(room, 0) :]:
+                del known_now[key]
+        self._rows.update(known_now)
+        if self._reads[-1][0] is not None:
+            self._read_of.update(dict.fromkeys(known_now, len(self._reads) - 1))
+
+    def _look_below_parents(
+        self, encoder: RecordEncoder, key: _Key, row: Any, read: tuple[Context | None, Start]
+    ) -> None:
+        """See whether the parent that a key came below before still has its row, which then is another one."""
+        if self._stream.accepts_duplicate_keys or self._asked_in_vain >= _ASKS:
+            return
+        texts = set(encoder.wording([row]))
+        for records, constants in self._asked_again(*read):
+            rows = encoder.decode(records, constants)
+            same = [
+                other
+                for other, found in zip(rows, _keys(encoder, rows, self._names), strict=True)
+                if found == key
+            ]
+            if not same:
+                continue
+            if texts.issuperset(encoder.wording(same)):
+                return
+            raise BadDataError(
+                f"Different rows of stream `{self._stream.name}` came below two parents with the same key "
+                f"({_named(self._names)}), which is unique below one parent only, and one would take the other's place in "
+                f"the target; what was confirmed by the target is safe: {self._stream.advice_on_keys(None, below_parents=True)}."
+            )
+        self._asked_in_vain += 1
+
+    def _asked_again(
+        self, context: Context | None, start: Start
+    ) -> Iterator[tuple[Sequence[RawRecord], Mapping[str, Any] | None]]:
+        for page in self._stream.pages_again(context, start):
+            constants = {**(context or {}), **(page.constants or {})}
+            if page.records:
+                yield page.records, constants
+
+
+def _keys(encoder: RecordEncoder, rows: Rows, names: Sequence[str]) -> list[_Key]:
+    columns = [list(map(bytes, encoder.column(rows, name))) for name in names]
+    return columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))  # type: ignore[return-value]  # a list is invariant
+
+
+def _is_null(key: _Key) -> bool:
+    """Tell whether a part of a key is null, which the target refuses by itself."""
+    return key == _NO_KEY or (isinstance(key, tuple) and _NO_KEY in key)
+
+
+def _texts(
+    encoder: RecordEncoder, records: Sequence[RawRecord], constants: Mapping[str, Any] | None
+) -> list[bytes]:
+    return encoder.wording(encoder.decode(records, constants))
+
+
+def _telling_field(
+    encoder: RecordEncoder,
+    records: Sequence[RawRecord],
+    constants: Mapping[str, Any] | None,
+    stream: BlockStream,
+) -> str | None:
+    """Return a field that makes the key unique in this answer; one that looks like a part of a key, if there is."""
+    rows = encoder.decode(records, constants)
+    keys = _keys(encoder, rows, stream.primary_keys)
+    different = len(set(encoder.wording(rows)))
+    found = []
+    for name in encoder.fields:
+        if name in stream.primary_keys or name == stream.replication_key:
+            continue
+        values = list(map(bytes, encoder.column(rows, name)))
+        is_scalar = all(value.lstrip()[:1] in _SCALARS for value in values)
+        if is_scalar and len(set(zip(keys, values, strict=True))) == different:
+            found.append(name)
+    return min(found, key=lambda name: _LIKE_A_KEY.search(name) is None, default=None)
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
