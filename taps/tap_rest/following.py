@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 import msgspec
@@ -31,6 +31,8 @@ Params = Mapping[str, str]
 
 
 _PASSES = 20
+_KEPT = 2
+"""Pages that are held while it is not known how their order goes on; more of one value are asked for again."""
 
 
 class Following:
@@ -75,7 +77,7 @@ class Following:
     def _question(self, params: Params) -> Generator[ReadPage, None, Params | None]:
         """Yield the pages of one question until the key has moved on; return the next question."""
         is_full = False
-        for number, page in enumerate(self._ask(params)):
+        for number, page in enumerate(self._first(params) if self._asked is None else self._ask(params)):
             if number == 0 and self._asked not in (None, params):
                 self._check_is_inclusive(page)
             if number and self._last is not None and (is_full or page.records):
@@ -91,6 +93,32 @@ class Following:
             if has_moved and self._last_params != params:
                 return self._last_params
         return None
+
+    def _first(self, params: Params) -> Iterator[ReadPage]:
+        """Yield the pages of the first question, which is not left before it is known that they ascend, too.
+
+        Raises:
+            BadDataError: a page has an earlier value than the first; whoever goes on from the greatest value of that one
+                would never ask for it.
+        """
+        pages = self._ask(params)
+        seen: list[ReadPage] = []
+        low = high = None
+        for number, page in enumerate(pages, start=1):
+            if number <= _KEPT:
+                seen.append(page)
+            keys = [key for key in self._keys(page) if key is not None]
+            low, high = (min(keys), max(keys)) if low is None and keys else (low, high)
+            if any(key < low for key in keys):
+                raise BadDataError(
+                    f"Expected the pages of stream {self._stream} in ascending order of `{self._key}`, since it is declared "
+                    f"sorted, got earlier rows on page {number} than on page 1; ask the API for that order in `params`, or "
+                    "declare it unsorted."
+                )
+            if page.is_last or (number > 1 and any(key > high for key in keys)):
+                break
+        yield from seen
+        yield from pages if number <= _KEPT else islice(self._ask(params), _KEPT, None)
 
     def _check_is_inclusive(self, page: ReadPage) -> None:
         """Where no row at the value that was asked for comes, see whether there still is one.

@@ -183,6 +183,31 @@ def test_rows_that_do_not_ascend_are_an_error(run_tap: Any) -> None:
     assert run.records("orders") == []
 
 
+@pytest.mark.parametrize("pagination", [{"type": "page"}, {"type": "offset", "size": 3}])
+@pytest.mark.parametrize("ties", [0, 3, 10])
+def test_pages_that_descend_while_the_rows_of_each_ascend_are_an_error(
+    ties: int, pagination: dict[str, Any], run_tap: Any
+) -> None:
+    """The newest page first, as chats have it; whoever goes on from its greatest value never asks for the others."""
+    rows = [{"id": n, "at": at(min(n, 20 - ties)), "v": "x"} for n in range(1, 21)]
+
+    def answer(asked: Asked) -> Reply:
+        end = len(rows) - int(asked.param("offset") or 3 * int(asked.param("page") or 1) - 3)
+        found = rows[max(end - 3, 0) : max(end, 0)]
+        return json_reply([row for row in found if str(row["at"]) >= (asked.param("since") or "")])
+
+    with serving({"/orders": answer}) as api:
+        run = run_tap(api.url, stream(pagination=pagination)).ended(65)
+        assert "in ascending order of `at`" in run.sentence
+        assert "than on page 1" in run.sentence
+        by_number = stream(pagination={**pagination, "continue_by": "number"})
+        assert "Expected pages in ascending order" in run_tap(api.url, by_number).ended(65).sentence
+        told = run_tap(api.url, stream(pagination=pagination, is_sorted=False)).ended(0)
+    assert "bookmarks" not in run.state or not run.state["bookmarks"].get("orders")
+    assert run.records("orders") == []
+    assert sorted(record["id"] for record in told.records("orders")) == list(range(1, 21))
+
+
 def test_it_needs_a_sorted_stream_that_can_be_asked_for(run_tap: Any) -> None:
     wish = {"type": "page", "continue_by": "bookmark"}
     for wrong in (stream(is_sorted=False, pagination=wish), {**stream(pagination=wish)}):
@@ -203,7 +228,7 @@ def test_a_stop_rule_ends_it(run_tap: Any) -> None:
     with serving({"/orders": answer}) as api:
         run = run_tap(api.url, rule).ended(0)
         assert [record["id"] for record in run.records("orders")] == [*range(1, 8)]
-        assert_pages(api, 3)
+        assert_pages(api, 4)  # the second page shows that they ascend
 
 
 def assert_pages(api: Api, count: int) -> None:
