@@ -17,6 +17,7 @@ from singerkit_shell.errors import CannotWriteError, ConfigurationError, UsageEr
 from singerkit_shell.exits import exit_code_of
 from singerkit_shell.secrets import redactor
 from singerkit_state import report
+from singerkit_state.ahead import ahead_of_now
 from singerkit_state.diff import compare
 from singerkit_state.edit import given_part, given_value, part_of, replaced, with_stream, without_streams
 from singerkit_state.history import Entry
@@ -31,10 +32,14 @@ NAME = "singerkit-state"
 
 _FILE_NOTE = (
     "A target that keeps the state itself (target-postgres, target-jsonl) has the last word: if it has never had this "
-    "state, the next run is refused. There, change the state in the target."
+    "state, the next run is refused (69) and names the commands that decide. There, change the state in the target."
 )
 _ROWS_NOTE = "Rows that are loaded stay. What the next run reads again is updated by key, and comes twice in streams without one."
 
+_GONE_NOTE = (
+    "A run with this file as `--state` and as `--state-file` starts over. Without `--state-file`, a target that keeps the "
+    "state itself refuses it (69): there, use its `--start-over`."
+)
 _START_NOTE = "A tap that starts from a state file: reset it too, or its next run ends with 69 and brings the file up to date."
 
 _location = click.argument("location")
@@ -115,9 +120,16 @@ def get(location: str, stream: str | None) -> None:
     "--from-history", "number", type=int, metavar="N", help="Take entry N of the history as the value."
 )
 @click.option("--adopt", is_flag=True, help="Take over the value of another pipeline.")
+@click.option("--new", "is_new", is_flag=True, help="With --stream: the state does not have it yet.")
 @_as_json
 def set_(
-    location: str, value: str | None, stream: str | None, number: int | None, adopt: bool, as_json: bool
+    location: str,
+    value: str | None,
+    stream: str | None,
+    number: int | None,
+    adopt: bool,
+    is_new: bool,
+    as_json: bool,
 ) -> None:
     """Set the state: a JSON object as it is, `-` to read it from stdin, `@FILE` to read it from a file.
 
@@ -139,7 +151,7 @@ def set_(
     if stream is None:
         edit: Edit = replaced(given_value(text, source), store.pipeline, adopt=adopt)
     else:
-        edit = with_stream(stream, given_part(text, source))
+        edit = with_stream(stream, given_part(text, source), is_new=is_new)
     _tell(store.change(edit, "set"), as_json)
 
 
@@ -162,8 +174,11 @@ def reset(location: str, streams: tuple[str, ...], yes: bool, as_json: bool) -> 
     if not _confirmed(f"Forget {what} in {_place(found)}?", yes):
         return
     edit: Edit = without_streams(streams) if streams else lambda _: None
-    notes = [_ROWS_NOTE] if found.kind == "file" else [_ROWS_NOTE, _START_NOTE]
-    _tell(store.change(edit, "reset"), as_json, *notes)
+    change = store.change(edit, "reset")
+    notes = [_ROWS_NOTE, _START_NOTE] if found.kind != "file" else [_ROWS_NOTE]
+    if found.kind == "file" and change.after.text is None:
+        notes.append(_GONE_NOTE)
+    _tell(change, as_json, *notes)
 
 
 @command.command(short_help="Former values, and the way back to them.")
@@ -254,8 +269,10 @@ def _see_that_it_is_there(found: Snapshot) -> None:
 
 
 def _no_state(found: Snapshot) -> ConfigurationError:
+    others = f" (there are {', '.join(f'`{name}`' for name in found.others)})" if found.others else ""
     return ConfigurationError(
-        f"There is no state yet in {_place(found)}; if a run has been, check the name, else the next run is a first run."
+        f"There is no state yet in {_place(found)}; if a run has been, check the name{others}, else the next run is a "
+        "first run."
     )
 
 
@@ -312,6 +329,8 @@ def _tell(change: Change, as_json: bool, *notes: str) -> None:
         return
     if change.after.kind == "file" and change.after.text is not None:
         notes = (*notes, _FILE_NOTE)
+    if ahead := ahead_of_now(new):
+        notes = (*notes, ahead)
     click.echo(redactor.mask("\n".join([report.change_text(change, difference), *notes])), err=True)
 
 

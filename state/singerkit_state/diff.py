@@ -9,7 +9,10 @@ from typing import Any
 from singerkit_state.edit import others_of, streams_of
 from singerkit_state.value import encode
 
-__all__ = ["Difference", "Differences", "compare"]
+__all__ = ["Difference", "Differences", "compare", "in_words"]
+
+_WIDEST = 60  # characters of a value or a path in a sentence
+_MOST = 3  # streams, and differences of one, that a sentence names
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,41 @@ def compare(old: dict[str, Any] | None, new: dict[str, Any] | None) -> Differenc
         if found := list(_compare(before.get(name, _NOTHING), after.get(name, _NOTHING), "")):
             streams[name] = found
     return Differences(streams, list(_compare(others_of(old), others_of(new), "")))
+
+
+def in_words(old: Any, new: Any, old_has: str, new_has: str) -> str:
+    """Say in a part of a sentence where two states differ; ``old_has`` and ``new_has`` say who has which.
+
+    What rows are remembered by is left out: it says nothing to people.
+    """
+    if not isinstance(old, dict) or not isinstance(new, dict):  # no state: whoever set it knows what it is
+        return f"`{_cut(old)}` for {old_has}, `{_cut(new)}` for {new_has}"
+    found = compare(old, new)
+    parts = [f"`{name}`: {_worded(items, old_has, new_has)}" for name, items in found.streams.items()]
+    if found.others:
+        parts.append(f"outside of bookmarks {_worded(found.others, old_has, new_has)}")
+    more = f"; and {len(parts) - _MOST} others" if len(parts) > _MOST else ""
+    return "; ".join(parts[:_MOST]) + more
+
+
+def _worded(items: list[Difference], old_has: str, new_has: str) -> str:
+    told = [item for item in items if "_singerkit_seen" not in item.path]
+    if not told:
+        return "other rows are remembered at the bookmark"
+    return ", ".join(_one_worded(item, old_has, new_has) for item in told[:_MOST])
+
+
+def _one_worded(item: Difference, old_has: str, new_has: str) -> str:
+    if not item.path and item.what != "changed":
+        return f"{new_has if item.what == 'added' else old_has} alone has it"
+    sides = [(old_has, item.old)] * (item.what != "added") + [(new_has, item.new)] * (item.what != "removed")
+    shown = ", ".join(f"`{_cut(value)}` for {who}" for who, value in sides)
+    return f"{item.path[:_WIDEST]} is {shown}" if item.path else shown
+
+
+def _cut(value: Any) -> str:
+    text = _short(value)
+    return text if len(text) <= _WIDEST else text[: _WIDEST - 3] + "..."
 
 
 class _Nothing:

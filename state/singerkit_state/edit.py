@@ -7,6 +7,7 @@ the one it replaces, so that it still says which pipeline it belongs to.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -47,9 +48,18 @@ def part_of(value: Mapping[str, Any] | None, stream: str) -> Any:
     """Return the part of ``stream``; UsageError, which names the streams there are, when there is none."""
     streams = streams_of(value)
     if stream not in streams:
-        known = ", ".join(f"`{name}`" for name in streams) or "none"
-        raise UsageError(f"The state has no stream `{stream}`; its streams: {known}.")
+        raise UsageError(_no_stream(value, stream))
     return streams[stream]
+
+
+def _no_stream(value: Mapping[str, Any] | None, stream: str) -> str:
+    streams = streams_of(value)
+    near = difflib.get_close_matches(stream, streams, n=1)
+    meant = f"did you mean `{near[0]}`? Its" if near else "its"
+    known = ", ".join(f"`{name}`" for name in list(streams)[:20]) or "none"
+    return (
+        f"The state has no stream `{stream}`; {meant} streams: {known}{' and others' * (len(streams) > 20)}."
+    )
 
 
 def given_value(text: str, source: str) -> dict[str, Any]:
@@ -107,11 +117,16 @@ def replaced(value: dict[str, Any], pipeline: str | None, *, adopt: bool) -> Cal
     return edit
 
 
-def with_stream(stream: str, part: dict[str, Any]) -> Callable[[str | None], str]:
-    """Return the edit that replaces the part of ``stream``, or adds it."""
+def with_stream(stream: str, part: dict[str, Any], *, is_new: bool = False) -> Callable[[str | None], str]:
+    """Return the edit that replaces the part of ``stream``, or adds it where ``is_new``, or where there is none at all.
+
+    The edit raises UsageError for a stream that is not there: a misspelt one would have no effect.
+    """
 
     def edit(former: str | None) -> str:
         value = _object(former)
+        if streams_of(value) and not is_new and stream not in streams_of(value):
+            raise UsageError(f"{_no_stream(value, stream)} Nothing was changed; to add it give `--new`.")
         return encode({**value, "bookmarks": {**streams_of(value), stream: part}})
 
     return edit

@@ -17,6 +17,7 @@ from typing import Any, NoReturn, Protocol
 
 from singerkit_shell.errors import ConfigurationError, RetryableError
 from singerkit_state import statefile
+from singerkit_state.diff import in_words
 from singerkit_state.value import Mark, comparable, decode, encode, is_empty, with_mark
 
 __all__ = ["Publisher", "WaysOut", "check_start", "reaches", "streams_reached"]
@@ -45,6 +46,8 @@ class WaysOut:
     state_file: str | None = None
     location: str | None = None
     """What the tap's ``--state`` names, when the tap tells."""
+    place: str | None = None
+    """Where in its database the target keeps the state, as a part of a state URL."""
 
     def adopt(self) -> str:
         """Take the state that the tap starts from as the committed one."""
@@ -164,27 +167,26 @@ class _Run:
             raise RetryableError(
                 f"The state of the pipeline `{self.pipeline}` has changed since the tap read it, as when another run "
                 "came first; nothing was written: run again. If this comes back, the tap's state URL names another "
-                "database than the target's."
+                f"place than the target's{self._place}."
             )
         if is_behind:
             self._tell_committed(self.stored)
         if self.mark is None:
             raise ConfigurationError(
                 f"The state file {self.publisher.state_file} and the state committed by the pipeline `{self.pipeline}` "
-                f"differ, and the file does not say which pipeline it is of (file: {_shown(self.start)}; target: "
-                f"{_shown(committed)}); nothing was written: give this pipeline its own name with `pipeline`, or go on "
+                f"differ ({self._difference(committed, 'the file')}), and the file does not say which pipeline it is of; "
+                f"nothing was written: give this pipeline its own name with `pipeline`, or go on "
                 f"from the target's state with {self.ways.go_on()}, or from the file's with {self.ways.adopt()}."
             )
         if not _streams(self.start) <= _streams(committed):
             raise ConfigurationError(
                 "The tap starts from the state of other streams than those that the pipeline "
-                f"`{self.pipeline}` has committed (tap: {_shown(self.start)}; target: {_shown(committed)}); nothing was "
-                "written: give each pipeline its own name with `pipeline`, or go on from the target's state with "
+                f"`{self.pipeline}` has committed ({self._difference(committed, 'the tap')}); nothing was written: give each pipeline its own name with `pipeline`, or go on from the target's state with "
                 f"{self.ways.go_on()}, or from the tap's with {self.ways.adopt()}."
             )
         raise RetryableError(
-            f"The tap starts from a state that the pipeline `{self.pipeline}` has never committed here (tap: "
-            f"{_shown(self.start)}; target: {_shown(committed)}), as when it was set by hand, the database was brought "
+            f"The tap starts from a state that the pipeline `{self.pipeline}` has never committed here "
+            f"({self._difference(committed, 'the tap')}), as when it was set by hand, the database was brought "
             "back from a copy, or is not the one that the state is of; nothing was written: to start from it run "
             f"{self.ways.adopt()}, to go on from what is committed run {self.ways.go_on()}."
         )
@@ -213,17 +215,26 @@ class _Run:
             )
         raise RetryableError(
             f"The tap continues from a state (of the streams {_listed(self.start)}), and this target holds none of the "
-            f"pipeline `{self.pipeline}`: it is empty, or not the one that the rows up to there were loaded into. Nothing "
-            f"was written: name the right one; or take the state over, and load what comes after it, with "
-            f"{self.ways.adopt()}; or start over by giving the tap no state, or the target's own: {self._way_to_start}."
+            f"pipeline `{self.pipeline}`, as when it is empty or not the one that was loaded into; nothing was written: "
+            f"name the right target, or {self._way_to_start}, or to load only what comes after that state run "
+            f"{self.ways.adopt()}."
         )
+
+    def _difference(self, committed: Any, whose: str) -> str:
+        return in_words(self.start, committed, whose, "the target")
+
+    @property
+    def _place(self) -> str:
+        return "" if self.ways.place is None else f" (`{self.ways.place}` of its database)"
 
     @property
     def _way_to_start(self) -> str:
         if self.mark is not None and self.mark.resumes == "url":
-            return "let `--state` name the target's database"
-        place = self.ways.state_file or self.ways.location or "STATE_FILE"
-        return f"`{shlex.join(['singerkit-state', 'reset', '--yes', place])}`"
+            return f"let `--state` name the state of this target{self._place}, and everything is loaded"
+        if self.ways.state_file is not None:
+            return f"to load everything run {self.ways.start_over()}"
+        reset = shlex.join(["singerkit-state", "reset", "--yes", self.ways.location or "STATE_FILE"])
+        return f"to load everything run `{reset}`"
 
 
 def reaches(bookmark: Any) -> bool:
@@ -272,8 +283,3 @@ def _same(left: Any, right: Any) -> bool:
     if is_empty(left) or is_empty(right):
         return is_empty(left) and is_empty(right)
     return bool(comparable(left) == comparable(right))
-
-
-def _shown(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 200 else text[:197] + "..."

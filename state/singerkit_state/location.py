@@ -13,11 +13,11 @@ import logging
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from singerkit_shell.errors import ConfigurationError
+from singerkit_shell.errors import ConfigurationError, RetryableError
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
 from singerkit_state import statefile
@@ -46,6 +46,10 @@ CONNECT_TIMEOUT = 10
 """Seconds until a server that does not answer counts as away, unless URL or environment say otherwise."""
 
 _FORM = "postgresql://user:password@host:port/database?pipeline=NAME&schema=SCHEMA"
+_EMBEDDED = (
+    "The embedded server of target-postgres runs while a target uses it; `python -m target_postgres.embedded start` "
+    "starts it to stay."
+)
 _SECRETS = ("password", "sslpassword")
 _OURS = ("pipeline", "schema", "table")
 _LIKE_A_URL = re.compile(
@@ -64,13 +68,18 @@ _LIKE_A_URL = re.compile(
 
 @dataclass(frozen=True)
 class StateUrl:
-    """A state URL, taken apart: libpq's part, and ours. ``server`` is for messages, it holds no secret."""
+    """A state URL, taken apart: libpq's part, and ours. ``server`` is for messages, it holds no secret.
+
+    ``is_local`` tells that it names a socket, ``names_schema`` that the schema is not just the default.
+    """
 
     dsn: str
     server: str
     pipeline: str
     schema: str = DEFAULT_SCHEMA
     table: str = DEFAULT_TABLE
+    is_local: bool = False
+    names_schema: bool = field(default=True, compare=False)
 
 
 def is_state_url(location: str) -> bool:
@@ -131,7 +140,14 @@ def read_start_state(location: str, pipeline: str | None = None) -> dict[str, An
     # libpq waits in C, where no signal is heard.
     row = stop_flag.waiting_for(lambda: _read_row(url), "the state was being read, nothing was read yet.")
     if row is None or row.state_text is None:
-        logger.info("No state of the pipeline `%s` yet in %s.", url.pipeline, url.server)
+        logger.info(
+            "No state of the pipeline `%s` yet in %s, table %s.%s%s: this is a first run.",
+            url.pipeline,
+            url.server,
+            url.schema,
+            url.table,
+            "" if url.names_schema else " (the URL names no schema, `&schema=`)",
+        )
         return None
     where = f"state of the pipeline `{url.pipeline}` in {url.schema}.{url.table}"
     way_out = "restore the row from a copy, or delete it to start over from the beginning"
@@ -171,7 +187,10 @@ def connect(url: StateUrl, **settings: Any) -> Connection:
     except psycopg2.ProgrammingError:  # its message would quote parts of the URL
         raise _not_a_url("libpq does not understand it") from None
     except psycopg2.OperationalError as error:
-        raise error_of(error, f"read the state in {url.server}") from None
+        failure = error_of(error, f"read the state in {url.server}")
+        if isinstance(failure, RetryableError) and url.is_local:
+            raise RetryableError(f"{failure} {_EMBEDDED}") from None
+        raise failure from None
     return connection
 
 
@@ -206,6 +225,8 @@ def parse_state_url(location: str, *, of_any_pipeline: bool = False) -> StateUrl
         pipeline=ours.get("pipeline", ""),
         schema=ours.get("schema") or DEFAULT_SCHEMA,
         table=ours.get("table") or DEFAULT_TABLE,
+        names_schema="schema" in ours,
+        is_local=unquote(dict(libpq).get("host", "")).startswith("/"),
     )
 
 

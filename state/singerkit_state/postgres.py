@@ -511,6 +511,15 @@ def rows(cursor: Cursor, schema: str, table: str) -> list[StateRow]:
     return [_row(found, schema, table) for found in cursor.fetchall()]
 
 
+def pipelines(cursor: Cursor, schema: str, table: str) -> list[str]:
+    """Return the names of the pipelines that have a row; none where there is no table."""
+    if not table_exists(cursor, schema, table):
+        return []
+    query = sql.SQL("SELECT pipeline FROM {} ORDER BY pipeline").format(identifier(schema, table))
+    cursor.execute(query)
+    return [name for (name,) in cursor.fetchall()]
+
+
 def lock_row(cursor: Cursor, schema: str, table: str, pipeline: str) -> StateRow:
     """Return the row of ``pipeline``, made on first use, for the caller's transaction alone to change.
 

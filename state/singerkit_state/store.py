@@ -78,6 +78,8 @@ class Snapshot:
     run_id: str | None = None
     committed_at: datetime | None = None
     holder: Holder | None = None
+    others: tuple[str, ...] = ()
+    """The pipelines that have a state in this place, where this one has none."""
 
     @property
     def value(self) -> dict[str, Any] | None:

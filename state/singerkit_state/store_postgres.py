@@ -10,6 +10,7 @@ import contextlib
 import os
 import platform
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
@@ -42,7 +43,10 @@ class RowStore:
                 return _snapshot(url, url.pipeline, None, None)
             row = postgres.row_of(cursor, url.schema, url.table, url.pipeline)
             holder = postgres.holder(cursor, url.schema, url.table, url.pipeline)
-            return _snapshot(url, url.pipeline, row, holder)
+            found = _snapshot(url, url.pipeline, row, holder)
+            if row is not None:
+                return found
+            return replace(found, others=tuple(postgres.pipelines(cursor, url.schema, url.table)))
 
     def change(self, edit: Edit, why: str) -> Change:
         """Keep the former value, begin an epoch and set the new value, all in one transaction."""

@@ -5,17 +5,21 @@ A run refuses what it may not decide (`singerkit_state.lineage`) and names one o
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
 import click
 
 from singerkit_shell.errors import ConfigurationError, UsageError
+from singerkit_state.ahead import ahead_of_now
 from singerkit_state.edit import replaced, without_streams
 from singerkit_state.location import read_start_state
 from singerkit_state.others import StateError, unwrapped
 from singerkit_state.value import is_empty, read_mark
 from singerkit_target.contract import Edit, Loader
+
+_logger = logging.getLogger(__name__)
 
 __all__ = ["COMMITTED", "Wish", "by_hand", "options"]
 
@@ -69,6 +73,16 @@ def by_hand(loader: Loader, wish: Wish, pipeline: str | None) -> str | None:
         name = name or (mark.pipeline if mark else None)
     if name is None:
         raise UsageError("Expected `--pipeline NAME`, since the config names no pipeline.")
+    known = loader.pipelines()
+    if known and name not in known:
+        others = ", ".join(f"`{other}`" for other in known)
+        if found is None:
+            raise UsageError(
+                f"This target holds no state of a pipeline `{name}`; nothing was changed: there are {others}."
+            )
+        _logger.warning("The pipeline `%s` is new to this target, which has had %s.", name, others)
+    if ahead := ahead_of_now(found):
+        _logger.warning("%s", ahead)
     committed = loader.begin(name)
     if wish.last_state:
         if committed is None:

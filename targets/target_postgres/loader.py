@@ -155,6 +155,14 @@ class PostgresLoader:
         self._loaded_before = streams_reached(row.state_text)
         return row.state_text
 
+    def pipelines(self) -> Sequence[str]:
+        def names(connection: Connection) -> list[str]:
+            with connection, connection.cursor() as cursor:
+                return state_rows.pipelines(cursor, self._wishes.schema, self._state_table)
+
+        found: list[str] = self._call(names, "reading the names of the pipelines")
+        return found
+
     def was_former(self, value: Any) -> bool:
         return self._row is not None and digest(value) in self._row.former
 

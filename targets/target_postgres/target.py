@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar
+from urllib.parse import quote
 
 from singerkit_shell.command import start
+from singerkit_state.lineage import WaysOut
 from singerkit_target.contract import Loader
 from singerkit_target.shell import SingerkitTarget
 
@@ -155,6 +158,13 @@ class TargetPostgres(SingerkitTarget):
                 "Expected a URL at `dsn` in which `@`, `/`, `:` and `%` of the password are percent-encoded"
             ]
         return certificate_problems(dsn)
+
+    def ways_out(self, pipeline: str) -> WaysOut:
+        """As of every target, and where in its database this one keeps the state."""
+        schema = quote(self.config["default_target_schema"], safe="")
+        return replace(
+            super().ways_out(pipeline), place=f"pipeline={quote(pipeline, safe='')}&schema={schema}"
+        )
 
     def _sets_aside(self) -> Sequence[str]:
         """The classes of PostgreSQL's refusals after which a row is set aside."""

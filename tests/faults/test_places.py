@@ -218,7 +218,7 @@ def numbers(path: Path) -> list[int]:
     [(True, "file"), (True, "stdout"), (False, "file")],
     ids=["ours-file", "ours-stdout", "others-file"],
 )
-@pytest.mark.parametrize("way", ["--adopt", "reset"])
+@pytest.mark.parametrize("way", ["--adopt", "everything"])
 def test_an_empty_target_under_an_old_state_is_refused_until_somebody_says_which(
     place: Place, tmp_path: Path, kept: str, marked: bool, way: str
 ) -> None:
@@ -230,7 +230,8 @@ def test_an_empty_target_under_an_old_state_is_refused_until_somebody_says_which
     assert new.state.read_text() == before
     new.run(4, marked=marked, kept=kept).expect(69)
     assert new.rows() == []
-    new.copied(refused, way).expect(0)
+    forget = "--start-over" if kept == "file" else "reset"
+    new.copied(refused, forget if way == "everything" else way).expect(0)
     new.run(4, marked=marked, kept=kept).expect(0)
     assert new.rows() == ([3, 4] if way == "--adopt" else [1, 2, 3, 4])
 
@@ -405,3 +406,37 @@ def test_under_meltano_a_state_that_was_set_is_refused_by_name_and_a_full_refres
     place.keep(run(place.command(), stdin=lines(*refresh)).expect(0).stdout)
     place.run(4, kept="stdout").expect(0)
     assert sorted(place.rows()) == [1, 1, 2, 2, 3, 4, 9]
+
+
+# A name that is misspelt, a bookmark that nobody meant
+
+
+@pytest.mark.parametrize("wish", ["--start-over", "--last-state", "--adopt committed"])
+def test_a_misspelt_pipeline_is_told_those_that_there_are(tmp_path: Path, database: str, wish: str) -> None:
+    place = in_database(tmp_path, database)
+    place.run(2).expect(0)
+    refused = run(place.command("--pipeline", "defualt", *wish.split())).expect(64)
+    assert "no state of a pipeline `defualt`; nothing was changed: there are `default`." in refused.last_words
+    assert query(database, "SELECT pipeline FROM _singerkit_state") == [("default",)]
+
+
+def test_what_is_taken_over_without_being_meant_is_warned_of(tmp_path: Path, database: str) -> None:
+    place = in_database(tmp_path, database)
+    place.run(2).expect(0)
+    place.state.write_text(json.dumps(at(9_999_999_999)))
+    done = run(place.command("--pipeline", "other", "--adopt", str(place.state))).expect(0)
+    assert "The pipeline `other` is new to this target, which has had `default`." in done.stderr
+    assert "The bookmark of stream `log`, `9999999999`, is ahead of the clock" in done.stderr
+    told = run(place.command("--pipeline", "default", "--adopt", "committed")).expect(0)
+    assert "WARNING" not in told.stderr
+
+
+def test_a_state_url_without_the_schema_is_told_where_the_state_is(tmp_path: Path, database: str) -> None:
+    place = in_database(tmp_path, database, "sales")
+    place.run(2).expect(0)
+    refused = run(
+        place.command(), stdin=lines(*place.messages(at(None), 3, marked=True, resumes="url"))
+    ).expect(69)
+    assert "names another place than the target's (`pipeline=default&schema=sales` of its database)" in (
+        refused.last_words
+    )

@@ -195,6 +195,11 @@ def test_reset_forgets_a_stream_or_everything(database: str, url: str) -> None:
     assert [entry["why"] for entry in history(url)][:3] == ["reset", "reset", "set"]
 
 
+def test_a_misspelt_pipeline_is_told_those_that_there_are(database: str, url: str) -> None:
+    told = tool("show", state_url(database, "defualt"), expect=[78]).last_words
+    assert "check the name (there are `default`)" in told
+
+
 def test_nobody_to_ask_is_a_usage_error(url: str) -> None:
     for command in (["reset", url], ["reset", url, "--stream", "rows"]):
         assert "give `--yes`" in tool(*command, expect=[64]).last_words

@@ -23,6 +23,7 @@ from state.state_tool import TOOL, answer, refusal, tool
 
 from singerkit_shell.errors import ConfigurationError
 from singerkit_state import history
+from singerkit_state.ahead import ahead_of_now
 from singerkit_state.history import LIMIT, kept_now, same_text
 from singerkit_state.statefile import StateFileLock, holder_of
 
@@ -171,7 +172,10 @@ def test_a_value_from_stdin_or_a_file(path: Path, tmp_path: Path) -> None:
 
 def test_set_of_one_stream_leaves_the_rest(path: Path) -> None:
     tool("set", path, "--stream", "orders", '{"replication_key_value":3}')
-    tool("set", path, "--stream", "new", '{"replication_key_value":4}')
+    refused = refusal(64, "set", path, "--stream", "order", '{"replication_key_value":4}')
+    assert "no stream `order`; did you mean `orders`? Its streams: `orders`, `items`." in refused
+    assert "give `--new`" in refused
+    tool("set", path, "--new", "--stream", "new", '{"replication_key_value":4}')
     value = json.loads(STATE, parse_float=Decimal)
     value["bookmarks"] |= {"orders": {"replication_key_value": 3}, "new": {"replication_key_value": 4}}
     assert answer("get", path) == value
@@ -226,10 +230,37 @@ def test_a_wrong_command_line_is_64(path: Path, arguments: list[str]) -> None:
 
 def test_reset_of_a_file_removes_it_and_can_be_taken_back(path: Path) -> None:
     assert "give `--yes`" in tool("reset", path, expect=[64]).last_words
-    tool("reset", path, "--yes")
+    assert "as `--state` and as `--state-file` starts over" in tool("reset", path, "--yes").stderr
     assert names(path) == ["orders.json.history"]
     tool("history", path, "--restore", 1)
     assert answer("get", path) == json.loads(STATE, parse_float=Decimal)
+
+
+@pytest.mark.parametrize(
+    ("value", "is_told"),
+    [
+        (9_999_999_999, True),
+        ("9999999999", True),
+        (9_999_999_999_999, True),
+        ("2286-11-20T17:46:39Z", True),
+        ("Wed, 20 Nov 2286 17:46:39 GMT", True),
+        (1_700_000_000, False),
+        (99_999_999_999_999_999, False),
+        (12345, False),
+        ("2024-01-01", False),
+        ("any text", False),
+    ],
+)
+def test_a_bookmark_in_the_future_is_told(value: object, is_told: bool) -> None:
+    """An epoch of the year 2286 was set and adopted without a word, and nothing was read any more."""
+    parts = [{"context": {"id": 1}, "replication_key_value": value}]
+    for part in ({"replication_key_value": value}, {"partitions": parts}):
+        assert bool(ahead_of_now({"bookmarks": {"a": part}})) is is_told
+
+
+def test_a_bookmark_in_the_future_is_told_when_it_is_set(path: Path) -> None:
+    said = tool("set", path, "--stream", "orders", '{"replication_key_value":9999999999}').stderr
+    assert "The bookmark of stream `orders`, `9999999999`, is ahead of the clock" in said
 
 
 def test_reset_of_the_last_stream_leaves_no_state(path: Path) -> None:

@@ -136,7 +136,11 @@ def test_a_stream_is_replaced_or_added() -> None:
         "currently_syncing": "a",
         "_singerkit": OURS,
     }
-    assert bookmarks(with_stream("c", {"n": 3})(former)) == {"a": {"n": 1, "m": 2}, "b": 5, "c": {"n": 3}}
+    assert bookmarks(with_stream("c", {"n": 3}, is_new=True)(former)) == {
+        "a": {"n": 1, "m": 2},
+        "b": 5,
+        "c": {"n": 3},
+    }
     assert json.loads(with_stream("a", {"n": 1})(None)) == {"bookmarks": {"a": {"n": 1}}}
 
 

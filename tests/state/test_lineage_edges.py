@@ -58,20 +58,19 @@ def test_a_state_that_is_no_object_is_compared_as_it_is(tmp_path, caplog):
         check(5, other, MARK, None)
     file = tmp_path / "state.json"
     file.write_text(encode(other))
-    with pytest.raises(ConfigurationError, match="target: 5"):
+    with pytest.raises(ConfigurationError, match="`5` for the target"):
         check(5, None, None, file)
 
 
-@pytest.mark.parametrize(("length", "is_cut"), [(200, False), (201, True)])
-def test_a_long_state_is_shown_by_its_beginning(tmp_path, length, is_cut):
-    long = {"a": "x" * (length - len(str({"a": ""})))}
-    assert len(str(long)) == length
+@pytest.mark.parametrize(("length", "is_cut"), [(60, False), (61, True)])
+def test_a_long_value_is_shown_by_its_beginning(tmp_path, length, is_cut):
+    long = {"bookmarks": {"a": "x" * length}}
     file = tmp_path / "state.json"
     file.write_text(encode(long))
     with pytest.raises(ConfigurationError) as caught:
         check(NEW, None, None, file)
-    shown = str(long)[:197] + "..." if is_cut else str(long)
-    assert f"(file: {shown}; target: {NEW})" in str(caught.value)
+    shown = "x" * 57 + "..." if is_cut else "x" * 60
+    assert f"(`a`: `{shown}` for the file, `2` for the target)" in str(caught.value)
 
 
 @pytest.mark.parametrize("mark", [None, MARK])

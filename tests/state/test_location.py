@@ -94,6 +94,16 @@ def test_no_table_no_row_and_no_commit_are_a_first_run(database: str) -> None:
     assert read_start_state(with_query(database, pipeline="another", schema=SCHEMA)) is None
 
 
+@pytest.mark.parametrize(("given", "is_told"), [({}, True), ({"schema": "public"}, False)])
+def test_where_no_state_was_found_is_told(
+    database: str, given: dict[str, str], is_told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    assert read_start_state(with_query(database, pipeline="p", **given)) is None
+    assert "table public._singerkit_state" in caplog.text
+    assert ("names no schema, `&schema=`" in caplog.text) is is_told
+
+
 def test_reading_changes_nothing(database: str) -> None:
     read_start_state(with_query(database, pipeline=PIPELINE, schema=SCHEMA))
     query = "SELECT count(*) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
@@ -179,8 +189,9 @@ def test_tls_that_the_server_cannot_speak_is_not_given_up() -> None:
 
 def test_a_socket_folder_without_a_server(tmp_path: Path) -> None:
     url = f"postgresql:///orders?host={tmp_path}&pipeline=p"
-    with pytest.raises(RetryableError, match=f"the database orders at {tmp_path} "):
+    with pytest.raises(RetryableError, match=f"the database orders at {tmp_path} ") as caught:
         read_start_state(url)
+    assert "`python -m target_postgres.embedded start` starts it to stay" in str(caught.value)
 
 
 def test_a_wrong_password(password_role: tuple[str, str], database: str) -> None:

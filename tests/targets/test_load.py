@@ -86,6 +86,9 @@ class Memory:
     def expect_gone_rows(self) -> None:
         self._called("expect_gone_rows")
 
+    def pipelines(self) -> Sequence[str]:
+        return ()
+
     def change_state(self, edit: Edit, why: str, *, as_it_is: bool = False) -> str | None:
         self._called("change_state", f"{why}{' as it is' if as_it_is else ''}")
         self.state = edit(self.state)
