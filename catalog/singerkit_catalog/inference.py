@@ -13,11 +13,12 @@ case, as databases print it). All but the keys may be null, since a sample never
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -40,6 +41,7 @@ _FORMATS = {
     "uuid": re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"),
 }
 
+_HALF = re.compile("[\ud800-\udfff]")
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(float_hook=Decimal)
 
 
@@ -52,15 +54,17 @@ class SchemaInference:
         """Records seen."""
 
     def observe(self, records: Iterable[msgspec.Raw | bytes | bytearray | memoryview]) -> None:
-        """Look at raw JSON records; what is no object, or no JSON msgspec can read, is left to the reader."""
+        """Look at raw JSON records; what is no object, or no JSON, is left to the reader."""
         for record in records:
-            try:
-                value = _decoder.decode(record)
-            except (msgspec.DecodeError, RecursionError):
-                continue
+            value = _read(record)
             if isinstance(value, dict):
                 self.records += 1
                 self._root.add(value, 0)
+
+    @property
+    def names_without_text(self) -> set[str]:
+        """Names of fields that hold half a character (a lone surrogate); they are in no schema."""
+        return self._root.odd_names
 
     def schema(self, key_properties: Sequence[str] = ()) -> dict[str, Any]:
         """Return the schema of an object; ``key_properties`` do not allow null."""
@@ -69,6 +73,25 @@ class SchemaInference:
             for name, node in self._root.properties.items()
         }
         return {"type": "object", "properties": properties}
+
+
+def _read(record: msgspec.Raw | bytes | bytearray | memoryview) -> Any:
+    """Decode a record; None where it is no JSON."""
+    try:
+        return _decoder.decode(record)
+    except (msgspec.DecodeError, RecursionError):
+        pass
+    # Half a character, a number of thousands of digits: JSON that msgspec does not read, with fields like all others.
+    try:
+        return json.loads(
+            bytes(record), parse_int=lambda _: 0, parse_float=lambda _: Decimal(0), parse_constant=_refuse
+        )
+    except (ValueError, RecursionError):
+        return None
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(name)
 
 
 class _Node:
@@ -81,6 +104,7 @@ class _Node:
         self.properties: dict[str, _Node] = {}
         self.is_map = False
         self.items: _Node | None = None
+        self.odd_names: set[str] = set()
 
     def add(self, value: Any, depth: int) -> None:
         if value is None:
@@ -117,6 +141,9 @@ class _Node:
         if self.is_map or depth >= DEPTH_LIMIT:
             return
         for name, value in members.items():
+            if not name.isascii() and _HALF.search(name):
+                self.odd_names.add(name)
+                continue
             self.properties.setdefault(name, _Node()).add(value, depth + 1)
         if depth and len(self.properties) > MAP_SIZE:
             self.is_map = True

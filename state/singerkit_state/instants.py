@@ -349,11 +349,11 @@ def pattern_less(text: str, back: int, pattern: str, zone: tzinfo | None = None)
         if wall == _whole(moment):
             return text
         fraction = moment.microsecond if wall == _whole(moment) - back else 0
-        return _within(wall, fraction).strftime(pattern)
+        return _written(_within(wall, fraction), pattern)
     if back == 0:
         return text
     wall = _whole(moment.replace(tzinfo=None)) - back
-    return _within(wall, moment.microsecond).replace(tzinfo=moment.tzinfo).strftime(pattern)
+    return _written(_within(wall, moment.microsecond).replace(tzinfo=moment.tzinfo), pattern)
 
 
 def _has_clock(pattern: str) -> bool:
@@ -365,10 +365,22 @@ def pattern_of(instant: Instant, pattern: str, zone: tzinfo | None = None) -> st
     seconds, fraction = instant
     micro = int(fraction[:6].ljust(6, "0"))
     if "%z" in pattern or zone is None:
-        return _within(seconds, micro).replace(tzinfo=UTC).strftime(pattern)
+        return _written(_within(seconds, micro).replace(tzinfo=UTC), pattern)
     wall = wall_clock(seconds, zone)
     # At the beginning of an hour that comes twice a fraction could lie above what it stands for.
-    return _within(wall, micro if _from_wall(wall, zone) == seconds else 0).strftime(pattern)
+    return _written(_within(wall, micro if _from_wall(wall, zone) == seconds else 0), pattern)
+
+
+def _written(moment: datetime, pattern: str) -> str:
+    """Write a time by a pattern; years before 1000 with all four digits, which not every C library does by itself."""
+    if moment.year < 1000:
+        pattern = re.sub(r"%([-_0^#]?)([A-Za-z%])", lambda match: _early(match, moment.year), pattern)
+    return moment.strftime(pattern)
+
+
+def _early(match: re.Match[str], year: int) -> str:
+    full = {"Y": f"{year:04}", "F": f"{year:04}-%m-%d"}
+    return match[0] if match[1] else full.get(match[2], match[0])
 
 
 def _within(wall: int, microsecond: int) -> datetime:

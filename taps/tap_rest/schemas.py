@@ -26,7 +26,7 @@ from jsonschema.validators import Draft4Validator, Draft202012Validator
 from singerkit_catalog.inference import SchemaInference, merge_schemas
 from singerkit_catalog.schema import properties_of, resolve_refs, types_of
 from singerkit_shell.configfile import read_json_object
-from singerkit_shell.errors import ConfigurationError
+from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_tap.contract import RawRecord
 from tap_rest.config import ApiSettings, StreamSettings
 
@@ -160,6 +160,13 @@ class InferredSchema:
         inference = SchemaInference()
         inference.observe(records)
         inference.observe([_encoder.encode(constants)])
+        odd = sorted(inference.names_without_text)
+        if odd:
+            shown = odd[0].encode("ascii", "backslashreplace").decode()
+            raise BadDataError(
+                f"A record of stream {self._settings.name} has a field whose name is no text (`{shown[:60]}`, with half of a "
+                "character); name the fields that are to be sent in `schema`, which leaves it out, then run again."
+            )
         found = inference.schema([name for name in self._settings.primary_keys])
         self._inferred = merge_schemas(self._inferred or {}, found)
         self._fits = _checker_of(self._inferred)

@@ -284,6 +284,7 @@ class RestStream(BlockStream):
                 )
             value = value[part]
         if not isinstance(value, exact.ExactNumber):
+            self._check_whole(value, field)
             return value
         if not value.is_finite() or abs(value.adjusted()) > _DIGITS:
             raise BadDataError(
@@ -291,6 +292,15 @@ class RestStream(BlockStream):
                 "longer one; correct `path` or `parent.copy`."
             )
         return Decimal(value.text)
+
+    def _check_whole(self, value: Any, field: str) -> None:
+        try:
+            json.dumps(value, ensure_ascii=False, default=str).encode()
+        except UnicodeEncodeError:
+            raise BadDataError(
+                f"Expected whole characters as `{field}` of the parent, which stream {self.name} is read by, got half of one "
+                "(a lone surrogate); correct the record at the source, `path` or `parent.copy`."
+            ) from None
 
     # The key
 

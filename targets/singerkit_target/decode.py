@@ -23,7 +23,7 @@ from singerkit_shell.encoding import check_utf8
 from singerkit_shell.signals import TooLong, stop_flag
 from singerkit_target.batches import Missing, batches_of
 from singerkit_target.contract import Batch, Stream
-from singerkit_target.kinds import Column, Kind
+from singerkit_target.kinds import Column, Kind, from_base64
 from singerkit_target.nested import Unsupported, bounded_integer, constrained, nested_type
 
 __all__ = ["FastDecoder", "Refused", "compile_decoder"]
@@ -51,7 +51,7 @@ _PLAIN_TYPES: Mapping[Kind, Any] = {
     Kind.DATE: datetime.date,
     Kind.TIME: datetime.time,
     Kind.UUID: uuid.UUID,
-    Kind.BINARY: bytes,
+    Kind.BINARY: str,
     Kind.NUMBER: Raw,
     Kind.JSON: Raw,
 }
@@ -248,7 +248,7 @@ def compile_decoder(
     ``validate`` False admits null everywhere and ignores constraints beyond the type. ``rounded`` names the columns of
     which the user knows that more than microseconds are rounded; the caller may add to it.
     """
-    if validate and not _is_plain_record(stream.schema):
+    if validate and (not _is_plain_record(stream.schema) or _refuses_a_field(stream.schema)):
         return None
     forbid = not allow_extra or stream.schema.get("additionalProperties") is False
     try:
@@ -347,6 +347,11 @@ def _is_plain_record(schema: Mapping[str, Any]) -> bool:
     )
 
 
+def _refuses_a_field(schema: Mapping[str, Any]) -> bool:
+    """Tell whether a property has the schema `false`, which a column knows nothing of."""
+    return any(prop is False for prop in (schema.get("properties") or {}).values())
+
+
 def _message_type(stream: Stream, fields: Sequence[Any], forbid_extra: bool, with_metadata: bool) -> type:
     record: Any = Raw
     if not stream.is_whole_record:
@@ -429,6 +434,8 @@ def _checks(column: Column, validate: bool) -> Sequence[Check]:
             return (_check_times,)
         case Kind.DATE_TIME:
             return (_check_offsets,)
+        case Kind.BINARY:
+            return (_check_binary,)
         case _:
             return ()
 
@@ -497,6 +504,13 @@ def _check_offsets(values: list[Any]) -> list[Any] | None:
         return [value.astimezone(datetime.UTC) if value and value.tzinfo else value for value in values]
     except OverflowError as error:
         raise Refused from error
+
+
+def _check_binary(values: list[Any]) -> list[Any]:
+    found = [None if value is None else from_base64(value) for value in values]
+    if found.count(None) > values.count(None):
+        raise Refused
+    return found
 
 
 def _check_times(values: list[Any]) -> None:

@@ -5,8 +5,6 @@ It takes over a block the fast path refused, and must give the same rows for the
 
 from __future__ import annotations
 
-import base64
-import binascii
 import datetime
 import json
 import re
@@ -14,6 +12,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, InvalidOperation, localcontext
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -25,7 +24,7 @@ from msgspec import UNSET, Raw
 from singerkit_catalog.schema import draft_of
 from singerkit_shell.signals import TooLong, stop_flag
 from singerkit_target.contract import Reject, Stream
-from singerkit_target.kinds import Column, Kind
+from singerkit_target.kinds import Column, Kind, from_base64
 from singerkit_target.unstorable import TOO_LARGE, Policy, Unstorable, fits_numeric, storable
 
 __all__ = ["ExactDecoder", "RejectedRow", "TooWide", "UnknownFields", "compile_exact"]
@@ -39,6 +38,9 @@ _DATE_TIME = re.compile(
     r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})(?:[Tt ](?P<clock>[0-9]{2}:[0-9]{2})(?::(?P<second>[0-9]{2})"
     r"(?:[.,](?P<fraction>[0-9]+))?)?\s*(?P<zone>[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?)?\Z"
 )
+_DECIMAL = re.compile(
+    r"(?a:[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,18})?|(?i:nan|inf|infinity)))"
+)  # the last three are numbers, and no JSON
 _FINER = re.compile(r"[.,][0-9]{6}0*[1-9]")  # digits of a second that no column of a clock holds
 _CLOCKS = frozenset({Kind.DATE_TIME, Kind.DATE, Kind.TIME})
 _WIDEST_OFFSET = datetime.timedelta(hours=15, minutes=59)  # PostgreSQL reads no wider one
@@ -157,7 +159,15 @@ class ExactDecoder:
                 "$", "Expected numbers that `multipleOf` can judge, got one too large"
             ) from None
         if error is not None:
-            raise RejectedRow(_path_of(error), _reason(error))
+            path = _path_of(error)
+            if path == "$" and not error.validator:  # jsonschema does not say which property it was
+                refused = (name for name in record if self._properties.get(name) is False)
+                path = "".join(["$", *(f".{name}" for name in islice(refused, 1))])
+            raise RejectedRow(path, _reason(error))
+
+    @property
+    def _properties(self) -> Mapping[str, Any]:
+        return self.stream.schema.get("properties") or {}
 
     def _storable(self, record: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -294,6 +304,8 @@ def _path_of(error: ValidationError) -> str:
 
 def _reason(error: ValidationError) -> str:
     wanted: Any = error.validator_value
+    if not error.validator:  # the schema is no object
+        return f"Expected nothing where its schema is `false`, got {_shown(error.instance)}"
     if error.validator == "type":
         names = [wanted] if isinstance(wanted, str) else list(wanted)
         return f"Expected {' or '.join(f'`{name}`' for name in names)}, got {_shown(error.instance)}"
@@ -351,10 +363,9 @@ def _to_number(value: Any, column: Column) -> Any:
     if column.number_in_text:
         if not isinstance(value, str):
             raise _placed(column, value, "string")
-        try:
-            value = Decimal(value)
-        except InvalidOperation:
-            raise _placed(column, value, "decimal") from None
+        if not _DECIMAL.fullmatch(value):  # Decimal takes blanks, `1_000` and the digits of all scripts, too
+            raise _placed(column, value, "decimal")
+        value = Decimal(value)
         _number_text(value)
         return f"{value:f}"
     if isinstance(value, bool) or not isinstance(value, int | Decimal | float):
@@ -470,10 +481,10 @@ def _to_uuid(value: Any, column: Column) -> uuid.UUID:
 
 
 def _to_binary(value: Any, column: Column) -> bytes:
-    try:
-        return base64.b64decode(_to_text(value, column), validate=True)
-    except binascii.Error:
-        raise _placed(column, value, "base64") from None
+    found = from_base64(_to_text(value, column))
+    if found is None:
+        raise _placed(column, value, "base64")
+    return found
 
 
 def _to_json(value: Any, column: Column) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import binascii
 import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Column", "Kind", "classify", "columns_of", "json_types"]
+__all__ = ["Column", "Kind", "classify", "columns_of", "from_base64", "json_types"]
 
 
 class Kind(enum.Enum):
@@ -175,3 +176,12 @@ def _string_formats(prop: Mapping[str, Any]) -> Iterator[str]:
             yield from _string_formats(branch)
     else:
         yield "text"
+
+
+def from_base64(text: str) -> bytes | None:
+    """Return the bytes of text in base64, None where it is no such text, or would not come back as it is."""
+    try:
+        found = binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:  # not ASCII, too
+        return None
+    return found if binascii.b2a_base64(found, newline=False) == text.encode() else None

@@ -145,7 +145,7 @@ def _type_of(schema: Any) -> Any:
             raise Unsupported(keywords)
         literal = _literal(schema, keywords & {"enum", "const"})
         return literal | None if "null" in types and None in schema.get("enum", [None]) else literal
-    if _admits_all(types):
+    if _admits_all(types) and keywords <= {"type"}:
         return Raw
     return reduce(or_, [_alternative(name, schema) for name in sorted(types)])
 
@@ -176,13 +176,13 @@ def _bounded(base: Any, schema: Mapping[str, Any], keywords: frozenset[str]) -> 
 def _object_type(schema: Mapping[str, Any]) -> Any:
     additional = schema.get("additionalProperties", True)
     properties = schema.get("properties") or {}
+    required = set(schema.get("required", ()))
+    if not required <= set(properties):
+        raise Unsupported("required")
     if not properties:
         return dict[str, Raw if additional in (True, {}) else _type_of(additional)]  # type: ignore[misc]
     if additional not in (True, False, {}):
         raise Unsupported("additionalProperties")
-    required = set(schema.get("required", ()))
-    if not required <= set(properties):
-        raise Unsupported("required")
     fields = [
         (f"f{i}", _type_of(prop)) if name in required else (f"f{i}", _or_unset(_type_of(prop)), UNSET)
         for i, (name, prop) in enumerate(properties.items())

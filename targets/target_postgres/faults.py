@@ -122,7 +122,13 @@ def fault(error: psycopg2.Error, doing: str, others: str = "") -> SingerkitError
             f"PostgreSQL did less than was asked while {doing}: {text}, then run again; {_SAFE}."
         )
     if is_refusal(error, _OF_A_VALUE):
-        return BadDataError(f"PostgreSQL refused a value while {doing}: {refusal(error)}; {_SAFE}.")
+        way = (
+            "give the column a type that holds it, " if code == errorcodes.NUMERIC_VALUE_OUT_OF_RANGE else ""
+        )
+        return BadDataError(
+            f"PostgreSQL refused a value while {doing}: {refusal(error)}; {_SAFE}: {way}correct the row at the source, or set "
+            "`on_invalid: quarantine` to set such rows aside, then run again."
+        )
     if code == errorcodes.CARDINALITY_VIOLATION:
         return BadDataError(
             f"Rows with different keys have one key in the table, met while {doing} ({text}); {_SAFE}: see that no trigger "

@@ -102,6 +102,19 @@ def test_odd_records_do_not_crash():
     assert schema["properties"]["b"] == {"type": ["null", "integer"]}
 
 
+def test_records_that_only_pythons_own_reader_takes():
+    """Half a character, and a number of 5,000 digits: their fields are fields like all others."""
+    schema = infer(
+        b'{"a":"\\ud800","b":1}', b'{"c":' + b"9" * 5000 + b',"d":{"e":1.5,"\\udc00":2}}', keys=["b"]
+    )
+    assert schema["properties"] == {
+        "a": {"type": ["null", "string"]},
+        "b": {"type": "integer"},
+        "c": {"type": ["null", "integer"]},
+        "d": {"type": ["null", "object"], "properties": {"e": {"type": ["null", "number"]}}},
+    }
+
+
 JSON = st.recursive(
     st.none()
     | st.booleans()

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from singerkit_catalog.inference import SchemaInference
+from singerkit_state.instants import pattern_less, pattern_of
 from singerkit_state.order import (
     UnknownOrderError,
     UnorderableError,
@@ -517,3 +518,11 @@ def test_whatever_inference_calls_a_time_has_an_order(moment: datetime, look: st
     assert schema["on"]["format"] == "date"
     kind = ValueKind.of_schema(schema["at"])
     assert order_key(text, kind) == order_key(in_look(moment, "colon", digits), INSTANT)
+
+
+def test_early_years_are_written_with_four_digits():
+    """glibc writes the year 1 as `1`, which no API reads as one."""
+    assert pattern_of((-62_135_596_800, ""), "%Y-%m-%d") == "0001-01-01"
+    assert pattern_of((-59_000_000_000, ""), "%F %%Y") == "0100-05-13 %Y"
+    assert pattern_less("0999-01-02", 1, "%Y-%m-%d") == "0999-01-01"
+    assert pattern_of((0, ""), "%Y-%m-%d") == "1970-01-01"

@@ -548,6 +548,54 @@ def test_a_block_gives_the_same_rows_and_rejects_whichever_path_it_takes(example
     assert outcomes[0] == outcomes[1]
 
 
+B64 = {"type": "string", "contentEncoding": "base64"}
+DECIMAL = {"type": "string", "x-singer.decimal": True}
+NEVER = {
+    "bits that base64 does not keep": (B64, '"aGVsbG9="'),
+    "base64 with a blank": (B64, '"aGVs bG8="'),
+    "base64 of padding alone": (B64, '"===="'),
+    "base64 of other characters": (B64, '"a\u00e9=="'),
+    "a decimal with underscores": (DECIMAL, '"1_000"'),
+    "a decimal in blanks": (DECIMAL, '" 1 "'),
+    "a decimal and a line feed": (DECIMAL, '"1\\n"'),
+    "a decimal in other digits": (DECIMAL, '"\u0661"'),
+    "any value where the schema is false": (False, "1"),
+    "null where the schema is false": (False, "null"),
+    "items where their schema is false": ({"items": False}, "[1]"),
+    "items inside where their schema is false": (
+        {"type": "object", "properties": {"a": {"items": False}}},
+        '{"a":[1]}',
+    ),
+    "a property of another type in an object of no type": (
+        {"properties": {"a": {"type": "string"}}},
+        '{"a":1}',
+    ),
+    "an object of no properties without what it requires": ({"type": "object", "required": ["b"]}, "{}"),
+}
+
+
+@pytest.mark.parametrize("always_exact", [False, True], ids=["block", "exact"])
+@pytest.mark.parametrize("name", NEVER)
+def test_what_no_path_takes(name: str, always_exact: bool) -> None:
+    """It would become another value, or is not valid: it is set aside, and the record beside it is not."""
+    property_schema, wire = NEVER[name]
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}, "v": property_schema}}
+    decoder = BlockDecoder(
+        stream_of("s", schema, ()),
+        Judgement(unstorable=Policy.QUARANTINE, quarantine=True),
+        lambda stream: stream,
+        logging.getLogger("both paths"),
+        always_exact=always_exact,
+    )
+    lines = [
+        f'{{"type":"RECORD","stream":"s","record":{record}}}\n'
+        for record in (f'{{"n":1,"v":{wire}}}', '{"n":2}')
+    ]
+    batches, rejects = decoder.decode(Run("s", "".join(lines).encode(), 2, 1))
+    assert [row[0] for batch in batches for row in batch.rows] == [2]
+    assert [(reject.line, reject.path.startswith("$.v")) for reject in rejects] == [(1, True)]
+
+
 # --- what is loaded is what the records say ----------------------------------------------------------------
 
 

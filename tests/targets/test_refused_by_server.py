@@ -395,3 +395,21 @@ def test_a_trigger_that_changes_keys_is_told(database: str) -> None:
     rows = [{"type": "RECORD", "stream": "a", "record": {"n": n, "v": n}} for n in (102, 103)]
     outcome = load(database, schema, *rows).expect(65)
     assert "no trigger or rule of the table changes keys" in outcome.last_words
+
+
+def test_a_number_too_large_for_a_chosen_type(database: str) -> None:
+    """The sentence says what to do, and both ways do it; a column that nobody has chosen is widened."""
+    schema = {"type": "SCHEMA", "stream": "t", "schema": {"properties": {"v": {"type": "integer"}}}}
+    schema["key_properties"] = ["v"]
+    messages = [schema, {"type": "RECORD", "stream": "t", "record": {"v": 3_000_000_000}}]
+    chosen = {"t.v": "integer"}
+    outcome = load(database, *messages, column_types=chosen).expect(65)
+    assert (
+        "in column `v`; what was committed is safe: give the column a type that holds it"
+        in outcome.last_words
+    )
+    load(database, *messages, column_types=chosen, on_invalid="quarantine").expect(0)
+    run_sql(database, "ALTER TABLE t ALTER v TYPE bigint")
+    load(database, *messages, column_types={"t.v": "bigint"}).expect(0)
+    run_sql(database, "DROP TABLE t; CREATE TABLE t (v integer PRIMARY KEY)")
+    load(database, *messages).expect(0)

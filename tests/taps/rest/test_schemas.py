@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from taps.rest.api_server import Asked, Reply, Route, json_reply, serving
 
 
@@ -161,3 +164,58 @@ def test_a_catalog_needs_no_inference(run_tap: Any, tmp_path: Path) -> None:
         run = run_tap(api.url, STREAM, catalog=catalog).ended(0)
         assert len(api.asked) == 2
     assert run.records("rows") == [{"id": 1, "a": 1}]
+
+
+HALF = '[{"id":1,"v":"ok"},{"id":2,"w":"a\\ud800b"}]'
+
+
+@pytest.mark.parametrize("target", ["target-postgres", "target-jsonl"])
+def test_half_a_character_is_the_targets_matter(
+    run_tap: Any, database: str, tmp_path: Path, target: str
+) -> None:
+    """Its record is inferred from like all others, and sent; no target holds it, and each says which field it is."""
+    with serving({"/a": lambda _: Reply(body=HALF.encode())}) as api:
+        lines = run_tap(api.url, {"name": "a", "path": "/a", "primary_keys": ["id"]}).ended(0).stdout
+
+    def load(**policy: str) -> tuple[int, str]:
+        place = (
+            {"dsn": database} if target == "target-postgres" else {"destination_path": str(tmp_path / "out")}
+        )
+        config = tmp_path / "target.json"
+        config.write_text(json.dumps(place | policy))
+        command = [str(Path(sys.executable).with_name(target)), "--config", str(config)]
+        run = subprocess.run(command, input=lines.encode(), capture_output=True, check=False)
+        return run.returncode, run.stderr.decode()
+
+    code, words = load()
+    assert code == 65
+    assert "got a lone surrogate at a.$.w (line 4)" in words
+    assert load(on_invalid="quarantine")[0] == 0  # the advice
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "words"),
+    [
+        ('[{"id":1,"\\ud800":1}]', 65, "stream a has a field whose name is no text (`\\ud800`, with half"),
+        ('[{"id":1,"v":{"\\ud800":1}}]', 0, ""),
+        ('[{"id":' + "9" * 5000 + "}]", 0, ""),
+    ],
+    ids=["a name", "a name inside", "a number of 5,000 digits"],
+)
+def test_fields_that_are_hard_to_read(run_tap: Any, body: str, code: int, words: str) -> None:
+    stream = {"name": "a", "path": "/a", "primary_keys": ["id"]}
+    with serving({"/a": lambda _: Reply(body=body.encode())}) as api:
+        run = run_tap(api.url, stream).ended(code)
+        assert words in run.stderr
+        run_tap(api.url, stream | {"schema": {"properties": {"id": {}}}}).ended(0)  # the advice
+
+
+def test_half_a_character_that_is_copied_to_children(run_tap: Any) -> None:
+    child = {"name": "b", "path": "/b/{parent.id}", "parent": {"stream": "a", "copy": {"w": "w"}}}
+    routes = {
+        "/a": lambda _: Reply(body=b'[{"id":1,"w":["\\ud800"]}]'),
+        "/b/1": lambda _: json_reply([{"n": 1}]),
+    }
+    with serving(routes) as api:
+        run = run_tap(api.url, {"name": "a", "path": "/a"}, child).ended(65)
+    assert "Expected whole characters as `w` of the parent, which stream b is read by" in run.sentence
