@@ -15,6 +15,7 @@ import re
 import socket
 import ssl
 import time
+import zlib
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -37,6 +38,7 @@ from tap_rest.addresses import Origin, check_address, networks_of, origin_of
 from tap_rest.auth import NoAuth, auth_of, query_key_of
 from tap_rest.config import ApiSettings
 from tap_rest.connection import GuardedAdapter, Watchdog
+from tap_rest.unpacking import CutError, TooLargeError, unpacked
 
 __all__ = ["Client", "Response", "client_problems", "excerpt", "register_secrets", "utf8_text"]
 
@@ -46,6 +48,7 @@ logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
 _CHUNK = 256 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TRANSIENT = frozenset({408, 425, 429, *range(500, 600)}) - {501, 505}
+_NOT_YET = 202
 _SECRET_NAMES = ("key", "token", "auth", "secret", "cookie", "password", "signature", "appid", "app_id")
 _DULL_HEADERS = ("accept", "accept-language", "accept-encoding", "content-type", "user-agent")
 _IN_A_HEADER = (
@@ -82,6 +85,7 @@ class _Transient(Exception):
         super().__init__(finding)
         self.retry_after = retry_after
         self.wait = 0.0
+        self.tries = 0
 
 
 class _Session(requests.Session):
@@ -120,6 +124,7 @@ class Client:
     def _session(self, agent: str) -> requests.Session:
         session = _Session()
         session.headers.update({"User-Agent": agent, "Accept": "application/json, */*;q=0.5"})
+        session.headers["Accept-Encoding"] = "gzip, deflate"  # what `unpacked` reads, whatever is installed
         session.auth = NoAuth()
         adapter = GuardedAdapter(self._watchdog, self._networks)
         session.mount("https://", adapter)
@@ -157,9 +162,11 @@ class Client:
         try:
             response: Response = self._retry(target, dict(headers or {}), accept)
         except _Transient as error:
+            limits = self._settings.retries
+            in_time = "" if error.tries >= limits.tries else f" in {limits.total:g} s (`retries.total`)"
             raise RetryableError(
-                f"No whole answer from {self.shown(target)} after {self._settings.retries.tries} tries or "
-                f"{self._settings.retries.total:g} s: {error}; rows read so far are safe, run again later."
+                f"No whole answer from {self.shown(target)} after {error.tries} {'try' if error.tries == 1 else 'tries'}{in_time}: {error}; rows "
+                "read so far are safe, run again later."
             ) from None
         return response
 
@@ -172,6 +179,7 @@ class Client:
             max_time=limits.total,
             jitter=None,
             on_backoff=self._wait,
+            on_giveup=_note_tries,
             logger=None,
             first=limits.first_wait,
             longest=limits.longest_wait,
@@ -293,16 +301,26 @@ class Client:
     def _read_body(self, answer: requests.Response, url: str) -> bytes:
         limit = self._settings.limits.response_bytes
         chunks: list[bytes] = []
-        total = 0
-        while chunk := answer.raw.read(_CHUNK, decode_content=True):
-            chunks.append(chunk)
-            total += len(chunk)
-            if total > limit:
-                raise BadDataError(
-                    f"The body from {self.shown(url)} is larger than {limit} bytes after decompression; ask "
-                    "for smaller pages, or raise `limits.response_bytes`."
-                )
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        left = limit
+        try:
+            while chunk := answer.raw.read(_CHUNK, decode_content=False):
+                chunks.append(chunk)
+                left -= len(chunk)
+                if left < 0:
+                    raise TooLargeError
+            body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            return unpacked(body, answer.headers.get("Content-Encoding", ""), limit)
+        except TooLargeError:
+            raise BadDataError(
+                f"The body from {self.shown(url)} is larger than {limit} bytes after decompression; ask "
+                "for smaller pages, or raise `limits.response_bytes`."
+            ) from None
+        except CutError:
+            raise _Transient("the body was cut before the end of its compression") from None
+        except zlib.error:
+            raise BadDataError(
+                f"The body from {self.shown(url)} is not in the encoding it declares (Content-Encoding)."
+            ) from None
 
     def _failure(self, error: Exception, url: str) -> Exception:
         """Translate what requests, urllib3 or the socket raised into what the caller must do."""
@@ -310,11 +328,6 @@ class Client:
         if self._watchdog.has_expired:
             return _Transient(f"the answer took longer than {self._settings.timeout.response:g} s")
         for cause in _causes(error):
-            if isinstance(cause, urllib3.exceptions.DecodeError | requests.exceptions.ContentDecodingError):
-                return BadDataError(
-                    f"The body from {self.shown(url)} is not in the encoding it declares "
-                    f"({type(cause).__name__})."
-                )
             if isinstance(cause, requests.exceptions.InvalidURL | urllib3.exceptions.LocationParseError):
                 return ConfigurationError(f"{self.shown(url)} is not a URL; check `base_url` and `path`.")
         certificate = _certificate_problem(error)
@@ -327,6 +340,8 @@ class Client:
 
     def _judge(self, response: Response, accept: Collection[int]) -> Response:
         status = response.status
+        if status == _NOT_YET and status not in accept:
+            raise _Transient(f"status {status}, the answer is not ready yet", _retry_after(response.headers))
         if 200 <= status < 300 or status in accept:
             body = utf8_text(response, self.shown(response.url))
             return Response(response.url, status, response.headers, body, response.seconds)
@@ -546,6 +561,10 @@ def _waits(first: float, longest: float) -> Generator[float, _Transient, None]:
         tries = min(tries + 1, 60)
         failure.wait = wait
         failure = yield 0
+
+
+def _note_tries(details: Any) -> None:
+    details["exception"].tries = details["tries"]
 
 
 def _sleep_unless_stopped(seconds: float) -> None:

@@ -283,7 +283,8 @@ _STREAM = _group(
         ),
         "partial_answers": _text(
             "What it means when an answer holds records and tells of an error beside them (`errors` of GraphQL, `success` "
-            "false, `timed_out`): `fail`, or `warn`, and the records are taken. Default `fail`.",
+            "false, `timed_out`), or its status says that it is not whole (202, 207, 226; without records all but 200, 203 "
+            "and 204): `fail` (202 after all retries), or `warn`, and what is there is taken. Default `fail`.",
             enum=["fail", "warn"],
         ),
         "partial_records": {
@@ -363,7 +364,7 @@ CONFIG_SCHEMA: dict[str, Any] = {
             },
         ),
         "retries": _group(
-            "What is done about 429, 5xx, lost connections and cut bodies.",
+            "What is done about 429, 5xx, 202, lost connections and cut bodies.",
             {
                 "tries": _count("Requests for one page in all.", default=6, maximum=1000),
                 "first_wait": _seconds("First wait, in seconds; it doubles each time, with jitter.", 1),

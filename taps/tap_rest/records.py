@@ -58,8 +58,10 @@ class PageReader:
         self._path = parse_path(records, f"records of stream {stream}") if records is not None else None
         self._find: Finder | None = None
 
-    def read(self, response: Response, where: str) -> ReadPage:
+    def read(self, response: Response, where: str, *, is_first: bool = True) -> ReadPage:
         """Return the records of ``response``; ``where`` names it in errors ("page 3 of stream orders").
+
+        ``is_first``: no page of this read came before.
 
         Raises:
             BadDataError: the body is not the JSON that was promised; no records is never a guess.
@@ -78,6 +80,7 @@ class PageReader:
             _refuse_error(response, where, self._path)
         else:
             self._look_beside(response, where, self._path)
+        self._look_at_status(response, where, is_empty=not records, is_first=is_first)
         return ReadPage(records, {path.text: found[path.text] for path in self._fields}, self._path.names)
 
     def _tell_of_others(self, response: Response, where: str, path: Path) -> None:
@@ -111,6 +114,26 @@ class PageReader:
         sentence = (
             f"The records in {where} come with `{told}` beside them, which says {words}, so others may be missing; if "
             f'such answers are to be taken, say `"partial_answers": "warn"` in stream {self._stream}.'
+        )
+        if not self._is_partial_fine:
+            raise BadDataError(sentence)
+        self._warn(sentence)
+
+    def _look_at_status(self, response: Response, where: str, *, is_empty: bool, is_first: bool) -> None:
+        """Refuse an answer whose status says that it is not whole, or, where it has no records, not that it is.
+
+        Raises:
+            BadDataError: it does. 206 is common for one page of many, and an empty one may end them.
+        """
+        status = response.status
+        if status in _WHOLE or (status == _PARTIAL and not (is_empty and is_first)):
+            return
+        if not is_empty and status not in _IN_PART:
+            return
+        what = "no records" if is_empty else "records"
+        sentence = (
+            f"Expected status 200 in {where}, got {status} with {what}, so others may be missing; if such answers are to be "
+            f'taken, say `"partial_answers": "warn"` in stream {self._stream}.'
         )
         if not self._is_partial_fine:
             raise BadDataError(sentence)
@@ -155,6 +178,9 @@ def _check_is_json(response: Response, where: str) -> None:
         )
 
 
+_WHOLE = (200, 203, 204)
+_PARTIAL = 206
+_IN_PART = (202, 207, 208, 226)
 _FAILED = (b"false", b"0", b'"error"', b'"fail"', b'"failed"', b'"failure"')
 _NOTHING = (b"null", b"false", b"0", b'""', b"[]", b"{}")
 _WORDS = frozenset(

@@ -140,7 +140,8 @@ class RestStream(BlockStream):
             is_first=is_first,
             experience=self._experience,
         )
-        accept = (404,) if settings.parent is not None and settings.parent.on_404 == "skip" else ()
+        skips_404 = settings.parent is not None and settings.parent.on_404 == "skip"
+        accept = ((404,) if skips_404 else ()) + ((202,) if settings.partial_answers == "warn" else ())
         step: Step | None = pages.first
         while step is not None:
             where = f"page {pages.number} of stream {settings.name}"
@@ -155,7 +156,7 @@ class RestStream(BlockStream):
                 _logger.warning("%s was not found and is skipped (`on_404`).", where[:1].upper() + where[1:])
                 yield ReadPage([], {})
                 return
-            page = self._reader.read(response, where)
+            page = self._reader.read(response, where, is_first=pages.number == 1)
             page.answer = response
             self.first_url = self.first_url or response.url
             self.rows_came += len(page.records)

@@ -714,6 +714,7 @@ def _fullness(body: Sequence[_Member], page: LastPage) -> Iterator[Sign]:
 
 
 def _header_signs(page: LastPage) -> Iterator[Sign]:
+    yield from _status_signs(page)
     for name, text in page.response.headers.items():
         lower = name.lower()
         if lower == "link" and _has_rel(text, ("next",)):
@@ -722,6 +723,17 @@ def _header_signs(page: LastPage) -> Iterator[Sign]:
             yield from _range_signs(text, page)
         elif lower.startswith(("x-", "pagination-")) or _may_be_token(name):
             yield from _own_header_signs(name, text, page)
+
+
+def _status_signs(page: LastPage) -> Iterator[Sign]:
+    """206 says that this is a part; so it is on the last page, too, where the pages before it were the others."""
+    ranges = [text for name, text in page.response.headers.items() if name.lower() == "content-range"]
+    if (
+        page.response.status == 206
+        and page.count
+        and not any(re.search(r"/\s*\d+\s*$", text) for text in ranges)
+    ):
+        yield Sign(Weight.LATE, "the status is 206 (partial content)", _by_position((), page))
 
 
 def _has_rel(text: str, wanted: Sequence[str]) -> bool:

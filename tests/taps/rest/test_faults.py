@@ -10,13 +10,16 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conformance.processes import Running
-from taps.rest.api_server import Reply, json_reply, repeatedly, serving
+from taps.rest.api_server import Asked, Reply, json_reply, repeatedly, serving
 from waiting import wait_until
+
+from tap_rest.unpacking import CutError, TooLargeError, unpacked
 
 TAP = Path(sys.executable).with_name("tap-rest")
 
@@ -44,6 +47,11 @@ TRANSIENT: dict[str, Reply] = {
     "H6 short, valid JSON": Reply(b"[]", length=26),
     "H6 chunk": Reply(b'[{"id": 1}]', chunked_and_broken=True),
     "H6 hang up": Reply(hang_up=True),
+    "H6 gzip without its end": Reply(gzip.compress(b"[]")[:-8], headers={"Content-Encoding": "gzip"}),
+    "H6 gzip, half of its end": Reply(gzip.compress(b"[]")[:-4], headers={"Content-Encoding": "gzip"}),
+    "H6 deflate without its end": Reply(zlib.compress(b"[]")[:-4], headers={"Content-Encoding": "deflate"}),
+    "202, not ready yet": json_reply({}, 202),
+    "202, none yet": json_reply([], 202, Retry_After="0"),
 }
 
 
@@ -59,7 +67,15 @@ def test_once_is_survived_and_for_ever_is_given_up(fault: str, run_tap: Any) -> 
         run = run_tap(api.url, STREAM).ended(69)
         assert run.records("rows") == []
         assert len(api.asked) == 2 + 3
-        assert "3 tries" in run.sentence
+        assert "after 3 tries: " in run.sentence
+
+
+def test_which_limit_was_reached_is_said(run_tap: Any) -> None:
+    with serving({"/rows": lambda _: json_reply({}, 503)}) as api:
+        retries = {"tries": 1000, "first_wait": 0.01, "longest_wait": 0.01, "total": 0.3}
+        sentence = run_tap(api.url, STREAM, retries=retries).ended(69).sentence
+        assert "tries in 0.3 s (`retries.total`): status 503" in sentence
+        assert "after 1 try: status 503" in run_tap(api.url, STREAM, retries={"tries": 1}).ended(69).sentence
 
 
 def test_retry_after_is_waited_for(run_tap: Any) -> None:
@@ -208,6 +224,81 @@ def test_gzip_is_read_and_a_bomb_is_not(run_tap: Any) -> None:
         assert "limits.response_bytes" in run_tap(api.url, STREAM).ended(65).sentence
         api.routes["/rows"] = lambda _: Reply(b"not gzip", headers=packed)
         run_tap(api.url, STREAM).ended(65)
+
+
+RAW = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+PACKED: dict[str, tuple[bytes, str]] = {
+    "gzip": (gzip.compress(GOOD.body), "gzip"),
+    "several members": (gzip.compress(GOOD.body[:5]) + gzip.compress(GOOD.body[5:]), "x-gzip"),
+    "something behind it": (gzip.compress(GOOD.body) + b"\0\0\0", "GZip"),
+    "deflate": (zlib.compress(GOOD.body), "deflate"),
+    "deflate, raw": (RAW.compress(GOOD.body) + RAW.flush(), "deflate"),
+    "twice": (gzip.compress(zlib.compress(GOOD.body)), "deflate, gzip"),
+    "none, by a strange name": (GOOD.body, "UTF-8"),
+    "nothing": (b"", "gzip"),
+}
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_what_is_compressed_is_read_whole_or_not_at_all(name: str) -> None:
+    body, encoding = PACKED[name]
+    assert unpacked(body, encoding, 1000) == (GOOD.body if body else b"")
+    if encoding == "UTF-8" or not body:
+        return
+    with pytest.raises(TooLargeError):
+        unpacked(body, encoding, len(GOOD.body) - 1)
+    whole = len(body) - 3 if "behind" in name else len(body)
+    end_of_the_first = len(gzip.compress(GOOD.body[:5])) if "members" in name else None
+    for length in range(1, whole):
+        if length != end_of_the_first:
+            with pytest.raises((CutError, zlib.error)):
+                unpacked(body[:length], encoding, 1000)
+
+
+STATUSES: list[tuple[int, Any, dict[str, str], int, str]] = [
+    *((status, ROWS, {}, 0, "") for status in (200, 201, 203, 299)),
+    *((status, [], {}, 0, "") for status in (200, 203)),
+    *((status, [], {}, 65, f"got {status} with no records") for status in (201, 205, 206, 207, 226, 299)),
+    *((status, ROWS, {}, 65, f"got {status} with records") for status in (207, 226)),
+    (206, ROWS, {"Content_Range": "0-1/2"}, 0, ""),
+    (206, ROWS, {"Content_Range": "items 0-1/*"}, 65, "status is 206"),
+    (206, ROWS, {}, 65, "status is 206"),
+]
+
+
+@pytest.mark.parametrize(("status", "body", "headers", "code", "said"), STATUSES)
+def test_a_status_that_is_no_whole_answer(
+    status: int, body: Any, headers: dict[str, str], code: int, said: str, run_tap: Any
+) -> None:
+    with serving({"/rows": lambda _: json_reply(body, status, **headers)}) as api:
+        run = run_tap(api.url, STREAM).ended(code)
+        assert said in run.sentence
+        assert run.records("rows") == ([] if code else body)
+        if "partial_answers" in run.sentence:
+            told = run_tap(api.url, {**STREAM, "partial_answers": "warn"}).ended(0)
+            assert said in told.stderr
+            assert told.records("rows") == body
+
+
+def test_pages_with_206_are_read_without_a_word(run_tap: Any) -> None:
+    """As PostgREST has them: the last one and an empty one behind it, too."""
+
+    def part(asked: Asked) -> Reply:
+        start = int(asked.param("offset") or 0)
+        return json_reply(ROWS[start : start + 1], 206, Content_Range=f"{start}-{start}/*")
+
+    with serving({"/rows": part}) as api:
+        run = run_tap(api.url, {**STREAM, "pagination": {"type": "offset"}}).ended(0)
+    assert run.records("rows") == ROWS
+    assert "WARNING" not in run.stderr
+
+
+def test_what_is_not_ready_is_taken_where_the_user_says_so(run_tap: Any) -> None:
+    with serving({"/rows": lambda _: json_reply(ROWS, 202)}) as api:
+        assert "status 202, the answer is not ready yet" in run_tap(api.url, STREAM).ended(69).sentence
+        told = run_tap(api.url, {**STREAM, "partial_answers": "warn"}).ended(0)
+    assert told.records("rows") == ROWS
+    assert "got 202 with records" in told.stderr
 
 
 @pytest.mark.parametrize("when", ["waiting to retry", "waiting for a body"])
