@@ -115,7 +115,8 @@ class Following:
                     f"sorted, got earlier rows on page {number} than on page 1; ask the API for that order in `params`, or "
                     "declare it unsorted."
                 )
-            if page.is_last or (number > 1 and any(key > high for key in keys)):
+            # Of a page without values, or with such as have no order, the engine says what is wrong with it.
+            if page.is_last or low is None or (number > 1 and any(key > high for key in keys)):
                 break
         yield from seen
         yield from pages if number <= _KEPT else islice(self._ask(params), _KEPT, None)
