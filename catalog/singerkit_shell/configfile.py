@@ -19,7 +19,15 @@ from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
 
-__all__ = ["read_bytes", "read_config", "read_json_object", "read_text", "reason_of", "without_repeats"]
+__all__ = [
+    "RepeatedKeyError",
+    "read_bytes",
+    "read_config",
+    "read_json_object",
+    "read_text",
+    "reason_of",
+    "without_repeats",
+]
 
 _LONGEST_CONFIG = 16 << 20  # bytes
 _LONGEST_FILE = 256 << 20  # bytes of a catalog
@@ -31,6 +39,10 @@ _LEVELS = 200  # what walks a config after this may recurse
 
 class _NotText(ValueError):
     """Why a file cannot be read, in a few words."""
+
+
+class RepeatedKeyError(_NotText):
+    """A key stands twice in one object; a reader takes one of the two, and nobody knows which."""
 
 
 def read_config(path: str) -> dict[str, Any]:
@@ -146,12 +158,12 @@ def without_repeats(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Return an object of JSON, for `object_pairs_hook`; of a key that stands twice one would be without effect.
 
     Raises:
-        ValueError: there is one.
+        RepeatedKeyError: there is one; the message says what the text does.
     """
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise _NotText(f"has the key `{key[:60]}` twice in one object; leave one of them out")
+            raise RepeatedKeyError(f"has the key `{key[:60]}` twice in one object; leave one of them out")
         found[key] = value
     return found
 

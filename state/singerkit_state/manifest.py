@@ -157,16 +157,16 @@ def changed(
     edit: Callable[[str | None], str | None],
     why: str,
     files: Mapping[str, int] | None = None,
-) -> Manifest:
+) -> tuple[Manifest, int]:
     """Change the state by hand: keep ``found`` in the history, then replace it under a new epoch.
 
-    The caller has the folder (`held`).
+    Return the new manifest, and the number that the former state has in the history. The caller has the folder (`held`).
 
     Raises:
         CannotWriteError: history or manifest cannot be written.
     """
     new = edit(found.state)
-    history.append(
+    number = history.append(
         folder / NAME, history.kept_now(found.state, why, found.run_id, found.epoch, found.sequence)
     )
     after_it = dataclasses.replace(
@@ -180,7 +180,7 @@ def changed(
         committed_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
     )
     write(folder, after_it)
-    return after_it
+    return after_it, number
 
 
 @contextlib.contextmanager

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import logging
 import os
 import platform
@@ -19,7 +18,7 @@ import types
 from datetime import UTC, datetime
 from typing import Any
 
-from singerkit_shell.configfile import read_text, reason_of, without_repeats
+from singerkit_shell.configfile import RepeatedKeyError, read_text, reason_of, without_repeats
 from singerkit_shell.errors import CannotWriteError, ConfigurationError, LockHeldError
 from singerkit_state.value import decode, encode, is_empty, is_utf8, read_mark
 
@@ -111,14 +110,13 @@ def state_object(text: str, where: str, pipeline: str | None, way_out: str) -> d
     if not is_utf8(text):
         raise ConfigurationError(f"The {where} is not UTF-8 text; {way_out}.")
     try:
-        value = decode(text)
+        value = decode(text, without_repeats)
+    except RepeatedKeyError as error:
+        raise ConfigurationError(f"The {where} {error}.") from None
     except ValueError:
         raise ConfigurationError(f"The {where} {_what_is_wrong(text)}; {way_out}.") from None
     if not isinstance(value, dict):
         raise ConfigurationError(f"The {where} holds JSON that is not an object; {way_out}.")
-    repeated = _repeated(text)
-    if repeated is not None:
-        raise ConfigurationError(f"The {where} {repeated}.")
     if value.get("type") == "STATE" and "value" in value:
         raise ConfigurationError(
             f"The {where} holds a whole STATE message; keep what stands under its key `value`, nothing else."
@@ -130,15 +128,6 @@ def state_object(text: str, where: str, pipeline: str | None, way_out: str) -> d
             "name the state of this pipeline, or give the run the name of that one."
         )
     return value
-
-
-def _repeated(text: str) -> str | None:
-    """Say which key stands twice in an object of a JSON text: a reader takes one of the two, and nobody knows which."""
-    try:
-        json.loads(text, object_pairs_hook=without_repeats, parse_int=str, parse_float=str)
-    except ValueError as error:
-        return str(error)
-    return None
 
 
 def _what_is_wrong(text: str) -> str:

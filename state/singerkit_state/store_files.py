@@ -121,8 +121,7 @@ class ManifestStore:
         with StateFileLock(self._path), manifest.held(self._folder):
             found = self._manifest()
             before = dataclasses.replace(self._snapshot_of(found), holder=None)
-            changed = manifest.changed(self._folder, found, edit, why)
-            number = history.read(self._path)[0].number
+            changed, number = manifest.changed(self._folder, found, edit, why)
             after = dataclasses.replace(self._snapshot_of(changed), holder=None)
         return Change(before, after, number)
 

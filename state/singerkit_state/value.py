@@ -11,7 +11,7 @@ import json
 import math
 import re
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal, DecimalException
 from json.encoder import encode_basestring, encode_basestring_ascii
@@ -150,14 +150,18 @@ def is_utf8(text: str) -> bool:
     return _SURROGATE.search(text) is None
 
 
-def decode(text: str) -> Any:
+def decode(text: str, objects: Callable[[Iterable[tuple[str, Any]]], Any] | None = None) -> Any:
     """Return the value of one JSON text. Numbers stay exact: int of any size, Decimal for all others.
+
+    ``objects`` makes an object of its keys and values; what it raises is raised.
 
     Raises:
         ValueError: the text is not JSON (NaN and Infinity are not either), or too deep or too long a number.
     """
     try:
-        return json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant)
+        return json.loads(
+            text, parse_float=Decimal, parse_constant=_refuse_constant, object_pairs_hook=objects
+        )
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except DecimalException:

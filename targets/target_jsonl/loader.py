@@ -92,7 +92,7 @@ class JsonlLoader:
                 self._check_is_whole(name)
             files = {name: min(size, self._size(name)) for name, size in files.items()}
         with manifest.mine(self._folder, self._manifest):
-            self._manifest = manifest.changed(self._folder, self._manifest, edit, why, files)
+            self._manifest, _ = manifest.changed(self._folder, self._manifest, edit, why, files)
         return self._manifest.state
 
     def _cut(self, sizes: Mapping[str, int]) -> None:
