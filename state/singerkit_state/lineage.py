@@ -18,6 +18,7 @@ from typing import Any, NoReturn, Protocol
 from singerkit_shell.errors import ConfigurationError, RetryableError
 from singerkit_state import statefile
 from singerkit_state.diff import in_words
+from singerkit_state.readas import READ_AS
 from singerkit_state.value import Mark, comparable, decode, encode, is_empty, with_mark
 
 __all__ = ["Publisher", "WaysOut", "check_start", "reaches", "streams_reached"]
@@ -264,6 +265,7 @@ _SAYS_NO_ROWS = frozenset(
         "starting_replication_value",
         "version",
         "initial_full_table_complete",
+        READ_AS,
     }
 )
 """What stands beside a bookmark in the states of taps: full loads, which read everything again, say no more."""

@@ -55,6 +55,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from singerkit_state.readas import ReadAs
+
 __all__ = ["BookmarkValue", "Context", "Page", "RawRecord", "Start", "StreamContract"]
 
 RawRecord = msgspec.Raw | bytes | bytearray | memoryview
@@ -132,5 +134,21 @@ class StreamContract(Protocol):
         """Return the contexts that a stream without a parent is read with, once per run: ``(None,)`` unless told.
 
         Each has its own bookmark; at most `singerkit_state.bookmarks.PARTITION_LIMIT` are kept.
+        """
+        ...
+
+    def recall(self, former: ReadAs) -> None:
+        """Take up what the state says of how this stream was read before, before its first SCHEMA of a run.
+
+        A stream whose schema is found in its records admits the fields that were sent and that it has not met: a
+        field that no record has any more is then sent as null.
+        """
+        ...
+
+    def asks_of(self) -> Mapping[str, Any]:
+        """Return what decides which rows the source gives, by part, to be compared with that of a later run.
+
+        ``where``, ``asks``, ``parent``: digests (`singerkit_tap.changes`), since they may tell more than a state should;
+        ``records``: a place within an answer. A part that is not known yet is None, and keeps what it was.
         """
         ...

@@ -14,11 +14,12 @@ from singerkit_shell.errors import ConfigurationError
 from singerkit_state.bookmarks import DRIVEN
 from singerkit_state.order import UnorderableError, starting_value
 from singerkit_state.others import StateError, bookmarks_of_others, recognised_part, unwrapped
+from singerkit_state.readas import ReadAs
 from singerkit_state.value import read_mark, without_mark
 from singerkit_tap.contract import Context
 from singerkit_tap.stream import BlockStream
 
-__all__ = ["check_contexts", "checked_state"]
+__all__ = ["check_contexts", "checked_state", "former_read"]
 
 _logger = logging.getLogger(__name__)
 
@@ -54,6 +55,15 @@ def checked_state(
             ", ".join(f"`{name}`" for name in list(parts)[:5]),
         )
     return {**value, "bookmarks": parts} if parts or "bookmarks" in value else value
+
+
+def former_read(state: Mapping[str, Any], stream: str) -> ReadAs:
+    """Return how a stream was read before, from a state that nobody has checked yet."""
+    try:
+        part = (unwrapped(state, [stream]).get("bookmarks") or {}).get(stream)
+    except StateError:  # is refused before anything is read for good
+        part = None
+    return ReadAs.of(part)
 
 
 def _is_read(stream: BlockStream) -> bool:

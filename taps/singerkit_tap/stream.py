@@ -21,6 +21,7 @@ from singerkit_shell.errors import ConfigurationError
 from singerkit_state.bookmarks import SEEN_LIMIT
 from singerkit_state.instants import zone_named
 from singerkit_state.order import ValueKind
+from singerkit_state.readas import ReadAs, kind_of
 from singerkit_state.tracker import Signpost
 from singerkit_tap.contract import Context, Page, RawRecord, Start
 from singerkit_tap.records import RecordEncoder
@@ -127,6 +128,13 @@ class BlockStream(Stream):
         """
         return f"add `{field}` to the key" if field else "choose another key"
 
+    def recall(self, former: ReadAs) -> None:
+        """See `singerkit_tap.contract.StreamContract.recall`."""
+
+    def asks_of(self) -> Mapping[str, Any]:
+        """See `singerkit_tap.contract.StreamContract.asks_of`."""
+        return {}
+
     # What the engine asks
 
     @property
@@ -163,6 +171,12 @@ class BlockStream(Stream):
     def selected_schema(self) -> dict[str, Any]:
         """The schema as SCHEMA carries it: selected properties only."""
         return get_selected_schema(self.name, self.effective_schema, self.mask)
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """The fields that are sent, with their kinds; none: records are sent whole."""
+        properties = self.effective_schema.get("properties") or {}
+        return {name: kind_of(prop) for name, prop in properties.items() if self.mask["properties", name]}
 
     @property
     def children(self) -> list[BlockStream]:

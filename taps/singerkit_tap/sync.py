@@ -35,8 +35,10 @@ from singerkit_shell.words import counted
 from singerkit_state.bookmarks import Bookmark, StreamBookmarks
 from singerkit_state.instants import has_no_offset
 from singerkit_state.order import UnknownOrderError, UnorderableError, starting_value
+from singerkit_state.readas import READ_AS, ReadAs
 from singerkit_state.tracker import BookmarkTracker, UnsortedError
 from singerkit_state.value import Mark, with_mark
+from singerkit_tap.changes import change_since, earlier
 from singerkit_tap.contract import Context, Page, RawRecord, Start
 from singerkit_tap.keys import KeyWatch
 from singerkit_tap.output import Output
@@ -123,6 +125,13 @@ class SyncRun:
         self._is_checked = True
         self._rest = checked_state(self._rest, self._mark.pipeline, streams, self._start_date)
         self._bookmarks = self._rest.pop("bookmarks", {})
+        for stream in streams:
+            part = self._bookmarks.get(stream.name)
+            if isinstance(part, Mapping) and (stream.selected or stream.has_selected_descendents):
+                stream.recall(ReadAs.of(part))
+                sentence = change_since(stream, part, self._start_date)
+                if sentence is not None:
+                    self.warn(stream, sentence)
 
     def write_schema(self, stream: BlockStream) -> None:
         """Write the SCHEMA of a stream."""
@@ -139,7 +148,7 @@ class SyncRun:
         member = self._family.members.get(stream.name) if self._family is not None else None
         if member is None:
             return
-        member.encoder = stream.encoder() if member.is_wanted else _key_reader_of(stream)
+        member.take_schema()
         if member.is_wanted:
             self.write_schema(stream)
 
@@ -258,6 +267,11 @@ class SyncRun:
         return kept
 
     @property
+    def start_date(self) -> str | None:
+        """The start date of the config."""
+        return self._start_date
+
+    @property
     def known_bookmarks(self) -> Mapping[str, Any]:
         """The ``bookmarks`` of the state, as they were read or last written."""
         return self._bookmarks
@@ -270,7 +284,9 @@ class _Family:
         streams = _family_of(root)
         self.root = root
         self.members = {
-            stream.name: _Member(stream, run.known_bookmarks.get(stream.name), stream.name in wanted)
+            stream.name: _Member(
+                stream, run.known_bookmarks.get(stream.name), stream.name in wanted, run.start_date
+            )
             for stream in streams
             if any(below.name in wanted for below in _family_of(stream))
         }
@@ -345,12 +361,14 @@ class _Family:
 class _Member:
     """One stream of a family: its bookmarks, its encoder, its counters."""
 
-    def __init__(self, stream: BlockStream, state: Any, is_wanted: bool) -> None:
+    def __init__(self, stream: BlockStream, state: Any, is_wanted: bool, start_date: str | None) -> None:
         self.stream = stream
         self.is_wanted = is_wanted
         self._state = state if isinstance(state, dict) else {}
         self.bookmarks = StreamBookmarks(self._state, stream.bookmark_key, is_selected=is_wanted)
-        self.encoder = stream.encoder() if is_wanted else _key_reader_of(stream)
+        self._former = ReadAs.of(self._state)
+        self._start_date = earlier(start_date, self._former.start_date) if self._goes_on else start_date
+        self.take_schema()
         self._whole = stream.encoder(whole=True)
         # Records that tell changes have one key each time by their nature.
         is_watched = is_wanted and stream.primary_keys and not stream.sends_partial_records
@@ -365,6 +383,16 @@ class _Member:
         self._will_be_driven_by: str | None = None
         self._warned_of_nulls = self._told_of_local_times = False
         self._told: set[str] = set()
+
+    def take_schema(self) -> None:
+        """Read and write records by the schema of the stream as it is now."""
+        self.encoder = self.stream.encoder() if self.is_wanted else _key_reader_of(self.stream)
+        self._fields = self.stream.kinds if self.is_wanted else self._former.fields
+
+    @property
+    def _goes_on(self) -> bool:
+        """Whether what an earlier run has read counts."""
+        return self._former.is_known and not self.bookmarks.is_empty
 
     def note_parent(self, parent: _Member) -> None:
         """Note whose records this child is read for.
@@ -563,11 +591,10 @@ class _Member:
         name, setting = self.stream.name, self.stream.start_setting
         if tracker.remembered:
             self.stream.logger.info(
-                "Stream `%s`: %d of the %d rows that the state remembers were asked for again, recognised and not sent "
-                "again.",
+                "Stream `%s`: of %s that the state remembers %d came again, recognised and not sent again.",
                 name,
+                counted(tracker.remembered, "row"),
                 tracker.recognised,
-                tracker.remembered,
             )
         for kind, sentence in _findings(tracker, self.stream, setting if asks else None):
             if kind not in self._told:
@@ -594,8 +621,20 @@ class _Member:
             self._put(*self._reached)
         if self._shared is not None:
             self.bookmarks.put(self._shared.so_far())
-        state = {key: value for key, value in self.bookmarks.state().items() if key != _DRIVEN_BY}
-        return state if self._driven_by is None else {**state, _DRIVEN_BY: self._driven_by}
+        state = {
+            key: value for key, value in self.bookmarks.state().items() if key not in (_DRIVEN_BY, READ_AS)
+        }
+        if self._driven_by is not None:
+            state[_DRIVEN_BY] = self._driven_by
+        return {**state, READ_AS: self._read_as().written()}
+
+    def _read_as(self) -> ReadAs:
+        source = {
+            name: self._former.source.get(name) if part is None else part
+            for name, part in self.stream.asks_of().items()
+        }
+        known = {name: part for name, part in source.items() if part is not None}
+        return ReadAs(self._fields, known, self._start_date)
 
 
 class _Read:

@@ -274,7 +274,8 @@ _STREAM = _group(
         "headers": _HEADERS,
         "records": _text(
             "JSONPath of the records, for instance `$.data[*]`. Default: found by itself, if the body is an "
-            "array or an object with exactly one array of objects and no empty one."
+            "array or an object with exactly one array of objects and no empty one; later answers and runs have to have "
+            "them there."
         ),
         "missing_records": _text(
             "What it means when `records` finds null or nothing: `fail`, or `empty`, a page without records. "

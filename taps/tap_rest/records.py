@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import msgspec
 from msgspec import Raw
@@ -57,6 +58,20 @@ class PageReader:
         self._is_missing_empty = missing == "empty"
         self._path = parse_path(records, f"records of stream {stream}") if records is not None else None
         self._find: Finder | None = None
+        self._is_told = records is not None
+
+    def expect(self, place: Any) -> None:
+        """Look where former runs have found the records (`place`), unless the config says where they are."""
+        if self._is_told or not isinstance(place, list) or not all(isinstance(name, str) for name in place):
+            return
+        self._path, self._find = _array_at(place), None
+
+    @property
+    def place(self) -> list[str] | str | None:
+        """Where the records are: the names down to them, the text of a path that is not so simple, None until they are found."""
+        if self._path is None:
+            return None
+        return self._path.text if self._path.names is None else list(self._path.names)
 
     def read(self, response: Response, where: str, *, is_first: bool = True) -> ReadPage:
         """Return the records of ``response``; ``where`` names it in errors ("page 3 of stream orders").
@@ -74,6 +89,8 @@ class PageReader:
             self._path = _detected(response, where, self._stream)
         if self._find is None:
             self._find = finder_of([self._path, *self._fields])
+        if not self._is_told and response.body.lstrip()[:1] == (b"[" if self._path.names else b"{"):
+            self._refuse_other_place(response, where, self._path)
         found = self._find(response.body, where)
         records = self._records(found[self._path.text], self._path, response, where)
         if not records:
@@ -82,6 +99,20 @@ class PageReader:
             self._look_beside(response, where, self._path)
         self._look_at_status(response, where, is_empty=not records, is_first=is_first)
         return ReadPage(records, {path.text: found[path.text] for path in self._fields}, self._path.names)
+
+    def _refuse_other_place(self, response: Response, where: str, path: Path) -> None:
+        """Refuse an answer that has nothing where records were found by themselves, earlier in this run or before.
+
+        Raises:
+            BadDataError: they were.
+        """
+        if self._is_told:
+            return
+        raise BadDataError(
+            f"Expected records at `{path.text}` in {where}, where they were found before, got "
+            f"{_description(response.body)}; say where they are now in `records` of stream {self._stream}, or, if this "
+            f'means that there are none, `"records": "{path.text}", "missing_records": "empty"`.'
+        )
 
     def _tell_of_others(self, response: Response, where: str, path: Path) -> None:
         """Warn where what is taken for none has records at another place: so looks a path that is mistyped."""
@@ -153,6 +184,7 @@ class PageReader:
             if self._is_missing_empty:
                 self._tell_of_others(response, where, path)
                 return []
+            self._refuse_other_place(response, where, path)
             raise BadDataError(
                 f"Expected records at `{path.text}` in {where}, got {_description(response.body)}; check `records`, "
                 "or set `missing_records` to `empty` if that means no records."
@@ -288,7 +320,7 @@ def _detected(response: Response, where: str, stream: str) -> Path:
     """Find the records: the array that the body is, or the only array of objects in it."""
     body = response.body
     if body.lstrip()[:1] == b"[":
-        return Path("$[*]", (), True)
+        return _array_at([])
     members = _members(body, where)
     candidates = _arrays_of_objects(members)
     empty = [
@@ -301,7 +333,7 @@ def _detected(response: Response, where: str, stream: str) -> Path:
     elif "error" not in members and "errors" not in members:
         candidates = empty
     if len(candidates) == 1:
-        return Path(f"$.{candidates[0]}[*]", (candidates[0],), True)
+        return _array_at(candidates)
     if candidates:
         names = ", ".join(f"`$.{name}[*]`" for name in candidates)
         raise ConfigurationError(
@@ -312,6 +344,10 @@ def _detected(response: Response, where: str, stream: str) -> Path:
         f"Expected an array of objects in {where}, got {_description(body)}; set `records` of {stream} (`$` "
         "if the object itself is the record)."
     )
+
+
+def _array_at(names: Sequence[str]) -> Path:
+    return Path("".join(["$", *(f".{name}" for name in names), "[*]"]), tuple(names), True)
 
 
 _DULL = ("error", "errors", "warnings", "messages", "notices", "links", "_links")

@@ -27,6 +27,7 @@ from singerkit_catalog.inference import SchemaInference, merge_schemas
 from singerkit_catalog.schema import properties_of, resolve_refs, types_of
 from singerkit_shell.configfile import read_json_object
 from singerkit_shell.errors import BadDataError, ConfigurationError
+from singerkit_state.readas import schema_of
 from singerkit_tap.contract import RawRecord
 from tap_rest.config import ApiSettings, StreamSettings
 
@@ -57,6 +58,10 @@ class SchemaKeeper(Protocol):
 
     def widens(self, records: Sequence[RawRecord], constants: Mapping[str, Any]) -> bool:
         """Take notice of a page; True when ``schema`` has changed, before any record of it is sent."""
+        ...
+
+    def admit(self, fields: Mapping[str, str]) -> bool:
+        """Take up fields that were sent before, with their kinds; True when ``schema`` has changed."""
         ...
 
 
@@ -105,6 +110,10 @@ class DeclaredSchema:
                     self._stream,
                     _listed(extra),
                 )
+        return False
+
+    def admit(self, fields: Mapping[str, str]) -> bool:  # noqa: ARG002
+        """Return False: what it does not name is not sent."""
         return False
 
 
@@ -156,6 +165,19 @@ class InferredSchema:
         self._write_cache()
         return True
 
+    def admit(self, fields: Mapping[str, str]) -> bool:
+        """Take up fields that were sent before and that neither cache nor first pages know (the cache may be gone).
+
+        What no record has any more is then sent as null; otherwise the target would keep the last value.
+        """
+        schema = self.schema
+        known = schema.get("properties", {})
+        gone = {name: schema_of(kind) for name, kind in fields.items() if name not in known}
+        if gone:
+            self._inferred = {**schema, "properties": {**known, **gone}}
+            self._fits = _checker_of(self._inferred)
+        return bool(gone)
+
     def _merge(self, records: Sequence[RawRecord], constants: Mapping[str, Any]) -> None:
         inference = SchemaInference()
         inference.observe(records)
@@ -174,8 +196,9 @@ class InferredSchema:
     def _tell(self, before: Mapping[str, Any]) -> None:
         known = before.get("properties", {})
         now = (self._inferred or {}).get("properties", {})
-        new = [name for name in now if name not in known]
-        changed = [name for name in known if now.get(name) != known[name]]
+        untyped = [name for name in known if types_of(known[name]) == {"null"}]
+        new = [name for name in now if name not in known or (name in untyped and now[name] != known[name])]
+        changed = [name for name in known if name not in new and now.get(name) != known[name]]
         if known and (new or changed):
             parts = [f"new: {_listed(new)}"] if new else []
             parts += [f"of another type: {_listed(changed)}"] if changed else []

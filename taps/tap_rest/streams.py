@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -15,6 +15,7 @@ from singer_sdk.singerlib import MetadataMapping
 
 from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableError, Stopped
 from singerkit_state.order import ValueKind
+from singerkit_state.readas import ReadAs
 from singerkit_state.tracker import Signpost
 from singerkit_tap.contract import Context, Page, RawRecord, Start
 from singerkit_tap.records import SentRows
@@ -26,6 +27,7 @@ from tap_rest.config import PARENT_FIELD, StreamSettings
 from tap_rest.copies import refuse_own_values
 from tap_rest.following import Following
 from tap_rest.incremental import bookmark_params, other_field_asked
+from tap_rest.origins import joined, origins_of
 from tap_rest.pagination import Experience, Pages, Step, body_paths
 from tap_rest.records import PageReader, ReadPage
 from tap_rest.schemas import DeclaredSchema, Sample, SchemaKeeper
@@ -216,13 +218,33 @@ class RestStream(BlockStream):
     def _bookmark_params(self, start: Start) -> dict[str, str]:
         return bookmark_params(self.settings.incremental, start.value, self.bookmark_kind)
 
+    # What the state says of former runs
+
+    def expect(self, former: ReadAs) -> None:
+        """Look for the records where former runs have found them, before the first answer is asked for."""
+        self._reader.expect(former.source.get("records"))
+
+    def recall(self, former: ReadAs) -> None:
+        """Take up where the records were, and which fields they had."""
+        self.expect(former)
+        if self.keeper.admit(former.fields):
+            self._take_schema()
+
+    def asks_of(self) -> Mapping[str, Any]:
+        """Return which rows the API is asked for."""
+        return {**self._origins, "records": self._reader.place}
+
+    @cached_property
+    def _origins(self) -> Mapping[str, str]:
+        return origins_of(self.settings, self.tap.api)
+
     # The request
 
     def _request(self, context: Context | None) -> tuple[str, dict[str, Any]]:
         """Return URL and parameters, filled in from the fields of the parent."""
         fields = {} if context is None else self._parent_values(context)
         params = {name: _filled(value, fields) for name, value in self.settings.params.items()}
-        return _joined(self.tap.api.base_url, _filled_path(self.settings.path, fields)), params
+        return joined(self.tap.api.base_url, _filled_path(self.settings.path, fields)), params
 
     def _parent_values(self, context: Context) -> dict[str, Any]:
         """Return the parent's fields by name: a context holds them by the name they have in the child."""
@@ -412,12 +434,6 @@ def _refuse_lost_copies(settings: StreamSettings, keeper: SchemaKeeper) -> None:
 
 def _whole(number: float) -> int | Decimal:
     return int(number) if number == int(number) else Decimal(str(number))
-
-
-def _joined(base: str, path: str) -> str:
-    if path.startswith(("http://", "https://")):
-        return path
-    return f"{base.rstrip('/')}/{path.lstrip('/')}" if path.strip("/") else base
 
 
 def _filled(value: Any, fields: Mapping[str, Any]) -> Any:

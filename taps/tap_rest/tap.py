@@ -15,6 +15,7 @@ from singerkit_state.delivery import Delivery
 from singerkit_state.tracker import Signpost
 from singerkit_tap.delivery import delivery
 from singerkit_tap.shell import SingerkitTap
+from singerkit_tap.starts import former_read
 from tap_rest.client import Client, client_problems, register_secrets
 from tap_rest.config import CONFIG_SCHEMA, ApiSettings, StreamSettings, api_settings, config_conflicts
 from tap_rest.effects import idle_settings
@@ -146,6 +147,7 @@ class TapRest(SingerkitTap):
         for stream in streams.values():
             below = [child.settings for child in streams.values() if child.parent is stream]
             if any(self._may_be_read(settings) for settings in (stream.settings, *below)):
+                stream.expect(former_read(self.start_state, stream.name))
                 stream.learn_schema()
         return list(streams.values())
 

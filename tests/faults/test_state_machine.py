@@ -323,8 +323,8 @@ class Machine(RuleBasedStateMachine):
             return
         value = json.loads(json.dumps(committed))
         if how == "an older bookmark":
-            mark = value["bookmarks"].get("orders")
-            if not mark:
+            mark = value["bookmarks"].get("orders", {})
+            if "replication_key_value" not in mark:
                 return
             mark["replication_key_value"] = mark["_singerkit_seen"]["at"] = "2024-03-01T00:00:00.000000Z"
             mark["_singerkit_seen"]["rows"] = []

@@ -579,6 +579,7 @@ def test_two_streams_never_share_a_table(target: Target) -> None:
     [
         (OLD, True),
         ('{"bookmarks":{"a":{}}}', False),
+        ('{"bookmarks":{"a":{"_singerkit_read":{"fields":{"id":"integer"}}}}}', False),
         ('{"bookmarks":{"b":{"at":1}}}', False),
         ('{"bookmarks":[1]}', False),
         ('{"bookmarks":null,"other":1}', False),

@@ -200,7 +200,7 @@ class Checker:
             positions = {
                 stream: self._position_of(stream, mark, where)
                 for stream, mark in bookmarks.items()
-                if stream in REPLICATION_KEY and mark
+                if stream in REPLICATION_KEY and mark.keys() - {"_singerkit_read"}
             }
             return State(positions, value["_singerkit"]["complete"] is True, value)
         except (ValueError, KeyError, TypeError, AttributeError) as error:

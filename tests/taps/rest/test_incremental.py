@@ -222,7 +222,7 @@ def test_a_server_that_does_not_know_the_parameter_is_told_of(run_tap: Any) -> N
         again = run_tap(api.url, stream, state=first.state).ended(0)
         assert again.records("orders") == []
         assert "does not listen to `incremental.param`" in again.stderr
-        assert "1 of the 1 rows that the state remembers were asked for again, recognised" in again.stderr
+        assert "of 1 row that the state remembers 1 came again, recognised" in again.stderr
 
 
 def test_a_server_that_answers_with_later_rows_only_is_told_of(run_tap: Any) -> None:

@@ -307,6 +307,7 @@ def test_a_state_of_singer_sdk_is_continued(example):
         "replication_key",
         "replication_key_value",
         "_singerkit_seen",
+        "_singerkit_read",
     }
     # ... and its own reader takes ours: the bookmark stands where it looks.
     assert bookmark(result.state) == DAY.format(4)

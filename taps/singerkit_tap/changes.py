@@ -1,0 +1,95 @@
+"""What has changed since a stream was read last, and is not loaded because its bookmark stays where it is.
+
+The bookmark says that all rows before it were read: as the config was then. One that asks for more brings nothing of
+what stands before it. A run says so once, since the next state says what this one has asked for (decision 20).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from singerkit_state.bookmarks import DRIVEN
+from singerkit_state.order import ValueKind, order_key
+from singerkit_state.readas import ReadAs
+from singerkit_tap.stream import BlockStream
+
+__all__ = ["change_since", "earlier"]
+
+_PARTS = {
+    "where": "`base_url` or `path` names another place",
+    "asks": "`params`, `headers` or `pagination` ask for something else",
+    "parent": "its parent is read from another place, or asked for something else",
+    "records": "`records` names another place",
+}
+_SHOWN = 5
+
+
+def change_since(stream: BlockStream, part: Mapping[str, Any], start_date: str | None) -> str | None:
+    """Return a sentence about what the part of the state has that this run does not ask for; None: nothing.
+
+    ``start_date`` is that of this run.
+    """
+    former = ReadAs.of(part)
+    if not former.is_known:
+        return None
+    if stream.bookmark_key is None:
+        moved = _moved(stream, former)
+        return _of_full_table(stream, moved) if moved else None
+    if not _has_bookmark(part if stream.selected else part.get(DRIVEN) or {}):
+        return None
+    found = [*_moved(stream, former), *_widened(stream, former, start_date)]
+    return _of_incremental(stream, found) if found else None
+
+
+def _has_bookmark(part: Mapping[str, Any]) -> bool:
+    return part.get("replication_key_value") is not None or bool(part.get("partitions"))
+
+
+def _moved(stream: BlockStream, former: ReadAs) -> list[str]:
+    now = stream.asks_of()
+    return [
+        words
+        for name, words in _PARTS.items()
+        if now.get(name) is not None and name in former.source and now[name] != former.source[name]
+    ]
+
+
+def _widened(stream: BlockStream, former: ReadAs, start_date: str | None) -> Iterator[str]:
+    kind = stream.bookmark_kind
+    if (kind.is_time or kind.name == "ANY") and earlier(start_date, former.start_date) != former.start_date:
+        yield "`start_date` is earlier" if start_date else "there is no `start_date` any more"
+    if not former.knows_all_fields or not stream.selected:
+        return
+    new = [name for name in stream.kinds if name not in former.fields]
+    if new:
+        more = f" and {len(new) - _SHOWN} more" if len(new) > _SHOWN else ""
+        shown = ", ".join(f"`{name[:60]}`" for name in new[:_SHOWN])
+        yield f"for the first time it is sent with {shown}{more}"
+
+
+def earlier(one: str | None, other: str | None) -> str | None:
+    """Return the earlier of two start dates; None is the beginning of all."""
+    if one is None or other is None:
+        return None
+    return min(other, one, key=lambda text: order_key(text, ValueKind.INSTANT))
+
+
+def _of_incremental(stream: BlockStream, found: list[str]) -> str:
+    first = (
+        ""
+        if stream.primary_keys
+        else ", empty its table, since it has no key and its rows would be there twice,"
+    )
+    return (
+        f"Stream `{stream.name}` is read otherwise than by the run before: {'; '.join(found)}. It goes on from its bookmark "
+        "all the same, so what this would bring of rows before that is not loaded. If it should be, run "
+        f"`singerkit-state reset STATE --stream {stream.name}`{first} and run again; this is said once."
+    )
+
+
+def _of_full_table(stream: BlockStream, found: list[str]) -> str:
+    return (
+        f"Stream `{stream.name}` is read otherwise than by the run before: {'; '.join(found)}. It is read as a whole, and "
+        "rows that only came before stay in the target; this is said once."
+    )

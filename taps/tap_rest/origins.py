@@ -1,0 +1,62 @@
+"""What of the config decides which rows an API gives, in a form that a state can keep: digests that tell no secret."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from singerkit_shell.secrets import redactor
+from tap_rest.client import register_secrets
+from tap_rest.config import ApiSettings, Pagination, StreamSettings
+
+__all__ = ["joined", "origins_of"]
+
+_NO_OTHER_ROWS = ("size",)
+"""What of `pagination` says only how many rows come in one answer."""
+
+
+def origins_of(settings: StreamSettings, api: ApiSettings) -> dict[str, str]:
+    """Return ``where`` and ``asks`` of a stream, and both of its parent as ``parent``.
+
+    Secrets are left out, so that a new one is no change, and none can be found by trying.
+    """
+    parent = next(
+        (one for one in api.streams if settings.parent and one.name == settings.parent.stream), None
+    )
+    own = _own(settings, api)
+    return own if parent is None else {**own, "parent": _digest([*_own(parent, api).values()])}
+
+
+def _own(settings: StreamSettings, api: ApiSettings) -> dict[str, str]:
+    headers = {name.lower(): value for name, value in {**api.headers, **settings.headers}.items()}
+    register_secrets(headers)
+    register_secrets(settings.params)
+    said = {
+        name: value
+        for name in Pagination.__struct_fields__
+        if (value := getattr(settings.pagination, name)) != getattr(Pagination(), name)
+        and name not in _NO_OTHER_ROWS
+    }
+    return {
+        "where": _digest(_place(joined(api.base_url, settings.path))),
+        "asks": _digest([settings.params, headers, said]),
+    }
+
+
+def joined(base: str, path: str) -> str:
+    """Return the URL of a path below `base_url`, or the full URL that a path is."""
+    if path.startswith(("http://", "https://")):
+        return path
+    return f"{base.rstrip('/')}/{path.lstrip('/')}" if path.strip("/") else base
+
+
+def _place(url: str) -> str:
+    """Return a URL without what leads to the same place: `http` or `https`, capitals of the host, a slash at the end."""
+    host, slash, path = url.partition("://")[2].partition("/")
+    return (host.lower() + slash + path).rstrip("/")
+
+
+def _digest(said: Any) -> str:
+    text = redactor.mask(json.dumps(said, sort_keys=True, ensure_ascii=False))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]

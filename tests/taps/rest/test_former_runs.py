@@ -1,0 +1,305 @@
+"""What a run knows of former ones beside the bookmark: fields that were sent, what was asked for, where the records were."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from canaries import canary
+from conformance.processes import run as run_process
+from faults.loads import query
+from faults.pipes import PIPELINE, pipe
+from taps.rest.api_server import Asked, Reply, json_reply, serving
+
+READ = "_singerkit_read"
+ROWS: list[dict[str, Any]] = [
+    {"id": 1, "at": "2026-01-01T00:00:00Z", "note": "old", "qty": 5},
+    {"id": 2, "at": "2026-01-02T00:00:00Z", "note": "old"},
+]
+
+
+def stream(**more: Any) -> dict[str, Any]:
+    return {
+        "name": "rows",
+        "path": "/rows",
+        "primary_keys": ["id"],
+        "replication_key": "at",
+        "incremental": {"param": "since"},
+        "pagination": {"type": "single"},
+    } | more
+
+
+def whole(**more: Any) -> dict[str, Any]:
+    given = stream(**more)
+    del given["replication_key"], given["incremental"]
+    return given
+
+
+class Source:
+    """Rows from `since` on, and of the tenant that is asked for."""
+
+    def __init__(self, rows: list[dict[str, Any]]) -> None:
+        self.rows = rows
+
+    def __call__(self, asked: Asked) -> Reply:
+        since = asked.param("since") or ""
+        return json_reply([row for row in self.rows if str(row.get("at", "")) >= since])
+
+
+# Fields that no record has any more
+
+
+@pytest.mark.parametrize("make", [stream, whole])
+def test_a_field_that_is_gone_is_emptied_without_the_schema_cache(
+    make: Any, database: str, tmp_path: Path
+) -> None:
+    source = Source([dict(ROWS[0]), dict(ROWS[1])])
+    with serving({"/rows": source}) as api:
+        pipe(database, api.url, make(), schema_cache=str(tmp_path / "one")).expect(0, 0)
+        source.rows = [{"id": 1, "at": "2026-01-03T00:00:00Z"}, {"id": 2, "at": "2026-01-03T00:00:00Z"}]
+        for cache in ("two", "three"):
+            ended = pipe(database, api.url, make(), schema_cache=str(tmp_path / cache)).expect(0, 0)
+            assert query(database, "SELECT id, note, qty FROM rows ORDER BY id") == [
+                (1, None, None),
+                (2, None, None),
+            ]
+            assert "is read otherwise" not in ended.tap.stderr
+    types = query(database, "SELECT pg_typeof(note)::text, pg_typeof(qty)::text FROM rows LIMIT 1")
+    assert types == [("text", "bigint")]
+
+
+def test_a_former_field_keeps_its_kind_and_what_others_know_of_the_state(
+    run_tap: Any, tmp_path: Path
+) -> None:
+    sent = {**ROWS[0], "day": "2026-01-01", "tags": [1], "more": {"a": 1}, "nothing": None, "mixed": 1.5}
+    rows: list[dict[str, Any]] = [sent, {**sent, "id": 2, "mixed": "x"}]
+    with serving({"/rows": lambda _: json_reply(rows)}) as api:
+        first = run_tap(api.url, whole()).ended(0)
+        rows[:] = [{"id": 3, "day": "soon"}]
+        # A run that began before states had it, and one by a tap of others, which hands on what it does not know.
+        foreign = {"singer_state": first.state}
+        second = run_tap(api.url, whole(), state=foreign, schema_cache=str(tmp_path / "new")).ended(0)
+        (schema,) = second.schemas("rows")
+        assert {name: prop.get("type") for name, prop in schema["properties"].items()} == {
+            "id": ["integer"] if isinstance(schema["properties"]["id"]["type"], list) else "integer",
+            "day": ["null", "string"],
+            "at": ["null", "string"],
+            "note": ["null", "string"],
+            "qty": ["null", "integer"],
+            "tags": ["null", "array"],
+            "more": ["null", "object"],
+            "nothing": ["null"],
+            "mixed": ["null", "number", "string"],
+        }
+        assert schema["properties"]["at"]["format"] == "date-time"
+        assert second.records("rows") == [
+            dict.fromkeys(schema["properties"], None) | {"id": 3, "day": "soon"}
+        ]
+        former = {"bookmarks": {"rows": {}}}
+        third = run_tap(api.url, whole(), state=former, schema_cache=str(tmp_path / "newer")).ended(0)
+        assert third.records("rows") == rows
+        # It comes back, with another type.
+        rows[:] = [{"id": 3, "day": "soon", "qty": "many", "nothing": 1}]
+        fourth = run_tap(api.url, whole(), state=second.state, schema_cache=str(tmp_path / "n4")).ended(0)
+    assert fourth.records("rows")[0]["qty"] == "many"
+
+
+def test_what_is_not_sent_any_more_is_not_emptied(run_tap: Any, tmp_path: Path) -> None:
+    rows = [dict(ROWS[0])]
+    with serving({"/rows": lambda _: json_reply(rows)}) as api:
+        first = run_tap(api.url, whole()).ended(0)
+        del rows[0]["note"], rows[0]["qty"]
+        # Neither what is not selected, nor what a declared schema leaves out.
+        fresh = {"state": first.state, "schema_cache": str(tmp_path / "new")}
+        chosen = run_tap(api.url, whole(), select=["rows", "!rows.note"], state=first.state).ended(0)
+        assert chosen.records("rows") == [{**rows[0], "qty": None}]
+        assert "note" not in chosen.state["bookmarks"]["rows"][READ]["fields"]
+        declared = run_tap(api.url, whole(schema={"properties": {"id": {"type": "integer"}}}), **fresh).ended(
+            0
+        )
+        assert declared.records("rows") == [{"id": 1}]
+        # And partial records say nothing of what they leave out.
+        partial = run_tap(api.url, whole(partial_records=True), **fresh).ended(0)
+        assert partial.records("rows") == rows
+        assert "qty" in partial.schemas("rows")[0]["properties"]
+
+
+# A config that asks for more
+
+
+def moved(api_url: str) -> dict[str, tuple[dict[str, Any], dict[str, Any], str]]:
+    """Return, by what changes: changes of the stream, changes at the top, and what the warning says."""
+    return {
+        "path": ({"path": "/others"}, {}, "`base_url` or `path` names another place"),
+        "base_url": ({}, {"base_url": api_url + "/v2"}, "`base_url` or `path` names another place"),
+        "params": (
+            {"params": {"status": "any"}},
+            {},
+            "`params`, `headers` or `pagination` ask for something else",
+        ),
+        "top params": ({}, {"params": {"status": "any"}}, "`params`, `headers` or `pagination` ask"),
+        "headers": ({"headers": {"X-Tenant": "7"}}, {}, "`params`, `headers` or `pagination` ask"),
+        "pagination": ({"pagination": {"type": "page"}}, {}, "`params`, `headers` or `pagination` ask"),
+        "start_date": ({}, {"start_date": "2024-01-01T00:00:00+02:00"}, "`start_date` is earlier"),
+        "no start_date": ({}, {"start_date": None}, "there is no `start_date` any more"),
+        "records": ({"records": "$.rows[*]"}, {}, "`records` names another place"),
+        "select": ({}, {"select": ["rows"]}, "for the first time it is sent with `note`"),
+    }
+
+
+def config(
+    api_url: str, changes: dict[str, Any], top: dict[str, Any]
+) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    given = {"start_date": "2025-01-01T00:00:00+00:00", "select": ["rows", "!rows.note"]} | top
+    return (
+        given.pop("base_url", api_url),
+        stream(**changes),
+        {k: v for k, v in given.items() if v is not None},
+    )
+
+
+def test_what_is_asked_for_more_is_told_once(run_tap: Any) -> None:
+    source = Source(list(ROWS))
+    many = {"/rows": source, "/others": source, "/v2/rows": source}
+    with serving(many) as api:
+
+        def run(changes: dict[str, Any], top: dict[str, Any], state: Any = None) -> Any:
+            url, given, more = config(api.url, changes, top)
+            return run_tap(url, given, state=state, **more).ended(0)
+
+        first = run({}, {})
+        assert [record["id"] for record in first.records("rows")] == [1, 2]
+        assert "is read otherwise" not in run({}, {}, first.state).stderr
+        for changes, top, words in moved(api.url).values():
+            api.routes["/rows"] = source
+            if "records" in changes:
+                api.routes["/rows"] = lambda asked: json_reply({"rows": json.loads(source(asked).body)})
+            if changes.get("pagination", {}).get("type") == "page":
+                api.routes["/rows"] = lambda asked: (
+                    source(asked) if asked.param("page") == "1" else json_reply([])
+                )
+            changed = run(changes, top, first.state)
+            told = [
+                line
+                for line in changed.stderr.splitlines()
+                if "is read otherwise than by the run before" in line
+            ]
+            assert len(told) == 2, (words, changed.stderr)  # then, and at the end
+            assert words in told[0]
+            assert told[0].count(";") == 1, "of one change"
+            assert "`singerkit-state reset STATE --stream rows`" in told[0]
+            assert "is read otherwise" not in run(changes, top, changed.state).stderr
+
+
+def test_what_brings_no_other_rows_is_no_change(run_tap: Any) -> None:
+    source = Source(list(ROWS))
+    secret = canary("tap-rest parameter that is a key")
+    with serving({"/rows": source}) as api:
+        one = stream(params={"api_key": secret + "1", "status": "any"}, headers={"X-Token": secret + "3"})
+        first = run_tap(api.url + "/", one, start_date="2025-01-01T00:00:00Z").ended(0)
+        other = stream(params={"status": "any", "api_key": secret + "2"}, headers={"x-token": secret + "4"})
+        other["pagination"] = {"type": "single"}
+        other["incremental"] = {"param": "since", "lookback": 60}
+        again = run_tap(
+            api.url.replace("127.0.0.1", "127.0.0.1"),
+            other,
+            state=first.state,
+            start_date="2025-02-01T00:00:00Z",
+        ).ended(0)
+        assert "is read otherwise" not in again.stderr
+        # Later, and back: all of it was read.
+        back = run_tap(api.url, other, state=again.state, start_date="2025-01-01T00:00:00Z").ended(0)
+        assert "is read otherwise" not in back.stderr
+        # A state from before they said so, and one without a bookmark.
+        for part in ({key: item for key, item in back.state["bookmarks"]["rows"].items() if key != READ}, {}):
+            state = {"bookmarks": {"rows": part}}
+            assert "is read otherwise" not in run_tap(api.url, one, state=state).ended(0).stderr
+    said = back.state["bookmarks"]["rows"][READ]["source"]
+    assert set(said) == {"where", "asks", "records"}
+    assert all(len(said[name]) == 12 for name in ("where", "asks"))
+
+
+def test_a_child_and_a_stream_that_is_read_as_a_whole(run_tap: Any) -> None:
+    child = stream(name="lines", path="/rows/{parent.id}/lines", parent={"stream": "rows"})
+    routes = {f"/rows/{n}/lines": Source([{"id": n, "at": ROWS[0]["at"]}]) for n in (1, 2)}
+    with serving({"/rows": Source(list(ROWS)), **routes}) as api:
+
+        def run(state: Any, **more: Any) -> Any:
+            return run_tap(api.url, whole(**more), child, state=state).ended(0)
+
+        second = run(run(None).state)
+        assert "is read otherwise" not in second.stderr
+        changed = run(second.state, params={"status": "any"})
+    assert "its parent is read from another place, or asked for something else" in changed.stderr
+    assert "rows that only came before stay in the target" in changed.stderr
+
+
+def test_the_command_that_loads_it(database: str, tmp_path: Path) -> None:
+    old = [{**row, "at": f"2020-01-0{row['id']}T00:00:00Z", "id": row["id"] + 10} for row in ROWS]
+    source = Source([*old, *ROWS])
+    url = f"{database}{'&' if '?' in database else '?'}pipeline={PIPELINE}&schema=public"
+    with serving({"/rows": source}) as api:
+
+        def run(start_date: str) -> str:
+            more = {"start_date": start_date, "schema_cache": str(tmp_path / "cache")}
+            return pipe(database, api.url, stream(), **more).expect(0, 0).tap.stderr
+
+        run("2026-01-01T00:00:00Z")
+        assert "`start_date` is earlier" in run("2019-01-01T00:00:00Z")
+        assert query(database, "SELECT count(*) FROM rows") == [(2,)]
+        tool = str(Path(sys.executable).with_name("singerkit-state"))
+        assert run_process([tool, "reset", url, "--stream", "rows", "--yes"]).code == 0
+        assert "is read otherwise" not in run("2019-01-01T00:00:00Z")
+    assert query(database, "SELECT count(*) FROM rows") == [(4,)]
+
+
+# Records that are found by themselves
+
+
+def test_records_are_looked_for_where_former_runs_found_them(run_tap: Any, tmp_path: Path) -> None:
+    bodies: list[Any] = [{"orders": [{"id": 1, "v": "a"}]}]
+    with serving({"/rows": lambda _: json_reply(bodies[-1])}) as api:
+
+        def run(state: Any, **more: Any) -> Any:
+            cache = str(tmp_path / f"{len(bodies)} {len(more)}")
+            return run_tap(api.url, whole(**more), state=state, schema_cache=cache)
+
+        first = run(None).ended(0)
+        for body in (
+            {"orders": None, "deleted": [{"id": 1}]},
+            {"deleted": [{"id": 1}]},
+            [{"id": 1}],
+        ):
+            bodies.append(body)
+            refused = run(first.state).ended(65)
+            assert (
+                "Expected records at `$.orders[*]` in page 1 of stream rows, where they were found before"
+                in refused.sentence
+            )
+            assert '`"records": "$.orders[*]", "missing_records": "empty"`' in refused.sentence
+        # The advice.
+        bodies.append({"orders": None, "deleted": [{"id": 1}]})
+        advised = run(first.state, records="$.orders[*]", missing_records="empty").ended(0)
+        assert advised.records("rows") == []
+        bodies.append({"deleted": [{"id": 2}]})
+        told = run(first.state, records="$.deleted[*]").ended(0)
+        assert told.records("rows")[0]["id"] == 2
+        assert "`records` names another place" in told.stderr
+        # What is there, others beside it or not.
+        for body in ({"orders": [], "deleted": [{"id": 1}]}, {"orders": [{"id": 3}], "deleted": [{"id": 1}]}):
+            bodies.append(body)
+            assert [record["id"] for record in run(first.state).ended(0).records("rows")] in ([], [3])
+
+
+def test_pages_of_one_run_have_their_records_at_one_place(run_tap: Any) -> None:
+    def page(asked: Asked) -> Reply:
+        if asked.param("cursor") is None:
+            return json_reply({"orders": [{"id": 1}], "next": "x"})
+        return json_reply({"orders": None, "facets": [{"id": 9}], "next": None})
+
+    with serving({"/rows": page}) as api:
+        given = whole(pagination={"type": "cursor", "cursor": "$.next"})
+        assert "page 2 of stream rows" in run_tap(api.url, given).ended(65).sentence
