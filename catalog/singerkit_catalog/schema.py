@@ -12,12 +12,22 @@ from urllib.parse import unquote
 
 from singerkit_shell.errors import ConfigurationError
 
-__all__ = ["admitting_missing", "draft_of", "is_nullable", "properties_of", "resolve_refs", "types_of"]
+__all__ = [
+    "admitting_missing",
+    "draft_of",
+    "is_nullable",
+    "may_take_long",
+    "properties_of",
+    "resolve_refs",
+    "types_of",
+]
 
 _DEPTH_LIMIT = 100
 _LEVELS_LIMIT = 200  # of nesting; what walks a schema after this may recurse
 _NODES_LIMIT = 100_000  # objects of a schema whose references are written out
 _HOLDERS = ("$defs", "definitions")
+_SLOW = ("'pattern", "'uniqueItems'", "'$ref'")
+"""What may take for ever on values that were made for it, as Python writes a schema."""
 # Their values are data, not schemas: a "$ref" in there is a plain key.
 _DATA_KEYWORDS = ("const", "enum", "default", "examples", "example")
 
@@ -144,6 +154,12 @@ def properties_of(schema: Mapping[str, Any]) -> dict[str, Any]:
                 properties |= properties_of(branch)
     own = schema.get("properties")
     return properties | dict(own) if isinstance(own, Mapping) else properties
+
+
+def may_take_long(schema: Any) -> bool:
+    """Tell whether judging a value by ``schema`` can take for ever, so that it has to be done within a time."""
+    text = str(schema)
+    return any(word in text for word in _SLOW)
 
 
 def types_of(schema: Any) -> set[str]:

@@ -17,9 +17,10 @@ from typing import Annotated, Any, NotRequired, Required, TypedDict, Union, get_
 
 import msgspec
 
+from singerkit_catalog.schema import may_take_long
 from singerkit_check.schemas import Declared
 from singerkit_check.values import keys_in
-from singerkit_shell.signals import TooLong, stop_flag
+from singerkit_shell.signals import JUDGE_SECONDS, TooLong, stop_flag
 
 __all__ = ["FastDecoder", "compile_fast"]
 
@@ -42,12 +43,8 @@ _OF_TYPES = frozenset(
         *("minLength", "maxLength", "minimum", "maximum"),
     )
 )
-_SLOW = ("'pattern", "'uniqueItems'", "'$ref'")
-"""What may take for ever on values that were made for it, as written in a schema."""
 _KEY_BEFORE_BLANK = re.compile(rb'"[ \t\r]+:')
 _KEY_END, _QUOTED_KEY_END = b'":', b'\\":'
-
-JUDGE_SECONDS = 2.0  # of processor time for one record, as in our targets
 
 
 class _Inexpressible(Exception):
@@ -153,8 +150,8 @@ def _made(
         decoder = msgspec.json.Decoder(TypedDict("Message", message), float_hook=Decimal)  # type: ignore[operator]
     except (TypeError, ValueError):
         return None
-    may_take_long = any(word in str(one.schema) for _, one in others for word in _SLOW)
-    return FastDecoder(decoder, tuple(nested), tuple(others), may_take_long)
+    is_slow = any(may_take_long(one.schema) for _, one in others)
+    return FastDecoder(decoder, tuple(nested), tuple(others), is_slow)
 
 
 def _validator_of(declared: Declared, name: str) -> Any:

@@ -12,12 +12,12 @@ from typing import Any
 from jsonschema import ValidationError
 from jsonschema.exceptions import best_match
 
-from singerkit_check.decode import JUDGE_SECONDS, FastDecoder, compile_fast
+from singerkit_check.decode import FastDecoder, compile_fast
 from singerkit_check.findings import Findings, shown
 from singerkit_check.progress import Progress
 from singerkit_check.schemas import Declared
 from singerkit_check.values import kind_of
-from singerkit_shell.signals import TooLong, stop_flag
+from singerkit_shell.signals import JUDGE_SECONDS, TooLong, stop_flag
 from singerkit_shell.validate import expectation
 
 __all__ = ["Stream", "has_zone", "is_date", "is_date_time"]

@@ -17,9 +17,11 @@ from typing import Any, TypeVar
 
 from singerkit_shell.errors import Stopped
 
-__all__ = ["StopFlag", "TooLong", "stop_flag"]
+__all__ = ["JUDGE_SECONDS", "StopFlag", "TooLong", "stop_flag"]
 
 _T = TypeVar("_T")
+JUDGE_SECONDS = 2.0
+"""Processor time for judging one record by its schema; a common one takes a thousandth of that."""
 _GRACE = 0.4  # seconds that a computation may go on after a signal
 _TURN = 0.1  # seconds between two looks at the flag
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -61,8 +62,9 @@ COMMON_SETTINGS: dict[str, Any] = {
             "type": "array",
             "items": {"type": "string", "pattern": "^!?[^!]"},
             "title": "Select",
-            "description": "What to sync, without a catalog: globs over `stream` and `stream.field`, `!` "
-            "excludes, later rules win. Default: all that is selected by default.",
+            "description": "What to sync: globs over `stream` and `stream.field`, `!` "
+            "excludes, later rules win. Beside a catalog they have the last word. Default: what the catalog selects, or all "
+            "that is selected by default.",
         },
         "state_every": {
             "type": "integer",
@@ -80,6 +82,8 @@ class SingerkitTap(Tap):
     """A tap on the block path. See `singerkit_tap.contract` for what a connector adds."""
 
     package_name = "singerkit"
+    first_config: ClassVar[str] = ""
+    """A config that works as it stands, for those who have none yet."""
     dynamic_catalog = True
     capabilities: ClassVar[list[CapabilitiesEnum]] = [
         TapCapabilities.CATALOG,
@@ -190,6 +194,11 @@ class SingerkitTap(Tap):
         if not problems:
             problems = [*_start_date_problems(self._config), *self.config_sentences(self._config)]
         if problems and raise_errors:
+            if not self._config and self.first_config:
+                raise ConfigurationError(
+                    f"There is no config{config_place()}; name the file of one with `--config`, which holds for a first try "
+                    f"{self.first_config}."
+                )
             raise ConfigurationError(f"The config{config_place()} is not valid: {'; '.join(problems)}.")
         return problems
 
@@ -365,6 +374,8 @@ class SingerkitTap(Tap):
         """Run --test."""
         if value != CliTestOptionValue.Disabled.value:
             stop_flag.install()
+            # Each stream ends at its first record, which singer-sdk counts as a failure.
+            logging.getLogger("singer_sdk.metrics").addFilter(lambda _: False)
         super().cb_test(ctx, param, value)
 
     @classmethod
@@ -376,6 +387,7 @@ class SingerkitTap(Tap):
                 case "discover":
                     param.opts = ["-d", "--discover"]
                 case "test":
+                    param.type = click.Choice([option.value for option in CliTestOptionValue])
                     param.help = (
                         "Read one record of each stream and write it, or say what is wrong; --test=schema writes "
                         "the schemas alone."

@@ -267,7 +267,7 @@ class BlockStream(Stream):
     # singer-sdk's way in: its standard tests and --test call stream.sync()
 
     def _write_schema_message(self) -> None:
-        self.tap.sync_run.write_schema(self)
+        self.tap.sync_run.announce(self)
         self.tap.output.flush()
 
     def _sync_records(  # type: ignore[override]

@@ -81,6 +81,7 @@ class SyncRun:
         self._rest: dict[str, Any] = dict(state)
         self._bookmarks: dict[str, Any] = {}
         self._is_checked = False
+        self._announced: tuple[str, dict[str, Any]] | None = None
         self._mark = mark
         self._progress = progress
         self._state_every = state_every
@@ -133,15 +134,27 @@ class SyncRun:
                 if sentence is not None:
                     self.warn(stream, sentence)
 
+    def announce(self, stream: BlockStream) -> None:
+        """Write the SCHEMA of a stream that `read_one` may be asked for next."""
+        self.write_schema(stream)
+        self._announced = (stream.name, self._schema_of(stream))
+
     def write_schema(self, stream: BlockStream) -> None:
-        """Write the SCHEMA of a stream."""
-        key = stream.bookmark_key
+        """Write the SCHEMA of a stream, unless that was the last word."""
+        schema = self._schema_of(stream)
+        announced, self._announced = self._announced, None
+        if announced != (stream.name, schema):
+            key = stream.bookmark_key
+            self._output.schema(stream.name, schema, stream.primary_keys, [key] if key is not None else [])
+
+    @staticmethod
+    def _schema_of(stream: BlockStream) -> dict[str, Any]:
         # A schema without properties means records as they are; targets want the keyword all the same.
         schema = {**stream.selected_schema}
         schema.setdefault("properties", {})
         if not stream.sends_partial_records:
             schema = admitting_missing(schema, stream.primary_keys)
-        self._output.schema(stream.name, schema, stream.primary_keys, [key] if key is not None else [])
+        return schema
 
     def renew_schema(self, stream: BlockStream) -> None:
         """Go on with a schema that has grown in mid-run: a SCHEMA now, and the new fields from here on."""

@@ -32,6 +32,10 @@ class TapRest(SingerkitTap):
 
     name = "tap-rest"
     config_jsonschema: ClassVar[dict[str, Any]] = CONFIG_SCHEMA
+    first_config = (
+        '{"base_url": "https://api.github.com", "pagination": {"type": "link_header"}, "streams": [{"name": "releases", '
+        '"path": "/repos/simonw/datasette/releases", "primary_keys": ["id"]}]}'
+    )
 
     def config_sentences(self, config: Mapping[str, Any]) -> Sequence[str]:
         """Return what a JSON Schema cannot say about the config."""

@@ -165,11 +165,15 @@ class Loader(Protocol):
     """What a target implements.
 
     ``is_log`` says that rows are appended as they came: in their order, dates and UUIDs as the text they were,
-    integers of any size. ``appends`` says that every row is kept, those with the same key too.
+    integers of any size. ``appends`` says that every row is kept, those with the same key too. ``set_aside_in`` names
+    the table or file of `reject`.
     """
 
     is_log: bool
     appends: bool
+
+    @property
+    def set_aside_in(self) -> str: ...
 
     def open(self) -> None: ...
 

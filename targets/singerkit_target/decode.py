@@ -7,7 +7,6 @@ it refuses, `exact.py` decides. Numbers and nested values stay the text they wer
 from __future__ import annotations
 
 import datetime
-import json
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +18,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
+from singerkit_catalog.schema import may_take_long
 from singerkit_shell.encoding import check_utf8
 from singerkit_shell.signals import TooLong, stop_flag
 from singerkit_target.batches import Missing, batches_of
@@ -140,7 +140,7 @@ class FastDecoder:
     missing: Missing
     in_order: bool
     refused: re.Pattern[bytes] | None
-    has_patterns: bool
+    is_slow: bool
     clocks: Clocks
 
     def decode(self, data: bytes, lines: int, first_line: int) -> list[Batch]:
@@ -149,7 +149,7 @@ class FastDecoder:
         Raises:
             Refused: something in the block is unusual.
         """
-        if not self.has_patterns:
+        if not self.is_slow:
             return self._decode(data, lines, first_line)
         try:
             return stop_flag.within(
@@ -290,7 +290,7 @@ def compile_decoder(
             missing=missing,
             in_order=in_order,
             refused=_refused_text(stream),
-            has_patterns=validate and '"pattern"' in json.dumps(stream.schema, default=str),
+            is_slow=validate and may_take_long(stream.schema),
             clocks=_clocks(stream, set() if rounded is None else rounded),
         )
     except (Unsupported, ValueError, TypeError):

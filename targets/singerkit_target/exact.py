@@ -22,14 +22,13 @@ from jsonschema.validators import extend
 from msgspec import UNSET, Raw
 
 from singerkit_catalog.schema import draft_of
-from singerkit_shell.signals import TooLong, stop_flag
+from singerkit_shell.signals import JUDGE_SECONDS, TooLong, stop_flag
 from singerkit_target.contract import Reject, Stream
 from singerkit_target.kinds import Column, Kind, from_base64
 from singerkit_target.unstorable import TOO_LARGE, Policy, Unstorable, fits_numeric, storable
 
 __all__ = ["ExactDecoder", "RejectedRow", "TooWide", "UnknownFields", "compile_exact"]
 
-_JUDGE_SECONDS = 2.0  # of processor time for one record; a common one takes a thousandth of that
 _LONGEST_INTEGER = 4000  # digits; Python refuses to convert longer ones
 _EXACT = Context(prec=200_000, Emax=MAX_EMAX, Emin=MIN_EMIN)  # `multipleOf` divides without rounding
 _SHORTEST_EXTREME = 5000  # bytes; a shorter line holds no number out of range without a long exponent
@@ -145,11 +144,11 @@ class ExactDecoder:
 
         try:
             # A pattern may backtrack for ever, and not only patterns take long on what was made for it.
-            error = stop_flag.within(_JUDGE_SECONDS, judge, "a record was being judged, which takes long.")
+            error = stop_flag.within(JUDGE_SECONDS, judge, "a record was being judged, which takes long.")
         except TooLong:
             raise RejectedRow(
                 "$",
-                f"Expected a record that its schema can judge within {_JUDGE_SECONDS:g} seconds, got one that takes "
+                f"Expected a record that its schema can judge within {JUDGE_SECONDS:g} seconds, got one that takes "
                 "longer, as by a `pattern` with a repetition in a repetition",
             ) from None
         except RecursionError:

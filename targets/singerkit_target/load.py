@@ -147,7 +147,7 @@ class Load:
         finally:
             self._loader.close()
             if self.summary.received or self.summary.commits:
-                self.summary.log(self._log)
+                self.summary.log(self._log, self._loader.set_aside_in)
         return self.summary
 
     def _read(self, source: IO[Any]) -> None:

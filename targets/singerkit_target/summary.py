@@ -60,11 +60,16 @@ class Summary:
     def seconds(self) -> float:
         return time.monotonic() - self.started
 
-    def log(self, log: logging.Logger) -> None:
-        """One line per stream, then one for the run."""
+    def log(self, log: logging.Logger, aside: str) -> None:
+        """One line per stream, then one for the run; ``aside`` is where records are set aside."""
         for stream, rows in sorted(self.committed.items()):
-            aside = f", {self.rejected[stream]} set aside" if self.rejected[stream] else ""
-            log.info("Stream `%s`: %d rows loaded%s.", stream, rows, aside)
+            log.info("Stream `%s`: %d rows loaded.", stream, rows)
+        for stream, count in sorted(self.rejected_before.items()):
+            if count:
+                records = "records are" if count > 1 else "record is"
+                log.warning(
+                    "Stream `%s`: %d %s set aside in %s, with the reasons.", stream, count, records, aside
+                )
         seconds = self.seconds()
         log.info(
             "%d rows in %.1f s (%d rows/s), %d commits%s.",

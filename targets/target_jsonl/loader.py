@@ -75,6 +75,10 @@ class JsonlLoader:
         """The committed lengths of the files that have them."""
         return {name: size for name, size in self._manifest.files.items() if name not in self._lost}
 
+    @property
+    def set_aside_in(self) -> str:
+        return f"the file {self._folder / REJECTS}"
+
     def pipelines(self) -> Sequence[str]:
         return ()  # the manifest is of one, and `begin` refuses others
 

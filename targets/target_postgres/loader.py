@@ -155,6 +155,10 @@ class PostgresLoader:
         self._loaded_before = streams_reached(row.state_text)
         return row.state_text
 
+    @property
+    def set_aside_in(self) -> str:
+        return f"the table {self._wishes.schema}.{rejects.TABLE}"
+
     def pipelines(self) -> Sequence[str]:
         def names(connection: Connection) -> list[str]:
             with connection, connection.cursor() as cursor:

@@ -6,6 +6,7 @@ import difflib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple, NoReturn
 
 import psycopg2
 from psycopg2.extensions import cursor as Cursor
@@ -21,6 +22,7 @@ from target_postgres.types import METADATA_TYPES, ColumnType, column_type, keeps
 
 __all__ = ["Table", "Wishes", "check_stream_name", "fit_table"]
 
+_MOST = 10  # columns that a sentence names
 _ALIKE = 0.8
 """How like a column's name another has to be to pass for a slip (difflib's ratio)."""
 
@@ -127,7 +129,12 @@ def fit_table(
                 "somebody has dropped it meanwhile; put the table back, or run again and do what it then says."
             )
         ddl.create_table(cursor, table, [(column, type_.sql) for column, type_ in types.items()], keys)
-        log.info("Table %s.%s created for stream `%s`.", wishes.schema, name, stream.name)
+        log.info(
+            "Table %s.%s made for stream `%s`, to be there from the first commit on.",
+            wishes.schema,
+            name,
+            stream.name,
+        )
     else:
         _fit(cursor, table, existing, stream, columns, types, keys, log)
     shortened = {short: original for original, short in columns.items() if short != original}
@@ -256,12 +263,16 @@ def _fit(
     if missing:
         ddl.add_columns(cursor, table, missing)
         _tell_added(stream, [short for short, _type in missing], existing, log)
+    misfits = []
     for column in stream.columns:
         short = columns[column.name]
         found = existing.columns.get(short)
         if found is not None:
             _check_writable(stream, column, found)
-            _fit_column(cursor, table, stream, column, short, found.type, types[short], log)
+            if not _fits(cursor, table, stream, column, short, found.type, types[short], log):
+                misfits.append(_Misfit(column.name, short, found.type, types[short].sql))
+    if misfits:
+        _refuse_types(cursor, table, stream, misfits)
     if keys and frozenset(keys) not in existing.unique_keys:
         _fit_key(cursor, table, existing, stream, keys)
 
@@ -290,7 +301,16 @@ def _check_writable(stream: Stream, column: Column, found: ddl.ExistingColumn) -
     )
 
 
-def _fit_column(
+class _Misfit(NamedTuple):
+    """A column whose type in the table is another one than the stream's values need."""
+
+    field: str
+    short: str
+    found: str
+    wanted: str
+
+
+def _fits(
     cursor: Cursor,
     table: Identifier,
     stream: Stream,
@@ -299,9 +319,14 @@ def _fit_column(
     found: str,
     wanted: ColumnType,
     log: logging.Logger,
-) -> None:
+) -> bool:
+    """Change the column where that keeps its values; return whether it is of the right type then.
+
+    Raises:
+        BadDataError: it is not of the type that was chosen.
+    """
     if column.is_always_null or _suits(cursor, found, wanted, column.kind):
-        return
+        return True
     if (
         wanted.is_chosen
         and not wanted.is_default
@@ -314,21 +339,35 @@ def _fit_column(
         )
     if column.kind in (Kind.BIG_INTEGER, Kind.NUMBER) and found in ("bigint", "integer", "smallint"):
         ddl.widen_column(cursor, table, short, "numeric")
-        return
+        return True
     if column.kind is Kind.INTEGER and found in ("integer", "smallint"):
         ddl.widen_column(cursor, table, short, "bigint")
-        return
+        return True
     if found == "jsonb" and not ddl.holds_values(cursor, table, short):
         ddl.change_empty_column(cursor, table, short, wanted.sql)
         log.info(
             "Column `%s` of stream `%s` had no value so far and becomes %s.", short, stream.name, wanted.sql
         )
-        return
+        return True
+    return False
+
+
+def _refuse_types(cursor: Cursor, table: Identifier, stream: Stream, misfits: Sequence[_Misfit]) -> NoReturn:
+    """Name all columns at once: one at a time would be a run that fails for each."""
+    is_one = len(misfits) == 1
+    told = [f"`{one.field}` (type `{one.wanted}`, in the table `{one.found}`)" for one in misfits[:_MOST]]
+    changes = [f"`{_change(cursor, table, one.short, one.found, one.wanted)}`" for one in misfits[:_MOST]]
+    more = f" and {len(misfits) - _MOST} others" if len(misfits) > _MOST else ""
+    first = misfits[0]
+    expected = (
+        f"a column of type `{first.wanted}` for `{first.field}` of stream `{stream.name}`, got `{first.found}` in the table"
+        if is_one
+        else f"columns of the types of stream `{stream.name}`, got others for {', '.join(told)}{more}"
+    )
     raise BadDataError(
-        f"Expected a column of type `{wanted.sql}` for `{column.name}` of stream `{stream.name}`, got `{found}` in the "
-        f"table; what is stored is untouched: change the column's type, as with "
-        f"`{_change(cursor, table, short, found, wanted.sql)}`, or, to have values turned into `{found}`, name that in "
-        "`column_types`, or, if the source has gone back to what it sent before, let the tap forget the new type (tap-rest: "
+        f"Expected {expected}; what is stored is untouched: change the type{'' if is_one else 's'}, as with "
+        f"{', '.join(changes)}, or, to have values turned into "
+        f"{f'`{first.found}`' if is_one else 'what the table has'}, name that in `column_types`, or, if the source has gone back to what it sent before, let the tap forget the new type (tap-rest: "
         "remove the stream's file from the folder `schema_cache`, or declare `schema`), then run again."
     )
 

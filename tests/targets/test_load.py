@@ -86,6 +86,8 @@ class Memory:
     def expect_gone_rows(self) -> None:
         self._called("expect_gone_rows")
 
+    set_aside_in = "a list"
+
     def pipelines(self) -> Sequence[str]:
         return ()
 

@@ -43,7 +43,7 @@ def fast_decoder(stream: Any) -> Any:
 def test_a_pattern_that_backtracks_is_given_two_seconds_of_the_processor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(exact, "_JUDGE_SECONDS", 0.2)
+    monkeypatch.setattr(exact, "JUDGE_SECONDS", 0.2)
     decoder = exact_decoder(stream_with(pattern=SLOW))
     began = time.process_time()
     with pytest.raises(RejectedRow, match="judge within"):
@@ -65,7 +65,7 @@ def test_a_signal_ends_a_pattern_that_backtracks(path: str, monkeypatch: pytest.
     flag = StopFlag()
     for name in ("decode", "exact"):
         monkeypatch.setattr(f"singerkit_target.{name}.stop_flag", flag)
-    monkeypatch.setattr(exact, "_JUDGE_SECONDS", 60)
+    monkeypatch.setattr(exact, "JUDGE_SECONDS", 60)
     monkeypatch.setattr("singerkit_target.decode._PATTERN_SECONDS", 60)
     stream = stream_with(pattern=SLOW)
     decoder = fast_decoder(stream) if path == "fast" else exact_decoder(stream)
@@ -114,7 +114,7 @@ def accepts(decode: Any) -> bool:
 
 
 def test_unique_items_of_a_hundred_thousand_objects(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exact, "_JUDGE_SECONDS", 0.2)
+    monkeypatch.setattr(exact, "JUDGE_SECONDS", 0.2)
     schema = {"type": "object", "properties": {"t": {"type": "array", "uniqueItems": True}}}
     decoder = exact_decoder(stream_of("s", schema, (), keeps_text=False))
     with pytest.raises(RejectedRow, match="judge within"):

@@ -80,12 +80,14 @@ def test_the_log_has_a_line_per_stream_and_one_for_the_run(
     summary.commit()
     monkeypatch.setattr("time.monotonic", lambda: 104.0)
     assert summary.seconds() == 4.0
-    summary.log(LOG)
+    summary.log(LOG, "the table t")
     assert caplog.messages == [
         "Stream `customers`: 40 rows loaded.",
-        "Stream `orders`: 60 rows loaded, 2 set aside.",
+        "Stream `orders`: 60 rows loaded.",
+        "Stream `orders`: 2 records are set aside in the table t, with the reasons.",
         "100 rows in 4.0 s (25 rows/s), 1 commits, a unit written again 2 times.",
     ]
+    assert [record.levelname for record in caplog.records] == ["INFO", "INFO", "WARNING", "INFO"]
 
 
 def test_a_run_that_took_no_time_is_logged_too(
@@ -93,5 +95,5 @@ def test_a_run_that_took_no_time_is_logged_too(
 ) -> None:
     caplog.set_level(logging.INFO)
     monkeypatch.setattr("time.monotonic", lambda: 100.0)
-    Summary(started=100.0).log(LOG)
+    Summary(started=100.0).log(LOG, "the table t")
     assert caplog.messages == ["0 rows in 0.0 s (0 rows/s), 0 commits."]

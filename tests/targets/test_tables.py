@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -134,6 +135,24 @@ def test_a_column_that_would_change_values_is_refused(postgres_dsn: str, existin
     assert "`v`" in outcome.last_words
     assert "column_types" in outcome.last_words
     assert len(columns(postgres_dsn, "t", schema)) == 1
+
+
+def test_all_columns_of_other_types_are_told_at_once(database: str) -> None:
+    """One a run was told, and each cost a run that failed."""
+    query(
+        database,
+        "CREATE TABLE t (a integer, b integer, c date, d boolean); INSERT INTO t VALUES (1, 2, '2024-01-01', true)",
+    )
+    messages = [SCHEMA("t", {"a": TEXT, "b": NUMBER, "c": TEXT, "d": TEXT}), RECORD("t", {"a": "new"})]
+    refused = load(database, *messages).expect(65)
+    assert "`a` (type `text`, in the table `integer`), `c` (type `text`, in the table `date`), `d`" in (
+        refused.last_words
+    )
+    assert "`b`" not in refused.last_words, "that widens"
+    for statement in re.findall(r"`(ALTER [^`]+)`", refused.last_words):
+        query(database, statement)
+    load(database, *messages).expect(0)
+    assert query(database, "SELECT a FROM t ORDER BY a") == [("1",), ("new",)]
 
 
 def test_a_column_that_rounds_is_accepted_when_the_user_names_its_type(database: str) -> None:
@@ -437,7 +456,9 @@ def test_bad_rows_are_set_aside_with_their_reason(database: str) -> None:
         ("default", "orders", 5, "$.id"),
     ]
     assert letters[0][4:] == ('Expected `integer` or `null`, got `"many"`', "many")
-    assert "3 set aside" in outcome.stderr
+    assert (
+        "3 records are set aside in the table public._singerkit_rejects, with the reasons." in outcome.stderr
+    )
     assert state_row(database) == (1, {"at": 5})
 
 

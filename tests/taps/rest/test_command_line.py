@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 
 import pytest
 from taps.rest.api_server import Asked, Reply, json_reply, serving
+
+from singerkit_shell.validate import config_problems
+from tap_rest.config import CONFIG_SCHEMA
 
 TAP = str(Path(sys.executable).with_name("tap-rest"))
 SCHEMA = {"properties": {"id": {"type": "integer"}, "name": {"type": "string"}, "secret": {}}}
@@ -46,6 +50,33 @@ def test_test_reads_the_first_page_of_each_stream(run_tap: Any) -> None:
         assert sorted(asked.raw_path for asked in api.asked) == ["/other?offset=0", "/rows?offset=0"]
         api.routes["/other"] = lambda _: json_reply({}, 401)
         run_tap(api.url, stream, OTHER, args=("--test",)).ended(77)
+
+
+def test_test_says_each_thing_once_and_reports_no_failure(run_tap: Any) -> None:
+    with serving({"/rows": by_page, "/other": by_page}) as api:
+        run = run_tap(api.url, STREAM, OTHER, args=("--test",)).ended(0)
+        assert [message["type"] for message in run.messages] == ["SCHEMA", "RECORD", "STATE"] * 2
+        assert "METRIC" not in run.stderr, "of which each said that its stream had failed"
+        asked = len(api.asked)
+        refused = run_tap(api.url, STREAM, args=("--test=foo",)).ended(64)
+    assert "'foo' is not one of 'all', 'schema', 'disabled'" in refused.sentence
+    assert len(api.asked) == asked
+
+
+def test_without_a_config_one_is_shown_that_can_be_copied() -> None:
+    done = subprocess.run([TAP], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 78
+    shown = re.search(r"for a first try (\{.*\})\.$", done.stderr.strip())
+    assert shown
+    assert config_problems(json.loads(shown[1]), CONFIG_SCHEMA) == []
+
+
+def test_select_has_the_last_word_beside_a_catalog(run_tap: Any) -> None:
+    with serving({"/rows": by_page, "/other": by_page}) as api:
+        catalog = json.loads(run_tap(api.url, STREAM, OTHER, args=("--discover",)).stdout)
+        run = run_tap(api.url, STREAM, OTHER, catalog=catalog, select=["other", "!other.secret"])
+    assert (len(run.records("rows")), len(run.records("other"))) == (0, 2)
+    assert all("secret" not in record for record in run.records("other"))
 
 
 def test_test_with_inferred_schemas_and_children(run_tap: Any) -> None:
