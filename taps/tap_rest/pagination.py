@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,7 +19,7 @@ from urllib.parse import urljoin
 import msgspec
 from requests.structures import CaseInsensitiveDict
 
-from singerkit_shell.errors import BadDataError
+from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_shell.words import counted
 from tap_rest import exact
 from tap_rest.client import Response
@@ -27,13 +28,24 @@ from tap_rest.keyset import Keyset
 from tap_rest.links import parse_links
 from tap_rest.paths import Found, has_place, parse_path, scalar_text
 from tap_rest.records import ReadPage
-from tap_rest.unread import End, LastPage, Place, Sign, Weight, sign_of_a_page_before, verdicts
+from tap_rest.unread import (
+    End,
+    LastPage,
+    Place,
+    Sign,
+    Weight,
+    says_no_more,
+    sign_of_a_page_before,
+    verdicts,
+)
 
 __all__ = ["Experience", "Pages", "Step", "body_paths"]
 
 _logger = logging.getLogger("tap-rest")
 _IN_HEADER = "header:"
 _MISLEADING = ("unread", "stop_on_short_page")  # what would end the read at the same page again
+_EMPTY = 100
+"""So many empty pages in a row are a flag that is always true, rather than a source with a hole."""
 _ENDS = {"unsaid": End.UNSAID, "single": End.SINGLE}
 
 
@@ -54,6 +66,7 @@ class _Seen:
     pages: int = 0
     records: int = 0
     empty_pages: int = 0
+    empty_in_a_row: int = 0
     largest_page: int = 0
 
 
@@ -138,6 +151,7 @@ class Pages:
         self._seen.pages += 1
         self._seen.records += len(page.records)
         self._seen.empty_pages += not page.records
+        self._seen.empty_in_a_row = 0 if page.records else self._seen.empty_in_a_row + 1
         self._seen.largest_page = max(self._seen.largest_page, len(page.records))
 
     def _refuse_repeated_page(self, page: ReadPage) -> None:
@@ -389,6 +403,7 @@ def _by_has_more(here: _Here) -> bool:
     path = here.settings.has_more
     if path is None:
         return False
+    _refuse_end_flag(path, here.name)
     text = here.rule(path)
     is_there = path.startswith(_IN_HEADER) or here.page.fields[path] is not None
     if text is None and not is_there and here.seen.pages == 1 and here.page.records:
@@ -396,7 +411,18 @@ def _by_has_more(here: _Here) -> bool:
             f"Expected `{path}` on the first page of stream {here.name}, got nothing there; check "
             "`pagination.has_more`."
         )
-    return text is None or text.strip().lower() in ("0", "", "false", "no", "null")
+    return text is None or text.strip().lower() in ("0", "", "false", "no", "n", "null", "none")
+
+
+def _refuse_end_flag(path: str, name: str) -> None:
+    """See that `has_more` names no flag that is true at the end: reading would stop at the first page."""
+    words = re.findall(r"[\w-]+", path)
+    if words and says_no_more(words[-1]):
+        raise ConfigurationError(
+            f"`pagination.has_more` of stream {name} is `{path}`, which by its name is true on the last page, and reading "
+            "stops where it is false; leave it out (a page without records is the end then), or name what is true as long "
+            "as there is more."
+        )
 
 
 def _place(here: _Here) -> Place:
@@ -433,6 +459,17 @@ def _is_over_when_empty(here: _Here) -> bool:
     settings = here.settings
     has_rule = any((settings.total_pages, settings.total_count, settings.has_more))
     by_position = settings.type in ("page", "offset", "keyset")
+    if (
+        settings.empty_page is None
+        and settings.has_more
+        and here.seen.empty_in_a_row >= _EMPTY
+        and by_position
+    ):
+        raise BadDataError(
+            f"{_EMPTY} pages of stream {here.name} in a row have no records, the last is page {here.seen.pages}, and "
+            f"`{settings.has_more}` still says that there is more; say `empty_page` in `pagination`: `stop` if that is "
+            "the end, `continue` if records may follow."
+        )
     choice = settings.empty_page or ("stop" if by_position and not has_rule else "continue")
     if settings.type == "keyset" and choice == "continue":
         choice = "stop"

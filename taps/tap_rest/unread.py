@@ -20,7 +20,17 @@ from msgspec import Raw
 from tap_rest.client import Response
 from tap_rest.links import parse_links
 
-__all__ = ["End", "LastPage", "Place", "Sign", "Weight", "sign_of_a_page_before", "signs_of_more", "verdicts"]
+__all__ = [
+    "End",
+    "LastPage",
+    "Place",
+    "Sign",
+    "Weight",
+    "says_no_more",
+    "sign_of_a_page_before",
+    "signs_of_more",
+    "verdicts",
+]
 
 _DEPTH = 4
 _SMALL = 100_000  # bytes: what is longer than that is data, not a word about pages
@@ -218,6 +228,8 @@ _LATE_TOKENS = {
     "nextid": "id",
     "nextmaxid": "max_id",
     "lastevaluatedkey": "ExclusiveStartKey",
+    "lastkey": "startKey",
+    "startkey": "startKey",
 }
 """Name of a token that some APIs send on the last page too -> the parameter that usually takes it."""
 _TOKEN_OBJECTS = frozenset(
@@ -290,9 +302,13 @@ _MORE = frozenset(
         "moreresults",
         "istruncated",
         "truncated",
+        "exceededtransferlimit",
         "next",
     ]
 )
+_IN_PART = frozenset(("partial", "incomplete", "limited", "limitreached", "limitexceeded", "resultslimited"))
+_WHOLE = frozenset(("complete", "iscomplete", "completed", "finished", "isfinished", "final", "isfinal"))
+"""Names that may speak of the records, or of the thing that they belong to."""
 _NO_MORE = frozenset(
     [
         "last",
@@ -347,6 +363,11 @@ _TOTALS = frozenset(
         "resultstotal",
         "itemstotal",
         "filteredtablerowscount",
+        "recordcount",
+        "rowcount",
+        "resultcount",
+        "itemcount",
+        "matches",
     ]
 )
 _PAGE_TOTALS = frozenset(
@@ -408,6 +429,7 @@ _CONTAINER_WORDS = frozenset(
         "links",
     )
 )
+_ROWS = frozenset(("rows", "records", "items", "results", "pages"))
 _ROUND = frozenset((10, 20, 25, 30, 50, 100, 200, 250, 500, 1000, 2000, 5000, 10_000, 50_000, 100_000))
 
 
@@ -502,6 +524,9 @@ def _body_signs(body: Sequence[_Member], page: LastPage) -> Iterator[Sign]:
         if sign is not None:
             is_late = sign.weight is Weight.LATE
             yield sign if not (is_null if is_late else says_no_more) else _as_hint(sign)
+        elif _may_be_in_part(names[-1], value):
+            seen = f"`{_path(names)}` is {json.dumps(value)}"
+            yield Sign(Weight.HINT, seen, _fits_flag(names, False, body))
         elif _flag(names, value):
             yield Sign(
                 Weight.FLAG, f"`{_path(names)}` is {json.dumps(value)}", _fits_flag(names, value, body)
@@ -597,13 +622,26 @@ def _flag(names: tuple[str, ...], value: Any) -> bool | None:
     """Return what a flag says about more pages, None where it is none."""
     name = _plain(names[-1])
     says_more = name in _MORE or _may_say_more(names[-1])
-    if isinstance(value, str) and value.lower() in ("true", "false") and says_more:
-        value = value.lower() == "true"
+    says_end = says_no_more(names[-1])
+    if isinstance(value, str) and (says_more or says_end):
+        value = _SAID.get(value.lower(), value)
     if isinstance(value, bool):
-        return not value if name in _NO_MORE else value if says_more else None
+        return not value if says_end else value if says_more else None
     if says_more and name.startswith("has") and value in (0, 1):
         return bool(value)
     return None
+
+
+_SAID = {"true": True, "yes": True, "y": True, "false": False, "no": False, "n": False}
+
+
+def says_no_more(name: str) -> bool:
+    """Tell whether a flag is true on the last page, by its name."""
+    return _plain(name) in _NO_MORE or {"end", "of"} <= _words(name)
+
+
+def _may_be_in_part(name: str, value: Any) -> bool:
+    return (value is True and _plain(name) in _IN_PART) or (value is False and _plain(name) in _WHOLE)
 
 
 def _may_say_more(name: str) -> bool:
@@ -650,7 +688,10 @@ def _count(names: tuple[str, ...], value: Any, body: Sequence[_Member], page: La
     if name in _TOTALS and page.records_at is not None and number > page.received:
         seen = f"`{path}` is {number} and {_rows(page)} came"
         return Sign(Weight.COUNT, seen, {**_by_position(body, page), "total_count": path})
-    if name == "remainingitemcount" and number > 0:
+    is_left = name == "remainingitemcount" or (
+        _words(names[-1]) & {"remaining", "left"} and _words(names[-1]) & _ROWS
+    )
+    if is_left and number > 0:
         return Sign(Weight.COUNT, f"`{path}` is {number}", _by_position(body, page))
     return None
 

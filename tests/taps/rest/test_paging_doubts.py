@@ -35,11 +35,12 @@ def read(
     *,
     is_first: bool = True,
     experience: Experience | None = None,
+    limit: int = 50,
 ) -> tuple[list[Any], list[str]]:
     """Read all pages; return the rows, and the warnings. ``answer`` makes a body, or body and headers, of parameters."""
     settings = msgspec.convert(dict(pagination), Pagination)
     warnings: list[str] = []
-    pages = Pages(settings, "rows", 50, warnings.append, is_first=is_first, experience=experience)
+    pages = Pages(settings, "rows", limit, warnings.append, is_first=is_first, experience=experience)
     reader = PageReader("rows", records, body_paths(settings), "fail")
     rows: list[Any] = []
     step = pages.first
@@ -176,6 +177,10 @@ LAST_PAGES: dict[str, tuple[dict[str, Any], Any, str | None]] = {
     "Square": ({"type": "cursor", "cursor": "$.cursor"}, {"payments": ROWS}, None),
     "Bitbucket": ({"type": "next_url"}, {"size": 7, "pagelen": 10, "page": 1, "values": ROWS}, None),
     "CKAN": ({"type": "offset", "total_count": "$.result.total"}, {"success": True, "help": "http://x/help", "result": {"records": ROWS, "total": 7, "limit": 100}}, "$.result.records[*]"),
+    "GBIF": ({"type": "offset", "total_count": "$.count"}, {"offset": 0, "limit": 20, "endOfRecords": True, "count": 7, "results": ROWS}, None),
+    "ArcGIS": ({"type": "offset", "param": "resultOffset", "has_more": "$.exceededTransferLimit"}, {"objectIdFieldName": "id", "features": ROWS, "exceededTransferLimit": False}, None),
+    "words of a job": ({"type": "single"}, {"finished": False, "complete": False, "partial": True, "results": ROWS}, None),
+    "yes and no": ({"type": "page", "has_more": "$.more"}, {"more": "N", "last": "yes", "results": ROWS}, None),
     "things about other things": ({"type": "link_header"}, {"data": ROWS, "next_update": "2027-01-01", "csrf_token": "x", "access_token": "y", "created_after": "2020-01-01", "updated_before": "z", "session_token": "s", "prev_cursor": "p"}, None),
 }  # fmt: skip
 
@@ -186,10 +191,73 @@ def test_the_last_page_of_well_known_apis_is_no_alarm(name: str) -> None:
     empty = ([] if isinstance(body, list) else None) if not isinstance(body, tuple) else body
 
     def answer(params: Mapping[str, str]) -> Any:
-        at = {"page", "from", "offset", "starting_after"} & set(params)
+        at = {"from", "offset", "resultOffset", "starting_after"} & set(params)
         return body if all(params[name] == "0" for name in at) else empty
 
     assert read(pagination, answer, records) == (ROWS, [])
+
+
+@pytest.mark.parametrize(
+    ("body", "is_sure"),
+    [
+        ({"endOfRecords": False}, True),
+        ({"end_of_data": "no"}, True),
+        ({"meta": {"is_last_page": False}}, True),
+        ({"last": "false"}, True),
+        ({"exceededTransferLimit": True}, True),
+        ({"moreItemsInCollection": True}, True),
+        ({"hasMoreResults": True}, True),
+        ({"more": "yes"}, True),
+        ({"recordCount": 43}, True),
+        ({"rows_left": 36}, True),
+        ({"lastKey": "abc"}, True),
+        ({"finished": False}, False),
+        ({"complete": False}, False),
+        ({"partial": True}, False),
+        ({"incomplete": True}, False),
+        ({"limit_reached": True}, False),
+    ],
+)
+def test_words_for_more_pages(body: dict[str, Any], is_sure: bool) -> None:
+    """Sure of pages, an error; such as may speak of something else, a warning."""
+    if is_sure:
+        with pytest.raises(BadDataError, match="seems to have a next"):
+            read({}, lambda _: {"data": ROWS, **body}, "$.data[*]")
+    else:
+        rows, warnings = read({}, lambda _: {"data": ROWS, **body}, "$.data[*]")
+        assert rows == ROWS
+        assert len(warnings) == 1
+        assert "seems to have a next" in warnings[0]
+
+
+@pytest.mark.parametrize("name", ["done", "isLast", "endOfRecords", "end_of_stream"])
+def test_a_flag_of_the_end_is_no_has_more(name: str) -> None:
+    def answer(params: Mapping[str, str]) -> Any:
+        start = 3 * (int(params["page"]) - 1)
+        return {"data": ROWS[start : start + 3], name: start >= 6}
+
+    for path in (f"$.{name}", f"$['{name}']"):
+        with pytest.raises(ConfigurationError, match="by its name is true on the last page"):
+            read({"type": "page", "has_more": path}, answer)
+    assert read({"type": "page"}, answer) == (ROWS, [])
+
+
+def test_a_has_more_that_is_always_true_ends_at_last() -> None:
+    """Of numbered pages that are empty for ever; who says `continue` has said that records may follow."""
+
+    def answer(params: Mapping[str, str]) -> Any:
+        return {"data": ROWS if params["page"] == "1" else [], "more": True}
+
+    page = {"type": "page", "has_more": "$.more"}
+    with pytest.raises(
+        BadDataError, match=r"100 pages of stream rows in a row.* the last is page 101.*`stop`"
+    ):
+        read(page, answer, limit=1000)
+    rows, warnings = read({**page, "empty_page": "stop"}, answer, limit=1000)
+    assert rows == ROWS
+    assert "`$.more` is true" in warnings[0]
+    with pytest.raises(BadDataError, match="more than 200 pages"):
+        read({**page, "empty_page": "continue"}, answer, limit=200)
 
 
 def test_a_full_page_where_the_token_was_never_seen() -> None:
