@@ -113,11 +113,11 @@ class KeyWatch:
         self._replacing += number
         if self._stream.accepts_duplicate_keys:
             return
-        field = _telling_field(encoder, page.records, constants, self._stream)
+        field, alone = _telling_field(encoder, page.records, constants, self._stream)
         raise BadDataError(
             f"Two different rows of stream `{self._stream.name}` came in one answer with the same key "
             f"({_named(self._names)}), so it is not unique, and one would take the other's place in the target; what was "
-            f"confirmed by the target is safe: {self._stream.advice_on_keys(field)}."
+            f"confirmed by the target is safe: {self._stream.advice_on_keys(field, alone=alone)}."
         )
 
     # From one answer to the next
@@ -201,20 +201,23 @@ def _telling_field(
     records: Sequence[RawRecord],
     constants: Mapping[str, Any] | None,
     stream: BlockStream,
-) -> str | None:
-    """Return a field that makes the key unique in this answer; one that looks like a part of a key, if there is."""
+) -> tuple[str | None, bool]:
+    """Return a field that makes the key unique in this answer, and whether it is unique alone.
+
+    One that looks like a part of a key comes first.
+    """
     rows = encoder.decode(records, constants)
     keys = _keys(encoder, rows, stream.primary_keys)
     different = len(set(encoder.wording(rows)))
-    found = []
+    found: list[tuple[str, bool]] = []
     for name in encoder.fields:
         if name in stream.primary_keys or name == stream.replication_key:
             continue
         values = list(map(bytes, encoder.column(rows, name)))
         is_scalar = all(value.lstrip()[:1] in _SCALARS for value in values)
         if is_scalar and len(set(zip(keys, values, strict=True))) == different:
-            found.append(name)
-    return min(found, key=lambda name: _LIKE_A_KEY.search(name) is None, default=None)
+            found.append((name, len(set(values)) == different))
+    return min(found, key=lambda field: _LIKE_A_KEY.search(field[0]) is None, default=(None, False))
 
 
 def _named(names: Sequence[str]) -> str:

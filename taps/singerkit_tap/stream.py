@@ -122,9 +122,17 @@ class BlockStream(Stream):
         """Yield pages that have been read before, only to look at them; none where the source is not asked again."""
         return iter(())
 
-    def advice_on_keys(self, field: str | None, *, below_parents: bool = False) -> str:  # noqa: ARG002  for subclasses
-        """Return what to do about a key that is not unique: ``field`` makes it so, as far as one answer tells, or, where it
-        is unique ``below_parents``, a field of theirs.
+    def advice_on_keys(
+        self,
+        field: str | None,
+        *,
+        alone: bool = False,  # noqa: ARG002  for subclasses
+        below_parents: bool = False,  # noqa: ARG002  for subclasses
+    ) -> str:
+        """Return what to do about a key that is not unique.
+
+        ``field`` makes it so, as far as one answer tells, and would be unique ``alone``; where the key is unique
+        ``below_parents``, a field of theirs does.
         """
         return f"add `{field}` to the key" if field else "choose another key"
 

@@ -332,7 +332,7 @@ class RestStream(BlockStream):
         for page in self.raw_pages(context, self._bookmark_params(start)):
             yield Page(page.records)
 
-    def advice_on_keys(self, field: str | None, *, below_parents: bool = False) -> str:
+    def advice_on_keys(self, field: str | None, *, alone: bool = False, below_parents: bool = False) -> str:
         """Return the lines of the config that fit."""
         settings, copy = self.settings, ""
         keys = [*self.primary_keys, *([field] if field else [])]
@@ -348,6 +348,8 @@ class RestStream(BlockStream):
             if len(keys) > len(self.primary_keys)
             else "add the field that tells such rows apart to `primary_keys`"
         )
+        if alone:
+            way += f", or `{json.dumps([field])}` if that field is unique by itself"
         return (
             f"{way}, or none to have rows appended, and start the stream over if it was loaded before (`singerkit-state reset "
             f'STATE --stream {self.name}`); if the last of such rows is meant to win, set `"duplicate_keys": "warn"`'

@@ -58,6 +58,17 @@ def test_two_rows_of_one_answer_with_one_key(run_tap: Any) -> None:
         assert "4 of 6 rows of stream `lines`" in warnings(run)[0]
 
 
+def test_a_field_that_is_a_key_by_itself(run_tap: Any) -> None:
+    """With both, a row whose first field changes would stay behind under its old key."""
+    rows = [{"customer": number % 3, "v": number, "id": f"a{number}"} for number in range(7)]
+    stream = {"name": "orders", "path": "/orders", "primary_keys": ["customer"]}
+    with serving({"/orders": answering(rows)}) as api:
+        run = run_tap(api.url, stream).ended(65)
+    assert (
+        '"primary_keys": ["customer", "id"]`, or `["id"]` if that field is unique by itself' in run.sentence
+    )
+
+
 def test_no_field_that_tells_them_apart(run_tap: Any) -> None:
     rows = [{"id": 1, "tags": ["a"]}, {"id": 1, "tags": ["b"]}]
     with serving({"/orders": answering(rows)}) as api:
