@@ -20,7 +20,7 @@ from typing import Any
 
 from singerkit_state.value import is_utf8
 
-__all__ = ["FIELD_LIMIT", "READ_AS", "ReadAs", "kind_of", "schema_of"]
+__all__ = ["FIELD_LIMIT", "READ_AS", "ReadAs", "kind_of", "may_be_stored", "schema_of"]
 
 READ_AS = "_singerkit_read"
 
@@ -59,7 +59,7 @@ class ReadAs:
 
     def written(self) -> dict[str, Any]:
         """Return what a state holds of it."""
-        names = sorted(filter(_may_be_stored, self.fields))[:FIELD_LIMIT]
+        names = sorted(filter(may_be_stored, self.fields))[:FIELD_LIMIT]
         said = {
             "fields": {name: self.fields[name] for name in names},
             "source": dict(self.source),
@@ -68,7 +68,7 @@ class ReadAs:
         return {key: item for key, item in said.items() if item}
 
 
-def _may_be_stored(name: str) -> bool:
+def may_be_stored(name: str) -> bool:
     """Tell whether a database takes the name as part of a state; no table has a column of another one either."""
     return "\0" not in name and is_utf8(name)
 

@@ -9,6 +9,7 @@ from typing import Any
 from singerkit_state.diff import Difference, Differences
 from singerkit_state.edit import others_of, streams_of
 from singerkit_state.history import Entry, state_of
+from singerkit_state.readas import READ_AS
 from singerkit_state.store import Change, Holder, Snapshot
 from singerkit_state.value import encode, is_empty
 
@@ -92,7 +93,9 @@ def _bookmark(part: Any) -> str:
     if isinstance(part, dict) and isinstance(part.get("partitions"), list):
         count = len(part["partitions"])
         return f"{count} partition{'' if count == 1 else 's'}"
-    return _shown(part)
+    return _shown(
+        {key: item for key, item in part.items() if key != READ_AS} if isinstance(part, dict) else part
+    )
 
 
 def table_text(found: Sequence[Snapshot]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from singerkit_state.bookmarks import DRIVEN
 from singerkit_state.order import ValueKind, order_key
-from singerkit_state.readas import ReadAs
+from singerkit_state.readas import ReadAs, may_be_stored
 from singerkit_tap.stream import BlockStream
 
 __all__ = ["change_since", "earlier"]
@@ -61,7 +61,7 @@ def _widened(stream: BlockStream, former: ReadAs, start_date: str | None) -> Ite
         yield "`start_date` is earlier" if start_date else "there is no `start_date` any more"
     if not former.knows_all_fields or not stream.selected:
         return
-    new = [name for name in stream.kinds if name not in former.fields]
+    new = [name for name in stream.kinds if name not in former.fields and may_be_stored(name)]
     if new:
         more = f" and {len(new) - _SHOWN} more" if len(new) > _SHOWN else ""
         shown = ", ".join(f"`{name[:60]}`" for name in new[:_SHOWN])

@@ -90,7 +90,9 @@ class PageReader:
         if self._find is None:
             self._find = finder_of([self._path, *self._fields])
         if not self._is_told and response.body.lstrip()[:1] == (b"[" if self._path.names else b"{"):
-            self._refuse_other_place(response, where, self._path)
+            _refuse_message(response, where, Path("", None, True))
+            _refuse_message(response, where, Path("", None, True))
+            raise BadDataError(f"{self._other_place(response, where, self._path)}.")
         found = self._find(response.body, where)
         records = self._records(found[self._path.text], self._path, response, where)
         if not records:
@@ -100,18 +102,11 @@ class PageReader:
         self._look_at_status(response, where, is_empty=not records, is_first=is_first)
         return ReadPage(records, {path.text: found[path.text] for path in self._fields}, self._path.names)
 
-    def _refuse_other_place(self, response: Response, where: str, path: Path) -> None:
-        """Refuse an answer that has nothing where records were found by themselves, earlier in this run or before.
-
-        Raises:
-            BadDataError: they were.
-        """
-        if self._is_told:
-            return
-        raise BadDataError(
+    def _other_place(self, response: Response, where: str, path: Path) -> str:
+        """Word an answer that has nothing where records were found by themselves, earlier in this run or before."""
+        return (
             f"Expected records at `{path.text}` in {where}, where they were found before, got "
-            f"{_description(response.body)}; say where they are now in `records` of stream {self._stream}, or, if this "
-            f'means that there are none, `"records": "{path.text}", "missing_records": "empty"`.'
+            f"{_description(response.body)}; say where they are now in `records` of stream {self._stream}"
         )
 
     def _tell_of_others(self, response: Response, where: str, path: Path) -> None:
@@ -184,7 +179,11 @@ class PageReader:
             if self._is_missing_empty:
                 self._tell_of_others(response, where, path)
                 return []
-            self._refuse_other_place(response, where, path)
+            if not self._is_told:
+                raise BadDataError(
+                    f"{self._other_place(response, where, path)}, or, if this means that there are none, "
+                    f'`"records": "{path.text}", "missing_records": "empty"`.'
+                )
             raise BadDataError(
                 f"Expected records at `{path.text}` in {where}, got {_description(response.body)}; check `records`, "
                 "or set `missing_records` to `empty` if that means no records."

@@ -99,6 +99,12 @@ class Case:
         if roll.random() < 0.2:
             self.story.append("flip")
             self.source.flip()
+        if roll.random() < 0.15:
+            self.story.append(self.source.drop_field())
+            self.emitted += len(self.source.journal.newest["orders"])
+        if roll.random() < 0.2:
+            self.story.append("the schema cache is thrown away")
+            self.pipeline.forget_schemas()
         counts = roll.randrange(5, 30), roll.randrange(5, 30), roll.randrange(1, 6)
         self.emitted += sum(counts)
         self.source.emit(*counts)

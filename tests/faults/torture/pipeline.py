@@ -201,6 +201,10 @@ class Pipeline:
                 os.close(descriptor)
         return Pair(tap, target, folder)
 
+    def forget_schemas(self) -> None:
+        """Throw the tap's schema cache away, as with the disk of a container."""
+        shutil.rmtree(self.folder / "schemas", ignore_errors=True)
+
     def _write_configs(self, folder: Path, *, proxied: bool) -> None:
         server, proxy = self.bench.server, self.bench.proxy
         dsn = proxy.uri(self.database, PASSWORD) if proxied else server.uri(self.database)

@@ -167,6 +167,17 @@ class Source:
             self.fields.append(f"extra_{len(self.fields) + 1}_")
             return f"{self.fields[-1]} appears"
 
+    def drop_field(self) -> str:
+        """Let the newest field of `orders` vanish: every row is rewritten without it; return what was done."""
+        with self._lock:
+            if not self.fields:
+                return "no field vanishes"
+            name = self.fields.pop()
+            for key in list(self.journal.newest["orders"]):
+                self._tick()
+                self._emit_row("orders", key)
+            return f"{name} vanishes"
+
     def flip(self) -> None:
         """Turn `customers` from one schema to another and, the next time, back: every row is rewritten."""
         with self._lock:

@@ -12,7 +12,7 @@ from canaries import canary
 from conformance.processes import run as run_process
 from faults.loads import query
 from faults.pipes import PIPELINE, pipe
-from taps.rest.api_server import Asked, Reply, json_reply, serving
+from taps.rest.api_server import Asked, Reply, json_reply, repeatedly, serving
 
 READ = "_singerkit_read"
 ROWS: list[dict[str, Any]] = [
@@ -279,7 +279,8 @@ def test_records_are_looked_for_where_former_runs_found_them(run_tap: Any, tmp_p
                 "Expected records at `$.orders[*]` in page 1 of stream rows, where they were found before"
                 in refused.sentence
             )
-            assert '`"records": "$.orders[*]", "missing_records": "empty"`' in refused.sentence
+            advice = '`"records": "$.orders[*]", "missing_records": "empty"`'
+            assert (advice in refused.sentence) == isinstance(body, dict)
         # The advice.
         bodies.append({"orders": None, "deleted": [{"id": 1}]})
         advised = run(first.state, records="$.orders[*]", missing_records="empty").ended(0)
@@ -303,3 +304,30 @@ def test_pages_of_one_run_have_their_records_at_one_place(run_tap: Any) -> None:
     with serving({"/rows": page}) as api:
         given = whole(pagination={"type": "cursor", "cursor": "$.next"})
         assert "page 2 of stream rows" in run_tap(api.url, given).ended(65).sentence
+
+
+@pytest.mark.parametrize("missing", ["fail", "empty"])
+@pytest.mark.parametrize(
+    ("second", "words"),
+    [
+        ({"data": [{"id": 2}]}, "got an object with the keys `data`; say where they are now in `records`"),
+        ({"id": 2}, "got an object with the keys `id`"),
+        ({"message": "No results"}, "got an error with status 200; it says"),
+    ],
+)
+def test_an_object_is_no_record_where_an_array_was(
+    second: Any, words: str, missing: str, run_tap: Any
+) -> None:
+    page = repeatedly(json_reply([{"id": 1}]), json_reply(second))
+    given = whole(schema={"properties": {"id": {"type": "integer"}}}, missing_records=missing)
+    with serving({"/rows": page}) as api:
+        refused = run_tap(api.url, given | {"pagination": {"type": "page"}}).ended(65)
+    assert words in refused.sentence
+
+
+def test_names_that_no_state_can_hold(run_tap: Any) -> None:
+    with serving({"/rows": lambda _: json_reply([ROWS[0] | {"a\0b": 1}])}) as api:
+        first = run_tap(api.url, stream()).ended(0)
+        assert set(first.state["bookmarks"]["rows"][READ]["fields"]) == set(ROWS[0])
+        again = run_tap(api.url, stream(), state=first.state).ended(0)
+    assert "is read otherwise" not in again.stderr
