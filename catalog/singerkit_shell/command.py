@@ -16,6 +16,7 @@ from singerkit_shell.errors import CannotWriteError, ConfigurationError
 from singerkit_shell.exits import exit_code_of
 from singerkit_shell.secrets import redactor
 from singerkit_shell.validate import CONFIG_PATHS
+from singerkit_shell.words import ended
 
 __all__ = ["ShellCommand", "adopt", "config_callback", "merged_config", "start"]
 
@@ -59,7 +60,7 @@ class ShellCommand(SingerCommand):
             return click.Command.main(self, *args, **kwargs)
         except ConfigValidationError as error:
             sentences = "; ".join(error.errors) or str(error)
-            raise ConfigurationError(f"The config is not valid: {sentences}.") from error
+            raise ConfigurationError(ended(f"The config is not valid: {sentences}")) from error
 
 
 def _debug() -> bool:

@@ -32,6 +32,7 @@ from singerkit_shell.validate import (
     config_problems,
     warn_of_unread_environment,
 )
+from singerkit_shell.words import ended
 from singerkit_state.delivery import Delivery, print_about
 from singerkit_state.order import UnorderableError, ValueKind, order_key
 from singerkit_state.value import Mark, without_mark
@@ -199,7 +200,7 @@ class SingerkitTap(Tap):
                     f"There is no config{config_place()}; name the file of one with `--config`, which holds for a first try "
                     f"{self.first_config}."
                 )
-            raise ConfigurationError(f"The config{config_place()} is not valid: {'; '.join(problems)}.")
+            raise ConfigurationError(ended(f"The config{config_place()} is not valid: {'; '.join(problems)}"))
         return problems
 
     # Catalog

@@ -49,6 +49,7 @@ _CHUNK = 256 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TRANSIENT = frozenset({408, 425, 429, *range(500, 600)}) - {501, 505}
 _NOT_YET = 202
+_NOT_FOUND = " (check `base_url` and `path`; behind the first page, how `pagination` ends)"
 _SECRET_NAMES = ("key", "token", "auth", "secret", "cookie", "password", "signature", "appid", "app_id")
 _DULL_HEADERS = ("accept", "accept-language", "accept-encoding", "content-type", "user-agent")
 _IN_A_HEADER = (
@@ -353,8 +354,9 @@ class Client:
                 f"{where} answered {status}{_challenge(response.headers)}: the credentials at `auth` "
                 f"(type `{self._settings.auth.type}`) are missing, wrong or not enough."
             )
+        advice = "" if status != 404 else _NOT_FOUND
         raise BadDataError(
-            f"{where} answered {status}, so asking again is useless; it says: {excerpt(response)}"
+            f"{where} answered {status}, so asking again is useless{advice}; it says: {excerpt(response)}"
         )
 
     def _is_own(self, url: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -190,9 +190,10 @@ class PageReader:
             )
         # One look is enough for a selector that misses; the engine refuses any other record that is no object.
         if found and memoryview(found[0])[0] != 0x7B:
+            kind = _kind(bytes(found[0]))
+            advice = f"check `records`; {_ASK_FOR_OBJECTS}" if kind == "array" else "check `records`"
             raise BadDataError(
-                f"Expected `object`, got `{_kind(bytes(found[0]))}` as the first record at `{path.text}` in "
-                f"{where}; check `records`."
+                f"Expected `object`, got `{kind}` as the first record at `{path.text}` in {where}; {advice}."
             )
         return found
 
@@ -331,6 +332,11 @@ def _detected(response: Response, where: str, stream: str) -> Path:
         )
     elif "error" not in members and "errors" not in members:
         candidates = empty
+    table = next((name for name, value in members.items() if _first_inside(value) == b"["), None)
+    if table is not None and all(name.lower() in _HEADS for name in candidates):
+        raise BadDataError(
+            f"Expected an array of objects in {where}, got arrays in `$.{table}`; {_ASK_FOR_OBJECTS}."
+        )
     if len(candidates) == 1:
         return _array_at(candidates)
     if candidates:
@@ -339,9 +345,10 @@ def _detected(response: Response, where: str, stream: str) -> Path:
             f"More than one array in {where} may be the records: {names}; name one at `records` of {stream}."
         )
     _refuse_message(response, where, Path("", None, True))
+    inner = next((f"$.{name}.{below}[*]" for name, below in _arrays_below(members)), None)
+    fits = "`$` if the object itself is the record" if inner is None else f"`{inner}`, perhaps"
     raise BadDataError(
-        f"Expected an array of objects in {where}, got {_description(body)}; set `records` of {stream} (`$` "
-        "if the object itself is the record)."
+        f"Expected an array of objects in {where}, got {_description(body)}; set `records` of {stream} ({fits})."
     )
 
 
@@ -349,6 +356,9 @@ def _array_at(names: Sequence[str]) -> Path:
     return Path("".join(["$", *(f".{name}" for name in names), "[*]"]), tuple(names), True)
 
 
+_HEADS = ("columns", "cols", "fields", "headers", "header", "schema")
+"""Names of what stands above a table, whose rows are arrays."""
+_ASK_FOR_OBJECTS = 'rows that are arrays have no names: ask the API for objects (Datasette: `"params": {"_shape": "objects"}`)'
 _DULL = ("error", "errors", "warnings", "messages", "notices", "links", "_links")
 
 
@@ -358,6 +368,12 @@ def _arrays_of_objects(members: Mapping[str, Raw]) -> list[str]:
         for name, value in members.items()
         if _first_inside(value) == b"{" and name.lower() not in ("error", "errors")
     ]
+
+
+def _arrays_below(members: Mapping[str, Raw]) -> Iterator[tuple[str, str]]:
+    for name, value in members.items():
+        if bytes(memoryview(value)[:1]) == b"{":
+            yield from ((name, below) for below in _arrays_of_objects(_members(bytes(value), name)))
 
 
 def _first_inside(value: Raw) -> bytes:

@@ -377,7 +377,20 @@ _BODY_SIZES = frozenset(
     ["limit", "perpage", "pagesize", "itemsperpage", "maxresults", "pagelimit", "resultsperpage"]
 )
 _QUERY_SIZES = _BODY_SIZES | frozenset(
-    ["size", "count", "top", "first", "rows", "num", "take", "max", "maxrecords", "page[size]", "page[limit]"]
+    [
+        "size",
+        "count",
+        "top",
+        "first",
+        "rows",
+        "num",
+        "take",
+        "max",
+        "maxrecords",
+        "resultrecordcount",
+        "page[size]",
+        "page[limit]",
+    ]
 )
 _CONTAINERS = frozenset(
     [
@@ -713,11 +726,26 @@ def _rows(page: LastPage) -> str:
 def _by_position(body: Sequence[_Member], page: LastPage) -> dict[str, Any]:
     """Return a `pagination` by page number or offset, whichever the answer and the request speak of."""
     query = _query(page)
-    names = {_plain(names[-1]) for names, _ in body} | {_plain(name) for name, _ in query}
-    kind = "page" if names & {"page", "currentpage", "pagenumber", "perpage", "pageindex"} else "offset"
-    offset = next((name for name in ("startAt", "skip", "start", "from") if _plain(name) in names), None)
-    more = {"param": offset} if kind == "offset" and offset and "offset" not in names else {}
-    return {"type": kind, **more, **_size(query)}
+    asked = [name for name, _ in query]
+    names = [*asked, *(names[-1] for names, value in body if value != {})]
+    if {_plain(name) for name in names} & {"page", "currentpage", "pagenumber", "perpage", "pageindex"}:
+        return {"type": "page", **_size(query)}
+    partners = [_PARTNERS[name] for name in asked if name in _PARTNERS]
+    offsets = [name for name in names if _plain(name) in _OFFSETS]
+    param = [*(name for name in offsets if name in asked), *partners, *offsets, "offset"][0]
+    return {"type": "offset", **({} if param == "offset" else {"param": param}), **_size(query)}
+
+
+_OFFSETS = frozenset(("offset", "startat", "skip", "start", "from", "page[offset]", "resultoffset"))
+_PARTNERS = {
+    "_limit": "_start",
+    "$top": "$skip",
+    "page[limit]": "page[offset]",
+    "resultRecordCount": "resultOffset",
+    "take": "skip",
+    "maxResults": "startAt",
+}
+"""Name of a parameter for a size -> the one for the offset that goes with it."""
 
 
 def _query(page: LastPage) -> list[tuple[str, str]]:

@@ -32,6 +32,7 @@ from singerkit_shell.validate import (
     config_problems,
     warn_of_unread_environment,
 )
+from singerkit_shell.words import ended
 from singerkit_state.delivery import print_about
 from singerkit_state.lineage import WaysOut
 from singerkit_state.location import check_is_path, is_state_url
@@ -188,7 +189,8 @@ class SingerkitTarget(Target):
         problems = config_problems(self._config, schema) or self.further_problems()
         if problems and raise_errors:
             raise ConfigurationError(
-                f"The config{config_place()} is not valid: {'; '.join(problems)}. Nothing was read."
+                ended(f"The config{config_place()} is not valid: {'; '.join(problems)}")
+                + " Nothing was read."
             )
         return problems
 

@@ -19,7 +19,11 @@ BIN = Path(sys.executable).parent
         ("target-postgres", {"on_invalid": "skip"}, "Expected one of `fail`, `quarantine`"),
         ("target-postgres", {"dsn": "this is no dsn"}, "Expected a libpq connection string or URL at `dsn`"),
         ("target-postgres", {"column_types": {"a.b": 5}}, "at `column_types.a.b`"),
-        ("target-postgres", {"hots": "db"}, "There is no setting `hots`; did you mean `host`?"),
+        (
+            "target-postgres",
+            {"hots": "db"},
+            "There is no setting `hots`; did you mean `host`? Nothing was read.",
+        ),
         (
             "target-postgres",
             {"default_target_schema": "x"},
@@ -43,6 +47,11 @@ BIN = Path(sys.executable).parent
         ("target-postgres", {"host": "db", "sslcert": "/nowhere"}, "at `sslcert`, got `/nowhere`"),
         ("target-jsonl", {"destination_path": 5}, "Expected `string`, got `5` at `destination_path`"),
         ("tap-rest", {"base_url": "http://127.0.0.1:1", "streams": [{"name": "a"}]}, "`streams[0].path`"),
+        (
+            "tap-rest",
+            {"base_url": "http://x", "streams": [{"name": "a", "path": "/"}], "pagnation": {}},
+            "did you mean `pagination`?",
+        ),
     ],
 )
 def test_a_wrong_config_names_key_file_and_expectation(
@@ -62,4 +71,5 @@ def test_a_wrong_config_names_key_file_and_expectation(
     assert done.returncode == 78, done.stderr
     assert last.startswith(f"CRITICAL {executable}: The config in {path} is not valid: ")
     assert words in last
+    assert "?." not in last
     assert "Traceback" not in done.stderr

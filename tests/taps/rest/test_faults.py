@@ -70,6 +70,11 @@ def test_once_is_survived_and_for_ever_is_given_up(fault: str, run_tap: Any) -> 
         assert "after 3 tries: " in run.sentence
 
 
+def test_a_path_that_is_not_there_names_the_settings_to_look_at(run_tap: Any) -> None:
+    with serving({"/rows": lambda _: GOOD}) as api:
+        assert "check `base_url` and `path`" in run_tap(f"{api.url}/v2", STREAM).ended(65).sentence
+
+
 def test_which_limit_was_reached_is_said(run_tap: Any) -> None:
     with serving({"/rows": lambda _: json_reply({}, 503)}) as api:
         retries = {"tries": 1000, "first_wait": 0.01, "longest_wait": 0.01, "total": 0.3}

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 from taps.rest.api_server import Asked, json_reply, serving
+
+from singerkit_shell.errors import BadDataError
+from tap_rest.client import Response
+from tap_rest.records import PageReader
 
 ANY = {"properties": {"id": {}}}
 ROWS = [{"id": 1}, {"id": 2}]
@@ -39,6 +44,29 @@ def test_where_records_are_found(case: str, run_tap: Any) -> None:
     with serving({"/rows": lambda _: json_reply(body)}) as api:
         run = run_tap(api.url, stream(**({"records": path} if path else {}))).ended(0)
     assert run.records("rows") == (ROWS[:1] if case in ("object", "index") else ROWS)
+
+
+TABLES: list[tuple[Any, str | None]] = [
+    ({"rows": [[1, "a"], [2, "b"]], "columns": ["id", "n"], "truncated": False}, None),
+    ({"rows": [[1, "a"]], "cols": [{"name": "id"}, {"name": "n"}]}, None),
+    ({"rows": [[1, "a"]], "columns": ["id", "n"]}, "$.rows[*]"),
+    ([[1, "a"], [2, "b"]], None),
+]
+
+
+@pytest.mark.parametrize(("body", "path"), TABLES)
+def test_rows_without_names_are_told_from_records(body: Any, path: str | None) -> None:
+    """As Datasette has them with `_shape=arrays`; the columns are not the records."""
+    response = Response("http://x/rows", 200, {}, json.dumps(body).encode())
+    with pytest.raises(BadDataError, match=re.escape('`"params": {"_shape": "objects"}`')):
+        PageReader("rows", path, [], "fail").read(response, "page 1")
+
+
+def test_records_one_level_below_are_named() -> None:
+    response = Response("http://x/rows", 200, {}, json.dumps({"data": {"items": ROWS, "n": 2}}).encode())
+    with pytest.raises(BadDataError, match=r"set `records` of rows \(`\$\.data\.items\[\*\]`, perhaps\)"):
+        PageReader("rows", None, [], "fail").read(response, "page 1")
+    assert len(PageReader("rows", "$.data.items[*]", [], "fail").read(response, "page 1").records) == 2
 
 
 def test_two_candidates_are_named(run_tap: Any) -> None:

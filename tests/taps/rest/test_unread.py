@@ -433,3 +433,26 @@ def test_what_is_a_sign(page: LastPage, seen: str) -> None:
     signs = [sign for sign in signs_of_more(page) if sign.weight is not Weight.HINT]
     assert signs
     assert seen in signs[0].seen
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "param"),
+    [
+        ("_start=0&_limit=3", {}, "_start"),
+        ("_limit=3", {}, "_start"),  # json-server
+        ("$top=3", {}, "$skip"),
+        ("page[limit]=3", {"meta": {"page": {"limit": 3, "offset": 0}}}, "page[offset]"),
+        ("resultRecordCount=3", {}, "resultOffset"),
+        ("limit=3", {"skip": 0}, "skip"),
+        ("from=0&size=3", {}, "from"),
+        ("limit=3", {"offset": 0}, None),
+        ("limit=3", {}, None),
+    ],
+)
+def test_the_parameter_that_goes_with_the_size_is_offered(
+    query: str, body: dict[str, Any], param: str | None
+) -> None:
+    page = last({"data": [ROW] * 3, "total": 9, **body})
+    page.response.url = f"http://x/rows?{query}"
+    fits = signs_of_more(page)[0].fits
+    assert (fits["type"], fits.get("param")) == ("offset", param)
