@@ -16,3 +16,7 @@ report.py      findings and summary for people and for machines
 command.py     the command line
 suite/         the black-box suite for anybody's tap or target
 """
+
+from singerkit_shell.imports import begin_importing
+
+begin_importing("singerkit-check")

@@ -16,3 +16,7 @@ lineage.py     which of file, tap and target to believe
 `singerkit-state`: cli.py (commands) -> store.py (the contract of a place), store_files.py, store_postgres.py ->
 edit.py (changes) -> diff.py, report.py (what is printed).
 """
+
+from singerkit_shell.imports import begin_importing
+
+begin_importing("singerkit-state")

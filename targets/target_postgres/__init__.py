@@ -4,3 +4,7 @@ The path of a row: `target.py` (settings) -> `connect.py` -> `names.py`, `types.
 `rows.py` (a batch as COPY input) -> `session.py` (the connection and its thread) -> `copy.py`, `merge.py`
 (into the table) -> `loader.py` (units of commit).
 """
+
+from singerkit_shell.imports import begin_importing
+
+begin_importing("target-postgres")

@@ -190,6 +190,25 @@ def test_p06_while_python_imports(executable: str, tmp_path: Path) -> None:
         assert stopped(running, 143, -signal.SIGTERM) == ""
 
 
+@pytest.mark.parametrize(
+    "executable", ["tap-rest", "target-postgres", "target-jsonl", "singerkit-state", "singerkit-check"]
+)
+def test_p06_ctrl_c_while_python_imports(executable: str, tmp_path: Path) -> None:
+    """Python would print where in its imports it was."""
+    for module in ("singer_sdk", "click"):
+        (tmp_path / f"{module}.py").write_text(
+            "import os, time\nos.write(2, b'IMPORTING\\n')\ntime.sleep(60)\n"
+        )
+    with process(
+        [str(BIN / executable), "--help"], env={**ENVIRONMENT, "PYTHONPATH": str(tmp_path)}
+    ) as running:
+        assert running.stderr is not None
+        assert running.stderr.readline() == b"IMPORTING\n"
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=SECONDS)
+    assert (running.returncode, said) == (-signal.SIGINT, b"")
+
+
 @pytest.mark.parametrize("way", ["dsn", "state URL"])
 def test_p04_while_postgres_says_nothing(way: str, tmp_path: Path) -> None:
     """libpq waits in C for the first word of the server."""
