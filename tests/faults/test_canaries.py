@@ -292,7 +292,7 @@ def test_m20_every_kind_of_credentials_is_planted() -> None:
 BROKEN = """
 import sys
 from singerkit_shell.secrets import Redactor
-Redactor.mask = lambda self, text: text
+Redactor.mask = Redactor.mask_foreign = lambda self, text: text
 from tap_rest.tap import main
 main()
 """
