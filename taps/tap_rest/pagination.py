@@ -34,7 +34,7 @@ from tap_rest.unread import (
     Place,
     Sign,
     Weight,
-    says_no_more,
+    is_flag_of_the_end,
     sign_of_a_page_before,
     verdicts,
 )
@@ -417,7 +417,7 @@ def _by_has_more(here: _Here) -> bool:
 def _refuse_end_flag(path: str, name: str) -> None:
     """See that `has_more` names no flag that is true at the end: reading would stop at the first page."""
     words = re.findall(r"[\w-]+", path)
-    if words and says_no_more(words[-1]):
+    if words and is_flag_of_the_end(words[-1]):
         raise ConfigurationError(
             f"`pagination.has_more` of stream {name} is `{path}`, which by its name is true on the last page, and reading "
             "stops where it is false; leave it out (a page without records is the end then), or name what is true as long "

@@ -26,7 +26,7 @@ __all__ = [
     "Place",
     "Sign",
     "Weight",
-    "says_no_more",
+    "is_flag_of_the_end",
     "sign_of_a_page_before",
     "signs_of_more",
     "verdicts",
@@ -635,7 +635,7 @@ def _flag(names: tuple[str, ...], value: Any) -> bool | None:
     """Return what a flag says about more pages, None where it is none."""
     name = _plain(names[-1])
     says_more = name in _MORE or _may_say_more(names[-1])
-    says_end = says_no_more(names[-1])
+    says_end = _says_no_more(names[-1])
     if isinstance(value, str) and (says_more or says_end):
         value = _SAID.get(value.lower(), value)
     if isinstance(value, bool):
@@ -648,8 +648,12 @@ def _flag(names: tuple[str, ...], value: Any) -> bool | None:
 _SAID = {"true": True, "yes": True, "y": True, "false": False, "no": False, "n": False}
 
 
-def says_no_more(name: str) -> bool:
-    """Tell whether a flag is true on the last page, by its name."""
+def is_flag_of_the_end(name: str) -> bool:
+    """Tell whether a flag, which speaks of pages, is true on the last one, by its name."""
+    return _says_no_more(name) or _plain(name) in _WHOLE
+
+
+def _says_no_more(name: str) -> bool:
     return _plain(name) in _NO_MORE or {"end", "of"} <= _words(name)
 
 

@@ -230,7 +230,9 @@ def test_words_for_more_pages(body: dict[str, Any], is_sure: bool) -> None:
         assert "seems to have a next" in warnings[0]
 
 
-@pytest.mark.parametrize("name", ["done", "isLast", "endOfRecords", "end_of_stream"])
+@pytest.mark.parametrize(
+    "name", ["done", "isLast", "endOfRecords", "end_of_stream", "complete", "isFinished"]
+)
 def test_a_flag_of_the_end_is_no_has_more(name: str) -> None:
     def answer(params: Mapping[str, str]) -> Any:
         start = 3 * (int(params["page"]) - 1)
