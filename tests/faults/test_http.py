@@ -351,8 +351,8 @@ def test_h06_a_body_that_is_always_cut_ends_the_run(cut: str, database: str) -> 
 NOT_RECORDS: dict[str, tuple[Reply, str]] = {
     "HTML": (Reply(b"<!doctype html><p>log in", headers={"Content-Type": "text/html"}), "HTML"),
     "bad JSON": (Reply(b'[{"id": 3},'), "not"),
-    "error": (json_reply({"error": {"code": 7}}), "`object`"),
-    "error beside a list": (json_reply({"error": "no", "details": []}), "`object`"),
+    "error": (json_reply({"error": {"code": 7}}), "an error with status 200"),
+    "error beside a list": (json_reply({"error": "no", "details": []}), "an error with status 200"),
     "nothing": (Reply(b""), "empty body"),
     "null": (json_reply(None), "null"),
     "numbers": (json_reply([3]), "number"),
