@@ -515,8 +515,7 @@ def pipelines(cursor: Cursor, schema: str, table: str) -> list[str]:
     """Return the names of the pipelines that have a row; none where there is no table."""
     if not table_exists(cursor, schema, table):
         return []
-    query = sql.SQL("SELECT pipeline FROM {} ORDER BY pipeline").format(identifier(schema, table))
-    cursor.execute(query)
+    cursor.execute(sql.SQL("SELECT pipeline FROM {} ORDER BY pipeline").format(sql.Identifier(schema, table)))
     return [name for (name,) in cursor.fetchall()]
 
 
