@@ -2,13 +2,13 @@
 
 A run begins at a bookmark that the stream may not show. It is known when the state it began with is given, and when
 a STATE came before the first row of the stream; then, and after any later move, a bookmark above the highest row is
-an error. Else it may be where the run began, and is only suspicious.
+an error, unless the state that the run began with remembers rows up to it. Else it may be where the run began, and is
+only suspicious.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -17,7 +17,7 @@ from singerkit_check.findings import Findings, shown
 from singerkit_state.instants import looks_like_iso
 from singerkit_state.order import OrderKey, UnorderableError, ValueKind, order_key
 
-__all__ = ["Bookmark", "Progress", "bookmark_in"]
+__all__ = ["Bookmark", "Progress", "bookmark_in", "sent_before"]
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,6 @@ class Bookmark:
 
     field: str
     value: Any
-    top: Any = dataclasses.field(default=None, compare=False)
-    """The greatest value that had been sent, where a tap says so."""
 
 
 def bookmark_in(entry: Any, field: str | None) -> Bookmark | None:
@@ -44,17 +42,26 @@ def bookmark_in(entry: Any, field: str | None) -> Bookmark | None:
         name, value = field, entry.get(field) if field is not None else None
     if not isinstance(name, str) or not isinstance(value, str | int | float | Decimal):
         return None
-    return Bookmark(name, _exact(value), _top_of(entry))
+    return Bookmark(name, _exact(value))
 
 
 def _exact(value: Any) -> Any:
     return Decimal(repr(value)) if isinstance(value, float) else value
 
 
-def _top_of(entry: Mapping[str, Any]) -> Any:
-    """Return how far rows had been sent beyond the bookmark, where a tap of ours says so (decision 15)."""
-    memory = entry.get("_singerkit_seen")
-    return _exact(memory.get("top")) if isinstance(memory, Mapping) else None
+def sent_before(entry: Any) -> list[Any]:
+    """Return values of rows that earlier runs had sent from the bookmark on, where a tap of ours says so (decision 15).
+
+    It does not send again what it remembers, and once the source's clock allows it the bookmark moves up to them. The
+    state may have no bookmark yet. As for the tap, a memory that stands beside another bookmark does not count.
+    """
+    memory = entry.get("_singerkit_seen") if isinstance(entry, Mapping) else None
+    if not isinstance(memory, Mapping) or memory.get("at") != entry.get("replication_key_value"):
+        return []
+    others = memory.get("others")
+    groups = [group for group in others if isinstance(group, list)] if isinstance(others, list) else []
+    # A key without a hash beside it is no row.
+    return [_exact(value) for value in (memory.get("top"), *(group[0] for group in groups if len(group) > 1))]
 
 
 class Progress:
@@ -70,7 +77,7 @@ class Progress:
         self._is_unsorted = self._is_told = self._is_start_known = False
         self._is_calm, self._is_hidden = True, False
         self._bookmark: Bookmark | None = None
-        self._sent_before: Any = None
+        self._sent_before: Sequence[Any] = ()
         self._covered: OrderKey = None
         """Order key of a bookmark that moved in this run; rows below it are lost for a run that continues there."""
 
@@ -155,15 +162,15 @@ class Progress:
 
     # STATE
 
-    def begins_at(self, bookmark: Bookmark | None) -> None:
-        """Say where the run begins to read; to be called before the first row."""
+    def begins_at(self, bookmark: Bookmark | None, sent: Sequence[Any] = ()) -> None:
+        """Say where the run begins to read, and what is `sent_before`; to be called before the first row."""
         self._bookmark, self._is_start_known = bookmark, True
-        self._sent_before = None if bookmark is None else bookmark.top
+        self._sent_before = sent
 
-    def state(self, bookmark: Bookmark | None, line: int) -> None:
-        """Note the bookmark in a STATE, None when there is none."""
+    def state(self, bookmark: Bookmark | None, line: int, sent: Sequence[Any] = ()) -> None:
+        """Note the bookmark in a STATE, None when there is none, and what is `sent_before`."""
         if not self.rows and not self._is_start_known:
-            self.begins_at(bookmark)
+            self.begins_at(bookmark, sent)
             return
         if bookmark is None or bookmark == self._bookmark:
             return
@@ -174,12 +181,18 @@ class Progress:
         key = self._key(bookmark.value)
         if key is None:
             return
-        reached = [known for known in (self._highest(), self._key(self._sent_before)) if known is not None]
-        if not reached or key > max(reached):
+        if not self._has_reached(key):
             self._tell_ahead(line, has_moved)
         if has_moved:
             self._covered = key
             self._look_around()
+
+    def _has_reached(self, key: OrderKey) -> bool:
+        """Tell whether a row of this run, or one that the run was told of, stands at ``key`` or above."""
+        highest = self._highest()
+        if highest is not None and key <= highest:
+            return True
+        return any(known is not None and key <= known for known in map(self._key, self._sent_before))
 
     def _tell_ahead(self, line: int, has_moved: bool) -> None:
         written = f"all that were written ({self.rows:,})" if self.rows else "it without any row"

@@ -208,7 +208,9 @@ CHECKS: dict[str, Check] = {
     "state-value": Check("ST03", _E, "STATE has a value"),
     "state-shape": Check("ST06", _W, "the value of STATE is an object with bookmarks by stream"),
     "state-rare": Check("ST05", _W, "a STATE comes at least every million rows, and after the last row"),
-    "state-ahead": Check("ST07", _E, "a bookmark moves no further than the highest row written"),
+    "state-ahead": Check(
+        "ST07", _E, "a bookmark moves no further than the highest row written, now or as its first state says"
+    ),
     "state-beyond": Check(
         "ST07",
         _W,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from singerkit_check.findings import Findings, shown
-from singerkit_check.progress import bookmark_in
+from singerkit_check.progress import bookmark_in, sent_before
 from singerkit_check.records import Stream, has_zone
 from singerkit_check.values import kind_of
 from singerkit_state.bookmarks import PARTITION_LIMIT
@@ -49,7 +49,7 @@ class States:
             if isinstance(name, str):
                 stream.follow(name)
         if self._last is not None and not stream.rows:
-            stream.progress.begins_at(bookmark_in(entry, stream.progress.field))
+            stream.progress.begins_at(bookmark_in(entry, stream.progress.field), sent_before(entry))
 
     def state(self, message: Mapping[str, Any], size: int, line: int, rows: int) -> None:
         """Check a STATE message of ``size`` bytes that comes after ``rows`` rows of all streams."""
@@ -81,7 +81,7 @@ class States:
             if stream.progress.field is None and isinstance(entry, Mapping) and not stream.rows:
                 self.stream_begins(stream)
             bookmark = bookmark_in(entry, stream.progress.field)
-            stream.progress.state(bookmark, line)
+            stream.progress.state(bookmark, line, sent_before(entry))
             if bookmark is not None and isinstance(bookmark.value, str) and self._is_future(bookmark.value):
                 self._tell_once(
                     "future",
