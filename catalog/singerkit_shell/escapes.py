@@ -21,7 +21,10 @@ Span = tuple[int, int]
 
 _STEPS = 4  # how deep escapes within escapes are followed
 _LOOSE_FROM = 8  # characters; a shorter text is looked for as it stands, else it would be found across words
-_WORD_UP_TO = 3  # characters; such a text is found only where it is a word of its own
+_WORD_UP_TO = 3  # characters; such a text is found only where it is a word of its own, and only as it stands
+_PLAIN_WORD = re.compile(
+    r"[a-z]{4,10}"
+)  # is found as a word of its own, too: `postgres` is no part of `PostgreSQL`
 _ESCAPES = re.compile(
     r"(?P<percent>(?:%[0-9A-Fa-f]{2})+)|(?P<hex>(?:\\x[0-9A-Fa-f]{2})+)|(?P<unit>(?:\\u[0-9A-Fa-f]{4})+)"
     r"|\\U(?P<wide>[0-9A-Fa-f]{8})|\\(?P<octal>[0-7]{3})|\\(?P<one>[\s\S])"
@@ -47,14 +50,16 @@ class Needle:
         written |= {data.decode("latin-1"), quote_plus(data), data.hex(), data.hex().upper()}
         # What looks like an escape in the text itself is taken away with those around it.
         written |= {view for form in (text, data.decode("latin-1")) for view, _ in _views(form) if view}
-        self.is_word = len(text) <= _WORD_UP_TO
-        if self.is_word:
+        is_short = len(text) <= _WORD_UP_TO
+        if is_short:
             written = {text}
+        self.words = frozenset([text] if is_short or _PLAIN_WORD.fullmatch(text) else [])
+        """Those of the forms that are found only where they are a word of their own."""
         self.exact = frozenset(form for form in written if form)
         self.loose = frozenset(
-            loose for form in written if len(loose := _loosely(form)) >= _LOOSE_FROM and not self.is_word
+            loose for form in written if len(loose := _loosely(form)) >= _LOOSE_FROM and not is_short
         )
-        self.base64 = frozenset() if self.is_word else frozenset(_in_base64(data))
+        self.base64 = frozenset() if is_short else frozenset(_in_base64(data))
 
 
 def needle_of(text: str) -> Needle:
@@ -72,11 +77,13 @@ def spans(text: str, needles: Iterable[Needle]) -> list[Span]:
         for needle in needles:
             for form in needle.exact:
                 for at in _all(view, form):
-                    if not needle.is_word or _is_word(view, at, at + len(form)):
+                    if form not in needle.words or _is_word(view, at, at + len(form)):
                         found.append((places[at], places[at + len(form)]))
             for form in needle.loose:
                 for at in _all(loose, form):
-                    found.append((places[kept[at]], places[kept[at + len(form) - 1] + 1]))
+                    start, end = kept[at], kept[at + len(form) - 1] + 1
+                    if form not in needle.words or _is_word(view, start, end):
+                        found.append((places[start], places[end]))
             for form in needle.base64:
                 for at in _all(loose, form):
                     start, end = places[kept[at]], places[kept[at + len(form) - 1] + 1]
@@ -156,7 +163,7 @@ def _all(text: str, form: str) -> Iterator[int]:
 
 
 def _is_word(text: str, start: int, end: int) -> bool:
-    return not (text[start - 1 : start].isalnum() or text[end : end + 1].isalnum())
+    return not (text[max(start - 1, 0) : start].isalnum() or text[end : end + 1].isalnum())
 
 
 def _merged(found: Iterable[Span]) -> list[Span]:

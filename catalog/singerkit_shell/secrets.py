@@ -1,7 +1,8 @@
 """Secrets are collected once, and masked in everything that is printed, however it is written there.
 
 A secret is a value of a config key that names one, a password inside a URL or DSN, and *every* value that a config
-takes from elsewhere by ``{"env": ...}`` or ``{"file": ...}``, whatever its key.
+takes from elsewhere by ``{"env": ...}`` or ``{"file": ...}``, whatever its key; of a URL or DSN from there, its secret
+parts and the whole, not the host, the database and the like.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import unquote, unquote_plus, urlsplit
+from urllib.parse import unquote, urlsplit
 
+from singerkit_shell.addresses import secrets_of_address
 from singerkit_shell.escapes import Needle, Pieces, needle_of, spans
 
 __all__ = ["MASK", "Redactor", "names_secret", "redactor"]
@@ -28,6 +30,14 @@ _SECRET_KEY = re.compile(
 # Not only after `://`: a URL that is mistyped holds the same password.
 _URL_PASSWORD = re.compile(r"(?<=//)([^/@\s:]*):(\S+)@")
 _DSN_PASSWORD = re.compile(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)", re.IGNORECASE)
+_OURS = re.compile(
+    r"(?<![\w-])(?:tap-rest|target-postgres|target-jsonl|target_postgres|target_jsonl|singerkit-check|singerkit-state|"
+    r"--(?:about|adopt|appends|catalog|config|debug|details|discover|driver|folder|format|from-history|full-refresh|help|"
+    r"history|input|json|last-state|limit|max-line-bytes|new|no-pass-through|pass-through|pipeline|properties|read-rows|"
+    r"report|restore|rule|set|start-over|state|state-file|stream|strict|system|tap|target|test|version|waive|workers|yes)"
+    r")(?![\w-])|PostgreSQL"
+)
+"""What an advice is made of: whoever copies a command must find it whole, though a password is called `postgres`."""
 _BASIC = re.compile(r"(?i:basic)\s+([A-Za-z0-9+/_=-]+)\s*")
 _SHORTEST = 2  # one character alone is no secret, and masking it would blank out ordinary text
 _SHORTEST_PART = 8  # of a value's parts; whole values are masked from `_SHORTEST` on
@@ -45,8 +55,8 @@ class Redactor(logging.Filter):
     def add(self, value: str) -> None:
         """Register one secret, whole and line by line; it is found in whatever way it is written.
 
-        A value of two or three characters is masked only where it is a word of its own, one of a single
-        character not at all.
+        A value of two or three characters, or of up to ten small letters, is masked only where it is a word of its
+        own, one of a single character not at all.
         """
         for text in (value, *value.splitlines()):
             text = text.strip()
@@ -56,11 +66,11 @@ class Redactor(logging.Filter):
     def add_reference(self, value: str) -> None:
         """Register a value that came from the environment or from a file, with the parts that may be seen alone.
 
-        Those are: the parts of a URL but for its host, the password of a DSN, what follows `Bearer` or `Basic` and
-        what that is in base64, and the texts inside JSON.
+        Those are: passwords, what looks like a token in a URL, what follows `Bearer` or `Basic` and what that is in
+        base64, and the texts inside JSON. A URL or DSN that holds none of them is no secret.
         """
-        self.add(value)
-        for part in _parts_of(value):
+        of_address = secrets_of_address(value)
+        for part in (value, *_parts_of(value)) if of_address is None else of_address:
             self.add(part)
 
     def add_from_config(self, config: Mapping[str, Any]) -> None:
@@ -76,7 +86,7 @@ class Redactor(logging.Filter):
         """Return ``text`` without any secret."""
         if len(text) > _LONGEST_DUMP:  # cut between lines, so that no secret is cut in two
             text = text[:_LONGEST_DUMP].rpartition("\n")[0] + "\n..."
-        text = _without(text, spans(text, self._needles.values()) if self._needles else [])
+        text = _without(text, _but_ours(text, spans(text, self._needles.values()) if self._needles else []))
         text = _URL_PASSWORD.sub(rf"\1:{MASK}@", text)
         return _DSN_PASSWORD.sub(rf"\1{MASK}", text)
 
@@ -107,11 +117,19 @@ def _without(text: str, found: list[tuple[int, int]]) -> str:
     return text
 
 
+def _but_ours(text: str, found: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Leave out what stands inside the names of our executables and options."""
+    ours = [match.span() for match in _OURS.finditer(text)] if found else []
+    return [
+        (start, end)
+        for start, end in found
+        if not any(first <= start and end <= last for first, last in ours)
+    ]
+
+
 def _parts_of(value: str) -> Iterator[str]:
     yield from _passwords_inside(value)
     yield from (word for word in value.split(" ") if len(word) >= _SHORTEST_PART)
-    if "://" in value:
-        yield from _parts_of_url(value)
     basic = _BASIC.fullmatch(value)
     if basic:
         try:
@@ -121,18 +139,6 @@ def _parts_of(value: str) -> Iterator[str]:
         yield from (pair, pair.partition(":")[2])
     if value.lstrip().startswith(("{", "[")):
         yield from _texts_in_json(value)
-
-
-def _parts_of_url(url: str) -> Iterator[str]:
-    """Yield what of a URL may be a token: user, password, parts of the path, values of the query, fragment."""
-    try:
-        parts = urlsplit(url)
-        user, password = parts.username or "", parts.password or ""
-    except ValueError:
-        return
-    values = [pair.partition("=")[2] for pair in parts.query.split("&")]
-    yield from (password, *values, *map(unquote_plus, values), parts.fragment)
-    yield from (part for part in (user, *parts.path.split("/")) if len(part) >= _SHORTEST_PART)
 
 
 def _texts_in_json(text: str) -> Iterator[str]:
@@ -177,7 +183,7 @@ def _passwords_inside(text: str) -> Iterator[str]:
     if "://" in text:
         try:
             password = urlsplit(text).password
-        except ValueError:
+        except ValueError:  # the whole of it is masked, and what looks like a password in any text
             password = None
         if password:
             yield password

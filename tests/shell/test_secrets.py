@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -86,6 +87,26 @@ def test_a_secret_of_several_lines_is_masked_line_by_line() -> None:
         ("https://h.example/bot7654321/x?k=abcdef#frag", "GET /bot7654321/rows abcdef", "GET /***/rows ***"),
         ("https://ann:p%40ss@h.example", "p@ss", "***"),
         ("host=h password='a b' user=u", "got a b", "got ***"),
+        ("host=h user=u password=a\\'b", "got a'b of u at h", "got *** of u at h"),
+        ("postgresql://ann:p/s?s@h.example/db", "p/s?s, p/s?s@h.example", "***, ***@h.example"),
+        ("postgresql://ann:p[ss:1@h.example/db", "p[ss:1 of ann", "*** of ann"),
+        (
+            "postgresql:///db?sslpassword=open-me&host=/run/sock1234",
+            "open-me /run/sock1234",
+            "*** /run/sock1234",
+        ),
+        ("jdbc:postgresql://h.example/sales?user=ann&password=letmein", "letmein ann sales", "*** ann sales"),
+        ("https://tok12345@h.example", "tok12345 at h.example", "*** at h.example"),
+        (
+            "https://h.example/customer/salesOrders/2024-01/v2.json?k=Qq1",
+            "Qq1 salesOrders v2.json",
+            "*** salesOrders v2.json",
+        ),
+        ("https://h.example/x?abc-123", "abc-123 of x", "*** of x"),
+        ("https://h.example/qwmzkxhvjtplrbncd/", "/qwmzkxhvjtplrbncd/", "/***/"),
+        ("https://h.example/AbCdEfGhIjKl", "AbCdEfGhIjKl", "***"),
+        ("user=abcdefgh; session=klmnopqr", "session=klmnopqr", "***"),
+        ("user=abcdefgh", "user=abcdefgh", "***"),
         ('{"private_key": "abc\\ndefghi"}', "key abc\ndefghi", "key ***"),
         ("7", "after 7 tries", "after 7 tries"),
         ("42", "after 42 tries of 420", "after *** tries of 420"),
@@ -95,6 +116,61 @@ def test_parts_of_a_value_from_elsewhere(value: str, text: str, masked: str) -> 
     redactor = Redactor()
     redactor.add_reference(value)
     assert redactor.mask(text) == masked
+
+
+ADVICE = (
+    'PostgreSQL refused a value of warehouse (connection to server on socket "/tmp/sock/.s.PGSQL.5432" failed); run '
+    "`target-postgres --config warehouse.json --state-file pg.json --start-over`, then `singerkit-state reset`"
+)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "postgresql://postgres:postgres@localhost:5432/warehouse",
+        "postgresql:///warehouse?host=/tmp/sock&port=5432&user=postgres",
+        "postgresql://warehouse:config@/singerkit?host=/tmp/sock",
+        "host=/tmp/sock port=5432 dbname=warehouse user=postgres password=state connect_timeout=5",
+        "jdbc:postgresql://localhost/warehouse?user=postgres&password=target",
+        "https://api.example.com/warehouse/config",
+        "postgres",
+        "singerkit",
+    ],
+)
+def test_an_advice_can_be_followed_whatever_a_dsn_is_made_of(value: str) -> None:
+    redactor = Redactor()
+    redactor.add_reference(value)
+    masked = redactor.mask(ADVICE)
+    assert (
+        masked.replace("state.json", "***.json") == ADVICE.replace("state.json", "***.json")
+        or "state" in value
+    )
+
+
+def test_an_address_that_holds_a_secret_is_masked_as_a_whole_one_that_holds_none_is_shown() -> None:
+    redactor = Redactor()
+    open_one, closed = "https://api.example.com/v1/customers", "https://api.example.com/v1/x7Kd9q"
+    for value in (open_one, closed):
+        redactor.add_reference(value)
+    assert redactor.mask(f"{open_one}, {closed}/rows") == f"{open_one}, ***/rows"
+
+
+def test_a_word_that_is_a_secret_is_masked_as_a_word_in_any_writing() -> None:
+    redactor = Redactor()
+    redactor.add("postgres")
+    text = "Postgres, postgres. =postgres& %22postgres%22 postgresql cG9zdGdyZXM= 706f737467726573"
+    assert redactor.mask(text) == "***, ***. =***& %22***%22 postgresql *** ***"
+
+
+def test_all_options_are_known_to_the_redactor() -> None:
+    references = Path(__file__).parents[2] / "docs" / "reference"
+    text = " ".join(path.read_text() for path in references.glob("*.md"))
+    options = sorted(set(re.findall(r"(?<![\w-])--[a-z]+(?:-[a-z]+)*", text)))
+    assert len(options) > 20
+    redactor = Redactor()
+    for option in options:
+        redactor.add(option[2:])
+        assert redactor.mask(option) == option
 
 
 def test_values_from_environment_and_file_are_secrets_whatever_their_key(
