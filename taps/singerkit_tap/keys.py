@@ -80,9 +80,9 @@ class KeyWatch:
             return None
         return (
             f"{self._replacing} of {self._count} rows of stream `{self._stream.name}` came with a key ({_named(self._names)}) "
-            "that a row of other content had before in this run, and take its place in the target. So do rows that "
-            "change or move while they are read; if nothing has changed at the source meanwhile, the key is not unique, and "
-            "rows are lost: add the field that makes it unique to `primary_keys`."
+            "that a row of other content had before in this run, and take its place in the target. Rows that "
+            "change or move while they are read come so, and then all is well; only if nothing has changed at the source "
+            "meanwhile is the key not unique, and rows are lost: add the field that makes it unique to `primary_keys`."
         )
 
     # Within one answer
@@ -103,22 +103,60 @@ class KeyWatch:
         for key, numbers in places.items():
             if len(numbers) > 1 and not _is_null(key):
                 records = [page.records[number] for number in numbers]
-                different = len(set(_texts(encoder, records, constants)))
+                rows = encoder.decode(records, constants)
+                different = len(set(self._texts_besides(encoder, rows)))
                 if different > 1:
-                    self._replaced(encoder, page, constants, different - 1)
+                    spellings = {
+                        tuple(bytes(encoder.column([row], name)[0]) for name in self._names) for row in rows
+                    }
+                    self._replaced(
+                        encoder, page, constants, different - 1, is_spelled_alike=len(spellings) == 1
+                    )
+
+    def _texts_besides(self, encoder: RecordEncoder, rows: Rows) -> list[bytes]:
+        """Return what rows say besides their key, which may be spelled otherwise and yet be the same."""
+        others = [name for name in encoder.fields if name not in self._names]
+        return encoder.wording(rows, others if encoder.fields else None)
 
     def _replaced(
-        self, encoder: RecordEncoder, page: Page, constants: Mapping[str, Any] | None, number: int
+        self,
+        encoder: RecordEncoder,
+        page: Page,
+        constants: Mapping[str, Any] | None,
+        number: int,
+        *,
+        is_spelled_alike: bool,
     ) -> None:
         self._replacing += number
         if self._stream.accepts_duplicate_keys:
             return
-        field, alone = _telling_field(encoder, page.records, constants, self._stream)
+        field, alone = self._telling_field(encoder, page.records, constants)
+        spelled = "" if is_spelled_alike else ", written in two ways that are one value to its type"
         raise BadDataError(
             f"Two different rows of stream `{self._stream.name}` came in one answer with the same key "
-            f"({_named(self._names)}), so it is not unique, and one would take the other's place in the target; what was "
+            f"({_named(self._names)}{spelled}), so it is not unique, and one would take the other's place in the target; what was "
             f"confirmed by the target is safe: {self._stream.advice_on_keys(field, alone=alone)}."
         )
+
+    def _telling_field(
+        self, encoder: RecordEncoder, records: Sequence[RawRecord], constants: Mapping[str, Any] | None
+    ) -> tuple[str | None, bool]:
+        """Return a field that makes the key unique in this answer, and whether it is unique alone.
+
+        One that looks like a part of a key comes first.
+        """
+        rows = encoder.decode(records, constants)
+        keys = _keys(encoder, rows, self._names)
+        different = len(set(zip(keys, self._texts_besides(encoder, rows), strict=True)))
+        found: list[tuple[str, bool]] = []
+        for name in encoder.fields:
+            if name in self._names or name == self._stream.replication_key:
+                continue
+            values = list(map(bytes, encoder.column(rows, name)))
+            is_scalar = all(value.lstrip()[:1] in _SCALARS for value in values)
+            if is_scalar and len(set(zip(keys, values, strict=True))) == different:
+                found.append((name, len(set(values)) == different))
+        return min(found, key=lambda field: _LIKE_A_KEY.search(field[0]) is None, default=(None, False))
 
     # From one answer to the next
 
@@ -152,7 +190,7 @@ class KeyWatch:
         """See whether the parent that a key came below before still has its row, which then is another one."""
         if self._stream.accepts_duplicate_keys or self._asked_in_vain >= _ASKS:
             return
-        texts = set(encoder.wording([row]))
+        texts = set(self._texts_besides(encoder, [row]))
         for records, constants in self._asked_again(*read):
             rows = encoder.decode(records, constants)
             same = [
@@ -162,7 +200,7 @@ class KeyWatch:
             ]
             if not same:
                 continue
-            if texts.issuperset(encoder.wording(same)):
+            if texts.issuperset(self._texts_besides(encoder, same)):
                 return
             raise BadDataError(
                 f"Different rows of stream `{self._stream.name}` came below two parents with the same key "
@@ -181,43 +219,13 @@ class KeyWatch:
 
 
 def _keys(encoder: RecordEncoder, rows: Rows, names: Sequence[str]) -> list[_Key]:
-    columns = [list(map(bytes, encoder.column(rows, name))) for name in names]
-    return columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))  # type: ignore[return-value]  # a list is invariant
+    columns = [encoder.key_values(rows, name) for name in names]
+    return list(columns[0]) if len(columns) == 1 else list(zip(*columns, strict=True))
 
 
 def _is_null(key: _Key) -> bool:
     """Tell whether a part of a key is null, which the target refuses by itself."""
     return key == _NO_KEY or (isinstance(key, tuple) and _NO_KEY in key)
-
-
-def _texts(
-    encoder: RecordEncoder, records: Sequence[RawRecord], constants: Mapping[str, Any] | None
-) -> list[bytes]:
-    return encoder.wording(encoder.decode(records, constants))
-
-
-def _telling_field(
-    encoder: RecordEncoder,
-    records: Sequence[RawRecord],
-    constants: Mapping[str, Any] | None,
-    stream: BlockStream,
-) -> tuple[str | None, bool]:
-    """Return a field that makes the key unique in this answer, and whether it is unique alone.
-
-    One that looks like a part of a key comes first.
-    """
-    rows = encoder.decode(records, constants)
-    keys = _keys(encoder, rows, stream.primary_keys)
-    different = len(set(encoder.wording(rows)))
-    found: list[tuple[str, bool]] = []
-    for name in encoder.fields:
-        if name in stream.primary_keys or name == stream.replication_key:
-            continue
-        values = list(map(bytes, encoder.column(rows, name)))
-        is_scalar = all(value.lstrip()[:1] in _SCALARS for value in values)
-        if is_scalar and len(set(zip(keys, values, strict=True))) == different:
-            found.append((name, len(set(values)) == different))
-    return min(found, key=lambda field: _LIKE_A_KEY.search(field[0]) is None, default=(None, False))
 
 
 def _named(names: Sequence[str]) -> str:

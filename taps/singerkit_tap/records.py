@@ -22,6 +22,7 @@ from singer_sdk.singerlib import SelectionMask
 from singerkit_shell.encoding import check_utf8
 from singerkit_shell.errors import BadDataError
 from singerkit_tap.contract import RawRecord
+from singerkit_tap.keyforms import KeyForm, key_form
 from singerkit_tap.wording import Wording
 
 __all__ = ["RecordEncoder", "Rows", "SentRows", "split_records"]
@@ -88,7 +89,8 @@ class RecordEncoder:
         self._stream = stream
         self._wording = Wording(schema, times, keeps_null=partial)
         self._name = Raw(_encoder.encode(stream))
-        properties = schema.get("properties")
+        properties = self._properties = schema.get("properties")
+        self._key_forms: dict[str, KeyForm] = {}
         filled = set() if partial else set(properties or ()) - set(schema.get("required", ()))
         self._layout = _layout_of(properties, mask, filled)
         self.fields = tuple(sorted(name for name in properties or () if mask["properties", name]))
@@ -112,6 +114,12 @@ class RecordEncoder:
     def column(self, rows: Rows, name: str) -> list[Raw]:
         """Return one property of all rows as raw JSON; missing is ``null``."""
         return self._layout.column(rows, name)
+
+    def key_values(self, rows: Rows, name: str) -> Sequence[bytes]:
+        """Return one property of all rows so that what is one value to its type is one text; missing is ``null``."""
+        if name not in self._key_forms:
+            self._key_forms[name] = key_form((self._properties or {}).get(name))
+        return self._key_forms[name](list(map(bytes, self.column(rows, name))))
 
     def lines(self, rows: Rows, time_extracted: str) -> bytes:
         """Return the RECORD lines of ``rows``, each ended by a newline."""

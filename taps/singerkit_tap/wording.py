@@ -15,7 +15,7 @@ import msgspec
 
 from singerkit_state.instants import NoInstantError, iso_instant, iso_of
 
-__all__ = ["Wording"]
+__all__ = ["Wording", "any_value", "in_order", "moment_text", "number_text"]
 
 _FIRST, _LAST = -62_135_596_800, 253_402_300_800
 """The years 1 to 9999: beyond them two texts of one instant are two."""
@@ -57,7 +57,7 @@ class Wording:
         is_deep = rows.count(b"{") > len(values) and b"null" in rows
         for number, row in enumerate(values):
             values[number] = self._normal(row, only, is_deep=is_deep)
-        return _encoder.encode_lines(values).splitlines()
+        return in_order.encode_lines(values).splitlines()
 
     def _normal(self, row: dict[str, Any], only: Collection[str] | None, *, is_deep: bool) -> dict[str, Any]:
         if only is not None or not self._keeps_null:
@@ -90,19 +90,21 @@ _NUMBER = re.compile(r"(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?", re.ASCII)
 
 
 def _number(text: str) -> msgspec.Raw:
-    """Return the one way to write a number that has a point or an exponent."""
     if text[-1] != "0" and len(text) < _PLAIN_DIGITS and "e" not in text and "E" not in text:
         return msgspec.Raw(text.encode())
+    return msgspec.Raw(number_text(text).encode())
+
+
+def number_text(text: str) -> str:
+    """Return the one way to write a number."""
     match = _NUMBER.fullmatch(text)
     if match is None or len(match[4] or "") > 18:
-        return msgspec.Raw(text.encode())
+        return text
     sign, whole, fraction, exponent = match.groups()
     fraction = fraction or ""
     digits = (whole + fraction).lstrip("0")
     places = int(exponent or 0) - len(fraction) + len(digits) - len(digits := digits.rstrip("0"))
-    if not digits:
-        return msgspec.Raw(b"0")
-    return msgspec.Raw(f"{sign}{_placed(digits, places)}".encode())
+    return f"{sign}{_placed(digits, places)}" if digits else "0"
 
 
 def _placed(digits: str, places: int) -> str:
@@ -162,11 +164,21 @@ def _time(value: Any) -> Any:
     if value[-1:] == "Z" and value[10:11] == "T" and (len(value) == 20 or value[-2] != "0"):
         return value  # nearly all are written so
     try:
-        instant = iso_instant(value) if "T" in value or "t" in value or ":" in value else None
+        return moment_text(value) if "T" in value or "t" in value or ":" in value else value
     except (NoInstantError, ValueError, OverflowError):
         return value
-    return value if instant is None or not _FIRST < instant[0] < _LAST else iso_of(instant)
+
+
+def moment_text(text: str) -> str:
+    """Return the one way to write a date or date-time; without an offset it is UTC.
+
+    Raises:
+        ValueError, OverflowError: it is something else.
+    """
+    instant = iso_instant(text)
+    return iso_of(instant) if _FIRST < instant[0] < _LAST else text
 
 
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(dict[str, Any], float_hook=_number)
-_encoder = msgspec.json.Encoder(order="sorted")
+in_order = msgspec.json.Encoder(order="sorted")
+any_value: msgspec.json.Decoder[Any] = msgspec.json.Decoder(float_hook=_number)

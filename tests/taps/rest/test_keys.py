@@ -100,6 +100,52 @@ def test_the_same_row_twice_is_none(run_tap: Any) -> None:
     assert warnings(run) == []
 
 
+UUID_KEY = {"properties": {"id": {"type": "string", "format": "uuid"}, "v": {"type": "integer"}}}
+
+
+@pytest.mark.parametrize(
+    ("keys", "settings"),
+    [
+        (['"2026-01-01T00:00:00Z"', '"2026-01-01T01:00:00+01:00"'], {}),
+        (["1", "1.0"], {}),
+        (['"12:00:00"', '"12:00:00.0"'], {}),
+        (
+            ['"6f9619ff-8b86-d011-b42d-00c04fc964ff"', '"6F9619FF-8B86-D011-B42D-00C04FC964FF"'],
+            {"schema": UUID_KEY},
+        ),
+    ],
+    ids=["zones", "numbers", "times", "uuids"],
+)
+def test_one_key_that_is_written_in_two_ways(run_tap: Any, keys: list[str], settings: dict[str, Any]) -> None:
+    """A column of its type holds one value, and one row; where the same row comes twice it stays silent."""
+    rows = [f'{{"id": {key}, "v": {{}}}}' for key in keys]
+    answer = f"[{','.join(rows)}]"
+    with serving(
+        {"/orders": lambda _: Reply(answer.replace("{}", "1", 1).replace("{}", "2").encode())}
+    ) as api:
+        run = run_tap(api.url, ORDERS | settings).ended(65)
+    assert "same key (`id`, written in two ways that are one value to its type)" in run.sentence
+    with serving({"/orders": lambda _: Reply(answer.replace("{}", "1").encode())}) as api:
+        assert warnings(run_tap(api.url, ORDERS | settings).ended(0)) == []
+
+
+def test_a_key_of_text_is_what_is_written(run_tap: Any) -> None:
+    rows = [{"id": "2026-01-01T00:00:00Z", "v": 1}, {"id": "2026-01-01T01:00:00+01:00", "v": 2}]
+    schema = {"properties": {"id": {"type": "string"}, "v": {"type": "integer"}}}
+    with serving({"/orders": answering(rows)}) as api:
+        run = run_tap(api.url, ORDERS | {"schema": schema}).ended(0)
+    assert run.records("orders") == rows
+
+
+def test_children_of_two_parents_each_in_its_zone(run_tap: Any) -> None:
+    routes = items_of(
+        {7: [{"id": "2026-01-01T01:00:00+01:00", "v": 1}], 8: [{"id": "2026-01-01T00:00:00Z", "v": 2}]}
+    )
+    with serving(routes) as api:
+        run = run_tap(api.url, ORDERS, ITEMS).ended(65)
+    assert advised(run.sentence, "primary_keys") == ["orders_id", "id"]
+
+
 def test_changes_have_one_key_each_time(run_tap: Any) -> None:
     changes = [{"id": 1, "v": 1}, {"id": 1, "w": 2}]
     with serving({"/orders": answering(changes)}) as api:
