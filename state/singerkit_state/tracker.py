@@ -230,12 +230,19 @@ class BookmarkTracker:
         if self._high is None or ends.high > self._high.key:
             self._high = _Mark(ends.high, bytes(column[ends.at_high[0]]))
         greatest = self._greatest(ends, column)
-        if greatest is None:
+        if greatest is None or self._is_left_out(greatest):
             return
         if self._top is None or greatest.key > self._top.key:
             self._top = greatest
         if self._moves_on:
             self._raise(greatest)
+
+    def _is_left_out(self, mark: _Mark) -> bool:
+        """Tell whether a row is not sent as it stands below what was asked for: it moves nothing either.
+
+        A bookmark before the start date would let the next run begin there.
+        """
+        return self._floor is not None and mark.key < self._floor and not self._keeps_older
 
     @property
     def _moves_on(self) -> bool:
@@ -356,7 +363,9 @@ class BookmarkTracker:
             return self._complete()
         if not self._is_sorted or self._settled is None:
             return self._start
-        if self._start_key is not None and self._settled.key < self._start_key:
+        if self._is_left_out(self._settled) or (
+            self._start_key is not None and self._settled.key < self._start_key
+        ):
             return self._start
         return self._interrupted(self._settled)
 

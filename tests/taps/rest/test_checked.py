@@ -91,3 +91,18 @@ def test_a_bookmark_beyond_what_the_state_remembers_is_one(run_tap: RunTap) -> N
         told = opening.replace(json.dumps(memory, separators=(",", ":")), json.dumps(torn))
         assert told != opening
         assert found(Run(0, "\n".join([told, *rest, ""]), "")) == ["state-ahead"], torn
+
+
+@pytest.mark.parametrize("more", [{}, {"is_sorted": True}], ids=str)
+def test_rows_before_the_start_date_that_come_all_the_same_move_no_bookmark(
+    more: dict[str, Any], run_tap: RunTap
+) -> None:
+    """The API does not listen: the next run would begin at a row that the first has left out."""
+    state, given = None, stream(CERTAIN, **more)
+    with serving({"/rows": lambda _: json_reply(OLD)}) as api:
+        for _ in range(2):
+            run = run_tap(api.url, given, start_date="2025-01-01T00:00:00Z", state=state).ended(0)
+            assert run.records("rows") == []
+            assert found(run) == []
+            state = run.state
+            assert "replication_key_value" not in state["bookmarks"]["rows"]
