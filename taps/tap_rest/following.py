@@ -3,7 +3,8 @@
 Rows shift between numbered pages when the source changes. A stream that ascends by its replication key, and is asked
 for it, can be read without that gap: after each page the API is asked anew for rows from the greatest value on, and
 what came with that value before is left out. More rows of one value than a page holds are read by number, until two
-passes have found the same.
+passes have found the same. Rows without a value are no answer to such a question: those that stand behind all others
+are asked for by number, at the end of a first read.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 import msgspec
 from singer_sdk.singerlib import SelectionMask
 
-from singerkit_shell.errors import BadDataError
+from singerkit_shell.errors import BadDataError, RetryableError
 from singerkit_state.memory import row_hash
 from singerkit_state.order import OrderKey, UnorderableError, ValueKind, exact_keys
 from singerkit_tap.contract import BookmarkValue
@@ -38,7 +39,9 @@ _KEPT = 2
 class Following:
     """One read that goes on by the replication key.
 
-    ``rows`` tells which records are the same; ``ask`` makes the numbered pages of one question; ``params_of`` the parameters that ask from a value on.
+    ``rows`` tells which records are the same; ``ask`` makes the numbered pages of one question; ``params_of`` the parameters
+    that ask from a value on. ``ask_behind`` makes the pages of a question from the one on that holds the row behind so many;
+    it is given that number, and how many rows a page has.
     """
 
     def __init__(
@@ -49,12 +52,16 @@ class Following:
         rows: SentRows,
         ask: Callable[[Params], Iterator[ReadPage]],
         params_of: Callable[[BookmarkValue], Params],
+        ask_behind: Callable[[Params, int, int], Iterator[ReadPage]],
+        warn: Callable[[str], None],
     ) -> None:
         self._stream, self._key, self._kind = stream, key, kind
         self._rows = rows
         self._reader = RecordEncoder(stream, {"properties": {key: {}}}, SelectionMask())
         self._ask = ask
         self._params_of = params_of
+        self._ask_behind = ask_behind
+        self._warn = warn
         self._last: OrderKey = None
         self._last_params: Params | None = None
         self._asked: Params | None = None
@@ -62,9 +69,15 @@ class Following:
         self._known: Counter[str] = Counter()
         """Hashes of the rows at the last value that were yielded."""
         self._largest = 0
+        self._questions = 0
+        self._came = 0
+        self._has_null_later = False
+        """Whether a question from a value on gives rows without one, too."""
+        self._nulls: Counter[str] = Counter()
+        """Hashes of the rows without a value on the last page of the first question that has others."""
 
-    def pages(self, params: Params) -> Iterator[ReadPage]:
-        """Yield the pages, each without the rows that have come before.
+    def pages(self, params: Params, *, is_first: bool) -> Iterator[ReadPage]:
+        """Yield the pages, each without the rows that have come before; ``is_first``: the stream has no bookmark yet.
 
         Raises:
             BadDataError: the rows of a page do not ascend, or the API does not listen to what it is asked, or more
@@ -72,7 +85,49 @@ class Following:
         """
         following: Params | None = params
         while following is not None:
+            self._questions += 1
             following = yield from self._question(following)
+        if is_first and self._questions > 1 and not self._has_null_later:
+            yield from self._behind(params)
+
+    def _behind(self, params: Params) -> Iterator[ReadPage]:
+        """Yield the rows without a value that stand behind all others in the first question (PostgreSQL: NULLS LAST).
+
+        No question from a value on gives them. Where they begin is known by the number of rows that came, up to a page of
+        rows that left, or came twice, meanwhile.
+
+        Raises:
+            BadDataError, RetryableError: not all of them could be read.
+        """
+        has_found = False
+        try:
+            for number, page in enumerate(self._ask_behind(params, self._came, self._largest)):
+                size, page.records = len(page.records), self._without_value(page)
+                if not page.records and (number or size < self._largest):
+                    return
+                has_found = has_found or bool(page.records)
+                page.records = self._new_nulls(page.records)
+                yield page
+        except (BadDataError, RetryableError) as error:
+            if has_found:
+                raise
+            # It may be a page that the API does not go to, as a search to its row 10,001.
+            self._warn(
+                f"Whether rows without a value in `{self._key}` stand behind the others of stream {self._stream} is not known, "
+                f"since the API gives no page there: {error} If there are such rows, they were not read: set "
+                "`pagination.continue_by` to `number`, and start the stream over."
+            )
+
+    def _without_value(self, page: ReadPage) -> list[msgspec.Raw]:
+        return [row for key, row in zip(self._keys_of(page), page.records, strict=True) if key is None]
+
+    def _new_nulls(self, records: Sequence[msgspec.Raw]) -> list[msgspec.Raw]:
+        new = []
+        for record, digest in zip(records, self._hashes(records), strict=True):
+            self._nulls[digest] -= 1
+            if self._nulls[digest] < 0:
+                new.append(record)
+        return new
 
     def _question(self, params: Params) -> Generator[ReadPage, None, Params | None]:
         """Yield the pages of one question until the key has moved on; return the next question."""
@@ -188,7 +243,9 @@ class Following:
             for key, record in zip(keys, page.records, strict=True)
             if key is not None and key > self._last
         ]
-        at_last = [record for key, record in zip(keys, page.records, strict=True) if key == self._last]
+        at_last = [
+            record for key, record in zip(keys, page.records, strict=True) if key is None or key == self._last
+        ]
         new = []
         for record, digest in zip(at_last, self._hashes(at_last), strict=True):
             found[digest] += 1
@@ -196,7 +253,12 @@ class Following:
                 self._known[digest] += 1
                 new.append(record)
         page.records = new
+        self._note(len(new), has_null=None in keys)
         return beyond
+
+    def _note(self, count: int, *, has_null: bool) -> None:
+        self._came += count
+        self._has_null_later = self._has_null_later or (has_null and self._questions > 1)
 
     def _go_beyond(self, page: ReadPage | None, params: Params) -> Generator[ReadPage, None, Params | None]:
         if page is None or not page.records:
@@ -213,7 +275,10 @@ class Following:
         keys = self._keys(page)
         present = [key for key in keys if key is not None]
         if not present:
+            self._note(len(page.records), has_null=bool(page.records))
             return False
+        if self._questions == 1:
+            self._nulls = Counter(self._hashes(self._without_value(page)))
         before, self._last = self._last, max([*present, *([] if self._last is None else [self._last])])
         has_moved = before is None or bool(self._last > before)
         known, left = self._known, self._known.copy()
@@ -241,6 +306,7 @@ class Following:
             if has_moved and key == self._last:
                 self._known[digest] += 1
         page.records = rows
+        self._note(len(rows), has_null=len(present) < len(keys))
         return has_moved
 
     def _hashes(self, records: Sequence[msgspec.Raw]) -> list[str]:

@@ -39,7 +39,7 @@ from tap_rest.unread import (
     verdicts,
 )
 
-__all__ = ["Experience", "Pages", "Step", "body_paths"]
+__all__ = ["Experience", "Pages", "Step", "body_paths", "step_after_page", "step_behind"]
 
 _logger = logging.getLogger("tap-rest")
 _IN_HEADER = "header:"
@@ -493,6 +493,18 @@ def _first_step(settings: Pagination) -> Step:
             return _at(Step(params=size), settings, settings.start or 0)
         case _:
             return Step(params=size)
+
+
+def step_behind(settings: Pagination, rows: int, size: int) -> Step:
+    """Return the step of `page` or `offset` that asks for the row behind ``rows``, and for some before it, in pages of ``size``."""
+    first = _first_step(settings)
+    behind = (rows - 1) // size if settings.type == "page" else rows - size + 1
+    return _at(first, settings, first.position + max(behind, 0))
+
+
+def step_after_page(settings: Pagination, step: Step, rows: int) -> Step:
+    """Return the step behind a page of ``rows``, by `page` or `offset`."""
+    return _at(step, settings, step.position + (1 if settings.type == "page" else rows))
 
 
 def _at(step: Step, settings: Pagination, position: int) -> Step:

@@ -28,7 +28,7 @@ from tap_rest.copies import refuse_own_values
 from tap_rest.following import Following
 from tap_rest.incremental import bookmark_params, other_field_asked
 from tap_rest.origins import joined, origins_of
-from tap_rest.pagination import Experience, Pages, Step, body_paths
+from tap_rest.pagination import Experience, Pages, Step, body_paths, step_after_page, step_behind
 from tap_rest.records import PageReader, ReadPage
 from tap_rest.schemas import DeclaredSchema, Sample, SchemaKeeper
 
@@ -39,6 +39,7 @@ __all__ = ["RestStream"]
 
 _logger = logging.getLogger("tap-rest")
 _DIGITS = 10_000
+_NO_SUCH_PAGE = (404, 416)
 _PATH_ONLY = "parent."  # prefix of context keys that no record gets, because no property has such a name
 
 
@@ -120,8 +121,35 @@ class RestStream(BlockStream):
             SentRows(self.encoder(whole=not self.selected)),
             ask,
             lambda value: bookmark_params(self.settings.incremental, value, self.bookmark_kind),
+            partial(self._pages_behind, context),
+            self._warn,
         )
-        return following.pages(params)
+        return following.pages(params, is_first=start.bookmark is None)
+
+    def _pages_behind(
+        self, context: Context | None, params: Mapping[str, str], rows: int, size: int
+    ) -> Iterator[ReadPage]:
+        """Yield the pages of ``size`` from about the one on that holds the row behind ``rows``, until one is empty.
+
+        That a page does not exist (404, 416) is the end, too.
+        """
+        settings = self.settings
+        url, own_params = self._request(context)
+        step = step_behind(settings.pagination, rows, size)
+        last: list[RawRecord] | None = None
+        for number in range(rows // size + 1, self.tap.api.limits.pages):
+            asked = {**own_params, **params, **step.params}
+            response = self.tap.client.get(url, asked, settings.headers, accept=_NO_SUCH_PAGE)
+            if response.status in _NO_SUCH_PAGE:
+                return
+            page = self._reader.read(response, f"page {number} of stream {settings.name}", is_first=False)
+            if not page.records or page.records == last:
+                return
+            last = list(page.records)
+            page.answer = response
+            self.rows_came += len(page.records)
+            step = step_after_page(settings.pagination, step, len(page.records))
+            yield page
 
     def raw_pages(
         self, context: Context | None, params: Mapping[str, str], *, is_first: bool = True

@@ -77,7 +77,10 @@ def test_a_row_that_shifts_to_a_page_already_read_is_not_missed(run_tap: Any) ->
         assert Counter(record["id"] for record in first.records("orders")) == Counter([*range(1, 10), 1])
         assert newest([first]) == {1: "second", **dict.fromkeys(range(2, 10), "first")}
         assert "may be missed" not in first.stderr
-        assert {asked.param("page") for asked in api.asked} <= {"1", "2"}
+        assert {asked.param("page") for asked in api.asked[:-1]} <= {
+            "1",
+            "2",
+        }  # the last: nothing stands behind
         again = run_tap(api.url, stream(), state=first.state).ended(0)
     assert again.records("orders") == []
 
@@ -228,7 +231,7 @@ def test_a_stop_rule_ends_it(run_tap: Any) -> None:
     with serving({"/orders": answer}) as api:
         run = run_tap(api.url, rule).ended(0)
         assert [record["id"] for record in run.records("orders")] == [*range(1, 8)]
-        assert_pages(api, 4)  # the second page shows that they ascend
+        assert_pages(api, 5)  # the second page shows that they ascend, the last that nothing stands behind
 
 
 def assert_pages(api: Api, count: int) -> None:
@@ -249,3 +252,79 @@ def test_the_last_rows_are_known_in_whatever_way_they_are_written(run_tap: Any) 
     with serving({"/orders": answer}) as api:
         run = run_tap(api.url, stream(primary_keys=[])).ended(0)
     assert Counter(record["id"] for record in run.records("orders")) == Counter(range(1, 13))
+
+
+def nulls_last(rows: list[dict[str, Any]], *, passes_nulls: bool = False, beyond: Reply | None = None) -> Any:
+    """`WHERE at >= since ORDER BY at, id` of PostgreSQL, five a page; ``beyond``: the answer where no row of all is."""
+
+    def answer(asked: Asked) -> Reply:
+        since, offset = asked.param("since"), asked.param("offset")
+        found = [row for row in rows if since is None or (row["at"] >= since if row["at"] else passes_nulls)]
+        found.sort(key=lambda row: (row["at"] is None, row["at"] or "", row["id"]))
+        begin = int(offset) if offset else 5 * (int(asked.param("page") or 1) - 1)
+        page = found[begin : begin + 5]
+        return json_reply(page) if page or since or beyond is None else beyond
+
+    return answer
+
+
+def with_nulls(count: int, nulls: int) -> list[dict[str, Any]]:
+    return [{"id": n, "at": at(n) if n <= count else None, "v": "x"} for n in range(1, count + nulls + 1)]
+
+
+BY_OFFSET = {"type": "offset", "size": 5}
+
+
+@pytest.mark.parametrize(
+    ("pagination", "count", "nulls"),
+    [
+        (BY_OFFSET, 12, 4),
+        (BY_OFFSET, 15, 11),
+        (BY_OFFSET, 3, 13),
+        ({"type": "page"}, 12, 9),
+        ({"type": "page"}, 15, 6),
+    ],
+)
+def test_rows_without_a_value_behind_all_others_are_read(
+    pagination: dict[str, Any], count: int, nulls: int, run_tap: Any
+) -> None:
+    """No question from a value on gives them, and they were left out without a word."""
+    with serving({"/orders": nulls_last(with_nulls(count, nulls))}) as api:
+        config = stream(pagination=pagination, primary_keys=[])
+        run = run_tap(api.url, config).ended(0)
+        assert sorted(record["id"] for record in run.records("orders")) == list(range(1, count + nulls + 1))
+        assert f"{nulls} rows of stream `orders` have no value" in run.stderr
+        assert run_tap(api.url, config, state=run.state).ended(0).records("orders") == []
+
+
+@pytest.mark.parametrize("passes_nulls", [False, True])
+def test_rows_without_a_value_behind_many_of_one_value_are_read(passes_nulls: bool, run_tap: Any) -> None:
+    rows = [{"id": n, "at": at(1) if n < 13 else None, "v": "x"} for n in range(1, 20)]
+    with serving({"/orders": nulls_last(rows, passes_nulls=passes_nulls)}) as api:
+        run = run_tap(api.url, stream(pagination=BY_OFFSET, primary_keys=[])).ended(0)
+    assert sorted(record["id"] for record in run.records("orders")) == list(range(1, 20))
+
+
+def test_rows_without_a_value_are_read_where_others_came_twice_or_left_meanwhile(run_tap: Any) -> None:
+    rows = with_nulls(12, 8)
+    answer = nulls_last(rows)
+
+    def changing(asked: Asked) -> Reply:
+        reply: Reply = answer(asked)
+        if asked.param("since") == at(5):
+            rows[0]["at"] = at(40)
+            del rows[1]
+        return reply
+
+    with serving({"/orders": changing}) as api:
+        run = run_tap(api.url, stream(pagination=BY_OFFSET)).ended(0)
+    assert {record["id"] for record in run.records("orders") if record["at"] is None} == set(range(13, 21))
+
+
+@pytest.mark.parametrize(("status", "is_told"), [(404, False), (416, False), (422, True)])
+def test_an_api_without_pages_behind_its_rows_is_no_error(status: int, is_told: bool, run_tap: Any) -> None:
+    beyond = json_reply({"detail": "Invalid page."}, status)
+    with serving({"/orders": nulls_last(with_nulls(10, 0), beyond=beyond)}) as api:
+        run = run_tap(api.url, stream(pagination={"type": "page"})).ended(0)
+        assert len(run.records("orders")) == 10
+    assert ("rows without a value in `at` stand behind" in run.stderr) == is_told
