@@ -20,9 +20,11 @@ from singerkit_shell.secrets import MASK, names_secret, redactor
 __all__ = [
     "CONFIG_PATHS",
     "check_environment",
+    "check_no_input",
     "config_place",
     "config_problems",
     "expectation",
+    "is_same_file",
     "unknown_keys",
     "warn_of_unread_environment",
 ]
@@ -174,6 +176,34 @@ def config_place() -> str:
     ctx = click.get_current_context(silent=True)
     paths = ctx.meta.get(CONFIG_PATHS, []) if ctx else []
     return f" in {' and '.join(paths)}" if paths else ""
+
+
+def check_no_input(path: str, option: str) -> None:
+    """See that a file which is to be written, or read as something else, is none of the ``--config`` and ``--catalog``.
+
+    Raises:
+        ConfigurationError: it is one of them, by whatever name.
+    """
+    ctx = click.get_current_context(silent=True)
+    if ctx is None:
+        return
+    given = [("--config", config) for config in ctx.meta.get(CONFIG_PATHS, [])]
+    if ctx.params.get("catalog"):
+        given.append(("--catalog", ctx.params["catalog"]))
+    for other, known in given:
+        if is_same_file(path, known):
+            raise ConfigurationError(
+                f"`{option} {path}` is the file that `{other} {known}` names; nothing was read or written: name two "
+                "files."
+            )
+
+
+def is_same_file(one: str, other: str) -> bool:
+    """Tell whether two paths, of which either may lead nowhere, name one file."""
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return os.path.realpath(one) == os.path.realpath(other)
 
 
 def unknown_keys(config: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:

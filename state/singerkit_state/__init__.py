@@ -6,6 +6,7 @@ order.py       which of two replication key values is later
 others.py      states of other taps: recognised or refused
 bookmarks.py   how far a stream has been read: ties, sorted and unsorted sources, partitions
 readas.py      what was sent of a stream, and what its source was asked for
+nostate.py     what is certainly no state, so that no mistyped path is replaced by one
 statefile.py   a STATE value in a file: atomic write, lock beside it
 manifest.py    a STATE value in the manifest of a folder: what of its files is committed, epoch, sequence
 postgres.py    a STATE value in a row of the target database: advisory lock, epoch, sequence

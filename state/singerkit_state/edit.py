@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from singerkit_shell.errors import ConfigurationError, UsageError
+from singerkit_state.nostate import no_state
 from singerkit_state.statefile import state_object
 from singerkit_state.value import decode, encode, is_empty, read_mark, with_mark, without_mark
 
@@ -69,6 +70,9 @@ def given_value(text: str, source: str) -> dict[str, Any]:
         ConfigurationError: it is not a state object.
         UsageError: it is empty, and would forget everything.
     """
+    found = no_state(text)
+    if found is not None:
+        raise ConfigurationError(f"The {source} is no state: it {found}; {_GIVE}.")
     value = state_object(text, source, None, _GIVE)
     if is_empty(value):
         raise UsageError(f"The {source} is an empty state; {_RESET}.")

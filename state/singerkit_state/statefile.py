@@ -18,8 +18,9 @@ import types
 from datetime import UTC, datetime
 from typing import Any
 
-from singerkit_shell.configfile import RepeatedKeyError, read_text, reason_of, without_repeats
+from singerkit_shell.configfile import RepeatedKeyError, read_bytes, reason_of, without_repeats
 from singerkit_shell.errors import CannotWriteError, ConfigurationError, LockHeldError
+from singerkit_state.nostate import no_state
 from singerkit_state.value import decode, encode, is_empty, is_utf8, read_mark
 
 try:
@@ -33,11 +34,14 @@ __all__ = [
     "LONGEST",
     "StateFileLock",
     "check_folder",
+    "check_replaceable",
+    "check_text",
     "holder_of",
     "read",
     "remove",
     "replace_file",
     "state_object",
+    "text_in",
     "write",
 ]
 
@@ -68,22 +72,50 @@ def read(path: str | os.PathLike[str], pipeline: str | None = None) -> dict[str,
         ConfigurationError: the file cannot be read, is empty, torn, not a JSON object, or belongs to another
             pipeline than ``pipeline`` (when both are known); there is no folder that it could be in.
     """
-    try:
-        text = read_text(os.fspath(path), LONGEST).removeprefix("\ufeff")
-    except FileNotFoundError:
+    text = text_in(path)
+    if text is None:
         check_folder(path)
         return None
-    except OSError as error:
-        raise ConfigurationError(
-            f"The state file {path} cannot be read ({error.strerror or error}); check the path and its permissions."
-        ) from None
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"The state file {path} is not UTF-8 text; {_WAY_OUT}.") from None
-    except ValueError as error:
-        raise ConfigurationError(
-            f"The state file {path} cannot be read ({reason_of(error)}); check the path."
-        ) from None
+    check_text(path, text)
     return state_object(text, f"state file {path}", pipeline, _WAY_OUT)
+
+
+def text_in(path: str | os.PathLike[str]) -> str | None:
+    """Return what is in a state file, decoded with ``surrogateescape``; None when there is no such file.
+
+    Raises:
+        ConfigurationError: it cannot be read, or is too large.
+    """
+    try:
+        return read_bytes(os.fspath(path), LONGEST).decode("utf-8-sig", errors="surrogateescape")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"The state file {path} cannot be read ({reason_of(error)}); check the path and its permissions."
+        ) from None
+
+
+def check_replaceable(path: str | os.PathLike[str]) -> None:
+    """See that what stands in the place of a state file, if anything does, may be a state.
+
+    Whoever writes a state file calls this before the first write: a mistyped path must not cost somebody his config.
+
+    Raises:
+        ConfigurationError: it is certainly none (`nostate.no_state`), or cannot be read.
+    """
+    if not os.path.isfile(path):  # `_existing` is about other things than files
+        return
+    check_text(path, text_in(path) or "")
+
+
+def check_text(path: str | os.PathLike[str], text: str) -> None:
+    """See that the text in a state file may be a state; ConfigurationError when it is certainly none."""
+    found = no_state(text)
+    if found is not None:
+        raise ConfigurationError(
+            f"The state file {path} is no state: it {found}; nothing was changed: name the path of the state."
+        )
 
 
 def check_folder(path: str | os.PathLike[str]) -> None:

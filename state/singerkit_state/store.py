@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from singerkit_shell.errors import ConfigurationError
 from singerkit_state import manifest
 from singerkit_state.location import check_is_path, is_state_url, parse_state_url
-from singerkit_state.statefile import state_object
+from singerkit_state.statefile import check_text, state_object
 from singerkit_state.value import Mark, decode, read_mark
 
 if TYPE_CHECKING:
@@ -84,6 +84,8 @@ class Snapshot:
     @property
     def value(self) -> dict[str, Any] | None:
         """The STATE value; ConfigurationError when it is none."""
+        if self.kind == "file" and self.text is not None:
+            check_text(self.where.removeprefix("the file "), self.text)
         way_out = "set another one with `singerkit-state set`, or forget it with `singerkit-state reset`"
         where = f"state in {self.where}"
         return None if self.text is None else state_object(self.text, where, None, way_out)

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from singerkit_shell.configfile import read_bytes, reason_of
 from singerkit_shell.errors import ConfigurationError
 from singerkit_state import history, manifest, statefile
 from singerkit_state.history import Entry
@@ -29,18 +28,7 @@ class FileStore:
         return None
 
     def snapshot(self) -> Snapshot:
-        return self._snapshot_of(self._text())
-
-    def _text(self) -> str | None:
-        try:
-            data = read_bytes(str(self._path), statefile.LONGEST)
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
-            raise ConfigurationError(
-                f"The state file {self._path} cannot be read ({reason_of(error)}); check the path and its permissions."
-            ) from None
-        return data.decode("utf-8-sig", errors="surrogateescape")
+        return self._snapshot_of(statefile.text_in(self._path))
 
     def _snapshot_of(self, text: str | None) -> Snapshot:
         found = Snapshot(
@@ -55,8 +43,9 @@ class FileStore:
 
     def change(self, edit: Edit, why: str) -> Change:
         """Keep the former value, then replace the file. Refused while a run is at work."""
+        statefile.check_replaceable(self._path)
         with StateFileLock(self._path):
-            text = self._text()
+            text = statefile.text_in(self._path)
             before = dataclasses.replace(self._snapshot_of(text), holder=None)
             new = edit(text)
             number = history.append(self._path, history.kept_now(text, why, before.run_id))

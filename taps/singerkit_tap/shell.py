@@ -28,6 +28,7 @@ from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.validate import (
     check_environment,
+    check_no_input,
     config_place,
     config_problems,
     warn_of_unread_environment,
@@ -347,6 +348,7 @@ class SingerkitTap(Tap):
         )
         tap.print_version(print_fn=tap.logger.info)
         if state is not None:
+            check_no_input(state, "--state")
             tap.continue_from(state)
         calm_collector()
         tap.sync()

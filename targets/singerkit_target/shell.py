@@ -28,6 +28,7 @@ from singerkit_shell.signals import stop_flag
 from singerkit_shell.validate import (
     CONFIG_PATHS,
     check_environment,
+    check_no_input,
     config_place,
     config_problems,
     warn_of_unread_environment,
@@ -36,7 +37,7 @@ from singerkit_shell.words import ended
 from singerkit_state.delivery import print_about
 from singerkit_state.lineage import WaysOut
 from singerkit_state.location import check_is_path, is_state_url
-from singerkit_state.statefile import StateFileLock
+from singerkit_state.statefile import StateFileLock, check_replaceable
 from singerkit_state.value import encode
 from singerkit_target.blocks import Judgement
 from singerkit_target.byhand import Wish, by_hand, options
@@ -261,6 +262,9 @@ class SingerkitTarget(Target):
         named = [] if self.config.get("pipeline") else ["--pipeline", pipeline]
         return WaysOut((self.name, *config, *named))
 
+    def check_state_file(self, path: str) -> None:
+        """See that ``path`` is none of the files that this target writes rows into; ConfigurationError when it is."""
+
     def change_state(self, wish: Wish) -> None:
         """Change the committed state of a pipeline by hand, and print it; reads no input.
 
@@ -327,6 +331,7 @@ class SingerkitTarget(Target):
         )
         if state_file is not None:
             _check_state_file(state_file)
+            target.check_state_file(state_file)
         target.state_file = state_file
         target._reads_environment = config is not None and config.parse_env
         wish = Wish(adopt, start_over, last_state, tuple(stream), pipeline)
@@ -357,6 +362,8 @@ def _check_state_file(path: str) -> None:
             "keeps its state in a database needs no file."
         )
     check_is_path(path)
+    check_no_input(path, "--state-file")
+    check_replaceable(path)
 
 
 class _MissingSchema(BadDataError, RecordsWithoutSchemaException):

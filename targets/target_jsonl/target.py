@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from singerkit_shell.command import start
+from singerkit_shell.errors import ConfigurationError
 from singerkit_target.contract import Loader
 from singerkit_target.shell import SingerkitTarget
 
@@ -35,6 +36,18 @@ class TargetJsonl(SingerkitTarget):
         return JsonlLoader(
             Path(config["destination_path"]), self.logger, add_metadata=config["add_record_metadata"]
         )
+
+    def check_state_file(self, path: str) -> None:
+        """A name in the folder that a stream may have, or the manifest: rows and states would replace each other."""
+        from singerkit_state import manifest
+
+        place = Path(path).resolve()
+        is_ours = place.name.endswith(".jsonl") or place.name.startswith(manifest.NAME)
+        if is_ours and place.parent == Path(self.config["destination_path"]).resolve():
+            raise ConfigurationError(
+                f"The state file {path} has the name of a file that this target writes itself into its folder; nothing "
+                "was read: give it another name, such as one that ends in `.json`."
+            )
 
 
 def main() -> None:

@@ -349,8 +349,8 @@ def test_temporary_files_are_told_apart_by_the_name_of_their_file() -> None:
         ("{}\n{}", "holds 2 states, one a line"),
         ("{}\n{}\n\n", "holds 2 states, one a line"),
         ("{}\n{", "is torn or not JSON"),
-        ("X", "is torn or not JSON; restore it from a copy, or let the target write what it has"),
-        ("5", "not an object"),
+        ("{x", "is torn or not JSON; restore it from a copy, or let the target write what it has"),
+        ("5", "holds something else than a JSON object"),
         ('{"type":"STATE","value":{}}', "whole STATE message"),
     ],
 )
