@@ -6,6 +6,7 @@ nothing to a replication key leaves rows out that were asked for. Both would end
 
 from __future__ import annotations
 
+import difflib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -19,7 +20,7 @@ from singerkit_state.value import read_mark, without_mark
 from singerkit_tap.contract import Context
 from singerkit_tap.stream import BlockStream
 
-__all__ = ["check_contexts", "checked_state", "former_read"]
+__all__ = ["check_contexts", "checked_state", "former_read", "unknown_to_config"]
 
 _logger = logging.getLogger(__name__)
 
@@ -49,12 +50,39 @@ def checked_state(
             if stream.name in parts:
                 parts[stream.name] = _checked_part(parts[stream.name], stream)
             _check_start(stream, parts.get(stream.name) or {}, start_date)
-    if parts and not any(stream.name in parts for stream in streams):
-        _logger.warning(
-            "None of the streams of this run is in the state, which knows %s; all are read from the start.",
-            ", ".join(f"`{name}`" for name in list(parts)[:5]),
-        )
     return {**value, "bookmarks": parts} if parts or "bookmarks" in value else value
+
+
+def unknown_to_config(
+    parts: Mapping[str, Any], streams: Sequence[BlockStream]
+) -> tuple[BlockStream, str] | None:
+    """Return a sentence for somebody who gave a stream another name, by mistake or not, with the stream it is about.
+
+    ``parts`` are those of the state by stream. A stream that is only taken out of the config is no more than mentioned.
+    """
+    names = {stream.name for stream in streams}
+    gone = [name for name in parts if name not in names]
+    new = [stream for stream in streams if stream.selected and stream.name not in parts]
+    if not gone:
+        return None
+    known = f"The state knows {_few(gone)}, which the config does not have"
+    if not new:
+        _logger.info("%s; what it says of them stays as it is.", known)
+        return None
+    pairs = [(stream, difflib.get_close_matches(stream.name, gone, 1)) for stream in new]
+    stream, near = next((pair for pair in pairs if pair[1]), (new[0], []))
+    meant = (
+        f"`{stream.name}` is meant to be `{near[0][:60]}`" if near else "one of them is known by another name"
+    )
+    return stream, (
+        f"{known}; {_few([stream.name for stream in new])} {'is' if len(new) == 1 else 'are'} read from the beginning. If "
+        f"{meant}, correct `name` and run again; if not, nothing is lost. This is said once."
+    )
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(f"`{name[:60]}`" for name in names[:5]) + more
 
 
 def former_read(state: Mapping[str, Any], stream: str) -> ReadAs:

@@ -43,7 +43,7 @@ from singerkit_tap.contract import Context, Page, RawRecord, Start
 from singerkit_tap.keys import KeyWatch
 from singerkit_tap.output import Output
 from singerkit_tap.records import RecordEncoder, SentRows
-from singerkit_tap.starts import check_contexts, checked_state
+from singerkit_tap.starts import check_contexts, checked_state, unknown_to_config
 from singerkit_tap.stream import BlockStream
 
 __all__ = ["CHUNK_RECORDS", "SyncRun"]
@@ -126,6 +126,9 @@ class SyncRun:
         self._is_checked = True
         self._rest = checked_state(self._rest, self._mark.pipeline, streams, self._start_date)
         self._bookmarks = self._rest.pop("bookmarks", {})
+        told = unknown_to_config(self._bookmarks, streams)
+        if told is not None:
+            self.warn(*told)
         for stream in streams:
             part = self._bookmarks.get(stream.name)
             if isinstance(part, Mapping) and (stream.selected or stream.has_selected_descendents):

@@ -417,14 +417,48 @@ def test_partitions_of_another_tap_are_continued_or_refused(field: str, run_tap:
     assert field == "user_id" or "told apart by `userId`, those of this run by `user_id`" in run.sentence
 
 
-def test_streams_that_are_not_of_this_run_are_kept_and_told_when_no_other_is_known(run_tap: Any) -> None:
+STRANGER = "The state knows `other`, which the config does not have"
+
+
+def test_a_stream_that_the_config_does_not_have_is_kept_and_told_where_another_is_new(run_tap: Any) -> None:
     other = {"replication_key": "x", "replication_key_value": 5}
     with serving({"/m": DATES}) as api:
         alone = run_tap(api.url, stream(), state={"bookmarks": {"other": other}}).ended(0)
-        beside = run_tap(api.url, stream(), state={"bookmarks": {"other": other, "m": {"u": U}}}).ended(0)
-    assert "None of the streams of this run is in the state, which knows `other`" in alone.stderr
-    assert "None of the streams" not in beside.stderr
+        beside = run_tap(api.url, stream(), state=alone.state).ended(0)
+    assert (
+        f"{STRANGER}; `m` is read from the beginning. If one of them is known by another name" in alone.stderr
+    )
+    assert levels(alone, STRANGER) == ["WARNING", "WARNING"]
+    assert levels(beside, STRANGER) == ["INFO"]
     assert alone.state["bookmarks"]["other"] == beside.state["bookmarks"]["other"] == other
+
+
+def levels(run: Any, sentence: str) -> list[str]:
+    return [line.split("|")[1].strip() for line in run.stderr.splitlines() if sentence in line]
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_stream_that_is_named_otherwise_is_told_with_the_name_that_is_near(
+    whole: bool, run_tap: Any
+) -> None:
+    def named(name: str, **more: Any) -> dict[str, Any]:
+        return ({"path": "/m", "primary_keys": ["id"]} if whole else stream()) | {"name": name} | more
+
+    with serving({"/m": DATES}) as api:
+        first = run_tap(api.url, named("orders"), named("events")).ended(0)
+        misspelt = run_tap(api.url, named("events"), named("ordrs"), state=first.state).ended(0)
+        deselected = run_tap(
+            api.url, named("orders", selected=False), named("events"), named("new"), state=first.state
+        ).ended(0)
+        corrected = run_tap(api.url, named("events"), named("orders"), state=misspelt.state).ended(0)
+    assert (
+        "The state knows `orders`, which the config does not have; `ordrs` is read from the beginning. If `ordrs` is meant "
+        "to be `orders`, correct `name` and run again; if not, nothing is lost."
+    ) in misspelt.stderr
+    assert levels(misspelt, "The state knows") == ["WARNING", "WARNING"]
+    assert "The state knows" not in deselected.stderr
+    assert levels(corrected, "The state knows `ordrs`") == ["INFO"]
+    assert len(corrected.records("orders")) == (len(first.records("orders")) if whole else 0)
 
 
 def test_a_stream_that_was_incremental_is_not_read_as_a_whole_without_a_word(run_tap: Any) -> None:
