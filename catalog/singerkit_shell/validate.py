@@ -25,6 +25,7 @@ __all__ = [
     "config_problems",
     "expectation",
     "is_same_file",
+    "nearest",
     "unknown_keys",
     "warn_of_unread_environment",
 ]
@@ -244,7 +245,7 @@ def _not_done(key: str) -> str | None:
 
 
 def _unknown(place: str, key: str, known: Sequence[str], what: str, elsewhere: str | None = None) -> str:
-    near = _nearest(key, known)
+    near = nearest(key, known)
     if elsewhere is not None:
         hint = f"; `{key}` stands in {elsewhere}"
     elif near is not None:
@@ -256,7 +257,8 @@ def _unknown(place: str, key: str, known: Sequence[str], what: str, elsewhere: s
     return f"There is no {what} `{place}`{hint}"
 
 
-def _nearest(key: str, known: Sequence[str]) -> str | None:
+def nearest(key: str, known: Sequence[str]) -> str | None:
+    """Return the one of the names that ``key`` may be meant to be."""
     plain = {_plainly(name): name for name in known}
     near = difflib.get_close_matches(_plainly(key), plain, n=1)
     return plain[near[0]] if near else None

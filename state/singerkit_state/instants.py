@@ -247,7 +247,7 @@ def pattern_problem(pattern: str, zone: tzinfo | None = None) -> str | None:
         or sorted(read) != read
         or any(a > b for a, b in zip(read, _MOMENTS, strict=True))
     ):
-        return _NO_ORDER
+        return _no_order(pattern)
     said = _LITERAL_OFFSET.search(pattern)
     if said is not None and not _is_offset_of(said, zone):
         return (
@@ -281,7 +281,34 @@ def writing_problem(pattern: str, zone: tzinfo | None = None) -> str | None:
     except (ValueError, re.error):
         return "what it writes cannot be read back as a time; see the directives of strptime"
     is_later = any(a > b.timestamp() for a, b in zip(read, _MOMENTS, strict=True))
-    return _NO_ORDER if is_later or sorted(read) != read or read[0] == read[-1] else None
+    if is_later or sorted(read) != read or read[0] == read[-1]:
+        return _no_order(pattern)
+    return None if looks_like_iso(_MOMENTS[-1].strftime(pattern[:start])) else _tail_problem(pattern[:start])
+
+
+def _no_order(pattern: str) -> str:
+    full = pattern_in_full(pattern)
+    if "%I" in full and "%p" not in full and "%H" not in full:
+        return "its hours are those of half a day (`%I`), and nothing says which half; write `%H`, or `%p` as well"
+    return _NO_ORDER
+
+
+def _tail_problem(pattern: str) -> str | None:
+    """Return what is wrong with the text behind the last directive, which whoever reads it takes for a part of the time.
+
+    What stands behind a quote or a bracket is no part of it, nor are noughts or the signs of another script.
+    """
+    tail = re.split(r"['\"`)\]}>]", re.split(r"%[-_0^#]?[A-Za-z%]", pattern)[-1])[0]
+    letters = re.match(r"([A-Za-z]+)| ([A-Za-z]+)$", re.sub(r"^[Tt ]?(?=0)", "", tail))
+    if letters is not None and letters[0].strip().lower() not in ("z", "utc", "gmt"):
+        return (
+            f"it ends in `{tail.strip()}`, which no time ends in; text around the time stands in `template`, and a zone is "
+            "written by `%z`, or as `Z` where it is UTC"
+        )
+    is_to_the_day = any(directive in pattern_in_full(pattern) for directive in ("%d", "%j", "%x", "%c", "%u"))
+    if is_to_the_day and re.search("[1-9]", tail):
+        return f"it ends in `{tail.strip()}`, which is later than the time that is meant; noughts are not"
+    return None
 
 
 def pattern_in_full(pattern: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from singerkit_shell.errors import ConfigurationError
+from singerkit_shell.validate import nearest
 from singerkit_state.instants import pattern_in_full, writing_problem, zone_named
 from singerkit_state.order import ValueKind
 from tap_rest.effects import settings_without_effect
@@ -195,7 +196,8 @@ _INCREMENTAL = _group(
         "format": _text(
             "How the value is written: `as_is` (as the record had it), `iso` (2026-01-31T10:00:00Z), `epoch` "
             "(seconds), `epoch_ms`, `epoch_us`, `epoch_ns`, or a strftime pattern such as `%Y-%m-%d`: in `time_zone` "
-            "where one is set, else in UTC. Default `as_is`."
+            "where one is set, else in UTC. Default `as_is`.",
+            minLength=1,
         ),
         "template": _text("Text around it, for instance `gte.{value}`. Default `{value}`."),
         "lookback": {
@@ -769,6 +771,11 @@ _OFFSET_AFTER = re.compile(r"(?:T?00:00(?::00)?)?(?:\.0+)?(?:Z|[+-]\d\d:?\d\d)(?
 def _format_problems(incremental: Mapping[str, Any], place: str, zone: tzinfo | None) -> list[str]:
     """Return whether times are written so that whoever reads them takes them for others."""
     name = incremental.get("format", "as_is")
+    near = None if "%" in name or name in _WRITTEN_NAMES else nearest(name, _WRITTEN_NAMES)
+    if near is not None:
+        return [
+            f"`{place}.incremental.format` is `{name}`, which is no name of a format; did you mean `{near}`?"
+        ]
     after = _OFFSET_AFTER.match(incremental.get("template", "{value}").partition("{value}")[2])
     behind = after[0] if after else ""
     if name in _WRITTEN_NAMES:

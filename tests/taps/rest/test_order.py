@@ -228,7 +228,16 @@ def conflicts(*, zone: str | None = None, key: str | None = None, **incremental:
             "%G-W%V-%u",
         ),
         *("%Y%m%dT%H%M%SZ", "%Y-%m-%dT%H:%M:%S.%f%z", "%a, %d %b %Y %H:%M:%S GMT", "%Y-%m-%d %I:%M:%S %p"),
-        *("%c", "datetime'%Y-%m-%dT%H:%M:%S'", "%Y-%m-01"),
+        *(
+            "%c",
+            "datetime'%Y-%m-%dT%H:%M:%S'",
+            "%Y-%m-01",
+            "%Y%m01",
+            "%Y%m%dT000000",
+            "%m/%d/%Y 00:00",
+            "(%d.%m.%Y)",
+        ),
+        *("%Y年%m月%d日 %H時%M分%S秒", 'ge "%Y/%m/%d %H:%M" order by x', "[%Y-%m-%dT%H:%M:%SZ TO *]"),
     ],
 )
 def test_a_format_that_can_be_read_back_is_taken(pattern: str) -> None:
@@ -242,8 +251,12 @@ def test_a_format_that_can_be_read_back_is_taken(pattern: str) -> None:
     [
         ("YYYY-MM-DD", "letters where a date is wanted"),
         ("%YYYY-%MM-%DD", "letters where a date is wanted"),
-        ("isoformat", "names: as_is, iso, epoch"),
-        ("%Y-%m-%d %I:%M:%S", "have no order"),
+        *(("yesterday", "names: as_is, iso, epoch"), ("isoformat", "names: as_is, iso, epoch")),
+        *((name, "did you mean `iso`?") for name in ("ISO", "isoo")),
+        *((name, f"did you mean `{near}`?") for name, near in (("epochs", "epoch"), ("as-is", "as_is"))),
+        *(("%Y-%m-%dT%I:%M:%S", "write `%H`, or `%p` as well"), ("%F %l:%M", "write `%H`, or `%p` as well")),
+        *(("%Y-%m-%dT%H:%M:%SX", "it ends in `X`"), ("%d %b %Y %H:%M:%S CET", "it ends in `CET`")),
+        *(("%Y-%m-%d %H:%M:%SX'", "it ends in `X`"), ("%Y%m%d235959", "it ends in `235959`")),
         ("%H:%M", "a year is needed"),
         ("%d.%m.", "a year is needed"),
         ("%Y-%m-%dT%S", "have no order"),
