@@ -17,7 +17,6 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
-from decimal import Decimal
 from typing import Any, NoReturn
 
 import msgspec
@@ -42,7 +41,8 @@ _FORMATS = {
 }
 
 _HALF = re.compile("[\ud800-\udfff]")
-_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(float_hook=Decimal)
+# Of a number only its type counts; by itself msgspec refuses one that is beyond all floats.
+_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(float_hook=float)
 
 
 class SchemaInference:
@@ -83,9 +83,7 @@ def _read(record: msgspec.Raw | bytes | bytearray | memoryview) -> Any:
         pass
     # Half a character, a number of thousands of digits: JSON that msgspec does not read, with fields like all others.
     try:
-        return json.loads(
-            bytes(record), parse_int=lambda _: 0, parse_float=lambda _: Decimal(0), parse_constant=_refuse
-        )
+        return json.loads(bytes(record), parse_int=lambda _: 0, parse_float=float, parse_constant=_refuse)
     except (ValueError, RecursionError):
         return None
 
@@ -113,7 +111,7 @@ class _Node:
             self.types.add("boolean")
         elif isinstance(value, int):
             self.types.add("integer")
-        elif isinstance(value, Decimal | float):
+        elif isinstance(value, float):
             self.types.add("number")
         elif isinstance(value, str):
             self._add_text(value)

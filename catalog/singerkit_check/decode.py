@@ -65,7 +65,7 @@ class FastDecoder:
         """Return the message of a RECORD line that is in order, None for one that needs a closer look."""
         try:
             message: dict[str, Any] = self.decoder.decode(line)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ArithmeticError):
             return None
         record: dict[str, Any] = message["record"]
         keys = len(message) + len(record)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import email.utils
 import http.client
+import json
 import logging
 import random
 import re
@@ -420,6 +421,23 @@ def _shown_pair(pair: str, hidden: Collection[str]) -> str:
     return pair if not sign or is_plain else f"{name}={MASK}"
 
 
+def _behind_path_problems(base_url: str) -> list[str]:
+    """Return what stands behind the path of `base_url`, where the paths of the streams would be joined to it."""
+    query = urlsplit(base_url).query
+    if "#" in base_url:
+        return ["Expected `base_url` without `#`, which cuts off all that is joined to it; write it as `%23`"]
+    if "?" not in base_url:
+        return []
+    pairs = {
+        name: value if _PLAIN_VALUE.fullmatch(value) else "..."
+        for name, value in parse_qsl(query, keep_blank_values=True)
+    }
+    fits = f'`"params": {json.dumps(pairs)}` (a key in `auth`, type `api_key`)' if pairs else "`params`"
+    return [
+        f"Expected `base_url` without `?`, since paths are joined to its end; put its parameters into {fits}"
+    ]
+
+
 def client_problems(config: Mapping[str, Any]) -> list[str]:
     """Return a sentence for each setting of the client that cannot be used."""
     problems = []
@@ -434,6 +452,8 @@ def client_problems(config: Mapping[str, Any]) -> list[str]:
             problems.append(str(error))
     if not problems and urlsplit(config["base_url"]).username is not None:
         problems.append("Expected `base_url` without user and password; put them into `auth` (type `basic`)")
+    if not problems:
+        problems += _behind_path_problems(config["base_url"])
     try:
         networks_of(config.get("allowed_addresses", ()))
     except ConfigurationError as error:

@@ -269,7 +269,7 @@ _STREAM = _group(
     {
         "name": _text("Name of the stream.", minLength=1),
         "path": _text(
-            "Path below `base_url`, or a full URL. May hold `{parent.field}`, which is percent-encoded "
+            "Path below `base_url`, or a full URL; parameters go into `params`. May hold `{parent.field}`, which is percent-encoded "
             "unless the path begins with it."
         ),
         "params": _PARAMS,
@@ -333,7 +333,7 @@ CONFIG_SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["base_url", "streams"],
     "properties": {
-        "base_url": _text("URL that every path is below.", pattern="^https?://[^/]+"),
+        "base_url": _text("URL that every path is below, without `?` and `#`.", pattern="^https?://[^/]+"),
         "auth": _AUTH,
         "headers": _HEADERS,
         "params": _PARAMS,
@@ -711,6 +711,10 @@ def _stream_problems(
     ):
         problems.append(
             f"`{place}.pagination.continue_by` `bookmark` needs `{place}.is_sorted` and `{place}.incremental`"
+        )
+    if "#" in stream["path"]:
+        problems.append(
+            f"Expected `{place}.path` without `#`, which cuts off all behind it; write it as `%23`"
         )
     if "bookmark" in stream and "replication_key" not in stream:
         problems.append(f"`{place}.bookmark` needs `{place}.replication_key`")

@@ -6,7 +6,7 @@ import datetime
 import enum
 import json
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from itertools import groupby
 from typing import Any
 
@@ -126,8 +126,14 @@ def _document(value: Any) -> Any:
     return json.dumps(read, sort_keys=True, default=lambda number: {"number": str(number)})
 
 
+_EVERY_DIGIT = Context(prec=200_000, Emax=MAX_EMAX, Emin=MIN_EMIN)
+
+
 def _plain(text: str) -> Decimal:
-    return Decimal(text).normalize()
+    try:
+        return Decimal(text).normalize(_EVERY_DIGIT)
+    except ArithmeticError:
+        return Decimal("Infinity")  # beyond all exponents: the store refuses it, whatever it stands beside
 
 
 _KEY_READERS: Mapping[Kind, Callable[[Any], Any]] = {

@@ -364,7 +364,7 @@ def _to_number(value: Any, column: Column) -> Any:
             raise _placed(column, value, "string")
         if not _DECIMAL.fullmatch(value):  # Decimal takes blanks, `1_000` and the digits of all scripts, too
             raise _placed(column, value, "decimal")
-        value = Decimal(value)
+        value = _decimal(value)
         _number_text(value)
         return f"{value:f}"
     if isinstance(value, bool) or not isinstance(value, int | Decimal | float):

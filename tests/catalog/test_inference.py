@@ -142,3 +142,10 @@ def test_merging_is_what_observing_all_at_once_gives():
     assert merge_schemas(infer(first), infer(second)) == infer(first, second)
     assert merge_schemas({}, infer(first)) == infer(first)
     assert merge_schemas(infer(first), {}) == infer(first)
+
+
+def test_numbers_beyond_all_exponents_are_numbers():
+    """Decimal refuses them, and a float has no room: neither ends the run."""
+    record = b'{"a": 1e1000000000000000000000, "b": -1e-1000000000000000000000, "c": 1e400, "d": "\\ud800"}'
+    properties = infer(record)["properties"]
+    assert [properties[name]["type"] for name in "abc"] == [["null", "number"]] * 3

@@ -37,6 +37,18 @@ def test_both_ways_find_the_same_in_known_streams(name: str, monkeypatch: pytest
     assert fast == slow
 
 
+def test_a_number_beyond_all_exponents(monkeypatch: pytest.MonkeyPatch) -> None:
+    schema = {
+        "type": "SCHEMA",
+        "stream": "s",
+        "key_properties": [],
+        "schema": {"properties": {"a": {"type": "number"}}},
+    }
+    line = '{"type":"RECORD","stream":"s","record":{"a":1e1000000000000000000000}}'
+    fast, slow = both(f"{json.dumps(schema)}\n{line}\n".encode(), monkeypatch)
+    assert fast == slow
+
+
 TYPES = st.sampled_from(["string", "integer", "number", "boolean", "null", "array", "object"])
 SMALL = st.integers(-3, 300)
 

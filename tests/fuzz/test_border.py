@@ -149,6 +149,7 @@ RESPONSES: dict[str, list[bytes]] = {
     "a number of 10,000 digits": [reply('[{"id":' + "9" * 10_000 + "}]")],
     "a number of 1,000,000 digits": [reply('[{"id":' + "9" * 1_000_000 + "}]")],
     "a huge exponent": [reply('[{"id":1e999999999999}]')],
+    "an exponent beyond all": [reply('[{"id":1e1000000000000000000000,"a":-1e-1000000000000000000000}]')],
     "a fraction of 100,000 digits": [reply('[{"id":0.' + "1" * 100_000 + "}]")],
     "NaN": [reply('[{"id":NaN}]')],
     "deep arrays": [reply("[" * 200_000)],
@@ -196,7 +197,19 @@ PAGINATIONS: dict[str, dict[str, Any]] = {
 
 def raw_values() -> list[str]:
     texts = [f'"{token}"' for token in TOKENS]
-    return [*texts, "9" * 10_000, "1e999999", "1.5", "true", "[]", "{}", "[1]", "NaN", "-0"]
+    return [
+        *texts,
+        "9" * 10_000,
+        "1e999999",
+        "1e1000000000000000000000",
+        "1.5",
+        "true",
+        "[]",
+        "{}",
+        "[1]",
+        "NaN",
+        "-0",
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -104,6 +104,14 @@ def test_rows_of_one_key_in_several_spellings_keep_their_order(
     assert table(database, "s", "a", "b") == [(3, 2)]
 
 
+def test_documents_that_differ_in_a_late_digit_are_two_keys(database: str) -> None:
+    keyed = SCHEMA("s", {"k": {"type": ["object", "array"]}, "a": INTEGER, "b": INTEGER}, ["k"])
+    keys = [f"[1.{'0' * 40}{last}]" for last in (1, 2)]
+    rows = [f'{{"type": "RECORD", "stream": "s", "record": {{"k": {key}, "a": 1}}}}' for key in keys]
+    load(database, keyed, *rows, missing_fields="keep").expect(0)
+    assert table(database, "s", "a") == [(1,), (1,)]
+
+
 @pytest.mark.parametrize(
     ("config", "expected"), [({}, {"id": 1}), ({"missing_fields": "null"}, {"id": 1, "v": None})]
 )

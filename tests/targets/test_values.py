@@ -409,6 +409,7 @@ UNSTORABLE = [
     Unstorable("number too small", NUMBER, "1e-16384", "$.v", None, None),
     Unstorable("number far too large", NUMBER, "1e999999999999999999999", "$.v", None, None),
     Unstorable("decimal text too large", DECIMAL_TEXT, '"1e131073"', "$.v", None, None),
+    Unstorable("decimal text beyond all", DECIMAL_TEXT, f'"123e{"9" * 18}"', "$.v", None, None),
     Unstorable("NaN", NUMBER, "NaN", "$.v", None, None),
     Unstorable("minus infinity", NUMBER, "-Infinity", "$.v", None, None),
     Unstorable("NUL", TEXT, r'"a\u0000b"', "$.v", "a\ufffdb", None),

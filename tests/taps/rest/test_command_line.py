@@ -135,6 +135,12 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "ca file": ({"ca_file": "/nowhere/ca.pem"}, "ca_file"),
     "ca file without certificates": ({"ca_file": __file__}, "it holds no certificate in PEM"),
     "ca file that is a folder": ({"ca_file": "/"}, "it is no file"),
+    "a query in the URL": (
+        {"base_url": "https://api.example.com/v1?company=7&key=s3cr"},
+        '`"params": {"company": "7", "key": "..."}`',
+    ),
+    "a fragment in the URL": ({"base_url": "https://api.example.com/v1#a"}, "`%23`"),
+    "a fragment in a path": ({"streams": [STREAM | {"path": "/files/a#b/rows"}]}, "`streams[0].path`"),
     "user in the URL": ({"base_url": "https://ann:secret9@api.example.com"}, "`auth`"),
     "host": ({"allowed_hosts": ["ftp://x"]}, "allowed_hosts"),
 }

@@ -230,6 +230,14 @@ def test_keys_that_come_again_on_later_pages(run_tap: Any) -> None:
         assert warnings(run_tap(api.url, stream).ended(0)) == []
 
 
+def test_keys_beyond_all_exponents(run_tap: Any) -> None:
+    """They are sent as they are: the target says that it has no room for them."""
+    answer = b'[{"id":1e1000000000000000000000},{"id":1},{"id":-1e-1000000000000000000000}]'
+    with serving({"/orders": lambda _: Reply(answer)}) as api:
+        run = run_tap(api.url, ORDERS).ended(0)
+    assert b'{"id":1e1000000000000000000000}' in run.stdout.encode()
+
+
 def test_a_setting_without_a_key(run_tap: Any) -> None:
     run = run_tap("http://127.0.0.1:9", {"name": "a", "path": "/a", "duplicate_keys": "warn"}).ended(78)
     assert "`streams[0].duplicate_keys` has no effect without `streams[0].primary_keys`" in run.sentence
