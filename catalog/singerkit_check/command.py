@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import stat
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,8 @@ from singerkit_check.findings import Finding, Findings
 from singerkit_check.pipe import pump
 from singerkit_check.report import Outcome, Writer
 from singerkit_check.rules import RULES
-from singerkit_shell.configfile import read_json_object
+from singerkit_shell.arguments import Command
+from singerkit_shell.configfile import is_same_file, read_json_object
 from singerkit_shell.errors import BadDataError, CannotWriteError, ConfigurationError, UsageError
 from singerkit_shell.exits import exit_code_of
 from singerkit_shell.memory import calm_collector
@@ -56,7 +58,7 @@ def _rule_ids(_ctx: click.Context, _param: click.Parameter, given: Sequence[str]
     return ids
 
 
-@click.command(NAME, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(NAME, cls=Command, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("file", required=False, type=click.Path(dir_okay=False))
 @click.option("--state", metavar="FILE", help="The STATE value that the run began with: makes ST07 exact.")
 @click.option("--strict", is_flag=True, help="Warnings count as errors.")
@@ -124,7 +126,11 @@ def _check_stream(given: dict[str, Any]) -> int:
         )
     passes = given["passes"] if given["passes"] is not None else is_piped and not sys.stdout.isatty()
     calm_collector()
-    with _writers(given) as writers, _opened(path) as source, _patience(passes) as interrupted:
+    with _opened(path) as source, _writers(given, source) as writers, _patience(passes) as interrupted:
+        if passes and _is_file(source, sys.stdout.fileno()):
+            raise UsageError(
+                "The stream would be written into the file that it is read from; nothing was written."
+            )
         findings = Findings(
             lambda finding: _tell(writers, finding), limit=given["limit"], waived=given["waive"]
         )
@@ -135,7 +141,7 @@ def _check_stream(given: dict[str, Any]) -> int:
         is_whole = pump(source, sys.stdout.fileno() if passes else None, checker.feed)
         if is_whole:
             checker.end()
-        outcome = Outcome(checker, findings, given["strict"], time.monotonic() - began, is_whole)
+        outcome = Outcome(checker, findings, given["strict"], time.monotonic() - began, is_whole, passes)
         for writer in writers:
             writer.summary(outcome)
     if given["report"] is not None and (failure := writers[-1].failure) is not None:
@@ -166,12 +172,13 @@ def _read_state(path: str | None) -> Any:
 
 
 @contextlib.contextmanager
-def _writers(given: dict[str, Any]) -> Iterator[list[Writer]]:
+def _writers(given: dict[str, Any], source: int) -> Iterator[list[Writer]]:
     """Give what findings and summary are written by: stderr, and the report if there is one."""
     on_stderr = Writer(sys.stderr, given["as_json"])
     if given["report"] is None:
         yield [on_stderr]
         return
+    _see_that_it_is_no_input(given, source)
     try:
         report = Path(given["report"]).open("w", encoding="utf-8")  # noqa: SIM115  closed below, where its failure is no news
     except OSError as error:
@@ -183,6 +190,28 @@ def _writers(given: dict[str, Any]) -> Iterator[list[Writer]]:
     finally:
         with contextlib.suppress(OSError):  # told by its writer
             report.close()
+
+
+def _see_that_it_is_no_input(given: dict[str, Any], source: int) -> None:
+    """UsageError when the report is a file that is read: opening it would empty it."""
+    report = given["report"]
+    if _is_file(source, report):
+        raise UsageError(
+            f"The report {report} is the stream that is to be checked; nothing was written: name another file."
+        )
+    if given["state"] is not None and is_same_file(report, given["state"]):
+        raise UsageError(
+            f"The report {report} is the file that `--state` names; nothing was written: name another file."
+        )
+
+
+def _is_file(source: int, other: str | int) -> bool:
+    """Tell whether a descriptor and another, or a path, are one regular file."""
+    try:
+        found = os.fstat(source)
+        return stat.S_ISREG(found.st_mode) and os.path.samestat(found, os.stat(other))
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ class Outcome:
     is_strict: bool
     seconds: float
     is_whole: bool = True
+    was_passed_on: bool = False
 
     @property
     def broken(self) -> dict[str, int]:
@@ -44,7 +45,7 @@ class Outcome:
         kind = "rules" if self.is_strict else "required rules"
         return (
             f"Expected a stream that keeps the {kind} of Singer, got one that breaks {rules} in {places} (see above); "
-            "it was passed on unchanged: correct the tap, or waive a rule with --waive."
+            f"{'it was passed on unchanged: ' if self.was_passed_on else ''}correct the tap, or waive a rule with --waive."
         )
 
 

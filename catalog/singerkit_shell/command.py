@@ -11,6 +11,7 @@ import click
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.plugin_base import SingerCommand, _ConfigInput
 
+from singerkit_shell.arguments import see_none_empty
 from singerkit_shell.configfile import read_config
 from singerkit_shell.errors import CannotWriteError, ConfigurationError
 from singerkit_shell.exits import exit_code_of
@@ -42,6 +43,10 @@ def config_callback(ctx: click.Context, _param: click.Option, value: tuple[str, 
 
 class ShellCommand(SingerCommand):
     """singer-sdk's command: the last line on stderr is one sentence, the exit code is of DESIGN 7."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        see_none_empty(self, ctx, args)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         # Not SingerCommand.invoke: it answers a wrong config with exit code 1.

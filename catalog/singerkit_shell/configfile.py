@@ -21,6 +21,7 @@ from singerkit_shell.signals import stop_flag
 
 __all__ = [
     "RepeatedKeyError",
+    "is_same_file",
     "read_bytes",
     "read_config",
     "read_json_object",
@@ -141,6 +142,14 @@ def read_bytes(path: str, limit: int) -> bytes:
     finally:
         os.close(descriptor)
     raise _NotText(f"it is larger than {limit} bytes")
+
+
+def is_same_file(one: str, other: str) -> bool:
+    """Tell whether two paths, of which either may lead nowhere, name one file."""
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return os.path.realpath(one) == os.path.realpath(other)
 
 
 def reason_of(error: Exception) -> str:

@@ -14,6 +14,7 @@ import click
 from singer_sdk.plugin_base import JSONSchemaValidator
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 
+from singerkit_shell.configfile import is_same_file
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.secrets import MASK, names_secret, redactor
 
@@ -24,7 +25,6 @@ __all__ = [
     "config_place",
     "config_problems",
     "expectation",
-    "is_same_file",
     "nearest",
     "unknown_keys",
     "warn_of_unread_environment",
@@ -197,14 +197,6 @@ def check_no_input(path: str, option: str) -> None:
                 f"`{option} {path}` is the file that `{other} {known}` names; nothing was read or written: name two "
                 "files."
             )
-
-
-def is_same_file(one: str, other: str) -> bool:
-    """Tell whether two paths, of which either may lead nowhere, name one file."""
-    try:
-        return os.path.samefile(one, other)
-    except OSError:
-        return os.path.realpath(one) == os.path.realpath(other)
 
 
 def unknown_keys(config: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:

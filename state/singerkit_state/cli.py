@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
+from singerkit_shell.arguments import Command
 from singerkit_shell.configfile import read_bytes, reason_of
 from singerkit_shell.errors import CannotWriteError, ConfigurationError, UsageError
 from singerkit_shell.exits import exit_code_of
@@ -49,6 +50,8 @@ _yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
 class _InOrder(click.Group):
     """Lists its commands as they stand here: from looking to changing."""
+
+    command_class = Command
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         return list(self.commands)
@@ -281,6 +284,8 @@ def _given(value: str) -> tuple[str, str]:
     try:
         if value == "-":
             return _from_stdin().decode("utf-8-sig"), "value on stdin"
+        if value == "@":
+            raise UsageError("Expected the path of a file behind `@`, got nothing; nothing was changed.")
         if value.startswith("@"):
             return read_bytes(value[1:], LONGEST).decode("utf-8-sig"), f"file {value[1:]}"
     except UnicodeDecodeError:

@@ -46,7 +46,13 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
 
-from singerkit_shell.errors import ConfigurationError, LockHeldError, RetryableError, SingerkitError
+from singerkit_shell.errors import (
+    ConfigurationError,
+    LockHeldError,
+    RetryableError,
+    SingerkitError,
+    UsageError,
+)
 
 __all__ = [
     "DATABASE",
@@ -680,7 +686,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="The PostgreSQL that target-postgres uses when its config has no connection settings.",
         epilog=f"The folder is the one given, else ${FOLDER_VARIABLE}, else {default_folder()}.",
     )
-    parser.add_argument("--folder", type=Path, help="where the server keeps its data")
+    parser.add_argument("--folder", help="where the server keeps its data")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="start|stop|uri|psql|sql")
     verbs.add_parser("start", help="start it, keep it running until `stop`, and print its URI")
     verbs.add_parser("stop", help="stop it, unless a run is using it")
@@ -693,8 +699,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given, options = parser.parse_known_args(arguments)
     if options and given.verb != "psql":
         parser.error(f"unrecognized arguments: {' '.join(options)}")
-    folder = Path(os.path.abspath((given.folder or default_folder()).expanduser()))
     try:
+        if given.folder == "":
+            raise UsageError(
+                "`--folder` is empty, as when a variable of the shell is not set; nothing was started or stopped: give "
+                "it a value, or leave it out."
+            )
+        folder = Path(os.path.abspath(Path(given.folder or default_folder()).expanduser()))
         match given.verb:
             case "start":
                 return _start_to_stay(folder)

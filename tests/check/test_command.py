@@ -202,6 +202,8 @@ def test_the_state_a_run_began_with_is_read_from_a_file(tmp_path: Path) -> None:
         (["--no-such-option"], 64, "--no-such-option"),
         (["no-such-file.singer"], 78, "no-such-file.singer cannot be read"),
         (["--report", "/no/such/folder/x"], 74, "cannot be written"),
+        (["--report", ""], 64, "`--report` is empty"),
+        ([""], 64, "`FILE` is empty"),
         (["--appends"], 64, "--appends needs --tap or --target"),
         (["x.singer", "--tap", "tap-x"], 64, "either a stream or executables"),
         (["--tap", "no-such-tap --config x"], 78, "The config file x cannot be read"),
@@ -318,3 +320,49 @@ def test_memory_is_bounded_by_the_longest_line() -> None:
     code, kilobytes, said = done.stdout.decode().split(" ", 2)
     assert (code, int(kilobytes) < 150_000) == ("65", True)
     assert "line 1: O01: Expected a line of at most 1000000 bytes" in said
+
+
+@pytest.mark.parametrize("how", ["file", "stdin", "link"])
+def test_no_report_is_written_over_what_is_read(tmp_path: Path, how: str) -> None:
+    """It was emptied first, and the report said that all is well with a stream of nothing."""
+    path = tmp_path / "all.singer"
+    path.write_bytes(GOOD_STREAM)
+    report = tmp_path / "link" if how == "link" else path
+    if how == "link":
+        report.hardlink_to(path)
+    read_from = [] if how == "stdin" else [str(path)]
+    with path.open("rb") as file:
+        done = subprocess.run(
+            [CHECK, "--no-pass-through", "--report", str(report), *read_from],
+            stdin=file if how == "stdin" else subprocess.DEVNULL,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, path.read_bytes()) == (64, GOOD_STREAM), done.stderr
+    assert b"is the stream that is to be checked; nothing was written" in done.stderr
+
+
+def test_no_report_is_written_over_the_state(tmp_path: Path) -> None:
+    state = tmp_path / "state.json"
+    state.write_text('{"bookmarks":{}}')
+    done = run("--report", str(state), "--state", str(state), stdin=GOOD_STREAM)
+    assert (done.returncode, state.read_text()) == (64, '{"bookmarks":{}}')
+    assert "is the file that `--state` names" in errors(done)[-1]
+
+
+def test_no_stream_is_passed_on_into_itself(tmp_path: Path) -> None:
+    path = tmp_path / "all.singer"
+    path.write_bytes(GOOD_STREAM)
+    with path.open("ab") as file:
+        done = subprocess.run(
+            [CHECK, "--pass-through", str(path)], stdout=file, stderr=subprocess.PIPE, timeout=60, check=False
+        )
+    assert (done.returncode, path.read_bytes()) == (64, GOOD_STREAM), done.stderr
+
+
+def test_only_what_was_passed_on_is_said_to_be(tmp_path: Path) -> None:
+    path = tmp_path / "broken.singer"
+    path.write_bytes(BROKEN_STREAM)
+    assert errors(run(str(path)))[-1].endswith("(see above); correct the tap, or waive a rule with --waive.")
+    assert "it was passed on unchanged: correct the tap" in errors(run(stdin=BROKEN_STREAM))[-1]

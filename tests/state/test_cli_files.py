@@ -190,7 +190,8 @@ def test_set_of_one_stream_leaves_the_rest(path: Path) -> None:
         ("[1]", 78, "holds something else than a JSON object"),
         ('{"a":NaN}', 78, "torn or not JSON"),
         ('{"type":"STATE","value":{}}', 78, "whole STATE message"),
-        ("", 78, "is empty"),
+        ("", 64, "`VALUE|-|@FILE` is empty"),
+        ("@", 64, "Expected the path of a file behind `@`"),
         ('{"a":1,"_singerkit":{"run":"r","pipeline":"other","complete":true}}', 78, "`other`"),
     ],
 )

@@ -1,0 +1,38 @@
+"""What a command line may not hold: an argument without a text, which is a variable of the shell that is not set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import click
+
+from singerkit_shell.errors import UsageError
+
+__all__ = ["Command", "see_none_empty"]
+
+
+def see_none_empty(command: click.Command, ctx: click.Context, arguments: Iterable[str]) -> None:
+    """See that no option and no argument is empty, before anything is made of them.
+
+    Raises:
+        UsageError: one is; the sentence names it.
+    """
+    given, _, parameters = command.make_parser(ctx).parse_args(args=list(arguments))
+    for parameter in parameters:
+        values = given.get(parameter.name or "")
+        if values == "" or (isinstance(values, list | tuple) and "" in values):
+            shown = (
+                parameter.make_metavar(ctx) if isinstance(parameter, click.Argument) else parameter.opts[-1]
+            )
+            raise UsageError(
+                f"`{shown.strip('[]')}` is empty, as when a variable of the shell is not set; nothing was read or "
+                "written: give it a value, or leave it out."
+            )
+
+
+class Command(click.Command):
+    """A command that takes no empty arguments."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        see_none_empty(self, ctx, args)
+        return super().parse_args(ctx, args)
