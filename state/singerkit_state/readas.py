@@ -4,11 +4,12 @@ Bookmarks say how far a stream was read, not what was left out on the way. This 
 the state, under one key, which other programs pass on as they do with any other::
 
     "_singerkit_read": {"fields": {"id": "integer", "at": "string date-time", "note": ""},
-                        "source": {"where": "5f0c2e6f0a11", "asks": "44136fa355b3", "records": ["orders"]},
+                        "source": {"where": "5f0c2e6f0a11", "asks": "44136fa355b3", "records": ["orders"], "keys": ["id"]},
                         "start_date": "2024-01-01T00:00:00Z"}
 
 * ``fields``: what was sent, each with its JSON types but null, and its format; "": none but null was seen;
-* ``source``: what the connector says of its requests, by part; where a text may tell a secret, as a digest;
+* ``source``: what the connector says of its requests, by part, where a text may tell a secret, as a digest; and the
+  primary key under ``keys``;
 * ``start_date``: the earliest that counted; not there: the stream was read from the beginning.
 """
 

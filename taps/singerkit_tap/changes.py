@@ -14,7 +14,10 @@ from singerkit_state.order import ValueKind, order_key
 from singerkit_state.readas import ReadAs, may_be_stored
 from singerkit_tap.stream import BlockStream
 
-__all__ = ["change_since", "earlier"]
+__all__ = ["KEYS", "change_since", "comes_whole", "earlier", "reset_of"]
+
+KEYS = "keys"
+"""The part of `ReadAs.source` that holds the primary key."""
 
 _PARTS = {
     "where": "`base_url` or `path` names another place",
@@ -33,12 +36,15 @@ def change_since(stream: BlockStream, part: Mapping[str, Any], start_date: str |
     former = ReadAs.of(part)
     if not former.is_known:
         return None
-    if stream.bookmark_key is None:
+    if comes_whole(stream):
         moved = _moved(stream, former)
         return _of_full_table(stream, moved) if moved else None
+    found = [*_moved(stream, former), *_other_keys(stream, former)]
+    if stream.bookmark_key is None:
+        return _of_child(stream, found) if found else None
     if not _has_bookmark(part if stream.selected else part.get(DRIVEN) or {}):
         return None
-    found = [*_moved(stream, former), *_widened(stream, former, start_date)]
+    found += _widened(stream, former, start_date)
     return _of_incremental(stream, found) if found else None
 
 
@@ -53,6 +59,19 @@ def _moved(stream: BlockStream, former: ReadAs) -> list[str]:
         for name, words in _PARTS.items()
         if now.get(name) is not None and name in former.source and now[name] != former.source[name]
     ]
+
+
+def _other_keys(stream: BlockStream, former: ReadAs) -> Iterator[str]:
+    """Rows that took each other's place under the former key come again only if all of them do."""
+    keys = former.source.get(KEYS)
+    if (
+        not stream.selected
+        or not isinstance(keys, list)
+        or sorted(map(str, keys)) == sorted(stream.primary_keys)
+    ):
+        return
+    shown = " and ".join(f"`{name}`" for name in map(str, keys))
+    yield f"`primary_keys` were {shown}" if keys else "it had no `primary_keys`"
 
 
 def _widened(stream: BlockStream, former: ReadAs, start_date: str | None) -> Iterator[str]:
@@ -75,16 +94,36 @@ def earlier(one: str | None, other: str | None) -> str | None:
     return min(other, one, key=lambda text: order_key(text, ValueKind.INSTANT))
 
 
-def _of_incremental(stream: BlockStream, found: list[str]) -> str:
+def comes_whole(stream: BlockStream) -> bool:
+    """Tell whether each run reads all rows of a stream, whatever its state says."""
+    if stream.bookmark_key is not None:
+        return False
+    return stream.parent is None or stream.ignore_parent_replication_key or comes_whole(stream.parent)
+
+
+def reset_of(stream: BlockStream) -> str:
+    """Return what has all rows of a stream come again, to follow `run`."""
     first = (
         ""
         if stream.primary_keys
         else ", empty its table, since it has no key and its rows would be there twice,"
     )
+    return f"`singerkit-state reset STATE --stream {stream.name}`{first} and run again"
+
+
+def _of_incremental(stream: BlockStream, found: list[str]) -> str:
     return (
         f"Stream `{stream.name}` is read otherwise than by the run before: {'; '.join(found)}. It goes on from its bookmark "
         "all the same, so what this would bring of rows before that is not loaded. If it should be, run "
-        f"`singerkit-state reset STATE --stream {stream.name}`{first} and run again; this is said once."
+        f"{reset_of(stream)}; this is said once."
+    )
+
+
+def _of_child(stream: BlockStream, found: list[str]) -> str:
+    return (
+        f"Stream `{stream.name}` is read otherwise than by the run before: {'; '.join(found)}. It is read for parents that "
+        "have changed all the same, so what this would bring of others is not loaded. If it should be, run "
+        f"{reset_of(stream)}; this is said once."
     )
 
 

@@ -13,6 +13,7 @@ from itertools import count
 from typing import Any
 
 from singerkit_shell.errors import BadDataError
+from singerkit_tap.changes import comes_whole, reset_of
 from singerkit_tap.contract import Context, Page, RawRecord, Start
 from singerkit_tap.records import RecordEncoder, Rows
 from singerkit_tap.stream import BlockStream
@@ -78,11 +79,17 @@ class KeyWatch:
         is_trifle = self._replacing < _FEW or self._replacing < self._count * _SHARE
         if not self._replacing or (is_trifle and not self._stream.accepts_duplicate_keys):
             return None
+        again = (
+            ""
+            if comes_whole(self._stream)
+            else f", and to have those come again, run {reset_of(self._stream)}"
+        )
         return (
             f"{self._replacing} of {self._count} rows of stream `{self._stream.name}` came with a key ({_named(self._names)}) "
             "that a row of other content had before in this run, and take its place in the target. Rows that "
             "change or move while they are read come so, and then all is well; only if nothing has changed at the source "
-            "meanwhile is the key not unique, and rows are lost: add the field that makes it unique to `primary_keys`."
+            "meanwhile is the key not unique, and rows are lost: add the field that makes it unique to "
+            f"`primary_keys`{again}."
         )
 
     # Within one answer

@@ -38,7 +38,7 @@ from singerkit_state.order import UnknownOrderError, UnorderableError, starting_
 from singerkit_state.readas import READ_AS, ReadAs
 from singerkit_state.tracker import BookmarkTracker, UnsortedError
 from singerkit_state.value import Mark, with_mark
-from singerkit_tap.changes import change_since, earlier
+from singerkit_tap.changes import KEYS, change_since, earlier
 from singerkit_tap.contract import Context, Page, RawRecord, Start
 from singerkit_tap.keys import KeyWatch
 from singerkit_tap.output import Output
@@ -649,6 +649,7 @@ class _Member:
             name: self._former.source.get(name) if part is None else part
             for name, part in self.stream.asks_of().items()
         }
+        source[KEYS] = list(self.stream.primary_keys) if self.is_wanted else self._former.source.get(KEYS)
         known = {name: part for name, part in source.items() if part is not None}
         return ReadAs(self._fields, known, self._start_date)
 

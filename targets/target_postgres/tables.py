@@ -274,7 +274,7 @@ def _fit(
     if misfits:
         _refuse_types(cursor, table, stream, misfits)
     if keys and frozenset(keys) not in existing.unique_keys:
-        _fit_key(cursor, table, existing, stream, keys)
+        _fit_key(cursor, table, existing, stream, keys, log)
 
 
 def _check_writable(stream: Stream, column: Column, found: ddl.ExistingColumn) -> None:
@@ -396,7 +396,12 @@ def _change(cursor: Cursor, table: Identifier, short: str, found: str, wanted: s
 
 
 def _fit_key(
-    cursor: Cursor, table: Identifier, existing: ddl.Existing, stream: Stream, keys: tuple[str, ...]
+    cursor: Cursor,
+    table: Identifier,
+    existing: ddl.Existing,
+    stream: Stream,
+    keys: tuple[str, ...],
+    log: logging.Logger,
 ) -> None:
     try:
         ddl.change_primary_key(cursor, table, existing.primary_key_name, keys)
@@ -406,3 +411,15 @@ def _fit_key(
             "in the existing table, got rows that are not; what is stored is untouched: clean the table or choose "
             "other key properties, then run again."
         ) from None
+    if existing.primary_key and not existing.is_empty:
+        log.warning(
+            "The key of the table of stream `%s` is %s now, and was %s: rows that took each other's place under the former "
+            "one are in the table only if the tap sends all rows again.",
+            stream.name,
+            _quoted(keys),
+            _quoted(existing.primary_key),
+        )
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)

@@ -218,7 +218,7 @@ def test_what_brings_no_other_rows_is_no_change(run_tap: Any) -> None:
             state = {"bookmarks": {"rows": part}}
             assert "is read otherwise" not in run_tap(api.url, one, state=state).ended(0).stderr
     said = back.state["bookmarks"]["rows"][READ]["source"]
-    assert set(said) == {"where", "asks", "records"}
+    assert set(said) == {"where", "asks", "records", "keys"}
     assert all(len(said[name]) == 12 for name in ("where", "asks"))
 
 
@@ -254,6 +254,66 @@ def test_the_command_that_loads_it(database: str, tmp_path: Path) -> None:
         assert run_process([tool, "reset", url, "--stream", "rows", "--yes"]).code == 0
         assert "is read otherwise" not in run("2019-01-01T00:00:00Z")
     assert query(database, "SELECT count(*) FROM rows") == [(4,)]
+
+
+def test_another_key_brings_back_no_rows_that_were_lost_by_the_former_one(
+    database: str, tmp_path: Path
+) -> None:
+    lines = [
+        {"order": order, "line": line, "at": "2026-01-01T00:00:00Z"} for order in (1, 2) for line in (1, 2, 3)
+    ]
+    url = f"{database}{'&' if '?' in database else '?'}pipeline={PIPELINE}&schema=public"
+    tool = str(Path(sys.executable).with_name("singerkit-state"))
+    reset = [tool, "reset", url, "--stream", "rows", "--yes"]
+    with serving({"/rows": Source(lines)}) as api:
+
+        def run(*keys: str) -> Any:
+            given = stream(primary_keys=list(keys), duplicate_keys="warn")
+            return pipe(database, api.url, given, schema_cache=str(tmp_path / "cache")).expect(0, 0)
+
+        first = run("order").tap.stderr
+        assert (
+            "to have those come again, run `singerkit-state reset STATE --stream rows` and run again" in first
+        )
+        assert query(database, "SELECT count(*) FROM rows") == [(2,)]
+        corrected = run("line", "order")
+        assert "read otherwise than by the run before: `primary_keys` were `order`." in corrected.tap.stderr
+        assert "`singerkit-state reset STATE --stream rows` and run again" in corrected.tap.stderr
+        assert "stream `rows` is `line`, `order` now, and was `order`: rows that" in corrected.target.stderr
+        silent = run("order", "line")
+        assert "read otherwise" not in silent.tap.stderr
+        assert "and was" not in silent.target.stderr
+        assert run_process(reset).code == 0
+        run("order", "line")
+        assert query(database, "SELECT count(*) FROM rows") == [(6,)]
+
+
+def test_another_key_of_streams_of_all_kinds(run_tap: Any) -> None:
+    child = whole(name="lines", path="/rows/{parent.id}/lines", parent={"stream": "rows", "read": "changed"})
+    routes = {f"/rows/{n}/lines": Source([{"id": n, "at": ROWS[0]["at"]}]) for n in (1, 2)}
+    with serving({"/rows": Source(list(ROWS)), **routes}) as api:
+
+        def told(make: Any, before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+            state = run_tap(api.url, make(), child | before).ended(0).state
+            run = run_tap(api.url, make(), child | after, state=state).ended(0)
+            return [line for line in run.stderr.splitlines() if "read otherwise" in line]
+
+        one, two, none = {"primary_keys": ["id"]}, {"primary_keys": ["rows_id", "id"]}, {"primary_keys": []}
+        driven = told(stream, one, two)
+        assert "`primary_keys` were `id`. It is read for parents that have changed all the same" in driven[0]
+        assert "`singerkit-state reset STATE --stream lines` and run again" in driven[0]
+        assert "it had no `primary_keys`" in told(stream, none, two)[0]
+        assert "empty its table" in told(stream, two, none)[0]
+        assert told(stream, two, two) == []
+        child["parent"]["read"] = "all"
+        assert told(stream, one, two) == [], "all rows come anyway"
+        child["parent"]["read"] = "changed"
+        # The advice, for the child of parents that have not changed.
+        state = run_tap(api.url, stream(), child | one).ended(0).state
+        again = run_tap(api.url, stream(), child | two, state=state).ended(0)
+        assert again.records("lines") == []
+        del state["bookmarks"]["lines"]
+        assert len(run_tap(api.url, stream(), child | two, state=state).ended(0).records("lines")) == 2
 
 
 # Records that are found by themselves
