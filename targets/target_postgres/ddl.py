@@ -145,8 +145,9 @@ SELECT
     COALESCE(bool_or(t.tgtype & 3 = 3), false)  -- 1: for each row, 2: before
         OR EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite r JOIN tree ON r.ev_class = tree.oid),
     COALESCE(bool_or(t.tgtype & 66 = 0), false),  -- 64: instead of
-    COALESCE(bool_or(t.tgdeferrable), false)
-FROM pg_catalog.pg_trigger t JOIN tree ON t.tgrelid = tree.oid
+    COALESCE(bool_or(t.tgdeferrable), false),
+    COALESCE(bool_or(t.tgtype & 19 = 19 AND p.prosrc ~* '\\mold\\M'), false)  -- 16: on update
+FROM pg_catalog.pg_trigger t JOIN tree ON t.tgrelid = tree.oid JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
 WHERE NOT t.tgisinternal AND t.tgenabled <> 'D'
 """
 
@@ -156,12 +157,14 @@ class Detours:
     """What triggers and rules of a table, or of a part of it, may do to rows that are written.
 
     ``leave_out``: keep one from being stored, or change it. ``take_away``: delete it once it is stored, at the end of the
-    statement, or with ``defer`` at that of the transaction.
+    statement, or with ``defer`` at that of the transaction. ``keep_old``: give back the old row in the place of a changed
+    one, as only a function can whose text speaks of it.
     """
 
     leave_out: bool = False
     take_away: bool = False
     defer: bool = False
+    keep_old: bool = False
 
     def __bool__(self) -> bool:
         return self.leave_out or self.take_away

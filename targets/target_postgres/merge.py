@@ -48,7 +48,13 @@ def merge(
 
     def put(*, has_repeats: bool) -> None:
         select = _select(stage, columns, keys, has_repeats=has_repeats)
+        differing = [column for column in columns if column not in keys and column in compared]
+        looks_back = detours is not None and detours.keep_old and bool(differing)
+        if looks_back:
+            _note_changing(cursor, select, table, keys, differing)
         cursor.execute(_upsert(select, table, columns, keys, _action(columns, keys, compared)))
+        if looks_back:
+            _check_changed(cursor, table, keys)
         if detours:
             _check_stored(cursor, select, table, columns, keys, detours)
 
@@ -118,6 +124,33 @@ def _differ(new: str, columns: Sequence[str]) -> Composed:
     return SQL("ROW({})::record OPERATOR(pg_catalog.*<>) ROW({})::record").format(*sides)
 
 
+_BEFORE = Identifier("pg_temp", "singerkit_before")
+
+
+def _note_changing(
+    cursor: Cursor, select: Composed, table: Identifier, keys: Sequence[str], differing: Sequence[str]
+) -> None:
+    """Keep the rows as they are that are to be updated."""
+    cursor.execute(
+        SQL(
+            "CREATE TEMPORARY TABLE singerkit_before AS SELECT stored.* FROM {} AS stored JOIN ({}) AS given ON {} WHERE {}"
+        ).format(table, select, _same(keys, "given"), _differ("given", differing))
+    )
+
+
+def _check_changed(cursor: Cursor, table: Identifier, keys: Sequence[str]) -> None:
+    """See that no row is, in all of its columns, what it was before: a trigger gave back the old one."""
+    changing = _count(cursor, _BEFORE)
+    kept = _count(
+        cursor,
+        SQL(
+            "{} AS before JOIN {} AS stored ON {} WHERE stored.*::record OPERATOR(pg_catalog.*=) before.*::record"
+        ).format(_BEFORE, table, _same(keys, "before")),
+    )
+    cursor.execute(SQL("DROP TABLE {}").format(_BEFORE))
+    check_stored(changing, changing - kept)
+
+
 def _check_stored(
     cursor: Cursor,
     select: Composed,
@@ -176,6 +209,6 @@ def _same(keys: Sequence[str], other: str) -> Composed:
     return SQL(" AND ").join([SQL("stored.{0} = " + other + ".{0}").format(Identifier(key)) for key in keys])
 
 
-def _count(cursor: Cursor, rows: Composed) -> int:
+def _count(cursor: Cursor, rows: Composed | Identifier) -> int:
     cursor.execute(SQL("SELECT count(*) FROM {}").format(rows))
     return int((cursor.fetchone() or (0,))[0])

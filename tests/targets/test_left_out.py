@@ -247,3 +247,48 @@ def test_what_postgresql_refuses_by_itself(database: str, schema: dict[str, Any]
         assert outcome.code in (77, 78), outcome.stderr
     finally:
         run_sql(database, f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
+
+
+KEEPS = """
+    CREATE TABLE t (n bigint PRIMARY KEY, v bigint, w text);
+    INSERT INTO t VALUES (1, 5, 'a'), (2, 6, 'b');
+    CREATE FUNCTION guards() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} END $$;
+    CREATE TRIGGER guards BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION guards()"""
+WORDED = SCHEMA("t", {"n": INTEGER, "v": INTEGER, "w": {"type": ["string", "null"]}}, ["n"])
+
+
+def worded(n: int, v: int, w: str) -> dict[str, Any]:
+    return RECORD("t", {"n": n, "v": v, "w": w})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "IF TG_OP = 'UPDATE' AND OLD.v > NEW.v THEN RETURN OLD; END IF; RETURN NEW;",
+        "IF TG_OP = 'UPDATE' AND OLD.v > NEW.v THEN NEW := OLD; END IF; RETURN NEW;",
+    ],
+    ids=["returned", "taken over"],
+)
+def test_rows_that_a_trigger_keeps_as_they_were(database: str, body: str) -> None:
+    run_sql(database, KEEPS.format(body=body))
+    rows = [worded(1, 4, "A"), worded(2, 7, "B"), worded(3, 8, "C"), STATE({"n": 3})]
+    outcome = load(database, WORDED, *rows).expect(65)
+    assert "a trigger or rule of the table leaves out 1 of its rows" in outcome.last_words
+    assert query(database, "SELECT * FROM t ORDER BY n") == [(1, 5, "a"), (2, 6, "b")]
+    load(database, WORDED, *rows, on_invalid="quarantine").expect(0)
+    assert query(database, "SELECT * FROM t ORDER BY n") == [(1, 5, "a"), (2, 7, "B"), (3, 8, "C")]
+    assert query(database, "SELECT line FROM _singerkit_rejects") == [(2,)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "NEW.w := lower(NEW.w); RETURN NEW;",
+        "IF TG_OP = 'UPDATE' AND NEW.v <> OLD.v THEN NEW.w := OLD.w; END IF; RETURN NEW;",
+    ],
+    ids=["a change that comes to the same", "one column that is kept"],
+)
+def test_triggers_that_change_what_they_are_given_are_no_loss(database: str, body: str) -> None:
+    run_sql(database, KEEPS.format(body=body))
+    load(database, WORDED, worded(1, 5 + ("OLD" in body), "A"), worded(2, 7, "B")).expect(0)
+    assert query(database, "SELECT w FROM t ORDER BY n") == [("a",), ("b",)]
