@@ -13,7 +13,7 @@ from singer_sdk.plugin_base import SingerCommand, _ConfigInput
 
 from singerkit_shell.arguments import see_none_empty
 from singerkit_shell.configfile import read_config
-from singerkit_shell.errors import CannotWriteError, ConfigurationError
+from singerkit_shell.errors import CannotWriteError, ConfigurationError, UsageError
 from singerkit_shell.exits import exit_code_of
 from singerkit_shell.secrets import redactor
 from singerkit_shell.validate import CONFIG_PATHS
@@ -46,6 +46,12 @@ class ShellCommand(SingerCommand):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         see_none_empty(self, ctx, args)
+        # Each of the two runs and exits as soon as it is seen, so that whichever is first would silence the other.
+        given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+        if given.get("discover") and given.get("test") not in (None, "disabled"):
+            raise UsageError(
+                "Expected either --discover or --test, got both; nothing was read. Run one after the other."
+            )
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -133,7 +133,20 @@ def sentence(error: Any) -> str:
     if error.validator == "required":
         missing = error.message.split("'")[1]
         return f"Expected the key `{_join(place, missing)}`, which is missing"
-    return f"Expected {expectation(error)}, got `{_shown(error.instance, error.absolute_path)}` at `{place}`"
+    near = _misspelt(error)
+    shown = _shown(error.instance, () if near else error.absolute_path)
+    hint = f"; did you mean `{near}`?" if near else ""
+    return f"Expected {expectation(error)}, got `{shown}` at `{place}`{hint}"
+
+
+def _misspelt(error: Any) -> str | None:
+    """Return the value of an enum that was meant: one that is only misspelt is no secret, wherever it stands."""
+    value = error.instance
+    if error.validator != "enum" or not isinstance(value, str):
+        return None
+    near = nearest(value, [item for item in error.validator_value if isinstance(item, str)])
+    # `Bearer` and a token is near, too.
+    return near if near is not None and abs(len(value) - len(near)) < 3 else None
 
 
 def _most_telling(error: Any) -> Any:

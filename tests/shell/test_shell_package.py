@@ -8,6 +8,7 @@ import logging
 import click
 import pytest
 
+from singerkit_shell import validate
 from singerkit_shell.configfile import read_config, read_json_object
 from singerkit_shell.errors import (
     BadDataError,
@@ -145,6 +146,25 @@ SCHEMA = {
 )
 def test_a_wrong_setting_is_told_with_its_place(config, sentence):
     assert config_problems(config, SCHEMA) == [sentence]
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("baerer", 'got `"baerer"` at `auth.type`; did you mean `bearer`?'),
+        ("Bearer", 'got `"Bearer"` at `auth.type`; did you mean `bearer`?'),
+        ("Bearer 4711abc", "got `***` at `auth.type`"),
+        ("hunter2", "got `***` at `auth.type`"),
+        ("basik", 'got `"***"` at `auth.type`; did you mean `basic`?'),
+    ],
+)
+def test_a_misspelt_value_of_a_few_is_shown_unless_it_is_a_secret(kind, told, monkeypatch):
+    monkeypatch.setattr("singerkit_shell.validate.redactor", Redactor())
+    validate.redactor.add("basik")
+    schema = {"properties": {"auth": {"properties": {"type": {"enum": ["none", "bearer", "basic"]}}}}}
+    assert config_problems({"auth": {"type": kind}}, schema) == [
+        f"Expected one of `none`, `bearer`, `basic`, {told}"
+    ]
 
 
 def test_defaults_are_filled_in():

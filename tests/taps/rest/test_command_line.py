@@ -63,6 +63,16 @@ def test_test_says_each_thing_once_and_reports_no_failure(run_tap: Any) -> None:
     assert len(api.asked) == asked
 
 
+@pytest.mark.parametrize("args", [("--test", "--discover"), ("-d", "--test=schema")], ids=" ".join)
+def test_test_and_discover_are_two_runs(args: tuple[str, ...], run_tap: Any) -> None:
+    with serving({"/rows": by_page}) as api:
+        run = run_tap(api.url, STREAM, args=args).ended(64)
+        run_tap(api.url, STREAM, args=("--test=disabled", "--discover")).ended(0)
+    assert run.stdout == ""
+    assert "Expected either --discover or --test, got both" in run.sentence
+    assert api.asked == []
+
+
 def test_without_a_config_one_is_shown_that_can_be_copied() -> None:
     done = subprocess.run([TAP], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 78
