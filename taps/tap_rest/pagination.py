@@ -72,9 +72,11 @@ class _Seen:
 
 @dataclass(slots=True)
 class Experience:
-    """What the reads of a stream before this one showed: whether the token or link of `pagination` was ever seen."""
+    """What the reads of a stream before this one showed: whether the token or link of `pagination` was ever seen, and
+    whether a total was above what one page holds."""
 
     has_seen_place: bool = False
+    has_seen_total: bool = False
     has_told_of_single_page: bool = False
 
 
@@ -143,6 +145,8 @@ class Pages:
             self._look_for_more(end or _ENDS.get(self._settings.type, End.NOTHING), here)
             return None
         self._experience.has_seen_place = True
+        if self._settings.total_pages or self._settings.total_count:
+            self._experience.has_seen_total = True
         self._tokens.add(_token(Step(url=response.url)))
         self._refuse_circles(following)
         return following
@@ -209,6 +213,7 @@ class Pages:
             self._seen.pages,
             place,
             self._is_first,
+            self._experience.has_seen_total,
         )
         found = verdicts(end, last)
         telling = [sign for meaning, sign in found if meaning != "ignore"] or self._missing_from_the_front(

@@ -84,7 +84,8 @@ class LastPage:
 
     ``records_at`` names the place of the records in the body, None where it is no simple path; ``count`` are the
     records of this page, ``received`` those of the whole read, ``pages`` its pages. ``is_first`` says that no run has
-    proved the config yet: the stream has no bookmark.
+    proved the config yet: the stream has no bookmark. ``is_total_proved``: the total that ends reads was above what a page
+    holds, in this run.
     """
 
     response: Response
@@ -94,6 +95,7 @@ class LastPage:
     pages: int
     place: Place = Place.SAID
     is_first: bool = False
+    is_total_proved: bool = False
 
 
 def verdicts(end: End, page: LastPage) -> list[tuple[str, Sign]]:
@@ -111,7 +113,7 @@ def _verdict(end: End, weight: Weight, page: LastPage, is_full: bool) -> str:
             return "warn" if weight is Weight.HINT else "fail"
         case End.NOTHING if page.pages == 1:
             return _where_nothing_was_found(weight, page)
-        case End.TOTAL if page.pages == 1:
+        case End.TOTAL if page.pages == 1 and not page.is_total_proved:
             return _after_the_first_total(weight, is_full)
         case End.RULE if page.pages == 1 and weight in (Weight.PAGES, Weight.COUNT):
             return "warn"  # a false that is no flag: 0 of another meaning
@@ -650,11 +652,32 @@ _SAID = {"true": True, "yes": True, "y": True, "false": False, "no": False, "n":
 
 def is_flag_of_the_end(name: str) -> bool:
     """Tell whether a flag, which speaks of pages, is true on the last one, by its name."""
-    return _says_no_more(name) or _plain(name) in _WHOLE
+    words = _words(name)
+    speaks_of_end = bool(words & _ENDS) and not words & (
+        _OF_MORE | _PAGE_WORDS - {"page", "batch", "records", "results"}
+    )
+    return _says_no_more(name) or _plain(name) in _WHOLE or speaks_of_end
 
 
 def _says_no_more(name: str) -> bool:
-    return _plain(name) in _NO_MORE or {"end", "of"} <= _words(name)
+    words = _words(name)
+    return (
+        _plain(name) in _NO_MORE
+        or {"end", "of"} <= words
+        or {"no", "more"} <= words
+        or (("last" in words or "final" in words) and words <= _LAST_PAGE)
+    )
+
+
+_LAST_PAGE = frozenset(("is", "the", "last", "final", "page", "batch", "chunk", "results", "records"))
+_ENDS = frozenset(
+    [
+        *("last", "final", "end", "ended", "eof", "done", "finished", "complete", "completed"),
+        *("exhausted", "depleted", "drained"),
+    ]
+)
+_OF_MORE = frozenset(("has", "more", "next", "not", "until", "before", "remaining", "left"))
+"""Words beside which one of the end says something else: `has_last_page`, `notFinished`."""
 
 
 def _may_be_in_part(name: str, value: Any) -> bool:

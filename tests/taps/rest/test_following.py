@@ -328,3 +328,22 @@ def test_an_api_without_pages_behind_its_rows_is_no_error(status: int, is_told: 
         run = run_tap(api.url, stream(pagination={"type": "page"})).ended(0)
         assert len(run.records("orders")) == 10
     assert ("rows without a value in `at` stand behind" in run.stderr) == is_told
+
+
+@pytest.mark.parametrize("rule", [{"total_count": "$.total"}, {"total_pages": "$.pages"}])
+def test_a_last_answer_that_is_just_full_is_no_page_of_many(rule: dict[str, str], run_tap: Any) -> None:
+    """Its total, that of the rows from the last value on, is what one page holds; the first total was above that."""
+    rows = [{"id": n, "at": at(min(n, 7)), "v": "x"} for n in range(1, 10)]
+
+    def answer(asked: Asked) -> Reply:
+        found = [row for row in rows if str(row["at"]) >= (asked.param("since") or "")]
+        begin = 3 * (int(asked.param("page") or 1) - 1)
+        return json_reply(
+            {"rows": found[begin : begin + 3], "total": len(found), "pages": -(-len(found) // 3)}
+        )
+
+    with serving({"/orders": answer}) as api:
+        config = stream(records="$.rows[*]", pagination={"type": "page", "size": 3, **rule})
+        run = run_tap(api.url, config).ended(0)
+    assert [record["id"] for record in run.records("orders")] == list(range(1, 10))
+    assert "would be the last" not in run.stderr

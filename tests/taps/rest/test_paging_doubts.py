@@ -231,7 +231,29 @@ def test_words_for_more_pages(body: dict[str, Any], is_sure: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["done", "isLast", "endOfRecords", "end_of_stream", "complete", "isFinished"]
+    "name",
+    [
+        *(
+            "done",
+            "isLast",
+            "endOfRecords",
+            "end_of_stream",
+            "complete",
+            "isFinished",
+            "is_last_page",
+            "isFinalPage",
+        ),
+        *(
+            "last_batch",
+            "no_more_data",
+            "isDone",
+            "all_done",
+            "exhausted",
+            "eof",
+            "reachedEnd",
+            "fully_completed",
+        ),
+    ],
 )
 def test_a_flag_of_the_end_is_no_has_more(name: str) -> None:
     def answer(params: Mapping[str, str]) -> Any:
@@ -242,6 +264,17 @@ def test_a_flag_of_the_end_is_no_has_more(name: str) -> None:
         with pytest.raises(ConfigurationError, match="by its name is true on the last page"):
             read({"type": "page", "has_more": path}, answer)
     assert read({"type": "page"}, answer) == (ROWS, [])
+
+
+@pytest.mark.parametrize(
+    "name", ["has_last_page_ahead", "notFinished", "moreUntilEnd", "incomplete", "end_cursor", "lastKey"]
+)
+def test_a_flag_that_speaks_of_more_is_one(name: str) -> None:
+    def answer(params: Mapping[str, str]) -> Any:
+        start = 3 * (int(params["page"]) - 1)
+        return {"data": ROWS[start : start + 3], name: start < 6}
+
+    assert read({"type": "page", "has_more": f"$.{name}"}, answer) == (ROWS, [])
 
 
 def test_a_has_more_that_is_always_true_ends_at_last() -> None:
