@@ -10,7 +10,8 @@ the state, under one key, which other programs pass on as they do with any other
 * ``fields``: what was sent, each with its JSON types but null, and its format; "": none but null was seen;
 * ``source``: what the connector says of its requests, by part, where a text may tell a secret, as a digest; and the
   primary key under ``keys``;
-* ``start_date``: the earliest that counted; not there: the stream was read from the beginning.
+* ``start_date``: the earliest that counted; not there: the stream was read from the beginning;
+* ``nulls``: true, where a row without a replication key has come.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class ReadAs:
     source: Mapping[str, Any] = field(default_factory=dict)
     start_date: str | None = None
     is_known: bool = True
+    has_nulls: bool = False
 
     @classmethod
     def of(cls, part: Any) -> ReadAs:
@@ -51,6 +53,7 @@ class ReadAs:
             {name: str(kind) for name, kind in fields.items()} if isinstance(fields, Mapping) else {},
             dict(source) if isinstance(source, Mapping) else {},
             start_date if isinstance(start_date, str) else None,
+            has_nulls=said.get("nulls") is True,
         )
 
     @property
@@ -65,6 +68,7 @@ class ReadAs:
             "fields": {name: self.fields[name] for name in names},
             "source": dict(self.source),
             "start_date": self.start_date,
+            "nulls": self.has_nulls,
         }
         return {key: item for key, item in said.items() if item}
 

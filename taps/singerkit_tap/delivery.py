@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from singerkit_state.bookmarks import SEEN_LIMIT
 from singerkit_state.delivery import Delivery, Guarantee
 from singerkit_state.tracker import Signpost
@@ -18,17 +20,57 @@ def delivery(
     signpost: Signpost = Signpost.AUTO,
     memory: int = SEEN_LIMIT,
     shifts: bool = False,
+    shares: bool = False,
+    filters: bool = False,
 ) -> Delivery:
     """Return the promise for streams of these settings, as long as the state is kept from run to run.
 
-    ``shifts``: pages are asked for by number, so that rows move between them when the source changes.
+    ``shifts``: pages are asked for by number, so that rows move between them when the source changes. ``shares``: it is
+    read below many parents, with one bookmark. ``filters``: the source is asked for rows from the bookmark on.
     """
+    promise = _promise(
+        configuration,
+        has_key=has_key,
+        is_incremental=is_incremental,
+        has_lookback=has_lookback,
+        signpost=signpost,
+        memory=memory,
+        shifts=shifts,
+        shares=shares,
+    )
+    if not (is_incremental and filters):
+        return promise
+    return replace(
+        promise,
+        reason=f"{promise.reason}; a row whose replication key is null is asked for by the first run only",
+    )
+
+
+def _promise(
+    configuration: str,
+    *,
+    has_key: bool,
+    is_incremental: bool,
+    has_lookback: bool,
+    signpost: Signpost,
+    memory: int,
+    shifts: bool,
+    shares: bool,
+) -> Delivery:
     if is_incremental and shifts:
         return Delivery(
             configuration,
             Guarantee.MAY_MISS,
             "pages asked for by number or offset shift when the source changes while it is read, and a row that "
             "moves to a page already read is missed unless it changes again",
+        )
+    if is_incremental and shares:
+        return Delivery(
+            configuration,
+            Guarantee.MAY_MISS,
+            "all parents share one bookmark, and a row that changes below a parent which is not in their list, or not found, "
+            "in that run, or that stands below a new parent already, is missed unless it changes again (`parent.bookmarks` "
+            "`each` has no such gap)",
         )
     if is_incremental and signpost is Signpost.NONE:
         return Delivery(

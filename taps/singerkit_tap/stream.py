@@ -171,6 +171,10 @@ class BlockStream(Stream):
         partial = self.sends_partial_records
         return RecordEncoder(self.name, self.effective_schema, self.mask, partial=partial, times=times)
 
+    def fate_of_nulls(self) -> str:
+        """Return what becomes, in later runs, of rows without a replication key; it completes "what has none was sent, and"."""
+        return "will not be found by later runs"
+
     def order_problem(self) -> str | None:
         """Return why the bookmark cannot be asked for, a sentence without a full stop; None: it can."""
         return None

@@ -398,6 +398,7 @@ class _Member:
         self._driven_by: str | None = self._state.get(_DRIVEN_BY)
         self._will_be_driven_by: str | None = None
         self._warned_of_nulls = self._told_of_local_times = False
+        self._has_nulls = self._former.has_nulls
         self._told: set[str] = set()
 
     def take_schema(self) -> None:
@@ -525,14 +526,14 @@ class _Member:
             self._look_at_answers(read.tracker, run, asks=not read.drives_all)
         self._tell_of_local_times(read)
         if read.nulls and not self._warned_of_nulls:
-            self._warned_of_nulls = True
+            self._warned_of_nulls = self._has_nulls = True
             self.stream.logger.warning(
-                "%s of stream `%s` %s no value in the replication key `%s`: what has none was sent, and will not be found by "
-                "later runs.",
+                "%s of stream `%s` %s no value in the replication key `%s`: what has none was sent, and %s.",
                 counted(read.nulls, "row"),
                 self.stream.name,
                 "has" if read.nulls == 1 else "have",
                 self.stream.bookmark_key,
+                self.stream.fate_of_nulls(),
             )
 
     def _tell_of_local_times(self, read: _Read) -> None:
@@ -651,7 +652,7 @@ class _Member:
         }
         source[KEYS] = list(self.stream.primary_keys) if self.is_wanted else self._former.source.get(KEYS)
         known = {name: part for name, part in source.items() if part is not None}
-        return ReadAs(self._fields, known, self._start_date)
+        return ReadAs(self._fields, known, self._start_date, has_nulls=self._has_nulls)
 
 
 class _Read:

@@ -258,7 +258,8 @@ _PARENT = _group(
             enum=["all", "changed"],
         ),
         "bookmarks": _text(
-            "`shared`: one bookmark for all parents. `each`: one per parent. Default `shared`.",
+            "`shared`: one bookmark for all parents; what changes below a parent that is not in their list, or not found, "
+            "for a run is missed. `each`: one per parent. Default `shared`.",
             enum=["shared", "each"],
         ),
     },
@@ -522,6 +523,13 @@ class StreamSettings(msgspec.Struct, frozen=True):
             return False
         wanted = self.pagination.continue_by
         return wanted == "bookmark" or (wanted is None and not self.incremental.is_coarse)
+
+    @property
+    def shares_bookmark(self) -> bool:
+        """Whether all parents of this child have one bookmark."""
+        return (
+            self.replication_key is not None and self.parent is not None and self.parent.bookmarks != "each"
+        )
 
     @property
     def parent_fields(self) -> tuple[str, ...]:

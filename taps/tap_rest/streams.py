@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from singer_sdk.singerlib import MetadataMapping
 
+from singerkit_catalog.schema import properties_of, types_of
 from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableError, Stopped
 from singerkit_state.order import ValueKind
 from singerkit_state.readas import ReadAs
@@ -40,6 +41,10 @@ __all__ = ["RestStream"]
 _logger = logging.getLogger("tap-rest")
 _DIGITS = 10_000
 _NO_SUCH_PAGE = (404, 416)
+_NOT_ASKED = (
+    "are not asked for (`incremental`), unless the API gives them to every question: choose a key that is never null, or "
+    "leave `incremental` out, so that each run reads all rows"
+)
 _PATH_ONLY = "parent."  # prefix of context keys that no record gets, because no property has such a name
 
 
@@ -53,7 +58,8 @@ class RestStream(BlockStream):
     ) -> None:
         self.settings = settings
         self.keeper = keeper
-        self._has_warned_of_pages = False
+        self._has_warned_of_pages = self._has_warned_of_parents = False
+        self._had_nulls = False
         self._experience = Experience()
         _refuse_lost_copies(settings, keeper)
         self.rows_came = 0
@@ -95,7 +101,9 @@ class RestStream(BlockStream):
         """Yield the pages from ``start`` on; see `singerkit_tap.contract`."""
         if start.bookmark is None:
             self._warn_of_shifting_pages()
+            self._warn_of_absent_parents()
         self._warn_of_other_field()
+        self._warn_of_null_keys()
         try:
             for page in self._pages(context, start):
                 constants = self._constants(context)
@@ -184,6 +192,7 @@ class RestStream(BlockStream):
                 )
             if response.status == 404:
                 _logger.warning("%s was not found and is skipped (`on_404`).", where[:1].upper() + where[1:])
+                self._warn_of_skipped_parents()
                 yield ReadPage([], {})
                 return
             page = self._reader.read(response, where, is_first=pages.number == 1)
@@ -207,6 +216,53 @@ class RestStream(BlockStream):
                 "sorted by its replication key and asked for it (`is_sorted`, `incremental`).",
                 self.name,
             )
+
+    @property
+    def _shares_bookmark(self) -> bool:
+        return self.bookmark_key is not None and self.settings.shares_bookmark
+
+    def _warn_of_absent_parents(self) -> None:
+        if self._shares_bookmark and not self._has_warned_of_parents:
+            self._has_warned_of_parents = True
+            _logger.warning(
+                "All parents of stream %s share one bookmark: what changes below one that is not in the list of parents for a "
+                "run, or stands below a new one already, may be missed (see `--about`). One bookmark each "
+                '(`"bookmarks": "each"` in `parent`) has no such gap.',
+                self.name,
+            )
+
+    def _warn_of_skipped_parents(self) -> None:
+        if self._shares_bookmark:
+            self._warn(
+                f"Stream {self.name} was not found below a parent, and its one bookmark moves on all the same: what changed "
+                "there before is not asked for when it is found again. One bookmark for each parent "
+                '(`"bookmarks": "each"` in `parent`) has no such gap.'
+            )
+
+    def _warn_of_null_keys(self) -> None:
+        """Say that rows without a replication key are not asked for, where there may be some."""
+        key = self.bookmark_key
+        if self.settings.incremental is None or key is None:
+            return
+        may_be_null = isinstance(self.keeper, DeclaredSchema) and "null" in types_of(
+            properties_of(self.keeper.schema).get(key, {})
+        )
+        if self._had_nulls:
+            self._warn(
+                f"Rows of stream {self.name} had no value in the replication key `{key}` in an earlier run, and such rows that "
+                f"have come or changed since {_NOT_ASKED}."
+            )
+        elif may_be_null:
+            self._warn(
+                f"The schema of stream {self.name} lets its replication key `{key}` be null, and rows without one that come "
+                f"after the first run {_NOT_ASKED}; if it is never null, leave `null` out of its type."
+            )
+
+    def fate_of_nulls(self) -> str:
+        """Return what becomes, in later runs, of rows without a replication key."""
+        if self.settings.incremental is None:
+            return "is sent again by each run"
+        return f"such rows that come or change later {_NOT_ASKED}"
 
     def _warn_of_other_field(self) -> None:
         incremental, key = self.settings.incremental, self.bookmark_key
@@ -253,8 +309,9 @@ class RestStream(BlockStream):
         self._reader.expect(former.source.get("records"))
 
     def recall(self, former: ReadAs) -> None:
-        """Take up where the records were, and which fields they had."""
+        """Take up where the records were, which fields they had, and whether one had no replication key."""
         self.expect(former)
+        self._had_nulls = former.has_nulls
         if self.keeper.admit(former.fields):
             self._take_schema()
 

@@ -59,6 +59,8 @@ class TapRest(SingerkitTap):
                 signpost=Signpost(stream.bookmark.signpost),
                 memory=stream.bookmark.memory,
                 shifts=stream.pages_shift,
+                shares=stream.shares_bookmark,
+                filters=stream.incremental is not None,
             )
             for stream in api_settings(config).streams
         ]

@@ -266,3 +266,59 @@ def test_a_number_of_the_parent_that_is_endless(number: str, code: int, run_tap:
     with serving({"/users": lambda _: json_reply(body), "/x/1000": lambda _: json_reply([{"no": 1}])}) as api:
         run = run_tap(api.url, parent, child).ended(code)
     assert code == 0 or "as `id`, which stream x is read by" in run.sentence
+
+
+@pytest.mark.parametrize("bookmarks", ["shared", "each"])
+def test_what_changes_below_a_parent_that_is_passed_over_needs_a_bookmark_of_its_own(
+    bookmarks: str, run_tap: Any
+) -> None:
+    """One bookmark moves on while a parent is not in the list, or its children are not found; both are told of."""
+
+    def moment(second: int) -> str:
+        return f"2026-01-01T00:00:{second:02d}Z"
+
+    parents = [{"id": 1}, {"id": 2}, {"id": 3}]
+    below: dict[int, list[dict[str, Any]]] = {
+        n: [{"no": 10 * n, "at": moment(n), "v": "first"}] for n in (1, 2, 3)
+    }
+    found = {1, 2, 3}
+
+    def children(asked: Asked) -> Reply:
+        user = int(asked.path.split("/")[2])
+        rows = [row for row in below[user] if row["at"] >= (asked.param("since") or "")]
+        return json_reply(rows) if user in found else json_reply({}, 404)
+
+    child = {
+        "name": "orders",
+        "path": "/users/{parent.id}/orders",
+        "primary_keys": ["users_id", "no"],
+        "replication_key": "at",
+        "incremental": {"param": "since"},
+        "parent": {"stream": "users", "on_404": "skip", "bookmarks": bookmarks},
+    }
+    parent = {key: value for key, value in PARENT.items() if key not in ("schema", "pagination")}
+    routes = {"/users": lambda _: json_reply(parents), **{f"/users/{n}/orders": children for n in (1, 2, 3)}}
+    stored: dict[int, str] = {}
+
+    def run(state: Any) -> Any:
+        ended = run_tap(api.url, parent, child, state=state).ended(0)
+        stored.update({record["no"]: record["v"] for record in ended.records("orders")})
+        return ended
+
+    with serving(routes) as api:
+        first = run(None)
+        state = run(first.state).state
+        absent = parents.pop(0)
+        found.remove(2)
+        for user in (1, 2):
+            below[user][0] |= {"at": moment(20), "v": "second"}
+        below[3].append({"no": 31, "at": moment(40), "v": "first"})
+        passed = run(state)
+        state = run(passed.state).state
+        parents.append(absent)
+        found.add(2)
+        run(run(state).state)
+    assert ("All parents of stream orders share one bookmark" in first.stderr) == (bookmarks == "shared")
+    assert ("its one bookmark moves on all the same" in passed.stderr) == (bookmarks == "shared")
+    changed = "second" if bookmarks == "each" else "first"
+    assert stored == {10: changed, 20: changed, 30: "first", 31: "first"}

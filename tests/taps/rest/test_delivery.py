@@ -88,3 +88,14 @@ def test_a_stream_in_pages_that_shift_may_miss_rows_and_the_first_run_says_so(
         second = run_tap(api.url, stream, state=first.state).ended(0)
     assert first.stderr.count("rows that shift between them") == 1
     assert "rows that shift between them" not in second.stderr
+
+
+@pytest.mark.parametrize("bookmarks", ["shared", "each"])
+def test_children_that_share_a_bookmark_may_miss_rows(bookmarks: str, tmp_path: Path) -> None:
+    child = orders(path="/u/{parent.id}/orders", parent={"stream": "u", "bookmarks": bookmarks})
+    streams = [{"name": "u", "path": "/u"}, child | {"pagination": {"type": "single"}}]
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"base_url": "https://api.example.com", "streams": streams}))
+    promise = about("--config", str(config))[1]
+    assert promise["guarantee"] == ("may_miss" if bookmarks == "shared" else "effectively_once")
+    assert "a row whose replication key is null is asked for by the first run only" in promise["reason"]

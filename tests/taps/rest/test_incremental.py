@@ -238,3 +238,40 @@ def test_a_server_that_answers_with_later_rows_only_is_told_of(run_tap: Any) -> 
         again = run_tap(api.url, stream, state=first.state).ended(0)
     assert "none of the 1 that the state remembers there" in again.stderr
     assert again.stderr.count("Once more, what this run warned of") == 1
+
+
+NULLABLE = {
+    "properties": {
+        "id": {"type": "integer"},
+        "at": {"type": ["null", "string"], "format": "date-time"},
+        "v": {},
+    }
+}
+
+
+@pytest.mark.parametrize("schema", [SCHEMA, NULLABLE, None])
+def test_rows_without_a_key_that_are_not_asked_for_are_told_of(schema: Any, run_tap: Any) -> None:
+    """The API compares, and what is null is not at or above anything."""
+    rows: list[dict[str, Any]] = [row(1, 1)]
+
+    def filtering(asked: Asked) -> Reply:
+        since = asked.param("since")
+        return json_reply([each for each in rows if since is None or (each["at"] or "") >= since])
+
+    stream = orders(schema=schema, pagination={"type": "single"})
+    stream = {key: value for key, value in stream.items() if value is not None}
+    with serving({"/orders": filtering}) as api:
+        first = run_tap(api.url, stream).ended(0)
+        assert ("lets its replication key `at` be null" in first.stderr) == (schema is NULLABLE)
+        rows.append({"id": 2, "at": None, "v": ""})
+        fresh = run_tap(api.url, stream).ended(0)
+        assert "1 row of stream `orders` has no value in the replication key `at`" in fresh.stderr
+        assert "are not asked for (`incremental`)" in fresh.stderr
+        later = run_tap(api.url, stream, state=fresh.state).ended(0)
+        assert later.records("orders") == []
+        assert "had no value in the replication key `at` in an earlier run" in later.stderr
+        whole = {key: value for key, value in stream.items() if key != "incremental"}
+        each = run_tap(api.url, whole, state=later.state).ended(0)
+    assert [record["id"] for record in each.records("orders")] == [2]
+    assert "what has none was sent, and is sent again by each run" in each.stderr
+    assert "not asked for" not in each.stderr
