@@ -9,6 +9,7 @@ A state URL is libpq's URL with parameters of ours, which libpq never sees::
 
 from __future__ import annotations
 
+import difflib
 import logging
 import os
 import re
@@ -185,7 +186,7 @@ def connect(url: StateUrl, **settings: Any) -> Connection:
             defaults["connect_timeout"] = CONNECT_TIMEOUT
         connection: Connection = psycopg2.connect(url.dsn, **defaults)
     except psycopg2.ProgrammingError:  # its message would quote parts of the URL
-        raise _not_a_url("libpq does not understand it") from None
+        raise _not_a_url(f"libpq does not understand it{_mistyped(urlsplit(url.dsn).query)}") from None
     except psycopg2.OperationalError as error:
         failure = error_of(error, f"read the state in {url.server}")
         if isinstance(failure, RetryableError) and url.is_local:
@@ -216,7 +217,7 @@ def parse_state_url(location: str, *, of_any_pipeline: bool = False) -> StateUrl
     if "@" in user or "@" in parts.path or parts.fragment or "@" in parts.query.partition("=")[0]:
         raise _not_a_url("percent-encode @ : / ? # % in user and password")
     if not ours.get("pipeline") and not of_any_pipeline:
-        raise _not_a_url("it names no pipeline")
+        raise _not_a_url(f"it names no pipeline{_mistyped(parts.query)}")
     query = "&".join(f"{key}={value}" for key, value in libpq)
     address = location.partition("?")[0]  # not geturl(): it drops the `//` of an empty host
     return StateUrl(
@@ -241,6 +242,15 @@ def without_password(location: str) -> str:
 
 def _not_a_url(finding: str) -> ConfigurationError:
     return ConfigurationError(f"The state URL is not valid, {finding}; expected is {_FORM}.")
+
+
+def _mistyped(query: str) -> str:
+    """Name a parameter that is nearly one of ours; no other, since it may be a piece of a password."""
+    for name in {unquote(pair.partition("=")[0]) for pair in query.split("&")} - {*_OURS}:
+        near = difflib.get_close_matches(name, _OURS, 1, 0.75)
+        if near and len(name) <= len(near[0]) + 1:
+            return f" (`{name}`: did you mean `{near[0]}`?)"
+    return ""
 
 
 def _parameters(query: str) -> tuple[dict[str, str], list[tuple[str, str]]]:

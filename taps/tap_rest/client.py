@@ -80,12 +80,23 @@ class Response:
     seconds: float = 0
 
 
-class _Transient(Exception):
-    """The request may be made again; ``retry_after`` is what the server asked for, in seconds."""
+_UNKNOWN_HOST, _NO_TLS = "the name of the host is not known", "TLS failed"
+_HINTS = {
+    _UNKNOWN_HOST: " (check `base_url`)",
+    _NO_TLS: " (where the server speaks plain HTTP at this port, `base_url` begins with `http://`)",
+}
 
-    def __init__(self, finding: str, retry_after: float | None = None) -> None:
+
+class _Transient(Exception):
+    """The request may be made again; ``retry_after`` is what the server asked for, in seconds.
+
+    ``in_the_end`` is told when the last try has failed: what the answer said, what the cause may be.
+    """
+
+    def __init__(self, finding: str, retry_after: float | None = None, in_the_end: str = "") -> None:
         super().__init__(finding)
         self.retry_after = retry_after
+        self.in_the_end = in_the_end
         self.wait = 0.0
         self.tries = 0
 
@@ -167,8 +178,8 @@ class Client:
             limits = self._settings.retries
             in_time = "" if error.tries >= limits.tries else f" in {limits.total:g} s (`retries.total`)"
             raise RetryableError(
-                f"No whole answer from {self.shown(target)} after {error.tries} {'try' if error.tries == 1 else 'tries'}{in_time}: {error}; rows "
-                "read so far are safe, run again later."
+                f"No whole answer from {self.shown(target)} after {error.tries} {'try' if error.tries == 1 else 'tries'}{in_time}: {error}{error.in_the_end}; "
+                "rows read so far are safe, run again later."
             ) from None
         return response
 
@@ -338,18 +349,24 @@ class Client:
                 f"The certificate of {self.shown(url)} is not accepted ({certificate}); nothing was sent. "
                 "Set `ca_file` if the server has its own authority."
             )
-        return _Transient(_finding(error))
+        finding = _finding(error)
+        return _Transient(finding, in_the_end=_HINTS.get(finding, ""))
 
     def _judge(self, response: Response, accept: Collection[int]) -> Response:
         status = response.status
         if status == _NOT_YET and status not in accept:
-            raise _Transient(f"status {status}, the answer is not ready yet", _retry_after(response.headers))
+            raise _Transient(
+                f"status {status}, the answer is not ready yet",
+                _retry_after(response.headers),
+                ' (if this API never answers otherwise, set `"partial_answers": "warn"`)',
+            )
         if 200 <= status < 300 or status in accept:
             body = utf8_text(response, self.shown(response.url))
             return Response(response.url, status, response.headers, body, response.seconds)
         where = self.shown(response.url)
         if status in _TRANSIENT:
-            raise _Transient(f"status {status}", _retry_after(response.headers))
+            says = f", it says: {excerpt(response)}" if response.body.strip() else ""
+            raise _Transient(f"status {status}", _retry_after(response.headers), says)
         if status in (401, 403):
             raise NotAuthorisedError(
                 f"{where} answered {status}{_challenge(response.headers)}: the credentials at `auth` "
@@ -642,15 +659,15 @@ def _finding(error: Exception) -> str:
     """Say in a few words what went wrong on the way, without URLs or object addresses."""
     # In this order: urllib3 derives NewConnectionError and NameResolutionError from ConnectTimeoutError.
     kinds: list[tuple[type[BaseException], str]] = [
-        (urllib3.exceptions.NameResolutionError, "the name of the host is not known"),
+        (urllib3.exceptions.NameResolutionError, _UNKNOWN_HOST),
         (ConnectionRefusedError, "connection refused"),
         (urllib3.exceptions.NewConnectionError, "no connection"),
         (urllib3.exceptions.ConnectTimeoutError, "no connection in time"),
         (urllib3.exceptions.ReadTimeoutError, "no byte came in time"),
         (urllib3.exceptions.InvalidChunkLength, "the chunks of the body were broken"),
         (http.client.IncompleteRead, "the body was shorter than announced"),
-        (urllib3.exceptions.SSLError, "TLS failed"),
-        (ssl.SSLError, "TLS failed"),
+        (urllib3.exceptions.SSLError, _NO_TLS),
+        (ssl.SSLError, _NO_TLS),
         (TimeoutError, "no byte came in time"),
         (ConnectionError, "the connection was lost"),
     ]

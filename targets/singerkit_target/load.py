@@ -415,7 +415,7 @@ class Load:
         if self._mark is not None and (not self._mark.complete or self._rows_after_state):
             raise BadDataError(
                 "The input ended before the tap had finished, whose own last line says why; rows after its last STATE "
-                "were dropped: run again."
+                "were dropped: mend that, then run again."
             )
         if self._unit.rows or self._unit.has_tables or self._versions or self._has_new_state:
             self._commit(activate=True)

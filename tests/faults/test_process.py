@@ -158,6 +158,10 @@ def test_p03_our_tap_died_between_lines(database: str) -> None:
     messages = [*list(run_of(0, 30))[:-1], *rows(31, 34), *versions]
     outcome = load(database, *messages, add_record_metadata=True).expect(65)
     assert "before the tap had finished" in outcome.last_words
+    assert (
+        "whose own last line says why; rows after its last STATE were dropped: mend that, then"
+        in outcome.last_words
+    )
     check(database, 30)
     complete(database, add_record_metadata=True)
 

@@ -240,6 +240,8 @@ def test_a_role_or_a_database_that_is_not_there(database: str) -> None:
         ("postgresql://u:[hunter2@h/d?pipeline=p", "cannot be taken apart"),
         ("postgresql://u:hunter2%zz@h/d?pipeline=p", "libpq does not understand it"),
         ("postgresql://u:hunter2@h/d?pipeline=p&hunter2=1", "libpq does not understand it"),
+        ("postgresql://u:hunter2@h/d?pipline=p", "names no pipeline .`pipline`: did you mean `pipeline`"),
+        ("postgresql://u:hunter2@h/d?pipeline=p&shema=s", "understand it .`shema`: did you mean `schema`"),
         ("postgresql://u:hunter2@h/d?pipeline=p&sslmode=odd", 'invalid sslmode value: "odd"'),
     ],
 )

@@ -83,6 +83,26 @@ def test_which_limit_was_reached_is_said(run_tap: Any) -> None:
         assert "after 1 try: status 503" in run_tap(api.url, STREAM, retries={"tries": 1}).ended(69).sentence
 
 
+def test_what_the_last_answer_says_is_shown(run_tap: Any) -> None:
+    told = {"error": "no shard 7", "token": "abc-def-ghi-jkl"}
+    auth = {"type": "bearer", "token": "abc-def-ghi-jkl"}
+    with serving({"/rows": lambda _: json_reply(told, 500)}) as api:
+        run = run_tap(api.url, STREAM, auth=auth).ended(69)
+        assert "tries: status 500, it says: `" in run.sentence
+        assert "no shard 7" in run.sentence
+        assert "***" in run.sentence
+        assert run.stderr.count("no shard 7") == 1, "not after each try"
+
+
+def test_tls_at_a_port_of_plain_http_names_the_setting(run_tap: Any) -> None:
+    with serving({"/rows": lambda _: GOOD}) as api:
+        run = run_tap(api.url.replace("http://", "https://"), STREAM).ended(69)
+    assert (
+        "TLS failed (where the server speaks plain HTTP at this port, `base_url` begins with `http://`)"
+        in run.sentence
+    )
+
+
 def test_retry_after_is_waited_for(run_tap: Any) -> None:
     for asked in ("1", "a date"):
         wait = in_http(2.5) if asked == "a date" else asked
@@ -97,7 +117,8 @@ def test_refused_and_unknown_hosts(run_tap: Any) -> None:
     with serving({}) as api:
         gone = api.url
     assert "refused" in run_tap(gone, STREAM).ended(69).sentence
-    assert "name" in run_tap("http://no-such-host.invalid", STREAM).ended(69).sentence
+    sentence = run_tap("http://no-such-host.invalid", STREAM).ended(69).sentence
+    assert "the name of the host is not known (check `base_url`)" in sentence
 
 
 def test_tls_is_not_given_up(run_tap: Any) -> None:
@@ -300,7 +321,9 @@ def test_pages_with_206_are_read_without_a_word(run_tap: Any) -> None:
 
 def test_what_is_not_ready_is_taken_where_the_user_says_so(run_tap: Any) -> None:
     with serving({"/rows": lambda _: json_reply(ROWS, 202)}) as api:
-        assert "status 202, the answer is not ready yet" in run_tap(api.url, STREAM).ended(69).sentence
+        refused = run_tap(api.url, STREAM).ended(69).sentence
+        assert "status 202, the answer is not ready yet (if this API never answers otherwise, set" in refused
+        assert '`"partial_answers": "warn"`' in refused
         told = run_tap(api.url, {**STREAM, "partial_answers": "warn"}).ended(0)
     assert told.records("rows") == ROWS
     assert "got 202 with records" in told.stderr
