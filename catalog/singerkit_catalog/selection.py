@@ -22,7 +22,7 @@ from singer_sdk.singerlib import MetadataMapping
 
 from singerkit_shell.errors import ConfigurationError
 
-__all__ = ["apply_rules", "normalised_catalog"]
+__all__ = ["apply_rules", "normalised_catalog", "unknown_field"]
 
 _BOOLEANS = {"true": True, "false": False}
 _BOOLEAN_KEYS = ("selected", "selected-by-default")
@@ -137,6 +137,32 @@ def _legacy_selection(
     for name, prop in properties.items() if isinstance(properties, dict) else ():
         if isinstance(prop, dict):
             yield from _legacy_selection(prop, (*breadcrumb, "properties", name))
+
+
+def unknown_field(entry: Mapping[str, Any], schema: Mapping[str, Any]) -> str | None:
+    """Return a sentence about a field that a normalised entry selects or not, though ``schema`` has no such field.
+
+    Objects whose properties are not named may have any field.
+    """
+    for item in entry["metadata"]:
+        path = tuple(item["breadcrumb"])
+        if item["metadata"].get("selected") is None or any(part != "properties" for part in path[::2]):
+            continue
+        node: Any = schema
+        for end, name in enumerate(path[1::2], 1):
+            known = node.get("properties") if isinstance(node, Mapping) else None
+            if not isinstance(known, Mapping) or not known:
+                break
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                meant = _dotted(entry["tap_stream_id"], (*path[: 2 * end - 1], *near))
+                hint = f"did you mean `{meant}`?" if near else "make the catalog again with --discover."
+                return (
+                    f"The catalog selects or deselects `{_dotted(entry['tap_stream_id'], path)}`, and there is no such "
+                    f"field; {hint}"
+                )
+            node = known[name]
+    return None
 
 
 # Rules

@@ -18,7 +18,7 @@ from singer_sdk.singerlib import Catalog
 from singer_sdk.streams.core import Stream
 from singer_sdk.tap_base import CliTestOptionValue, Tap
 
-from singerkit_catalog.selection import apply_rules
+from singerkit_catalog.selection import apply_rules, unknown_field
 from singerkit_shell.command import ShellCommand, adopt, start
 from singerkit_shell.configfile import read_json_object
 from singerkit_shell.errors import ConfigurationError
@@ -31,6 +31,7 @@ from singerkit_shell.validate import (
     check_no_input,
     config_place,
     config_problems,
+    nearest,
     warn_of_unread_environment,
 )
 from singerkit_shell.words import ended
@@ -220,6 +221,7 @@ class SingerkitTap(Tap):
                 apply_rules(rules, {name: stream.metadata for name, stream in streams.items()})
                 for stream in streams.values():
                     stream._mask = None
+            self._check_entries()
         return streams
 
     @property
@@ -232,9 +234,36 @@ class SingerkitTap(Tap):
         for name, entry in self.input_entries.items():
             root = root_metadata(entry)
             if name not in known and root.get("selected", root.get("selected-by-default")):
+                near = nearest(name, sorted(known))
                 self.logger.warning(
-                    "The catalog selects stream `%s`, which does not exist; it is skipped.", name
+                    "The catalog selects stream `%s`, which does not exist%s",
+                    name,
+                    f"; did you mean `{near}`? It is skipped." if near else "; it is skipped.",
                 )
+
+    def _check_entries(self) -> None:
+        """See that what the catalog says of fields has an effect, as it is seen of `select`."""
+        kept = []
+        for stream in self.block_streams:
+            entry = self.input_entries.get(stream.tap_stream_id)
+            if entry is None or not stream.selected:
+                continue
+            problem = unknown_field(entry, stream.effective_schema)
+            if problem is not None:
+                raise ConfigurationError(problem)
+            deselected = {
+                tuple(item["breadcrumb"])
+                for item in entry["metadata"]
+                if item["metadata"].get("selected") is False
+            }
+            keys = dict.fromkeys([*stream.primary_keys, *filter(None, [stream.bookmark_key])])
+            kept += [f"`{stream.name}.{key}`" for key in keys if ("properties", key) in deselected]
+        if kept:
+            self.logger.warning(
+                "The catalog deselects %s: keys and the replication key are sent all the same; a stream that must not have "
+                "them needs others.",
+                ", ".join(kept),
+            )
 
     @property
     def catalog_dict(self) -> dict[str, Any]:

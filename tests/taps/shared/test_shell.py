@@ -215,6 +215,50 @@ def test_what_discover_prints_can_be_fed_back(example):
         assert fed_back.records() == example.run(config).records()
 
 
+def deselecting(example: Any, *names: str, stream: str = "orders", said: Any = False) -> Any:
+    """Run with the catalog that --discover prints, and a few lines more in it."""
+    config = two_streams(example)
+    catalog = json.loads(example.run(config, "--discover").out)
+    for entry in catalog["streams"]:
+        if entry["tap_stream_id"] == "orders":
+            entry["tap_stream_id"] = entry["stream"] = stream
+            entry["metadata"] = [
+                item for item in entry["metadata"] if item["breadcrumb"] != ["properties", *names]
+            ]
+            entry["metadata"].append(
+                {"breadcrumb": ["properties", *names], "metadata": {"selected": said}}
+                if names
+                else {"breadcrumb": []}
+            )
+    return example.run(config, "--catalog", example.write("catalog.json", catalog))
+
+
+@pytest.mark.parametrize("said", [True, False, "false"])
+def test_a_field_that_the_catalog_says_something_of_and_no_stream_has_is_refused(example, said):
+    result = deselecting(example, "prise", said=said)
+    assert result.code == 78
+    assert "`orders.prise`, and there is no such field; did you mean `orders.price`?" in result.last_line
+    assert result.out == ""
+    assert "make the catalog again with --discover" in deselecting(example, "wholly").last_line
+    assert deselecting(example, "prise", said=None).code == 0, "it says nothing"
+    assert deselecting(example, "note", "any", "field").code == 0, "a field without known properties"
+
+
+def test_a_key_that_the_catalog_deselects_is_sent_with_a_warning(example):
+    result = deselecting(example, "id")
+    assert result.code == 0
+    assert (
+        "The catalog deselects `orders.id`: keys and the replication key are sent all the same" in result.err
+    )
+    assert [record["id"] for record in result.records()] == [1]
+    assert "deselects" not in deselecting(example, "note").err
+
+
+def test_a_stream_of_the_catalog_that_does_not_exist_is_told_with_what_is_near(example):
+    result = deselecting(example, "note", stream="ordrs")
+    assert "The catalog selects stream `ordrs`, which does not exist; did you mean `orders`?" in result.err
+
+
 @pytest.mark.parametrize("no", [False, "false"])
 def test_a_catalog_deselects(example, no):
     config = two_streams(example)
