@@ -184,7 +184,7 @@ class BlockDecoder:
                     raise MalformedLine(self.stream.name, number, rejected.reason) from None
                 reject = self._exact.reject(rejected, line.rstrip(), number)
                 if not self._sets_aside(rejected):
-                    raise _bad_record(reject) from None
+                    raise _bad_record(reject, self._way_out(rejected)) from None
                 rejects.append(reject)
         self._note_rounded(run.line_number(index))
         names = self.stream.column_names + (METADATA_FIELDS if self._judgement.with_metadata else ())
@@ -213,6 +213,14 @@ class BlockDecoder:
         if rejected.is_unstorable and self._judgement.unstorable is Policy.QUARANTINE:
             return True
         return self._judgement.quarantine
+
+    def _way_out(self, rejected: RejectedRow) -> str:
+        if not rejected.is_unstorable:
+            return "`on_invalid: quarantine` to set such records aside"
+        # What stands in a key or beside the record is never changed.
+        is_fixed = rejected.path == "$" or rejected.path.removeprefix("$.") in self.stream.key_properties
+        others = "" if is_fixed else ", or to `replace` or `null` to store them without such values"
+        return f"`on_unstorable` to `quarantine` to set such records aside{others}"
 
     def _widen(self, name: str) -> None:
         columns = tuple(
@@ -270,8 +278,8 @@ def _schema_of(value: Any) -> dict[str, Any]:
     return {"type": ["number", "null"]}
 
 
-def _bad_record(reject: Reject) -> BadDataError:
+def _bad_record(reject: Reject, way_out: str) -> BadDataError:
     return BadDataError(
         f"{reject.reason} at {reject.stream}.{reject.path} (line {reject.line}); what was committed is safe: "
-        "fix the source, or set `on_invalid: quarantine` to set such records aside, then run again."
+        f"fix the source, or set {way_out}, then run again."
     )

@@ -63,7 +63,7 @@ COMMON_SETTINGS: Mapping[str, Any] = {
         "enum": ["fail", "quarantine"],
         "default": "fail",
         "description": "What to do with a record that its schema, or the server, refuses: end the run, or set the "
-        "record aside with its reason.",
+        "record aside with its reason. `quarantine` holds for what `on_unstorable` would end the run with, too.",
     },
     "on_unstorable": {
         "type": "string",

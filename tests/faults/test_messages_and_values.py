@@ -295,6 +295,9 @@ def test_m07_m10_m11_m12_a_value_that_cannot_be_stored_fails_naming_the_field(
         STATE({"at": 2}),
     ).expect(65)
     assert f"at s.{path} (line 4)" in outcome.last_words
+    assert (
+        "set `on_unstorable` to `quarantine` to set such records aside, or to `replace`" in outcome.last_words
+    )
     assert table(database, "s", "id") == [(1,)]
     assert state_row(database) == (1, {"at": 1})
 
@@ -336,6 +339,14 @@ def test_m07_a_key_is_never_nulled(database: str, policy: str) -> None:
     )
     outcome.expect(65)
     assert "$.v" in outcome.last_words
+
+
+def test_of_a_key_that_cannot_be_stored_the_advice_is_what_works(database: str) -> None:
+    keyed = SCHEMA("s", {"v": {"type": "string", "format": "date-time"}}, ["v"])
+    record = '{"type": "RECORD", "stream": "s", "record": {"v": "0000-01-01T00:00:00Z"}}'
+    said = load(database, keyed, record).expect(65).last_words
+    assert "set `on_unstorable` to `quarantine` to set such records aside, then run again" in said
+    load(database, keyed, record, on_unstorable="quarantine").expect(0)
 
 
 @pytest.mark.fault("M8", exit=[0])
