@@ -18,7 +18,7 @@ from typing import Any, NoReturn, Protocol
 from singerkit_shell.errors import ConfigurationError, RetryableError
 from singerkit_state import statefile
 from singerkit_state.diff import in_words
-from singerkit_state.readas import READ_AS
+from singerkit_state.readas import READ_AS, ReadAs
 from singerkit_state.value import Mark, comparable, decode, encode, is_empty, with_mark
 
 __all__ = ["Publisher", "WaysOut", "check_start", "reaches", "streams_reached"]
@@ -115,7 +115,8 @@ def check_start(
     if starts_over:
         log.warning(
             "The tap starts over, though the pipeline `%s` has a committed state: what it sends comes again, and rows "
-            "of streams without a key are appended again.",
+            "of streams without a key are appended again. If another pipeline has that name, give this one its own with "
+            "`pipeline`.",
             pipeline,
         )
     elif run.start_is_known and not _same(run.start, committed):
@@ -193,10 +194,19 @@ class _Run:
         )
 
     def _tell_committed(self, stored: str) -> NoReturn:
+        stream = _read_elsewhere(self.start, decode(stored))
+        if stream is not None:
+            raise ConfigurationError(
+                f"The state that was committed last under the name `{self.pipeline}` is of another place than the tap's: stream "
+                f"`{stream}` was read from another `base_url` or `path`. Another pipeline seems to have that name; nothing was "
+                "written: give each its own with `pipeline`, and a schema or streams of its own. If it is one pipeline that "
+                f"has moved, go on from what is committed with {self.ways.go_on()}."
+            )
         self.publisher.publish(stored)
         raise RetryableError(
             f"The tap's state is not the one that the pipeline `{self.pipeline}` has committed last, as after a kill "
-            f"between commit and state file; nothing was written, and the committed state {self._where}: run again. To "
+            f"between commit and state file; nothing was written, and the committed state {self._where}: run again. If "
+            "another pipeline has that name, give each its own with `pipeline` instead. To "
             f"start over on purpose run {self.ways.start_over()}."
         )
 
@@ -274,6 +284,20 @@ _SAYS_NO_ROWS = frozenset(
 def _streams(value: Any) -> set[str]:
     bookmarks = value.get("bookmarks") if isinstance(value, dict) else None
     return {name for name, mark in bookmarks.items() if mark} if isinstance(bookmarks, dict) else set()
+
+
+def _read_elsewhere(start: Any, committed: Any) -> str | None:
+    """Return a stream that both states know, and were read from different places for, as far as they say so."""
+    ours, others = (
+        value.get("bookmarks") if isinstance(value, dict) else None for value in (start, committed)
+    )
+    if not isinstance(ours, dict) or not isinstance(others, dict):
+        return None
+    for name in sorted(ours.keys() & others.keys()):
+        here, there = (ReadAs.of(part[name]).source.get("where") for part in (ours, others))
+        if here is not None and there is not None and here != there:
+            return str(name)
+    return None
 
 
 def _listed(value: Any) -> str:

@@ -519,6 +519,18 @@ def pipelines(cursor: Cursor, schema: str, table: str) -> list[str]:
     return [name for (name,) in cursor.fetchall()]
 
 
+def others_with(cursor: Cursor, row: StateRow, stream: str) -> list[str]:
+    """Return the other pipelines of the table that have loaded a stream of that name."""
+    cursor.execute(
+        sql.SQL(
+            "SELECT pipeline FROM {} WHERE pipeline <> %s AND state IS NOT NULL AND loaded::jsonb @> to_jsonb(%s::text)"
+            " ORDER BY pipeline"
+        ).format(identifier(row.schema, row.table)),
+        (row.pipeline, stream),
+    )
+    return [name for (name,) in cursor.fetchall()]
+
+
 def lock_row(cursor: Cursor, schema: str, table: str, pipeline: str) -> StateRow:
     """Return the row of ``pipeline``, made on first use, for the caller's transaction alone to change.
 

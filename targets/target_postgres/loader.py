@@ -208,6 +208,8 @@ class PostgresLoader:
             with connection.cursor() as cursor:
                 if former is not None:
                     self._merge(cursor, former)
+                else:
+                    self._tell_of_others(cursor, stream.name)
                 return fit_table(
                     cursor,
                     stream,
@@ -224,6 +226,18 @@ class PostgresLoader:
             table.has_repeats = former.has_repeats
         self._tables[stream.name] = table
         return table.given
+
+    def _tell_of_others(self, cursor: Cursor, stream: str) -> None:
+        """Warn of pipelines that load the same table: with one source between them that is fine, with two it is not."""
+        others = [] if self._row is None else state_rows.others_with(cursor, self._row, stream)
+        if others:
+            self._log.warning(
+                "The table of stream `%s` was loaded by the pipeline %s, too: rows with one key replace each other. If the "
+                "two read other sources, give each pipeline a schema of its own (`default_target_schema`), or the stream "
+                "another `name`; if that pipeline is no more, reset its state (`singerkit-state reset`).",
+                stream,
+                ", ".join(f"`{name}`" for name in others[:3]),
+            )
 
     def _must_hold(self, stream: str) -> bool | None:
         """Whether the table of a stream held rows when its bookmark was committed; None when nobody has noted it."""

@@ -74,6 +74,23 @@ def test_a_file_behind_the_target_is_brought_up_to_date(file, stored, start):
     check(ours(stored), stored, MARK, file)
 
 
+def test_a_state_of_another_place_is_another_pipelines(file):
+    """Two configs with the default name: what one has committed is no state to go on from for the other."""
+
+    def read_from(where: str, at: int) -> dict[str, Any]:
+        return {
+            "bookmarks": {"a": {"replication_key_value": at, "_singerkit_read": {"source": {"where": where}}}}
+        }
+
+    mine, others = read_from("here", 1), read_from("there", 2)
+    statefile.write(file, encode(ours(mine)))
+    with pytest.raises(ConfigurationError, match=r"another place than the tap's: stream `a`.*`pipeline`"):
+        check(ours(others), mine, MARK, file, former=(mine,))
+    assert decode(file.read_text()) == ours(mine)
+    with pytest.raises(RetryableError, match="If another pipeline has that name"):
+        check(ours(read_from("here", 2)), mine, MARK, file, former=(mine,))
+
+
 def published(
     stored: Any, start: Any, mark: Mark | None, file: Path | None = None, **known: Any
 ) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from conftest import run_sql
-from faults.loads import RECORD, SCHEMA, load, query, table
+from faults.loads import RECORD, SCHEMA, STATE, load, query, table
 
 from target_postgres.names import column_identifier, identifier
 
@@ -98,6 +98,29 @@ def test_a_column_that_postgresql_fills_is_named(
     query(database, f"ALTER TABLE box ALTER v {way_out}")
     load(database, BOX, box(1, 7), box(2, 8)).expect(0)
     assert table(database, "box", "id", "v") == [(1, 7), (2, 8)]
+
+
+def test_two_pipelines_with_one_table(database: str) -> None:
+    """They may have one source between them; two sources overwrite each other's rows."""
+    state = STATE({"bookmarks": {"box": {"v": 1}}})
+    assert "too: rows" not in load(database, BOX, box(1, 1), state, pipeline="a").expect(0).stderr
+    assert "too: rows" not in load(database, BOX, box(1, 2), state, pipeline="a").expect(0).stderr
+    stderr = load(database, BOX, box(1, 3), state, pipeline="b").expect(0).stderr
+    assert (
+        stderr.count(
+            "The table of stream `box` was loaded by the pipeline `a`, too: rows with one key replace"
+        )
+        == 1
+    )
+    other = load(
+        database, SCHEMA("box2", {"id": INTEGER}, ["id"]), RECORD("box2", {"id": 1}), state, pipeline="c"
+    )
+    assert "too: rows" not in other.expect(0).stderr
+    elsewhere = load(database, BOX, box(1, 3), state, pipeline="d", default_target_schema="other")
+    assert "too: rows" not in elsewhere.expect(0).stderr
+    # The advice for a pipeline that is no more.
+    load(database, arguments=("--start-over", "--pipeline", "a")).expect(0)
+    assert "too: rows" not in load(database, BOX, box(1, 4), state, pipeline="b").expect(0).stderr
 
 
 def test_a_partitioned_table_takes_rows(database: str) -> None:
