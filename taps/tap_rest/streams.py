@@ -28,6 +28,7 @@ from tap_rest.config import PARENT_FIELD, StreamSettings
 from tap_rest.copies import refuse_own_values
 from tap_rest.following import Following
 from tap_rest.incremental import bookmark_params, other_field_asked
+from tap_rest.localtimes import LocalTimes
 from tap_rest.origins import joined, origins_of
 from tap_rest.pagination import Experience, Pages, Step, body_paths, step_after_page, step_behind
 from tap_rest.records import PageReader, ReadPage
@@ -62,6 +63,9 @@ class RestStream(BlockStream):
         self._had_nulls = False
         self._experience = Experience()
         _refuse_lost_copies(settings, keeper)
+        # What is inferred as a date-time has an offset.
+        is_declared = isinstance(keeper, DeclaredSchema)
+        self._local_times = LocalTimes(settings, keeper.schema, self._warn) if is_declared else None
         self.rows_came = 0
         self.first_url: str | None = None
         self._reader = PageReader(
@@ -111,6 +115,8 @@ class RestStream(BlockStream):
                     refuse_own_values(self.settings, page.records, constants, self._sent(constants))
                 if self.keeper.widens(page.records, constants):
                     self._announce_schema()
+                if self._local_times is not None:
+                    self._local_times.look(page.records)
                 margin = self.settings.bookmark.margin
                 yield Page(page.records, clock=self._clock_of(page.answer), margin=margin)
         except Stopped:

@@ -501,3 +501,35 @@ def test_the_ways_out_of_a_changed_key_work(way: str, run_tap: Any, tmp_path: Pa
         subprocess.run(command, check=True, capture_output=True, timeout=60)
         run = run_tap(api.url, stream(), args=("--state", str(state))).ended(0)
     assert [row["id"] for row in run.records("m")] == ([0, 1, 2] if way == "reset" else [1, 2])
+
+
+LOCAL = {"type": ["null", "string"], "format": "date-time"}
+
+
+@pytest.mark.parametrize("value", ["2026-07-01T10:00:00", "2026-07-01 10:00", "2026-07-01"])
+def test_local_times_that_a_target_would_take_for_utc_are_refused(value: str, run_tap: Any) -> None:
+    """The bookmark is of Berlin, and the column would be two hours off."""
+    with serving({"/m": Table(value)}) as api:
+
+        def run(at: Any, zone: str = "Europe/Berlin", **more: Any) -> Any:
+            schema = {"properties": {"id": {"type": "integer"}, "u": at}}
+            return run_tap(api.url, stream(schema=schema, time_zone=zone, **more))
+
+        refused = run(LOCAL).ended(78)
+        assert "takes them for UTC, and `time_zone` says that they are of Europe/Berlin" in refused.sentence
+        assert refused.records("m") == []
+        told = [run({"type": "string"}), run(LOCAL | {"x-sql-datatype": "timestamp"}), run(LOCAL, "UTC")]
+        for each in told:
+            assert each.ended(0).records("m") == [{"id": 0, "u": value}]
+            assert "takes them for UTC" not in each.stderr
+
+
+def test_local_times_beside_the_key_are_told_of(run_tap: Any) -> None:
+    rows = [{"u": "2026-07-01T10:00:00Z", "made": "2026-07-01T10:00:00"}]
+    schema = {"properties": {"u": LOCAL, "made": LOCAL}}
+    with serving({"/m": lambda _: json_reply(rows)}) as api:
+        run = run_tap(api.url, stream(schema=schema, time_zone="Europe/Berlin")).ended(0)
+        silent = run_tap(api.url, stream(schema=schema)).ended(0)
+    assert run.records("m") == rows
+    assert "The field `made` of stream m holds times without an offset" in run.stderr
+    assert "takes them for UTC" not in silent.stderr
