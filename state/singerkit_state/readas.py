@@ -11,7 +11,8 @@ the state, under one key, which other programs pass on as they do with any other
 * ``source``: what the connector says of its requests, by part, where a text may tell a secret, as a digest; and the
   primary key under ``keys``;
 * ``start_date``: the earliest that counted; not there: the stream was read from the beginning;
-* ``nulls``: true, where a row without a replication key has come.
+* ``nulls``: true, where a row without a replication key has come;
+* ``gone``: those of the fields that no record had when all of them were read last.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class ReadAs:
     start_date: str | None = None
     is_known: bool = True
     has_nulls: bool = False
+    gone: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, part: Any) -> ReadAs:
@@ -49,11 +51,13 @@ class ReadAs:
         if not isinstance(said, Mapping):
             return cls(is_known=False)
         fields, source, start_date = said.get("fields"), said.get("source"), said.get("start_date")
+        gone = said.get("gone")
         return cls(
             {name: str(kind) for name, kind in fields.items()} if isinstance(fields, Mapping) else {},
             dict(source) if isinstance(source, Mapping) else {},
             start_date if isinstance(start_date, str) else None,
             has_nulls=said.get("nulls") is True,
+            gone=frozenset(map(str, gone)) if isinstance(gone, list) else frozenset(),
         )
 
     @property
@@ -69,6 +73,7 @@ class ReadAs:
             "source": dict(self.source),
             "start_date": self.start_date,
             "nulls": self.has_nulls,
+            "gone": [name for name in names if name in self.gone],
         }
         return {key: item for key, item in said.items() if item}
 

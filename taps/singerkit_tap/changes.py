@@ -6,7 +6,7 @@ what stands before it. A run says so once, since the next state says what this o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from singerkit_state.bookmarks import DRIVEN
@@ -14,7 +14,7 @@ from singerkit_state.order import ValueKind, order_key
 from singerkit_state.readas import ReadAs, may_be_stored
 from singerkit_tap.stream import BlockStream
 
-__all__ = ["KEYS", "change_since", "comes_whole", "earlier", "reset_of"]
+__all__ = ["KEYS", "change_since", "comes_whole", "earlier", "gone_sentence", "reset_of"]
 
 KEYS = "keys"
 """The part of `ReadAs.source` that holds the primary key."""
@@ -82,9 +82,21 @@ def _widened(stream: BlockStream, former: ReadAs, start_date: str | None) -> Ite
         return
     new = [name for name in stream.kinds if name not in former.fields and may_be_stored(name)]
     if new:
-        more = f" and {len(new) - _SHOWN} more" if len(new) > _SHOWN else ""
-        shown = ", ".join(f"`{name[:60]}`" for name in new[:_SHOWN])
-        yield f"for the first time it is sent with {shown}{more}"
+        yield f"for the first time it is sent with {_listed(new)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(f"`{name[:60]}`" for name in names[:_SHOWN]) + more
+
+
+def gone_sentence(stream: BlockStream, names: Sequence[str]) -> str:
+    """Return what is told of fields that records had before, and none has now that all were read."""
+    it = "it is" if len(names) == 1 else "they are"
+    return (
+        f"No record of stream `{stream.name}` has {_listed(names)} any more; {it} null from now on, also in rows that had a "
+        "value. If the source has renamed a field, the new name is another column; this is said once."
+    )
 
 
 def earlier(one: str | None, other: str | None) -> str | None:

@@ -115,6 +115,10 @@ class RecordEncoder:
         """Return one property of all rows as raw JSON; missing is ``null``."""
         return self._layout.column(rows, name)
 
+    def stands_in(self, rows: Rows, name: str) -> bool:
+        """Tell whether a property stands in any of ``rows``, be it as null."""
+        return any(value is not _NULL for value in self.column(rows, name))
+
     def key_values(self, rows: Rows, name: str) -> Sequence[bytes]:
         """Return one property of all rows so that what is one value to its type is one text; missing is ``null``."""
         if name not in self._key_forms:

@@ -38,11 +38,11 @@ from singerkit_state.order import UnknownOrderError, UnorderableError, starting_
 from singerkit_state.readas import READ_AS, ReadAs
 from singerkit_state.tracker import BookmarkTracker, UnsortedError
 from singerkit_state.value import Mark, with_mark
-from singerkit_tap.changes import KEYS, change_since, earlier
+from singerkit_tap.changes import KEYS, change_since, comes_whole, earlier, gone_sentence
 from singerkit_tap.contract import Context, Page, RawRecord, Start
 from singerkit_tap.keys import KeyWatch
 from singerkit_tap.output import Output
-from singerkit_tap.records import RecordEncoder, SentRows
+from singerkit_tap.records import RecordEncoder, Rows, SentRows
 from singerkit_tap.starts import check_contexts, checked_state, unknown_to_config
 from singerkit_tap.stream import BlockStream
 
@@ -263,6 +263,7 @@ class SyncRun:
             )  # before rows are written: later they would stand behind no bookmark
             rows = member.encoder.decode(records, constants)
             member.is_amid_page = True
+            member.see_fields(rows)
             numbers = read.take(member.encoder, rows, records, member.reader(constants))
             if member.watch is not None:
                 member.watch.look(member.encoder, rows, page, first, constants)
@@ -385,6 +386,9 @@ class _Member:
         self._former = ReadAs.of(self._state)
         self._start_date = earlier(start_date, self._former.start_date) if self._goes_on else start_date
         self.take_schema()
+        self._unseen = set() if stream.sends_partial_records else set(self.encoder.fields)
+        """Fields that no record of this run has."""
+        self._gone = self._former.gone
         self._whole = stream.encoder(whole=True)
         # Records that tell changes have one key each time by their nature.
         is_watched = is_wanted and stream.primary_keys and not stream.sends_partial_records
@@ -400,11 +404,17 @@ class _Member:
         self._warned_of_nulls = self._told_of_local_times = False
         self._has_nulls = self._former.has_nulls
         self._told: set[str] = set()
+        self._has_rows = False
 
     def take_schema(self) -> None:
         """Read and write records by the schema of the stream as it is now."""
         self.encoder = self.stream.encoder() if self.is_wanted else _key_reader_of(self.stream)
         self._fields = self.stream.kinds if self.is_wanted else self._former.fields
+
+    def see_fields(self, rows: Rows) -> None:
+        """Look which fields the records have."""
+        self._has_rows = self._has_rows or bool(rows)
+        self._unseen -= {name for name in self._unseen if self.encoder.stands_in(rows, name)}
 
     @property
     def _goes_on(self) -> bool:
@@ -628,9 +638,19 @@ class _Member:
             self._shared = None
         self._driven_by = self._will_be_driven_by or self._driven_by
         self.uncovered = 0
+        self._tell_gone(run)
         told = self.watch.finish() if self.watch is not None else None
         if told:
             run.warn(self.stream, told)
+
+    def _tell_gone(self, run: SyncRun) -> None:
+        """Say which fields are null from now on, where all records were read and none has them."""
+        if not (self.is_wanted and self._has_rows and comes_whole(self.stream)):
+            return
+        news = self._unseen.intersection(self._former.fields) - self._gone
+        if news:
+            run.warn(self.stream, gone_sentence(self.stream, sorted(news)))
+        self._gone |= news
 
     def state(self) -> dict[str, Any]:
         """Return the stream's part of the state."""
@@ -652,7 +672,12 @@ class _Member:
         }
         source[KEYS] = list(self.stream.primary_keys) if self.is_wanted else self._former.source.get(KEYS)
         known = {name: part for name, part in source.items() if part is not None}
-        return ReadAs(self._fields, known, self._start_date, has_nulls=self._has_nulls)
+        gone = self._gone
+        if self.is_wanted and not self.stream.sends_partial_records:
+            # Of a field that was never met nobody has to be told.
+            new = self._fields.keys() - self._former.fields.keys()
+            gone = (gone | new).intersection(self._unseen)
+        return ReadAs(self._fields, known, self._start_date, has_nulls=self._has_nulls, gone=gone)
 
 
 class _Read:

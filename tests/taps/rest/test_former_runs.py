@@ -107,6 +107,49 @@ def test_a_former_field_keeps_its_kind_and_what_others_know_of_the_state(
     assert fourth.records("rows")[0]["qty"] == "many"
 
 
+def test_a_field_that_is_gone_is_told_once(run_tap: Any, tmp_path: Path) -> None:
+    full: list[dict[str, Any]] = [{"id": 1, "note": "old", "qty": 5}, {"id": 2, "qty": None}]
+    rows: list[dict[str, Any]] = list(full)
+
+    def told(run: Any) -> list[str]:
+        return [line for line in run.stderr.splitlines() if "any more; " in line]
+
+    with serving({"/rows": lambda _: json_reply(rows)}) as api:
+        first = run_tap(api.url, whole()).ended(0)
+        rows[:] = full[1:]
+        optional = run_tap(api.url, whole(), state=first.state).ended(0)
+        assert "No record of stream `rows` has `note` any more; it is null from now on" in told(optional)[0]
+        assert len(told(optional)) == 2  # then, and at the end
+        again = run_tap(api.url, whole(), state=optional.state).ended(0)
+        assert told(again) == []
+        rows[:] = []
+        none = run_tap(api.url, whole(), state=again.state).ended(0)
+        assert told(none) == [], "of no record nothing can be said"
+        rows[:] = full
+        back = run_tap(api.url, whole(), state=none.state).ended(0)
+        rows[:] = [{"id": 1}]
+        both = run_tap(api.url, whole(), state=back.state).ended(0)
+        assert "`note`, `qty` any more; they are null" in told(both)[0]
+        # Partial records leave out what has not changed, and so do few rows of a stream that goes on from its bookmark.
+        assert told(run_tap(api.url, whole(partial_records=True), state=back.state).ended(0)) == []
+        rows[:] = list(ROWS)
+        cache = {"schema_cache": str(tmp_path / "cache")}
+        started = run_tap(api.url, stream(), **cache).ended(0)
+        rows[:] = [{"id": 3, "at": "2026-01-03T00:00:00Z"}]
+        later = run_tap(api.url, stream(), state=started.state, **cache).ended(0)
+        assert told(later) == []
+        assert told(run_tap(api.url, whole(), state=later.state, **cache).ended(0)) != [], "now all were read"
+        # A field that is declared and has never come is not gone.
+        declared = whole(
+            schema={"properties": {"id": {"type": "integer"}, "x": {"type": ["null", "string"]}}}
+        )
+        once = run_tap(api.url, declared).ended(0)
+        assert once.state["bookmarks"]["rows"][READ]["gone"] == ["x"]
+        twice = run_tap(api.url, declared, state=once.state).ended(0)
+        assert told(twice) == []
+        assert twice.state["bookmarks"]["rows"][READ] == once.state["bookmarks"]["rows"][READ]
+
+
 def test_what_is_not_sent_any_more_is_not_emptied(run_tap: Any, tmp_path: Path) -> None:
     rows = [dict(ROWS[0])]
     with serving({"/rows": lambda _: json_reply(rows)}) as api:
