@@ -32,7 +32,10 @@ def exit_code_of(run: Callable[[], Any], name: str, debug: bool) -> int:
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.UsageError as error:
-        return _fail(name, f"{error.format_message()} Run `{name} --help` for the options.", _EX_USAGE, debug)
+        command = error.ctx.command_path if error.ctx else name
+        return _fail(
+            name, f"{error.format_message()} Run `{command} --help` for the options.", _EX_USAGE, debug
+        )
     except click.ClickException as error:
         return _fail(name, error.format_message(), _EX_CONFIG, debug)
     except click.Abort:

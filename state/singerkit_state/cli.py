@@ -41,7 +41,11 @@ _GONE_NOTE = (
     "A run with this file as `--state` and as `--state-file` starts over. Without `--state-file`, a target that keeps the "
     "state itself refuses it (69): there, use its `--start-over`."
 )
-_START_NOTE = "A tap that starts from a state file: reset it too, or its next run ends with 69 and brings the file up to date."
+_RESET_NOTE = "A tap that starts from a state file: reset it too, or its next run ends with 69 and brings the file up to date."
+_START_NOTE = (
+    "A tap that starts from a state file: bring the file up to date with the target's `--last-state --state-file FILE`, or "
+    "its next run ends with 69 and does so, unless the tap refuses what the file holds (78)."
+)
 
 _location = click.argument("location")
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
@@ -178,7 +182,7 @@ def reset(location: str, streams: tuple[str, ...], yes: bool, as_json: bool) -> 
         return
     edit: Edit = without_streams(streams) if streams else lambda _: None
     change = store.change(edit, "reset")
-    notes = [_ROWS_NOTE, _START_NOTE] if found.kind != "file" else [_ROWS_NOTE]
+    notes = [_ROWS_NOTE]
     if found.kind == "file" and change.after.text is None:
         notes.append(_GONE_NOTE)
     _tell(change, as_json, *notes)
@@ -334,6 +338,8 @@ def _tell(change: Change, as_json: bool, *notes: str) -> None:
         return
     if change.after.kind == "file" and change.after.text is not None:
         notes = (*notes, _FILE_NOTE)
+    elif change.after.kind != "file":
+        notes = (*notes, _RESET_NOTE if change.after.text is None else _START_NOTE)
     if ahead := ahead_of_now(new):
         notes = (*notes, ahead)
     click.echo(redactor.mask("\n".join([report.change_text(change, difference), *notes])), err=True)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn, Protocol
 
+from singerkit_shell.configfile import is_same_file
 from singerkit_shell.errors import ConfigurationError, RetryableError
 from singerkit_state import statefile
 from singerkit_state.diff import in_words
@@ -205,8 +206,8 @@ class _Run:
         self.publisher.publish(stored)
         raise RetryableError(
             f"The tap's state is not the one that the pipeline `{self.pipeline}` has committed last, as after a kill "
-            f"between commit and state file; nothing was written, and the committed state {self._where}: run again. If "
-            "another pipeline has that name, give each its own with `pipeline` instead. To "
+            f"between commit and state file; nothing was written, and the committed state {self._where}: run again"
+            f"{self._if_it_comes_back}. If another pipeline has that name, give each its own with `pipeline` instead. To "
             f"start over on purpose run {self.ways.start_over()}."
         )
 
@@ -215,6 +216,23 @@ class _Run:
         state_file = self.publisher.state_file
         return "is printed now" if state_file is None else f"is in {state_file} now"
 
+    @property
+    def _if_it_comes_back(self) -> str:
+        """The tap reads its state elsewhere than the target leaves it. Not certain: in containers one file has two names."""
+        state_file, location = self.publisher.state_file, self.ways.location
+        if self.mark is None:
+            return ""
+        if state_file is None:
+            return (
+                "; if this comes back, save the last line that is printed where the tap's `--state` reads it"
+            )
+        if location is None or is_same_file(location, state_file):
+            return ""
+        return (
+            f"; if this comes back, the tap's `--state {location}` and `--state-file {state_file}` are two files: name one "
+            "file in both"
+        )
+
     def _refuse_without_committed(self) -> NoReturn:
         if self.was_former(self.start) and (self.mark is None or self.mark.resumes != "url"):
             nothing: dict[str, Any] = {"bookmarks": {}}
@@ -222,7 +240,7 @@ class _Run:
             raise RetryableError(
                 f"The state of the pipeline `{self.pipeline}` was reset since the tap's was committed; nothing was "
                 f"written, and the state that says so {self._where}: run again, and everything is read from the "
-                "beginning."
+                f"beginning{self._if_it_comes_back}."
             )
         raise RetryableError(
             f"The tap continues from a state (of the streams {_listed(self.start)}), and this target holds none of the "

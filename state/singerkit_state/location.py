@@ -13,6 +13,7 @@ import difflib
 import logging
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -47,10 +48,6 @@ CONNECT_TIMEOUT = 10
 """Seconds until a server that does not answer counts as away, unless URL or environment say otherwise."""
 
 _FORM = "postgresql://user:password@host:port/database?pipeline=NAME&schema=SCHEMA"
-_EMBEDDED = (
-    "The embedded server of target-postgres runs while a target uses it; `python -m target_postgres.embedded start` "
-    "starts it to stay."
-)
 _SECRETS = ("password", "sslpassword")
 _OURS = ("pipeline", "schema", "table")
 _LIKE_A_URL = re.compile(
@@ -71,7 +68,7 @@ _LIKE_A_URL = re.compile(
 class StateUrl:
     """A state URL, taken apart: libpq's part, and ours. ``server`` is for messages, it holds no secret.
 
-    ``is_local`` tells that it names a socket, ``names_schema`` that the schema is not just the default.
+    ``socket_folder`` is that of the socket, if it names one; ``names_schema`` that the schema is not just the default.
     """
 
     dsn: str
@@ -79,7 +76,7 @@ class StateUrl:
     pipeline: str
     schema: str = DEFAULT_SCHEMA
     table: str = DEFAULT_TABLE
-    is_local: bool = False
+    socket_folder: str | None = None
     names_schema: bool = field(default=True, compare=False)
 
 
@@ -189,10 +186,34 @@ def connect(url: StateUrl, **settings: Any) -> Connection:
         raise _not_a_url(f"libpq does not understand it{_mistyped(urlsplit(url.dsn).query)}") from None
     except psycopg2.OperationalError as error:
         failure = error_of(error, f"read the state in {url.server}")
-        if isinstance(failure, RetryableError) and url.is_local:
-            raise RetryableError(f"{failure} {_EMBEDDED}") from None
+        if isinstance(failure, RetryableError) and (advice := _to_start_embedded(url.socket_folder)):
+            raise RetryableError(f"{failure} {advice}") from None
         raise failure from None
     return connection
+
+
+def _to_start_embedded(socket_folder: str | None) -> str | None:
+    """Say how the embedded server of target-postgres is started whose socket is in this folder; None if it is none's."""
+    if socket_folder is None:
+        return None
+    for folder in (socket_folder, os.path.dirname(socket_folder)):
+        # Its parts, as `target_postgres.embedded` lays them out.
+        if all(
+            os.path.exists(os.path.join(folder, part)) for part in ("data/PG_VERSION", "starting", "users")
+        ):
+            return (
+                "The embedded server of target-postgres there runs while a target uses it; "
+                f"`python -m target_postgres.embedded --folder {shlex.quote(folder)} start` starts it to stay, and prints "
+                "its URL."
+            )
+    if os.path.basename(socket_folder).startswith(
+        "singerkit-"
+    ):  # where the path of its folder is too long for a socket
+        return (
+            "If it is an embedded server of target-postgres, that runs while a target uses it; "
+            "`python -m target_postgres.embedded --folder FOLDER start` starts it to stay, and prints its URL."
+        )
+    return None
 
 
 def parse_state_url(location: str, *, of_any_pipeline: bool = False) -> StateUrl:
@@ -227,7 +248,7 @@ def parse_state_url(location: str, *, of_any_pipeline: bool = False) -> StateUrl
         schema=ours.get("schema") or DEFAULT_SCHEMA,
         table=ours.get("table") or DEFAULT_TABLE,
         names_schema="schema" in ours,
-        is_local=unquote(dict(libpq).get("host", "")).startswith("/"),
+        socket_folder=folder if (folder := unquote(dict(libpq).get("host", ""))).startswith("/") else None,
     )
 
 

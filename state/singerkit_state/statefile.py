@@ -90,6 +90,11 @@ def text_in(path: str | os.PathLike[str]) -> str | None:
         return read_bytes(os.fspath(path), LONGEST).decode("utf-8-sig", errors="surrogateescape")
     except FileNotFoundError:
         return None
+    except IsADirectoryError:
+        raise ConfigurationError(
+            f"The state file {path} is a folder; name a file. A target that keeps its state in that folder writes it into "
+            "the file with its `--last-state --state-file FILE`."
+        ) from None
     except (OSError, ValueError) as error:
         raise ConfigurationError(
             f"The state file {path} cannot be read ({reason_of(error)}); check the path and its permissions."
@@ -111,11 +116,23 @@ def check_replaceable(path: str | os.PathLike[str]) -> None:
 
 def check_text(path: str | os.PathLike[str], text: str) -> None:
     """See that the text in a state file may be a state; ConfigurationError when it is certainly none."""
+    if not text and _is_device(path):
+        raise ConfigurationError(
+            f"The state file {path} is a device that holds nothing; nothing was read or changed: name a file, or give no "
+            "state to start from the beginning."
+        )
     found = no_state(text)
     if found is not None:
         raise ConfigurationError(
             f"The state file {path} is no state: it {found}; nothing was changed: name the path of the state."
         )
+
+
+def _is_device(path: str | os.PathLike[str]) -> bool:
+    try:
+        return stat.S_ISCHR(os.stat(path).st_mode)
+    except OSError:
+        return False
 
 
 def check_folder(path: str | os.PathLike[str]) -> None:

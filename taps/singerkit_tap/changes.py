@@ -120,7 +120,7 @@ def reset_of(stream: BlockStream) -> str:
         if stream.primary_keys
         else ", empty its table, since it has no key and its rows would be there twice,"
     )
-    return f"`singerkit-state reset STATE --stream {stream.name}`{first} and run again"
+    return f"{stream.way_to_start_over}{first} and run again"
 
 
 def _of_incremental(stream: BlockStream, found: list[str]) -> str:

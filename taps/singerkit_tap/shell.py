@@ -125,7 +125,8 @@ class SingerkitTap(Tap):
         self._progress = Progress(self.logger)
         self._pipeline_of_state: str | None = None
         self._resumes: str | None = None
-        self._location: str | None = None
+        self.state_location: str | None = None
+        """What ``--state`` names, without a password."""
         super().__init__(
             config=config,
             catalog=None if entries is None else {"streams": list(self.input_entries.values())},
@@ -306,7 +307,7 @@ class SingerkitTap(Tap):
             self._pipeline_of_state = parse_state_url(location).pipeline
         found = read_start_state(location, self.pipeline)
         self._resumes = "url" if is_state_url(location) else "missing" if found is None else "file"
-        self._location = without_password(location) if is_state_url(location) else location
+        self.state_location = without_password(location) if is_state_url(location) else location
         self.load_state(found or {})
 
     @property
@@ -316,7 +317,7 @@ class SingerkitTap(Tap):
             self._sync_run = SyncRun(
                 self.output,
                 self.start_state,
-                Mark(self._run_id, self.pipeline, False, self._resumes, self._location),
+                Mark(self._run_id, self.pipeline, False, self._resumes, self.state_location),
                 self._progress,
                 state_every=int(self.config.get("state_every", 10_000)),
                 start_date=self.config.get("start_date"),

@@ -111,7 +111,7 @@ def _checked_part(part: Any, stream: BlockStream) -> Any:
     except StateError as error:
         raise ConfigurationError(
             f"The state of stream `{stream.name}` cannot be continued: {error}; nothing was read. Correct the config or "
-            f"the state, or start the stream over with `singerkit-state reset STATE --stream {stream.name}`."
+            f"the state, {stream.way_to_go_on}or start the stream over with {stream.way_to_start_over}."
         ) from None
     return part
 
@@ -156,7 +156,7 @@ def check_contexts(stream: BlockStream, part: Mapping[str, Any], context: Contex
         raise ConfigurationError(
             f"The state of stream `{stream.name}` cannot be continued: its partitions are told apart by "
             f"{_fields(known[0])}, those of this run by {_fields(context)}; nothing of the stream was read. Correct the "
-            f"config or the state, or start the stream over with `singerkit-state reset STATE --stream {stream.name}`."
+            f"config or the state, {stream.way_to_go_on}or start the stream over with {stream.way_to_start_over}."
         )
 
 

@@ -25,6 +25,7 @@ from singerkit_state.readas import ReadAs, kind_of
 from singerkit_state.tracker import Signpost
 from singerkit_tap.contract import Context, Page, RawRecord, Start
 from singerkit_tap.records import RecordEncoder
+from singerkit_tap.ways import go_on, start_over
 
 if TYPE_CHECKING:
     from singerkit_tap.shell import SingerkitTap
@@ -174,6 +175,16 @@ class BlockStream(Stream):
     def fate_of_nulls(self) -> str:
         """Return what becomes, in later runs, of rows without a replication key; it completes "what has none was sent, and"."""
         return "will not be found by later runs"
+
+    @property
+    def way_to_start_over(self) -> str:
+        """The command by which somebody has this stream read from the beginning, to be shown."""
+        return start_over(self.tap.state_location, self.tap.pipeline, self.name)
+
+    @property
+    def way_to_go_on(self) -> str:
+        """The command that mends a state file, as a part of a sentence; empty where there is none."""
+        return go_on(self.tap.state_location, self.tap.pipeline)
 
     def order_problem(self) -> str | None:
         """Return why the bookmark cannot be asked for, a sentence without a full stop; None: it can."""

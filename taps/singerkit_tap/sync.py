@@ -477,8 +477,8 @@ class _Member:
             )
         except UnorderableError as error:
             raise ConfigurationError(
-                f"{error} as bookmark of stream `{self.stream.name}` in the state; correct `replication_key_format`, or "
-                f"start the stream over with `singerkit-state reset STATE --stream {self.stream.name}`."
+                f"{error} as bookmark of stream `{self.stream.name}` in the state; correct `replication_key_format`, "
+                f"{stream.way_to_go_on}or start the stream over with {stream.way_to_start_over}."
             ) from None
 
     def reader(self, constants: Mapping[str, Any] | None) -> SentRows:
@@ -608,7 +608,7 @@ class _Member:
                 self.stream,
                 f"The bookmark of stream `{name}` is `{str(passed)[:40]}`, more than a day ahead of this machine's clock: "
                 f"a row with an earlier `{key}` is not asked for any more. If that date is wrong, correct the row at the "
-                f"source and start the stream over with `singerkit-state reset STATE --stream {name}`.",
+                f"source and start the stream over with {self.stream.way_to_start_over}.",
             )
 
     def _look_at_answers(self, tracker: BookmarkTracker | None, run: SyncRun, *, asks: bool) -> None:

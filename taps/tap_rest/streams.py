@@ -442,8 +442,8 @@ class RestStream(BlockStream):
         if alone:
             way += f", or `{json.dumps([field])}` if that field is unique by itself"
         return (
-            f"{way}, or none to have rows appended, and start the stream over if it was loaded before (`singerkit-state reset "
-            f'STATE --stream {self.name}`); if the last of such rows is meant to win, set `"duplicate_keys": "warn"`'
+            f"{way}, or none to have rows appended, and start the stream over if it was loaded before (with "
+            f'{self.way_to_start_over}); if the last of such rows is meant to win, set `"duplicate_keys": "warn"`'
         )
 
     # The schema

@@ -191,7 +191,23 @@ def test_a_socket_folder_without_a_server(tmp_path: Path) -> None:
     url = f"postgresql:///orders?host={tmp_path}&pipeline=p"
     with pytest.raises(RetryableError, match=f"the database orders at {tmp_path} ") as caught:
         read_start_state(url)
-    assert "`python -m target_postgres.embedded start` starts it to stay" in str(caught.value)
+    assert "embedded" not in str(caught.value)
+
+
+@pytest.mark.parametrize("below", ["", "data"])
+def test_the_folder_of_an_embedded_server_that_does_not_run_is_named(tmp_path: Path, below: str) -> None:
+    folder = tmp_path / "a folder"
+    (folder / "data").mkdir(parents=True)
+    for part in ("data/PG_VERSION", "starting", "users"):
+        (folder / part).touch()
+    with pytest.raises(RetryableError) as caught:
+        read_start_state(f"postgresql:///orders?host={quote(str(folder / below))}&pipeline=p")
+    assert f"`python -m target_postgres.embedded --folder '{folder}' start` starts it" in str(caught.value)
+
+
+def test_the_socket_of_an_embedded_server_with_a_long_path(tmp_path: Path) -> None:
+    with pytest.raises(RetryableError, match="If it is an embedded server of target-postgres"):
+        read_start_state(f"postgresql:///orders?host={tmp_path}/singerkit-abc&pipeline=p")
 
 
 def test_a_wrong_password(password_role: tuple[str, str], database: str) -> None:

@@ -98,7 +98,7 @@ def test_what_is_not_a_state_is_refused_with_the_way_out(
 
 
 def test_a_path_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=f"{tmp_path} cannot be read"):
+    with pytest.raises(ConfigurationError, match=f"{tmp_path} is a folder; name a file"):
         statefile.read(tmp_path)
 
 
@@ -199,6 +199,11 @@ def test_a_device_is_never_replaced_by_a_file(device: str) -> None:
     with pytest.raises(ConfigurationError, match="not a regular file"):
         statefile.write(device, encode(NEW))
     assert stat.S_ISCHR(os.stat(device).st_mode)
+
+
+def test_a_device_holds_no_state() -> None:
+    with pytest.raises(ConfigurationError, match="/dev/null is a device that holds nothing"):
+        statefile.read("/dev/null")
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:

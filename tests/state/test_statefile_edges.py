@@ -370,7 +370,7 @@ def test_a_file_that_is_no_text(path: Path) -> None:
     path.write_bytes(b'{"a":"\xff"}')
     with pytest.raises(ConfigurationError, match="not UTF-8"):
         statefile.read(path)
-    with pytest.raises(ConfigurationError, match="cannot be read"):
+    with pytest.raises(ConfigurationError, match="is a folder; name a file"):
         statefile.read(path.parent)
 
 

@@ -233,7 +233,11 @@ def test_what_is_asked_for_more_is_told_once(run_tap: Any) -> None:
             assert len(told) == 2, (words, changed.stderr)  # then, and at the end
             assert words in told[0]
             assert told[0].count(";") == 1, "of one change"
-            assert "`singerkit-state reset STATE --stream rows`" in told[0]
+            assert "the target's `--state-file " in told[0]
+            assert (
+                " --start-over --stream rows --pipeline tap-rest` (where it keeps no state itself, with "
+                in told[0]
+            )
             assert "is read otherwise" not in run(changes, top, changed.state).stderr
 
 
@@ -315,13 +319,12 @@ def test_another_key_brings_back_no_rows_that_were_lost_by_the_former_one(
             return pipe(database, api.url, given, schema_cache=str(tmp_path / "cache")).expect(0, 0)
 
         first = run("order").tap.stderr
-        assert (
-            "to have those come again, run `singerkit-state reset STATE --stream rows` and run again" in first
-        )
+        assert "to have those come again, run `singerkit-state reset 'postgresql://" in first
+        assert "' --stream rows --yes` and run again" in first
         assert query(database, "SELECT count(*) FROM rows") == [(2,)]
         corrected = run("line", "order")
         assert "read otherwise than by the run before: `primary_keys` were `order`." in corrected.tap.stderr
-        assert "`singerkit-state reset STATE --stream rows` and run again" in corrected.tap.stderr
+        assert "' --stream rows --yes` and run again" in corrected.tap.stderr
         assert "stream `rows` is `line`, `order` now, and was `order`: rows that" in corrected.target.stderr
         silent = run("order", "line")
         assert "read otherwise" not in silent.tap.stderr
@@ -344,7 +347,7 @@ def test_another_key_of_streams_of_all_kinds(run_tap: Any) -> None:
         one, two, none = {"primary_keys": ["id"]}, {"primary_keys": ["rows_id", "id"]}, {"primary_keys": []}
         driven = told(stream, one, two)
         assert "`primary_keys` were `id`. It is read for parents that have changed all the same" in driven[0]
-        assert "`singerkit-state reset STATE --stream lines` and run again" in driven[0]
+        assert " --stream lines --yes`) and run again" in driven[0]
         assert "it had no `primary_keys`" in told(stream, none, two)[0]
         assert "empty its table" in told(stream, two, none)[0]
         assert told(stream, two, two) == []

@@ -495,7 +495,7 @@ def test_the_ways_out_of_a_changed_key_work(way: str, run_tap: Any, tmp_path: Pa
         command += ["set", str(state), json.dumps({"u": U}), "--stream", "m"]
     with serving({"/m": DATES}) as api:
         assert (
-            "singerkit-state reset STATE --stream m"
+            f"singerkit-state reset {state} --stream m --yes"
             in run_tap(api.url, stream(), args=("--state", str(state))).ended(78).sentence
         )
         subprocess.run(command, check=True, capture_output=True, timeout=60)

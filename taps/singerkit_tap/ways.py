@@ -1,0 +1,31 @@
+"""The commands by which somebody changes the state that a tap has read, as they can be copied.
+
+A target that keeps the state itself has the last word about a state file: there it changes both.
+"""
+
+from __future__ import annotations
+
+import shlex
+
+from singerkit_state.location import is_state_url
+
+__all__ = ["go_on", "start_over"]
+
+
+def start_over(location: str | None, pipeline: str, stream: str) -> str:
+    """How to forget the state of a stream; ``location`` is what ``--state`` names, without a password."""
+    if location is None:
+        return f"`{shlex.join(['singerkit-state', 'reset', 'STATE', '--stream', stream])}`"
+    reset = f"`{shlex.join(['singerkit-state', 'reset', location, '--stream', stream, '--yes'])}`"
+    if is_state_url(location):
+        return reset
+    said = shlex.join(["--state-file", location, "--start-over", "--stream", stream, "--pipeline", pipeline])
+    return f"the target's `{said}` (where it keeps no state itself, with {reset})"
+
+
+def go_on(location: str | None, pipeline: str) -> str:
+    """How to bring a state file to what the target has committed, as a part of a sentence; empty where there is none."""
+    if location is None or is_state_url(location):
+        return ""
+    said = shlex.join(["--state-file", location, "--last-state", "--pipeline", pipeline])
+    return f"bring the file to what is committed with the target's `{said}`, "
