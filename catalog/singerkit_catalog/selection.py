@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -168,6 +169,9 @@ def unknown_field(entry: Mapping[str, Any], schema: Mapping[str, Any]) -> str | 
 # Rules
 
 
+_WILD = re.compile(r"[*?\[]")
+
+
 def apply_rules(rules: Sequence[str], streams: Mapping[str, MetadataMapping]) -> None:
     """Set ``selected`` in the metadata of each stream as the rules of the config say.
 
@@ -181,6 +185,12 @@ def apply_rules(rules: Sequence[str], streams: Mapping[str, MetadataMapping]) ->
         matched = _matches(rule.removeprefix("!"), paths)
         if not matched:
             raise ConfigurationError(_matches_nothing(rule, paths))
+        named = [path for _, path in matched if path]
+        if len(named) > 1 and not _WILD.search(rule) and len({stream for stream, _ in matched}) == 1:
+            raise ConfigurationError(
+                f"The rule `{rule}` in `select` names two fields, one with a point in its name and one inside an object; select "
+                "the one that is meant in a catalog (`--discover`, then `--catalog`)."
+            )
         if rule.startswith("!") and all(_is_automatic(streams[stream], path) for stream, path in matched):
             raise ConfigurationError(
                 f"The rule `{rule}` in `select` has no effect: `{_dotted(*matched[0])}` is a key or the replication key, "

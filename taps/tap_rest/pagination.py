@@ -20,6 +20,7 @@ import msgspec
 from requests.structures import CaseInsensitiveDict
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
+from singerkit_shell.secrets import redactor
 from singerkit_shell.words import counted
 from tap_rest import exact
 from tap_rest.client import Response
@@ -186,7 +187,8 @@ class Pages:
             return
         fits = _set_of(settings) | {"start": 0}
         sentence = (
-            f"The first page that is asked for in stream {self._name} seems to have one before it: {seen}; say "
+            f"The first page that is asked for in stream {self._name} seems to have one before it: "
+            f"{redactor.mask_foreign(seen)}; say "
             f"`{_line(fits)}`, or the `start` that is right."
         )
         if settings.unread != "warn":
@@ -253,7 +255,7 @@ class Pages:
 
     def _of_more(self, end: End, signs: list[Sign]) -> str:
         """Say why reading ends, what speaks for another page, and what to write into the config."""
-        seen = " and ".join(dict.fromkeys(sign.seen for sign in signs[:3]))
+        seen = redactor.mask_foreign(" and ".join(dict.fromkeys(sign.seen for sign in signs[:3])))
         fits = dict(signs[0].fits)
         if fits["type"] == self._settings.type:
             fits = {
@@ -300,7 +302,7 @@ def _set_of(settings: Pagination) -> dict[str, Any]:
 
 
 def _line(pagination: Mapping[str, Any]) -> str:
-    return f'"pagination": {json.dumps(pagination)}'
+    return f'"pagination": {redactor.mask_foreign(json.dumps(pagination))}'
 
 
 def _token(step: Step) -> int:

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Raw
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
+from singerkit_shell.secrets import redactor
 from singerkit_tap.records import split_records
 from tap_rest import exact
 from tap_rest.client import Response, excerpt
@@ -105,7 +106,7 @@ class PageReader:
     def _other_place(self, response: Response, where: str, path: Path) -> str:
         """Word an answer that has nothing where records were found by themselves, earlier in this run or before."""
         return (
-            f"Expected records at `{path.text}` in {where}, where they were found before, got "
+            f"Expected records at `{_shown(path)}` in {where}, where they were found before, got "
             f"{_description(response.body)}; say where they are now in `records` of stream {self._stream}"
         )
 
@@ -116,8 +117,8 @@ class PageReader:
         others = _arrays_of_objects(_members(response.body, where))
         if others:
             self._warn(
-                f"Nothing is at `{path.text}` in {where}, which `missing_records` takes for no records, while "
-                f"`$.{others[0]}[*]` holds some; check `records` of stream {self._stream}."
+                f"Nothing is at `{_shown(path)}` in {where}, which `missing_records` takes for no records, while "
+                f"`$.{redactor.mask_foreign(others[0])}[*]` holds some; check `records` of stream {self._stream}."
             )
 
     def _look_beside(self, response: Response, where: str, path: Path) -> None:
@@ -182,10 +183,10 @@ class PageReader:
             if not self._is_told:
                 raise BadDataError(
                     f"{self._other_place(response, where, path)}, or, if this means that there are none, "
-                    f'`"records": "{path.text}", "missing_records": "empty"`.'
+                    f'`"records": "{_shown(path)}", "missing_records": "empty"`.'
                 )
             raise BadDataError(
-                f"Expected records at `{path.text}` in {where}, got {_description(response.body)}; check `records`, "
+                f"Expected records at `{_shown(path)}` in {where}, got {_description(response.body)}; check `records`, "
                 "or set `missing_records` to `empty` if that means no records."
             )
         # One look is enough for a selector that misses; the engine refuses any other record that is no object.
@@ -193,7 +194,7 @@ class PageReader:
             kind = _kind(bytes(found[0]))
             advice = f"check `records`; {_ASK_FOR_OBJECTS}" if kind == "array" else "check `records`"
             raise BadDataError(
-                f"Expected `object`, got `{kind}` as the first record at `{path.text}` in {where}; {advice}."
+                f"Expected `object`, got `{kind}` as the first record at `{_shown(path)}` in {where}; {advice}."
             )
         return found
 
@@ -335,21 +336,30 @@ def _detected(response: Response, where: str, stream: str) -> Path:
     table = next((name for name, value in members.items() if _first_inside(value) == b"["), None)
     if table is not None and all(name.lower() in _HEADS for name in candidates):
         raise BadDataError(
-            f"Expected an array of objects in {where}, got arrays in `$.{table}`; {_ASK_FOR_OBJECTS}."
+            f"Expected an array of objects in {where}, got arrays in `$.{redactor.mask_foreign(table)}`; {_ASK_FOR_OBJECTS}."
         )
     if len(candidates) == 1:
         return _array_at(candidates)
     if candidates:
-        names = ", ".join(f"`$.{name}[*]`" for name in candidates)
+        names = redactor.mask_foreign(", ".join(f"`$.{name}[*]`" for name in candidates))
         raise ConfigurationError(
             f"More than one array in {where} may be the records: {names}; name one at `records` of {stream}."
         )
     _refuse_message(response, where, Path("", None, True))
     inner = next((f"$.{name}.{below}[*]" for name, below in _arrays_below(members)), None)
-    fits = "`$` if the object itself is the record" if inner is None else f"`{inner}`, perhaps"
+    fits = (
+        "`$` if the object itself is the record"
+        if inner is None
+        else f"`{redactor.mask_foreign(inner)}`, perhaps"
+    )
     raise BadDataError(
         f"Expected an array of objects in {where}, got {_description(body)}; set `records` of {stream} ({fits})."
     )
+
+
+def _shown(path: Path) -> str:
+    """Return a path for a sentence: one that was found in an answer has names that others have written."""
+    return redactor.mask_foreign(path.text)
 
 
 def _array_at(names: Sequence[str]) -> Path:
@@ -405,7 +415,7 @@ def _description(body: bytes) -> str:
         names = list(msgspec.json.decode(body, type=dict[str, Raw]))
     except (msgspec.DecodeError, RecursionError):
         return "an object"
-    shown = ", ".join(f"`{name[:40]}`" for name in names[:8])
+    shown = redactor.mask_foreign(", ".join(f"`{name[:40]}`" for name in names[:8]))
     return (
         f"an object with the keys {shown}{', ...' if len(names) > 8 else ''}" if names else "an empty object"
     )

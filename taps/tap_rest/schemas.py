@@ -27,6 +27,7 @@ from singerkit_catalog.inference import SchemaInference, merge_schemas
 from singerkit_catalog.schema import properties_of, resolve_refs, types_of
 from singerkit_shell.configfile import read_json_object
 from singerkit_shell.errors import BadDataError, ConfigurationError
+from singerkit_shell.secrets import redactor
 from singerkit_state.readas import schema_of
 from singerkit_tap.contract import RawRecord
 from tap_rest.config import ApiSettings, StreamSettings
@@ -186,7 +187,7 @@ class InferredSchema:
         if odd:
             shown = odd[0].encode("ascii", "backslashreplace").decode()
             raise BadDataError(
-                f"A record of stream {self._settings.name} has a field whose name is no text (`{shown[:60]}`, with half of a "
+                f"A record of stream {self._settings.name} has a field whose name is no text (`{redactor.mask_foreign(shown)[:60]}`, with half of a "
                 "character); name the fields that are to be sent in `schema`, which leaves it out, then run again."
             )
         found = inference.schema([name for name in self._settings.primary_keys])
@@ -371,5 +372,5 @@ def _names_in(records: Sequence[RawRecord]) -> list[str]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(f"`{name[:60]}`" for name in names[:10])
+    shown = redactor.mask_foreign(", ".join(f"`{name[:60]}`" for name in names[:10]))
     return f"{shown} and {len(names) - 10} more" if len(names) > 10 else shown

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, NoReturn
 
@@ -238,7 +238,13 @@ def _compared(stream: Stream, columns: Mapping[str, str]) -> Sequence[str]:
     return [*names, *(columns[name] for name in ("_sdc_table_version", "_sdc_deleted_at") if name in columns)]
 
 
-def _tell_added(stream: Stream, added: Sequence[str], existing: ddl.Existing, log: logging.Logger) -> None:
+def _tell_added(
+    stream: Stream,
+    added: Sequence[str],
+    known: Collection[str],
+    existing: ddl.Existing,
+    log: logging.Logger,
+) -> None:
     level = logging.INFO if existing.is_empty else logging.WARNING
     log.log(
         level,
@@ -247,6 +253,20 @@ def _tell_added(stream: Stream, added: Sequence[str], existing: ddl.Existing, lo
         stream.name,
         ", ".join(f"`{name}`" for name in added),
     )
+    beside = [
+        (there, name)
+        for name in added
+        for there in existing.columns
+        if there.lower() == name.lower() and there not in known
+    ]
+    if beside:
+        log.warning(
+            "The table of stream `%s` has `%s`, which no field of the stream is called, and now `%s` beside it: names count "
+            "as they are written. If they are one, drop the new column, rename the other to its name (`ALTER TABLE ... RENAME COLUMN`) "
+            "and start the stream over (`--start-over --stream`).",
+            stream.name,
+            *beside[0],
+        )
 
 
 def _fit(
@@ -262,7 +282,7 @@ def _fit(
     missing = [(short, type_.sql) for short, type_ in types.items() if short not in existing.columns]
     if missing:
         ddl.add_columns(cursor, table, missing)
-        _tell_added(stream, [short for short, _type in missing], existing, log)
+        _tell_added(stream, [short for short, _type in missing], types, existing, log)
     misfits = []
     for column in stream.columns:
         short = columns[column.name]

@@ -69,6 +69,15 @@ def test_rules(rules, expected):
     assert selected(rules) == expected
 
 
+def test_a_rule_that_names_two_fields():
+    """`a.b` is a field, and `b` inside `a` is another one."""
+    schema = {"properties": {"id": {}, "a.b": {}, "a": {"type": "object", "properties": {"b": {}, "c": {}}}}}
+    both = {"x": MetadataMapping.from_iterable(stream_metadata(schema, key_properties=["id"]))}
+    with pytest.raises(ConfigurationError, match=r"`!x\.a\.b` in `select` names two fields"):
+        selected(["x", "!x.a.b"], **both)
+    assert selected(["x", "!x.a.c"], **both) == {"x", "x.id", "x.a.b", "x.a"}
+
+
 def test_a_stream_name_may_hold_dots():
     assert "public.orders.note" not in selected(
         ["public.orders", "!public.orders.note"], **{"public.orders": metadata()}

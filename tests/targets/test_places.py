@@ -123,6 +123,17 @@ def test_two_pipelines_with_one_table(database: str) -> None:
     assert "too: rows" not in load(database, BOX, box(1, 4), state, pipeline="b").expect(0).stderr
 
 
+def test_columns_whose_names_differ_in_capitals_only(database: str) -> None:
+    query(database, 'CREATE TABLE box (id bigint PRIMARY KEY, "V" bigint)')
+    stderr = load(database, BOX, box(1, 1)).expect(0).stderr
+    assert "has `V`, which no field of the stream is called, and now `v` beside it" in stderr
+    assert "beside it" not in load(database, BOX, box(1, 2)).expect(0).stderr
+    # The advice.
+    run_sql(database, 'ALTER TABLE box DROP v; ALTER TABLE box RENAME "V" TO v')
+    load(database, BOX, box(1, 3)).expect(0)
+    assert table(database, "box", "id", "v") == [(1, 3)]
+
+
 def test_a_partitioned_table_takes_rows(database: str) -> None:
     query(database, "CREATE TABLE box (id bigint PRIMARY KEY, v bigint) PARTITION BY RANGE (id)")
     query(database, "CREATE TABLE low PARTITION OF box FOR VALUES FROM (0) TO (10)")

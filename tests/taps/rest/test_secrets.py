@@ -145,6 +145,23 @@ def test_a_piece_of_a_token_in_an_answer_is_not_shown(place: str, run_tap: Any) 
     assert token[:-9:-1] not in run.stderr
 
 
+def test_a_piece_of_a_token_as_a_name_in_an_answer_is_not_shown(run_tap: Any) -> None:
+    token = "Zq7Wv9Kx2Lm4Np8Rt6Yb3Hd5Jf1Gs0Ca"
+    part = token[:20]
+    answers: list[Any] = [
+        {part: [{"id": 1}], "b": [{"id": 2}]},
+        {part: {"b": [{"id": 1}]}},
+        {part: [["id"], [1]]},
+        {part: 5},
+        {"data": [{"id": 1}], part + "_next_cursor": "abc", "next_page": part},
+    ]
+    for answer in answers:
+        with serving({"/rows": lambda _, answer=answer: json_reply(answer)}) as api:
+            run = run_tap(api.url, STREAM, auth={"type": "bearer", "token": token})
+        assert token[:9] not in run.stderr, run.sentence
+        assert run.code in (65, 78), run.stderr
+
+
 HEADERS: dict[str, dict[str, Any]] = {
     "headers.X-Key": {"headers": {"X-Key": "{}\nX-Evil: 1"}},
     "streams[0].headers.X-Key": {"headers": {"X-Key": "\x01{}"}},
