@@ -177,7 +177,8 @@ class Server:
     def sessions(self, database: str) -> list[str]:
         """What the sessions of clients other than the harness are doing; the server's own workers are none."""
         found = self.sql(
-            "SELECT concat_ws(' ', state, wait_event, left(query, 80)) FROM pg_stat_activity"
+            "SELECT concat_ws(' ', nullif(application_name, ''), state, wait_event, 'since', backend_start,"
+            " 'now', clock_timestamp(), left(query, 80)) FROM pg_stat_activity"
             " WHERE datname = %s AND application_name <> 'torture' AND backend_type = 'client backend'",
             [database],
         )
