@@ -113,7 +113,7 @@ def test_no_file(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"cannot be read \(Is a directory\)"):
+    with pytest.raises(ConfigurationError, match=r"is a folder; name a file"):
         FileStore(tmp_path).snapshot()
 
 
