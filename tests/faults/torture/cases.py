@@ -180,10 +180,19 @@ class Case:
                 connection.cursor().execute(statement)
         connection.close()
 
-    def await_quiet(self) -> None:
+    def end_sessions(self) -> None:
+        """Let the server end every session of the pipeline."""
+        self.pipeline.bench.server.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = %s AND application_name <> 'torture'",
+            [self.pipeline.database],
+        )
+
+    def await_quiet(self, meanwhile: Callable[[], None] = lambda: None) -> None:
         """Wait until the server has noticed the end of every session of runs that are over."""
         end = time.monotonic() + 5
         while doing := self.pipeline.bench.server.sessions(self.pipeline.database):
+            meanwhile()
             if time.monotonic() > end:
                 raise Violation([Finding("bounds", f"a session outlives its run: {doing}")])
             time.sleep(0.01)
@@ -387,13 +396,10 @@ def stopped(case: Case) -> None:
             other.wait(5)
             plan.codes["target" if who == "tap" else "tap"].add(-9)
         if ends_session:
-            pipeline.bench.server.sql(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = %s AND application_name <> 'torture'",
-                [pipeline.database],
-            )
+            case.end_sessions()
             if who == "target":
-                case.await_quiet()
+                # A process that was stopped while it connected has a session only after this.
+                case.await_quiet(meanwhile=case.end_sessions)
         if emits:
             case.emit()
         successor = pipeline.finish(pipeline.start())
