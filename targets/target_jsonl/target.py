@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -41,9 +42,9 @@ class TargetJsonl(SingerkitTarget):
         """A name in the folder that a stream may have, or the manifest: rows and states would replace each other."""
         from singerkit_state import manifest
 
-        place = Path(path).resolve()
+        place = Path(os.path.realpath(path))  # `resolve` raises for links in a circle
         is_ours = place.name.endswith(".jsonl") or place.name.startswith(manifest.NAME)
-        if is_ours and place.parent == Path(self.config["destination_path"]).resolve():
+        if is_ours and place.parent == Path(os.path.realpath(self.config["destination_path"])):
             raise ConfigurationError(
                 f"The state file {path} has the name of a file that this target writes itself into its folder; nothing "
                 "was read: give it another name, such as one that ends in `.json`."
