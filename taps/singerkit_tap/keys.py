@@ -181,7 +181,7 @@ class KeyWatch:
             self._replacing += 1
             read = self._read_of.get(hashes[number], 0)
             if read != len(self._reads) - 1:
-                self._look_below_parents(encoder, keys[number], rows[number], self._reads[read])
+                self._look_below_parents(encoder, keys[number], rows[number], known, self._reads[read])
         known_now = dict(zip(hashes, row_hashes, strict=True))
         if len(known_now) > room:
             news = [key for key in known_now if key not in self._rows]
@@ -192,19 +192,19 @@ class KeyWatch:
             self._read_of.update(dict.fromkeys(known_now, len(self._reads) - 1))
 
     def _look_below_parents(
-        self, encoder: RecordEncoder, key: _Key, row: Any, read: tuple[Context | None, Start]
+        self, encoder: RecordEncoder, key: _Key, row: Any, known: int, read: tuple[Context | None, Start]
     ) -> None:
-        """See whether the parent that a key came below before still has its row, which then is another one."""
+        """See whether the parent that a key came below before still has its row, which then is another one.
+
+        ``known`` is the hash of that row: one that has changed meanwhile, or does with each answer, proves nothing.
+        """
         if self._stream.accepts_duplicate_keys or self._asked_in_vain >= _ASKS:
             return
         texts = set(self._texts_besides(encoder, [row]))
         for records, constants in self._asked_again(*read):
             rows = encoder.decode(records, constants)
-            same = [
-                other
-                for other, found in zip(rows, _keys(encoder, rows, self._names), strict=True)
-                if found == key
-            ]
+            found = zip(rows, _keys(encoder, rows, self._names), encoder.hashes(rows), strict=True)
+            same = [other for other, its_key, digest in found if its_key == key and digest == known]
             if not same:
                 continue
             if texts.issuperset(self._texts_besides(encoder, same)):

@@ -290,7 +290,8 @@ class Pages:
         if token in self._tokens:
             raise BadDataError(
                 f"The pages of stream {self._name} go round in circles: page {self._seen.pages} leads back "
-                "to one that was read before; check `pagination`."
+                "to one that was read before; check `pagination`. An API that repeats its last token on a page without "
+                'records needs `"empty_page": "stop"`, one whose last token is 0 its path in `has_more`, too.'
             )
         self._tokens.add(token)
 

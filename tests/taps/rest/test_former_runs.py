@@ -241,6 +241,20 @@ def test_what_is_asked_for_more_is_told_once(run_tap: Any) -> None:
             assert "is read otherwise" not in run(changes, top, changed.state).stderr
 
 
+@pytest.mark.parametrize("where", ["params", "path"])
+def test_what_comes_from_the_environment_is_compared_too(
+    run_tap: Any, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    source = Source(list(ROWS))
+    given = {"params": {"region": {"env": "ASKED"}}, "path": {"env": "ASKED"}}[where]
+    with serving({"/north": source, "/south": source, "/rows": source}) as api:
+        monkeypatch.setenv("ASKED", "/north")
+        first = run_tap(api.url, stream(**{where: given})).ended(0)
+        assert "is read otherwise" not in run_tap(api.url, stream(**{where: given}), state=first.state).stderr
+        monkeypatch.setenv("ASKED", "/south")
+        assert "is read otherwise" in run_tap(api.url, stream(**{where: given}), state=first.state).stderr
+
+
 def test_what_brings_no_other_rows_is_no_change(run_tap: Any) -> None:
     source = Source(list(ROWS))
     secret = canary("tap-rest parameter that is a key")

@@ -198,6 +198,19 @@ def test_one_child_of_two_parents(run_tap: Any) -> None:
     assert warnings(run) == []
 
 
+def test_one_child_of_two_parents_that_differs_in_each_answer(run_tap: Any) -> None:
+    """A link that is signed anew proves nothing: the first parent's own row is another one, too, when it is asked again."""
+    signed = itertools.count()
+
+    def shared(_: Asked) -> Reply:
+        return json_reply([{"id": 1, "link": f"/a?signed={next(signed)}"}])
+
+    routes = items_of({7: [], 8: []}) | {"/orders/7/items": shared, "/orders/8/items": shared}
+    with serving(routes) as api:
+        run = run_tap(api.url, ORDERS, ITEMS | {"parent": {"stream": "orders", "copy": {}}}).ended(0)
+    assert len(run.records("items")) == 2
+
+
 def test_children_that_move_to_another_parent_meanwhile(run_tap: Any) -> None:
     """The parent that they came below before is asked again, and has them no more; some of many are not told of."""
     asked = itertools.count()
