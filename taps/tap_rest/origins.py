@@ -41,8 +41,13 @@ def _own(settings: StreamSettings, api: ApiSettings) -> dict[str, str]:
     }
     return {
         "where": _digest([_place(joined(api.base_url, settings.path)), *_hint(settings.path)]),
-        "asks": _digest([settings.params, headers, said, *_hints(settings.params)]),
+        "asks": _digest([_as_asked(settings.params), headers, said, *_hints(settings.params)]),
     }
+
+
+def _as_asked(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters with whole numbers as the text that the URL holds."""
+    return {name: str(value) if type(value) is int else value for name, value in params.items()}
 
 
 def _hints(params: Mapping[str, Any]) -> Iterator[str]:

@@ -44,6 +44,7 @@ __all__ = ["Experience", "Pages", "Step", "body_paths", "step_after_page", "step
 
 _logger = logging.getLogger("tap-rest")
 _IN_HEADER = "header:"
+_WHOLE = re.compile(r"\s*(-?[0-9]{1,18})(?:\.0+)?\s*")
 _MISLEADING = ("unread", "stop_on_short_page")  # what would end the read at the same page again
 _EMPTY = 100
 """So many empty pages in a row are a flag that is always true, rather than a source with a hole."""
@@ -335,13 +336,13 @@ class _Here:
     def number(self, path: str) -> int:
         """Return the whole number at ``path``, from the end of `0-24/3573` too."""
         text = self.rule(path)
-        try:
-            return int((text or "").rpartition("/")[2])
-        except ValueError:
+        whole = _WHOLE.fullmatch((text or "").rpartition("/")[2])
+        if whole is None:
             raise BadDataError(
                 f"Expected a whole number at `{path}` on page {self.seen.pages} of stream {self.name}, got "
                 f"{'nothing' if text is None else 'something else'}; check `pagination`."
-            ) from None
+            )
+        return int(whole[1])
 
 
 # The end of a stream

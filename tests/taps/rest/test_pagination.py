@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 import pytest
@@ -93,6 +94,12 @@ KINDS: dict[str, tuple[Route, dict[str, Any], dict[str, Any], int]] = {
     "page": (by_page, {"type": "page", "size": 5}, {"records": "$.data[*]"}, 6),
     "page, total pages": (by_page, {"type": "page", "size": 5, "total_pages": "$.pages"}, {}, 5),
     "page, total count": (by_page, {"type": "page", "size": 5, "total_count": "total"}, {}, 5),
+    "page, total with a point": (
+        lambda asked: json_reply(json.loads(by_page(asked).body) | {"total": 23.0}),
+        {"type": "page", "size": 5, "total_count": "total"},
+        {},
+        5,
+    ),
     "page, short page": (by_page, {"type": "page", "size": 5, "stop_on_short_page": True}, {}, 5),
     "offset, server caps": (by_offset, {"type": "offset", "size": 5}, {}, 7),
     "offset, total in header": (
