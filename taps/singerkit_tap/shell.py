@@ -222,6 +222,8 @@ class SingerkitTap(Tap):
                 apply_rules(rules, {name: stream.metadata for name, stream in streams.items()})
                 for stream in streams.values():
                     stream._mask = None
+            elif self.input_catalog is not None:
+                self._warn_of_missing_entries()
             self._check_entries()
         return streams
 
@@ -241,6 +243,19 @@ class SingerkitTap(Tap):
                     name,
                     f"; did you mean `{near}`? It is skipped." if near else "; it is skipped.",
                 )
+
+    def _warn_of_missing_entries(self) -> None:
+        missing = [
+            f"`{stream.name}`"
+            for stream in self.block_streams
+            if stream.selected_by_default and stream.tap_stream_id not in self.input_entries
+        ]
+        if missing:
+            self.logger.warning(
+                "The catalog does not have %s of the config: not read. Make the catalog again with --discover to have %s.",
+                f"stream{'' if len(missing) == 1 else 's'} {', '.join(missing)}",
+                "it" if len(missing) == 1 else "them",
+            )
 
     def _check_entries(self) -> None:
         """See that what the catalog says of fields has an effect, as it is seen of `select`."""

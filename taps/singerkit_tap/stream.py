@@ -255,7 +255,8 @@ class BlockStream(Stream):
             return
         root = root_metadata(entry)
         if entry["schema"]:
-            self._input_schema = resolve_refs(entry["schema"], f"stream `{self.name}` in the catalog")
+            chosen = resolve_refs(entry["schema"], f"stream `{self.name}` in the catalog")
+            self._input_schema = self.with_catalog(chosen)
         keys = entry.get("key_properties")
         if keys is None:
             keys = root.get("table-key-properties", root.get("view-key-properties"))
@@ -269,6 +270,10 @@ class BlockStream(Stream):
         key = root.get("replication-key") or entry.get("replication_key") or self._own_replication_key
         self._set_replication(method, key)
         self._check_keys()
+
+    def with_catalog(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """Return the schema to use where a catalog has ``schema``."""
+        return schema
 
     def _set_replication(self, method: str | None, key: str | None) -> None:
         if method == FULL_TABLE:

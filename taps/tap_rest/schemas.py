@@ -32,10 +32,11 @@ from singerkit_state.readas import schema_of
 from singerkit_tap.contract import RawRecord
 from tap_rest.config import ApiSettings, StreamSettings
 
-__all__ = ["DeclaredSchema", "InferredSchema", "SchemaKeeper", "keeper_of"]
+__all__ = ["DeclaredSchema", "InferredSchema", "SchemaKeeper", "keeper_of", "listed"]
 
 _logger = logging.getLogger("tap-rest")
 _encoder = msgspec.json.Encoder(decimal_format="number")
+_FORMER = 10  # what a field was before, remembered
 Sample = tuple[Sequence[RawRecord], Mapping[str, Any]]
 """Records of a page, and the constants that are added to each."""
 
@@ -51,6 +52,11 @@ class SchemaKeeper(Protocol):
     @property
     def is_known(self) -> bool:
         """Whether the API need not be asked."""
+        ...
+
+    @property
+    def beyond_catalog(self) -> Sequence[str]:
+        """The fields that the user's catalog lacks, or has with fewer types than were found before this run."""
         ...
 
     def learn(self, pages: Iterable[Sample]) -> None:
@@ -83,6 +89,7 @@ class DeclaredSchema:
     """A schema from the config: it stays as it is. Fields that it does not name are not sent."""
 
     is_known = True
+    beyond_catalog: Sequence[str] = ()
 
     def __init__(self, stream: str, declared: Mapping[str, Any] | str) -> None:
         self._stream = stream
@@ -109,7 +116,7 @@ class DeclaredSchema:
                     "The records of stream %s have fields that its declared schema does not name; they are "
                     "not sent: %s.",
                     self._stream,
-                    _listed(extra),
+                    listed(extra),
                 )
         return False
 
@@ -119,13 +126,21 @@ class DeclaredSchema:
 
 
 class InferredSchema:
-    """A schema inferred from records, kept in a cache file."""
+    """A schema inferred from records, kept in a cache file.
+
+    A catalog is what the user chose of it at some time: what was found since joins, what was edited stays.
+    """
 
     def __init__(self, settings: StreamSettings, file: Path, from_catalog: Mapping[str, Any] | None) -> None:
         self._settings = settings
         self._file = file
-        self._inferred = _read_cache(file) or (dict(from_catalog) if from_catalog else None)
+        self._chosen = resolve_refs(from_catalog or {}, f"stream `{settings.name}` in the catalog")
+        cached, self._former = _read_cache(file)
+        self._inferred = cached or self._chosen or None
         self._fits = _checker_of(self._inferred)
+        known = properties_of(self._chosen)
+        now = properties_of(self.schema) if self._chosen else {}
+        self.beyond_catalog = [name for name in now if name not in known or now[name] != known[name]]
 
     @property
     def is_known(self) -> bool:
@@ -136,7 +151,7 @@ class InferredSchema:
     def schema(self) -> dict[str, Any]:
         """What is known; before the first record that there will be keys and copied fields."""
         if self._inferred is not None:
-            return self._inferred
+            return self._beside_catalog(self._inferred) if self._chosen else self._inferred
         names = [*self._settings.primary_keys, *filter(None, [self._settings.replication_key])]
         names += self._settings.copies
         return {"type": "object", "properties": {name: {"type": ["null"]} for name in names}}
@@ -158,12 +173,15 @@ class InferredSchema:
         """Check a page in C; only what does not fit is inferred."""
         if not records or (self._fits(records) and self._fits([_encoder.encode(constants)])):
             return False
-        before = self._inferred
+        before, sent = self._inferred or {}, self.schema if self._inferred else {}
         self._merge(records, constants)
         if self._inferred == before:
             return False
-        self._tell(before or {})
+        self._remember(before)
         self._write_cache()
+        if self.schema == sent:
+            return False
+        self._tell(sent)
         return True
 
     def admit(self, fields: Mapping[str, str]) -> bool:
@@ -171,13 +189,29 @@ class InferredSchema:
 
         What no record has any more is then sent as null; otherwise the target would keep the last value.
         """
-        schema = self.schema
-        known = schema.get("properties", {})
+        known = self.schema.get("properties", {})
         gone = {name: schema_of(kind) for name, kind in fields.items() if name not in known}
         if gone:
-            self._inferred = {**schema, "properties": {**known, **gone}}
+            inferred = self._inferred or self.schema
+            self._inferred = {**inferred, "properties": {**inferred.get("properties", {}), **gone}}
             self._fits = _checker_of(self._inferred)
         return bool(gone)
+
+    def _beside_catalog(self, inferred: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the catalog's schema with what is inferred beyond it."""
+        chosen, found = self._chosen.get("properties", {}), inferred.get("properties", {})
+        properties = {**found, **chosen}
+        for name in chosen.keys() & found.keys():
+            is_edited = chosen[name] not in self._former.get(name, [])
+            properties[name] = _widened(chosen[name], found[name]) if is_edited else found[name]
+        return {**self._chosen, "properties": properties}
+
+    def _remember(self, before: Mapping[str, Any]) -> None:
+        """Keep what fields were before they grew: a catalog that has them so was not edited there."""
+        now = (self._inferred or {}).get("properties", {})
+        for name, prop in before.get("properties", {}).items():
+            if now.get(name) != prop:
+                self._former[name] = [*self._former.get(name, []), prop][-_FORMER:]
 
     def _merge(self, records: Sequence[RawRecord], constants: Mapping[str, Any]) -> None:
         inference = SchemaInference()
@@ -196,13 +230,13 @@ class InferredSchema:
 
     def _tell(self, before: Mapping[str, Any]) -> None:
         known = before.get("properties", {})
-        now = (self._inferred or {}).get("properties", {})
+        now = self.schema.get("properties", {})
         untyped = [name for name in known if types_of(known[name]) == {"null"}]
         new = [name for name in now if name not in known or (name in untyped and now[name] != known[name])]
         changed = [name for name in known if name not in new and now.get(name) != known[name]]
         if known and (new or changed):
-            parts = [f"new: {_listed(new)}"] if new else []
-            parts += [f"of another type: {_listed(changed)}"] if changed else []
+            parts = [f"new: {listed(new)}"] if new else []
+            parts += [f"of another type: {listed(changed)}"] if changed else []
             _logger.warning(
                 "The records of stream %s have fields that were not known (%s); its schema grows%s.",
                 self._settings.name,
@@ -211,7 +245,8 @@ class InferredSchema:
             )
 
     def _write_cache(self) -> None:
-        text = json.dumps({"stream": self._settings.name, "schema": self._inferred}, indent=1)
+        cache = {"stream": self._settings.name, "schema": self._inferred, "former": self._former}
+        text = json.dumps(cache, indent=1)
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(
@@ -243,6 +278,23 @@ def _check_is_schema(schema: Mapping[str, Any], stream: str) -> None:
         raise ConfigurationError(f"Expected the schema of stream {stream} to be of type `object`.")
 
 
+def _widened(chosen: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a field of the catalog with the types that were found beyond its own; all else of it stays."""
+    if "type" not in chosen:
+        return dict(chosen)
+    types = types_of(chosen)
+    missing = types_of(found) - types - ({"integer"} if "number" in types else set())
+    # All that is inferred may be null, so that null alone says nothing.
+    widened = merge_schemas(chosen, found) if missing - {"null"} else dict(chosen)
+    if isinstance(chosen.get("properties"), Mapping) and isinstance(found.get("properties"), Mapping):
+        own, more = chosen["properties"], found["properties"]
+        both = {name: _widened(own[name], more[name]) for name in own.keys() & more.keys()}
+        widened["properties"] = {**more, **own, **both}
+    if isinstance(chosen.get("items"), Mapping) and isinstance(found.get("items"), Mapping):
+        widened["items"] = _widened(chosen["items"], found["items"])
+    return widened
+
+
 # The cache
 
 
@@ -261,17 +313,23 @@ def _cache_folder(api: ApiSettings) -> Path:
     return (Path(root) if root else Path.home() / ".cache") / "singerkit" / "tap-rest"
 
 
-def _read_cache(file: Path) -> dict[str, Any] | None:
+def _read_cache(file: Path) -> tuple[dict[str, Any] | None, dict[str, list[Any]]]:
+    """Return the schema, if there is one, and what fields of it were before they grew."""
     if not os.path.exists(file):  # Path.exists raises where a folder may not be searched
-        return None
+        return None, {}
     try:
-        schema = read_json_object(str(file), "schema cache").get("schema")
+        cache = read_json_object(str(file), "schema cache")
     except ConfigurationError:
-        schema = None
-    if not isinstance(schema, dict):
+        cache = {}
+    schema, former = cache.get("schema"), cache.get("former", {})
+    if (
+        not isinstance(schema, dict)
+        or not isinstance(former, dict)
+        or not all(isinstance(props, list) for props in former.values())
+    ):
         _logger.warning("The schema cache %s cannot be read and is made anew.", file)
-        return None
-    return schema
+        return None, {}
+    return schema, former
 
 
 # Whether a page fits
@@ -371,6 +429,7 @@ def _names_in(records: Sequence[RawRecord]) -> list[str]:
     return list(names)
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Return the names as a sentence shows them: ten at most, without secrets."""
     shown = redactor.mask_foreign(", ".join(f"`{name[:60]}`" for name in names[:10]))
     return f"{shown} and {len(names) - 10} more" if len(names) > 10 else shown

@@ -32,7 +32,7 @@ from tap_rest.localtimes import LocalTimes
 from tap_rest.origins import joined, origins_of
 from tap_rest.pagination import Experience, Pages, Step, body_paths, step_after_page, step_behind
 from tap_rest.records import PageReader, ReadPage
-from tap_rest.schemas import DeclaredSchema, Sample, SchemaKeeper
+from tap_rest.schemas import DeclaredSchema, Sample, SchemaKeeper, listed
 
 if TYPE_CHECKING:
     from tap_rest.tap import TapRest
@@ -108,6 +108,7 @@ class RestStream(BlockStream):
             self._warn_of_absent_parents()
         self._warn_of_other_field()
         self._warn_of_null_keys()
+        self._warn_of_old_catalog()
         try:
             for page in self._pages(context, start):
                 constants = self._constants(context)
@@ -262,6 +263,15 @@ class RestStream(BlockStream):
             self._warn(
                 f"The schema of stream {self.name} lets its replication key `{key}` be null, and rows without one that come "
                 f"after the first run {_NOT_ASKED}; if it is never null, leave `null` out of its type."
+            )
+
+    def _warn_of_old_catalog(self) -> None:
+        newer = self._sent(self.keeper.beyond_catalog) if self.selected else []
+        if newer:
+            self._warn(
+                f"The catalog is older than what was found of stream {self.name}: it lacks, or has with fewer types, "
+                f"{listed(newer)}, sent as found; to have it up to date, make it again with --discover, or say there or in "
+                "`select` which fields are not to be sent."
             )
 
     def fate_of_nulls(self) -> str:
@@ -447,6 +457,10 @@ class RestStream(BlockStream):
         )
 
     # The schema
+
+    def with_catalog(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """Return what is sent beside a catalog: an inferred schema has all that was found since it was made."""
+        return schema if isinstance(self.keeper, DeclaredSchema) else dict(self.keeper.schema)
 
     def learn_schema(self) -> None:
         """Read the first pages, without a bookmark, unless the schema is known."""

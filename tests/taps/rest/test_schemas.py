@@ -166,6 +166,107 @@ def test_a_catalog_needs_no_inference(run_tap: Any, tmp_path: Path) -> None:
     assert run.records("rows") == [{"id": 1, "a": 1}]
 
 
+OLD_CATALOG = "The catalog is older than what was found of stream rows: it lacks, or has with fewer types, "
+
+
+def discovered(run_tap: Any, url: str, *streams: dict[str, Any]) -> Any:
+    return json.loads(run_tap(url, *streams, args=("--discover",)).ended(0).stdout)
+
+
+def properties(run: Any) -> Any:
+    return run.schemas("rows")[-1]["properties"]
+
+
+def test_what_was_found_since_the_catalog_was_made_is_sent_by_each_run(run_tap: Any) -> None:
+    """Not only by the run that finds it: the cache knows it after that, and nothing grows any more."""
+    rows: list[dict[str, Any]] = [{"id": 1, "a": 1, "at": "2026-01-01T00:00:00Z", "in": {"x": 1}}]
+    with serving({"/rows": paged([rows])}) as api:
+        catalog = discovered(run_tap, api.url, STREAM)
+        rows += [
+            {"id": 2, "a": 1.5, "new": 7, "at": None, "in": {"x": 1}},
+            {"id": 3, "a": 1, "new": 8, "at": "n/a", "in": {"x": 2, "y": 3}},
+        ]
+        found, later, last = (run_tap(api.url, STREAM, catalog=catalog).ended(0) for _ in range(3))
+        assert "its schema grows" in found.stderr
+        assert OLD_CATALOG not in found.stderr
+        assert properties(found)["a"] == {"type": ["null", "number"]}
+        assert properties(found)["at"] == {"type": ["null", "string"]}
+        for run in (later, last):
+            assert run.records("rows") == [rows[0] | {"new": None}, *rows[1:]] == found.records("rows")
+            assert properties(run) == properties(found)
+            assert OLD_CATALOG + "`a`, `at`, `in`, `new`, sent as found" in run.stderr
+        anew = run_tap(api.url, STREAM, catalog=discovered(run_tap, api.url, STREAM)).ended(0)
+    assert anew.records("rows") == last.records("rows")
+    assert OLD_CATALOG not in anew.stderr
+
+
+def test_what_a_catalog_chose_stays_beside_what_was_found_since(run_tap: Any) -> None:
+    rows: list[dict[str, Any]] = [{"id": 1, "no": 1, "a": 1, "sum": "1.5", "at": "2026-01-01", "any": 1}]
+    edited = {
+        "no": {"type": ["integer", "null"], "minimum": 0},
+        "sum": {"type": ["string", "null"], "format": "singer.decimal"},
+        "at": {"type": ["null", "string"], "maxLength": 10},
+        "a": {"type": ["null", "number"]},
+        "any": {},
+    }
+    with serving({"/rows": paged([rows])}) as api:
+        catalog = discovered(run_tap, api.url, STREAM)
+        entry = catalog["streams"][0]
+        entry["schema"]["properties"] |= edited
+        for name in ("no", "secret"):
+            breadcrumb = ["properties", name]
+            entry["metadata"] = [item for item in entry["metadata"] if item["breadcrumb"] != breadcrumb]
+            entry["metadata"].append({"breadcrumb": breadcrumb, "metadata": {"selected": False}})
+        rows.append({"id": 2, "no": 2, "a": 2, "new": 7, "secret": 9})
+        run_tap(api.url, STREAM).ended(0)  # finds the new fields
+        for _ in range(2):
+            run = run_tap(api.url, STREAM, catalog=catalog).ended(0)
+            assert properties(run) == {"id": {"type": "integer"}, "new": {"type": ["null", "integer"]}} | {
+                name: prop for name, prop in edited.items() if name != "no"
+            }
+            assert OLD_CATALOG + "`new`, sent as found" in run.stderr
+        assert [row["new"] for row in run.records("rows")] == [None, 7]
+        assert all("secret" not in row and "no" not in row for row in run.records("rows"))
+        run = run_tap(api.url, STREAM, catalog=catalog, select=["rows", "!rows.new", "!rows.secret"]).ended(0)
+    assert "new" not in properties(run)
+    assert OLD_CATALOG not in run.stderr
+
+
+def test_a_field_copied_from_the_parent_that_is_newer_than_the_catalog(run_tap: Any) -> None:
+    parents = [{"id": 1, "team": "a"}]
+    child = {"name": "rows", "path": "/p/{parent.id}", "primary_keys": ["pid", "no"]}
+    older, newer = (
+        child | {"parent": {"stream": "p", "copy": copy}}
+        for copy in ({"pid": "id"}, {"pid": "id", "team": "team"})
+    )
+    parent = {"name": "p", "path": "/p"}
+    with serving({"/p": lambda _: json_reply(parents), "/p/1": lambda _: json_reply([{"no": 1}])}) as api:
+        catalog = discovered(run_tap, api.url, parent, older)
+        for team in ("a", "b", "c"):
+            parents[0]["team"] = team
+            run = run_tap(api.url, parent, newer, catalog=catalog).ended(0)
+            assert run.records("rows") == [{"pid": 1, "team": team, "no": 1}]
+
+
+def test_a_stream_that_the_catalog_lacks_is_named(run_tap: Any) -> None:
+    other = {"name": "other", "path": "/other"}
+    words = "The catalog does not have stream `other` of the config: not read. Make the catalog again with --discover"
+    with serving({"/rows": paged([[{"id": 1}]]), "/other": paged([[{"id": 1}]])}) as api:
+        catalog = discovered(run_tap, api.url, STREAM)
+        run = run_tap(api.url, STREAM, other, catalog=catalog).ended(0)
+        assert run.records("other") == []
+        assert run.stderr.count(words) == 1
+        for streams, select in (([other | {"selected": False}], None), ([other], ["rows"])):
+            rules = {"select": select} if select else {}
+            assert words not in run_tap(api.url, STREAM, *streams, catalog=catalog, **rules).ended(0).stderr
+        run = run_tap(api.url, STREAM, other, catalog=catalog, select=["*"]).ended(0)
+        assert len(run.records("other")) == 1
+        assert words not in run.stderr
+        anew = run_tap(api.url, STREAM, other, catalog=discovered(run_tap, api.url, STREAM, other)).ended(0)
+    assert len(anew.records("other")) == 1
+    assert words not in anew.stderr
+
+
 HALF = '[{"id":1,"v":"ok"},{"id":2,"w":"a\\ud800b"}]'
 
 
