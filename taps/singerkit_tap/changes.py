@@ -1,7 +1,7 @@
 """What has changed since a stream was read last, and is not loaded because its bookmark stays where it is.
 
 The bookmark says that all rows before it were read: as the config was then. One that asks for more brings nothing of
-what stands before it. A run says so once, since the next state says what this one has asked for (decision 20).
+what stands before it. A run says so once, since the next state says what this one has asked for (decision 21).
 """
 
 from __future__ import annotations

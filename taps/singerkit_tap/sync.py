@@ -139,16 +139,16 @@ class SyncRun:
 
     def announce(self, stream: BlockStream) -> None:
         """Write the SCHEMA of a stream that `read_one` may be asked for next."""
-        self.write_schema(stream)
-        self._announced = (stream.name, self._schema_of(stream))
+        self._announced = (stream.name, self.write_schema(stream))
 
-    def write_schema(self, stream: BlockStream) -> None:
-        """Write the SCHEMA of a stream, unless that was the last word."""
+    def write_schema(self, stream: BlockStream) -> dict[str, Any]:
+        """Write the SCHEMA of a stream, unless that was the last word; return its schema."""
         schema = self._schema_of(stream)
         announced, self._announced = self._announced, None
         if announced != (stream.name, schema):
             key = stream.bookmark_key
             self._output.schema(stream.name, schema, stream.primary_keys, [key] if key is not None else [])
+        return schema
 
     @staticmethod
     def _schema_of(stream: BlockStream) -> dict[str, Any]:

@@ -142,9 +142,7 @@ class PageReader:
             f"The records in {where} come with `{told}` beside them, which says {words}, so others may be missing; if "
             f'such answers are to be taken, say `"partial_answers": "warn"` in stream {self._stream}.'
         )
-        if not self._is_partial_fine:
-            raise BadDataError(sentence)
-        self._warn(sentence)
+        self._refuse_in_part(sentence)
 
     def _look_at_status(self, response: Response, where: str, *, is_empty: bool, is_first: bool) -> None:
         """Refuse an answer whose status says that it is not whole, or, where it has no records, not that it is.
@@ -162,6 +160,14 @@ class PageReader:
             f"Expected status 200 in {where}, got {status} with {what}, so others may be missing; if such answers are to be "
             f'taken, say `"partial_answers": "warn"` in stream {self._stream}.'
         )
+        self._refuse_in_part(sentence)
+
+    def _refuse_in_part(self, sentence: str) -> None:
+        """Refuse an answer that may be a part, or warn of it where the config takes such answers.
+
+        Raises:
+            BadDataError: it does not.
+        """
         if not self._is_partial_fine:
             raise BadDataError(sentence)
         self._warn(sentence)
