@@ -2,8 +2,7 @@
 
 A chunk of raw objects is joined to one JSON array and decoded once into structs whose fields are the
 selected properties as `msgspec.Raw`: numbers and nested values keep their exact text, a missing property is null,
-unless the stream sends partial records. Each struct is wrapped in the struct of a RECORD message (one allocation) and
-all are encoded as lines at once.
+unless the stream sends partial records. All are encoded as lines at once, and the lines wrapped as RECORD messages.
 """
 
 from __future__ import annotations
@@ -52,12 +51,6 @@ def split_records(array: RawRecord, where: str, *, is_utf8: bool = False) -> lis
     return _decode(_raw_list, text, where)
 
 
-class _Message(msgspec.Struct, tag_field="type", tag="RECORD", gc=False):
-    stream: Raw
-    record: Any
-    time_extracted: Raw
-
-
 class _Layout(Protocol):
     """How rows of one stream are held between decoding and encoding."""
 
@@ -88,7 +81,7 @@ class RecordEncoder:
     ) -> None:
         self._stream = stream
         self._wording = Wording(schema, times, keeps_null=partial)
-        self._name = Raw(_encoder.encode(stream))
+        self._begin = b'{"type":"RECORD","stream":%s,"record":' % _encoder.encode(stream)
         properties = self._properties = schema.get("properties")
         self._key_forms: dict[str, KeyForm] = {}
         filled = set() if partial else set(properties or ()) - set(schema.get("required", ()))
@@ -123,14 +116,16 @@ class RecordEncoder:
         """Return one property of all rows so that what is one value to its type is one text; missing is ``null``."""
         if name not in self._key_forms:
             self._key_forms[name] = key_form((self._properties or {}).get(name))
-        return self._key_forms[name](list(map(bytes, self.column(rows, name))))
+        return self._key_forms[name](_encoder.encode_lines(self.column(rows, name)).splitlines())
 
     def lines(self, rows: Rows, time_extracted: str) -> bytes:
         """Return the RECORD lines of ``rows``, each ended by a newline."""
         if not rows:
             return b""
-        time = Raw(_encoder.encode(time_extracted))
-        return _surrogates.restore(_encoder.encode_lines([_Message(self._name, row, time) for row in rows]))
+        # A row has no newline inside: all can be wrapped at once.
+        end = b',"time_extracted":%s}\n' % _encoder.encode(time_extracted)
+        records = _encoder.encode_lines(rows)[:-1].replace(b"\n", end + self._begin)
+        return _surrogates.restore(b"".join((self._begin, records, end)))
 
     def hashes(self, rows: Rows) -> list[int]:
         """Return a number for each of ``rows``: of two that differ it differs, of the same as it came it is the same."""
