@@ -24,7 +24,7 @@ import pytest
 from canaries import canary
 from faults.loads import query, state_row
 from faults.pipes import PIPELINE, Ended, pipe, piping, rows_of
-from taps.rest.api_server import Api, Asked, Reply, json_reply, repeatedly, serving
+from taps.rest.api_server import Api, Asked, Reply, Table, json_reply, repeatedly, serving
 
 FIRST, SECOND = [{"id": 1}, {"id": 2}], [{"id": 3}]
 STREAM = {
@@ -537,24 +537,11 @@ def test_h14_a_body_without_measure(kind: str, database: str) -> None:
 # --- H15, H16: rows of one moment, rows that come late -----------------------------------------------------------
 
 
-class Days:
-    """Rows that grow between two runs, sorted by moment, three a page, from ``since`` on."""
-
-    def __init__(self, rows: list[dict[str, Any]]) -> None:
-        self.rows = rows
-
-    def __call__(self, asked: Asked) -> Reply:
-        since = asked.param("since") or ""
-        rows = sorted((row for row in self.rows if row["at"] >= since), key=lambda row: row["at"])
-        start = int(asked.param("offset") or 0)
-        return json_reply(rows[start : start + 3])
-
-
 @pytest.mark.fault("H15", exit=[0])
 @pytest.mark.parametrize("is_sorted", [True, False], ids=["sorted", "unsorted"])
 def test_h15_rows_of_one_moment_over_pages_and_runs(is_sorted: bool, database: str) -> None:
     at = day(1)["at"]
-    table = Days([{"id": number, "at": at} for number in range(1, 11)])
+    table = Table([{"id": number, "at": at} for number in range(1, 11)], size=3)
     stream = DAYS | {"is_sorted": is_sorted}
     with serving({"/rows": table}) as api:
         for last in (10, 14, 14):
@@ -565,7 +552,7 @@ def test_h15_rows_of_one_moment_over_pages_and_runs(is_sorted: bool, database: s
 
 @pytest.mark.fault("H16", exit=[0])
 def test_h16_rows_that_appear_late_are_found(database: str) -> None:
-    table = Days([day(1), day(5), day(9)])
+    table = Table([day(1), day(5), day(9)], size=3)
     late = DAYS | {"incremental": {"param": "since", "lookback": 5 * 86400}, "primary_keys": ["id"]}
     with serving({"/rows": table}) as api:
         pipe(database, api.url, late).expect(0, 0)

@@ -4,7 +4,8 @@
         api.url, api.asked
 
 A route is a function from a request to a `Reply`; a `Reply` may lie about its length, break its chunks, drip
-or hang up. ``repeatedly`` gives one reply after the other.
+or hang up. ``repeatedly`` gives one reply after the other, `Table` rows that change as a test goes on, from a bookmark
+on, and `dated` is the stream that reads them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import contextlib
 import json
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -65,6 +66,38 @@ def repeatedly(*replies: Reply) -> Route:
             return left.pop(0) if len(left) > 1 else left[0]
 
     return route
+
+
+def page_of(rows: Sequence[Any], asked: Asked, size: int) -> Sequence[Any]:
+    """Return the rows at the `offset` that is asked for, or else on the `page`, counted from 1."""
+    begin = int(asked.param("offset") or size * (int(asked.param("page") or 1) - 1))
+    return rows[begin : begin + size]
+
+
+class Table:
+    """Rows in the order of `at`, from `since` on (`>=`), ``size`` a page or all at once; a test changes ``rows``."""
+
+    def __init__(self, rows: list[dict[str, Any]], size: int | None = None) -> None:
+        self.rows = rows
+        self.size = size
+
+    def __call__(self, asked: Asked) -> Reply:
+        since = asked.param("since") or ""
+        found = [row for row in self.rows if row.get("at", "") >= since]
+        found.sort(key=lambda row: row.get("at", ""))
+        return json_reply(found if self.size is None else page_of(found, asked, self.size))
+
+
+def dated(name: str = "rows", **more: Any) -> dict[str, Any]:
+    """Return a stream that asks a `Table` for what is new; ``more`` stands in the place of what is said here."""
+    return {
+        "name": name,
+        "path": f"/{name}",
+        "primary_keys": ["id"],
+        "replication_key": "at",
+        "incremental": {"param": "since"},
+        "pagination": {"type": "single"},
+    } | more
 
 
 class Api:

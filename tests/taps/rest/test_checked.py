@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from check.streams import check
-from taps.rest.api_server import Asked, Reply, json_reply, serving
+from taps.rest.api_server import Table, dated, json_reply, serving
 from taps.rest.conftest import Run, RunTap
 
 OLD: list[dict[str, Any]] = [{"id": n, "at": f"2024-01-0{n}T00:00:00Z"} for n in (1, 2, 3)]
@@ -21,29 +21,6 @@ def a_minute_ago(number: int) -> dict[str, Any]:
     return {"id": number, "at": moment.strftime("%Y-%m-%dT%H:%M:%SZ")}
 
 
-class Source:
-    """Rows from `since` on, in one answer."""
-
-    def __init__(self, rows: list[dict[str, Any]]) -> None:
-        self.rows = rows
-
-    def __call__(self, asked: Asked) -> Reply:
-        since = asked.param("since") or ""
-        return json_reply(sorted((row for row in self.rows if row["at"] >= since), key=lambda row: row["at"]))
-
-
-def stream(margin: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {
-        "name": "rows",
-        "path": "/rows",
-        "primary_keys": ["id"],
-        "replication_key": "at",
-        "incremental": {"param": "since"},
-        "pagination": {"type": "single"},
-        "bookmark": margin,
-    } | more
-
-
 def found(run: Run, start: Any = ...) -> list[str]:
     return [one.check for one in check(run.stdout.encode(), start=start)]
 
@@ -54,12 +31,13 @@ def test_a_bookmark_that_follows_rows_of_an_earlier_run_is_no_fault(
     is_empty: bool, more: dict[str, Any], run_tap: RunTap
 ) -> None:
     """The second run sends no row, and its bookmark goes to that of the row that the first one sent."""
-    source = Source([] if is_empty else OLD[:2])
+    source = Table([] if is_empty else OLD[:2])
     with serving({"/rows": source}) as api:
-        state = run_tap(api.url, stream(WAITING, **more)).ended(0).state
+        state = run_tap(api.url, dated(bookmark=WAITING, **more)).ended(0).state
         source.rows.append(a_minute_ago(3))
         for margin, rows in ((WAITING, 1), (WAITING, 0), (CERTAIN, 0), (CERTAIN, 0)):
-            run, start = run_tap(api.url, stream(margin, **more), state=state).ended(0), state
+            given = dated(bookmark=margin, **more)
+            run, start = run_tap(api.url, given, state=state).ended(0), state
             assert len(run.records("rows")) == rows
             assert found(run) == found(run, start) == []
             state = run.state
@@ -67,12 +45,12 @@ def test_a_bookmark_that_follows_rows_of_an_earlier_run_is_no_fault(
 
 
 def test_a_bookmark_beyond_what_the_state_remembers_is_one(run_tap: RunTap) -> None:
-    source = Source([*OLD])
+    source = Table([*OLD])
     with serving({"/rows": source}) as api:
-        first = run_tap(api.url, stream(WAITING)).ended(0)
+        first = run_tap(api.url, dated(bookmark=WAITING)).ended(0)
         source.rows += [a_minute_ago(5), a_minute_ago(4)]
-        second = run_tap(api.url, stream(WAITING), state=first.state).ended(0)
-        third = run_tap(api.url, stream(CERTAIN), state=second.state).ended(0)
+        second = run_tap(api.url, dated(bookmark=WAITING), state=first.state).ended(0)
+        third = run_tap(api.url, dated(bookmark=CERTAIN), state=second.state).ended(0)
     assert found(third) == []
     at, later = source.rows[-1]["at"], (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
     opening, *rest = third.stdout.splitlines()
@@ -98,7 +76,7 @@ def test_rows_before_the_start_date_that_come_all_the_same_move_no_bookmark(
     more: dict[str, Any], run_tap: RunTap
 ) -> None:
     """The API does not listen: the next run would begin at a row that the first has left out."""
-    state, given = None, stream(CERTAIN, **more)
+    state, given = None, dated(bookmark=CERTAIN, **more)
     with serving({"/rows": lambda _: json_reply(OLD)}) as api:
         for _ in range(2):
             run = run_tap(api.url, given, start_date="2025-01-01T00:00:00Z", state=state).ended(0)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from taps.rest.api_server import serving
-from taps.rest.test_incremental import SCHEMA, Table, orders, row
+from taps.rest.api_server import Table, serving
+from taps.rest.test_incremental import SCHEMA, orders, row
 
 TAP = Path(sys.executable).with_name("tap-rest")
 LOOKBACK = {"param": "since", "lookback": 2 * 86400}
@@ -40,7 +40,7 @@ def test_every_promise_is_tried() -> None:
 
 def after_two_runs(stream: dict[str, Any], run_tap: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The rows of the source, and all that two runs sent of them."""
-    table = Table([row(1, 1), row(2, 4), row(3, 5), row(4, 5)])
+    table = Table([row(1, 1), row(2, 4), row(3, 5), row(4, 5)], size=3)
     with serving({"/orders": table}) as api:
         first = run_tap(api.url, stream, pagination={"type": "offset"}).ended(0)
         table.rows.append(row(5, 5))
@@ -83,7 +83,7 @@ def test_a_stream_in_pages_that_shift_may_miss_rows_and_the_first_run_says_so(
     (promise,) = about("--config", str(config))
     assert promise["guarantee"] == "may_miss"
     assert "shift" in promise["reason"]
-    with serving({"/orders": Table([row(1, 1)])}) as api:
+    with serving({"/orders": Table([row(1, 1)], size=3)}) as api:
         first = run_tap(api.url, stream).ended(0)
         second = run_tap(api.url, stream, state=first.state).ended(0)
     assert first.stderr.count("rows that shift between them") == 1

@@ -9,21 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from taps.rest.api_server import Api, Asked, Reply, json_reply, serving
+from taps.rest.api_server import Api, Asked, Reply, dated, json_reply, page_of, serving
 from taps.rest.test_incremental import SCHEMA
 
 
 def stream(**more: Any) -> dict[str, Any]:
-    return {
-        "name": "orders",
-        "path": "/orders",
-        "primary_keys": ["id"],
-        "replication_key": "at",
-        "is_sorted": True,
-        "incremental": {"param": "since"},
-        "pagination": {"type": "page"},
-        "schema": SCHEMA,
-    } | more
+    return dated("orders", is_sorted=True, pagination={"type": "page"}, schema=SCHEMA) | more
 
 
 def at(second: int) -> str:
@@ -49,9 +40,8 @@ class Changing:
             for number, (second, value) in sorted(self.rows.items(), key=lambda item: (item[1][0], item[0]))
             if at(second) >= since
         ]
-        begin = 3 * (int(asked.param("page") or 1) - 1)
         self.change(self)
-        return json_reply(rows[begin : begin + 3])
+        return json_reply(page_of(rows, asked, 3))
 
 
 def newest(runs: list[Any]) -> dict[int, str]:
@@ -139,8 +129,7 @@ def test_a_question_that_holds_many_pages_of_values_is_read_to_its_end(
     def reply(asked: Asked) -> Reply:
         since = asked.param("since") or ""
         moment = f"2026-01-01T00:00:{int(since) - 1767225600:02d}" if since.isdigit() else since.rstrip("Z")
-        begin = 3 * (int(asked.param("page") or 1) - 1)
-        return json_reply([row for row in rows if row["at"] >= moment][begin : begin + 3])
+        return json_reply(page_of([row for row in rows if row["at"] >= moment], asked, 3))
 
     with serving({"/orders": reply}) as api:
         config = stream(incremental={"param": "since", "format": form}, pagination={"type": "page"} | more)
@@ -155,9 +144,9 @@ def test_a_server_that_gives_later_rows_only_is_noticed_unless_the_row_has_gone(
     rows = [{"id": n, "at": at(n // 2), "v": "x"} for n in range(2, 14)]
 
     def reply(asked: Asked) -> Reply:
-        since, page = asked.param("since") or "", int(asked.param("page") or 1)
+        since = asked.param("since") or ""
         found = [row for row in rows if (row["at"] >= since if is_gone else row["at"] > since)]
-        answer = json_reply(found[3 * (page - 1) : 3 * page])
+        answer = json_reply(page_of(found, asked, 3))
         if is_gone and not since:
             rows[:] = [row for row in rows if row["at"] != found[2]["at"]]
         return answer
@@ -168,12 +157,8 @@ def test_a_server_that_gives_later_rows_only_is_noticed_unless_the_row_has_gone(
 
 
 def test_a_server_that_ignores_the_parameter_is_noticed(run_tap: Any) -> None:
-    def deaf(asked: Asked) -> Reply:
-        begin = 3 * (int(asked.param("page") or 1) - 1)
-        rows = [{"id": number, "at": at(number)} for number in range(1, 10)]
-        return json_reply(rows[begin : begin + 3])
-
-    with serving({"/orders": deaf}) as api:
+    rows = [{"id": number, "at": at(number)} for number in range(1, 10)]
+    with serving({"/orders": lambda asked: json_reply(page_of(rows, asked, 3))}) as api:
         run = run_tap(api.url, stream())
     assert run.code == 65
     assert "ignores the parameter" in run.sentence
@@ -258,11 +243,10 @@ def nulls_last(rows: list[dict[str, Any]], *, passes_nulls: bool = False, beyond
     """`WHERE at >= since ORDER BY at, id` of PostgreSQL, five a page; ``beyond``: the answer where no row of all is."""
 
     def answer(asked: Asked) -> Reply:
-        since, offset = asked.param("since"), asked.param("offset")
+        since = asked.param("since")
         found = [row for row in rows if since is None or (row["at"] >= since if row["at"] else passes_nulls)]
         found.sort(key=lambda row: (row["at"] is None, row["at"] or "", row["id"]))
-        begin = int(offset) if offset else 5 * (int(asked.param("page") or 1) - 1)
-        page = found[begin : begin + 5]
+        page = page_of(found, asked, 5)
         return json_reply(page) if page or since or beyond is None else beyond
 
     return answer
@@ -337,10 +321,8 @@ def test_a_last_answer_that_is_just_full_is_no_page_of_many(rule: dict[str, str]
 
     def answer(asked: Asked) -> Reply:
         found = [row for row in rows if str(row["at"]) >= (asked.param("since") or "")]
-        begin = 3 * (int(asked.param("page") or 1) - 1)
-        return json_reply(
-            {"rows": found[begin : begin + 3], "total": len(found), "pages": -(-len(found) // 3)}
-        )
+        page = page_of(found, asked, 3)
+        return json_reply({"rows": page, "total": len(found), "pages": -(-len(found) // 3)})
 
     with serving({"/orders": answer}) as api:
         config = stream(records="$.rows[*]", pagination={"type": "page", "size": 3, **rule})

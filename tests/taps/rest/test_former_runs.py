@@ -12,7 +12,7 @@ from canaries import canary
 from conformance.processes import run as run_process
 from faults.loads import query
 from faults.pipes import PIPELINE, pipe
-from taps.rest.api_server import Asked, Reply, json_reply, repeatedly, serving
+from taps.rest.api_server import Asked, Reply, Table, dated, json_reply, repeatedly, serving
 
 READ = "_singerkit_read"
 ROWS: list[dict[str, Any]] = [
@@ -21,42 +21,20 @@ ROWS: list[dict[str, Any]] = [
 ]
 
 
-def stream(**more: Any) -> dict[str, Any]:
-    return {
-        "name": "rows",
-        "path": "/rows",
-        "primary_keys": ["id"],
-        "replication_key": "at",
-        "incremental": {"param": "since"},
-        "pagination": {"type": "single"},
-    } | more
-
-
 def whole(**more: Any) -> dict[str, Any]:
-    given = stream(**more)
+    given = dated(**more)
     del given["replication_key"], given["incremental"]
     return given
-
-
-class Source:
-    """Rows from `since` on, and of the tenant that is asked for."""
-
-    def __init__(self, rows: list[dict[str, Any]]) -> None:
-        self.rows = rows
-
-    def __call__(self, asked: Asked) -> Reply:
-        since = asked.param("since") or ""
-        return json_reply([row for row in self.rows if str(row.get("at", "")) >= since])
 
 
 # Fields that no record has any more
 
 
-@pytest.mark.parametrize("make", [stream, whole])
+@pytest.mark.parametrize("make", [dated, whole])
 def test_a_field_that_is_gone_is_emptied_without_the_schema_cache(
     make: Any, database: str, tmp_path: Path
 ) -> None:
-    source = Source([dict(ROWS[0]), dict(ROWS[1])])
+    source = Table([dict(ROWS[0]), dict(ROWS[1])])
     with serving({"/rows": source}) as api:
         pipe(database, api.url, make(), schema_cache=str(tmp_path / "one")).expect(0, 0)
         source.rows = [{"id": 1, "at": "2026-01-03T00:00:00Z"}, {"id": 2, "at": "2026-01-03T00:00:00Z"}]
@@ -134,9 +112,9 @@ def test_a_field_that_is_gone_is_told_once(run_tap: Any, tmp_path: Path) -> None
         assert told(run_tap(api.url, whole(partial_records=True), state=back.state).ended(0)) == []
         rows[:] = list(ROWS)
         cache = {"schema_cache": str(tmp_path / "cache")}
-        started = run_tap(api.url, stream(), **cache).ended(0)
+        started = run_tap(api.url, dated(), **cache).ended(0)
         rows[:] = [{"id": 3, "at": "2026-01-03T00:00:00Z"}]
-        later = run_tap(api.url, stream(), state=started.state, **cache).ended(0)
+        later = run_tap(api.url, dated(), state=started.state, **cache).ended(0)
         assert told(later) == []
         assert told(run_tap(api.url, whole(), state=later.state, **cache).ended(0)) != [], "now all were read"
         # A field that is declared and has never come is not gone.
@@ -199,13 +177,13 @@ def config(
     given = {"start_date": "2025-01-01T00:00:00+00:00", "select": ["rows", "!rows.note"]} | top
     return (
         given.pop("base_url", api_url),
-        stream(**changes),
+        dated(**changes),
         {k: v for k, v in given.items() if v is not None},
     )
 
 
 def test_what_is_asked_for_more_is_told_once(run_tap: Any) -> None:
-    source = Source(list(ROWS))
+    source = Table(list(ROWS))
     many = {"/rows": source, "/others": source, "/v2/rows": source}
     with serving(many) as api:
 
@@ -245,23 +223,23 @@ def test_what_is_asked_for_more_is_told_once(run_tap: Any) -> None:
 def test_what_comes_from_the_environment_is_compared_too(
     run_tap: Any, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    source = Source(list(ROWS))
+    source = Table(list(ROWS))
     given = {"params": {"region": {"env": "ASKED"}}, "path": {"env": "ASKED"}}[where]
     with serving({"/north": source, "/south": source, "/rows": source}) as api:
         monkeypatch.setenv("ASKED", "/north")
-        first = run_tap(api.url, stream(**{where: given})).ended(0)
-        assert "is read otherwise" not in run_tap(api.url, stream(**{where: given}), state=first.state).stderr
+        first = run_tap(api.url, dated(**{where: given})).ended(0)
+        assert "is read otherwise" not in run_tap(api.url, dated(**{where: given}), state=first.state).stderr
         monkeypatch.setenv("ASKED", "/south")
-        assert "is read otherwise" in run_tap(api.url, stream(**{where: given}), state=first.state).stderr
+        assert "is read otherwise" in run_tap(api.url, dated(**{where: given}), state=first.state).stderr
 
 
 def test_what_brings_no_other_rows_is_no_change(run_tap: Any) -> None:
-    source = Source(list(ROWS))
+    source = Table(list(ROWS))
     secret = canary("tap-rest parameter that is a key")
     with serving({"/rows": source}) as api:
-        one = stream(params={"api_key": secret + "1", "status": "any"}, headers={"X-Token": secret + "3"})
+        one = dated(params={"api_key": secret + "1", "status": "any"}, headers={"X-Token": secret + "3"})
         first = run_tap(api.url + "/", one, start_date="2025-01-01T00:00:00Z").ended(0)
-        other = stream(params={"status": "any", "api_key": secret + "2"}, headers={"x-token": secret + "4"})
+        other = dated(params={"status": "any", "api_key": secret + "2"}, headers={"x-token": secret + "4"})
         other["pagination"] = {"type": "single"}
         other["incremental"] = {"param": "since", "lookback": 60}
         again = run_tap(
@@ -284,9 +262,9 @@ def test_what_brings_no_other_rows_is_no_change(run_tap: Any) -> None:
 
 
 def test_a_child_and_a_stream_that_is_read_as_a_whole(run_tap: Any) -> None:
-    child = stream(name="lines", path="/rows/{parent.id}/lines", parent={"stream": "rows"})
-    routes = {f"/rows/{n}/lines": Source([{"id": n, "at": ROWS[0]["at"]}]) for n in (1, 2)}
-    with serving({"/rows": Source(list(ROWS)), **routes}) as api:
+    child = dated(name="lines", path="/rows/{parent.id}/lines", parent={"stream": "rows"})
+    routes = {f"/rows/{n}/lines": Table([{"id": n, "at": ROWS[0]["at"]}]) for n in (1, 2)}
+    with serving({"/rows": Table(list(ROWS)), **routes}) as api:
 
         def run(state: Any, **more: Any) -> Any:
             return run_tap(api.url, whole(**more), child, state=state).ended(0)
@@ -300,13 +278,13 @@ def test_a_child_and_a_stream_that_is_read_as_a_whole(run_tap: Any) -> None:
 
 def test_the_command_that_loads_it(database: str, tmp_path: Path) -> None:
     old = [{**row, "at": f"2020-01-0{row['id']}T00:00:00Z", "id": row["id"] + 10} for row in ROWS]
-    source = Source([*old, *ROWS])
+    source = Table([*old, *ROWS])
     url = f"{database}{'&' if '?' in database else '?'}pipeline={PIPELINE}&schema=public"
     with serving({"/rows": source}) as api:
 
         def run(start_date: str) -> str:
             more = {"start_date": start_date, "schema_cache": str(tmp_path / "cache")}
-            return pipe(database, api.url, stream(), **more).expect(0, 0).tap.stderr
+            return pipe(database, api.url, dated(), **more).expect(0, 0).tap.stderr
 
         run("2026-01-01T00:00:00Z")
         assert "`start_date` is earlier" in run("2019-01-01T00:00:00Z")
@@ -326,10 +304,10 @@ def test_another_key_brings_back_no_rows_that_were_lost_by_the_former_one(
     url = f"{database}{'&' if '?' in database else '?'}pipeline={PIPELINE}&schema=public"
     tool = str(Path(sys.executable).with_name("singerkit-state"))
     reset = [tool, "reset", url, "--stream", "rows", "--yes"]
-    with serving({"/rows": Source(lines)}) as api:
+    with serving({"/rows": Table(lines)}) as api:
 
         def run(*keys: str) -> Any:
-            given = stream(primary_keys=list(keys), duplicate_keys="warn")
+            given = dated(primary_keys=list(keys), duplicate_keys="warn")
             return pipe(database, api.url, given, schema_cache=str(tmp_path / "cache")).expect(0, 0)
 
         first = run("order").tap.stderr
@@ -350,8 +328,8 @@ def test_another_key_brings_back_no_rows_that_were_lost_by_the_former_one(
 
 def test_another_key_of_streams_of_all_kinds(run_tap: Any) -> None:
     child = whole(name="lines", path="/rows/{parent.id}/lines", parent={"stream": "rows", "read": "changed"})
-    routes = {f"/rows/{n}/lines": Source([{"id": n, "at": ROWS[0]["at"]}]) for n in (1, 2)}
-    with serving({"/rows": Source(list(ROWS)), **routes}) as api:
+    routes = {f"/rows/{n}/lines": Table([{"id": n, "at": ROWS[0]["at"]}]) for n in (1, 2)}
+    with serving({"/rows": Table(list(ROWS)), **routes}) as api:
 
         def told(make: Any, before: dict[str, Any], after: dict[str, Any]) -> list[str]:
             state = run_tap(api.url, make(), child | before).ended(0).state
@@ -359,21 +337,21 @@ def test_another_key_of_streams_of_all_kinds(run_tap: Any) -> None:
             return [line for line in run.stderr.splitlines() if "read otherwise" in line]
 
         one, two, none = {"primary_keys": ["id"]}, {"primary_keys": ["rows_id", "id"]}, {"primary_keys": []}
-        driven = told(stream, one, two)
+        driven = told(dated, one, two)
         assert "`primary_keys` were `id`. It is read for parents that have changed all the same" in driven[0]
         assert " --stream lines --yes`) and run again" in driven[0]
-        assert "it had no `primary_keys`" in told(stream, none, two)[0]
-        assert "empty its table" in told(stream, two, none)[0]
-        assert told(stream, two, two) == []
+        assert "it had no `primary_keys`" in told(dated, none, two)[0]
+        assert "empty its table" in told(dated, two, none)[0]
+        assert told(dated, two, two) == []
         child["parent"]["read"] = "all"
-        assert told(stream, one, two) == [], "all rows come anyway"
+        assert told(dated, one, two) == [], "all rows come anyway"
         child["parent"]["read"] = "changed"
         # The advice, for the child of parents that have not changed.
-        state = run_tap(api.url, stream(), child | one).ended(0).state
-        again = run_tap(api.url, stream(), child | two, state=state).ended(0)
+        state = run_tap(api.url, dated(), child | one).ended(0).state
+        again = run_tap(api.url, dated(), child | two, state=state).ended(0)
         assert again.records("lines") == []
         del state["bookmarks"]["lines"]
-        assert len(run_tap(api.url, stream(), child | two, state=state).ended(0).records("lines")) == 2
+        assert len(run_tap(api.url, dated(), child | two, state=state).ended(0).records("lines")) == 2
 
 
 # Records that are found by themselves
@@ -447,7 +425,7 @@ def test_an_object_is_no_record_where_an_array_was(
 
 def test_names_that_no_state_can_hold(run_tap: Any) -> None:
     with serving({"/rows": lambda _: json_reply([ROWS[0] | {"a\0b": 1}])}) as api:
-        first = run_tap(api.url, stream()).ended(0)
+        first = run_tap(api.url, dated()).ended(0)
         assert set(first.state["bookmarks"]["rows"][READ]["fields"]) == set(ROWS[0])
-        again = run_tap(api.url, stream(), state=first.state).ended(0)
+        again = run_tap(api.url, dated(), state=first.state).ended(0)
     assert "is read otherwise" not in again.stderr

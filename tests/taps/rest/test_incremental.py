@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from taps.rest.api_server import Api, Asked, Reply, json_reply, serving
+from taps.rest.api_server import Api, Asked, Reply, Table, dated, json_reply, serving
 
 from tap_rest.config import Incremental
 from tap_rest.incremental import other_field_asked
@@ -14,29 +14,8 @@ from tap_rest.incremental import other_field_asked
 SCHEMA = {"properties": {"id": {"type": "integer"}, "at": {"type": "string", "format": "date-time"}, "v": {}}}
 
 
-class Table:
-    """Rows that grow, served sorted, three a page, from `since` on (`>=`)."""
-
-    def __init__(self, rows: list[dict[str, Any]]) -> None:
-        self.rows = rows
-
-    def __call__(self, asked: Asked) -> Reply:
-        since = (asked.param("since") or "").removeprefix("gte.")
-        rows = sorted((row for row in self.rows if row["at"] >= since), key=lambda row: row["at"])
-        start = int(asked.param("offset") or 0)
-        return json_reply(rows[start : start + 3])
-
-
 def orders(**more: Any) -> dict[str, Any]:
-    return {
-        "name": "orders",
-        "path": "/orders",
-        "primary_keys": ["id"],
-        "replication_key": "at",
-        "incremental": {"param": "since"},
-        "pagination": {"type": "offset"},
-        "schema": SCHEMA,
-    } | more
+    return dated("orders", pagination={"type": "offset"}, schema=SCHEMA) | more
 
 
 def row(number: int, day: int, value: str = "") -> dict[str, Any]:
@@ -45,7 +24,7 @@ def row(number: int, day: int, value: str = "") -> dict[str, Any]:
 
 @pytest.mark.parametrize("is_sorted", [False, True])
 def test_many_rows_at_one_moment_over_pages_and_runs(is_sorted: bool, run_tap: Any) -> None:
-    table = Table([row(n, 1 if n < 3 else 2) for n in range(1, 12)])
+    table = Table([row(n, 1 if n < 3 else 2) for n in range(1, 12)], size=3)
     with serving({"/orders": table}) as api:
         first = run_tap(api.url, orders(is_sorted=is_sorted)).ended(0)
         assert first.records("orders") == table.rows
@@ -103,7 +82,7 @@ def test_numbers_as_bookmarks(run_tap: Any) -> None:
 
 
 def test_start_date_and_lookback(run_tap: Any) -> None:
-    table = Table([row(1, 1), row(2, 5), row(3, 9)])
+    table = Table([row(1, 1), row(2, 5), row(3, 9)], size=3)
     with serving({"/orders": table}) as api:
         stream = orders(incremental={"param": "since", "lookback": 5 * 86400})
         first = run_tap(api.url, stream, start_date="2026-01-02T00:00:00Z").ended(0)
