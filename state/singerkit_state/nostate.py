@@ -24,7 +24,10 @@ _CONFIG_KEYS_OF_OURS = """
 """
 _CONFIG_KEYS_OF_OTHERS = "password api_key api_url access_token refresh_token client_secret private_key"
 CONFIG_KEYS = frozenset([*_CONFIG_KEYS_OF_OURS.split(), *_CONFIG_KEYS_OF_OTHERS.split()])
-"""Settings whose names are those of no stream: some taps keep a state of ``{stream: value}``."""
+"""Settings whose names are those of no stream: some taps keep a state of ``{stream: value}``.
+
+Listed by hand, because this package does not import the executables; a test compares ours with what they declare.
+"""
 
 _SERVER_KEYS = frozenset({"host", "port", "user", "database", "dbname", "service"})
 _MANIFEST_KEYS = frozenset({"pipeline", "sequence", "state", "files", "epoch"})

@@ -38,14 +38,16 @@ def change_since(stream: BlockStream, part: Mapping[str, Any], start_date: str |
         return None
     if comes_whole(stream):
         moved = _moved(stream, former)
-        return _of_full_table(stream, moved) if moved else None
+        return _told(
+            stream, moved, "It is read as a whole, and rows that only came before stay in the target"
+        )
     found = [*_moved(stream, former), *_other_keys(stream, former)]
     if stream.bookmark_key is None:
-        return _of_child(stream, found) if found else None
+        return _told(stream, found, _kept_back(stream, "is read for parents that have changed", "others"))
     if not _has_bookmark(part if stream.selected else part.get(DRIVEN) or {}):
         return None
     found += _widened(stream, former, start_date)
-    return _of_incremental(stream, found) if found else None
+    return _told(stream, found, _kept_back(stream, "goes on from its bookmark", "rows before that"))
 
 
 def _has_bookmark(part: Mapping[str, Any]) -> bool:
@@ -123,24 +125,11 @@ def reset_of(stream: BlockStream) -> str:
     return f"{stream.way_to_start_over}{first} and run again"
 
 
-def _of_incremental(stream: BlockStream, found: list[str]) -> str:
-    return (
-        f"Stream `{stream.name}` is read otherwise than by the run before: {'; '.join(found)}. It goes on from its bookmark "
-        "all the same, so what this would bring of rows before that is not loaded. If it should be, run "
-        f"{reset_of(stream)}; this is said once."
-    )
+def _told(stream: BlockStream, found: Sequence[str], so: str) -> str | None:
+    if not found:
+        return None
+    return f"Stream `{stream.name}` is read otherwise than by the run before: {'; '.join(found)}. {so}; this is said once."
 
 
-def _of_child(stream: BlockStream, found: list[str]) -> str:
-    return (
-        f"Stream `{stream.name}` is read otherwise than by the run before: {'; '.join(found)}. It is read for parents that "
-        "have changed all the same, so what this would bring of others is not loaded. If it should be, run "
-        f"{reset_of(stream)}; this is said once."
-    )
-
-
-def _of_full_table(stream: BlockStream, found: list[str]) -> str:
-    return (
-        f"Stream `{stream.name}` is read otherwise than by the run before: {'; '.join(found)}. It is read as a whole, and "
-        "rows that only came before stay in the target; this is said once."
-    )
+def _kept_back(stream: BlockStream, how: str, what: str) -> str:
+    return f"It {how} all the same, so what this would bring of {what} is not loaded. If it should be, run {reset_of(stream)}"

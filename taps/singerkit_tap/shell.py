@@ -38,7 +38,7 @@ from singerkit_shell.words import ended
 from singerkit_state.delivery import Delivery, print_about
 from singerkit_state.order import UnorderableError, ValueKind, order_key
 from singerkit_state.value import Mark, without_mark
-from singerkit_tap.delivery import delivery
+from singerkit_tap.delivery import Reading, delivery
 from singerkit_tap.output import Output
 from singerkit_tap.stream import BlockStream, read_input_entries, root_metadata
 from singerkit_tap.sync import SyncRun
@@ -157,26 +157,17 @@ class SingerkitTap(Tap):
     @classmethod
     def deliveries(cls, config: Mapping[str, Any]) -> list[Delivery]:  # noqa: ARG003  for overriding
         """Return what is promised about delivery, for `--about`: by kind of stream, or by the streams of a config."""
-        kinds: list[tuple[str, dict[str, Any]]] = [
-            ("incremental streams", {"is_incremental": True, "has_key": False, "has_lookback": False}),
-            (
-                "incremental with lookback, with a key",
-                {"is_incremental": True, "has_key": True, "has_lookback": True},
-            ),
-            (
-                "incremental with lookback, without a key",
-                {"is_incremental": True, "has_key": False, "has_lookback": True},
-            ),
-            (
-                "full-table streams with a key",
-                {"is_incremental": False, "has_key": True, "has_lookback": False},
-            ),
-            (
-                "full-table streams without a key",
-                {"is_incremental": False, "has_key": False, "has_lookback": False},
-            ),
+        kinds = {
+            "incremental streams": (True, False, False),
+            "incremental with lookback, with a key": (True, True, True),
+            "incremental with lookback, without a key": (True, False, True),
+            "full-table streams with a key": (False, True, False),
+            "full-table streams without a key": (False, False, False),
+        }
+        return [
+            delivery(name, Reading(is_incremental=is_incremental, has_key=has_key, has_lookback=has_lookback))
+            for name, (is_incremental, has_key, has_lookback) in kinds.items()
         ]
-        return [delivery(name, **kind) for name, kind in kinds]
 
     # Config
 

@@ -13,7 +13,7 @@ from singerkit_catalog.selection import apply_rules
 from singerkit_shell.validate import config_problems
 from singerkit_state.delivery import Delivery
 from singerkit_state.tracker import Signpost
-from singerkit_tap.delivery import delivery
+from singerkit_tap.delivery import Reading, delivery
 from singerkit_tap.shell import SingerkitTap
 from singerkit_tap.starts import former_read
 from tap_rest.client import Client, client_problems, register_secrets
@@ -53,14 +53,16 @@ class TapRest(SingerkitTap):
         return [
             delivery(
                 f"stream `{stream.name}`",
-                has_key=bool(stream.primary_keys),
-                is_incremental=stream.replication_key is not None,
-                has_lookback=stream.incremental is not None and stream.incremental.lookback > 0,
-                signpost=Signpost(stream.bookmark.signpost),
-                memory=stream.bookmark.memory,
-                shifts=stream.pages_shift,
-                shares=stream.shares_bookmark,
-                filters=stream.incremental is not None,
+                Reading(
+                    has_key=bool(stream.primary_keys),
+                    is_incremental=stream.replication_key is not None,
+                    has_lookback=stream.incremental is not None and stream.incremental.lookback > 0,
+                    signpost=Signpost(stream.bookmark.signpost),
+                    memory=stream.bookmark.memory,
+                    shifts=stream.pages_shift,
+                    shares=stream.shares_bookmark,
+                    filters=stream.incremental is not None,
+                ),
             )
             for stream in api_settings(config).streams
         ]
