@@ -13,6 +13,7 @@ from uuid import UUID
 
 import msgspec
 
+from singerkit_catalog.admitted import json_types, string_formats
 from singerkit_tap.wording import any_value, in_order, moment_text, number_text
 
 __all__ = ["KeyForm", "key_form"]
@@ -28,29 +29,14 @@ _OF_TEXT = (b"\\",)
 
 def key_form(schema: object) -> KeyForm:
     """Return the form of a property; columns of whole numbers or text cost a look at each chunk, nothing per value."""
-    types, formats = _types_and_formats(schema)
-    if types == {"string"} and len(formats) == 1:
-        of_one = _OF_FORMAT.get(formats.pop())
-        return _unless_odd(_OF_TEXT) if of_one is None else lambda values: list(map(of_one, values))
-    if types == {"string"}:
-        return _unless_odd(_OF_TEXT)
-    return _unless_odd(_OF_NUMBERS) if types and types <= {"integer", "number", "boolean"} else _as_json
-
-
-def _types_and_formats(schema: object) -> tuple[set[str], set[str]]:
-    """Return the types that a schema names, without null, and the formats of its texts."""
     if not isinstance(schema, Mapping):
-        return set(), set()
-    branches = [part for key in ("anyOf", "oneOf") for part in schema.get(key) or ()]
-    if "type" not in schema and branches:
-        found = list(map(_types_and_formats, branches))
-        return set().union(*(types for types, _ in found)), set().union(*(formats for _, formats in found))
-    declared = schema.get("type", ())
-    types = {declared} if isinstance(declared, str) else set(declared)
-    if "string" not in types:
-        return types - {"null"}, set()
-    is_decimal = "x-singer.decimal" in schema
-    return types - {"null"}, {"x-singer.decimal" if is_decimal else str(schema.get("format", "text"))}
+        return _as_json
+    types = json_types(schema) - {"null"}
+    if types == {"string"}:
+        formats = set(string_formats(schema))
+        of_one = _OF_FORMAT.get(formats.pop()) if len(formats) == 1 else None
+        return _unless_odd(_OF_TEXT) if of_one is None else lambda values: list(map(of_one, values))
+    return _unless_odd(_OF_NUMBERS) if types and types <= {"integer", "number", "boolean"} else _as_json
 
 
 def _unless_odd(marks: Sequence[bytes]) -> KeyForm:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import binascii
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Column", "Kind", "classify", "columns_of", "from_base64", "json_types"]
+from singerkit_catalog.admitted import json_types, string_formats
+
+__all__ = ["Column", "Kind", "classify", "columns_of", "from_base64"]
 
 
 class Kind(enum.Enum):
@@ -36,7 +38,6 @@ _STRING_FORMATS = {
     "singer.decimal": Kind.NUMBER,
     "x-singer.decimal": Kind.NUMBER,
 }
-_ALL_TYPES = frozenset({"null", "boolean", "integer", "number", "string", "object", "array"})
 
 
 @dataclass(frozen=True)
@@ -108,46 +109,8 @@ def classify(prop: Mapping[str, Any]) -> tuple[Kind, bool, bool]:
     return Kind.JSON, nullable, False
 
 
-def json_types(prop: Mapping[str, Any]) -> frozenset[str]:
-    """Return the JSON types a property schema admits, best effort over anyOf, oneOf, allOf, enum and const."""
-    admitted = _ALL_TYPES
-    if "type" in prop:
-        declared = prop["type"]
-        admitted = frozenset([declared] if isinstance(declared, str) else declared)
-    if "const" in prop:
-        admitted = _intersect(admitted, frozenset({_json_type(prop["const"])}))
-    if "enum" in prop:
-        admitted = _intersect(admitted, frozenset(_json_type(value) for value in prop["enum"]))
-    for keyword in ("anyOf", "oneOf"):
-        branches = [branch for branch in prop.get(keyword, ()) if isinstance(branch, Mapping)]
-        if branches:
-            union = frozenset[str]().union(*(json_types(branch) for branch in branches))
-            admitted = _intersect(admitted, union)
-    for branch in prop.get("allOf", ()):
-        if isinstance(branch, Mapping):
-            admitted = _intersect(admitted, json_types(branch))
-    return admitted
-
-
-def _intersect(left: frozenset[str], right: frozenset[str]) -> frozenset[str]:
-    common = left & right
-    for one, other in ((left, right), (right, left)):
-        if "number" in one and "integer" in other:
-            common |= {"integer"}
-    return common
-
-
-def _json_type(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "boolean"
-    names = {int: "integer", float: "number", str: "string", dict: "object", list: "array"}
-    return names.get(type(value), "number")
-
-
 def _string_kind(prop: Mapping[str, Any]) -> Kind:
-    formats = set(_string_formats(prop))
+    formats = set(string_formats(prop))
     if len(formats) == 1:
         (only,) = formats
         if only in _STRING_FORMATS:
@@ -155,27 +118,6 @@ def _string_kind(prop: Mapping[str, Any]) -> Kind:
         if only == "base64":
             return Kind.BINARY
     return Kind.STRING
-
-
-def _string_formats(prop: Mapping[str, Any]) -> Iterator[str]:
-    """Every format a string value of the property may have; plain text counts as a format of its own."""
-    branches = [
-        branch
-        for keyword in ("anyOf", "oneOf")
-        for branch in prop.get(keyword, ())
-        if isinstance(branch, Mapping) and "string" in json_types(branch)
-    ]
-    if "x-singer.decimal" in prop:
-        yield "x-singer.decimal"
-    elif prop.get("contentEncoding") == "base64":
-        yield "base64"
-    elif "format" in prop:
-        yield str(prop["format"])
-    elif branches:
-        for branch in branches:
-            yield from _string_formats(branch)
-    else:
-        yield "text"
 
 
 def from_base64(text: str) -> bytes | None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from singerkit_target.kinds import json_types
+from singerkit_catalog.admitted import json_types
 
 __all__ = ["Unsupported", "bounded_integer", "constrained", "nested_type"]
 

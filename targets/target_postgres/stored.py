@@ -9,9 +9,10 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 
+from singerkit_catalog.admitted import json_types
 from singerkit_shell.errors import BadDataError
 from singerkit_target.contract import Stream
-from singerkit_target.kinds import Column, Kind, json_types
+from singerkit_target.kinds import Column, Kind
 from target_postgres.ddl import ExistingColumn
 from target_postgres.types import VALUE_TABLE
 

@@ -62,8 +62,15 @@ def test_no_option_is_empty(name: str, option: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name.startswith("singerkit-")])
 def test_no_argument_is_empty(name: str) -> None:
-    with pytest.raises(UsageError, match="is empty, as when a variable of the shell is not set"):
+    with pytest.raises(
+        UsageError, match=r"^`[A-Z_]+(\.\.\.)?` is empty, as when a variable of the shell is not set"
+    ):
         COMMANDS[name].make_context(name, [""])
+
+
+def test_an_option_behind_others_is_not_empty() -> None:
+    with pytest.raises(UsageError, match=r"^`--state` is empty"):
+        COMMANDS["tap-rest"].make_context("tap-rest", ["--config", "tap.json", "--state", ""])
 
 
 def test_the_folder_of_the_embedded_server_is_not_empty() -> None:

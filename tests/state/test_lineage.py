@@ -91,6 +91,25 @@ def test_a_state_of_another_place_is_another_pipelines(file):
         check(ours(read_from("here", 2)), mine, MARK, file, former=(mine,))
 
 
+@pytest.mark.parametrize("start", [{"source": {"where": "here"}}, {"source": {}}, {}])
+def test_a_state_that_does_not_say_where_it_was_read_is_no_other_pipelines(file, start):
+    """As one that an older tap wrote, and what a newer one has committed since; or the other way round."""
+
+    def read_as(said: dict[str, Any], at: int) -> dict[str, Any]:
+        return {"bookmarks": {"a": {"replication_key_value": at, "_singerkit_read": said}}}
+
+    silent = {"bookmarks": {"a": {"replication_key_value": 2}}}
+    for stored, began in ((silent, read_as(start, 1)), (read_as(start, 2), {"bookmarks": {"a": {"at": 1}}})):
+        with pytest.raises(RetryableError, match="has committed last"):
+            check(ours(stored), began, MARK, file, former=(began,))
+
+
+@pytest.mark.parametrize("start", [None, {}, {"bookmarks": None}])
+def test_a_start_that_says_nothing_is_brought_up_to_date(file, start):
+    with pytest.raises(RetryableError, match="has committed last"):
+        check(ours(NEW), start, replace(MARK, resumes="file"), file, former=(start,))
+
+
 def published(
     stored: Any, start: Any, mark: Mark | None, file: Path | None = None, **known: Any
 ) -> list[str]:
@@ -245,6 +264,7 @@ def test_a_state_url_that_is_of_another_place_is_told_which_is_the_right_one():
         ({"replication_key": "at", "replication_key_value": None}, False),
         ({"partitions": [{"context": {"id": 1}}]}, False),
         ({"version": 17, "initial_full_table_complete": True}, False),
+        ({"_singerkit_read": {"source": {"where": "here"}, "fields": {"id": "integer"}}}, False),
     ],
 )
 def test_what_says_that_rows_were_read(bookmark, says):
