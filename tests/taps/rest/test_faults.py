@@ -281,6 +281,25 @@ def test_what_is_compressed_is_read_whole_or_not_at_all(name: str) -> None:
                 unpacked(body[:length], encoding, 1000)
 
 
+@pytest.mark.parametrize(
+    ("body", "encoding"),
+    [(b"[]", "gzip"), (b"[", "x-gzip"), (GOOD.body, "deflate"), (GOOD.body, "deflate, gzip")],
+)
+def test_what_is_not_compressed_as_it_is_declared_is_neither_taken_nor_asked_for_again(
+    body: bytes, encoding: str
+) -> None:
+    with pytest.raises(zlib.error):
+        unpacked(body, encoding, 1000)
+
+
+def test_the_limit_of_a_body_is_not_above_it() -> None:
+    assert unpacked(gzip.compress(GOOD.body), "gzip", len(GOOD.body)) == GOOD.body
+
+
+def test_what_stands_behind_a_deflated_body_is_no_part_of_it() -> None:
+    assert unpacked(zlib.compress(GOOD.body) + gzip.compress(b"x"), "deflate", 1000) == GOOD.body
+
+
 STATUSES: list[tuple[int, Any, dict[str, str], int, str]] = [
     *((status, ROWS, {}, 0, "") for status in (200, 201, 203, 299)),
     *((status, [], {}, 0, "") for status in (200, 203)),
