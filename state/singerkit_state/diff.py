@@ -12,6 +12,7 @@ from singerkit_state.value import encode
 __all__ = ["Difference", "Differences", "compare", "in_words"]
 
 _WIDEST = 60  # characters of a value or a path in a sentence
+_RESERVED = "_singerkit_"  # how keys begin that only our taps understand
 _MOST = 3  # streams, and differences of one, that a sentence names
 
 
@@ -49,22 +50,36 @@ def compare(old: dict[str, Any] | None, new: dict[str, Any] | None) -> Differenc
 def in_words(old: Any, new: Any, old_has: str, new_has: str) -> str:
     """Say in a part of a sentence where two states differ; ``old_has`` and ``new_has`` say who has which.
 
-    What rows are remembered by is left out: it says nothing to people.
+    Streams that one alone has come first, then bookmarks. What only our taps understand says nothing to people: it is told
+    in words, and only where nothing else differs.
     """
     if not isinstance(old, dict) or not isinstance(new, dict):  # no state: whoever set it knows what it is
         return f"`{_cut(old)}` for {old_has}, `{_cut(new)}` for {new_has}"
     found = compare(old, new)
-    parts = [f"`{name}`: {_worded(items, old_has, new_has)}" for name, items in found.streams.items()]
+    ranked = sorted(found.streams.items(), key=lambda stream: _rank(stream[1]))
+    told = [(name, items) for name, items in ranked if _rank(items) < _OURS] or ranked
+    parts = [f"`{name}`: {_worded(items, old_has, new_has)}" for name, items in told]
     if found.others:
         parts.append(f"outside of bookmarks {_worded(found.others, old_has, new_has)}")
     more = f"; and {len(parts) - _MOST} others" if len(parts) > _MOST else ""
     return "; ".join(parts[:_MOST]) + more
 
 
+_OURS = 2
+
+
+def _rank(items: list[Difference]) -> int:
+    """0 for a stream that one state alone has, 1 for bookmarks that differ, _OURS where only reserved keys do."""
+    if any(not item.path and item.what != "changed" for item in items):
+        return 0
+    return _OURS if all(_RESERVED in item.path for item in items) else 1
+
+
 def _worded(items: list[Difference], old_has: str, new_has: str) -> str:
-    told = [item for item in items if "_singerkit_seen" not in item.path]
+    told = [item for item in items if _RESERVED not in item.path]
     if not told:
-        return "other rows are remembered at the bookmark"
+        remembered = any("_singerkit_seen" in item.path for item in items)
+        return "other rows are remembered at the bookmark" if remembered else "it was read in another way"
     return ", ".join(_one_worded(item, old_has, new_has) for item in told[:_MOST])
 
 

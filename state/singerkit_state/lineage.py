@@ -179,19 +179,22 @@ class _Run:
                 f"The state file {self.publisher.state_file} and the state committed by the pipeline `{self.pipeline}` "
                 f"differ ({self._difference(committed, 'the file')}), and the file does not say which pipeline it is of; "
                 f"nothing was written: give this pipeline its own name with `pipeline`, or go on "
-                f"from the target's state with {self.ways.go_on()}, or from the file's with {self.ways.adopt()}."
+                f"from the target's state with {self.ways.go_on()}, or from the file's with {self.ways.adopt()}: what that is "
+                "ahead of the target's is not read then."
             )
         if not _streams(self.start) <= _streams(committed):
             raise ConfigurationError(
                 "The tap starts from the state of other streams than those that the pipeline "
                 f"`{self.pipeline}` has committed ({self._difference(committed, 'the tap')}); nothing was written: give each pipeline its own name with `pipeline`, or go on from the target's state with "
-                f"{self.ways.go_on()}, or from the tap's with {self.ways.adopt()}."
+                f"{self.ways.go_on()}, or from the tap's with {self.ways.adopt()}: what that is ahead of the target's is not "
+                "read then."
             )
         raise RetryableError(
             f"The tap starts from a state that the pipeline `{self.pipeline}` has never committed here "
             f"({self._difference(committed, 'the tap')}), as when it was set by hand, the database was brought "
-            "back from a copy, or is not the one that the state is of; nothing was written: to start from it run "
-            f"{self.ways.adopt()}, to go on from what is committed run {self.ways.go_on()}."
+            "back from a copy, or is not the one that the state is of; nothing was written: to go on from what is committed "
+            f"run {self.ways.go_on()}, and what was loaded since then is read again; where the state was set on purpose, "
+            f"start from it with {self.ways.adopt()}: rows between the two that this target does not have are not read then."
         )
 
     def _tell_committed(self, stored: str) -> NoReturn:

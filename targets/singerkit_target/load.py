@@ -18,6 +18,7 @@ import msgspec
 
 from singerkit_shell.errors import BadDataError, RetryableError, SingerkitError
 from singerkit_shell.signals import StopFlag
+from singerkit_shell.words import counted
 from singerkit_state.lineage import WaysOut, check_start
 from singerkit_state.value import Mark, decode, is_empty, is_utf8, read_mark
 from singerkit_target.batches import Missing
@@ -461,7 +462,7 @@ class Load:
 
     def _rows_are(self) -> str:
         rows = self.summary.committed_rows
-        return "1 row is" if rows == 1 else f"{rows} rows are"
+        return f"{counted(rows, 'row')} {'is' if rows == 1 else 'are'}"
 
 
 def _state_of(part: Message) -> tuple[str, Any]:

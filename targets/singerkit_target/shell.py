@@ -260,7 +260,7 @@ class SingerkitTarget(Target):
         if self._reads_environment:
             config += ["--config", "ENV"]
         named = [] if self.config.get("pipeline") else ["--pipeline", pipeline]
-        return WaysOut((self.name, *config, *named))
+        return WaysOut((self.name, *config, *named), self.state_file)
 
     def check_state_file(self, path: str) -> None:
         """See that ``path`` is none of the files that this target writes rows into; ConfigurationError when it is."""

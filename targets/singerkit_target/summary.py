@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from singerkit_shell.words import counted
+
 __all__ = ["Counts", "Summary"]
 
 
@@ -63,19 +65,21 @@ class Summary:
     def log(self, log: logging.Logger, aside: str) -> None:
         """One line per stream, then one for the run; ``aside`` is where records are set aside."""
         for stream, rows in sorted(self.committed.items()):
-            log.info("Stream `%s`: %d rows loaded.", stream, rows)
+            log.info("Stream `%s`: %s loaded.", stream, counted(rows, "row"))
         for stream, count in sorted(self.rejected_before.items()):
             if count:
-                records = "records are" if count > 1 else "record is"
                 log.warning(
-                    "Stream `%s`: %d %s set aside in %s, with the reasons.", stream, count, records, aside
+                    "Stream `%s`: %s set aside in %s, with the reasons.",
+                    stream,
+                    f"{counted(count, 'record')} {'is' if count == 1 else 'are'}",
+                    aside,
                 )
         seconds = self.seconds()
         log.info(
-            "%d rows in %.1f s (%d rows/s), %d commits%s.",
-            self.committed_rows,
+            "%s in %.1f s (%s/s), %s%s.",
+            counted(self.committed_rows, "row"),
             seconds,
-            int(self.committed_rows / seconds) if seconds else 0,
-            self.commits,
-            f", a unit written again {self.replays} times" if self.replays else "",
+            counted(int(self.committed_rows / seconds) if seconds else 0, "row"),
+            counted(self.commits, "commit"),
+            f", a unit written again {counted(self.replays, 'time')}" if self.replays else "",
         )

@@ -19,7 +19,7 @@ from singerkit_shell.errors import FencedError, RetryableError, SingerkitError
 from singerkit_shell.signals import StopFlag, stop_flag
 from singerkit_state import history_table
 from singerkit_state import postgres as state_rows
-from singerkit_state.lineage import streams_reached
+from singerkit_state.lineage import WaysOut, streams_reached
 from singerkit_state.location import StateUrl
 from singerkit_state.store import Change
 from singerkit_state.store_postgres import change_row
@@ -102,6 +102,7 @@ class PostgresLoader:
         sets_aside: Sequence[str] = (),
         quarantine_limit: int = 1000,
         close_server: Callable[[], None] = lambda: None,
+        ways: Callable[[str], WaysOut] = lambda _pipeline: WaysOut(("target-postgres",)),
         stop: StopFlag = stop_flag,
     ) -> None:
         self.appends = wishes.append_only
@@ -116,6 +117,7 @@ class PostgresLoader:
         self._hard_delete = hard_delete
         self._state_table = state_table
         self._close_server = close_server
+        self._ways = ways
         self._run_id = uuid.uuid4().hex
         self._metadata = MetadataColumns()
         self._tables: dict[str, Table] = {}
@@ -203,6 +205,7 @@ class PostgresLoader:
         check_stream_name(stream.name, self._tables.values(), ours)
         self._made += 1
         number = self._made
+        start_over = self._ways("" if self._row is None else self._row.pipeline).start_over(stream.name)
 
         def fit(connection: Connection) -> Table:
             with connection.cursor() as cursor:
@@ -216,7 +219,8 @@ class PostgresLoader:
                     self._wishes,
                     number,
                     self._log,
-                    must_exist=former is not None,
+                    start_over,
+                    former=former,
                     must_hold=former is None and self._must_hold(stream.name),
                 )
 

@@ -45,7 +45,8 @@ class Table:
 
     ``given`` is the stream with the kinds in which its columns take values. ``columns`` maps field names to identifiers.
     ``binary`` and ``local`` are the fields that go to `bytea` and to `timestamp without time zone`. ``takes_copies``: the
-    table was empty when the run met it, so rows are copied straight in until a key repeats. ``staged`` names the columns
+    table was empty when the run met it, so rows are copied straight in until a key repeats; ``is_of_this_run``: so all its
+    rows are of this run. ``staged`` names the columns
     of the rows that wait in the stage. ``detours`` are its triggers and rules when rows were last written to it.
     """
 
@@ -59,6 +60,7 @@ class Table:
     local: frozenset[str]
     compared: frozenset[str]
     takes_copies: bool
+    is_of_this_run: bool
     stage: str
     has_stage: bool = False
     staged: tuple[str, ...] | None = None
@@ -97,14 +99,16 @@ def fit_table(
     wishes: Wishes,
     number: int,
     log: logging.Logger,
+    start_over: str,
     *,
-    must_exist: bool = False,
+    former: Table | None = None,
     must_hold: bool | None = False,
 ) -> Table:
     """Create the table of a stream, or add to the existing one what it lacks.
 
-    ``number`` tells the stages of a session apart; ``must_exist`` when this run has loaded into it (FAULTS D8);
-    ``must_hold`` when the state says that rows were loaded before, None when it does not tell.
+    ``number`` tells the stages of a session apart; ``start_over`` is the command that reads the stream anew; ``former`` is
+    the table as this run has loaded into it, which must be there (FAULTS D8); ``must_hold`` when the state says that rows
+    were loaded before, None when it does not tell.
 
     Raises:
         RowsGone: rows were loaded, and the table is gone or empty.
@@ -117,13 +121,16 @@ def fit_table(
     types = _types(stream, columns, wishes)
     existing = _existing(cursor, wishes.schema, name, stream.name)
     table = ddl.table_name(wishes.schema, name)
+    is_empty = existing is None or existing.is_empty
+    is_of_this_run = is_empty if former is None else former.is_of_this_run
     if (existing is None and must_hold is not False) or (existing and existing.is_empty and must_hold):
         raise RowsGone(
             f"The table {wishes.schema}.{name} is {'empty' if existing else 'not there'}, and the saved state says that "
             f"rows of stream `{stream.name}` were loaded into it."
         )
+    added = [short for short in types if existing is None or short not in existing.columns]
     if existing is None:
-        if must_exist:
+        if former is not None:
             raise BadDataError(
                 f"Expected the table {wishes.schema}.{name}, into which this run loads stream `{stream.name}`, got none: "
                 "somebody has dropped it meanwhile; put the table back, or run again and do what it then says."
@@ -137,8 +144,8 @@ def fit_table(
         )
     else:
         _fit(cursor, table, existing, stream, columns, types, keys, log)
+        _tell_added(stream, added, types, existing, log, start_over, is_of_this_run=is_of_this_run)
     shortened = {short: original for original, short in columns.items() if short != original}
-    added = set(types) - set(existing.columns if existing else ())
     ddl.comment_original_names(
         cursor,
         table,
@@ -160,7 +167,8 @@ def fit_table(
         binary=frozenset(column.name for column in given.columns if column.kind is Kind.BINARY),
         local=frozenset(field for field, column in held.items() if column.base == "timestamp"),
         compared=frozenset(_compared(stream, columns)),
-        takes_copies=existing is None or existing.is_empty,
+        takes_copies=is_empty,
+        is_of_this_run=is_of_this_run,
         stage=f"singerkit_stage_{number}",
     )
 
@@ -244,15 +252,21 @@ def _tell_added(
     known: Collection[str],
     existing: ddl.Existing,
     log: logging.Logger,
+    start_over: str,
+    *,
+    is_of_this_run: bool,
 ) -> None:
-    level = logging.INFO if existing.is_empty else logging.WARNING
-    log.log(
-        level,
-        "Columns added for stream `%s`: %s. Rows that were loaded before have NULL there until they come again; if the "
-        "column was there before and somebody has dropped it, read the stream anew.",
-        stream.name,
-        ", ".join(f"`{name}`" for name in added),
-    )
+    """Name new columns, and what is not in them; ``start_over`` is the command that reads the stream anew."""
+    if added and is_of_this_run:
+        log.info("Columns added for stream `%s`: %s.", stream.name, _quoted(added))
+    elif added:
+        log.warning(
+            "Columns added for stream `%s`: %s. Rows that were loaded before have NULL there until they come again; if the "
+            "column was there before and somebody has dropped it, read the stream anew: run %s, then the pipeline again.",
+            stream.name,
+            _quoted(added),
+            start_over,
+        )
     beside = [
         (there, name)
         for name in added
@@ -263,9 +277,10 @@ def _tell_added(
         log.warning(
             "The table of stream `%s` has `%s`, which no field of the stream is called, and now `%s` beside it: names count "
             "as they are written. If they are one, drop the new column, rename the other to its name (`ALTER TABLE ... RENAME COLUMN`) "
-            "and start the stream over (`--start-over --stream`).",
+            "and start the stream over with %s.",
             stream.name,
             *beside[0],
+            start_over,
         )
 
 
@@ -282,7 +297,6 @@ def _fit(
     missing = [(short, type_.sql) for short, type_ in types.items() if short not in existing.columns]
     if missing:
         ddl.add_columns(cursor, table, missing)
-        _tell_added(stream, [short for short, _type in missing], types, existing, log)
     misfits = []
     for column in stream.columns:
         short = columns[column.name]

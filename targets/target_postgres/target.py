@@ -216,6 +216,7 @@ class TargetPostgres(SingerkitTarget):
             sets_aside=self._sets_aside(),
             quarantine_limit=config["quarantine_limit"],
             close_server=close_server,
+            ways=self.ways_out,
         )
         return self._loader
 

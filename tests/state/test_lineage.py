@@ -220,8 +220,12 @@ def test_a_start_that_was_never_committed_here_is_refused_by_name_and_not_revert
     said = io.StringIO()
     with pytest.raises(RetryableError, match="has never committed here") as caught:
         check(ours(OLD), NEW, replace(MARK, resumes="file"), file, said, former=())
-    assert "`target-x --config 'my config.json' --adopt" in str(caught.value)
-    assert "--last-state`" in str(caught.value)
+    words = str(caught.value)
+    assert "`target-x --config 'my config.json' --adopt" in words
+    assert words.index("--last-state`, and what was loaded since then is read again") < words.index(
+        "--adopt"
+    ), "the way that loses nothing comes first"
+    assert "rows between the two that this target does not have are not read then" in words
     assert (said.getvalue(), decode(file.read_text())) == ("", NEW)
 
 
@@ -244,6 +248,27 @@ def test_a_state_that_differs_is_told_by_where_it_differs():
         with pytest.raises(RetryableError) as caught:
             check(ours(state(20, 0)), start, mark, former=())
         assert f"never committed here ({told}), as when" in str(caught.value)
+
+
+def test_streams_and_bookmarks_are_told_and_not_what_our_taps_keep_beside_them():
+    """Behind four streams with other fields stood the one that counts, or did not stand there at all."""
+
+    def part(at: int, field: str) -> dict[str, Any]:
+        read = {"fields": {field: "integer"}, "source": {"where": "here"}}
+        return {"replication_key_value": at, "_singerkit_read": read, "_singerkit_driven_by": field}
+
+    both = {name: part(1, "old") for name in ("a", "b", "c", "d")}
+    here = {name: part(2 if name == "c" else 1, "new") for name in both}
+    with pytest.raises(ConfigurationError) as caught:
+        check(ours({"bookmarks": both}), {"bookmarks": here | {"tickets": part(1, "x")}}, MARK, former=())
+    assert (
+        "(`tickets`: the tap alone has it; `c`: replication_key_value is `2` for the tap, `1` for the target); nothing"
+        in str(caught.value)
+    )
+    del here["c"], both["c"]
+    with pytest.raises(RetryableError) as reserved:
+        check(ours({"bookmarks": both}), {"bookmarks": here}, MARK, former=())
+    assert "(`a`: it was read in another way; `b`: it was read in another way;" in str(reserved.value)
 
 
 def test_a_state_url_that_is_of_another_place_is_told_which_is_the_right_one():

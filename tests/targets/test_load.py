@@ -982,7 +982,7 @@ def test_a_run_that_is_cut_and_loses_its_unit_keeps_the_same():
 def test_the_summary_is_logged_once_there_is_something_to_say(caplog):
     caplog.set_level(logging.INFO)
     Run(SCHEMA(), RECORD(1), STATE(1))
-    assert "Stream `a`: 1 rows loaded." in caplog.messages
+    assert "Stream `a`: 1 row loaded." in caplog.messages
     caplog.clear()
     Run(SCHEMA(), RECORD(1), SCHEMA("b"), RECORD("x"), expect=BadDataError)
     assert [message.split(" in ")[0] for message in caplog.messages] == ["0 rows"], (
@@ -990,7 +990,7 @@ def test_the_summary_is_logged_once_there_is_something_to_say(caplog):
     )
     caplog.clear()
     Run(SCHEMA())
-    assert [message.split(", ")[-1] for message in caplog.messages] == ["1 commits."], "a table alone"
+    assert [message.split(", ")[-1] for message in caplog.messages] == ["1 commit."], "a table alone"
     caplog.clear()
     Run(SCHEMA(), RECORD("x"), expect=BadDataError)
     assert not [message for message in caplog.messages if "rows" in message]

@@ -85,7 +85,7 @@ def test_the_log_has_a_line_per_stream_and_one_for_the_run(
         "Stream `customers`: 40 rows loaded.",
         "Stream `orders`: 60 rows loaded.",
         "Stream `orders`: 2 records are set aside in the table t, with the reasons.",
-        "100 rows in 4.0 s (25 rows/s), 1 commits, a unit written again 2 times.",
+        "100 rows in 4.0 s (25 rows/s), 1 commit, a unit written again 2 times.",
     ]
     assert [record.levelname for record in caplog.records] == ["INFO", "INFO", "WARNING", "INFO"]
 

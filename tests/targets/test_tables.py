@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
-from faults.loads import RECORD, SCHEMA, STATE, connected, load, query, state_row, table
+from conformance.processes import run
+from conformance.singer import lines
+from faults.loads import RECORD, SCHEMA, STATE, command, connected, load, query, state_row, table
 from psycopg2.sql import SQL, Identifier
 
 INTEGER = {"type": ["integer", "null"]}
@@ -97,6 +101,35 @@ def test_new_columns_are_added_and_old_ones_stay(database: str) -> None:
     assert columns(database, "orders") == {"id": "bigint", "note": "text", "qty": "bigint", "tax": "numeric"}
     stored = query(database, "SELECT id, note, qty, tax::text FROM orders ORDER BY id")
     assert stored == [(1, "a", 1, "0.5"), (2, None, None, None)]
+
+
+def test_a_column_that_comes_is_told_with_the_command_that_reads_the_stream_anew(
+    database: str, tmp_path: Path
+) -> None:
+    """Once a run; a table whose rows are all of the run has no rows without it."""
+    state_file = tmp_path / "state.json"
+    started = command(tmp_path, database, {}, "--state-file", str(state_file))
+
+    def load_all(*messages: Any) -> Any:
+        return run(started, stdin=lines(*messages)).expect(0)
+
+    narrow, wide = (
+        SCHEMA("orders", fields, ["id"]) for fields in ({"id": INTEGER}, {"id": INTEGER, "qty": INTEGER})
+    )
+    at = STATE({"bookmarks": {"orders": {"replication_key_value": 2}}})
+    first = load_all(narrow, order(id=1), wide, order(id=2, qty=2), at)
+    assert "Columns added for stream `orders`: `qty`." in first.stderr
+    assert "WARNING" not in first.stderr
+    query(database, "ALTER TABLE orders DROP COLUMN qty")
+    told = load_all(narrow, wide, order(id=3, qty=3), narrow, wide, at).stderr
+    assert told.count("Columns added") == 1
+    statement = re.search(r"read the stream anew: run `(.*?)`, then the pipeline again", told)
+    assert statement, told
+    assert "--stream orders" in statement[1]
+    run([started[0], *shlex.split(statement[1])[1:]]).expect(0)
+    assert "orders" not in json.loads(state_file.read_text())["bookmarks"], "the tap reads from the beginning"
+    load_all(wide, *(order(id=n, qty=n) for n in (1, 2, 3)), at)
+    assert table(database, "orders", "id", "qty") == [(1, 1), (2, 2), (3, 3)]
 
 
 def test_an_integer_column_widens_for_numbers(database: str) -> None:
