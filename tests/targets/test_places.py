@@ -105,7 +105,8 @@ def test_two_pipelines_with_one_table(database: str) -> None:
     state = STATE({"bookmarks": {"box": {"v": 1}}})
     assert "too: rows" not in load(database, BOX, box(1, 1), state, pipeline="a").expect(0).stderr
     assert "too: rows" not in load(database, BOX, box(1, 2), state, pipeline="a").expect(0).stderr
-    stderr = load(database, BOX, box(1, 3), state, pipeline="b").expect(0).stderr
+    wider = SCHEMA("box", {"id": INTEGER, "v": INTEGER, "w": INTEGER}, ["id"])
+    stderr = load(database, BOX, box(1, 3), wider, box(1, 4), state, pipeline="b").expect(0).stderr
     assert (
         stderr.count(
             "The table of stream `box` was loaded by the pipeline `a`, too: rows with one key replace"

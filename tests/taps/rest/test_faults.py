@@ -245,6 +245,9 @@ def test_gzip_is_read_and_a_bomb_is_not(run_tap: Any) -> None:
     packed = {"Content-Encoding": "gzip"}
     with serving({"/rows": lambda _: Reply(gzip.compress(GOOD.body), headers=packed)}) as api:
         assert run_tap(api.url, STREAM).ended(0).records("rows") == ROWS
+        assert api.asked[0].headers["Accept-Encoding"] == "gzip, deflate", (
+            "what we can read, whatever is installed"
+        )
         bomb = gzip.compress(b"[" + b" " * 300_000_000 + b"]", 1)
         api.routes["/rows"] = lambda _: Reply(bomb, headers=packed)
         assert "limits.response_bytes" in run_tap(api.url, STREAM).ended(65).sentence

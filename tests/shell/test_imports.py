@@ -1,0 +1,50 @@
+"""Who is ended by Ctrl-C at once: an executable of ours while it imports, and nobody else who imports us."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from singerkit_shell.imports import begin_importing, end_importing
+
+
+@pytest.fixture
+def importing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """``importing(argv, before)`` begins to import as tap-rest does; returns what Ctrl-C does then."""
+    kept = signal.getsignal(signal.SIGINT)
+
+    def begin(argv: list[str], before: Any = signal.default_int_handler) -> Any:
+        monkeypatch.setattr(sys, "argv", argv)
+        signal.signal(signal.SIGINT, before)
+        begin_importing("tap-rest")
+        return signal.getsignal(signal.SIGINT)
+
+    yield begin
+    signal.signal(signal.SIGINT, kept)
+
+
+@pytest.mark.parametrize("started", ["tap-rest", "/usr/local/bin/tap-rest", "./tap-rest.exe"])
+def test_an_executable_of_ours_is_ended_at_once_until_it_has_imported(started: str, importing: Any) -> None:
+    assert importing([started, "--help"]) is signal.SIG_DFL
+    end_importing()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize(
+    "argv", [["python3"], ["target-postgres"], ["my-tap-rest"], ["tap-rest.py"], [""], []]
+)
+def test_whoever_else_imports_us_keeps_its_own(argv: list[str], importing: Any) -> None:
+    assert importing(argv) is signal.default_int_handler
+    end_importing()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_what_somebody_has_chosen_stays(importing: Any) -> None:
+    """As where a shell runs it in the background: Ctrl-C is ignored."""
+    assert importing(["tap-rest"], signal.SIG_IGN) is signal.SIG_IGN
+    end_importing()
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
