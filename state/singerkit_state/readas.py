@@ -12,7 +12,8 @@ the state, under one key, which other programs pass on as they do with any other
   primary key under ``keys``;
 * ``start_date``: the earliest that counted; not there: the stream was read from the beginning;
 * ``nulls``: true, where a row without a replication key has come;
-* ``gone``: those of the fields that no record had when all of them were read last.
+* ``gone``: those of the fields that no record had when all of them were read last;
+* ``added``: fields that the config has added to the records, now or before, and that no record had by itself.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class ReadAs:
     is_known: bool = True
     has_nulls: bool = False
     gone: frozenset[str] = frozenset()
+    added: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, part: Any) -> ReadAs:
@@ -51,13 +53,13 @@ class ReadAs:
         if not isinstance(said, Mapping):
             return cls(is_known=False)
         fields, source, start_date = said.get("fields"), said.get("source"), said.get("start_date")
-        gone = said.get("gone")
         return cls(
             {name: str(kind) for name, kind in fields.items()} if isinstance(fields, Mapping) else {},
             dict(source) if isinstance(source, Mapping) else {},
             start_date if isinstance(start_date, str) else None,
             has_nulls=said.get("nulls") is True,
-            gone=frozenset(map(str, gone)) if isinstance(gone, list) else frozenset(),
+            gone=_names(said.get("gone")),
+            added=_names(said.get("added")),
         )
 
     @property
@@ -74,8 +76,13 @@ class ReadAs:
             "start_date": self.start_date,
             "nulls": self.has_nulls,
             "gone": [name for name in names if name in self.gone],
+            "added": sorted(filter(may_be_stored, self.added))[:FIELD_LIMIT],
         }
         return {key: item for key, item in said.items() if item}
+
+
+def _names(found: Any) -> frozenset[str]:
+    return frozenset(map(str, found)) if isinstance(found, list) else frozenset()
 
 
 def may_be_stored(name: str) -> bool:

@@ -14,7 +14,15 @@ from singerkit_state.order import ValueKind, order_key
 from singerkit_state.readas import ReadAs, may_be_stored
 from singerkit_tap.stream import BlockStream
 
-__all__ = ["KEYS", "change_since", "comes_whole", "earlier", "gone_sentence", "reset_of"]
+__all__ = [
+    "KEYS",
+    "change_since",
+    "comes_whole",
+    "earlier",
+    "gone_sentence",
+    "reset_of",
+    "withdrawn_sentence",
+]
 
 KEYS = "keys"
 """The part of `ReadAs.source` that holds the primary key."""
@@ -98,6 +106,18 @@ def gone_sentence(stream: BlockStream, names: Sequence[str]) -> str:
     return (
         f"No record of stream `{stream.name}` has {_listed(names)} any more; {it} null from now on, also in rows that had a "
         "value. If the source has renamed a field, the new name is another column; this is said once."
+    )
+
+
+def withdrawn_sentence(stream: BlockStream, former: ReadAs) -> str | None:
+    """Return what is told of fields that the config added to the records of the run before, and adds no more."""
+    names = sorted((former.added & former.fields.keys()) - {*stream.kinds, *stream.adds})
+    if not names or not stream.selected:
+        return None
+    it, was = ("it", "was") if len(names) == 1 else ("them", "were")
+    return (
+        f"Stream `{stream.name}` is sent without {_listed(names)} from now on, unless its records have {it}: {it if it == 'it' else 'they'} "
+        f"{was} added by the config, which does so no more. What is stored there stays as it is; this is said once."
     )
 
 

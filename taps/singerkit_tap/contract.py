@@ -48,7 +48,7 @@ stream for finished.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol
@@ -150,5 +150,13 @@ class StreamContract(Protocol):
 
         ``where``, ``asks``, ``parent``: digests (`singerkit_tap.changes`), since they may tell more than a state should;
         ``records``: a place within an answer. A part that is not known yet is None, and keeps what it was.
+        """
+        ...
+
+    @property
+    def adds(self) -> Collection[str]:
+        """The fields that the config adds to the records, which leave the SCHEMA when it adds them no more.
+
+        What is stored of them stays then; null in their place would overwrite it.
         """
         ...

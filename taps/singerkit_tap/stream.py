@@ -6,7 +6,7 @@ singer-sdk asks a stream for schema, keys, catalog entry and selection; `singerk
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -143,6 +143,11 @@ class BlockStream(Stream):
     def asks_of(self) -> Mapping[str, Any]:
         """See `singerkit_tap.contract.StreamContract.asks_of`."""
         return {}
+
+    @property
+    def adds(self) -> Collection[str]:
+        """See `singerkit_tap.contract.StreamContract.adds`."""
+        return ()
 
     # What the engine asks
 

@@ -38,7 +38,7 @@ from singerkit_state.order import UnknownOrderError, UnorderableError, starting_
 from singerkit_state.readas import READ_AS, ReadAs
 from singerkit_state.tracker import BookmarkTracker, UnsortedError
 from singerkit_state.value import Mark, with_mark
-from singerkit_tap.changes import KEYS, change_since, comes_whole, earlier, gone_sentence
+from singerkit_tap.changes import KEYS, change_since, comes_whole, earlier, gone_sentence, withdrawn_sentence
 from singerkit_tap.contract import Context, Page, RawRecord, Start
 from singerkit_tap.keys import KeyWatch
 from singerkit_tap.output import Output
@@ -132,10 +132,14 @@ class SyncRun:
         for stream in streams:
             part = self._bookmarks.get(stream.name)
             if isinstance(part, Mapping) and (stream.selected or stream.has_selected_descendents):
-                stream.recall(ReadAs.of(part))
-                sentence = change_since(stream, part, self._start_date)
-                if sentence is not None:
-                    self.warn(stream, sentence)
+                former = ReadAs.of(part)
+                stream.recall(former)
+                for sentence in (
+                    change_since(stream, part, self._start_date),
+                    withdrawn_sentence(stream, former),
+                ):
+                    if sentence is not None:
+                        self.warn(stream, sentence)
 
     def announce(self, stream: BlockStream) -> None:
         """Write the SCHEMA of a stream that `read_one` may be asked for next."""
@@ -677,7 +681,13 @@ class _Member:
             # Of a field that was never met nobody has to be told.
             new = self._fields.keys() - self._former.fields.keys()
             gone = (gone | new).intersection(self._unseen)
-        return ReadAs(self._fields, known, self._start_date, has_nulls=self._has_nulls, gone=gone)
+        added = self._former.added
+        if self.is_wanted:
+            now = set(self.stream.adds)
+            added = (added | now) - (self._fields.keys() - now)
+        return ReadAs(
+            self._fields, known, self._start_date, has_nulls=self._has_nulls, gone=gone, added=added
+        )
 
 
 class _Read:

@@ -14,7 +14,7 @@ import logging
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any, Protocol, Union
@@ -28,14 +28,16 @@ from singerkit_catalog.schema import properties_of, resolve_refs, types_of
 from singerkit_shell.configfile import read_json_object
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_shell.secrets import redactor
-from singerkit_state.readas import schema_of
+from singerkit_state.readas import ReadAs, schema_of
 from singerkit_tap.contract import RawRecord
 from tap_rest.config import ApiSettings, StreamSettings
 
-__all__ = ["DeclaredSchema", "InferredSchema", "SchemaKeeper", "keeper_of", "listed"]
+__all__ = ["COPIED", "DeclaredSchema", "InferredSchema", "SchemaKeeper", "keeper_of", "listed"]
 
 _logger = logging.getLogger("tap-rest")
 _encoder = msgspec.json.Encoder(decimal_format="number")
+COPIED = "copied-from-parent"
+"""Says in the metadata of a catalog that a field is no field of the records."""
 _FORMER = 10  # what a field was before, remembered
 Sample = tuple[Sequence[RawRecord], Mapping[str, Any]]
 """Records of a page, and the constants that are added to each."""
@@ -55,6 +57,11 @@ class SchemaKeeper(Protocol):
         ...
 
     @property
+    def placeholders(self) -> Collection[str]:
+        """The keys that are in ``schema`` though nothing is known of them, since no record has been seen."""
+        ...
+
+    @property
     def beyond_catalog(self) -> Sequence[str]:
         """The fields that the user's catalog lacks, or has with fewer types than were found before this run."""
         ...
@@ -71,27 +78,42 @@ class SchemaKeeper(Protocol):
         """Take up fields that were sent before, with their kinds; True when ``schema`` has changed."""
         ...
 
+    def less_withdrawn(self, schema: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a schema without the fields that the config added once and that no record is known to have."""
+        ...
+
 
 def keeper_of(
-    settings: StreamSettings, api: ApiSettings, from_catalog: Mapping[str, Any] | None
+    settings: StreamSettings, api: ApiSettings, from_catalog: Mapping[str, Any], former: ReadAs
 ) -> SchemaKeeper:
-    """Return what keeps the schema of a stream; ``from_catalog`` is the schema in the user's catalog.
+    """Return what keeps the schema of a stream.
+
+    ``from_catalog`` is its entry in the user's catalog; ``former`` says how it was read before.
 
     Raises:
         ConfigurationError: the declared schema, or its file, is no JSON Schema of an object.
     """
+    now = {*settings.copies, *settings.primary_keys, settings.replication_key}
+    of_records = former.fields.keys() - former.added
+    withdrawn = (former.added | (set(_marked_as_copied(from_catalog)) - of_records)) - now
     if settings.declared_schema is not None:
-        return DeclaredSchema(settings.name, settings.declared_schema)
-    return InferredSchema(settings, _cache_file(settings, api), from_catalog)
+        return DeclaredSchema(settings.name, settings.declared_schema, withdrawn)
+    return InferredSchema(settings, _cache_file(settings, api), from_catalog.get("schema"), withdrawn)
 
 
 class DeclaredSchema:
-    """A schema from the config: it stays as it is. Fields that it does not name are not sent."""
+    """A schema from the config: it stays as it is. Fields that it does not name are not sent.
+
+    One that was copied from a parent, and is not any more, waits for a record that has it.
+    """
 
     is_known = True
+    placeholders: Collection[str] = ()
     beyond_catalog: Sequence[str] = ()
 
-    def __init__(self, stream: str, declared: Mapping[str, Any] | str) -> None:
+    def __init__(
+        self, stream: str, declared: Mapping[str, Any] | str, withdrawn: Collection[str] = ()
+    ) -> None:
         self._stream = stream
         schema = (
             read_json_object(declared, f"schema of stream {stream}")
@@ -99,18 +121,24 @@ class DeclaredSchema:
             else declared
         )
         _check_is_schema(schema, stream)
-        self.schema = resolve_refs(schema, f"stream `{stream}`")
-        self._has_looked = not self.schema.get("properties")
+        self._declared = resolve_refs(schema, f"stream `{stream}`")
+        self._withdrawn = {*withdrawn} & (self._declared.get("properties") or {}).keys()
+        self.schema = self.less_withdrawn(self._declared)
+        self._has_looked = not self._declared.get("properties")
 
     def learn(self, pages: Iterable[Sample]) -> None:
         """Nothing is to be learned."""
 
     def widens(self, records: Sequence[RawRecord], constants: Mapping[str, Any]) -> bool:  # noqa: ARG002
-        """Return False; on the first page, name the fields that will not be sent."""
+        """Return whether a field that waited has come; on the first page, name the fields that will not be sent."""
+        came = self._withdrawn and self._withdrawn.intersection(_names_in(records))
+        if came:
+            self._withdrawn -= came
+            self.schema = self.less_withdrawn(self._declared)
         if not self._has_looked and records:
             self._has_looked = True
-            known = properties_of(self.schema)
-            extra = [name for name in _names_in(records) if name not in known]
+            known = properties_of(self._declared)
+            extra = [name for name in _names_in(records[:1000]) if name not in known]
             if extra:
                 _logger.warning(
                     "The records of stream %s have fields that its declared schema does not name; they are "
@@ -118,50 +146,67 @@ class DeclaredSchema:
                     self._stream,
                     listed(extra),
                 )
-        return False
+        return bool(came)
 
     def admit(self, fields: Mapping[str, str]) -> bool:  # noqa: ARG002
         """Return False: what it does not name is not sent."""
         return False
 
+    def less_withdrawn(self, schema: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a schema without the fields that wait for a record."""
+        return _without(schema, self._withdrawn)
+
 
 class InferredSchema:
     """A schema inferred from records, kept in a cache file.
 
-    A catalog is what the user chose of it at some time: what was found since joins, what was edited stays.
+    A catalog is what the user chose of it at some time: what was found since joins, what was edited stays. Fields that
+    the config added to records, and adds no more (``withdrawn``), are known of records only.
     """
 
-    def __init__(self, settings: StreamSettings, file: Path, from_catalog: Mapping[str, Any] | None) -> None:
+    def __init__(
+        self,
+        settings: StreamSettings,
+        file: Path,
+        from_catalog: Mapping[str, Any] | None,
+        withdrawn: Collection[str],
+    ) -> None:
         self._settings = settings
         self._file = file
-        self._chosen = resolve_refs(from_catalog or {}, f"stream `{settings.name}` in the catalog")
         cached, self._former = _read_cache(file)
+        self._withdrawn = {*withdrawn} - (cached or {}).get("properties", {}).keys()
+        chosen = resolve_refs(from_catalog or {}, f"stream `{settings.name}` in the catalog")
+        self._chosen = self.less_withdrawn(chosen)
         self._inferred = cached or self._chosen or None
+        self.is_known = self._inferred is not None
         self._fits = _checker_of(self._inferred)
         known = properties_of(self._chosen)
         now = properties_of(self.schema) if self._chosen else {}
         self.beyond_catalog = [name for name in now if name not in known or now[name] != known[name]]
 
     @property
-    def is_known(self) -> bool:
-        """Whether a cache or a catalog had a schema."""
-        return self._inferred is not None
+    def schema(self) -> dict[str, Any]:
+        """What is known; before the first record also that there will be keys and copied fields."""
+        inferred = self._inferred or {"type": "object", "properties": {}}
+        nothing = {name: {"type": ["null"]} for name in self.placeholders}
+        known = self._beside_catalog(inferred) if self._chosen else inferred
+        return {**known, "properties": {**known.get("properties", {}), **nothing}} if nothing else dict(known)
 
     @property
-    def schema(self) -> dict[str, Any]:
-        """What is known; before the first record that there will be keys and copied fields."""
-        if self._inferred is not None:
-            return self._beside_catalog(self._inferred) if self._chosen else self._inferred
-        names = [*self._settings.primary_keys, *filter(None, [self._settings.replication_key])]
-        names += self._settings.copies
-        return {"type": "object", "properties": {name: {"type": ["null"]} for name in names}}
+    def placeholders(self) -> Collection[str]:
+        """The keys and copied fields that nobody has seen, as long as no record has been."""
+        if self.is_known:
+            return ()
+        settings, known = self._settings, (self._inferred or {}).get("properties", {})
+        names = [*settings.primary_keys, *filter(None, [settings.replication_key]), *settings.copies]
+        return [name for name in names if name not in known]
 
     def learn(self, pages: Iterable[Sample]) -> None:
         """Infer from ``pages``, and cache the result; without any record nothing is known yet."""
         for records, constants in pages:
             if records:
                 self._merge(records, constants)
-        if self._inferred is not None:
+        if self.is_known:
             self._write_cache()
         else:
             _logger.warning(
@@ -173,7 +218,7 @@ class InferredSchema:
         """Check a page in C; only what does not fit is inferred."""
         if not records or (self._fits(records) and self._fits([_encoder.encode(constants)])):
             return False
-        before, sent = self._inferred or {}, self.schema if self._inferred else {}
+        before, sent = self._inferred or {}, self.schema if self.is_known else {}
         self._merge(records, constants)
         if self._inferred == before:
             return False
@@ -189,13 +234,21 @@ class InferredSchema:
 
         What no record has any more is then sent as null; otherwise the target would keep the last value.
         """
-        known = self.schema.get("properties", {})
-        gone = {name: schema_of(kind) for name, kind in fields.items() if name not in known}
+        known = self.schema.get("properties", {}).keys() - set(self.placeholders)
+        gone = {
+            name: schema_of(kind)
+            for name, kind in fields.items()
+            if name not in known and name not in self._withdrawn
+        }
         if gone:
-            inferred = self._inferred or self.schema
+            inferred = self._inferred or {"type": "object"}
             self._inferred = {**inferred, "properties": {**inferred.get("properties", {}), **gone}}
             self._fits = _checker_of(self._inferred)
         return bool(gone)
+
+    def less_withdrawn(self, schema: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a schema without the fields that only the config had added."""
+        return _without(schema, self._withdrawn)
 
     def _beside_catalog(self, inferred: Mapping[str, Any]) -> dict[str, Any]:
         """Return the catalog's schema with what is inferred beyond it."""
@@ -226,6 +279,7 @@ class InferredSchema:
             )
         found = inference.schema([name for name in self._settings.primary_keys])
         self._inferred = merge_schemas(self._inferred or {}, found)
+        self.is_known = True
         self._fits = _checker_of(self._inferred)
 
     def _tell(self, before: Mapping[str, Any]) -> None:
@@ -276,6 +330,21 @@ def _check_is_schema(schema: Mapping[str, Any], stream: str) -> None:
     types = types_of(schema)
     if types and "object" not in types:
         raise ConfigurationError(f"Expected the schema of stream {stream} to be of type `object`.")
+
+
+def _without(schema: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    if not names or "properties" not in schema:
+        return dict(schema)
+    properties = {name: prop for name, prop in schema["properties"].items() if name not in names}
+    required = [name for name in schema.get("required", ()) if name not in names]
+    return {**schema, "properties": properties} | ({"required": required} if "required" in schema else {})
+
+
+def _marked_as_copied(entry: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the fields that were copied from a parent when an entry of a catalog was made."""
+    for item in entry.get("metadata") or ():
+        if item["metadata"].get(COPIED) and len(item["breadcrumb"]) == 2:
+            yield item["breadcrumb"][1]
 
 
 def _widened(chosen: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
@@ -423,7 +492,7 @@ _FORMATS: Mapping[str, Any] = {
 
 def _names_in(records: Sequence[RawRecord]) -> list[str]:
     names: dict[str, None] = {}
-    for record in records[:1000]:
+    for record in records:
         with contextlib.suppress(msgspec.DecodeError, RecursionError):
             names |= dict.fromkeys(msgspec.json.decode(record, type=dict[str, msgspec.Raw]))
     return list(names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,7 @@ from tap_rest.localtimes import LocalTimes
 from tap_rest.origins import joined, origins_of
 from tap_rest.pagination import Experience, Pages, Step, body_paths, step_after_page, step_behind
 from tap_rest.records import PageReader, ReadPage
-from tap_rest.schemas import DeclaredSchema, Sample, SchemaKeeper, listed
+from tap_rest.schemas import COPIED, DeclaredSchema, Sample, SchemaKeeper, listed
 
 if TYPE_CHECKING:
     from tap_rest.tap import TapRest
@@ -335,6 +335,11 @@ class RestStream(BlockStream):
         """Return which rows the API is asked for."""
         return {**self._origins, "records": self._reader.place}
 
+    @property
+    def adds(self) -> Collection[str]:
+        """The fields of the parent; of a stream without any record the keys, too, which nothing has yet."""
+        return {*self.settings.copies, *self.keeper.placeholders}
+
     @cached_property
     def _origins(self) -> Mapping[str, str]:
         return origins_of(self.settings, self.tap.api)
@@ -460,7 +465,18 @@ class RestStream(BlockStream):
 
     def with_catalog(self, schema: dict[str, Any]) -> dict[str, Any]:
         """Return what is sent beside a catalog: an inferred schema has all that was found since it was made."""
-        return schema if isinstance(self.keeper, DeclaredSchema) else dict(self.keeper.schema)
+        is_declared = isinstance(self.keeper, DeclaredSchema)
+        return self.keeper.less_withdrawn(schema) if is_declared else dict(self.keeper.schema)
+
+    @property
+    def own_catalog_entry(self) -> dict[str, Any]:
+        """What --discover prints, with a mark at what is copied from the parent."""
+        entry = super().own_catalog_entry
+        copied = [["properties", name] for name in self.settings.copies]
+        for item in entry["metadata"]:
+            if item["breadcrumb"] in copied:
+                item["metadata"][COPIED] = True
+        return entry
 
     def learn_schema(self) -> None:
         """Read the first pages, without a bookmark, unless the schema is known."""

@@ -149,7 +149,8 @@ class TapRest(SingerkitTap):
         streams: dict[str, RestStream] = {}
         for settings in sorted(self.api.streams, key=lambda each: each.parent is not None):
             entry = self.input_entries.get(settings.name, {})
-            keeper = keeper_of(settings, self.api, entry.get("schema"))
+            former = former_read(self.start_state, settings.name)
+            keeper = keeper_of(settings, self.api, entry, former)
             parent = streams[settings.parent.stream] if settings.parent else None
             streams[settings.name] = RestStream(self, settings, keeper, parent)
         for stream in streams.values():

@@ -148,6 +148,123 @@ def test_what_is_not_sent_any_more_is_not_emptied(run_tap: Any, tmp_path: Path) 
         assert "qty" in partial.schemas("rows")[0]["properties"]
 
 
+# Fields that the config adds
+
+
+def child(copy: dict[str, str] | None, **more: Any) -> dict[str, Any]:
+    parent = {} if copy is None else {"parent": {"stream": "p", "copy": copy}}
+    path = "/lines" if copy is None else "/p/{parent.id}/lines"
+    return (
+        {"name": "lines", "path": path, "primary_keys": ["id"], "pagination": {"type": "single"}}
+        | parent
+        | more
+    )
+
+
+def lines_api(rows: list[dict[str, Any]]) -> Any:
+    answer = lambda _: json_reply(rows)  # noqa: E731  one answer at two places
+    return serving({"/p": lambda _: json_reply([{"id": 7}]), "/p/7/lines": answer, "/lines": answer})
+
+
+P = {"name": "p", "path": "/p", "primary_keys": ["id"], "pagination": {"type": "single"}}
+BY_DATE = {"replication_key": "at", "bookmark": {"signpost": "none"}}
+FIELDS = {
+    "id": {"type": "integer"},
+    "pid": {"type": ["null", "integer"]},
+    "no": {"type": ["null", "integer"]},
+}
+WITHDRAWN = "Stream `lines` is sent without `pid` from now on, unless its records have it"
+
+
+@pytest.mark.parametrize(
+    ("more", "cache", "later"),
+    [
+        ({}, "fresh", {"no": "id"}),
+        ({}, "one", None),
+        (BY_DATE, "one", {"no": "id"}),
+        (BY_DATE, "fresh", {}),
+        ({"schema": {"properties": FIELDS}}, "one", {"no": "id"}),
+    ],
+)
+def test_a_field_that_the_config_adds_no_more_is_not_sent_as_null(
+    run_tap: Any, tmp_path: Path, more: Any, cache: str, later: Any
+) -> None:
+    with lines_api([{"id": 1, "at": "2026-01-01T00:00:00Z"}]) as api:
+
+        def run(copy: Any, number: int, state: Any = None) -> Any:
+            place = str(tmp_path / (cache if cache == "one" else str(number)))
+            return run_tap(api.url, P, child(copy, **more), state=state, schema_cache=place).ended(0)
+
+        def properties(of: Any) -> set[str]:
+            return set(of.schemas("lines")[-1]["properties"])
+
+        first = run({"pid": "id"}, 1)
+        assert first.records("lines")[0]["pid"] == 7
+        renamed = run(later, 2, first.state)
+        assert "pid" not in properties(renamed)
+        assert not [row for row in renamed.records("lines") if "pid" in row]
+        assert renamed.stderr.count(WITHDRAWN) == 2  # then, and at the end
+        assert "No record of stream" not in renamed.stderr
+        again = run(later, 3, renamed.state)
+        assert "pid" not in properties(again)
+        assert WITHDRAWN not in again.stderr
+        back = run({"pid": "id"}, 4, again.state)
+        assert {"pid", "no"} & properties(back) == {"pid"}
+
+
+def test_a_catalog_does_not_bring_it_back(run_tap: Any, tmp_path: Path) -> None:
+    with lines_api([{"id": 1}]) as api:
+        old = json.loads(run_tap(api.url, P, child({"pid": "id"}), args=("--discover",)).ended(0).stdout)
+        for state in (run_tap(api.url, P, child({"pid": "id"})).ended(0).state, None):
+            for copy in ({"no": "id"}, None):
+                run = run_tap(api.url, P, child(copy), catalog=old, state=state).ended(0)
+                assert run.records("lines") == [{"id": 1, **({"no": 7} if copy else {})}]
+                assert "pid" not in run.schemas("lines")[-1]["properties"]
+        # A catalog of another tool has no mark: then the state says it, for as long as no record has the field.
+        for item in (item for entry in old["streams"] for item in entry["metadata"]):
+            item["metadata"].pop("copied-from-parent", None)
+        state = run_tap(api.url, P, child({"pid": "id"})).ended(0).state
+        for _ in range(2):
+            run = run_tap(api.url, P, child({"no": "id"}), catalog=old, state=state).ended(0)
+            assert run.records("lines") == [{"id": 1, "no": 7}]
+            state = run.state
+
+
+@pytest.mark.parametrize("more", [{}, {"schema": {"properties": FIELDS}}])
+@pytest.mark.parametrize("has_catalog", [False, True])
+def test_a_field_that_records_have_is_theirs(
+    run_tap: Any, tmp_path: Path, more: dict[str, Any], has_catalog: bool
+) -> None:
+    rows: list[dict[str, Any]] = [{"id": 1, "pid": 7}]
+    with lines_api(rows) as api:
+        old = json.loads(
+            run_tap(api.url, P, child({"pid": "id"}, **more), args=("--discover",)).ended(0).stdout
+        )
+        first = run_tap(api.url, P, child({"pid": "id"}, **more)).ended(0)
+        rows[:] = [{"id": 1, "pid": 8}]
+        given = {"catalog": old} if has_catalog else {}
+        own = run_tap(api.url, P, child({"no": "id"}, **more), state=first.state, **given).ended(0)
+        assert own.records("lines") == [{"id": 1, "pid": 8, "no": 7}]
+        rows[:] = [{"id": 1}]
+        fresh = {"schema_cache": str(tmp_path / "fresh")}
+        emptied = run_tap(api.url, P, child({"no": "id"}, **more), state=own.state, **fresh, **given).ended(0)
+    assert emptied.records("lines") == [{"id": 1, "pid": None, "no": 7}]
+
+
+def test_a_key_that_only_the_config_had_leaves_with_it(run_tap: Any, tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = []
+    with lines_api(rows) as api:
+        first = run_tap(api.url, child(None, primary_keys=["idd"])).ended(0)
+        assert first.schemas("lines")[-1]["properties"] == {"idd": {"type": ["null"]}}
+        rows.append({"id": 1})
+        right = run_tap(api.url, child(None), state=first.state).ended(0)
+        assert right.records("lines") == [{"id": 1}]
+        del rows[:]
+        fresh = {"schema_cache": str(tmp_path / "fresh")}
+        empty = run_tap(api.url, child(None), state=right.state, **fresh).ended(0)
+    assert empty.state["bookmarks"]["lines"][READ]["fields"] == {"id": "integer"}
+
+
 # A config that asks for more
 
 
