@@ -23,6 +23,7 @@ from singerkit_shell.errors import ConfigurationError, RetryableError
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
 from singerkit_state import statefile
+from singerkit_state.value import is_utf8
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -30,11 +31,13 @@ if TYPE_CHECKING:
     from singerkit_state.postgres import StateRow
 
 __all__ = [
+    "LONGEST_NAME",
     "StateUrl",
     "check_is_path",
     "connect",
     "hide_passwords",
     "is_state_url",
+    "name_problem",
     "parse_state_url",
     "read_start_state",
     "without_password",
@@ -44,6 +47,8 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_SCHEMA = "public"
 DEFAULT_TABLE = "_singerkit_state"
+LONGEST_NAME = 63
+"""Bytes; PostgreSQL cuts longer names without a word."""
 CONNECT_TIMEOUT = 10
 """Seconds until a server that does not answer counts as away, unless URL or environment say otherwise."""
 
@@ -83,6 +88,19 @@ class StateUrl:
 def is_state_url(location: str) -> bool:
     """Tell a state URL from the path of a state file."""
     return location.startswith(("postgresql://", "postgres://"))
+
+
+def name_problem(name: str) -> str | None:
+    """Say what keeps PostgreSQL from taking a name whole, as in `has 70 bytes`; None when it does.
+
+    Two long names that are cut are one: the schema, or the database, of somebody else.
+    """
+    if "\x00" in name or not is_utf8(name):
+        return "holds a character that PostgreSQL cannot store"
+    size = len(name.encode())
+    if size > LONGEST_NAME:
+        return f"has {size} bytes, and PostgreSQL cuts names at {LONGEST_NAME}"
+    return None
 
 
 def check_is_path(location: str) -> None:
@@ -239,6 +257,11 @@ def parse_state_url(location: str, *, of_any_pipeline: bool = False) -> StateUrl
         raise _not_a_url("percent-encode @ : / ? # % in user and password")
     if not ours.get("pipeline") and not of_any_pipeline:
         raise _not_a_url(f"it names no pipeline{_mistyped(parts.query)}")
+    for name in ("schema", "table"):
+        if problem := name_problem(ours.get(name, "")):
+            raise _not_a_url(f"its `{name}` {problem}")
+    if problem := name_problem(_database(parts, dict(libpq))):
+        raise _not_a_url(f"the name of its database {problem}")
     query = "&".join(f"{key}={value}" for key, value in libpq)
     address = location.partition("?")[0]  # not geturl(): it drops the `//` of an empty host
     return StateUrl(
@@ -288,8 +311,10 @@ def _parameters(query: str) -> tuple[dict[str, str], list[tuple[str, str]]]:
 
 
 def _server(parts: SplitResult, host: str, libpq: dict[str, str]) -> str:
-    database = (
-        unquote(libpq.get("dbname", "")) or unquote(parts.path.removeprefix("/")) or "of the user's name"
-    )
+    database = _database(parts, libpq) or "of the user's name"
     where = unquote(libpq.get("host", "")) or unquote(host) or "the default host"
     return f"the database {database} at {where}"
+
+
+def _database(parts: SplitResult, libpq: dict[str, str]) -> str:
+    return unquote(libpq.get("dbname", "")) or unquote(parts.path.removeprefix("/"))

@@ -217,10 +217,19 @@ class BlockDecoder:
     def _way_out(self, rejected: RejectedRow) -> str:
         if not rejected.is_unstorable:
             return "`on_invalid: quarantine` to set such records aside"
-        # What stands in a key or beside the record is never changed.
-        is_fixed = rejected.path == "$" or rejected.path.removeprefix("$.") in self.stream.key_properties
-        others = "" if is_fixed else ", or to `replace` or `null` to store them without such values"
+        # What stands in a key or beside the record is never changed; what is changed already is refused for it.
+        is_fixed = rejected.path == "$" or self._is_in_key(rejected.path)
+        is_changed = self._judgement.unstorable in (Policy.REPLACE, Policy.NULL)
+        others = (
+            "" if is_fixed or is_changed else ", or to `replace` or `null` to store them without such values"
+        )
         return f"`on_unstorable` to `quarantine` to set such records aside{others}"
+
+    def _is_in_key(self, path: str) -> bool:
+        return any(
+            path == f"$.{key}" or path.startswith((f"$.{key}.", f"$.{key}["))
+            for key in self.stream.key_properties
+        )
 
     def _widen(self, name: str) -> None:
         columns = tuple(

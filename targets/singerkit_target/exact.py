@@ -170,6 +170,8 @@ class ExactDecoder:
 
     def _storable(self, record: dict[str, Any]) -> dict[str, Any]:
         try:
+            for key in self.stream.key_properties:  # two keys that were replaced would be one row
+                storable(record.get(key), f"$.{key}", Policy.FAIL)
             return storable(record, "$", self.policy)  # type: ignore[no-any-return]
         except RecursionError:
             raise RejectedRow("$", "Expected less nesting, got too many levels") from None

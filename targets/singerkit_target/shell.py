@@ -70,7 +70,7 @@ COMMON_SETTINGS: Mapping[str, Any] = {
         "enum": [policy.value for policy in Policy],
         "default": "fail",
         "description": "What to do with NUL characters, lone surrogates, NaN, and dates and numbers out of range, at "
-        "any depth.",
+        "any depth. Keys are never replaced or nulled: such a record is refused.",
     },
     "quarantine_limit": {
         **_POSITIVE,

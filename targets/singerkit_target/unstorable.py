@@ -41,15 +41,21 @@ def storable(value: Any, path: str, policy: Policy) -> Any:
     replaced under both. Numbers that are not JSON, or out of range, become null under both.
 
     Raises:
-        Unstorable: under fail and quarantine.
+        Unstorable: under fail and quarantine; two keys of an object become one.
     """
     if isinstance(value, str):
         return _storable_text(value, path, policy, is_key=False)
     if isinstance(value, dict):
-        return {
+        found = {
             _storable_text(key, path, policy, is_key=True): storable(item, f"{path}.{key}", policy)
             for key, item in value.items()
         }
+        if len(found) < len(value):
+            raise Unstorable(
+                _UNSTORABLE.sub("\ufffd", path),
+                "Expected keys that stay different when what cannot be stored in them is replaced, got two that do not",
+            )
+        return found
     if isinstance(value, list):
         return [storable(item, f"{path}[{index}]", policy) for index, item in enumerate(value)]
     if isinstance(value, float) and not math.isfinite(value):

@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Iterable
 
 from singerkit_shell.errors import BadDataError
+from singerkit_state.location import LONGEST_NAME as LONGEST
 
 __all__ = ["LONGEST", "column_identifier", "identifier", "identifiers"]
 
-LONGEST = 63  # bytes; PostgreSQL cuts longer names without a word
 _HASH_DIGITS = 8
 _SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from singerkit_shell.command import start
 from singerkit_state.lineage import WaysOut
+from singerkit_state.location import name_problem
 from singerkit_target.contract import Loader
 from singerkit_target.shell import SingerkitTarget
 
@@ -142,12 +143,15 @@ class TargetPostgres(SingerkitTarget):
 
     def further_problems(self) -> list[str]:
         import psycopg2
+        from psycopg2.extensions import parse_dsn
 
         from target_postgres.connect import certificate_problems, dsn_of, is_misquoted, server_problem
 
         problem = server_problem(self.config, is_empty=not self.given_keys)
         if problem is not None:
             return [problem]
+        if problem := name_problem(self.config["default_target_schema"]):
+            return [_expected_name("default_target_schema", problem)]
         try:
             dsn = dsn_of(self.config)
         except psycopg2.Error:
@@ -157,6 +161,8 @@ class TargetPostgres(SingerkitTarget):
             return [
                 "Expected a URL at `dsn` in which `@`, `/`, `:` and `%` of the password are percent-encoded"
             ]
+        if problem := name_problem(parse_dsn(dsn).get("dbname", "")):
+            return [_expected_name("database" if self.config.get("database") else "dsn", problem)]
         return certificate_problems(dsn)
 
     def ways_out(self, pipeline: str) -> WaysOut:
@@ -229,6 +235,10 @@ class TargetPostgres(SingerkitTarget):
                 name,
             )
         return counts
+
+
+def _expected_name(key: str, problem: str) -> str:
+    return f"Expected a name that PostgreSQL takes whole at `{key}`, got one that {problem}; choose a shorter one"
 
 
 def main() -> None:

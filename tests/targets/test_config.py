@@ -29,6 +29,13 @@ BIN = Path(sys.executable).parent
             {"default_target_schema": "x"},
             'or `"embedded": true` for one that the target starts',
         ),
+        (
+            "target-postgres",
+            {"host": "db", "default_target_schema": "ü" * 32},
+            "at `default_target_schema`, got one that has 64 bytes, and PostgreSQL cuts names at 63",
+        ),
+        ("target-postgres", {"host": "db", "database": "d" * 64}, "at `database`, got one that has 64 bytes"),
+        ("target-postgres", {"dsn": f"postgresql://db/{'d' * 64}"}, "at `dsn`, got one that has 64 bytes"),
         ("target-postgres", {"user": "me", "password": "x"}, "Expected `dsn`, `host` or `service`"),
         ("target-postgres", {"embedded": False}, "Expected `dsn`, `host` or `service`"),
         (

@@ -526,6 +526,49 @@ def test_a_number_inside_an_object_that_jsonb_refuses_fails_naming_the_column(da
     assert "column `v`" in outcome.last_words
 
 
+KEY_POLICIES = pytest.mark.parametrize("policy", ["replace", "null"])
+DOCUMENT_KEY = {"type": "object"}
+
+
+def unstorable_keys(key: Any, *wires: str) -> list[Any]:
+    schema = SCHEMA("s", {"id": key, "v": {}}, ["id"])
+    return [
+        schema,
+        *(f'{{"type": "RECORD", "stream": "s", "record": {{"id": {wire}, "v": 1}}}}' for wire in wires),
+    ]
+
+
+@KEY_POLICIES
+@pytest.mark.parametrize(
+    ("key", "wire", "path"),
+    [
+        ({"type": "string"}, r'"a\u0000"', "$.id"),
+        ({"type": "string"}, r'"a\ud800"', "$.id"),
+        (DOCUMENT_KEY, r'{"b": ["\u0000"]}', "$.id.b[0]"),
+        (DOCUMENT_KEY, r'{"\u0000": 1}', "$.id"),
+    ],
+    ids=["NUL", "lone surrogate", "inside", "key inside"],
+)
+def test_a_key_is_never_replaced(database: str, key: Any, wire: str, path: str, policy: str) -> None:
+    """Two keys that are replaced are one row, and the other is lost."""
+    good = '{"b": 1}' if key is DOCUMENT_KEY else '"a\ufffd"'
+    messages = unstorable_keys(key, good, wire)
+    outcome = load(database, *messages, on_unstorable=policy).expect(65)
+    assert f"at s.{path} (line 3)" in outcome.last_words
+    assert "`on_unstorable` to `quarantine` to set such records aside, then" in outcome.last_words
+    load(database, *messages, on_unstorable=policy, on_invalid="quarantine").expect(0)
+    assert query(database, "SELECT count(*) FROM s") == [(1,)]
+    assert query(database, "SELECT line, path FROM _singerkit_rejects") == [(3, path)]
+
+
+@KEY_POLICIES
+def test_keys_of_an_object_that_would_become_one_are_not_replaced(database: str, policy: str) -> None:
+    record = r'{"type": "RECORD", "stream": "s", "record": {"v": {"x": [{"a\u0000": 1, "a\ufffd": 2}]}}}'
+    outcome = load(database, SCHEMA("s", {"v": OBJECT}), record, on_unstorable=policy).expect(65)
+    assert "Expected keys that stay different" in outcome.last_words
+    assert "at s.$.v.x[0] (line 2)" in outcome.last_words
+
+
 # --- the page about values ------------------------------------------------------------------------------
 
 
