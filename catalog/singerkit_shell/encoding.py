@@ -1,12 +1,14 @@
-"""Is it UTF-8? Asked of everything that comes in, so asked in pieces that stay in the processor's cache."""
+"""UTF-8: what comes in is asked whether it is, and what goes out is, whatever the locale says."""
 
 from __future__ import annotations
 
 import codecs
+import sys
+from io import TextIOWrapper
 
-__all__ = ["check_utf8"]
+__all__ = ["check_utf8", "speak_utf8"]
 
-_PIECE = 1 << 14  # bytes; three times as fast as decoding a megabyte at once
+_PIECE = 1 << 14  # bytes, which stay in the processor's cache: thrice as fast as a megabyte at once
 
 
 def check_utf8(data: bytes) -> None:
@@ -28,3 +30,14 @@ def check_utf8(data: bytes) -> None:
             start, stop = position + error.start, position + error.end
             raise UnicodeDecodeError("utf-8", data, start, stop, error.reason) from None
         position += consumed
+
+
+def speak_utf8() -> None:
+    """Let stdout be UTF-8, as JSON is, whatever the locale or PYTHONIOENCODING says; and let no text fail on its way out.
+
+    What has no UTF-8 (a byte of a file's name that is none) is escaped. stderr keeps the encoding of its terminal.
+    """
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+    if isinstance(sys.stderr, TextIOWrapper):
+        sys.stderr.reconfigure(errors="backslashreplace")

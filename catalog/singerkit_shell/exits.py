@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from singerkit_shell.encoding import speak_utf8
 from singerkit_shell.errors import SingerkitError, Stopped
 from singerkit_shell.imports import end_importing
 from singerkit_shell.secrets import redactor
@@ -26,6 +27,7 @@ _EX_USAGE, _EX_SOFTWARE, _EX_UNAVAILABLE, _EX_CONFIG = 64, 70, 69, 78
 
 def exit_code_of(run: Callable[[], Any], name: str, debug: bool) -> int:
     """Run and turn whatever happens into an exit code, with its sentence on stderr."""
+    speak_utf8()
     try:
         end_importing()
         result = run()

@@ -7,7 +7,6 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from io import TextIOWrapper
 from typing import Any, NoReturn
 
 import click
@@ -387,8 +386,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
     for handler in logging.getLogger().handlers:
         handler.addFilter(redactor)
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")  # JSON, whatever the locale says
     sys.exit(
         exit_code_of(
             lambda: command.main(args=given, prog_name=NAME, standalone_mode=False), NAME, "--debug" in given

@@ -46,6 +46,7 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
 
+from singerkit_shell.encoding import speak_utf8
 from singerkit_shell.errors import (
     ConfigurationError,
     LockHeldError,
@@ -681,6 +682,7 @@ def _environment(given: Mapping[str, str]) -> dict[str, str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Open, start or stop the server by hand; return the exit code."""
+    speak_utf8()
     parser = argparse.ArgumentParser(
         prog="python -m target_postgres.embedded",
         description="The PostgreSQL that target-postgres uses when its config has no connection settings.",

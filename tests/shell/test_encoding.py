@@ -1,11 +1,21 @@
-"""`check_utf8` says what ``bytes.decode`` says, wherever a piece ends."""
+"""`check_utf8` says what ``bytes.decode`` says, wherever a piece ends; what is printed is UTF-8 in every locale."""
 
 from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from singerkit_shell import encoding
 from singerkit_shell.encoding import check_utf8
+from singerkit_shell.exits import exit_code_of
+from target_postgres import embedded
 
 CHARACTERS = ["a", "é", "日", "😀"]
 BROKEN = [b"\xff", b"\xc3", b"\xe6\x97", b"\xf0\x9f\x98", b"\xed\xa0\x80", b"\xc0\x80", b"\x80"]
@@ -34,3 +44,57 @@ def test_large_text():
     text = ("aé日😀" * 9000).encode()
     assert told(check_utf8, text) is None
     assert told(check_utf8, text + b"\xff") == (len(text), len(text) + 1, "invalid start byte")
+
+
+NAMES = "Zoë 日本"
+
+
+ENCODINGS = pytest.mark.parametrize("locale", ["ascii", "latin-1"])
+
+
+def printed_by(run, locale, monkeypatch):
+    """What is printed to standard streams of such a locale."""
+    streams = {
+        name: io.TextIOWrapper(io.BytesIO(), locale, write_through=True) for name in ("stdout", "stderr")
+    }
+    with monkeypatch.context() as patch:
+        for name, stream in streams.items():
+            patch.setattr(sys, name, stream)
+        run()
+    return streams["stdout"].buffer.getvalue(), streams["stderr"].buffer.getvalue().decode(locale)
+
+
+@ENCODINGS
+def test_what_is_printed_is_utf_8_and_no_error_fails(locale, monkeypatch):
+    def run() -> None:
+        print(NAMES)
+        print("caf\udce9")
+        logging.StreamHandler(sys.stderr).handle(logging.makeLogRecord({"msg": NAMES}))
+        raise ValueError(NAMES)
+
+    stdout, stderr = printed_by(lambda: exit_code_of(run, "target-x", debug=False), locale, monkeypatch)
+    assert stdout == f"{NAMES}\n".encode() + b"caf\\udce9\n"
+    assert "Logging error" not in stderr
+    assert "CRITICAL target-x: A fault of target-x itself (ValueError): Zo" in stderr
+
+
+@ENCODINGS
+def test_the_embedded_server_speaks_utf_8_too(locale, monkeypatch, tmp_path):
+    command = ["--folder", str(tmp_path / NAMES), "uri"]
+    _, stderr = printed_by(lambda: embedded.main(command), locale, monkeypatch)
+    assert "CRITICAL embedded: The embedded PostgreSQL in" in stderr
+
+
+def test_a_state_is_printed_as_it_is_in_a_locale_without_its_characters(tmp_path: Path) -> None:
+    (tmp_path / "config").write_text(json.dumps({"destination_path": str(tmp_path / "out")}))
+    state = f'{{"bookmarks":{{"orders":{{"name":"{NAMES}"}}}}}}'
+    command = [str(Path(sys.executable).with_name("target-jsonl")), "--config", str(tmp_path / "config")]
+    done = subprocess.run(
+        command,
+        input=f'{{"type":"STATE","value":{state}}}\n'.encode(),
+        capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, state.encode() + b"\n"), done.stderr
