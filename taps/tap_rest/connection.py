@@ -50,8 +50,14 @@ class Watchdog:
         try:
             yield
         finally:
-            with self._wakeup:
-                self._deadline, self.connection = None, None
+            self._end()
+
+    def _end(self) -> None:
+        with self._wakeup:
+            connection = self.connection
+            self._deadline, self.connection = None, None
+        if connection is not None and connection.sock is None:
+            connection.close()  # it is closed, and its `line` was left open to end the answer by
 
     def _watch(self) -> None:
         # The thread looks a few times a second instead of being woken for each request: a request then costs
@@ -112,7 +118,9 @@ def _guarded_pools(watchdog: Watchdog, allowed: Sequence[Network] | None) -> dic
 
         def close(self) -> None:
             super().close()
-            self._forget_line()
+            # A connection whose answer goes on until its end is closed before the body of that is read.
+            if watchdog.connection is not self:
+                self._forget_line()
 
         def _forget_line(self) -> None:
             if self.line is not None:

@@ -35,7 +35,10 @@ class Asked:
 
 @dataclass
 class Reply:
-    """``length`` overrides Content-Length; ``drip`` sends a byte and waits that long, until the test ends."""
+    """``length`` overrides Content-Length; ``drip`` sends a byte and waits that long, until the test ends.
+
+    ``until_close`` leaves Content-Length out: the body goes on until the connection ends.
+    """
 
     body: bytes = b""
     status: int = 200
@@ -44,6 +47,7 @@ class Reply:
     chunked_and_broken: bool = False
     hang_up: bool = False
     drip: float | None = None
+    until_close: bool = False
 
 
 def json_reply(value: Any, status: int = 200, **headers: str) -> Reply:
@@ -147,7 +151,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         length = len(reply.body) if reply.length is None else reply.length
-        if reply.status != 204:
+        if reply.until_close:
+            self.close_connection = True
+        elif reply.status != 204:
             self.send_header("Content-Length", str(length))
         self.end_headers()
         if reply.drip is not None:

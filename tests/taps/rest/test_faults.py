@@ -165,10 +165,19 @@ def test_other_4xx_fail_at_once(status: int, run_tap: Any) -> None:
     assert "canary-token-1" not in run.stderr
 
 
+DRIPPING = b"[" + b" " * 10_000 + b"]"
+
+
 @pytest.mark.parametrize(
     "reply",
-    [Reply(b"[" + b" " * 10_000 + b"]", drip=0.05), Reply(b'[{"id', length=100, drip=30)],
-    ids=["a byte at a time", "stalled"],
+    [
+        Reply(DRIPPING, drip=0.05),
+        Reply(b'[{"id', length=100, drip=30),
+        Reply(DRIPPING, drip=0.05, until_close=True),
+        Reply(DRIPPING, 400, drip=0.05, until_close=True),
+        Reply(DRIPPING, 302, {"Location": "/rows"}, drip=0.05, until_close=True),
+    ],
+    ids=["a byte at a time", "stalled", "of no known length", "of an error", "of a redirect"],
 )
 def test_a_slow_answer_has_a_deadline(reply: Reply, run_tap: Any) -> None:
     with serving({"/rows": lambda _: reply}) as api:
@@ -351,10 +360,16 @@ def test_what_is_not_ready_is_taken_where_the_user_says_so(run_tap: Any) -> None
     assert "got 202 with records" in told.stderr
 
 
-@pytest.mark.parametrize("when", ["waiting to retry", "waiting for a body"])
+SLOW = {
+    "waiting to retry": json_reply({}, 503),
+    "waiting for a body": Reply(DRIPPING, drip=0.5),
+    "waiting for an error of no known length": Reply(DRIPPING, 401, drip=0.5, until_close=True),
+}
+
+
+@pytest.mark.parametrize("when", SLOW)
 def test_sigterm_ends_a_wait(when: str, tmp_path: Path) -> None:
-    slow = Reply(b"[" + b" " * 1000 + b"]", drip=0.5)
-    with serving({"/rows": lambda _: json_reply({}, 503) if "retry" in when else slow}) as api:
+    with serving({"/rows": lambda _: SLOW[when]}) as api:
         config = tmp_path / "config.json"
         retries = {"first_wait": 50, "longest_wait": 50}
         config.write_text(json.dumps({"base_url": api.url, "retries": retries, "streams": [STREAM]}))
