@@ -24,13 +24,13 @@ from jsonschema.exceptions import SchemaError
 from jsonschema.validators import Draft4Validator, Draft202012Validator
 
 from singerkit_catalog.inference import SchemaInference, merge_schemas
-from singerkit_catalog.schema import properties_of, resolve_refs, types_of
+from singerkit_catalog.schema import is_nullable, properties_of, resolve_refs, types_of
 from singerkit_shell.configfile import read_json_object
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_shell.secrets import redactor
 from singerkit_state.readas import ReadAs, schema_of
 from singerkit_tap.contract import RawRecord
-from tap_rest.config import ApiSettings, StreamSettings
+from tap_rest.config import ApiSettings, InferSettings, StreamSettings
 
 __all__ = ["COPIED", "DeclaredSchema", "InferredSchema", "SchemaKeeper", "keeper_of", "listed"]
 
@@ -70,8 +70,13 @@ class SchemaKeeper(Protocol):
         """Infer from the first pages of the stream."""
         ...
 
-    def widens(self, records: Sequence[RawRecord], constants: Mapping[str, Any]) -> bool:
-        """Take notice of a page; True when ``schema`` has changed, before any record of it is sent."""
+    def widens(
+        self, records: Sequence[RawRecord], constants: Mapping[str, Any], *, is_from_start: bool = False
+    ) -> bool:
+        """Take notice of a page; True when ``schema`` has changed, before any record of it is sent.
+
+        ``is_from_start``: the pages of this read are those that an inference would ask for.
+        """
         ...
 
     def admit(self, fields: Mapping[str, str]) -> bool:
@@ -98,7 +103,8 @@ def keeper_of(
     withdrawn = (former.added | (set(_marked_as_copied(from_catalog)) - of_records)) - now
     if settings.declared_schema is not None:
         return DeclaredSchema(settings.name, settings.declared_schema, withdrawn)
-    return InferredSchema(settings, _cache_file(settings, api), from_catalog.get("schema"), withdrawn)
+    cache = _cache_file(settings, api)
+    return InferredSchema(settings, cache, from_catalog.get("schema"), withdrawn, api.infer)
 
 
 class DeclaredSchema:
@@ -129,7 +135,13 @@ class DeclaredSchema:
     def learn(self, pages: Iterable[Sample]) -> None:
         """Nothing is to be learned."""
 
-    def widens(self, records: Sequence[RawRecord], constants: Mapping[str, Any]) -> bool:  # noqa: ARG002
+    def widens(
+        self,
+        records: Sequence[RawRecord],
+        constants: Mapping[str, Any],  # noqa: ARG002
+        *,
+        is_from_start: bool = False,  # noqa: ARG002
+    ) -> bool:
         """Return whether a field that waited has come; on the first page, name the fields that will not be sent."""
         came = self._withdrawn and self._withdrawn.intersection(_names_in(records))
         if came:
@@ -170,8 +182,11 @@ class InferredSchema:
         file: Path,
         from_catalog: Mapping[str, Any] | None,
         withdrawn: Collection[str],
+        limits: InferSettings,
     ) -> None:
         self._settings = settings
+        self._limits = limits
+        self._pages = self._records = 0
         self._file = file
         cached, self._former = _read_cache(file)
         self._withdrawn = {*withdrawn} - (cached or {}).get("properties", {}).keys()
@@ -214,8 +229,11 @@ class InferredSchema:
                 self._settings.name,
             )
 
-    def widens(self, records: Sequence[RawRecord], constants: Mapping[str, Any]) -> bool:
+    def widens(
+        self, records: Sequence[RawRecord], constants: Mapping[str, Any], *, is_from_start: bool = False
+    ) -> bool:
         """Check a page in C; only what does not fit is inferred."""
+        self._pages, self._records = self._pages + 1, self._records + len(records)
         if not records or (self._fits(records) and self._fits([_encoder.encode(constants)])):
             return False
         before, sent = self._inferred or {}, self.schema if self.is_known else {}
@@ -226,25 +244,25 @@ class InferredSchema:
         self._write_cache()
         if self.schema == sent:
             return False
-        self._tell(sent)
+        self._tell(sent, is_from_start=is_from_start)
         return True
 
     def admit(self, fields: Mapping[str, str]) -> bool:
-        """Take up fields that were sent before and that neither cache nor first pages know (the cache may be gone).
+        """Take up what was sent before: cache and first pages may know less (the cache may be gone).
 
-        What no record has any more is then sent as null; otherwise the target would keep the last value.
+        A field that no record has any more is sent as null; otherwise the target would keep the last value. One that had
+        more types is sent with them, since its column was made for them.
         """
-        known = self.schema.get("properties", {}).keys() - set(self.placeholders)
-        gone = {
-            name: schema_of(kind)
+        sent, inferred = self.schema, self._inferred or {"type": "object"}
+        known = inferred.get("properties", {})
+        former = {
+            name: _with_kind(known.get(name), kind)
             for name, kind in fields.items()
-            if name not in known and name not in self._withdrawn
+            if name in known or name not in self._withdrawn
         }
-        if gone:
-            inferred = self._inferred or {"type": "object"}
-            self._inferred = {**inferred, "properties": {**inferred.get("properties", {}), **gone}}
-            self._fits = _checker_of(self._inferred)
-        return bool(gone)
+        self._inferred = {**inferred, "properties": {**known, **former}}
+        self._fits = _checker_of(self._inferred)
+        return self.schema != sent
 
     def less_withdrawn(self, schema: Mapping[str, Any]) -> dict[str, Any]:
         """Return a schema without the fields that only the config had added."""
@@ -282,7 +300,7 @@ class InferredSchema:
         self.is_known = True
         self._fits = _checker_of(self._inferred)
 
-    def _tell(self, before: Mapping[str, Any]) -> None:
+    def _tell(self, before: Mapping[str, Any], *, is_from_start: bool) -> None:
         known = before.get("properties", {})
         now = self.schema.get("properties", {})
         untyped = [name for name in known if types_of(known[name]) == {"null"}]
@@ -291,12 +309,24 @@ class InferredSchema:
         if known and (new or changed):
             parts = [f"new: {listed(new)}"] if new else []
             parts += [f"of another type: {listed(changed)}"] if changed else []
+            stays = f" and stays so: to infer it anew, remove {self._file}{self._way_to_know_before(is_from_start=is_from_start)}"
             _logger.warning(
                 "The records of stream %s have fields that were not known (%s); its schema grows%s.",
                 self._settings.name,
                 "; ".join(parts),
-                f" and stays so: to infer it anew, remove {self._file}" if changed else "",
+                stays if changed else "",
             )
+
+    def _way_to_know_before(self, *, is_from_start: bool) -> str:
+        """Return what helps where the target refuses another type in mid-load, and a first load is begun anew each time."""
+        limit = {"pages": self._pages}
+        if self._records > self._limits.records:
+            limit["records"] = self._records
+        far = f'`"infer": {json.dumps(limit)}` reads as far as this, a ' if is_from_start else "a "
+        return (
+            f". Where the target refuses a type that comes in mid-load, have it known before: {far}declared `schema` needs no "
+            "page"
+        )
 
     def _write_cache(self) -> None:
         cache = {"stream": self._settings.name, "schema": self._inferred, "former": self._former}
@@ -330,6 +360,16 @@ def _check_is_schema(schema: Mapping[str, Any], stream: str) -> None:
     types = types_of(schema)
     if types and "object" not in types:
         raise ConfigurationError(f"Expected the schema of stream {stream} to be of type `object`.")
+
+
+def _with_kind(prop: Mapping[str, Any] | None, kind: str) -> dict[str, Any]:
+    """Return a property that allows what ``prop`` does, and what a field of that kind had; a key stays without null."""
+    former = schema_of(kind)
+    if prop is None:
+        return former
+    if not is_nullable(prop):
+        former["type"] = [name for name in former["type"] if name != "null"]
+    return merge_schemas(prop, former if former["type"] else {})
 
 
 def _without(schema: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:

@@ -114,7 +114,7 @@ class RestStream(BlockStream):
                 constants = self._constants(context)
                 if constants:
                     refuse_own_values(self.settings, page.records, constants, self._sent(constants))
-                if self.keeper.widens(page.records, constants):
+                if self.keeper.widens(page.records, constants, is_from_start=start.value is None):
                     self._announce_schema()
                 if self._local_times is not None:
                     self._local_times.look(page.records)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from canaries import canary
 from conformance.processes import run as run_process
 from faults.loads import query
 from faults.pipes import PIPELINE, pipe
-from taps.rest.api_server import Asked, Reply, Table, dated, json_reply, repeatedly, serving
+from taps.rest.api_server import Asked, Reply, Table, dated, json_reply, page_of, repeatedly, serving
 
 READ = "_singerkit_read"
 ROWS: list[dict[str, Any]] = [
@@ -146,6 +147,87 @@ def test_what_is_not_sent_any_more_is_not_emptied(run_tap: Any, tmp_path: Path) 
         partial = run_tap(api.url, whole(partial_records=True), **fresh).ended(0)
         assert partial.records("rows") == rows
         assert "qty" in partial.schemas("rows")[0]["properties"]
+
+
+MIXED: list[dict[str, Any]] = [
+    {
+        "id": 1,
+        "at": "2026-01-01T00:00:00Z",
+        "n": 1,
+        "t": "2026-01-01T00:00:00Z",
+        "d": "2026-01-01",
+        "o": {"a": 1},
+    },
+    {"id": 2, "at": "2026-01-02T00:00:00Z", "n": "x", "t": "soon", "d": "2026-01-01", "o": ["a"]},
+]
+KINDS = {
+    "id": {"type": "integer"},
+    "at": {"type": ["null", "string"], "format": "date-time"},
+    "n": {"type": ["null", "integer", "string"]},
+    "t": {"type": ["null", "string"]},
+    "d": {"type": ["null", "string"], "format": "date"},
+    "o": {"type": ["null", "array", "object"], "properties": {"a": {"type": ["null", "integer"]}}},
+}
+
+
+@pytest.mark.parametrize("has_catalog", [False, True])
+def test_types_that_were_sent_are_sent_without_the_schema_cache(
+    run_tap: Any, tmp_path: Path, has_catalog: bool
+) -> None:
+    rows = list(MIXED)
+    with serving({"/rows": lambda _: json_reply(rows)}) as api:
+        old = json.loads(run_tap(api.url, whole(), args=("--discover",)).ended(0).stdout)
+        run = run_tap(api.url, whole()).ended(0)
+        rows[:] = [{**MIXED[0], "n": 1.5}]
+        given = {"catalog": old} if has_catalog else {}
+        for number in range(2):
+            cache = str(tmp_path / str(number))
+            run = run_tap(api.url, whole(), state=run.state, schema_cache=cache, **given).ended(0)
+            (schema,) = run.schemas("rows") if not has_catalog else run.schemas("rows")[-1:]
+            kinds = {name: {**prop} for name, prop in schema["properties"].items()}
+            kinds["o"].pop("items", None)
+            kinds["o"]["type"].sort(key=["null", "array", "object"].index)
+            assert kinds == KINDS | {"n": {"type": ["null", "number", "string"]}}
+            assert run.records("rows") == rows
+
+
+def test_a_column_of_two_types_goes_on_without_the_schema_cache(database: str) -> None:
+    source = Table([dict(row) for row in MIXED])
+    with serving({"/rows": source}) as api:
+        pipe(database, api.url, dated()).expect(0, 0)
+        source.rows = [{**MIXED[0], "n": 6, "at": "2026-01-03T00:00:00Z"}]
+        pipe(database, api.url, dated()).expect(0, 0)
+    assert query(database, "SELECT n::text, t, o::text FROM rows WHERE id = 1") == [
+        ("6", "2026-01-01T00:00:00Z", '{"a": 1}')
+    ]
+
+
+def test_a_type_that_comes_in_mid_load_is_known_before_as_the_warning_says(
+    run_tap: Any, tmp_path: Path
+) -> None:
+    rows = [{"id": n, "n": "x" if n == 6 else n} for n in range(9)]
+
+    def answer(asked: Asked) -> Reply:
+        return json_reply(page_of(rows, asked, 1))
+
+    stream = whole(pagination={"type": "page"})
+    with serving({"/rows": answer}) as api:
+        for limit in ({}, {"infer": {"pages": 100, "records": 3}}):
+            cache = {"schema_cache": str(tmp_path / f"one{len(limit)}")}
+            first = run_tap(api.url, stream, **limit, **cache).ended(0)
+            assert len(first.schemas("rows")) == 2
+            (advised,) = re.findall(r"`(\"infer\": .*?\})` reads as far as this", first.stderr)
+            assert ("records" in advised) == bool(limit)
+            cache = {"schema_cache": str(tmp_path / f"two{len(limit)}")}
+            second = run_tap(api.url, stream, **json.loads("{" + advised + "}"), **cache).ended(0)
+            assert len(second.schemas("rows")) == 1
+        # What goes on from a bookmark has other pages than the first ones.
+        source = Table([{"id": 1, "n": 1, "at": "2026-01-01"}, {"id": 2, "n": "x", "at": "2026-01-02"}], 1)
+        api.routes["/rows"] = source
+        later = run_tap(
+            api.url, dated(pagination={"type": "page"}), start_date="2026-01-02T00:00:00Z", infer={"pages": 1}
+        ).ended(0)
+    assert "have it known before: a declared `schema` needs no page" in later.stderr
 
 
 # Fields that the config adds
