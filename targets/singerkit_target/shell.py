@@ -106,7 +106,7 @@ COMMON_SETTINGS: Mapping[str, Any] = {
     "add_record_metadata": {
         "type": "boolean",
         "default": False,
-        "description": "Add the `_sdc_*` columns: when each row was extracted, received and loaded, and its version.",
+        "description": "Add the `_sdc_*` columns: when each row last came (extracted, received, loaded), and its version.",
     },
     "commit_rows": {
         **_POSITIVE,

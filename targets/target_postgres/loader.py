@@ -426,7 +426,6 @@ class PostgresLoader:
             table.identifier,
             table.staged,
             table.keys,
-            [column for column in table.staged if column in table.compared],
             has_repeats=table.has_repeats,
             detours=table.detours,
         )

@@ -31,7 +31,6 @@ def merge(
     table: Identifier,
     columns: Sequence[str],
     keys: Sequence[str],
-    compared: Sequence[str],
     *,
     has_repeats: bool,
     detours: Detours | None = None,
@@ -39,7 +38,7 @@ def merge(
     """Upsert the staged rows and empty the stage; the last of several rows with one key wins (SINGER-RULES G11).
 
     ``columns`` are those the staged rows hold: the others keep their stored values. A row is rewritten only when one
-    of ``compared`` differs in any byte. Returns True when the stage held a key twice, which costs a sort: pass it on as
+    of them differs in any byte. Returns True when the stage held a key twice, which costs a sort: pass it on as
     ``has_repeats`` next time. ``detours``: triggers and rules of the table that may keep rows out or delete them.
 
     Raises:
@@ -48,11 +47,11 @@ def merge(
 
     def put(*, has_repeats: bool) -> None:
         select = _select(stage, columns, keys, has_repeats=has_repeats)
-        differing = [column for column in columns if column not in keys and column in compared]
-        looks_back = detours is not None and detours.keep_old and bool(differing)
+        changing = [column for column in columns if column not in keys]
+        looks_back = detours is not None and detours.keep_old and bool(changing)
         if looks_back:
-            _note_changing(cursor, select, table, keys, differing)
-        cursor.execute(_upsert(select, table, columns, keys, _action(columns, keys, compared)))
+            _note_changing(cursor, select, table, keys, changing)
+        cursor.execute(_upsert(select, table, columns, keys, _action(changing)))
         if looks_back:
             _check_changed(cursor, table, keys)
         if detours:
@@ -97,13 +96,10 @@ def _upsert(
     )
 
 
-def _action(columns: Sequence[str], keys: Sequence[str], compared: Sequence[str]) -> Composed:
-    changing = [column for column in columns if column not in keys]
+def _action(changing: Sequence[str]) -> Composed:
     if not changing:
         return Composed([SQL("DO NOTHING")])
-    update = _set(changing)
-    differing = [column for column in changing if column in compared]
-    return update + SQL(" WHERE ") + _differ("EXCLUDED", differing) if differing else update
+    return _set(changing) + SQL(" WHERE ") + _differ("EXCLUDED", changing)
 
 
 def _set(columns: Sequence[str]) -> Composed:
@@ -128,13 +124,13 @@ _BEFORE = Identifier("pg_temp", "singerkit_before")
 
 
 def _note_changing(
-    cursor: Cursor, select: Composed, table: Identifier, keys: Sequence[str], differing: Sequence[str]
+    cursor: Cursor, select: Composed, table: Identifier, keys: Sequence[str], changing: Sequence[str]
 ) -> None:
     """Keep the rows as they are that are to be updated."""
     cursor.execute(
         SQL(
             "CREATE TEMPORARY TABLE singerkit_before AS SELECT stored.* FROM {} AS stored JOIN ({}) AS given ON {} WHERE {}"
-        ).format(table, select, _same(keys, "given"), _differ("given", differing))
+        ).format(table, select, _same(keys, "given"), _differ("given", changing))
     )
 
 

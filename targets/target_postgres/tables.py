@@ -58,7 +58,6 @@ class Table:
     keys: tuple[str, ...]
     binary: frozenset[str]
     local: frozenset[str]
-    compared: frozenset[str]
     takes_copies: bool
     is_of_this_run: bool
     stage: str
@@ -166,7 +165,6 @@ def fit_table(
         keys=keys,
         binary=frozenset(column.name for column in given.columns if column.kind is Kind.BINARY),
         local=frozenset(field for field, column in held.items() if column.base == "timestamp"),
-        compared=frozenset(_compared(stream, columns)),
         takes_copies=is_empty,
         is_of_this_run=is_of_this_run,
         stage=f"singerkit_stage_{number}",
@@ -236,14 +234,6 @@ def _type_of(stream: Stream, column: Column, wishes: Wishes) -> ColumnType:
             f"{error}, at `{column.name}` of stream `{stream.name}`; correct `column_types` in the config or "
             "`x-sql-datatype` in the schema, then run again."
         ) from None
-
-
-def _compared(stream: Stream, columns: Mapping[str, str]) -> Sequence[str]:
-    """The columns whose change makes a row worth rewriting: of the metadata what ACTIVATE_VERSION looks at, since a row
-    that is the same in a new version belongs to it, and one that comes back is there again.
-    """
-    names = [columns[column.name] for column in stream.columns if not column.name.startswith("_sdc_")]
-    return [*names, *(columns[name] for name in ("_sdc_table_version", "_sdc_deleted_at") if name in columns)]
 
 
 def _tell_added(

@@ -402,7 +402,7 @@ def test_without_a_key_every_row_is_appended(target: Target, keys: Sequence[str]
 
 
 def test_a_row_that_says_the_same_is_left_alone(target: Target) -> None:
-    loader = declared(target.loader(with_metadata=True))
+    loader = declared(target.loader())
     put(loader, (1, "a"), (2, "b"))
     loader.commit(OLD)
     before = target.rows(columns="n, ctid::text")

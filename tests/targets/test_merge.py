@@ -50,11 +50,10 @@ def merged(
     cursor: Cursor,
     *rows: Sequence[Any],
     columns: Sequence[str] = COLUMNS,
-    compared: Sequence[str] = COLUMNS,
     has_repeats: bool = False,
 ) -> bool:
     stage(cursor, *rows, columns=columns)
-    return merge(cursor, STAGE, TABLE, columns, KEYS, compared, has_repeats=has_repeats)
+    return merge(cursor, STAGE, TABLE, columns, KEYS, has_repeats=has_repeats)
 
 
 def fetched(cursor: Cursor, statement: str, *names: Identifier) -> list[tuple[Any, ...]]:
@@ -172,14 +171,14 @@ def test_only_a_key_that_comes_twice_is_tried_in_another_way(cursor: Cursor) -> 
         merged(cursor, (1, "x", "a", 1, None))
 
 
-def test_a_row_is_written_again_only_when_a_compared_column_differs(cursor: Cursor) -> None:
+def test_a_row_is_written_again_only_when_a_column_differs(cursor: Cursor) -> None:
     rows = [(1, "x", "a", 1, None), (2, "x", None, 2, None), (3, "x", "c", None, None)]
     merged(cursor, *rows)
     before = places(cursor)
     assert merged(cursor, *rows) is False
     assert places(cursor) == before
-    changed = [(1, "x", "a", 1, "1"), (2, "x", None, 5, None), (3, "x", None, None, None)]
-    merged(cursor, *changed, compared=["k1", "a", "on", "not staged"])
+    changed = [(1, "x", "a", 1, None), (2, "x", None, 5, None), (3, "x", None, None, None)]
+    merged(cursor, *changed)
     assert {key for key, place in places(cursor).items() if place != before[key]} == {2, 3}
     assert [row[2:] for row in table(cursor)] == [("a", 1, None), (None, 5, None), (None, None, None)]
 
@@ -190,13 +189,6 @@ def test_a_null_is_a_value_to_compare(cursor: Cursor) -> None:
     assert table(cursor) == [(1, "x", "a", 1, None)]
     merged(cursor, (1, "x", None, 1, None))
     assert table(cursor) == [(1, "x", None, 1, None)]
-
-
-def test_without_a_compared_column_every_row_is_written_again(cursor: Cursor) -> None:
-    merged(cursor, (1, "x", "a", 1, None))
-    before = places(cursor)
-    merged(cursor, (1, "x", "a", 1, None), compared=[])
-    assert places(cursor) != before
 
 
 @pytest.mark.parametrize("has_repeats", [False, True])
@@ -237,7 +229,7 @@ def test_unchanged_is_judged_byte_by_byte(cursor: Cursor, type_: str, old: str, 
     for value in (old, new, new):
         statement = SQL("INSERT INTO pg_temp.{} VALUES (1, {})").format(Identifier(STAGE), Literal(value))
         cursor.execute(statement.as_string(cursor).replace("50%s", "50%%s"), ())
-        merge(cursor, STAGE, table, ["k", "v"], ["k"], ["k", "v"], has_repeats=False)
+        merge(cursor, STAGE, table, ["k", "v"], ["k"], has_repeats=False)
         seen.append(fetched(cursor, "SELECT v::text, ctid::text FROM {}", table))
     assert [rows[0][0] for rows in seen] == [old, new, new]
     assert seen[1] == seen[2], "the same row once more is not written"
@@ -255,5 +247,5 @@ def test_text_that_ignores_case_is_compared_byte_by_byte(cursor: Cursor) -> None
     for value in ("ABC", "abc"):
         statement = SQL("INSERT INTO pg_temp.{} VALUES (1, {})").format(Identifier(STAGE), Literal(value))
         cursor.execute(statement.as_string(cursor).replace("50%s", "50%%s"), ())
-        merge(cursor, STAGE, table, ["k", "v"], ["k"], ["k", "v"], has_repeats=False)
+        merge(cursor, STAGE, table, ["k", "v"], ["k"], has_repeats=False)
         assert fetched(cursor, "SELECT v::text FROM {}", table) == [(value,)]

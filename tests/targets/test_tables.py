@@ -423,12 +423,17 @@ def test_metadata_columns(database: str) -> None:
         ]
 
 
-def test_metadata_alone_is_no_change(database: str) -> None:
-    for _ in range(2):
-        load(database, ORDERS, order(id=1, note="a", qty=1), add_record_metadata=True).expect(0)
-        last = versions(database, "orders")
-    load(database, ORDERS, order(id=1, note="a", qty=1), add_record_metadata=True).expect(0)
-    assert versions(database, "orders") == last
+def test_metadata_of_a_row_that_comes_again_is_that_of_its_last_coming(database: str) -> None:
+    """Rows that did not come are deleted by it."""
+    found = []
+    for day in ("2026-01-01", "2026-01-02"):
+        row = RECORD("orders", {"id": 1, "note": "a"}, time_extracted=f"{day}T00:00:00Z")
+        load(database, ORDERS, row, add_record_metadata=True).expect(0)
+        stamps = "_sdc_extracted_at, _sdc_received_at, _sdc_batched_at, _sdc_sequence, _sdc_sync_started_at"
+        found += query(database, f"SELECT {stamps} FROM orders")
+    first, second = found
+    assert all(later > earlier for earlier, later in zip(first, second, strict=True))
+    assert str(second[0]).startswith("2026-01-02")
 
 
 @pytest.mark.parametrize("metadata", [True, False], ids=["added", "not added"])
@@ -440,6 +445,13 @@ def test_metadata_that_the_tap_sends_is_its_own(database: str, metadata: bool) -
     load(database, sent, RECORD("orders", row), add_record_metadata=metadata).expect(0)
     stored = query(database, "SELECT id, _sdc_extracted_at::text, _sdc_deleted_at::text FROM orders")
     assert stored == [(1, "2020-01-01 00:00:00+00", "2020-01-02 00:00:00+00")]
+
+
+def test_a_field_with_a_name_of_metadata_is_stored_when_it_alone_changes(database: str) -> None:
+    sent = SCHEMA("orders", {"id": INTEGER, "note": TEXT, "_sdc_lsn": INTEGER}, ["id"])
+    for lsn in (1, 2):
+        load(database, sent, RECORD("orders", {"id": 1, "note": "a", "_sdc_lsn": lsn})).expect(0)
+    assert query(database, "SELECT _sdc_lsn FROM orders") == [(2,)]
 
 
 def version(number: int) -> dict[str, Any]:
