@@ -13,6 +13,7 @@ from typing import Any
 
 from singerkit_shell.errors import ConfigurationError, UsageError
 from singerkit_state.nostate import no_state
+from singerkit_state.readas import READ_AS
 from singerkit_state.statefile import state_object
 from singerkit_state.value import decode, encode, is_empty, read_mark, with_mark, without_mark
 
@@ -124,6 +125,8 @@ def replaced(value: dict[str, Any], pipeline: str | None, *, adopt: bool) -> Cal
 def with_stream(stream: str, part: dict[str, Any], *, is_new: bool = False) -> Callable[[str | None], str]:
     """Return the edit that replaces the part of ``stream``, or adds it where ``is_new``, or where there is none at all.
 
+    How the stream was read stays, unless ``part`` says it: that holds of the rows in the target, wherever the bookmark goes.
+
     The edit raises UsageError for a stream that is not there: a misspelt one would have no effect.
     """
 
@@ -131,7 +134,9 @@ def with_stream(stream: str, part: dict[str, Any], *, is_new: bool = False) -> C
         value = _object(former)
         if streams_of(value) and not is_new and stream not in streams_of(value):
             raise UsageError(f"{_no_stream(value, stream)} Nothing was changed; to add it give `--new`.")
-        return encode({**value, "bookmarks": {**streams_of(value), stream: part}})
+        there = streams_of(value).get(stream)
+        read_as = {READ_AS: there[READ_AS]} if isinstance(there, dict) and READ_AS in there else {}
+        return encode({**value, "bookmarks": {**streams_of(value), stream: {**part, **read_as, **part}}})
 
     return edit
 

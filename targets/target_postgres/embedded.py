@@ -25,6 +25,7 @@ from __future__ import annotations
 import argparse
 import atexit
 import contextlib
+import errno
 import fcntl
 import importlib.metadata
 import importlib.util
@@ -48,6 +49,7 @@ from urllib.parse import quote
 
 from singerkit_shell.encoding import speak_utf8
 from singerkit_shell.errors import (
+    CannotWriteError,
     ConfigurationError,
     LockHeldError,
     RetryableError,
@@ -78,6 +80,8 @@ _LOCK_SECONDS = 120.0
 _START_SECONDS = 120.0  # recovery after a crash replays up to max_wal_size
 _STOP_SECONDS = 60.0
 _POLL_SECONDS = 0.01
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_NO_ROOM_WORDS = ("No space left on device", "Disk quota exceeded")  # in English, see `_environment`
 
 _log = logging.getLogger(__name__)
 
@@ -329,6 +333,10 @@ def _as_configuration(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise _failure(
+                f"The folder {folder} of the embedded PostgreSQL cannot be written ({error.strerror})"
+            ) from None
         raise ConfigurationError(
             f"The folder {folder} of the embedded PostgreSQL cannot be used ({error.strerror or error}); "
             f"make it writable, or name another one in `embedded_folder` or {FOLDER_VARIABLE}."
@@ -412,6 +420,13 @@ def _until(holds: Callable[[], bool], seconds: float) -> bool:
 # The server
 
 
+def _failure(what: str) -> SingerkitError:
+    """Return the error for ``what``, a sentence without its full stop that quotes the server or one of its programs."""
+    if any(words in what for words in _NO_ROOM_WORDS):
+        return CannotWriteError(f"{what}; what was committed is safe: make room there, then run again.")
+    return RetryableError(f"{what}.")
+
+
 def _running_server(
     folder: Path, programs: Path, account: pwd.struct_passwd | None, log: logging.Logger, database: str
 ) -> str:
@@ -450,7 +465,7 @@ def _initialise(folder: Path, programs: Path, account: pwd.struct_passwd | None)
     done = _run_as(account, command, folder)
     if done.returncode != 0:
         words = " ".join(done.stderr.split()) or f"initdb ended with {done.returncode}"
-        raise RetryableError(f"The embedded PostgreSQL could not be made in {folder}: {words}")
+        raise _failure(f"The embedded PostgreSQL could not be made in {folder}: {words}")
     part.rename(folder / "data")
 
 
@@ -482,7 +497,7 @@ def _launch(folder: Path, programs: Path, account: pwd.struct_passwd | None) -> 
     background = ["/bin/sh", "-c", '"$@" </dev/null >>"$0" 2>&1 & echo $!', str(server_log), *command]
     done = _run_as(account, background, folder)
     if done.returncode != 0:
-        raise RetryableError(f"The embedded PostgreSQL in {folder} did not start: {done.stderr.strip()}")
+        raise _failure(f"The embedded PostgreSQL in {folder} did not start: {done.stderr.strip()}")
     pid = int(done.stdout)
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
@@ -508,9 +523,10 @@ def _start_failure(folder: Path, before: int) -> SingerkitError:
                 "installed one; name another `embedded_folder`, or install the version that wrote it."
             )
         if telling:
+            telling = [line for line in lines if any(words in line for words in _NO_ROOM_WORDS)] or telling
             words = telling[-1].partition("FATAL:")[2].strip() or telling[-1]
-            return RetryableError(
-                f"The embedded PostgreSQL in {folder} did not start: {words} (the whole log is {server_log})."
+            return _failure(
+                f"The embedded PostgreSQL in {folder} did not start: {words} (the whole log is {server_log})"
             )
     return RetryableError(
         f"The embedded PostgreSQL in {folder} did not start within {_START_SECONDS:.0f} s and said nothing "
@@ -533,7 +549,7 @@ def _ensure_database(postmaster: _Postmaster, database: str, folder: Path) -> No
         finally:
             connection.close()
     except psycopg2.Error as error:
-        raise RetryableError(
+        raise _failure(
             f"The embedded PostgreSQL in {folder} runs and does not answer: {' '.join(str(error).split())}"
         ) from None
 

@@ -181,6 +181,19 @@ def test_set_of_one_stream_leaves_the_rest(path: Path) -> None:
     assert answer("get", path) == value
 
 
+def test_set_of_one_stream_keeps_how_it_was_read(path: Path) -> None:
+    """It was forgotten, and with it that a field was not sent of the rows that are there."""
+    read, rows = {"fields": {"id": "integer"}}, {"at": 1}
+    state = {"bookmarks": {"orders": {"at": 1, "_singerkit_read": read, "_singerkit_seen": rows}}}
+    path.write_text(json.dumps(state))
+    tool("set", path, "--stream", "orders", '{"at":3}')
+    assert answer("get", path, "orders") == {"at": 3, "_singerkit_read": read}, (
+        "other rows stand at the new bookmark"
+    )
+    tool("set", path, "--stream", "orders", '{"at":3,"_singerkit_read":{}}')
+    assert answer("get", path, "orders") == {"at": 3, "_singerkit_read": {}}, "what is given counts"
+
+
 @pytest.mark.parametrize(
     ("value", "code", "words"),
     [

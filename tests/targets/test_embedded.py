@@ -20,7 +20,7 @@ import psycopg2
 import pytest
 from waiting import wait_until
 
-from singerkit_shell.errors import ConfigurationError, RetryableError
+from singerkit_shell.errors import CannotWriteError, ConfigurationError, RetryableError
 from target_postgres import embedded
 
 SECONDS = 30
@@ -341,6 +341,34 @@ def test_a_failed_start_quotes_the_log(postgres: Path) -> None:
         embedded.start(postgres)
     settings.write_text(text)
     assert not is_running(postgres)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_start_without_room_says_so_and_works_once_there_is_some(postgres: Path) -> None:
+    """It was 69, as where running again may help by itself."""
+    options = postgres / "data" / "postmaster.opts"
+    options.unlink()
+    options.symlink_to("/dev/full")
+    with pytest.raises(
+        CannotWriteError, match=r"did not start: .*No space left.*is safe: make room there"
+    ) as caught:
+        embedded.start(postgres)
+    assert caught.value.exit_code == 74
+    assert not is_running(postgres)
+    options.unlink()
+    embedded.start(postgres).close()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_data_that_cannot_be_made_for_lack_of_room(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = place / "bin" / "initdb"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\necho x | cat >/dev/full\n")
+    tool.chmod(0o755)
+    monkeypatch.setattr(embedded, "_programs_for", lambda *_: place)
+    monkeypatch.setattr(embedded, "_major_version", lambda *_: 16)
+    with pytest.raises(CannotWriteError, match=r"could not be made .*make room"):
+        embedded.start(place / "postgres")
 
 
 def test_the_data_of_another_version_is_refused(postgres: Path) -> None:
