@@ -217,7 +217,7 @@ def _check_is_json(response: Response, where: str) -> None:
         )
 
 
-_WHOLE = (200, 203, 204)
+_WHOLE = (200, 203)
 _PARTIAL = 206
 _IN_PART = (202, 207, 208, 226)
 _FAILED = (b"false", b"0", b'"error"', b'"fail"', b'"failed"', b'"failure"')

@@ -5,9 +5,12 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+import psycopg2
 import pytest
 from conftest import run_sql
 from faults.loads import RECORD, SCHEMA, STATE, load, query, state_row
+
+from target_postgres.ddl import Detours, detours
 
 INTEGER = {"type": ["integer", "null"]}
 KEYLESS = SCHEMA("t", {"n": INTEGER, "v": INTEGER}, [])
@@ -292,3 +295,58 @@ def test_triggers_that_change_what_they_are_given_are_no_loss(database: str, bod
     run_sql(database, KEEPS.format(body=body))
     load(database, WORDED, worded(1, 5 + ("OLD" in body), "A"), worded(2, 7, "B")).expect(0)
     assert query(database, "SELECT w FROM t ORDER BY n") == [("a",), ("b",)]
+
+
+def test_a_table_that_is_looked_back_at_takes_several_merges_in_one_unit(database: str) -> None:
+    """Rows with other fields are merged by themselves; those with the key alone change nothing."""
+    run_sql(database, KEEPS.format(body="IF OLD.v > NEW.v THEN RETURN OLD; END IF; RETURN NEW;"))
+    rows = [worded(1, 7, "A"), RECORD("t", {"n": 2, "v": 8}), RECORD("t", {"n": 1}), worded(3, 9, "C")]
+    load(database, WORDED, *rows, STATE({"n": 3}), missing_fields="keep").expect(0)
+    assert query(database, "SELECT * FROM t ORDER BY n") == [(1, 7, "A"), (2, 8, "b"), (3, 9, "C")]
+
+
+TRIGGER = "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} RETURN NEW; END $$; CREATE {what} EXECUTE FUNCTION f()"
+AFTER = "TRIGGER x AFTER INSERT ON t FOR EACH ROW"
+BEFORE = "TRIGGER x BEFORE INSERT OR UPDATE ON t FOR EACH ROW"
+LEAVES_OUT, TAKES_AWAY = Detours(leave_out=True), Detours(take_away=True)
+
+
+def made(what: str, body: str = "") -> str:
+    return TRIGGER.format(what=what, body=body)
+
+
+FOUND: list[tuple[str, Detours]] = [
+    ("SELECT", Detours()),
+    (
+        "CREATE TABLE o (n bigint PRIMARY KEY REFERENCES t); ALTER TABLE t ADD FOREIGN KEY (v) REFERENCES o",
+        Detours(),
+    ),
+    ("CREATE RULE x AS ON INSERT TO t DO ALSO SELECT 1", LEAVES_OUT),
+    (made(AFTER), TAKES_AWAY),
+    (made("TRIGGER x AFTER UPDATE ON t"), TAKES_AWAY),
+    (
+        made("CONSTRAINT TRIGGER x AFTER INSERT ON t DEFERRABLE FOR EACH ROW"),
+        Detours(take_away=True, defer=True),
+    ),
+    (made(AFTER) + "; ALTER TABLE t DISABLE TRIGGER x", Detours()),
+    (made("TRIGGER x BEFORE INSERT ON t"), Detours()),
+    (made(BEFORE), LEAVES_OUT),
+    (made(BEFORE) + "; ALTER TABLE t DISABLE TRIGGER x", Detours()),
+    (made(BEFORE.replace("ON t", "ON part")), LEAVES_OUT),
+    (made(BEFORE, "NEW := Old;"), Detours(leave_out=True, keep_old=True)),
+    (made(BEFORE, "NEW.v := 1; /* bold, golden, olds */"), LEAVES_OUT),
+    (made(BEFORE.replace(" OR UPDATE", ""), "NEW := OLD;"), LEAVES_OUT),
+    (made("TRIGGER x AFTER UPDATE ON t FOR EACH ROW", "NEW := OLD;"), TAKES_AWAY),
+]
+
+
+def test_which_triggers_and_rules_may_keep_rows_out(database: str) -> None:
+    """What a table has not costs nothing."""
+    run_sql(database, "CREATE TABLE t (n bigint PRIMARY KEY, v bigint); CREATE TABLE part () INHERITS (t)")
+    connection = psycopg2.connect(database)
+    with connection.cursor() as cursor:
+        for statement, expected in FOUND:
+            cursor.execute(statement)
+            assert detours(cursor, "public", "t") == expected, statement
+            connection.rollback()
+    connection.close()

@@ -316,7 +316,7 @@ STATUSES: list[tuple[int, Any, dict[str, str], int, str]] = [
     *((status, ROWS, {}, 0, "") for status in (200, 201, 203, 299)),
     *((status, [], {}, 0, "") for status in (200, 203)),
     *((status, [], {}, 65, f"got {status} with no records") for status in (201, 205, 206, 207, 226, 299)),
-    *((status, ROWS, {}, 65, f"got {status} with records") for status in (207, 226)),
+    *((status, ROWS, {}, 65, f"got {status} with records") for status in (207, 208, 226)),
     (206, ROWS, {"Content_Range": "0-1/2"}, 0, ""),
     (206, ROWS, {"Content_Range": "items 0-1/*"}, 65, "status is 206"),
     (206, ROWS, {}, 65, "status is 206"),
