@@ -23,7 +23,7 @@ from singer_sdk.singerlib import MetadataMapping
 
 from singerkit_shell.errors import ConfigurationError
 
-__all__ = ["apply_rules", "normalised_catalog", "unknown_field"]
+__all__ = ["apply_rules", "normalised_catalog", "unknown_field", "unmatched_rules"]
 
 _BOOLEANS = {"true": True, "false": False}
 _BOOLEAN_KEYS = ("selected", "selected-by-default")
@@ -200,6 +200,21 @@ def apply_rules(rules: Sequence[str], streams: Mapping[str, MetadataMapping]) ->
             _choose(chosen, paths, stream, path, not rule.startswith("!"))
     for (stream, path), selected in chosen.items():
         streams[stream][path].selected = selected
+
+
+def unmatched_rules(
+    rules: Sequence[str], streams: Mapping[str, MetadataMapping]
+) -> Iterator[tuple[str, str]]:
+    """Yield the rules about fields that match none, each with a stream that could have such a field."""
+    paths = {stream: _paths_of(metadata) for stream, metadata in streams.items()}
+    for rule in rules:
+        pattern = rule.removeprefix("!")
+        if not _matches(pattern, paths):
+            parts = pattern.split(".")
+            starts = [".".join(parts[:end]) for end in range(1, len(parts))]
+            yield from (
+                (rule, stream) for stream in paths if any(fnmatchcase(stream, start) for start in starts)
+            )
 
 
 def _is_automatic(metadata: MetadataMapping, path: tuple[str, ...]) -> bool:

@@ -99,9 +99,12 @@ class BlockStream(Stream):
             missing = [name for name in names if name not in known]
             if missing:
                 raise ConfigurationError(
-                    f"The {kind} key `{missing[0]}` of stream `{self.name}` is not a property of its schema; "
-                    "correct the key or add the property."
+                    f"The {kind} key `{missing[0]}` of stream `{self.name}` {self.why_no_key(missing[0])}."
                 )
+
+    def why_no_key(self, name: str) -> str:  # noqa: ARG002  for subclasses
+        """Return what is wrong with a key that the schema does not have, and what to do, as the end of a sentence."""
+        return "is not a property of its schema; correct the key or add the property"
 
     # What a connector implements
 

@@ -62,6 +62,16 @@ class SchemaKeeper(Protocol):
         ...
 
     @property
+    def has_asked(self) -> bool:
+        """Whether the API has been asked for first pages in this run, or need never be."""
+        ...
+
+    @property
+    def records_seen(self) -> int:
+        """How many records of this run were looked at."""
+        ...
+
+    @property
     def beyond_catalog(self) -> Sequence[str]:
         """The fields that the user's catalog lacks, or has with fewer types than were found before this run."""
         ...
@@ -98,13 +108,16 @@ def keeper_of(
     Raises:
         ConfigurationError: the declared schema, or its file, is no JSON Schema of an object.
     """
-    now = {*settings.copies, *settings.primary_keys, settings.replication_key}
+    keys = {*settings.primary_keys, *filter(None, [settings.replication_key])}
+    now = {*settings.copies, *keys}
     of_records = former.fields.keys() - former.added
     withdrawn = (former.added | (set(_marked_as_copied(from_catalog)) - of_records)) - now
     if settings.declared_schema is not None:
         return DeclaredSchema(settings.name, settings.declared_schema, withdrawn)
     cache = _cache_file(settings, api)
-    return InferredSchema(settings, cache, from_catalog.get("schema"), withdrawn, api.infer)
+    keeper = InferredSchema(settings, cache, from_catalog.get("schema"), withdrawn, api.infer)
+    keeper.doubt({*keys, *(from_catalog.get("key_properties") or ())})
+    return keeper
 
 
 class DeclaredSchema:
@@ -113,7 +126,8 @@ class DeclaredSchema:
     One that was copied from a parent, and is not any more, waits for a record that has it.
     """
 
-    is_known = True
+    is_known = has_asked = True
+    records_seen = 0
     placeholders: Collection[str] = ()
     beyond_catalog: Sequence[str] = ()
 
@@ -187,6 +201,8 @@ class InferredSchema:
         self._settings = settings
         self._limits = limits
         self._pages = self._records = 0
+        self._learned_from = 0
+        self.has_asked = False
         self._file = file
         cached, self._former = _read_cache(file)
         self._withdrawn = {*withdrawn} - (cached or {}).get("properties", {}).keys()
@@ -216,13 +232,27 @@ class InferredSchema:
         names = [*settings.primary_keys, *filter(None, [settings.replication_key]), *settings.copies]
         return [name for name in names if name not in known]
 
+    def doubt(self, keys: Collection[str]) -> None:
+        """Do not take for known what lacks one of ``keys``: the source may have them by now."""
+        self.is_known = self.is_known and properties_of(self.schema).keys() >= {*keys}
+
+    @property
+    def records_seen(self) -> int:
+        """How many records were looked at."""
+        return self._learned_from + self._records
+
     def learn(self, pages: Iterable[Sample]) -> None:
-        """Infer from ``pages``, and cache the result; without any record nothing is known yet."""
+        """Infer from ``pages``, and cache the result; without any record nothing more is known."""
+        self.has_asked = True
+        before, sent = self._inferred or {}, self.schema if self.is_known else {}
         for records, constants in pages:
             if records:
+                self._learned_from += len(records)
                 self._merge(records, constants)
         if self.is_known:
+            self._remember(before)
             self._write_cache()
+            self._tell(sent, is_from_start=False)
         else:
             _logger.warning(
                 "Stream %s has no records, so nothing can be inferred yet; a declared `schema` would help.",
@@ -234,14 +264,15 @@ class InferredSchema:
     ) -> bool:
         """Check a page in C; only what does not fit is inferred."""
         self._pages, self._records = self._pages + 1, self._records + len(records)
-        if not records or (self._fits(records) and self._fits([_encoder.encode(constants)])):
+        if not records:
+            return False
+        if self.is_known and self._fits(records) and self._fits([_encoder.encode(constants)]):
             return False
         before, sent = self._inferred or {}, self.schema if self.is_known else {}
         self._merge(records, constants)
-        if self._inferred == before:
-            return False
-        self._remember(before)
-        self._write_cache()
+        if self._inferred != before:
+            self._remember(before)
+            self._write_cache()
         if self.schema == sent:
             return False
         self._tell(sent, is_from_start=is_from_start)

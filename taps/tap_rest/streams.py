@@ -15,6 +15,8 @@ from singer_sdk.singerlib import MetadataMapping
 
 from singerkit_catalog.schema import properties_of, types_of
 from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableError, Stopped
+from singerkit_shell.validate import nearest
+from singerkit_shell.words import counted
 from singerkit_state.order import ValueKind
 from singerkit_state.readas import ReadAs
 from singerkit_state.tracker import Signpost
@@ -478,9 +480,20 @@ class RestStream(BlockStream):
                 item["metadata"][COPIED] = True
         return entry
 
-    def learn_schema(self) -> None:
-        """Read the first pages, without a bookmark, unless the schema is known."""
-        if self.keeper.is_known:
+    def why_no_key(self, name: str) -> str:
+        """Return that no record has it, where records decide."""
+        if isinstance(self.keeper, DeclaredSchema):
+            return super().why_no_key(name)
+        near = nearest(name, sorted(self.keeper.schema["properties"]))
+        return (
+            f"is a field of none of the {counted(self.keeper.records_seen, 'record')} that this run has asked for to find it; "
+            f"correct the key{f' (`{near}`?)' if near else ''}, or, if it comes on later pages only, raise `infer.pages` and "
+            "`infer.records`, or declare it in `schema`"
+        )
+
+    def learn_schema(self, *, anew: bool = False) -> None:
+        """Read the first pages, without a bookmark, unless the schema is known; ``anew``: once in any case."""
+        if self.keeper.is_known and (self.keeper.has_asked or not anew):
             return
         samples = self._samples()
         try:

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any, ClassVar
 
-from singerkit_catalog.selection import apply_rules
+from singerkit_catalog.selection import apply_rules, unmatched_rules
 from singerkit_shell.validate import config_problems
 from singerkit_state.delivery import Delivery
 from singerkit_state.tracker import Signpost
@@ -143,8 +143,8 @@ class TapRest(SingerkitTap):
     def discover_streams(self) -> list[RestStream]:
         """Return the streams, parents first.
 
-        The API is asked only for schemas that neither config, catalog nor cache holds, and only for streams
-        that may be read in this run.
+        The API is asked only for schemas that neither config, catalog nor cache holds, or that lack a field which is named
+        by them, and only for streams that may be read in this run.
         """
         streams: dict[str, RestStream] = {}
         for settings in sorted(self.api.streams, key=lambda each: each.parent is not None):
@@ -158,7 +158,15 @@ class TapRest(SingerkitTap):
             if any(self._may_be_read(settings) for settings in (stream.settings, *below)):
                 stream.expect(former_read(self.start_state, stream.name))
                 stream.learn_schema()
+        self._look_for_fields(streams)
         return list(streams.values())
+
+    def _look_for_fields(self, streams: Mapping[str, RestStream]) -> None:
+        """Ask the API anew for a stream that `select` names a field of which its cache does not know."""
+        metadata = {name: stream.metadata for name, stream in streams.items()}
+        for _, name in unmatched_rules(self.config.get("select", ()), metadata):
+            if self._may_be_read(streams[name].settings):
+                streams[name].learn_schema(anew=True)
 
     def _may_be_read(self, settings: StreamSettings) -> bool:
         """Tell whether catalog, rules or defaults may select a stream; selection itself needs its schema."""
@@ -184,10 +192,10 @@ class TapRest(SingerkitTap):
 
     @property
     def catalog_dict(self) -> dict[str, Any]:
-        """What --discover prints: all streams, those that this config does not select included."""
+        """What --discover prints: all streams, those that this config does not select included, as the API shows them now."""
         for stream in self.streams.values():
             if isinstance(stream, RestStream):
-                stream.learn_schema()
+                stream.learn_schema(anew=True)
         return super().catalog_dict
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from taps.rest.api_server import Asked, Reply, Route, json_reply, serving
+from taps.rest.api_server import Asked, Reply, Route, json_reply, repeatedly, serving
 
 
 def paged(pages: list[list[dict[str, Any]]]) -> Route:
@@ -65,19 +65,26 @@ def test_inferred_over_pages_merged_and_cached(run_tap: Any, tmp_path: Path) -> 
     with serving({"/rows": paged(pages)}) as api:
         first = run_tap(api.url, STREAM, args=("--discover",)).ended(0)
         asked_first = len(api.asked)
-        second = run_tap(api.url, STREAM, args=("--discover",)).ended(0)
-        assert len(api.asked) == asked_first, "the second discovery asks for nothing"
-        assert first.stdout == second.stdout
         run = run_tap(api.url, STREAM).ended(0)
-        assert len(api.asked) == asked_first + 3
+        assert len(api.asked) == asked_first + 3, "a run infers nothing that is known"
+        pages.append([{"id": 3, "n": 2, "t": None, "new": True}])
+        second = run_tap(api.url, STREAM, args=("--discover",)).ended(0)
+        assert len(api.asked) == 2 * asked_first + 4, "a discovery shows what the API has now"
+        assert "(new: `new`); its schema grows" in second.stderr
+        one, other = (json.loads(of.stdout)["streams"][0]["schema"]["properties"] for of in (first, second))
+        assert other == one | {"new": {"type": ["null", "boolean"]}}
+        pages.clear()
+        pages.append([{"id": 3}])
+        third = run_tap(api.url, STREAM, args=("--discover",)).ended(0)
+        assert third.stdout == second.stdout, "and forgets nothing"
+        pages.clear()
     properties = json.loads(first.stdout)["streams"][0]["schema"]["properties"]
     assert properties["id"]["type"] == "integer"
     assert set(properties["n"]["type"]) == {"null", "number"}
     assert properties["t"]["format"] == "date-time"
     assert properties["d"]["format"] == "date"
     assert "object" in properties["late"]["type"]
-    nothing = dict.fromkeys(("n", "t", "d", "late"))
-    assert run.records("rows") == [{**nothing, **record} for page in pages for record in page]
+    assert [row["n"] for row in run.records("rows")] == [1, 1.5]
     assert len(run.schemas("rows")) == 1
     assert len(list((tmp_path / "schemas").iterdir())) == 1
 
@@ -150,6 +157,63 @@ def test_only_selected_streams_are_asked_for(run_tap: Any) -> None:
         assert {asked.path for asked in api.asked} == {"/rows"}
         found = run_tap(api.url, STREAM, other | {"selected": False}, args=("--discover",)).ended(0)
     assert len(json.loads(found.stdout)["streams"]) == 2
+
+
+def keyed(**more: Any) -> Any:
+    return {"streams": [STREAM | more]}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        keyed(replication_key="at"),
+        keyed(primary_keys=["org", "id"]),
+        {"streams": [STREAM], "select": ["*", "!rows.org"]},
+        {"streams": [STREAM], "select": ["rows.a?"]},
+        {"streams": [STREAM], "select": ["!*.in.x"]},
+    ],
+)
+def test_what_the_config_names_and_the_cache_does_not_know_is_asked_for(run_tap: Any, changed: Any) -> None:
+    rows: list[dict[str, Any]] = [{"id": 1, "in": {"y": 1}}]
+    with serving({"/rows": paged([rows])}) as api:
+        run_tap(api.url, STREAM).ended(0)
+        rows[0] |= {"at": "2026-01-01", "org": 5, "in": {"x": 1, "y": 1}}
+        del api.asked[:]
+        config = {"select": changed["select"]} if "select" in changed else {}
+        run = run_tap(api.url, *changed["streams"], **config).ended(0)
+        assert len(api.asked) == 4, "the first pages, and the read"
+        assert len(run.schemas("rows")) == 1
+        again = run_tap(api.url, *changed["streams"], **config).ended(0)
+        assert len(api.asked) == 6
+        assert again.records("rows") == run.records("rows")
+
+
+def test_what_the_api_does_not_have_either_is_refused(run_tap: Any) -> None:
+    rows = [{"id": 1, "updated_at": "2026-01-01"}]
+    other = {"name": "other", "path": "/other"}
+    with serving({"/rows": paged([rows]), "/other": paged([rows])}) as api:
+        run_tap(api.url, STREAM, other).ended(0)
+        del api.asked[:]
+        wrong = run_tap(api.url, STREAM | {"replication_key": "updated"}, other).ended(78)
+        assert {asked.path for asked in api.asked} == {"/rows"}
+        assert (
+            "The replication key `updated` of stream `rows` is a field of none of the 1 record that this run has asked for to "
+            "find it; correct the key (`updated_at`?), or, if it comes on later pages only, raise `infer.pages`"
+        ) in wrong.sentence
+        del api.asked[:]
+        wrong = run_tap(api.url, STREAM, other, select=["*", "!rows.secret"]).ended(78)
+        assert {asked.path for asked in api.asked} == {"/rows"}
+        assert "The rule `!rows.secret` in `select` matches no stream and no field" in wrong.sentence
+        declared = {"schema": {"properties": {"id": {"type": "integer"}}}, "replication_key": "updated_at"}
+        wrong = run_tap(api.url, STREAM | declared).ended(78)
+        assert "is not a property of its schema; correct the key or add the property" in wrong.sentence
+        # Of a stream that has no record now nobody can say.
+        rows.clear()
+        empty = run_tap(api.url, STREAM | {"replication_key": "at"}).ended(0)
+        assert empty.schemas("rows")[-1]["properties"]["at"] == {"type": ["null"]}
+        api.routes["/rows"] = repeatedly(json_reply([]), json_reply([{"id": 2}]), json_reply([]))
+        wrong = run_tap(api.url, STREAM | {"replication_key": "at"}).ended(78)
+        assert "is a field of none of the 1 record" in wrong.sentence
 
 
 def test_a_catalog_needs_no_inference(run_tap: Any, tmp_path: Path) -> None:
