@@ -11,7 +11,7 @@ The loop (`load.py`) reads the wire and calls, always from one thread:
                                  the kinds in which its values are to be given
     write(stream, batch)         for each batch of valid rows
     reject(rejects)              for each record that was refused and is to be set aside
-    activate_version(...)        for each ACTIVATE_VERSION, when the run ended complete
+    activate_version(...)        for each ACTIVATE_VERSION: before the mark at the next STATE, or when the run ended complete
     mark_safe(point)             at a STATE that covers everything written so far
     settle() -> counts           everything written is where it belongs; how many of its records, by stream, the target
                                  itself had to refuse since the last commit, and has set aside

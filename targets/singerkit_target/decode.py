@@ -56,6 +56,7 @@ _PLAIN_TYPES: Mapping[Kind, Any] = {
     Kind.JSON: Raw,
 }
 METADATA_FIELDS = ("_sdc_extracted_at", "_sdc_table_version")
+_VERSION = bounded_integer({}, -(2**63), 2**63 - 1)
 REFUSALS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -365,7 +366,7 @@ def _message_type(stream: Stream, fields: Sequence[Any], forbid_extra: bool, wit
         )
     message: list[Any] = [("type", Literal["RECORD"]), ("stream", Literal[stream.name]), ("record", record)]
     if with_metadata:
-        message += [("time_extracted", datetime.datetime | None, None), ("version", int | None, None)]
+        message += [("time_extracted", datetime.datetime | None, None), ("version", _VERSION | None, None)]
     return msgspec.defstruct("Message", message, gc=False)
 
 

@@ -26,6 +26,7 @@ from singerkit_shell.signals import JUDGE_SECONDS, TooLong, stop_flag
 from singerkit_target.contract import Reject, Stream
 from singerkit_target.kinds import Column, Kind, from_base64
 from singerkit_target.unstorable import TOO_LARGE, Policy, Unstorable, fits_numeric, storable
+from singerkit_target.versions import as_version
 
 __all__ = ["ExactDecoder", "RejectedRow", "TooWide", "UnknownFields", "compile_exact"]
 
@@ -222,10 +223,10 @@ class ExactDecoder:
             moment = None if extracted is None else _to_date_time(extracted, _METADATA)
         except OutOfRange as error:
             raise RejectedRow("$", f"{error} in `time_extracted`", is_unstorable=True) from None
-        return (
-            moment,
-            version if isinstance(version, int) else None,
-        )
+        try:
+            return moment, None if version is None else as_version(version)
+        except ValueError as error:
+            raise RejectedRow("$", f"{error}, got {_shown(version)}") from None
 
 
 def compile_exact(

@@ -31,6 +31,7 @@ from singerkit_target.publish import Publisher
 from singerkit_target.replay import TRIES, UnitInHand, waits
 from singerkit_target.summary import Summary
 from singerkit_target.units import in_load_order, stretches
+from singerkit_target.versions import Versions, as_version
 
 __all__ = ["Limits", "Load"]
 
@@ -59,7 +60,7 @@ class _StateMessage(msgspec.Struct):
 
 class _VersionMessage(msgspec.Struct):
     stream: str
-    version: int
+    version: msgspec.Raw
 
 
 _Rows = tuple[list[Batch], list[Reject]]
@@ -72,6 +73,7 @@ class _Unit:
     rows: int = 0
     size: int = 0
     has_tables: bool = False
+    has_versions: bool = False
     started: float = field(default_factory=time.monotonic)
 
 
@@ -117,7 +119,7 @@ class Load:
         self._pipeline_name = ""
         self._unit = _Unit()
         self._in_hand = UnitInHand(limits.replay_bytes)
-        self._versions: dict[str, int] = {}
+        self._versions = Versions()
         self._warned: set[str] = set()
         self.summary = Summary()
 
@@ -162,7 +164,7 @@ class Load:
         ):
             parts, problem = self._parts(chunk)
             try:
-                for stretch in stretches(parts):
+                for stretch in stretches(parts, lambda: bool(self._versions.due(self._decoders))):
                     self._handle_stretch(stretch)
                     if self._stop.count > 1:
                         break
@@ -219,8 +221,7 @@ class Load:
             case "STATE":
                 self._take_state(part)
             case "ACTIVATE_VERSION":
-                message = decoded(part, _VersionMessage)
-                self._versions[message.stream] = message.version
+                self._versions.wait(*_version_of(part))
             case "BATCH":
                 raise BadDataError(
                     f"Expected RECORD messages, got BATCH at line {part.number}; this target reads no batch files: "
@@ -291,6 +292,7 @@ class Load:
         """Bring the streams back to what they were when the unit began; their tables have gone back too."""
         before = self._in_hand
         self._declared = dict(before.declared)
+        self._versions = before.versions.copy()
         self._decoders = {name: self._decoders[name] for name in before.streams}
         for name, stream in before.streams.items():
             self._loader.declare(stream)
@@ -348,9 +350,16 @@ class Load:
         if self._mark is not None:
             self._mark = mark
         self._rows_after_state = False
+        for stream in self._versions.due(self._decoders):
+            self._activate(stream)
+            del self._versions.waiting[stream]
         state = self._point.state if is_empty(value) else text
         self._point = SafePoint(state, self.summary.counts(), part)
         self._loader.mark_safe(self._point)
+
+    def _activate(self, stream: str) -> None:
+        self._loader.activate_version(self._decoders[stream].stream, self._versions.waiting[stream])
+        self._unit.has_versions = True
 
     def _decode(self, run: Run | Message) -> _Rows | None:
         if not isinstance(run, Run):
@@ -376,6 +385,7 @@ class Load:
         if rejects:
             self._set_aside(stream, rejects)
         self._rows_after_state = True
+        self._versions.see_records(run.stream)
 
     def _set_aside(self, stream: Stream, rejects: Sequence[Reject]) -> None:
         self._loader.reject(rejects)
@@ -400,7 +410,8 @@ class Load:
         refused = self._surviving(partial(self._finish_unit, state, activate=activate))
         self.summary.commit(refused)
         self._unit = _Unit()
-        self._in_hand.restart(self._declared, [decoder.stream for decoder in self._decoders.values()])
+        streams = [decoder.stream for decoder in self._decoders.values()]
+        self._in_hand.restart(self._declared, streams, self._versions)
         if state is not None and state != self._committed_state:
             self._committed_state = state
             self._publisher.publish(state)
@@ -418,14 +429,22 @@ class Load:
                 "The input ended before the tap had finished, whose own last line says why; rows after its last STATE "
                 "were dropped: mend that, then run again."
             )
-        if self._unit.rows or self._unit.has_tables or self._versions or self._has_new_state:
+        unknown = self._versions.waiting.keys() - self._decoders.keys()
+        for stream in sorted(unknown):
+            self._log.warning(
+                "ACTIVATE_VERSION of stream `%s` is passed over, and its rows stay as they are: no SCHEMA of it came in this "
+                "run; let the tap send one, even where the stream has no records.",
+                stream,
+            )
+            del self._versions.waiting[stream]
+        unit = self._unit
+        if unit.rows or unit.has_tables or unit.has_versions or self._versions.waiting or self._has_new_state:
             self._commit(activate=True)
 
     def _finish_unit(self, state: str | None, *, activate: bool) -> Mapping[str, int]:
         if activate:
-            for name, version in self._versions.items():
-                if name in self._decoders:
-                    self._loader.activate_version(self._decoders[name].stream, version)
+            for stream in self._versions.waiting:
+                self._activate(stream)
         refused = self._loader.settle()
         if refused:
             check_room(self._limits.max_rejects, self.summary.rejected.total() + sum(refused.values()))
@@ -474,6 +493,14 @@ def _state_of(part: Message) -> tuple[str, Any]:
         raise BadDataError(f"The STATE message at line {part.number} is not UTF-8 text.") from None
     except ValueError as error:
         raise BadDataError(f"The STATE message at line {part.number} is not valid: {error}.") from None
+
+
+def _version_of(part: Message) -> tuple[str, int]:
+    message: _VersionMessage = decoded(part, _VersionMessage)
+    try:
+        return message.stream, as_version(decode(str(bytes(message.version), "utf-8")))
+    except ValueError as error:
+        raise BadDataError(f"The {part.type} message at line {part.number} is not valid: {error}.") from None
 
 
 def _is_json(line: bytes) -> bool:

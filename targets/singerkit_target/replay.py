@@ -15,6 +15,7 @@ import backoff
 
 from singerkit_target.contract import Stream
 from singerkit_target.messages import Message, Run
+from singerkit_target.versions import Versions
 
 __all__ = ["TRIES", "UnitInHand", "waits"]
 
@@ -26,13 +27,16 @@ _LONGEST_WAIT = 5.0
 
 @dataclass
 class UnitInHand:
-    """The parts of the input written since the last commit, and how the streams were declared before them."""
+    """The parts of the input written since the last commit, and how the streams were declared before them, and which of
+    their versions waited.
+    """
 
     limit: int
     parts: list[Run | Message] = field(default_factory=list)
     is_whole: bool = True
     declared: Mapping[str, bytes] = field(default_factory=dict)
     streams: Mapping[str, Stream] = field(default_factory=dict)
+    versions: Versions = field(default_factory=Versions)
     _size: int = 0
 
     def add(self, part: Run | Message) -> None:
@@ -49,11 +53,12 @@ class UnitInHand:
         while self.parts and self.parts[-1] is not state:
             self.parts.pop()
 
-    def restart(self, declared: Mapping[str, bytes], streams: Iterable[Stream]) -> None:
-        """A unit is committed; the next begins with these SCHEMA messages in force."""
+    def restart(self, declared: Mapping[str, bytes], streams: Iterable[Stream], versions: Versions) -> None:
+        """A unit is committed; the next begins with these SCHEMA messages in force, and these versions waiting."""
         self.parts, self.is_whole, self._size = [], True, 0
         self.declared = dict(declared)
         self.streams = {stream.name: stream for stream in streams}
+        self.versions = versions.copy()
 
 
 def waits(longest: float = _LONGEST_WAIT) -> Iterator[float]:

@@ -6,7 +6,7 @@ that a tap that writes a STATE after each record still loads in blocks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -16,12 +16,20 @@ from singerkit_target.messages import Message, Run
 __all__ = ["in_load_order", "stretches"]
 
 
-def stretches(parts: Iterable[Run | Message]) -> Iterator[list[Run | Message]]:
-    """Yield ``parts`` in order: runs and STATEs that follow each other together, every other message alone."""
+def stretches(
+    parts: Iterable[Run | Message], ends_at_state: Callable[[], bool] = lambda: False
+) -> Iterator[list[Run | Message]]:
+    """Yield ``parts`` in order: runs and STATEs that follow each other together, every other message alone.
+
+    A STATE ends its stretch while ``ends_at_state`` says that something has to happen there.
+    """
     stretch: list[Run | Message] = []
     for part in parts:
         if isinstance(part, Run) or part.type == "STATE":
             stretch.append(part)
+            if isinstance(part, Message) and ends_at_state():
+                yield stretch
+                stretch = []
             continue
         if stretch:
             yield stretch

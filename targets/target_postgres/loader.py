@@ -8,6 +8,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import Any, TypeVar
 
 import psycopg2
@@ -42,7 +43,12 @@ from target_postgres.faults import (
 from target_postgres.rows import as_csv, with_hex, with_utc
 from target_postgres.session import Session
 from target_postgres.tables import Table, Wishes, check_stream_name, fit_table
-from target_postgres.versions import remove_other_versions
+from target_postgres.versions import (
+    VERSION,
+    count_without_version,
+    remove_other_versions,
+    remove_without_version,
+)
 
 __all__ = ["PostgresLoader"]
 
@@ -133,6 +139,8 @@ class PostgresLoader:
         self._defers = True
         self._loaded_before: frozenset[str] = frozenset()
         self._activated: set[str] = set()
+        self._told: set[str] = set()  # streams of whose versions something was said
+        self._without_version: set[str] = set()  # streams of which this run has written rows without one
 
     # --- the run -------------------------------------------------------------------------------------------
 
@@ -260,6 +268,10 @@ class PostgresLoader:
             rows = with_hex(rows, binary_at)
         if local_at:
             rows = with_utc(rows, local_at, stream.name)
+        if self._adds_metadata and stream.name not in self._without_version:
+            at = names.index(VERSION) if VERSION in names else None
+            if at is None or None in map(itemgetter(at), rows):
+                self._without_version.add(stream.name)
         csv = as_csv(rows)
         waiting = self._waiting_for(table, tuple(table.columns[name] for name in names))
         waiting.lines = _span(waiting.lines, batch.lines)
@@ -448,11 +460,11 @@ class PostgresLoader:
         rejects.insert(cursor, self._wishes.schema, self._row.pipeline, self._run_id, letters)
 
     def activate_version(self, stream: Stream, version: int) -> None:
-        """Remove the rows of other versions, or mark them deleted."""
+        """Remove the rows of other versions, or mark them deleted; rows without one stay."""
         if not self._adds_metadata:
-            self._log.warning(
-                "ACTIVATE_VERSION of stream `%s` is ignored: rows carry no version without `add_record_metadata`.",
+            self._tell_once(
                 stream.name,
+                "ACTIVATE_VERSION of stream `%s` is ignored: rows carry no version without `add_record_metadata`.",
             )
             return
         table = self._tables[stream.name]
@@ -461,9 +473,43 @@ class PostgresLoader:
             with connection.cursor() as cursor:
                 self._merge(cursor, table)
                 remove_other_versions(cursor, table.identifier, version, hard=self._hard_delete)
+                self._tell_of_rows_without_version(cursor, table)
 
         self._activated.add(stream.name)
         self._submit(remove, f"activating version {version} of stream `{stream.name}`")
+
+    def _tell_of_rows_without_version(self, cursor: Cursor, table: Table) -> None:
+        if table.stream in self._told:
+            return
+        count = count_without_version(cursor, table.identifier, hard=self._hard_delete)
+        if not count:
+            return
+        rows, verb = ("1 row", "stays") if count == 1 else (f"{count} rows", "stay")
+        if table.stream in self._without_version:
+            way_out = (
+                "records of this run came without `version`, so that old rows among these cannot be told from new ones: have "
+                "the tap send `version` with each record, or remove by hand what is gone at the source."
+            )
+        else:
+            statement = remove_without_version(table.identifier, hard=self._hard_delete).as_string(cursor)
+            way_out = (
+                "they were loaded without `add_record_metadata`, from records without `version`, or by another program. If "
+                f"they are old, remove them with `{statement}`."
+            )
+        self._tell_once(
+            table.stream,
+            "ACTIVATE_VERSION of stream `%s`: %s of the table %s.%s without a version %s, as each time: %s",
+            rows,
+            table.schema,
+            table.name,
+            verb,
+            way_out,
+        )
+
+    def _tell_once(self, stream: str, text: str, *more: object) -> None:
+        if stream not in self._told:
+            self._told.add(stream)
+            self._log.warning(text, stream, *more)
 
     # --- units of commit -----------------------------------------------------------------------------------
 

@@ -128,7 +128,8 @@ class TargetPostgres(SingerkitTarget):
             "hard_delete": {
                 "type": "boolean",
                 "default": True,
-                "description": "At ACTIVATE_VERSION delete rows of other versions; else set `_sdc_deleted_at`.",
+                "description": "At ACTIVATE_VERSION delete rows of other versions; else set `_sdc_deleted_at`. Without "
+                "`add_record_metadata` neither: rows then have no version, and rows without one always stay.",
             },
         },
     }

@@ -1,13 +1,19 @@
-"""ACTIVATE_VERSION: rows of other versions go, once all rows of the version are in (SINGER-RULES X01)."""
+"""ACTIVATE_VERSION: rows of other versions go, once all rows of the version are in (SINGER-RULES X01).
+
+A row without a version is of no other version: who wrote it did not say (docs/decisions/0022).
+"""
 
 from __future__ import annotations
 
 from psycopg2.extensions import cursor as Cursor
-from psycopg2.sql import SQL, Identifier, Literal
+from psycopg2.sql import SQL, Composed, Identifier, Literal
 
 from target_postgres.faults import NotDone
 
-__all__ = ["remove_other_versions"]
+__all__ = ["VERSION", "count_without_version", "remove_other_versions", "remove_without_version"]
+
+VERSION = "_sdc_table_version"
+_NO_VERSION = SQL("_sdc_table_version IS NULL")
 
 
 def remove_other_versions(cursor: Cursor, table: Identifier, version: int, *, hard: bool) -> None:
@@ -16,11 +22,28 @@ def remove_other_versions(cursor: Cursor, table: Identifier, version: int, *, ha
     Raises:
         NotDone: some are as they were.
     """
-    others = SQL("_sdc_table_version IS DISTINCT FROM {}").format(Literal(version))
-    if not hard:
-        others += SQL(" AND _sdc_deleted_at IS NULL")
-    change = "DELETE FROM {}" if hard else "UPDATE {} SET _sdc_deleted_at = clock_timestamp()"
-    cursor.execute(SQL(change + " WHERE {}").format(table, others))
-    cursor.execute(SQL("SELECT EXISTS (SELECT 1 FROM {} WHERE {})").format(table, others))
+    others = SQL("_sdc_table_version <> {}").format(Literal(version))
+    cursor.execute(_removal(table, others, hard=hard))
+    cursor.execute(SQL("SELECT EXISTS (SELECT 1 FROM {} WHERE {})").format(table, _left(others, hard=hard)))
     if cursor.fetchone() == (True,):
         raise NotDone("a trigger or rule of the table leaves rows of other versions as they are; change it")
+
+
+def count_without_version(cursor: Cursor, table: Identifier, *, hard: bool) -> int:
+    """Count the rows that have no version, and are not marked as deleted."""
+    cursor.execute(SQL("SELECT count(*) FROM {} WHERE {}").format(table, _left(_NO_VERSION, hard=hard)))
+    return int((cursor.fetchone() or (0,))[0])
+
+
+def remove_without_version(table: Identifier, *, hard: bool) -> Composed:
+    """Return the statement that removes these rows, or marks them."""
+    return _removal(table, _NO_VERSION, hard=hard)
+
+
+def _removal(table: Identifier, which: SQL | Composed, *, hard: bool) -> Composed:
+    change = "DELETE FROM {}" if hard else "UPDATE {} SET _sdc_deleted_at = clock_timestamp()"
+    return SQL(change + " WHERE {}").format(table, _left(which, hard=hard))
+
+
+def _left(which: SQL | Composed, *, hard: bool) -> SQL | Composed:
+    return which if hard else which + SQL(" AND _sdc_deleted_at IS NULL")

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from singerkit_shell.errors import (
     BadDataError,
@@ -37,6 +39,11 @@ NEVER = Limits(commit_rows=10**9, commit_bytes=10**12, commit_seconds=10**9, wai
 PLAIN = Judgement()
 
 
+def of_version(rows: list[Any], version: int) -> list[Any]:
+    """Without the rows of other versions; a row holds its version at its end, where metadata was asked for."""
+    return [row for row in rows if len(row) < 3 or row[-1] in (version, None)]
+
+
 class Memory:
     """A target in memory that keeps the contract: a unit of commit is all or nothing."""
 
@@ -51,6 +58,7 @@ class Memory:
         self.former: list[Any] = []
         self.history: list[tuple[int, Any]] = []
         self.versions: dict[str, int] = {}
+        self.snapshots: list[dict[str, list[Any]]] = []
         self.columns: dict[str, list[str]] = {}
         self.letters: list[Reject] = []
         self.troubles: dict[str, list[BaseException | None]] = {}
@@ -58,7 +66,8 @@ class Memory:
         self.meanwhile: Callable[[str], None] = lambda call: None
         self._unit: dict[str, list[Any]] = {}
         self._unit_letters: list[Reject] = []
-        self._safe: tuple[SafePoint, dict[str, list[Any]], list[Reject]] | None = None
+        self._unit_versions: list[tuple[str, int]] = []
+        self._safe: tuple[Any, ...] | None = None
 
     def _called(self, call: str, about: str = "") -> None:
         self.calls.append(f"{call} {about}".strip())
@@ -71,7 +80,7 @@ class Memory:
             raise trouble
 
     def _lose(self) -> None:
-        self._unit, self._unit_letters, self._safe = {}, [], None
+        self._unit, self._unit_letters, self._unit_versions, self._safe = {}, [], [], None
 
     def open(self) -> None:
         self._called("open")
@@ -103,7 +112,8 @@ class Memory:
 
     def write(self, stream: Stream, batch: Batch) -> None:
         self._called("write", stream.name)
-        assert set(batch.columns) <= set(self.columns[stream.name]), "the table lacks a column"
+        columns = {name for name in batch.columns if not name.startswith("_sdc_")}
+        assert columns <= set(self.columns[stream.name]), "the table lacks a column"
         self._unit.setdefault(stream.name, []).extend(batch.rows)
 
     def reject(self, rejects: Sequence[Reject]) -> None:
@@ -112,19 +122,24 @@ class Memory:
 
     def activate_version(self, stream: Stream, version: int) -> None:
         self._called("activate_version", stream.name)
-        self.versions[stream.name] = version
+        self._unit_versions.append((stream.name, version))
+        self._unit[stream.name] = of_version(self._unit.get(stream.name, []), version)
 
     def mark_safe(self, point: SafePoint) -> None:
         self._called("mark_safe")
-        self._safe = (point, *deepcopy((self._unit, self._unit_letters)))
+        self._safe = (point, *deepcopy((self._unit, self._unit_letters, self._unit_versions)))
 
     def settle(self) -> dict[str, int]:
         return self.refused.copy()
 
     def commit(self, state: str | None) -> None:
         self._called("commit")
+        for name, version in self._unit_versions:
+            self.versions[name] = version
+            self.committed[name] = of_version(self.committed.get(name, []), version)
         for name, rows in self._unit.items():
             self.committed.setdefault(name, []).extend(rows)
+        self.snapshots.append(deepcopy(self.committed))
         self.letters.extend(self._unit_letters)
         self.state = self.state if state is None else state
         self.history.append(
@@ -136,8 +151,9 @@ class Memory:
         self._called("back_to_safe")
         if self._safe is None:
             return None
-        point, self._unit, self._unit_letters = self._safe
-        return point
+        point, *marked = self._safe
+        self._unit, self._unit_letters, self._unit_versions = deepcopy(marked)
+        return point  # type: ignore[no-any-return]
 
     def rollback(self) -> None:
         self._called("rollback")
@@ -573,6 +589,198 @@ def test_versions_are_activated_once_at_the_end_and_of_known_streams_only():
     alone = Memory()
     Run(SCHEMA(), RECORD(1), STATE(1), activate, loader=alone, limits=Limits(commit_seconds=0))
     assert alone.versions == {"a": 7}, "though everything else had been committed"
+
+
+VERSIONED = Judgement(with_metadata=True)
+
+
+def ACTIVATE(version: Any, stream: str = "a") -> dict[str, Any]:
+    return {"type": "ACTIVATE_VERSION", "stream": stream, "version": version}
+
+
+def VERSION(n: int, version: Any, stream: str = "a") -> dict[str, Any]:
+    return RECORD(n, stream) | {"version": version}
+
+
+FIRST = [SCHEMA(), VERSION(1, 1), VERSION(2, 1), ACTIVATE(1), STATE(1)]
+SECOND = [SCHEMA(), VERSION(1, 2), ACTIVATE(2), STATE(2)]
+
+
+def loaded() -> Memory:
+    loader = Memory()
+    Run(*FIRST, loader=loader, judgement=VERSIONED)
+    assert loader.committed["a"] == [(1, None, 1), (2, None, 1)]
+    return loader
+
+
+@pytest.mark.parametrize("limits", [NEVER, Limits(commit_rows=1)], ids=["one", "each"])
+def test_a_version_goes_with_the_state_that_covers_it(limits):
+    """Who resumes from there never sends it again: whatever ends the run then, other versions are gone with the STATE."""
+    cut = loaded()
+    bad = [SCHEMA("b"), RECORD("bad", "b")]
+    run = Run(*SECOND, *bad, loader=cut, limits=limits, judgement=VERSIONED, expect=BadDataError)
+    assert (run.rows(), run.printed) == ([1], [2])
+    stopped = loaded()
+    lines = [*SECOND, SCHEMA("b"), VERSION(1, 1, "b"), VERSION(9, 3)]
+    Run(
+        *lines,
+        loader=stopped,
+        limits=limits,
+        judgement=VERSIONED,
+        stop=stopping(stopped, "write", times=2),
+        expect=Stopped,
+    )
+    assert stopped.committed["a"] == [(1, None, 2)]
+    for step in ("activate_version", "mark_safe", "commit"):
+        lost = loaded()
+        lost.troubles[step] = [UnitLost("lost")] * 2
+        Run(*SECOND, loader=lost, limits=limits, judgement=VERSIONED)
+        assert lost.committed["a"] == [(1, None, 2)]
+    after = loaded()
+    Run(*SECOND, VERSION(3, 2), STATE(3), loader=after, limits=limits, judgement=VERSIONED)
+    assert after.committed["a"] == [(1, None, 2), (3, None, 2)], (
+        "though a later STATE takes the rows in one go"
+    )
+
+
+def test_a_version_behind_the_last_state_is_given_up_with_what_is_behind_it():
+    loader = loaded()
+    lines = [SCHEMA(), VERSION(1, 2), STATE(2), ACTIVATE(2), SCHEMA("b"), RECORD("bad", "b"), STATE(3)]
+    Run(*lines, loader=loader, judgement=VERSIONED, expect=BadDataError)
+    assert loader.committed["a"] == [(1, None, 1), (2, None, 1), (1, None, 2)]
+
+
+def test_a_version_that_is_announced_before_its_rows_waits_for_the_end():
+    announced = [SCHEMA(), ACTIVATE(2), VERSION(1, 2), STATE(2)]
+    for limits in (NEVER, Limits(commit_rows=1)):
+        cut = loaded()
+        Run(
+            *announced,
+            SCHEMA("b"),
+            "nonsense\n",
+            loader=cut,
+            limits=limits,
+            judgement=VERSIONED,
+            expect=BadDataError,
+        )
+        assert cut.committed["a"] == [(1, None, 1), (2, None, 1), (1, None, 2)]
+        complete = loaded()
+        Run(*announced, VERSION(2, 2), STATE(3), loader=complete, limits=limits, judgement=VERSIONED)
+        assert complete.committed["a"] == [(1, None, 2), (2, None, 2)]
+        repeated = loaded()
+        lines = [*announced, VERSION(2, 2), ACTIVATE(2), STATE(3), SCHEMA("b"), "nonsense\n"]
+        Run(*lines, loader=repeated, limits=limits, judgement=VERSIONED, expect=BadDataError)
+        assert repeated.committed["a"] == [(1, None, 2), (2, None, 2)]
+
+
+def test_a_version_is_activated_where_nothing_else_is_new():
+    loader = loaded()
+    Run(SCHEMA(), ACTIVATE(2), STATE(1), loader=loader, judgement=VERSIONED)
+    assert loader.committed["a"] == []
+    assert loader.calls[-2:] == ["commit", "close"]
+
+
+def test_a_version_of_a_stream_without_schema_is_passed_over_with_a_warning(caplog):
+    loader = Memory()
+    Run(SCHEMA("b"), ACTIVATE(1), ACTIVATE(2), STATE(1), STATE(2), loader=loader, judgement=VERSIONED)
+    assert "activate_version a" not in loader.calls
+    assert caplog.messages == [
+        "ACTIVATE_VERSION of stream `a` is passed over, and its rows stay as they are: no SCHEMA of it came in this run; "
+        "let the tap send one, even where the stream has no records."
+    ]
+    late = Memory()
+    Run(ACTIVATE(2), SCHEMA(), VERSION(1, 2), STATE(1), loader=late, judgement=VERSIONED)
+    assert late.versions == {"a": 2}
+
+
+@pytest.mark.parametrize("always_exact", [False, True])
+def test_versions_are_integers_that_may_be_text(always_exact):
+    loader = Memory()
+    versions = [7, "7", 7.0, None, "-9223372036854775808"]
+    lines = [VERSION(n, version) for n, version in enumerate(versions)]
+    Run(
+        SCHEMA(),
+        *lines,
+        STATE(1),
+        ACTIVATE("7"),
+        loader=loader,
+        judgement=VERSIONED,
+        always_exact=always_exact,
+    )
+    assert loader.committed["a"] == [(n, None, v) for n, v in enumerate([7, 7, 7, None])]
+    for bad in ("x", "", "7.5", 7.5, True, 2**63, "9223372036854775808", " 7", [7], 1e300):
+        run = Run(
+            SCHEMA(), VERSION(1, bad), judgement=VERSIONED, always_exact=always_exact, expect=BadDataError
+        )
+        assert "Expected an integer of 64 bits in `version`, got" in str(run.error)
+        run = Run(SCHEMA(), ACTIVATE(bad), judgement=VERSIONED, expect=BadDataError)
+        assert "ACTIVATE_VERSION message at line 2 is not valid: Expected an integer of 64 bits" in str(
+            run.error
+        )
+
+
+MESSAGES = st.one_of(
+    st.builds(VERSION, st.just(1), st.sampled_from([1, 2]), st.sampled_from("ab")),
+    st.builds(ACTIVATE, st.sampled_from([1, 2]), st.sampled_from("ab")),
+    st.just("state"),
+)
+
+
+def expected(lines: Sequence[Any]) -> tuple[dict[str, list[Any]], dict[Any, dict[str, list[Any]]]]:
+    """Return what is there after the end, and at each STATE, told by message after message."""
+    rows: dict[str, list[Any]] = {"a": [], "b": []}
+    waiting: dict[str, int] = {}
+    fresh: set[str] = set()
+    at: dict[Any, Any] = {}
+    for line in lines:
+        match line["type"]:
+            case "RECORD":
+                rows[line["stream"]].append((1, None, line["version"]))
+                fresh.discard(line["stream"])
+            case "ACTIVATE_VERSION":
+                waiting[line["stream"]] = line["version"]
+                fresh.add(line["stream"])
+            case "STATE":
+                for name in fresh:
+                    rows[name] = of_version(rows[name], waiting.pop(name))
+                fresh.clear()
+                at[line["value"]["bookmarks"]["a"]["at"]] = deepcopy(rows)
+    return {
+        name: of_version(rows[name], waiting.get(name, 0)) if name in waiting else rows[name] for name in rows
+    }, at
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    kinds=st.lists(MESSAGES, max_size=14),
+    chunk_bytes=st.sampled_from([40, 200, 1 << 20]),
+    commit_rows=st.sampled_from([1, 3, 10**9]),
+    lost=st.lists(st.booleans(), max_size=4),
+    step=st.sampled_from(["write", "mark_safe", "activate_version", "commit"]),
+    is_cut=st.booleans(),
+)
+def test_versions_go_with_their_states_whatever_comes(kinds, chunk_bytes, commit_rows, lost, step, is_cut):
+    """Each commit is the state of things at its STATE: so a kill after it leaves what a run from there builds on."""
+    lines = [STATE(n) if kind == "state" else kind for n, kind in enumerate(kinds)]
+    at_end, at_state = expected(lines)
+    loader = Memory()
+    loader.troubles[step] = [UnitLost("lost") if one else None for one in lost]
+    Run(
+        SCHEMA(),
+        SCHEMA("b"),
+        *lines,
+        *(["nonsense\n"] if is_cut else []),
+        loader=loader,
+        judgement=VERSIONED,
+        limits=Limits(commit_rows=commit_rows, commit_seconds=10**9, chunk_bytes=chunk_bytes),
+        expect=BadDataError if is_cut else None,
+    )
+    states = [state for _, state in loader.history]
+    assert len(states) == len(loader.snapshots)
+    for index, (state, snapshot) in enumerate(zip(states, loader.snapshots, strict=True)):
+        is_end = index == len(states) - 1 and not is_cut
+        wanted = at_end if is_end or state is None else at_state[state["bookmarks"]["a"]["at"]]
+        assert {name: snapshot.get(name, []) for name in "ab"} == wanted
 
 
 # bad input

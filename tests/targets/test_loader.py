@@ -732,13 +732,18 @@ def test_dead_letters_are_committed_with_the_unit(target: Target) -> None:
 def test_other_versions_go_when_one_is_activated(target: Target, options: dict[str, bool]) -> None:
     loader = declared(target.loader(with_metadata=True, **options))
     hard = options != {"hard_delete": False}
-    put(loader, (1, "old", 1), (2, "none", None), columns=["n", "x", "_sdc_table_version"])
+    put(loader, (1, "old", 1), (2, "gone", 1), (4, "none", None), columns=["n", "x", "_sdc_table_version"])
     loader.commit(OLD)
     put(loader, (1, "new", 2), (3, "new", 2), columns=["n", "x", "_sdc_table_version"])
     loader.activate_version(A, 2)
     loader.commit(NEW)
     found = target.rows(columns="n, x, _sdc_deleted_at IS NULL")
-    assert found == [(1, "new", True), *([] if hard else [(2, "none", False)]), (3, "new", True)]
+    assert found == [
+        (1, "new", True),
+        *([] if hard else [(2, "gone", False)]),
+        (3, "new", True),
+        (4, "none", True),
+    ]
     if not hard:
         first = target.query("SELECT _sdc_deleted_at FROM {} WHERE n = 2", "a")
         loader.activate_version(A, 2)

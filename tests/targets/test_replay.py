@@ -10,6 +10,7 @@ from singerkit_target import replay
 from singerkit_target.contract import Stream
 from singerkit_target.messages import Message, Run
 from singerkit_target.replay import UnitInHand, waits
+from singerkit_target.versions import Versions
 
 A = Run("a", b"0123456789", 1, 1)
 STATE, SCHEMA = Message("STATE", None, b"01234", 2), Message("SCHEMA", "a", b"01234", 3)
@@ -31,7 +32,7 @@ def test_beyond_the_limit_nothing_is_held_until_the_next_unit(limit: int, is_who
     assert (unit.is_whole, unit.parts) == (is_whole, [A, A, STATE] if is_whole else [])
     unit.add(Message("STATE", None, b"", 9))
     assert unit.parts == ([A, A, STATE, Message("STATE", None, b"", 9)] if is_whole else [])
-    unit.restart({}, [])
+    unit.restart({}, [], Versions())
     assert (unit.is_whole, unit.parts) == (True, [])
     for part in (A, A, STATE):
         unit.add(part)
@@ -50,7 +51,7 @@ def test_what_came_after_a_state_is_given_up() -> None:
         assert unit.parts == [A, STATE, A, later]
     unit.back_to(STATE)
     assert unit.parts == [A, STATE], "not the newest, the one that is named"
-    unit.restart({}, [])
+    unit.restart({}, [], Versions())
     unit.add(SCHEMA)
     unit.add(A)
     unit.back_to(STATE)
@@ -61,9 +62,12 @@ def test_the_next_unit_knows_how_its_streams_were_declared() -> None:
     declared, stream = {"a": b"{}"}, Stream("a", {}, (), ())
     unit = UnitInHand(10)
     assert (unit.declared, unit.streams) == ({}, {})
-    unit.restart(declared, [stream])
+    versions = Versions({"a": 1}, {"a"})
+    unit.restart(declared, [stream], versions)
     declared["b"] = b""
+    versions.wait("a", 2)
     assert (unit.declared, unit.streams) == ({"a": b"{}"}, {"a": stream})
+    assert unit.versions == Versions({"a": 1}, {"a"})
 
 
 def test_two_units_share_nothing() -> None:

@@ -50,6 +50,12 @@ def test_runs_and_states_stay_together_and_every_other_message_is_alone():
     ]
 
 
+def test_a_state_ends_its_stretch_while_something_has_to_happen_there():
+    waiting = iter([True, False])
+    found = list(stretches([A, GOOD, B, BETTER, A], lambda: next(waiting)))
+    assert found == [[A, GOOD], [B, BETTER, A]]
+
+
 def test_the_last_stretch_needs_no_message_behind_it():
     assert list(stretches([A, GOOD])) == [[A, GOOD]]
     assert list(stretches([A, message("SCHEMA", "b")])) == [[A], [message("SCHEMA", "b")]]

@@ -50,7 +50,8 @@ def test_x03_activate_version_deletes_nothing_on_a_cut_stream(target: TargetRuns
     begun = STATE({MARK: {"run": "1", "pipeline": "conformance", "complete": False}})
     covered = STATE({"n": 1, MARK: {"run": "1", "pipeline": "conformance", "complete": False}})
     settings: dict[str, Any] = {"add_record_metadata": True} if target.driver.deletes else {}
-    load = target.refused(begun, *versions(stream), covered, **settings)
+    *loaded, activate = versions(stream)
+    load = target.refused(begun, *loaded, covered, activate, **settings)
     rows = {row["id"] for row in load.rows("x03")}
     assert rows == {1, 2}
     assert not any(row.get("_sdc_deleted_at") for row in load.metadata("x03"))
