@@ -75,7 +75,7 @@ RULES = {
     "ST13": "a signpost taken before the sync starts bounds the bookmark",
     "ST14": "state is bounded, never one bookmark per parent id for ever",
     "ST15": "running again with the saved state works",
-    "ST16": "an empty state never erases a good one",
+    "ST16": "an empty state never erases a good one of an earlier run",
     "ST17": "unknown streams in a state are kept",
     # Catalog
     "C01": "the catalog has streams",

@@ -45,7 +45,7 @@ from singerkit_shell.signals import stop_flag
 from singerkit_state import history_table
 from singerkit_state.history import BY_HAND, kept_now
 from singerkit_state.store import Holder
-from singerkit_state.value import after, decode, encode, is_empty
+from singerkit_state.value import after, encode
 
 __all__ = [
     "DEFAULT_TABLE",
@@ -334,17 +334,14 @@ def advance(
 ) -> StateRow:
     """Move the row on by one commit, inside the caller's transaction; return it as COMMIT will leave it.
 
-    ``state_text`` is stored exactly; None or an empty state (`value.is_empty`) keeps the stored one (ST16).
+    ``state_text`` is stored exactly; None keeps the stored one.
     ``loaded`` names the streams whose tables hold rows now; None keeps what is noted.
 
     Raises:
         FencedError: the row is not as this run left it: a newer run has taken over (FAULTS P8).
         BadDataError: the table is gone or altered (FAULTS D8).
-        ValueError: ``state_text`` is not JSON.
         psycopg2.Error: any other failure, for the caller to judge.
     """
-    if state_text is not None and is_empty(decode(state_text)):
-        state_text = None
     former = row.former if state_text is None else after(row.former, row.state_text)
     loaded = row.loaded if loaded is None else loaded
     try:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import IO, Any, TypeVar
 
 import msgspec
@@ -115,6 +115,8 @@ class Load:
         self._committed_state: str | None = None
         self._mark: Mark | None = None
         self._rows_after_state = False
+        self._ends_empty = False
+        self._continues = False
         self._begun = False
         self._pipeline_name = ""
         self._unit = _Unit()
@@ -201,13 +203,14 @@ class Load:
             for part in stretch:
                 self._handle(part, self._surviving(partial(self._decode, part)))
             return
-        for part, rows in rows_of:
-            self._handle(part, rows)
+        for (part, rows), after in zip_longest(rows_of, [part for part, _ in rows_of[1:]]):
+            self._handle(part, rows, after)
 
-    def _handle(self, part: Run | Message, rows: _Rows | None) -> None:
+    def _handle(self, part: Run | Message, rows: _Rows | None, after: Run | Message | None = None) -> None:
+        """Take a part, and commit at a STATE, unless another is to come ``after`` it, which covers the same rows."""
         self._surviving(lambda: self._take(part, rows))
         self._in_hand.add(part)
-        if isinstance(part, Message) and part.type == "STATE":
+        if _is_state(part) and not _is_state(after):
             self._commit_if_due()
 
     def _take(self, part: Run | Message, rows: _Rows | None) -> None:
@@ -250,6 +253,7 @@ class Load:
         self._pipeline_name = pipeline
         stored = self._loader.begin(pipeline)
         self._begun = True
+        self._continues = stored is not None and not is_empty(decode(stored))
         loader = self._loader
         starts_over = check_start(
             pipeline, stored, start, mark, self._publisher, loader.was_former, self._ways(pipeline), self._log
@@ -353,13 +357,22 @@ class Load:
         for stream in self._versions.due(self._decoders):
             self._activate(stream)
             del self._versions.waiting[stream]
-        state = self._point.state if is_empty(value) else text
+        self._ends_empty = is_empty(value)
+        state = self._last_word(text, value)
         self._point = SafePoint(state, self.summary.counts(), part)
         self._loader.mark_safe(self._point)
 
     def _activate(self, stream: str) -> None:
         self._loader.activate_version(self._decoders[stream].stream, self._versions.waiting[stream])
         self._unit.has_versions = True
+
+    def _last_word(self, text: str, value: Any) -> str | None:
+        """An empty STATE erases nothing of an earlier run; what this run has said before is the tap's own to clear."""
+        if not is_empty(value):
+            return text
+        if self._point.state is None:
+            return None
+        return "{}" if value is None else text
 
     def _decode(self, run: Run | Message) -> _Rows | None:
         if not isinstance(run, Run):
@@ -440,6 +453,20 @@ class Load:
         unit = self._unit
         if unit.rows or unit.has_tables or unit.has_versions or self._versions.waiting or self._has_new_state:
             self._commit(activate=True)
+        self._tell_of_empty_end()
+
+    def _tell_of_empty_end(self) -> None:
+        if not self._ends_empty:
+            return
+        if self._committed_state is not None:
+            self._log.info("The tap has cleared its state: its next run reads from the beginning.")
+        elif self._continues and self._mark is None:
+            ways = replace(self._ways(self._pipeline_name), state_file=self._publisher.state_file)
+            self._log.warning(
+                "The tap ended with an empty STATE, and an empty one erases nothing: the state of an earlier run is kept, "
+                "and the next run starts from it. If the tap has read everything and begins anew, forget that state with %s.",
+                ways.start_over(),
+            )
 
     def _finish_unit(self, state: str | None, *, activate: bool) -> Mapping[str, int]:
         if activate:
@@ -482,6 +509,10 @@ class Load:
     def _rows_are(self) -> str:
         rows = self.summary.committed_rows
         return f"{counted(rows, 'row')} {'is' if rows == 1 else 'are'}"
+
+
+def _is_state(part: Run | Message | None) -> bool:
+    return isinstance(part, Message) and part.type == "STATE"
 
 
 def _state_of(part: Message) -> tuple[str, Any]:

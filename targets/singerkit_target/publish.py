@@ -27,7 +27,7 @@ class Publisher:
             CannotWriteError: the file or stdout cannot be written; the state is safe in the target.
         """
         if self.state_file is not None:
-            statefile.write(self.state_file, state)
+            statefile.replace_file(self.state_file, state.encode(), "state file")
         try:
             self._print(state)
         except OSError as error:

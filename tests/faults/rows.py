@@ -225,7 +225,12 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
             "refused; rows stay in order; the new key holds from there on",
             (65, 0),
         ),
-        ("M4", "STATE null, `{}`, without bookmarks", "erases nothing", (0,)),
+        (
+            "M4",
+            "STATE null, `{}`, without bookmarks",
+            "erases nothing of an earlier run; clears what the same run has said before",
+            (0,),
+        ),
         (
             "M5",
             "a field is missing, a field is null",

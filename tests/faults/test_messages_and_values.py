@@ -11,6 +11,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import pytest
 from conformance.processes import run
+from conformance.singer import MARK
 from faults.loads import (
     MARKED,
     RECORD,
@@ -27,6 +28,9 @@ from faults.loads import (
     table,
 )
 from psycopg2.sql import SQL, Identifier
+from state.state_tool import state_url
+
+from singerkit_state.location import read_start_state
 
 INTEGER = {"type": ["integer", "null"]}
 TEXT = {"type": ["string", "null"]}
@@ -181,18 +185,46 @@ EMPTY_STATES = [None, {}, {"bookmarks": {}}]
 
 @pytest.mark.fault("M4", exit=[0])
 @pytest.mark.parametrize("empty", EMPTY_STATES, ids=json.dumps)
-def test_m04_an_empty_state_erases_nothing(database: str, empty: Any, tmp_path: Path) -> None:
+def test_m04_an_empty_state_erases_nothing_of_an_earlier_run(
+    database: str, empty: Any, tmp_path: Path
+) -> None:
     good, file = {"bookmarks": {"orders": {"replication_key_value": 1}}}, tmp_path / "state.json"
     arguments = ["--state-file", str(file)]
-    outcome = load(
-        database, ORDERS, order(1), STATE(good), order(2), STATE(empty), arguments=arguments
-    ).expect(0)
-    assert [json.loads(line) for line in outcome.stdout.splitlines()][-1] == good
-    assert state_row(database) == (1, good)
-    load(database, ORDERS, order(3), STATE(empty), arguments=arguments).expect(0)
+    load(database, ORDERS, order(1), STATE(good), arguments=arguments).expect(0)
+    outcome = load(database, ORDERS, order(3), STATE(empty), arguments=arguments).expect(0)
+    assert outcome.stdout == b""
     assert state_row(database) == (2, good)
     assert json.loads(file.read_text()) == good
-    assert table(database, "orders", "id") == [(1,), (2,), (3,)]
+    assert table(database, "orders", "id") == [(1,), (3,)]
+    assert "forget that state with `target-postgres --config " in outcome.stderr
+    assert f"--state-file {file} --start-over`" in outcome.stderr
+
+
+@pytest.mark.fault("M4", exit=[0])
+@pytest.mark.parametrize("empty", EMPTY_STATES, ids=json.dumps)
+def test_m04_an_empty_state_clears_what_this_run_has_said(database: str, empty: Any, tmp_path: Path) -> None:
+    """A tap that keeps a marker to resume by while it reads a full table, and takes it away at the end."""
+    marker, file = {"bookmarks": {"orders": {"last_pk_fetched": 2}}}, tmp_path / "state.json"
+    kept = {} if empty is None else empty
+
+    def run(*messages: Any, start: Any = None, resumes: str = "file") -> Any:
+        opening = []
+        if start is not None:
+            opening = [MARKED(start)]
+            opening[0]["value"][MARK]["resumes"] = resumes
+        arguments = ["--state-file", str(file)]
+        return load(database, *opening, ORDERS, *messages, arguments=arguments, commit_rows=1).expect(0)
+
+    outcome = run(order(1), STATE(marker), SCHEMA("lines", {"id": INTEGER}), order(2), STATE(empty))
+    assert [json.loads(line) for line in outcome.stdout.splitlines()] == [marker, kept]
+    assert json.loads(file.read_text()) == kept
+    assert state_row(database) == (2, kept)
+    assert (read_start_state(state_url(database)) or {}) == kept
+
+    run(order(1, "changed"), order(2))  # by a tap of others, from the file or from stdout
+    for place in ("file", "url"):
+        run(MARKED({}, complete=True), start=kept, resumes=place)
+    assert table(database, "orders", "id", "note") == [(1, "changed"), (2, CONTENT)]
 
 
 @pytest.mark.fault("M4", exit=[0])

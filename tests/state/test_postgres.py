@@ -300,16 +300,15 @@ def test_the_text_of_a_state_is_kept_to_the_letter(
     assert read(connect()) == after
 
 
-@pytest.mark.parametrize(
-    "empty", [None, "{}", "null", '{"bookmarks":{}}', '{"bookmarks": {}, "_singerkit": 1}']
-)
-def test_an_empty_state_keeps_the_stored_one_and_counts_the_commit(
-    held: tuple[Connection, postgres.StateRow], connect: Connect, empty: str | None
+@pytest.mark.parametrize(("text", "kept"), [(None, OLD), ("{}", "{}")])
+def test_no_state_keeps_the_stored_one_and_counts_the_commit(
+    held: tuple[Connection, postgres.StateRow], connect: Connect, text: str | None, kept: str
 ) -> None:
+    """Which empty one is the tap's own word, the commit loop decides."""
     connection, row = held
-    after = commit(connection, commit(connection, row, OLD), empty)
-    assert (after.sequence, after.state_text) == (2, OLD)
-    assert read(connect()) == after
+    after = commit(connection, commit(connection, row, OLD), text)
+    found = read(connect())
+    assert (found.sequence, found.state_text) == (after.sequence, after.state_text) == (2, kept)
 
 
 def test_what_is_rolled_back_leaves_the_row_as_it_was(

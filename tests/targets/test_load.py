@@ -354,13 +354,23 @@ def test_the_unit_after_a_commit_begins_empty():
     assert [rows for rows, _ in run.loader.history] == [2, 4, 4], "the last SCHEMA is committed too"
 
 
-def test_states_that_say_nothing_never_replace_one():
-    for nothing in ({}, {"bookmarks": {}}):
-        run = Run(SCHEMA(), RECORD(1), STATE(1), SCHEMA("b"), {"type": "STATE", "value": nothing})
-        assert run.printed == [1]
-        assert decode(run.loader.state) == STATE(1)["value"]
-    run = Run(SCHEMA(), RECORD(1), {"type": "STATE", "value": {}})
+@pytest.mark.parametrize("nothing", [None, {}, {"bookmarks": {}}])
+def test_a_state_that_says_nothing_clears_what_this_run_has_said_and_no_more(nothing, caplog):
+    caplog.set_level(logging.INFO)
+    cleared, kept = ({"type": "STATE", "value": value} for value in (nothing, nothing or {}))
+    one_by_one = Limits(commit_rows=1)
+    run = Run(SCHEMA(), RECORD(1), STATE(1), RECORD(2), cleared, limits=one_by_one)
+    assert run.loader.history == [(2, kept["value"])], "no commit comes between the two"
+    assert decode(run.stdout.getvalue()) == kept["value"]
+    assert "The tap has cleared its state" in caplog.text
+    run = Run(SCHEMA(), RECORD(1), STATE(1), SCHEMA("b"), RECORD(2), cleared, limits=one_by_one)
+    assert run.loader.history == [(1, STATE(1)["value"]), (2, kept["value"])]
+    run = Run(SCHEMA(), RECORD(1), cleared)
     assert (run.rows(), run.printed, run.loader.state) == ([1], [], None)
+    assert "forget that state" not in caplog.text
+    run = Run(SCHEMA(), RECORD(1), cleared, loader=Memory(stored=STATE(1)["value"]))
+    assert (run.rows(), run.printed, decode(run.loader.state)) == ([1], [], STATE(1)["value"])
+    assert "forget that state with `TARGET --start-over`" in caplog.text
 
 
 def test_a_table_without_records_is_committed():

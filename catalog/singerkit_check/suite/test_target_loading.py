@@ -260,6 +260,22 @@ def test_st16_an_empty_state_never_erases_a_good_one(target: TargetRuns, tmp_pat
     assert ids(load.rows("st16", ["id"])) == [1, 2, 3, 9]
 
 
+def test_st16_a_tap_may_clear_what_this_run_has_said(target: TargetRuns, tmp_path: Path) -> None:
+    """A marker to resume by would otherwise leave out what changed before it, in every later run."""
+    path, options = state_file(target, tmp_path)
+    stream, place = target.stream("st16b"), target.destination()
+    schema, *rows = units(stream, 1)
+    load = target.load(
+        schema, *rows, RECORD(stream, {"id": 9}), STATE({}), destination=place, options=options
+    )
+    load.outcome.expect(0)
+    assert json.loads(path.read_text("utf-8")) == load.last_state == {}
+    target.load(
+        schema, RECORD(stream, {"id": 10}), STATE({"n": 4}), destination=place, options=options
+    ).outcome.expect(0)
+    assert json.loads(path.read_text("utf-8")) == {"n": 4}
+
+
 def state_file(target: TargetRuns, folder: Path) -> tuple[Path, list[str]]:
     option = target.destination().state_file_option
     if option is None:
