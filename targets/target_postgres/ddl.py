@@ -152,6 +152,35 @@ WHERE NOT t.tgisinternal AND t.tgenabled <> 'D'
 """
 
 
+_VIEWS = """
+WITH RECURSIVE reading(oid) AS (
+    SELECT r.ev_class
+    FROM pg_catalog.pg_attribute a
+    JOIN pg_catalog.pg_depend d ON d.refobjid = a.attrelid AND d.refobjsubid = a.attnum
+    JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid
+    WHERE d.refclassid = 'pg_catalog.pg_class'::regclass AND d.classid = 'pg_catalog.pg_rewrite'::regclass
+    AND a.attrelid = %s::regclass AND a.attname = ANY (%s)
+    UNION
+    SELECT r.ev_class
+    FROM reading
+    JOIN pg_catalog.pg_depend d ON d.refobjid = reading.oid
+    JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid
+    WHERE d.refclassid = 'pg_catalog.pg_class'::regclass AND d.classid = 'pg_catalog.pg_rewrite'::regclass
+)
+SELECT n.nspname || '.' || c.relname
+FROM reading
+JOIN pg_catalog.pg_class c ON c.oid = reading.oid AND c.relkind IN ('v', 'm')
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ORDER BY 1
+"""
+
+
+def views_on(cursor: Cursor, table: Identifier, columns: Sequence[str]) -> list[str]:
+    """Return the views that read columns of a table, and those that read these; none lets a column change its type."""
+    cursor.execute(_VIEWS, [table.as_string(cursor), list(columns)])
+    return [str(name) for (name,) in cursor.fetchall()]
+
+
 @dataclass(frozen=True)
 class Detours:
     """What triggers and rules of a table, or of a part of it, may do to rows that are written.
@@ -266,6 +295,15 @@ def change_empty_column(cursor: Cursor, name: Identifier, column: str, type_: st
     """Change a column in which no row has a value to any type."""
     cursor.execute(
         SQL("ALTER TABLE {} ALTER COLUMN {} TYPE {} USING NULL").format(name, Identifier(column), SQL(type_))
+    )
+
+
+def turn_into_json(cursor: Cursor, name: Identifier, column: str) -> None:
+    """Change a column of numbers or truth values to documents that hold the same."""
+    cursor.execute(
+        SQL("ALTER TABLE {name} ALTER COLUMN {column} TYPE jsonb USING pg_catalog.to_jsonb({column})").format(
+            name=name, column=Identifier(column)
+        )
     )
 
 

@@ -167,7 +167,7 @@ def fault(error: psycopg2.Error, doing: str, others: str = "") -> SingerkitError
         )
     if code in (errorcodes.FEATURE_NOT_SUPPORTED, errorcodes.DEPENDENT_OBJECTS_STILL_EXIST):
         return ConfigurationError(
-            f"Something that depends on the table is in the way of {doing} ({text}); {_SAFE}: drop it and create it "
+            f"Something that depends on the table is in the way of {doing} ({text}{_detail(error)}); {_SAFE}: drop it and create it "
             "anew after this run, then run again."
         )
     if code in _OTHER_KINDS:
@@ -256,6 +256,12 @@ def _without_value(error: psycopg2.Error, text: str) -> str:
 def _first_line(error: psycopg2.Error) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def _detail(error: psycopg2.Error) -> str:
+    """What PostgreSQL adds about objects, not rows: which view it is."""
+    detail = (getattr(error.diag, "message_detail", None) or "").strip().splitlines()
+    return f": {detail[0].rstrip('.')}" if detail else ""
 
 
 def _place(error: psycopg2.Error) -> str:

@@ -6,7 +6,7 @@ import logging
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any, TypeVar
@@ -131,6 +131,7 @@ class PostgresLoader:
         self._session: Session | None = None
         self._row: state_rows.StateRow | None = None
         self._safe: _Safe | None = None
+        self._committed_state: str | None = None  # by this run
         self._waiting: dict[str, _Waiting] = {}
         self._has_rejects = False
         self._sets_aside = tuple(sets_aside)
@@ -229,6 +230,7 @@ class PostgresLoader:
                     self._log,
                     start_over,
                     former=former,
+                    kept=self._kept_columns(stream.name),
                     must_hold=former is None and self._must_hold(stream.name),
                 )
 
@@ -238,6 +240,13 @@ class PostgresLoader:
             table.has_repeats = former.has_repeats
         self._tables[stream.name] = table
         return table.given
+
+    def _kept_columns(self, stream: str) -> Collection[str]:
+        """The columns of a table that are committed when the unit in hand ends here: those of its last safe point."""
+        safe = self._safe
+        if safe is None or safe.point.state in (None, self._committed_state):
+            return ()
+        return next((table.columns.values() for table, _ in safe.tables if table.stream == stream), ())
 
     def _tell_of_others(self, cursor: Cursor, stream: str) -> None:
         """Warn of pipelines that load the same table: with one source between them that is fine, with two it is not."""
@@ -605,6 +614,7 @@ class PostgresLoader:
             self.rollback()  # a COMMIT that fails has rolled back: no safe point is left
             raise
         self._row = advanced
+        self._committed_state = state or self._committed_state
         self._defers = True
         self._activated.clear()
         self._forget_unit()
@@ -671,6 +681,7 @@ class PostgresLoader:
         self._refused.clear()
         for table in self._tables.values():
             table.staged = table.staged_lines = None
+            table.uncommitted = frozenset()
 
     def column_types_without_column(self) -> list[str]:
         """The names in `column_types` that no stream of the run had a column for."""

@@ -23,6 +23,7 @@ from target_postgres.types import METADATA_TYPES, ColumnType, column_type, keeps
 __all__ = ["Table", "Wishes", "check_stream_name", "fit_table"]
 
 _MOST = 10  # columns that a sentence names
+_FEW = 3  # views that it names
 _ALIKE = 0.8
 """How like a column's name another has to be to pass for a slip (difflib's ratio)."""
 
@@ -46,7 +47,7 @@ class Table:
     ``given`` is the stream with the kinds in which its columns take values. ``columns`` maps field names to identifiers.
     ``binary`` and ``local`` are the fields that go to `bytea` and to `timestamp without time zone`. ``takes_copies``: the
     table was empty when the run met it, so rows are copied straight in until a key repeats; ``is_of_this_run``: so all its
-    rows are of this run. ``staged`` names the columns
+    rows are of this run; ``uncommitted`` are the columns that the unit in hand has made. ``staged`` names the columns
     of the rows that wait in the stage. ``detours`` are its triggers and rules when rows were last written to it.
     """
 
@@ -61,6 +62,7 @@ class Table:
     takes_copies: bool
     is_of_this_run: bool
     stage: str
+    uncommitted: frozenset[str] = frozenset()
     has_stage: bool = False
     staged: tuple[str, ...] | None = None
     staged_lines: tuple[int, int] | None = None
@@ -101,13 +103,14 @@ def fit_table(
     start_over: str,
     *,
     former: Table | None = None,
+    kept: Collection[str] = (),
     must_hold: bool | None = False,
 ) -> Table:
     """Create the table of a stream, or add to the existing one what it lacks.
 
     ``number`` tells the stages of a session apart; ``start_over`` is the command that reads the stream anew; ``former`` is
-    the table as this run has loaded into it, which must be there (FAULTS D8); ``must_hold`` when the state says that rows
-    were loaded before, None when it does not tell.
+    the table as this run has loaded into it, which must be there (FAULTS D8); ``kept`` are the columns of it that stay where
+    the stream is refused; ``must_hold`` when the state says that rows were loaded before, None when it does not tell.
 
     Raises:
         RowsGone: rows were loaded, and the table is gone or empty.
@@ -142,7 +145,8 @@ def fit_table(
             stream.name,
         )
     else:
-        _fit(cursor, table, existing, stream, columns, types, keys, log)
+        before = _Before.of(former, kept)
+        _fit(cursor, table, existing, stream, columns, types, keys, before, log)
         _tell_added(stream, added, types, existing, log, start_over, is_of_this_run=is_of_this_run)
     shortened = {short: original for original, short in columns.items() if short != original}
     ddl.comment_original_names(
@@ -168,6 +172,7 @@ def fit_table(
         takes_copies=is_empty,
         is_of_this_run=is_of_this_run,
         stage=f"singerkit_stage_{number}",
+        uncommitted=frozenset(added) | (frozenset() if former is None else former.uncommitted),
     )
 
 
@@ -282,6 +287,7 @@ def _fit(
     columns: Mapping[str, str],
     types: Mapping[str, ColumnType],
     keys: tuple[str, ...],
+    before: _Before,
     log: logging.Logger,
 ) -> None:
     missing = [(short, type_.sql) for short, type_ in types.items() if short not in existing.columns]
@@ -293,10 +299,13 @@ def _fit(
         found = existing.columns.get(short)
         if found is not None:
             _check_writable(stream, column, found)
-            if not _fits(cursor, table, stream, column, short, found.type, types[short], log):
+            if not _fits(cursor, table, stream, column, short, found.type, types[short], before, log):
                 misfits.append(_Misfit(column.name, short, found.type, types[short].sql))
     if misfits:
-        _refuse_types(cursor, table, stream, misfits)
+        staying = [one for one in misfits if one.short not in before.passing]
+        if not staying:
+            _refuse_later_type(stream, misfits[0])
+        _refuse_types(cursor, table, stream, staying)
     if keys and frozenset(keys) not in existing.unique_keys:
         _fit_key(cursor, table, existing, stream, keys, log)
 
@@ -325,6 +334,43 @@ def _check_writable(stream: Stream, column: Column, found: ddl.ExistingColumn) -
     )
 
 
+class _Before(NamedTuple):
+    """What this run has made of the table so far: its columns as the stream had them, those that the unit in hand has
+    made, and of these the ones that go when the stream is refused.
+    """
+
+    given: Mapping[str, Column]
+    uncommitted: frozenset[str]
+    passing: frozenset[str]
+
+    @classmethod
+    def of(cls, table: Table | None, kept: Collection[str]) -> _Before:
+        if table is None:
+            return cls({}, frozenset(), frozenset())
+        given = {table.columns[column.name]: column for column in table.given.columns}
+        return cls(given, table.uncommitted, table.uncommitted.difference(kept))
+
+    def turns_into_json(self, short: str, found: str) -> bool:
+        """Whether the column holds only values of the unit in hand that are the same as JSON."""
+        column = self.given.get(short)
+        return (
+            short in self.uncommitted
+            and column is not None
+            and not column.number_in_text
+            and found in _SAME_AS_JSON.get(column.kind, ())
+        )
+
+
+_SAME_AS_JSON: Mapping[Kind, Collection[str]] = {
+    Kind.INTEGER: ("bigint", "numeric"),
+    Kind.BIG_INTEGER: ("numeric",),
+    Kind.NUMBER: ("numeric",),
+    Kind.BOOLEAN: ("boolean",),
+}
+"""Types of columns that keep a value of a kind as it was sent, so that nothing is lost on the way to a document; a column of
+text keeps any value as it is."""
+
+
 class _Misfit(NamedTuple):
     """A column whose type in the table is another one than the stream's values need."""
 
@@ -342,6 +388,7 @@ def _fits(
     short: str,
     found: str,
     wanted: ColumnType,
+    before: _Before,
     log: logging.Logger,
 ) -> bool:
     """Change the column where that keeps its values; return whether it is of the right type then.
@@ -355,11 +402,13 @@ def _fits(
         wanted.is_chosen
         and not wanted.is_default
         and (found != "jsonb" or ddl.holds_values(cursor, table, short))
+        and short not in before.passing
     ):
         raise BadDataError(
             f"Expected a column of type `{wanted.sql}` for `{column.name}` of stream `{stream.name}`, as `column_types` or "
             f"`x-sql-datatype` says, got `{found}` in the table; what is stored is untouched: take the type out of there, "
-            f"or change the column's, as with `{_change(cursor, table, short, found, wanted.sql)}`, then run again."
+            f"or change the column's, as with `{_change(cursor, table, short, found, wanted.sql)}`"
+            f"{_views_in_the_way(cursor, table, [_Misfit(column.name, short, found, wanted.sql)])}, then run again."
         )
     if column.kind in (Kind.BIG_INTEGER, Kind.NUMBER) and found in ("bigint", "integer", "smallint"):
         ddl.widen_column(cursor, table, short, "numeric")
@@ -373,7 +422,20 @@ def _fits(
             "Column `%s` of stream `%s` had no value so far and becomes %s.", short, stream.name, wanted.sql
         )
         return True
+    if wanted.sql == "jsonb" and before.turns_into_json(short, found):
+        ddl.turn_into_json(cursor, table, short)
+        return True
     return False
+
+
+def _refuse_later_type(stream: Stream, misfit: _Misfit) -> NoReturn:
+    """Of a column that goes with the rows before it, nobody can change the type; the next run makes it anew."""
+    raise BadDataError(
+        f"Expected values of one type for `{misfit.field}` of stream `{stream.name}`, got `{misfit.wanted}` behind rows "
+        f"that this run has loaded as `{misfit.found}`; the column was new, and nothing of it is kept: run again, and a tap "
+        "that remembers its schemas (tap-rest: in `schema_cache`) says the wider type from the start; where it remembers "
+        "none, let it look at more rows before the first (tap-rest: `infer`), or declare the type (`schema`), then run again."
+    )
 
 
 def _refuse_types(cursor: Cursor, table: Identifier, stream: Stream, misfits: Sequence[_Misfit]) -> NoReturn:
@@ -390,10 +452,19 @@ def _refuse_types(cursor: Cursor, table: Identifier, stream: Stream, misfits: Se
     )
     raise BadDataError(
         f"Expected {expected}; what is stored is untouched: change the type{'' if is_one else 's'}, as with "
-        f"{', '.join(changes)}, or, to have values turned into "
+        f"{', '.join(changes)}{_views_in_the_way(cursor, table, misfits)}, or, to have values turned into "
         f"{f'`{first.found}`' if is_one else 'what the table has'}, name that in `column_types`, or, if the source has gone back to what it sent before, let the tap forget the new type (tap-rest: "
         "remove the stream's file from the folder `schema_cache`, or declare `schema`), then run again."
     )
+
+
+def _views_in_the_way(cursor: Cursor, table: Identifier, misfits: Sequence[_Misfit]) -> str:
+    views = ddl.views_on(cursor, table, [one.short for one in misfits])
+    if not views:
+        return ""
+    named = _quoted(views[:_FEW]) + (f" and {len(views) - _FEW} others" if len(views) > _FEW else "")
+    one, it = ("the view", "it") if len(views) == 1 else ("the views", "them")
+    return f" (drop {one} {named} before, which PostgreSQL asks for, and make {it} again after)"
 
 
 def _suits(cursor: Cursor, found: str, wanted: ColumnType, kind: Kind) -> bool:

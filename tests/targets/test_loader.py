@@ -534,6 +534,27 @@ def test_a_schema_that_grows_adds_to_the_table_and_loses_no_row_that_waits(targe
     assert target.rows(columns="n, x, y") == [(0, "c", None), (1, "a", None), (2, "b", 5)]
 
 
+@pytest.mark.parametrize(("state", "is_kept"), [(OLD, False), (NEW, True)])
+def test_a_column_of_another_type_is_told_by_what_becomes_of_it(
+    target: Target, state: str, is_kept: bool
+) -> None:
+    """A STATE that is committed already is none to which the unit is kept."""
+    loader = declared(target.loader())
+    loader.commit(OLD)
+    date = {"type": "string", "format": "date"}
+    declared(loader, stream("b", when=date))
+    loader.mark_safe(SafePoint(state))
+    with pytest.raises(BadDataError, match="ALTER TABLE" if is_kept else "nothing of it is kept"):
+        declared(loader, stream("b", when={"type": "string"}))
+
+
+def test_a_column_that_is_committed_is_no_new_one(target: Target) -> None:
+    loader = declared(target.loader(), stream("b", when={"type": "integer"}))
+    loader.commit(OLD)
+    with pytest.raises(BadDataError, match="ALTER TABLE"):
+        declared(loader, stream("b", when={"type": ["integer", "string"]}))
+
+
 def test_a_table_that_takes_copies_goes_on_doing_so_with_more_columns_and_not_with_another_key(
     target: Target,
 ) -> None:

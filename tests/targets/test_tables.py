@@ -18,6 +18,8 @@ INTEGER = {"type": ["integer", "null"]}
 NUMBER = {"type": ["number", "null"]}
 TEXT = {"type": ["string", "null"]}
 BOOLEAN = {"type": ["boolean", "null"]}
+DATE = {"type": ["string", "null"], "format": "date"}
+MIXED = {"type": ["integer", "number", "boolean", "string", "null"]}
 NOTHING_YET = {"type": ["null"]}
 ONLY_EXACT = r"\u0000"
 """Text that looks like an escaped NUL and is none: it sends its block to the exact path."""
@@ -252,8 +254,108 @@ def test_a_document_with_values_keeps_its_type(database: str) -> None:
 def test_a_view_on_a_column_that_must_widen_is_named(database: str) -> None:
     load(database, ORDERS, order(id=1, qty=1)).expect(0)
     query(database, "CREATE VIEW quantities AS SELECT qty FROM orders")
-    outcome = load(database, SCHEMA("orders", {"id": INTEGER, "qty": NUMBER}, ["id"])).expect(78)
-    assert "view" in outcome.last_words
+    decimals = SCHEMA("orders", {"id": INTEGER, "qty": NUMBER}, ["id"])
+    outcome = load(database, decimals).expect(78)
+    assert "on view quantities" in outcome.last_words
+    query(database, "DROP VIEW quantities")
+    load(database, decimals, order(id=2, qty=1.5)).expect(0)
+
+
+def test_views_on_a_column_whose_type_is_to_be_changed_are_named(database: str) -> None:
+    """The statement that is told was refused because of them."""
+    load(database, ORDERS, order(id=1, qty=1)).expect(0)
+    views = {
+        "low": "SELECT qty FROM orders",
+        "lower": "SELECT * FROM low",
+        "other": "SELECT note FROM orders",
+    }
+    for name, text in views.items():
+        query(database, f"CREATE VIEW {name} AS {text}")
+    mixed = [SCHEMA("orders", {"id": INTEGER, "qty": MIXED}, ["id"]), order(id=2, qty="a few")]
+    told = load(database, *mixed).expect(65).last_words
+    assert (
+        "(drop the views `public.low`, `public.lower` before, which PostgreSQL asks for, and make them again after)"
+        in told
+    )
+    (statement,) = re.findall(r"`(ALTER [^`]+)`", told)
+    query(database, f"DROP VIEW lower; DROP VIEW low; {statement}; CREATE VIEW low AS {views['low']}")
+    load(database, *mixed).expect(0)
+    assert query(database, "SELECT qty::text FROM low ORDER BY 1") == [('"a few"',), ("1",)]
+    chosen = load(database, ORDERS, column_types={"orders.note": "varchar(9)"}).expect(65).last_words
+    assert "(drop the view `public.other` before" in chosen
+
+
+# --- another type in the unit that has made the column ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_safe", [False, True], ids=["", "behind a STATE"])
+@pytest.mark.parametrize("keys", [[], ["id"]], ids=["no key", "key"])
+def test_new_columns_become_ones_of_documents(database: str, keys: list[str], is_safe: bool) -> None:
+    """It ended the first load with 65, and the advice named a table that was never committed."""
+    first = {"a": INTEGER, "b": {**INTEGER, "maximum": 2**80}, "c": NUMBER, "d": BOOLEAN}
+    values = {"a": "12345678901234567", "b": str(2**70), "c": "1.10", "d": "true"}
+    sent = ", ".join(f'"{name}": {text}' for name, text in values.items())
+    load(
+        database,
+        SCHEMA("s", {"id": INTEGER} | first, keys),
+        f'{{"type": "RECORD", "stream": "s", "record": {{"id": 1, {sent}}}}}\n',
+        *([STATE({"at": 1})] if is_safe else []),
+        SCHEMA("s", {"id": INTEGER} | dict.fromkeys(first, MIXED), keys),
+        RECORD("s", {"id": 2} | dict.fromkeys(first, "12 pts")),
+    ).expect(0)
+    assert columns(database, "s") == {"id": "bigint"} | dict.fromkeys(first, "jsonb")
+    stored = query(database, "SELECT a::text, b::text, c::text, d::text FROM s ORDER BY id")
+    assert stored == [tuple(values.values()), ('"12 pts"',) * 4]
+
+
+def test_a_key_and_a_column_that_was_added_become_documents_too(database: str) -> None:
+    load(database, SCHEMA("s", {"id": INTEGER}, []), RECORD("s", {"id": 1})).expect(0)
+    load(
+        database,
+        SCHEMA("s", {"id": INTEGER, "v": INTEGER}, []),
+        RECORD("s", {"id": 2, "v": 2}),
+        SCHEMA("s", {"id": INTEGER, "v": MIXED}, []),
+        RECORD("s", {"id": 3, "v": "x"}),
+        SCHEMA("k", {"id": INTEGER, "n": INTEGER}, ["id"]),
+        *(RECORD("k", {"id": 1, "n": n}) for n in (1, 2)),
+        SCHEMA("k", {"id": MIXED, "n": INTEGER}, ["id"]),
+        *(RECORD("k", {"id": id_, "n": 3}) for id_ in (1, "1")),
+    ).expect(0)
+    assert query(database, "SELECT id, v::text FROM s ORDER BY id") == [(1, None), (2, "2"), (3, '"x"')]
+    assert query(database, "SELECT id::text, n FROM k ORDER BY 1") == [('"1"', 3), ("1", 3)]
+
+
+def test_going_back_behind_the_change_of_a_type_leaves_the_former_one(database: str) -> None:
+    narrow, wide = (SCHEMA("s", {"id": INTEGER, "v": type_}, ["id"]) for type_ in (INTEGER, MIXED))
+    lines_ = [
+        narrow,
+        RECORD("s", {"id": 1, "v": 1}),
+        STATE({"at": 1}),
+        wide,
+        RECORD("s", {"id": 2, "v": "x"}),
+    ]
+    load(database, *lines_, "no message\n").expect(65)
+    assert table(database, "s", "id", "v") == [(1, 1)]
+    assert columns(database, "s")["v"] == "bigint"
+
+
+@pytest.mark.parametrize("is_kept", [False, True], ids=["nothing is kept", "behind a STATE"])
+def test_a_new_column_that_would_lose_how_its_values_were_sent(database: str, is_kept: bool) -> None:
+    """What is kept is told with the statement that changes it; of what is not, no statement can."""
+    narrow, wide = (SCHEMA("s", {"id": INTEGER, "v": type_}, ["id"]) for type_ in (DATE, TEXT))
+    first, second = (RECORD("s", {"id": id_, "v": v}) for id_, v in ((1, "2024-01-02"), (2, "soon")))
+    refused = load(database, narrow, first, *([STATE({"at": 1})] * is_kept), wide, second).expect(65)
+    statement = re.search(r"`(ALTER TABLE .*?)`", refused.last_words)
+    if is_kept:
+        assert statement, refused.last_words
+        query(database, statement[1])
+        load(database, wide, second).expect(0)
+    else:
+        assert statement is None
+        assert query(database, "SELECT to_regclass('s')") == [(None,)]
+        assert "behind rows that this run has loaded as `date`; the column was new" in refused.last_words
+        load(database, wide, first, second).expect(0)
+    assert table(database, "s", "id", "v") == [(1, "2024-01-02"), (2, "soon")]
 
 
 # --- upsert -------------------------------------------------------------------------------------------------
