@@ -178,6 +178,19 @@ def test_a_trigger_that_truncates(database: str, schema: dict[str, Any]) -> None
     load(database, schema, row(1, 1), STATE({"n": 1})).expect(65)
 
 
+def test_a_trigger_that_adds_rows_hides_none_that_another_leaves_out(database: str) -> None:
+    skipping(database, keyed=False)
+    run_sql(
+        database,
+        "CREATE FUNCTION adds() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO t VALUES (NEW.n + 100, 1); RETURN NULL; END $$;"
+        "CREATE TRIGGER adds AFTER INSERT ON t FOR EACH ROW WHEN (NEW.n < 100) EXECUTE FUNCTION adds()",
+    )
+    outcome = load(database, KEYLESS, row(1, 1), row(2, 77), STATE({"n": 2})).expect(65)
+    assert "leaves out 1 of its rows" in outcome.last_words
+    load(database, KEYLESS, row(1, 1), STATE({"n": 2})).expect(0)
+    assert query(database, "SELECT n FROM t ORDER BY n") == [(1,), (101,)]
+
+
 def test_rows_that_stay_the_same_are_not_missed(database: str) -> None:
     """What is unchanged is not written, and of several with one key the last is; a trigger may change values."""
     skipping(database, keyed=True)
