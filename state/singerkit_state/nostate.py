@@ -11,7 +11,7 @@ from typing import Any
 
 from singerkit_state.value import MARK_KEY, decode
 
-__all__ = ["CONFIG_KEYS", "no_state"]
+__all__ = ["CONFIG_KEYS", "looks_like", "no_state"]
 
 _STATE_KEYS = frozenset({"bookmarks", "currently_syncing", "singer_state", MARK_KEY})
 
@@ -34,7 +34,8 @@ _MANIFEST_KEYS = frozenset({"pipeline", "sequence", "state", "files", "epoch"})
 _HISTORY_KEYS = frozenset({"number", "at", "why", "by"})
 _LOCK_KEYS = frozenset({"pid", "host", "since", "pipeline"})
 
-_MESSAGE = re.compile(r'^\s*\{\s*"type"\s*:\s*"(?:SCHEMA|RECORD|BATCH|ACTIVATE_VERSION)"', re.MULTILINE)
+_MESSAGES = ("SCHEMA", "RECORD", "BATCH", "ACTIVATE_VERSION")
+_MESSAGE = re.compile(rf'^\s*\{{\s*"type"\s*:\s*"(?:{"|".join(_MESSAGES)})"', re.MULTILINE)
 _BEFORE_TEXT = " \t\r\n\0\ufeff\udcff\udcfe"
 """Blanks, the NULs of a torn file, and the marks of UTF-8 and UTF-16, as ``surrogateescape`` decodes them."""
 
@@ -52,7 +53,14 @@ def no_state(text: str) -> str | None:
     if _MESSAGE.search(begun, 0, 1 << 20):
         return "holds Singer messages"
     value = _object_in(begun)
-    return None if value is None or value.keys() & _STATE_KEYS else _kind_of(value)
+    return None if value is None else looks_like(value)
+
+
+def looks_like(value: Mapping[str, Any]) -> str | None:
+    """Say the same of the object in a file."""
+    if value.get("type") in _MESSAGES and next(iter(value)) == "type":
+        return "holds Singer messages"
+    return None if value.keys() & _STATE_KEYS else _kind_of(value)
 
 
 def _object_in(text: str) -> Mapping[str, Any] | None:

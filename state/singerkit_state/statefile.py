@@ -42,6 +42,7 @@ __all__ = [
     "replace_file",
     "state_object",
     "text_in",
+    "why_no_start",
     "write",
 ]
 
@@ -58,6 +59,9 @@ _SIGNED = b'{"pid":'
 
 LONGEST = 256 << 20
 """Bytes of a state."""
+
+_LEVELS = 200
+"""Objects and lists within each other in a state: less than anything that walks one can take, wherever it is called."""
 
 _WAY_OUT = (
     "restore it from a copy, or let the target write what it has committed into it with its `--last-state`; without the "
@@ -177,6 +181,32 @@ def state_object(text: str, where: str, pipeline: str | None, way_out: str) -> d
             "name the state of this pipeline, or give the run the name of that one."
         )
     return value
+
+
+def why_no_start(value: Any, text: str) -> str | None:
+    """Say why no run could start from a decoded STATE value, as in ``is no JSON object``; None when one can.
+
+    Whoever takes a state asks before it is committed: what is refused when it is read is of no use to anybody.
+    """
+    if not isinstance(value, dict):
+        return None if value is None else "is no JSON object"
+    if value.get("type") == "STATE" and "value" in value:
+        return "is a whole STATE message with another value in it"
+    if len(text) > LONGEST // 4:  # characters of up to four bytes
+        return f"is larger than {LONGEST // 4} characters"
+    if text.count("{") + text.count("[") > _LEVELS and _is_deep(value):
+        return f"is nested in more than {_LEVELS} levels"
+    return None
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(_LEVELS):
+        parts = (item.values() if isinstance(item, dict) else item for item in level)
+        level = [item for part in parts for item in part if isinstance(item, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def _what_is_wrong(text: str) -> str:

@@ -16,11 +16,14 @@ from typing import IO, Any, TypeVar
 
 import msgspec
 
-from singerkit_shell.errors import BadDataError, RetryableError, SingerkitError
+from singerkit_shell.configfile import RepeatedKeyError, without_repeats
+from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableError, SingerkitError
 from singerkit_shell.signals import StopFlag
 from singerkit_shell.words import counted
+from singerkit_state import statefile
 from singerkit_state.lineage import WaysOut, check_start
-from singerkit_state.value import Mark, decode, is_empty, is_utf8, read_mark
+from singerkit_state.nostate import looks_like
+from singerkit_state.value import Mark, decode, encode, is_empty, is_utf8, read_mark
 from singerkit_target.batches import Missing
 from singerkit_target.blocks import BlockDecoder, Judgement, MalformedLine
 from singerkit_target.contract import Batch, Loader, Reject, RowsGone, SafePoint, Stream, UnitLost, check_room
@@ -56,6 +59,9 @@ _T = TypeVar("_T")
 
 class _StateMessage(msgspec.Struct):
     value: msgspec.Raw
+
+
+_state_decoder = msgspec.json.Decoder(_StateMessage)
 
 
 class _VersionMessage(msgspec.Struct):
@@ -250,6 +256,12 @@ class Load:
             raise BadDataError(
                 "Expected a name of the pipeline that can be stored, got one with NUL or a lone surrogate."
             )
+        if mark is not None and mark.pipeline != pipeline and self._publisher.state_file is not None:
+            raise ConfigurationError(
+                f"The tap sends the state of the pipeline `{mark.pipeline}`, and `pipeline` in the config is `{pipeline}`: the "
+                f"next run would refuse the state file {self._publisher.state_file} for it; nothing was written. Give both "
+                "one `pipeline`, or leave it out here."
+            )
         self._pipeline_name = pipeline
         stored = self._loader.begin(pipeline)
         self._begun = True
@@ -348,7 +360,7 @@ class Load:
         )
 
     def _take_state(self, part: Message) -> None:
-        text, value = _state_of(part)
+        text, value = self._state_of(part)
         mark = read_mark(value)
         self._begin(value, mark)
         if self._mark is not None:
@@ -366,6 +378,23 @@ class Load:
         self._loader.activate_version(self._decoders[stream].stream, self._versions.waiting[stream])
         self._unit.has_versions = True
 
+    def _state_of(self, part: Message) -> tuple[str, Any]:
+        """Return the value of a STATE message, as text and decoded: one that the next run can read, from any place."""
+        text, value = _decoded_state(part)
+        reason = statefile.why_no_start(value, text)
+        if reason is not None:
+            raise BadDataError(
+                f"The value of the STATE message at line {part.number} {reason}, and no run could start from it."
+            )
+        file = self._publisher.state_file
+        found = looks_like(value) if file is not None and value else None
+        if found is not None:
+            raise BadDataError(
+                f"The value of the STATE message at line {part.number} {found}, and the next run would refuse the state "
+                f"file {file} for it: leave `--state-file` out, and keep the last line that is printed."
+            )
+        return text, value
+
     def _last_word(self, text: str, value: Any) -> str | None:
         """An empty STATE erases nothing of an earlier run; what this run has said before is the tap's own to clear."""
         if not is_empty(value):
@@ -377,7 +406,7 @@ class Load:
     def _decode(self, run: Run | Message) -> _Rows | None:
         if not isinstance(run, Run):
             if run.type == "STATE":
-                _state_of(run)  # a bad one is found before the rows it covers are written
+                self._state_of(run)  # a bad one is found before the rows it covers are written
             return None
         decoder = self._decoders.get(run.stream)
         if decoder is None:
@@ -515,15 +544,26 @@ def _is_state(part: Run | Message | None) -> bool:
     return isinstance(part, Message) and part.type == "STATE"
 
 
-def _state_of(part: Message) -> tuple[str, Any]:
-    """Return the value of a STATE message, as text and decoded."""
+def _decoded_state(part: Message) -> tuple[str, Any]:
     try:
-        text = str(bytes(decoded(part, _StateMessage).value), "utf-8")
-        return text, decode(text)
+        message = decode(str(part.line, "utf-8"), without_repeats)
     except UnicodeDecodeError:
         raise BadDataError(f"The STATE message at line {part.number} is not UTF-8 text.") from None
+    except RepeatedKeyError as error:
+        raise BadDataError(f"The STATE message at line {part.number} {error}.") from None
     except ValueError as error:
         raise BadDataError(f"The STATE message at line {part.number} is not valid: {error}.") from None
+    if "value" not in message:
+        raise BadDataError(f"The STATE message at line {part.number} is not valid: it has no `value`.")
+    return _text_of(part, message["value"]), message["value"]
+
+
+def _text_of(part: Message, value: Any) -> str:
+    """Return the value as it was sent; msgspec reads no half of a surrogate pair, for which a text column has a policy."""
+    try:
+        return str(bytes(_state_decoder.decode(part.line).value), "utf-8")
+    except msgspec.MsgspecError:
+        return encode(value)
 
 
 def _version_of(part: Message) -> tuple[str, int]:
