@@ -60,6 +60,10 @@ class Existing:
     unique_keys: tuple[frozenset[str], ...]
     is_empty: bool
 
+    def is_narrower(self, keys: Iterable[str]) -> bool:
+        """Whether the primary key is a part of ``keys``, so that it refuses rows which differ in the rest of them."""
+        return bool(self.primary_key) and set(self.primary_key) < set(keys)
+
 
 def table_name(schema: str, table: str) -> Identifier:
     """Return the quoted, schema-qualified name."""

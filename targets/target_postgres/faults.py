@@ -121,6 +121,13 @@ def fault(error: psycopg2.Error, doing: str, others: str = "") -> SingerkitError
         return BadDataError(
             f"PostgreSQL did less than was asked while {doing}: {text}, then run again; {_SAFE}."
         )
+    if code == errorcodes.UNIQUE_VIOLATION and not _is_raised_by_function(error):
+        return BadDataError(
+            f"PostgreSQL refused a row while {doing}: {refusal(error)}; {_SAFE}: if rows that are the same there are to replace each "
+            "other, give the stream its columns as the key (tap-rest: `primary_keys`), if all are to be kept, drop that index or "
+            "constraint; if the row is wrong, correct it at the source, or set `on_invalid: quarantine` to set such rows aside and "
+            "leave those that are stored as they are; then run again."
+        )
     if is_refusal(error, _OF_A_VALUE):
         way = (
             "give the column a type that holds it, " if code == errorcodes.NUMERIC_VALUE_OUT_OF_RANGE else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -306,7 +307,9 @@ def _fit(
         if not staying:
             _refuse_later_type(stream, misfits[0])
         _refuse_types(cursor, table, stream, staying)
-    if keys and frozenset(keys) not in existing.unique_keys:
+    if not keys:
+        _check_takes_every_row(cursor, table, existing, stream, columns)
+    elif frozenset(keys) not in existing.unique_keys or existing.is_narrower(keys):
         _fit_key(cursor, table, existing, stream, keys, log)
 
 
@@ -488,6 +491,36 @@ def _change(cursor: Cursor, table: Identifier, short: str, found: str, wanted: s
         table, column, SQL(wanted), using
     )
     return str(statement.as_string(cursor))
+
+
+def _check_takes_every_row(
+    cursor: Cursor, table: Identifier, existing: ddl.Existing, stream: Stream, columns: Mapping[str, str]
+) -> None:
+    """See that rows which are only appended are not refused by a primary key, as each one would be that comes again.
+
+    One that PostgreSQL fills itself, a number of the row, is none of the stream's. A unique index is a wish about rows, and
+    refuses them one by one.
+
+    Raises:
+        BadDataError: the table has a primary key of the stream's fields.
+    """
+    field_of = {short: name for name, short in columns.items()}
+    if not existing.primary_key or not set(existing.primary_key) <= field_of.keys():
+        return
+    fields = [field_of[short] for short in existing.primary_key]
+    drop = SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(table, Identifier(existing.primary_key_name or ""))
+    appends, give = "has no key", f"give it its key (tap-rest: `{_as_setting('primary_keys', fields)}`)"
+    if list(stream.key_properties):
+        appends, give = "is appended (`load_method: append-only`)", "set `load_method` to `upsert`"
+    raise BadDataError(
+        f"Stream `{stream.name}` {appends}, and its table has the primary key {_quoted(fields)}, which would refuse each row that "
+        f"comes again; what is stored is untouched: to have rows replace each other {give}, or, to have each one appended, drop "
+        f"the primary key with `{drop.as_string(cursor)}`, then run again."
+    )
+
+
+def _as_setting(name: str, value: Sequence[str]) -> str:
+    return f"{json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}"
 
 
 def _fit_key(

@@ -461,6 +461,80 @@ def test_a_unique_index_of_the_users_serves_as_the_key(database: str) -> None:
     assert table(database, "orders", "id", "qty") == [(1, 2)]
 
 
+def test_a_key_that_grows_is_the_key_of_the_table_then(database: str) -> None:
+    """With an index of the users' on the whole of it the former primary key stayed, and refused rows."""
+    keyed = [SCHEMA("pairs", {"a": INTEGER, "b": INTEGER}, key) for key in (["a"], ["a", "b"])]
+    load(database, keyed[0], RECORD("pairs", {"a": 1, "b": 1})).expect(0)
+    query(database, "CREATE UNIQUE INDEX ON pairs (b, a)")
+    outcome = load(database, keyed[1], RECORD("pairs", {"a": 1, "b": 2})).expect(0)
+    assert "The key of the table of stream `pairs` is `a`, `b` now, and was `a`" in outcome.stderr
+    assert table(database, "pairs", "a", "b") == [(1, 1), (1, 2)]
+
+
+KEYLESS = SCHEMA("cards", {"id": INTEGER, "v": TEXT}, [])
+KEYED = SCHEMA("cards", {"id": INTEGER, "v": TEXT}, ["id"])
+
+
+def card(id_: int, v: str) -> dict[str, Any]:
+    return RECORD("cards", {"id": id_, "v": v})
+
+
+@pytest.mark.parametrize("way", ["the key is given back", "the primary key is dropped"])
+@pytest.mark.parametrize("appends", [False, True], ids=["no key", "append-only"])
+def test_a_primary_key_under_rows_that_are_appended(database: str, appends: bool, way: str) -> None:
+    """Each row that came again was refused, and `on_invalid: quarantine`, which was advised, kept the former ones for good."""
+    load(database, KEYED, card(1, "old")).expect(0)
+    schema = KEYED if appends else KEYLESS
+    config = {"load_method": "append-only"} if appends else {}
+    again = [card(1, "new"), card(2, "new")]
+    told = load(database, schema, *again, on_invalid="quarantine", **config).expect(65).last_words
+    assert query(database, "SELECT v FROM cards") == [("old",)]
+    assert query(database, "SELECT to_regclass('_singerkit_rejects')") == [(None,)], "before the first row"
+    setting, statement = re.findall(r"`([^`]+)`", told[told.index("to have rows replace") :])[-2:]
+    if way == "the primary key is dropped":
+        query(database, statement)
+        load(database, schema, *again, **config).expect(0)
+        assert query(database, "SELECT v FROM cards ORDER BY id, v") == [("new",), ("old",), ("new",)]
+    else:
+        assert setting == ("upsert" if appends else '"primary_keys": ["id"]')
+        load(database, KEYED, *again).expect(0)
+        assert table(database, "cards", "id", "v") == [(1, "new"), (2, "new")]
+
+
+def test_a_primary_key_that_the_stream_does_not_send_is_none_of_its_own(database: str) -> None:
+    query(
+        database,
+        "CREATE TABLE cards (number int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id bigint, v text)",
+    )
+    load(database, KEYLESS, card(1, "a"), card(1, "b")).expect(0)
+    assert table(database, "cards", "id", "v") == [(1, "a"), (1, "b")]
+
+
+@pytest.mark.parametrize("way", ["key", "drop", "quarantine"])
+def test_a_unique_index_of_the_users_refuses_single_rows_and_is_named(database: str, way: str) -> None:
+    query(database, "CREATE TABLE cards (id bigint, v text); CREATE UNIQUE INDEX once ON cards (id)")
+    load(database, KEYLESS, card(1, "old")).expect(0)
+    again = [card(1, "new"), card(2, "new")]
+    told = load(database, KEYLESS, *again).expect(65).last_words
+    assert (
+        'violates unique constraint "once"; what was committed is safe: if rows that are the same there'
+        in told
+    )
+    assert "give the stream its columns as the key" in told
+    assert "drop that index" in told
+    if way == "key":
+        load(database, KEYED, *again).expect(0)
+        assert table(database, "cards", "id", "v") == [(1, "new"), (2, "new")]
+    elif way == "drop":
+        query(database, "DROP INDEX once")
+        load(database, KEYLESS, *again).expect(0)
+        assert query(database, "SELECT v FROM cards ORDER BY id, v") == [("new",), ("old",), ("new",)]
+    else:
+        load(database, KEYLESS, *again, on_invalid="quarantine").expect(0)
+        assert table(database, "cards", "id", "v") == [(1, "old"), (2, "new")]
+        assert query(database, "SELECT reason ~ 'once' FROM _singerkit_rejects") == [(True,)]
+
+
 # --- what the schema does not name -------------------------------------------------------------------------
 
 
