@@ -311,8 +311,8 @@ class Load:
         self._versions = before.versions.copy()
         self._decoders = {name: self._decoders[name] for name in before.streams}
         for name, stream in before.streams.items():
-            self._loader.declare(stream)
-            self._decoders[name].back_to(stream)
+            # Another one where others have altered the table meanwhile.
+            self._decoders[name].back_to(self._loader.declare(stream))
 
     # --- messages ------------------------------------------------------------------------------------------
 

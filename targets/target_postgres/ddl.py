@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
@@ -13,13 +14,15 @@ __all__ = [
     "Existing",
     "ExistingColumn",
     "InTheWay",
+    "Shape",
     "add_columns",
     "change_primary_key",
     "create_schema",
     "create_table",
-    "detours",
     "inspect",
+    "lock_for_writing",
     "own_rows",
+    "shape",
     "table_name",
     "widen_column",
 ]
@@ -138,14 +141,23 @@ def columns_of(cursor: Cursor, oid: int) -> dict[str, ExistingColumn]:
     return {name: ExistingColumn(*facts) for name, *facts in cursor.fetchall()}
 
 
-_DETOURS = """
-WITH RECURSIVE tree(oid) AS (
+_SHAPE = """
+WITH RECURSIVE root(oid) AS (
     SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = %s AND c.relname = %s
+), tree(oid) AS (
+    SELECT oid FROM root
     UNION ALL
     SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid
 )
 SELECT
+    (SELECT oid FROM root),
+    (SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', a.attnum, a.attname, a.atttypid, a.atttypmod,
+        a.attcollation, a.attidentity), E'\\n' ORDER BY a.attnum)
+        FROM pg_catalog.pg_attribute a JOIN root ON root.oid = a.attrelid WHERE a.attnum > 0 AND NOT a.attisdropped),
+    (SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', i.indexrelid, i.indkey, i.indimmediate, i.indisvalid), E'\\n'
+        ORDER BY i.indexrelid)
+        FROM pg_catalog.pg_index i JOIN root ON root.oid = i.indrelid WHERE i.indisunique),
     COALESCE(bool_or(t.tgtype & 3 = 3), false)  -- 1: for each row, 2: before
         OR EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite r JOIN tree ON r.ev_class = tree.oid),
     COALESCE(bool_or(t.tgtype & 66 = 0), false),  -- 64: instead of
@@ -203,10 +215,25 @@ class Detours:
         return self.leave_out or self.take_away
 
 
-def detours(cursor: Cursor, schema: str, table: str) -> Detours:
-    """Return which triggers and rules the table has now."""
-    cursor.execute(_DETOURS, [schema, table])
-    return Detours(*(cursor.fetchone() or ()))
+class Shape(NamedTuple):
+    """What rows meet in a table: equal shapes are the same table, with the same columns, keys, triggers and rules."""
+
+    oid: int | None
+    columns: str | None
+    unique_keys: str | None
+    detours: Detours
+
+
+def shape(cursor: Cursor, schema: str, table: str) -> Shape:
+    """Return the shape that the table has now."""
+    cursor.execute(_SHAPE, [schema, table])
+    oid, columns, unique_keys, *found = cursor.fetchone() or (None, None, None)
+    return Shape(oid, columns, unique_keys, Detours(*found))
+
+
+def lock_for_writing(cursor: Cursor, table: Identifier) -> None:
+    """Keep others from altering the table until this transaction ends; they may read it and write to it."""
+    cursor.execute(SQL("LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE").format(table))
 
 
 def own_rows(cursor: Cursor, table: Identifier) -> int:
@@ -242,6 +269,8 @@ def inspect(cursor: Cursor, schema: str, table: str) -> Existing | None:
     oid = _table_oid(cursor, schema, table)
     if oid is None:
         return None
+    cursor.execute(SQL("SELECT NOT EXISTS (SELECT 1 FROM {})").format(table_name(schema, table)))
+    row = cursor.fetchone()  # from here on the table is locked against ALTER
     columns = columns_of(cursor, oid)
     cursor.execute(
         "SELECT c.conname, i.indisprimary, i.indimmediate, ARRAY(SELECT a.attname::text FROM unnest(i.indkey) WITH ORDINALITY k(n, o) "
@@ -253,8 +282,6 @@ def inspect(cursor: Cursor, schema: str, table: str) -> Existing | None:
     )
     indexes = cursor.fetchall()
     primary = next(((name, tuple(keys)) for name, is_primary, _, keys in indexes if is_primary), (None, ()))
-    cursor.execute(SQL("SELECT NOT EXISTS (SELECT 1 FROM {})").format(table_name(schema, table)))
-    row = cursor.fetchone()
     return Existing(
         columns=columns,
         primary_key=primary[1],

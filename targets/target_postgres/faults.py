@@ -28,6 +28,7 @@ __all__ = [
     "InTheWay",
     "LateRefusal",
     "NotDone",
+    "TableChanged",
     "check_stored",
     "column_of",
     "connection_fault",
@@ -204,6 +205,12 @@ row that is too large for its index. Others may go in without it.
 
 class LateRefusal(UnitLost, BadDataError):
     """A deferred constraint refuses a row of the unit; written again, the constraint is judged with each batch."""
+
+    exit_code = BadDataError.exit_code
+
+
+class TableChanged(UnitLost, BadDataError):
+    """Others have altered a table since its stream was declared; the stream is declared anew, and the unit written again."""
 
     exit_code = BadDataError.exit_code
 

@@ -42,7 +42,7 @@ from target_postgres.faults import (
 )
 from target_postgres.rows import as_csv, with_hex, with_utc
 from target_postgres.session import Session
-from target_postgres.tables import Table, Wishes, check_stream_name, fit_table
+from target_postgres.tables import Table, Wishes, check_stream_name, fit_table, hold
 from target_postgres.versions import (
     VERSION,
     count_without_version,
@@ -323,6 +323,7 @@ class PostgresLoader:
             if not self._sets_aside:
                 self._put(cursor, waiting, csv, waiting.count)
                 return
+            self._hold(cursor, waiting.table)  # before the savepoint, with which the lock would go
             error = self._try(cursor, waiting, csv, waiting.count)
             if error is not None:
                 self._find_refused(cursor, waiting, waiting.rows(), error)
@@ -330,7 +331,7 @@ class PostgresLoader:
     def _put(self, cursor: Cursor, waiting: _Waiting, csv: bytes, count: int) -> None:
         table, columns = waiting.table, waiting.columns
         if not table.keys or table.takes_copies:
-            self._see_detours(cursor, table)
+            self._hold(cursor, table)
         if not table.keys:
             self._copy_counted(cursor, table, columns, csv, count)
         elif not (table.takes_copies and self._copy_straight(cursor, table, columns, csv, count)):
@@ -383,8 +384,11 @@ class PostgresLoader:
         self._refused[table.stream] += 1
         check_room(self._quarantine_limit, self._refused.total(), letter)
 
-    def _see_detours(self, cursor: Cursor, table: Table) -> None:
-        table.detours = ddl.detours(cursor, table.schema, table.name)
+    def _hold(self, cursor: Cursor, table: Table) -> None:
+        """Look at the table once in each unit, before rows go into it."""
+        if table.is_locked:
+            return
+        hold(cursor, table)
         # Behind a COPY nothing tells which rows were deleted; a merge knows their keys.
         table.takes_copies = table.takes_copies and not table.detours.take_away
 
@@ -440,7 +444,7 @@ class PostgresLoader:
     def _upsert_staged(self, cursor: Cursor, table: Table) -> None:
         if table.staged is None:
             return
-        self._see_detours(cursor, table)
+        self._hold(cursor, table)
         table.has_repeats = merge.merge(
             cursor,
             table.stage,
@@ -561,6 +565,7 @@ class PostgresLoader:
         self._tables = {table.stream: table for table, _staged in self._safe.tables}
         for table, staged in self._safe.tables:
             table.staged = staged
+            table.is_locked = False  # the lock may have been taken behind the savepoint
         self._refused = self._safe.refused.copy()
         return self._safe.point
 
@@ -682,6 +687,7 @@ class PostgresLoader:
         for table in self._tables.values():
             table.staged = table.staged_lines = None
             table.uncommitted = frozenset()
+            table.is_locked = False
 
     def column_types_without_column(self) -> list[str]:
         """The names in `column_types` that no stream of the run had a column for."""

@@ -17,11 +17,12 @@ from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_target.contract import RowsGone, Stream
 from singerkit_target.kinds import Column, Kind
 from target_postgres import ddl
+from target_postgres.faults import TableChanged
 from target_postgres.names import identifier, identifiers
 from target_postgres.stored import as_stored, check_keys
 from target_postgres.types import METADATA_TYPES, ColumnType, column_type, keeps_values
 
-__all__ = ["Table", "Wishes", "check_stream_name", "fit_table"]
+__all__ = ["Table", "Wishes", "check_stream_name", "fit_table", "hold"]
 
 _MOST = 10  # columns that a sentence names
 _FEW = 3  # views that it names
@@ -49,7 +50,8 @@ class Table:
     ``binary`` and ``local`` are the fields that go to `bytea` and to `timestamp without time zone`. ``takes_copies``: the
     table was empty when the run met it, so rows are copied straight in until a key repeats; ``is_of_this_run``: so all its
     rows are of this run; ``uncommitted`` are the columns that the unit in hand has made. ``staged`` names the columns
-    of the rows that wait in the stage. ``detours`` are its triggers and rules when rows were last written to it.
+    of the rows that wait in the stage. ``held`` are its columns as they were when the stream was declared, and ``shape`` is
+    what it was then, or when it was last seen that nothing of that matters; ``is_locked``: it stays so until the unit ends.
     """
 
     stream: str
@@ -60,6 +62,8 @@ class Table:
     keys: tuple[str, ...]
     binary: frozenset[str]
     local: frozenset[str]
+    held: Mapping[str, ddl.ExistingColumn]
+    shape: ddl.Shape
     takes_copies: bool
     is_of_this_run: bool
     stage: str
@@ -68,7 +72,12 @@ class Table:
     staged: tuple[str, ...] | None = None
     staged_lines: tuple[int, int] | None = None
     has_repeats: bool = False
-    detours: ddl.Detours = field(default_factory=ddl.Detours)
+    is_locked: bool = False
+
+    @property
+    def detours(self) -> ddl.Detours:
+        """What its triggers and rules may do to rows."""
+        return self.shape.detours
 
     @property
     def identifier(self) -> Identifier:
@@ -170,11 +179,54 @@ def fit_table(
         keys=keys,
         binary=frozenset(column.name for column in given.columns if column.kind is Kind.BINARY),
         local=frozenset(field for field, column in held.items() if column.base == "timestamp"),
+        held={short: actual[short] for short in columns.values()},
+        shape=ddl.shape(cursor, wishes.schema, name),
         takes_copies=is_empty,
         is_of_this_run=is_of_this_run,
         stage=f"singerkit_stage_{number}",
         uncommitted=frozenset(added) | (frozenset() if former is None else former.uncommitted),
     )
+
+
+def hold(cursor: Cursor, table: Table) -> None:
+    """Lock the table until the unit ends, and see that rows meet in it what they did when the stream was declared.
+
+    Raises:
+        TableChanged: they do not (FAULTS D8): in a column of another type values would be rounded without a word.
+        BadDataError: the table, or a column of it, is gone.
+    """
+    ddl.lock_for_writing(cursor, table.identifier)
+    shape = ddl.shape(cursor, table.schema, table.name)
+    if shape[:3] != table.shape[:3]:
+        _check_unchanged(cursor, table, shape)
+    table.shape = shape
+    table.is_locked = True
+
+
+def _check_unchanged(cursor: Cursor, table: Table, shape: ddl.Shape) -> None:
+    where = f"{table.schema}.{table.name}"
+    now = ddl.inspect(cursor, table.schema, table.name) if shape.oid == table.shape.oid else None
+    gone = [] if now is None else [short for short in table.held if short not in now.columns]
+    if now is None or gone:
+        what = f"the column `{gone[0]}` is gone" if gone else "another one has its name"
+        raise BadDataError(
+            f"The table {where} was dropped or altered by others while stream `{table.stream}` was loaded: {what}; what was "
+            "committed is safe: put it back, or reset the state to load it anew."
+        )
+    changes = [
+        f"`{short}` was `{was.type}` and is `{now.columns[short].type}`"
+        if was.type != now.columns[short].type
+        else f"`{short}` has another collation or way to be written"
+        for short, was in table.held.items()
+        if now.columns[short] != was
+    ]
+    if table.keys and frozenset(table.keys) not in now.unique_keys:
+        changes.append(f"{_quoted(table.keys)} is no key of it any more")
+    if changes:
+        raise TableChanged(
+            f"The table {where} was altered by others while stream `{table.stream}` was loaded: {'; '.join(changes[:_MOST])}. "
+            "What was committed is safe: run again."
+        )
 
 
 def _existing(cursor: Cursor, schema: str, name: str, stream: str) -> ddl.Existing | None:

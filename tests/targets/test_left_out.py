@@ -10,7 +10,7 @@ import pytest
 from conftest import run_sql
 from faults.loads import RECORD, SCHEMA, STATE, load, query, state_row
 
-from target_postgres.ddl import Detours, detours
+from target_postgres.ddl import Detours, shape
 
 INTEGER = {"type": ["integer", "null"]}
 KEYLESS = SCHEMA("t", {"n": INTEGER, "v": INTEGER}, [])
@@ -360,6 +360,6 @@ def test_which_triggers_and_rules_may_keep_rows_out(database: str) -> None:
     with connection.cursor() as cursor:
         for statement, expected in FOUND:
             cursor.execute(statement)
-            assert detours(cursor, "public", "t") == expected, statement
+            assert shape(cursor, "public", "t").detours == expected, statement
             connection.rollback()
     connection.close()
