@@ -2,14 +2,17 @@
 
 Everything at or above the bookmark is asked for again by the next read. A row is remembered by a hash of what it says
 (`RowReader`), under the text of its replication key; equal rows are counted.
+
+Of rows with a key only the version that was sent last is remembered, by a hash of what it says and one of its key: one that
+goes back to what it said before is another version, and the target has to have it.
 """
 
 from __future__ import annotations
 
 import hashlib
-from base64 import urlsafe_b64encode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -17,7 +20,18 @@ import msgspec
 
 from singerkit_state.order import OrderKey
 
-__all__ = ["AS_WRITTEN", "RowMemory", "RowReader", "row_hash", "rows_at_or_above"]
+__all__ = [
+    "AS_WRITTEN",
+    "RowMemory",
+    "RowReader",
+    "key_of_version",
+    "row_hash",
+    "rows_at_or_above",
+    "version_hash",
+]
+
+VERSION = 8
+"""Characters of a `version_hash` that stand for what the row says; those behind stand for its key."""
 
 _WAITING_BYTES = 16 * 1024 * 1024
 """Rows are hashed when that many bytes of them wait for it, or when somebody asks; most never have to be."""
@@ -56,6 +70,19 @@ def row_hash(text: Record, salt: bytes = b"") -> str:
     return urlsafe_b64encode(digest)[:11].decode()
 
 
+def version_hash(text: Record, key: int) -> str:
+    """Return 14 characters that stand for what the row says that has this key (32 bits of it).
+
+    Rows whose keys have the same bits are taken for versions of one: they are sent again, and none is missed.
+    """
+    return row_hash(text)[:VERSION] + urlsafe_b64encode(key.to_bytes(4))[:6].decode()
+
+
+def key_of_version(name: str) -> int | None:
+    """Return the bits of the key in a `version_hash`; None for a `row_hash`."""
+    return int.from_bytes(urlsafe_b64decode(name[VERSION:] + "==")) if len(name) == VERSION + 6 else None
+
+
 @dataclass(slots=True)
 class _Chunk:
     """Rows of one chunk that wait to be hashed; ``low`` and ``high`` are the keys at its ends."""
@@ -68,6 +95,7 @@ class _Chunk:
     high: OrderKey
     values: Sequence[Any] | None
     reader: RowReader
+    keys: Sequence[int] | None = None
 
     def lowest(self, key_of: Callable[[bytes], OrderKey]) -> bytes:
         """Return the text of the lowest key."""
@@ -104,6 +132,9 @@ class RowMemory:
         self._first: OrderKey = None
         self._groups: dict[bytes, Counter[str]] = {}
         self._places: dict[str, bytes] | None = None
+        self._versions: dict[int, tuple[bytes, str]] = {}
+        """Where the hash of the row with a key stands, and that hash."""
+        self._waiting_keys: set[int] = set()
         self._hashed = 0
         self._high: OrderKey = None
         self._raised: OrderKey = None
@@ -122,6 +153,11 @@ class RowMemory:
         self._groups = {text: Counter(rows) for text, rows in groups.items()}
         self._hashed = sum(rows.total() for rows in groups.values())
         self._known = list(groups)
+        for text, rows in groups.items():
+            for name in rows:
+                key = key_of_version(name)
+                if key is not None:
+                    self._versions[key] = text, name
 
     def note(
         self,
@@ -132,10 +168,12 @@ class RowMemory:
         ends: tuple[OrderKey, OrderKey],
         values: Sequence[Any] | None = None,
         reader: RowReader = AS_WRITTEN,
+        keys: Sequence[int] | None = None,
     ) -> None:
         """Remember the rows with these indexes; ``ends`` are the least and the greatest key among them.
 
         ``values``: the column decoded quickly, in the right order but perhaps not exact. ``reader`` says what counts.
+        ``keys``: the primary keys of the whole chunk; versions that were remembered of rows with them are forgotten.
         """
         low, high = ends
         if self._lost is not None:
@@ -146,7 +184,9 @@ class RowMemory:
         self._first = low if self._high is None else self._first
         self._ascends = self._ascends and (self._high is None or not low < self._high)
         self._high = high if self._high is None else max(self._high, high)
-        self._chunks.append(_Chunk(column, records, salt, rows, low, high, values, reader))
+        self._chunks.append(_Chunk(column, records, salt, rows, low, high, values, reader, keys))
+        if keys is not None:
+            self._waiting_keys.update(keys[row] for row in rows)
         self._waiting += len(rows)
         self._waiting_bytes += len(records[rows[0]]) * len(rows)
         if self._hashed + self._waiting > self._limit and not self._keeps_newest:
@@ -160,21 +200,45 @@ class RowMemory:
     def _clear(self) -> None:
         self._chunks.clear()
         self._waiting = self._waiting_bytes = self._hashed = 0
-        self._groups = {}
+        self._groups, self._versions = {}, {}
+        self._waiting_keys.clear()
+
+    def forget(self, keys: Set[int]) -> None:
+        """Forget the rows with these keys: other versions were sent, which need not be remembered."""
+        if not self._waiting_keys.isdisjoint(keys):
+            self._hash_waiting()
+        for key in self._versions.keys() & keys:
+            self._drop_version(key)
+
+    def _drop_version(self, key: int) -> None:
+        text, name = self._versions.pop(key)
+        rows = self._groups.get(text)
+        if rows is not None and rows.pop(name, 0):
+            self._hashed -= 1
+            if not rows:
+                del self._groups[text]
 
     def _hash_waiting(self) -> None:
         groups = self._groups
+        self._hashed += self._waiting
         for chunk in self._chunks:
-            column, salt = chunk.column, chunk.salt
+            column, salt, keys = chunk.column, chunk.salt, chunk.keys
             said = chunk.reader.texts([chunk.records[row] for row in chunk.rows])
             for row, text in zip(chunk.rows, said, strict=True):
                 key = bytes(column[row])
+                if keys is None:
+                    name = row_hash(text, salt)
+                else:
+                    name = version_hash(text, keys[row])
+                    if keys[row] in self._versions:
+                        self._drop_version(keys[row])
+                    self._versions[keys[row]] = key, name
                 hashes = groups.get(key)
                 if hashes is None:
                     hashes = groups[key] = Counter()
-                hashes[row_hash(text, salt)] += 1
-        self._hashed += self._waiting
+                hashes[name] += 1
         self._chunks.clear()
+        self._waiting_keys.clear()
         self._waiting = self._waiting_bytes = 0
 
     def rename(self, old: str, new: str) -> None:
@@ -263,6 +327,7 @@ class RowMemory:
             return
         self._groups = {text: rows for text, rows in self._groups.items() if not self._key_of(text) < key}
         self._hashed = sum(rows.total() for rows in self._groups.values())
+        self._versions = {key: place for key, place in self._versions.items() if place[0] in self._groups}
 
     def groups(self) -> dict[bytes, Counter[str]]:
         """Return the hashes by the raw value they stand at."""

@@ -28,7 +28,16 @@ import msgspec
 
 from singerkit_state.bookmarks import SEEN_LIMIT, Bookmark
 from singerkit_state.instants import has_no_offset, is_date, iso_of
-from singerkit_state.memory import AS_WRITTEN, RowMemory, RowReader, row_hash, rows_at_or_above
+from singerkit_state.memory import (
+    AS_WRITTEN,
+    VERSION,
+    RowMemory,
+    RowReader,
+    key_of_version,
+    row_hash,
+    rows_at_or_above,
+    version_hash,
+)
 from singerkit_state.order import (
     Extremes,
     OrderKey,
@@ -93,7 +102,8 @@ class BookmarkTracker:
     ``keeps_older`` keeps rows below the start that the source sent all the same.
     ``follows_key``: each page is asked for by the greatest value before it, ties included, so that no row can be
     passed. ``has_first_answer``: False for reads that are not all answers of one list, as children of many parents.
-    ``has_key``: rows sent twice replace each other. ``memory`` is the number of rows remembered.
+    ``has_key``: rows sent twice replace each other. ``by_key``: `take` is given the key of each row, and a row is known
+    only if it says what the row with its key said when that was sent last. ``memory`` is the number of rows remembered.
     """
 
     def __init__(
@@ -109,6 +119,7 @@ class BookmarkTracker:
         follows_key: bool = False,
         has_first_answer: bool = True,
         has_key: bool = True,
+        by_key: bool = False,
         memory: int = SEEN_LIMIT,
     ) -> None:
         self._kind = kind
@@ -120,6 +131,7 @@ class BookmarkTracker:
         self._has_first_answer = has_first_answer
         self._lookback = lookback
         self._has_key = has_key
+        self._by_key = by_key
         self._start_key = None if start.start is None else order_key(start.start, kind)
         self.start_value = self._first_value(lookback, start_date)
         """What to ask the source for: rows at or above it."""
@@ -138,6 +150,10 @@ class BookmarkTracker:
         self.memory_limit = memory
         self._memory = RowMemory(memory, self._key_of, keeps_newest=not has_key and not lookback)
         self._unmatched: Counter[str] = Counter()
+        self._last: dict[int, str] = {}
+        """The version of each row that the read before has sent last, by key, unless this one has sent another."""
+        self._met: set[int] = set()
+        self._had_key = False
         self._known_to: OrderKey = None
         self._far_below = None if self.start_value is None else _far_below(self.start_value, kind)
         self.rows = 0
@@ -168,13 +184,31 @@ class BookmarkTracker:
         groups = dict(start.others)
         if start.start is not None and start.seen is not None:
             groups[start.start] = start.seen
+        self._had_key = any(key_of_version(name) is not None for rows in groups.values() for name in rows)
+        groups = {value: self._in_own_form(rows) for value, rows in groups.items()}
         self._memory.know({_encoder.encode(value): rows for value, rows in groups.items()})
         for rows in groups.values():
-            self._unmatched.update(rows)
-        self.remembered = self._unmatched.total()
+            if self._by_key:
+                self._last.update((key, name) for name in rows if (key := key_of_version(name)) is not None)
+            else:
+                self._unmatched.update(rows)
+        self.remembered = self._unmatched.total() + len(self._last)
         column = [msgspec.Raw(_encoder.encode(value)) for value in groups]
         ends = extremes(column, self._kind) if column else None
         self._known_to = None if ends is None else ends.high
+
+    def _in_own_form(self, rows: Counter[str]) -> Counter[str]:
+        """Return what a state remembers, as far as it says what this read asks.
+
+        One without keys, of an older version, does not say which of two versions of a row was sent last: those rows come
+        again, once. Where there were keys and are none now, what the rows say counts.
+        """
+        if self._by_key:
+            return Counter({name: 1 for name in rows if key_of_version(name) is not None})
+        own: Counter[str] = Counter()
+        for name, count in rows.items():
+            own[name if key_of_version(name) is None else name[:VERSION]] += count
+        return own
 
     def _mark(self, value: Value | None) -> _Mark | None:
         return None if value is None else _Mark(order_key(value, self._kind), _encoder.encode(value))
@@ -197,10 +231,12 @@ class BookmarkTracker:
         records: Sequence[Record],
         salt: bytes = b"",
         reader: RowReader = AS_WRITTEN,
+        keys: Sequence[int] | None = None,
     ) -> list[int] | None:
         """Note a chunk of rows and return the indexes of those to send; None means all of them.
 
         ``column`` holds the replication key of each of ``records`` as raw JSON; ``reader`` says which are the same.
+        ``keys`` are 32 bits of the primary key of each.
 
         Raises:
             UnorderableError: a value is not of the stream's kind.
@@ -212,14 +248,18 @@ class BookmarkTracker:
         ends = extremes(column, self._kind)
         if ends is None:
             self.nulls += len(column)
+            self._send_instead(keys, range(len(column)))
+            self._forget_unless(keys, None, ())
             return None
         sent = None
-        may_be_known = bool(self._unmatched) and not ends.low > self._known_to
+        may_be_known = self._remembers and not ends.low > self._known_to
         if may_be_known or (self._floor is not None and not ends.low > self._floor):
-            sent = self._rows_to_send(ends, column, records, salt, reader)
+            sent = self._rows_to_send(ends, column, records, salt, reader, keys)
+        else:
+            self._send_instead(keys, range(len(column)))
         self.nulls += ends.nulls
         self._follow(ends, column)
-        self._remember(ends, column, records, salt, sent, reader)
+        self._remember(ends, column, records, salt, sent, reader, keys)
         return sent
 
     # The bookmark
@@ -490,6 +530,7 @@ class BookmarkTracker:
         records: Sequence[Record],
         salt: bytes,
         reader: RowReader,
+        keys_of_rows: Sequence[int] | None,
     ) -> list[int]:
         rows: Sequence[int] = range(len(column))
         may_be_known = rows
@@ -506,11 +547,43 @@ class BookmarkTracker:
                 for row in rows
                 if known_to is not None and keys[row] is not None and not keys[row] > known_to
             ]
-        if not self._unmatched:
+        if not self._remembers:
             return list(rows)
         self.compared += len(may_be_known)
-        again = self._sent_before(may_be_known, records, salt, reader)
+        if keys_of_rows is not None:
+            if may_be_known is not rows:
+                self._send_instead(keys_of_rows, sorted(set(rows).difference(may_be_known)))
+            again = self._sent_last(may_be_known, records, reader, keys_of_rows)
+        else:
+            again = self._sent_before(may_be_known, records, salt, reader)
         return [row for row in rows if row not in again]
+
+    @property
+    def _remembers(self) -> bool:
+        return bool(self._unmatched or self._last)
+
+    def _sent_last(
+        self, rows: Sequence[int], records: Sequence[Record], reader: RowReader, keys: Sequence[int]
+    ) -> set[int]:
+        """Return those of ``rows`` that say what the row with their key said when it was sent last."""
+        rows = [row for row in rows if keys[row] in self._last]
+        again = set()
+        texts = reader.texts([records[row] for row in rows]) if rows else ()
+        for row, text in zip(rows, texts, strict=True):
+            key = keys[row]
+            if self._last.get(key) == version_hash(text, key):
+                self._met.add(key)
+                again.add(row)
+            else:
+                self._last.pop(key, None)
+        self.recognised = len(self._met)
+        return again
+
+    def _send_instead(self, keys: Sequence[int] | None, rows: Sequence[int]) -> None:
+        """Note that ``rows`` are sent: what the read before has sent with their keys stands in the target no more."""
+        if keys is not None and self._last:
+            for key in self._last.keys() & {keys[row] for row in rows}:
+                del self._last[key]
 
     def _sent_before(
         self, rows: Sequence[int], records: Sequence[Record], salt: bytes, reader: RowReader
@@ -519,14 +592,17 @@ class BookmarkTracker:
         chosen = [records[row] for row in rows]
         if not chosen:
             return set()
-        hashes = [row_hash(text, salt) for text in reader.texts(chosen)]
+        texts = reader.texts(chosen)
+        hashes = [row_hash(text, salt) for text in texts]
         again = {row for row, name in zip(rows, hashes, strict=True) if self._was_sent(name)}
         if len(again) < len(rows) and self._unmatched:
-            for row, text, name in zip(rows, self._former_texts(chosen, reader), hashes, strict=False):
-                former = row_hash(text, salt)
-                if row not in again and self._was_sent(former):
-                    again.add(row)
-                    self._memory.rename(former, name)
+            of_keys = [row_hash(text)[:VERSION] for text in texts] if self._had_key else []
+            formers = [row_hash(text, salt) for text in self._former_texts(chosen, reader)]
+            for names in filter(None, (formers, of_keys)):
+                for row, former, name in zip(rows, names, hashes, strict=True):
+                    if row not in again and self._was_sent(former):
+                        again.add(row)
+                        self._memory.rename(former, name)
         return again
 
     def _former_texts(self, records: Sequence[Record], reader: RowReader) -> Sequence[bytes]:
@@ -576,9 +652,11 @@ class BookmarkTracker:
         salt: bytes,
         sent: list[int] | None,
         reader: RowReader,
+        keys: Sequence[int] | None,
     ) -> None:
         mark = self._from
         if mark is not None and ends.high < mark.key:
+            self._forget_unless(keys, sent, ())
             return
         if mark is None:
             rows: Sequence[int] = range(len(column))
@@ -595,8 +673,18 @@ class BookmarkTracker:
             rows = [index for index in rows if index in chosen]
         if ends.nulls:
             rows = [index for index in rows if column[index] != _NULL]
+        self._forget_unless(keys, sent, rows)
         low = ends.low if mark is None else max(ends.low, mark.key)
-        self._memory.note(column, records, salt, rows, (low, ends.high), ends.values, reader)
+        self._memory.note(column, records, salt, rows, (low, ends.high), ends.values, reader, keys)
+
+    def _forget_unless(
+        self, keys: Sequence[int] | None, sent: list[int] | None, noted: Sequence[int]
+    ) -> None:
+        """Forget the former versions of rows that were sent, but for those whose new one is remembered."""
+        if keys is None or (sent is None and len(noted) == len(keys)):
+            return
+        gone = {keys[row] for row in (range(len(keys)) if sent is None else sent)}
+        self._memory.forget(gone.difference(keys[row] for row in noted))
 
 
 _NULL = msgspec.Raw(b"null")

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
-from typing import Any
+from typing import Any, cast
+from zlib import crc32
 
 from singerkit_shell.errors import BadDataError
 from singerkit_tap.changes import comes_whole, reset_of
@@ -18,7 +19,7 @@ from singerkit_tap.contract import Context, Page, RawRecord, Start
 from singerkit_tap.records import RecordEncoder, Rows
 from singerkit_tap.stream import BlockStream
 
-__all__ = ["KeyWatch"]
+__all__ = ["KeyWatch", "Keys", "bits_of_keys", "keys_of"]
 
 _MEMORY = 100_000
 """Keys that are remembered from one answer to the next: 64 bits each, and as many for the row."""
@@ -33,6 +34,7 @@ _SCALARS = tuple(b'"-0123456789tf'[at : at + 1] for at in range(14))
 _NO_KEY = b"null"
 
 _Key = bytes | tuple[bytes, ...]
+Keys = Sequence[_Key]
 
 
 class KeyWatch:
@@ -56,16 +58,21 @@ class KeyWatch:
         self._reads.append((context, start))
 
     def look(
-        self, encoder: RecordEncoder, rows: Rows, page: Page, first: int, constants: Mapping[str, Any] | None
+        self,
+        encoder: RecordEncoder,
+        rows: Rows,
+        keys: Keys,
+        page: Page,
+        first: int,
+        constants: Mapping[str, Any] | None,
     ) -> None:
-        """Look at a chunk of ``page``, whose records begin with number ``first``.
+        """Look at a chunk of ``page``, whose records begin with number ``first``; ``keys`` are those of ``rows``.
 
         Raises:
             BadDataError: the key does not tell rows apart.
         """
         if page is not self._page:
             self._page, self._page_keys = page, {}
-        keys = _keys(encoder, rows, self._names)
         distinct = set(keys)
         if len(distinct) < len(keys) or not self._page_keys.keys().isdisjoint(distinct):
             self._look_within(encoder, keys, page, first, constants)
@@ -153,7 +160,7 @@ class KeyWatch:
         One that looks like a part of a key comes first.
         """
         rows = encoder.decode(records, constants)
-        keys = _keys(encoder, rows, self._names)
+        keys = keys_of(encoder, rows, self._names)
         different = len(set(zip(keys, self._texts_besides(encoder, rows), strict=True)))
         found: list[tuple[str, bool]] = []
         for name in encoder.fields:
@@ -203,7 +210,7 @@ class KeyWatch:
         texts = set(self._texts_besides(encoder, [row]))
         for records, constants in self._asked_again(*read):
             rows = encoder.decode(records, constants)
-            found = zip(rows, _keys(encoder, rows, self._names), encoder.hashes(rows), strict=True)
+            found = zip(rows, keys_of(encoder, rows, self._names), encoder.hashes(rows), strict=True)
             same = [other for other, its_key, digest in found if its_key == key and digest == known]
             if not same:
                 continue
@@ -225,9 +232,16 @@ class KeyWatch:
                 yield page.records, constants
 
 
-def _keys(encoder: RecordEncoder, rows: Rows, names: Sequence[str]) -> list[_Key]:
+def keys_of(encoder: RecordEncoder, rows: Rows, names: Sequence[str]) -> list[_Key]:
+    """Return the key of each row, the same for what is one key to the types of its columns."""
     columns = [encoder.key_values(rows, name) for name in names]
     return list(columns[0]) if len(columns) == 1 else list(zip(*columns, strict=True))
+
+
+def bits_of_keys(keys: Keys) -> list[int]:
+    """Return 32 bits of each key, the same in each run."""
+    texts = (key if isinstance(key, bytes) else b"\n".join(key) for key in keys)
+    return list(map(crc32, cast("Sequence[bytes]", keys) if keys and isinstance(keys[0], bytes) else texts))
 
 
 def _is_null(key: _Key) -> bool:

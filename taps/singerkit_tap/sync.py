@@ -40,7 +40,7 @@ from singerkit_state.tracker import BookmarkTracker, UnsortedError
 from singerkit_state.value import Mark, with_mark
 from singerkit_tap.changes import KEYS, change_since, comes_whole, earlier, gone_sentence, withdrawn_sentence
 from singerkit_tap.contract import Context, Page, RawRecord, Start
-from singerkit_tap.keys import KeyWatch
+from singerkit_tap.keys import Keys, KeyWatch, bits_of_keys, keys_of
 from singerkit_tap.output import Output
 from singerkit_tap.records import RecordEncoder, Rows, SentRows
 from singerkit_tap.starts import check_contexts, checked_state, unknown_to_config
@@ -268,9 +268,10 @@ class SyncRun:
             rows = member.encoder.decode(records, constants)
             member.is_amid_page = True
             member.see_fields(rows)
-            numbers = read.take(member.encoder, rows, records, member.reader(constants))
-            if member.watch is not None:
-                member.watch.look(member.encoder, rows, page, first, constants)
+            keys = member.keys(rows, records, constants, is_incremental=read.is_incremental)
+            numbers = read.take(member.encoder, rows, records, member.reader(constants), keys)
+            if member.watch is not None and keys is not None:
+                member.watch.look(member.encoder, rows, keys, page, first, constants)
             first += len(records)
             driving = records
             if numbers is not None:
@@ -394,9 +395,9 @@ class _Member:
         """Fields that no record of this run has."""
         self._gone = self._former.gone
         self._whole = stream.encoder(whole=True)
-        # Records that tell changes have one key each time by their nature.
-        is_watched = is_wanted and stream.primary_keys and not stream.sends_partial_records
-        self.watch = KeyWatch(stream) if is_watched else None
+        # Records that tell changes have one key each time by their nature, and each of them counts.
+        self._has_rows_by_key = bool(stream.primary_keys) and not stream.sends_partial_records
+        self.watch = KeyWatch(stream) if is_wanted and self._has_rows_by_key else None
         self.counter: metrics.Counter = stream.get_record_counter()
         self.uncovered = 0
         self.is_amid_page = False
@@ -419,6 +420,21 @@ class _Member:
         """Look which fields the records have."""
         self._has_rows = self._has_rows or bool(rows)
         self._unseen -= {name for name in self._unseen if self.encoder.stands_in(rows, name)}
+
+    def keys(
+        self,
+        rows: Rows,
+        records: Sequence[RawRecord],
+        constants: Mapping[str, Any] | None,
+        *,
+        is_incremental: bool,
+    ) -> Keys | None:
+        """Return the key of each row, where somebody looks at it."""
+        if not self._has_rows_by_key or not (self.is_wanted or is_incremental):
+            return None
+        if not self.is_wanted:
+            return keys_of(self._whole, self._whole.decode(records, constants), self.stream.primary_keys)
+        return keys_of(self.encoder, rows, self.stream.primary_keys)
 
     @property
     def _goes_on(self) -> bool:
@@ -475,6 +491,7 @@ class _Member:
                 follows_key=stream.follows_key and not self.has_one_bookmark,
                 has_first_answer=not self.has_one_bookmark,
                 has_key=bool(stream.primary_keys),
+                by_key=self._has_rows_by_key,
                 memory=stream.memory_rows
                 if stream.parent is None or self.has_one_bookmark
                 else stream.memory_rows // 10,
@@ -721,14 +738,21 @@ class _Read:
         self._has_page = True
 
     def take(
-        self, encoder: RecordEncoder, rows: list[Any], records: Sequence[RawRecord], reader: SentRows
+        self,
+        encoder: RecordEncoder,
+        rows: list[Any],
+        records: Sequence[RawRecord],
+        reader: SentRows,
+        keys: Keys | None,
     ) -> list[int] | None:
         """Return the numbers of the rows to send; None means all."""
         key = self._stream.bookmark_key
         if self._tracker is None or key is None:
             return None
         try:
-            numbers = self._tracker.take(encoder.column(rows, key), records, self._salt, reader)
+            column = encoder.column(rows, key)
+            bits = None if keys is None else bits_of_keys(keys)
+            numbers = self._tracker.take(column, records, self._salt, reader, bits)
             self._has_taken = self._has_taken or bool(rows)
             return numbers
         except UnknownOrderError as error:

@@ -1,7 +1,8 @@
 """A source that changes between any two answers of a read, and runs that are killed: nothing is lost, nothing doubled.
 
 The engine is the real one, the source a model: rows whose key grows with each change, read in pages of two. Between
-two answers changes strike: inserts, updates, deletes, ties, rows dated ahead of the clock. A run may end at any answer;
+two answers changes strike: inserts, updates, deletes, ties, rows dated ahead of the clock, rows that go back to what they
+said before under the same key value. A run may end at any answer;
 what is committed then is any STATE that it had written. When the changes stop, runs go on until two in a row have
 sent nothing: then the newest version of every row has arrived, and rows without a key exactly once.
 """
@@ -42,6 +43,8 @@ class Row:
     key: int
     version: int
     parent: int
+    past: list[int] = field(default_factory=list)
+    """The versions before this one at the same key value."""
 
 
 @dataclass
@@ -53,12 +56,13 @@ class Source:
     deletes: bool
     futures: bool
     parents: int = 1
+    is_coarse: bool = False
     now: int = 0
     rows: dict[int, Row] = field(default_factory=dict)
     ids: Iterator[int] = field(default_factory=itertools.count)
 
     def tick(self) -> int:
-        self.now += self.roll.choice([0, 1, 1, 3])
+        self.now += self.roll.choice([0, 0, 0, 0, 0, 1] if self.is_coarse else [0, 1, 1, 3])
         return self.now
 
     def insert(self) -> None:
@@ -78,8 +82,17 @@ class Source:
         elif kind < 0.4 and self.deletes:
             del self.rows[self.roll.choice(list(self.rows))]
         else:
-            row = self.rows[self.roll.choice(list(self.rows))]
-            row.key, row.version = self.tick(), row.version + 1
+            among = [number for number, row in self.rows.items() if not self.is_coarse or row.key == self.now]
+            self.rewrite(self.rows[self.roll.choice(among or list(self.rows))])
+
+    def rewrite(self, row: Row) -> None:
+        """Change a row: to a new version, or back to one that it had at the same key value."""
+        key = self.tick()
+        if key != row.key:
+            row.key, row.past = key, []
+        row.past.append(row.version)
+        is_back = len(row.past) > 1 and self.roll.random() < 0.5
+        row.version = row.past[-2] if is_back else max(row.past) + 1
 
     def fitting(self, since: int | None, parent: int | None, order: str) -> list[tuple[int, Row]]:
         found = [
@@ -264,7 +277,7 @@ class Target:
         for message in messages[:last]:
             if message["type"] == "RECORD" and message["stream"] == "rows":
                 record = message["record"]
-                self.keyed[record["id"]] = max(record["version"], self.keyed.get(record["id"], -1))
+                self.keyed[record["id"]] = record["version"]
                 self.rows[record["id"], record["key"], record.get("parent")] += 1
                 count += 1
         self.state = messages[last]["value"]
@@ -290,7 +303,8 @@ def play(seed: int, shape: Shape, *, has_key: bool, deletes: bool, futures: bool
     from contextlib import redirect_stdout
 
     roll = random.Random(seed)
-    source = Source(roll, has_key, deletes, futures, parents=2 if shape.children else 1)
+    parents = 2 if shape.children else 1
+    source = Source(roll, has_key, deletes, futures, parents, is_coarse=roll.random() < 0.5)
     for _ in range(roll.randrange(12)):
         source.insert()
     target = Target()

@@ -54,6 +54,136 @@ def test_a_row_that_changed_without_its_replication_key_is_sent_again(example):
     assert example.sync(config, first.state).records() == [order(1, 1, price=2, note=None)]
 
 
+def told(*versions: str) -> list[list[dict[str, Any]]]:
+    """One page per version of row 1, all under one value of the replication key; row 2 does not change."""
+    return [[order(1, note=version), order(2)] for version in versions]
+
+
+@pytest.mark.parametrize("is_sorted", [True, False])
+@pytest.mark.parametrize("filters", [True, False])
+@pytest.mark.parametrize("signpost", ["auto", "none"])
+def test_a_row_that_goes_back_to_what_it_said_before_is_sent_again(example, is_sorted, filters, signpost):
+    config = incremental(example, is_sorted=is_sorted, server_filters=filters, signpost=signpost)
+    state: dict[str, Any] = {}
+    sent = []
+    for page in told("open", "closed", "open", "open", "closed"):
+        example.pages(page)
+        run = example.sync(config, state)
+        sent.append([(row["id"], row["note"]) for row in run.records()])
+        state = run.state
+    assert sent == [[(1, "open"), (2, None)], [(1, "closed")], [(1, "open")], [], [(1, "closed")]]
+    (seen,) = [state["bookmarks"]["orders"]["_singerkit_seen"]["rows"]]
+    assert len(seen) == 2, "each row is remembered once"
+
+
+def test_within_one_read_the_version_that_was_sent_last_counts(example):
+    config = incremental(example)
+    example.pages(*told("open"))
+    first = example.sync(config)
+    example.pages(*told("open", "closed", "open"))
+    second = example.sync(config, first.state)
+    assert [row["note"] for row in second.records()] == ["closed", "open"]
+    example.pages(*told("closed", "open"))
+    third = example.sync(config, second.state)
+    assert [row["note"] for row in third.records()] == ["closed", "open"]
+    assert example.sync(config, third.state).ids == [1, 1], "as the pages have it"
+
+
+@pytest.mark.parametrize("away", [{"at": None}, {"at": DAY.format(3)}], ids=str)
+def test_a_row_that_was_sent_at_another_value_or_at_none_meanwhile_is_not_recognised(example, away):
+    """What is not remembered itself ends what was remembered of the same row."""
+    config = incremental(example, server_filters=False, signpost="none")
+    example.pages([order(1, 5), order(2, 5)])
+    state = example.sync(config).state
+    example.pages([order(1, 5) | away, order(2, 5)])
+    state = example.sync(config | {}, state).state
+    example.pages([order(1, 5), order(2, 5)])
+    last = example.sync(config, state)
+    assert last.ids == ([1] if away["at"] is None else []), "rows below the bookmark are not sent at all"
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_child_that_goes_back_is_sent_again(example, shared):
+    schema = {
+        "properties": {
+            "id": {"type": "integer"},
+            "order": {"type": "integer"},
+            "at": {"type": "string", "format": "date-time"},
+            "note": {"type": ["null", "string"]},
+        }
+    }
+    config = example.config(
+        example.stream(),
+        example.stream(
+            name="items",
+            schema=schema,
+            key_properties=["order", "id"],
+            replication_key="at",
+            parent="orders",
+            parent_key="order",
+            partition_bookmarks=not shared,
+        ),
+    )
+    example.pages([order(7), order(8)])
+    state: dict[str, Any] = {}
+    sent = []
+    for note in ("open", "closed", "open", "open"):
+        rows = [order(1, order=7, note=note), order(1, order=8, note="open")]
+        example.pages(rows, name="items")
+        run = example.sync(config, state)
+        sent.append([(row["order"], row["note"]) for row in run.records("items")])
+        state = run.state
+    assert sent == [[(7, "open"), (8, "open")], [(7, "closed")], [(7, "open")], []]
+
+
+def test_a_parent_that_goes_back_has_its_children_read_again(example):
+    config = example.config(
+        example.stream(replication_key="at", selected_by_default=False),
+        example.stream(
+            name="items",
+            schema={"properties": {"id": {"type": "integer"}, "order": {"type": "integer"}}},
+            parent="orders",
+            parent_key="order",
+        ),
+    )
+    example.pages([{"id": 1, "order": 1}], name="items")
+    state: dict[str, Any] = {}
+    read = []
+    for page in told("open", "closed", "open", "open"):
+        example.pages(page)
+        run = example.sync(config, state)
+        read.append(run.records("items") != [])
+        state = run.state
+    assert read == [True, True, True, False]
+
+
+def test_changes_told_by_partial_records_are_counted_as_they_come(example):
+    config = incremental(example, sends_partial_records=True)
+    example.pages(*told("open", "closed", "open"))
+    first = example.sync(config)
+    assert example.sync(config, first.state).ids == []
+
+
+def test_what_an_older_version_remembers_of_rows_with_a_key_comes_once_more(example):
+    """It does not say which of two versions was sent last."""
+    config = incremental(example)
+    example.pages([order(1), order(2)])
+    state = example.sync(config).state
+    seen = state["bookmarks"]["orders"]["_singerkit_seen"]
+    seen["rows"] = [name[:8] + "abc" for name in seen["rows"]]
+    again = example.sync(config, state)
+    assert again.ids == [1, 2]
+    assert example.sync(config, again.state).ids == []
+
+
+def test_rows_that_were_sent_with_a_key_are_known_without_one(example):
+    example.pages([order(1), order(2)], [order(3, 2)])
+    first = example.sync(incremental(example))
+    second = example.sync(incremental(example, key_properties=[]), first.state)
+    assert second.ids == []
+    assert example.sync(incremental(example, key_properties=[]), second.state).ids == []
+
+
 def test_equal_rows_of_a_stream_without_a_key_are_counted(example):
     config = incremental(example, key_properties=[])
     example.pages([order(1), order(1)])
