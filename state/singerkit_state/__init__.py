@@ -13,6 +13,7 @@ postgres.py    a STATE value in a row of the target database: advisory lock, epo
 history.py, history_table.py   former values, beside a file and beside a state table
 location.py    what ``--state`` may name: a file or a state URL
 lineage.py     which of file, tap and target to believe
+reached.py     of which streams a state says that rows were read
 
 `singerkit-state`: cli.py (commands) -> store.py (the contract of a place), store_files.py, store_postgres.py ->
 edit.py (changes) -> diff.py, report.py (what is printed).

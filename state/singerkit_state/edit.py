@@ -1,6 +1,7 @@
 """Changes to a STATE value: the whole of it, or the part of one stream. Pure: texts in, texts out.
 
-The part of a stream is what stands under ``bookmarks.<stream>``. A value that is set by hand inherits the mark of
+The part of a stream is what stands under ``bookmarks.<stream>``; in the states of taps that keep none by stream there, at
+the top level under its name, where it can be seen and forgotten, and set with the whole value only. A value that is set by hand inherits the mark of
 the one it replaces, so that it still says which pipeline it belongs to.
 """
 
@@ -20,6 +21,7 @@ from singerkit_state.value import decode, encode, is_empty, read_mark, with_mark
 __all__ = [
     "given_part",
     "given_value",
+    "has_part",
     "others_of",
     "part_of",
     "replaced",
@@ -48,14 +50,33 @@ def others_of(value: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def part_of(value: Mapping[str, Any] | None, stream: str) -> Any:
     """Return the part of ``stream``; UsageError, which names the streams there are, when there is none."""
-    streams = streams_of(value)
-    if stream not in streams:
+    parts = _parts(value)
+    if stream not in parts:
         raise UsageError(_no_stream(value, stream))
-    return streams[stream]
+    return parts[stream]
+
+
+def has_part(value: Any, stream: str) -> bool:
+    """Tell whether the part of ``stream`` can be forgotten alone."""
+    return isinstance(value, dict) and stream in _parts(value)
+
+
+def _parts(value: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    streams = streams_of(value)
+    return streams or {key: part for key, part in others_of(value).items() if key not in _NO_STREAMS}
+
+
+_NO_STREAMS = frozenset({"bookmarks", "currently_syncing"})
 
 
 def _no_stream(value: Mapping[str, Any] | None, stream: str) -> str:
-    streams = streams_of(value)
+    streams = _parts(value)
+    if streams and not streams_of(value):
+        keys = ", ".join(f"`{name}`" for name in list(streams)[:20])
+        return (
+            f"The state keeps nothing by stream under `bookmarks`, and no `{stream}` at its top level, which has {keys}; "
+            "set or forget the whole of it, without naming a stream."
+        )
     near = difflib.get_close_matches(stream, streams, n=1)
     meant = f"did you mean `{near[0]}`? Its" if near else "its"
     known = ", ".join(f"`{name}`" for name in list(streams)[:20]) or "none"
@@ -134,6 +155,11 @@ def with_stream(stream: str, part: dict[str, Any], *, is_new: bool = False) -> C
         value = _object(former)
         if streams_of(value) and not is_new and stream not in streams_of(value):
             raise UsageError(f"{_no_stream(value, stream)} Nothing was changed; to add it give `--new`.")
+        if not streams_of(value) and _parts(value) and not is_new:
+            raise UsageError(
+                "The state keeps nothing by stream under `bookmarks`, where the tap would not look for it; nothing was "
+                "changed: set the whole value, as `singerkit-state get` prints it."
+            )
         there = streams_of(value).get(stream)
         read_as = {READ_AS: there[READ_AS]} if isinstance(there, dict) and READ_AS in there else {}
         return encode({**value, "bookmarks": {**streams_of(value), stream: {**part, **read_as, **part}}})
@@ -148,8 +174,11 @@ def without_streams(streams: Sequence[str]) -> Callable[[str | None], str | None
         value = _object(former)
         for stream in streams:
             part_of(value, stream)
-        rest = {name: part for name, part in streams_of(value).items() if name not in streams}
-        new = {**value, "bookmarks": rest}
+        if streams_of(value):
+            rest = {name: part for name, part in streams_of(value).items() if name not in streams}
+            new = {**value, "bookmarks": rest}
+        else:
+            new = {name: part for name, part in value.items() if name not in streams}
         return None if is_empty(new) else encode(new)
 
     return edit

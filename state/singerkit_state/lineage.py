@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn, Protocol
 
@@ -19,10 +19,10 @@ from singerkit_shell.configfile import is_same_file
 from singerkit_shell.errors import ConfigurationError, RetryableError
 from singerkit_state import statefile
 from singerkit_state.diff import in_words
-from singerkit_state.readas import READ_AS, ReadAs
+from singerkit_state.readas import ReadAs
 from singerkit_state.value import Mark, comparable, decode, encode, is_empty, with_mark
 
-__all__ = ["Publisher", "WaysOut", "check_start", "reaches", "streams_reached"]
+__all__ = ["Publisher", "WaysOut", "check_start"]
 
 
 class Publisher(Protocol):
@@ -267,39 +267,6 @@ class _Run:
             return f"to load everything run {self.ways.start_over()}"
         reset = shlex.join(["singerkit-state", "reset", "--yes", self.ways.location or "STATE_FILE"])
         return f"to load everything run `{reset}`"
-
-
-def reaches(bookmark: Any) -> bool:
-    """Tell whether the part of a stream in a state says that rows were read, and not only how they are to be."""
-    if isinstance(bookmark, Mapping):
-        said = {key: item for key, item in bookmark.items() if key not in _SAYS_NO_ROWS}
-        return any(map(reaches, said.values()))
-    if isinstance(bookmark, list):
-        return any(map(reaches, bookmark))
-    return bookmark is not None and bookmark is not False
-
-
-def streams_reached(state: str | None) -> frozenset[str]:
-    """Return the streams of which a committed state says that rows were read."""
-    value = None if state is None else decode(state)
-    bookmarks = value.get("bookmarks") if isinstance(value, dict) else None
-    if not isinstance(bookmarks, dict):
-        return frozenset()
-    return frozenset(name for name, bookmark in bookmarks.items() if reaches(bookmark))
-
-
-_SAYS_NO_ROWS = frozenset(
-    {
-        "replication_key",
-        "replication_method",
-        "context",
-        "starting_replication_value",
-        "version",
-        "initial_full_table_complete",
-        READ_AS,
-    }
-)
-"""What stands beside a bookmark in the states of taps: full loads, which read everything again, say no more."""
 
 
 def _streams(value: Any) -> set[str]:

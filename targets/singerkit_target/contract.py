@@ -7,6 +7,7 @@ The loop (`load.py`) reads the wire and calls, always from one thread:
     was_former(value) -> bool    whether the STATE value was committed there before
     expect_gone_rows()           after begin(), when the run starts over or the config says so: no RowsGone
     change_state(edit, why, ...) after begin(), by hand and instead of a run: replace the committed STATE
+    doubts                       sentences about rows that may be gone; the loop tells them after declare()
     declare(stream) -> stream    for each SCHEMA that is new or differs from the last one of its stream; the stream with
                                  the kinds in which its values are to be given
     write(stream, batch)         for each batch of valid rows
@@ -171,6 +172,7 @@ class Loader(Protocol):
 
     is_log: bool
     appends: bool
+    doubts: list[str]
 
     @property
     def set_aside_in(self) -> str: ...

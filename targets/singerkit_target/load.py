@@ -21,6 +21,7 @@ from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableEr
 from singerkit_shell.signals import StopFlag
 from singerkit_shell.words import counted
 from singerkit_state import statefile
+from singerkit_state.edit import has_part
 from singerkit_state.lineage import WaysOut, check_start
 from singerkit_state.nostate import looks_like
 from singerkit_state.value import Mark, decode, encode, is_empty, is_utf8, read_mark
@@ -122,7 +123,7 @@ class Load:
         self._mark: Mark | None = None
         self._rows_after_state = False
         self._ends_empty = False
-        self._continues = False
+        self._stored: Any = None
         self._begun = False
         self._pipeline_name = ""
         self._unit = _Unit()
@@ -265,7 +266,7 @@ class Load:
         self._pipeline_name = pipeline
         stored = self._loader.begin(pipeline)
         self._begun = True
-        self._continues = stored is not None and not is_empty(decode(stored))
+        self._stored = None if stored is None else decode(stored)
         loader = self._loader
         starts_over = check_start(
             pipeline, stored, start, mark, self._publisher, loader.was_former, self._ways(pipeline), self._log
@@ -331,6 +332,7 @@ class Load:
             stream = self._loader.declare(stream)
         except RowsGone as error:
             raise self._with_ways_out(error, stream) from None
+        self._tell_doubts(stream.name)
         self._unit.has_tables = True
         self._declared[stream.name] = declaration.fingerprint
         self._decoders[stream.name] = BlockDecoder(
@@ -352,11 +354,26 @@ class Load:
         return Missing.KEEP if keeps else Missing.NULL
 
     def _with_ways_out(self, error: RowsGone, stream: Stream) -> RetryableError:
-        ways = replace(self._ways(self._pipeline_name), state_file=self._publisher.state_file)
         return RetryableError(
-            f"{error} Nothing of this stream was written: put the rows back; or read the stream from the beginning "
-            f"with {ways.start_over(stream.name)}; or go on without them with {ways.accept()}, or where rows are taken "
-            'away after each run with `"rows_gone": "accept"` in the config.'
+            f"{error} Nothing of this stream was written: put the rows back; or {self._ways_back(stream.name)}."
+        )
+
+    def _tell_doubts(self, stream: str) -> None:
+        for doubt in self._loader.doubts:
+            self._warn_once(
+                f"{doubt} The saved state does not tell how far this stream was read: if the tap sends only what is new, "
+                f"those rows do not come again. Then put them back; or {self._ways_back(stream)}.",
+                doubt,
+            )
+        self._loader.doubts.clear()
+
+    def _ways_back(self, stream: str) -> str:
+        ways = replace(self._ways(self._pipeline_name), state_file=self._publisher.state_file)
+        is_apart = has_part(self._stored, stream)
+        return (
+            f"read {'the stream' if is_apart else 'everything'} from the beginning with "
+            f"{ways.start_over(stream if is_apart else None)}; or go on without them with {ways.accept()}, or where rows "
+            'are taken away after each run with `"rows_gone": "accept"` in the config'
         )
 
     def _take_state(self, part: Message) -> None:
@@ -489,7 +506,7 @@ class Load:
             return
         if self._committed_state is not None:
             self._log.info("The tap has cleared its state: its next run reads from the beginning.")
-        elif self._continues and self._mark is None:
+        elif not is_empty(self._stored) and self._mark is None:
             ways = replace(self._ways(self._pipeline_name), state_file=self._publisher.state_file)
             self._log.warning(
                 "The tap ended with an empty STATE, and an empty one erases nothing: the state of an earlier run is kept, "

@@ -14,7 +14,7 @@ import msgspec
 
 from singerkit_shell.errors import BadDataError, CannotWriteError, ConfigurationError, FencedError
 from singerkit_state import manifest
-from singerkit_state.lineage import streams_reached
+from singerkit_state.reached import NOTHING, reached
 from singerkit_state.statefile import StateFileLock
 from singerkit_state.value import digest
 from singerkit_target.contract import Batch, Edit, Reject, RowsGone, SafePoint, Stream
@@ -45,7 +45,8 @@ class JsonlLoader:
         self._run_id = uuid.uuid4().hex
         self._safe: tuple[SafePoint, dict[str, int]] | None = None
         self._lost: dict[str, int] = {}
-        self._bookmarked: frozenset[str] = frozenset()
+        self._reached = NOTHING
+        self.doubts: list[str] = []
 
     def open(self) -> None:
         """Make the folder."""
@@ -66,7 +67,7 @@ class JsonlLoader:
         self._manifest = taken
         found = {name: self._size(name) for name in taken.files}
         self._lost = {name: found[name] for name, committed in taken.files.items() if found[name] < committed}
-        self._bookmarked = streams_reached(taken.state)
+        self._reached = reached(taken.state)
         self._cut(self._there)
         return taken.state
 
@@ -86,7 +87,7 @@ class JsonlLoader:
         return digest(value) in self._manifest.former
 
     def expect_gone_rows(self) -> None:
-        self._bookmarked = frozenset()
+        self._reached = NOTHING
 
     def change_state(self, edit: Edit, why: str, *, as_it_is: bool = False) -> str | None:
         """Replace the state in the manifest; ``as_it_is`` takes what files have lost as lost."""
@@ -123,11 +124,12 @@ class JsonlLoader:
             RowsGone: rows of the stream are gone that its bookmark says were loaded.
         """
         found, committed = self._lost[name], self._manifest.files[name]
-        if stream.name in self._bookmarked:
-            raise RowsGone(
-                f"The file {self._folder / name} has {found} bytes, and {committed} were committed: rows are gone that "
-                "the saved state says were loaded."
-            )
+        said = self._reached.names(stream.name)
+        size = f"The file {self._folder / name} has {found} bytes, and {committed} were committed"
+        if said:
+            raise RowsGone(f"{size}: rows are gone that the saved state says were loaded.")
+        if said is None:
+            self.doubts.append(f"{size}: rows of stream `{stream.name}` are gone.")
         self._log.warning(
             "The file %s has %d bytes, and %d were committed; rows are appended to what is there.",
             self._folder / name,

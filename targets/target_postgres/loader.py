@@ -20,8 +20,9 @@ from singerkit_shell.errors import FencedError, RetryableError, SingerkitError
 from singerkit_shell.signals import StopFlag, stop_flag
 from singerkit_state import history_table
 from singerkit_state import postgres as state_rows
-from singerkit_state.lineage import WaysOut, streams_reached
+from singerkit_state.lineage import WaysOut
 from singerkit_state.location import StateUrl
+from singerkit_state.reached import NOTHING, reached
 from singerkit_state.store import Change
 from singerkit_state.store_postgres import change_row
 from singerkit_state.value import digest
@@ -138,7 +139,8 @@ class PostgresLoader:
         self._quarantine_limit = quarantine_limit
         self._refused: Counter[str] = Counter()  # set aside since the last commit, by stream
         self._defers = True
-        self._loaded_before: frozenset[str] = frozenset()
+        self._reached = NOTHING
+        self.doubts: list[str] = []
         self._activated: set[str] = set()
         self._told: set[str] = set()  # streams of whose versions something was said
         self._without_version: set[str] = set()  # streams of which this run has written rows without one
@@ -163,7 +165,7 @@ class PostgresLoader:
 
         row: state_rows.StateRow = self._call(acquire, "taking the lock")
         self._row = row
-        self._loaded_before = streams_reached(row.state_text)
+        self._reached = reached(row.state_text)
         return row.state_text
 
     @property
@@ -184,7 +186,7 @@ class PostgresLoader:
     def expect_gone_rows(self) -> None:
         assert self._row is not None  # noqa: S101  begin() comes first
         self._row = replace(self._row, loaded=frozenset())
-        self._loaded_before = frozenset()
+        self._reached = NOTHING
 
     def change_state(self, edit: Edit, why: str, *, as_it_is: bool = False) -> str | None:
         """Replace the state in the row, in a transaction of its own; ``as_it_is`` forgets which tables held rows."""
@@ -232,6 +234,7 @@ class PostgresLoader:
                     former=former,
                     kept=self._kept_columns(stream.name),
                     must_hold=former is None and self._must_hold(stream.name),
+                    doubts=self.doubts if former is None and self._should_hold(stream.name) else None,
                 )
 
         table: Table = self._call(fit, f"preparing the table of stream `{stream.name}`")
@@ -262,10 +265,15 @@ class PostgresLoader:
 
     def _must_hold(self, stream: str) -> bool | None:
         """Whether the table of a stream held rows when its bookmark was committed; None when nobody has noted it."""
-        if stream not in self._loaded_before:
+        if not self._reached.names(stream):
             return False
         noted = None if self._row is None else self._row.loaded
         return None if noted is None else stream in noted
+
+    def _should_hold(self, stream: str) -> bool:
+        """Whether it held rows, and nobody can tell what the state says of them."""
+        noted = None if self._row is None else self._row.loaded
+        return self._reached.names(stream) is None and stream in (noted or ())
 
     def write(self, stream: Stream, batch: Batch) -> None:
         """Encode a batch here and queue its COPY."""
@@ -644,7 +652,8 @@ class PostgresLoader:
             self._waiting.clear()
             self._reconnect(lambda connection: state_rows.reclaim(connection, row))
         self._forget_unit()
-        self._loaded_before |= self._tables.keys() & (row.loaded or frozenset())
+        held = self._tables.keys() & (row.loaded or frozenset())
+        self._reached = replace(self._reached, named=self._reached.named | held)
         self._tables.clear()
         self._has_rejects = False
 

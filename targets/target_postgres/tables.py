@@ -115,12 +115,14 @@ def fit_table(
     former: Table | None = None,
     kept: Collection[str] = (),
     must_hold: bool | None = False,
+    doubts: list[str] | None = None,
 ) -> Table:
     """Create the table of a stream, or add to the existing one what it lacks.
 
     ``number`` tells the stages of a session apart; ``start_over`` is the command that reads the stream anew; ``former`` is
     the table as this run has loaded into it, which must be there (FAULTS D8); ``kept`` are the columns of it that stay where
-    the stream is refused; ``must_hold`` when the state says that rows were loaded before, None when it does not tell.
+    the stream is refused; ``must_hold`` when the state says that rows were loaded before, None when nobody has noted it;
+    ``doubts`` takes a sentence where rows were loaded and are gone, and the state does not tell of which streams it is.
 
     Raises:
         RowsGone: rows were loaded, and the table is gone or empty.
@@ -139,6 +141,11 @@ def fit_table(
         raise RowsGone(
             f"The table {wishes.schema}.{name} is {'empty' if existing else 'not there'}, and the saved state says that "
             f"rows of stream `{stream.name}` were loaded into it."
+        )
+    if doubts is not None and (existing is None or existing.is_empty):
+        doubts.append(
+            f"The table {wishes.schema}.{name} is {'empty' if existing else 'not there'}, and rows of stream "
+            f"`{stream.name}` were loaded into it."
         )
     added = [short for short in types if existing is None or short not in existing.columns]
     if existing is None:

@@ -291,6 +291,40 @@ def test_a_file_whose_rows_are_gone_is_refused_until_somebody_says_which(
     assert place.rows() == ([*found, 3, 4] if way == "--adopt" else [*found, 1, 2, 3, 4])
 
 
+SHAPES: dict[str, Callable[[int], Any]] = {
+    "flat": lambda n: {"log": n},
+    "airbyte": lambda n: {"stream": {"stream_descriptor": {"name": "log"}, "stream_state": {"cursor": n}}},
+    "of no stream": lambda n: {"start_date": n},
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_rows_that_are_gone_under_a_state_of_another_shape(
+    place: Place, tmp_path: Path, request: pytest.FixtureRequest, shape: str
+) -> None:
+    """The check was for `bookmarks` only; the target itself knows what it has loaded."""
+
+    def load(number: int) -> Outcome:
+        return run(
+            place.command(), stdin=lines(LOG, RECORD("log", {"n": number}), STATE(SHAPES[shape](number)))
+        )
+
+    load(1).expect(0)
+    if place.name == "target-postgres":
+        query(request.getfixturevalue("database"), "DELETE FROM log")
+    else:
+        (tmp_path / "out" / "log.jsonl").unlink()
+    outcome = load(2)
+    if shape == "of no stream":
+        assert "does not tell how far this stream was read" in outcome.expect(0).stderr
+    else:
+        outcome.expect(69)
+        assert place.rows() == []
+        place.copied(outcome, "--start-over", *(["--stream log"] if shape == "flat" else [])).expect(0)
+        load(2).expect(0)
+    assert place.rows() == [2]
+
+
 def test_a_landing_place_may_be_emptied_after_each_run(place: Place, tmp_path: Path, database: str) -> None:
     place.config.write_text(json.dumps(json.loads(place.config.read_text()) | {"rows_gone": "accept"}))
     place.run(2).expect(0)

@@ -12,6 +12,7 @@ from singerkit_shell.errors import ConfigurationError, UsageError
 from singerkit_state.edit import (
     given_part,
     given_value,
+    has_part,
     others_of,
     part_of,
     replaced,
@@ -40,11 +41,29 @@ def mark(text: str) -> Any:
 # the parts of a value
 
 
-@pytest.mark.parametrize("value", [None, {}, {"bookmarks": None}, {"bookmarks": [1]}, {"other": {"a": 1}}])
+@pytest.mark.parametrize("value", [None, {}, {"bookmarks": None}, {"bookmarks": [1]}])
 def test_a_value_without_streams(value: Any) -> None:
     assert streams_of(value) == {}
     with pytest.raises(UsageError, match=r"no stream `a`; its streams: none\.$"):
         part_of(value, "a")
+
+
+def test_the_parts_of_a_value_without_bookmarks() -> None:
+    """As taps of others keep it: by stream at the top level, or not by stream at all."""
+    text = json.dumps({"a": "2020", "b": None, "currently_syncing": "a", "_singerkit": OURS})
+    value = json.loads(text)
+    assert part_of(value, "a") == "2020"
+    assert has_part(value, "b")
+    assert [has_part(value, name) for name in ("c", "currently_syncing", "_singerkit")] == [False] * 3
+    assert not has_part(None, "a")
+    with pytest.raises(
+        UsageError, match="no `c` at its top level, which has `a`, `b`; set or forget the whole of it"
+    ):
+        without_streams(["c"])(text)
+    with pytest.raises(UsageError, match="nothing was changed: set the whole value"):
+        with_stream("a", {"n": 1})(text)
+    assert without_streams(["a"])('{"a":1,"b":2}') == '{"b":2}'
+    assert without_streams(["a", "b"])('{"a":1,"b":2}') is None
 
 
 def test_the_parts_of_a_value() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from singerkit_shell.errors import ConfigurationError, RetryableError
 from singerkit_state import statefile
-from singerkit_state.lineage import WaysOut, check_start, reaches
+from singerkit_state.lineage import WaysOut, check_start
 from singerkit_state.value import Mark, decode, digest, encode, with_mark
 from singerkit_target.publish import Publisher
 
@@ -276,24 +276,6 @@ def test_a_state_url_that_is_of_another_place_is_told_which_is_the_right_one():
     with pytest.raises(RetryableError, match="has changed since the tap read it") as caught:
         check(ours(NEW), {}, replace(MARK, resumes="url"))
     assert "another place than the target's (`pipeline=orders&schema=s` of its database)" in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("bookmark", "says"),
-    [
-        ({"replication_key": "at", "replication_key_value": "2024"}, True),
-        ({"partitions": [{"context": {"id": 1}, "replication_key_value": 1}]}, True),
-        (7, True),
-        ({}, False),
-        (None, False),
-        ({"replication_key": "at", "replication_key_value": None}, False),
-        ({"partitions": [{"context": {"id": 1}}]}, False),
-        ({"version": 17, "initial_full_table_complete": True}, False),
-        ({"_singerkit_read": {"source": {"where": "here"}, "fields": {"id": "integer"}}}, False),
-    ],
-)
-def test_what_says_that_rows_were_read(bookmark, says):
-    assert reaches(bookmark) == says
 
 
 def test_a_file_that_another_run_made_meanwhile_is_no_start_over(file):

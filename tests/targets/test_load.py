@@ -51,6 +51,7 @@ class Memory:
 
     def __init__(self, *, appends: bool = False, stored: Any = None) -> None:
         self.appends = appends
+        self.doubts: list[str] = []
         self.calls: list[str] = []
         self.pipeline = ""
         self.committed: dict[str, list[Any]] = {}
@@ -488,12 +489,27 @@ def test_nothing_is_committed_when_the_start_cannot_be_printed():
 
 
 def test_rows_that_are_gone_end_the_run_with_the_ways_out():
-    loader = Memory()
+    loader = Memory(stored=STATE(1)["value"])
     loader.troubles["declare"] = [RowsGone("The table a is empty.")]
-    run = Run(MARKED(None), SCHEMA(), RECORD(1), loader=loader, expect=RetryableError)
+    run = Run(SCHEMA(), RECORD(1), loader=loader, expect=RetryableError)
     assert "`TARGET --start-over --stream a`" in str(run.error)
     assert "`TARGET --adopt committed`" in str(run.error)
     assert run.rows() == []
+
+
+def test_rows_that_may_be_gone_are_told_once_with_the_ways_out(caplog):
+    """The state names no stream: what cannot be forgotten alone is forgotten with all."""
+    loader = Memory(stored={"start_date": "2020"})
+    loader.meanwhile = lambda call: (
+        loader.doubts.append("The table a is empty.") if call == "declare" else None
+    )
+    run = Run(SCHEMA(), RECORD(1), SCHEMA(x={"type": "integer"}), RECORD(2), loader=loader)
+    assert run.rows() == [1, 2]
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(told) == 1
+    assert told[0].startswith("The table a is empty. The saved state does not tell how far")
+    assert "read everything from the beginning with `TARGET --start-over`; or go on" in told[0]
+    assert loader.doubts == []
 
 
 # the end
