@@ -11,7 +11,9 @@ import threading
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from datetime import date
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,6 +30,7 @@ from singerkit_shell.errors import (
 )
 from singerkit_shell.signals import StopFlag
 from singerkit_state.value import decode, without_mark
+from singerkit_target import load
 from singerkit_target.blocks import Judgement
 from singerkit_target.contract import Batch, Edit, Reject, RowsGone, SafePoint, Stream, UnitLost
 from singerkit_target.load import Limits, Load
@@ -704,6 +707,33 @@ def test_a_version_is_activated_where_nothing_else_is_new():
     Run(SCHEMA(), ACTIVATE(2), STATE(1), loader=loader, judgement=VERSIONED)
     assert loader.committed["a"] == []
     assert loader.calls[-2:] == ["commit", "close"]
+    within = Memory()
+    lines = [SCHEMA(), VERSION(1, 1), STATE(1), ACTIVATE(2), STATE(1)]
+    Run(*lines, loader=within, limits=Limits(commit_rows=1), judgement=VERSIONED)
+    assert within.committed["a"] == []
+
+
+def test_a_version_that_came_before_the_unit_that_is_lost_is_not_lost_with_it(monkeypatch):
+    """As after a commit that was due for its time, when the STATE it takes and the version behind that had come."""
+    now = iter([0.0, *[1e9] * 100])
+    monkeypatch.setattr("singerkit_target.load.time", SimpleNamespace(monotonic=lambda: next(now)))
+    monkeypatch.setattr("singerkit_target.load._Unit", partial(load._Unit, started=0.0))
+    loader = Memory()
+    loader.troubles["mark_safe"] = [None, UnitLost("lost")]
+    first = "".join(json.dumps(line) + "\n" for line in (SCHEMA(), VERSION(1, 1), STATE(1), ACTIVATE(2)))
+    limits = Limits(commit_rows=10**9, chunk_bytes=len(first))
+    Run(
+        first,
+        STATE(2),
+        SCHEMA("b"),
+        "nonsense\n",
+        loader=loader,
+        limits=limits,
+        judgement=VERSIONED,
+        expect=BadDataError,
+    )
+    assert [state["bookmarks"]["a"]["at"] for _, state in loader.history] == [1, 2]
+    assert loader.committed["a"] == []
 
 
 def test_a_version_of_a_stream_without_schema_is_passed_over_with_a_warning(caplog):
