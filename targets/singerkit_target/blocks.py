@@ -11,11 +11,12 @@ from typing import Any
 from singerkit_shell.errors import BadDataError
 from singerkit_target.batches import Missing, batches_of
 from singerkit_target.contract import WHOLE_RECORD, Batch, Reject, Stream
-from singerkit_target.decode import METADATA_FIELDS, FastDecoder, Refused, compile_decoder
+from singerkit_target.decode import FastDecoder, Refused, compile_decoder
 from singerkit_target.exact import ExactDecoder, RejectedRow, TooWide, UnknownFields, compile_exact
 from singerkit_target.kinds import Column, Kind, classify, columns_of
 from singerkit_target.lines import Chunk
 from singerkit_target.messages import Run
+from singerkit_target.metadata import of_messages
 from singerkit_target.unstorable import Policy
 
 __all__ = ["BlockDecoder", "Judgement", "MalformedLine", "stream_of"]
@@ -135,7 +136,7 @@ class BlockDecoder:
             stream,
             validate=judgement.validate,
             policy=judgement.unstorable,
-            extra=METADATA_FIELDS if judgement.with_metadata else (),
+            extra=of_messages(stream) if judgement.with_metadata else (),
             forbid_extra=not allow_extra,
         )
 
@@ -187,7 +188,7 @@ class BlockDecoder:
                     raise _bad_record(reject, self._way_out(rejected)) from None
                 rejects.append(reject)
         self._note_rounded(run.line_number(index))
-        names = self.stream.column_names + (METADATA_FIELDS if self._judgement.with_metadata else ())
+        names = self.stream.column_names + self._exact.extra
         batches = batches_of(
             self.stream,
             names,

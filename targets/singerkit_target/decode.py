@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -24,6 +24,7 @@ from singerkit_shell.signals import TooLong, stop_flag
 from singerkit_target.batches import Missing, batches_of
 from singerkit_target.contract import Batch, Stream
 from singerkit_target.kinds import Column, Kind, from_base64
+from singerkit_target.metadata import EXTRACTED_AT, VERSION, of_messages
 from singerkit_target.nested import Unsupported, bounded_integer, constrained, nested_type
 
 __all__ = ["FastDecoder", "Refused", "compile_decoder"]
@@ -55,7 +56,6 @@ _PLAIN_TYPES: Mapping[Kind, Any] = {
     Kind.NUMBER: Raw,
     Kind.JSON: Raw,
 }
-METADATA_FIELDS = ("_sdc_extracted_at", "_sdc_table_version")
 _VERSION = bounded_integer({}, -(2**63), 2**63 - 1)
 REFUSALS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -209,6 +209,9 @@ class FastDecoder:
         as_tuple = _whole if self.stream.is_whole_record else msgspec.structs.astuple
         if not self.extra:
             return [as_tuple(message.record) for message in messages]
+        if len(self.extra) == 1:
+            beside = attrgetter("version" if VERSION in self.extra else "time_extracted")
+            return [(*as_tuple(message.record), beside(message)) for message in messages]
         return [(*as_tuple(message.record), message.time_extracted, message.version) for message in messages]
 
     def _checked(self, rows: list[tuple[Any, ...]], *, is_full: bool = False) -> list[tuple[Any, ...]]:
@@ -277,7 +280,8 @@ def compile_decoder(
         checks = [
             (i, check) for i, column in enumerate(stream.columns) for check in _checks(column, validate)
         ]
-        if with_metadata:
+        extra = of_messages(stream) if with_metadata else ()
+        if EXTRACTED_AT in extra:
             checks.append((len(stream.columns), _check_offsets))
         return FastDecoder(
             columns=stream.column_names,
@@ -287,7 +291,7 @@ def compile_decoder(
             texts=texts,
             checks=tuple(checks),
             stream=stream,
-            extra=METADATA_FIELDS if with_metadata else (),
+            extra=extra,
             missing=missing,
             in_order=in_order,
             refused=_refused_text(stream),

@@ -25,6 +25,7 @@ from singerkit_catalog.schema import draft_of
 from singerkit_shell.signals import JUDGE_SECONDS, TooLong, stop_flag
 from singerkit_target.contract import Reject, Stream
 from singerkit_target.kinds import Column, Kind, from_base64
+from singerkit_target.metadata import EXTRACTED_AT, VERSION
 from singerkit_target.unstorable import TOO_LARGE, Policy, Unstorable, fits_numeric, storable
 from singerkit_target.versions import as_version
 
@@ -125,7 +126,7 @@ class ExactDecoder:
             row: tuple[Any, ...] = (_to_json(record, self.stream.columns[0]),)
         else:
             row = tuple(self._value(column, record, raws) for column in self.stream.columns)
-        return (*row, *(self._metadata(message) if self.extra else ()))
+        return (*row, *(_METADATA_READERS[name](message) for name in self.extra))
 
     def reject(self, rejected: RejectedRow, line: bytes, number: int) -> Reject:
         return Reject(self.stream.name, number, rejected.path, rejected.reason, line)
@@ -216,17 +217,6 @@ class ExactDecoder:
         if column.kind is Kind.DATE:
             raise OutOfRange(f"Expected a date, got {_shown(value)}")
         self.rounded.add(column.name)
-
-    def _metadata(self, message: Mapping[str, Any]) -> tuple[Any, Any]:
-        extracted, version = message.get("time_extracted"), message.get("version")
-        try:
-            moment = None if extracted is None else _to_date_time(extracted, _METADATA)
-        except OutOfRange as error:
-            raise RejectedRow("$", f"{error} in `time_extracted`", is_unstorable=True) from None
-        try:
-            return moment, None if version is None else as_version(version)
-        except ValueError as error:
-            raise RejectedRow("$", f"{error}, got {_shown(version)}") from None
 
 
 def compile_exact(
@@ -341,6 +331,25 @@ def _mismatch(value: Any, expected: str) -> RejectedRow:
 
 _ANY_DAY = datetime.date(2000, 1, 1)
 _METADATA = Column("time_extracted", Kind.DATE_TIME, nullable=True, required=False)
+
+
+def _extracted_at(message: Mapping[str, Any]) -> Any:
+    extracted = message.get("time_extracted")
+    try:
+        return None if extracted is None else _to_date_time(extracted, _METADATA)
+    except OutOfRange as error:
+        raise RejectedRow("$", f"{error} in `time_extracted`", is_unstorable=True) from None
+
+
+def _version(message: Mapping[str, Any]) -> int | None:
+    version = message.get("version")
+    try:
+        return None if version is None else as_version(version)
+    except ValueError as error:
+        raise RejectedRow("$", f"{error}, got {_shown(version)}") from None
+
+
+_METADATA_READERS = {EXTRACTED_AT: _extracted_at, VERSION: _version}
 
 
 def _placed(column: Column, value: Any, expected: str) -> RejectedRow:

@@ -191,7 +191,9 @@ class JsonlLoader:
         if stream.is_whole_record:
             self._files.append(file_name(stream.name), whole_records([(row[0],) for row in batch.rows]))
             return
-        columns, rows = self._metadata.added_to(batch) if self._metadata else (batch.columns, batch.rows)
+        columns, rows = batch.columns, batch.rows
+        if self._metadata:
+            columns, rows = self._metadata.added_to(batch, stream)
         json_columns = {column.name for column in stream.columns if column.kind is Kind.JSON}
         json_at = [index for index, name in enumerate(columns) if name in json_columns]
         self._files.append(file_name(stream.name), as_lines(columns, rows, json_at))

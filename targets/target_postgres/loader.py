@@ -27,7 +27,7 @@ from singerkit_state.store import Change
 from singerkit_state.store_postgres import change_row
 from singerkit_state.value import digest
 from singerkit_target.contract import Batch, Edit, Reject, SafePoint, Stream, UnitLost, check_room
-from singerkit_target.metadata import MetadataColumns
+from singerkit_target.metadata import VERSION, MetadataColumns
 from singerkit_target.replay import waits
 from target_postgres import ddl, merge, rejects
 from target_postgres.connect import Connection, connect
@@ -45,8 +45,8 @@ from target_postgres.rows import as_csv, with_hex, with_utc
 from target_postgres.session import Session
 from target_postgres.tables import Table, Wishes, check_stream_name, fit_table, hold
 from target_postgres.versions import (
-    VERSION,
     count_without_version,
+    obstacle,
     remove_other_versions,
     remove_without_version,
 )
@@ -278,7 +278,9 @@ class PostgresLoader:
     def write(self, stream: Stream, batch: Batch) -> None:
         """Encode a batch here and queue its COPY."""
         table = self._tables[stream.name]
-        names, rows = self._metadata.added_to(batch) if self._adds_metadata else (batch.columns, batch.rows)
+        names, rows = batch.columns, batch.rows
+        if self._adds_metadata:
+            names, rows = self._metadata.added_to(batch, table.given)
         binary_at = [index for index, name in enumerate(names) if name in table.binary]
         local_at = [index for index, name in enumerate(names) if name in table.local]
         if binary_at:
@@ -493,6 +495,14 @@ class PostgresLoader:
         def remove(connection: Connection) -> None:
             with connection.cursor() as cursor:
                 self._merge(cursor, table)
+                in_the_way = obstacle(cursor, table, hard=self._hard_delete)
+                if in_the_way is not None:
+                    self._tell_once(
+                        stream.name,
+                        "ACTIVATE_VERSION of stream `%s` is passed over, and rows of other versions stay: %s",
+                        in_the_way,
+                    )
+                    return
                 remove_other_versions(cursor, table.identifier, version, hard=self._hard_delete)
                 self._tell_of_rows_without_version(cursor, table)
 

@@ -18,6 +18,7 @@ from singerkit_target.contract import RowsGone, Stream
 from singerkit_target.kinds import Column, Kind
 from target_postgres import ddl
 from target_postgres.faults import TableChanged
+from target_postgres.metadata import fit_metadata
 from target_postgres.names import identifier, identifiers
 from target_postgres.stored import as_stored, check_keys
 from target_postgres.types import METADATA_TYPES, ColumnType, column_type, keeps_values
@@ -361,6 +362,7 @@ def _fit(
             _check_writable(stream, column, found)
             if not _fits(cursor, table, stream, column, short, found.type, types[short], before, log):
                 misfits.append(_Misfit(column.name, short, found.type, types[short].sql))
+    fit_metadata(cursor, table, existing, stream, columns)
     if misfits:
         staying = [one for one in misfits if one.short not in before.passing]
         if not staying:

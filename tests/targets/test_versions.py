@@ -10,6 +10,7 @@ import pytest
 from faults.loads import RECORD, SCHEMA, STATE, lines, load, query, running, table
 
 INTEGER = {"type": ["integer", "null"]}
+BOOLEAN = {"type": ["boolean", "null"]}
 T = SCHEMA("t", {"id": INTEGER}, ["id"])
 DONE = b'{"done": 2}\n'
 U = SCHEMA("u", {"id": INTEGER}, ["id"])
@@ -90,3 +91,107 @@ def test_a_run_that_is_killed_after_a_commit_has_activated_what_is_before_it(dat
         process.signal(signal.SIGKILL)
         process.finish(close=False)
     assert table(database, "t", "id") == [(1,)]
+
+
+# --- fields with the names of metadata columns --------------------------------------------------------------
+
+NAMES = [
+    "_sdc_extracted_at", "_sdc_received_at", "_sdc_batched_at", "_sdc_deleted_at", "_sdc_sequence", "_sdc_table_version",
+    "_sdc_sync_started_at",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("type_", "value"), [("integer", 1700000000000), ("string", "1700000000000")])
+def test_a_field_that_is_called_like_the_version_keeps_its_column(
+    database: str, type_: str, value: Any
+) -> None:
+    own = SCHEMA("t", {"id": INTEGER, "_sdc_table_version": {"type": ["null", type_]}}, ["id"])
+    records = [RECORD("t", {"id": n, "_sdc_table_version": value}, version=7) for n in (1, 2)]
+    more = [RECORD("t", {"id": 3}, version=7), activate(7), STATE({"a": 1}), activate(7), STATE({"a": 2})]
+    outcome = load(database, own, *records, *more, add_record_metadata=True).expect(0)
+    stored = [(1, value), (2, value), (3, None)]
+    assert query(database, "SELECT id, _sdc_table_version FROM t ORDER BY id") == stored
+    said = "ACTIVATE_VERSION of stream `t` is passed over, and rows of other versions stay: the stream has a field"
+    assert outcome.stderr.count(said) == 1
+    advice = re.search(r"rename its column, as with `([^`]+)`\.", outcome.stderr)
+    assert advice
+    query(database, advice[1])
+    assert "3 rows of the table public.t without a version stay" in loaded(database, *rows(8, 4), activate(8))
+    assert query(database, "SELECT id, _sdc_table_version FROM t ORDER BY id") == [
+        *((n, None) for n in (1, 2, 3)),
+        (4, 8),
+    ]
+
+
+@pytest.mark.parametrize("exact", [False, True], ids=["fast", "exact"])
+@pytest.mark.parametrize("missing", ["keep", "null"])
+def test_fields_that_are_called_like_metadata_are_the_taps(database: str, missing: str, exact: bool) -> None:
+    """With types that fit none of ours, and where a record leaves them out."""
+    own = SCHEMA("t", {"id": INTEGER, "x": {}, **{name: BOOLEAN for name in NAMES}}, ["id"])
+    message = {"version": 7, "time_extracted": "2026-01-02T03:04:05Z"}
+    full = RECORD("t", {"id": 1, "x": "\\u0000" if exact else "", **dict.fromkeys(NAMES, True)}, **message)
+    outcome = load(
+        database,
+        own,
+        full,
+        RECORD("t", {"id": 2}, **message),
+        activate(7),
+        STATE({"a": 1}),
+        add_record_metadata=True,
+        hard_delete=False,
+        missing_fields=missing,
+    ).expect(0)
+    assert table(database, "t", "id", *NAMES) == [(1, *[True] * 7), (2, *[None] * 7)]
+    assert "is passed over" in outcome.stderr
+
+
+@pytest.mark.parametrize("left", NAMES)
+def test_each_of_them_alone(database: str, left: str) -> None:
+    own = SCHEMA("t", {"id": INTEGER, left: BOOLEAN}, ["id"])
+    records = [RECORD("t", {"id": 1, left: True}, version=7), RECORD("t", {"id": 2}, version=7)]
+    load(database, own, *records, activate(7), STATE({"a": 1}), add_record_metadata=True).expect(0)
+    assert table(database, "t", "id", left) == [(1, True), (2, None)]
+    others = [name for name in NAMES if name not in (left, "_sdc_extracted_at", "_sdc_deleted_at")]
+    assert all(None not in row for row in table(database, "t", *others))
+
+
+@pytest.mark.parametrize(("property_", "takes"), [
+    ({"type": ["null", "string"], "format": "date-time"}, True),
+    ({"type": ["null", "string"]}, True),
+    ({"type": ["null", "integer"]}, False),
+    ({}, False),
+])  # fmt: skip
+def test_rows_are_marked_in_a_field_of_the_tap_that_takes_times(
+    database: str, property_: dict[str, Any], takes: bool
+) -> None:
+    own = SCHEMA("t", {"id": INTEGER, "_sdc_deleted_at": property_}, ["id"])
+    config: dict[str, Any] = {"add_record_metadata": True, "hard_delete": False}
+    outcome = load(database, own, *rows(1, 1), *rows(2, 2), activate(2), STATE({"a": 1}), **config).expect(0)
+    marked = query(database, "SELECT id, _sdc_deleted_at IS NOT NULL FROM t ORDER BY id")
+    assert marked == [(1, takes), (2, False)]
+    assert ("`_sdc_deleted_at` of its own, whose column of type" in outcome.stderr) is not takes
+    load(database, own, *rows(2, 2), activate(2), **(config | {"hard_delete": True})).expect(0)
+    assert table(database, "t", "id") == [(2,)]
+
+
+def test_metadata_columns_that_are_there_are_fitted_or_refused(database: str) -> None:
+    query(
+        database,
+        "CREATE TABLE t (id bigint PRIMARY KEY, _sdc_table_version integer, _sdc_sequence smallint, "
+        "_sdc_received_at timestamp, _sdc_deleted_at varchar, _sdc_sync_started_at numeric)",
+    )
+    assert "without a version" not in loaded(database, *rows(2**40, 1), activate(2**40))
+    assert table(database, "t", "id", "_sdc_table_version") == [(1, 2**40)]
+    query(
+        database,
+        "ALTER TABLE t ALTER _sdc_table_version TYPE text, ALTER _sdc_sequence TYPE boolean USING true, "
+        "ALTER _sdc_deleted_at TYPE varchar(5), ALTER _sdc_sync_started_at TYPE numeric(5) USING 1, "
+        "ALTER _sdc_batched_at TYPE date",
+    )
+    outcome = load(database, T, *rows(3, 1), add_record_metadata=True).expect(65)
+    renamings = re.findall(r"`(ALTER TABLE [^`]+)`", outcome.last_words)
+    assert len(renamings) == 5
+    loaded(database, *rows(3, 1), metadata=False)
+    query(database, ";".join(renamings))
+    loaded(database, *rows(4, 1, 2), activate(4))
+    assert table(database, "t", "id", "_sdc_table_version") == [(1, 4), (2, 4)]

@@ -351,6 +351,19 @@ def test_metadata_is_added_when_asked_for(folder: Path) -> None:
     assert rows[1]["_sdc_sequence"] == rows[0]["_sdc_sequence"] + 1
 
 
+def test_a_field_that_is_called_like_metadata_is_the_taps(folder: Path) -> None:
+    loader = begun(folder, add_metadata=True)
+    number = {"type": "integer"}
+    own = stream_of("a", {"properties": {"n": number, "_sdc_sequence": number}}, (), keeps_text=True)
+    loader.declare(own)
+    loader.write(own, Batch(("n", "_sdc_sequence"), [(1, 5)], 1))
+    loader.write(own, Batch(("n",), [(2,)], 2))
+    loader.commit(OLD)
+    loader.close()
+    rows = [json.loads(line) for line in (folder / "a.jsonl").read_text().splitlines()]
+    assert [row.get("_sdc_sequence") for row in rows] == [5, None]
+
+
 def test_dead_letters_are_part_of_the_unit(loader: JsonlLoader, folder: Path) -> None:
     odd = Reject("a\ud800", 7, "$.n\ud800", "no\ud800", b'{"n":"\xff"}')
     loader.reject([odd, Reject("b", 8, "$", "bad", b"{}")])

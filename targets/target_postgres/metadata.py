@@ -1,0 +1,65 @@
+"""The columns of `add_record_metadata` in a table that is there already: made by us, by another loader, or of a field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from psycopg2.extensions import cursor as Cursor
+from psycopg2.sql import SQL, Composable, Identifier
+
+from singerkit_shell.errors import BadDataError
+from singerkit_target.contract import Stream
+from singerkit_target.metadata import VERSION
+from target_postgres import ddl
+from target_postgres.types import METADATA_TYPES
+
+__all__ = ["fit_metadata"]
+
+_INTEGERS = frozenset({"int8", "numeric", "text", "varchar"})
+_TIMES = frozenset({"timestamptz", "timestamp", "text", "varchar"})
+_NARROW = frozenset({"int2", "int4"})
+
+
+def fit_metadata(
+    cursor: Cursor, table: Identifier, existing: ddl.Existing, stream: Stream, columns: Mapping[str, str]
+) -> None:
+    """See that the metadata columns which the table has take what is written; ``columns`` are those of the run.
+
+    Raises:
+        BadDataError: some do not, as those of a field that the stream has no more.
+    """
+    misfits = []
+    for name, wanted in METADATA_TYPES.items():
+        short = columns.get(name)
+        found = None if short is None or name in stream.column_names else existing.columns.get(short)
+        if short is None or found is None:
+            continue
+        if wanted == "bigint" and found.base in _NARROW:
+            ddl.widen_column(cursor, table, short, wanted)
+        elif not _fits(name, wanted, found):
+            misfits.append((name, wanted, found.type))
+    if misfits:
+        told = ", ".join(
+            f"`{name}` (type `{wanted}`, in the table `{found}`)" for name, wanted, found in misfits
+        )
+        changes = ", ".join(f"`{_renaming(table, name).as_string(cursor)}`" for name, _, _ in misfits)
+        raise BadDataError(
+            f"Expected columns of their types for what `add_record_metadata` adds to stream `{stream.name}`, got others for "
+            f"{told}; what is stored is untouched: rename what is there, as with {changes}, or take "
+            "`add_record_metadata` out of the config, then run again."
+        )
+
+
+def _fits(name: str, wanted: str, found: ddl.ExistingColumn) -> bool:
+    if found.typmod >= 0 and found.base in ("numeric", "varchar"):
+        return False
+    if found.is_generated or found.is_identity:
+        return False
+    if name == VERSION and found.base in ("text", "varchar"):
+        return False  # it is compared as a number
+    return found.base in (_INTEGERS if wanted == "bigint" else _TIMES)
+
+
+def _renaming(table: Identifier, name: str) -> Composable:
+    renamed = Identifier(f"{name}_before")
+    return SQL("ALTER TABLE {} RENAME COLUMN {} TO {}").format(table, Identifier(name), renamed)
