@@ -165,7 +165,8 @@ def fit_table(
     else:
         before = _Before.of(former, kept)
         _fit(cursor, table, existing, stream, columns, types, keys, before, log)
-        _tell_added(stream, added, types, existing, log, start_over, is_of_this_run=is_of_this_run)
+        read_anew = f"{start_over}{'' if keys else _emptied(cursor, table)}, then the pipeline again"
+        _tell_added(stream, added, types, existing, log, read_anew, is_of_this_run=is_of_this_run)
     shortened = {short: original for original, short in columns.items() if short != original}
     ddl.comment_original_names(
         cursor,
@@ -235,6 +236,11 @@ def _check_unchanged(cursor: Cursor, table: Table, shape: ddl.Shape) -> None:
             f"The table {where} was altered by others while stream `{table.stream}` was loaded: {'; '.join(changes[:_MOST])}. "
             "What was committed is safe: run again."
         )
+
+
+def _emptied(cursor: Cursor, table: Identifier) -> str:
+    statement = SQL("TRUNCATE {}").format(table)
+    return f", `{statement.as_string(cursor)}`, since its rows have no key and would be there twice"
 
 
 def _existing(cursor: Cursor, schema: str, name: str, stream: str) -> ddl.Existing | None:
@@ -308,20 +314,20 @@ def _tell_added(
     known: Collection[str],
     existing: ddl.Existing,
     log: logging.Logger,
-    start_over: str,
+    read_anew: str,
     *,
     is_of_this_run: bool,
 ) -> None:
-    """Name new columns, and what is not in them; ``start_over`` is the command that reads the stream anew."""
+    """Name new columns, and what is not in them; ``read_anew`` says what is to be run to have all rows come again."""
     if added and is_of_this_run:
         log.info("Columns added for stream `%s`: %s.", stream.name, _quoted(added))
     elif added:
         log.warning(
             "Columns added for stream `%s`: %s. Rows that were loaded before have NULL there until they come again; if the "
-            "column was there before and somebody has dropped it, read the stream anew: run %s, then the pipeline again.",
+            "column was there before and somebody has dropped it, read the stream anew: run %s.",
             stream.name,
             _quoted(added),
-            start_over,
+            read_anew,
         )
     beside = [
         (there, name)
@@ -333,10 +339,10 @@ def _tell_added(
         log.warning(
             "The table of stream `%s` has `%s`, which no field of the stream is called, and now `%s` beside it: names count "
             "as they are written. If they are one, drop the new column, rename the other to its name (`ALTER TABLE ... RENAME COLUMN`) "
-            "and start the stream over with %s.",
+            "and read the stream anew: run %s.",
             stream.name,
             *beside[0],
-            start_over,
+            read_anew,
         )
 
 
