@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-__all__ = ["StateError", "bookmarks_of_others", "recognised_part", "unwrapped"]
+__all__ = ["StateError", "bookmark_left", "bookmarks_of_others", "recognised_part", "unwrapped"]
 
 _OWN_PREFIX = "_singerkit"
 _SDK_KEYS = frozenset({"starting_replication_value", "replication_key_signpost", "progress_markers"})
@@ -128,6 +128,14 @@ def _recognised_entry(entry: Any, key: str) -> Any:
 def bookmarks_of_others(part: Mapping[str, Any]) -> list[str]:
     """Return what a part holds beside what says nothing of rows: for a stream that is read as a whole, bookmarks."""
     return [str(name) for name, value in part.items() if value is not None and not _is_harmless(name)]
+
+
+def bookmark_left(part: Mapping[str, Any]) -> str | None:
+    """Return by which field the part of a stream that is read as a whole has a bookmark; None: it has none."""
+    if part.get("replication_key_value") is None and not part.get("partitions"):
+        others = bookmarks_of_others(part)
+        return others[0][:60] if others else None
+    return str(part.get("replication_key"))
 
 
 _RESERVED = frozenset({"context", "partitions", "replication_key", "replication_key_value"}) | _SDK_KEYS

@@ -11,11 +11,13 @@ from typing import Any
 
 from singerkit_state.bookmarks import DRIVEN
 from singerkit_state.order import ValueKind, order_key
+from singerkit_state.others import bookmark_left
 from singerkit_state.readas import ReadAs, may_be_stored
 from singerkit_tap.stream import BlockStream
 
 __all__ = [
     "KEYS",
+    "WHOLE",
     "change_since",
     "comes_whole",
     "earlier",
@@ -27,6 +29,8 @@ __all__ = [
 KEYS = "keys"
 """The part of `ReadAs.source` that holds the primary key."""
 
+WHOLE = "whole"
+"""True in `ReadAs.source` where a stream is read as a whole, and its bookmark is of a former time."""
 _PARTS = {
     "where": "`base_url` or `path` names another place",
     "asks": "`params`, `headers` or `pagination` ask for something else",
@@ -106,6 +110,17 @@ def gone_sentence(stream: BlockStream, names: Sequence[str]) -> str:
     return (
         f"No record of stream `{stream.name}` has {_listed(names)} any more; {it} null from now on, also in rows that had a "
         "value. If the source has renamed a field, the new name is another column; this is said once."
+    )
+
+
+def whole_sentence(stream: BlockStream, part: Mapping[str, Any], former: ReadAs) -> str | None:
+    """Return what is told, once, of a stream that has a bookmark and is now read as a whole."""
+    named = bookmark_left(part) if stream.bookmark_key is None and stream.selected else None
+    if named is None or former.source.get(WHOLE):
+        return None
+    return (
+        f"Stream `{stream.name}` is read as a whole now: the bookmark by `{named}` that the state has of it counts for nothing, "
+        "and stays for the day that `replication_key` comes back. This is said once."
     )
 
 

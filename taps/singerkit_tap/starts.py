@@ -7,22 +7,19 @@ nothing to a replication key leaves rows out that were asked for. Both would end
 from __future__ import annotations
 
 import difflib
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from singerkit_shell.errors import ConfigurationError
 from singerkit_state.bookmarks import DRIVEN
 from singerkit_state.order import UnorderableError, starting_value
-from singerkit_state.others import StateError, bookmarks_of_others, recognised_part, unwrapped
+from singerkit_state.others import StateError, bookmark_left, recognised_part, unwrapped
 from singerkit_state.readas import ReadAs
 from singerkit_state.value import read_mark, without_mark
 from singerkit_tap.contract import Context
 from singerkit_tap.stream import BlockStream
 
 __all__ = ["check_contexts", "checked_state", "former_read", "unknown_to_config"]
-
-_logger = logging.getLogger(__name__)
 
 
 def checked_state(
@@ -67,7 +64,7 @@ def unknown_to_config(
         return None
     known = f"The state knows {_few(gone)}, which the config does not have"
     if not new:
-        _logger.info("%s; what it says of them stays as it is.", known)
+        streams[0].tap.logger.info("%s; what it says of them stays as it is.", known)
         return None
     pairs = [(stream, difflib.get_close_matches(stream.name, gone, 1)) for stream in new]
     stream, near = next((pair for pair in pairs if pair[1]), (new[0], []))
@@ -76,7 +73,7 @@ def unknown_to_config(
     )
     return stream, (
         f"{known}; {_few([stream.name for stream in new])} {'is' if len(new) == 1 else 'are'} read from the beginning. If "
-        f"{meant}, correct `name` and run again; if not, nothing is lost. This is said once."
+        f"{meant}, correct `name` and run again; if not, nothing is lost. To hear no more of `{gone[0][:60]}`, run {stream.way_to_start_over_of(gone[0])}."
     )
 
 
@@ -117,20 +114,11 @@ def _checked_part(part: Any, stream: BlockStream) -> Any:
 
 
 def _check_full_table(part: Mapping[str, Any], stream: BlockStream) -> None:
-    if part.get("replication_key_value") is None and not part.get("partitions"):
-        others = bookmarks_of_others(part)
-        if not others:
-            return
-        named = others[0][:60]
-    else:
-        named = str(part.get("replication_key"))
-    if not stream.primary_keys:
+    named = bookmark_left(part)
+    if named is not None and not stream.primary_keys:
         raise StateError(
             f"it has a bookmark by `{named}`, and the stream is now read as a whole, without a key"
         )
-    _logger.warning(
-        "Stream `%s` is read as a whole, though the state has a bookmark of it by `%s`.", stream.name, named
-    )
 
 
 def _check_partitions(part: Mapping[str, Any], stream: BlockStream) -> None:
@@ -185,7 +173,7 @@ def _check_start(stream: BlockStream, part: Mapping[str, Any], start_date: str |
             'which holds numbers; set `"replication_key_format"` of the stream to `"epoch"` or `"epoch_ms"` if they are '
             'points in time, or to `"number"` to read it from the beginning.'
         )
-    _logger.warning(
+    stream.logger.warning(
         "`start_date` does not count for stream `%s`: its replication key is no point in time.", stream.name
     )
 

@@ -187,7 +187,11 @@ class BlockStream(Stream):
     @property
     def way_to_start_over(self) -> str:
         """The command by which somebody has this stream read from the beginning, to be shown."""
-        return start_over(self.tap.state_location, self.tap.pipeline, self.name)
+        return self.way_to_start_over_of(self.name)
+
+    def way_to_start_over_of(self, stream: str) -> str:
+        """The same for another stream of the state."""
+        return start_over(self.tap.state_location, self.tap.pipeline, stream)
 
     @property
     def way_to_go_on(self) -> str:

@@ -35,10 +35,20 @@ from singerkit_shell.words import counted
 from singerkit_state.bookmarks import Bookmark, StreamBookmarks
 from singerkit_state.instants import has_no_offset
 from singerkit_state.order import UnknownOrderError, UnorderableError, starting_value
+from singerkit_state.others import bookmark_left
 from singerkit_state.readas import READ_AS, ReadAs
 from singerkit_state.tracker import BookmarkTracker, UnsortedError
 from singerkit_state.value import Mark, with_mark
-from singerkit_tap.changes import KEYS, change_since, comes_whole, earlier, gone_sentence, withdrawn_sentence
+from singerkit_tap.changes import (
+    KEYS,
+    WHOLE,
+    change_since,
+    comes_whole,
+    earlier,
+    gone_sentence,
+    whole_sentence,
+    withdrawn_sentence,
+)
 from singerkit_tap.contract import Context, Page, RawRecord, Start
 from singerkit_tap.keys import Keys, KeyWatch, bits_of_keys, keys_of
 from singerkit_tap.output import Output
@@ -137,6 +147,7 @@ class SyncRun:
                 for sentence in (
                     change_since(stream, part, self._start_date),
                     withdrawn_sentence(stream, former),
+                    whole_sentence(stream, part, former),
                 ):
                     if sentence is not None:
                         self.warn(stream, sentence)
@@ -692,6 +703,8 @@ class _Member:
             for name, part in self.stream.asks_of().items()
         }
         source[KEYS] = list(self.stream.primary_keys) if self.is_wanted else self._former.source.get(KEYS)
+        if self.is_wanted and self.stream.bookmark_key is None and bookmark_left(self._state) is not None:
+            source[WHOLE] = True
         known = {name: part for name, part in source.items() if part is not None}
         gone = self._gone
         if self.is_wanted and not self.stream.sends_partial_records:

@@ -221,9 +221,9 @@ class RestStream(BlockStream):
             self._has_warned_of_pages = True
             _logger.warning(
                 "Stream %s is read by numbered pages: rows that shift between them when the source changes "
-                "meanwhile may be missed (see `--about`). `keyset` and `cursor` have no such gap, nor has a stream that is "
-                "sorted by its replication key and asked for it (`is_sorted`, `incremental`).",
+                "meanwhile may be missed (see `--about`). %s",
                 self.name,
+                _way_without_shifts(self.settings),
             )
 
     @property
@@ -566,6 +566,21 @@ def _refuse_lost_copies(settings: StreamSettings, keeper: SchemaKeeper) -> None:
             f"`parent.copy` of stream `{settings.name}` adds `{lost[0]}`, which its `schema` does not name, so it would not "
             "be sent; add it to the properties of `schema`, or take it out of `copy`."
         )
+
+
+def _way_without_shifts(settings: StreamSettings) -> str:
+    """Return how a stream is read without a gap between its pages, in sentences."""
+    if not settings.is_sorted or settings.incremental is None:
+        return (
+            "`keyset` and `cursor` have no such gap, nor has a stream that is sorted by its replication key and asked for it "
+            "(`is_sorted`, `incremental`)."
+        )
+    if settings.pagination.continue_by == "number":
+        return 'Without `"continue_by": "number"` in `pagination` it would go on by its replication key, which has no such gap.'
+    return (
+        f"It would go on by its replication key, which has no such gap, if `incremental.format` (`{settings.incremental.format}`) "
+        'had seconds: write them, if the API takes them, or set `"continue_by": "bookmark"` in `pagination`.'
+    )
 
 
 def _whole(number: float) -> int | Decimal:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from taps.rest.api_server import Api, Asked, Reply, dated, json_reply, page_of, serving
+from taps.rest.api_server import Api, Asked, Reply, Table, dated, json_reply, page_of, serving
 from taps.rest.test_incremental import SCHEMA
 
 
@@ -329,3 +329,35 @@ def test_a_last_answer_that_is_just_full_is_no_page_of_many(rule: dict[str, str]
         run = run_tap(api.url, config).ended(0)
     assert [record["id"] for record in run.records("orders")] == list(range(1, 10))
     assert "would be the last" not in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("form", "continue_by", "words"),
+    [
+        (None, None, None),
+        (
+            "%Y-%m-%d",
+            None,
+            'if `incremental.format` (`%Y-%m-%d`) had seconds: write them, if the API takes them, or set `"cont',
+        ),
+        ("%Y-%m-%d", "bookmark", None),
+        (
+            None,
+            "number",
+            'Without `"continue_by": "number"` in `pagination` it would go on by its replication key',
+        ),
+    ],
+)
+def test_a_sorted_stream_that_is_read_by_number_is_told_why(
+    run_tap: Any, form: str | None, continue_by: str | None, words: str | None
+) -> None:
+    stream = dated(
+        is_sorted=True, pagination={"type": "page"} | ({"continue_by": continue_by} if continue_by else {})
+    )
+    if form:
+        stream["incremental"] = stream["incremental"] | {"format": form}
+    with serving({"/rows": Table([{"id": 1, "at": "2026-01-01T00:00:00Z"}], 5)}) as api:
+        run = run_tap(api.url, stream).ended(0)
+    assert ("is read by numbered pages" in run.stderr) == (words is not None)
+    assert words is None or words in run.stderr
+    assert "`keyset` and `cursor` have no such gap" not in run.stderr

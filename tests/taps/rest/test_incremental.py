@@ -189,7 +189,9 @@ def test_a_bookmark_of_a_stream_that_is_now_read_as_a_whole(run_tap: Any, part: 
         assert api.asked == []
         keyed = run_tap(api.url, stream | {"primary_keys": ["id"]}, state=state).ended(0)
     assert "has a bookmark by `t`, and the stream is now read as a whole, without a key" in refused.sentence
-    assert "read as a whole, though the state has a bookmark of it by `t`" in keyed.stderr
+    assert (
+        "read as a whole now: the bookmark by `t` that the state has of it counts for nothing" in keyed.stderr
+    )
 
 
 def test_a_server_that_does_not_know_the_parameter_is_told_of(run_tap: Any) -> None:

@@ -441,8 +441,10 @@ def test_a_stream_that_the_config_does_not_have_is_kept_and_told_where_another_i
     assert (
         f"{STRANGER}; `m` is read from the beginning. If one of them is known by another name" in alone.stderr
     )
+    assert "To hear no more of `other`, run the target's `--state-file " in alone.stderr
     assert levels(alone, STRANGER) == ["WARNING", "WARNING"]
     assert levels(beside, STRANGER) == ["INFO"]
+    assert "| tap-rest   " in next(line for line in beside.stderr.splitlines() if STRANGER in line)
     assert alone.state["bookmarks"]["other"] == beside.state["bookmarks"]["other"] == other
 
 
@@ -480,8 +482,16 @@ def test_a_stream_that_was_incremental_is_not_read_as_a_whole_without_a_word(run
     with serving({"/m": DATES}) as api:
         refused = run_tap(api.url, whole, state=state).ended(78)
         told = run_tap(api.url, whole | {"primary_keys": ["id"]}, state=state).ended(0)
+        again = run_tap(api.url, whole | {"primary_keys": ["id"]}, state=told.state).ended(0)
+        back = run_tap(api.url, stream(primary_keys=["id"]), state=again.state).ended(0)
+        last = run_tap(api.url, whole | {"primary_keys": ["id"]}, state=back.state).ended(0)
     assert "bookmark by `u`, and the stream is now read as a whole" in refused.sentence
-    assert "Stream `m` is read as a whole" in told.stderr
+    for run in (told, last):
+        (line, _again) = [
+            line for line in run.stderr.splitlines() if "is read as a whole now: the bookmark by `u`" in line
+        ]
+        assert "| tap-rest.m  " in line
+    assert "is read as a whole" not in again.stderr
 
 
 @pytest.mark.parametrize("way", ["reset", "set"])
