@@ -384,6 +384,8 @@ def _field_type(column: Column, validate: bool) -> Any:
 
 def _value_type(column: Column, validate: bool) -> Any:
     if column.number_in_text:
+        if validate and constrained(str, column.schema) is not str:
+            raise Unsupported("a limit on the text of a number")
         return Annotated[str, Meta(pattern=r"^-?[0-9]+(\.[0-9]+)?\Z", max_length=_LONGEST_NUMBER)]
     if column.kind is Kind.INTEGER:
         return bounded_integer(column.schema if validate else {}, -(2**63), 2**63 - 1)

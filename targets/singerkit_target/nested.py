@@ -65,6 +65,8 @@ def constrained(base: Any, schema: Mapping[str, Any]) -> Any:
     if branches and keywords <= {"anyOf", "oneOf"}:
         return _one_constrained_branch(base, branches)
     if keywords & {"enum", "const"}:
+        if base is not str:
+            raise Unsupported("the text of a parsed value")
         return _literal(schema, keywords)
     if not keywords <= (_NUMERIC_BOUNDS | _TEXT_BOUNDS):
         raise Unsupported(keywords)

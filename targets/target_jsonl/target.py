@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from singerkit_shell.command import start
 from singerkit_shell.errors import ConfigurationError
 from singerkit_target.contract import Loader
-from singerkit_target.shell import SingerkitTarget
+from singerkit_target.shell import COMMON_SETTINGS, SingerkitTarget
 
 __all__ = ["TargetJsonl", "main"]
 
@@ -26,6 +26,12 @@ class TargetJsonl(SingerkitTarget):
                 "minLength": 1,
                 "default": ".",
                 "description": "Folder for the files; created if missing. It belongs to one pipeline.",
+            },
+            "on_unstorable": {
+                **COMMON_SETTINGS["on_unstorable"],
+                "description": "What to do with NUL characters, lone surrogates, NaN, and numbers out of range, at any depth. "
+                "Keys are never replaced or nulled: such a record is refused. Dates and times are text in a file, and stay "
+                "what was sent, whatever it is.",
             },
         },
     }

@@ -6,7 +6,7 @@ A text column keeps the text as it was sent, whatever its schema says of it, and
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from singerkit_catalog.admitted import json_types
@@ -20,6 +20,21 @@ __all__ = ["as_stored", "check_keys"]
 
 _TEXT = frozenset({"text", "varchar", "bpchar", "citext"})
 _CUTS = frozenset({"name", "char"})  # PostgreSQL's own types for names: longer text is cut without a word
+_BY_LOCALE = "money"  # where a comma is the point, `12.34` is 1234
+_CLOCKS: Mapping[str, Kind] = {
+    "timestamptz": Kind.DATE_TIME,
+    "timestamp": Kind.DATE_TIME,
+    "date": Kind.DATE,
+    "time": Kind.TIME,
+    "timetz": Kind.TIME,
+}
+_NUMBERS = frozenset({"numeric", "int2", "int4", "int8", "float4", "float8"})
+_SPELT_IN_MANY_WAYS: Mapping[Kind, str] = {
+    Kind.NUMBER: "`1` and `1.0`",
+    Kind.DATE_TIME: "one instant in two zones",
+    Kind.TIME: "`12:00` and `12:00:00`",
+    Kind.JSON: "two orders of its fields",
+}
 _NOT_TEXT = frozenset({Kind.INTEGER, Kind.BIG_INTEGER, Kind.NUMBER, Kind.BOOLEAN, Kind.JSON, Kind.ANY_TEXT})
 _HEADER = 4  # of a typmod: `varchar(5)` has 9
 _INTEGERS = frozenset({"int2", "int4", "int8", "numeric"})
@@ -59,7 +74,26 @@ def as_stored(
                 stream.name,
                 column.name,
             )
+    _tell_of_keys_in_text(stream, columns, held, log)
     return replace(stream, columns=columns)
+
+
+def _tell_of_keys_in_text(
+    stream: Stream, columns: Sequence[Column], held: Mapping[str, ExistingColumn], log: logging.Logger
+) -> None:
+    for declared, column in zip(stream.columns, columns, strict=True):
+        spellings = _SPELT_IN_MANY_WAYS.get(declared.kind)
+        if column.is_key and spellings and held[column.name].base in _TEXT:
+            log.warning(
+                "Stream `%s`: the key `%s` is of the kind %s, and its column of type `%s` compares it as text: %s are two keys "
+                "there. If the source writes a value in more than one way, let the column be `%s`.",
+                stream.name,
+                column.name,
+                declared.kind.value,
+                held[column.name].type,
+                spellings,
+                VALUE_TABLE[declared.kind].sql,
+            )
 
 
 def _as_stored(stream: Stream, column: Column, held: ExistingColumn) -> Column:
@@ -67,6 +101,11 @@ def _as_stored(stream: Stream, column: Column, held: ExistingColumn) -> Column:
         raise BadDataError(
             f"Expected a column that keeps text whole for `{column.name}` of stream `{stream.name}`, got `{held.type}`, "
             "which PostgreSQL cuts; what is stored is untouched: choose `text`, then run again."
+        )
+    if held.base == _BY_LOCALE:
+        raise BadDataError(
+            f"Expected a column that keeps values for `{column.name}` of stream `{stream.name}`, got `{held.type}`, which "
+            "PostgreSQL reads by the server's locale and rounds; what is stored is untouched: choose `numeric`, then run again."
         )
     if held.base in _TEXT:
         return replace(
@@ -77,7 +116,25 @@ def _as_stored(stream: Stream, column: Column, held: ExistingColumn) -> Column:
             keeps_blanks=held.base != "bpchar",
         )
     if column.kind is Kind.BINARY and held.base != "bytea":
-        return replace(column, kind=Kind.STRING)
+        column = replace(column, kind=Kind.STRING)
+    return _as_read(column, held)
+
+
+def _as_read(column: Column, held: ExistingColumn) -> Column:
+    """Return the column with the kind as which its text is read here, and not by PostgreSQL.
+
+    To that `now` is the moment of the load, a `timestamp` drops the offset that it is given, a `date` and a `time` the rest
+    of a longer text, and a number is `1_000`, too.
+    """
+    kind = _CLOCKS.get(held.base)
+    if column.kind is Kind.DATE and kind is Kind.DATE_TIME:
+        return column
+    if column.kind in (Kind.STRING, *_CLOCKS.values()) and kind is not None:
+        return replace(column, kind=kind)
+    if column.kind is Kind.STRING and held.base == "uuid":
+        return replace(column, kind=Kind.UUID)
+    if column.kind is Kind.STRING and held.base in _NUMBERS:
+        return replace(column, kind=Kind.NUMBER, number_in_text=True)
     return column
 
 

@@ -382,3 +382,132 @@ def test_a_wide_offset_of_time_extracted(database: str, exact: bool) -> None:
     assert query(database, "SELECT (_sdc_extracted_at AT TIME ZONE 'UTC')::text FROM s") == [
         ("2024-01-30 10:01:00",)
     ]
+
+
+# --- text in a column of another type that was chosen --------------------------------------------------------
+
+KEPT = [
+    ("timestamp", TEXT, "2020-06-01T00:00:00+02:00", "2020-05-31 22:00:00"),
+    ("timestamp", TEXT, "2020-06-01", "2020-06-01 00:00:00"),
+    ("timestamp with time zone", TEXT, "2020-06-01T00:00:00+02:00", "2020-05-31 22:00:00+00"),
+    ("timestamp(6)", DATE_TIME, "2020-06-01T00:00:00+02:00", "2020-05-31 22:00:00"),
+    ("date", TEXT, "2020-06-01", "2020-06-01"),
+    ("date", DATE_TIME, "2020-06-01T00:00:00Z", "2020-06-01"),
+    ("timestamp with time zone", {**TEXT, "format": "date"}, "2020-06-01", "2020-06-01 00:00:00+00"),
+    ("time", TEXT, "12:00:00Z", "12:00:00"),
+    ("time with time zone", TEXT, "12:00:00", "12:00:00+00"),
+    ("uuid", TEXT, "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
+    ("numeric", TEXT, "1.10", "1.10"),
+    ("bigint", TEXT, "9007199254740993", "9007199254740993"),
+    ("boolean", TEXT, "yes", "true"),
+    ("interval", TEXT, "P1D", "P1D"),
+    ("bytea", TEXT, r"\x00ff", r"\x00ff"),
+    ("jsonb", TEXT, '{"a":1}', '{"a": 1}'),
+]
+REFUSED = [
+    *(("timestamp", TEXT, text) for text in ("now", "today", "infinity", "January 8, 1999")),
+    *(("timestamp with time zone", TEXT, text) for text in ("yesterday", "epoch", "2020-01-01 10:00 PST")),
+    *(
+        ("date", TEXT, text)
+        for text in ("today", "2020-06-01T23:30:00-05:00", "2020-06-01T10:00:00Z", "1/2/2020")
+    ),
+    ("date", DATE_TIME, "2020-06-01T10:00:00Z"),
+    ("time", DATE_TIME, "2020-06-01T10:00:00Z"),
+    ("timestamp", {**TEXT, "format": "time"}, "allballs"),
+    *(("time", TEXT, text) for text in ("now", "12:00:00+02:00", "2020-06-01T12:00:00")),
+    *(("time with time zone", TEXT, text) for text in ("now", "2020-06-01 12:00+02")),
+    ("timestamp", {**TEXT, "enum": ["now", None]}, "now"),
+    ("date", {**TEXT, "format": "date", "enum": ["today", None]}, "today"),
+    *(("numeric", TEXT, text) for text in ("1_000", "0x1F", " 1 ", "NaN")),
+    ("bigint", TEXT, "1_000"),
+    ("uuid", TEXT, "no uuid"),
+    ("money", TEXT, "1.50"),
+    ("money", NUMBER, 1.505),
+]
+
+
+@both_paths
+def test_text_in_a_column_of_a_chosen_type_is_what_it_says(database: str, exact: bool) -> None:
+    messages: list[Any] = []
+    chosen = {}
+    for number, (type_, property_, text, _) in enumerate(KEPT):
+        stream = f"s{number}"
+        chosen[f"{stream}.v"] = type_
+        messages += [
+            SCHEMA(stream, {"id": INTEGER, "v": property_}, ["id"]),
+            record(stream, exact, id="1", v=json.dumps(text)),
+            record(stream, exact, id="2", v="null"),
+        ]
+    load(database, *messages, column_types=chosen).expect(0)
+    found = [
+        query(database, f"SET intervalstyle TO 'iso_8601'; SELECT v::text FROM s{number} ORDER BY id")
+        for number in range(len(KEPT))
+    ]
+    assert found == [[(stored,), (None,)] for *_, stored in KEPT]
+
+
+def test_text_that_a_chosen_type_would_change_is_refused(database: str) -> None:
+    """Both paths: records are set aside one by one on the exact path, when the block was refused."""
+    messages: list[Any] = []
+    chosen = {}
+    streams = [(f"s{number}", *case) for number, case in enumerate(REFUSED) if case[0] != "money"]
+    for stream, type_, property_, text in streams:
+        chosen[f"{stream}.v"] = type_
+        messages += [
+            SCHEMA(stream, {"id": INTEGER, "v": property_}, ["id"]),
+            RECORD(stream, {"id": 1, "v": text}),
+        ]
+    load(
+        database, *messages, column_types=chosen, on_unstorable="quarantine", on_invalid="quarantine"
+    ).expect(0)
+    stored = {stream: query(database, f"SELECT v::text FROM {stream}") for stream, *_ in streams}
+    assert stored == {stream: [] for stream, *_ in streams}
+    set_aside = query(database, "SELECT stream, path FROM _singerkit_rejects")
+    assert sorted(set_aside) == sorted((stream, "$.v") for stream, *_ in streams)
+
+
+@pytest.mark.parametrize(("type_", "property_", "value"), REFUSED[-2:], ids=["text", "number"])
+def test_money_is_no_type_for_values(database: str, type_: str, property_: Any, value: Any) -> None:
+    schema = SCHEMA("s", {"id": INTEGER, "v": property_}, ["id"])
+    outcome = load(database, schema, RECORD("s", {"id": 1, "v": value}), column_types={"s.v": type_}).expect(
+        65
+    )
+    assert "got `money`, which PostgreSQL reads by the server's locale" in outcome.last_words
+    assert query(database, "SELECT to_regclass('s')") == [(None,)]
+
+
+@both_paths
+def test_text_in_an_existing_column_of_a_chosen_type(database: str, exact: bool) -> None:
+    query(database, "CREATE TABLE s (id bigint PRIMARY KEY, v timestamp)")
+    schema = SCHEMA("s", {"id": INTEGER, "v": TEXT}, ["id"])
+    row = record("s", exact, id="1", v='"2020-06-01T00:00:00+02:00"')
+    load(database, schema, row, column_types={"s.v": "timestamp"}).expect(0)
+    assert query(database, "SELECT v::text FROM s") == [("2020-05-31 22:00:00",)]
+
+
+@pytest.mark.parametrize("limit", [{"maxLength": 3}, {"pattern": "^1"}, {"enum": ["1.5"]}], ids=str)
+def test_decimals_in_text_are_validated_as_text(database: str, limit: dict[str, Any]) -> None:
+    schema = SCHEMA("s", {"id": INTEGER, "v": {**DECIMAL_TEXT, **limit}}, ["id"])
+    outcome = load(database, schema, RECORD("s", {"id": 1, "v": "2.125"})).expect(65)
+    assert "at s.$.v (line 2)" in outcome.last_words
+
+
+# --- keys in text --------------------------------------------------------------------------------------------
+
+SPELLINGS = [
+    (NUMBER, "1", "1.0", "number"),
+    (DATE_TIME, '"2020-01-01T00:00:00Z"', '"2020-01-01T01:00:00+01:00"', "date-time"),
+    ({"type": "object"}, '{"a": 1, "b": 2}', '{"b": 2, "a": 1}', "json"),
+]
+
+
+@pytest.mark.parametrize(("key", "one", "other", "kind"), SPELLINGS, ids=lambda value: str(value)[:9])
+def test_a_column_of_text_compares_keys_as_text_which_is_told(
+    database: str, key: Any, one: str, other: str, kind: str
+) -> None:
+    query(database, "CREATE TABLE s (id text PRIMARY KEY, v bigint)")
+    schema = SCHEMA("s", {"id": key, "v": INTEGER}, ["id"])
+    rows = [record("s", False, id=one, v="1"), record("s", False, id=other, v="2")]
+    outcome = load(database, schema, *rows).expect(0)
+    assert outcome.stderr.count(f"the key `id` is of the kind {kind}, and its column of type `text`") >= 1
+    assert query(database, "SELECT v FROM s ORDER BY v") == [(1,), (2,)]

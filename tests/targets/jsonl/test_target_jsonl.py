@@ -62,6 +62,14 @@ def test_records_keep_their_text_and_order(tmp_path):
     assert [json.loads(line)["id"] for line in lines] == [2, 1, 123456789012345678901234567890]
 
 
+def test_a_date_that_is_none_is_text_whatever_is_unstorable(tmp_path):
+    """As its reference says of `on_unstorable`."""
+    wrong = {"type": "RECORD", "stream": "users", "record": {"id": 1, "at": "2020-02-30T00:00:00Z"}}
+    done = run(tmp_path / "out", wire(SCHEMA, wrong, state(1)), on_unstorable="null")
+    assert done.returncode == 0, done.stderr
+    assert rows(tmp_path / "out") == [wrong["record"]]
+
+
 def test_a_second_run_appends(tmp_path):
     for number in (1, 2):
         assert run(tmp_path / "out", wire(SCHEMA, record(number), state(number))).returncode == 0
