@@ -17,7 +17,7 @@ import socket
 import ssl
 import time
 import zlib
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -156,8 +156,11 @@ class Client:
         headers: Mapping[str, str] | None = None,
         *,
         accept: Collection[int] = (),
+        not_yet: Callable[[Response], str | None] = lambda _: None,
     ) -> Response:
         """Return the answer to a GET of ``url``; statuses in ``accept`` are answers, not failures.
+
+        ``not_yet`` returns what an answer with a good status says where asking again may help.
 
         Raises:
             NotAuthorisedError: 401, 403, or the way leads to an origin that is not listed.
@@ -173,7 +176,7 @@ class Client:
                 f"Expected a URL and its parameters, got none that can be sent: {self.shown(url)}."
             ) from None
         try:
-            response: Response = self._retry(target, dict(headers or {}), accept)
+            response: Response = self._retry(target, dict(headers or {}), accept, not_yet)
         except _Transient as error:
             limits = self._settings.retries
             in_time = "" if error.tries >= limits.tries else f" in {limits.total:g} s (`retries.total`)"
@@ -216,14 +219,24 @@ class Client:
         )
         _sleep_unless_stopped(seconds)
 
-    def _follow(self, url: str, headers: dict[str, str], accept: Collection[int]) -> Response:
+    def _follow(
+        self,
+        url: str,
+        headers: dict[str, str],
+        accept: Collection[int],
+        not_yet: Callable[[Response], str | None],
+    ) -> Response:
         """Make the request and follow its redirects, each to an origin that is allowed."""
         stop_flag.raise_if_set("the request under way was dropped, the state printed so far is valid.")
         for _ in range(self._settings.limits.redirects + 1):
             response = self._send(url, headers)
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or not location:
-                return self._judge(response, accept)
+                answer = self._judge(response, accept)
+                finding = not_yet(answer)
+                if finding is not None:
+                    raise _Transient(finding, _retry_after(response.headers))
+                return answer
             url = self._redirected(url, location)
         raise BadDataError(
             f"More than {self._settings.limits.redirects} redirects, the last to {self.shown(url)}; "

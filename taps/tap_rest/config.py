@@ -14,6 +14,7 @@ from singerkit_shell.validate import nearest
 from singerkit_state.instants import pattern_in_full, writing_problem, zone_named
 from singerkit_state.order import ValueKind
 from tap_rest.effects import settings_without_effect
+from tap_rest.paths import filters, unfiltered
 
 __all__ = [
     "CONFIG_SCHEMA",
@@ -287,8 +288,9 @@ _STREAM = _group(
         ),
         "partial_answers": _text(
             "What it means when an answer holds records and tells of an error beside them (`errors` of GraphQL, `success` "
-            "false, `timed_out`), or its status says that it is not whole (202, 207, 226; without records all but 200, 203 "
-            "and 204): `fail` (202 after all retries), or `warn`, and what is there is taken. Default `fail`.",
+            "false, `timed_out`), when one without records has a status or a message that speaks of a failure, or its HTTP "
+            "status says that it is not whole (202, 207, 226; without records all but 200, 203 and 204): `fail` (202, and what "
+            "says to ask later, after all retries), or `warn`, and what is there is taken. Default `fail`.",
             enum=["fail", "warn"],
         ),
         "partial_records": {
@@ -521,6 +523,8 @@ class StreamSettings(msgspec.Struct, frozen=True):
         """Whether a read goes on by the replication key instead of the page number."""
         if self.pagination.type not in ("page", "offset") or not self.is_sorted or self.incremental is None:
             return False
+        if filters(self.records or ""):
+            return False  # what is left of a page does not say how full it was
         wanted = self.pagination.continue_by
         return wanted == "bookmark" or (wanted is None and not self.incremental.is_coarse)
 
@@ -639,6 +643,9 @@ def config_conflicts(config: Mapping[str, Any]) -> list[str]:
     problems += [f"There are two streams named `{name}`" for name in set(names) if names.count(name) > 1]
     for index, stream in enumerate(streams):
         problems += _stream_problems(stream, f"streams[{index}]", {other["name"]: other for other in streams})
+        problems += _filter_problems(
+            stream, f"streams[{index}]", stream.get("pagination", config.get("pagination"))
+        )
         problems += _clock_problems(
             stream, f"streams[{index}]", stream.get("time_zone", config.get("time_zone"))
         )
@@ -733,6 +740,29 @@ def _stream_problems(
         problems.append(f"Expected `{{value}}` inside `{place}.incremental.template`")
     problems += _time_zone_problems(stream, f"{place}.")
     return problems + _parent_problems(stream, place, streams)
+
+
+def _filter_problems(
+    stream: Mapping[str, Any], place: str, pagination: Mapping[str, Any] | None
+) -> list[str]:
+    """Return whether pages are counted by rows of which `records` leaves unknown how many came."""
+    path = stream.get("records", "")
+    if pagination is None or not filters(path):
+        return []
+    if pagination.get("continue_by") == "bookmark":
+        return [
+            f"`{place}.pagination.continue_by` `bookmark` does not go with a filter in `{place}.records`: take all rows there, "
+            "or set it to `number`"
+        ]
+    counts = pagination["type"] in ("page", "offset", "keyset") or any(
+        key in pagination for key in ("total_count", "stop_on_short_page", "empty_page")
+    )
+    if not counts or unfiltered(path) is not None:
+        return []
+    return [
+        f"`{place}.records` is `{path}`, which filters rows so that nobody knows how many came, and this `pagination` goes by "
+        "that: filter at the end of a plain path (`$.data[?(@.kind == 'x')]`), or by a parameter of the API, or take all rows"
+    ]
 
 
 def _time_zone_problems(group: Mapping[str, Any], place: str) -> list[str]:

@@ -139,7 +139,7 @@ class Pages:
         self._count(page)
         self._refuse_repeated_page(page)
         self._refuse_a_page_before(response, page)
-        last_key = self._keyset.take(page.records, self._seen.pages) if self._keyset else None
+        last_key = self._keyset.take(page.came, self._seen.pages) if self._keyset else None
         here = _Here(self._settings, step, response, page, self._seen, self._name, self._doubt, last_key)
         end = _is_over(here)
         following = None if end is not None else _NEXT[self._settings.type](here)
@@ -155,17 +155,17 @@ class Pages:
 
     def _count(self, page: ReadPage) -> None:
         self._seen.pages += 1
-        self._seen.records += len(page.records)
-        self._seen.empty_pages += not page.records
-        self._seen.empty_in_a_row = 0 if page.records else self._seen.empty_in_a_row + 1
-        self._seen.largest_page = max(self._seen.largest_page, len(page.records))
+        self._seen.records += len(page.came)
+        self._seen.empty_pages += not page.came
+        self._seen.empty_in_a_row = 0 if page.came else self._seen.empty_in_a_row + 1
+        self._seen.largest_page = max(self._seen.largest_page, len(page.came))
 
     def _refuse_repeated_page(self, page: ReadPage) -> None:
         """By the records: what surrounds them may be new each time, as the time of the answer."""
         settings = self._settings
-        if settings.type not in ("page", "offset", "keyset", "cursor", "header_cursor") or not page.records:
+        if settings.type not in ("page", "offset", "keyset", "cursor", "header_cursor") or not page.came:
             return
-        records = hash(b",".join(page.records))
+        records = hash(b",".join(page.came))
         if records == self._last_records and not settings.allow_repeated_pages:
             sent = (
                 f"header `{settings.request_header}`"
@@ -183,7 +183,7 @@ class Pages:
         settings = self._settings
         if self._seen.pages > 1 or settings.start is not None or settings.type not in ("page", "offset"):
             return
-        seen = sign_of_a_page_before(LastPage(response, page.records_at, len(page.records), 0, 1))
+        seen = sign_of_a_page_before(LastPage(response, page.records_at, len(page.came), 0, 1))
         if seen is None:
             return
         fits = _set_of(settings) | {"start": 0}
@@ -211,7 +211,7 @@ class Pages:
         last = LastPage(
             here.response,
             page.records_at,
-            len(page.records),
+            len(page.came),
             self._seen.records + skipped,
             self._seen.pages,
             place,
@@ -244,7 +244,7 @@ class Pages:
 
     def _tell_of_single_page(self, place: Place, page: ReadPage) -> None:
         """One page is a common and honest end, and also what a mistyped path looks like."""
-        if place is Place.SAID or self._seen.pages > 1 or not page.records:
+        if place is Place.SAID or self._seen.pages > 1 or not page.came:
             return
         if not self._experience.has_told_of_single_page:
             self._experience.has_told_of_single_page = True
@@ -357,10 +357,10 @@ def _is_over(here: _Here) -> End | None:
     met = next((end for end in ends if end is not None), None)
     if met is not None:
         return met
-    if not here.page.records:
+    if not here.page.came:
         said = End.EMPTY_SAID if settings.empty_page == "stop" else End.EMPTY
         return said if _is_over_when_empty(here) else None
-    is_short = settings.stop_on_short_page and len(here.page.records) < (settings.size or 0)
+    is_short = settings.stop_on_short_page and len(here.page.came) < (settings.size or 0)
     return End.SHORT if is_short else None
 
 
@@ -369,7 +369,7 @@ def _by_total_pages(here: _Here) -> End | None:
     if path is None:
         return None
     end = _by_total(here, path, here.seen.pages, 0, "page")
-    if end is not None and not here.page.records and here.seen.pages > 1:
+    if end is not None and not here.page.came and here.seen.pages > 1:
         here.doubt(
             f"`{path}` counts page {here.seen.pages} of stream {here.name} and it has no records: if the pages are counted "
             f"from {0 if here.settings.start != 0 else 1}, set `start` in `pagination` to that, or a page is not read."
@@ -397,13 +397,13 @@ def _by_total(here: _Here, path: str, came: int, skipped: int, thing: str) -> En
             f"{said} and {came} came, since pages without records were counted as full ones; check "
             '`start`, `size` and `param` in `pagination`, or say `"unread": "warn"` there if that is right.'
         )
-    elif came > total and here.page.records:
+    elif came > total and here.page.came:
         here.doubt(
             f"{said}, below the {came} that had come by then; if it counts the {thing}s that are left, or those of one "
             "page, it is no total and has to leave `pagination`; if rows were deleted meanwhile, others may have been "
             "missed."
         )
-        is_full = len(here.page.records) >= here.seen.largest_page
+        is_full = len(here.page.came) >= here.seen.largest_page
         return None if is_full else End.TOTAL
     return End.TOTAL
 
@@ -415,7 +415,7 @@ def _by_has_more(here: _Here) -> bool:
     _refuse_end_flag(path, here.name)
     text = here.rule(path)
     is_there = path.startswith(_IN_HEADER) or here.page.fields[path] is not None
-    if text is None and not is_there and here.seen.pages == 1 and here.page.records:
+    if text is None and not is_there and here.seen.pages == 1 and here.page.came:
         raise BadDataError(
             f"Expected `{path}` on the first page of stream {here.name}, got nothing there; check "
             "`pagination.has_more`."
@@ -542,7 +542,7 @@ def _after_page(here: _Here) -> Step | None:
 
 def _after_offset(here: _Here) -> Step | None:
     # By what came, not by what was asked for: a server may cap the page silently.
-    came = len(here.page.records) or here.settings.size or here.seen.largest_page
+    came = len(here.page.came) or here.settings.size or here.seen.largest_page
     if not came:
         raise BadDataError(
             f"The first page of stream {here.name} is empty and is not the last; set `pagination.size` to "

@@ -22,12 +22,14 @@ __all__ = [
     "Found",
     "Path",
     "column_of",
+    "filters",
     "finder_of",
     "has_member",
     "has_place",
     "load_exactly",
     "parse_path",
     "scalar_text",
+    "unfiltered",
 ]
 
 Found: TypeAlias = "list[Raw] | Raw | None"
@@ -64,6 +66,21 @@ def parse_path(text: str, key: str) -> Path:
         return Path(text, names, match.group(2) is not None)
     _compiled(full, key)
     return Path(text, None, True)
+
+
+_FILTER = re.compile(r"(?P<at>[^?]*)\[(?:\?[^\]]*|-?\d*:[-\d:]*)\](?:\.[A-Za-z_]\w*)*")
+
+
+def filters(text: str) -> bool:
+    """Tell whether a path takes some of the rows of a page: `$.data[?(@.kind == 'x')]`, `$.data[1:]`."""
+    return re.search(r"\[\s*(?:\?|-?\d*:)", text) is not None
+
+
+def unfiltered(text: str) -> str | None:
+    """Return the path of all rows for one that filters them at its end, None where that is not plain."""
+    match = _FILTER.fullmatch(text.strip())
+    at = f"{match['at']}[*]" if match else ""
+    return at if at and _SIMPLE.fullmatch(at if at.startswith("$") else f"$.{at}") else None
 
 
 def _compiled(text: str, key: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -15,7 +16,8 @@ from singerkit_shell.secrets import redactor
 from singerkit_tap.records import split_records
 from tap_rest import exact
 from tap_rest.client import Response, excerpt
-from tap_rest.paths import Finder, Found, Path, finder_of, has_member, load_exactly, parse_path
+from tap_rest.failures import Habits, Weight, failure_of, members_around, part_of
+from tap_rest.paths import Finder, Found, Path, finder_of, has_member, load_exactly, parse_path, unfiltered
 
 __all__ = ["PageReader", "ReadPage"]
 
@@ -26,7 +28,8 @@ _logger = logging.getLogger("tap-rest")
 class ReadPage:
     """The records of one page, what the pagination's paths found in it, and the answer that it was.
 
-    ``is_last``: no page follows. ``records_at`` names the members of the body down to the records, None where `records` is no simple path.
+    ``unfiltered`` are the records before a filter in `records`, where there is one; `came` are all that the server has sent,
+    by which pages are counted and asked for. ``is_last``: no page follows. ``records_at`` names the members of the body down to the records, None where `records` is no simple path.
     """
 
     records: list[Raw]
@@ -34,6 +37,11 @@ class ReadPage:
     records_at: tuple[str, ...] | None = None
     answer: Response | None = None
     is_last: bool = False
+    unfiltered: list[Raw] | None = None
+
+    @property
+    def came(self) -> list[Raw]:
+        return self.records if self.unfiltered is None else self.unfiltered
 
 
 class PageReader:
@@ -60,6 +68,9 @@ class PageReader:
         self._path = parse_path(records, f"records of stream {stream}") if records is not None else None
         self._find: Finder | None = None
         self._is_told = records is not None
+        at = unfiltered(records) if records is not None else None
+        self._unfiltered = None if at is None else parse_path(at, f"records of stream {stream}")
+        self._habits = Habits()
 
     def expect(self, place: Any) -> None:
         """Look where former runs have found the records (`place`), unless the config says where they are."""
@@ -87,21 +98,51 @@ class PageReader:
             return ReadPage([], {path.text: None for path in self._fields})
         _check_is_json(response, where)
         if self._path is None:
-            self._path = _detected(response, where, self._stream)
-        if self._find is None:
-            self._find = finder_of([self._path, *self._fields])
+            # Where the rows are is not known yet, but that they are not is no reason to look for them.
+            look = partial(self._look_at_none, response, where, _UNKNOWN, is_first=is_first)
+            self._path = _detected(response, where, self._stream, look)
+        self._find = self._find or finder_of([self._path, *self._fields, *filter(None, [self._unfiltered])])
         if not self._is_told and response.body.lstrip()[:1] == (b"[" if self._path.names else b"{"):
-            _refuse_message(response, where, Path("", None, True))
-            _refuse_message(response, where, Path("", None, True))
+            self._look_at_none(response, where, _UNKNOWN, has_list=False, is_first=is_first)
+            _refuse_message(response, where)
             raise BadDataError(f"{self._other_place(response, where, self._path)}.")
         found = self._find(response.body, where)
-        records = self._records(found[self._path.text], self._path, response, where)
-        if not records:
-            _refuse_error(response, where, self._path)
+        records = self._records(found, self._path, response, where, is_first=is_first)
+        before = None if self._unfiltered is None else _list_of(found[self._unfiltered.text])
+        if not (records or before):
+            self._look_at_none(response, where, self._unfiltered or self._path, is_first=is_first)
         else:
-            self._look_beside(response, where, self._path)
-        self._look_at_status(response, where, is_empty=not records, is_first=is_first)
-        return ReadPage(records, {path.text: found[path.text] for path in self._fields}, self._path.names)
+            self._look_beside(response, where, self._unfiltered or self._path)
+        self._look_at_status(response, where, is_empty=not (records or before), is_first=is_first)
+        fields = {path.text: found[path.text] for path in self._fields}
+        at = (self._unfiltered or self._path).names
+        return ReadPage(records, fields, at, unfiltered=before)
+
+    def finding_of_busy(self, response: Response) -> str | None:
+        """Return what a short answer without rows says, in words, where it says that asking again may help."""
+        if response.status == 204 or len(response.body) > _SHORT or not _is_object(response):
+            return None
+        try:
+            members = _members(response.body, "an answer")
+            at = self._unfiltered or self._path
+            if self._has_rows(response, members, at):
+                return None
+        except BadDataError:
+            return None
+        failure = failure_of(members_around(members, at.names if at else None), self._habits)
+        if (
+            failure is None
+            or not failure.is_busy
+            or (self._is_partial_fine and failure.weight is not Weight.SURE)
+        ):
+            return None
+        return f"status {response.status} and no records, it says: {excerpt(response)}"
+
+    def _has_rows(self, response: Response, members: Mapping[str, Raw], at: Path | None) -> bool:
+        if at is None:
+            return bool(_arrays_of_objects(members))
+        found = finder_of([at])(response.body, "an answer")[at.text]
+        return bool(found) if not isinstance(found, Raw) else bytes(found).strip() not in (b"null", b"[]")
 
     def _other_place(self, response: Response, where: str, path: Path) -> str:
         """Word an answer that has nothing where records were found by themselves, earlier in this run or before."""
@@ -127,22 +168,54 @@ class PageReader:
         Raises:
             BadDataError: it does.
         """
-        if path.names == () or response.body.lstrip()[:1] != b"{":
+        if path.names == () or not _is_object(response):
             return
-        members = {
-            name: value
-            for name, value in _members(response.body, where).items()
-            if _plainly(name) in _TELLING and (path.names is None or name != path.names[0])
-        }
-        told = next((name for name, value in members.items() if _tells_of_error(_plainly(name), value)), None)
-        if told is None:
+        members = members_around(_members(response.body, where), path.names)
+        self._habits.learn(members)
+        names = part_of(members)
+        if names is None:
             return
-        words = excerpt(replace(response, body=bytes(members[told])))
+        told = next(value for found, value in members if found == names)
+        words = excerpt(replace(response, body=exact.dumps(told)))
         sentence = (
-            f"The records in {where} come with `{told}` beside them, which says {words}, so others may be missing; if "
-            f'such answers are to be taken, say `"partial_answers": "warn"` in stream {self._stream}.'
+            f"The records in {where} come with `{redactor.mask_foreign('.'.join(names))}` beside them, which says {words}, so "
+            f'others may be missing; if such answers are to be taken, say `"partial_answers": "warn"` in stream {self._stream}.'
         )
         self._refuse_in_part(sentence)
+
+    def _look_at_none(
+        self, response: Response, where: str, path: Path, *, has_list: bool = True, is_first: bool
+    ) -> None:
+        """Refuse an answer without rows that tells of a failure, whatever its status: it is no end and no empty list.
+
+        Raises:
+            BadDataError: it does.
+        """
+        if path.names == () or not _is_object(response):
+            return
+        members = members_around(_members(response.body, where), path.names)
+        failure = failure_of(members, self._habits, has_list=has_list, is_first=is_first)
+        if failure is None:
+            if not has_list and self._habits.has_all_gone(members):
+                self._warn(
+                    f"Nothing in {where} is where it was in the pages with rows, neither rows nor what stood around them, and "
+                    "`missing_records` takes that for no records; if the API has failed there, rows are missing."
+                )
+            return
+        if failure.weight is Weight.SURE:
+            raise BadDataError(_error_in(response, where))
+        name = redactor.mask_foreign(failure.shown)
+        sentence = (
+            f"{_error_in(response, where)} (by `{name}`); if that is how this API says that there are no more records, say "
+            f'`"partial_answers": "warn"` in stream {self._stream}.'
+        )
+        if failure.weight is Weight.MAYBE:
+            self._warn(
+                f"There are no records in {where}, and `{name}` is not what it is in answers with records: {excerpt(response)}; "
+                "if that tells of a failure, rows are missing."
+            )
+        else:
+            self._refuse_in_part(sentence)
 
     def _look_at_status(self, response: Response, where: str, *, is_empty: bool, is_first: bool) -> None:
         """Refuse an answer whose status says that it is not whole, or, where it has no records, not that it is.
@@ -172,7 +245,11 @@ class PageReader:
             raise BadDataError(sentence)
         self._warn(sentence)
 
-    def _records(self, found: Found, path: Path, response: Response, where: str) -> list[Raw]:
+    def _records(
+        self, all_found: Mapping[str, Found], path: Path, response: Response, where: str, *, is_first: bool
+    ) -> list[Raw]:
+        found = all_found[path.text]
+        has_list = self._unfiltered is not None and all_found[self._unfiltered.text] is not None
         if isinstance(found, Raw):
             first = memoryview(found)[:1].tobytes()
             if first == b"[":
@@ -181,8 +258,12 @@ class PageReader:
                 found = [found]
             else:
                 found = None
-        if found is None or (path.names is None and not found and not self._is_missing_empty):
-            _refuse_message(response, where, path)
+        if found is None or (path.names is None and not found and not has_list):
+            self._look_at_none(
+                response, where, path, has_list=path.names is None and found is None, is_first=is_first
+            )
+            if not self._is_missing_empty:
+                _refuse_message(response, where)
             if self._is_missing_empty:
                 self._tell_of_others(response, where, path)
                 return []
@@ -220,111 +301,41 @@ def _check_is_json(response: Response, where: str) -> None:
 _WHOLE = (200, 203)
 _PARTIAL = 206
 _IN_PART = (202, 207, 208, 226)
-_FAILED = (b"false", b"0", b'"error"', b'"fail"', b'"failed"', b'"failure"')
-_NOTHING = (b"null", b"false", b"0", b'""', b"[]", b"{}")
-_WORDS = frozenset(
-    [
-        "message",
-        "msg",
-        "code",
-        "status",
-        "statuscode",
-        "status_code",
-        "type",
-        "detail",
-        "details",
-        "title",
-        "reason",
-    ]
+_SHORT = 4096  # bytes of an answer without rows
+_UNKNOWN = Path("", None, True)
+
+
+def _error_in(response: Response, where: str) -> str:
+    return f"Expected records in {where}, got an error with status {response.status}; it says: {excerpt(response)}"
+
+
+def _is_object(response: Response) -> bool:
+    return response.body.lstrip()[:1] == b"{"
+
+
+_MESSAGE = frozenset(("message", "msg", "detail"))
+_WITH_A_MESSAGE = _MESSAGE | frozenset(
+    ("code", "status", "statuscode", "status_code", "type", "details", "title", "reason")
 )
 
 
-def _refuse_error(response: Response, where: str, path: Path) -> None:
-    """Refuse a body without records that says that something failed, whatever its status.
-
-    Raises:
-        BadDataError: `ok` or `success` is false, `status` is an error, or there is an `error` or `errors`.
-    """
-    if path.names == () or response.body.lstrip()[:1] != b"{":
-        return
-    members = {name.lower(): bytes(value).strip() for name, value in _members(response.body, where).items()}
-    failed = any(members.get(name, b"true").lower() in _FAILED[:2] for name in ("ok", "success")) or any(
-        members.get(name, b"").lower() in _FAILED[2:] for name in ("status", "result")
-    )
-    if failed or any(members.get(name, b"null") not in _NOTHING for name in ("error", "errors")):
-        _refuse(response, where)
-
-
-_TELLING = frozenset(
-    ("error", "errors", "ok", "success", "timedout", "incompleteresults", "partialresults", "shards")
-)
-
-
-def _plainly(name: str) -> str:
-    return name.lower().replace("_", "")
-
-
-_NO_ERRORS = (
-    b'"none"',
-    b'"null"',
-    b'"ok"',
-    b'"0"',
-    b'"success"',
-    b'"no error"',
-    b'"false"',
-    b"200",
-    b'"200"',
-)
-
-
-def _tells_of_error(name: str, value: Raw) -> bool:
-    """Tell whether a member beside records, one of `_TELLING`, says that not all went well."""
-    raw = bytes(value).strip()
-    if name in ("ok", "success"):
-        return raw.lower() in (b"false", b'"false"')
-    if name in ("timedout", "incompleteresults", "partialresults"):
-        return raw == b"true"
-    inner = _inside(raw)
-    if name == "shards":  # Elasticsearch
-        return inner.get("failed", b"0") != b"0"
-    if raw in _NOTHING or raw.lower() in _NO_ERRORS:
-        return False
-    if any(inner.get(code, b"1").lower() in (b"0", *_NO_ERRORS) for code in ("code", "errcode", "status")):
-        return False
-    return not inner or any(part not in _NOTHING for part in inner.values())
-
-
-def _inside(raw: bytes) -> Mapping[str, bytes]:
-    if raw[:1] != b"{":
-        return {}
-    try:
-        members = msgspec.json.decode(raw, type=dict[str, Raw])
-    except (msgspec.DecodeError, RecursionError):
-        return {}
-    return {name.lower(): bytes(value).strip() for name, value in members.items()}
-
-
-def _refuse_message(response: Response, where: str, path: Path) -> None:
-    """Refuse a body that is an error, or nothing but a message.
+def _refuse_message(response: Response, where: str) -> None:
+    """Refuse a body that is nothing but a message.
 
     Raises:
         BadDataError: it is.
     """
-    _refuse_error(response, where, path)
-    if response.body.lstrip()[:1] == b"{":
+    if _is_object(response):
         names = {name.lower() for name in _members(response.body, where)}
-        if names & {"message", "msg", "detail"} and names <= _WORDS:
-            _refuse(response, where)
+        if names & _MESSAGE and names <= _WITH_A_MESSAGE:
+            raise BadDataError(_error_in(response, where))
 
 
-def _refuse(response: Response, where: str) -> None:
-    raise BadDataError(
-        f"Expected records in {where}, got an error with status {response.status}; it says: {excerpt(response)}"
-    )
+def _detected(response: Response, where: str, stream: str, look_at_none: Callable[[], None]) -> Path:
+    """Find the records: the array that the body is, or the only array of objects in it.
 
-
-def _detected(response: Response, where: str, stream: str) -> Path:
-    """Find the records: the array that the body is, or the only array of objects in it."""
+    ``look_at_none`` refuses a body without rows that tells of a failure.
+    """
     body = response.body
     if body.lstrip()[:1] == b"[":
         return _array_at([])
@@ -337,7 +348,8 @@ def _detected(response: Response, where: str, stream: str) -> Path:
         candidates += (
             empty  # which may hold the records of other answers, as where others come along with them
         )
-    elif "error" not in members and "errors" not in members:
+    else:
+        look_at_none()
         candidates = empty
     table = next((name for name, value in members.items() if _first_inside(value) == b"["), None)
     if table is not None and all(name.lower() in _HEADS for name in candidates):
@@ -351,7 +363,7 @@ def _detected(response: Response, where: str, stream: str) -> Path:
         raise ConfigurationError(
             f"More than one array in {where} may be the records: {names}; name one at `records` of {stream}."
         )
-    _refuse_message(response, where, Path("", None, True))
+    _refuse_message(response, where)
     inner = next((f"$.{name}.{below}[*]" for name, below in _arrays_below(members)), None)
     fits = (
         "`$` if the object itself is the record"
@@ -361,6 +373,10 @@ def _detected(response: Response, where: str, stream: str) -> Path:
     raise BadDataError(
         f"Expected an array of objects in {where}, got {_description(body)}; set `records` of {stream} ({fits})."
     )
+
+
+def _list_of(found: Found) -> list[Raw]:
+    return found if isinstance(found, list) else []
 
 
 def _shown(path: Path) -> str:

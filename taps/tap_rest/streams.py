@@ -156,7 +156,9 @@ class RestStream(BlockStream):
         last: list[RawRecord] | None = None
         for number in range(rows // size + 1, self.tap.api.limits.pages):
             asked = {**own_params, **params, **step.params}
-            response = self.tap.client.get(url, asked, settings.headers, accept=_NO_SUCH_PAGE)
+            response = self.tap.client.get(
+                url, asked, settings.headers, accept=_NO_SUCH_PAGE, not_yet=self._reader.finding_of_busy
+            )
             if response.status in _NO_SUCH_PAGE:
                 return
             page = self._reader.read(response, f"page {number} of stream {settings.name}", is_first=False)
@@ -198,6 +200,7 @@ class RestStream(BlockStream):
                     {**own_params, **params, **step.params} if step.url is None else {},
                     {**settings.headers, **step.headers},
                     accept=accept,
+                    not_yet=self._reader.finding_of_busy,
                 )
             if response.status == 404:
                 _logger.warning("%s was not found and is skipped (`on_404`).", where[:1].upper() + where[1:])

@@ -19,6 +19,7 @@ from msgspec import Raw
 
 from tap_rest.client import Response
 from tap_rest.links import parse_links
+from tap_rest.names import plain_name, words_of
 
 __all__ = [
     "End",
@@ -27,6 +28,7 @@ __all__ = [
     "Sign",
     "Weight",
     "is_flag_of_the_end",
+    "is_pointer",
     "sign_of_a_page_before",
     "signs_of_more",
     "verdicts",
@@ -158,10 +160,10 @@ def sign_of_a_page_before(page: LastPage) -> str | None:
     for name, text in page.response.headers.items():
         if name.lower() == "link" and _has_rel(text, ("prev", "previous")):
             return "the Link header has rel `prev`"
-        if _plain(name).removeprefix("x") in _BEFORE and _is_token(text.strip()):
+        if plain_name(name).removeprefix("x") in _BEFORE and _is_token(text.strip()):
             return f"the header {name} names a page before"
     for names, value in _body_members(page.response.body, page.records_at):
-        plain, path = _plain(names[-1]), _path(names)
+        plain, path = plain_name(names[-1]), _path(names)
         if (plain in _HAS_BEFORE | _BEFORE and value is True) or (plain in _IS_FIRST and value is False):
             return f"`{path}` is {json.dumps(value)}"
         if plain in _BEFORE and value is not False and isinstance(value, str | int) and _is_token(value):
@@ -448,24 +450,13 @@ _ROWS = frozenset(("rows", "records", "items", "results", "pages"))
 _ROUND = frozenset((10, 20, 25, 30, 50, 100, 200, 250, 500, 1000, 2000, 5000, 10_000, 50_000, 100_000))
 
 
-def _plain(name: str) -> str:
-    """`hydra:next` and `__next` are next, `@odata.nextLink` and `next_link` are nextlink."""
-    last = re.split(r"[:.]", name)[-1] if not name.startswith("page[") else name
-    return re.sub(r"[@$_\- ]", "", last.lower())
-
-
-def _words(name: str) -> frozenset[str]:
-    """`next_page`, `nextPage` and `X-Next-Page` have the words next and page."""
-    return frozenset(word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name))
-
-
 def _is_container(name: str) -> bool:
-    return _plain(name) in _CONTAINERS or bool(_words(name) & _CONTAINER_WORDS)
+    return plain_name(name) in _CONTAINERS or bool(words_of(name) & _CONTAINER_WORDS)
 
 
 def _may_be_token(name: str) -> bool:
     """Tell whether a name that is in no list speaks of the next page."""
-    words = _words(name)
+    words = words_of(name)
     if words & _OTHER_WORDS:
         return False
     return bool(
@@ -508,18 +499,18 @@ def _members(raw: Raw, path: tuple[str, ...], records_at: tuple[str, ...] | None
         first = memoryview(value)[:1].tobytes()
         is_above = records_at is not None and records_at[: len(names)] == names
         is_small = len(memoryview(value)) <= _SMALL
-        if first == b"{" and _plain(name) in _BEFORE:
+        if first == b"{" and plain_name(name) in _BEFORE:
             yield (
                 names,
                 bytes(value).strip(b"{} \n\r\t") != b"",
             )  # that it is there; what is in it is of that page
             continue
-        if is_small and first in (b"[", b"{") and _plain(name) in _TOKEN_OBJECTS:
+        if is_small and first in (b"[", b"{") and plain_name(name) in _TOKEN_OBJECTS:
             yield names, _decoded(value)
         elif first == b"{" and len(names) < _DEPTH and (is_above or _is_container(name)):
             yield names, {}
             yield from _members(value, names, records_at)
-        elif is_small and (first not in (b"[", b"{") or _plain(name) in _LINKS):
+        elif is_small and (first not in (b"[", b"{") or plain_name(name) in _LINKS):
             yield names, _decoded(value)
 
 
@@ -533,7 +524,7 @@ def _decoded(raw: Raw) -> Any:
 def _body_signs(body: Sequence[_Member], page: LastPage) -> Iterator[Sign]:
     flags = {_flag(names, value) for names, value in body}
     says_no_more = False in flags and True not in flags
-    is_null = says_no_more or any(value in (None, "") and _is_pointer(names[-1]) for names, value in body)
+    is_null = says_no_more or any(value in (None, "") and is_pointer(names[-1]) for names, value in body)
     for names, value in body:
         sign = _pointer(names, value, page)
         if sign is not None:
@@ -556,20 +547,21 @@ def _as_hint(sign: Sign) -> Sign:
     return Sign(Weight.HINT, sign.seen, sign.fits)
 
 
-def _is_pointer(name: str) -> bool:
-    plain = _plain(name)
+def is_pointer(name: str) -> bool:
+    """Tell whether a member of this name may lead to the next page."""
+    plain = plain_name(name)
     return plain in _NEXT_URLS or plain in _TOKENS or plain in _LATE_TOKENS or _may_be_token(name)
 
 
 def _pointer(names: tuple[str, ...], value: Any, page: LastPage) -> Sign | None:
-    name, path = _plain(names[-1]), _path(names)
+    name, path = plain_name(names[-1]), _path(names)
     if name in _LINKS and isinstance(value, list):
         return _link_in_list(value, path)
     if name in _TOKEN_OBJECTS and isinstance(value, dict | list):
         return _token_in_object(names, value)
     if isinstance(value, bool) or not isinstance(value, str | int) or not _is_token(value):
         return None
-    above = _plain(names[-2]) if len(names) > 1 else ""
+    above = plain_name(names[-2]) if len(names) > 1 else ""
     if above == "next" and name in ("href", "url"):
         links = _path(names[:-2])
         return Sign(Weight.NEXT, f"`{path}` is a URL", {"type": "hateoas", "links": links})
@@ -612,7 +604,7 @@ def _token_in_object(names: tuple[str, ...], value: Mapping[str, Any] | Sequence
         return None
     inner = [name for name in value if name != "continue"] if isinstance(value, Mapping) else []
     if len(inner) != 1:
-        return _late(_path(names), _LATE_TOKENS.get(_plain(names[-1])) or names[-1])
+        return _late(_path(names), _LATE_TOKENS.get(plain_name(names[-1])) or names[-1])
     return _late(_path((*names, inner[0])), inner[0])
 
 
@@ -635,7 +627,7 @@ def _is_url(text: str) -> bool:
 
 def _flag(names: tuple[str, ...], value: Any) -> bool | None:
     """Return what a flag says about more pages, None where it is none."""
-    name = _plain(names[-1])
+    name = plain_name(names[-1])
     says_more = name in _MORE or _may_say_more(names[-1])
     says_end = _says_no_more(names[-1])
     if isinstance(value, str) and (says_more or says_end):
@@ -652,17 +644,17 @@ _SAID = {"true": True, "yes": True, "y": True, "false": False, "no": False, "n":
 
 def is_flag_of_the_end(name: str) -> bool:
     """Tell whether a flag, which speaks of pages, is true on the last one, by its name."""
-    words = _words(name)
+    words = words_of(name)
     speaks_of_end = bool(words & _ENDS) and not words & (
         _OF_MORE | _PAGE_WORDS - {"page", "batch", "records", "results"}
     )
-    return _says_no_more(name) or _plain(name) in _WHOLE or speaks_of_end
+    return _says_no_more(name) or plain_name(name) in _WHOLE or speaks_of_end
 
 
 def _says_no_more(name: str) -> bool:
-    words = _words(name)
+    words = words_of(name)
     return (
-        _plain(name) in _NO_MORE
+        plain_name(name) in _NO_MORE
         or {"end", "of"} <= words
         or {"no", "more"} <= words
         or (("last" in words or "final" in words) and words <= _LAST_PAGE)
@@ -681,11 +673,11 @@ _OF_MORE = frozenset(("has", "more", "next", "not", "until", "before", "remainin
 
 
 def _may_be_in_part(name: str, value: Any) -> bool:
-    return (value is True and _plain(name) in _IN_PART) or (value is False and _plain(name) in _WHOLE)
+    return (value is True and plain_name(name) in _IN_PART) or (value is False and plain_name(name) in _WHOLE)
 
 
 def _may_say_more(name: str) -> bool:
-    words = _words(name)
+    words = words_of(name)
     things = {"items", "results", "pages", "page", "data", "records", "rows", "available", "exists"}
     return not words & {"prev", "previous", "no"} and bool(
         ("has" in words and words & {"more", "next"})
@@ -697,27 +689,27 @@ def _may_say_more(name: str) -> bool:
 def _fits_flag(names: tuple[str, ...], value: Any, body: Sequence[_Member]) -> Mapping[str, Any]:
     path = _path(names)
     for other, found in body:
-        if other[:-1] == names[:-1] and _plain(other[-1]) in ("endcursor", "cursor", "after") and found:
+        if other[:-1] == names[:-1] and plain_name(other[-1]) in ("endcursor", "cursor", "after") and found:
             return {"type": "cursor", "cursor": _path(other), "param": "after", "has_more": path}
     by_flag = {"has_more": path} if value else {}
     if (("object",), "list") in body:
         return {"type": "keyset", "field": "id", "param": "starting_after", **by_flag}
     for other, found in body:
-        if _plain(other[-1]) in _PAGE_TOTALS and isinstance(found, int) and not isinstance(found, bool):
+        if plain_name(other[-1]) in _PAGE_TOTALS and isinstance(found, int) and not isinstance(found, bool):
             return _fits_pages(_path(other), body)
     return {"type": "page", **by_flag}
 
 
 def _fits_pages(path: str, body: Sequence[_Member]) -> Mapping[str, Any]:
     """Pages are counted from 0 where the answer to the first request says `number` 0, as Spring Data does."""
-    if any(_plain(names[-1]) == "number" and value == 0 for names, value in body):
+    if any(plain_name(names[-1]) == "number" and value == 0 for names, value in body):
         return {"type": "page", "start": 0, "total_pages": path}
     return {"type": "page", "total_pages": path}
 
 
 def _count(names: tuple[str, ...], value: Any, body: Sequence[_Member], page: LastPage) -> Sign | None:
-    name, path = _plain(names[-1]), _path(names)
-    if name == "value" and len(names) > 1 and _plain(names[-2]) == "total":
+    name, path = plain_name(names[-1]), _path(names)
+    if name == "value" and len(names) > 1 and plain_name(names[-2]) == "total":
         name = "total"  # hits.total.value of Elasticsearch
     number = _whole(value)
     if number is None:
@@ -729,7 +721,7 @@ def _count(names: tuple[str, ...], value: Any, body: Sequence[_Member], page: La
         seen = f"`{path}` is {number} and {_rows(page)} came"
         return Sign(Weight.COUNT, seen, {**_by_position(body, page), "total_count": path})
     is_left = name == "remainingitemcount" or (
-        _words(names[-1]) & {"remaining", "left"} and _words(names[-1]) & _ROWS
+        words_of(names[-1]) & {"remaining", "left"} and words_of(names[-1]) & _ROWS
     )
     if is_left and number > 0:
         return Sign(Weight.COUNT, f"`{path}` is {number}", _by_position(body, page))
@@ -755,10 +747,10 @@ def _by_position(body: Sequence[_Member], page: LastPage) -> dict[str, Any]:
     query = _query(page)
     asked = [name for name, _ in query]
     names = [*asked, *(names[-1] for names, value in body if value != {})]
-    if {_plain(name) for name in names} & {"page", "currentpage", "pagenumber", "perpage", "pageindex"}:
+    if {plain_name(name) for name in names} & {"page", "currentpage", "pagenumber", "perpage", "pageindex"}:
         return {"type": "page", **_size(query)}
     partners = [_PARTNERS[name] for name in asked if name in _PARTNERS]
-    offsets = [name for name in names if _plain(name) in _OFFSETS]
+    offsets = [name for name in names if plain_name(name) in _OFFSETS]
     param = [*(name for name in offsets if name in asked), *partners, *offsets, "offset"][0]
     return {"type": "offset", **({} if param == "offset" else {"param": param}), **_size(query)}
 
@@ -781,7 +773,7 @@ def _query(page: LastPage) -> list[tuple[str, str]]:
 
 def _size(query: Sequence[tuple[str, str]]) -> dict[str, Any]:
     for name, value in query:
-        if _plain(name) in _QUERY_SIZES and value.isdigit() and int(value) > 0:
+        if plain_name(name) in _QUERY_SIZES and value.isdigit() and int(value) > 0:
             return {"size": int(value), "size_param": name}
     return {}
 
@@ -798,7 +790,7 @@ def _fullness(body: Sequence[_Member], page: LastPage) -> Iterator[Sign]:
         yield Sign(Weight.FULL, seen, _by_position(body, page))
         return
     for names, value in body:
-        if _plain(names[-1]) in _BODY_SIZES and _whole(value) == page.count:
+        if plain_name(names[-1]) in _BODY_SIZES and _whole(value) == page.count:
             seen = f"the page holds {page.count} rows and `{_path(names)}` is {page.count}"
             yield Sign(Weight.FULL, seen, _by_position(body, page))
             return
@@ -850,7 +842,7 @@ def _own_header_signs(name: str, text: str, page: LastPage) -> Iterator[Sign]:
     if text.lstrip().startswith("{"):  # X-Pagination of ASP.NET holds JSON
         yield from _json_header_signs(name, text, page)
         return
-    plain = _plain(re.sub(r"(?i)^(x-)?(wp-|pagination-|page-(?=next|total))?", "", name))
+    plain = plain_name(re.sub(r"(?i)^(x-)?(wp-|pagination-|page-(?=next|total))?", "", name))
     number = _whole(text.strip())
     seen = f"the header {name} is {number}"
     if plain in _TOKENS and plain != "offset" and _is_token(text.strip()):

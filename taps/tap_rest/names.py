@@ -1,0 +1,18 @@
+"""Names of members and headers, as they are compared: APIs write one word in many ways."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["plain_name", "words_of"]
+
+
+def plain_name(name: str) -> str:
+    """`hydra:next` and `__next` are next, `@odata.nextLink` and `next_link` are nextlink."""
+    last = re.split(r"[:.]", name)[-1] if not name.startswith("page[") else name
+    return re.sub(r"[@$_\- ]", "", last.lower())
+
+
+def words_of(name: str) -> frozenset[str]:
+    """`next_page`, `nextPage` and `X-Next-Page` have the words next and page."""
+    return frozenset(word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name))

@@ -1,0 +1,262 @@
+"""An answer with status 200 and without rows that tells of a failure is no end of a read, however it tells it.
+
+In process: a `PageReader` reads what a page with rows says first, then the answer in doubt.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from taps.rest.api_server import Asked, Reply, json_reply, serving
+
+from singerkit_shell.errors import BadDataError
+from tap_rest.client import Response
+from tap_rest.records import PageReader
+
+ROWS = [{"id": 1}, {"id": 2}]
+
+
+def answer(body: Any) -> Response:
+    return Response("http://x/rows", 200, {}, json.dumps(body).encode())
+
+
+def judged(
+    body: Any,
+    *before: Any,
+    records: str = "$.results[*]",
+    missing: str = "fail",
+    partial: str = "fail",
+) -> str | list[str]:
+    """Read ``before`` and then ``body``; return the sentence that refuses it, else the warnings."""
+    warnings: list[str] = []
+    reader = PageReader("rows", records, [], missing, partial, warnings.append)
+    for number, page in enumerate(before):
+        assert reader.read(answer(page), "page 1", is_first=number == 0).records, page
+    try:
+        assert reader.read(answer(body), "page 2", is_first=not before).records == []
+    except BadDataError as error:
+        return str(error)
+    return warnings
+
+
+FAILED: dict[str, tuple[Any, Any]] = {
+    # what an answer without rows says, what those with rows say
+    "Google": ({"status": "INVALID_REQUEST"}, {"status": "OK"}),
+    "Google, limit": ({"status": "OVER_QUERY_LIMIT", "error_message": "You have exceeded"}, {"status": "OK"}),
+    "Google, denied": ({"status": "REQUEST_DENIED"}, {"status": "OK"}),
+    "errcode": ({"errcode": 45009, "errmsg": "reach max api daily quota limit"}, {}),
+    "errcode beside one that is well": ({"errcode": 45009, "errmsg": "x"}, {"errcode": 0, "errmsg": "ok"}),
+    "error_code": ({"error_code": 17, "error_msg": "Open api daily request limit reached"}, {}),
+    "Lark": ({"code": 99991400, "msg": "request trigger frequency limit"}, {"code": 0, "msg": "success"}),
+    "a code": ({"code": 99991400}, {"code": 0}),
+    "Flickr": ({"stat": "fail", "code": 105, "message": "Service currently unavailable"}, {"stat": "ok"}),
+    "Java": ({"statusCode": 500, "exception": "java.sql.SQLException: timeout"}, {"statusCode": 200}),
+    "Solr": ({"responseHeader": {"status": 500}}, {"responseHeader": {"status": 0}}),
+    "Solr, a part": (
+        {"responseHeader": {"status": 0, "partialResults": True}},
+        {"responseHeader": {"status": 0}},
+    ),
+    "Elasticsearch": ({"timed_out": True}, {"timed_out": False}),
+    "ret": ({"ret": -1}, {"ret": 0}),
+    "success in text": ({"success": "false"}, {"success": "true"}),
+    "status of HTTP": ({"status": 429}, {"status": 200}),
+    "status in text": ({"status": "503"}, {}),
+    "meta": ({"meta": {"code": 400, "error_type": "OAuthException"}}, {"meta": {"code": 200}}),
+    "Apigee": ({"fault": {"faultstring": "Rate limit quota violation", "detail": {"errorcode": "x"}}}, {}),
+    "isError": ({"isError": True}, {"isError": False}),
+    "hasErrors": ({"hasErrors": True}, {"hasErrors": False}),
+    "ErrorCode": ({"ErrorCode": "E17"}, {}),
+    "a status below": ({"response": {"status": "error"}}, {"response": {"status": "ok"}}),
+    "Etherscan": ({"status": "0", "message": "NOTOK"}, {"status": "1", "message": "OK"}),
+    "a number that is no flag": ({"status": 0}, {"status": 1}),
+    "Azure": ({"Message": "An error has occurred."}, {}),
+    "a word that was never there": ({"message": "We are sorry"}, {}),
+    "AWS": ({"__type": "ThrottlingException"}, {}),
+    "Jira": ({"errorMessages": ["The value 'X' does not exist"], "errors": {}}, {"errors": {}}),
+    "lower case": ({"errormessage": "x"}, {}),
+    "status false": ({"status": False}, {"status": True}),
+    "errors of nothing": ({"errors": [{"message": "x"}]}, {"errors": []}),
+    "a job's failure": ({"job": {"failure": "worker died"}}, {"job": {"failure": None}}),
+}
+
+
+@pytest.mark.parametrize("name", FAILED)
+def test_a_failure_beside_no_rows(name: str) -> None:
+    failed, good = FAILED[name]
+    rows = {"results": ROWS} | good
+    told = judged({"results": []} | failed, rows, rows)
+    assert isinstance(told, str), told
+    assert told.startswith("Expected records in page 2, got an error with status 200; it says: `{")
+    if "`partial_answers" in told:  # the words may mean an end all the same
+        assert isinstance(judged({"results": []} | failed, rows, partial="warn"), list)
+
+
+FAILED_AT_ONCE = sorted(
+    set(FAILED)
+    - {
+        "a code",
+        "a number that is no flag",
+        "a word that was never there",
+    }
+)
+"""What speaks for itself, with no answer before it to compare with."""
+
+
+@pytest.mark.parametrize("name", FAILED_AT_ONCE)
+def test_a_failure_in_the_first_answer(name: str) -> None:
+    assert isinstance(judged({"results": []} | FAILED[name][0]), str)
+
+
+NO_LIST: dict[str, Any] = {
+    "errorMessages": {"errorMessages": ["x"]},
+    "errorMessage": {"errorMessage": "x"},
+    "RFC 7807": {"type": "about:blank", "title": "Internal", "status": 500},
+    "RFC 7807, with a detail": {"title": "Internal", "detail": "The database is away", "instance": "/rows"},
+    "fault": {"fault": {"faultstring": "x"}},
+    "exception": {"exception": "java.lang.NullPointerException"},
+    "errcode": {"errcode": 40001, "errmsg": "no"},
+    "GitHub": {"message": "Bad credentials", "documentation_url": "https://docs.example"},
+    "Alpha Vantage": {"Information": "Thank you for using Alpha Vantage! Please consider a plan."},
+    "a status": {"status": "SERVER_ERROR", "id": 7},
+}
+
+
+@pytest.mark.parametrize("name", NO_LIST)
+def test_a_failure_in_the_place_of_rows(name: str) -> None:
+    """`missing_records: empty` takes an absent list for none, not what stands there instead."""
+    for before in ((), ({"results": ROWS},)):
+        assert isinstance(judged(NO_LIST[name], *before, missing="empty"), str)
+
+
+HONEST: list[tuple[Any, Any]] = [
+    ({"status": "ZERO_RESULTS", "html_attributions": []}, {"status": "OK"}),
+    ({"responseHeader": {"status": 0, "QTime": 3}}, {"responseHeader": {"status": 0, "QTime": 9}}),
+    ({"ok": True, "response_metadata": {"next_cursor": ""}}, {"ok": True}),
+    ({"errors": []}, {"errors": []}),
+    ({"error": None, "errors": {}}, {}),
+    ({"error": "", "errorCode": 0, "errorMessage": "Success!"}, {}),
+    ({"success": True}, {"success": True}),
+    ({"code": 0, "msg": "ok"}, {"code": 0, "msg": "ok"}),
+    ({"code": 200}, {"code": 200}),
+    ({"code": 204}, {"code": 200}),
+    ({"status": 200, "message": ""}, {"status": 200, "message": ""}),
+    ({"status": "complete"}, {"status": "running"}),
+    ({"message": "No results found."}, {}),
+    ({"message": "no more data"}, {"message": "OK"}),
+    ({"message": "There are no orders available for your search"}, {"message": "OK"}),
+    ({"status": "0", "message": "No transactions found"}, {"status": "1", "message": "OK"}),
+    ({"success": False, "message": "No records found"}, {"success": True, "message": "Found"}),
+    ({"code": "not_found"}, {"code": "ok"}),
+    ({"code": 404, "message": "Not found"}, {"code": 200}),
+    ({"status": 404}, {"status": 200}),
+    ({"status": "NO_DATA"}, {"status": "OK"}),
+    ({"reason": "End of list"}, {}),
+    ({"warnings": ["`since` is deprecated"]}, {}),
+    ({"_shards": {"total": 5, "failed": 0}, "timed_out": False}, {"timed_out": False}),
+    ({"query": {"status": "failed", "state": "error"}}, {"query": {"status": "failed", "state": "error"}}),
+    ({"links": {"error": "/errors"}, "error_url": "/errors", "on_error": "skip"}, {}),
+    ({"message": "0 rows of 20"}, {"message": "10 rows of 20"}),
+    ({"message": "Page 3"}, {"message": "Page 2"}),
+    ({"info": "Limits apply, see our terms"}, {"info": "Limits apply, see our terms"}),
+    ({"order": {"status": "failed"}, "failed": 3}, {"order": {"status": "failed"}, "failed": 3}),
+    ({"code": 20000, "message": "请求成功"}, {"code": 20000, "message": "请求成功"}),
+    ({"meta": {"code": 200, "status": "Success"}}, {"meta": {"code": 200, "status": "Success"}}),
+    ({"d": {"__count": "0"}, "total": 0, "took": 500}, {"total": 2, "took": 429}),
+    ({"type": "list", "object": "list", "kind": "error#list"}, {"type": "list", "object": "list"}),
+]
+
+
+@pytest.mark.parametrize("case", range(len(HONEST)))
+def test_an_honest_end_is_silent(case: int) -> None:
+    empty, good = HONEST[case]
+    assert judged({"results": []} | empty, {"results": ROWS} | good) == []
+    assert judged(empty, {"results": ROWS} | good, missing="empty") == []
+
+
+@pytest.mark.parametrize("case", range(len(HONEST)))
+def test_an_honest_empty_first_answer_is_silent(case: int) -> None:
+    empty, _ = HONEST[case]
+    warnings = judged({"results": []} | empty)
+    assert isinstance(warnings, list), warnings
+    assert (warnings != []) == (404 in empty.values() and "message" not in empty), warnings
+
+
+def test_another_word_where_the_status_is_as_always_is_a_warning() -> None:
+    """In a language that is not known here, it may be."""
+    warnings = judged(
+        {"code": 0, "msg": "暂无数据", "results": []}, {"code": 0, "msg": "成功", "results": ROWS}
+    )
+    assert len(warnings) == 1
+    assert "`msg` is not what it is in answers with records" in warnings[0]
+
+
+def test_an_empty_object_is_none_and_its_lost_surroundings_are_told() -> None:
+    """Google leaves out whatever is empty; another API has a `total` in all answers but the one that failed."""
+    google = {"results": ROWS, "nextPageToken": "x"}
+    assert judged({}, google, missing="empty") == []
+    assert judged({}, missing="empty") == []
+    told = judged({}, {"results": ROWS, "total": 9}, missing="empty")
+    assert isinstance(told, list)
+    assert "Nothing in page 2 is where it was" in told[0]
+
+
+@pytest.mark.parametrize(
+    "member", [{"meta": {"errors": ["x"]}}, {"responseHeader": {"partialResults": True}}]
+)
+def test_a_part_that_is_told_of_one_level_below(member: Any) -> None:
+    reader = PageReader("rows", "$.results[*]", [], "fail")
+    with pytest.raises(BadDataError, match=re.escape('"partial_answers": "warn"')):
+        reader.read(answer({"results": ROWS} | member), "page 1")
+
+
+STREAM = {
+    "name": "rows",
+    "path": "/rows",
+    "records": "$.results[*]",
+    "schema": {"properties": {"id": {}}},
+    "pagination": {"type": "page"},
+}
+
+
+def failing_once(failure: Any) -> Any:
+    """Pages of one row, two of them; the second is asked for in vain at first."""
+    times = {"page 2": 0}
+
+    def route(asked: Asked) -> Reply:
+        page = int(asked.param("page") or 1)
+        times["page 2"] += page == 2
+        if page == 2 and times["page 2"] == 1:
+            return json_reply({"results": []} | failure)
+        return json_reply({"status": "OK", "results": ROWS[page - 1 : page]})
+
+    return route
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        ({"status": "OVER_QUERY_LIMIT"}, 0),
+        ({"error": {"code": 503, "message": "x"}}, 0),
+        ({"status": "INVALID_REQUEST"}, 65),
+        ({"error": {"code": 400, "message": "wrong `limit`"}}, 65),
+    ],
+)
+def test_what_says_to_ask_later_is_asked_again(failure: Any, code: int, run_tap: Any) -> None:
+    with serving({"/rows": failing_once(failure)}) as api:
+        run = run_tap(api.url, STREAM).ended(code)
+        assert len(api.asked) == (4 if code == 0 else 2)
+    if code == 0:
+        assert run.records("rows") == ROWS
+        assert "status 200 and no records, it says: `{" in run.stderr
+
+
+def test_what_says_so_for_ever_is_given_up(run_tap: Any) -> None:
+    with serving(
+        {"/rows": lambda _: json_reply({"results": [], "errcode": 45009, "errmsg": "quota limit"})}
+    ) as api:
+        run = run_tap(api.url, STREAM).ended(69)
+        assert len(api.asked) == 3
+    assert "quota limit" in run.sentence
