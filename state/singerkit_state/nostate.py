@@ -19,7 +19,7 @@ _CONFIG_KEYS_OF_OURS = """
     base_url allowed_addresses allowed_hosts ca_file schema_cache user_agent state_every
     dsn sslmode sslrootcert sslcert sslkey connect_timeout application_name lock_timeout_seconds reconnect_seconds
     answer_seconds replay_bytes default_target_schema embedded_folder load_method number_type column_types hard_delete
-    destination_path on_invalid on_unstorable quarantine_limit missing_fields rows_gone validate_records
+    destination_path end_of_input on_invalid on_unstorable quarantine_limit missing_fields rows_gone validate_records
     add_record_metadata commit_rows commit_bytes commit_seconds max_line_bytes
 """
 _CONFIG_KEYS_OF_OTHERS = "password api_key api_url access_token refresh_token client_secret private_key"

@@ -8,22 +8,38 @@ from singerkit_state.delivery import Delivery, Guarantee
 
 __all__ = ["deliveries"]
 
+_TOGETHER = "rows and state are committed together, and a run that would start from an older state is stopped"
+_COMES_AGAIN = "rows come again, all of them or those after a saved state that a kill left behind"
+_LOOKS_COMPLETE = (
+    "a tap that dies between two lines looks like one that has finished: its rows after the last STATE are committed, and "
+    "come again (not with `end_of_input` as `state`)"
+)
 
-def deliveries(*, replaces_by_key: bool, has_state_url: bool, state_file: str | None) -> list[Delivery]:
+
+def deliveries(
+    *, replaces_by_key: bool, has_state_url: bool, state_file: str | None, ends_with_state: bool = False
+) -> list[Delivery]:
     """Return what holds for a config; without ``state_file`` it depends on where the tap's state comes from."""
     place = "the --state-file" + (" or a state URL" if has_state_url and state_file is None else "")
-    kept = Delivery(
-        f"the tap's --state names {place}"
-        + ("" if state_file else ", or a singerkit tap's is saved from stdout"),
-        Guarantee.EXACTLY_ONCE,
-        "rows and state are committed together, and a run that would start from an older state is stopped",
-    )
-    return [kept] if state_file is not None else [kept, *_without_state_file(replaces_by_key)]
+    from_stdout = "" if state_file else ", or is saved from stdout"
+    found = [
+        Delivery(
+            f"a singerkit tap, whose --state names {place}{from_stdout}", Guarantee.EXACTLY_ONCE, _TOGETHER
+        )
+    ]
+    others = "a tap by others, whose --state names the --state-file"
+    if ends_with_state:
+        why = f"{_TOGETHER}, and so is one that ends behind its last STATE"
+        found.append(Delivery(others, Guarantee.EXACTLY_ONCE, why))
+    else:
+        found += _again(others, _LOOKS_COMPLETE, replaces_by_key)
+    if state_file is None:
+        how = "the tap has no --state, or is by others and its state is saved from stdout"
+        found += _again(how, _COMES_AGAIN, replaces_by_key)
+    return found
 
 
-def _without_state_file(replaces_by_key: bool) -> Iterator[Delivery]:
-    how = "the tap has no --state, or is by others and its state is saved from stdout"
-    why = "rows come again, all of them or those after a saved state that a kill left behind"
+def _again(how: str, why: str, replaces_by_key: bool) -> Iterator[Delivery]:
     if replaces_by_key:
         yield Delivery(
             f"{how}, streams with a key",

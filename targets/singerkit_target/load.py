@@ -100,6 +100,7 @@ class Load:
         always_exact: bool = False,
         missing_fields: str | None = None,
         accepts_gone_rows: bool = False,
+        ends_with_state: bool = False,
         ways: Callable[[str], WaysOut] = lambda _pipeline: WaysOut(("TARGET",)),
     ) -> None:
         self._ways = ways
@@ -107,6 +108,7 @@ class Load:
         self._judgement = judgement
         self._missing_fields = missing_fields
         self._accepts_gone_rows = accepts_gone_rows
+        self._ends_with_state = ends_with_state
         self._limits = limits
         self._publisher = publisher
         self._stop = stop
@@ -487,6 +489,11 @@ class Load:
             raise BadDataError(
                 "The input ended before the tap had finished, whose own last line says why; rows after its last STATE "
                 "were dropped: mend that, then run again."
+            )
+        if self._ends_with_state and self._rows_after_state:
+            raise BadDataError(
+                "The input ended behind its last STATE, which `end_of_input` in the config takes for a tap that has died: rows "
+                "after it were dropped; see why the tap ended, then run again."
             )
         unknown = self._versions.waiting.keys() - self._decoders.keys()
         for stream in sorted(unknown):

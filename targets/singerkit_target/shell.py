@@ -97,6 +97,15 @@ COMMON_SETTINGS: Mapping[str, Any] = {
         "description": "What to do when a table or file lacks rows that the state says were loaded (dropped, emptied, "
         "cut, moved away). `accept` is for landing places that somebody empties after each run.",
     },
+    "end_of_input": {
+        "type": "string",
+        "enum": ["complete", "state"],
+        "default": "complete",
+        "description": "What the end of the input means where the tap does not mark it, as taps by others do not: the tap "
+        "has finished, and what came is committed; or, with `state`, only if no row came after the last STATE: else the rows "
+        "after it are dropped, and the run ends with 65. `state` is for taps that end with a STATE, and keeps rows of streams "
+        "without a key from coming twice when such a tap dies.",
+    },
     "validate_records": {
         "type": "boolean",
         "default": True,
@@ -238,6 +247,7 @@ class SingerkitTarget(Target):
             always_exact=self.always_exact,
             missing_fields=self.config.get("missing_fields"),
             accepts_gone_rows=self.config["rows_gone"] == "accept",
+            ends_with_state=self.config["end_of_input"] == "state",
             ways=self.ways_out,
         )
         lock = (
@@ -316,6 +326,7 @@ class SingerkitTarget(Target):
                 replaces_by_key=cls.replaces_by_key({} if config is None else config.config),
                 has_state_url=cls.has_state_url,
                 state_file=state_file,
+                ends_with_state=config is not None and config.config.get("end_of_input") == "state",
             )
             print_about(cls._get_about_info(), about_format, promises)
             return

@@ -31,6 +31,7 @@ from singerkit_state.value import encode
 FIRST, LAST = 30, 60
 FILE, STDOUT, OTHERS = "state file", "stdout", "a tap by others"
 """Where the next run's state comes from; the last two save it from stdout."""
+OTHERS_FILE = "a tap by others, state file"
 JSONL = str(Path(sys.executable).with_name("target-jsonl"))
 
 
@@ -164,12 +165,38 @@ def test_a_promise_is_what_a_kill_leaves_behind(database: str, tmp_path: Path, n
     assert not upserts or keyed in ("exactly_once", "effectively_once")
 
 
+@pytest.mark.parametrize("end", ["complete", "state"])
+@pytest.mark.parametrize("name", ["upsert", "jsonl"])
+def test_a_promise_is_what_a_tap_by_others_leaves_behind_that_dies(
+    database: str, tmp_path: Path, name: str, end: str
+) -> None:
+    """Between two lines, so that nothing tells its end from a good one."""
+    setting = SETTINGS[name](database, tmp_path)
+    config = Path(setting.command[setting.command.index("--config") + 1])
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"end_of_input": end}))
+    state_file = ["--state-file", str(tmp_path / "state.json")]
+    *cut, _state = run_of(0, LAST, marked=False)
+    outcome = setting.load(cut, *state_file).expect(65 if end == "state" else 0)
+    assert end == "complete" or "behind its last STATE" in outcome.last_words
+    start = json.loads((tmp_path / "state.json").read_text())["at"]
+    assert start == setting.state() == LAST - 10
+    setting.load(run_of(start, LAST, marked=False), *state_file).expect(0)
+    promised = about(Path(setting.command[0]).name, "--config", str(config))
+    upserts = name == "upsert"
+    assert found(setting, "log", upserts=upserts) == promise(promised, OTHERS_FILE, "without a key")
+    keyed = promise(promised, OTHERS_FILE, "with a key")
+    assert keyed == ("exactly_once" if end == "state" else "effectively_once" if upserts else "at_least_once")
+
+
 def promise(promised: list[dict[str, str]], way: str, streams: str) -> str:
     """The guarantee that is printed for a way to resume and a kind of stream."""
-    named = {FILE: "--state-file", STDOUT: "saved from stdout", OTHERS: "by others"}[way]
-    fitting = [each for each in promised if named in each["configuration"]]
-    if way == STDOUT:
-        fitting = [each for each in fitting if "by others" not in each["configuration"]]
+    named = "--state-file" if way in (FILE, OTHERS_FILE) else "saved from stdout"
+    fitting = [
+        each
+        for each in promised
+        if named in each["configuration"]
+        and ("by others" in each["configuration"]) == (way in (OTHERS, OTHERS_FILE))
+    ]
     if len(fitting) > 1:
         fitting = [each for each in fitting if streams in each["configuration"]]
     (one,) = fitting
@@ -178,8 +205,9 @@ def promise(promised: list[dict[str, str]], way: str, streams: str) -> str:
 
 def test_with_a_state_file_only_what_holds_with_it_is_printed() -> None:
     for executable in ("target-postgres", "target-jsonl"):
-        (promise,) = about(executable, "--state-file", "state.json")
-        assert promise["guarantee"] == "exactly_once"
+        first, *others = about(executable, "--state-file", "state.json")
+        assert first["guarantee"] == "exactly_once"
+        assert "stdout" not in str([first, *others])
 
 
 @pytest.mark.parametrize("output_format", ["text", "markdown"])

@@ -54,6 +54,7 @@ SHARED: dict[str, tuple[Sequence[Any], dict[str, Any], dict[str, Any]]] = {
     "on_unstorable": (NUL, {}, {"on_unstorable": "replace"}),
     "quarantine_limit": (BAD, QUARANTINE, {"quarantine_limit": 1}),
     "extra": (MORE, {}, {"extra": "load"}),
+    "end_of_input": ([*PLAIN, RECORD("s", {"id": 2, "t": "b"})], {}, {"end_of_input": "state"}),
     "missing_fields": (MISSING, {}, {"missing_fields": "null"}),
     "validate_records": (SHORT, {}, {"validate_records": False}),
     "add_record_metadata": (PLAIN, {}, {"add_record_metadata": True}),
