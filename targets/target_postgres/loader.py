@@ -44,12 +44,7 @@ from target_postgres.faults import (
 from target_postgres.rows import as_csv, with_hex, with_utc
 from target_postgres.session import Session
 from target_postgres.tables import Table, Wishes, check_stream_name, fit_table, hold
-from target_postgres.versions import (
-    count_without_version,
-    obstacle,
-    remove_other_versions,
-    remove_without_version,
-)
+from target_postgres.versions import obstacle, remove_other_versions, rows_without_version
 
 __all__ = ["PostgresLoader"]
 
@@ -484,63 +479,24 @@ class PostgresLoader:
 
     def activate_version(self, stream: Stream, version: int) -> None:
         """Remove the rows of other versions, or mark them deleted; rows without one stay."""
-        if not self._adds_metadata:
-            self._tell_once(
-                stream.name,
-                "ACTIVATE_VERSION of stream `%s` is ignored: rows carry no version without `add_record_metadata`.",
-            )
-            return
-        table = self._tables[stream.name]
+        table, hard = self._tables[stream.name], self._hard_delete
 
         def remove(connection: Connection) -> None:
             with connection.cursor() as cursor:
                 self._merge(cursor, table)
-                in_the_way = obstacle(cursor, table, hard=self._hard_delete)
-                if in_the_way is not None:
-                    self._tell_once(
-                        stream.name,
-                        "ACTIVATE_VERSION of stream `%s` is passed over, and rows of other versions stay: %s",
-                        in_the_way,
-                    )
+                problem = obstacle(cursor, table, hard=hard, with_metadata=self._adds_metadata)
+                if problem is None:
+                    remove_other_versions(cursor, table.identifier, version, hard=hard)
+                if table.stream in self._told:
                     return
-                remove_other_versions(cursor, table.identifier, version, hard=self._hard_delete)
-                self._tell_of_rows_without_version(cursor, table)
+                are_new = table.stream in self._without_version
+                said = problem or rows_without_version(cursor, table, hard=hard, are_new=are_new)
+                if said:
+                    self._told.add(table.stream)
+                    self._log.warning("ACTIVATE_VERSION of stream `%s` %s", table.stream, said)
 
         self._activated.add(stream.name)
         self._submit(remove, f"activating version {version} of stream `{stream.name}`")
-
-    def _tell_of_rows_without_version(self, cursor: Cursor, table: Table) -> None:
-        if table.stream in self._told:
-            return
-        count = count_without_version(cursor, table.identifier, hard=self._hard_delete)
-        if not count:
-            return
-        rows, verb = ("1 row", "stays") if count == 1 else (f"{count} rows", "stay")
-        if table.stream in self._without_version:
-            way_out = (
-                "records of this run came without `version`, so that old rows among these cannot be told from new ones: have "
-                "the tap send `version` with each record, or remove by hand what is gone at the source."
-            )
-        else:
-            statement = remove_without_version(table.identifier, hard=self._hard_delete).as_string(cursor)
-            way_out = (
-                "they were loaded without `add_record_metadata`, from records without `version`, or by another program. If "
-                f"they are old, remove them with `{statement}`."
-            )
-        self._tell_once(
-            table.stream,
-            "ACTIVATE_VERSION of stream `%s`: %s of the table %s.%s without a version %s, as each time: %s",
-            rows,
-            table.schema,
-            table.name,
-            verb,
-            way_out,
-        )
-
-    def _tell_once(self, stream: str, text: str, *more: object) -> None:
-        if stream not in self._told:
-            self._told.add(stream)
-            self._log.warning(text, stream, *more)
 
     # --- units of commit -----------------------------------------------------------------------------------
 

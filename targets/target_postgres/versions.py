@@ -13,7 +13,7 @@ from target_postgres import ddl
 from target_postgres.faults import NotDone
 from target_postgres.tables import Table
 
-__all__ = ["count_without_version", "obstacle", "remove_other_versions", "remove_without_version"]
+__all__ = ["obstacle", "remove_other_versions", "rows_without_version"]
 
 _DELETED_AT = "_sdc_deleted_at"
 _TAKES_TIMES = frozenset({"timestamptz", "timestamp", "text"})
@@ -33,38 +33,72 @@ def remove_other_versions(cursor: Cursor, table: Identifier, version: int, *, ha
         raise NotDone("a trigger or rule of the table leaves rows of other versions as they are; change it")
 
 
-def obstacle(cursor: Cursor, table: Table, *, hard: bool) -> str | None:
-    """Say which field of the stream has the column that is needed, and what to do; None when none has."""
+def obstacle(cursor: Cursor, table: Table, *, hard: bool, with_metadata: bool) -> str | None:
+    """Say why no row can be removed, and what to do; None when all is well."""
+    if not with_metadata:
+        return _no_metadata(cursor, table)
+    passed_over = "is passed over, and rows of other versions stay: the stream has a field"
     own = table.given.column_names
     if VERSION in own:
         statement = SQL("ALTER TABLE {} RENAME COLUMN {} TO {}").format(
             table.identifier, Identifier(table.columns[VERSION]), Identifier(f"{VERSION}_of_source")
         )
         return (
-            f"the stream has a field `{VERSION}` of its own, which keeps its column, so that there is none for the version "
-            "of a row. To have versions, leave the field out in the tap or rename it there, and rename its column, as with "
+            f"{passed_over} `{VERSION}` of its own, which keeps its column, so that there is none for the version of a row. "
+            "To have versions, leave the field out in the tap or rename it there, and rename its column, as with "
             f"`{statement.as_string(cursor)}`."
         )
     if not hard and _DELETED_AT in own:
         type_ = ddl.columns_now(cursor, table.schema, table.name)[table.columns[_DELETED_AT]]
         if type_.base not in _TAKES_TIMES:
             return (
-                f"the stream has a field `{_DELETED_AT}` of its own, whose column of type `{type_.type}` takes no time of "
-                "deletion. Set `hard_delete` to true, or leave the field out in the tap or rename it there, and rename "
-                "its column."
+                f"{passed_over} `{_DELETED_AT}` of its own, whose column of type `{type_.type}` takes no time of deletion. "
+                "Set `hard_delete` to true, or leave the field out in the tap or rename it there, and rename its column."
             )
     return None
 
 
-def count_without_version(cursor: Cursor, table: Identifier, *, hard: bool) -> int:
-    """Count the rows that have no version, and are not marked as deleted."""
-    cursor.execute(SQL("SELECT count(*) FROM {} WHERE {}").format(table, _left(_NO_VERSION, hard=hard)))
-    return int((cursor.fetchone() or (0,))[0])
+def _no_metadata(cursor: Cursor, table: Table) -> str:
+    """Rows keep what an earlier run has put into a column that the SCHEMA does not name."""
+    ignored = "is ignored: rows carry no version without `add_record_metadata`."
+    is_ours = VERSION not in table.given.column_names
+    if (
+        not is_ours
+        or VERSION not in ddl.columns_now(cursor, table.schema, table.name)
+        or not ddl.holds_values(cursor, table.identifier, VERSION)
+    ):
+        return ignored
+    forget = SQL("UPDATE {} SET _sdc_table_version = NULL").format(table.identifier).as_string(cursor)
+    return (
+        f"{ignored} Rows that are written without it keep the version that an earlier run gave them, by which they would be "
+        f"taken for old ones: before you set it again, run `{forget}`."
+    )
 
 
-def remove_without_version(table: Identifier, *, hard: bool) -> Composed:
-    """Return the statement that removes these rows, or marks them."""
-    return _removal(table, _NO_VERSION, hard=hard)
+def rows_without_version(cursor: Cursor, table: Table, *, hard: bool, are_new: bool) -> str | None:
+    """Say how many rows have no version, and are not marked as deleted; ``are_new``: this run has written some."""
+    cursor.execute(
+        SQL("SELECT count(*) FROM {} WHERE {}").format(table.identifier, _left(_NO_VERSION, hard=hard))
+    )
+    count = int((cursor.fetchone() or (0,))[0])
+    if not count:
+        return None
+    where = f"of the table {table.schema}.{table.name}"
+    found = (
+        f"found 1 row {where} without a version"
+        if count == 1
+        else f"found {count} rows {where} without a version"
+    )
+    if are_new:
+        return (
+            f"{found}, and leaves what has none: records of this run came without `version`, so that old rows cannot be told "
+            "from new ones. Have the tap send `version` with each record, or remove by hand what is gone at the source."
+        )
+    statement = _removal(table.identifier, _NO_VERSION, hard=hard).as_string(cursor)
+    return (
+        f"{found}, and leaves what has none: it was loaded without `add_record_metadata`, from records without `version`, or "
+        f"by another program. If it is gone at the source, remove it with `{statement}`."
+    )
 
 
 def _removal(table: Identifier, which: SQL | Composed, *, hard: bool) -> Composed:

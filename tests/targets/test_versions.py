@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from faults.loads import RECORD, SCHEMA, STATE, lines, load, query, running, table
+from faults.test_process import in_transaction
+from waiting import wait_until
 
 INTEGER = {"type": ["integer", "null"]}
 BOOLEAN = {"type": ["boolean", "null"]}
@@ -35,9 +37,12 @@ def test_rows_that_this_run_wrote_without_a_version_stay(database: str) -> None:
     said = loaded(database, *rows(None, 1, 2), activate(1), STATE({"a": 1}))
     assert table(database, "t", "id") == [(1,), (2,)]
     assert (
-        said.count("ACTIVATE_VERSION of stream `t`: 2 rows of the table public.t without a version stay") == 1
+        said.count(
+            "ACTIVATE_VERSION of stream `t` found 2 rows of the table public.t without a version, and leaves"
+        )
+        == 1
     )
-    assert "have the tap send `version` with each record, or remove by hand what is gone" in said
+    assert "Have the tap send `version` with each record, or remove by hand what is gone" in said
     assert "DELETE" not in said, "it would remove the rows of this run"
 
 
@@ -50,8 +55,8 @@ def test_rows_from_before_versions_stay_and_the_statement_that_is_told_removes_t
     said = loaded(database, *again, hard_delete=hard)
     alive = "SELECT id FROM t WHERE _sdc_deleted_at IS NULL ORDER BY id"
     assert query(database, alive) == [(1,), (2,), (3,)]
-    assert said.count("2 rows of the table public.t without a version stay") == 1
-    found = re.search(r"If they are old, remove them with `([^`]+)`\.", said)
+    assert said.count("found 2 rows of the table public.t without a version, ") == 1
+    found = re.search(r"If it is gone at the source, remove it with `([^`]+)`\.", said)
     assert found
     query(database, found[1])
     assert query(database, alive) == [(3,)]
@@ -60,9 +65,23 @@ def test_rows_from_before_versions_stay_and_the_statement_that_is_told_removes_t
     )
 
 
+def test_rows_that_are_written_without_versions_keep_old_ones_and_the_run_says_so(database: str) -> None:
+    first = [activate(1), *rows(1, 1, 2), activate(1), STATE({"a": 1})]
+    assert "keep the version" not in loaded(database, *first, metadata=False), "there are none"
+    assert "keep the version" not in loaded(database, *first)
+    again = [*rows(2, 1, 2), activate(2), STATE({"a": 2})]
+    said = loaded(database, *again, activate(2), STATE({"a": 3}), metadata=False)
+    assert said.count("ACTIVATE_VERSION of stream `t` is ignored") == 1
+    statement = re.search(r"before you set it again, run `([^`]+)`\.", said)
+    assert statement
+    query(database, statement[1])
+    loaded(database, activate(2), *rows(2, 3), STATE({"a": 4}))
+    assert table(database, "t", "id") == [(1,), (2,), (3,)]
+
+
 def test_rows_of_another_loader_have_no_version(database: str) -> None:
     query(database, "CREATE TABLE t (id bigint PRIMARY KEY); INSERT INTO t VALUES (1)")
-    assert "1 row of the table public.t without a version stays, as" in loaded(
+    assert "found 1 row of the table public.t without a version, " in loaded(
         database, *rows(1, 4), activate(1)
     )
     assert table(database, "t", "id") == [(1,), (4,)]
@@ -93,6 +112,27 @@ def test_a_run_that_is_killed_after_a_commit_has_activated_what_is_before_it(dat
     assert table(database, "t", "id") == [(1,)]
 
 
+def test_a_run_that_is_stopped_has_activated_what_its_last_state_covers(database: str) -> None:
+    loaded(database, *rows(1, 1, 2), activate(1), STATE({"done": 1}))
+    with running(database, add_record_metadata=True) as process:
+        process.send(lines(T, *rows(2, 1), activate(2), STATE({"done": 2}), *rows(3, 3), activate(3)))
+        wait_until(lambda: in_transaction(database), "a transaction")
+        process.signal(signal.SIGTERM)
+        assert process.finish().expect(143).stdout == DONE
+    assert table(database, "t", "id") == [(1,)]
+
+
+def test_a_version_of_a_unit_that_is_lost_is_activated_again(database: str) -> None:
+    loaded(database, *rows(1, 1, 2), activate(1), STATE({"done": 1}))
+    with running(database, add_record_metadata=True) as process:
+        process.send(lines(T, *rows(2, 1), activate(2), STATE({"done": 2}), *rows(2, 3)))
+        ((pid,),) = wait_until(lambda: in_transaction(database), "a transaction")
+        query(database, "SELECT pg_terminate_backend(%s)", [pid])
+        process.send(lines(STATE({"done": 3})))
+        assert "written again" in process.finish().expect(0).stderr
+    assert table(database, "t", "id") == [(1,), (3,)]
+
+
 # --- fields with the names of metadata columns --------------------------------------------------------------
 
 NAMES = [
@@ -116,7 +156,9 @@ def test_a_field_that_is_called_like_the_version_keeps_its_column(
     advice = re.search(r"rename its column, as with `([^`]+)`\.", outcome.stderr)
     assert advice
     query(database, advice[1])
-    assert "3 rows of the table public.t without a version stay" in loaded(database, *rows(8, 4), activate(8))
+    assert "found 3 rows of the table public.t without a version, " in loaded(
+        database, *rows(8, 4), activate(8)
+    )
     assert query(database, "SELECT id, _sdc_table_version FROM t ORDER BY id") == [
         *((n, None) for n in (1, 2, 3)),
         (4, 8),
