@@ -8,6 +8,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from functools import partial
 from operator import itemgetter
 from typing import Any, TypeVar
 
@@ -219,7 +220,8 @@ class PostgresLoader:
                     self._merge(cursor, former)
                 else:
                     self._tell_of_others(cursor, stream.name)
-                return fit_table(
+                fitting = partial(
+                    fit_table,
                     cursor,
                     stream,
                     self._wishes,
@@ -231,6 +233,7 @@ class PostgresLoader:
                     must_hold=former is None and self._must_hold(stream.name),
                     doubts=self.doubts if former is None and self._should_hold(stream.name) else None,
                 )
+                return self._altered(cursor, fitting)
 
         table: Table = self._call(fit, f"preparing the table of stream `{stream.name}`")
         if former is not None:
@@ -238,6 +241,21 @@ class PostgresLoader:
             table.has_repeats = former.has_repeats
         self._tables[stream.name] = table
         return table.given
+
+    def _altered(self, cursor: Cursor, fit: Callable[[], Table]) -> Table:
+        """Call ``fit``. PostgreSQL alters no table for which a deferred trigger waits: where one does, all are fired."""
+        cursor.execute("SAVEPOINT singerkit_fit")
+        try:
+            table = fit()
+        except psycopg2.Error as error:
+            if error.pgcode != errorcodes.OBJECT_IN_USE:
+                raise
+            cursor.execute("ROLLBACK TO SAVEPOINT singerkit_fit")
+            self._judge_all_deferred(cursor)
+            cursor.execute("SET CONSTRAINTS ALL DEFERRED")  # as before for the rows that follow
+            table = fit()
+        cursor.execute("RELEASE SAVEPOINT singerkit_fit")
+        return table
 
     def _kept_columns(self, stream: str) -> Collection[str]:
         """The columns of a table that are committed when the unit in hand ends here: those of its last safe point."""
@@ -565,13 +583,21 @@ class PostgresLoader:
         with connection.cursor() as cursor:
             for table in self._tables.values():
                 self._merge(cursor, table)
-            try:  # deferred constraints, too, are judged while there is a safe point to go back to
-                self._judge_deferred(cursor)
-            except psycopg2.Error as error:
-                if not (self._defers and is_refusal(error, self._sets_aside)):
-                    raise
-                self._defers = False
-                raise LateRefusal(f"A deferred constraint refuses a row: {refusal(error)}.") from error
+            self._judge_all_deferred(cursor)  # while there is a safe point to go back to
+
+    def _judge_all_deferred(self, cursor: Cursor) -> None:
+        """Judge deferred constraints.
+
+        Raises:
+            LateRefusal: one refuses a row that is to be set aside, and nobody knows which.
+        """
+        try:
+            self._judge_deferred(cursor)
+        except psycopg2.Error as error:
+            if not (self._defers and is_refusal(error, self._sets_aside)):
+                raise
+            self._defers = False
+            raise LateRefusal(f"A deferred constraint refuses a row: {refusal(error)}.") from error
 
     def commit(self, state: str | None) -> None:
         """Merge what is staged, advance the state row, COMMIT; all of it or nothing."""

@@ -255,6 +255,47 @@ def test_a_document_with_values_keeps_its_type(database: str) -> None:
     assert columns(database, "t") == {"v": "jsonb"}
 
 
+@pytest.mark.parametrize("is_late", [False, True], ids=["", "a child before its parent"])
+def test_columns_come_and_widen_over_rows_for_which_a_deferred_constraint_waits(
+    database: str, is_late: bool
+) -> None:
+    """PostgreSQL alters no such table (55006), which ended the run with 70."""
+    query(
+        database,
+        "CREATE TABLE nodes (id bigint PRIMARY KEY, up bigint REFERENCES nodes DEFERRABLE INITIALLY DEFERRED)",
+    )
+    narrow = {"id": INTEGER, "up": INTEGER}
+    rows = [RECORD("nodes", {"id": 4, "up": 3, "v": "x"}), RECORD("nodes", {"id": 3, "up": 1, "v": 3})]
+    load(
+        database,
+        SCHEMA("nodes", narrow, ["id"]),
+        *(RECORD("nodes", {"id": id_, "up": 1}) for id_ in (2, 1)),
+        SCHEMA("nodes", {**narrow, "v": INTEGER}, ["id"]),
+        RECORD("nodes", {"id": 5, "up": 1, "v": 5}),
+        SCHEMA("nodes", {**narrow, "v": MIXED}, ["id"]),
+        *(rows if is_late else reversed(rows)),
+    ).expect(0)
+    stored = query(database, "SELECT id, v::text FROM nodes ORDER BY id")
+    assert stored == [(1, None), (2, None), (3, "3"), (4, '"x"'), (5, "5")]
+
+
+def test_a_row_that_a_deferred_constraint_refuses_before_a_column_comes_is_set_aside(database: str) -> None:
+    query(
+        database,
+        "CREATE TABLE nodes (id bigint PRIMARY KEY, up bigint REFERENCES nodes DEFERRABLE INITIALLY DEFERRED)",
+    )
+    load(
+        database,
+        SCHEMA("nodes", {"id": INTEGER, "up": INTEGER}, ["id"]),
+        *(RECORD("nodes", {"id": id_, "up": up}) for id_, up in ((1, None), (2, 99))),
+        SCHEMA("nodes", {"id": INTEGER, "up": INTEGER, "v": INTEGER}, ["id"]),
+        RECORD("nodes", {"id": 3, "up": 1, "v": 3}),
+        on_invalid="quarantine",
+    ).expect(0)
+    assert query(database, "SELECT id, v FROM nodes ORDER BY id") == [(1, None), (3, 3)]
+    assert query(database, "SELECT count(*) FROM _singerkit_rejects") == [(1,)]
+
+
 def test_a_view_on_a_column_that_must_widen_is_named(database: str) -> None:
     load(database, ORDERS, order(id=1, qty=1)).expect(0)
     query(database, "CREATE VIEW quantities AS SELECT qty FROM orders")
