@@ -7,8 +7,9 @@ Settings that only bound what happens anyway (`retries`, `timeout`, `limits`, `i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 __all__ = ["idle_settings", "settings_without_effect"]
 
@@ -85,6 +86,8 @@ def _of_stream(stream: Group, place: str, config: Group) -> Iterator[str]:
 def _of_pagination(pagination: Group, place: str) -> Iterator[str]:
     if "size_param" in pagination and "size" not in pagination:
         yield f"`{place}.size_param` has no effect without `{place}.size`"
+    if "size" in pagination and "param" in pagination and pagination["param"] == _size_param(pagination):
+        yield f"`{place}.size` has no effect, since `{place}.param` sends the parameter `{pagination['param']}`, too"
     if "param" in pagination and "request_header" in pagination:
         yield f"`{place}.param` has no effect beside `{place}.request_header`"
     if "{value}" not in pagination.get("template", "{value}"):
@@ -92,21 +95,82 @@ def _of_pagination(pagination: Group, place: str) -> Iterator[str]:
 
 
 def _of_parameters(stream: Group, place: str, config: Group) -> Iterator[str]:
-    """Name parameters that another setting of the stream sends with a value of its own."""
+    """Name parameters that two settings send: one of the values is sent in vain, or both are."""
+    groups = [("params", config.get("params", {})), (f"{place}.params", stream.get("params", {}))]
     pagination = stream.get("pagination", config.get("pagination", {"type": "single"}))
+    by_pages = _sent_by_pages(pagination)
+    for where, params in groups:
+        for name in params:
+            # A token or a key may have a first value there: `cursor=*`.
+            if by_pages.get(name) in ("pagination.start", "pagination.size"):
+                yield (
+                    f"`{where}.{name}` has no effect in {place}, since `{by_pages[name]}` sends that parameter; say it there"
+                )
+    asked = stream.get("incremental", {}).get("param")
+    if asked is not None:
+        yield from _of_incremental(stream, place, groups, pagination)
+    key = _query_key(config.get("auth", {}))
+    in_path = {name for name, _ in parse_qsl(urlsplit(stream["path"]).query, keep_blank_values=True)}
+    others = {
+        **dict.fromkeys([asked] if asked else [], f"{place}.incremental.param"),
+        **by_pages,
+        **{name: f"{where}.{name}" for where, params in groups for name in params},
+    }
+    if key in others or key in in_path:
+        yield (
+            f"`{others.get(key, f'{place}.path')}` sends the parameter `{key}`, which `auth` sends, too, in its place; take one "
+            "of them out"
+        )
+    for name in sorted(in_path & set(others)):
+        yield (
+            f"`{place}.path` has the parameter `{name}`, which `{others[name]}` sends, too, so it would be sent twice; take it "
+            "out of the path (an array in `params` repeats a parameter)"
+        )
+
+
+def _of_incremental(
+    stream: Group, place: str, groups: Sequence[tuple[str, Group]], pagination: Group
+) -> Iterator[str]:
+    """Name what the bookmark replaces, or what replaces the bookmark."""
+    incremental = stream["incremental"]
+    asked, by_pages = incremental["param"], _sent_by_pages(pagination)
+    if by_pages.get(asked) in ("pagination.start", "pagination.size"):
+        yield f"`{place}.incremental.param` has no effect, since `{by_pages[asked]}` sends the parameter `{asked}`, too"
+    is_of_pages = pagination["type"] == "keyset" and by_pages.get(asked) == "pagination.param"
+    if is_of_pages and pagination["field"] != stream.get("replication_key"):
+        yield (
+            f"`{place}.incremental.param` is the parameter `{asked}` of `keyset`, too, which takes its place from the second "
+            "page on, so that rows before the bookmark come; ask by another parameter, or take `incremental` out"
+        )
+    for where, params in groups:
+        if asked in params:
+            template = incremental.get("template", "{value}")
+            yield (
+                f"`{where}.{asked}` is lost as soon as there is a bookmark, since `{place}.incremental` sends that parameter: "
+                f"take it out of `params`. A first value goes into `start_date`; a filter goes into the template "
+                f'(`"template": "(the filter) and {template}"`, or as the API joins two), with a `start_date` before all rows, so '
+                "that the first run sends it, too"
+            )
+
+
+def _query_key(auth: Group) -> str | None:
+    if auth.get("type") != "api_key" or auth.get("in") != "query":
+        return None
+    return str(auth.get("name", "X-API-Key"))
+
+
+def _sent_by_pages(pagination: Group) -> dict[str, str]:
+    """Return the parameters that `pagination` sends, each with the setting that it is for."""
     kind = pagination["type"]
     sent = {}
+    if "request_header" not in pagination and kind in ("cursor", "header_cursor", "keyset"):
+        sent[pagination.get("param", "cursor")] = "pagination.param"
     if kind in ("page", "offset"):
         sent[pagination.get("param", kind)] = "pagination.start"
     if "size" in pagination:
-        sent[pagination.get("size_param", "per_page" if kind == "page" else "limit")] = "pagination.size"
-    for where, params in (
-        ("params", config.get("params", {})),
-        (f"{place}.params", stream.get("params", {})),
-    ):
-        for name in params:
-            if name in sent:
-                yield f"`{where}.{name}` has no effect in {place}, since `{sent[name]}` sends that parameter; say it there"
-    asked = stream.get("incremental", {}).get("param")
-    if asked in sent:
-        yield f"`{place}.incremental.param` has no effect, since `{sent[asked]}` sends the parameter `{asked}`, too"
+        sent[_size_param(pagination)] = "pagination.size"
+    return sent
+
+
+def _size_param(pagination: Group) -> str:
+    return str(pagination.get("size_param", "per_page" if pagination["type"] == "page" else "limit"))
