@@ -129,10 +129,16 @@ def withdrawn_sentence(stream: BlockStream, former: ReadAs) -> str | None:
     names = sorted((former.added & former.fields.keys()) - {*stream.kinds, *stream.adds})
     if not names or not stream.selected:
         return None
-    it, was = ("it", "was") if len(names) == 1 else ("them", "were")
+    it, they, were = ("it", "it", "was") if len(names) == 1 else ("them", "they", "were")
+    twice = (
+        " Rows that are asked for again are not recognised without, and are there twice, since the stream has no key: to have "
+        f"each once, run {reset_of(stream)}."
+        if stream.bookmark_key is not None and not stream.primary_keys
+        else ""
+    )
     return (
-        f"Stream `{stream.name}` is sent without {_listed(names)} from now on, unless its records have {it}: {it if it == 'it' else 'they'} "
-        f"{was} added by the config, which does so no more. What is stored there stays as it is; this is said once."
+        f"Stream `{stream.name}` is sent without {_listed(names)} from now on, unless its records have {it}: {they} {were} "
+        f"added by the config, which does so no more. What is stored there stays as it is; this is said once.{twice}"
     )
 
 

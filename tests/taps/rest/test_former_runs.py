@@ -294,6 +294,22 @@ def test_a_field_that_the_config_adds_no_more_is_not_sent_as_null(
         assert {"pid", "no"} & properties(back) == {"pid"}
 
 
+def test_without_a_key_rows_are_not_recognised_without_it(run_tap: Any) -> None:
+    with lines_api([{"id": 1, "at": "2026-01-01T00:00:00Z"}]) as api:
+        keyless = {**BY_DATE, "primary_keys": []}
+        first = run_tap(api.url, P, child({"pid": "id"}, **keyless)).ended(0)
+        assert (
+            run_tap(api.url, P, child({"pid": "id"}, **keyless), state=first.state).ended(0).records("lines")
+            == []
+        )
+        renamed = run_tap(api.url, P, child({"no": "id"}, **keyless), state=first.state).ended(0)
+    assert len(renamed.records("lines")) == 1
+    assert (
+        "are there twice, since the stream has no key: to have each once, run the target's `--state-file"
+        in renamed.stderr
+    )
+
+
 def test_a_catalog_does_not_bring_it_back(run_tap: Any, tmp_path: Path) -> None:
     with lines_api([{"id": 1}]) as api:
         old = json.loads(run_tap(api.url, P, child({"pid": "id"}), args=("--discover",)).ended(0).stdout)
