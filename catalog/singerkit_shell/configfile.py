@@ -230,7 +230,8 @@ def _is_utf8(text: str) -> bool:
 
 def _from_environment(name: str, where: str) -> str:
     try:
-        value = os.environ[name]
+        # In the locale C Python takes every byte beyond ASCII for none of UTF-8.
+        value = os.fsencode(os.environ[name]).decode("utf-8", "surrogateescape")
     except (KeyError, UnicodeEncodeError):
         raise ConfigurationError(
             f"{where} takes its value from the environment variable {name}, which is not set."

@@ -75,6 +75,15 @@ def test_log_records_and_tracebacks_are_masked():
     assert "s3cret-value" not in logging.Formatter().format(record)
 
 
+def test_a_value_from_the_environment_is_utf_8_in_every_locale(tmp_path, monkeypatch):
+    (tmp_path / "c.json").write_text('{"token": {"env": "MY_TOKEN"}}')
+    monkeypatch.setenv("MY_TOKEN", "Zo\udcc3\udcab")  # as Python decodes it where the locale is ASCII
+    assert read_config(str(tmp_path / "c.json")) == {"token": "Zoë"}
+    monkeypatch.setenv("MY_TOKEN", "Zo\udcc3")
+    with pytest.raises(ConfigurationError, match="MY_TOKEN, which is not UTF-8 text"):
+        read_config(str(tmp_path / "c.json"))
+
+
 def test_config_takes_values_from_environment_and_files(tmp_path, monkeypatch):
     monkeypatch.setenv("MY_TOKEN", "from-env")
     (tmp_path / "secret").write_text("from-file\n")
