@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 import json
 import logging
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, NoReturn
 
 import psycopg2
 from psycopg2.extensions import cursor as Cursor
-from psycopg2.sql import SQL, Identifier
+from psycopg2.sql import SQL, Composed, Identifier
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_target.contract import RowsGone, Stream
@@ -477,7 +478,7 @@ def _fits(
         raise BadDataError(
             f"Expected a column of type `{wanted.sql}` for `{column.name}` of stream `{stream.name}`, as `column_types` or "
             f"`x-sql-datatype` says, got `{found}` in the table; what is stored is untouched: take the type out of there, "
-            f"or change the column's, as with `{_change(cursor, table, short, found, wanted.sql)}`"
+            f"or change the column's, as with {_change(cursor, table, short, found, wanted.sql)}"
             f"{_views_in_the_way(cursor, table, [_Misfit(column.name, short, found, wanted.sql)])}, then run again."
         )
     if column.kind in (Kind.BIG_INTEGER, Kind.NUMBER) and found in ("bigint", "integer", "smallint"):
@@ -513,7 +514,7 @@ def _refuse_types(cursor: Cursor, table: Identifier, stream: Stream, misfits: Se
     """Name all columns at once: one at a time would be a run that fails for each."""
     is_one = len(misfits) == 1
     told = [f"`{one.field}` (type `{one.wanted}`, in the table `{one.found}`)" for one in misfits[:_MOST]]
-    changes = [f"`{_change(cursor, table, one.short, one.found, one.wanted)}`" for one in misfits[:_MOST]]
+    changes = [_change(cursor, table, one.short, one.found, one.wanted) for one in misfits[:_MOST]]
     more = f" and {len(misfits) - _MOST} others" if len(misfits) > _MOST else ""
     first = misfits[0]
     expected = (
@@ -546,19 +547,35 @@ def _suits(cursor: Cursor, found: str, wanted: ColumnType, kind: Kind) -> bool:
 
 
 def _change(cursor: Cursor, table: Identifier, short: str, found: str, wanted: str) -> str:
-    """Return the statement that makes a column of type ``found`` one of type ``wanted`` and keeps its values."""
+    """Return the statement that makes a column of type ``found`` one of type ``wanted``, and what it does not keep."""
     column = Identifier(short)
-    using = SQL("{}::text" if wanted == "text" else "{}::text::" + wanted).format(column)
-    if wanted == "jsonb":
-        using = SQL("pg_catalog.to_jsonb({})").format(column)
-    elif found in ("jsonb", "json"):
-        using = SQL("({} #>> '{{}}')::{}").format(column, SQL(wanted))
-    elif wanted == "timestamp with time zone":
-        using = SQL("{}::timestamp AT TIME ZONE 'UTC'").format(column)
     statement = SQL("ALTER TABLE {} ALTER COLUMN {} TYPE {} USING {}").format(
-        table, column, SQL(wanted), using
+        table, column, SQL(wanted), _converted(column, found, wanted)
     )
-    return str(statement.as_string(cursor))
+    # Text without an offset is UTC, and would be of the zone of whoever runs this.
+    zone = "SET TIME ZONE 'UTC'; " if wanted.lower() in _MOMENTS and found in _READ_AS_TEXT else ""
+    loses = f" (which rounds or cuts what `{wanted}` does not hold)" if _ROUNDS.match(wanted) else ""
+    return f"`{zone}{statement.as_string(cursor)}`{loses}"
+
+
+_MOMENTS = ("timestamp with time zone", "timestamptz")
+_READ_AS_TEXT = ("text", "citext", "character varying", "jsonb", "json")
+_CLOCK = re.compile(r"(?:date|timestamp|time)\b(?!.* with time zone)", re.IGNORECASE)
+_WITH_LENGTH = re.compile(r"(?:(?:var)?char|character)\b", re.IGNORECASE)
+_ROUNDS = re.compile(r"date\b|time\b|real\b|float|double\b|(?:numeric|decimal|timestamp)\s*\(", re.IGNORECASE)
+
+
+def _converted(column: Identifier, found: str, wanted: str) -> Composed:
+    if wanted == "jsonb":
+        return SQL("pg_catalog.to_jsonb({})").format(column)
+    if found.startswith("timestamp") and found.endswith("with time zone") and _CLOCK.match(wanted):
+        return SQL("({} AT TIME ZONE 'UTC')::{}").format(column, SQL(wanted))
+    text = SQL("({} #>> '{{}}')" if found in ("jsonb", "json") else "{}::text").format(column)
+    if wanted == "text" or _WITH_LENGTH.match(wanted):  # a cast that is written out cuts without a word
+        return text
+    if wanted.lower() in _MOMENTS and found not in _READ_AS_TEXT:
+        return SQL("{}::timestamp AT TIME ZONE 'UTC'").format(column)
+    return SQL("{}::{}").format(text, SQL(wanted))
 
 
 def _check_takes_every_row(

@@ -9,6 +9,7 @@ import json
 import re
 from typing import Any
 
+import psycopg2
 import pytest
 from conftest import run_sql
 from faults.loads import RECORD, SCHEMA, STATE, load, query
@@ -152,6 +153,41 @@ def test_a_chosen_type_is_the_one_that_is_there(database: str, existing: str, ch
     assert statement, outcome.last_words
     run_sql(database, statement[1])
     load(database, *row, column_types={"s.v": chosen}).expect(0)
+
+
+ADVISED = [
+    ("varchar(3)", "text", TEXT, "abcdef", None),
+    ("timestamp", "timestamptz", TEXT, "2020-06-01 00:00:00+02", "2020-05-31 22:00:00"),
+    ("date", "timestamptz", TEXT, "2020-06-01 00:00:00+02", "2020-05-31"),
+    ("numeric(3,1)", "numeric", NUMBER, "7.77", "7.8"),
+    ("timestamp with time zone", "text", DATE_TIME, "2020-06-01 00:00:00+02", "2020-05-31 22:00:00+00"),
+    ("timestamptz", "text", DATE_TIME, "2020-06-01 00:00:00", "2020-06-01 00:00:00+00"),
+    (None, "timestamp", DATE_TIME, "2020-06-01 00:00:00", "2020-06-01 00:00:00+00"),
+    (None, "jsonb", DATE_TIME, '"2020-06-01T00:00:00"', "2020-06-01 00:00:00+00"),
+    (None, "timestamptz", {**TEXT, "format": "date"}, "2020-06-01 00:00:00+00", "2020-06-01"),
+]
+
+
+@pytest.mark.parametrize(("chosen", "existing", "property_", "value", "expected"), ADVISED)
+def test_the_statement_that_is_advised_keeps_values_or_says_so(
+    database: str, chosen: str | None, existing: str, property_: Any, value: str, expected: str | None
+) -> None:
+    """In the session of somebody in another time zone; None: PostgreSQL refuses it, and nothing is cut."""
+    query(database, f"CREATE TABLE s (id bigint PRIMARY KEY, v {existing})")
+    query(database, "INSERT INTO s VALUES (1, %s)", [value])
+    schema = SCHEMA("s", {"id": INTEGER, "v": property_}, ["id"])
+    config = {"column_types": {"s.v": chosen}} if chosen else {}
+    outcome = load(database, schema, RECORD("s", {"id": 2, "v": None}), **config).expect(65)
+    statement = re.search(r"`([^`]*ALTER TABLE .*?)`", outcome.last_words)
+    assert statement, outcome.last_words
+    if expected is None:
+        with pytest.raises(psycopg2.errors.StringDataRightTruncation):
+            run_sql(database, statement[1])
+        return
+    run_sql(database, f"SET TIME ZONE 'Asia/Tokyo'; {statement[1]}")
+    assert query(database, "SET TIME ZONE 'UTC'; SELECT v::text FROM s WHERE id = 1") == [(expected,)]
+    is_cut = "date" in (chosen, property_.get("format")) or chosen == "numeric(3,1)"
+    assert ("rounds or cuts" in outcome.last_words) == is_cut
 
 
 @pytest.mark.parametrize("chosen", ["varchar(5)", "VARCHAR(5)", "character varying(5)"])
