@@ -219,9 +219,9 @@ class InferredSchema:
     def schema(self) -> dict[str, Any]:
         """What is known; before the first record also that there will be keys and copied fields."""
         inferred = self._inferred or {"type": "object", "properties": {}}
-        nothing = {name: {"type": ["null"]} for name in self.placeholders}
         known = self._beside_catalog(inferred) if self._chosen else inferred
-        return {**known, "properties": {**known.get("properties", {}), **nothing}} if nothing else dict(known)
+        nothing = {name: {"type": ["null"]} for name in self.placeholders}
+        return {**known, "properties": nothing | known.get("properties", {})} if nothing else dict(known)
 
     @property
     def placeholders(self) -> Collection[str]:

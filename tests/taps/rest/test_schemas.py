@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 from taps.rest.api_server import Asked, Reply, Route, json_reply, repeatedly, serving
 
+from tap_rest.config import api_settings
+from tap_rest.schemas import InferredSchema
+
 
 def paged(pages: list[list[dict[str, Any]]]) -> Route:
     def route(asked: Asked) -> Reply:
@@ -214,6 +217,23 @@ def test_what_the_api_does_not_have_either_is_refused(run_tap: Any) -> None:
         api.routes["/rows"] = repeatedly(json_reply([]), json_reply([{"id": 2}]), json_reply([]))
         wrong = run_tap(api.url, STREAM | {"replication_key": "at"}).ended(78)
         assert "is a field of none of the 1 record" in wrong.sentence
+
+
+def test_a_key_that_is_looked_for_takes_the_place_of_nothing_that_a_catalog_has(tmp_path: Path) -> None:
+    config = {
+        "base_url": "http://x",
+        "schema_cache": str(tmp_path),
+        "streams": [STREAM | {"primary_keys": ["org"], "replication_key": "at"}],
+    }
+    api = api_settings(config)
+    cached = InferredSchema(api.streams[0], tmp_path / "rows.json", None, (), api.infer)
+    cached.learn([([b'{"id": 1}'], {})])
+    catalog = {"properties": {"id": {"type": "integer"}, "org": {"type": "integer"}}}
+    keeper = InferredSchema(api.streams[0], tmp_path / "rows.json", catalog, (), api.infer)
+    keeper.doubt({"org", "at"})
+    assert not keeper.is_known
+    assert keeper.schema["properties"]["org"] == {"type": "integer"}
+    assert keeper.schema["properties"]["at"] == {"type": ["null"]}
 
 
 def test_a_catalog_needs_no_inference(run_tap: Any, tmp_path: Path) -> None:
