@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
+import psycopg2
 import pytest
-from faults.loads import RECORD, SCHEMA, STATE, lines, query, running, state_row
+from faults.loads import RECORD, SCHEMA, STATE, connected, lines, query, running, state_row
 from waiting import wait_until
+
+from singerkit_target.blocks import stream_of
+from target_postgres.tables import Wishes, fit_table, hold
 
 INTEGER = {"type": ["integer", "null"]}
 NUMBER = {"type": ["number", "null"]}
@@ -112,3 +117,16 @@ def test_a_trigger_of_the_last_minute_is_seen(database: str, key: tuple[str, ...
         CREATE TRIGGER skips BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION skips()"""
     outcome = altered(database, INTEGER, change, 1, 2, 77, key=key).expect(65)
     assert "leaves out 1 of its rows" in outcome.last_words
+
+
+def test_a_table_stays_as_it_was_seen_until_the_unit_ends(database: str) -> None:
+    query(database, "CREATE TABLE t (id bigint, v text)")
+    stream = stream_of("t", {"properties": {"id": INTEGER, "v": TEXT}}, ())
+    with connected(database, autocommit=False) as cursor:
+        table = fit_table(cursor, stream, Wishes("public"), 1, logging.getLogger(), "")
+        cursor.connection.commit()
+        hold(cursor, table)
+        for change in ("ALTER TABLE t ADD w text", "CREATE RULE r AS ON INSERT TO t DO INSTEAD NOTHING"):
+            with pytest.raises(psycopg2.errors.LockNotAvailable):
+                query(database, f"SET lock_timeout TO '50ms'; {change}")
+        query(database, "INSERT INTO t VALUES (1, 'others may write')")
