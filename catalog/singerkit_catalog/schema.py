@@ -6,6 +6,7 @@ an ``$id`` or ``$anchor`` of the same document) is replaced by what it names; on
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
@@ -136,7 +137,7 @@ def _target(reference: str, root: Mapping[str, Any], anchors: Mapping[str, Any],
         name = unquote(part).replace("~1", "/").replace("~0", "~")
         if isinstance(node, Mapping) and name in node:
             node = node[name]
-        elif isinstance(node, list) and name.isdecimal() and int(name) < len(node):
+        elif isinstance(node, list) and re.fullmatch("[0-9]{1,9}", name) and int(name) < len(node):
             node = node[int(name)]
         else:
             raise ConfigurationError(

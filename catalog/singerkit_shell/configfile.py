@@ -228,14 +228,31 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
+_WORD = r"(?:[A-Z]{1,20}|[a-z]{1,20}(?:[A-Z][a-z]{2,12}){0,5}|(?:[A-Z][a-z]{2,12}){1,5})[0-9]{0,4}"
+_NAME = re.compile(rf"_*{_WORD}(?:_+(?:{_WORD}|[0-9]{{1,4}}))*_*")
+_TOKEN_LIKE = re.compile(r"(?=[^/]*[0-9])(?=[^/]*[A-Za-z])[^/\s]{16,}")
+_NOT_A_NAME = "an environment variable whose name is not shown, since it looks like the value itself (`env` takes the name); it"
+_NOT_A_PATH = (
+    "a file whose path is not shown, since it looks like the value itself (`file` takes the path); it"
+)
+
+
+def _is_name(text: str) -> bool:
+    """Tell whether a text reads like the name of a variable, and not like a token."""
+    return len(text) <= 100 and _NAME.fullmatch(text) is not None
+
+
+def _is_path(text: str) -> bool:
+    return text.startswith(("/", "./", "../", "~")) or not any(map(_TOKEN_LIKE.fullmatch, text.split("/")))
+
+
 def _from_environment(name: str, where: str) -> str:
     try:
         # In the locale C Python takes every byte beyond ASCII for none of UTF-8.
         value = os.fsencode(os.environ[name]).decode("utf-8", "surrogateescape")
     except (KeyError, UnicodeEncodeError):
-        raise ConfigurationError(
-            f"{where} takes its value from the environment variable {name}, which is not set."
-        ) from None
+        shown = f"the environment variable {name}, which" if _is_name(name) else _NOT_A_NAME
+        raise ConfigurationError(f"{where} takes its value from {shown} is not set.") from None
     redactor.add_reference(value)
     if not _is_utf8(value):
         raise ConfigurationError(
@@ -248,8 +265,9 @@ def _from_file(path: str, where: str) -> str:
     try:
         value = read_text(path, _LONGEST_VALUE).removesuffix("\n")
     except (OSError, ValueError) as error:
+        shown = f"the file {path}, which" if _is_path(path) else _NOT_A_PATH
         raise ConfigurationError(
-            f"{where} takes its value from the file {path}, which cannot be read ({reason_of(error)})."
+            f"{where} takes its value from {shown} cannot be read ({reason_of(error)})."
         ) from None
     redactor.add_reference(value)
     return _text(value, where, "a file with a text")

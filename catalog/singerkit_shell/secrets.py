@@ -38,6 +38,7 @@ _OURS = re.compile(
     r")(?![\w-])|PostgreSQL"
 )
 """What an advice is made of: whoever copies a command must find it whole, though a password is called `postgres`."""
+_LOGIN = re.compile(r"[^/@\s:]*:([^/\s][^\s]*)@[\w.-]+(?:[:/?#]\S*)?")
 _BASIC = re.compile(r"(?i:basic)\s+([A-Za-z0-9+/_=-]+)\s*")
 _SHORTEST = 2  # one character alone is no secret, and masking it would blank out ordinary text
 _SHORTEST_PART = 8  # of a value's parts; whole values are masked from `_SHORTEST` on
@@ -136,7 +137,8 @@ def _parts_of(value: str) -> Iterator[str]:
             pair = base64.b64decode(basic[1], altchars=b"-_" if set(basic[1]) & set("-_") else None).decode()
         except (binascii.Error, UnicodeDecodeError):
             pair = ""
-        yield from (pair, pair.partition(":")[2])
+        user, _, password = pair.partition(":")
+        yield from (pair, password or user)  # of an empty password the user is the key
     if value.lstrip().startswith(("{", "[")):
         yield from _texts_in_json(value)
 
@@ -188,6 +190,10 @@ def _passwords_inside(text: str) -> Iterator[str]:
         if password:
             yield password
             yield unquote(password)
+    login = _LOGIN.fullmatch(text)
+    if login:  # a URL whose scheme was left out
+        yield login[1]
+        yield unquote(login[1])
     for match in _DSN_PASSWORD.finditer(text):
         yield match.group(2).strip("'")
 

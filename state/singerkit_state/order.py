@@ -390,6 +390,7 @@ _FAST: dict[str, list[msgspec.json.Decoder[Any]]] = {
     "EPOCH": _NUMBERS,
     "TEXT": [msgspec.json.Decoder(list[str | None])],
 }
+_MOST_DIGITS = 4000  # what msgspec and Python read of an integer; of numbers with exponents, too
 _any_values: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(list[Any], float_hook=Decimal)
 
 
@@ -411,6 +412,12 @@ def _check_finite(values: Iterable[Decimal | None]) -> None:
         raise UnorderableError("Expected a number, got one that is not finite")
 
 
+def _check_range(*values: Decimal | int) -> None:
+    """A bookmark is written out, and an integer of thousands of digits is read again by hardly anything."""
+    if any(abs(Decimal(value).adjusted()) > _MOST_DIGITS for value in values if value):
+        raise UnorderableError("The values need an exact look")
+
+
 def exact_keys(column: Sequence[msgspec.Raw], kind: ValueKind) -> list[OrderKey | None]:
     """Return the order key of each raw JSON value of a column; None for null.
 
@@ -420,7 +427,7 @@ def exact_keys(column: Sequence[msgspec.Raw], kind: ValueKind) -> list[OrderKey 
     """
     try:
         values = _any_values.decode(b"[" + b",".join(column) + b"]")
-    except ArithmeticError:
+    except (ArithmeticError, msgspec.ValidationError):  # the latter of integers of thousands of digits
         raise UnorderableError("Expected a number, got one that is out of range") from None
     try:
         return [None if value is None else order_key(value, kind) for value in values]
@@ -468,6 +475,7 @@ def extremes(column: Sequence[msgspec.Raw], kind: ValueKind) -> Extremes | None:
         low, high = min(present), max(present)
         if isinstance(low, Decimal) or isinstance(high, Decimal):
             _check_finite(values)
+            _check_range(low, high)
         if kind.name == "EPOCH":
             _check_epochs(values, kind.scale)
     except (UnorderableError, TypeError, ArithmeticError):  # TypeError: values with and without an offset

@@ -94,7 +94,7 @@ def _bearer(settings: AuthSettings) -> AuthBase:
 
 def _basic(settings: AuthSettings) -> AuthBase:
     user, password = (settings.username or "").encode(), (settings.password or "").encode()
-    redactor.add(settings.password or "")
+    redactor.add(settings.password or settings.username or "")  # without a password the user is the key
     redactor.add(_basic_auth_str(user, password).removeprefix("Basic "))
     return HTTPBasicAuth(user, password)
 

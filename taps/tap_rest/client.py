@@ -41,7 +41,15 @@ from tap_rest.config import ApiSettings
 from tap_rest.connection import GuardedAdapter, Watchdog
 from tap_rest.unpacking import CutError, TooLargeError, unpacked
 
-__all__ = ["Client", "Response", "client_problems", "excerpt", "register_secrets", "utf8_text"]
+__all__ = [
+    "Client",
+    "Response",
+    "client_problems",
+    "excerpt",
+    "register_secrets",
+    "secrets_in_path",
+    "utf8_text",
+]
 
 _logger = logging.getLogger("tap-rest")
 # It prints a traceback about headers that it cannot read, and goes on.
@@ -52,6 +60,7 @@ _TRANSIENT = frozenset({408, 425, 429, *range(500, 600)}) - {501, 505}
 _NOT_YET = 202
 _NOT_FOUND = " (check `base_url` and `path`; behind the first page, how `pagination` ends)"
 _SECRET_NAMES = ("key", "token", "auth", "secret", "cookie", "password", "signature", "appid", "app_id")
+_SECRET_WORDS = ("sig", "pwd", "pass", "passwd", "sid")
 _DULL_HEADERS = ("accept", "accept-language", "accept-encoding", "content-type", "user-agent")
 _IN_A_HEADER = (
     "text that a header can hold (on one line, no control characters, Latin-1, no blank at its ends)"
@@ -515,11 +524,20 @@ def register_secrets(values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         if not isinstance(value, str):
             continue
-        if any(part in name.lower() for part in _SECRET_NAMES):
+        if any(part in name.lower() for part in _SECRET_NAMES) or name.lower() in _SECRET_WORDS:
+            redactor.add_reference(value)  # "Bearer abc", and what "Basic" holds in base64: its parts too
             redactor.add(value)
-            redactor.add(value.rpartition(" ")[2])  # "Bearer abc": the token alone too
+            redactor.add(value.rpartition(" ")[2])
         elif _TOKEN.fullmatch(value) and name.lower() not in _DULL_HEADERS:
             redactor.add(value)
+
+
+def secrets_in_path(path: str) -> dict[str, str]:
+    """Return the parameters in the query of a path, for `register_secrets`."""
+    try:
+        return dict(parse_qsl(urlsplit(path).query))
+    except ValueError:
+        return {}
 
 
 def _header_problems(config: Mapping[str, Any]) -> Iterator[str]:

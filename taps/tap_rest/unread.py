@@ -773,8 +773,8 @@ def _query(page: LastPage) -> list[tuple[str, str]]:
 
 def _size(query: Sequence[tuple[str, str]]) -> dict[str, Any]:
     for name, value in query:
-        if plain_name(name) in _QUERY_SIZES and value.isdigit() and int(value) > 0:
-            return {"size": int(value), "size_param": name}
+        if plain_name(name) in _QUERY_SIZES and _whole(value):
+            return {"size": _whole(value), "size_param": name}
     return {}
 
 
@@ -832,7 +832,7 @@ def _has_rel(text: str, wanted: Sequence[str]) -> bool:
 
 
 def _range_signs(text: str, page: LastPage) -> Iterator[Sign]:
-    match = re.search(r"(\d+)\s*-\s*(\d+)\s*/\s*(\d+)\s*$", text)
+    match = re.search(r"([0-9]{1,18})\s*-\s*([0-9]{1,18})\s*/\s*([0-9]{1,18})\s*$", text)
     if match and int(match[2]) + 1 < int(match[3]):
         fits = {**_by_position((), page), "type": "offset", "total_count": "header:Content-Range"}
         yield Sign(Weight.COUNT, f"the header Content-Range ends with {match[1]}-{match[2]}/{match[3]}", fits)

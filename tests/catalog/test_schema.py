@@ -112,3 +112,10 @@ def test_properties_of_branches():
         "anyOf": [{"oneOf": [{"properties": {"c": {}}}]}],
     }
     assert set(properties_of(schema)) == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("index", ["9" * 5000, "1", "²"])
+def test_an_index_that_is_not_there_is_refused(index: str) -> None:
+    schema = {"properties": {"a": {"$ref": f"#/anyOf/{index}"}}, "anyOf": [{"title": "first"}]}
+    with pytest.raises(ConfigurationError, match="The schema of stream `s`"):
+        resolve_refs(schema, "stream `s`")

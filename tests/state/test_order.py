@@ -526,3 +526,21 @@ def test_early_years_are_written_with_four_digits():
     assert pattern_of((-59_000_000_000, ""), "%F %%Y") == "0100-05-13 %Y"
     assert pattern_less("0999-01-02", 1, "%Y-%m-%d") == "0999-01-01"
     assert pattern_of((0, ""), "%Y-%m-%d") == "1970-01-01"
+
+
+@pytest.mark.parametrize("kind", [NUMBER, ANY, ValueKind.named("epoch")])
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_an_integer_of_thousands_of_digits_is_no_bookmark(kind: ValueKind, sign: str) -> None:
+    """It could be compared, and not be written into a state that is read again."""
+    column = [msgspec.Raw(b"1"), msgspec.Raw(sign.encode() + b"9" * 5000)]
+    with pytest.raises(UnorderableError, match="a number"):
+        extremes(column, kind)
+    with pytest.raises(UnorderableError, match="a number"):
+        exact_keys(column, kind)
+
+
+@pytest.mark.parametrize("digits", [b"9" * 300, b"0." + b"9" * 5000])
+def test_a_number_that_can_be_written_is_one(digits: bytes) -> None:
+    found = extremes([msgspec.Raw(b"-1"), msgspec.Raw(digits)], NUMBER)
+    assert found is not None
+    assert found.high == Decimal(digits.decode())

@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from taps.rest.api_server import Asked, Reply, json_reply, serving
+from taps.rest.api_server import Asked, Reply, dated, json_reply, serving
 
 from tap_rest.config import config_conflicts
 
@@ -543,3 +543,10 @@ def test_local_times_beside_the_key_are_told_of(run_tap: Any) -> None:
     assert run.records("m") == rows
     assert "The field `made` of stream m holds times without an offset" in run.stderr
     assert "takes them for UTC" not in silent.stderr
+
+
+def test_a_replication_key_of_thousands_of_digits(run_tap: Any) -> None:
+    body = b'[{"id": 1, "at": %s}]' % (b"9" * 5000)
+    with serving({"/rows": lambda _: json_reply(body)}) as api:
+        run = run_tap(api.url, dated()).ended(65)
+    assert "Expected a number, got one that is out of range at rows.$.at, the replication key" in run.sentence

@@ -5,6 +5,7 @@ Every place of a config whose text is no part of the messages (as names are) hol
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -184,3 +185,82 @@ def test_what_no_header_can_hold_is_refused_with_the_config(place: str, run_tap:
         assert not api.asked
     assert f"`{place}`" in run.sentence
     assert secret not in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("stream", "config"),
+    [
+        ({"path": "/rows?access_token={secret}"}, {}),
+        ({"path": "/rows?a=1&sig={secret}"}, {}),
+        ({"path": "/rows?x={secret}"}, {}),  # by its look
+        ({"params": {"api_key": "{secret}"}}, {}),
+        ({}, {"auth": {"type": "basic", "username": "{secret}", "password": ""}}),  # Stripe
+        ({}, {"headers": {"Authorization": "Basic {basic}"}, "auth": {"type": "none"}}),
+        ({"headers": {"Authorization": "Basic {basic key}"}}, {"auth": {"type": "none"}}),
+    ],
+)
+def test_a_literal_secret_that_the_api_repeats(stream: Any, config: Any, run_tap: Any) -> None:
+    secret = "zQ7vK2pWx9LmT4bN8"
+    texts = {
+        "{secret}": secret,
+        "{basic}": base64.b64encode(f"me:{secret}".encode()).decode(),
+        "{basic key}": base64.b64encode(f"{secret}:".encode()).decode(),
+    }
+
+    def filled_in(part: Any) -> Any:
+        text = json.dumps(part)
+        for name, value in texts.items():
+            text = text.replace(name, value)
+        return json.loads(text)
+
+    with serving({"/rows": lambda _: json_reply({"message": f"no such token: {secret}"}, 400)}) as api:
+        run = run_tap(api.url, STREAM | filled_in(stream), **filled_in(config)).ended(65)
+    assert "no such token: ***" in run.sentence
+    assert secret not in run.stderr
+
+
+@pytest.mark.parametrize(
+    "url", ["u:{}@api.example.com", "https//u:{}@api.example.com/v1", "u:{}@127.0.0.1:80/x"]
+)
+def test_a_login_in_a_url_without_its_scheme_is_not_shown(url: str, run_tap: Any) -> None:
+    secret = "zQ7vK2pWx9LmT4bN8"
+    run = run_tap(url.replace("{}", secret), STREAM).ended(78)
+    assert "`base_url`" in run.sentence
+    assert secret not in run.stderr
+
+
+TOKENS = ["zQ7vK2pWx9LmT4bN8", "AKIAIOSFODNN7EXAMPLE", "sk_live_51H8zQ7vK2pWx9", "deadbeef0123456789abcdef"]
+
+
+@pytest.mark.parametrize("token", TOKENS)
+@pytest.mark.parametrize("way", ["env", "file"])
+def test_a_token_in_the_place_of_its_name_is_not_shown(way: str, token: str, run_tap: Any) -> None:
+    run = run_tap("http://127.0.0.1:9", STREAM, auth={"type": "bearer", "token": {way: token}}).ended(78)
+    assert "auth.token takes its value from" in run.sentence
+    assert "looks like the value itself" in run.sentence
+    assert token not in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("way", "name"),
+    [
+        *(
+            ("env", name)
+            for name in (
+                "API_TOKEN",
+                "token",
+                "_X",
+                "Stripe_Key_2",
+                "shopToken",
+                "MY_VERY_LONG_VARIABLE_NAME_2026",
+            )
+        ),
+        *(
+            ("file", name)
+            for name in ("/run/secrets/a1b2c3d4e5f6a7b8", "./token", "secrets/token.txt", "token")
+        ),
+    ],
+)
+def test_a_name_that_leads_nowhere_is_shown(way: str, name: str, run_tap: Any) -> None:
+    run = run_tap("http://127.0.0.1:9", STREAM, auth={"type": "bearer", "token": {way: name}}).ended(78)
+    assert name in run.sentence

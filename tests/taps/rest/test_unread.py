@@ -456,3 +456,10 @@ def test_the_parameter_that_goes_with_the_size_is_offered(
     page.response.url = f"http://x/rows?{query}"
     fits = signs_of_more(page)[0].fits
     assert (fits["type"], fits.get("param")) == ("offset", param)
+
+
+@pytest.mark.parametrize("digits", ["9" * 5000, "²"])
+def test_numbers_that_are_no_size_are_none(digits: str) -> None:
+    page = last({"data": [ROW] * 3, "total": 9}, Content_Range=f"0-1/{digits}", X_Total=digits)
+    page.response.url = f"http://x/rows?limit={digits}"
+    assert signs_of_more(page)[0].fits == {"type": "offset", "total_count": "$.total"}
