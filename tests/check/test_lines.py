@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from singerkit_check.lines import LineCutter
 
 
+@settings(deadline=None)
 @given(
     data=st.lists(st.sampled_from([b"\n", b"a", b"bc", b"def", b"\r\n"]), max_size=30).map(b"".join),
     cuts=st.lists(st.integers(0, 60), max_size=8),

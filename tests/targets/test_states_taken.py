@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from faults.loads import load
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from state.state_tool import state_url
 
@@ -105,6 +105,7 @@ def taken(folder: Path, state: str) -> str | None:
 @example('[{"a":1}]')
 @example(deep(200))
 @example(deep(201))
+@settings(deadline=None)
 @given(STATES)
 def test_what_is_committed_can_be_read_by_the_next_run(state: str) -> None:
     with tempfile.TemporaryDirectory() as name:

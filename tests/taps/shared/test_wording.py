@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from singer_sdk.singerlib import SelectionMask
 
@@ -106,6 +106,7 @@ VALUES = st.recursive(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(row=st.dictionaries(st.text(max_size=3), VALUES, max_size=5), seed=st.integers(0, 9))
 def test_any_row_is_recognised_in_any_order_with_any_escapes(row: dict[str, Any], seed: int) -> None:
     whole = SentRows(RecordEncoder("orders", {}, SelectionMask()))
