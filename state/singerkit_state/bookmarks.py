@@ -16,6 +16,7 @@ bookmark. ``_singerkit_seen`` is ours, and holds as long as ``at`` is the ``repl
 * ``fields``: for streams without a key, the fields that rows are remembered by; none: all. A state without them is of an
   older version, which remembered the text of the record;
 * ``top``: the greatest value of the last complete read, where that is beyond the bookmark;
+* ``unmet``: how many complete reads in a row have met none of the rows that they remembered, if any have;
 * ``bookmark``: there while a read of a sorted stream is not complete; ``replication_key_value`` is then the place
   where it goes on, and ``bookmark`` what it comes back to.
 
@@ -66,7 +67,8 @@ class Bookmark:
     key equals it (None: not known); ``others``: those of rows sent with other keys that will be asked for again, by
     key. ``top``: the greatest value of the last complete read, where it is beyond ``value``. ``position``: where an
     interrupted read of a sorted stream goes on; ``seen`` then stands at it, and ``top`` is what that read has seen.
-    ``fields``: what rows are remembered by, () for all of a record; None: not told.
+    ``fields``: what rows are remembered by, () for all of a record; None: not told. ``unmet``: so many complete reads in a
+    row have met none of the rows that they remembered.
     """
 
     value: Value | None = None
@@ -75,6 +77,7 @@ class Bookmark:
     top: Value | None = None
     position: Value | None = None
     fields: tuple[str, ...] | None = None
+    unmet: int = 0
 
     @property
     def start(self) -> Value | None:
@@ -188,9 +191,11 @@ def _read(entry: Mapping[str, Any], replication_key: str | None) -> Bookmark:
     remembered = {_exact(group[0]): Counter(group[1:]) for group in others}
     top = _exact(memory.get("top"))
     fields = tuple(memory["fields"]) if "fields" in memory else None
+    unmet = memory.get("unmet", 0)
     if "bookmark" in memory:
-        return Bookmark(_exact(memory["bookmark"]), seen, remembered, top, position=value, fields=fields)
-    return Bookmark(value, seen, remembered, top, fields=fields)
+        best = _exact(memory["bookmark"])
+        return Bookmark(best, seen, remembered, top, position=value, fields=fields, unmet=unmet)
+    return Bookmark(value, seen, remembered, top, fields=fields, unmet=unmet)
 
 
 def _exact(value: Any) -> Any:
@@ -210,6 +215,8 @@ def _written(replication_key: str, bookmark: Bookmark) -> dict[str, Any]:
         memory["fields"] = list(bookmark.fields)
     if bookmark.top is not None:
         memory["top"] = bookmark.top
+    if bookmark.unmet:
+        memory["unmet"] = bookmark.unmet
     if bookmark.position is not None:
         memory["bookmark"] = bookmark.value
     return values if len(memory) == 1 else {**values, _SEEN: memory}

@@ -19,10 +19,12 @@ __all__ = [
     "NoInstantError",
     "has_no_offset",
     "is_date",
+    "iso_asked",
     "iso_instant",
     "iso_less",
     "iso_of",
     "looks_like_iso",
+    "pattern_asked",
     "pattern_in_full",
     "pattern_instant",
     "pattern_less",
@@ -141,6 +143,21 @@ def iso_less(text: str, back: int, zone: tzinfo | None = None) -> str:
         fraction = fraction if wall == before - back else "0" * len(fraction)
     if wall == before and fraction == (match["fraction"] or ""):
         return text
+    return _rewritten(match, wall, fraction)
+
+
+def iso_asked(text: str, zone: tzinfo) -> str:
+    """Return what to ask for, so that rows from an ISO text on come: see `unambiguous_wall`."""
+    match = _parsed(text)
+    if match["hour"] is None or match["zone"] is not None:
+        return text
+    wall = _wall(match)
+    asked = unambiguous_wall(wall, zone)
+    return text if asked == wall else _rewritten(match, asked, "9" * len(match["fraction"] or ""))
+
+
+def _rewritten(match: re.Match[str], wall: int, fraction: str) -> str:
+    """Write a local time in the look of an ISO text."""
     days, second = divmod(wall, 86400)
     clock = f"{second // 3600:02}:{second // 60 % 60:02}"
     if match["second"] is not None:
@@ -184,6 +201,15 @@ def wall_clock(seconds: int, zone: tzinfo) -> int:
     wall = seconds + _seconds(moment.utcoffset())
     before, after = _offsets(wall, zone)
     return _turn(wall, before, after, zone) + after if before > after else wall
+
+
+def unambiguous_wall(wall: int, zone: tzinfo) -> int:
+    """Return a local time, or the last second before the hour that comes twice in which it lies.
+
+    From a time inside that hour a server may count from its first occurrence on, or from its second, where others are lost.
+    """
+    before, after = _offsets(wall, zone)
+    return _turn(wall, before, after, zone) + after - 1 if before > after else wall
 
 
 def _offsets(wall: int, zone: tzinfo) -> tuple[int, int]:
@@ -383,17 +409,31 @@ def pattern_less(text: str, back: int, pattern: str, zone: tzinfo | None = None)
     return _written(_within(wall, moment.microsecond).replace(tzinfo=moment.tzinfo), pattern)
 
 
+def pattern_asked(text: str, pattern: str, zone: tzinfo) -> str:
+    """Return what to ask for, so that rows from a text of a pattern on come: see `unambiguous_wall`."""
+    moment = _by_pattern(text, pattern)
+    if moment.tzinfo is not None or not _has_clock(pattern):
+        return text
+    asked = unambiguous_wall(_whole(moment), zone)
+    return text if asked == _whole(moment) else _written(_within(asked, 999_999), pattern)
+
+
 def _has_clock(pattern: str) -> bool:
     return any(directive in pattern for directive in ("%H", "%I", "%X", "%c"))
 
 
-def pattern_of(instant: Instant, pattern: str, zone: tzinfo | None = None) -> str:
-    """Write a point in time by a pattern, cut off downwards: in UTC where it has `%z`, else in ``zone``, or UTC."""
+def pattern_of(instant: Instant, pattern: str, zone: tzinfo | None = None, *, is_asked: bool = False) -> str:
+    """Write a point in time by a pattern, cut off downwards: in UTC where it has `%z`, else in ``zone``, or UTC.
+
+    ``is_asked``: rows from it on are asked for, and a time in an hour that comes twice says too little.
+    """
     seconds, fraction = instant
     micro = int(fraction[:6].ljust(6, "0"))
     if "%z" in pattern or zone is None:
         return _written(_within(seconds, micro).replace(tzinfo=UTC), pattern)
     wall = wall_clock(seconds, zone)
+    if is_asked and unambiguous_wall(wall, zone) != wall:
+        return _written(_within(unambiguous_wall(wall, zone), 999_999), pattern)
     # At the beginning of an hour that comes twice a fraction could lie above what it stands for.
     return _written(_within(wall, micro if _from_wall(wall, zone) == seconds else 0), pattern)
 

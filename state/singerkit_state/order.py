@@ -22,10 +22,12 @@ from singerkit_state.instants import (
     Instant,
     NoInstantError,
     is_date,
+    iso_asked,
     iso_instant,
     iso_less,
     iso_of,
     looks_like_iso,
+    pattern_asked,
     pattern_instant,
     pattern_less,
     pattern_of,
@@ -43,6 +45,7 @@ __all__ = [
     "UnorderableError",
     "Value",
     "ValueKind",
+    "asked_value",
     "exact_keys",
     "extremes",
     "formats_of",
@@ -524,6 +527,22 @@ def less_lookback(value: Value, kind: ValueKind, lookback: int | Decimal) -> Val
         return value
     try:
         return _text_less(value, ceil(lookback), kind)
+    except NoInstantError as error:
+        raise UnorderableError(str(error)) from None
+
+
+def asked_value(value: Value, kind: ValueKind) -> Value:
+    """Return what to ask for, so that rows from ``value`` on come: a local time inside an hour that comes twice is one before it.
+
+    Raises:
+        UnorderableError: ``value`` is not of this kind.
+    """
+    if kind.zone is None or not isinstance(value, str) or kind.name not in ("INSTANT", "ANY", "PATTERN"):
+        return value
+    try:
+        if kind.name == "PATTERN":
+            return pattern_asked(value, kind.pattern, kind.zone)
+        return iso_asked(value, kind.zone)
     except NoInstantError as error:
         raise UnorderableError(str(error)) from None
 

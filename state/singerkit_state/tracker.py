@@ -52,7 +52,10 @@ from singerkit_state.order import (
     starting_value,
 )
 
-__all__ = ["BookmarkTracker", "Signpost", "UnsortedError"]
+__all__ = ["UNMET_RUNS", "BookmarkTracker", "Signpost", "UnsortedError"]
+
+UNMET_RUNS = 2
+"""So many reads in a row that meet none of the rows that they remember are more than chance, however few those are."""
 
 _AHEAD = 14 * 3600
 """Seconds that a local time without an offset may be ahead of UTC."""
@@ -160,6 +163,8 @@ class BookmarkTracker:
         """Rows that came."""
         self.older = 0
         """Rows that came though they are far below what was asked for."""
+        self.counts_unmet = False
+        """Whether a read that meets none of the rows that are remembered tells something."""
         self.remembered = 0
         """Rows that the state remembers."""
         self.compared = 0
@@ -459,7 +464,9 @@ class BookmarkTracker:
         value = None if at is None else _any_value.decode(at.text)
         top_value = None if top is None else _any_value.decode(top.text)
         if bookmark is None:
-            return Bookmark(value, seen, others, top_value, fields=self._fields_of(groups))
+            return Bookmark(
+                value, seen, others, top_value, fields=self._fields_of(groups), unmet=self.reads_unmet
+            )
         best = bookmark[0]
         return Bookmark(
             None if best is None else _any_value.decode(best.text),
@@ -468,7 +475,23 @@ class BookmarkTracker:
             top_value,
             position=value,
             fields=self._fields_of(groups),
+            unmet=self.reads_unmet,
         )
+
+    @property
+    def unmet(self) -> int:
+        """Rows that are remembered and did not come; one with a key that came in another version has come."""
+        return len(self._last.keys() - self._met) if self._by_key else self._unmatched.total()
+
+    @property
+    def reads_unmet(self) -> int:
+        """How many complete reads in a row have met none of the rows that they remembered, this one included.
+
+        One whose rows have all changed says nothing.
+        """
+        if not self._is_finished or not self.counts_unmet or not self.unmet:
+            return self._start.unmet if not self.recognised else 0
+        return 0 if self.recognised or self.compared else min(self._start.unmet + 1, UNMET_RUNS)
 
     def so_far(self) -> Bookmark:
         """Return the old bookmark with the rows sent since: what may be stored when they are covered by others."""

@@ -24,6 +24,8 @@ class Reading:
     """Pages are asked for by number, so that rows move between them when the source changes."""
     shares: bool = False
     """It is read below many parents, with one bookmark."""
+    follows: bool = False
+    """Each page is asked for by the greatest value before it."""
     filters: bool = False
     """The source is asked for rows from the bookmark on."""
 
@@ -32,6 +34,11 @@ def delivery(configuration: str, reading: Reading) -> Delivery:
     """Return the promise for streams that are read so, as long as the state is kept from run to run."""
     guarantee, reason = _of_incremental(reading) if reading.is_incremental else _again(reading)
     if reading.is_incremental and reading.filters:
+        if reading.follows:
+            reason += (
+                "; where more rows have one value than a page holds, the source has to sort them alike on each page (else the "
+                "run ends, or warns where there is no key)"
+            )
         reason += "; a row whose replication key is null is asked for by the first run only"
     return Delivery(configuration, guarantee, reason)
 
@@ -76,7 +83,10 @@ def _again(reading: Reading) -> tuple[Guarantee, str]:
         "the lookback window is sent again" if reading.is_incremental else "each run sends the whole stream"
     )
     if reading.shifts:
-        again += ", in which a row that moves between pages meanwhile may be missing until the next run"
+        again += (
+            ", in which a row that moves between pages meanwhile may be missing until the next run, and one that the source "
+            "sorts otherwise on each page in every run (a run warns where rows come twice)"
+        )
     if reading.has_key:
         return Guarantee.EFFECTIVELY_ONCE, f"{again}, and a row replaces itself by its key"
     return Guarantee.AT_LEAST_ONCE, f"{again}, and nothing tells its rows apart"

@@ -51,7 +51,7 @@ class KeyWatch:
         self._reads: list[tuple[Context | None, Start]] = []
         self._read_of: dict[int, int] = {}
         """Hash of the key -> number of the read that it came in, where the stream is read more than once."""
-        self._count = self._replacing = self._asked_in_vain = 0
+        self._count = self._replacing = self._moved = self._asked_in_vain = 0
 
     def begin_read(self, context: Context | None, start: Start) -> None:
         """Note that the rows from here on come for ``context``."""
@@ -81,8 +81,22 @@ class KeyWatch:
         self._count += len(keys)
         self._look_across(encoder, rows, keys)
 
-    def finish(self) -> str | None:
-        """Return what is to be told at the end of the read."""
+    def finish(self) -> Iterator[str]:
+        """Yield what is to be told at the end of the read."""
+        yield from filter(None, (self._told_of_replaced(), self._told_of_moved()))
+
+    def _told_of_moved(self) -> str | None:
+        moved, advice = self._moved - self._stream.rows_asked_again, self._stream.advice_on_moved_rows()
+        if moved <= 0 or advice is None:
+            return None
+        return (
+            f"{moved} of {self._count} rows of stream `{self._stream.name}` came again, unchanged, on a later page of the same read. "
+            "If rows were inserted at the source meanwhile, they shift others so, and all is well; if not, or if each run "
+            "says so, the API gives its rows in another order on each page, and as many others are on none and "
+            f"missing: {advice}."
+        )
+
+    def _told_of_replaced(self) -> str | None:
         is_trifle = self._replacing < _FEW or self._replacing < self._count * _SHARE
         if not self._replacing or (is_trifle and not self._stream.accepts_duplicate_keys):
             return None
@@ -183,10 +197,14 @@ class KeyWatch:
         row_hashes = encoder.hashes(rows)
         for number in [] if are_new else range(len(rows)):
             known = self._rows.get(hashes[number])
-            if known is None or known == row_hashes[number] or _is_null(keys[number]):
+            if known is None or _is_null(keys[number]):
+                continue
+            read = self._read_of.get(hashes[number], 0)
+            if known == row_hashes[number]:
+                is_of_this_read = len(self._reads) < 2 or read == len(self._reads) - 1
+                self._moved += is_of_this_read and keys[number] not in self._page_keys
                 continue
             self._replacing += 1
-            read = self._read_of.get(hashes[number], 0)
             if read != len(self._reads) - 1:
                 self._look_below_parents(encoder, keys[number], rows[number], known, self._reads[read])
         known_now = dict(zip(hashes, row_hashes, strict=True))

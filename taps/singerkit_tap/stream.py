@@ -77,6 +77,8 @@ class BlockStream(Stream):
         self.keeps_older_rows = keeps_older_rows
         self.ignore_parent_replication_key = reads_all_parents
         self.selected_by_default = selected_by_default
+        self.rows_asked_again = 0
+        """Rows that came twice since they were asked for twice."""
         self.sends_partial_records = sends_partial_records
         self.start_setting = start_setting
         self.accepts_duplicate_keys = accepts_duplicate_keys
@@ -125,6 +127,10 @@ class BlockStream(Stream):
     def pages_again(self, context: Context | None, start: Start) -> Iterator[Page]:  # noqa: ARG002  of the contract
         """Yield pages that have been read before, only to look at them; none where the source is not asked again."""
         return iter(())
+
+    def advice_on_moved_rows(self) -> str | None:
+        """Return what to do about rows that come twice since they move between pages; None: that is not known to happen."""
+        return None
 
     def advice_on_keys(
         self,

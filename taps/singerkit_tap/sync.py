@@ -37,7 +37,7 @@ from singerkit_state.instants import has_no_offset
 from singerkit_state.order import UnknownOrderError, UnorderableError, starting_value
 from singerkit_state.others import bookmark_left
 from singerkit_state.readas import READ_AS, ReadAs
-from singerkit_state.tracker import BookmarkTracker, UnsortedError
+from singerkit_state.tracker import UNMET_RUNS, BookmarkTracker, UnsortedError
 from singerkit_state.value import Mark, with_mark
 from singerkit_tap.changes import (
     KEYS,
@@ -663,6 +663,7 @@ class _Member:
     def finish(self, run: SyncRun) -> None:
         if self._shared is not None:
             self._shared.finish()
+            self._shared.counts_unmet = self.stream.start_setting is not None and self.needs_all_parents
             self.bookmarks.put(self._shared.bookmark())
             self._warn_of(self._shared, run)
             # Where parents that have not changed are passed over, rows below them do not come, whatever is asked.
@@ -671,8 +672,7 @@ class _Member:
         self._driven_by = self._will_be_driven_by or self._driven_by
         self.uncovered = 0
         self._tell_gone(run)
-        told = self.watch.finish() if self.watch is not None else None
-        if told:
+        for told in self.watch.finish() if self.watch is not None else ():
             run.warn(self.stream, told)
 
     def _tell_gone(self, run: SyncRun) -> None:
@@ -733,6 +733,8 @@ class _Read:
         self._salt = json.dumps(context, sort_keys=True, default=str).encode() if context else b""
         self._has_taken = False
         self.drives_all = any(child.needs_all_parents for child in children)
+        if self._tracker is not None:
+            self._tracker.counts_unmet = member.stream.start_setting is not None and not self.drives_all
         self.old_bookmark = self._tracker.bookmark() if self._tracker else Bookmark()
         self.start = self._start(start_date)
 
@@ -826,7 +828,7 @@ def _closing(pages: Iterator[Page]) -> Iterator[Iterator[Page]]:
 
 
 _FEW = 5
-"""So many remembered rows, or fewer, may all have changed since, and stand at later values."""
+"""So many remembered rows, or fewer, may all have gone since, or without a key have changed: once, not in two runs."""
 
 
 def _findings(
@@ -858,7 +860,9 @@ def _findings(
             "them: they were sent as new rows. If each run says so, a selected field changes its value with each "
             "answer, and these rows are there twice: do not select it, or give the stream a key.",
         )
-    if setting is None or tracker.compared or (tracker.rows and remembered <= _FEW):
+    if setting is None or tracker.compared or not tracker.unmet:
+        return
+    if tracker.rows and tracker.unmet <= _FEW and tracker.reads_unmet < UNMET_RUNS:
         return
     came = (
         f"rows of stream `{name}` came, and" if tracker.rows else f"nothing of stream `{name}` came, and so"

@@ -3,7 +3,8 @@
 Rows shift between numbered pages when the source changes. A stream that ascends by its replication key, and is asked
 for it, can be read without that gap: after each page the API is asked anew for rows from the greatest value on, and
 what came with that value before is left out. More rows of one value than a page holds are read by number, until two
-passes have found the same. Rows without a value are no answer to such a question: those that stand behind all others
+passes have found the same, and neither holds a row on two pages: then the API sorts rows of one value otherwise from page to
+page, and lacks one for each that comes twice, however often it is asked. Rows without a value are no answer to such a question: those that stand behind all others
 are asked for by number, at the end of a first read.
 """
 
@@ -14,7 +15,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from itertools import islice, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from singer_sdk.singerlib import SelectionMask
@@ -23,6 +24,7 @@ from singerkit_shell.errors import BadDataError, RetryableError
 from singerkit_state.memory import row_hash
 from singerkit_state.order import OrderKey, UnorderableError, ValueKind, exact_keys
 from singerkit_tap.contract import BookmarkValue
+from singerkit_tap.keys import keys_of
 from singerkit_tap.records import RecordEncoder, SentRows
 from tap_rest.records import ReadPage
 
@@ -36,10 +38,53 @@ _KEPT = 2
 """Pages that are held while it is not known how their order goes on; more of one value are asked for again."""
 
 
+class _Row(NamedTuple):
+    """What tells a row from others: its key, if the stream has one, and a hash of what it says."""
+
+    key: Any
+    digest: str
+
+
+class _Yielded:
+    """Rows of one value that were yielded: of those with a key what each said last, of others how often each came."""
+
+    def __init__(self) -> None:
+        self._last: dict[Any, str] = {}
+        self._counts: Counter[str] = Counter()
+
+    def has(self, row: _Row, times: int = 1) -> bool:
+        """Tell whether ``row``, which comes for the so-manieth time in a pass, need not be yielded."""
+        return self._counts[row.digest] >= times if row.key is None else self._last.get(row.key) == row.digest
+
+    def add(self, row: _Row) -> None:
+        if row.key is None:
+            self._counts[row.digest] += 1
+        else:
+            self._last[row.key] = row.digest
+
+
+class _Pass:
+    """What one pass over the pages of one value has found."""
+
+    def __init__(self) -> None:
+        self.found: Counter[str] = Counter()
+        self._places: dict[Any, int] = {}
+        self._pages = 0
+        self.twice = 0
+        """Rows that stand on a page though they stood on one before: by their key, or by their whole text."""
+
+    def note(self, row: _Row, record: msgspec.Raw) -> None:
+        name = hash(bytes(record)) if row.key is None else row.key
+        self.twice += self._places.setdefault(name, self._pages) < self._pages
+
+    def end_page(self) -> None:
+        self._pages += 1
+
+
 class Following:
     """One read that goes on by the replication key.
 
-    ``rows`` tells which records are the same; ``ask`` makes the numbered pages of one question; ``params_of`` the parameters
+    ``rows`` tells which records are the same, and ``names`` are the fields of their key; ``ask`` makes the numbered pages of one question; ``params_of`` the parameters
     that ask from a value on. ``ask_behind`` makes the pages of a question from the one on that holds the row behind so many;
     it is given that number, and how many rows a page has.
     """
@@ -50,13 +95,14 @@ class Following:
         key: str,
         kind: ValueKind,
         rows: SentRows,
+        names: Sequence[str],
         ask: Callable[[Params], Iterator[ReadPage]],
         params_of: Callable[[BookmarkValue], Params],
         ask_behind: Callable[[Params, int, int], Iterator[ReadPage]],
         warn: Callable[[str], None],
     ) -> None:
         self._stream, self._key, self._kind = stream, key, kind
-        self._rows = rows
+        self._rows, self._names = rows, names
         self._reader = RecordEncoder(stream, {"properties": {key: {}}}, SelectionMask())
         self._ask = ask
         self._params_of = params_of
@@ -66,8 +112,8 @@ class Following:
         self._last_params: Params | None = None
         self._asked: Params | None = None
         """The question that gave the rows at the last value."""
-        self._known: Counter[str] = Counter()
-        """Hashes of the rows at the last value that were yielded."""
+        self._known = _Yielded()
+        """The rows at the last value."""
         self._largest = 0
         self._questions = 0
         self._came = 0
@@ -81,7 +127,7 @@ class Following:
 
         Raises:
             BadDataError: the rows of a page do not ascend, or the API does not listen to what it is asked, or more
-                rows of one value than a page holds change faster than they are read.
+                rows of one value than a page holds change faster than they are read, or come in another order.
         """
         following: Params | None = params
         while following is not None:
@@ -203,7 +249,7 @@ class Following:
         at_last = [
             record for key, record in zip(self._keys_of(page), page.records, strict=True) if key == self._last
         ]
-        return any(self._known[digest] for digest in self._hashes(at_last))
+        return any(map(self._known.has, self._told(at_last)))
 
     def _keys_of(self, page: ReadPage) -> list[OrderKey | None]:
         column = self._reader.column(self._reader.decode(page.records), self._key) if page.records else []
@@ -215,27 +261,60 @@ class Following:
     def _within_tie(self, params: Params) -> Generator[ReadPage, None, Params | None]:
         """Read more rows of one value than a page holds, by number, until two passes have found the same.
 
-        A row that leaves while it is read shifts those behind it, and is missing in the pass that follows.
+        A row that leaves while it is read shifts those behind it, and is missing in the pass that follows. One that comes in
+        shifts them, too, and one of them comes twice, but not in the pass that follows.
+
+        Raises:
+            BadDataError: no two passes have found the same, or they have found rows twice.
         """
         before: tuple[Counter[str], ReadPage | None] | None = None
         for _ in range(_PASSES):
-            found: Counter[str] = Counter()
-            held: ReadPage | None = None
+            this = _Pass()
+            found, held = this.found, None
             for page in self._ask(params):
-                beyond = self._split(page, found)
+                beyond = self._split(page, this)
                 yield page
                 if beyond or page.is_last:
                     held = replace(page, records=beyond)
                     break
             if before is not None and before[0] == found:
+                self._look_for_order(this)
                 return (yield from self._go_beyond(before[1], params))
             before = found, held
         raise BadDataError(
             f"More rows of stream {self._stream} than a page holds have one value of `{self._key}`, and they change faster "
-            "than they are read; ask for larger pages (`pagination.size`), and run again."
+            "than they are read, or come in another order each time; ask for larger pages (`pagination.size`), and in `params` "
+            f"for an order by `{self._key}` and then a field that is unique, and run again."
         )
 
-    def _split(self, page: ReadPage, found: Counter[str]) -> list[msgspec.Raw]:
+    def _look_for_order(self, last: _Pass) -> None:
+        """Say that a pass that will not change any more holds rows on two pages.
+
+        Without a key it may be two rows that say the same.
+
+        Raises:
+            BadDataError: the rows have a key.
+        """
+        if not last.twice:
+            return
+        first = self._names[0] if self._names else "id"
+        advice = (
+            f"ask for an order that is the same on each page, by `{self._key}` and then a field that is unique (in `params`, "
+            f'as the API has it, like `"sort": "{self._key},{first}"`), or for pages that hold all rows of one value '
+            "(`pagination.size`)"
+        )
+        what = f"More rows of stream {self._stream} than a page holds have one value of `{self._key}`, and {last.twice} of them"
+        if self._names:
+            raise BadDataError(
+                f"{what} stood on two pages each time they were read: the API gives rows of one value in another order on each "
+                f"page, and as many others are on none; what was confirmed by the target is safe: {advice}, and run again."
+            )
+        self._warn(
+            f"{what} stood on two pages each time they were read. If they are not rows that say the same, the API gives rows of "
+            f"one value in another order on each page; then they are sent twice, and as many others not at all: {advice}."
+        )
+
+    def _split(self, page: ReadPage, this: _Pass) -> list[msgspec.Raw]:
         """Keep the rows at the last value that are new, count those at it, and return the rows beyond it."""
         keys = self._keys(page)
         beyond = [
@@ -247,11 +326,15 @@ class Following:
             record for key, record in zip(keys, page.records, strict=True) if key is None or key == self._last
         ]
         new = []
-        for record, digest in zip(at_last, self._hashes(at_last), strict=True):
-            found[digest] += 1
-            if found[digest] > self._known[digest]:
-                self._known[digest] += 1
+        again = set(map(id, page.records[: page.begins_again]))
+        for record, row in zip(at_last, self._told(at_last), strict=True):
+            if id(record) not in again:  # else the question itself has asked for it twice
+                this.note(row, record)
+            this.found[row.digest] += 1
+            if not self._known.has(row, this.found[row.digest]):
+                self._known.add(row)
                 new.append(record)
+        this.end_page()
         page.records = new
         self._note(len(new), has_null=None in keys)
         return beyond
@@ -281,9 +364,9 @@ class Following:
             self._nulls = Counter(self._hashes(self._without_value(page)))
         before, self._last = self._last, max([*present, *([] if self._last is None else [self._last])])
         has_moved = before is None or bool(self._last > before)
-        known, left = self._known, self._known.copy()
+        known, found = self._known, Counter[str]()
         if has_moved:
-            self._known = Counter()
+            self._known = _Yielded()
             greatest = page.records[keys.index(self._last)]
             (column,) = self._reader.column(self._reader.decode([greatest]), self._key)
             self._last_params = self._params_of(_any_value.decode(column))
@@ -292,22 +375,29 @@ class Following:
         at_ends = [
             record for key, record in zip(keys, page.records, strict=True) if key in (before, self._last)
         ]
-        hashes = iter(self._hashes(at_ends))
+        told = iter(self._told(at_ends))
         for key, record in zip(keys, page.records, strict=True):
-            digest = next(hashes) if key in (before, self._last) else ""
+            row = next(told) if key in (before, self._last) else _Row(None, "")
             if key is None or before is None or key > before:
                 rows.append(record)
             elif key == before:
-                left[digest] -= 1
-                if left[digest] >= 0:
+                found[row.digest] += 1
+                if known.has(row, found[row.digest]):
                     continue
                 rows.append(record)
-                known[digest] += not has_moved
+                known.add(row)
             if has_moved and key == self._last:
-                self._known[digest] += 1
+                self._known.add(row)
         page.records = rows
         self._note(len(rows), has_null=len(present) < len(keys))
         return has_moved
+
+    def _told(self, records: Sequence[msgspec.Raw]) -> list[_Row]:
+        keys: Sequence[Any] = [None] * len(records)
+        if self._names and records:
+            encoder = self._rows.encoder
+            keys = keys_of(encoder, encoder.decode(records, self._rows.constants), self._names)
+        return list(map(_Row, keys, self._hashes(records)))
 
     def _hashes(self, records: Sequence[msgspec.Raw]) -> list[str]:
         return [row_hash(text) for text in self._rows.texts(records)]

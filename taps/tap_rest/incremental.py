@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from datetime import tzinfo
@@ -9,7 +10,7 @@ from typing import Any
 
 from singerkit_shell.errors import ConfigurationError
 from singerkit_state.instants import Instant, iso_of, pattern_of
-from singerkit_state.order import UnorderableError, ValueKind, instant_of
+from singerkit_state.order import UnorderableError, ValueKind, asked_value, instant_of
 from singerkit_tap.contract import BookmarkValue
 from tap_rest.config import Incremental
 
@@ -34,6 +35,8 @@ def bookmark_params(
 
 def _formatted(settings: Incremental, value: BookmarkValue, kind: ValueKind) -> str:
     if settings.format == "as_is":
+        with contextlib.suppress(UnorderableError):  # a text that is no point in time is asked for as it is
+            value = asked_value(value, kind)
         return str(value) if isinstance(value, str | int) else f"{value:f}"
     try:
         instant = instant_of(value, kind)
@@ -49,7 +52,7 @@ def _formatted(settings: Incremental, value: BookmarkValue, kind: ValueKind) -> 
 
 def _text_of(name: str, instant: Instant, zone: tzinfo | None) -> str:
     if name != "iso":
-        return pattern_of(instant, name, zone)
+        return pattern_of(instant, name, zone, is_asked=True)
     seconds, fraction = instant
     fraction = fraction[:6]
     return iso_of((seconds, fraction.ljust(6, "0") if fraction.strip("0") else ""))

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property, partial
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -32,6 +33,7 @@ from tap_rest.following import Following
 from tap_rest.incremental import bookmark_params, other_field_asked
 from tap_rest.localtimes import LocalTimes
 from tap_rest.origins import joined, origins_of
+from tap_rest.overlaps import Overlaps
 from tap_rest.pagination import Experience, Pages, Step, body_paths, step_after_page, step_behind
 from tap_rest.records import PageReader, ReadPage
 from tap_rest.schemas import COPIED, DeclaredSchema, Sample, SchemaKeeper, listed
@@ -120,6 +122,8 @@ class RestStream(BlockStream):
                     self._announce_schema()
                 if self._local_times is not None:
                     self._local_times.look(page.records)
+                if not self.settings.follows_key:
+                    self.rows_asked_again += page.begins_again
                 margin = self.settings.bookmark.margin
                 yield Page(page.records, clock=self._clock_of(page.answer), margin=margin)
         except Stopped:
@@ -136,6 +140,7 @@ class RestStream(BlockStream):
             self.bookmark_kind,
             # What is compared within one read does not change with a schema that grows meanwhile.
             SentRows(self.encoder(whole=not self.selected)),
+            () if self.sends_partial_records else self.primary_keys,
             ask,
             lambda value: bookmark_params(self.settings.incremental, value, self.bookmark_kind),
             partial(self._pages_behind, context),
@@ -191,6 +196,7 @@ class RestStream(BlockStream):
         )
         skips_404 = settings.parent is not None and settings.parent.on_404 == "skip"
         accept = ((404,) if skips_404 else ()) + ((202,) if settings.partial_answers == "warn" else ())
+        overlaps = Overlaps(settings.pagination.size)
         step: Step | None = pages.first
         while step is not None:
             where = f"page {pages.number} of stream {settings.name}"
@@ -214,7 +220,32 @@ class RestStream(BlockStream):
             # Before its rows are written: a page whose end is in doubt must not move a bookmark.
             step = pages.after(step, response, page)
             page.is_last = step is None
+            self._note_overlap(overlaps, page)
             yield page
+
+    def _note_overlap(self, overlaps: Overlaps, page: ReadPage) -> None:
+        """Note which rows of a page by `offset` have just come; without a key they are there twice."""
+        if self.settings.pagination.type != "offset":
+            return
+        again = set(map(bytes, page.came[: overlaps.take(page.came)]))
+        page.begins_again = sum(1 for _ in takewhile(lambda record: bytes(record) in again, page.records))
+        if (page.begins_again or overlaps.is_uneven) and not self.primary_keys:
+            self._warn(
+                f"A page of stream {self.name}, which has no key and is read by `offset`, was shorter than others and not the last: "
+                "where an API leaves rows out behind its limit, the next page begins before its end, and rows come twice. "
+                "Give the stream `primary_keys`."
+            )
+
+    def advice_on_moved_rows(self) -> str | None:
+        """Return what helps where rows move between pages; None: they are not asked for by number."""
+        pagination = self.settings.pagination
+        if pagination.type not in ("page", "offset") or pagination.allow_repeated_pages:
+            return None
+        first = self.primary_keys[0] if self.primary_keys else "id"
+        return (
+            "ask for an order that is the same on each page, by a field that is unique (in `params`, as the API has it, like "
+            f'`"sort": "{first}"`), or page by `keyset` or `cursor`'
+        )
 
     def _warn(self, sentence: str) -> None:
         self.tap.warn_once(self.settings.name, sentence)

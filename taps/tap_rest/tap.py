@@ -61,6 +61,7 @@ class TapRest(SingerkitTap):
                     memory=stream.bookmark.memory,
                     shifts=stream.pages_shift,
                     shares=stream.shares_bookmark,
+                    follows=stream.follows_key,
                     filters=stream.incremental is not None,
                 ),
             )

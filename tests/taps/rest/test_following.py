@@ -361,3 +361,84 @@ def test_a_sorted_stream_that_is_read_by_number_is_told_why(
     assert ("is read by numbered pages" in run.stderr) == (words is not None)
     assert words is None or words in run.stderr
     assert "`keyset` and `cursor` have no such gap" not in run.stderr
+
+
+class Heap:
+    """Rows of one moment in an order that is another for each offset, and the same each time: as PostgreSQL sorts ties."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __call__(self, asked: Asked) -> Reply:
+        size = int(asked.param("per_page") or asked.param("limit") or 3)
+        begin = int(asked.param("offset") or (int(asked.param("page") or 1) - 1) * size)
+        rows: list[dict[str, Any]] = [{"id": row, "at": at(1), "v": "x"} for row in range(1, self.count + 1)]
+        if asked.param("sort") != "at,id":
+            random.Random(begin).shuffle(rows)
+        rows.append({"id": 99, "at": at(2), "v": "later"})
+        rows = [row for row in rows if row["at"] >= (asked.param("since") or "")]
+        return json_reply(rows[begin : begin + size])
+
+
+@pytest.mark.parametrize("kind", ["page", "offset"])
+def test_rows_of_one_value_in_another_order_on_each_page_are_noticed(kind: str, run_tap: Any) -> None:
+    table = Heap(9)
+    paging = {"type": kind, "size": 3}
+    with serving({"/orders": table}) as api:
+        failed = run_tap(api.url, stream(pagination=paging)).ended(65)
+        sentence = failed.stderr.splitlines()[-1]
+        assert "stood on two pages each time" in sentence
+        assert '`"sort": "at,id"`' in sentence
+        sorted_ = stream(pagination=paging, params={"sort": "at,id"})
+        mended = run_tap(api.url, sorted_, state=failed.state).ended(0)
+        ids = {record["id"] for run in (failed, mended) for record in run.records("orders")}
+        assert ids == {*range(1, 10), 99}
+        larger = run_tap(api.url, stream(pagination=paging | {"size": 20})).ended(0)
+    assert len(larger.records("orders")) == 10
+
+
+def test_without_a_key_rows_on_two_pages_are_told(run_tap: Any) -> None:
+    with serving({"/orders": Heap(9)}) as api:
+        paging = {"type": "page", "size": 3}
+        told = run_tap(api.url, stream(pagination=paging, primary_keys=[])).ended(0)
+        assert "stood on two pages each time" in told.stderr
+        quiet = run_tap(api.url, stream(pagination=paging, primary_keys=[], params={"sort": "at,id"})).ended(
+            0
+        )
+    assert "two pages" not in quiet.stderr
+    assert len(quiet.records("orders")) == 10
+
+
+def test_a_row_that_comes_in_while_rows_of_one_value_are_read_is_no_sign_of_an_order(run_tap: Any) -> None:
+    """It shifts one onto the next page, which comes twice, once."""
+    rows = list(range(10, 19))
+
+    def orders(asked: Asked) -> Reply:
+        page = page_of([{"id": number, "at": at(1), "v": "x"} for number in rows], asked, 3)
+        if asked.param("page") == "2" and len(rows) < 11:
+            rows.insert(0, 20 - len(rows) - 10)
+        return json_reply(page)
+
+    with serving({"/orders": orders}) as api:
+        run = run_tap(api.url, stream()).ended(0)
+    assert {record["id"] for record in run.records("orders")} == set(rows)
+
+
+def test_a_row_that_goes_back_within_one_read_is_sent_again(run_tap: Any) -> None:
+    """While rows of one moment are read twice, one of them becomes closed, and open again."""
+    notes = iter(["open", "closed", "open"])
+    note = ["open"]
+
+    def orders(asked: Asked) -> Reply:
+        if asked.param("page") == "1":
+            note[0] = next(notes, "open")
+        rows = [{"id": number, "at": at(1), "v": note[0] if number == 1 else "x"} for number in range(1, 8)]
+        rows.append({"id": 8, "at": at(5), "v": "x"})
+        return json_reply(
+            page_of([row for row in rows if row["at"] >= (asked.param("since") or "")], asked, 3)
+        )
+
+    with serving({"/orders": orders}) as api:
+        run = run_tap(api.url, stream()).ended(0)
+    assert newest([run])[1] == "open"
+    assert [record["v"] for record in run.records("orders") if record["id"] == 1][-2:] == ["closed", "open"]

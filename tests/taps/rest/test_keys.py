@@ -87,7 +87,7 @@ def test_two_rows_of_a_large_answer_with_one_key(run_tap: Any) -> None:
 
 
 def test_the_same_row_twice_is_none(run_tap: Any) -> None:
-    """In one answer, from page to page, below two parents; written in another way, too."""
+    """In one answer, from page to page, below two parents; written in another way, too. Only that it moves is told."""
     rows = [{"id": 1, "v": 1.0, "at": None}, {"id": 2, "v": 2}, {"v": 1.00, "id": 1}]
     items = ITEMS | {"parent": {"stream": "orders", "copy": {}}}
     routes = {
@@ -97,7 +97,7 @@ def test_the_same_row_twice_is_none(run_tap: Any) -> None:
     }
     with serving(routes) as api:
         run = run_tap(api.url, ORDERS | {"pagination": PAGED, "records": "$.rows"}, items).ended(0)
-    assert warnings(run) == []
+    assert {"came again, unchanged" in warning for warning in warnings(run)} == {True}
 
 
 UUID_KEY = {"properties": {"id": {"type": "string", "format": "uuid"}, "v": {"type": "integer"}}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -339,13 +339,47 @@ def test_local_times_through_the_hour_that_comes_twice(run_tap: Any) -> None:
         assert "without an offset" not in first.stderr
         table.add("2026-10-25 02:10:00")  # twenty minutes later
         second = run_tap(api.url, local, state=first.state).ended(0)
-        assert api.asked[-1].param("since") == "2026-10-25 02:00:00"
+        assert api.asked[-1].param("since") == "2026-10-25 01:59:59"
         table.add("2026-10-25 03:00:00")
         third = run_tap(api.url, local, state=second.state).ended(0)
         warned = run_tap(api.url, stream(incremental={"param": "since"})).ended(0)
     assert [row["id"] for row in second.records("m")] == [1]
     assert [row["id"] for row in third.records("m")] == [2]
     assert "set `time_zone`" in warned.stderr
+
+
+@pytest.mark.parametrize("fold", [0, 1])
+@pytest.mark.parametrize("sorts", ["in pages", "at once"])
+@pytest.mark.parametrize("form", ["as_is", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M"])
+def test_whatever_the_server_takes_the_hour_for_none_of_its_rows_is_lost(
+    fold: int, sorts: str, form: str, run_tap: Any
+) -> None:
+    """A server that takes a local time for its second occurrence leaves the first out, unless it is asked from before it."""
+    berlin, begin = ZoneInfo("Europe/Berlin"), datetime(2026, 10, 24, 23, 30, tzinfo=UTC)
+    moments = [begin + timedelta(minutes=7 * number) for number in range(40)]
+    rows: list[dict[str, Any]] = []
+
+    def server(asked: Asked) -> Reply:
+        since = datetime.fromisoformat(asked.param("since") or "2026-01-01").replace(tzinfo=berlin, fold=fold)
+        found = [row for row in rows if moments[row["id"]] >= since.astimezone(UTC)]
+        page = int(asked.param("page") or 1) - 1
+        return json_reply(found[page * 10 : page * 10 + 10] if sorts == "in pages" else found)
+
+    more: dict[str, Any] = {"is_sorted": True, "pagination": {"type": "page", "continue_by": "bookmark"}}
+    asks = {"param": "since", "format": form}
+    local = stream(incremental=asks, time_zone="Europe/Berlin", **(more if sorts == "in pages" else {}))
+    came, state = [], None
+    with serving({"/m": server}) as api:
+        for count in (14, 40, 40):
+            rows += [
+                {"id": number, "u": f"{moments[number].astimezone(berlin):%Y-%m-%d %H:%M:%S}"}
+                for number in range(len(rows), count)
+            ]
+            run = run_tap(api.url, local, state=state).ended(0)
+            came.append([row["id"] for row in run.records("m")])
+            state = run.state
+    assert sorted(came[0] + came[1]) == list(range(40))
+    assert came[2] == []
 
 
 @pytest.mark.parametrize("odd", ["2026-01-02T00:00:00+0200", "2026-01-02 00:00:00Z"])

@@ -77,6 +77,31 @@ def test_a_few_rows_that_all_changed_since_are_nothing_to_warn_of(runs: Any) -> 
     assert said(warnings, "nothing of stream `orders` came", "none of the 1 that the state remembers")
 
 
+@pytest.mark.parametrize("keys", [["id"], []])
+def test_few_rows_that_do_not_come_in_two_runs_are_told(runs: Any, keys: list[str]) -> None:
+    """A source that answers with days *after* the bookmark loses rows, however few stand at it."""
+    state: Any = runs([[row(1), row(2)]], key_properties=keys)[0].state
+    found = []
+    for number in (3, 4, 5):
+        result, warnings = runs([[row(number)]], state, key_properties=keys)
+        found.append(said(warnings, "none of the", "rows *after* the value only"))
+        state = result.state
+    assert found == [False, True, True]
+    result, warnings = runs([[row(5), row(6)]], state, key_properties=keys)
+    assert not warnings
+    assert "unmet" not in result.state["bookmarks"]["orders"]["_singerkit_seen"]
+    assert not runs([[row(7)]], result.state, key_properties=keys)[1], "it begins anew"
+
+
+def test_rows_that_changed_each_time_are_no_sign(runs: Any) -> None:
+    """A small busy table: the row at the bookmark has moved on, which its key shows."""
+    state: Any = runs([[row(1)]])[0].state
+    for day in (3, 4, 5, 6):
+        result, warnings = runs([[row(day) | {"id": 1}]], state)
+        assert (result.ids, warnings) == ([1], [])
+        state = result.state
+
+
 def test_with_a_lookback_at_least_one_row_should_come(runs: Any) -> None:
     first, _ = runs([ROWS], lookback=3600)
     _, warnings = runs([[ROWS[-1]]], first.state, lookback=3600)
