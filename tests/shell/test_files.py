@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tap_rest.config import StreamSettings
+from tap_rest.config import InferSettings, StreamSettings
 from tap_rest.schemas import InferredSchema
 
 BIN = Path(sys.executable).parent
@@ -126,5 +126,7 @@ def test_a_schema_cache_that_says_nothing_is_made_anew(
 ) -> None:
     monkeypatch.setattr("singerkit_shell.configfile._SECONDS", 0.01)
     os.mkfifo(tmp_path / "cache")
-    assert not InferredSchema(StreamSettings("rows", "/rows"), tmp_path / "cache", None).is_known
+    assert not InferredSchema(
+        StreamSettings("rows", "/rows"), tmp_path / "cache", None, (), InferSettings()
+    ).is_known
     assert "cannot be read and is made anew" in caplog.text
