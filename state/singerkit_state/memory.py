@@ -80,7 +80,12 @@ def version_hash(text: Record, key: int) -> str:
 
 def key_of_version(name: str) -> int | None:
     """Return the bits of the key in a `version_hash`; None for a `row_hash`."""
-    return int.from_bytes(urlsafe_b64decode(name[VERSION:] + "==")) if len(name) == VERSION + 6 else None
+    if len(name) != VERSION + 6:
+        return None
+    try:
+        return int.from_bytes(urlsafe_b64decode(name[VERSION:] + "=="))
+    except ValueError:  # a state that somebody has edited: the row comes again
+        return None
 
 
 @dataclass(slots=True)

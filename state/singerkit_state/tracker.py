@@ -189,8 +189,8 @@ class BookmarkTracker:
         groups = dict(start.others)
         if start.start is not None and start.seen is not None:
             groups[start.start] = start.seen
-        self._had_key = any(key_of_version(name) is not None for rows in groups.values() for name in rows)
         groups = {value: self._in_own_form(rows) for value, rows in groups.items()}
+        self._had_key = any(len(name) == VERSION for rows in groups.values() for name in rows)
         self._memory.know({_encoder.encode(value): rows for value, rows in groups.items()})
         for rows in groups.values():
             if self._by_key:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from singerkit_state.bookmarks import SEEN_LIMIT, Bookmark, StreamBookmarks
 from singerkit_state.order import UnorderableError, ValueKind, order_key
-from singerkit_state.tracker import BookmarkTracker, UnsortedError
+from singerkit_state.tracker import BookmarkTracker, Signpost, UnsortedError
 
 INSTANT, NUMBER, TEXT = ValueKind.INSTANT, ValueKind.NUMBER, ValueKind.TEXT
 
@@ -143,3 +144,22 @@ def test_a_number_that_is_none_is_refused_and_becomes_no_bookmark(value: str, be
     with pytest.raises(UnorderableError, match="Expected a number"):
         tracker.take(column, [b"x"] * len(column))
     assert tracker.bookmark().value is None
+
+
+def test_where_a_key_is_taken_away_each_row_is_known_whenever_it_comes() -> None:
+    keyed = BookmarkTracker(NUMBER, Bookmark(), by_key=True, signpost=Signpost.NONE)
+    first = keyed.take(column(5, 5), rows(2), keys=[0, 1])
+    keyed.finish()
+    bookmark, sent = keyed.bookmark(), [first]
+    for numbers in ([0], [0, 1]):
+        tracker = BookmarkTracker(NUMBER, bookmark, has_key=False, signpost=Signpost.NONE)
+        found = [rows(2)[number] for number in numbers]
+        sent.append(tracker.take(column(*[5] * len(found)), found))
+        tracker.finish()
+        bookmark = tracker.bookmark()
+    assert sent == [None, [], []]
+
+
+def test_a_row_whose_name_in_the_state_was_edited_comes_again() -> None:
+    start = Bookmark(5, Counter({"12345678\u00e9!!!!!": 1}))
+    assert BookmarkTracker(NUMBER, start, by_key=True).take(column(5), rows(1), keys=[0]) in ([0], None)
