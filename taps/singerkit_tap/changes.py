@@ -23,6 +23,7 @@ __all__ = [
     "earlier",
     "gone_sentence",
     "reset_of",
+    "whole_sentence",
     "withdrawn_sentence",
 ]
 

@@ -47,7 +47,6 @@ __all__ = [
     "client_problems",
     "excerpt",
     "register_secrets",
-    "secrets_in_path",
     "utf8_text",
 ]
 
@@ -530,14 +529,6 @@ def register_secrets(values: Mapping[str, Any]) -> None:
             redactor.add(value.rpartition(" ")[2])
         elif _TOKEN.fullmatch(value) and name.lower() not in _DULL_HEADERS:
             redactor.add(value)
-
-
-def secrets_in_path(path: str) -> dict[str, str]:
-    """Return the parameters in the query of a path, for `register_secrets`."""
-    try:
-        return dict(parse_qsl(urlsplit(path).query))
-    except ValueError:
-        return {}
 
 
 def _header_problems(config: Mapping[str, Any]) -> Iterator[str]:

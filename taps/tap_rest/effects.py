@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
-__all__ = ["idle_settings", "settings_without_effect"]
+__all__ = ["idle_settings", "parameters_in_path", "settings_without_effect"]
 
 Group = Mapping[str, Any]
 
@@ -110,7 +110,7 @@ def _of_parameters(stream: Group, place: str, config: Group) -> Iterator[str]:
     if asked is not None:
         yield from _of_incremental(stream, place, groups, pagination)
     key = _query_key(config.get("auth", {}))
-    in_path = {name for name, _ in parse_qsl(urlsplit(stream["path"]).query, keep_blank_values=True)}
+    in_path = {name for name, _ in parameters_in_path(stream["path"])}
     others = {
         **dict.fromkeys([asked] if asked else [], f"{place}.incremental.param"),
         **by_pages,
@@ -151,6 +151,11 @@ def _of_incremental(
                 f'(`"template": "(the filter) and {template}"`, or as the API joins two), with a `start_date` before all rows, so '
                 "that the first run sends it, too"
             )
+
+
+def parameters_in_path(path: str) -> list[tuple[str, str]]:
+    """Return the parameters in the query of a `path`, which need not be the path of a URL."""
+    return parse_qsl(path.partition("#")[0].partition("?")[2], keep_blank_values=True)
 
 
 def _query_key(auth: Group) -> str | None:

@@ -176,7 +176,7 @@ _FINE = frozenset(
 )
 _FAILING = re.compile(
     r"error|fail|invalid|denied|exceed|expired|unauthori[sz]ed|not authori[sz]ed|forbidden|not allowed|not permitted|"
-    r"time[ds]?.?out|unavailable|quota|throttl|too many|try again|exception|unable|can(?:no|')t|could ?n[o']t|bad request|"
+    r"time[ds]?.?out|unavailable|quota|throttl|too many|try again(?! (?:with|using|by)\b)|exception|unable|can(?:no|')t|could ?n[o']t|bad request|"
     r"rate.?limited|limit (?:was |is |has been )?(?:reached|hit|over)|(?:reach|hit|over|trigger)\w* .*limit|maintenance|"
     r"overload|suspended|missing|required|wrong|not ?ok|blocked|refused|rejected|aborted|revoked|insufficient"
 )
@@ -185,7 +185,7 @@ _FAILING_STATUS = re.compile(
 )
 _BUSY = re.compile(
     r"(?:rate|query|quota|request|frequency|call|usage).?limit|limit (?:\w+ )?(?:reached|exceeded|hit)|"
-    r"(?:reach|exceed|over)\w* .*(?:limit|quota)|throttl|too many|time[ds]?.?out|unavailable|try again|overload|\bbusy\b|"
+    r"(?:reach|exceed|over)\w* .*(?:limit|quota)|throttl|too many|time[ds]?.?out|unavailable|try again(?! (?:with|using|by)\b)|overload|\bbusy\b|"
     r"maintenance|temporar"
 )
 _BUSY_CODES = (408, 425, 429, 500, 502, 503, 504)

@@ -69,6 +69,7 @@ class PageReader:
         self._is_missing_empty = missing == "empty"
         self._path = parse_path(records, f"records of stream {stream}") if records is not None else None
         self._find: Finder | None = None
+        self._find_rows: tuple[Path, Finder] | None = None
         self._is_told = records is not None
         at = unfiltered(records) if records is not None else None
         self._unfiltered = None if at is None else parse_path(at, f"records of stream {stream}")
@@ -122,7 +123,8 @@ class PageReader:
 
     def finding_of_busy(self, response: Response) -> str | None:
         """Return what a short answer without rows says, in words, where it says that asking again may help."""
-        if response.status == 204 or len(response.body) > _SHORT or not _is_object(response):
+        is_good = 200 <= response.status < 300  # others that are accepted are answers: `on_404`
+        if not is_good or len(response.body) > _SHORT or not _is_object(response):
             return None
         try:
             members = _members(response.body, "an answer")
@@ -138,12 +140,26 @@ class PageReader:
             or (self._is_partial_fine and failure.weight is not Weight.SURE)
         ):
             return None
-        return f"status {response.status} and no records, it says: {excerpt(response)}"
+        way_out = (
+            ""
+            if failure.weight is Weight.SURE
+            else f" (by `{redactor.mask_foreign(failure.shown)}`; {self._way_to_end_so})"
+        )
+        return f"status {response.status} and no records, it says: {excerpt(response)}{way_out}"
+
+    @property
+    def _way_to_end_so(self) -> str:
+        return (
+            "if that is how this API says that there are no more records, say "
+            f'`"partial_answers": "warn"` in stream {self._stream}'
+        )
 
     def _has_rows(self, response: Response, members: Mapping[str, Raw], at: Path | None) -> bool:
         if at is None:
             return bool(_arrays_of_objects(members))
-        found = finder_of([at])(response.body, "an answer")[at.text]
+        if self._find_rows is None or self._find_rows[0] is not at:
+            self._find_rows = at, finder_of([at])
+        found = self._find_rows[1](response.body, "an answer")[at.text]
         return bool(found) if not isinstance(found, Raw) else bytes(found).strip() not in (b"null", b"[]")
 
     def _other_place(self, response: Response, where: str, path: Path) -> str:
@@ -207,10 +223,7 @@ class PageReader:
         if failure.weight is Weight.SURE:
             raise BadDataError(_error_in(response, where))
         name = redactor.mask_foreign(failure.shown)
-        sentence = (
-            f"{_error_in(response, where)} (by `{name}`); if that is how this API says that there are no more records, say "
-            f'`"partial_answers": "warn"` in stream {self._stream}.'
-        )
+        sentence = f"{_error_in(response, where)} (by `{name}`); {self._way_to_end_so}."
         if failure.weight is Weight.MAYBE:
             self._warn(
                 f"There are no records in {where}, and `{name}` is not what it is in answers with records: {excerpt(response)}; "

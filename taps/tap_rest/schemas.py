@@ -340,7 +340,7 @@ class InferredSchema:
         if known and (new or changed):
             parts = [f"new: {listed(new)}"] if new else []
             parts += [f"of another type: {listed(changed)}"] if changed else []
-            stays = f" and stays so: to infer it anew, remove {self._file}{self._way_to_know_before(is_from_start=is_from_start)}"
+            stays = f" and stays so: to infer it anew, remove {self._file} and start the stream over{self._way_to_know_before(is_from_start=is_from_start)}"
             _logger.warning(
                 "The records of stream %s have fields that were not known (%s); its schema grows%s.",
                 self._settings.name,

@@ -140,7 +140,8 @@ class RestStream(BlockStream):
             self.bookmark_kind,
             # What is compared within one read does not change with a schema that grows meanwhile.
             SentRows(self.encoder(whole=not self.selected)),
-            () if self.sends_partial_records else self.primary_keys,
+            # A key that more rows may have tells none of them apart.
+            () if self.sends_partial_records or self.accepts_duplicate_keys else self.primary_keys,
             ask,
             lambda value: bookmark_params(self.settings.incremental, value, self.bookmark_kind),
             partial(self._pages_behind, context),

@@ -16,9 +16,9 @@ from singerkit_state.tracker import Signpost
 from singerkit_tap.delivery import Reading, delivery
 from singerkit_tap.shell import SingerkitTap
 from singerkit_tap.starts import former_read
-from tap_rest.client import Client, client_problems, register_secrets, secrets_in_path
+from tap_rest.client import Client, client_problems, register_secrets
 from tap_rest.config import CONFIG_SCHEMA, ApiSettings, StreamSettings, api_settings, config_conflicts
-from tap_rest.effects import idle_settings
+from tap_rest.effects import idle_settings, parameters_in_path
 from tap_rest.schemas import keeper_of
 from tap_rest.streams import RestStream
 
@@ -78,7 +78,8 @@ class TapRest(SingerkitTap):
         """The one client of all streams: connections, cookies and waits are shared."""
         for stream in self.api.streams:
             register_secrets(stream.params)
-            register_secrets(secrets_in_path(stream.path))
+            for name, value in parameters_in_path(stream.path):
+                register_secrets({name: value})
             register_secrets(stream.headers)
         return Client(self.api)
 

@@ -86,6 +86,21 @@ def test_a_child_that_is_not_found(run_tap: Any) -> None:
     assert "on_404" in run.stderr
 
 
+def test_one_that_is_not_found_is_skipped_at_once_whatever_it_says(run_tap: Any) -> None:
+    def orders(asked: Asked) -> Reply:
+        if asked.path == "/users/2/orders":
+            return json_reply({"message": "Not found, please try again later."}, 404)
+        return json_reply({"data": [{"no": 1}]})
+
+    schema = {"properties": {"no": {}, "user_id": {}}}
+    parent = {"stream": "users", "copy": {"user_id": "id"}, "on_404": "skip"}
+    child = CHILD | {"records": "$.data[*]", "schema": schema, "parent": parent}
+    with serving({"/users": users, **{f"/users/{n}/orders": orders for n in (1, 2, 3)}}) as api:
+        run = run_tap(api.url, PARENT, child).ended(0)
+        assert api.paths().count("/users/2/orders") == 1
+    assert [record["user_id"] for record in run.records("orders")] == [1, 3]
+
+
 def test_fields_cannot_climb_out_of_the_path(run_tap: Any) -> None:
     schema = {"properties": {"no": {}}}
     with serving({"/users": users}) as api:

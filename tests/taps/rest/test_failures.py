@@ -145,6 +145,7 @@ HONEST: list[tuple[Any, Any]] = [
     ({"status": 200, "message": ""}, {"status": 200, "message": ""}),
     ({"status": "complete"}, {"status": "running"}),
     ({"message": "No results found."}, {}),
+    ({"message": "No results found. Please try again with other filters."}, {}),
     ({"message": "no more data"}, {"message": "OK"}),
     ({"message": "There are no orders available for your search"}, {"message": "OK"}),
     ({"status": "0", "message": "No transactions found"}, {"status": "1", "message": "OK"}),
@@ -259,4 +260,8 @@ def test_what_says_so_for_ever_is_given_up(run_tap: Any) -> None:
     ) as api:
         run = run_tap(api.url, STREAM).ended(69)
         assert len(api.asked) == 3
-    assert "quota limit" in run.sentence
+        assert "quota limit" in run.sentence
+        assert (
+            "(by `errcode`; if that is how this API says that there are no more records, say " in run.sentence
+        )
+        assert run_tap(api.url, STREAM | {"partial_answers": "warn"}).ended(0).records("rows") == []

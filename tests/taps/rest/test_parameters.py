@@ -69,6 +69,7 @@ def test_what_is_sent_twice_is_refused(stream: dict[str, Any], config: dict[str,
     [
         ({"params": {"q": "2"}}, {"params": {"q": "1"}}),  # that of the stream counts, as documented
         ({"path": "/s?a=1&a=2", "params": {"q": "2"}}, {}),
+        ({"path": "//[s?a=1", "params": {"q": "2"}}, {}),
         ({"path": "/s?q={parent.id}&x=1", "parent": {"stream": "p"}}, {}),
         ({"params": {"cursor": "*"}, "pagination": {"type": "cursor", "cursor": "$.n"}}, {}),  # Crossref
         ({"params": {"q": "0"}, "pagination": KEYSET}, {}),  # since_id=0
