@@ -162,7 +162,7 @@ def with_stream(stream: str, part: dict[str, Any], *, is_new: bool = False) -> C
             )
         there = streams_of(value).get(stream)
         read_as = {READ_AS: there[READ_AS]} if isinstance(there, dict) and READ_AS in there else {}
-        return encode({**value, "bookmarks": {**streams_of(value), stream: {**part, **read_as, **part}}})
+        return encode({**value, "bookmarks": {**streams_of(value), stream: {**read_as, **part}}})
 
     return edit
 

@@ -30,7 +30,7 @@ from singerkit_target.blocks import BlockDecoder, Judgement, MalformedLine
 from singerkit_target.contract import Batch, Loader, Reject, RowsGone, SafePoint, Stream, UnitLost, check_room
 from singerkit_target.declarations import declared_stream, read_declaration
 from singerkit_target.lines import Chunk, read_chunks
-from singerkit_target.messages import Message, Run, Splitter, decoded
+from singerkit_target.messages import Message, Run, Splitter, decoded, state_text
 from singerkit_target.publish import Publisher
 from singerkit_target.replay import TRIES, UnitInHand, waits
 from singerkit_target.summary import Summary
@@ -56,13 +56,6 @@ class Limits:
 
 
 _T = TypeVar("_T")
-
-
-class _StateMessage(msgspec.Struct):
-    value: msgspec.Raw
-
-
-_state_decoder = msgspec.json.Decoder(_StateMessage)
 
 
 class _VersionMessage(msgspec.Struct):
@@ -315,7 +308,7 @@ class Load:
         self._decoders = {name: self._decoders[name] for name in before.streams}
         for name, stream in before.streams.items():
             # Another one where others have altered the table meanwhile.
-            self._decoders[name].back_to(self._loader.declare(stream))
+            self._decoders[name].back_to(self._given(stream))
 
     # --- messages ------------------------------------------------------------------------------------------
 
@@ -330,11 +323,7 @@ class Load:
             keeps_text=self._loader.is_log,
             max_columns=self._limits.max_columns,
         )
-        try:
-            stream = self._loader.declare(stream)
-        except RowsGone as error:
-            raise self._with_ways_out(error, stream) from None
-        self._tell_doubts(stream.name)
+        stream = self._given(stream)
         self._unit.has_tables = True
         self._declared[stream.name] = declaration.fingerprint
         self._decoders[stream.name] = BlockDecoder(
@@ -344,6 +333,15 @@ class Load:
             self._log,
             always_exact=self._always_exact,
         )
+
+    def _given(self, stream: Stream) -> Stream:
+        """Declare a stream; return it with the kinds in which its values are to be given."""
+        try:
+            given = self._loader.declare(stream)
+        except RowsGone as error:
+            raise self._with_ways_out(error, stream) from None
+        self._tell_doubts(stream.name)
+        return given
 
     def _missing(self) -> Missing:
         """Our taps send complete records, and leave out what they do not know; those of others leave out what is null."""
@@ -585,7 +583,7 @@ def _decoded_state(part: Message) -> tuple[str, Any]:
 def _text_of(part: Message, value: Any) -> str:
     """Return the value as it was sent; msgspec reads no half of a surrogate pair, for which a text column has a policy."""
     try:
-        return str(bytes(_state_decoder.decode(part.line).value), "utf-8")
+        return state_text(part)
     except msgspec.MsgspecError:
         return encode(value)
 

@@ -16,7 +16,7 @@ import msgspec
 from singerkit_shell.errors import BadDataError
 from singerkit_target.lines import Chunk
 
-__all__ = ["Message", "Run", "Splitter", "decoded"]
+__all__ = ["Message", "Run", "Splitter", "decoded", "state_text"]
 
 
 class _Header(msgspec.Struct, gc=False):
@@ -63,6 +63,22 @@ def decoded(message: Message, type_: Any) -> Any:
         raise BadDataError(
             f"The {message.type} message at line {message.number} is not valid: {error}."
         ) from None
+
+
+class _State(msgspec.Struct):
+    value: msgspec.Raw
+
+
+_state_decoder = msgspec.json.Decoder(_State)
+
+
+def state_text(state: Message) -> str:
+    """Return the value of a STATE message as it was sent.
+
+    Raises:
+        msgspec.MsgspecError, UnicodeDecodeError: msgspec does not read it, as half of a surrogate pair.
+    """
+    return str(bytes(_state_decoder.decode(state.line).value), "utf-8")
 
 
 @dataclass

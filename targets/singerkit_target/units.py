@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import msgspec
 
 from singerkit_state.value import decode, is_empty
-from singerkit_target.messages import Message, Run
+from singerkit_target.messages import Message, Run, state_text
 
 __all__ = ["in_load_order", "stretches"]
 
@@ -59,17 +59,10 @@ def _telling(states: Iterable[Run | Message]) -> list[Run | Message]:
     return [backwards[0]] if said in (None, backwards[0]) else [said, backwards[0]]
 
 
-class _State(msgspec.Struct):
-    value: msgspec.Raw
-
-
-_state_decoder = msgspec.json.Decoder(_State)
-
-
 def _says_nothing(state: Run | Message) -> bool:
     assert isinstance(state, Message)  # noqa: S101  the callers' choice
     try:
-        return is_empty(decode(str(bytes(_state_decoder.decode(state.line).value), "utf-8")))
+        return is_empty(decode(state_text(state)))
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return False  # whoever takes it will say what is wrong with it
 

@@ -498,6 +498,7 @@ class PostgresLoader:
     def activate_version(self, stream: Stream, version: int) -> None:
         """Remove the rows of other versions, or mark them deleted; rows without one stay."""
         table, hard = self._tables[stream.name], self._hard_delete
+        are_new = stream.name in self._without_version
 
         def remove(connection: Connection) -> None:
             with connection.cursor() as cursor:
@@ -507,7 +508,6 @@ class PostgresLoader:
                     remove_other_versions(cursor, table.identifier, version, hard=hard)
                 if table.stream in self._told:
                     return
-                are_new = table.stream in self._without_version
                 said = problem or rows_without_version(cursor, table, hard=hard, are_new=are_new)
                 if said:
                     self._told.add(table.stream)

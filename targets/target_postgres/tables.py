@@ -583,13 +583,13 @@ def _check_takes_every_row(
 ) -> None:
     """See that rows which are only appended are not refused by a primary key, as each one would be that comes again.
 
-    One that PostgreSQL fills itself, a number of the row, is none of the stream's. A unique index is a wish about rows, and
-    refuses them one by one.
+    One that PostgreSQL or this target fills, a number of the row, is another one each time. A unique index is a wish about
+    rows, and refuses them one by one.
 
     Raises:
         BadDataError: the table has a primary key of the stream's fields.
     """
-    field_of = {short: name for name, short in columns.items()}
+    field_of = {columns[name]: name for name in stream.column_names}
     if not existing.primary_key or not set(existing.primary_key) <= field_of.keys():
         return
     fields = [field_of[short] for short in existing.primary_key]

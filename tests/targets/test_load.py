@@ -500,6 +500,20 @@ def test_rows_that_are_gone_end_the_run_with_the_ways_out():
     assert run.rows() == []
 
 
+def test_rows_that_go_while_a_unit_is_lost_end_the_run_with_the_ways_out():
+    loader = Memory()
+    loader.troubles = {
+        "declare": [None, None, RowsGone("The table a is empty.")],
+        "commit": [None, UnitLost("lost")],
+    }
+    lines = [SCHEMA(), RECORD(1), STATE(1), SCHEMA("b"), RECORD(2), STATE(2)]
+    run = Run(*lines, loader=loader, limits=Limits(commit_rows=1), expect=RetryableError)
+    assert "The table a is empty. Nothing of this stream was written: put the rows back; or read" in str(
+        run.error
+    )
+    assert run.rows() == [1]
+
+
 def test_rows_that_may_be_gone_are_told_once_with_the_ways_out(caplog):
     """The state names no stream: what cannot be forgotten alone is forgotten with all."""
     loader = Memory(stored={"start_date": "2020"})

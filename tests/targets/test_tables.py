@@ -566,6 +566,13 @@ def test_a_primary_key_that_the_stream_does_not_send_is_none_of_its_own(database
     assert table(database, "cards", "id", "v") == [(1, "a"), (1, "b")]
 
 
+def test_a_primary_key_that_this_target_fills_is_another_one_each_time(database: str) -> None:
+    query(database, "CREATE TABLE cards (_sdc_sequence bigint PRIMARY KEY, id bigint, v text)")
+    for _ in range(2):
+        load(database, KEYLESS, card(1, "a"), add_record_metadata=True).expect(0)
+    assert table(database, "cards", "id", "v") == [(1, "a"), (1, "a")]
+
+
 @pytest.mark.parametrize("way", ["key", "drop", "quarantine"])
 def test_a_unique_index_of_the_users_refuses_single_rows_and_is_named(database: str, way: str) -> None:
     query(database, "CREATE TABLE cards (id bigint, v text); CREATE UNIQUE INDEX once ON cards (id)")
