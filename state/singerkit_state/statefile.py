@@ -20,6 +20,7 @@ from typing import Any
 
 from singerkit_shell.configfile import RepeatedKeyError, read_bytes, reason_of, without_repeats
 from singerkit_shell.errors import CannotWriteError, ConfigurationError, LockHeldError
+from singerkit_shell.nesting import is_deep
 from singerkit_state.nostate import no_state
 from singerkit_state.value import decode, encode, is_empty, is_utf8, read_mark
 
@@ -194,19 +195,9 @@ def why_no_start(value: Any, text: str) -> str | None:
         return "is a whole STATE message with another value in it"
     if len(text) > LONGEST // 4:  # characters of up to four bytes
         return f"is larger than {LONGEST // 4} characters"
-    if text.count("{") + text.count("[") > _LEVELS and _is_deep(value):
+    if text.count("{") + text.count("[") > _LEVELS and is_deep(value, _LEVELS):
         return f"is nested in more than {_LEVELS} levels"
     return None
-
-
-def _is_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(_LEVELS):
-        parts = (item.values() if isinstance(item, dict) else item for item in level)
-        level = [item for part in parts for item in part if isinstance(item, dict | list)]
-        if not level:
-            return False
-    return True
 
 
 def _what_is_wrong(text: str) -> str:

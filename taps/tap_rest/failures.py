@@ -16,13 +16,15 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from singerkit_shell.nesting import is_deep
 from tap_rest.names import plain_name, words_of
 from tap_rest.unread import is_pointer
 
 __all__ = ["Failure", "Habits", "Weight", "failure_of", "members_around", "part_of"]
 
 _SMALL = 64 * 1024  # bytes: what is longer than that is data
-_LONG = "\0"  # stands for a value that is too long to be looked at
+_LEVELS = 50  # what looks at a value recurses
+_LONG = "\0"  # stands for a value that is too long, or too deep, to be looked at
 Member = tuple[tuple[str, ...], Any]
 
 
@@ -73,9 +75,10 @@ def _decoded(raw: Raw) -> Any:
     if len(memoryview(raw)) > _SMALL:
         return _LONG
     try:
-        return msgspec.json.decode(raw)
+        value = msgspec.json.decode(raw)
     except (msgspec.DecodeError, RecursionError, ValueError):
         return _LONG
+    return _LONG if isinstance(value, dict | list) and is_deep(value, _LEVELS) else value
 
 
 def _inside(raw: Raw) -> Iterator[tuple[str, Raw]]:

@@ -213,6 +213,20 @@ def test_a_part_that_is_told_of_one_level_below(member: Any) -> None:
         reader.read(answer({"results": ROWS} | member), "page 1")
 
 
+@pytest.mark.parametrize("rows", ["[]", '[{"id": 1}]'])
+@pytest.mark.parametrize("member", ["errors", "status"])
+def test_a_value_of_many_levels_is_judged_like_any_other(member: str, rows: str) -> None:
+    body = f'{{"results": {rows}, "{member}": {"[" * 700}{"]" * 700}}}'.encode()
+    reader = PageReader("rows", "$.results[*]", [], "fail")
+    response = Response("http://x/rows", 200, {}, body)
+    assert reader.finding_of_busy(response) is None
+    if member == "status":
+        assert len(reader.read(response, "page 1").records) == (rows != "[]")
+    else:
+        with pytest.raises(BadDataError):
+            reader.read(response, "page 1")
+
+
 STREAM = {
     "name": "rows",
     "path": "/rows",
