@@ -37,7 +37,7 @@ from singerkit_state.instants import has_no_offset
 from singerkit_state.order import UnknownOrderError, UnorderableError, starting_value
 from singerkit_state.others import bookmark_left
 from singerkit_state.readas import READ_AS, ReadAs
-from singerkit_state.tracker import UNMET_RUNS, BookmarkTracker, UnsortedError
+from singerkit_state.tracker import BookmarkTracker, UnsortedError
 from singerkit_state.value import Mark, with_mark
 from singerkit_tap.changes import (
     KEYS,
@@ -50,6 +50,7 @@ from singerkit_tap.changes import (
     withdrawn_sentence,
 )
 from singerkit_tap.contract import Context, Page, RawRecord, Start
+from singerkit_tap.findings import told_of_answers, told_of_bookmark
 from singerkit_tap.keys import Keys, KeyWatch, bits_of_keys, keys_of
 from singerkit_tap.output import Output
 from singerkit_tap.records import RecordEncoder, Rows, SentRows
@@ -594,53 +595,13 @@ class _Member:
     def _warn_of(self, tracker: BookmarkTracker | None, run: SyncRun) -> None:
         if tracker is None or not self.is_wanted:
             return
-        name, key = self.stream.name, self.stream.bookmark_key
-        if tracker.moved_up_to is not None:
-            run.warn(
-                self.stream,
-                f"More than {counted(tracker.memory_limit, 'row')} of stream `{name}`, which has no key, came after the point that "
-                f"was certain when the read began; its bookmark was moved up to `{str(tracker.moved_up_to)[:40]}` so "
-                "that none comes twice, and a row that changed below it while it was read may be missed; raise "
-                "`bookmark.memory`.",
-            )
-        elif tracker.forgets and not self.stream.primary_keys:
-            run.warn(
-                self.stream,
-                f"More than {counted(tracker.memory_limit, 'row')} of stream `{name}`, which has no key, have the last value of "
-                f"`{key}`; they will be sent again; raise `bookmark.memory`.",
-            )
-        if tracker.is_all_ahead:
-            run.warn(
-                self.stream,
-                f"All rows of stream `{name}` are dated ahead of the source's own clock, so its bookmark stays and "
-                "they are asked for again by each run; if the clock is wrong, set `bookmark.signpost` to "
-                "`read_before`.",
-            )
-        elif tracker.is_all_young:
+        for sentence in told_of_bookmark(tracker, self.stream):
+            run.warn(self.stream, sentence)
+        if tracker.is_all_young:
             self.stream.logger.info(
                 "All rows of stream `%s` are younger than what was certain when the read began (its `bookmark.margin`), "
                 "so its bookmark stays; a later run moves it.",
-                name,
-            )
-        self._warn_of_dates(tracker, run)
-
-    def _warn_of_dates(self, tracker: BookmarkTracker, run: SyncRun) -> None:
-        name, key = self.stream.name, self.stream.bookmark_key
-        ahead, passed = tracker.dated_ahead, tracker.passed_today
-        if ahead is not None:
-            run.warn(
-                self.stream,
-                f"Rows of stream `{name}` have a `{key}` more than a day ahead of this machine's clock, up to "
-                f"`{str(ahead)[:40]}`; the bookmark does not pass the clock for them, so nothing is missed, and each run "
-                "asks for them again. Correct them at the source, or this machine's clock; if such dates are right, "
-                "set `bookmark.signpost` to `read_before`.",
-            )
-        if passed is not None:
-            run.warn(
-                self.stream,
-                f"The bookmark of stream `{name}` is `{str(passed)[:40]}`, more than a day ahead of this machine's clock: "
-                f"a row with an earlier `{key}` is not asked for any more. If that date is wrong, correct the row at the "
-                f"source and start the stream over with {self.stream.way_to_start_over}.",
+                self.stream.name,
             )
 
     def _look_at_answers(self, tracker: BookmarkTracker | None, run: SyncRun, *, asks: bool) -> None:
@@ -655,7 +616,7 @@ class _Member:
                 counted(tracker.remembered, "row"),
                 tracker.recognised,
             )
-        for kind, sentence in _findings(tracker, self.stream, setting if asks else None):
+        for kind, sentence in told_of_answers(tracker, self.stream, setting if asks else None):
             if kind not in self._told:
                 self._told.add(kind)
                 run.warn(self.stream, sentence)
@@ -825,55 +786,6 @@ def _closing(pages: Iterator[Page]) -> Iterator[Iterator[Page]]:
     finally:
         if isinstance(pages, Generator):
             pages.close()
-
-
-_FEW = 5
-"""So many remembered rows, or fewer, may all have gone since, or without a key have changed: once, not in two runs."""
-
-
-def _findings(
-    tracker: BookmarkTracker, stream: BlockStream, setting: str | None
-) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong, or may be, with what came from the bookmark on, and its kind."""
-    name, key, remembered = stream.name, stream.bookmark_key, tracker.remembered
-    if setting is not None and tracker.older:
-        left_out = "" if stream.keeps_older_rows else "; they were left out"
-        yield (
-            "older",
-            f"Stream `{name}` was asked for rows from its bookmark on, and {tracker.older} of {tracker.rows} rows that came "
-            f"are far below it{left_out}. It seems that the API does not listen to `{setting}`, or compares "
-            f"another field than `{key}` with it: correct it, or each run reads everything.",
-        )
-    if setting is not None and stream.lookback and tracker.has_bookmark and not tracker.rows:
-        yield (
-            "unseen",
-            f"Nothing of stream `{name}` came from its bookmark less the lookback on, not even the row that it was taken "
-            f"from. If that was not deleted, `{setting}` means something else to the API, and changes are missed: compare "
-            "with an answer to a request without it.",
-        )
-    if not remembered or tracker.recognised:
-        return
-    if tracker.compared and not stream.primary_keys:
-        yield (
-            "changed",
-            f"Rows of stream `{name}`, which has no key, came where the state remembers {remembered}, and none is one of "
-            "them: they were sent as new rows. If each run says so, a selected field changes its value with each "
-            "answer, and these rows are there twice: do not select it, or give the stream a key.",
-        )
-    if setting is None or tracker.compared or not tracker.unmet:
-        return
-    if tracker.rows and tracker.unmet <= _FEW and tracker.reads_unmet < UNMET_RUNS:
-        return
-    came = (
-        f"rows of stream `{name}` came, and" if tracker.rows else f"nothing of stream `{name}` came, and so"
-    )
-    yield (
-        "unseen",
-        f"From the bookmark on {came} none of the {remembered} that the state remembers there. That is so if they have "
-        "all changed or been deleted since. If each run says so, the API answers with rows *after* the value only, and "
-        f"a row that gets the same `{key}` later is missed, or `{setting}` means something else to it, and changes are "
-        "missed: compare with an answer to a request without it; `incremental.lookback` helps against the first.",
-    )
 
 
 def _key_reader_of(stream: BlockStream) -> RecordEncoder:

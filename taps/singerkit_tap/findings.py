@@ -1,0 +1,96 @@
+"""What a read has shown, in sentences: of its bookmark, and of how the source understands what it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from singerkit_shell.words import counted
+from singerkit_state.tracker import UNMET_RUNS, BookmarkTracker
+from singerkit_tap.stream import BlockStream
+
+__all__ = ["told_of_answers", "told_of_bookmark"]
+
+_FEW = 5
+"""So many remembered rows, or fewer, may all have gone since, or without a key have changed: once, not in two runs."""
+
+
+def told_of_bookmark(tracker: BookmarkTracker, stream: BlockStream) -> Iterator[str]:
+    """Yield why the bookmark is not where the last row is, or stands where it may pass others by."""
+    name, key = stream.name, stream.bookmark_key
+    if tracker.moved_up_to is not None:
+        yield (
+            f"More than {counted(tracker.memory_limit, 'row')} of stream `{name}`, which has no key, came after the point that "
+            f"was certain when the read began; its bookmark was moved up to `{str(tracker.moved_up_to)[:40]}` so "
+            "that none comes twice, and a row that changed below it while it was read may be missed; raise "
+            "`bookmark.memory`."
+        )
+    elif tracker.forgets and not stream.primary_keys:
+        yield (
+            f"More than {counted(tracker.memory_limit, 'row')} of stream `{name}`, which has no key, have the last value of "
+            f"`{key}`; they will be sent again; raise `bookmark.memory`."
+        )
+    if tracker.is_all_ahead:
+        yield (
+            f"All rows of stream `{name}` are dated ahead of the source's own clock, so its bookmark stays and "
+            "they are asked for again by each run; if the clock is wrong, set `bookmark.signpost` to "
+            "`read_before`."
+        )
+    ahead, passed = tracker.dated_ahead, tracker.passed_today
+    if ahead is not None:
+        yield (
+            f"Rows of stream `{name}` have a `{key}` more than a day ahead of this machine's clock, up to "
+            f"`{str(ahead)[:40]}`; the bookmark does not pass the clock for them, so nothing is missed, and each run "
+            "asks for them again. Correct them at the source, or this machine's clock; if such dates are right, "
+            "set `bookmark.signpost` to `read_before`."
+        )
+    if passed is not None:
+        yield (
+            f"The bookmark of stream `{name}` is `{str(passed)[:40]}`, more than a day ahead of this machine's clock: "
+            f"a row with an earlier `{key}` is not asked for any more. If that date is wrong, correct the row at the "
+            f"source and start the stream over with {stream.way_to_start_over}."
+        )
+
+
+def told_of_answers(
+    tracker: BookmarkTracker, stream: BlockStream, setting: str | None
+) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong, or may be, with what came from the bookmark on, and its kind."""
+    name, key, remembered = stream.name, stream.bookmark_key, tracker.remembered
+    if setting is not None and tracker.older:
+        left_out = "" if stream.keeps_older_rows else "; they were left out"
+        yield (
+            "older",
+            f"Stream `{name}` was asked for rows from its bookmark on, and {tracker.older} of {tracker.rows} rows that came "
+            f"are far below it{left_out}. It seems that the API does not listen to `{setting}`, or compares "
+            f"another field than `{key}` with it: correct it, or each run reads everything.",
+        )
+    if setting is not None and stream.lookback and tracker.has_bookmark and not tracker.rows:
+        yield (
+            "unseen",
+            f"Nothing of stream `{name}` came from its bookmark less the lookback on, not even the row that it was taken "
+            f"from. If that was not deleted, `{setting}` means something else to the API, and changes are missed: compare "
+            "with an answer to a request without it.",
+        )
+    if not remembered or tracker.recognised:
+        return
+    if tracker.compared and not stream.primary_keys:
+        yield (
+            "changed",
+            f"Rows of stream `{name}`, which has no key, came where the state remembers {remembered}, and none is one of "
+            "them: they were sent as new rows. If each run says so, a selected field changes its value with each "
+            "answer, and these rows are there twice: do not select it, or give the stream a key.",
+        )
+    if setting is None or tracker.compared or not tracker.unmet:
+        return
+    if tracker.rows and tracker.unmet <= _FEW and tracker.reads_unmet < UNMET_RUNS:
+        return
+    came = (
+        f"rows of stream `{name}` came, and" if tracker.rows else f"nothing of stream `{name}` came, and so"
+    )
+    yield (
+        "unseen",
+        f"From the bookmark on {came} none of the {remembered} that the state remembers there. That is so if they have "
+        "all changed or been deleted since. If each run says so, the API answers with rows *after* the value only, and "
+        f"a row that gets the same `{key}` later is missed, or `{setting}` means something else to it, and changes are "
+        "missed: compare with an answer to a request without it; `incremental.lookback` helps against the first.",
+    )
