@@ -213,6 +213,7 @@ _OF_ACCESS = frozenset(
         *("license", "subscription", "route", "rights", "because", "due", "until", "unless"),
     ]
 )
+_OF_THIS_QUESTION = re.compile(r" (?:for|to) (?:this|the|your) (?:request|api call|call)\b")
 _NOT_THERE = (404, 410, 416)
 
 
@@ -226,13 +227,19 @@ def _says_end(value: Any) -> bool:
     """Tell whether a text says that there is nothing to find, and nothing else."""
     if not isinstance(value, str) or len(value) > 200:
         return False
-    text = _text(value)
+    text = _OF_THIS_QUESTION.sub("", _text(value))
     words = re.findall(r"[a-z0-9']+", text)
     if _FAILING.search(text) or _OF_ACCESS & set(words):
         return False
     is_not_found = words[-2:] == ["not", "found"] and set(words[:-2]) <= _THINGS
     is_end = words[:2] in (["end", "of"], ["empty"], ["end"]) or text in ("eof", "exhausted")
-    return is_not_found or is_end or words == ["nothing"] or bool(_NO & set(words) and _AFTER_NO & set(words))
+    return (
+        is_not_found
+        or is_end
+        or words == ["nothing"]
+        or " not match any " in text
+        or bool(_NO & set(words) and _AFTER_NO & set(words))
+    )
 
 
 def _is_fine(value: Any) -> bool:
@@ -475,7 +482,8 @@ def _is_said_well(value: Any) -> bool:
 def _strange_word(words: Sequence[Member], habits: Habits) -> tuple[str, ...] | None:
     """Return the status or message that the answers with rows do not have."""
     for names, value in words:
-        if not habits.is_unusual(names, value) or isinstance(value, list | dict):
+        is_word = isinstance(value, str) or _is_status(names)  # OpenWeather's `message` is a number
+        if not is_word or not habits.is_unusual(names, value) or isinstance(value, list | dict):
             continue
         former, number = habits.said.get(names), _number(value)
         is_zero_of_others = number == 0 and _number(former) not in (None, 0)
