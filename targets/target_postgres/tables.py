@@ -5,14 +5,13 @@ from __future__ import annotations
 import difflib
 import json
 import logging
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 import psycopg2
 from psycopg2.extensions import cursor as Cursor
-from psycopg2.sql import SQL, Composed, Identifier
+from psycopg2.sql import SQL, Identifier
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_target.contract import RowsGone, Stream
@@ -20,6 +19,7 @@ from singerkit_target.kinds import Column, Kind
 from target_postgres import ddl
 from target_postgres.faults import TableChanged
 from target_postgres.metadata import fit_metadata
+from target_postgres.misfits import Misfit, refuse_chosen_type, refuse_later_type, refuse_types
 from target_postgres.names import identifier, identifiers
 from target_postgres.stored import as_stored, check_keys
 from target_postgres.types import METADATA_TYPES, ColumnType, column_type, keeps_values
@@ -27,7 +27,6 @@ from target_postgres.types import METADATA_TYPES, ColumnType, column_type, keeps
 __all__ = ["Table", "Wishes", "check_stream_name", "fit_table", "hold"]
 
 _MOST = 10  # columns that a sentence names
-_FEW = 3  # views that it names
 _ALIKE = 0.8
 """How like a column's name another has to be to pass for a slip (difflib's ratio)."""
 
@@ -368,13 +367,13 @@ def _fit(
         if found is not None:
             _check_writable(stream, column, found)
             if not _fits(cursor, table, stream, column, short, found.type, types[short], before, log):
-                misfits.append(_Misfit(column.name, short, found.type, types[short].sql))
+                misfits.append(Misfit(column.name, short, found.type, types[short].sql))
     fit_metadata(cursor, table, existing, stream, columns)
     if misfits:
         staying = [one for one in misfits if one.short not in before.passing]
         if not staying:
-            _refuse_later_type(stream, misfits[0])
-        _refuse_types(cursor, table, stream, staying)
+            refuse_later_type(stream, misfits[0])
+        refuse_types(cursor, table, stream, staying)
     if not keys:
         _check_takes_every_row(cursor, table, existing, stream, columns)
     elif frozenset(keys) not in existing.unique_keys or existing.is_narrower(keys):
@@ -442,15 +441,6 @@ _SAME_AS_JSON: Mapping[Kind, Collection[str]] = {
 text keeps any value as it is."""
 
 
-class _Misfit(NamedTuple):
-    """A column whose type in the table is another one than the stream's values need."""
-
-    field: str
-    short: str
-    found: str
-    wanted: str
-
-
 def _fits(
     cursor: Cursor,
     table: Identifier,
@@ -475,12 +465,7 @@ def _fits(
         and (found != "jsonb" or ddl.holds_values(cursor, table, short))
         and short not in before.passing
     ):
-        raise BadDataError(
-            f"Expected a column of type `{wanted.sql}` for `{column.name}` of stream `{stream.name}`, as `column_types` or "
-            f"`x-sql-datatype` says, got `{found}` in the table; what is stored is untouched: take the type out of there, "
-            f"or change the column's, as with {_change(cursor, table, short, found, wanted.sql)}"
-            f"{_views_in_the_way(cursor, table, [_Misfit(column.name, short, found, wanted.sql)])}, then run again."
-        )
+        refuse_chosen_type(cursor, table, stream, Misfit(column.name, short, found, wanted.sql))
     if column.kind in (Kind.BIG_INTEGER, Kind.NUMBER) and found in ("bigint", "integer", "smallint"):
         ddl.widen_column(cursor, table, short, "numeric")
         return True
@@ -499,83 +484,11 @@ def _fits(
     return False
 
 
-def _refuse_later_type(stream: Stream, misfit: _Misfit) -> NoReturn:
-    """Of a column that goes with the rows before it, nobody can change the type; the next run makes it anew."""
-    raise BadDataError(
-        f"Expected values of one type for `{misfit.field}` of stream `{stream.name}`, got `{misfit.wanted}` behind rows "
-        f"that this run has loaded as `{misfit.found}`; the column was new, and nothing of it is kept: run again, and a tap "
-        "that remembers its schemas (tap-rest: in `schema_cache`) says the wider type from the start; where it remembers "
-        "none, let it look at more rows before the first (tap-rest: `infer`), or choose a type for both with "
-        f"`{json.dumps({'column_types': {f'{stream.name}.{misfit.field}': 'text'}}, ensure_ascii=False)}`, then run again."
-    )
-
-
-def _refuse_types(cursor: Cursor, table: Identifier, stream: Stream, misfits: Sequence[_Misfit]) -> NoReturn:
-    """Name all columns at once: one at a time would be a run that fails for each."""
-    is_one = len(misfits) == 1
-    told = [f"`{one.field}` (type `{one.wanted}`, in the table `{one.found}`)" for one in misfits[:_MOST]]
-    changes = [_change(cursor, table, one.short, one.found, one.wanted) for one in misfits[:_MOST]]
-    more = f" and {len(misfits) - _MOST} others" if len(misfits) > _MOST else ""
-    first = misfits[0]
-    expected = (
-        f"a column of type `{first.wanted}` for `{first.field}` of stream `{stream.name}`, got `{first.found}` in the table"
-        if is_one
-        else f"columns of the types of stream `{stream.name}`, got others for {', '.join(told)}{more}"
-    )
-    raise BadDataError(
-        f"Expected {expected}; what is stored is untouched: change the type{'' if is_one else 's'}, as with "
-        f"{', '.join(changes)}{_views_in_the_way(cursor, table, misfits)}, or, to have values turned into "
-        f"{f'`{first.found}`' if is_one else 'what the table has'}, name that in `column_types`, or, if the source has gone back to what it sent before, let the tap forget the new type (tap-rest: "
-        "remove the stream's file from the folder `schema_cache`, or declare `schema`), then run again."
-    )
-
-
-def _views_in_the_way(cursor: Cursor, table: Identifier, misfits: Sequence[_Misfit]) -> str:
-    views = ddl.views_on(cursor, table, [one.short for one in misfits])
-    if not views:
-        return ""
-    named = _quoted(views[:_FEW]) + (f" and {len(views) - _FEW} others" if len(views) > _FEW else "")
-    one, it = ("the view", "it") if len(views) == 1 else ("the views", "them")
-    return f" (drop {one} {named} before, which PostgreSQL asks for, and make {it} again after)"
-
-
 def _suits(cursor: Cursor, found: str, wanted: ColumnType, kind: Kind) -> bool:
     """Tell whether a column of type ``found`` is the one that was chosen, or else keeps every value of ``kind``."""
     if not wanted.is_chosen or (wanted.is_default and keeps_values(found, kind)):
         return keeps_values(found, kind)
     return found == wanted.sql.lower() or found == ddl.type_as_written(cursor, wanted.sql)
-
-
-def _change(cursor: Cursor, table: Identifier, short: str, found: str, wanted: str) -> str:
-    """Return the statement that makes a column of type ``found`` one of type ``wanted``, and what it does not keep."""
-    column = Identifier(short)
-    statement = SQL("ALTER TABLE {} ALTER COLUMN {} TYPE {} USING {}").format(
-        table, column, SQL(wanted), _converted(column, found, wanted)
-    )
-    # Text without an offset is UTC, and would be of the zone of whoever runs this.
-    zone = "SET TIME ZONE 'UTC'; " if wanted.lower() in _MOMENTS and found in _READ_AS_TEXT else ""
-    loses = f" (which rounds or cuts what `{wanted}` does not hold)" if _ROUNDS.match(wanted) else ""
-    return f"`{zone}{statement.as_string(cursor)}`{loses}"
-
-
-_MOMENTS = ("timestamp with time zone", "timestamptz")
-_READ_AS_TEXT = ("text", "citext", "character varying", "jsonb", "json")
-_CLOCK = re.compile(r"(?:date|timestamp|time)\b(?!.* with time zone)", re.IGNORECASE)
-_WITH_LENGTH = re.compile(r"(?:(?:var)?char|character)\b", re.IGNORECASE)
-_ROUNDS = re.compile(r"date\b|time\b|real\b|float|double\b|(?:numeric|decimal|timestamp)\s*\(", re.IGNORECASE)
-
-
-def _converted(column: Identifier, found: str, wanted: str) -> Composed:
-    if wanted == "jsonb":
-        return SQL("pg_catalog.to_jsonb({})").format(column)
-    if found.startswith("timestamp") and found.endswith("with time zone") and _CLOCK.match(wanted):
-        return SQL("({} AT TIME ZONE 'UTC')::{}").format(column, SQL(wanted))
-    text = SQL("({} #>> '{{}}')" if found in ("jsonb", "json") else "{}::text").format(column)
-    if wanted == "text" or _WITH_LENGTH.match(wanted):  # a cast that is written out cuts without a word
-        return text
-    if wanted.lower() in _MOMENTS and found not in _READ_AS_TEXT:
-        return SQL("{}::timestamp AT TIME ZONE 'UTC'").format(column)
-    return SQL("{}::{}").format(text, SQL(wanted))
 
 
 def _check_takes_every_row(

@@ -161,6 +161,7 @@ ADVISED = [
     ("date", "timestamptz", TEXT, "2020-06-01 00:00:00+02", "2020-05-31"),
     ("numeric(3,1)", "numeric", NUMBER, "7.77", "7.8"),
     ("timestamp with time zone", "text", DATE_TIME, "2020-06-01 00:00:00+02", "2020-05-31 22:00:00+00"),
+    ("timestamptz", "varchar(30)", DATE_TIME, "2020-06-01 00:00:00+02", "2020-05-31 22:00:00+00"),
     ("timestamptz", "text", DATE_TIME, "2020-06-01 00:00:00", "2020-06-01 00:00:00+00"),
     (None, "timestamp", DATE_TIME, "2020-06-01 00:00:00", "2020-06-01 00:00:00+00"),
     (None, "jsonb", DATE_TIME, '"2020-06-01T00:00:00"', "2020-06-01 00:00:00+00"),
