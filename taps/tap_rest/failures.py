@@ -59,12 +59,12 @@ def members_around(members: Mapping[str, Raw], records_at: Sequence[str] | None)
     for name, raw in members.items():
         if (name,) == at:
             continue
-        value = _decoded(raw)
         if at[:1] == (name,):  # what the records stand in
             found += [
                 ((name, inner), _decoded(part)) for inner, part in _inside(raw) if at[:2] != (name, inner)
             ]
             continue
+        value = _decoded(raw)
         found.append(((name,), value))
         if isinstance(value, dict) and not words_of(name) & _ECHOES:
             found += [((name, inner), part) for inner, part in value.items()]
