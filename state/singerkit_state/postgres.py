@@ -465,16 +465,34 @@ def _sign(cursor: Cursor, row: StateRow) -> StateRow:
 
 def release(connection: Connection, row: StateRow) -> None:
     """Give the lock back; an open transaction is rolled back. Does nothing when the connection is gone."""
-    with contextlib.suppress(psycopg2.OperationalError, psycopg2.InterfaceError):
+    with _lost():
         connection.rollback()
     _unlock(connection, row.schema, row.table, row.pipeline)
 
 
 def _unlock(connection: Connection, schema: str, table: str, pipeline: str) -> None:
     # A connection that is lost has taken the lock with it.
-    lost = contextlib.suppress(psycopg2.OperationalError, psycopg2.InterfaceError)
-    with lost, transaction(connection) as cursor:
+    with _lost(), transaction(connection) as cursor:
         cursor.execute("SELECT pg_advisory_unlock(%s)", (_key(schema, table, pipeline),))
+
+
+@contextlib.contextmanager
+def _lost() -> Iterator[None]:
+    """Pass over that the connection is gone."""
+    try:
+        yield
+    except psycopg2.Error as error:
+        if not _is_of_libpq(error):
+            raise
+
+
+def _is_of_libpq(error: psycopg2.Error) -> bool:
+    """Tell whether an error is not the server's but of the way to it.
+
+    psycopg2 raises a plain DatabaseError for a connection that libpq has lost and does not know yet to be bad.
+    """
+    is_of_connection = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
+    return is_of_connection or (type(error) is psycopg2.DatabaseError and not error.pgcode)
 
 
 def read(connection: Connection, schema: str, table: str, pipeline: str) -> StateRow | None:
@@ -731,8 +749,7 @@ def _kind_of(error: psycopg2.Error) -> type[SingerkitError]:
     if not code:
         text = str(error)
         found = next((kind for pattern, kind in _MESSAGES if re.search(pattern, text)), None)
-        lost = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
-        return found or (RetryableError if lost else SingerkitError)
+        return found or (RetryableError if _is_of_libpq(error) else SingerkitError)
     if code == "55P03":  # lock_not_available: another session is in the way for longer than LOCK_TIMEOUT
         return LockHeldError
     if code in {"42501", "0LP01"} or code.startswith("28"):

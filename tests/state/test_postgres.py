@@ -1014,6 +1014,15 @@ def test_errors_without_a_code_are_told_by_their_words(words: str, kind: type[Si
     assert str(error) == f"Cannot do it ({words.removeprefix('FATAL:').strip()}); {postgres._ADVICE[kind]}."
 
 
+@pytest.mark.parametrize("kind", [psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.DatabaseError])
+def test_a_connection_that_libpq_has_lost_is_worth_another_try(kind: type[psycopg2.Error]) -> None:
+    # Found by `make torture SEED=20261130 CASE=580`: DatabaseError, which is no OperationalError.
+    error = postgres.error_of(
+        kind("server closed the connection unexpectedly\n\tThis probably means"), "do it"
+    )
+    assert type(error) is RetryableError
+
+
 def test_an_error_of_no_known_kind_is_ours() -> None:
     error = postgres.error_of(psycopg2.ProgrammingError(""), "do it")
     assert type(error) is SingerkitError
