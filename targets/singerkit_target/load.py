@@ -117,6 +117,7 @@ class Load:
         self._committed_state: str | None = None
         self._mark: Mark | None = None
         self._rows_after_state = False
+        self._version_after_state = False
         self._ends_empty = False
         self._stored: Any = None
         self._begun = False
@@ -227,6 +228,7 @@ class Load:
                 self._take_state(part)
             case "ACTIVATE_VERSION":
                 self._versions.wait(*_version_of(part))
+                self._version_after_state = True
             case "BATCH":
                 raise BadDataError(
                     f"Expected RECORD messages, got BATCH at line {part.number}; this target reads no batch files: "
@@ -382,7 +384,7 @@ class Load:
         self._begin(value, mark)
         if self._mark is not None:
             self._mark = mark
-        self._rows_after_state = False
+        self._rows_after_state = self._version_after_state = False
         for stream in self._versions.due(self._decoders):
             self._activate(stream)
             del self._versions.waiting[stream]
@@ -488,10 +490,12 @@ class Load:
                 "The input ended before the tap had finished, whose own last line says why; rows after its last STATE "
                 "were dropped: mend that, then run again."
             )
-        if self._ends_with_state and self._rows_after_state:
+        if self._ends_with_state and (self._rows_after_state or self._version_after_state):
+            what = "rows" if self._rows_after_state else "an ACTIVATE_VERSION"
             raise BadDataError(
-                "The input ended behind its last STATE, which `end_of_input` in the config takes for a tap that has died: rows "
-                "after it were dropped; see why the tap ended, then run again."
+                f"The input ended behind its last STATE, with {what} after it, which `end_of_input` in the config takes for a "
+                "tap that has died: nothing after that STATE was taken; see why the tap ended, then run again, or, if it "
+                "always ends so, take `end_of_input` out of the config."
             )
         unknown = self._versions.waiting.keys() - self._decoders.keys()
         for stream in sorted(unknown):

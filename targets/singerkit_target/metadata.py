@@ -12,9 +12,9 @@ from typing import Any
 
 from singerkit_target.contract import Batch, Stream
 
-__all__ = ["EXTRACTED_AT", "VERSION", "MetadataColumns", "of_messages"]
+__all__ = ["DELETED_AT", "EXTRACTED_AT", "VERSION", "MetadataColumns", "of_messages"]
 
-EXTRACTED_AT, VERSION = "_sdc_extracted_at", "_sdc_table_version"
+EXTRACTED_AT, VERSION, DELETED_AT = "_sdc_extracted_at", "_sdc_table_version", "_sdc_deleted_at"
 
 
 def of_messages(stream: Stream) -> tuple[str, ...]:
@@ -35,7 +35,7 @@ class MetadataColumns:
         values = {
             "_sdc_received_at": now,
             "_sdc_batched_at": now,
-            "_sdc_deleted_at": None,
+            DELETED_AT: None,
             "_sdc_sync_started_at": self._started_ms,
         }
         added = {name: value for name, value in values.items() if name not in stream.column_names}

@@ -102,8 +102,8 @@ COMMON_SETTINGS: Mapping[str, Any] = {
         "enum": ["complete", "state"],
         "default": "complete",
         "description": "What the end of the input means where the tap does not mark it, as taps by others do not: the tap "
-        "has finished, and what came is committed; or, with `state`, only if no row came after the last STATE: else the rows "
-        "after it are dropped, and the run ends with 65. `state` is for taps that end with a STATE, and keeps rows of streams "
+        "has finished, and what came is committed; or, with `state`, only if no row and no ACTIVATE_VERSION came after the "
+        "last STATE: else what came after it is dropped, and the run ends with 65. `state` is for taps that end with a STATE, and keeps rows of streams "
         "without a key from coming twice when such a tap dies.",
     },
     "validate_records": {

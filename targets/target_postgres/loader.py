@@ -28,7 +28,7 @@ from singerkit_state.store import Change
 from singerkit_state.store_postgres import change_row
 from singerkit_state.value import digest
 from singerkit_target.contract import Batch, Edit, Reject, SafePoint, Stream, UnitLost, check_room
-from singerkit_target.metadata import VERSION, MetadataColumns
+from singerkit_target.metadata import DELETED_AT, VERSION, MetadataColumns
 from singerkit_target.replay import waits
 from target_postgres import ddl, merge, rejects
 from target_postgres.connect import Connection, connect
@@ -294,6 +294,8 @@ class PostgresLoader:
         names, rows = batch.columns, batch.rows
         if self._adds_metadata:
             names, rows = self._metadata.added_to(batch, table.given)
+        elif table.takes_marks_off:
+            names, rows = (*names, DELETED_AT), [(*row, None) for row in rows]
         binary_at = [index for index, name in enumerate(names) if name in table.binary]
         local_at = [index for index, name in enumerate(names) if name in table.local]
         if binary_at:

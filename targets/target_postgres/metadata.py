@@ -9,11 +9,11 @@ from psycopg2.sql import SQL, Composable, Identifier
 
 from singerkit_shell.errors import BadDataError
 from singerkit_target.contract import Stream
-from singerkit_target.metadata import VERSION
+from singerkit_target.metadata import DELETED_AT, VERSION
 from target_postgres import ddl
 from target_postgres.types import METADATA_TYPES
 
-__all__ = ["fit_metadata"]
+__all__ = ["fit_metadata", "may_hold_marks"]
 
 _INTEGERS = frozenset({"int8", "numeric", "text", "varchar"})
 _TIMES = frozenset({"timestamptz", "timestamp", "text", "varchar"})
@@ -48,6 +48,19 @@ def fit_metadata(
             f"{told}; what is stored is untouched: rename what is there, as with {changes}, or take "
             "`add_record_metadata` out of the config, then run again."
         )
+
+
+def may_hold_marks(existing: ddl.Existing, stream: Stream) -> bool:
+    """Whether rows may be marked as deleted there by an earlier run, as `hard_delete: false` marks them.
+
+    Such a run has written versions, too: a column of that name alone is one of another program, or of a former field.
+    """
+    return all(
+        name not in stream.column_names
+        and name in existing.columns
+        and _fits(name, METADATA_TYPES[name], existing.columns[name])
+        for name in (DELETED_AT, VERSION)
+    )
 
 
 def _fits(name: str, wanted: str, found: ddl.ExistingColumn) -> bool:

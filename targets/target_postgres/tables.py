@@ -16,9 +16,10 @@ from psycopg2.sql import SQL, Identifier
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_target.contract import RowsGone, Stream
 from singerkit_target.kinds import Column, Kind
+from singerkit_target.metadata import DELETED_AT
 from target_postgres import ddl
 from target_postgres.faults import TableChanged
-from target_postgres.metadata import fit_metadata
+from target_postgres.metadata import fit_metadata, may_hold_marks
 from target_postgres.misfits import Misfit, refuse_chosen_type, refuse_later_type, refuse_types
 from target_postgres.names import identifier, identifiers
 from target_postgres.stored import as_stored, check_keys
@@ -81,6 +82,11 @@ class Table:
         return self.shape.detours
 
     @property
+    def takes_marks_off(self) -> bool:
+        """Whether rows may be marked as deleted, in a column of ours: one that is written is not."""
+        return DELETED_AT in self.columns and DELETED_AT not in self.given.column_names
+
+    @property
     def identifier(self) -> Identifier:
         return ddl.table_name(self.schema, self.name)
 
@@ -130,11 +136,11 @@ def fit_table(
         BadDataError: names collide, a key or type does not fit the existing table.
     """
     name = identifier(stream.name)
-    columns = identifiers(_field_names(stream, wishes), f"the schema of stream `{stream.name}`")
+    existing = _existing(cursor, wishes.schema, name, stream.name)
+    columns = identifiers(_field_names(stream, wishes, existing), f"the schema of stream `{stream.name}`")
     keys = () if wishes.append_only else tuple(columns[key] for key in stream.key_properties)
     _check_chosen(stream, wishes)
     types = _types(stream, columns, wishes)
-    existing = _existing(cursor, wishes.schema, name, stream.name)
     table = ddl.table_name(wishes.schema, name)
     is_empty = existing is None or existing.is_empty
     is_of_this_run = is_empty if former is None else former.is_of_this_run
@@ -253,8 +259,10 @@ def _existing(cursor: Cursor, schema: str, name: str, stream: str) -> ddl.Existi
         ) from None
 
 
-def _field_names(stream: Stream, wishes: Wishes) -> Sequence[str]:
-    extra = METADATA_TYPES if wishes.with_metadata else ()
+def _field_names(stream: Stream, wishes: Wishes, existing: ddl.Existing | None) -> Sequence[str]:
+    extra: Iterable[str] = METADATA_TYPES if wishes.with_metadata else ()
+    if not wishes.with_metadata and existing is not None and may_hold_marks(existing, stream):
+        extra = (DELETED_AT,)
     return [*stream.column_names, *(name for name in extra if name not in stream.column_names)]
 
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Composed, Identifier, Literal
 
-from singerkit_target.metadata import VERSION
+from singerkit_target.metadata import DELETED_AT, VERSION
 from target_postgres import ddl
 from target_postgres.faults import NotDone
 from target_postgres.tables import Table
 
 __all__ = ["obstacle", "remove_other_versions", "rows_without_version"]
 
-_DELETED_AT = "_sdc_deleted_at"
 _TAKES_TIMES = frozenset({"timestamptz", "timestamp", "text"})
 _NO_VERSION = SQL("_sdc_table_version IS NULL")
 
@@ -48,11 +47,11 @@ def obstacle(cursor: Cursor, table: Table, *, hard: bool, with_metadata: bool) -
             "To have versions, leave the field out in the tap or rename it there, and rename its column, as with "
             f"`{statement.as_string(cursor)}`."
         )
-    if not hard and _DELETED_AT in own:
-        type_ = ddl.columns_now(cursor, table.schema, table.name)[table.columns[_DELETED_AT]]
+    if not hard and DELETED_AT in own:
+        type_ = ddl.columns_now(cursor, table.schema, table.name)[table.columns[DELETED_AT]]
         if type_.base not in _TAKES_TIMES:
             return (
-                f"{passed_over} `{_DELETED_AT}` of its own, whose column of type `{type_.type}` takes no time of deletion. "
+                f"{passed_over} `{DELETED_AT}` of its own, whose column of type `{type_.type}` takes no time of deletion. "
                 "Set `hard_delete` to true, or leave the field out in the tap or rename it there, and rename its column."
             )
     return None

@@ -79,6 +79,48 @@ def test_rows_that_are_written_without_versions_keep_old_ones_and_the_run_says_s
     assert table(database, "t", "id") == [(1,), (2,), (3,)]
 
 
+def test_a_row_that_comes_back_is_not_deleted_with_metadata_or_without(database: str) -> None:
+    """Unchanged or not; and what is not written keeps its mark."""
+    soft: dict[str, Any] = {"hard_delete": False}
+    loaded(database, *rows(1, 1, 2, 3, 4), activate(1), STATE({"a": 1}), **soft)
+    loaded(database, *rows(2, 1), activate(2), STATE({"a": 2}), **soft)
+    wider = SCHEMA("t", {"id": INTEGER, "x": INTEGER}, ["id"])
+    more = [RECORD("t", {"id": 3, "x": 1}), STATE({"a": 3})]
+    load(database, T, *rows(None, 2), wider, *more, on_invalid="quarantine", **soft).expect(0)
+    marked = "SELECT id, _sdc_deleted_at IS NOT NULL, _sdc_table_version FROM t ORDER BY id"
+    assert query(database, marked) == [(1, False, 2), (2, False, 1), (3, False, 1), (4, True, 1)]
+    loaded(database, *rows(2, 4), STATE({"a": 4}), **soft)
+    assert query(database, marked)[-1] == (4, False, 2)
+
+
+@pytest.mark.parametrize(
+    "column", ["_sdc_deleted_at timestamptz", "_sdc_deleted_at boolean, _sdc_table_version bigint"]
+)
+def test_a_column_that_is_only_called_like_the_mark_keeps_its_values(database: str, column: str) -> None:
+    query(database, f"CREATE TABLE t (id bigint PRIMARY KEY, {column})")
+    value = "now()" if "timestamptz" in column else "true"
+    query(database, f"INSERT INTO t (id, _sdc_deleted_at) VALUES (1, {value})")
+    loaded(database, *rows(None, 1, 2), STATE({"a": 1}), metadata=False)
+    kept = query(database, "SELECT id, _sdc_deleted_at IS NOT NULL FROM t ORDER BY id")
+    assert kept == [(1, True), (2, False)]
+
+
+@pytest.mark.parametrize(
+    "behind", [[STATE({"done": 2}), activate(2)], [activate(2)], [STATE({"done": 2}), U, activate(2)]]
+)
+def test_a_version_behind_the_last_state_is_not_taken_where_the_input_ends_with_one(
+    database: str, behind: list[Any]
+) -> None:
+    config: dict[str, Any] = {"add_record_metadata": True, "end_of_input": "state"}
+    load(database, T, *rows(1, 1, 2), activate(1), STATE({"done": 1}), **config).expect(0)
+    outcome = load(database, T, *behind, **config).expect(65)
+    assert "behind its last STATE, with an ACTIVATE_VERSION after it" in outcome.last_words
+    assert outcome.stdout == (DONE if len(behind) > 1 else b"")
+    assert table(database, "t", "id") == [(1,), (2,)]
+    load(database, T, *behind, STATE({"done": 3}), **config).expect(0)
+    assert table(database, "t", "id") == []
+
+
 def test_rows_of_another_loader_have_no_version(database: str) -> None:
     query(database, "CREATE TABLE t (id bigint PRIMARY KEY); INSERT INTO t VALUES (1)")
     assert "found 1 row of the table public.t without a version, " in loaded(
