@@ -16,6 +16,7 @@ __all__ = [
     "InTheWay",
     "Shape",
     "add_columns",
+    "add_unique_key",
     "change_primary_key",
     "create_schema",
     "create_table",
@@ -343,6 +344,13 @@ def change_primary_key(cursor: Cursor, name: Identifier, old: str | None, keys: 
     drop = [SQL("DROP CONSTRAINT {}").format(Identifier(old))] if old else []
     add = SQL("ADD PRIMARY KEY ({})").format(_list(keys))
     cursor.execute(SQL("ALTER TABLE {} {}").format(name, SQL(", ").join([*drop, add])))
+
+
+def add_unique_key(cursor: Cursor, name: Identifier, keys: Sequence[str]) -> None:
+    """Add a key beside the primary key."""
+    not_null = [SQL("ALTER COLUMN {} SET NOT NULL").format(Identifier(key)) for key in keys]
+    unique = SQL("ADD UNIQUE ({})").format(_list(keys))
+    cursor.execute(SQL("ALTER TABLE {} {}").format(name, SQL(", ").join([*not_null, unique])))
 
 
 def comment_original_names(

@@ -385,7 +385,7 @@ def _fit(
     if not keys:
         _check_takes_every_row(cursor, table, existing, stream, columns)
     elif frozenset(keys) not in existing.unique_keys or existing.is_narrower(keys):
-        _fit_key(cursor, table, existing, stream, keys, log)
+        _fit_key(cursor, table, existing, stream, columns, keys, log)
 
 
 def _check_writable(stream: Stream, column: Column, found: ddl.ExistingColumn) -> None:
@@ -534,18 +534,32 @@ def _fit_key(
     table: Identifier,
     existing: ddl.Existing,
     stream: Stream,
+    columns: Mapping[str, str],
     keys: tuple[str, ...],
     log: logging.Logger,
 ) -> None:
+    """Make the stream's key the key of the table; a primary key of which the stream does not send all is the user's."""
+    is_users = not set(existing.primary_key) <= {columns[name] for name in stream.column_names}
     try:
-        ddl.change_primary_key(cursor, table, existing.primary_key_name, keys)
+        if is_users:
+            ddl.add_unique_key(cursor, table, keys)
+        else:
+            ddl.change_primary_key(cursor, table, existing.primary_key_name, keys)
     except psycopg2.IntegrityError:
         raise BadDataError(
             f"Expected the key ({', '.join(stream.key_properties)}) of stream `{stream.name}` to be unique and not null "
             "in the existing table, got rows that are not; what is stored is untouched: clean the table or choose "
             "other key properties, then run again."
         ) from None
-    if existing.primary_key and not existing.is_empty:
+    if is_users:
+        log.info(
+            "The table of stream `%s` keeps its primary key %s, which the stream does not send, and gets a unique constraint on %s, "
+            "by which rows replace each other.",
+            stream.name,
+            _quoted(existing.primary_key),
+            _quoted(keys),
+        )
+    elif existing.primary_key and not existing.is_empty:
         log.warning(
             "The key of the table of stream `%s` is %s now, and was %s: rows that took each other's place under the former "
             "one are in the table only if the tap sends all rows again.",

@@ -566,6 +566,31 @@ def test_a_primary_key_that_the_stream_does_not_send_is_none_of_its_own(database
     assert table(database, "cards", "id", "v") == [(1, "a"), (1, "b")]
 
 
+@pytest.mark.parametrize("is_late", [False, True], ids=["empty", "with rows"])
+def test_a_primary_key_of_the_users_stays_beside_the_one_of_the_stream(database: str, is_late: bool) -> None:
+    """It was dropped without a word."""
+    query(database, "CREATE TABLE cards (number serial PRIMARY KEY, id bigint, v text)")
+    if is_late:
+        query(database, "INSERT INTO cards (id, v) VALUES (1, 'old')")
+    first = load(database, KEYED, card(1, "a"), card(1, "b"), card(2, "b")).expect(0)
+    assert "keeps its primary key `number`" in first.stderr
+    load(database, KEYED, card(2, "c")).expect(0)
+    assert table(database, "cards", "id", "v") == [(1, "b"), (2, "c")]
+    constraints = query(
+        database,
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'cards'::regclass AND contype <> 'n'",
+    )
+    assert sorted(constraints) == [("PRIMARY KEY (number)",), ("UNIQUE (id)",)]
+
+
+def test_a_stream_whose_key_is_not_unique_in_a_table_of_the_users(database: str) -> None:
+    query(database, "CREATE TABLE cards (number serial PRIMARY KEY, id bigint, v text)")
+    query(database, "INSERT INTO cards (id, v) VALUES (1, 'a'), (1, 'b')")
+    refused = load(database, KEYED, card(2, "c")).expect(65)
+    assert "Expected the key (id) of stream `cards` to be unique and not null" in refused.last_words
+    assert table(database, "cards", "id", "v") == [(1, "a"), (1, "b")]
+
+
 def test_a_primary_key_that_this_target_fills_is_another_one_each_time(database: str) -> None:
     query(database, "CREATE TABLE cards (_sdc_sequence bigint PRIMARY KEY, id bigint, v text)")
     for _ in range(2):
