@@ -20,7 +20,7 @@ from singerkit_shell.nesting import is_deep
 from tap_rest.names import plain_name, words_of
 from tap_rest.unread import is_pointer
 
-__all__ = ["Failure", "Habits", "Weight", "failure_of", "members_around", "part_of"]
+__all__ = ["Failure", "Habits", "Member", "Weight", "failure_of", "members_around", "own_members", "part_of"]
 
 _SMALL = 64 * 1024  # bytes: what is longer than that is data
 _LEVELS = 50  # what looks at a value recurses
@@ -338,6 +338,10 @@ class Habits:
         """Tell whether all answers with rows say something else."""
         return bool(self.pages) and self.said.get(names) not in (_VARIES, _comparable(value))
 
+    def has_all(self, members: Sequence[Member]) -> bool:
+        """Tell whether all is there that stood around the rows in every answer."""
+        return bool(self.around) and self.around <= {names[0] for names, _ in members}
+
     def has_all_gone(self, members: Sequence[Member]) -> bool:
         """Tell whether nothing is there of what stood around the rows in every answer."""
         return bool(self.around) and not self.around & {names[0] for names, _ in members}
@@ -356,10 +360,65 @@ def _comparable(value: Any) -> Any:
 # Verdicts
 
 
+def own_members(members: Sequence[Member], records_at: Sequence[str] | None) -> list[Member]:
+    """Return the members of the object that holds the records, where it is a thing with an identity (an order and its lines).
+
+    Its `status` is that of the order, not that of the answer. An answer about rows has `id` nowhere, and little else than
+    statuses, counts and places of pages.
+    """
+    above = tuple(records_at or ())[:-1]
+    below = [(names, value) for names, value in members if names[: len(above)] == above]
+    own = {names[len(above)] for names, _ in below if len(names) > len(above)}
+    others = [name for name in own if not (_is_of_answers(name) or _is_error_name(name) or is_pointer(name))]
+    is_thing = any(plain_name(name) in _IDENTITIES for name in own) or len(others) > _FEW
+    return below if is_thing else []
+
+
+_IDENTITIES = frozenset(("id", "uuid", "guid", "sha"))
+_FEW = 5
+_OF_ANSWERS = frozenset(
+    [
+        *("page", "pages", "total", "count", "limit", "offset", "size", "took", "time", "timestamp"),
+        *(
+            "version",
+            "request",
+            "query",
+            "next",
+            "previous",
+            "prev",
+            "more",
+            "start",
+            "cursor",
+            "results",
+            "length",
+        ),
+    ]
+)
+
+
+def _is_of_answers(name: str) -> bool:
+    return plain_name(name) in _STATUS | _MESSAGES | _TYPES or bool(words_of(name) & (_OF_ANSWERS | _ECHOES))
+
+
 def failure_of(
-    members: Sequence[Member], habits: Habits, *, has_list: bool = True, is_first: bool = False
+    members: Sequence[Member],
+    habits: Habits,
+    *,
+    has_list: bool = True,
+    is_first: bool = False,
+    own: Sequence[Member] = (),
 ) -> Failure | None:
-    """Return what says that an answer without rows failed; ``has_list``: there was a place for rows."""
+    """Return what says that an answer without rows failed; ``has_list``: there was a place for rows.
+
+    ``is_first``: no answer of this read came before, so ``habits`` are those of other questions. ``own`` are members of a
+    thing that holds the records: what they say of failures is mostly its own.
+    """
+    if own:
+        theirs = {names for names, _ in own}
+        others = [member for member in members if member[0] not in theirs]
+        around = failure_of(others, habits, is_first=is_first)
+        is_told = around is not None and around.weight is not Weight.MAYBE
+        return around if is_told else _failure_of_a_thing(own, habits) or around
     sure = _sure_failure(members)
     if sure is not None:
         return sure
@@ -378,10 +437,25 @@ def failure_of(
     if gone is not None:
         return Failure(gone, Weight.MAYBE) if is_first else None
     is_well = any(_is_status(names) and _is_said_well(value) for names, value in members)
-    strange = _strange_word(words, habits) or (None if has_list or is_well else _word(new))
+    strange = _strange_word(words, habits, is_first=is_first)
+    if strange is not None and is_first and isinstance(dict(words)[strange], str):
+        return Failure(strange, Weight.MAYBE)  # another question: what it is about may have another status
+    strange = strange or (None if has_list or is_well else _word(new))
     if strange is None:
         return None
     return Failure(strange, Weight.MAYBE if is_well and not _is_status(strange) else Weight.LIKELY)
+
+
+def _failure_of_a_thing(own: Sequence[Member], habits: Habits) -> Failure | None:
+    """`{"id": 7, "status": "failed", "items": []}` has failed, or is an order that has; `"error": "rate limit"` is no order's."""
+    told = _sure_failure(own) or failure_of(
+        [member for member in own if not habits.is_usual(*member)], Habits()
+    )
+    if told is None:
+        return None
+    value = dict(own)[told.names]
+    is_busy = plain_name(told.names[-1]) in ("error", "errors") and _is_busy(value)
+    return Failure(told.names, Weight.LIKELY if is_busy else Weight.MAYBE, is_busy)
 
 
 def part_of(members: Sequence[Member]) -> tuple[str, ...] | None:
@@ -479,13 +553,18 @@ def _is_said_well(value: Any) -> bool:
     return value is True or (value is not None and value is not False and value != "" and _is_fine(value))
 
 
-def _strange_word(words: Sequence[Member], habits: Habits) -> tuple[str, ...] | None:
-    """Return the status or message that the answers with rows do not have."""
+def _strange_word(words: Sequence[Member], habits: Habits, *, is_first: bool) -> tuple[str, ...] | None:
+    """Return the status or message that the answers with rows do not have.
+
+    Those to other questions, which is all there are before the first answer, tell only where they say that all is well.
+    """
     for names, value in words:
         is_word = isinstance(value, str) or _is_status(names)  # OpenWeather's `message` is a number
         if not is_word or not habits.is_unusual(names, value) or isinstance(value, list | dict):
             continue
         former, number = habits.said.get(names), _number(value)
+        if is_first and not _is_said_well(former):
+            continue
         is_zero_of_others = number == 0 and _number(former) not in (None, 0)
         is_count = plain_name(names[-1]) in ("result", "response") and number is not None
         if not is_count and (is_zero_of_others or not (_is_fine(value) or value is True)):

@@ -16,7 +16,16 @@ from singerkit_shell.secrets import redactor
 from singerkit_tap.records import split_records
 from tap_rest import exact
 from tap_rest.client import Response, excerpt
-from tap_rest.failures import Habits, Weight, failure_of, members_around, part_of
+from tap_rest.failures import (
+    Failure,
+    Habits,
+    Member,
+    Weight,
+    failure_of,
+    members_around,
+    own_members,
+    part_of,
+)
 from tap_rest.paths import Finder, Found, Path, finder_of, has_member, load_exactly, parse_path, unfiltered
 
 __all__ = ["PageReader", "ReadPage"]
@@ -51,6 +60,7 @@ class PageReader:
 
     ``records`` is the selector, None to find the records on the first page; ``fields`` are further paths to
     look up in each body; ``missing`` is `fail` or `empty`, ``partial`` is `fail` or `warn`; ``warn`` is given a sentence.
+    ``asks_for_things``: each read is another question, so that the answer may be the thing that was asked for (`/orders/7`).
     """
 
     def __init__(
@@ -61,9 +71,12 @@ class PageReader:
         missing: str,
         partial: str = "fail",
         warn: Callable[[str], None] = _logger.warning,
+        *,
+        asks_for_things: bool = False,
     ) -> None:
         self._stream = stream
         self._is_partial_fine = partial == "warn"
+        self._asks_for_things = asks_for_things
         self._warn = warn
         self._fields = [parse_path(text, f"a path of stream {stream}") for text in fields]
         self._is_missing_empty = missing == "empty"
@@ -74,6 +87,7 @@ class PageReader:
         at = unfiltered(records) if records is not None else None
         self._unfiltered = None if at is None else parse_path(at, f"records of stream {stream}")
         self._habits = Habits()
+        self._told: set[tuple[str, ...]] = set()
 
     def expect(self, place: Any) -> None:
         """Look where former runs have found the records (`place`), unless the config says where they are."""
@@ -133,19 +147,20 @@ class PageReader:
                 return None
         except BadDataError:
             return None
-        failure = failure_of(members_around(members, at.names if at else None), self._habits)
-        if (
-            failure is None
-            or not failure.is_busy
-            or (self._is_partial_fine and failure.weight is not Weight.SURE)
-        ):
+        failure = self._failure_of(members_around(members, at.names if at else None), at)
+        if failure is None or not failure.is_busy or self._is_partial_fine:
             return None
-        way_out = (
-            ""
-            if failure.weight is Weight.SURE
-            else f" (by `{redactor.mask_foreign(failure.shown)}`; {self._way_to_end_so})"
-        )
+        way_out = f" (by `{redactor.mask_foreign(failure.shown)}`; {self._way_to_end_so})"
         return f"status {response.status} and no records, it says: {excerpt(response)}{way_out}"
+
+    def _failure_of(
+        self, members: Sequence[Member], at: Path | None, *, has_list: bool = True, is_first: bool = False
+    ) -> Failure | None:
+        is_like_others = has_list or self._habits.has_all(members)
+        own = (
+            own_members(members, at.names if at else None) if self._asks_for_things and is_like_others else ()
+        )
+        return failure_of(members, self._habits, has_list=has_list, is_first=is_first, own=own)
 
     @property
     def _way_to_end_so(self) -> str:
@@ -212,7 +227,7 @@ class PageReader:
         if path.names == () or not _is_object(response):
             return
         members = members_around(_members(response.body, where), path.names)
-        failure = failure_of(members, self._habits, has_list=has_list, is_first=is_first)
+        failure = self._failure_of(members, path, has_list=has_list, is_first=is_first)
         if failure is None:
             if not has_list and self._habits.has_all_gone(members):
                 self._warn(
@@ -220,14 +235,17 @@ class PageReader:
                     "`missing_records` takes that for no records; if the API has failed there, rows are missing."
                 )
             return
-        if failure.weight is Weight.SURE:
-            raise BadDataError(_error_in(response, where))
         name = redactor.mask_foreign(failure.shown)
         sentence = f"{_error_in(response, where)} (by `{name}`); {self._way_to_end_so}."
         if failure.weight is Weight.MAYBE:
+            if failure.names in self._told:
+                return
+            self._told.add(failure.names)
+            what = (
+                "is not what it is in answers with records" if self._habits.pages else "may tell of a failure"
+            )
             self._warn(
-                f"There are no records in {where}, and `{name}` is not what it is in answers with records: {excerpt(response)}; "
-                "if that tells of a failure, rows are missing."
+                f"There are no records in {where}, and `{name}` {what}: {excerpt(response)}; if that tells of a failure, rows are missing."
             )
         else:
             self._refuse_in_part(sentence)

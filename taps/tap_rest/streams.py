@@ -35,6 +35,7 @@ from tap_rest.localtimes import LocalTimes
 from tap_rest.origins import joined, origins_of
 from tap_rest.overlaps import Overlaps
 from tap_rest.pagination import Experience, Pages, Step, body_paths, step_after_page, step_behind
+from tap_rest.paths import filters
 from tap_rest.records import PageReader, ReadPage
 from tap_rest.schemas import COPIED, DeclaredSchema, Sample, SchemaKeeper, listed
 
@@ -79,6 +80,7 @@ class RestStream(BlockStream):
             settings.missing_records,
             settings.partial_answers,
             self._warn,
+            asks_for_things=bool(PARENT_FIELD.search(settings.path.partition("?")[0])),
         )
         incremental = settings.incremental
         super().__init__(
@@ -609,6 +611,11 @@ def _way_without_shifts(settings: StreamSettings) -> str:
         return (
             "`keyset` and `cursor` have no such gap, nor has a stream that is sorted by its replication key and asked for it "
             "(`is_sorted`, `incremental`)."
+        )
+    if filters(settings.records or ""):
+        return (
+            f"It would go on by its replication key, which has no such gap, without the filter in `records` (`{settings.records}`): "
+            "take all rows there, and leave those out that are not wanted where they are read."
         )
     if settings.pagination.continue_by == "number":
         return 'Without `"continue_by": "number"` in `pagination` it would go on by its replication key, which has no such gap.'

@@ -90,8 +90,10 @@ def test_a_failure_beside_no_rows(name: str) -> None:
     told = judged({"results": []} | failed, rows, rows)
     assert isinstance(told, str), told
     assert told.startswith("Expected records in page 2, got an error with status 200; it says: `{")
-    if "`partial_answers" in told:  # the words may mean an end all the same
-        assert isinstance(judged({"results": []} | failed, rows, partial="warn"), list)
+    assert '`"partial_answers": "warn"` in stream rows' in told
+    taken = judged({"results": []} | failed, rows, partial="warn")
+    assert isinstance(taken, list)
+    assert len(taken) == 1
 
 
 FAILED_AT_ONCE = sorted(
@@ -230,6 +232,81 @@ def test_a_value_of_many_levels_is_judged_like_any_other(member: str, rows: str)
             reader.read(response, "page 1")
 
 
+THINGS: list[tuple[Any, Any]] = [
+    # an order without lines, after one with lines
+    ({"id": 2, "status": "cancelled"}, {"id": 1, "status": "paid"}),
+    ({"id": 2, "state": "closed"}, {"id": 1, "state": "open"}),
+    ({"sha": "b2", "message": "Merge branch main"}, {"sha": "a1", "message": "mend tests"}),
+    ({"id": 2, "code": "102"}, {"id": 1, "code": "101"}),
+    ({"state": "closed"}, {"state": "open"}),
+    ({"number": 2, "a": 1, "b": 1, "c": 1, "d": 1, "e": 1, "state": "x"}, {"number": 1, "state": "done"}),
+    ({"id": 2, "last_error": None}, {"id": 1, "last_error": "card declined"}),
+]
+LIKE_FAILURES: list[Any] = [
+    {"status": "failed"},
+    {"status": "error", "last_error": "card declined"},
+    {"code": "500"},
+    {"success": False},
+    {"message": "mend the error of the invalid token"},
+    {"errors": ["card declined"]},
+]
+
+
+def judged_children(bodies: list[Any], partial: str = "fail") -> str | list[str]:
+    """Read ``bodies``, each the answer of another parent; return the sentence that refuses one, else the warnings."""
+    warnings: list[str] = []
+    reader = PageReader("lines", "$.items[*]", [], "empty", partial, warnings.append, asks_for_things=True)
+    try:
+        for body in bodies:
+            assert reader.finding_of_busy(answer(body)) is None
+            reader.read(answer(body), "page 1")
+    except BadDataError as error:
+        return str(error)
+    return warnings
+
+
+@pytest.mark.parametrize("case", range(len(THINGS)))
+def test_what_an_order_without_lines_says_is_its_own(case: int) -> None:
+    bare, full = THINGS[case]
+    assert judged_children([full | {"items": ROWS}, bare | {"items": []}]) == []
+    assert judged_children([full | {"items": ROWS}, bare]) == []
+
+
+@pytest.mark.parametrize("case", range(len(LIKE_FAILURES)))
+def test_an_order_that_says_failed_is_told_once(case: int) -> None:
+    """Nobody knows whether the order has failed or the answer: rows are not given up for it, nor is it passed over."""
+    bodies = [{"id": number, "items": []} | LIKE_FAILURES[case] for number in (2, 3)]
+    for before in ([], [{"id": 1, "items": ROWS, "status": "paid"}]):
+        warnings = judged_children([*before, *bodies])
+        assert isinstance(warnings, list), warnings
+        assert len(warnings) == 1
+        assert "if that tells of a failure, rows are missing" in warnings[0]
+
+
+@pytest.mark.parametrize(
+    "failed",
+    [
+        {"status": "error", "items": []},
+        {"code": 99991400, "msg": "x", "items": []},
+        {"error": "no", "items": []},
+        {"id": 9, "error": "invalid token"},  # and nothing of what an order has
+    ],
+)
+def test_an_answer_that_is_no_order_fails_as_any(failed: Any) -> None:
+    envelope = {"code": 0, "msg": "ok", "total": 2, "items": ROWS}
+    told = judged_children([envelope, failed])
+    assert isinstance(told, str), told
+    assert isinstance(judged_children([envelope, failed], "warn"), list)
+
+
+def test_what_asks_to_come_back_later_is_no_order() -> None:
+    reader = PageReader("lines", "$.items[*]", [], "empty", asks_for_things=True)
+    limited = answer({"id": "q-17", "error": "rate limit exceeded", "items": []})
+    assert "rate limit" in str(reader.finding_of_busy(limited))
+    with pytest.raises(BadDataError):
+        reader.read(limited, "page 1")
+
+
 STREAM = {
     "name": "rows",
     "path": "/rows",
@@ -269,6 +346,30 @@ def test_what_says_to_ask_later_is_asked_again(failure: Any, code: int, run_tap:
     if code == 0:
         assert run.records("rows") == ROWS
         assert "status 200 and no records, it says: `{" in run.stderr
+
+
+def test_children_that_are_orders(run_tap: Any) -> None:
+    orders = {
+        "1": {"id": 1, "status": "paid", "items": ROWS},
+        "2": {"id": 2, "status": "failed", "items": []},
+    }
+    streams: list[Any] = [
+        {"name": "orders", "path": "/orders", "primary_keys": ["id"], "pagination": {"type": "single"}},
+        {
+            "name": "lines",
+            "path": "/orders/{parent.id}",
+            "records": "$.items[*]",
+            "parent": {"stream": "orders"},
+            "pagination": {"type": "single"},
+        },
+    ]
+
+    def route(asked: Asked) -> Reply:
+        return json_reply(orders.get(asked.path.split("/")[-1], [{"id": 1}, {"id": 2}]))
+
+    with serving(dict.fromkeys(["/orders", "/orders/1", "/orders/2"], route)) as api:
+        run = run_tap(api.url, *streams).ended(0)
+    assert [row["id"] for row in run.records("lines")] == [1, 2]
 
 
 def test_what_says_so_for_ever_is_given_up(run_tap: Any) -> None:

@@ -363,6 +363,15 @@ def test_a_sorted_stream_that_is_read_by_number_is_told_why(
     assert "`keyset` and `cursor` have no such gap" not in run.stderr
 
 
+def test_a_sorted_stream_that_is_read_by_number_for_its_filter_is_told_so(run_tap: Any) -> None:
+    """Neither seconds in the format nor `continue_by`, which is refused there, would help."""
+    stream = dated(is_sorted=True, pagination={"type": "page"}, records="$[?(@.id > 0)]")
+    with serving({"/rows": Table([{"id": 1, "at": "2026-01-01T00:00:00Z"}], 5)}) as api:
+        run = run_tap(api.url, stream).ended(0)
+    assert "without the filter in `records` (`$[?(@.id > 0)]`)" in run.stderr
+    assert "continue_by" not in run.stderr
+
+
 class Heap:
     """Rows of one moment in an order that is another for each offset, and the same each time: as PostgreSQL sorts ties."""
 
