@@ -27,11 +27,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from singerkit_state.memory import key_of_version
 from singerkit_state.order import Value
 
 __all__ = [
@@ -113,11 +114,15 @@ class StreamBookmarks:
         # One that loses its place may still be read in this run, from where it stood.
         self._loaded = dict(self._partitions)
         self._read_now: set[str] = set()
+        self._versions: dict[int, _Version] = {}
+        self._not_indexed = set(self._partitions)
         self.forgotten = 0
         """Bookmarks of partitions not kept, because there are more than `PARTITION_LIMIT`."""
 
     def get(self, context: Mapping[str, Any] | None = None) -> Bookmark:
         """Return the bookmark of the stream, or of one partition."""
+        if context:
+            self._index()
         entry = self._whole if not context else self._partition(_context_key(context))
         if not self._is_selected:
             entry = entry.get(DRIVEN, entry)
@@ -139,7 +144,66 @@ class StreamBookmarks:
         if bookmark == Bookmark() or not self._has_room():
             return
         self._read_now.add(key)
+        self._not_indexed.add(key)
         self._partitions[key] = self._updated(entry, bookmark)
+
+    # Rows with a key, which may move from one partition to another
+
+    def remembered_elsewhere(self, keys: Iterable[int], context: Mapping[str, Any]) -> set[int]:
+        """Return those of ``keys`` (their bits) of which partitions besides this one remember a version."""
+        own = (_context_key(context),)
+        return {key for key in keys if key in self._versions and self._versions[key][1] != own}
+
+    def supersede(self, versions: Mapping[int, str], context: Mapping[str, Any]) -> None:
+        """Note that this partition has sent these versions, by the bits of their keys: no other stands in the target.
+
+        A partition that remembered another one would take the row for known when it comes back as it was there.
+        """
+        own = _context_key(context)
+        gone = {
+            key for key, name in versions.items() if key in self._versions and self._versions[key][0] != name
+        }
+        self._forget(gone, own)
+
+    def _index(self) -> None:
+        """Note which partitions remember which version; where two differ, it is not known which was sent last."""
+        unsure: set[int] = set()
+        for holder in self._not_indexed:
+            for name in _names_in(self._memory_part(self._partition(holder))):
+                key = key_of_version(name)
+                if key is None:
+                    continue
+                known, holders = self._versions.get(key, (name, ()))
+                if known != name and holders != (holder,):
+                    unsure.add(key)
+                others = tuple(other for other in holders if other != holder)
+                self._versions[key] = name, (*others, holder)
+        self._not_indexed.clear()
+        self._forget(unsure)
+
+    def _forget(self, keys: Set[int], but_of: str | None = None) -> None:
+        holders = {holder for key in keys for holder in self._versions.pop(key)[1]}
+        for holder in holders.difference([but_of]):
+            for entries in (self._partitions, self._loaded):
+                if holder in entries:
+                    entries[holder] = self._without(entries[holder], keys)
+
+    def _memory_part(self, entry: Mapping[str, Any]) -> Mapping[str, Any]:
+        return entry if self._is_selected else entry.get(DRIVEN, entry)
+
+    def _without(self, entry: Mapping[str, Any], keys: Set[int]) -> Mapping[str, Any]:
+        part = self._memory_part(entry)
+        memory = dict(part[_SEEN])
+        if isinstance(memory.get("rows"), list):
+            memory["rows"] = [name for name in memory["rows"] if key_of_version(name) not in keys]
+        groups = [
+            [value, *(name for name in names if key_of_version(name) not in keys)]
+            for value, *names in memory.pop("others", ())
+        ]
+        groups = [group for group in groups if len(group) > 1]
+        memory |= {"others": groups} if groups else {}
+        kept = {**part, _SEEN: memory}
+        return kept if part is entry else {**entry, DRIVEN: kept}
 
     def _has_room(self) -> bool:
         """Make room for one more partition when there is one that was not read in this run."""
@@ -173,6 +237,20 @@ class StreamBookmarks:
 
 DRIVEN = "_singerkit_driven"
 """Where the bookmark of a parent stands that is read for its children only."""
+
+
+_Version = tuple[str, tuple[str, ...]]
+"""What is remembered of the row with a key, and the partitions that do."""
+
+
+def _names_in(entry: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the hashes of all rows that an entry remembers."""
+    memory = entry.get(_SEEN)
+    if isinstance(memory, Mapping):
+        rows = memory.get("rows")
+        yield from rows if isinstance(rows, list) else ()
+        for group in memory.get("others", ()):
+            yield from group[1:]
 
 
 def _context_key(context: Mapping[str, Any]) -> str:

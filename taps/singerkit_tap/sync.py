@@ -34,6 +34,7 @@ from singerkit_shell.signals import stop_flag
 from singerkit_shell.words import counted
 from singerkit_state.bookmarks import Bookmark, StreamBookmarks
 from singerkit_state.instants import has_no_offset
+from singerkit_state.memory import version_hash
 from singerkit_state.order import UnknownOrderError, UnorderableError, starting_value
 from singerkit_state.others import bookmark_left
 from singerkit_state.readas import READ_AS, ReadAs
@@ -689,6 +690,7 @@ class _Read:
     ) -> None:
         self._stream = member.stream
         self._is_shared = member.has_one_bookmark
+        self._bookmarks, self._context = member.bookmarks, context
         self.tracker = self._tracker = member.tracker(context, start_date)
         self._has_page = False
         self._salt = json.dumps(context, sort_keys=True, default=str).encode() if context else b""
@@ -730,6 +732,8 @@ class _Read:
             bits = None if keys is None else bits_of_keys(keys)
             numbers = self._tracker.take(column, records, self._salt, reader, bits)
             self._has_taken = self._has_taken or bool(rows)
+            if bits is not None:
+                self._supersede(bits, range(len(rows)) if numbers is None else numbers, records, reader)
             return numbers
         except UnknownOrderError as error:
             raise self._unknown_order(error) from None
@@ -738,6 +742,22 @@ class _Read:
                 f"{error} at {self._stream.name}.$.{key}, the replication key; correct its type in the schema, or "
                 "`replication_key_format`."
             ) from None
+
+    def _supersede(
+        self, bits: Sequence[int], numbers: Sequence[int], records: Sequence[RawRecord], reader: SentRows
+    ) -> None:
+        """Void what other partitions remember of the rows that are sent: a row may come back to where it was."""
+        if self._is_shared or not self._context:
+            return
+        keys = self._bookmarks.remembered_elsewhere((bits[number] for number in numbers), self._context)
+        if keys:
+            moved = [number for number in numbers if bits[number] in keys]
+            texts = reader.texts([records[number] for number in moved])
+            versions = {
+                bits[number]: version_hash(text, bits[number])
+                for number, text in zip(moved, texts, strict=True)
+            }
+            self._bookmarks.supersede(versions, self._context)
 
     def _unknown_order(self, error: UnknownOrderError) -> SingerkitError:
         where = f"`{self._stream.bookmark_key}`, the replication key of stream `{self._stream.name}`"

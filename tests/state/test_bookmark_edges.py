@@ -12,7 +12,7 @@ import pytest
 
 from singerkit_state import bookmarks, order
 from singerkit_state.bookmarks import Bookmark, StreamBookmarks
-from singerkit_state.memory import row_hash
+from singerkit_state.memory import row_hash, version_hash
 from singerkit_state.order import UnorderableError, ValueKind, less_lookback, order_key
 from singerkit_state.tracker import BookmarkTracker, UnsortedError
 
@@ -382,6 +382,70 @@ def test_a_state_with_more_partitions_than_the_limit_shrinks(monkeypatch: pytest
     state.put(Bookmark(T2), {"n": 9})
     assert [one["context"]["n"] for one in state.state()["partitions"]] == [4, 9]
     assert state.forgotten == 4
+
+
+# rows with a key that move from one partition to another
+
+
+def version(said: str, number: int) -> str:
+    return version_hash(said.encode(), number)
+
+
+def holding(number: int, *names: str, at: Any = T1) -> dict[str, Any]:
+    """A partition that remembers its first row at its bookmark, and the others above."""
+    seen = {"at": at, "rows": list(names[:1]), **({"others": [[T2, *names[1:]]]} if names[1:] else {})}
+    return {"context": {"n": number}, **entry(at), "_singerkit_seen": seen}
+
+
+def remembered(state: StreamBookmarks, number: int) -> set[str]:
+    found = state.get({"n": number})
+    return {name for rows in (found.seen or {}, *found.others.values()) for name in rows}
+
+
+def test_a_version_that_one_partition_sends_voids_what_the_others_remember_of_the_row() -> None:
+    a, b, c = version("a", 1), version("b", 2), version("c", 3)
+    state = StreamBookmarks({"partitions": [holding(0, a, b), holding(1, a), holding(2, c)]}, "at")
+    assert remembered(state, 0) == {a, b}
+    assert state.remembered_elsewhere([1, 2, 3, 4], {"n": 2}) == {1, 2}
+    state.supersede({1: a, 2: version("new", 2), 4: version("d", 4)}, {"n": 2})
+    assert remembered(state, 0) == remembered(state, 1) == {a}, "the same version is no other"
+    assert remembered(state, 2) == {c}
+    again = StreamBookmarks(state.state(), "at")
+    assert remembered(again, 0) == {a}
+    again.put(Bookmark(T1, Counter([version("x", 9)])), {"n": 5})
+    again.get({"n": 0})
+    again.supersede({9: version("y", 9)}, {"n": 0})
+    assert remembered(again, 5) == set(), "one that was read in this run has no other memory"
+
+
+def test_where_two_partitions_remember_different_versions_neither_counts() -> None:
+    a, b = version("a", 1), version("b", 1)
+    state = StreamBookmarks({"partitions": [holding(0, a), holding(1, b), holding(2, version("c", 2))]}, "at")
+    assert [len(remembered(state, number)) for number in range(3)] == [0, 0, 1]
+
+
+def test_a_partition_without_a_place_forgets_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bookmarks, "PARTITION_LIMIT", 1)
+    state = StreamBookmarks({"partitions": [holding(0, version("a", 1)), holding(1, version("b", 2))]}, "at")
+    assert state.get({"n": 1}).value == T1
+    state.put(Bookmark(T2), {"n": 1})
+    state.supersede({1: version("new", 1)}, {"n": 1})
+    assert remembered(state, 0) == set()
+
+
+def test_of_a_parent_that_is_read_for_its_children_the_memory_for_them_forgets() -> None:
+    a = version("a", 1)
+    driven = {
+        "replication_key": "at",
+        "replication_key_value": T1,
+        "_singerkit_seen": {"at": T1, "rows": [a]},
+    }
+    stored = {**holding(0, a), "_singerkit_driven": driven}
+    state = StreamBookmarks({"partitions": [stored]}, "at", is_selected=False)
+    assert remembered(state, 0) == {a}
+    state.supersede({1: version("new", 1)}, {"n": 1})
+    assert remembered(state, 0) == set()
+    assert remembered(StreamBookmarks(state.state(), "at"), 0) == {a}, "what was sent stands where it stood"
 
 
 # the borders of what a calendar and a number may be

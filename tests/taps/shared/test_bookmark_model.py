@@ -2,7 +2,7 @@
 
 The engine is the real one, the source a model: rows whose key grows with each change, read in pages of two. Between
 two answers changes strike: inserts, updates, deletes, ties, rows dated ahead of the clock, rows that go back to what they
-said before under the same key value. A run may end at any answer;
+said before under the same key value, rows that move from one parent to another and back. A run may end at any answer;
 what is committed then is any STATE that it had written. When the changes stop, runs go on until two in a row have
 sent nothing: then the newest version of every row has arrived, and rows without a key exactly once.
 """
@@ -15,6 +15,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -57,6 +58,7 @@ class Source:
     futures: bool
     parents: int = 1
     is_coarse: bool = False
+    moves: bool = False
     now: int = 0
     rows: dict[int, Row] = field(default_factory=dict)
     ids: Iterator[int] = field(default_factory=itertools.count)
@@ -81,9 +83,17 @@ class Source:
             self.insert()
         elif kind < 0.4 and self.deletes:
             del self.rows[self.roll.choice(list(self.rows))]
+        elif kind < 0.6 and self.moves:
+            self.move()
         else:
             among = [number for number, row in self.rows.items() if not self.is_coarse or row.key == self.now]
             self.rewrite(self.rows[self.roll.choice(among or list(self.rows))])
+
+    def move(self) -> None:
+        """Put a row that is still asked for below another parent, as it is."""
+        among = [row for row in self.rows.values() if row.key == self.now]
+        if among:
+            self.roll.choice(among).parent = self.roll.randrange(self.parents)
 
     def rewrite(self, row: Row) -> None:
         """Change a row: to a new version, or back to one that it had at the same key value."""
@@ -263,7 +273,7 @@ class Target:
     """Commits rows and state together, at a STATE."""
 
     state: dict[str, Any] = field(default_factory=dict)
-    keyed: dict[int, int] = field(default_factory=dict)
+    keyed: dict[int, tuple[int, int | None]] = field(default_factory=dict)
     rows: Counter[tuple[Any, ...]] = field(default_factory=Counter)
 
     def take(self, lines: str, choose: Callable[[int], int]) -> int:
@@ -277,7 +287,7 @@ class Target:
         for message in messages[:last]:
             if message["type"] == "RECORD" and message["stream"] == "rows":
                 record = message["record"]
-                self.keyed[record["id"]] = record["version"]
+                self.keyed[record["id"]] = record["version"], record.get("parent")
                 self.rows[record["id"], record["key"], record.get("parent")] += 1
                 count += 1
         self.state = messages[last]["value"]
@@ -300,11 +310,10 @@ def sync(shape: Shape, run: Run, target: Target, capture: Any) -> int:
 
 def play(seed: int, shape: Shape, *, has_key: bool, deletes: bool, futures: bool, runs: int = 6) -> list[str]:
     """Return what is wrong at the end."""
-    from contextlib import redirect_stdout
-
     roll = random.Random(seed)
     parents = 2 if shape.children else 1
     source = Source(roll, has_key, deletes, futures, parents, is_coarse=roll.random() < 0.5)
+    source.moves = has_key and deletes and shape.children == "each"
     for _ in range(roll.randrange(12)):
         source.insert()
     target = Target()
@@ -324,7 +333,7 @@ def play(seed: int, shape: Shape, *, has_key: bool, deletes: bool, futures: bool
         return [
             f"{row} is {target.keyed.get(row.id)}"
             for row in source.rows.values()
-            if target.keyed.get(row.id) != row.version
+            if target.keyed.get(row.id) != (row.version, row.parent if shape.children else None)
         ]
     here = Counter(
         (row.id, _shown(row.key, shape), row.parent if shape.children else None)
@@ -378,6 +387,50 @@ def test_the_newest_version_of_every_row_arrives(
         futures=has_clock and is_dated,
     )
     assert wrong == []
+
+
+def three_parents(at: int) -> tuple[Source, Row]:
+    """A source whose row 7 stands below one of three parents, which are read in their order."""
+    source = Source(random.Random(1), has_key=True, deletes=True, futures=False, parents=3, now=5)
+    source.rows = {number: Row(number, 5, 0, number - 10) for number in (10, 11, 12)}
+    moved = source.rows[7] = Row(7, 5, 0, at)
+    return source, moved
+
+
+EACH = Shape("keyset-id", False, False, False, "each", 1000)
+
+
+@pytest.mark.parametrize(
+    "way", [(0, 2, 0), (2, 0, 2), (0, 1, 2, 0), (2, 1, 0, 2), (1, 2, 0, 1), (0, 2, 0, 2, 1)]
+)
+def test_a_row_that_comes_back_below_a_parent_is_sent_again(way: tuple[int, ...]) -> None:
+    """The parent that remembers the row is read before or after the one that has sent it last."""
+    source, moved = three_parents(way[0])
+    target = Target()
+    for parent in way:
+        moved.parent = parent
+        sync(EACH, Run(source, 0, None, False), target, redirect_stdout)
+        assert target.keyed[7] == (0, parent)
+    assert sync(EACH, Run(source, 0, None, False), target, redirect_stdout) == 0
+
+
+class Moving(Run):
+    """A run in which row 7 goes below the last parent when the first has been read."""
+
+    def answered(self) -> None:
+        self.answers += 1
+        if self.answers == 2:
+            self.source.rows[7].parent = 2
+
+
+def test_a_row_that_is_sent_below_two_parents_in_one_run_is_sent_again_below_the_first() -> None:
+    source, moved = three_parents(0)
+    target = Target()
+    sync(EACH, Moving(source, 0, None, False), target, redirect_stdout)
+    assert (target.rows[7, 5, 0], target.rows[7, 5, 2]) == (1, 1)
+    moved.parent = 0
+    assert sync(EACH, Run(source, 0, None, False), target, redirect_stdout) == 1
+    assert target.keyed[7] == (0, 0)
 
 
 def test_the_model_finds_a_bookmark_that_is_the_greatest_value() -> None:
