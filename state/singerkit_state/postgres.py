@@ -361,7 +361,9 @@ def advance(
                 row.sequence,
             ),
         )
-    except (pg_errors.UndefinedTable, pg_errors.UndefinedColumn, pg_errors.InvalidSchemaName) as error:
+    except psycopg2.ProgrammingError as error:
+        if _kind_of(error) is not BadDataError:
+            raise
         raise BadDataError(
             f"The state table {row.where} was dropped or altered during the run ({_first_line(error)}); "
             f"nothing was committed after sequence {row.sequence}, restore the table and run again."
@@ -684,7 +686,10 @@ def _fenced_by(
 def _one(cursor: Cursor) -> tuple[Any, ...]:
     row = cursor.fetchone()
     if row is None:
-        raise SingerkitError("A statement on the state table returned no row.")
+        raise BadDataError(
+            "A statement on the state table returned no row: the table was dropped by others meanwhile, or a trigger, rule or "
+            "policy of it keeps rows out; what was committed is safe, drop that, or put the table back, and run again."
+        )
     return row
 
 
@@ -731,6 +736,8 @@ _ADVICE: dict[type[SingerkitError], str] = {
     CannotWriteError: "what was committed is safe, make room or name the primary server and run again",
     LockHeldError: "what was committed is safe, end the session that is in the way and run again",
     RetryableError: "what was committed is safe, run again when the server can be reached",
+    BadDataError: "what was committed is safe, the state table or its schema was dropped or altered by others: put it back, "
+    "or let a run make it anew, and run again",
     SingerkitError: "what was committed is safe, please report this",
 }
 
@@ -756,11 +763,11 @@ def _kind_of(error: psycopg2.Error) -> type[SingerkitError]:
         return NotAuthorisedError
     if code in {"25006", "53100"}:  # a read-only standby, a full disk
         return CannotWriteError
-    if code in {"3D000", "3F000"}:
+    if code == "3D000":
         return ConfigurationError
-    if code[:2] in {"08", "40", "53", "57", "58"} or code == "55006":
+    if code[:2] in {"08", "25", "40", "53", "57", "58", "XX"} or code == "55006":
         return RetryableError
-    return SingerkitError
+    return BadDataError  # our statements suit the table as we make it: it is gone, or altered
 
 
 def _first_line(error: psycopg2.Error) -> str:

@@ -1,12 +1,13 @@
 """Of which streams a committed state says that rows were read: those rows have to be there (decision 14).
 
-In the shape that most taps write, ``{"bookmarks": {stream: ...}}``, it says so for each stream. Other shapes name a
-stream by any key, or as Airbyte does, or not at all.
+In the shape that most taps write, ``{"bookmarks": {stream: ...}}``, it says so for each stream, whose name there may be
+written otherwise than in the messages. Other shapes name a stream by any key, or as Airbyte does, or not at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ _SAYS_NO_ROWS = frozenset(
     {
         "replication_key",
         "replication_method",
+        "last_replication_method",
         "context",
         "starting_replication_value",
         "version",
@@ -30,23 +32,55 @@ _SAYS_NO_ROWS = frozenset(
 """What stands beside a bookmark in the states of taps: full loads, which read everything again, say no more."""
 
 
+_MID_FULL = ("xmin", "last_pk_fetched", "last_id_fetched", "ORA_ROWSCN")
+"""Where a full load was interrupted, in the states of taps of databases: they go on from there."""
+
+
 @dataclass(frozen=True)
 class Reached:
-    """``named``: the streams that a state says were read. ``is_by_stream``: it says nothing of any other stream."""
+    """What a state says of streams.
+
+    ``named``: the streams that it says were read. ``others``: those that have a bookmark that does not say so. ``is_by_stream``:
+    it says nothing of any other stream. ``is_ours``: its names are those of the messages, letter by letter.
+    """
 
     named: frozenset[str]
+    others: frozenset[str] = frozenset()
     is_by_stream: bool = True
+    is_ours: bool = False
 
-    def names(self, stream: str) -> bool | None:
-        """Whether the state says that rows of a stream were read; None when it may, and does not say of which."""
+    def names(self, stream: str, loaded: Collection[str] | None = None) -> bool | None:
+        """Whether the state says that rows of a stream were read; None when it may, and does not say of which.
+
+        ``loaded``: the streams that have rows, where that is known. A bookmark that has the name of none of them is that of
+        one that is called otherwise in the messages, as by a map of streams, and may be of this one.
+        """
         if stream in self.named:
             return True
-        if not self.is_by_stream or any(name.endswith((f"-{stream}", f".{stream}")) for name in self.named):
-            return None  # `tap_stream_id` with the name of the database before it, as of taps of databases
-        return False
+        if not self.is_by_stream:
+            return None
+        if self.is_ours or stream in self.others:
+            return False
+        unclear = self.named.difference(loaded or ())
+        if any(_is_alike(name, stream) for name in unclear):
+            return None
+        if loaded is None or all(any(_is_alike(name, other) for other in loaded) for name in unclear):
+            return False
+        return None
 
 
 NOTHING = Reached(frozenset())
+
+
+def _is_alike(name: str, stream: str) -> bool:
+    """Tell whether a bookmark may be of a stream: letters and digits count, and names of a database may stand before."""
+    wanted = _folded(stream)
+    starts = (0, *(found.end() for found in re.finditer(r"[\W_]+", name)))
+    return any(_folded(name[start:]) == wanted for start in starts)
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name).casefold() or name
 
 
 def reached(state: str | None) -> Reached:
@@ -56,7 +90,8 @@ def reached(state: str | None) -> Reached:
         return NOTHING
     bookmarks = value.get("bookmarks")
     if isinstance(bookmarks, dict) and bookmarks:
-        return Reached(frozenset(name for name, bookmark in bookmarks.items() if reaches(bookmark)))
+        named = frozenset(name for name, bookmark in bookmarks.items() if reaches(bookmark))
+        return Reached(named, frozenset(bookmarks) - named, is_ours=MARK_KEY in value)
     others = {key: item for key, item in value.items() if key not in _BESIDE}
     return Reached(frozenset(_names_in(others)), is_by_stream=False) if reaches(others) else NOTHING
 
@@ -64,11 +99,17 @@ def reached(state: str | None) -> Reached:
 def reaches(bookmark: Any) -> bool:
     """Tell whether the part of a stream in a state says that rows were read, and not only how they are to be."""
     if isinstance(bookmark, Mapping):
+        if _is_full(bookmark):  # what stands beside is left from another method
+            return any(reaches(bookmark.get(key)) for key in _MID_FULL)
         said = {key: item for key, item in bookmark.items() if key not in _SAYS_NO_ROWS}
         return any(map(reaches, said.values()))
     if isinstance(bookmark, list):
         return any(map(reaches, bookmark))
     return bookmark is not None and bookmark is not False
+
+
+def _is_full(bookmark: Mapping[str, Any]) -> bool:
+    return "FULL_TABLE" in (bookmark.get("last_replication_method"), bookmark.get("replication_method"))
 
 
 def _names_in(value: Any) -> Iterator[str]:

@@ -286,7 +286,7 @@ class PostgresLoader:
     def _should_hold(self, stream: str) -> bool:
         """Whether it held rows, and nobody can tell what the state says of them."""
         noted = None if self._row is None else self._row.loaded
-        return self._reached.names(stream) is None and stream in (noted or ())
+        return stream in (noted or ()) and self._reached.names(stream, noted) is None
 
     def write(self, stream: Stream, batch: Batch) -> None:
         """Encode a batch here and queue its COPY."""

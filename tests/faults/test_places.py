@@ -295,6 +295,7 @@ SHAPES: dict[str, Callable[[int], Any]] = {
     "flat": lambda n: {"log": n},
     "airbyte": lambda n: {"stream": {"stream_descriptor": {"name": "log"}, "stream_state": {"cursor": n}}},
     "of no stream": lambda n: {"start_date": n},
+    "of no stream under bookmarks": lambda n: {"bookmarks": {"journal": {"at": n}}},
 }
 
 
@@ -315,7 +316,9 @@ def test_rows_that_are_gone_under_a_state_of_another_shape(
     else:
         (tmp_path / "out" / "log.jsonl").unlink()
     outcome = load(2)
-    if shape == "of no stream":
+    if shape == "of no stream under bookmarks" and place.name != "target-postgres":
+        assert "rows are appended" in outcome.expect(0).stderr  # it warns of any file that is shorter
+    elif shape.startswith("of no stream"):
         assert "does not tell how far this stream was read" in outcome.expect(0).stderr
     else:
         outcome.expect(69)

@@ -1029,6 +1029,44 @@ def test_an_error_of_no_known_kind_is_ours() -> None:
     assert str(error) == "Cannot do it (ProgrammingError); what was committed is safe, please report this."
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("DROP TABLE plain.rows", "does not exist"),
+        ("ALTER SCHEMA plain RENAME TO elsewhere", "does not exist"),
+        ("ALTER TABLE plain.rows DROP COLUMN former", "does not exist"),
+        ("ALTER TABLE plain.rows DROP CONSTRAINT rows_pkey", "ON CONFLICT"),
+        ("ALTER TABLE plain.rows ALTER epoch TYPE text", "operator does not exist"),
+        ("CREATE RULE r AS ON INSERT TO plain.rows DO INSTEAD NOTHING", "RETURNING"),
+        (
+            "CREATE FUNCTION plain.out() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+            "CREATE TRIGGER t BEFORE INSERT ON plain.rows FOR EACH ROW EXECUTE FUNCTION plain.out()",
+            "returned no row",
+        ),
+    ],
+)
+def test_a_state_table_that_others_change_while_a_run_begins(
+    connect: Connect, database: str, change: str, words: str
+) -> None:
+    connection = connect()
+    postgres.ensure_table(connection, "plain", "rows")
+    run_sql(database, change)
+    with pytest.raises(BadDataError, match="what was committed is safe") as caught:
+        postgres.acquire(connection, "plain", "rows", PIPELINE, "run")
+    assert words in str(caught.value)
+    assert "run again" in str(caught.value)
+    assert caught.value.exit_code == 65
+
+
+def test_a_state_table_that_others_alter_is_told_at_the_commit(
+    held: tuple[Connection, postgres.StateRow], database: str
+) -> None:
+    alter = sql.SQL("ALTER TABLE {} ALTER sequence TYPE text").format(sql.Identifier(SCHEMA, TABLE))
+    run_sql(database, alter)
+    with pytest.raises(BadDataError, match="dropped or altered during the run"):
+        commit(*held, OLD)
+
+
 def test_a_lost_connection_is_worth_another_try(
     held: tuple[Connection, postgres.StateRow], database: str
 ) -> None:
@@ -1058,10 +1096,17 @@ def test_a_lost_connection_is_worth_another_try(
         ("28P01", NotAuthorisedError),
         ("0LP01", NotAuthorisedError),
         ("3D000", ConfigurationError),
-        ("3F000", ConfigurationError),
+        ("3F000", BadDataError),
         ("58030", RetryableError),
         ("55006", RetryableError),
-        ("22012", SingerkitError),
+        ("25P02", RetryableError),
+        ("XX000", RetryableError),
+        ("22012", BadDataError),
+        ("42P01", BadDataError),
+        ("42703", BadDataError),
+        ("42804", BadDataError),
+        ("42P10", BadDataError),
+        ("23514", BadDataError),
     ],
 )
 def test_errors_of_the_server_by_what_to_do(postgres_dsn: str, code: str, kind: type[SingerkitError]) -> None:

@@ -23,6 +23,16 @@ AIRBYTE = {"stream_descriptor": {"name": "orders", "namespace": "public"}, "stre
         ({"replication_key": "at", "replication_key_value": None}, False),
         ({"partitions": [{"context": {"id": 1}}]}, False),
         ({"version": 17, "initial_full_table_complete": True}, False),
+        ({"last_replication_method": "FULL_TABLE", "version": 17, "xmin": None}, False),
+        ({"last_replication_method": "FULL_TABLE", "initial_full_table_complete": True}, False),
+        ({"last_replication_method": "FULL_TABLE", "replication_key_value": 7}, False),
+        ({"replication_method": "FULL_TABLE", "max_pk_values": {"id": 9}}, False),
+        ({"last_replication_method": "FULL_TABLE", "version": 17, "xmin": 4711}, True),
+        ({"replication_method": "FULL_TABLE", "last_pk_fetched": {"id": 5}}, True),
+        ({"last_pk_fetched": {"id": 5}, "max_pk_values": {"id": 9}, "version": 17}, True),
+        ({"last_replication_method": "LOG_BASED", "version": 17}, False),
+        ({"last_replication_method": "LOG_BASED", "lsn": 23}, True),
+        ({"last_replication_method": "INCREMENTAL", "replication_key_value": 7}, True),
         ({"_singerkit_read": {"source": {"where": "here"}, "fields": {"id": "integer"}}}, False),
     ],
 )
@@ -64,6 +74,35 @@ def test_what_says_that_rows_were_read(bookmark, says):
 )
 def test_whether_a_state_says_it_of_a_stream(state: Any, orders: bool | None) -> None:
     assert reached(json.dumps(state)).names("orders") is orders
+
+
+MARKED = {"_singerkit": {"run": "r"}}
+
+
+@pytest.mark.parametrize(
+    ("bookmarks", "stream", "loaded", "says"),
+    [
+        ({"public-orders": 1}, "public_orders", {"public_orders"}, None),
+        ({"ORDERS": 1}, "orders", {"orders"}, None),
+        ({"orderItems": 1}, "order_items", {"order_items"}, None),
+        ({"shop-public-orders": 1}, "public_orders", {"public_orders"}, None),
+        ({"customers": 1}, "cust", {"cust"}, None),
+        ({"customers": 1, "orders": 1}, "cust", {"cust", "orders"}, None),
+        ({"customers": 1, "cust": {}}, "cust", {"cust"}, False),
+        ({"customers": 1}, "countries", {"countries", "customers"}, False),
+        ({"public-customers": 1}, "countries", {"countries", "customers"}, False),
+        ({"sales_orders": 1}, "orders", {"orders", "sales_orders"}, False),
+        ({"customers": None}, "cust", {"cust"}, False),
+        ({"reorders": 1}, "orders", None, False),
+        ({"---": 1}, "___", None, False),
+    ],
+)
+def test_a_bookmark_under_another_name_than_the_stream(
+    bookmarks: Any, stream: str, loaded: Any, says: bool | None
+) -> None:
+    assert reached(json.dumps({"bookmarks": bookmarks})).names(stream, loaded) is says
+    ours = reached(json.dumps({"bookmarks": bookmarks, **MARKED}))
+    assert ours.names(stream, loaded) is False
 
 
 def test_no_state_says_nothing() -> None:
