@@ -41,6 +41,7 @@ __all__ = [
     "SEEN_LIMIT",
     "Bookmark",
     "StreamBookmarks",
+    "strange_memory",
 ]
 
 SEEN_LIMIT = 10_000
@@ -269,11 +270,40 @@ def _read(entry: Mapping[str, Any], replication_key: str | None) -> Bookmark:
     remembered = {_exact(group[0]): Counter(group[1:]) for group in others}
     top = _exact(memory.get("top"))
     fields = tuple(memory["fields"]) if "fields" in memory else None
-    unmet = memory.get("unmet", 0)
+    count = memory.get("unmet")
+    unmet = count if type(count) is int and count > 0 else 0  # edited by hand it may be anything
     if "bookmark" in memory:
         best = _exact(memory["bookmark"])
         return Bookmark(best, seen, remembered, top, position=value, fields=fields, unmet=unmet)
     return Bookmark(value, seen, remembered, top, fields=fields, unmet=unmet)
+
+
+def strange_memory(entry: Mapping[str, Any]) -> str | None:
+    """Return which part of what counts beside a bookmark is nothing that we write, as in a state edited by hand."""
+    memory = entry.get(_SEEN)
+    if not isinstance(memory, Mapping):
+        return None
+    rows, others, fields = memory.get("rows"), memory.get("others", []), memory.get("fields", [])
+    are_sound = {
+        "rows": not isinstance(rows, list) or _are_texts(rows),
+        "others": isinstance(others, list) and all(map(_is_group, others)),
+        "fields": _are_texts(fields),
+        "top": _is_scalar(memory.get("top")),
+        "bookmark": _is_scalar(memory.get("bookmark")),
+    }
+    return next((name for name, is_sound in are_sound.items() if not is_sound), None)
+
+
+def _is_group(group: Any) -> bool:
+    return isinstance(group, list) and bool(group) and _is_scalar(group[0]) and _are_texts(group[1:])
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _is_scalar(value: Any) -> bool:
+    return not isinstance(value, dict | list | bool)
 
 
 def _exact(value: Any) -> Any:

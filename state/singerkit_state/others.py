@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from singerkit_state.bookmarks import strange_memory
+
 __all__ = ["StateError", "bookmark_left", "bookmarks_of_others", "recognised_part", "unwrapped"]
 
 _OWN_PREFIX = "_singerkit"
@@ -104,6 +106,11 @@ def recognised_part(part: Any, key: str | None) -> Any:
 def _recognised_entry(entry: Any, key: str) -> Any:
     if not isinstance(entry, Mapping):
         raise StateError("one of its partitions is not an object")
+    strange = strange_memory(entry)
+    if strange is not None:
+        raise StateError(
+            f"what it says of the rows that were sent is nothing that this tap writes (`{strange}`)"
+        )
     named = entry.get("replication_key", key)
     value = entry.get("replication_key_value")
     if value is not None:
@@ -117,10 +124,10 @@ def _recognised_entry(entry: Any, key: str) -> Any:
         _check_value(entry[key], key)
         rest = {name: item for name, item in entry.items() if name != key}
         return {**rest, "replication_key": key, "replication_key_value": entry[key]}
-    strange = [str(name) for name in entry if not _is_harmless(name)]
-    if strange:
+    unknown = [str(name) for name in entry if not _is_harmless(name)]
+    if unknown:
         raise StateError(
-            f"it has no bookmark by `{key}`, and what is there is not understood ({_listed(strange)})"
+            f"it has no bookmark by `{key}`, and what is there is not understood ({_listed(unknown)})"
         )
     return entry
 

@@ -11,11 +11,13 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from singerkit_shell.nesting import is_deep
 from singerkit_state.readas import READ_AS
 from singerkit_state.value import MARK_KEY, decode
 
 __all__ = ["NOTHING", "Reached", "reached", "reaches"]
 
+_LEVELS = 200  # what walks a state after this recurses
 _BESIDE = frozenset({MARK_KEY, "currently_syncing"})
 _SAYS_NO_ROWS = frozenset(
     {
@@ -70,6 +72,8 @@ class Reached:
 
 
 NOTHING = Reached(frozenset())
+_UNKNOWN = Reached(frozenset(), is_by_stream=False)
+"""What a state says that no walk comes to the end of."""
 
 
 def _is_alike(name: str, stream: str) -> bool:
@@ -85,9 +89,14 @@ def _folded(name: str) -> str:
 
 def reached(state: str | None) -> Reached:
     """Return of which streams a committed state says that rows were read."""
-    value = None if state is None else decode(state)
+    try:
+        value = None if state is None else decode(state)
+    except ValueError:
+        return _UNKNOWN
     if not isinstance(value, dict):
         return NOTHING
+    if is_deep(value, _LEVELS):
+        return _UNKNOWN
     bookmarks = value.get("bookmarks")
     if isinstance(bookmarks, dict) and bookmarks:
         named = frozenset(name for name, bookmark in bookmarks.items() if reaches(bookmark))

@@ -14,6 +14,7 @@ from singerkit_state import bookmarks, order
 from singerkit_state.bookmarks import Bookmark, StreamBookmarks
 from singerkit_state.memory import row_hash, version_hash
 from singerkit_state.order import UnorderableError, ValueKind, less_lookback, order_key
+from singerkit_state.others import StateError, recognised_part
 from singerkit_state.tracker import BookmarkTracker, UnsortedError
 
 INSTANT, NUMBER, TEXT = ValueKind.INSTANT, ValueKind.NUMBER, ValueKind.TEXT
@@ -263,6 +264,38 @@ def test_seen_rows_come_back_from_the_state() -> None:
         assert StreamBookmarks(stored | {"_singerkit_seen": odd}, "at").get() == Bookmark(T1)
     no_rows = stored | {"_singerkit_seen": {"at": T1}}
     assert StreamBookmarks(no_rows, "at").get() == Bookmark(T1)
+
+
+@pytest.mark.parametrize("unmet", ["x", None, -1, True, [], 1.5, Decimal("1.5")])
+def test_a_count_that_is_none_counts_from_the_start(unmet: Any) -> None:
+    """As in a state edited by hand: it ended with 70."""
+    edited = entry(T1, _singerkit_seen={"at": T1, "unmet": unmet})
+    assert StreamBookmarks(edited, "at").get() == Bookmark(T1)
+    assert recognised_part(edited, "at") == edited
+
+
+@pytest.mark.parametrize(
+    ("named", "value"),
+    [
+        ("rows", [1]),
+        ("rows", [["a"]]),
+        ("others", None),
+        ("others", [5]),
+        ("others", [[]]),
+        ("others", [[{}, "a"]]),
+        ("others", [[T2, ["a"]]]),
+        ("fields", None),
+        ("fields", [5]),
+        ("top", {}),
+        ("bookmark", [T1]),
+    ],
+)
+def test_a_memory_that_is_none_of_ours_is_named(named: str, value: Any) -> None:
+    """As in a state edited by hand: most ended with 70."""
+    edited = entry(T1, _singerkit_seen={"at": T1, named: value})
+    for part in (edited, {"partitions": [{"context": {"a": 1}, **edited}]}):
+        with pytest.raises(StateError, match=rf"nothing that this tap writes \(`{named}`\)"):
+            recognised_part(part, "at")
 
 
 def test_rows_are_only_named_when_they_are_known() -> None:

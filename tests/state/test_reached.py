@@ -107,3 +107,11 @@ def test_a_bookmark_under_another_name_than_the_stream(
 
 def test_no_state_says_nothing() -> None:
     assert reached(None).names("orders") is False
+
+
+@pytest.mark.parametrize("levels", [900, 100_000])
+@pytest.mark.parametrize("start", ['{"bookmarks": {"orders": ', '{"any": {"orders": '])
+def test_a_state_of_hundreds_of_levels_may_say_anything(start, levels):
+    """It ended with a RecursionError."""
+    state = start + "[" * levels + "1" + "]" * levels + "}}"
+    assert reached(state).names("orders") is None
