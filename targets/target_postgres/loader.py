@@ -45,7 +45,7 @@ from target_postgres.faults import (
 from target_postgres.rows import as_csv, with_hex, with_utc
 from target_postgres.session import Session
 from target_postgres.tables import Table, Wishes, check_stream_name, fit_table, hold
-from target_postgres.versions import obstacle, remove_other_versions, rows_without_version
+from target_postgres.versions import obstacle, remove_other_versions, rows_without_version, still_referred_to
 
 __all__ = ["PostgresLoader"]
 
@@ -269,12 +269,19 @@ class PostgresLoader:
         others = [] if self._row is None else state_rows.others_with(cursor, self._row, stream)
         if others:
             self._log.warning(
-                "The table of stream `%s` was loaded by the pipeline %s, too: rows with one key replace each other. If the "
+                "The table of stream `%s` was loaded by the pipeline %s, too: rows with one key replace each other%s. If the "
                 "two read other sources, give each pipeline a schema of its own (`default_target_schema`), or the stream "
                 "another `name`; if that pipeline is no more, reset its state (`singerkit-state reset`).",
                 stream,
                 ", ".join(f"`{name}`" for name in others[:3]),
+                self._what_versions_do(),
             )
+
+    def _what_versions_do(self) -> str:
+        if not self._adds_metadata:
+            return ""
+        done = "deletes" if self._hard_delete else "marks as deleted"
+        return f", and each ACTIVATE_VERSION {done} the rows of all other versions, whichever pipeline has loaded them"
 
     def _must_hold(self, stream: str) -> bool | None:
         """Whether the table of a stream held rows when its bookmark was committed; None when nobody has noted it."""
@@ -507,7 +514,7 @@ class PostgresLoader:
                 self._merge(cursor, table)
                 problem = obstacle(cursor, table, hard=hard, with_metadata=self._adds_metadata)
                 if problem is None:
-                    remove_other_versions(cursor, table.identifier, version, hard=hard)
+                    remove_other_versions(cursor, table, version, hard=hard)
                 if table.stream in self._told:
                     return
                 said = problem or rows_without_version(cursor, table, hard=hard, are_new=are_new)
@@ -596,6 +603,10 @@ class PostgresLoader:
         try:
             self._judge_deferred(cursor)
         except psycopg2.Error as error:
+            loaded = [(table.schema, table.name) for table in self._tables.values()]
+            kept = still_referred_to(error, sorted(self._activated) if self._hard_delete else (), loaded)
+            if kept is not None:
+                raise kept from error
             if not (self._defers and is_refusal(error, self._sets_aside)):
                 raise
             self._defers = False

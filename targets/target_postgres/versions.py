@@ -5,31 +5,77 @@ A row without a version is of no other version: who wrote it did not say (docs/d
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
+import psycopg2
+from psycopg2 import errorcodes
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Composed, Identifier, Literal
 
+from singerkit_shell.errors import BadDataError
 from singerkit_target.metadata import DELETED_AT, VERSION
 from target_postgres import ddl
-from target_postgres.faults import NotDone
+from target_postgres.faults import NotDone, is_refusal, refusal
 from target_postgres.tables import Table
 
-__all__ = ["obstacle", "remove_other_versions", "rows_without_version"]
+__all__ = ["obstacle", "remove_other_versions", "rows_without_version", "still_referred_to"]
 
 _TAKES_TIMES = frozenset({"timestamptz", "timestamp", "text"})
 _NO_VERSION = SQL("_sdc_table_version IS NULL")
 
 
-def remove_other_versions(cursor: Cursor, table: Identifier, version: int, *, hard: bool) -> None:
+def remove_other_versions(cursor: Cursor, table: Table, version: int, *, hard: bool) -> None:
     """Delete the rows of other versions, or set their ``_sdc_deleted_at``.
 
     Raises:
         NotDone: some are as they were.
+        BadDataError: PostgreSQL refuses it. No row that came is to blame.
     """
     others = SQL("_sdc_table_version <> {}").format(Literal(version))
-    cursor.execute(_removal(table, others, hard=hard))
-    cursor.execute(SQL("SELECT EXISTS (SELECT 1 FROM {} WHERE {})").format(table, _left(others, hard=hard)))
+    try:
+        cursor.execute(_removal(table.identifier, others, hard=hard))
+    except psycopg2.Error as error:
+        kept = still_referred_to(error, [table.stream]) or _refused(error, table.stream, hard=hard)
+        if kept is None:
+            raise
+        raise kept from error
+    cursor.execute(
+        SQL("SELECT EXISTS (SELECT 1 FROM {} WHERE {})").format(table.identifier, _left(others, hard=hard))
+    )
     if cursor.fetchone() == (True,):
         raise NotDone("a trigger or rule of the table leaves rows of other versions as they are; change it")
+
+
+def still_referred_to(
+    error: psycopg2.Error, streams: Sequence[str], loaded: Collection[tuple[str, str]] = ()
+) -> BadDataError | None:
+    """Say what helps where rows refer to one that goes with the versions of ``streams``.
+
+    A deferred constraint of a table in ``loaded`` may as well refuse a row that came: then None, as for other errors.
+    """
+    diag = error.diag
+    if not streams or error.pgcode != errorcodes.FOREIGN_KEY_VIOLATION or not diag.table_name:
+        return None
+    if (diag.schema_name, diag.table_name) in loaded:
+        return None
+    names = " or ".join(f"`{name}`" for name in streams)
+    return BadDataError(
+        f"PostgreSQL refused to delete rows of other versions at ACTIVATE_VERSION of stream {names}: rows of the table "
+        f"{diag.schema_name}.{diag.table_name} refer to them ({refusal(error)}); what was committed is safe: delete or change those rows, "
+        f"make the foreign key `{diag.constraint_name}` anew with `ON DELETE CASCADE` or `ON DELETE SET NULL`, or set "
+        "`hard_delete` to false, which marks rows and deletes none; then run again."
+    )
+
+
+def _refused(error: psycopg2.Error, stream: str, *, hard: bool) -> BadDataError | None:
+    if not is_refusal(error):
+        return None
+    way = "false, which marks rows and deletes none" if hard else "true, which deletes rows"
+    return BadDataError(
+        f"PostgreSQL refused to {'delete' if hard else 'mark'} rows of other versions at ACTIVATE_VERSION of stream `{stream}`: "
+        f"{refusal(error)}; what was committed is safe: let the trigger or constraint of the table take it, or set "
+        f"`hard_delete` to {way}; then run again."
+    )
 
 
 def obstacle(cursor: Cursor, table: Table, *, hard: bool, with_metadata: bool) -> str | None:

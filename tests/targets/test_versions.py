@@ -121,6 +121,72 @@ def test_a_version_behind_the_last_state_is_not_taken_where_the_input_ends_with_
     assert table(database, "t", "id") == []
 
 
+@pytest.mark.parametrize("hard", [True, False], ids=["hard", "soft"])
+def test_the_version_of_one_pipeline_takes_the_rows_of_another_and_the_run_says_so(
+    database: str, hard: bool
+) -> None:
+    first = [*rows(1, 1, 2), activate(1), STATE({"bookmarks": {"t": {"a": 1}}})]
+    assert "whichever pipeline" not in loaded(database, *first, pipeline="one", hard_delete=hard)
+    said = loaded(database, *rows(2, 3), activate(2), STATE({"a": 2}), pipeline="two", hard_delete=hard)
+    done = "deletes" if hard else "marks as deleted"
+    assert (
+        f"each ACTIVATE_VERSION {done} the rows of all other versions, whichever pipeline has loaded" in said
+    )
+    assert query(database, "SELECT id FROM t WHERE _sdc_deleted_at IS NULL") == [(3,)]
+    said = loaded(database, *rows(None, 4), STATE({"a": 3}), metadata=False, pipeline="two")
+    assert "rows with one key replace each other. If the two" in said
+
+
+ANEW = "ALTER TABLE c DROP CONSTRAINT f, ADD CONSTRAINT f FOREIGN KEY (t) REFERENCES t ON DELETE"
+
+
+@pytest.mark.parametrize("invalid", ["fail", "quarantine"])
+@pytest.mark.parametrize(("deferred", "way", "config"), [
+    ("", "DELETE FROM c", {}),
+    ("", "UPDATE c SET t = 1", {}),
+    ("", f"{ANEW} CASCADE", {}),
+    ("DEFERRABLE INITIALLY DEFERRED", f"{ANEW} SET NULL", {}),
+    ("DEFERRABLE INITIALLY DEFERRED", "", {"hard_delete": False}),
+])  # fmt: skip
+def test_rows_that_refer_to_one_that_goes(
+    database: str, deferred: str, way: str, config: dict[str, Any], invalid: str
+) -> None:
+    """The advice is tried, each piece of it."""
+    loaded(database, *rows(1, 1, 2), activate(1), STATE({"a": 1}))
+    query(
+        database, f"CREATE TABLE c (t bigint CONSTRAINT f REFERENCES t {deferred}); INSERT INTO c VALUES (2)"
+    )
+    second = [*rows(2, 1), activate(2), STATE({"a": 2})]
+    outcome = load(database, T, *second, add_record_metadata=True, on_invalid=invalid).expect(65)
+    for piece in (
+        "at ACTIVATE_VERSION of stream `t`: rows of the table public.c refer to them",
+        "the foreign key `f`",
+    ):
+        assert piece in outcome.last_words
+    assert "at the source" not in outcome.last_words
+    assert table(database, "t", "id") == [(1,), (2,)]
+    if way:
+        query(database, way)
+    loaded(database, *second, on_invalid=invalid, **config)
+    assert query(database, "SELECT id FROM t WHERE _sdc_deleted_at IS NULL") == [(1,)]
+
+
+@pytest.mark.parametrize("hard", [True, False], ids=["hard", "soft"])
+def test_a_trigger_that_refuses_to_let_rows_go(database: str, hard: bool) -> None:
+    loaded(database, *rows(1, 1, 2), activate(1), STATE({"a": 1}))
+    query(
+        database,
+        "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'no %', OLD.id; END$$; "
+        f"CREATE TRIGGER no BEFORE {'DELETE' if hard else 'UPDATE'} ON t FOR EACH ROW EXECUTE FUNCTION no()",
+    )
+    second = [*rows(2, 3), activate(2), STATE({"a": 2})]
+    said = load(database, T, *second, add_record_metadata=True, hard_delete=hard).expect(65).last_words
+    assert f"refused to {'delete' if hard else 'mark'} rows of other versions at ACTIVATE_VERSION" in said
+    assert f"`hard_delete` to {'false' if hard else 'true'}" in said
+    loaded(database, *second, hard_delete=not hard)
+    assert query(database, "SELECT id FROM t WHERE _sdc_deleted_at IS NULL") == [(3,)]
+
+
 def test_rows_of_another_loader_have_no_version(database: str) -> None:
     query(database, "CREATE TABLE t (id bigint PRIMARY KEY); INSERT INTO t VALUES (1)")
     assert "found 1 row of the table public.t without a version, " in loaded(
