@@ -162,7 +162,7 @@ def test_what_postgresql_refuses_is_not_quoted(database: str, exact: bool) -> No
         database,
         SCHEMA("t", {"v": TEXT}),
         RECORD("t", {"v": secret}),
-        column_types={"t.v": "integer"},
+        column_types={"t.v": "inet"},
     ).expect(65)
     assert "invalid input syntax" in outcome.last_words
     assert "secret" not in outcome.stderr
