@@ -42,6 +42,7 @@ _LOGIN = re.compile(r"[^/@\s:]*:([^/\s][^\s]*)@[\w.-]+(?:[:/?#]\S*)?")
 _BASIC = re.compile(r"(?i:basic)\s+([A-Za-z0-9+/_=-]+)\s*")
 _SHORTEST = 2  # one character alone is no secret, and masking it would blank out ordinary text
 _SHORTEST_PART = 8  # of a value's parts; whole values are masked from `_SHORTEST` on
+_SHORTEST_NUMBER = 6  # of what stands as a number in a config: years, ports and counts are no secrets
 _LONGEST_DUMP = 100_000  # characters that are searched; what comes after is left out
 
 
@@ -64,18 +65,23 @@ class Redactor(logging.Filter):
             if len(text) >= _SHORTEST and text not in self._needles:
                 self._needles[text] = needle_of(text)
 
+    def add_number(self, value: float) -> None:
+        """Register a secret that stands as a number, from six characters on."""
+        for text in _texts_of_number(value):
+            self.add(text)
+
     def add_reference(self, value: str) -> None:
         """Register a value that came from the environment or from a file, with the parts that may be seen alone.
 
         Those are: passwords, what looks like a token in a URL, what follows `Bearer` or `Basic` and what that is in
-        base64, and the texts inside JSON. A URL or DSN that holds none of them is no secret.
+        base64, and the texts and numbers inside JSON. A URL or DSN that holds none of them is no secret.
         """
         of_address = secrets_of_address(value)
         for part in (value, *_parts_of(value)) if of_address is None else of_address:
             self.add(part)
 
     def add_from_config(self, config: Mapping[str, Any]) -> None:
-        """Register every string below a key that names a secret, and the passwords inside URLs."""
+        """Register every text and number below a key that names a secret, and the passwords inside URLs."""
         for value in _secret_values(config, inside_secret=False):
             self.add(value)
 
@@ -152,6 +158,8 @@ def _texts_in_json(text: str) -> Iterator[str]:
         node = nodes.pop()
         if isinstance(node, str) and len(node) >= _SHORTEST_PART:
             yield node
+        elif isinstance(node, int | float):
+            yield from (text for text in _texts_of_number(node) if len(text) >= _SHORTEST_PART)
         elif isinstance(node, dict | list):
             nodes += node.values() if isinstance(node, dict) else node
 
@@ -167,6 +175,13 @@ def _secret_values(node: Any, *, inside_secret: bool) -> Iterator[str]:
         if inside_secret:
             yield node
         yield from _passwords_inside(node)
+    elif inside_secret and isinstance(node, int | float):
+        yield from _texts_of_number(node)
+
+
+def _texts_of_number(value: float) -> Iterator[str]:
+    if not isinstance(value, bool) and len(str(value)) >= _SHORTEST_NUMBER:
+        yield str(value)
 
 
 def names_secret(key: str) -> bool:

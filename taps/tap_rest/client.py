@@ -33,7 +33,7 @@ from requests.structures import CaseInsensitiveDict
 from singerkit_shell.certificates import authority_problem
 from singerkit_shell.encoding import check_utf8
 from singerkit_shell.errors import BadDataError, ConfigurationError, NotAuthorisedError, RetryableError
-from singerkit_shell.secrets import MASK, redactor
+from singerkit_shell.secrets import MASK, names_secret, redactor
 from singerkit_shell.signals import stop_flag
 from tap_rest.addresses import Origin, check_address, networks_of, origin_of
 from tap_rest.auth import NoAuth, auth_of, query_key_of
@@ -521,14 +521,20 @@ def _check_authorities(verify: object) -> None:
 def register_secrets(values: Mapping[str, Any]) -> None:
     """Mask the values of headers or parameters that are a secret by their name or by their look."""
     for name, value in values.items():
-        if not isinstance(value, str):
-            continue
-        if any(part in name.lower() for part in _SECRET_NAMES) or name.lower() in _SECRET_WORDS:
-            redactor.add_reference(value)  # "Bearer abc", and what "Basic" holds in base64: its parts too
-            redactor.add(value)
-            redactor.add(value.rpartition(" ")[2])
-        elif _TOKEN.fullmatch(value) and name.lower() not in _DULL_HEADERS:
-            redactor.add(value)
+        is_named = any(part in name.lower() for part in _SECRET_NAMES) or name.lower() in _SECRET_WORDS
+        # A list below a name like `sort_keys` holds words that messages are made of.
+        are_words = isinstance(value, list) and not names_secret(name)
+        for item in value if isinstance(value, list) else [value]:
+            if is_named and isinstance(item, int | float):
+                redactor.add_number(item)
+            elif not isinstance(item, str):
+                continue
+            elif is_named and not (are_words and not re.search("[0-9]", item)):
+                redactor.add_reference(item)  # "Bearer abc", and what "Basic" holds in base64: its parts too
+                redactor.add(item)
+                redactor.add(item.rpartition(" ")[2])
+            elif _TOKEN.fullmatch(item) and name.lower() not in _DULL_HEADERS:
+                redactor.add(item)
 
 
 def _header_problems(config: Mapping[str, Any]) -> Iterator[str]:

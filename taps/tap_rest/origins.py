@@ -54,7 +54,8 @@ def _hints(params: Mapping[str, Any]) -> Iterator[str]:
     """Yield what tells most changes of parameters that come from elsewhere, unless their names say that they are secret."""
     for name, value in sorted(params.items()):
         if not names_secret(name):
-            yield from (f"{name}={hint}" for hint in _hint(str(value)))
+            for item in value if isinstance(value, list) else [value]:
+                yield from (f"{name}={hint}" for hint in _hint(str(item)))
 
 
 def _hint(value: str) -> Iterator[str]:

@@ -73,6 +73,23 @@ def test_a_secret_is_masked_in_any_form(form: str) -> None:
     assert len(left) < max(20, len(whole) / 2) or form == "base64 in lines"
 
 
+def test_a_secret_that_is_a_number_is_masked_and_a_port_is_not() -> None:
+    redactor = Redactor()
+    redactor.add_from_config(
+        {
+            "token": 918273,
+            "password": [4711.25, True],
+            "secret": 5432,
+            "auth": {"api_key": 1.5e300},
+            "port": 123456,
+        }
+    )
+    assert redactor.mask("918273 4711.25 1.5e+300") == f"{MASK} {MASK} {MASK}"
+    assert redactor.mask("True 5432 at 123456") == "True 5432 at 123456"
+    redactor.add_reference('{"client": 918273645, "port": 54321}')
+    assert redactor.mask("918273645 at 54321") == f"{MASK} at 54321"
+
+
 def test_a_secret_of_several_lines_is_masked_line_by_line() -> None:
     redactor = Redactor()
     redactor.add("-----BEGIN KEY-----\nabcdef-one\r\nghijkl-two\n-----END KEY-----\n")

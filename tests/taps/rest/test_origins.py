@@ -46,6 +46,7 @@ SAME: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"params": {"b": ELSEWHERE[1], "a": ELSEWHERE[0]}},
     ),
     "a new key": ({"params": {"api_key": "secret-one-1"}}, {"params": {"api_key": "secret-two-2"}}),
+    "a new key that is a number": ({"params": {"api_key": 91827364}}, {"params": {"api_key": 91827365}}),
     "a new token": ({"headers": {"X-Token": "secret-one-1"}}, {"headers": {"X-Token": "secret-two-2"}}),
 }
 OTHER: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
@@ -55,6 +56,11 @@ OTHER: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
     "path from elsewhere": ({"path": ELSEWHERE[0]}, {"path": ELSEWHERE[1]}, {"where"}),
     "parameter": ({"params": {"status": "any"}}, {}, {"asks"}),
     "parameter from elsewhere": ({"params": {"r": ELSEWHERE[0]}}, {"params": {"r": ELSEWHERE[1]}}, {"asks"}),
+    "parameter whose name sounds secret": (
+        {"params": {"author_ids": [1234567, 2]}},
+        {"params": {"author_ids": [1234568, 2]}},
+        {"asks"},
+    ),
     "header": ({"headers": {"X-Tenant": "a"}}, {"headers": {"X-Tenant": "b"}}, {"asks"}),
     "header of all streams": ({"top": {"headers": {"X-Tenant": "a"}}}, {}, {"asks"}),
     "kind of pages": ({"pagination": {"type": "page"}}, {}, {"asks"}),

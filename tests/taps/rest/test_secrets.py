@@ -220,6 +220,39 @@ def test_a_literal_secret_that_the_api_repeats(stream: Any, config: Any, run_tap
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("token", 9182736455463),
+        ("api_key", -9182736455463),
+        ("secret", 918273.6455463),
+        ("token", [9182736455463]),
+        ("sig", ["x", "zQ7vK2pWx9LmT4bN8"]),
+        ("password", ["correct-horse-battery"]),
+    ],
+)
+def test_a_secret_that_is_a_number_or_in_a_list_is_masked_where_the_api_repeats_it(
+    name: str, value: Any, run_tap: Any
+) -> None:
+    last = str(value[-1] if isinstance(value, list) else value)
+
+    def repeat(asked: Asked) -> Reply:
+        assert f"{name}={last}&" in asked.raw_path
+        return json_reply({"message": f"no such token: {last} of 2026, port 8080"}, 400)
+
+    with serving({"/rows": repeat}) as api:
+        params = {name: value, "key": 8080, "auth_year": 2026}
+        run = run_tap(api.url, STREAM | {"params": params}).ended(65)
+    assert "no such token: *** of 2026, port 8080" in run.sentence
+    assert last.removeprefix("-")[:8] not in run.stderr
+
+
+def test_words_in_a_list_whose_name_only_sounds_secret_are_shown(run_tap: Any) -> None:
+    with serving({"/rows": lambda _: json_reply({"message": "updated_at is no column"}, 400)}) as api:
+        run = run_tap(api.url, STREAM | {"params": {"sort_keys": ["updated_at", "id"]}}).ended(65)
+    assert "updated_at is no column" in run.sentence
+
+
+@pytest.mark.parametrize(
     "url", ["u:{}@api.example.com", "https//u:{}@api.example.com/v1", "u:{}@127.0.0.1:80/x"]
 )
 def test_a_login_in_a_url_without_its_scheme_is_not_shown(url: str, run_tap: Any) -> None:
