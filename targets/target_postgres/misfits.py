@@ -34,7 +34,7 @@ def refuse_later_type(stream: Stream, misfit: Misfit) -> NoReturn:
     raise BadDataError(
         f"Expected values of one type for `{misfit.field}` of stream `{stream.name}`, got `{misfit.wanted}` behind rows "
         f"that this run has loaded as `{misfit.found}`; the column was new, and nothing of it is kept: run again, and a tap "
-        "that remembers its schemas (tap-rest: in `schema_cache`) says the wider type from the start; where it remembers "
+        "that remembers its schemas (tap-rest: in `schema_cache`) says one type for all of them from the start; where it remembers "
         "none, let it look at more rows before the first (tap-rest: `infer`), or choose a type for both with "
         f"`{json.dumps({'column_types': {f'{stream.name}.{misfit.field}': 'text'}}, ensure_ascii=False)}`, then run again."
     )

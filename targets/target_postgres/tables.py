@@ -6,7 +6,7 @@ import difflib
 import json
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import psycopg2
@@ -142,6 +142,9 @@ def fit_table(
     _check_chosen(stream, wishes)
     types = _types(stream, columns, wishes)
     table = ddl.table_name(wishes.schema, name)
+    before = _Before.of(former, kept)
+    if existing is not None:
+        stream, types = _with_documents(cursor, table, existing, stream, columns, types, before)
     is_empty = existing is None or existing.is_empty
     is_of_this_run = is_empty if former is None else former.is_of_this_run
     if (existing is None and must_hold is not False) or (existing and existing.is_empty and must_hold):
@@ -169,7 +172,6 @@ def fit_table(
             stream.name,
         )
     else:
-        before = _Before.of(former, kept)
         _fit(cursor, table, existing, stream, columns, types, keys, before, log)
         read_anew = f"{start_over}{'' if keys else _emptied(cursor, table)}, then the pipeline again"
         _tell_added(stream, added, types, existing, log, read_anew, is_of_this_run=is_of_this_run)
@@ -438,6 +440,11 @@ class _Before(NamedTuple):
             and found in _SAME_AS_JSON.get(column.kind, ())
         )
 
+    def made_documents(self, short: str) -> bool:
+        """Whether the unit in hand has made the column, of documents, for values of several types."""
+        column = self.given.get(short)
+        return short in self.uncommitted and column is not None and column.kind is Kind.JSON
+
 
 _SAME_AS_JSON: Mapping[Kind, Collection[str]] = {
     Kind.INTEGER: ("bigint", "numeric"),
@@ -447,6 +454,38 @@ _SAME_AS_JSON: Mapping[Kind, Collection[str]] = {
 }
 """Types of columns that keep a value of a kind as it was sent, so that nothing is lost on the way to a document; a column of
 text keeps any value as it is."""
+
+
+def _with_documents(
+    cursor: Cursor,
+    table: Identifier,
+    existing: ddl.Existing,
+    stream: Stream,
+    columns: Mapping[str, str],
+    types: Mapping[str, ColumnType],
+    before: _Before,
+) -> tuple[Stream, dict[str, ColumnType]]:
+    """Return the stream and its types with documents where the unit in hand has made a column of them.
+
+    A SCHEMA that goes back to one type declares a part of what the column holds: each value goes there as it was sent.
+    """
+    chosen = {short for short, type_ in types.items() if type_.is_chosen and not type_.is_default}
+    documents = {
+        column.name
+        for column in stream.columns
+        if (short := columns[column.name]) not in chosen
+        and before.made_documents(short)
+        and short in existing.columns
+        and existing.columns[short].type == "jsonb"
+        and ddl.holds_values(cursor, table, short)
+    }
+    wide = tuple(
+        replace(column, kind=Kind.JSON, number_in_text=False) if column.name in documents else column
+        for column in stream.columns
+    )
+    return replace(stream, columns=wide), {**types} | {
+        columns[name]: ColumnType("jsonb") for name in documents
+    }
 
 
 def _fits(
@@ -467,12 +506,9 @@ def _fits(
     """
     if column.is_always_null or _suits(cursor, found, wanted, column.kind):
         return True
-    if (
-        wanted.is_chosen
-        and not wanted.is_default
-        and (found != "jsonb" or ddl.holds_values(cursor, table, short))
-        and short not in before.passing
-    ):
+    may_be_blank = found == "jsonb" or short in before.uncommitted
+    is_blank = may_be_blank and not ddl.holds_values(cursor, table, short)
+    if wanted.is_chosen and not wanted.is_default and not is_blank and short not in before.passing:
         refuse_chosen_type(cursor, table, stream, Misfit(column.name, short, found, wanted.sql))
     if column.kind in (Kind.BIG_INTEGER, Kind.NUMBER) and found in ("bigint", "integer", "smallint"):
         ddl.widen_column(cursor, table, short, "numeric")
@@ -480,7 +516,7 @@ def _fits(
     if column.kind is Kind.INTEGER and found in ("integer", "smallint"):
         ddl.widen_column(cursor, table, short, "bigint")
         return True
-    if found == "jsonb" and not ddl.holds_values(cursor, table, short):
+    if is_blank:
         ddl.change_empty_column(cursor, table, short, wanted.sql)
         log.info(
             "Column `%s` of stream `%s` had no value so far and becomes %s.", short, stream.name, wanted.sql

@@ -371,6 +371,56 @@ def test_a_key_and_a_column_that_was_added_become_documents_too(database: str) -
     assert query(database, "SELECT id::text, n FROM k ORDER BY 1") == [('"1"', 3), ("1", 3)]
 
 
+MOMENT = {"type": ["null", "string"], "format": "date-time"}
+UUID = {"type": ["null", "string"], "format": "uuid"}
+BASE64 = {"type": ["null", "string"], "contentEncoding": "base64"}
+
+
+@pytest.mark.parametrize("is_safe", [False, True], ids=["", "behind a STATE"])
+def test_a_new_column_without_a_value_becomes_one_of_any_type(database: str, is_safe: bool) -> None:
+    """It ended the first load with 65, though there was nothing to lose."""
+    first = {"a": MOMENT, "b": UUID, "c": BASE64, "d": INTEGER, "e": DATE}
+    then = {"a": TEXT, "b": TEXT, "c": TEXT, "d": DATE, "e": INTEGER}
+    values = {"a": "soon", "b": "x", "c": "?", "d": "2024-01-02", "e": 5}
+    load(
+        database,
+        SCHEMA("s", {"id": INTEGER} | first, ["id"]),
+        RECORD("s", {"id": 1} | dict.fromkeys(first)),
+        *([STATE({"at": 1})] if is_safe else []),
+        SCHEMA("s", {"id": INTEGER} | then, ["id"]),
+        RECORD("s", {"id": 2} | values),
+    ).expect(0)
+    assert list(columns(database, "s").values()) == ["bigint", *["text"] * 3, "date", "bigint"]
+    stored = query(database, "SELECT a, b, c, d::text, e FROM s ORDER BY id")
+    assert stored == [(None,) * 5, tuple(values.values())]
+
+
+@pytest.mark.parametrize("validate", [True, False])
+def test_a_type_that_goes_back_leaves_a_column_of_documents(database: str, validate: bool) -> None:
+    """It ended with 65 and the advice to say a wider type than the column's, which was the wider one."""
+    narrow = [INTEGER, NUMBER, BOOLEAN, TEXT, MOMENT, UUID, BASE64]
+    sent = ["3", "1.10", "true", '"3"', '"2024-01-02T00:00:00+02:00"', f'"{"a" * 32}"', '"aGk="']
+    lines_ = [SCHEMA("s", {"id": INTEGER, "v": INTEGER}, ["id"]), RECORD("s", {"id": -2, "v": 7})]
+    lines_ += [SCHEMA("s", {"id": INTEGER, "v": MIXED}, ["id"]), RECORD("s", {"id": -1, "v": "x"})]
+    for id_, (type_, value) in enumerate(zip(narrow, sent, strict=True)):
+        lines_.append(SCHEMA("s", {"id": INTEGER, "v": type_}, ["id"]))
+        lines_.append(f'{{"type": "RECORD", "stream": "s", "record": {{"id": {id_}, "v": {value}}}}}\n')
+    load(database, *lines_, validate_records=validate, number_type="double precision").expect(0)
+    assert columns(database, "s")["v"] == "jsonb"
+    stored = query(database, "SELECT v::text FROM s ORDER BY id")
+    assert [text for (text,) in stored] == ["7", '"x"', *sent]
+
+
+def test_a_key_whose_type_goes_back_stays_one_of_documents(database: str) -> None:
+    lines_ = []
+    for type_, ids in ((INTEGER, [1, 2]), (MIXED, [1, "1"]), (INTEGER, [2, 3]), (TEXT, ["1", "3"])):
+        lines_ += [SCHEMA("k", {"id": type_, "n": INTEGER}, ["id"])]
+        lines_ += [RECORD("k", {"id": id_, "n": len(lines_)}) for id_ in ids]
+    load(database, *lines_).expect(0)
+    stored = query(database, "SELECT id::text, n FROM k ORDER BY id")
+    assert stored == [('"1"', 10), ('"3"', 10), ("1", 4), ("2", 7), ("3", 7)]
+
+
 def test_going_back_behind_the_change_of_a_type_leaves_the_former_one(database: str) -> None:
     narrow, wide = (SCHEMA("s", {"id": INTEGER, "v": type_}, ["id"]) for type_ in (INTEGER, MIXED))
     lines_ = [
