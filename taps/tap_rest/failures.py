@@ -53,22 +53,27 @@ class Failure:
 
 
 def members_around(members: Mapping[str, Raw], records_at: Sequence[str] | None) -> list[Member]:
-    """Return names and value of the members around the records, two levels deep; long ones are not decoded."""
-    at = tuple(records_at or ())
+    """Return names and value of what stands beside the whole way to the records, and one level in it.
+
+    Of `response.body.items` that is also `response.header` and what is in it. Long ones are not decoded.
+    """
+    way = tuple(records_at or ())
+    above: tuple[str, ...] = ()
     found: list[Member] = []
-    for name, raw in members.items():
-        if (name,) == at:
-            continue
-        if at[:1] == (name,):  # what the records stand in
-            found += [
-                ((name, inner), _decoded(part)) for inner, part in _inside(raw) if at[:2] != (name, inner)
-            ]
-            continue
-        value = _decoded(raw)
-        found.append(((name,), value))
-        if isinstance(value, dict) and not words_of(name) & _ECHOES:
-            found += [((name, inner), part) for inner, part in value.items()]
-    return found
+    while True:
+        below: Raw | None = None
+        for name, raw in members.items():
+            if way[: len(above) + 1] == (*above, name):
+                below = raw
+                continue
+            value = _decoded(raw)
+            found.append(((*above, name), value))
+            if isinstance(value, dict) and not words_of(name) & _ECHOES:
+                found += [((*above, name, inner), part) for inner, part in value.items()]
+        above = way[: len(above) + 1]
+        if below is None or above == way:
+            return found
+        members = dict(_inside(below))
 
 
 def _decoded(raw: Raw) -> Any:
@@ -134,7 +139,7 @@ _STATUS = _GOOD | frozenset(
         *("status", "stat", "state", "code", "result", "ret", "retcode", "returncode", "response", "ack"),
         *("rc", "statuscode", "responsecode", "responsestatus", "resultcode", "resultstatus", "rspcode"),
         *("respcode", "httpstatus", "httpcode", "httpstatuscode", "statustext", "statusmessage"),
-        "resultstate",
+        *("resultstate", "returnvalue", "retval", "returnstatus", "retstatus", "rtncode", "returncd"),
     ]
 )
 _MESSAGES = frozenset(
@@ -144,6 +149,117 @@ _MESSAGES = frozenset(
         "text",
     ]
 )
+_DESCRIPTIONS = frozenset(("description", "desc", "statusdescription"))
+"""Messages where they stand beside a code that is not well; without one they may describe the rows."""
+_WARNINGS = frozenset(("warning", "warnings", "alert", "alerts", "notices"))
+_BARRED = frozenset(
+    [
+        *("throttled", "ratelimited", "ratelimitexceeded", "ratelimitreached", "limitreached"),
+        *("limitexceeded", "quotaexceeded", "quotareached", "overlimit", "overquota", "maintenance"),
+        *(
+            "maintenancemode",
+            "inmaintenance",
+            "undermaintenance",
+            "blocked",
+            "banned",
+            "suspended",
+            "expired",
+        ),
+        *("tokenexpired", "sessionexpired", "denied", "accessdenied", "forbidden", "unauthorized"),
+        *("unauthorised", "loginrequired", "requireslogin", "needlogin", "needslogin", "authrequired"),
+        *("authenticationrequired", "captcharequired", "overloaded", "degraded", "partial"),
+    ]
+)
+"""What, if true, says that nobody is served, or not in full."""
+_GRANTED = frozenset(
+    [
+        *("authenticated", "authorized", "authorised", "loggedin", "signedin", "allowed", "permitted"),
+        *("granted", "hasaccess", "accessgranted", "auth", "access", "online", "connected"),
+    ]
+)
+"""What, if no longer true, says so."""
+_ACCESS = frozenset(
+    [
+        *("access", "auth", "authentication", "authorization", "authorisation", "permission"),
+        *("permissions", "login", "session", "quota"),
+    ]
+)
+_CHANGING = frozenset(
+    [
+        *(
+            "id",
+            "ids",
+            "uuid",
+            "guid",
+            "etag",
+            "hash",
+            "key",
+            "sha",
+            "time",
+            "date",
+            "at",
+            "timestamp",
+            "generated",
+        ),
+        *(
+            "url",
+            "uri",
+            "link",
+            "links",
+            "href",
+            "self",
+            "cursor",
+            "token",
+            "next",
+            "prev",
+            "previous",
+            "first",
+        ),
+        *(
+            "last",
+            "more",
+            "end",
+            "final",
+            "has",
+            "page",
+            "pages",
+            "paging",
+            "range",
+            "count",
+            "total",
+            "took",
+        ),
+        *("duration", "elapsed", "cache", "cached", "version", "build", "server", "host", "node", "trace"),
+        *(
+            "name",
+            "title",
+            "label",
+            "complete",
+            "completed",
+            "done",
+            "finished",
+            "empty",
+            "exists",
+            "results",
+        ),
+        *("result", "found", "match", "matches", "data", "items", "rows", "records", "exact", "estimated"),
+        *(
+            "updated",
+            "since",
+            "until",
+            "from",
+            "to",
+            "start",
+            "before",
+            "after",
+            "position",
+            "scroll",
+            "remaining",
+        ),
+        *("batchcomplete", "truncated", "collapsed"),
+    ]
+)
+"""Words of names whose values differ from page to page, or on the last one, in good answers."""
 _TYPES = frozenset(("type", "kind", "object", "class"))
 
 
@@ -165,7 +281,7 @@ def _is_message(names: tuple[str, ...]) -> bool:
 
 
 def _is_of_the_answer(names: tuple[str, ...]) -> bool:
-    return len(names) == 1 or bool(words_of(names[0]) & _SPEAKERS)
+    return all(words_of(name) & _SPEAKERS for name in names[:-1])
 
 
 # Values
@@ -181,6 +297,7 @@ _FAILING = re.compile(
     r"error|fail|invalid|denied|exceed|expired|unauthori[sz]ed|not authori[sz]ed|forbidden|not allowed|not permitted|"
     r"time[ds]?.?out|unavailable|quota|throttl|too many|try again(?! (?:with|using|by)\b)|exception|unable|can(?:no|')t|could ?n[o']t|bad request|"
     r"rate.?limited|limit (?:was |is |has been )?(?:reached|hit|over)|(?:reach|hit|over|trigger)\w* .*limit|maintenance|"
+    r"(?:calls?|quota|credits?|requests?|limit|allowance)(?: \w+)? exhausted|exhausted .*(?:calls|quota|credits|requests|limit)|"
     r"overload|suspended|missing|required|wrong|not ?ok|blocked|refused|rejected|aborted|revoked|insufficient"
 )
 _FAILING_STATUS = re.compile(
@@ -191,6 +308,11 @@ _BUSY = re.compile(
     r"(?:reach|exceed|over)\w* .*(?:limit|quota)|throttl|too many|time[ds]?.?out|unavailable|try again(?! (?:with|using|by)\b)|overload|\bbusy\b|"
     r"maintenance|temporar"
 )
+_OF_LIMITS = re.compile(
+    r"limit (?:\w+ )?(?:reached|exceeded|hit)|(?:reach|exceed|over|hit)\w* .*(?:limit|quota)|throttl|too many|too busy|"
+    r"time[ds]?.?out|unavailable|overload|exhausted|denied|unauthori|forbidden|not allowed|expired|under maintenance"
+)
+"""What makes more of a warning than advice."""
 _BUSY_CODES = (408, 425, 429, 500, 502, 503, 504)
 _NO = frozenset(("no", "zero", "0", "nothing", "none", "empty", "without"))
 _THINGS = frozenset(
@@ -214,6 +336,12 @@ _OF_ACCESS = frozenset(
     ]
 )
 _OF_THIS_QUESTION = re.compile(r" (?:for|to) (?:this|the|your) (?:request|api call|call)\b")
+_AT_THE_END = re.compile(
+    r"\bend of (?:the |your |this |all )?(?:list|results?|data|records?|items?|feed|pages?|collection|set|stream)\b|"
+    r"\b(?:page|offset|skip)\b.* out of (?:range|bounds)|^no ?data error$"
+)
+_WENT_WELL = re.compile(r"\bsuccess(?:ful|fully)?\b")
+_WENT_WELL_IN_PART = re.compile(r"\b(?:not|no|partial\w*|without|but)\b")
 _NOT_THERE = (404, 410, 416)
 
 
@@ -229,6 +357,8 @@ def _says_end(value: Any) -> bool:
         return False
     text = _OF_THIS_QUESTION.sub("", _text(value))
     words = re.findall(r"[a-z0-9']+", text)
+    if _AT_THE_END.search(text):
+        return True
     if _FAILING.search(text) or _OF_ACCESS & set(words):
         return False
     is_not_found = words[-2:] == ["not", "found"] and set(words[:-2]) <= _THINGS
@@ -257,7 +387,15 @@ def _is_fine(value: Any) -> bool:
     if not isinstance(value, str):
         return False
     text = _text(value)
-    return text in _FINE or text == "" or text == "false" or text.strip("0") == "" or _says_end(value)
+    is_nothing = text == "false" or text.strip("0") == ""
+    return text in _FINE or is_nothing or _says_end(value) or _says_it_went_well(text)
+
+
+def _says_it_went_well(text: str) -> bool:
+    """`results returned successfully. note: any missing values ...`: what follows is advice."""
+    first = text.partition(". ")[0]
+    is_well = _WENT_WELL.search(first) and not _WENT_WELL_IN_PART.search(first)
+    return bool(is_well and not _FAILING.search(first))
 
 
 def _number(value: Any) -> float | None:
@@ -276,6 +414,8 @@ def _is_failing_status(name: str, value: Any) -> bool:
         return number == 0 if name in _GOOD else is_of_http or number < 0
     if isinstance(value, bool):
         return value is False and name not in ("state", "code")
+    if name in _GOOD and isinstance(value, str) and value.lower() in ("n", "no", "f"):
+        return True
     return isinstance(value, str) and name != "statusmessage" and _is_failing_word(value)
 
 
@@ -284,18 +424,32 @@ def _is_failing_word(text: str) -> bool:
     return len(shown) <= 200 and bool(_FAILING.search(shown) or _FAILING_STATUS.search(shown))
 
 
+def _is_judged(names: tuple[str, ...]) -> bool:
+    is_warning = plain_name(names[-1]) in _WARNINGS
+    return is_warning or _is_status(names) or _is_message(names) or _is_error_name(names[-1])
+
+
+def _may_tell(names: tuple[str, ...], value: Any) -> bool:
+    """Tell whether a text or flag that is not known here may say something about the answer."""
+    name = names[-1]
+    if isinstance(value, str):
+        text = value.strip()
+        is_word = len(text) <= 300 and "://" not in text and not text.startswith("/")
+        is_word = is_word and (" " in text or not re.search(r"\d", text))  # not an id, an instant, a token
+    else:
+        is_word = isinstance(value, bool)
+    is_known = plain_name(name) in _TYPES or bool(words_of(name) & (_CHANGING | _ECHOES)) or is_pointer(name)
+    return is_word and not is_known and _is_of_the_answer(names)
+
+
 def _says_busy(members: Sequence[Member]) -> bool:
     """Tell whether a status, a message or an error says that the same question may get an answer later."""
-    return any(
-        _is_busy(value)
-        for names, value in members
-        if _is_status(names) or _is_message(names) or _is_error_name(names[-1])
-    )
+    return any(_is_busy(value) for names, value in members if _is_judged(names))
 
 
 def _is_busy(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any(_is_busy(part) for part in value.values())
+    if isinstance(value, dict | list):
+        return any(map(_is_busy, value.values() if isinstance(value, dict) else value))
     number = _number(value)
     if number is not None:
         return number in _BUSY_CODES
@@ -318,7 +472,7 @@ class Habits:
         here = {
             names: _comparable(value)
             for names, value in members
-            if _is_status(names) or _is_message(names) or _is_error_name(names[-1])
+            if _is_judged(names) or (_may_tell(names, value) and (not self.pages or names in self.said))
         }
         top = frozenset(names[0] for names, _ in members if not is_pointer(names[0]))
         if not self.pages:
@@ -407,23 +561,25 @@ def failure_of(
     has_list: bool = True,
     is_first: bool = False,
     own: Sequence[Member] = (),
+    here: Habits | None = None,
 ) -> Failure | None:
     """Return what says that an answer without rows failed; ``has_list``: there was a place for rows.
 
     ``is_first``: no answer of this read came before, so ``habits`` are those of other questions. ``own`` are members of a
-    thing that holds the records: what they say of failures is mostly its own.
+    thing that holds the records: what they say of failures is mostly its own. ``here`` are the habits of this read alone.
     """
     if own:
         theirs = {names for names, _ in own}
         others = [member for member in members if member[0] not in theirs]
-        around = failure_of(others, habits, is_first=is_first)
+        around = failure_of(others, habits, is_first=is_first, here=here)
         is_told = around is not None and around.weight is not Weight.MAYBE
         return around if is_told else _failure_of_a_thing(own, habits) or around
     sure = _sure_failure(members)
     if sure is not None:
         return sure
     new = [(names, value) for names, value in members if not habits.is_usual(names, value)]
-    told = _error_member(new) or _telling_type(new) or _failing_message(new)
+    told = _error_member(new) or _telling_type(new) or _failing_message(new) or _telling_warning(new)
+    told = told or _barred(new, habits)
     if told is not None:
         return Failure(told[0], Weight.LIKELY, _says_busy(new))
     words = [(names, value) for names, value in new if _is_status(names) or _is_message(names)]
@@ -433,6 +589,9 @@ def failure_of(
     for names, value in statuses:
         if _is_failing_status(plain_name(names[-1]), value):
             return Failure(names, Weight.LIKELY, _says_busy(words))
+    told = _redirected(words)
+    if told is not None:
+        return Failure(told[0], Weight.LIKELY, _says_busy(words))
     gone = next((names for names, value in statuses if _number(value) in _NOT_THERE), None)
     if gone is not None:
         return Failure(gone, Weight.MAYBE) if is_first else None
@@ -442,7 +601,8 @@ def failure_of(
         return Failure(strange, Weight.MAYBE)  # another question: what it is about may have another status
     strange = strange or (None if has_list or is_well else _word(new))
     if strange is None:
-        return None
+        changed = _error_count(new) or _changed(members, here)
+        return Failure(changed, Weight.MAYBE) if changed else None
     return Failure(strange, Weight.MAYBE if is_well and not _is_status(strange) else Weight.LIKELY)
 
 
@@ -513,9 +673,10 @@ def _error_member(members: Sequence[Member]) -> Member | None:
     for names, value in members:
         if not _is_error_name(names[-1]) or _is_fine(value):
             continue
-        is_count = (
-            isinstance(value, int | list) and not isinstance(value, bool) and not _is_of_errors(names[-1])
-        )
+        if len(names) > 2 and not _is_of_the_answer(names):
+            continue
+        is_count = isinstance(value, int | list) and not isinstance(value, bool)
+        is_count = is_count and (not _is_of_errors(names[-1]) or _counts(names[-1]))
         is_text_of_a_zero = is_coded and isinstance(value, str) and not _is_failing_word(value)
         if not is_count and not is_text_of_a_zero:
             return names, value
@@ -526,6 +687,18 @@ def _is_of_errors(name: str) -> bool:
     """`failed: 3` and `exceptions: [...]` may count and list what the rows are about."""
     words = words_of(name)
     return bool(words & _ERRORS) or any("error" in word for word in words)
+
+
+def _counts(name: str) -> bool:
+    return bool(words_of(name) & {"count", "counts", "total"})
+
+
+def _error_count(members: Sequence[Member]) -> tuple[str, ...] | None:
+    """`error_count: 3` may be about the answer, or about the data."""
+    for names, value in members:
+        if _is_error_name(names[-1]) and _counts(names[-1]) and not _is_fine(value):
+            return names
+    return None
 
 
 def _is_error_code(name: str) -> bool:
@@ -543,9 +716,71 @@ def _telling_type(members: Sequence[Member]) -> Member | None:
 
 def _failing_message(members: Sequence[Member]) -> Member | None:
     for names, value in members:
-        is_text = _is_message(names) and isinstance(value, str)
-        if is_text and not _says_end(value) and _FAILING.search(_text(value)[:1000]):
+        is_text = isinstance(value, str) and (_is_message(names) or _describes(names, members))
+        if is_text and not _is_fine(value) and _FAILING.search(_text(value)[:1000]):
             return names, value
+    return None
+
+
+def _describes(names: tuple[str, ...], members: Sequence[Member]) -> bool:
+    """`{"returnCode": "1001", "description": "session expired"}`."""
+    return plain_name(names[-1]) in _DESCRIPTIONS and any(
+        other[:-1] == names[:-1] and _is_status(other) and _number(value) is not None and not _is_fine(value)
+        for other, value in members
+    )
+
+
+def _telling_warning(members: Sequence[Member]) -> Member | None:
+    for names, value in members:
+        is_warning = plain_name(names[-1]) in _WARNINGS and _is_of_the_answer(names)
+        if is_warning and any(_OF_LIMITS.search(_text(text)) for text in _texts(value)):
+            return names, value
+    return None
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value[:1000]
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _texts(part)
+
+
+def _barred(members: Sequence[Member], habits: Habits) -> Member | None:
+    """`{"throttled": true}`, `{"access": "denied"}`, and `{"authenticated": false}` where it was true beside rows."""
+    for names, value in members:
+        if not _is_of_the_answer(names):
+            continue
+        name = plain_name(names[-1]).removeprefix("is")
+        is_barred = value is True and name in _BARRED
+        is_taken = value is False and name in _GRANTED and habits.said.get(names) is True
+        is_denied = (
+            name in _ACCESS and isinstance(value, str) and not _is_fine(value) and _is_failing_word(value)
+        )
+        if is_barred or is_taken or is_denied:
+            return names, value
+    return None
+
+
+def _redirected(words: Sequence[Member]) -> Member | None:
+    """300 to 399 beside a message: Baidu's `{"status": 302, "message": ...}` is a quota."""
+    is_told = any(
+        _is_message(names) and isinstance(value, str) and not _is_fine(value) for names, value in words
+    )
+    for names, value in words:
+        number = _number(value)
+        if is_told and _is_status(names) and number is not None and 300 <= number < 400 and number != 304:
+            return names, value
+    return None
+
+
+def _changed(members: Sequence[Member], here: Habits | None) -> tuple[str, ...] | None:
+    """Return a text or flag that all answers with rows of this read had, and this one has otherwise."""
+    for names, value in members if here is not None else ():
+        former = here.said.get(names) if here is not None else None
+        is_word = not _is_judged(names) and _may_tell(names, value) and isinstance(former, str | bool)
+        if is_word and former != _comparable(value) and (isinstance(value, bool) or not _is_fine(value)):
+            return names
     return None
 
 

@@ -87,6 +87,7 @@ class PageReader:
         at = unfiltered(records) if records is not None else None
         self._unfiltered = None if at is None else parse_path(at, f"records of stream {stream}")
         self._habits = Habits()
+        self._here = Habits()  # of the read that is under way
         self._told: set[tuple[str, ...]] = set()
 
     def expect(self, place: Any) -> None:
@@ -111,6 +112,8 @@ class PageReader:
             BadDataError: the body is not the JSON that was promised; no records is never a guess.
             ConfigurationError: `records` is not configured, and more than one place may hold them.
         """
+        if is_first:
+            self._here = Habits()
         if response.status == 204:
             return ReadPage([], {path.text: None for path in self._fields})
         _check_is_json(response, where)
@@ -160,7 +163,9 @@ class PageReader:
         own = (
             own_members(members, at.names if at else None) if self._asks_for_things and is_like_others else ()
         )
-        return failure_of(members, self._habits, has_list=has_list, is_first=is_first, own=own)
+        return failure_of(
+            members, self._habits, has_list=has_list, is_first=is_first, own=own, here=self._here
+        )
 
     @property
     def _way_to_end_so(self) -> str:
@@ -205,6 +210,7 @@ class PageReader:
             return
         members = members_around(_members(response.body, where), path.names)
         self._habits.learn(members)
+        self._here.learn(members)
         names = part_of(members)
         if names is None:
             return

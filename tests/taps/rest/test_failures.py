@@ -79,6 +79,26 @@ FAILED: dict[str, tuple[Any, Any]] = {
     "lower case": ({"errormessage": "x"}, {}),
     "status false": ({"status": False}, {"status": True}),
     "errors of nothing": ({"errors": [{"message": "x"}]}, {"errors": []}),
+    "a value that is returned": ({"returnValue": -1}, {"returnValue": 0}),
+    "a code in a text": ({"returnCode": "1001", "description": "session expired"}, {"returnCode": "0000"}),
+    "a described status": (
+        {"status": {"code": 17, "description": "backend timeout"}},
+        {"status": {"code": 0, "description": "ok"}},
+    ),
+    "Baidu": ({"status": 302, "message": "天配额超限，限制访问"}, {"status": 0, "message": "ok"}),
+    "N": ({"Successful": "N"}, {"Successful": "Y"}),
+    "a warning of a limit": ({"warning": "daily limit reached"}, {}),
+    "MediaWiki": (
+        {"warnings": {"search": {"*": "Search is currently too busy. Please try again later."}}},
+        {},
+    ),
+    "calls that are exhausted": ({"info": "API calls exhausted"}, {}),
+    "throttled": ({"throttled": True}, {"throttled": False}),
+    "denied": ({"access": "denied"}, {"access": "granted"}),
+    "a login": ({"login_required": True}, {}),
+    "maintenance": ({"maintenance": True}, {}),
+    "partial": ({"partial": True}, {"partial": False}),
+    "no longer logged in": ({"authenticated": False}, {"authenticated": True}),
     "a job's failure": ({"job": {"failure": "worker died"}}, {"job": {"failure": None}}),
 }
 
@@ -102,6 +122,7 @@ FAILED_AT_ONCE = sorted(
         "a code",
         "a number that is no flag",
         "a word that was never there",
+        "no longer logged in",
     }
 )
 """What speaks for itself, with no answer before it to compare with."""
@@ -151,6 +172,23 @@ HONEST: list[tuple[Any, Any]] = [
     ({"Message": "No results found for this request"}, {"Message": "Response returned successfully"}),
     ({"message": "Your search did not match any documents."}, {"message": "OK"}),
     ({"cod": "200", "message": 0}, {"cod": "200", "message": 0.0123}),
+    ({"cod": "200", "message": 0.0021, "cnt": 0}, {"cod": "200", "message": 0, "cnt": 1}),
+    ({"message": "You have reached the end of the list"}, {"message": "ok"}),
+    ({"message": "page out of range", "status": 200}, {"message": "Orders retrieved", "status": 200}),
+    (
+        {
+            "Message": "Results returned successfully. NOTE: Any missing values should be interpreted as no data."
+        },
+        {"Message": "Results returned successfully"},
+    ),
+    ({"resultCode": "03", "resultMsg": "NODATA_ERROR"}, {"resultCode": "00", "resultMsg": "NORMAL SERVICE."}),
+    ({"cache": {"status": "MISS"}, "cached": False}, {"cache": {"status": "HIT"}, "cached": True}),
+    (
+        {"requestId": "q-2", "has_more": False, "Build": "E2"},
+        {"requestId": "q-1", "has_more": True, "Build": "E1"},
+    ),
+    ({"description": "Missing persons", "title": "b"}, {"description": "Missing persons", "title": "a"}),
+    ({"quota_remaining": 0, "error_rate": 0.0, "error_count": 0}, {"quota_remaining": 9, "error_count": 3}),
     ({"message": "no more data"}, {"message": "OK"}),
     ({"message": "There are no orders available for your search"}, {"message": "OK"}),
     ({"status": "0", "message": "No transactions found"}, {"status": "1", "message": "OK"}),
@@ -197,6 +235,56 @@ def test_another_word_where_the_status_is_as_always_is_a_warning() -> None:
     )
     assert len(warnings) == 1
     assert "`msg` is not what it is in answers with records" in warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("empty", "good"),
+    [
+        ({"meldung": "Zugriff verweigert"}, {"meldung": "ok"}),
+        ({"licence": "trial ended"}, {"licence": "valid"}),
+        ({"service": False}, {"service": True}),
+        ({"error_count": 3}, {"error_count": 0}),
+    ],
+)
+def test_what_changes_with_the_last_rows_of_a_read_is_told(empty: Any, good: Any) -> None:
+    rows = {"results": ROWS} | good
+    warnings = judged({"results": []} | empty, rows, rows)
+    assert len(warnings) == 1, warnings
+    assert f"`{next(iter(empty))}` is not what it is in answers with records" in warnings[0]
+    changing = [rows, {"results": ROWS, next(iter(empty)): next(iter(good.values())) and "other"}]
+    if "error_count" not in empty:
+        assert judged({"results": []} | empty, *changing) == []
+
+
+KOREAN = {"header": {"resultCode": "22", "resultMsg": "LIMITED NUMBER OF SERVICE REQUESTS EXCEEDS ERROR."}}
+
+
+@pytest.mark.parametrize(
+    ("records", "failed", "good"),
+    [
+        (
+            "$.response.body.items[*]",
+            {"response": KOREAN | {"body": {"items": []}}},
+            {"response": {"header": {"resultCode": "00", "resultMsg": "OK"}, "body": {"items": ROWS}}},
+        ),
+        (
+            "$.Resp.Items[*]",
+            {"Resp": {"Header": {"ReturnCode": 9}, "Items": []}},
+            {"Resp": {"Header": {"ReturnCode": 0}, "Items": ROWS}},
+        ),
+    ],
+)
+def test_a_status_beside_any_level_of_the_way_to_the_rows(records: str, failed: Any, good: Any) -> None:
+    assert isinstance(judged(failed, good, records=records), str)
+
+
+def test_a_thing_on_the_way_to_the_rows_does_not_speak_for_the_answer() -> None:
+    def body(state: str, rows: Any) -> Any:
+        project = {"state": state, "lastError": state, "job": {"error": state}, "issues": {"nodes": rows}}
+        return {"data": {"project": project}}
+
+    records = "$.data.project.issues.nodes[*]"
+    assert judged(body("failed", []), body("open", ROWS), records=records) == []
 
 
 def test_an_empty_object_is_none_and_its_lost_surroundings_are_told() -> None:
