@@ -5,7 +5,7 @@ The loop (`load.py`) reads the wire and calls, always from one thread:
     open()                       once, before a line is read: connect, check privileges
     begin(pipeline) -> state     once, at the first message: take the lock, bump the epoch; the committed STATE
     was_former(value) -> bool    whether the STATE value was committed there before
-    expect_gone_rows()           after begin(), when the run starts over or the config says so: no RowsGone
+    expect_gone_rows()           after begin(), when the run starts over or (``always``) the config says so: no RowsGone
     change_state(edit, why, ...) after begin(), by hand and instead of a run: replace the committed STATE
     doubts                       sentences about rows that may be gone; the loop tells them after declare()
     declare(stream) -> stream    for each SCHEMA that is new or differs from the last one of its stream; the stream with
@@ -187,7 +187,7 @@ class Loader(Protocol):
 
     def was_former(self, value: Any) -> bool: ...
 
-    def expect_gone_rows(self) -> None: ...
+    def expect_gone_rows(self, *, always: bool = False) -> None: ...
 
     def change_state(self, edit: Edit, why: str, *, as_it_is: bool = False) -> str | None:
         """Return the new STATE text; ``as_it_is``: what tables or files hold now is what they should hold."""

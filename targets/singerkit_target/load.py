@@ -269,7 +269,7 @@ class Load:
             pipeline, stored, start, mark, self._publisher, loader.was_former, self._ways(pipeline), self._log
         )
         if starts_over or self._accepts_gone_rows:
-            loader.expect_gone_rows()
+            loader.expect_gone_rows(always=self._accepts_gone_rows)
 
     # --- a unit that was lost ------------------------------------------------------------------------------
 

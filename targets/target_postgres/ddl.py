@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from psycopg2.extensions import cursor as Cursor
@@ -21,6 +21,7 @@ __all__ = [
     "create_schema",
     "create_table",
     "inspect",
+    "is_empty",
     "lock_for_writing",
     "own_rows",
     "shape",
@@ -52,6 +53,8 @@ class ExistingColumn:
     is_identity: bool = False
     is_exact: bool = True
     is_enum: bool = False
+    number: int = field(default=0, compare=False)
+    """Another one in a column that was made anew."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ def _table_oid(cursor: Cursor, schema: str, table: str) -> int | None:
 _COLUMNS = """
 SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), base.name, base.typmod,
        COALESCE(pg_catalog.to_jsonb(a) ->> 'attgenerated', '') <> '', a.attidentity = 'a',
-       COALESCE((pg_catalog.to_jsonb(c) ->> 'collisdeterministic')::boolean, true), base.is_enum
+       COALESCE((pg_catalog.to_jsonb(c) ->> 'collisdeterministic')::boolean, true), base.is_enum, a.attnum
 FROM pg_catalog.pg_attribute a
 LEFT JOIN pg_catalog.pg_collation c ON c.oid = a.attcollation
 CROSS JOIN LATERAL (
@@ -159,6 +162,8 @@ SELECT
     (SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', i.indexrelid, i.indkey, i.indimmediate, i.indisvalid), E'\\n'
         ORDER BY i.indexrelid)
         FROM pg_catalog.pg_index i JOIN root ON root.oid = i.indrelid WHERE i.indisunique),
+    (SELECT pg_catalog.string_agg(c.relfilenode::text, ' ' ORDER BY c.oid)
+        FROM pg_catalog.pg_class c JOIN tree ON tree.oid = c.oid),
     COALESCE(bool_or(t.tgtype & 3 = 3), false)  -- 1: for each row, 2: before
         OR EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite r JOIN tree ON r.ev_class = tree.oid),
     COALESCE(bool_or(t.tgtype & 66 = 0), false),  -- 64: instead of
@@ -217,19 +222,23 @@ class Detours:
 
 
 class Shape(NamedTuple):
-    """What rows meet in a table: equal shapes are the same table, with the same columns, keys, triggers and rules."""
+    """What rows meet in a table: equal shapes are the same table, with the same columns, keys, triggers and rules.
+
+    ``files`` are those that hold its rows: TRUNCATE gives it others, as do VACUUM FULL and some of ALTER TABLE.
+    """
 
     oid: int | None
     columns: str | None
     unique_keys: str | None
+    files: str | None
     detours: Detours
 
 
 def shape(cursor: Cursor, schema: str, table: str) -> Shape:
     """Return the shape that the table has now."""
     cursor.execute(_SHAPE, [schema, table])
-    oid, columns, unique_keys, *found = cursor.fetchone() or (None, None, None)
-    return Shape(oid, columns, unique_keys, Detours(*found))
+    oid, columns, unique_keys, files, *found = cursor.fetchone() or (None, None, None, None)
+    return Shape(oid, columns, unique_keys, files, Detours(*found))
 
 
 def lock_for_writing(cursor: Cursor, table: Identifier) -> None:
@@ -241,6 +250,13 @@ def own_rows(cursor: Cursor, table: Identifier) -> int:
     """Count the rows that this transaction has written; others that began later may count as well."""
     cursor.execute(SQL("SELECT count(*) FROM {} WHERE pg_catalog.age(xmin) <= 0").format(table))
     return int((cursor.fetchone() or (0,))[0])
+
+
+def is_empty(cursor: Cursor, table: Identifier) -> bool:
+    """Tell whether a table has no row."""
+    cursor.execute(SQL("SELECT NOT EXISTS (SELECT 1 FROM {})").format(table))
+    row = cursor.fetchone()
+    return bool(row and row[0])
 
 
 def columns_now(cursor: Cursor, schema: str, table: str) -> dict[str, ExistingColumn]:
@@ -270,8 +286,7 @@ def inspect(cursor: Cursor, schema: str, table: str) -> Existing | None:
     oid = _table_oid(cursor, schema, table)
     if oid is None:
         return None
-    cursor.execute(SQL("SELECT NOT EXISTS (SELECT 1 FROM {})").format(table_name(schema, table)))
-    row = cursor.fetchone()  # from here on the table is locked against ALTER
+    has_no_row = is_empty(cursor, table_name(schema, table))  # from here on it is locked against ALTER
     columns = columns_of(cursor, oid)
     cursor.execute(
         "SELECT c.conname, i.indisprimary, i.indimmediate, ARRAY(SELECT a.attname::text FROM unnest(i.indkey) WITH ORDINALITY k(n, o) "
@@ -289,7 +304,7 @@ def inspect(cursor: Cursor, schema: str, table: str) -> Existing | None:
         primary_key_name=primary[0],
         # ON CONFLICT takes no key that is only checked at COMMIT.
         unique_keys=tuple(frozenset(keys) for _, _, is_immediate, keys in indexes if is_immediate),
-        is_empty=bool(row and row[0]),
+        is_empty=has_no_row,
     )
 
 

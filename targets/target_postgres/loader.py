@@ -136,6 +136,7 @@ class PostgresLoader:
         self._refused: Counter[str] = Counter()  # set aside since the last commit, by stream
         self._defers = True
         self._reached = NOTHING
+        self._accepts_gone_rows = False
         self.doubts: list[str] = []
         self._activated: set[str] = set()
         self._told: set[str] = set()  # streams of whose versions something was said
@@ -179,8 +180,9 @@ class PostgresLoader:
     def was_former(self, value: Any) -> bool:
         return self._row is not None and digest(value) in self._row.former
 
-    def expect_gone_rows(self) -> None:
+    def expect_gone_rows(self, *, always: bool = False) -> None:
         assert self._row is not None  # noqa: S101  begin() comes first
+        self._accepts_gone_rows = always
         self._row = replace(self._row, loaded=frozenset())
         self._reached = NOTHING
 
@@ -420,7 +422,9 @@ class PostgresLoader:
         """Look at the table once in each unit, before rows go into it."""
         if table.is_locked:
             return
-        hold(cursor, table)
+        loaded = (self._row and self._row.loaded) or ()
+        must_hold = table.stream in loaded and not self._accepts_gone_rows
+        hold(cursor, table, self._log, must_hold=must_hold)
         # Behind a COPY nothing tells which rows were deleted; a merge knows their keys.
         table.takes_copies = table.takes_copies and not table.detours.take_away
 
@@ -657,7 +661,7 @@ class PostgresLoader:
             self._waiting.clear()
             self._reconnect(lambda connection: state_rows.reclaim(connection, row))
         self._forget_unit()
-        held = self._tables.keys() & (row.loaded or frozenset())
+        held = frozenset() if self._accepts_gone_rows else self._tables.keys() & (row.loaded or frozenset())
         self._reached = replace(self._reached, named=self._reached.named | held)
         self._tables.clear()
         self._has_rejects = False

@@ -54,6 +54,7 @@ class Table:
     rows are of this run; ``uncommitted`` are the columns that the unit in hand has made. ``staged`` names the columns
     of the rows that wait in the stage. ``held`` are its columns as they were when the stream was declared, and ``shape`` is
     what it was then, or when it was last seen that nothing of that matters; ``is_locked``: it stays so until the unit ends.
+    ``read_anew`` says what is to be run to have all rows come again.
     """
 
     stream: str
@@ -69,6 +70,7 @@ class Table:
     takes_copies: bool
     is_of_this_run: bool
     stage: str
+    read_anew: str
     uncommitted: frozenset[str] = frozenset()
     has_stage: bool = False
     staged: tuple[str, ...] | None = None
@@ -158,6 +160,7 @@ def fit_table(
             f"`{stream.name}` were loaded into it."
         )
     added = [short for short in types if existing is None or short not in existing.columns]
+    read_anew = f"{start_over}{'' if keys else _emptied(cursor, table)}, then the pipeline again"
     if existing is None:
         if former is not None:
             raise BadDataError(
@@ -173,7 +176,6 @@ def fit_table(
         )
     else:
         _fit(cursor, table, existing, stream, columns, types, keys, before, log)
-        read_anew = f"{start_over}{'' if keys else _emptied(cursor, table)}, then the pipeline again"
         _tell_added(stream, added, types, existing, log, read_anew, is_of_this_run=is_of_this_run)
     shortened = {short: original for original, short in columns.items() if short != original}
     ddl.comment_original_names(
@@ -183,6 +185,8 @@ def fit_table(
         {short: original for short, original in shortened.items() if short in added},
     )
     actual = ddl.columns_now(cursor, wishes.schema, name)
+    if former is not None:
+        _tell_remade(former, actual, log, added)
     held = {field: actual[short] for field, short in columns.items()}
     if not wishes.append_only:
         check_keys(stream, held)
@@ -201,26 +205,35 @@ def fit_table(
         takes_copies=is_empty,
         is_of_this_run=is_of_this_run,
         stage=f"singerkit_stage_{number}",
+        read_anew=read_anew,
         uncommitted=frozenset(added) | (frozenset() if former is None else former.uncommitted),
     )
 
 
-def hold(cursor: Cursor, table: Table) -> None:
+def hold(cursor: Cursor, table: Table, log: logging.Logger, *, must_hold: bool = False) -> None:
     """Lock the table until the unit ends, and see that rows meet in it what they did when the stream was declared.
 
+    ``must_hold``: it held rows at the last commit.
+
     Raises:
-        TableChanged: they do not (FAULTS D8): in a column of another type values would be rounded without a word.
+        TableChanged: they do not (FAULTS D8): in a column of another type values would be rounded without a word; or the
+            table was emptied.
         BadDataError: the table, or a column of it, is gone.
     """
     ddl.lock_for_writing(cursor, table.identifier)
     shape = ddl.shape(cursor, table.schema, table.name)
     if shape[:3] != table.shape[:3]:
-        _check_unchanged(cursor, table, shape)
+        _check_unchanged(cursor, table, shape, log)
+    if must_hold and shape.files != table.shape.files and ddl.is_empty(cursor, table.identifier):
+        raise TableChanged(
+            f"The table {table.schema}.{table.name} was emptied by others while stream `{table.stream}` was loaded. The rows that "
+            f"were committed before are gone: put them back, or read the stream anew: run {table.read_anew}."
+        )
     table.shape = shape
     table.is_locked = True
 
 
-def _check_unchanged(cursor: Cursor, table: Table, shape: ddl.Shape) -> None:
+def _check_unchanged(cursor: Cursor, table: Table, shape: ddl.Shape, log: logging.Logger) -> None:
     where = f"{table.schema}.{table.name}"
     now = ddl.inspect(cursor, table.schema, table.name) if shape.oid == table.shape.oid else None
     gone = [] if now is None else [short for short in table.held if short not in now.columns]
@@ -230,6 +243,7 @@ def _check_unchanged(cursor: Cursor, table: Table, shape: ddl.Shape) -> None:
             f"The table {where} was dropped or altered by others while stream `{table.stream}` was loaded: {what}; what was "
             "committed is safe: put it back, or reset the state to load it anew."
         )
+    _tell_remade(table, now.columns, log)
     changes = [
         f"`{short}` was `{was.type}` and is `{now.columns[short].type}`"
         if was.type != now.columns[short].type
@@ -244,6 +258,29 @@ def _check_unchanged(cursor: Cursor, table: Table, shape: ddl.Shape) -> None:
             f"The table {where} was altered by others while stream `{table.stream}` was loaded: {'; '.join(changes[:_MOST])}. "
             "What was committed is safe: run again."
         )
+
+
+def _tell_remade(
+    former: Table,
+    now: Mapping[str, ddl.ExistingColumn],
+    log: logging.Logger,
+    added: Collection[str] = (),
+) -> None:
+    """Name the columns that others have made anew, besides those that were just ``added`` and told of."""
+    remade = [
+        short
+        for short, was in former.held.items()
+        if short in now and short not in added and now[short].number != was.number
+    ]
+    if remade:
+        log.warning(
+            "Others have dropped columns of the table of stream `%s` and made them again while it was loaded: %s. Rows that were "
+            "loaded before have lost their values there: read the stream anew: run %s.",
+            former.stream,
+            _quoted(remade[:_MOST]),
+            former.read_anew,
+        )
+        former.held = {short: now[short] for short in former.held if short in now}
 
 
 def _emptied(cursor: Cursor, table: Identifier) -> str:

@@ -110,6 +110,49 @@ def test_what_others_add_is_none_of_its_business(database: str) -> None:
 
 
 @pytest.mark.parametrize("key", [("id",), ()], ids=["keyed", "keyless"])
+def test_a_table_that_is_truncated_is_seen(database: str, key: tuple[str, ...]) -> None:
+    outcome = altered(database, INTEGER, "TRUNCATE t", 1, 2, key=key).expect(69)
+    assert "The table public.t was emptied by others while stream `t` was loaded" in outcome.stderr
+    assert "public.t is empty" in outcome.last_words
+    assert "--start-over" in outcome.last_words
+    assert query(database, "SELECT * FROM t") == []
+    assert (state_row(database) or (0, None))[1] == {"at": 1}
+
+
+def test_a_table_that_is_truncated_is_told_without_a_replay(database: str) -> None:
+    outcome = altered(database, INTEGER, "TRUNCATE t", 1, 2, replay_bytes=0).expect(65)
+    assert "was emptied by others" in outcome.last_words
+    assert "--start-over" in outcome.last_words
+
+
+@pytest.mark.parametrize(
+    ("change", "config"),
+    [
+        ("VACUUM FULL t", {}),
+        ("TRUNCATE t; INSERT INTO t VALUES (1, 1)", {}),
+        ("TRUNCATE t", {"rows_gone": "accept"}),
+    ],
+    ids=["rewritten", "filled again", "accepted"],
+)
+def test_a_table_with_other_files_is_taken(database: str, change: str, config: dict[str, Any]) -> None:
+    outcome = altered(database, INTEGER, change, 1, 2, **config).expect(0)
+    assert "altered" not in outcome.stderr
+    assert query(database, "SELECT count(*) FROM t WHERE id = 2") == [(1,)]
+
+
+@pytest.mark.parametrize("key", [("id",), ()], ids=["keyed", "keyless"])
+def test_a_column_that_is_made_again_is_told(database: str, key: tuple[str, ...]) -> None:
+    change = "ALTER TABLE t DROP v; ALTER TABLE t ADD v bigint"
+    outcome = altered(database, INTEGER, change, 1, 2, 3, key=key).expect(0)
+    assert outcome.stderr.count("dropped columns of the table of stream `t` and made them again") == 1
+    assert (
+        "`v`. Rows that were loaded before have lost their values there: read the stream anew: run"
+        in outcome.stderr
+    )
+    assert query(database, "SELECT id, v FROM t ORDER BY id") == [(1, None), (2, 2), (3, 3)]
+
+
+@pytest.mark.parametrize("key", [("id",), ()], ids=["keyed", "keyless"])
 def test_a_trigger_of_the_last_minute_is_seen(database: str, key: tuple[str, ...]) -> None:
     change = """
         CREATE FUNCTION skips() RETURNS trigger LANGUAGE plpgsql AS
@@ -125,7 +168,7 @@ def test_a_table_stays_as_it_was_seen_until_the_unit_ends(database: str) -> None
     with connected(database, autocommit=False) as cursor:
         table = fit_table(cursor, stream, Wishes("public"), 1, logging.getLogger(), "")
         cursor.connection.commit()
-        hold(cursor, table)
+        hold(cursor, table, logging.getLogger())
         for change in ("ALTER TABLE t ADD w text", "CREATE RULE r AS ON INSERT TO t DO INSTEAD NOTHING"):
             with pytest.raises(psycopg2.errors.LockNotAvailable):
                 query(database, f"SET lock_timeout TO '50ms'; {change}")

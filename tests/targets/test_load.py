@@ -96,7 +96,7 @@ class Memory:
     def was_former(self, value: Any) -> bool:
         return without_mark(value) in self.former
 
-    def expect_gone_rows(self) -> None:
+    def expect_gone_rows(self, *, always: bool = False) -> None:
         self._called("expect_gone_rows")
 
     set_aside_in = "a list"
