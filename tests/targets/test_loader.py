@@ -541,8 +541,10 @@ def test_a_column_of_another_type_is_told_by_what_becomes_of_it(
     """A STATE that is committed already is none to which the unit is kept."""
     loader = declared(target.loader())
     loader.commit(OLD)
-    date = {"type": "string", "format": "date"}
-    declared(loader, stream("b", when=date))
+    dated = stream("b", when={"type": "string", "format": "date"})
+    put(
+        declared(loader, dated), (1, "2020-01-01"), to=dated, columns=["n", "when"]
+    )  # without a value it takes any type
     loader.mark_safe(SafePoint(state))
     with pytest.raises(BadDataError, match="ALTER TABLE" if is_kept else "nothing of it is kept"):
         declared(loader, stream("b", when={"type": "string"}))
