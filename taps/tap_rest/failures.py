@@ -298,7 +298,7 @@ _FAILING = re.compile(
     r"time[ds]?.?out|unavailable|quota|throttl|too many|try again(?! (?:with|using|by)\b)|exception|unable|can(?:no|')t|could ?n[o']t|bad request|"
     r"rate.?limited|limit (?:was |is |has been )?(?:reached|hit|over)|(?:reach|hit|over|trigger)\w* .*limit|maintenance|"
     r"(?:calls?|quota|credits?|requests?|limit|allowance)(?: \w+)? exhausted|exhausted .*(?:calls|quota|credits|requests|limit)|"
-    r"overload|suspended|missing|required|wrong|not ?ok|blocked|refused|rejected|aborted|revoked|insufficient"
+    r"not (?:registered|subscribed|activated)|overload|suspended|missing|required|wrong|not ?ok|blocked|refused|rejected|aborted|revoked|insufficient"
 )
 _FAILING_STATUS = re.compile(
     r"limit|\bko\b|\bnok\b|\bbad\b|unauth|disabled|busy|abuse|\bfalse\b|forbid|reject|refuse|abort|block|suspend"

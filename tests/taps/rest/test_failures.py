@@ -86,6 +86,10 @@ FAILED: dict[str, tuple[Any, Any]] = {
         {"status": {"code": 0, "description": "ok"}},
     ),
     "Baidu": ({"status": 302, "message": "天配额超限，限制访问"}, {"status": 0, "message": "ok"}),
+    "a key of nobody": (
+        {"resultCode": "30", "resultMsg": "SERVICE KEY IS NOT REGISTERED"},
+        {"resultCode": "00"},
+    ),
     "N": ({"Successful": "N"}, {"Successful": "Y"}),
     "a warning of a limit": ({"warning": "daily limit reached"}, {}),
     "MediaWiki": (
