@@ -182,18 +182,18 @@ class ModelStream(BlockStream):
     def following(
         self, since: int | None, parent: int | None
     ) -> Iterator[tuple[float | None, Sequence[Any]]]:
-        """Ask again with the last key, and leave out what came with it; a page holds a whole tie."""
-        known: set[tuple[int, int]] = set()
+        """Ask again with the last key, and leave out what came with it last; a page holds a whole tie."""
+        known: dict[int, tuple[int, int]] = {}
         while True:
             clock = self.clock()
             rows = self.run.source.fitting(since, parent, "key")
-            new = [item for item in rows if (item[0], item[1].version) not in known]
+            new = [item for item in rows if known.get(item[0]) != (item[1].key, item[1].version)]
             page = [item for item in new if item in new[:2] or item[1].key == new[:2][-1][1].key]
             yield clock, page
             if not page:
                 return
             since = page[-1][1].key
-            known |= {(number, row.version) for number, row in page}
+            known |= {number: (row.key, row.version) for number, row in page}
 
     def clock(self) -> float | None:
         return EPOCH.timestamp() + self.run.source.now if self.shape.has_clock else None
