@@ -204,9 +204,15 @@ class RowMemory:
 
     def _clear(self) -> None:
         self._chunks.clear()
-        self._waiting = self._waiting_bytes = self._hashed = 0
-        self._groups, self._versions = {}, {}
+        self._waiting = self._waiting_bytes = 0
         self._waiting_keys.clear()
+        self._keep_only({})
+
+    def _keep_only(self, groups: dict[bytes, Counter[str]]) -> None:
+        """Forget the hashed rows that are not in ``groups``, wherever they are noted."""
+        self._groups = groups
+        self._hashed = sum(rows.total() for rows in groups.values())
+        self._versions = {key: place for key, place in self._versions.items() if place[0] in groups}
 
     def forget(self, keys: Set[int]) -> None:
         """Forget the rows with these keys: other versions were sent, which need not be remembered."""
@@ -290,7 +296,7 @@ class RowMemory:
             kept.update((text, self._groups[text]) for text in by_key[key])
             total += size
             self.threshold = by_key[key][0]
-        self._groups, self._hashed = kept, total
+        self._keep_only(kept)
 
     def _drop_chunks(self, limit: int) -> None:
         """Drop the oldest of chunks that ascend, and what was hashed before them."""
@@ -302,7 +308,7 @@ class RowMemory:
         self._waiting_bytes = sum(
             len(chunk.records[chunk.rows[0]]) * len(chunk.rows) for chunk in self._chunks
         )
-        self._groups, self._hashed = {}, 0
+        self._keep_only({})
         first = self._chunks[0]
         if first.low > dropped:
             self.threshold = first.lowest(self._key_of)
@@ -330,9 +336,7 @@ class RowMemory:
             self._hash_waiting()
         elif not self._groups:
             return
-        self._groups = {text: rows for text, rows in self._groups.items() if not self._key_of(text) < key}
-        self._hashed = sum(rows.total() for rows in self._groups.values())
-        self._versions = {key: place for key, place in self._versions.items() if place[0] in self._groups}
+        self._keep_only({text: rows for text, rows in self._groups.items() if not self._key_of(text) < key})
 
     def groups(self) -> dict[bytes, Counter[str]]:
         """Return the hashes by the raw value they stand at."""
@@ -368,7 +372,7 @@ class RowMemory:
                 kept.append(chunk)
         self._chunks = kept
         self._waiting = sum(len(chunk.rows) for chunk in kept)
-        self._groups, self._hashed = {}, 0
+        self._keep_only({})
         self.threshold = kept[0].lowest(self._key_of)
 
     def newest(self) -> RowMemory | None:
