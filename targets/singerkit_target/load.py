@@ -66,6 +66,19 @@ class _VersionMessage(msgspec.Struct):
 _Rows = tuple[list[Batch], list[Reject]]
 
 
+@dataclass(frozen=True, slots=True)
+class _State:
+    """A STATE message with its value, as text and decoded: one that the next run can read, from any place."""
+
+    message: Message
+    text: str
+    value: Any
+
+
+_Content = _Rows | _State | None
+"""What `_decode` finds in a part of the input, before anything of its stretch is taken."""
+
+
 @dataclass
 class _Unit:
     """What has been written since the last commit."""
@@ -197,7 +210,7 @@ class Load:
     def _handle_stretch(self, stretch: Sequence[Run | Message]) -> None:
         """Load a stretch with its runs joined; one by one when a record is bad, to keep what stands before it."""
         try:
-            rows_of = [
+            decoded_parts = [
                 (part, self._surviving(partial(self._decode, part))) for part in in_load_order(stretch)
             ]
         except BadDataError:
@@ -206,26 +219,27 @@ class Load:
             for part in stretch:
                 self._handle(part, self._surviving(partial(self._decode, part)))
             return
-        for (part, rows), after in zip_longest(rows_of, [part for part, _ in rows_of[1:]]):
-            self._handle(part, rows, after)
+        for (part, content), after in zip_longest(decoded_parts, [part for part, _ in decoded_parts[1:]]):
+            self._handle(part, content, after)
 
-    def _handle(self, part: Run | Message, rows: _Rows | None, after: Run | Message | None = None) -> None:
+    def _handle(self, part: Run | Message, content: _Content, after: Run | Message | None = None) -> None:
         """Take a part, and commit at a STATE, unless another is to come ``after`` it, which covers the same rows."""
-        self._surviving(lambda: self._take(part, rows))
+        self._surviving(lambda: self._take(part, content))
         self._in_hand.add(part)
         if _is_state(part) and not _is_state(after):
             self._commit_if_due()
 
-    def _take(self, part: Run | Message, rows: _Rows | None) -> None:
+    def _take(self, part: Run | Message, content: _Content) -> None:
+        if isinstance(content, _State):
+            self._take_state(content)
+            return
         if isinstance(part, Run):
-            assert rows is not None  # noqa: S101  decoded, as every run
-            self._write(part, rows)
+            assert content is not None  # noqa: S101  decoded, as every run
+            self._write(part, content)
             return
         match part.type:
             case "SCHEMA":
                 self._declare(part)
-            case "STATE":
-                self._take_state(part)
             case "ACTIVATE_VERSION":
                 self._versions.wait(*_version_of(part))
                 self._version_after_state = True
@@ -378,27 +392,24 @@ class Load:
             'are taken away after each run with `"rows_gone": "accept"` in the config'
         )
 
-    def _take_state(self, part: Message) -> None:
-        text, value = self._state_of(part)
-        mark = read_mark(value)
-        self._begin(value, mark)
+    def _take_state(self, state: _State) -> None:
+        mark = read_mark(state.value)
+        self._begin(state.value, mark)
         if self._mark is not None:
             self._mark = mark
         self._rows_after_state = self._version_after_state = False
         for stream in self._versions.due(self._decoders):
             self._activate(stream)
             del self._versions.waiting[stream]
-        self._ends_empty = is_empty(value)
-        state = self._last_word(text, value)
-        self._point = SafePoint(state, self.summary.counts(), part)
+        self._ends_empty = is_empty(state.value)
+        self._point = SafePoint(self._last_word(state), self.summary.counts(), state.message)
         self._loader.mark_safe(self._point)
 
     def _activate(self, stream: str) -> None:
         self._loader.activate_version(self._decoders[stream].stream, self._versions.waiting[stream])
         self._unit.has_versions = True
 
-    def _state_of(self, part: Message) -> tuple[str, Any]:
-        """Return the value of a STATE message, as text and decoded: one that the next run can read, from any place."""
+    def _state_of(self, part: Message) -> _State:
         text, value = _decoded_state(part)
         reason = statefile.why_no_start(value, text)
         if reason is not None:
@@ -412,21 +423,20 @@ class Load:
                 f"The value of the STATE message at line {part.number} {found}, and the next run would refuse the state "
                 f"file {file} for it: leave `--state-file` out, and keep the last line that is printed."
             )
-        return text, value
+        return _State(part, text, value)
 
-    def _last_word(self, text: str, value: Any) -> str | None:
+    def _last_word(self, state: _State) -> str | None:
         """An empty STATE erases nothing of an earlier run; what this run has said before is the tap's own to clear."""
-        if not is_empty(value):
-            return text
+        if not is_empty(state.value):
+            return state.text
         if self._point.state is None:
             return None
-        return "{}" if value is None else text
+        return "{}" if state.value is None else state.text
 
-    def _decode(self, run: Run | Message) -> _Rows | None:
+    def _decode(self, run: Run | Message) -> _Content:
         if not isinstance(run, Run):
-            if run.type == "STATE":
-                self._state_of(run)  # a bad one is found before the rows it covers are written
-            return None
+            # A bad STATE is found before the rows it covers are written.
+            return self._state_of(run) if run.type == "STATE" else None
         decoder = self._decoders.get(run.stream)
         if decoder is None:
             raise BadDataError(

@@ -55,6 +55,8 @@ def in_load_order(stretch: Sequence[Run | Message]) -> list[Run | Message]:
 def _telling(states: Iterable[Run | Message]) -> list[Run | Message]:
     """The last STATE, and before it the last that said something: an empty one erases nothing (FAULTS M4)."""
     backwards = list(states)[::-1]
+    if len(backwards) == 1:  # nothing to choose from: not decoded, it may be long
+        return backwards
     said = next((state for state in backwards if not _says_nothing(state)), None)
     return [backwards[0]] if said in (None, backwards[0]) else [said, backwards[0]]
 
