@@ -159,14 +159,18 @@ _PAGINATION = _group(
             "Stop when this is false, null, 0 or absent: path in the body, or `header:NAME`. Absent from the "
             "first page it is an error."
         ),
+        "is_last": _text(
+            "Stop when this is true or 1, for flags that are true on the last page (`done`, `end_of_stream`): path in the "
+            "body, or `header:NAME`. Absent from the first page it is an error."
+        ),
         "stop_on_short_page": _flag(
             "Stop at a page with fewer records than `size`. Off by default, because a server may send less "
             "than it was asked for."
         ),
         "empty_page": _text(
             "What a page without records means: `stop` the end, `continue` nothing, the other rules decide, "
-            "`fail` an error. Default: `stop` for `page` and `offset` without `total_pages`, `total_count` "
-            "or `has_more`, and for `keyset`; otherwise `continue`.",
+            "`fail` an error. Default: `stop` for `page` and `offset` without `total_pages`, `total_count`, "
+            "`has_more` or `is_last`, and for `keyset`; otherwise `continue`.",
             enum=["stop", "continue", "fail"],
         ),
         "continue_by": _text(
@@ -438,6 +442,7 @@ class Pagination(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     total_pages: str | None = None
     total_count: str | None = None
     has_more: str | None = None
+    is_last: str | None = None
     stop_on_short_page: bool = False
     empty_page: str | None = None
     continue_by: str | None = None
@@ -666,7 +671,7 @@ def _auth_problems(auth: Mapping[str, Any]) -> list[str]:
     return _keys_for_type(auth, "auth", kind, _AUTH_KEYS[kind], _AUTH_NEEDS.get(kind, ()))
 
 
-_STOPS = ("total_pages", "total_count", "has_more", "stop_on_short_page", "empty_page", "unread")
+_STOPS = ("total_pages", "total_count", "has_more", "is_last", "stop_on_short_page", "empty_page", "unread")
 _PAGE_KEYS = {
     "single": (),
     "page": ("param", "start", "size", "size_param", "continue_by", "allow_repeated_pages", *_STOPS),
@@ -697,9 +702,9 @@ def _pagination_problems(pagination: Mapping[str, Any], place: str) -> list[str]
     if pagination.get("empty_page") == "continue" and kind in ("page", "offset", "keyset"):
         if kind == "keyset":
             problems.append(f"`{place}.empty_page` cannot be `continue`: an empty page has no last record")
-        elif not any(key in pagination for key in ("total_pages", "total_count", "has_more")):
+        elif not any(key in pagination for key in ("total_pages", "total_count", "has_more", "is_last")):
             problems.append(
-                f"`{place}.empty_page: continue` needs total_pages, total_count or has_more: there is no end"
+                f"`{place}.empty_page: continue` needs total_pages, total_count, has_more or is_last: there is no end"
             )
     return problems
 

@@ -35,6 +35,8 @@ from tap_rest.unread import (
     Place,
     Sign,
     Weight,
+    flag_that_ends,
+    is_flag_of_more,
     is_flag_of_the_end,
     sign_of_a_page_before,
     verdicts,
@@ -84,7 +86,7 @@ class Experience:
 
 def body_paths(settings: Pagination) -> list[str]:
     """Return the paths that a kind needs from each body, those of the stop rules included."""
-    rules = [settings.total_pages, settings.total_count, settings.has_more]
+    rules = [settings.total_pages, settings.total_count, settings.has_more, settings.is_last]
     paths = [path for path in rules if path is not None and not path.startswith(_IN_HEADER)]
     token = _token_path(settings)
     return list(dict.fromkeys([*paths, token] if token is not None else paths))
@@ -150,7 +152,7 @@ class Pages:
         if self._settings.total_pages or self._settings.total_count:
             self._experience.has_seen_total = True
         self._tokens.add(_token(Step(url=response.url)))
-        self._refuse_circles(following)
+        self._refuse_circles(following, here)
         return following
 
     def _count(self, page: ReadPage) -> None:
@@ -281,7 +283,7 @@ class Pages:
             f"{seen}; {advice}."
         )
 
-    def _refuse_circles(self, step: Step) -> None:
+    def _refuse_circles(self, step: Step, here: _Here) -> None:
         if self._seen.pages >= self._limit:
             raise BadDataError(
                 f"Stream {self._name} has more than {counted(self._limit, 'page')}; check `pagination`, or raise "
@@ -289,12 +291,42 @@ class Pages:
             )
         token = _token(step)
         if token in self._tokens:
+            fits = _end_of_circle(here)
             raise BadDataError(
                 f"The pages of stream {self._name} go round in circles: page {self._seen.pages} leads back "
-                "to one that was read before; check `pagination`. An API that repeats its last token on a page without "
-                'records needs `"empty_page": "stop"`, one whose last token is 0 its path in `has_more`, too.'
+                f"to one that was read before; "
+                + (
+                    f"if it is the last, say `{_line(_set_of(self._settings) | fits)}`."
+                    if fits
+                    else "check `pagination`, or say there what else shows that a page is the last (`is_last`, `has_more`, "
+                    "`total_count`, `stop_on_short_page`)."
+                )
             )
         self._tokens.add(token)
+
+
+def _end_of_circle(here: _Here) -> dict[str, Any]:
+    """Return the rule by which a page that leads back is the last, from what it holds; none where nothing says so.
+
+    Some APIs repeat the token that they were asked by, or the URL, when there is no more; others send 0.
+    """
+    settings, page = here.settings, here.page
+    if not page.came:
+        return {"empty_page": "stop"}
+    flag = flag_that_ends(here.response, page.records_at)
+    if flag is not None:
+        return dict(flag)
+    token = f"{_IN_HEADER}{settings.header}" if settings.type == "header_cursor" else settings.cursor
+    if token is not None and "0" in (here.step.params.get(_param(settings)), *here.step.headers.values()):
+        return {"has_more": token}
+    if len(page.came) >= here.seen.largest_page:
+        return {}
+    fits = {"size": settings.size or here.seen.largest_page, "stop_on_short_page": True}
+    last = LastPage(
+        here.response, page.records_at, len(page.came), here.seen.records, here.seen.pages, is_first=True
+    )
+    is_refused = any(meaning == "fail" for meaning, _ in verdicts(End.SHORT, last))
+    return fits | {"unread": "warn"} if is_refused else fits
 
 
 def _set_of(settings: Pagination) -> dict[str, Any]:
@@ -352,8 +384,7 @@ def _is_over(here: _Here) -> End | None:
     settings = here.settings
     if settings.type in _ENDS:
         return _ENDS[settings.type]
-    has_no_more = _by_has_more(here)
-    ends = [_by_total_pages(here), _by_total_count(here), End.RULE if has_no_more else None]
+    ends = [_by_total_pages(here), _by_total_count(here), _by_has_more(here), _by_is_last(here)]
     met = next((end for end in ends if end is not None), None)
     if met is not None:
         return met
@@ -408,19 +439,45 @@ def _by_total(here: _Here, path: str, came: int, skipped: int, thing: str) -> En
     return End.TOTAL
 
 
-def _by_has_more(here: _Here) -> bool:
+_NO = ("0", "", "false", "no", "n", "null", "none")
+_YES = ("1", "true", "yes", "y")
+
+
+def _by_has_more(here: _Here) -> End | None:
     path = here.settings.has_more
     if path is None:
-        return False
+        return None
     _refuse_end_flag(path, here.name)
+    text = _flag_text(here, "has_more", path)
+    return End.RULE if text is None or text in _NO else None
+
+
+def _by_is_last(here: _Here) -> End | None:
+    path = here.settings.is_last
+    if path is None:
+        return None
+    _refuse_flag_of_more(path, here.name)
+    text = _flag_text(here, "is_last", path)
+    if text is None or text in _NO:
+        return None
+    if text not in _YES:
+        raise BadDataError(
+            f"Expected true or false at `{path}` on page {here.seen.pages} of stream {here.name}, got something else; check "
+            "`pagination.is_last`."
+        )
+    return End.LAST
+
+
+def _flag_text(here: _Here, setting: str, path: str) -> str | None:
+    """Return what a flag says, in small letters; a path that leads nowhere on the first page is mistyped."""
     text = here.rule(path)
     is_there = path.startswith(_IN_HEADER) or here.page.fields[path] is not None
     if text is None and not is_there and here.seen.pages == 1 and here.page.came:
         raise BadDataError(
             f"Expected `{path}` on the first page of stream {here.name}, got nothing there; check "
-            "`pagination.has_more`."
+            f"`pagination.{setting}`."
         )
-    return text is None or text.strip().lower() in ("0", "", "false", "no", "n", "null", "none")
+    return None if text is None else text.strip().lower()
 
 
 def _refuse_end_flag(path: str, name: str) -> None:
@@ -429,9 +486,22 @@ def _refuse_end_flag(path: str, name: str) -> None:
     if words and is_flag_of_the_end(words[-1]):
         raise ConfigurationError(
             f"`pagination.has_more` of stream {name} is `{path}`, which by its name is true on the last page, and reading "
-            "stops where it is false; leave it out (a page without records is the end then), or name what is true as long "
-            "as there is more."
+            f"stops where it is false; say `{_line_part('is_last', path)}` in its place."
         )
+
+
+def _refuse_flag_of_more(path: str, name: str) -> None:
+    """See that `is_last` names no flag that is true as long as there is more."""
+    words = re.findall(r"[\w-]+", path)
+    if words and is_flag_of_more(words[-1]):
+        raise ConfigurationError(
+            f"`pagination.is_last` of stream {name} is `{path}`, which by its name is true as long as there is more, and "
+            f"reading stops where it is true; say `{_line_part('has_more', path)}` in its place."
+        )
+
+
+def _line_part(key: str, value: str) -> str:
+    return f"{json.dumps(key)}: {json.dumps(value)}"
 
 
 def _place(here: _Here) -> Place:
@@ -466,17 +536,13 @@ def _place_name(settings: Pagination) -> str:
 
 def _is_over_when_empty(here: _Here) -> bool:
     settings = here.settings
-    has_rule = any((settings.total_pages, settings.total_count, settings.has_more))
+    flag = settings.has_more or settings.is_last
+    has_rule = any((settings.total_pages, settings.total_count, flag))
     by_position = settings.type in ("page", "offset", "keyset")
-    if (
-        settings.empty_page is None
-        and settings.has_more
-        and here.seen.empty_in_a_row >= _EMPTY
-        and by_position
-    ):
+    if settings.empty_page is None and flag and here.seen.empty_in_a_row >= _EMPTY and by_position:
         raise BadDataError(
             f"{_EMPTY} pages of stream {here.name} in a row have no records, the last is page {here.seen.pages}, and "
-            f"`{settings.has_more}` still says that there is more; say `empty_page` in `pagination`: `stop` if that is "
+            f"`{flag}` still says that there is more; say `empty_page` in `pagination`: `stop` if that is "
             "the end, `continue` if records may follow."
         )
     choice = settings.empty_page or ("stop" if by_position and not has_rule else "continue")

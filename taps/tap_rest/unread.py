@@ -27,6 +27,8 @@ __all__ = [
     "Place",
     "Sign",
     "Weight",
+    "flag_that_ends",
+    "is_flag_of_more",
     "is_flag_of_the_end",
     "is_pointer",
     "sign_of_a_page_before",
@@ -45,10 +47,14 @@ class End(Enum):
     SINGLE = "`pagination` is `single`"
     TOTAL = "`total_pages` or `total_count`"
     RULE = "`has_more`"
+    LAST = "`is_last`"
     SHORT = "`stop_on_short_page`"
     EMPTY = "a page without records"
     EMPTY_SAID = "`empty_page` is `stop`"
     NOTHING = "no token or link to the next page"
+
+
+_SAID_BY_RULE = (End.TOTAL, End.RULE, End.LAST)
 
 
 class Place(Enum):
@@ -117,11 +123,11 @@ def _verdict(end: End, weight: Weight, page: LastPage, is_full: bool) -> str:
             return _where_nothing_was_found(weight, page)
         case End.TOTAL if page.pages == 1 and not page.is_total_proved:
             return _after_the_first_total(weight, is_full)
-        case End.RULE if page.pages == 1 and weight in (Weight.PAGES, Weight.COUNT):
+        case End.RULE | End.LAST if page.pages == 1 and weight in (Weight.PAGES, Weight.COUNT):
             return "warn"  # a false that is no flag: 0 of another meaning
     if weight in (Weight.NEXT, Weight.FLAG):
-        return "warn" if end in (End.TOTAL, End.RULE, End.EMPTY_SAID) else "fail"
-    if weight in (Weight.PAGES, Weight.COUNT) and end not in (End.TOTAL, End.RULE):
+        return "warn" if end in (*_SAID_BY_RULE, End.EMPTY_SAID) else "fail"
+    if weight in (Weight.PAGES, Weight.COUNT) and end not in _SAID_BY_RULE:
         # A total may count what a filter leaves out, or change while pages are read.
         is_nothing_of_many = end is End.EMPTY and page.received == 0 and page.is_first
         return "fail" if end is End.SHORT or is_nothing_of_many else "warn"
@@ -173,6 +179,19 @@ def sign_of_a_page_before(page: LastPage) -> str | None:
     return None
 
 
+def flag_that_ends(response: Response, records_at: Sequence[str] | None) -> Mapping[str, str] | None:
+    """Return the rule of `pagination` that ends a read at this answer, by a flag in it; None where flags do not say so."""
+    flags = [
+        (names, _flag(names, value) is True)
+        for names, value in _body_members(response.body, records_at)
+        if _flag(names, value) is not None
+    ]
+    if not flags or any(says_more for _, says_more in flags):
+        return None
+    names = flags[0][0]
+    return {"is_last" if _says_no_more(names[-1]) else "has_more": _path(names)}
+
+
 # Names, as they are compared
 
 _NEXT_URLS = frozenset(
@@ -219,6 +238,7 @@ _LATE_TOKENS = {
     "scrollid": "scroll_id",
     "bookmark": "bookmark",
     "marker": "marker",
+    "nextcursormark": "cursorMark",
     "continuation": "continuation",
     "resumptiontoken": "resumptionToken",
     "skiptoken": "$skiptoken",
@@ -304,6 +324,7 @@ _MORE = frozenset(
         "moreitems",
         "moreavailable",
         "moreresults",
+        "moreresult",
         "istruncated",
         "truncated",
         "exceededtransferlimit",
@@ -628,7 +649,7 @@ def _is_url(text: str) -> bool:
 def _flag(names: tuple[str, ...], value: Any) -> bool | None:
     """Return what a flag says about more pages, None where it is none."""
     name = plain_name(names[-1])
-    says_more = name in _MORE or _may_say_more(names[-1])
+    says_more = is_flag_of_more(names[-1])
     says_end = _says_no_more(names[-1])
     if isinstance(value, str) and (says_more or says_end):
         value = _SAID.get(value.lower(), value)
@@ -640,6 +661,11 @@ def _flag(names: tuple[str, ...], value: Any) -> bool | None:
 
 
 _SAID = {"true": True, "yes": True, "y": True, "false": False, "no": False, "n": False}
+
+
+def is_flag_of_more(name: str) -> bool:
+    """Tell whether a flag is true as long as there is another page, by its name."""
+    return plain_name(name) in _MORE or _may_say_more(name)
 
 
 def is_flag_of_the_end(name: str) -> bool:

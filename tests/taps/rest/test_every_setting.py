@@ -43,6 +43,7 @@ def rows(asked: Asked) -> Reply:
         "pages": 3,
         "total": 7,
         "more": following is not None,
+        "at_end": following is None,
     }
     body |= {"token": following, "url": following and url, "other": None}
     body["list"] = [{"rel": "next", "href": url}, {"rel": "forth", "href": url}] if following else []
@@ -176,6 +177,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "pagination.total_pages": pages({"type": "page"}, total_pages="$.pages"),
     "pagination.total_count": pages({"type": "page"}, total_count="$.total"),
     "pagination.has_more": pages({"type": "page"}, has_more="$.more"),
+    "pagination.is_last": pages({"type": "page"}, is_last="$.at_end"),
     "pagination.stop_on_short_page": pages({"type": "page", "size": 3}, stop_on_short_page=True),
     "pagination.empty_page": pages({"type": "page", "has_more": "$.more"}, "/hole", empty_page="fail"),
     "pagination.allow_repeated_pages": top(

@@ -243,7 +243,7 @@ def test_the_offset_starts_at_the_first_row(run_tap: Any) -> None:
 
 def test_a_stop_rule_that_is_not_there(run_tap: Any) -> None:
     with serving({"/rows": by_page}) as api:
-        for rule in ("total_pages", "total_count", "has_more"):
+        for rule in ("total_pages", "total_count", "has_more", "is_last"):
             stream = {
                 "name": "rows",
                 "path": "/rows",

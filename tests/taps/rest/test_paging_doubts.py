@@ -261,9 +261,136 @@ def test_a_flag_of_the_end_is_no_has_more(name: str) -> None:
         return {"data": ROWS[start : start + 3], name: start >= 6}
 
     for path in (f"$.{name}", f"$['{name}']"):
-        with pytest.raises(ConfigurationError, match="by its name is true on the last page"):
+        with pytest.raises(ConfigurationError, match="by its name is true on the last page") as caught:
             read({"type": "page", "has_more": path}, answer)
+        advised = re.search(r'say `("is_last": "[^"]+")`', str(caught.value))
+        assert advised is not None
+        assert read({"type": "page", **json.loads(f"{{{advised[1]}}}")}, answer) == (ROWS, [])
     assert read({"type": "page"}, answer) == (ROWS, [])
+
+
+@pytest.mark.parametrize("name", ["has_more", "hasNextPage", "moreResult", "next", "more_results_available"])
+def test_a_flag_of_more_is_no_is_last(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f'say `"has_more": "\\$.{name}"`'):
+        read({"type": "page", "is_last": f"$.{name}"}, lambda _: {"data": ROWS[:3], name: True})
+
+
+def test_what_is_last_says() -> None:
+    def answer(value: Any) -> Answer:
+        return by(
+            "offset", lambda n, rows: {"data": rows, "at_end": n is None, "flag": value, "next_offset": n}
+        )
+
+    by_flag = {"type": "offset", "is_last": "$.at_end"}
+    assert read(by_flag, answer(None), "$.data[*]") == (ROWS, [])
+    for always in (True, 1, "yes"):
+        rows, warnings = read({**by_flag, "is_last": "$.flag"}, answer(always), "$.data[*]")
+        assert len(rows) == SIZE
+        assert (
+            "would be the last (`is_last`) and seems to have a next: `$.next_offset` holds a token"
+            in warnings[0]
+        )
+    by_token = {"type": "cursor", "cursor": "$.next_offset", "param": "offset"}
+    for never in (False, 0, None, "no"):
+        assert read({**by_token, "is_last": "$.flag"}, answer(never), "$.data[*]") == (ROWS, [])
+    with pytest.raises(BadDataError, match=r"100 pages of stream rows in a row.*`\$.flag` still says"):
+        read({**by_flag, "is_last": "$.flag"}, answer(False), "$.data[*]", limit=1000)
+    with pytest.raises(BadDataError, match=r"Expected true or false at `\$.flag` on page 1"):
+        read({**by_flag, "is_last": "$.flag"}, answer("3"), "$.data[*]")
+    with pytest.raises(BadDataError, match=r"Expected `\$.end` on the first page"):
+        read({**by_flag, "is_last": "$.end"}, answer(None), "$.data[*]")
+
+
+def by_time(**flags: Callable[[bool], Any]) -> Answer:
+    """From a point in time on, it included, as Zendesk's incremental export: the last page leads to itself."""
+
+    def answer(params: Mapping[str, str]) -> Any:
+        rows = [row for row in ROWS if row["id"] >= int(params.get("start_time", "0"))][:SIZE]
+        told = {name: flag(len(rows) < SIZE) for name, flag in flags.items()}
+        return {"tickets": rows, "next_page": f"http://x/rows?start_time={rows[-1]['id']}", **told}
+
+    return answer
+
+
+def at_mark(params: Mapping[str, str]) -> Any:
+    """As Solr: behind the last row the mark that was sent comes again, without rows."""
+    start = int(params.get("cursorMark", "*").replace("*", "0"))
+    return {
+        "response": {"docs": ROWS[start : start + SIZE]},
+        "nextCursorMark": str(min(start + SIZE, len(ROWS))),
+    }
+
+
+CIRCLES: dict[str, tuple[dict[str, Any], Answer, str, dict[str, Any]]] = {
+    # pagination, server, records, what has to be added
+    "a URL, and `end_of_stream`": (
+        {"type": "next_url", "next": "$.next_page"},
+        by_time(end_of_stream=bool, count=lambda _: 3),
+        "$.tickets[*]",
+        {"is_last": "$.end_of_stream"},
+    ),
+    "a URL, and `has_more`": (
+        {"type": "next_url", "next": "$.next_page"},
+        by_time(has_more=lambda is_last: not is_last),
+        "$.tickets[*]",
+        {"has_more": "$.has_more"},
+    ),
+    "a URL, and no flag": (
+        {"type": "next_url", "next": "$.next_page"},
+        by_time(),
+        "$.tickets[*]",
+        {"size": SIZE, "stop_on_short_page": True, "unread": "warn"},
+    ),
+    "a mark without rows": (
+        {"type": "cursor", "cursor": "$.nextCursorMark", "param": "cursorMark"},
+        at_mark,
+        "$.response.docs[*]",
+        {"empty_page": "stop"},
+    ),
+    "a token, and `moreResult`": (
+        {"type": "cursor", "cursor": "$.nextPageToken", "param": "nextPageToken"},
+        by(
+            "nextPageToken",
+            lambda n, rows: {"result": rows, "nextPageToken": str(n or 6), "moreResult": n is not None},
+        ),
+        "$.result[*]",
+        {"has_more": "$.moreResult"},
+    ),
+    "a token that is 0": (
+        {"type": "cursor", "cursor": "$.cursor"},
+        by("cursor", lambda n, rows: {"data": rows, "cursor": n or 0}),
+        "$.data[*]",
+        {"has_more": "$.cursor"},
+    ),
+    "a header that is 0": (
+        {"type": "header_cursor", "header": "X-Cursor"},
+        by("cursor", lambda n, rows: ({"data": rows}, {"X-Cursor": str(n or 0)})),
+        "$.data[*]",
+        {"has_more": "header:X-Cursor"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CIRCLES)
+def test_a_last_page_that_leads_back(name: str) -> None:
+    """The line that the sentence offers, as printed, reads all rows without a warning."""
+    pagination, answer, records, added = CIRCLES[name]
+    with pytest.raises(BadDataError, match="go round in circles") as caught:
+        read(pagination, answer, records)
+    line = re.search(r'`("pagination": {.*?})`', str(caught.value))
+    assert line is not None, caught.value
+    advised = json.loads(f"{{{line[1]}}}")["pagination"]
+    assert advised == pagination | added
+    rows, warnings = read(advised, answer, records)
+    assert {row["id"] for row in rows} == {row["id"] for row in ROWS}
+    assert len(warnings) == ("unread" in added)
+
+
+def test_a_circle_without_a_sign_of_an_end() -> None:
+    with pytest.raises(
+        BadDataError, match=r"circles.*or say there what else shows that a page is the last \(`is_last`"
+    ):
+        read({"type": "next_url"}, lambda _: {"data": ROWS, "next": "http://x/rows"}, "$.data[*]")
 
 
 @pytest.mark.parametrize(
