@@ -195,7 +195,7 @@ _PAGINATION = _group(
 )
 _INCREMENTAL = _group(
     "The query parameter that asks the server for rows from the bookmark on. It is sent only when there is a "
-    "bookmark or a `start_date`, and never during discovery.",
+    "bookmark or a `start_date`, and while a schema is inferred only where the API gives no answer without it.",
     {
         "param": _text("Name of the query parameter.", minLength=1),
         "format": _text(

@@ -14,7 +14,7 @@ from singerkit_state.order import UnorderableError, ValueKind, asked_value, inst
 from singerkit_tap.contract import BookmarkValue
 from tap_rest.config import Incremental
 
-__all__ = ["bookmark_params", "other_field_asked"]
+__all__ = ["bookmark_params", "misses_parameter", "other_field_asked"]
 
 
 def bookmark_params(
@@ -64,6 +64,14 @@ def _counted(instant: Instant, digits: int) -> str:
 
 
 _DIGITS = {"epoch": 0, "epoch_ms": 3, "epoch_us": 6, "epoch_ns": 9}
+
+
+def misses_parameter(sentence: str, name: str) -> bool:
+    """Tell whether what an API says of a request sounds as if it wanted a parameter that was not sent."""
+    return (
+        re.search(rf"(?i)(?<!\w){re.escape(name)}(?!\w)|\b(?:required|mandatory|missing)\b", sentence)
+        is not None
+    )
 
 
 # Whether the parameter speaks of another field

@@ -18,7 +18,7 @@ from singerkit_catalog.schema import properties_of, types_of
 from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableError, Stopped
 from singerkit_shell.validate import nearest
 from singerkit_shell.words import counted
-from singerkit_state.order import ValueKind
+from singerkit_state.order import ValueKind, starting_value
 from singerkit_state.readas import ReadAs
 from singerkit_state.tracker import Signpost
 from singerkit_tap.contract import Context, Page, RawRecord, Start
@@ -30,7 +30,7 @@ from tap_rest.clock import clock_of
 from tap_rest.config import PARENT_FIELD, StreamSettings
 from tap_rest.copies import refuse_own_values
 from tap_rest.following import Following
-from tap_rest.incremental import bookmark_params, other_field_asked
+from tap_rest.incremental import bookmark_params, misses_parameter, other_field_asked
 from tap_rest.localtimes import LocalTimes
 from tap_rest.origins import joined, origins_of
 from tap_rest.overlaps import Overlaps
@@ -130,6 +130,10 @@ class RestStream(BlockStream):
                 yield Page(page.records, clock=self._clock_of(page.answer), margin=margin)
         except Stopped:
             return  # the engine sees the flag too
+        except BadDataError as error:
+            if start.value is None:
+                self._hint_at_start(error)
+            raise
 
     def _pages(self, context: Context | None, start: Start) -> Iterator[ReadPage]:
         ask = partial(self.raw_pages, context, is_first=start.bookmark is None)
@@ -542,13 +546,45 @@ class RestStream(BlockStream):
     def _samples(self) -> Generator[Sample, None, None]:
         parent = self.parent
         if not isinstance(parent, RestStream):
-            for page in self.raw_pages(None, {}):
+            for page in self._first_pages(None):
                 yield page.records, {}
             return
-        for parent_page in parent.raw_pages(None, {}):
+        for parent_page in parent._first_pages(None):
             for context in self.child_contexts(parent_page.records, None):
-                for page in self.raw_pages(context, {}):
+                for page in self._first_pages(context):
                     yield page.records, self._constants(context)
+
+    def _first_pages(self, context: Context | None) -> Iterator[ReadPage]:
+        """Yield pages without a bookmark; from `start_date` on only where the API gives none without."""
+        pages = self.raw_pages(context, {})
+        try:
+            first = next(pages, None)
+        except BadDataError as error:
+            start = self._start_params()
+            if not start:
+                self._hint_at_start(error)
+                raise
+            yield from self.raw_pages(context, start)
+            return
+        if first is not None:
+            yield first
+            yield from pages
+
+    def _start_params(self) -> dict[str, str]:
+        """Return what asks for rows from `start_date` on, as far as the replication key is known."""
+        start = Start(starting_value(self.tap.api.start_date, self.bookmark_kind), None)
+        return self._bookmark_params(start)
+
+    def _hint_at_start(self, error: BadDataError) -> None:
+        """Add, to what an API says that misses a parameter, which setting sends it."""
+        incremental = self.settings.incremental
+        if self.first_url is not None or incremental is None:
+            return  # an answer came before
+        if misses_parameter(str(error), incremental.param):
+            error.args = (
+                f"{str(error).rstrip('.')}; as long as there is no bookmark, `{incremental.param}` (`incremental.param`) is sent "
+                'only from a start on: set `"start_date": "2000-01-01T00:00:00Z"`, or a later one.',
+            )
 
     def _limited(self, samples: Iterable[Sample]) -> Iterator[Sample]:
         limits = self.tap.api.infer

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import Any
 
 import pytest
-from taps.rest.api_server import Api, Asked, Reply, Table, dated, json_reply, serving
+from taps.rest.api_server import Api, Asked, Reply, Route, Table, dated, json_reply, repeatedly, serving
 
 from tap_rest.config import Incremental
 from tap_rest.incremental import other_field_asked
@@ -256,3 +257,64 @@ def test_rows_without_a_key_that_are_not_asked_for_are_told_of(schema: Any, run_
     assert [record["id"] for record in each.records("orders")] == [2]
     assert "what has none was sent, and is sent again by each run" in each.stderr
     assert "not asked for" not in each.stderr
+
+
+def from_a_start(asked: Asked) -> Reply:
+    """As Zendesk's incremental exports: the parameter is required."""
+    start = asked.param("start_time")
+    if start is None:
+        return json_reply({"error": "InvalidValue", "description": "start_time is required"}, status=400)
+    return json_reply({"tickets": [row for row in TICKETS if row["at"] >= int(start)]})
+
+
+TICKETS = [{"id": n, "at": 1_700_000_000 + n} for n in range(3)]
+INCREMENTAL = {
+    "name": "tickets",
+    "path": "/tickets",
+    "records": "$.tickets[*]",
+    "primary_keys": ["id"],
+    "replication_key": "at",
+    "incremental": {"param": "start_time", "format": "epoch"},
+}
+
+
+def test_a_parameter_that_is_always_wanted(run_tap: Any) -> None:
+    start = {"start_date": "2000-01-01T00:00:00Z"}
+    declared = {"schema": {"properties": {"id": {"type": "integer"}, "at": {"type": "integer"}}}}
+    with serving({"/tickets": from_a_start}) as api:
+        for stream in (INCREMENTAL, INCREMENTAL | declared):
+            sentence = run_tap(api.url, stream).ended(65).sentence
+            assert (
+                '`start_time` (`incremental.param`) is sent only from a start on: set `"start_date": "2000-'
+                in sentence
+            )
+            assert run_tap(api.url, stream, **start).ended(0).records("tickets") == TICKETS
+            assert len(api.asked) < 10
+
+
+def test_a_schema_is_inferred_from_a_start_only_where_nothing_else_is_answered(run_tap: Any) -> None:
+    start = {"start_date": "2023-11-14T22:13:21Z"}
+    free = INCREMENTAL | {"name": "free", "path": "/free"}
+    below = {
+        "name": "below",
+        "path": "/tickets/{parent.id}",
+        "parent": {"stream": "tickets"},
+        "pagination": {"type": "single"},
+    }
+    routes: dict[str, Route] = {
+        "/tickets": from_a_start,
+        "/free": lambda _: json_reply({"tickets": [{**TICKETS[0], "old": True}]}),
+        **{f"/tickets/{n}": repeatedly(json_reply([{"line": n}])) for n in range(3)},
+    }
+    with serving(routes) as api:
+        found = run_tap(api.url, INCREMENTAL, free, below, args=("--discover",), **start).ended(0)
+        asked = [(each.path, each.param("start_time")) for each in api.asked]
+        refused = run_tap(api.url, free | {"path": "/tickets/9"}, **start).ended(65)
+    catalog = {
+        each["stream"]: [*each["schema"]["properties"]] for each in json.loads(found.stdout)["streams"]
+    }
+    assert catalog == {"tickets": ["id", "at"], "free": ["id", "at", "old"], "below": ["line", "tickets_id"]}
+    assert [start for path, start in asked if path == "/free"] == [None]
+    assert ("/tickets", "1700000001") in asked
+    assert ("/tickets/0", None) not in asked, "what is before the start is no parent"
+    assert "start_date" not in refused.sentence
