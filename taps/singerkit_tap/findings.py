@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from singerkit_shell.words import counted
+from singerkit_state.instants import has_no_offset
 from singerkit_state.tracker import UNMET_RUNS, BookmarkTracker
 from singerkit_tap.stream import BlockStream
 
-__all__ = ["told_of_answers", "told_of_bookmark"]
+__all__ = ["seen_in", "told_of_answers", "told_of_bookmark", "told_of_local_times", "told_of_nulls"]
 
 _FEW = 5
 """So many remembered rows, or fewer, may all have gone since, or without a key have changed: once, not in two runs."""
@@ -93,4 +95,39 @@ def told_of_answers(
         "all changed or been deleted since. If each run says so, the API answers with rows *after* the value only, and "
         f"a row that gets the same `{key}` later is missed, or `{setting}` means something else to it, and changes are "
         "missed: compare with an answer to a request without it; `incremental.lookback` helps against the first.",
+    )
+
+
+def seen_in(tracker: BookmarkTracker, stream: BlockStream) -> Iterator[str]:
+    """Yield what nobody has to act on."""
+    if tracker.is_all_young:
+        yield (
+            f"All rows of stream `{stream.name}` are younger than what was certain when the read began (its `bookmark.margin`), "
+            "so its bookmark stays; a later run moves it."
+        )
+    if tracker.remembered:
+        yield (
+            f"Stream `{stream.name}`: of {counted(tracker.remembered, 'row')} that the state remembers {tracker.recognised} "
+            "came again, recognised and not sent again."
+        )
+
+
+def told_of_nulls(stream: BlockStream, nulls: int) -> str:
+    """Say that so many rows have no replication key, and what becomes of them."""
+    return (
+        f"{counted(nulls, 'row')} of stream `{stream.name}` {'has' if nulls == 1 else 'have'} no value in the replication key "
+        f"`{stream.bookmark_key}`: what has none was sent, and {stream.fate_of_nulls()}."
+    )
+
+
+def told_of_local_times(stream: BlockStream, bookmark: Any) -> str | None:
+    """Say that times are taken for UTC, where they may be local; ``bookmark`` is one of them."""
+    kind = stream.bookmark_kind
+    if kind.zone is not None or not kind.has_local_times:
+        return None
+    if not kind.pattern and not has_no_offset(bookmark):
+        return None
+    return (
+        f"The replication key `{stream.bookmark_key}` of stream `{stream.name}` holds times without an offset, which are taken "
+        "for UTC. If they are local times, rows may be missed when the clocks go back: set `time_zone` (`UTC` if it is that)."
     )

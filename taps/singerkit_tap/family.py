@@ -1,0 +1,379 @@
+"""The streams that are read together, a parent and all below it, with what is known of each during the run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from singer_sdk import metrics
+from singer_sdk.singerlib import SelectionMask
+
+from singerkit_shell.errors import ConfigurationError
+from singerkit_state.bookmarks import Bookmark, StreamBookmarks
+from singerkit_state.order import UnorderableError
+from singerkit_state.readas import READ_AS
+from singerkit_state.tracker import BookmarkTracker
+from singerkit_tap.contract import Context, RawRecord
+from singerkit_tap.fields import SentFields
+from singerkit_tap.findings import (
+    seen_in,
+    told_of_answers,
+    told_of_bookmark,
+    told_of_local_times,
+    told_of_nulls,
+)
+from singerkit_tap.keys import Keys, KeyWatch, keys_of
+from singerkit_tap.reads import Read
+from singerkit_tap.records import RecordEncoder, Rows, SentRows
+from singerkit_tap.starts import check_contexts
+from singerkit_tap.stream import BlockStream
+
+__all__ = ["EnoughRecords", "Family", "Member", "family_of"]
+
+_RECENT_CONTEXTS = 100_000
+_DRIVEN_BY = "_singerkit_driven_by"
+Warn = Callable[[BlockStream, str], None]
+"""Warns of something about a stream, now and once more at the end of the run."""
+
+
+class EnoughRecords(Exception):
+    """The record limit of --test is reached."""
+
+
+class Family:
+    """The streams that are read together, with what is known of each during the run."""
+
+    def __init__(
+        self,
+        root: BlockStream,
+        wanted: Collection[str],
+        bookmarks: Mapping[str, Any],
+        start_date: str | None,
+        warn: Warn,
+    ) -> None:
+        """``wanted``: the streams that are written; ``bookmarks``: the parts of the state, by stream."""
+        self.members = {
+            stream.name: Member(
+                stream, bookmarks.get(stream.name), start_date, warn, is_wanted=stream.name in wanted
+            )
+            for stream in family_of(root)
+            if any(below.name in wanted for below in family_of(stream))
+        }
+        self.since_state = 0
+        self.clock: float | None = None
+        """What the source's clock showed when the family's first request was sent."""
+        self._has_answer = False
+        self._recent: dict[str, dict[int, None]] = {}
+        for member in self.members.values():
+            parent = member.stream.parent
+            if parent is not None and parent.name in self.members:
+                member.note_parent(self.members[parent.name])
+
+    def see_clock(self, clock: float | None) -> None:
+        """Note the clock of the first answer; later ones say nothing about when the family was begun."""
+        if not self._has_answer:
+            self._has_answer, self.clock = True, clock
+
+    def active_children(self, member: Member) -> list[Member]:
+        return [self.members[child.name] for child in member.stream.children if child.name in self.members]
+
+    def has_children(self, member: Member) -> bool:
+        return bool(self.active_children(member))
+
+    def new_contexts(
+        self, child: Member, records: Sequence[RawRecord], context: Context | None
+    ) -> Iterator[Context]:
+        """Yield the contexts of a page's records that this run has not read yet."""
+        recent = self._recent.setdefault(child.stream.name, {})
+        for child_context in child.stream.child_contexts(records, context):
+            key = hash(json.dumps(child_context, sort_keys=True, default=str))
+            if key not in recent:
+                yield child_context
+                # Bounded: among very many parents one that comes twice, far apart, is read twice.
+                recent[key] = None
+                if len(recent) > _RECENT_CONTEXTS:
+                    del recent[next(iter(recent))]
+
+    def may_write_state(self) -> bool:
+        """Tell whether a commit here could not double rows of any stream."""
+        return not any(
+            member.is_behind
+            or (
+                member.uncovered
+                and (member.stream.bookmark_key is not None or not member.stream.primary_keys)
+            )
+            for member in self.members.values()
+        )
+
+    def cover(self, member: Member) -> None:
+        """Note that the bookmark of ``member`` covers all rows of it, and of its children, so far."""
+        member.uncovered = 0
+        for child in self.active_children(member):
+            self.cover(child)
+
+    def begin_read(self, member: Member, context: Context | None) -> Read:
+        """Begin to read a stream, or a partition of it."""
+        return member.begin_read(
+            context, drives_all=any(child.needs_all_parents for child in self.active_children(member))
+        )
+
+    def finish(self) -> None:
+        """Note that the family has been read to its end."""
+        for member in self.members.values():
+            member.finish()
+
+    @contextlib.contextmanager
+    def metrics(self) -> Iterator[None]:
+        """Count and time each stream that is written, as singer-sdk does."""
+        with ExitStack() as stack:
+            for member in self.members.values():
+                if member.is_wanted:
+                    stack.enter_context(member.counter)
+                    stack.enter_context(member.stream.get_sync_timer())
+            yield
+
+
+class Member:
+    """One stream of a family: its bookmarks, its encoder, its counters."""
+
+    def __init__(
+        self, stream: BlockStream, state: Any, start_date: str | None, warn: Warn, *, is_wanted: bool
+    ) -> None:
+        self.stream = stream
+        self.is_wanted = is_wanted
+        self._start_date, self._warn = start_date, warn
+        self._state = state if isinstance(state, dict) else {}
+        self.bookmarks = StreamBookmarks(self._state, stream.bookmark_key, is_selected=is_wanted)
+        self.fields = SentFields(
+            stream, self._state, start_date, is_wanted=is_wanted, goes_on=not self.bookmarks.is_empty
+        )
+        self.take_schema()
+        self.fields.expect(self.encoder.fields)
+        self._whole = stream.encoder(whole=True)
+        # Records that tell changes have one key each time by their nature, and each of them counts.
+        self._has_rows_by_key = bool(stream.primary_keys) and not stream.sends_partial_records
+        self.watch = KeyWatch(stream) if is_wanted and self._has_rows_by_key else None
+        self.counter: metrics.Counter = stream.get_record_counter()
+        self.uncovered = 0
+        self.is_amid_page = False
+        self._reached: tuple[Read, Context | None] | None = None
+        self._written = 0
+        self._shared: BookmarkTracker | None = None
+        self._driven_by: str | None = self._state.get(_DRIVEN_BY)
+        self._will_be_driven_by: str | None = None
+        self._warned_of_nulls = self._told_of_local_times = False
+        self._told: set[str] = set()
+
+    def take_schema(self) -> None:
+        """Read and write records by the schema of the stream as it is now."""
+        self.encoder = self.stream.encoder() if self.is_wanted else _key_reader_of(self.stream)
+        self.fields.take_schema()
+
+    def keys(
+        self,
+        rows: Rows,
+        records: Sequence[RawRecord],
+        constants: Mapping[str, Any] | None,
+        *,
+        is_incremental: bool,
+    ) -> Keys | None:
+        """Return the key of each row, where somebody looks at it."""
+        if not self._has_rows_by_key or not (self.is_wanted or is_incremental):
+            return None
+        if not self.is_wanted:
+            return keys_of(self._whole, self._whole.decode(records, constants), self.stream.primary_keys)
+        return keys_of(self.encoder, rows, self.stream.primary_keys)
+
+    def note_parent(self, parent: Member) -> None:
+        """Note whose records this child is read for.
+
+        A child that was not selected before has to see the parents that lie behind the parent's bookmark too.
+        Until a run has shown it all of them, its state does not say that it knows them.
+        """
+        if parent.stream.bookmark_key is None:
+            return
+        self._will_be_driven_by = parent.stream.name
+        if parent.bookmarks.is_empty:
+            self._driven_by = parent.stream.name
+
+    @property
+    def needs_all_parents(self) -> bool:
+        return self.stream.ignore_parent_replication_key or (
+            self._will_be_driven_by is not None and self._driven_by != self._will_be_driven_by
+        )
+
+    @property
+    def has_one_bookmark(self) -> bool:
+        """Whether all contexts of this child share one bookmark."""
+        return self.stream.parent is not None and not self.stream.partition_bookmarks
+
+    def begin_read(self, context: Context | None, *, drives_all: bool) -> Read:
+        """Begin to read the stream, or a partition of it; see `Read`."""
+        return Read(
+            self.stream,
+            self.bookmarks,
+            self._tracker(context),
+            context,
+            self._start_date,
+            is_shared=self.has_one_bookmark,
+            drives_all=drives_all,
+        )
+
+    def _tracker(self, context: Context | None) -> BookmarkTracker | None:
+        """Return what follows the replication key through one read; None for a full table."""
+        if self.stream.bookmark_key is None:
+            return None
+        if self.has_one_bookmark:
+            self._shared = self._shared or self._new_tracker(self.bookmarks.get(), is_sorted=False)
+            return self._shared
+        if context:
+            check_contexts(self.stream, self._state, context)
+        return self._new_tracker(self.bookmarks.get(context), is_sorted=self.stream.is_sorted)
+
+    def _new_tracker(self, start: Bookmark, *, is_sorted: bool) -> BookmarkTracker:
+        stream = self.stream
+        try:
+            return BookmarkTracker(
+                stream.bookmark_kind,
+                start,
+                is_sorted=is_sorted,
+                lookback=stream.lookback,
+                start_date=self._start_date,
+                keeps_older=stream.keeps_older_rows,
+                signpost=stream.signpost,
+                follows_key=stream.follows_key and not self.has_one_bookmark,
+                has_first_answer=not self.has_one_bookmark,
+                has_key=bool(stream.primary_keys),
+                by_key=self._has_rows_by_key,
+                memory=stream.memory_rows
+                if stream.parent is None or self.has_one_bookmark
+                else stream.memory_rows // 10,
+            )
+        except UnorderableError as error:
+            raise ConfigurationError(
+                f"{error} as bookmark of stream `{self.stream.name}` in the state; correct `replication_key_format`, "
+                f"{stream.way_to_go_on}or start the stream over with {stream.way_to_start_over}."
+            ) from None
+
+    def reader(self, constants: Mapping[str, Any] | None) -> SentRows:
+        """Return what tells which records are the same: what is sent of them, or all of a parent that is not sent."""
+        return SentRows(self.encoder if self.is_wanted else self._whole, constants)
+
+    def within_limit(self, rows: list[Any]) -> list[Any]:
+        limit = self.stream.ABORT_AT_RECORD_COUNT
+        return rows if limit is None else rows[: max(0, limit - self._written)]
+
+    def count(self, rows: int) -> None:
+        self._written += rows
+        self.uncovered += rows
+        self.counter.increment(rows)
+
+    def raise_if_enough(self) -> None:
+        limit = self.stream.ABORT_AT_RECORD_COUNT
+        if limit is not None and self._written >= limit:
+            raise EnoughRecords
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether what was reached can no longer be told from what came after it."""
+        return self._reached is not None and self.is_amid_page
+
+    def reach(self, read: Read, context: Context | None, *, now: bool) -> None:
+        """Note a place where ``read`` can be resumed; it is only put into words ``now``, or when a STATE is written."""
+        self.is_amid_page = False
+        if now:
+            self._put(read, context)
+        else:
+            self._reached = read, context
+
+    def _put(self, read: Read, context: Context | None) -> None:
+        self._reached = None
+        bookmark = read.bookmark
+        if bookmark is None or self.has_one_bookmark:
+            return
+        before = self.bookmarks.forgotten
+        self.bookmarks.put(bookmark, context)
+        if before == 0 and self.bookmarks.forgotten:
+            self.stream.logger.warning(
+                "Stream `%s` has more partitions than bookmarks are kept for; those without one are read from "
+                "the start each time.",
+                self.stream.name,
+            )
+
+    def close(self, read: Read, context: Context | None) -> None:
+        """Store the bookmark of a partition, or of the stream, that has been read to its end."""
+        self._put(read, context)
+        self.is_amid_page = False
+        if read.tracker is not None and not self.has_one_bookmark:
+            self.uncovered = 0
+            self._tell_of(read.tracker, asks=not read.drives_all)
+        self._tell_of_local_times(read)
+        if read.nulls and not self._warned_of_nulls:
+            self._warned_of_nulls = self.fields.has_nulls = True
+            self.stream.logger.warning("%s", told_of_nulls(self.stream, read.nulls))
+
+    def _tell_of_local_times(self, read: Read) -> None:
+        if read.bookmark is not None and not self._told_of_local_times:
+            sentence = told_of_local_times(self.stream, read.bookmark.value)
+            if sentence is not None:
+                self._told_of_local_times = True
+                self.stream.logger.warning("%s", sentence)
+
+    def _tell_of(self, tracker: BookmarkTracker, *, asks: bool) -> None:
+        """Say what a read shows of the bookmark and of the source; of each kind of the latter once per stream.
+
+        ``asks``: the source was asked for what comes from the bookmark on.
+        """
+        if not self.is_wanted:
+            return
+        for sentence in told_of_bookmark(tracker, self.stream):
+            self._warn(self.stream, sentence)
+        for sentence in seen_in(tracker, self.stream):
+            self.stream.logger.info("%s", sentence)
+        for kind, sentence in told_of_answers(
+            tracker, self.stream, self.stream.start_setting if asks else None
+        ):
+            if kind not in self._told:
+                self._told.add(kind)
+                self._warn(self.stream, sentence)
+
+    def finish(self) -> None:
+        """Note that the stream has been read to its end."""
+        if self._shared is not None:
+            self._shared.finish()
+            self._shared.counts_unmet = self.stream.start_setting is not None and self.needs_all_parents
+            self.bookmarks.put(self._shared.bookmark())
+            # Where parents that have not changed are passed over, rows below them do not come, whatever is asked.
+            self._tell_of(self._shared, asks=self.needs_all_parents)
+            self._shared = None
+        self._driven_by = self._will_be_driven_by or self._driven_by
+        self.uncovered = 0
+        for sentence in (*self.fields.finish(), *(self.watch.finish() if self.watch else ())):
+            self._warn(self.stream, sentence)
+
+    def state(self) -> dict[str, Any]:
+        """Return the stream's part of the state."""
+        if self._reached is not None and not self.is_amid_page:
+            self._put(*self._reached)
+        if self._shared is not None:
+            self.bookmarks.put(self._shared.so_far())
+        state = {
+            key: value for key, value in self.bookmarks.state().items() if key not in (_DRIVEN_BY, READ_AS)
+        }
+        if self._driven_by is not None:
+            state[_DRIVEN_BY] = self._driven_by
+        return {**state, READ_AS: self.fields.read_as().written()}
+
+
+def _key_reader_of(stream: BlockStream) -> RecordEncoder:
+    """Return an encoder for a stream that is not written: it only reads the replication key."""
+    properties: dict[str, Any] = {key: {} for key in [stream.bookmark_key] if key is not None}
+    return RecordEncoder(stream.name, {"properties": properties}, SelectionMask())
+
+
+def family_of(root: BlockStream) -> list[BlockStream]:
+    """Return a stream and all below it, parents first."""
+    return [root, *(below for child in root.children for below in family_of(child))]

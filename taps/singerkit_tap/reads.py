@@ -1,0 +1,144 @@
+"""One read of a stream or partition: where it starts, which rows are new, how far it has come."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from singerkit_shell.errors import BadDataError, ConfigurationError, SingerkitError
+from singerkit_state.bookmarks import Bookmark, StreamBookmarks
+from singerkit_state.memory import version_hash
+from singerkit_state.order import UnknownOrderError, UnorderableError, starting_value
+from singerkit_state.tracker import BookmarkTracker
+from singerkit_tap.contract import Context, RawRecord, Start
+from singerkit_tap.keys import Keys, bits_of_keys
+from singerkit_tap.records import RecordEncoder, SentRows
+from singerkit_tap.stream import BlockStream
+
+__all__ = ["Read"]
+
+
+class Read:
+    """One read, and what its rows do to the bookmark; without a replication key all are sent."""
+
+    def __init__(
+        self,
+        stream: BlockStream,
+        bookmarks: StreamBookmarks,
+        tracker: BookmarkTracker | None,
+        context: Context | None,
+        start_date: str | None,
+        *,
+        is_shared: bool,
+        drives_all: bool,
+    ) -> None:
+        """``tracker``: None for a full table; ``is_shared``: it goes through the reads of all contexts.
+
+        ``drives_all``: a child has to see the records before the bookmark, too.
+        """
+        self._stream, self._bookmarks, self._context = stream, bookmarks, context
+        self.tracker, self._is_shared, self.drives_all = tracker, is_shared, drives_all
+        self._has_page = False
+        self._salt = json.dumps(context, sort_keys=True, default=str).encode() if context else b""
+        self._has_taken = False
+        if tracker is not None:
+            tracker.counts_unmet = stream.start_setting is not None and not drives_all
+        self.old_bookmark = tracker.bookmark() if tracker else Bookmark()
+        self.start = self._start(start_date)
+
+    def _start(self, start_date: str | None) -> Start:
+        if self.tracker is None:
+            return Start()
+        if self.drives_all:
+            first = starting_value(start_date, self._stream.bookmark_kind)
+            return Start(first, self.old_bookmark.start)
+        return Start(self.tracker.start_value, self.old_bookmark.start)
+
+    def note_clock(self, own: float | None, familys: float | None, margin: float) -> None:
+        """Tell the tracker what the clock showed when its read, or the read of the family, was begun."""
+        if self.tracker is not None and not self._has_page:
+            self.tracker.note_clock(familys if self._is_shared else own, margin)
+        self._has_page = True
+
+    def take(
+        self,
+        encoder: RecordEncoder,
+        rows: list[Any],
+        records: Sequence[RawRecord],
+        reader: SentRows,
+        keys: Keys | None,
+    ) -> list[int] | None:
+        """Return the numbers of the rows to send; None means all."""
+        key = self._stream.bookmark_key
+        if self.tracker is None or key is None:
+            return None
+        try:
+            column = encoder.column(rows, key)
+            bits = None if keys is None else bits_of_keys(keys)
+            numbers = self.tracker.take(column, records, self._salt, reader, bits)
+            self._has_taken = self._has_taken or bool(rows)
+            if bits is not None:
+                self._supersede(bits, range(len(rows)) if numbers is None else numbers, records, reader)
+            return numbers
+        except UnknownOrderError as error:
+            raise self._unknown_order(error) from None
+        except UnorderableError as error:
+            raise BadDataError(
+                f"{error} at {self._stream.name}.$.{key}, the replication key; correct its type in the schema, or "
+                "`replication_key_format`."
+            ) from None
+
+    def _supersede(
+        self, bits: Sequence[int], numbers: Sequence[int], records: Sequence[RawRecord], reader: SentRows
+    ) -> None:
+        """Void what other partitions remember of the rows that are sent: a row may come back to where it was."""
+        if self._is_shared or not self._context:
+            return
+        keys = self._bookmarks.remembered_elsewhere((bits[number] for number in numbers), self._context)
+        if keys:
+            moved = [number for number in numbers if bits[number] in keys]
+            texts = reader.texts([records[number] for number in moved])
+            versions = {
+                bits[number]: version_hash(text, bits[number])
+                for number, text in zip(moved, texts, strict=True)
+            }
+            self._bookmarks.supersede(versions, self._context)
+
+    def _unknown_order(self, error: UnknownOrderError) -> SingerkitError:
+        where = f"`{self._stream.bookmark_key}`, the replication key of stream `{self._stream.name}`"
+        if self._has_taken:
+            return BadDataError(
+                f'Expected times at {where}, as before, got a text of another look, like `"{error.value}"`; see '
+                "`replication_key_format`."
+            )
+        named = " or ".join(f'`"{name}"`' for name in error.formats[:3])
+        fits = f"; {named} reads all values seen" if named else ""
+        return ConfigurationError(
+            f'The order of {where}, is not known: it holds text like `"{error.value}"`, no row was sent; set '
+            f'`"replication_key_format"` of the stream{fits}, `"text"` compares as text, by code point.'
+        )
+
+    def end_page(self) -> None:
+        if self.tracker is not None:
+            self.tracker.end_page()
+
+    def finish(self) -> None:
+        if self.tracker is not None and not self._is_shared:
+            self.tracker.finish()
+
+    @property
+    def is_incremental(self) -> bool:
+        return self.tracker is not None
+
+    @property
+    def covers_all(self) -> bool:
+        return self.tracker is not None and self.tracker.covers_all
+
+    @property
+    def bookmark(self) -> Bookmark | None:
+        return self.tracker.bookmark() if self.tracker else None
+
+    @property
+    def nulls(self) -> int:
+        return self.tracker.nulls if self.tracker else 0
