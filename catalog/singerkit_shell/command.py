@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import click
@@ -48,11 +49,25 @@ class ShellCommand(SingerCommand):
         see_none_empty(self, ctx, args)
         # Each of the two runs and exits as soon as it is seen, so that whichever is first would silence the other.
         given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
-        if given.get("discover") and given.get("test") not in (None, "disabled"):
+        is_test = given.get("test") not in (None, "disabled")
+        if given.get("discover") and is_test:
             raise UsageError(
                 "Expected either --discover or --test, got both; nothing was read. Run one after the other."
             )
+        if given.get("discover") or is_test:
+            self._warn_of_idle(given, "--test" if is_test else "--discover")
         return super().parse_args(ctx, args)
+
+    def _warn_of_idle(self, given: Mapping[str, Any], beside: str) -> None:
+        """Say which options count for nothing beside one that runs by itself."""
+        idle = [f"--{name}" for name in ("catalog", "state") if given.get(name) is not None]
+        if idle:
+            self.logger.warning(
+                "%s %s no effect beside %s, which goes by the config.",
+                " and ".join(idle),
+                "has" if len(idle) == 1 else "have",
+                beside,
+            )
 
     def invoke(self, ctx: click.Context) -> Any:
         # Not SingerCommand.invoke: it answers a wrong config with exit code 1.

@@ -73,6 +73,18 @@ def test_test_and_discover_are_two_runs(args: tuple[str, ...], run_tap: Any) -> 
     assert api.asked == []
 
 
+@pytest.mark.parametrize("args", [("--discover",), ("--test=schema",)], ids=" ".join)
+def test_state_and_catalog_count_for_nothing_beside_options_that_run_alone(
+    args: tuple[str, ...], run_tap: Any
+) -> None:
+    with serving({"/rows": by_page}) as api:
+        alone = run_tap(api.url, STREAM, args=args).ended(0)
+        told = run_tap(api.url, STREAM, args=args, state={"bookmarks": {}}, catalog={"streams": []}).ended(0)
+    assert told.stdout == alone.stdout
+    assert f"--catalog and --state have no effect beside {args[0].partition('=')[0]}" in told.stderr
+    assert "no effect" not in alone.stderr
+
+
 def test_without_a_config_one_is_shown_that_can_be_copied() -> None:
     done = subprocess.run([TAP], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 78
