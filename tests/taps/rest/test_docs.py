@@ -8,6 +8,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from taps.rest.api_server import json_reply, serving
+
 from singerkit_shell.validate import config_problems
 from tap_rest.config import CONFIG_SCHEMA, PAGINATION_TYPES, config_conflicts
 from tap_rest.tap import TapRest
@@ -39,6 +41,24 @@ def test_every_kind_of_pagination_is_shown() -> None:
         if "pagination" in part
     }
     assert shown == set(PAGINATION_TYPES)
+
+
+def test_the_configs_of_the_log(run_tap: Any, tmp_path: Path) -> None:
+    """What leaves the metrics out, and what gives them a file of their own, as printed."""
+    blocks = re.findall(r"^```yaml\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+    assert len(blocks) == 2
+    metrics = tmp_path / "metrics.log"
+    with serving({"/x": lambda _: json_reply([{"id": 1}])}) as api:
+        stream = {"name": "x", "path": "/x"}
+        assert "METRIC" in run_tap(api.url, stream).ended(0).stderr
+        for block in blocks:
+            config = tmp_path / "log.yaml"
+            config.write_text(block.replace("metrics.log", str(metrics)))
+            run = run_tap(api.url, stream, env={"SINGER_SDK_LOG_CONFIG": str(config)}).ended(0)
+            assert "x: 1 row in" in run.stderr
+            assert "METRIC" not in run.stderr
+            assert metrics.exists() == ("metrics.log" in block)
+    assert '"metric":"record_count","value":1' in metrics.read_text(encoding="utf-8")
 
 
 def test_every_key_has_a_description() -> None:
