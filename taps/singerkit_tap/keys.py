@@ -27,9 +27,18 @@ _ASKS = 3
 """How often an earlier parent is asked again in vain until keys below two parents are taken for rows that move."""
 _FEW, _SHARE = 3, 0.01
 """Rows that come again with other content than before are not told of below this count, nor this share."""
-_LIKE_A_KEY = re.compile(
-    r"(?i)(?:^|_)(?:id|uuid|key|code|no|nr|num|number|line|pos|position|seq|index)$|I[dD]$"
+_KEY_WORDS = (
+    frozenset(("id", "uuid", "guid", "key")),
+    frozenset(
+        [
+            *("code", "no", "nr", "num", "number", "line", "pos", "position", "seq", "sequence", "index"),
+            *("version", "revision", "rev"),
+        ]
+    ),
+    frozenset(("at", "on", "date", "time", "timestamp", "day", "week", "month", "year", "period", "from")),
 )
+"""The last word of names that a part of a key has, the most likely first."""
+_FRACTION = re.compile(rb"-?[0-9]+[.eE]")
 _SCALARS = tuple(b'"-0123456789tf'[at : at + 1] for at in range(14))
 _NO_KEY = b"null"
 
@@ -171,20 +180,23 @@ class KeyWatch:
     ) -> tuple[str | None, bool]:
         """Return a field that makes the key unique in this answer, and whether it is unique alone.
 
-        One that looks like a part of a key comes first.
+        The one that looks most like a part of a key comes first, and what is measured last.
         """
         rows = encoder.decode(records, constants)
         keys = keys_of(encoder, rows, self._names)
         different = len(set(zip(keys, self._texts_besides(encoder, rows), strict=True)))
-        found: list[tuple[str, bool]] = []
+        found: list[tuple[int, str, bool]] = []
         for name in encoder.fields:
             if name in self._names or name == self._stream.replication_key:
                 continue
             values = list(map(bytes, encoder.column(rows, name)))
             is_scalar = all(value.lstrip()[:1] in _SCALARS for value in values)
             if is_scalar and len(set(zip(keys, values, strict=True))) == different:
-                found.append((name, len(set(values)) == different))
-        return min(found, key=lambda field: _LIKE_A_KEY.search(field[0]) is None, default=(None, False))
+                found.append((_likeness(name, values), name, len(set(values)) == different))
+        if not found:
+            return None, False
+        _, name, is_alone = min(found, key=lambda field: field[0])
+        return name, is_alone
 
     # From one answer to the next
 
@@ -260,6 +272,15 @@ def bits_of_keys(keys: Keys) -> list[int]:
     """Return 32 bits of each key, the same in each run."""
     texts = (key if isinstance(key, bytes) else b"\n".join(key) for key in keys)
     return list(map(crc32, cast("Sequence[bytes]", keys) if keys and isinstance(keys[0], bytes) else texts))
+
+
+def _likeness(name: str, values: Sequence[bytes]) -> int:
+    """Return how little a field looks like a part of a key, by the last word of its name: 0 most like."""
+    if any(_FRACTION.match(value.lstrip()) for value in values):
+        return len(_KEY_WORDS) + 1
+    last = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)[-1:]
+    ranks = (rank for rank, words in enumerate(_KEY_WORDS) if last and last[0].lower() in words)
+    return next(ranks, len(_KEY_WORDS))
 
 
 def _is_null(key: _Key) -> bool:

@@ -69,6 +69,22 @@ def test_a_field_that_is_a_key_by_itself(run_tap: Any) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("rows", "best"),
+    [
+        ({"v": "ab", "version": (1, 2)}, "version"),
+        ({"amount": (1.5, 2), "name": "ab"}, "name"),
+        ({"validFrom": "ab", "a": "ab", "lineNumber": (1, 2), "itemID": "ab"}, "itemID"),
+        ({"a": "ab", "changed_on": "ab"}, "changed_on"),
+        ({"code": "ab", "paid": "ab", "uuid": "aa", "1": (1, 2)}, "code"),
+    ],
+)
+def test_the_field_that_looks_most_like_a_part_of_a_key(rows: Any, best: str, run_tap: Any) -> None:
+    two = [{name: values[number] for name, values in rows.items()} | {"id": 1} for number in (0, 1)]
+    with serving({"/orders": answering(two)}) as api:
+        assert advised(run_tap(api.url, ORDERS).ended(65).sentence, "primary_keys") == ["id", best]
+
+
 def test_no_field_that_tells_them_apart(run_tap: Any) -> None:
     rows = [{"id": 1, "tags": ["a"]}, {"id": 1, "tags": ["b"]}]
     with serving({"/orders": answering(rows)}) as api:
