@@ -732,7 +732,7 @@ _MESSAGES: tuple[tuple[str, type[SingerkitError]], ...] = (
 
 _ADVICE: dict[type[SingerkitError], str] = {
     NotAuthorisedError: "check user, password and grants",
-    ConfigurationError: "check the connection settings",
+    ConfigurationError: "check the connection settings, and the schema that is named",
     CannotWriteError: "what was committed is safe, make room or name the primary server and run again",
     LockHeldError: "what was committed is safe, end the session that is in the way and run again",
     RetryableError: "what was committed is safe, run again when the server can be reached",
@@ -763,7 +763,7 @@ def _kind_of(error: psycopg2.Error) -> type[SingerkitError]:
         return NotAuthorisedError
     if code in {"25006", "53100"}:  # a read-only standby, a full disk
         return CannotWriteError
-    if code == "3D000":
+    if code in {"3D000", "42939"}:  # a name that PostgreSQL keeps for itself
         return ConfigurationError
     if code[:2] in {"08", "25", "40", "53", "57", "58", "XX"} or code == "55006":
         return RetryableError

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import psycopg2
 from psycopg2 import errorcodes
@@ -28,6 +29,7 @@ __all__ = [
     "InTheWay",
     "LateRefusal",
     "NotDone",
+    "ServerTrouble",
     "TableChanged",
     "check_stored",
     "column_of",
@@ -101,14 +103,189 @@ WAITS = (errorcodes.LOCK_NOT_AVAILABLE, errorcodes.DEADLOCK_DETECTED, errorcodes
 """Codes of errors in which another session had a part."""
 
 
-_OTHER_KINDS = (
-    errorcodes.WRONG_OBJECT_TYPE,
-    errorcodes.GENERATED_ALWAYS,
-    errorcodes.INVALID_COLUMN_REFERENCE,
-    errorcodes.INVALID_TABLE_DEFINITION,
-    errorcodes.OBJECT_NOT_IN_PREREQUISITE_STATE,
+class ServerTrouble(UnitLost):
+    """The server fails by itself; the transaction is rolled back."""
+
+
+class _Meaning(NamedTuple):
+    """What the caller must do, and the sentence that says so; see `fault` for what stands in braces."""
+
+    kind: type[SingerkitError]
+    sentence: str
+
+
+_LOST = _Meaning(
+    ConnectionLost, "The connection to PostgreSQL was lost while {doing} ({text}); {safe}: run again."
 )
-"""Codes of statements that are right for a table, and not for what stands in its place: a partition, a typed table."""
+_TROUBLE = _Meaning(
+    ServerTrouble,
+    "PostgreSQL had trouble of its own while {doing} ({text}); {safe}: see the log of the server, then run again.",
+)
+_IN_THE_WAY = _Meaning(
+    InTheWay,
+    "Another session is in the way of {doing} ({text}{others}); {safe}: run again when it has finished.",
+)
+_NO_ROOM = _Meaning(
+    CannotWriteError,
+    "PostgreSQL has no room for {doing} ({text}); {safe}: make room, or raise the limit that it names, then run again.",
+)
+_PRIVILEGE = _Meaning(
+    NotAuthorisedError, "PostgreSQL refused {doing} ({text}); {safe}: grant the privilege, then run again."
+)
+_FUNCTION = _Meaning(
+    BadDataError,
+    "A trigger, rule or function of the table failed while {doing} ({code}: {text}); {safe}: mend it, or take it off the table, "
+    "then run again.",
+)
+_ALTERED = _Meaning(
+    BadDataError,
+    "The table was dropped or altered by others while {doing} ({text}); {safe}: put it back, or reset the state to load it anew.",
+)
+_NAMED = _Meaning(
+    ConfigurationError,
+    "PostgreSQL does not know something that the config or a schema names, met while {doing} ({text}); {safe}: correct "
+    "`column_types` or `x-sql-datatype`, or create what is missing, then run again.",
+)
+_DEPENDS = _Meaning(
+    ConfigurationError,
+    "Something that depends on the table is in the way of {doing} ({text}{detail}); {safe}: drop it and create it anew after this "
+    "run, then run again.",
+)
+_OTHER_KIND = _Meaning(  # right for a table, and not for what stands in its place: a partition, a typed table
+    ConfigurationError,
+    "The table is of a kind that does not allow {doing} ({text}); {safe}: let the stream have an ordinary table, or make the "
+    "change by hand, then run again.",
+)
+_DOES_NOT_FIT = _Meaning(
+    ConfigurationError,
+    "PostgreSQL cannot do what it takes for {doing} with the table, its defaults, indexes and constraints as they are ({text}); "
+    "{safe}: change or drop what it names, or let the stream have another table, then run again.",
+)
+_FOREIGN = _Meaning(
+    ConfigurationError,
+    "A foreign table below the table failed while {doing} ({code}: {text}); {safe}: mend its server and its options, then run again.",
+)
+_NO_DATABASE = _Meaning(
+    ConfigurationError,
+    "The database is not there any more, met while {doing} ({text}); {safe}: check the config.",
+)
+_OF_OTHERS = _Meaning(
+    ConfigurationError,
+    "Something that others have added to PostgreSQL, an extension or a function, refused {doing} ({code}: {text}); {safe}: see what "
+    "that code means there, then run again.",
+)
+_OURS = _Meaning(SingerkitError, "PostgreSQL refused a statement while {doing} ({code}: {text}); {safe}.")
+
+_MEANINGS: Mapping[str, _Meaning] = {
+    # In the order of appendix A of PostgreSQL's documentation: classes, and the codes that mean something else than their class.
+    **dict.fromkeys(("00", "01", "02", "03"), _OURS),
+    "08": _LOST,
+    "09": _FUNCTION,
+    "0A": _DEPENDS,
+    "0B": _OURS,
+    "0F": _OURS,
+    "0L": _PRIVILEGE,
+    "0P": _PRIVILEGE,
+    "0Z": _OURS,
+    "10": _FUNCTION,
+    "20": _FUNCTION,
+    "21": _Meaning(
+        BadDataError,
+        "Rows with different keys have one key in the table, met while {doing} ({text}); {safe}: see that no trigger or rule of "
+        "the table changes keys, then run again.",
+    ),
+    **dict.fromkeys(("24", "25", "26"), _OURS),
+    errorcodes.READ_ONLY_SQL_TRANSACTION: _Meaning(
+        CannotWriteError,
+        "PostgreSQL is read-only, as on a standby ({text}); {safe}: name the primary, then run again.",
+    ),
+    errorcodes.IDLE_IN_TRANSACTION_SESSION_TIMEOUT: _LOST,
+    "25P04": _LOST,  # transaction_timeout, since PostgreSQL 17
+    "27": _FUNCTION,
+    "28": _PRIVILEGE,
+    "2B": _DEPENDS,
+    "2D": _OURS,
+    "2F": _FUNCTION,
+    "34": _OURS,
+    "38": _FUNCTION,
+    "39": _FUNCTION,
+    "3B": _OURS,
+    "3D": _NO_DATABASE,
+    "3F": _NAMED,
+    "40": _IN_THE_WAY,
+    errorcodes.STATEMENT_COMPLETION_UNKNOWN: _LOST,
+    "42": _DOES_NOT_FIT,
+    errorcodes.INSUFFICIENT_PRIVILEGE: _PRIVILEGE,
+    **dict.fromkeys((errorcodes.UNDEFINED_TABLE, errorcodes.UNDEFINED_COLUMN), _ALTERED),
+    # Of what stands in a statement only types and names are the user's own words.
+    **dict.fromkeys(
+        (
+            errorcodes.UNDEFINED_OBJECT,
+            errorcodes.SYNTAX_ERROR,
+            errorcodes.INVALID_NAME,
+            errorcodes.NAME_TOO_LONG,
+            errorcodes.RESERVED_NAME,
+        ),
+        _NAMED,
+    ),
+    **dict.fromkeys(
+        (
+            errorcodes.DUPLICATE_COLUMN,
+            errorcodes.DUPLICATE_OBJECT,
+            errorcodes.DUPLICATE_SCHEMA,
+            errorcodes.DUPLICATE_TABLE,
+        ),
+        _IN_THE_WAY,  # made by it in the same moment
+    ),
+    **dict.fromkeys(
+        (
+            errorcodes.WRONG_OBJECT_TYPE,
+            errorcodes.GENERATED_ALWAYS,
+            errorcodes.INVALID_COLUMN_REFERENCE,
+            errorcodes.INVALID_TABLE_DEFINITION,
+        ),
+        _OTHER_KIND,
+    ),
+    **dict.fromkeys(
+        (
+            errorcodes.UNDEFINED_PARAMETER,
+            errorcodes.AMBIGUOUS_COLUMN,
+            errorcodes.AMBIGUOUS_PARAMETER,
+            errorcodes.AMBIGUOUS_ALIAS,
+            errorcodes.DUPLICATE_ALIAS,
+            errorcodes.DUPLICATE_CURSOR,
+            errorcodes.DUPLICATE_PREPARED_STATEMENT,
+            errorcodes.GROUPING_ERROR,
+            errorcodes.WINDOWING_ERROR,
+            errorcodes.INVALID_RECURSION,
+            errorcodes.INVALID_CURSOR_DEFINITION,
+            errorcodes.INVALID_PREPARED_STATEMENT_DEFINITION,
+        ),
+        _OURS,
+    ),
+    "53": _NO_ROOM,
+    errorcodes.TOO_MANY_CONNECTIONS: _TROUBLE,
+    "54": _Meaning(
+        BadDataError,
+        "PostgreSQL has a limit that was reached while {doing} ({text}); {safe}: select fewer fields in the tap, then run again.",
+    ),
+    "55": _OTHER_KIND,
+    **dict.fromkeys((errorcodes.LOCK_NOT_AVAILABLE, errorcodes.OBJECT_IN_USE), _IN_THE_WAY),
+    "57": _LOST,
+    errorcodes.QUERY_CANCELED: _Meaning(
+        RetryableError,
+        "PostgreSQL ended the statement while {doing} ({text}); {safe}: run again, with a longer `statement_timeout` for this "
+        "role if that is the cause.",
+    ),
+    "58": _TROUBLE,
+    "72": _TROUBLE,
+    "F0": _TROUBLE,
+    "HV": _FOREIGN,
+    "XX": _TROUBLE,
+}
+"""What errors mean that say nothing about a row, by code or by class. Only `_OURS` is a fault of ours: a statement that is wrong
+whatever the user's tables are.
+"""
 
 
 def fault(error: psycopg2.Error, doing: str, others: str = "") -> SingerkitError:
@@ -117,82 +294,41 @@ def fault(error: psycopg2.Error, doing: str, others: str = "") -> SingerkitError
     ``others`` names the sessions that may be in the way.
     """
     code = error.pgcode or ""
-    text = _first_line(error)
     if isinstance(error, NotDone):
         return BadDataError(
-            f"PostgreSQL did less than was asked while {doing}: {text}, then run again; {_SAFE}."
+            f"PostgreSQL did less than was asked while {doing}: {_first_line(error)}, then run again; {_SAFE}."
         )
+    if is_refusal(error, _OF_A_VALUE):
+        return BadDataError(_refused(error, doing))
+    meaning = _IN_THE_WAY if _is_of_catalog(error) else _meaning_of(code)
+    text = _first_line(error)
+    if meaning in (_FUNCTION, _FOREIGN, _OF_OTHERS):  # their words are those of others, and may hold the row
+        text = _without_quoted(error, text)
+    return meaning.kind(
+        meaning.sentence.format(
+            doing=doing, text=text, code=code, others=others, detail=_detail(error), safe=_SAFE
+        )
+    )
+
+
+def _meaning_of(code: str) -> _Meaning:
+    return _MEANINGS.get(code) or _MEANINGS.get(code[:2]) or (_OF_OTHERS if code else _LOST)
+
+
+def _refused(error: psycopg2.Error, doing: str) -> str:
+    code = error.pgcode
     if code == errorcodes.UNIQUE_VIOLATION and not _is_raised_by_function(error):
-        return BadDataError(
+        return (
             f"PostgreSQL refused a row while {doing}: {refusal(error)}; {_SAFE}: if rows that are the same there are to replace each "
             "other, give the stream its columns as the key (tap-rest: `primary_keys`), if all are to be kept, drop that index or "
             "constraint; if the row is wrong, correct it at the source, or set `on_invalid: quarantine` to set such rows aside and "
             "leave those that are stored as they are; then run again."
         )
-    if is_refusal(error, _OF_A_VALUE):
-        way = (
-            "give the column a type that holds it, " if code == errorcodes.NUMERIC_VALUE_OUT_OF_RANGE else ""
-        )
-        return BadDataError(
-            f"PostgreSQL refused a value while {doing}: {refusal(error)}; {_SAFE}: {way}correct the row at the source, or set "
-            "`on_invalid: quarantine` to set such rows aside, then run again."
-        )
-    if code == errorcodes.CARDINALITY_VIOLATION:
-        return BadDataError(
-            f"Rows with different keys have one key in the table, met while {doing} ({text}); {_SAFE}: see that no trigger "
-            "or rule of the table changes keys, then run again."
-        )
-    if code == errorcodes.INSUFFICIENT_PRIVILEGE:
-        return NotAuthorisedError(
-            f"PostgreSQL refused {doing} ({text}); {_SAFE}: grant the privilege, then run again."
-        )
-    if code in (errorcodes.DISK_FULL, errorcodes.OUT_OF_MEMORY):
-        return CannotWriteError(
-            f"PostgreSQL has no room for {doing} ({text}); {_SAFE}: make room, then run again."
-        )
-    if code in WAITS:
-        return InTheWay(
-            f"Another session is in the way of {doing} ({text}{others}); {_SAFE}: run again when it has finished."
-        )
-    if code == errorcodes.QUERY_CANCELED:
-        return RetryableError(
-            f"PostgreSQL ended the statement while {doing} ({text}); {_SAFE}: run again, with a longer "
-            "`statement_timeout` for this role if that is the cause."
-        )
-    if code == errorcodes.READ_ONLY_SQL_TRANSACTION:
-        return CannotWriteError(
-            f"PostgreSQL is read-only, as on a standby ({text}); {_SAFE}: name the primary, then run again."
-        )
-    if code in (errorcodes.UNDEFINED_TABLE, errorcodes.UNDEFINED_COLUMN):
-        return BadDataError(
-            f"The table was dropped or altered by others while {doing} ({text}); {_SAFE}: put it back, or reset the "
-            "state to load it anew."
-        )
-    if code in (errorcodes.UNDEFINED_OBJECT, errorcodes.INVALID_SCHEMA_NAME):
-        return ConfigurationError(
-            f"PostgreSQL does not know something that the config or a schema names, met while {doing} ({text}); "
-            f"{_SAFE}: correct `column_types` or `x-sql-datatype`, or create what is missing, then run again."
-        )
-    if code in (errorcodes.FEATURE_NOT_SUPPORTED, errorcodes.DEPENDENT_OBJECTS_STILL_EXIST):
-        return ConfigurationError(
-            f"Something that depends on the table is in the way of {doing} ({text}{_detail(error)}); {_SAFE}: drop it and create it "
-            "anew after this run, then run again."
-        )
-    if code in _OTHER_KINDS:
-        return ConfigurationError(
-            f"The table is of a kind that does not allow {doing} ({text}); {_SAFE}: let the stream have an ordinary "
-            "table, or make the change by hand, then run again."
-        )
-    if code.startswith("54"):
-        return BadDataError(
-            f"PostgreSQL has a limit that was reached while {doing} ({text}); {_SAFE}: select fewer fields in the "
-            "tap, then run again."
-        )
-    if not code or code[:2] in ("08", "57", "53", "58"):
-        return ConnectionLost(
-            f"The connection to PostgreSQL was lost while {doing} ({text}); {_SAFE}: run again."
-        )
-    return SingerkitError(f"PostgreSQL refused a statement while {doing} ({code}: {text}); {_SAFE}.")
+    way = "give the column a type that holds it, " if code == errorcodes.NUMERIC_VALUE_OUT_OF_RANGE else ""
+    return (
+        f"PostgreSQL refused a value while {doing}: {refusal(error)}; {_SAFE}: {way}correct the row at the source, or set "
+        "`on_invalid: quarantine` to set such rows aside, then run again."
+    )
 
 
 UNSTORABLE = ("22",)
@@ -217,8 +353,15 @@ class TableChanged(UnitLost, BadDataError):
 
 def is_refusal(error: psycopg2.Error, classes: Sequence[str] = REFUSING) -> bool:
     """Tell whether a row is to blame, by a code of these classes, or of any where a function of the user's raised it."""
+    if _is_of_catalog(error):
+        return False
     is_of_class = (error.pgcode or "")[:2] in classes
     return is_of_class or ("P0" in classes and _is_raised_by_function(error))
+
+
+def _is_of_catalog(error: psycopg2.Error) -> bool:
+    """Tell whether another session has made a table, type or schema of that name in the same moment."""
+    return error.pgcode == errorcodes.UNIQUE_VIOLATION and error.diag.schema_name == "pg_catalog"
 
 
 def _is_raised_by_function(error: psycopg2.Error) -> bool:
@@ -261,8 +404,10 @@ _QUOTED = re.compile(
 
 def _without_value(error: psycopg2.Error, text: str) -> str:
     """Leave out what an error of class 22 quotes: that is row content. Class 23 quotes names of columns and constraints."""
-    if not (error.pgcode or "").startswith("22"):
-        return text
+    return _without_quoted(error, text) if (error.pgcode or "").startswith(UNSTORABLE) else text
+
+
+def _without_quoted(error: psycopg2.Error, text: str) -> str:
     primary = getattr(error.diag, "message_primary", None) or text
     return _QUOTED.sub("`...`", primary).strip().splitlines()[0]
 

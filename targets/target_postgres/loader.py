@@ -36,6 +36,7 @@ from target_postgres.copy import copy_rows
 from target_postgres.faults import (
     ConnectionLost,
     LateRefusal,
+    ServerTrouble,
     check_stored,
     column_of,
     during,
@@ -630,7 +631,7 @@ class PostgresLoader:
         advanced = self._call(finish, "finishing a unit of commit")
         try:
             self._call(_commit, "committing")
-        except ConnectionLost:
+        except (ConnectionLost, ServerTrouble):
             self._resolve_unknown_commit(advanced)
         except SingerkitError:
             self.rollback()  # a COMMIT that fails has rolled back: no safe point is left
