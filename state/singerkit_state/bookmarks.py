@@ -114,6 +114,7 @@ class StreamBookmarks:
         }
         # One that loses its place may still be read in this run, from where it stood.
         self._loaded = dict(self._partitions)
+        self._met: set[str] = set()
         self._read_now: set[str] = set()
         self._versions: dict[int, _Version] = {}
         self._not_indexed = set(self._partitions)
@@ -124,10 +125,18 @@ class StreamBookmarks:
         """Return the bookmark of the stream, or of one partition."""
         if context:
             self._index()
+            self._met.add(_context_key(context))
         entry = self._whole if not context else self._partition(_context_key(context))
         if not self._is_selected:
             entry = entry.get(DRIVEN, entry)
         return _read(entry, self._replication_key)
+
+    @property
+    def strangers(self) -> tuple[int, int] | None:
+        """How many partitions were known and how many others have been asked for, where none of the known ones was."""
+        if not self._loaded or not self._met or not self._met.isdisjoint(self._loaded):
+            return None
+        return len(self._loaded), len(self._met)
 
     def _partition(self, key: str) -> Mapping[str, Any]:
         return self._partitions.get(key) or self._loaded.get(key) or {}

@@ -24,11 +24,12 @@ from singerkit_tap.findings import (
     told_of_bookmark,
     told_of_local_times,
     told_of_nulls,
+    told_of_partitions,
 )
 from singerkit_tap.keys import Keys, KeyWatch, keys_of
 from singerkit_tap.reads import Read
 from singerkit_tap.records import RecordEncoder, Rows, SentRows
-from singerkit_tap.starts import check_contexts
+from singerkit_tap.starts import check_contexts, told_apart_by
 from singerkit_tap.stream import BlockStream
 
 __all__ = ["EnoughRecords", "Family", "Member", "family_of"]
@@ -145,7 +146,7 @@ class Member:
         self.stream = stream
         self.is_wanted = is_wanted
         self._start_date, self._warn = start_date, warn
-        self._state = state if isinstance(state, dict) else {}
+        self._state = told_apart_by(stream.context_fields, state if isinstance(state, dict) else {})
         self.bookmarks = StreamBookmarks(self._state, stream.bookmark_key, is_selected=is_wanted)
         self.fields = SentFields(
             stream, self._state, start_date, is_wanted=is_wanted, goes_on=not self.bookmarks.is_empty
@@ -166,6 +167,7 @@ class Member:
         self._will_be_driven_by: str | None = None
         self._warned_of_nulls = self._told_of_local_times = False
         self._told: set[str] = set()
+        self._context_fields: tuple[str, ...] = ()
 
     def take_schema(self) -> None:
         """Read and write records by the schema of the stream as it is now."""
@@ -230,6 +232,7 @@ class Member:
             self._shared = self._shared or self._new_tracker(self.bookmarks.get(), is_sorted=False)
             return self._shared
         if context:
+            self._context_fields = tuple(context)
             check_contexts(self.stream, self._state, context)
         return self._new_tracker(self.bookmarks.get(context), is_sorted=self.stream.is_sorted)
 
@@ -340,8 +343,18 @@ class Member:
                 self._told.add(kind)
                 self._warn(self.stream, sentence)
 
+    def _tell_of_strangers(self) -> None:
+        """Say that the parents of this run are all others, as far as the state knows, where all of them were read."""
+        parent, strangers = self.stream.parent, self.bookmarks.strangers
+        if strangers is None or not self.is_wanted or parent is None:
+            return
+        known, came = strangers
+        if parent.bookmark_key is None or self.needs_all_parents:
+            self._warn(self.stream, told_of_partitions(self.stream, known, came, self._context_fields))
+
     def finish(self) -> None:
         """Note that the stream has been read to its end."""
+        self._tell_of_strangers()
         if self._shared is not None:
             self._shared.finish()
             self._shared.counts_unmet = self.stream.start_setting is not None and self.needs_all_parents

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from singerkit_shell.words import counted
 from singerkit_state.instants import has_no_offset
 from singerkit_state.tracker import UNMET_RUNS, BookmarkTracker
+from singerkit_tap.changes import reset_of
 from singerkit_tap.stream import BlockStream
 
-__all__ = ["seen_in", "told_of_answers", "told_of_bookmark", "told_of_local_times", "told_of_nulls"]
+__all__ = [
+    "seen_in",
+    "told_of_answers",
+    "told_of_bookmark",
+    "told_of_local_times",
+    "told_of_nulls",
+    "told_of_partitions",
+]
 
 _FEW = 5
 """So many remembered rows, or fewer, may all have gone since, or without a key have changed: once, not in two runs."""
@@ -80,7 +88,7 @@ def told_of_answers(
             "changed",
             f"Rows of stream `{name}`, which has no key, came where the state remembers {remembered}, and none is one of "
             "them: they were sent as new rows. If each run says so, a selected field changes its value with each "
-            "answer, and these rows are there twice: do not select it, or give the stream a key.",
+            f"answer, and these rows are there twice: {stream.advice_on_changing_fields()}.",
         )
     if setting is None or tracker.compared or not tracker.unmet:
         return
@@ -95,6 +103,17 @@ def told_of_answers(
         "all changed or been deleted since. If each run says so, the API answers with rows *after* the value only, and "
         f"a row that gets the same `{key}` later is missed, or `{setting}` means something else to it, and changes are "
         "missed: compare with an answer to a request without it; `incremental.lookback` helps against the first.",
+    )
+
+
+def told_of_partitions(stream: BlockStream, known: int, came: int, fields: Sequence[str]) -> str:
+    """Say that none of the partitions that the state knows came again, though all were asked for."""
+    twice = "" if stream.primary_keys else ", and they are there twice, since the stream has no key"
+    return (
+        f"None of the {known} parents that the state knows of stream `{stream.name}` came again, and {came} others did, told "
+        f"apart by {', '.join(f'`{name}`' for name in fields)}. If that changes with each answer, as a URL does that is signed, "
+        f"each run reads all rows again{twice}: {stream.advice_on_new_partitions()}, and run {reset_of(stream)}; if the parents "
+        "are others each time, a bookmark for each is of no use."
     )
 
 

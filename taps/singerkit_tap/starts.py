@@ -7,7 +7,7 @@ nothing to a replication key leaves rows out that were asked for. Both would end
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from singerkit_shell.errors import ConfigurationError
@@ -19,7 +19,7 @@ from singerkit_state.value import read_mark, without_mark
 from singerkit_tap.contract import Context
 from singerkit_tap.stream import BlockStream
 
-__all__ = ["check_contexts", "checked_state", "former_read", "unknown_to_config"]
+__all__ = ["check_contexts", "checked_state", "former_read", "told_apart_by", "unknown_to_config"]
 
 
 def checked_state(
@@ -130,6 +130,21 @@ def _check_partitions(part: Mapping[str, Any], stream: BlockStream) -> None:
         stream.parent is not None and not stream.partition_bookmarks
     ):
         raise StateError("it has bookmarks of partitions, and the stream keeps one bookmark for all")
+
+
+def told_apart_by(fields: Collection[str] | None, part: dict[str, Any]) -> dict[str, Any]:
+    """Return a part of the state whose contexts have no more than ``fields``; of those that become one the last counts."""
+    entries = part.get("partitions")
+    if fields is None or not isinstance(entries, list):
+        return part
+    return {**part, "partitions": [_told_apart(entry, {*fields}) for entry in entries]}
+
+
+def _told_apart(entry: Any, fields: set[str]) -> Any:
+    context = entry.get("context") if isinstance(entry, Mapping) else None
+    if not isinstance(context, Mapping) or not fields < context.keys():
+        return entry
+    return {**entry, "context": {name: value for name, value in context.items() if name in fields}}
 
 
 def check_contexts(stream: BlockStream, part: Mapping[str, Any], context: Context) -> None:

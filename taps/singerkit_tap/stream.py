@@ -146,6 +146,19 @@ class BlockStream(Stream):
         """
         return f"add `{field}` to the key" if field else "choose another key"
 
+    def advice_on_changing_fields(self) -> str:
+        """Return what to do where a selected field has another value in each answer, and no key tells the rows apart."""
+        return "do not select it, or give the stream a key"
+
+    @property
+    def context_fields(self) -> Collection[str] | None:
+        """The fields of a context, where a state may hold contexts with more of them; None: all that it has."""
+        return None
+
+    def advice_on_new_partitions(self) -> str:
+        """Return what to do where no partition of a run is one of those that the state knows."""
+        return "tell them apart by what stays"
+
     def recall(self, former: ReadAs) -> None:
         """See `singerkit_tap.contract.StreamContract.recall`."""
 

@@ -9,6 +9,7 @@ from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, 
 from decimal import Decimal
 from functools import cached_property, partial
 from itertools import takewhile
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -52,6 +53,17 @@ _NOT_ASKED = (
     "leave `incremental` out, so that each run reads all rows"
 )
 _PATH_ONLY = "parent."  # prefix of context keys that no record gets, because no property has such a name
+
+
+class _ParentContext(dict[str, Any]):
+    """What tells a parent apart, and ``beside`` it what else is known of it: a URL that is signed is another one each time."""
+
+    beside: Mapping[str, Any] = MappingProxyType({})
+
+
+def _all_of(context: Context | None) -> dict[str, Any]:
+    beside = context.beside if isinstance(context, _ParentContext) else {}
+    return {**(context or {}), **beside}
 
 
 class RestStream(BlockStream):
@@ -127,7 +139,7 @@ class RestStream(BlockStream):
                 if not self.settings.follows_key:
                     self.rows_asked_again += page.begins_again
                 margin = self.settings.bookmark.margin
-                yield Page(page.records, clock=self._clock_of(page.answer), margin=margin)
+                yield Page(page.records, constants, clock=self._clock_of(page.answer), margin=margin)
         except Stopped:
             return  # the engine sees the flag too
         except BadDataError as error:
@@ -397,18 +409,15 @@ class RestStream(BlockStream):
 
     def _parent_values(self, context: Context) -> dict[str, Any]:
         """Return the parent's fields by name: a context holds them by the name they have in the child."""
-        copied = {
-            parent: context[child] for child, parent in self.settings.copies.items() if child in context
-        }
+        known = _all_of(context)
+        copied = {parent: known[child] for child, parent in self.settings.copies.items() if child in known}
         only = {
-            key.removeprefix(_PATH_ONLY): value
-            for key, value in context.items()
-            if key.startswith(_PATH_ONLY)
+            key.removeprefix(_PATH_ONLY): value for key, value in known.items() if key.startswith(_PATH_ONLY)
         }
         return {**copied, **only}
 
     def _constants(self, context: Context | None) -> dict[str, Any]:
-        return {key: value for key, value in (context or {}).items() if not key.startswith(_PATH_ONLY)}
+        return {key: value for key, value in _all_of(context).items() if not key.startswith(_PATH_ONLY)}
 
     def _sent(self, names: Iterable[str]) -> list[str]:
         """Return those of ``names`` that records carry: a schema that is inferred will come to know all of them."""
@@ -435,11 +444,24 @@ class RestStream(BlockStream):
         copies = self.settings.copies
         only = [field for field in self.settings.parent_fields if field not in copies.values()]
         wanted = {**copies, **{_PATH_ONLY + field: field for field in only}}
+        own = self.context_fields or wanted
         for record in records:
             parent = exact.loads(bytes(record))
-            context = {name: self._parent_field(parent, field) for name, field in wanted.items()}
-            if all(context[name] is not None for name, field in wanted.items() if field in self._needed):
+            found = {name: self._parent_field(parent, field) for name, field in wanted.items()}
+            if all(found[name] is not None for name, field in wanted.items() if field in self._needed):
+                context = _ParentContext((name, found.pop(name)) for name in own)
+                context.beside = found
                 yield context
+
+    @property
+    def context_fields(self) -> Collection[str] | None:
+        """The copies of the parent's key, which tell parents apart, whatever else is copied or asked by."""
+        parent, copies = self.parent, self.settings.copies
+        if not isinstance(parent, RestStream) or not parent.primary_keys or parent.accepts_duplicate_keys:
+            return None
+        if not {*parent.primary_keys} <= {*copies.values()}:
+            return None
+        return [name for name, field in copies.items() if field in parent.primary_keys]
 
     @property
     def _needed(self) -> tuple[str, ...]:
@@ -479,7 +501,7 @@ class RestStream(BlockStream):
     def pages_again(self, context: Context | None, start: Start) -> Iterator[Page]:
         """Yield the pages of a read once more."""
         for page in self.raw_pages(context, self._bookmark_params(start)):
-            yield Page(page.records)
+            yield Page(page.records, self._constants(context))
 
     def advice_on_keys(self, field: str | None, *, alone: bool = False, below_parents: bool = False) -> str:
         """Return the lines of the config that fit."""
@@ -503,6 +525,33 @@ class RestStream(BlockStream):
             f"{way}, or none to have rows appended, and start the stream over if it was loaded before (with "
             f'{self.way_to_start_over}); if the last of such rows is meant to win, set `"duplicate_keys": "warn"`'
         )
+
+    def advice_on_changing_fields(self) -> str:
+        """Return what to do about a field that has another value in each answer; one of the parent's tells parents apart, too."""
+        way, settings = super().advice_on_changing_fields(), self.settings
+        if settings.parent is None or self.context_fields is not None:
+            return way
+        fields = dict.fromkeys([*settings.parent_fields, *settings.copies.values()])
+        shown = " or ".join(f"`{field}`" for field in fields if field not in self._key_of_parent)
+        return f"{way}; if it is {shown} of the parent, {self.advice_on_new_partitions()}" if shown else way
+
+    def advice_on_new_partitions(self) -> str:
+        """Return the lines of the config by which parents are told apart by their key."""
+        parent = self.settings.parent
+        if parent is None:
+            return super().advice_on_new_partitions()
+        keys = self._key_of_parent or ("id",)
+        copy = {f"{parent.stream}_{key}": key for key in keys} | (parent.copy or {})
+        own = (
+            ""
+            if self._key_of_parent
+            else f'give stream `{parent.stream}` its `primary_keys`, like `["id"]`, and '
+        )
+        return f'{own}set `"copy": {json.dumps(copy)}` in `parent`, so that its key tells parents apart'
+
+    @property
+    def _key_of_parent(self) -> Sequence[str]:
+        return self.parent.primary_keys if self.parent is not None else ()
 
     # The schema
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 import pytest
@@ -337,3 +339,109 @@ def test_what_changes_below_a_parent_that_is_passed_over_needs_a_bookmark_of_its
     assert ("its one bookmark moves on all the same" in passed.stderr) == (bookmarks == "shared")
     changed = "second" if bookmarks == "each" else "first"
     assert stored == {10: changed, 20: changed, 30: "first", 31: "first"}
+
+
+class Files:
+    """Three parents with a link that is signed anew in each answer, and two rows below each; a name may change, too."""
+
+    def __init__(self) -> None:
+        self.answers = 0
+        self.name = "a"
+        self.numbers = [1, 2, 3]
+
+    def parents(self, asked: Asked) -> Reply:
+        self.answers += 1
+        url = f"http://{asked.headers['Host']}/files"
+        return json_reply(
+            [
+                {"id": number, "name": self.name, "link": f"{url}/{number}?sig={self.answers}x{number}"}
+                for number in self.numbers
+            ]
+        )
+
+    def rows(self, asked: Asked) -> Reply:
+        number = int(asked.path.rpartition("/")[2])
+        return json_reply(
+            [{"line": f"{number}.{line}", "at": f"2026-01-0{line}T00:00:00Z"} for line in (1, 2)]
+        )
+
+    @property
+    def routes(self) -> dict[str, Any]:
+        return {"/jobs": self.parents, **{f"/files/{number}": self.rows for number in range(1, 7)}}
+
+
+JOBS = {"name": "jobs", "path": "/jobs", "primary_keys": ["id"], "pagination": {"type": "single"}}
+
+
+def below_jobs(**parent: Any) -> dict[str, Any]:
+    return {
+        "name": "lines",
+        "path": "{parent.link}",
+        "replication_key": "at",
+        "pagination": {"type": "single"},
+        "parent": {"stream": "jobs", **parent},
+    }
+
+
+@pytest.mark.parametrize("bookmarks", ["each", "shared"])
+@pytest.mark.parametrize("keys", [["id"], []])
+def test_a_link_that_is_signed_anew_tells_no_parents_apart(bookmarks: str, keys: Any, run_tap: Any) -> None:
+    """Without a key of the rows they would be there twice after each run; the line of the warning, as printed, mends it."""
+    jobs = JOBS | {"primary_keys": keys}
+    files = Files()
+    with serving(files.routes) as api:
+        first = run_tap(api.url, jobs, below_jobs(bookmarks=bookmarks)).ended(0)
+        assert "told apart" not in first.stderr
+        again = run_tap(api.url, jobs, below_jobs(bookmarks=bookmarks), state=first.state).ended(0)
+        (told,) = {
+            line
+            for line in again.stderr.splitlines()
+            if "so that its key tells parents apart" in line and "Once" not in line
+        }
+        assert ("None of the 3 parents that the state knows of stream `lines` came again" in told) == (
+            bookmarks == "each"
+        )
+        assert "`jobs_link`" in told or "`link`" in told
+        copy = re.search(r'`"copy": (\{.*?\})`', told)
+        assert copy is not None
+        assert ('give stream `jobs` its `primary_keys`, like `["id"]`' in told) == (keys == [])
+        mended = below_jobs(bookmarks=bookmarks, copy=json.loads(copy[1]))
+        fresh = run_tap(api.url, JOBS, mended).ended(0)
+        assert len(fresh.records("lines")) == 6
+        assert "sig=" not in json.dumps(fresh.state)
+        last = run_tap(api.url, JOBS, mended, state=fresh.state).ended(0)
+    assert last.records("lines") == []
+    assert "came again, and" not in last.stderr
+    assert "none is one of them" not in last.stderr
+
+
+def test_a_copied_field_that_changes_makes_no_other_parent(run_tap: Any) -> None:
+    """Nor does one in the state of an older version, which told parents apart by all that is copied."""
+    files = Files()
+    lines = below_jobs(bookmarks="each", copy={"job": "id", "name": "name"})
+    with serving(files.routes) as api:
+        first = run_tap(api.url, JOBS, lines).ended(0)
+        assert first.records("lines")[0] == {
+            "line": "1.1",
+            "at": "2026-01-01T00:00:00Z",
+            "job": 1,
+            "name": "a",
+        }
+        files.name = "b"
+        again = run_tap(api.url, JOBS, lines, state=first.state).ended(0)
+        assert [row["line"] for row in again.records("lines")] == ["1.2", "2.2", "3.2"], (
+            "from the bookmark on"
+        )
+        (part,) = [part for name, part in first.state["bookmarks"].items() if name == "lines"]
+        for entry in part["partitions"]:
+            entry["context"] |= {"name": "a", "parent.link": f"http://x/{entry['context']['job']}?sig=0"}
+        older = run_tap(api.url, JOBS, lines, state=first.state).ended(0)
+        assert [entry["context"] for entry in older.state["bookmarks"]["lines"]["partitions"]] == [
+            {"job": number} for number in (1, 2, 3)
+        ]
+        files.numbers, files.name = [3, 4], "b"
+        some = run_tap(api.url, JOBS, lines, state=again.state).ended(0)
+        assert [row["job"] for row in some.records("lines")] == [4, 4]
+        assert "came again, and" not in some.stderr
+        files.numbers = [5, 6]
+        assert "None of the 4 parents" in run_tap(api.url, JOBS, lines, state=some.state).ended(0).stderr
