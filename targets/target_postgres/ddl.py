@@ -24,6 +24,7 @@ __all__ = [
     "is_empty",
     "lock_for_writing",
     "own_rows",
+    "partition_columns",
     "shape",
     "table_name",
     "widen_column",
@@ -352,6 +353,27 @@ def turn_into_json(cursor: Cursor, name: Identifier, column: str) -> None:
             name=name, column=Identifier(column)
         )
     )
+
+
+_PARTITION_COLUMNS = """
+WITH RECURSIVE tree(oid) AS (
+    SELECT %s::regclass::oid
+    UNION ALL
+    SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid
+)
+SELECT DISTINCT a.attname
+FROM tree
+JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = tree.oid
+CROSS JOIN LATERAL unnest(p.partattrs) AS k(n)
+LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = p.partrelid AND a.attnum = k.n
+ORDER BY 1
+"""
+
+
+def partition_columns(cursor: Cursor, table: Identifier) -> list[str | None]:
+    """Return the columns by which a table and its parts are partitioned, all of which a key must have; None: an expression."""
+    cursor.execute(_PARTITION_COLUMNS, [table.as_string(cursor)])
+    return [name for (name,) in cursor.fetchall()]
 
 
 def change_primary_key(cursor: Cursor, name: Identifier, old: str | None, keys: Sequence[str]) -> None:

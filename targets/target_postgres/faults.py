@@ -324,7 +324,13 @@ def _refused(error: psycopg2.Error, doing: str) -> str:
             "constraint; if the row is wrong, correct it at the source, or set `on_invalid: quarantine` to set such rows aside and "
             "leave those that are stored as they are; then run again."
         )
-    way = "give the column a type that holds it, " if code == errorcodes.NUMERIC_VALUE_OUT_OF_RANGE else ""
+    way = ""
+    if code == errorcodes.NUMERIC_VALUE_OUT_OF_RANGE:
+        way = "give the column a type that holds it, "
+    elif (
+        code == errorcodes.CHECK_VIOLATION and error.diag.constraint_name is None
+    ):  # that of partitions has no name
+        way = "make the partition that the row belongs to (one that is `DEFAULT` takes all others), "
     return (
         f"PostgreSQL refused a value while {doing}: {refusal(error)}; {_SAFE}: {way}correct the row at the source, or set "
         "`on_invalid: quarantine` to set such rows aside, then run again."

@@ -612,6 +612,7 @@ def _fit_key(
     log: logging.Logger,
 ) -> None:
     """Make the stream's key the key of the table; a primary key of which the stream does not send all is the user's."""
+    _check_partitions(cursor, table, existing, stream, columns, keys)
     is_users = not set(existing.primary_key) <= {columns[name] for name in stream.column_names}
     try:
         if is_users:
@@ -640,6 +641,46 @@ def _fit_key(
             _quoted(keys),
             _quoted(existing.primary_key),
         )
+
+
+def _check_partitions(
+    cursor: Cursor,
+    table: Identifier,
+    existing: ddl.Existing,
+    stream: Stream,
+    columns: Mapping[str, str],
+    keys: tuple[str, ...],
+) -> None:
+    """See that the table can have the key: that of a partitioned one has all columns by which it is partitioned.
+
+    Raises:
+        ConfigurationError: it cannot.
+    """
+    by = ddl.partition_columns(cursor, table)
+    lacking = [short for short in by if short is not None and short not in keys]
+    if None not in by and not lacking:
+        return
+    field_of = {columns[name]: name for name in stream.column_names}
+    fields = [field_of.get(short, short) for short in lacking]
+    other = "rename this table, so that the stream gets one of its own"
+    if not existing.primary_key:
+        other += ", or have each row appended (`load_method: append-only`)"
+    if None in by:
+        why, way = "by an expression, and PostgreSQL makes no key over such a table", other
+    elif field_of.keys() >= {*lacking}:
+        key = list(stream.key_properties)
+        longer = _as_setting("primary_keys", [*key, *fields])
+        why = f"by {_quoted(fields)}, which PostgreSQL wants in each key, and the key of the stream is {_quoted(key)}"
+        way = (
+            f"give the stream the longer key (tap-rest: `{longer}`), if no row ever changes its {_quoted(fields)}, since it would be "
+            f"there twice; or {other}"
+        )
+    else:
+        why = f"by {_quoted(fields)}, which PostgreSQL wants in each key, and the stream does not send all of that"
+        way = other
+    raise ConfigurationError(
+        f"The table of stream `{stream.name}` is partitioned {why}; what is stored is untouched: {way}; then run again."
+    )
 
 
 def _quoted(names: Sequence[str]) -> str:
