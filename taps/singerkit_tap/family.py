@@ -29,6 +29,7 @@ from singerkit_tap.findings import (
 from singerkit_tap.keys import Keys, KeyWatch, keys_of
 from singerkit_tap.reads import Read
 from singerkit_tap.records import RecordEncoder, Rows, SentRows
+from singerkit_tap.repeats import RepeatWatch
 from singerkit_tap.starts import check_contexts, told_apart_by
 from singerkit_tap.stream import BlockStream
 
@@ -157,6 +158,9 @@ class Member:
         # Records that tell changes have one key each time by their nature, and each of them counts.
         self._has_rows_by_key = bool(stream.primary_keys) and not stream.sends_partial_records
         self.watch = KeyWatch(stream) if is_wanted and self._has_rows_by_key else None
+        is_by_number = stream.advice_on_moved_rows() is not None and not stream.follows_key
+        has_no_key = is_wanted and not stream.primary_keys
+        self.repeats = RepeatWatch(stream) if has_no_key and is_by_number else None
         self.counter: metrics.Counter = stream.get_record_counter()
         self.uncovered = 0
         self.is_amid_page = False
@@ -364,8 +368,9 @@ class Member:
             self._shared = None
         self._driven_by = self._will_be_driven_by or self._driven_by
         self.uncovered = 0
-        for sentence in (*self.fields.finish(), *(self.watch.finish() if self.watch else ())):
-            self._warn(self.stream, sentence)
+        for watch in (self.fields, self.watch, self.repeats):
+            for sentence in watch.finish() if watch is not None else ():
+                self._warn(self.stream, sentence)
 
     def state(self) -> dict[str, Any]:
         """Return the stream's part of the state."""

@@ -210,6 +210,8 @@ class SyncRun:
         read = family.begin_read(member, context)
         if member.watch is not None:
             member.watch.begin_read(context, read.start)
+        if member.repeats is not None:
+            member.repeats.begin_read()
         with _closing(member.stream.read_pages(context, read.start)) as pages:
             for page in pages:
                 family.see_clock(page.clock)
@@ -268,6 +270,8 @@ class SyncRun:
                 driving = records if read.drives_all else [records[number] for number in numbers]
             if member.is_wanted and rows:
                 rows = member.within_limit(rows)
+                if member.repeats is not None:
+                    member.repeats.look(member.encoder, rows, page)
                 self._output.records(member.encoder.lines(rows, time_extracted))
                 member.count(len(rows))
                 family.since_state += len(rows)

@@ -45,6 +45,40 @@ def test_an_order_that_changes_from_page_to_page_is_told(kind: str, run_tap: Run
     assert MOVED not in quiet.stderr
 
 
+@pytest.mark.parametrize("kind", ["page", "offset"])
+def test_without_a_key_rows_with_an_id_that_come_twice_are_told(kind: str, run_tap: RunTap) -> None:
+    """They are doubled, and others are missing; the key of the sentence replaces them."""
+    paging = {"type": kind, "size": 10}
+    keyless = stream(pagination=paging, primary_keys=[])
+    with serving({"/rows": unstable}) as api:
+        told = run_tap(api.url, keyless).ended(0)
+        came = [record["id"] for record in told.records("rows")]
+        quiet = run_tap(api.url, keyless | {"params": {"sort": "id"}}).ended(0)
+        assert '`"primary_keys": ["id"]`' in told.stderr
+        assert MOVED in run_tap(api.url, keyless | {"primary_keys": ["id"]}).ended(0).stderr
+    twice = len(came) - len(set(came))
+    assert (
+        f"{twice} of 30 rows of stream `rows`, which has no key, {MOVED} of the same read, and are there twice"
+        in told.stderr
+    )
+    assert MOVED not in quiet.stderr
+
+
+@pytest.mark.parametrize(
+    "rows", [[{"id": 1, "v": 1}, {"id": 1, "v": 2}], [{"user_id": 1}], [{"id": None}, {"id": None}]]
+)
+def test_without_a_key_rows_that_may_say_the_same_are_not_told_of(rows: Any, run_tap: RunTap) -> None:
+    def route(asked: Asked) -> Reply:
+        number = int(asked.param("page") or 1)
+        return json_reply([*rows, {"page": number}] if number < 4 else [])
+
+    keyless = stream(pagination={"type": "page"}, primary_keys=[])
+    with serving({"/rows": route}) as api:
+        run = run_tap(api.url, keyless).ended(0)
+    assert len(run.records("rows")) == 3 * (len(rows) + 1)
+    assert MOVED not in run.stderr
+
+
 class Hidden:
     """As Jira: the offset counts rows that the user may not see, and pages lack them."""
 
