@@ -15,17 +15,9 @@ from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_shell.secrets import redactor
 from singerkit_tap.records import split_records
 from tap_rest import exact
+from tap_rest.around import Habits, Member, members_around, own_members
 from tap_rest.client import Response, excerpt
-from tap_rest.failures import (
-    Failure,
-    Habits,
-    Member,
-    Weight,
-    failure_of,
-    members_around,
-    own_members,
-    part_of,
-)
+from tap_rest.failures import Failure, Weight, failure_of, part_of
 from tap_rest.paths import Finder, Found, Path, finder_of, has_member, load_exactly, parse_path, unfiltered
 
 __all__ = ["PageReader", "ReadPage"]
