@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw
 
 from singerkit_shell.nesting import is_deep
-from tap_rest.names import plain_name, words_of
+from tap_rest.names import in_words, plain_name, words_of
 from tap_rest.unread import is_pointer
 from tap_rest.words import GOOD, number_in
 
@@ -28,10 +28,12 @@ __all__ = [
     "MESSAGES",
     "PARTS",
     "TYPES",
+    "VARIES",
     "WARNINGS",
     "Habits",
     "Member",
     "comparable",
+    "is_echo",
     "is_error_name",
     "is_judged",
     "is_message",
@@ -123,14 +125,32 @@ _FAULTS = frozenset(
         "timedout",
     ]
 )
-_NO_ERRORS = frozenset(
-    [
-        *("url", "uri", "link", "links", "href", "doc", "docs", "documentation", "rate", "policy"),
-        *("handler", "mode", "threshold", "on", "format", "level", "channel", "email", "callback"),
-        *("enabled", "tolerance", "allowed", "max", "before", "margin", "reporting"),
-    ]
+_NO_ERRORS_BEHIND = frozenset(
+    ("on", "max", "last", "previous", "prev", "before", "ignore", "skip", "allowed", "margin", "standard")
 )
-"""Words that make a name with one of errors speak of something else: `error_url`, `on_error`."""
+"""Words before one of errors that make it speak of something else: `on_error`, `last_error`."""
+_OF_AN_ERROR = frozenset(
+    (
+        *("code", "codes", "message", "messages", "msg", "text", "str", "string", "detail", "details"),
+        *("description", "desc", "reason", "reasons", "cause", "info", "information", "type", "kind", "name"),
+        *(
+            "title",
+            "id",
+            "no",
+            "num",
+            "number",
+            "status",
+            "state",
+            "list",
+            "flag",
+            "count",
+            "counts",
+            "total",
+        ),
+        *("occurred", "summary", "response", "object", "data", "key"),
+    )
+)
+"""What an error has: a name ends with such words where it speaks of one, unlike `error_budget` and `error_url`."""
 PARTS = frozenset(("timedout", "incompleteresults", "incomplete", "partialresults"))
 _STATUS = GOOD | frozenset(
     [
@@ -262,11 +282,18 @@ TYPES = frozenset(("type", "kind", "object", "class"))
 
 
 def is_error_name(name: str) -> bool:
-    words = words_of(name)
-    if words & _NO_ERRORS:
-        return False
-    return bool(words & (ERRORS | _FAULTS)) or any(
-        word.startswith("error") or word.endswith(("error", "errors", "exception")) for word in words
+    """Tell whether a name speaks of an error: its last word does, but for what an error has (`error_message`)."""
+    words = list(in_words(name))
+    while words and words[-1] in _OF_AN_ERROR:
+        words.pop()
+    return bool(words) and _is_of_errors(words[-1]) and not _NO_ERRORS_BEHIND & set(words[:-1])
+
+
+def _is_of_errors(word: str) -> bool:
+    return (
+        word in ERRORS | _FAULTS
+        or word.startswith("error")
+        or word.endswith(("error", "errors", "exception"))
     )
 
 
@@ -280,6 +307,11 @@ def is_message(names: tuple[str, ...]) -> bool:
 
 def is_of_the_answer(names: tuple[str, ...]) -> bool:
     return all(words_of(name) & _SPEAKERS for name in names[:-1])
+
+
+def is_echo(name: str) -> bool:
+    """Tell whether a member repeats what was asked for."""
+    return bool(words_of(name) & _ECHOES)
 
 
 def is_judged(names: tuple[str, ...]) -> bool:
@@ -305,7 +337,7 @@ def may_tell(names: tuple[str, ...], value: Any) -> bool:
 
 @dataclass(slots=True)
 class Habits:
-    """What status and messages of the answers with rows have been: a value, or `_VARIES`."""
+    """What stood around the rows of the answers so far: a value that was always the same, or `VARIES`."""
 
     pages: int = 0
     said: dict[tuple[str, ...], Any] = field(default_factory=dict)
@@ -313,18 +345,14 @@ class Habits:
 
     def learn(self, members: Sequence[Member]) -> None:
         """Take in an answer with rows."""
-        here = {
-            names: comparable(value)
-            for names, value in members
-            if is_judged(names) or (may_tell(names, value) and (not self.pages or names in self.said))
-        }
+        here = {names: comparable(value) for names, value in members}
         top = frozenset(names[0] for names, _ in members if not is_pointer(names[0]))
         if not self.pages:
             self.said, self.around = dict(here), top
         else:
             for names in {*here, *self.said}:
                 if here.get(names) != self.said.get(names):
-                    self.said[names] = _VARIES
+                    self.said[names] = VARIES
             self.around &= top
         self.pages += 1
 
@@ -334,7 +362,7 @@ class Habits:
 
     def is_unusual(self, names: tuple[str, ...], value: Any) -> bool:
         """Tell whether all answers with rows say something else."""
-        return bool(self.pages) and self.said.get(names) not in (_VARIES, comparable(value))
+        return bool(self.pages) and self.said.get(names) not in (VARIES, comparable(value))
 
     def has_all(self, members: Sequence[Member]) -> bool:
         """Tell whether all is there that stood around the rows in every answer."""
@@ -345,7 +373,7 @@ class Habits:
         return bool(self.around) and not self.around & {names[0] for names, _ in members}
 
 
-_VARIES = object()
+VARIES = object()
 
 
 def comparable(value: Any) -> Any:

@@ -43,6 +43,7 @@ from tap_rest.unpacking import CutError, TooLargeError, unpacked
 
 __all__ = [
     "Client",
+    "NotYet",
     "Response",
     "client_problems",
     "excerpt",
@@ -86,6 +87,14 @@ class Response:
     headers: Mapping[str, str]
     body: bytes
     seconds: float = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NotYet:
+    """What an answer says where asking again may help; ``wait``: seconds until then, if it tells them."""
+
+    finding: str
+    wait: float | None = None
 
 
 _UNKNOWN_HOST, _NO_TLS = "the name of the host is not known", "TLS failed"
@@ -164,7 +173,7 @@ class Client:
         headers: Mapping[str, str] | None = None,
         *,
         accept: Collection[int] = (),
-        not_yet: Callable[[Response], str | None] = lambda _: None,
+        not_yet: Callable[[Response], NotYet | None] = lambda _: None,
     ) -> Response:
         """Return the answer to a GET of ``url``; statuses in ``accept`` are answers, not failures.
 
@@ -232,7 +241,7 @@ class Client:
         url: str,
         headers: dict[str, str],
         accept: Collection[int],
-        not_yet: Callable[[Response], str | None],
+        not_yet: Callable[[Response], NotYet | None],
     ) -> Response:
         """Make the request and follow its redirects, each to an origin that is allowed."""
         stop_flag.raise_if_set("the request under way was dropped, the state printed so far is valid.")
@@ -241,9 +250,10 @@ class Client:
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or not location:
                 answer = self._judge(response, accept)
-                finding = not_yet(answer)
-                if finding is not None:
-                    raise _Transient(finding, _retry_after(response.headers))
+                told = not_yet(answer)
+                if told is not None:
+                    wait = _retry_after(response.headers)
+                    raise _Transient(told.finding, told.wait if wait is None else wait)
                 return answer
             url = self._redirected(url, location)
         raise BadDataError(

@@ -7,7 +7,7 @@ An answer without rows ends a read, so what stands beside them decides whether i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -36,6 +36,7 @@ from tap_rest.words import (
     FAILING,
     NOT_THERE,
     OF_LIMITS,
+    OF_THIS_PAGE,
     is_busy,
     is_failing_status,
     is_failing_word,
@@ -45,7 +46,7 @@ from tap_rest.words import (
     says_end,
 )
 
-__all__ = ["Failure", "Weight", "failure_of", "part_of"]
+__all__ = ["Failure", "Weight", "failure_of", "left_of", "may_be_a_things", "part_of"]
 
 
 class Weight(Enum):
@@ -94,7 +95,7 @@ def failure_of(
         around = failure_of(others, habits, is_first=is_first, here=here)
         is_told = around is not None and around.weight is not Weight.MAYBE
         return around if is_told else _failure_of_a_thing(own, habits) or around
-    sure = _sure_failure(members)
+    sure = _sure_failure(members, habits)
     if sure is not None:
         return sure
     new = [(names, value) for names, value in members if not habits.is_usual(names, value)]
@@ -128,7 +129,7 @@ def failure_of(
 
 def _failure_of_a_thing(own: Sequence[Member], habits: Habits) -> Failure | None:
     """`{"id": 7, "status": "failed", "items": []}` has failed, or is an order that has; `"error": "rate limit"` is no order's."""
-    told = _sure_failure(own) or failure_of(
+    told = _sure_failure(own, habits) or failure_of(
         [member for member in own if not habits.is_usual(*member)], Habits()
     )
     if told is None:
@@ -136,6 +137,34 @@ def _failure_of_a_thing(own: Sequence[Member], habits: Habits) -> Failure | None
     value = dict(own)[told.names]
     asks_to_wait = plain_name(told.names[-1]) in ("error", "errors") and is_busy(value)
     return Failure(told.names, Weight.LIKELY if asks_to_wait else Weight.MAYBE, asks_to_wait)
+
+
+def left_of(failure: Failure, members: Sequence[Member], *, is_thing: bool) -> Failure | None:
+    """Return what is left of a failure where the API was seen to serve other questions meanwhile: one of this question.
+
+    Sessions and maintenance are none. Errors and failing statuses are, and messages that do not say that it is the end: a page
+    may be too deep, or beyond what is paid for. Another status is told, and other members are an end. ``is_thing``: another
+    thing was asked for, whose status it may be.
+    """
+    value, name = dict(members)[failure.names], failure.names[-1]
+    if is_thing and plain_name(name) not in _OF_THE_ANSWER_ALONE:
+        return replace(failure, weight=Weight.MAYBE)
+    if isinstance(value, str) and is_message(failure.names) and OF_THIS_PAGE.search(plain_text(value)):
+        return replace(failure, weight=Weight.LIKELY)
+    is_failing = is_status(failure.names) and (number_in(value) is not None or is_failing_word(str(value)))
+    if failure.weight is Weight.SURE or is_error_name(name) or is_message(failure.names) or is_failing:
+        return failure if failure.weight is not Weight.MAYBE or isinstance(value, str) else None
+    return replace(failure, weight=Weight.MAYBE) if is_judged(failure.names) else None
+
+
+def may_be_a_things(failure: Failure, members: Sequence[Member]) -> bool:
+    """Tell whether a failure may be that of a thing that was asked for: a word as its status, and nothing that explains it."""
+    others = [(names, value) for names, value in members if names != failure.names and is_judged(names)]
+    is_word = is_status(failure.names) and number_in(dict(members)[failure.names]) is None
+    return is_word and all(is_fine(value) for _, value in others)
+
+
+_OF_THE_ANSWER_ALONE = ("error", "errors", "ok", "success")
 
 
 def part_of(members: Sequence[Member]) -> tuple[str, ...] | None:
@@ -161,8 +190,8 @@ def _is_part(name: str, value: Any) -> bool:
     return name in PARTS and name != "incomplete" and value is True
 
 
-def _sure_failure(members: Sequence[Member]) -> Failure | None:
-    """Members at the top that speak of errors and of nothing else, whatever the answers with rows have there."""
+def _sure_failure(members: Sequence[Member], habits: Habits) -> Failure | None:
+    """Members at the top that speak of errors and of nothing else; `error`, `ok` and the like whatever those with rows have."""
     for names, value in members:
         name = plain_name(names[-1])
         is_top = len(names) == 1
@@ -172,6 +201,7 @@ def _sure_failure(members: Sequence[Member]) -> Failure | None:
             or (
                 name in ("status", "result")
                 and is_top
+                and not habits.is_usual(names, value)
                 and plain_text(value) in ("error", "fail", "failed", "failure")
             )
             or (_is_part(name, value) and is_of_the_answer(names))
@@ -196,7 +226,8 @@ def _error_member(members: Sequence[Member]) -> Member | None:
         if len(names) > 2 and not is_of_the_answer(names):
             continue
         is_count = isinstance(value, int | list) and not isinstance(value, bool)
-        is_count = is_count and (not _is_of_errors(names[-1]) or _counts(names[-1]))
+        is_of_others = isinstance(value, int) and not is_of_the_answer(names)  # `summary.errors`
+        is_count = is_count and (not _is_of_errors(names[-1]) or _counts(names[-1]) or is_of_others)
         is_text_of_a_zero = is_coded and isinstance(value, str) and not is_failing_word(value)
         if not is_count and not is_text_of_a_zero:
             return names, value

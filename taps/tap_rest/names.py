@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-__all__ = ["plain_name", "words_of"]
+__all__ = ["in_words", "plain_name", "words_of"]
 
 _NAMES = 1024  # each page of a stream has the same ones
 
@@ -18,6 +18,12 @@ def plain_name(name: str) -> str:
 
 
 @lru_cache(_NAMES)
+def in_words(name: str) -> tuple[str, ...]:
+    """`next_page`, `nextPage` and `X-Next-Page` end with the words next, page."""
+    return tuple(word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name))
+
+
+@lru_cache(_NAMES)
 def words_of(name: str) -> frozenset[str]:
-    """`next_page`, `nextPage` and `X-Next-Page` have the words next and page."""
-    return frozenset(word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name))
+    """Return the words of a name, in any order."""
+    return frozenset(in_words(name))

@@ -17,8 +17,9 @@ from singerkit_tap.records import split_records
 from tap_rest import exact
 from tap_rest.around import Habits, Member, members_around, own_members
 from tap_rest.client import Response, excerpt
-from tap_rest.failures import Failure, Weight, failure_of, part_of
+from tap_rest.failures import Failure, Weight, failure_of, left_of, may_be_a_things, part_of
 from tap_rest.paths import Finder, Found, Path, finder_of, has_member, load_exactly, parse_path, unfiltered
+from tap_rest.signs import signs_in_headers, signs_of
 
 __all__ = ["PageReader", "ReadPage"]
 
@@ -80,6 +81,7 @@ class PageReader:
         self._unfiltered = None if at is None else parse_path(at, f"records of stream {stream}")
         self._habits = Habits()
         self._here = Habits()  # of the read that is under way
+        self._is_served = False  # while the answer came that is looked at
         self._told: set[tuple[str, ...]] = set()
 
     def expect(self, place: Any) -> None:
@@ -95,18 +97,21 @@ class PageReader:
             return None
         return self._path.text if self._path.names is None else list(self._path.names)
 
-    def read(self, response: Response, where: str, *, is_first: bool = True) -> ReadPage:
+    def read(
+        self, response: Response, where: str, *, is_first: bool = True, is_served: bool = False
+    ) -> ReadPage:
         """Return the records of ``response``; ``where`` names it in errors ("page 3 of stream orders").
 
-        ``is_first``: no page of this read came before.
+        ``is_first``: no page of this read came before. ``is_served``: before and after it others were served (`Witness`).
 
         Raises:
             BadDataError: the body is not the JSON that was promised; no records is never a guess.
             ConfigurationError: `records` is not configured, and more than one place may hold them.
         """
+        self._is_served = is_served
         if is_first:
             self._here = Habits()
-        if response.status == 204:
+        if response.status == _NONE:
             return ReadPage([], {path.text: None for path in self._fields})
         _check_is_json(response, where)
         if self._path is None:
@@ -130,23 +135,62 @@ class PageReader:
         at = (self._unfiltered or self._path).names
         return ReadPage(records, fields, at, unfiltered=before)
 
-    def finding_of_busy(self, response: Response) -> str | None:
-        """Return what a short answer without rows says, in words, where it says that asking again may help."""
-        is_good = 200 <= response.status < 300  # others that are accepted are answers: `on_404`
-        if not is_good or len(response.body) > _SHORT or not _is_object(response):
-            return None
-        try:
-            members = _members(response.body, "an answer")
-            at = self._unfiltered or self._path
-            if self._has_rows(response, members, at):
-                return None
-        except BadDataError:
-            return None
-        failure = self._failure_of(members_around(members, at.names if at else None), at)
+    def finding_of_busy(self, response: Response, members: Sequence[Member]) -> str | None:
+        """Return what an answer without rows says, in words, where it says that asking again may help."""
+        failure = self._failure_of(members, self._rows_at)
         if failure is None or not failure.is_busy or self._is_partial_fine:
             return None
         way_out = f" (by `{redactor.mask_foreign(failure.shown)}`; {self._way_to_end_so})"
         return f"status {response.status} and no records, it says: {excerpt(response)}{way_out}"
+
+    def signs_of(self, response: Response, members: Sequence[Member], *, is_first: bool) -> frozenset[str]:
+        """Return what an answer without rows says, and no answer with rows has said."""
+        failure = self._failure_of(members, self._rows_at, is_first=is_first)
+        told = () if failure is None else (failure.names,)
+        return signs_of(members, self._habits, told, is_first=is_first) | signs_in_headers(response.headers)
+
+    @property
+    def knows_rows(self) -> bool:
+        """Whether an answer with rows is known, to compare others with."""
+        return self._habits.pages > 0
+
+    def learn(self, response: Response) -> None:
+        """Take in what stands around the rows of an answer that is not read."""
+        if _is_object(response):
+            at = self._rows_at
+            members = _members(response.body, "an answer")
+            self._habits.learn(members_around(members, at.names if at else None))
+
+    def has_rows(self, response: Response) -> bool:
+        """Tell whether there are rows in an answer; one that cannot be read has none."""
+        if not 200 <= response.status < 300 or response.status == _NONE:
+            return False
+        try:
+            if not _is_object(response):
+                return (
+                    response.body.lstrip()[:1] == b"[" and _first_inside(Raw(response.body.strip())) != b"]"
+                )
+            return self._has_rows(response, _members(response.body, "an answer"), self._rows_at)
+        except BadDataError:
+            return False
+
+    @property
+    def _rows_at(self) -> Path | None:
+        return self._unfiltered or self._path
+
+    def around_none(self, response: Response) -> list[Member] | None:
+        """Return what stands around the place of the rows in a short answer without any; None for another answer."""
+        is_good = 200 <= response.status < 300  # others that are accepted are answers: `on_404`
+        if not is_good or len(response.body) > _SHORT or self.has_rows(response):
+            return None
+        if not _is_object(response):
+            return []
+        try:
+            members = _members(response.body, "an answer")
+        except BadDataError:
+            return None
+        at = self._rows_at
+        return members_around(members, at.names if at else None)
 
     def _failure_of(
         self, members: Sequence[Member], at: Path | None, *, has_list: bool = True, is_first: bool = False
@@ -226,6 +270,13 @@ class PageReader:
             return
         members = members_around(_members(response.body, where), path.names)
         failure = self._failure_of(members, path, has_list=has_list, is_first=is_first)
+        is_thing = self._asks_for_things and is_first
+        if failure is not None and self._is_served:
+            failure = left_of(failure, members, is_thing=is_thing)
+        elif (
+            failure is not None and is_thing and may_be_a_things(failure, members) and not self._habits.pages
+        ):
+            failure = replace(failure, weight=Weight.MAYBE)
         if failure is None:
             if not has_list and self._habits.has_all_gone(members):
                 self._warn(
@@ -331,6 +382,7 @@ def _check_is_json(response: Response, where: str) -> None:
 
 _WHOLE = (200, 203)
 _PARTIAL = 206
+_NONE = 204
 _IN_PART = (202, 207, 208, 226)
 _SHORT = 4096  # bytes of an answer without rows
 _UNKNOWN = Path("", None, True)

@@ -39,6 +39,7 @@ from tap_rest.pagination import Experience, Pages, Step, body_paths, step_after_
 from tap_rest.paths import filters
 from tap_rest.records import PageReader, ReadPage
 from tap_rest.schemas import COPIED, DeclaredSchema, Sample, SchemaKeeper, listed
+from tap_rest.witness import Question, Witness
 
 if TYPE_CHECKING:
     from tap_rest.tap import TapRest
@@ -119,6 +120,10 @@ class RestStream(BlockStream):
 
     # Pages
 
+    @cached_property
+    def _witness(self) -> Witness:
+        return Witness(self.tap.client, self._reader)
+
     def read_pages(self, context: Context | None, start: Start) -> Iterator[Page]:
         """Yield the pages from ``start`` on; see `singerkit_tap.contract`."""
         if start.bookmark is None:
@@ -180,12 +185,12 @@ class RestStream(BlockStream):
         last: list[RawRecord] | None = None
         for number in range(rows // size + 1, self.tap.api.limits.pages):
             asked = {**own_params, **params, **step.params}
-            response = self.tap.client.get(
-                url, asked, settings.headers, accept=_NO_SUCH_PAGE, not_yet=self._reader.finding_of_busy
-            )
+            question = Question(url, asked, settings.headers, _NO_SUCH_PAGE)
+            response, is_served = self._witness.ask(question, is_first=False)
             if response.status in _NO_SUCH_PAGE:
                 return
-            page = self._reader.read(response, f"page {number} of stream {settings.name}", is_first=False)
+            where = f"page {number} of stream {settings.name}"
+            page = self._reader.read(response, where, is_first=False, is_served=is_served)
             if not page.records or page.records == last:
                 return
             last = list(page.records)
@@ -219,21 +224,23 @@ class RestStream(BlockStream):
         step: Step | None = pages.first
         while step is not None:
             where = f"page {pages.number} of stream {settings.name}"
+            asked = {**own_params, **params, **step.params} if step.url is None else {}
+            question = Question(step.url or url, asked, {**settings.headers, **step.headers}, accept)
+            begins = pages.number == 1
+            history = (
+                Question(url, {**own_params, **step.params}, question.headers) if begins and params else None
+            )
             with _naming(where):
-                response = self.tap.client.get(
-                    step.url or url,
-                    {**own_params, **params, **step.params} if step.url is None else {},
-                    {**settings.headers, **step.headers},
-                    accept=accept,
-                    not_yet=self._reader.finding_of_busy,
-                )
+                response, is_served = self._witness.ask(question, is_first=begins, history=history)
             if response.status == 404:
                 _logger.warning("%s was not found and is skipped (`on_404`).", where[:1].upper() + where[1:])
                 self._warn_of_skipped_parents()
                 yield ReadPage([], {})
                 return
-            page = self._reader.read(response, where, is_first=pages.number == 1)
+            page = self._reader.read(response, where, is_first=begins, is_served=is_served)
             page.answer = response
+            if begins and page.came:
+                self._witness.remember(question)
             self.first_url = self.first_url or response.url
             self.rows_came += len(page.records)
             # Before its rows are written: a page whose end is in doubt must not move a bookmark.

@@ -12,6 +12,7 @@ __all__ = [
     "GOOD",
     "NOT_THERE",
     "OF_LIMITS",
+    "OF_THIS_PAGE",
     "is_busy",
     "is_failing_status",
     "is_failing_word",
@@ -49,6 +50,10 @@ OF_LIMITS = re.compile(
     r"time[ds]?.?out|unavailable|overload|exhausted|denied|unauthori|forbidden|not allowed|expired|under maintenance"
 )
 """What makes more of a warning than advice."""
+OF_THIS_PAGE = re.compile(
+    r"too (?:large|many|deep|big|high|far|long)|\b(?:max|maximum|limit|depth|window|deep)\b|time[ds]?.?out|internal|server error|exception"
+)
+"""What may be so of one question while others are answered."""
 _BUSY_CODES = (408, 425, 429, 500, 502, 503, 504)
 _NO = frozenset(("no", "zero", "0", "nothing", "none", "empty", "without"))
 _THINGS = frozenset(
@@ -74,7 +79,12 @@ _OF_ACCESS = frozenset(
 _OF_THIS_QUESTION = re.compile(r" (?:for|to) (?:this|the|your) (?:request|api call|call)\b")
 _AT_THE_END = re.compile(
     r"\bend of (?:the |your |this |all )?(?:list|results?|data|records?|items?|feed|pages?|collection|set|stream)\b|"
-    r"\b(?:page|offset|skip)\b.* out of (?:range|bounds)|^no ?data error$"
+    r"\b(?:page|offset|skip)\b.* out of (?:range|bounds)|^no ?data error$|"
+    r"\bpage\b.* (?:exceeds?|beyond|past|behind|after|greater than|larger than) .*\b(?:pages|last)\b|"
+    r"\bup to date\b|^(?:results|records|items|rows|list|data|pages|feed) exhausted$"
+)
+_NOTHING_FOUND = re.compile(
+    r"\b(?:could not|couldn't|cannot|can't|can not|unable to|did not|didn't) find any\b"
 )
 _WENT_WELL = re.compile(r"\bsuccess(?:ful|fully)?\b")
 _WENT_WELL_IN_PART = re.compile(r"\b(?:not|no|partial\w*|without|but)\b")
@@ -95,7 +105,11 @@ def says_end(value: Any) -> bool:
     words = re.findall(r"[a-z0-9']+", text)
     if _AT_THE_END.search(text):
         return True
-    if FAILING.search(text) or _OF_ACCESS & set(words):
+    if _OF_ACCESS & set(words):
+        return False
+    if _NOTHING_FOUND.search(text):
+        return True
+    if FAILING.search(text):
         return False
     is_not_found = words[-2:] == ["not", "found"] and set(words[:-2]) <= _THINGS
     is_end = words[:2] in (["end", "of"], ["empty"], ["end"]) or text in ("eof", "exhausted")

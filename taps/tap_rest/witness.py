@@ -1,0 +1,144 @@
+"""Whether an API still serves, where an answer without rows says what no answer with rows has said.
+
+An answer without rows ends a read. APIs put a limit that is reached, a session that is over or a maintenance beside an
+empty list under status 200, in words and languages without end, so it is not words that decide. What is not as in the
+answers with rows is a sign, and at a sign the first question that had rows is asked once more: if it has none now, the API
+does not serve, and the page is asked for later, as after 429. If it has some, the page itself is asked for once more, and
+is the end if it still has none. Signs that were an end a few times are trusted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from singerkit_shell.errors import BadDataError, NotAuthorisedError, RetryableError
+from tap_rest.client import Client, NotYet, Response, excerpt
+from tap_rest.records import PageReader
+from tap_rest.signs import wait_asked
+
+__all__ = ["Question", "Witness"]
+
+_TRUSTED = 3  # ends after which the same signs need no further look
+
+Signs = frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A GET; ``accept`` are further statuses that are answers."""
+
+    url: str
+    params: Mapping[str, Any]
+    headers: Mapping[str, str]
+    accept: Collection[int] = ()
+
+
+class Witness:
+    """Asks the questions of one stream, and looks twice at answers without rows that differ from those with rows."""
+
+    def __init__(self, client: Client, reader: PageReader) -> None:
+        self._client = client
+        self._reader = reader
+        self._had_rows: Question | None = None
+        self._has_asked_history = False
+        self._ends: Counter[Signs] = Counter()
+        self._failures: set[Signs] = set()
+        self._waited: set[Signs] = set()
+
+    def remember(self, question: Question) -> None:
+        """Note the first question of a read, whose answer had rows."""
+        self._had_rows = question
+
+    def ask(
+        self, question: Question, *, is_first: bool = True, history: Question | None = None
+    ) -> tuple[Response, bool]:
+        """Return the answer; and whether the API was seen to serve around one that has no rows and says something new.
+
+        ``is_first``: no page of this read came before. ``history``: a question that may have rows of former runs.
+
+        Raises:
+            NotAuthorisedError, BadDataError, RetryableError, ConfigurationError, Stopped: see `Client.get`.
+        """
+        passed: list[Signs] = []
+
+        def not_yet(response: Response) -> NotYet | None:
+            around = self._reader.around_none(response)
+            if around is None:
+                return None
+            signs = self._reader.signs_of(response, around, is_first=is_first)
+            if signs and not self._reader.knows_rows and self._learn_from(history):
+                signs = self._reader.signs_of(response, around, is_first=is_first)
+            busy = self._reader.finding_of_busy(response, around)
+            if busy is not None:
+                return NotYet(busy)
+            if not signs or signs in passed:
+                return None
+            if self._had_rows is None:
+                return self._asked_to_wait(signs, wait_asked(around, response.headers))
+            serves = signs not in self._failures and (self._is_trusted(signs) or self._serves())
+            if serves is False:
+                return NotYet(
+                    f"status {response.status} and no records, it says: {excerpt(response)}, and what had some before has none now"
+                )
+            passed.append(signs)
+            return None
+
+        answer = self._get(question, not_yet)
+        if self._had_rows is None or not passed or self._is_trusted(passed[-1]):
+            return answer, bool(passed) and self._had_rows is not None
+        again = self._get(question, not_yet)
+        if self._reader.has_rows(again):
+            self._failures.update(passed)
+        else:
+            self._ends[passed[-1]] += 1
+        return again, True
+
+    def _asked_to_wait(self, signs: Signs, wait: float | None) -> NotYet | None:
+        """Give an answer that asks to wait one more try where there is no witness; the same one is believed then."""
+        if wait is None or signs in self._waited:
+            return None
+        self._waited.add(signs)
+        return NotYet("no records, and it asks to wait", wait)
+
+    def _get(self, question: Question, not_yet: Callable[[Response], NotYet | None]) -> Response:
+        return self._client.get(
+            question.url, question.params, question.headers, accept=question.accept, not_yet=not_yet
+        )
+
+    def _is_trusted(self, signs: Signs) -> bool:
+        return self._ends[signs] >= _TRUSTED
+
+    def _serves(self) -> bool | None:
+        """Tell whether what had rows still has some; None: there is nothing, or nothing any more, that can be asked."""
+        if self._had_rows is None:
+            return None
+        try:
+            return self._reader.has_rows(self._get(self._had_rows, _at_once))
+        except BadDataError:
+            self._had_rows = None
+            return None
+
+    def _learn_from(self, history: Question | None) -> bool:
+        """Ask for rows of former runs, once, where the first answer of a run has none and something to say.
+
+        What stands around them says whether it always does so; that there are none, or no answer, says nothing.
+        """
+        if history is None or self._has_asked_history:
+            return False
+        self._has_asked_history = True
+        try:
+            answer = self._get(history, _at_once)
+        except (BadDataError, NotAuthorisedError, RetryableError):
+            return False
+        if not self._reader.has_rows(answer):
+            return False
+        self._reader.learn(answer)
+        self._had_rows = history
+        return True
+
+
+def _at_once(_: Response) -> NotYet | None:
+    return None
