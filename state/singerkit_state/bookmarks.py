@@ -16,6 +16,8 @@ bookmark. ``_singerkit_seen`` is ours, and holds as long as ``at`` is the ``repl
 * ``fields``: for streams without a key, the fields that rows are remembered by; none: all. A state without them is of an
   older version, which remembered the text of the record;
 * ``top``: the greatest value of the last complete read, where that is beyond the bookmark;
+* ``again``: of a stream with a key, how many rows with other keys will be asked for again that nothing is remembered of, so
+  that they are sent again; true, where each run sends a window again (``lookback``). A target that appends has them twice;
 * ``unmet``: how many complete reads in a row have met none of the rows that they remembered, if any have;
 * ``bookmark``: there while a read of a sorted stream is not complete; ``replication_key_value`` is then the place
   where it goes on, and ``bookmark`` what it comes back to.
@@ -41,6 +43,7 @@ __all__ = [
     "SEEN_LIMIT",
     "Bookmark",
     "StreamBookmarks",
+    "sent_again",
     "strange_memory",
 ]
 
@@ -70,7 +73,7 @@ class Bookmark:
     key. ``top``: the greatest value of the last complete read, where it is beyond ``value``. ``position``: where an
     interrupted read of a sorted stream goes on; ``seen`` then stands at it, and ``top`` is what that read has seen.
     ``fields``: what rows are remembered by, () for all of a record; None: not told. ``unmet``: so many complete reads in a
-    row have met none of the rows that they remembered.
+    row have met none of the rows that they remembered. ``again``: so many rows will be sent again; True: a window will.
     """
 
     value: Value | None = None
@@ -80,6 +83,7 @@ class Bookmark:
     position: Value | None = None
     fields: tuple[str, ...] | None = None
     unmet: int = 0
+    again: int = 0
 
     @property
     def start(self) -> Value | None:
@@ -281,10 +285,24 @@ def _read(entry: Mapping[str, Any], replication_key: str | None) -> Bookmark:
     fields = tuple(memory["fields"]) if "fields" in memory else None
     count = memory.get("unmet")
     unmet = count if type(count) is int and count > 0 else 0  # edited by hand it may be anything
+    again = _again(memory)
     if "bookmark" in memory:
         best = _exact(memory["bookmark"])
-        return Bookmark(best, seen, remembered, top, position=value, fields=fields, unmet=unmet)
-    return Bookmark(value, seen, remembered, top, fields=fields, unmet=unmet)
+        return Bookmark(best, seen, remembered, top, position=value, fields=fields, unmet=unmet, again=again)
+    return Bookmark(value, seen, remembered, top, fields=fields, unmet=unmet, again=again)
+
+
+def _again(memory: Mapping[str, Any]) -> int:
+    said = memory.get("again")
+    return said if said is True or (type(said) is int and said > 0) else 0
+
+
+def sent_again(part: Any) -> int:
+    """Return how many rows a stream will send again, by its part of a state; True: no more than those of a window."""
+    entries = [part, *(part.get("partitions") or ())] if isinstance(part, Mapping) else []
+    memories = [entry.get(_SEEN) for entry in entries if isinstance(entry, Mapping)]
+    said = [_again(memory) for memory in memories if isinstance(memory, Mapping)]
+    return sum(count for count in said if count is not True) or True in said
 
 
 def strange_memory(entry: Mapping[str, Any]) -> str | None:
@@ -334,6 +352,8 @@ def _written(replication_key: str, bookmark: Bookmark) -> dict[str, Any]:
         memory["top"] = bookmark.top
     if bookmark.unmet:
         memory["unmet"] = bookmark.unmet
+    if bookmark.again:
+        memory["again"] = bookmark.again
     if bookmark.position is not None:
         memory["bookmark"] = bookmark.value
     return values if len(memory) == 1 else {**values, _SEEN: memory}

@@ -145,6 +145,8 @@ class RowMemory:
         self._raised: OrderKey = None
         self._lost: OrderKey = None
         """The greatest key of rows that were forgotten without anything being known above them."""
+        self.forgotten = 0
+        """So many rows, at most, were forgotten without anything being known of their keys."""
         self.threshold: bytes | None = None
         """Raw value below which rows were forgotten to stay within the limit; None: none were."""
 
@@ -183,6 +185,7 @@ class RowMemory:
         low, high = ends
         if self._lost is not None:
             self._lost = max(self._lost, high)
+            self.forgotten += len(rows)
             return
         if not rows:
             return
@@ -196,6 +199,7 @@ class RowMemory:
         self._waiting_bytes += len(records[rows[0]]) * len(rows)
         if self._hashed + self._waiting > self._limit and not self._keeps_newest:
             self._lost = self._high
+            self.forgotten = self._hashed + self._waiting
             self._clear()
         elif self._hashed + self._waiting > 2 * self._limit:
             self._keep_newest(self._limit)
@@ -331,7 +335,7 @@ class RowMemory:
             return
         self._raised = key
         if self._lost is not None and self._lost < key:
-            self._lost = None
+            self._lost, self.forgotten = None, 0
         if any(chunk.low < key for chunk in self._chunks):
             self._hash_waiting()
         elif not self._groups:
@@ -393,6 +397,7 @@ class RowMemory:
             if few._waiting - len(few._chunks[-1].rows) >= window and len(few._chunks) > 1:
                 few._drop_chunks(few._waiting - len(chunk.rows))
                 few._trim(window)
+                few.forgotten = self._hashed + self._waiting - few._hashed - few._waiting
                 return few
         return None
 

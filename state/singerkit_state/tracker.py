@@ -422,7 +422,7 @@ class BookmarkTracker:
         top = max(filter(None, [self._top, self._before]), key=lambda mark: mark.key, default=None)
         if top is not None and best is not None and not top.key > best.key:
             top = None
-        return self._stored(best, groups, top=top)
+        return self._stored(best, groups, top=top, forgotten=self.forgotten)
 
     def _interrupted(self, position: _Mark) -> Bookmark:
         is_beyond = self._best is None or position.key > self._best.key
@@ -435,8 +435,9 @@ class BookmarkTracker:
         if best is not None and not position.key > best.key:
             # Nothing at or below the signpost can change any more: this is a bookmark like any other.
             before = self._before if self._before and self._before.key > position.key else None
-            return self._stored(position, groups, top=before)
-        return self._stored(position, groups, top=self._top, bookmark=(best,))
+            return self._stored(position, groups, top=before, forgotten=memory.forgotten)
+        forgotten = self._forgotten_before + memory.forgotten
+        return self._stored(position, groups, top=self._top, bookmark=(best,), forgotten=forgotten)
 
     def _covered(self, memory: RowMemory | None = None) -> _Mark | None:
         """Return the bookmark, moved up to where the memory begins if rows had to be forgotten."""
@@ -452,6 +453,7 @@ class BookmarkTracker:
         groups: dict[bytes, Counter[str]],
         *,
         top: _Mark | None,
+        forgotten: int,
         bookmark: tuple[_Mark | None] | None = None,
     ) -> Bookmark:
         seen: Counter[str] | None = None
@@ -463,9 +465,16 @@ class BookmarkTracker:
         others = {_any_value.decode(text): rows for text, rows in groups.items() if not at or text != at.text}
         value = None if at is None else _any_value.decode(at.text)
         top_value = None if top is None else _any_value.decode(top.text)
+        again = (bool(self._lookback) or forgotten) if self._has_key else 0
         if bookmark is None:
             return Bookmark(
-                value, seen, others, top_value, fields=self._fields_of(groups), unmet=self.reads_unmet
+                value,
+                seen,
+                others,
+                top_value,
+                fields=self._fields_of(groups),
+                unmet=self.reads_unmet,
+                again=again,
             )
         best = bookmark[0]
         return Bookmark(
@@ -476,6 +485,7 @@ class BookmarkTracker:
             position=value,
             fields=self._fields_of(groups),
             unmet=self.reads_unmet,
+            again=again,
         )
 
     @property
@@ -497,7 +507,8 @@ class BookmarkTracker:
         """Return the old bookmark with the rows sent since: what may be stored when they are covered by others."""
         start = self._mark(self._start.start)
         before = None if self._start.top is None else self._mark(self._start.top)
-        return self._stored(start, self._memory.groups(), top=before)
+        groups = self._memory.groups()
+        return self._stored(start, groups, top=before, forgotten=max(self.forgotten, int(self._start.again)))
 
     @property
     def has_bookmark(self) -> bool:
@@ -510,6 +521,16 @@ class BookmarkTracker:
         text, covered = self._memory.threshold, self._covered()
         is_moved = text is not None and covered is not None and covered is not self._best
         return _any_value.decode(text) if is_moved and text is not None else None
+
+    @property
+    def _forgotten_before(self) -> int:
+        """Rows that this read has forgotten before it was stopped; they stand before the place where it goes on."""
+        return 0 if self._start.position is None or self._lookback else int(self._start.again)
+
+    @property
+    def forgotten(self) -> int:
+        """Rows, at most, that the next read asks for again and does not recognise."""
+        return self._forgotten_before + self._memory.forgotten
 
     @property
     def forgets(self) -> bool:

@@ -11,6 +11,9 @@ from singerkit_state.tracker import Signpost
 __all__ = ["Reading", "delivery"]
 
 
+_REPLACED = f"replace themselves by their key (in a target that appends they are there twice: {Guarantee.AT_LEAST_ONCE})"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reading:
     """How a stream is read, as far as the promise depends on it."""
@@ -70,7 +73,7 @@ def _from_the_bookmark(reading: Reading) -> tuple[Guarantee, str]:
         "recognised when they are asked for again"
     )
     if reading.has_key:
-        return Guarantee.EFFECTIVELY_ONCE, f"{why}; others replace themselves by their key"
+        return Guarantee.EFFECTIVELY_ONCE, f"{why}; others are sent again and {_REPLACED}"
     return Guarantee.EXACTLY_ONCE, (
         f"{why}, as long as no selected field changes its value with each answer; where there are more a run "
         "warns, moves the bookmark up, and may miss rows that changed below it meanwhile"
@@ -88,5 +91,5 @@ def _again(reading: Reading) -> tuple[Guarantee, str]:
             "sorts otherwise on each page in every run (a run warns where rows come twice)"
         )
     if reading.has_key:
-        return Guarantee.EFFECTIVELY_ONCE, f"{again}, and a row replaces itself by its key"
+        return Guarantee.EFFECTIVELY_ONCE, f"{again}, and its rows {_REPLACED}"
     return Guarantee.AT_LEAST_ONCE, f"{again}, and nothing tells its rows apart"

@@ -129,6 +129,13 @@ def seen_in(tracker: BookmarkTracker, stream: BlockStream) -> Iterator[str]:
             f"Stream `{stream.name}`: of {counted(tracker.remembered, 'row')} that the state remembers {tracker.recognised} "
             "came again, recognised and not sent again."
         )
+    if tracker.forgotten and stream.primary_keys and not stream.lookback:
+        yield (
+            f"More than {counted(tracker.memory_limit, 'row')} of stream `{stream.name}` came after the point that was certain "
+            f"when the read began: the next run asks for {counted(tracker.forgotten, 'row')} again and sends them again, where "
+            "they replace themselves by their key. A target that appends has them twice: raise `bookmark.memory`, or set "
+            "`bookmark.signpost` to `date_header` if the source's `Date` is the clock of the replication key."
+        )
 
 
 def told_of_nulls(stream: BlockStream, nulls: int) -> str:

@@ -237,7 +237,8 @@ _BOOKMARK = _group(
         },
         "memory": _count(
             "Rows remembered, so that they are recognised when they are asked for again. Beyond it rows with "
-            "`primary_keys` are sent again; without, the bookmark moves up and a warning says so. Default 10000."
+            "`primary_keys` are sent again (and are there twice in a target that appends); without, the bookmark moves up and a "
+            "warning says so. Default 10000."
         ),
     },
 )

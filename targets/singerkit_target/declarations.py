@@ -24,6 +24,7 @@ class Declaration(msgspec.Struct):
     stream: str
     schema: msgspec.Raw
     key_properties: list[str] | None = None
+    bookmark_properties: Any = None
 
     @property
     def fingerprint(self) -> bytes:

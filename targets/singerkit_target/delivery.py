@@ -9,6 +9,7 @@ from singerkit_state.delivery import Delivery, Guarantee
 __all__ = ["deliveries"]
 
 _TOGETHER = "rows and state are committed together, and a run that would start from an older state is stopped"
+_SENT_AGAIN = "rows that the tap sends again are appended, too, and are there twice (a run warns where the state says that some are)"
 _COMES_AGAIN = "rows come again, all of them or those after a saved state that a kill left behind"
 _LOOKS_COMPLETE = (
     "a tap that dies between two lines looks like one that has finished: its rows after the last STATE are committed, and "
@@ -22,11 +23,11 @@ def deliveries(
     """Return what holds for a config; without ``state_file`` it depends on where the tap's state comes from."""
     place = "the --state-file" + (" or a state URL" if has_state_url and state_file is None else "")
     from_stdout = "" if state_file else ", or is saved from stdout"
-    found = [
-        Delivery(
-            f"a singerkit tap, whose --state names {place}{from_stdout}", Guarantee.EXACTLY_ONCE, _TOGETHER
-        )
-    ]
+    ours = f"a singerkit tap, whose --state names {place}{from_stdout}"
+    found = [Delivery(ours, Guarantee.EXACTLY_ONCE, _TOGETHER)]
+    if not replaces_by_key:
+        sent_again = f"{ours}, streams that its --about calls {Guarantee.EFFECTIVELY_ONCE}"
+        found.append(Delivery(sent_again, Guarantee.AT_LEAST_ONCE, _SENT_AGAIN))
     others = "a tap by others, whose --state names the --state-file"
     if ends_with_state:
         why = f"{_TOGETHER}, and so is one that ends behind its last STATE"

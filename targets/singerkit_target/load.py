@@ -32,6 +32,7 @@ from singerkit_target.declarations import declared_stream, read_declaration
 from singerkit_target.lines import Chunk, read_chunks
 from singerkit_target.messages import Message, Run, Splitter, decoded, state_text
 from singerkit_target.publish import Publisher
+from singerkit_target.repeats import Repeats
 from singerkit_target.replay import TRIES, UnitInHand, waits
 from singerkit_target.summary import Summary
 from singerkit_target.units import in_load_order, stretches
@@ -132,6 +133,7 @@ class Load:
         self._rows_after_state = False
         self._version_after_state = False
         self._ends_empty = False
+        self._last_value: Any = None
         self._stored: Any = None
         self._begun = False
         self._pipeline_name = ""
@@ -139,6 +141,9 @@ class Load:
         self._in_hand = UnitInHand(limits.replay_bytes)
         self._versions = Versions()
         self._warned: set[str] = set()
+        self._repeats = Repeats(
+            lambda sentence, stream: self._warn_once(sentence, f"again {stream}"), self._way_to_start_over
+        )
         self.summary = Summary()
 
     # --- the run -------------------------------------------------------------------------------------------
@@ -278,6 +283,7 @@ class Load:
         stored = self._loader.begin(pipeline)
         self._begun = True
         self._stored = None if stored is None else decode(stored)
+        self._repeats.begin(start, self._stored)
         loader = self._loader
         starts_over = check_start(
             pipeline, stored, start, mark, self._publisher, loader.was_former, self._ways(pipeline), self._log
@@ -340,6 +346,8 @@ class Load:
             max_columns=self._limits.max_columns,
         )
         stream = self._given(stream)
+        if self._mark is not None and self._loader.appends:
+            self._repeats.declare(stream, is_incremental=bool(declaration.bookmark_properties))
         self._unit.has_tables = True
         self._declared[stream.name] = declaration.fingerprint
         self._decoders[stream.name] = BlockDecoder(
@@ -384,13 +392,19 @@ class Load:
         self._loader.doubts.clear()
 
     def _ways_back(self, stream: str) -> str:
-        ways = replace(self._ways(self._pipeline_name), state_file=self._publisher.state_file)
+        ways = self._ways_out()
         is_apart = has_part(self._stored, stream)
         return (
             f"read {'the stream' if is_apart else 'everything'} from the beginning with "
             f"{ways.start_over(stream if is_apart else None)}; or go on without them with {ways.accept()}, or where rows "
             'are taken away after each run with `"rows_gone": "accept"` in the config'
         )
+
+    def _ways_out(self) -> WaysOut:
+        return replace(self._ways(self._pipeline_name), state_file=self._publisher.state_file)
+
+    def _way_to_start_over(self, stream: str) -> str:
+        return self._ways_out().start_over(stream)
 
     def _take_state(self, state: _State) -> None:
         mark = read_mark(state.value)
@@ -401,7 +415,7 @@ class Load:
         for stream in self._versions.due(self._decoders):
             self._activate(stream)
             del self._versions.waiting[stream]
-        self._ends_empty = is_empty(state.value)
+        self._ends_empty, self._last_value = is_empty(state.value), state.value
         self._point = SafePoint(self._last_word(state), self.summary.counts(), state.message)
         self._loader.mark_safe(self._point)
 
@@ -519,6 +533,7 @@ class Load:
         if unit.rows or unit.has_tables or unit.has_versions or self._versions.waiting or self._has_new_state:
             self._commit(activate=True)
         self._tell_of_empty_end()
+        self._repeats.end(self._last_value)
 
     def _tell_of_empty_end(self) -> None:
         if not self._ends_empty:
@@ -526,7 +541,7 @@ class Load:
         if self._committed_state is not None:
             self._log.info("The tap has cleared its state: its next run reads from the beginning.")
         elif not is_empty(self._stored) and self._mark is None:
-            ways = replace(self._ways(self._pipeline_name), state_file=self._publisher.state_file)
+            ways = self._ways_out()
             self._log.warning(
                 "The tap ended with an empty STATE, and an empty one erases nothing: the state of an earlier run is kept, "
                 "and the next run starts from it. If the tap has read everything and begins anew, forget that state with %s.",

@@ -32,6 +32,7 @@ FIRST, LAST = 30, 60
 FILE, STDOUT, OTHERS = "state file", "stdout", "a tap by others"
 """Where the next run's state comes from; the last two save it from stdout."""
 OTHERS_FILE = "a tap by others, state file"
+AGAIN = "a tap that sends rows again"
 JSONL = str(Path(sys.executable).with_name("target-jsonl"))
 
 
@@ -188,6 +189,24 @@ def test_a_promise_is_what_a_tap_by_others_leaves_behind_that_dies(
     assert keyed == ("exactly_once" if end == "state" else "effectively_once" if upserts else "at_least_once")
 
 
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_promise_is_what_a_tap_leaves_behind_that_sends_rows_again(
+    database: str, tmp_path: Path, name: str
+) -> None:
+    """As ours does of a stream with a key, beyond what it can remember."""
+    setting = SETTINGS[name](database, tmp_path)
+    setting.load(run_of(0, FIRST)).expect(0)
+    start, *whole = run_of(FIRST, LAST)
+    again = [one for one in run_of(0, FIRST) if one.get("stream") == "keyed" and one["type"] == "RECORD"]
+    first_record = next(number for number, one in enumerate(whole) if one["type"] == "RECORD")
+    setting.load([start, *whole[:first_record], *again, *whole[first_record:]]).expect(0)
+    config = setting.command[setting.command.index("--config") + 1]
+    promised = about(Path(setting.command[0]).name, "--config", config)
+    upserts = name == "upsert"
+    word = "effectively_once" if upserts else promise(promised, AGAIN, "with a key")
+    assert found(setting, "keyed", upserts=upserts) == word
+
+
 def promise(promised: list[dict[str, str]], way: str, streams: str) -> str:
     """The guarantee that is printed for a way to resume and a kind of stream."""
     named = "--state-file" if way in (FILE, OTHERS_FILE) else "saved from stdout"
@@ -197,6 +216,7 @@ def promise(promised: list[dict[str, str]], way: str, streams: str) -> str:
         if named in each["configuration"]
         and ("by others" in each["configuration"]) == (way in (OTHERS, OTHERS_FILE))
     ]
+    fitting = [each for each in fitting if ("effectively_once" in each["configuration"]) == (way == AGAIN)]
     if len(fitting) > 1:
         fitting = [each for each in fitting if streams in each["configuration"]]
     (one,) = fitting

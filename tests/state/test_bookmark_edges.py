@@ -226,7 +226,7 @@ def test_the_rows_remembered_are_limited(limit: int, known: bool, has_key: bool)
     assert stored(both).seen == (hashes(5) + Counter(a=1, b=1) if known else None)
     unknown = tracker_of(Bookmark(5, Counter(a=1)))
     take(unknown, *[5] * (limit + 1))
-    assert stored(unknown) == Bookmark(5, None)
+    assert stored(unknown) == Bookmark(5, None, again=limit + 2 if has_key else 0)
 
 
 def test_pages_of_a_sorted_source_may_touch_and_not_overlap() -> None:

@@ -1272,3 +1272,52 @@ def test_the_summary_is_logged_once_there_is_something_to_say(caplog):
     caplog.clear()
     Run(SCHEMA(), RECORD("x"), expect=BadDataError)
     assert not [message for message in caplog.messages if "rows" in message]
+
+
+# rows that come again, where they are appended
+
+
+def OURS(seen: dict[str, Any], *, complete: bool = False) -> dict[str, Any]:
+    part = {"replication_key": "n", "replication_key_value": 1, "_singerkit_seen": {"at": 1, **seen}}
+    mark = {"run": "r1", "pipeline": "default", "complete": complete}
+    return {"type": "STATE", "value": {"bookmarks": {"a": part}, "_singerkit": mark}}
+
+
+def INCREMENTAL(keys: Sequence[str]) -> dict[str, Any]:
+    return SCHEMA(keys=keys) | {"bookmark_properties": ["n"]}
+
+
+@pytest.mark.parametrize("again", [7, True])
+def test_rows_that_the_tap_will_send_again_are_told_where_they_are_appended(again: int, caplog):
+    first = [MARKED(None), INCREMENTAL(["n"]), RECORD(1), OURS({"again": again}, complete=True)]
+    Run(*first)
+    assert caplog.text == "", "they replace themselves by their key"
+    memory = Memory(appends=True)
+    Run(*first, loader=memory)
+    (warning,) = caplog.records
+    told = "up to 7 rows again" if again == 7 else "a `lookback`"
+    assert warning.levelname == "WARNING"
+    assert told in warning.getMessage()
+    caplog.clear()
+    Run(OURS({"again": again}), INCREMENTAL(["n"]), RECORD(1), OURS({}, complete=True), loader=memory)
+    assert ("this run sends up to 7 rows again" in caplog.text) == (again == 7), "a window is told once"
+    caplog.clear()
+    Run(OURS({}), INCREMENTAL(["n"]), RECORD(2), OURS({"rows": ["x"]}, complete=True), loader=memory)
+    assert caplog.text == ""
+
+
+def test_a_stream_that_is_sent_whole_and_appended_is_told_in_its_first_run(caplog):
+    memory = Memory(appends=True)
+    Run(MARKED(None), SCHEMA(keys=["n"]), RECORD(1), MARKED(1, complete=True), loader=memory)
+    assert "Stream `a` is read without a bookmark" in caplog.text
+    caplog.clear()
+    Run(MARKED(1), SCHEMA(keys=["n"]), RECORD(1), MARKED(2, complete=True), loader=memory)
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("keys", [[], ["n"]])
+def test_of_taps_by_others_and_of_streams_without_a_key_nothing_is_told(keys: list[str], caplog):
+    mark = [] if keys else [MARKED(None)]
+    end = STATE(1) if keys else OURS({"again": 7}, complete=True)
+    Run(*mark, SCHEMA(keys=keys), RECORD(1), end, loader=Memory(appends=True))
+    assert caplog.text == ""

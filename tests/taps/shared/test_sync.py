@@ -199,7 +199,7 @@ def test_beyond_the_limit_the_boundary_is_sent_again(example):
     config = incremental(example, memory_rows=2)
     example.pages([order(1), order(2), order(3)])
     first = example.sync(config)
-    assert "_singerkit_seen" not in first.state["bookmarks"]["orders"]
+    assert first.state["bookmarks"]["orders"]["_singerkit_seen"] == {"at": DAY.format(1), "again": 3}
     assert example.sync(config, first.state).ids == [1, 2, 3]
 
 
@@ -257,11 +257,43 @@ def test_rows_without_a_key_beyond_the_memory_move_the_bookmark_up_and_the_run_s
 def test_rows_with_a_key_beyond_the_memory_are_sent_again(example, caplog):
     config = incremental(example, memory_rows=3)
     example.pages([order(1, 1)], [order(day, day) for day in range(2, 9)])
-    with caplog.at_level("WARNING"):
+    with caplog.at_level("INFO"):
         first = example.sync(config)
     assert bookmark(first.state) == DAY.format(1)
-    assert example.sync(config, first.state).ids == [*range(1, 9)]
-    assert "More than 3 rows" not in caplog.text
+    (told,) = [record for record in caplog.records if "More than 3 rows" in record.getMessage()]
+    assert told.levelname == "INFO", "they replace themselves by their key"
+    assert "the next run asks for 8 rows again" in told.getMessage()
+    assert again(first.state) == 8
+    second = example.sync(config, first.state)
+    assert second.ids == [*range(1, 9)]
+    assert again(second.state) is None
+
+
+def again(state: dict[str, Any]) -> Any:
+    return state["bookmarks"]["orders"].get("_singerkit_seen", {}).get("again")
+
+
+def test_a_window_that_each_run_sends_again_is_told_in_the_state(example):
+    config = incremental(example, lookback=86400)
+    example.pages([order(1, 1), order(2, 2)])
+    assert again(example.sync(config).state) is True
+
+
+@pytest.mark.parametrize("memory", [3, 1000])
+def test_a_read_that_is_stopped_does_not_forget_that_rows_come_again(example, memory: int):
+    config = incremental(example, is_sorted=True, memory_rows=memory) | {"state_every": 1}
+    example.pages([order(1, 1)], *[[order(day, day)] for day in range(2, 9)], "fail")
+    with pytest.raises(RetryableError):
+        example.sync(config)
+    stopped = example.what_was_written()
+    example.pages([order(8, 8)], [order(9, 9)])
+    last = example.sync(config, stopped.state)
+    assert bookmark(last.state) == DAY.format(1)
+    example.pages([order(day, day) for day in range(1, 10)])
+    sent = [*stopped.ids, *last.ids, *example.sync(config, last.state).ids]
+    twice = len(sent) - len({*sent})
+    assert twice <= (again(last.state) or 0)
+    assert (twice > 0) == (memory == 3)
 
 
 def test_a_user_may_say_that_the_greatest_value_is_safe(example):
