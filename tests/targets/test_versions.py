@@ -27,6 +27,11 @@ def rows(version: Any, *ids: Any) -> list[Any]:
     return [RECORD("t", {"id": n}, **more) for n in ids]
 
 
+FIRST = [*rows(1, 1, 2), activate(1), STATE({"done": 1})]
+SECOND = [*rows(2, 1), activate(2), STATE({"done": 2})]
+"""What a run has committed, and what the next one commits before it comes to harm: one row is gone."""
+
+
 def loaded(database: str, *messages: Any, metadata: bool = True, code: int = 0, **config: Any) -> str:
     """Load into the table t with metadata; return the warnings."""
     outcome = load(database, T, *messages, add_record_metadata=metadata, **config).expect(code)
@@ -202,18 +207,16 @@ def test_versions_as_text_are_the_integers_they_are(database: str) -> None:
 
 
 def test_what_a_committed_state_covers_is_done_whatever_comes_then(database: str) -> None:
-    first = [*rows(1, 1, 2), activate(1), STATE({"done": 1})]
-    second = [*rows(2, 1), activate(2), STATE({"done": 2}), U]
-    loaded(database, *first)
-    outcome = load(database, T, *second, RECORD("u", {"id": "bad"}), add_record_metadata=True).expect(65)
+    loaded(database, *FIRST)
+    outcome = load(database, T, *SECOND, U, RECORD("u", {"id": "bad"}), add_record_metadata=True).expect(65)
     assert outcome.stdout == DONE
     assert table(database, "t", "id") == [(1,)]
 
 
 def test_a_run_that_is_killed_after_a_commit_has_activated_what_is_before_it(database: str) -> None:
-    loaded(database, *rows(1, 1, 2), activate(1), STATE({"done": 1}))
+    loaded(database, *FIRST)
     with running(database, add_record_metadata=True, commit_rows=1) as process:
-        process.send(lines(T, *rows(2, 1), activate(2), STATE({"done": 2}), *rows(2, 3)))
+        process.send(lines(T, *SECOND, *rows(2, 3)))
         assert process.wait_for(lambda printed: printed == [DONE])
         process.signal(signal.SIGKILL)
         process.finish(close=False)
@@ -221,9 +224,9 @@ def test_a_run_that_is_killed_after_a_commit_has_activated_what_is_before_it(dat
 
 
 def test_a_run_that_is_stopped_has_activated_what_its_last_state_covers(database: str) -> None:
-    loaded(database, *rows(1, 1, 2), activate(1), STATE({"done": 1}))
+    loaded(database, *FIRST)
     with running(database, add_record_metadata=True) as process:
-        process.send(lines(T, *rows(2, 1), activate(2), STATE({"done": 2}), *rows(3, 3), activate(3)))
+        process.send(lines(T, *SECOND, *rows(3, 3), activate(3)))
         wait_until(lambda: in_transaction(database), "a transaction")
         process.signal(signal.SIGTERM)
         assert process.finish().expect(143).stdout == DONE
@@ -231,9 +234,9 @@ def test_a_run_that_is_stopped_has_activated_what_its_last_state_covers(database
 
 
 def test_a_version_of_a_unit_that_is_lost_is_activated_again(database: str) -> None:
-    loaded(database, *rows(1, 1, 2), activate(1), STATE({"done": 1}))
+    loaded(database, *FIRST)
     with running(database, add_record_metadata=True) as process:
-        process.send(lines(T, *rows(2, 1), activate(2), STATE({"done": 2}), *rows(2, 3)))
+        process.send(lines(T, *SECOND, *rows(2, 3)))
         ((pid,),) = wait_until(lambda: in_transaction(database), "a transaction")
         query(database, "SELECT pg_terminate_backend(%s)", [pid])
         process.send(lines(STATE({"done": 3})))

@@ -104,14 +104,7 @@ def test_a_row_that_was_sent_at_another_value_or_at_none_meanwhile_is_not_recogn
 
 @pytest.mark.parametrize("shared", [True, False])
 def test_a_child_that_goes_back_is_sent_again(example, shared):
-    schema = {
-        "properties": {
-            "id": {"type": "integer"},
-            "order": {"type": "integer"},
-            "at": {"type": "string", "format": "date-time"},
-            "note": {"type": ["null", "string"]},
-        }
-    }
+    schema = {"properties": {**ITEM_SCHEMA["properties"], "note": {"type": ["null", "string"]}}}
     config = example.config(
         example.stream(),
         example.stream(
