@@ -151,6 +151,11 @@ _DEPENDS = _Meaning(
     "Something that depends on the table is in the way of {doing} ({text}{detail}); {safe}: drop it and create it anew after this "
     "run, then run again.",
 )
+_UNSUPPORTED = _Meaning(
+    ConfigurationError,
+    "This PostgreSQL has no support for something that the table needs, met while {doing} ({text}{detail}); {safe}: choose another "
+    "type for the column (`column_types`, `x-sql-datatype`, and in the table), or have a server that supports it, then run again.",
+)
 _OTHER_KIND = _Meaning(  # right for a table, and not for what stands in its place: a partition, a typed table
     ConfigurationError,
     "The table is of a kind that does not allow {doing} ({text}); {safe}: let the stream have an ordinary table, or make the "
@@ -181,7 +186,7 @@ _MEANINGS: Mapping[str, _Meaning] = {
     **dict.fromkeys(("00", "01", "02", "03"), _OURS),
     "08": _LOST,
     "09": _FUNCTION,
-    "0A": _DEPENDS,
+    "0A": _UNSUPPORTED,
     "0B": _OURS,
     "0F": _OURS,
     "0L": _PRIVILEGE,
@@ -267,6 +272,11 @@ _MEANINGS: Mapping[str, _Meaning] = {
     errorcodes.TOO_MANY_CONNECTIONS: _TROUBLE,
     "54": _Meaning(
         BadDataError,
+        "A row is beyond a limit of PostgreSQL, met while {doing} ({text}); {safe}: set `on_invalid: quarantine` to set such rows aside, "
+        "or, if it is an index or a key that cannot hold its values, drop that index or choose another key, or select fewer fields in the tap, then run again.",
+    ),
+    errorcodes.TOO_MANY_COLUMNS: _Meaning(
+        BadDataError,
         "PostgreSQL has a limit that was reached while {doing} ({text}); {safe}: select fewer fields in the tap, then run again.",
     ),
     "55": _OTHER_KIND,
@@ -288,6 +298,10 @@ whatever the user's tables are.
 """
 
 
+_ALTERS_TABLES = "tablecmds.c"
+"""The part of PostgreSQL that has no support for an ALTER TABLE where a view, a trigger or a policy reads the column."""
+
+
 def fault(error: psycopg2.Error, doing: str, others: str = "") -> SingerkitError:
     """Translate an error of an open connection; ``doing`` says what was being done, as in `loading stream x`.
 
@@ -300,7 +314,7 @@ def fault(error: psycopg2.Error, doing: str, others: str = "") -> SingerkitError
         )
     if is_refusal(error, _OF_A_VALUE):
         return BadDataError(_refused(error, doing))
-    meaning = _IN_THE_WAY if _is_of_catalog(error) else _meaning_of(code)
+    meaning = _IN_THE_WAY if _is_of_catalog(error) else _meaning_of(error)
     text = _first_line(error)
     if meaning in (_FUNCTION, _FOREIGN, _OF_OTHERS):  # their words are those of others, and may hold the row
         text = _without_quoted(error, text)
@@ -311,7 +325,10 @@ def fault(error: psycopg2.Error, doing: str, others: str = "") -> SingerkitError
     )
 
 
-def _meaning_of(code: str) -> _Meaning:
+def _meaning_of(error: psycopg2.Error) -> _Meaning:
+    code = error.pgcode or ""
+    if code == errorcodes.FEATURE_NOT_SUPPORTED and error.diag.source_file == _ALTERS_TABLES:
+        return _DEPENDS
     return _MEANINGS.get(code) or _MEANINGS.get(code[:2]) or (_OF_OTHERS if code else _LOST)
 
 

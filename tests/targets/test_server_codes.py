@@ -13,6 +13,9 @@ from singerkit_target.contract import UnitLost
 from target_postgres.faults import fault
 
 INTEGER = {"type": ["integer", "null"]}
+LONG = "".join(
+    chr(0x4E00 + number * 7919 % 20000) for number in range(1_500)
+)  # compressed, it is still too long for an index
 ROW = [SCHEMA("t", {"id": INTEGER}, []), RECORD("t", {"id": 1}), STATE({"at": 1})]
 
 CLASSES = {
@@ -121,3 +124,58 @@ def test_a_limit_of_the_server_is_no_lost_connection(database: str) -> None:
     assert "temp_file_limit" in outcome.last_words
     assert "written again" not in outcome.stderr
     load(database, schema, *rows, STATE({"at": 1})).expect(0)
+
+
+def test_a_type_that_the_server_has_no_support_for_is_told_as_that(database: str) -> None:
+    """It said that something depends on the table."""
+    schema = SCHEMA("t", {"id": INTEGER, "v": {"type": "string"}}, ["id"])
+    rows = [RECORD("t", {"id": 1, "v": "<a/>"}), STATE({"at": 1})]
+    outcome = load(database, schema, *rows, column_types={"t.v": "xml"}).expect(78)
+    assert "no support" in outcome.last_words
+    assert "libxml" in outcome.last_words
+    assert "depends on" not in outcome.last_words
+    load(database, schema, *rows, column_types={"t.v": "text"}).expect(0)
+
+
+@pytest.mark.parametrize("way", ["quarantine", "DROP INDEX long"])
+def test_a_value_that_is_too_long_for_an_index_is_told_with_what_helps(database: str, way: str) -> None:
+    """It advised to select fewer fields."""
+    query(database, "CREATE TABLE t (id bigint PRIMARY KEY, v text)")
+    query(database, "CREATE INDEX long ON t (v)")
+    schema = SCHEMA("t", {"id": INTEGER, "v": {"type": "string"}}, ["id"])
+    rows = [RECORD("t", {"id": 1, "v": LONG}), RECORD("t", {"id": 2, "v": "a"}), STATE({"at": 1})]
+    outcome = load(database, schema, *rows).expect(65)
+    assert '"long"' in outcome.last_words
+    assert "`on_invalid: quarantine`" in outcome.last_words
+    assert LONG[:9] not in outcome.stderr
+    if way == "quarantine":
+        load(database, schema, *rows, on_invalid="quarantine").expect(0)
+    else:
+        query(database, way)
+        load(database, schema, *rows).expect(0)
+    assert query(database, "SELECT id FROM t ORDER BY 1") == [(2,)] if way == "quarantine" else [(1,), (2,)]
+
+
+def test_a_key_that_is_too_long_is_set_aside(database: str) -> None:
+    schema = SCHEMA("t", {"id": {"type": "string"}}, ["id"])
+    rows = [RECORD("t", {"id": LONG}), RECORD("t", {"id": "a"}), STATE({"at": 1})]
+    outcome = load(database, schema, *rows).expect(65)
+    assert "`on_invalid: quarantine`" in outcome.last_words
+    load(database, schema, *rows, on_invalid="quarantine").expect(0)
+    assert table(database, "t") == [("a",)]
+
+
+def test_a_row_of_too_many_columns_is_told_with_fewer_fields(database: str) -> None:
+    schema = SCHEMA("t", {f"c{number}": INTEGER for number in range(1_700)}, [])
+    assert "select fewer fields" in load(database, schema, STATE({"at": 1})).expect(65).last_words
+
+
+def test_what_depends_on_a_column_is_named_where_its_type_has_to_change(database: str) -> None:
+    query(database, "CREATE TABLE t (id bigint PRIMARY KEY, v bigint)")
+    query(database, "CREATE VIEW reading AS SELECT v FROM t")
+    schema = SCHEMA("t", {"id": INTEGER, "v": {"type": "number"}}, ["id"])
+    rows = [RECORD("t", {"id": 1, "v": 1.5}), STATE({"at": 1})]
+    outcome = load(database, schema, *rows).expect(78)
+    assert "view reading" in outcome.last_words
+    query(database, "DROP VIEW reading")
+    load(database, schema, *rows).expect(0)
