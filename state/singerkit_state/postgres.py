@@ -20,8 +20,8 @@ import os
 import platform
 import re
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -96,6 +96,7 @@ _COLUMNS = {
     "committed_at": "timestamptz",
     "former": "json",  # digests of the states from before, newest first: what a state file that is behind may say
     "loaded": "json",  # names of the streams whose tables held rows at the last commit
+    "tables": "json",  # which tables these were, and in which state table that was noted
 }
 _ESSENTIAL = ("pipeline", "epoch", "sequence", "state")
 """What the first version of the table had; a table without these is not ours, other columns can be added."""
@@ -121,6 +122,10 @@ class StateRow:
     """Digests of the states from before, newest first (`value.after`)."""
     loaded: frozenset[str] | None = None
     """The streams whose tables held rows at the last commit; None where an older version has committed last."""
+    here: str = field(default="", compare=False)
+    """Which state table it is, of which database: a dump that is restored makes another one."""
+    tables: Mapping[str, int] = field(default_factory=dict)
+    """The OIDs of the tables of ``loaded`` at the last commit, as far as they were noted ``here``."""
 
     @property
     def where(self) -> str:
@@ -301,41 +306,71 @@ def _begin_epoch(cursor: Cursor, schema: str, table: str, pipeline: str, run_id:
 
 
 def with_notes(cursor: Cursor, row: StateRow) -> StateRow:
-    """Return the row with what it notes besides: former states, loaded streams."""
+    """Return the row with what it notes besides: former states, loaded streams, and which tables these were in."""
     cursor.execute(
-        sql.SQL("SELECT former, loaded FROM {} WHERE pipeline = %s").format(
-            identifier(row.schema, row.table)
-        ),
+        sql.SQL(_SELECT_NOTES).format(identifier(row.schema, row.table)),
         (row.pipeline,),
     )
-    former, loaded = _one(cursor)
-    return replace(row, former=tuple(former or ()), loaded=None if loaded is None else frozenset(loaded))
+    former, loaded, tables, here = _one(cursor)
+    return replace(
+        row,
+        former=tuple(former or ()),
+        loaded=None if loaded is None else frozenset(loaded),
+        here=here,
+        tables=tables["oids"] if tables is not None and tables["here"] == here else {},
+    )
+
+
+# A dump that is restored into a new server gives the first table the OID that it had; not its index, which comes last.
+_SELECT_NOTES = """
+    SELECT t.former, t.loaded, t.tables, (
+        SELECT pg_catalog.concat_ws('/', d.oid, t.tableoid, i.indexrelid) FROM pg_catalog.pg_database d
+        LEFT JOIN pg_catalog.pg_index i ON i.indrelid = t.tableoid AND i.indisprimary
+        WHERE d.datname = pg_catalog.current_database()
+    )
+    FROM {} t WHERE pipeline = %s
+"""
+
+
+def _tables_text(row: StateRow) -> str:
+    return encode({"here": row.here, "oids": dict(sorted(row.tables.items()))})
 
 
 def note(
     cursor: Cursor, row: StateRow, *, former: tuple[str, ...], loaded: frozenset[str] | None
 ) -> StateRow:
-    """Write the notes of a row, inside the caller's transaction; return it as they make it."""
+    """Write the notes of a row, inside the caller's transaction; return it as they make it.
+
+    Of tables that are not ``loaded`` nothing is noted.
+    """
+    kept = {stream: oid for stream, oid in row.tables.items() if stream in (loaded or ())}
+    row = replace(row, former=former, loaded=loaded, tables=kept)
     cursor.execute(
-        sql.SQL("UPDATE {} SET former = %s::json, loaded = %s::json WHERE pipeline = %s").format(
-            identifier(row.schema, row.table)
-        ),
+        sql.SQL(
+            "UPDATE {} SET former = %s::json, loaded = %s::json, tables = %s::json WHERE pipeline = %s"
+        ).format(identifier(row.schema, row.table)),
         (
             json.dumps(former),
             None if loaded is None else encode(sorted(loaded)),
+            _tables_text(row),
             row.pipeline,
         ),
     )
-    return replace(row, former=former, loaded=loaded)
+    return row
 
 
 def advance(
-    cursor: Cursor, row: StateRow, state_text: str | None, loaded: frozenset[str] | None = None
+    cursor: Cursor,
+    row: StateRow,
+    state_text: str | None,
+    loaded: frozenset[str] | None = None,
+    tables: Mapping[str, int] | None = None,
 ) -> StateRow:
     """Move the row on by one commit, inside the caller's transaction; return it as COMMIT will leave it.
 
     ``state_text`` is stored exactly; None keeps the stored one.
-    ``loaded`` names the streams whose tables hold rows now; None keeps what is noted.
+    ``loaded`` names the streams whose tables hold rows now; None keeps what is noted. ``tables`` are the OIDs of tables
+    that this run has seen.
 
     Raises:
         FencedError: the row is not as this run left it: a newer run has taken over (FAULTS P8).
@@ -344,11 +379,14 @@ def advance(
     """
     former = row.former if state_text is None else after(row.former, row.state_text)
     loaded = row.loaded if loaded is None else loaded
+    seen = {**row.tables, **(tables or {})}
+    noted = replace(row, tables={stream: oid for stream, oid in seen.items() if stream in (loaded or ())})
     try:
         cursor.execute(
             sql.SQL(
                 "UPDATE {} SET sequence = sequence + 1, state = coalesce(%s::json, state), run_id = %s,"
-                " former = %s::json, loaded = %s::json, committed_at = clock_timestamp() WHERE pipeline = %s AND epoch = %s AND sequence = %s"
+                " former = %s::json, loaded = %s::json, tables = %s::json, committed_at = clock_timestamp()"
+                " WHERE pipeline = %s AND epoch = %s AND sequence = %s"
                 " RETURNING sequence, committed_at"
             ).format(identifier(row.schema, row.table)),
             (
@@ -356,6 +394,7 @@ def advance(
                 row.run_id,
                 json.dumps(former),
                 None if loaded is None else encode(sorted(loaded)),
+                _tables_text(noted),
                 row.pipeline,
                 row.epoch,
                 row.sequence,
@@ -374,7 +413,7 @@ def advance(
     sequence, committed_at = found
     text = row.state_text if state_text is None else state_text
     return replace(
-        row, sequence=sequence, committed_at=committed_at, state_text=text, former=former, loaded=loaded
+        noted, sequence=sequence, committed_at=committed_at, state_text=text, former=former, loaded=loaded
     )
 
 

@@ -97,7 +97,8 @@ def change_row(cursor: Cursor, url: StateUrl, edit: Edit, why: str, *, as_it_is:
     turns = postgres.turns(cursor, url.schema, url.table)
     number = history_table.keep(cursor, url.schema, url.table, url.pipeline, entry, turns)
     former = postgres.with_notes(cursor, former)
-    row = _replace(cursor, url, text, by_hand(why))
+    changed = _replace(cursor, url, text, by_hand(why))
+    row = replace(changed, here=former.here, tables=former.tables)
     kept = former.former if text == former.state_text else after(former.former, former.state_text)
     postgres.note(cursor, row, former=kept, loaded=frozenset() if as_it_is else former.loaded)
     return Change(

@@ -53,6 +53,7 @@ __all__ = [
     "RowsGone",
     "SafePoint",
     "Stream",
+    "TableRemade",
     "UnitLost",
     "check_room",
 ]
@@ -156,6 +157,10 @@ def check_room(limit: int, count: int, last: Reject | None = None) -> None:
 
 class RowsGone(RetryableError):
     """The rows that the state says were loaded into a stream's table or file are not there (DESIGN 5)."""
+
+
+class TableRemade(RowsGone):
+    """A table is another one than the rows were loaded into; whether it has all of them, the target cannot tell."""
 
 
 class UnitLost(RetryableError):

@@ -27,7 +27,17 @@ from singerkit_state.nostate import looks_like
 from singerkit_state.value import Mark, decode, encode, is_empty, is_utf8, read_mark
 from singerkit_target.batches import Missing
 from singerkit_target.blocks import BlockDecoder, Judgement, MalformedLine
-from singerkit_target.contract import Batch, Loader, Reject, RowsGone, SafePoint, Stream, UnitLost, check_room
+from singerkit_target.contract import (
+    Batch,
+    Loader,
+    Reject,
+    RowsGone,
+    SafePoint,
+    Stream,
+    TableRemade,
+    UnitLost,
+    check_room,
+)
 from singerkit_target.declarations import declared_stream, read_declaration
 from singerkit_target.lines import Chunk, read_chunks
 from singerkit_target.messages import Message, Run, Splitter, decoded, state_text
@@ -378,6 +388,12 @@ class Load:
         return Missing.KEEP if keeps else Missing.NULL
 
     def _with_ways_out(self, error: RowsGone, stream: Stream) -> RetryableError:
+        if isinstance(error, TableRemade):
+            return RetryableError(
+                f"{error} Nothing of this stream was written: if it has all rows, go on with {self._ways_out().accept()}; "
+                f"else {self._reading_anew(stream.name)}; where others make it anew after each run, set "
+                '`"rows_gone": "accept"` in the config.'
+            )
         return RetryableError(
             f"{error} Nothing of this stream was written: put the rows back; or {self._ways_back(stream.name)}."
         )
@@ -392,12 +408,16 @@ class Load:
         self._loader.doubts.clear()
 
     def _ways_back(self, stream: str) -> str:
-        ways = self._ways_out()
+        return (
+            f"{self._reading_anew(stream)}; or go on without them with {self._ways_out().accept()}, or where rows "
+            'are taken away after each run with `"rows_gone": "accept"` in the config'
+        )
+
+    def _reading_anew(self, stream: str) -> str:
         is_apart = has_part(self._stored, stream)
         return (
             f"read {'the stream' if is_apart else 'everything'} from the beginning with "
-            f"{ways.start_over(stream if is_apart else None)}; or go on without them with {ways.accept()}, or where rows "
-            'are taken away after each run with `"rows_gone": "accept"` in the config'
+            f"{self._ways_out().start_over(stream if is_apart else None)}"
         )
 
     def _ways_out(self) -> WaysOut:
@@ -541,11 +561,10 @@ class Load:
         if self._committed_state is not None:
             self._log.info("The tap has cleared its state: its next run reads from the beginning.")
         elif not is_empty(self._stored) and self._mark is None:
-            ways = self._ways_out()
             self._log.warning(
                 "The tap ended with an empty STATE, and an empty one erases nothing: the state of an earlier run is kept, "
                 "and the next run starts from it. If the tap has read everything and begins anew, forget that state with %s.",
-                ways.start_over(),
+                self._ways_out().start_over(),
             )
 
     def _finish_unit(self, state: str | None, *, activate: bool) -> Mapping[str, int]:

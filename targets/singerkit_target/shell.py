@@ -95,7 +95,7 @@ COMMON_SETTINGS: Mapping[str, Any] = {
         "enum": ["refuse", "accept"],
         "default": "refuse",
         "description": "What to do when a table or file lacks rows that the state says were loaded (dropped, emptied, "
-        "cut, moved away). `accept` is for landing places that somebody empties after each run.",
+        "made anew, cut, moved away). `accept` is for landing places that somebody empties after each run.",
     },
     "end_of_input": {
         "type": "string",

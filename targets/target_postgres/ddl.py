@@ -60,8 +60,9 @@ class ExistingColumn:
 
 @dataclass(frozen=True)
 class Existing:
-    """A table as the server has it: its columns and its keys."""
+    """A table as the server has it: its columns and its keys. One that was dropped and made anew has another ``oid``."""
 
+    oid: int
     columns: Mapping[str, ExistingColumn]
     primary_key: tuple[str, ...]
     primary_key_name: str | None
@@ -300,6 +301,7 @@ def inspect(cursor: Cursor, schema: str, table: str) -> Existing | None:
     indexes = cursor.fetchall()
     primary = next(((name, tuple(keys)) for name, is_primary, _, keys in indexes if is_primary), (None, ()))
     return Existing(
+        oid=oid,
         columns=columns,
         primary_key=primary[1],
         primary_key_name=primary[0],

@@ -234,6 +234,7 @@ class PostgresLoader:
                     former=former,
                     kept=self._kept_columns(stream.name),
                     must_hold=former is None and self._must_hold(stream.name),
+                    loaded_into=None if self._row is None else self._row.tables.get(stream.name),
                     doubts=self.doubts if former is None and self._should_hold(stream.name) else None,
                 )
                 return self._altered(cursor, fitting)
@@ -626,7 +627,8 @@ class PostgresLoader:
             self._settle(connection)
             with connection.cursor() as cursor:
                 loaded = _loaded(cursor, self._tables.values(), row.loaded, self._activated)
-                return state_rows.advance(cursor, row, state, loaded)
+                oids = {t.stream: t.shape.oid for t in self._tables.values() if t.shape.oid is not None}
+                return state_rows.advance(cursor, row, state, loaded, oids)
 
         advanced = self._call(finish, "finishing a unit of commit")
         try:

@@ -14,7 +14,7 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Identifier
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
-from singerkit_target.contract import RowsGone, Stream
+from singerkit_target.contract import RowsGone, Stream, TableRemade
 from singerkit_target.kinds import Column, Kind
 from singerkit_target.metadata import DELETED_AT
 from target_postgres import ddl
@@ -124,6 +124,7 @@ def fit_table(
     former: Table | None = None,
     kept: Collection[str] = (),
     must_hold: bool | None = False,
+    loaded_into: int | None = None,
     doubts: list[str] | None = None,
 ) -> Table:
     """Create the table of a stream, or add to the existing one what it lacks.
@@ -131,10 +132,11 @@ def fit_table(
     ``number`` tells the stages of a session apart; ``start_over`` is the command that reads the stream anew; ``former`` is
     the table as this run has loaded into it, which must be there (FAULTS D8); ``kept`` are the columns of it that stay where
     the stream is refused; ``must_hold`` when the state says that rows were loaded before, None when nobody has noted it;
+    ``loaded_into`` is the OID of the table that they were loaded into, where that was noted;
     ``doubts`` takes a sentence where rows were loaded and are gone, and the state does not tell of which streams it is.
 
     Raises:
-        RowsGone: rows were loaded, and the table is gone or empty.
+        RowsGone: rows were loaded, and the table is gone, empty or another one.
         BadDataError: names collide, a key or type does not fit the existing table.
     """
     name = identifier(stream.name)
@@ -154,7 +156,16 @@ def fit_table(
             f"The table {wishes.schema}.{name} is {'empty' if existing else 'not there'}, and the saved state says that "
             f"rows of stream `{stream.name}` were loaded into it."
         )
-    if doubts is not None and (existing is None or existing.is_empty):
+    is_remade = existing is not None and loaded_into not in (None, existing.oid)
+    remade = (
+        f"The table {wishes.schema}.{name} is not the one that rows of stream `{stream.name}` were loaded into: others have "
+        "dropped that and made this one, as a restore from a dump does, and it may lack rows."
+    )
+    if is_remade and must_hold:
+        raise TableRemade(remade)
+    if doubts is not None and is_remade:
+        doubts.append(remade)
+    elif doubts is not None and (existing is None or existing.is_empty):
         doubts.append(
             f"The table {wishes.schema}.{name} is {'empty' if existing else 'not there'}, and rows of stream "
             f"`{stream.name}` were loaded into it."

@@ -331,13 +331,97 @@ def test_rows_that_are_gone_under_a_state_of_another_shape(
 def test_a_landing_place_may_be_emptied_after_each_run(place: Place, tmp_path: Path, database: str) -> None:
     place.config.write_text(json.dumps(json.loads(place.config.read_text()) | {"rows_gone": "accept"}))
     place.run(2).expect(0)
-    for last in (3, 4):
+    for last in (3, 4, 5):
         if place.name == "target-postgres":
             query(database, "TRUNCATE log" if last == 3 else "DROP TABLE log")
+            if last == 5:
+                query(database, "CREATE TABLE log (n bigint)")
         else:
             (tmp_path / "out" / "log.jsonl").rename(tmp_path / f"taken-{last}")
         place.run(last).expect(0)
         assert place.rows() == [last]
+
+
+RESTORED = (
+    "CREATE TABLE older AS SELECT * FROM log WHERE n < 2; DROP TABLE log; ALTER TABLE older RENAME TO log"
+)
+"""What `pg_dump --table log --clean`, from before the last run, and psql leave behind."""
+
+
+def test_a_table_that_was_made_anew_is_not_taken_for_the_one_that_was_loaded(
+    place_with_rows: Place, database: str
+) -> None:
+    """One table of an older dump was restored: the run ended with 0, and the rows since then never came again."""
+    place = place_with_rows
+    query(database, RESTORED)
+    refused = place.run(3).expect(69)
+    assert "public.log is not the one that rows of stream `log` were loaded into" in refused.last_words
+    assert place.rows() == [1]
+    place.run(3).expect(69)
+    place.copied(refused, "--start-over", "--stream log").expect(0)
+    query(database, "TRUNCATE log")  # it has no key
+    place.run(3).expect(0)
+    place.run(4).expect(0)
+    assert place.rows() == [1, 2, 3, 4]
+
+
+def test_a_table_that_was_made_anew_with_all_its_rows_may_be_adopted(
+    place_with_rows: Place, database: str
+) -> None:
+    place = place_with_rows
+    query(database, RESTORED.replace("n < 2", "true"))
+    place.copied(place.run(3).expect(69), "--adopt committed").expect(0)
+    place.run(3).expect(0)
+    place.run(4).expect(0)
+    assert place.rows() == [1, 2, 3, 4]
+    query(database, RESTORED)
+    place.run(5).expect(69)
+
+
+def test_a_doubt_about_a_table_that_was_made_anew_is_told(tmp_path: Path, database: str) -> None:
+    place = in_database(tmp_path, database)
+
+    def load(number: int) -> Outcome:
+        return run(
+            place.command(), stdin=lines(LOG, RECORD("log", {"n": number}), STATE({"at": number}))
+        ).expect(0)
+
+    load(1)
+    query(database, RESTORED)
+    told = load(2).stderr
+    assert "public.log is not the one that rows of stream `log` were loaded into" in told
+    assert "does not tell how far this stream was read" in told
+    assert "public.log is" not in load(3).stderr, "said once"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "VACUUM FULL log",
+        "CREATE INDEX log_n ON log (n); CLUSTER log USING log_n",
+        "ALTER TABLE log ALTER n TYPE numeric",
+        "ALTER TABLE log RENAME TO other; ALTER TABLE other RENAME TO log",
+        # a run of an older version
+        "UPDATE _singerkit_state SET tables = NULL; " + RESTORED.replace("n < 2", "true"),
+        # the whole database: the index of a table is made anew last
+        "CREATE TABLE s AS TABLE _singerkit_state; DROP TABLE _singerkit_state; ALTER TABLE s RENAME TO _singerkit_state; "
+        + RESTORED.replace("n < 2", "true")
+        + "; ALTER TABLE _singerkit_state ADD PRIMARY KEY (pipeline)",
+        "ALTER TABLE _singerkit_state DROP CONSTRAINT _singerkit_state_pkey; "
+        + RESTORED.replace("n < 2", "true")
+        + "; ALTER TABLE _singerkit_state ADD PRIMARY KEY (pipeline)",
+    ],
+    ids=["vacuum full", "cluster", "rewritten", "renamed", "older version", "whole", "whole in a new server"],
+)
+def test_a_table_that_is_the_same_is_taken(place_with_rows: Place, database: str, change: str) -> None:
+    place = place_with_rows
+    for statement in change.split("; "):
+        query(database, statement)
+    told = place.run(3).expect(0)
+    assert "WARNING" not in told.stderr
+    assert place.rows() == [1, 2, 3]
+    query(database, RESTORED)
+    place.run(4).expect(69)
 
 
 def test_a_table_that_never_held_rows_is_no_loss(tmp_path: Path, database: str) -> None:
@@ -347,6 +431,14 @@ def test_a_table_that_never_held_rows_is_no_loss(tmp_path: Path, database: str) 
     run(place.command("--state-file", str(place.state)), stdin=lines(*first)).expect(0)
     place.run(6).expect(0)
     assert place.rows() == [6]
+
+
+@pytest.fixture
+def place_with_rows(tmp_path: Path, database: str) -> Place:
+    """A table with two rows."""
+    place = in_database(tmp_path, database)
+    place.run(2).expect(0)
+    return place
 
 
 def mark(**more: Any) -> dict[str, Any]:
