@@ -118,9 +118,22 @@ class Family:
 
     def begin_read(self, member: Member, context: Context | None) -> Read:
         """Begin to read a stream, or a partition of it."""
-        return member.begin_read(
-            context, drives_all=any(child.needs_all_parents for child in self.active_children(member))
+        return member.begin_read(context, drives_all=self._drives_all(member))
+
+    def _drives_all(self, member: Member) -> bool:
+        """Tell whether something below ``member`` has to see all its rows; what is far below, too, is read by way of them."""
+        return any(child.needs_all_parents for child in self.active_children(member)) or any(
+            below.has_missed_parents
+            for below in map(self.members.get, (stream.name for stream in family_of(member.stream)[1:]))
+            if below is not None
         )
+
+    def leave_behind(self, bookmarks: dict[str, Any]) -> None:
+        """Note, in the parts of the state, which children a parent went on without: they have to see all its rows again."""
+        went_on = {name for name, member in self.members.items() if member.has_news}
+        for name, part in bookmarks.items():
+            if name not in self.members and isinstance(part, Mapping) and part.get(_DRIVEN_BY) in went_on:
+                bookmarks[name] = {key: value for key, value in part.items() if key != _DRIVEN_BY}
 
     def finish(self) -> None:
         """Note that the family has been read to its end."""
@@ -164,11 +177,15 @@ class Member:
         self.counter: metrics.Counter = stream.get_record_counter()
         self.uncovered = 0
         self.is_amid_page = False
+        self.has_news = False
+        """Whether rows came that the run before had not seen."""
         self._reached: tuple[Read, Context | None] | None = None
         self._written = 0
         self._shared: BookmarkTracker | None = None
         self._driven_by: str | None = self._state.get(_DRIVEN_BY)
         self._will_be_driven_by: str | None = None
+        self._driver: Member | None = None
+        """The stream above this one whose bookmark says which parents come again."""
         self._warned_of_nulls = self._told_of_local_times = False
         self._told: set[str] = set()
         self._context_fields: tuple[str, ...] = ()
@@ -196,20 +213,32 @@ class Member:
     def note_parent(self, parent: Member) -> None:
         """Note whose records this child is read for.
 
-        A child that was not selected before has to see the parents that lie behind the parent's bookmark too.
-        Until a run has shown it all of them, its state does not say that it knows them.
+        A child that was not selected before, or was left out while its parent went on (`Family.leave_behind`), has to see
+        the parents that lie behind the parent's bookmark too. Until a run has shown it all of them, its state does not say
+        that it knows them. A parent without a bookmark is read for those above it, and so is this child.
         """
-        if parent.stream.bookmark_key is None:
+        driver = self._driver = parent if parent.stream.bookmark_key is not None else parent._driver
+        if driver is None:
             return
-        self._will_be_driven_by = parent.stream.name
-        if parent.bookmarks.is_empty:
-            self._driven_by = parent.stream.name
+        self._will_be_driven_by = driver.stream.name
+        if driver.bookmarks.is_empty:
+            self._driven_by = driver.stream.name
+        elif self.has_missed_parents and not self.stream.ignore_parent_replication_key:
+            self.stream.logger.info(
+                "Stream `%s` is read for all rows of `%s` this time: the state does not say that it was read for those up to "
+                "the bookmark.",
+                self.stream.name,
+                driver.stream.name,
+            )
 
     @property
     def needs_all_parents(self) -> bool:
-        return self.stream.ignore_parent_replication_key or (
-            self._will_be_driven_by is not None and self._driven_by != self._will_be_driven_by
-        )
+        return self.stream.ignore_parent_replication_key or self.has_missed_parents
+
+    @property
+    def has_missed_parents(self) -> bool:
+        """Whether the parent's bookmark may stand behind rows that this child was not read for."""
+        return self._will_be_driven_by is not None and self._driven_by != self._will_be_driven_by
 
     @property
     def has_one_bookmark(self) -> bool:

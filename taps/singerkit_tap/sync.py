@@ -164,6 +164,7 @@ class SyncRun:
             self._family.since_state = 0
             for member in self._family.members.values():
                 self._bookmarks[member.stream.name] = member.state()
+            self._family.leave_behind(self._bookmarks)
         value = {**self._rest, "bookmarks": self._bookmarks}
         mark = replace(self._mark, complete=is_complete)
         self._output.state(with_mark(value, mark))
@@ -268,6 +269,7 @@ class SyncRun:
             if numbers is not None:
                 rows = [rows[number] for number in numbers]
                 driving = records if read.drives_all else [records[number] for number in numbers]
+            member.has_news = member.has_news or bool(rows)
             if member.is_wanted and rows:
                 rows = member.within_limit(rows)
                 if member.repeats is not None:

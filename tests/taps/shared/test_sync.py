@@ -635,6 +635,60 @@ def test_a_child_selected_later_sees_the_old_parents_too(example):
     assert third.records("items") == []
 
 
+@pytest.mark.parametrize("way", ["select", "config"])
+@pytest.mark.parametrize("incremental", [False, True])
+def test_a_child_that_was_left_out_while_its_parent_went_on_sees_all_parents_again(
+    example, way, incremental, caplog
+):
+    parent, child = {"replication_key": "at"}, {"replication_key": "at"} if incremental else {}
+    whole = family(example, parent, child)
+    without = (
+        {**whole, "streams": whole["streams"][:1]} if way == "config" else {**whole, "select": ["orders"]}
+    )
+    example.pages([order(1, 1), order(2, 2)])
+    example.pages([item(11, 1, 1), item(21, 2, 2)], name="items")
+    state = example.sync(whole).state
+    state = example.sync(without, state).state
+    caplog.clear()
+    assert example.sync(whole, state).records("items") == [], "the parent had no news"
+    assert "is read for all rows" not in caplog.text
+    example.pages([order(2, 2), order(1, 5)])
+    example.pages([item(12, 1, 5), item(21, 2, 2)], name="items")
+    state = example.sync(without, state).state
+    state = example.sync(without, state).state
+    with caplog.at_level("INFO"):
+        again = example.sync(whole, state)
+    assert "Stream `items` is read for all rows of `orders` this time" in caplog.text
+    assert again.ids == []
+    assert 12 in [record["id"] for record in again.records("items")]
+    assert example.sync(whole, again.state).records("items") == [], "once"
+
+
+@pytest.mark.parametrize("middle", [{}, {"replication_key": "at"}])
+def test_a_grandchild_that_was_left_out_sees_what_stands_below_parents_that_do_not_come(example, middle):
+    below = {"schema": ITEM_SCHEMA, "parent_key": "order"}
+    config = example.config(
+        example.stream(replication_key="at"),
+        example.stream(name="items", parent="orders", **below, **middle),
+        example.stream(name="parts", parent="items", **below),
+    )
+    example.pages([order(1, 1), order(2, 2)])
+    example.pages([item(11, 1, 1), item(21, 2, 2)], name="items")
+    example.pages([item(111, 11), item(211, 21)], name="parts")
+    without = {**config, "select": ["orders", "items"]}
+    state = example.sync(without).state
+    added = example.sync(config, state)
+    assert [record["id"] for record in added.records("parts")] == [111, 211]
+    assert example.sync(config, added.state).records("parts") == []
+    example.pages([order(2, 2), order(1, 5)])
+    example.pages([item(11, 1, 5), item(21, 2, 2)], name="items")
+    example.pages([item(112, 11), item(211, 21)], name="parts")
+    state = example.sync(without, added.state).state
+    again = example.sync(config, state)
+    assert 112 in [record["id"] for record in again.records("parts")]
+    assert example.sync(config, again.state).records("parts") == []
+
+
 def test_a_parent_selected_later_is_read_from_its_own_start(example):
     parent = {"replication_key": "at"}
     example.pages([order(1, 1), order(2, 2)])
