@@ -176,9 +176,18 @@ class Pages:
             )
             raise BadDataError(
                 f"Page {self._seen.pages} of stream {self._name} equals the page before; most likely the "
-                f"server ignores the {sent}. Check `pagination`, or set `allow_repeated_pages`."
+                f"server ignores the {sent}. {self._way_to_another_param()}, or set `allow_repeated_pages`."
             )
         self._last_records = records
+
+    def _way_to_another_param(self) -> str:
+        """Return where the parameter is named; that of a token has the token's own name as often as not."""
+        settings = self._settings
+        own = re.findall(r"[\w-]+", settings.cursor or "")[-1:]
+        if settings.request_header is not None or not own:
+            return "Check `pagination`"
+        names = [name for name in (*own, "cursor") if name != _param(settings)]
+        return f"Name the one that it takes in `pagination`, for instance `{_line_part('param', names[0])}`"
 
     def _refuse_a_page_before(self, response: Response, page: ReadPage) -> None:
         """Numbers begin with 0 here and with 1 there, and the first page would never be read."""

@@ -247,6 +247,7 @@ _LATE_TOKENS = {
     "startingafter": "starting_after",
     "searchafter": "search_after",
     "pageafter": "after",
+    "afterurl": "after",
     "afterkey": "after",
     "aftercursor": "after",
     "nextid": "id",
@@ -553,11 +554,11 @@ def _body_signs(body: Sequence[_Member], page: LastPage) -> Iterator[Sign]:
             yield sign if not (is_null if is_late else says_no_more) else _as_hint(sign)
         elif _may_be_in_part(names[-1], value):
             seen = f"`{_path(names)}` is {json.dumps(value)}"
-            yield Sign(Weight.HINT, seen, _fits_flag(names, False, body))
+            yield Sign(Weight.HINT, seen, _fits_flag(names, {}, body, page))
         elif _flag(names, value):
-            yield Sign(
-                Weight.FLAG, f"`{_path(names)}` is {json.dumps(value)}", _fits_flag(names, value, body)
-            )
+            rule = {"is_last" if _says_no_more(names[-1]) else "has_more": _path(names)}
+            seen = f"`{_path(names)}` is {json.dumps(value)}"
+            yield Sign(Weight.FLAG, seen, _fits_flag(names, rule, body, page))
         else:
             sign = _count(names, value, body, page)
             if sign is not None:
@@ -712,18 +713,27 @@ def _may_say_more(name: str) -> bool:
     )
 
 
-def _fits_flag(names: tuple[str, ...], value: Any, body: Sequence[_Member]) -> Mapping[str, Any]:
-    path = _path(names)
+def _fits_flag(
+    names: tuple[str, ...], rule: Mapping[str, str], body: Sequence[_Member], page: LastPage
+) -> Mapping[str, Any]:
+    """Return what reads on beside a flag, with the ``rule`` by which it says where the end is."""
     for other, found in body:
         if other[:-1] == names[:-1] and plain_name(other[-1]) in ("endcursor", "cursor", "after") and found:
-            return {"type": "cursor", "cursor": _path(other), "param": "after", "has_more": path}
-    by_flag = {"has_more": path} if value else {}
+            return {"type": "cursor", "cursor": _path(other), "param": "after", **rule}
+    signs = filter(None, (_pointer(other, found, page) for other, found in body))
+    fits = [sign.fits for sign in signs if sign.weight is not Weight.HINT]
+    if fits:  # the parameter that takes a token is a guess, a URL has it
+        return {**min(fits, key=lambda fit: fit["type"] == "cursor"), **rule}
     if (("object",), "list") in body:
-        return {"type": "keyset", "field": "id", "param": "starting_after", **by_flag}
+        return {"type": "keyset", "field": "id", "param": "starting_after", **rule}
     for other, found in body:
         if plain_name(other[-1]) in _PAGE_TOTALS and isinstance(found, int) and not isinstance(found, bool):
             return _fits_pages(_path(other), body)
-    return {"type": "page", **by_flag}
+    asked = [name for name, _ in _query(page)]
+    has_offset = any(plain_name(other[-1]) in _OFFSETS for other, _ in body) or any(
+        name in _PARTNERS or plain_name(name) in _OFFSETS for name in asked
+    )
+    return {**(_by_position(body, page) if has_offset else {"type": "page"}), **rule}
 
 
 def _fits_pages(path: str, body: Sequence[_Member]) -> Mapping[str, Any]:

@@ -314,11 +314,9 @@ def by_time(**flags: Callable[[bool], Any]) -> Answer:
 
 def at_mark(params: Mapping[str, str]) -> Any:
     """As Solr: behind the last row the mark that was sent comes again, without rows."""
-    start = int(params.get("cursorMark", "*").replace("*", "0"))
-    return {
-        "response": {"docs": ROWS[start : start + SIZE]},
-        "nextCursorMark": str(min(start + SIZE, len(ROWS))),
-    }
+    start = int(params.get("cursorMark", "*").replace("*", "AA0").removeprefix("AA"))
+    mark = f"AA{min(start + SIZE, len(ROWS))}"
+    return {"response": {"docs": ROWS[start : start + SIZE]}, "nextCursorMark": mark}
 
 
 CIRCLES: dict[str, tuple[dict[str, Any], Answer, str, dict[str, Any]]] = {
@@ -384,6 +382,83 @@ def test_a_last_page_that_leads_back(name: str) -> None:
     rows, warnings = read(advised, answer, records)
     assert {row["id"] for row in rows} == {row["id"] for row in ROWS}
     assert len(warnings) == ("unread" in added)
+
+
+def by_number(name: str, made: Callable[[int, bool, list[Any]], Any]) -> Answer:
+    """Pages from 1 on; behind the last there is none."""
+
+    def answer(params: Mapping[str, str]) -> Any:
+        number = int(params.get(name) or 1)
+        rows = ROWS[(number - 1) * SIZE : number * SIZE]
+        if not rows:
+            raise LookupError("404")
+        return made(number, number * SIZE >= len(ROWS), rows)
+
+    return answer
+
+
+FOLLOWED: dict[str, tuple[Answer, str, dict[str, str]]] = {
+    "Zendesk by time": (by_time(end_of_stream=bool), "$.tickets[*]", {}),
+    "Zendesk by cursor": (
+        by(
+            "cursor",
+            lambda n, rows: {
+                "tickets": rows,
+                "after_cursor": str(n or 7),
+                "after_url": f"http://x/rows?cursor={n or 7}",
+                "end_of_stream": n is None,
+            },
+        ),
+        "$.tickets[*]",
+        {},
+    ),
+    "a cursor whose parameter is another": (
+        by("cursor", lambda n, rows: {"data": rows, "after_cursor": str(n or 7), "end_of_stream": n is None}),
+        "$.data[*]",
+        {},
+    ),
+    "Solr": (at_mark, "$.response.docs[*]", {"cursorMark": "*", "rows": "3"}),
+    "Marketo": (CIRCLES["a token, and `moreResult`"][1], "$.result[*]", {}),
+    "GBIF": (
+        by(
+            "offset",
+            lambda n, rows: {"offset": (n or 9) - 3, "limit": 3, "endOfRecords": n is None, "results": rows},
+        ),
+        "$.results[*]",
+        {},
+    ),
+    "pages that end with 404": (
+        by_number("page", lambda number, is_last, rows: {"data": rows, "page": number, "is_last": is_last}),
+        "$.data[*]",
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOLLOWED)
+def test_who_does_what_the_sentences_say_reads_all(name: str) -> None:
+    """From no `pagination` on, each line as it is printed."""
+    answer, records, params = FOLLOWED[name]
+    pagination: dict[str, Any] = {}
+    for _ in range(5):
+        try:
+            rows, warnings = read(pagination, answer, records, params)
+        except BadDataError as error:
+            pagination = advised(str(error), pagination)
+        else:
+            break
+    assert {row["id"] for row in rows} == {row["id"] for row in ROWS}
+    assert warnings == []
+
+
+def advised(sentence: str, pagination: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the `pagination` that a sentence offers, or the present one with the `param` that it offers."""
+    whole = re.search(r'`"pagination": ({.*?})`', sentence)
+    if whole is not None:
+        return dict(json.loads(whole[1]))
+    part = re.search(r'`("param": "[^"]+")`', sentence)
+    assert part is not None, sentence
+    return {**pagination, **json.loads(f"{{{part[1]}}}")}
 
 
 def test_a_circle_without_a_sign_of_an_end() -> None:
