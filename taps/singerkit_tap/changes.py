@@ -20,6 +20,7 @@ __all__ = [
     "WHOLE",
     "change_since",
     "comes_whole",
+    "deselected_sentence",
     "earlier",
     "gone_sentence",
     "reset_of",
@@ -97,7 +98,7 @@ def _widened(stream: BlockStream, former: ReadAs, start_date: str | None) -> Ite
         return
     new = [name for name in stream.kinds if name not in former.fields and may_be_stored(name)]
     if new:
-        yield f"for the first time it is sent with {_listed(new)}"
+        yield f"it is sent with {_listed(new)}, which the run before did not send"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -140,6 +141,19 @@ def withdrawn_sentence(stream: BlockStream, former: ReadAs) -> str | None:
     return (
         f"Stream `{stream.name}` is sent without {_listed(names)} from now on, unless its records have {it}: {they} {were} "
         f"added by the config, which does so no more. What is stored there stays as it is; this is said once.{twice}"
+    )
+
+
+def deselected_sentence(stream: BlockStream, former: ReadAs) -> str | None:
+    """Return what is told of fields that the run before has sent, and that the config or the catalog leaves out now."""
+    names = sorted(former.fields.keys() - {*stream.kinds, *stream.adds} - former.added)
+    if not names or not stream.selected or not stream.kinds:
+        return None
+    it = "it" if len(names) == 1 else "them"
+    return (
+        f"Stream `{stream.name}` is sent without {_listed(names)} from now on, since the selection or a declared `schema` leaves "
+        f"{it} out. What is stored there stays as it is, in rows that change later, too: if nobody should take old values for new "
+        f"ones, drop {it} in the target; this is said once."
     )
 
 

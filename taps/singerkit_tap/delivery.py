@@ -31,6 +31,8 @@ class Reading:
     """Each page is asked for by the greatest value before it."""
     filters: bool = False
     """The source is asked for rows from the bookmark on."""
+    created: str | None = None
+    """The replication key, where its name says that it is the time of creation and there is a primary key."""
 
 
 def delivery(configuration: str, reading: Reading) -> Delivery:
@@ -43,6 +45,11 @@ def delivery(configuration: str, reading: Reading) -> Delivery:
                 "run ends, or warns where there is no key)"
             )
         reason += "; a row whose replication key is null is asked for by the first run only"
+    if reading.created is not None:
+        reason += (
+            f"; a row that changes keeps its `{reading.created}`, the time of creation by its name, so that its change is not "
+            "asked for (rows that never change, as events, have no such gap)"
+        )
     return Delivery(configuration, guarantee, reason)
 
 

@@ -132,6 +132,10 @@ class BlockStream(Stream):
         """Return what to do about rows that come twice since they move between pages; None: that is not known to happen."""
         return None
 
+    def advice_on_order(self) -> str:
+        """Return what to do where the pages of a stream that is declared sorted are not."""
+        return "declare the stream unsorted"
+
     def advice_on_keys(
         self,
         field: str | None,

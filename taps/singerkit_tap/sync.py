@@ -29,7 +29,7 @@ from singerkit_shell.signals import stop_flag
 from singerkit_state.readas import ReadAs
 from singerkit_state.tracker import UnsortedError
 from singerkit_state.value import Mark, with_mark
-from singerkit_tap.changes import change_since, whole_sentence, withdrawn_sentence
+from singerkit_tap.changes import change_since, deselected_sentence, whole_sentence, withdrawn_sentence
 from singerkit_tap.contract import Context, Page, RawRecord
 from singerkit_tap.family import EnoughRecords, Family, Member, family_of
 from singerkit_tap.output import Output
@@ -122,6 +122,7 @@ class SyncRun:
                 for sentence in (
                     change_since(stream, part, self._start_date),
                     withdrawn_sentence(stream, former),
+                    deselected_sentence(stream, former),
                     whole_sentence(stream, part, former),
                 ):
                     if sentence is not None:
@@ -224,8 +225,8 @@ class SyncRun:
                     member.bookmarks.put(read.old_bookmark, context)
                     self.write_state()
                     raise BadDataError(
-                        f"{error} in stream `{member.stream.name}`, which is declared sorted; declare it "
-                        "unsorted. The bookmark was put back, nothing is lost."
+                        f"{error} in stream `{member.stream.name}`, which is declared sorted; "
+                        f"{member.stream.advice_on_order()}. The bookmark was put back, nothing is lost."
                     ) from None
                 for child in family.active_children(member):
                     for child_context in family.new_contexts(child, kept, context):

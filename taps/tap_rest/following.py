@@ -100,9 +100,11 @@ class Following:
         params_of: Callable[[BookmarkValue], Params],
         ask_behind: Callable[[Params, int, int], Iterator[ReadPage]],
         warn: Callable[[str], None],
+        advice_on_order: Callable[[], str],
     ) -> None:
         self._stream, self._key, self._kind = stream, key, kind
         self._rows, self._names = rows, names
+        self._advice_on_order = advice_on_order
         self._reader = RecordEncoder(stream, {"properties": {key: {}}}, SelectionMask())
         self._ask = ask
         self._params_of = params_of
@@ -213,8 +215,7 @@ class Following:
             if any(key < low for key in keys):
                 raise BadDataError(
                     f"Expected the pages of stream {self._stream} in ascending order of `{self._key}`, since it is declared "
-                    f"sorted, got earlier rows on page {number} than on page 1; ask the API for that order in `params`, or "
-                    "declare it unsorted."
+                    f"sorted, got earlier rows on page {number} than on page 1; {self._advice_on_order()}."
                 )
             # Of a page without values, or with such as have no order, the engine says what is wrong with it.
             if page.is_last or low is None or (number > 1 and any(key > high for key in keys)):
@@ -409,7 +410,7 @@ class Following:
         if any(later < earlier for earlier, later in pairwise(present)):
             raise BadDataError(
                 f"Expected the rows of stream {self._stream} in ascending order of `{self._key}`, since it is declared "
-                "sorted, got others; ask the API for that order in `params`, or declare it unsorted."
+                f"sorted, got others; {self._advice_on_order()}."
             )
         if present and self._last is not None and present[-1] < self._last:
             last = page.records[keys.index(present[-1])]

@@ -14,7 +14,7 @@ from singerkit_state.order import UnorderableError, ValueKind, asked_value, inst
 from singerkit_tap.contract import BookmarkValue
 from tap_rest.config import Incremental
 
-__all__ = ["bookmark_params", "misses_parameter", "other_field_asked"]
+__all__ = ["bookmark_params", "field_of_change", "is_of_creation", "misses_parameter", "other_field_asked"]
 
 
 def bookmark_params(
@@ -102,6 +102,26 @@ def other_field_asked(settings: Incremental, key: str, properties: Mapping[str, 
             return f"`{name}`"
     is_change = any(root in key.lower() for root in _CHANGE) and not any(root in asked for root in _CHANGE)
     return "the creation" if is_change and any(root in asked for root in _CREATION) else None
+
+
+def is_of_creation(key: str) -> bool:
+    """Tell whether a replication key is the time of creation, by its name: a row that changes later keeps it."""
+    words = _words(key)
+    return any(word.startswith(_CREATION) for word in words) and not any(
+        word.startswith(_CHANGE) for word in words
+    )
+
+
+def field_of_change(properties: Mapping[str, Any]) -> str | None:
+    """Return the field that tells when a row has changed, by its name and kind; None: there is none."""
+    return next(
+        (
+            name
+            for name, schema in properties.items()
+            if any(word.startswith(_CHANGE) for word in _words(name)) and _is_time(name, schema)
+        ),
+        None,
+    )
 
 
 def _words(text: str) -> list[str]:

@@ -336,7 +336,12 @@ class InferredSchema:
         now = self.schema.get("properties", {})
         untyped = [name for name in known if types_of(known[name]) == {"null"}]
         new = [name for name in now if name not in known or (name in untyped and now[name] != known[name])]
-        changed = [name for name in known if name not in new and now.get(name) != known[name]]
+        # A field that is a part of the key no more, or is one now, may be null or not: its type is what it was.
+        changed = [
+            name
+            for name in known
+            if name not in new and _less_null(now.get(name, {})) != _less_null(known[name])
+        ]
         if known and (new or changed):
             parts = [f"new: {listed(new)}"] if new else []
             parts += [f"of another type: {listed(changed)}"] if changed else []
@@ -433,6 +438,10 @@ def _widened(chosen: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, A
     if isinstance(chosen.get("items"), Mapping) and isinstance(found.get("items"), Mapping):
         widened["items"] = _widened(chosen["items"], found["items"])
     return widened
+
+
+def _less_null(prop: Mapping[str, Any]) -> tuple[set[str], dict[str, Any]]:
+    return types_of(prop) - {"null"}, {name: part for name, part in prop.items() if name != "type"}
 
 
 # The cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import re
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property, partial
@@ -31,7 +32,13 @@ from tap_rest.clock import clock_of
 from tap_rest.config import PARENT_FIELD, StreamSettings
 from tap_rest.copies import refuse_own_values
 from tap_rest.following import Following
-from tap_rest.incremental import bookmark_params, misses_parameter, other_field_asked
+from tap_rest.incremental import (
+    bookmark_params,
+    field_of_change,
+    is_of_creation,
+    misses_parameter,
+    other_field_asked,
+)
 from tap_rest.localtimes import LocalTimes
 from tap_rest.origins import joined, origins_of
 from tap_rest.overlaps import Overlaps
@@ -48,6 +55,8 @@ __all__ = ["RestStream"]
 
 _logger = logging.getLogger("tap-rest")
 _DIGITS = 10_000
+_ORDERS = re.compile(r"(?i)sort|order|direction|^dir$")
+_FALLS, _RISES = re.compile(r"(?i)desc|^-"), re.compile(r"(?i)asc|^\+")
 _NO_SUCH_PAGE = (404, 416)
 _NOT_ASKED = (
     "are not asked for (`incremental`), unless the API gives them to every question: choose a key that is never null, or "
@@ -78,7 +87,7 @@ class RestStream(BlockStream):
         self.settings = settings
         self.keeper = keeper
         self._has_warned_of_pages = self._has_warned_of_parents = False
-        self._had_nulls = False
+        self._had_nulls = self._was_read = False
         self._experience = Experience()
         _refuse_lost_copies(settings, keeper)
         # What is inferred as a date-time has an offset.
@@ -130,6 +139,7 @@ class RestStream(BlockStream):
             self._warn_of_shifting_pages()
             self._warn_of_absent_parents()
         self._warn_of_other_field()
+        self._warn_of_creation()
         self._warn_of_null_keys()
         self._warn_of_old_catalog()
         try:
@@ -169,6 +179,7 @@ class RestStream(BlockStream):
             lambda value: bookmark_params(self.settings.incremental, value, self.bookmark_kind),
             partial(self._pages_behind, context),
             self._warn,
+            self.advice_on_order,
         )
         return following.pages(params, is_first=start.bookmark is None)
 
@@ -273,6 +284,24 @@ class RestStream(BlockStream):
             f'`"sort": "{first}"`), or page by `keyset` or `cursor`'
         )
 
+    def advice_on_order(self) -> str:
+        """Return what to do where the pages are not sorted, though the stream is declared so."""
+        asked = {name: str(value) for name, value in self.settings.params.items() if _ORDERS.search(name)}
+        falling = [name for name, value in asked.items() if _FALLS.search(value)]
+        if falling:
+            hint = f": `{falling[0]}` asks for the descending one"
+        elif asked and not any(_RISES.search(value) for value in asked.values()):
+            hint = (
+                f": beside `{next(iter(asked))}` many APIs take the descending one where none is named "
+                '(GitHub: `"direction": "asc"`)'
+            )
+        else:
+            hint = ""
+        return (
+            f"ask the API for the ascending order by `{self.bookmark_key}` in `params`{hint}; only if there is none, declare the "
+            "stream unsorted"
+        )
+
     def _warn(self, sentence: str) -> None:
         self.tap.warn_once(self.settings.name, sentence)
 
@@ -342,6 +371,20 @@ class RestStream(BlockStream):
             return "is sent again by each run"
         return f"such rows that come or change later {_NOT_ASKED}"
 
+    def _warn_of_creation(self) -> None:
+        """Say, in the first run, that changes of a row do not come where the key is the time of its creation."""
+        key = self.bookmark_key
+        if key is None or self._was_read or not self.primary_keys or not is_of_creation(key):
+            return
+        other = field_of_change(self.effective_schema.get("properties") or {})
+        better = f"`{other}`" if other else "the time of the change, if the records have one"
+        self._warn(
+            f"Stream {self.name} is read by `{key}`, which by its name is the time of creation: a row that changes later keeps "
+            f"it, so its change is not asked for. If rows change, set `replication_key` to {better}, have the last days asked "
+            "for again (`incremental.lookback`), or leave `replication_key` out. If none does, as with events, all is well. "
+            "This is said in the first run."
+        )
+
     def _warn_of_other_field(self) -> None:
         incremental, key = self.settings.incremental, self.bookmark_key
         if incremental is None or key is None:
@@ -389,7 +432,7 @@ class RestStream(BlockStream):
     def recall(self, former: ReadAs) -> None:
         """Take up where the records were, which fields they had, and whether one had no replication key."""
         self.expect(former)
-        self._had_nulls = former.has_nulls
+        self._had_nulls, self._was_read = former.has_nulls, former.is_known
         if self.keeper.admit(former.fields):
             self._take_schema()
 

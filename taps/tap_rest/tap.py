@@ -19,6 +19,7 @@ from singerkit_tap.starts import former_read
 from tap_rest.client import Client, client_problems, register_secrets
 from tap_rest.config import CONFIG_SCHEMA, ApiSettings, StreamSettings, api_settings, config_conflicts
 from tap_rest.effects import idle_settings, parameters_in_path
+from tap_rest.incremental import is_of_creation
 from tap_rest.schemas import keeper_of
 from tap_rest.streams import RestStream
 
@@ -63,6 +64,7 @@ class TapRest(SingerkitTap):
                     shares=stream.shares_bookmark,
                     follows=stream.follows_key,
                     filters=stream.incremental is not None,
+                    created=_key_of_creation(stream),
                 ),
             )
             for stream in api_settings(config).streams
@@ -200,6 +202,11 @@ class TapRest(SingerkitTap):
             if isinstance(stream, RestStream):
                 stream.learn_schema(anew=True)
         return super().catalog_dict
+
+
+def _key_of_creation(stream: StreamSettings) -> str | None:
+    key = stream.replication_key
+    return key if key is not None and stream.primary_keys and is_of_creation(key) else None
 
 
 main = TapRest.cli_main

@@ -363,6 +363,54 @@ def test_a_key_that_only_the_config_had_leaves_with_it(run_tap: Any, tmp_path: P
     assert empty.state["bookmarks"]["lines"][READ]["fields"] == {"id": "integer"}
 
 
+# Fields that are left out from now on
+
+
+@pytest.mark.parametrize("how", ["select", "catalog", "schema"])
+def test_a_field_that_is_not_sent_any_more_is_told_once(how: str, run_tap: Any, tmp_path: Path) -> None:
+    """What is stored of it grows old, in rows that change, too."""
+    told = "Stream `rows` is sent without `note` from now on"
+    source = Table([dict(row) for row in ROWS])
+    with serving({"/rows": source}) as api:
+
+        def run(*leaves_out: Any, state: Any = None, **more: Any) -> Any:
+            if how == "select":
+                return run_tap(
+                    api.url, dated(), state=state, **({"select": ["*", "!rows.note"]} if leaves_out else {})
+                )
+            if how == "schema":
+                names = ("id", "at", "qty", *(() if leaves_out else ("note",)))
+                return run_tap(
+                    api.url, dated(schema={"properties": {name: {} for name in names}}), state=state
+                )
+            catalog = run_tap(api.url, dated(), args=("--discover",)).ended(0).stdout
+            entry = json.loads(catalog)
+            for part in entry["streams"][0]["metadata"]:
+                part["metadata"]["selected"] = part["breadcrumb"] != ["properties", "note"] or not leaves_out
+            file = tmp_path / "catalog.json"
+            file.write_text(json.dumps(entry))
+            return run_tap(api.url, dated(), state=state, args=("--catalog", str(file)))
+
+        first = run().ended(0)
+        source.rows[0] = {**ROWS[0], "at": "2026-01-03T00:00:00Z", "note": "new"}
+        second = run("note", state=first.state).ended(0)
+        assert "note" not in second.records("rows")[0]
+        assert second.stderr.count(told) == 2, "when it happens, and at the end"
+        third = run("note", state=second.state).ended(0)
+        assert told not in third.stderr
+        fourth = run(state=third.state).ended(0)
+    assert "it is sent with `note`, which the run before did not send" in fourth.stderr
+    assert told not in first.stderr + fourth.stderr
+
+
+def test_another_key_changes_no_type(run_tap: Any, tmp_path: Path) -> None:
+    """A part of a key is never null; of a field that is none any more nothing else is new."""
+    with serving({"/rows": lambda _: json_reply(ROWS)}) as api:
+        for keys in (["id"], [], ["id"], ["at"]):
+            run = run_tap(api.url, whole(primary_keys=keys), schema_cache=str(tmp_path / "one")).ended(0)
+            assert "were not known" not in run.stderr
+
+
 # A config that asks for more
 
 
@@ -382,7 +430,7 @@ def moved(api_url: str) -> dict[str, tuple[dict[str, Any], dict[str, Any], str]]
         "start_date": ({}, {"start_date": "2024-01-01T00:00:00+02:00"}, "`start_date` is earlier"),
         "no start_date": ({}, {"start_date": None}, "there is no `start_date` any more"),
         "records": ({"records": "$.rows[*]"}, {}, "`records` names another place"),
-        "select": ({}, {"select": ["rows"]}, "for the first time it is sent with `note`"),
+        "select": ({}, {"select": ["rows"]}, "it is sent with `note`, which the run before did not send"),
     }
 
 

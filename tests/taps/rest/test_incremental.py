@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 from taps.rest.api_server import Api, Asked, Reply, Route, Table, dated, json_reply, repeatedly, serving
 
 from tap_rest.config import Incremental
-from tap_rest.incremental import other_field_asked
+from tap_rest.incremental import is_of_creation, other_field_asked
 
 SCHEMA = {"properties": {"id": {"type": "integer"}, "at": {"type": "string", "format": "date-time"}, "v": {}}}
 
@@ -148,6 +151,52 @@ def test_a_parameter_that_speaks_of_another_field_is_warned_of(run_tap: Any) -> 
     assert second.records("m") == []
     for run in (first, second):
         assert "sounds like `created_at`, and its replication key is `updated_at`" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("key", "is_creation"),
+    [
+        *((key, True) for key in ("created", "created_at", "createTime", "date_created", "inserted_on", "added_at")),
+        *((key, False) for key in ("updated_at", "at", "id", "padded", "created_or_updated_at", "recreated", "address")),
+    ],
+)  # fmt: skip
+def test_the_time_of_creation_is_known_by_its_name(key: str, is_creation: bool) -> None:
+    assert is_of_creation(key) is is_creation
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({}, "the time of the change, if the records have one"),
+        ({"updatedOn": "2026-01-01"}, "set `replication_key` to `updatedOn`"),
+    ],
+)
+def test_a_key_that_is_the_time_of_creation_is_told_in_the_first_run(
+    more: dict[str, Any], said: str, run_tap: Any, tmp_path: Path
+) -> None:
+    """The refund of a charge never comes."""
+    rows = [{"id": n, "created": 1767225600 + n, "refunded": False, **more} for n in (1, 2)]
+
+    def server(asked: Asked) -> Reply:
+        return json_reply([row for row in rows if row["created"] >= int(asked.param("gte") or 0)])
+
+    charges = dated("charges", replication_key="created", incremental={"param": "gte", "format": "epoch"})
+    told = "is read by `created`, which by its name is the time of creation"
+    with serving({"/charges": server}) as api:
+        first = run_tap(api.url, charges).ended(0)
+        rows[0]["refunded"] = True
+        second = run_tap(api.url, charges, state=first.state).ended(0)
+        assert second.records("charges") == []
+        assert told in first.stderr
+        assert said in first.stderr
+        assert told not in second.stderr
+        keyless = run_tap(api.url, charges | {"primary_keys": []}).ended(0)
+    assert told not in keyless.stderr, "rows that never change"
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"base_url": "https://api.example.com", "streams": [charges]}))
+    words = [Path(sys.executable).with_name("tap-rest"), "--about", "--config", config]
+    about = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert "a row that changes keeps its `created`, the time of creation by its name" in about
 
 
 def test_a_server_that_does_not_filter(run_tap: Any) -> None:

@@ -584,3 +584,29 @@ def test_a_replication_key_of_thousands_of_digits(run_tap: Any) -> None:
     with serving({"/rows": lambda _: json_reply(body)}) as api:
         run = run_tap(api.url, dated()).ended(65)
     assert "Expected a number, got one that is out of range at rows.$.at, the replication key" in run.sentence
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({}, "in `params`; only if there is none, declare the stream unsorted"),
+        ({"sort": "updated"}, 'beside `sort` many APIs take the descending one where none is named (GitHub: `"direction": "asc"`)'),
+        ({"sort": "updated", "direction": "desc"}, ": `direction` asks for the descending one; only"),
+        ({"order_by": "-at"}, ": `order_by` asks for the descending one; only"),
+        ({"sort": "at", "dir": "ASC"}, "in `params`; only if"),
+    ],
+)  # fmt: skip
+def test_pages_that_are_not_sorted_name_the_order_to_ask_for(
+    params: dict[str, Any], said: str, run_tap: Any
+) -> None:
+    rows = [{"id": n, "at": f"2026-01-0{n}"} for n in (4, 3, 2, 1)]
+    stream = dated(is_sorted=True, params=params, pagination={"type": "link_header"}, primary_keys=[])
+
+    def server(asked: Asked) -> Reply:
+        page = int(asked.param("page") or 1)
+        link = {"Link": f'<{api.url}/rows?page={page + 1}>; rel="next"'} if page < 4 else {}
+        return json_reply(rows[page - 1 : page], **link)
+
+    with serving({"/rows": server}) as api:
+        refused = run_tap(api.url, stream).ended(65)
+    assert said in refused.sentence

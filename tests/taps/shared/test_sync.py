@@ -364,7 +364,7 @@ def test_an_interrupted_unsorted_stream_keeps_the_old_bookmark(example):
 def test_a_stream_declared_sorted_that_is_not_loses_nothing(example):
     config = incremental(example, is_sorted=True) | {"state_every": 1}
     example.pages([order(5, 5)], [order(1, 1)])
-    with pytest.raises(BadDataError, match="declared sorted; declare it unsorted"):
+    with pytest.raises(BadDataError, match="declared sorted; declare the stream unsorted"):
         example.sync(config)
     assert bookmark(example.what_was_written().state) is None
 
