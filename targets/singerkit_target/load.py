@@ -74,7 +74,13 @@ class _VersionMessage(msgspec.Struct):
     version: msgspec.Raw
 
 
-_Rows = tuple[list[Batch], list[Reject]]
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The rows of a run, and the records to set aside, in the kinds in which the stream was given when they were decoded."""
+
+    batches: Sequence[Batch]
+    rejects: Sequence[Reject]
+    stream: Stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +256,11 @@ class Load:
             return
         if isinstance(part, Run):
             assert content is not None  # noqa: S101  decoded, as every run
-            self._write(part, content)
+            if content.stream is not self._decoders[part.stream].stream:
+                # The stream was declared anew meanwhile, and its columns may want their values in other kinds.
+                self._take(part, self._decode(part))
+            else:
+                self._write(part, content)
             return
         match part.type:
             case "SCHEMA":
@@ -477,12 +487,12 @@ class Load:
                 f"Expected a SCHEMA before the first RECORD of stream `{run.stream}`, got the RECORD at line "
                 f"{run.first_line}."
             )
-        return decoder.decode(run)
+        batches, rejects = decoder.decode(run)
+        return _Rows(batches, rejects, decoder.stream)
 
     def _write(self, run: Run, rows: _Rows) -> None:
-        batches, rejects = rows
-        stream = self._decoders[run.stream].stream
-        for batch in batches:
+        stream, rejects = rows.stream, rows.rejects
+        for batch in rows.batches:
             self._loader.write(stream, batch)
         self.summary.received[run.stream] += run.lines - len(rejects)
         self._unit.rows += run.lines

@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,7 @@ from singerkit_state.value import decode, without_mark
 from singerkit_target import load
 from singerkit_target.blocks import Judgement
 from singerkit_target.contract import Batch, Edit, Reject, RowsGone, SafePoint, Stream, UnitLost
+from singerkit_target.kinds import Kind
 from singerkit_target.load import Limits, Load
 from singerkit_target.publish import Publisher
 
@@ -1238,6 +1240,32 @@ def test_before_the_lock_is_taken_nothing_can_be_lost():
     loader.troubles["begin"] = [UnitLost("lost")]
     Run(SCHEMA(), loader=loader, expect=UnitLost)
     assert "recover" not in loader.calls
+
+
+class Altered(Memory):
+    """A target whose columns others turn into text; the unit in hand is lost for it."""
+
+    is_text = False
+
+    def recover(self) -> None:
+        super().recover()
+        self.is_text = True
+
+    def declare(self, stream: Stream) -> Stream:
+        given = super().declare(stream)
+        columns = tuple(replace(column, kind=Kind.ANY_TEXT) for column in given.columns)
+        return replace(given, columns=columns) if self.is_text else given
+
+
+@pytest.mark.parametrize("written", [0, 1, 2])
+def test_rows_that_were_decoded_for_the_columns_before_are_decoded_anew(written: int) -> None:
+    """What was decoded and not yet written when the unit was lost went as `12` into a column of text, with 0."""
+    loader = Altered()
+    loader.troubles["write"] = [None] * written + [UnitLost("altered")]
+    rows = [f'{{"type":"RECORD","stream":"{stream}","record":{{"n":12.0}}}}\n' for stream in "abc"]
+    run = Run(SCHEMA("a"), SCHEMA("b"), SCHEMA("c"), *rows, STATE(1), loader=loader)
+    assert loader.committed == {stream: [("12.0",)] for stream in "abc"}
+    assert run.printed == [1]
 
 
 def test_a_signal_ends_the_tries():
