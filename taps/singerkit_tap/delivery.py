@@ -25,6 +25,8 @@ class Reading:
     memory: int = SEEN_LIMIT
     shifts: bool = False
     """Pages are asked for by number, so that rows move between them when the source changes."""
+    may_shift: bool = False
+    """They may be: links and tokens lead from page to page, and some hold its number."""
     shares: bool = False
     """It is read below many parents, with one bookmark."""
     follows: bool = False
@@ -38,6 +40,11 @@ class Reading:
 def delivery(configuration: str, reading: Reading) -> Delivery:
     """Return the promise for streams that are read so, as long as the state is kept from run to run."""
     guarantee, reason = _of_incremental(reading) if reading.is_incremental else _again(reading)
+    if reading.may_shift and not reading.shifts:
+        reason += (
+            "; where the links or tokens that lead to the next page hold its number, which the first run says, rows shift between "
+            "pages when the source changes meanwhile, and one is missed, or comes twice"
+        )
     if reading.is_incremental and reading.filters:
         if reading.follows:
             reason += (

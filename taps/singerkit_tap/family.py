@@ -171,9 +171,8 @@ class Member:
         # Records that tell changes have one key each time by their nature, and each of them counts.
         self._has_rows_by_key = bool(stream.primary_keys) and not stream.sends_partial_records
         self.watch = KeyWatch(stream) if is_wanted and self._has_rows_by_key else None
-        is_by_number = stream.advice_on_moved_rows() is not None and not stream.follows_key
         has_no_key = is_wanted and not stream.primary_keys
-        self.repeats = RepeatWatch(stream) if has_no_key and is_by_number else None
+        self.repeats = RepeatWatch(stream) if has_no_key and not stream.follows_key else None
         self.counter: metrics.Counter = stream.get_record_counter()
         self.uncovered = 0
         self.is_amid_page = False

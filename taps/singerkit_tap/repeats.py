@@ -38,7 +38,9 @@ class RepeatWatch:
         self._ids_of_page: dict[str, set[bytes]] = {}
 
     def look(self, encoder: RecordEncoder, rows: Rows, page: Page) -> None:
-        """Look at rows of ``page`` that are sent."""
+        """Look at rows of ``page`` that are sent, where pages are asked for by number."""
+        if self._stream.advice_on_moved_rows() is None:
+            return
         if page is not self._page:
             if len(self._known) < _MEMORY:
                 self._known |= self._of_page

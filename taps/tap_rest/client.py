@@ -49,6 +49,7 @@ __all__ = [
     "excerpt",
     "register_secrets",
     "utf8_text",
+    "with_params",
 ]
 
 _logger = logging.getLogger("tap-rest")
@@ -187,7 +188,7 @@ class Client:
             Stopped: a signal came while waiting.
         """
         try:
-            target = _with_params(url, params or {})
+            target = with_params(url, params or {})
         except ValueError:  # half of a surrogate pair, or a host that no URL has
             raise BadDataError(
                 f"Expected a URL and its parameters, got none that can be sent: {self.shown(url)}."
@@ -599,7 +600,8 @@ def _check_literal(origin: Origin, networks: Any) -> None:
     check_address(number, origin[1], networks)
 
 
-def _with_params(url: str, params: Mapping[str, Any]) -> str:
+def with_params(url: str, params: Mapping[str, Any]) -> str:
+    """Return ``url`` with parameters behind those of its query."""
     if not params:
         return url
     parts = urlsplit(url)

@@ -174,9 +174,9 @@ _PAGINATION = _group(
             enum=["stop", "continue", "fail"],
         ),
         "continue_by": _text(
-            "`page`, `offset`: how a read goes on after a page. `number`: by the next number; rows that shift between "
-            "pages when the source changes may be missed. `bookmark`: by asking again from the greatest "
-            "`replication_key` on, which has no such gap; for streams that are sorted (`is_sorted`) and have "
+            "`page`, `offset`, and links and tokens that number pages: how a read goes on after a page. `number`: by the next "
+            "number; rows that shift between pages when the source changes may be missed. `bookmark`: by asking again from the "
+            "greatest `replication_key` on, which has no such gap; for streams that are sorted (`is_sorted`) and have "
             "`incremental`. Default: `bookmark` for such streams, unless `incremental.format` has no seconds, else "
             "`number`.",
             enum=["number", "bookmark"],
@@ -527,7 +527,21 @@ class StreamSettings(msgspec.Struct, frozen=True):
     @property
     def follows_key(self) -> bool:
         """Whether a read goes on by the replication key instead of the page number."""
-        if self.pagination.type not in ("page", "offset") or not self.is_sorted or self.incremental is None:
+        return self.pagination.type in ("page", "offset") and self._can_follow
+
+    @property
+    def may_follow_key(self) -> bool:
+        """Whether it does so if its links or tokens are found to number the pages."""
+        return self.may_be_numbered and self._can_follow
+
+    @property
+    def may_be_numbered(self) -> bool:
+        """Whether links or tokens lead to the next page, in which a number of the page may travel."""
+        return self.pagination.type in ("link_header", "next_url", "hateoas", "cursor", "header_cursor")
+
+    @property
+    def _can_follow(self) -> bool:
+        if not self.is_sorted or self.incremental is None:
             return False
         if filters(self.records or ""):
             return False  # what is left of a page does not say how full it was
@@ -677,19 +691,29 @@ _PAGE_KEYS = {
     "single": (),
     "page": ("param", "start", "size", "size_param", "continue_by", "allow_repeated_pages", *_STOPS),
     "offset": ("param", "start", "size", "size_param", "continue_by", "allow_repeated_pages", *_STOPS),
-    "cursor": ("param", "cursor", "request_header", "size", "size_param", "allow_repeated_pages", *_STOPS),
+    "cursor": (
+        "param",
+        "cursor",
+        "request_header",
+        "size",
+        "size_param",
+        "continue_by",
+        "allow_repeated_pages",
+        *_STOPS,
+    ),
     "header_cursor": (
         "param",
         "header",
         "request_header",
         "size",
         "size_param",
+        "continue_by",
         "allow_repeated_pages",
         *_STOPS,
     ),
-    "link_header": ("rel", "size", "size_param", *_STOPS),
-    "next_url": ("next", "size", "size_param", *_STOPS),
-    "hateoas": ("links", "rel", "size", "size_param", *_STOPS),
+    "link_header": ("rel", "size", "size_param", "continue_by", *_STOPS),
+    "next_url": ("next", "size", "size_param", "continue_by", *_STOPS),
+    "hateoas": ("links", "rel", "size", "size_param", "continue_by", *_STOPS),
     "keyset": ("param", "field", "template", "size", "size_param", "allow_repeated_pages", *_STOPS),
 }
 _PAGE_NEEDS = {"cursor": ("cursor",), "header_cursor": ("header",), "keyset": ("param", "field")}

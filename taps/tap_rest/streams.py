@@ -6,10 +6,10 @@ import contextlib
 import json
 import logging
 import re
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property, partial
-from itertools import takewhile
+from itertools import chain, islice, takewhile
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -18,6 +18,7 @@ from singer_sdk.singerlib import MetadataMapping
 
 from singerkit_catalog.schema import properties_of, types_of
 from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableError, Stopped
+from singerkit_shell.secrets import redactor
 from singerkit_shell.validate import nearest
 from singerkit_shell.words import counted
 from singerkit_state.order import ValueKind, starting_value
@@ -27,7 +28,7 @@ from singerkit_tap.contract import Context, Page, RawRecord, Start
 from singerkit_tap.records import SentRows
 from singerkit_tap.stream import BlockStream
 from tap_rest import exact
-from tap_rest.client import Response
+from tap_rest.client import Response, with_params
 from tap_rest.clock import clock_of
 from tap_rest.config import PARENT_FIELD, StreamSettings
 from tap_rest.copies import refuse_own_values
@@ -40,6 +41,7 @@ from tap_rest.incremental import (
     other_field_asked,
 )
 from tap_rest.localtimes import LocalTimes
+from tap_rest.numbering import Numbering, numbering_of
 from tap_rest.origins import joined, origins_of
 from tap_rest.overlaps import Overlaps
 from tap_rest.pagination import Experience, Pages, Step, body_paths, step_after_page, step_behind
@@ -52,6 +54,8 @@ if TYPE_CHECKING:
     from tap_rest.tap import TapRest
 
 __all__ = ["RestStream"]
+
+Ask = Callable[[Mapping[str, str]], Iterator[ReadPage]]
 
 _logger = logging.getLogger("tap-rest")
 _DIGITS = 10_000
@@ -89,6 +93,7 @@ class RestStream(BlockStream):
         self._has_warned_of_pages = self._has_warned_of_parents = False
         self._had_nulls = self._was_read = False
         self._experience = Experience()
+        self._numbering: Numbering | None = None
         _refuse_lost_copies(settings, keeper)
         # What is inferred as a date-time has an offset.
         is_declared = isinstance(keeper, DeclaredSchema)
@@ -163,10 +168,16 @@ class RestStream(BlockStream):
             raise
 
     def _pages(self, context: Context | None, start: Start) -> Iterator[ReadPage]:
-        ask = partial(self.raw_pages, context, is_first=start.bookmark is None)
+        ask: Ask = partial(self.raw_pages, context, is_first=start.bookmark is None)
         params, key = self._bookmark_params(start), self.bookmark_key
-        if key is None or not self.settings.follows_key:
+        if key is None or not (self.settings.follows_key or self.settings.may_follow_key):
             return ask(params)
+        if self.settings.may_follow_key:
+            begun = ask(params)
+            pages = chain(list(islice(begun, 1)), begun)
+            if self._numbering is None:
+                return pages
+            ask = _beginning_with(pages, ask)
         following = Following(
             self.name,
             key,
@@ -177,14 +188,19 @@ class RestStream(BlockStream):
             () if self.sends_partial_records or self.accepts_duplicate_keys else self.primary_keys,
             ask,
             lambda value: bookmark_params(self.settings.incremental, value, self.bookmark_kind),
-            partial(self._pages_behind, context),
+            partial(self._pages_behind, context, self._numbering),
             self._warn,
             self.advice_on_order,
         )
         return following.pages(params, is_first=start.bookmark is None)
 
     def _pages_behind(
-        self, context: Context | None, params: Mapping[str, str], rows: int, size: int
+        self,
+        context: Context | None,
+        numbering: Numbering | None,
+        params: Mapping[str, str],
+        rows: int,
+        size: int,
     ) -> Iterator[ReadPage]:
         """Yield the pages of ``size`` from about the one on that holds the row behind ``rows``, until one is empty.
 
@@ -192,11 +208,13 @@ class RestStream(BlockStream):
         """
         settings = self.settings
         url, own_params = self._request(context)
-        step = step_behind(settings.pagination, rows, size)
+        step = (
+            numbering.step_behind(rows, size) if numbering else step_behind(settings.pagination, rows, size)
+        )
         last: list[RawRecord] | None = None
         for number in range(rows // size + 1, self.tap.api.limits.pages):
-            asked = {**own_params, **params, **step.params}
-            question = Question(url, asked, settings.headers, _NO_SUCH_PAGE)
+            asked = {**own_params, **params, **step.params} if step.url is None else {}
+            question = Question(step.url or url, asked, settings.headers, _NO_SUCH_PAGE)
             response, is_served = self._witness.ask(question, is_first=False)
             if response.status in _NO_SUCH_PAGE:
                 return
@@ -207,7 +225,12 @@ class RestStream(BlockStream):
             last = list(page.records)
             page.answer = response
             self.rows_came += len(page.records)
-            step = step_after_page(settings.pagination, step, len(page.records))
+            came = len(page.records)
+            step = (
+                numbering.step_after(step, came)
+                if numbering
+                else step_after_page(settings.pagination, step, came)
+            )
             yield page
 
     def raw_pages(
@@ -257,8 +280,32 @@ class RestStream(BlockStream):
             # Before its rows are written: a page whose end is in doubt must not move a bookmark.
             step = pages.after(step, response, page)
             page.is_last = step is None
+            if begins and step is not None and settings.may_be_numbered:
+                self._note_numbering(response, step, url, asked, page, is_first=is_first)
             self._note_overlap(overlaps, page)
             yield page
+
+    def _note_numbering(
+        self,
+        response: Response,
+        step: Step,
+        url: str,
+        asked: Mapping[str, Any],
+        page: ReadPage,
+        *,
+        is_first: bool,
+    ) -> None:
+        """See whether the way to the second page has its number in it, so that rows may shift between the pages."""
+        following = with_params(url, {**asked, **step.params}) if step.url is None else step.url
+        self._numbering = numbering_of(response.url, following, page.came)
+        if is_first and self._numbering is not None:
+            self._warn_of_shifting_pages()
+
+    @property
+    def _are_pages_numbered(self) -> bool:
+        """Whether pages are asked for by number, as far as it is known by now."""
+        follows_links = self.settings.may_follow_key and self.bookmark_key is not None
+        return self.settings.pages_shift or (self._numbering is not None and not follows_links)
 
     def _note_overlap(self, overlaps: Overlaps, page: ReadPage) -> None:
         """Note which rows of a page by `offset` have just come; without a key they are there twice."""
@@ -275,8 +322,8 @@ class RestStream(BlockStream):
 
     def advice_on_moved_rows(self) -> str | None:
         """Return what helps where rows move between pages; None: they are not asked for by number."""
-        pagination = self.settings.pagination
-        if pagination.type not in ("page", "offset") or pagination.allow_repeated_pages:
+        is_numbered = self.settings.pagination.type in ("page", "offset") or self._are_pages_numbered
+        if not is_numbered or self.settings.pagination.allow_repeated_pages:
             return None
         first = self.primary_keys[0] if self.primary_keys else "id"
         return (
@@ -306,12 +353,17 @@ class RestStream(BlockStream):
         self.tap.warn_once(self.settings.name, sentence)
 
     def _warn_of_shifting_pages(self) -> None:
-        if self.settings.pages_shift and self.bookmark_key is not None and not self._has_warned_of_pages:
+        if self._are_pages_numbered and self.bookmark_key is not None and not self._has_warned_of_pages:
             self._has_warned_of_pages = True
+            number = (
+                f" (`{redactor.mask_foreign(self._numbering.name)}`)" if self._numbering is not None else ""
+            )
             _logger.warning(
-                "Stream %s is read by numbered pages: rows that shift between them when the source changes "
-                "meanwhile may be missed (see `--about`). %s",
+                "Stream %s is read by numbered pages%s: rows that shift between them when the source changes "
+                "meanwhile may be missed%s (see `--about`). %s",
                 self.name,
+                number,
+                "" if self.primary_keys else ", and others come twice",
                 _way_without_shifts(self.settings),
             )
 
@@ -713,6 +765,12 @@ class RestStream(BlockStream):
         self.tap.sync_run.renew_schema(self)
 
 
+def _beginning_with(begun: Iterator[ReadPage], ask: Ask) -> Ask:
+    """Return ``ask``, whose first answer is one that has been begun already."""
+    left = [begun]
+    return lambda params: left.pop() if left else ask(params)
+
+
 @contextlib.contextmanager
 def _naming(where: str) -> Iterator[None]:
     """Let an error of a request say for what it was made: one run asks for many streams."""
@@ -744,8 +802,8 @@ def _way_without_shifts(settings: StreamSettings) -> str:
     """Return how a stream is read without a gap between its pages, in sentences."""
     if not settings.is_sorted or settings.incremental is None:
         return (
-            "`keyset` and `cursor` have no such gap, nor has a stream that is sorted by its replication key and asked for it "
-            "(`is_sorted`, `incremental`)."
+            "`keyset`, and a `cursor` that holds no number, have no such gap, nor has a stream that is sorted by its replication key "
+            "and asked for it (`is_sorted`, `incremental`)."
         )
     if filters(settings.records or ""):
         return (

@@ -61,6 +61,7 @@ class TapRest(SingerkitTap):
                     signpost=Signpost(stream.bookmark.signpost),
                     memory=stream.bookmark.memory,
                     shifts=stream.pages_shift,
+                    may_shift=stream.may_be_numbered and not stream.may_follow_key,
                     shares=stream.shares_bookmark,
                     follows=stream.follows_key,
                     filters=stream.incremental is not None,

@@ -1,0 +1,106 @@
+"""Pages whose number travels inside a link or a token: `<...?page=2>; rel="next"`, `"next_page": 2`, `?offset=100`.
+
+They are numbered pages all the same: rows shift between them when the source changes (decision 15). The first two questions of
+a read show it: a number that is one more, or more by the rows that came.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from urllib.parse import unquote_plus, urlsplit
+
+import msgspec
+
+from tap_rest.names import words_of
+from tap_rest.pagination import Step
+
+__all__ = ["Numbering", "numbering_of"]
+
+_NUMBER = re.compile(r"[0-9]{1,12}")
+_PLACES = frozenset(
+    ("page", "offset", "skip", "start", "startat", "index", "first", "pageno", "p", "pg", "from", "number")
+)
+"""Words of parameters that say where a page begins; others may hold the `id` of the last row."""
+_SIZES = frozenset(("size", "limit", "per", "count", "max", "top", "rows", "results", "take"))
+_TOKENS = frozenset(
+    ("cursor", "token", "after", "before", "info", "continuation", "continue", "marker", "scroll", "key")
+)
+"""Words of parameters that lead on by themselves: a page number beside one is for show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Numbering:
+    """The URL of the second page, in two parts around its number; ``first`` is the number of the first page.
+
+    ``counts_rows``: pages are asked for by the row they begin with, not by their own number.
+    """
+
+    name: str
+    before: str
+    behind: str
+    first: int
+    counts_rows: bool
+
+    def at(self, position: int) -> Step:
+        """Return the step to the page of this number."""
+        return Step(url=f"{self.before}{position}{self.behind}", position=position)
+
+    def step_behind(self, rows: int, size: int) -> Step:
+        """Return the step to the page that holds the row behind ``rows``, and some before it, in pages of ``size``."""
+        behind = rows - size + 1 if self.counts_rows else (rows - 1) // size
+        return self.at(self.first + max(behind, 0))
+
+    def step_after(self, step: Step, rows: int) -> Step:
+        """Return the step behind a page of ``rows``."""
+        return self.at(step.position + (rows if self.counts_rows else 1))
+
+
+def numbering_of(asked: str, following: str, records: Sequence[msgspec.Raw]) -> Numbering | None:
+    """Return how the URL ``following`` numbers the page behind the first, asked for by the URL ``asked``, with ``records``.
+
+    None where it does not, or where something else moves on, too, as an opaque cursor.
+    """
+    before = {name: value for name, value, _ in _query(asked)}
+    moved = [place for place in _query(following) if place[1] and before.get(place[0]) != place[1]]
+    if any(words_of(name) & _TOKENS and not _NUMBER.fullmatch(value) for name, value, _ in moved):
+        return None
+    numbers = [place for place in moved if _NUMBER.fullmatch(place[1]) and not words_of(place[0]) & _SIZES]
+    if len(numbers) != 1:
+        return None
+    name, value, begin = numbers[0]
+    kind = _kind(before.get(name), int(value), len(records))
+    if kind is None or (not words_of(name) & _PLACES and _is_in(value, records[-1:])):
+        return None
+    first, counts_rows = kind
+    return Numbering(name, following[:begin], following[begin + len(value) :], first, counts_rows)
+
+
+def _kind(before: str | None, value: int, rows: int) -> tuple[int, bool] | None:
+    """Return the number of the first page, and whether rows are counted; None where it is no such number."""
+    starts = [int(before)] if before and _NUMBER.fullmatch(before) else [0, 1] if not before else []
+    for start in starts:
+        if value == start + 1:
+            return start, False
+    for start in starts:
+        if rows > 1 and value == start + rows:
+            return start, True
+    return None
+
+
+def _is_in(value: str, records: Sequence[msgspec.Raw]) -> bool:
+    """Tell whether the last row holds the number: then it is where the next page begins, as with `since_id`."""
+    return any(
+        re.search(rf"(?<![0-9.]){value}(?![0-9.])", bytes(row).decode("utf-8", "replace")) for row in records
+    )
+
+
+def _query(url: str) -> Iterator[tuple[str, str, int]]:
+    """Yield names and values of the query, decoded, and where each value begins in the URL."""
+    query = urlsplit(url).query
+    position = url.find("?") + 1
+    for part in query.split("&") if query else ():
+        name, equals, value = part.partition("=")
+        yield unquote_plus(name), unquote_plus(value), position + len(name) + len(equals)
+        position += len(part) + 1
