@@ -1,7 +1,8 @@
 """The manifest of a target without transactions: what of its files is committed, and the state (DESIGN 5).
 
-A target appends to files, syncs them, and then renames a new manifest over the old one: that is the commit. What
-stands behind the committed length of a file was never committed, and the next run cuts it off.
+A target appends to files, syncs them, and then renames a new manifest over the old one: that is the commit. What a
+run that died has left behind the committed length of a file is cut off by the next run: only where the manifest says that
+it was at work on that file, and only behind an end that is still what it was. Anything else is somebody else's.
 
     begin(folder, pipeline, run_id)     take the folder for a run: a new epoch fences every run before it
     mine(folder, manifest)              hold the folder while doing what only its newest run may do
@@ -63,6 +64,10 @@ class Manifest:
     committed_at: str | None = None
     former: tuple[str, ...] = ()
     """Digests of the states from before, newest first (`value.after`)."""
+    ends: Mapping[str, str] = field(default_factory=dict)
+    """Digests of the ends of ``files``; manifests of older versions have none."""
+    at_work: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    """The files that a run writes to: the length behind which its rows stand, and the digest of the end before them."""
 
 
 def read(folder: Path) -> Manifest | None:
@@ -74,7 +79,10 @@ def read(folder: Path) -> Manifest | None:
     path = folder / NAME
     try:
         value: Any = decode(read_text(str(path), _LONGEST))
-        return Manifest(**value | {"former": tuple(value.get("former", ()))})
+        found = Manifest(**value | {"former": tuple(value.get("former", ()))})
+        return dataclasses.replace(
+            found, at_work={name: (length, end) for name, (length, end) in found.at_work.items()}
+        )
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, AttributeError, OSError) as error:
@@ -129,10 +137,16 @@ def _keep(folder: Path, found: Manifest, run_id: str) -> None:
         logger.warning("The state this run begins with is not kept: %s", error)
 
 
-def commit(folder: Path, former: Manifest, state: str | None, files: Mapping[str, int]) -> Manifest:
+def commit(
+    folder: Path,
+    former: Manifest,
+    state: str | None,
+    files: Mapping[str, int],
+    ends: Mapping[str, str] = types.MappingProxyType({}),
+) -> Manifest:
     """Replace ``former``, which `begin` or this function has returned; a ``state`` of None keeps the one before.
 
-    The caller has made the files durable.
+    The caller has made the files durable. ``ends`` are those of the files that it goes on with.
 
     Raises:
         FencedError: the folder is not as this run has left it; nothing was committed.
@@ -143,6 +157,8 @@ def commit(folder: Path, former: Manifest, state: str | None, files: Mapping[str
         sequence=former.sequence + 1,
         state=former.state if state is None else state,
         files=dict(files),
+        ends={**former.ends, **ends},
+        at_work={**former.at_work, **{name: (files[name], end) for name, end in ends.items()}},
         former=former.former if state is None else after(former.former, former.state),
         committed_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
     )
@@ -156,11 +172,12 @@ def changed(
     found: Manifest,
     edit: Callable[[str | None], str | None],
     why: str,
-    files: Mapping[str, int] | None = None,
+    **more: Any,
 ) -> tuple[Manifest, int]:
     """Change the state by hand: keep ``found`` in the history, then replace it under a new epoch.
 
-    Return the new manifest, and the number that the former state has in the history. The caller has the folder (`held`).
+    Return the new manifest, with ``more`` changed in it, and the number that the former state has in the history. The
+    caller has the folder (`held`).
 
     Raises:
         CannotWriteError: history or manifest cannot be written.
@@ -175,9 +192,9 @@ def changed(
         sequence=found.sequence + 1,
         state=new,
         former=after(found.former, found.state),
-        files=found.files if files is None else files,
         run_id=history.by_hand(why),
         committed_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        **more,
     )
     write(folder, after_it)
     return after_it, number

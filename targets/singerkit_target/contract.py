@@ -50,7 +50,9 @@ __all__ = [
     "Edit",
     "Loader",
     "Reject",
+    "RowsChanged",
     "RowsGone",
+    "RowsUnclear",
     "SafePoint",
     "Stream",
     "TableRemade",
@@ -157,6 +159,24 @@ def check_room(limit: int, count: int, last: Reject | None = None) -> None:
 
 class RowsGone(RetryableError):
     """The rows that the state says were loaded into a stream's table or file are not there (DESIGN 5)."""
+
+    put_back = "put the rows back"
+    go_on = "go on without them"
+    each_run: str | None = "where rows are taken away after each run"
+
+
+class RowsChanged(RowsGone):
+    """The file of a stream is not what was committed."""
+
+    put_back = "put it back as it was"
+    go_on = "take it as it is"
+    each_run: str | None = "where others change it after each run"
+
+
+class RowsUnclear(RowsChanged):
+    """It may hold rows that were not committed, and that nobody can tell from others."""
+
+    each_run = None
 
 
 class TableRemade(RowsGone):

@@ -405,23 +405,25 @@ class Load:
                 '`"rows_gone": "accept"` in the config.'
             )
         return RetryableError(
-            f"{error} Nothing of this stream was written: put the rows back; or {self._ways_back(stream.name)}."
+            f"{error} Nothing of this stream was written: {error.put_back}; or {self._ways_back(stream.name, error)}."
         )
 
     def _tell_doubts(self, stream: str) -> None:
         for doubt in self._loader.doubts:
             self._warn_once(
                 f"{doubt} The saved state does not tell how far this stream was read: if the tap sends only what is new, "
-                f"those rows do not come again. Then put them back; or {self._ways_back(stream)}.",
+                f"those rows do not come again. Then put them back; or {self._ways_back(stream, RowsGone())}.",
                 doubt,
             )
         self._loader.doubts.clear()
 
-    def _ways_back(self, stream: str) -> str:
-        return (
-            f"{self._reading_anew(stream)}; or go on without them with {self._ways_out().accept()}, or where rows "
-            'are taken away after each run with `"rows_gone": "accept"` in the config'
+    def _ways_back(self, stream: str, error: RowsGone) -> str:
+        each_run = (
+            ""
+            if error.each_run is None
+            else f', or {error.each_run} with `"rows_gone": "accept"` in the config'
         )
+        return f"{self._reading_anew(stream)}; or {error.go_on} with {self._ways_out().accept()}{each_run}"
 
     def _reading_anew(self, stream: str) -> str:
         is_apart = has_part(self._stored, stream)

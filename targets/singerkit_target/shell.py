@@ -95,7 +95,8 @@ COMMON_SETTINGS: Mapping[str, Any] = {
         "enum": ["refuse", "accept"],
         "default": "refuse",
         "description": "What to do when a table or file lacks rows that the state says were loaded (dropped, emptied, "
-        "made anew, cut, moved away). `accept` is for landing places that somebody empties after each run.",
+        "made anew, cut, moved away), or a file was changed since it was committed. `accept` is for landing places that somebody "
+        "empties after each run: rows are appended to what is there.",
     },
     "end_of_input": {
         "type": "string",

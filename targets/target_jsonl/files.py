@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 from singerkit_shell.errors import CannotWriteError
 
 __all__ = ["Files"]
+
+_NO_LINK: int = getattr(os, "O_NOFOLLOW", 0)
+_END = 16 << 10  # bytes that are compared, so that nobody reads the whole of a file
 
 
 class Files:
@@ -35,15 +39,45 @@ class Files:
         self.sizes[name] = self.sizes.get(name, 0) + len(data)
 
     def cut(self, sizes: Mapping[str, int]) -> None:
-        """Bring every file back to its length in ``sizes``, unknown ones to nothing."""
-        for name in {*self.sizes, *sizes}:
+        """Bring files back to their lengths in ``sizes``; one that others have made shorter is never made longer."""
+        for name, size in sizes.items():
             try:
                 descriptor = self._open(name)
-                os.ftruncate(descriptor, sizes.get(name, 0))
-                os.lseek(descriptor, 0, os.SEEK_END)
+                if os.fstat(descriptor).st_size > size:
+                    os.ftruncate(descriptor, size)
             except OSError as error:
                 raise _cannot(self._folder / name, error) from None
-            self.sizes[name] = sizes.get(name, 0)
+            self.sizes[name] = size
+
+    def size(self, name: str) -> int:
+        """How long a file is, whoever has written it; 0 when there is none."""
+        path = self._folder / name
+        return path.stat().st_size if path.exists() else 0
+
+    def end(self, name: str, length: int) -> str:
+        """Return a digest of the last bytes before ``length``, as they are on the disk.
+
+        Raises:
+            CannotWriteError: the file cannot be read.
+        """
+        return hashlib.sha256(self._last(name, length, _END)).hexdigest()
+
+    def is_whole(self, name: str) -> bool:
+        """Tell whether a file is empty, or ends with the end of a line."""
+        return self._last(name, self.size(name), 1) in (b"", b"\n")
+
+    def _last(self, name: str, length: int, most: int) -> bytes:
+        if length == 0:
+            return b""
+        start = max(0, length - most)
+        try:
+            descriptor = os.open(self._folder / name, os.O_RDONLY | os.O_NONBLOCK | _NO_LINK)
+            try:
+                return os.pread(descriptor, length - start, start)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise _cannot(self._folder / name, error) from None
 
     def sync(self) -> None:
         """Make what was written durable; a failed fsync is final (FAULTS S4)."""
@@ -60,7 +94,7 @@ class Files:
 
     def _open(self, name: str) -> int:
         if name not in self._descriptors:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _NO_LINK
             self._descriptors[name] = os.open(self._folder / name, flags, 0o666)
         return self._descriptors[name]
 

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
-import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from singerkit_shell.errors import BadDataError, CannotWriteError, ConfigurationError, FencedError
+from singerkit_shell.errors import (
+    BadDataError,
+    CannotWriteError,
+    ConfigurationError,
+    FencedError,
+    SingerkitError,
+)
 from singerkit_state import manifest
 from singerkit_state.reached import NOTHING, reached
 from singerkit_state.statefile import StateFileLock
 from singerkit_state.value import digest
-from singerkit_target.contract import Batch, Edit, Reject, RowsGone, SafePoint, Stream
+from singerkit_target.contract import (
+    Batch,
+    Edit,
+    Reject,
+    RowsChanged,
+    RowsGone,
+    RowsUnclear,
+    SafePoint,
+    Stream,
+)
 from singerkit_target.kinds import Kind
 from singerkit_target.metadata import MetadataColumns
 from target_jsonl.files import Files
@@ -27,6 +43,25 @@ from target_jsonl.rows import as_lines, whole_records
 __all__ = ["REJECTS", "JsonlLoader"]
 
 REJECTS = "_singerkit_rejects.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class _Amiss:
+    """A file that is not what was committed, in bytes; ``has_uncommitted`` says that it may hold what a run that died left."""
+
+    found: int
+    committed: int
+    has_uncommitted: bool
+
+    @property
+    def is_shorter(self) -> bool:
+        return self.found < self.committed
+
+    @property
+    def seen(self) -> str:
+        if self.found == self.committed:
+            return f"has the {self.found} bytes that were committed, and its last ones are others"
+        return f"has {self.found} bytes, and {self.committed} were committed"
 
 
 class JsonlLoader:
@@ -44,7 +79,7 @@ class JsonlLoader:
         self._manifest = manifest.Manifest("")
         self._run_id = uuid.uuid4().hex
         self._safe: tuple[SafePoint, dict[str, int]] | None = None
-        self._lost: dict[str, int] = {}
+        self._amiss: dict[str, _Amiss] = {}
         self._reached = NOTHING
         self.doubts: list[str] = []
 
@@ -59,22 +94,58 @@ class JsonlLoader:
             ) from None
 
     def begin(self, pipeline: str) -> str | None:
-        """Lock the folder and cut off what an earlier run did not commit."""
+        """Lock the folder, cut off what a run that died did not commit, and see which files are not as they were left."""
         lock = StateFileLock(self._folder / manifest.NAME, pipeline)
         lock.__enter__()
         self._lock = lock
         taken = manifest.begin(self._folder, pipeline, self._run_id)
         self._manifest = taken
-        found = {name: self._size(name) for name in taken.files}
-        self._lost = {name: found[name] for name, committed in taken.files.items() if found[name] < committed}
         self._reached = reached(taken.state)
-        self._cut(self._there)
+        self._cut_leftovers()
+        self._amiss = dict(self._look())
+        unclear = {name: left for name, left in taken.at_work.items() if not self._is_ours(name)}
+        good = {name: size for name, size in taken.files.items() if name not in self._amiss}
+        found = {name: (size, self._files.end(name, size)) for name, size in good.items()}
+        self._note(at_work={**unclear, **found})
+        self._cut(good)
         return taken.state
 
-    @property
-    def _there(self) -> dict[str, int]:
-        """The committed lengths of the files that have them."""
-        return {name: size for name, size in self._manifest.files.items() if name not in self._lost}
+    def _is_ours(self, name: str) -> bool:
+        """Whether nothing but rows of a run can stand behind the length from which that run wrote."""
+        length, end = self._manifest.at_work[name]
+        return self._files.size(name) >= length and self._files.end(name, length) == end
+
+    def _ours(self) -> dict[str, int]:
+        return {name: length for name, (length, _) in self._manifest.at_work.items() if self._is_ours(name)}
+
+    def _cut_leftovers(self) -> None:
+        """Cut off what a run that died has left; which of the files this run goes on with is seen later."""
+        with (
+            contextlib.closing(Files(self._folder)) as files,
+            manifest.mine(self._folder, self._manifest),
+        ):
+            left = {name: length for name, length in self._ours().items() if files.size(name) > length}
+            files.cut(left)
+        for name, length in left.items():
+            self._log.warning(
+                "What a run that died has left in %s is cut off, to %d bytes.", self._folder / name, length
+            )
+
+    def _look(self) -> Iterator[tuple[str, _Amiss]]:
+        """Find the files that are not what was committed, of which only the end is compared."""
+        at_work = self._manifest.at_work
+        for name, committed in self._manifest.files.items():
+            found = self._files.size(name)
+            if found == committed and self._manifest.ends.get(name) in (None, self._files.end(name, found)):
+                continue
+            yield name, _Amiss(found, committed, found > 0 and name in at_work and not self._is_ours(name))
+
+    def _note(self, **change: Any) -> None:
+        """Change what the manifest says of files, and nothing of what is committed."""
+        with manifest.mine(self._folder, self._manifest):
+            noted = dataclasses.replace(self._manifest, **change)
+            manifest.write(self._folder, noted)
+        self._manifest = noted
 
     @property
     def set_aside_in(self) -> str:
@@ -91,13 +162,16 @@ class JsonlLoader:
 
     def change_state(self, edit: Edit, why: str, *, as_it_is: bool = False) -> str | None:
         """Replace the state in the manifest; ``as_it_is`` takes what files have lost as lost."""
-        files = self._manifest.files
-        if as_it_is:
-            for name in self._lost:
-                self._check_is_whole(name)
-            files = {name: min(size, self._size(name)) for name, size in files.items()}
+        files, ends = dict(self._manifest.files), dict(self._manifest.ends)
+        for name in self._amiss:
+            self._check_is_whole(name)
+            if as_it_is:
+                files[name] = self._files.size(name)
+                ends[name] = self._files.end(name, files[name])
         with manifest.mine(self._folder, self._manifest):
-            self._manifest, _ = manifest.changed(self._folder, self._manifest, edit, why, files)
+            self._manifest, _ = manifest.changed(
+                self._folder, self._manifest, edit, why, files=files, ends=ends, at_work={}
+            )
         return self._manifest.state
 
     def _cut(self, sizes: Mapping[str, int]) -> None:
@@ -105,37 +179,38 @@ class JsonlLoader:
         with manifest.mine(self._folder, self._manifest):
             self._files.cut(sizes)
 
-    def _size(self, name: str) -> int:
-        path = self._folder / name
-        return path.stat().st_size if path.exists() else 0
-
     def declare(self, stream: Stream) -> Stream:
         """A file that the manifest does not list yet is begun; one of somebody else is left alone."""
         name = file_name(stream.name)
-        if name in self._lost:
-            self._check_lost(name, stream)
+        if name in self._amiss:
+            self._check_amiss(name, stream)
         self._begin_file(name)
         return stream
 
-    def _check_lost(self, name: str, stream: Stream) -> None:
-        """A file that is shorter than what was committed: cut to that length it would get a hole where rows were.
+    def _check_amiss(self, name: str, stream: Stream) -> None:
+        """A file that is not what was committed is never cut, and taken as it is only where the state says nothing of it.
 
         Raises:
-            RowsGone: rows of the stream are gone that its bookmark says were loaded.
+            RowsGone: its bookmark says that rows were loaded; or nobody can tell which rows were.
+            ConfigurationError: its last row is no whole one.
         """
-        found, committed = self._lost[name], self._manifest.files[name]
+        self._check_is_whole(name)
+        amiss = self._amiss[name]
         said = self._reached.names(stream.name)
-        size = f"The file {self._folder / name} has {found} bytes, and {committed} were committed"
-        if said:
-            raise RowsGone(f"{size}: rows are gone that the saved state says were loaded.")
-        if said is None:
-            self.doubts.append(f"{size}: rows of stream `{stream.name}` are gone.")
-        self._log.warning(
-            "The file %s has %d bytes, and %d were committed; rows are appended to what is there.",
-            self._folder / name,
-            found,
-            committed,
-        )
+        seen = f"The file {self._folder / name} {amiss.seen}"
+        if amiss.has_uncommitted:
+            raise RowsUnclear(
+                f"{seen}: somebody has changed it under or after a run that did not get to its end, and rows may be in it that "
+                "were not committed and come again."
+            )
+        if amiss.is_shorter:
+            if said:
+                raise RowsGone(f"{seen}: rows are gone that the saved state says were loaded.")
+            if said is None:
+                self.doubts.append(f"{seen}: rows of stream `{stream.name}` are gone.")
+        elif said:
+            raise RowsChanged(f"{seen}: somebody has changed it since.")
+        self._log.warning("%s; rows are appended to what is there.", seen)
 
     def _check_is_whole(self, name: str) -> None:
         """A row that is appended to a part of a row would be lost with it.
@@ -143,30 +218,26 @@ class JsonlLoader:
         Raises:
             ConfigurationError: the last row of a file was cut.
         """
-        path = self._folder / name
-        if not self._lost[name]:
-            return
-        with path.open("rb") as file:
-            file.seek(-1, os.SEEK_END)
-            if file.read(1) != b"\n":
-                raise ConfigurationError(
-                    f"The file {path} ends in the middle of a row; nothing was changed: put it back, or take away what "
-                    "there is of that row, or the file."
-                )
+        if not self._files.is_whole(name):
+            raise ConfigurationError(
+                f"The file {self._folder / name} {self._amiss[name].seen}, and it ends in the middle of a row; nothing was "
+                "changed: put it back as it was; or add the newline behind its last row, if that is all that is missing, or "
+                "take away what there is of that row."
+            )
 
     def _begin_file(self, name: str) -> None:
         if name in self._files.sizes:
             return
-        if name in self._lost:
+        if name in self._amiss:
             self._check_is_whole(name)
-            self._cut({**self._files.sizes, name: self._lost.pop(name)})
-            self._manifest = dataclasses.replace(
-                self._manifest, files={**self._manifest.files, name: self._files.sizes[name]}
-            )
+            length = self._files.size(name)
+            self._note(at_work={**self._manifest.at_work, name: (length, self._files.end(name, length))})
+            del self._amiss[name]
+            self._cut({name: length})
             return
         if name not in self._manifest.files:
             self._list(name)
-        self._cut({**self._files.sizes, name: 0})
+        self._cut({name: 0})
 
     def _list(self, name: str) -> None:
         """Put a new file into the manifest before it is made: what a kill leaves of it is then known to be ours.
@@ -182,7 +253,11 @@ class JsonlLoader:
                     "somebody else, or the manifest is not the one it belongs to. It was left as it is: move it away, or "
                     "load into another folder."
                 )
-            listed = dataclasses.replace(self._manifest, files={**self._manifest.files, name: 0})
+            listed = dataclasses.replace(
+                self._manifest,
+                files={**self._manifest.files, name: 0},
+                at_work={**self._manifest.at_work, name: (0, self._files.end(name, 0))},
+            )
             manifest.write(self._folder, listed)
         self._manifest = listed
 
@@ -229,7 +304,8 @@ class JsonlLoader:
         if self._safe is None:
             return None
         point, sizes = self._safe
-        self._cut(sizes)
+        self._check_sizes()  # cut to a length, a file that others have changed would look as it should
+        self._cut({name: sizes.get(name, self._manifest.at_work[name][0]) for name in self._files.sizes})
         return point
 
     def rollback(self) -> None:
@@ -237,11 +313,29 @@ class JsonlLoader:
         if not self._files.sizes:
             return
         try:
-            self._cut(self._there)
-        except (
-            FencedError
-        ) as error:  # what we wrote behind the committed length is the newer run's to cut off
+            ours = self._ours()
+            self._tell_of_others(ours)
+            self._cut(ours)
+        except FencedError as error:
             self._log.warning("%s", error)
+            self._cut_behind_newer()
+
+    def _cut_behind_newer(self) -> None:
+        """Take back what this run wrote behind a newer one that is through; one at work finds it, and cuts it off."""
+        with manifest.held(self._folder):
+            newer = manifest.read(self._folder)
+            if newer is None:
+                return
+            for name, size in self._files.sizes.items():
+                written = size - self._manifest.at_work[name][0]
+                committed = newer.files.get(name)
+                if (
+                    committed is None
+                    or name in newer.at_work
+                    or self._files.size(name) != committed + written
+                ):
+                    continue
+                self._files.cut({name: committed})
 
     def recover(self) -> None:
         """A unit in files is never lost: what fails here fails for good."""
@@ -255,8 +349,15 @@ class JsonlLoader:
         """Make the data durable first, then the manifest that makes it count."""
         self._files.sync()
         self._check_sizes()
+        sizes = self._files.sizes
+        changed = {
+            name
+            for name in sizes
+            if self._manifest.at_work[name][0] != sizes[name] or name not in self._manifest.ends
+        }
+        ends = {name: self._files.end(name, sizes[name]) for name in changed}
         self._manifest = manifest.commit(
-            self._folder, self._manifest, state, {**self._manifest.files, **self._files.sizes}
+            self._folder, self._manifest, state, {**self._manifest.files, **sizes}, ends
         )
         self._safe = None
 
@@ -278,7 +379,37 @@ class JsonlLoader:
                         f"{found}); what was committed is safe: see that no other run uses this folder, then run again."
                     )
 
+    def _tell_of_others(self, ours: Collection[str]) -> None:
+        for name, size in self._files.sizes.items():
+            found = self._files.size(name)
+            if found == size:
+                continue
+            self._log.warning(
+                "Somebody else has changed %s while this run wrote to it (expected %d bytes, found %d); %s.",
+                self._folder / name,
+                size,
+                found,
+                "what was not committed was cut off, whoever has written it"
+                if name in ours
+                else "it is left as it is, and the next run says what to do",
+            )
+
+    def _leave(self) -> None:
+        """Say that no run is at work on the files any more that hold no more than this one has found or committed."""
+        left = {
+            name: (length, end)
+            for name, (length, end) in self._manifest.at_work.items()
+            if self._files.size(name) != length
+        }
+        if left == self._manifest.at_work:
+            return
+        # It is a newer run's by now, or the disk is full: what is there is seen to at the next run.
+        with contextlib.suppress(SingerkitError, OSError):
+            self._note(at_work=left)
+
     def close(self) -> None:
+        if self._lock is not None:
+            self._leave()
         self._files.close()
         if self._lock is not None:
             self._lock.__exit__(None, None, None)

@@ -89,8 +89,9 @@ def killed_before_it_told(setting: Setting, way: str, state_file: Path) -> None:
     setting.load(run_of(0, FIRST, marked=marked), *arguments).expect(0)
     words = [*setting.command, *arguments]
     if way == FILE:
-        # target-jsonl renames its history, then its manifest at the beginning and at the commit; then comes the state file.
-        kill = f"inject=rename:signal=KILL:when={4 if setting.command[0] == JSONL else 1}"
+        # target-jsonl renames its history, then its manifest twice at the beginning (the epoch, the files it is at work on)
+        # and at the commit; then comes the state file.
+        kill = f"inject=rename:signal=KILL:when={5 if setting.command[0] == JSONL else 1}"
         words = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", kill, *words]
         run(words, stdin=lines(*run_of(FIRST, LAST))).expect(-9, 137)
         assert json.loads(state_file.read_text())["at"] == FIRST

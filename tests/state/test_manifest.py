@@ -40,6 +40,8 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
         "epoch": 5,
         "committed_at": "2024-01-01T00:00:00.000+00:00",
         "former": [],
+        "ends": {},
+        "at_work": {},
     }
     assert NAME == "_singerkit_manifest.json"
 

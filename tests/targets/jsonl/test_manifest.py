@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import shutil
 import signal
@@ -110,13 +111,15 @@ def test_a_file_that_goes_in_mid_run_is_missed(folder: Path) -> None:
     assert answer("get", folder, "rows") == {"replication_key_value": 3}
 
 
-@pytest.mark.parametrize("left", [None, '{"n":1}'])
-def test_a_file_that_has_lost_rows_is_refused_and_holds_no_holes(folder: Path, left: str | None) -> None:
+@pytest.mark.parametrize(("left", "code"), [(None, 69), ('{"n":1}', 78), ('{"n":1}\n', 69)])
+def test_a_file_that_has_lost_rows_is_refused_and_holds_no_holes(
+    folder: Path, left: str | None, code: int
+) -> None:
     path = folder / "rows.jsonl"
     path.unlink()
     if left is not None:
         path.write_text(left)
-    refused = load(folder, ROWS, row(3), state(3)).expect(69)
+    refused = load(folder, ROWS, row(3), state(3)).expect(code)
     assert f"has {len(left or '')} bytes, and 16 were committed" in refused.last_words
     assert (path.read_text() if path.exists() else None) == left
 
@@ -124,6 +127,7 @@ def test_a_file_that_has_lost_rows_is_refused_and_holds_no_holes(folder: Path, l
 def test_dead_letters_of_a_run_that_was_killed_are_cut_off(folder: Path) -> None:
     listed = json.loads((folder / manifest.NAME).read_text())
     listed["files"]["_singerkit_rejects.jsonl"] = 0
+    listed["at_work"]["_singerkit_rejects.jsonl"] = [0, hashlib.sha256().hexdigest()]
     (folder / manifest.NAME).write_text(json.dumps(listed))
     (folder / "_singerkit_rejects.jsonl").write_text("left over by a killed run\n")
     config = folder.with_name("config.json")
@@ -198,7 +202,7 @@ def test_a_process_stopped_in_mid_commit_is_not_waited_for_without_end(
 def test_a_manifest_of_an_older_version_goes_on(folder: Path) -> None:
     path = folder / manifest.NAME
     old = json.loads(path.read_text())
-    del old["epoch"], old["committed_at"]
+    del old["epoch"], old["committed_at"], old["ends"], old["at_work"]
     path.write_text(json.dumps(old))
     shown = answer("show", folder, "--json")
     assert (shown["epoch"], shown["sequence"]) == (0, 1)
