@@ -17,7 +17,7 @@ from singerkit_check.findings import Findings, shown
 from singerkit_state.instants import looks_like_iso
 from singerkit_state.order import OrderKey, UnorderableError, ValueKind, order_key
 
-__all__ = ["Bookmark", "Progress", "bookmark_in", "sent_before"]
+__all__ = ["Bookmark", "Progress", "bookmark_in", "key_of", "kind_of_schema", "sent_before"]
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,7 @@ class Progress:
 
     def follow(self, field: str | None, schema: Mapping[str, Any]) -> None:
         """Look at ``field`` from now on; ``schema`` has the properties of the stream."""
-        kind = (
-            None if field is None or field not in schema else ValueKind.of_schema(_as_schema(schema[field]))
-        )
+        kind = None if field is None or field not in schema else kind_of_schema(schema[field])
         kind = None if self._is_hidden else kind
         if (field, kind) != (self.field, self._kind):
             self.field, self._kind = field, kind
@@ -151,14 +149,7 @@ class Progress:
         return self._high_key
 
     def _key(self, value: Any) -> OrderKey:
-        if self._kind is None or value.__class__ not in (str, int, Decimal):
-            return None
-        if value.__class__ is Decimal and not value.is_finite():
-            return None
-        try:
-            return _guessed_key(value) if self._kind.is_guessed else order_key(value, self._kind)
-        except (UnorderableError, ArithmeticError):
-            return None
+        return None if self._kind is None else key_of(value, self._kind)
 
     # STATE
 
@@ -209,11 +200,31 @@ class Progress:
             self._findings.add("state-beyond", line, sentence, self._stream)
 
 
+def kind_of_schema(schema: Any) -> ValueKind:
+    """Return how values are compared of which nothing is known but the schema of their property."""
+    return ValueKind.of_schema(_as_schema(schema))
+
+
+def key_of(value: Any, kind: ValueKind) -> OrderKey:
+    """Return what the value of a replication key is compared by; None where it has no order."""
+    value = _exact(value)
+    if value.__class__ not in (str, int, Decimal):
+        return None
+    if value.__class__ is Decimal and not value.is_finite():
+        return None
+    try:
+        return _guessed_key(value) if kind.is_guessed else order_key(value, kind)
+    except (UnorderableError, ArithmeticError):
+        return None
+
+
 def _guessed_key(value: Any) -> OrderKey:
-    """Order text of no format as most taps do, by code point; but points in time as what they are."""
-    if isinstance(value, str) and looks_like_iso(value):
-        return "", order_key(value, ValueKind.INSTANT)
-    return str(value), None
+    """Order text of no format as most taps do, by code point; but numbers and points in time as what they are."""
+    if not isinstance(value, str):
+        return 0, value
+    if looks_like_iso(value):
+        return 1, order_key(value, ValueKind.INSTANT)
+    return 2, value
 
 
 def _ascends(high: Any, value: Any) -> bool:

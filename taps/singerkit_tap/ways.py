@@ -20,7 +20,7 @@ def start_over(location: str | None, pipeline: str, stream: str) -> str:
     if is_state_url(location):
         return reset
     said = shlex.join(["--state-file", location, "--start-over", "--stream", stream, "--pipeline", pipeline])
-    return f"the target's `{said}` (where it keeps no state itself, with {reset})"
+    return f"{_BY_TARGET.format(said)} (where it keeps no state itself, with {reset})"
 
 
 def go_on(location: str | None, pipeline: str) -> str:
@@ -28,4 +28,7 @@ def go_on(location: str | None, pipeline: str) -> str:
     if location is None or is_state_url(location):
         return ""
     said = shlex.join(["--state-file", location, "--last-state", "--pipeline", pipeline])
-    return f"bring the file to what is committed with the target's `{said}`, "
+    return f"bring the file to what is committed with {_BY_TARGET.format(said)}, "
+
+
+_BY_TARGET = "the target's command line, its config and all, to which `{}` is added"

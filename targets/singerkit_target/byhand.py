@@ -71,11 +71,16 @@ def by_hand(loader: Loader, wish: Wish, pipeline: str | None) -> str | None:
             )
         mark = read_mark(found)
         name = name or (mark.pipeline if mark else None)
-    if name is None:
-        raise UsageError("Expected `--pipeline NAME`, since the config names no pipeline.")
     known = loader.pipelines()
+    others = ", ".join(f"`{other}`" for other in known)
+    if name is None and found is None and len(known) == 1:
+        name = known[0]  # a state to adopt may be another pipeline's
+    if name is None:
+        there_are = f"; there are {others}" if known else ""
+        raise UsageError(
+            f"Expected `--pipeline NAME`, since the config names no pipeline{there_are}; nothing was changed."
+        )
     if known and name not in known:
-        others = ", ".join(f"`{other}`" for other in known)
         if found is None:
             raise UsageError(
                 f"This target holds no state of a pipeline `{name}`; nothing was changed: there are {others}."

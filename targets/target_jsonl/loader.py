@@ -152,7 +152,8 @@ class JsonlLoader:
         return f"the file {self._folder / REJECTS}"
 
     def pipelines(self) -> Sequence[str]:
-        return ()  # the manifest is of one, and `begin` refuses others
+        found = manifest.read(self._folder)
+        return () if found is None else (found.pipeline,)
 
     def was_former(self, value: Any) -> bool:
         return digest(value) in self._manifest.former

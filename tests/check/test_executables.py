@@ -7,10 +7,13 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conformance.drivers import TapRest
 from conformance.singer import parse
+
+from singerkit_check.suite.tap_runs import goes_back
 
 BIN = Path(sys.executable).parent
 CHECK, TAP, TARGET = (str(BIN / name) for name in ("singerkit-check", "tap-rest", "target-jsonl"))
@@ -115,6 +118,49 @@ def test_a_tap_is_tested_by_its_command_line(tmp_path: Path) -> None:
     assert (code, said) == (0, "")
     assert "  2 pass, 0 FAIL, 1 waived" in table
     assert "needs a driver with a stream that has" in table
+
+
+INTEGER, TEXT = {"type": "integer"}, {"type": ["string", "null"]}
+
+
+@pytest.mark.parametrize(
+    ("schema", "before", "after"),
+    [
+        (INTEGER, 999, 1_700_000_000),
+        ({"type": "number"}, 9.5, 10.25),
+        (TEXT, "2026-01-01T02:00:00+02:00", "2026-01-01T00:30:00Z"),
+        ({**TEXT, "format": "date"}, "2026-01-01", "2026-01-02"),
+        (TEXT, "01HZ5", "01HZ6"),
+        ({}, 999, 1000),
+        (None, "2026-01-01T02:00:00+02:00", "2026-01-01T00:30:00Z"),
+    ],
+    ids=["epoch", "number", "point in time", "date", "text", "untyped", "unknown"],
+)
+def test_a_bookmark_of_any_kind_is_seen_to_go_back(schema: Any, before: Any, after: Any) -> None:
+    assert not goes_back(before, after, schema)
+    assert not goes_back(before, before, schema)
+    assert goes_back(after, before, schema)
+
+
+@pytest.mark.parametrize(("later", "code"), [(1700, 0), (999, 65)], ids=["stays", "goes back"])
+def test_a_tap_whose_key_is_an_epoch_is_judged(tmp_path: Path, later: int, code: int) -> None:
+    """It was a TypeError of the checker."""
+    stream: dict[str, Any] = {"stream": "a", "schema": {"properties": {"at": INTEGER}}, "key_properties": []}
+    catalog = {"streams": [{"tap_stream_id": "a", "metadata": [], **stream}]}
+
+    def state(at: int) -> Any:
+        return {"bookmarks": {"a": {"replication_key": "at", "replication_key_value": at}}}
+
+    row = {"type": "RECORD", "stream": "a", "record": {"at": 1700}}
+    (tmp_path / "catalog").write_text(json.dumps(catalog))
+    for name, at in (("first", 1700), ("second", later)):
+        messages = [{"type": "SCHEMA", **stream}, row, {"type": "STATE", "value": state(at)}]
+        (tmp_path / name).write_text("".join(json.dumps(message) + "\n" for message in messages))
+    (tmp_path / "tap").write_text(
+        'case "$*" in *--discover*) cat catalog;; *--state*) cat second;; *) cat first;; esac'
+    )
+    found, table, _said = suite("--tap", "sh tap", "--rule", "ST15", cwd=tmp_path)
+    assert (found, "TypeError" in table) == (code, False), table
 
 
 def test_a_driver_of_ones_own_may_bring_fixtures_and_waivers(tmp_path: Path) -> None:

@@ -481,8 +481,7 @@ def test_a_database_that_was_brought_back_from_a_copy_asks_what_counts(place: Pl
 def test_a_torn_state_file_is_made_anew_from_what_is_committed(place: Place) -> None:
     place.run(2).expect(0)
     place.state.write_bytes(place.state.read_bytes()[:20])
-    asked = ["--state-file", str(place.state), "--pipeline", "default", "--last-state"]
-    run(place.command(*asked)).expect(0)
+    run(place.command("--state-file", str(place.state), "--last-state")).expect(0)
     place.run(3).expect(0)
     assert place.rows() == [1, 2, 3]
 
@@ -541,12 +540,31 @@ def test_under_meltano_a_state_that_was_set_is_refused_by_name_and_a_full_refres
 
 
 @pytest.mark.parametrize("wish", ["--start-over", "--last-state", "--adopt committed"])
-def test_a_misspelt_pipeline_is_told_those_that_there_are(tmp_path: Path, database: str, wish: str) -> None:
-    place = in_database(tmp_path, database)
+def test_a_misspelt_pipeline_is_told_those_that_there_are(place: Place, wish: str) -> None:
     place.run(2).expect(0)
     refused = run(place.command("--pipeline", "defualt", *wish.split())).expect(64)
     assert "no state of a pipeline `defualt`; nothing was changed: there are `default`." in refused.last_words
-    assert query(database, "SELECT pipeline FROM _singerkit_state") == [("default",)]
+
+
+@pytest.mark.parametrize("wish", ["--start-over", "--last-state", "--adopt committed"])
+def test_a_pipeline_that_nobody_names_is_the_only_one(tmp_path: Path, database: str, wish: str) -> None:
+    place = in_database(tmp_path, database)
+    unnamed = run(place.command(*wish.split())).expect(64)
+    assert "Expected `--pipeline NAME`, since the config names no pipeline; nothing was" in unnamed.last_words
+    place.run(2).expect(0)
+    run(place.command(*wish.split())).expect(0)
+    assert query(database, "SELECT state IS NULL FROM _singerkit_state") == [(wish == "--start-over",)]
+    query(database, "INSERT INTO _singerkit_state (pipeline) VALUES ('other')")
+    unnamed = run(place.command(*wish.split())).expect(64)
+    assert "the config names no pipeline; there are `default`, `other`; nothing was" in unnamed.last_words
+
+
+def test_whose_state_is_adopted_is_not_guessed(tmp_path: Path, database: str) -> None:
+    place = in_database(tmp_path, database)
+    place.run(2).expect(0)
+    place.state.write_text(json.dumps(at(1)))
+    unnamed = run(place.command("--adopt", str(place.state))).expect(64)
+    assert "the config names no pipeline; there are `default`; nothing was changed" in unnamed.last_words
 
 
 def test_what_is_taken_over_without_being_meant_is_warned_of(tmp_path: Path, database: str) -> None:

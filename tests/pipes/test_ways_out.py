@@ -45,7 +45,7 @@ class Pipeline:
 
     def as_told(self, words: str, option: str) -> None:
         """Give the target the options that stand in the sentence."""
-        (options,) = [one for one in re.findall(r"target's `([^`]+)`", words) if option in one]
+        (options,) = [one for one in re.findall(r"to which `([^`]+)` is added", words) if option in one]
         done = self.by_hand(*self.target, *shlex.split(options))
         assert done.returncode == 0, done.stderr
 

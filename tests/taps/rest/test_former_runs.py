@@ -305,8 +305,8 @@ def test_without_a_key_rows_are_not_recognised_without_it(run_tap: Any) -> None:
         renamed = run_tap(api.url, P, child({"no": "id"}, **keyless), state=first.state).ended(0)
     assert len(renamed.records("lines")) == 1
     assert (
-        "are there twice, since the stream has no key: to have each once, run the target's `--state-file"
-        in renamed.stderr
+        "are there twice, since the stream has no key: to have each once, run the target's command line, its config and all, to which "
+        "`--state-file" in renamed.stderr
     )
 
 
@@ -474,9 +474,9 @@ def test_what_is_asked_for_more_is_told_once(run_tap: Any) -> None:
             assert len(told) == 2, (words, changed.stderr)  # then, and at the end
             assert words in told[0]
             assert told[0].count(";") == 1, "of one change"
-            assert "the target's `--state-file " in told[0]
+            assert "the target's command line, its config and all, to which `--state-file " in told[0]
             assert (
-                " --start-over --stream rows --pipeline tap-rest` (where it keeps no state itself, with "
+                " --start-over --stream rows --pipeline tap-rest` is added (where it keeps no state itself, with "
                 in told[0]
             )
             assert "is read otherwise" not in run(changes, top, changed.state).stderr

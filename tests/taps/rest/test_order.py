@@ -475,7 +475,10 @@ def test_a_stream_that_the_config_does_not_have_is_kept_and_told_where_another_i
     assert (
         f"{STRANGER}; `m` is read from the beginning. If one of them is known by another name" in alone.stderr
     )
-    assert "To hear no more of `other`, run the target's `--state-file " in alone.stderr
+    assert (
+        "To hear no more of `other`, run the target's command line, its config and all, to which `--state-file "
+        in (alone.stderr)
+    )
     assert levels(alone, STRANGER) == ["WARNING", "WARNING"]
     assert levels(beside, STRANGER) == ["INFO"]
     assert "| tap-rest   " in next(line for line in beside.stderr.splitlines() if STRANGER in line)
