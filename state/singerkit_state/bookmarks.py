@@ -13,8 +13,9 @@ bookmark. ``_singerkit_seen`` is ours, and holds as long as ``at`` is the ``repl
 * ``rows``: a hash of each row already sent whose replication key *equals* it, so that reading the boundary again
   repeats nothing, and a row that changed without its key value changing is sent again;
 * ``others``: the same for rows with other keys that will be asked for again, ``[[key, hash, ...], ...]``;
-* ``fields``: for streams without a key, the fields that rows are remembered by; none: all. A state without them is of an
-  older version, which remembered the text of the record;
+* ``fields``: for streams without a key, the fields that rows are remembered by, a list, or an object where fields inside
+  them are known: ``{"at": {}, "user": {"id": {}}}``; none: all. A state without them is of an older version, which
+  remembered the text of the record;
 * ``top``: the greatest value of the last complete read, where that is beyond the bookmark;
 * ``again``: of a stream with a key, how many rows with other keys will be asked for again that nothing is remembered of, so
   that they are sent again; true, where each run sends a window again (``lookback``). A target that appends has them twice;
@@ -72,7 +73,7 @@ class Bookmark:
     key equals it (None: not known); ``others``: those of rows sent with other keys that will be asked for again, by
     key. ``top``: the greatest value of the last complete read, where it is beyond ``value``. ``position``: where an
     interrupted read of a sorted stream goes on; ``seen`` then stands at it, and ``top`` is what that read has seen.
-    ``fields``: what rows are remembered by, () for all of a record; None: not told. ``unmet``: so many complete reads in a
+    ``fields``: what rows are remembered by, {} for all of a record; None: not told. ``unmet``: so many complete reads in a
     row have met none of the rows that they remembered. ``again``: so many rows will be sent again; True: a window will.
     """
 
@@ -81,7 +82,7 @@ class Bookmark:
     others: Mapping[Value, Counter[str]] = field(default_factory=dict)
     top: Value | None = None
     position: Value | None = None
-    fields: tuple[str, ...] | None = None
+    fields: Mapping[str, Any] | None = None
     unmet: int = 0
     again: int = 0
 
@@ -282,7 +283,7 @@ def _read(entry: Mapping[str, Any], replication_key: str | None) -> Bookmark:
     seen = Counter(rows) if isinstance(rows, list) and value is not None else None
     remembered = {_exact(group[0]): Counter(group[1:]) for group in others}
     top = _exact(memory.get("top"))
-    fields = tuple(memory["fields"]) if "fields" in memory else None
+    fields = _fields(memory["fields"]) if "fields" in memory else None
     count = memory.get("unmet")
     unmet = count if type(count) is int and count > 0 else 0  # edited by hand it may be anything
     again = _again(memory)
@@ -305,6 +306,10 @@ def sent_again(part: Any) -> int:
     return sum(count for count in said if count is not True) or True in said
 
 
+def _fields(said: Any) -> Mapping[str, Any]:
+    return said if isinstance(said, dict) else {name: {} for name in said}
+
+
 def strange_memory(entry: Mapping[str, Any]) -> str | None:
     """Return which part of what counts beside a bookmark is nothing that we write, as in a state edited by hand."""
     memory = entry.get(_SEEN)
@@ -314,7 +319,7 @@ def strange_memory(entry: Mapping[str, Any]) -> str | None:
     are_sound = {
         "rows": not isinstance(rows, list) or _are_texts(rows),
         "others": isinstance(others, list) and all(map(_is_group, others)),
-        "fields": _are_texts(fields),
+        "fields": _are_texts(fields) or _are_fields(fields),
         "top": _is_scalar(memory.get("top")),
         "bookmark": _is_scalar(memory.get("bookmark")),
     }
@@ -327,6 +332,10 @@ def _is_group(group: Any) -> bool:
 
 def _are_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _are_fields(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_are_fields, value.values()))
 
 
 def _is_scalar(value: Any) -> bool:
@@ -347,7 +356,7 @@ def _written(replication_key: str, bookmark: Bookmark) -> dict[str, Any]:
     if bookmark.others:
         memory["others"] = [[value, *_listed(rows)] for value, rows in bookmark.others.items()]
     if bookmark.fields is not None:
-        memory["fields"] = list(bookmark.fields)
+        memory["fields"] = dict(bookmark.fields) if any(bookmark.fields.values()) else list(bookmark.fields)
     if bookmark.top is not None:
         memory["top"] = bookmark.top
     if bookmark.unmet:

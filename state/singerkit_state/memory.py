@@ -12,8 +12,9 @@ from __future__ import annotations
 import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import msgspec
@@ -43,21 +44,24 @@ class RowReader(Protocol):
     """Tells what records say."""
 
     @property
-    def fields(self) -> tuple[str, ...]:
-        """The fields that count, in order; none: all of a record."""
+    def fields(self) -> Mapping[str, Any]:
+        """The fields that count, each with those inside it, if they are known; none: all."""
         ...
 
-    def texts(self, records: Sequence[Record], only: Collection[str] | None = None) -> Sequence[bytes]:
-        """Return a text for each record, the same for records that say the same in the fields ``only``, or in all."""
+    def texts(self, records: Sequence[Record], only: Mapping[str, Any] | None = None) -> Sequence[bytes]:
+        """Return a text for each record, the same for records that say the same in all fields that count, or in ``only``.
+
+        The latter are such as counted once: they are read whether they are sent now or not.
+        """
         ...
 
 
 class _AsWritten:
     """Records say what their raw text is."""
 
-    fields = ()
+    fields: Mapping[str, Any] = MappingProxyType({})
 
-    def texts(self, records: Sequence[Record], only: Collection[str] | None = None) -> Sequence[bytes]:  # noqa: ARG002  all of a text
+    def texts(self, records: Sequence[Record], only: Mapping[str, Any] | None = None) -> Sequence[bytes]:  # noqa: ARG002  all of a text
         return [bytes(record) for record in records]
 
 

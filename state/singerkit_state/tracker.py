@@ -652,15 +652,20 @@ class BookmarkTracker:
     def _former_texts(self, records: Sequence[Record], reader: RowReader) -> Sequence[bytes]:
         """Return what the state remembers rows by, where that is something else than now; else nothing.
 
-        A field that is new says nothing about rows sent before there was one. They would be there twice without a key.
+        A field that is new says nothing about rows sent before there was one, and one that is sent no more may still be in
+        the records. They would be there twice without a key.
         """
         if self._has_key:
             return ()
         if self._start.fields is None:
             return AS_WRITTEN.texts(records)  # a state of an older version
-        if not self._start.fields or set(reader.fields) <= set(self._start.fields):
+        former, now = self._start.fields, reader.fields
+        if not former or former == now:
             return ()
-        return reader.texts(records, self._start.fields)
+        # What is inside a field is looked at where it has changed.
+        return reader.texts(
+            records, {name: {} if now.get(name) == inside else inside for name, inside in former.items()}
+        )
 
     def _was_sent(self, row: str) -> bool:
         count = self._unmatched.get(row)
@@ -674,7 +679,7 @@ class BookmarkTracker:
             self._unmatched[row] = count - 1
         return True
 
-    def _fields_of(self, groups: Mapping[bytes, Counter[str]]) -> tuple[str, ...] | None:
+    def _fields_of(self, groups: Mapping[bytes, Counter[str]]) -> Mapping[str, Any] | None:
         """Return the fields that rows are remembered by; until all of a read has come, those of the read before."""
         if self._has_key or not groups:
             return None

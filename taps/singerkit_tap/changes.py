@@ -23,6 +23,7 @@ __all__ = [
     "deselected_sentence",
     "earlier",
     "gone_sentence",
+    "listed",
     "reset_of",
     "whole_sentence",
     "withdrawn_sentence",
@@ -98,10 +99,10 @@ def _widened(stream: BlockStream, former: ReadAs, start_date: str | None) -> Ite
         return
     new = [name for name in stream.kinds if name not in former.fields and may_be_stored(name)]
     if new:
-        yield f"it is sent with {_listed(new)}, which the run before did not send"
+        yield f"it is sent with {listed(new)}, which the run before did not send"
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(f"`{name[:60]}`" for name in names[:_SHOWN]) + more
 
@@ -110,7 +111,7 @@ def gone_sentence(stream: BlockStream, names: Sequence[str]) -> str:
     """Return what is told of fields that records had before, and none has now that all were read."""
     it = "it is" if len(names) == 1 else "they are"
     return (
-        f"No record of stream `{stream.name}` has {_listed(names)} any more; {it} null from now on, also in rows that had a "
+        f"No record of stream `{stream.name}` has {listed(names)} any more; {it} null from now on, also in rows that had a "
         "value. If the source has renamed a field, the new name is another column; this is said once."
     )
 
@@ -139,7 +140,7 @@ def withdrawn_sentence(stream: BlockStream, former: ReadAs) -> str | None:
         else ""
     )
     return (
-        f"Stream `{stream.name}` is sent without {_listed(names)} from now on, unless its records have {it}: {they} {were} "
+        f"Stream `{stream.name}` is sent without {listed(names)} from now on, unless its records have {it}: {they} {were} "
         f"added by the config, which does so no more. What is stored there stays as it is; this is said once.{twice}"
     )
 
@@ -151,7 +152,7 @@ def deselected_sentence(stream: BlockStream, former: ReadAs) -> str | None:
         return None
     it = "it" if len(names) == 1 else "them"
     return (
-        f"Stream `{stream.name}` is sent without {_listed(names)} from now on, since the selection or a declared `schema` leaves "
+        f"Stream `{stream.name}` is sent without {listed(names)} from now on, since the selection or a declared `schema` leaves "
         f"{it} out. What is stored there stays as it is, in rows that change later, too: if nobody should take old values for new "
         f"ones, drop {it} in the target; this is said once."
     )

@@ -295,7 +295,8 @@ class Member:
 
     def reader(self, constants: Mapping[str, Any] | None) -> SentRows:
         """Return what tells which records are the same: what is sent of them, or all of a parent that is not sent."""
-        return SentRows(self.encoder if self.is_wanted else self._whole, constants)
+        encoder = self.encoder if self.is_wanted else self._whole
+        return SentRows(encoder, constants, self.fields.former_schemas)
 
     def within_limit(self, rows: list[Any]) -> list[Any]:
         limit = self.stream.ABORT_AT_RECORD_COUNT
@@ -369,11 +370,13 @@ class Member:
         for sentence in seen_in(tracker, self.stream):
             self.stream.logger.info("%s", sentence)
         for kind, sentence in told_of_answers(
-            tracker, self.stream, self.stream.start_setting if asks else None
+            tracker, self.stream, self.fields, self.stream.start_setting if asks else None
         ):
             if kind not in self._told:
                 self._told.add(kind)
                 self._warn(self.stream, sentence)
+                if kind == "changed":
+                    self.fields.note_told()
 
     def _tell_of_strangers(self) -> None:
         """Say that the parents of this run are all others, as far as the state knows, where all of them were read."""

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from singerkit_state.others import bookmark_left
-from singerkit_state.readas import ReadAs
+from singerkit_state.readas import ReadAs, schema_of
 from singerkit_tap.changes import KEYS, WHOLE, comes_whole, earlier, gone_sentence
 from singerkit_tap.records import RecordEncoder, Rows
 from singerkit_tap.stream import BlockStream
@@ -38,6 +38,8 @@ class SentFields:
         counts = former.is_known and goes_on
         self._start_date = earlier(start_date, former.start_date) if counts else start_date
         self._gone = former.gone
+        self.former_schemas = {name: schema_of(kind) for name, kind in former.fields.items()}
+        """The schemas of the fields that former runs have sent, as far as the state knows them."""
         self.has_nulls = former.has_nulls
         """Whether a row without a replication key has come, in this run or before."""
         self._has_rows = False
@@ -58,6 +60,25 @@ class SentFields:
         """Look which fields the records have."""
         self._has_rows = self._has_rows or bool(rows)
         self._unseen -= {name for name in self._unseen if encoder.stands_in(rows, name)}
+
+    @property
+    def missing(self) -> list[str]:
+        """Fields that records had before, and none of this run has, or none is sent with."""
+        former = self._former.fields
+        left_out = former.keys() - self._fields.keys() if self._fields else ()  # else records are sent whole
+        return sorted(self._unseen.intersection(former).union(left_out) - self._gone)
+
+    def note_told(self) -> None:
+        """Note that somebody was told what is missing."""
+        self._gone |= {*self.missing}
+
+    @property
+    def retyped(self) -> list[str]:
+        """Fields that are of another type than before."""
+        former = self._former.fields
+        return sorted(
+            name for name, kind in self._fields.items() if former.get(name) and former[name] != kind
+        )
 
     def finish(self) -> Iterator[str]:
         """Yield what is told of fields that are null from now on: all records were read, and none has them."""

@@ -8,7 +8,8 @@ from typing import Any
 from singerkit_shell.words import counted
 from singerkit_state.instants import has_no_offset
 from singerkit_state.tracker import UNMET_RUNS, BookmarkTracker
-from singerkit_tap.changes import reset_of
+from singerkit_tap.changes import listed, reset_of
+from singerkit_tap.fields import SentFields
 from singerkit_tap.stream import BlockStream
 
 __all__ = [
@@ -62,9 +63,10 @@ def told_of_bookmark(tracker: BookmarkTracker, stream: BlockStream) -> Iterator[
 
 
 def told_of_answers(
-    tracker: BookmarkTracker, stream: BlockStream, setting: str | None
+    tracker: BookmarkTracker, stream: BlockStream, fields: SentFields, setting: str | None
 ) -> Iterator[tuple[str, str]]:
     """Yield what is wrong, or may be, with what came from the bookmark on, and its kind."""
+    is_keyless = not stream.primary_keys
     name, key, remembered = stream.name, stream.bookmark_key, tracker.remembered
     if setting is not None and tracker.older:
         left_out = "" if stream.keeps_older_rows else "; they were left out"
@@ -81,9 +83,19 @@ def told_of_answers(
             f"from. If that was not deleted, `{setting}` means something else to the API, and changes are missed: compare "
             "with an answer to a request without it.",
         )
+    why = _why_not_recognised(tracker, fields) if remembered and is_keyless else None
+    if why is not None:
+        met = f"only {tracker.recognised}" if tracker.recognised else "none"
+        yield (
+            "changed",
+            f"Rows of stream `{name}`, which has no key, came where the state remembers {remembered}, and {met} of them "
+            f"could be recognised: they are known by what they said, and {why}. The others were sent as new rows and are there "
+            f"twice, this once; to have each once, run {reset_of(stream)}, best with `primary_keys`, which tell rows apart "
+            "whatever their other fields are.",
+        )
     if not remembered or tracker.recognised:
         return
-    if tracker.compared and not stream.primary_keys:
+    if why is None and tracker.compared and is_keyless:
         yield (
             "changed",
             f"Rows of stream `{name}`, which has no key, came where the state remembers {remembered}, and none is one of "
@@ -104,6 +116,20 @@ def told_of_answers(
         f"a row that gets the same `{key}` later is missed, or `{setting}` means something else to it, and changes are "
         "missed: compare with an answer to a request without it; `incremental.lookback` helps against the first.",
     )
+
+
+def _why_not_recognised(tracker: BookmarkTracker, fields: SentFields) -> str | None:
+    """Return which change of its fields explains that rows of a stream without a key came and are not known; None: none.
+
+    Rows of which some are known have not changed by a type, which all of them have.
+    """
+    if not tracker.compared > tracker.recognised or not tracker.unmet:
+        return None
+    if fields.missing:
+        return f"no record of this run has {listed(fields.missing)}"
+    if fields.retyped and not tracker.recognised:
+        return f"{listed(fields.retyped)} {'is' if len(fields.retyped) == 1 else 'are'} of another type now"
+    return None
 
 
 def told_of_partitions(stream: BlockStream, known: int, came: int, fields: Sequence[str]) -> str:

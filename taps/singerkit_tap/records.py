@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from operator import attrgetter
 from typing import Any, Protocol, TypeAlias
 
@@ -22,7 +23,7 @@ from singerkit_shell.encoding import check_utf8
 from singerkit_shell.errors import BadDataError
 from singerkit_tap.contract import RawRecord
 from singerkit_tap.keyforms import KeyForm, key_form
-from singerkit_tap.wording import Wording
+from singerkit_tap.wording import Wording, fields_of
 
 __all__ = ["RecordEncoder", "Rows", "SentRows", "split_records"]
 
@@ -80,6 +81,8 @@ class RecordEncoder:
         times: Collection[str] = (),
     ) -> None:
         self._stream = stream
+        self._schema, self._mask, self._partial, self._times = schema, mask, partial, times
+        self._former: tuple[Mapping[str, Any], RecordEncoder] | None = None
         self._wording = Wording(schema, times, keeps_null=partial)
         self._begin = b'{"type":"RECORD","stream":%s,"record":' % _encoder.encode(stream)
         properties = self._properties = schema.get("properties")
@@ -88,6 +91,32 @@ class RecordEncoder:
         self._layout = _layout_of(properties, mask, filled)
         self.fields = tuple(sorted(name for name in properties or () if mask["properties", name]))
         """The fields that are sent; none: records are sent whole."""
+
+    @cached_property
+    def fields_inside(self) -> dict[str, Any]:
+        """The fields that are sent, each with those inside it that are known."""
+        properties = self._properties or {}
+        return {
+            name: _selected(fields_of(properties[name]), self._mask, ("properties", name))
+            for name in self.fields
+        }
+
+    def as_before(self, fields: Mapping[str, Any], kinds: Mapping[str, Any]) -> RecordEncoder:
+        """Return what reads records as they were when ``fields`` were sent of them; ``kinds``: the schemas of those then."""
+        if self._former is None or self._former[0] != fields:
+            self._former = fields, self._as_before(fields, kinds)
+        return self._former[1]
+
+    def _as_before(self, fields: Mapping[str, Any], kinds: Mapping[str, Any]) -> RecordEncoder:
+        opened = {name for name, inside in fields.items() if inside or name not in self.fields}
+        if not opened:
+            return self
+        own = {path: on for path, on in self._mask.items() if len(path) < 2 or path[1] not in opened}
+        mask = SelectionMask(own)
+        mask.update({("properties", name): True for name in opened})
+        known = {**{name: kinds.get(name, {}) for name in opened}, **(self._properties or {})}
+        schema = {**self._schema, "properties": known}
+        return RecordEncoder(self._stream, schema, mask, partial=self._partial, times=self._times)
 
     def decode(self, records: Sequence[RawRecord], constants: Mapping[str, Any] | None = None) -> Rows:
         """Return the selected part of raw JSON objects, with ``constants`` where a property is missing.
@@ -142,13 +171,22 @@ class SentRows:
 
     encoder: RecordEncoder
     constants: Mapping[str, Any] | None = None
+    kinds: Mapping[str, Any] = field(default_factory=dict)
+    """The schemas of the fields that former runs have sent."""
 
     @property
-    def fields(self) -> tuple[str, ...]:
-        return self.encoder.fields
+    def fields(self) -> Mapping[str, Any]:
+        return self.encoder.fields_inside
 
-    def texts(self, records: Sequence[RawRecord], only: Collection[str] | None = None) -> list[bytes]:
-        return self.encoder.wording(self.encoder.decode(records, self.constants), only)
+    def texts(self, records: Sequence[RawRecord], only: Mapping[str, Any] | None = None) -> list[bytes]:
+        encoder = self.encoder if only is None else self.encoder.as_before(only, self.kinds)
+        return encoder.wording(encoder.decode(records, self.constants), only)
+
+
+def _selected(fields: dict[str, Any], mask: SelectionMask, path: tuple[str, ...]) -> dict[str, Any]:
+    """Return those of ``fields`` that are selected below ``path``."""
+    below = {name: (*path, "properties", name) for name in fields}
+    return {name: _selected(fields[name], mask, below[name]) for name in fields if mask[below[name]]}
 
 
 def _layout_of(properties: Mapping[str, Any] | None, mask: SelectionMask, filled: set[str]) -> _Layout:

@@ -14,8 +14,9 @@ from typing import Any
 import msgspec
 
 from singerkit_state.instants import NoInstantError, iso_instant, iso_of
+from singerkit_state.readas import may_be_stored
 
-__all__ = ["Wording", "any_value", "in_order", "moment_text", "number_text"]
+__all__ = ["Wording", "any_value", "fields_of", "in_order", "moment_text", "number_text"]
 
 _FIRST, _LAST = -62_135_596_800, 253_402_300_800
 """The years 1 to 9999: beyond them two texts of one instant are two."""
@@ -43,7 +44,10 @@ class Wording:
         self._keeps_null = keeps_null
 
     def texts(self, rows: bytes, only: Collection[str] | None = None) -> list[bytes]:
-        """Return the wording of JSON objects, a line each; ``only`` names the fields that count."""
+        """Return the wording of JSON objects, a line each.
+
+        ``only`` names the fields that count; a mapping has for each those inside it that do, none for all.
+        """
         try:
             return self._written(rows, only)
         except (msgspec.DecodeError, RecursionError, ValueError):
@@ -66,6 +70,8 @@ class Wording:
                 for name, value in row.items()
                 if (value is not None or self._keeps_null) and (only is None or name in only)
             }
+        if isinstance(only, Mapping):
+            row = {name: _only_inside(value, only[name]) for name, value in row.items()}
         for name in self._times:
             if name in row:
                 row[name] = _time(row[name])
@@ -75,6 +81,26 @@ class Wording:
         if is_deep:
             row = {name: _without_nulls(value) for name, value in row.items()}
         return row
+
+
+def _only_inside(value: Any, fields: Mapping[str, Any]) -> Any:
+    if not fields:
+        return value
+    if isinstance(value, dict):
+        return {name: _only_inside(item, fields[name]) for name, item in value.items() if name in fields}
+    return [_only_inside(item, fields) for item in value] if isinstance(value, list) else value
+
+
+def fields_of(schema: Any) -> dict[str, Any]:
+    """Return the fields of objects that a schema names, be they in lists, each with those inside it; none: not known."""
+    found: dict[str, Any] = {}
+    for branch in _branches(schema):
+        if isinstance(branch, Mapping):
+            found |= {
+                name: fields_of(part) for name, part in sorted((branch.get("properties") or {}).items())
+            }
+            found |= fields_of(branch.get("items"))
+    return found if all(map(may_be_stored, found)) else {}
 
 
 def _without_nulls(value: Any) -> Any:

@@ -286,6 +286,7 @@ def test_a_count_that_is_none_counts_from_the_start(unmet: Any) -> None:
         ("others", [[T2, ["a"]]]),
         ("fields", None),
         ("fields", [5]),
+        ("fields", {"a": 5}),
         ("top", {}),
         ("bookmark", [T1]),
     ],

@@ -193,6 +193,90 @@ def test_a_field_that_is_new_doubles_no_row_that_was_sent_without_it(example: An
     assert [record["note"] for record in third.records()] == ["changed"]
 
 
+def without(*names: str) -> dict[str, Any]:
+    return {"properties": {name: part for name, part in SCHEMA["properties"].items() if name not in names}}
+
+
+INSIDE = {**SCHEMA["properties"]["in"], "properties": {"seen": TIME, "told": TEXT, "new": TEXT}}
+DEEP = [
+    row | {"in": {"seen": "2024-05-01T00:00:00+02:00", "told": "a"}, "list": [row["at"]], "time": "2024-05-01T01:00:00+00:00"}
+    for row in ROWS
+]  # fmt: skip
+TIMED = {"properties": {**SCHEMA["properties"], "time": TIME}}
+CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
+    "deselected": ({}, {"select": ["orders", "!orders.note"]}, {}),
+    "selected": ({"select": ["orders", "!orders.note"]}, {}, {}),
+    "taken out of the schema": ({"schema": TIMED}, {}, {}),
+    "deselected inside": ({}, {"select": ["orders", "!orders.in.told"]}, {}),
+    "deselected with what is inside": ({}, {"select": ["orders", "!orders.in"]}, {}),
+    "another one, while some inside is deselected": (
+        {"select": ["orders", "!orders.in.told"]},
+        {"select": ["orders", "!orders.in.told", "!orders.n"]},
+        {},
+    ),
+    "new inside": ({}, {"schema": {"properties": {**SCHEMA["properties"], "in": INSIDE}}}, {"new": "x"}),
+    "all of it": ({"schema": without("list", "in")}, {"schema": {}}, {}),
+}
+"""What may be sent of a row that is the same, before and after, and what its object has more."""
+
+
+@pytest.mark.parametrize("is_sorted", [False, True])
+@pytest.mark.parametrize("name", CHANGES)
+def test_other_fields_of_rows_that_were_sent_double_none(
+    example: Any, caplog: Any, name: str, is_sorted: bool
+) -> None:
+    before, after, inside = CHANGES[name]
+    example.pages(DEEP[:3], DEEP[3:6], DEEP[6:])
+    state = example.sync(_with(example, before, is_sorted)).state
+    rows = [row | {"in": row["in"] | inside} for row in DEEP]
+    for _ in range(2):
+        example.pages(rows[:3], rows[3:6], rows[6:])
+        again = example.sync(_with(example, after, is_sorted), state)
+        assert again.records() == []
+        state = again.state
+    assert "could be recognised" not in caplog.text
+    # What is sent now counts from now on.
+    changed = [*rows[:-1], rows[-1] | {"in": {**rows[-1]["in"], "seen": AT}, "n": 99}]
+    example.pages(changed)
+    assert len(example.sync(_with(example, after, is_sorted), state).records()) == 1
+
+
+def _with(example: Any, settings: dict[str, Any], is_sorted: bool) -> dict[str, Any]:
+    own = {key: value for key, value in settings.items() if key != "select"}
+    select = {"select": settings["select"]} if "select" in settings else {}
+    return {**stream(example, is_sorted=is_sorted, **own), **select}
+
+
+@pytest.mark.parametrize(
+    ("schema", "row", "why"),
+    [
+        (SCHEMA, {"n": None}, "no record of this run has `n`"),
+        (
+            {"properties": {**SCHEMA["properties"], "n": {"type": ["number", "string"]}}},
+            {"n": "9"},
+            "`n` is of another type now",
+        ),
+    ],
+)
+def test_where_rows_cannot_be_compared_the_run_says_why(
+    example: Any, caplog: Any, schema: Any, row: dict[str, Any], why: str
+) -> None:
+    example.pages(ROWS)
+    first = example.sync(stream(example))
+    others = [{name: value for name, value in (known | row).items() if value is not None} for known in ROWS]
+    example.pages(others)
+    caplog.clear()
+    second = example.sync(stream(example, schema=schema), first.state)
+    assert len(second.records()) == 1, "nothing tells that it is the same"
+    assert f"none of them could be recognised: they are known by what they said, and {why}" in caplog.text
+    assert "a selected field changes" not in caplog.text
+    caplog.clear()
+    example.pages([*others[:-1], others[-1] | {"note": "changed"}])
+    third = example.sync(stream(example, schema=schema), second.state)
+    assert [record["note"] for record in third.records()] == ["changed"]
+    assert "could be recognised" not in caplog.text, "once"
+
+
 def test_rows_that_an_older_version_remembered_are_recognised_once_more(example: Any) -> None:
     example.pages(ROWS[6:])
     config = stream(example)
