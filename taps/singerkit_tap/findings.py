@@ -134,12 +134,18 @@ def _why_not_recognised(tracker: BookmarkTracker, fields: SentFields) -> str | N
 
 def told_of_partitions(stream: BlockStream, known: int, came: int, fields: Sequence[str]) -> str:
     """Say that none of the partitions that the state knows came again, though all were asked for."""
+    advice = stream.advice_on_new_partitions()
     twice = "" if stream.primary_keys else ", and they are there twice, since the stream has no key"
+    changing = (
+        ""
+        if advice is None
+        else f" If that changes with each answer, as a URL does that is signed, each run reads all rows again{twice}: {advice}, and "
+        f"run {reset_of(stream)}."
+    )
     return (
         f"None of the {known} parents that the state knows of stream `{stream.name}` came again, and {came} others did, told "
-        f"apart by {', '.join(f'`{name}`' for name in fields)}. If that changes with each answer, as a URL does that is signed, "
-        f"each run reads all rows again{twice}: {stream.advice_on_new_partitions()}, and run {reset_of(stream)}; if the parents "
-        "are others each time, a bookmark for each is of no use."
+        f"apart by {', '.join(f'`{name}`' for name in fields)}.{changing} If the parents are others each time, a bookmark for each "
+        "is of no use."
     )
 
 

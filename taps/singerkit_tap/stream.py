@@ -159,9 +159,9 @@ class BlockStream(Stream):
         """The fields of a context, where a state may hold contexts with more of them; None: all that it has."""
         return None
 
-    def advice_on_new_partitions(self) -> str:
-        """Return what to do where no partition of a run is one of those that the state knows."""
-        return "tell them apart by what stays"
+    def advice_on_new_partitions(self) -> str | None:
+        """Return what tells partitions apart by what stays, where no other of a run is one that the state knows; None: it is so."""
+        return None
 
     def recall(self, former: ReadAs) -> None:
         """See `singerkit_tap.contract.StreamContract.recall`."""

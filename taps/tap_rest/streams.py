@@ -5,20 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import re
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property, partial
 from itertools import chain, islice, takewhile
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from singer_sdk.singerlib import MetadataMapping
 
 from singerkit_catalog.schema import properties_of, types_of
 from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableError, Stopped
-from singerkit_shell.secrets import redactor
 from singerkit_shell.validate import nearest
 from singerkit_shell.words import counted
 from singerkit_state.order import ValueKind, starting_value
@@ -27,27 +23,32 @@ from singerkit_state.tracker import Signpost
 from singerkit_tap.contract import Context, Page, RawRecord, Start
 from singerkit_tap.records import SentRows
 from singerkit_tap.stream import BlockStream
-from tap_rest import exact
 from tap_rest.client import Response, with_params
 from tap_rest.clock import clock_of
 from tap_rest.config import PARENT_FIELD, StreamSettings
 from tap_rest.copies import refuse_own_values
-from tap_rest.following import Following
-from tap_rest.incremental import (
-    bookmark_params,
-    field_of_change,
-    is_of_creation,
-    misses_parameter,
-    other_field_asked,
+from tap_rest.doubts import (
+    advice_on_order,
+    fate_of_nulls,
+    told_of_absent_parents,
+    told_of_creation,
+    told_of_null_keys,
+    told_of_old_catalog,
+    told_of_other_field,
+    told_of_shifting_pages,
+    told_of_skipped_parents,
+    told_of_uneven_pages,
 )
+from tap_rest.following import Following
+from tap_rest.incremental import bookmark_params, misses_parameter
 from tap_rest.localtimes import LocalTimes
 from tap_rest.numbering import Numbering, numbering_of
 from tap_rest.origins import joined, origins_of
 from tap_rest.overlaps import Overlaps
 from tap_rest.pagination import Experience, Pages, Step, body_paths, step_after_page, step_behind
-from tap_rest.paths import filters
+from tap_rest.parents import ParentFields, refuse_lost_copies
 from tap_rest.records import PageReader, ReadPage
-from tap_rest.schemas import COPIED, DeclaredSchema, Sample, SchemaKeeper, listed
+from tap_rest.schemas import COPIED, DeclaredSchema, Sample, SchemaKeeper
 from tap_rest.witness import Question, Witness
 
 if TYPE_CHECKING:
@@ -58,26 +59,7 @@ __all__ = ["RestStream"]
 Ask = Callable[[Mapping[str, str]], Iterator[ReadPage]]
 
 _logger = logging.getLogger("tap-rest")
-_DIGITS = 10_000
-_ORDERS = re.compile(r"(?i)sort|order|direction|^dir$")
-_FALLS, _RISES = re.compile(r"(?i)desc|^-"), re.compile(r"(?i)asc|^\+")
 _NO_SUCH_PAGE = (404, 416)
-_NOT_ASKED = (
-    "are not asked for (`incremental`), unless the API gives them to every question: choose a key that is never null, or "
-    "leave `incremental` out, so that each run reads all rows"
-)
-_PATH_ONLY = "parent."  # prefix of context keys that no record gets, because no property has such a name
-
-
-class _ParentContext(dict[str, Any]):
-    """What tells a parent apart, and ``beside`` it what else is known of it: a URL that is signed is another one each time."""
-
-    beside: Mapping[str, Any] = MappingProxyType({})
-
-
-def _all_of(context: Context | None) -> dict[str, Any]:
-    beside = context.beside if isinstance(context, _ParentContext) else {}
-    return {**(context or {}), **beside}
 
 
 class RestStream(BlockStream):
@@ -90,11 +72,12 @@ class RestStream(BlockStream):
     ) -> None:
         self.settings = settings
         self.keeper = keeper
-        self._has_warned_of_pages = self._has_warned_of_parents = False
+        self._told: set[str] = set()
         self._had_nulls = self._was_read = False
         self._experience = Experience()
         self._numbering: Numbering | None = None
-        _refuse_lost_copies(settings, keeper)
+        refuse_lost_copies(settings, keeper)
+        self._parents = ParentFields(settings)
         # What is inferred as a date-time has an offset.
         is_declared = isinstance(keeper, DeclaredSchema)
         self._local_times = LocalTimes(settings, keeper.schema, self._warn) if is_declared else None
@@ -140,16 +123,10 @@ class RestStream(BlockStream):
 
     def read_pages(self, context: Context | None, start: Start) -> Iterator[Page]:
         """Yield the pages from ``start`` on; see `singerkit_tap.contract`."""
-        if start.bookmark is None:
-            self._warn_of_shifting_pages()
-            self._warn_of_absent_parents()
-        self._warn_of_other_field()
-        self._warn_of_creation()
-        self._warn_of_null_keys()
-        self._warn_of_old_catalog()
+        self._tell_of_doubts(start)
         try:
             for page in self._pages(context, start):
-                constants = self._constants(context)
+                constants = self._parents.constants(context)
                 if constants:
                     refuse_own_values(self.settings, page.records, constants, self._sent(constants))
                 if self.keeper.widens(page.records, constants, is_from_start=start.value is None):
@@ -268,7 +245,7 @@ class RestStream(BlockStream):
                 response, is_served = self._witness.ask(question, is_first=begins, history=history)
             if response.status == 404:
                 _logger.warning("%s was not found and is skipped (`on_404`).", where[:1].upper() + where[1:])
-                self._warn_of_skipped_parents()
+                self._tell_of_skipped()
                 yield ReadPage([], {})
                 return
             page = self._reader.read(response, where, is_first=begins, is_served=is_served)
@@ -299,7 +276,7 @@ class RestStream(BlockStream):
         following = with_params(url, {**asked, **step.params}) if step.url is None else step.url
         self._numbering = numbering_of(response.url, following, page.came)
         if is_first and self._numbering is not None:
-            self._warn_of_shifting_pages()
+            self._tell_of_gaps()
 
     @property
     def _are_pages_numbered(self) -> bool:
@@ -314,11 +291,7 @@ class RestStream(BlockStream):
         again = set(map(bytes, page.came[: overlaps.take(page.came)]))
         page.begins_again = sum(1 for _ in takewhile(lambda record: bytes(record) in again, page.records))
         if (page.begins_again or overlaps.is_uneven) and not self.primary_keys:
-            self._warn(
-                f"A page of stream {self.name}, which has no key and is read by `offset`, was shorter than others and not the last: "
-                "where an API leaves rows out behind its limit, the next page begins before its end, and rows come twice. "
-                "Give the stream `primary_keys`."
-            )
+            self._warn(told_of_uneven_pages(self.name))
 
     def advice_on_moved_rows(self) -> str | None:
         """Return what helps where rows move between pages; None: they are not asked for by number."""
@@ -333,121 +306,56 @@ class RestStream(BlockStream):
 
     def advice_on_order(self) -> str:
         """Return what to do where the pages are not sorted, though the stream is declared so."""
-        asked = {name: str(value) for name, value in self.settings.params.items() if _ORDERS.search(name)}
-        falling = [name for name, value in asked.items() if _FALLS.search(value)]
-        if falling:
-            hint = f": `{falling[0]}` asks for the descending one"
-        elif asked and not any(_RISES.search(value) for value in asked.values()):
-            hint = (
-                f": beside `{next(iter(asked))}` many APIs take the descending one where none is named "
-                '(GitHub: `"direction": "asc"`)'
-            )
-        else:
-            hint = ""
-        return (
-            f"ask the API for the ascending order by `{self.bookmark_key}` in `params`{hint}; only if there is none, declare the "
-            "stream unsorted"
-        )
+        return advice_on_order(self.settings, self.bookmark_key)
 
     def _warn(self, sentence: str) -> None:
         self.tap.warn_once(self.settings.name, sentence)
 
-    def _warn_of_shifting_pages(self) -> None:
-        if self._are_pages_numbered and self.bookmark_key is not None and not self._has_warned_of_pages:
-            self._has_warned_of_pages = True
-            number = (
-                f" (`{redactor.mask_foreign(self._numbering.name)}`)" if self._numbering is not None else ""
-            )
-            _logger.warning(
-                "Stream %s is read by numbered pages%s: rows that shift between them when the source changes "
-                "meanwhile may be missed%s (see `--about`). %s",
-                self.name,
-                number,
-                "" if self.primary_keys else ", and others come twice",
-                _way_without_shifts(self.settings),
-            )
+    def _tell_of_doubts(self, start: Start) -> None:
+        """Say what the config leaves in doubt, before anything is asked."""
+        settings, key = self.settings, self.bookmark_key
+        if start.bookmark is None:
+            self._tell_of_gaps()
+        properties = self.effective_schema.get("properties") or {}
+        newer = self._sent(self.keeper.beyond_catalog) if self.selected else []
+        for sentence in (
+            told_of_other_field(settings, key, properties),
+            None if self._was_read else told_of_creation(settings, key, properties),
+            told_of_null_keys(settings, key, had_some=self._had_nulls, may_be_some=self._key_may_be_null),
+            told_of_old_catalog(settings.name, newer),
+        ):
+            if sentence is not None:
+                self._warn(sentence)
+
+    def _tell_of_gaps(self) -> None:
+        """Say, each once, which rows may fall between two requests or runs."""
+        if self.bookmark_key is None:
+            return
+        name = self._numbering.name if self._numbering is not None else None
+        sentences = {
+            "pages": told_of_shifting_pages(self.settings, name) if self._are_pages_numbered else None,
+            "parents": told_of_absent_parents(self.settings),
+        }
+        for kind, sentence in sentences.items():
+            if sentence is not None and kind not in self._told:
+                self._told.add(kind)
+                _logger.warning("%s", sentence)
+
+    def _tell_of_skipped(self) -> None:
+        sentence = None if self.bookmark_key is None else told_of_skipped_parents(self.settings)
+        if sentence is not None:
+            self._warn(sentence)
 
     @property
-    def _shares_bookmark(self) -> bool:
-        return self.bookmark_key is not None and self.settings.shares_bookmark
-
-    def _warn_of_absent_parents(self) -> None:
-        if self._shares_bookmark and not self._has_warned_of_parents:
-            self._has_warned_of_parents = True
-            _logger.warning(
-                "All parents of stream %s share one bookmark: what changes below one that is not in the list of parents for a "
-                "run, or stands below a new one already, may be missed (see `--about`). One bookmark each "
-                '(`"bookmarks": "each"` in `parent`) has no such gap.',
-                self.name,
-            )
-
-    def _warn_of_skipped_parents(self) -> None:
-        if self._shares_bookmark:
-            self._warn(
-                f"Stream {self.name} was not found below a parent, and its one bookmark moves on all the same: what changed "
-                "there before is not asked for when it is found again. One bookmark for each parent "
-                '(`"bookmarks": "each"` in `parent`) has no such gap.'
-            )
-
-    def _warn_of_null_keys(self) -> None:
-        """Say that rows without a replication key are not asked for, where there may be some."""
-        key = self.bookmark_key
-        if self.settings.incremental is None or key is None:
-            return
-        may_be_null = isinstance(self.keeper, DeclaredSchema) and "null" in types_of(
-            properties_of(self.keeper.schema).get(key, {})
-        )
-        if self._had_nulls:
-            self._warn(
-                f"Rows of stream {self.name} had no value in the replication key `{key}` in an earlier run, and such rows that "
-                f"have come or changed since {_NOT_ASKED}."
-            )
-        elif may_be_null:
-            self._warn(
-                f"The schema of stream {self.name} lets its replication key `{key}` be null, and rows without one that come "
-                f"after the first run {_NOT_ASKED}; if it is never null, leave `null` out of its type."
-            )
-
-    def _warn_of_old_catalog(self) -> None:
-        newer = self._sent(self.keeper.beyond_catalog) if self.selected else []
-        if newer:
-            self._warn(
-                f"The catalog is older than what was found of stream {self.name}: it lacks, or has with fewer types, "
-                f"{listed(newer)}, sent as found; to have it up to date, make it again with --discover, or say there or in "
-                "`select` which fields are not to be sent."
-            )
+    def _key_may_be_null(self) -> bool:
+        """Whether a declared schema says so."""
+        if not isinstance(self.keeper, DeclaredSchema):
+            return False
+        return "null" in types_of(properties_of(self.keeper.schema).get(self.bookmark_key or "", {}))
 
     def fate_of_nulls(self) -> str:
         """Return what becomes, in later runs, of rows without a replication key."""
-        if self.settings.incremental is None:
-            return "is sent again by each run"
-        return f"such rows that come or change later {_NOT_ASKED}"
-
-    def _warn_of_creation(self) -> None:
-        """Say, in the first run, that changes of a row do not come where the key is the time of its creation."""
-        key = self.bookmark_key
-        if key is None or self._was_read or not self.primary_keys or not is_of_creation(key):
-            return
-        other = field_of_change(self.effective_schema.get("properties") or {})
-        better = f"`{other}`" if other else "the time of the change, if the records have one"
-        self._warn(
-            f"Stream {self.name} is read by `{key}`, which by its name is the time of creation: a row that changes later keeps "
-            f"it, so its change is not asked for. If rows change, set `replication_key` to {better}, have the last days asked "
-            "for again (`incremental.lookback`), or leave `replication_key` out. If none does, as with events, all is well. "
-            "This is said in the first run."
-        )
-
-    def _warn_of_other_field(self) -> None:
-        incremental, key = self.settings.incremental, self.bookmark_key
-        if incremental is None or key is None:
-            return
-        asked = other_field_asked(incremental, key, self.effective_schema.get("properties") or {})
-        if asked is not None:
-            self._warn(
-                f"Stream {self.name} asks by `{incremental.param}`, which sounds like {asked}, and its replication key is "
-                f"`{key}`: if the API compares another field with it, rows that change later than they are dated there are "
-                f"never sent, and no answer shows it. Ask by a parameter that goes by `{key}`, or leave `incremental` out."
-            )
+        return fate_of_nulls(self.settings)
 
     def _clock_of(self, answer: Response | None) -> float | None:
         return None if answer is None else clock_of(answer, self.settings.bookmark.margin)
@@ -505,21 +413,8 @@ class RestStream(BlockStream):
 
     def _request(self, context: Context | None) -> tuple[str, dict[str, Any]]:
         """Return URL and parameters, filled in from the fields of the parent."""
-        fields = {} if context is None else self._parent_values(context)
-        params = {name: _filled(value, fields) for name, value in self.settings.params.items()}
-        return joined(self.tap.api.base_url, _filled_path(self.settings.path, fields)), params
-
-    def _parent_values(self, context: Context) -> dict[str, Any]:
-        """Return the parent's fields by name: a context holds them by the name they have in the child."""
-        known = _all_of(context)
-        copied = {parent: known[child] for child, parent in self.settings.copies.items() if child in known}
-        only = {
-            key.removeprefix(_PATH_ONLY): value for key, value in known.items() if key.startswith(_PATH_ONLY)
-        }
-        return {**copied, **only}
-
-    def _constants(self, context: Context | None) -> dict[str, Any]:
-        return {key: value for key, value in _all_of(context).items() if not key.startswith(_PATH_ONLY)}
+        path, params = self._parents.filled(context)
+        return joined(self.tap.api.base_url, path), params
 
     def _sent(self, names: Iterable[str]) -> list[str]:
         """Return those of ``names`` that records carry: a schema that is inferred will come to know all of them."""
@@ -543,17 +438,7 @@ class RestStream(BlockStream):
         Raises:
             BadDataError: a record lacks one of the fields.
         """
-        copies = self.settings.copies
-        only = [field for field in self.settings.parent_fields if field not in copies.values()]
-        wanted = {**copies, **{_PATH_ONLY + field: field for field in only}}
-        own = self.context_fields or wanted
-        for record in records:
-            parent = exact.loads(bytes(record))
-            found = {name: self._parent_field(parent, field) for name, field in wanted.items()}
-            if all(found[name] is not None for name, field in wanted.items() if field in self._needed):
-                context = _ParentContext((name, found.pop(name)) for name in own)
-                context.beside = found
-                yield context
+        return self._parents.contexts(records, self.context_fields)
 
     @property
     def context_fields(self) -> Collection[str] | None:
@@ -565,45 +450,12 @@ class RestStream(BlockStream):
             return None
         return [name for name, field in copies.items() if field in parent.primary_keys]
 
-    @property
-    def _needed(self) -> tuple[str, ...]:
-        return self.settings.parent_fields
-
-    def _parent_field(self, record: Any, field: str) -> Any:
-        value = record
-        for part in field.split("."):
-            if not isinstance(value, dict) or part not in value:
-                parent = self.settings.parent.stream if self.settings.parent else ""
-                raise BadDataError(
-                    f"Expected the field `{field}` in every record of stream {parent}, which stream {self.name} "
-                    "is read by, got a record without it; correct `path` or `parent.copy`."
-                )
-            value = value[part]
-        if not isinstance(value, exact.ExactNumber):
-            self._check_whole(value, field)
-            return value
-        if not value.is_finite() or abs(value.adjusted()) > _DIGITS:
-            raise BadDataError(
-                f"Expected a number of less than {_DIGITS} digits as `{field}`, which stream {self.name} is read by, got a "
-                "longer one; correct `path` or `parent.copy`."
-            )
-        return Decimal(value.text)
-
-    def _check_whole(self, value: Any, field: str) -> None:
-        try:
-            json.dumps(value, ensure_ascii=False, default=str).encode()
-        except UnicodeEncodeError:
-            raise BadDataError(
-                f"Expected whole characters as `{field}` of the parent, which stream {self.name} is read by, got half of one "
-                "(a lone surrogate); correct the record at the source, `path` or `parent.copy`."
-            ) from None
-
     # The key
 
     def pages_again(self, context: Context | None, start: Start) -> Iterator[Page]:
         """Yield the pages of a read once more."""
         for page in self.raw_pages(context, self._bookmark_params(start)):
-            yield Page(page.records, self._constants(context))
+            yield Page(page.records, self._parents.constants(context))
 
     def advice_on_keys(self, field: str | None, *, alone: bool = False, below_parents: bool = False) -> str:
         """Return the lines of the config that fit."""
@@ -631,17 +483,18 @@ class RestStream(BlockStream):
     def advice_on_changing_fields(self) -> str:
         """Return what to do about a field that has another value in each answer; one of the parent's tells parents apart, too."""
         way, settings = super().advice_on_changing_fields(), self.settings
-        if settings.parent is None or self.context_fields is not None:
+        by_key = self.advice_on_new_partitions()
+        if by_key is None:
             return way
         fields = dict.fromkeys([*settings.parent_fields, *settings.copies.values()])
         shown = " or ".join(f"`{field}`" for field in fields if field not in self._key_of_parent)
-        return f"{way}; if it is {shown} of the parent, {self.advice_on_new_partitions()}" if shown else way
+        return f"{way}; if it is {shown} of the parent, {by_key}" if shown else way
 
-    def advice_on_new_partitions(self) -> str:
+    def advice_on_new_partitions(self) -> str | None:
         """Return the lines of the config by which parents are told apart by their key."""
         parent = self.settings.parent
-        if parent is None:
-            return super().advice_on_new_partitions()
+        if parent is None or self.context_fields is not None:
+            return None
         keys = self._key_of_parent or ("id",)
         copy = {f"{parent.stream}_{key}": key for key in keys} | (parent.copy or {})
         own = (
@@ -703,7 +556,7 @@ class RestStream(BlockStream):
         for parent_page in parent._first_pages(None):
             for context in self.child_contexts(parent_page.records, None):
                 for page in self._first_pages(context):
-                    yield page.records, self._constants(context)
+                    yield page.records, self._parents.constants(context)
 
     def _first_pages(self, context: Context | None) -> Iterator[ReadPage]:
         """Yield pages without a bookmark; from `start_date` on only where the API gives none without."""
@@ -781,91 +634,5 @@ def _naming(where: str) -> Iterator[None]:
         raise
 
 
-def _refuse_lost_copies(settings: StreamSettings, keeper: SchemaKeeper) -> None:
-    """See that a declared schema names what `copy` adds; it would not be sent otherwise.
-
-    Raises:
-        ConfigurationError: it does not.
-    """
-    known = keeper.schema.get("properties") if isinstance(keeper, DeclaredSchema) else None
-    if not known or settings.parent is None:
-        return
-    lost = [name for name in settings.parent.copy or () if name not in known]
-    if lost:
-        raise ConfigurationError(
-            f"`parent.copy` of stream `{settings.name}` adds `{lost[0]}`, which its `schema` does not name, so it would not "
-            "be sent; add it to the properties of `schema`, or take it out of `copy`."
-        )
-
-
-def _way_without_shifts(settings: StreamSettings) -> str:
-    """Return how a stream is read without a gap between its pages, in sentences."""
-    if not settings.is_sorted or settings.incremental is None:
-        return (
-            "`keyset`, and a `cursor` that holds no number, have no such gap, nor has a stream that is sorted by its replication key "
-            "and asked for it (`is_sorted`, `incremental`)."
-        )
-    if filters(settings.records or ""):
-        return (
-            f"It would go on by its replication key, which has no such gap, without the filter in `records` (`{settings.records}`): "
-            "take all rows there, and leave those out that are not wanted where they are read."
-        )
-    if settings.pagination.continue_by == "number":
-        return 'Without `"continue_by": "number"` in `pagination` it would go on by its replication key, which has no such gap.'
-    return (
-        f"It would go on by its replication key, which has no such gap, if `incremental.format` (`{settings.incremental.format}`) "
-        'had seconds: write them, if the API takes them, or set `"continue_by": "bookmark"` in `pagination`.'
-    )
-
-
 def _whole(number: float) -> int | Decimal:
     return int(number) if number == int(number) else Decimal(str(number))
-
-
-def _filled(value: Any, fields: Mapping[str, Any]) -> Any:
-    if isinstance(value, list):
-        return [_filled(item, fields) for item in value]
-    if not isinstance(value, str):
-        return value
-    return PARENT_FIELD.sub(lambda match: _shown(fields[match[1]], match[1], value), value)
-
-
-def _filled_path(path: str, fields: Mapping[str, Any]) -> str:
-    """Fill in fields of the parent so that none of them can climb out of its place in the path.
-
-    Only a path that begins with a field takes it as it is, since that is then a URL that the API itself gave;
-    where such a URL may lead is the client's concern.
-    """
-
-    def part(match: Any) -> str:
-        text = _shown(fields[match[1]], match[1], path)
-        if match.start() == 0 and text.startswith(("http://", "https://", "/")):
-            return text
-        if text in ("", ".", ".."):
-            raise BadDataError(
-                f"Expected something to put into the path `{path}`, got `{text}` as `{match[1]}` of the parent."
-            )
-        try:
-            return quote(text, safe="")
-        except UnicodeEncodeError:
-            raise BadDataError(
-                f"Expected whole characters to put into the path `{path}`, got others as `{match[1]}` of the parent."
-            ) from None
-
-    return PARENT_FIELD.sub(part, path)
-
-
-def _shown(value: Any, field: str, place: str) -> str:
-    """Return a field of the parent as text.
-
-    Raises:
-        BadDataError: it is an array or an object.
-    """
-    if isinstance(value, list | dict):
-        raise BadDataError(
-            f"Expected text or a number to put into `{place}`, got `{'array' if isinstance(value, list) else 'object'}` "
-            f"as `{field}` of the parent; name a field of it (`parent.a.b`), or another one."
-        )
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return f"{value:f}" if isinstance(value, Decimal) else str(value)

@@ -444,4 +444,7 @@ def test_a_copied_field_that_changes_makes_no_other_parent(run_tap: Any) -> None
         assert [row["job"] for row in some.records("lines")] == [4, 4]
         assert "came again, and" not in some.stderr
         files.numbers = [5, 6]
-        assert "None of the 4 parents" in run_tap(api.url, JOBS, lines, state=some.state).ended(0).stderr
+        others = run_tap(api.url, JOBS, lines, state=some.state).ended(0).stderr
+        assert "None of the 4 parents" in others
+        assert "a bookmark for each is of no use" in others
+        assert '"copy"' not in others, "their key tells them apart already"

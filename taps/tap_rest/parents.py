@@ -1,0 +1,174 @@
+"""What a child stream takes from the records of its parent: what tells them apart, what is copied, what fills its request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import quote
+
+from singerkit_shell.errors import BadDataError, ConfigurationError
+from singerkit_tap.contract import Context, RawRecord
+from tap_rest import exact
+from tap_rest.config import PARENT_FIELD, StreamSettings
+from tap_rest.schemas import DeclaredSchema, SchemaKeeper
+
+__all__ = ["ParentFields", "refuse_lost_copies"]
+
+_DIGITS = 10_000
+_PATH_ONLY = "parent."  # prefix of context keys that no record gets, because no property has such a name
+
+
+class _ParentContext(dict[str, Any]):
+    """What tells a parent apart, and ``beside`` it what else is known of it: a URL that is signed is another one each time."""
+
+    beside: Mapping[str, Any] = MappingProxyType({})
+
+
+def _all_of(context: Context | None) -> dict[str, Any]:
+    beside = context.beside if isinstance(context, _ParentContext) else {}
+    return {**(context or {}), **beside}
+
+
+class ParentFields:
+    """The fields of the parent that one stream takes; of a stream without a parent there are none."""
+
+    def __init__(self, settings: StreamSettings) -> None:
+        self._settings = settings
+
+    def contexts(self, records: Sequence[RawRecord], own: Collection[str] | None) -> Iterator[Context]:
+        """Yield the context of each record of the parent, told apart by the copies ``own`` alone, None: by all that is taken.
+
+        Raises:
+            BadDataError: a record lacks one of the fields.
+        """
+        copies, used = self._settings.copies, self._settings.parent_fields
+        only = [field for field in used if field not in copies.values()]
+        wanted = {**copies, **{_PATH_ONLY + field: field for field in only}}
+        for record in records:
+            parent = exact.loads(bytes(record))
+            found = {name: self._parent_field(parent, field) for name, field in wanted.items()}
+            if all(found[name] is not None for name, field in wanted.items() if field in used):
+                context = _ParentContext((name, found.pop(name)) for name in own or wanted)
+                context.beside = found
+                yield context
+
+    def constants(self, context: Context | None) -> dict[str, Any]:
+        """Return what is copied to each record."""
+        return {key: value for key, value in _all_of(context).items() if not key.startswith(_PATH_ONLY)}
+
+    def filled(self, context: Context | None) -> tuple[str, dict[str, Any]]:
+        """Return path and parameters of the request.
+
+        Raises:
+            BadDataError: a value has no place there.
+        """
+        values = {} if context is None else self._values(context)
+        params = {name: _filled(value, values) for name, value in self._settings.params.items()}
+        return _filled_path(self._settings.path, values), params
+
+    def _values(self, context: Context) -> dict[str, Any]:
+        """Return the parent's fields by name: a context holds them by the name they have in the child."""
+        known = _all_of(context)
+        copied = {parent: known[child] for child, parent in self._settings.copies.items() if child in known}
+        only = {
+            key.removeprefix(_PATH_ONLY): value for key, value in known.items() if key.startswith(_PATH_ONLY)
+        }
+        return {**copied, **only}
+
+    def _parent_field(self, record: Any, field: str) -> Any:
+        value = record
+        for part in field.split("."):
+            if not isinstance(value, dict) or part not in value:
+                parent = self._settings.parent.stream if self._settings.parent else ""
+                raise BadDataError(
+                    f"Expected the field `{field}` in every record of stream {parent}, which stream {self._settings.name} "
+                    "is read by, got a record without it; correct `path` or `parent.copy`."
+                )
+            value = value[part]
+        if not isinstance(value, exact.ExactNumber):
+            self._check_whole(value, field)
+            return value
+        if not value.is_finite() or abs(value.adjusted()) > _DIGITS:
+            raise BadDataError(
+                f"Expected a number of less than {_DIGITS} digits as `{field}`, which stream {self._settings.name} is read by, got a "
+                "longer one; correct `path` or `parent.copy`."
+            )
+        return Decimal(value.text)
+
+    def _check_whole(self, value: Any, field: str) -> None:
+        try:
+            json.dumps(value, ensure_ascii=False, default=str).encode()
+        except UnicodeEncodeError:
+            raise BadDataError(
+                f"Expected whole characters as `{field}` of the parent, which stream {self._settings.name} is read by, got half of one "
+                "(a lone surrogate); correct the record at the source, `path` or `parent.copy`."
+            ) from None
+
+
+def refuse_lost_copies(settings: StreamSettings, keeper: SchemaKeeper) -> None:
+    """See that a declared schema names what `copy` adds; it would not be sent otherwise.
+
+    Raises:
+        ConfigurationError: it does not.
+    """
+    known = keeper.schema.get("properties") if isinstance(keeper, DeclaredSchema) else None
+    if not known or settings.parent is None:
+        return
+    lost = [name for name in settings.parent.copy or () if name not in known]
+    if lost:
+        raise ConfigurationError(
+            f"`parent.copy` of stream `{settings.name}` adds `{lost[0]}`, which its `schema` does not name, so it would not "
+            "be sent; add it to the properties of `schema`, or take it out of `copy`."
+        )
+
+
+def _filled(value: Any, fields: Mapping[str, Any]) -> Any:
+    if isinstance(value, list):
+        return [_filled(item, fields) for item in value]
+    if not isinstance(value, str):
+        return value
+    return PARENT_FIELD.sub(lambda match: _shown(fields[match[1]], match[1], value), value)
+
+
+def _filled_path(path: str, fields: Mapping[str, Any]) -> str:
+    """Fill in fields of the parent so that none of them can climb out of its place in the path.
+
+    Only a path that begins with a field takes it as it is, since that is then a URL that the API itself gave;
+    where such a URL may lead is the client's concern.
+    """
+
+    def part(match: Any) -> str:
+        text = _shown(fields[match[1]], match[1], path)
+        if match.start() == 0 and text.startswith(("http://", "https://", "/")):
+            return text
+        if text in ("", ".", ".."):
+            raise BadDataError(
+                f"Expected something to put into the path `{path}`, got `{text}` as `{match[1]}` of the parent."
+            )
+        try:
+            return quote(text, safe="")
+        except UnicodeEncodeError:
+            raise BadDataError(
+                f"Expected whole characters to put into the path `{path}`, got others as `{match[1]}` of the parent."
+            ) from None
+
+    return PARENT_FIELD.sub(part, path)
+
+
+def _shown(value: Any, field: str, place: str) -> str:
+    """Return a field of the parent as text.
+
+    Raises:
+        BadDataError: it is an array or an object.
+    """
+    if isinstance(value, list | dict):
+        raise BadDataError(
+            f"Expected text or a number to put into `{place}`, got `{'array' if isinstance(value, list) else 'object'}` "
+            f"as `{field}` of the parent; name a field of it (`parent.a.b`), or another one."
+        )
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:f}" if isinstance(value, Decimal) else str(value)
