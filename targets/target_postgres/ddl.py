@@ -267,16 +267,14 @@ def columns_now(cursor: Cursor, schema: str, table: str) -> dict[str, ExistingCo
     return {} if oid is None else columns_of(cursor, oid)
 
 
-def type_as_written(cursor: Cursor, type_: str) -> str:
-    """Return a type as format_type() writes it: `varchar(5)` is `character varying(5)`."""
+def column_of_type(cursor: Cursor, type_: str) -> ExistingColumn:
+    """Return what a column of that type is: one of `varchar(5)` is written `character varying(5)`."""
     cursor.execute(SQL("CREATE TEMPORARY TABLE singerkit_type (t {})").format(SQL(type_)))
-    cursor.execute(
-        "SELECT pg_catalog.format_type(atttypid, atttypmod) FROM pg_catalog.pg_attribute "
-        "WHERE attrelid = 'pg_temp.singerkit_type'::regclass AND attnum = 1"
-    )
-    row = cursor.fetchone()
+    cursor.execute("SELECT 'pg_temp.singerkit_type'::regclass::oid")
+    (oid,) = cursor.fetchone() or (0,)
+    column = columns_of(cursor, oid)["t"]
     cursor.execute("DROP TABLE pg_temp.singerkit_type")
-    return str(row[0]) if row else type_
+    return column
 
 
 def inspect(cursor: Cursor, schema: str, table: str) -> Existing | None:

@@ -3,71 +3,163 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
 from psycopg2.extensions import cursor as Cursor
-from psycopg2.sql import SQL, Composed, Identifier
+from psycopg2.sql import SQL, Identifier
 
 from singerkit_shell.errors import BadDataError
 from singerkit_target.contract import Stream
+from singerkit_target.kinds import Column, Kind
 from target_postgres import ddl
+from target_postgres.changes import Change, change_of, goes_on_as, text_of
+from target_postgres.ddl import ExistingColumn
+from target_postgres.stored import keeps_keys
+from target_postgres.types import ColumnType, is_type_name, keeps_values
 
 __all__ = ["Misfit", "refuse_chosen_type", "refuse_later_type", "refuse_types"]
 
 _MOST = 10  # columns that a sentence names
 _FEW = 3  # views that it names
+_EVERY_NUMBER = "numeric"
 
 
 class Misfit(NamedTuple):
     """A column whose type in the table is another one than the stream's values need."""
 
-    field: str
+    column: Column
     short: str
-    found: str
-    wanted: str
+    found: ExistingColumn
+    wanted: ColumnType
+    is_key: bool
+
+    @property
+    def field(self) -> str:
+        return self.column.name
 
 
 def refuse_later_type(stream: Stream, misfit: Misfit) -> NoReturn:
     """Of a column that goes with the rows before it, nobody can change the type; the next run makes it anew."""
     raise BadDataError(
-        f"Expected values of one type for `{misfit.field}` of stream `{stream.name}`, got `{misfit.wanted}` behind rows "
-        f"that this run has loaded as `{misfit.found}`; the column was new, and nothing of it is kept: run again, and a tap "
+        f"Expected values of one type for `{misfit.field}` of stream `{stream.name}`, got `{misfit.wanted.sql}` behind rows "
+        f"that this run has loaded as `{misfit.found.type}`; the column was new, and nothing of it is kept: run again, and a tap "
         "that remembers its schemas (tap-rest: in `schema_cache`) says one type for all of them from the start; where it remembers "
         "none, let it look at more rows before the first (tap-rest: `infer`), or choose a type for both with "
-        f"`{json.dumps({'column_types': {f'{stream.name}.{misfit.field}': 'text'}}, ensure_ascii=False)}`, then run again."
+        f"`{_chosen(stream, {misfit.field: 'text'})}`, then run again."
     )
 
 
-def refuse_chosen_type(cursor: Cursor, table: Identifier, stream: Stream, misfit: Misfit) -> NoReturn:
+def refuse_chosen_type(
+    cursor: Cursor, table: Identifier, stream: Stream, misfit: Misfit, start_over: str
+) -> NoReturn:
     """The type is one that the user has chosen."""
+    other_choice = (
+        "take the type out of there, or "
+        if keeps_values(misfit.found.type, misfit.column.kind)
+        else f"choose the table's with `{_chosen(stream, {misfit.field: misfit.found.type})}`, or "
+        if _may_go_on(misfit)
+        else ""
+    )
     raise BadDataError(
-        f"Expected a column of type `{misfit.wanted}` for `{misfit.field}` of stream `{stream.name}`, as `column_types` or "
-        f"`x-sql-datatype` says, got `{misfit.found}` in the table; what is stored is untouched: take the type out of there, "
-        f"or change the column's, as with {_change(cursor, table, misfit)}"
-        f"{_views_in_the_way(cursor, table, [misfit])}, then run again."
+        f"Expected a column of type `{misfit.wanted.sql}` for `{misfit.field}` of stream `{stream.name}`, as `column_types` or "
+        f"`x-sql-datatype` says, got `{misfit.found.type}` in the table; what is stored is untouched: {other_choice}"
+        f"{_way_out(cursor, table, [misfit], start_over)}, then run again."
     )
 
 
-def refuse_types(cursor: Cursor, table: Identifier, stream: Stream, misfits: Sequence[Misfit]) -> NoReturn:
+def refuse_types(
+    cursor: Cursor, table: Identifier, stream: Stream, misfits: Sequence[Misfit], start_over: str
+) -> NoReturn:
     """Name all columns at once: one at a time would be a run that fails for each."""
-    is_one = len(misfits) == 1
-    told = [f"`{one.field}` (type `{one.wanted}`, in the table `{one.found}`)" for one in misfits[:_MOST]]
-    changes = [_change(cursor, table, one) for one in misfits[:_MOST]]
+    told = [
+        f"`{one.field}` (type `{one.wanted.sql}`, in the table `{one.found.type}`)" for one in misfits[:_MOST]
+    ]
     more = f" and {len(misfits) - _MOST} others" if len(misfits) > _MOST else ""
     first = misfits[0]
     expected = (
-        f"a column of type `{first.wanted}` for `{first.field}` of stream `{stream.name}`, got `{first.found}` in the table"
-        if is_one
+        f"a column of type `{first.wanted.sql}` for `{first.field}` of stream `{stream.name}`, got `{first.found.type}` in the table"
+        if len(misfits) == 1
         else f"columns of the types of stream `{stream.name}`, got others for {', '.join(told)}{more}"
     )
+    going_on = {one.field: one.found.type for one in misfits[:_MOST] if _may_go_on(one)}
+    as_before = (
+        f"or, where all that comes can be stored as before, choose that with `{_chosen(stream, going_on)}`, "
+        if going_on
+        else ""
+    )
     raise BadDataError(
-        f"Expected {expected}; what is stored is untouched: change the type{'' if is_one else 's'}, as with "
-        f"{', '.join(changes)}{_views_in_the_way(cursor, table, misfits)}, or, to have values turned into "
-        f"{f'`{first.found}`' if is_one else 'what the table has'}, name that in `column_types`, or, if the source has gone back to what it sent before, let the tap forget the new type (tap-rest: "
+        f"Expected {expected}; what is stored is untouched: {_way_out(cursor, table, misfits, start_over)}, {as_before}or, if the "
+        "source has gone back to what it sent before, let the tap forget the new type (tap-rest: "
         "remove the stream's file from the folder `schema_cache`, or declare `schema`), then run again."
     )
+
+
+def _chosen(stream: Stream, types: dict[str, str]) -> str:
+    """Return the line of the config that chooses types."""
+    named = {f"{stream.name}.{field}": type_ for field, type_ in types.items()}
+    return json.dumps({"column_types": named}, ensure_ascii=False)
+
+
+def _may_go_on(misfit: Misfit) -> bool:
+    """Whether the type that the table has can be chosen for what comes."""
+    return (
+        goes_on_as(misfit.column, misfit.found)
+        and is_type_name(misfit.found.type)
+        and (not misfit.is_key or keeps_keys(misfit.column, misfit.found))
+    )
+
+
+def _way_out(cursor: Cursor, table: Identifier, misfits: Sequence[Misfit], start_over: str) -> str:
+    """Say how the columns get types that hold both what is stored and what comes, or how all of it is read anew."""
+    wanted = [ddl.column_of_type(cursor, _type_for(one)) for one in misfits]
+    changes = [change_of(one.column, one.found, type_) for one, type_ in zip(misfits, wanted, strict=True)]
+    anew = f"read the stream anew: run {start_over}, `{SQL('DROP TABLE {}').format(table).as_string(cursor)}`, then the pipeline again"
+    for one, change in zip(misfits, changes, strict=True):
+        if one.is_key and (change is None or not change.keeps_keys):
+            return (
+                f"`{one.field}` is a part of the key, and the rows that are stored would not be found by it when they come again, "
+                f"since it is not known how their values are written then, and would be there twice: {anew} (what the source does not have "
+                "any more is gone then)"
+            )
+    told = ", ".join(
+        _told(cursor, table, one, change, anew)
+        for one, change in zip(misfits[:_MOST], changes[:_MOST], strict=True)
+    )
+    return f"change the type{'' if len(misfits) == 1 else 's'}, as with {told}{_views_in_the_way(cursor, table, misfits)}"
+
+
+def _type_for(misfit: Misfit) -> str:
+    """Return the type to change to: integers go into a column of any numbers, and what is stored there may be none."""
+    is_number = misfit.found.base in ("numeric", "float4", "float8")
+    if is_number and misfit.column.kind is Kind.INTEGER and not misfit.wanted.is_chosen:
+        return _EVERY_NUMBER
+    return misfit.wanted.sql
+
+
+def _told(cursor: Cursor, table: Identifier, misfit: Misfit, change: Change | None, anew: str) -> str:
+    """Name the statement that changes a column, what it does not keep, and the one that helps where there is none."""
+    text = text_of(misfit.found)
+    as_text = _statement(cursor, table, misfit, text, "text")
+    if misfit.wanted.is_chosen:
+        as_text = f"{as_text} and `text` chosen for it"
+    if change is None:
+        return (
+            f"{as_text} (text holds both: no way leads from `{misfit.found.type}` to `{misfit.wanted.sql}`)"
+        )
+    told = _statement(cursor, table, misfit, change, _type_for(misfit))
+    if not change.may_fail or misfit.found.base == "text":
+        return told
+    return f"{told} or, where that is refused for a value, {anew if misfit.is_key else as_text}"
+
+
+def _statement(cursor: Cursor, table: Identifier, misfit: Misfit, change: Change, type_: str) -> str:
+    column = Identifier(misfit.short)
+    statement = SQL("ALTER TABLE {} ALTER COLUMN {} TYPE {} USING {}").format(
+        table, column, SQL(type_), change.expression(column, misfit.found, type_)
+    )
+    note = f" ({change.note})" if change.note else ""
+    return f"`{change.settings}{statement.as_string(cursor)}`{note}"
 
 
 def _views_in_the_way(cursor: Cursor, table: Identifier, misfits: Sequence[Misfit]) -> str:
@@ -78,35 +170,3 @@ def _views_in_the_way(cursor: Cursor, table: Identifier, misfits: Sequence[Misfi
     more = f" and {len(views) - _FEW} others" if len(views) > _FEW else ""
     one, it = ("the view", "it") if len(views) == 1 else ("the views", "them")
     return f" (drop {one} {named}{more} before, which PostgreSQL asks for, and make {it} again after)"
-
-
-def _change(cursor: Cursor, table: Identifier, misfit: Misfit) -> str:
-    """Return the statement that gives the column the type that is wanted, and what it does not keep."""
-    found, wanted, column = misfit.found, misfit.wanted, Identifier(misfit.short)
-    statement = SQL("ALTER TABLE {} ALTER COLUMN {} TYPE {} USING {}").format(
-        table, column, SQL(wanted), _converted(column, found, wanted)
-    )
-    # Text without an offset is UTC, and would be of the zone of whoever runs this.
-    zone = "SET TIME ZONE 'UTC'; " if wanted.lower() in _MOMENTS and _READ_AS_TEXT.match(found) else ""
-    loses = f" (which rounds or cuts what `{wanted}` does not hold)" if _ROUNDS.match(wanted) else ""
-    return f"`{zone}{statement.as_string(cursor)}`{loses}"
-
-
-_MOMENTS = ("timestamp with time zone", "timestamptz")
-_READ_AS_TEXT = re.compile(r"(?:text|citext|character|bpchar|jsonb?)\b")
-_CLOCK = re.compile(r"(?:date|timestamp|time)\b(?!.* with time zone)", re.IGNORECASE)
-_WITH_LENGTH = re.compile(r"(?:(?:var)?char|character)\b", re.IGNORECASE)
-_ROUNDS = re.compile(r"date\b|time\b|real\b|float|double\b|(?:numeric|decimal|timestamp)\s*\(", re.IGNORECASE)
-
-
-def _converted(column: Identifier, found: str, wanted: str) -> Composed:
-    if wanted == "jsonb":
-        return SQL("pg_catalog.to_jsonb({})").format(column)
-    if found.startswith("timestamp") and found.endswith("with time zone") and _CLOCK.match(wanted):
-        return SQL("({} AT TIME ZONE 'UTC')::{}").format(column, SQL(wanted))
-    text = SQL("({} #>> '{{}}')" if found in ("jsonb", "json") else "{}::text").format(column)
-    if wanted == "text" or _WITH_LENGTH.match(wanted):  # a cast that is written out cuts without a word
-        return text
-    if wanted.lower() in _MOMENTS and not _READ_AS_TEXT.match(found):
-        return SQL("{}::timestamp AT TIME ZONE 'UTC'").format(column)
-    return SQL("{}::{}").format(text, SQL(wanted))

@@ -16,7 +16,7 @@ from singerkit_target.kinds import Column, Kind
 from target_postgres.ddl import ExistingColumn
 from target_postgres.types import VALUE_TABLE
 
-__all__ = ["as_stored", "check_keys"]
+__all__ = ["as_stored", "check_keys", "is_mixed", "keeps_keys"]
 
 _TEXT = frozenset({"text", "varchar", "bpchar", "citext"})
 _CUTS = frozenset({"name", "char"})  # PostgreSQL's own types for names: longer text is cut without a word
@@ -67,7 +67,7 @@ def as_stored(
     if append_only:  # every row is kept, whatever becomes of its key
         columns = tuple(replace(column, is_key=False) for column in columns)
     for column in columns:
-        if column.kind is Kind.ANY_TEXT and _is_mixed(column):
+        if column.kind is Kind.ANY_TEXT and is_mixed(column):
             log.warning(
                 "Stream `%s`: `%s` goes into a column of text: text as it is, any other value as its JSON text, so that "
                 'the number 5 and the text "5" look the same there; a column of type `jsonb` tells them apart.',
@@ -144,7 +144,8 @@ def _kind_of_text(column: Column) -> Kind:
     return Kind.ANY_TEXT if column.kind in _NOT_TEXT and not column.number_in_text else Kind.STRING
 
 
-def _is_mixed(column: Column) -> bool:
+def is_mixed(column: Column) -> bool:
+    """Whether the schema admits text and something else."""
     types = json_types(column.schema) - {"null"}
     return "string" in types and len(types) > 1
 
@@ -156,7 +157,7 @@ def check_keys(stream: Stream, held: Mapping[str, ExistingColumn]) -> None:
         BadDataError: a key column does.
     """
     for column in stream.columns:
-        if not column.is_key or column.is_always_null or _keeps_keys(column, held[column.name]):
+        if not column.is_key or column.is_always_null or keeps_keys(column, held[column.name]):
             continue
         there = held[column.name]
         kind = f"`{there.type}`" + (
@@ -170,9 +171,10 @@ def check_keys(stream: Stream, held: Mapping[str, ExistingColumn]) -> None:
         )
 
 
-def _keeps_keys(column: Column, held: ExistingColumn) -> bool:
+def keeps_keys(column: Column, held: ExistingColumn) -> bool:
+    """Tell whether different keys stay different there."""
     if held.base in _TEXT:
-        return held.base != "citext" and held.is_exact and not _is_mixed(column)
+        return held.base != "citext" and held.is_exact and not is_mixed(column)
     if held.is_enum:
         return True
     if held.base == "numeric" and held.typmod >= 0:

@@ -186,7 +186,7 @@ def fit_table(
             stream.name,
         )
     else:
-        _fit(cursor, table, existing, stream, columns, types, keys, before, log)
+        _fit(cursor, table, existing, stream, columns, types, keys, before, log, start_over)
         _tell_added(stream, added, types, existing, log, read_anew, is_of_this_run=is_of_this_run)
     shortened = {short: original for original, short in columns.items() if short != original}
     ddl.comment_original_names(
@@ -414,6 +414,7 @@ def _fit(
     keys: tuple[str, ...],
     before: _Before,
     log: logging.Logger,
+    start_over: str,
 ) -> None:
     missing = [(short, type_.sql) for short, type_ in types.items() if short not in existing.columns]
     if missing:
@@ -424,14 +425,15 @@ def _fit(
         found = existing.columns.get(short)
         if found is not None:
             _check_writable(stream, column, found)
-            if not _fits(cursor, table, stream, column, short, found.type, types[short], before, log):
-                misfits.append(Misfit(column.name, short, found.type, types[short].sql))
+            misfit = Misfit(column, short, found, types[short], is_key=short in keys)
+            if not _fits(cursor, table, stream, misfit, before, log, start_over):
+                misfits.append(misfit)
     fit_metadata(cursor, table, existing, stream, columns)
     if misfits:
         staying = [one for one in misfits if one.short not in before.passing]
         if not staying:
             refuse_later_type(stream, misfits[0])
-        refuse_types(cursor, table, stream, staying)
+        refuse_types(cursor, table, stream, staying, start_over)
     if not keys:
         _check_takes_every_row(cursor, table, existing, stream, columns)
     elif frozenset(keys) not in existing.unique_keys or existing.is_narrower(keys):
@@ -540,24 +542,23 @@ def _fits(
     cursor: Cursor,
     table: Identifier,
     stream: Stream,
-    column: Column,
-    short: str,
-    found: str,
-    wanted: ColumnType,
+    misfit: Misfit,
     before: _Before,
     log: logging.Logger,
+    start_over: str,
 ) -> bool:
     """Change the column where that keeps its values; return whether it is of the right type then.
 
     Raises:
         BadDataError: it is not of the type that was chosen.
     """
+    column, short, found, wanted = misfit.column, misfit.short, misfit.found.type, misfit.wanted
     if column.is_always_null or _suits(cursor, found, wanted, column.kind):
         return True
     may_be_blank = found == "jsonb" or short in before.uncommitted
     is_blank = may_be_blank and not ddl.holds_values(cursor, table, short)
     if wanted.is_chosen and not wanted.is_default and not is_blank and short not in before.passing:
-        refuse_chosen_type(cursor, table, stream, Misfit(column.name, short, found, wanted.sql))
+        refuse_chosen_type(cursor, table, stream, misfit, start_over)
     if column.kind in (Kind.BIG_INTEGER, Kind.NUMBER) and found in ("bigint", "integer", "smallint"):
         ddl.widen_column(cursor, table, short, "numeric")
         return True
@@ -580,7 +581,7 @@ def _suits(cursor: Cursor, found: str, wanted: ColumnType, kind: Kind) -> bool:
     """Tell whether a column of type ``found`` is the one that was chosen, or else keeps every value of ``kind``."""
     if not wanted.is_chosen or (wanted.is_default and keeps_values(found, kind)):
         return keeps_values(found, kind)
-    return found == wanted.sql.lower() or found == ddl.type_as_written(cursor, wanted.sql)
+    return found == wanted.sql.lower() or found == ddl.column_of_type(cursor, wanted.sql).type
 
 
 def _check_takes_every_row(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from singerkit_target.kinds import Column, Kind
 
-__all__ = ["METADATA_TYPES", "VALUE_TABLE", "ColumnType", "column_type", "keeps_values"]
+__all__ = ["METADATA_TYPES", "VALUE_TABLE", "ColumnType", "column_type", "is_type_name", "keeps_values"]
 
 _TEXT = frozenset({"text", "character varying", "citext"})
 # What may stand in `x-sql-datatype` and `column_types`: a type name with optional numbers and brackets.
@@ -59,12 +59,17 @@ def column_type(column: Column, chosen: str | None, number_type: str) -> ColumnT
     """
     wanted = chosen or column.schema.get("x-sql-datatype")
     if wanted is not None:
-        if not isinstance(wanted, str) or not _SQL_TYPE.match(wanted):
+        if not isinstance(wanted, str) or not is_type_name(wanted):
             raise ValueError(f"`{wanted}` is not the name of a PostgreSQL type")
         return ColumnType(wanted, is_chosen=True)
     if column.kind is Kind.NUMBER and number_type != "numeric":
         return ColumnType(number_type, is_chosen=True, is_default=True)
     return ColumnType(VALUE_TABLE[column.kind].sql)
+
+
+def is_type_name(text: str) -> bool:
+    """Tell whether a text may stand in `column_types`."""
+    return bool(_SQL_TYPE.match(text))
 
 
 def keeps_values(existing: str, kind: Kind) -> bool:
