@@ -116,7 +116,8 @@ def page(name: str) -> str:
             "",
             "## Config",
             "",
-            'Any value may be written as `{"env": "NAME"}` or `{"file": "PATH"}`.',
+            'Any value may be written as `{"env": "NAME"}` or `{"file": "PATH"}`, numbers, `true` and `false` among them; a list or '
+            "an object stands there as JSON. With `--config ENV` each setting is read from a variable of its own.",
             "",
             *table(about["settings"]),
             "",

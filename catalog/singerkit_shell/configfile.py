@@ -2,7 +2,7 @@
 
 A value ``{"env": "NAME"}`` is replaced by the environment variable, ``{"file": "path"}`` by the file's text
 without its last newline, so that secrets need not stand in the config file. Such a value is taken for a secret
-whatever its key is: it is masked wherever it comes out.
+whatever its key is: it is masked wherever it comes out. It is a text at first; `typed.py` makes of it what its setting takes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
 
 __all__ = [
+    "Referred",
     "RepeatedKeyError",
+    "from_variable",
     "is_same_file",
     "read_bytes",
     "read_config",
@@ -44,6 +46,17 @@ class _NotText(ValueError):
 
 class RepeatedKeyError(_NotText):
     """A key stands twice in one object; a reader takes one of the two, and nobody knows which."""
+
+
+class Referred(str):
+    """A text that a config takes from elsewhere; ``origin`` says from where."""
+
+    origin: str
+
+    def __new__(cls, text: str, origin: str) -> Referred:
+        made = super().__new__(cls, text)
+        made.origin = origin
+        return made
 
 
 def read_config(path: str) -> dict[str, Any]:
@@ -230,7 +243,6 @@ def _is_utf8(text: str) -> bool:
 
 _WORD = r"(?:[A-Z]{1,20}|[a-z]{1,20}(?:[A-Z][a-z]{2,12}){0,5}|(?:[A-Z][a-z]{2,12}){1,5})[0-9]{0,4}"
 _NAME = re.compile(rf"_*{_WORD}(?:_+(?:{_WORD}|[0-9]{{1,4}}))*_*")
-_TOKEN_LIKE = re.compile(r"(?=[^/]*[0-9])(?=[^/]*[A-Za-z])[^/\s]{16,}")
 _NOT_A_NAME = "an environment variable whose name is not shown, since it looks like the value itself (`env` takes the name); it"
 _NOT_A_PATH = (
     "a file whose path is not shown, since it looks like the value itself (`file` takes the path); it"
@@ -243,25 +255,40 @@ def _is_name(text: str) -> bool:
 
 
 def _is_path(text: str) -> bool:
-    return text.startswith(("/", "./", "../", "~")) or not any(map(_TOKEN_LIKE.fullmatch, text.split("/")))
+    """Tell whether a text reads like a path, and not like a secret, which may begin with a slash, too."""
+    is_led = text.startswith(("./", "../", "~")) or (text.startswith("/") and "/" in text[1:])
+    if is_led and not set("+=") & set(text):
+        return True
+    return all(map(_is_name, filter(None, re.split(r"[/.-]", text))))
 
 
-def _from_environment(name: str, where: str) -> str:
+def _from_environment(name: str, where: str) -> Referred:
+    value = from_variable(name, where)
+    redactor.add_reference(value)
+    return value
+
+
+def from_variable(name: str, where: str) -> Referred:
+    """Return the value of an environment variable, for the setting at ``where``.
+
+    Raises:
+        ConfigurationError: it is not set, or is no UTF-8 text.
+    """
     try:
         # In the locale C Python takes every byte beyond ASCII for none of UTF-8.
         value = os.fsencode(os.environ[name]).decode("utf-8", "surrogateescape")
     except (KeyError, UnicodeEncodeError):
         shown = f"the environment variable {name}, which" if _is_name(name) else _NOT_A_NAME
         raise ConfigurationError(f"{where} takes its value from {shown} is not set.") from None
-    redactor.add_reference(value)
     if not _is_utf8(value):
+        redactor.add_reference(value)
         raise ConfigurationError(
             f"{where} takes its value from the environment variable {name}, which is not UTF-8 text."
         )
-    return value
+    return Referred(value, f"the environment variable {name}")
 
 
-def _from_file(path: str, where: str) -> str:
+def _from_file(path: str, where: str) -> Referred:
     try:
         value = read_text(path, _LONGEST_VALUE).removesuffix("\n")
     except (OSError, ValueError) as error:
@@ -270,4 +297,4 @@ def _from_file(path: str, where: str) -> str:
             f"{where} takes its value from {shown} cannot be read ({reason_of(error)})."
         ) from None
     redactor.add_reference(value)
-    return _text(value, where, "a file with a text")
+    return Referred(_text(value, where, "a file with a text"), f"the file {path}")

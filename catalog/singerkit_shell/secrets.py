@@ -12,7 +12,7 @@ import binascii
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -64,6 +64,13 @@ class Redactor(logging.Filter):
             text = text.strip()
             if len(text) >= _SHORTEST and text not in self._needles:
                 self._needles[text] = needle_of(text)
+
+    def release(self, plain: Iterable[str], secret: Iterable[str]) -> None:
+        """Take back references that are no secrets after all, unless they are also among those that are."""
+        for text in plain:
+            self._needles.pop(text.strip(), None)
+        for text in secret:
+            self.add_reference(text)
 
     def add_number(self, value: float) -> None:
         """Register a secret that stands as a number, from six characters on."""

@@ -11,19 +11,21 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
+from singer_sdk.configuration._dict_config import parse_environment_config
 from singer_sdk.plugin_base import JSONSchemaValidator
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 
-from singerkit_shell.configfile import is_same_file
+from singerkit_shell.configfile import from_variable, is_same_file
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.secrets import MASK, names_secret, redactor
+from singerkit_shell.typed import take_as_typed
 
 __all__ = [
     "CONFIG_PATHS",
-    "check_environment",
     "check_no_input",
     "config_place",
     "config_problems",
+    "environment_config",
     "expectation",
     "nearest",
     "unknown_keys",
@@ -51,34 +53,20 @@ _NOT_DONE: Mapping[str, str] = {
 """Settings of other Singer plugins that have no effect here: what accepting them would hide."""
 
 
-def check_environment(schema: Mapping[str, Any], prefix: str) -> None:
-    """See that the variables that `--config ENV` reads can be read; singer-sdk would trip over them.
+def environment_config(schema: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Return the settings that the environment, or a file `.env`, holds; `config_problems` makes of each what it is.
 
     Raises:
-        ConfigurationError: one names no setting, or holds no number, or no JSON, where its setting is one. Its value
-            is not shown.
+        ConfigurationError: a variable names no setting, or is no text. Its value is not shown.
     """
-    settings = schema.get("properties", {})
-    names = {_variable(prefix, key): key for key in settings}
+    names = {_variable(prefix, key): key for key in schema.get("properties", {})}
+    # Reads `.env` into the environment; of what it makes of the texts nothing is taken.
+    parse_environment_config({"properties": {key: {"type": "string"} for key in names.values()}}, prefix)
     strange = [name for name in os.environ if _is_strange_variable(name, prefix, names)]
     if strange:
         sentences = (_unknown(name, name, list(names), "environment variable") for name in sorted(strange))
         raise ConfigurationError(f"{'; '.join(sentences)}. Nothing was read.")
-    for name, key in names.items():
-        setting = settings[key]
-        types = setting.get("type", [])
-        types = {types} if isinstance(types, str) else set(types)
-        if name not in os.environ or types & {"string", "boolean"}:
-            continue
-        if types == {"array"} and "string" in str(setting.get("items", {}).get("type")):
-            continue  # a list of texts may stand there without brackets
-        try:
-            int(os.environ[name]) if "integer" in types else json.loads(os.environ[name])
-        except ValueError:
-            wanted = "a number" if types & {"integer", "number"} else "JSON"
-            raise ConfigurationError(
-                f"Expected {wanted} in the environment variable {name}, got something else; nothing was read."
-            ) from None
+    return {key: from_variable(name, key) for name, key in names.items() if name in os.environ}
 
 
 def _variable(prefix: str, key: str) -> str:
@@ -110,7 +98,13 @@ def warn_of_unread_environment(config: Mapping[str, Any], schema: Mapping[str, A
 
 
 def config_problems(config: dict[str, Any], schema: Mapping[str, Any]) -> list[str]:
-    """Return a sentence for each problem; fill in the defaults when there is none."""
+    """Return a sentence for each problem; make of texts from elsewhere what they are, and fill in the defaults.
+
+    Where a text is not what its setting takes, nothing else is looked at.
+    """
+    wrong = take_as_typed(config, schema)
+    if wrong:
+        return wrong
     found = sorted(
         (
             error

@@ -27,10 +27,10 @@ from singerkit_shell.progress import Progress
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.validate import (
-    check_environment,
     check_no_input,
     config_place,
     config_problems,
+    environment_config,
     nearest,
     warn_of_unread_environment,
 )
@@ -375,11 +375,9 @@ class SingerkitTap(Tap):
             return
         stop_flag.install()
         config = config or _ConfigInput()
-        cls._check_environment(config)
         tap = cls(
-            config=config.config,
+            config=cls._with_environment(config),
             catalog=None if catalog is None else read_json_object(catalog, "catalog"),
-            parse_env_config=config.parse_env,
             setup_mapper=False,
         )
         tap.print_version(print_fn=tap.logger.info)
@@ -390,13 +388,13 @@ class SingerkitTap(Tap):
         tap.sync()
 
     @classmethod
-    def _check_environment(cls, config: _ConfigInput) -> None:
+    def _with_environment(cls, config: _ConfigInput) -> dict[str, Any]:
         schema = cls.config_jsonschema
         cls.append_builtin_config(schema)
         if config.parse_env:
-            check_environment(schema, cls._env_var_prefix)
-        else:
-            warn_of_unread_environment(config.config, schema, cls._env_var_prefix)
+            return config.config | environment_config(schema, cls._env_var_prefix)
+        warn_of_unread_environment(config.config, schema, cls._env_var_prefix)
+        return config.config
 
     @classmethod
     def cb_discover(cls, ctx: click.Context, param: click.Option, value: bool) -> None:  # noqa: ARG003
@@ -404,8 +402,7 @@ class SingerkitTap(Tap):
         if not value:
             return
         config: _ConfigInput = ctx.params.get("config") or _ConfigInput()
-        cls._check_environment(config)
-        cls(config=config.config, parse_env_config=config.parse_env, setup_mapper=False).run_discovery()
+        cls(config=cls._with_environment(config), setup_mapper=False).run_discovery()
         ctx.exit()
 
     @classmethod
@@ -415,6 +412,8 @@ class SingerkitTap(Tap):
             stop_flag.install()
             # Each stream ends at its first record, which singer-sdk counts as a failure.
             logging.getLogger("singer_sdk.metrics").addFilter(lambda _: False)
+            given = cls._with_environment(ctx.params.get("config") or _ConfigInput())
+            ctx.params["config"] = _ConfigInput(config=given)
         super().cb_test(ctx, param, value)
 
     @classmethod

@@ -27,10 +27,10 @@ from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.validate import (
     CONFIG_PATHS,
-    check_environment,
     check_no_input,
     config_place,
     config_problems,
+    environment_config,
     warn_of_unread_environment,
 )
 from singerkit_shell.words import ended
@@ -333,14 +333,12 @@ class SingerkitTarget(Target):
             return
         schema = cls.config_jsonschema
         cls.append_builtin_config(schema)
+        given = {} if config is None else config.config
         if config is not None and config.parse_env:
-            check_environment(schema, cls._env_var_prefix)
+            given = given | environment_config(schema, cls._env_var_prefix)
         else:
-            warn_of_unread_environment({} if config is None else config.config, schema, cls._env_var_prefix)
-        target = cls(
-            config={} if config is None else config.config,
-            parse_env_config=config is not None and config.parse_env,
-        )
+            warn_of_unread_environment(given, schema, cls._env_var_prefix)
+        target = cls(config=given)
         if state_file is not None:
             _check_state_file(state_file)
             target.check_state_file(state_file)

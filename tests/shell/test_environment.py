@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import pytest
 from conformance.processes import run
+from conformance.singer import RECORD, SCHEMA, lines
 
 VALUE = "tell-nobody-4242"
 
@@ -14,12 +16,13 @@ VALUE = "tell-nobody-4242"
 @pytest.mark.parametrize(
     ("executable", "variable", "expected"),
     [
-        ("tap-rest", "TAP_REST_AUTH", "JSON"),
-        ("tap-rest", "TAP_REST_STREAMS", "JSON"),
-        ("tap-rest", "TAP_REST_STATE_EVERY", "a number"),
-        ("target-postgres", "TARGET_POSTGRES_PORT", "a number"),
-        ("target-postgres", "TARGET_POSTGRES_COLUMN_TYPES", "JSON"),
+        ("tap-rest", "TAP_REST_AUTH", "JSON with an object"),
+        ("tap-rest", "TAP_REST_STREAMS", "JSON with a list"),
+        ("tap-rest", "TAP_REST_STATE_EVERY", "a whole number"),
+        ("target-postgres", "TARGET_POSTGRES_PORT", "a whole number"),
+        ("target-postgres", "TARGET_POSTGRES_COLUMN_TYPES", "JSON with an object"),
         ("target-postgres", "TARGET_POSTGRES_COMMIT_SECONDS", "a number"),
+        ("target-jsonl", "TARGET_JSONL_ADD_RECORD_METADATA", "`true` or `false`"),
     ],
 )
 def test_a_variable_that_cannot_be_read_is_named(executable: str, variable: str, expected: str) -> None:
@@ -29,6 +32,45 @@ def test_a_variable_that_cannot_be_read_is_named(executable: str, variable: str,
     assert f"Expected {expected} in the environment variable {variable}" in outcome.last_words
     assert VALUE not in outcome.stderr
     assert "Traceback" not in outcome.stderr
+
+
+@pytest.mark.parametrize("way", ["--test", "--discover"])
+def test_a_variable_that_cannot_be_read_is_named_beside_other_options(way: str) -> None:
+    command = [str(Path(sys.executable).with_name("tap-rest")), "--config", "ENV", way]
+    outcome = run(command, environment={"TAP_REST_AUTH": "{}", "TAP_REST_STATE_EVERY": VALUE}).expect(78)
+    assert "Expected a whole number in the environment variable TAP_REST_STATE_EVERY" in outcome.last_words
+
+
+def test_numbers_and_flags_come_from_the_environment(tmp_path: Path) -> None:
+    """`commit_seconds` was refused as `"3"`, and a flag that is neither true nor false was false."""
+    target = str(Path(sys.executable).with_name("target-jsonl"))
+    config = tmp_path / "config.json"
+    (tmp_path / "rows").write_text("7\n")
+    config.write_text(
+        json.dumps(
+            {
+                "destination_path": str(tmp_path / "out"),
+                "commit_rows": {"file": str(tmp_path / "rows")},
+                "validate_records": {"env": "VALIDATE"},
+            }
+        )
+    )
+    environment = {
+        "TARGET_JSONL_COMMIT_SECONDS": "0.5",
+        "TARGET_JSONL_ADD_RECORD_METADATA": "yes",
+        "VALIDATE": "no",
+    }
+    messages = lines(SCHEMA("rows", {"n": {"type": "integer", "maximum": 5}}), RECORD("rows", {"n": 7}))
+    done = run([target, "--config", str(config), "--config", "ENV"], stdin=messages, environment=environment)
+    done.expect(0)
+    assert json.loads((tmp_path / "out" / "rows.jsonl").read_text())["_sdc_sequence"]
+    assert "***" not in done.stderr
+    refused = run([target, "--config", str(config)], stdin=b"", environment={"VALIDATE": VALUE}).expect(78)
+    assert (
+        "Expected `true` or `false` in the environment variable VALIDATE, got something else, at `validate_records`"
+        in refused.last_words
+    )
+    assert VALUE not in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,9 @@ import pytest
 from canaries import canary
 from taps.rest.api_server import Asked, Reply, json_reply, serving
 
+from singerkit_shell.configfile import read_config
+from singerkit_shell.errors import ConfigurationError
+
 STREAM = {"name": "rows", "path": "/rows", "schema": {"properties": {"id": {}}}}
 PLACES = (
     "params.appid",
@@ -272,6 +275,18 @@ def test_a_token_in_the_place_of_its_name_is_not_shown(way: str, token: str, run
     assert "auth.token takes its value from" in run.sentence
     assert "looks like the value itself" in run.sentence
     assert token not in run.stderr
+
+
+@pytest.mark.parametrize(
+    "secret", ["S3cr3tZq9", "p@ss word", "/9j4AAQSkZJR", "/9j4/AAQ+SkZ=", "correct-h0rse"]
+)
+@pytest.mark.parametrize("way", ["env", "file"])
+def test_a_short_secret_in_the_place_of_its_name_is_not_shown(way: str, secret: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"password": {way: secret}}))
+    with pytest.raises(ConfigurationError, match="looks like the value itself") as caught:
+        read_config(str(path))
+    assert secret not in str(caught.value)
 
 
 @pytest.mark.parametrize(
