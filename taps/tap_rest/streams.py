@@ -462,11 +462,11 @@ class RestStream(BlockStream):
         settings, copy = self.settings, ""
         keys = [*self.primary_keys, *([field] if field else [])]
         if below_parents and settings.parent is not None:
-            copies = settings.copies
-            if not copies:
-                fields = settings.parent_fields or ("id",)
-                copies = {f"{settings.parent.stream}_{name}": name for name in fields}
-                copy = f'`"copy": {json.dumps(copies)}` in `parent`, and '
+            of_parent = self._key_of_parent or settings.parent_fields or ("id",)
+            copies = {name: field for name, field in settings.copies.items() if field in of_parent}
+            if not {*of_parent} <= {*copies.values()}:
+                copies = {f"{settings.parent.stream}_{name}": name for name in of_parent}
+                copy = f'`"copy": {json.dumps(copies | (settings.parent.copy or {}))}` in `parent`, and '
             keys = [*copies, *(key for key in keys if key not in copies)]
         way = (
             f'set {copy}`"primary_keys": {json.dumps(keys)}`'

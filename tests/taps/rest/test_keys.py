@@ -102,6 +102,34 @@ def test_two_rows_of_a_large_answer_with_one_key(run_tap: Any) -> None:
         assert warnings(run) == []
 
 
+def test_below_parents_their_own_key_is_advised_not_what_the_path_takes(run_tap: Any) -> None:
+    """A link that is signed anew would be another key in each run."""
+    signed = itertools.count()
+
+    def orders(asked: Asked) -> Reply:
+        url = f"http://{asked.headers['Host']}/items"
+        return json_reply([{"id": number, "link": f"{url}/{number}?sig={next(signed)}"} for number in (1, 2)])
+
+    items = {"name": "items", "path": "{parent.link}", "primary_keys": ["id"], "parent": {"stream": "orders"}}
+    routes = {
+        "/orders": orders,
+        **{f"/items/{number}": answering([{"id": 1, "v": number}]) for number in (1, 2)},
+    }
+    with serving(routes) as api:
+        sentence = (
+            run_tap(api.url, ORDERS, items | {"parent": {"stream": "orders", "copy": {}}}).ended(65).sentence
+        )
+        keys, copy = (
+            advised(sentence, "primary_keys"),
+            json.loads(re.search(r'"copy": (\{.*?\})', sentence)[1]),
+        )
+        assert (keys, copy) == (["orders_id", "id"], {"orders_id": "id"})
+        mended = items | {"primary_keys": keys, "parent": {"stream": "orders", "copy": copy}}
+        first = run_tap(api.url, ORDERS, mended).ended(0).records("items")
+        assert run_tap(api.url, ORDERS, mended).ended(0).records("items") == first
+    assert first == [{"id": 1, "v": number, "orders_id": number} for number in (1, 2)]
+
+
 def test_the_same_row_twice_is_none(run_tap: Any) -> None:
     """In one answer, from page to page, below two parents; written in another way, too. Only that it moves is told."""
     rows = [{"id": 1, "v": 1.0, "at": None}, {"id": 2, "v": 2}, {"v": 1.00, "id": 1}]
