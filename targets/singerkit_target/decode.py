@@ -35,6 +35,7 @@ _HUGE_EXPONENT = re.compile(rb"[eE][+-]?0*[0-9]{4}")
 _NUL = b"\\u0000"
 _ODD_ESCAPE = re.compile(rb"\\[u/]")  # what COPY's CSV does not read as JSON means it
 _LAST_MOMENT = re.compile(rb"23:59:59\.9999")
+_LAST_SECOND = re.compile(rb"23:59:59\.")
 _MAY_BE_FINER = re.compile(rb"\.(?<=:[0-9]{2}\.)[0-9]{7}")
 _FINER = re.compile(rb"\.[0-9]{6}0*[1-9]")  # digits of a second that no column of a clock holds
 _WIDEST_OFFSET = datetime.timedelta(hours=15, minutes=59)  # PostgreSQL reads no wider one
@@ -320,8 +321,11 @@ def _require_one_each(messages: list[Any], lines: int) -> None:
 
 
 def _refused_text(stream: Stream) -> re.Pattern[bytes] | None:
+    clocks = [column for column in stream.columns if column.kind in (Kind.TIME, Kind.DATE_TIME)]
+    if any(column.second_digits < 6 for column in clocks):  # the store rounds
+        return _LAST_SECOND
     # msgspec rounds the last moment of a day to the first one, 24 hours too early.
-    return _LAST_MOMENT if any(column.kind is Kind.TIME for column in stream.columns) else None
+    return _LAST_MOMENT if any(column.kind is Kind.TIME for column in clocks) else None
 
 
 def _check_texts(rows: list[tuple[Any, ...]], places: tuple[int, ...], unwanted: re.Pattern[bytes]) -> None:

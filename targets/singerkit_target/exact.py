@@ -444,12 +444,23 @@ def _date_time(value: Any, _column: Column) -> datetime.datetime:
 def _to_date_time(value: Any, column: Column) -> datetime.datetime:
     """Read a date-time; in UTC when its offset is wider than PostgreSQL reads, which is all that it keeps of one."""
     moment = _date_time(value, column)
+    try:
+        _rounded_up(moment, column)
+    except OverflowError:
+        raise OutOfRange(
+            f"Expected a date-time that rounds to one before the year 10000, got {_shown(value)}"
+        ) from None
     if abs(moment.utcoffset() or datetime.timedelta()) <= _WIDEST_OFFSET:
         return moment
     try:
         return moment.astimezone(datetime.UTC)
     except OverflowError:
         raise OutOfRange(f"Expected a date-time between the years 1 and 9999, got {_shown(value)}") from None
+
+
+def _rounded_up(moment: datetime.datetime, column: Column) -> datetime.datetime:
+    """Return a moment of the same day if the store's column rounds ``moment`` to one of that day."""
+    return moment + datetime.timedelta(microseconds=10 ** (6 - column.second_digits) // 2)
 
 
 def _zone(text: str | None) -> datetime.timezone | None:
@@ -479,7 +490,9 @@ def _to_time(value: Any, column: Column) -> datetime.time:
         raise OutOfRange(f"Expected a time (RFC 3339), got {_shown(value)}") from None
     if moment.utcoffset():
         raise OutOfRange(f"Expected a time in UTC or without an offset, got {_shown(value)}")
-    if moment.date() != _ANY_DAY:  # 24:00, a leap second: midnight would be a day too early
+    if (
+        _rounded_up(moment, column).date() != _ANY_DAY
+    ):  # 24:00, a leap second: midnight would be a day too early
         raise OutOfRange(f"Expected a time before midnight, got {_shown(value)}")
     return moment.time()
 

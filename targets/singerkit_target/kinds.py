@@ -46,7 +46,7 @@ class Column:
 
     ``number_in_text`` marks decimals that travel as JSON strings (``x-singer.decimal``). ``longest`` is the number of
     characters that the store's column holds; one that does not keep blanks at the end says so in ``keeps_blanks``.
-    ``is_declared`` is false of a field that no SCHEMA names (`extra: load`).
+    ``second_digits`` is how many digits of a second it holds, which rounds more. ``is_declared`` is false of a field that no SCHEMA names (`extra: load`).
     """
 
     name: str
@@ -58,6 +58,7 @@ class Column:
     is_key: bool = False
     longest: int | None = None
     keeps_blanks: bool = True
+    second_digits: int = 6
     is_declared: bool = True
 
     @property

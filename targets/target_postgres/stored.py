@@ -127,6 +127,8 @@ def _as_read(column: Column, held: ExistingColumn) -> Column:
     of a longer text, and a number is `1_000`, too.
     """
     kind = _CLOCKS.get(held.base)
+    if kind in (Kind.DATE_TIME, Kind.TIME) and held.typmod >= 0:
+        column = replace(column, second_digits=held.typmod)
     if column.kind is Kind.DATE and kind is Kind.DATE_TIME:
         return column
     if column.kind in (Kind.STRING, *_CLOCKS.values()) and kind is not None:
