@@ -119,10 +119,23 @@ def page(name: str) -> str:
             'Any value may be written as `{"env": "NAME"}` or `{"file": "PATH"}`, numbers, `true` and `false` among them; a list or '
             "an object stands there as JSON. With `--config ENV` each setting is read from a variable of its own.",
             "",
+            *of_environment(name, about["settings"]),
+            "",
             *table(about["settings"]),
             "",
         ]
     )
+
+
+def of_environment(name: str, settings: Mapping[str, Any]) -> list[str]:
+    """Return where `--config ENV` finds the settings."""
+    prefix = name.upper().replace("-", "_") + "_"
+    first = next(iter(settings["properties"]))
+    return [
+        f"`--config ENV` reads each setting at the top from an environment variable, `{prefix}` and its name in capitals "
+        f"(`{first}` from `{prefix}{first.upper()}`); objects and arrays are JSON there. Beside a file (`--config config.json "
+        "--config ENV`) the variables win. Without `--config ENV` they are not read, and a warning says so.",
+    ]
 
 
 def tool_page(name: str) -> str:

@@ -190,9 +190,10 @@ class SingerkitTap(Tap):
             problems = [*_start_date_problems(self._config), *self.config_sentences(self._config)]
         if problems and raise_errors:
             if not self._config and self.first_config:
+                names = [f"`{self._env_var_prefix}{key.upper()}`" for key in schema.get("required", ())]
                 raise ConfigurationError(
                     f"There is no config{config_place()}; name the file of one with `--config`, which holds for a first try "
-                    f"{self.first_config}."
+                    f"{self.first_config}, or set {' and '.join(names)} (objects and arrays as JSON) for `--config ENV`."
                 )
             raise ConfigurationError(ended(f"The config{config_place()} is not valid: {'; '.join(problems)}"))
         return problems

@@ -101,3 +101,9 @@ def test_a_variable_that_nobody_reads_is_told(tmp_path: Path) -> None:
     assert "TARGET_JSONL_DESTINATION_PATH is set and not read" in outcome.stderr
     assert "TARGET_JSONL__SELECT" not in outcome.stderr
     assert VALUE not in outcome.stderr
+
+
+def test_an_empty_environment_is_told_the_names_of_its_variables() -> None:
+    """The canary of every test stands in one, so that the empty config is the one of no `--config` here."""
+    outcome = run([str(Path(sys.executable).with_name("tap-rest"))]).expect(78)
+    assert "or set `TAP_REST_BASE_URL` and `TAP_REST_STREAMS`" in outcome.last_words

@@ -88,7 +88,7 @@ def test_state_and_catalog_count_for_nothing_beside_options_that_run_alone(
 def test_without_a_config_one_is_shown_that_can_be_copied() -> None:
     done = subprocess.run([TAP], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 78
-    shown = re.search(r"for a first try (\{.*\})\.$", done.stderr.strip())
+    shown = re.search(r"for a first try (\{.*\}), or set `TAP_REST_BASE_URL`", done.stderr.strip())
     assert shown
     assert config_problems(json.loads(shown[1]), CONFIG_SCHEMA) == []
 
