@@ -9,6 +9,7 @@ SingerkitError                     70  our fault
 │   ├── LockHeldError              75
 │   └── FencedError                76
 ├── BadDataError                   65  reject the row, or the input
+├── ReaderGone                     69  nobody takes what is written
 └── Stopped                   128 + n  a signal asked us to stop
 """
 
@@ -23,6 +24,7 @@ __all__ = [
     "FencedError",
     "LockHeldError",
     "NotAuthorisedError",
+    "ReaderGone",
     "RetryableError",
     "SingerkitError",
     "Stopped",
@@ -82,6 +84,12 @@ class BadDataError(SingerkitError):
     """The input is not what the protocol or its schema promises."""
 
     exit_code = 65
+
+
+class ReaderGone(SingerkitError):
+    """The reader of our output has gone. Not a `RetryableError`, which may be of one request: nothing is worth a try."""
+
+    exit_code = 69
 
 
 class Stopped(SingerkitError):

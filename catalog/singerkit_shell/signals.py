@@ -6,6 +6,7 @@ What cannot look at it, a long computation or a library that waits, runs inside 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, TypeVar
 
-from singerkit_shell.errors import Stopped
+from singerkit_shell.errors import SingerkitError, Stopped
 
 __all__ = ["JUDGE_SECONDS", "StopFlag", "TooLong", "stop_flag"]
 
@@ -35,7 +36,7 @@ class _Expired(BaseException):
 
 
 class StopFlag:
-    """Holds the first signal that asked for a stop and how many came.
+    """Holds the first signal that asked for a stop and how many came, or what else ends the run (`give_up`).
 
     ``wakeup_fd`` becomes readable when a signal arrives, for loops that wait in select().
     """
@@ -46,6 +47,7 @@ class StopFlag:
         self._read_end: int | None = None
         self._write_end: int | None = None
         self._is_computing = False
+        self._failure: SingerkitError | None = None
 
     def install(self) -> None:
         """Take over SIGTERM and SIGINT; does nothing outside the main thread."""
@@ -64,6 +66,13 @@ class StopFlag:
         self.count += 1
         if self._is_computing:
             signal.setitimer(signal.ITIMER_REAL, _GRACE)
+
+    def give_up(self, failure: SingerkitError | None) -> None:
+        """Let the run end with ``failure`` where a signal would end it; from any thread. None takes that back."""
+        self._failure = failure
+        if failure is not None and self._write_end is not None:
+            with contextlib.suppress(OSError):  # full of news already
+                os.write(self._write_end, b"\0")
 
     def _on_timer(self, _signum: int, _frame: FrameType | None) -> None:
         if self._is_computing:
@@ -135,7 +144,7 @@ class StopFlag:
         return self._read_end
 
     def __bool__(self) -> bool:
-        return self.signum is not None
+        return self.signum is not None or self._failure is not None
 
     def wait(self, seconds: float) -> bool:
         """Wait; True as soon as a signal has come."""
@@ -146,9 +155,11 @@ class StopFlag:
         return bool(self)
 
     def raise_if_set(self, what_is_safe: str) -> None:
-        """Raise `Stopped` when a signal has come; ``what_is_safe`` ends its sentence."""
+        """Raise `Stopped` when a signal has come, ``what_is_safe`` ends its sentence, or the failure that ends the run."""
         if self.signum is not None:
             raise Stopped(self.signum, f"Stopped by {signal.Signals(self.signum).name}: {what_is_safe}")
+        if self._failure is not None:
+            raise self._failure
 
 
 stop_flag = StopFlag()

@@ -2,29 +2,33 @@
 
 Lines wait in a buffer until there are `CHUNK_BYTES` of them, a STATE comes, or `MAX_QUIET_SECONDS` have passed;
 a timer sees to the last, so that a pipe never looks dead while a page takes long. Only whole lines are written.
+`reader_watched` sees when the reader of a pipe has gone, whatever is waited for.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import select
+import stat
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
 import msgspec
 
-from singerkit_shell.errors import CannotWriteError, RetryableError, Stopped
+from singerkit_shell.errors import CannotWriteError, ReaderGone, Stopped
 from singerkit_shell.signals import stop_flag
 from singerkit_state.value import encode
 
-__all__ = ["CHUNK_BYTES", "MAX_QUIET_SECONDS", "Output"]
+__all__ = ["CHUNK_BYTES", "MAX_QUIET_SECONDS", "Output", "reader_watched"]
 
 CHUNK_BYTES = 256 * 1024
 MAX_QUIET_SECONDS = 1.0
+_LOOK_EVERY = 0.2  # seconds between two looks at the reader
 
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
@@ -34,7 +38,7 @@ class Output:
 
     Usable at once; inside ``with output:`` the timer runs too. Every method raises
 
-    * `RetryableError` when the reader of the pipe has gone,
+    * `ReaderGone` when the reader of the pipe has gone,
     * `CannotWriteError` when stdout cannot be written for another reason.
     """
 
@@ -45,7 +49,7 @@ class Output:
         self._lock = threading.RLock()
         self._is_closing = threading.Event()
         self._timer: threading.Thread | None = None
-        self._failure: RetryableError | None = None
+        self._failure: ReaderGone | CannotWriteError | None = None
 
     def schema(
         self,
@@ -129,7 +133,7 @@ class Output:
             self.flush()
         else:
             # The first error is the one to tell about; what waits covers nothing and is worth a try.
-            with contextlib.suppress(RetryableError, Stopped):
+            with contextlib.suppress(ReaderGone, CannotWriteError, Stopped):
                 stop_flag.within(None, self._join, "")
                 self.flush()
 
@@ -143,7 +147,7 @@ class Output:
                 try:
                     if self._is_overdue():
                         self.flush()
-                except RetryableError as error:
+                except (ReaderGone, CannotWriteError) as error:
                     self._failure = error
                     return
 
@@ -164,15 +168,51 @@ def _write(data: bytes) -> None:
         while view:  # past Python's buffer, so that nothing waits in it when a signal ends this
             view = view[os.write(descriptor, view) :]
     except BrokenPipeError:
-        raise RetryableError(
-            "The reader of our output has gone, and its own last line says why; what it has confirmed is safe: mend "
-            "that, then run again to continue."
-        ) from None
+        raise _reader_gone() from None
     except OSError as error:
         raise CannotWriteError(
             f"Output cannot be written ({error.strerror or error}); what the reader has confirmed is safe, "
             "make room and run again."
         ) from None
+
+
+def _reader_gone() -> ReaderGone:
+    return ReaderGone(
+        "The reader of our output has gone, and its own last line says why; what it has confirmed is safe: mend "
+        "that, then run again to continue."
+    )
+
+
+@contextlib.contextmanager
+def reader_watched() -> Iterator[None]:
+    """End the run soon after the reader of stdout has gone, also where a request or a pause between two is waited for."""
+    descriptor = None if sys.stdout is None else _descriptor_of(sys.stdout)
+    if descriptor is None or not _is_pipe(descriptor):
+        yield
+        return
+    is_over = threading.Event()
+    watch = threading.Thread(target=_watch, args=(descriptor, is_over), name="reader-watch", daemon=True)
+    watch.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        watch.join()
+        stop_flag.give_up(None)
+
+
+def _watch(descriptor: int, is_over: threading.Event) -> None:
+    line = select.poll()
+    line.register(descriptor, 0)  # what went wrong is told without being asked for
+    while not is_over.wait(_LOOK_EVERY):
+        if any(event & (select.POLLERR | select.POLLHUP) for _, event in line.poll(0)):
+            stop_flag.give_up(_reader_gone())
+            return
+
+
+def _is_pipe(descriptor: int) -> bool:
+    mode = os.fstat(descriptor).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
 def _descriptor_of(out: Any) -> int | None:

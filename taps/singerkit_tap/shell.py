@@ -39,7 +39,7 @@ from singerkit_state.delivery import Delivery, print_about
 from singerkit_state.order import UnorderableError, ValueKind, order_key
 from singerkit_state.value import Mark, without_mark
 from singerkit_tap.delivery import Reading, delivery
-from singerkit_tap.output import Output
+from singerkit_tap.output import Output, reader_watched
 from singerkit_tap.stream import BlockStream, read_input_entries, root_metadata
 from singerkit_tap.sync import SyncRun
 
@@ -376,17 +376,18 @@ class SingerkitTap(Tap):
             return
         stop_flag.install()
         config = config or _ConfigInput()
-        tap = cls(
-            config=cls._with_environment(config),
-            catalog=None if catalog is None else read_json_object(catalog, "catalog"),
-            setup_mapper=False,
-        )
-        tap.print_version(print_fn=tap.logger.info)
-        if state is not None:
-            check_no_input(state, "--state")
-            tap.continue_from(state)
-        calm_collector()
-        tap.sync()
+        with reader_watched():
+            tap = cls(
+                config=cls._with_environment(config),
+                catalog=None if catalog is None else read_json_object(catalog, "catalog"),
+                setup_mapper=False,
+            )
+            tap.print_version(print_fn=tap.logger.info)
+            if state is not None:
+                check_no_input(state, "--state")
+                tap.continue_from(state)
+            calm_collector()
+            tap.sync()
 
     @classmethod
     def _with_environment(cls, config: _ConfigInput) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -326,7 +327,9 @@ class Load:
             except UnitLost as error:
                 if not self._begun or not self._in_hand.is_whole:
                     raise
-                self._log.warning("%s The unit in hand is written again.", error)
+                self._log.warning(
+                    "%s; the unit in hand is written again, and the run goes on.", _what_happened(error)
+                )
             self._stop.wait(pause)
             self._stop.raise_if_set(self._committed_so_far())
             attempt = partial(self._begin_again, write)
@@ -620,6 +623,11 @@ class Load:
     def _rows_are(self) -> str:
         rows = self.summary.committed_rows
         return f"{counted(rows, 'row')} {'is' if rows == 1 else 'are'}"
+
+
+def _what_happened(error: UnitLost) -> str:
+    """Leave out what ends the sentence, what is safe and what to do: the run does that itself."""
+    return re.split("[;.] what was committed ", str(error), maxsplit=1, flags=re.IGNORECASE)[0].rstrip(".")
 
 
 def _is_state(part: Run | Message | None) -> bool:

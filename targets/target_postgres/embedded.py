@@ -705,7 +705,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog=f"The folder is the one given, else ${FOLDER_VARIABLE}, else {default_folder()}.",
     )
     parser.add_argument("--folder", help="where the server keeps its data")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="start|stop|uri|psql|sql")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="start|stop|uri|psql|sql|dump")
     verbs.add_parser("start", help="start it, keep it running until `stop`, and print its URI")
     verbs.add_parser("stop", help="stop it, unless a run is using it")
     verbs.add_parser("uri", help="print the URI of the running server")
@@ -714,8 +714,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     query = verbs.add_parser("sql", help="run one statement and print its rows; needs no psql")
     query.add_argument("statement")
+    verbs.add_parser(
+        "dump", help="run pg_dump on it, whose options may follow: `dump -t orders -f orders.sql`"
+    )
     given, options = parser.parse_known_args(arguments)
-    if options and given.verb != "psql":
+    if options and given.verb not in ("psql", "dump"):
         parser.error(f"unrecognized arguments: {' '.join(options)}")
     try:
         if given.folder == "":
@@ -734,6 +737,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return 0
             case "psql":
                 return _psql(folder, options)
+            case "dump":
+                return _run(folder, _program("pg_dump", "install it"), options)
             case _:
                 return _sql(folder, given.statement)
     except SingerkitError as error:
@@ -772,14 +777,23 @@ def _uri_of_running(folder: Path) -> str:
 
 
 def _psql(folder: Path, options: Sequence[str]) -> int:
-    shipped = _installed_programs() / "bin" / "psql"
-    program = str(shipped) if shipped.exists() else shutil.which("psql")
+    program = _program("psql", f"install it, or run: {command_line(folder, 'sql', 'SELECT ...')}")
+    return _run(folder, program, options)
+
+
+def _program(name: str, advice: str) -> str:
+    shipped = _installed_programs() / "bin" / name
+    program = str(shipped) if shipped.exists() else shutil.which(name)
     if program is None:
-        raise ConfigurationError(
-            f"psql is not installed; install it, or run: {command_line(folder, 'sql', 'SELECT ...')}"
-        )
+        raise ConfigurationError(f"{name} is not installed; {advice}")
+    return program
+
+
+def _run(folder: Path, program: str, options: Sequence[str]) -> int:
     with start(folder) as server:
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is psql's: it cancels a statement
+        before = signal.signal(
+            signal.SIGINT, signal.SIG_IGN
+        )  # Ctrl-C is the program's: psql cancels a statement
         try:
             return subprocess.run(
                 [program, *options, server.uri], restore_signals=True, check=False

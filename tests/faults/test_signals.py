@@ -161,6 +161,32 @@ def test_p06_while_a_byte_comes_now_and_then_or_the_api_asks_to_wait(tmp_path: P
                 stopped(tap)
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [Reply(b" " * 10000, drip=0.3), json_reply({}, 429, Retry_After="200")],
+    ids=["a request", "a pause"],
+)
+@pytest.mark.parametrize("schema", [{}, {"schema": STREAM["schema"]}], ids=["inferred", "given"])
+def test_a_reader_that_leaves_ends_what_is_waited_for(
+    tmp_path: Path, reply: Reply, schema: dict[str, Any]
+) -> None:
+    """The target ends by itself, and its last line is not to be buried under those of a tap that tries again and again."""
+    with serving({"/rows": lambda _: reply}) as api:
+        arguments = tap_config(
+            tmp_path, base_url=api.url, streams=[{"name": "rows", "path": "/rows", **schema}]
+        )
+        with process([str(BIN / "tap-rest"), *arguments], env=ENVIRONMENT) as tap:
+            wait_until(lambda: api.asked, "a request")
+            assert tap.stdout is not None
+            assert tap.stderr is not None
+            tap.stdout.close()
+            assert tap.wait(30) == 69
+            said = tap.stderr.read().decode()
+    assert said.splitlines()[-1].startswith("CRITICAL tap-rest: The reader of our output has gone")
+    assert "Traceback" not in said
+    assert len(api.asked) == 1
+
+
 def test_p06_while_discovering(tmp_path: Path) -> None:
     """Nothing is printed before the end of a discovery, so the process may simply end."""
     with serving({"/rows": lambda _: Reply(b" " * 1000, drip=0.3)}) as api:

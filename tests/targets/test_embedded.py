@@ -487,6 +487,18 @@ def test_by_hand_a_statement_needs_no_psql(postgres: Path) -> None:
     assert not is_running(postgres)
 
 
+def test_by_hand_a_table_is_dumped_and_brought_back(postgres: Path, tmp_path: Path) -> None:
+    uri = by_hand(postgres, "start").stdout.strip()
+    query(uri, "CREATE TABLE dumped AS SELECT 7 AS a")
+    dump = tmp_path / "dumped.sql"
+    done = by_hand(postgres, "dump", "-t", "dumped", "--clean", "--if-exists", "-f", str(dump))
+    assert (done.returncode, done.stderr) == (0, "")
+    query(uri, "DELETE FROM dumped")
+    assert by_hand(postgres, "psql", "-q", "-f", str(dump)).returncode == 0
+    assert query(uri, "SELECT a FROM dumped") == [(7,)]
+    assert by_hand(postgres, "stop").returncode == 0
+
+
 def test_by_hand_nothing_is_stopped_where_nothing_is(place: Path) -> None:
     assert by_hand(place / "nowhere", "stop").returncode == 78
     assert not (place / "nowhere").exists()

@@ -15,7 +15,7 @@ from contextlib import contextmanager, redirect_stdout
 
 import pytest
 
-from singerkit_shell.errors import CannotWriteError, RetryableError
+from singerkit_shell.errors import CannotWriteError, ReaderGone
 from singerkit_shell.progress import Progress
 from singerkit_tap.output import Output
 
@@ -96,7 +96,7 @@ def stdout_without_reader() -> Iterator[None]:
 
 
 def test_a_closed_pipe():
-    with stdout_without_reader(), pytest.raises(RetryableError, match="The reader of our output has gone"):
+    with stdout_without_reader(), pytest.raises(ReaderGone, match="The reader of our output has gone"):
         Output().state({})
 
 
@@ -108,7 +108,7 @@ def test_the_timer_tells_the_main_thread_of_its_failure():
             threading.Event().wait(0.01)
         output.flush()
 
-    with stdout_without_reader(), pytest.raises(RetryableError, match="has gone"), Output() as output:
+    with stdout_without_reader(), pytest.raises(ReaderGone, match="has gone"), Output() as output:
         write_and_wait(output)
 
 
