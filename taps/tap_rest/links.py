@@ -1,4 +1,4 @@
-"""The Link header as RFC 8288 has it."""
+"""The Link header as RFC 8288 has it, and URLs that are templates, as RFC 6570 has them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["Link", "parse_links"]
+__all__ = ["Link", "parse_links", "without_values"]
 
 _TARGET = re.compile(r"[ \t]*<([^<>]*)>[ \t]*")
 _PARAMETER = re.compile(
@@ -16,6 +16,28 @@ _PARAMETER = re.compile(
     )?[ \t]*""",
     re.X,
 )
+
+
+_EXPRESSION = re.compile(r"\{([?&#+./;]?)[\w.%]+(?::\d+|\*)?(?:,[\w.%]+(?::\d+|\*)?)*\}", re.ASCII)
+
+
+def without_values(url: str, *, is_template: bool = False) -> str:
+    """Return a URL without the parts of a template that say what may be asked besides, as `{?page,size}` and `{/name}`.
+
+    Other braces stand in URLs, too; in one that ``is_template`` they stand for something that belongs there.
+
+    Raises:
+        ValueError: it has such a part; the message is that.
+    """
+
+    def part(expression: re.Match[str]) -> str:
+        if expression[1] and expression[1] in "?&#/":
+            return ""
+        if is_template:
+            raise ValueError(expression[0])
+        return expression[0]
+
+    return _EXPRESSION.sub(part, url)
 
 
 @dataclass(frozen=True, slots=True)

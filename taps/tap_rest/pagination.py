@@ -26,7 +26,7 @@ from tap_rest import exact
 from tap_rest.client import Response
 from tap_rest.config import Pagination
 from tap_rest.keyset import Keyset
-from tap_rest.links import parse_links
+from tap_rest.links import parse_links, without_values
 from tap_rest.paths import Found, has_place, parse_path, scalar_text
 from tap_rest.records import ReadPage
 from tap_rest.unread import (
@@ -669,7 +669,8 @@ def _after_next_url(here: _Here) -> Step | None:
 def _after_hateoas(here: _Here) -> Step | None:
     path = _links_path(here.settings)
     wanted = here.settings.rel or "next"
-    url = _href(_loaded(here.page.fields[path]), wanted)
+    link = _link(_loaded(here.page.fields[path]), wanted)
+    url = link.get("href", link.get("url")) if isinstance(link, dict) else link
     if url is None or url is False or url == "":
         return None
     if not isinstance(url, str):
@@ -677,7 +678,7 @@ def _after_hateoas(here: _Here) -> Step | None:
             f"Expected a URL at `{path}` with rel `{wanted}` on page {here.seen.pages} of stream "
             f"{here.name}, got something else; check `pagination.links`."
         )
-    return _to(here, url)
+    return _to(here, url, is_template=isinstance(link, dict) and link.get("templated") is True)
 
 
 def _loaded(found: Found) -> Any:
@@ -686,17 +687,16 @@ def _loaded(found: Found) -> Any:
     return None if found is None else exact.loads(bytes(found))
 
 
-def _href(links: Any, wanted: str) -> Any:
-    """Return the URL of a relation from `[{rel, href}]`, `{next: {href}}` or `{next: url}`."""
+def _link(links: Any, wanted: str) -> Any:
+    """Return the link of a relation, or its URL, from `[{rel, href}]`, `{next: {href}}` or `{next: url}`."""
     if isinstance(links, list):
         rels = [
             link
             for link in links
             if isinstance(link, dict) and wanted in (link.get("rel"), link.get("relation"))
         ]
-        return rels[0].get("href", rels[0].get("url")) if rels else None
-    link = links.get(wanted) if isinstance(links, dict) else None
-    return link.get("href", link.get("url")) if isinstance(link, dict) else link
+        return rels[0] if rels else None
+    return links.get(wanted) if isinstance(links, dict) else None
 
 
 def _after_keyset(here: _Here) -> Step | None:
@@ -711,9 +711,17 @@ def _after_keyset(here: _Here) -> Step | None:
     return replace(here.step, params={**here.step.params, _param(here.settings): text})
 
 
-def _to(here: _Here, url: str) -> Step:
+def _to(here: _Here, url: str, *, is_template: bool = False) -> Step:
     try:
-        return Step(url=urljoin(here.response.url, url))
+        whole = without_values(url, is_template=is_template)
+    except ValueError as error:
+        raise BadDataError(
+            f"Expected the URL of the next page on page {here.seen.pages} of stream {here.name}, got a template that leaves "
+            f"`{redactor.mask_foreign(str(error))[:60]}` open; name another link in `pagination` (`links`, `rel`), or ask for "
+            "pages by number."
+        ) from None
+    try:
+        return Step(url=urljoin(here.response.url, whole))
     except ValueError:
         raise BadDataError(
             f"Expected the URL of the next page on page {here.seen.pages} of stream {here.name}, got something that is none; "

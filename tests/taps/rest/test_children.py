@@ -130,9 +130,10 @@ def test_a_url_of_the_parent_is_followed_at_home_only(run_tap: Any) -> None:
     child = {"name": "more", "path": "{parent.url}", "parent": {"stream": "users"}, "schema": schema}
     parent = {"name": "users", "path": "/users", "schema": {"properties": {"url": {}}}}
     with serving({"/more": lambda _: json_reply([{"no": 1}])}) as other, serving({}) as api:
-        api.routes["/users"] = lambda _: json_reply([{"url": f"{api.url}/more?x=1"}])
+        api.routes["/users"] = lambda _: json_reply([{"url": f"{api.url}/more?x=1{{&projection}}"}])
         api.routes["/more"] = lambda _: json_reply([{"no": 2}])
         assert run_tap(api.url, parent, child).ended(0).records("more") == [{"no": 2}]
+        assert api.paths()[-1] == "/more?x=1"
         api.routes["/users"] = lambda _: json_reply([{"url": f"{other.url}/more"}])
         run_tap(api.url, parent, child).ended(77)
         assert other.asked == []

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from taps.rest.api_server import Asked, Reply, serving
 
-from tap_rest.links import parse_links
+from tap_rest.links import parse_links, without_values
 
 NEXT = [
     '<{u}>; rel="next"',
@@ -86,3 +86,24 @@ def test_the_parts() -> None:
     assert (first.url, dict(first.params)) == ("a;b", {"a": '1"2', "b": ""})
     assert (second.url, dict(second.params)) == ("c,d", {})
     assert parse_links("") == []
+
+
+@pytest.mark.parametrize(
+    ("template", "url"),
+    [
+        ("http://x/a?page=1&size=10{&sort}", "http://x/a?page=1&size=10"),
+        ("/a{?page,size:3,sort*}", "/a"),
+        ("/a{/name}?x=1{&y}{#part}", "/a?x=1"),
+        ('/a?filter={"a":1}', '/a?filter={"a":1}'),
+        ("/a/{0b1f-22}?x={?}", "/a/{0b1f-22}?x={?}"),
+        ("/a/{id}", "/a/{id}"),
+    ],
+)
+def test_what_a_template_leaves_to_the_caller_is_not_asked_for(template: str, url: str) -> None:
+    assert without_values(template) == url
+
+
+@pytest.mark.parametrize("template", ["/a/{id}", "/a{;x}", "{+base}/a", "/a{.format}?page=2{&sort}"])
+def test_a_template_that_leaves_a_part_of_the_path_open_is_none_to_go_to(template: str) -> None:
+    with pytest.raises(ValueError, match=r"^\{.*\}$"):
+        without_values(template, is_template=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from taps.rest.api_server import Asked, Reply, Route, json_reply, serving
@@ -73,9 +74,11 @@ def by_hateoas(asked: Asked) -> Reply:
 
 def by_hal(asked: Asked) -> Reply:
     start = int(asked.param("after", "0") or 0)
-    links: dict[str, Any] = {"self": {"href": "/rows"}}
+    if "{" in unquote(asked.raw_path):
+        return Reply(status=400)
+    links: dict[str, Any] = {"self": {"href": "/rows{?after,sort}", "templated": True}}
     if start + SIZE < len(ROWS):
-        links["next"] = {"href": f"/rows?after={start + SIZE}"}
+        links["next"] = {"href": f"/rows?after={start + SIZE}{{&sort,projection}}", "templated": True}
     return json_reply({"_embedded": {"rows": ROWS[start : start + SIZE]}, "_links": links})
 
 

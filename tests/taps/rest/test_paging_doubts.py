@@ -809,6 +809,12 @@ def test_a_page_that_comes_again_in_other_surroundings(pagination: Any) -> None:
     assert ("header `X-At`" in str(error.value)) == ("request_header" in pagination)
 
 
+def test_a_template_that_leaves_a_part_of_the_path_open_is_no_link() -> None:
+    link = {"href": "/rows/{after}", "templated": True}
+    with pytest.raises(BadDataError, match=r"a template that leaves `\{after\}` open; name another link"):
+        read({"type": "hateoas"}, lambda _: {"data": ROWS[:3], "_links": {"next": link}})
+
+
 def detected(body: Any, **more: Any) -> list[Any]:
     response = Response("http://x/rows", 200, {}, json.dumps(body).encode())
     return list(
