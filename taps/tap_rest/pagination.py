@@ -22,6 +22,7 @@ from requests.structures import CaseInsensitiveDict
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_shell.secrets import redactor
 from singerkit_shell.words import counted
+from singerkit_tap.contract import RawRecord
 from tap_rest import exact
 from tap_rest.client import Response
 from tap_rest.config import Pagination
@@ -39,6 +40,7 @@ from tap_rest.unread import (
     is_flag_of_more,
     is_flag_of_the_end,
     sign_of_a_page_before,
+    totals_of,
     verdicts,
 )
 
@@ -121,6 +123,8 @@ class Pages:
         self._seen = _Seen()
         self._tokens: set[int] = set()
         self._last_records: int | None = None
+        self._totals: Mapping[str | None, int] = {}
+        """What the first page told of the whole, by where it stands."""
         self._is_first = is_first
         self._experience = experience or Experience()
         self._keyset = Keyset(settings, name, warn) if settings.type == "keyset" else None
@@ -131,15 +135,23 @@ class Pages:
         """Count of the page to come, from 1."""
         return self._seen.pages + 1
 
-    def after(self, step: Step, response: Response, page: ReadPage) -> Step | None:
+    def after(
+        self,
+        step: Step,
+        response: Response,
+        page: ReadPage,
+        before_now: Callable[[], Sequence[RawRecord]] | None = None,
+    ) -> Step | None:
         """Return the step that follows, or None when this page was the last.
+
+        ``before_now`` asks for the page before once more, and returns its records.
 
         Raises:
             BadDataError: the pages go round in circles, are too many, or lack what a rule needs; the field of `keyset`
                 is not unique; or this page, the last, shows that there is another.
         """
         self._count(page)
-        self._refuse_repeated_page(page)
+        self._refuse_repeated_page(page, before_now)
         self._refuse_a_page_before(response, page)
         last_key = self._keyset.take(page.came, self._seen.pages) if self._keyset else None
         here = _Here(self._settings, step, response, page, self._seen, self._name, self._doubt, last_key)
@@ -148,6 +160,8 @@ class Pages:
         if following is None:
             self._look_for_more(end or _ENDS.get(self._settings.type, End.NOTHING), here)
             return None
+        if self._seen.pages == 1:
+            self._totals = totals_of(response, page.records_at)
         self._experience.has_seen_place = True
         if self._settings.total_pages or self._settings.total_count:
             self._experience.has_seen_total = True
@@ -162,13 +176,22 @@ class Pages:
         self._seen.empty_in_a_row = 0 if page.came else self._seen.empty_in_a_row + 1
         self._seen.largest_page = max(self._seen.largest_page, len(page.came))
 
-    def _refuse_repeated_page(self, page: ReadPage) -> None:
-        """By the records: what surrounds them may be new each time, as the time of the answer."""
+    def _refuse_repeated_page(
+        self, page: ReadPage, before_now: Callable[[], Sequence[RawRecord]] | None
+    ) -> None:
+        """By the records: what surrounds them may be new each time, as the time of the answer.
+
+        Where the page before is another one by now, the source has changed, and its rows stand on the next page rightly.
+        """
         settings = self._settings
         if settings.type not in ("page", "offset", "keyset", "cursor", "header_cursor") or not page.came:
             return
         records = hash(b",".join(page.came))
-        if records == self._last_records and not settings.allow_repeated_pages:
+        if (
+            records == self._last_records
+            and not settings.allow_repeated_pages
+            and (before_now is None or hash(b",".join(before_now())) == records)
+        ):
             sent = (
                 f"header `{settings.request_header}`"
                 if settings.request_header
@@ -229,7 +252,7 @@ class Pages:
             self._is_first,
             self._experience.has_seen_total,
         )
-        found = verdicts(end, last)
+        found = [(meaning, sign) for meaning, sign in verdicts(end, last) if not self._came_in(sign, last)]
         telling = [sign for meaning, sign in found if meaning != "ignore"] or self._missing_from_the_front(
             end, found
         )
@@ -240,6 +263,15 @@ class Pages:
         if self._settings.unread != "warn" and any(meaning == "fail" for meaning, _ in found):
             raise BadDataError(sentence)
         self._warn(sentence)
+
+    def _came_in(self, sign: Sign, last: LastPage) -> bool:
+        """Tell whether all has come that the first page told, so that what there is more came in meanwhile, in a read by `page`.
+
+        A page that is not read since pages begin with another number is in the total of the first. By `offset` a total that
+        is to be reached (`total_count`) brings what came in.
+        """
+        told = self._totals.get(sign.total_at) if sign.total is not None else None
+        return self._settings.type == "page" and told == last.received and sign.weight is Weight.COUNT
 
     def _missing_from_the_front(self, end: End, found: Sequence[tuple[str, Sign]]) -> list[Sign]:
         """Return the totals above what came where nobody said that pages begin with 1, whatever says that this is the last."""

@@ -233,6 +233,7 @@ class RestStream(BlockStream):
         accept = ((404,) if skips_404 else ()) + ((202,) if settings.partial_answers == "warn" else ())
         overlaps = Overlaps(settings.pagination.size)
         step: Step | None = pages.first
+        before: Question | None = None
         while step is not None:
             where = f"page {pages.number} of stream {settings.name}"
             asked = {**own_params, **params, **step.params} if step.url is None else {}
@@ -255,12 +256,19 @@ class RestStream(BlockStream):
             self.first_url = self.first_url or response.url
             self.rows_came += len(page.records)
             # Before its rows are written: a page whose end is in doubt must not move a bookmark.
-            step = pages.after(step, response, page)
+            step = pages.after(step, response, page, partial(self._records_now, before) if before else None)
+            before = question
             page.is_last = step is None
             if begins and step is not None and settings.may_be_numbered:
                 self._note_numbering(response, step, url, asked, page, is_first=is_first)
             self._note_overlap(overlaps, page)
             yield page
+
+    def _records_now(self, question: Question) -> Sequence[RawRecord]:
+        """Ask once more, and return the records."""
+        response, is_served = self._witness.ask(question, is_first=False)
+        where = f"a page of stream {self.name} that is asked for once more"
+        return self._reader.read(response, where, is_first=False, is_served=is_served).came
 
     def _note_numbering(
         self,

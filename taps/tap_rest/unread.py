@@ -33,6 +33,7 @@ __all__ = [
     "is_pointer",
     "sign_of_a_page_before",
     "signs_of_more",
+    "totals_of",
     "verdicts",
 ]
 
@@ -79,11 +80,21 @@ class Weight(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """Something that speaks for another page: what was seen, in words, and the `pagination` that fits."""
+    """Something that speaks for another page: what was seen, in words, and the `pagination` that fits.
+
+    ``total``: of what, where it is one.
+    """
 
     weight: Weight
     seen: str
     fits: Mapping[str, Any]
+    total: int | None = None
+
+    @property
+    def total_at(self) -> str | None:
+        """Where the total stands."""
+        found: str | None = self.fits.get("total_count") or self.fits.get("total_pages")
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +170,12 @@ def signs_of_more(page: LastPage) -> list[Sign]:
     body = list(_body_members(page.response.body, page.records_at))
     signs = [*_header_signs(page), *_body_signs(body, page), *_fullness(body, page)]
     return sorted(signs, key=lambda sign: -sign.weight.value)
+
+
+def totals_of(response: Response, records_at: Sequence[str] | None) -> dict[str | None, int]:
+    """Return the totals that an answer tells, by where they stand."""
+    signs = signs_of_more(LastPage(response, records_at, 0, 0, 0))
+    return {sign.total_at: sign.total for sign in signs if sign.total is not None}
 
 
 def sign_of_a_page_before(page: LastPage) -> str | None:
@@ -752,10 +769,10 @@ def _count(names: tuple[str, ...], value: Any, body: Sequence[_Member], page: La
         return None
     if name in _PAGE_TOTALS and number > page.pages:
         seen = f"`{path}` is {number} and {_pages(page)} read"
-        return Sign(Weight.PAGES, seen, _fits_pages(path, body))
+        return Sign(Weight.PAGES, seen, _fits_pages(path, body), number)
     if name in _TOTALS and page.records_at is not None and number > page.received:
         seen = f"`{path}` is {number} and {_rows(page)} came"
-        return Sign(Weight.COUNT, seen, {**_by_position(body, page), "total_count": path})
+        return Sign(Weight.COUNT, seen, {**_by_position(body, page), "total_count": path}, number)
     is_left = name == "remainingitemcount" or (
         words_of(names[-1]) & {"remaining", "left"} and words_of(names[-1]) & _ROWS
     )
@@ -871,7 +888,8 @@ def _range_signs(text: str, page: LastPage) -> Iterator[Sign]:
     match = re.search(r"([0-9]{1,18})\s*-\s*([0-9]{1,18})\s*/\s*([0-9]{1,18})\s*$", text)
     if match and int(match[2]) + 1 < int(match[3]):
         fits = {**_by_position((), page), "type": "offset", "total_count": "header:Content-Range"}
-        yield Sign(Weight.COUNT, f"the header Content-Range ends with {match[1]}-{match[2]}/{match[3]}", fits)
+        seen = f"the header Content-Range ends with {match[1]}-{match[2]}/{match[3]}"
+        yield Sign(Weight.COUNT, seen, fits, int(match[3]))
 
 
 def _own_header_signs(name: str, text: str, page: LastPage) -> Iterator[Sign]:
@@ -891,10 +909,10 @@ def _own_header_signs(name: str, text: str, page: LastPage) -> Iterator[Sign]:
         yield Sign(Weight.FLAG, f"the header {name} is true", {"type": "page", "has_more": f"header:{name}"})
     elif number is not None and plain in _PAGE_TOTALS and number > page.pages:
         fits = {"type": "page", "total_pages": f"header:{name}"}
-        yield Sign(Weight.PAGES, f"{seen} and {_pages(page)} read", fits)
+        yield Sign(Weight.PAGES, f"{seen} and {_pages(page)} read", fits, number)
     elif number is not None and plain in _TOTALS and page.records_at is not None and number > page.received:
         fits = {**_by_position((), page), "total_count": f"header:{name}"}
-        yield Sign(Weight.COUNT, f"{seen} and {_rows(page)} came", fits)
+        yield Sign(Weight.COUNT, f"{seen} and {_rows(page)} came", fits, number)
 
 
 def _json_header_signs(name: str, text: str, page: LastPage) -> Iterator[Sign]:

@@ -19,8 +19,8 @@ from taps.rest.test_unread import SHAPES as API_SHAPES
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from tap_rest.client import Response
 from tap_rest.config import Pagination
-from tap_rest.pagination import Experience, Pages, body_paths
-from tap_rest.records import PageReader
+from tap_rest.pagination import Experience, Pages, Step, body_paths
+from tap_rest.records import PageReader, ReadPage
 
 ROWS = [{"id": n} for n in range(1, 8)]
 SIZE = 3
@@ -807,6 +807,41 @@ def test_a_page_that_comes_again_in_other_surroundings(pagination: Any) -> None:
     with pytest.raises(BadDataError, match="Page 2 of stream rows equals the page before") as error:
         read(pagination, answer)
     assert ("header `X-At`" in str(error.value)) == ("request_header" in pagination)
+
+
+def test_rows_that_come_in_while_pages_are_read_are_none_that_were_left_out() -> None:
+    """A total that the first page told has come; the second tells a greater one."""
+
+    def answer(params: Mapping[str, str], told: int = 2) -> Any:
+        page = int(params["page"])
+        return {"data": [ROWS[:2], []][page - 1], "total": told - 1 + page, "pages": page}
+
+    assert read({"type": "page"}, answer) == (ROWS[:2], [])
+    rows, warnings = read({"type": "page"}, lambda params: answer(params, 3))
+    assert (rows, len(warnings)) == (ROWS[:2], 1)
+    assert "`$.total` is 4 and 2 rows came" in warnings[0]
+
+
+def test_a_page_that_comes_again_where_the_one_before_is_another_by_now() -> None:
+    """Rows that come in shift others: one of them comes again, and the server does listen."""
+    asked: list[int] = []
+    pages = Pages(msgspec.convert({"type": "offset", "size": 3}, Pagination), "rows", 50)
+    reader = PageReader("rows", None, [], "fail")
+
+    def page_at(step: Step) -> tuple[Response, ReadPage]:
+        rows = [{"id": 1}] if not asked else [{"id": 5}, {"id": 1}]
+        asked.append(step.position)
+        body = json.dumps({"data": rows[step.position :]}).encode()
+        response = Response(f"http://x/rows?{urlencode(step.params)}", 200, {}, body)
+        return response, reader.read(response, "a page of stream rows")
+
+    first = pages.first
+    second = pages.after(first, *page_at(first))
+    assert second is not None
+    third = pages.after(second, *page_at(second), before_now=lambda: page_at(first)[1].came)
+    assert third is not None
+    assert pages.after(third, *page_at(third)) is None
+    assert asked == [0, 1, 0, 2]
 
 
 def test_a_template_that_leaves_a_part_of_the_path_open_is_no_link() -> None:
