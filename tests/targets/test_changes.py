@@ -307,6 +307,16 @@ def test_a_type_that_is_chosen_later(database: str, cursor: Any) -> None:
                 cursor.execute(first)
 
 
+def test_numbers_that_are_milliseconds(database: str, cursor: Any) -> None:
+    cursor.execute(
+        "CREATE TABLE t (id bigint PRIMARY KEY, v bigint); INSERT INTO t VALUES (1, 1577836800250)"
+    )
+    words = refusal(cursor, DATE_TIME)
+    (factor,) = re.findall(r"write `(.*?)` behind the column's name", words)
+    cursor.execute(advised(words, "v")[0].replace('("v")', f'("v" {factor})'))
+    assert stored_in(database, "v") == {"v": ["2020-01-01 00:00:00.25+00"]}
+
+
 KEYS = [
     (DATE_TIME, "2020-01-01T00:00:00+02:00", TEXT, False),
     (UUID, A_UUID.upper(), TEXT, False),
