@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -34,7 +35,14 @@ _FILE_NOTE = (
     "A target that keeps the state itself (target-postgres, target-jsonl) has the last word: if it has never had this "
     "state, the next run is refused (69) and names the commands that decide. There, change the state in the target."
 )
-_ROWS_NOTE = "Rows that are loaded stay. What the next run reads again is updated by key, and comes twice in streams without one."
+_ROWS_NOTE = (
+    "Rows that are loaded stay. What the next run reads again is updated by key; it comes twice in streams without one, and "
+    "where rows are only appended (target-jsonl, `load_method: append-only`)."
+)
+_FILES_NOTE = (
+    "Rows that are loaded stay, and rows are only appended to files: what the next run reads again is there twice, with a key "
+    "too, unless you move the files of those streams away before it."
+)
 
 _GONE_NOTE = (
     "A run with this file as `--state` and as `--state-file` starts over. Without `--state-file`, a target that keeps the "
@@ -42,8 +50,8 @@ _GONE_NOTE = (
 )
 _RESET_NOTE = "A tap that starts from a state file: reset it too, or its next run ends with 69 and brings the file up to date."
 _START_NOTE = (
-    "A tap that starts from a state file: bring the file up to date with the target's `--last-state --state-file FILE`, or "
-    "its next run ends with 69 and does so, unless the tap refuses what the file holds (78)."
+    "A tap that starts from a state file: bring the file up to date with the target's `--last-state --state-file FILE "
+    "--pipeline {}`, or its next run ends with 69 and does so, unless the tap refuses what the file holds (78)."
 )
 
 _location = click.argument("location")
@@ -181,7 +189,7 @@ def reset(location: str, streams: tuple[str, ...], yes: bool, as_json: bool) -> 
         return
     edit: Edit = without_streams(streams) if streams else lambda _: None
     change = store.change(edit, "reset")
-    notes = [_ROWS_NOTE]
+    notes = [_FILES_NOTE if found.kind == "manifest" else _ROWS_NOTE]
     if found.kind == "file" and change.after.text is None:
         notes.append(_GONE_NOTE)
     _tell(change, as_json, *notes)
@@ -338,7 +346,8 @@ def _tell(change: Change, as_json: bool, *notes: str) -> None:
     if change.after.kind == "file" and change.after.text is not None:
         notes = (*notes, _FILE_NOTE)
     elif change.after.kind != "file":
-        notes = (*notes, _RESET_NOTE if change.after.text is None else _START_NOTE)
+        name = shlex.quote(change.after.pipeline or "NAME")
+        notes = (*notes, _RESET_NOTE if change.after.text is None else _START_NOTE.format(name))
     if ahead := ahead_of_now(new):
         notes = (*notes, ahead)
     click.echo(redactor.mask("\n".join([report.change_text(change, difference), *notes])), err=True)

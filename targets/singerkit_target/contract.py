@@ -51,6 +51,7 @@ __all__ = [
     "Loader",
     "Reject",
     "RowsChanged",
+    "RowsCut",
     "RowsGone",
     "RowsUnclear",
     "SafePoint",
@@ -161,14 +162,22 @@ class RowsGone(RetryableError):
     """The rows that the state says were loaded into a stream's table or file are not there (DESIGN 5)."""
 
     put_back = "put the rows back"
+    before_anew = ""
     go_on = "go on without them"
     each_run: str | None = "where rows are taken away after each run"
+
+
+class RowsCut(RowsGone):
+    """A part of the rows is gone from a file, to which rows are only appended."""
+
+    before_anew = "move what is left of it away and "
 
 
 class RowsChanged(RowsGone):
     """The file of a stream is not what was committed."""
 
     put_back = "put it back as it was"
+    before_anew = "move it away and "
     go_on = "take it as it is"
     each_run: str | None = "where others change it after each run"
 

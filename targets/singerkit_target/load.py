@@ -426,7 +426,7 @@ class Load:
             if error.each_run is None
             else f', or {error.each_run} with `"rows_gone": "accept"` in the config'
         )
-        return f"{self._reading_anew(stream)}; or {error.go_on} with {self._ways_out().accept()}{each_run}"
+        return f"{error.before_anew}{self._reading_anew(stream)}; or {error.go_on} with {self._ways_out().accept()}{each_run}"
 
     def _reading_anew(self, stream: str) -> str:
         is_apart = has_part(self._stored, stream)

@@ -29,6 +29,7 @@ from singerkit_target.contract import (
     Edit,
     Reject,
     RowsChanged,
+    RowsCut,
     RowsGone,
     RowsUnclear,
     SafePoint,
@@ -206,7 +207,9 @@ class JsonlLoader:
             )
         if amiss.is_shorter:
             if said:
-                raise RowsGone(f"{seen}: rows are gone that the saved state says were loaded.")
+                raise (RowsCut if amiss.found else RowsGone)(
+                    f"{seen}: rows are gone that the saved state says were loaded."
+                )
             if said is None:
                 self.doubts.append(f"{seen}: rows of stream `{stream.name}` are gone.")
         elif said:
@@ -351,11 +354,11 @@ class JsonlLoader:
         self._files.sync()
         self._check_sizes()
         sizes = self._files.sizes
-        changed = {
+        changed = [
             name
             for name in sizes
             if self._manifest.at_work[name][0] != sizes[name] or name not in self._manifest.ends
-        }
+        ]
         ends = {name: self._files.end(name, sizes[name]) for name in changed}
         self._manifest = manifest.commit(
             self._folder, self._manifest, state, {**self._manifest.files, **sizes}, ends

@@ -46,7 +46,13 @@ from target_postgres.faults import (
 from target_postgres.rows import as_csv, with_hex, with_utc
 from target_postgres.session import Session
 from target_postgres.tables import Table, Wishes, check_stream_name, fit_table, hold
-from target_postgres.versions import obstacle, remove_other_versions, rows_without_version, still_referred_to
+from target_postgres.versions import (
+    kept_by_append_only,
+    obstacle,
+    remove_other_versions,
+    rows_without_version,
+    still_referred_to,
+)
 
 __all__ = ["PostgresLoader"]
 
@@ -512,6 +518,9 @@ class PostgresLoader:
 
     def activate_version(self, stream: Stream, version: int) -> None:
         """Remove the rows of other versions, or mark them deleted; rows without one stay."""
+        if self.appends and self._hard_delete:
+            self._tell_once(stream.name, kept_by_append_only(version))
+            return
         table, hard = self._tables[stream.name], self._hard_delete
         are_new = stream.name in self._without_version
 
@@ -525,11 +534,15 @@ class PostgresLoader:
                     return
                 said = problem or rows_without_version(cursor, table, hard=hard, are_new=are_new)
                 if said:
-                    self._told.add(table.stream)
-                    self._log.warning("ACTIVATE_VERSION of stream `%s` %s", table.stream, said)
+                    self._tell_once(table.stream, said)
 
         self._activated.add(stream.name)
         self._submit(remove, f"activating version {version} of stream `{stream.name}`")
+
+    def _tell_once(self, stream: str, said: str) -> None:
+        if stream not in self._told:
+            self._told.add(stream)
+            self._log.warning("ACTIVATE_VERSION of stream `%s` %s", stream, said)
 
     # --- units of commit -----------------------------------------------------------------------------------
 

@@ -111,7 +111,7 @@ class TargetPostgres(SingerkitTarget):
                 "enum": ["upsert", "append-only"],
                 "default": "upsert",
                 "description": "`upsert` replaces rows by key, and appends where a stream has none; `append-only` "
-                "always appends.",
+                "always appends, and deletes nothing: at ACTIVATE_VERSION rows of other versions stay.",
             },
             "number_type": {
                 "type": "string",
@@ -128,7 +128,8 @@ class TargetPostgres(SingerkitTarget):
             "hard_delete": {
                 "type": "boolean",
                 "default": True,
-                "description": "At ACTIVATE_VERSION delete rows of other versions; else set `_sdc_deleted_at`. Without "
+                "description": "At ACTIVATE_VERSION delete rows of other versions (not under `load_method: append-only`, "
+                "where `true` is refused); else set `_sdc_deleted_at`. Without "
                 "`add_record_metadata` neither: rows then have no version, and rows without one always stay.",
             },
         },
@@ -151,6 +152,14 @@ class TargetPostgres(SingerkitTarget):
         problem = server_problem(self.config, is_empty=not self.given_keys)
         if problem is not None:
             return [problem]
+        if (
+            self.config["load_method"] == "append-only"
+            and "hard_delete" in self.given_keys
+            and self.config["hard_delete"]
+        ):
+            return [
+                "Expected `false` at `hard_delete`, or nothing, since `load_method: append-only` deletes no row, got `true`"
+            ]
         if problem := name_problem(self.config["default_target_schema"]):
             return [_expected_name("default_target_schema", problem)]
         try:

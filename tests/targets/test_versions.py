@@ -348,3 +348,23 @@ def test_metadata_columns_that_are_there_are_fitted_or_refused(database: str) ->
     query(database, ";".join(renamings))
     loaded(database, *rows(4, 1, 2), activate(4))
     assert table(database, "t", "id", "_sdc_table_version") == [(1, 4), (2, 4)]
+
+
+def test_append_only_keeps_the_rows_of_other_versions(database: str) -> None:
+    """They were deleted: "always appends" lost to the default of `hard_delete`."""
+    loaded(database, *FIRST, load_method="append-only")
+    said = loaded(database, *SECOND, load_method="append-only")
+    assert table(database, "t", "id") == [(1,), (1,), (2,)]
+    assert (
+        said.count("ACTIVATE_VERSION of stream `t` (2) removes nothing under `load_method: append-only`") == 1
+    )
+    marked = loaded(database, *SECOND, load_method="append-only", hard_delete=False)
+    assert "ACTIVATE_VERSION" not in marked
+    assert query(database, "SELECT _sdc_table_version, _sdc_deleted_at IS NULL FROM t ORDER BY 1") == [
+        (1, False),
+        (1, False),
+        (2, True),
+        (2, True),
+    ]
+    refused = load(database, T, *FIRST, load_method="append-only", hard_delete=True).expect(78)
+    assert "Expected `false` at `hard_delete`, or nothing" in refused.last_words

@@ -246,6 +246,22 @@ def test_show_set_and_back(folder: Path) -> None:
     assert rows(folder) == [1, 2, 3]
 
 
+def test_what_is_said_of_a_change_is_true_of_files(folder: Path) -> None:
+    """Rows were said to be updated by key, and the command that was advised ended with 64."""
+    said = tool("set", folder, "--stream", "rows", '{"replication_key_value":1}').stderr
+    assert "`--last-state --state-file FILE --pipeline default`" in said
+    state_file = folder.with_name("state.json")
+    for more in (["--pipeline", "default"], []):
+        run([*command(folder), "--last-state", "--state-file", str(state_file), *more]).expect(0)
+        assert json.loads(state_file.read_text())["bookmarks"]["rows"] == {"replication_key_value": 1}
+        state_file.unlink()
+    said = tool("reset", folder, "--yes").stderr
+    assert "what the next run reads again is there twice, with a key too, unless you move the files" in said
+    (folder / "rows.jsonl").unlink()
+    load(folder, ROWS, row(1), row(2), state(2)).expect(0)
+    assert rows(folder) == [1, 2]
+
+
 def test_the_pipeline_of_the_folder_is_kept(folder: Path) -> None:
     foreign = '{"bookmarks":{"a":1},"_singerkit":{"run":"r","pipeline":"theirs","complete":true}}'
     assert "`theirs`" in tool("set", folder, foreign, expect=[78]).last_words
