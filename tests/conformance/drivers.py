@@ -79,7 +79,13 @@ class TapRest(TapDriver):
                 config={
                     "base_url": server.url,
                     "auth": {"type": "bearer", "token": TOKEN},
-                    "pagination": {"type": "cursor", "param": "page", "cursor": "$.next_page"},
+                    # By number, also where it could go on by the key: tests hold a page by its number.
+                    "pagination": {
+                        "type": "cursor",
+                        "param": "page",
+                        "cursor": "$.next_page",
+                        "continue_by": "number",
+                    },
                     "retries": {"tries": 4, "first_wait": 0.2, "longest_wait": 5, "total": 20},
                     "schema_cache": cache,
                     "streams": [
