@@ -317,8 +317,14 @@ def with_notes(cursor: Cursor, row: StateRow) -> StateRow:
         former=tuple(former or ()),
         loaded=None if loaded is None else frozenset(loaded),
         here=here,
-        tables=tables["oids"] if tables is not None and tables["here"] == here else {},
+        tables=_noted(tables, here),
     )
+
+
+def _noted(tables: Any, here: str) -> Mapping[str, int]:
+    """Return the OIDs that were noted in this very state table; none where somebody has edited them."""
+    oids = tables.get("oids") if isinstance(tables, dict) and tables.get("here") == here else None
+    return oids if isinstance(oids, dict) else {}
 
 
 # A dump that is restored into a new server gives the first table the OID that it had; not its index, which comes last.

@@ -401,6 +401,8 @@ def test_a_doubt_about_a_table_that_was_made_anew_is_told(tmp_path: Path, databa
         "CREATE INDEX log_n ON log (n); CLUSTER log USING log_n",
         "ALTER TABLE log ALTER n TYPE numeric",
         "ALTER TABLE log RENAME TO other; ALTER TABLE other RENAME TO log",
+        # edited by hand
+        "UPDATE _singerkit_state SET tables = '[]'; " + RESTORED.replace("n < 2", "true"),
         # a run of an older version
         "UPDATE _singerkit_state SET tables = NULL; " + RESTORED.replace("n < 2", "true"),
         # the whole database: the index of a table is made anew last
@@ -411,7 +413,16 @@ def test_a_doubt_about_a_table_that_was_made_anew_is_told(tmp_path: Path, databa
         + RESTORED.replace("n < 2", "true")
         + "; ALTER TABLE _singerkit_state ADD PRIMARY KEY (pipeline)",
     ],
-    ids=["vacuum full", "cluster", "rewritten", "renamed", "older version", "whole", "whole in a new server"],
+    ids=[
+        "vacuum full",
+        "cluster",
+        "rewritten",
+        "renamed",
+        "edited",
+        "older version",
+        "whole",
+        "whole in a new server",
+    ],
 )
 def test_a_table_that_is_the_same_is_taken(place_with_rows: Place, database: str, change: str) -> None:
     place = place_with_rows
