@@ -501,7 +501,15 @@ class BookmarkTracker:
         """
         if not self._is_finished or not self.counts_unmet or not self.unmet:
             return self._start.unmet if not self.recognised else 0
-        return 0 if self.recognised or self.compared else min(self._start.unmet + 1, UNMET_RUNS)
+        if self.recognised or self.compared:
+            return 0
+        # Of a read to which nothing came somebody is told at once.
+        return min(self._start.unmet + 1, UNMET_RUNS) if self.rows else UNMET_RUNS
+
+    @property
+    def unmet_before(self) -> int:
+        """The same of the reads before."""
+        return self._start.unmet
 
     def so_far(self) -> Bookmark:
         """Return the old bookmark with the rows sent since: what may be stored when they are covered by others."""

@@ -106,6 +106,8 @@ def told_of_answers(
         return
     if tracker.rows and tracker.unmet <= _FEW and tracker.reads_unmet < UNMET_RUNS:
         return
+    if not tracker.rows and tracker.unmet_before >= UNMET_RUNS:
+        return  # it was told: where the row at the bookmark is deleted, nothing comes until there is a new one
     came = (
         f"rows of stream `{name}` came, and" if tracker.rows else f"nothing of stream `{name}` came, and so"
     )

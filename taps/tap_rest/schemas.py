@@ -337,13 +337,16 @@ class InferredSchema:
         untyped = [name for name in known if types_of(known[name]) == {"null"}]
         new = [name for name in now if name not in known or (name in untyped and now[name] != known[name])]
         # A field that is a part of the key no more, or is one now, may be null or not: its type is what it was.
-        changed = [
+        others = [
             name
             for name in known
             if name not in new and _less_null(now.get(name, {})) != _less_null(known[name])
         ]
-        if known and (new or changed):
+        grown = [name for name in others if _names_more(known[name], now.get(name))]
+        changed = [name for name in others if name not in grown]
+        if known and (new or others):
             parts = [f"new: {listed(new)}"] if new else []
+            parts += [f"new inside: {listed(grown)}"] if grown else []
             parts += [f"of another type: {listed(changed)}"] if changed else []
             stays = f" and stays so: to infer it anew, remove {self._file} and start the stream over{self._way_to_know_before(is_from_start=is_from_start)}"
             _logger.warning(
@@ -381,6 +384,22 @@ class InferredSchema:
                 self._file,
                 error.strerror,
             )
+
+
+def _names_more(before: Any, now: Any) -> bool:
+    """Tell whether a schema says the same as before of all that was known, and names more fields inside."""
+    if not isinstance(before, Mapping) or not isinstance(now, Mapping):
+        return bool(before == now)
+    if types_of(before) == {"null"}:
+        return True
+    known, fields = before.get("properties") or {}, now.get("properties") or {}
+    inside = ("properties", "items")
+    return (
+        {key: part for key, part in before.items() if key not in inside}
+        == {key: part for key, part in now.items() if key not in inside}
+        and all(name in fields and _names_more(part, fields[name]) for name, part in known.items())
+        and ("items" not in before or _names_more(before["items"], now.get("items")))
+    )
 
 
 def _check_is_schema(schema: Mapping[str, Any], stream: str) -> None:

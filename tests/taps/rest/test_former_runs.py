@@ -404,14 +404,16 @@ def test_a_field_that_is_not_sent_any_more_is_told_once(how: str, run_tap: Any, 
 
 
 def test_another_key_changes_no_type(run_tap: Any, tmp_path: Path) -> None:
-    """A part of a key is never null; of a field that is none any more nothing else is new."""
-    rows = [dict(row) for row in ROWS]
+    """A part of a key is never null; of a field that is none any more nothing else is new. Nor does a field inside another."""
+    rows: list[dict[str, Any]] = [{**row, "in": {"a": [{"b": number}]}} for number, row in enumerate(ROWS)]
     with serving({"/rows": lambda _: json_reply(rows)}) as api:
         for number, keys in enumerate((["id"], [], ["id"], ["at"])):
             run = run_tap(api.url, whole(primary_keys=keys), schema_cache=str(tmp_path / "one")).ended(0)
             assert ("were not known" in run.stderr) == (number > 0)
+            assert ("new inside: `in`" in run.stderr) == (number > 0)
             assert "of another type" not in run.stderr
             rows[0][f"new_{number}"] = 1
+            rows[0]["in"]["a"][0][f"new_{number}"] = [1, None][number % 2]
 
 
 # A config that asks for more

@@ -93,6 +93,17 @@ def test_few_rows_that_do_not_come_in_two_runs_are_told(runs: Any, keys: list[st
     assert not runs([[row(7)]], result.state, key_properties=keys)[1], "it begins anew"
 
 
+def test_that_nothing_comes_is_told_once(runs: Any) -> None:
+    """The row at the bookmark was deleted: nothing else is there until a new one comes."""
+    state: Any = runs([[row(1), row(2)]])[0].state
+    found = []
+    for rows in ([], [], [], [row(3)], [row(3)], []):
+        result, warnings = runs([rows], state)
+        found.append(said(warnings, "none of the 1 that the state remembers"))
+        state = result.state
+    assert found == [True, False, False, True, False, True]
+
+
 def test_rows_that_changed_each_time_are_no_sign(runs: Any) -> None:
     """A small busy table: the row at the bookmark has moved on, which its key shows."""
     state: Any = runs([[row(1)]])[0].state
