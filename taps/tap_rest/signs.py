@@ -26,7 +26,8 @@ def signs_of(
 ) -> frozenset[str]:
     """Return what ``members``, which stand around no rows, have otherwise than those around rows, each as a text.
 
-    ``told``: names of those that speak of a failure, by their words. ``is_first``: the answer is the first to another question, so that texts that name what was asked for may differ.
+    ``told``: names of those that speak of a failure, by their words. ``is_first``: the answer is the first to another question,
+    so that texts that name what was asked for may differ.
     """
     speaking = [member for member in members if not (is_pointer(member[0][-1]) or is_echo(member[0][-1]))]
     signs = {
@@ -75,9 +76,11 @@ def _is_other(names: tuple[str, ...], value: Any, habits: Habits, *, is_first: b
     if names not in habits.said:
         return False
     former, words, number = habits.said[names], words_of(names[-1]), number_in(value)
+    if former == comparable(value):
+        return False
     if number == 0 and words & _LEFT:
         return True
-    if former is VARIES or former == comparable(value):
+    if former is VARIES:
         return False
     if number is not None:
         return is_status(names) or (number == 0 and "total" in words)
