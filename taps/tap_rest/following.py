@@ -147,9 +147,10 @@ class Following:
         Raises:
             BadDataError, RetryableError: not all of them could be read.
         """
-        has_found = False
+        has_found = has_come = False
         try:
             for number, page in enumerate(self._ask_behind(params, self._came, self._largest)):
+                has_come = True
                 size, page.records = len(page.records), self._without_value(page)
                 if not page.records and (number or size < self._largest):
                     return
@@ -159,12 +160,23 @@ class Following:
         except (BadDataError, RetryableError) as error:
             if has_found:
                 raise
-            # It may be a page that the API does not go to, as a search to its row 10,001.
-            self._warn(
-                f"Whether rows without a value in `{self._key}` stand behind the others of stream {self._stream} is not known, "
-                f"since the API gives no page there: {error} If there are such rows, they were not read: set "
-                "`pagination.continue_by` to `number`, and start the stream over."
-            )
+            self._warn_of_no_page(f": {error}")
+            return
+        if not has_come and not self._has_page_before(params):
+            self._warn_of_no_page(".")
+
+    def _has_page_before(self, params: Params) -> bool:
+        """Tell whether the API gives the page before the last one: rows that moved while they were read count twice."""
+        rows = max(self._came - self._largest, 1)
+        return next(self._ask_behind(params, rows, self._largest), None) is not None
+
+    def _warn_of_no_page(self, why: str) -> None:
+        """Say that the API does not go to the last rows of the first question, as a search beyond its row 10,000."""
+        self._warn(
+            f"Whether rows without a value in `{self._key}` stand behind the others of stream {self._stream} is not known, "
+            f"since the API gives no page there{why} If there are such rows, they were not read: set "
+            "`pagination.continue_by` to `number`, and start the stream over."
+        )
 
     def _without_value(self, page: ReadPage) -> list[msgspec.Raw]:
         return [row for key, row in zip(self._keys_of(page), page.records, strict=True) if key is None]

@@ -71,7 +71,8 @@ def numbering_of(asked: str, following: str, records: Sequence[msgspec.Raw]) -> 
         return None
     name, value, begin = numbers[0]
     kind = _kind(before.get(name), int(value), len(records))
-    if kind is None or (not words_of(name) & _PLACES and _is_in(value, records[-1:])):
+    is_place = words_of(name) & _PLACES and "id" not in words_of(name)
+    if kind is None or not (is_place or not _is_in(int(value), records[-1:])):
         return None
     first, counts_rows = kind
     return Numbering(name, following[:begin], following[begin + len(value) :], first, counts_rows)
@@ -89,10 +90,11 @@ def _kind(before: str | None, value: int, rows: int) -> tuple[int, bool] | None:
     return None
 
 
-def _is_in(value: str, records: Sequence[msgspec.Raw]) -> bool:
-    """Tell whether the last row holds the number: then it is where the next page begins, as with `since_id`."""
+def _is_in(value: int, records: Sequence[msgspec.Raw]) -> bool:
+    """Tell whether the last row holds the number, or the one before it: it is the key to go on from, as with `since_id`."""
     return any(
-        re.search(rf"(?<![0-9.]){value}(?![0-9.])", bytes(row).decode("utf-8", "replace")) for row in records
+        re.search(rf"(?<![0-9.])(?:{value}|{value - 1})(?![0-9.])", bytes(row).decode("utf-8", "replace"))
+        for row in records
     )
 
 

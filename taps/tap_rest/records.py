@@ -19,7 +19,8 @@ from tap_rest.around import Habits, Member, members_around, own_members
 from tap_rest.client import Response, excerpt
 from tap_rest.failures import Failure, Weight, failure_of, left_of, may_be_a_things, part_of
 from tap_rest.paths import Finder, Found, Path, finder_of, has_member, load_exactly, parse_path, unfiltered
-from tap_rest.signs import signs_in_headers, signs_of
+from tap_rest.signs import new_member, signs_in_headers, signs_of
+from tap_rest.words import says_end
 
 __all__ = ["PageReader", "ReadPage"]
 
@@ -80,6 +81,8 @@ class PageReader:
         at = unfiltered(records) if records is not None else None
         self._unfiltered = None if at is None else parse_path(at, f"records of stream {stream}")
         self._habits = Habits()
+        self._headers: set[str] = set()
+        """Names of the headers of answers with rows."""
         self._here = Habits()  # of the read that is under way
         self._is_served = False  # while the answer came that is looked at
         self._told: set[tuple[str, ...]] = set()
@@ -129,6 +132,7 @@ class PageReader:
         if not (records or before):
             self._look_at_none(response, where, self._unfiltered or self._path, is_first=is_first)
         else:
+            self._headers.update(map(str.lower, response.headers))
             self._look_beside(response, where, self._unfiltered or self._path)
         self._look_at_status(response, where, is_empty=not (records or before), is_first=is_first)
         fields = {path.text: found[path.text] for path in self._fields}
@@ -147,7 +151,9 @@ class PageReader:
         """Return what an answer without rows says, and no answer with rows has said."""
         failure = self._failure_of(members, self._rows_at, is_first=is_first)
         told = () if failure is None else (failure.names,)
-        return signs_of(members, self._habits, told, is_first=is_first) | signs_in_headers(response.headers)
+        return signs_of(members, self._habits, told, is_first=is_first) | signs_in_headers(
+            response.headers, self._headers
+        )
 
     @property
     def knows_rows(self) -> bool:
@@ -278,6 +284,14 @@ class PageReader:
         ):
             failure = replace(failure, weight=Weight.MAYBE)
         if failure is None:
+            new = new_member(members, self._habits) if self._is_served and not is_first else None
+            if new is not None and not says_end(dict(members)[new]):
+                self._tell_once(
+                    new,
+                    f"There are no records in {where}, and `{redactor.mask_foreign('.'.join(new))}` is in no answer with records: "
+                    f"{excerpt(response)}; others are served meanwhile, so it is taken for the end. If it tells of a limit to what is "
+                    "shown, rows are missing.",
+                )
             if not has_list and self._habits.has_all_gone(members):
                 self._warn(
                     f"Nothing in {where} is where it was in the pages with rows, neither rows nor what stood around them, and "
@@ -287,17 +301,21 @@ class PageReader:
         name = redactor.mask_foreign(failure.shown)
         sentence = f"{_error_in(response, where)} (by `{name}`); {self._way_to_end_so}."
         if failure.weight is Weight.MAYBE:
-            if failure.names in self._told:
-                return
-            self._told.add(failure.names)
             what = (
                 "is not what it is in answers with records" if self._habits.pages else "may tell of a failure"
             )
-            self._warn(
-                f"There are no records in {where}, and `{name}` {what}: {excerpt(response)}; if that tells of a failure, rows are missing."
+            self._tell_once(
+                failure.names,
+                f"There are no records in {where}, and `{name}` {what}: {excerpt(response)}; if that tells of a failure, rows are missing.",
             )
         else:
             self._refuse_in_part(sentence)
+
+    def _tell_once(self, names: tuple[str, ...], sentence: str) -> None:
+        """Warn of a member, once in a run."""
+        if names not in self._told:
+            self._told.add(names)
+            self._warn(sentence)
 
     def _look_at_status(self, response: Response, where: str, *, is_empty: bool, is_first: bool) -> None:
         """Refuse an answer whose status says that it is not whole, or, where it has no records, not that it is.

@@ -10,12 +10,45 @@ from tap_rest.names import words_of
 from tap_rest.unread import is_pointer
 from tap_rest.words import number_in
 
-__all__ = ["signs_in_headers", "signs_of", "wait_asked"]
+__all__ = ["new_member", "signs_in_headers", "signs_of", "wait_asked"]
 
 _OF_THE_END = frozenset(
     ("has", "more", "last", "end", "next", "prev", "previous", "final", "done", "complete", "empty")
 )
 """Words of names that may come with the last page only."""
+_OF_TRANSPORT = frozenset(
+    (
+        *(
+            "content",
+            "transfer",
+            "vary",
+            "etag",
+            "modified",
+            "age",
+            "cache",
+            "expires",
+            "date",
+            "connection",
+            "alive",
+        ),
+        *(
+            "cookie",
+            "link",
+            "cf",
+            "timing",
+            "via",
+            "id",
+            "runtime",
+            "served",
+            "hits",
+            "ray",
+            "trace",
+            "pragma",
+            "upgrade",
+        ),
+    )
+)
+"""Words of headers that come and go with the length of a body and the way it took."""
 _LEFT = frozenset(("remaining", "left"))
 _WAITS = frozenset(("retry", "backoff", "wait", "cooldown", "delay"))
 _MILLISECONDS = frozenset(("ms", "millis", "milliseconds"))
@@ -44,19 +77,33 @@ def signs_of(
     return frozenset(signs)
 
 
-def signs_in_headers(headers: Mapping[str, str]) -> frozenset[str]:
-    """Return what headers say of limits: `Retry-After`, and a number of requests left that is 0."""
+def new_member(members: Sequence[Member], habits: Habits) -> tuple[str, ...] | None:
+    """Return the name of a member that no answer with rows had, unless it only asks to wait."""
+    for names, value in members:
+        is_quiet = is_pointer(names[-1]) or is_echo(names[-1]) or words_of(names[-1]) & (_WAITS | _LEFT)
+        if not is_quiet and value is not False and _is_new(names, value, habits):
+            return names
+    return None
+
+
+def signs_in_headers(headers: Mapping[str, str], known: Collection[str]) -> frozenset[str]:
+    """Return what headers say: `Retry-After`, a number of requests left that is 0, and one that no answer with rows had.
+
+    ``known``: names of those, in lower case; none where there was no such answer.
+    """
     return frozenset(
         name.lower()
         for name, value in headers.items()
-        if name.lower() == "retry-after" or ("remaining" in words_of(name) and number_in(value) == 0)
+        if name.lower() == "retry-after"
+        or ("remaining" in words_of(name) and number_in(value) == 0)
+        or (known and name.lower() not in known and not words_of(name) & _OF_TRANSPORT)
     )
 
 
 def wait_asked(members: Sequence[Member], headers: Mapping[str, str]) -> float | None:
     """Return the seconds that an answer asks to wait: None if it does not; 0 if only its headers do."""
     waits = [wait for wait in (_waits(names, value) for names, value in members) if wait is not None]
-    return max(waits) if waits else 0 if "retry-after" in signs_in_headers(headers) else None
+    return max(waits) if waits else 0 if "retry-after" in map(str.lower, headers) else None
 
 
 def _waits(names: tuple[str, ...], value: Any) -> float | None:
@@ -69,7 +116,8 @@ def _waits(names: tuple[str, ...], value: Any) -> float | None:
 
 def _is_new(names: tuple[str, ...], value: Any, habits: Habits) -> bool:
     is_known = names in habits.said or (names[:-1] in habits.said and not isinstance(value, str | bool))
-    return not is_known and value not in (None, "", [], {}) and not words_of(names[-1]) & _OF_THE_END
+    is_of_the_end = bool(words_of(names[-1]) & _OF_THE_END) and not isinstance(value, str)
+    return not is_known and value not in (None, "", [], {}) and not is_of_the_end
 
 
 def _is_other(names: tuple[str, ...], value: Any, habits: Habits, *, is_first: bool) -> bool:
@@ -89,5 +137,5 @@ def _is_other(names: tuple[str, ...], value: Any, habits: Habits, *, is_first: b
 
 def _shown(names: tuple[str, ...], value: Any) -> str:
     """Two answers say the same where texts and flags are the same; numbers may count what is left of a minute."""
-    is_word = isinstance(value, str | bool) or is_status(names)
+    is_word = isinstance(value, str | bool) or is_status(names) or value == 0
     return f"{'.'.join(names)}={comparable(value)}" if is_word else ".".join(names)

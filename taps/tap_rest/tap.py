@@ -111,7 +111,16 @@ class TapRest(SingerkitTap):
         """Warn when a run without bookmarks was given no row at all: so looks a page number that begins elsewhere."""
         streams = [stream for stream in self.block_streams if isinstance(stream, RestStream)]
         asked = [self.client.shown(stream.first_url) for stream in streams if stream.first_url is not None]
-        if not asked or self.start_state.get("bookmarks") or any(stream.rows_came for stream in streams):
+        if not asked or self.start_state.get("bookmarks"):
+            return
+        if any(stream.rows_came for stream in streams):
+            for stream in streams:
+                if stream.parent is not None and stream.first_url is not None and not stream.rows_came:
+                    self.warn_once(
+                        stream.name,
+                        f"No row of stream {stream.name} came below any parent: the first answer, of "
+                        f"{self.client.shown(stream.first_url)}, has none; if there should be some, check its `path` and what that says.",
+                    )
             return
         others = f" and of {len(asked) - 1} other stream{'' if len(asked) == 2 else 's'}" * (len(asked) > 1)
         self.warn_once(

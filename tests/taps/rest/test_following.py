@@ -67,10 +67,10 @@ def test_a_row_that_shifts_to_a_page_already_read_is_not_missed(run_tap: Any) ->
         assert Counter(record["id"] for record in first.records("orders")) == Counter([*range(1, 10), 1])
         assert newest([first]) == {1: "second", **dict.fromkeys(range(2, 10), "first")}
         assert "may be missed" not in first.stderr
-        assert {asked.param("page") for asked in api.asked[:-1]} <= {
+        assert {asked.param("page") for asked in api.asked[:-2]} <= {
             "1",
             "2",
-        }  # the last: nothing stands behind
+        }  # the last two: nothing stands behind, where a row has moved the page before is there
         again = run_tap(api.url, stream(), state=first.state).ended(0)
     assert again.records("orders") == []
 

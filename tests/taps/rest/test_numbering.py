@@ -11,7 +11,7 @@ from taps.rest.api_server import Asked, Reply, json_reply, serving
 
 from tap_rest.numbering import Numbering, numbering_of
 
-ROWS = [msgspec.Raw(json.dumps({"id": number, "v": "x"}).encode()) for number in (7, 8, 9)]
+ROWS = [msgspec.Raw(json.dumps({"id": number, "v": "x"}).encode()) for number in (1, 8, 9)]
 URL = "https://api.example/rows"
 
 
@@ -49,6 +49,8 @@ def test_a_number_that_counts_pages_or_rows(
         ("", "?page=2&page_info=eyJ"),
         ("", "?since_id=9"),
         ("", "?after=9"),
+        ("", "?after=10"),
+        ("", "?from_id=10"),
         ("", "?from_id=1700000000"),
         ("?limit=3", "?limit=3&after=40"),
         ("", "?limit=2"),
@@ -153,6 +155,22 @@ def test_rows_without_a_key_value_behind_all_others_are_read_by_the_number_in_th
         schema = {"properties": {"id": {}, "at": {"type": ["string", "null"], "format": "date-time"}}}
         run = run_tap(api.url, stream("next_url", is_sorted=True, schema=schema)).ended(0)
     assert sorted(row["id"] for row in run.records("rows")) == [*range(1, 9), 90, 91, 92, 93]
+
+
+def test_an_api_that_does_not_go_to_its_last_page_leaves_it_unknown_whether_rows_are_there(
+    run_tap: Any,
+) -> None:
+    issues = Issues(12, {})
+
+    def route(asked: Asked) -> Reply:
+        is_deep = int(asked.param("page") or 1) > 2 and not asked.param("since")
+        return json_reply({"data": [], "next": None}) if is_deep else issues(asked)
+
+    with serving({"/rows": route}) as api:
+        issues.url = api.url
+        run = run_tap(api.url, stream("next_url", is_sorted=True)).ended(0)
+    assert len(run.records("rows")) == 12
+    assert "Whether rows without a value in `at` stand behind the others" in run.stderr
 
 
 @pytest.mark.parametrize("paging", PAGING)

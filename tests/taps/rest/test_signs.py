@@ -39,11 +39,11 @@ def signs(none: Any, *rows: Any, told: Any = (), is_first: bool = False) -> set[
         ({"status": "idle"}, [{"status": "busy"}, {"status": "other"}], set()),
         ({"region": "eu"}, [{"region": "us"}], {"region=eu"}),
         ({"ready": False}, [{"ready": True}], {"ready=False"}),
-        ({"remaining": 0}, [{"remaining": 9}], {"remaining"}),
-        ({"remaining": 0}, [{"remaining": 9}, {"remaining": 8}], {"remaining"}),
+        ({"remaining": 0}, [{"remaining": 9}], {"remaining=0"}),
+        ({"remaining": 0}, [{"remaining": 9}, {"remaining": 8}], {"remaining=0"}),
         ({"remaining": 0}, [{"remaining": 0}], set()),
         ({"remaining": 1}, [{"remaining": 9}], set()),
-        ({"total": 0}, [{"total": 9}], {"total"}),
+        ({"total": 0}, [{"total": 9}], {"total=0"}),
         ({"total": 8}, [{"total": 9}], set()),
         ({"count": 0}, [{"count": 9}], set()),
         ({}, [{"total": 9}], {"without total"}),
@@ -62,6 +62,10 @@ def signs(none: Any, *rows: Any, told: Any = (), is_first: bool = False) -> set[
         ({"retry_after": 3}, [], {"retry_after"}),
         ({"retry_after": 0}, [], set()),
         ({"retry_after": 3}, [{"retry_after": 3}], {"retry_after"}),
+        ({"next_allowed_at": "tomorrow"}, [{}], {"next_allowed_at=tomorrow"}),
+        ({"limit": {"left": 0}}, [{}], {"limit", "limit.left=0"}),
+        ({"limit": {"left": 4}}, [{}], {"limit", "limit.left"}),
+        ({"last": 4}, [{}], set()),
     ],
 )
 def test_signs(none: Any, rows: Any, expected: set[str]) -> None:
@@ -83,11 +87,18 @@ def test_what_was_told_by_its_words_is_a_sign_and_texts_of_another_question_are_
         ({"Retry-After": "3"}, {"retry-after"}),
         ({"X-RateLimit-Remaining": "0"}, {"x-ratelimit-remaining"}),
         ({"RateLimit-Remaining": "00"}, {"ratelimit-remaining"}),
-        ({"X-RateLimit-Remaining": "10", "X-RateLimit-Limit": "0", "Age": "0"}, set()),
+        ({"X-RateLimit-Remaining": "10", "X-RateLimit-Limit": "0", "Age": "0"}, {"x-ratelimit-limit"}),
+        ({"X-Maintenance": "true"}, {"x-maintenance"}),
+        ({"Warning": '199 - "degraded"'}, {"warning"}),
+        (
+            {"server": "x", "Content-Encoding": "gzip", "X-Cache": "HIT", "CF-Ray": "1", "X-Request-Id": "2"},
+            set(),
+        ),
     ],
 )
 def test_signs_in_headers(headers: dict[str, str], expected: set[str]) -> None:
-    assert signs_in_headers(headers) == expected
+    assert signs_in_headers(headers, {"server", "x-ratelimit-remaining"}) == expected
+    assert signs_in_headers(headers, set()) == expected - {"x-ratelimit-limit", "x-maintenance", "warning"}
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,8 @@ NEW_WORDS: dict[str, tuple[Any, Any, dict[str, str]]] = {
     "a total of nothing": ({"total": 4}, {"total": 0}, {}),
     "Retry-After": ({}, {}, {"Retry_After": "0"}),
     "X-RateLimit-Remaining": ({}, {}, {"X_RateLimit_Remaining": "0"}),
+    "a header": ({}, {}, {"X_Maintenance": "true"}),
+    "a time": ({}, {"next_allowed_at": "2027-01-01T00:00:00Z"}, {}),
     "below": ({"meta": {"took": 3}}, {"meta": {"took": 3, "hinweis": "gesperrt"}}, {}),
 }
 
@@ -206,6 +208,38 @@ def test_a_message_of_one_page_is_no_end_whatever_it_says() -> None:
         assert ids(stream_of(api, partial_answers="warn").raw_pages(None, {})) == [1, 2]
 
 
+@pytest.mark.parametrize(
+    "bad", [{"plan_limit": True}, {"max_page": 2}, {"hinweis": "Tarif"}, {"login_url": "https://x/login"}]
+)
+def test_a_page_that_says_something_new_while_others_are_served_is_told(bad: Any, warnings: Any) -> None:
+    def route(asked: Asked) -> Reply:
+        page = int(asked.param("page") or 1)
+        return json_reply({"data": []} | bad if page > 2 else {"data": PAGES[page - 1]})
+
+    with serving({"/rows": route}) as api:
+        assert ids(stream_of(api).raw_pages(None, {})) == ALL
+        (told,) = warnings()
+    assert f"`{next(iter(bad))}` is in no answer with records" in told
+
+
+def test_a_wait_that_begins_later_is_no_end_that_is_trusted() -> None:
+    bodies = [{"data": [{"id": 1}]}, *({"data": [], "retry_after": 0} for _ in range(4))]
+    is_limited = False
+
+    def route(asked: Asked) -> Reply:
+        return json_reply(
+            {"data": [], "retry_after": 30} if is_limited else bodies[int(asked.param("page") or 1) - 1]
+        )
+
+    with serving({"/rows": route}) as api:
+        stream = stream_of(api, pagination={"type": "single"})
+        for page in range(1, 6):
+            ids(stream.raw_pages(None, {"page": str(page)}))
+        is_limited = True
+        with pytest.raises(RetryableError):
+            ids(stream.raw_pages(None, {"page": "2"}))
+
+
 CHILDREN: dict[str, list[Any]] = {
     # what the answers of several parents say, each with the ids of its rows
     "jobs": [
@@ -307,3 +341,14 @@ def test_ends_with_the_same_signs_are_trusted_after_a_few() -> None:
         for page in range(1, 11):
             ids(stream.raw_pages(None, {"page": str(page)}))
         assert len(api.asked) == 10 + 3 * 2
+
+
+def test_children_that_all_have_no_rows_are_told_in_the_first_run(run_tap: Any) -> None:
+    parents = {"name": "things", "path": "/things", "primary_keys": ["id"], "pagination": {"type": "single"}}
+    child = {"path": "/things/{parent.id}", "parent": {"stream": "things"}, "pagination": {"type": "single"}}
+    routes = {
+        f"/things/{number}": (lambda _: json_reply({"data": [], "hinweis": "gesperrt"})) for number in (1, 2)
+    }
+    with serving({"/things": lambda _: json_reply([{"id": 1}, {"id": 2}]), **routes}) as api:
+        run = run_tap(api.url, parents, STREAM | child).ended(0)
+    assert "No row of stream rows came below any parent" in run.stderr
