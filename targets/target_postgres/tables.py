@@ -160,6 +160,7 @@ def fit_table(
     remade = (
         f"The table {wishes.schema}.{name} is not the one that rows of stream `{stream.name}` were loaded into: others have "
         "dropped that and made this one, as a restore from a dump does, and it may lack rows."
+        f"{'' if keys else _empty_first(cursor, table)}"
     )
     if is_remade and must_hold:
         raise TableRemade(remade)
@@ -297,6 +298,11 @@ def _tell_remade(
 def _emptied(cursor: Cursor, table: Identifier) -> str:
     statement = SQL("TRUNCATE {}").format(table)
     return f", `{statement.as_string(cursor)}`, since its rows have no key and would be there twice"
+
+
+def _empty_first(cursor: Cursor, table: Identifier) -> str:
+    statement = SQL("TRUNCATE {}").format(table).as_string(cursor)
+    return f" Its rows have no key, and would be there twice: whoever reads it from the beginning runs `{statement}` first."
 
 
 def _existing(cursor: Cursor, schema: str, name: str, stream: str) -> ddl.Existing | None:
