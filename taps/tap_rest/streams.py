@@ -281,7 +281,10 @@ class RestStream(BlockStream):
         is_first: bool,
     ) -> None:
         """See whether the way to the second page has its number in it, so that rows may shift between the pages."""
-        following = with_params(url, {**asked, **step.params}) if step.url is None else step.url
+        try:
+            following = with_params(url, {**asked, **step.params}) if step.url is None else step.url
+        except ValueError:
+            return  # a token that cannot be sent; the request says so
         self._numbering = numbering_of(response.url, following, page.came)
         if is_first and self._numbering is not None:
             self._tell_of_gaps()
