@@ -17,7 +17,7 @@ from singerkit_check.findings import Findings, shown
 from singerkit_state.instants import looks_like_iso
 from singerkit_state.order import OrderKey, UnorderableError, ValueKind, order_key
 
-__all__ = ["Bookmark", "Progress", "bookmark_in", "key_of", "kind_of_schema", "sent_before"]
+__all__ = ["Bookmark", "Progress", "bookmark_in", "goes_back", "key_of", "kind_of_schema", "sent_before"]
 
 
 @dataclass(frozen=True)
@@ -252,3 +252,10 @@ def _as_schema(schema: Any) -> Mapping[str, Any]:
         if isinstance(schema.get(keyword), list)
     }
     return {**schema, **branches}
+
+
+def goes_back(before: Any, after: Any, schema: Any) -> bool:
+    """Tell whether a bookmark is certain to be put back; ``schema`` is that of the replication key, where it is known."""
+    kind = kind_of_schema(schema)
+    was, now = key_of(before, kind), key_of(after, kind)
+    return was is not None and now is not None and bool(now < was)

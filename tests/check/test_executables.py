@@ -13,7 +13,7 @@ import pytest
 from conformance.drivers import TapRest
 from conformance.singer import parse
 
-from singerkit_check.suite.tap_runs import goes_back
+from singerkit_check.progress import goes_back
 
 BIN = Path(sys.executable).parent
 CHECK, TAP, TARGET = (str(BIN / name) for name in ("singerkit-check", "tap-rest", "target-jsonl"))

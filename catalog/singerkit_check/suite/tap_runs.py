@@ -10,12 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from singerkit_check.progress import key_of, kind_of_schema
 from singerkit_check.suite.drivers import Executable, Row, Source, TapDriver
 from singerkit_check.suite.processes import Outcome, Running, run
 from singerkit_check.suite.singer import instant
 
-__all__ = ["TapRuns", "bookmarks", "goes_back", "records", "schemas", "states"]
+__all__ = ["TapRuns", "bookmarks", "records", "schemas", "states"]
 
 
 def records(outcome: Outcome, stream: str) -> list[Row]:
@@ -124,13 +123,6 @@ class TapRuns:
 
     def changed_config(self, **changes: Any) -> dict[str, Any]:
         return copy.deepcopy(self.source.config) | changes
-
-
-def goes_back(before: Any, after: Any, schema: Any) -> bool:
-    """Tell whether a bookmark is certain to be put back; ``schema`` is that of the replication key, where it is known."""
-    kind = kind_of_schema(schema)
-    was, now = key_of(before, kind), key_of(after, kind)
-    return was is not None and now is not None and bool(now < was)
 
 
 def ascending(rows: Sequence[Row], field: str) -> bool:

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from singerkit_check.progress import goes_back
 from singerkit_check.suite.processes import Outcome
 from singerkit_check.suite.singer import instant, without_mark
-from singerkit_check.suite.tap_runs import TapRuns, ascending, bookmarks, goes_back, records, schemas, states
+from singerkit_check.suite.tap_runs import TapRuns, ascending, bookmarks, records, schemas, states
 
 FOREIGN = {"a_stream_of_another_tap": {"replication_key": "x", "replication_key_value": 5}}
 
