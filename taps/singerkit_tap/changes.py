@@ -24,6 +24,7 @@ __all__ = [
     "earlier",
     "gone_sentence",
     "listed",
+    "resent_sentence",
     "reset_of",
     "whole_sentence",
     "withdrawn_sentence",
@@ -155,6 +156,19 @@ def deselected_sentence(stream: BlockStream, former: ReadAs) -> str | None:
         f"Stream `{stream.name}` is sent without {listed(names)} from now on, since the selection or a declared `schema` leaves "
         f"{it} out. What is stored there stays as it is, in rows that change later, too: if nobody should take old values for new "
         f"ones, drop {it} in the target; this is said once."
+    )
+
+
+def resent_sentence(stream: BlockStream, part: Mapping[str, Any], former: ReadAs) -> str | None:
+    """Return what is told of rows that the state remembers with other fields than are sent now (of keyed streams: by all of them)."""
+    is_compared = bool(stream.primary_keys) and stream.bookmark_key is not None and _has_bookmark(part)
+    if not (is_compared and stream.selected and stream.kinds and former.knows_all_fields):
+        return None
+    if former.fields.keys() == stream.kinds.keys():
+        return None
+    return (
+        f"Rows of stream `{stream.name}` that are asked for again are sent once more, since they have other fields than in the run "
+        "before: they take their place by their key, but a target that appends has them twice. This is said once."
     )
 
 

@@ -29,7 +29,13 @@ from singerkit_shell.signals import stop_flag
 from singerkit_state.readas import ReadAs
 from singerkit_state.tracker import UnsortedError
 from singerkit_state.value import Mark, with_mark
-from singerkit_tap.changes import change_since, deselected_sentence, whole_sentence, withdrawn_sentence
+from singerkit_tap.changes import (
+    change_since,
+    deselected_sentence,
+    resent_sentence,
+    whole_sentence,
+    withdrawn_sentence,
+)
 from singerkit_tap.contract import Context, Page, RawRecord
 from singerkit_tap.family import EnoughRecords, Family, Member, family_of
 from singerkit_tap.output import Output
@@ -123,6 +129,7 @@ class SyncRun:
                     change_since(stream, part, self._start_date),
                     withdrawn_sentence(stream, former),
                     deselected_sentence(stream, former),
+                    resent_sentence(stream, part, former),
                     whole_sentence(stream, part, former),
                 ):
                     if sentence is not None:

@@ -366,6 +366,9 @@ def test_a_key_that_only_the_config_had_leaves_with_it(run_tap: Any, tmp_path: P
 # Fields that are left out from now on
 
 
+RESENT = "but a target that appends has them twice"
+
+
 @pytest.mark.parametrize("how", ["select", "catalog", "schema"])
 def test_a_field_that_is_not_sent_any_more_is_told_once(how: str, run_tap: Any, tmp_path: Path) -> None:
     """What is stored of it grows old, in rows that change, too."""
@@ -396,8 +399,10 @@ def test_a_field_that_is_not_sent_any_more_is_told_once(how: str, run_tap: Any, 
         second = run("note", state=first.state).ended(0)
         assert "note" not in second.records("rows")[0]
         assert second.stderr.count(told) == 2, "when it happens, and at the end"
+        assert RESENT in second.stderr
         third = run("note", state=second.state).ended(0)
         assert told not in third.stderr
+        assert RESENT not in first.stderr + third.stderr
         fourth = run(state=third.state).ended(0)
     assert "it is sent with `note`, which the run before did not send" in fourth.stderr
     assert told not in first.stderr + fourth.stderr
