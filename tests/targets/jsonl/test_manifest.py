@@ -155,7 +155,7 @@ def test_a_file_that_the_manifest_does_not_list_is_left_alone(folder: Path, name
 def test_the_beginning_of_a_file_that_a_killed_run_has_left_is_known_as_ours(folder: Path) -> None:
     others = SCHEMA("others", {"n": {"type": "integer"}})
     with Running(command(folder)) as target:
-        target.send(lines(others, RECORD("others", {"n": 1}), row(7)))
+        target.send(lines(others, ROWS, RECORD("others", {"n": 1}), row(7)))
         wait_until((folder / "others.jsonl").exists)
         target.signal(signal.SIGKILL)
     (folder / "others.jsonl").write_text('{"n":')  # as far as it came
