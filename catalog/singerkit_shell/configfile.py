@@ -2,7 +2,8 @@
 
 A value ``{"env": "NAME"}`` is replaced by the environment variable, ``{"file": "path"}`` by the file's text
 without its last newline, so that secrets need not stand in the config file. Such a value is taken for a secret
-whatever its key is: it is masked wherever it comes out. It is a text at first; `typed.py` makes of it what its setting takes.
+and masked wherever it comes out. It is a text at first; `typed.py` makes of it what its setting takes, and knows which
+settings hold none.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ __all__ = [
     "read_json_object",
     "read_text",
     "reason_of",
+    "resolved",
     "without_repeats",
 ]
 
@@ -66,7 +68,7 @@ def read_config(path: str) -> dict[str, Any]:
         ConfigurationError: the file is missing, unreadable, not JSON, not an object, or refers to nothing.
     """
     config = _json_object(path, "config", _LONGEST_CONFIG, without_repeats)
-    return {_text(key, path, "a key"): _resolve(value, f"{path}: {key}", 1) for key, value in config.items()}
+    return {_text(key, path, "a key"): resolved(value, f"{path}: {key}") for key, value in config.items()}
 
 
 _MAY_BE_DATA = re.compile(r"""[{"@=]|:/""")
@@ -201,7 +203,12 @@ def _json_name(value: Any) -> str:
     return names[type(value)]
 
 
-def _resolve(value: Any, where: str, level: int) -> Any:
+def resolved(value: Any, where: str, level: int = 1) -> Any:
+    """Return a value of JSON with its references resolved; what they lead to is masked from now on.
+
+    Raises:
+        ConfigurationError: one leads to nothing, or the value is nested too deeply.
+    """
     if level > _LEVELS:
         raise ConfigurationError(
             f"{where.partition(':')[0]} is nested too deeply, in more than {_LEVELS} levels."
@@ -212,11 +219,11 @@ def _resolve(value: Any, where: str, level: int) -> Any:
         if set(value) == {"file"} and isinstance(value["file"], str):
             return _from_file(value["file"], where)
         return {
-            _text(key, where, "a key"): _resolve(item, f"{where}.{key}", level + 1)
+            _text(key, where, "a key"): resolved(item, f"{where}.{key}", level + 1)
             for key, item in value.items()
         }
     if isinstance(value, list):
-        return [_resolve(item, f"{where}[{index}]", level + 1) for index, item in enumerate(value)]
+        return [resolved(item, f"{where}[{index}]", level + 1) for index, item in enumerate(value)]
     return _text(value, where, "a text") if isinstance(value, str) else value
 
 

@@ -1,14 +1,15 @@
 """Secrets are collected once, and masked in everything that is printed, however it is written there.
 
-A secret is a value of a config key that names one, a password inside a URL or DSN, and *every* value that a config
-takes from elsewhere by ``{"env": ...}`` or ``{"file": ...}``, whatever its key; of a URL or DSN from there, its secret
-parts and the whole, not the host, the database and the like.
+A secret is a value of a config key that names one, a password inside a URL or DSN, and every value that a config
+takes from elsewhere by ``{"env": ...}`` or ``{"file": ...}``, unless its setting says that it is none (`typed.py`); of a
+URL or DSN from there, its secret parts and the whole, not the host, the database and the like.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 import json
 import logging
 import re
@@ -19,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 from singerkit_shell.addresses import secrets_of_address
 from singerkit_shell.escapes import Needle, Pieces, needle_of, spans
 
-__all__ = ["MASK", "Redactor", "names_secret", "redactor"]
+__all__ = ["MASK", "SHORTEST_PART", "Redactor", "names_secret", "redactor"]
 
 MASK = "***"
 _SECRET_KEY = re.compile(
@@ -41,7 +42,9 @@ _OURS = re.compile(
 _LOGIN = re.compile(r"[^/@\s:]*:([^/\s][^\s]*)@[\w.-]+(?:[:/?#]\S*)?")
 _BASIC = re.compile(r"(?i:basic)\s+([A-Za-z0-9+/_=-]+)\s*")
 _SHORTEST = 2  # one character alone is no secret, and masking it would blank out ordinary text
-_SHORTEST_PART = 8  # of a value's parts; whole values are masked from `_SHORTEST` on
+SHORTEST_PART = (
+    8  # of a value's parts, words like `limit` being none; whole values are masked from `_SHORTEST` on
+)
 _SHORTEST_NUMBER = 6  # of what stands as a number in a config: years, ports and counts are no secrets
 _LONGEST_DUMP = 100_000  # characters that are searched; what comes after is left out
 
@@ -52,6 +55,7 @@ class Redactor(logging.Filter):
     def __init__(self) -> None:
         super().__init__()
         self._needles: dict[str, Needle] = {}
+        self._unjudged: set[str] = set()  # of the needles, those of references that `release` may take back
         self._pieces: tuple[frozenset[str], Pieces] = frozenset(), Pieces(())
 
     def add(self, value: str) -> None:
@@ -60,17 +64,19 @@ class Redactor(logging.Filter):
         A value of two or three characters, or of up to ten small letters, is masked only where it is a word of its
         own, one of a single character not at all.
         """
-        for text in (value, *value.splitlines()):
-            text = text.strip()
-            if len(text) >= _SHORTEST and text not in self._needles:
+        for text in _lines_of(value):
+            self._unjudged.discard(text)
+            if text not in self._needles:
                 self._needles[text] = needle_of(text)
 
     def release(self, plain: Iterable[str], secret: Iterable[str]) -> None:
-        """Take back references that are no secrets after all, unless they are also among those that are."""
-        for text in plain:
-            self._needles.pop(text.strip(), None)
-        for text in secret:
-            self.add_reference(text)
+        """Take back references that are no secrets after all, unless they are secrets by anything else, too."""
+        for part in itertools.chain.from_iterable(map(_secrets_of, secret)):
+            self.add(part)
+        for part in itertools.chain.from_iterable(map(_secrets_of, plain)):
+            for text in self._unjudged.intersection(_lines_of(part)):
+                self._unjudged.discard(text)
+                self._needles.pop(text, None)
 
     def add_number(self, value: float) -> None:
         """Register a secret that stands as a number, from six characters on."""
@@ -83,9 +89,10 @@ class Redactor(logging.Filter):
         Those are: passwords, what looks like a token in a URL, what follows `Bearer` or `Basic` and what that is in
         base64, and the texts and numbers inside JSON. A URL or DSN that holds none of them is no secret.
         """
-        of_address = secrets_of_address(value)
-        for part in (value, *_parts_of(value)) if of_address is None else of_address:
-            self.add(part)
+        new = {text for part in _secrets_of(value) for text in _lines_of(part)} - self._needles.keys()
+        for text in new:
+            self.add(text)
+        self._unjudged |= new
 
     def add_from_config(self, config: Mapping[str, Any]) -> None:
         """Register every text and number below a key that names a secret, and the passwords inside URLs."""
@@ -141,9 +148,21 @@ def _but_ours(text: str, found: list[tuple[int, int]]) -> list[tuple[int, int]]:
     ]
 
 
+def _lines_of(value: str) -> list[str]:
+    """Return a value and each of its lines, but not what is too short for a secret."""
+    texts = (text.strip() for text in (value, *value.splitlines()))
+    return [text for text in texts if len(text) >= _SHORTEST]
+
+
+def _secrets_of(value: str) -> Iterable[str]:
+    """Return what is a secret of a value from elsewhere, as `Redactor.add_reference` says."""
+    of_address = secrets_of_address(value)
+    return (value, *_parts_of(value)) if of_address is None else of_address
+
+
 def _parts_of(value: str) -> Iterator[str]:
     yield from _passwords_inside(value)
-    yield from (word for word in value.split(" ") if len(word) >= _SHORTEST_PART)
+    yield from (word for word in value.split(" ") if len(word) >= SHORTEST_PART)
     basic = _BASIC.fullmatch(value)
     if basic:
         try:
@@ -163,10 +182,10 @@ def _texts_in_json(text: str) -> Iterator[str]:
         return
     while nodes:
         node = nodes.pop()
-        if isinstance(node, str) and len(node) >= _SHORTEST_PART:
+        if isinstance(node, str) and len(node) >= SHORTEST_PART:
             yield node
         elif isinstance(node, int | float):
-            yield from (text for text in _texts_of_number(node) if len(text) >= _SHORTEST_PART)
+            yield from (text for text in _texts_of_number(node) if len(text) >= SHORTEST_PART)
         elif isinstance(node, dict | list):
             nodes += node.values() if isinstance(node, dict) else node
 

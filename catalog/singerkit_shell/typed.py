@@ -1,6 +1,7 @@
 """Make of the texts that a config takes from elsewhere what their settings take: numbers, flags, lists and objects.
 
-The environment and files hold texts. What a setting is, its JSON Schema says; a setting that may be a text stays one.
+The environment and files hold texts. What a setting is, its JSON Schema says; a setting that may be a text stays one. A setting
+whose schema has `"secret": False` (a name, a path) is shown wherever it comes from.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
-from singerkit_shell.configfile import Referred, without_repeats
-from singerkit_shell.secrets import names_secret, redactor
+from singerkit_shell.configfile import Referred, resolved, without_repeats
+from singerkit_shell.errors import ConfigurationError
+from singerkit_shell.secrets import SHORTEST_PART, names_secret, redactor
 
 __all__ = ["take_as_typed"]
 
+_PLAIN: Mapping[str, Any] = {"secret": False}
+_MOST_VARIABLES = 10  # that lead to one another
 _YES, _NO = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,100}")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,100}(\.[0-9]{1,100})?([eE][+-]?[0-9]{1,3})?")
@@ -24,44 +28,90 @@ _NUMBER = re.compile(r"[+-]?[0-9]{1,100}(\.[0-9]{1,100})?([eE][+-]?[0-9]{1,3})?"
 def take_as_typed(config: dict[str, Any], schema: Mapping[str, Any]) -> list[str]:
     """Replace the texts from elsewhere in ``config``, at any depth; return a sentence for each that is not what is wanted.
 
-    A number or a flag is no secret, unless its name says so: masked, it would blank out each such number that a log shows.
+    What is no secret is masked no more (`_is_plain`).
+
+    Raises:
+        ConfigurationError: JSON from elsewhere refers to what is not there.
     """
-    problems: list[str] = []
-    plain: list[str] = []
-    secret: list[Referred] = []
-
-    def taken(value: Any, schemas: list[Mapping[str, Any]], place: str, key: str) -> Any:
-        if isinstance(value, Referred):
-            try:
-                made = _made_of(value, schemas)
-            except _NoneError as error:
-                problems.append(f"Expected {error} in {value.origin}, got something else, at `{place}`")
-                return str(value)
-            if isinstance(made, bool | int | float) and not names_secret(key):
-                plain.append(value)
-            else:
-                secret.append(value)
-            return made
-        if isinstance(value, dict):
-            return {
-                name: taken(item, _of_key(schemas, name), f"{place}.{name}" if place else name, name)
-                for name, item in value.items()
-            }
-        if isinstance(value, list):
-            items = [part["items"] for part in schemas if isinstance(part.get("items"), Mapping)]
-            return [
-                taken(item, list(_parts(items)), f"{place}[{index}]", key) for index, item in enumerate(value)
-            ]
-        return value
-
-    config.update(taken(config, list(_parts([schema])), "", ""))
-    redactor.release(plain, secret)
+    taking = _Taking()
+    config.update(taking.taken(config, list(_parts([schema])), "", ""))
+    redactor.release(taking.plain, taking.secret)
     redactor.add_from_config(config)
-    return problems
+    return taking.problems
 
 
 class _NoneError(ValueError):
     """A text is not what is wanted, which the message names."""
+
+
+class _Taking:
+    """The walk through a config: what is wrong, and which texts from elsewhere are secrets."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self.plain: list[str] = []
+        self.secret: list[str] = []
+
+    def taken(
+        self, value: Any, schemas: list[Mapping[str, Any]], place: str, key: str, variables: int = 0
+    ) -> Any:
+        """Return ``value`` with what it takes from elsewhere; it stands in JSON in so many variables or files."""
+        if isinstance(value, Referred):
+            return self._taken_reference(value, schemas, place, key, variables)
+        if isinstance(value, dict):
+            return {
+                name: self.taken(
+                    item, _of_key(schemas, name), f"{place}.{name}" if place else name, name, variables
+                )
+                for name, item in value.items()
+            }
+        if isinstance(value, list):
+            return [
+                self.taken(item, _of_items(schemas), f"{place}[{index}]", key, variables)
+                for index, item in enumerate(value)
+            ]
+        # A shorter part of JSON is a secret where its name says so, which `add_from_config` sees.
+        if variables and len(str(value)) >= SHORTEST_PART:
+            self._judge(str(value), value, schemas, key)
+        return value
+
+    def _taken_reference(
+        self, text: Referred, schemas: list[Mapping[str, Any]], place: str, key: str, variables: int
+    ) -> Any:
+        try:
+            made = _made_of(text, schemas)
+        except _NoneError as error:
+            self.problems.append(f"Expected {error} in {text.origin}, got something else, at `{place}`")
+            return str(text)
+        if not isinstance(made, dict | list):
+            self._judge(text, made, schemas, key)
+            return made
+        if variables >= _MOST_VARIABLES:
+            raise ConfigurationError(
+                f"{place} takes its value from {text.origin}, which leads back to itself."
+            )
+        self.plain.append(text)  # each of its parts is judged by its own setting
+        return self.taken(resolved(made, place), schemas, place, key, variables + 1)
+
+    def _judge(self, text: str, made: Any, schemas: list[Mapping[str, Any]], key: str) -> None:
+        (self.plain if _is_plain(made, schemas, key) else self.secret).append(text)
+
+
+def _is_plain(value: Any, schemas: list[Mapping[str, Any]], key: str) -> bool:
+    """Tell whether a value from elsewhere is no secret: masked, it would blank out a sentence or a statement to copy.
+
+    That are numbers and flags, one of the words that a setting knows, and what a setting with `"secret": False` holds:
+    names and paths. What is not known is a secret.
+    """
+    if names_secret(key):
+        return False
+    if isinstance(value, bool | int | float):
+        return bool(types := _types(schemas)) and "string" not in types
+    return any(_has_plain(schema) or value in schema.get("enum", ()) for schema in schemas)
+
+
+def _has_plain(schema: Mapping[str, Any]) -> bool:
+    return schema.get("secret") is False
 
 
 def _parts(schemas: list[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
@@ -76,7 +126,17 @@ def _of_key(schemas: list[Mapping[str, Any]], key: str) -> list[Mapping[str, Any
     found = [
         schema.get("properties", {}).get(key, schema.get("additionalProperties", {})) for schema in schemas
     ]
-    return list(_parts([schema for schema in found if isinstance(schema, Mapping)]))
+    return _inner(schemas, found)
+
+
+def _of_items(schemas: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return _inner(schemas, [schema.get("items", {}) for schema in schemas])
+
+
+def _inner(schemas: list[Mapping[str, Any]], found: list[Any]) -> list[Mapping[str, Any]]:
+    """Return the schemas of what stands inside; where a whole holds no secret, no part of it does."""
+    whole: list[Mapping[str, Any]] = [_PLAIN] if any(map(_has_plain, schemas)) else []
+    return [*_parts([schema for schema in found if isinstance(schema, Mapping)]), *whole]
 
 
 def _types(schemas: list[Mapping[str, Any]]) -> set[str]:

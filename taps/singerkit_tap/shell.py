@@ -50,6 +50,7 @@ COMMON_SETTINGS: dict[str, Any] = {
         "pipeline": {
             "type": "string",
             "minLength": 1,
+            "secret": False,
             "title": "Pipeline",
             "description": "Names this pipeline in the state, so that no other pipeline continues from it. "
             "Default: the name of the tap.",
@@ -57,6 +58,7 @@ COMMON_SETTINGS: dict[str, Any] = {
         "start_date": {
             "type": "string",
             "format": "date-time",
+            "secret": False,
             "title": "Start date",
             "description": "Streams whose replication key is a point in time begin here on their first run "
             "(RFC 3339; without an offset: in `time_zone`, else UTC).",
@@ -64,6 +66,7 @@ COMMON_SETTINGS: dict[str, Any] = {
         "select": {
             "type": "array",
             "items": {"type": "string", "pattern": "^!?[^!]"},
+            "secret": False,
             "title": "Select",
             "description": "What to sync: globs over `stream` and `stream.field`, `!` "
             "excludes, later rules win. Beside a catalog they have the last word. Default: what the catalog selects, or all "

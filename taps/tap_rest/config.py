@@ -53,6 +53,11 @@ def _text(description: str, **more: Any) -> dict[str, Any]:
     return {"type": "string", "description": description, **more}
 
 
+def _name(description: str, **more: Any) -> dict[str, Any]:
+    """A name, a path in an answer or of a file: no secret, wherever it comes from."""
+    return _text(description, secret=False, **more)
+
+
 def _flag(description: str, **more: Any) -> dict[str, Any]:
     return {"type": "boolean", "description": description, **more}
 
@@ -71,8 +76,8 @@ def _seconds(description: str, default: float) -> dict[str, Any]:
     }
 
 
-def _texts(description: str, **more: Any) -> dict[str, Any]:
-    return {"type": "array", "items": {"type": "string"}, "description": description, **more}
+def _names(description: str) -> dict[str, Any]:
+    return {"type": "array", "items": {"type": "string"}, "secret": False, "description": description}
 
 
 _HEADERS = {
@@ -95,7 +100,7 @@ _AUTH = _group(
         "in": _text(
             "`api_key`: where the key is sent. Default `header`.", enum=["header", "query", "cookie"]
         ),
-        "name": _text("`api_key`: name of the header, query parameter or cookie. Default `X-API-Key`."),
+        "name": _name("`api_key`: name of the header, query parameter or cookie. Default `X-API-Key`."),
         "api_key": _text('`api_key`: the key. Any value may be written as `{"env": "NAME"}`.', minLength=1),
         "prefix": _text("`api_key` in a header: text before the key, for instance `Token `."),
         "token": _text("`bearer`: the token.", minLength=1),
@@ -126,7 +131,7 @@ _PAGINATION = _group(
             "`keyset`: a value of the last record.",
             enum=list(PAGINATION_TYPES),
         ),
-        "param": _text(
+        "param": _name(
             "Query parameter that takes the page number (`page`: default `page`), offset (`offset`: default "
             "`offset`), token (`cursor`, `header_cursor`: default `cursor`) or value (`keyset`: required)."
         ),
@@ -137,29 +142,29 @@ _PAGINATION = _group(
             "description": "First page number (`page`: default 1) or offset (`offset`: default 0).",
         },
         "size": _count("Records asked for per page."),
-        "size_param": _text("Query parameter that takes `size`. Default `limit`; `page`: `per_page`."),
-        "cursor": _text("`cursor`: path of the token in the body, for instance `$.meta.next`."),
-        "header": _text("`header_cursor`: the response header that holds the token."),
-        "request_header": _text("`cursor`, `header_cursor`: send the token in this header, not in `param`."),
-        "next": _text("`next_url`: path of the URL in the body. Default `$.next`."),
-        "links": _text(
+        "size_param": _name("Query parameter that takes `size`. Default `limit`; `page`: `per_page`."),
+        "cursor": _name("`cursor`: path of the token in the body, for instance `$.meta.next`."),
+        "header": _name("`header_cursor`: the response header that holds the token."),
+        "request_header": _name("`cursor`, `header_cursor`: send the token in this header, not in `param`."),
+        "next": _name("`next_url`: path of the URL in the body. Default `$.next`."),
+        "links": _name(
             "`hateoas`: path of the links, an array of `{rel, href}` or an object of links by name. Default "
             "`$._links`."
         ),
-        "rel": _text("`link_header`, `hateoas`: relation of the next page. Default `next`."),
-        "field": _text("`keyset`: field of the last record, for instance `id`."),
+        "rel": _name("`link_header`, `hateoas`: relation of the next page. Default `next`."),
+        "field": _name("`keyset`: field of the last record, for instance `id`."),
         "template": _text("`keyset`: text of the parameter, for instance `gt.{value}`. Default `{value}`."),
-        "total_pages": _text(
+        "total_pages": _name(
             "Stop after this many pages: path in the body, or `header:NAME`, of the number of pages."
         ),
-        "total_count": _text(
+        "total_count": _name(
             "Stop after this many records: path in the body, or `header:NAME`, of the number of records."
         ),
-        "has_more": _text(
+        "has_more": _name(
             "Stop when this is false, null, 0 or absent: path in the body, or `header:NAME`. Absent from the "
             "first page it is an error."
         ),
-        "is_last": _text(
+        "is_last": _name(
             "Stop when this is true or 1, for flags that are true on the last page (`done`, `end_of_stream`): path in the "
             "body, or `header:NAME`. Absent from the first page it is an error."
         ),
@@ -197,8 +202,8 @@ _INCREMENTAL = _group(
     "The query parameter that asks the server for rows from the bookmark on. It is sent only when there is a "
     "bookmark or a `start_date`, and while a schema is inferred only where the API gives no answer without it.",
     {
-        "param": _text("Name of the query parameter.", minLength=1),
-        "format": _text(
+        "param": _name("Name of the query parameter.", minLength=1),
+        "format": _name(
             "How the value is written: `as_is` (as the record had it), `iso` (2026-01-31T10:00:00Z), `epoch` "
             "(seconds), `epoch_ms`, `epoch_us`, `epoch_ns`, or a strftime pattern such as `%Y-%m-%d`: in `time_zone` "
             "where one is set, else in UTC. Default `as_is`.",
@@ -214,7 +219,7 @@ _INCREMENTAL = _group(
     },
     ["param"],
 )
-_TIME_ZONE = _text(
+_TIME_ZONE = _name(
     "Time zone of replication key values, and of `start_date`, without an offset: an IANA name such as `Europe/Berlin`. "
     "That of a stream comes before that of the top level. Default: UTC, with a warning."
 )
@@ -246,10 +251,11 @@ _PARENT = _group(
     "This stream is read once per record of another one, whose fields stand in `path` and `params` as "
     "`{parent.field}`.",
     {
-        "stream": _text("Name of the parent stream."),
+        "stream": _name("Name of the parent stream."),
         "copy": {
             "type": "object",
             "additionalProperties": {"type": "string"},
+            "secret": False,
             "description": 'Fields to add to each record: `{"user_id": "id"}` adds the parent\'s `id` as '
             "`user_id`. Default: each field used in `path` and `params`, as `<parent>_<field>`.",
         },
@@ -274,14 +280,14 @@ _PARENT = _group(
 _STREAM = _group(
     "A stream: one kind of record.",
     {
-        "name": _text("Name of the stream.", minLength=1),
+        "name": _name("Name of the stream.", minLength=1),
         "path": _text(
             "Path below `base_url`, or a full URL; parameters go into `params`. May hold `{parent.field}`, which is percent-encoded "
             "unless the path begins with it."
         ),
         "params": _PARAMS,
         "headers": _HEADERS,
-        "records": _text(
+        "records": _name(
             "JSONPath of the records, for instance `$.data[*]`. Default: found by itself, if the body is an "
             "array or an object with exactly one array of objects and no empty one; later answers and runs have to have "
             "them there."
@@ -303,14 +309,14 @@ _STREAM = _group(
             "description": "Records leave out fields whose value they do not tell, as changes do: the stored value stays. "
             "Default `false`: a field of the schema that a record leaves out is sent as null.",
         },
-        "primary_keys": _texts("Fields that identify a record. Default: none, records are appended."),
+        "primary_keys": _names("Fields that identify a record. Default: none, records are appended."),
         "duplicate_keys": _text(
             "What it means when two different rows have the same `primary_keys` in one answer, or below two parents: "
             "`fail`, or `warn`, and the last one replaces the others. Default `fail`.",
             enum=["fail", "warn"],
         ),
-        "replication_key": _text("Field that grows with every change; makes the stream incremental."),
-        "replication_key_format": _text(
+        "replication_key": _name("Field that grows with every change; makes the stream incremental."),
+        "replication_key_format": _name(
             "What the values of `replication_key` are, where that cannot be seen: `date-time`, `date` (ISO 8601), "
             "`epoch` (seconds), `epoch_ms`, `epoch_us`, `epoch_ns`, `rfc2822` (Wed, 21 Oct 2026 07:28:00 GMT), a strptime "
             "pattern such as `%m/%d/%Y`; `number`, `version` (1.10.2), or `text`, compared by code point. Default: by the "
@@ -327,6 +333,7 @@ _STREAM = _group(
         "pagination": _PAGINATION,
         "schema": {
             "type": ["object", "string"],
+            "secret": False,
             "description": "JSON Schema of a record, or the path of a file with it. Default: inferred.",
         },
         "parent": _PARENT,
@@ -354,15 +361,15 @@ CONFIG_SCHEMA: dict[str, Any] = {
             "description": "What to read.",
         },
         "user_agent": _text("The User-Agent header. Default `tap-rest/VERSION (singerkit)`."),
-        "allowed_hosts": _texts(
+        "allowed_hosts": _names(
             "Other origins that redirects, next links and paths may lead to, as `https://host[:port]`. No "
             "credential, header or cookie of this config is sent there. Default: none."
         ),
-        "allowed_addresses": _texts(
+        "allowed_addresses": _names(
             "IP addresses or networks among the link-local and metadata addresses that may be connected to. "
             "Default: none."
         ),
-        "ca_file": _text(
+        "ca_file": _name(
             "PEM file of the certificate authorities to trust, in place of the usual ones. Certificates are "
             "always checked."
         ),
@@ -403,7 +410,7 @@ CONFIG_SCHEMA: dict[str, Any] = {
                 "records": _count("Records read.", default=5000),
             },
         ),
-        "schema_cache": _text(
+        "schema_cache": _name(
             "Folder of the inferred schemas. Default: `$XDG_CACHE_HOME/singerkit/tap-rest`, else "
             "`~/.cache/singerkit/tap-rest`."
         ),

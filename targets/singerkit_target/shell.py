@@ -55,6 +55,7 @@ COMMON_SETTINGS: Mapping[str, Any] = {
     "pipeline": {
         "type": "string",
         "minLength": 1,
+        "secret": False,
         "description": "Name of the pipeline whose state and lock this run uses. Default: the name our taps send, "
         "else `default`.",
     },

@@ -24,6 +24,7 @@ class TargetJsonl(SingerkitTarget):
             "destination_path": {
                 "type": "string",
                 "minLength": 1,
+                "secret": False,
                 "default": ".",
                 "description": "Folder for the files; created if missing. It belongs to one pipeline.",
             },

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["TargetPostgres", "main"]
 
 _TEXT = {"type": "string", "minLength": 1}
+_NAME = {**_TEXT, "secret": False}
+"""A name or a path, which sentences and statements have to show, wherever it comes from."""
 
 
 class TargetPostgres(SingerkitTarget):
@@ -36,25 +38,25 @@ class TargetPostgres(SingerkitTarget):
                 "description": "libpq connection string or URL; the single settings below complete it. With an "
                 "empty config an embedded PostgreSQL is used.",
             },
-            "host": {**_TEXT, "description": "Host name, address, or folder of the unix socket."},
+            "host": {**_NAME, "description": "Host name, address, or folder of the unix socket."},
             "port": {
                 "type": "integer",
                 "minimum": 1,
                 "maximum": 65535,
                 "description": "Port, 5432 by default.",
             },
-            "user": {**_TEXT, "description": "Role to connect as."},
+            "user": {**_NAME, "description": "Role to connect as."},
             "password": {"type": "string", "secret": True, "description": "Password of the role."},
-            "database": {**_TEXT, "description": "Database to load into."},
-            "service": {**_TEXT, "description": "Name of a section in libpq's service file."},
+            "database": {**_NAME, "description": "Database to load into."},
+            "service": {**_NAME, "description": "Name of a section in libpq's service file."},
             "sslmode": {
                 "type": "string",
                 "enum": ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"],
                 "description": "How far TLS is required and checked, as in libpq.",
             },
-            "sslrootcert": {**_TEXT, "description": "File with the certificates of trusted authorities."},
-            "sslcert": {**_TEXT, "description": "File with the client certificate."},
-            "sslkey": {**_TEXT, "description": "File with the key of the client certificate."},
+            "sslrootcert": {**_NAME, "description": "File with the certificates of trusted authorities."},
+            "sslcert": {**_NAME, "description": "File with the client certificate."},
+            "sslkey": {**_NAME, "description": "File with the key of the client certificate."},
             "connect_timeout": {
                 "type": "integer",
                 "minimum": 1,
@@ -62,7 +64,7 @@ class TargetPostgres(SingerkitTarget):
                 "description": "Seconds to wait for a connection.",
             },
             "application_name": {
-                **_TEXT,
+                **_NAME,
                 "default": "target-postgres",
                 "description": "Name under which the run is seen in pg_stat_activity.",
             },
@@ -93,7 +95,7 @@ class TargetPostgres(SingerkitTarget):
                 "connection or a deadlock; a bigger one ends the run, and the next run resumes.",
             },
             "default_target_schema": {
-                **_TEXT,
+                **_NAME,
                 "default": "public",
                 "description": "Schema for the tables, the state row and the dead letters; created if missing.",
             },
@@ -103,7 +105,7 @@ class TargetPostgres(SingerkitTarget):
                 "config.",
             },
             "embedded_folder": {
-                **_TEXT,
+                **_NAME,
                 "description": "Folder of the embedded PostgreSQL; asks for it. Default: `SINGERKIT_EMBEDDED_FOLDER`, else `~/.local/share/singerkit/postgres`, for root `/var/lib/singerkit/postgres`.",
             },
             "load_method": {
@@ -121,7 +123,7 @@ class TargetPostgres(SingerkitTarget):
             },
             "column_types": {
                 "type": "object",
-                "additionalProperties": _TEXT,
+                "additionalProperties": _NAME,
                 "description": "PostgreSQL types for single columns, as in "
                 '`{"orders.total": "numeric(12,2)"}`; wins over `x-sql-datatype`.',
             },

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from singerkit_shell.configfile import read_config
+from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.secrets import redactor
 from singerkit_shell.validate import config_problems
 
@@ -32,6 +33,10 @@ SCHEMA: dict[str, Any] = {
         "group": GROUP,
         "groups": {"type": "array", "items": GROUP},
         "pin_token": {"type": "integer"},
+        "name": {"type": "string", "secret": False},
+        "token": {"type": "string", "secret": False},
+        "kind": {"type": "string", "enum": ["bearer", "basic"]},
+        "words": {"type": "array", "items": {"type": "string"}, "secret": False},
     }
 }
 
@@ -146,3 +151,60 @@ def test_a_number_is_no_secret_and_a_text_is(read: Any) -> None:
     read({"rows": "$500", "seconds": "$5000", "text": "$5000", "pin_token": "$7777", "open": "$word-9-word"})
     shown = redactor.mask("500 rows, 5000 bytes, 7777, word-9-word")
     assert shown == "500 rows, *** bytes, ***, ***"
+
+
+@pytest.mark.parametrize(
+    ("config", "shown"),
+    [
+        ({"name": "$shop env_production"}, "shop env_production"),
+        ({"name": "$shop_env", "text": "$shop_env"}, "***"),  # by another setting it is a secret
+        ({"text": "$shop_env", "name": "$shop_env"}, "***"),
+        ({"name": "$shop_env", "token": "shop_env"}, "***"),
+        ({"token": "$shop_env"}, "***"),  # what names a secret is one, whatever is said of it
+        ({"name": "$postgresql://me:shop_env@host/x"}, "***"),
+        ({"kind": "$bearer"}, "bearer"),
+        ({"kind": "$shop_env"}, "***"),
+        ({"words": "$shop_env,shop_old"}, "shop_env,shop_old"),
+        ({"words": ["$shop_env"]}, "shop_env"),
+        ({"words": '$["shop_env"]'}, "shop_env"),
+        ({"group": "$" + '{"texts": {"a": "shop_env"}}'}, "***"),
+        ({"group": {"texts": {"a": "$shop_env"}}}, "***"),
+        ({"open": "$shop_env"}, "***"),
+    ],
+)
+def test_a_name_is_shown_and_what_is_unknown_is_masked(read: Any, config: dict[str, Any], shown: str) -> None:
+    """Statements that are to be copied said `ALTER TABLE "***"."t"`."""
+    read(config)
+    text = "shop_env" if shown == "***" else shown
+    assert redactor.mask(f"`{text}`") == f"`{shown}`"
+
+
+def test_json_from_a_variable_takes_its_values_from_elsewhere(
+    read: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As in a config file; `{"env": ...}` in it was refused as no string."""
+    monkeypatch.setenv("INNER", "zzTok998877")
+    monkeypatch.setenv("SECONDS", "2")
+    (tmp_path / "inner").write_text("a1b2c3\n")
+    inner = {"env": "INNER"}, {"file": str(tmp_path / "inner")}
+    texts = {"a": inner[0], "b": inner[1], "limit": "limit"}
+    found, problems = read({"group": "$" + json.dumps({"seconds": {"env": "SECONDS"}, "texts": texts})})
+    assert problems == []
+    assert found == {"group": {"seconds": 2, "texts": {"a": "zzTok998877", "b": "a1b2c3", "limit": "limit"}}}
+    assert redactor.mask("zzTok998877 a1b2c3 2 limit") == "*** *** 2 limit"
+
+
+@pytest.mark.parametrize("text", ['{"env": "NOT_SET"}', '{"seconds": 1, "texts": {"a": {"env": "NOT_SET"}}}'])
+def test_json_from_a_variable_that_refers_to_nothing(read: Any, text: str) -> None:
+    with pytest.raises(
+        ConfigurationError,
+        match=r"takes its value from the environment variable NOT_SET, which is not set\.$",
+    ) as caught:
+        read({"group": f"${text}"})
+    assert str(caught.value).startswith("group.texts.a" if "texts" in text else "group")
+
+
+def test_a_variable_that_leads_back_to_itself_is_refused(read: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CIRCLE", '{"env": "CIRCLE"}')
+    with pytest.raises(ConfigurationError, match=r"variable CIRCLE, which leads back to itself\.$"):
+        read({"group": '${"env": "CIRCLE"}'})

@@ -312,3 +312,55 @@ def test_a_short_secret_in_the_place_of_its_name_is_not_shown(way: str, secret: 
 def test_a_name_that_leads_nowhere_is_shown(way: str, name: str, run_tap: Any) -> None:
     run = run_tap("http://127.0.0.1:9", STREAM, auth={"type": "bearer", "token": {way: name}}).ended(78)
     assert name in run.sentence
+
+
+@pytest.mark.parametrize("way", ["--config ENV", "env"])
+def test_a_command_that_is_advised_names_what_comes_from_the_environment(way: str, run_tap: Any) -> None:
+    """It said `--stream *** --pipeline ***`; parameters and headers stay masked."""
+    shop, key = canary("a parameter in a variable"), canary("a header in a variable")
+    given = {
+        "name": "customers",
+        "params": {"shop": shop},
+        "headers": {"X-Tenant": {"env": "TENANT"}},
+        "schema": {"properties": {"id": {"type": "integer"}, "changed_at": {"type": "string"}}},
+        "replication_key": "changed_at",
+        "primary_keys": ["id"],
+    }
+    env = {"TENANT": key, "NAME": "nightly_job"}
+    top: dict[str, Any] = {"pipeline": {"env": "NAME"}}
+
+    def read(path: str, state: Any = None) -> Any:
+        stream = given | {"path": path}
+        if way == "--config ENV":
+            variables = {"TAP_REST_STREAMS": json.dumps([stream]), "TAP_REST_PIPELINE": "nightly_job"}
+            variables["TAP_REST_AUTH"] = (
+                '{"type": "none"}'  # the canary that stands there in every test is no JSON
+            )
+            return run_tap(api.url, STREAM, args=("--config", "ENV"), env=env | variables, state=state)
+        return run_tap(api.url, stream, env=env, state=state, **top)
+
+    rows = [{"id": 1, "changed_at": "2026-01-01T00:00:00Z"}]
+    with serving({"/north": lambda _: json_reply(rows), "/south": lambda _: json_reply(rows)}) as api:
+        first = read("/north").ended(0)
+        told = read("/south", first.state).ended(0)
+        assert api.asked[-1].headers["X-Tenant"] == key
+        refused = read("/nowhere", first.state).ended(65)
+    assert "--stream customers --pipeline nightly_job`" in told.stderr
+    assert "customers" in refused.sentence
+    for secret in (shop, key):
+        assert secret not in told.stderr + refused.stderr
+
+
+def test_a_token_in_a_variable_with_json_comes_from_elsewhere(run_tap: Any) -> None:
+    token = canary("a token that a variable with JSON refers to")
+    env = {"TAP_REST_AUTH": '{"type": "bearer", "token": {"env": "MYTOK"}}'}
+    args = ("--config", "ENV")
+    with serving({"/rows": lambda asked: json_reply(echo(asked), 400)}) as api:
+        run = run_tap(api.url, STREAM, args=args, env=env | {"MYTOK": token}).ended(65)
+        assert api.asked[0].headers["Authorization"] == f"Bearer {token}"
+        assert token not in run.stderr
+        missing = run_tap(api.url, STREAM, args=args, env=env).ended(78)
+    assert (
+        "auth.token takes its value from the environment variable MYTOK, which is not set."
+        in missing.sentence
+    )
