@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import msgspec
 from singer_sdk.singerlib import SelectionMask
 
-from singerkit_shell.errors import BadDataError, RetryableError
+from singerkit_shell.errors import BadDataError, NotAuthorisedError, RetryableError
 from singerkit_state.memory import row_hash
 from singerkit_state.order import OrderKey, UnorderableError, ValueKind, exact_keys
 from singerkit_tap.contract import BookmarkValue
@@ -157,7 +157,7 @@ class Following:
                 has_found = has_found or bool(page.records)
                 page.records = self._new_nulls(page.records)
                 yield page
-        except (BadDataError, RetryableError) as error:
+        except (BadDataError, NotAuthorisedError, RetryableError) as error:
             if has_found:
                 raise
             self._warn_of_no_page(f": {error}")

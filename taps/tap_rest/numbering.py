@@ -23,6 +23,11 @@ _PLACES = frozenset(
     ("page", "offset", "skip", "start", "startat", "index", "first", "pageno", "p", "pg", "from", "number")
 )
 """Words of parameters that say where a page begins; others may hold the `id` of the last row."""
+_ROWS = frozenset(("offset", "skip", "start", "startat", "index", "first", "from"))
+"""Those that count rows, where both fit."""
+_SIGNATURES = frozenset(
+    ("sig", "signature", "hash", "hmac", "expires", "nonce", "ts", "timestamp", "auth", "checksum")
+)
 _SIZES = frozenset(("size", "limit", "per", "count", "max", "top", "rows", "results", "take"))
 _TOKENS = frozenset(
     ("cursor", "token", "after", "before", "info", "continuation", "continue", "marker", "scroll", "key")
@@ -34,7 +39,8 @@ _TOKENS = frozenset(
 class Numbering:
     """The URL of the second page, in two parts around its number; ``first`` is the number of the first page.
 
-    ``counts_rows``: pages are asked for by the row they begin with, not by their own number.
+    ``counts_rows``: pages are asked for by the row they begin with, not by their own number. ``is_signed``: something else moves
+    on with the number, so that no other page can be asked for.
     """
 
     name: str
@@ -42,6 +48,7 @@ class Numbering:
     behind: str
     first: int
     counts_rows: bool
+    is_signed: bool = False
 
     def at(self, position: int) -> Step:
         """Return the step to the page of this number."""
@@ -70,24 +77,21 @@ def numbering_of(asked: str, following: str, records: Sequence[msgspec.Raw]) -> 
     if len(numbers) != 1:
         return None
     name, value, begin = numbers[0]
-    kind = _kind(before.get(name), int(value), len(records))
+    kind = _kind(before.get(name), int(value), len(records), bool(words_of(name) & _ROWS))
     is_place = words_of(name) & _PLACES and "id" not in words_of(name)
     if kind is None or not (is_place or not _is_in(int(value), records[-1:])):
         return None
     first, counts_rows = kind
-    return Numbering(name, following[:begin], following[begin + len(value) :], first, counts_rows)
+    is_signed = any(words_of(other) & _SIGNATURES for other, _, _ in moved)
+    return Numbering(name, following[:begin], following[begin + len(value) :], first, counts_rows, is_signed)
 
 
-def _kind(before: str | None, value: int, rows: int) -> tuple[int, bool] | None:
+def _kind(before: str | None, value: int, rows: int, is_of_rows: bool) -> tuple[int, bool] | None:
     """Return the number of the first page, and whether rows are counted; None where it is no such number."""
     starts = [int(before)] if before and _NUMBER.fullmatch(before) else [0, 1] if not before else []
-    for start in starts:
-        if value == start + 1:
-            return start, False
-    for start in starts:
-        if rows > 1 and value == start + rows:
-            return start, True
-    return None
+    of_rows = [(start, True) for start in starts if rows > 1 and value == start + rows]
+    of_pages = [(start, False) for start in starts if value == start + 1]
+    return next(iter(of_rows + of_pages if is_of_rows else of_pages + of_rows), None)
 
 
 def _is_in(value: int, records: Sequence[msgspec.Raw]) -> bool:

@@ -145,7 +145,7 @@ class PageReader:
         if failure is None or not failure.is_busy or self._is_partial_fine:
             return None
         way_out = f" (by `{redactor.mask_foreign(failure.shown)}`; {self._way_to_end_so})"
-        return f"status {response.status} and no records, it says: {excerpt(response)}{way_out}"
+        return f"status {response.status} and no records, it says: {self.excerpt_of(response, [(failure.names, dict(members)[failure.names])])}{way_out}"
 
     def signs_of(self, response: Response, members: Sequence[Member], *, is_first: bool) -> frozenset[str]:
         """Return what an answer without rows says, and no answer with rows has said."""
@@ -179,6 +179,15 @@ class PageReader:
             return self._has_rows(response, _members(response.body, "an answer"), self._rows_at)
         except BadDataError:
             return False
+
+    def excerpt_of(self, response: Response, members: Sequence[Member] = ()) -> str:
+        """Return how an answer begins; where it may be a thing that was asked for, and so a row, only what ``members`` say."""
+        if not self._asks_for_things:
+            return excerpt(response)
+        said = {".".join(names): value for names, value in members}
+        return (
+            excerpt(replace(response, body=exact.dumps(said))) if said else "what those with records do not"
+        )
 
     @property
     def _rows_at(self) -> Path | None:
@@ -289,7 +298,7 @@ class PageReader:
                 self._tell_once(
                     new,
                     f"There are no records in {where}, and `{redactor.mask_foreign('.'.join(new))}` is in no answer with records: "
-                    f"{excerpt(response)}; others are served meanwhile, so it is taken for the end. If it tells of a limit to what is "
+                    f"{self.excerpt_of(response, [(new, dict(members)[new])])}; others are served meanwhile, so it is taken for the end. If it tells of a limit to what is "
                     "shown, rows are missing.",
                 )
             if not has_list and self._habits.has_all_gone(members):
@@ -299,14 +308,15 @@ class PageReader:
                 )
             return
         name = redactor.mask_foreign(failure.shown)
-        sentence = f"{_error_in(response, where)} (by `{name}`); {self._way_to_end_so}."
+        said = self.excerpt_of(response, [(failure.names, dict(members)[failure.names])])
+        sentence = f"{_error_in(response, where, said)} (by `{name}`); {self._way_to_end_so}."
         if failure.weight is Weight.MAYBE:
             what = (
                 "is not what it is in answers with records" if self._habits.pages else "may tell of a failure"
             )
             self._tell_once(
                 failure.names,
-                f"There are no records in {where}, and `{name}` {what}: {excerpt(response)}; if that tells of a failure, rows are missing.",
+                f"There are no records in {where}, and `{name}` {what}: {said}; if that tells of a failure, rows are missing.",
             )
         else:
             self._refuse_in_part(sentence)
@@ -406,8 +416,8 @@ _SHORT = 4096  # bytes of an answer without rows
 _UNKNOWN = Path("", None, True)
 
 
-def _error_in(response: Response, where: str) -> str:
-    return f"Expected records in {where}, got an error with status {response.status}; it says: {excerpt(response)}"
+def _error_in(response: Response, where: str, said: str | None = None) -> str:
+    return f"Expected records in {where}, got an error with status {response.status}; it says: {said or excerpt(response)}"
 
 
 def _is_object(response: Response) -> bool:

@@ -183,6 +183,8 @@ class RestStream(BlockStream):
 
         That a page does not exist (404, 416) is the end, too.
         """
+        if numbering is not None and numbering.is_signed:
+            return
         settings = self.settings
         url, own_params = self._request(context)
         step = (

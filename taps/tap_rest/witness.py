@@ -11,17 +11,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from singerkit_shell.errors import BadDataError, NotAuthorisedError, RetryableError
-from tap_rest.client import Client, NotYet, Response, excerpt
+from tap_rest.client import Client, NotYet, Response
 from tap_rest.records import PageReader
 from tap_rest.signs import wait_asked
 
 __all__ = ["Question", "Witness"]
 
 _TRUSTED = 3  # ends after which the same signs need no further look
+_LOOKS = 2  # where such an answer had rows at the second look before
 
 Signs = frozenset[str]
 
@@ -45,7 +46,8 @@ class Witness:
         self._had_rows: Question | None = None
         self._has_asked_history = False
         self._ends: Counter[Signs] = Counter()
-        self._failures: set[Signs] = set()
+        self._doubted: set[Signs] = set()
+        """Signs of an answer that had rows when it was asked for once more."""
         self._waited: set[Signs] = set()
 
     def remember(self, question: Question) -> None:
@@ -78,10 +80,11 @@ class Witness:
                 return None
             if self._had_rows is None:
                 return self._asked_to_wait(signs, wait_asked(around, response.headers))
-            serves = signs not in self._failures and (self._is_trusted(signs) or self._serves())
+            serves = self._is_trusted(signs) or self._serves()
             if serves is False:
+                said = self._reader.excerpt_of(response)
                 return NotYet(
-                    f"status {response.status} and no records, it says: {excerpt(response)}, and what had some before has none now"
+                    f"status {response.status} and no records, it says: {said}, and what had some before has none now"
                 )
             passed.append(signs)
             return None
@@ -89,12 +92,16 @@ class Witness:
         answer = self._get(question, not_yet)
         if self._had_rows is None or not passed or self._is_trusted(passed[-1]):
             return answer, bool(passed) and self._had_rows is not None
-        again = self._get(question, not_yet)
-        if self._reader.has_rows(again):
-            self._failures.update(passed)
-        else:
-            self._ends[passed[-1]] += 1
-        return again, True
+        for _ in range(_LOOKS if passed[-1] in self._doubted else 1):
+            try:
+                again = self._get(question, not_yet)
+            except (BadDataError, NotAuthorisedError):
+                return answer, True  # a token that leads on once only
+            if self._reader.has_rows(again):
+                self._doubted.update(passed)
+                return again, True
+        self._ends[passed[-1]] += 1
+        return answer, True
 
     def _asked_to_wait(self, signs: Signs, wait: float | None) -> NotYet | None:
         """Give an answer that asks to wait one more try where there is no witness; the same one is believed then."""
@@ -109,15 +116,15 @@ class Witness:
         )
 
     def _is_trusted(self, signs: Signs) -> bool:
-        return self._ends[signs] >= _TRUSTED
+        return self._ends[signs] >= _TRUSTED and signs not in self._doubted
 
     def _serves(self) -> bool | None:
         """Tell whether what had rows still has some; None: there is nothing, or nothing any more, that can be asked."""
         if self._had_rows is None:
             return None
         try:
-            return self._reader.has_rows(self._get(self._had_rows, _at_once))
-        except BadDataError:
+            return self._reader.has_rows(self._get(replace(self._had_rows, accept=()), _at_once))
+        except (BadDataError, NotAuthorisedError):
             self._had_rows = None
             return None
 

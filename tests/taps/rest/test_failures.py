@@ -355,7 +355,9 @@ def judged_children(bodies: list[Any], partial: str = "fail") -> str | list[str]
     reader = PageReader("lines", "$.items[*]", [], "empty", partial, warnings.append, asks_for_things=True)
     try:
         for body in bodies:
-            assert busy_in(reader, answer(body)) is None
+            busy = busy_in(reader, answer(body))
+            if busy is not None:
+                return busy
             reader.read(answer(body), "page 1")
     except BadDataError as error:
         return str(error)
@@ -378,6 +380,16 @@ def test_an_order_that_says_failed_is_told_once(case: int) -> None:
         assert isinstance(warnings, list), warnings
         assert len(warnings) == 1
         assert "if that tells of a failure, rows are missing" in warnings[0]
+
+
+def test_of_an_order_nothing_is_told_but_what_may_be_a_failure() -> None:
+    """It is a row, and rows are never logged."""
+    (told,) = judged_children([{"id": 2, "status": "failed", "email": "ann@example.com", "items": []}])
+    assert '`{"status":"failed"}`' in told
+    refused = judged_children(
+        [{"id": 2, "error": "rate limit exceeded", "email": "ann@example.com", "items": []}]
+    )
+    assert "ann@" not in told + str(refused)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ URL = "https://api.example/rows"
         ("", "?cursor=2", "cursor", 1, False),
         ("", "?after=3", "after", 0, True),
         ("", "?page_token=3", "page_token", 0, True),
+        ("", "?page=2&sig=a1", "page", 1, False),
     ],
 )
 def test_a_number_that_counts_pages_or_rows(
@@ -62,6 +63,22 @@ def test_a_number_that_counts_pages_or_rows(
 )
 def test_what_is_no_such_number(asked: str, following: str) -> None:
     assert numbering_of(URL + asked, URL + following, ROWS) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "counts_rows"), [("offset", True), ("start", True), ("page", False), ("cursor", False)]
+)
+def test_a_number_that_fits_both_ways_counts_what_its_name_says(name: str, counts_rows: bool) -> None:
+    found = numbering_of(URL, f"{URL}?{name}=2", [msgspec.Raw(b'{"id":70}'), msgspec.Raw(b'{"id":80}')])
+    assert found is not None
+    assert found.counts_rows == counts_rows
+
+
+@pytest.mark.parametrize(("following", "is_signed"), [("?page=2&sig=b2", True), ("?page=2&sort=id", False)])
+def test_a_link_that_is_signed_leads_to_no_other_page(following: str, is_signed: bool) -> None:
+    found = numbering_of(f"{URL}?sig=a1", URL + following, ROWS)
+    assert found is not None
+    assert found.is_signed == is_signed
 
 
 def test_steps_lead_to_the_page_that_holds_a_row() -> None:

@@ -109,13 +109,76 @@ def test_a_limit_that_is_over_when_the_witness_is_asked_is_no_end() -> None:
         assert ids(stream_of(api).raw_pages(None, {})) == ALL
 
 
-def test_signs_that_were_no_end_once_are_none_any_more() -> None:
-    """Some questions fail by chance: the page, not the one that is asked as a witness, and later the page again."""
-    limited = Limited({}, {"captcha": True}, lambda count: count in (2, 5, 6))
-    # 1: page 1; 2: page 2 fails; 3: page 1 again; 4: page 2; 5, 6: page 3 fails, and is asked again without a witness.
+def test_signs_that_were_no_end_once_take_one_look_more() -> None:
+    """Some questions fail by chance: the page, and the page again, while the one that is asked as a witness has rows."""
+    limited = Limited({}, {"captcha": True}, lambda count: count in (2, 5, 7))
+    # 1: page 1; 2: page 2 fails; 3: page 1 again; 4: page 2; 5: page 3 fails; 6: page 1; 7: page 3 fails again; 8: page 3.
     with serving({"/rows": limited}) as api:
-        assert ids(stream_of(api, pagination={"type": "page"}).raw_pages(None, {})) == ALL
-        assert [asked.param("page") for asked in api.asked][3:] == ["2", "3", "3", "3"]
+        PAGES.append([{"id": 5}])
+        try:
+            assert ids(stream_of(api, pagination={"type": "page"}).raw_pages(None, {})) == [*ALL, 5]
+        finally:
+            PAGES.pop()
+        assert [asked.param("page") for asked in api.asked] == ["1", "2", "1", "2", "3", "1", "3", "3", "4"]
+
+
+def test_a_row_that_comes_in_at_the_end_stops_nothing() -> None:
+    """The empty page has it when it is asked for once more, and the true end behind it says the same as before."""
+    pages: list[list[Any]] = [[{"id": 1}], []]
+
+    def route(asked: Asked) -> Reply:
+        number = int(asked.param("page") or 1)
+        rows = pages[number - 1] if number <= len(pages) else []
+        if number == 2 and not rows:
+            pages[1] = [{"id": 2}]
+        return json_reply({"data": rows} | ({} if rows else {"hint": "add some"}))
+
+    with serving({"/rows": route}) as api:
+        assert ids(stream_of(api, pagination={"type": "page"}).raw_pages(None, {})) == [1, 2]
+
+
+def test_a_token_that_leads_on_once_only_is_not_missed_at_the_second_look() -> None:
+    asked_for: list[str] = []
+
+    def route(asked: Asked) -> Reply:
+        token = asked.param("cursor") or ""
+        asked_for.append(token)
+        if token and asked_for.count(token) > 1:
+            return json_reply({"error": "this cursor was used"}, 400)
+        return json_reply({"data": [], "hint": "x"} if token else {"data": PAGES[0], "cursor": "a"})
+
+    cursor = {"type": "cursor", "cursor": "$.cursor"}
+    with serving({"/rows": route}) as api:
+        assert ids(stream_of(api, pagination=cursor, missing_records="empty").raw_pages(None, {})) == [1, 2]
+
+
+@pytest.mark.parametrize("status", [403, 404, 410])
+def test_a_witness_that_has_gone_says_nothing(status: int) -> None:
+    has_gone = False
+
+    def route(asked: Asked) -> Reply:
+        if asked.path == "/things/1":
+            return json_reply({}, status) if has_gone else json_reply({"data": PAGES[0]})
+        return json_reply({"data": [], "reason_of_none": 3})
+
+    child = {
+        "path": "/things/{parent.id}",
+        "parent": {"stream": "things", "on_404": "skip"},
+        "pagination": {"type": "single"},
+    }
+    parents = {
+        "name": "things",
+        "path": "/things",
+        "schema": {"properties": {"id": {}}},
+        "pagination": {"type": "single"},
+    }
+    with serving({"/things/1": route, "/things/2": route}) as api:
+        config = {"base_url": api.url, "streams": [parents, STREAM | child], "retries": FAST}
+        stream = TapRest(config=config).streams["rows"]
+        assert isinstance(stream, RestStream)
+        assert ids(stream.raw_pages({"parent.id": 1}, {})) == [1, 2]
+        has_gone = True
+        assert ids(stream.raw_pages({"parent.id": 2}, {})) == []
 
 
 HONEST: dict[str, tuple[Any, Any, dict[str, str]]] = {
