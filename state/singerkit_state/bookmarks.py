@@ -119,6 +119,8 @@ class StreamBookmarks:
         }
         # One that loses its place may still be read in this run, from where it stood.
         self._loaded = dict(self._partitions)
+        self._known = frozenset(self._partitions)
+        self._dropped: set[str] = set()
         self._met: set[str] = set()
         self._read_now: set[str] = set()
         self._versions: dict[int, _Version] = {}
@@ -139,9 +141,9 @@ class StreamBookmarks:
     @property
     def strangers(self) -> tuple[int, int] | None:
         """How many partitions were known and how many others have been asked for, where none of the known ones was."""
-        if not self._loaded or not self._met or not self._met.isdisjoint(self._loaded):
+        if not self._known or not self._met or not self._met.isdisjoint(self._known):
             return None
-        return len(self._loaded), len(self._met)
+        return len(self._known), len(self._met)
 
     def _partition(self, key: str) -> Mapping[str, Any]:
         return self._partitions.get(key) or self._loaded.get(key) or {}
@@ -156,11 +158,18 @@ class StreamBookmarks:
         key = _context_key(context)
         entry = self._partition(key) or {"context": dict(context)}
         self._partitions.pop(key, None)
-        if bookmark == Bookmark() or not self._has_room():
+        if bookmark == Bookmark() or key in self._dropped or not self._has_room():
             return
         self._read_now.add(key)
         self._not_indexed.add(key)
         self._partitions[key] = self._updated(entry, bookmark)
+
+    def drop(self, context: Mapping[str, Any]) -> None:
+        """Keep no bookmark of a partition from now on: what is read of it in this run, or in the next, begins at the start."""
+        key = _context_key(context)
+        self._dropped.add(key)
+        for entries in (self._partitions, self._loaded):
+            entries.pop(key, None)
 
     # Rows with a key, which may move from one partition to another
 

@@ -22,6 +22,7 @@ from singerkit_tap.findings import (
     seen_in,
     told_of_answers,
     told_of_bookmark,
+    told_of_equal_partitions,
     told_of_local_times,
     told_of_nulls,
     told_of_partitions,
@@ -35,7 +36,8 @@ from singerkit_tap.stream import BlockStream
 
 __all__ = ["EnoughRecords", "Family", "Member", "family_of"]
 
-_RECENT_CONTEXTS = 100_000
+_RECENT_CONTEXTS = 200_000
+"""Of each parent two are kept: its context, and that with what else it is asked by."""
 _DRIVEN_BY = "_singerkit_driven_by"
 Warn = Callable[[BlockStream, str], None]
 """Warns of something about a stream, now and once more at the end of the run."""
@@ -88,16 +90,25 @@ class Family:
     def new_contexts(
         self, child: Member, records: Sequence[RawRecord], context: Context | None
     ) -> Iterator[Context]:
-        """Yield the contexts of a page's records that this run has not read yet."""
+        """Yield the contexts of a page's records that this run has not read yet.
+
+        One whose context was read, but is asked for by something else, is another parent, or a URL that was signed anew while
+        the parents were read: it is read, and has no bookmark, since that would be the other's.
+        """
         recent = self._recent.setdefault(child.stream.name, {})
         for child_context in child.stream.child_contexts(records, context):
-            key = hash(json.dumps(child_context, sort_keys=True, default=str))
-            if key not in recent:
-                yield child_context
-                # Bounded: among very many parents one that comes twice, far apart, is read twice.
-                recent[key] = None
-                if len(recent) > _RECENT_CONTEXTS:
-                    del recent[next(iter(recent))]
+            own = json.dumps(child_context, sort_keys=True, default=str)
+            asked = json.dumps(child.stream.asked_by(child_context), sort_keys=True, default=str)
+            key, whole = hash(own), hash((own, asked))
+            if whole in recent:
+                continue
+            if key in recent:
+                child.note_equal(child_context)
+            yield child_context
+            # Bounded: among very many parents one that comes twice, far apart, is read twice.
+            recent |= {key: None, whole: None}
+            while len(recent) > _RECENT_CONTEXTS:
+                del recent[next(iter(recent))]
 
     def may_write_state(self) -> bool:
         """Tell whether a commit here could not double rows of any stream."""
@@ -337,6 +348,21 @@ class Member:
                 "Stream `%s` has more partitions than bookmarks are kept for; those without one are read from "
                 "the start each time.",
                 self.stream.name,
+            )
+
+    def note_equal(self, context: Context) -> None:
+        """Note that another partition with this context comes: no bookmark is that of both, and none is kept."""
+        self.bookmarks.drop(context)
+        has_own_bookmarks = self.stream.bookmark_key is not None and not self.has_one_bookmark
+        if (
+            "equal" not in self._told
+            and self.is_wanted
+            and (has_own_bookmarks or not self.stream.primary_keys)
+        ):
+            self._told.add("equal")
+            self._warn(
+                self.stream,
+                told_of_equal_partitions(self.stream, tuple(context), has_own_bookmarks=has_own_bookmarks),
             )
 
     def close(self, read: Read, context: Context | None) -> None:

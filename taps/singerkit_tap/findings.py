@@ -16,6 +16,7 @@ __all__ = [
     "seen_in",
     "told_of_answers",
     "told_of_bookmark",
+    "told_of_equal_partitions",
     "told_of_local_times",
     "told_of_nulls",
     "told_of_partitions",
@@ -148,6 +149,24 @@ def told_of_partitions(stream: BlockStream, known: int, came: int, fields: Seque
         f"None of the {known} parents that the state knows of stream `{stream.name}` came again, and {came} others did, told "
         f"apart by {', '.join(f'`{name}`' for name in fields)}.{changing} If the parents are others each time, a bookmark for each "
         "is of no use."
+    )
+
+
+def told_of_equal_partitions(stream: BlockStream, fields: Sequence[str], *, has_own_bookmarks: bool) -> str:
+    """Say that two parents of one run cannot be told apart, and what that does to the rows below them."""
+    parent = stream.parent.name if stream.parent is not None else ""
+    twice = "" if stream.primary_keys else ", and are there twice then, since the stream has no key"
+    effect = (
+        f" They have no bookmark: each run that meets both reads all rows below them again{twice}; after one that meets one of "
+        "them only, rows of the other may be passed by."
+        if has_own_bookmarks
+        else " If it is one that came twice, the rows below it are there twice, since the stream has no key."
+    )
+    again = f", and run {reset_of(stream)}" if has_own_bookmarks else ""
+    return (
+        f"Two rows of stream `{parent}` came in one run with the same {', '.join(f'`{name}`' for name in fields)}, and stream "
+        f"`{stream.name}` asks by other fields, which differ; both were read.{effect} If the key of `{parent}` is not unique, "
+        f"{stream.advice_on_equal_partitions()}{again}."
     )
 
 

@@ -144,6 +144,8 @@ def _told_apart(entry: Any, fields: set[str]) -> Any:
     context = entry.get("context") if isinstance(entry, Mapping) else None
     if not isinstance(context, Mapping) or not fields < context.keys():
         return entry
+    if any(context[name] is None for name in fields):  # a null is the key of no parent
+        return entry
     return {**entry, "context": {name: value for name, value in context.items() if name in fields}}
 
 
@@ -154,8 +156,11 @@ def check_contexts(stream: BlockStream, part: Mapping[str, Any], context: Contex
         ConfigurationError: no partition of the state could be one of this run.
     """
     contexts = [entry.get("context") for entry in part.get("partitions") or ()]
+    own = {*(stream.context_fields or ())}
     known = [one.keys() for one in contexts if isinstance(one, Mapping) and one]
-    if known and not any(fields == context.keys() for fields in known):
+    if known and not any(
+        fields == context.keys() or (own and own <= fields and own <= context.keys()) for fields in known
+    ):
         raise ConfigurationError(
             f"The state of stream `{stream.name}` cannot be continued: its partitions are told apart by "
             f"{_fields(known[0])}, those of this run by {_fields(context)}; nothing of the stream was read. Correct the "

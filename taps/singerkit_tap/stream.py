@@ -159,6 +159,14 @@ class BlockStream(Stream):
         """The fields of a context, where a state may hold contexts with more of them; None: all that it has."""
         return None
 
+    def asked_by(self, context: Context) -> Mapping[str, Any]:  # noqa: ARG002  a context may be all there is
+        """Return what a partition is asked for by, where that may be more than its context, which tells it apart."""
+        return {}
+
+    def advice_on_equal_partitions(self) -> str:
+        """Return what to do where two partitions of one run have the same context, and are asked for by something else."""
+        return "tell its partitions apart by more"
+
     def advice_on_new_partitions(self) -> str | None:
         """Return what tells partitions apart by what stays, where no other of a run is one that the state knows; None: it is so."""
         return None

@@ -42,6 +42,8 @@ class ParentFields:
     def contexts(self, records: Sequence[RawRecord], own: Collection[str] | None) -> Iterator[Context]:
         """Yield the context of each record of the parent, told apart by the copies ``own`` alone, None: by all that is taken.
 
+        So is one of which ``own`` has a null: that is the key of no parent.
+
         Raises:
             BadDataError: a record lacks one of the fields.
         """
@@ -52,13 +54,21 @@ class ParentFields:
             parent = exact.loads(bytes(record))
             found = {name: self._parent_field(parent, field) for name, field in wanted.items()}
             if all(found[name] is not None for name, field in wanted.items() if field in used):
-                context = _ParentContext((name, found.pop(name)) for name in own or wanted)
+                has_key = own is not None and all(found[name] is not None for name in own)
+                context = _ParentContext(
+                    (name, found.pop(name)) for name in (own if own and has_key else wanted)
+                )
                 context.beside = found
                 yield context
 
     def constants(self, context: Context | None) -> dict[str, Any]:
         """Return what is copied to each record."""
         return {key: value for key, value in _all_of(context).items() if not key.startswith(_PATH_ONLY)}
+
+    def asked_by(self, context: Context) -> dict[str, Any]:
+        """Return the fields that fill the request."""
+        values = self._values(context)
+        return {field: values[field] for field in self._settings.parent_fields}
 
     def filled(self, context: Context | None) -> tuple[str, dict[str, Any]]:
         """Return path and parameters of the request.

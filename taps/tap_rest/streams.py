@@ -463,6 +463,10 @@ class RestStream(BlockStream):
             return None
         return [name for name, field in copies.items() if field in parent.primary_keys]
 
+    def asked_by(self, context: Context) -> Mapping[str, Any]:
+        """Return the fields of the parent that fill the request."""
+        return self._parents.asked_by(context)
+
     # The key
 
     def pages_again(self, context: Context | None, start: Start) -> Iterator[Page]:
@@ -516,6 +520,14 @@ class RestStream(BlockStream):
             else f'give stream `{parent.stream}` its `primary_keys`, like `["id"]`, and '
         )
         return f'{own}set `"copy": {json.dumps(copy)}` in `parent`, so that its key tells parents apart'
+
+    def advice_on_equal_partitions(self) -> str:
+        """Return the lines of the config by which parents of one key are told apart."""
+        parent = self.settings.parent.stream if self.settings.parent else ""
+        return (
+            f"name in `primary_keys` of stream `{parent}` fields that are unique, and copy them (`parent.copy`); or set "
+            f'`"duplicate_keys": "warn"` of stream `{parent}`, so that all that is taken of it tells its rows apart'
+        )
 
     @property
     def _key_of_parent(self) -> Sequence[str]:

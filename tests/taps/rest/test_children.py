@@ -449,3 +449,85 @@ def test_a_copied_field_that_changes_makes_no_other_parent(run_tap: Any) -> None
         assert "None of the 4 parents" in others
         assert "a bookmark for each is of no use" in others
         assert '"copy"' not in others, "their key tells them apart already"
+
+
+COMPANIES = {
+    "name": "companies",
+    "path": "/companies",
+    "primary_keys": ["id"],
+    "selected": False,
+    "pagination": {"type": "single"},
+    "schema": {"properties": {"id": {}, "slug": {}}},
+}
+
+
+INCREMENTS: dict[str, Any] = {
+    "replication_key": "at",
+    "incremental": {"param": "since"},
+    "parent": {"stream": "companies", "copy": {"company": "id"}, "bookmarks": "each"},
+}
+
+
+def below_companies(**more: Any) -> dict[str, Any]:
+    return {
+        "name": "orders",
+        "path": "/companies/{parent.slug}/orders",
+        "pagination": {"type": "single"},
+        "parent": {"stream": "companies", "copy": {"company": "id"}},
+        "schema": {"properties": {"no": {}, "at": {"type": "string", "format": "date-time"}, "company": {}}},
+    } | more
+
+
+def companies_serving(numbers: dict[str, int | None], days: dict[str, list[int]]) -> Any:
+    """Companies by slug, each twice, with their number, and the days of the orders below each."""
+    parents = [{"id": number, "slug": slug} for slug, number in numbers.items()]
+    return serving(
+        {"/companies": lambda _: json_reply([*parents, *parents])}
+        | {
+            f"/companies/{slug}/orders": lambda asked, slug=slug: json_reply(
+                [
+                    {"no": f"{slug}{day}", "at": f"2026-01-0{day}T00:00:00Z"}
+                    for day in days[slug]
+                    if f"2026-01-0{day}" >= (asked.param("since") or "")[:10]
+                ]
+            )
+            for slug in days
+        }
+    )
+
+
+@pytest.mark.parametrize("key", [None, 1])
+@pytest.mark.parametrize("keys", [["no"], []])
+def test_parents_with_one_key_or_none_are_all_read(key: int | None, keys: list[str], run_tap: Any) -> None:
+    """Only a parent that is asked for by the same fields has been read; what is copied of it tells nothing then."""
+    days = {"a": [5], "b": [1, 2], "c": [3]}
+    numbers = {"a": key, "b": key, "c": 3}
+    for more in ({}, INCREMENTS):
+        orders = below_companies(primary_keys=keys, **more)
+        with companies_serving(numbers, days) as api:
+            first = run_tap(api.url, COMPANIES, orders).ended(0)
+            again = run_tap(api.url, COMPANIES, orders, state=first.state).ended(0)
+        with companies_serving(dict(reversed(numbers.items())), days | {"b": [1, 2, 4]}) as api:
+            last = run_tap(api.url, COMPANIES, orders, state=again.state).ended(0)
+        assert [row["no"] for row in first.records("orders")] == ["a5", "b1", "b2", "c3"]
+        assert "b4" in [row["no"] for row in last.records("orders")], (
+            "the bookmark of the other does not count"
+        )
+        told = "Two rows of stream `companies` came in one run with the same `company`" in first.stderr
+        assert told == (key is not None and (bool(more) or not keys))
+        if key is None and more:
+            assert again.records("orders") == []
+            assert [row["no"] for row in last.records("orders")] == ["b4"]
+
+
+def test_parents_with_one_key_are_told_apart_as_advised(run_tap: Any) -> None:
+    days = {"a": [5], "b": [1, 2], "c": [3]}
+    orders = below_companies(**INCREMENTS)
+    with companies_serving({"a": 1, "b": 1, "c": 3}, days) as api:
+        told = run_tap(api.url, COMPANIES, orders).ended(0).stderr
+        assert '`"duplicate_keys": "warn"` of stream `companies`' in told
+        mended = COMPANIES | {"duplicate_keys": "warn"}
+        first = run_tap(api.url, mended, orders).ended(0)
+        again = run_tap(api.url, mended, orders, state=first.state).ended(0)
+    assert [row["no"] for row in first.records("orders")] == ["a5", "b1", "b2", "c3"]
+    assert again.records("orders") == []
