@@ -121,6 +121,10 @@ class Following:
         self._came = 0
         self._has_null_later = False
         """Whether a question from a value on gives rows without one, too."""
+        self._known_nulls = _Yielded()
+        """The rows without a value: an API may give them to each question."""
+        self._found_nulls: Counter[str] = Counter()
+        """How often one question has given each of them."""
         self._nulls: Counter[str] = Counter()
         """Hashes of the rows without a value on the last page of the first question that has others."""
 
@@ -192,6 +196,7 @@ class Following:
     def _question(self, params: Params) -> Generator[ReadPage, None, Params | None]:
         """Yield the pages of one question until the key has moved on; return the next question."""
         is_full = False
+        self._found_nulls = Counter()
         for number, page in enumerate(self._first(params) if self._asked is None else self._ask(params)):
             if number == 0 and self._asked not in (None, params):
                 self._check_is_inclusive(page)
@@ -336,16 +341,20 @@ class Following:
             if key is not None and key > self._last
         ]
         at_last = [
-            record for key, record in zip(keys, page.records, strict=True) if key is None or key == self._last
+            (key, record)
+            for key, record in zip(keys, page.records, strict=True)
+            if key is None or key == self._last
         ]
         new = []
         again = set(map(id, page.records[: page.begins_again]))
-        for record, row in zip(at_last, self._told(at_last), strict=True):
+        told = self._told([record for _, record in at_last])
+        for (key, record), row in zip(at_last, told, strict=True):
             if id(record) not in again:  # else the question itself has asked for it twice
                 this.note(row, record)
             this.found[row.digest] += 1
-            if not self._known.has(row, this.found[row.digest]):
-                self._known.add(row)
+            known = self._known_nulls if key is None else self._known
+            if not known.has(row, this.found[row.digest]):
+                known.add(row)
                 new.append(record)
         this.end_page()
         page.records = new
@@ -371,7 +380,13 @@ class Following:
         keys = self._keys(page)
         present = [key for key in keys if key is not None]
         if not present:
-            self._note(len(page.records), has_null=bool(page.records))
+            has_null = bool(page.records)
+            page.records = [
+                record
+                for record, row in zip(page.records, self._told(page.records), strict=True)
+                if self._is_new_null(row)
+            ]
+            self._note(len(page.records), has_null=has_null)
             return False
         if self._questions == 1:
             self._nulls = Counter(self._hashes(self._without_value(page)))
@@ -384,14 +399,15 @@ class Following:
             (column,) = self._reader.column(self._reader.decode([greatest]), self._key)
             self._last_params = self._params_of(_any_value.decode(column))
         rows = []
-        # Only rows at the ends of a page can come twice: the others are not looked at.
-        at_ends = [
-            record for key, record in zip(keys, page.records, strict=True) if key in (before, self._last)
-        ]
+        # Only rows at the ends of a page, and those without a value, can come twice: the others are not looked at.
+        ends = (None, before, self._last)
+        at_ends = [record for key, record in zip(keys, page.records, strict=True) if key in ends]
         told = iter(self._told(at_ends))
         for key, record in zip(keys, page.records, strict=True):
-            row = next(told) if key in (before, self._last) else _Row(None, "")
-            if key is None or before is None or key > before:
+            row = next(told) if key in ends else _Row(None, "")
+            if key is None:
+                rows.extend([record] if self._is_new_null(row) else [])
+            elif before is None or key > before:
                 rows.append(record)
             elif key == before:
                 found[row.digest] += 1
@@ -404,6 +420,14 @@ class Following:
         page.records = rows
         self._note(len(rows), has_null=len(present) < len(keys))
         return has_moved
+
+    def _is_new_null(self, row: _Row) -> bool:
+        """Note a row without a value that this question gives; tell whether it gives more of them than those before."""
+        self._found_nulls[row.digest] += 1
+        is_new = not self._known_nulls.has(row, self._found_nulls[row.digest])
+        if is_new:
+            self._known_nulls.add(row)
+        return is_new
 
     def _told(self, records: Sequence[msgspec.Raw]) -> list[_Row]:
         keys: Sequence[Any] = [None] * len(records)

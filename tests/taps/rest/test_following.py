@@ -289,6 +289,28 @@ def test_rows_without_a_value_behind_many_of_one_value_are_read(passes_nulls: bo
     assert sorted(record["id"] for record in run.records("orders")) == list(range(1, 20))
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 9, 12])
+@pytest.mark.parametrize("is_first", [False, True])
+@pytest.mark.parametrize("keys", [["id"], []])
+def test_rows_without_a_value_that_each_question_gives_come_once(
+    count: int, is_first: bool, keys: list[str], run_tap: Any
+) -> None:
+    """Two that say the same are two rows, where one question gives both and nothing tells them apart."""
+    nulls: list[dict[str, Any]] = [{"id": 900 + n // 2 * 2, "at": None, "v": "x"} for n in range(6)]
+    if keys:
+        nulls = [row | {"id": 900 + n} for n, row in enumerate(nulls)]
+    rows = with_nulls(count, 0)
+
+    def answer(asked: Asked) -> Reply:
+        found = [row for row in rows if row["at"] >= (asked.param("since") or "")]
+        return json_reply(page_of([*nulls, *found] if is_first else [*found, *nulls], asked, 4))
+
+    with serving({"/orders": answer}) as api:
+        run = run_tap(api.url, stream(pagination={"type": "page"}, primary_keys=keys)).ended(0)
+    came = sorted(record["id"] for record in run.records("orders"))
+    assert came == sorted(row["id"] for row in [*rows, *nulls])
+
+
 def test_rows_without_a_value_are_read_where_others_came_twice_or_left_meanwhile(run_tap: Any) -> None:
     rows = with_nulls(12, 8)
     answer = nulls_last(rows)
