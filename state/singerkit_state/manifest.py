@@ -66,8 +66,10 @@ class Manifest:
     """Digests of the states from before, newest first (`value.after`)."""
     ends: Mapping[str, str] = field(default_factory=dict)
     """Digests of the ends of ``files``; manifests of older versions have none."""
-    at_work: Mapping[str, tuple[int, str]] = field(default_factory=dict)
-    """The files that a run writes to: the length behind which its rows stand, and the digest of the end before them."""
+    at_work: Mapping[str, tuple[int, str | None]] = field(default_factory=dict)
+    """The files that a run writes to: the length behind which its rows stand, and the digest of the end before them.
+
+    A manifest of an older version is read as if a run were at work on each of its ``files``, with None for the end."""
 
 
 def read(folder: Path) -> Manifest | None:
@@ -80,6 +82,10 @@ def read(folder: Path) -> Manifest | None:
     try:
         value: Any = decode(read_text(str(path), _LONGEST))
         found = Manifest(**value | {"former": tuple(value.get("former", ()))})
+        if "at_work" not in value:  # that version cut off whatever stood behind the committed length
+            return dataclasses.replace(
+                found, at_work={name: (length, None) for name, length in found.files.items()}
+            )
         return dataclasses.replace(
             found, at_work={name: (length, end) for name, (length, end) in found.at_work.items()}
         )

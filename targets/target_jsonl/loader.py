@@ -104,7 +104,11 @@ class JsonlLoader:
         self._reached = reached(taken.state)
         self._cut_leftovers()
         self._amiss = dict(self._look())
-        unclear = {name: left for name, left in taken.at_work.items() if not self._is_ours(name)}
+        unclear = {
+            name: (length, end)
+            for name, (length, end) in taken.at_work.items()
+            if end is not None and not self._is_ours(name)
+        }
         good = {name: size for name, size in taken.files.items() if name not in self._amiss}
         found = {name: (size, self._files.end(name, size)) for name, size in good.items()}
         self._note(at_work={**unclear, **found})
@@ -114,7 +118,7 @@ class JsonlLoader:
     def _is_ours(self, name: str) -> bool:
         """Whether nothing but rows of a run can stand behind the length from which that run wrote."""
         length, end = self._manifest.at_work[name]
-        return self._files.size(name) >= length and self._files.end(name, length) == end
+        return self._files.size(name) >= length and end in (None, self._files.end(name, length))
 
     def _ours(self) -> dict[str, int]:
         return {name: length for name, (length, _) in self._manifest.at_work.items() if self._is_ours(name)}
@@ -134,12 +138,12 @@ class JsonlLoader:
 
     def _look(self) -> Iterator[tuple[str, _Amiss]]:
         """Find the files that are not what was committed, of which only the end is compared."""
-        at_work = self._manifest.at_work
         for name, committed in self._manifest.files.items():
             found = self._files.size(name)
             if found == committed and self._manifest.ends.get(name) in (None, self._files.end(name, found)):
                 continue
-            yield name, _Amiss(found, committed, found > 0 and name in at_work and not self._is_ours(name))
+            _, end = self._manifest.at_work.get(name, (committed, None))
+            yield name, _Amiss(found, committed, found > 0 and end is not None and not self._is_ours(name))
 
     def _note(self, **change: Any) -> None:
         """Change what the manifest says of files, and nothing of what is committed."""

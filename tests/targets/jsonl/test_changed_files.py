@@ -14,7 +14,8 @@ from targets.jsonl.test_manifest import ROWS, at_work, load, row, state
 from targets.jsonl.test_manifest import folder as folder_of_runs
 
 from singerkit_shell.errors import ConfigurationError, FencedError
-from singerkit_target.contract import Reject, RowsChanged, RowsGone, SafePoint
+from singerkit_state import manifest
+from singerkit_target.contract import Reject, RowsChanged, RowsCut, RowsGone, SafePoint
 from target_jsonl import files
 from target_jsonl.loader import REJECTS, JsonlLoader
 
@@ -171,18 +172,55 @@ def test_what_a_killed_run_has_left_is_cut_off_and_told(
     assert "What a run that died has left in" in caplog.text
 
 
-def test_a_file_of_an_older_version_that_is_longer_is_refused(folder: Path) -> None:
+def as_the_former_version_left_it(folder: Path, **files: int) -> None:
     old = stored(folder)
     del old["ends"], old["at_work"]
+    old["files"] |= files
     (folder / "_singerkit_manifest.json").write_text(json.dumps(old))
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_what_a_killed_run_of_the_former_version_has_left_is_cut_off_once(
+    folder: Path, is_killed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was refused as changed by somebody; that of a first run, whose state says nothing, was kept and doubled."""
+    as_the_former_version_left_it(folder, **{"b.jsonl": 0})
     rewritten(folder / "a.jsonl", CHANGES["a line by hand"])
+    (folder / "b.jsonl").write_text('{"n":7}\n{"n"')
+    if is_killed:  # before it has cut anything
+        manifest.begin(folder, "orders", "killed")
     second = begun(folder)
-    with pytest.raises(RowsChanged, match="has 25 bytes, and 16 were committed"):
+    put(second, 3)
+    put(second, 7, to=stream("b"))
+    second.commit(NEW)
+    second.close()
+    assert (numbers(folder), numbers(folder, "b")) == ([1, 2, 3], [7])
+    assert "a.jsonl is cut off, to 16 bytes" in caplog.text
+    assert "b.jsonl is cut off, to 0 bytes" in caplog.text
+    rewritten(folder / "a.jsonl", CHANGES["a line by hand"])
+    third = begun(folder)
+    with pytest.raises(RowsChanged):
+        third.declare(A)
+    third.close()
+
+
+def test_a_file_of_the_former_version_that_is_shorter_is_refused_and_never_cut(folder: Path) -> None:
+    as_the_former_version_left_it(folder)
+    whole = (folder / "a.jsonl").read_bytes()
+    os.truncate(folder / "a.jsonl", 8)
+    second = begun(folder)
+    with pytest.raises(RowsCut, match="has 8 bytes, and 16 were committed"):
         second.declare(A)
     second.close()
-    os.truncate(folder / "a.jsonl", 16)
+    (folder / "a.jsonl").write_bytes(whole * 2)
+    third = begun(folder)
+    with pytest.raises(RowsChanged):
+        third.declare(A)
+    third.close()
+    assert (folder / "a.jsonl").read_bytes() == whole * 2
+    (folder / "a.jsonl").write_bytes(whole)
     begun(folder).close()
-    assert set(stored(folder)["at_work"]) == set()
+    assert stored(folder)["at_work"] == {}
 
 
 def test_only_the_end_of_a_file_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
