@@ -69,7 +69,7 @@ class Manifest:
     at_work: Mapping[str, tuple[int, str | None]] = field(default_factory=dict)
     """The files that a run writes to: the length behind which its rows stand, and the digest of the end before them.
 
-    A manifest of an older version is read as if a run were at work on each of its ``files``, with None for the end."""
+    Where the length is 0, which file it is stands in place of the digest. A manifest of an older version is read as if a run were at work on each of its ``files``, with None for the end."""
 
 
 def read(folder: Path) -> Manifest | None:
@@ -164,7 +164,7 @@ def commit(
         state=former.state if state is None else state,
         files=dict(files),
         ends={**former.ends, **ends},
-        at_work={**former.at_work, **{name: (files[name], end) for name, end in ends.items()}},
+        at_work={**former.at_work, **{name: (files[name], end) for name, end in ends.items() if files[name]}},
         former=former.former if state is None else after(former.former, former.state),
         committed_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
     )

@@ -62,6 +62,16 @@ class Files:
         """
         return hashlib.sha256(self._last(name, length, _END)).hexdigest()
 
+    def mark(self, name: str, length: int) -> str:
+        """Return what tells that a file is the one that had ``length``: its end, or, where it was empty, its inode.
+
+        Without the device, whose number another mount changes. It is "" where there is no file.
+        """
+        if length:
+            return self.end(name, length)
+        path = self._folder / name
+        return f"inode {path.lstat().st_ino}" if os.path.lexists(path) else ""
+
     def is_whole(self, name: str) -> bool:
         """Tell whether a file is empty, or ends with the end of a line."""
         return self._last(name, self.size(name), 1) in (b"", b"\n")

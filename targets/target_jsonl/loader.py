@@ -110,15 +110,15 @@ class JsonlLoader:
             if end is not None and not self._is_ours(name)
         }
         good = {name: size for name, size in taken.files.items() if name not in self._amiss}
-        found = {name: (size, self._files.end(name, size)) for name, size in good.items()}
+        self._cut(good)  # makes those that are gone
+        found = {name: (size, self._files.mark(name, size)) for name, size in good.items()}
         self._note(at_work={**unclear, **found})
-        self._cut(good)
         return taken.state
 
     def _is_ours(self, name: str) -> bool:
         """Whether nothing but rows of a run can stand behind the length from which that run wrote."""
         length, end = self._manifest.at_work[name]
-        return self._files.size(name) >= length and end in (None, self._files.end(name, length))
+        return self._files.size(name) >= length and end in (None, self._files.mark(name, length))
 
     def _ours(self) -> dict[str, int]:
         return {name: length for name, (length, _) in self._manifest.at_work.items() if self._is_ours(name)}
@@ -239,16 +239,16 @@ class JsonlLoader:
         if name in self._amiss:
             self._check_is_whole(name)
             length = self._files.size(name)
-            self._note(at_work={**self._manifest.at_work, name: (length, self._files.end(name, length))})
+            self._cut({name: length})  # makes it, if it is gone
+            self._note(at_work={**self._manifest.at_work, name: (length, self._files.mark(name, length))})
             del self._amiss[name]
-            self._cut({name: length})
             return
         if name not in self._manifest.files:
             self._list(name)
         self._cut({name: 0})
 
     def _list(self, name: str) -> None:
-        """Put a new file into the manifest before it is made: what a kill leaves of it is then known to be ours.
+        """Make a file and put it into the manifest before it has rows: what a kill leaves of it is then known to be ours.
 
         Raises:
             ConfigurationError: there is such a file, and no run of ours has begun it.
@@ -261,10 +261,11 @@ class JsonlLoader:
                     "somebody else, or the manifest is not the one it belongs to. It was left as it is: move it away, or "
                     "load into another folder."
                 )
+            self._files.cut({name: 0})
             listed = dataclasses.replace(
                 self._manifest,
                 files={**self._manifest.files, name: 0},
-                at_work={**self._manifest.at_work, name: (0, self._files.end(name, 0))},
+                at_work={**self._manifest.at_work, name: (0, self._files.mark(name, 0))},
             )
             manifest.write(self._folder, listed)
         self._manifest = listed

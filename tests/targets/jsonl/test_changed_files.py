@@ -15,7 +15,7 @@ from targets.jsonl.test_manifest import folder as folder_of_runs
 
 from singerkit_shell.errors import ConfigurationError, FencedError
 from singerkit_state import manifest
-from singerkit_target.contract import Reject, RowsChanged, RowsCut, RowsGone, SafePoint
+from singerkit_target.contract import Reject, RowsChanged, RowsCut, RowsGone, RowsUnclear, SafePoint
 from target_jsonl import files
 from target_jsonl.loader import REJECTS, JsonlLoader
 
@@ -170,6 +170,47 @@ def test_what_a_killed_run_has_left_is_cut_off_and_told(
     begun(folder).close()
     assert numbers(folder) == [1, 2, 3]
     assert "What a run that died has left in" in caplog.text
+
+
+@pytest.mark.parametrize("has_committed", [False, True])
+def test_what_stands_in_the_place_of_the_file_of_a_first_run_that_was_killed_is_not_cut(
+    tmp_path: Path, has_committed: bool
+) -> None:
+    """Behind nothing, any file is longer, and has the same end: the user's own was cut to nothing."""
+    folder, mine = tmp_path / "out", b'{"my":"file"}\n'
+    first = begun(folder)
+    first.declare(A)
+    if has_committed:
+        first.commit(OLD)
+    put(first, 1)
+    killed(first)
+    (folder / "a.jsonl").rename(folder / "left")
+    (folder / "a.jsonl").write_bytes(mine)
+    for _ in range(2):
+        second = begun(folder)
+        with pytest.raises(RowsUnclear, match="somebody has changed it under or after a run"):
+            second.declare(A)
+        second.rollback()
+        second.close()
+        assert (folder / "a.jsonl").read_bytes() == mine
+    (folder / "a.jsonl").rename(folder / "mine")
+    third = begun(folder)
+    put(third, 1)
+    killed(third)
+    fourth = begun(folder)
+    put(fourth, 1)
+    fourth.commit(NEW)
+    fourth.close()
+    assert numbers(folder) == [1]
+
+
+def test_what_a_first_run_that_was_killed_has_left_is_cut_off(tmp_path: Path) -> None:
+    for _ in range(3):
+        run = begun(tmp_path / "out")
+        put(run, 1)
+        killed(run)
+    begun(tmp_path / "out").close()
+    assert numbers(tmp_path / "out") == []
 
 
 def as_the_former_version_left_it(folder: Path, **files: int) -> None:
