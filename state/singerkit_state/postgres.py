@@ -100,6 +100,8 @@ _COLUMNS = {
 }
 _ESSENTIAL = ("pipeline", "epoch", "sequence", "state")
 """What the first version of the table had; a table without these is not ours, other columns can be added."""
+_TABLES = "tables"
+"""A column to go without where the role may not add it: only its owner may alter a table."""
 
 
 @dataclass(frozen=True)
@@ -122,8 +124,9 @@ class StateRow:
     """Digests of the states from before, newest first (`value.after`)."""
     loaded: frozenset[str] | None = None
     """The streams whose tables held rows at the last commit; None where an older version has committed last."""
-    here: str = field(default="", compare=False)
-    """Which state table it is, of which database: a dump that is restored makes another one."""
+    here: str | None = field(default="", compare=False)
+    """Which state table it is, of which database: a dump that is restored makes another one; None where it has no
+    column for ``tables``."""
     tables: Mapping[str, int] = field(default_factory=dict)
     """The OIDs of the tables of ``loaded`` at the last commit, as far as they were noted ``here``."""
 
@@ -139,7 +142,8 @@ class StateRow:
 def ensure_table(connection: Connection, schema: str, table: str = DEFAULT_TABLE) -> None:
     """Make schema and table when they are missing, add columns that an older version did not have.
 
-    Safe when several runs do it at once; needs no right to create anything when everything is there.
+    Safe when several runs do it at once; needs no right to create anything when everything is there, but for the column
+    `_TABLES`.
 
     Raises:
         NotAuthorisedError: the role may not create them, or not read and write the table (FAULTS D9).
@@ -202,8 +206,31 @@ def _make(cursor: Cursor, schema: str, table: str) -> None:
         cursor.execute(sql.SQL("CREATE TABLE {} ({})").format(name, columns))
         return
     for column in _COLUMNS:
-        if column not in found:
+        if column not in found and (column != _TABLES or _may_alter(cursor, schema, table)):
             cursor.execute(sql.SQL("ALTER TABLE {} ADD COLUMN {}").format(name, _definition(column)))
+
+
+def _may_alter(cursor: Cursor, schema: str, table: str) -> bool:
+    cursor.execute(
+        "SELECT pg_catalog.pg_has_role(c.relowner, 'USAGE'), pg_catalog.pg_get_userbyid(c.relowner)"
+        " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = %s AND c.relname = %s",
+        (schema, table),
+    )
+    may, owner = _one(cursor)
+    if not may:
+        statement = sql.SQL("ALTER TABLE {} ADD COLUMN {}").format(
+            sql.Identifier(schema, table), _definition(_TABLES)
+        )
+        logger.warning(
+            "A table that is dropped and made anew between two runs is not noticed: the state table %s.%s has no column for "
+            "that, and only its owner `%s` can add it: %s",
+            schema,
+            table,
+            owner,
+            statement.as_string(cursor),
+        )
+    return bool(may)
 
 
 def _definition(column: str) -> sql.Composable:
@@ -307,8 +334,11 @@ def _begin_epoch(cursor: Cursor, schema: str, table: str, pipeline: str, run_id:
 
 def with_notes(cursor: Cursor, row: StateRow) -> StateRow:
     """Return the row with what it notes besides: former states, loaded streams, and which tables these were in."""
+    has_tables = _TABLES in _columns_of(cursor, row.schema, row.table)
     cursor.execute(
-        sql.SQL(_SELECT_NOTES).format(identifier(row.schema, row.table)),
+        sql.SQL(_SELECT_NOTES if has_tables else _SELECT_FEWER_NOTES).format(
+            identifier(row.schema, row.table)
+        ),
         (row.pipeline,),
     )
     former, loaded, tables, here = _one(cursor)
@@ -321,7 +351,7 @@ def with_notes(cursor: Cursor, row: StateRow) -> StateRow:
     )
 
 
-def _noted(tables: Any, here: str) -> Mapping[str, int]:
+def _noted(tables: Any, here: str | None) -> Mapping[str, int]:
     """Return the OIDs that were noted in this very state table; none where somebody has edited them."""
     oids = tables.get("oids") if isinstance(tables, dict) and tables.get("here") == here else None
     return oids if isinstance(oids, dict) else {}
@@ -336,10 +366,15 @@ _SELECT_NOTES = """
     )
     FROM {} t WHERE pipeline = %s
 """
+_SELECT_FEWER_NOTES = "SELECT former, loaded, NULL, NULL FROM {} WHERE pipeline = %s"
 
 
-def _tables_text(row: StateRow) -> str:
-    return encode({"here": row.here, "oids": dict(sorted(row.tables.items()))})
+def _set_tables(row: StateRow) -> sql.Composable:
+    """What an UPDATE sets besides, to note the tables; nothing where there is no column for it."""
+    if row.here is None:
+        return sql.SQL("")
+    text = encode({"here": row.here, "oids": dict(sorted(row.tables.items()))})
+    return sql.SQL(", tables = {}::json").format(sql.Literal(text.replace("%", "%%")))
 
 
 def note(
@@ -352,15 +387,10 @@ def note(
     kept = {stream: oid for stream, oid in row.tables.items() if stream in (loaded or ())}
     row = replace(row, former=former, loaded=loaded, tables=kept)
     cursor.execute(
-        sql.SQL(
-            "UPDATE {} SET former = %s::json, loaded = %s::json, tables = %s::json WHERE pipeline = %s"
-        ).format(identifier(row.schema, row.table)),
-        (
-            json.dumps(former),
-            None if loaded is None else encode(sorted(loaded)),
-            _tables_text(row),
-            row.pipeline,
+        sql.SQL("UPDATE {} SET former = %s::json, loaded = %s::json{} WHERE pipeline = %s").format(
+            identifier(row.schema, row.table), _set_tables(row)
         ),
+        (json.dumps(former), None if loaded is None else encode(sorted(loaded)), row.pipeline),
     )
     return row
 
@@ -391,16 +421,15 @@ def advance(
         cursor.execute(
             sql.SQL(
                 "UPDATE {} SET sequence = sequence + 1, state = coalesce(%s::json, state), run_id = %s,"
-                " former = %s::json, loaded = %s::json, tables = %s::json, committed_at = clock_timestamp()"
+                " former = %s::json, loaded = %s::json{}, committed_at = clock_timestamp()"
                 " WHERE pipeline = %s AND epoch = %s AND sequence = %s"
                 " RETURNING sequence, committed_at"
-            ).format(identifier(row.schema, row.table)),
+            ).format(identifier(row.schema, row.table), _set_tables(noted)),
             (
                 state_text,
                 row.run_id,
                 json.dumps(former),
                 None if loaded is None else encode(sorted(loaded)),
-                _tables_text(noted),
                 row.pipeline,
                 row.epoch,
                 row.sequence,

@@ -40,7 +40,9 @@ from singerkit_shell.errors import (
 )
 from singerkit_shell.signals import stop_flag
 from singerkit_state import history_table, postgres
+from singerkit_state.location import StateUrl
 from singerkit_state.store import Holder
+from singerkit_state.store_postgres import change_row
 from singerkit_state.value import Mark, encode, with_mark
 
 SCHEMA, TABLE, PIPELINE = 'my "schema"; 50% --', 'say "hi"; 50%s --', 'orders\' "daily"; %s --'
@@ -254,6 +256,41 @@ def test_a_role_that_may_create_nothing_uses_what_is_there(
         assert commit(connection, row, OLD).sequence == 1
 
 
+def test_a_role_that_does_not_own_the_table_of_an_older_version_goes_without_the_note_of_tables(
+    limited: tuple[str, str], connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It could not run any more after the upgrade: "must be owner of table"."""
+    owner = connect()
+    postgres.ensure_table(owner, "public", TABLE)
+    url, loaded = StateUrl("", "", PIPELINE, "public", TABLE), frozenset({"a"})
+    role, table = sql.Identifier(limited[0]), sql.Identifier("public", TABLE)
+    with owner, owner.cursor() as cursor:
+        change_row(cursor, url, lambda _: OLD, "makes the history")
+        cursor.execute(sql.SQL("ALTER TABLE {} DROP COLUMN tables").format(table))
+        cursor.execute(sql.SQL("GRANT ALL ON ALL TABLES IN SCHEMA public TO {}").format(role))
+    with contextlib.closing(psycopg2.connect(limited[1])) as connection:
+        postgres.ensure_table(connection, "public", TABLE)
+        row = postgres.acquire(connection, "public", TABLE, PIPELINE, "run-1")
+        with postgres.transaction(connection) as cursor:
+            row = postgres.advance(cursor, row, OLD, loaded, {"a": 17})
+        with postgres.transaction(connection) as cursor:
+            assert change_row(cursor, url, lambda _: NEW, "by hand").after.text == NEW
+            found = postgres.with_notes(cursor, row)
+        postgres.release(connection, row)
+        assert (found.loaded, found.tables) == (loaded, {})
+    advised = caplog.messages[0].rpartition(": ")[2]
+    with owner, owner.cursor() as cursor:
+        cursor.execute(advised)
+    with contextlib.closing(psycopg2.connect(limited[1])) as connection:
+        caplog.clear()
+        postgres.ensure_table(connection, "public", TABLE)
+        row = postgres.acquire(connection, "public", TABLE, PIPELINE, "run-2")
+        with postgres.transaction(connection) as cursor:
+            row = postgres.advance(cursor, row, OLD, loaded, {"a": 17})
+            assert postgres.with_notes(cursor, row).tables == {"a": 17}
+        assert not caplog.messages
+
+
 def test_a_read_only_server_cannot_be_written(connect: Connect, database: str) -> None:
     connection = connect()
     connection.set_session(readonly=True)
@@ -338,7 +375,9 @@ HOLDER = """
 import sys, psycopg2
 from singerkit_shell.signals import stop_flag
 from singerkit_state import history_table, postgres
+from singerkit_state.location import StateUrl
 from singerkit_state.store import Holder
+from singerkit_state.store_postgres import change_row
 dsn, schema, table, pipeline, run = sys.argv[1:]
 connection = psycopg2.connect(dsn, application_name="loader")
 try:
