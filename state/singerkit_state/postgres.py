@@ -128,7 +128,7 @@ class StateRow:
     """Which state table it is, of which database: a dump that is restored makes another one; None where it has no
     column for ``tables``."""
     tables: Mapping[str, int] = field(default_factory=dict)
-    """The OIDs of the tables of ``loaded`` at the last commit, as far as they were noted ``here``."""
+    """The OIDs of the tables of ``loaded`` at the last commit, as far as they were noted ``here``, and at that commit."""
 
     @property
     def where(self) -> str:
@@ -347,13 +347,18 @@ def with_notes(cursor: Cursor, row: StateRow) -> StateRow:
         former=tuple(former or ()),
         loaded=None if loaded is None else frozenset(loaded),
         here=here,
-        tables=_noted(tables, here),
+        tables=_noted(tables, here, row.sequence),
     )
 
 
-def _noted(tables: Any, here: str | None) -> Mapping[str, int]:
-    """Return the OIDs that were noted in this very state table; none where somebody has edited them."""
-    oids = tables.get("oids") if isinstance(tables, dict) and tables.get("here") == here else None
+def _noted(tables: Any, here: str | None, sequence: int) -> Mapping[str, int]:
+    """Return the OIDs that were noted in this very state table; none where somebody has edited them.
+
+    A version that knows of no such note leaves it behind, at an older ``sequence``: its tables may be others by now.
+    """
+    if not isinstance(tables, dict) or (tables.get("here"), tables.get("sequence")) != (here, sequence):
+        return {}
+    oids = tables.get("oids")
     return oids if isinstance(oids, dict) else {}
 
 
@@ -369,11 +374,11 @@ _SELECT_NOTES = """
 _SELECT_FEWER_NOTES = "SELECT former, loaded, NULL, NULL FROM {} WHERE pipeline = %s"
 
 
-def _set_tables(row: StateRow) -> sql.Composable:
-    """What an UPDATE sets besides, to note the tables; nothing where there is no column for it."""
+def _set_tables(row: StateRow, sequence: int) -> sql.Composable:
+    """What an UPDATE that leaves the row at ``sequence`` sets besides, to note the tables; nothing where there is no column for it."""
     if row.here is None:
         return sql.SQL("")
-    text = encode({"here": row.here, "oids": dict(sorted(row.tables.items()))})
+    text = encode({"here": row.here, "sequence": sequence, "oids": dict(sorted(row.tables.items()))})
     return sql.SQL(", tables = {}::json").format(sql.Literal(text.replace("%", "%%")))
 
 
@@ -388,7 +393,7 @@ def note(
     row = replace(row, former=former, loaded=loaded, tables=kept)
     cursor.execute(
         sql.SQL("UPDATE {} SET former = %s::json, loaded = %s::json{} WHERE pipeline = %s").format(
-            identifier(row.schema, row.table), _set_tables(row)
+            identifier(row.schema, row.table), _set_tables(row, row.sequence)
         ),
         (json.dumps(former), None if loaded is None else encode(sorted(loaded)), row.pipeline),
     )
@@ -424,7 +429,7 @@ def advance(
                 " former = %s::json, loaded = %s::json{}, committed_at = clock_timestamp()"
                 " WHERE pipeline = %s AND epoch = %s AND sequence = %s"
                 " RETURNING sequence, committed_at"
-            ).format(identifier(row.schema, row.table), _set_tables(noted)),
+            ).format(identifier(row.schema, row.table), _set_tables(noted, row.sequence + 1)),
             (
                 state_text,
                 row.run_id,

@@ -173,6 +173,22 @@ def test_a_table_of_an_older_version_gets_the_columns_it_lacks(connect: Connect)
         assert cursor.fetchall() == [("mine", "run-1")]
 
 
+def test_tables_that_were_noted_before_an_older_version_has_committed_are_no_note(connect: Connect) -> None:
+    """That version leaves the note as it is, and its tables may be others: the next run was refused for one made anew."""
+    connection = connect()
+    postgres.ensure_table(connection, "public", "state")
+    row = postgres.acquire(connection, "public", "state", PIPELINE, "run-1")
+    with postgres.transaction(connection) as cursor:
+        row = postgres.advance(cursor, row, OLD, frozenset({"a"}), {"a": 17})
+        assert postgres.with_notes(cursor, row).tables == {"a": 17}
+        change_row(cursor, StateUrl("", "", PIPELINE, "public", "state"), lambda _: NEW, "by hand")
+        row = postgres.lock_row(cursor, "public", "state", PIPELINE)
+        assert postgres.with_notes(cursor, row).tables == {"a": 17}
+        cursor.execute("UPDATE state SET sequence = sequence + 1")
+        row = postgres.lock_row(cursor, "public", "state", PIPELINE)
+        assert postgres.with_notes(cursor, row).tables == {}
+
+
 def test_a_table_that_is_no_state_table_is_left_alone(connect: Connect) -> None:
     connection = connect()
     with connection, connection.cursor() as cursor:
