@@ -15,11 +15,14 @@ from targets.jsonl.test_manifest import folder as folder_of_runs
 
 from singerkit_shell.errors import ConfigurationError, FencedError
 from singerkit_state import manifest
+from singerkit_state.edit import without_streams
 from singerkit_target.contract import Reject, RowsChanged, RowsCut, RowsGone, RowsUnclear, SafePoint
 from target_jsonl import files
 from target_jsonl.loader import REJECTS, JsonlLoader
 
 runs = folder_of_runs
+ONLY_B = '{"bookmarks":{"b":{"replication_key_value":1}}}'
+BOTH = '{"bookmarks":{"a":{"replication_key_value":1},"b":{"replication_key_value":1}}}'
 
 
 @pytest.fixture
@@ -293,6 +296,30 @@ def test_dead_letters_that_were_changed_are_kept(folder: Path) -> None:
     second.rollback()
     second.close()
     assert (folder / REJECTS).read_bytes() == after
+
+
+def test_a_stream_starts_over_whatever_the_files_of_others_end_with(tmp_path: Path) -> None:
+    """It was refused for the newline that another file lacks, which it does not append to."""
+    folder = tmp_path / "out"
+    first = begun(folder)
+    put(first, 1)
+    put(first, 1, to=stream("b"))
+    first.reject([Reject("a", 1, "$", "lost", b"{}")])
+    first.commit(BOTH)
+    first.close()
+    left = {name: rewritten(folder / name, lambda _: '{"edited":1}') for name in ("b.jsonl", REJECTS)}
+    second = begun(folder)
+    assert second.change_state(without_streams(["a"]), "start over") == ONLY_B
+    with pytest.raises(ConfigurationError, match=r"b\.jsonl .* ends in the middle of a row"):
+        second.change_state(without_streams(["b"]), "start over")
+    (folder / "b.jsonl").unlink()
+    second.close()
+    third = begun(folder)
+    assert third.change_state(lambda _: None, "start over") is None
+    with pytest.raises(ConfigurationError, match=f"{REJECTS} .* ends in the middle of a row"):
+        third.change_state(lambda text: text, "adopt", as_it_is=True)
+    third.close()
+    assert (folder / REJECTS).read_bytes() == left[REJECTS]
 
 
 # while a run is at work
