@@ -170,14 +170,16 @@ class JsonlLoader:
         """Replace the state in the manifest; ``as_it_is`` takes what files have lost as lost."""
         new = edit(self._manifest.state)
         files, ends = dict(self._manifest.files), dict(self._manifest.ends)
-        for name in self._amiss if as_it_is else self._amiss_of_reset_streams(new):
+        at_work = dict(self._manifest.at_work)
+        for name in tuple(self._amiss) if as_it_is else self._amiss_of_reset_streams(new):
             self._check_is_whole(name)
+            at_work.pop(name, None)
             if as_it_is:
                 files[name] = self._files.size(name)
                 ends[name] = self._files.end(name, files[name])
         with manifest.mine(self._folder, self._manifest):
             self._manifest, _ = manifest.changed(
-                self._folder, self._manifest, lambda _: new, why, files=files, ends=ends, at_work={}
+                self._folder, self._manifest, lambda _: new, why, files=files, ends=ends, at_work=at_work
             )
         return self._manifest.state
 
@@ -185,7 +187,8 @@ class JsonlLoader:
         """Return the files to which the streams that a ``new`` state forgets are appended, as far as they are amiss."""
         if new is None:
             return [name for name in self._amiss if name != REJECTS]
-        reset = reached(self._manifest.state).named - reached(new).named
+        before, after = reached(self._manifest.state), reached(new)
+        reset = (before.named | before.others) - (after.named | after.others)
         return [name for name in map(file_name, sorted(reset)) if name in self._amiss]
 
     def _cut(self, sizes: Mapping[str, int]) -> None:

@@ -147,6 +147,26 @@ def test_what_was_changed_after_a_kill_may_hold_uncommitted_rows_and_is_not_acce
     assert (folder / "a.jsonl").read_bytes() == after + b'{"n":1}\n'
 
 
+def test_that_another_stream_starts_over_makes_no_uncommitted_rows_acceptable(tmp_path: Path) -> None:
+    """It was forgotten that a run had been at work on the file, and `rows_gone: accept` took its rows for committed."""
+    folder = tmp_path / "out"
+    first = begun(folder)
+    put(first, 1)
+    put(first, 1, to=stream("b"))
+    first.commit(BOTH)
+    put(first, 2)
+    killed(first)
+    rewritten(folder / "a.jsonl", CHANGES["jq"])
+    second = begun(folder)
+    assert second.change_state(without_streams(["b"]), "start over") is not None
+    second.close()
+    third = begun(folder)
+    third.expect_gone_rows(always=True)
+    with pytest.raises(RowsUnclear):
+        third.declare(A)
+    third.close()
+
+
 def test_a_file_that_was_moved_away_after_a_kill_is_accepted(folder: Path) -> None:
     first = begun(folder)
     put(first, 3)
