@@ -208,7 +208,7 @@ def change_of(column: Column, found: ExistingColumn, wanted: ExistingColumn) -> 
         return Change("pg_catalog.decode({v}, 'base64')", may_fail=True)
     known = _CHANGES.get((old, new))
     if known is None and new in _DOCUMENTS:
-        return replace(text_of(found), using=f"pg_catalog.to_{new}({{t}})")
+        return _into_document(found, new)
     if known is None:
         return None
     if new == "float" or (wanted.typmod >= 0 and new in _CUT_BY_THEIR_NUMBERS):
@@ -216,6 +216,14 @@ def change_of(column: Column, found: ExistingColumn, wanted: ExistingColumn) -> 
             known, note=f"which rounds or cuts what `{wanted.type}` does not hold", keeps_keys=False
         )
     return known
+
+
+def _into_document(found: ExistingColumn, new: str) -> Change:
+    """Return the way into a document: of a type that is not known here PostgreSQL makes a list, an object or a text of its own."""
+    as_text = text_of(found)
+    if family(found) != _OTHER:
+        return replace(as_text, using=f"pg_catalog.to_{new}({{t}})")
+    return replace(as_text, using=f"pg_catalog.to_{new}({{v}})", settings=f"{_ALL_DIGITS}{_IN_UTC}")
 
 
 _CUT_BY_THEIR_NUMBERS = ("decimal", "moment", "local moment", "time", "time in a zone", _OTHER)

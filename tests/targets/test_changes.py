@@ -268,6 +268,37 @@ def test_documents_become_what_they_hold_or_text(database: str, cursor: Any) -> 
             assert stored_in(database, "v") == {"v": becoming}, wanted
 
 
+OF_THE_USER: Sequence[tuple[str, str, str]] = [
+    ("text[]", "'{x,NULL,\"y z\"}'", '["x", null, "y z"]'),
+    ("integer[]", "'{{1,2},{3,4}}'", "[[1, 2], [3, 4]]"),
+    ("text[]", "'{}'", "[]"),
+    ("double precision[]", "ARRAY[0.1::float8 + 0.2::float8]", "[0.30000000000000004]"),
+    ("timestamptz[]", "'{2020-01-01T02:00:00+02}'", '["2020-01-01T00:00:00+00:00"]'),
+    ("numbers", "'{1.50}'", "[1.50]"),
+    ("pair", "(1, 'b')", '{"x": 1, "y": "b"}'),
+    ("pair[]", "ARRAY[(1, 'b')::pair]", '[{"x": 1, "y": "b"}]'),
+    ("mood", "'sad'", '"sad"'),
+    ("int4range", "'[1,3)'", '"[1,3)"'),
+    ("inet", "'10.0.0.1'", '"10.0.0.1"'),
+]
+"""What a table of the user's has, and the document that it becomes."""
+
+
+def test_lists_and_objects_of_the_user_become_lists_and_objects(database: str, cursor: Any) -> None:
+    cursor.execute(
+        "CREATE TYPE pair AS (x int, y text); CREATE TYPE mood AS ENUM ('sad'); CREATE DOMAIN numbers AS numeric[]"
+    )
+    for wanted, chosen in (("object", None), ("string", "json")):
+        for stored, value, becoming in OF_THE_USER:
+            cursor.execute(f"DROP TABLE IF EXISTS t; CREATE TABLE t (id bigint PRIMARY KEY, v {stored})")
+            cursor.execute(f"INSERT INTO t VALUES (1, {value})")
+            statement = advised(refusal(cursor, WANTED[wanted][0], chosen), "v")[0]
+            cursor.execute(f"{OTHER_SESSION}; {statement}")
+            assert f" TYPE {chosen or 'jsonb'} " in statement
+            cursor.execute("UPDATE t SET v = v::jsonb")
+            assert stored_in(database, "v") == {"v": [becoming]}, statement
+
+
 CHOSEN: Sequence[tuple[str, str, str, Any, Sequence[str]]] = [
     ("text", "1_000", "bigint", TEXT, []),
     ("text", "12", "bigint", TEXT, ["12"]),
