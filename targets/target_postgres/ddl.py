@@ -269,12 +269,40 @@ def columns_now(cursor: Cursor, schema: str, table: str) -> dict[str, ExistingCo
 
 def column_of_type(cursor: Cursor, type_: str) -> ExistingColumn:
     """Return what a column of that type is: one of `varchar(5)` is written `character varying(5)`."""
+    cursor.execute("SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMPORARY')")
+    if cursor.fetchone() != (True,):
+        return _type_as_explained(cursor, type_)
     cursor.execute(SQL("CREATE TEMPORARY TABLE singerkit_type (t {})").format(SQL(type_)))
     cursor.execute("SELECT 'pg_temp.singerkit_type'::regclass::oid")
     (oid,) = cursor.fetchone() or (0,)
     column = columns_of(cursor, oid)["t"]
     cursor.execute("DROP TABLE pg_temp.singerkit_type")
     return column
+
+
+_BASE = """
+WITH RECURSIVE chain(oid, typmod, depth) AS (
+    SELECT pg_catalog.to_regtype(%s)::oid, %s, 0
+    UNION ALL
+    SELECT t.typbasetype, t.typtypmod, chain.depth + 1
+    FROM chain JOIN pg_catalog.pg_type t ON t.oid = chain.oid AND t.typtype = 'd'
+)
+SELECT t.typname, chain.typmod, t.typtype = 'e' FROM chain JOIN pg_catalog.pg_type t ON t.oid = chain.oid
+ORDER BY chain.depth DESC LIMIT 1
+"""
+
+
+def _type_as_explained(cursor: Cursor, type_: str) -> ExistingColumn:
+    """Return the same for a role that may make no table of its own; of a ``typmod`` only whether there is one.
+
+    No function tells how a type with numbers is written: EXPLAIN does.
+    """
+    cursor.execute(SQL("EXPLAIN (VERBOSE, COSTS OFF) SELECT NULL::{}").format(SQL(type_)))
+    plan = "\n".join(line for (line,) in cursor.fetchall())
+    written = plan.rpartition("::")[2].strip()
+    cursor.execute(_BASE, [written, 0 if "(" in written else -1])
+    base, typmod, is_enum = cursor.fetchone() or ("", -1, False)
+    return ExistingColumn(written, base, typmod, is_enum=is_enum)
 
 
 def inspect(cursor: Cursor, schema: str, table: str) -> Existing | None:

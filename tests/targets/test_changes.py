@@ -10,6 +10,7 @@ import json
 import logging
 import re
 import shlex
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -408,3 +409,48 @@ def test_a_type_that_does_not_take_what_comes_is_not_named_for_the_config(cursor
     for stored, property_ in [("boolean", INTEGER), ("bytea", TEXT), ("bigint", DATE_TIME), ("jsonb", TEXT)]:
         cursor.execute(f"DROP TABLE IF EXISTS t; CREATE TABLE t (id bigint PRIMARY KEY, v {stored})")
         assert "column_types" not in refusal(cursor, property_)
+
+
+TYPES = (
+    "BIGINT", "text", "varchar(5)", "char(3)", "numeric(12, 2)", "numeric", "timestamp(3) with time zone", "timestamptz",
+    "time(0)", "interval", "bit(3)", "text[]", "varchar(5)[]", "jsonb", "uuid", "mood", "price", "other.mood",
+)  # fmt: skip
+
+
+@pytest.fixture
+def without_temp(cursor: Any, database: str) -> Iterator[str]:
+    """A role that may make tables, but none for its session."""
+    role = f"role_{uuid.uuid4().hex[:12]}"
+    cursor.execute("SELECT current_database()")
+    name = Identifier(*cursor.fetchone())
+    cursor.execute(SQL("REVOKE TEMPORARY ON DATABASE {} FROM PUBLIC").format(name))
+    cursor.execute(f"CREATE ROLE {role} LOGIN; GRANT ALL ON SCHEMA public TO {role}")
+    yield role
+    cursor.execute(f"RESET ROLE; DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
+
+
+def test_a_role_that_may_make_no_temporary_table_is_told_of_types(
+    database: str, cursor: Any, without_temp: str
+) -> None:
+    cursor.execute(f"CREATE TABLE t (id bigint, v timestamptz); ALTER TABLE t OWNER TO {without_temp}")
+    outcome = load(
+        database, SCHEMA("t", {"id": INTEGER, "v": TEXT}), RECORD("t", {"id": 1}), user=without_temp
+    ).expect(65)
+    (statement,) = advised(outcome.last_words, "v")
+    cursor.execute(statement)
+    load(
+        database, SCHEMA("t", {"id": INTEGER, "v": TEXT}), RECORD("t", {"id": 1, "v": "a"}), user=without_temp
+    ).expect(0)
+
+
+def test_a_type_is_known_without_a_temporary_table(cursor: Any, without_temp: str) -> None:
+    cursor.execute("CREATE TYPE mood AS ENUM ('sad'); CREATE DOMAIN price AS numeric(5,2)")
+    cursor.execute(
+        "CREATE SCHEMA other; CREATE TYPE other.mood AS ENUM ('glad'); GRANT ALL ON SCHEMA other TO PUBLIC"
+    )
+    made = [ddl.column_of_type(cursor, type_) for type_ in TYPES]
+    cursor.execute(f"SET ROLE {without_temp}")
+    for one, other in zip(made, [ddl.column_of_type(cursor, type_) for type_ in TYPES], strict=True):
+        assert (one.type, one.base, one.typmod >= 0, one.is_enum) == (
+            other.type, other.base, other.typmod >= 0, other.is_enum,
+        )  # fmt: skip
