@@ -6,7 +6,7 @@ import logging
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import itemgetter
@@ -147,6 +147,7 @@ class PostgresLoader:
         self.doubts: list[str] = []
         self._activated: set[str] = set()
         self._told: set[str] = set()  # streams of whose versions something was said
+        self._holding: frozenset[str] = frozenset()  # streams whose tables held rows when this run committed
         self._without_version: set[str] = set()  # streams of which this run has written rows without one
 
     # --- the run -------------------------------------------------------------------------------------------
@@ -636,14 +637,22 @@ class PostgresLoader:
         assert self._row is not None  # noqa: S101  begin() comes first
         row = self._row
 
-        def finish(connection: Connection) -> state_rows.StateRow:
+        def finish(connection: Connection) -> tuple[state_rows.StateRow, frozenset[str]]:
             self._settle(connection)
             with connection.cursor() as cursor:
-                loaded = _loaded(cursor, self._tables.values(), row.loaded, self._activated)
+                asked = {
+                    name: table
+                    for name, table in self._tables.items()
+                    if name not in self._holding or name in self._activated
+                }
+                holding = _holding(cursor, asked.values())
+                # One that is empty stays noted, since its rows are gone, but where a version that was activated took them.
+                loaded = ((row.loaded or frozenset()) - (asked.keys() & self._activated)) | holding
                 oids = {t.stream: t.shape.oid for t in self._tables.values() if t.shape.oid is not None}
-                return state_rows.advance(cursor, row, state, loaded, oids)
+                advanced = state_rows.advance(cursor, row, state, loaded, oids)
+                return advanced, (self._holding - asked.keys()) | holding
 
-        advanced = self._call(finish, "finishing a unit of commit")
+        advanced, holding = self._call(finish, "finishing a unit of commit")
         try:
             self._call(_commit, "committing")
         except (ConnectionLost, ServerTrouble):
@@ -652,6 +661,7 @@ class PostgresLoader:
             self.rollback()  # a COMMIT that fails has rolled back: no safe point is left
             raise
         self._row = advanced
+        self._holding = holding
         self._committed_state = state or self._committed_state
         self._defers = True
         self._activated.clear()
@@ -677,7 +687,8 @@ class PostgresLoader:
             self._waiting.clear()
             self._reconnect(lambda connection: state_rows.reclaim(connection, row))
         self._forget_unit()
-        held = frozenset() if self._accepts_gone_rows else self._tables.keys() & (row.loaded or frozenset())
+        # Not what runs before have noted: where the state was reset, the table may have been emptied, as was advised.
+        held = frozenset() if self._accepts_gone_rows else self._tables.keys() & self._holding
         self._reached = replace(self._reached, named=self._reached.named | held)
         self._tables.clear()
         self._has_rejects = False
@@ -749,19 +760,14 @@ class PostgresLoader:
         return self._open_session.call(job, doing)
 
 
-def _loaded(
-    cursor: Cursor, tables: Iterable[Table], noted: frozenset[str] | None, activated: Set[str]
-) -> frozenset[str]:
-    """The streams whose tables hold rows, in this transaction; only those that may have changed are looked at."""
-    loaded = noted or frozenset()
-    asked = [table for table in tables if table.stream not in loaded or table.stream in activated]
-    if not asked:
-        return loaded
+def _holding(cursor: Cursor, tables: Collection[Table]) -> frozenset[str]:
+    """The streams whose tables hold rows, in this transaction."""
+    if not tables:
+        return frozenset()
     ask = SQL("EXISTS (SELECT 1 FROM {})")
-    cursor.execute(SQL("SELECT {}").format(SQL(", ").join(ask.format(table.identifier) for table in asked)))
+    cursor.execute(SQL("SELECT {}").format(SQL(", ").join(ask.format(table.identifier) for table in tables)))
     answers = cursor.fetchone() or ()
-    holding = {table.stream for table, holds in zip(asked, answers, strict=True) if holds}
-    return (loaded - {table.stream for table in asked}) | holding
+    return frozenset(table.stream for table, holds in zip(tables, answers, strict=True) if holds)
 
 
 def _span(first: tuple[int, int] | None, second: tuple[int, int] | None) -> tuple[int, int] | None:

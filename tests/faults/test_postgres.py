@@ -31,6 +31,7 @@ from waiting import wait_until
 INTEGER = {"type": ["integer", "null"]}
 TEXT = {"type": ["string", "null"]}
 LAST = 60
+REMADE = "DROP TABLE s; CREATE TABLE s (id bigint)"
 
 
 def name_of(database: str) -> Identifier:
@@ -111,6 +112,52 @@ def test_d01_a_schema_changes_and_a_column_is_added_in_the_unit_that_is_lost(dat
         (4, 2**70, None),
     ]
     assert table(database, "new", "a") == [("once",), ("twice",)]
+
+
+@pytest.mark.parametrize("emptied", ["DROP TABLE s", "TRUNCATE s", REMADE])
+@pytest.mark.parametrize("key", [[], ["id"]], ids=["keyless", "keyed"])
+def test_d01_a_stream_that_starts_over_loses_its_first_unit(
+    database: str, emptied: str, key: list[str]
+) -> None:
+    """What runs before have loaded need not be there any more."""
+    schema, state = SCHEMA("s", {"id": INTEGER}, key), {"bookmarks": {"s": {"replication_key_value": 2}}}
+    load(database, schema, RECORD("s", {"id": 1}), STATE(state)).expect(0)
+    load(database, arguments=["--start-over", "--stream", "s", "--pipeline", "default"]).expect(0)
+    query(database, emptied)
+    with running(database) as target:
+        target.send(lines(schema, RECORD("s", {"id": 3})))
+        end_session(database)
+        target.send(lines(RECORD("s", {"id": 4}), STATE(state)))
+        target.finish().expect(0)
+    assert table(database, "s", "id") == [(3,), (4,)]
+
+
+@pytest.mark.parametrize("emptied", ["DROP TABLE s", "TRUNCATE s", REMADE])
+def test_d01_rows_that_this_run_has_committed_must_be_there_after_a_lost_unit(
+    database: str, emptied: str
+) -> None:
+    schema, state = SCHEMA("s", {"id": INTEGER}), {"bookmarks": {"s": {"replication_key_value": 2}}}
+    with running(database, commit_rows=1) as target:
+        target.send(lines(schema, RECORD("s", {"id": 1}), STATE(state)))
+        wait_until(lambda: committed_rows(database) == [(1,)], "the first unit")
+        target.send(lines(SCHEMA("other", {"id": INTEGER}), RECORD("s", {"id": 2})))
+        end_session(database)
+        query(database, emptied)
+        target.send(lines(RECORD("s", {"id": 3}), STATE(state)))
+        target.finish().expect(69)
+
+
+def committed_rows(database: str) -> list[tuple[Any, ...]]:
+    there = query(database, "SELECT to_regclass('s')") != [(None,)]
+    return table(database, "s", "id") if there else []
+
+
+def end_session(database: str) -> None:
+    """End the session of the run once it has taken what was sent."""
+    ((pid,),) = wait_until(lambda: in_transaction(database), "a transaction")
+    wait_until(lambda: waits_for_input(database, pid), "the end of what was sent")
+    query(database, "SELECT pg_terminate_backend(%s)", [pid])
+    wait_until(lambda: not sessions(database), "the end of the session")
 
 
 def waits_for_input(database: str, pid: int) -> bool:
