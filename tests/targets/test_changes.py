@@ -411,6 +411,24 @@ def test_a_type_that_does_not_take_what_comes_is_not_named_for_the_config(cursor
         assert "column_types" not in refusal(cursor, property_)
 
 
+@pytest.mark.parametrize("stored", ["timestamptz", "timestamp"])
+def test_moments_that_no_tap_sends_stay_as_postgresql_writes_them(
+    database: str, cursor: Any, stored: str
+) -> None:
+    for type_, property_, quote in (("text", TEXT, "{}"), ("jsonb", WANTED["object"][0], '"{}"')):
+        cursor.execute(
+            f"RESET ALL; DROP TABLE IF EXISTS t; CREATE TABLE t (id bigint PRIMARY KEY, v {stored})"
+        )
+        cursor.execute(
+            "SET TIME ZONE 'UTC'; INSERT INTO t VALUES (1, 'infinity'), (2, '-infinity'), (3, '0044-03-15 04:56:02 BC'), (4, '2020-01-01')"
+        )
+        statement = advised(refusal(cursor, property_), "v")[0]
+        assert f" TYPE {type_} " in statement
+        cursor.execute(f"{OTHER_SESSION}; {statement}")
+        becoming = ["infinity", "-infinity", "0044-03-15T04:56:02 BC", "2020-01-01T00:00:00Z"]
+        assert stored_in(database, "v") == {"v": [quote.format(text) for text in becoming]}
+
+
 TYPES = (
     "BIGINT", "text", "varchar(5)", "char(3)", "numeric(12, 2)", "numeric", "timestamp(3) with time zone", "timestamptz",
     "time(0)", "interval", "bit(3)", "text[]", "varchar(5)[]", "jsonb", "uuid", "mood", "price", "other.mood",
