@@ -327,8 +327,10 @@ def _redirected(words: Sequence[Member]) -> Member | None:
 
 def _changed(members: Sequence[Member], here: Habits | None) -> tuple[str, ...] | None:
     """Return a text or flag that all answers with rows of this read had, and this one has otherwise."""
-    for names, value in members if here is not None else ():
-        former = here.said.get(names) if here is not None else None
+    if here is None:
+        return None
+    for names, value in members:
+        former = here.said.get(names)
         is_word = not is_judged(names) and may_tell(names, value) and isinstance(former, str | bool)
         if is_word and former != comparable(value) and (isinstance(value, bool) or not is_fine(value)):
             return names

@@ -14,7 +14,7 @@ from urllib.parse import unquote_plus, urlsplit
 import msgspec
 
 from tap_rest.names import words_of
-from tap_rest.pagination import Step
+from tap_rest.pagination import Step, position_behind
 
 __all__ = ["Numbering", "numbering_of"]
 
@@ -56,8 +56,7 @@ class Numbering:
 
     def step_behind(self, rows: int, size: int) -> Step:
         """Return the step to the page that holds the row behind ``rows``, and some before it, in pages of ``size``."""
-        behind = rows - size + 1 if self.counts_rows else (rows - 1) // size
-        return self.at(self.first + max(behind, 0))
+        return self.at(position_behind(self.first, rows, size, counts_rows=self.counts_rows))
 
     def step_after(self, step: Step, rows: int) -> Step:
         """Return the step behind a page of ``rows``."""

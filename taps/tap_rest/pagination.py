@@ -44,7 +44,7 @@ from tap_rest.unread import (
     verdicts,
 )
 
-__all__ = ["Experience", "Pages", "Step", "body_paths", "step_after_page", "step_behind"]
+__all__ = ["Experience", "Pages", "Step", "body_paths", "position_behind", "step_after_page", "step_behind"]
 
 _logger = logging.getLogger("tap-rest")
 _IN_HEADER = "header:"
@@ -614,8 +614,13 @@ def _first_step(settings: Pagination) -> Step:
 def step_behind(settings: Pagination, rows: int, size: int) -> Step:
     """Return the step of `page` or `offset` that asks for the row behind ``rows``, and for some before it, in pages of ``size``."""
     first = _first_step(settings)
-    behind = (rows - 1) // size if settings.type == "page" else rows - size + 1
-    return _at(first, settings, first.position + max(behind, 0))
+    counts_rows = settings.type == "offset"
+    return _at(first, settings, position_behind(first.position, rows, size, counts_rows=counts_rows))
+
+
+def position_behind(first: int, rows: int, size: int, *, counts_rows: bool) -> int:
+    """Return the number of the page that holds the row behind ``rows``, or of a row of it, counted from ``first``."""
+    return first + max(rows - size + 1 if counts_rows else (rows - 1) // size, 0)
 
 
 def step_after_page(settings: Pagination, step: Step, rows: int) -> Step:
