@@ -166,6 +166,7 @@ class Client:
         """Close every connection."""
         self._own.close()
         self._foreign.close()
+        self._watchdog.close()
 
     def get(
         self,

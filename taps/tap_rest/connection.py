@@ -35,36 +35,44 @@ class Watchdog:
         self.connection: HTTPConnection | None = None
         self.has_expired = False
         self._deadline: float | None = None
-        self._wakeup = threading.Condition()
-        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._is_closed: threading.Event | None = None
 
     @contextlib.contextmanager
     def limit(self, seconds: float) -> Iterator[None]:
         """Give the requests made inside ``seconds`` from now until the block is left."""
-        with self._wakeup:
+        with self._lock:
             self.connection, self.has_expired = None, False
             self._deadline = time.monotonic() + seconds
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._watch, name="deadline", daemon=True)
-                self._thread.start()
+            if self._is_closed is None:
+                self._is_closed = threading.Event()
+                threading.Thread(
+                    target=self._watch, args=(self._is_closed,), name="deadline", daemon=True
+                ).start()
         try:
             yield
         finally:
             self._end()
 
+    def close(self) -> None:
+        """End the thread; another request starts one again."""
+        with self._lock:
+            if self._is_closed is not None:
+                self._is_closed.set()
+            self._is_closed = None
+
     def _end(self) -> None:
-        with self._wakeup:
+        with self._lock:
             connection = self.connection
             self._deadline, self.connection = None, None
         if connection is not None and connection.sock is None:
             connection.close()  # it is closed, and its `line` was left open to end the answer by
 
-    def _watch(self) -> None:
+    def _watch(self, is_closed: threading.Event) -> None:
         # The thread looks a few times a second instead of being woken for each request: a request then costs
         # two uncontended locks and no switch of threads.
-        while True:
-            time.sleep(_LOOK_EVERY)
-            with self._wakeup:
+        while not is_closed.wait(_LOOK_EVERY):
+            with self._lock:
                 if self._deadline is None:
                     continue
                 if time.monotonic() > self._deadline:

@@ -10,11 +10,11 @@ import platform
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,7 +22,7 @@ from conformance.processes import run
 from state.state_tool import TOOL, answer, refusal, tool
 
 from singerkit_shell.errors import ConfigurationError
-from singerkit_state import history
+from singerkit_state import history, statefile
 from singerkit_state.ahead import ahead_of_now
 from singerkit_state.history import LIMIT, kept_now, same_text
 from singerkit_state.statefile import StateFileLock, holder_of
@@ -400,7 +400,8 @@ def test_who_only_looks_keeps_no_run_out(path: Path, monkeypatch: pytest.MonkeyP
     """Looking takes the lock for an instant; a run that begins in that instant looks again."""
     looker = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT)
     fcntl.flock(looker, fcntl.LOCK_SH)
-    monkeypatch.setattr(time, "sleep", lambda _: fcntl.flock(looker, fcntl.LOCK_UN))
+    leaves = SimpleNamespace(sleep=lambda _: fcntl.flock(looker, fcntl.LOCK_UN))
+    monkeypatch.setattr(statefile, "time", leaves)  # the threads of others sleep, too
     with StateFileLock(path):
         assert holder_of(path) is not None
     os.close(looker)

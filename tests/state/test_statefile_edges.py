@@ -9,6 +9,7 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -450,7 +451,9 @@ def test_who_only_looks_at_a_lock_keeps_nobody_out(
         flock(descriptor, operation)
 
     monkeypatch.setattr(fcntl, "flock", busy)
-    monkeypatch.setattr(statefile.time, "sleep", slept.append)
+    monkeypatch.setattr(
+        statefile, "time", SimpleNamespace(sleep=slept.append)
+    )  # the threads of others sleep, too
     if is_held:
         with pytest.raises(LockHeldError), StateFileLock(path):
             pass

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zlib
 from pathlib import Path
@@ -19,6 +20,8 @@ from conformance.processes import Running
 from taps.rest.api_server import Asked, Reply, json_reply, repeatedly, serving
 from waiting import wait_until
 
+from tap_rest.client import Client
+from tap_rest.config import api_settings
 from tap_rest.unpacking import CutError, TooLargeError, unpacked
 
 TAP = Path(sys.executable).with_name("tap-rest")
@@ -185,6 +188,18 @@ def test_a_slow_answer_has_a_deadline(reply: Reply, run_tap: Any) -> None:
         start = time.monotonic()
         run_tap(api.url, STREAM, timeout=timeout, retries={"tries": 2, "first_wait": 0.01}).ended(69)
         assert time.monotonic() - start < 10
+
+
+def test_a_closed_client_leaves_no_thread_behind() -> None:
+    with serving({"/rows": lambda _: GOOD}) as api:
+        client = Client(api_settings({"base_url": api.url, "streams": [STREAM]}))
+        for _ in range(2):  # and may be used again
+            before = set(threading.enumerate())
+            assert client.get(f"{api.url}/rows").status == 200
+            (deadline,) = (each for each in set(threading.enumerate()) - before if each.name == "deadline")
+            client.close()
+            deadline.join(10)
+            assert not deadline.is_alive()
 
 
 NOT_RECORDS: dict[str, tuple[Reply, str]] = {
