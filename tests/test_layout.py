@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SHELVES = ("catalog", "state", "taps", "targets")
+SHELVES = ("shell", "catalog", "state", "taps", "targets", "tools")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SHIPPED = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 SCRIPTS = PROJECT["project"]["scripts"]
