@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SHELVES = ("shell", "catalog", "state", "taps", "targets", "tools")
+SHELVES = ("shell", "wire", "catalog", "state", "taps", "targets", "tools")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SHIPPED = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 SCRIPTS = PROJECT["project"]["scripts"]
@@ -24,11 +24,12 @@ LIBRARIES = {
     "singerkit_shell": set(),
     "singerkit_catalog": {"singerkit_shell"},
     "singerkit_state": {"singerkit_shell", "singerkit_catalog"},
+    "singerkit_wire": {"singerkit_shell", "singerkit_catalog", "singerkit_state"},
     "singerkit_check": {"singerkit_shell", "singerkit_catalog", "singerkit_state"},
-    "singerkit_tap": {"singerkit_shell", "singerkit_catalog", "singerkit_state"},
-    "singerkit_target": {"singerkit_shell", "singerkit_catalog", "singerkit_state"},
+    "singerkit_tap": {"singerkit_shell", "singerkit_catalog", "singerkit_state", "singerkit_wire"},
+    "singerkit_target": {"singerkit_shell", "singerkit_catalog", "singerkit_state", "singerkit_wire"},
 }
-SHARED = {"singerkit_shell", "singerkit_catalog", "singerkit_state"}
+SHARED = {"singerkit_shell", "singerkit_catalog", "singerkit_state", "singerkit_wire"}
 
 
 def packages() -> dict[str, Path]:

@@ -53,15 +53,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol
 
-import msgspec
-
 from singerkit_state.readas import ReadAs
+from singerkit_wire.encode import RawRecord
 
-__all__ = ["BookmarkValue", "Context", "Page", "RawRecord", "Start", "StreamContract"]
-
-RawRecord = msgspec.Raw | bytes | bytearray | memoryview
-"""One JSON object in UTF-8, as the source sent it. ``singerkit_tap.records.split_records`` cuts a JSON array into
-such objects and checks the encoding; a connector that cuts by other means checks it itself."""
+__all__ = ["BookmarkValue", "Context", "Page", "Start", "StreamContract"]
 
 Context = Mapping[str, Any]
 """What tells one partition of a stream from the others: ``{"customer_id": 7}``. JSON values, no secrets."""

@@ -16,7 +16,7 @@ from singerkit_state.bookmarks import Bookmark, StreamBookmarks
 from singerkit_state.order import UnorderableError
 from singerkit_state.readas import READ_AS
 from singerkit_state.tracker import BookmarkTracker
-from singerkit_tap.contract import Context, RawRecord
+from singerkit_tap.contract import Context
 from singerkit_tap.fields import SentFields
 from singerkit_tap.findings import (
     seen_in,
@@ -29,10 +29,10 @@ from singerkit_tap.findings import (
 )
 from singerkit_tap.keys import Keys, KeyWatch, keys_of
 from singerkit_tap.reads import Read
-from singerkit_tap.records import RecordEncoder, Rows, SentRows
 from singerkit_tap.repeats import RepeatWatch
 from singerkit_tap.starts import check_contexts, told_apart_by
 from singerkit_tap.stream import BlockStream
+from singerkit_wire.encode import RawRecord, RecordEncoder, Rows, SentRows
 
 __all__ = ["EnoughRecords", "Family", "Member", "family_of"]
 

@@ -12,8 +12,8 @@ from typing import Any
 from singerkit_state.others import bookmark_left
 from singerkit_state.readas import ReadAs, schema_of
 from singerkit_tap.changes import KEYS, WHOLE, comes_whole, earlier, gone_sentence
-from singerkit_tap.records import RecordEncoder, Rows
 from singerkit_tap.stream import BlockStream
+from singerkit_wire.encode import RecordEncoder, Rows
 
 __all__ = ["SentFields"]
 

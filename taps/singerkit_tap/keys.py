@@ -15,9 +15,9 @@ from zlib import crc32
 
 from singerkit_shell.errors import BadDataError
 from singerkit_tap.changes import comes_whole, reset_of
-from singerkit_tap.contract import Context, Page, RawRecord, Start
-from singerkit_tap.records import RecordEncoder, Rows
+from singerkit_tap.contract import Context, Page, Start
 from singerkit_tap.stream import BlockStream
+from singerkit_wire.encode import RawRecord, RecordEncoder, Rows
 
 __all__ = ["KeyWatch", "Keys", "bits_of_keys", "keys_of"]
 

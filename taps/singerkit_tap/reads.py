@@ -11,10 +11,10 @@ from singerkit_state.bookmarks import Bookmark, StreamBookmarks
 from singerkit_state.memory import version_hash
 from singerkit_state.order import UnknownOrderError, UnorderableError, starting_value
 from singerkit_state.tracker import BookmarkTracker
-from singerkit_tap.contract import Context, RawRecord, Start
+from singerkit_tap.contract import Context, Start
 from singerkit_tap.keys import Keys, bits_of_keys
-from singerkit_tap.records import RecordEncoder, SentRows
 from singerkit_tap.stream import BlockStream
+from singerkit_wire.encode import RawRecord, RecordEncoder, SentRows
 
 __all__ = ["Read"]
 

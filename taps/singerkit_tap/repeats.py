@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from singerkit_tap.changes import reset_of
 from singerkit_tap.contract import Page
-from singerkit_tap.records import RecordEncoder, Rows
 from singerkit_tap.stream import BlockStream
+from singerkit_wire.encode import RecordEncoder, Rows
 
 __all__ = ["RepeatWatch"]
 

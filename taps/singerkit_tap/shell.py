@@ -39,9 +39,9 @@ from singerkit_state.delivery import Delivery, print_about
 from singerkit_state.order import UnorderableError, ValueKind, order_key
 from singerkit_state.value import Mark, without_mark
 from singerkit_tap.delivery import Reading, delivery
-from singerkit_tap.output import Output, reader_watched
 from singerkit_tap.stream import BlockStream, read_input_entries, root_metadata
 from singerkit_tap.sync import SyncRun
+from singerkit_wire.output import Output, reader_watched
 
 __all__ = ["COMMON_SETTINGS", "SingerkitTap"]
 

@@ -23,9 +23,9 @@ from singerkit_state.instants import zone_named
 from singerkit_state.order import ValueKind
 from singerkit_state.readas import ReadAs, kind_of
 from singerkit_state.tracker import Signpost
-from singerkit_tap.contract import Context, Page, RawRecord, Start
-from singerkit_tap.records import RecordEncoder
+from singerkit_tap.contract import Context, Page, Start
 from singerkit_tap.ways import go_on, start_over
+from singerkit_wire.encode import RawRecord, RecordEncoder
 
 if TYPE_CHECKING:
     from singerkit_tap.shell import SingerkitTap

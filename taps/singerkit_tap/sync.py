@@ -36,12 +36,13 @@ from singerkit_tap.changes import (
     whole_sentence,
     withdrawn_sentence,
 )
-from singerkit_tap.contract import Context, Page, RawRecord
+from singerkit_tap.contract import Context, Page
 from singerkit_tap.family import EnoughRecords, Family, Member, family_of
-from singerkit_tap.output import Output
 from singerkit_tap.reads import Read
 from singerkit_tap.starts import checked_state, unknown_to_config
 from singerkit_tap.stream import BlockStream
+from singerkit_wire.encode import RawRecord
+from singerkit_wire.output import Output
 
 __all__ = ["CHUNK_RECORDS", "SyncRun"]
 

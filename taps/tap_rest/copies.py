@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Raw
 
 from singerkit_shell.errors import BadDataError
-from singerkit_tap.contract import RawRecord
+from singerkit_wire.encode import RawRecord
 from tap_rest import exact
 from tap_rest.config import StreamSettings
 from tap_rest.paths import Path, finder_of

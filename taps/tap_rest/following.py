@@ -25,7 +25,7 @@ from singerkit_state.memory import row_hash
 from singerkit_state.order import OrderKey, UnorderableError, ValueKind, exact_keys
 from singerkit_tap.contract import BookmarkValue
 from singerkit_tap.keys import keys_of
-from singerkit_tap.records import RecordEncoder, SentRows
+from singerkit_wire.encode import RecordEncoder, SentRows
 from tap_rest.records import ReadPage
 
 __all__ = ["Following"]

@@ -17,8 +17,7 @@ from singerkit_catalog.schema import properties_of
 from singerkit_shell.errors import ConfigurationError
 from singerkit_state.instants import zone_named
 from singerkit_state.readas import kind_of
-from singerkit_tap.contract import RawRecord
-from singerkit_tap.records import RecordEncoder
+from singerkit_wire.encode import RawRecord, RecordEncoder
 from tap_rest.config import StreamSettings
 
 __all__ = ["LocalTimes"]

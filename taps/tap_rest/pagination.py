@@ -22,7 +22,7 @@ from requests.structures import CaseInsensitiveDict
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_shell.secrets import redactor
 from singerkit_shell.words import counted
-from singerkit_tap.contract import RawRecord
+from singerkit_wire.encode import RawRecord
 from tap_rest import exact
 from tap_rest.client import Response
 from tap_rest.config import Pagination

@@ -10,7 +10,8 @@ from typing import Any
 from urllib.parse import quote
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
-from singerkit_tap.contract import Context, RawRecord
+from singerkit_tap.contract import Context
+from singerkit_wire.encode import RawRecord
 from tap_rest import exact
 from tap_rest.config import PARENT_FIELD, StreamSettings
 from tap_rest.links import without_values

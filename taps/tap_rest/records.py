@@ -13,7 +13,7 @@ from msgspec import Raw
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_shell.secrets import redactor
-from singerkit_tap.records import split_records
+from singerkit_wire.encode import split_records
 from tap_rest import exact
 from tap_rest.around import Habits, Member, members_around, own_members
 from tap_rest.client import Response, excerpt

@@ -29,7 +29,7 @@ from singerkit_shell.configfile import read_json_object
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_shell.secrets import redactor
 from singerkit_state.readas import ReadAs, schema_of
-from singerkit_tap.contract import RawRecord
+from singerkit_wire.encode import RawRecord
 from tap_rest.config import ApiSettings, InferSettings, StreamSettings
 
 __all__ = ["COPIED", "DeclaredSchema", "InferredSchema", "SchemaKeeper", "keeper_of", "listed"]

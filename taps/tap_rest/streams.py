@@ -20,9 +20,9 @@ from singerkit_shell.words import counted
 from singerkit_state.order import ValueKind, starting_value
 from singerkit_state.readas import ReadAs
 from singerkit_state.tracker import Signpost
-from singerkit_tap.contract import Context, Page, RawRecord, Start
-from singerkit_tap.records import SentRows
+from singerkit_tap.contract import Context, Page, Start
 from singerkit_tap.stream import BlockStream
+from singerkit_wire.encode import RawRecord, SentRows
 from tap_rest.client import Response, with_params
 from tap_rest.clock import clock_of
 from tap_rest.config import PARENT_FIELD, StreamSettings

@@ -1,1 +1,1 @@
-"""What targets share: reading the wire in blocks, typed decoding, the exact path, the commit loop."""
+"""What targets share: the contract, the commit loop, units of commit, replay, publishing."""

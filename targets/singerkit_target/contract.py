@@ -34,103 +34,29 @@ still held; else it is an error like others. A `BadDataError` makes the loop com
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from singerkit_shell.errors import BadDataError, RetryableError
 from singerkit_shell.words import counted
 from singerkit_state.store import Edit
-from singerkit_target.kinds import Column
-from singerkit_target.messages import Message, Run
 from singerkit_target.summary import Counts
+from singerkit_wire.batch import Batch, Reject
+from singerkit_wire.messages import Message
+from singerkit_wire.stream import Stream
 
 __all__ = [
-    "WHOLE_RECORD",
-    "Batch",
     "Edit",
     "Loader",
-    "Reject",
     "RowsChanged",
     "RowsCut",
     "RowsGone",
     "RowsUnclear",
     "SafePoint",
-    "Stream",
     "TableRemade",
     "UnitLost",
     "check_room",
 ]
-
-WHOLE_RECORD = "_record"
-
-
-@dataclass(frozen=True)
-class Stream:
-    """A stream as its last SCHEMA message declares it; ``schema`` has its local references resolved."""
-
-    name: str
-    schema: Mapping[str, Any]
-    key_properties: tuple[str, ...]
-    columns: tuple[Column, ...]
-
-    @property
-    def is_whole_record(self) -> bool:
-        """A schema without properties: each record is stored whole in one JSON column (SINGER-RULES S08)."""
-        return [column.name for column in self.columns] == [WHOLE_RECORD] and not self.schema.get(
-            "properties"
-        )
-
-    @property
-    def column_names(self) -> tuple[str, ...]:
-        return tuple(column.name for column in self.columns)
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Rows of one stream with the same columns.
-
-    Values: int, bool, str, None, datetime, date, time, UUID, bytes, and `msgspec.Raw` for numbers as they stood
-    on the wire; JSON columns hold JSON text as str. ``places`` says for each row which line of ``run`` it was (of
-    several with one key the last); without a run the rows are lines that follow each other.
-    """
-
-    columns: tuple[str, ...]
-    rows: Sequence[tuple[Any, ...]]
-    first_line: int
-    places: Sequence[int] = ()
-    run: Run | None = None
-
-    def out_of(self, run: Run, kept: Sequence[int]) -> Batch:
-        """Return the batch of rows decoded from the lines ``kept`` of a run; `places` are places in ``kept`` so far."""
-        places = [kept[place] for place in self.places] if self.places else kept
-        return replace(self, places=places, run=run)
-
-    def letter(self, index: int, stream: str, path: str, reason: str) -> Reject:
-        """Return the dead letter of a row that the target refused."""
-        assert self.run is not None  # noqa: S101  rows come out of one
-        place = self.places[index]
-        record = self.run.data.split(b"\n")[place]
-        return Reject(stream, self.run.line_number(place), path, reason, record)
-
-    @property
-    def lines(self) -> tuple[int, int]:
-        """The numbers of its first and last line in the input."""
-        if self.run is None:
-            return self.first_line, self.first_line + len(self.rows) - 1
-        in_order = isinstance(self.places, range)  # as nearly always: nothing to search
-        first, last = (self.places[0], self.places[-1]) if in_order else (min(self.places), max(self.places))
-        return self.run.line_number(first), self.run.line_number(last)
-
-
-@dataclass(frozen=True)
-class Reject:
-    """A record that cannot be stored: place, reason, and the record itself for the dead letter."""
-
-    stream: str
-    line: int
-    path: str
-    reason: str
-    record: bytes
 
 
 @dataclass(frozen=True)

@@ -26,28 +26,20 @@ from singerkit_state.edit import has_part
 from singerkit_state.lineage import WaysOut, check_start
 from singerkit_state.nostate import looks_like
 from singerkit_state.value import Mark, decode, encode, is_empty, is_utf8, read_mark
-from singerkit_target.batches import Missing
-from singerkit_target.blocks import BlockDecoder, Judgement, MalformedLine
-from singerkit_target.contract import (
-    Batch,
-    Loader,
-    Reject,
-    RowsGone,
-    SafePoint,
-    Stream,
-    TableRemade,
-    UnitLost,
-    check_room,
-)
-from singerkit_target.declarations import declared_stream, read_declaration
-from singerkit_target.lines import Chunk, read_chunks
-from singerkit_target.messages import Message, Run, Splitter, decoded, state_text
+from singerkit_target.contract import Loader, RowsGone, SafePoint, TableRemade, UnitLost, check_room
 from singerkit_target.publish import Publisher
 from singerkit_target.repeats import Repeats
 from singerkit_target.replay import TRIES, UnitInHand, waits
 from singerkit_target.summary import Summary
 from singerkit_target.units import in_load_order, stretches
-from singerkit_target.versions import Versions, as_version
+from singerkit_target.versions import Versions
+from singerkit_wire.batch import Batch, Reject
+from singerkit_wire.batches import Missing
+from singerkit_wire.blocks import BlockDecoder, Judgement, MalformedLine
+from singerkit_wire.declarations import declared_stream, read_declaration
+from singerkit_wire.lines import Chunk, read_chunks
+from singerkit_wire.messages import Message, Run, Splitter, as_version, decoded, state_text
+from singerkit_wire.stream import Stream
 
 __all__ = ["Limits", "Load"]
 

@@ -10,16 +10,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from singerkit_target.contract import Batch, Stream
+from singerkit_wire.batch import Batch
+from singerkit_wire.stream import DELETED_AT, Stream
 
-__all__ = ["DELETED_AT", "EXTRACTED_AT", "VERSION", "MetadataColumns", "of_messages"]
-
-EXTRACTED_AT, VERSION, DELETED_AT = "_sdc_extracted_at", "_sdc_table_version", "_sdc_deleted_at"
-
-
-def of_messages(stream: Stream) -> tuple[str, ...]:
-    """The columns that RECORD messages have a value for, beside the record."""
-    return tuple(name for name in (EXTRACTED_AT, VERSION) if name not in stream.column_names)
+__all__ = ["MetadataColumns"]
 
 
 class MetadataColumns:

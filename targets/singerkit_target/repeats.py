@@ -12,7 +12,7 @@ from typing import Any
 from singerkit_shell.words import counted
 from singerkit_state.bookmarks import sent_again
 from singerkit_state.edit import has_part
-from singerkit_target.contract import Stream
+from singerkit_wire.stream import Stream
 
 __all__ = ["Repeats"]
 

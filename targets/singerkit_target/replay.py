@@ -13,9 +13,9 @@ from itertools import islice
 
 import backoff
 
-from singerkit_target.contract import Stream
-from singerkit_target.messages import Message, Run
 from singerkit_target.versions import Versions
+from singerkit_wire.messages import Message, Run
+from singerkit_wire.stream import Stream
 
 __all__ = ["TRIES", "UnitInHand", "waits"]
 

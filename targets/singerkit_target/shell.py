@@ -39,13 +39,13 @@ from singerkit_state.lineage import WaysOut
 from singerkit_state.location import check_is_path, is_state_url
 from singerkit_state.statefile import StateFileLock, check_replaceable
 from singerkit_state.value import encode
-from singerkit_target.blocks import Judgement
 from singerkit_target.byhand import Wish, by_hand, options
 from singerkit_target.contract import Loader
 from singerkit_target.delivery import deliveries
 from singerkit_target.load import Limits, Load
 from singerkit_target.publish import Publisher
-from singerkit_target.unstorable import Policy
+from singerkit_wire.blocks import Judgement
+from singerkit_wire.unstorable import Policy
 
 __all__ = ["COMMON_SETTINGS", "SingerkitTarget"]
 

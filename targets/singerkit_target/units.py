@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import msgspec
 
 from singerkit_state.value import decode, is_empty
-from singerkit_target.messages import Message, Run, state_text
+from singerkit_wire.messages import Message, Run, state_text
 
 __all__ = ["in_load_order", "stretches"]
 

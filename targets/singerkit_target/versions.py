@@ -7,30 +7,10 @@ end of a complete input.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from decimal import Decimal
-from typing import Any
 
-__all__ = ["Versions", "as_version"]
-
-_INTEGER = re.compile(r"-?[0-9]{1,19}\Z", re.ASCII)
-_LEAST, _MOST = -(2**63), 2**63 - 1
-
-
-def as_version(value: Any) -> int:
-    """Return the ``version`` of a message, which some taps write as text.
-
-    Raises:
-        ValueError: it is no integer of 64 bits.
-    """
-    if isinstance(value, str) and _INTEGER.match(value):
-        value = int(value)
-    is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
-    if not is_number or not _LEAST <= value <= _MOST or value != int(value):
-        raise ValueError("Expected an integer of 64 bits in `version`")
-    return int(value)
+__all__ = ["Versions"]
 
 
 @dataclass

@@ -24,19 +24,11 @@ from singerkit_state import manifest
 from singerkit_state.reached import NOTHING, reached
 from singerkit_state.statefile import StateFileLock
 from singerkit_state.value import digest
-from singerkit_target.contract import (
-    Batch,
-    Edit,
-    Reject,
-    RowsChanged,
-    RowsCut,
-    RowsGone,
-    RowsUnclear,
-    SafePoint,
-    Stream,
-)
-from singerkit_target.kinds import Kind
+from singerkit_target.contract import Edit, RowsChanged, RowsCut, RowsGone, RowsUnclear, SafePoint
 from singerkit_target.metadata import MetadataColumns
+from singerkit_wire.batch import Batch, Reject
+from singerkit_wire.kinds import Kind
+from singerkit_wire.stream import Stream
 from target_jsonl.files import Files
 from target_jsonl.names import file_name
 from target_jsonl.rows import as_lines, whole_records

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
-from singerkit_target.kinds import Column, Kind
+from singerkit_wire.kinds import Column, Kind
 from target_postgres.ddl import ExistingColumn
 from target_postgres.stored import is_mixed
 

@@ -27,9 +27,11 @@ from singerkit_state.reached import NOTHING, reached
 from singerkit_state.store import Change
 from singerkit_state.store_postgres import change_row
 from singerkit_state.value import digest
-from singerkit_target.contract import Batch, Edit, Reject, SafePoint, Stream, UnitLost, check_room
-from singerkit_target.metadata import DELETED_AT, VERSION, MetadataColumns
+from singerkit_target.contract import Edit, SafePoint, UnitLost, check_room
+from singerkit_target.metadata import MetadataColumns
 from singerkit_target.replay import waits
+from singerkit_wire.batch import Batch, Reject
+from singerkit_wire.stream import DELETED_AT, VERSION, Stream
 from target_postgres import ddl, merge, rejects
 from target_postgres.connect import Connection, connect
 from target_postgres.copy import copy_rows

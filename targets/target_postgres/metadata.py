@@ -8,8 +8,7 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Composable, Identifier
 
 from singerkit_shell.errors import BadDataError
-from singerkit_target.contract import Stream
-from singerkit_target.metadata import DELETED_AT, VERSION
+from singerkit_wire.stream import DELETED_AT, VERSION, Stream
 from target_postgres import ddl
 from target_postgres.types import METADATA_TYPES
 

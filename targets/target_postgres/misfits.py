@@ -10,8 +10,8 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Identifier
 
 from singerkit_shell.errors import BadDataError
-from singerkit_target.contract import Stream
-from singerkit_target.kinds import Column, Kind
+from singerkit_wire.kinds import Column, Kind
+from singerkit_wire.stream import Stream
 from target_postgres import ddl
 from target_postgres.changes import Change, change_of, goes_on_as, text_of
 from target_postgres.ddl import ExistingColumn

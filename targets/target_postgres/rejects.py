@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Identifier, Literal
 
-from singerkit_target.contract import Reject
+from singerkit_wire.batch import Reject
 
 __all__ = ["TABLE", "ensure_table", "insert"]
 

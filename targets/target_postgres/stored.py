@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from singerkit_catalog.admitted import json_types
 from singerkit_shell.errors import BadDataError
-from singerkit_target.contract import Stream
-from singerkit_target.kinds import Column, Kind
+from singerkit_wire.kinds import Column, Kind
+from singerkit_wire.stream import Stream
 from target_postgres.ddl import ExistingColumn
 from target_postgres.types import VALUE_TABLE
 

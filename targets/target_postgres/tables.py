@@ -14,9 +14,9 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Identifier
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
-from singerkit_target.contract import RowsGone, Stream, TableRemade
-from singerkit_target.kinds import Column, Kind
-from singerkit_target.metadata import DELETED_AT
+from singerkit_target.contract import RowsGone, TableRemade
+from singerkit_wire.kinds import Column, Kind
+from singerkit_wire.stream import DELETED_AT, Stream
 from target_postgres import ddl
 from target_postgres.faults import TableChanged
 from target_postgres.metadata import fit_metadata, may_hold_marks

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from singerkit_target.kinds import Column, Kind
+from singerkit_wire.kinds import Column, Kind
 
 __all__ = ["METADATA_TYPES", "VALUE_TABLE", "ColumnType", "column_type", "is_type_name", "keeps_values"]
 

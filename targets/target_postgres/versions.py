@@ -13,7 +13,7 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Composed, Identifier, Literal
 
 from singerkit_shell.errors import BadDataError
-from singerkit_target.metadata import DELETED_AT, VERSION
+from singerkit_wire.stream import DELETED_AT, VERSION
 from target_postgres import ddl
 from target_postgres.faults import NotDone, is_refusal, refusal
 from target_postgres.tables import Table

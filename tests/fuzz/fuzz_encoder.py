@@ -16,9 +16,9 @@ from typing import Any
 from msgspec import Raw
 
 from singerkit_state.value import decode, encode
-from singerkit_target.blocks import stream_of
-from singerkit_target.exact import RejectedRow, compile_exact
-from singerkit_target.unstorable import Policy
+from singerkit_wire.exact import RejectedRow, compile_exact
+from singerkit_wire.stream import stream_of
+from singerkit_wire.unstorable import Policy
 from target_postgres.rows import as_csv
 
 __all__ = ["check", "expected", "rows_in", "seeds"]

@@ -17,12 +17,13 @@ import msgspec
 
 from singerkit_shell.errors import BadDataError
 from singerkit_shell.signals import StopFlag
-from singerkit_target.blocks import BlockDecoder, Judgement, MalformedLine, stream_of
-from singerkit_target.contract import Batch
-from singerkit_target.kinds import Kind
-from singerkit_target.lines import Chunk, read_chunks
-from singerkit_target.messages import Run, Splitter
-from singerkit_target.unstorable import Policy
+from singerkit_wire.batch import Batch
+from singerkit_wire.blocks import BlockDecoder, Judgement, MalformedLine
+from singerkit_wire.kinds import Kind
+from singerkit_wire.lines import Chunk, read_chunks
+from singerkit_wire.messages import Run, Splitter
+from singerkit_wire.stream import stream_of
+from singerkit_wire.unstorable import Policy
 
 __all__ = ["SCHEMA", "check", "seeds"]
 

@@ -10,7 +10,7 @@ import pytest
 from faults.loads import RECORD, SCHEMA, STATE, connected, lines, query, running, state_row
 from waiting import wait_until
 
-from singerkit_target.blocks import stream_of
+from singerkit_wire.stream import stream_of
 from target_postgres.tables import Wishes, fit_table, hold
 
 INTEGER = {"type": ["integer", "null"]}

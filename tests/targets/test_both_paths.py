@@ -26,13 +26,14 @@ from jsonschema import Draft7Validator
 from jsonschema.validators import extend
 from psycopg2.sql import SQL, Identifier
 
-from singerkit_target.blocks import BlockDecoder, Judgement, stream_of
-from singerkit_target.contract import Batch, Stream
-from singerkit_target.decode import Refused, compile_decoder
-from singerkit_target.exact import RejectedRow, TooWide, UnknownFields, compile_exact
-from singerkit_target.kinds import Kind
-from singerkit_target.messages import Run
-from singerkit_target.unstorable import Policy
+from singerkit_wire.batch import Batch
+from singerkit_wire.blocks import BlockDecoder, Judgement
+from singerkit_wire.decode import Refused, compile_decoder
+from singerkit_wire.exact import RejectedRow, TooWide, UnknownFields, compile_exact
+from singerkit_wire.kinds import Kind
+from singerkit_wire.messages import Run
+from singerkit_wire.stream import Stream, stream_of
+from singerkit_wire.unstorable import Policy
 
 EXAMPLES = int(os.environ.get("SINGERKIT_EXAMPLES", "0"))
 """How many random examples to try; unset: a few hundred that are the same in every run."""

@@ -22,7 +22,7 @@ from faults.loads import RECORD, SCHEMA, STATE, command, connected, lines, load,
 from psycopg2.sql import SQL, Identifier
 
 from singerkit_shell.errors import BadDataError
-from singerkit_target.blocks import stream_of
+from singerkit_wire.stream import stream_of
 from target_postgres import ddl, misfits
 from target_postgres.loader import PostgresLoader
 from target_postgres.misfits import Misfit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from singerkit_target.drafts import modern
+from singerkit_wire.drafts import modern
 
 
 @pytest.mark.parametrize(

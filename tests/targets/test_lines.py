@@ -13,9 +13,9 @@ from conformance.singer import RECORD, SCHEMA, STATE, lines
 
 from singerkit_shell.errors import BadDataError
 from singerkit_shell.signals import StopFlag
-from singerkit_target.lines import Chunk, read_chunks
-from singerkit_target.messages import Message, Run, Splitter
 from singerkit_target.units import in_load_order, stretches
+from singerkit_wire.lines import Chunk, read_chunks
+from singerkit_wire.messages import Message, Run, Splitter
 
 Parts = list[tuple[str, Any]]
 

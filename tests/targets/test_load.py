@@ -32,11 +32,13 @@ from singerkit_shell.errors import (
 from singerkit_shell.signals import StopFlag
 from singerkit_state.value import decode, without_mark
 from singerkit_target import load
-from singerkit_target.blocks import Judgement
-from singerkit_target.contract import Batch, Edit, Reject, RowsGone, SafePoint, Stream, UnitLost
-from singerkit_target.kinds import Kind
+from singerkit_target.contract import Edit, RowsGone, SafePoint, UnitLost
 from singerkit_target.load import Limits, Load
 from singerkit_target.publish import Publisher
+from singerkit_wire.batch import Batch, Reject
+from singerkit_wire.blocks import Judgement
+from singerkit_wire.kinds import Kind
+from singerkit_wire.stream import Stream
 
 LOG = logging.getLogger("load")
 NEVER = Limits(commit_rows=10**9, commit_bytes=10**12, commit_seconds=10**9, wait_seconds=0.05)

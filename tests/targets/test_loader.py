@@ -30,8 +30,9 @@ from singerkit_shell.errors import (
 )
 from singerkit_shell.signals import StopFlag
 from singerkit_state import postgres as state_rows
-from singerkit_target.blocks import stream_of
-from singerkit_target.contract import Batch, Reject, RowsGone, SafePoint, Stream
+from singerkit_target.contract import RowsGone, SafePoint
+from singerkit_wire.batch import Batch, Reject
+from singerkit_wire.stream import Stream, stream_of
 from target_postgres import loader as module
 from target_postgres import session as session_module
 from target_postgres.connect import connect

@@ -13,11 +13,11 @@ from jsonschema import Draft7Validator
 from singerkit_catalog.schema import resolve_refs
 from singerkit_shell.errors import ConfigurationError, Stopped
 from singerkit_shell.signals import StopFlag, TooLong, stop_flag
-from singerkit_target import exact
-from singerkit_target.blocks import stream_of
-from singerkit_target.decode import Refused, compile_decoder
-from singerkit_target.exact import RejectedRow, compile_exact
-from singerkit_target.unstorable import Policy
+from singerkit_wire import exact
+from singerkit_wire.decode import Refused, compile_decoder
+from singerkit_wire.exact import RejectedRow, compile_exact
+from singerkit_wire.stream import stream_of
+from singerkit_wire.unstorable import Policy
 
 SLOW = "^(a+)+$"
 MADE_FOR_IT = "a" * 60 + "!"
@@ -53,7 +53,7 @@ def test_a_pattern_that_backtracks_is_given_two_seconds_of_the_processor(
 
 
 def test_on_the_fast_path_the_block_goes_to_the_exact_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("singerkit_target.decode._PATTERN_SECONDS", 0.2)
+    monkeypatch.setattr("singerkit_wire.decode._PATTERN_SECONDS", 0.2)
     decoder = fast_decoder(stream_with(pattern=SLOW))
     with pytest.raises(Refused):
         decoder.decode(line(MADE_FOR_IT), 1, 1)
@@ -64,9 +64,9 @@ def test_on_the_fast_path_the_block_goes_to_the_exact_path(monkeypatch: pytest.M
 def test_a_signal_ends_a_pattern_that_backtracks(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     flag = StopFlag()
     for name in ("decode", "exact"):
-        monkeypatch.setattr(f"singerkit_target.{name}.stop_flag", flag)
+        monkeypatch.setattr(f"singerkit_wire.{name}.stop_flag", flag)
     monkeypatch.setattr(exact, "JUDGE_SECONDS", 60)
-    monkeypatch.setattr("singerkit_target.decode._PATTERN_SECONDS", 60)
+    monkeypatch.setattr("singerkit_wire.decode._PATTERN_SECONDS", 60)
     stream = stream_with(pattern=SLOW)
     decoder = fast_decoder(stream) if path == "fast" else exact_decoder(stream)
     # From a timer of the system: a pattern lets no other thread run.

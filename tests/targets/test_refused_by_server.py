@@ -25,9 +25,9 @@ from waiting import wait_until
 
 from singerkit_shell.errors import BadDataError, SingerkitError, Stopped
 from singerkit_shell.signals import StopFlag
-from singerkit_target.blocks import Judgement
 from singerkit_target.load import Limits, Load
 from singerkit_target.publish import Publisher
+from singerkit_wire.blocks import Judgement
 from target_postgres.faults import REFUSING
 from target_postgres.loader import PostgresLoader
 from target_postgres.tables import Wishes

@@ -7,10 +7,10 @@ from itertools import islice
 import pytest
 
 from singerkit_target import replay
-from singerkit_target.contract import Stream
-from singerkit_target.messages import Message, Run
 from singerkit_target.replay import UnitInHand, waits
 from singerkit_target.versions import Versions
+from singerkit_wire.messages import Message, Run
+from singerkit_wire.stream import Stream
 
 A = Run("a", b"0123456789", 1, 1)
 STATE, SCHEMA = Message("STATE", None, b"01234", 2), Message("SCHEMA", "a", b"01234", 3)

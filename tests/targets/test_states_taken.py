@@ -21,9 +21,9 @@ from singerkit_state import statefile
 from singerkit_state.location import read_start_state
 from singerkit_state.store import open_store
 from singerkit_state.value import decode, encode, is_empty
-from singerkit_target.blocks import Judgement
 from singerkit_target.load import Limits, Load
 from singerkit_target.publish import Publisher
+from singerkit_wire.blocks import Judgement
 from target_jsonl.loader import JsonlLoader
 
 ROWS = (

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from singerkit_target.messages import Message, Run
 from singerkit_target.units import in_load_order, stretches
+from singerkit_wire.messages import Message, Run
 
 NUMBER = 7
 """Line of the first part of every test."""

@@ -16,8 +16,8 @@ import pytest
 from faults.loads import RECORD, SCHEMA, connected, load, query
 from psycopg2.sql import SQL, Identifier
 
-from singerkit_target.kinds import Kind
-from singerkit_target.unstorable import Policy
+from singerkit_wire.kinds import Kind
+from singerkit_wire.unstorable import Policy
 from target_postgres.types import VALUE_TABLE
 
 INTEGER = {"type": ["integer", "null"]}

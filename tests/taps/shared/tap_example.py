@@ -23,10 +23,10 @@ from singerkit_shell.signals import stop_flag
 from singerkit_state.order import order_key
 from singerkit_state.tracker import Signpost
 from singerkit_state.value import decode
-from singerkit_tap.contract import Context, Page, RawRecord, Start
-from singerkit_tap.records import split_records
+from singerkit_tap.contract import Context, Page, Start
 from singerkit_tap.shell import SingerkitTap
 from singerkit_tap.stream import BlockStream
+from singerkit_wire.encode import RawRecord, split_records
 
 STREAM_SETTINGS = {
     "name": {"type": "string"},

@@ -26,9 +26,10 @@ from hypothesis import strategies as st
 
 from singerkit_shell.errors import RetryableError
 from singerkit_state.tracker import Signpost
-from singerkit_tap.contract import Context, Page, RawRecord, Start
+from singerkit_tap.contract import Context, Page, Start
 from singerkit_tap.shell import SingerkitTap
 from singerkit_tap.stream import BlockStream
+from singerkit_wire.encode import RawRecord
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 FUTURE = 10**7

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from singerkit_tap.keyforms import key_form
+from singerkit_wire.keyforms import key_form
 
 
 def text(form: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import pytest
 
 from singerkit_shell.errors import CannotWriteError, ReaderGone
 from singerkit_shell.progress import Progress
-from singerkit_tap.output import Output
+from singerkit_wire.output import Output
 
 
 @contextmanager
@@ -50,7 +50,7 @@ def test_records_wait_for_a_full_chunk_and_a_state_flushes():
 
 
 def test_a_full_chunk_is_written_at_once(monkeypatch):
-    monkeypatch.setattr("singerkit_tap.output.CHUNK_BYTES", 10)
+    monkeypatch.setattr("singerkit_wire.output.CHUNK_BYTES", 10)
     with stdout_as_pipe() as pipe:
         output = Output()
         output.records(b"12345678\n")

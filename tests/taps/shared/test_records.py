@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from singer_sdk.singerlib import SelectionMask
 
 from singerkit_shell.errors import BadDataError
-from singerkit_tap.records import RecordEncoder, _Dicts, split_records
+from singerkit_wire.encode import RecordEncoder, _Dicts, split_records
 
 NOW = "2024-01-01T00:00:00.000000Z"
 

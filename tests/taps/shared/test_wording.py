@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from singer_sdk.singerlib import SelectionMask
 
 from singerkit_state.memory import row_hash
-from singerkit_tap.records import RecordEncoder, SentRows
+from singerkit_wire.encode import RecordEncoder, SentRows
 
 TEXT = {"type": ["string", "null"]}
 TIME = {"type": ["string", "null"], "format": "date-time"}

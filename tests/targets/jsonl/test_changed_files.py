@@ -16,7 +16,8 @@ from targets.jsonl.test_manifest import folder as folder_of_runs
 from singerkit_shell.errors import ConfigurationError, FencedError
 from singerkit_state import manifest
 from singerkit_state.edit import without_streams
-from singerkit_target.contract import Reject, RowsChanged, RowsCut, RowsGone, RowsUnclear, SafePoint
+from singerkit_target.contract import RowsChanged, RowsCut, RowsGone, RowsUnclear, SafePoint
+from singerkit_wire.batch import Reject
 from target_jsonl import files
 from target_jsonl.loader import REJECTS, JsonlLoader
 

@@ -22,8 +22,9 @@ from singerkit_shell.errors import (
 )
 from singerkit_state import manifest
 from singerkit_state.edit import without_streams
-from singerkit_target.blocks import stream_of
-from singerkit_target.contract import Batch, Reject, RowsGone, SafePoint, Stream
+from singerkit_target.contract import RowsGone, SafePoint
+from singerkit_wire.batch import Batch, Reject
+from singerkit_wire.stream import Stream, stream_of
 from target_jsonl.files import Files
 from target_jsonl.loader import REJECTS, JsonlLoader
 

@@ -9,14 +9,25 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from singerkit_shell.errors import BadDataError
-from singerkit_target.lines import Chunk
+from singerkit_wire.lines import Chunk
 
-__all__ = ["Message", "Run", "Splitter", "decoded", "state_text"]
+__all__ = [
+    "Message",
+    "Run",
+    "Splitter",
+    "as_version",
+    "decoded",
+    "state_text",
+]
+
+_INTEGER = re.compile(r"-?[0-9]{1,19}\Z", re.ASCII)
+_LEAST, _MOST = -(2**63), 2**63 - 1
 
 
 class _Header(msgspec.Struct, gc=False):
@@ -195,3 +206,17 @@ def _malformed(line: bytes, number: int, offset: int, error: Exception) -> BadDa
         f"Expected a Singer message (a JSON object), got {finding} at line {number} (byte {offset}); "
         "what was committed is safe: fix the tap, then run again."
     )
+
+
+def as_version(value: Any) -> int:
+    """Return the ``version`` of a message, which some taps write as text.
+
+    Raises:
+        ValueError: it is no integer of 64 bits.
+    """
+    if isinstance(value, str) and _INTEGER.match(value):
+        value = int(value)
+    is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+    if not is_number or not _LEAST <= value <= _MOST or value != int(value):
+        raise ValueError("Expected an integer of 64 bits in `version`")
+    return int(value)

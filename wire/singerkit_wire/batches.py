@@ -12,8 +12,9 @@ from typing import Any
 
 from msgspec import UNSET
 
-from singerkit_target.contract import Batch, Stream
-from singerkit_target.kinds import Kind
+from singerkit_wire.batch import Batch
+from singerkit_wire.kinds import Kind
+from singerkit_wire.stream import Stream
 
 __all__ = ["Missing", "batches_of"]
 

@@ -9,19 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from singerkit_shell.errors import BadDataError
-from singerkit_target.batches import Missing, batches_of
-from singerkit_target.contract import WHOLE_RECORD, Batch, Reject, Stream
-from singerkit_target.decode import FastDecoder, Refused, compile_decoder
-from singerkit_target.exact import ExactDecoder, RejectedRow, TooWide, UnknownFields, compile_exact
-from singerkit_target.kinds import Column, Kind, classify, columns_of
-from singerkit_target.lines import Chunk
-from singerkit_target.messages import Run
-from singerkit_target.metadata import of_messages
-from singerkit_target.unstorable import Policy
+from singerkit_wire.batch import Batch, Reject
+from singerkit_wire.batches import Missing, batches_of
+from singerkit_wire.decode import FastDecoder, Refused, compile_decoder
+from singerkit_wire.exact import ExactDecoder, RejectedRow, TooWide, UnknownFields, compile_exact
+from singerkit_wire.kinds import Column, Kind, classify
+from singerkit_wire.lines import Chunk
+from singerkit_wire.messages import Run
+from singerkit_wire.stream import Stream, of_messages
+from singerkit_wire.unstorable import Policy
 
-__all__ = ["BlockDecoder", "Judgement", "MalformedLine", "stream_of"]
+__all__ = ["BlockDecoder", "Judgement", "MalformedLine"]
 
-_NOT_TEXT = frozenset({Kind.BIG_INTEGER, Kind.NUMBER, Kind.BOOLEAN, Kind.JSON})
 _SMALLEST_BLOCK = 64  # lines; below it halving costs more than the exact path
 
 
@@ -35,42 +34,6 @@ class Judgement:
     quarantine: bool = False
     with_metadata: bool = False
     missing: Missing = Missing.KEEP
-
-
-def stream_of(
-    name: str, schema: Mapping[str, Any], key_properties: tuple[str, ...], *, keeps_text: bool = False
-) -> Stream:
-    """Return the stream of a SCHEMA message with resolved references; ``keeps_text`` as in `Loader`.
-
-    ``{}`` and an empty ``properties`` store records whole (SINGER-RULES S08); a schema that says something and leaves
-    ``properties`` out is a mistake of the tap, as it is to singer-sdk.
-
-    Raises:
-        BadDataError: a key property is not among the properties, or there are none.
-    """
-    if "properties" not in schema and schema.keys() - {"$schema", "$id", "title", "description"}:
-        raise BadDataError(
-            f"Expected `properties` in the schema of stream `{name}`, which has none; what was committed is safe: fix "
-            "the tap or its catalog, or send `{}` to have records stored whole, then run again."
-        )
-    columns = columns_of(schema, key_properties)
-    if keeps_text:
-        columns = tuple(dataclasses.replace(column, kind=_as_text(column)) for column in columns)
-    missing = [key for key in key_properties if key not in {column.name for column in columns}]
-    if missing:
-        raise BadDataError(
-            f"Expected the key property `{missing[0]}` among the properties of stream `{name}`, which has none of "
-            "that name; what was committed is safe: fix the tap or its catalog, then run again."
-        )
-    if not columns:
-        columns = (Column(WHOLE_RECORD, Kind.JSON, nullable=False, required=True, schema={"type": "object"}),)
-    return Stream(name, schema, key_properties, columns)
-
-
-def _as_text(column: Column) -> Kind:
-    if column.kind is Kind.INTEGER:
-        return Kind.BIG_INTEGER
-    return column.kind if column.kind in _NOT_TEXT and not column.number_in_text else Kind.STRING
 
 
 class MalformedLine(BadDataError):

@@ -23,11 +23,11 @@ from msgspec import UNSET, Raw
 
 from singerkit_catalog.schema import draft_of
 from singerkit_shell.signals import JUDGE_SECONDS, TooLong, stop_flag
-from singerkit_target.contract import Reject, Stream
-from singerkit_target.kinds import Column, Kind, from_base64
-from singerkit_target.metadata import EXTRACTED_AT, VERSION
-from singerkit_target.unstorable import TOO_LARGE, Policy, Unstorable, fits_numeric, storable
-from singerkit_target.versions import as_version
+from singerkit_wire.batch import Reject
+from singerkit_wire.kinds import Column, Kind, from_base64
+from singerkit_wire.messages import as_version
+from singerkit_wire.stream import EXTRACTED_AT, VERSION, Stream
+from singerkit_wire.unstorable import TOO_LARGE, Policy, Unstorable, fits_numeric, storable
 
 __all__ = ["ExactDecoder", "RejectedRow", "TooWide", "UnknownFields", "compile_exact"]
 

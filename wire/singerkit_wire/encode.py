@@ -21,11 +21,14 @@ from singer_sdk.singerlib import SelectionMask
 
 from singerkit_shell.encoding import check_utf8
 from singerkit_shell.errors import BadDataError
-from singerkit_tap.contract import RawRecord
-from singerkit_tap.keyforms import KeyForm, key_form
-from singerkit_tap.wording import Wording, fields_of
+from singerkit_wire.keyforms import KeyForm, key_form
+from singerkit_wire.wording import Wording, fields_of
 
-__all__ = ["RecordEncoder", "Rows", "SentRows", "split_records"]
+__all__ = ["RawRecord", "RecordEncoder", "Rows", "SentRows", "split_records"]
+
+RawRecord = msgspec.Raw | bytes | bytearray | memoryview
+"""One JSON object in UTF-8, as the source sent it. ``split_records`` cuts a JSON array into
+such objects and checks the encoding; a connector that cuts by other means checks it itself."""
 
 Rows: TypeAlias = list[Any]
 """Decoded records of one chunk: structs, or dicts of raw values. Only a `RecordEncoder` looks inside."""

@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 
 from singerkit_catalog.admitted import json_types, string_formats
-from singerkit_tap.wording import any_value, in_order, moment_text, number_text
+from singerkit_wire.wording import any_value, in_order, moment_text, number_text
 
 __all__ = ["KeyForm", "key_form"]
 

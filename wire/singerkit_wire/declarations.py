@@ -10,10 +10,9 @@ import msgspec
 from singerkit_catalog.schema import draft_of, resolve_refs
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_state.value import decode
-from singerkit_target.blocks import stream_of
-from singerkit_target.contract import Stream
-from singerkit_target.drafts import modern
-from singerkit_target.messages import Message, decoded
+from singerkit_wire.drafts import modern
+from singerkit_wire.messages import Message, decoded
+from singerkit_wire.stream import Stream, stream_of
 
 __all__ = ["Declaration", "declared_stream", "read_declaration"]
 

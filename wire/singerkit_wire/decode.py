@@ -21,11 +21,11 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 from singerkit_catalog.schema import may_take_long
 from singerkit_shell.encoding import check_utf8
 from singerkit_shell.signals import TooLong, stop_flag
-from singerkit_target.batches import Missing, batches_of
-from singerkit_target.contract import Batch, Stream
-from singerkit_target.kinds import Column, Kind, from_base64
-from singerkit_target.metadata import EXTRACTED_AT, VERSION, of_messages
-from singerkit_target.nested import Unsupported, bounded_integer, constrained, nested_type
+from singerkit_wire.batch import Batch
+from singerkit_wire.batches import Missing, batches_of
+from singerkit_wire.kinds import Column, Kind, from_base64
+from singerkit_wire.nested import Unsupported, bounded_integer, constrained, nested_type
+from singerkit_wire.stream import EXTRACTED_AT, VERSION, Stream, of_messages
 
 __all__ = ["FastDecoder", "Refused", "compile_decoder"]
 

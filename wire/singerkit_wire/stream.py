@@ -1,0 +1,80 @@
+"""What a stream is on the wire: its name, schema, key and columns, as its last SCHEMA message declares them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from singerkit_shell.errors import BadDataError
+from singerkit_wire.kinds import Column, Kind, columns_of
+
+__all__ = ["DELETED_AT", "EXTRACTED_AT", "VERSION", "WHOLE_RECORD", "Stream", "of_messages", "stream_of"]
+
+WHOLE_RECORD = "_record"
+EXTRACTED_AT, VERSION, DELETED_AT = "_sdc_extracted_at", "_sdc_table_version", "_sdc_deleted_at"
+
+_NOT_TEXT = frozenset({Kind.BIG_INTEGER, Kind.NUMBER, Kind.BOOLEAN, Kind.JSON})
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A stream as its last SCHEMA message declares it; ``schema`` has its local references resolved."""
+
+    name: str
+    schema: Mapping[str, Any]
+    key_properties: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+    @property
+    def is_whole_record(self) -> bool:
+        """A schema without properties: each record is stored whole in one JSON column (SINGER-RULES S08)."""
+        return [column.name for column in self.columns] == [WHOLE_RECORD] and not self.schema.get(
+            "properties"
+        )
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+
+def of_messages(stream: Stream) -> tuple[str, ...]:
+    """The columns that RECORD messages have a value for, beside the record."""
+    return tuple(name for name in (EXTRACTED_AT, VERSION) if name not in stream.column_names)
+
+
+def stream_of(
+    name: str, schema: Mapping[str, Any], key_properties: tuple[str, ...], *, keeps_text: bool = False
+) -> Stream:
+    """Return the stream of a SCHEMA message with resolved references; ``keeps_text`` as in `Loader`.
+
+    ``{}`` and an empty ``properties`` store records whole (SINGER-RULES S08); a schema that says something and leaves
+    ``properties`` out is a mistake of the tap, as it is to singer-sdk.
+
+    Raises:
+        BadDataError: a key property is not among the properties, or there are none.
+    """
+    if "properties" not in schema and schema.keys() - {"$schema", "$id", "title", "description"}:
+        raise BadDataError(
+            f"Expected `properties` in the schema of stream `{name}`, which has none; what was committed is safe: fix "
+            "the tap or its catalog, or send `{}` to have records stored whole, then run again."
+        )
+    columns = columns_of(schema, key_properties)
+    if keeps_text:
+        columns = tuple(dataclasses.replace(column, kind=_as_text(column)) for column in columns)
+    missing = [key for key in key_properties if key not in {column.name for column in columns}]
+    if missing:
+        raise BadDataError(
+            f"Expected the key property `{missing[0]}` among the properties of stream `{name}`, which has none of "
+            "that name; what was committed is safe: fix the tap or its catalog, then run again."
+        )
+    if not columns:
+        columns = (Column(WHOLE_RECORD, Kind.JSON, nullable=False, required=True, schema={"type": "object"}),)
+    return Stream(name, schema, key_properties, columns)
+
+
+def _as_text(column: Column) -> Kind:
+    if column.kind is Kind.INTEGER:
+        return Kind.BIG_INTEGER
+    return column.kind if column.kind in _NOT_TEXT and not column.number_in_text else Kind.STRING
