@@ -291,7 +291,7 @@ def test_m06_a_key_beyond_bigint_widens_too_in_mid_run(database: str) -> None:
     assert table(database, "keyed", "id", "v") == [(1, "c"), (2**70, "d")]
 
 
-# --- M7 to M12: every such value and policy is in tests/targets/test_values.py --------------------------------------------
+# --- M7 to M12: every such value and policy is in tests/targets/postgres/test_values.py --------------------------------------------
 
 UNSTORABLE = {
     "m07_nan": (NUMBER, "NaN", "$.v"),

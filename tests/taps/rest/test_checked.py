@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from check.streams import check
 from taps.rest.api_server import Table, dated, json_reply, serving
 from taps.rest.conftest import Run, RunTap
+from tools.check.streams import check
 
 OLD: list[dict[str, Any]] = [{"id": n, "at": f"2024-01-0{n}T00:00:00Z"} for n in (1, 2, 3)]
 WAITING, CERTAIN = {"margin": 3600}, {"margin": 0}

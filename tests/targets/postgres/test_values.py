@@ -573,7 +573,7 @@ def test_keys_of_an_object_that_would_become_one_are_not_replaced(database: str,
 
 
 def test_the_page_about_values_has_the_same_table() -> None:
-    page = Path(__file__).parents[2].joinpath("docs", "values.md").read_text(encoding="utf-8")
+    page = Path(__file__).parents[3].joinpath("docs", "values.md").read_text(encoding="utf-8")
     told = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in page.splitlines()
@@ -589,5 +589,5 @@ def test_the_page_about_values_has_the_same_table() -> None:
 
 
 def test_the_page_about_values_has_every_policy() -> None:
-    page = Path(__file__).parents[2].joinpath("docs", "values.md").read_text(encoding="utf-8")
+    page = Path(__file__).parents[3].joinpath("docs", "values.md").read_text(encoding="utf-8")
     assert all(f"| `{policy.value}`" in page for policy in Policy)

@@ -19,7 +19,7 @@ from psycopg2.extensions import parse_dsn
 
 from target_postgres.connect import dsn_of
 
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parents[2]
 REFERENCE = TESTS.parent / "docs" / "reference"
 BIN = Path(sys.executable).parent
 

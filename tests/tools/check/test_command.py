@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from check.streams import BROKEN, GOOD, RECORD, SCHEMA, STATE, text
+from tools.check.streams import BROKEN, GOOD, RECORD, SCHEMA, STATE, text
 
 CHECK = str(Path(sys.executable).with_name("singerkit-check"))
 GOOD_STREAM = text(GOOD["plain"])

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from check.streams import BROKEN, GOOD, RECORD, SCHEMA, STATE, check, text
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tools.check.streams import BROKEN, GOOD, RECORD, SCHEMA, STATE, check, text
 
 from singerkit_check import records
 from singerkit_check.decode import compile_fast

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from singerkit_check.rules import CHECKS, NOT_IN_A_STREAM
 
-PAGE = (Path(__file__).parents[2] / "docs" / "singerkit-check.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[3] / "docs" / "singerkit-check.md").read_text("utf-8")
 
 
 def test_the_table_of_checks_is_that_of_the_code() -> None:

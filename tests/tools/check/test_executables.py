@@ -165,7 +165,7 @@ def test_a_tap_whose_key_is_an_epoch_is_judged(tmp_path: Path, later: int, code:
 
 def test_a_driver_of_ones_own_may_bring_fixtures_and_waivers(tmp_path: Path) -> None:
     """The one that docs/conformance.md shows."""
-    page = (Path(__file__).parents[2] / "docs" / "conformance.md").read_text("utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "conformance.md").read_text("utf-8")
     (tmp_path / "mine.py").write_text(page.partition("```python\n")[2].partition("```")[0])
     code, table, said = suite(
         *("--target", TARGET, "--driver", "mine.py:MyTarget", "--rule", "G12", "--rule", "X01"), cwd=tmp_path

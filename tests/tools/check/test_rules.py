@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from check.streams import BROKEN, GOOD, MARKED, RECORD, SCHEMA, STATE, check, entry, text
+from tools.check.streams import BROKEN, GOOD, MARKED, RECORD, SCHEMA, STATE, check, entry, text
 
 from singerkit_check.rules import CHECKS, NOT_IN_A_STREAM, RULES, Severity
 
