@@ -40,8 +40,10 @@ from typing import Any, Protocol
 from singerkit_shell.errors import BadDataError, RetryableError
 from singerkit_shell.words import counted
 from singerkit_state.store import Edit
+from singerkit_target.abilities import Abilities
 from singerkit_target.summary import Counts
 from singerkit_wire.batch import Batch, Reject
+from singerkit_wire.domain import Domain
 from singerkit_wire.messages import Message
 from singerkit_wire.stream import Stream
 
@@ -125,13 +127,16 @@ class UnitLost(RetryableError):
 class Loader(Protocol):
     """What a target implements.
 
-    ``is_log`` says that rows are appended as they came: in their order, dates and UUIDs as the text they were,
-    integers of any size. ``appends`` says that every row is kept, those with the same key too. ``set_aside_in`` names
-    the table or file of `reject`.
+    ``domain`` is what it can hold: a value that does not fit is set aside by `on_unstorable` before the target sees it.
+    ``abilities`` is what it can do. ``set_aside_in`` names the table or file of `reject`.
     """
 
-    is_log: bool
-    appends: bool
+    @property
+    def domain(self) -> Domain: ...
+
+    @property
+    def abilities(self) -> Abilities: ...
+
     doubts: list[str]
 
     @property

@@ -55,8 +55,7 @@ class Limits:
     max_line_bytes: int = 64 << 20
     wait_seconds: float = 0.5
     max_rejects: int = 1000
-    max_columns: int = 1600
-    replay_bytes: int = 16 << 20
+    replay_bytes: int = 0
 
 
 _T = TypeVar("_T")
@@ -121,6 +120,7 @@ class Load:
     ) -> None:
         self._ways = ways
         self._loader = loader
+        self._abilities = loader.abilities
         self._judgement = judgement
         self._missing_fields = missing_fields
         self._accepts_gone_rows = accepts_gone_rows
@@ -357,17 +357,17 @@ class Load:
         stream = declared_stream(
             declaration,
             part.number,
-            keeps_text=self._loader.is_log,
-            max_columns=self._limits.max_columns,
+            keeps_text=self._abilities.is_log,
+            max_columns=self._loader.domain.columns,
         )
         stream = self._given(stream)
-        if self._mark is not None and self._loader.appends:
+        if self._mark is not None and self._abilities.appends:
             self._repeats.declare(stream, is_incremental=bool(declaration.bookmark_properties))
         self._unit.has_tables = True
         self._declared[stream.name] = declaration.fingerprint
         self._decoders[stream.name] = BlockDecoder(
             stream,
-            replace(self._judgement, missing=self._missing()),
+            replace(self._judgement, missing=self._missing(), domain=self._loader.domain),
             self._loader.declare,
             self._log,
             always_exact=self._always_exact,
@@ -385,9 +385,9 @@ class Load:
     def _missing(self) -> Missing:
         """Our taps send complete records, and leave out what they do not know; those of others leave out what is null."""
         wanted = self._missing_fields
-        if self._loader.is_log and wanted != "null":
+        if self._abilities.is_log and wanted != "null":
             return Missing.LEAVE
-        if self._loader.appends:
+        if self._abilities.appends:
             return Missing.APPEND
         keeps = wanted == "keep" or (wanted is None and self._mark is not None)
         return Missing.KEEP if keeps else Missing.NULL

@@ -39,6 +39,7 @@ from singerkit_state.lineage import WaysOut
 from singerkit_state.location import check_is_path, is_state_url
 from singerkit_state.statefile import StateFileLock, check_replaceable
 from singerkit_state.value import encode
+from singerkit_target.abilities import Abilities
 from singerkit_target.byhand import Wish, by_hand, options
 from singerkit_target.contract import Loader
 from singerkit_target.delivery import deliveries
@@ -231,7 +232,6 @@ class SingerkitTarget(Target):
             commit_rows=config["commit_rows"],
             commit_bytes=config["commit_bytes"],
             commit_seconds=config["commit_seconds"],
-            replay_bytes=config.get("replay_bytes", 0),
             max_line_bytes=config["max_line_bytes"],
             max_rejects=config["quarantine_limit"],
         )
@@ -303,9 +303,9 @@ class SingerkitTarget(Target):
     """Whether a tap can read the state where this target keeps it (`--state postgresql://...`)."""
 
     @classmethod
-    def replaces_by_key(cls, config: Mapping[str, Any]) -> bool:  # noqa: ARG003  for overriding
-        """Whether a row replaces the one that has its key."""
-        return False
+    @abstractmethod
+    def abilities(cls, config: Mapping[str, Any]) -> Abilities:
+        """What the target can do with this config; it may be empty, before defaults."""
 
     @classmethod
     def invoke(  # type: ignore[override]
@@ -325,7 +325,7 @@ class SingerkitTarget(Target):
         """Run the target on the command line; see `byhand.options` for the settings that change a state instead."""
         if about:
             promises = deliveries(
-                replaces_by_key=cls.replaces_by_key({} if config is None else config.config),
+                replaces_by_key=not cls.abilities({} if config is None else config.config).appends,
                 has_state_url=cls.has_state_url,
                 state_file=state_file,
                 ends_with_state=config is not None and config.config.get("end_of_input") == "state",

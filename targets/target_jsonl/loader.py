@@ -29,6 +29,7 @@ from singerkit_target.metadata import MetadataColumns
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.kinds import Kind
 from singerkit_wire.stream import Stream
+from target_jsonl.domain import ABILITIES, DOMAIN
 from target_jsonl.files import Files
 from target_jsonl.names import file_name
 from target_jsonl.rows import as_lines, whole_records
@@ -60,8 +61,7 @@ class _Amiss:
 class JsonlLoader:
     """The `Loader` of target-jsonl."""
 
-    is_log = True
-    appends = True
+    domain, abilities = DOMAIN, ABILITIES
 
     def __init__(self, folder: Path, log: logging.Logger, *, add_metadata: bool) -> None:
         self._folder = folder

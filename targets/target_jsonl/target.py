@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 from singerkit_shell.command import start
 from singerkit_shell.errors import ConfigurationError
+from singerkit_target.abilities import Abilities
 from singerkit_target.contract import Loader
 from singerkit_target.shell import COMMON_SETTINGS, SingerkitTarget
+from target_jsonl.domain import ABILITIES
 
 __all__ = ["TargetJsonl", "main"]
 
@@ -36,6 +39,11 @@ class TargetJsonl(SingerkitTarget):
             },
         },
     }
+
+    @classmethod
+    def abilities(cls, config: Mapping[str, Any]) -> Abilities:  # noqa: ARG003  the same with every config
+        """A file is only appended to."""
+        return ABILITIES
 
     def make_loader(self) -> Loader:
         from target_jsonl.loader import JsonlLoader

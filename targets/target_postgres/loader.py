@@ -35,6 +35,7 @@ from singerkit_wire.stream import DELETED_AT, VERSION, Stream
 from target_postgres import ddl, merge, rejects
 from target_postgres.connect import Connection, connect
 from target_postgres.copy import copy_rows
+from target_postgres.domain import DOMAIN, abilities
 from target_postgres.faults import (
     ConnectionLost,
     LateRefusal,
@@ -98,7 +99,7 @@ class _Safe:
 class PostgresLoader:
     """The `Loader` of target-postgres. Its jobs run in order on the session's thread."""
 
-    is_log = False
+    domain = DOMAIN
 
     def __init__(
         self,
@@ -117,7 +118,7 @@ class PostgresLoader:
         ways: Callable[[str], WaysOut] = lambda _pipeline: WaysOut(("target-postgres",)),
         stop: StopFlag = stop_flag,
     ) -> None:
-        self.appends = wishes.append_only
+        self.abilities = abilities(append_only=wishes.append_only)
         self._adds_metadata = wishes.with_metadata
         self._dsn_of = dsn
         self._wishes = wishes
@@ -521,7 +522,7 @@ class PostgresLoader:
 
     def activate_version(self, stream: Stream, version: int) -> None:
         """Remove the rows of other versions, or mark them deleted; rows without one stay."""
-        if self.appends and self._hard_delete:
+        if self.abilities.appends and self._hard_delete:
             self._tell_once(stream.name, kept_by_append_only(version))
             return
         table, hard = self._tables[stream.name], self._hard_delete

@@ -12,8 +12,11 @@ from urllib.parse import quote
 from singerkit_shell.command import start
 from singerkit_state.lineage import WaysOut
 from singerkit_state.location import name_problem
+from singerkit_target.abilities import Abilities
 from singerkit_target.contract import Loader
+from singerkit_target.load import Limits
 from singerkit_target.shell import SingerkitTarget
+from target_postgres.domain import abilities
 
 if TYPE_CHECKING:
     from target_postgres.loader import PostgresLoader
@@ -141,9 +144,13 @@ class TargetPostgres(SingerkitTarget):
     _loader: PostgresLoader | None = None
 
     @classmethod
-    def replaces_by_key(cls, config: Mapping[str, Any]) -> bool:
+    def abilities(cls, config: Mapping[str, Any]) -> Abilities:
         """`append-only` keeps every row."""
-        return bool(config.get("load_method", "upsert") == "upsert")
+        return abilities(append_only=config.get("load_method") == "append-only")
+
+    def limits(self) -> Limits:
+        """As of every target, and a unit is held in memory in case that the server loses it."""
+        return replace(super().limits(), replay_bytes=self.config["replay_bytes"])
 
     def further_problems(self) -> list[str]:
         import psycopg2

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from singerkit_shell.errors import BadDataError
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.batches import Missing, batches_of
 from singerkit_wire.decode import FastDecoder, Refused, compile_decoder
+from singerkit_wire.domain import Domain
 from singerkit_wire.exact import ExactDecoder, RejectedRow, TooWide, UnknownFields, compile_exact
 from singerkit_wire.kinds import Column, Kind, classify
 from singerkit_wire.lines import Chunk
@@ -26,7 +27,7 @@ _SMALLEST_BLOCK = 64  # lines; below it halving costs more than the exact path
 
 @dataclass(frozen=True)
 class Judgement:
-    """How records are judged; the same for every stream of a run."""
+    """How records are judged; the same for every stream of a run. ``domain`` is what the target can hold."""
 
     validate: bool = True
     extra: str = "ignore"
@@ -34,6 +35,7 @@ class Judgement:
     quarantine: bool = False
     with_metadata: bool = False
     missing: Missing = Missing.KEEP
+    domain: Domain = field(default_factory=Domain)
 
 
 class MalformedLine(BadDataError):
@@ -94,11 +96,13 @@ class BlockDecoder:
                 missing=judgement.missing,
                 in_order=self._in_order,
                 rounded=self._rounded,
+                domain=judgement.domain,
             )
         self._exact: ExactDecoder = compile_exact(
             stream,
             validate=judgement.validate,
             policy=judgement.unstorable,
+            domain=judgement.domain,
             extra=of_messages(stream) if judgement.with_metadata else (),
             forbid_extra=not allow_extra,
         )
@@ -201,7 +205,10 @@ class BlockDecoder:
             for column in self.stream.columns
         )
         self._log.warning(
-            "Stream `%s`: an integer beyond 64 bits; column `%s` becomes numeric.", self.stream.name, name
+            "Stream `%s`: an integer beyond 64 bits; column `%s` becomes %s.",
+            self.stream.name,
+            name,
+            self._judgement.domain.wide_integers,
         )
         self._change(dataclasses.replace(self.stream, columns=columns))
 

@@ -40,7 +40,9 @@ def read_declaration(message: Message) -> Declaration:
     return declaration
 
 
-def declared_stream(declaration: Declaration, number: int, *, keeps_text: bool, max_columns: int) -> Stream:
+def declared_stream(
+    declaration: Declaration, number: int, *, keeps_text: bool, max_columns: int | None
+) -> Stream:
     """Return the stream that the SCHEMA message at line ``number`` declares.
 
     Raises:
@@ -52,7 +54,7 @@ def declared_stream(declaration: Declaration, number: int, *, keeps_text: bool, 
         tuple(dict.fromkeys(declaration.key_properties or ())),
         keeps_text=keeps_text,
     )
-    if len(stream.columns) > max_columns:
+    if max_columns is not None and len(stream.columns) > max_columns:
         raise BadDataError(
             f"Expected at most {max_columns} properties, got {len(stream.columns)} in the schema of "
             f"stream `{stream.name}` at line {number}; select fewer fields in the tap, then run again."

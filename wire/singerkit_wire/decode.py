@@ -11,6 +11,8 @@ import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
 from itertools import chain
 from operator import attrgetter, itemgetter
 from typing import Annotated, Any, Literal
@@ -23,6 +25,7 @@ from singerkit_shell.encoding import check_utf8
 from singerkit_shell.signals import TooLong, stop_flag
 from singerkit_wire.batch import Batch
 from singerkit_wire.batches import Missing, batches_of
+from singerkit_wire.domain import Domain, Numbers
 from singerkit_wire.kinds import Column, Kind, from_base64
 from singerkit_wire.nested import Unsupported, bounded_integer, constrained, nested_type
 from singerkit_wire.stream import EXTRACTED_AT, VERSION, Stream, of_messages
@@ -38,7 +41,6 @@ _LAST_MOMENT = re.compile(rb"23:59:59\.9999")
 _LAST_SECOND = re.compile(rb"23:59:59\.")
 _MAY_BE_FINER = re.compile(rb"\.(?<=:[0-9]{2}\.)[0-9]{7}")
 _FINER = re.compile(rb"\.[0-9]{6}0*[1-9]")  # digits of a second that no column of a clock holds
-_WIDEST_OFFSET = datetime.timedelta(hours=15, minutes=59)  # PostgreSQL reads no wider one
 _NOT_TEXT_OR_NULL = re.compile(rb'\n[^"n]')
 _NOT_TEXT = re.compile(rb'\n[^"]')
 _PATTERN_SECONDS = 5.0  # of processor time for a block; then its records are judged one by one
@@ -144,6 +146,7 @@ class FastDecoder:
     refused: re.Pattern[bytes] | None
     is_slow: bool
     clocks: Clocks
+    holds_nul: bool
 
     def decode(self, data: bytes, lines: int, first_line: int) -> list[Batch]:
         """Decode that many RECORD lines to batches, one for each set of present columns.
@@ -164,7 +167,9 @@ class FastDecoder:
 
     def _decode(self, data: bytes, lines: int, first_line: int) -> list[Batch]:
         has_odd_escapes = _ODD_ESCAPE.search(data) is not None
-        if (has_odd_escapes and _NUL in data) or (self.refused and self.refused.search(data)):
+        if (has_odd_escapes and not self.holds_nul and _NUL in data) or (
+            self.refused and self.refused.search(data)
+        ):
             raise Refused
         self.clocks.check(data)
         names = self.columns + self.extra
@@ -247,6 +252,7 @@ def compile_decoder(
     missing: Missing = Missing.KEEP,
     in_order: bool = False,
     rounded: set[str] | None = None,
+    domain: Domain = Domain(),  # noqa: B008  frozen
 ) -> FastDecoder | None:
     """Compile a stream's schema; None when only the exact path can judge its records.
 
@@ -279,11 +285,13 @@ def compile_decoder(
             with_metadata,
         )
         checks = [
-            (i, check) for i, column in enumerate(stream.columns) for check in _checks(column, validate)
+            (i, check)
+            for i, column in enumerate(stream.columns)
+            for check in _checks(column, validate, domain)
         ]
         extra = of_messages(stream) if with_metadata else ()
         if EXTRACTED_AT in extra:
-            checks.append((len(stream.columns), _check_offsets))
+            checks += [(len(stream.columns), check) for check in _offset_checks(domain)]
         return FastDecoder(
             columns=stream.column_names,
             quick=msgspec.json.Decoder(quick) if left_as_they_are else None,
@@ -298,6 +306,7 @@ def compile_decoder(
             refused=_refused_text(stream),
             is_slow=validate and may_take_long(stream.schema),
             clocks=_clocks(stream, set() if rounded is None else rounded),
+            holds_nul=domain.holds_nul,
         )
     except (Unsupported, ValueError, TypeError):
         # ValueError, TypeError: msgspec cannot express a name, a bound or a pattern of this schema.
@@ -422,17 +431,22 @@ def _limited(type_: Any, column: Column) -> Any:
     return Annotated[str, Meta(**given)]
 
 
-def _checks(column: Column, validate: bool) -> Sequence[Check]:
+def _checks(column: Column, validate: bool, domain: Domain) -> Sequence[Check]:
     may_be_null = column.nullable or (not validate and not column.required)
     match column.kind:
         case Kind.NUMBER if column.number_in_text:
-            return ()
+            limits = _limits(column, domain)
+            return () if limits is None else (partial(_check_texts_of_numbers, limits=limits),)
         case Kind.NUMBER:
             admitted = _NUMBER_OR_NULL if may_be_null else _NUMBER
             bounds = constrained(float, column.schema) if validate else float
+            limits = _limits(column, domain)
             if bounds is not float:
                 raise Unsupported("bounds of a decimal are judged exactly")
-            return (lambda values: _check_numbers(values, admitted),)
+            return (lambda values: _check_numbers(values, admitted, limits),)
+        case Kind.BIG_INTEGER if column.numbers is not None:
+            most = 10**column.numbers.before - 1
+            return (lambda values: _check_size(values, most),)
         case Kind.JSON:
             type_ = nested_type(column.schema) if validate else None
             decoder = None if type_ is None else msgspec.json.Decoder(type_)
@@ -444,14 +458,22 @@ def _checks(column: Column, validate: bool) -> Sequence[Check]:
         case Kind.TIME:
             return (_check_times,)
         case Kind.DATE_TIME:
-            return (_check_offsets,)
+            return _offset_checks(domain)
         case Kind.BINARY:
             return (_check_binary,)
         case _:
             return ()
 
 
-def _check_numbers(values: list[Any], admitted: bytes) -> None:
+def _limits(column: Column, domain: Domain) -> Numbers | None:
+    """Return the numbers that the store holds, unless all that `_check_numbers` admits are among them."""
+    widest = domain.numbers
+    if column.numbers is None and min(widest.before, widest.after) > 2 * _LONGEST_NUMBER:
+        return None
+    return column.numbers or widest
+
+
+def _check_numbers(values: list[Any], admitted: bytes, limits: Numbers | None) -> None:
     """Each value is one JSON value; those of these characters alone are numbers, or null."""
     joined = b"\n".join(values)
     if joined.translate(None, admitted):
@@ -459,6 +481,38 @@ def _check_numbers(values: list[Any], admitted: bytes) -> None:
     if (b"e" in joined or b"E" in joined) and _HUGE_EXPONENT.search(joined):
         raise Refused
     if len(joined) > _LONGEST_NUMBER and max(map(len, values)) > _LONGEST_NUMBER:
+        raise Refused
+    if limits is not None:
+        _check_digits(values, limits)
+
+
+def _check_digits(values: list[Any], limits: Numbers) -> None:
+    """The length of a number's text tells of nearly all that they have few enough digits; the others are looked at."""
+    sure = min(
+        limits.before, limits.after + 2
+    )  # characters; as many may stand behind `0.`, or before no point
+    if _has_exponents(values):
+        sure = 0
+    for value in values:
+        if len(value) > sure:
+            text = value if isinstance(value, str) else bytes(value).decode()
+            if text != "null" and not limits.hold(Decimal(text)):
+                raise Refused
+
+
+def _has_exponents(numbers: list[Any]) -> bool:
+    if not numbers or isinstance(numbers[0], str):  # in text they have none on the fast path
+        return False
+    joined = b"\n".join(numbers)
+    return b"e" in joined or b"E" in joined
+
+
+def _check_texts_of_numbers(values: list[Any], limits: Numbers) -> None:
+    _check_digits([value for value in values if value is not None], limits)
+
+
+def _check_size(values: list[Any], most: int) -> None:
+    if any(value is not None and not -most <= value <= most for value in values):
         raise Refused
 
 
@@ -506,10 +560,15 @@ def _may_be_out_of_range(text: str) -> bool:
 _text_decoder = msgspec.json.Decoder(str)
 
 
-def _check_offsets(values: list[Any]) -> list[Any] | None:
-    """Return moments in UTC when an offset is wider than PostgreSQL reads, which is all that it keeps of them."""
+def _offset_checks(domain: Domain) -> Sequence[Check]:
+    widest = domain.widest_offset
+    return () if widest is None else (lambda values: _check_offsets(values, widest),)
+
+
+def _check_offsets(values: list[Any], widest: datetime.timedelta) -> list[Any] | None:
+    """Return moments in UTC when an offset is wider than the store reads."""
     zones = {value.tzinfo for value in filter(None, values)}
-    if all(zone is None or abs(zone.utcoffset(None)) <= _WIDEST_OFFSET for zone in zones):
+    if all(zone is None or abs(zone.utcoffset(None)) <= widest for zone in zones):
         return None
     try:
         return [value.astimezone(datetime.UTC) if value and value.tzinfo else value for value in values]

@@ -24,15 +24,16 @@ from msgspec import UNSET, Raw
 from singerkit_catalog.schema import draft_of
 from singerkit_shell.signals import JUDGE_SECONDS, TooLong, stop_flag
 from singerkit_wire.batch import Reject
+from singerkit_wire.domain import DIGITS, Domain
 from singerkit_wire.kinds import Column, Kind, from_base64
 from singerkit_wire.messages import as_version
 from singerkit_wire.stream import EXTRACTED_AT, VERSION, Stream
-from singerkit_wire.unstorable import TOO_LARGE, Policy, Unstorable, fits_numeric, storable
+from singerkit_wire.unstorable import Policy, Unstorable, storable
 
 __all__ = ["ExactDecoder", "RejectedRow", "TooWide", "UnknownFields", "compile_exact"]
 
 _LONGEST_INTEGER = 4000  # digits; Python refuses to convert longer ones
-_EXACT = Context(prec=200_000, Emax=MAX_EMAX, Emin=MIN_EMIN)  # `multipleOf` divides without rounding
+_EXACT = Context(prec=DIGITS, Emax=MAX_EMAX, Emin=MIN_EMIN)  # `multipleOf` divides without rounding
 _SHORTEST_EXTREME = 5000  # bytes; a shorter line holds no number out of range without a long exponent
 _MAY_BE_UNSTORABLE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])|NaN|Infinity|[0-9][eE][+-]?[0-9]{5}")
 _DATE_TIME = re.compile(
@@ -44,7 +45,6 @@ _DECIMAL = re.compile(
 )  # the last three are numbers, and no JSON
 _FINER = re.compile(r"[.,][0-9]{6}0*[1-9]")  # digits of a second that no column of a clock holds
 _CLOCKS = frozenset({Kind.DATE_TIME, Kind.DATE, Kind.TIME})
-_WIDEST_OFFSET = datetime.timedelta(hours=15, minutes=59)  # PostgreSQL reads no wider one
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -94,6 +94,7 @@ class ExactDecoder:
     stream: Stream
     validator: Any
     policy: Policy
+    domain: Domain
     extra: tuple[str, ...]
     forbid_extra: bool
     rounded: set[str] = field(default_factory=set)
@@ -123,10 +124,10 @@ class ExactDecoder:
             if unknown:
                 raise UnknownFields({name: record[name] for name in record if name in unknown})
         if self.stream.is_whole_record:
-            row: tuple[Any, ...] = (_to_json(record, self.stream.columns[0]),)
+            row: tuple[Any, ...] = (_to_json(record, self.stream.columns[0], self.domain),)
         else:
             row = tuple(self._value(column, record, raws) for column in self.stream.columns)
-        return (*row, *(_METADATA_READERS[name](message) for name in self.extra))
+        return (*row, *(_METADATA_READERS[name](message, self.domain) for name in self.extra))
 
     def reject(self, rejected: RejectedRow, line: bytes, number: int) -> Reject:
         return Reject(self.stream.name, number, rejected.path, rejected.reason, line)
@@ -173,8 +174,8 @@ class ExactDecoder:
     def _storable(self, record: dict[str, Any]) -> dict[str, Any]:
         try:
             for key in self.stream.key_properties:  # two keys that were replaced would be one row
-                storable(record.get(key), f"$.{key}", Policy.FAIL)
-            return storable(record, "$", self.policy)  # type: ignore[no-any-return]
+                storable(record.get(key), f"$.{key}", Policy.FAIL, self.domain)
+            return storable(record, "$", self.policy, self.domain)  # type: ignore[no-any-return]
         except RecursionError:
             raise RejectedRow("$", "Expected less nesting, got too many levels") from None
         except Unstorable as error:
@@ -197,10 +198,10 @@ class ExactDecoder:
             return None
         try:
             if column.kind is Kind.ANY_TEXT:
-                return _any_text(value, raws.get(column.name), column)
+                return _any_text(value, raws.get(column.name), column, self.domain)
             if column.kind in _CLOCKS and isinstance(value, str) and _FINER.search(value):
                 self._round(value, column)
-            return _CONVERTERS[column.kind](value, column)
+            return _CONVERTERS[column.kind](value, column, self.domain)
         except OutOfRange as error:
             is_key = column.name in self.stream.key_properties
             if self.policy in (Policy.FAIL, Policy.QUARANTINE) or is_key:
@@ -220,7 +221,13 @@ class ExactDecoder:
 
 
 def compile_exact(
-    stream: Stream, *, validate: bool, policy: Policy, extra: tuple[str, ...], forbid_extra: bool
+    stream: Stream,
+    *,
+    validate: bool,
+    policy: Policy,
+    extra: tuple[str, ...],
+    forbid_extra: bool,
+    domain: Domain = Domain(),  # noqa: B008  frozen
 ) -> ExactDecoder:
     """Compile the validator of a stream: the draft its ``$schema`` names, else Draft 7 as in singer-sdk."""
     validator = None
@@ -228,7 +235,7 @@ def compile_exact(
         draft = draft_of(stream.schema)
         checker = draft.TYPE_CHECKER.redefine("integer", lambda _checker, value: _is_integer(value))
         validator = extend(draft, type_checker=checker)(dict(stream.schema))  # type: ignore[no-untyped-call]
-    return ExactDecoder(stream, validator, policy, extra, forbid_extra)
+    return ExactDecoder(stream, validator, policy, domain, extra, forbid_extra)
 
 
 def _is_integer(value: Any) -> bool:
@@ -333,15 +340,15 @@ _ANY_DAY = datetime.date(2000, 1, 1)
 _METADATA = Column("time_extracted", Kind.DATE_TIME, nullable=True, required=False)
 
 
-def _extracted_at(message: Mapping[str, Any]) -> Any:
+def _extracted_at(message: Mapping[str, Any], domain: Domain) -> Any:
     extracted = message.get("time_extracted")
     try:
-        return None if extracted is None else _to_date_time(extracted, _METADATA)
+        return None if extracted is None else _to_date_time(extracted, _METADATA, domain)
     except OutOfRange as error:
         raise RejectedRow("$", f"{error} in `time_extracted`", is_unstorable=True) from None
 
 
-def _version(message: Mapping[str, Any]) -> int | None:
+def _version(message: Mapping[str, Any], _domain: Domain) -> int | None:
     version = message.get("version")
     try:
         return None if version is None else as_version(version)
@@ -356,58 +363,61 @@ def _placed(column: Column, value: Any, expected: str) -> RejectedRow:
     return RejectedRow(f"$.{column.name}", f"Expected `{expected}`, got {_shown(value)}")
 
 
-def _to_integer(value: Any, column: Column) -> int:
+def _to_integer(value: Any, column: Column, domain: Domain) -> int:
     if not _is_integer(value):
         raise _placed(column, value, "integer")
     if not -(2**63) <= value < 2**63:  # compared before int() writes out all that an exponent stands for
+        if domain.wide_integers is None:
+            raise OutOfRange("Expected an integer of at most 64 bits, got one out of range")
         raise TooWide(column.name)
     return int(value)
 
 
-def _to_big_integer(value: Any, column: Column) -> Any:
+def _to_big_integer(value: Any, column: Column, domain: Domain) -> Any:
     if not _is_integer(value):
         raise _placed(column, value, "integer")
-    return Raw(_number_text(Decimal(value)))
+    return Raw(_number_text(Decimal(value), column, domain))
 
 
-def _to_number(value: Any, column: Column) -> Any:
+def _to_number(value: Any, column: Column, domain: Domain) -> Any:
     if column.number_in_text:
         if not isinstance(value, str):
             raise _placed(column, value, "string")
         if not _DECIMAL.fullmatch(value):  # Decimal takes blanks, `1_000` and the digits of all scripts, too
             raise _placed(column, value, "decimal")
         value = _decimal(value)
-        _number_text(value)
+        _number_text(value, column, domain)
         return f"{value:f}"
     if isinstance(value, bool) or not isinstance(value, int | Decimal | float):
         raise _placed(column, value, "number")
     if isinstance(value, float):
         raise OutOfRange(f"Expected a JSON number, got `{value}`")
-    return Raw(_number_text(Decimal(value)))
+    return Raw(_number_text(Decimal(value), column, domain))
 
 
-def _number_text(value: Decimal) -> bytes:
+def _number_text(value: Decimal, column: Column, domain: Domain) -> bytes:
     if not value.is_finite():
         raise OutOfRange(f"Expected a JSON number, got `{value}`")
-    if not fits_numeric(value):
-        raise OutOfRange(TOO_LARGE)
+    for numbers in (domain.numbers, column.numbers):
+        if numbers is not None and not numbers.hold(value):
+            raise OutOfRange(numbers.refusal)
     return str(value).encode()
 
 
-def _to_boolean(value: Any, column: Column) -> bool:
+def _to_boolean(value: Any, column: Column, _domain: Domain) -> bool:
     if not isinstance(value, bool):
         raise _placed(column, value, "boolean")
     return value
 
 
-def _to_text(value: Any, column: Column) -> str:
+def _to_text(value: Any, column: Column, _domain: Domain) -> str:
     if not isinstance(value, str):
         raise _placed(column, value, "string")
     return _within_limits(value, column)
 
 
 def _within_limits(text: str, column: Column) -> str:
-    """See that the store's column keeps all of ``text``; PostgreSQL cuts blanks at the end without a word."""
+    """See that the store's column keeps all of ``text``; some cut blanks at the end without a word."""
     if column.longest is not None and len(text) > column.longest:
         raise OutOfRange(f"Expected text of at most {column.longest} characters, got one of {len(text)}")
     if not column.keeps_blanks and text.endswith(" "):
@@ -415,11 +425,11 @@ def _within_limits(text: str, column: Column) -> str:
     return text
 
 
-def _any_text(value: Any, raw: Raw | None, column: Column) -> str:
+def _any_text(value: Any, raw: Raw | None, column: Column, domain: Domain) -> str:
     """Return text as it is, and any other value as the JSON that it was."""
     if isinstance(value, str):
         return _within_limits(value, column)
-    return _within_limits(_to_json(value, column) if raw is None else str(raw, "utf-8"), column)
+    return _within_limits(_to_json(value, column, domain) if raw is None else str(raw, "utf-8"), column)
 
 
 def _date_time(value: Any, _column: Column) -> datetime.datetime:
@@ -441,8 +451,8 @@ def _date_time(value: Any, _column: Column) -> datetime.datetime:
         raise OutOfRange(f"Expected a date-time between the years 1 and 9999, got {_shown(value)}") from None
 
 
-def _to_date_time(value: Any, column: Column) -> datetime.datetime:
-    """Read a date-time; in UTC when its offset is wider than PostgreSQL reads, which is all that it keeps of one."""
+def _to_date_time(value: Any, column: Column, domain: Domain) -> datetime.datetime:
+    """Read a date-time; in UTC when its offset is wider than the store reads."""
     moment = _date_time(value, column)
     try:
         _rounded_up(moment, column)
@@ -450,7 +460,8 @@ def _to_date_time(value: Any, column: Column) -> datetime.datetime:
         raise OutOfRange(
             f"Expected a date-time that rounds to one before the year 10000, got {_shown(value)}"
         ) from None
-    if abs(moment.utcoffset() or datetime.timedelta()) <= _WIDEST_OFFSET:
+    widest = domain.widest_offset
+    if widest is None or abs(moment.utcoffset() or datetime.timedelta()) <= widest:
         return moment
     try:
         return moment.astimezone(datetime.UTC)
@@ -476,14 +487,14 @@ def _zone(text: str | None) -> datetime.timezone | None:
     return datetime.timezone(-offset if text[0] == "-" else offset)
 
 
-def _to_date(value: Any, column: Column) -> datetime.date:
+def _to_date(value: Any, column: Column, _domain: Domain) -> datetime.date:
     moment = _date_time(value, column)
     if moment.time() != datetime.time() or (moment.utcoffset() or datetime.timedelta()):
         raise OutOfRange(f"Expected a date, got {_shown(value)}")
     return moment.date()
 
 
-def _to_time(value: Any, column: Column) -> datetime.time:
+def _to_time(value: Any, column: Column, _domain: Domain) -> datetime.time:
     try:
         moment = _date_time(f"{_ANY_DAY}T{value}", column)
     except OutOfRange:
@@ -497,21 +508,21 @@ def _to_time(value: Any, column: Column) -> datetime.time:
     return moment.time()
 
 
-def _to_uuid(value: Any, column: Column) -> uuid.UUID:
+def _to_uuid(value: Any, column: Column, domain: Domain) -> uuid.UUID:
     try:
-        return uuid.UUID(_to_text(value, column))
+        return uuid.UUID(_to_text(value, column, domain))
     except ValueError:
         raise _placed(column, value, "uuid") from None
 
 
-def _to_binary(value: Any, column: Column) -> bytes:
-    found = from_base64(_to_text(value, column))
+def _to_binary(value: Any, column: Column, domain: Domain) -> bytes:
+    found = from_base64(_to_text(value, column, domain))
     if found is None:
         raise _placed(column, value, "base64")
     return found
 
 
-def _to_json(value: Any, column: Column) -> str:
+def _to_json(value: Any, column: Column, _domain: Domain) -> str:
     try:
         return _encoder.encode(value).decode()
     except RecursionError:

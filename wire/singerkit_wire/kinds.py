@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from singerkit_catalog.admitted import json_types, string_formats
+from singerkit_wire.domain import Numbers
 
 __all__ = ["Column", "Kind", "classify", "columns_of", "from_base64"]
 
@@ -46,6 +47,7 @@ class Column:
 
     ``number_in_text`` marks decimals that travel as JSON strings (``x-singer.decimal``). ``longest`` is the number of
     characters that the store's column holds; one that does not keep blanks at the end says so in ``keeps_blanks``.
+    ``numbers`` are the decimals that it holds, where these are fewer than those of the store's `Domain`.
     ``second_digits`` is how many digits of a second it holds, which rounds more. ``is_declared`` is false of a field that no SCHEMA names (`extra: load`).
     """
 
@@ -59,6 +61,7 @@ class Column:
     longest: int | None = None
     keeps_blanks: bool = True
     second_digits: int = 6
+    numbers: Numbers | None = None
     is_declared: bool = True
 
     @property

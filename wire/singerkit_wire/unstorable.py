@@ -1,4 +1,4 @@
-"""Values that JSON admits and PostgreSQL does not: one policy, the same at every depth, keys included."""
+"""Values that JSON admits and a store does not: one policy, the same at every depth, keys included."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import re
 from decimal import Decimal
 from typing import Any
 
-__all__ = ["TOO_LARGE", "Policy", "Unstorable", "fits_numeric", "storable"]
+from singerkit_wire.domain import Domain
 
-TOO_LARGE = "Expected a number that PostgreSQL's numeric can hold, got one out of range"
-_NUMERIC_DIGITS_BEFORE = 131_072
-_NUMERIC_DIGITS_AFTER = 16_383
+__all__ = ["Policy", "Unstorable", "storable"]
+
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Policy(enum.Enum):
@@ -34,8 +34,8 @@ class Unstorable(Exception):
         self.reason = reason
 
 
-def storable(value: Any, path: str, policy: Policy) -> Any:
-    """Return ``value`` as the policy wants it; ``path`` says where it stands, for errors.
+def storable(value: Any, path: str, policy: Policy, domain: Domain) -> Any:
+    """Return ``value`` as the policy wants what ``domain`` does not hold; ``path`` says where it stands, for errors.
 
     Replace puts U+FFFD for each character; null drops the whole string. An object key cannot be null: it is
     replaced under both. Numbers that are not JSON, or out of range, become null under both.
@@ -44,10 +44,12 @@ def storable(value: Any, path: str, policy: Policy) -> Any:
         Unstorable: under fail and quarantine; two keys of an object become one.
     """
     if isinstance(value, str):
-        return _storable_text(value, path, policy, is_key=False)
+        return _storable_text(value, path, policy, domain, is_key=False)
     if isinstance(value, dict):
         found = {
-            _storable_text(key, path, policy, is_key=True): storable(item, f"{path}.{key}", policy)
+            _storable_text(key, path, policy, domain, is_key=True): storable(
+                item, f"{path}.{key}", policy, domain
+            )
             for key, item in value.items()
         }
         if len(found) < len(value):
@@ -57,31 +59,25 @@ def storable(value: Any, path: str, policy: Policy) -> Any:
             )
         return found
     if isinstance(value, list):
-        return [storable(item, f"{path}[{index}]", policy) for index, item in enumerate(value)]
+        return [storable(item, f"{path}[{index}]", policy, domain) for index, item in enumerate(value)]
     if isinstance(value, float) and not math.isfinite(value):
         if policy in (Policy.FAIL, Policy.QUARANTINE):
             raise Unstorable(path, f"Expected a JSON number, got `{value}`")
         return None
-    if isinstance(value, Decimal) and not fits_numeric(value):
+    if isinstance(value, Decimal) and not domain.numbers.hold(value):
         if policy in (Policy.FAIL, Policy.QUARANTINE):
-            raise Unstorable(path, TOO_LARGE)
+            raise Unstorable(path, domain.numbers.refusal)
         return None
     return value
 
 
-def fits_numeric(value: Decimal) -> bool:
-    """Tell whether PostgreSQL's numeric holds a finite number with every digit."""
-    _, digits, exponent = value.as_tuple()
-    assert isinstance(exponent, int)  # noqa: S101  finite numbers have one
-    return len(digits) + exponent <= _NUMERIC_DIGITS_BEFORE and -exponent <= _NUMERIC_DIGITS_AFTER
-
-
-def _storable_text(text: str, path: str, policy: Policy, *, is_key: bool) -> str | None:
-    found = _UNSTORABLE.search(text)
+def _storable_text(text: str, path: str, policy: Policy, domain: Domain, *, is_key: bool) -> str | None:
+    unstorable = _SURROGATE if domain.holds_nul else _UNSTORABLE
+    found = unstorable.search(text)
     if found is None:
         return text
     if policy is Policy.REPLACE or (is_key and policy is Policy.NULL):
-        return _UNSTORABLE.sub("\ufffd", text)
+        return unstorable.sub("\ufffd", text)
     if policy is Policy.NULL:
         return None
     character = "a NUL character" if found.group() == "\x00" else "a lone surrogate"

@@ -393,7 +393,7 @@ def test_keys_that_repeat_within_a_unit(target: Target) -> None:
 @pytest.mark.parametrize(("keys", "append_only"), [((), False), (("n",), True)])
 def test_without_a_key_every_row_is_appended(target: Target, keys: Sequence[str], append_only: bool) -> None:
     loader = declared(target.loader(append_only=append_only), stream(keys=keys))
-    assert (loader.appends, loader.is_log) == (append_only, False)
+    assert (loader.abilities.appends, loader.abilities.is_log) == (append_only, False)
     put(loader, (1, "a"), (1, "a"))
     loader.commit(OLD)
     put(loader, (1, "a"))

@@ -32,15 +32,18 @@ from singerkit_shell.errors import (
 from singerkit_shell.signals import StopFlag
 from singerkit_state.value import decode, without_mark
 from singerkit_target import load
+from singerkit_target.abilities import Abilities
 from singerkit_target.contract import Edit, RowsGone, SafePoint, UnitLost
-from singerkit_target.load import Limits, Load
+from singerkit_target.load import Load
 from singerkit_target.publish import Publisher
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.blocks import Judgement
+from singerkit_wire.domain import Domain
 from singerkit_wire.kinds import Kind
 from singerkit_wire.stream import Stream
 
 LOG = logging.getLogger("load")
+Limits = partial(load.Limits, replay_bytes=16 << 20)
 NEVER = Limits(commit_rows=10**9, commit_bytes=10**12, commit_seconds=10**9, wait_seconds=0.05)
 
 PLAIN = Judgement()
@@ -54,10 +57,10 @@ def of_version(rows: list[Any], version: int) -> list[Any]:
 class Memory:
     """A target in memory that keeps the contract: a unit of commit is all or nothing."""
 
-    is_log = False
+    domain = Domain()
 
     def __init__(self, *, appends: bool = False, stored: Any = None) -> None:
-        self.appends = appends
+        self.abilities = Abilities(appends=appends)
         self.doubts: list[str] = []
         self.calls: list[str] = []
         self.pipeline = ""
@@ -213,7 +216,7 @@ class Run:
         self,
         *messages: Any,
         loader: Memory | None = None,
-        limits: Limits = NEVER,
+        limits: load.Limits = NEVER,
         judgement: Judgement = PLAIN,
         state_file: Path | None = None,
         stop: StopFlag | None = None,
@@ -976,8 +979,11 @@ def test_a_line_may_have_a_maximum_length():
 
 
 def test_a_schema_may_have_a_maximum_of_columns():
-    Run(SCHEMA(x={}, y={}), limits=Limits(max_columns=3))
-    run = Run(SCHEMA(x={}, y={}), limits=Limits(max_columns=2), expect=BadDataError)
+    loader = Memory()
+    loader.domain = Domain(columns=3)
+    Run(SCHEMA(x={}, y={}), loader=loader)
+    loader.domain = Domain(columns=2)
+    run = Run(SCHEMA(x={}, y={}), loader=loader, expect=BadDataError)
     assert "at most 2 properties, got 3" in str(run.error)
     assert "line 1" in str(run.error)
 
@@ -1003,7 +1009,7 @@ def test_the_same_schema_again_is_declared_once_and_another_one_anew():
 
 def test_a_stream_may_be_kept_as_text():
     loader = Memory()
-    loader.is_log = True  # type: ignore[misc]
+    loader.abilities = Abilities(is_log=True)
     day = {"type": "string", "format": "date"}
     Run(SCHEMA(day=day), RECORD(1, day="2024-01-02"), loader=loader)
     assert bytes(loader.committed["a"][0][1]) == b'"2024-01-02"'
@@ -1022,7 +1028,7 @@ def test_a_missing_field_is_kept_null_or_left_out(exact):
     appended = Run(schema, *records, loader=Memory(appends=True), always_exact=exact)
     assert appended.loader.committed["a"] == [(1, "a"), (1, None), (2, "b")]
     log = Memory(appends=True)
-    log.is_log = True  # type: ignore[misc]
+    log.abilities = Abilities(is_log=True, appends=True)
     logged = Run(schema, *records, loader=log, always_exact=exact)
     assert [row[1:] for row in logged.loader.committed["a"]] == [("a",), (), ("b",)]
 

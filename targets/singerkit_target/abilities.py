@@ -1,0 +1,37 @@
+"""What a target can do. What it can hold is its `Domain` (`singerkit_wire.domain`)."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from singerkit_wire.domain import Domain, Numbers
+
+__all__ = ["Abilities", "Domain", "NameCase", "Numbers"]
+
+
+class NameCase(enum.Enum):
+    """What a store makes of a quoted name of table or column."""
+
+    KEPT = "kept: names that differ in case alone are two"
+    FOLDED = "compared without it: names that differ in case alone clash"
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What a target can do; shared code asks this, and knows no store.
+
+    ``is_log``: rows are appended as they came, in their order, dates and UUIDs as the text they were, integers of any
+    size. ``appends``: every row is kept, those with the same key too. ``transactional_ddl``: a table that a transaction
+    makes or alters goes back with it. ``savepoints``: a transaction can go back to a point inside it. ``spans_tables``:
+    several tables and the state are one transaction. ``merges``: it has one statement that updates the rows whose key is
+    there and inserts the others.
+    """
+
+    is_log: bool = False
+    appends: bool = False
+    transactional_ddl: bool = False
+    savepoints: bool = False
+    spans_tables: bool = False
+    merges: bool = False
+    name_case: NameCase = NameCase.KEPT

@@ -1,0 +1,124 @@
+"""What a target says that it can hold, judged by both paths in one way."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from singerkit_wire.blocks import BlockDecoder, Judgement
+from singerkit_wire.domain import Domain, Numbers
+from singerkit_wire.kinds import Kind
+from singerkit_wire.messages import Run
+from singerkit_wire.stream import Stream, stream_of
+from singerkit_wire.unstorable import Policy
+
+NUMBER = {"type": ["number", "null"]}
+DECIMAL_TEXT = {"type": ["string", "null"], "x-singer.decimal": True}
+MONEY = Numbers.fixed(5, 2)
+
+
+def stream(prop: Any, **narrower: Any) -> Stream:
+    found = stream_of("s", {"properties": {"n": {"type": "integer"}, "v": prop}}, ())
+    n, v = found.columns
+    return dataclasses.replace(found, columns=(n, dataclasses.replace(v, **narrower)))
+
+
+def decoded(
+    to: Stream, *wire: str, domain: Domain, exact: bool, policy: Policy = Policy.QUARANTINE
+) -> tuple[list[Any], list[tuple[int, str]], Stream]:
+    """(values, (line, reason) of rejects, the stream as it was at the end)."""
+    decoder = BlockDecoder(
+        to,
+        Judgement(unstorable=policy, domain=domain),
+        lambda stream: stream,
+        logging.getLogger("domain"),
+        always_exact=exact,
+    )
+    lines = [
+        f'{{"type":"RECORD","stream":"s","record":{{"n":{n},"v":{value}}}}}\n' for n, value in enumerate(wire)
+    ]
+    batches, rejects = decoder.decode(Run("s", "".join(lines).encode(), len(lines), 1))
+    values = [row[1] for batch in batches for row in batch.rows]
+    return values, [(reject.line, reject.reason) for reject in rejects], decoder.stream
+
+
+both_paths = pytest.mark.parametrize("exact", [False, True], ids=["block", "exact"])
+
+FITS = ["0", "-0.00", "999.99", "-999.99", "1.50", "1.5000000", "0.10e1", "1e2", "0e-99", "null"]
+TOO_MUCH = ["1000", "-1000", "0.001", "1.005", "99999.9e-1", "1e3", "1e-3", "123456789012"]
+
+
+@both_paths
+@pytest.mark.parametrize("prop", [NUMBER, DECIMAL_TEXT], ids=["number", "in text"])
+def test_a_number_that_its_column_would_round_is_set_aside_with_the_reason(prop: Any, exact: bool) -> None:
+    def wire(text: str) -> str:
+        return f'"{text}"' if prop is DECIMAL_TEXT and text != "null" else text
+
+    narrow = stream(prop, numbers=MONEY)
+    for text in FITS:
+        values, rejects, _ = decoded(narrow, wire(text), domain=Domain(), exact=exact)
+        assert (len(values), rejects) == (1, []), text
+    for text in TOO_MUCH:
+        values, rejects, _ = decoded(narrow, wire(text), wire("1"), domain=Domain(), exact=exact)
+        assert rejects[0] == (1, "Expected a number that decimal(5,2) can hold, got one out of range"), text
+        nulled, rejects, _ = decoded(narrow, wire(text), domain=Domain(), exact=exact, policy=Policy.NULL)
+        assert (nulled, rejects) == ([None], []), text
+
+
+@both_paths
+def test_the_numbers_of_a_whole_store_are_judged_likewise(exact: bool) -> None:
+    small = Domain(numbers=Numbers(3, 2, "a small store"))
+    _, rejects, _ = decoded(stream(NUMBER), "1.00", "1.000", domain=small, exact=exact)
+    assert rejects == [(2, "Expected a number that a small store can hold, got one out of range")]
+
+
+@both_paths
+def test_integers_that_were_widened_are_limited_too(exact: bool) -> None:
+    wide = stream({"type": "integer"}, kind=Kind.BIG_INTEGER, numbers=Numbers.fixed(20, 0))
+    values, rejects, _ = decoded(wide, "9" * 20, "-" + "9" * 20, "1" + "0" * 20, domain=Domain(), exact=exact)
+    assert (len(values), [line for line, _ in rejects]) == (2, [3])
+
+
+@both_paths
+def test_a_store_may_have_no_wider_integers(exact: bool) -> None:
+    values, rejects, to = decoded(
+        stream({"type": "integer"}), "1", str(2**63), domain=Domain(wide_integers=None), exact=exact
+    )
+    assert values == [1]
+    assert rejects == [(2, "Expected an integer of at most 64 bits, got one out of range")]
+    assert to.columns[1].kind is Kind.INTEGER
+    values, rejects, to = decoded(stream({"type": "integer"}), "1", str(2**63), domain=Domain(), exact=exact)
+    assert (len(values), rejects, to.columns[1].kind) == (2, [], Kind.BIG_INTEGER)
+
+
+@both_paths
+def test_offsets_that_the_store_does_not_read_become_utc(exact: bool) -> None:
+    moment, zone = '"2026-01-01T12:00:00+20:00"', timezone(timedelta(hours=20))
+    at = stream({"type": "string", "format": "date-time"})
+    (kept,), _, _ = decoded(at, moment, domain=Domain(), exact=exact)
+    assert (kept, kept.tzinfo) == (datetime(2026, 1, 1, 12, tzinfo=zone), zone)
+    (moved,), _, _ = decoded(at, moment, domain=Domain(widest_offset=timedelta(hours=15)), exact=exact)
+    assert (moved, moved.tzinfo) == (kept, UTC)
+
+
+@both_paths
+def test_a_store_may_hold_nul(exact: bool) -> None:
+    text = stream({"type": "string"})
+    (value,), rejects, _ = decoded(text, r'"a\u0000b"', domain=Domain(holds_nul=True), exact=exact)
+    assert (value, rejects) == ("a\0b", [])
+    values, rejects, _ = decoded(text, r'"a\u0000b"', domain=Domain(), exact=exact)
+    assert (values, len(rejects)) == ([], 1)
+    _, rejects, _ = decoded(text, r'"a\ud800b"', domain=Domain(holds_nul=True), exact=exact)
+    assert len(rejects) == 1
+
+
+def test_zeros_behind_the_last_digit_count_where_the_store_keeps_them() -> None:
+    keeping = dataclasses.replace(MONEY, counts_zeros=True)
+    assert [numbers.hold(Decimal("1.500")) for numbers in (MONEY, keeping)] == [True, False]
+    assert [numbers.hold(Decimal("0.0000")) for numbers in (MONEY, keeping)] == [True, False]
+    assert Numbers.fixed(38, 9).hold(Decimal("9" * 29 + "." + "9" * 9))

@@ -1,0 +1,67 @@
+"""What a store can hold. Each target states its own `Domain`, and both paths judge values by it: one way for all.
+
+What a value has too much of for the domain is unstorable: `on_unstorable` decides (docs/values.md).
+"""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+from decimal import Decimal
+
+__all__ = ["DIGITS", "Domain", "Numbers"]
+
+DIGITS = 200_000
+"""The digits with which the exact path computes."""
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The decimals that a store or one of its columns holds with every digit.
+
+    ``before`` and ``after`` are digits before the point and after it; ``holder`` is its name in sentences. A column of a
+    fixed scale holds `1.500` where it holds `1.5`: it says False for ``counts_zeros``.
+    """
+
+    before: int
+    after: int
+    holder: str
+    counts_zeros: bool = True
+
+    @classmethod
+    def fixed(cls, precision: int, scale: int) -> Numbers:
+        """Those of a column ``decimal(precision, scale)``."""
+        return cls(precision - scale, scale, f"decimal({precision},{scale})", counts_zeros=False)
+
+    @property
+    def refusal(self) -> str:
+        return f"Expected a number that {self.holder} can hold, got one out of range"
+
+    def hold(self, value: Decimal) -> bool:
+        """Tell whether a finite number keeps all its digits."""
+        _, digits, exponent = value.as_tuple()
+        assert isinstance(exponent, int)  # noqa: S101  finite numbers have one
+        if not self.counts_zeros:
+            if not value:
+                return True
+            zeros = len(digits) - len("".join(map(str, digits)).rstrip("0"))
+            digits, exponent = digits[: len(digits) - zeros], exponent + zeros
+        return len(digits) + exponent <= self.before and -exponent <= self.after
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What a store can hold; a column may be narrower (`Column.numbers`, ``longest``, ``second_digits``).
+
+    ``wide_integers`` names the type that a column of integers takes for one beyond 64 bits; None: it cannot, and such
+    an integer is out of range. ``widest_offset`` is that of a date-time: with a wider one it is given in UTC.
+    ``holds_nul``: text may have NUL characters. ``columns`` is how many a table may have, ``name_bytes`` how many
+    bytes of UTF-8 a name: the target shortens longer ones. None: no limit.
+    """
+
+    numbers: Numbers = Numbers(DIGITS // 2, DIGITS // 2, "this run")
+    wide_integers: str | None = "wider"
+    widest_offset: datetime.timedelta | None = None
+    holds_nul: bool = False
+    columns: int | None = None
+    name_bytes: int | None = None
