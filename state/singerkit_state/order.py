@@ -46,6 +46,7 @@ __all__ = [
     "Value",
     "ValueKind",
     "asked_value",
+    "comparable_keys",
     "exact_keys",
     "extremes",
     "formats_of",
@@ -397,9 +398,14 @@ _MOST_DIGITS = 4000  # what msgspec and Python read of an integer; of numbers wi
 _any_values: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(list[Any], float_hook=Decimal)
 
 
-def _fast_values(column: Sequence[msgspec.Raw], kind: ValueKind) -> list[Any]:
-    """Decode a column into values that compare in the right order but perhaps not exactly (nanoseconds)."""
+_FINER = re.compile(rb"\.\d{7}")  # more than the microseconds that a fast instant holds
+
+
+def _fast_values(column: Sequence[msgspec.Raw], kind: ValueKind, *, is_exact: bool = False) -> list[Any]:
+    """Decode a column into values that compare in the right order, but perhaps not exactly (nanoseconds) unless ``is_exact``."""
     array = b"[" + b",".join(column) + b"]"
+    if is_exact and kind.name == "INSTANT" and (b"\\" in array or _FINER.search(array)):
+        raise UnorderableError("The values need an exact look")
     decoders = _FAST.get(kind.name, [])
     for decoder in _OFFSETS if kind.zone is not None and decoders is _INSTANTS else decoders:
         try:
@@ -419,6 +425,42 @@ def _check_range(*values: Decimal | int) -> None:
     """A bookmark is written out, and an integer of thousands of digits is read again by hardly anything."""
     if any(abs(Decimal(value).adjusted()) > _MOST_DIGITS for value in values if value):
         raise UnorderableError("The values need an exact look")
+
+
+def comparable_keys(
+    column: Sequence[msgspec.Raw], kind: ValueKind, marks: Sequence[msgspec.Raw] = ()
+) -> tuple[list[OrderKey | None], list[OrderKey]]:
+    """Return what each value of a column, and each of ``marks``, is compared by; None for null.
+
+    As exact as `exact_keys` and, where that is so, decoded at once; so these compare with each other only.
+
+    Raises:
+        UnorderableError, UnknownOrderError: see `exact_keys`.
+    """
+    both = [*column, *marks]
+    try:
+        keys = _fast_values(both, kind, is_exact=True)
+        present = [key for key in keys if key is not None]
+        if present:
+            _check_fast(present, kind)
+    except (UnorderableError, TypeError, ArithmeticError):  # TypeError: values with and without an offset
+        keys = exact_keys(both, kind)
+    return keys[: len(column)], keys[len(column) :]
+
+
+def _check_fast(present: Sequence[Any], kind: ValueKind) -> tuple[Any, Any]:
+    """Return the least and the greatest of values that are decoded quickly.
+
+    Raises:
+        UnorderableError, TypeError, ArithmeticError: they need an exact look.
+    """
+    low, high = min(present), max(present)
+    if isinstance(low, Decimal) or isinstance(high, Decimal):
+        _check_finite(present)
+        _check_range(low, high)
+    if kind.name == "EPOCH":
+        _check_epochs(present, kind.scale)
+    return low, high
 
 
 def exact_keys(column: Sequence[msgspec.Raw], kind: ValueKind) -> list[OrderKey | None]:
@@ -475,12 +517,7 @@ def extremes(column: Sequence[msgspec.Raw], kind: ValueKind) -> Extremes | None:
         present = [value for value in values if value is not None] if nulls else values
         if not present:
             return None
-        low, high = min(present), max(present)
-        if isinstance(low, Decimal) or isinstance(high, Decimal):
-            _check_finite(values)
-            _check_range(low, high)
-        if kind.name == "EPOCH":
-            _check_epochs(values, kind.scale)
+        low, high = _check_fast(present, kind)
     except (UnorderableError, TypeError, ArithmeticError):  # TypeError: values with and without an offset
         return _exact_extremes(exact_keys(column, kind))
     at_high = [index for index, value in enumerate(values) if value == high]

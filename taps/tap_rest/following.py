@@ -10,11 +10,12 @@ are asked for by number, at the end of a first read.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from itertools import islice, pairwise
+from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,7 +23,7 @@ from singer_sdk.singerlib import SelectionMask
 
 from singerkit_shell.errors import BadDataError, NotAuthorisedError, RetryableError
 from singerkit_state.memory import row_hash
-from singerkit_state.order import OrderKey, UnorderableError, ValueKind, exact_keys
+from singerkit_state.order import OrderKey, UnorderableError, ValueKind, comparable_keys, exact_keys
 from singerkit_tap.contract import BookmarkValue
 from singerkit_tap.keys import keys_of
 from singerkit_wire.encode import RecordEncoder, SentRows
@@ -110,7 +111,10 @@ class Following:
         self._params_of = params_of
         self._ask_behind = ask_behind
         self._warn = warn
-        self._last: OrderKey = None
+        self._last: msgspec.Raw | None = None
+        """The greatest value, as it came: what it compares as is found anew beside the values of each page."""
+        self._looked_at: tuple[Sequence[msgspec.Raw], list[msgspec.Raw]] = ((), [])
+        """Records, and the values in them: a page is looked at more than once."""
         self._last_params: Params | None = None
         self._asked: Params | None = None
         """The question that gave the rows at the last value."""
@@ -183,7 +187,10 @@ class Following:
         )
 
     def _without_value(self, page: ReadPage) -> list[msgspec.Raw]:
-        return [row for key, row in zip(self._keys_of(page), page.records, strict=True) if key is None]
+        keys, _ = self._keys_of(page)
+        return (
+            [row for key, row in zip(keys, page.records, strict=True) if key is None] if None in keys else []
+        )
 
     def _new_nulls(self, records: Sequence[msgspec.Raw]) -> list[msgspec.Raw]:
         new = []
@@ -223,19 +230,22 @@ class Following:
         """
         pages = self._ask(params)
         seen: list[ReadPage] = []
-        low = high = None
+        ends: tuple[msgspec.Raw, ...] = ()
         for number, page in enumerate(pages, start=1):
             if number <= _KEPT:
                 seen.append(page)
-            keys = [key for key in self._keys(page) if key is not None]
-            low, high = (min(keys), max(keys)) if low is None and keys else (low, high)
-            if any(key < low for key in keys):
+            keys, marks = self._ascending_keys(page, *ends)
+            present = [key for key in keys if key is not None]
+            if present and not ends:
+                ends = tuple(self._value(page, keys.index(present[end])) for end in (0, -1))
+                marks = [present[0], present[-1]]
+            if present and present[0] < marks[0]:
                 raise BadDataError(
                     f"Expected the pages of stream {self._stream} in ascending order of `{self._key}`, since it is declared "
                     f"sorted, got earlier rows on page {number} than on page 1; {self._advice_on_order()}."
                 )
             # Of a page without values, or with such as have no order, the engine says what is wrong with it.
-            if page.is_last or low is None or (number > 1 and any(key > high for key in keys)):
+            if page.is_last or not ends or (number > 1 and present and present[-1] > marks[1]):
                 break
         yield from seen
         yield from pages if number <= _KEPT else islice(self._ask(params), _KEPT, None)
@@ -249,6 +259,7 @@ class Following:
         if self._has_rows_up_to_last(page):
             return
         assert self._asked is not None  # noqa: S101  the caller has looked
+        assert self._last is not None  # noqa: S101  there is no second question without one
         for before in self._ask(self._asked):
             if self._has_rows_at_last(before):
                 raise BadDataError(
@@ -256,25 +267,46 @@ class Following:
                     "later ones, though there still is a row with that value: others with the same value would be missed. "
                     "Ask for rows from the value on (`>=`) with `incremental`, or set `pagination.continue_by` to `number`."
                 )
-            keys = self._keys_of(before)
-            if before.is_last or any(key is not None and key > self._last for key in keys):
+            keys, last = self._keys_and_last(before)
+            if before.is_last or any(key is not None and key > last for key in keys):
                 return
 
     def _has_rows_up_to_last(self, page: ReadPage) -> bool:
-        return any(key is None or not key > self._last for key in self._keys_of(page))
+        # Nearly all have one in front.
+        return any(
+            key is None or not key > last
+            for part in (replace(page, records=page.records[:1]), page)
+            for keys, last in [self._keys_and_last(part)]
+            for key in keys
+        )
 
     def _has_rows_at_last(self, page: ReadPage) -> bool:
-        at_last = [
-            record for key, record in zip(self._keys_of(page), page.records, strict=True) if key == self._last
-        ]
+        keys, last = self._keys_and_last(page)
+        at_last = [record for key, record in zip(keys, page.records, strict=True) if key == last]
         return any(map(self._known.has, self._told(at_last)))
 
-    def _keys_of(self, page: ReadPage) -> list[OrderKey | None]:
-        column = self._reader.column(self._reader.decode(page.records), self._key) if page.records else []
+    def _keys_and_last(self, page: ReadPage) -> tuple[list[OrderKey | None], OrderKey]:
+        """Return what the rows of a page are ordered by, and what the greatest value is beside them, None if there is none."""
+        keys, marks = self._keys_of(page, *(() if self._last is None else (self._last,)))
+        return keys, marks[0] if marks else None
+
+    def _keys_of(self, page: ReadPage, *marks: msgspec.Raw) -> tuple[list[OrderKey | None], list[OrderKey]]:
+        """Return what the rows of a page are ordered by, and what ``marks`` are beside them; null for all without an order."""
+        column = self._column_of(page)
         try:
-            return exact_keys(column, self._kind)
+            return comparable_keys(column, self._kind, marks)
         except UnorderableError:
-            return [None] * len(column)
+            return [None] * len(column), exact_keys(marks, self._kind)
+
+    def _column_of(self, page: ReadPage) -> list[msgspec.Raw]:
+        if self._looked_at[0] is not page.records:
+            rows = self._reader.decode(page.records) if page.records else []
+            self._looked_at = page.records, self._reader.column(rows, self._key)
+        return self._looked_at[1]
+
+    def _value(self, page: ReadPage, number: int) -> msgspec.Raw:
+        """Return the value in a row, without the page that it is a part of."""
+        return msgspec.Raw(bytes(self._column_of(page)[number]))
 
     def _within_tie(self, params: Params) -> Generator[ReadPage, None, Params | None]:
         """Read more rows of one value than a page holds, by number, until two passes have found the same.
@@ -334,16 +366,14 @@ class Following:
 
     def _split(self, page: ReadPage, this: _Pass) -> list[msgspec.Raw]:
         """Keep the rows at the last value that are new, count those at it, and return the rows beyond it."""
-        keys = self._keys(page)
+        keys, last = self._keys(page)
         beyond = [
-            record
-            for key, record in zip(keys, page.records, strict=True)
-            if key is not None and key > self._last
+            record for key, record in zip(keys, page.records, strict=True) if key is not None and key > last
         ]
         at_last = [
             (key, record)
             for key, record in zip(keys, page.records, strict=True)
-            if key is None or key == self._last
+            if key is None or key == last
         ]
         new = []
         again = set(map(id, page.records[: page.begins_again]))
@@ -377,48 +407,48 @@ class Following:
 
     def _take(self, page: ReadPage) -> bool:
         """Leave out what is known; return whether the greatest value has moved on."""
-        keys = self._keys(page)
-        present = [key for key in keys if key is not None]
-        if not present:
-            has_null = bool(page.records)
+        keys, before = self._keys(page)
+        nulls = [number for number, key in enumerate(keys) if key is None] if None in keys else []
+        if len(nulls) == len(keys):
             page.records = [
                 record
                 for record, row in zip(page.records, self._told(page.records), strict=True)
                 if self._is_new_null(row)
             ]
-            self._note(len(page.records), has_null=has_null)
+            self._note(len(page.records), has_null=bool(nulls))
             return False
         if self._questions == 1:
             self._nulls = Counter(self._hashes(self._without_value(page)))
-        before, self._last = self._last, max([*present, *([] if self._last is None else [self._last])])
-        has_moved = before is None or bool(self._last > before)
+        present = keys if not nulls else [key for key in keys if key is not None]
+        has_moved = before is None or bool(present[-1] > before)
         known, found = self._known, Counter[str]()
+        last = present[-1] if has_moved else before
         if has_moved:
             self._known = _Yielded()
-            greatest = page.records[keys.index(self._last)]
-            (column,) = self._reader.column(self._reader.decode([greatest]), self._key)
-            self._last_params = self._params_of(_any_value.decode(column))
-        rows = []
+            self._last = self._value(page, keys.index(last))
+            self._last_params = self._params_of(_any_value.decode(self._last))
         # Only rows at the ends of a page, and those without a value, can come twice: the others are not looked at.
-        ends = (None, before, self._last)
-        at_ends = [record for key, record in zip(keys, page.records, strict=True) if key in ends]
-        told = iter(self._told(at_ends))
-        for key, record in zip(keys, page.records, strict=True):
-            row = next(told) if key in ends else _Row(None, "")
+        numbers = range(len(keys)) if not nulls else [n for n, key in enumerate(keys) if key is not None]
+        from_before, behind_before = _stretch(present, before)
+        from_last, _ = _stretch(present, last)
+        left_out = set(numbers[:from_before])
+        ends = [*nulls, *numbers[from_before:behind_before], *numbers[max(from_last, behind_before) :]]
+        for number, row in zip(ends, self._told([page.records[number] for number in ends]), strict=True):
+            key = keys[number]
             if key is None:
-                rows.extend([record] if self._is_new_null(row) else [])
-            elif before is None or key > before:
-                rows.append(record)
-            elif key == before:
+                if not self._is_new_null(row):
+                    left_out.add(number)
+                continue
+            if before is not None and key == before:
                 found[row.digest] += 1
                 if known.has(row, found[row.digest]):
+                    left_out.add(number)
                     continue
-                rows.append(record)
                 known.add(row)
-            if has_moved and key == self._last:
+            if has_moved and key == last:
                 self._known.add(row)
-        page.records = rows
-        self._note(len(rows), has_null=len(present) < len(keys))
+        page.records = [record for number, record in enumerate(page.records) if number not in left_out]
+        self._note(len(page.records), has_null=bool(nulls))
         return has_moved
 
     def _is_new_null(self, row: _Row) -> bool:
@@ -439,19 +469,16 @@ class Following:
     def _hashes(self, records: Sequence[msgspec.Raw]) -> list[str]:
         return [row_hash(text) for text in self._rows.texts(records)]
 
-    def _keys(self, page: ReadPage) -> list[OrderKey | None]:
-        """Return the order keys of a page, null for all where the engine will say what is wrong with them."""
-        keys = self._keys_of(page)
+    def _keys(self, page: ReadPage) -> tuple[list[OrderKey | None], OrderKey]:
+        """Return what the rows of a page are ordered by, and what the greatest value so far is beside them.
+
+        Null for all where the engine will say what is wrong with them.
+        """
+        keys, marks = self._ascending_keys(page, *(() if self._last is None else (self._last,)))
+        last = marks[0] if marks else None
         present = [key for key in keys if key is not None]
-        if any(later < earlier for earlier, later in pairwise(present)):
-            raise BadDataError(
-                f"Expected the rows of stream {self._stream} in ascending order of `{self._key}`, since it is declared "
-                f"sorted, got others; {self._advice_on_order()}."
-            )
-        if present and self._last is not None and present[-1] < self._last:
-            last = page.records[keys.index(present[-1])]
-            (raw,) = self._reader.column(self._reader.decode([last]), self._key)
-            value = _any_value.decode(raw)
+        if present and last is not None and present[-1] < last:
+            value = _any_value.decode(self._value(page, keys.index(present[-1])))
             if (
                 self._params_of(value) != self._last_params
             ):  # else the format has cut off what makes them differ
@@ -460,7 +487,24 @@ class Following:
                     "earlier ones; most likely the server ignores the parameter. Check `incremental.param`, or set "
                     "`pagination.continue_by` to `number`."
                 )
-        return keys
+        return keys, last
+
+    def _ascending_keys(
+        self, page: ReadPage, *marks: msgspec.Raw
+    ) -> tuple[list[OrderKey | None], list[OrderKey]]:
+        keys, found = self._keys_of(page, *marks)
+        present = [key for key in keys if key is not None]
+        if present != sorted(present):
+            raise BadDataError(
+                f"Expected the rows of stream {self._stream} in ascending order of `{self._key}`, since it is declared "
+                f"sorted, got others; {self._advice_on_order()}."
+            )
+        return keys, found
+
+
+def _stretch(keys: Sequence[OrderKey], key: OrderKey) -> tuple[int, int]:
+    """Return where, in keys that ascend, those begin and end that equal ``key``; without one nothing does."""
+    return (0, 0) if key is None else (bisect_left(keys, key), bisect_right(keys, key))
 
 
 _any_value: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Any, float_hook=Decimal)

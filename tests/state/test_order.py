@@ -20,6 +20,7 @@ from singerkit_state.order import (
     UnknownOrderError,
     UnorderableError,
     ValueKind,
+    comparable_keys,
     exact_keys,
     extremes,
     formats_of,
@@ -315,6 +316,30 @@ def test_the_fast_way_is_the_exact_way_for_every_kind(name: str, in_zone: bool, 
     assert ends is not None
     assert (ends.low, ends.high, ends.nulls) == (min(present), max(present), len(keys) - len(present))
     assert ends.at_high == [index for index, key in enumerate(keys) if key == max(present)]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(sorted(COLUMNS)), st.booleans(), st.data())
+def test_keys_that_are_decoded_at_once_compare_as_exact_ones_do(name: str, in_zone: bool, data: Any) -> None:
+    kind = ValueKind.named(name, ZoneInfo("Europe/Berlin") if in_zone else None)
+    looks = st.sampled_from(COLUMNS[name])
+    values, marks = data.draw(st.lists(st.none() | looks, max_size=6)), data.draw(st.lists(looks, max_size=2))
+    column, beside = ([msgspec.Raw(json.dumps(value).encode()) for value in part] for part in (values, marks))
+    keys, of_marks = comparable_keys(column, kind, beside)
+    exact = exact_keys([*column, *beside], kind)
+    assert [key is None for key in keys] == [value is None for value in values]
+    pairs = [(one, same) for one, same in zip([*keys, *of_marks], exact, strict=True) if one is not None]
+    for one, same in pairs:
+        assert [(one < other, one == other) for other, _ in pairs] == [
+            (same < other, same == other) for _, other in pairs
+        ]
+
+
+@pytest.mark.parametrize("look", ["2026-01-01T00:00:00.000000{}Z", "2026-01-01T00:00:00.\\u0030000000{}Z"])
+def test_keys_that_differ_beyond_microseconds_are_told_apart(look: str) -> None:
+    column = [msgspec.Raw(f'"{look.format(digit)}"'.encode()) for digit in (1, 2)]
+    (one, other), _ = comparable_keys(column, INSTANT)
+    assert one < other
 
 
 # Local times
