@@ -23,15 +23,15 @@ from psycopg2 import sql
 from singerkit_check.suite.drivers import (
     Destination,
     Executable,
-    Facts,
-    Row,
     Services,
-    Source,
     TapDriver,
     TargetDriver,
 )
+from singerkit_check.suite.http_source import HttpSource
+from singerkit_check.suite.known import KNOWN, Row
 from singerkit_check.suite.singer import parse
 from singerkit_check.suite.source_server import TOKEN, serve
+from singerkit_check.suite.sources import Source
 
 __all__ = [
     "DRIVERS",
@@ -45,23 +45,8 @@ __all__ = [
 
 ORDER_SCHEMA: dict[str, Any] = {
     "type": "object",
-    "definitions": {
-        "address": {
-            "type": ["object", "null"],
-            "properties": {"city": {"type": "string"}, "zip": {"type": "integer"}},
-        }
-    },
-    "properties": {
-        "id": {"type": "integer"},
-        "updated_at": {"type": "string", "format": "date-time"},
-        "amount": {"type": "number"},
-        "big": {"type": "integer"},
-        "note": {"type": ["string", "null"]},
-        "paid": {"type": ["boolean", "null"]},
-        "tags": {"type": ["array", "null"], "items": {"type": "string"}},
-        "address": {"$ref": "#/definitions/address"},
-        "discount": {"type": ["number", "null"]},
-    },
+    "definitions": {"address": KNOWN["orders"].properties["address"]},
+    "properties": {**KNOWN["orders"].properties, "address": {"$ref": "#/definitions/address"}},
 }
 
 
@@ -75,8 +60,9 @@ class TapRest(TapDriver):
     @contextmanager
     def source(self) -> Iterator[Source]:
         with serve() as server, tempfile.TemporaryDirectory(prefix="conformance-") as cache:
-            yield Source(
-                config={
+            yield HttpSource(
+                server,
+                {
                     "base_url": server.url,
                     "auth": {"type": "bearer", "token": TOKEN},
                     # By number, also where it could go on by the key: tests hold a page by its number.
@@ -115,15 +101,6 @@ class TapRest(TapDriver):
                         },
                     ],
                 },
-                streams={
-                    "orders": Facts("orders", ("id",), "updated_at", ascends=True),
-                    "events": Facts("events", ("id",), "updated_at"),
-                    "countries": Facts("countries", ("code",)),
-                    "shops": Facts("shops", ("id",)),
-                    "items": Facts("shops/{}/items", ("shop_id", "sku"), parent="shops"),
-                },
-                secret=TOKEN,
-                _server=server,
             )
 
     def unreachable(self, config: dict[str, Any]) -> dict[str, Any]:

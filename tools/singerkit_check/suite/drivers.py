@@ -4,7 +4,7 @@
 ``singerkit-check --tap tap-x --driver my_driver.py:MyTap``. A rule that cannot apply to an executable stands in its
 ``waivers`` with the reason; its tests are then skipped with that reason.
 
-A tap's driver makes a `Source`: a real thing to read from, with known rows. A target's driver makes
+A tap's driver makes a `Source` (sources.py): a real thing to read from, with known rows. A target's driver makes
 `Destination`s: each a fresh place, so that tests do not see each other's rows.
 """
 
@@ -21,8 +21,9 @@ from typing import Any, ClassVar, NoReturn
 
 import pytest
 
+from singerkit_check.suite.known import Facts, Row
 from singerkit_check.suite.singer import parse
-from singerkit_check.suite.source_server import Server
+from singerkit_check.suite.sources import Source
 
 __all__ = [
     "Destination",
@@ -37,7 +38,6 @@ __all__ = [
     "TargetDriver",
 ]
 
-Row = dict[str, Any]
 Services = Mapping[str, Any]
 """The fixtures of the test session that a driver names in ``needs``."""
 
@@ -58,59 +58,14 @@ class Executable:
 # Taps
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What is true of a stream of the source. ``path`` finds its rows in `Server`."""
-
-    path: str
-    key: tuple[str, ...]
-    replication_key: str | None = None
-    ascends: bool = False
-    parent: str | None = None
-
-
-@dataclass
-class Source:
-    """Where a tap reads, and the config that makes it read there."""
-
-    config: dict[str, Any]
-    streams: dict[str, Facts] = field(default_factory=dict)
-    secret: str | None = None
-    _server: Server | None = None
-
-    @property
-    def server(self) -> Server:
-        if self._server is None:
-            pytest.skip("waived: needs a driver with a source whose rows and requests the test knows")
-        return self._server
-
-    @property
-    def knows_rows(self) -> bool:
-        return self._server is not None
-
-    @property
-    def known_streams(self) -> dict[str, Facts]:
-        """Return what is known of the streams, where anything is."""
-        return self.streams if self.server else {}
-
-    def facts(self, **wanted: Any) -> tuple[str, Facts]:
-        """Return the first stream whose facts are as wanted, for instance ``ascends=True``."""
-        for name, facts in self.streams.items():
-            if all(getattr(facts, key) == value for key, value in wanted.items()):
-                return name, facts
-        pytest.skip(f"waived: needs a driver with a stream that has {wanted}")
-
-    def rows(self, stream: str) -> list[Row]:
-        """Return the rows of a top-level stream as the source has them."""
-        return self.server.rows(self.streams[stream].path)
-
-
 class TapDriver:
     """Base of the drivers of taps. Settings that not every tap has raise the waiver of `cannot`."""
 
     waivers: ClassVar[Mapping[str, str]] = {}
     is_ours = True
     """Exit codes and the last line on stderr are those of DESIGN 7; for others non-zero is enough."""
+    code_of_unreachable = 69
+    """How ours ends when the source does not answer; a file that is not there is a matter of the config (78)."""
 
     @contextmanager
     def source(self) -> Iterator[Source]:

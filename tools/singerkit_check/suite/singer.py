@@ -19,6 +19,7 @@ __all__ = [
     "parse",
     "parse_line",
     "without_mark",
+    "written",
 ]
 
 MARK = "_singerkit"
@@ -61,6 +62,15 @@ def _refuse_constant(word: str) -> Any:
 def parse(text: str | bytes) -> Any:
     """Return the value in ``text`` with numbers as int or Decimal; NaN and Infinity are refused."""
     return json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant)
+
+
+def written(value: Any) -> str:
+    """Return the JSON text of what `parse` gives, with each digit of a decimal."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(name)}: {written(one)}" for name, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(written, value)) + "]"
+    return str(value) if isinstance(value, Decimal) else json.dumps(value)
 
 
 def parse_line(text: bytes) -> dict[str, Any]:

@@ -1,21 +1,12 @@
-"""A small real HTTP server with known rows, for taps that read REST.
+"""A small real HTTP server with the known rows, for taps that read REST.
 
 Every list answers one page of `PAGE` rows: ``{"results": [...], "next_page": 2}`` (null on the last), asks
 ``?page=``, and where rows have ``updated_at`` filters with ``?since=`` (at or after). The rows stand here as
-JSON text, so that a decimal of 30 digits is sent as it is written.
-
-| stream | path | key | bookmark | peculiar |
-|---|---|---|---|---|
-| orders | /orders | id | updated_at, ascending | big integers, decimals, NUL, optional field |
-| events | /events | id | updated_at, in no order | |
-| countries | /countries | code | none | answers the first request with 429 when asked to |
-| shops | /shops | id | none | parent |
-| items | /shops/{id}/items | shop_id, sku | none | child |
+JSON text, so that a decimal of 30 digits is sent as it is written. The children of a shop are at /shops/{id}/items.
 """
 
 from __future__ import annotations
 
-import json
 import socket
 import threading
 import time
@@ -26,7 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from singerkit_check.suite.singer import instant, parse
+from singerkit_check.suite.known import KNOWN
+from singerkit_check.suite.singer import instant, parse, written
 
 __all__ = ["PAGE", "TOKEN", "Asked", "Server", "free_port", "serve"]
 
@@ -35,33 +27,12 @@ TOKEN = "canary-3kq9x7-token"
 """The bearer token the server wants; a test looks for it in every byte the tap printed."""
 
 
-def _order(n: int, updated_at: str, *, optional: bool = False) -> str:
-    # the amount has 30 digits; the big integer is beyond 2^53 and, from row 3 on, beyond 2^63
-    amount = f"{1000 + n}.0123456789012345678901234{n:02d}"
-    big = 9007199254740993 + n if n < 3 else 18446744073709551617 + n
-    note = json.dumps(f'Größe {n} – 寿司 🍣 "quoted" \\ back\nline')
-    more = f', "discount": {n}.50' if optional else ""
-    return (
-        f'{{"id": {n}, "updated_at": "{updated_at}", "amount": {amount}, "big": {big}, "note": {note}, '
-        f'"paid": {("true", "false", "null")[n % 3]}, "tags": ["a", "b{n}"], '
-        f'"address": {{"city": "Zürich", "zip": {8000 + n}}}{more}}}'
-    )
-
-
-def _event(n: int, day: int) -> str:
-    return f'{{"id": {n}, "updated_at": "2024-03-{day:02d}T12:00:00Z", "kind": "k{n % 2}"}}'
-
-
 def _texts() -> dict[str, list[str]]:
-    shops = 12
-    texts = {
-        "orders": [_order(n, f"2024-01-{n:02d}T08:00:00Z", optional=n > 20) for n in range(1, 24)],
-        "events": [_event(n, day) for n, day in enumerate((9, 3, 12, 1, 7, 11, 2, 10, 4, 8, 6, 5), start=1)],
-        "countries": [f'{{"code": "C{n}", "name": "Country {n}", "area": {n}.25}}' for n in range(1, 8)],
-        "shops": [f'{{"id": {n}, "name": "Shop {n}"}}' for n in range(1, shops + 1)],
-    }
-    for shop in range(1, shops + 1):
-        texts[f"shops/{shop}/items"] = [f'{{"sku": "S{shop}-{n}", "price": {n}.10}}' for n in range(1, 3)]
+    """Return the rows by path; those of a child leave out what the path says."""
+    texts = {name: list(known.texts) for name, known in KNOWN.items() if known.facts.is_top}
+    for row in KNOWN["items"].rows:
+        shop = row.pop("shop_id")
+        texts.setdefault(f"shops/{shop}/items", []).append(written(row))
     return texts
 
 
@@ -83,6 +54,8 @@ class Server:
     asked: list[Asked] = field(default_factory=list)
     answers_first: dict[str, list[tuple[int, dict[str, str]]]] = field(default_factory=dict)
     """Path -> statuses and headers to answer before the real answers."""
+    broken: set[str] = field(default_factory=set)
+    """Paths that are answered with 400."""
     _gates: dict[tuple[str, int], tuple[threading.Event, threading.Event]] = field(default_factory=dict)
 
     def rows(self, path: str) -> list[dict[str, Any]]:
@@ -127,6 +100,8 @@ class Server:
         if self.answers_first.get(path):
             status, more = self.answers_first[path].pop(0)
             return status, more, b'{"error": "not now"}'
+        if path in self.broken:
+            return 400, {}, b'{"error": "it is broken"}'
         if path not in self.texts:
             return 404, {}, b'{"error": "no such path"}'
         texts = self.texts[path]

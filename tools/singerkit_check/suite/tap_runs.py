@@ -10,9 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from singerkit_check.suite.drivers import Executable, Row, Source, TapDriver
+from singerkit_check.suite.drivers import Executable, TapDriver
+from singerkit_check.suite.known import Row
 from singerkit_check.suite.processes import Outcome, Running, run
 from singerkit_check.suite.singer import instant
+from singerkit_check.suite.sources import Read, Source
 
 __all__ = ["TapRuns", "bookmarks", "records", "schemas", "states"]
 
@@ -70,10 +72,10 @@ class TapRuns:
     def running(self, *options: str, config: Any = None) -> Running:
         return Running(self.command(*options, config=config))
 
-    @property
-    def asked(self) -> int:
-        """Return how many requests the source has answered so far."""
-        return len(self.source.server.asked) if self.source.knows_rows else 0
+    def run_watched(self, *options: str, config: Any = None) -> tuple[Outcome, list[Read]]:
+        """Run, and tell what the source was asked for meanwhile; waived where it cannot tell."""
+        before = len(self.source.reads)
+        return self.run(*options, config=config), self.source.reads[before:]
 
     @cached_property
     def discovered(self) -> Outcome:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fnmatch
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from singerkit_check.suite.processes import Outcome
+from singerkit_check.suite.sources import key_of
 from singerkit_check.suite.tap_runs import TapRuns, records, schemas
 
 METHODS = {"FULL_TABLE", "INCREMENTAL", "LOG_BASED"}
@@ -88,40 +91,79 @@ def test_c11_database_metadata(tap: TapRuns) -> None:
         assert "is-view" in TapRuns.metadata(stream)
 
 
-@pytest.fixture(scope="session")
-def edited(tap: TapRuns) -> tuple[Outcome, set[str]]:
-    """One run with a catalog in which a user has said many things; and the paths it requested.
+@dataclass(frozen=True)
+class Edited:
+    """One run with a catalog in which a user has said many things: of four streams, and of five fields of the first."""
 
-    orders: selected as the string "true", its fields by word, string and inclusion. events: "false".
-    countries: only the legacy mark in the schema. shops: selected-by-default false and no word of the user.
-    items: selected, while its parent is not.
-    """
-    if not {"orders", "events", "countries", "shops", "items"} <= set(tap.source.known_streams):
-        tap.driver.cannot("the five streams of source_server.py")
+    outcome: Outcome
+    chosen: str
+    """Selected as the string "true"; its fields by word, string and inclusion."""
+    refused: str
+    """Not selected, as the string "false"."""
+    legacy: str
+    """Only the legacy mark in the schema, which leaves out one field."""
+    legacy_field: str
+    unsaid: str
+    """selected-by-default false, and no word of the user; its children are selected."""
+    child: str | None
+    as_text: str
+    refused_field: str
+    not_by_default: str
+    chosen_field: str
+    unsupported: str
+
+    @property
+    def left_out(self) -> set[str]:
+        return {self.as_text, self.refused_field, self.not_by_default, self.unsupported}
+
+
+def available(stream: dict[str, Any]) -> list[str]:
+    return [
+        field
+        for field in stream["schema"]["properties"]
+        if TapRuns.metadata(stream, "properties", field).get("inclusion") == "available"
+    ]
+
+
+@pytest.fixture(scope="session")
+def edited(tap: TapRuns) -> Edited:
+    known = tap.source.known_streams
+    chosen, facts = tap.source.facts(ascends=True)
+    child = next((name for name, one in known.items() if one.parent), None)
+    parent = known[child].parent if child else None
+    others = [name for name, one in known.items() if one.is_top and name != chosen]
+    others.sort(key=lambda name: name == parent)
     catalog = tap.catalog
+    if len(others) < 3 or len(available(tap.stream_of(catalog, chosen))) < 5:
+        tap.source.cannot("with four streams, and five fields beside the keys in the one that ascends")
+    refused, legacy, *_, unsaid = others
     for stream in catalog["streams"]:
         stream.pop("selected", None)
         for entry in stream["metadata"]:
             entry["metadata"].pop("selected", None)
-    orders, events, countries, shops, items = (
-        tap.stream_of(catalog, name) for name in ("orders", "events", "countries", "shops", "items")
+    one = tap.stream_of(catalog, chosen)
+    as_text, refused_field, not_by_default, chosen_field, unsupported = available(one)[:5]
+    tap.metadata(one)["selected"] = "true"
+    tap.metadata(one, "properties", facts.key[0])["selected"] = False  # automatic: sent all the same
+    tap.metadata(one, "properties", as_text)["selected"] = "false"
+    tap.metadata(one, "properties", refused_field)["selected"] = False
+    tap.metadata(one, "properties", not_by_default)["selected-by-default"] = (
+        False  # and the user said nothing
     )
-    tap.metadata(orders)["selected"] = "true"
-    tap.metadata(orders, "properties", "id")["selected"] = False  # automatic: sent all the same
-    tap.metadata(orders, "properties", "note")["selected"] = "false"
-    tap.metadata(orders, "properties", "paid")["selected"] = False
-    tap.metadata(orders, "properties", "tags")["selected-by-default"] = False  # and the user said nothing
-    tap.metadata(orders, "properties", "big").update({"selected-by-default": False, "selected": True})
-    tap.metadata(orders, "properties", "discount").update({"inclusion": "unsupported", "selected": True})
-    tap.metadata(events)["selected"] = "false"
-    tap.metadata(countries).pop("selected-by-default", None)
-    countries["schema"]["selected"] = True
-    countries["schema"]["properties"]["area"]["selected"] = False
-    tap.metadata(shops)["selected-by-default"] = False
-    tap.metadata(items)["selected"] = True
-    before = tap.asked
+    tap.metadata(one, "properties", chosen_field).update({"selected-by-default": False, "selected": True})
+    tap.metadata(one, "properties", unsupported).update({"inclusion": "unsupported", "selected": True})
+    tap.metadata(tap.stream_of(catalog, refused))["selected"] = "false"
+    marked = tap.stream_of(catalog, legacy)
+    legacy_field = available(marked)[-1]
+    tap.metadata(marked).pop("selected-by-default", None)
+    marked["schema"]["selected"] = True
+    marked["schema"]["properties"][legacy_field]["selected"] = False
+    tap.metadata(tap.stream_of(catalog, unsaid))["selected-by-default"] = False
+    if child:
+        tap.metadata(tap.stream_of(catalog, child))["selected"] = True
     outcome = tap.run("--catalog", tap.file(catalog)).expect(0)
-    return outcome, {asked.path for asked in tap.source.server.asked[before:]}
+    fields = (as_text, refused_field, not_by_default, chosen_field, unsupported)
+    return Edited(outcome, chosen, refused, legacy, legacy_field, unsaid, child, *fields)
 
 
 def fields(outcome: Outcome, stream: str) -> set[str]:
@@ -132,31 +174,29 @@ def fields(outcome: Outcome, stream: str) -> set[str]:
     return sent
 
 
-def test_c06_automatic_is_always_sent_and_unsupported_never(edited: tuple[Outcome, set[str]]) -> None:
-    assert {"id", "updated_at"} <= fields(edited[0], "orders")
-    assert "discount" not in schemas(edited[0])["orders"]["schema"]["properties"]
-    assert "discount" not in fields(edited[0], "orders")
+def test_c06_automatic_is_always_sent_and_unsupported_never(tap: TapRuns, edited: Edited) -> None:
+    facts = tap.source.known_streams[edited.chosen]
+    assert {*facts.key, facts.replication_key} <= fields(edited.outcome, edited.chosen)
+    assert edited.unsupported not in schemas(edited.outcome)[edited.chosen]["schema"]["properties"]
+    assert edited.unsupported not in fields(edited.outcome, edited.chosen)
 
 
-def test_c07_the_strings_true_and_false_count(edited: tuple[Outcome, set[str]]) -> None:
-    assert "orders" in schemas(edited[0])
-    assert "events" not in schemas(edited[0])
-    assert "note" not in fields(edited[0], "orders")
-    assert "paid" not in fields(edited[0], "orders")
+def test_c07_the_strings_true_and_false_count(edited: Edited) -> None:
+    assert edited.chosen in schemas(edited.outcome)
+    assert edited.refused not in schemas(edited.outcome)
+    assert not {edited.as_text, edited.refused_field} & fields(edited.outcome, edited.chosen)
 
 
-def test_c08_selected_by_default_counts_where_the_user_said_nothing(edited: tuple[Outcome, set[str]]) -> None:
-    assert "tags" not in fields(edited[0], "orders")
-    assert "big" in fields(edited[0], "orders")
-    assert "shops" not in schemas(edited[0])
+def test_c08_selected_by_default_counts_where_the_user_said_nothing(edited: Edited) -> None:
+    assert edited.not_by_default not in fields(edited.outcome, edited.chosen)
+    assert edited.chosen_field in fields(edited.outcome, edited.chosen)
+    assert edited.unsaid not in schemas(edited.outcome)
 
 
-def test_c14_the_legacy_mark_inside_the_schema_is_read(
-    tap: TapRuns, edited: tuple[Outcome, set[str]]
-) -> None:
-    assert len(records(edited[0], "countries")) == len(tap.source.rows("countries"))
-    assert "selected" not in schemas(edited[0])["countries"]["schema"]
-    assert "area" not in fields(edited[0], "countries")
+def test_c14_the_legacy_mark_inside_the_schema_is_read(tap: TapRuns, edited: Edited) -> None:
+    assert len(records(edited.outcome, edited.legacy)) == len(tap.source.rows(edited.legacy))
+    assert "selected" not in schemas(edited.outcome)[edited.legacy]["schema"]
+    assert edited.legacy_field not in fields(edited.outcome, edited.legacy)
 
 
 def test_c15_s18_what_a_user_has_not_selected_is_not_sent(tap: TapRuns) -> None:
@@ -165,51 +205,58 @@ def test_c15_s18_what_a_user_has_not_selected_is_not_sent(tap: TapRuns) -> None:
         stream.pop("selected", None)
         tap.metadata(stream)["selected"] = number == 0
     first = catalog["streams"][0]
-    available = [
-        field
-        for field in first["schema"]["properties"]
-        if tap.metadata(first, "properties", field).get("inclusion") == "available"
-    ]
-    assert available
-    tap.metadata(first, "properties", available[-1])["selected"] = False
+    left_out = available(first)[-1]
+    tap.metadata(first, "properties", left_out)["selected"] = False
     outcome = tap.run("--catalog", tap.file(catalog)).expect(0)
     assert set(schemas(outcome)) == {first["stream"]}
-    assert fields(outcome, first["stream"]) <= set(first["schema"]["properties"]) - {available[-1]}
-    assert available[-1] not in schemas(outcome)[first["stream"]]["schema"]["properties"]
+    assert fields(outcome, first["stream"]) <= set(first["schema"]["properties"]) - {left_out}
+    assert left_out not in schemas(outcome)[first["stream"]]["schema"]["properties"]
 
 
-def test_c15_only_selected_streams_are_requested(edited: tuple[Outcome, set[str]]) -> None:
-    assert {"orders", "countries"} <= edited[1]
-    assert "events" not in edited[1]
+def test_c15_only_selected_streams_are_requested(tap: TapRuns) -> None:
+    stream, _ = tap.source.facts(replication_key=None, parent=None)
+    _, reads = tap.run_watched("--catalog", tap.file(tap.selecting({stream: True})))
+    assert {read.stream for read in reads} == {stream}
 
 
-def test_s18_schema_carries_only_selected_fields(edited: tuple[Outcome, set[str]]) -> None:
-    declared = set(schemas(edited[0])["orders"]["schema"]["properties"])
-    assert declared == {"id", "updated_at", "amount", "big", "address"}
-    assert fields(edited[0], "orders") == declared
+def test_c15_a_stream_that_is_not_selected_may_be_broken(fresh: TapRuns) -> None:
+    broken, _ = fresh.source.facts(ascends=True)
+    stream, _ = fresh.source.facts(replication_key=None, parent=None)
+    with fresh.source.broken(broken):
+        outcome = fresh.run("--catalog", fresh.file(fresh.selecting({stream: True}))).expect(0)
+    assert len(records(outcome, stream)) == len(fresh.source.rows(stream))
 
 
-def test_c17_a_child_works_when_its_parent_is_not_selected(
-    tap: TapRuns, edited: tuple[Outcome, set[str]]
-) -> None:
-    assert not records(edited[0], "shops")
-    sent = records(edited[0], "items")
-    assert len(sent) == sum(
-        len(tap.source.server.rows(f"shops/{shop['id']}/items")) for shop in tap.source.rows("shops")
-    )
-    assert {row["shop_id"] for row in sent} == {shop["id"] for shop in tap.source.rows("shops")}
+def test_s18_schema_carries_only_selected_fields(tap: TapRuns, edited: Edited) -> None:
+    declared = set(schemas(edited.outcome)[edited.chosen]["schema"]["properties"])
+    discovered = tap.stream_of(tap.catalog, edited.chosen)["schema"]["properties"]
+    assert declared == set(discovered) - edited.left_out
+    assert fields(edited.outcome, edited.chosen) == declared
+
+
+def test_c17_a_child_works_when_its_parent_is_not_selected(tap: TapRuns, edited: Edited) -> None:
+    if edited.child is None:
+        tap.source.cannot("with a stream that is read for the rows of another")
+    facts, rows = tap.source.known_streams[edited.child], tap.source.rows(edited.child)
+    assert facts.parent == edited.unsaid
+    assert not records(edited.outcome, edited.unsaid)
+    sent = [key_of(record, facts) for record in records(edited.outcome, edited.child)]
+    assert sorted(sent) == sorted(key_of(row, facts) for row in rows)
 
 
 def test_select_rules_do_the_same_without_a_catalog(tap: TapRuns) -> None:
-    rules = ["orders.*", "!orders.no*", "countr*", "!events"]
-    config = tap.driver.with_select(tap.changed_config(), rules)
-    before = tap.asked
-    outcome = tap.run(config=config).expect(0)
-    assert set(schemas(outcome)) == {"orders", "countries"}
-    assert "note" not in fields(outcome, "orders")
-    assert {"id", "amount", "tags"} <= fields(outcome, "orders")
-    assert {"code", "name", "area"} == fields(outcome, "countries")
-    assert {asked.path for asked in tap.source.server.asked[before:]} == {"orders", "countries"}
+    known = tap.source.known_streams
+    chosen, _ = tap.source.facts(ascends=True)
+    other, _ = tap.source.facts(replication_key=None, parent=None)
+    refused = next((name for name in known if name not in (chosen, other)), "no-other")
+    text = tap.source.text_field(chosen)
+    rules = [f"{chosen}.*", f"!{chosen}.{text[:-1]}*", f"{other[:-2]}*", f"!{refused}"]
+    outcome = tap.run(config=tap.driver.with_select(tap.changed_config(), rules)).expect(0)
+    assert set(schemas(outcome)) == {chosen, *fnmatch.filter(known, f"{other[:-2]}*")} - {refused}
+    assert text not in fields(outcome, chosen)
+    assert {*known[chosen].key, known[chosen].replication_key} <= fields(outcome, chosen)
+    assert len(fields(outcome, chosen)) > len(known[chosen].key) + 1
+    assert fields(outcome, other) == set(tap.source.rows(other)[0])
 
 
 def test_select_rules_that_match_nothing_are_refused(tap: TapRuns) -> None:

@@ -8,7 +8,6 @@ from collections import Counter
 from typing import Any
 
 from singerkit_check.suite.singer import parse
-from singerkit_check.suite.source_server import PAGE
 from singerkit_check.suite.tap_runs import TapRuns, bookmarks, records, states
 
 METRIC = re.compile(r"METRIC: (\{.*\})")
@@ -45,16 +44,18 @@ def test_l01_timers_are_seconds(tap: TapRuns) -> None:
 
 def test_l04_secrets_are_never_printed(tap: TapRuns) -> None:
     tap.discovered, tap.full  # noqa: B018  at least these; whatever else ran before is looked at too
-    assert tap.source.known_streams
-    assert tap.source.secret is not None
+    secret = _secret(tap)
     for outcome in tap.outcomes:
-        assert tap.source.secret not in outcome.stderr, outcome.command
-        assert tap.source.secret.encode() not in outcome.stdout, outcome.command
+        assert secret not in outcome.stderr, outcome.command
+        assert secret.encode() not in outcome.stdout, outcome.command
+
+
+def _secret(tap: TapRuns) -> str:
+    return tap.source.secret or tap.source.cannot("that wants a secret of the config")
 
 
 def test_l04_a_refused_secret_is_not_printed(tap: TapRuns) -> None:
-    config = json.loads(json.dumps(tap.source.config).replace(tap.source.secret or "\0", "canary-wrong-one"))
-    assert tap.source.known_streams
+    config = json.loads(json.dumps(tap.source.config).replace(_secret(tap), "canary-wrong-one"))
     assert config != tap.source.config
     outcome = tap.run(config=config)
     assert outcome.code == 77 or (outcome.code and not tap.driver.is_ours), str(outcome)
@@ -62,42 +63,41 @@ def test_l04_a_refused_secret_is_not_printed(tap: TapRuns) -> None:
 
 
 def test_l05_a_rate_limit_is_honoured(fresh: TapRuns) -> None:
-    stream, facts = fresh.source.facts(parent=None, replication_key=None)
+    stream, _ = fresh.source.facts(parent=None, replication_key=None)
+    server, path = fresh.source.http(stream)
     catalog = fresh.file(fresh.selecting({stream: True}))
-    fresh.source.server.answers_first[facts.path] = [(429, {"Retry-After": "2"})]
-    before = fresh.asked
+    server.answers_first[path] = [(429, {"Retry-After": "2"})]
+    before = len(server.asked)
     outcome = fresh.run("--catalog", catalog).expect(0)
-    refused, then, *_ = fresh.source.server.requests(facts.path, before)
+    refused, then, *_ = server.requests(path, before)
     assert (refused.status, then.status) == (429, 200)
     assert then.at - refused.at >= 2
     assert len(records(outcome, stream)) == len(fresh.source.rows(stream))
 
 
-def test_l06_a_failing_server_is_asked_again(fresh: TapRuns) -> None:
-    stream, facts = fresh.source.facts(parent=None, replication_key=None)
+def test_l06_a_failing_source_is_asked_again(fresh: TapRuns) -> None:
+    stream, _ = fresh.source.facts(parent=None, replication_key=None)
     catalog = fresh.file(fresh.selecting({stream: True}))
-    fresh.source.server.answers_first[facts.path] = [(500, {}), (503, {})]
-    before = fresh.asked
-    outcome = fresh.run("--catalog", catalog).expect(0)
-    asked = fresh.source.server.requests(facts.path, before)
-    assert [one.status for one in asked[:3]] == [500, 503, 200]
+    with fresh.source.ailing(stream):
+        outcome = fresh.run("--catalog", catalog).expect(0)
     assert len(records(outcome, stream)) == len(fresh.source.rows(stream))
 
 
 def test_l07_o08_st05_rows_and_states_flow_while_the_source_is_slow(tap: TapRuns) -> None:
-    """While the source holds a page back, the rows before it, and a STATE for them, reach the reader."""
-    stream, facts = tap.source.facts(ascends=True)
-    catalog, page, server = tap.file(tap.selecting({stream: True})), 4, tap.source.server
-    wanted = (page - 1) * PAGE
-    config = tap.driver.with_states_often(tap.changed_config(), PAGE)
-    with server.held(facts.path, page) as asked, tap.running("--catalog", catalog, config=config) as running:
-        assert asked.wait(30), "the page was never asked for"
-        rows_came = running.wait_for(lambda lines: _count(lines, b'"RECORD"') >= wanted, 5)
+    """While the source holds rows back, those before them, and a STATE for them, reach the reader."""
+    stream, _ = tap.source.facts(ascends=True)
+    catalog = tap.file(tap.selecting({stream: True}))
+    config = tap.driver.with_states_often(tap.changed_config(), 5)
+    with tap.source.held(stream, 15) as held, tap.running("--catalog", catalog, config=config) as running:
+        if not held.rows:
+            tap.source.cannot("that holds the rest of a stream back, and not the whole")
+        assert held.reached(running), "what is held was never asked for"
+        rows_came = running.wait_for(lambda lines: _count(lines, b'"RECORD"') >= held.rows, 5)
         came = _count(running.lines, b'"RECORD"')
         state_came = running.wait_for(lambda lines: _bookmarked(lines, stream), 5)
-        server.release(facts.path, page)
+        held.release()
         outcome = running.finish().expect(0)
-    assert rows_came, f"{came} of {wanted} rows had come"
+    assert rows_came, f"{came} of {held.rows} rows had come"
     assert state_came, "no STATE with a bookmark had come"
     assert len(records(outcome, stream)) == len(tap.source.rows(stream))
     assert states(outcome)

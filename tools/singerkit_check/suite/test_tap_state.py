@@ -11,6 +11,7 @@ import pytest
 from singerkit_check.progress import goes_back
 from singerkit_check.suite.processes import Outcome
 from singerkit_check.suite.singer import instant, without_mark
+from singerkit_check.suite.sources import another, key_of, later
 from singerkit_check.suite.tap_runs import TapRuns, ascending, bookmarks, records, schemas, states
 
 FOREIGN = {"a_stream_of_another_tap": {"replication_key": "x", "replication_key_value": 5}}
@@ -66,8 +67,9 @@ def test_st07_a_state_never_covers_rows_not_yet_written(tap: TapRuns) -> None:
 
 def _expect_covered(tap: TapRuns, name: str, field: str, value: str, written: list[Any]) -> None:
     """Check that every row before the bookmark has been written."""
-    before = {row["id"] for row in tap.source.rows(name) if instant(row[field]) < instant(value)}
-    missing = before - {row["id"] for row in written}
+    facts = tap.source.known_streams[name]
+    before = {key_of(row, facts) for row in tap.source.rows(name) if instant(row[field]) < instant(value)}
+    missing = before - {key_of(row, facts) for row in written}
     assert not missing, f"{name}: a STATE at {value} came before the rows {sorted(missing)}"
 
 
@@ -78,7 +80,7 @@ def test_st09_rows_ascend_where_the_source_sorts_them(tap: TapRuns) -> None:
 
 
 def test_st09_in_an_unsorted_stream_the_bookmark_waits_for_the_end(tap: TapRuns) -> None:
-    stream, _ = tap.source.facts(ascends=False, replication_key="updated_at")
+    stream, _ = tap.source.unsorted()
     seen, rows = 0, len(tap.source.rows(stream))
     for message in tap.full.messages:
         seen += message["type"] == "RECORD" and message["stream"] == stream
@@ -87,14 +89,13 @@ def test_st09_in_an_unsorted_stream_the_bookmark_waits_for_the_end(tap: TapRuns)
 
 
 def test_st10_the_server_is_asked_for_rows_from_the_bookmark_on(tap: TapRuns) -> None:
-    stream, facts = tap.source.facts(ascends=True)
+    stream, _ = tap.source.facts(ascends=True)
     state, catalog = tap.file(tap.last_state), tap.file(tap.selecting({stream: True}))
-    before = tap.asked
-    tap.run("--state", state, "--catalog", catalog).expect(0)
-    asked = tap.source.server.requests(facts.path, before)
+    outcome, reads = tap.run_watched("--state", state, "--catalog", catalog)
+    outcome.expect(0)
     ((_, value),) = bookmarks(tap.last_state, stream)
-    assert asked
-    assert all(instant(one.params["since"]) == instant(value) for one in asked)
+    assert reads
+    assert all(read.start is not None and instant(read.start) == instant(value) for read in reads)
 
 
 def test_st12_a_row_that_shares_the_bookmark_and_appears_later_is_not_lost(fresh: TapRuns) -> None:
@@ -103,34 +104,36 @@ def test_st12_a_row_that_shares_the_bookmark_and_appears_later_is_not_lost(fresh
     catalog = fresh.file(fresh.selecting({stream: True}))
     first = fresh.run("--catalog", catalog).expect(0)
     state = states(first)[-1]
-    texts = fresh.source.server.texts[facts.path]
-    last = json.loads(texts[-1])
-    tie, later = last | {"id": 901}, last | {"id": 902, "updated_at": "2024-06-01T00:00:00Z"}
-    texts += [json.dumps(tie), json.dumps(later)]
+    rows = fresh.source.rows(stream)
+    tie, after = another(rows, facts, {}), another(rows, facts, later(rows[-1], facts), 2)
+    fresh.source.put(stream, tie, after)
+    last, tied, new = (key_of(row, facts) for row in (rows[-1], tie, after))
     second = fresh.run("--catalog", catalog, "--state", fresh.file(state)).expect(0)
-    sent = [row["id"] for row in records(second, stream)]
-    assert set(sent) >= {901, 902}
-    assert set(sent) <= {901, 902, last["id"]}
+    sent = [key_of(row, facts) for row in records(second, stream)]
+    assert set(sent) >= {tied, new}
+    assert set(sent) <= {tied, new, last}
     if fresh.driver.is_ours:
-        assert sent == [901, 902], "the boundary row was sent again"
+        assert sent == [tied, new], "the boundary row was sent again"
     third = fresh.run("--catalog", catalog, "--state", fresh.file(states(second)[-1])).expect(0)
-    assert {row["id"] for row in records(third, stream)} <= {902}
+    assert {key_of(row, facts) for row in records(third, stream)} <= {new}
 
 
 def test_st13_a_row_from_the_future_does_not_take_the_bookmark_there(fresh: TapRuns) -> None:
     """Else every row that is changed between now and then would be passed over."""
     stream, facts = fresh.source.facts(ascends=True)
-    texts = fresh.source.server.texts[facts.path]
-    texts.append(json.dumps(json.loads(texts[-1]) | {"id": 999, "updated_at": "2999-01-01T00:00:00Z"}))
+    rows = fresh.source.rows(stream)
+    future = another(rows, facts, later(rows[-1], facts, days=356_000))
+    fresh.source.put(stream, future)
     outcome = fresh.run("--catalog", fresh.file(fresh.selecting({stream: True}))).expect(0)
-    assert 999 in {row["id"] for row in records(outcome, stream)}
+    assert key_of(future, facts) in {key_of(row, facts) for row in records(outcome, stream)}
     now = dt.datetime.now(dt.UTC)
     assert all(instant(value) <= now for _, value in bookmarks(states(outcome)[-1], stream))
 
 
 def test_st14_no_bookmark_per_parent(tap: TapRuns) -> None:
-    stream, _ = tap.source.facts(parent="shops")
-    parents = len(tap.source.rows("shops"))
+    stream, facts = tap.source.facts(is_top=False)
+    assert facts.parent is not None
+    parents = len(tap.source.rows(facts.parent))
     partitions = tap.last_state["bookmarks"].get(stream, {}).get("partitions", [])
     assert len(partitions) < parents, f"{len(partitions)} bookmarks for {parents} parents"
 
@@ -151,6 +154,35 @@ def test_st15_a_run_with_nothing_new_puts_no_bookmark_back(tap: TapRuns, again: 
         field = tap.last_state["bookmarks"][name].get("replication_key", field)
         schema = message.get("schema", {}).get("properties", {}).get(field)
         assert not any(goes_back(value, after[json.dumps(context)], schema) for context, value in before)
+
+
+def test_st15_a_row_that_is_changed_is_sent_by_the_next_run_and_no_other(fresh: TapRuns) -> None:
+    stream, facts = fresh.source.facts(ascends=True)
+    catalog = fresh.file(fresh.selecting({stream: True}))
+    state = states(fresh.run("--catalog", catalog).expect(0))[-1]
+    rows = fresh.source.rows(stream)
+    text = fresh.source.text_field(stream)
+    changed = rows[1] | {text: "changed"} | later(rows[-1], facts)
+    fresh.source.put(stream, changed)
+    outcome = fresh.run("--catalog", catalog, "--state", fresh.file(state)).expect(0)
+    sent = {key_of(row, facts): row[text] for row in records(outcome, stream)}
+    assert sent[key_of(changed, facts)] == "changed"
+    assert set(sent) <= {key_of(changed, facts), key_of(rows[-1], facts)}
+
+
+def test_st15_a_row_that_comes_while_the_source_is_read_is_not_lost(fresh: TapRuns) -> None:
+    """It is sent by this run or by the next."""
+    stream, facts = fresh.source.facts(ascends=True)
+    catalog, rows = fresh.file(fresh.selecting({stream: True})), fresh.source.rows(stream)
+    new = another(rows, facts, later(rows[-1], facts))
+    with fresh.source.held(stream, 10) as held, fresh.running("--catalog", catalog) as running:
+        assert held.reached(running), "what is held was never asked for"
+        fresh.source.put(stream, new)
+        held.release()
+        first = running.finish().expect(0)
+    second = fresh.run("--catalog", catalog, "--state", fresh.file(states(first)[-1])).expect(0)
+    sent = [key_of(row, facts) for outcome in (first, second) for row in records(outcome, stream)]
+    assert {key_of(row, facts) for row in [*rows, new]} <= set(sent)
 
 
 def test_st16_an_empty_state_is_a_first_run(tap: TapRuns) -> None:
