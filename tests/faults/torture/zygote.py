@@ -153,7 +153,8 @@ def be(main: Callable[[], Any], request: dict[str, Any], descriptors: list[int])
 def set_chunk(size: int | None) -> None:
     """Let the target read ``size`` bytes at a time, as it does from a slow pipe: that keeps its units apart."""
     if size is not None:
-        from singerkit_wire import lines, load
+        from singerkit_target import load
+        from singerkit_wire import lines
 
         lines._READ_SIZE = size
         fields = load.Limits.__init__.__defaults__
