@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conformance.drivers import ORDER_SCHEMA
 from singer_sdk.testing import SuiteConfig, get_tap_test_class
 from singer_sdk.testing.runners import TapTestRunner
+from taps.rest.driver import ORDER_SCHEMA
 
 from singerkit_check.suite.source_server import TOKEN, Server, free_port, serve
 from tap_rest.tap import TapRest

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conformance.drivers import read_lines
 from conformance.sdk_oracle import expected_rows, same_rows
 from singer_sdk.testing import get_target_test_class
 from singer_sdk.testing.runners import TargetTestRunner
+from targets.jsonl.driver import read_lines
 
 from target_jsonl.target import TargetJsonl
 

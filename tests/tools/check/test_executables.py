@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conformance.drivers import TapRest
 from conformance.singer import parse
+from taps.rest.driver import TapRest
 
 from singerkit_check.progress import goes_back
 

@@ -29,6 +29,7 @@ __all__ = [
     "Destination",
     "Executable",
     "Facts",
+    "OurTap",
     "PlainTap",
     "PlainTarget",
     "Row",
@@ -94,6 +95,19 @@ class TapDriver:
 
     def cannot(self, what: str) -> NoReturn:
         pytest.skip(f"waived: {type(self).__name__} does not say how to configure {what}")
+
+
+class OurTap(TapDriver):
+    """Base of the drivers of our taps: the settings that `singerkit_tap.shell` gives to each."""
+
+    def with_start_date(self, config: dict[str, Any], start: str) -> dict[str, Any]:
+        return config | {"start_date": start}
+
+    def with_select(self, config: dict[str, Any], rules: Sequence[str]) -> dict[str, Any]:
+        return config | {"select": list(rules)}
+
+    def with_states_often(self, config: dict[str, Any], records: int) -> dict[str, Any]:
+        return config | {"state_every": records}
 
 
 class PlainTap(TapDriver):
