@@ -21,6 +21,7 @@ def catalog_entry(
     is_method_forced: bool = False,
     selected_by_default: bool = True,
     table_metadata: Mapping[str, Any] | None = None,
+    property_metadata: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Return one member of a catalog's ``streams``; arguments as in `stream_metadata`."""
     method = replication_method or (INCREMENTAL if replication_key else FULL_TABLE)
@@ -39,6 +40,7 @@ def catalog_entry(
             is_method_forced=is_method_forced,
             selected_by_default=selected_by_default,
             table_metadata=table_metadata,
+            property_metadata=property_metadata,
         ),
     }
     if replication_key:
@@ -56,18 +58,21 @@ def stream_metadata(
     is_method_forced: bool = False,
     selected_by_default: bool = True,
     table_metadata: Mapping[str, Any] | None = None,
+    property_metadata: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[dict[str, Any]]:
     """Return the metadata of a stream: one entry for it and one per property, nested ones included.
 
     ``valid_replication_keys`` is ``[replication_key]`` unless given. ``is_method_forced`` says that the source
     allows no other method. ``table_metadata`` holds what databases add: ``schema-name``, ``is-view``,
-    ``row-count``. A property schema may carry ``x-inclusion: unsupported``, which becomes its inclusion.
+    ``row-count``; of a view (``is-view``) the key stands under ``view-key-properties``. ``property_metadata`` holds what
+    they add to a property: ``sql-datatype``. A property schema may carry ``x-inclusion: unsupported``, which becomes its inclusion.
     """
     method = replication_method or (INCREMENTAL if replication_key else FULL_TABLE)
+    is_view = bool((table_metadata or {}).get("is-view"))
     root: dict[str, Any] = {
         "inclusion": "available",
         "selected-by-default": selected_by_default,
-        "table-key-properties": list(key_properties),
+        "view-key-properties" if is_view else "table-key-properties": list(key_properties),
         "forced-replication-method" if is_method_forced else "replication-method": method,
         **(table_metadata or {}),
     }
@@ -81,7 +86,11 @@ def stream_metadata(
     return [
         {"breadcrumb": [], "metadata": root},
         *(
-            {"breadcrumb": list(path), "metadata": _property_metadata(prop, path, always)}
+            {
+                "breadcrumb": list(path),
+                "metadata": _property_metadata(prop, path, always)
+                | dict((property_metadata or {}).get(path[1], {}) if len(path) == 2 else {}),
+            }
             for path, prop in _properties(schema, ())
         ),
     ]

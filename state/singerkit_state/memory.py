@@ -23,8 +23,10 @@ from singerkit_state.order import OrderKey
 
 __all__ = [
     "AS_WRITTEN",
+    "Record",
     "RowMemory",
     "RowReader",
+    "TypedRecord",
     "key_of_version",
     "row_hash",
     "rows_at_or_above",
@@ -37,7 +39,16 @@ VERSION = 8
 _WAITING_BYTES = 16 * 1024 * 1024
 """Rows are hashed when that many bytes of them wait for it, or when somebody asks; most never have to be."""
 
-Record = msgspec.Raw | bytes | bytearray | memoryview
+
+class TypedRecord(Protocol):
+    """A row whose values have types."""
+
+    def __bytes__(self) -> bytes: ...
+
+    def __len__(self) -> int: ...
+
+
+Record = msgspec.Raw | bytes | bytearray | memoryview | TypedRecord
 
 
 class RowReader(Protocol):

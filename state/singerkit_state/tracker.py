@@ -31,6 +31,7 @@ from singerkit_state.instants import has_no_offset, is_date, iso_of
 from singerkit_state.memory import (
     AS_WRITTEN,
     VERSION,
+    Record,
     RowMemory,
     RowReader,
     key_of_version,
@@ -67,8 +68,6 @@ _COARSE = 2 * 86400
 """Seconds below what was asked for that a request for whole days, in whatever zone, explains."""
 _SLACK = 60
 """Seconds that two clocks may differ without a word."""
-
-Record = msgspec.Raw | bytes | bytearray | memoryview
 
 
 class UnsortedError(ValueError):

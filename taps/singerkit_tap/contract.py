@@ -26,6 +26,9 @@ A connector is two classes:
           replication_key_format=None,  # a name of singerkit_state.order.FORMATS, or a pattern: how the key compares
           time_zone=None,               # of key values without an offset; None: UTC
           accepts_duplicate_keys=False, # True: of different rows with one key the last is meant to win
+          valid_replication_keys=(),    # others that a catalog may choose
+          is_key_unique=False,          # True: the source sees to it that no two rows have one key
+          sends_versions=False,         # True: a complete full load says so, and rows gone at the source go from the target
           start_setting=None,           # the setting by which the source is asked for Start.value, for warnings
       )
 
@@ -54,7 +57,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from singerkit_state.readas import ReadAs
-from singerkit_wire.encode import RawRecord
+from singerkit_wire.encode import Record
 
 __all__ = ["BookmarkValue", "Context", "Page", "Start", "StreamContract"]
 
@@ -69,8 +72,9 @@ BookmarkValue = str | int | Decimal
 class Page:
     """Records of one answer of the source, in the source's order.
 
-    ``records``: raw JSON objects, untouched, so that no number changes.
-    ``constants``: values to add to each record that lacks the property (a parent's id, say). Only properties
+    ``records``: raw JSON objects, untouched, so that no number changes; or typed rows
+    (`singerkit_wire.typedrows.RowMaker`) of the fields that are selected, all of one page of one kind.
+    ``constants``: values to add to each raw record that lacks the property (a parent's id, say). Only properties
     of the schema are sent. The context of a child is added without being named here.
     ``is_safe``: False when reading cannot be resumed right after this page, for instance inside a group of
     pages that belong together; then no bookmark moves and no STATE is written after it.
@@ -79,13 +83,16 @@ class Page:
     the source does not tell. Only that of the first page of a read counts: it bounds the bookmark of date-times.
     The first page is one answer: nothing in it may have been read after another answer. ``margin``: how much less
     ``clock`` is than what the clock showed.
+    ``position``: of a full load, where one that is cut off after this page can go on (`Start.position`): JSON that the
+    engine does not look into. It stands in each STATE until the load is complete. None: it begins at the start again.
     """
 
-    records: Sequence[RawRecord]
+    records: Sequence[Record]
     constants: Mapping[str, Any] | None = None
     is_safe: bool = True
     clock: float | None = None
     margin: float = 0
+    position: Any = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -96,10 +103,13 @@ class Start:
     bookmark less the stream's lookback, else ``start_date``. Rows below it that come anyway are dropped,
     unless the stream says ``keeps_older_rows``.
     ``bookmark``: the bookmark itself, None on a first run. For showing, not for asking.
+    ``position``: the `Page.position` behind which a full load goes on that was cut off; only one of which the stream
+    has said that it `can_resume`.
     """
 
     value: BookmarkValue | None = None
     bookmark: BookmarkValue | None = None
+    position: Any = None
 
 
 class StreamContract(Protocol):
@@ -115,9 +125,7 @@ class StreamContract(Protocol):
         """
         ...
 
-    def child_contexts(
-        self, records: Sequence[RawRecord], parent_context: Context | None
-    ) -> Iterable[Context]:
+    def child_contexts(self, records: Sequence[Record], parent_context: Context | None) -> Iterable[Context]:
         """Return the contexts that this child stream is read with for these records of its parent.
 
         Called once per page of the parent, on the child, whether or not the parent is selected. Two equal

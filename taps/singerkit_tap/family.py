@@ -27,12 +27,13 @@ from singerkit_tap.findings import (
     told_of_nulls,
     told_of_partitions,
 )
+from singerkit_tap.fullload import LOAD, FullLoad
 from singerkit_tap.keys import Keys, KeyWatch, keys_of
 from singerkit_tap.reads import Read
 from singerkit_tap.repeats import RepeatWatch
 from singerkit_tap.starts import check_contexts, told_apart_by
 from singerkit_tap.stream import BlockStream
-from singerkit_wire.encode import RawRecord, RecordEncoder, Rows, SentRows
+from singerkit_wire.encode import Record, RecordEncoder, Rows, SentRows
 
 __all__ = ["EnoughRecords", "Family", "Member", "family_of"]
 
@@ -88,7 +89,7 @@ class Family:
         return bool(self.active_children(member))
 
     def new_contexts(
-        self, child: Member, records: Sequence[RawRecord], context: Context | None
+        self, child: Member, records: Sequence[Record], context: Context | None
     ) -> Iterator[Context]:
         """Yield the contexts of a page's records that this run has not read yet.
 
@@ -181,9 +182,13 @@ class Member:
         self._whole = stream.encoder(whole=True)
         # Records that tell changes have one key each time by their nature, and each of them counts.
         self._has_rows_by_key = bool(stream.primary_keys) and not stream.sends_partial_records
-        self.watch = KeyWatch(stream) if is_wanted and self._has_rows_by_key else None
+        watches_keys = is_wanted and self._has_rows_by_key and not stream.is_key_unique
+        self.watch = KeyWatch(stream) if watches_keys else None
         has_no_key = is_wanted and not stream.primary_keys
         self.repeats = RepeatWatch(stream) if has_no_key and not stream.follows_key else None
+        is_full = is_wanted and stream.bookmark_key is None and stream.parent is None
+        self.load = FullLoad(stream, self._state) if is_full else None
+        """The full load of a stream without a parent; None: it is read otherwise."""
         self.counter: metrics.Counter = stream.get_record_counter()
         self.uncovered = 0
         self.is_amid_page = False
@@ -208,13 +213,13 @@ class Member:
     def keys(
         self,
         rows: Rows,
-        records: Sequence[RawRecord],
+        records: Sequence[Record],
         constants: Mapping[str, Any] | None,
         *,
         is_incremental: bool,
     ) -> Keys | None:
         """Return the key of each row, where somebody looks at it."""
-        if not self._has_rows_by_key or not (self.is_wanted or is_incremental):
+        if not self._has_rows_by_key or not (self.watch is not None or is_incremental):
             return None
         if not self.is_wanted:
             return keys_of(self._whole, self._whole.decode(records, constants), self.stream.primary_keys)
@@ -265,6 +270,7 @@ class Member:
             self._start_date,
             is_shared=self.has_one_bookmark,
             drives_all=drives_all,
+            position=self.load.position if self.load is not None else None,
         )
 
     def _tracker(self, context: Context | None) -> BookmarkTracker | None:
@@ -327,6 +333,11 @@ class Member:
     def is_behind(self) -> bool:
         """Whether what was reached can no longer be told from what came after it."""
         return self._reached is not None and self.is_amid_page
+
+    @property
+    def version(self) -> int | None:
+        """What each record carries; None: nothing."""
+        return self.load.version if self.load is not None else None
 
     def reach(self, read: Read, context: Context | None, *, now: bool) -> None:
         """Note a place where ``read`` can be resumed; it is only put into words ``now``, or when a STATE is written."""
@@ -425,6 +436,8 @@ class Member:
             self._shared = None
         self._driven_by = self._will_be_driven_by or self._driven_by
         self.uncovered = 0
+        if self.load is not None:
+            self.load.position = None
         for watch in (self.fields, self.watch, self.repeats):
             for sentence in watch.finish() if watch is not None else ():
                 self._warn(self.stream, sentence)
@@ -436,8 +449,12 @@ class Member:
         if self._shared is not None:
             self.bookmarks.put(self._shared.so_far())
         state = {
-            key: value for key, value in self.bookmarks.state().items() if key not in (_DRIVEN_BY, READ_AS)
+            key: value
+            for key, value in self.bookmarks.state().items()
+            if key not in (_DRIVEN_BY, READ_AS, LOAD)
         }
+        if self.load is not None and (load := self.load.written()):
+            state[LOAD] = load
         if self._driven_by is not None:
             state[_DRIVEN_BY] = self._driven_by
         return {**state, READ_AS: self.fields.read_as().written()}

@@ -17,7 +17,7 @@ from singerkit_shell.errors import BadDataError
 from singerkit_tap.changes import comes_whole, reset_of
 from singerkit_tap.contract import Context, Page, Start
 from singerkit_tap.stream import BlockStream
-from singerkit_wire.encode import RawRecord, RecordEncoder, Rows
+from singerkit_wire.encode import Record, RecordEncoder, Rows
 
 __all__ = ["KeyWatch", "Keys", "bits_of_keys", "keys_of"]
 
@@ -176,7 +176,7 @@ class KeyWatch:
         )
 
     def _telling_field(
-        self, encoder: RecordEncoder, records: Sequence[RawRecord], constants: Mapping[str, Any] | None
+        self, encoder: RecordEncoder, records: Sequence[Record], constants: Mapping[str, Any] | None
     ) -> tuple[str | None, bool]:
         """Return a field that makes the key unique in this answer, and whether it is unique alone.
 
@@ -255,7 +255,7 @@ class KeyWatch:
 
     def _asked_again(
         self, context: Context | None, start: Start
-    ) -> Iterator[tuple[Sequence[RawRecord], Mapping[str, Any] | None]]:
+    ) -> Iterator[tuple[Sequence[Record], Mapping[str, Any] | None]]:
         for page in self._stream.pages_again(context, start):
             constants = {**(context or {}), **(page.constants or {})}
             if page.records:

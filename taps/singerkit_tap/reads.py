@@ -14,7 +14,7 @@ from singerkit_state.tracker import BookmarkTracker
 from singerkit_tap.contract import Context, Start
 from singerkit_tap.keys import Keys, bits_of_keys
 from singerkit_tap.stream import BlockStream
-from singerkit_wire.encode import RawRecord, RecordEncoder, SentRows
+from singerkit_wire.encode import Record, RecordEncoder, SentRows
 
 __all__ = ["Read"]
 
@@ -32,10 +32,11 @@ class Read:
         *,
         is_shared: bool,
         drives_all: bool,
+        position: Any = None,
     ) -> None:
         """``tracker``: None for a full table; ``is_shared``: it goes through the reads of all contexts.
 
-        ``drives_all``: a child has to see the records before the bookmark, too.
+        ``drives_all``: a child has to see the records before the bookmark, too. ``position``: where a full load goes on.
         """
         self._stream, self._bookmarks, self._context = stream, bookmarks, context
         self.tracker, self._is_shared, self.drives_all = tracker, is_shared, drives_all
@@ -45,11 +46,11 @@ class Read:
         if tracker is not None:
             tracker.counts_unmet = stream.start_setting is not None and not drives_all
         self.old_bookmark = tracker.bookmark() if tracker else Bookmark()
-        self.start = self._start(start_date)
+        self.start = self._start(start_date, position)
 
-    def _start(self, start_date: str | None) -> Start:
+    def _start(self, start_date: str | None, position: Any) -> Start:
         if self.tracker is None:
-            return Start()
+            return Start(position=position)
         if self.drives_all:
             first = starting_value(start_date, self._stream.bookmark_kind)
             return Start(first, self.old_bookmark.start)
@@ -65,7 +66,7 @@ class Read:
         self,
         encoder: RecordEncoder,
         rows: list[Any],
-        records: Sequence[RawRecord],
+        records: Sequence[Record],
         reader: SentRows,
         keys: Keys | None,
     ) -> list[int] | None:
@@ -90,7 +91,7 @@ class Read:
             ) from None
 
     def _supersede(
-        self, bits: Sequence[int], numbers: Sequence[int], records: Sequence[RawRecord], reader: SentRows
+        self, bits: Sequence[int], numbers: Sequence[int], records: Sequence[Record], reader: SentRows
     ) -> None:
         """Void what other partitions remember of the rows that are sent: a row may come back to where it was."""
         if self._is_shared or not self._context:

@@ -25,7 +25,7 @@ from singerkit_state.readas import ReadAs, kind_of
 from singerkit_state.tracker import Signpost
 from singerkit_tap.contract import Context, Page, Start
 from singerkit_tap.ways import go_on, start_over
-from singerkit_wire.encode import RawRecord, RecordEncoder
+from singerkit_wire.encode import Record, RecordEncoder
 
 if TYPE_CHECKING:
     from singerkit_tap.shell import SingerkitTap
@@ -63,6 +63,9 @@ class BlockStream(Stream):
         sends_partial_records: bool = False,
         start_setting: str | None = None,
         accepts_duplicate_keys: bool = False,
+        valid_replication_keys: Sequence[str] = (),
+        is_key_unique: bool = False,
+        sends_versions: bool = False,
     ) -> None:
         super().__init__(tap, resolve_refs(schema, f"stream `{name}`") or {"type": "object"}, name)
         self.tap = tap
@@ -82,6 +85,12 @@ class BlockStream(Stream):
         self.sends_partial_records = sends_partial_records
         self.start_setting = start_setting
         self.accepts_duplicate_keys = accepts_duplicate_keys
+        self.is_key_unique = is_key_unique
+        self.sends_versions = sends_versions
+        self._own_keys = tuple(key_properties)
+        self._valid_replication_keys = tuple(
+            dict.fromkeys([*filter(None, [replication_key]), *valid_replication_keys])
+        )
         self._is_sorted = is_sorted
         self._own_replication_key = replication_key
         self._zone = None if time_zone is None else zone_named(time_zone)
@@ -114,9 +123,7 @@ class BlockStream(Stream):
         """See `singerkit_tap.contract.StreamContract.read_pages`."""
         raise NotImplementedError(f"{type(self).__name__} has to implement read_pages")
 
-    def child_contexts(
-        self, records: Sequence[RawRecord], parent_context: Context | None
-    ) -> Iterable[Context]:
+    def child_contexts(self, records: Sequence[Record], parent_context: Context | None) -> Iterable[Context]:
         """See `singerkit_tap.contract.StreamContract.child_contexts`."""
         raise NotImplementedError(f"{type(self).__name__} has to implement child_contexts")
 
@@ -229,6 +236,10 @@ class BlockStream(Stream):
         """The command that mends a state file, as a part of a sentence; empty where there is none."""
         return go_on(self.tap.state_location, self.tap.pipeline)
 
+    def can_resume(self, position: Any) -> bool:  # noqa: ARG002  for subclasses
+        """Tell whether a full load that was cut off can go on from ``position``, a `Page.position` of a former run."""
+        return False
+
     def order_problem(self) -> str | None:
         """Return why the bookmark cannot be asked for, a sentence without a full stop; None: it can."""
         return None
@@ -259,14 +270,21 @@ class BlockStream(Stream):
         return {
             "key_properties": self.primary_keys,
             "replication_key": self._own_replication_key,
-            "is_method_forced": self._own_replication_key is None,
+            "valid_replication_keys": self._valid_replication_keys,
+            "is_method_forced": not self._valid_replication_keys,
             "selected_by_default": self.selected_by_default,
             "table_metadata": self.table_metadata,
+            "property_metadata": self.property_metadata,
         }
 
     @property
     def table_metadata(self) -> Mapping[str, Any]:
         """What a database adds to the stream's metadata: ``schema-name``, ``is-view``, ``row-count``."""
+        return {}
+
+    @property
+    def property_metadata(self) -> Mapping[str, Mapping[str, Any]]:
+        """What a database adds to the metadata of the properties: ``sql-datatype``."""
         return {}
 
     @property
@@ -300,11 +318,9 @@ class BlockStream(Stream):
         if entry["schema"]:
             chosen = resolve_refs(entry["schema"], f"stream `{self.name}` in the catalog")
             self._input_schema = self.with_catalog(chosen)
-        keys = entry.get("key_properties")
-        if keys is None:
-            keys = root.get("table-key-properties", root.get("view-key-properties"))
-        if keys is not None:
-            self.primary_keys = tuple(keys)
+        self._choose_keys(
+            entry.get("key_properties"), root.get("table-key-properties"), root.get("view-key-properties")
+        )
         method = (
             root.get("replication-method")
             or entry.get("replication_method")
@@ -314,23 +330,44 @@ class BlockStream(Stream):
         self._set_replication(method, key)
         self._check_keys()
 
+    def _choose_keys(self, *named: Any) -> None:
+        """Take the primary key from the places where a catalog names one; who edits one of them leaves the others as they were."""
+        given = [tuple(map(str, keys)) for keys in named if isinstance(keys, list | tuple)]
+        chosen = [keys for keys in given if keys != self._own_keys]
+        if len({*chosen}) > 1:
+            raise ConfigurationError(
+                f"The catalog names two primary keys of stream `{self.name}`, {_keys(chosen[0])} and {_keys(chosen[1])}; make "
+                "`key_properties` and `table-key-properties` (`view-key-properties`) the same."
+            )
+        if given:
+            self.primary_keys = chosen[0] if chosen else self._own_keys
+        self.is_key_unique = self.is_key_unique and self.primary_keys == self._own_keys
+
     def with_catalog(self, schema: dict[str, Any]) -> dict[str, Any]:
         """Return the schema to use where a catalog has ``schema``."""
         return schema
+
+    def take_schema(self, schema: Mapping[str, Any]) -> None:
+        """Go on with another schema of the stream's own: what was found out since it was made."""
+        self._schema = dict(schema)
 
     def _set_replication(self, method: str | None, key: str | None) -> None:
         if method == FULL_TABLE:
             self.replication_key = None
         elif method in (None, INCREMENTAL):
-            if key != self._own_replication_key or (method and key is None):
+            if (method and key is None) or not (key is None or self.can_go_on_by(key)):
                 raise ConfigurationError(self._cannot(f"{method} by `{key}`" if key else str(method)))
             self.replication_key = key
         else:
             raise ConfigurationError(self._cannot(method))
 
+    def can_go_on_by(self, key: str) -> bool:
+        """Tell whether the stream can be read incrementally by ``key``, which a catalog names."""
+        return key in self._valid_replication_keys
+
     def _cannot(self, wish: str) -> str:
-        own = self._own_replication_key
-        can = f"{FULL_TABLE} and {INCREMENTAL} by `{own}`" if own else FULL_TABLE
+        valid = " or ".join(f"`{key}`" for key in self._valid_replication_keys)
+        can = f"{FULL_TABLE} and {INCREMENTAL} by {valid}" if valid else FULL_TABLE
         return (
             f"The catalog asks for {wish} of stream `{self.name}`, which can do {can}; correct the catalog."
         )
@@ -385,6 +422,10 @@ def _complete(metadata: MetadataMapping, stream: BlockStream) -> MetadataMapping
         elif values.inclusion == "automatic":
             metadata[breadcrumb].inclusion = values.inclusion
     return metadata
+
+
+def _keys(names: Sequence[str]) -> str:
+    return " and ".join(f"`{name}`" for name in names) or "none"
 
 
 def root_metadata(entry: Mapping[str, Any]) -> dict[str, Any]:

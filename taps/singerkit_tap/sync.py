@@ -6,7 +6,8 @@ each page of a parent its children are read; then the position is a safe point o
 **When a STATE is written.** First of all one with the bookmarks the run starts from; one at the end of each
 family; the last says ``complete``. In between at safe points, once ``state_every`` records have been written
 since the last one, and only if committing there cannot double rows: the bookmarks of the family cover every row
-written so far. Rows of full-table streams with a key need no cover: each run sends them again anyway.
+written so far. Rows of full-table streams with a key need no cover: each run sends them again anyway. Nor do those before the
+place where a full load goes on when it is cut off (fullload.py).
 
 **Which bookmark.** That of a sorted stream moves at the end of each page, any other at the end of the stream or
 partition. A sorted parent's bookmark moves after the children of its page are done, so it covers them too. How far:
@@ -41,7 +42,7 @@ from singerkit_tap.family import EnoughRecords, Family, Member, family_of
 from singerkit_tap.reads import Read
 from singerkit_tap.starts import checked_state, unknown_to_config
 from singerkit_tap.stream import BlockStream
-from singerkit_wire.encode import RawRecord
+from singerkit_wire.encode import Record
 from singerkit_wire.output import Output
 
 __all__ = ["CHUNK_RECORDS", "SyncRun"]
@@ -199,8 +200,14 @@ class SyncRun:
                 raise
         family.finish()
         if root.ABORT_AT_RECORD_COUNT is None:
+            self._activate_version(family.members[root.name])
             self.write_state()
         self._family = None
+
+    def _activate_version(self, member: Member) -> None:
+        """Say that all rows of a full load have come: those of other versions are gone at the source."""
+        if member.version is not None:
+            self._output.activate_version(member.stream.name, member.version)
 
     def _new_family(self, root: BlockStream, wanted: set[str]) -> Family:
         return Family(root, wanted, self._bookmarks, self._start_date, self.warn)
@@ -240,14 +247,19 @@ class SyncRun:
                     for child_context in family.new_contexts(child, kept, context):
                         self._read_partition(family, child, child_context)
                 if page.is_safe:
-                    self._safe_point(family, member, read, context)
+                    self._safe_point(family, member, read, context, page.position)
                 stop_flag.raise_if_set(_SAFE)
         # A connector that saw the flag while waiting returned early: this is no end.
         stop_flag.raise_if_set(_SAFE)
         read.finish()
         member.close(read, context)
 
-    def _safe_point(self, family: Family, member: Member, read: Read, context: Context | None) -> None:
+    def _safe_point(
+        self, family: Family, member: Member, read: Read, context: Context | None, position: Any
+    ) -> None:
+        if member.load is not None and position is not None and not family.has_children(member):
+            member.load.position = position
+            family.cover(member)
         if read.covers_all:
             member.reach(read, context, now=family.has_children(member))
             family.cover(member)
@@ -256,10 +268,10 @@ class SyncRun:
 
     def _write_page(
         self, family: Family, member: Member, read: Read, page: Page, context: Context | None
-    ) -> list[RawRecord]:
+    ) -> list[Record]:
         """Write the records of a page that are new, and return those that its children are read for."""
         constants = {**(context or {}), **(page.constants or {})} if context or page.constants else None
-        kept: list[RawRecord] = []
+        kept: list[Record] = []
         time_extracted = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         first = 0
         for records in _chunks(page.records):
@@ -283,7 +295,7 @@ class SyncRun:
                 rows = member.within_limit(rows)
                 if member.repeats is not None:
                     member.repeats.look(member.encoder, rows, page)
-                self._output.records(member.encoder.lines(rows, time_extracted))
+                self._output.records(member.encoder.lines(rows, time_extracted, member.version))
                 member.count(len(rows))
                 family.since_state += len(rows)
                 self._progress.add(member.stream.name, len(rows))
@@ -303,7 +315,7 @@ def _closing(pages: Iterator[Page]) -> Iterator[Iterator[Page]]:
             pages.close()
 
 
-def _chunks(records: Sequence[RawRecord]) -> Iterator[Sequence[RawRecord]]:
+def _chunks(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
     if len(records) <= CHUNK_RECORDS:
         yield records
         return

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_tap.contract import Context
-from singerkit_wire.encode import RawRecord
+from singerkit_wire.encode import Record
 from tap_rest import exact
 from tap_rest.config import PARENT_FIELD, StreamSettings
 from tap_rest.links import without_values
@@ -40,7 +40,7 @@ class ParentFields:
     def __init__(self, settings: StreamSettings) -> None:
         self._settings = settings
 
-    def contexts(self, records: Sequence[RawRecord], own: Collection[str] | None) -> Iterator[Context]:
+    def contexts(self, records: Sequence[Record], own: Collection[str] | None) -> Iterator[Context]:
         """Yield the context of each record of the parent, told apart by the copies ``own`` alone, None: by all that is taken.
 
         So is one of which ``own`` has a null: that is the key of no parent.

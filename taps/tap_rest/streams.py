@@ -22,7 +22,7 @@ from singerkit_state.readas import ReadAs
 from singerkit_state.tracker import Signpost
 from singerkit_tap.contract import Context, Page, Start
 from singerkit_tap.stream import BlockStream
-from singerkit_wire.encode import RawRecord, SentRows
+from singerkit_wire.encode import RawRecord, Record, SentRows
 from tap_rest.client import Response, with_params
 from tap_rest.clock import clock_of
 from tap_rest.config import PARENT_FIELD, StreamSettings
@@ -443,7 +443,7 @@ class RestStream(BlockStream):
 
     def child_contexts(
         self,
-        records: Sequence[RawRecord],
+        records: Sequence[Record],
         parent_context: Context | None,  # noqa: ARG002  one level: the parent has none
     ) -> Iterable[Context]:
         """Return the parent's fields that this stream needs, for each record of the parent.

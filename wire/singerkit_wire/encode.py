@@ -1,8 +1,9 @@
-"""From the source's raw records to RECORD lines: a chunk at a time, no Python per record or field.
+"""From the source's records to RECORD lines: a chunk at a time, no Python per record or field.
 
 A chunk of raw objects is joined to one JSON array and decoded once into structs whose fields are the
 selected properties as `msgspec.Raw`: numbers and nested values keep their exact text, a missing property is null,
-unless the stream sends partial records. All are encoded as lines at once, and the lines wrapped as RECORD messages.
+unless the stream sends partial records. Typed rows (typedrows.py) are such structs already, of the columns that were
+asked for. All are encoded as lines at once, and the lines wrapped as RECORD messages.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import attrgetter
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, cast
 
 import msgspec
 from msgspec import UNSET, Raw
@@ -21,14 +22,19 @@ from singer_sdk.singerlib import SelectionMask
 
 from singerkit_shell.encoding import check_utf8
 from singerkit_shell.errors import BadDataError
+from singerkit_state.memory import TypedRecord
 from singerkit_wire.keyforms import KeyForm, key_form
+from singerkit_wire.typedrows import TypedRow, is_plain_name, values_of
 from singerkit_wire.wording import Wording, fields_of
 
-__all__ = ["RawRecord", "RecordEncoder", "Rows", "SentRows", "split_records"]
+__all__ = ["RawRecord", "Record", "RecordEncoder", "Rows", "SentRows", "split_records"]
 
 RawRecord = msgspec.Raw | bytes | bytearray | memoryview
 """One JSON object in UTF-8, as the source sent it. ``split_records`` cuts a JSON array into
 such objects and checks the encoding; a connector that cuts by other means checks it itself."""
+
+Record: TypeAlias = RawRecord | TypedRecord
+"""What a source gives: raw JSON, or a row whose values have types."""
 
 Rows: TypeAlias = list[Any]
 """Decoded records of one chunk: structs, or dicts of raw values. Only a `RecordEncoder` looks inside."""
@@ -121,13 +127,17 @@ class RecordEncoder:
         schema = {**self._schema, "properties": known}
         return RecordEncoder(self._stream, schema, mask, partial=self._partial, times=self._times)
 
-    def decode(self, records: Sequence[RawRecord], constants: Mapping[str, Any] | None = None) -> Rows:
+    def decode(self, records: Sequence[Record], constants: Mapping[str, Any] | None = None) -> Rows:
         """Return the selected part of raw JSON objects, with ``constants`` where a property is missing.
+
+        Typed rows have no more than what is selected, and no property is missing: they are returned as they are.
 
         Raises:
             BadDataError: a record is no JSON object.
         """
-        array = b"[" + b",".join(records) + b"]"
+        if _are_typed(records):
+            return list(records)
+        array = b"[" + b",".join(cast("Sequence[RawRecord]", records)) + b"]"
         if b"\n" in array or b"\r" in array:
             # Outside strings they are blanks, and inside strings JSON does not allow them.
             array = array.translate(_ONE_LINE)
@@ -138,11 +148,13 @@ class RecordEncoder:
 
     def column(self, rows: Rows, name: str) -> list[Raw]:
         """Return one property of all rows as raw JSON; missing is ``null``."""
+        if _are_typed(rows):
+            return values_of(rows, name)
         return self._layout.column(rows, name)
 
     def stands_in(self, rows: Rows, name: str) -> bool:
         """Tell whether a property stands in any of ``rows``, be it as null."""
-        return any(value is not _NULL for value in self.column(rows, name))
+        return _are_typed(rows) or any(value is not _NULL for value in self.column(rows, name))
 
     def key_values(self, rows: Rows, name: str) -> Sequence[bytes]:
         """Return one property of all rows so that what is one value to its type is one text; missing is ``null``."""
@@ -150,12 +162,14 @@ class RecordEncoder:
             self._key_forms[name] = key_form((self._properties or {}).get(name))
         return self._key_forms[name](_encoder.encode_lines(self.column(rows, name)).splitlines())
 
-    def lines(self, rows: Rows, time_extracted: str) -> bytes:
-        """Return the RECORD lines of ``rows``, each ended by a newline."""
+    def lines(self, rows: Rows, time_extracted: str, version: int | None = None) -> bytes:
+        """Return the RECORD lines of ``rows``, each ended by a newline; ``version``: that of a full load."""
         if not rows:
             return b""
         # A row has no newline inside: all can be wrapped at once.
         end = b',"time_extracted":%s}\n' % _encoder.encode(time_extracted)
+        if version is not None:
+            end = b',"version":%d%s' % (version, end)
         records = _encoder.encode_lines(rows)[:-1].replace(b"\n", end + self._begin)
         return _surrogates.restore(b"".join((self._begin, records, end)))
 
@@ -181,9 +195,13 @@ class SentRows:
     def fields(self) -> Mapping[str, Any]:
         return self.encoder.fields_inside
 
-    def texts(self, records: Sequence[RawRecord], only: Mapping[str, Any] | None = None) -> list[bytes]:
+    def texts(self, records: Sequence[Record], only: Mapping[str, Any] | None = None) -> list[bytes]:
         encoder = self.encoder if only is None else self.encoder.as_before(only, self.kinds)
         return encoder.wording(encoder.decode(records, self.constants), only)
+
+
+def _are_typed(records: Sequence[Any]) -> bool:
+    return bool(records) and isinstance(records[0], TypedRow)
 
 
 def _selected(fields: dict[str, Any], mask: SelectionMask, path: tuple[str, ...]) -> dict[str, Any]:
@@ -199,14 +217,9 @@ def _layout_of(properties: Mapping[str, Any] | None, mask: SelectionMask, filled
     deselected_inside = {
         name: dropped for name in selected if (dropped := _deselected_below(mask, ("properties", name)))
     }
-    if deselected_inside or not all(map(_is_plain_name, selected)):
+    if deselected_inside or not all(map(is_plain_name, selected)):
         return _Dicts(selected, deselected_inside, filled)
     return _Structs(selected, filled)
-
-
-def _is_plain_name(name: str) -> bool:
-    """Tell whether msgspec takes ``name`` as a renamed field."""
-    return not any(char in '"\\' or char < " " or "\ud800" <= char <= "\udfff" for char in name)
 
 
 def _deselected_below(mask: SelectionMask, breadcrumb: tuple[str, ...]) -> list[tuple[str, ...]]:

@@ -74,6 +74,11 @@ class Output:
         if lines:
             self._put(lines)
 
+    def activate_version(self, stream: str, version: int) -> None:
+        """Write an ACTIVATE_VERSION message: all rows of the version have been written."""
+        message = {"type": "ACTIVATE_VERSION", "stream": stream, "version": version}
+        self._put(_encoder.encode(message) + b"\n")
+
     def state(self, value: Mapping[str, Any]) -> None:
         """Write a STATE message and flush."""
         self._put(b'{"type":"STATE","value":' + encode(value).encode() + b"}\n")

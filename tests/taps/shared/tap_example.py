@@ -4,7 +4,8 @@
 
 A stream's ``pages`` is a file with a JSON array of records on each line: one line is one page of the source.
 ``server_filters`` leaves rows below the start out at the source, as a good API does. A page that is the text
-``"wait"`` waits until the file ``gate`` exists; ``"fail"`` raises as a source that stays unavailable.
+``"wait"`` waits until the file ``gate`` exists; ``"fail"`` raises as a source that stays unavailable. With ``typed`` the pages hold
+typed rows; with ``resumes`` a full load goes on behind the line that it had come to.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from singerkit_state.value import decode
 from singerkit_tap.contract import Context, Page, Start
 from singerkit_tap.shell import SingerkitTap
 from singerkit_tap.stream import BlockStream
-from singerkit_wire.encode import RawRecord, split_records
+from singerkit_wire.encode import RawRecord, Record, split_records
+from singerkit_wire.typedrows import RowMaker, TypedRow
 
 STREAM_SETTINGS = {
     "name": {"type": "string"},
@@ -47,6 +49,11 @@ STREAM_SETTINGS = {
     "sends_partial_records": {"type": "boolean", "default": False},
     "start_setting": {"type": ["string", "null"]},
     "clock": {"type": "number"},
+    "valid_replication_keys": {"type": "array", "items": {"type": "string"}, "default": []},
+    "is_key_unique": {"type": "boolean", "default": False},
+    "sends_versions": {"type": "boolean", "default": False},
+    "typed": {"type": "boolean", "default": False},
+    "resumes": {"type": "boolean", "default": False},
 }
 
 
@@ -68,6 +75,9 @@ class ExampleStream(BlockStream):
             selected_by_default=settings["selected_by_default"],
             sends_partial_records=settings["sends_partial_records"],
             start_setting=settings.get("start_setting"),
+            valid_replication_keys=settings["valid_replication_keys"],
+            is_key_unique=settings["is_key_unique"],
+            sends_versions=settings["sends_versions"],
         )
         self._settings = settings
         self._gate = tap.config.get("gate")
@@ -75,7 +85,9 @@ class ExampleStream(BlockStream):
     def read_pages(self, context: Context | None, start: Start) -> Iterator[Page]:
         self.logger.info("asked for rows from %s", start.value)
         with Path(self._settings["pages"]).open("rb") as lines:
-            for line in lines:
+            for number, line in enumerate(lines):
+                if start.position is not None and number <= start.position:
+                    continue
                 if line == b'"wait"\n':
                     if not self._wait():
                         return
@@ -85,7 +97,21 @@ class ExampleStream(BlockStream):
                     records = split_records(line, f"a page of stream `{self.name}`")
                     clock = self._settings.get("clock")
                     wanted = [row for row in records if self._is_wanted(row, context, start)]
-                    yield Page(wanted, clock=None if clock is None else clock - 60, margin=60)
+                    yield Page(
+                        self._typed(wanted) if self._settings["typed"] else wanted,
+                        clock=None if clock is None else clock - 60,
+                        margin=60,
+                        position=number if self._settings["resumes"] else None,
+                    )
+
+    def can_resume(self, position: Any) -> bool:
+        return self._settings["resumes"] and isinstance(position, int)
+
+    def _typed(self, records: Sequence[RawRecord]) -> Sequence[TypedRow | bytes]:
+        """The selected fields as a database would give them: tuples of values."""
+        names = [name for name in self.effective_schema["properties"] if self.mask["properties", name]]
+        rows = (decode(bytes(row).decode()) for row in records)
+        return RowMaker(names).rows(tuple(row.get(name) for name in names) for row in rows)
 
     def _wait(self) -> bool:
         print("WAITING", file=sys.stderr, flush=True)
@@ -105,9 +131,7 @@ class ExampleStream(BlockStream):
             return True
         return bool(order_key(value, self.bookmark_kind) >= order_key(start.value, self.bookmark_kind))
 
-    def child_contexts(
-        self, records: Sequence[RawRecord], parent_context: Context | None
-    ) -> Iterable[Context]:
+    def child_contexts(self, records: Sequence[Record], parent_context: Context | None) -> Iterable[Context]:
         key = self._settings["parent_key"]
         for record in records:
             yield {key: json.loads(bytes(record))["id"]}

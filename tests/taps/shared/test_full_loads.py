@@ -1,0 +1,110 @@
+"""Full loads: the version that says which rows are the stream now, and the place where one goes on that was cut off."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from singerkit_shell.errors import RetryableError
+from singerkit_tap.fullload import LOAD
+
+
+def order(number: int) -> dict[str, Any]:
+    return {"id": number, "at": None}
+
+
+def versions(result: Any) -> set[int | None]:
+    return {message.get("version") for message in result.of_type("RECORD")}
+
+
+def load(state: dict[str, Any]) -> dict[str, Any]:
+    return state["bookmarks"]["orders"].get(LOAD, {})
+
+
+def full(example, **settings: Any) -> dict[str, Any]:
+    return example.config(
+        example.stream(**{"sends_versions": True, "resumes": True, **settings}), state_every=1
+    )
+
+
+@pytest.mark.parametrize("keys", [["id"], []])
+def test_a_complete_load_activates_the_version_of_its_records(example, keys):
+    example.pages([order(1)], [order(2)])
+    first = example.sync(full(example, key_properties=keys))
+    kinds = [message["type"] for message in first.messages]
+    assert kinds[-3:] == ["ACTIVATE_VERSION", "STATE", "STATE"], "it goes with the STATE behind it"
+    (activated,) = first.of_type("ACTIVATE_VERSION")
+    assert activated["stream"] == "orders"
+    assert versions(first) == {activated["version"]}
+    assert load(first.state) == {"version": activated["version"]}, "a complete load has no place to go on"
+    second = example.sync(full(example, key_properties=keys), first.state)
+    assert second.ids == [1, 2]
+    assert second.of_type("ACTIVATE_VERSION")[0]["version"] > activated["version"]
+
+
+def test_a_version_grows_whatever_the_clock_says(example):
+    example.pages([order(1)])
+    first = example.sync(full(example))
+    state = first.state
+    state["bookmarks"]["orders"][LOAD]["version"] = 2**60
+    assert example.sync(full(example), state).of_type("ACTIVATE_VERSION")[0]["version"] == 2**60 + 1
+
+
+@pytest.mark.parametrize("keys", [["id"], []])
+def test_a_load_that_is_cut_off_activates_nothing_and_goes_on_where_it_was(example, keys):
+    config = full(example, key_properties=keys)
+    example.pages([order(1)], [order(2)], b'"fail"', [order(3)])
+    with pytest.raises(RetryableError):
+        example.sync(config)
+    first = example.what_was_written()
+    assert first.of_type("ACTIVATE_VERSION") == []
+    assert load(first.state)["position"] == 1
+    example.pages([order(1)], [order(2)], b'"fail"', [order(3)])
+    with pytest.raises(RetryableError):
+        example.sync(config, first.state)
+    assert example.what_was_written().ids == []
+    example.pages([order(1)], [order(2)], [order(3)])
+    last = example.sync(config, example.what_was_written().state)
+    assert last.ids == [3]
+    assert versions(first) == versions(last) == {last.of_type("ACTIVATE_VERSION")[0]["version"]}, (
+        "one load, one version"
+    )
+    assert "position" not in load(last.state)
+
+
+def test_a_place_that_is_not_known_any_more_begins_a_new_load(example):
+    example.pages([order(1)], b'"fail"')
+    with pytest.raises(RetryableError):
+        example.sync(full(example))
+    first = example.what_was_written()
+    example.pages([order(1)], [order(2)])
+    again = example.sync(full(example, resumes=False), first.state)
+    assert again.ids == [1, 2]
+    assert versions(again).isdisjoint(versions(first)), (
+        "rows of the load that nobody goes on with are of another version"
+    )
+
+
+def test_no_state_stands_between_the_rows_of_a_page_and_its_place(example):
+    """A commit of rows that the place does not cover would have them twice, where there is no key."""
+    example.pages([order(1)], [order(2), 5])
+    with pytest.raises(Exception, match="Expected"):
+        example.sync(full(example, key_properties=[]))
+    assert load(example.what_was_written().state)["position"] == 0
+
+
+@pytest.mark.parametrize("settings", [{"replication_key": "id"}, {"sends_versions": False, "resumes": False}])
+def test_other_streams_send_no_versions(example, settings):
+    example.pages([order(1)])
+    found = example.sync(full(example, **settings))
+    assert versions(found) == {None}
+    assert found.of_type("ACTIVATE_VERSION") == []
+    assert load(found.state) == {}
+
+
+def test_a_look_at_one_record_activates_nothing(example):
+    example.pages([order(1)], [order(2)])
+    shown = example.run(full(example), "--test")
+    assert shown.ids == [1]
+    assert shown.of_type("ACTIVATE_VERSION") == []
