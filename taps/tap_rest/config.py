@@ -260,8 +260,8 @@ _PARENT = _group(
             "`user_id`. Default: each field used in `path` and `params`, as `<parent>_<field>`.",
         },
         "on_404": _text(
-            "What a child that is not found means: `fail` the run, or `skip` this one with a warning. "
-            "Default `fail`.",
+            "What a child means that is not found, by its first page: `fail` the run, or `skip` this one with a warning. A later page "
+            "that is not found fails the run. Default `fail`.",
             enum=["fail", "skip"],
         ),
         "read": _text(

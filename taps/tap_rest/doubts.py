@@ -17,6 +17,7 @@ __all__ = [
     "fate_of_nulls",
     "told_of_absent_parents",
     "told_of_creation",
+    "told_of_lost_page",
     "told_of_null_keys",
     "told_of_old_catalog",
     "told_of_other_field",
@@ -61,6 +62,16 @@ def told_of_skipped_parents(settings: StreamSettings) -> str | None:
     return (
         f"Stream {settings.name} was not found below a parent, and its one bookmark moves on all the same: what changed "
         f"there before is not asked for when it is found again. One bookmark for each parent {_EACH}"
+    )
+
+
+def told_of_lost_page(where: str, says: str) -> str:
+    """Say that a page behind the first is not there: that is no child that is gone, and its rows have not been read."""
+    return (
+        f"Expected {where}, since the page before was not the last, and it was not found (404): `on_404` passes over a child that is "
+        "gone, whose first page is not found. Run again; if the API answers so behind the last page, say in `pagination` what shows "
+        "that a page is the last (`total_pages`, `total_count`, `has_more`, `is_last`, or `stop_on_short_page` with `size`). "
+        f"It says: {says}"
     )
 
 

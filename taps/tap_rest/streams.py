@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property, partial
-from itertools import chain, islice, takewhile
+from itertools import chain, islice, repeat, takewhile
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk.singerlib import MetadataMapping
@@ -23,7 +23,7 @@ from singerkit_state.tracker import Signpost
 from singerkit_tap.contract import Context, Page, Start
 from singerkit_tap.stream import BlockStream
 from singerkit_wire.encode import RawRecord, Record, SentRows
-from tap_rest.client import Response, with_params
+from tap_rest.client import Response, excerpt, with_params
 from tap_rest.clock import clock_of
 from tap_rest.config import PARENT_FIELD, StreamSettings
 from tap_rest.copies import refuse_own_values
@@ -32,6 +32,7 @@ from tap_rest.doubts import (
     fate_of_nulls,
     told_of_absent_parents,
     told_of_creation,
+    told_of_lost_page,
     told_of_null_keys,
     told_of_old_catalog,
     told_of_other_field,
@@ -145,16 +146,21 @@ class RestStream(BlockStream):
             raise
 
     def _pages(self, context: Context | None, start: Start) -> Iterator[ReadPage]:
-        ask: Ask = partial(self.raw_pages, context, is_first=start.bookmark is None)
+        begins = chain([True], repeat(False))
+
+        def ask(params: Mapping[str, str]) -> Iterator[ReadPage]:
+            return self.raw_pages(context, params, is_first=start.bookmark is None, begins_read=next(begins))
+
         params, key = self._bookmark_params(start), self.bookmark_key
         if key is None or not (self.settings.follows_key or self.settings.may_follow_key):
             return ask(params)
+        ask_on: Ask = ask
         if self.settings.may_follow_key:
             begun = ask(params)
             pages = chain(list(islice(begun, 1)), begun)
             if self._numbering is None:
                 return pages
-            ask = _beginning_with(pages, ask)
+            ask_on = _beginning_with(pages, ask)
         following = Following(
             self.name,
             key,
@@ -163,7 +169,7 @@ class RestStream(BlockStream):
             SentRows(self.encoder(whole=not self.selected)),
             # A key that more rows may have tells none of them apart.
             () if self.sends_partial_records or self.accepts_duplicate_keys else self.primary_keys,
-            ask,
+            ask_on,
             lambda value: bookmark_params(self.settings.incremental, value, self.bookmark_kind),
             partial(self._pages_behind, context, self._numbering),
             self._warn,
@@ -213,9 +219,16 @@ class RestStream(BlockStream):
             yield page
 
     def raw_pages(
-        self, context: Context | None, params: Mapping[str, str], *, is_first: bool = True
+        self,
+        context: Context | None,
+        params: Mapping[str, str],
+        *,
+        is_first: bool = True,
+        begins_read: bool = True,
     ) -> Iterator[ReadPage]:
         """Yield what each request finds, with ``params`` besides those of the config; ``is_first``: see `Pages`.
+
+        ``begins_read``: none of these pages was asked for before, so that the first may show that there is no such child.
 
         Raises:
             BadDataError, NotAuthorisedError, RetryableError, ConfigurationError, Stopped: see `Client.get`,
@@ -232,7 +245,7 @@ class RestStream(BlockStream):
             experience=self._experience,
         )
         skips_404 = settings.parent is not None and settings.parent.on_404 == "skip"
-        accept = ((404,) if skips_404 else ()) + ((202,) if settings.partial_answers == "warn" else ())
+        accept = (202,) if settings.partial_answers == "warn" else ()
         overlaps = Overlaps(settings.pagination.size)
         step: Step | None = pages.first
         before: Question | None = None
@@ -241,12 +254,17 @@ class RestStream(BlockStream):
             asked = {**own_params, **params, **step.params} if step.url is None else {}
             question = Question(step.url or url, asked, {**settings.headers, **step.headers}, accept)
             begins = pages.number == 1
+            may_be_absent = (
+                Question(question.url, asked, question.headers, (404, *accept)) if skips_404 else question
+            )
             history = (
                 Question(url, {**own_params, **step.params}, question.headers) if begins and params else None
             )
             with _naming(where):
-                response, is_served = self._witness.ask(question, is_first=begins, history=history)
+                response, is_served = self._witness.ask(may_be_absent, is_first=begins, history=history)
             if response.status == 404:
+                if not (begins and begins_read):
+                    raise BadDataError(told_of_lost_page(where, excerpt(response)))
                 _logger.warning("%s was not found and is skipped (`on_404`).", where[:1].upper() + where[1:])
                 self._tell_of_skipped()
                 yield ReadPage([], {})

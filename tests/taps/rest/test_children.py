@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from typing import Any
 
 import pytest
@@ -101,6 +102,90 @@ def test_one_that_is_not_found_is_skipped_at_once_whatever_it_says(run_tap: Any)
         run = run_tap(api.url, PARENT, child).ended(0)
         assert api.paths().count("/users/2/orders") == 1
     assert [record["user_id"] for record in run.records("orders")] == [1, 3]
+
+
+ROWS_BELOW = [{"no": number, "at": f"2026-01-01T00:00:{number:02d}Z"} for number in range(1, 26)]
+
+
+def pages_below(pagination: dict[str, Any], *, is_rising: bool, is_lost: bool) -> Any:
+    """Return a route of pages of ten rows; ``is_lost``: the second is not found."""
+
+    def answer(asked: Asked) -> Reply:
+        number = int(asked.param("page") or 1)
+        since = asked.param("since") or ""
+        if number == 2 and is_lost:
+            return json_reply({"detail": "Not found."}, 404)
+        rows = [row for row in ROWS_BELOW if row["at"] >= since]  # type: ignore[operator]
+        rows = rows if is_rising else rows[::-1]
+        is_last = number * 10 >= len(rows)
+        following = None if is_last else number + 1
+        link = f"/users/1/orders?page={following}" + (f"&since={since}" if since else "")
+        has_link = pagination["type"] == "link_header" and not is_last
+        headers = {"Link": f'<{link}>; rel="next"'} if has_link else {}
+        body = {"total": len(rows), "next": following, "data": rows[10 * number - 10 : 10 * number]}
+        return json_reply(body, **headers)
+
+    return answer
+
+
+PAGED = {
+    "numbers": {"type": "page", "size": 10, "stop_on_short_page": True},
+    "a total": {"type": "page", "size": 10, "total_count": "$.total"},
+    "a cursor": {"type": "cursor", "cursor": "$.next", "param": "page"},
+    "links": {"type": "link_header"},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "bookmarks", "is_sorted"),
+    [
+        *[(name, "each", False) for name in PAGED],
+        ("numbers", "shared", False),
+        ("numbers", "each", True),
+        ("a total", None, False),
+    ],
+)
+def test_a_later_page_that_is_not_found_is_no_child_that_is_gone(
+    name: str, bookmarks: str | None, is_sorted: bool, run_tap: Any
+) -> None:
+    """No bookmark passes what it would have shown: the next run reads all of it."""
+    pagination = PAGED[name]
+    child: dict[str, Any] = {
+        "name": "orders",
+        "path": "/users/{parent.id}/orders",
+        "records": "$.data[*]",
+        "primary_keys": ["no"],
+        "pagination": pagination,
+        "schema": {
+            "properties": {
+                "no": {"type": "integer"},
+                "at": {"type": "string", "format": "date-time"},
+                "users_id": {},
+            }
+        },
+        "parent": {"stream": "users", "on_404": "skip"},
+    }
+    if bookmarks is not None:
+        child |= {"replication_key": "at", "incremental": {"param": "since"}, "is_sorted": is_sorted}
+        child["parent"] |= {"bookmarks": bookmarks}
+    parent = {"name": "users", "path": "/users", "primary_keys": ["id"], "pagination": {"type": "single"}}
+    route = partial(pages_below, pagination, is_rising=is_sorted)
+    with serving(
+        {"/users": lambda _: json_reply([{"id": 1}]), "/users/1/orders": route(is_lost=True)}
+    ) as api:
+        # More than one run: a bookmark that is shared moves in the second only.
+        came: set[int] = set()
+        failed = None
+        for _ in range(2):
+            failed = run_tap(api.url, parent, child, state=failed and failed.state).ended(65)
+            came |= {row["no"] for row in failed.records("orders")}
+        assert failed is not None
+        assert "page 2 of stream orders" in failed.sentence
+        assert "`on_404` passes over a child that is gone, whose first page is not found" in failed.sentence
+        assert "Not found." in failed.sentence
+        api.routes["/users/1/orders"] = route(is_lost=False)
+        ended = run_tap(api.url, parent, child, state=failed.state).ended(0)
+    assert came | {row["no"] for row in ended.records("orders")} == set(range(1, 26))
 
 
 def test_fields_cannot_climb_out_of_the_path(run_tap: Any) -> None:
