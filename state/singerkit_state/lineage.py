@@ -19,10 +19,15 @@ from singerkit_shell.configfile import is_same_file
 from singerkit_shell.errors import ConfigurationError, RetryableError
 from singerkit_state import statefile
 from singerkit_state.diff import in_words
+from singerkit_state.edit import others_of
 from singerkit_state.readas import ReadAs
 from singerkit_state.value import Mark, comparable, decode, encode, is_empty, with_mark
 
 __all__ = ["Publisher", "WaysOut", "check_start"]
+
+
+_SHARED = {"bookmarks", "currently_syncing"}
+"""Keys that the states of all pipelines may have."""
 
 
 class Publisher(Protocol):
@@ -54,6 +59,13 @@ class WaysOut:
     def adopt(self) -> str:
         """Take the state that the tap starts from as the committed one."""
         return self._shown("--adopt", self.state_file or self.location or "STATE_FILE")
+
+    def adopt_as(self, name: str) -> str:
+        """The same under another name than the pipeline has had."""
+        command = list(self.command)
+        if "--pipeline" in command:
+            command[command.index("--pipeline") + 1] = name
+        return replace(self, command=tuple(command)).adopt()
 
     def accept(self) -> str:
         """Take the committed state as it is, and the tables or files too."""
@@ -206,6 +218,14 @@ class _Run:
                 "written: give each its own with `pipeline`, and a schema or streams of its own. If it is one pipeline that "
                 f"has moved, go on from what is committed with {self.ways.go_on()}."
             )
+        if _have_nothing_in_common(self.start, decode(stored)):
+            raise ConfigurationError(
+                f"The state that was committed last under the name `{self.pipeline}` is of other streams than the tap's "
+                f"({self._difference(decode(stored), 'the tap')}): another pipeline seems to have that name; nothing was written, "
+                f"and the tap's state stays as it is: give this pipeline a name of its own with `pipeline`, and go on from that state with "
+                f"{self.ways.adopt_as('NAME')}, once. If it is one pipeline that reads other streams now, go on from what is committed with "
+                f"{self.ways.go_on()}."
+            )
         self.publisher.publish(stored)
         raise RetryableError(
             f"The tap's state is not the one that the pipeline `{self.pipeline}` has committed last, as after a kill "
@@ -272,6 +292,16 @@ class _Run:
 def _streams(value: Any) -> set[str]:
     bookmarks = value.get("bookmarks") if isinstance(value, dict) else None
     return {name for name, mark in bookmarks.items() if mark} if isinstance(bookmarks, dict) else set()
+
+
+def _have_nothing_in_common(start: Any, committed: Any) -> bool:
+    """Whether both say something, and nothing of the same: states of one pipeline keep what they have once named."""
+    if not isinstance(start, dict) or not isinstance(committed, dict):
+        return False
+    ours, theirs = _streams(start), _streams(committed)
+    if not ours and not theirs:  # a tap of others with a shape of its own
+        ours, theirs = (set(others_of(value)) - _SHARED for value in (start, committed))
+    return bool(ours and theirs) and ours.isdisjoint(theirs)
 
 
 def _read_elsewhere(start: Any, committed: Any) -> str | None:

@@ -49,7 +49,7 @@ _SESSION = """
     SET timezone TO 'UTC'; SET datestyle TO 'ISO, MDY'; SET intervalstyle TO 'iso_8601';
     SET standard_conforming_strings TO on; SET bytea_output TO 'hex';
     SET default_transaction_isolation TO 'read committed'; SET default_transaction_deferrable TO off;
-    SET extra_float_digits TO 3; SET temp_buffers TO '64MB'; SET idle_in_transaction_session_timeout TO 0;
+    SET extra_float_digits TO 3; SET quote_all_identifiers TO off; SET temp_buffers TO '64MB'; SET idle_in_transaction_session_timeout TO 0;
     SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ', 'pg_catalog',
         NULLIF(pg_catalog.current_setting('search_path'), '')), false);
     SELECT pg_catalog.set_config(name, '1s', false) FROM pg_catalog.pg_settings

@@ -66,6 +66,7 @@ class Existing:
     columns: Mapping[str, ExistingColumn]
     primary_key: tuple[str, ...]
     primary_key_name: str | None
+    primary_key_is_deferrable: bool
     unique_keys: tuple[frozenset[str], ...]
     is_empty: bool
 
@@ -317,7 +318,7 @@ def inspect(cursor: Cursor, schema: str, table: str) -> Existing | None:
     has_no_row = is_empty(cursor, table_name(schema, table))  # from here on it is locked against ALTER
     columns = columns_of(cursor, oid)
     cursor.execute(
-        "SELECT c.conname, i.indisprimary, i.indimmediate, ARRAY(SELECT a.attname::text FROM unnest(i.indkey) WITH ORDINALITY k(n, o) "
+        "SELECT i.indisprimary, c.conname, i.indimmediate, ARRAY(SELECT a.attname::text FROM unnest(i.indkey) WITH ORDINALITY k(n, o) "
         "JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.n ORDER BY k.o) "
         "FROM pg_catalog.pg_index i LEFT JOIN pg_catalog.pg_constraint c ON c.conindid = i.indexrelid "
         "AND c.contype IN ('p', 'u') WHERE i.indrelid = %s AND i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL "
@@ -325,12 +326,13 @@ def inspect(cursor: Cursor, schema: str, table: str) -> Existing | None:
         [oid],
     )
     indexes = cursor.fetchall()
-    primary = next(((name, tuple(keys)) for name, is_primary, _, keys in indexes if is_primary), (None, ()))
+    name, is_immediate, keys = next((index for is_primary, *index in indexes if is_primary), (None, True, ()))
     return Existing(
         oid=oid,
         columns=columns,
-        primary_key=primary[1],
-        primary_key_name=primary[0],
+        primary_key=tuple(keys),
+        primary_key_name=name,
+        primary_key_is_deferrable=not is_immediate,
         # ON CONFLICT takes no key that is only checked at COMMIT.
         unique_keys=tuple(frozenset(keys) for _, _, is_immediate, keys in indexes if is_immediate),
         is_empty=has_no_row,

@@ -631,6 +631,7 @@ def _fit_key(
 ) -> None:
     """Make the stream's key the key of the table; a primary key of which the stream does not send all is the user's."""
     _check_partitions(cursor, table, existing, stream, columns, keys)
+    _check_deferrable(cursor, table, existing, stream, keys)
     is_users = not set(existing.primary_key) <= {columns[name] for name in stream.column_names}
     try:
         if is_users:
@@ -659,6 +660,26 @@ def _fit_key(
             _quoted(keys),
             _quoted(existing.primary_key),
         )
+
+
+def _check_deferrable(
+    cursor: Cursor, table: Identifier, existing: ddl.Existing, stream: Stream, keys: tuple[str, ...]
+) -> None:
+    """See that rows can replace each other by the key; PostgreSQL goes by none that may be judged at the COMMIT.
+
+    Raises:
+        ConfigurationError: the primary key is such a one, of the stream's key.
+    """
+    if not existing.primary_key_is_deferrable or set(existing.primary_key) != set(keys):
+        return
+    name = Identifier(existing.primary_key_name or "")
+    again = SQL("ALTER TABLE {} DROP CONSTRAINT {}, ADD CONSTRAINT {} PRIMARY KEY ({})").format(
+        table, name, name, SQL(", ").join(map(Identifier, existing.primary_key))
+    )
+    raise ConfigurationError(
+        f"The primary key of the table of stream `{stream.name}` is DEFERRABLE, and by such a key no row replaces another "
+        f"(`ON CONFLICT`); what is stored is untouched: make it one that is not with `{again.as_string(cursor)}`, then run again."
+    )
 
 
 def _check_partitions(

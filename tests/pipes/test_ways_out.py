@@ -98,3 +98,40 @@ def test_two_files_that_should_be_one_are_named(pipeline: Pipeline) -> None:
             "name one file in both." in words
         )
     assert pipeline.run("./state.json")[:2] == (0, 0)
+
+
+def test_a_pipeline_that_shares_its_name_gets_one_of_its_own(database: str, tmp_path: Path) -> None:
+    """Two taps by others, each with a file of its own: what one has committed never replaces the file of the other.
+
+    A folder of target-jsonl belongs to one pipeline anyway.
+    """
+    pipeline = Pipeline(tmp_path, "http://nowhere.test", "target-postgres", {"dsn": database})
+
+    def load(stream: str, *numbers: int) -> tuple[int, str]:
+        schema = {"properties": {"id": {"type": "integer"}}}
+        lines: list[dict[str, Any]] = [
+            {"type": "SCHEMA", "stream": stream, "schema": schema, "key_properties": []}
+        ]
+        lines += [{"type": "RECORD", "stream": stream, "record": {"id": number}} for number in numbers]
+        lines.append({"type": "STATE", "value": {"bookmarks": {stream: {"id": numbers[-1]}}}})
+        done = pipeline.by_hand(
+            *pipeline.target,
+            *("--state-file", f"{stream}.json"),
+            stdin="".join(json.dumps(line) + "\n" for line in lines).encode(),
+        )
+        return done.returncode, last_words(done)
+
+    config = json.loads((pipeline.folder / "target.json").read_text())
+    assert [load("a", 1, 2)[0], load("b", 1, 2)[0]] == [0, 0]
+    for _ in range(2):
+        code, words = load("a", 3)
+        assert (code, "of other streams than the tap's" in words) == (78, True), words
+        assert json.loads((pipeline.folder / "a.json").read_text()) == {"bookmarks": {"a": {"id": 2}}}
+    (advised,) = re.findall(r"go on from that state with `([^`]+)`, once", words)
+    name, *options = shlex.split(advised.replace("NAME", "of_a"))
+    assert name == Path(pipeline.target[0]).name
+    done = pipeline.by_hand(pipeline.target[0], *options)
+    assert done.returncode == 0, done.stderr
+    (pipeline.folder / "target.json").write_text(json.dumps({**config, "pipeline": "of_a"}))
+    assert load("a", 3)[0] == 0
+    assert json.loads((pipeline.folder / "a.json").read_text()) == {"bookmarks": {"a": {"id": 3}}}

@@ -91,6 +91,30 @@ def test_a_state_of_another_place_is_another_pipelines(file):
         check(ours(read_from("here", 2)), mine, MARK, file, former=(mine,))
 
 
+@pytest.mark.parametrize(
+    ("mine", "others"),
+    [
+        ({"bookmarks": {"a": {"id": 2}}}, {"bookmarks": {"b": {"id": 2}}}),
+        ({"a": 2}, {"b": 2}),
+        ({"a": 2, "bookmarks": {}}, {"b": 2, "currently_syncing": None, "bookmarks": {}}),
+    ],
+    ids=["bookmarks", "a shape of its own", "both"],
+)
+@pytest.mark.parametrize("mark", [None, MARK])
+def test_a_state_of_other_streams_is_another_pipelines(file, mark, mine, others):
+    """Two taps by others in one schema, none with a `pipeline`: neither's file is written over by the other's state."""
+    mine, others = (ours(mine), ours(others)) if mark else (mine, others)
+    statefile.write(file, encode(mine))
+    with pytest.raises(
+        ConfigurationError, match=r"of other streams .*name of its own with `pipeline`.*--adopt"
+    ):
+        check(others, mine, mark, file, former=(mine,))
+    assert decode(file.read_text()) == mine
+    both = {key: {**part, **others.get(key, {})} for key, part in mine.items() if isinstance(part, dict)}
+    with pytest.raises(RetryableError, match="has committed last"):
+        check({**others, **mine, **both}, mine, mark, file, former=(mine,))
+
+
 @pytest.mark.parametrize("start", [{"source": {"where": "here"}}, {"source": {}}, {}])
 def test_a_state_that_does_not_say_where_it_was_read_is_no_other_pipelines(file, start):
     """As one that an older tap wrote, and what a newer one has committed since; or the other way round."""

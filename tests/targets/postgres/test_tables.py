@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -631,6 +632,28 @@ def test_a_primary_key_of_the_users_stays_beside_the_one_of_the_stream(database:
         "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'cards'::regclass AND contype <> 'n'",
     )
     assert sorted(constraints) == [("PRIMARY KEY (number)",), ("UNIQUE (id)",)]
+
+
+def test_a_primary_key_that_is_judged_at_the_commit_is_refused_with_the_statement(database: str) -> None:
+    """`ON CONFLICT` goes by no deferrable key; it was replaced, and the key said to be another one."""
+    query(database, "CREATE TABLE cards (id bigint PRIMARY KEY DEFERRABLE INITIALLY DEFERRED, v text)")
+    query(database, "INSERT INTO cards VALUES (1, 'old')")
+    refused = load(database, KEYED, card(1, "a")).expect(78).last_words
+    assert "is DEFERRABLE" in refused
+    (statement,) = re.findall(r"`(ALTER TABLE [^`]+)`", refused)
+    query(database, statement)
+    load(database, KEYED, card(1, "a"), card(2, "b")).expect(0)
+    assert table(database, "cards", "id", "v") == [(1, "a"), (2, "b")]
+
+
+def test_a_role_that_has_all_names_quoted_knows_its_own_tables(database: str) -> None:
+    """format_type() writes `"date"` for it, which was taken for a type of somebody else's."""
+    ((name,),) = query(database, "SELECT current_database()")
+    query(database, SQL("ALTER DATABASE {} SET quote_all_identifiers TO on").format(Identifier(name)))
+    for day in ("2026-03-04", "2026-03-05"):
+        dated = SCHEMA("days", {"id": INTEGER, "d": {"type": "string", "format": "date"}}, ["id"])
+        load(database, dated, RECORD("days", {"id": 1, "d": day})).expect(0)
+    assert table(database, "days", "id", "d") == [(1, date(2026, 3, 5))]
 
 
 def test_a_stream_whose_key_is_not_unique_in_a_table_of_the_users(database: str) -> None:
