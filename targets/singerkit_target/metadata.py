@@ -6,14 +6,25 @@ A field of the stream that has the name of one keeps its column: what the tap sa
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from singerkit_wire.batch import Batch
+from singerkit_wire.kinds import Column, Kind
 from singerkit_wire.stream import DELETED_AT, Stream
 
 __all__ = ["MetadataColumns"]
+
+
+_SEQUENCE = "_sdc_sequence"
+_KINDS = {
+    "_sdc_received_at": Kind.DATE_TIME,
+    "_sdc_batched_at": Kind.DATE_TIME,
+    DELETED_AT: Kind.DATE_TIME,
+    "_sdc_sync_started_at": Kind.INTEGER,
+    _SEQUENCE: Kind.INTEGER,
+}
 
 
 class MetadataColumns:
@@ -23,10 +34,10 @@ class MetadataColumns:
         self._started_ms = int(time.time() * 1000)
         self._rows = 0
 
-    def added_to(self, batch: Batch, stream: Stream) -> tuple[tuple[str, ...], Sequence[tuple[Any, ...]]]:
-        """Return column names and rows of ``batch`` with the metadata columns."""
+    def added_to(self, batch: Batch, stream: Stream) -> Batch:
+        """Return ``batch`` with the metadata columns behind its own."""
         now = datetime.now(UTC)
-        values = {
+        values: dict[str, Any] = {
             "_sdc_received_at": now,
             "_sdc_batched_at": now,
             DELETED_AT: None,
@@ -35,9 +46,13 @@ class MetadataColumns:
         added = {name: value for name, value in values.items() if name not in stream.column_names}
         constants = tuple(added.values())
         first = self._started_ms * 1_000_000 + self._rows
-        self._rows += len(batch.rows)
-        names = (*batch.columns, *added)
-        if "_sdc_sequence" in stream.column_names:
-            return names, [(*row, *constants) for row in batch.rows]
-        rows = [(*row, *constants, first + index) for index, row in enumerate(batch.rows)]
-        return (*names, "_sdc_sequence"), rows
+        self._rows += len(batch.wire_rows)
+        columns = (*batch.columns, *map(_column, added))
+        if _SEQUENCE in stream.column_names:
+            return replace(batch, columns=columns, wire_rows=[(*row, *constants) for row in batch.wire_rows])
+        rows = [(*row, *constants, first + index) for index, row in enumerate(batch.wire_rows)]
+        return replace(batch, columns=(*columns, _column(_SEQUENCE)), wire_rows=rows)
+
+
+def _column(name: str) -> Column:
+    return Column(name, _KINDS[name], nullable=True, required=False)

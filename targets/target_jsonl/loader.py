@@ -276,14 +276,12 @@ class JsonlLoader:
     def write(self, stream: Stream, batch: Batch) -> None:
         """Append a batch to the stream's file."""
         if stream.is_whole_record:
-            self._files.append(file_name(stream.name), whole_records([(row[0],) for row in batch.rows]))
+            self._files.append(file_name(stream.name), whole_records([(row[0],) for row in batch.wire_rows]))
             return
-        columns, rows = batch.columns, batch.rows
         if self._metadata:
-            columns, rows = self._metadata.added_to(batch, stream)
-        json_columns = {column.name for column in stream.columns if column.kind is Kind.JSON}
-        json_at = [index for index, name in enumerate(columns) if name in json_columns]
-        self._files.append(file_name(stream.name), as_lines(columns, rows, json_at))
+            batch = self._metadata.added_to(batch, stream)
+        json_at = [index for index, column in enumerate(batch.columns) if column.kind is Kind.JSON]
+        self._files.append(file_name(stream.name), as_lines(batch.names, batch.wire_rows, json_at))
 
     def reject(self, rejects: Sequence[Reject]) -> None:
         """Append refused records to the file of dead letters."""

@@ -312,10 +312,10 @@ class PostgresLoader:
     def write(self, stream: Stream, batch: Batch) -> None:
         """Encode a batch here and queue its COPY."""
         table = self._tables[stream.name]
-        names, rows = batch.columns, batch.rows
         if self._adds_metadata:
-            names, rows = self._metadata.added_to(batch, table.given)
-        elif table.takes_marks_off:
+            batch = self._metadata.added_to(batch, table.given)
+        names, rows = batch.names, batch.wire_rows
+        if table.takes_marks_off and not self._adds_metadata:
             names, rows = (*names, DELETED_AT), [(*row, None) for row in rows]
         binary_at = [index for index, name in enumerate(names) if name in table.binary]
         local_at = [index for index, name in enumerate(names) if name in table.local]

@@ -171,19 +171,18 @@ def _rows(run: Run, *, always_exact: bool) -> Any:
         batches, rejects = decoder.decode(run)
     except MalformedLine as error:
         return f"malformed at {error}".partition(" at line ")[2].partition(",")[0]
-    kinds = {column.name: column.kind for column in decoder.stream.columns}
-    return _meanings(batches, kinds), [(reject.line, reject.path) for reject in rejects]
+    return _meanings(batches), [(reject.line, reject.path) for reject in rejects]
 
 
-def _meanings(batches: Sequence[Batch], kinds: dict[str, Kind]) -> list[dict[str, Any]]:
+def _meanings(batches: Sequence[Batch]) -> list[dict[str, Any]]:
     return [
         {
-            name: _meaning(value, kinds[name])
-            for name, value in zip(batch.columns, row, strict=True)
+            column.name: _meaning(value, column.kind)
+            for column, value in zip(batch.columns, row, strict=True)
             if value is not msgspec.UNSET
         }
         for batch in batches
-        for row in batch.rows
+        for row in batch.wire_rows
     ]
 
 

@@ -43,7 +43,7 @@ def decoded(
         f'{{"type":"RECORD","stream":"s","record":{{"n":{n},"v":{value}}}}}\n' for n, value in enumerate(wire)
     ]
     batches, rejects = decoder.decode(Run("s", "".join(lines).encode(), len(lines), 1))
-    values = [row[1] for batch in batches for row in batch.rows]
+    values = [row[1] for batch in batches for row in batch.wire_rows]
     return values, [(reject.line, reject.reason) for reject in rejects], decoder.stream
 
 

@@ -57,7 +57,7 @@ def test_on_the_fast_path_the_block_goes_to_the_exact_path(monkeypatch: pytest.M
     decoder = fast_decoder(stream_with(pattern=SLOW))
     with pytest.raises(Refused):
         decoder.decode(line(MADE_FOR_IT), 1, 1)
-    assert decoder.decode(line("aaa"), 1, 1)[0].rows == [("aaa",)]
+    assert decoder.decode(line("aaa"), 1, 1)[0].rows() == [("aaa",)]
 
 
 @pytest.mark.parametrize("path", ["fast", "exact"])

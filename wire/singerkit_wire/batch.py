@@ -4,27 +4,71 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
+from singerkit_wire.kinds import Column
 from singerkit_wire.messages import Run
+from singerkit_wire.values import values_of
 
-__all__ = ["Batch", "Reject"]
+if TYPE_CHECKING:
+    import pyarrow
+
+__all__ = ["Batch", "Reject", "WireRow"]
+
+WireRow = tuple[Any, ...]
+"""A row as the decoder left it: JSON text here, values there; see `Batch.wire_rows`."""
 
 
 @dataclass(frozen=True)
 class Batch:
     """Rows of one stream with the same columns.
 
-    Values: int, bool, str, None, datetime, date, time, UUID, bytes, and `msgspec.Raw` for numbers as they stood
-    on the wire; JSON columns hold JSON text as str. ``places`` says for each row which line of ``run`` it was (of
-    several with one key the last); without a run the rows are lines that follow each other.
+    A target takes them in one of three forms. `rows` are Python values, the same whichever path has decoded them.
+    `arrow` is the same in columns. ``wire_rows`` is for encoders of JSON and of COPY, which write most of it as it is;
+    nobody may take it for values, since the same value stands there in several ways: numbers are `msgspec.Raw` (null
+    among them as ``null``), or int, or str where they travel in text; text is `msgspec.Raw` *with its quotes*, or str;
+    date-times may lack their offset; a JSON column has its text as str.
+
+    ``places`` says for each row which line of ``run`` it was (of several with one key the last); without a run the rows
+    are lines that follow each other.
     """
 
-    columns: tuple[str, ...]
-    rows: Sequence[tuple[Any, ...]]
+    columns: tuple[Column, ...]
+    wire_rows: Sequence[WireRow]
     first_line: int
     places: Sequence[int] = ()
     run: Run | None = None
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        """Return the rows as values, None for null.
+
+        By the kind of the column: int (`INTEGER`, `BIG_INTEGER`), Decimal with every digit that was sent (`NUMBER`),
+        bool, str (`STRING`, `ANY_TEXT`), datetime that knows its offset, date, time without one (in UTC), UUID, bytes,
+        and `JsonText` (`JSON`).
+        """
+        return list(zip(*self._values(), strict=True)) if self.columns else [() for _ in self.wire_rows]
+
+    def _values(self) -> list[Sequence[Any]]:
+        on_wire = zip(*self.wire_rows, strict=True) if self.wire_rows else [()] * len(self.columns)
+        return [values_of(column, values) for column, values in zip(self.columns, on_wire, strict=True)]
+
+    def arrow(self) -> pyarrow.RecordBatch:
+        """Return the rows as one Arrow record batch: a column for each of ``columns``, of that name, in that order.
+
+        The types are those of `singerkit_wire.arrow.arrow_schema`. Needs the extra `singerkit[arrow]`.
+
+        Raises:
+            DoesNotFit: a number has more digits than the type of its column, which never rounds.
+            ConfigurationError: pyarrow is not installed.
+        """
+        from singerkit_wire.arrow import as_arrow
+
+        return as_arrow(self)
 
     def out_of(self, run: Run, kept: Sequence[int]) -> Batch:
         """Return the batch of rows decoded from the lines ``kept`` of a run; `places` are places in ``kept`` so far."""
@@ -42,7 +86,7 @@ class Batch:
     def lines(self) -> tuple[int, int]:
         """The numbers of its first and last line in the input."""
         if self.run is None:
-            return self.first_line, self.first_line + len(self.rows) - 1
+            return self.first_line, self.first_line + len(self.wire_rows) - 1
         in_order = isinstance(self.places, range)  # as nearly always: nothing to search
         first, last = (self.places[0], self.places[-1]) if in_order else (min(self.places), max(self.places))
         return self.run.line_number(first), self.run.line_number(last)

@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import UNSET
 
 from singerkit_wire.batch import Batch
-from singerkit_wire.kinds import Kind
+from singerkit_wire.kinds import Column, Kind
 from singerkit_wire.stream import Stream
 
 __all__ = ["Missing", "batches_of"]
@@ -32,7 +32,7 @@ class Missing(enum.Enum):
 
 def batches_of(
     stream: Stream,
-    names: tuple[str, ...],
+    columns: tuple[Column, ...],
     rows: Sequence[Row],
     first_line: int,
     *,
@@ -48,34 +48,34 @@ def batches_of(
     if not rows:
         return []
     if missing is Missing.LEAVE:
-        return _in_stretches(names, rows, first_line)
+        return _in_stretches(columns, rows, first_line)
     if missing is Missing.APPEND or not stream.key_properties:
-        return [Batch(names, [_nulls_for_missing(row) for row in rows], first_line)]
+        return [Batch(columns, [_nulls_for_missing(row) for row in rows], first_line)]
     if missing is Missing.NULL:
         undeclared = [index for index, column in enumerate(stream.columns) if not column.is_declared]
         rows = [_nulls_for_missing(row, undeclared) for row in rows]
     if not any(UNSET in row for row in rows):
-        return [Batch(names, rows, first_line)]
+        return [Batch(columns, rows, first_line)]
     if in_order:
-        return _in_stretches(names, rows, first_line)
+        return _in_stretches(columns, rows, first_line)
     groups: dict[tuple[bool, ...], list[tuple[int, Row]]] = {}
-    for place, row in _folded(rows, _key_readers(stream, names)):
+    for place, row in _folded(rows, _key_readers(stream, columns)):
         groups.setdefault(_present(row), []).append((place, row))
-    return [_batch(names, mask, group, first_line) for mask, group in groups.items()]
+    return [_batch(columns, mask, group, first_line) for mask, group in groups.items()]
 
 
-def _in_stretches(names: tuple[str, ...], rows: Sequence[Row], first_line: int) -> list[Batch]:
+def _in_stretches(columns: tuple[Column, ...], rows: Sequence[Row], first_line: int) -> list[Batch]:
     stretches = groupby(enumerate(rows), key=lambda numbered: _present(numbered[1]))
-    return [_batch(names, mask, list(group), first_line) for mask, group in stretches]
+    return [_batch(columns, mask, list(group), first_line) for mask, group in stretches]
 
 
 def _batch(
-    names: tuple[str, ...], mask: tuple[bool, ...], numbered: list[tuple[int, Row]], first_line: int
+    columns: tuple[Column, ...], mask: tuple[bool, ...], numbered: list[tuple[int, Row]], first_line: int
 ) -> Batch:
     places, rows = [place for place, _ in numbered], [row for _, row in numbered]
     if not all(mask):
         rows = [tuple(value for value in row if value is not UNSET) for row in rows]
-    present = tuple(name for name, is_present in zip(names, mask, strict=True) if is_present)
+    present = tuple(column for column, is_present in zip(columns, mask, strict=True) if is_present)
     return Batch(present, rows, first_line, places)
 
 
@@ -103,10 +103,13 @@ def _folded(rows: Sequence[Row], readers: Mapping[int, Callable[[Any], Any]]) ->
     return list(by_key.values())
 
 
-def _key_readers(stream: Stream, names: tuple[str, ...]) -> dict[int, Callable[[Any], Any]]:
+def _key_readers(stream: Stream, columns: tuple[Column, ...]) -> dict[int, Callable[[Any], Any]]:
     """How the key columns are read so that what is one key in the table is one here: `1.0` and `1.00`, for example."""
-    kinds = {column.name: column.kind for column in stream.columns}
-    return {names.index(key): _KEY_READERS.get(kinds[key], _as_it_is) for key in stream.key_properties}
+    return {
+        index: _KEY_READERS.get(column.kind, _as_it_is)
+        for index, column in enumerate(columns)
+        if column.name in stream.key_properties
+    }
 
 
 def _as_it_is(value: Any) -> Any:

@@ -155,10 +155,10 @@ class BlockDecoder:
                     raise _bad_record(reject, self._way_out(rejected)) from None
                 rejects.append(reject)
         self._note_rounded(run.line_number(index))
-        names = self.stream.column_names + self._exact.extra
+        columns = self.stream.columns + self._exact.extra
         batches = batches_of(
             self.stream,
-            names,
+            columns,
             rows,
             run.line_number(index),
             missing=self._judgement.missing,

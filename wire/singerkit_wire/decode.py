@@ -134,13 +134,12 @@ class FastDecoder:
     """
 
     stream: Stream
-    columns: tuple[str, ...]
     quick: Any
     full: Any
     sparse: Any
     texts: Texts
     checks: tuple[tuple[int, Check], ...]
-    extra: tuple[str, ...]
+    extra: tuple[Column, ...]
     missing: Missing
     in_order: bool
     refused: re.Pattern[bytes] | None
@@ -172,10 +171,10 @@ class FastDecoder:
         ):
             raise Refused
         self.clocks.check(data)
-        names = self.columns + self.extra
+        columns = self.stream.columns + self.extra
         rows = self._quick_rows(data, lines) if self.quick and not has_odd_escapes else None
         if rows is not None:
-            return [Batch(names, self._checked(rows, is_full=True), first_line)]
+            return [Batch(columns, self._checked(rows, is_full=True), first_line)]
         try:
             messages = self.full.decode_lines(data)
         except REFUSALS:
@@ -184,14 +183,14 @@ class FastDecoder:
             rows = self._rows(messages)
             return batches_of(
                 self.stream,
-                names,
+                columns,
                 self._checked(rows),
                 first_line,
                 missing=self.missing,
                 in_order=self.in_order,
             )
         _require_one_each(messages, lines)
-        return [Batch(names, self._checked(self._rows(messages), is_full=True), first_line)]
+        return [Batch(columns, self._checked(self._rows(messages), is_full=True), first_line)]
 
     def _quick_rows(self, data: bytes, lines: int) -> list[tuple[Any, ...]] | None:
         """Return rows with text as it stands in the block, None when something else stands in its place."""
@@ -216,7 +215,7 @@ class FastDecoder:
         if not self.extra:
             return [as_tuple(message.record) for message in messages]
         if len(self.extra) == 1:
-            beside = attrgetter("version" if VERSION in self.extra else "time_extracted")
+            beside = attrgetter("version" if self.extra[0].name == VERSION else "time_extracted")
             return [(*as_tuple(message.record), beside(message)) for message in messages]
         return [(*as_tuple(message.record), message.time_extracted, message.version) for message in messages]
 
@@ -290,10 +289,9 @@ def compile_decoder(
             for check in _checks(column, validate, domain)
         ]
         extra = of_messages(stream) if with_metadata else ()
-        if EXTRACTED_AT in extra:
+        if EXTRACTED_AT in (column.name for column in extra):
             checks += [(len(stream.columns), check) for check in _offset_checks(domain)]
         return FastDecoder(
-            columns=stream.column_names,
             quick=msgspec.json.Decoder(quick) if left_as_they_are else None,
             full=msgspec.json.Decoder(full),
             sparse=msgspec.json.Decoder(sparse),

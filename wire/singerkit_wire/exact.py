@@ -22,6 +22,7 @@ from jsonschema.validators import extend
 from msgspec import UNSET, Raw
 
 from singerkit_catalog.schema import draft_of
+from singerkit_shell.configfile import RepeatedKeyError, without_repeats
 from singerkit_shell.signals import JUDGE_SECONDS, TooLong, stop_flag
 from singerkit_wire.batch import Reject
 from singerkit_wire.domain import DIGITS, Domain
@@ -45,14 +46,20 @@ _DECIMAL = re.compile(
 )  # the last three are numbers, and no JSON
 _FINER = re.compile(r"[.,][0-9]{6}0*[1-9]")  # digits of a second that no column of a clock holds
 _CLOCKS = frozenset({Kind.DATE_TIME, Kind.DATE, Kind.TIME})
+_AS_IT_STOOD = frozenset({Kind.JSON, Kind.ANY_TEXT})
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
-class _RawRecord(msgspec.Struct):
+class _RawFields(msgspec.Struct):
     record: dict[str, Raw]
 
 
-_raw_decoder = msgspec.json.Decoder(_RawRecord)
+class _RawRecord(msgspec.Struct):
+    record: Raw
+
+
+_fields_decoder = msgspec.json.Decoder(_RawFields)
+_record_decoder = msgspec.json.Decoder(_RawRecord)
 
 
 class RejectedRow(Exception):
@@ -95,7 +102,7 @@ class ExactDecoder:
     validator: Any
     policy: Policy
     domain: Domain
-    extra: tuple[str, ...]
+    extra: tuple[Column, ...]
     forbid_extra: bool
     rounded: set[str] = field(default_factory=set)
 
@@ -114,7 +121,10 @@ class ExactDecoder:
         raws = self._raws(line)
         if len(line) > _SHORTEST_EXTREME or _MAY_BE_UNSTORABLE.search(line):
             stored = self._storable(record)
-            raws = {name: raw for name, raw in raws.items() if stored.get(name) == record.get(name)}
+            if self.stream.is_whole_record:
+                raws = raws if stored == record else {}
+            else:
+                raws = {name: raw for name, raw in raws.items() if stored.get(name) == record.get(name)}
             record = stored
         self._require_keys(record)
         if self.validator is not None:
@@ -124,10 +134,11 @@ class ExactDecoder:
             if unknown:
                 raise UnknownFields({name: record[name] for name in record if name in unknown})
         if self.stream.is_whole_record:
-            row: tuple[Any, ...] = (_to_json(record, self.stream.columns[0], self.domain),)
+            (column,) = self.stream.columns
+            row: tuple[Any, ...] = (_json_text(record, raws.get(column.name), column, self.domain),)
         else:
             row = tuple(self._value(column, record, raws) for column in self.stream.columns)
-        return (*row, *(_METADATA_READERS[name](message, self.domain) for name in self.extra))
+        return (*row, *(_METADATA_READERS[column.name](message, self.domain) for column in self.extra))
 
     def reject(self, rejected: RejectedRow, line: bytes, number: int) -> Reject:
         return Reject(self.stream.name, number, rejected.path, rejected.reason, line)
@@ -183,10 +194,12 @@ class ExactDecoder:
 
     def _raws(self, line: bytes) -> Mapping[str, Raw]:
         """Return the fields as they stood on the wire, when a column wants their text."""
-        if not any(column.kind is Kind.ANY_TEXT for column in self.stream.columns):
+        if not any(column.kind in _AS_IT_STOOD for column in self.stream.columns):
             return {}
         try:
-            return _raw_decoder.decode(line).record
+            if self.stream.is_whole_record:
+                return {self.stream.columns[0].name: _record_decoder.decode(line).record}
+            return _fields_decoder.decode(line).record
         except (msgspec.MsgspecError, RecursionError):
             return {}  # what is not JSON to msgspec is written anew
 
@@ -199,6 +212,8 @@ class ExactDecoder:
         try:
             if column.kind is Kind.ANY_TEXT:
                 return _any_text(value, raws.get(column.name), column, self.domain)
+            if column.kind is Kind.JSON:
+                return _json_text(value, raws.get(column.name), column, self.domain)
             if column.kind in _CLOCKS and isinstance(value, str) and _FINER.search(value):
                 self._round(value, column)
             return _CONVERTERS[column.kind](value, column, self.domain)
@@ -225,7 +240,7 @@ def compile_exact(
     *,
     validate: bool,
     policy: Policy,
-    extra: tuple[str, ...],
+    extra: tuple[Column, ...],
     forbid_extra: bool,
     domain: Domain = Domain(),  # noqa: B008  frozen
 ) -> ExactDecoder:
@@ -277,7 +292,7 @@ _BEYOND_ALL = Decimal(f"1e{MAX_EMAX}")
 
 
 def _integer(text: str) -> int | Decimal:
-    return int(text) if len(text) < _LONGEST_INTEGER else Decimal(text)
+    return Decimal(text) if len(text) >= _LONGEST_INTEGER or text == "-0" else int(text)
 
 
 def _constant(name: str) -> Any:
@@ -522,6 +537,22 @@ def _to_binary(value: Any, column: Column, domain: Domain) -> bytes:
     return found
 
 
+def _json_text(value: Any, raw: Raw | None, column: Column, domain: Domain) -> str:
+    """Return a document as it stood on the wire, as the fast path does, or written anew where that hides what was not judged."""
+    if raw is None or (_MAY_BE_UNSTORABLE.search(raw) and _has_repeated_key(raw)):
+        return _to_json(value, column, domain)
+    return str(raw, "utf-8")
+
+
+def _has_repeated_key(document: Raw) -> bool:
+    """Of two equal keys only the last one was judged, and the text of the first stands there, too."""
+    try:
+        json.loads(bytes(document), object_pairs_hook=without_repeats, parse_int=str, parse_float=str)
+    except RepeatedKeyError:
+        return True
+    return False
+
+
 def _to_json(value: Any, column: Column, _domain: Domain) -> str:
     try:
         return _encoder.encode(value).decode()
@@ -540,5 +571,4 @@ _CONVERTERS = {
     Kind.TIME: _to_time,
     Kind.UUID: _to_uuid,
     Kind.BINARY: _to_binary,
-    Kind.JSON: _to_json,
 }

@@ -39,9 +39,15 @@ class Stream:
         return tuple(column.name for column in self.columns)
 
 
-def of_messages(stream: Stream) -> tuple[str, ...]:
+def of_messages(stream: Stream) -> tuple[Column, ...]:
     """The columns that RECORD messages have a value for, beside the record."""
-    return tuple(name for name in (EXTRACTED_AT, VERSION) if name not in stream.column_names)
+    return tuple(column for column in _OF_MESSAGES if column.name not in stream.column_names)
+
+
+_OF_MESSAGES = (
+    Column(EXTRACTED_AT, Kind.DATE_TIME, nullable=True, required=False),
+    Column(VERSION, Kind.INTEGER, nullable=True, required=False),
+)
 
 
 def stream_of(

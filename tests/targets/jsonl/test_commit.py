@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from batches import batch
 
 from singerkit_shell.errors import (
     BadDataError,
@@ -23,7 +24,7 @@ from singerkit_shell.errors import (
 from singerkit_state import manifest
 from singerkit_state.edit import without_streams
 from singerkit_target.contract import RowsGone, SafePoint
-from singerkit_wire.batch import Batch, Reject
+from singerkit_wire.batch import Reject
 from singerkit_wire.stream import Stream, stream_of
 from target_jsonl.files import Files
 from target_jsonl.loader import REJECTS, JsonlLoader
@@ -62,7 +63,7 @@ def begun(folder: Path, pipeline: str = "orders", *, add_metadata: bool = False)
 
 def put(loader: JsonlLoader, *numbers: int, to: Stream = A) -> None:
     loader.declare(to)
-    loader.write(to, Batch(("n",), [(number,) for number in numbers], 1))
+    loader.write(to, batch(to, ["n"], [(number,) for number in numbers]))
 
 
 def numbers(folder: Path, name: str = "a") -> list[int]:
@@ -331,7 +332,7 @@ def test_a_loader_that_is_closed_leaves_nothing_open(folder: Path) -> None:
 def test_values_stand_as_they_came(loader: JsonlLoader, folder: Path) -> None:
     one = stream(doc={"type": "object"}, text={"type": "string"})
     loader.declare(one)
-    loader.write(one, Batch(("text", "n", "doc"), [("{}", 1, '{"a":1.50}'), ("x", 2, None)], 1))
+    loader.write(one, batch(one, ["text", "n", "doc"], [("{}", 1, '{"a":1.50}'), ("x", 2, None)]))
     loader.commit(OLD)
     lines = (folder / "a.jsonl").read_text().splitlines()
     assert lines == ['{"text":"{}","n":1,"doc":{"a":1.50}}', '{"text":"x","n":2,"doc":null}']
@@ -342,7 +343,7 @@ def test_records_without_a_schema_are_stored_whole(folder: Path, add_metadata: b
     loader = begun(folder, add_metadata=add_metadata)
     whole = stream_of("any", {}, (), keeps_text=True)
     loader.declare(whole)
-    loader.write(whole, Batch(("_record", "more"), [('{"b":2}', 1), ("{}", 2)], 1))
+    loader.write(whole, batch(whole, ["_record", "more"], [('{"b":2}', 1), ("{}", 2)]))
     loader.commit(OLD)
     loader.close()
     assert (folder / "any.jsonl").read_text() == '{"b":2}\n{}\n'
@@ -363,8 +364,8 @@ def test_a_field_that_is_called_like_metadata_is_the_taps(folder: Path) -> None:
     number = {"type": "integer"}
     own = stream_of("a", {"properties": {"n": number, "_sdc_sequence": number}}, (), keeps_text=True)
     loader.declare(own)
-    loader.write(own, Batch(("n", "_sdc_sequence"), [(1, 5)], 1))
-    loader.write(own, Batch(("n",), [(2,)], 2))
+    loader.write(own, batch(own, ["n", "_sdc_sequence"], [(1, 5)]))
+    loader.write(own, batch(own, ["n"], [(2,)], 2))
     loader.commit(OLD)
     loader.close()
     rows = [json.loads(line) for line in (folder / "a.jsonl").read_text().splitlines()]

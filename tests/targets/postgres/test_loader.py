@@ -15,6 +15,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+from batches import batch
 from conftest import run_sql
 from faults.proxy import proxied
 from psycopg2.sql import SQL, Identifier, Literal
@@ -31,7 +32,7 @@ from singerkit_shell.errors import (
 from singerkit_shell.signals import StopFlag
 from singerkit_state import postgres as state_rows
 from singerkit_target.contract import RowsGone, SafePoint
-from singerkit_wire.batch import Batch, Reject
+from singerkit_wire.batch import Reject
 from singerkit_wire.stream import Stream, stream_of
 from target_postgres import loader as module
 from target_postgres import session as session_module
@@ -111,7 +112,7 @@ A = stream()
 def put(
     loader: PostgresLoader, *rows: Sequence[Any], to: Stream = A, columns: Sequence[str] = ("n", "x")
 ) -> None:
-    loader.write(to, Batch(tuple(columns), [tuple(row) for row in rows], 1))
+    loader.write(to, batch(to, columns, [tuple(row) for row in rows]))
 
 
 def declared(loader: PostgresLoader, *streams: Stream) -> PostgresLoader:

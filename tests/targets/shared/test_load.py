@@ -123,9 +123,9 @@ class Memory:
 
     def write(self, stream: Stream, batch: Batch) -> None:
         self._called("write", stream.name)
-        columns = {name for name in batch.columns if not name.startswith("_sdc_")}
+        columns = {name for name in batch.names if not name.startswith("_sdc_")}
         assert columns <= set(self.columns[stream.name]), "the table lacks a column"
-        self._unit.setdefault(stream.name, []).extend(batch.rows)
+        self._unit.setdefault(stream.name, []).extend(batch.wire_rows)
 
     def reject(self, rejects: Sequence[Reject]) -> None:
         self._called("reject")
