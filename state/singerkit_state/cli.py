@@ -22,9 +22,10 @@ from singerkit_state.ahead import ahead_of_now
 from singerkit_state.diff import compare
 from singerkit_state.edit import given_part, given_value, part_of, replaced, with_stream, without_streams
 from singerkit_state.history import Entry
-from singerkit_state.location import hide_passwords, is_state_url, parse_state_url
+from singerkit_state.location import open_store, open_table
 from singerkit_state.statefile import LONGEST, state_object
-from singerkit_state.store import Change, Edit, Holder, Snapshot, Store, open_store
+from singerkit_state.store import Change, Edit, Holder, Snapshot, Store
+from singerkit_state.urls import hide_passwords
 from singerkit_state.value import encode
 
 __all__ = ["command", "main"]
@@ -93,19 +94,14 @@ def show(location: str, as_json: bool) -> None:
 
     A state URL without a pipeline shows all pipelines of the table.
     """
-    if is_state_url(location):
-        url = parse_state_url(location, of_any_pipeline=True)
-        if not url.pipeline:
-            from singerkit_state.store_postgres import snapshots
-
-            found = snapshots(url)
-            shown = {"pipelines": [report.show_json(one) for one in found]}
-            _print(encode(shown) if as_json else report.table_text(found))
-            if not found:
-                raise ConfigurationError(
-                    f"There is no state in {url.server}, table {url.schema}.{url.table}; check the URL."
-                )
-            return
+    table = open_table(location)
+    if table is not None:
+        found = table.snapshots()
+        shown = {"pipelines": [report.show_json(one) for one in found]}
+        _print(encode(shown) if as_json else report.table_text(found))
+        if not found:
+            raise ConfigurationError(f"There is no state in {table.where}; check the URL.")
+        return
     one = open_store(location).snapshot()
     _print(encode(report.show_json(one)) if as_json else report.show_text(one))
     _see_that_it_is_there(one)

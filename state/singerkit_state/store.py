@@ -1,11 +1,12 @@
-"""A place that keeps a state, as `singerkit-state` sees it: a file, the manifest of a folder, a row (DESIGN 5).
+"""A place that keeps a state, as taps and `singerkit-state` see it: a file, the manifest of a folder, a row (DESIGN 5).
 
+    read(pipeline) -> value      the STATE value that a tap starts from; None for a first run
     snapshot() -> Snapshot       what is committed, and who holds the lock; changes nothing
     change(edit, why) -> Change  one change, all or nothing; the former value goes into the history with it
     entries() -> [Entry]         the history, newest first
     unlock(confirm) -> Holder    free the lock of a run that is gone or stuck
 
-`open_store` finds the kind of place. What the three raise when a change cannot be made:
+`location.open_store` finds the kind of place. What they raise when it cannot be read or changed:
 
     LockHeldError          75  a run is at work and cannot be fenced from here: nothing was changed
     ConfigurationError     78  there is no such place, or it holds something else than a state
@@ -20,19 +21,13 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from singerkit_shell.errors import ConfigurationError
-from singerkit_state import manifest
-from singerkit_state.location import check_is_path, is_state_url, parse_state_url
+from singerkit_state.history import Entry
 from singerkit_state.statefile import check_text, state_object
 from singerkit_state.value import Mark, decode, read_mark
 
-if TYPE_CHECKING:
-    from singerkit_state.history import Entry
-
-__all__ = ["Change", "Edit", "Holder", "Snapshot", "Store", "open_store"]
+__all__ = ["Change", "Edit", "Holder", "Snapshot", "StateTable", "Store"]
 
 Edit = Callable[[str | None], str | None]
 """From the text of the former STATE value, None for none, to the text of the new one, None to forget it."""
@@ -113,10 +108,24 @@ class Change:
 
 
 class Store(Protocol):
-    """One pipeline's state in one place. ``pipeline`` is its name, None where only the value can tell."""
+    """One pipeline's state in one place."""
 
     @property
-    def pipeline(self) -> str | None: ...
+    def pipeline(self) -> str | None:
+        """The name of the pipeline; None where only the value can tell."""
+        ...
+
+    @property
+    def location(self) -> str:
+        """What names this place on a command line, without a password."""
+        ...
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file that target and tap are told of; else a target keeps it beside the rows."""
+        ...
+
+    def read(self, pipeline: str | None = None) -> dict[str, Any] | None: ...
 
     def snapshot(self) -> Snapshot: ...
 
@@ -127,25 +136,12 @@ class Store(Protocol):
     def unlock(self, confirm: Callable[[Holder], bool]) -> Holder | None: ...
 
 
-def open_store(location: str) -> Store:
-    """Return the place that ``location`` names; nothing is opened yet.
+class StateTable(Protocol):
+    """The states of all pipelines of one place."""
 
-    Raises:
-        ConfigurationError: the URL is wrong, or names no pipeline; the folder holds no manifest.
-    """
-    if is_state_url(location):
-        from singerkit_state.store_postgres import RowStore
+    @property
+    def where(self) -> str:
+        """What to call it in messages."""
+        ...
 
-        return RowStore(parse_state_url(location))
-    from singerkit_state.store_files import FileStore, ManifestStore
-
-    check_is_path(location)
-    path = Path(location)
-    if path.is_dir():
-        if not (path / manifest.NAME).exists():
-            raise ConfigurationError(
-                f"The folder {path} holds no manifest {manifest.NAME}; name the folder of a target that keeps its "
-                "state in one, or a state file."
-            )
-        return ManifestStore(path)
-    return ManifestStore(path.parent) if path.name == manifest.NAME else FileStore(path)
+    def snapshots(self) -> Sequence[Snapshot]: ...

@@ -1,24 +1,86 @@
-"""The state in a file, and in the manifest of a folder, as `singerkit-state` changes it."""
+"""The state in a file, and in the manifest of a folder: named by a path, or by a URL ``file:///PATH``."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from singerkit_shell.errors import ConfigurationError
 from singerkit_state import history, manifest, statefile
 from singerkit_state.history import Entry
-from singerkit_state.statefile import StateFileLock
-from singerkit_state.store import Change, Edit, Holder, Snapshot
+from singerkit_state.statefile import StateFileLock, state_object
+from singerkit_state.store import Change, Edit, Holder, Snapshot, Store
 
-__all__ = ["FileStore", "ManifestStore"]
+__all__ = ["FileStore", "ManifestStore", "path_of", "store_of", "table_of"]
+
+logger = logging.getLogger(__name__)
+
+
+def store_of(location: str) -> Store:
+    """Return the state file, or the manifest of the folder, that a path or a ``file:`` URL names.
+
+    Raises:
+        ConfigurationError: the folder is that of something else; the URL is wrong.
+    """
+    path = path_of(location)
+    if not os.path.isdir(path):
+        return ManifestStore(path.parent) if path.name == manifest.NAME else FileStore(path)
+    if not (path / manifest.NAME).exists() and _holds_more(path):
+        raise _no_manifest(path)
+    return ManifestStore(path)
+
+
+def _no_manifest(folder: Path) -> ConfigurationError:
+    return ConfigurationError(
+        f"The folder {folder} holds no manifest {manifest.NAME}; name the folder of a target that keeps its "
+        "state in one, or a state file."
+    )
+
+
+def _holds_more(folder: Path) -> bool:
+    """Whether there is more in a folder than a target leaves there before its first manifest."""
+    return any(not name.startswith(manifest.NAME) for name in os.listdir(folder))
+
+
+def table_of(_location: str) -> None:
+    """A file is of one pipeline."""
+
+
+def path_of(location: str) -> Path:
+    """Return the path that is given, as it is or in a ``file:`` URL.
+
+    Raises:
+        ConfigurationError: the URL names another host, or has parts that no path has.
+    """
+    if not location.startswith("file://"):
+        return Path(location)
+    parts = urlsplit(location)
+    path = unquote_to_bytes(parts.path)
+    problem = None
+    if parts.netloc not in ("", "localhost"):
+        problem = "a file has no host: a path begins with three slashes"
+    elif parts.query or parts.fragment:
+        problem = "percent-encode ? and # in the path"
+    elif not path.strip(b"/") or b"\0" in path:
+        problem = "it names no file"
+    if problem:
+        raise ConfigurationError(
+            f"The state URL is not valid, {problem}; nothing was read or written: expected is file:///PATH."
+        )
+    return Path(os.fsdecode(path))
 
 
 class FileStore:
     """A state file: what a run holds, `<path>.lock`, keeps changes out while it is at work."""
+
+    is_file = True
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -26,6 +88,14 @@ class FileStore:
     @property
     def pipeline(self) -> None:
         return None
+
+    @property
+    def location(self) -> str:
+        return str(self._path)
+
+    def read(self, pipeline: str | None = None) -> dict[str, Any] | None:
+        """See `statefile.read`."""
+        return statefile.read(self._path, pipeline)
 
     def snapshot(self) -> Snapshot:
         return self._snapshot_of(statefile.text_in(self._path))
@@ -73,9 +143,34 @@ class ManifestStore:
         self._folder = folder
         self._path = folder / manifest.NAME
 
+    is_file = False
+
     @property
-    def pipeline(self) -> str:
-        return self._manifest().pipeline
+    def pipeline(self) -> str | None:
+        found = manifest.read(self._folder)
+        return None if found is None else found.pipeline
+
+    @property
+    def location(self) -> str:
+        return str(self._path)
+
+    def read(self, pipeline: str | None = None) -> dict[str, Any] | None:
+        """Return the committed STATE value; None where no run has committed one yet.
+
+        Raises:
+            ConfigurationError: it is another pipeline's, or none.
+        """
+        found = manifest.read(self._folder)
+        if found is None or found.state is None:
+            logger.info("No state yet in the manifest %s: this is a first run.", self._path)
+            return None
+        if pipeline and pipeline != found.pipeline:
+            raise ConfigurationError(
+                f"The manifest {self._path} is of the pipeline `{found.pipeline}`, this run is of the pipeline `{pipeline}`; "
+                "name the same pipeline in both."
+            )
+        way_out = f"set another one with `singerkit-state set`, or forget it with `singerkit-state reset {self._path}`"
+        return state_object(found.state, f"state in {self._path}", pipeline, way_out)
 
     def snapshot(self) -> Snapshot:
         return self._snapshot_of(self._manifest())
@@ -83,7 +178,7 @@ class ManifestStore:
     def _manifest(self) -> manifest.Manifest:
         found = manifest.read(self._folder)
         if found is None:
-            raise ConfigurationError(f"There is no manifest {self._path}; check the path.")
+            raise _no_manifest(self._folder)
         return found
 
     def _snapshot_of(self, found: manifest.Manifest) -> Snapshot:

@@ -304,20 +304,23 @@ class SingerkitTap(Tap):
         self.start_state = without_mark(state)
 
     def continue_from(self, location: str) -> None:
-        """Read the state to continue from a file (missing: a first run) or a state URL.
+        """Read the state to continue from where ``location`` says: a file (missing: a first run), a folder, a state URL.
 
         Raises:
             ConfigurationError: the state is torn, or of another pipeline.
             RetryableError, NotAuthorisedError: the database of a state URL cannot be read.
         """
         # Imported here: a state URL needs the database driver, --help does not.
-        from singerkit_state.location import is_state_url, parse_state_url, read_start_state, without_password
+        from singerkit_state.location import open_store
 
-        if is_state_url(location):
-            self._pipeline_of_state = parse_state_url(location).pipeline
-        found = read_start_state(location, self.pipeline)
-        self._resumes = "url" if is_state_url(location) else "missing" if found is None else "file"
-        self.state_location = without_password(location) if is_state_url(location) else location
+        store = open_store(location)
+        self._pipeline_of_state = store.pipeline
+        found = store.read(self.pipeline)
+        if store.is_file:
+            self._resumes = "missing" if found is None else "file"
+        else:
+            self._resumes = "url"
+        self.state_location = store.location
         self.load_state(found or {})
 
     @property

@@ -36,7 +36,7 @@ from singerkit_shell.validate import (
 from singerkit_shell.words import ended
 from singerkit_state.delivery import print_about
 from singerkit_state.lineage import WaysOut
-from singerkit_state.location import check_is_path, is_state_url
+from singerkit_state.location import file_of
 from singerkit_state.statefile import StateFileLock, check_replaceable
 from singerkit_state.value import encode
 from singerkit_target.abilities import Abilities
@@ -341,7 +341,7 @@ class SingerkitTarget(Target):
             warn_of_unread_environment(given, schema, cls._env_var_prefix)
         target = cls(config=given)
         if state_file is not None:
-            _check_state_file(state_file)
+            state_file = _checked_state_file(state_file)
             target.check_state_file(state_file)
         target.state_file = state_file
         target._reads_environment = config is not None and config.parse_env
@@ -366,15 +366,11 @@ class SingerkitTarget(Target):
         return adopted_by_shell(command, cls.name, logging.getLogger(cls.name))
 
 
-def _check_state_file(path: str) -> None:
-    if is_state_url(path):
-        raise ConfigurationError(
-            "`--state-file` takes the path of a file, and was given a URL; nothing was read: leave it out, a target that "
-            "keeps its state in a database needs no file."
-        )
-    check_is_path(path)
+def _checked_state_file(location: str) -> str:
+    path = file_of(location)
     check_no_input(path, "--state-file")
     check_replaceable(path)
+    return path
 
 
 class _MissingSchema(BadDataError, RecordsWithoutSchemaException):

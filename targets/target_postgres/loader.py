@@ -19,13 +19,16 @@ from psycopg2.sql import SQL, Identifier
 
 from singerkit_shell.errors import FencedError, RetryableError, SingerkitError
 from singerkit_shell.signals import StopFlag, stop_flag
-from singerkit_state import history_table
-from singerkit_state import postgres as state_rows
 from singerkit_state.lineage import WaysOut
-from singerkit_state.location import StateUrl
+from singerkit_state.postgres import history
+from singerkit_state.postgres import row as rows_of_state
+from singerkit_state.postgres.fencing import acquire, advance, reclaim, was_committed
+from singerkit_state.postgres.row import StateRow
+from singerkit_state.postgres.store import change_row
+from singerkit_state.postgres.table import DEFAULT_TABLE, ensure_table
+from singerkit_state.postgres.url import StateUrl
 from singerkit_state.reached import NOTHING, reached
 from singerkit_state.store import Change
-from singerkit_state.store_postgres import change_row
 from singerkit_state.value import digest
 from singerkit_target.contract import Edit, SafePoint, UnitLost, check_room
 from singerkit_target.metadata import MetadataColumns
@@ -111,7 +114,7 @@ class PostgresLoader:
         reconnect_seconds: float = 60.0,
         answer_seconds: float = 3600.0,
         hard_delete: bool = True,
-        state_table: str = state_rows.DEFAULT_TABLE,
+        state_table: str = DEFAULT_TABLE,
         sets_aside: Sequence[str] = (),
         quarantine_limit: int = 1000,
         close_server: Callable[[], None] = lambda: None,
@@ -136,7 +139,7 @@ class PostgresLoader:
         self._tables: dict[str, Table] = {}
         self._made = 0
         self._session: Session | None = None
-        self._row: state_rows.StateRow | None = None
+        self._row: StateRow | None = None
         self._safe: _Safe | None = None
         self._committed_state: str | None = None  # by this run
         self._waiting: dict[str, _Waiting] = {}
@@ -158,7 +161,7 @@ class PostgresLoader:
     def open(self) -> None:
         """Connect and see that everything this role needs is allowed (FAULTS D9)."""
         self._start_session(self._connect())
-        self._call(lambda c: state_rows.ensure_table(c, self._wishes.schema, self._state_table), "preparing")
+        self._call(lambda c: ensure_table(c, self._wishes.schema, self._state_table), "preparing")
 
     def _connect(self) -> Connection:
         return connect(self._dsn_of(), lock_timeout_seconds=self._lock_timeout)
@@ -166,12 +169,10 @@ class PostgresLoader:
     def begin(self, pipeline: str) -> str | None:
         """Take the pipeline's lock and begin a new epoch; return the state it has committed."""
 
-        def acquire(connection: Connection) -> state_rows.StateRow:
-            return state_rows.acquire(
-                connection, self._wishes.schema, self._state_table, pipeline, self._run_id
-            )
+        def take(connection: Connection) -> StateRow:
+            return acquire(connection, self._wishes.schema, self._state_table, pipeline, self._run_id)
 
-        row: state_rows.StateRow = self._call(acquire, "taking the lock")
+        row: StateRow = self._call(take, "taking the lock")
         self._row = row
         self._reached = reached(row.state_text)
         return row.state_text
@@ -183,7 +184,7 @@ class PostgresLoader:
     def pipelines(self) -> Sequence[str]:
         def names(connection: Connection) -> list[str]:
             with connection, connection.cursor() as cursor:
-                return state_rows.pipelines(cursor, self._wishes.schema, self._state_table)
+                return rows_of_state.pipelines(cursor, self._wishes.schema, self._state_table)
 
         found: list[str] = self._call(names, "reading the names of the pipelines")
         return found
@@ -221,7 +222,7 @@ class PostgresLoader:
     def declare(self, stream: Stream) -> Stream:
         """Fit the table to the stream; rows that wait under its old shape go in first."""
         former = self._tables.get(stream.name)
-        ours = (self._state_table, history_table.name_of(self._state_table), rejects.TABLE)
+        ours = (self._state_table, history.name_of(self._state_table), rejects.TABLE)
         check_stream_name(stream.name, self._tables.values(), ours)
         self._made += 1
         number = self._made
@@ -280,7 +281,7 @@ class PostgresLoader:
 
     def _tell_of_others(self, cursor: Cursor, stream: str) -> None:
         """Warn of pipelines that load the same table: with one source between them that is fine, with two it is not."""
-        others = [] if self._row is None else state_rows.others_with(cursor, self._row, stream)
+        others = [] if self._row is None else rows_of_state.others_with(cursor, self._row, stream)
         if others:
             self._log.warning(
                 "The table of stream `%s` was loaded by the pipeline %s, too: rows with one key replace each other%s. If the "
@@ -640,7 +641,7 @@ class PostgresLoader:
         assert self._row is not None  # noqa: S101  begin() comes first
         row = self._row
 
-        def finish(connection: Connection) -> tuple[state_rows.StateRow, frozenset[str]]:
+        def finish(connection: Connection) -> tuple[StateRow, frozenset[str]]:
             self._settle(connection)
             with connection.cursor() as cursor:
                 asked = {
@@ -652,7 +653,7 @@ class PostgresLoader:
                 # One that is empty stays noted, since its rows are gone, but where a version that was activated took them.
                 loaded = ((row.loaded or frozenset()) - (asked.keys() & self._activated)) | holding
                 oids = {t.stream: t.shape.oid for t in self._tables.values() if t.shape.oid is not None}
-                advanced = state_rows.advance(cursor, row, state, loaded, oids)
+                advanced = advance(cursor, row, state, loaded, oids)
                 return advanced, (self._holding - asked.keys()) | holding
 
         advanced, holding = self._call(finish, "finishing a unit of commit")
@@ -670,9 +671,9 @@ class PostgresLoader:
         self._activated.clear()
         self._forget_unit()
 
-    def _resolve_unknown_commit(self, advanced: state_rows.StateRow) -> None:
+    def _resolve_unknown_commit(self, advanced: StateRow) -> None:
         """The reply to COMMIT was lost: the row's sequence number says what happened (FAULTS D2)."""
-        if not self._reconnect(lambda connection: state_rows.was_committed(connection, advanced)):
+        if not self._reconnect(lambda connection: was_committed(connection, advanced)):
             raise ConnectionLost(
                 "The connection to PostgreSQL was lost during COMMIT and the unit was not committed; what was "
                 "committed before is safe: run again."
@@ -688,7 +689,7 @@ class PostgresLoader:
             self.rollback()
         else:
             self._waiting.clear()
-            self._reconnect(lambda connection: state_rows.reclaim(connection, row))
+            self._reconnect(lambda connection: reclaim(connection, row))
         self._forget_unit()
         # Not what runs before have noted: where the state was reset, the table may have been emptied, as was advised.
         held = frozenset() if self._accepts_gone_rows else self._tables.keys() & self._holding

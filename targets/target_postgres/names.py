@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 
 from singerkit_shell.errors import BadDataError
-from singerkit_state.location import LONGEST_NAME as LONGEST
+from singerkit_state.postgres.url import LONGEST_NAME as LONGEST
 
 __all__ = ["LONGEST", "column_identifier", "identifier", "identifiers"]
 

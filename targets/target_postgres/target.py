@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from singerkit_shell.command import start
 from singerkit_state.lineage import WaysOut
-from singerkit_state.location import name_problem
+from singerkit_state.postgres.url import name_problem
 from singerkit_target.abilities import Abilities
 from singerkit_target.contract import Loader
 from singerkit_target.load import Limits

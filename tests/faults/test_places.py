@@ -22,7 +22,7 @@ from faults.loads import query
 from state.state_tool import state_url, tool
 from waiting import wait_until
 
-from singerkit_state.location import without_password
+from singerkit_state.postgres.url import without_password
 
 BIN = Path(sys.executable).parent
 LOG = SCHEMA("log", {"n": {"type": "integer"}})

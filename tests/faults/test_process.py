@@ -35,7 +35,7 @@ from faults.loads import (
 from faults.pipeline import check, committed, rows, run_of, schemas
 from waiting import wait_until
 
-from singerkit_state import postgres
+from singerkit_state.postgres import fencing
 
 LAST = 60
 SECONDS = 30.0
@@ -321,11 +321,12 @@ def test_p08_a_stopped_run_cannot_commit_once_a_new_one_took_over(database: str)
 
 BUSY_HOLDER = """
 import sys
-from singerkit_state import postgres
+from singerkit_state.postgres import fencing
+from singerkit_state.postgres import table as state_table
 from target_postgres.connect import connect, dsn_of
 connection = connect(dsn_of({"dsn": sys.argv[1]}), lock_timeout_seconds=5)
-postgres.ensure_table(connection, "public", "_singerkit_state")
-postgres.acquire(connection, "public", "_singerkit_state", "orders", "run-1")
+state_table.ensure_table(connection, "public", "_singerkit_state")
+fencing.acquire(connection, "public", "_singerkit_state", "orders", "run-1")
 print("held", flush=True)
 connection.cursor().execute("SELECT pg_sleep(60)")
 """
@@ -341,7 +342,7 @@ def test_a_run_behind_one_that_was_killed_in_a_long_statement_waits_for_its_sess
         wait_until(lambda: bool(query(database, asleep)), "the long statement")
         holder.kill()
     with contextlib.closing(psycopg2.connect(database)) as connection:
-        assert postgres.acquire(connection, "public", "_singerkit_state", "orders", "run-2").epoch == 2
+        assert fencing.acquire(connection, "public", "_singerkit_state", "orders", "run-2").epoch == 2
 
 
 @pytest.mark.fault("P9", exit=[75])

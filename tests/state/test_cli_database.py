@@ -22,8 +22,10 @@ from psycopg2 import sql
 from state.state_tool import TOOL, answer, state_url, tool
 from waiting import wait_until
 
-from singerkit_state import history_table, postgres
 from singerkit_state.history import LIMIT, kept_now
+from singerkit_state.postgres import fencing
+from singerkit_state.postgres import history as history_table
+from singerkit_state.postgres import table as state_table
 
 ROWS = SCHEMA("rows", {"n": {"type": "integer"}})
 STRACE = shutil.which("strace")
@@ -249,7 +251,7 @@ def test_the_history_is_bounded_and_keeps_the_newest(database: str, url: str) ->
     ):
         for number in range(LIMIT + 5):
             entry = kept_now(json.dumps({"bookmarks": {"rows": number}}), "set", None, 1, 1)
-            history_table.keep(cursor, *place, entry, postgres.turns(cursor, *place[:2]))
+            history_table.keep(cursor, *place, entry, state_table.turns(cursor, *place[:2]))
     entries = history(url)
     assert [entry["number"] for entry in entries] == list(range(LIMIT + 5, 5, -1))
     assert entries[0]["state"]["bookmarks"]["rows"] == LIMIT + 4
@@ -302,9 +304,9 @@ def test_sets_at_once_come_one_after_the_other(database: str, url: str) -> None:
 
 def test_a_commit_in_progress_is_waited_for_and_then_replaced(database: str, url: str) -> None:
     with contextlib.closing(psycopg2.connect(database)) as run:
-        begun = postgres.acquire(run, "public", "_singerkit_state", "default", "run-x")
+        begun = fencing.acquire(run, "public", "_singerkit_state", "default", "run-x")
         with run.cursor() as cursor:
-            postgres.advance(cursor, begun, '{"bookmarks":{"rows":{"replication_key_value":50}}}')
+            fencing.advance(cursor, begun, '{"bookmarks":{"rows":{"replication_key_value":50}}}')
         with ThreadPoolExecutor(1) as pool:
             setting = pool.submit(tool, "set", url, '{"bookmarks":{"rows":{"replication_key_value":1}}}')
             waiting = (

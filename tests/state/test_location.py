@@ -20,8 +20,12 @@ from state.state_tool import refusal
 
 from singerkit_shell.errors import ConfigurationError, NotAuthorisedError, RetryableError, SingerkitError
 from singerkit_shell.secrets import redactor
-from singerkit_state import location, postgres, statefile
-from singerkit_state.location import is_state_url, parse_state_url, read_start_state
+from singerkit_state import statefile
+from singerkit_state.location import is_state_url, read_start_state
+from singerkit_state.postgres import fencing
+from singerkit_state.postgres import table as state_table
+from singerkit_state.postgres import url as url_module
+from singerkit_state.postgres.url import parse_state_url
 from singerkit_state.value import Mark, encode, with_mark
 from target_postgres.target import TargetPostgres
 
@@ -36,10 +40,10 @@ def with_query(uri: str, **parameters: str) -> str:
 
 def store(database: str, text: str | None, schema: str = SCHEMA, table: str = "_singerkit_state") -> None:
     with contextlib.closing(psycopg2.connect(database)) as connection:
-        postgres.ensure_table(connection, schema, table)
-        row = postgres.acquire(connection, schema, table, PIPELINE, "run-1")
+        state_table.ensure_table(connection, schema, table)
+        row = fencing.acquire(connection, schema, table, PIPELINE, "run-1")
         with connection, connection.cursor() as cursor:
-            postgres.advance(cursor, row, text)
+            fencing.advance(cursor, row, text)
 
 
 # files
@@ -58,7 +62,8 @@ def test_a_file_needs_no_database_driver(tmp_path: Path) -> None:
     code = """
 import sys
 import threading
-from singerkit_state.location import read_start_state, parse_state_url
+from singerkit_state.location import read_start_state
+from singerkit_state.postgres.url import parse_state_url
 read_start_state(sys.argv[1])
 parse_state_url("postgresql://h/d?pipeline=p")
 print([name for name in sys.modules if "psycopg" in name])
@@ -113,7 +118,7 @@ def test_reading_changes_nothing(database: str) -> None:
 def test_a_row_is_read_while_a_run_holds_the_lock(database: str) -> None:
     store(database, encode(STATE))
     with contextlib.closing(psycopg2.connect(database)) as connection:
-        postgres.acquire(connection, SCHEMA, "_singerkit_state", PIPELINE, "run-2")
+        fencing.acquire(connection, SCHEMA, "_singerkit_state", PIPELINE, "run-2")
         assert read_start_state(with_query(database, pipeline=PIPELINE, schema=SCHEMA)) == STATE
 
 
@@ -162,7 +167,7 @@ def test_a_database_that_is_away() -> None:
 
 def test_a_server_that_never_answers_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PGCONNECT_TIMEOUT", raising=False)
-    monkeypatch.setattr(location, "CONNECT_TIMEOUT", 2)  # libpq's shortest
+    monkeypatch.setattr(url_module, "CONNECT_TIMEOUT", 2)  # libpq's shortest
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"postgresql://me@127.0.0.1:{server.getsockname()[1]}/orders?pipeline=p"
         with pytest.raises(RetryableError, match="timeout expired"):

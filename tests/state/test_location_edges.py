@@ -13,15 +13,17 @@ from conftest import run_sql
 
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.secrets import MASK, redactor
-from singerkit_state import location, postgres
-from singerkit_state.location import StateUrl, connect, parse_state_url, read_start_state
+from singerkit_state.location import read_start_state
+from singerkit_state.postgres import store
+from singerkit_state.postgres import table as state_table
+from singerkit_state.postgres.url import StateUrl, connect, parse_state_url
 
 
 @pytest.fixture
 def schema(postgres_dsn: str) -> Iterator[str]:
     name = f"s{uuid.uuid4().hex[:8]}"
     connection = psycopg2.connect(postgres_dsn)
-    postgres.ensure_table(connection, name)
+    state_table.ensure_table(connection, name)
     yield name
     connection.close()
 
@@ -78,8 +80,8 @@ def test_reading_leaves_no_connection(
     postgres_dsn: str, schema: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[Any] = []
-    real = location.connect
-    monkeypatch.setattr(location, "connect", lambda *a, **o: opened.append(real(*a, **o)) or opened[-1])
+    real = store.connect
+    monkeypatch.setattr(store, "connect", lambda *a, **o: opened.append(real(*a, **o)) or opened[-1])
     read_start_state(url_of(postgres_dsn, schema))
     assert [connection.closed for connection in opened] == [1]
 

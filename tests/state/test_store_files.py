@@ -13,12 +13,13 @@ import pytest
 
 from singerkit_shell.errors import ConfigurationError, LockHeldError, UsageError
 from singerkit_state import history, manifest
-from singerkit_state.location import StateUrl
+from singerkit_state.location import open_store
 from singerkit_state.manifest import Manifest
+from singerkit_state.postgres.store import RowStore
+from singerkit_state.postgres.url import StateUrl
 from singerkit_state.statefile import StateFileLock
-from singerkit_state.store import Holder, Snapshot, Store, open_store
+from singerkit_state.store import Holder, Snapshot, Store
 from singerkit_state.store_files import FileStore, ManifestStore
-from singerkit_state.store_postgres import RowStore
 
 MARKED = '{"bookmarks":{"a":1.10},"_singerkit":{"run":"r7","pipeline":"orders","complete":true}}'
 NEW = '{"bookmarks":{"a":2.50}}'
@@ -84,6 +85,9 @@ def test_a_url_is_a_row() -> None:
 
 
 def test_a_folder_without_a_manifest(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="holds no manifest"):
+        open_store(str(tmp_path)).snapshot()
+    (tmp_path / "other.txt").touch()
     with pytest.raises(ConfigurationError, match="holds no manifest"):
         open_store(str(tmp_path))
 
@@ -152,9 +156,10 @@ def test_when_an_older_manifest_was_committed(folder: Path) -> None:
 
 def test_a_manifest_that_went_away(tmp_path: Path) -> None:
     store = ManifestStore(tmp_path)
-    for look in (store.snapshot, lambda: store.pipeline):
-        with pytest.raises(ConfigurationError, match=r"There is no manifest .*_singerkit_manifest\.json"):
+    for look in (store.snapshot, lambda: store.change(lambda text: text, "set")):
+        with pytest.raises(ConfigurationError, match=r"holds no manifest _singerkit_manifest\.json"):
             look()
+    assert store.pipeline is None
 
 
 def test_who_holds_the_lock(store: Store) -> None:

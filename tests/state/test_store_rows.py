@@ -29,11 +29,14 @@ from singerkit_shell.errors import (
     SingerkitError,
     UsageError,
 )
-from singerkit_state import history_table, postgres
 from singerkit_state.history import LIMIT, Entry, by_hand, kept_now, user
-from singerkit_state.location import StateUrl, parse_state_url
+from singerkit_state.postgres import fencing, lock, session
+from singerkit_state.postgres import history as history_table
+from singerkit_state.postgres import row as state_row
+from singerkit_state.postgres import table as state_table
+from singerkit_state.postgres.store import RowStore, snapshots
+from singerkit_state.postgres.url import StateUrl, parse_state_url
 from singerkit_state.store import Holder, Snapshot
-from singerkit_state.store_postgres import RowStore, snapshots
 
 SCHEMA, TABLE, PIPELINE = 'my "schema"; 50% --', 'say "hi"; 50%s --', 'orders\' "daily"; %s --'
 HISTORY = f"{TABLE}_history"
@@ -51,12 +54,12 @@ def connection(database: str) -> Iterator[Connection]:
 
 
 @pytest.fixture
-def run(connection: Connection) -> postgres.StateRow:
+def run(connection: Connection) -> state_row.StateRow:
     """A run that has committed OLD and is still at work; its session is ``connection``."""
-    postgres.ensure_table(connection, SCHEMA, TABLE)
-    row = postgres.acquire(connection, SCHEMA, TABLE, PIPELINE, "run-1")
+    state_table.ensure_table(connection, SCHEMA, TABLE)
+    row = fencing.acquire(connection, SCHEMA, TABLE, PIPELINE, "run-1")
     with connection, connection.cursor() as cursor:
-        return postgres.advance(cursor, row, OLD)
+        return fencing.advance(cursor, row, OLD)
 
 
 @pytest.fixture
@@ -84,12 +87,12 @@ def test_looking_makes_nothing(database: str, store: RowStore) -> None:
 
 
 def test_a_table_without_the_row(connection: Connection, store: RowStore) -> None:
-    postgres.ensure_table(connection, SCHEMA, TABLE)
+    state_table.ensure_table(connection, SCHEMA, TABLE)
     assert store.snapshot() == Snapshot(where(store), "database", None, PIPELINE)
     assert snapshots(store._url) == []
 
 
-def test_a_run_at_work(connection: Connection, run: postgres.StateRow, store: RowStore) -> None:
+def test_a_run_at_work(connection: Connection, run: state_row.StateRow, store: RowStore) -> None:
     shown = store.snapshot()
     assert shown.holder is not None
     assert shown.holder.since is not None
@@ -105,14 +108,14 @@ def test_a_run_at_work(connection: Connection, run: postgres.StateRow, store: Ro
         Holder(os.getpid(), platform.node(), shown.holder.since, "run-1", connection.info.backend_pid, None),
     )
     assert snapshots(store._url) == [shown]
-    postgres.release(connection, run)
+    lock.release(connection, run)
     assert store.snapshot() == replace(shown, holder=None)
 
 
 def test_one_that_has_the_lock_before_its_row(connection: Connection, store: RowStore) -> None:
-    postgres.ensure_table(connection, SCHEMA, TABLE)
-    with postgres.transaction(connection) as cursor:
-        postgres.wait_for_lock(cursor, SCHEMA, TABLE, PIPELINE)
+    state_table.ensure_table(connection, SCHEMA, TABLE)
+    with session.transaction(connection) as cursor:
+        lock.wait_for_lock(cursor, SCHEMA, TABLE, PIPELINE)
         holder = store.snapshot().holder
     assert holder is not None
     assert (holder.session, holder.run_id) == (connection.info.backend_pid, None)
@@ -141,7 +144,7 @@ def test_another_table_of_that_name_is_told(database: str, store: RowStore) -> N
 # changing
 
 
-def test_a_change(database: str, connection: Connection, run: postgres.StateRow, store: RowStore) -> None:
+def test_a_change(database: str, connection: Connection, run: state_row.StateRow, store: RowStore) -> None:
     begun = datetime.now(UTC)
     done = store.change(to(NEW), "set")
     assert done.before == Snapshot(
@@ -172,13 +175,13 @@ def test_a_change_of_nothing_makes_schema_table_and_row(database: str, store: Ro
     ]
 
 
-def test_a_state_is_forgotten(run: postgres.StateRow, store: RowStore) -> None:
+def test_a_state_is_forgotten(run: state_row.StateRow, store: RowStore) -> None:
     done = store.change(to(None), "reset")
     assert (done.after.text, done.after.epoch, done.after.sequence) == (None, 2, 2)
     assert store.snapshot().text is None
 
 
-def test_only_its_own_row_is_changed(database: str, run: postgres.StateRow, store: RowStore) -> None:
+def test_only_its_own_row_is_changed(database: str, run: state_row.StateRow, store: RowStore) -> None:
     other = RowStore(url_of(database, "another"))
     other.change(to(OLD), "set")
     before = other.snapshot()
@@ -187,7 +190,7 @@ def test_only_its_own_row_is_changed(database: str, run: postgres.StateRow, stor
     assert len(other.entries()) == 1
 
 
-def test_what_a_change_keeps(run: postgres.StateRow, store: RowStore) -> None:
+def test_what_a_change_keeps(run: state_row.StateRow, store: RowStore) -> None:
     begun = datetime.now(UTC)
     store.change(to(NEW), "set")
     (entry,) = store.entries()
@@ -200,7 +203,7 @@ def test_what_a_change_keeps(run: postgres.StateRow, store: RowStore) -> None:
     ]
 
 
-def test_a_change_that_is_refused_changes_nothing(run: postgres.StateRow, store: RowStore) -> None:
+def test_a_change_that_is_refused_changes_nothing(run: state_row.StateRow, store: RowStore) -> None:
     def refuse(text: str | None) -> str | None:
         assert text == OLD
         raise UsageError("no")
@@ -212,7 +215,7 @@ def test_a_change_that_is_refused_changes_nothing(run: postgres.StateRow, store:
     assert store.entries() == []
 
 
-def test_a_value_that_is_no_json_leaves_no_entry_either(run: postgres.StateRow, store: RowStore) -> None:
+def test_a_value_that_is_no_json_leaves_no_entry_either(run: state_row.StateRow, store: RowStore) -> None:
     with pytest.raises(SingerkitError, match=r"^Cannot set the state of the pipeline"):
         store.change(to("{"), "set")
     assert store.snapshot().text == OLD
@@ -220,11 +223,11 @@ def test_a_value_that_is_no_json_leaves_no_entry_either(run: postgres.StateRow, 
 
 
 def test_a_run_in_its_commit_is_waited_for(
-    connection: Connection, run: postgres.StateRow, store: RowStore, monkeypatch: pytest.MonkeyPatch
+    connection: Connection, run: state_row.StateRow, store: RowStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres, "LOCK_TIMEOUT", "50ms")
+    monkeypatch.setattr(session, "LOCK_TIMEOUT", "50ms")
     with connection.cursor() as cursor:
-        postgres.advance(cursor, run, NEW)
+        fencing.advance(cursor, run, NEW)
     words = rf"^Cannot set the state of the pipeline `{PIPELINE}` \(canceling statement due to lock timeout\)"
     with pytest.raises(LockHeldError, match=words):
         store.change(to(OLD), "set")
@@ -233,18 +236,18 @@ def test_a_run_in_its_commit_is_waited_for(
 
 
 def test_the_history_is_made_in_turn_with_runs(
-    connection: Connection, run: postgres.StateRow, store: RowStore, monkeypatch: pytest.MonkeyPatch
+    connection: Connection, run: state_row.StateRow, store: RowStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres, "LOCK_TIMEOUT", "50ms")
+    monkeypatch.setattr(session, "LOCK_TIMEOUT", "50ms")
     with connection.cursor() as cursor:
-        postgres.turns(cursor, SCHEMA, TABLE)()
+        state_table.turns(cursor, SCHEMA, TABLE)()
         with pytest.raises(LockHeldError):
             store.change(to(NEW), "set")
     connection.commit()
     assert store.change(to(NEW), "set").number == 1
 
 
-def test_the_words_of_a_server_that_is_away(database: str, run: postgres.StateRow, store: RowStore) -> None:
+def test_the_words_of_a_server_that_is_away(database: str, run: state_row.StateRow, store: RowStore) -> None:
     away = RowStore(parse_state_url(state_url(uri_of(database, port="1"), PIPELINE)))
     for look in (away.snapshot, away.entries, lambda: away.change(to(NEW), "set")):
         with pytest.raises(RetryableError):
@@ -252,7 +255,7 @@ def test_the_words_of_a_server_that_is_away(database: str, run: postgres.StateRo
 
 
 def test_what_was_being_done_is_in_the_words(
-    password_role: tuple[str, str], database: str, run: postgres.StateRow, store: RowStore
+    password_role: tuple[str, str], database: str, run: state_row.StateRow, store: RowStore
 ) -> None:
     name, password = password_role
     store.change(to(NEW), "set")
@@ -269,7 +272,7 @@ def test_what_was_being_done_is_in_the_words(
 
 
 def test_the_session_says_what_it_is_and_is_closed(
-    database: str, run: postgres.StateRow, store: RowStore
+    database: str, run: state_row.StateRow, store: RowStore
 ) -> None:
     seen: list[Any] = []
     ours = (
@@ -287,7 +290,7 @@ def test_the_session_says_what_it_is_and_is_closed(
 
 
 def test_changes_at_once_under_a_strict_default(
-    database: str, run: postgres.StateRow, store: RowStore
+    database: str, run: state_row.StateRow, store: RowStore
 ) -> None:
     """With REPEATABLE READ the second one would fail where it has to wait and go on."""
     strict = url_of(
@@ -312,7 +315,7 @@ def test_unlock_of_a_free_pipeline_asks_nobody(database: str, store: RowStore) -
     assert store.snapshot().epoch == 1
 
 
-def test_unlock_can_be_refused(connection: Connection, run: postgres.StateRow, store: RowStore) -> None:
+def test_unlock_can_be_refused(connection: Connection, run: state_row.StateRow, store: RowStore) -> None:
     before = store.snapshot()
     assert store.unlock(lambda holder: holder != before.holder) is None
     assert store.snapshot() == before
@@ -320,7 +323,7 @@ def test_unlock_can_be_refused(connection: Connection, run: postgres.StateRow, s
 
 
 def test_unlock_ends_the_session_and_fences_the_run(
-    connection: Connection, run: postgres.StateRow, store: RowStore
+    connection: Connection, run: state_row.StateRow, store: RowStore
 ) -> None:
     before = store.snapshot()
     assert store.unlock(lambda _: True) == before.holder
@@ -333,13 +336,13 @@ def test_unlock_ends_the_session_and_fences_the_run(
 
 
 def test_unlock_does_not_fence_a_run_that_came_in_between(
-    database: str, connection: Connection, run: postgres.StateRow, store: RowStore
+    database: str, connection: Connection, run: state_row.StateRow, store: RowStore
 ) -> None:
     def meanwhile(_: Holder) -> bool:
-        postgres.release(connection, run)
+        lock.release(connection, run)
         with contextlib.closing(psycopg2.connect(database)) as other:
-            row = postgres.acquire(other, SCHEMA, TABLE, PIPELINE, "run-2")
-            postgres.release(other, row)
+            row = fencing.acquire(other, SCHEMA, TABLE, PIPELINE, "run-2")
+            lock.release(other, row)
         return True
 
     assert store.unlock(meanwhile) is not None
@@ -350,16 +353,16 @@ def test_unlock_does_not_fence_a_run_that_came_in_between(
 def test_unlock_is_not_done_while_another_has_the_lock(
     database: str,
     connection: Connection,
-    run: postgres.StateRow,
+    run: state_row.StateRow,
     store: RowStore,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(postgres, "LOCK_TIMEOUT", "50ms")
+    monkeypatch.setattr(session, "LOCK_TIMEOUT", "50ms")
     with contextlib.closing(psycopg2.connect(database)) as other:
 
         def meanwhile(_: Holder) -> bool:
-            postgres.release(connection, run)
-            postgres.acquire(other, SCHEMA, TABLE, PIPELINE, "run-2")
+            lock.release(connection, run)
+            fencing.acquire(other, SCHEMA, TABLE, PIPELINE, "run-2")
             return True
 
         with pytest.raises(LockHeldError, match=r"^Cannot unlock the pipeline `orders"):
@@ -371,8 +374,8 @@ def test_unlock_is_not_done_while_another_has_the_lock(
 def test_unlock_of_a_session_that_has_the_lock_before_any_row(
     database: str, connection: Connection, store: RowStore
 ) -> None:
-    postgres.ensure_table(connection, SCHEMA, TABLE)
-    connection.cursor().execute("SELECT pg_advisory_xact_lock(%s)", [postgres._key(SCHEMA, TABLE, PIPELINE)])
+    state_table.ensure_table(connection, SCHEMA, TABLE)
+    connection.cursor().execute("SELECT pg_advisory_xact_lock(%s)", [session.key(SCHEMA, TABLE, PIPELINE)])
     found = store.unlock(lambda _: True)
     assert found is not None
     assert found.session == connection.info.backend_pid
@@ -385,19 +388,19 @@ def test_unlock_of_a_session_that_has_the_lock_before_any_row(
 
 
 def keep(connection: Connection, text: str | None, why: str = "run", pipeline: str = PIPELINE) -> int:
-    with postgres.transaction(connection) as cursor:
-        turns = postgres.turns(cursor, SCHEMA, TABLE)
+    with session.transaction(connection) as cursor:
+        turns = state_table.turns(cursor, SCHEMA, TABLE)
         return history_table.keep(cursor, SCHEMA, TABLE, pipeline, kept_now(text, why, "r", 5, 6), turns)
 
 
 def entries(connection: Connection, pipeline: str = PIPELINE) -> list[Entry]:
-    with postgres.transaction(connection) as cursor:
+    with session.transaction(connection) as cursor:
         return history_table.read(cursor, SCHEMA, TABLE, pipeline)
 
 
 @pytest.fixture
 def place(connection: Connection) -> Connection:
-    postgres.ensure_table(connection, SCHEMA, TABLE)
+    state_table.ensure_table(connection, SCHEMA, TABLE)
     return connection
 
 
@@ -423,8 +426,8 @@ def test_what_a_run_began_with_is_kept_once(place: Connection) -> None:
 
 
 def test_the_start_of_a_run_is_kept_under_its_own_names(place: Connection) -> None:
-    with postgres.transaction(place) as cursor:
-        turns = postgres.turns(cursor, SCHEMA, TABLE)
+    with session.transaction(place) as cursor:
+        turns = state_table.turns(cursor, SCHEMA, TABLE)
         history_table.keep_start_of_run(cursor, SCHEMA, TABLE, PIPELINE, kept_now(OLD, "run", "r"), turns)
     assert [(entry.number, entry.text, entry.run_id) for entry in entries(place)] == [(1, OLD, "r")]
 
@@ -454,13 +457,13 @@ def test_a_history_that_is_refused_leaves_the_transaction_alive(
     with contextlib.closing(psycopg2.connect(uri_of(database, user=name, password=password))) as limited:
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             keep(limited, OLD, "set")
-        with postgres.transaction(limited) as cursor:
+        with session.transaction(limited) as cursor:
             cursor.execute("CREATE TEMPORARY TABLE before_it (a int) ON COMMIT PRESERVE ROWS")
             history_table.keep_start_of_run(
                 cursor, SCHEMA, TABLE, PIPELINE, kept_now(OLD, "run", "r"), lambda: None
             )
             cursor.execute("INSERT INTO before_it VALUES (1)")
-        with postgres.transaction(limited) as cursor:
+        with session.transaction(limited) as cursor:
             cursor.execute("SELECT a FROM before_it")
             assert cursor.fetchall() == [(1,)]
     (said,) = caplog.messages
@@ -481,7 +484,7 @@ def test_a_lost_connection_is_not_a_refused_history(database: str, place: Connec
 
 def test_the_table_is_made_in_turn_and_once(place: Connection) -> None:
     asked: list[str] = []
-    with postgres.transaction(place) as cursor:
+    with session.transaction(place) as cursor:
         for _ in range(2):
             history_table.keep(
                 cursor, SCHEMA, TABLE, PIPELINE, kept_now(OLD, "set", "r"), lambda: asked.append("turn")

@@ -30,7 +30,8 @@ from singerkit_shell.errors import (
     Stopped,
 )
 from singerkit_shell.signals import StopFlag
-from singerkit_state import postgres as state_rows
+from singerkit_state.postgres import lock
+from singerkit_state.postgres import row as state_row
 from singerkit_target.contract import RowsGone, SafePoint
 from singerkit_wire.batch import Reject
 from singerkit_wire.stream import Stream, stream_of
@@ -90,7 +91,7 @@ class Target:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that is refused is refused at once; that it waits for a session that is going is shown elsewhere."""
-    monkeypatch.setattr(state_rows, "GOING_SECONDS", 0.0)
+    monkeypatch.setattr(lock, "GOING_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -1181,7 +1182,7 @@ def test_state_rows_are_those_of_the_state_library(target: Target) -> None:
     target.loader().commit(OLD)
     connection = psycopg2.connect(target.dsn)
     try:
-        row = state_rows.read(connection, target.schema, "_singerkit_state", "orders")
+        row = state_row.read(connection, target.schema, "_singerkit_state", "orders")
         assert row is not None
         assert (row.sequence, row.state_text, row.run_id) == (1, OLD, target.made[0]._run_id)
         assert row.committed_at is not None

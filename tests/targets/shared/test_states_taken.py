@@ -18,8 +18,7 @@ from state.state_tool import state_url
 from singerkit_shell.errors import BadDataError
 from singerkit_shell.signals import StopFlag
 from singerkit_state import statefile
-from singerkit_state.location import read_start_state
-from singerkit_state.store import open_store
+from singerkit_state.location import open_store, read_start_state
 from singerkit_state.value import decode, encode, is_empty
 from singerkit_target.load import Limits, Load
 from singerkit_target.publish import Publisher
