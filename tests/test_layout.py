@@ -101,6 +101,44 @@ def test_imports_run_one_way(package):
         assert not foreign, f"{source.relative_to(ROOT)} imports {foreign}"
 
 
+def modules() -> dict[str, Path]:
+    """Every module of ours by its name."""
+    found = {}
+    for folder in packages().values():
+        for source in folder.rglob("*.py"):
+            parts = source.relative_to(folder.parent).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = source
+    return found
+
+
+def imported_modules(source: Path, ours: set[str]) -> set[str]:
+    """What a module imports of ours: at the top, in a function, and for the type checker alone."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            within = {f"{node.module}.{alias.name}" for alias in node.names}
+            names.update(within & ours or {node.module})
+    return names & ours
+
+
+def circles(edges: dict[str, set[str]]) -> set[str]:
+    """The modules that are left when those are taken away, again and again, that import nothing that is left."""
+    left = dict(edges)
+    while free := [module for module, needs in left.items() if not (needs & left.keys()) - {module}]:
+        for module in free:
+            del left[module]
+    return set(left)
+
+
+def test_modules_import_each_other_in_no_circle():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == {"a", "b", "c"}
+    found = modules()
+    stuck = circles({name: imported_modules(source, set(found)) for name, source in found.items()})
+    assert not stuck, f"in a circle, or above one: {sorted(stuck)}"
+
+
 @pytest.mark.parametrize("package", sorted(packages()))
 def test_all_names_what_a_module_has(package):
     for source in packages()[package].rglob("*.py"):

@@ -9,14 +9,15 @@ readas.py      what was sent of a stream, and what its source was asked for
 nostate.py     what is certainly no state, so that no mistyped path is replaced by one
 statefile.py   a STATE value in a file: atomic write, lock beside it
 manifest.py    a STATE value in the manifest of a folder: what of its files is committed, epoch, sequence
-postgres.py    a STATE value in a row of the target database: advisory lock, epoch, sequence
-history.py, history_table.py   former values, beside a file and beside a state table
-location.py    what ``--state`` may name: a file or a state URL
+postgres/      a STATE value in a row of the target database: advisory lock, epoch, sequence
+history.py     former values beside a file; beside a state table in postgres/history.py
+urls.py        what the URLs of all places have in common
+store.py       the contract of a place; store_files.py and postgres/store.py keep it
+location.py    what ``--state`` may name: one table of the kinds of places
 lineage.py     which of file, tap and target to believe
 reached.py     of which streams a state says that rows were read
 
-`singerkit-state`: cli.py (commands) -> store.py (the contract of a place), store_files.py, store_postgres.py ->
-edit.py (changes) -> diff.py, report.py (what is printed).
+`singerkit-state`: cli.py (commands) -> location.py -> edit.py (changes) -> diff.py, report.py (what is printed).
 """
 
 from singerkit_shell.imports import begin_importing

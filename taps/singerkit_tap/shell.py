@@ -310,7 +310,7 @@ class SingerkitTap(Tap):
             ConfigurationError: the state is torn, or of another pipeline.
             RetryableError, NotAuthorisedError: the database of a state URL cannot be read.
         """
-        # Imported here: a state URL needs the database driver, --help does not.
+        # Imported here: a place may need a driver, --help does not.
         from singerkit_state.location import open_store
 
         store = open_store(location)
@@ -445,8 +445,8 @@ class SingerkitTap(Tap):
                     param.opts = ["-s", "--state"]
                     param.type = click.STRING
                     param.help = (
-                        "Continue from this state: a file (missing: a first run), or the URL of the database "
-                        "of a target-postgres."
+                        "Continue from this state: a file (missing: a first run), the folder of a "
+                        "target-jsonl, or a state URL, as of the database of a target-postgres."
                     )
         return command
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from logging import Logger
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from singer_sdk.helpers._catalog import get_selected_schema
 from singer_sdk.singerlib import Catalog, MetadataMapping, SelectionMask
@@ -26,11 +27,41 @@ from singerkit_state.tracker import Signpost
 from singerkit_tap.contract import Context, Page, Start
 from singerkit_tap.ways import go_on, start_over
 from singerkit_wire.encode import Record, RecordEncoder
+from singerkit_wire.output import Output
 
 if TYPE_CHECKING:
-    from singerkit_tap.shell import SingerkitTap
+    from singer_sdk import Tap
 
-__all__ = ["BlockStream"]
+__all__ = ["BlockStream", "Owner", "Run"]
+
+
+class Run(Protocol):
+    """What a stream calls on the run over all streams (`singerkit_tap.sync.SyncRun`)."""
+
+    def announce(self, stream: BlockStream) -> None: ...
+
+    def read_one(self, stream: BlockStream, context: Context | None = None) -> None: ...
+
+    def renew_schema(self, stream: BlockStream) -> None: ...
+
+
+class Owner(Protocol):
+    """What a stream knows of its tap (`singerkit_tap.shell.SingerkitTap`)."""
+
+    @property
+    def logger(self) -> Logger: ...
+    @property
+    def pipeline(self) -> str: ...
+    @property
+    def state_location(self) -> str | None: ...
+    @property
+    def input_entries(self) -> Mapping[str, dict[str, Any]]: ...
+    @property
+    def block_streams(self) -> list[BlockStream]: ...
+    @property
+    def output(self) -> Output: ...
+    @property
+    def sync_run(self) -> Run: ...
 
 
 class BlockStream(Stream):
@@ -42,7 +73,7 @@ class BlockStream(Stream):
 
     def __init__(
         self,
-        tap: SingerkitTap,
+        tap: Owner,
         name: str,
         schema: Mapping[str, Any],
         *,
@@ -67,7 +98,9 @@ class BlockStream(Stream):
         is_key_unique: bool = False,
         sends_versions: bool = False,
     ) -> None:
-        super().__init__(tap, resolve_refs(schema, f"stream `{name}`") or {"type": "object"}, name)
+        super().__init__(
+            cast("Tap", tap), resolve_refs(schema, f"stream `{name}`") or {"type": "object"}, name
+        )
         self.tap = tap
         self.primary_keys = tuple(key_properties)
         self.replication_key = replication_key

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator,
 from decimal import Decimal
 from functools import cached_property, partial
 from itertools import chain, islice, repeat, takewhile
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from singer_sdk.singerlib import MetadataMapping
 
@@ -21,11 +21,11 @@ from singerkit_state.order import ValueKind, starting_value
 from singerkit_state.readas import ReadAs
 from singerkit_state.tracker import Signpost
 from singerkit_tap.contract import Context, Page, Start
-from singerkit_tap.stream import BlockStream
+from singerkit_tap.stream import BlockStream, Owner
 from singerkit_wire.encode import RawRecord, Record, SentRows
-from tap_rest.client import Response, excerpt, with_params
+from tap_rest.client import Client, Response, excerpt, with_params
 from tap_rest.clock import clock_of
-from tap_rest.config import PARENT_FIELD, StreamSettings
+from tap_rest.config import PARENT_FIELD, ApiSettings, StreamSettings
 from tap_rest.copies import refuse_own_values
 from tap_rest.doubts import (
     advice_on_order,
@@ -52,9 +52,6 @@ from tap_rest.records import PageReader, ReadPage
 from tap_rest.schemas import COPIED, DeclaredSchema, Sample, SchemaKeeper
 from tap_rest.witness import Question, Witness
 
-if TYPE_CHECKING:
-    from tap_rest.tap import TapRest
-
 __all__ = ["RestStream"]
 
 Ask = Callable[[Mapping[str, str]], Iterator[ReadPage]]
@@ -63,13 +60,26 @@ _logger = logging.getLogger("tap-rest")
 _NO_SUCH_PAGE = (404, 416)
 
 
+class Source(Owner, Protocol):
+    """What these streams know of their tap besides (`tap_rest.tap.TapRest`)."""
+
+    @property
+    def api(self) -> ApiSettings: ...
+    @property
+    def client(self) -> Client: ...
+
+    def warn_once(self, stream: str, sentence: str) -> None: ...
+
+    def apply_select_rules(self) -> None: ...
+
+
 class RestStream(BlockStream):
     """Reads one of `streams` over HTTP."""
 
-    tap: TapRest
+    tap: Source
 
     def __init__(
-        self, tap: TapRest, settings: StreamSettings, keeper: SchemaKeeper, parent: RestStream | None
+        self, tap: Source, settings: StreamSettings, keeper: SchemaKeeper, parent: RestStream | None
     ) -> None:
         self.settings = settings
         self.keeper = keeper

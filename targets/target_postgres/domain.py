@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 
-from singerkit_state.location import LONGEST_NAME
+from singerkit_state.postgres.url import LONGEST_NAME
 from singerkit_target.abilities import Abilities, Domain, Numbers
 
 __all__ = ["DOMAIN", "abilities"]
