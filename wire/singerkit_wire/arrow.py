@@ -16,7 +16,6 @@ from typing import Any
 from msgspec import Raw
 
 from singerkit_shell.errors import ConfigurationError
-from singerkit_wire.batch import Batch
 from singerkit_wire.fit import DoesNotFit, Misfit
 from singerkit_wire.kinds import Column, Kind
 from singerkit_wire.values import number_texts, values_of
@@ -81,17 +80,17 @@ def arrow_type(column: Column) -> pa.DataType:
     return (pa.decimal128 if precision <= _WIDEST_128 else pa.decimal256)(precision, scale)
 
 
-def as_arrow(batch: Batch) -> pa.RecordBatch:
-    """Return a batch as a record batch.
+def as_arrow(columns: Sequence[Column], wire_rows: Sequence[Sequence[Any]]) -> pa.RecordBatch:
+    """Return rows as the decoder left them as a record batch.
 
     Raises:
         DoesNotFit: a number has more digits than its column.
     """
-    schema = arrow_schema(batch.columns)
-    on_wire = zip(*batch.wire_rows, strict=True) if batch.wire_rows else [()] * len(batch.columns)
+    schema = arrow_schema(columns)
+    on_wire = zip(*wire_rows, strict=True) if wire_rows else [()] * len(columns)
     misfits: list[Misfit] = []
     arrays = []
-    for column, type_, values in zip(batch.columns, schema.types, on_wire, strict=True):
+    for column, type_, values in zip(columns, schema.types, on_wire, strict=True):
         try:
             arrays.append(_ENCODERS.get(column.kind, _plain)(column, type_, values))
         except DoesNotFit as error:

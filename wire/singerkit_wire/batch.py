@@ -68,7 +68,7 @@ class Batch:
         """
         from singerkit_wire.arrow import as_arrow
 
-        return as_arrow(self)
+        return as_arrow(self.columns, self.wire_rows)
 
     def out_of(self, run: Run, kept: Sequence[int]) -> Batch:
         """Return the batch of rows decoded from the lines ``kept`` of a run; `places` are places in ``kept`` so far."""
