@@ -85,6 +85,7 @@ class Page:
     ``clock`` is than what the clock showed.
     ``position``: of a full load, where one that is cut off after this page can go on (`Start.position`): JSON that the
     engine does not look into. It stands in each STATE until the load is complete. None: it begins at the start again.
+    ``is_absent``: what a child is read for is not there (404), which is no error: later runs ask there again.
     """
 
     records: Sequence[Record]
@@ -93,6 +94,7 @@ class Page:
     clock: float | None = None
     margin: float = 0
     position: Any = None
+    is_absent: bool = False
 
 
 @dataclass(slots=True, frozen=True)

@@ -16,6 +16,7 @@ from singerkit_state.bookmarks import Bookmark, StreamBookmarks
 from singerkit_state.order import UnorderableError
 from singerkit_state.readas import READ_AS
 from singerkit_state.tracker import BookmarkTracker
+from singerkit_tap.absent import ABSENT, AbsentParents
 from singerkit_tap.contract import Context
 from singerkit_tap.fields import SentFields
 from singerkit_tap.findings import (
@@ -111,6 +112,13 @@ class Family:
             while len(recent) > _RECENT_CONTEXTS:
                 del recent[next(iter(recent))]
 
+    def left_absent(self) -> Iterator[tuple[Member, Context]]:
+        """Yield the parents of former runs below which a child was not found, as far as this run has not asked there."""
+        for member in self.members.values():
+            if member.absent is not None:
+                for context in member.absent.left():
+                    yield member, context
+
     def may_write_state(self) -> bool:
         """Tell whether a commit here could not double rows of any stream."""
         return not any(
@@ -199,6 +207,8 @@ class Member:
         self._shared: BookmarkTracker | None = None
         self._driven_by: str | None = self._state.get(_DRIVEN_BY)
         self._will_be_driven_by: str | None = None
+        self.absent: AbsentParents | None = None
+        """Parents below which it was not found; None: it is read for all that are there in each run."""
         self._driver: Member | None = None
         """The stream above this one whose bookmark says which parents come again."""
         self._warned_of_nulls = self._told_of_local_times = False
@@ -236,6 +246,10 @@ class Member:
         if driver is None:
             return
         self._will_be_driven_by = driver.stream.name
+        if not self.stream.ignore_parent_replication_key:
+            self.absent = AbsentParents(self.stream, self._state)
+            if self.absent.is_torn:
+                self._driven_by = None
         if driver.bookmarks.is_empty:
             self._driven_by = driver.stream.name
         elif self.has_missed_parents and not self.stream.ignore_parent_replication_key:
@@ -262,6 +276,8 @@ class Member:
 
     def begin_read(self, context: Context | None, *, drives_all: bool) -> Read:
         """Begin to read the stream, or a partition of it; see `Read`."""
+        if self.absent is not None and context:
+            self.absent.begin(context)
         return Read(
             self.stream,
             self.bookmarks,
@@ -376,9 +392,11 @@ class Member:
                 told_of_equal_partitions(self.stream, tuple(context), has_own_bookmarks=has_own_bookmarks),
             )
 
-    def close(self, read: Read, context: Context | None) -> None:
+    def close(self, read: Read, context: Context | None, *, is_absent: bool = False) -> None:
         """Store the bookmark of a partition, or of the stream, that has been read to its end."""
         self._put(read, context)
+        if self.absent is not None and context:
+            self.absent.note(context, is_there=not is_absent)
         self.is_amid_page = False
         if read.tracker is not None and not self.has_one_bookmark:
             self.uncovered = 0
@@ -438,7 +456,7 @@ class Member:
         self.uncovered = 0
         if self.load is not None:
             self.load.position = None
-        for watch in (self.fields, self.watch, self.repeats):
+        for watch in (self.fields, self.watch, self.repeats, self.absent):
             for sentence in watch.finish() if watch is not None else ():
                 self._warn(self.stream, sentence)
 
@@ -451,12 +469,15 @@ class Member:
         state = {
             key: value
             for key, value in self.bookmarks.state().items()
-            if key not in (_DRIVEN_BY, READ_AS, LOAD)
+            if key not in (_DRIVEN_BY, READ_AS, LOAD, ABSENT)
         }
         if self.load is not None and (load := self.load.written()):
             state[LOAD] = load
-        if self._driven_by is not None:
+        has_lost_parents = self.absent is not None and self.absent.has_lost
+        if self._driven_by is not None and not has_lost_parents:
             state[_DRIVEN_BY] = self._driven_by
+        if self.absent is not None and (absent := self.absent.written()):
+            state[ABSENT] = absent
         return {**state, READ_AS: self.fields.read_as().written()}
 
 

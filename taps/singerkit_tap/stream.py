@@ -199,6 +199,19 @@ class BlockStream(Stream):
         """The fields of a context, where a state may hold contexts with more of them; None: all that it has."""
         return None
 
+    def remembered(self, context: Context) -> Mapping[str, Any]:
+        """Return what a state holds of a context, from which `recalled` makes it again."""
+        return context
+
+    def recalled(self, kept: Mapping[str, Any]) -> Context | None:
+        """Return a context that a state holds; None: it is none of this config."""
+        return kept
+
+    @property
+    def way_to_all_parents(self) -> str:
+        """How the stream is read for all parents in each run, as a sentence; empty where there is no setting for it."""
+        return ""
+
     def asked_by(self, context: Context) -> Mapping[str, Any]:  # noqa: ARG002  a context may be all there is
         """Return what a partition is asked for by, where that may be more than its context, which tells it apart."""
         return {}

@@ -192,6 +192,8 @@ class SyncRun:
             try:
                 for context in root.partitions_to_read():
                     self._read_partition(family, family.members[root.name], context)
+                for member, absent in family.left_absent():
+                    self._read_partition(family, member, absent)
                 self._show_done(family)
             except SingerkitError:
                 # What was written before and is covered need not be read again.
@@ -229,8 +231,10 @@ class SyncRun:
             member.watch.begin_read(context, read.start)
         if member.repeats is not None:
             member.repeats.begin_read()
+        is_absent = False
         with _closing(member.stream.read_pages(context, read.start)) as pages:
             for page in pages:
+                is_absent = is_absent or page.is_absent
                 family.see_clock(page.clock)
                 read.note_clock(page.clock, family.clock, page.margin)
                 try:
@@ -252,7 +256,7 @@ class SyncRun:
         # A connector that saw the flag while waiting returned early: this is no end.
         stop_flag.raise_if_set(_SAFE)
         read.finish()
-        member.close(read, context)
+        member.close(read, context, is_absent=is_absent)
 
     def _safe_point(
         self, family: Family, member: Member, read: Read, context: Context | None, position: Any

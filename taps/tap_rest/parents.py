@@ -48,19 +48,32 @@ class ParentFields:
         Raises:
             BadDataError: a record lacks one of the fields.
         """
-        copies, used = self._settings.copies, self._settings.parent_fields
-        only = [field for field in used if field not in copies.values()]
-        wanted = {**copies, **{_PATH_ONLY + field: field for field in only}}
+        wanted, used = self._wanted(), self._settings.parent_fields
         for record in records:
             parent = exact.loads(bytes(record))
             found = {name: self._parent_field(parent, field) for name, field in wanted.items()}
             if all(found[name] is not None for name, field in wanted.items() if field in used):
-                has_key = own is not None and all(found[name] is not None for name in own)
-                context = _ParentContext(
-                    (name, found.pop(name)) for name in (own if own and has_key else wanted)
-                )
-                context.beside = found
-                yield context
+                yield self._context_of(found, own)
+
+    def taken(self, context: Context) -> dict[str, Any]:
+        """Return all that a context holds of its parent."""
+        return _all_of(context)
+
+    def again(self, taken: Mapping[str, Any], own: Collection[str] | None) -> Context | None:
+        """Return the context of which ``taken`` is all; None: other fields are taken by now."""
+        return self._context_of(dict(taken), own) if taken.keys() == self._wanted().keys() else None
+
+    def _wanted(self) -> dict[str, str]:
+        """Return the fields of the parent by the name that they have in a context."""
+        copies = self._settings.copies
+        only = [field for field in self._settings.parent_fields if field not in copies.values()]
+        return {**copies, **{_PATH_ONLY + field: field for field in only}}
+
+    def _context_of(self, found: dict[str, Any], own: Collection[str] | None) -> Context:
+        has_key = own is not None and all(found[name] is not None for name in own)
+        context = _ParentContext((name, found.pop(name)) for name in (own if own and has_key else [*found]))
+        context.beside = found
+        return context
 
     def constants(self, context: Context | None) -> dict[str, Any]:
         """Return what is copied to each record."""

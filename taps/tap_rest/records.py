@@ -33,6 +33,7 @@ class ReadPage:
 
     ``unfiltered`` are the records before a filter in `records`, where there is one; `came` are all that the server has sent,
     by which pages are counted and asked for. ``is_last``: no page follows. ``records_at`` names the members of the body down to the records, None where `records` is no simple path.
+    ``is_absent``: it was not found, and is passed over.
     ``begins_again``: so many of the first records are the last ones of the page before, which was asked for in part again.
     """
 
@@ -42,6 +43,7 @@ class ReadPage:
     answer: Response | None = None
     is_last: bool = False
     begins_again: int = 0
+    is_absent: bool = False
     unfiltered: list[Raw] | None = None
 
     @property

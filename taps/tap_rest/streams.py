@@ -147,7 +147,8 @@ class RestStream(BlockStream):
                 if not self.settings.follows_key:
                     self.rows_asked_again += page.begins_again
                 margin = self.settings.bookmark.margin
-                yield Page(page.records, constants, clock=self._clock_of(page.answer), margin=margin)
+                clock = self._clock_of(page.answer)
+                yield Page(page.records, constants, clock=clock, margin=margin, is_absent=page.is_absent)
         except Stopped:
             return  # the engine sees the flag too
         except BadDataError as error:
@@ -277,7 +278,7 @@ class RestStream(BlockStream):
                     raise BadDataError(told_of_lost_page(where, excerpt(response)))
                 _logger.warning("%s was not found and is skipped (`on_404`).", where[:1].upper() + where[1:])
                 self._tell_of_skipped()
-                yield ReadPage([], {})
+                yield ReadPage([], {}, is_absent=True)
                 return
             page = self._reader.read(response, where, is_first=begins, is_served=is_served)
             page.answer = response
@@ -490,6 +491,19 @@ class RestStream(BlockStream):
         if not {*parent.primary_keys} <= {*copies.values()}:
             return None
         return [name for name, field in copies.items() if field in parent.primary_keys]
+
+    def remembered(self, context: Context) -> Mapping[str, Any]:
+        """Return all that is taken of the parent."""
+        return self._parents.taken(context)
+
+    def recalled(self, kept: Mapping[str, Any]) -> Context | None:
+        """Return the context that was kept, unless the config takes other fields of the parent by now."""
+        return self._parents.again(kept, self.context_fields)
+
+    @property
+    def way_to_all_parents(self) -> str:
+        """The setting that asks for all parents."""
+        return 'With `"read": "all"` in `parent` each run does.'
 
     def asked_by(self, context: Context) -> Mapping[str, Any]:
         """Return the fields of the parent that fill the request."""

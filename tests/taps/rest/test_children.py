@@ -616,3 +616,102 @@ def test_parents_with_one_key_are_told_apart_as_advised(run_tap: Any) -> None:
         again = run_tap(api.url, mended, orders, state=first.state).ended(0)
     assert [row["no"] for row in first.records("orders")] == ["a5", "b1", "b2", "c3"]
     assert again.records("orders") == []
+
+
+def moment(second: int) -> str:
+    return f"2026-01-01T00:00:{second:02d}Z"
+
+
+@pytest.mark.parametrize("bookmarks", ["each", "shared", None])
+def test_a_child_that_is_not_found_for_a_run_below_a_parent_that_does_not_change(
+    bookmarks: str | None, run_tap: Any
+) -> None:
+    """`read: changed` does not list the parent again; the state remembers where to ask."""
+    parents = [{"id": n, "u": moment(n), "link": f"/more/{n}"} for n in (1, 2, 3)]
+    found = {1, 3}
+
+    def since(asked: Asked, rows: list[dict[str, Any]]) -> Reply:
+        return json_reply([row for row in rows if row["u"] >= (asked.param("since") or "")])
+
+    def below(asked: Asked) -> Reply:
+        number = int(asked.path.split("/")[2])
+        return (
+            since(asked, [{"no": 10 * number, "u": moment(number)}])
+            if number in found
+            else json_reply({}, 404)
+        )
+
+    incremental = {"replication_key": "u", "incremental": {"param": "since"}}
+    single = {"pagination": {"type": "single"}}
+    parent = {"name": "users", "path": "/users", "primary_keys": ["id"]} | incremental | single
+    child = {"name": "orders", "path": "{parent.link}", "primary_keys": ["no"]} | single
+    child["parent"] = {"stream": "users", "on_404": "skip", "read": "changed", "copy": {"user": "id"}}
+    if bookmarks is not None:
+        child |= incremental
+        child["parent"] |= {"bookmarks": bookmarks}
+    routes: dict[str, Any] = {f"/more/{n}": below for n in range(1, 5)}
+    with serving({"/users": lambda asked: since(asked, parents), **routes}) as api:
+        first = run_tap(api.url, parent, child).ended(0)
+        assert [row["no"] for row in first.records("orders")] == [10, 30]
+        parents.append({"id": 4, "u": moment(9), "link": "/more/4"})
+        second = run_tap(api.url, parent, child, state=first.state).ended(0)
+        assert second.records("orders") == []
+        assert second.state["bookmarks"]["orders"]["_singerkit_absent"] == [
+            {"context": {"user": 4, "parent.link": "/more/4"}, "runs": 1},
+            {"context": {"user": 2, "parent.link": "/more/2"}, "runs": 2},
+        ]
+        found |= {2, 4}
+        del api.asked[:]
+        third = run_tap(api.url, parent, child, state=second.state).ended(0)
+        late = (
+            {20: 2, 40: 4} if bookmarks != "shared" else {40: 4}
+        )  # the bookmark of all has passed the row below 2
+        assert ("its one bookmark moves on all the same" in second.stderr) == (bookmarks == "shared")
+        assert {row["no"]: row["user"] for row in third.records("orders")} == late
+        assert sorted(asked.path for asked in api.asked) == ["/more/2", "/more/4", "/users"]
+        assert "_singerkit_absent" not in third.state["bookmarks"]["orders"]
+        del api.asked[:]
+        assert run_tap(api.url, parent, child, state=third.state).ended(0).records("orders") == []
+        assert {asked.path for asked in api.asked} <= {"/users", "/more/4"}
+
+
+def test_what_the_state_cannot_name_is_asked_for_below_all_parents(run_tap: Any) -> None:
+    """A config that takes another field of the parent by now; ten runs without the child are enough."""
+    parents = [{"id": n, "u": moment(n)} for n in (1, 2, 3)]
+
+    def since(asked: Asked) -> Reply:
+        return json_reply([row for row in parents if row["u"] >= (asked.param("since") or "")])
+
+    parent = {
+        "name": "users",
+        "path": "/users",
+        "primary_keys": ["id"],
+        "replication_key": "u",
+        "incremental": {"param": "since"},
+        "pagination": {"type": "single"},
+    }
+    child = {
+        "name": "orders",
+        "path": "/more/{parent.id}",
+        "schema": {"properties": {"no": {"type": "integer"}, "user": {}, "users_id": {}}},
+        "primary_keys": ["no"],
+        "pagination": {"type": "single"},
+        "parent": {"stream": "users", "on_404": "skip", "read": "changed"},
+    }
+    routes = {f"/more/{n}": lambda asked: json_reply([{"no": int(asked.path[-1])}]) for n in (1, 3)}
+    with serving({"/users": since, **routes}) as api:
+        state = run_tap(api.url, parent, child).ended(0).state
+        [entry] = state["bookmarks"]["orders"]["_singerkit_absent"]
+        assert entry == {"context": {"users_id": 2}, "runs": 1}
+        entry["runs"] = 10
+        last = run_tap(api.url, parent, child, state=state).ended(0)
+        assert "`orders` was not found below 1 parent in more than 10 runs" in last.stderr
+        assert "_singerkit_absent" not in last.state["bookmarks"]["orders"]
+        del api.asked[:]
+        run_tap(api.url, parent, child, state=last.state).ended(0)
+        assert "/more/2" not in api.paths()
+        other = child | {"parent": child["parent"] | {"copy": {"user": "id"}}}  # type: ignore[operator]
+        entry["runs"] = 1
+        renamed = run_tap(api.url, parent, other, state=state).ended(0)
+        assert {row["no"] for row in renamed.records("orders")} == {1, 3}
+        assert renamed.state["bookmarks"]["orders"]["_singerkit_driven_by"] == "users"
