@@ -233,6 +233,10 @@ class RowMemory:
         self._hashed = sum(rows.total() for rows in groups.values())
         self._versions = {key: place for key, place in self._versions.items() if place[0] in groups}
 
+    def has_any(self, keys: Sequence[int]) -> bool:
+        """Tell whether a row with one of these keys is remembered."""
+        return not (self._waiting_keys.isdisjoint(keys) and self._versions.keys().isdisjoint(keys))
+
     def forget(self, keys: Set[int]) -> None:
         """Forget the rows with these keys: other versions were sent, which need not be remembered."""
         if not self._waiting_keys.isdisjoint(keys):
@@ -267,6 +271,14 @@ class RowMemory:
                 if hashes is None:
                     hashes = groups[key] = Counter()
                 hashes[name] += 1
+        self._chunks.clear()
+        self._waiting_keys.clear()
+        self._waiting = self._waiting_bytes = 0
+
+    def _drop_waiting(self) -> None:
+        """Forget the rows that wait, and what was remembered of those with their keys before: nothing has to be hashed for it."""
+        for key in self._versions.keys() & self._waiting_keys:
+            self._drop_version(key)
         self._chunks.clear()
         self._waiting_keys.clear()
         self._waiting = self._waiting_bytes = 0
@@ -352,7 +364,10 @@ class RowMemory:
         if self._lost is not None and self._lost < key:
             self._lost, self.forgotten = None, 0
         if any(chunk.low < key for chunk in self._chunks):
-            self._hash_waiting()
+            if all(chunk.high < key for chunk in self._chunks):
+                self._drop_waiting()
+            else:
+                self._hash_waiting()
         elif not self._groups:
             return
         self._keep_only({text: rows for text, rows in self._groups.items() if not self._key_of(text) < key})

@@ -520,15 +520,22 @@ def extremes(column: Sequence[msgspec.Raw], kind: ValueKind) -> Extremes | None:
         low, high = _check_fast(present, kind)
     except (UnorderableError, TypeError, ArithmeticError):  # TypeError: values with and without an offset
         return _exact_extremes(exact_keys(column, kind))
-    at_high = [index for index, value in enumerate(values) if value == high]
+    at_high = _indexes(values, high)
     if kind.name not in ("INSTANT", "DATE"):
         return Extremes(low, high, at_high, nulls, values)
     # Fast instants are rounded to microseconds; the exact order is decided among the few rows at the ends.
-    bottom = _keys_by_text([raw for raw, value in zip(column, values, strict=True) if value == low], kind)
+    bottom = _keys_by_text([column[index] for index in _indexes(values, low)], kind)
     top = _keys_by_text([column[index] for index in at_high], kind)
     highest = max(top.values())
     at_top = [index for index in at_high if top[bytes(column[index])] == highest]
     return Extremes(min(bottom.values()), highest, at_top, nulls, values)
+
+
+def _indexes(values: Sequence[Any], value: Any) -> list[int]:
+    """Return where ``value`` stands; it mostly stands once."""
+    if values.count(value) == 1:
+        return [values.index(value)]
+    return [index for index, other in enumerate(values) if other == value]
 
 
 def _keys_by_text(column: Iterable[msgspec.Raw], kind: ValueKind) -> dict[bytes, OrderKey]:

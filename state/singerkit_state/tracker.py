@@ -737,7 +737,7 @@ class BookmarkTracker:
         self, keys: Sequence[int] | None, sent: list[int] | None, noted: Sequence[int]
     ) -> None:
         """Forget the former versions of rows that were sent, but for those whose new one is remembered."""
-        if keys is None or (sent is None and len(noted) == len(keys)):
+        if keys is None or (sent is None and len(noted) == len(keys)) or not self._memory.has_any(keys):
             return
         gone = {keys[row] for row in (range(len(keys)) if sent is None else sent)}
         self._memory.forget(gone.difference(keys[row] for row in noted))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from urllib3.exceptions import LocationParseError
@@ -74,6 +75,7 @@ def _unwrapped(address: Address) -> Address:
     return address.ipv4_mapped or address.sixtofour or address
 
 
+@lru_cache(maxsize=16)
 def origin_of(url: str) -> Origin:
     """Return scheme, host and port of an http or https URL.
 

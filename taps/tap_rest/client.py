@@ -7,6 +7,7 @@ body) -> `_judge` (status) -> `utf8_text` (charset).
 from __future__ import annotations
 
 import codecs
+import contextlib
 import email.utils
 import http.client
 import json
@@ -18,13 +19,14 @@ import ssl
 import time
 import zlib
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus, urlencode, urljoin, urlsplit, urlunsplit
 
 import backoff
+import msgspec
 import requests
 import urllib3
 from requests.auth import AuthBase, _basic_auth_str
@@ -88,6 +90,15 @@ class Response:
     headers: Mapping[str, str]
     body: bytes
     seconds: float = 0
+    _members: dict[str, msgspec.Raw] | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def members(self) -> dict[str, msgspec.Raw] | None:
+        """What the body holds by name, None where it is no object that is quickly read; many look, and a page is long."""
+        if self._members is None:
+            with contextlib.suppress(msgspec.DecodeError, RecursionError):
+                self._members = msgspec.json.decode(self.body, type=dict[str, msgspec.Raw])
+        return self._members
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,7 +405,7 @@ class Client:
                 ' (if this API never answers otherwise, set `"partial_answers": "warn"`)',
             )
         if 200 <= status < 300 or status in accept:
-            body = utf8_text(response, self.shown(response.url))
+            body = utf8_text(response, self.shown)
             return Response(response.url, status, response.headers, body, response.seconds)
         where = self.shown(response.url)
         if status in _TRANSIENT:
@@ -731,8 +742,10 @@ def excerpt(response: Response) -> str:
     return f"`{short}`" if short else "nothing"
 
 
-def utf8_text(response: Response, where: str) -> bytes:
+def utf8_text(response: Response, shown: Callable[[str], str]) -> bytes:
     """Return the body as UTF-8 without BOM: in the charset of its Content-Type, else UTF-8.
+
+    ``shown`` writes a URL for people.
 
     Raises:
         BadDataError: the charset is unknown, or the body is not valid in it.
@@ -746,7 +759,7 @@ def utf8_text(response: Response, where: str) -> bytes:
         "".encode(codec).decode(codec)  # some codecs are from bytes to bytes
     except (LookupError, ValueError):
         raise BadDataError(
-            f"{where} declares the charset `{redactor.mask_foreign(declared)[:40]}`, which is unknown."
+            f"{shown(response.url)} declares the charset `{redactor.mask_foreign(declared)[:40]}`, which is unknown."
         ) from None
     try:
         if codec in ("utf-8", "ascii"):
@@ -757,7 +770,7 @@ def utf8_text(response: Response, where: str) -> bytes:
     except UnicodeError as error:
         place = getattr(error, "start", 0)
         raise BadDataError(
-            f"Expected text in {codec} from {where}, got bytes that are not (byte {place}); "
+            f"Expected text in {codec} from {shown(response.url)}, got bytes that are not (byte {place}); "
             "ask its makers, or ask for another charset with an `Accept-Charset` header."
         ) from None
 

@@ -122,7 +122,7 @@ class Pages:
         self._limit = limit
         self._seen = _Seen()
         self._tokens: set[int] = set()
-        self._last_records: int | None = None
+        self._last_records: Sequence[RawRecord] | None = None
         self._totals: Mapping[str | None, int] = {}
         """What the first page told of the whole, by where it stands."""
         self._is_first = is_first
@@ -186,11 +186,11 @@ class Pages:
         settings = self._settings
         if settings.type not in ("page", "offset", "keyset", "cursor", "header_cursor") or not page.came:
             return
-        records = hash(b",".join(page.came))
+        records = page.came
         if (
             records == self._last_records
             and not settings.allow_repeated_pages
-            and (before_now is None or hash(b",".join(before_now())) == records)
+            and (before_now is None or list(before_now()) == records)
         ):
             sent = (
                 f"header `{settings.request_header}`"

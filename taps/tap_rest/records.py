@@ -166,7 +166,7 @@ class PageReader:
         """Take in what stands around the rows of an answer that is not read."""
         if _is_object(response):
             at = self._rows_at
-            members = _members(response.body, "an answer")
+            members = _members(response, "an answer")
             self._habits.learn(members_around(members, at.names if at else None))
 
     def has_rows(self, response: Response) -> bool:
@@ -178,7 +178,7 @@ class PageReader:
                 return (
                     response.body.lstrip()[:1] == b"[" and _first_inside(Raw(response.body.strip())) != b"]"
                 )
-            return self._has_rows(response, _members(response.body, "an answer"), self._rows_at)
+            return self._has_rows(response, _members(response, "an answer"), self._rows_at)
         except BadDataError:
             return False
 
@@ -203,7 +203,7 @@ class PageReader:
         if not _is_object(response):
             return []
         try:
-            members = _members(response.body, "an answer")
+            members = _members(response, "an answer")
         except BadDataError:
             return None
         at = self._rows_at
@@ -246,7 +246,7 @@ class PageReader:
         """Warn where what is taken for none has records at another place: so looks a path that is mistyped."""
         if not path.names or response.body.lstrip()[:1] != b"{" or has_member(response.body, path.names):
             return
-        others = _arrays_of_objects(_members(response.body, where))
+        others = _arrays_of_objects(_members(response, where))
         if others:
             self._warn(
                 f"Nothing is at `{_shown(path)}` in {where}, which `missing_records` takes for no records, while "
@@ -261,7 +261,7 @@ class PageReader:
         """
         if path.names == () or not _is_object(response):
             return
-        members = members_around(_members(response.body, where), path.names)
+        members = members_around(_members(response, where), path.names)
         self._habits.learn(members)
         self._here.learn(members)
         names = part_of(members)
@@ -285,7 +285,7 @@ class PageReader:
         """
         if path.names == () or not _is_object(response):
             return
-        members = members_around(_members(response.body, where), path.names)
+        members = members_around(_members(response, where), path.names)
         failure = self._failure_of(members, path, has_list=has_list, is_first=is_first)
         is_thing = self._asks_for_things and is_first
         if failure is not None and self._is_served:
@@ -439,7 +439,7 @@ def _refuse_message(response: Response, where: str) -> None:
         BadDataError: it is.
     """
     if _is_object(response):
-        names = {name.lower() for name in _members(response.body, where)}
+        names = {name.lower() for name in _members(response, where)}
         if names & _MESSAGE and names <= _WITH_A_MESSAGE:
             raise BadDataError(_error_in(response, where))
 
@@ -452,7 +452,7 @@ def _detected(response: Response, where: str, stream: str, look_at_none: Callabl
     body = response.body
     if body.lstrip()[:1] == b"[":
         return _array_at([])
-    members = _members(body, where)
+    members = _members(response, where)
     candidates = _arrays_of_objects(members)
     empty = [
         name for name, value in members.items() if _first_inside(value) == b"]" and name.lower() not in _DULL
@@ -518,7 +518,7 @@ def _arrays_of_objects(members: Mapping[str, Raw]) -> list[str]:
 def _arrays_below(members: Mapping[str, Raw]) -> Iterator[tuple[str, str]]:
     for name, value in members.items():
         if bytes(memoryview(value)[:1]) == b"{":
-            yield from ((name, below) for below in _arrays_of_objects(_members(bytes(value), name)))
+            yield from ((name, below) for below in _arrays_of_objects(_members_of(bytes(value), name)))
 
 
 def _first_inside(value: Raw) -> bytes:
@@ -527,7 +527,12 @@ def _first_inside(value: Raw) -> bytes:
     return bytes(value)[1:].lstrip()[:1] if head == b"[" else b""
 
 
-def _members(body: bytes, where: str) -> dict[str, Raw]:
+def _members(response: Response, where: str) -> dict[str, Raw]:
+    found = response.members
+    return _members_of(response.body, where) if found is None else found
+
+
+def _members_of(body: bytes, where: str) -> dict[str, Raw]:
     try:
         return msgspec.json.decode(body, type=dict[str, Raw])
     except msgspec.ValidationError:

@@ -167,7 +167,7 @@ def _after_the_first_total(weight: Weight, is_full: bool) -> str:
 
 def signs_of_more(page: LastPage) -> list[Sign]:
     """Return the signs that there is another page, the most telling first."""
-    body = list(_body_members(page.response.body, page.records_at))
+    body = list(_body_members(page.response, page.records_at))
     signs = [*_header_signs(page), *_body_signs(body, page), *_fullness(body, page)]
     return sorted(signs, key=lambda sign: -sign.weight.value)
 
@@ -185,7 +185,7 @@ def sign_of_a_page_before(page: LastPage) -> str | None:
             return "the Link header has rel `prev`"
         if plain_name(name).removeprefix("x") in _BEFORE and _is_token(text.strip()):
             return f"the header {name} names a page before"
-    for names, value in _body_members(page.response.body, page.records_at):
+    for names, value in _body_members(page.response, page.records_at):
         plain, path = plain_name(names[-1]), _path(names)
         if (plain in _HAS_BEFORE | _BEFORE and value is True) or (plain in _IS_FIRST and value is False):
             return f"`{path}` is {json.dumps(value)}"
@@ -200,7 +200,7 @@ def flag_that_ends(response: Response, records_at: Sequence[str] | None) -> Mapp
     """Return the rule of `pagination` that ends a read at this answer, by a flag in it; None where flags do not say so."""
     flags = [
         (names, _flag(names, value) is True)
-        for names, value in _body_members(response.body, records_at)
+        for names, value in _body_members(response, records_at)
         if _flag(names, value) is not None
     ]
     if not flags or any(says_more for _, says_more in flags):
@@ -519,18 +519,23 @@ def _path(names: Sequence[str]) -> str:
 _Member = tuple[tuple[str, ...], Any]
 
 
-def _body_members(body: bytes, records_at: Sequence[str] | None) -> Iterator[_Member]:
+def _body_members(response: Response, records_at: Sequence[str] | None) -> Iterator[_Member]:
     """Yield names and value of the members around the records; only small values are decoded."""
     if records_at is not None and not records_at:
         return  # the body is the records, or the record
-    yield from _members(Raw(body), (), None if records_at is None else tuple(records_at))
+    yield from _members(response.members or {}, (), None if records_at is None else tuple(records_at))
 
 
-def _members(raw: Raw, path: tuple[str, ...], records_at: tuple[str, ...] | None) -> Iterator[_Member]:
+def _inside(raw: Raw | bytes) -> dict[str, Raw]:
     try:
-        found = msgspec.json.decode(raw, type=dict[str, Raw])
+        return msgspec.json.decode(raw, type=dict[str, Raw])
     except (msgspec.DecodeError, RecursionError):
-        return
+        return {}
+
+
+def _members(
+    found: Mapping[str, Raw], path: tuple[str, ...], records_at: tuple[str, ...] | None
+) -> Iterator[_Member]:
     for name, value in found.items():
         names = (*path, name)
         if names == records_at:
@@ -548,7 +553,7 @@ def _members(raw: Raw, path: tuple[str, ...], records_at: tuple[str, ...] | None
             yield names, _decoded(value)
         elif first == b"{" and len(names) < _DEPTH and (is_above or _is_container(name)):
             yield names, {}
-            yield from _members(value, names, records_at)
+            yield from _members(_inside(value), names, records_at)
         elif is_small and (first not in (b"[", b"{") or plain_name(name) in _LINKS):
             yield names, _decoded(value)
 
@@ -916,7 +921,7 @@ def _own_header_signs(name: str, text: str, page: LastPage) -> Iterator[Sign]:
 
 
 def _json_header_signs(name: str, text: str, page: LastPage) -> Iterator[Sign]:
-    for sign in _body_signs(list(_members(Raw(text.encode()), (), None)), page):
+    for sign in _body_signs(list(_members(_inside(text.encode()), (), None)), page):
         seen = f"the header {name} says that {sign.seen}"
         fits = {"type": "page"} if sign.weight is not Weight.HINT else sign.fits
         yield Sign(sign.weight, seen, fits)

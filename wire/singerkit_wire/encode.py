@@ -13,7 +13,8 @@ import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from operator import attrgetter
+from itertools import repeat
+from operator import attrgetter, is_not
 from typing import Any, Protocol, TypeAlias, cast
 
 import msgspec
@@ -98,6 +99,8 @@ class RecordEncoder:
         self._key_forms: dict[str, KeyForm] = {}
         filled = set() if partial else set(properties or ()) - set(schema.get("required", ()))
         self._layout = _layout_of(properties, mask, filled)
+        self._encoded: tuple[Rows, bytes] = ([], b"")
+        """Rows that were encoded last, until their lines are made."""
         self.fields = tuple(sorted(name for name in properties or () if mask["properties", name]))
         """The fields that are sent; none: records are sent whole."""
 
@@ -154,7 +157,7 @@ class RecordEncoder:
 
     def stands_in(self, rows: Rows, name: str) -> bool:
         """Tell whether a property stands in any of ``rows``, be it as null."""
-        return _are_typed(rows) or any(value is not _NULL for value in self.column(rows, name))
+        return _are_typed(rows) or any(map(is_not, self.column(rows, name), repeat(_NULL)))
 
     def key_values(self, rows: Rows, name: str) -> Sequence[bytes]:
         """Return one property of all rows so that what is one value to its type is one text; missing is ``null``."""
@@ -170,12 +173,18 @@ class RecordEncoder:
         end = b',"time_extracted":%s}\n' % _encoder.encode(time_extracted)
         if version is not None:
             end = b',"version":%d%s' % (version, end)
-        records = _encoder.encode_lines(rows)[:-1].replace(b"\n", end + self._begin)
+        records = self._encode(rows)[:-1].replace(b"\n", end + self._begin)
+        self._encoded = [], b""
         return _surrogates.restore(b"".join((self._begin, records, end)))
 
     def hashes(self, rows: Rows) -> list[int]:
         """Return a number for each of ``rows``: of two that differ it differs, of the same as it came it is the same."""
-        return list(map(hash, _encoder.encode_lines(rows).splitlines()))
+        return list(map(hash, self._encode(rows).splitlines()))
+
+    def _encode(self, rows: Rows) -> bytes:
+        if self._encoded[0] is not rows:
+            self._encoded = rows, _encoder.encode_lines(rows)
+        return self._encoded[1]
 
     def wording(self, rows: Rows, only: Collection[str] | None = None) -> list[bytes]:
         """Return a text for each of ``rows``, the same for all that say the same, in the fields ``only`` if given."""
@@ -234,6 +243,7 @@ class _Structs:
 
     def __init__(self, names: Sequence[str], filled: set[str]) -> None:
         self._fields = {name: f"f{index}" for index, name in enumerate(names)}
+        self._filled = filled
         struct = msgspec.defstruct(
             "Record",
             [
@@ -260,6 +270,8 @@ class _Structs:
     def column(self, rows: Rows, name: str) -> list[Raw]:
         field = self._fields[name]
         values = list(map(attrgetter(field), rows))
+        if name in self._filled:
+            return values
         return [_NULL if value is UNSET else value for value in values] if UNSET in values else values
 
 
