@@ -174,8 +174,6 @@ class BookmarkTracker:
         if not lookback:  # with one the user wants the window again, its boundary included
             self._remember_again(start)
         self._from = self._best if self._best is not None else self._mark(self.start_value)
-        self._fast_from: Any = None
-        self._note_from()
         self.nulls = 0
         """Rows whose replication key was null or missing; they are sent and move nothing."""
 
@@ -306,7 +304,6 @@ class BookmarkTracker:
         if self._best is None or mark.key > self._best.key:
             self._best = self._from = mark
             self._memory.raise_to(mark.key)
-            self._note_from()
 
     def _greatest(self, ends: Extremes, column: Sequence[msgspec.Raw]) -> _Mark | None:
         """Return the greatest value of a column that the source's clock allows."""
@@ -693,12 +690,10 @@ class BookmarkTracker:
         is_mixed = not self._is_finished and (self._start.seen or self._start.others)
         return self._start.fields if is_mixed or self._reader is None else self._reader.fields
 
-    def _note_from(self) -> None:
-        mark = self._from
-        self._fast_from = None
-        if mark is not None:
-            found = extremes([msgspec.Raw(mark.text)], self._kind)
-            self._fast_from = None if found is None or found.values is None else found.values[0]
+    def _fast_value(self, mark: _Mark) -> Any:
+        """Return what ``mark`` is, decoded quickly; None where that cannot be."""
+        found = extremes([msgspec.Raw(mark.text)], self._kind)
+        return None if found is None or found.values is None else found.values[0]
 
     def _remember(
         self,
@@ -722,7 +717,7 @@ class BookmarkTracker:
             rows = range(len(column))
         else:
             rows = rows_at_or_above(
-                ends.values, lambda: exact_keys(column, self._kind), self._fast_from, mark.key
+                ends.values, lambda: exact_keys(column, self._kind), self._fast_value(mark), mark.key
             )
         if sent is not None:
             chosen = set(sent)

@@ -8,6 +8,7 @@ numeric address that the socket is then connected to, so a name cannot change it
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from urllib.parse import urlsplit
@@ -75,7 +76,9 @@ def _unwrapped(address: Address) -> Address:
     return address.ipv4_mapped or address.sixtofour or address
 
 
-@lru_cache(maxsize=16)
+_NO_URL = re.compile(r"[\0-\x1f\\]")
+
+
 def origin_of(url: str) -> Origin:
     """Return scheme, host and port of an http or https URL.
 
@@ -85,8 +88,14 @@ def origin_of(url: str) -> Origin:
     Raises:
         ValueError: the URL has another scheme, no host, a bad port, or characters that no URL has.
     """
-    if any(char < " " or char == "\\" for char in url):
+    if _NO_URL.search(url):
         raise ValueError("not a URL: it holds control characters or backslashes")
+    return _origin_of(url.partition("?")[0])
+
+
+@lru_cache(maxsize=16)
+def _origin_of(url: str) -> Origin:
+    """Return the origin of a URL without its query, which pages differ in."""
     try:
         parts = parse_url(url)
         urlsplit(url)  # others take the URL apart after this

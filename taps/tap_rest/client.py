@@ -57,7 +57,7 @@ __all__ = [
 _logger = logging.getLogger("tap-rest")
 # It prints a traceback about headers that it cannot read, and goes on.
 logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
-_CHUNK = 256 * 1024
+_CHUNK = 1024 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TRANSIENT = frozenset({408, 425, 429, *range(500, 600)}) - {501, 505}
 _NOT_YET = 202

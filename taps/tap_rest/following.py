@@ -32,6 +32,7 @@ from tap_rest.records import ReadPage
 __all__ = ["Following"]
 
 Params = Mapping[str, str]
+_Compared = tuple[list[OrderKey | None], list[OrderKey]]
 
 
 _PASSES = 20
@@ -115,6 +116,7 @@ class Following:
         """The greatest value, as it came: what it compares as is found anew beside the values of each page."""
         self._looked_at: tuple[Sequence[msgspec.Raw], list[msgspec.Raw]] = ((), [])
         """Records, and the values in them: a page is looked at more than once."""
+        self._compared: tuple[Any, _Compared] = (None, ([], []))
         self._last_params: Params | None = None
         self._asked: Params | None = None
         """The question that gave the rows at the last value."""
@@ -272,13 +274,8 @@ class Following:
                 return
 
     def _has_rows_up_to_last(self, page: ReadPage) -> bool:
-        # Nearly all have one in front.
-        return any(
-            key is None or not key > last
-            for part in (replace(page, records=page.records[:1]), page)
-            for keys, last in [self._keys_and_last(part)]
-            for key in keys
-        )
+        keys, last = self._keys_and_last(page)
+        return any(key is None or not key > last for key in keys)
 
     def _has_rows_at_last(self, page: ReadPage) -> bool:
         keys, last = self._keys_and_last(page)
@@ -290,13 +287,17 @@ class Following:
         keys, marks = self._keys_of(page, *(() if self._last is None else (self._last,)))
         return keys, marks[0] if marks else None
 
-    def _keys_of(self, page: ReadPage, *marks: msgspec.Raw) -> tuple[list[OrderKey | None], list[OrderKey]]:
+    def _keys_of(self, page: ReadPage, *marks: msgspec.Raw) -> _Compared:
         """Return what the rows of a page are ordered by, and what ``marks`` are beside them; null for all without an order."""
         column = self._column_of(page)
-        try:
-            return comparable_keys(column, self._kind, marks)
-        except UnorderableError:
-            return [None] * len(column), exact_keys(marks, self._kind)
+        asked, found = self._compared
+        if asked is None or asked[0] is not column or asked[1] != marks:
+            try:
+                found = comparable_keys(column, self._kind, marks)
+            except UnorderableError:
+                found = [None] * len(column), exact_keys(marks, self._kind)
+            self._compared = (column, marks), found
+        return found
 
     def _column_of(self, page: ReadPage) -> list[msgspec.Raw]:
         if self._looked_at[0] is not page.records:
@@ -447,7 +448,10 @@ class Following:
                 known.add(row)
             if has_moved and key == last:
                 self._known.add(row)
-        page.records = [record for number, record in enumerate(page.records) if number not in left_out]
+        if left_out == set(range(len(left_out))):  # as nearly always
+            page.records = page.records[len(left_out) :]
+        else:
+            page.records = [record for number, record in enumerate(page.records) if number not in left_out]
         self._note(len(page.records), has_null=bool(nulls))
         return has_moved
 
@@ -489,9 +493,7 @@ class Following:
                 )
         return keys, last
 
-    def _ascending_keys(
-        self, page: ReadPage, *marks: msgspec.Raw
-    ) -> tuple[list[OrderKey | None], list[OrderKey]]:
+    def _ascending_keys(self, page: ReadPage, *marks: msgspec.Raw) -> _Compared:
         keys, found = self._keys_of(page, *marks)
         present = [key for key in keys if key is not None]
         if present != sorted(present):
