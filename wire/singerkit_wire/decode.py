@@ -466,7 +466,7 @@ def _checks(column: Column, validate: bool, domain: Domain) -> Sequence[Check]:
 def _limits(column: Column, domain: Domain) -> Numbers | None:
     """Return the numbers that the store holds, unless all that `_check_numbers` admits are among them."""
     widest = domain.numbers
-    if column.numbers is None and min(widest.before, widest.after) > 2 * _LONGEST_NUMBER:
+    if column.numbers is None and min(widest.before, widest.after) >= _LONGEST_NUMBER + 999:  # an exponent
         return None
     return column.numbers or widest
 
@@ -491,6 +491,8 @@ def _check_digits(values: list[Any], limits: Numbers) -> None:
     )  # characters; as many may stand behind `0.`, or before no point
     if _has_exponents(values):
         sure = 0
+    if not values or max(map(len, values)) <= sure:
+        return
     for value in values:
         if len(value) > sure:
             text = value if isinstance(value, str) else bytes(value).decode()
