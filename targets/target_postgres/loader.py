@@ -83,6 +83,7 @@ class _Waiting:
     size: int = 0
     count: int = 0
     lines: tuple[int, int] | None = None
+    has_marks: bool = False
     batches: list[tuple[Sequence[Row], Batch]] = field(default_factory=list)
     """What the blocks were encoded from, where rows that are refused are to be set aside."""
 
@@ -114,6 +115,7 @@ class PostgresLoader:
         reconnect_seconds: float = 60.0,
         answer_seconds: float = 3600.0,
         hard_delete: bool = True,
+        deletes_marked: bool = False,
         state_table: str = DEFAULT_TABLE,
         sets_aside: Sequence[str] = (),
         quarantine_limit: int = 1000,
@@ -131,6 +133,7 @@ class PostgresLoader:
         self._answer_seconds = answer_seconds
         self._stop = stop
         self._hard_delete = hard_delete
+        self._deletes_marked = deletes_marked
         self._state_table = state_table
         self._close_server = close_server
         self._ways = ways
@@ -152,6 +155,7 @@ class PostgresLoader:
         self._accepts_gone_rows = False
         self.doubts: list[str] = []
         self._activated: set[str] = set()
+        self._deleted_from: set[str] = set()  # streams that this unit has deleted single rows of
         self._told: set[str] = set()  # streams of whose versions something was said
         self._holding: frozenset[str] = frozenset()  # streams whose tables held rows when this run committed
         self._without_version: set[str] = set()  # streams of which this run has written rows without one
@@ -334,6 +338,14 @@ class PostgresLoader:
         if self._sets_aside:
             waiting.batches.append((rows, batch))
         waiting.count += len(rows)
+        if (
+            self._deletes_marked
+            and table.keys
+            and DELETED_AT in table.given.column_names
+            and DELETED_AT in names
+        ):
+            at = names.index(DELETED_AT)
+            waiting.has_marks = waiting.has_marks or any(row[at] is not None for row in rows)
         self._gather(waiting, csv)
 
     def _waiting_for(self, table: Table, columns: tuple[str, ...]) -> _Waiting:
@@ -377,12 +389,15 @@ class PostgresLoader:
 
     def _put(self, cursor: Cursor, waiting: _Waiting, csv: bytes, count: int) -> None:
         table, columns = waiting.table, waiting.columns
+        if waiting.has_marks:
+            table.takes_copies = False  # what is to be deleted goes by way of the stage, and all after it
         if not table.keys or table.takes_copies:
             self._hold(cursor, table)
         if not table.keys:
             self._copy_counted(cursor, table, columns, csv, count)
         elif not (table.takes_copies and self._copy_straight(cursor, table, columns, csv, count)):
             self._stage(cursor, table, columns, csv)
+            table.has_marks = table.has_marks or waiting.has_marks
             table.staged_lines = _span(table.staged_lines, waiting.lines)
 
     # --- what only PostgreSQL refuses ----------------------------------------------------------------------
@@ -404,6 +419,7 @@ class PostgresLoader:
             cursor.execute("RELEASE SAVEPOINT singerkit_rows")
             table.has_stage, table.takes_copies, table.has_repeats = before
             table.staged = table.staged_lines = None
+            table.has_marks = False
             return error
         cursor.execute("RELEASE SAVEPOINT singerkit_rows")
         return None
@@ -502,8 +518,12 @@ class PostgresLoader:
             table.keys,
             has_repeats=table.has_repeats,
             detours=table.detours,
+            gone=table.columns[DELETED_AT] if table.has_marks else None,
         )
+        if table.has_marks:
+            self._deleted_from.add(table.stream)
         table.staged = table.staged_lines = None
+        table.has_marks = False
 
     def reject(self, letters: Sequence[Reject]) -> None:
         """Put refused records into the dead-letter table, in the same transaction."""
@@ -590,6 +610,7 @@ class PostgresLoader:
         self._tables = {table.stream: table for table, _staged in self._safe.tables}
         for table, staged in self._safe.tables:
             table.staged = staged
+            table.has_marks = self._deletes_marked and table.columns.get(DELETED_AT) in (staged or ())
             table.is_locked = False  # the lock may have been taken behind the savepoint
         self._refused = self._safe.refused.copy()
         return self._safe.point
@@ -644,14 +665,15 @@ class PostgresLoader:
         def finish(connection: Connection) -> tuple[StateRow, frozenset[str]]:
             self._settle(connection)
             with connection.cursor() as cursor:
+                emptied = self._activated | self._deleted_from
                 asked = {
                     name: table
                     for name, table in self._tables.items()
-                    if name not in self._holding or name in self._activated
+                    if name not in self._holding or name in emptied
                 }
                 holding = _holding(cursor, asked.values())
-                # One that is empty stays noted, since its rows are gone, but where a version that was activated took them.
-                loaded = ((row.loaded or frozenset()) - (asked.keys() & self._activated)) | holding
+                # One that is empty stays noted, since its rows are gone, but where we have been told to delete them.
+                loaded = ((row.loaded or frozenset()) - (asked.keys() & emptied)) | holding
                 oids = {t.stream: t.shape.oid for t in self._tables.values() if t.shape.oid is not None}
                 advanced = advance(cursor, row, state, loaded, oids)
                 return advanced, (self._holding - asked.keys()) | holding
@@ -669,6 +691,7 @@ class PostgresLoader:
         self._committed_state = state or self._committed_state
         self._defers = True
         self._activated.clear()
+        self._deleted_from.clear()
         self._forget_unit()
 
     def _resolve_unknown_commit(self, advanced: StateRow) -> None:
@@ -735,6 +758,7 @@ class PostgresLoader:
         self._refused.clear()
         for table in self._tables.values():
             table.staged = table.staged_lines = None
+            table.has_marks = False
             table.uncommitted = frozenset()
             table.is_locked = False
 

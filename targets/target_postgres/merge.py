@@ -10,7 +10,7 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Composed, Identifier
 
 from target_postgres.ddl import Detours
-from target_postgres.faults import check_stored
+from target_postgres.faults import NotDone, check_stored
 
 __all__ = ["create_stage", "merge"]
 
@@ -34,28 +34,29 @@ def merge(
     *,
     has_repeats: bool,
     detours: Detours | None = None,
+    gone: str | None = None,
 ) -> bool:
     """Upsert the staged rows and empty the stage; the last of several rows with one key wins (SINGER-RULES G11).
 
     ``columns`` are those the staged rows hold: the others keep their stored values. A row is rewritten only when one
     of them differs in any byte. Returns True when the stage held a key twice, which costs a sort: pass it on as
     ``has_repeats`` next time. ``detours``: triggers and rules of the table that may keep rows out or delete them.
+    ``gone``: the column that is not null in the last row of a key that is to be deleted.
 
     Raises:
         NotDone: fewer rows were written than should be, or are there.
     """
 
+    if gone is not None:
+        latest = _select(stage, columns, keys, has_repeats=True)
+        _upsert_checked(cursor, _where(latest, gone, "IS NULL"), table, columns, keys, detours)
+        _delete(cursor, _where(latest, gone, "IS NOT NULL"), table, keys)
+        cursor.execute(_empty(stage))
+        return has_repeats
+
     def put(*, has_repeats: bool) -> None:
         select = _select(stage, columns, keys, has_repeats=has_repeats)
-        changing = [column for column in columns if column not in keys]
-        looks_back = detours is not None and detours.keep_old and bool(changing)
-        if looks_back:
-            _note_changing(cursor, select, table, keys, changing)
-        cursor.execute(_upsert(select, table, columns, keys, _action(changing)))
-        if looks_back:
-            _check_changed(cursor, table, keys)
-        if detours:
-            _check_stored(cursor, select, table, columns, keys, detours)
+        _upsert_checked(cursor, select, table, columns, keys, detours)
 
     if not has_repeats:
         cursor.execute("SAVEPOINT singerkit_merge")
@@ -73,6 +74,41 @@ def merge(
     put(has_repeats=True)
     cursor.execute(_empty(stage))
     return True
+
+
+def _upsert_checked(
+    cursor: Cursor,
+    select: Composed,
+    table: Identifier,
+    columns: Sequence[str],
+    keys: Sequence[str],
+    detours: Detours | None,
+) -> None:
+    changing = [column for column in columns if column not in keys]
+    looks_back = detours is not None and detours.keep_old and bool(changing)
+    if looks_back:
+        _note_changing(cursor, select, table, keys, changing)
+    cursor.execute(_upsert(select, table, columns, keys, _action(changing)))
+    if looks_back:
+        _check_changed(cursor, table, keys)
+    if detours:
+        _check_stored(cursor, select, table, columns, keys, detours)
+
+
+def _where(select: Composed, column: str, what: str) -> Composed:
+    return SQL("SELECT * FROM ({}) AS latest WHERE {} ").format(select, Identifier(column)) + SQL(what)
+
+
+def _delete(cursor: Cursor, select: Composed, table: Identifier, keys: Sequence[str]) -> None:
+    """Delete rows by their keys; one that is not there is gone already.
+
+    Raises:
+        NotDone: some are still there.
+    """
+    same = _same(keys, "gone")
+    cursor.execute(SQL("DELETE FROM {} AS stored USING ({}) AS gone WHERE {}").format(table, select, same))
+    if _count(cursor, SQL("{} AS stored JOIN ({}) AS gone ON {}").format(table, select, same)):
+        raise NotDone("a trigger or rule of the table keeps rows that are to be deleted; change it")
 
 
 def _empty(stage: str) -> Composed:

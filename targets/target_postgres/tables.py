@@ -52,7 +52,7 @@ class Table:
     ``binary`` and ``local`` are the fields that go to `bytea` and to `timestamp without time zone`. ``takes_copies``: the
     table was empty when the run met it, so rows are copied straight in until a key repeats; ``is_of_this_run``: so all its
     rows are of this run; ``uncommitted`` are the columns that the unit in hand has made. ``staged`` names the columns
-    of the rows that wait in the stage. ``held`` are its columns as they were when the stream was declared, and ``shape`` is
+    of the rows that wait in the stage; ``has_marks``: some of them are to be deleted. ``held`` are its columns as they were when the stream was declared, and ``shape`` is
     what it was then, or when it was last seen that nothing of that matters; ``is_locked``: it stays so until the unit ends.
     ``read_anew`` says what is to be run to have all rows come again.
     """
@@ -76,6 +76,7 @@ class Table:
     staged: tuple[str, ...] | None = None
     staged_lines: tuple[int, int] | None = None
     has_repeats: bool = False
+    has_marks: bool = False
     is_locked: bool = False
 
     @property

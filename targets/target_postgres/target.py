@@ -135,7 +135,9 @@ class TargetPostgres(SingerkitTarget):
                 "default": True,
                 "description": "At ACTIVATE_VERSION delete rows of other versions (not under `load_method: append-only`, "
                 "where `true` is refused); else set `_sdc_deleted_at`. Without "
-                "`add_record_metadata` neither: rows then have no version, and rows without one always stay.",
+                "`add_record_metadata` neither: rows then have no version, and rows without one always stay. Where it is given, "
+                "`true` also deletes each row of a stream with a key whose record has a value in `_sdc_deleted_at`, as "
+                "log-based streams say that a row is gone; else the row stays, with that value.",
             },
         },
     }
@@ -238,6 +240,7 @@ class TargetPostgres(SingerkitTarget):
             reconnect_seconds=config["reconnect_seconds"],
             answer_seconds=config["answer_seconds"],
             hard_delete=config["hard_delete"],
+            deletes_marked=config["hard_delete"] and "hard_delete" in self.given_keys,
             sets_aside=self._sets_aside(),
             quarantine_limit=config["quarantine_limit"],
             close_server=close_server,
