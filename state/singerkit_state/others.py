@@ -19,7 +19,7 @@ _OWN_PREFIX = "_singerkit"
 _SDK_KEYS = frozenset({"starting_replication_value", "replication_key_signpost", "progress_markers"})
 # What pipelinewise taps and singer-python write beside a bookmark, or instead of one for a stream read as a whole.
 _FULL_TABLE_KEYS = frozenset({"last_replication_method", "version", "initial_full_table_complete"})
-_TOP_KEYS = frozenset({"bookmarks", "currently_syncing", "_singerkit"})
+_TOP_KEYS = frozenset({"bookmarks", "currently_syncing", "_singerkit", "_singerkit_log"})
 
 
 class StateError(ValueError):

@@ -58,6 +58,11 @@ def change_since(stream: BlockStream, part: Mapping[str, Any], start_date: str |
             stream, moved, "It is read as a whole, and rows that only came before stay in the target"
         )
     found = [*_moved(stream, former), *_other_keys(stream, former)]
+    if stream.is_log_based:
+        if not _has_bookmark(part):
+            return None
+        found += _new_fields(stream, former)
+        return _told(stream, found, _kept_back(stream, "goes on in the log", "rows that do not change"))
     if stream.bookmark_key is None:
         return _told(stream, found, _kept_back(stream, "is read for parents that have changed", "others"))
     if not _has_bookmark(part if stream.selected else part.get(DRIVEN) or {}):
@@ -96,6 +101,10 @@ def _widened(stream: BlockStream, former: ReadAs, start_date: str | None) -> Ite
     kind = stream.bookmark_kind
     if (kind.is_time or kind.name == "ANY") and earlier(start_date, former.start_date) != former.start_date:
         yield "`start_date` is earlier" if start_date else "there is no `start_date` any more"
+    yield from _new_fields(stream, former)
+
+
+def _new_fields(stream: BlockStream, former: ReadAs) -> Iterator[str]:
     if not former.knows_all_fields or not stream.selected:
         return
     new = [name for name in stream.kinds if name not in former.fields and may_be_stored(name)]
@@ -119,7 +128,8 @@ def gone_sentence(stream: BlockStream, names: Sequence[str]) -> str:
 
 def whole_sentence(stream: BlockStream, part: Mapping[str, Any], former: ReadAs) -> str | None:
     """Return what is told, once, of a stream that has a bookmark and is now read as a whole."""
-    named = bookmark_left(part) if stream.bookmark_key is None and stream.selected else None
+    is_whole = stream.bookmark_key is None and not stream.is_log_based
+    named = bookmark_left(part) if is_whole and stream.selected else None
     if named is None or former.source.get(WHOLE):
         return None
     return (
@@ -181,7 +191,7 @@ def earlier(one: str | None, other: str | None) -> str | None:
 
 def comes_whole(stream: BlockStream) -> bool:
     """Tell whether each run reads all rows of a stream, whatever its state says."""
-    if stream.bookmark_key is not None:
+    if stream.bookmark_key is not None or stream.is_log_based:
         return False
     return stream.parent is None or stream.ignore_parent_replication_key or comes_whole(stream.parent)
 

@@ -30,6 +30,7 @@ A connector is two classes:
           is_key_unique=False,          # True: the source sees to it that no two rows have one key
           sends_versions=False,         # True: a complete full load says so, and rows gone at the source go from the target
           start_setting=None,           # the setting by which the source is asked for Start.value, for warnings
+          replication_methods=(),       # the first is the default, one alone is forced; LOG_BASED: `log_contract`
       )
 
 The engine (`singerkit_tap.sync`) owns everything else: SCHEMA, RECORD and STATE lines, selection, bookmarks,

@@ -37,8 +37,11 @@ from singerkit_shell.validate import (
 from singerkit_shell.words import ended
 from singerkit_state.delivery import Delivery, print_about
 from singerkit_state.order import UnorderableError, ValueKind, order_key
+from singerkit_state.store import Store
 from singerkit_state.value import Mark, without_mark
 from singerkit_tap.delivery import Reading, delivery
+from singerkit_tap.log_contract import LogReader
+from singerkit_tap.log_sync import LogSettings
 from singerkit_tap.stream import BlockStream, read_input_entries, root_metadata
 from singerkit_tap.sync import SyncRun
 from singerkit_wire.output import Output, reader_watched
@@ -128,6 +131,7 @@ class SingerkitTap(Tap):
         self._progress = Progress(self.logger)
         self._pipeline_of_state: str | None = None
         self._resumes: str | None = None
+        self._store: Store | None = None
         self.state_location: str | None = None
         """What ``--state`` names, without a password."""
         super().__init__(
@@ -156,6 +160,10 @@ class SingerkitTap(Tap):
     def config_warnings(self, config: Mapping[str, Any]) -> Sequence[str]:  # noqa: ARG002  for overriding
         """Return what somebody should know of a config that is valid, a sentence each."""
         return ()
+
+    def log_reader(self, streams: Sequence[BlockStream]) -> LogReader:
+        """Return what reads the log of ``streams``, all log-based ones of this run; called once, and nothing is read yet."""
+        raise NotImplementedError(f"{type(self).__name__} has to implement log_reader for {streams[0].name}")
 
     @classmethod
     def deliveries(cls, config: Mapping[str, Any]) -> list[Delivery]:  # noqa: ARG003  for overriding
@@ -313,7 +321,7 @@ class SingerkitTap(Tap):
         # Imported here: a place may need a driver, --help does not.
         from singerkit_state.location import open_store
 
-        store = open_store(location)
+        store = self._store = open_store(location)
         self._pipeline_of_state = store.pipeline
         found = store.read(self.pipeline)
         if store.is_file:
@@ -322,6 +330,10 @@ class SingerkitTap(Tap):
             self._resumes = "url"
         self.state_location = store.location
         self.load_state(found or {})
+
+    def committed_state(self) -> dict[str, Any] | None:
+        """Return the state that ``--state`` names as it is now, with its mark; None where there is none."""
+        return None if self._store is None else self._store.read(self.pipeline)
 
     @property
     def sync_run(self) -> SyncRun:
@@ -334,6 +346,9 @@ class SingerkitTap(Tap):
                 self._progress,
                 state_every=int(self.config.get("state_every", 10_000)),
                 start_date=self.config.get("start_date"),
+                log=LogSettings.of(self.config),
+                log_reader=self.log_reader,
+                committed=None if self._store is None else self.committed_state,
             )
         return self._sync_run
 

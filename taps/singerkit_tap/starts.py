@@ -17,6 +17,7 @@ from singerkit_state.others import StateError, bookmark_left, recognised_part, u
 from singerkit_state.readas import ReadAs
 from singerkit_state.value import read_mark, without_mark
 from singerkit_tap.contract import Context
+from singerkit_tap.log_state import LOG, check_part
 from singerkit_tap.stream import BlockStream
 
 __all__ = ["check_contexts", "checked_state", "former_read", "told_apart_by", "unknown_to_config"]
@@ -45,7 +46,7 @@ def checked_state(
     for stream in streams:
         if _is_read(stream):
             if stream.name in parts:
-                parts[stream.name] = _checked_part(parts[stream.name], stream)
+                parts[stream.name] = _checked_part(parts[stream.name], stream, value.get(LOG))
             _check_start(stream, parts.get(stream.name) or {}, start_date)
     return {**value, "bookmarks": parts} if parts or "bookmarks" in value else value
 
@@ -95,9 +96,11 @@ def _is_read(stream: BlockStream) -> bool:
     return bool(stream.selected or stream.has_selected_descendents)
 
 
-def _checked_part(part: Any, stream: BlockStream) -> Any:
+def _checked_part(part: Any, stream: BlockStream, log: Any) -> Any:
     key = stream.bookmark_key
     try:
+        if stream.is_log_based:
+            return check_part(part, log)
         part = recognised_part(part, key)
         if key is not None and not stream.selected:
             recognised_part(part.get(DRIVEN), key)

@@ -15,7 +15,7 @@ from singer_sdk.helpers._catalog import get_selected_schema
 from singer_sdk.singerlib import Catalog, MetadataMapping, SelectionMask
 from singer_sdk.streams.core import Stream
 
-from singerkit_catalog.discovery import FULL_TABLE, INCREMENTAL, catalog_entry, stream_metadata
+from singerkit_catalog.discovery import FULL_TABLE, INCREMENTAL, LOG_BASED, catalog_entry, stream_metadata
 from singerkit_catalog.schema import resolve_refs
 from singerkit_catalog.selection import normalised_catalog
 from singerkit_shell.errors import ConfigurationError
@@ -28,6 +28,7 @@ from singerkit_tap.contract import Context, Page, Start
 from singerkit_tap.ways import go_on, start_over
 from singerkit_wire.encode import Record, RecordEncoder
 from singerkit_wire.output import Output
+from singerkit_wire.stream import DELETED_AT
 
 if TYPE_CHECKING:
     from singer_sdk import Tap
@@ -97,6 +98,7 @@ class BlockStream(Stream):
         valid_replication_keys: Sequence[str] = (),
         is_key_unique: bool = False,
         sends_versions: bool = False,
+        replication_methods: Sequence[str] = (),
     ) -> None:
         super().__init__(
             cast("Tap", tap), resolve_refs(schema, f"stream `{name}`") or {"type": "object"}, name
@@ -115,7 +117,7 @@ class BlockStream(Stream):
         self.selected_by_default = selected_by_default
         self.rows_asked_again = 0
         """Rows that came twice since they were asked for twice."""
-        self.sends_partial_records = sends_partial_records
+        self._sends_partial_records = sends_partial_records
         self.start_setting = start_setting
         self.accepts_duplicate_keys = accepts_duplicate_keys
         self.is_key_unique = is_key_unique
@@ -126,6 +128,9 @@ class BlockStream(Stream):
         )
         self._is_sorted = is_sorted
         self._own_replication_key = replication_key
+        self._methods = tuple(replication_methods)
+        if self._methods:
+            self._set_replication(self._methods[0], replication_key)
         self._zone = None if time_zone is None else zone_named(time_zone)
         self._told_kind = (
             None if replication_key_format is None else ValueKind.named(replication_key_format, self._zone)
@@ -239,6 +244,16 @@ class BlockStream(Stream):
     # What the engine asks
 
     @property
+    def is_log_based(self) -> bool:
+        """Whether the tap's log is read for it (`singerkit_tap.log_contract`), and not `read_pages`."""
+        return self.replication_method == LOG_BASED
+
+    @property
+    def sends_partial_records(self) -> bool:
+        """Whether what a record leaves out is not known, so that what is stored stays."""
+        return self._sends_partial_records or self.is_log_based
+
+    @property
     def is_sorted(self) -> bool:
         return self._is_sorted
 
@@ -261,8 +276,11 @@ class BlockStream(Stream):
         times = (key,) if key is not None and self.bookmark_kind.name in ("INSTANT", "ANY") else ()
         if whole:
             return RecordEncoder(self.name, {}, SelectionMask(), times=times)
-        partial = self.sends_partial_records
-        return RecordEncoder(self.name, self.effective_schema, self.mask, partial=partial, times=times)
+        schema, mask = self.effective_schema, self.mask
+        if self.is_log_based and "properties" in schema:
+            schema, mask = _with_deletions(schema, self.primary_keys), SelectionMask(mask)
+            mask["properties", DELETED_AT] = True
+        return RecordEncoder(self.name, schema, mask, partial=self.sends_partial_records, times=times)
 
     def fate_of_nulls(self) -> str:
         """Return what becomes, in later runs, of rows without a replication key; it completes "what has none was sent, and"."""
@@ -293,7 +311,8 @@ class BlockStream(Stream):
     @property
     def selected_schema(self) -> dict[str, Any]:
         """The schema as SCHEMA carries it: selected properties only."""
-        return get_selected_schema(self.name, self.effective_schema, self.mask)
+        schema = get_selected_schema(self.name, self.effective_schema, self.mask)
+        return _with_deletions(schema, self.primary_keys) if self.is_log_based else schema
 
     @property
     def kinds(self) -> dict[str, str]:
@@ -317,7 +336,9 @@ class BlockStream(Stream):
             "key_properties": self.primary_keys,
             "replication_key": self._own_replication_key,
             "valid_replication_keys": self._valid_replication_keys,
-            "is_method_forced": not self._valid_replication_keys,
+            "replication_method": self._methods[0] if self._methods else None,
+            "is_method_forced": len(self._methods) == 1
+            or not (self._methods or self._valid_replication_keys),
             "selected_by_default": self.selected_by_default,
             "table_metadata": self.table_metadata,
             "property_metadata": self.property_metadata,
@@ -398,7 +419,13 @@ class BlockStream(Stream):
         self._schema = dict(schema)
 
     def _set_replication(self, method: str | None, key: str | None) -> None:
-        if method == FULL_TABLE:
+        can = self._methods
+        if method is None and can:
+            method = can[0]
+        if can and method not in can:
+            raise ConfigurationError(self._cannot(str(method)))
+        self.forced_replication_method = LOG_BASED if can and method == LOG_BASED else None
+        if method == FULL_TABLE or self.is_log_based:
             self.replication_key = None
         elif method in (None, INCREMENTAL):
             if (method and key is None) or not (key is None or self.can_go_on_by(key)):
@@ -414,6 +441,8 @@ class BlockStream(Stream):
     def _cannot(self, wish: str) -> str:
         valid = " or ".join(f"`{key}`" for key in self._valid_replication_keys)
         can = f"{FULL_TABLE} and {INCREMENTAL} by {valid}" if valid else FULL_TABLE
+        if self._methods:
+            can = " and ".join(f"{m} by {valid}" if m == INCREMENTAL else m for m in self._methods)
         return (
             f"The catalog asks for {wish} of stream `{self.name}`, which can do {can}; correct the catalog."
         )
@@ -446,6 +475,17 @@ class BlockStream(Stream):
     def get_batch_config(self, config: Mapping[str, Any]) -> None:  # noqa: ARG002
         """Return None: no BATCH messages."""
         return
+
+
+def _with_deletions(schema: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    """Return the schema of records that tell changes: of a deleted row its key may be all that is known."""
+    properties = {
+        **schema.get("properties", {}),
+        DELETED_AT: {"type": ["string", "null"], "format": "date-time"},
+    }
+    required = [name for name in schema.get("required", ()) if name in keys]
+    rest = {key: item for key, item in schema.items() if key != "required"}
+    return {**rest, "properties": properties, **({"required": required} if required else {})}
 
 
 def _complete(metadata: MetadataMapping, stream: BlockStream) -> MetadataMapping:

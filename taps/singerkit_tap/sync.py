@@ -9,6 +9,8 @@ since the last one, and only if committing there cannot double rows: the bookmar
 written so far. Rows of full-table streams with a key need no cover: each run sends them again anyway. Nor do those before the
 place where a full load goes on when it is cut off (fullload.py).
 
+Streams that are read from a log come last: `singerkit_tap.log_sync`.
+
 **Which bookmark.** That of a sorted stream moves at the end of each page, any other at the end of the stream or
 partition. A sorted parent's bookmark moves after the children of its page are done, so it covers them too. How far:
 `singerkit_state.tracker`. The source's clock is that of the first answer of a read; for children that share a
@@ -18,18 +20,19 @@ bookmark, that of the first answer of the family.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from singerkit_catalog.schema import admitting_missing
-from singerkit_shell.errors import BadDataError, SingerkitError
+from singerkit_shell.errors import BadDataError, ConfigurationError, SingerkitError
 from singerkit_shell.progress import Progress
 from singerkit_shell.signals import stop_flag
 from singerkit_state.readas import ReadAs
 from singerkit_state.tracker import UnsortedError
-from singerkit_state.value import Mark, with_mark
+from singerkit_state.value import Mark, read_mark, with_mark
 from singerkit_tap.changes import (
     change_since,
     deselected_sentence,
@@ -39,6 +42,9 @@ from singerkit_tap.changes import (
 )
 from singerkit_tap.contract import Context, Page
 from singerkit_tap.family import EnoughRecords, Family, Member, family_of
+from singerkit_tap.log_contract import LogReader
+from singerkit_tap.log_state import LOG
+from singerkit_tap.log_sync import LogSettings, LogSync
 from singerkit_tap.reads import Read
 from singerkit_tap.starts import checked_state, unknown_to_config
 from singerkit_tap.stream import BlockStream
@@ -57,7 +63,9 @@ class SyncRun:
     """One run over the streams of a tap.
 
     ``state`` is the state to continue, without its mark; parts of it that belong to no stream of this run are
-    kept as they are. ``start_date`` is RFC 3339 or None.
+    kept as they are. ``start_date`` is RFC 3339 or None. ``log``: how log-based streams are read, and ``log_reader`` what
+    makes their reader; ``committed`` returns the
+    state that is read back from where ``--state`` points, None where there is none.
     """
 
     def __init__(
@@ -69,6 +77,9 @@ class SyncRun:
         *,
         state_every: int = 10_000,
         start_date: str | None = None,
+        log: LogSettings | None = None,
+        log_reader: Callable[[Sequence[BlockStream]], LogReader] | None = None,
+        committed: Callable[[], Mapping[str, Any] | None] | None = None,
     ) -> None:
         self._output = output
         self._rest: dict[str, Any] = dict(state)
@@ -81,6 +92,9 @@ class SyncRun:
         self._start_date = start_date
         self._family: Family | None = None
         self._warnings: list[tuple[BlockStream, str]] = []
+        self._log_settings, self._log_reader, self._committed = log, log_reader, committed
+        self._log: LogSync | None = None
+        self._has_begun = False
 
     # Entrances
 
@@ -91,18 +105,29 @@ class SyncRun:
             ConfigurationError: the state, the start date or a lookback means nothing to a stream, among others.
         """
         self._check_state(streams)
-        self.write_state()
-        for root in streams:
-            if root.parent is None and (root.selected or root.has_selected_descendents):
-                self._read_family(root, {stream.name for stream in family_of(root) if stream.selected})
-        stop_flag.raise_if_set(_SAFE)
-        self.write_state(is_complete=True)
+        log = self._log = self._log_of(streams)
+        with nullcontext() if log is None else log.reading(self._reader_of(streams)):
+            self.write_state()
+            self._has_begun = True
+            for root in streams:
+                if _is_root_to_read(root):
+                    self._read_family(root, {stream.name for stream in family_of(root) if stream.selected})
+            if log is not None:
+                stop_flag.raise_if_set(_SAFE)
+                log.run()
+            stop_flag.raise_if_set(_SAFE)
+            self.write_state(is_complete=True)
         for stream, sentence in self._warnings:
             stream.logger.warning("Once more, what this run warned of: %s", sentence)
 
     def read_one(self, stream: BlockStream, context: Context | None = None) -> None:
         """Read one stream by itself, as singer-sdk's --test does, up to its record limit."""
         self._check_state(stream.tap.block_streams)
+        if stream.is_log_based:
+            log = self._log_of([stream])
+            if log is not None:
+                log.read_one(stream, self._reader_of([stream]))
+            return
         with contextlib.suppress(EnoughRecords):
             if context is None:
                 self._read_family(_root_of(stream), {stream.name})
@@ -161,6 +186,8 @@ class SyncRun:
 
     def renew_schema(self, stream: BlockStream) -> None:
         """Go on with a schema that has grown in mid-run: a SCHEMA now, and the new fields from here on."""
+        if self._log is not None and self._log.renew_schema(stream):
+            return
         member = self._family.members.get(stream.name) if self._family is not None else None
         if member is None:
             return
@@ -175,10 +202,50 @@ class SyncRun:
             for member in self._family.members.values():
                 self._bookmarks[member.stream.name] = member.state()
             self._family.leave_behind(self._bookmarks)
+        if self._log is not None and self._has_begun:
+            self._log.update(self._rest, self._bookmarks)
         value = {**self._rest, "bookmarks": self._bookmarks}
         mark = replace(self._mark, complete=is_complete)
         self._output.state(with_mark(value, mark))
         self._mark = replace(self._mark, location=None)  # where it started is said once
+
+    # The log
+
+    def _log_of(self, streams: Sequence[BlockStream]) -> LogSync | None:
+        logged = [stream for stream in streams if stream.is_log_based and stream.selected]
+        if not logged:
+            return None
+        settings = self._log_settings or LogSettings()
+        if settings.acknowledges and self._committed is None:
+            raise ConfigurationError(
+                "Expected `--state` beside `log.acknowledge` `while_running`, since what is committed is read back from there; "
+                "name the state file or the state URL, or leave `log.acknowledge` out."
+            )
+        return LogSync(
+            logged,
+            self._rest.get(LOG),
+            self._bookmarks,
+            self._output,
+            self._progress,
+            settings,
+            state_every=self._state_every,
+            write_state=self.write_state,
+            write_schema=self.write_schema,
+            committed=self._committed_log if settings.acknowledges else None,
+        )
+
+    def _reader_of(self, streams: Sequence[BlockStream]) -> LogReader:
+        assert self._log_reader is not None  # noqa: S101  of every tap with such streams
+        return self._log_reader([stream for stream in streams if stream.is_log_based and stream.selected])
+
+    def _committed_log(self) -> Mapping[str, Any] | None:
+        """Return what the committed state says of the log, if this run has written it."""
+        value = self._committed() if self._committed is not None else None
+        mark = read_mark(value)
+        if value is None or mark is None or mark.run != self._mark.run:
+            return None
+        said = value.get(LOG)
+        return said if isinstance(said, Mapping) else None
 
     # A family
 
@@ -307,6 +374,11 @@ class SyncRun:
             if family.has_children(member):
                 kept.extend(driving)
         return kept
+
+
+def _is_root_to_read(stream: BlockStream) -> bool:
+    is_wanted = stream.selected or stream.has_selected_descendents
+    return is_wanted and stream.parent is None and not (stream.is_log_based and stream.selected)
 
 
 @contextlib.contextmanager

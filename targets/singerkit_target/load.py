@@ -39,7 +39,7 @@ from singerkit_wire.blocks import BlockDecoder, Judgement, MalformedLine
 from singerkit_wire.declarations import declared_stream, read_declaration
 from singerkit_wire.lines import Chunk, read_chunks
 from singerkit_wire.messages import Message, Run, Splitter, as_version, decoded, state_text
-from singerkit_wire.stream import Stream
+from singerkit_wire.stream import DELETED_AT, Stream
 
 __all__ = ["Limits", "Load"]
 
@@ -362,7 +362,8 @@ class Load:
         )
         stream = self._given(stream)
         if self._mark is not None and self._abilities.appends:
-            self._repeats.declare(stream, is_incremental=bool(declaration.bookmark_properties))
+            tells_changes = bool(declaration.bookmark_properties) or DELETED_AT in stream.column_names
+            self._repeats.declare(stream, is_incremental=tells_changes)
         self._unit.has_tables = True
         self._declared[stream.name] = declaration.fingerprint
         self._decoders[stream.name] = BlockDecoder(

@@ -1,0 +1,163 @@
+"""The contract of a log-based source: what a connector writes, and what the engine (`log_sync`) does with it.
+
+One `LogReader` reads the one log that all log-based streams of a tap share. It is made by the tap's
+``log_reader(streams)``, and tells of changes in the order in which their transactions were committed. The engine makes
+RECORD lines, STATEs and the starts of streams. It never looks into a position, a cursor or a snapshot: they are JSON
+without secrets, which it keeps in the state and gives back.
+
+**Order of calls.** ``source``, ``begin``, ``acknowledge``, ``end``; then for each stream that is new to the state, chunk by
+chunk, ``read_chunk`` and ``read`` up to the chunk's ``until``; then ``read`` up to the end of the run; ``close`` in any case.
+No two calls at a time, but not always from one thread: while the pipe takes nothing, ``keep_alive`` and ``acknowledge`` come
+from another one. While ``read`` waits, the reader answers its source by itself.
+
+**The start of a stream is exact.** A chunk is read in a snapshot, and may have seen transactions that the log is still to
+tell of. The engine leaves out a change that lies in the chunk and that the snapshot ``sees``, and one beyond all chunks so
+far, which a later one will see. So the snapshot of a chunk must see every transaction up to the position that it is
+asked with, however the source hides them (take it again until it does). A stream without a key is one chunk.
+
+**Exceptions** are those of `singerkit_tap.contract`, and `LogGone`. None is retried here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import msgspec
+
+from singerkit_wire.encode import RawRecord
+
+__all__ = [
+    "Change",
+    "Chunk",
+    "Cursor",
+    "LogGone",
+    "LogPage",
+    "LogReader",
+    "Position",
+    "Snapshot",
+    "SnapshotPage",
+]
+
+Position: TypeAlias = Any
+"""Where a log stands: an LSN, a GTID set, an offset per partition. What is one position is one JSON value."""
+
+Cursor: TypeAlias = Any
+"""How far a table has been read by chunks: the greatest key, say. None is its beginning, or its end (`SnapshotPage`)."""
+
+Snapshot: TypeAlias = Any
+"""Which transactions the reading of a chunk has seen."""
+
+
+class LogGone(Exception):
+    """The log no longer reaches back to a position; the text says why, as `the slot x is lost`, without a full stop."""
+
+
+class Change(msgspec.Struct, frozen=True, gc=False):
+    """What became of one row of one stream.
+
+    ``record`` is a raw JSON object of the selected fields. What it leaves out keeps the value that is stored: of a deleted row
+    the key is enough.
+    A row whose key changes is two changes, a deletion and a row. None: the table was emptied (TRUNCATE); a reader that
+    will not have that raises BadDataError instead.
+    ``deleted_at``: of a deleted row, when it was (RFC 3339, from the log, so that telling it again says the same).
+    ``transaction``: what `LogReader.sees` asks for.
+    """
+
+    stream: str
+    record: RawRecord | None
+    deleted_at: str | None = None
+    transaction: Any = None
+
+
+@dataclass(slots=True, frozen=True)
+class LogPage:
+    """Changes in the order of the log, of any streams, so many that they fit into memory.
+
+    ``position``: where reading goes on behind them; None inside a transaction, where a STATE would tear it.
+    """
+
+    changes: Sequence[Change]
+    position: Position | None
+
+
+@dataclass(slots=True, frozen=True)
+class SnapshotPage:
+    """Rows of a chunk as raw JSON objects. ``after``: behind them; None behind the last of the table."""
+
+    records: Sequence[RawRecord]
+    after: Cursor
+
+
+@dataclass(slots=True, frozen=True)
+class Chunk:
+    """A part of a table, or all that is left of it; at least one page. The last one's ``after`` is where it ends.
+
+    ``until``: a position that lies behind all transactions that ``snapshot`` sees.
+    """
+
+    pages: Iterator[SnapshotPage]
+    snapshot: Snapshot
+    until: Position
+
+
+class LogReader(Protocol):
+    """Reads the log that several streams share."""
+
+    @property
+    def source(self) -> str:
+        """What tells this log from that of another server, or of its copy: a system identifier, with the timeline."""
+        ...
+
+    def begin(self, position: Position | None) -> Position:
+        """Return where to read from: ``position``, or for None any place from which on the source keeps its log.
+
+        Called once, before anything is written. What the source needs to keep its log is made here.
+
+        Raises:
+            LogGone: the log no longer reaches back to ``position``.
+        """
+        ...
+
+    def end(self) -> Position:
+        """Return where the log ends now. Called once: the end of a run that does not follow."""
+        ...
+
+    def read(self, position: Position, until: Position | None) -> Iterator[LogPage]:
+        """Yield pages from ``position`` on, and end behind the first that has come to ``until`` (None: never).
+
+        The last page has a position, also where it has no changes, and so have pages now and then while nothing comes for
+        these streams: at least one page a second, so that signals are heard. Called again for each part of the log.
+
+        Raises:
+            LogGone: the log no longer reaches back to ``position``.
+        """
+        ...
+
+    def read_chunk(self, stream: str, after: Cursor | None, position: Position | None) -> Chunk:
+        """Read a table on from ``after``, in a snapshot that sees all transactions up to ``position`` (None: any)."""
+        ...
+
+    def is_behind(self, change: Change, cursor: Cursor) -> bool:
+        """Tell whether a reading of the table up to ``cursor`` has come past the key of a row; see `Chunk`."""
+        ...
+
+    def sees(self, snapshot: Snapshot, change: Change) -> bool:
+        """Tell whether the transaction of a change was visible in a snapshot."""
+        ...
+
+    def acknowledge(self, position: Position) -> None:
+        """Let the source forget what lies before ``position``: the target has committed it.
+
+        Called with what was read back from where ``--state`` points, never with what was only written to the pipe.
+        """
+        ...
+
+    def keep_alive(self) -> None:
+        """Answer the source, which may take silence for a lost connection. Called every few seconds, whatever else is slow."""
+        ...
+
+    def close(self) -> None:
+        """Leave the source. Called once, after an error, too."""
+        ...

@@ -1,0 +1,455 @@
+"""The sync loop of log-based streams: changes in, RECORD lines out, a STATE only where a transaction ends.
+
+All log-based streams share one log and one position in it. A run reads the streams that are new to the state chunk by chunk
+(`log_contract`), each time followed by the log up to where the chunk has seen it, and then the log up to where it ended when
+the run began, or on and on. What a STATE says is true of the rows before it: where a target has committed it, the next run
+reads on from there and nothing is there twice, with a key or without.
+
+**When a STATE is written.** Behind a chunk; where a transaction ends, after ``state_every`` records, or a second, or, where
+nothing came for these streams, ten; at the end, and at a signal where the transaction in hand ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any
+
+from singer_sdk import metrics
+
+from singerkit_shell.errors import ConfigurationError, SingerkitError
+from singerkit_shell.progress import Progress as ProgressLine
+from singerkit_shell.signals import stop_flag
+from singerkit_shell.words import counted
+from singerkit_state.readas import READ_AS
+from singerkit_tap.fields import SentFields
+from singerkit_tap.log_contract import Change, LogGone, LogPage, LogReader, Position
+from singerkit_tap.log_keeper import Keeper
+from singerkit_tap.log_state import LOG, LOG_KEY, OpenChunk, Progress, position_text
+from singerkit_tap.stream import BlockStream
+from singerkit_wire.encode import RawRecord
+from singerkit_wire.output import Output
+from singerkit_wire.stream import DELETED_AT
+
+__all__ = ["LOG_SETTINGS", "LogSettings", "LogSync"]
+
+CHUNK_RECORDS = 5_000
+"""Records encoded at once."""
+STATE_SECONDS = 1.0
+IDLE_STATE_SECONDS = 10.0
+GRACE_SECONDS = 5.0
+"""How long a transaction in hand may go on after a signal; its part is dropped by the target otherwise."""
+
+_SAFE = "what was confirmed by the target is safe, run again to continue."
+
+LOG_SETTINGS: dict[str, Any] = {
+    "log": {
+        "type": "object",
+        "additionalProperties": False,
+        "title": "Log",
+        "description": "How log-based streams are read.",
+        "properties": {
+            "end": {
+                "type": "string",
+                "enum": ["start_of_run", "follow"],
+                "default": "start_of_run",
+                "title": "End",
+                "description": "Where a run ends: where the log ended when the run began, or never, so that it goes on until a signal.",
+            },
+            "max_seconds": {
+                "type": "integer",
+                "minimum": 1,
+                "title": "Longest time",
+                "description": "End a run after so many seconds, where a transaction ends; the next one goes on from there.",
+            },
+            "acknowledge": {
+                "type": "string",
+                "enum": ["next_run", "while_running"],
+                "default": "next_run",
+                "title": "Acknowledge",
+                "description": "When the source may forget its log: at the beginning of the next run, up to the state that it is "
+                "given, or while this one runs, too, up to what is read back from where `--state` points.",
+            },
+            "keep_alive_seconds": {
+                "type": "number",
+                "exclusiveMinimum": 0,
+                "default": 10,
+                "title": "Keep alive",
+                "description": "Answer the source, and read back what is committed, at least every so many seconds.",
+            },
+        },
+    }
+}
+"""What a tap with log-based streams adds to the properties of its config."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """`LOG_SETTINGS` of a config."""
+
+    follows: bool = False
+    max_seconds: float | None = None
+    acknowledges: bool = False
+    keep_alive_seconds: float = 10
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> LogSettings:
+        said = config.get("log") or {}
+        return cls(
+            said.get("end") == "follow",
+            said.get("max_seconds"),
+            said.get("acknowledge") == "while_running",
+            said.get("keep_alive_seconds", 10),
+        )
+
+
+class _Member:
+    """One log-based stream in one run."""
+
+    def __init__(self, stream: BlockStream, part: Any) -> None:
+        if stream.children:
+            raise ConfigurationError(
+                f"Stream `{stream.name}` is read from the log, and `{stream.children[0].name}` below it needs it read as a whole; "
+                "choose another `replication-method` in the catalog."
+            )
+        if DELETED_AT in stream.kinds:
+            raise ConfigurationError(
+                f"Stream `{stream.name}` has a field `{DELETED_AT}` of its own, by which live rows would be taken for deleted ones; "
+                f"leave it out with `!{stream.name}.{DELETED_AT}` in `select`, or choose another `replication-method` in the catalog."
+            )
+        self.stream = stream
+        self.part: dict[str, Any] = dict(part or {})
+        self.progress = Progress.of(self.part) or Progress(_newer(0))
+        self.fields = SentFields(stream, self.part, None, is_wanted=True, goes_on=True)
+        self.counter: metrics.Counter = stream.get_record_counter()
+        self.take_schema()
+
+    def take_schema(self) -> None:
+        """Write records by the schema of the stream as it is now."""
+        self.encoder = self.stream.encoder()
+        self.fields.take_schema()
+
+    def state(self, position: Position) -> dict[str, Any] | None:
+        """Return the stream's part of the state; None: nothing of it is certain."""
+        if self.progress.is_new:
+            return None
+        kept = {key: item for key, item in self.part.items() if key not in (LOG, LOG_KEY)}
+        return {
+            **kept,
+            "replication_key": LOG_KEY,
+            "replication_key_value": position_text(position),
+            LOG: self.progress.written(),
+            READ_AS: self.fields.read_as().written(),
+        }
+
+
+class LogSync:
+    """The log-based streams of one run.
+
+    ``state``: what the given state says of the log, or None; ``parts``: its parts by stream. ``write_state`` writes a STATE with
+    `update` taken into account, ``write_schema`` the SCHEMA of a stream. ``committed`` returns what the state that the
+    target has committed in this run says of the log, None where it has committed none.
+    """
+
+    def __init__(
+        self,
+        streams: Sequence[BlockStream],
+        state: Mapping[str, Any] | None,
+        parts: Mapping[str, Any],
+        output: Output,
+        progress: ProgressLine,
+        settings: LogSettings,
+        *,
+        state_every: int,
+        write_state: Callable[[], None],
+        write_schema: Callable[[BlockStream], Any],
+        committed: Callable[[], Mapping[str, Any] | None] | None = None,
+    ) -> None:
+        self._members = {stream.name: _Member(stream, parts.get(stream.name)) for stream in streams}
+        goes_on = any(not member.progress.is_new for member in self._members.values())
+        self._given = state if goes_on else None
+        self._output, self._progress, self._settings = output, progress, settings
+        self._state_every = state_every
+        self._write_state_message, self._write_schema = write_state, write_schema
+        self._committed = committed
+        self._position: Position = None
+        self._written: Position = None
+        self._end: Position = None
+        self._since, self._state_at = 0, time.monotonic()
+        self._deadline: float | None = None
+        self._stop_by: float | None = None
+        self._to_activate: dict[str, int] = {}
+
+    # The run
+
+    @contextlib.contextmanager
+    def reading(self, reader: LogReader) -> Iterator[None]:
+        """Begin with the log, and keep its source answered inside; the reader is closed behind.
+
+        Raises:
+            ConfigurationError: the log is another one than that of the state, or does not reach back to it.
+        """
+        self._reader = reader
+        with contextlib.closing(reader):
+            self._begin(reader)
+            position = None if self._committed is None else self._committed_position
+            with Keeper(reader, self._settings.keep_alive_seconds, position) as self._keeper:
+                if self._given is not None:
+                    self._keeper.acknowledge(self._given["position"])
+                yield
+
+    def _begin(self, reader: LogReader) -> None:
+        self._source = reader.source
+        given = self._given
+        if given is not None and given["source"] != self._source:
+            raise self._cannot_go_on(
+                f"The state is of the log `{given['source']}`, and the source has the log `{self._source}`",
+                "name that source again",
+            )
+        try:
+            self._position = self._written = reader.begin(None if given is None else given["position"])
+        except LogGone as error:
+            raise self._gone(error) from None
+        if not self._settings.follows:
+            self._end = reader.end()
+        if self._settings.max_seconds is not None:
+            self._deadline = time.monotonic() + self._settings.max_seconds
+
+    def run(self) -> None:
+        """Read the starts that are not complete, then the log up to the end of the run."""
+        with ExitStack() as stack:
+            for member in self._members.values():
+                self._write_schema(member.stream)
+                stack.enter_context(member.counter)
+                stack.enter_context(member.stream.get_sync_timer())
+            try:
+                for member in self._members.values():
+                    while not member.progress.is_started and not self._is_over:
+                        self._go_on_with_start(member)
+                if not self._is_over:
+                    self._read(self._end)
+            except SingerkitError:
+                # What was written before and is covered need not be read again.
+                if self._is_between_transactions and not self._is_said:
+                    self.write_state()
+                raise
+        for name in self._members:
+            self._progress.done(name)
+        self.write_state()
+
+    def read_one(self, stream: BlockStream, reader: LogReader) -> None:
+        """Write the first rows of a stream, up to its limit, as ``--test`` does; the log is left alone."""
+        member = self._members[stream.name]
+        left = stream.ABORT_AT_RECORD_COUNT
+        self._write_schema(stream)
+        with contextlib.closing(reader), member.counter:
+            for page in reader.read_chunk(stream.name, None, None).pages:
+                records = page.records if left is None else page.records[:left]
+                self._write(member, records, None)
+                left = None if left is None else left - len(records)
+                if left == 0:
+                    return
+
+    def renew_schema(self, stream: BlockStream) -> bool:
+        """Go on with a schema that has changed in mid-log, before its first page; False: the stream is none of these."""
+        member = self._members.get(stream.name)
+        if member is not None:
+            member.take_schema()
+            self._write_schema(stream)
+        return member is not None
+
+    # The state
+
+    def update(self, rest: dict[str, Any], bookmarks: dict[str, Any]) -> None:
+        """Put what is known of the log into the parts of a state."""
+        parts = {name: member.state(self._position) for name, member in self._members.items()}
+        for name, part in parts.items():
+            if part is not None:
+                bookmarks[name] = part
+            else:
+                bookmarks.pop(name, None)
+        if any(part is not None for part in parts.values()):
+            rest[LOG] = {"source": self._source, "position": self._position}
+
+    def write_state(self) -> None:
+        """Write a STATE, and before it which rows are gone with it."""
+        for name, version in self._to_activate.items():
+            self._output.activate_version(name, version)
+        self._to_activate.clear()
+        self._write_state_message()
+        self._since, self._written, self._state_at = 0, self._position, time.monotonic()
+
+    @property
+    def _is_said(self) -> bool:
+        return not self._since and not self._to_activate and self._written == self._position
+
+    def _write_state_if_due(self) -> None:
+        if self._is_said:
+            return
+        pause = STATE_SECONDS if self._since else IDLE_STATE_SECONDS
+        if self._since >= self._state_every or time.monotonic() - self._state_at >= pause:
+            self.write_state()
+
+    def _committed_position(self) -> Position | None:
+        """Return the position that the target has committed in this run, as it is read back."""
+        said = self._committed() if self._committed is not None else None
+        return None if said is None or said.get("source") != self._source else said.get("position")
+
+    # The start of a stream
+
+    def _go_on_with_start(self, member: _Member) -> None:
+        progress = member.progress
+        if progress.chunk is None:
+            self._read_chunk(member)
+            self.write_state()
+        chunk = progress.chunk
+        if chunk is None:
+            return
+        self._read(chunk.until)
+        if self._is_over:
+            return  # perhaps before the end of the chunk: the state has it
+        if progress.chunk is chunk:  # else a TRUNCATE has begun the start anew
+            progress.chunk = None
+        if progress.is_started:
+            self._to_activate[member.stream.name] = progress.version
+            self._progress.done(member.stream.name)
+
+    def _read_chunk(self, member: _Member) -> None:
+        progress = member.progress
+        begin = progress.after
+        with self._keeper.lock:
+            chunk = self._reader.read_chunk(member.stream.name, begin, self._position)
+        after = begin
+        self._is_between_transactions = False
+        for page in self._each(chunk.pages):
+            self._write(member, page.records, None)
+            after = page.after
+            stop_flag.raise_if_set(_SAFE)
+        progress.is_new, progress.is_read, progress.after = False, after is None, after
+        progress.chunk = OpenChunk(begin, chunk.snapshot, chunk.until)
+        self._is_between_transactions = True
+
+    # The log
+
+    def _read(self, until: Position | None) -> None:
+        """Read the log up to ``until``, or on and on; less where the run is over."""
+        pages = self._reader.read(self._position, until)
+        with _closing(pages):
+            try:
+                for page in self._each(pages):
+                    self._take(page)
+                    if self._is_over:
+                        return
+            except LogGone as error:
+                raise self._gone(error) from None
+
+    def _each(self, pages: Iterator[Any]) -> Iterator[Any]:
+        """Yield what the reader gives; it is not called while somebody else calls it."""
+        while True:
+            with self._keeper.lock:
+                self._keeper.tend()
+                page = next(pages, None)
+            if page is None:
+                return
+            yield page
+
+    def _take(self, page: LogPage) -> None:
+        if page.changes:
+            self._is_between_transactions = False
+            self._write_changes(page.changes)
+        if page.position is not None:
+            self._position = page.position
+            self._is_between_transactions = True
+            if stop_flag:
+                if not self._is_said:
+                    self.write_state()
+                stop_flag.raise_if_set(_SAFE)
+            self._write_state_if_due()
+        elif stop_flag:
+            self._stop_by = self._stop_by or time.monotonic() + GRACE_SECONDS
+            if stop_flag.count != 1 or time.monotonic() > self._stop_by:
+                stop_flag.raise_if_set(_SAFE)
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether the time of this run is over, and nothing is in hand."""
+        return (
+            self._deadline is not None
+            and self._is_between_transactions
+            and time.monotonic() >= self._deadline
+        )
+
+    _is_between_transactions = True
+
+    def _write_changes(self, changes: Sequence[Change]) -> None:
+        members, reader = self._members, self._reader
+        for (name, deleted_at, is_row), run in groupby(
+            changes, key=lambda change: (change.stream, change.deleted_at, change.record is not None)
+        ):
+            member = members.get(name)
+            if member is None:
+                continue
+            progress = member.progress
+            if not is_row:
+                for change in run:
+                    self._empty(member, change)
+            elif progress.is_started:
+                self._write(
+                    member, [change.record for change in run if change.record is not None], deleted_at
+                )
+            else:
+                with self._keeper.lock:
+                    taken = [c.record for c in run if c.record is not None and progress.takes(c, reader)]
+                self._write(member, taken, deleted_at)
+
+    def _empty(self, member: _Member, change: Change) -> None:
+        version = _newer(member.progress.version)
+        if member.progress.empty(change, self._reader, version):
+            self._to_activate[member.stream.name] = version
+
+    def _write(self, member: _Member, records: Sequence[RawRecord], deleted_at: str | None) -> None:
+        now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        version = member.progress.version
+        for begin in range(0, len(records), CHUNK_RECORDS):
+            rows = member.encoder.decode(records[begin : begin + CHUNK_RECORDS], {DELETED_AT: deleted_at})
+            self._output.records(member.encoder.lines(rows, now, version))
+        if records:
+            member.counter.increment(len(records))
+            self._progress.add(member.stream.name, len(records))
+            self._since += len(records)
+
+    # What is told
+
+    def _gone(self, error: LogGone) -> ConfigurationError:
+        return self._cannot_go_on(
+            f"The log no longer reaches back to where the state stands ({error})",
+            "give the source its log back",
+        )
+
+    def _cannot_go_on(self, finding: str, way: str) -> ConfigurationError:
+        names = [name for name, member in self._members.items() if not member.progress.is_new]
+        first = self._members[names[0]].stream
+        each = "" if len(names) == 1 else f" (and so for each of the {counted(len(names), 'stream')})"
+        return ConfigurationError(
+            f"{finding}, so that changes are missing; what is loaded is safe, and nothing was read: {way}, or start over with "
+            f"{first.way_to_start_over}{each}."
+        )
+
+
+def _newer(version: int) -> int:
+    """Return a version of rows that is greater than another, and than those of runs before."""
+    return max(version + 1, time.time_ns() // 1_000_000)
+
+
+@contextlib.contextmanager
+def _closing(pages: Any) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        if hasattr(pages, "close"):
+            pages.close()
