@@ -155,6 +155,10 @@ class TargetDriver:
     """Settings with which a text with NUL can be loaded, and what then stands in its place."""
     deletes = False
     """True for a target that follows ACTIVATE_VERSION, with the settings add_record_metadata and hard_delete."""
+    refuses: ClassVar[Mapping[str, str]] = {}
+    """Input that the store cannot hold, by its piece (`pieces.py`), with what the sentence that refuses it names."""
+    scale: ClassVar[int | None] = None
+    """How many digits after the point every stored decimal has, where the store does not keep that of each."""
     keeps_last_of_key = True
     """False for a target that appends: it keeps every version of a key, the last one last."""
 
@@ -168,6 +172,11 @@ class TargetDriver:
     def without_config(self, folder: Path) -> Iterator[Destination]:
         """Give the place that is used when there is no --config, with the environment to start it in."""
         yield self.cannot("a run without --config")
+
+    def decimal(self, text: str) -> str:
+        """Return how the store shows a decimal that was sent so."""
+        before, _, after = text.partition(".")
+        return text if self.scale is None else f"{before}.{after:0<{self.scale}}"
 
     def cannot(self, what: str) -> NoReturn:
         pytest.skip(f"waived: {type(self).__name__} does not say how to make {what}")

@@ -112,7 +112,8 @@ class TargetRuns:
 
     @cached_property
     def _together(self) -> Load:
-        messages = [message for piece in PIECES.values() for message in piece(self.stream)]
+        pieces = [piece for name, piece in PIECES.items() if name not in self.driver.refuses]
+        messages = [message for piece in pieces for message in piece(self.stream)]
         return self.load(*messages)
 
     def loaded(self, piece: str) -> Load:
@@ -126,6 +127,14 @@ class TargetRuns:
             self._apart[piece] = replace(load, tag=tag)
         self._apart[piece].outcome.expect(0)
         return self._apart[piece]
+
+    def is_refused(self, piece: str) -> bool:
+        """Whether the store cannot hold a piece; then see that it is refused, and nothing of it is there."""
+        place = self.driver.refuses.get(piece)
+        if place is None:
+            return False
+        self.refused(*PIECES[piece](self.stream), place=place)
+        return True
 
     def refused(self, *messages: Any, place: str = "", **settings: Any) -> Load:
         """Load what must be refused; for ours that is exit 65 and one sentence that names ``place``."""

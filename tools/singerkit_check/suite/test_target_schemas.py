@@ -68,7 +68,9 @@ def test_s11_drafts_4_to_2020_12(target: TargetRuns) -> None:
 def test_s14_integer_decimal_and_timestamp(target: TargetRuns) -> None:
     rows = target.loaded("s14").rows("s14", ["id"])
     assert [instant(row["at"]) for row in rows] == [instant(text) for text in INSTANTS]
-    assert [(row["id"], str(row["price"])) for row in rows] == [(n, f"{n}.25") for n in range(len(INSTANTS))]
+    assert [(row["id"], str(row["price"])) for row in rows] == [
+        (n, target.driver.decimal(f"{n}.25")) for n in range(len(INSTANTS))
+    ]
 
 
 def test_s15_schema_again_same_is_nothing_and_changed_evolves(target: TargetRuns) -> None:
@@ -99,6 +101,8 @@ def _as_json(value: object) -> object:
 
 
 def test_s17_names_are_kept(target: TargetRuns) -> None:
+    if target.is_refused("s17"):
+        return
     load = target.loaded("s17")
     (row,) = load.rows("s17:A!b? c")
     names = ["Name", "name", "agent:os!version?", "with blank", 'say "hi"; --', "select", "%(x)s"]
@@ -106,10 +110,12 @@ def test_s17_names_are_kept(target: TargetRuns) -> None:
 
 
 def test_s17_streams_that_differ_in_case_only_are_two(target: TargetRuns) -> None:
+    if target.is_refused("s17"):
+        return
     assert target.loaded("s17").rows("S17:a!B? C") == [{"id": 1, "name": "the other stream"}]
 
 
 def test_x11_annotations_of_properties_are_read_or_passed_over(target: TargetRuns) -> None:
     (row,) = target.loaded("x11").rows("x11")
-    assert (row["id"], row["code"], str(row["price"])) == (1, "abc", "12.50")
+    assert (row["id"], row["code"], str(row["price"])) == (1, "abc", target.driver.decimal("12.50"))
     assert row["blob"] in ("AAEC/w==", "\\x000102ff")  # text as sent, or the bytes it stands for
