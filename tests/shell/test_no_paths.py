@@ -12,7 +12,7 @@ BIN = Path(sys.executable).parent
 
 
 @pytest.mark.parametrize("given", ['{"password": "%s"}', "postgresql:/u:%s@h/db", "u:%s@host/db"])
-@pytest.mark.parametrize("executable", ["tap-rest", "target-postgres", "target-jsonl"])
+@pytest.mark.parametrize("executable", ["tap-rest", "target-postgres", "target-jsonl", "target-duckdb"])
 def test_a_config_in_the_place_of_its_path_is_not_shown(executable: str, given: str) -> None:
     secret = "geheim-4711"
     done = run([str(BIN / executable), "--config", given % secret]).expect(78)

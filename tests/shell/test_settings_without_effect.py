@@ -28,6 +28,7 @@ UNKNOWN = {
     "tap-rest": ("pagnation", {"type": "page"}, "pagination"),
     "target-postgres": ("hots", "db.example", "host"),
     "target-jsonl": ("destinationpath", "/nowhere", "destination_path"),
+    "target-duckdb": ("databse", "/nowhere", "database"),
 }
 
 

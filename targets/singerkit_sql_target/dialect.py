@@ -1,0 +1,174 @@
+"""What a database supplies: a `Dialect`, and a `Session` of it for each connection.
+
+    connect() -> Session             once in open(), once in begin(), and after a lost connection
+    quote(name, ...) -> str          an identifier, or several with dots between them; whatever the name holds
+    new_type(column, chosen) -> str  the type of a column that is to be made
+    fitting(column, found, wanted)   the type that keeps what is stored and what comes: ``found`` itself, another, None
+    as_stored(column, type)          the column with the kind in which its values are given; None: none goes there
+    error(error, doing)              what an exception of the driver means to the user
+    session.inspect, create, alter   tables as they are, and additive changes; each in a transaction of its own
+    session.append                   rows of one batch into a stage, in order
+    session.merge                    a stage into a table by key: the last row of a key wins
+    session.transaction              all or nothing; COMMIT at its end
+
+Everything else is composed in this package, from standard SQL with ``?`` for parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from singerkit_shell.errors import SingerkitError
+from singerkit_target.abilities import Abilities, Domain
+from singerkit_wire.kinds import Column, Kind
+
+__all__ = [
+    "ORDER",
+    "Abilities",
+    "Dialect",
+    "Existing",
+    "ExistingColumn",
+    "Field",
+    "InTheWay",
+    "OutcomeUnknown",
+    "Session",
+]
+
+ORDER = "_singerkit_order"
+"""The column of a stage that numbers its rows as they came."""
+
+
+@dataclass(frozen=True)
+class ExistingColumn:
+    """A column as the store has it; ``type`` as its catalog writes it."""
+
+    type: str
+    is_generated: bool = False
+
+
+@dataclass(frozen=True)
+class Existing:
+    """A table as the store has it."""
+
+    columns: Mapping[str, ExistingColumn]
+    is_empty: bool
+
+
+class OutcomeUnknown(Exception):
+    """A COMMIT got no answer, or one that does not say whether it happened; ``error`` is the driver's."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class InTheWay(Exception):
+    """Something that is no table has the table's name; ``kind`` says what."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind)
+        self.kind = kind
+
+
+@dataclass(frozen=True)
+class Field:
+    """A column of a stage: its name there, its type, and the kind in which its values come."""
+
+    name: str
+    type: str
+    column: Column
+
+
+class Session(Protocol):
+    """An open connection."""
+
+    def execute(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run a statement, in the transaction that is open, if one is; return its rows."""
+        ...
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """COMMIT at the end, ROLLBACK after an exception; a COMMIT that fails raises `OutcomeUnknown`."""
+        ...
+
+    def inspect(self, schema: str, table: str) -> Existing | None:
+        """Return what is there under a name, None for nothing.
+
+        Raises:
+            InTheWay: something else than a table.
+        """
+        ...
+
+    def create_schema(self, schema: str) -> None: ...
+
+    def create(self, table: str, columns: Sequence[tuple[str, str]]) -> None:
+        """Create a table of (name, type); ``table`` is quoted."""
+        ...
+
+    def alter(self, table: str, column: str, type_: str, *, is_new: bool) -> None:
+        """Add a nullable column, or give one another type."""
+        ...
+
+    def create_stage(self, name: str, fields: Sequence[Field]) -> str:
+        """Create a stage with ``fields`` and `ORDER`, outside any unit; return its quoted name. It goes with the session."""
+        ...
+
+    def append(
+        self, stage: str, fields: Sequence[Field], rows: Sequence[tuple[Any, ...]], first: int
+    ) -> None:
+        """Put rows into a stage, numbered from ``first``. Every value is stored as it is, or the call raises."""
+        ...
+
+    def merge(self, table: str, stage: str, columns: Sequence[str], keys: Sequence[str]) -> None:
+        """Upsert the rows of a stage; ``columns`` are those it holds, all others keep what is stored."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Dialect(Protocol):
+    """A database, not connected.
+
+    ``types`` is its value table: the type of a new column of each kind. ``inexact_types`` round, so that two keys could
+    become one. ``errors`` are the driver's exceptions. ``one_writer``: whoever has the store open keeps all others out, so
+    a run opens it no earlier than at its first message.
+    """
+
+    name: str
+    domain: Domain
+    abilities: Abilities
+    one_writer: bool
+    types: Mapping[Kind, str]
+    inexact_types: frozenset[str]
+    errors: tuple[type[Exception], ...]
+
+    def connect(self) -> Session:
+        """Open a session.
+
+        Raises:
+            LockHeldError: another run has it; names which.
+            ConfigurationError, NotAuthorisedError, RetryableError, CannotWriteError: as it is.
+        """
+        ...
+
+    def quote(self, *names: str) -> str: ...
+
+    def problem_of_name(self, name: str) -> str | None:
+        """Say why a name cannot be an identifier, as ``is empty``; None if it can."""
+        ...
+
+    def new_type(self, column: Column, chosen: str | None) -> str:
+        """Return the type for a new column; ``chosen`` is the config's.
+
+        Raises:
+            ValueError: the chosen type is none that rows can be loaded into.
+        """
+        ...
+
+    def fitting(self, column: Column, found: str, wanted: str) -> str | None: ...
+
+    def as_stored(self, column: Column, type_: str) -> Column | None: ...
+
+    def error(self, error: Exception, doing: str) -> SingerkitError: ...

@@ -1,0 +1,337 @@
+"""Units of commit in a database: rows, dead letters and the state row in one transaction (DESIGN 5)."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from singerkit_shell.errors import LockHeldError, SingerkitError
+from singerkit_shell.signals import StopFlag, stop_flag
+from singerkit_sql_target import merge
+from singerkit_sql_target.dialect import Dialect, Field, OutcomeUnknown, Session
+from singerkit_sql_target.names import check_stream_name
+from singerkit_sql_target.rejects import REJECTS, RejectTable
+from singerkit_sql_target.settings import Settings
+from singerkit_sql_target.stage import Part, Position, Stage
+from singerkit_sql_target.states import HISTORY, TABLE, StateRow, StateTable
+from singerkit_sql_target.tables import Table, columns_of, fit_table, holds_rows
+from singerkit_sql_target.versions import Versions
+from singerkit_state.lineage import WaysOut
+from singerkit_state.reached import NOTHING, reached
+from singerkit_state.value import digest
+from singerkit_target.contract import Edit, SafePoint
+from singerkit_target.metadata import MetadataColumns
+from singerkit_wire.batch import Batch, Reject
+from singerkit_wire.stream import DELETED_AT, Stream
+
+__all__ = ["SqlLoader"]
+
+_T = TypeVar("_T")
+
+_GOING_SECONDS = 3.0
+"""How long the start of a run waits for who has the store: a tap that reads its state, a run that is ending."""
+_LOOK_AGAIN_SECONDS = 0.05
+
+
+class SqlLoader:
+    """The `Loader` of a database.
+
+    What waits for its unit is in a stage of the session; `commit` applies it. So everything before `commit` leaves the
+    tables as they are, but for columns and tables that were added.
+    """
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        settings: Settings,
+        log: logging.Logger,
+        *,
+        ways: Callable[[str], WaysOut],
+        stop: StopFlag = stop_flag,
+    ) -> None:
+        self.domain = dialect.domain
+        self.abilities = replace(dialect.abilities, appends=settings.append_only)
+        self.doubts: list[str] = []
+        self._dialect, self._settings, self._log = dialect, settings, log
+        self._ways, self._stop = ways, stop
+        self._run_id = uuid.uuid4().hex
+        self._metadata = MetadataColumns()
+        self._states = StateTable(dialect, settings.schema)
+        self._rejects = RejectTable(dialect, settings.schema)
+        self._versions = Versions(dialect, settings, log)
+        self._stage = Stage()
+        self._tables: dict[str, Table] = {}
+        self._open: Session | None = None
+        self._run: StateRow | None = None
+        self._safe: tuple[SafePoint, Position] | None = None
+        self._reached = NOTHING
+        self._accepts_gone_rows = False
+        self._holding: frozenset[str] = frozenset()  # streams whose tables held rows when this run committed
+
+    # --- the run -------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """See that the store can be opened and written."""
+        self._open = self._connect()
+        self._guarded(self._states.ensure, "preparing the state table")
+        if self._dialect.one_writer:
+            self._leave()
+
+    def begin(self, pipeline: str) -> str | None:
+        """Begin a new epoch of the pipeline; return the state it has committed."""
+        row = self._guarded(
+            lambda session: self._states.acquire(session, pipeline, self._run_id),
+            f"beginning a run of the pipeline `{pipeline}`",
+        )
+        self._run = row
+        self._reached = reached(row.state_text)
+        return row.state_text
+
+    @property
+    def set_aside_in(self) -> str:
+        return f"the table {self._settings.schema}.{REJECTS}"
+
+    def pipelines(self) -> Sequence[str]:
+        return self._guarded(self._states.pipelines, "reading the names of the pipelines")
+
+    def was_former(self, value: Any) -> bool:
+        return digest(value) in self._row.former
+
+    def expect_gone_rows(self, *, always: bool = False) -> None:
+        self._accepts_gone_rows = always
+        self._run = replace(self._row, loaded=frozenset())
+        self._reached = NOTHING
+
+    def change_state(self, edit: Edit, why: str, *, as_it_is: bool = False) -> str | None:
+        """Replace the state in the row, in a transaction of its own."""
+        pipeline = self._row.pipeline
+        changed = self._guarded(
+            lambda session: self._states.change(session, pipeline, edit, why, as_it_is=as_it_is),
+            f"changing the state ({why})",
+        )
+        return changed.state_text
+
+    def close(self) -> None:
+        """Leave the store; what was not committed was never in it."""
+        self._leave()
+
+    # --- writing -------------------------------------------------------------------------------------------
+
+    def declare(self, stream: Stream) -> Stream:
+        """Fit the table to the stream, in transactions of its own; rows that wait keep the shape they came in."""
+        former = self._tables.get(stream.name)
+        check_stream_name(stream.name, self._tables, (TABLE, HISTORY, REJECTS), self._dialect)
+        start_over = self._ways(self._row.pipeline).start_over(stream.name)
+
+        def fit(session: Session) -> Table:
+            if former is None:
+                self._tell_of_others(session, stream.name)
+            return fit_table(
+                session,
+                self._dialect,
+                stream,
+                self._settings,
+                self._log,
+                start_over,
+                former=former,
+                waiting=self._stage.types(stream.name),
+                must_hold=former is None and self._must_hold(stream.name),
+                doubts=self.doubts if former is None and self._should_hold(stream.name) else None,
+            )
+
+        table = self._guarded(fit, f"preparing the table of stream `{stream.name}`")
+        self._tables[stream.name] = table
+        return table.given
+
+    def _tell_of_others(self, session: Session, stream: str) -> None:
+        """Warn of pipelines that load the same table: with one source between them that is fine, with two it is not."""
+        others = self._states.others_with(session, self._row.pipeline, stream)
+        if others:
+            self._log.warning(
+                "The table of stream `%s` was loaded by the pipeline %s, too: rows with one key replace each other%s. If the "
+                "two read other sources, give each pipeline a schema of its own (`default_target_schema`), or the stream "
+                "another `name`; if that pipeline is no more, forget its state.",
+                stream,
+                ", ".join(f"`{name}`" for name in others[:3]),
+                self._versions.told_of_others(),
+            )
+
+    def _must_hold(self, stream: str) -> bool | None:
+        """Whether the table of a stream held rows when its bookmark was committed; None when nobody has noted it."""
+        if not self._reached.names(stream):
+            return False
+        noted = self._row.loaded
+        return None if noted is None else stream in noted
+
+    def _should_hold(self, stream: str) -> bool:
+        """Whether it held rows, and nobody can tell what the state says of them."""
+        noted = self._row.loaded
+        return stream in (noted or ()) and self._reached.names(stream, noted) is None
+
+    def write(self, stream: Stream, batch: Batch) -> None:
+        """Put a batch into the stage."""
+        table = self._tables[stream.name]
+        if self._settings.with_metadata:
+            batch = self._metadata.added_to(batch, table.given)
+            self._versions.see(stream.name, batch)
+        columns, rows = batch.columns, batch.wire_rows
+        if table.takes_marks_off and not self._settings.with_metadata:
+            columns, rows = (*columns, table.metadata[DELETED_AT]), [(*row, None) for row in rows]
+        self._put(stream.name, table.fields(columns), rows, f"staging rows of stream `{stream.name}`")
+
+    def _put(self, stream: str, fields: Sequence[Field], rows: Sequence[tuple[Any, ...]], doing: str) -> None:
+        self._guarded(lambda session: self._stage.append(session, stream, fields, rows), doing)
+
+    def reject(self, rejects: Sequence[Reject]) -> None:
+        """Put refused records behind the rows that wait; they go into their table with them."""
+        rows = self._rejects.rows(self._row.pipeline, self._run_id, rejects)
+        self._put(REJECTS, self._rejects.fields, rows, "staging dead letters")
+
+    def activate_version(self, stream: Stream, version: int) -> None:
+        """Behind the rows that wait: rows of other versions go, or are marked; rows without one stay."""
+        if self._versions.is_kept(stream.name, version):
+            return
+        self._stage.activate(stream.name, version)
+
+    # --- units of commit -----------------------------------------------------------------------------------
+
+    def mark_safe(self, point: SafePoint) -> None:
+        self._safe = point, self._stage.position()
+
+    def back_to_safe(self) -> SafePoint | None:
+        """Give up what came after the last safe point; None when there is none since the last commit."""
+        if self._safe is None:
+            return None
+        point, position = self._safe
+        self._guarded(lambda session: self._stage.back_to(session, position), "going back to a safe point")
+        return point
+
+    def rollback(self) -> None:
+        self._safe = None
+        if self._open is not None:
+            self._guarded(self._stage.clear, "rolling back")
+
+    def settle(self) -> Mapping[str, int]:
+        """What the store cannot hold was refused when it was decoded."""
+        return {}
+
+    def commit(self, state: str | None) -> None:
+        """Apply what waits and advance the state row in one transaction: all of it or nothing."""
+        row = self._row
+        advanced: list[StateRow] = []
+        holding: list[frozenset[str]] = []
+
+        def apply(session: Session) -> None:
+            activated = self._versions.of(self._stage)
+            with session.transaction():
+                # The fence comes first: who is no longer the pipeline's run changes nothing.
+                fenced = self._states.advance(session, row, state)
+                for stream, part in self._stage:
+                    self._apply(session, stream, part)
+                asked = {
+                    name: table
+                    for name, table in self._tables.items()
+                    if name not in self._holding or name in activated
+                }
+                held = frozenset(name for name, table in asked.items() if holds_rows(session, table))
+                # One that is empty stays noted, since its rows are gone, but where a version took them.
+                loaded = ((row.loaded or frozenset()) - (asked.keys() & activated)) | held
+                advanced.append(self._states.note_loaded(session, fenced, loaded))
+                holding.append((self._holding - asked.keys()) | held)
+
+        try:
+            self._guarded(apply, "finishing a unit of commit")
+        except OutcomeUnknown as unknown:
+            if not self._was_committed(advanced[0]):
+                raise self._dialect.error(unknown.error, "committing") from unknown
+        self._run, self._holding = advanced[0], holding[0]
+        self._safe = None
+        self._guarded(self._stage.clear, "emptying the stage")
+
+    def _apply(self, session: Session, stream: str, part: Any) -> None:
+        if stream == REJECTS:
+            self._rejects.ensure(session)
+            session.execute(
+                merge.insert(
+                    self._rejects.quoted, part.name, columns_of(part.fields, self._dialect), in_order=True
+                )
+            )
+            return
+        table = self._tables[stream]
+        if not isinstance(part, Part):
+            self._versions.apply(session, table, part.version)
+            return
+        columns = columns_of(part.fields, self._dialect)
+        if table.keys:
+            session.merge(table.quoted, part.name, columns, [self._dialect.quote(key) for key in table.keys])
+        else:
+            session.execute(merge.insert(table.quoted, part.name, columns, in_order=True))
+
+    def _was_committed(self, advanced: StateRow) -> bool:
+        """The answer to COMMIT was lost: the row's sequence number says what happened (FAULTS D2)."""
+        self._reconnect()
+        return self._guarded(
+            lambda session: self._states.was_committed(session, advanced),
+            "looking whether a unit was committed",
+        )
+
+    def recover(self) -> None:
+        """Begin anew on a new session; the tables are fitted anew by `declare`."""
+        self._reconnect()
+        self._safe = None
+        held = frozenset() if self._accepts_gone_rows else self._tables.keys() & self._holding
+        self._reached = replace(self._reached, named=self._reached.named | held)
+        self._tables.clear()
+
+    def column_types_without_column(self) -> list[str]:
+        """The names in `column_types` that no stream of the run had a column for."""
+        met = {
+            f"{name}.{column}" for name, table in self._tables.items() for column in table.given.column_names
+        }
+        return sorted(set(self._settings.column_types) - met)
+
+    # --- the session ---------------------------------------------------------------------------------------
+
+    @property
+    def _row(self) -> StateRow:
+        if self._run is None:
+            raise SingerkitError("A loader was asked of its pipeline before begin(); please report this.")
+        return self._run
+
+    def _connect(self) -> Session:
+        """Open a session; wait a moment for whoever has the store for a moment.
+
+        Raises:
+            LockHeldError: another run has it.
+        """
+        deadline = time.monotonic() + _GOING_SECONDS
+        while True:
+            try:
+                return self._dialect.connect()
+            except LockHeldError:
+                if self._stop or time.monotonic() >= deadline:
+                    raise
+            self._stop.wait(_LOOK_AGAIN_SECONDS)
+
+    def _reconnect(self) -> None:
+        self._leave()
+        self._open = self._connect()
+
+    def _leave(self) -> None:
+        session, self._open = self._open, None
+        self._stage.forget()
+        if session is not None:
+            session.close()
+
+    def _guarded(self, job: Callable[[Session], _T], doing: str) -> _T:
+        """Do something with the session, opening it where it was left; the driver's errors come out as ours."""
+        if self._open is None:
+            self._open = self._connect()
+        try:
+            return job(self._open)
+        except self._dialect.errors as error:
+            raise self._dialect.error(error, doing) from error

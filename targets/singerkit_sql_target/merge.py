@@ -1,0 +1,49 @@
+"""From a stage into a table by key: insert what is new, update what differs, leave the rest untouched.
+
+Statements of standard SQL, for the `merge` of a dialect; names come in quoted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from singerkit_sql_target.dialect import ORDER
+
+__all__ = ["insert", "merge", "newest_of_each_key", "repeats"]
+
+
+def repeats(stage: str, keys: Sequence[str]) -> str:
+    """Ask whether a key stands in the stage twice."""
+    return f"SELECT EXISTS (SELECT 1 FROM {stage} GROUP BY {', '.join(keys)} HAVING count(*) > 1)"
+
+
+def newest_of_each_key(stage: str, columns: Sequence[str], keys: Sequence[str]) -> str:
+    """Select the last row of each key (SINGER-RULES G11)."""
+    names = ", ".join(columns)
+    rank = f"row_number() OVER (PARTITION BY {', '.join(keys)} ORDER BY {ORDER} DESC)"
+    return (
+        f"(SELECT {names} FROM (SELECT {names}, {rank} AS {ORDER} FROM {stage}) AS ranked WHERE {ORDER} = 1)"
+    )
+
+
+def insert(table: str, source: str, columns: Sequence[str], *, in_order: bool = False) -> str:
+    """Append all rows of a source; ``in_order`` as they came into the stage."""
+    names = ", ".join(columns)
+    order = f" ORDER BY {ORDER}" if in_order else ""
+    return f"INSERT INTO {table} ({names}) SELECT {names} FROM {source}{order}"
+
+
+def merge(table: str, source: str, columns: Sequence[str], keys: Sequence[str]) -> str:
+    """Upsert a source in which each key stands once; a row is rewritten only where it differs."""
+    changing = [column for column in columns if column not in keys]
+    same = " AND ".join(f"stored.{key} = given.{key}" for key in keys)
+    matched = ""
+    if changing:
+        differ = " OR ".join(f"stored.{column} IS DISTINCT FROM given.{column}" for column in changing)
+        sets = ", ".join(f"{column} = given.{column}" for column in changing)
+        matched = f" WHEN MATCHED AND ({differ}) THEN UPDATE SET {sets}"
+    names, given = ", ".join(columns), ", ".join(f"given.{column}" for column in columns)
+    return (
+        f"MERGE INTO {table} AS stored USING {source} AS given ON {same}{matched}"
+        f" WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({given})"
+    )

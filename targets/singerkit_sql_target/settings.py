@@ -1,0 +1,71 @@
+"""The settings that every database target has, with what they mean to its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["SETTINGS", "Settings", "problems", "settings_of"]
+
+NAME: Mapping[str, Any] = {"type": "string", "minLength": 1, "secret": False}
+"""A name or a path, which sentences and statements have to show, wherever it comes from."""
+
+SETTINGS: Mapping[str, Any] = {
+    "default_target_schema": {
+        **NAME,
+        "description": "Schema for the tables, the state row and the dead letters; created if missing.",
+    },
+    "load_method": {
+        "type": "string",
+        "enum": ["upsert", "append-only"],
+        "default": "upsert",
+        "description": "`upsert` replaces rows by key, and appends where a stream has none; `append-only` "
+        "always appends, and deletes nothing: at ACTIVATE_VERSION rows of other versions stay.",
+    },
+    "column_types": {
+        "type": "object",
+        "additionalProperties": NAME,
+        "description": 'Types for single columns, as in `{"orders.total": "DECIMAL(12,2)"}`; wins over `x-sql-datatype`.',
+    },
+    "hard_delete": {
+        "type": "boolean",
+        "default": True,
+        "description": "At ACTIVATE_VERSION delete rows of other versions (not under `load_method: append-only`, "
+        "where `true` is refused); else set `_sdc_deleted_at`. Without "
+        "`add_record_metadata` neither: rows then have no version, and rows without one always stay.",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the config says about tables."""
+
+    schema: str
+    column_types: Mapping[str, str] = field(default_factory=dict)
+    with_metadata: bool = False
+    append_only: bool = False
+    loads_extra: bool = False
+    hard_delete: bool = True
+
+
+def settings_of(config: Mapping[str, Any]) -> Settings:
+    """Return what a config with its defaults says about tables."""
+    return Settings(
+        schema=config["default_target_schema"],
+        column_types=config.get("column_types", {}),
+        with_metadata=config["add_record_metadata"],
+        append_only=config["load_method"] == "append-only",
+        loads_extra=config["extra"] == "load",
+        hard_delete=config["hard_delete"],
+    )
+
+
+def problems(config: Mapping[str, Any], given: frozenset[str]) -> list[str]:
+    """Problems that a JSON Schema cannot tell; ``given`` are the keys that the user wrote."""
+    if config["load_method"] == "append-only" and "hard_delete" in given and config["hard_delete"]:
+        return [
+            "Expected `false` at `hard_delete`, or nothing, since `load_method: append-only` deletes no row, got `true`"
+        ]
+    return []

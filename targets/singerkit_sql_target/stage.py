@@ -1,0 +1,108 @@
+"""Rows wait here for their unit: parts in arrival order, in tables that go with the session.
+
+A safe point is a position, so going back to it needs no savepoint, and nothing of a unit is in a table of the user's
+before the one transaction that commits it. Within a stream the order counts; between streams it does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from singerkit_sql_target.dialect import ORDER, Field, Session
+
+__all__ = ["Part", "Position", "Stage", "Version"]
+
+
+@dataclass
+class Part:
+    """Rows of one stream with one set of columns; ``name`` is quoted."""
+
+    name: str
+    fields: tuple[Field, ...]
+    rows: int = 0
+
+
+@dataclass(frozen=True)
+class Version:
+    """An ACTIVATE_VERSION, which stands behind the rows before it."""
+
+    version: int
+
+
+Position = Mapping[str, tuple[int, int]]
+"""By stream: how many parts there are, and how many rows the last one has."""
+
+
+class Stage:
+    """The parts of the unit in hand, by stream."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, list[Part | Version]] = {}
+        self._made = 0
+
+    def append(
+        self, session: Session, stream: str, fields: Sequence[Field], rows: Sequence[tuple[Any, ...]]
+    ) -> None:
+        """Put rows behind those that wait."""
+        fields = tuple(fields)
+        parts = self._parts.setdefault(stream, [])
+        part = parts[-1] if parts else None
+        if not isinstance(part, Part) or part.fields != fields:
+            self._made += 1
+            part = Part(session.create_stage(f"_singerkit_stage_{self._made}", fields), fields)
+            parts.append(part)
+        session.append(part.name, fields, rows, part.rows)
+        part.rows += len(rows)
+
+    def activate(self, stream: str, version: int) -> None:
+        """Put an ACTIVATE_VERSION behind the rows that wait."""
+        self._parts.setdefault(stream, []).append(Version(version))
+
+    def types(self, stream: str) -> Mapping[str, str]:
+        """The columns of a stream in which values wait, with the types that they have here."""
+        return {field.name: field.type for part in self._rows_of(stream) for field in part.fields}
+
+    def __iter__(self) -> Iterator[tuple[str, Part | Version]]:
+        """Yield stream and part; those of a stream in their order."""
+        for stream, parts in self._parts.items():
+            for part in parts:
+                yield stream, part
+
+    def position(self) -> Position:
+        return {
+            stream: (len(parts), parts[-1].rows if isinstance(parts[-1], Part) else 0)
+            for stream, parts in self._parts.items()
+            if parts
+        }
+
+    def back_to(self, session: Session, position: Position) -> None:
+        """Give up what came after ``position``."""
+        for stream, parts in self._parts.items():
+            count, rows = position.get(stream, (0, 0))
+            for part in parts[count:]:
+                _drop(session, part)
+            del parts[count:]
+            last = parts[-1] if parts else None
+            if isinstance(last, Part) and last.rows > rows:
+                session.execute(f"DELETE FROM {last.name} WHERE {ORDER} >= ?", [rows])
+                last.rows = rows
+
+    def clear(self, session: Session) -> None:
+        """The unit is committed, or given up."""
+        for _, part in self:
+            _drop(session, part)
+        self._parts.clear()
+
+    def forget(self) -> None:
+        """The session is gone, and what waited in it."""
+        self._parts.clear()
+
+    def _rows_of(self, stream: str) -> Iterator[Part]:
+        return (part for part in self._parts.get(stream, ()) if isinstance(part, Part))
+
+
+def _drop(session: Session, part: Part | Version) -> None:
+    if isinstance(part, Part):
+        session.execute(f"DROP TABLE {part.name}")

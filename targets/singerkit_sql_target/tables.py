@@ -1,0 +1,433 @@
+"""The table of a stream: made or fitted to what the SCHEMA declares, before any row is written, outside the unit.
+
+Changes only add: a column, or a type that keeps all that the old one held.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from singerkit_catalog.admitted import json_types
+from singerkit_shell.errors import BadDataError, ConfigurationError
+from singerkit_sql_target.dialect import Dialect, Existing, Field, InTheWay, Session
+from singerkit_sql_target.names import fold, identifiers
+from singerkit_sql_target.settings import Settings
+from singerkit_target.contract import RowsGone
+from singerkit_wire.kinds import Column, Kind
+from singerkit_wire.stream import DELETED_AT, VERSION, Stream
+
+__all__ = ["METADATA_KINDS", "Table", "columns_of", "fit_table", "holds_rows"]
+
+_MOST = 10  # columns that a sentence names
+_ALIKE = 0.8
+"""How like a column's name another has to be to pass for a slip (difflib's ratio)."""
+
+METADATA_KINDS: Mapping[str, Kind] = {
+    "_sdc_extracted_at": Kind.DATE_TIME,
+    "_sdc_received_at": Kind.DATE_TIME,
+    "_sdc_batched_at": Kind.DATE_TIME,
+    "_sdc_deleted_at": Kind.DATE_TIME,
+    "_sdc_sequence": Kind.INTEGER,
+    "_sdc_table_version": Kind.INTEGER,
+    "_sdc_sync_started_at": Kind.INTEGER,
+}
+"""singer-sdk's metadata columns, with its types."""
+
+_SPELT_IN_MANY_WAYS: Mapping[Kind, str] = {
+    Kind.NUMBER: "`1` and `1.0`",
+    Kind.DATE_TIME: "one instant in two zones",
+    Kind.TIME: "`12:00` and `12:00:00`",
+    Kind.JSON: "two orders of its fields",
+}
+
+
+@dataclass
+class Table:
+    """Where the rows of a stream go.
+
+    ``given`` is the stream with the kinds in which its columns take values. ``columns`` maps the names of fields to those of
+    columns, ``types`` these to their types. ``read_anew`` says what is to be run to have all rows come again.
+    """
+
+    stream: str
+    given: Stream
+    schema: str
+    name: str
+    quoted: str
+    columns: Mapping[str, str]
+    keys: tuple[str, ...]
+    types: Mapping[str, str]
+    metadata: Mapping[str, Column]
+    read_anew: str
+    is_of_this_run: bool
+
+    @property
+    def where(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def takes_marks_off(self) -> bool:
+        """Whether rows may be marked as deleted, in a column of ours: one that is written is not."""
+        return DELETED_AT in self.columns and DELETED_AT not in self.given.column_names
+
+    def fields(self, columns: Sequence[Column]) -> tuple[Field, ...]:
+        """The columns of a stage for values of these."""
+        return tuple(
+            Field(self.columns[one.name], self.types[self.columns[one.name]], one) for one in columns
+        )
+
+
+def columns_of(fields: Iterable[Field], dialect: Dialect) -> list[str]:
+    return [dialect.quote(field.name) for field in fields]
+
+
+def holds_rows(session: Session, table: Table) -> bool:
+    [(found,)] = session.execute(f"SELECT EXISTS (SELECT 1 FROM {table.quoted})")
+    return bool(found)
+
+
+@dataclass(frozen=True)
+class _Fitting:
+    """What is known while a table is fitted. ``waiting`` are the types of values that wait in the stage."""
+
+    session: Session
+    dialect: Dialect
+    settings: Settings
+    log: logging.Logger
+    stream: Stream
+    quoted: str
+    start_over: str
+    waiting: Mapping[str, str]
+
+    def statement(self, change: str) -> str:
+        return f"`ALTER TABLE {self.quoted} {change}`"
+
+
+def fit_table(
+    session: Session,
+    dialect: Dialect,
+    stream: Stream,
+    settings: Settings,
+    log: logging.Logger,
+    start_over: str,
+    *,
+    former: Table | None,
+    waiting: Mapping[str, str],
+    must_hold: bool | None,
+    doubts: list[str] | None,
+) -> Table:
+    """Create the table of a stream, or add to the existing one what it lacks.
+
+    ``start_over`` is the command that reads the stream anew; ``former`` is the table as this run has loaded into it, which
+    must be there (FAULTS D8); ``must_hold`` when the state says that rows were loaded before, None when nobody has noted
+    it; ``doubts`` takes a sentence where rows were loaded and are gone, and the state does not say of which streams it is.
+
+    Raises:
+        RowsGone: rows were loaded, and the table is gone or empty.
+        BadDataError: names collide, a key or type does not fit the existing table.
+    """
+    existing = _existing(session, settings.schema, stream.name)
+    where = f"{settings.schema}.{stream.name}"
+    fitting = _Fitting(
+        session,
+        dialect,
+        settings,
+        log,
+        stream,
+        dialect.quote(settings.schema, stream.name),
+        start_over,
+        waiting,
+    )
+    metadata = _metadata(stream, settings, existing)
+    names = identifiers([*stream.column_names, *metadata], f"the schema of stream `{stream.name}`", dialect)
+    _check_chosen(stream, settings)
+    is_empty = existing is None or existing.is_empty
+    lack = "empty" if existing else "not there"
+    if (existing is None and must_hold is not False) or (is_empty and must_hold):
+        raise RowsGone(
+            f"The table {where} is {lack}, and the saved state says that rows of stream `{stream.name}` were loaded into it."
+        )
+    if doubts is not None and is_empty:
+        doubts.append(f"The table {where} is {lack}, and rows of stream `{stream.name}` were loaded into it.")
+    if existing is None and former is not None:
+        raise BadDataError(
+            f"Expected the table {where}, into which this run loads stream `{stream.name}`, got none: somebody has dropped it "
+            "meanwhile; put the table back, or run again and do what it then says."
+        )
+    # What the store calls a column: `Id` that is there already stays so where names fold.
+    there = {fold(name, dialect): name for name in (existing.columns if existing else ())}
+    columns = {name: there.get(fold(name, dialect), name) for name in names}
+    every = {column.name: column for column in stream.columns} | metadata
+    wanted = {columns[name]: _new_type(fitting, column) for name, column in every.items()}
+    is_of_this_run = is_empty if former is None else former.is_of_this_run
+    keys = () if settings.append_only else tuple(columns[key] for key in stream.key_properties)
+    anew = f"{start_over}{'' if keys else f', `DELETE FROM {fitting.quoted}`, since its rows have no key and would be there twice'}"
+    read_anew = f"{anew}, then the pipeline again"
+    if existing is None:
+        session.create(fitting.quoted, list(wanted.items()))
+        log.info("Table %s made for stream `%s`.", where, stream.name)
+        types = dict(wanted)
+    else:
+        types = _fit(fitting, existing, {columns[name]: column for name, column in every.items()}, wanted)
+        _tell_added(
+            fitting, [name for name in wanted if name not in existing.columns], read_anew, is_of_this_run
+        )
+    given, fitted = _as_stored(fitting, columns, types, metadata)
+    return Table(
+        stream=stream.name,
+        given=given,
+        schema=settings.schema,
+        name=stream.name,
+        quoted=fitting.quoted,
+        columns=columns,
+        keys=keys,
+        types=types,
+        metadata=fitted,
+        read_anew=read_anew,
+        is_of_this_run=is_of_this_run,
+    )
+
+
+def _existing(session: Session, schema: str, stream: str) -> Existing | None:
+    try:
+        return session.inspect(schema, stream)
+    except InTheWay as found:
+        raise BadDataError(
+            f"Expected a table {schema}.{stream} for stream `{stream}`, or nothing of that name, got {found.kind}; what is "
+            "stored is untouched: rename it, or load into another schema (`default_target_schema`), then run again."
+        ) from None
+
+
+def _metadata(stream: Stream, settings: Settings, existing: Existing | None) -> dict[str, Column]:
+    """The metadata columns that this run writes; a field of the stream that has the name of one keeps its column."""
+    names: Iterable[str] = METADATA_KINDS if settings.with_metadata else ()
+    if not settings.with_metadata and existing is not None and _may_hold_marks(existing, stream):
+        names = (DELETED_AT,)
+    return {
+        name: Column(name, METADATA_KINDS[name], nullable=True, required=False)
+        for name in names
+        if name not in stream.column_names
+    }
+
+
+def _may_hold_marks(existing: Existing, stream: Stream) -> bool:
+    """Whether rows may be marked as deleted there by an earlier run, which has written versions, too."""
+    return all(name not in stream.column_names and name in existing.columns for name in (DELETED_AT, VERSION))
+
+
+def _check_chosen(stream: Stream, settings: Settings) -> None:
+    """See that `column_types` does not misspell a column, which would get its default type.
+
+    Raises:
+        ConfigurationError: it names one that the stream does not have, and that is nearly the name of another.
+    """
+    if settings.loads_extra:
+        return
+    prefix = f"{stream.name}."
+    for name in settings.column_types:
+        column = name.removeprefix(prefix)
+        if column == name or "." in column or column in stream.column_names:
+            continue
+        unchosen = [other for other in stream.column_names if prefix + other not in settings.column_types]
+        near = difflib.get_close_matches(column, unchosen, 1, _ALIKE)
+        if near:
+            raise ConfigurationError(
+                f"Expected a column of stream `{stream.name}` at `column_types.{name}`, got none of that name in its SCHEMA "
+                f"(did you mean `{near[0]}`?); what was committed is safe: correct the config, or let the tap name the "
+                "field in its schema, then run again."
+            )
+
+
+def _chosen(fitting: _Fitting, column: Column) -> str | None:
+    chosen = fitting.settings.column_types.get(f"{fitting.stream.name}.{column.name}")
+    wanted = chosen or column.schema.get("x-sql-datatype")
+    return wanted if wanted is None or isinstance(wanted, str) else json.dumps(wanted)
+
+
+def _new_type(fitting: _Fitting, column: Column) -> str:
+    try:
+        return fitting.dialect.new_type(column, _chosen(fitting, column))
+    except ValueError as error:
+        raise BadDataError(
+            f"{error}, at `{column.name}` of stream `{fitting.stream.name}`; correct `column_types` in the config or "
+            "`x-sql-datatype` in the schema, then run again."
+        ) from None
+
+
+def _tell_added(fitting: _Fitting, added: Sequence[str], read_anew: str, is_of_this_run: bool) -> None:
+    """Name new columns, and what is not in them."""
+    if added and is_of_this_run:
+        fitting.log.info("Columns added for stream `%s`: %s.", fitting.stream.name, _quoted(added))
+    elif added:
+        fitting.log.warning(
+            "Columns added for stream `%s`: %s. Rows that were loaded before have NULL there until they come again; if the "
+            "column was there before and somebody has dropped it, read the stream anew: run %s.",
+            fitting.stream.name,
+            _quoted(added),
+            read_anew,
+        )
+
+
+def _fit(
+    fitting: _Fitting, existing: Existing, every: Mapping[str, Column], wanted: Mapping[str, str]
+) -> dict[str, str]:
+    """Add the columns that are missing, widen those that are too narrow; return the types of all."""
+    changes: list[tuple[str, str, bool]] = []
+    misfits: list[tuple[str, str, str]] = []
+    types = dict(wanted)
+    for name, column in every.items():
+        found = existing.columns.get(name)
+        if found is None:
+            changes.append((name, wanted[name], True))
+            continue
+        if found.is_generated:
+            raise BadDataError(
+                f"Expected a column that can be written for `{column.name}` of stream `{fitting.stream.name}`, got a generated "
+                "one in the table; what is stored is untouched: leave the field out with `select`, or drop the column's "
+                "expression, then run again."
+            )
+        types[name] = found.type
+        if column.is_always_null or found.type == wanted[name]:
+            continue
+        fits = None if _chosen(fitting, column) else fitting.dialect.fitting(column, found.type, wanted[name])
+        if fits is None and _is_blank(fitting, name):
+            fits = wanted[name]
+            fitting.log.info(
+                "Column `%s` of stream `%s` had no value so far and becomes %s.",
+                name,
+                fitting.stream.name,
+                fits,
+            )
+        if fits is None:
+            misfits.append((name, found.type, wanted[name]))
+        elif fits != found.type:
+            changes.append((name, fits, False))
+            types[name] = fits
+    if misfits:
+        _refuse_types(fitting, misfits, every)
+    for name, type_, is_new in changes:
+        fitting.session.alter(fitting.quoted, fitting.dialect.quote(name), type_, is_new=is_new)
+    return types
+
+
+def _is_blank(fitting: _Fitting, column: str) -> bool:
+    """Tell whether no row has a value in a column, and none waits for it."""
+    if column in fitting.waiting:
+        return False
+    quoted = fitting.dialect.quote(column)
+    [(holds,)] = fitting.session.execute(
+        f"SELECT EXISTS (SELECT 1 FROM {fitting.quoted} WHERE {quoted} IS NOT NULL)"
+    )
+    return not holds
+
+
+def _refuse_types(
+    fitting: _Fitting, misfits: Sequence[tuple[str, str, str]], every: Mapping[str, Column]
+) -> None:
+    """Name all columns at once: one at a time would be a run that fails for each."""
+    stream, dialect = fitting.stream, fitting.dialect
+    name, found, wanted = misfits[0]
+    told = ", ".join(
+        f"`{every[name].name}` (type `{wanted}`, in the table `{found}`)"
+        for name, found, wanted in misfits[:_MOST]
+    )
+    expected = (
+        f"a column of type `{wanted}` for `{every[name].name}` of stream `{stream.name}`, got `{found}` in the table"
+        if len(misfits) == 1
+        else f"columns of the types of stream `{stream.name}`, got others for {told}"
+    )
+    text = dialect.types[Kind.STRING]
+    as_text = ", ".join(
+        fitting.statement(f"ALTER {dialect.quote(name)} TYPE {text}") for name, _, _ in misfits[:_MOST]
+    )
+    choice = json.dumps(
+        {"column_types": {f"{stream.name}.{every[name].name}": text for name, _, _ in misfits[:_MOST]}},
+        ensure_ascii=False,
+    )
+    raise BadDataError(
+        f"Expected {expected}; what is stored is untouched: let the column be text, which holds both, with {as_text} and "
+        f"`{choice}` in the config; or read the stream anew: run {fitting.start_over}, `DROP TABLE {fitting.quoted}`, then the "
+        "pipeline again; or, if the source has gone back to what it sent before, let the tap forget the new type (tap-rest: "
+        "remove the stream's file from the folder `schema_cache`, or declare `schema`), then run again."
+    )
+
+
+def _as_stored(
+    fitting: _Fitting, columns: Mapping[str, str], types: Mapping[str, str], metadata: Mapping[str, Column]
+) -> tuple[Stream, dict[str, Column]]:
+    """Return the stream, and the metadata columns, with the kinds that the columns take.
+
+    Raises:
+        BadDataError: a column takes none of its values, or makes one key of two.
+    """
+    stream = fitting.stream
+
+    def stored(column: Column) -> Column:
+        type_ = types[columns[column.name]]
+        found = fitting.dialect.as_stored(column, type_)
+        if found is None and column.is_always_null:
+            return column
+        if found is None:
+            raise BadDataError(
+                f"Expected a column that takes values of the kind {column.kind.value} for `{column.name}` of stream "
+                f"`{stream.name}`, got one of type `{type_}`; what is stored is untouched: choose another type "
+                f"(`{fitting.dialect.types[column.kind]}` is the default), then run again."
+            )
+        if fitting.settings.append_only:  # every row is kept, whatever becomes of its key
+            return replace(found, is_key=False)
+        _judge_key(fitting, column, found, type_)
+        return found
+
+    given = tuple(map(stored, stream.columns))
+    for column in given:
+        if column.kind is Kind.ANY_TEXT and is_mixed(column):
+            fitting.log.warning(
+                "Stream `%s`: `%s` goes into a column of text: text as it is, any other value as its JSON text, so that "
+                'the number 5 and the text "5" look the same there; a column of type `%s` tells them apart.',
+                stream.name,
+                column.name,
+                fitting.dialect.types[Kind.JSON],
+            )
+    return replace(stream, columns=given), {name: stored(column) for name, column in metadata.items()}
+
+
+def _judge_key(fitting: _Fitting, declared: Column, given: Column, type_: str) -> None:
+    """Tell of keys that are compared as text; what makes one key of two is none.
+
+    Raises:
+        BadDataError: the column does.
+    """
+    if not declared.is_key or declared.is_always_null:
+        return
+    is_text = given.kind in (Kind.STRING, Kind.ANY_TEXT)
+    if type_ in fitting.dialect.inexact_types or (given.kind is Kind.ANY_TEXT and is_mixed(declared)):
+        raise BadDataError(
+            f"Expected a column in which different keys stay different for the key `{declared.name}` of stream "
+            f"`{fitting.stream.name}`, got `{type_}`; nothing was written there: make it "
+            f"`{fitting.dialect.types[declared.kind]}` (in `column_types` and in the table), then run again."
+        )
+    spellings = _SPELT_IN_MANY_WAYS.get(declared.kind)
+    if spellings and (is_text or given.kind is Kind.JSON):
+        fitting.log.warning(
+            "Stream `%s`: the key `%s` is of the kind %s, and its column of type `%s` compares it as text: %s are two keys "
+            "there.",
+            fitting.stream.name,
+            declared.name,
+            declared.kind.value,
+            type_,
+            spellings,
+        )
+
+
+def is_mixed(column: Column) -> bool:
+    """Whether the schema admits text and something else."""
+    types = json_types(column.schema) - {"null"}
+    return "string" in types and len(types) > 1
+
+
+def _quoted(names: Collection[str]) -> str:
+    return ", ".join(f"`{name}`" for name in list(names)[:_MOST])

@@ -1,0 +1,269 @@
+"""The file, the one connection to it, and what its errors mean to the user.
+
+One process at a time has a DuckDB file open for writing: that lock is the lock of the run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from singerkit_shell.errors import (
+    BadDataError,
+    CannotWriteError,
+    ConfigurationError,
+    LockHeldError,
+    NotAuthorisedError,
+    RetryableError,
+    SingerkitError,
+)
+from singerkit_sql_target import merge
+from singerkit_sql_target.dialect import (
+    ORDER,
+    Existing,
+    ExistingColumn,
+    Field,
+    InTheWay,
+    OutcomeUnknown,
+    Session,
+)
+from singerkit_wire.kinds import Column, Kind
+from target_duckdb import types as value_table
+from target_duckdb.arrow import ROWS, as_arrow
+from target_duckdb.domain import ABILITIES, DOMAIN
+
+__all__ = ["DuckDialect"]
+
+_MAGIC, _MAGIC_AT = b"DUCK", 8
+_HOLDER = re.compile(r"Conflicting lock is held in (.*?) \(PID (\d+)\)")
+_NO_EXTENSIONS = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+"""Nothing is fetched from anywhere, whatever a file or a name looks like."""
+_LOOKS, _LOOK_AGAIN_SECONDS = 5, 0.02
+
+
+class DuckDialect:
+    """The `Dialect` of a DuckDB file."""
+
+    name = "DuckDB"
+    domain, abilities, one_writer = DOMAIN, ABILITIES, True
+    types: Mapping[Kind, str] = value_table.VALUE_TABLE
+    inexact_types = value_table.DOUBLES
+    errors: tuple[type[Exception], ...] = (duckdb.Error,)
+
+    def __init__(self, path: Path, *, number_type: str = "decimal") -> None:
+        self._path, self._number_type = path.absolute(), number_type
+
+    def connect(self) -> Session:
+        for _ in range(_LOOKS):
+            try:
+                connection = duckdb.connect(str(self._path), config=dict(_NO_EXTENSIONS))
+            except duckdb.Error as error:
+                found, said = _in_the_way(self._path, error), _first_line(error)
+            else:
+                connection.execute("SET TimeZone = 'UTC'")
+                return _DuckSession(connection)
+            if found is not None:
+                raise found
+            time.sleep(_LOOK_AGAIN_SECONDS)  # whoever had it open has left it meanwhile
+        raise RetryableError(
+            f"The database {self._path} cannot be opened ({said}); nothing was read or written: mend that, then run again."
+        )
+
+    def quote(self, *names: str) -> str:
+        return _quote(*names)
+
+    def problem_of_name(self, name: str) -> str | None:
+        if not name:
+            return "is empty"
+        if "\x00" in name:
+            return "has a NUL character"
+        return (
+            None
+            if name.isascii() or name.encode("utf-8", "replace").decode() == name
+            else "is no text in UTF-8"
+        )
+
+    def new_type(self, column: Column, chosen: str | None) -> str:
+        return value_table.new_type(column, chosen, self._number_type)
+
+    def fitting(self, column: Column, found: str, wanted: str) -> str | None:
+        return value_table.fitting(column, found, wanted)
+
+    def as_stored(self, column: Column, type_: str) -> Column | None:
+        return value_table.as_stored(column, type_)
+
+    def error(self, error: Exception, doing: str) -> SingerkitError:
+        return _error(self._path, error, doing)
+
+
+class _DuckSession:
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def execute(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return self._connection.execute(statement, list(parameters)).fetchall()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        self.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(duckdb.Error):  # one that fails has rolled back
+                self.execute("ROLLBACK")
+            raise
+        try:
+            self.execute("COMMIT")
+        except duckdb.Error as error:
+            raise OutcomeUnknown(error) from error
+
+    def inspect(self, schema: str, table: str) -> Existing | None:
+        views = self.execute(
+            "SELECT 1 FROM duckdb_views() WHERE database_name = current_database() AND schema_name = ? "
+            "AND lower(view_name) = lower(?)",
+            [schema, table],
+        )
+        if views:
+            raise InTheWay("a view")
+        found = self.execute(
+            "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = current_database() AND schema_name = ? "
+            "AND lower(table_name) = lower(?) ORDER BY column_index",
+            [schema, table],
+        )
+        if not found:
+            return None
+        [(is_empty,)] = self.execute(f"SELECT NOT EXISTS (SELECT 1 FROM {_quote(schema, table)})")
+        return Existing({name: ExistingColumn(type_) for name, type_ in found}, bool(is_empty))
+
+    def create_schema(self, schema: str) -> None:
+        self.execute(f"CREATE SCHEMA IF NOT EXISTS {_quote(schema)}")
+
+    def create(self, table: str, columns: Sequence[tuple[str, str]]) -> None:
+        self.execute(f"CREATE TABLE {table} ({_definitions(columns)})")
+
+    def alter(self, table: str, column: str, type_: str, *, is_new: bool) -> None:
+        change = f"ADD COLUMN {column} {type_}" if is_new else f"ALTER COLUMN {column} TYPE {type_}"
+        self.execute(f"ALTER TABLE {table} {change}")
+
+    def create_stage(self, name: str, fields: Sequence[Field]) -> str:
+        columns = [*((field.name, field.type) for field in fields), (ORDER, "BIGINT")]
+        self.execute(f"CREATE TEMPORARY TABLE {_quote(name)} ({_definitions(columns)})")
+        return _quote("temp", "main", name)
+
+    def append(
+        self, stage: str, fields: Sequence[Field], rows: Sequence[tuple[Any, ...]], first: int
+    ) -> None:
+        if not rows:
+            return
+        batch, selected = as_arrow(fields, rows, first)
+        self._connection.register(ROWS, batch)
+        try:
+            self.execute(f"INSERT INTO {stage} SELECT {selected} FROM {ROWS}")
+        finally:
+            self._connection.unregister(ROWS)
+
+    def merge(self, table: str, stage: str, columns: Sequence[str], keys: Sequence[str]) -> None:
+        [(has_repeats,)] = self.execute(merge.repeats(stage, keys))
+        source = merge.newest_of_each_key(stage, columns, keys) if has_repeats else stage
+        [(is_empty,)] = self.execute(f"SELECT NOT EXISTS (SELECT 1 FROM {table})")
+        if is_empty:
+            self.execute(merge.insert(table, source, columns))
+        else:
+            self.execute(merge.merge(table, source, columns, keys))
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _quote(*names: str) -> str:
+    return ".".join('"' + name.replace('"', '""') + '"' for name in names)
+
+
+def _definitions(columns: Sequence[tuple[str, str]]) -> str:
+    return ", ".join(f"{_quote(name)} {type_}" for name, type_ in columns)
+
+
+def _in_the_way(path: Path, error: duckdb.Error) -> SingerkitError | None:
+    """Say why a file cannot be opened, by what it is and not by what DuckDB says; None when nothing is wrong with it."""
+    try:
+        return _by_its_looks(path)
+    except BlockingIOError:
+        found = _HOLDER.search(str(error))
+        who = f"another process (pid {found[2]}, {found[1]})" if found else "another process"
+        return LockHeldError(
+            f"The database {path} is open in {who}, and DuckDB lets one at a time write to a file; nothing was read or written, "
+            "wait for it to end or stop it, then run again."
+        )
+    except PermissionError:
+        return NotAuthorisedError(
+            f"The database {path} may not be read and written by this user; nothing was read or written: grant that, or name "
+            "another file (`database`)."
+        )
+    except OSError as reason:
+        return CannotWriteError(
+            f"The database {path} cannot be opened ({reason.strerror}); nothing was read or written: mend that, then run again."
+        )
+
+
+def _by_its_looks(path: Path) -> SingerkitError | None:
+    if path.is_dir():
+        return ConfigurationError(
+            f"Expected a file of DuckDB at {path} (`database`), got a folder; nothing was written: name a file in it."
+        )
+    if not path.parent.is_dir():
+        return ConfigurationError(
+            f"The folder {path.parent} of the database {path.name} (`database`) is not there; nothing was written: make it, or "
+            "correct the path."
+        )
+    if not path.exists():
+        folder = path.parent
+        return (
+            None
+            if os.access(folder, os.W_OK | os.X_OK)
+            else NotAuthorisedError(
+                f"No file can be made in the folder {folder} by this user; nothing was written: grant that, or name another "
+                "place for the database (`database`)."
+            )
+        )
+    with path.open("r+b") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody has it open here: the connection has failed
+        begins = file.read(_MAGIC_AT + len(_MAGIC))
+    if begins[_MAGIC_AT:] != _MAGIC:
+        return ConfigurationError(
+            f"Expected a database of DuckDB at {path} (`database`), got a file that is none; it was left as it is: name "
+            "another file, or move this one away."
+        )
+    return None
+
+
+def _error(path: Path, error: Exception, doing: str) -> SingerkitError:
+    safe = "what was committed is safe"
+    if isinstance(error, duckdb.ConstraintException):
+        return BadDataError(
+            f"A constraint of a table in {path} refused rows while {doing}; {safe}: drop the constraint, or mend the rows "
+            "at the source, then run again."
+        )
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return RetryableError(
+            f"DuckDB ran out of memory or disk space while {doing} ({path}); {safe}: commit more often (`commit_rows`), or give it more, then "
+            "run again."
+        )
+    if isinstance(error, duckdb.IOException | duckdb.FatalException | duckdb.OperationalError):
+        return CannotWriteError(
+            f"The database {path} cannot be written while {doing} ({_first_line(error)}); {safe}: make room, then run again."
+        )
+    return SingerkitError(
+        f"DuckDB refused a statement of target-duckdb while {doing} ({type(error).__name__}); {safe}, please report this."
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,100 @@
+"""target-duckdb: settings, and how a run is put together from them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, ClassVar
+
+from singerkit_shell.command import start
+from singerkit_shell.errors import ConfigurationError
+from singerkit_sql_target import settings
+from singerkit_target.abilities import Abilities
+from singerkit_target.contract import Loader
+from singerkit_target.shell import SingerkitTarget
+from target_duckdb.domain import ABILITIES
+
+if TYPE_CHECKING:
+    from singerkit_sql_target.loader import SqlLoader
+
+__all__ = ["TargetDuckDB", "main"]
+
+
+class TargetDuckDB(SingerkitTarget):
+    """Load Singer streams into a DuckDB file, exactly once."""
+
+    name = "target-duckdb"
+    config_jsonschema: ClassVar[dict[str, Any]] = {
+        "type": "object",
+        "properties": {
+            "database": {
+                **settings.NAME,
+                "default": "singerkit.duckdb",
+                "description": "Path of the database file; made if missing, its folder is not.",
+            },
+            **settings.SETTINGS,
+            "default_target_schema": {**settings.SETTINGS["default_target_schema"], "default": "main"},
+            "number_type": {
+                "type": "string",
+                "enum": ["decimal", "double"],
+                "default": "decimal",
+                "description": "Column type for `number`: `DECIMAL(38,9)`, or with the scale that the schema tells, "
+                "where a number with more digits is refused; or `DOUBLE`, which rounds.",
+            },
+        },
+    }
+    _loader: SqlLoader | None = None
+
+    @classmethod
+    def abilities(cls, config: Mapping[str, Any]) -> Abilities:
+        """`append-only` keeps every row."""
+        return replace(ABILITIES, appends=config.get("load_method") == "append-only")
+
+    def further_problems(self) -> list[str]:
+        path = self.config["database"]
+        if path.startswith((":memory:", "md:", "motherduck:")) or "://" in path:
+            return [
+                f"Expected the path of a file at `database`, got `{path}`; rows are loaded into a file only"
+            ]
+        return settings.problems(self.config, self.given_keys)
+
+    def make_loader(self) -> Loader:
+        try:
+            from target_duckdb.connect import DuckDialect
+        except ImportError as error:
+            raise ConfigurationError(
+                f"target-duckdb needs the packages duckdb and nanoarrow, which are not installed here ({error}); nothing was "
+                "read: run `pip install 'singerkit[duckdb]'`, then run again."
+            ) from None
+        from singerkit_sql_target.loader import SqlLoader
+
+        path = Path(self.config["database"]).absolute()
+        self.logger.info("%s %s.", "Loading into" if path.exists() else "Making", path)
+        self._loader = SqlLoader(
+            DuckDialect(path, number_type=self.config["number_type"]),
+            settings.settings_of(self.config),
+            self.logger,
+            ways=self.ways_out,
+        )
+        return self._loader
+
+    def _load(self, source: IO[Any]) -> Counter[str]:
+        counts = super()._load(source)
+        for name in self._loader.column_types_without_column() if self._loader else ():
+            self.logger.warning(
+                "`column_types` names `%s`, and this run had no such stream with such a column: correct the name, unless "
+                "that is left out on purpose.",
+                name,
+            )
+        return counts
+
+
+def main() -> None:
+    """Entry point of the executable."""
+    start(TargetDuckDB)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""The value table (DESIGN 6) of DuckDB: types of new columns, which existing ones keep a kind, and how it is given then."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
+
+from singerkit_wire.domain import Numbers
+from singerkit_wire.kinds import Column, Kind
+
+__all__ = ["DOUBLES", "VALUE_TABLE", "as_stored", "digits_of", "fitting", "new_type"]
+
+VALUE_TABLE: Mapping[Kind, str] = {
+    Kind.INTEGER: "BIGINT",
+    Kind.BIG_INTEGER: "DECIMAL(38,0)",
+    Kind.NUMBER: "DECIMAL(38,9)",
+    Kind.BOOLEAN: "BOOLEAN",
+    Kind.STRING: "VARCHAR",
+    Kind.DATE_TIME: "TIMESTAMP WITH TIME ZONE",
+    Kind.DATE: "DATE",
+    Kind.TIME: "TIME",
+    Kind.UUID: "UUID",
+    Kind.BINARY: "BLOB",
+    Kind.JSON: "JSON",
+    Kind.ANY_TEXT: "VARCHAR",
+}
+DOUBLES = frozenset({"DOUBLE", "FLOAT"})
+"""Types that round numbers to the nearest they have."""
+
+_MOST_DIGITS = 38
+_BIGINT_DIGITS = 19
+_INTEGERS: Mapping[str, int] = {"TINYINT": 2, "SMALLINT": 4, "INTEGER": 9, "BIGINT": 18, "HUGEINT": 38}
+"""Integer types, with how many digits each surely holds."""
+_DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)\Z")
+_ALIASES: Mapping[str, str] = {
+    "INT1": "TINYINT",
+    "INT2": "SMALLINT",
+    "SHORT": "SMALLINT",
+    "INT": "INTEGER",
+    "INT4": "INTEGER",
+    "INT8": "BIGINT",
+    "LONG": "BIGINT",
+    "INT128": "HUGEINT",
+    "FLOAT4": "FLOAT",
+    "REAL": "FLOAT",
+    "FLOAT8": "DOUBLE",
+    "DOUBLE PRECISION": "DOUBLE",
+    "BOOL": "BOOLEAN",
+    "LOGICAL": "BOOLEAN",
+    "TEXT": "VARCHAR",
+    "STRING": "VARCHAR",
+    "CHAR": "VARCHAR",
+    "TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE",
+    "DATETIME": "TIMESTAMP",
+    "BYTEA": "BLOB",
+    "BINARY": "BLOB",
+    "VARBINARY": "BLOB",
+}
+_CLOCKS: Mapping[str, Kind] = {
+    "TIMESTAMP WITH TIME ZONE": Kind.DATE_TIME,
+    "TIMESTAMP": Kind.DATE_TIME,
+    "DATE": Kind.DATE,
+    "TIME": Kind.TIME,
+}
+_NUMBERS = frozenset({Kind.INTEGER, Kind.BIG_INTEGER, Kind.NUMBER})
+_NOT_TEXT = _NUMBERS | {Kind.BOOLEAN, Kind.JSON, Kind.ANY_TEXT}
+
+
+def digits_of(type_: str) -> tuple[int, int] | None:
+    """Return how many digits a type has before and after the point; None for one that is not exact."""
+    if type_ in _INTEGERS:
+        return _INTEGERS[type_], 0
+    found = _DECIMAL.match(type_)
+    if found is None:
+        return None
+    precision, scale = map(int, found.groups())
+    return precision - scale, scale
+
+
+def new_type(column: Column, chosen: str | None, number_type: str) -> str:
+    """Return the type for a new column: the chosen one, else the table's, with the scale that the schema tells.
+
+    Raises:
+        ValueError: the chosen type is none that rows can be loaded into.
+    """
+    if chosen is not None:
+        return _known(chosen)
+    if column.kind is not Kind.NUMBER:
+        return VALUE_TABLE[column.kind]
+    if number_type == "double" and not column.number_in_text:
+        return "DOUBLE"
+    return _declared_decimal(column) or VALUE_TABLE[Kind.NUMBER]
+
+
+def _known(chosen: str) -> str:
+    name = " ".join(chosen.upper().split())
+    name = re.sub(r"\AVARCHAR ?\(\d+\)\Z", "VARCHAR", name)
+    decimal = re.match(r"(?:DECIMAL|NUMERIC|DEC)(?: ?\((\d+)(?: ?, ?(\d+))?\))?\Z", name)
+    if decimal:
+        precision, scale = int(decimal[1] or 18), int(decimal[2] or (0 if decimal[1] else 3))
+        if not 1 <= precision <= _MOST_DIGITS or scale > precision:
+            raise ValueError(
+                f"`{chosen}` has more than {_MOST_DIGITS} digits, or more after the point than in all"
+            )
+        return f"DECIMAL({precision},{scale})"
+    name = _ALIASES.get(name, name)
+    if name not in {*VALUE_TABLE.values(), *_INTEGERS, *DOUBLES, *_CLOCKS}:
+        raise ValueError(f"`{chosen}` is not a type of DuckDB that rows are loaded into")
+    return name
+
+
+def _declared_decimal(column: Column) -> str | None:
+    """The decimal that a schema declares: `precision` and `scale` beside `x-singer.decimal`, or a `multipleOf`."""
+    precision, scale = column.schema.get("precision"), column.schema.get("scale", 0)
+    if (
+        type(precision) is int
+        and type(scale) is int
+        and 0 <= scale <= precision <= _MOST_DIGITS
+        and precision
+    ):
+        return f"DECIMAL({precision},{scale})"
+    step = column.schema.get("multipleOf")
+    if isinstance(step, bool) or not isinstance(step, int | float | Decimal) or step <= 0:
+        return None
+    exponent = Decimal(str(step)).normalize().as_tuple().exponent
+    after = max(0, -exponent) if isinstance(exponent, int) else _MOST_DIGITS
+    return f"DECIMAL({_MOST_DIGITS},{after})" if after <= _MOST_DIGITS - _BIGINT_DIGITS else None
+
+
+def fitting(column: Column, found: str, wanted: str) -> str | None:
+    """Return the type that keeps what a column of type ``found`` holds and every value of its kind; None if none does."""
+    if found in (wanted, "VARCHAR"):
+        return found
+    if column.kind not in _NUMBERS:
+        return None
+    if wanted in DOUBLES:
+        return found if digits_of(found) and found not in _INTEGERS else None
+    before, after = digits_of(found) or (0, -1)
+    if after < 0:
+        return None
+    if column.kind is Kind.INTEGER:
+        if found in _INTEGERS:
+            return found if before >= _INTEGERS["BIGINT"] else "BIGINT"
+        return found if before >= _BIGINT_DIGITS else _decimal(_BIGINT_DIGITS, after)
+    if column.kind is Kind.BIG_INTEGER and before >= _BIGINT_DIGITS:
+        return found
+    wanted_before, wanted_after = digits_of(wanted) or (0, 0)
+    before = max(before, _BIGINT_DIGITS) if found == "BIGINT" else before
+    if before <= wanted_before and after <= wanted_after:
+        return wanted
+    return _decimal(max(before, wanted_before), max(after, wanted_after))
+
+
+def _decimal(before: int, after: int) -> str | None:
+    return f"DECIMAL({before + after},{after})" if before + after <= _MOST_DIGITS else None
+
+
+def as_stored(column: Column, type_: str) -> Column | None:
+    """Return the column with the kind, and the digits, in which a column of that type takes its values; None if it takes none."""
+    kind = column.kind
+    if type_ == "VARCHAR":
+        return replace(column, kind=_kind_of_text(column), number_in_text=False)
+    if type_ == "JSON":
+        return replace(column, kind=Kind.JSON, number_in_text=False)
+    if type_ in _CLOCKS:
+        may_be = kind is Kind.STRING or kind in _CLOCKS.values()
+        return replace(column, kind=_CLOCKS[type_]) if may_be else None
+    digits = digits_of(type_)
+    if digits is not None or type_ in DOUBLES:
+        return _as_number(column, type_, digits)
+    if type_ == "UUID" and kind is Kind.STRING:
+        return replace(column, kind=Kind.UUID)
+    return column if type_ == VALUE_TABLE[kind] else None
+
+
+def _as_number(column: Column, type_: str, digits: tuple[int, int] | None) -> Column | None:
+    if column.kind is Kind.INTEGER and type_ == "BIGINT":
+        return column
+    numbers = (
+        None
+        if digits is None
+        else Numbers(
+            *digits,
+            holder=f"its column of type {type_} (`column_types` chooses another, as VARCHAR)",
+            counts_zeros=False,
+        )
+    )
+    if column.kind in (Kind.INTEGER, Kind.BIG_INTEGER):
+        return replace(column, kind=Kind.BIG_INTEGER, numbers=numbers)
+    if column.kind is Kind.NUMBER:
+        return replace(column, numbers=numbers)
+    return (
+        replace(column, kind=Kind.NUMBER, number_in_text=True, numbers=numbers)
+        if column.kind is Kind.STRING
+        else None
+    )
+
+
+def _kind_of_text(column: Column) -> Kind:
+    if column.is_key and column.kind in (Kind.INTEGER, Kind.BIG_INTEGER):
+        return Kind.BIG_INTEGER  # `12.0` is the key `12`
+    return Kind.ANY_TEXT if column.kind in _NOT_TEXT and not column.number_in_text else Kind.STRING
