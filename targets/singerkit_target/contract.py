@@ -1,34 +1,16 @@
 """The contract of a target: what the commit loop calls, when, and what each exception makes it do.
 
-The loop (`load.py`) reads the wire and calls, always from one thread:
-
-    open()                       once, before a line is read: connect, check privileges
-    begin(pipeline) -> state     once, at the first message: take the lock, bump the epoch; the committed STATE
-    was_former(value) -> bool    whether the STATE value was committed there before
-    expect_gone_rows()           after begin(), when the run starts over or (``always``) the config says so: no RowsGone
-    change_state(edit, why, ...) after begin(), by hand and instead of a run: replace the committed STATE
-    doubts                       sentences about rows that may be gone; the loop tells them after declare()
-    declare(stream) -> stream    for each SCHEMA that is new or differs from the last one of its stream; the stream with
-                                 the kinds in which its values are to be given
-    write(stream, batch)         for each batch of valid rows
-    reject(rejects)              for each record that was refused and is to be set aside
-    activate_version(...)        for each ACTIVATE_VERSION: before the mark at the next STATE, or when the run ended complete
-    mark_safe(point)             at a STATE that covers everything written so far
-    settle() -> counts           everything written is where it belongs; how many of its records, by stream, the target
-                                 itself had to refuse since the last commit, and has set aside
-    commit(state)                what was written up to now, and the state, become durable together
-    back_to_safe() -> point      give up what was written after the last mark that was reached; None: there is none
-    rollback()                   give up everything since the last commit
-    recover()                    after a `UnitLost`: be ready to be given the unit again, from its beginning
-    close()                      once, in any case
+The loop (`load.py`) reads the wire and calls the methods of `Loader`, always from one thread, in the order of that class.
 
 A target may write in another thread, and find out late that something was refused. So a mark takes the way of the rows
-before it, through the same queue, and `back_to_safe` returns the point that was kept: its state, and no other, is then
-committed, printed and counted.
+before it, through the same queue, and `Loader.back_to_safe` returns the point that was kept: its state, and no other, is
+then committed, printed and counted. An exception of an earlier call may come out of any later one.
 
-A `UnitLost` makes the loop call recover(), declare() every stream anew and write the unit in hand again while it is
-still held; else it is an error like others. A `BadDataError` makes the loop commit up to the last safe point and end with 65; a `RetryableError` or
-`ConfigurationError` makes it roll back and end with the error's exit code.
+What an exception makes the loop do, unless a method says otherwise:
+
+    UnitLost              recover(), declare() every stream of the unit, write it again, as long as it is held in memory
+    BadDataError          back_to_safe(), commit() up to there, close(); the run ends with 65
+    other SingerkitErrors rollback(), close(); the run ends with the exit code of the error
 """
 
 from __future__ import annotations
@@ -125,57 +107,120 @@ class UnitLost(RetryableError):
 
 
 class Loader(Protocol):
-    """What a target implements.
-
-    ``domain`` is what it can hold: a value that does not fit is set aside by `on_unstorable` before the target sees it.
-    ``abilities`` is what it can do. ``set_aside_in`` names the table or file of `reject`.
-    """
+    """What a target implements. Between `begin` and `close` everything is in a *unit*: what came since the last commit."""
 
     @property
-    def domain(self) -> Domain: ...
+    def domain(self) -> Domain:
+        """What it can hold: a value that does not fit is set aside by `on_unstorable` before the target sees it."""
+        ...
 
     @property
-    def abilities(self) -> Abilities: ...
+    def abilities(self) -> Abilities:
+        """What it can do; the same for the whole run."""
+        ...
 
     doubts: list[str]
+    """Sentences about rows that may be gone; the loop tells them after each `declare`, and empties the list."""
 
     @property
-    def set_aside_in(self) -> str: ...
+    def set_aside_in(self) -> str:
+        """The table or file of `reject`, as the summary calls it."""
+        ...
 
-    def open(self) -> None: ...
+    def open(self) -> None:
+        """Connect and see that all rights are there. Once, before a line is read; writes no row and takes no lock."""
+        ...
 
-    def begin(self, pipeline: str) -> str | None: ...
+    def begin(self, pipeline: str) -> str | None:
+        """Take the lock, begin a new epoch, return the committed STATE. Once, at the first message.
+
+        Raises:
+            LockHeldError: another run is at work (75).
+        """
+        ...
 
     def pipelines(self) -> Sequence[str]:
-        """Return the pipelines that have a state here; none before its first run."""
+        """Return the pipelines that have a state here, none before the first run. After `open`, when a state is changed by hand."""
         ...
 
-    def was_former(self, value: Any) -> bool: ...
+    def was_former(self, value: Any) -> bool:
+        """Tell whether a STATE value was committed here before. After `begin`."""
+        ...
 
-    def expect_gone_rows(self, *, always: bool = False) -> None: ...
+    def expect_gone_rows(self, *, always: bool = False) -> None:
+        """Raise no `RowsGone` in this run. After `begin`, where it starts over, or (``always``) the config says so."""
+        ...
 
     def change_state(self, edit: Edit, why: str, *, as_it_is: bool = False) -> str | None:
-        """Return the new STATE text; ``as_it_is``: what tables or files hold now is what they should hold."""
+        """Replace the committed STATE, return the new one. After `begin`, once, by hand and instead of a run.
+
+        ``as_it_is``: what tables or files hold now is what they should hold.
+        """
         ...
 
-    def declare(self, stream: Stream) -> Stream: ...
+    def declare(self, stream: Stream) -> Stream:
+        """Make room for a stream; return it with the kinds in which its values are to be given.
 
-    def write(self, stream: Stream, batch: Batch) -> None: ...
+        For each SCHEMA that is new or differs from the last one of its stream, and again after `recover`.
 
-    def reject(self, rejects: Sequence[Reject]) -> None: ...
+        Raises:
+            RowsGone: rows are missing that the state says were loaded; ends the run, with the ways out (69).
+            ConfigurationError, BadDataError: there is no table or file that could hold it.
+        """
+        ...
 
-    def activate_version(self, stream: Stream, version: int) -> None: ...
+    def write(self, stream: Stream, batch: Batch) -> None:
+        """Take a batch of valid rows of a declared stream, in the order of the input; may only queue them."""
+        ...
 
-    def mark_safe(self, point: SafePoint) -> None: ...
+    def reject(self, rejects: Sequence[Reject]) -> None:
+        """Set aside records that were refused, in the unit that they came in; after the `write` of the same lines."""
+        ...
 
-    def settle(self) -> Mapping[str, int]: ...
+    def activate_version(self, stream: Stream, version: int) -> None:
+        """Take the rows of other versions away. For each ACTIVATE_VERSION: before the next `mark_safe`, or at a complete end."""
+        ...
 
-    def commit(self, state: str | None) -> None: ...
+    def mark_safe(self, point: SafePoint) -> None:
+        """Mark that everything written so far is covered by a STATE. At each STATE; the last mark that is reached counts."""
+        ...
 
-    def back_to_safe(self) -> SafePoint | None: ...
+    def settle(self) -> Mapping[str, int]:
+        """Bring everything written to where it belongs. Before each `commit`.
 
-    def rollback(self) -> None: ...
+        Return how many of its records, by stream, the target itself had to refuse since the last commit, and has set aside.
+        """
+        ...
 
-    def recover(self) -> None: ...
+    def commit(self, state: str | None) -> None:
+        """Make what was written and the state durable together, all or nothing; None keeps the state that is there.
 
-    def close(self) -> None: ...
+        Raises:
+            FencedError: a newer run has taken over (76); nothing was committed.
+            UnitLost: nothing was committed. Where the answer is unknown the target finds out, and does not raise.
+        """
+        ...
+
+    def back_to_safe(self) -> SafePoint | None:
+        """Give up what was written after the last mark that was reached, and return it; None: there is none in this unit.
+
+        After a `BadDataError` or a signal; the errors of what was given up are forgotten.
+        """
+        ...
+
+    def rollback(self) -> None:
+        """Give up everything since the last commit. After any error and in any state, before `open` too; may come twice."""
+        ...
+
+    def recover(self) -> None:
+        """Be ready to be given the unit again, from its beginning. After a `UnitLost`.
+
+        Raises:
+            FencedError: a newer run has taken over (76).
+            RetryableError: the store does not come back (69).
+        """
+        ...
+
+    def close(self) -> None:
+        """Leave lock and connection; what is not committed is gone. Once, in any case, also where `open` has failed."""
+        ...

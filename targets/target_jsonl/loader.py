@@ -68,7 +68,7 @@ class JsonlLoader:
         self._log = log
         self._metadata = MetadataColumns() if add_metadata else None
         self._files = Files(folder)
-        self._lock: StateFileLock | None = None
+        self._held = contextlib.ExitStack()
         self._manifest = manifest.Manifest("")
         self._run_id = uuid.uuid4().hex
         self._safe: tuple[SafePoint, dict[str, int]] | None = None
@@ -88,9 +88,7 @@ class JsonlLoader:
 
     def begin(self, pipeline: str) -> str | None:
         """Lock the folder, cut off what a run that died did not commit, and see which files are not as they were left."""
-        lock = StateFileLock(self._folder / manifest.NAME, pipeline)
-        lock.__enter__()
-        self._lock = lock
+        self._held.enter_context(StateFileLock(self._folder / manifest.NAME, pipeline))
         taken = manifest.begin(self._folder, pipeline, self._run_id)
         self._manifest = taken
         self._reached = reached(taken.state)
@@ -418,9 +416,6 @@ class JsonlLoader:
             self._note(at_work=left)
 
     def close(self) -> None:
-        if self._lock is not None:
+        with self._held:
             self._leave()
-        self._files.close()
-        if self._lock is not None:
-            self._lock.__exit__(None, None, None)
-            self._lock = None
+            self._files.close()

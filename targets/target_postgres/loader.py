@@ -7,7 +7,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from operator import itemgetter
 from typing import Any, TypeVar
@@ -27,15 +27,14 @@ from singerkit_state.postgres.row import StateRow
 from singerkit_state.postgres.store import change_row
 from singerkit_state.postgres.table import DEFAULT_TABLE, ensure_table
 from singerkit_state.postgres.url import StateUrl
-from singerkit_state.reached import NOTHING, reached
 from singerkit_state.store import Change
-from singerkit_state.value import digest
 from singerkit_target.contract import Edit, SafePoint, UnitLost, check_room
 from singerkit_target.metadata import MetadataColumns
 from singerkit_target.replay import waits
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.stream import DELETED_AT, VERSION, Stream
 from target_postgres import ddl, merge, rejects
+from target_postgres.begun import NOT_BEGUN, Begun
 from target_postgres.connect import Connection, connect
 from target_postgres.copy import copy_rows
 from target_postgres.domain import DOMAIN, abilities
@@ -50,7 +49,7 @@ from target_postgres.faults import (
     refusal,
 )
 from target_postgres.rows import as_csv, with_hex, with_utc
-from target_postgres.session import Session
+from target_postgres.session import Session, Unopened
 from target_postgres.tables import Table, Wishes, check_stream_name, fit_table, hold
 from target_postgres.versions import (
     kept_by_append_only,
@@ -141,8 +140,8 @@ class PostgresLoader:
         self._metadata = MetadataColumns()
         self._tables: dict[str, Table] = {}
         self._made = 0
-        self._session: Session | None = None
-        self._row: StateRow | None = None
+        self._open_session: Session | Unopened = Unopened()
+        self._begun = NOT_BEGUN
         self._safe: _Safe | None = None
         self._committed_state: str | None = None  # by this run
         self._waiting: dict[str, _Waiting] = {}
@@ -151,8 +150,6 @@ class PostgresLoader:
         self._quarantine_limit = quarantine_limit
         self._refused: Counter[str] = Counter()  # set aside since the last commit, by stream
         self._defers = True
-        self._reached = NOTHING
-        self._accepts_gone_rows = False
         self.doubts: list[str] = []
         self._activated: set[str] = set()
         self._deleted_from: set[str] = set()  # streams that this unit has deleted single rows of
@@ -177,8 +174,7 @@ class PostgresLoader:
             return acquire(connection, self._wishes.schema, self._state_table, pipeline, self._run_id)
 
         row: StateRow = self._call(take, "taking the lock")
-        self._row = row
-        self._reached = reached(row.state_text)
+        self._begun = Begun.with_row(row)
         return row.state_text
 
     @property
@@ -194,18 +190,14 @@ class PostgresLoader:
         return found
 
     def was_former(self, value: Any) -> bool:
-        return self._row is not None and digest(value) in self._row.former
+        return self._begun.was_former(value)
 
     def expect_gone_rows(self, *, always: bool = False) -> None:
-        assert self._row is not None  # noqa: S101  begin() comes first
-        self._accepts_gone_rows = always
-        self._row = replace(self._row, loaded=frozenset())
-        self._reached = NOTHING
+        self._begun = self._begun.starting_over(always=always)
 
     def change_state(self, edit: Edit, why: str, *, as_it_is: bool = False) -> str | None:
         """Replace the state in the row, in a transaction of its own; ``as_it_is`` forgets which tables held rows."""
-        assert self._row is not None  # noqa: S101  begin() comes first
-        url = StateUrl("", "this database", self._row.pipeline, self._wishes.schema, self._state_table)
+        url = StateUrl("", "this database", self._begun.row.pipeline, self._wishes.schema, self._state_table)
 
         def change(connection: Connection) -> Change:
             with connection, connection.cursor() as cursor:
@@ -216,9 +208,8 @@ class PostgresLoader:
 
     def close(self) -> None:
         """Leave the lock and the connection; an open transaction rolls back."""
-        if self._session is not None:
-            self._session.close()
-            self._session = None
+        self._open_session.close()
+        self._open_session = Unopened()
         self._close_server()
 
     # --- writing -------------------------------------------------------------------------------------------
@@ -230,7 +221,7 @@ class PostgresLoader:
         check_stream_name(stream.name, self._tables.values(), ours)
         self._made += 1
         number = self._made
-        start_over = self._ways("" if self._row is None else self._row.pipeline).start_over(stream.name)
+        start_over = self._ways(self._begun.row.pipeline).start_over(stream.name)
 
         def fit(connection: Connection) -> Table:
             with connection.cursor() as cursor:
@@ -248,9 +239,9 @@ class PostgresLoader:
                     start_over,
                     former=former,
                     kept=self._kept_columns(stream.name),
-                    must_hold=former is None and self._must_hold(stream.name),
-                    loaded_into=None if self._row is None else self._row.tables.get(stream.name),
-                    doubts=self.doubts if former is None and self._should_hold(stream.name) else None,
+                    must_hold=former is None and self._begun.must_hold(stream.name),
+                    loaded_into=self._begun.row.tables.get(stream.name),
+                    doubts=self.doubts if former is None and self._begun.should_hold(stream.name) else None,
                 )
                 return self._altered(cursor, fitting)
 
@@ -285,7 +276,9 @@ class PostgresLoader:
 
     def _tell_of_others(self, cursor: Cursor, stream: str) -> None:
         """Warn of pipelines that load the same table: with one source between them that is fine, with two it is not."""
-        others = [] if self._row is None else rows_of_state.others_with(cursor, self._row, stream)
+        if self._begun is NOT_BEGUN:
+            return
+        others = rows_of_state.others_with(cursor, self._begun.row, stream)
         if others:
             self._log.warning(
                 "The table of stream `%s` was loaded by the pipeline %s, too: rows with one key replace each other%s. If the "
@@ -301,18 +294,6 @@ class PostgresLoader:
             return ""
         done = "deletes" if self._hard_delete else "marks as deleted"
         return f", and each ACTIVATE_VERSION {done} the rows of all other versions, whichever pipeline has loaded them"
-
-    def _must_hold(self, stream: str) -> bool | None:
-        """Whether the table of a stream held rows when its bookmark was committed; None when nobody has noted it."""
-        if not self._reached.names(stream):
-            return False
-        noted = None if self._row is None else self._row.loaded
-        return None if noted is None else stream in noted
-
-    def _should_hold(self, stream: str) -> bool:
-        """Whether it held rows, and nobody can tell what the state says of them."""
-        noted = None if self._row is None else self._row.loaded
-        return stream in (noted or ()) and self._reached.names(stream, noted) is None
 
     def write(self, stream: Stream, batch: Batch) -> None:
         """Encode a batch here and queue its COPY."""
@@ -451,8 +432,8 @@ class PostgresLoader:
         """Look at the table once in each unit, before rows go into it."""
         if table.is_locked:
             return
-        loaded = (self._row and self._row.loaded) or ()
-        must_hold = table.stream in loaded and not self._accepts_gone_rows
+        loaded = self._begun.row.loaded or ()
+        must_hold = table.stream in loaded and not self._begun.accepts_gone_rows
         hold(cursor, table, self._log, must_hold=must_hold)
         # Behind a COPY nothing tells which rows were deleted; a merge knows their keys.
         table.takes_copies = table.takes_copies and not table.detours.take_away
@@ -535,11 +516,10 @@ class PostgresLoader:
         self._submit(write, "writing dead letters")
 
     def _write_letters(self, cursor: Cursor, letters: Sequence[Reject]) -> None:
-        assert self._row is not None  # noqa: S101  begin() comes first
         if not self._has_rejects:
             rejects.ensure_table(cursor, self._wishes.schema)
             self._has_rejects = True
-        rejects.insert(cursor, self._wishes.schema, self._row.pipeline, self._run_id, letters)
+        rejects.insert(cursor, self._wishes.schema, self._begun.row.pipeline, self._run_id, letters)
 
     def activate_version(self, stream: Stream, version: int) -> None:
         """Remove the rows of other versions, or mark them deleted; rows without one stay."""
@@ -618,9 +598,7 @@ class PostgresLoader:
     def rollback(self) -> None:
         """Give up everything since the last commit."""
         self._waiting.clear()
-        session = self._session
-        if session is None:
-            return
+        session = self._open_session
         session.reset()
         if session.is_alive:
             session.call(lambda connection: connection.rollback(), "rolling back")
@@ -659,8 +637,7 @@ class PostgresLoader:
 
     def commit(self, state: str | None) -> None:
         """Merge what is staged, advance the state row, COMMIT; all of it or nothing."""
-        assert self._row is not None  # noqa: S101  begin() comes first
-        row = self._row
+        row = self._begun.row
 
         def finish(connection: Connection) -> tuple[StateRow, frozenset[str]]:
             self._settle(connection)
@@ -686,7 +663,7 @@ class PostgresLoader:
         except SingerkitError:
             self.rollback()  # a COMMIT that fails has rolled back: no safe point is left
             raise
-        self._row = advanced
+        self._begun = self._begun.at(advanced)
         self._holding = holding
         self._committed_state = state or self._committed_state
         self._defers = True
@@ -706,8 +683,7 @@ class PostgresLoader:
 
     def recover(self) -> None:
         """Roll back, on a new connection if the old one is lost; the tables are fitted anew by `declare`."""
-        assert self._row is not None  # noqa: S101  begin() comes first
-        row = self._row
+        row = self._begun.row
         if self._open_session.is_alive:
             self.rollback()
         else:
@@ -715,8 +691,8 @@ class PostgresLoader:
             self._reconnect(lambda connection: reclaim(connection, row))
         self._forget_unit()
         # Not what runs before have noted: where the state was reset, the table may have been emptied, as was advised.
-        held = frozenset() if self._accepts_gone_rows else self._tables.keys() & self._holding
-        self._reached = replace(self._reached, named=self._reached.named | held)
+        if not self._begun.accepts_gone_rows:
+            self._begun = self._begun.with_rows_in(self._tables.keys() & self._holding)
         self._tables.clear()
         self._has_rejects = False
 
@@ -772,12 +748,7 @@ class PostgresLoader:
     # --- the session ---------------------------------------------------------------------------------------
 
     def _start_session(self, connection: Connection) -> None:
-        self._session = Session(connection, self._stop, answer_seconds=self._answer_seconds)
-
-    @property
-    def _open_session(self) -> Session:
-        assert self._session is not None  # noqa: S101  open() comes first
-        return self._session
+        self._open_session = Session(connection, self._stop, answer_seconds=self._answer_seconds)
 
     def _submit(self, job: Callable[[Connection], None], doing: str) -> None:
         self._send_all()

@@ -21,12 +21,12 @@ from typing import Any, TypeVar
 import psycopg2
 from psycopg2 import errorcodes
 
-from singerkit_shell.errors import Stopped
+from singerkit_shell.errors import SingerkitError, Stopped
 from singerkit_shell.signals import StopFlag, stop_flag
 from target_postgres.connect import Connection
 from target_postgres.faults import WAITS, ConnectionLost, fault
 
-__all__ = ["Session"]
+__all__ = ["Session", "Unopened"]
 
 _T = TypeVar("_T")
 _THREAD = "postgres"
@@ -222,3 +222,24 @@ class Session:
             raise ConnectionLost(
                 "The connection to PostgreSQL is closed; what was committed is safe: run again."
             )
+
+
+class Unopened:
+    """What stands in the place of a session before `Loader.open` and after `close`: nothing to roll back, nothing to end."""
+
+    is_alive = False
+
+    def submit(self, _run: Callable[[Connection], None], doing: str) -> None:
+        """There is nobody to do it."""
+        raise SingerkitError(f"There is no connection to PostgreSQL for {doing}; what was committed is safe.")
+
+    def call(self, _run: Callable[[Connection], _T], doing: str) -> _T:
+        """There is nobody to do it."""
+        raise SingerkitError(f"There is no connection to PostgreSQL for {doing}; what was committed is safe.")
+
+    def reset(self) -> BaseException | None:
+        """Nothing has failed."""
+        return None
+
+    def close(self) -> None:
+        """Nothing is open."""

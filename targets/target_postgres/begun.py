@@ -1,0 +1,60 @@
+"""What a run has found when it began: the row of its pipeline, and what the state in it says of the streams."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass, replace
+
+from singerkit_state.postgres.row import StateRow
+from singerkit_state.reached import NOTHING, Reached, reached
+from singerkit_state.value import digest
+
+__all__ = ["NOT_BEGUN", "Begun"]
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A pipeline that is held by this run. ``row`` is what its last commit, or `begin`, has left.
+
+    ``reached`` is what the state said when the run began: of these streams the tables held rows.
+    """
+
+    row: StateRow
+    reached: Reached
+    accepts_gone_rows: bool = False
+
+    @classmethod
+    def with_row(cls, row: StateRow) -> Begun:
+        """A run that goes on from the state in the row."""
+        return cls(row, reached(row.state_text))
+
+    def starting_over(self, *, always: bool) -> Begun:
+        """The same, where no table has to hold anything; ``always``: not even what the run itself has committed."""
+        return Begun(replace(self.row, loaded=frozenset()), NOTHING, always)
+
+    def at(self, row: StateRow) -> Begun:
+        """The same after a commit."""
+        return replace(self, row=row)
+
+    def with_rows_in(self, streams: Set[str]) -> Begun:
+        """The same, where the tables of these streams must hold rows besides."""
+        return replace(self, reached=replace(self.reached, named=self.reached.named | streams))
+
+    def was_former(self, value: object) -> bool:
+        """Whether the STATE value was committed here before."""
+        return digest(value) in self.row.former
+
+    def must_hold(self, stream: str) -> bool | None:
+        """Whether the table of a stream held rows when its bookmark was committed; None when nobody has noted it."""
+        if not self.reached.names(stream):
+            return False
+        return None if self.row.loaded is None else stream in self.row.loaded
+
+    def should_hold(self, stream: str) -> bool:
+        """Whether it held rows, and nobody can tell what the state says of them."""
+        loaded = self.row.loaded
+        return stream in (loaded or ()) and self.reached.names(stream, loaded) is None
+
+
+NOT_BEGUN = Begun(StateRow("", 0, 0, None, None, None, "", ""), NOTHING)
+"""Before `begin`: no pipeline, no state. A commit of it finds no row, and is fenced."""
