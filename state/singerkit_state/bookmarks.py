@@ -51,11 +51,12 @@ __all__ = [
 SEEN_LIMIT = 10_000
 """Rows remembered of one stream, or of a partition a tenth of it, unless the user says otherwise."""
 
-PARTITION_LIMIT = 1_000
-"""Partitions of a stream whose bookmarks are kept. One without a bookmark is read from the start.
+PARTITION_LIMIT = 10_000
+"""Partitions of a stream whose bookmarks are kept, unless the user says otherwise. One without a bookmark is read from the start.
 
 A new one takes the place of the one that has not been read for the longest time, but never of one read in the same
-run: of more partitions than the limit, the same ones keep their bookmarks from run to run.
+run: of more partitions than the limit, the same ones keep their bookmarks from run to run. Where rows that come again would be
+doubled none gives way: a run that meets rows of one more ends before it writes them (`StreamBookmarks.lacks_place`).
 """
 
 _SEEN = "_singerkit_seen"
@@ -103,8 +104,17 @@ class StreamBookmarks:
     """
 
     def __init__(
-        self, stream_state: Mapping[str, Any], replication_key: str | None, *, is_selected: bool = True
+        self,
+        stream_state: Mapping[str, Any],
+        replication_key: str | None,
+        *,
+        is_selected: bool = True,
+        limit: int | None = None,
+        keeps_all: bool = False,
     ) -> None:
+        """``limit``: of partitions, None: `PARTITION_LIMIT`; ``keeps_all``: none gives way to another."""
+        self.limit = PARTITION_LIMIT if limit is None else limit
+        self._keeps_all = keeps_all
         self._replication_key = replication_key
         self._is_selected = is_selected
         self._whole = {
@@ -126,7 +136,7 @@ class StreamBookmarks:
         self._versions: dict[int, _Version] = {}
         self._not_indexed = set(self._partitions)
         self.forgotten = 0
-        """Bookmarks of partitions not kept, because there are more than `PARTITION_LIMIT`."""
+        """Bookmarks of partitions not kept, because there are more than the limit."""
 
     def get(self, context: Mapping[str, Any] | None = None) -> Bookmark:
         """Return the bookmark of the stream, or of one partition."""
@@ -158,11 +168,19 @@ class StreamBookmarks:
         key = _context_key(context)
         entry = self._partition(key) or {"context": dict(context)}
         self._partitions.pop(key, None)
-        if bookmark == Bookmark() or key in self._dropped or not self._has_room():
+        if bookmark == Bookmark() or key in self._dropped:
+            return
+        if not self._keeps_all and not self._has_room():
             return
         self._read_now.add(key)
         self._not_indexed.add(key)
         self._partitions[key] = self._updated(entry, bookmark)
+
+    def lacks_place(self, context: Mapping[str, Any]) -> bool:
+        """Tell whether rows of a partition must not be written, since its bookmark could not be kept."""
+        if not self._keeps_all or len(self._partitions) < self.limit:
+            return False
+        return (key := _context_key(context)) not in self._partitions and key not in self._dropped
 
     def drop(self, context: Mapping[str, Any]) -> None:
         """Keep no bookmark of a partition from now on: what is read of it in this run, or in the next, begins at the start."""
@@ -231,7 +249,7 @@ class StreamBookmarks:
 
     def _has_room(self) -> bool:
         """Make room for one more partition when there is one that was not read in this run."""
-        while len(self._partitions) >= PARTITION_LIMIT:
+        while len(self._partitions) >= self.limit:
             self.forgotten += 1
             oldest = next(iter(self._partitions))
             if oldest in self._read_now:

@@ -19,6 +19,7 @@ A connector is two classes:
           signpost=Signpost.AUTO,       # what bounds the bookmark: singerkit_state.tracker
           follows_key=False,            # True: each page is asked for by the last key, ties included
           memory_rows=10_000,           # rows remembered, so that they are recognised when asked for again
+          partition_limit=None,         # partitions whose bookmarks are kept; None: PARTITION_LIMIT
           partition_bookmarks=True,     # False: a child keeps one bookmark for all its contexts
           keeps_older_rows=False,       # True: rows below Start.value are sent too
           reads_all_parents=False,      # True: the child changes without its parent's replication key
@@ -139,7 +140,7 @@ class StreamContract(Protocol):
     def partitions_to_read(self) -> Iterable[Context | None]:
         """Return the contexts that a stream without a parent is read with, once per run: ``(None,)`` unless told.
 
-        Each has its own bookmark; at most `singerkit_state.bookmarks.PARTITION_LIMIT` are kept.
+        Each has its own bookmark; at most `partition_limit` are kept.
         """
         ...
 

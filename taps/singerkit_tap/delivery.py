@@ -29,6 +29,8 @@ class Reading:
     """They may be: links and tokens lead from page to page, and some hold its number."""
     shares: bool = False
     """It is read below many parents, with one bookmark."""
+    partitions: int | None = None
+    """Bookmarks are kept of so many parents; None: there is one for all."""
     follows: bool = False
     """Each page is asked for by the greatest value before it."""
     filters: bool = False
@@ -87,10 +89,16 @@ def _from_the_bookmark(reading: Reading) -> tuple[Guarantee, str]:
         "recognised when they are asked for again"
     )
     if reading.has_key:
-        return Guarantee.EFFECTIVELY_ONCE, f"{why}; others are sent again and {_REPLACED}"
+        others = f", as those below more than {reading.partitions} parents" if reading.partitions else ""
+        return Guarantee.EFFECTIVELY_ONCE, f"{why}; others are sent again{others}, and {_REPLACED}"
+    refused = (
+        f"; a run that meets rows below more than {reading.partitions} parents ends before it sends them"
+        if reading.partitions
+        else ""
+    )
     return Guarantee.EXACTLY_ONCE, (
         f"{why}, as long as no selected field changes its value with each answer; where there are more a run "
-        "warns, moves the bookmark up, and may miss rows that changed below it meanwhile"
+        f"warns, moves the bookmark up, and may miss rows that changed below it meanwhile{refused}"
     )
 
 

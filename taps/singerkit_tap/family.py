@@ -25,6 +25,8 @@ from singerkit_tap.findings import (
     told_of_bookmark,
     told_of_equal_partitions,
     told_of_local_times,
+    told_of_many_partitions,
+    told_of_no_place,
     told_of_nulls,
     told_of_partitions,
 )
@@ -181,7 +183,14 @@ class Member:
         self.is_wanted = is_wanted
         self._start_date, self._warn = start_date, warn
         self._state = told_apart_by(stream.context_fields, state if isinstance(state, dict) else {})
-        self.bookmarks = StreamBookmarks(self._state, stream.bookmark_key, is_selected=is_wanted)
+        has_own_bookmarks = stream.bookmark_key is not None and not self.has_one_bookmark
+        self.bookmarks = StreamBookmarks(
+            self._state,
+            stream.bookmark_key,
+            is_selected=is_wanted,
+            limit=stream.partition_limit,
+            keeps_all=is_wanted and has_own_bookmarks and not stream.primary_keys,
+        )
         self.fields = SentFields(
             stream, self._state, start_date, is_wanted=is_wanted, goes_on=not self.bookmarks.is_empty
         )
@@ -371,11 +380,16 @@ class Member:
         before = self.bookmarks.forgotten
         self.bookmarks.put(bookmark, context)
         if before == 0 and self.bookmarks.forgotten:
-            self.stream.logger.warning(
-                "Stream `%s` has more partitions than bookmarks are kept for; those without one are read from "
-                "the start each time.",
-                self.stream.name,
-            )
+            self._warn(self.stream, told_of_many_partitions(self.stream, self.bookmarks.limit))
+
+    def refuse_without_place(self, context: Context | None) -> None:
+        """See that the rows of a partition, which are about to be written, will be covered by a bookmark.
+
+        Raises:
+            ConfigurationError: they would be doubled by the next run.
+        """
+        if context and self.bookmarks.lacks_place(context):
+            raise ConfigurationError(told_of_no_place(self.stream, self.bookmarks.limit))
 
     def note_equal(self, context: Context) -> None:
         """Note that another partition with this context comes: no bookmark is that of both, and none is kept."""

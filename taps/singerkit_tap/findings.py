@@ -18,6 +18,8 @@ __all__ = [
     "told_of_bookmark",
     "told_of_equal_partitions",
     "told_of_local_times",
+    "told_of_many_partitions",
+    "told_of_no_place",
     "told_of_nulls",
     "told_of_partitions",
 ]
@@ -149,6 +151,24 @@ def told_of_partitions(stream: BlockStream, known: int, came: int, fields: Seque
         f"None of the {known} parents that the state knows of stream `{stream.name}` came again, and {came} others did, told "
         f"apart by {', '.join(f'`{name}`' for name in fields)}.{changing} If the parents are others each time, a bookmark for each "
         "is of no use."
+    )
+
+
+def told_of_many_partitions(stream: BlockStream, limit: int) -> str:
+    """Say that some partitions have no bookmark, and what that does to their rows, which have a key."""
+    return (
+        f"Stream `{stream.name}` has more partitions than bookmarks are kept for ({limit:,}): rows of the others come again in each "
+        f"run, where they replace themselves by their key; a target that appends has them twice. If that is not wanted, "
+        f"{stream.advice_on_many_partitions}."
+    )
+
+
+def told_of_no_place(stream: BlockStream, limit: int) -> str:
+    """Say that rows of one partition more would be doubled by the next run, since no bookmark is kept of it."""
+    return (
+        f"Stream `{stream.name}`, which has no key, has rows in more than {counted(limit, 'partition')}, and bookmarks are kept of so many: "
+        "rows of others would be there twice after the next run, so they were not sent, and what was confirmed by the target is "
+        f"safe; {stream.advice_on_many_partitions}."
     )
 
 

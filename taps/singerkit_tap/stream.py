@@ -86,6 +86,7 @@ class BlockStream(Stream):
         signpost: Signpost = Signpost.AUTO,
         follows_key: bool = False,
         memory_rows: int = SEEN_LIMIT,
+        partition_limit: int | None = None,
         partition_bookmarks: bool = True,
         keeps_older_rows: bool = False,
         reads_all_parents: bool = False,
@@ -111,6 +112,7 @@ class BlockStream(Stream):
         self.signpost = signpost
         self.follows_key = follows_key
         self.memory_rows = memory_rows
+        self.partition_limit = partition_limit
         self.partition_bookmarks = partition_bookmarks
         self.keeps_older_rows = keeps_older_rows
         self.ignore_parent_replication_key = reads_all_parents
@@ -220,6 +222,11 @@ class BlockStream(Stream):
     def asked_by(self, context: Context) -> Mapping[str, Any]:  # noqa: ARG002  a context may be all there is
         """Return what a partition is asked for by, where that may be more than its context, which tells it apart."""
         return {}
+
+    @property
+    def advice_on_many_partitions(self) -> str:
+        """What to do where there are more partitions than bookmarks are kept for."""
+        return "give the stream a key"
 
     def advice_on_equal_partitions(self) -> str:
         """Return what to do where two partitions of one run have the same context, and are asked for by something else."""

@@ -363,6 +363,7 @@ class SyncRun:
                 driving = records if read.drives_all else [records[number] for number in numbers]
             member.has_news = member.has_news or bool(rows)
             if member.is_wanted and rows:
+                member.refuse_without_place(context)
                 rows = member.within_limit(rows)
                 if member.repeats is not None:
                     member.repeats.look(member.encoder, rows, page)

@@ -116,6 +116,7 @@ class RestStream(BlockStream):
             signpost=Signpost(settings.bookmark.signpost),
             follows_key=settings.follows_key,
             memory_rows=settings.bookmark.memory,
+            partition_limit=settings.bookmark.partitions,
             partition_bookmarks=settings.parent is not None and settings.parent.bookmarks == "each",
             reads_all_parents=settings.parent is not None and settings.parent.read == "all",
             selected_by_default=settings.selected,
@@ -562,6 +563,16 @@ class RestStream(BlockStream):
             else f'give stream `{parent.stream}` its `primary_keys`, like `["id"]`, and '
         )
         return f'{own}set `"copy": {json.dumps(copy)}` in `parent`, so that its key tells parents apart'
+
+    @property
+    def advice_on_many_partitions(self) -> str:
+        """The setting, and the way without it."""
+        key = (
+            ""
+            if self.primary_keys
+            else f", or give the stream `primary_keys` and start it over with {self.way_to_start_over}"
+        )
+        return f"raise `bookmark.partitions` of the stream{key}"
 
     def advice_on_equal_partitions(self) -> str:
         """Return the lines of the config by which parents of one key are told apart."""

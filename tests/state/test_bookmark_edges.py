@@ -418,6 +418,22 @@ def test_a_state_with_more_partitions_than_the_limit_shrinks(monkeypatch: pytest
     assert state.forgotten == 4
 
 
+def test_where_rows_would_be_doubled_no_partition_gives_way() -> None:
+    state = StreamBookmarks({"partitions": [partition(n) for n in range(2)]}, "at", limit=2, keeps_all=True)
+    assert not state.lacks_place({"n": 1})
+    assert state.lacks_place({"n": 7})
+    state.put(Bookmark(T2), {"n": 1})
+    state.put(Bookmark(T2), {"n": 0})
+    assert [one["context"]["n"] for one in state.state()["partitions"]] == [1, 0]
+    assert state.forgotten == 0
+    state.drop({"n": 1})
+    state.put(Bookmark(T2), {"n": 1})
+    assert not state.lacks_place({"n": 7}), "what is dropped makes room"
+    state.put(Bookmark(T2), {"n": 7})
+    assert not state.lacks_place({"n": 1}), "and has no bookmark in any case"
+    assert state.lacks_place({"n": 8})
+
+
 # rows with a key that move from one partition to another
 
 

@@ -715,3 +715,41 @@ def test_what_the_state_cannot_name_is_asked_for_below_all_parents(run_tap: Any)
         renamed = run_tap(api.url, parent, other, state=state).ended(0)
         assert {row["no"] for row in renamed.records("orders")} == {1, 3}
         assert renamed.state["bookmarks"]["orders"]["_singerkit_driven_by"] == "users"
+
+
+def test_without_a_key_no_parent_is_left_without_a_bookmark(run_tap: Any) -> None:
+    """Rows below it would come again in each run: the run ends before it sends them, and goes on where the setting is raised."""
+    rows = [{"event": "made", "at": moment(1)}]
+    parent = {"name": "users", "path": "/users", "primary_keys": ["id"], "pagination": {"type": "single"}}
+    child: dict[str, Any] = {
+        "name": "events",
+        "path": "/users/{parent.id}/events",
+        "replication_key": "at",
+        "incremental": {"param": "since"},
+        "pagination": {"type": "single"},
+        "parent": {"stream": "users", "bookmarks": "each"},
+        "bookmark": {"partitions": 2},
+    }
+    routes: dict[str, Any] = {f"/users/{n}/events": lambda _: json_reply(rows) for n in (1, 2, 3)}
+    routes["/users/4/events"] = lambda _: json_reply([])
+    with serving({"/users": lambda _: json_reply([{"id": n} for n in (1, 4, 2, 3)]), **routes}) as api:
+        first = run_tap(api.url, parent, child).ended(78)
+        assert "has rows in more than 2 partitions" in first.sentence
+        assert (
+            "raise `bookmark.partitions` of the stream, or give the stream `primary_keys`" in first.sentence
+        )
+        assert [row["users_id"] for row in first.records("events")] == [1, 2]
+        again = run_tap(api.url, parent, child, state=first.state).ended(78)
+        assert again.records("events") == []
+        child["bookmark"] = {"partitions": 3}
+        raised = run_tap(api.url, parent, child, state=again.state).ended(0)
+        assert [row["users_id"] for row in raised.records("events")] == [3]
+        last = run_tap(api.url, parent, child, state=raised.state).ended(0)
+        assert last.records("events") == []
+        assert "more than" not in last.stderr
+        # With a key rows come again, which the run says, and once more at its end.
+        keyed = child | {"primary_keys": ["users_id", "event"], "bookmark": {"partitions": 2}}
+        one = run_tap(api.url, parent, keyed).ended(0)
+        two = run_tap(api.url, parent, keyed, state=one.state).ended(0)
+    assert [row["users_id"] for row in two.records("events")] == [3]
+    assert two.stderr.count("Stream `events` has more partitions than bookmarks are kept for (2)") == 2

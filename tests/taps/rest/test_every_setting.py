@@ -139,6 +139,13 @@ def below(incremental: bool = False, **after: Any) -> tuple[dict[str, Any], dict
     return {"streams": [users, child]}, {"streams": [users, child | {"parent": parent}]}
 
 
+def partitions_of(number: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Two configs of a child that has a bookmark for each parent, of which there are more than ``number``."""
+    users, child = below(bookmarks="each")[1]["streams"]
+    child |= {"path": "/rows", "params": {"user": "{parent.id}"}, **ALL, **keyed()}
+    return {"streams": [users, child]}, {"streams": [users, child | {"bookmark": {"partitions": number}}]}
+
+
 BEARER = {"type": "bearer", "token": "token-of-a-test"}
 API_KEY = {"type": "api_key", "api_key": "key-of-a-test"}
 BASIC = {"type": "basic", "username": "me", "password": "pass-of-a-test"}
@@ -216,6 +223,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         UNSORTED | {"bookmark": {"signpost": "date_header"}},
         bookmark={"signpost": "date_header", "margin": 10**9},
     ),
+    "streams[].bookmark.partitions": partitions_of(1),
     "streams[].bookmark.memory": stream(UNSORTED, bookmark={"memory": 1}),
     "streams[].incremental": stream({"replication_key": "u"}, incremental={"param": "since"}),
     "streams[].incremental.param": stream(keyed(), incremental={"param": "from"}),
