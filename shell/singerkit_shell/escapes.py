@@ -56,10 +56,22 @@ class Needle:
         self.words = frozenset([text] if is_short or _PLAIN_WORD.fullmatch(text) else [])
         """Those of the forms that are found only where they are a word of their own."""
         self.exact = frozenset(form for form in written if form)
-        self.loose = frozenset(
-            loose for form in written if len(loose := _loosely(form)) >= _LOOSE_FROM and not is_short
-        )
+        looked_for = written | _in_other_letters(text) if not is_short else set()
+        self.loose = frozenset(loose for form in looked_for if len(loose := _loosely(form)) >= _LOOSE_FROM)
         self.base64 = frozenset() if is_short else frozenset(_in_base64(data))
+
+
+def _in_other_letters(text: str) -> set[str]:
+    """Return a text without its signs, or without what ASCII does not have, and all of these in other capitals.
+
+    Capitals beyond ASCII are other characters, and may be more of them (`STRASSE`); those of ASCII are not told apart anyway.
+    """
+    bare = "".join(char for char in text if char.isalnum())
+    ascii_ways = {text.encode("ascii", way).decode() for way in ("ignore", "replace")}
+    windows = text.encode("utf-8", "surrogatepass").decode("cp1252", "replace")  # taken for text of Windows
+    forms = {unicodedata.normalize(way, text) for way in ("NFC", "NFD")} | {text, bare, windows} | ascii_ways
+    cases = (str.upper, str.lower, str.title, str.swapcase, str.casefold)
+    return forms | {case(form) for form in forms for case in cases}
 
 
 def needle_of(text: str) -> Needle:

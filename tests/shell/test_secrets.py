@@ -7,6 +7,7 @@ import html
 import json
 import re
 import time
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, quote_plus
@@ -280,3 +281,55 @@ def test_a_secret_of_one_test_is_none_of_the_next(turn: int) -> None:
     assert the_redactor.mask("no state of the pipeline") == "no state of the pipeline", turn
     the_redactor.add("state")
     assert the_redactor.mask("no state of the pipeline") == f"no {MASK} of the pipeline"
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        'pA&9<w\u00e9>"x/Y+z=k%41',
+        "m\u00fcller-geheim-2026",
+        "Passwort/\u00df-stra\u00dfe-1",
+        "ab-12-cd-34-ef",
+    ],
+)
+@pytest.mark.parametrize(
+    "way",
+    [
+        str.upper,
+        str.lower,
+        str.title,
+        str.swapcase,
+        str.casefold,
+        lambda text: "".join(filter(str.isalnum, text)),
+        lambda text: "".join(filter(str.isalnum, text)).upper(),
+        lambda text: text.encode("ascii", "ignore").decode(),
+        lambda text: text.encode("ascii", "replace").decode(),
+        lambda text: text.encode().decode("cp1252", "replace"),
+        lambda text: unicodedata.normalize("NFD", text.upper()),
+    ],
+    ids=[
+        "upper",
+        "lower",
+        "title",
+        "swapped",
+        "folded",
+        "bare",
+        "bare upper",
+        "less",
+        "marks",
+        "cp1252",
+        "apart",
+    ],
+)
+def test_a_secret_in_other_letters(secret: str, way: Callable[[str], str]) -> None:
+    """Capitals beyond ASCII are other characters, and sometimes more of them."""
+    redactor = Redactor()
+    redactor.add(secret)
+    assert redactor.mask(f"bad key {way(secret)} sorry") == "bad key *** sorry"
+
+
+def test_what_is_like_a_secret_without_its_signs_stays() -> None:
+    redactor = Redactor()
+    redactor.add("a-b-c-1-2")
+    redactor.add("my_db")
+    assert redactor.mask("abc12 mydb MY_DB") == "abc12 mydb MY_DB"
