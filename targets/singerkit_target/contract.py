@@ -170,7 +170,12 @@ class Loader(Protocol):
         ...
 
     def write(self, stream: Stream, batch: Batch) -> None:
-        """Take a batch of valid rows of a declared stream, in the order of the input; may only queue them."""
+        """Take a batch of valid rows of a declared stream, in the order of the input; may only queue them.
+
+        Raises:
+            DoesNotFit: the store cannot hold some values, and nothing of the batch was taken; they become null or their
+                records are set aside, as `on_unstorable` says, and the rest comes again.
+        """
         ...
 
     def reject(self, rejects: Sequence[Reject]) -> None:

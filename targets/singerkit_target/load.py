@@ -37,6 +37,7 @@ from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.batches import Missing
 from singerkit_wire.blocks import BlockDecoder, Judgement, MalformedLine
 from singerkit_wire.declarations import declared_stream, read_declaration
+from singerkit_wire.fit import DoesNotFit
 from singerkit_wire.lines import Chunk, read_chunks
 from singerkit_wire.messages import Message, Run, Splitter, as_version, decoded, state_text
 from singerkit_wire.stream import DELETED_AT, Stream
@@ -489,9 +490,9 @@ class Load:
         return _Rows(batches, rejects, decoder.stream)
 
     def _write(self, run: Run, rows: _Rows) -> None:
-        stream, rejects = rows.stream, rows.rejects
+        stream, rejects = rows.stream, list(rows.rejects)
         for batch in rows.batches:
-            self._loader.write(stream, batch)
+            rejects += self._write_what_fits(stream, batch)
         self.summary.received[run.stream] += run.lines - len(rejects)
         self._unit.rows += run.lines
         self._unit.size += len(run.data)
@@ -499,6 +500,18 @@ class Load:
             self._set_aside(stream, rejects)
         self._rows_after_state = True
         self._versions.see_records(run.stream)
+
+    def _write_what_fits(self, stream: Stream, batch: Batch) -> list[Reject]:
+        """Write a batch; return what the loader cannot hold of it and `on_unstorable` sets aside."""
+        rejects: list[Reject] = []
+        while batch.wire_rows:
+            try:
+                self._loader.write(stream, batch)
+                break
+            except DoesNotFit as error:
+                batch, more = self._decoders[stream.name].without(batch, error.misfits)
+                rejects += more
+        return rejects
 
     def _set_aside(self, stream: Stream, rejects: Sequence[Reject]) -> None:
         self._loader.reject(rejects)

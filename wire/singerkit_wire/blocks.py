@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Raw
 
 from singerkit_shell.errors import BadDataError
 from singerkit_wire.batch import Batch, Reject
@@ -14,6 +16,7 @@ from singerkit_wire.batches import Missing, batches_of
 from singerkit_wire.decode import FastDecoder, Refused, compile_decoder
 from singerkit_wire.domain import Domain
 from singerkit_wire.exact import ExactDecoder, RejectedRow, TooWide, UnknownFields, compile_exact
+from singerkit_wire.fit import Misfit
 from singerkit_wire.kinds import Column, Kind, classify
 from singerkit_wire.lines import Chunk
 from singerkit_wire.messages import Run
@@ -22,6 +25,7 @@ from singerkit_wire.unstorable import Policy
 
 __all__ = ["BlockDecoder", "Judgement", "MalformedLine"]
 
+_RAW_NULL = Raw(b"null")
 _SMALLEST_BLOCK = 64  # lines; below it halving costs more than the exact path
 
 
@@ -85,7 +89,8 @@ class BlockDecoder:
         allow_extra = bool(self._ignored)
         self.stream = stream
         # A record that the target refuses is set aside alone: it must not hold values of another one of its key.
-        self._in_order = judgement.quarantine and bool(stream.key_properties)
+        sets_aside = judgement.quarantine or judgement.unstorable is Policy.QUARANTINE
+        self._in_order = sets_aside and bool(stream.key_properties)
         self._fast: FastDecoder | None = None
         if not self._always_exact:
             self._fast = compile_decoder(
@@ -165,6 +170,38 @@ class BlockDecoder:
             in_order=self._in_order,
         )
         return [batch.out_of(run, kept) for batch in batches], rejects
+
+    def without(self, batch: Batch, misfits: Sequence[Misfit]) -> tuple[Batch, list[Reject]]:
+        """Return ``batch`` without what the target says that it cannot hold: nulls for it, or the records set aside.
+
+        Raises:
+            BadDataError: neither is wanted.
+        """
+        places = {name: index for index, name in enumerate(batch.names)}
+        rows = list(batch.wire_rows)
+        rejects: dict[int, Reject] = {}
+        for misfit in misfits:
+            if misfit.row in rejects:
+                continue
+            row, place = rows[misfit.row], places[misfit.field]
+            is_null = row[place] is None or row[place] == _RAW_NULL
+            may_change = misfit.field not in self.stream.key_properties and not is_null
+            if may_change and self._judgement.unstorable in (Policy.REPLACE, Policy.NULL):
+                null = _RAW_NULL if isinstance(row[place], Raw) else None
+                rows[misfit.row] = (*row[:place], null, *row[place + 1 :])
+                continue
+            rejected = RejectedRow(f"$.{misfit.field}", misfit.reason, is_unstorable=True)
+            reject = batch.letter(misfit.row, self.stream.name, rejected.path, rejected.reason)
+            if not self._sets_aside(rejected):
+                raise _bad_record(reject, self._way_out(rejected))
+            rejects[misfit.row] = reject
+        kept = [index for index in range(len(rows)) if index not in rejects]
+        fitting = dataclasses.replace(
+            batch,
+            wire_rows=[rows[index] for index in kept],
+            places=[batch.places[index] for index in kept],
+        )
+        return fitting, list(rejects.values())
 
     def _note_rounded(self, line: int) -> None:
         for name in sorted(self._exact.rounded - self._rounded):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import logging
@@ -12,6 +13,7 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -39,8 +41,10 @@ from singerkit_target.publish import Publisher
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.blocks import Judgement
 from singerkit_wire.domain import Domain
+from singerkit_wire.fit import DoesNotFit, Misfit
 from singerkit_wire.kinds import Kind
 from singerkit_wire.stream import Stream
+from singerkit_wire.unstorable import Policy
 
 LOG = logging.getLogger("load")
 Limits = partial(load.Limits, replay_bytes=16 << 20)
@@ -1048,6 +1052,105 @@ def test_bad_records_are_set_aside_with_the_unit_they_came_in():
     assert run.rows() == [1, 2, 3]
     assert [letter.line for letter in run.loader.letters] == [3, 7]
     assert (run.summary.received, run.summary.rejected) == ({"a": 3}, {"a": 2})
+
+
+class Narrow(Memory):
+    """It holds no text of more than two characters in `x` and `y`, and says so."""
+
+    def write(self, stream: Stream, batch: Batch) -> None:
+        misfits = [
+            Misfit(index, name, "Expected short text, got long text")
+            for index, row in enumerate(batch.rows())
+            for name, value in zip(batch.names, row, strict=True)
+            if isinstance(value, str) and len(value) > 2
+        ]
+        if misfits:
+            raise DoesNotFit(misfits)
+        rows = dataclasses.replace(batch, wire_rows=batch.rows())
+        super().write(stream, rows)
+
+
+TWO_TEXTS = SCHEMA(keys=["n"], x={"type": ["string", "null"]}, y={"type": ["string", "null"]})
+TOO_LONG = [
+    TWO_TEXTS,
+    RECORD(1, x="a", y="b"),
+    RECORD(2, x="long", y="c"),
+    RECORD(3, x="d", y="e"),
+    RECORD(4, x="longer", y="the longest"),
+    STATE(4),
+]
+
+
+@pytest.mark.parametrize("exact", [False, True], ids=["block", "exact"])
+@pytest.mark.parametrize("policy", Policy, ids=lambda policy: policy.value)
+def test_what_a_target_says_that_it_cannot_hold_goes_by_the_policy(policy: Policy, exact: bool) -> None:
+    expect = BadDataError if policy is Policy.FAIL else None
+    run = Run(
+        *TOO_LONG, loader=Narrow(), judgement=Judgement(unstorable=policy), always_exact=exact, expect=expect
+    )
+    rows = run.loader.committed.get("a", [])
+    letters = [(letter.line, letter.path, letter.reason) for letter in run.loader.letters]
+    match policy:
+        case Policy.FAIL:
+            assert rows == letters == []
+            assert str(run.error).startswith("Expected short text, got long text at a.$.x (line 3); ")
+            assert "`on_unstorable` to `quarantine`" in str(run.error)
+        case Policy.QUARANTINE:
+            assert rows == [(1, "a", "b"), (3, "d", "e")]
+            assert letters == [(line, "$.x", "Expected short text, got long text") for line in (3, 5)]
+            assert (run.summary.received, run.summary.rejected) == ({"a": 2}, {"a": 2})
+        case _:
+            assert rows == [(1, "a", "b"), (2, None, "c"), (3, "d", "e"), (4, None, None)]
+            assert letters == []
+
+
+def test_a_key_that_a_target_cannot_hold_is_never_changed() -> None:
+    text = {"type": "string"}
+    keyed = [SCHEMA(keys=["x"], x=text), RECORD(1, x="ab"), RECORD(2, x="abc"), STATE(1)]
+    run = Run(*keyed, loader=Narrow(), judgement=Judgement(unstorable=Policy.NULL), expect=BadDataError)
+    assert "a.$.x" in str(run.error)
+    aside = Judgement(unstorable=Policy.NULL, quarantine=True)
+    run = Run(*keyed, loader=Narrow(), judgement=aside)
+    assert (run.rows(), [letter.line for letter in run.loader.letters]) == ([1], [3])
+
+
+def test_a_record_that_does_not_fit_takes_no_other_of_its_key_with_it() -> None:
+    """They were folded to one row first, unless `on_invalid` was `quarantine`, too; then both were gone."""
+    records = [RECORD(1, x="a"), RECORD(1, y="too long")]
+    judgement = Judgement(unstorable=Policy.QUARANTINE)
+    run = Run(TWO_TEXTS, *records, loader=Narrow(), judgement=judgement, missing_fields="keep")
+    assert (run.loader.committed["a"], [letter.line for letter in run.loader.letters]) == ([(1, "a")], [3])
+
+
+def test_too_many_that_do_not_fit_are_a_failure() -> None:
+    aside = Judgement(unstorable=Policy.QUARANTINE)
+    run = Run(*TOO_LONG, loader=Narrow(), judgement=aside, limits=Limits(max_rejects=1), expect=BadDataError)
+    assert "at most 1 record " in str(run.error)
+
+
+class Columnar(Memory):
+    """It takes columns, and has said nothing of how many digits their numbers have."""
+
+    def write(self, stream: Stream, batch: Batch) -> None:
+        rows = [tuple(row.values()) for row in batch.arrow().to_pylist()]
+        super().write(stream, dataclasses.replace(batch, wire_rows=rows))
+
+
+@pytest.mark.parametrize("exact", [False, True], ids=["block", "exact"])
+def test_a_number_that_would_be_rounded_on_its_way_into_columns_is_set_aside(exact: bool) -> None:
+    numbers = [
+        f'{{"type":"RECORD","stream":"a","record":{{"n":{n},"x":{x}}}}}\n'
+        for n, x in enumerate(("1.50", "1e-10", "1" + "0" * 29, "null", "1e3"))
+    ]
+    schema = SCHEMA(x={"type": ["number", "null"]})
+    aside = Judgement(unstorable=Policy.QUARANTINE)
+    run = Run(schema, *numbers, loader=Columnar(), judgement=aside, always_exact=exact)
+    assert run.loader.committed["a"] == [(0, Decimal("1.5")), (3, None), (4, Decimal(1000))]
+    reason = "Expected a number that decimal(38,9) can hold, got one out of range"
+    assert [(letter.line, letter.path, letter.reason) for letter in run.loader.letters] == [
+        (3, "$.x", reason),
+        (4, "$.x", reason),
+    ]
 
 
 @pytest.mark.parametrize(("most", "expect"), [(2, None), (1, BadDataError)])
