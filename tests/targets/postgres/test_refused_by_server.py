@@ -157,7 +157,15 @@ class Place:
         loader = PostgresLoader(
             lambda: self.dsn, wishes, LOG, stop=stop, sets_aside=aside, quarantine_limit=limit
         )
-        limits = Limits(10**9, 10**12, 10**9, chunk_bytes=chunk_bytes, wait_seconds=0.05, max_rejects=limit)
+        limits = Limits(
+            10**9,
+            10**12,
+            10**9,
+            chunk_bytes=chunk_bytes,
+            wait_seconds=0.05,
+            max_rejects=limit,
+            replay_bytes=16 << 20,
+        )
         load = Load(loader, Judgement(quarantine=quarantine), limits, Publisher(None, stdout), stop, LOG)
         error: SingerkitError | None = None
         try:
