@@ -50,6 +50,19 @@ fuzz: $(READY) ## fuzz wire, names and encoder with atheris: make fuzz SECONDS=6
 	@.envs/fuzz/bin/python -c 'import atheris, singerkit_target' 2> /dev/null || { $(PYTHON) -m venv .envs/fuzz && .envs/fuzz/bin/pip install -q --disable-pip-version-check atheris -e .; } || { echo "make: atheris cannot be installed for this Python; 'SINGERKIT_FUZZ=100000 $(BIN)/pytest tests/fuzz' fuzzes without it" >&2; exit 1; }
 	@for target in wire names encoder; do mkdir -p .fuzz/$$target && PYTHONPATH=tests .envs/fuzz/bin/python -m fuzz.engine $$target -max_total_time=$(SECONDS) -max_len=20000 -artifact_prefix=.fuzz/ .fuzz/$$target tests/fuzz/corpus/$$target || exit 1; done
 
+# Under a longer name lines may need another layout; pyproject.toml is newer than the environment then.
+new = $(BIN)/python examples/connector/new.py $(1) '$(NAME)' && $(BIN)/ruff check -q --fix taps targets tests \
+	&& $(BIN)/ruff format -q taps targets tests && $(MAKE) -s env docs
+
+new-tap: $(READY) ## write a tap that runs, its driver and tests: make new-tap NAME=shop (docs/adding-a-connector.md)
+	@$(call new,tap)
+
+new-target: $(READY) ## write a target that runs, its driver and tests: make new-target NAME=shop
+	@$(call new,target)
+
+follow: $(READY) ## follow docs/adding-a-connector.md to the letter, in a clone of its own
+	$(BIN)/python examples/connector/follow.py
+
 interop: $(READY) ## our taps and targets with those of others, and Meltano
 	$(BIN)/python tests/interop/interop.py $(ARGS)
 
@@ -63,4 +76,4 @@ lock: $(READY) ## resolve requirements-dev.txt anew
 clean: ## remove everything that the other verbs made
 	rm -rf $(VENV) .envs .demo .bench .fuzz dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help env demo test torture exhaustive rivals-torture faults check docs bench mutate fuzz interop dist lock clean
+.PHONY: help env demo test torture exhaustive rivals-torture faults check docs bench mutate fuzz new-tap new-target follow interop dist lock clean
