@@ -29,6 +29,7 @@ __all__ = ["fork_executables", "really"]
 
 ENTRIES = {
     "tap-rest": "tap_rest.tap",
+    "tap-sqlite": "tap_sqlite.tap",
     "target-postgres": "target_postgres.target",
     "target-jsonl": "target_jsonl.target",
     "target-duckdb": "target_duckdb.target",

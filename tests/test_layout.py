@@ -19,6 +19,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SHIPPED = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 SCRIPTS = PROJECT["project"]["scripts"]
 
+SHARED = {"singerkit_shell", "singerkit_catalog", "singerkit_state", "singerkit_wire"}
 # What each kind of package may import of ours, besides itself.
 LIBRARIES = {
     "singerkit_shell": set(),
@@ -27,6 +28,7 @@ LIBRARIES = {
     "singerkit_wire": {"singerkit_shell", "singerkit_catalog", "singerkit_state"},
     "singerkit_check": {"singerkit_shell", "singerkit_catalog", "singerkit_state"},
     "singerkit_tap": {"singerkit_shell", "singerkit_catalog", "singerkit_state", "singerkit_wire"},
+    "singerkit_sql_tap": SHARED | {"singerkit_tap"},
     "singerkit_target": {"singerkit_shell", "singerkit_catalog", "singerkit_state", "singerkit_wire"},
     "singerkit_sql_target": {
         "singerkit_shell",
@@ -36,7 +38,6 @@ LIBRARIES = {
         "singerkit_target",
     },
 }
-SHARED = {"singerkit_shell", "singerkit_catalog", "singerkit_state", "singerkit_wire"}
 
 
 def packages() -> dict[str, Path]:
@@ -50,7 +51,7 @@ def packages() -> dict[str, Path]:
 
 def allowed(package: str) -> set[str]:
     if package.startswith("tap_"):
-        return SHARED | {"singerkit_tap"}
+        return SHARED | {"singerkit_tap", "singerkit_sql_tap"}
     if package.startswith("target_"):
         return SHARED | {"singerkit_target", "singerkit_sql_target"}
     # Who is neither is a library, or a tool on top of the libraries.

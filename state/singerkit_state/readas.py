@@ -31,6 +31,7 @@ READ_AS = "_singerkit_read"
 FIELD_LIMIT = 1_000
 """Fields of a stream that are kept, the first by name; of more, nobody knows which were sent before."""
 
+_BASE64 = "base64"
 _TYPES = ("boolean", "integer", "number", "string", "array", "object")
 
 
@@ -91,17 +92,20 @@ def may_be_stored(name: str) -> bool:
 
 
 def kind_of(schema: Mapping[str, Any]) -> str:
-    """Return types and format of a property in words: `string date-time`."""
+    """Return types and format of a property in words: `string date-time`; `string base64` of bytes."""
     declared = schema.get("type", ())
     types = [declared] if isinstance(declared, str) else declared
     words = [name for name in _TYPES if name in types]
-    return " ".join([*words, *filter(None, [schema.get("format") if "string" in words else None])])
+    said = (schema.get("format"), _BASE64 if schema.get("contentEncoding") == _BASE64 else None)
+    return " ".join([*words, *(filter(None, said) if "string" in words else ())])
 
 
 def schema_of(kind: str) -> dict[str, Any]:
     """Return the schema of a property that `kind_of` has put into words; null is always allowed."""
     words = kind.split()
     types = [word for word in words if word in _TYPES]
-    formats = [word for word in words if word not in _TYPES]
+    formats = [word for word in words if word not in (*_TYPES, _BASE64)]
+    if _BASE64 in words and types == ["string"]:
+        return {"type": ["null", "string"], "contentEncoding": _BASE64}
     schema: dict[str, Any] = {"type": ["null", *types]}
     return {**schema, "format": formats[0]} if formats and types == ["string"] else schema

@@ -93,6 +93,8 @@ class SingerkitTap(Tap):
     package_name = "singerkit"
     first_config: ClassVar[str] = ""
     """A config that works as it stands, for those who have none yet."""
+    skips_unknown_entries: ClassVar[bool] = True
+    """Whether a stream that a catalog selects, and that there is none of, is skipped with a warning; else the run ends."""
     dynamic_catalog = True
     capabilities: ClassVar[list[CapabilitiesEnum]] = [
         TapCapabilities.CATALOG,
@@ -219,7 +221,7 @@ class SingerkitTap(Tap):
         if is_first:
             for sentence in self.config_warnings(self.config):
                 self.logger.warning("%s", sentence)
-            self._warn_of_unknown_entries(streams)
+            self._tell_of_unknown_entries(streams)
             rules = self.config.get("select")
             if rules:
                 apply_rules(rules, {name: stream.metadata for name, stream in streams.items()})
@@ -235,12 +237,17 @@ class SingerkitTap(Tap):
         """The streams, typed."""
         return [stream for stream in self.streams.values() if isinstance(stream, BlockStream)]
 
-    def _warn_of_unknown_entries(self, streams: Mapping[str, Stream]) -> None:
+    def _tell_of_unknown_entries(self, streams: Mapping[str, Stream]) -> None:
         known = {stream.tap_stream_id for stream in streams.values()}
         for name, entry in self.input_entries.items():
             root = root_metadata(entry)
             if name not in known and root.get("selected", root.get("selected-by-default")):
                 near = nearest(name, sorted(known))
+                if not self.skips_unknown_entries:
+                    hint = f"did you mean `{near}`?" if near else "make the catalog again with --discover."
+                    raise ConfigurationError(
+                        f"The catalog selects stream `{name}`, which does not exist (any more); nothing was read: {hint}"
+                    )
                 self.logger.warning(
                     "The catalog selects stream `%s`, which does not exist%s",
                     name,

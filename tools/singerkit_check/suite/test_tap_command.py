@@ -192,7 +192,7 @@ def test_t14_a_signal_stops_at_a_message_boundary(tap: TapRuns, signum: signal.S
         held.release()
         outcome = running.finish()
     assert outcome.code != 0, str(outcome)
-    assert outcome.stdout.endswith(b"\n")
+    assert outcome.stdout[-1:] in (b"\n", b""), "it stopped inside a message"
     sent = records(outcome, stream)
     assert len(sent) < len(tap.source.rows(stream)), "it went on to the end"
     if tap.driver.is_ours:

@@ -1,0 +1,85 @@
+"""A table in chunks, each asked for by the key of the last row before it: never by OFFSET, and never held longer than a chunk.
+
+How many rows a chunk has follows from what they weigh, so that memory stays flat whatever stands in a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from singerkit_sql_tap.contract import Database, Row, TooWide
+from singerkit_sql_tap.queries import Condition, above, page_query, top_query, up_to
+from singerkit_sql_tap.tables import Table
+
+__all__ = ["ChunkSize", "Walk"]
+
+_TARGET_BYTES = 2 * 1024 * 1024
+_FIRST_ROWS, _MOST_ROWS = 200, 5_000
+
+
+@dataclass
+class ChunkSize:
+    """How many rows are asked for next."""
+
+    rows: int = _FIRST_ROWS
+
+    def follow(self, rows: int, weight: int) -> None:
+        """Learn what ``rows`` rows have weighed, in bytes."""
+        if rows:
+            fitting = max(1, _TARGET_BYTES * rows // max(1, weight))
+            self.rows = min(fitting, 4 * self.rows, _MOST_ROWS)
+
+    def shrink(self) -> None:
+        self.rows = max(1, self.rows // 8)
+
+
+class Walk:
+    """The rows of a table that ``where`` leaves, in the order of ``key``, which is unique; ``columns`` are selected.
+
+    What was there when the walk began is read to its end, and not what is added behind it meanwhile.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        table: Table,
+        columns: Sequence[str],
+        key: Sequence[str],
+        where: Sequence[Condition] = (),
+    ) -> None:
+        self._database, self._table, self._where = database, table, list(where)
+        self._key = tuple(key)
+        self._source = database.source(table)
+        at = {database.column(name): number for number, name in enumerate(columns)}
+        at |= {database.compared(name): number for number, name in enumerate(columns)}
+        more = [part for part in self._key if part not in at]
+        at |= {part: number for number, part in enumerate(more, len(columns))}
+        self._selected = [*map(database.column, columns), *more]
+        self._width = len(columns)
+        self._places = [at[part] for part in self._key]
+        self.size = ChunkSize()
+
+    def chunks(self, after: Sequence[object] | None = None) -> Iterator[tuple[list[Row], Row]]:
+        """Yield rows with the key of the last of them, from behind ``after`` on."""
+        mark = self._database.placeholder
+        top = self._database.fetch(top_query(self._source, self._where, self._key), 1, self._table)
+        if not top:
+            return
+        where = [*self._where, up_to(self._key, top[0], mark)]
+        while True:
+            wanted = self.size.rows
+            behind = [] if after is None else [above(self._key, after, mark)]
+            query = page_query(self._source, self._selected, [*where, *behind], self._key, wanted)
+            try:
+                rows = self._database.fetch(query, wanted, self._table)
+            except TooWide:
+                self.size.shrink()
+                continue
+            if not rows:
+                return
+            after = tuple(rows[-1][place] for place in self._places)
+            has_more_columns = len(self._selected) > self._width
+            yield [row[: self._width] for row in rows] if has_more_columns else rows, after
+            if len(rows) < wanted:
+                return

@@ -1,0 +1,144 @@
+"""The settings that all database taps have, as JSON Schema and typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from singerkit_shell.errors import ConfigurationError
+from singerkit_shell.validate import nearest
+from singerkit_sql_tap.tables import Table
+
+__all__ = ["SQL_SETTINGS", "StreamSettings", "check_stream_settings", "stream_settings"]
+
+KEY_FORMATS = ("text", "epoch", "epoch_ms", "epoch_us", "epoch_ns")
+
+SQL_SETTINGS: dict[str, Any] = {
+    "tables": {
+        "type": "array",
+        "items": {"type": "string", "pattern": "^!?[^!]"},
+        "secret": False,
+        "default": ["*"],
+        "title": "Tables",
+        "description": "Which tables and views are streams: globs (`orders*`), `!` excludes (`!tmp_*`), later rules win. Virtual "
+        "tables and what they store come only by their full name.",
+    },
+    "streams": {
+        "type": "array",
+        "default": [],
+        "title": "Streams",
+        "description": "How streams are read, where that is not as a whole and by the primary key of the table. A catalog has the "
+        "last word.",
+        "items": {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["name"],
+            "properties": {
+                "name": {
+                    "type": "string",
+                    "minLength": 1,
+                    "secret": False,
+                    "description": "The table, or a glob; of several that match the last one says each setting.",
+                },
+                "replication_key": {
+                    "type": "string",
+                    "minLength": 1,
+                    "secret": False,
+                    "description": "Read rows from the greatest value of the run before on: a column that grows with each change. "
+                    "Deleted rows are only seen by streams without one.",
+                },
+                "primary_keys": {
+                    "type": "array",
+                    "items": {"type": "string"},
+                    "secret": False,
+                    "description": "Columns that tell rows apart, where the table or view declares none, or others.",
+                },
+                "replication_key_format": {
+                    "type": "string",
+                    "enum": list(KEY_FORMATS),
+                    "description": "How the replication key compares: `text` by code point, for text that is no time; `epoch` and "
+                    "its like for numbers that are points in time, so that `start_date` and `lookback` mean something.",
+                },
+                "lookback": {
+                    "type": "number",
+                    "minimum": 0,
+                    "description": "Read again what lies so far below the bookmark: rows that are committed late. Seconds for "
+                    "points in time, days for dates, units for numbers.",
+                },
+            },
+        },
+    },
+    "infinity": {
+        "type": "string",
+        "enum": ["fail", "null"],
+        "default": "fail",
+        "title": "Infinity",
+        "description": "What becomes of an infinite number, which JSON does not have: the run ends (65), or null is sent, with a "
+        "warning that counts them.",
+    },
+    "activate_version": {
+        "type": "boolean",
+        "default": True,
+        "title": "Activate version",
+        "description": "Each complete full load sends ACTIVATE_VERSION, by which a target removes rows that are gone at the "
+        "source (target-postgres with `add_record_metadata`).",
+    },
+}
+
+
+@dataclass(frozen=True)
+class StreamSettings:
+    """How one stream is read."""
+
+    replication_key: str | None = None
+    primary_keys: tuple[str, ...] | None = None
+    replication_key_format: str | None = None
+    lookback: float = 0
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+
+def stream_settings(table: Table, config: Mapping[str, Any]) -> StreamSettings:
+    """Return what the config says of a table.
+
+    Raises:
+        ConfigurationError: it names a column that the table does not have, or a setting that does nothing.
+    """
+    said: dict[str, Any] = {}
+    for entry in config.get("streams", ()):
+        if fnmatchcase(table.name, entry["name"]):
+            said |= entry
+    keys = said.get("primary_keys")
+    key = said.get("replication_key")
+    for setting, names in (("primary_keys", keys or ()), ("replication_key", [key] if key else ())):
+        for name in names:
+            if name not in table.column_names:
+                near = nearest(name, table.column_names)
+                hint = f"did you mean `{near}`?" if near else "name one of its columns."
+                raise ConfigurationError(
+                    f"Expected a column of `{table.name}` at `{setting}`, got `{name}`, which it does not have; {hint}"
+                )
+    return StreamSettings(
+        key,
+        None if keys is None else tuple(keys),
+        said.get("replication_key_format"),
+        said.get("lookback", 0),
+        said,
+    )
+
+
+def check_stream_settings(config: Mapping[str, Any], tables: Sequence[Table]) -> None:
+    """See that each entry of `streams` is about a table that is read.
+
+    Raises:
+        ConfigurationError: one is not.
+    """
+    names = [table.name for table in tables]
+    for number, entry in enumerate(config.get("streams", ())):
+        if not any(fnmatchcase(name, entry["name"]) for name in names):
+            near = nearest(entry["name"], names)
+            hint = f"did you mean `{near}`?" if near else "see `tables`."
+            raise ConfigurationError(
+                f"Expected a table that is read at `streams[{number}].name`, got `{entry['name']}`; {hint}"
+            )

@@ -1,0 +1,98 @@
+"""The contract of a database: what a tap writes for its own, and when the shared layer calls it.
+
+Every method raises what `singerkit_tap.contract` lists; a stop signal ends a query that runs (`Stopped`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from singerkit_sql_tap.queries import Condition, Query
+from singerkit_sql_tap.tables import Table
+
+__all__ = ["Database", "KeyOrder", "Row", "TooWide"]
+
+Row = tuple[Any, ...]
+
+
+class TooWide(Exception):
+    """The rows that were asked for would take too much memory: ask for fewer."""
+
+
+class KeyOrder(Protocol):
+    """How the values of a replication key compare in the database."""
+
+    def asked(self, value: Any) -> Any:
+        """Return what to ask for, so that all rows at or above ``value``, a bookmark or a start date, come.
+
+        Others that come are passed over by the engine. None: all have to be asked for.
+        """
+        ...
+
+
+class Database(Protocol):
+    """One database, with one connection, which is opened by the first call."""
+
+    placeholder: str
+    """What stands for a value in a statement."""
+
+    def tables(self) -> Sequence[Table]:
+        """Return all tables and views, by few queries; called once per process."""
+        ...
+
+    def quoted(self, name: str) -> str:
+        """Return a name as it may stand in a statement, whatever is in it."""
+        ...
+
+    def source(self, table: Table) -> str:
+        """Return a table as it stands after FROM, with the alias ``t``."""
+        ...
+
+    def column(self, name: str) -> str:
+        """Return a column of ``t`` as it is selected."""
+        ...
+
+    def compared(self, name: str) -> str:
+        """Return a column of ``t`` as it is compared and sorted: in the order of `singerkit_state.order`."""
+        ...
+
+    def fetch(self, query: Query, limit: int, table: Table) -> list[Row]:
+        """Run a query that gives ``limit`` rows at most, and let go of whatever it held.
+
+        ``table`` is named in errors.
+
+        Raises:
+            TooWide: the rows are too large to hold so many; never with a limit of 1.
+        """
+        ...
+
+    def found_types(
+        self, table: Table, columns: Sequence[str], where: Sequence[Condition]
+    ) -> tuple[Mapping[str, dict[str, Any]], int | None]:
+        """Return the schema of each column as its values are, and how many rows were looked at, None: none were.
+
+        Called once per stream and run, before its SCHEMA, unless a catalog has the schema. A database whose declared
+        types are a promise returns them.
+        """
+        ...
+
+    def key_order(self, table: Table, column: str, told: str | None) -> KeyOrder:
+        """Return how a replication key compares; ``told`` is what the config says of its format. Called before each read.
+
+        Raises:
+            ConfigurationError: the database compares the values otherwise than the engine.
+        """
+        ...
+
+    def spooled(self, table: Table, columns: Sequence[str], where: Sequence[Condition]) -> Table:
+        """Return a copy of the rows of a table without a `Table.chunk_key`, which has one."""
+        ...
+
+    def fingerprint(self, table: Table) -> str:
+        """Return what stays the same as long as a `Table.chunk_key` names the same rows."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection and drop what `spooled` has made."""
+        ...

@@ -1,0 +1,38 @@
+"""From a bookmark to a part of WHERE: rows from there on, and none beyond what stood in the table when the read began.
+
+The greatest value at the beginning is the ceiling: a row that changes while the table is read lies above it and is left to
+the next run, so that the bookmark, the greatest value that was sent, passes no row.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from singerkit_sql_tap.contract import Database, KeyOrder
+from singerkit_sql_tap.queries import Condition, top_query
+from singerkit_sql_tap.tables import Table
+
+__all__ = ["below_ceiling", "from_value", "without_value"]
+
+
+def from_value(database: Database, key: str, order: KeyOrder, value: Any) -> list[Condition]:
+    """Return the condition for rows at or above ``value``; None: no condition."""
+    asked = None if value is None else order.asked(value)
+    if asked is None:
+        return []
+    return [Condition(f"{database.compared(key)} >= {database.placeholder}", (asked,))]
+
+
+def below_ceiling(database: Database, table: Table, key: str) -> list[Condition] | None:
+    """Return the condition for rows up to the greatest value now; None: no row has a value."""
+    column = database.compared(key)
+    present = Condition(f"{column} IS NOT NULL")
+    top = database.fetch(top_query(database.source(table), [present], [column]), 1, table)
+    if not top:
+        return None
+    return [Condition(f"{column} <= {database.placeholder}", top[0])]
+
+
+def without_value(database: Database, key: str) -> list[Condition]:
+    """Return the condition for rows without a replication key, which the first run sends."""
+    return [Condition(f"{database.column(key)} IS NULL")]

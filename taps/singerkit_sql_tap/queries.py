@@ -1,0 +1,67 @@
+"""Statements, composed of quoted names and placeholders: no value and no raw name ever stands in one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Condition", "Query", "above", "page_query", "top_query", "up_to"]
+
+
+@dataclass(frozen=True)
+class Query:
+    """A statement and what its placeholders stand for."""
+
+    sql: str
+    parameters: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A part of WHERE; all of them have to be true."""
+
+    sql: str
+    parameters: tuple[Any, ...] = ()
+
+
+def above(key: Sequence[str], values: Sequence[Any], placeholder: str) -> Condition:
+    """Return the condition that a row stands behind ``values`` in the order of ``key``."""
+    return _compared(key, ">", values, placeholder)
+
+
+def up_to(key: Sequence[str], values: Sequence[Any], placeholder: str) -> Condition:
+    """Return the condition that a row stands at ``values`` or before, in the order of ``key``."""
+    return _compared(key, "<=", values, placeholder)
+
+
+def _compared(key: Sequence[str], operator: str, values: Sequence[Any], placeholder: str) -> Condition:
+    marks = ", ".join([placeholder] * len(key))
+    if len(key) == 1:
+        return Condition(f"{key[0]} {operator} {marks}", tuple(values))
+    return Condition(f"({', '.join(key)}) {operator} ({marks})", tuple(values))
+
+
+def page_query(
+    source: str, columns: Sequence[str], where: Sequence[Condition], key: Sequence[str], limit: int | None
+) -> Query:
+    """Return the query for some rows of ``source`` (a quoted name with its alias) in the order of ``key``."""
+    return _query(source, columns, where, ", ".join(key), limit)
+
+
+def top_query(source: str, where: Sequence[Condition], key: Sequence[str]) -> Query:
+    """Return the query for the greatest ``key``."""
+    return _query(source, key, where, ", ".join(f"{part} DESC" for part in key), 1)
+
+
+def _query(
+    source: str, columns: Sequence[str], where: Sequence[Condition], order: str, limit: int | None
+) -> Query:
+    sql = f"SELECT {', '.join(columns)} FROM {source}"  # noqa: S608  expressions that the database has quoted
+    if where:
+        sql += " WHERE " + " AND ".join(f"({condition.sql})" for condition in where)
+    if order:
+        sql += f" ORDER BY {order}"
+    if limit is not None:
+        sql += f" LIMIT {int(limit)}"
+    return Query(sql, tuple(value for condition in where for value in condition.parameters))

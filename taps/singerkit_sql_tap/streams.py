@@ -1,0 +1,257 @@
+"""A table or view as a stream: what is selected stands in the query, and rows come in chunks by key."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from singerkit_shell.errors import ConfigurationError
+from singerkit_sql_tap.chunks import Walk
+from singerkit_sql_tap.config import StreamSettings
+from singerkit_sql_tap.contract import Database, Row
+from singerkit_sql_tap.incremental import below_ceiling, from_value, without_value
+from singerkit_sql_tap.queries import Condition
+from singerkit_sql_tap.tables import Table
+from singerkit_sql_tap.types import RowCheck, widened
+from singerkit_state.readas import ReadAs
+from singerkit_tap.contract import Context, Page, Start
+from singerkit_tap.starts import former_read
+from singerkit_tap.stream import BlockStream, Owner
+from singerkit_wire.typedrows import RowMaker
+
+__all__ = ["ReadingOptions", "TableStream"]
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """What is the same for all streams of a run.
+
+    ``place`` tells the database from others, without a secret. ``infinite``: what becomes of infinite numbers.
+    ``local_is_utc``: times without an offset are declared as points in time, of UTC.
+    """
+
+    place: str
+    infinite: str = "fail"
+    local_is_utc: bool = False
+    sends_versions: bool = True
+
+
+class TableStream(BlockStream):
+    """One table or view."""
+
+    def __init__(
+        self,
+        tap: Owner,
+        database: Database,
+        table: Table,
+        settings: StreamSettings,
+        options: ReadingOptions,
+    ) -> None:
+        self._database, self.table, self._settings, self._options = database, table, settings, options
+        self._row_count: int | None = None
+        self._has_learned = False
+        keys = table.primary_key if settings.primary_keys is None else settings.primary_keys
+        super().__init__(
+            tap,
+            table.name,
+            {"type": "object", "properties": {column.name: column.schema for column in table.columns}},
+            key_properties=keys,
+            replication_key=settings.replication_key,
+            lookback=_whole(settings.lookback),
+            follows_key=True,  # with a ceiling: no row can be passed
+            replication_key_format=settings.replication_key_format,
+            valid_replication_keys=table.replication_keys,
+            is_key_unique=bool(keys) and set(keys) == set(table.primary_key),
+            sends_versions=options.sends_versions,
+            start_setting="replication_key",
+        )
+
+    # What the engine asks
+
+    @property
+    def is_sorted(self) -> bool:
+        """Whether an index gives the rows by replication key, so that a read that is cut off goes on where it was."""
+        return (
+            self.bookmark_key is not None
+            and self.bookmark_key in self.table.indexed
+            and bool(self.table.chunk_key)
+        )
+
+    def can_go_on_by(self, key: str) -> bool:
+        """Any column can be chosen: its values are looked at before the first row."""
+        return key in self.table.column_names
+
+    @property
+    def table_metadata(self) -> Mapping[str, Any]:
+        table = self.table
+        known = {
+            "database-name": table.database_name,
+            "schema-name": table.schema_name,
+            "is-view": table.is_view,
+            "row-count": self._row_count,
+        }
+        return {key: value for key, value in known.items() if value not in (None, "")}
+
+    @property
+    def property_metadata(self) -> Mapping[str, Mapping[str, Any]]:
+        return {column.name: {"sql-datatype": column.sql_type} for column in self.table.columns}
+
+    def asks_of(self) -> Mapping[str, Any]:
+        """Return which database the rows came from, as a digest."""
+        return {"where": _digest(self._options.place)}
+
+    def can_resume(self, position: Any) -> bool:
+        """Tell whether chunks behind ``position`` are what is left of the load that has come to it."""
+        return (
+            isinstance(position, Mapping)
+            and isinstance(position.get("after"), list)
+            and position.get("of") == self._load_of(self._selected)
+        )
+
+    # The schema
+
+    @property
+    def _selected(self) -> list[str]:
+        properties = self.effective_schema.get("properties") or {}
+        return [name for name in properties if self.mask["properties", name]]
+
+    def learn(self, *, every_column: bool = False) -> None:
+        """Find out what the values of the columns are that are read, or of ``every_column``, unless a catalog says so."""
+        if self._has_learned or (self._input_schema is not None and not every_column):
+            return
+        self._has_learned = True
+        names = self.table.column_names if every_column else self._selected
+        former = former_read(self.tap.start_state, self.name)
+        found, self._row_count = self._database.found_types(self.table, names, self._range_to_learn(former))
+        properties = dict(self.schema["properties"])
+        for name, schema in found.items():
+            properties[name] = widened(schema, former.fields.get(name))
+        for name in self.primary_keys:
+            properties[name] = _not_null(properties[name])
+        self.take_schema({**self.schema, "properties": properties})
+
+    def _range_to_learn(self, former: ReadAs) -> list[Condition]:
+        """Return the condition for what will be read; what was read before the state knows."""
+        part = (self.tap.start_state.get("bookmarks") or {}).get(self.name) or {}
+        key, value = self.bookmark_key, part.get("replication_key_value")
+        if key is None or value is None or self.lookback or not former.knows_all_fields:
+            return []
+        order = self._database.key_order(self.table, key, self._settings.replication_key_format)
+        return from_value(self._database, key, order, value)
+
+    def _write_schema_message(self) -> None:
+        self.learn()
+        super()._write_schema_message()
+
+    # Pages
+
+    def read_pages(self, context: Context | None, start: Start) -> Iterator[Page]:  # noqa: ARG002  tables have no contexts
+        """Yield the rows in chunks; see `singerkit_tap.contract`."""
+        columns = self._columns()
+        check = RowCheck(
+            self.name,
+            columns,
+            self.effective_schema,
+            self._options.infinite,
+            local_is_utc=self._options.local_is_utc,
+        )
+        maker = RowMaker(columns)
+        try:
+            for walk, after in self._walks(columns, start):
+                for rows, behind in walk.chunks(after):
+                    checked = check.checked(rows)
+                    yield Page(maker.rows(checked), position=self._position(behind))
+                    walk.size.follow(len(rows), check.bytes)
+        finally:
+            if check.nulled:
+                self.logger.warning(
+                    "%d infinite numbers of stream `%s` were sent as null (`infinity`).",
+                    check.nulled,
+                    self.name,
+                )
+
+    def _walks(self, columns: Sequence[str], start: Start) -> Iterator[tuple[Walk, Sequence[Any] | None]]:
+        """Yield what is walked through one after the other, and from where on."""
+        key, database, table = self.bookmark_key, self._database, self.table
+        if key is None:
+            position = start.position or {}
+            table, where = self._walkable(columns, [])
+            yield Walk(database, table, columns, table.chunk_key, where), position.get("after")
+            return
+        order = database.key_order(table, key, self._settings.replication_key_format)
+        ceiling = below_ceiling(database, table, key)
+        if start.bookmark is None:
+            table, where = self._walkable(columns, without_value(database, key))
+            yield Walk(database, table, columns, table.chunk_key, where), None
+        if ceiling is not None:
+            table, where = self._walkable(columns, [*from_value(database, key, order, start.value), *ceiling])
+            by = database.compared(key)
+            chunk_key = (
+                [by, *(part for part in table.chunk_key if part != by)] if self.is_sorted else table.chunk_key
+            )
+            yield Walk(database, table, columns, chunk_key, where), None
+
+    def _walkable(
+        self, columns: Sequence[str], where: Sequence[Condition]
+    ) -> tuple[Table, Sequence[Condition]]:
+        """Return the table, or a copy of the rows in question where it has no key to go by."""
+        if self.table.chunk_key:
+            return self.table, where
+        return self._database.spooled(self.table, columns, where), ()
+
+    def _columns(self) -> list[str]:
+        """Return what is read, and see that the table has it.
+
+        Raises:
+            ConfigurationError: a column is gone.
+        """
+        selected, known = self._selected, self.table.column_names
+        gone = [name for name in selected if name not in known]
+        if gone:
+            raise ConfigurationError(
+                f"The catalog has the column `{gone[0]}` of `{self.name}`, which is gone from the table; nothing of it was read: "
+                "make the catalog again with --discover."
+            )
+        declared = self.effective_schema.get("properties") or {}
+        news = [name for name in known if name not in declared]
+        if news:
+            self.logger.warning(
+                "Table `%s` has columns that the catalog does not have: %s. They are not read; make the catalog again with "
+                "--discover to have them.",
+                self.name,
+                ", ".join(f"`{name}`" for name in news),
+            )
+        return selected
+
+    # Where a full load goes on
+
+    def _position(self, after: Row) -> Any:
+        if self.bookmark_key is not None or not self.table.chunk_key:
+            return None
+        if not all(isinstance(value, int | str) for value in after):
+            return None  # as JSON it would not be the same value
+        return {"after": list(after), "of": self._load_of(self._selected)}
+
+    def _load_of(self, columns: Sequence[str]) -> str:
+        """Return what has to be the same for a load to go on: the rows' names and their columns."""
+        return _digest(
+            "\0".join([*columns, "", *self.table.chunk_key, self._database.fingerprint(self.table)])
+        )
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
+
+
+def _whole(number: float) -> int | Decimal:
+    return int(number) if number == int(number) else Decimal(repr(number))
+
+
+def _not_null(schema: Mapping[str, Any]) -> dict[str, Any]:
+    types = schema.get("type")
+    if isinstance(types, list) and len(types) > 1:
+        return {**schema, "type": [kind for kind in types if kind != "null"]}
+    return dict(schema)

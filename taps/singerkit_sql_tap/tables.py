@@ -1,0 +1,86 @@
+"""What a database holds, as discovery finds it, and which of it a config asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from singerkit_shell.errors import ConfigurationError
+from singerkit_shell.validate import nearest
+
+__all__ = ["Column", "Table", "chosen_tables"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column. ``schema``: what its declaration promises, as JSON Schema; ``sql_type``: how it is declared."""
+
+    name: str
+    sql_type: str
+    schema: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table or view.
+
+    ``primary_key``: in the order of the key; () where there is none. ``chunk_key``: expressions, over the alias ``t``, of
+    a unique key whose index gives rows in its order; (): the table is read as a whole. ``indexed``: columns by which an
+    index gives rows in ascending order. ``only_by_name``: left out unless a rule names it.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    primary_key: tuple[str, ...] = ()
+    chunk_key: tuple[str, ...] = ()
+    indexed: frozenset[str] = frozenset()
+    replication_keys: tuple[str, ...] = ()
+    """The columns that are offered as replication keys; any other can be chosen."""
+    is_view: bool = False
+    only_by_name: bool = False
+    schema_name: str = ""
+    database_name: str = ""
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    def column(self, name: str) -> Column:
+        return next(column for column in self.columns if column.name == name)
+
+
+def chosen_tables(rules: Sequence[str], tables: Sequence[Table]) -> list[Table]:
+    """Return the tables that ``rules`` choose: globs, ``!`` excludes, later rules win.
+
+    Raises:
+        ConfigurationError: a rule matches no table, or nothing is chosen.
+    """
+    names = [table.name for table in tables]
+    chosen = dict.fromkeys(names, bool(rules) and rules[0].startswith("!"))
+    for rule in rules:
+        pattern = rule.removeprefix("!")
+        matched = [
+            table.name
+            for table in tables
+            if table.name == pattern or (fnmatchcase(table.name, pattern) and not table.only_by_name)
+        ]
+        if not matched and pattern != "*":
+            near = nearest(pattern, names)
+            known = f"did you mean `{near}`?" if near else f"the tables are {_few(names)}."
+            raise ConfigurationError(f"The rule `{rule}` in `tables` matches no table or view; {known}")
+        chosen.update(dict.fromkeys(matched, not rule.startswith("!")))
+    found = [
+        table for table in tables if chosen[table.name] and (not table.only_by_name or table.name in rules)
+    ]
+    if not found:
+        raise ConfigurationError(
+            f"No table is chosen by `tables`, so there is nothing to read; the tables are {_few(names)}."
+        )
+    return found
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(f"`{name}`" for name in names[:5]) + more if names else "none: the database is empty"

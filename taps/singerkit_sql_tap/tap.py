@@ -1,0 +1,77 @@
+"""The tap of a database: discovery, selection before the schema is learned, and one connection that is closed in the end."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, ClassVar
+
+from singerkit_sql_tap.config import check_stream_settings, stream_settings
+from singerkit_sql_tap.contract import Database
+from singerkit_sql_tap.streams import ReadingOptions, TableStream
+from singerkit_sql_tap.tables import chosen_tables
+from singerkit_tap.shell import SingerkitTap
+
+__all__ = ["SqlTap"]
+
+
+class SqlTap(SingerkitTap):
+    """What a database tap adds: `connected`, `place`, and its config with `SQL_SETTINGS` in it."""
+
+    skips_unknown_entries: ClassVar[bool] = False
+
+    def connected(self) -> Database:
+        """Return the database that the config names; nothing is opened yet."""
+        raise NotImplementedError(f"{type(self).__name__} has to implement connected")
+
+    def place(self) -> str:
+        """Return what tells this database from others, without a secret."""
+        raise NotImplementedError(f"{type(self).__name__} has to implement place")
+
+    def local_is_utc(self) -> bool:
+        """Tell whether times without an offset are declared as points in time, of UTC."""
+        return False
+
+    @cached_property
+    def database(self) -> Database:
+        """The one connection of all streams."""
+        return self.connected()
+
+    def discover_streams(self) -> list[Any]:
+        """Return a stream for each table that `tables` chooses."""
+        tables = chosen_tables(self.config.get("tables", ["*"]), self.database.tables())
+        check_stream_settings(self.config, tables)
+        options = ReadingOptions(
+            self.place(),
+            str(self.config.get("infinity", "fail")),
+            self.local_is_utc(),
+            bool(self.config.get("activate_version", True)),
+        )
+        return [
+            TableStream(self, self.database, table, stream_settings(table, self.config), options)
+            for table in tables
+        ]
+
+    @property
+    def table_streams(self) -> list[TableStream]:
+        """The streams, typed."""
+        return [stream for stream in self.streams.values() if isinstance(stream, TableStream)]
+
+    def sync(self) -> None:
+        """Learn the types of what is selected, then sync."""
+        try:
+            for stream in self.table_streams:
+                if stream.selected:
+                    stream.learn()
+            super().sync()
+        finally:
+            self.database.close()
+
+    @property
+    def catalog_dict(self) -> dict[str, Any]:
+        """What --discover prints: types as the values are."""
+        try:
+            for stream in self.table_streams:
+                stream.learn(every_column=True)
+            return super().catalog_dict
+        finally:
+            self.database.close()

@@ -1,0 +1,202 @@
+"""What may stand in a column, as the SCHEMA says it, held against what comes: no value leaves that the SCHEMA does not admit."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Annotated, Any, NoReturn
+
+import msgspec
+
+from singerkit_catalog.admitted import json_types
+from singerkit_shell.errors import BadDataError
+from singerkit_sql_tap.contract import Row
+from singerkit_state.readas import schema_of
+
+__all__ = ["RowCheck", "format_of", "widened"]
+
+_Types = frozenset[type]
+_TYPES: Mapping[str, _Types] = {
+    "null": frozenset({type(None)}),
+    "boolean": frozenset({bool}),
+    "integer": frozenset({int}),
+    "number": frozenset({int, float, Decimal}),
+    "string": frozenset({str}),
+    "array": frozenset({list}),
+    "object": frozenset({dict}),
+}
+_NAMES: Mapping[type, str] = {
+    type(None): "null",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    Decimal: "number",
+    str: "text",
+    bytes: "bytes",
+}
+_INFINITE = frozenset({float("inf"), float("-inf")})
+_FORMATS: Mapping[str, Any] = {
+    "date": list[date | None],
+    "date-time": list[Annotated[datetime, msgspec.Meta(tz=True)] | None],
+    "local": list[datetime | None],
+}
+
+
+def format_of(batches: Iterable[Sequence[str]]) -> str | None:
+    """Return the one format that all texts have: ``date``, ``date-time``, ``local`` (without an offset), or None."""
+    left = [*_FORMATS]
+    for texts in batches:
+        left = [name for name in left if _has_format(texts, name)]
+        if not left:
+            return None
+    return left[0] if left and len(left) < len(_FORMATS) else None
+
+
+def _has_format(values: Sequence[Any], name: str) -> bool:
+    try:
+        found = msgspec.convert(values, _FORMATS[name])
+    except msgspec.ValidationError:
+        return False
+    return name != "local" or all(moment is None or moment.tzinfo is None for moment in found)
+
+
+def widened(schema: dict[str, Any], former: str | None) -> dict[str, Any]:
+    """Return a schema that also admits what was sent before, of which the state has kept ``former`` (`kind_of`)."""
+    before = schema_of(former) if former else {"type": ["null"]}
+    types, had = json_types(schema) - {"null"}, json_types(before) - {"null"}
+    if not had or not types:
+        return before if had else schema
+    union = types | had
+    union -= {"integer"} if "number" in union else set()
+    null = {"null"} & json_types(schema)
+    encodings = {one.get("contentEncoding") for one in (schema, before) if "string" in json_types(one)}
+    if len(encodings) > 1 or (encodings == {"base64"} and union != {"string"}):
+        return {"type": _listed(union | null | {"object"})}  # bytes beside other values: see `RowCheck`
+    widest: dict[str, Any] = {"type": _listed(union | null)}
+    if union == {"string"}:
+        widest |= {
+            key: schema[key]
+            for key in ("format", "contentEncoding")
+            if key in schema and schema[key] == before.get(key)
+        }
+    return widest
+
+
+def _listed(types: set[str] | frozenset[str]) -> list[str]:
+    return sorted(types, key=[*_TYPES].index)
+
+
+class _Column:
+    def __init__(self, name: str, schema: Mapping[str, Any]) -> None:
+        self.name = name
+        types = json_types(schema) if schema else frozenset(_TYPES)
+        self.takes: _Types = frozenset().union(*(_TYPES[kind] for kind in types if kind in _TYPES))
+        self.is_base64 = schema.get("contentEncoding") == "base64"
+        if self.is_base64:
+            self.takes = (self.takes - {str}) | {bytes}
+        self.boxes_bytes = not self.is_base64 and "object" in types
+        if self.boxes_bytes:
+            self.takes |= {bytes}
+        self.said = " or ".join(sorted(types)) + (" (base64)" if self.is_base64 else "")
+        format_ = schema.get("format")
+        self.format: str | None = format_ if format_ in ("date", "date-time") else None
+
+
+class RowCheck:
+    """Holds the rows of one stream against its schema, a page at a time.
+
+    ``infinite``: what to do with an infinite number, which JSON does not have: ``fail``, or ``null``. Bytes in a column
+    that holds text, too, become ``{"base64": "..."}``, so that no text looks like them.
+    """
+
+    def __init__(
+        self,
+        stream: str,
+        columns: Sequence[str],
+        schema: Mapping[str, Any],
+        infinite: str,
+        *,
+        local_is_utc: bool,
+    ) -> None:
+        properties = schema.get("properties") or {}
+        self._stream, self._infinite, self._local_is_utc = stream, infinite, local_is_utc
+        self._columns = [_Column(name, properties.get(name) or {}) for name in columns]
+        self.bytes = 0
+        """About what the text and the bytes of the last page take."""
+        self.nulled = 0
+        """Infinite numbers that were sent as null."""
+
+    def checked(self, rows: list[Row]) -> list[Row]:
+        """Return the rows as they are to be sent.
+
+        Raises:
+            BadDataError: a value is none that the schema admits.
+        """
+        self.bytes = 0
+        changed: dict[int, Callable[[Any], Any]] = {}
+        for number, (column, values) in enumerate(zip(self._columns, zip(*rows, strict=True), strict=True)):
+            types = set(map(type, values))
+            if not types <= column.takes:
+                self._refuse(column, types - column.takes)
+            if float in types and not _INFINITE.isdisjoint(values):
+                changed[number] = self._without_infinity(column)
+            if column.boxes_bytes and bytes in types:
+                changed[number] = _boxed
+            if column.format is not None and str in types:
+                self._check_format(column, values)
+            if types & {str, bytes}:
+                sized = (value for value in values if isinstance(value, str | bytes))
+                plain = types <= {str, bytes, type(None)}
+                self.bytes += sum(map(len, filter(None, values) if plain else sized))
+        return rows if not changed else [_changed(row, changed) for row in rows]
+
+    def _check_format(self, column: _Column, values: Sequence[Any]) -> None:
+        texts = [value if isinstance(value, str) else None for value in values]
+        looks = (
+            ("date-time", "local")
+            if column.format == "date-time" and self._local_is_utc
+            else (column.format or "",)
+        )
+        if not any(_has_format(texts, look) for look in looks):
+            raise BadDataError(
+                f"Expected a {column.format} in each value of column `{column.name}` of `{self._stream}`, as its schema says, got "
+                f"other text; {_WAY_OUT}"
+            )
+
+    def _without_infinity(self, column: _Column) -> Callable[[Any], Any]:
+        if self._infinite == "fail":
+            raise BadDataError(
+                f"Column `{column.name}` of `{self._stream}` holds an infinite number, which JSON does not have; what was "
+                'confirmed by the target is safe: correct the value at the source, set `"infinity": "null"`, or do not select '
+                "the column."
+            )
+
+        def null_for(value: Any) -> Any:
+            if value in _INFINITE:
+                self.nulled += 1
+                return None
+            return value
+
+        return null_for
+
+    def _refuse(self, column: _Column, types: set[type]) -> NoReturn:
+        found = " and ".join(sorted(_NAMES.get(kind, kind.__name__) for kind in types))
+        raise BadDataError(
+            f"Expected {column.said} in column `{column.name}` of `{self._stream}`, as its schema says, got {found}; {_WAY_OUT}"
+        )
+
+
+_WAY_OUT = (
+    "what was confirmed by the target is safe: correct the value at the source, or make the catalog again with --discover "
+    "(without a catalog: run again), which learns it."
+)
+
+
+def _boxed(value: Any) -> Any:
+    return {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+
+
+def _changed(row: Row, changes: Mapping[int, Callable[[Any], Any]]) -> Row:
+    return tuple(changes[number](value) if number in changes else value for number, value in enumerate(row))

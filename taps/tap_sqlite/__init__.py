@@ -1,0 +1,1 @@
+"""The executable `tap-sqlite`: the tables and views of one SQLite file."""

@@ -1,0 +1,287 @@
+"""One SQLite file: opened read-only, its tables, its rows a chunk at a time."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableError
+from singerkit_shell.signals import stop_flag
+from singerkit_sql_tap.contract import Row, TooWide
+from singerkit_sql_tap.queries import Condition, Query, page_query
+from singerkit_sql_tap.tables import Table
+from singerkit_sql_tap.types import format_of
+from tap_sqlite.catalog import read_tables
+from tap_sqlite.faults import check_file, fault, is_busy
+from tap_sqlite.values import LOOK, Look, column_schema, is_declared_time, look_problem
+
+__all__ = ["SqliteDatabase"]
+
+_T = TypeVar("_T")
+_OLDEST = (3, 37)
+_LOOK_EVERY = 100_000  # steps of SQLite's machine between two looks at the stop flag: some milliseconds
+_FIRST_WAIT = 0.01
+_CHUNK_BYTES = 16 * 1024 * 1024
+_SAFE = "what was confirmed by the target is safe, run again to continue."
+
+
+class SqliteDatabase:
+    """See `singerkit_sql_tap.contract.Database`."""
+
+    placeholder = "?"
+
+    def __init__(self, config: Mapping[str, Any], logger: logging.Logger) -> None:
+        self._path = Path(config["path"])
+        self._config, self._logger = config, logger
+        self._open: sqlite3.Connection | None = None
+        self._tables: list[Table] | None = None
+        self._spools = 0
+        self._replaced = 0
+        self._began = 0.0
+
+    # The connection
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        if self._open is None:
+            if sqlite3.sqlite_version_info < _OLDEST:
+                raise ConfigurationError(
+                    f"The SQLite of this Python is {sqlite3.sqlite_version}; tap-sqlite needs 3.37 or newer: use another Python."
+                )
+            check_file(self._path)
+            self._open = self._connected()
+        return self._open
+
+    def _connected(self) -> sqlite3.Connection:
+        immutable = bool(self._config.get("immutable"))
+        if immutable:
+            self._check_no_wal()
+        # A path may hold `?`, `#` and `%`, which mean something in a URI.
+        uri = f"file:{quote(str(self._path.absolute()))}?mode=ro{'&immutable=1' * immutable}"
+        connection = sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None)
+        connection.set_progress_handler(self._is_to_end, _LOOK_EVERY)
+        self._open = connection
+        mode = self._run(lambda: connection.execute("PRAGMA journal_mode").fetchone()[0], "opening it")
+        snapshot = self._config.get("snapshot", "auto")
+        if snapshot == "run" or (snapshot == "auto" and mode == "wal"):
+            # Each query is of this transaction from here on; else each one is a transaction of its own.
+            self._run(lambda: connection.execute("BEGIN"), "beginning a transaction")
+        return connection
+
+    def _check_no_wal(self) -> None:
+        wal = self._path.with_name(self._path.name + "-wal")
+        if wal.exists() and wal.stat().st_size:
+            raise ConfigurationError(
+                f"The file {wal} holds rows that `immutable` would leave out; nothing was read. Leave `immutable` out, or have a "
+                "program that may write close the database."
+            )
+
+    def close(self) -> None:
+        if self._replaced:
+            self._logger.warning(
+                "%d texts that are not UTF-8 were sent with U+FFFD in place of what cannot be read (`invalid_text`).",
+                self._replaced,
+            )
+            self._replaced = 0
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+
+    def _is_to_end(self) -> bool:
+        """Look, while a query runs, whether somebody wants it to end; signals are heard here, too."""
+        return bool(stop_flag) or self._is_too_long()
+
+    def _is_too_long(self) -> bool:
+        limit = self._config.get("query_timeout")
+        return limit is not None and time.monotonic() - self._began > limit
+
+    def _run(self, work: Callable[[], _T], doing: str) -> _T:
+        """Return what ``work`` returns, waiting for a writer that is at it.
+
+        Raises:
+            SingerkitError: see `fault`.
+        """
+        until = time.monotonic() + self._config.get("busy_timeout", 60)
+        wait = _FIRST_WAIT
+        while True:
+            stop_flag.raise_if_set(_SAFE)
+            self._began = time.monotonic()
+            try:
+                return work()
+            except sqlite3.Error as error:
+                if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
+                    stop_flag.raise_if_set(_SAFE)
+                    raise RetryableError(
+                        f"A query on {self._path} while {doing} took longer than `query_timeout`; what was confirmed by the "
+                        "target is safe: raise it, or select less."
+                    ) from None
+                if not is_busy(error) or time.monotonic() > until:
+                    raise fault(error, self._path, doing) from None
+                if wait == _FIRST_WAIT:
+                    self._logger.info("Waiting for a writer that has locked %s, while %s.", self._path, doing)
+            stop_flag.wait(wait)
+            wait = min(2 * wait, 0.25)
+
+    # Names
+
+    @staticmethod
+    def quoted(name: str) -> str:
+        return '"' + name.replace('"', '""') + '"'
+
+    def source(self, table: Table) -> str:
+        return f"{self.quoted(table.schema_name)}.{self.quoted(table.name)} AS t"
+
+    def column(self, name: str) -> str:
+        # With the alias: SQLite takes a quoted name that is no column for a text.
+        return f"t.{self.quoted(name)}"
+
+    def compared(self, name: str) -> str:
+        return f"{self.column(name)} COLLATE BINARY"
+
+    # Discovery
+
+    def tables(self) -> Sequence[Table]:
+        if self._tables is None:
+            self._tables = self._run(
+                lambda: read_tables(self._connection, self._path.name, self._logger), "looking for tables"
+            )
+        return self._tables
+
+    def found_types(
+        self, table: Table, columns: Sequence[str], where: Sequence[Condition]
+    ) -> tuple[Mapping[str, dict[str, Any]], int | None]:
+        """Look at each row once, and again at the texts of columns that are declared as times."""
+        if not columns:
+            return {}, None
+        kinds = [f"typeof({self.column(name)})" for name in columns]
+        query = page_query(self.source(table), kinds, where, (), None)
+        # The combinations are few, whatever the number of rows.
+        sql = query.sql.replace("SELECT", "SELECT DISTINCT", 1)
+        doing = f"looking at the types of `{table.name}`"
+        rows = self._run(lambda: self._connection.execute(sql, query.parameters).fetchall(), doing)
+        schemas = {}
+        for name, found in zip(
+            columns, zip(*rows, strict=True) if rows else [()] * len(columns), strict=True
+        ):
+            declared = table.column(name).sql_type
+            types = {*found}
+            is_time = is_declared_time(declared) and types - {"null"} == {"text"}
+            format_ = self._format(table, name, where) if is_time else None
+            schemas[name] = column_schema(declared, types, format_)
+        counting = page_query(self.source(table), ["count(*)"], where, (), None)
+        count = self._run(
+            lambda: self._connection.execute(counting.sql, counting.parameters).fetchone(), doing
+        )
+        return schemas, int(count[0])
+
+    def _format(self, table: Table, name: str, where: Sequence[Condition]) -> str | None:
+        present = Condition(f"{self.column(name)} IS NOT NULL")
+        query = page_query(self.source(table), [self.column(name)], [*where, present], (), None)
+
+        def look() -> str | None:
+            cursor = self._connection.execute(query.sql, query.parameters)
+            return format_of([text for (text,) in rows] for rows in iter(lambda: cursor.fetchmany(5_000), []))
+
+        try:
+            found = self._run(look, f"looking at the texts of `{table.name}`")
+        except BadDataError:  # text that is not UTF-8: no time, and told of when it is read
+            return None
+        if found == "local":
+            return "date-time" if self._config.get("local_times") == "utc" else None
+        return found
+
+    # Rows
+
+    def fetch(self, query: Query, limit: int, table: Table) -> list[Row]:
+        connection = self._connection
+        # A value that is larger than its part of a chunk stops the query before it is read.
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _CHUNK_BYTES // limit if limit > 1 else 2**31 - 1)
+        doing = f"reading table `{table.name}`"
+
+        def fetched() -> list[Row] | None:
+            try:
+                return connection.execute(query.sql, query.parameters).fetchall()
+            except sqlite3.DataError:
+                if limit > 1:
+                    raise TooWide from None
+                raise
+            except sqlite3.OperationalError as error:
+                if getattr(error, "sqlite_errorcode", None) is not None:
+                    raise
+                return None  # text that cannot be decoded is no error of SQLite's
+
+        rows = self._run(fetched, doing)
+        return self._with_invalid_text(query, table) if rows is None else rows
+
+    def _with_invalid_text(self, query: Query, table: Table) -> list[Row]:
+        connection = self._connection
+        replaces = self._config.get("invalid_text") == "replace"
+        found: list[bytes] = []
+
+        def decoded(text: bytes) -> str:
+            try:
+                return text.decode()
+            except UnicodeDecodeError:
+                found.append(text)
+                return text.decode("utf-8", "replace")
+
+        connection.text_factory = decoded
+        try:
+            rows = self._run(
+                lambda: connection.execute(query.sql, query.parameters).fetchall(),
+                f"reading table `{table.name}`",
+            )
+        finally:
+            connection.text_factory = str
+        if not replaces:
+            raise BadDataError(
+                f"{len(found)} texts in some {len(rows)} rows of table `{table.name}` are not UTF-8; what was confirmed by the target "
+                'is safe: correct them at the source, set `"invalid_text": "replace"`, or do not select the column.'
+            )
+        self._replaced += len(found)
+        return rows
+
+    def key_order(self, table: Table, column: str, told: str | None) -> Look:
+        """Look at how all values of the key are written."""
+        query = page_query(self.source(table), [LOOK.format(self.column(column))], (), (), 5)
+        sql = query.sql.replace("SELECT", "SELECT DISTINCT", 1)
+        doing = f"looking at the replication key of `{table.name}`"
+        looks = self._run(lambda: self._connection.execute(sql).fetchall(), doing)
+        encoding = self._run(lambda: self._connection.execute("PRAGMA encoding").fetchone()[0], doing)
+        problem = look_problem(looks, told, is_utf8=encoding == "UTF-8")
+        if problem is not None:
+            raise ConfigurationError(
+                f"The replication key `{column}` of stream `{table.name}` {problem}; no row was read. Correct the values, choose "
+                "another key, or read the stream as a whole."
+            )
+        return Look(looks, told)
+
+    def spooled(self, table: Table, columns: Sequence[str], where: Sequence[Condition]) -> Table:
+        """Put the rows into a temporary table, so that no lock is held while they are sent."""
+        self._spools += 1
+        name = f"spool_{self._spools}"
+        query = page_query(self.source(table), [self.column(column) for column in columns], where, (), None)
+        key = "k"
+        while key in map(str.lower, columns):
+            key += "_"
+        # Without types: no affinity changes a value.
+        names = ", ".join(map(self.quoted, columns))
+        connection, doing = self._connection, f"reading `{table.name}`"
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 2**31 - 1)
+        made = f"CREATE TEMP TABLE {name} ({key} INTEGER PRIMARY KEY, {names})"
+        self._run(lambda: connection.execute(made), doing)
+        filled = f"INSERT INTO temp.{name} ({names}) {query.sql}"
+        self._run(lambda: connection.execute(filled, query.parameters), doing)
+        return Table(name, table.columns, chunk_key=(f"t.{key}",), schema_name="temp")
+
+    def fingerprint(self, table: Table) -> str:
+        """VACUUM may name rows anew, and adds to this number, as each change of a table does."""
+        version = self._run(
+            lambda: self._connection.execute("PRAGMA schema_version").fetchone()[0], "opening it"
+        )
+        return f"{table.name} {version}"

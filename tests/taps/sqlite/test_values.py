@@ -1,0 +1,166 @@
+"""What becomes of each value that SQLite can hold, and of one that the SCHEMA does not admit."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from singerkit_shell.errors import BadDataError
+
+TEXTS = ["", "x", "nul\0inside", "é\u2028", 'say "hi"; --', "\\N", "null", "🍣", "\ufeff", "a\r\nb"]
+
+
+@pytest.mark.parametrize(
+    ("declared", "values", "schema", "sent"),
+    [
+        ("INTEGER", [-(2**63), 2**63 - 1, 2**53 + 1, None], ["null", "integer"], None),
+        ("TEXT", TEXTS, ["null", "string"], None),
+        ("REAL", [0.1, 1e300, 5e-324, 1.0, 2.5], ["null", "number"], [Decimal(t) for t in ("0.1", "1e300", "5e-324", "1.0", "2.5")]),
+        ("NUMERIC", [10, 1.5, None], ["null", "number"], [10, Decimal("1.5"), None]),
+        ("DECIMAL(10,2)", [10], ["null", "number"], None),
+        ("BOOLEAN", [0, 1, 2], ["null", "integer"], None),
+        ("DATETIME", [1700000000, None], ["null", "integer"], None),
+        ("", [1, 1.5, "x", None], ["null", "number", "string"], [1, Decimal("1.5"), "x", None]),
+        ("INTEGER", [1, "one"], ["null", "integer", "string"], None),
+        ("INTEGER", ["one"], ["null", "string"], None),
+        ("VARCHAR(3)", ["longer than that"], ["null", "string"], None),
+        ("", [b"\0\xff", "text", 5], ["null", "integer", "string", "object"], [{"base64": "AP8="}, "text", 5]),
+    ],
+)  # fmt: skip
+def test_a_value_is_sent_as_it_is_and_its_schema_admits_it(shop, declared, values, schema, sent):
+    shop.execute(
+        f"CREATE TABLE t (v {declared})", "INSERT INTO t VALUES (?)", rows=[(value,) for value in values]
+    )
+    found = shop.sync()
+    assert found.properties()["v"] == {"type": schema}
+    assert found.column("v") == (values if sent is None else sent)
+
+
+def test_bytes_are_base64_and_the_schema_says_so(shop):
+    shop.execute("CREATE TABLE t (v BLOB)", "INSERT INTO t VALUES (?)", rows=[(b"\0\xff",), (b"",), (None,)])
+    found = shop.sync()
+    assert found.properties()["v"] == {"type": ["null", "string"], "contentEncoding": "base64"}
+    assert found.column("v") == ["AP8=", "", None]
+
+
+@pytest.mark.parametrize(
+    ("declared", "texts", "format_"),
+    [
+        ("DATE", ["2024-01-01", "0001-01-01", "2024-02-29"], "date"),
+        ("DATE", ["2024-01-01", "2023-02-29"], None),
+        ("DATE", ["2024-01-01", "soon"], None),
+        ("DATETIME", ["2024-01-01T00:00:00Z", "2024-01-01 10:00:00.5+02:00"], "date-time"),
+        ("TIMESTAMP", ["2024-01-01T00:00:00Z", "2024-01-01T00:00:00"], None),
+        ("DATETIME", ["2024-01-01 00:00:00"], None),
+        ("TEXT", ["2024-01-01"], None),
+    ],
+)
+def test_a_format_is_declared_only_when_all_values_have_it(shop, declared, texts, format_):
+    shop.execute(
+        f"CREATE TABLE t (v {declared})", "INSERT INTO t VALUES (?)", rows=[*((t,) for t in texts), (None,)]
+    )
+    found = shop.sync()
+    assert found.properties()["v"].get("format") == format_
+    assert found.column("v") == [*texts, None]
+
+
+def test_times_without_an_offset_are_points_in_time_where_the_user_says_so(shop):
+    shop.execute("CREATE TABLE t (v DATETIME)", "INSERT INTO t VALUES ('2024-01-01 00:00:00')")
+    found = shop.sync(local_times="utc")
+    assert found.properties()["v"]["format"] == "date-time"
+    assert found.column("v") == ["2024-01-01 00:00:00"]
+
+
+def catalog_with(shop, **properties: Any) -> dict[str, Any]:
+    catalog = shop.discover()
+    catalog["streams"][0]["schema"]["properties"].update(properties)
+    return catalog
+
+
+@pytest.mark.parametrize(
+    ("declared", "before", "after", "expected"),
+    [
+        ("INTEGER", 1, "two", "Expected integer or null in column `v` of `t`, as its schema says, got text"),
+        ("INTEGER", 1, 1.5, "got number"),
+        ("TEXT", "x", b"\0", "got bytes"),
+        ("BLOB", b"x", "text", r"Expected null or string \(base64\) in column"),
+        ("DATE", "2024-01-01", "tomorrow", "Expected a date in each value of column `v`"),
+        ("DATE", "2024-01-01", "2024-01-01T00:00:00Z", "Expected a date in each value"),
+        ("DATETIME", "2024-01-01T00:00:00Z", "2024-01-01 00:00:00", "Expected a date-time in each value"),
+    ],
+)  # fmt: skip
+def test_what_comes_later_and_does_not_fit_the_schema_ends_the_run(shop, declared, before, after, expected):
+    shop.execute(f"CREATE TABLE t (v {declared})", "INSERT INTO t VALUES (?)", rows=[(before,)])
+    catalog = shop.discover()
+    assert len(shop.sync(catalog=catalog).rows()) == 1
+    shop.execute("INSERT INTO t VALUES (?)", rows=[(after,)])
+    with pytest.raises(BadDataError, match=expected):
+        shop.sync(catalog=catalog)
+    assert shop.result().rows() == []
+    assert len(shop.sync().rows()) == 2, "without a catalog it is learned anew"
+
+
+def test_null_in_a_primary_key_is_no_key(shop):
+    """SQLite takes NULL in the primary key of most tables."""
+    shop.execute("CREATE TABLE t (k TEXT PRIMARY KEY)", "INSERT INTO t VALUES (?)", rows=[("a",), (None,)])
+    with pytest.raises(
+        BadDataError, match="Expected string in column `k` of `t`, as its schema says, got null"
+    ):
+        shop.sync()
+
+
+def test_an_infinite_number_ends_the_run_or_becomes_null(shop, caplog):
+    shop.execute("CREATE TABLE t (v REAL)", "INSERT INTO t VALUES (1.5), (9e999), (-9e999), (NULL)")
+    with pytest.raises(BadDataError, match="Column `v` of `t` holds an infinite number"):
+        shop.sync()
+    assert shop.sync(infinity="null").column("v") == [Decimal("1.5"), None, None, None]
+    assert "2 infinite numbers of stream `t` were sent as null" in caplog.text
+
+
+def test_text_that_is_not_utf8_ends_the_run_or_is_replaced(shop, caplog):
+    shop.execute(
+        "CREATE TABLE t (a TEXT, b DATE)",
+        "INSERT INTO t VALUES ('ok', '2024-01-01'), (CAST(x'ff41' AS TEXT), CAST(x'fe' AS TEXT))",
+    )
+    with pytest.raises(BadDataError, match="2 texts in some 2 rows of table `t` are not UTF-8"):
+        shop.sync()
+    found = shop.sync(invalid_text="replace")
+    assert found.column("a") == ["ok", "\ufffdA"]
+    assert "2 texts that are not UTF-8 were sent with U+FFFD" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "schema"),
+    [
+        ("text", 5, {"type": ["null", "integer", "string"]}),
+        (1.5, 5, {"type": ["null", "number"]}),
+        (b"x", "text", {"type": ["null", "string", "object"]}),
+        ("text", b"x", {"type": ["null", "string", "object"]}),
+        (b"x", 5, {"type": ["null", "integer", "string", "object"]}),
+        (b"x", b"y", {"type": ["null", "string"], "contentEncoding": "base64"}),
+        (b"x", None, {"type": ["null", "string"], "contentEncoding": "base64"}),
+        (5, None, {"type": ["null", "integer"]}),
+    ],
+)
+def test_a_type_that_was_sent_before_stays_admitted(shop, before, after, schema):
+    shop.by("n")
+    shop.execute("CREATE TABLE t (n INTEGER, v)", "INSERT INTO t VALUES (1, ?)", rows=[(before,)])
+    first = shop.sync()
+    shop.execute("INSERT INTO t VALUES (2, ?)", rows=[(after,)])
+    assert shop.sync(first.state).properties()["v"] == schema
+
+
+def test_a_column_without_a_value_takes_what_comes_next(shop):
+    shop.execute(
+        "CREATE TABLE t (a INTEGER, b, c DECIMAL, d DATETIME, e BLOB)",
+        "INSERT INTO t VALUES (NULL, NULL, NULL, NULL, NULL)",
+    )
+    assert {name: schema["type"] for name, schema in shop.sync().properties().items()} == {
+        "a": ["null", "integer"],
+        "b": ["null"],
+        "c": ["null", "number"],
+        "d": ["null", "string"],
+        "e": ["null", "string"],
+    }
