@@ -106,6 +106,70 @@ def test_offsets_that_the_store_does_not_read_become_utc(exact: bool) -> None:
     assert (moved, moved.tzinfo) == (kept, UTC)
 
 
+MOMENT, DAY = ({"type": ["string", "null"], "format": name} for name in ("date-time", "date"))
+
+
+@both_paths
+def test_dates_outside_the_years_of_the_store_are_set_aside(exact: bool) -> None:
+    years = Domain(years=(1900, 2299))
+    for prop, fits, too_much in (
+        (DAY, ["1900-01-01", "2299-12-31"], ["1899-12-31", "2300-01-01"]),
+        (
+            MOMENT,
+            [
+                "1900-01-01T00:00:00Z",
+                "1899-12-31T22:00:00-05:00",
+                "2299-12-31T23:59:59",
+                "2300-01-01T00:00:00+01:00",
+            ],
+            ["1900-01-01T00:00:00+01:00", "2299-12-31T23:59:59-01:00", "1800-06-01T00:00:00Z"],
+        ),
+    ):
+        texts = [f'"{text}"' for text in (*fits, *too_much)]
+        values, rejects, _ = decoded(stream(prop), *texts, "null", domain=years, exact=exact)
+        assert (len(values), [line for line, _ in rejects]) == (
+            len(fits) + 1,
+            [len(fits) + n + 1 for n in range(len(too_much))],
+        )
+        assert rejects[0][1].startswith("Expected a date between the years 1900 and 2299, got ")
+        for text in texts:  # each alone, so that no other one sends it to the exact path
+            _, alone, _ = decoded(stream(prop), text, domain=years, exact=exact)
+            assert bool(alone) == (text.strip('"') in too_much), text
+    edges = ['"0001-01-01T00:00:00+10:00"', '"9999-12-31T23:59:59-10:00"']
+    assert len(decoded(stream(MOMENT), *edges, domain=Domain(), exact=exact)[0]) == 2
+    assert len(decoded(stream(MOMENT), *edges, domain=Domain(years=(1, 9999)), exact=exact)[1]) == 2
+
+
+@both_paths
+def test_documents_may_have_too_many_levels_for_the_store(exact: bool) -> None:
+    fits = ["[]", '{"a":[1]}', "[[],{},[],{}]", r'["[[[{{{\"[[["]', "1", "null"]
+    too_deep = ["[[[]]]", r'{"\"":[{"a":1}]}', '[[], {"a": {}}]']
+    for wire in fits:
+        assert decoded(stream({}), wire, domain=Domain(nesting=2), exact=exact)[1] == [], wire
+    for wire in too_deep:
+        reasons = decoded(stream({}), wire, domain=Domain(nesting=2), exact=exact)[1]
+        assert reasons == [(1, "Expected a document of at most 2 levels, got one of more")], wire
+        assert decoded(stream({}), wire, domain=Domain(nesting=3), exact=exact)[1] == []
+        nulled, _, _ = decoded(stream({}), wire, domain=Domain(nesting=2), exact=exact, policy=Policy.NULL)
+        assert nulled == [None]
+
+
+@both_paths
+def test_a_record_that_is_stored_whole_may_have_too_many_levels(exact: bool) -> None:
+    judgement = Judgement(unstorable=Policy.QUARANTINE, domain=Domain(nesting=2))
+    decoder = BlockDecoder(
+        stream_of("s", {}, ()),
+        judgement,
+        lambda stream: stream,
+        logging.getLogger("domain"),
+        always_exact=exact,
+    )
+    lines = [b'{"type":"RECORD","stream":"s","record":{"a":%b}}\n' % value for value in (b"[1]", b"[[1]]")]
+    batches, rejects = decoder.decode(Run("s", b"".join(lines), 2, 1))
+    assert [batch.rows() for batch in batches] == [[('{"a":[1]}',)]]
+    assert [(reject.line, reject.path) for reject in rejects] == [(2, "$")]
+
+
 @both_paths
 def test_a_store_may_hold_nul(exact: bool) -> None:
     text = stream({"type": "string"})

@@ -25,7 +25,7 @@ from singerkit_shell.encoding import check_utf8
 from singerkit_shell.signals import TooLong, stop_flag
 from singerkit_wire.batch import Batch
 from singerkit_wire.batches import Missing, batches_of
-from singerkit_wire.domain import Domain, Numbers
+from singerkit_wire.domain import Domain, Numbers, levels
 from singerkit_wire.kinds import Column, Kind, from_base64
 from singerkit_wire.nested import Unsupported, bounded_integer, constrained, nested_type
 from singerkit_wire.stream import EXTRACTED_AT, VERSION, Stream, of_messages
@@ -290,7 +290,7 @@ def compile_decoder(
         ]
         extra = of_messages(stream) if with_metadata else ()
         if EXTRACTED_AT in (column.name for column in extra):
-            checks += [(len(stream.columns), check) for check in _offset_checks(domain)]
+            checks += [(len(stream.columns), check) for check in _moment_checks(domain)]
         return FastDecoder(
             quick=msgspec.json.Decoder(quick) if left_as_they_are else None,
             full=msgspec.json.Decoder(full),
@@ -448,7 +448,7 @@ def _checks(column: Column, validate: bool, domain: Domain) -> Sequence[Check]:
         case Kind.JSON:
             type_ = nested_type(column.schema) if validate else None
             decoder = None if type_ is None else msgspec.json.Decoder(type_)
-            return (lambda values: _check_nested(values, may_be_null, decoder),)
+            return (lambda values: _check_documents(values, may_be_null, decoder, domain.nesting),)
         case Kind.ANY_TEXT:
             type_ = nested_type(column.schema) if validate else None
             decoder = None if type_ is None else msgspec.json.Decoder(type_)
@@ -456,7 +456,9 @@ def _checks(column: Column, validate: bool, domain: Domain) -> Sequence[Check]:
         case Kind.TIME:
             return (_check_times,)
         case Kind.DATE_TIME:
-            return _offset_checks(domain)
+            return _moment_checks(domain)
+        case Kind.DATE:
+            return _year_checks(domain)
         case Kind.BINARY:
             return (_check_binary,)
         case _:
@@ -532,6 +534,16 @@ def _check_nested(values: list[Any], may_be_null: bool, decoder: Any) -> list[An
     return texts
 
 
+def _check_documents(values: list[Any], may_be_null: bool, decoder: Any, nesting: int | None) -> list[Any]:
+    """Return the values as text, None for null, none of them deeper than the store holds."""
+    texts = _check_nested(values, may_be_null, decoder)
+    if nesting is not None:
+        for text in texts:
+            if text and text.count("[") + text.count("{") > nesting and levels(text) > nesting:
+                raise Refused
+    return texts
+
+
 def _check_any_text(values: list[Any], may_be_null: bool, decoder: Any, column: Column) -> list[Any]:
     """Return text as it is, None for null, and any other value as the JSON that it was."""
     texts = _check_nested(values, may_be_null, decoder)
@@ -560,9 +572,21 @@ def _may_be_out_of_range(text: str) -> bool:
 _text_decoder = msgspec.json.Decoder(str)
 
 
-def _offset_checks(domain: Domain) -> Sequence[Check]:
+def _moment_checks(domain: Domain) -> Sequence[Check]:
     widest = domain.widest_offset
-    return () if widest is None else (lambda values: _check_offsets(values, widest),)
+    offsets = () if widest is None else (lambda values: _check_offsets(values, widest),)
+    return (*_year_checks(domain), *offsets)
+
+
+def _year_checks(domain: Domain) -> Sequence[Check]:
+    return () if domain.years is None else (partial(_check_years, years=domain.years),)
+
+
+def _check_years(values: list[Any], years: tuple[int, int]) -> None:
+    """A date at the ends is left to the exact path, whatever its offset."""
+    first, last = years
+    if any(value is not None and not first < value.year < last for value in values):
+        raise Refused
 
 
 def _check_offsets(values: list[Any], widest: datetime.timedelta) -> list[Any] | None:

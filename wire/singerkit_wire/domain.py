@@ -6,10 +6,11 @@ What a value has too much of for the domain is unstorable: `on_unstorable` decid
 from __future__ import annotations
 
 import datetime
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 
-__all__ = ["DIGITS", "Domain", "Numbers"]
+__all__ = ["DIGITS", "Domain", "Numbers", "levels"]
 
 DIGITS = 200_000
 """The digits with which the exact path computes."""
@@ -55,13 +56,42 @@ class Domain:
 
     ``wide_integers`` names the type that a column of integers takes for one beyond 64 bits; None: it cannot, and such
     an integer is out of range. ``widest_offset`` is that of a date-time: with a wider one it is given in UTC.
-    ``holds_nul``: text may have NUL characters. ``columns`` is how many a table may have, ``name_bytes`` how many
+    ``years`` are the first and the last one of its dates and, in UTC, date-times; None: all that can be written.
+    ``nesting`` is how many levels of objects and arrays a document may have. ``holds_nul``: text may have NUL characters. ``columns`` is how many a table may have, ``name_bytes`` how many
     bytes of UTF-8 a name: the target shortens longer ones. None: no limit.
     """
 
     numbers: Numbers = Numbers(DIGITS // 2, DIGITS // 2, "this run")
     wide_integers: str | None = "wider"
     widest_offset: datetime.timedelta | None = None
+    years: tuple[int, int] | None = None
+    nesting: int | None = None
     holds_nul: bool = False
     columns: int | None = None
     name_bytes: int | None = None
+
+    def holds_year_of(self, moment: datetime.date) -> bool:
+        """Tell whether a date, or a date-time that is in UTC where it has no offset, lies in ``years``."""
+        if self.years is None:
+            return True
+        if isinstance(moment, datetime.datetime) and moment.tzinfo is not None:
+            try:
+                moment = moment.astimezone(datetime.UTC)
+            except OverflowError:
+                return False
+        return self.years[0] <= moment.year <= self.years[1]
+
+
+_TEXT_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]')
+
+
+def levels(document: str) -> int:
+    """Return how many levels of objects and arrays JSON text has."""
+    deepest = level = 0
+    for bracket in _TEXT_OR_BRACKET.findall(document):
+        if bracket in ("[", "{"):
+            level += 1
+            deepest = max(deepest, level)
+        elif bracket in ("]", "}"):
+            level -= 1
+    return deepest

@@ -24,8 +24,9 @@ from msgspec import UNSET, Raw
 from singerkit_catalog.schema import draft_of
 from singerkit_shell.configfile import RepeatedKeyError, without_repeats
 from singerkit_shell.signals import JUDGE_SECONDS, TooLong, stop_flag
+from singerkit_shell.words import counted
 from singerkit_wire.batch import Reject
-from singerkit_wire.domain import DIGITS, Domain
+from singerkit_wire.domain import DIGITS, Domain, levels
 from singerkit_wire.kinds import Column, Kind, from_base64
 from singerkit_wire.messages import as_version
 from singerkit_wire.stream import EXTRACTED_AT, VERSION, Stream
@@ -134,8 +135,7 @@ class ExactDecoder:
             if unknown:
                 raise UnknownFields({name: record[name] for name in record if name in unknown})
         if self.stream.is_whole_record:
-            (column,) = self.stream.columns
-            row: tuple[Any, ...] = (_json_text(record, raws.get(column.name), column, self.domain),)
+            row: tuple[Any, ...] = (self._whole(record, raws),)
         else:
             row = tuple(self._value(column, record, raws) for column in self.stream.columns)
         return (*row, *(_METADATA_READERS[column.name](message, self.domain) for column in self.extra))
@@ -222,6 +222,13 @@ class ExactDecoder:
             if self.policy in (Policy.FAIL, Policy.QUARANTINE) or is_key:
                 raise RejectedRow(f"$.{column.name}", str(error), is_unstorable=True) from None
             return None
+
+    def _whole(self, record: dict[str, Any], raws: Mapping[str, Raw]) -> str:
+        (column,) = self.stream.columns
+        try:
+            return _json_text(record, raws.get(column.name), column, self.domain)
+        except OutOfRange as error:
+            raise RejectedRow("$", str(error), is_unstorable=True) from None
 
     def _round(self, value: str, column: Column) -> None:
         """Note that a value loses digits; a key may not, and a date has no place for any."""
@@ -469,6 +476,7 @@ def _date_time(value: Any, _column: Column) -> datetime.datetime:
 def _to_date_time(value: Any, column: Column, domain: Domain) -> datetime.datetime:
     """Read a date-time; in UTC when its offset is wider than the store reads."""
     moment = _date_time(value, column)
+    _check_year(moment, value, domain)
     try:
         _rounded_up(moment, column)
     except OverflowError:
@@ -482,6 +490,12 @@ def _to_date_time(value: Any, column: Column, domain: Domain) -> datetime.dateti
         return moment.astimezone(datetime.UTC)
     except OverflowError:
         raise OutOfRange(f"Expected a date-time between the years 1 and 9999, got {_shown(value)}") from None
+
+
+def _check_year(moment: datetime.date, value: Any, domain: Domain) -> None:
+    if not domain.holds_year_of(moment):
+        first, last = domain.years or (datetime.MINYEAR, datetime.MAXYEAR)
+        raise OutOfRange(f"Expected a date between the years {first} and {last}, got {_shown(value)}")
 
 
 def _rounded_up(moment: datetime.datetime, column: Column) -> datetime.datetime:
@@ -502,10 +516,11 @@ def _zone(text: str | None) -> datetime.timezone | None:
     return datetime.timezone(-offset if text[0] == "-" else offset)
 
 
-def _to_date(value: Any, column: Column, _domain: Domain) -> datetime.date:
+def _to_date(value: Any, column: Column, domain: Domain) -> datetime.date:
     moment = _date_time(value, column)
     if moment.time() != datetime.time() or (moment.utcoffset() or datetime.timedelta()):
         raise OutOfRange(f"Expected a date, got {_shown(value)}")
+    _check_year(moment.date(), value, domain)
     return moment.date()
 
 
@@ -540,8 +555,14 @@ def _to_binary(value: Any, column: Column, domain: Domain) -> bytes:
 def _json_text(value: Any, raw: Raw | None, column: Column, domain: Domain) -> str:
     """Return a document as it stood on the wire, as the fast path does, or written anew where that hides what was not judged."""
     if raw is None or (_MAY_BE_UNSTORABLE.search(raw) and _has_repeated_key(raw)):
-        return _to_json(value, column, domain)
-    return str(raw, "utf-8")
+        text = _to_json(value, column, domain)
+    else:
+        text = str(raw, "utf-8")
+    if domain.nesting is not None and levels(text) > domain.nesting:
+        raise OutOfRange(
+            f"Expected a document of at most {counted(domain.nesting, 'level')}, got one of more"
+        )
+    return text
 
 
 def _has_repeated_key(document: Raw) -> bool:
