@@ -18,7 +18,7 @@ import socket
 import ssl
 import time
 import zlib
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -41,6 +41,7 @@ from tap_rest.addresses import Origin, check_address, networks_of, origin_of
 from tap_rest.auth import NoAuth, auth_of, query_key_of
 from tap_rest.config import ApiSettings
 from tap_rest.connection import GuardedAdapter, Watchdog
+from tap_rest.redirects import leads_to_same, lost_parameters
 from tap_rest.unpacking import CutError, TooLargeError, unpacked
 
 __all__ = [
@@ -61,6 +62,7 @@ _CHUNK = 1024 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TRANSIENT = frozenset({408, 425, 429, *range(500, 600)}) - {501, 505}
 _NOT_YET = 202
+_SEE_OTHER = 303
 _NOT_FOUND = " (check `base_url` and `path`; behind the first page, how `pagination` ends)"
 _SECRET_NAMES = ("key", "token", "auth", "secret", "cookie", "password", "signature", "appid", "app_id")
 _SECRET_WORDS = ("sig", "pwd", "pass", "passwd", "sid")
@@ -82,7 +84,8 @@ _TOKEN = re.compile(r"(?=\S*[0-9])(?=\S*[A-Za-z])\S{16,}")
 class Response:
     """An answer: where it came from, its status and headers, and its body as UTF-8 without BOM.
 
-    ``seconds``: from sending the request that was answered to the end of the body.
+    ``seconds``: from sending the request that was answered to the end of the body. ``left_out``: names of parameters that were
+    sent, and that a redirect on the way leads to another thing without.
     """
 
     url: str
@@ -90,6 +93,7 @@ class Response:
     headers: Mapping[str, str]
     body: bytes
     seconds: float = 0
+    left_out: Sequence[str] = ()
     _members: dict[str, msgspec.Raw] | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
@@ -258,6 +262,7 @@ class Client:
     ) -> Response:
         """Make the request and follow its redirects, each to an origin that is allowed."""
         stop_flag.raise_if_set("the request under way was dropped, the state printed so far is valid.")
+        left_out: list[str] = []
         for _ in range(self._settings.limits.redirects + 1):
             response = self._send(url, headers)
             location = response.headers.get("Location")
@@ -267,8 +272,19 @@ class Client:
                 if told is not None:
                     wait = _retry_after(response.headers)
                     raise _Transient(told.finding, told.wait if wait is None else wait)
+                answer.left_out = left_out
                 return answer
-            url = self._redirected(url, location)
+            target = self._redirected(url, location)
+            lost = lost_parameters(url, target)
+            if lost and leads_to_same(url, target):
+                self._is_own(target)  # or it may not be followed at all
+                raise BadDataError(
+                    f"{self.shown(url)} redirects to {self.shown(target)}, which leaves out {_listed(lost)} of what was asked for: the "
+                    "rows there answer another question, and none was taken. Write `base_url` and `path` as the redirect has "
+                    "them, down to the slash at the end, so that the parameters arrive."
+                )
+            left_out += [] if response.status == _SEE_OTHER else lost
+            url = target
         raise BadDataError(
             f"More than {self._settings.limits.redirects} redirects, the last to {self.shown(url)}; "
             "check the URL, or raise `limits.redirects`."
@@ -480,6 +496,10 @@ def _shown_pair(pair: str, hidden: Collection[str]) -> str:
     name, sign, value = pair.partition("=")
     is_plain = unquote_plus(name) not in hidden and _PLAIN_VALUE.fullmatch(unquote_plus(value))
     return pair if not sign or is_plain else f"{name}={MASK}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return redactor.mask_foreign(", ".join(f"`{name}`" for name in names))
 
 
 def _behind_path_problems(base_url: str) -> list[str]:

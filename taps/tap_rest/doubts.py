@@ -18,6 +18,7 @@ __all__ = [
     "told_of_absent_parents",
     "told_of_creation",
     "told_of_lost_page",
+    "told_of_lost_parameters",
     "told_of_null_keys",
     "told_of_old_catalog",
     "told_of_other_field",
@@ -72,6 +73,16 @@ def told_of_lost_page(where: str, says: str) -> str:
         "gone, whose first page is not found. Run again; if the API answers so behind the last page, say in `pagination` what shows "
         "that a page is the last (`total_pages`, `total_count`, `has_more`, `is_last`, or `stop_on_short_page` with `size`). "
         f"It says: {says}"
+    )
+
+
+def told_of_lost_parameters(name: str, left_out: Sequence[str]) -> str:
+    """Say that the answers come from elsewhere, where nothing of some parameters is to be seen."""
+    shown = redactor.mask_foreign(", ".join(f"`{parameter}`" for parameter in left_out))
+    return (
+        f"Answers of stream {name} come by a redirect to another path, without {shown} of what was asked for: unless the API has "
+        "put them into what it leads to, the rows answer another question. Write `base_url` and `path` as the redirect has them, "
+        "so that the parameters arrive; if it is right, those parameters have no effect and can be left out."
     )
 
 

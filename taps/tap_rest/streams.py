@@ -33,6 +33,7 @@ from tap_rest.doubts import (
     told_of_absent_parents,
     told_of_creation,
     told_of_lost_page,
+    told_of_lost_parameters,
     told_of_null_keys,
     told_of_old_catalog,
     told_of_other_field,
@@ -283,6 +284,8 @@ class RestStream(BlockStream):
                 return
             page = self._reader.read(response, where, is_first=begins, is_served=is_served)
             page.answer = response
+            if response.left_out:
+                self._warn(told_of_lost_parameters(self.name, response.left_out))
             if begins and page.came:
                 self._witness.remember(question)
             self.first_url = self.first_url or response.url

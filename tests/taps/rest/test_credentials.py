@@ -212,3 +212,64 @@ def test_the_netrc_of_the_user_is_left_alone(run_tap: Any, tmp_path: Any) -> Non
     with serving({"/rows": lambda _: json_reply(ROWS)}) as api:
         run_tap(api.url, STREAM, env={"NETRC": str(tmp_path / ".netrc")}).ended(0)
         assert not carries_secret(api.asked[0])
+
+
+LEADS = {
+    "a slash": ("/rows/?", 65),
+    "a host that keeps nothing": ("http://localhost:PORT/rows", 65),
+    "a version": ("/v2/rows", 65),
+    "a suffix": ("/rows.json", 65),
+    "a value less": ("/rows/?status=&page=1&since=2026", 65),
+    "another parameter": ("/rows/?lang=en", 65),
+    "elsewhere": ("/found", None),
+    "elsewhere, by one of them": ("/found?page=1", None),
+    "the query is kept": ("/rows/?since=2026&page=1&status=paid", 0),
+    "values that are written otherwise": ("/rows/?since=2026-01-01&page=1&status=PAID", 0),
+    "other names": ("/rows/?from=2026&number=1&state=paid", 0),
+    "in the path": ("/paid/since/2026/1", 0),
+    "a signed one": ("/rows/?X-Signature=0123456789abcdef0123456789", 0),
+}
+
+
+@pytest.mark.parametrize("name", LEADS)
+def test_a_redirect_that_leaves_out_what_was_asked_for(name: str, run_tap: Any) -> None:
+    """What it leads to answers another question; where it leads elsewhere the server may know better."""
+    target, code = LEADS[name]
+    pagination = {"type": "page", "total_pages": "$.pages"}
+    stream = STREAM | {
+        "params": {"status": "paid", "since": "2026"},
+        "records": "$.data[*]",
+        "pagination": pagination,
+    }
+    body = {"data": [{"id": 1}], "pages": 1}
+    with serving({}) as api:
+        leads = target.replace("PORT", api.url.rpartition(":")[2])
+        for path in ("/rows/", "/v2/rows", "/rows.json", "/found", "/paid/since/2026/1"):
+            api.routes[path] = lambda _: json_reply(body)
+        api.routes["/rows"] = lambda asked: (
+            json_reply(body)
+            if "localhost" in asked.headers["Host"]
+            else Reply(status=301, headers={"Location": leads})
+        )
+        hosts = [api.url.replace("127.0.0.1", "localhost")]
+        run = run_tap(api.url, stream, allowed_hosts=hosts).ended(code or 0)
+    assert run.records("rows") == ([] if code == 65 else [{"id": 1}])
+    if code == 65:
+        assert "which leaves out `status`" in run.sentence
+        assert "`page`" in run.sentence or name == "a value less"
+        assert "as the redirect has them" in run.sentence
+    left_out = "`status`, `since`" + (", `page`" if name == "elsewhere" else "")
+    assert run.stderr.count(f"come by a redirect to another path, without {left_out} of") == (
+        2 if code is None else 0
+    )
+
+
+def test_a_redirect_to_another_thing_by_303_is_an_answer_to_the_question(run_tap: Any) -> None:
+    routes = {
+        "/rows": lambda _: Reply(status=303, headers={"Location": "/results/7"}),
+        "/results/7": lambda _: json_reply([{"id": 1}]),
+    }
+    with serving(routes) as api:
+        run = run_tap(api.url, STREAM | {"params": {"status": "paid"}}).ended(0)
+    assert run.records("rows") == [{"id": 1}]
+    assert "redirect" not in run.stderr
