@@ -50,6 +50,7 @@ _logger = logging.getLogger("tap-rest")
 _IN_HEADER = "header:"
 _WHOLE = re.compile(r"\s*(-?[0-9]{1,18})(?:\.0+)?\s*")
 _MISLEADING = ("unread", "stop_on_short_page")  # what would end the read at the same page again
+_BY_TOKEN = ("cursor", "header_cursor")
 _EMPTY = 100
 """So many empty pages in a row are a flag that is always true, rather than a source with a hole."""
 _ENDS = {"unsaid": End.UNSAID, "single": End.SINGLE}
@@ -122,6 +123,9 @@ class Pages:
         self._limit = limit
         self._seen = _Seen()
         self._tokens: set[int] = set()
+        self._came: set[int] = set()
+        """Of pages that are asked for by a token, what came on them."""
+        self._has_same_token = False
         self._last_records: Sequence[RawRecord] | None = None
         self._totals: Mapping[str | None, int] = {}
         """What the first page told of the whole, by where it stands."""
@@ -152,6 +156,7 @@ class Pages:
         """
         self._count(page)
         self._refuse_repeated_page(page, before_now)
+        self._refuse_a_page_of_the_same_token(step, response, page)
         self._refuse_a_page_before(response, page)
         last_key = self._keyset.take(page.came, self._seen.pages) if self._keyset else None
         here = _Here(self._settings, step, response, page, self._seen, self._name, self._doubt, last_key)
@@ -203,6 +208,17 @@ class Pages:
             )
         self._last_records = records
 
+    def _refuse_a_page_of_the_same_token(self, step: Step, response: Response, page: ReadPage) -> None:
+        """A source that keeps the place itself has one token for all pages (a scroll of Elasticsearch, Crossref): they differ."""
+        if self._settings.type not in _BY_TOKEN:
+            return
+        came = hash(b",".join(page.came))
+        if self._has_same_token and came in self._came:
+            raise self._circle(
+                _Here(self._settings, step, response, page, self._seen, self._name, self._doubt)
+            )
+        self._came.add(came)
+
     def _way_to_another_param(self) -> str:
         """Return where the parameter is named; that of a token has the token's own name as often as not."""
         settings = self._settings
@@ -251,6 +267,7 @@ class Pages:
             place,
             self._is_first,
             self._experience.has_seen_total,
+            end is End.TOTAL and self._has_just_come(here),
         )
         found = [(meaning, sign) for meaning, sign in verdicts(end, last) if not self._came_in(sign, last)]
         telling = [sign for meaning, sign in found if meaning != "ignore"] or self._missing_from_the_front(
@@ -263,6 +280,13 @@ class Pages:
         if self._settings.unread != "warn" and any(meaning == "fail" for meaning, _ in found):
             raise BadDataError(sentence)
         self._warn(sentence)
+
+    def _has_just_come(self, here: _Here) -> bool:
+        """Tell whether `total_count` says as many rows as have come, which no source that caps its totals (at 10,000) would."""
+        path, seen = self._settings.total_count, self._seen
+        if path is None or seen.empty_pages or here.number(path) != seen.records:
+            return False
+        return len(here.page.came) < seen.largest_page or seen.records % 100 != 0
 
     def _came_in(self, sign: Sign, last: LastPage) -> bool:
         """Tell whether all has come that the first page told, so that what there is more came in meanwhile, in a read by `page`.
@@ -331,19 +355,30 @@ class Pages:
                 "`limits.pages`."
             )
         token = _token(step)
-        if token in self._tokens:
-            fits = _end_of_circle(here)
-            raise BadDataError(
-                f"The pages of stream {self._name} go round in circles: page {self._seen.pages} leads back "
-                f"to one that was read before; "
-                + (
-                    f"if it is the last, say `{_line(_set_of(self._settings) | fits)}`."
-                    if fits
-                    else "check `pagination`, or say there what else shows that a page is the last (`is_last`, `has_more`, "
-                    "`total_count`, `stop_on_short_page`)."
-                )
-            )
+        self._has_same_token = token in self._tokens
+        if self._has_same_token and not (self._settings.type in _BY_TOKEN and _has_end(self._settings)):
+            raise self._circle(here)
         self._tokens.add(token)
+
+    def _circle(self, here: _Here) -> BadDataError:
+        fits = _end_of_circle(here)
+        if fits and fits.items() <= _set_of(self._settings).items():
+            fits = {}  # it is said already
+        way = (
+            f"if it is the last, say `{_line(_set_of(self._settings) | fits)}`."
+            if fits
+            else "check `pagination`, or say there what else shows that a page is the last (`is_last`, `has_more`, "
+            "`total_count`, `stop_on_short_page`)."
+        )
+        return BadDataError(
+            f"The pages of stream {self._name} go round in circles: page {self._seen.pages} leads back to one that was read before; {way}"
+        )
+
+
+def _has_end(settings: Pagination) -> bool:
+    """Tell whether something besides the token says where pages end."""
+    rules = (settings.total_pages, settings.total_count, settings.has_more, settings.is_last)
+    return any(rules) or settings.stop_on_short_page or settings.empty_page == "stop"
 
 
 def _end_of_circle(here: _Here) -> dict[str, Any]:

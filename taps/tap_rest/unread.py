@@ -115,6 +115,7 @@ class LastPage:
     place: Place = Place.SAID
     is_first: bool = False
     is_total_proved: bool = False
+    is_total_exact: bool = False
 
 
 def verdicts(end: End, page: LastPage) -> list[tuple[str, Sign]]:
@@ -136,6 +137,8 @@ def _verdict(end: End, weight: Weight, page: LastPage, is_full: bool) -> str:
             return _after_the_first_total(weight, is_full)
         case End.RULE | End.LAST if page.pages == 1 and weight in (Weight.PAGES, Weight.COUNT):
             return "warn"  # a false that is no flag: 0 of another meaning
+    if weight is Weight.NEXT and page.is_total_exact:
+        return "ignore"  # some have a link on each page, or a token that is always the same
     if weight in (Weight.NEXT, Weight.FLAG):
         return "warn" if end in (*_SAID_BY_RULE, End.EMPTY_SAID) else "fail"
     if weight in (Weight.PAGES, Weight.COUNT) and end not in _SAID_BY_RULE:
@@ -619,6 +622,8 @@ def _pointer(names: tuple[str, ...], value: Any, page: LastPage) -> Sign | None:
         # An echo of what was asked for, as a rule; the offset of the next page is the number of rows that came.
         return _late(path, "offset") if value == page.received and not _is_asked(value, page) else None
     if name in _TOKENS and above != "cursors":
+        if not str(value).isdigit() and _is_asked(value, page):
+            return None  # of a source that keeps the place itself, it is always the same
         fits = {"type": "cursor", "cursor": path, "param": _TOKENS[name]}
         return Sign(Weight.NEXT, f"`{path}` holds a token", fits)
     if name in _LATE_TOKENS or _may_be_token(names[-1]):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
@@ -983,3 +983,72 @@ def test_a_field_of_keyset_with_an_odd_name(field: str) -> None:
     twice = [{outer: {inner: 1} if inner else 1}] * 2
     with pytest.raises(BadDataError, match="have the same value"):
         read(KEYSET | {"field": field}, lambda _: twice)
+
+
+def scrolling(rows: Sequence[Mapping[str, Any]], token: str = "DnF1ZXJ5") -> Answer:
+    """A source that keeps the place itself, and has one token for all pages."""
+    place = iter(range(0, 1000, SIZE))
+
+    def answer(_: Mapping[str, str]) -> Any:
+        at = next(place)
+        return {
+            "total": len(rows),
+            "data": list(rows[at : at + SIZE]),
+            "on": at + SIZE < len(rows),
+            "next": token,
+        }
+
+    return answer
+
+
+ENDS: dict[str, dict[str, Any]] = {
+    "total_count": {"total_count": "$.total"},
+    "has_more": {"has_more": "$.on"},
+    "an empty page": {"empty_page": "stop"},
+    "a short page": {"size": SIZE, "stop_on_short_page": True},
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_token_that_is_the_same_on_each_page(end: str) -> None:
+    """The advice of the error has been taken."""
+    scroll = {"type": "cursor", "cursor": "$.next", "param": "scroll_id"}
+    with pytest.raises(
+        BadDataError, match=r"circles.*what else shows that a page is the last.*`total_count`"
+    ):
+        read(scroll, scrolling(ROWS[:6]), "$.data[*]")
+    rows, warnings = read(scroll | ENDS[end], scrolling(ROWS), "$.data[*]")
+    assert rows == ROWS
+    assert warnings == []
+
+
+@pytest.mark.parametrize("more", [{}, {"allow_repeated_pages": True}])
+@pytest.mark.parametrize("order", [(0, 0, 0), (0, 3, 0, 3), (0, 3, 3)])
+def test_pages_that_are_equal_are_a_circle_whatever_the_total_says(
+    order: Sequence[int], more: dict[str, Any]
+) -> None:
+    places = iter(order)
+
+    def answer(_: Mapping[str, str]) -> Any:
+        at = next(places)
+        return {"total": 99, "data": ROWS[at : at + SIZE], "next": "same"}
+
+    pagination = {"type": "cursor", "cursor": "$.next", "total_count": "$.total"} | more
+    with pytest.raises(BadDataError, match=r"circles|equals the page before"):
+        read(pagination, answer, "$.data[*]")
+
+
+@pytest.mark.parametrize(("count", "is_told"), [(7, False), (6, False), (100, True), (101, False)])
+def test_a_link_on_the_last_page_where_the_total_has_just_come(count: int, is_told: bool) -> None:
+    """CKAN has one on each page. A total of a round number on a full page may be a cap."""
+    every = [{"id": number} for number in range(count)]
+    size = 50 if count > 50 else SIZE
+
+    def answer(params: Mapping[str, str]) -> Any:
+        at = int(params.get("offset") or 0)
+        links = {"start": "/rows", "next": f"/rows?offset={at + size}"}
+        return {"total": count, "data": every[at : at + size], "_links": links}
+
+    rows, warnings = read({"type": "offset", "size": size, "total_count": "$.total"}, answer, "$.data[*]")
+    assert rows == every
+    assert [("seems to have a next" in warning) for warning in warnings] == [True] * is_told
