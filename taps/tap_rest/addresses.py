@@ -18,7 +18,7 @@ from urllib3.util import parse_url
 
 from singerkit_shell.errors import ConfigurationError
 
-__all__ = ["Origin", "check_address", "networks_of", "origin_of"]
+__all__ = ["Origin", "check_address", "is_url", "networks_of", "origin_of"]
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -77,6 +77,11 @@ def _unwrapped(address: Address) -> Address:
 
 
 _NO_URL = re.compile(r"[\0-\x1f\\]")
+
+
+def is_url(text: str) -> bool:
+    """Tell whether a text is a whole URL, whatever the letters of its scheme."""
+    return text[:8].lower().startswith(("http://", "https://"))
 
 
 def origin_of(url: str) -> Origin:

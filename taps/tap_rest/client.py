@@ -366,7 +366,7 @@ class Client:
                     "Expected the URL of a proxy in the environment (HTTP_PROXY, HTTPS_PROXY or ALL_PROXY), got "
                     "something that is none; correct it, or name the host in NO_PROXY."
                 ) from None
-            if url.startswith("https:"):
+            if origin[0] == "https":
                 _check_authorities(options["verify"])
             self._options[origin] = options
         return self._options[origin]
@@ -603,6 +603,11 @@ def _header_problems(config: Mapping[str, Any]) -> Iterator[str]:
         is_prefix = key == "prefix"  # ends with a blank before what follows it
         if place != "query" and not _FIELD_VALUE.fullmatch(auth.get(key, "") + ("." if is_prefix else "")):
             yield f"Expected {_IN_A_HEADER} at `auth.{key}`, got other characters"
+    if auth.get("type") == "basic" and ":" in auth.get("username", ""):
+        yield (
+            "Expected a user without a colon at `auth.username`: HTTP basic authentication (RFC 7617) ends the user at the first "
+            "one, and what follows would be taken for the password"
+        )
     if place == "cookie" and not _COOKIE_VALUE.fullmatch(auth.get("api_key", "")):
         yield "Expected a key without blanks, commas, semicolons and quotes at `auth.api_key`, got others"
     if place != "query" and not _FIELD_NAME.fullmatch(auth.get("name", "X-API-Key")):

@@ -353,7 +353,9 @@ CONFIG_SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["base_url", "streams"],
     "properties": {
-        "base_url": _text("URL that every path is below, without `?` and `#`.", pattern="^https?://[^/]+"),
+        "base_url": _text(
+            "URL that every path is below, without `?` and `#`.", pattern="^[Hh][Tt][Tt][Pp][Ss]?://[^/]+"
+        ),
         "auth": _AUTH,
         "headers": _HEADERS,
         "params": _PARAMS,

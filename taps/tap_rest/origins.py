@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from singerkit_shell.secrets import MASK, names_secret, redactor
+from tap_rest.addresses import is_url
 from tap_rest.client import register_secrets
 from tap_rest.config import ApiSettings, Pagination, StreamSettings
 
@@ -66,7 +67,7 @@ def _hint(value: str) -> Iterator[str]:
 
 def joined(base: str, path: str) -> str:
     """Return the URL of a path below `base_url`, or the full URL that a path is."""
-    if path.startswith(("http://", "https://")):
+    if is_url(path):
         return path
     return f"{base.rstrip('/')}/{path.lstrip('/')}" if path.strip("/") else base
 

@@ -13,6 +13,7 @@ from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_tap.contract import Context
 from singerkit_wire.encode import Record
 from tap_rest import exact
+from tap_rest.addresses import is_url
 from tap_rest.config import PARENT_FIELD, StreamSettings
 from tap_rest.links import without_values
 from tap_rest.schemas import DeclaredSchema, SchemaKeeper
@@ -167,7 +168,7 @@ def _filled_path(path: str, fields: Mapping[str, Any]) -> str:
 
     def part(match: Any) -> str:
         text = _shown(fields[match[1]], match[1], path)
-        if match.start() == 0 and text.startswith(("http://", "https://", "/")):
+        if match.start() == 0 and (text.startswith("/") or is_url(text)):
             return without_values(text)
         if text in ("", ".", ".."):
             raise BadDataError(

@@ -273,3 +273,31 @@ def test_a_redirect_to_another_thing_by_303_is_an_answer_to_the_question(run_tap
         run = run_tap(api.url, STREAM | {"params": {"status": "paid"}}).ended(0)
     assert run.records("rows") == [{"id": 1}]
     assert "redirect" not in run.stderr
+
+
+def test_a_scheme_in_capitals_is_one(run_tap: Any) -> None:
+    """In `base_url`, in a path, and in a URL of the parent."""
+    child = {
+        "name": "more",
+        "path": "{parent.link}",
+        "parent": {"stream": "rows"},
+        "schema": {"properties": {"no": {}}},
+    }
+    with serving({"/rows": lambda _: json_reply([])}) as api:
+        capitals = api.url.replace("http", "HTTP")
+        api.routes["/rows"] = lambda _: json_reply([{"id": 1, "link": f"{capitals}/more"}])
+        api.routes["/more"] = lambda _: json_reply([{"no": 2}])
+        for path in ("/rows", f"{capitals}/rows", f"{api.url}/rows"):
+            run = run_tap(capitals, STREAM | {"path": path, "pagination": {"type": "single"}}, child).ended(0)
+            assert run.records("more") == [{"no": 2}]
+            assert api.asked[-1].headers["Authorization"], "it is our own origin"
+
+
+def test_a_colon_in_the_user_of_basic_authentication_is_refused(run_tap: Any) -> None:
+    with serving({"/rows": lambda _: json_reply(ROWS)}) as api:
+        run = run_tap(api.url, STREAM, auth={"type": "basic", "username": "a:b", "password": CANARY}).ended(
+            78
+        )
+        assert "without a colon at `auth.username`" in run.sentence
+        assert api.asked == []
+        run_tap(api.url, STREAM, auth={"type": "basic", "username": "ab", "password": f"{CANARY}:b"}).ended(0)
