@@ -60,6 +60,13 @@ class HttpSource(Source):
         yield
         self._server.broken.remove(stream)
 
+    @contextmanager
+    def spoilt(self, stream: str, row: Row) -> Iterator[None]:
+        place = self.rows(stream).index(row)
+        self._server.spoilt.add(self._server.texts[stream][place])
+        yield
+        self._server.spoilt.clear()
+
     @property
     def reads(self) -> list[Read]:
         return [

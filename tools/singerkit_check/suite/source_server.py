@@ -56,6 +56,8 @@ class Server:
     """Path -> statuses and headers to answer before the real answers."""
     broken: set[str] = field(default_factory=set)
     """Paths that are answered with 400."""
+    spoilt: set[str] = field(default_factory=set)
+    """Rows, as text; a page with one of them is answered with 400."""
     _gates: dict[tuple[str, int], tuple[threading.Event, threading.Event]] = field(default_factory=dict)
 
     def rows(self, path: str) -> list[dict[str, Any]]:
@@ -109,6 +111,8 @@ class Server:
             texts = [text for text in texts if instant(parse(text)["updated_at"]) >= instant(since)]
         page = int(params.get("page", 1))
         part = texts[(page - 1) * PAGE : page * PAGE]
+        if self.spoilt.intersection(part):
+            return 400, {}, b'{"error": "it is broken"}'
         after = str(page + 1) if page * PAGE < len(texts) else "null"
         return 200, {}, f'{{"results": [{", ".join(part)}], "next_page": {after}}}'.encode()
 

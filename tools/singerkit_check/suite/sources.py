@@ -11,6 +11,8 @@ name that it overrides lets more rules run:
 | `held` | keeps back what comes after the first rows of a stream | a lock, or a read that is slow |
 | `ailing` | lets a stream fail for a moment, and then answer | a lock that is soon given up |
 | `broken` | lets a stream fail for good | a view that cannot be evaluated |
+| `spoilt` | lets a row fail when it is read | a text that is not UTF-8 |
+| `filters` | it can be asked for rows from a value on | True |
 | `reads` | which streams have been asked for, and from where on | the log of its statements |
 | `http` | the server and the path of a stream, for rules of HTTP alone | nothing: they are waived |
 
@@ -57,6 +59,9 @@ class Held:
 class Source:
     """Where a tap reads, and the config that makes it read there."""
 
+    filters = True
+    """Whether it can be asked for the rows from a value of the replication key on."""
+
     def __init__(
         self, config: dict[str, Any], streams: Mapping[str, Facts] | None = None, *, secret: str | None = None
     ) -> None:
@@ -85,6 +90,11 @@ class Source:
     def broken(self, stream: str) -> Iterator[None]:
         """Let a stream fail for good, and no other."""
         yield self.cannot("of which one stream cannot be read")
+
+    @contextmanager
+    def spoilt(self, stream: str, row: Row) -> Iterator[None]:
+        """Let one row of a stream fail when it is read, and all else be as it was."""
+        yield self.cannot("of which one row cannot be read")
 
     @property
     def reads(self) -> list[Read]:

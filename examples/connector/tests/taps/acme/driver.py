@@ -25,6 +25,8 @@ TOKEN = "canary-acme-4tq8-token"
 class StoreOfAcme(Source):
     """TODO(acme): fill your source with these streams (no parents), and say how each of the methods is done there."""
 
+    filters = False
+
     def __init__(self, folder: Path) -> None:
         streams = {name: known.facts for name, known in KNOWN.items() if known.facts.is_top}
         super().__init__({"folder": str(folder), "token": TOKEN, "page_rows": 5}, streams, secret=TOKEN)
@@ -88,8 +90,15 @@ class StoreOfAcme(Source):
 
     @contextmanager
     def broken(self, stream: str) -> Iterator[None]:
-        path = self._folder / f"{stream}.jsonl"
-        path.write_text("no row\n")
+        (self._folder / f"{stream}.jsonl").write_text("no row\n")
+        yield
+        self.put(stream)
+
+    @contextmanager
+    def spoilt(self, stream: str, row: Row) -> Iterator[None]:
+        lines = self._lines(stream)
+        lines[self._rows[stream].index(row)] = "no row\n"
+        (self._folder / f"{stream}.jsonl").write_text("".join(lines), "utf-8")
         yield
         self.put(stream)
 
