@@ -36,6 +36,9 @@ torture: $(READY) ## COUNT random faults (default 300) from SEED, or one CASE of
 exhaustive: $(READY) ## fail or kill every k-th call, statement and response; ARGS='--report FILE --only LOOP'
 	PYTHONPATH=tests $(BIN)/python -m faults.torture.exhaustive $(ARGS)
 
+log-torture: $(READY) ## kill a tap on a log and its target COUNT times (default 25) from SEED, while others write
+	PYTHONPATH=tests $(BIN)/python -m faults.torture.log --seed "$(SEED)" --count "$(or $(COUNT),25)"
+
 rivals-torture: $(READY) ## the same faults against target-postgres by others; writes docs/rivals-torture.md
 	PYTHONPATH=tests $(BIN)/python -m faults.torture.rivals --write docs/rivals-torture.md $(ARGS)
 
@@ -76,4 +79,4 @@ lock: $(READY) ## resolve requirements-dev.txt anew
 clean: ## remove everything that the other verbs made
 	rm -rf $(VENV) .envs .demo .bench .fuzz dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help env demo test torture exhaustive rivals-torture faults check docs bench mutate fuzz new-tap new-target follow interop dist lock clean
+.PHONY: help env demo test torture exhaustive log-torture rivals-torture faults check docs bench mutate fuzz new-tap new-target follow interop dist lock clean
