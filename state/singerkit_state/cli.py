@@ -76,10 +76,11 @@ def command() -> None:
     """Look at the state of a pipeline, change it, and go back.
 
     LOCATION is a state file, the folder of target-jsonl (or the manifest in it), or a state URL, which names the row
-    that target-postgres keeps, or a file:
+    that target-postgres or target-duckdb keeps, or a file:
 
     \b
         postgresql://user:password@host:port/database?pipeline=NAME&schema=SCHEMA
+        duckdb:///PATH?pipeline=NAME&schema=SCHEMA
         file:///PATH
 
     Every change keeps the former value: see `history`. Exit codes: 0 done, 1 `diff` found differences, 64 usage,

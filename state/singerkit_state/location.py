@@ -51,6 +51,7 @@ _POSTGRESQL = _Scheme(
 SCHEMES: Mapping[str, _Scheme] = {
     "postgresql": _POSTGRESQL,
     "postgres": _POSTGRESQL,
+    "duckdb": _Scheme("duckdb:///PATH?pipeline=NAME&schema=SCHEMA", "singerkit_state.store_duckdb"),
     "file": _Scheme("file:///PATH", "singerkit_state.store_files"),
 }
 

@@ -468,7 +468,7 @@ class SingerkitTap(Tap):
                     param.type = click.STRING
                     param.help = (
                         "Continue from this state: a file (missing: a first run), the folder of a "
-                        "target-jsonl, or a state URL, as of the database of a target-postgres."
+                        "target-jsonl, or a state URL, as of the database of a target-postgres or a target-duckdb."
                     )
         return command
 

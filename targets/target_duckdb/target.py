@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar
+from urllib.parse import quote
 
 from singerkit_shell.command import start
 from singerkit_shell.errors import ConfigurationError
 from singerkit_sql_target import settings
+from singerkit_state.lineage import WaysOut
 from singerkit_target.abilities import Abilities
 from singerkit_target.contract import Loader
 from singerkit_target.shell import SingerkitTarget
@@ -45,6 +47,7 @@ class TargetDuckDB(SingerkitTarget):
             },
         },
     }
+    has_state_url = True
     _loader: SqlLoader | None = None
 
     @classmethod
@@ -59,6 +62,13 @@ class TargetDuckDB(SingerkitTarget):
                 f"Expected the path of a file at `database`, got `{path}`; rows are loaded into a file only"
             ]
         return settings.problems(self.config, self.given_keys)
+
+    def ways_out(self, pipeline: str) -> WaysOut:
+        """As of every target, and where in its file this one keeps the state."""
+        schema = quote(self.config["default_target_schema"], safe="")
+        return replace(
+            super().ways_out(pipeline), place=f"pipeline={quote(pipeline, safe='')}&schema={schema}"
+        )
 
     def make_loader(self) -> Loader:
         try:

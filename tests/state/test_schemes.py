@@ -9,9 +9,10 @@ import pytest
 from state.state_tool import refusal
 
 from singerkit_shell.errors import ConfigurationError
-from singerkit_state import manifest, statefile
+from singerkit_state import manifest, statefile, store_duckdb
 from singerkit_state.location import SCHEMES, file_of, is_beside_rows, is_state_url, open_store, open_table
 from singerkit_state.manifest import Manifest
+from singerkit_state.postgres import url
 from singerkit_state.store_files import FileStore, ManifestStore
 from singerkit_state.value import Mark, encode, with_mark
 
@@ -41,6 +42,8 @@ def test_every_scheme_has_its_module() -> None:
         assert callable(module.table_of), name
         assert scheme.form.startswith(f"{'postgresql' if name == 'postgres' else name}://")
         assert is_state_url(scheme.form)
+    assert SCHEMES["duckdb"].form == store_duckdb.FORM
+    assert SCHEMES["postgresql"].form == url.FORM
 
 
 # files
@@ -48,17 +51,17 @@ def test_every_scheme_has_its_module() -> None:
 
 @pytest.mark.parametrize("host", ["", "localhost"])
 def test_a_file_by_its_url(file: Path, host: str) -> None:
-    url = f"file://{host}{file.parent}/a%20b%23%25.json"
-    store = open_store(url)
+    location = f"file://{host}{file.parent}/a%20b%23%25.json"
+    store = open_store(location)
     assert isinstance(store, FileStore)
     assert store.read("orders") == open_store(str(file)).read() == statefile.read(file)
-    assert (store.location, store.is_file, file_of(url)) == (str(file), True, str(file))
-    assert not is_beside_rows(url)
-    assert open_table(url) is None
+    assert (store.location, store.is_file, file_of(location)) == (str(file), True, str(file))
+    assert not is_beside_rows(location)
+    assert open_table(location) is None
 
 
 @pytest.mark.parametrize(
-    ("url", "finding"),
+    ("location", "finding"),
     [
         ("file://state.json", "a file has no host: a path begins with three slashes"),
         ("file:///state.json?pipeline=p", "percent-encode . and # in the path"),
@@ -68,12 +71,12 @@ def test_a_file_by_its_url(file: Path, host: str) -> None:
         ("file:///a%00b", "it names no file"),
     ],
 )
-def test_a_url_of_a_file_that_is_none(url: str, finding: str) -> None:
+def test_a_url_of_a_file_that_is_none(location: str, finding: str) -> None:
     for use in (open_store, file_of):
         with pytest.raises(
             ConfigurationError, match=f"{finding}; nothing .* expected is file:///PATH"
         ) as caught:
-            use(url)
+            use(location)
         assert caught.value.exit_code == 78
 
 
@@ -158,6 +161,9 @@ def test_the_tool_takes_the_url_of_a_file(
         ("postgresql//u:hunter2@h/d?pipeline=p", "postgresql://user"),
         ("jdbc:postgresql://u:hunter2@h/d", "postgresql://user"),
         ("file:/hunter2.json", "file:///PATH"),
+        ("duckdb:/hunter2.duckdb?pipeline=p", "duckdb:///PATH"),
+        ("duckdb//hunter2.duckdb?pipeline=p", "duckdb:///PATH"),
+        ("duckbd:///hunter2.duckdb?pipeline=p", "duckdb:///PATH"),
         ("file//hunter2.json", "file:///PATH"),
         ("flie:///hunter2.json", "file:///PATH"),
     ],
