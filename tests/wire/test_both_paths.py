@@ -573,6 +573,11 @@ NEVER = {
         {"properties": {"a": {"type": "string"}}},
         '{"a":1}',
     ),
+    "a number that is next to its bound as a float": (
+        {"type": "object", "properties": {"a": {"type": "number", "minimum": 0}}},
+        '{"a":-1e-400}',
+    ),
+    "one of many digits": ({"type": ["number", "string"], "maximum": 1}, "1.0000000000000000001"),
     "an object of no properties without what it requires": ({"type": "object", "required": ["b"]}, "{}"),
 }
 

@@ -27,7 +27,7 @@ from singerkit_wire.batch import Batch
 from singerkit_wire.batches import Missing, batches_of
 from singerkit_wire.domain import Domain, Numbers, levels
 from singerkit_wire.kinds import Column, Kind, from_base64
-from singerkit_wire.nested import Unsupported, bounded_integer, constrained, nested_type
+from singerkit_wire.nested import Unsupported, bounded_integer, bounds_numbers, constrained, nested_type
 from singerkit_wire.stream import EXTRACTED_AT, VERSION, Stream, of_messages
 
 __all__ = ["FastDecoder", "Refused", "compile_decoder"]
@@ -35,6 +35,7 @@ __all__ = ["FastDecoder", "Refused", "compile_decoder"]
 _NUMBER = b"0123456789+-.eE\n"
 _NUMBER_OR_NULL = _NUMBER + b"nul"
 _HUGE_EXPONENT = re.compile(rb"[eE][+-]?0*[0-9]{4}")
+_NO_SHORT_NUMBER = re.compile(rb"[0-9.]{16}|[0-9][eE][+-]?[0-9]")  # doubles tell numbers of 15 digits apart
 _NUL = b"\\u0000"
 _ODD_ESCAPE = re.compile(rb"\\[u/]")  # what COPY's CSV does not read as JSON means it
 _LAST_MOMENT = re.compile(rb"23:59:59\.9999")
@@ -446,13 +447,11 @@ def _checks(column: Column, validate: bool, domain: Domain) -> Sequence[Check]:
             most = 10**column.numbers.before - 1
             return (lambda values: _check_size(values, most),)
         case Kind.JSON:
-            type_ = nested_type(column.schema) if validate else None
-            decoder = None if type_ is None else msgspec.json.Decoder(type_)
-            return (lambda values: _check_documents(values, may_be_null, decoder, domain.nesting),)
+            nested = _nested_decoder(column.schema) if validate else None
+            return (lambda values: _check_documents(values, may_be_null, nested, domain.nesting),)
         case Kind.ANY_TEXT:
-            type_ = nested_type(column.schema) if validate else None
-            decoder = None if type_ is None else msgspec.json.Decoder(type_)
-            return (lambda values: _check_any_text(values, may_be_null, decoder, column),)
+            nested = _nested_decoder(column.schema) if validate else None
+            return (lambda values: _check_any_text(values, may_be_null, nested, column),)
         case Kind.TIME:
             return (_check_times,)
         case Kind.DATE_TIME:
@@ -518,12 +517,30 @@ def _check_size(values: list[Any], most: int) -> None:
         raise Refused
 
 
-def _check_nested(values: list[Any], may_be_null: bool, decoder: Any) -> list[Any]:
+@dataclass(frozen=True)
+class _Nested:
+    """Judges documents; where ``is_bounded``, numbers in them are compared as floats, which is right for short ones only."""
+
+    decoder: Any
+    is_bounded: bool
+
+    def check(self, lines: bytes) -> None:
+        if self.is_bounded and _NO_SHORT_NUMBER.search(lines):
+            raise Refused
+        self.decoder.decode_lines(lines)
+
+
+def _nested_decoder(schema: Mapping[str, Any]) -> _Nested | None:
+    type_ = nested_type(schema)
+    return None if type_ is None else _Nested(msgspec.json.Decoder(type_), bounds_numbers(schema))
+
+
+def _check_nested(values: list[Any], may_be_null: bool, nested: _Nested | None) -> list[Any]:
     """Return the values as text, None for null."""
     joined = b"\n".join(values)
     try:
-        if decoder is not None and values:
-            decoder.decode_lines(joined)
+        if nested is not None and values:
+            nested.check(joined)
         texts: list[Any] = str(joined, "utf-8").split("\n") if values else []
     except REFUSALS as error:
         raise Refused from error
@@ -534,9 +551,11 @@ def _check_nested(values: list[Any], may_be_null: bool, decoder: Any) -> list[An
     return texts
 
 
-def _check_documents(values: list[Any], may_be_null: bool, decoder: Any, nesting: int | None) -> list[Any]:
+def _check_documents(
+    values: list[Any], may_be_null: bool, nested: _Nested | None, nesting: int | None
+) -> list[Any]:
     """Return the values as text, None for null, none of them deeper than the store holds."""
-    texts = _check_nested(values, may_be_null, decoder)
+    texts = _check_nested(values, may_be_null, nested)
     if nesting is not None:
         for text in texts:
             if text and text.count("[") + text.count("{") > nesting and levels(text) > nesting:
@@ -544,9 +563,11 @@ def _check_documents(values: list[Any], may_be_null: bool, decoder: Any, nesting
     return texts
 
 
-def _check_any_text(values: list[Any], may_be_null: bool, decoder: Any, column: Column) -> list[Any]:
+def _check_any_text(
+    values: list[Any], may_be_null: bool, nested: _Nested | None, column: Column
+) -> list[Any]:
     """Return text as it is, None for null, and any other value as the JSON that it was."""
-    texts = _check_nested(values, may_be_null, decoder)
+    texts = _check_nested(values, may_be_null, nested)
     if any(text is not None and _may_be_out_of_range(text) for text in texts):
         raise Refused
     try:

@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 
 from singerkit_catalog.admitted import json_types
 
-__all__ = ["Unsupported", "bounded_integer", "constrained", "nested_type"]
+__all__ = ["Unsupported", "bounded_integer", "bounds_numbers", "constrained", "nested_type"]
 
 # Keywords that say nothing about validity, or that are handled by name below.
 _ANNOTATIONS = frozenset(
@@ -127,6 +127,14 @@ def nested_type(schema: Mapping[str, Any]) -> Any:
     if not ({key for key in schema if not _is_annotation(key)} - {"type"}) and _admits_all(types):
         return None
     return _type_of(schema)
+
+
+def bounds_numbers(schema: Any) -> bool:
+    """Tell whether `nested_type` has a number with a bound, which is compared as a float."""
+    if isinstance(schema, Mapping):
+        is_one = bool(_NUMERIC_BOUNDS & schema.keys()) and "number" in json_types(schema)
+        return is_one or any(map(bounds_numbers, schema.values()))
+    return isinstance(schema, list) and any(map(bounds_numbers, schema))
 
 
 def _admits_all(types: frozenset[str]) -> bool:
