@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar
 
 from singerkit_sql_tap.config import check_stream_settings, stream_settings
 from singerkit_sql_tap.contract import Database
+from singerkit_sql_tap.promises import DELIVERIES
 from singerkit_sql_tap.streams import ReadingOptions, TableStream
 from singerkit_sql_tap.tables import chosen_tables
+from singerkit_state.delivery import Delivery
 from singerkit_tap.shell import SingerkitTap
 
 __all__ = ["SqlTap"]
@@ -18,6 +21,11 @@ class SqlTap(SingerkitTap):
     """What a database tap adds: `connected`, `place`, and its config with `SQL_SETTINGS` in it."""
 
     skips_unknown_entries: ClassVar[bool] = False
+
+    @classmethod
+    def deliveries(cls, config: Mapping[str, Any]) -> list[Delivery]:  # noqa: ARG003  the same for all configs
+        """Return what is promised about each kind of stream."""
+        return DELIVERIES
 
     def connected(self) -> Database:
         """Return the database that the config names; nothing is opened yet."""

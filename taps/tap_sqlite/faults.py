@@ -16,6 +16,8 @@ from singerkit_shell.errors import (
 __all__ = ["check_file", "fault", "is_busy"]
 
 _MAGIC = b"SQLite format 3\0"
+_NO_SHM = (sqlite3.SQLITE_READONLY_CANTINIT, sqlite3.SQLITE_READONLY_DIRECTORY)
+"""A file in WAL mode, and nowhere to make what it needs beside it."""
 _SAFE = "what was confirmed by the target is safe"
 _DATABASE = "Give the path of a SQLite database at `path`; one that is encrypted has to be decrypted first."
 
@@ -65,6 +67,8 @@ def check_file(path: Path) -> None:
 def fault(error: sqlite3.Error, path: Path, doing: str) -> SingerkitError:
     """Return what to raise for an error of SQLite; ``doing`` says what was done: `reading table x`."""
     code = _code(error)
+    if code in _NO_SHM:
+        code = sqlite3.SQLITE_CANTOPEN
     where = f"{path} while {doing}"
     match code & 0xFF:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
