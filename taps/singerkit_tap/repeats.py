@@ -56,7 +56,7 @@ class RepeatWatch:
         if self._id is not None:
             hashes = encoder.hashes(rows)
             self._count += len(hashes)
-            self._again += sum(1 for row in hashes if row in self._known)
+            self._again += sum(map(self._known.__contains__, hashes))
             self._of_page.update(hashes)
 
     def finish(self) -> Iterator[str]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from msgspec import Raw
+from singer_sdk.singerlib import SelectionMask
 
 from singerkit_shell.errors import BadDataError
-from singerkit_wire.encode import RawRecord
+from singerkit_wire.encode import RawRecord, RecordEncoder
 from tap_rest import exact
 from tap_rest.config import StreamSettings
 from tap_rest.paths import Path, finder_of
@@ -37,12 +39,28 @@ def refuse_own_values(
     names = [name for name in constants if name in sent]
     if not names:
         return
-    find = finder_of([Path(name, (name,), False) for name in names])
-    where = f"a record of stream {settings.name}"
-    for record in records:
-        for name, found in find(bytes(record), where).items():
-            if isinstance(found, Raw) and not _is_same(found, constants[name]):
-                raise BadDataError(_sentence(settings, name))
+    reader = _reader_of(settings.name, tuple(names))
+    rows = reader.decode(records)
+    for name in names:
+        if not reader.stands_in(rows, name):
+            continue
+        own = set(map(bytes, reader.column(rows, name)))
+        if b"null" in own:  # or a field that some records lack
+            own = _own_values(settings.name, name, records)
+        if not all(_is_same(Raw(value), constants[name]) for value in own):
+            raise BadDataError(_sentence(settings, name))
+
+
+@lru_cache(maxsize=16)
+def _reader_of(stream: str, names: tuple[str, ...]) -> RecordEncoder:
+    return RecordEncoder(stream, {"properties": {name: {} for name in names}}, SelectionMask())
+
+
+def _own_values(stream: str, name: str, records: Sequence[RawRecord]) -> set[bytes]:
+    """Return the values of a field of those records that have it."""
+    find = finder_of([Path(name, (name,), False)])
+    found = (find(bytes(record), f"a record of stream {stream}")[name] for record in records)
+    return {bytes(value) for value in found if isinstance(value, Raw)}
 
 
 def _is_same(found: Raw, value: Any) -> bool:

@@ -480,9 +480,9 @@ class Following:
         """
         keys, marks = self._ascending_keys(page, *(() if self._last is None else (self._last,)))
         last = marks[0] if marks else None
-        present = [key for key in keys if key is not None]
-        if present and last is not None and present[-1] < last:
-            value = _any_value.decode(self._value(page, keys.index(present[-1])))
+        greatest = next((key for key in reversed(keys) if key is not None), None)
+        if greatest is not None and last is not None and greatest < last:
+            value = _any_value.decode(self._value(page, keys.index(greatest)))
             if (
                 self._params_of(value) != self._last_params
             ):  # else the format has cut off what makes them differ

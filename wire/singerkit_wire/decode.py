@@ -612,7 +612,7 @@ def _check_years(values: list[Any], years: tuple[int, int]) -> None:
 
 def _check_offsets(values: list[Any], widest: datetime.timedelta) -> list[Any] | None:
     """Return moments in UTC when an offset is wider than the store reads."""
-    zones = {value.tzinfo for value in filter(None, values)}
+    zones = set(map(attrgetter("tzinfo"), filter(None, values)))
     if all(zone is None or abs(zone.utcoffset(None)) <= widest for zone in zones):
         return None
     try:

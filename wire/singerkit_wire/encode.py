@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -262,10 +263,9 @@ class _Structs:
         field = self._fields.get(name)
         if field is None:
             return
-        for row in rows:
-            value_there = getattr(row, field)
-            if value_there is UNSET or value_there is _NULL:
-                setattr(row, field, value)
+        there = map(attrgetter(field), rows)
+        lacking = [row for row, own in zip(rows, there, strict=True) if own is UNSET or own is _NULL]
+        deque(map(setattr, lacking, repeat(field), repeat(value)), maxlen=0)
 
     def column(self, rows: Rows, name: str) -> list[Raw]:
         field = self._fields[name]
