@@ -8,7 +8,7 @@ from singerkit_state.bookmarks import SEEN_LIMIT
 from singerkit_state.delivery import Delivery, Guarantee
 from singerkit_state.tracker import Signpost
 
-__all__ = ["Reading", "delivery"]
+__all__ = ["Reading", "delivery", "log_delivery"]
 
 
 _REPLACED = f"replace themselves by their key (in a target that appends they are there twice: {Guarantee.AT_LEAST_ONCE})"
@@ -60,6 +60,16 @@ def delivery(configuration: str, reading: Reading) -> Delivery:
             "asked for (rows that never change, as events, have no such gap)"
         )
     return Delivery(configuration, guarantee, reason)
+
+
+def log_delivery(configuration: str = "log-based streams") -> Delivery:
+    """Return the promise for streams that are read from a log (`singerkit_tap.log_contract`)."""
+    return Delivery(
+        configuration,
+        Guarantee.EXACTLY_ONCE,
+        "a STATE stands only where a transaction ends, the start of a stream leaves out what its snapshot has seen, and the source "
+        "is told to forget only what was read back as committed",
+    )
 
 
 def _of_incremental(reading: Reading) -> tuple[Guarantee, str]:

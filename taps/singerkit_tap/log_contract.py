@@ -58,7 +58,7 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     """What became of one row of one stream.
 
     ``record`` is a raw JSON object of the selected fields. What it leaves out keeps the value that is stored: of a deleted row
-    the key is enough.
+    the key is enough, and one that is new, or comes back, has all its fields.
     A row whose key changes is two changes, a deletion and a row. None: the table was emptied (TRUNCATE); a reader that
     will not have that raises BadDataError instead.
     ``deleted_at``: of a deleted row, when it was (RFC 3339, from the log, so that telling it again says the same).

@@ -208,7 +208,8 @@ class LogSync:
         given = self._given
         if given is not None and given["source"] != self._source:
             raise self._cannot_go_on(
-                f"The state is of the log `{given['source']}`, and the source has the log `{self._source}`",
+                f"The state is of the log `{given['source']}`, and the source has the log `{self._source}`, so that nobody knows "
+                "which changes are missing",
                 "name that source again",
             )
         try:
@@ -250,7 +251,7 @@ class LogSync:
         with contextlib.closing(reader), member.counter:
             for page in reader.read_chunk(stream.name, None, None).pages:
                 records = page.records if left is None else page.records[:left]
-                self._write(member, records, None)
+                self._write(member, records)
                 left = None if left is None else left - len(records)
                 if left == 0:
                     return
@@ -317,7 +318,6 @@ class LogSync:
             progress.chunk = None
         if progress.is_started:
             self._to_activate[member.stream.name] = progress.version
-            self._progress.done(member.stream.name)
 
     def _read_chunk(self, member: _Member) -> None:
         progress = member.progress
@@ -327,7 +327,7 @@ class LogSync:
         after = begin
         self._is_between_transactions = False
         for page in self._each(chunk.pages):
-            self._write(member, page.records, None)
+            self._write(member, page.records)
             after = page.after
             stop_flag.raise_if_set(_SAFE)
         progress.is_new, progress.is_read, progress.after = False, after is None, after
@@ -365,10 +365,7 @@ class LogSync:
         if page.position is not None:
             self._position = page.position
             self._is_between_transactions = True
-            if stop_flag:
-                if not self._is_said:
-                    self.write_state()
-                stop_flag.raise_if_set(_SAFE)
+            stop_flag.raise_if_set(_SAFE)  # the STATE is written on the way out
             self._write_state_if_due()
         elif stop_flag:
             self._stop_by = self._stop_by or time.monotonic() + GRACE_SECONDS
@@ -387,47 +384,73 @@ class LogSync:
     _is_between_transactions = True
 
     def _write_changes(self, changes: Sequence[Change]) -> None:
-        members, reader = self._members, self._reader
-        for (name, deleted_at, is_row), run in groupby(
-            changes, key=lambda change: (change.stream, change.deleted_at, change.record is not None)
-        ):
-            member = members.get(name)
+        for is_row, stretch in groupby(changes, key=lambda change: change.record is not None):
+            if is_row:
+                rows = list(stretch)
+                for begin in range(0, len(rows), CHUNK_RECORDS):
+                    self._write_rows(rows[begin : begin + CHUNK_RECORDS])
+            else:
+                for change in stretch:
+                    self._empty(change)
+
+    def _write_rows(self, changes: Sequence[Change]) -> None:
+        """Write changes in their order; those of one stream are encoded at once, however they alternate."""
+        groups: dict[tuple[str, str | None], list[int]] = {}
+        for number, change in enumerate(changes):
+            groups.setdefault((change.stream, change.deleted_at), []).append(number)
+        lines = [b""] * len(changes)
+        for (name, deleted_at), numbers in groups.items():
+            member = self._members.get(name)
             if member is None:
                 continue
-            progress = member.progress
-            if not is_row:
-                for change in run:
-                    self._empty(member, change)
-            elif progress.is_started:
-                self._write(
-                    member, [change.record for change in run if change.record is not None], deleted_at
-                )
-            else:
-                with self._keeper.lock:
-                    taken = [c.record for c in run if c.record is not None and progress.takes(c, reader)]
-                self._write(member, taken, deleted_at)
+            taken = self._taken(member, changes, numbers)
+            encoded = self._lines(member, [changes[number].record or b"" for number in taken], deleted_at)
+            if len(groups) == 1:
+                self._output.records(encoded)
+                return
+            for number, line in zip(
+                taken, encoded.split(b"\n"), strict=False
+            ):  # behind the last one is nothing
+                lines[number] = line + b"\n"
+        self._output.records(b"".join(lines))
 
-    def _empty(self, member: _Member, change: Change) -> None:
+    def _taken(self, member: _Member, changes: Sequence[Change], numbers: Sequence[int]) -> Sequence[int]:
+        if member.progress.is_started:
+            return numbers
+        with self._keeper.lock:
+            return [number for number in numbers if member.progress.takes(changes[number], self._reader)]
+
+    def _empty(self, change: Change) -> None:
+        member = self._members.get(change.stream)
+        if member is None:
+            return
         version = _newer(member.progress.version)
-        if member.progress.empty(change, self._reader, version):
-            self._to_activate[member.stream.name] = version
+        with self._keeper.lock:
+            is_emptied = member.progress.empty(change, self._reader, version)
+        if is_emptied:
+            self._to_activate[change.stream] = version
 
-    def _write(self, member: _Member, records: Sequence[RawRecord], deleted_at: str | None) -> None:
-        now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        version = member.progress.version
+    def _write(self, member: _Member, records: Sequence[RawRecord]) -> None:
+        """Write rows of a snapshot."""
         for begin in range(0, len(records), CHUNK_RECORDS):
-            rows = member.encoder.decode(records[begin : begin + CHUNK_RECORDS], {DELETED_AT: deleted_at})
-            self._output.records(member.encoder.lines(rows, now, version))
-        if records:
-            member.counter.increment(len(records))
-            self._progress.add(member.stream.name, len(records))
-            self._since += len(records)
+            self._output.records(self._lines(member, records[begin : begin + CHUNK_RECORDS], None))
+
+    def _lines(self, member: _Member, records: Sequence[RawRecord], deleted_at: str | None) -> bytes:
+        """Return the RECORD lines of ``records``, which are counted as written."""
+        if not records:
+            return b""
+        now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        rows = member.encoder.decode(records, {DELETED_AT: deleted_at})
+        member.counter.increment(len(records))
+        self._progress.add(member.stream.name, len(records))
+        self._since += len(records)
+        return member.encoder.lines(rows, now, member.progress.version)
 
     # What is told
 
     def _gone(self, error: LogGone) -> ConfigurationError:
         return self._cannot_go_on(
-            f"The log no longer reaches back to where the state stands ({error})",
+            f"The log no longer reaches back to where the state stands ({error}), so that changes are missing",
             "give the source its log back",
         )
 
@@ -436,8 +459,7 @@ class LogSync:
         first = self._members[names[0]].stream
         each = "" if len(names) == 1 else f" (and so for each of the {counted(len(names), 'stream')})"
         return ConfigurationError(
-            f"{finding}, so that changes are missing; what is loaded is safe, and nothing was read: {way}, or start over with "
-            f"{first.way_to_start_over}{each}."
+            f"{finding}; what is loaded is safe: {way}, or start over with {first.way_to_start_over}{each}."
         )
 
 

@@ -30,16 +30,26 @@ def tap_class() -> Any:
 class Run:
     """One run of the tap in this process: its messages, and what ended it."""
 
-    def __init__(self, config: dict[str, Any], state: dict[str, Any], catalog: Any = None) -> None:
+    def __init__(
+        self,
+        config: dict[str, Any],
+        state: dict[str, Any],
+        catalog: Any = None,
+        location: str | None = None,
+    ) -> None:
         out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
         self.error: Exception | None = None
         with redirect_stdout(out):
             try:
-                tap_class()(config=copy.deepcopy(config), state=copy.deepcopy(state), catalog=catalog).sync()
+                tap = tap_class()(config=copy.deepcopy(config), state=copy.deepcopy(state), catalog=catalog)
+                if location is not None:
+                    tap.continue_from(location)
+                tap.sync()
             except Exception as error:
                 self.error = error
         out.flush()
-        self.messages = [json.loads(line) for line in out.buffer.getvalue().decode().splitlines()]  # type: ignore[attr-defined]
+        self.raw: bytes = out.buffer.getvalue()  # type: ignore[attr-defined]
+        self.messages = [json.loads(line) for line in self.raw.splitlines()]
 
     def done(self) -> Run:
         if self.error is not None:

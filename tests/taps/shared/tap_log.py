@@ -17,7 +17,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from taps.shared.log_file import LogFile
 
 from singerkit_shell.errors import BadDataError, RetryableError
+from singerkit_state.delivery import Delivery
 from singerkit_tap.contract import Context, Page, Start
+from singerkit_tap.delivery import log_delivery
 from singerkit_tap.log_contract import Change, Chunk, LogGone, LogPage, SnapshotPage
 from singerkit_tap.log_sync import LOG_SETTINGS
 from singerkit_tap.shell import SingerkitTap
@@ -132,7 +134,7 @@ class FileReader:
 
     def acknowledge(self, position: Any) -> None:
         self._log.note("acknowledge", position)
-        self._log.forget(position)
+        self._log.forget(max(position, self._log.begins))
 
     def keep_alive(self) -> None:
         self._log.note("keep alive")
@@ -179,6 +181,10 @@ class TapLog(SingerkitTap):
         },
         "required": ["path"],
     }
+
+    @classmethod
+    def deliveries(cls, config: dict[str, Any]) -> list[Delivery]:
+        return [log_delivery()]
 
     def discover_streams(self) -> Sequence[Stream]:
         properties = {**ROW["properties"], **self.config["fields"]}

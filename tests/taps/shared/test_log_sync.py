@@ -424,3 +424,61 @@ def test_a_new_field_is_told_with_what_it_takes_to_have_it_of_old_rows(log: LogF
     caplog.clear()
     read(log, tables, select=["a"])
     assert "sent with" not in caplog.text
+
+
+def test_a_start_that_was_cut_off_goes_on_behind_its_last_chunk(log: LogFile) -> None:
+    tables = Tables()
+    for number in range(6):
+        log.commit(put("a", id=number, v="x"))
+    first = Run(config(log, select=["a"], chunk_rows=2), {}).done()
+    at = next(n for n, state in enumerate(first.states) if state["bookmarks"].get("a"))
+    tables.load(first.messages, at)
+    assert tables.rows["a"].keys() == {0, 1}
+    log.commit(put("a", id=0, v="y"), put("a", id=5, v="y"))
+    second = read(log, tables, select=["a"], chunk_rows=2)
+    assert [record["id"] for _, record in second.records] == [2, 3, 0, 4, 5]
+    tables.check(log, "a")
+
+
+def test_a_table_that_is_emptied_between_two_chunks_is_started_anew(log: LogFile, monkeypatch: Any) -> None:
+    tables = Tables()
+    log.commit(put("a", id=1, v="x"), put("a", id=2, v="x"))
+    reader = sys.modules["tap_log"].FileReader
+    read_chunk = reader.read_chunk
+    waiting = [(truncate("a"), put("a", id=2, v="y"))]
+
+    def emptied(self: Any, stream: str, after: Any, position: Any) -> Any:
+        if after is not None and waiting:
+            log.commit(*waiting.pop())
+        return read_chunk(self, stream, after, position)
+
+    monkeypatch.setattr(reader, "read_chunk", emptied)
+    read(log, tables, select=["a"], chunk_rows=1)
+    assert not waiting
+    tables.check(log, "a")
+    assert tables.rows["a"].keys() == {2}
+
+
+def test_a_log_that_ends_amid_a_run_is_told_alike(log: LogFile, monkeypatch: Any) -> None:
+    tables = Tables()
+    log.commit(put("a", id=1, v="x"))
+    read(log, tables, select=["a"])
+    log.forget(log.commit(put("a", id=2, v="x")))
+    monkeypatch.setattr(sys.modules["tap_log"].FileReader, "begin", lambda _self, position: position)
+    run = Run(config(log, select=["a"]), tables.state)
+    assert "no longer reaches back to where the state stands (it begins at 2)" in str(run.error)
+    assert isinstance(run.error, ConfigurationError)
+
+
+def test_changes_of_one_stream_are_encoded_together_and_stay_in_their_order(log: LogFile) -> None:
+    tables = Tables()
+    read(log, tables)
+    text = 'a "quote", \\n and a\nnewline \u2028 \ud83d\ude00'.encode("utf-16", "surrogatepass").decode(
+        "utf-16"
+    )
+    log.commit(*[put("ab"[n % 2], id=n // 2, v=f"{n} {text}") for n in range(20)])
+    run = read(log, tables, page_changes=20)
+    assert [(stream, record["v"]) for stream, record in run.records] == [
+        ("ab"[n % 2], f"{n} {text}") for n in range(20)
+    ]
+    tables.check(log)
