@@ -407,10 +407,16 @@ class Member:
             )
 
     def close(self, read: Read, context: Context | None, *, is_absent: bool = False) -> None:
-        """Store the bookmark of a partition, or of the stream, that has been read to its end."""
-        self._put(read, context)
+        """Store the bookmark of a partition, or of the stream, that has been read to its end.
+
+        One that is not there (``is_absent``) has not been read: its bookmark stays, since what changed before is still to come.
+        """
         if self.absent is not None and context:
             self.absent.note(context, is_there=not is_absent)
+        if is_absent:
+            self._reached, self.is_amid_page = None, False
+            return
+        self._put(read, context)
         self.is_amid_page = False
         if read.tracker is not None and not self.has_one_bookmark:
             self.uncovered = 0

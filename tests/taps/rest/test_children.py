@@ -753,3 +753,46 @@ def test_without_a_key_no_parent_is_left_without_a_bookmark(run_tap: Any) -> Non
         two = run_tap(api.url, parent, keyed, state=one.state).ended(0)
     assert [row["users_id"] for row in two.records("events")] == [3]
     assert two.stderr.count("Stream `events` has more partitions than bookmarks are kept for (2)") == 2
+
+
+@pytest.mark.parametrize("has_key", [True, False])
+def test_the_bookmark_of_a_child_that_is_not_found_stays(has_key: bool, run_tap: Any) -> None:
+    """A row changes behind the reading point of the first run; the second does not read, so the third has to ask for it."""
+    rows = {number: moment(number) for number in range(1, 21)}
+    is_found, changes = True, True
+
+    def items(asked: Asked) -> Reply:
+        if not is_found:
+            return json_reply({}, 404)
+        since, token = asked.param("since") or "", asked.param("cursor")
+        found = [(number, at) for number, at in rows.items() if at >= since]
+        page = found[10:] if token else found[:10]
+        if changes:
+            rows[3] = moment(15)
+        following = None if token or len(found) <= 10 else "more-of-it"
+        return json_reply({"data": [{"no": number, "at": at} for number, at in page], "next": following})
+
+    parent = {"name": "users", "path": "/users", "primary_keys": ["id"], "pagination": {"type": "single"}}
+    child: dict[str, Any] = {
+        "name": "items",
+        "path": "/users/{parent.id}/items",
+        "records": "$.data[*]",
+        "schema": {"properties": {"no": {"type": "integer"}, "at": {"type": "string"}, "users_id": {}}},
+        "replication_key": "at",
+        "incremental": {"param": "since"},
+        "bookmark": {"signpost": "read_before"},
+        "pagination": {"type": "cursor", "cursor": "$.next"},
+        "parent": {"stream": "users", "on_404": "skip", "bookmarks": "each"},
+    } | ({"primary_keys": ["no"]} if has_key else {})
+    with serving({"/users": lambda _: json_reply([{"id": 1}]), "/users/1/items": items}) as api:
+        first = run_tap(api.url, parent, child).ended(0)
+        assert len(first.records("items")) == 20
+        changes = is_found = False
+        second = run_tap(api.url, parent, child, state=first.state).ended(0)
+        assert (
+            second.state["bookmarks"]["items"]["partitions"]
+            == first.state["bookmarks"]["items"]["partitions"]
+        )
+        is_found = True
+        third = run_tap(api.url, parent, child, state=second.state).ended(0)
+    assert [(row["no"], row["at"]) for row in third.records("items")] == [(3, moment(15))]
