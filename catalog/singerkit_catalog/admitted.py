@@ -1,4 +1,4 @@
-"""Which values a property admits, as far as storage is concerned: the one answer to what type its column has.
+"""Which values a property admits: the one answer to which JSON types a schema has, and so to what type its column has.
 
 A target makes the column by it, and a tap tells by it which spellings of a key are one value there.
 """
@@ -8,17 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["json_types", "string_formats"]
+__all__ = ["json_types", "string_formats", "types_of"]
 
 _ALL_TYPES = frozenset({"null", "boolean", "integer", "number", "string", "object", "array"})
 
 
 def json_types(prop: Mapping[str, Any]) -> frozenset[str]:
     """Return the JSON types a property schema admits, best effort over anyOf, oneOf, allOf, enum and const."""
-    admitted = _ALL_TYPES
-    if "type" in prop:
-        declared = prop["type"]
-        admitted = frozenset([declared] if isinstance(declared, str) else declared)
+    admitted = _declared(prop)
     if "const" in prop:
         admitted = _intersect(admitted, frozenset({_json_type(prop["const"])}))
     if "enum" in prop:
@@ -32,6 +29,25 @@ def json_types(prop: Mapping[str, Any]) -> frozenset[str]:
         if isinstance(branch, Mapping):
             admitted = _intersect(admitted, json_types(branch))
     return admitted
+
+
+def types_of(schema: Any) -> set[str]:
+    """Return the JSON types that a schema names; the empty set means that it does not say, and admits all."""
+    if not isinstance(schema, Mapping):
+        return set()
+    admitted = json_types(schema)
+    names_all = isinstance(schema.get("type"), str | list) or "enum" in schema
+    return set(admitted) if names_all or admitted != _ALL_TYPES else set()
+
+
+def _declared(prop: Mapping[str, Any]) -> frozenset[str]:
+    """Return the types that ``type`` names; what is no name of one, as in Draft 3, says nothing."""
+    declared = prop.get("type")
+    if isinstance(declared, str):
+        return frozenset([declared])
+    if not isinstance(declared, list | tuple):
+        return _ALL_TYPES
+    return frozenset(name for name in declared if isinstance(name, str))
 
 
 def _intersect(left: frozenset[str], right: frozenset[str]) -> frozenset[str]:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
+from singerkit_catalog.admitted import types_of
 from singerkit_shell.errors import ConfigurationError
 
 __all__ = [
@@ -20,7 +21,6 @@ __all__ = [
     "may_take_long",
     "properties_of",
     "resolve_refs",
-    "types_of",
 ]
 
 _DEPTH_LIMIT = 100
@@ -163,32 +163,6 @@ def may_take_long(schema: Any) -> bool:
     return any(word in text for word in _SLOW)
 
 
-def types_of(schema: Any) -> set[str]:
-    """Return the JSON types a schema allows; the empty set means that it does not say.
-
-    Best effort for ``anyOf``/``oneOf`` (union), ``allOf`` (intersection), ``const`` and ``enum``.
-    """
-    if not isinstance(schema, Mapping):
-        return set()
-    declared = schema.get("type")
-    if isinstance(declared, str):
-        return {declared}
-    if isinstance(declared, list):
-        return {name for name in declared if isinstance(name, str)}
-    for keyword in ("anyOf", "oneOf"):
-        branches = [types_of(branch) for branch in schema.get(keyword) or ()]
-        if branches and all(branches):
-            return set().union(*branches)
-    stated = [types for branch in schema.get("allOf") or () if (types := types_of(branch))]
-    if stated:
-        return set.intersection(*stated)
-    if "const" in schema:
-        return {_type_name(schema["const"])}
-    if isinstance(schema.get("enum"), list):
-        return {_type_name(value) for value in schema["enum"]}
-    return set()
-
-
 def admitting_missing(schema: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
     """Return a resolved stream schema in which each property that a record may leave out may be null, ``keys`` not."""
     kept = {*schema.get("required", ()), *keys}
@@ -215,21 +189,6 @@ def is_nullable(schema: Any) -> bool:
     """Tell whether null is allowed; a schema that does not say allows it."""
     types = types_of(schema)
     return not types or "null" in types
-
-
-def _type_name(value: Any) -> str:
-    if value is None:
-        return "null"
-    for kind, name in (
-        (bool, "boolean"),
-        (int, "integer"),
-        (str, "string"),
-        (list, "array"),
-        (dict, "object"),
-    ):
-        if isinstance(value, kind):
-            return name
-    return "number"
 
 
 def draft_of(schema: Mapping[str, Any]) -> Any:

@@ -23,8 +23,9 @@ import msgspec
 from jsonschema.exceptions import SchemaError
 from jsonschema.validators import Draft4Validator, Draft202012Validator
 
+from singerkit_catalog.admitted import types_of
 from singerkit_catalog.inference import SchemaInference, merge_schemas
-from singerkit_catalog.schema import is_nullable, properties_of, resolve_refs, types_of
+from singerkit_catalog.schema import is_nullable, properties_of, resolve_refs
 from singerkit_shell.configfile import read_json_object
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_shell.secrets import redactor

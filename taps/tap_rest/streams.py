@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 from singer_sdk.singerlib import MetadataMapping
 
-from singerkit_catalog.schema import properties_of, types_of
+from singerkit_catalog.admitted import types_of
+from singerkit_catalog.schema import properties_of
 from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableError, Stopped
 from singerkit_shell.validate import nearest
 from singerkit_shell.words import counted

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from singerkit_catalog.schema import is_nullable, properties_of, resolve_refs, types_of
+from singerkit_catalog.admitted import types_of
+from singerkit_catalog.schema import is_nullable, properties_of, resolve_refs
 from singerkit_shell.errors import ConfigurationError
 
 
@@ -93,6 +94,9 @@ def test_a_reference_to_nothing_is_refused():
             {"integer", "null", "string", "boolean", "number", "array", "object"},
         ),
         ({"const": "a"}, {"string"}),
+        ({"type": ["string", "null"], "enum": ["a"]}, {"string"}),
+        ({"type": [{"type": "string"}, "null"]}, {"null"}),
+        ({"type": 5}, set()),
     ],
 )
 def test_types(schema, types):

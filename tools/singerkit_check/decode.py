@@ -17,6 +17,7 @@ from typing import Annotated, Any, NotRequired, Required, TypedDict, Union, get_
 
 import msgspec
 
+from singerkit_catalog.admitted import types_of
 from singerkit_catalog.schema import may_take_long
 from singerkit_check.schemas import Declared
 from singerkit_check.values import keys_in
@@ -235,17 +236,12 @@ def _either(schema: Mapping[str, Any], keyword: str, formats: Mapping[str, Any])
     seen: set[str] = set()
     parts = []
     for branch in schema[keyword]:
-        names = _type_names(branch)
+        names = types_of(branch)
         if not names or names & seen:
             raise _Inexpressible
         seen |= names | ({"integer", "number"} if names & {"integer", "number"} else set())
         parts.append(_type_of(branch, formats))
     return _union(parts)
-
-
-def _type_names(schema: Any) -> set[str]:
-    types = schema.get("type") if isinstance(schema, Mapping) else None
-    return {types} if isinstance(types, str) else set(types or ())
 
 
 def _one_type(name: str, schema: Mapping[str, Any], formats: Mapping[str, Any]) -> Any:
