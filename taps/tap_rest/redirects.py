@@ -1,13 +1,15 @@
-"""What a redirect leaves out of what was asked for (decision 26)."""
+"""What a redirect leaves out of what was asked for (decision 28)."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 __all__ = ["leads_to_same", "lost_parameters"]
 
-_OPAQUE = re.compile(r"\S{20,}")
+_OPAQUE = re.compile(r"(?=\S*[0-9])(?=\S*[A-Za-z])(?![0-9TZ:.+-]+$)\S{20,}")
+"""A signature or a token, and no date-time."""
 _SUFFIX = re.compile(r"(?<=.)\.[a-z]{2,5}$")
 
 
@@ -18,17 +20,17 @@ def lost_parameters(sent: str, target: str) -> list[str]:
     may say all in it.
     """
     asked, there = _pairs(sent), _pairs(target)
-    names = {name for name, _ in asked}
-    new = {value for name, value in there if name not in names}
+    times = Counter(name for name, _ in asked)
+    new = {value for name, value in there if name not in times}
     if any(map(_OPAQUE.fullmatch, new)):
         return []
     carried = new | _segments(target).difference(_segments(sent))
-    lost = [
-        name
-        for name, value in asked
-        if not any(name == other and (said or not value) for other, said in there)
-        and (not value or value not in carried)
-    ]
+    lost = []
+    for name, value in asked:
+        values = [said for other, said in there if other == name and (said or not value)]
+        listed = {part for said in values for part in (said, *said.split(","))}
+        if len(values) < times[name] and value not in listed and (not value or value not in carried):
+            lost.append(name)
     return list(dict.fromkeys(lost))
 
 

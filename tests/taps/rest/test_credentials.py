@@ -12,6 +12,7 @@ from taps.rest.api_server import Api, Asked, Reply, json_reply, serving
 from singerkit_shell.errors import ConfigurationError
 from tap_rest.client import Client
 from tap_rest.config import api_settings
+from tap_rest.redirects import lost_parameters
 
 CANARY = "canary-5f0e8a7b"
 ROWS = [{"id": 1}, {"id": 2}]
@@ -221,6 +222,7 @@ LEADS = {
     "a suffix": ("/rows.json", 65),
     "a value less": ("/rows/?status=&page=1&since=2026", 65),
     "another parameter": ("/rows/?lang=en", 65),
+    "a date": ("/rows/?created=2026-01-01T00:00:00Z", 65),
     "elsewhere": ("/found", None),
     "elsewhere, by one of them": ("/found?page=1", None),
     "the query is kept": ("/rows/?since=2026&page=1&status=paid", 0),
@@ -262,6 +264,22 @@ def test_a_redirect_that_leaves_out_what_was_asked_for(name: str, run_tap: Any) 
     assert run.stderr.count(f"come by a redirect to another path, without {left_out} of") == (
         2 if code is None else 0
     )
+
+
+@pytest.mark.parametrize(
+    ("target", "lost"),
+    [
+        ("/a/?tag=x&tag=y&flag", []),
+        ("/a/?tag=x,y&flag=", []),
+        ("/a/?tag=x&flag=1", ["tag"]),
+        ("/a/?tag=", ["tag", "flag"]),
+        ("/a/x/y?flag", []),
+        ("/x/a?tag=y", ["flag"]),
+        ("/a/?tag=new&tag=names&flag", []),
+    ],
+)
+def test_parameters_that_were_sent_several_times(target: str, lost: list[str]) -> None:
+    assert lost_parameters("http://api/a?tag=x&tag=y&flag", f"http://api{target}") == lost
 
 
 def test_a_redirect_to_another_thing_by_303_is_an_answer_to_the_question(run_tap: Any) -> None:
