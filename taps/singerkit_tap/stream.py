@@ -427,6 +427,17 @@ class BlockStream(Stream):
         """Go on with another schema of the stream's own: what was found out since it was made."""
         self._schema = dict(schema)
 
+    def grow_schema(self, schema: Mapping[str, Any]) -> None:
+        """Go on with a schema that has more fields, in the place of the catalog's, too; what was selected before stays so."""
+        before = self._metadata or MetadataMapping()
+        self.take_schema(schema)
+        if self._input_schema is not None:
+            self._input_schema = self._schema
+        self._metadata = self._mask = None
+        for breadcrumb, values in before.items():
+            if breadcrumb in self.metadata:
+                self.metadata[breadcrumb].selected = values.selected
+
     def _set_replication(self, method: str | None, key: str | None) -> None:
         can = self._methods
         if method is None and can:

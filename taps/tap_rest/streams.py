@@ -11,8 +11,6 @@ from functools import cached_property, partial
 from itertools import chain, islice, repeat, takewhile
 from typing import Any, Protocol
 
-from singer_sdk.singerlib import MetadataMapping
-
 from singerkit_catalog.admitted import types_of
 from singerkit_catalog.schema import properties_of
 from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableError, Stopped
@@ -683,14 +681,7 @@ class RestStream(BlockStream):
 
     def _take_schema(self) -> None:
         """Use what the keeper knows by now; what was selected before stays so, and rules see new fields."""
-        before = self._metadata or MetadataMapping()
-        self._schema = dict(self.keeper.schema)
-        if self._input_schema is not None:
-            self._input_schema = self._schema
-        self._metadata = self._mask = None
-        for breadcrumb, values in before.items():
-            if breadcrumb in self.metadata:
-                self.metadata[breadcrumb].selected = values.selected
+        self.grow_schema(self.keeper.schema)
         self.tap.apply_select_rules()
         self._check_keys()
 

@@ -42,7 +42,11 @@ from singerkit_wire.lines import Chunk, read_chunks
 from singerkit_wire.messages import Message, Run, Splitter, as_version, decoded, state_text
 from singerkit_wire.stream import DELETED_AT, Stream
 
-__all__ = ["Limits", "Load"]
+__all__ = ["Limits", "Load", "SchemaMissing"]
+
+
+class SchemaMissing(BadDataError):
+    """A RECORD came before the SCHEMA of its stream."""
 
 
 @dataclass(frozen=True)
@@ -482,7 +486,7 @@ class Load:
             return self._state_of(run) if run.type == "STATE" else None
         decoder = self._decoders.get(run.stream)
         if decoder is None:
-            raise BadDataError(
+            raise SchemaMissing(
                 f"Expected a SCHEMA before the first RECORD of stream `{run.stream}`, got the RECORD at line "
                 f"{run.first_line}."
             )

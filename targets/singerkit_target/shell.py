@@ -43,9 +43,9 @@ from singerkit_target.abilities import Abilities
 from singerkit_target.byhand import Wish, by_hand, options
 from singerkit_target.contract import Loader
 from singerkit_target.delivery import deliveries
-from singerkit_target.load import Limits, Load
+from singerkit_target.load import Limits, Load, SchemaMissing
 from singerkit_target.publish import Publisher
-from singerkit_wire.blocks import Judgement
+from singerkit_wire.blocks import Judgement, KeyMissing
 from singerkit_wire.unstorable import Policy
 
 __all__ = ["COMMON_SETTINGS", "SingerkitTarget"]
@@ -382,9 +382,9 @@ class _MissingKey(BadDataError, MissingKeyPropertiesError):
 
 
 def _as_singer_sdk_error(error: BadDataError) -> BadDataError:
-    text = str(error)
-    if text.startswith("Expected a SCHEMA before"):
-        return _MissingSchema(text)
-    if text.startswith("Expected the key property, which is missing"):
-        return _MissingKey(text)
+    """Return an error of a kind that singer-sdk knows, by what `Load.run` says was its cause."""
+    if isinstance(error.__cause__, SchemaMissing):
+        return _MissingSchema(str(error))
+    if isinstance(error.__cause__, KeyMissing):
+        return _MissingKey(str(error))
     return error

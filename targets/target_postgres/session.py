@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -26,7 +26,7 @@ from singerkit_shell.signals import StopFlag, stop_flag
 from target_postgres.connect import Connection
 from target_postgres.faults import WAITS, ConnectionLost, fault
 
-__all__ = ["Session", "Unopened"]
+__all__ = ["Session", "Unopened", "process_of_a_load"]
 
 _T = TypeVar("_T")
 _THREAD = "postgres"
@@ -81,6 +81,19 @@ def _unless_of_psycopg2(
         hook(kind, error, trace)
 
 
+@contextlib.contextmanager
+def process_of_a_load() -> Iterator[None]:
+    """Set what is one for the whole process as a load needs it: how often threads take turns, and what psycopg2 may print."""
+    interval, hook = sys.getswitchinterval(), sys.excepthook
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    sys.excepthook = partial(_unless_of_psycopg2, hook)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval)
+        sys.excepthook = hook
+
+
 class Session:
     """Runs jobs on a connection. After a failed job the rest is skipped until `reset`."""
 
@@ -97,8 +110,6 @@ class Session:
         self._jobs: queue.Queue[_Job | None] = queue.Queue(_WAITING_JOBS)
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name=_THREAD, daemon=True)
-        sys.setswitchinterval(_SWITCH_SECONDS)
-        sys.excepthook = partial(_unless_of_psycopg2, sys.excepthook)
         self._thread.start()
 
     def submit(self, run: Callable[[Connection], None], doing: str) -> None:

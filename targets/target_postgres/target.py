@@ -249,7 +249,10 @@ class TargetPostgres(SingerkitTarget):
         return self._loader
 
     def _load(self, source: IO[Any]) -> Counter[str]:
-        counts = super()._load(source)
+        from target_postgres.session import process_of_a_load
+
+        with process_of_a_load():
+            counts = super()._load(source)
         for name in self._loader.column_types_without_column() if self._loader else ():
             self.logger.warning(
                 "`column_types` names `%s`, and this run had no such stream with such a column: correct the name, unless "

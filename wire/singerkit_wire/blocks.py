@@ -15,7 +15,7 @@ from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.batches import Missing, batches_of
 from singerkit_wire.decode import FastDecoder, Refused, compile_decoder
 from singerkit_wire.domain import Domain
-from singerkit_wire.exact import ExactDecoder, RejectedRow, TooWide, UnknownFields, compile_exact
+from singerkit_wire.exact import ExactDecoder, KeyLeftOut, RejectedRow, TooWide, UnknownFields, compile_exact
 from singerkit_wire.fit import Misfit
 from singerkit_wire.kinds import Column, Kind, classify
 from singerkit_wire.lines import Chunk
@@ -23,7 +23,7 @@ from singerkit_wire.messages import Run
 from singerkit_wire.stream import Stream, of_messages
 from singerkit_wire.unstorable import Policy
 
-__all__ = ["BlockDecoder", "Judgement", "MalformedLine"]
+__all__ = ["BlockDecoder", "Judgement", "KeyMissing", "MalformedLine"]
 
 _RAW_NULL = Raw(b"null")
 _SMALLEST_BLOCK = 64  # lines; below it halving costs more than the exact path
@@ -40,6 +40,10 @@ class Judgement:
     with_metadata: bool = False
     missing: Missing = Missing.KEEP
     domain: Domain = field(default_factory=Domain)
+
+
+class KeyMissing(BadDataError):
+    """A record without its key ends the run."""
 
 
 class MalformedLine(BadDataError):
@@ -157,7 +161,8 @@ class BlockDecoder:
                     raise MalformedLine(self.stream.name, number, rejected.reason) from None
                 reject = self._exact.reject(rejected, line.rstrip(), number)
                 if not self._sets_aside(rejected):
-                    raise _bad_record(reject, self._way_out(rejected)) from None
+                    kind = KeyMissing if isinstance(rejected, KeyLeftOut) else BadDataError
+                    raise kind(_bad_record(reject, self._way_out(rejected))) from None
                 rejects.append(reject)
         self._note_rounded(run.line_number(index))
         columns = self.stream.columns + self._exact.extra
@@ -193,7 +198,7 @@ class BlockDecoder:
             rejected = RejectedRow(f"$.{misfit.field}", misfit.reason, is_unstorable=True)
             reject = batch.letter(misfit.row, self.stream.name, rejected.path, rejected.reason)
             if not self._sets_aside(rejected):
-                raise _bad_record(reject, self._way_out(rejected))
+                raise BadDataError(_bad_record(reject, self._way_out(rejected)))
             rejects[misfit.row] = reject
         kept = [index for index in range(len(rows)) if index not in rejects]
         fitting = dataclasses.replace(
@@ -295,8 +300,8 @@ def _schema_of(value: Any) -> dict[str, Any]:
     return {"type": ["number", "null"]}
 
 
-def _bad_record(reject: Reject, way_out: str) -> BadDataError:
-    return BadDataError(
+def _bad_record(reject: Reject, way_out: str) -> str:
+    return (
         f"{reject.reason} at {reject.stream}.{reject.path} (line {reject.line}); what was committed is safe: "
         f"fix the source, or set {way_out}, then run again."
     )

@@ -32,7 +32,7 @@ from singerkit_wire.messages import as_version
 from singerkit_wire.stream import EXTRACTED_AT, VERSION, Stream
 from singerkit_wire.unstorable import Policy, Unstorable, storable
 
-__all__ = ["ExactDecoder", "RejectedRow", "TooWide", "UnknownFields", "compile_exact"]
+__all__ = ["ExactDecoder", "KeyLeftOut", "RejectedRow", "TooWide", "UnknownFields", "compile_exact"]
 
 _LONGEST_INTEGER = 4000  # digits; Python refuses to convert longer ones
 _EXACT = Context(prec=DIGITS, Emax=MAX_EMAX, Emin=MIN_EMIN)  # `multipleOf` divides without rounding
@@ -77,6 +77,10 @@ class RejectedRow(Exception):
         self.reason = reason
         self.is_unstorable = is_unstorable
         self.is_malformed = is_malformed
+
+
+class KeyLeftOut(RejectedRow):
+    """A record without its key."""
 
 
 class UnknownFields(Exception):
@@ -146,7 +150,7 @@ class ExactDecoder:
     def _require_keys(self, record: Mapping[str, Any]) -> None:
         for key in self.stream.key_properties:
             if key not in record:
-                raise RejectedRow(f"$.{key}", "Expected the key property, which is missing")
+                raise KeyLeftOut(f"$.{key}", "Expected the key property, which is missing")
             if record[key] is None:
                 raise RejectedRow(f"$.{key}", "Expected a value in the key property, got `null`")
 

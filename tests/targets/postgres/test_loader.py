@@ -41,7 +41,7 @@ from target_postgres.connect import connect
 from target_postgres.faults import ConnectionLost, InTheWay
 from target_postgres.loader import PostgresLoader
 from target_postgres.names import identifier
-from target_postgres.session import Session
+from target_postgres.session import Session, process_of_a_load
 from target_postgres.tables import Wishes
 
 LOG = logging.getLogger("loader")
@@ -1243,7 +1243,12 @@ def test_who_holds_locks_is_named_as_far_as_it_is_known(target: Target) -> None:
 def test_the_thread_of_a_session(session: Session) -> None:
     assert session._thread.name == "postgres"
     assert session._thread.daemon is True
-    assert sys.getswitchinterval() < 0.005, "the thread that feeds PostgreSQL is not kept waiting"
+    before = sys.getswitchinterval(), sys.excepthook
+    with process_of_a_load():
+        assert sys.getswitchinterval() < 0.005, "the thread that feeds PostgreSQL is not kept waiting"
+    assert (sys.getswitchinterval(), sys.excepthook) == before, (
+        "a session changes nothing of the process by itself"
+    )
 
 
 def test_what_psycopg2_prints_of_rows_is_left_out_and_nothing_else(
@@ -1257,9 +1262,10 @@ def test_what_psycopg2_prints_of_rows_is_left_out_and_nothing_else(
         raise error
     except KeyError as caught:
         trace = caught.__traceback__
-    sys.excepthook(KeyError, error, trace)
-    assert seen == [(KeyError, error, trace)]
-    session.call(lambda _: sys.excepthook(KeyError, error, None), "failing")
+    with process_of_a_load():
+        sys.excepthook(KeyError, error, trace)
+        assert seen == [(KeyError, error, trace)]
+        session.call(lambda _: sys.excepthook(KeyError, error, None), "failing")
     assert len(seen) == 1
     session.close()
 
