@@ -42,6 +42,7 @@ __all__ = [
     "remove",
     "replace_file",
     "state_object",
+    "sync_folder",
     "text_in",
     "why_no_start",
     "write",
@@ -255,7 +256,7 @@ def replace_file(path: str | os.PathLike[str], data: bytes, what: str, *, follow
     except OSError as error:
         raise _cannot_write(path, what, error) from None
     try:
-        _sync_folder(os.path.dirname(target))
+        sync_folder(os.path.dirname(target))
     except OSError as error:
         raise CannotWriteError(
             f"The {what} {path} holds the new state, but its folder cannot be synced ({_reason(error)}): "
@@ -274,7 +275,7 @@ def remove(path: str | os.PathLike[str]) -> None:
     try:
         if _existing(target) is not None:
             os.unlink(target)
-            _sync_folder(os.path.dirname(target))
+            sync_folder(os.path.dirname(target))
     except OSError as error:
         raise _cannot_write(path, "state file", error) from None
 
@@ -360,7 +361,8 @@ def _write_all(descriptor: int, data: bytes) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
-def _sync_folder(folder: str) -> None:
+def sync_folder(folder: str) -> None:
+    """Make durable which files are in a folder."""
     if os.name == "nt":  # folders cannot be opened there
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -181,15 +181,19 @@ class SqlLoader:
         columns, rows = batch.columns, batch.wire_rows
         if table.takes_marks_off and not self._settings.with_metadata:
             columns, rows = (*columns, table.metadata[DELETED_AT]), [(*row, None) for row in rows]
-        self._put(stream.name, table.fields(columns), rows, f"staging rows of stream `{stream.name}`")
+        size = 0 if batch.run is None else len(batch.run.data)
+        self._put(stream.name, table.fields(columns), rows, size)
 
-    def _put(self, stream: str, fields: Sequence[Field], rows: Sequence[tuple[Any, ...]], doing: str) -> None:
-        self._guarded(lambda session: self._stage.append(session, stream, fields, rows), doing)
+    def _put(self, stream: str, fields: Sequence[Field], rows: Sequence[tuple[Any, ...]], size: int) -> None:
+        self._guarded(
+            lambda session: self._stage.append(session, stream, fields, rows, size),
+            f"staging rows of `{stream}`",
+        )
 
     def reject(self, rejects: Sequence[Reject]) -> None:
         """Put refused records behind the rows that wait; they go into their table with them."""
         rows = self._rejects.rows(self._row.pipeline, self._run_id, rejects)
-        self._put(REJECTS, self._rejects.fields, rows, "staging dead letters")
+        self._put(REJECTS, self._rejects.fields, rows, sum(len(one.record) for one in rejects))
 
     def activate_version(self, stream: Stream, version: int) -> None:
         """Behind the rows that wait: rows of other versions go, or are marked; rows without one stay."""
@@ -227,6 +231,7 @@ class SqlLoader:
 
         def apply(session: Session) -> None:
             activated = self._versions.of(self._stage)
+            self._stage.flush(session)
             with session.transaction():
                 # The fence comes first: who is no longer the pipeline's run changes nothing.
                 fenced = self._states.advance(session, row, state)
@@ -243,11 +248,14 @@ class SqlLoader:
                 advanced.append(self._states.note_loaded(session, fenced, loaded))
                 holding.append((self._holding - asked.keys()) | held)
 
-        try:
-            self._guarded(apply, "finishing a unit of commit")
-        except OutcomeUnknown as unknown:
-            if not self._was_committed(advanced[0]):
-                raise self._dialect.error(unknown.error, "committing") from unknown
+        def apply_surely(session: Session) -> None:
+            try:
+                apply(session)
+            except OutcomeUnknown:
+                if not self._was_committed(advanced[0]):
+                    raise
+
+        self._guarded(apply_surely, "committing")
         self._run, self._holding = advanced[0], holding[0]
         self._safe = None
         self._guarded(self._stage.clear, "emptying the stage")
@@ -333,5 +341,7 @@ class SqlLoader:
             self._open = self._connect()
         try:
             return job(self._open)
+        except OutcomeUnknown as unknown:
+            raise self._dialect.error(unknown.error, doing) from unknown
         except self._dialect.errors as error:
             raise self._dialect.error(error, doing) from error

@@ -7,7 +7,7 @@ before the one transaction that commits it. Within a stream the order counts; be
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from singerkit_sql_target.dialect import ORDER, Field, Session
@@ -15,13 +15,29 @@ from singerkit_sql_target.dialect import ORDER, Field, Session
 __all__ = ["Part", "Position", "Stage", "Version"]
 
 
+_GATHER_BYTES = 8 << 20
+"""Rows of so many bytes of input, of all streams, are put into the store's tables at once."""
+
+
 @dataclass
 class Part:
-    """Rows of one stream with one set of columns; ``name`` is quoted."""
+    """Rows of one stream with one set of columns; ``name`` is quoted. ``gathered`` are not in its table yet."""
 
     name: str
     fields: tuple[Field, ...]
     rows: int = 0
+    gathered: list[Sequence[tuple[Any, ...]]] = field(default_factory=list)
+
+    def flush(self, session: Session) -> None:
+        """Put what was gathered into the table."""
+        if self.gathered:
+            rows = (
+                [row for some in self.gathered for row in some]
+                if len(self.gathered) > 1
+                else self.gathered[0]
+            )
+            self.gathered = []
+            session.append(self.name, self.fields, rows, self.rows - len(rows))
 
 
 @dataclass(frozen=True)
@@ -41,11 +57,17 @@ class Stage:
     def __init__(self) -> None:
         self._parts: dict[str, list[Part | Version]] = {}
         self._made = 0
+        self._gathered = 0
 
     def append(
-        self, session: Session, stream: str, fields: Sequence[Field], rows: Sequence[tuple[Any, ...]]
+        self,
+        session: Session,
+        stream: str,
+        fields: Sequence[Field],
+        rows: Sequence[tuple[Any, ...]],
+        size: int,
     ) -> None:
-        """Put rows behind those that wait."""
+        """Put rows behind those that wait; they have come in ``size`` bytes."""
         fields = tuple(fields)
         parts = self._parts.setdefault(stream, [])
         part = parts[-1] if parts else None
@@ -53,8 +75,18 @@ class Stage:
             self._made += 1
             part = Part(session.create_stage(f"_singerkit_stage_{self._made}", fields), fields)
             parts.append(part)
-        session.append(part.name, fields, rows, part.rows)
+        part.gathered.append(rows)
         part.rows += len(rows)
+        self._gathered += size
+        if self._gathered >= _GATHER_BYTES:
+            self.flush(session)
+
+    def flush(self, session: Session) -> None:
+        """Have all rows in the tables of their parts."""
+        for _, part in self:
+            if isinstance(part, Part):
+                part.flush(session)
+        self._gathered = 0
 
     def activate(self, stream: str, version: int) -> None:
         """Put an ACTIVATE_VERSION behind the rows that wait."""
@@ -62,7 +94,7 @@ class Stage:
 
     def types(self, stream: str) -> Mapping[str, str]:
         """The columns of a stream in which values wait, with the types that they have here."""
-        return {field.name: field.type for part in self._rows_of(stream) for field in part.fields}
+        return {one.name: one.type for part in self._rows_of(stream) for one in part.fields}
 
     def __iter__(self) -> Iterator[tuple[str, Part | Version]]:
         """Yield stream and part; those of a stream in their order."""
@@ -79,6 +111,7 @@ class Stage:
 
     def back_to(self, session: Session, position: Position) -> None:
         """Give up what came after ``position``."""
+        self.flush(session)
         for stream, parts in self._parts.items():
             count, rows = position.get(stream, (0, 0))
             for part in parts[count:]:
@@ -93,11 +126,12 @@ class Stage:
         """The unit is committed, or given up."""
         for _, part in self:
             _drop(session, part)
-        self._parts.clear()
+        self.forget()
 
     def forget(self) -> None:
         """The session is gone, and what waited in it."""
         self._parts.clear()
+        self._gathered = 0
 
     def _rows_of(self, stream: str) -> Iterator[Part]:
         return (part for part in self._parts.get(stream, ()) if isinstance(part, Part))

@@ -310,8 +310,23 @@ def _fit(
     if misfits:
         _refuse_types(fitting, misfits, every)
     for name, type_, is_new in changes:
-        fitting.session.alter(fitting.quoted, fitting.dialect.quote(name), type_, is_new=is_new)
+        _alter(fitting, existing, name, type_, is_new=is_new)
     return types
+
+
+def _alter(fitting: _Fitting, existing: Existing, name: str, type_: str, *, is_new: bool) -> None:
+    column = fitting.dialect.quote(name)
+    try:
+        fitting.session.alter(fitting.quoted, column, type_, is_new=is_new)
+    except fitting.dialect.errors as error:
+        if is_new or not fitting.dialect.is_refusal(error):
+            raise
+        raise BadDataError(
+            f"Expected a column of type `{type_}` for `{name}` of stream `{fitting.stream.name}`, got "
+            f"`{existing.columns[name].type}` in the table, which {fitting.dialect.name} refuses to change, as where a key or an "
+            "index is on it; what is stored is untouched: drop that key or index, or make the table anew with "
+            f"`{type_}` for the column, then run again."
+        ) from None
 
 
 def _is_blank(fitting: _Fitting, column: str) -> bool:

@@ -35,6 +35,7 @@ from singerkit_sql_target.dialect import (
     OutcomeUnknown,
     Session,
 )
+from singerkit_state import statefile
 from singerkit_wire.kinds import Column, Kind
 from target_duckdb import types as value_table
 from target_duckdb.arrow import ROWS, as_arrow
@@ -46,6 +47,8 @@ _MAGIC, _MAGIC_AT = b"DUCK", 8
 _HOLDER = re.compile(r"Conflicting lock is held in (.*?) \(PID (\d+)\)")
 _NO_EXTENSIONS = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 """Nothing is fetched from anywhere, whatever a file or a name looks like."""
+_CANNOT_WRITE = (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException)
+"""A COMMIT that finds no room is one of the last."""
 _LOOKS, _LOOK_AGAIN_SECONDS = 5, 0.02
 
 
@@ -64,8 +67,9 @@ class DuckDialect:
     def connect(self) -> Session:
         for _ in range(_LOOKS):
             try:
-                connection = duckdb.connect(str(self._path), config=dict(_NO_EXTENSIONS))
-            except duckdb.Error as error:
+                _make(self._path)
+                connection = _open(self._path)
+            except (duckdb.Error, OSError) as error:
                 found, said = _in_the_way(self._path, error), _first_line(error)
             else:
                 connection.execute("SET TimeZone = 'UTC'")
@@ -99,6 +103,9 @@ class DuckDialect:
 
     def as_stored(self, column: Column, type_: str) -> Column | None:
         return value_table.as_stored(column, type_)
+
+    def is_refusal(self, error: Exception) -> bool:
+        return not isinstance(error, _CANNOT_WRITE)
 
     def error(self, error: Exception, doing: str) -> SingerkitError:
         return _error(self._path, error, doing)
@@ -191,7 +198,26 @@ def _definitions(columns: Sequence[tuple[str, str]]) -> str:
     return ", ".join(f"{_quote(name)} {type_}" for name, type_ in columns)
 
 
-def _in_the_way(path: Path, error: duckdb.Error) -> SingerkitError | None:
+def _open(path: Path) -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(str(path), config=dict(_NO_EXTENSIONS))
+
+
+def _make(path: Path) -> None:
+    """Make the file unless it is there, whole or not at all: what is left of half a one would be no database."""
+    if os.path.lexists(path) or not path.parent.is_dir():
+        return
+    making = path.with_name(f".{path.name}.{os.getpid()}.making")
+    making.unlink(missing_ok=True)
+    try:
+        _open(making).close()
+        with contextlib.suppress(OSError):  # somebody else has made it meanwhile, or there are no links here
+            os.link(making, path)
+            statefile.sync_folder(str(path.parent))
+    finally:
+        making.unlink(missing_ok=True)
+
+
+def _in_the_way(path: Path, error: Exception) -> SingerkitError | None:
     """Say why a file cannot be opened, by what it is and not by what DuckDB says; None when nothing is wrong with it."""
     try:
         return _by_its_looks(path)
@@ -256,7 +282,7 @@ def _error(path: Path, error: Exception, doing: str) -> SingerkitError:
             f"DuckDB ran out of memory or disk space while {doing} ({path}); {safe}: commit more often (`commit_rows`), or give it more, then "
             "run again."
         )
-    if isinstance(error, duckdb.IOException | duckdb.FatalException | duckdb.OperationalError):
+    if isinstance(error, _CANNOT_WRITE):
         return CannotWriteError(
             f"The database {path} cannot be written while {doing} ({_first_line(error)}); {safe}: make room, then run again."
         )

@@ -158,7 +158,7 @@ def test_a_disk_that_takes_a_little_at_a_time(path: Path, monkeypatch: Any) -> N
 def test_on_windows_folders_are_not_synced(path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(os, "name", "nt")
     monkeypatch.delattr(os, "O_DIRECTORY")
-    statefile._sync_folder(str(path.parent))
+    statefile.sync_folder(str(path.parent))
     monkeypatch.delattr(os, "fchown")
     statefile._adopt(-1, os.stat(path))
 

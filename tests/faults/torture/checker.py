@@ -128,14 +128,7 @@ class Checker:
         for outcome in outcomes:
             self._check_outcome(outcome, frozenset(tap_codes), frozenset(target_codes))
         said_success = any(outcome.target == 0 for outcome in outcomes)
-        connection = self._pipeline.bench.server.connect(self._pipeline.database)
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                now = self._read(cursor)
-                cursor.execute("ROLLBACK")
-        finally:
-            connection.close()
+        now = self._read_now()
         state = now[0]
         if said_success and not (state and state.is_complete):
             self._find("exit", "a run ended with 0 and the committed state does not say that it is complete")
@@ -151,6 +144,25 @@ class Checker:
         self._findings.append(Finding(kind, text))
 
     # --- the database --------------------------------------------------------------------------------------
+
+    target = "target-postgres"
+
+    def _read_now(self) -> tuple[State | None, dict[str, Counter[int]]]:
+        connection = self._pipeline.bench.server.connect(self._pipeline.database)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                now = self._read(cursor)
+                cursor.execute("ROLLBACK")
+        finally:
+            connection.close()
+        return now
+
+    def _read_committed(self) -> State | None:
+        with self._pipeline.bench.server.connect(self._pipeline.database) as connection:
+            committed, _, _ = self._read_state(connection.cursor())
+        connection.close()
+        return committed
 
     def _read(self, cursor: Any) -> tuple[State | None, dict[str, Counter[int]]]:
         state, epoch, sequence = self._read_state(cursor)
@@ -243,10 +255,16 @@ class Checker:
             (SQL("md5({})") if name == "pad" else SQL("{}::text")).format(Identifier(name)) for name in types
         ]
         cursor.execute(SQL("SELECT {} FROM public.{}").format(SQL(", ").join(columns), Identifier(stream)))
+        return self._versions_of(stream, types, cursor.fetchall())
+
+    def _versions_of(
+        self, stream: str, types: Mapping[str, str], found: Iterable[tuple[str | None, ...]]
+    ) -> Counter[int]:
+        """Return how often each version is among rows, every value as text."""
         place = list(types).index("seq")
         shape = tuple(types)
         rows: Counter[int] = Counter()
-        for row in cursor.fetchall():
+        for row in found:
             if row[place] is None or int(Decimal(row[place])) not in self._journal.by_seq:
                 self._find("wrong", f"{stream} holds a row that was never sent (seq {row[place]})")
                 continue
@@ -382,7 +400,7 @@ class Checker:
     ) -> None:
         for name, code, words, allowed in (
             ("tap-rest", outcome.tap, outcome.tap_words, tap_codes),
-            ("target-postgres", outcome.target, outcome.target_words, target_codes),
+            (self.target, outcome.target, outcome.target_words, target_codes),
         ):
             if code is None:
                 self._find("bounds", f"{name} did not end in time")
@@ -455,10 +473,7 @@ class Checker:
         if left:
             self._find("bounds", f"files are left over beside the state file: {left}")
         if path.exists():
-            with self._pipeline.bench.server.connect(self._pipeline.database) as connection:
-                cursor = connection.cursor()
-                committed, _, _ = self._read_state(cursor)
-            connection.close()
+            committed = self._read_committed()
             if committed is None or json.loads(path.read_bytes()) != committed.value:
                 self._find("state", "the state file is not the committed state, after exit code 0")
         if self._findings:
@@ -513,7 +528,8 @@ def _equals(sent: Any, stored: str | None, column_type: str) -> bool:
         return stored == ("true" if sent else "false")
     if isinstance(sent, int | Decimal):
         number = Decimal(stored)
-        return number == sent and (isinstance(sent, int) or number.as_tuple() == sent.as_tuple())
+        has_own_scale = isinstance(sent, Decimal) and not column_type.startswith("decimal(")
+        return number == sent and (not has_own_scale or number.as_tuple() == sent.as_tuple())
     if column_type == "timestamp with time zone":
         return datetime.fromisoformat(stored) == datetime.fromisoformat(sent)
     return bool(stored == sent)

@@ -1,7 +1,7 @@
 """``make exhaustive``: fail or kill the k-th call of each kind for k = 1, 2, ... until a run ends with no fault struck.
 
-A *setting* is a pipeline at a certain point: ``url``, ``file`` (how target-postgres resumes) or ``jsonl``
-(target-jsonl), and ``first`` (nothing is there yet) or ``later`` (a run has been; rows were updated, `orders` has got
+A *setting* is a pipeline at a certain point: ``url``, ``file`` (how target-postgres resumes), ``jsonl`` or ``duckdb``
+(target-jsonl, target-duckdb), and ``first`` (nothing is there yet) or ``later`` (a run has been; rows were updated, `orders` has got
 a field in mid-stream, every row of `customers` has another shape). A *loop* is a setting, a side (``tap``,
 ``target``, ``sql``, ``http``), what is counted there, and what is done at the k-th; a ``+`` means: from the k-th on.
 After each fault the checker reads everything (I1-I8), runs without a fault follow until one succeeds, and the tables
@@ -37,6 +37,7 @@ from typing import Any
 
 import psycopg2
 from faults.torture.checker import Checker, Finding, Violation
+from faults.torture.duckdb_checker import DuckChecker, DuckPipeline
 from faults.torture.inject import NoCompilerError, library, rule
 from faults.torture.jsonl_checker import JsonlChecker, JsonlPipeline
 from faults.torture.pipeline import Bench, Outcome, Pipeline
@@ -71,6 +72,12 @@ target  rename    kill kill-after eio eio+
 target  unlink    kill kill-after eio eio+
 target  truncate  kill kill-after eio eio+
 """
+_DATABASE = """
+target  write     kill kill-after short-kill eio enospc enospc+
+target  fsync     kill kill-after eio eio+
+target  truncate  kill kill-after
+"""
+"""Its library writes and truncates the file and its log; a rename and a lock are the state file's."""
 _TERM = """
 target  any       term
 """
@@ -89,11 +96,15 @@ _LOOPS = {
     # A state file adds moments between COMMIT and rename; what happens before COMMIT is that of `url`.
     "file.first": (_FILES, _COMMITS),
     "file.later": (_TAP, _FILES, _TERM, _KILLED_SENDS, _COMMITS),
+    "duckdb.first": (_DATABASE,),
+    "duckdb.later": (_DATABASE, _TERM),
     "jsonl.first": (_FILES,),
     "jsonl.later": (_TAP, _FILES, _TERM),
     "url.first": (_TAP, _FILES, _KILLED_SENDS, _COMMITS, _STATEMENTS),
     "url.later": (_TAP, _FILES, _TERM, _KILLED_SENDS, _COMMITS, _STATEMENTS),
 }
+_FOLDERS = {"jsonl": JsonlPipeline, "duckdb": DuckPipeline}
+"""Pipelines that load into a folder."""
 SETTINGS = tuple(_LOOPS)
 _ERRORS = {
     "eio": errno.EIO,
@@ -272,9 +283,9 @@ class Stage:
         create = SQL("CREATE DATABASE {} TEMPLATE {}").format(Identifier(name), Identifier(template))
         self._source = source
         try:
-            if way != "jsonl":
+            if way not in _FOLDERS:
                 server.sql(create)
-            kind, resume = (JsonlPipeline, "file") if way == "jsonl" else (Pipeline, way)
+            kind, resume = (_FOLDERS[way], "file") if way in _FOLDERS else (Pipeline, way)
             pipeline = kind(
                 self.bench, source, self._url, name, folder, resume=resume, chunk_bytes=CHUNK_BYTES
             )
@@ -299,6 +310,8 @@ class Stage:
 
 
 def _checker_of(pipeline: Pipeline) -> Checker | JsonlChecker:
+    if isinstance(pipeline, DuckPipeline):
+        return DuckChecker(pipeline)
     return JsonlChecker(pipeline) if isinstance(pipeline, JsonlPipeline) else Checker(pipeline)
 
 

@@ -36,6 +36,12 @@ STREAMS = ("orders", "events", "customers")
 class JsonlPipeline(Pipeline):
     """A pipeline into the folder ``lake``; the tap resumes from the state file that the target writes."""
 
+    target = "target-jsonl"
+
+    def place(self) -> dict[str, Any]:
+        """Return what the target's config says of where it loads into."""
+        return {"destination_path": str(self.lake)}
+
     @property
     def lake(self) -> Path:
         return self.folder / "lake"
@@ -48,11 +54,7 @@ class JsonlPipeline(Pipeline):
         folder = self.folder / f"run-{self._runs}"
         folder.mkdir()
         tap = self.source.config(self._url, pipeline=PIPELINE, schema_cache=str(self.folder / "schemas"))
-        target = {
-            "destination_path": str(self.lake),
-            "pipeline": PIPELINE,
-            "commit_rows": self.commit_rows,
-        }
+        target = {**self.place(), "pipeline": PIPELINE, "commit_rows": self.commit_rows}
         (folder / "tap.json").write_text(json.dumps(tap))
         (folder / "target.json").write_text(json.dumps(target))
         read_end, write_end = os.pipe()
@@ -61,7 +63,7 @@ class JsonlPipeline(Pipeline):
         start = self.bench.zygote.start
         try:
             target_process = start(
-                "target-jsonl",
+                self.target,
                 ["--config", str(folder / "target.json"), "--state-file", str(self.state_file)],
                 stdin=read_end,
                 stdout=printed,

@@ -30,6 +30,7 @@ ENTRIES = {
     "tap-rest": "tap_rest.tap",
     "target-postgres": "target_postgres.target",
     "target-jsonl": "target_jsonl.target",
+    "target-duckdb": "target_duckdb.target",
 }
 LATER = (
     # What the executables import in mid-run; a missing one only makes each run slower.
@@ -42,6 +43,8 @@ LATER = (
     "target_postgres.connect",
     "target_postgres.loader",
     "target_postgres.tables",
+    "target_duckdb.connect",
+    "singerkit_sql_target.loader",
     "jsonschema.validators",
     "encodings.idna",
     "encodings.utf_8_sig",

@@ -1,0 +1,239 @@
+"""Tables that change: columns, types, names, versions, and tables that are there already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conformance.singer import RECORD, SCHEMA, STATE
+from targets.duckdb.test_target_duckdb import TEXT, file, load, query, record, rows, schema, state
+
+__all__ = ["file"]
+
+INTEGER, NUMBER = {"type": ["integer", "null"]}, {"type": ["number", "null"]}
+
+
+def types_of(file: Path, table: str = "s") -> dict[str, str]:
+    return {name: type_ for name, type_, *_ in query(file, f'DESCRIBE "{table}"')}
+
+
+# --- evolution -----------------------------------------------------------------------------------------------
+
+
+def test_columns_are_added_and_others_keep_what_they_have(file: Path) -> None:
+    load(file, schema("id", a=TEXT), record(id=1, a="a"), STATE({"at": 1})).expect(0)
+    more = load(file, schema("id", b=INTEGER), record(id=1, b=2), record(id=2, b=3), STATE({"at": 2})).expect(
+        0
+    )
+    assert "Columns added for stream `s`: `b`." in more.stderr
+    assert rows(file) == [(1, "a", 2), (2, None, 3)]
+
+
+def test_a_schema_that_changes_in_mid_stream_keeps_the_rows_before_it(file: Path) -> None:
+    messages = [
+        schema("id", a=INTEGER),
+        record(id=1, a=5),
+        schema("id", a=NUMBER, b=TEXT),
+        record(id=2, a=1.5, b="x"),
+        STATE({"at": 1}),
+    ]
+    load(file, *messages).expect(0)
+    assert types_of(file)["a"] == "DECIMAL(38,9)"
+    assert rows(file, columns="id, CAST(a AS DOUBLE), b") == [(1, 5.0, None), (2, 1.5, "x")]
+
+
+def test_integers_widen_with_what_is_stored(file: Path) -> None:
+    load(file, schema("id", a=INTEGER), record(id=1, a=2**63 - 1), STATE({"at": 1})).expect(0)
+    load(file, schema("id", a=INTEGER), record(id=2, a=2**63), record(id=3, a=1), STATE({"at": 2})).expect(0)
+    assert types_of(file)["a"] == "DECIMAL(38,0)"
+    assert rows(file, columns="id, CAST(a AS VARCHAR)") == [(1, str(2**63 - 1)), (2, str(2**63)), (3, "1")]
+    load(file, schema("id", a=INTEGER), record(id=3, a=4), STATE({"at": 3})).expect(0)
+    assert rows(file, columns="id, CAST(a AS VARCHAR)")[2] == (3, "4")
+
+
+def test_another_type_is_refused_with_statements_that_help(file: Path) -> None:
+    load(file, schema("id", a=INTEGER), record(id=1, a=5), STATE({"at": 1})).expect(0)
+    said = load(file, schema("id", a=TEXT), record(id=2, a="x"), STATE({"at": 2})).expect(65).last_words
+    assert "Expected a column of type `VARCHAR` for `a` of stream `s`, got `BIGINT` in the table" in said
+    query(file, said.split("with `")[1].split("`")[0])
+    load(
+        file, schema("id", a=TEXT), record(id=2, a="x"), STATE({"at": 2}), column_types={"s.a": "VARCHAR"}
+    ).expect(0)
+    assert rows(file) == [(1, "5"), (2, "x")]
+
+
+def test_a_column_without_a_value_takes_the_type_that_comes(file: Path) -> None:
+    load(file, schema("id", a={"type": "null"}), record(id=1, a=None), STATE({"at": 1})).expect(0)
+    load(file, schema("id", a=TEXT), record(id=2, a="x"), STATE({"at": 2})).expect(0)
+    assert (types_of(file)["a"], rows(file)) == ("VARCHAR", [(1, None), (2, "x")])
+
+
+def test_values_that_wait_are_not_turned_into_another_type(file: Path) -> None:
+    messages = [
+        schema("id", a=INTEGER),
+        record(id=1, a=5),
+        schema("id", a=TEXT),
+        record(id=2, a="x"),
+        STATE({"at": 1}),
+    ]
+    assert "got `BIGINT` in the table" in load(file, *messages).expect(65).last_words
+    assert rows(file) == []
+
+
+# --- names ---------------------------------------------------------------------------------------------------
+
+
+def test_names_that_differ_in_case_only_are_one_column_and_one_table(file: Path) -> None:
+    both = load(file, schema("id", Name=TEXT, name=TEXT), record(id=1), STATE({"at": 1}))
+    assert "got `Name` and `name`, which are one column to DuckDB" in both.expect(65).last_words
+    streams = [SCHEMA("S", {"id": INTEGER}, []), SCHEMA("s", {"id": INTEGER}, []), STATE({"at": 1})]
+    assert "got `S` and `s`, which are one table to DuckDB" in load(file, *streams).expect(65).last_words
+    load(file, schema("id", Name=TEXT), record(id=1, Name="a"), STATE({"at": 1})).expect(0)
+    load(
+        file,
+        SCHEMA("s", {"ID": INTEGER, "name": TEXT}, ["ID"]),
+        RECORD("s", {"ID": 1, "name": "b"}),
+        STATE({"at": 2}),
+    ).expect(0)
+    assert (types_of(file).keys(), rows(file)) == ({"id", "Name"}, [(1, "b")])
+
+
+@pytest.mark.parametrize(
+    "name", ['say "hi"; --', "select", "%(x)s", "a.b", "Größe 🍣", "x" * 500, "rowid", "_n"]
+)
+def test_odd_names_are_kept(file: Path, name: str) -> None:
+    for at in (1, 2):
+        load(
+            file,
+            SCHEMA(name, {name: INTEGER, "v": TEXT}, [name]),
+            RECORD(name, {name: 1, "v": str(at)}),
+            STATE({"at": at}),
+        ).expect(0)
+    quoted = name.replace('"', '""')
+    assert query(file, f'SELECT "{quoted}", v FROM "{quoted}"') == [(1, "2")]
+
+
+@pytest.mark.parametrize(
+    ("stream", "field", "words"),
+    [
+        ("s", "a\0b", "a NUL character"),
+        ("s", "", "which is empty"),
+        ("_singerkit_state", "a", "the name of a table that this target keeps for itself"),
+        ("_SingerKit_Rejects", "a", "the name of a table that this target keeps for itself"),
+        ("s", "_singerkit_order", "which this target keeps for itself"),
+    ],
+)
+def test_names_that_cannot_be_are_refused(file: Path, stream: str, field: str, words: str) -> None:
+    done = load(
+        file,
+        SCHEMA(stream, {"id": INTEGER, field: TEXT}, ["id"]),
+        RECORD(stream, {"id": 1}),
+        STATE({"at": 1}),
+    )
+    assert words in done.expect(65).last_words
+
+
+def test_what_is_no_table_of_that_name_is_left_alone(file: Path) -> None:
+    query(file, "CREATE VIEW s AS SELECT 1 AS id")
+    assert "or nothing of that name, got a view" in load(file, schema("id")).expect(65).last_words
+    query(file, "CREATE SCHEMA other; CREATE TABLE other._singerkit_state (a INT)")
+    other = load(file, schema("id"), default_target_schema="other")
+    assert "is not the one this target keeps its state in" in other.expect(78).last_words
+
+
+def test_a_table_of_the_users_own_with_a_key_and_more_columns(file: Path) -> None:
+    query(file, "CREATE TABLE s (id BIGINT PRIMARY KEY, t VARCHAR NOT NULL, mine INTEGER DEFAULT 7)")
+    query(file, "INSERT INTO s VALUES (1, 'old', 1)")
+    load(file, schema("id", t=TEXT), record(id=1, t="new"), record(id=2, t="x"), STATE({"at": 1})).expect(0)
+    assert rows(file) == [(1, "new", 1), (2, "x", 7)]
+    refused = load(file, schema("id", t=TEXT), record(id=3, t=None), STATE({"at": 2})).expect(65)
+    assert "A constraint of a table in" in refused.last_words
+    assert state(file) == (1, {"at": 1})
+
+
+def test_a_column_that_cannot_change_its_type_is_named(file: Path) -> None:
+    query(file, "CREATE TABLE s (id INTEGER PRIMARY KEY)")
+    refused = load(file, schema("id"), record(id=1), STATE({"at": 1})).expect(65)
+    assert (
+        "Expected a column of type `BIGINT` for `id` of stream `s`, got `INTEGER` in the table"
+        in refused.last_words
+    )
+
+
+# --- versions, dead letters, metadata ------------------------------------------------------------------------
+
+
+def activate(version: int) -> Any:
+    return {"type": "ACTIVATE_VERSION", "stream": "s", "version": version}
+
+
+def versioned(version: int, *ids: int) -> list[Any]:
+    return [RECORD("s", {"id": n}, version=version) for n in ids]
+
+
+@pytest.mark.parametrize(("hard", "there"), [(True, [2, 3]), (False, [1, 2, 3])])
+def test_rows_of_other_versions_go_or_are_marked(file: Path, hard: bool, there: list[int]) -> None:
+    config = {"add_record_metadata": True, "hard_delete": hard}
+    load(file, schema("id"), *versioned(1, 1, 2), activate(1), STATE({"at": 1}), **config).expect(0)
+    load(file, schema("id"), *versioned(2, 2, 3), activate(2), STATE({"at": 2}), **config).expect(0)
+    assert [row[0] for row in rows(file, columns="id")] == there
+    marked = rows(file, columns="id, _sdc_deleted_at IS NOT NULL, _sdc_table_version")
+    assert [row for row in marked if row[1]] == ([] if hard else [(1, True, 1)])
+    load(file, schema("id"), *versioned(3, 1), activate(3), STATE({"at": 3}), **config).expect(0)
+    assert (1, False, 3) in rows(file, columns="id, _sdc_deleted_at IS NOT NULL, _sdc_table_version")
+
+
+def test_a_version_is_taken_back_with_the_unit_that_failed(file: Path) -> None:
+    config = {"add_record_metadata": True}
+    load(file, schema("id"), *versioned(1, 1, 2), activate(1), STATE({"at": 1}), **config).expect(0)
+    load(
+        file, schema("id"), *versioned(2, 3), activate(2), record(id="no"), STATE({"at": 2}), **config
+    ).expect(65)
+    assert [row[0] for row in rows(file, columns="id")] == [1, 2]
+
+
+def test_versions_without_metadata_or_that_nothing_can_follow_are_told(file: Path) -> None:
+    plain = load(file, schema("id"), *versioned(1, 1), activate(1), STATE({"at": 1})).expect(0)
+    assert "is ignored: rows carry no version without `add_record_metadata`" in plain.stderr
+    appended = load(
+        file, schema("id"), *versioned(2, 1), activate(2), STATE({"at": 2}), load_method="append-only"
+    )
+    assert "removes nothing under `load_method: append-only`" in appended.expect(0).stderr
+    both = {"load_method": "append-only", "hard_delete": True}
+    assert (
+        "`load_method: append-only` deletes no row" in load(file, schema("id"), **both).expect(78).last_words
+    )
+
+
+def test_records_that_are_set_aside_are_there_with_their_unit_and_limited(file: Path) -> None:
+    bad = [record(id="x"), record(id=None), RECORD("s", {})]
+    done = load(file, schema("id"), record(id=1), *bad, STATE({"at": 1}), on_invalid="quarantine").expect(0)
+    assert "3 records are set aside in the table main._singerkit_rejects, with the reasons" in done.stderr
+    found = query(
+        file, "SELECT stream, line, path, reason, run_id IS NOT NULL FROM _singerkit_rejects ORDER BY line"
+    )
+    assert [row[:3] for row in found] == [("s", 3, "$.id"), ("s", 4, "$.id"), ("s", 5, "$.id")]
+    load(
+        file, schema("id"), record(id=2), *bad, STATE({"at": 2}), on_invalid="quarantine", quarantine_limit=2
+    ).expect(65)
+    assert query(file, "SELECT count(*) FROM _singerkit_rejects") == [(3,)]
+
+
+def test_the_metadata_columns_are_those_of_singer_sdk(file: Path) -> None:
+    load(
+        file,
+        schema("id"),
+        RECORD("s", {"id": 1}, time_extracted="2024-01-01T00:00:00Z", version=7),
+        STATE({"at": 1}),
+        add_record_metadata=True,
+    ).expect(0)
+    assert types_of(file)["_sdc_received_at"] == "TIMESTAMP WITH TIME ZONE"
+    there = "CAST(_sdc_extracted_at AS VARCHAR), _sdc_table_version, _sdc_deleted_at IS NULL, _sdc_sequence > 0, _sdc_batched_at IS NOT NULL"
+    assert rows(file, columns=there) == [("2024-01-01 00:00:00+00", 7, True, True, True)]
+
+
+def test_another_pipeline_that_loads_the_same_table_is_told_of(file: Path) -> None:
+    load(file, schema("id"), record(id=1), STATE({"at": 1}), pipeline="one").expect(0)
+    told = load(file, schema("id"), record(id=2), STATE({"at": 1}), pipeline="two").expect(0)
+    assert "was loaded by the pipeline `one`, too" in told.stderr

@@ -1,0 +1,190 @@
+"""Values of every kind go into a file and come back as they were sent, from both paths; what a column cannot hold is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conformance.singer import RECORD, SCHEMA, STATE
+from targets.duckdb.test_target_duckdb import file, load, query, rows, state
+
+from singerkit_wire.kinds import Column, Kind
+from target_duckdb import types
+from target_duckdb.target import TargetDuckDB
+
+__all__ = ["file"]
+
+INTEGER, NUMBER, TEXT = (
+    {"type": ["integer", "null"]},
+    {"type": ["number", "null"]},
+    {"type": ["string", "null"]},
+)
+
+
+def formatted(format_: str) -> dict[str, Any]:
+    return {"type": ["string", "null"], "format": format_}
+
+
+# kind: schema, type of the column, (as sent, as it is there)
+VALUES: dict[str, tuple[Any, str, list[tuple[str, Any]]]] = {
+    "integer": (INTEGER, "BIGINT", [("0", "0"), (str(2**63 - 1), str(2**63 - 1)), (str(-(2**63)), str(-(2**63)))]),
+    "wide": (INTEGER, "DECIMAL(38,0)", [("7", "7"), (str(2**64 + 3), str(2**64 + 3)), (str(-(10**38) + 1), str(-(10**38) + 1))]),
+    "number": (
+        NUMBER,
+        "DECIMAL(38,9)",
+        [
+            ("0.1", "0.100000000"),
+            ("-123456789.123456789", "-123456789.123456789"),
+            ("1e3", "1000.000000000"),
+            (f"{'9' * 29}.{'9' * 9}", f"{'9' * 29}.{'9' * 9}"),
+            ("1.5000000000000", "1.500000000"),
+            ("-0.0", "0.000000000"),
+        ],
+    ),
+    "cents": (NUMBER | {"multipleOf": 0.01}, "DECIMAL(38,2)", [("12.5", "12.50"), ("-99999999999999.99", "-99999999999999.99")]),
+    "money": (formatted("x-singer.decimal") | {"precision": 12, "scale": 4}, "DECIMAL(12,4)", [('"1.2345"', "1.2345")]),
+    "boolean": ({"type": ["boolean", "null"]}, "BOOLEAN", [("true", "true"), ("false", "false")]),
+    "string": (
+        TEXT,
+        "VARCHAR",
+        [('""', ""), ('"null"', "null"), ('"say \\"hi\\" \\\\ \\n"', 'say "hi" \\ \n'), ('"a\\u0000b"', "a\0b"), ('"Größe 🍣"', "Größe 🍣")],
+    ),
+    "moment": (
+        formatted("date-time"),
+        "TIMESTAMP WITH TIME ZONE",
+        [
+            ('"2024-02-29T12:00:00.5Z"', "2024-02-29 12:00:00.5+00"),
+            ('"2024-02-29T12:00:00+15:59"', "2024-02-28 20:01:00+00"),
+            ('"2024-02-29T12:00:00"', "2024-02-29 12:00:00+00"),
+            ('"0001-01-01T00:00:00+14:00"', "0001-12-31 (BC) 10:00:00+00"),
+            ('"9999-12-31T23:59:59.999999Z"', "9999-12-31 23:59:59.999999+00"),
+        ],
+    ),
+    "date": (formatted("date"), "DATE", [('"0001-01-01"', "0001-01-01"), ('"9999-12-31"', "9999-12-31")]),
+    "time": (formatted("time"), "TIME", [('"12:00:00.123456"', "12:00:00.123456"), ('"23:59:59Z"', "23:59:59")]),
+    "uuid": (formatted("uuid"), "UUID", [(f'"{"ab" * 4}-{"cd" * 2}-{"ef" * 2}-{"01" * 2}-{"23" * 6}"', f"{'ab' * 4}-{'cd' * 2}-{'ef' * 2}-{'01' * 2}-{'23' * 6}")]),
+    "binary": (TEXT | {"contentEncoding": "base64"}, "BLOB", [('"AAEC/w=="', "\\x00\\x01\\x02\\xFF"), ('""', "")]),
+    "json": (
+        {"type": ["object", "array", "null"]},
+        "JSON",
+        [('{"b":12345678901234567890.50,"a":[1e400]}', '{"b":12345678901234567890.50,"a":[1e400]}'), ("[]", "[]")],
+    ),
+    "mixed": ({"type": ["integer", "string", "null"]}, "JSON", [("5", "5"), ('"5"', '"5"')]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_values_come_back_as_they_were_sent(file: Path, exact: bool) -> None:
+    """All kinds in one run: null in each column, too."""
+    properties = {kind: schema for kind, (schema, _, _) in VALUES.items()}
+    most = max(len(values) for _, _, values in VALUES.values())
+    records = [
+        f'{{"type": "RECORD", "stream": "s", "record": {{"id": {place}'
+        + "".join(
+            f', "{kind}": {values[place][0] if place < len(values) else "null"}'
+            for kind, (_, _, values) in VALUES.items()
+        )
+        + "}}"
+        for place in range(most)
+    ]
+    messages = [SCHEMA("s", {"id": {"type": "integer"}, **properties}, ["id"]), *records, STATE({"at": 1})]
+    if exact:  # a field that nobody knows makes the fast path give up
+        messages.insert(1, RECORD("s", {"id": 99, "unknown": 1}))
+    load(file, *messages).expect(0)
+    described = {name: type_ for name, type_, *_ in query(file, "DESCRIBE s")}
+    for kind, (_, type_, values) in VALUES.items():
+        found = query(file, f'SELECT CAST("{kind}" AS VARCHAR) FROM s WHERE id < 99 ORDER BY id')
+        assert described[kind] == type_
+        assert [value for (value,) in found] == [there for _, there in values] + [None] * (
+            most - len(values)
+        ), kind
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        (NUMBER, "0.1234567891"),
+        (NUMBER, f"{10**29}"),
+        (NUMBER, "1e-10"),
+        (NUMBER, f"0.{'1' * 40}"),
+        (NUMBER | {"multipleOf": 0.01}, "1e36"),
+        (INTEGER, str(10**38)),
+    ],
+)
+def test_a_number_with_too_many_digits_is_refused_and_never_rounded(
+    file: Path, schema: Any, value: str
+) -> None:
+    messages = [
+        SCHEMA("s", {"id": {"type": "integer"}, "x": schema}, ["id"]),
+        RECORD("s", {"id": 1, "x": 1}),
+        f'{{"type": "RECORD", "stream": "s", "record": {{"id": 2, "x": {value}}}}}',
+        STATE({"at": 1}),
+    ]
+    refused = load(file, *messages).expect(65)
+    assert "Expected a number that its column of type DECIMAL(38," in refused.last_words
+    assert "at s.$.x (line 3)" in refused.last_words
+    load(file, *messages, on_invalid="quarantine").expect(0)
+    assert [row[0] for row in rows(file)] == [1]
+    [(line, path, record)] = query(file, "SELECT line, path, record FROM _singerkit_rejects")
+    assert (line, path, json.loads(record)["record"]["id"]) == (3, "$.x", 2)
+    assert state(file)[1] == {"at": 1}
+    load(file, *messages, on_unstorable="null").expect(0)
+    assert rows(file, columns="id, x IS NULL") == [(1, False), (2, True)]
+
+
+def test_text_keeps_all_digits_where_the_config_says_so(file: Path) -> None:
+    exact = "-0.30000000000000004"
+    record = f'{{"type": "RECORD", "stream": "s", "record": {{"id": 1, "x": {exact}, "y": 5}}}}'
+    messages = [
+        SCHEMA("s", {"id": {"type": "integer"}, "x": NUMBER, "y": INTEGER}, ["id"]),
+        record,
+        STATE({"a": 1}),
+    ]
+    load(file, *messages, column_types={"s.x": "text", "s.y": "varchar(3)"}).expect(0)
+    assert rows(file) == [(1, exact, "5")]
+    load(file, *messages, default_target_schema="d", column_types={"s.x": "double", "s.y": "int"}).expect(0)
+    assert query(file, "SELECT x, y FROM d.s") == [(float(exact), 5)]
+
+
+@pytest.mark.parametrize(
+    "type_", ["numeric(99,1)", "nosuch", "int; DROP TABLE s", "STRUCT(a INT)", "decimal(4,9)"]
+)
+def test_a_type_that_no_rows_go_into_is_refused(file: Path, type_: str) -> None:
+    done = load(file, SCHEMA("s", {"id": INTEGER, "x": TEXT}, ["id"]), column_types={"s.x": type_})
+    assert f"`{type_}`" in done.expect(65).last_words
+
+
+@pytest.mark.parametrize(
+    ("kind", "found", "wanted", "fits"),
+    [
+        (Kind.INTEGER, "INTEGER", "BIGINT", "BIGINT"),
+        (Kind.INTEGER, "HUGEINT", "BIGINT", "HUGEINT"),
+        (Kind.INTEGER, "DECIMAL(38,9)", "BIGINT", "DECIMAL(38,9)"),
+        (Kind.INTEGER, "DECIMAL(10,2)", "BIGINT", "DECIMAL(21,2)"),
+        (Kind.INTEGER, "VARCHAR", "BIGINT", "VARCHAR"),
+        (Kind.INTEGER, "BOOLEAN", "BIGINT", None),
+        (Kind.BIG_INTEGER, "BIGINT", "DECIMAL(38,0)", "DECIMAL(38,0)"),
+        (Kind.BIG_INTEGER, "DECIMAL(38,9)", "DECIMAL(38,0)", "DECIMAL(38,9)"),
+        (Kind.NUMBER, "BIGINT", "DECIMAL(38,9)", "DECIMAL(38,9)"),
+        (Kind.NUMBER, "BIGINT", "DECIMAL(12,2)", "DECIMAL(21,2)"),
+        (Kind.NUMBER, "DECIMAL(12,2)", "DECIMAL(38,9)", "DECIMAL(38,9)"),
+        (Kind.NUMBER, "DECIMAL(38,0)", "DECIMAL(38,9)", None),
+        (Kind.NUMBER, "DOUBLE", "DECIMAL(38,9)", None),
+        (Kind.NUMBER, "DECIMAL(38,9)", "DOUBLE", "DECIMAL(38,9)"),
+        (Kind.STRING, "BIGINT", "VARCHAR", None),
+        (Kind.DATE, "TIMESTAMP", "DATE", None),
+    ],
+)
+def test_a_column_becomes_the_type_that_keeps_what_is_there_and_what_comes(
+    kind: Kind, found: str, wanted: str, fits: str | None
+) -> None:
+    assert types.fitting(Column("x", kind, nullable=True, required=False), found, wanted) == fits
+
+
+def test_every_kind_has_a_type_that_takes_it() -> None:
+    for kind in Kind:
+        column = Column("x", kind, nullable=True, required=False)
+        assert types.as_stored(column, types.new_type(column, None, "decimal")) is not None
+    assert TargetDuckDB.abilities({"load_method": "append-only"}).appends
