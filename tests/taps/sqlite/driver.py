@@ -122,6 +122,17 @@ class SqliteSource(Source):
             connection.execute(f"DROP VIEW {stream}")
             connection.execute(f"ALTER TABLE whole RENAME TO {stream}")
 
+    @contextmanager
+    def spoilt(self, stream: str, row: Row) -> Iterator[None]:
+        """Put bytes into a text of the row that are not UTF-8."""
+        facts = self.streams[stream]
+        field, at = self.text_field(stream), [row[name] for name in facts.key]
+        where = " AND ".join(f"{name} = ?" for name in facts.key)
+        with self._writing() as connection:
+            connection.execute(f"UPDATE {stream} SET {field} = CAST(x'FF' AS TEXT) WHERE {where}", at)
+        yield
+        self.put(stream, row)
+
 
 def _storable(value: Any) -> Any:
     """SQLite has no decimals, and no integers beyond 64 bits."""
