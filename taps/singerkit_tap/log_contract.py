@@ -7,8 +7,9 @@ without secrets, which it keeps in the state and gives back.
 
 **Order of calls.** ``source``, ``begin``, ``acknowledge``, ``end``; then for each stream that is new to the state, chunk by
 chunk, ``read_chunk`` and ``read`` up to the chunk's ``until``; then ``read`` up to the end of the run; ``close`` in any case.
-No two calls at a time, but not always from one thread: while the pipe takes nothing, ``keep_alive`` and ``acknowledge`` come
-from another one. While ``read`` waits, the reader answers its source by itself.
+All calls come from one thread but ``keep_alive`` and ``acknowledge``, which come from another one while the pipe takes nothing
+or a chunk is read: never while the log is, but beside the query of a chunk, which has a connection of its own. While
+``read`` waits, the reader answers its source by itself.
 
 **The start of a stream is exact.** A chunk is read in a snapshot, and may have seen transactions that the log is still to
 tell of. The engine leaves out a change that lies in the chunk and that the snapshot ``sees``, and one beyond all chunks so
@@ -58,7 +59,7 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     """What became of one row of one stream.
 
     ``record`` is a raw JSON object of the selected fields. What it leaves out keeps the value that is stored: of a deleted row
-    the key is enough, and one that is new, or comes back, has all its fields.
+    the key is enough; one that is new, or comes back, has all its fields, and without a key every row has.
     A row whose key changes is two changes, a deletion and a row. None: the table was emptied (TRUNCATE); a reader that
     will not have that raises BadDataError instead.
     ``deleted_at``: of a deleted row, when it was (RFC 3339, from the log, so that telling it again says the same).

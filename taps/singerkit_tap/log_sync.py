@@ -15,7 +15,6 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
@@ -30,13 +29,14 @@ from singerkit_state.readas import READ_AS
 from singerkit_tap.fields import SentFields
 from singerkit_tap.log_contract import Change, LogGone, LogPage, LogReader, Position
 from singerkit_tap.log_keeper import Keeper
+from singerkit_tap.log_settings import LogSettings
 from singerkit_tap.log_state import LOG, LOG_KEY, OpenChunk, Progress, position_text
 from singerkit_tap.stream import BlockStream
 from singerkit_wire.encode import RawRecord
 from singerkit_wire.output import Output
 from singerkit_wire.stream import DELETED_AT
 
-__all__ = ["LOG_SETTINGS", "LogSettings", "LogSync"]
+__all__ = ["LogSync"]
 
 CHUNK_RECORDS = 5_000
 """Records encoded at once."""
@@ -46,66 +46,6 @@ GRACE_SECONDS = 5.0
 """How long a transaction in hand may go on after a signal; its part is dropped by the target otherwise."""
 
 _SAFE = "what was confirmed by the target is safe, run again to continue."
-
-LOG_SETTINGS: dict[str, Any] = {
-    "log": {
-        "type": "object",
-        "additionalProperties": False,
-        "title": "Log",
-        "description": "How log-based streams are read.",
-        "properties": {
-            "end": {
-                "type": "string",
-                "enum": ["start_of_run", "follow"],
-                "default": "start_of_run",
-                "title": "End",
-                "description": "Where a run ends: where the log ended when the run began, or never, so that it goes on until a signal.",
-            },
-            "max_seconds": {
-                "type": "integer",
-                "minimum": 1,
-                "title": "Longest time",
-                "description": "End a run after so many seconds, where a transaction ends; the next one goes on from there.",
-            },
-            "acknowledge": {
-                "type": "string",
-                "enum": ["next_run", "while_running"],
-                "default": "next_run",
-                "title": "Acknowledge",
-                "description": "When the source may forget its log: at the beginning of the next run, up to the state that it is "
-                "given, or while this one runs, too, up to what is read back from where `--state` points.",
-            },
-            "keep_alive_seconds": {
-                "type": "number",
-                "exclusiveMinimum": 0,
-                "default": 10,
-                "title": "Keep alive",
-                "description": "Answer the source, and read back what is committed, at least every so many seconds.",
-            },
-        },
-    }
-}
-"""What a tap with log-based streams adds to the properties of its config."""
-
-
-@dataclass(frozen=True, slots=True)
-class LogSettings:
-    """`LOG_SETTINGS` of a config."""
-
-    follows: bool = False
-    max_seconds: float | None = None
-    acknowledges: bool = False
-    keep_alive_seconds: float = 10
-
-    @classmethod
-    def of(cls, config: Mapping[str, Any]) -> LogSettings:
-        said = config.get("log") or {}
-        return cls(
-            said.get("end") == "follow",
-            said.get("max_seconds"),
-            said.get("acknowledge") == "while_running",
-            said.get("keep_alive_seconds", 10),
-        )
 
 
 class _Member:
@@ -322,14 +262,19 @@ class LogSync:
     def _read_chunk(self, member: _Member) -> None:
         progress = member.progress
         begin = progress.after
-        with self._keeper.lock:
-            chunk = self._reader.read_chunk(member.stream.name, begin, self._position)
+        # Not under the lock: a query may take long, and the log's connection is answered meanwhile.
+        chunk = self._reader.read_chunk(member.stream.name, begin, self._position)
         after = begin
         self._is_between_transactions = False
-        for page in self._each(chunk.pages):
+        for page in chunk.pages:
             self._write(member, page.records)
             after = page.after
             stop_flag.raise_if_set(_SAFE)
+        if after is not None and after == begin:
+            raise SingerkitError(
+                f"The reader of the log gave no row of stream `{member.stream.name}` and no end of it, which is a fault of the tap; "
+                "what was confirmed by the target is safe: please report it."
+            )
         progress.is_new, progress.is_read, progress.after = False, after is None, after
         progress.chunk = OpenChunk(begin, chunk.snapshot, chunk.until)
         self._is_between_transactions = True
@@ -347,6 +292,11 @@ class LogSync:
                         return
             except LogGone as error:
                 raise self._gone(error) from None
+        if not self._is_between_transactions:
+            raise SingerkitError(
+                "The reader of the log ended inside a transaction, which is a fault of the tap; what was confirmed by the target "
+                "is safe, nothing of that transaction is: please report it."
+            )
 
     def _each(self, pages: Iterator[Any]) -> Iterator[Any]:
         """Yield what the reader gives; it is not called while somebody else calls it."""

@@ -41,7 +41,7 @@ from singerkit_state.store import Store
 from singerkit_state.value import Mark, without_mark
 from singerkit_tap.delivery import Reading, delivery
 from singerkit_tap.log_contract import LogReader
-from singerkit_tap.log_sync import LogSettings
+from singerkit_tap.log_settings import LogSettings
 from singerkit_tap.stream import BlockStream, read_input_entries, root_metadata
 from singerkit_tap.sync import SyncRun
 from singerkit_wire.output import Output, reader_watched

@@ -43,8 +43,9 @@ from singerkit_tap.changes import (
 from singerkit_tap.contract import Context, Page
 from singerkit_tap.family import EnoughRecords, Family, Member, family_of
 from singerkit_tap.log_contract import LogReader
+from singerkit_tap.log_settings import LogSettings
 from singerkit_tap.log_state import LOG
-from singerkit_tap.log_sync import LogSettings, LogSync
+from singerkit_tap.log_sync import LogSync
 from singerkit_tap.reads import Read
 from singerkit_tap.starts import checked_state, unknown_to_config
 from singerkit_tap.stream import BlockStream

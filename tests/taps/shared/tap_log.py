@@ -21,7 +21,7 @@ from singerkit_state.delivery import Delivery
 from singerkit_tap.contract import Context, Page, Start
 from singerkit_tap.delivery import log_delivery
 from singerkit_tap.log_contract import Change, Chunk, LogGone, LogPage, SnapshotPage
-from singerkit_tap.log_sync import LOG_SETTINGS
+from singerkit_tap.log_settings import LOG_SETTINGS
 from singerkit_tap.shell import SingerkitTap
 from singerkit_tap.stream import BlockStream
 

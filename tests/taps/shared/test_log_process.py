@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -91,6 +92,26 @@ def test_the_source_is_answered_while_the_pipe_takes_nothing(log: LogFile) -> No
         out = process.stdout.read()
         assert process.wait() == 0
     assert out.count(b'"RECORD"') == 5000
+
+
+def test_the_source_is_answered_while_a_chunk_is_read(log: LogFile, monkeypatch: Any) -> None:
+    log.commit(put("a", id=1, v="x"))
+    tap_class()
+    reader = sys.modules["tap_log"].FileReader
+    read_chunk = reader.read_chunk
+
+    def slow(self: Any, *given: Any) -> Any:
+        wait_until(lambda: len(log.calls("keep alive")) > 3)
+        chunk = read_chunk(self, *given)
+        return dataclasses.replace(chunk, pages=slow_pages(chunk.pages))
+
+    def slow_pages(pages: Any) -> Iterator[Any]:
+        wait_until(lambda: len(log.calls("keep alive")) > 6)
+        yield from pages
+
+    monkeypatch.setattr(reader, "read_chunk", slow)
+    run = Run({"path": log.path, "select": ["a"], "log": {"keep_alive_seconds": 0.05}}, {}).done()
+    assert [record["id"] for _, record in run.records] == [1]
 
 
 def test_a_run_that_follows_ends_at_a_signal_with_a_state_that_covers_all_it_sent(log: LogFile) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from taps.shared.log_file import LogFile, delete, put, truncate
 from taps.shared.log_model import Run, Tables, tap_class
 
-from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableError
+from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableError, SingerkitError
 
 
 @pytest.fixture
@@ -482,3 +483,29 @@ def test_changes_of_one_stream_are_encoded_together_and_stay_in_their_order(log:
         ("ab"[n % 2], f"{n} {text}") for n in range(20)
     ]
     tables.check(log)
+
+
+def test_a_reader_that_ends_inside_a_transaction_is_no_success(log: LogFile, monkeypatch: Any) -> None:
+    tables = Tables()
+    read(log, tables)
+    log.commit(put("a", id=1, v="x"), put("a", id=2, v="x"))
+    reader = sys.modules["tap_log"].FileReader
+    whole = reader.read
+    monkeypatch.setattr(reader, "read", lambda *given: itertools.islice(whole(*given), 1))
+    run = Run(config(log, page_changes=1), tables.state)
+    assert isinstance(run.error, SingerkitError)
+    assert run.error.exit_code == 70
+    assert run.states[-1]["_singerkit_log"]["position"] == 0
+
+
+def test_a_reader_that_comes_no_further_in_a_table_does_not_read_for_ever(
+    log: LogFile, monkeypatch: Any
+) -> None:
+    log.commit(put("a", id=1, v="x"), put("a", id=2, v="x"))
+    reader = sys.modules["tap_log"].FileReader
+    read_chunk = reader.read_chunk
+    monkeypatch.setattr(
+        reader, "read_chunk", lambda self, stream, _after, at: read_chunk(self, stream, None, at)
+    )
+    run = Run(config(log, select=["a"], chunk_rows=1), {})
+    assert "gave no row of stream `a` and no end of it" in str(run.error)
