@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from decimal import Decimal
 
+from singerkit_sql_target import decimals
 from singerkit_wire.domain import Numbers
 from singerkit_wire.kinds import Column, Kind
 
@@ -30,7 +30,6 @@ DOUBLES = frozenset({"DOUBLE", "FLOAT"})
 """Types that round numbers to the nearest they have."""
 
 _MOST_DIGITS = 38
-_BIGINT_DIGITS = 19
 _INTEGERS: Mapping[str, int] = {"TINYINT": 2, "SMALLINT": 4, "INTEGER": 9, "BIGINT": 18, "HUGEINT": 38}
 """Integer types, with how many digits each surely holds."""
 _DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)\Z")
@@ -65,7 +64,6 @@ _CLOCKS: Mapping[str, Kind] = {
     "TIME": Kind.TIME,
 }
 _NUMBERS = frozenset({Kind.INTEGER, Kind.BIG_INTEGER, Kind.NUMBER})
-_NOT_TEXT = _NUMBERS | {Kind.BOOLEAN, Kind.JSON, Kind.ANY_TEXT}
 
 
 def digits_of(type_: str) -> tuple[int, int] | None:
@@ -91,7 +89,12 @@ def new_type(column: Column, chosen: str | None, number_type: str) -> str:
         return VALUE_TABLE[column.kind]
     if number_type == "double" and not column.number_in_text:
         return "DOUBLE"
-    return _declared_decimal(column) or VALUE_TABLE[Kind.NUMBER]
+    digits = decimals.declared(column, _MOST_DIGITS)
+    return VALUE_TABLE[Kind.NUMBER] if digits is None else _decimal(digits)
+
+
+def _decimal(digits: decimals.Digits) -> str:
+    return f"DECIMAL({sum(digits)},{digits[1]})"
 
 
 def _known(chosen: str) -> str:
@@ -111,57 +114,31 @@ def _known(chosen: str) -> str:
     return name
 
 
-def _declared_decimal(column: Column) -> str | None:
-    """The decimal that a schema declares: `precision` and `scale` beside `x-singer.decimal`, or a `multipleOf`."""
-    precision, scale = column.schema.get("precision"), column.schema.get("scale", 0)
-    if (
-        type(precision) is int
-        and type(scale) is int
-        and 0 <= scale <= precision <= _MOST_DIGITS
-        and precision
-    ):
-        return f"DECIMAL({precision},{scale})"
-    step = column.schema.get("multipleOf")
-    if isinstance(step, bool) or not isinstance(step, int | float | Decimal) or step <= 0:
-        return None
-    exponent = Decimal(str(step)).normalize().as_tuple().exponent
-    after = max(0, -exponent) if isinstance(exponent, int) else _MOST_DIGITS
-    return f"DECIMAL({_MOST_DIGITS},{after})" if after <= _MOST_DIGITS - _BIGINT_DIGITS else None
-
-
 def fitting(column: Column, found: str, wanted: str) -> str | None:
     """Return the type that keeps what a column of type ``found`` holds and every value of its kind; None if none does."""
     if found in (wanted, "VARCHAR"):
         return found
-    if column.kind not in _NUMBERS:
+    has = digits_of(found)
+    if column.kind not in _NUMBERS or has is None:
         return None
+    if found in _INTEGERS and column.kind is Kind.INTEGER:
+        return found if has[0] >= _INTEGERS["BIGINT"] else "BIGINT"
     if wanted in DOUBLES:
-        return found if digits_of(found) and found not in _INTEGERS else None
-    before, after = digits_of(found) or (0, -1)
-    if after < 0:
-        return None
-    if column.kind is Kind.INTEGER:
-        if found in _INTEGERS:
-            return found if before >= _INTEGERS["BIGINT"] else "BIGINT"
-        return found if before >= _BIGINT_DIGITS else _decimal(_BIGINT_DIGITS, after)
-    if column.kind is Kind.BIG_INTEGER and before >= _BIGINT_DIGITS:
+        return None if found in _INTEGERS else found
+    if found not in _INTEGERS and column.kind is not Kind.NUMBER and has[0] >= decimals.BIGINT_DIGITS:
         return found
-    wanted_before, wanted_after = digits_of(wanted) or (0, 0)
-    before = max(before, _BIGINT_DIGITS) if found == "BIGINT" else before
-    if before <= wanted_before and after <= wanted_after:
-        return wanted
-    return _decimal(max(before, wanted_before), max(after, wanted_after))
-
-
-def _decimal(before: int, after: int) -> str | None:
-    return f"DECIMAL({before + after},{after})" if before + after <= _MOST_DIGITS else None
+    if found == "BIGINT":
+        has = decimals.BIGINT_DIGITS, 0
+    needs = (decimals.BIGINT_DIGITS, 0) if column.kind is Kind.INTEGER else digits_of(wanted)
+    both = None if needs is None else decimals.joined(has, needs, _MOST_DIGITS)
+    return None if both is None else _decimal(both)
 
 
 def as_stored(column: Column, type_: str) -> Column | None:
     """Return the column with the kind, and the digits, in which a column of that type takes its values; None if it takes none."""
     kind = column.kind
     if type_ == "VARCHAR":
-        return replace(column, kind=_kind_of_text(column), number_in_text=False)
+        return replace(column, kind=decimals.as_text(column), number_in_text=False)
     if type_ == "JSON":
         return replace(column, kind=Kind.JSON, number_in_text=False)
     if type_ in _CLOCKS:
@@ -196,9 +173,3 @@ def _as_number(column: Column, type_: str, digits: tuple[int, int] | None) -> Co
         if column.kind is Kind.STRING
         else None
     )
-
-
-def _kind_of_text(column: Column) -> Kind:
-    if column.is_key and column.kind in (Kind.INTEGER, Kind.BIG_INTEGER):
-        return Kind.BIG_INTEGER  # `12.0` is the key `12`
-    return Kind.ANY_TEXT if column.kind in _NOT_TEXT and not column.number_in_text else Kind.STRING
