@@ -20,6 +20,9 @@ SHIPPED = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 SCRIPTS = PROJECT["project"]["scripts"]
 
 SHARED = {"singerkit_shell", "singerkit_catalog", "singerkit_state", "singerkit_wire"}
+BESIDE = {"conformance", "docs", "faults", "fuzz", "interop", "mutation", "pipes"}
+"""Folders of tests of more than one shelf, beside those that are named after one."""
+
 # What each kind of package may import of ours, besides itself.
 LIBRARIES = {
     "singerkit_shell": set(),
@@ -79,6 +82,20 @@ def test_every_package_on_a_shelf_is_shipped_and_nothing_else():
 
 def test_shelves_are_no_packages():
     assert [shelf for shelf in SHELVES if (ROOT / shelf / "__init__.py").exists()] == []
+
+
+def test_tests_stand_in_the_folders_of_the_shelves():
+    """What several connectors share is in ``shared``, what one has alone in the folder of its name, with its driver."""
+    tests = ROOT / "tests"
+    folders = {path.parent.relative_to(tests).parts for path in tests.rglob("test_*.py")} - {()}
+    assert {parts[0] for parts in folders} <= BESIDE | set(SHELVES)
+    for shelf, kind in (("taps", "tap_"), ("targets", "target_"), ("tools", "singerkit_")):
+        named = {name.removeprefix(kind) for name, path in packages().items() if path.parent.name == shelf}
+        within = {parts[1:2] for parts in folders if parts[0] == shelf}
+        assert within <= {("shared",), *((name,) for name in named)}
+    for connector in filter(is_connector, packages()):
+        kind, _, name = connector.partition("_")
+        assert (tests / f"{kind}s" / name / "driver.py").exists(), connector
 
 
 @pytest.mark.parametrize("package", sorted(packages()))
