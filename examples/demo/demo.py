@@ -26,8 +26,8 @@ from typing import IO, Any, NoReturn
 
 import source
 
+from singerkit_embedded import server as embedded
 from singerkit_shell.errors import SingerkitError
-from target_postgres import embedded
 
 HERE = Path(__file__).parent
 PROJECT = HERE.parents[1]
@@ -77,7 +77,7 @@ def run_demo() -> None:
     print(
         f"{sum(first.values()):,} rows in {first_seconds:.1f} s, then {second.total()} in {second_seconds:.1f} s."
     )
-    look = [near(Path(sys.executable)), "-m", "target_postgres.embedded", "--folder", near(postgres), "psql"]
+    look = [near(Path(sys.executable)), "-m", "singerkit_embedded", "--folder", near(postgres), "psql"]
     print("\nWhat travelled in the second run is .demo/second.singer. To look at the data:\n")
     print(f"  {shlex.join(look)}\n")
 
@@ -86,9 +86,7 @@ def fresh_folder() -> Path:
     """Empty `.demo/`, stop the server of the last demo, and return the folder for the new one's data."""
     postgres = postgres_folder()
     if (postgres / "data").exists():
-        stop = subprocess.run(
-            [sys.executable, "-m", "target_postgres.embedded", "--folder", postgres, "stop"]
-        )
+        stop = subprocess.run([sys.executable, "-m", "singerkit_embedded", "--folder", postgres, "stop"])
         if stop.returncode != 0:
             raise DemoError(
                 "the data of the last demo is still open, for instance in psql; close that first."

@@ -221,7 +221,7 @@ class TargetPostgres(SingerkitTarget):
             if names_a_server(config):
                 return dsn_of(config)
             if not server:
-                from target_postgres import embedded
+                from singerkit_embedded import server as embedded
 
                 folder = config.get("embedded_folder")
                 server.append(embedded.start(Path(folder) if folder else None, self.logger))

@@ -9,11 +9,11 @@ import click
 import pytest
 
 from singerkit_check.command import cli as check
+from singerkit_embedded import server as embedded
 from singerkit_shell.errors import UsageError
 from singerkit_state.cli import command as state
 from tap_rest.tap import TapRest
 from target_jsonl.target import TargetJsonl
-from target_postgres import embedded
 from target_postgres.target import TargetPostgres
 
 COMMANDS: dict[str, click.Command] = {

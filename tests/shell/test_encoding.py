@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from singerkit_embedded import server as embedded
 from singerkit_shell import encoding
 from singerkit_shell.encoding import check_utf8
 from singerkit_shell.exits import exit_code_of
-from target_postgres import embedded
 
 CHARACTERS = ["a", "é", "日", "😀"]
 BROKEN = [b"\xff", b"\xc3", b"\xe6\x97", b"\xf0\x9f\x98", b"\xed\xa0\x80", b"\xc0\x80", b"\x80"]

@@ -207,7 +207,7 @@ def test_the_folder_of_an_embedded_server_that_does_not_run_is_named(tmp_path: P
         (folder / part).touch()
     with pytest.raises(RetryableError) as caught:
         read_start_state(f"postgresql:///orders?host={quote(str(folder / below))}&pipeline=p")
-    assert f"`python -m target_postgres.embedded --folder '{folder}' start` starts it" in str(caught.value)
+    assert f"`python -m singerkit_embedded --folder '{folder}' start` starts it" in str(caught.value)
 
 
 def test_the_socket_of_an_embedded_server_with_a_long_path(tmp_path: Path) -> None:

@@ -109,13 +109,13 @@ def _to_start_embedded(socket_folder: str | None) -> str | None:
     if socket_folder is None:
         return None
     for folder in (socket_folder, os.path.dirname(socket_folder)):
-        # Its parts, as `target_postgres.embedded` lays them out.
+        # Its parts, as `singerkit_embedded` lays them out.
         if all(
             os.path.exists(os.path.join(folder, part)) for part in ("data/PG_VERSION", "starting", "users")
         ):
             return (
                 "The embedded server of target-postgres there runs while a target uses it; "
-                f"`python -m target_postgres.embedded --folder {shlex.quote(folder)} start` starts it to stay, and prints "
+                f"`python -m singerkit_embedded --folder {shlex.quote(folder)} start` starts it to stay, and prints "
                 "its URL."
             )
     if os.path.basename(socket_folder).startswith(
@@ -123,7 +123,7 @@ def _to_start_embedded(socket_folder: str | None) -> str | None:
     ):  # where the path of its folder is too long for a socket
         return (
             "If it is an embedded server of target-postgres, that runs while a target uses it; "
-            "`python -m target_postgres.embedded --folder FOLDER start` starts it to stay, and prints its URL."
+            "`python -m singerkit_embedded --folder FOLDER start` starts it to stay, and prints its URL."
         )
     return None
 

@@ -54,7 +54,7 @@ class Server:
     """The server in ``folder/server``. Use as a context manager; a keeper stops it if this process is killed."""
 
     def __init__(self, folder: Path) -> None:
-        from target_postgres import embedded
+        from singerkit_embedded import server as embedded
 
         self.folder = folder
         self._keeper = subprocess.Popen(

@@ -41,7 +41,7 @@ class TargetPostgres(TargetDriver):
         """The embedded server, in a folder that its account may enter."""
         place = Path(tempfile.mkdtemp(prefix="conformance-"))
         place.chmod(0o755)
-        command = [sys.executable, "-m", "target_postgres.embedded", "--folder", str(place), "sql"]
+        command = [sys.executable, "-m", "singerkit_embedded", "--folder", str(place), "sql"]
 
         def read(stream: str) -> list[Row]:
             query = f"""SELECT row_to_json(t)::text FROM "{stream}" AS t"""

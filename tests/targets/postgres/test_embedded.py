@@ -20,15 +20,15 @@ import psycopg2
 import pytest
 from waiting import wait_until
 
+from singerkit_embedded import server as embedded
 from singerkit_shell.errors import CannotWriteError, ConfigurationError, RetryableError
-from target_postgres import embedded
 
 SECONDS = 30
-COMMAND = [sys.executable, "-m", "target_postgres.embedded"]
+COMMAND = [sys.executable, "-m", "singerkit_embedded"]
 USER = """
 import sys
 from pathlib import Path
-from target_postgres.embedded import start
+from singerkit_embedded.server import start
 
 server = start(Path(sys.argv[1]))
 print(server.uri, flush=True)
@@ -136,7 +136,7 @@ def another_account() -> dict[str, Any]:
     same_version = f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"
     for program in (sys.executable, same_version):
         options = identity | {"env": environment, "executable": program}
-        probe = [program, "-c", "import target_postgres.embedded, psycopg2"]
+        probe = [program, "-c", "import singerkit_embedded.server, psycopg2"]
         with contextlib.suppress(OSError):
             if subprocess.run(probe, capture_output=True, **options).returncode == 0:
                 return options

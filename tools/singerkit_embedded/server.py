@@ -17,7 +17,7 @@ first the account ``singerkit`` (made with ``useradd --system``; ``nobody`` wher
 permission of a folder that others use is changed: a closed place is refused by name, and programs that the
 account may not read are copied below ``/var/lib/singerkit``.
 
-``python -m target_postgres.embedded [--folder F] start|stop|uri|psql|sql "..."`` opens the server by hand.
+``python -m singerkit_embedded [--folder F] start|stop|uri|psql|sql "..."`` opens the server by hand.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ __all__ = [
     "EmbeddedServer",
     "default_folder",
     "is_open_to_server",
+    "main",
     "start",
 ]
 
@@ -196,7 +197,7 @@ def is_open_to_server(folder: Path) -> bool:
 def command_line(folder: Path, *words: str) -> str:
     """Return a shell command that does ``words`` with the server in ``folder``, whatever the variables say."""
     where = [] if folder == Path(os.path.abspath(_home_folder().expanduser())) else ["--folder", str(folder)]
-    return shlex.join([sys.executable, "-m", "target_postgres.embedded", *where, *words])
+    return shlex.join([sys.executable, "-m", "singerkit_embedded", *where, *words])
 
 
 # The programs
@@ -700,7 +701,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Open, start or stop the server by hand; return the exit code."""
     speak_utf8()
     parser = argparse.ArgumentParser(
-        prog="python -m target_postgres.embedded",
+        prog="python -m singerkit_embedded",
         description="The PostgreSQL that target-postgres uses when its config has no connection settings.",
         epilog=f"The folder is the one given, else ${FOLDER_VARIABLE}, else {default_folder()}.",
     )
@@ -828,7 +829,3 @@ def _print_table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> None
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
-
-
-if __name__ == "__main__":
-    sys.exit(main())
