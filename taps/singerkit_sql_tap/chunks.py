@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from singerkit_shell.errors import RetryableError
 from singerkit_sql_tap.contract import Database, Row, TooWide
 from singerkit_sql_tap.queries import Condition, above, page_query, top_query, up_to
 from singerkit_sql_tap.tables import Table
@@ -67,6 +68,7 @@ class Walk:
         if not top:
             return
         where = [*self._where, up_to(self._key, top[0], mark)]
+        named = self._database.fingerprint(self._table)
         while True:
             wanted = self.size.rows
             behind = [] if after is None else [above(self._key, after, mark)]
@@ -78,6 +80,11 @@ class Walk:
                 continue
             if not rows:
                 return
+            if self._database.fingerprint(self._table) != named:
+                raise RetryableError(
+                    f"Table `{self._table.name}` was altered, or the database vacuumed, while it was read, after which its rows may have "
+                    "other numbers; what was confirmed by the target is safe: run again."
+                )
             after = tuple(rows[-1][place] for place in self._places)
             has_more_columns = len(self._selected) > self._width
             yield [row[: self._width] for row in rows] if has_more_columns else rows, after

@@ -69,12 +69,16 @@ class Database(Protocol):
 
     def found_types(
         self, table: Table, columns: Sequence[str], where: Sequence[Condition]
-    ) -> tuple[Mapping[str, dict[str, Any]], int | None]:
-        """Return the schema of each column as its values are, and how many rows were looked at, None: none were.
+    ) -> Mapping[str, dict[str, Any]]:
+        """Return the schema of each column as its values are.
 
         Called once per stream and run, before its SCHEMA, unless a catalog has the schema. A database whose declared
         types are a promise returns them.
         """
+        ...
+
+    def row_count(self, table: Table) -> int | None:
+        """Return how many rows there are, about, for the catalog; None: that is not known."""
         ...
 
     def key_order(self, table: Table, column: str, told: str | None) -> KeyOrder:
@@ -90,7 +94,7 @@ class Database(Protocol):
         ...
 
     def fingerprint(self, table: Table) -> str:
-        """Return what stays the same as long as a `Table.chunk_key` names the same rows."""
+        """Return what stays the same as long as a `Table.chunk_key` names the same rows; asked for with each chunk."""
         ...
 
     def close(self) -> None:

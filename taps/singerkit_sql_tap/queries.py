@@ -39,7 +39,9 @@ def _compared(key: Sequence[str], operator: str, values: Sequence[Any], placehol
     marks = ", ".join([placeholder] * len(key))
     if len(key) == 1:
         return Condition(f"{key[0]} {operator} {marks}", tuple(values))
-    return Condition(f"({', '.join(key)}) {operator} ({marks})", tuple(values))
+    # The first part again by itself: an index is not always searched by several at once.
+    first = f"{key[0]} {operator[0]}= {placeholder}"
+    return Condition(f"{first} AND ({', '.join(key)}) {operator} ({marks})", (values[0], *values))
 
 
 def page_query(

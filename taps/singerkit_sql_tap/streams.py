@@ -125,7 +125,9 @@ class TableStream(BlockStream):
         self._has_learned = True
         names = self.table.column_names if every_column else self._selected
         former = former_read(self.tap.start_state, self.name)
-        found, self._row_count = self._database.found_types(self.table, names, self._range_to_learn(former))
+        found = self._database.found_types(self.table, names, self._range_to_learn(former))
+        if every_column:
+            self._row_count = self._database.row_count(self.table)
         properties = dict(self.schema["properties"])
         for name, schema in found.items():
             properties[name] = widened(schema, former.fields.get(name))
@@ -159,11 +161,12 @@ class TableStream(BlockStream):
             local_is_utc=self._options.local_is_utc,
         )
         maker = RowMaker(columns)
+        load = self._load_of(columns)
         try:
-            for walk, after in self._walks(columns, start):
+            for walk, after, is_safe in self._walks(columns, start):
                 for rows, behind in walk.chunks(after):
                     checked = check.checked(rows)
-                    yield Page(maker.rows(checked), position=self._position(behind))
+                    yield Page(maker.rows(checked), is_safe=is_safe, position=self._position(behind, load))
                     walk.size.follow(len(rows), check.bytes)
         finally:
             if check.nulled:
@@ -173,26 +176,31 @@ class TableStream(BlockStream):
                     self.name,
                 )
 
-    def _walks(self, columns: Sequence[str], start: Start) -> Iterator[tuple[Walk, Sequence[Any] | None]]:
-        """Yield what is walked through one after the other, and from where on."""
+    def _walks(
+        self, columns: Sequence[str], start: Start
+    ) -> Iterator[tuple[Walk, Sequence[Any] | None, bool]]:
+        """Yield what is walked through one after the other, from where on, and whether its rows are covered by a bookmark."""
         key, database, table = self.bookmark_key, self._database, self.table
         if key is None:
             position = start.position or {}
             table, where = self._walkable(columns, [])
-            yield Walk(database, table, columns, table.chunk_key, where), position.get("after")
+            yield Walk(database, table, columns, table.chunk_key, where), position.get("after"), True
             return
         order = database.key_order(table, key, self._settings.replication_key_format)
         ceiling = below_ceiling(database, table, key)
         if start.bookmark is None:
             table, where = self._walkable(columns, without_value(database, key))
-            yield Walk(database, table, columns, table.chunk_key, where), None
+            # No bookmark says that these have come; one of the rows behind them does.
+            yield Walk(database, table, columns, table.chunk_key, where), None, False
         if ceiling is not None:
             table, where = self._walkable(columns, [*from_value(database, key, order, start.value), *ceiling])
-            by = database.compared(key)
-            chunk_key = (
-                [by, *(part for part in table.chunk_key if part != by)] if self.is_sorted else table.chunk_key
-            )
-            yield Walk(database, table, columns, chunk_key, where), None
+            yield Walk(database, table, columns, self._walked_by(table, key), where), None, True
+
+    def _walked_by(self, table: Table, key: str) -> Sequence[str]:
+        """Return the key of the chunks: with the replication key in front where an index gives its order."""
+        if not self.is_sorted or table.chunk_key == (self._database.column(key),):
+            return table.chunk_key
+        return [self._database.compared(key), *table.chunk_key]
 
     def _walkable(
         self, columns: Sequence[str], where: Sequence[Condition]
@@ -228,12 +236,12 @@ class TableStream(BlockStream):
 
     # Where a full load goes on
 
-    def _position(self, after: Row) -> Any:
+    def _position(self, after: Row, load: str) -> Any:
         if self.bookmark_key is not None or not self.table.chunk_key:
             return None
         if not all(isinstance(value, int | str) for value in after):
             return None  # as JSON it would not be the same value
-        return {"after": list(after), "of": self._load_of(self._selected)}
+        return {"after": list(after), "of": load}
 
     def _load_of(self, columns: Sequence[str]) -> str:
         """Return what has to be the same for a load to go on: the rows' names and their columns."""

@@ -25,6 +25,8 @@ __all__ = ["SqliteDatabase"]
 _T = TypeVar("_T")
 _OLDEST = (3, 37)
 _LOOK_EVERY = 100_000  # steps of SQLite's machine between two looks at the stop flag: some milliseconds
+_NO_LIMIT = 2**31 - 1
+_ROWIDS = ("t.rowid", "t._rowid_", "t.oid")
 _FIRST_WAIT = 0.01
 _CHUNK_BYTES = 16 * 1024 * 1024
 _SAFE = "what was confirmed by the target is safe, run again to continue."
@@ -43,6 +45,7 @@ class SqliteDatabase:
         self._spools = 0
         self._replaced = 0
         self._began = 0.0
+        self._inode: int | None = None
 
     # The connection
 
@@ -54,6 +57,7 @@ class SqliteDatabase:
                     f"The SQLite of this Python is {sqlite3.sqlite_version}; tap-sqlite needs 3.37 or newer: use another Python."
                 )
             check_file(self._path)
+            self._inode = self._path.stat().st_ino
             self._open = self._connected()
         return self._open
 
@@ -154,30 +158,33 @@ class SqliteDatabase:
 
     def found_types(
         self, table: Table, columns: Sequence[str], where: Sequence[Condition]
-    ) -> tuple[Mapping[str, dict[str, Any]], int | None]:
+    ) -> Mapping[str, dict[str, Any]]:
         """Look at each row once, and again at the texts of columns that are declared as times."""
         if not columns:
-            return {}, None
+            return {}
         kinds = [f"typeof({self.column(name)})" for name in columns]
-        query = page_query(self.source(table), kinds, where, (), None)
         # The combinations are few, whatever the number of rows.
-        sql = query.sql.replace("SELECT", "SELECT DISTINCT", 1)
-        doing = f"looking at the types of `{table.name}`"
-        rows = self._run(lambda: self._connection.execute(sql, query.parameters).fetchall(), doing)
+        rows = self._look(table, "SELECT DISTINCT", kinds, where)
+        found = zip(columns, zip(*rows, strict=True) if rows else [()] * len(columns), strict=True)
         schemas = {}
-        for name, found in zip(
-            columns, zip(*rows, strict=True) if rows else [()] * len(columns), strict=True
-        ):
+        for name, types in found:
             declared = table.column(name).sql_type
-            types = {*found}
-            is_time = is_declared_time(declared) and types - {"null"} == {"text"}
+            is_time = is_declared_time(declared) and {*types} - {"null"} == {"text"}
             format_ = self._format(table, name, where) if is_time else None
             schemas[name] = column_schema(declared, types, format_)
-        counting = page_query(self.source(table), ["count(*)"], where, (), None)
-        count = self._run(
-            lambda: self._connection.execute(counting.sql, counting.parameters).fetchone(), doing
-        )
-        return schemas, int(count[0])
+        return schemas
+
+    def row_count(self, table: Table) -> int:
+        ((count,),) = self._look(table, "SELECT", ["count(*)"])
+        return int(count)
+
+    def _look(
+        self, table: Table, select: str, expressions: Sequence[str], where: Sequence[Condition] = ()
+    ) -> list[Row]:
+        query = page_query(self.source(table), expressions, where, (), None)
+        sql = query.sql.replace("SELECT", select, 1)
+        doing = f"looking at the values of `{table.name}`"
+        return self._run(lambda: self._connection.execute(sql, query.parameters).fetchall(), doing)
 
     def _format(self, table: Table, name: str, where: Sequence[Condition]) -> str | None:
         present = Condition(f"{self.column(name)} IS NOT NULL")
@@ -200,7 +207,7 @@ class SqliteDatabase:
     def fetch(self, query: Query, limit: int, table: Table) -> list[Row]:
         connection = self._connection
         # A value that is larger than its part of a chunk stops the query before it is read.
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _CHUNK_BYTES // limit if limit > 1 else 2**31 - 1)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _CHUNK_BYTES // limit if limit > 1 else _NO_LIMIT)
         doing = f"reading table `{table.name}`"
 
         def fetched() -> list[Row] | None:
@@ -215,7 +222,10 @@ class SqliteDatabase:
                     raise
                 return None  # text that cannot be decoded is no error of SQLite's
 
-        rows = self._run(fetched, doing)
+        try:
+            rows = self._run(fetched, doing)
+        finally:
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _NO_LIMIT)
         return self._with_invalid_text(query, table) if rows is None else rows
 
     def _with_invalid_text(self, query: Query, table: Table) -> list[Row]:
@@ -248,10 +258,8 @@ class SqliteDatabase:
 
     def key_order(self, table: Table, column: str, told: str | None) -> Look:
         """Look at how all values of the key are written."""
-        query = page_query(self.source(table), [LOOK.format(self.column(column))], (), (), 5)
-        sql = query.sql.replace("SELECT", "SELECT DISTINCT", 1)
-        doing = f"looking at the replication key of `{table.name}`"
-        looks = self._run(lambda: self._connection.execute(sql).fetchall(), doing)
+        looks = self._look(table, "SELECT DISTINCT", [LOOK.format(self.column(column))])
+        doing = "looking at its encoding"
         encoding = self._run(lambda: self._connection.execute("PRAGMA encoding").fetchone()[0], doing)
         problem = look_problem(looks, told, is_utf8=encoding == "UTF-8")
         if problem is not None:
@@ -272,7 +280,6 @@ class SqliteDatabase:
         # Without types: no affinity changes a value.
         names = ", ".join(map(self.quoted, columns))
         connection, doing = self._connection, f"reading `{table.name}`"
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 2**31 - 1)
         made = f"CREATE TEMP TABLE {name} ({key} INTEGER PRIMARY KEY, {names})"
         self._run(lambda: connection.execute(made), doing)
         filled = f"INSERT INTO temp.{name} ({names}) {query.sql}"
@@ -280,8 +287,15 @@ class SqliteDatabase:
         return Table(name, table.columns, chunk_key=(f"t.{key}",), schema_name="temp")
 
     def fingerprint(self, table: Table) -> str:
-        """VACUUM may name rows anew, and adds to this number, as each change of a table does."""
+        """Tell one file from another in its place, and rows from others with their numbers.
+
+        VACUUM may give other numbers to rows that have none of their own, and adds to `schema_version`, as each change of a
+        table does.
+        """
+        connection = self._connection
+        if table.schema_name == "temp" or (table.primary_key and table.chunk_key[0] not in _ROWIDS):
+            return str(self._inode)
         version = self._run(
-            lambda: self._connection.execute("PRAGMA schema_version").fetchone()[0], "opening it"
+            lambda: connection.execute("PRAGMA schema_version").fetchone()[0], "looking at its schema"
         )
-        return f"{table.name} {version}"
+        return f"{self._inode} {version}"

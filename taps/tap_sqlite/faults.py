@@ -70,6 +70,8 @@ def fault(error: sqlite3.Error, path: Path, doing: str) -> SingerkitError:
     if code in _NO_SHM:
         code = sqlite3.SQLITE_CANTOPEN
     where = f"{path} while {doing}"
+    if not code:  # of Python: the text stands in the message
+        return BadDataError(f"Some text of {where} is not UTF-8; {_SAFE}: correct it at the source.")
     match code & 0xFF:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return RetryableError(

@@ -328,6 +328,66 @@ def test_a_table_that_is_altered_while_it_is_read(shop, monkeypatch, change):
     tap.database.close()
 
 
+@pytest.mark.parametrize("key", ["", "PRIMARY KEY"])
+def test_a_file_that_is_vacuumed_while_it_is_read(shop, monkeypatch, key):
+    """The numbers of rows without one of their own may be others then."""
+    monkeypatch.setattr(chunks.ChunkSize.__init__, "__defaults__", (2,))
+    shop.execute(
+        f"CREATE TABLE t (id INTEGER {key})", "INSERT INTO t VALUES (?)", rows=[(n,) for n in range(50)]
+    )
+    shop.execute("DELETE FROM t WHERE id < 10")
+    tap = shop.tap(snapshot="chunk")
+    pages = tap.streams["t"].read_pages(None, Start())
+    found = len(next(pages).records)
+    with closing(sqlite3.connect(shop.path)) as connection:
+        connection.execute("VACUUM")
+    if key:
+        assert found + sum(len(page.records) for page in pages) == 40
+    else:
+        with pytest.raises(RetryableError, match="or the database vacuumed, while it was read"):
+            list(pages)
+    tap.database.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "goes_on"),
+    [("none", True), ("VACUUM", False), ("another file", False), ("fewer columns", False)],
+)
+def test_a_load_that_was_cut_off_begins_anew_where_its_place_means_something_else(shop, change, goes_on):
+    shop.execute(
+        "CREATE TABLE t (n INT, v REAL)", "INSERT INTO t VALUES (?, 1)", rows=[(n,) for n in range(3000)]
+    )
+    shop.execute("INSERT INTO t VALUES (3000, 9e999)")
+    with pytest.raises(BadDataError, match="infinite"):
+        shop.sync(state_every=1)
+    cut = shop.result()
+    shop.execute("UPDATE t SET v = 2 WHERE n = 3000")
+    if change == "VACUUM":
+        with closing(sqlite3.connect(shop.path)) as connection:
+            connection.execute("VACUUM")
+    if change == "another file":
+        copy = shop.path.read_bytes()
+        shop.path.rename(shop.folder / "former.db")
+        shop.path.write_bytes(copy)
+    again = shop.sync(cut.state, **({"select": ["t", "!t.v"]} if change == "fewer columns" else {}))
+    both = {one["version"] for result in (cut, again) for one in result.of_type("RECORD")}
+    if goes_on:
+        assert [*cut.column("n"), *again.column("n")] == list(range(3001))
+        assert len(both) == 1
+    else:
+        assert again.column("n") == list(range(3001))
+        assert len(both) == 2
+    assert again.of_type("ACTIVATE_VERSION")[0]["version"] == max(both)
+
+
+def test_no_content_of_a_text_stands_in_an_error(shop):
+    shop.by("k")
+    shop.execute("CREATE TABLE t (k TEXT)", "INSERT INTO t VALUES (CAST(x'736563726574ff' AS TEXT))")
+    with pytest.raises(Exception, match="not UTF-8") as raised:
+        shop.sync()
+    assert "secret" not in str(raised.value)
+
+
 SLOW = "CREATE VIEW slow AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 2000000000) SELECT count(*) AS c FROM n"
 
 
