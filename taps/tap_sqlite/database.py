@@ -13,12 +13,13 @@ from urllib.parse import quote
 from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableError
 from singerkit_shell.signals import stop_flag
 from singerkit_sql_tap.contract import Row, TooWide
+from singerkit_sql_tap.looks import Look, look_problem
 from singerkit_sql_tap.queries import Condition, Query, page_query
 from singerkit_sql_tap.tables import Table
 from singerkit_sql_tap.types import format_of
 from tap_sqlite.catalog import read_tables
 from tap_sqlite.faults import check_file, fault, is_busy
-from tap_sqlite.values import LOOK, Look, column_schema, is_declared_time, look_problem
+from tap_sqlite.values import LOOK, column_schema, is_declared_time
 
 __all__ = ["SqliteDatabase"]
 

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from collections.abc import Collection
 from typing import Any
 
-from singerkit_state.instants import NoInstantError, iso_instant
-
-__all__ = ["LOOK", "Look", "affinity", "column_schema", "is_declared_time", "look_problem"]
-
-_LAST_DAY = 253_402_214_400
+__all__ = ["LOOK", "affinity", "column_schema", "is_declared_time"]
 
 
 def affinity(declared: str) -> str:
@@ -71,70 +64,10 @@ def _holds_integers(declared: str) -> bool:
 
 # Replication keys
 
+_OFFSET = "ltrim(substr({0}, 17), '0123456789:.,')"
 LOOK = (
     "typeof({0}), CASE typeof({0}) WHEN 'text' THEN substr({0}, 11, 1) END, "
-    "CASE WHEN typeof({0}) <> 'text' THEN NULL WHEN {0} GLOB '*[Zz]' THEN substr({0}, -1) "
-    "WHEN {0} GLOB '*:*[-+][0-9][0-9]:[0-9][0-9]' THEN substr({0}, -6) ELSE '' END, "
-    "CASE WHEN typeof({0}) = 'text' AND ({0} GLOB '*[Zz]' OR {0} GLOB '*:*[-+][0-9][0-9]:[0-9][0-9]') THEN length({0}) END"
+    f"CASE typeof({{0}}) WHEN 'text' THEN {_OFFSET} END, "
+    f"CASE WHEN typeof({{0}}) = 'text' AND {_OFFSET} <> '' THEN length({{0}}) END"
 )
-"""How a value is written: its type, and of text what stands between date and time, the offset, and with one the length.
-
-Texts of one look compare as the moments they stand for; of two looks they do not.
-"""
-
-
-def look_problem(looks: Sequence[tuple[Any, ...]], told: str | None, *, is_utf8: bool) -> str | None:
-    """Return why values of these looks have no order that we share, as the end of a sentence; None: they have one."""
-    types = {look[0] for look in looks} - {"null"}
-    if types <= {"integer", "real"}:
-        return "holds numbers, and `replication_key_format` says `text`" if told == "text" and types else None
-    if types != {"text"}:
-        return f"holds values of several types ({', '.join(sorted(types))}), which SQLite sorts by type first"
-    if told == "text":
-        return (
-            None
-            if is_utf8
-            else "is compared as text, and the database is not in UTF-8, where SQLite compares bytes of UTF-16"
-        )
-    if told is not None:
-        return f"holds text, and `replication_key_format` says `{told}`, of numbers"
-    if len([look for look in looks if look[0] == "text"]) > 1:
-        return "holds texts that are written in more than one way (blank or `T`, offset, digits), which SQLite compares as text"
-    return None
-
-
-@dataclass(frozen=True)
-class Look:
-    """The order of a key whose values all look alike (`singerkit_sql_tap.contract.KeyOrder`)."""
-
-    looks: Sequence[tuple[Any, ...]]
-    told: str | None
-
-    def asked(self, value: Any) -> Any:
-        """Return what to ask for: the value itself where the column is written alike, else the day before it."""
-        if isinstance(value, Decimal):
-            return int(value) if value == int(value) else float(value)
-        if not isinstance(value, str) or self.told == "text":
-            return value
-        separator, offset, length = self._of_column
-        looks_alike = value[10:11] == (separator or "") and (
-            value.endswith(offset) and len(value) == length
-            if offset
-            else not value.endswith(("Z", "z")) and value[-6:-5] not in ("+", "-")
-        )
-        if looks_alike:
-            return value
-        try:
-            seconds = iso_instant(value)[0]
-        except NoInstantError:
-            return None
-        if not seconds + 62_135_596_800 > 86400 or seconds >= _LAST_DAY:
-            return None
-        day = datetime.fromtimestamp(seconds, UTC) - timedelta(days=1)
-        return day.strftime("%Y-%m-%d")
-
-    @property
-    def _of_column(self) -> tuple[str | None, str | None, int | None]:
-        texts: Iterable[tuple[Any, ...]] = (look for look in self.looks if look[0] == "text")
-        look: Mapping[int, Any] | tuple[Any, ...] = next(iter(texts), (None, None, None, None))
-        return look[1], look[2], look[3]
+"""The columns of a look (`singerkit_sql_tap.looks`)."""

@@ -456,3 +456,17 @@ def test_wide_rows_come_few_at_a_time(shop):
     tap.database.close()
     assert sum(sizes) > 40 * 2_000_000
     assert max(sizes) < 40_000_000
+
+
+def test_memory_does_not_grow_with_the_table(shop):
+    shop.execute(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b REAL)",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000) INSERT INTO t SELECT i, 'row ' || i, i / 3.0 FROM n",
+    )
+    with (shop.folder / "out").open("wb") as out:
+        process = subprocess.Popen(shop.command(), stdout=out, stderr=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    assert (shop.folder / "out").stat().st_size > 30_000_000
+    assert usage.ru_maxrss < 120 * 1024, "in KiB"

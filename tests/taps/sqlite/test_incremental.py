@@ -118,6 +118,9 @@ def test_no_state_covers_rows_without_a_key_before_one_with_a_key_has_come(shop)
         (["2024-01-01 00:00:00", "2024-01-01T00:00:00"], {}, "are written in more than one way"),
         (["2024-01-01T00:00:00Z", "2024-01-01T00:00:00.5Z"], {}, "are written in more than one way"),
         (["2024-01-01T00:00:00Z", "2024-01-01T00:00:00+02:00"], {}, "are written in more than one way"),
+        (["2024-01-01T00:00:00+0100", "2024-01-01T00:00:00+0200"], {}, "are written in more than one way"),
+        (["2024-01-01T00:00Z", "2024-01-01T00:00:01Z"], {}, "are written in more than one way"),
+        (["2024-01-01", "2024-01-01 10:00"], {}, "are written in more than one way"),
         ([b"\0"], {}, "holds values of several types (blob)"),
         ([1], {"replication_key_format": "text"}, "holds numbers, and `replication_key_format` says `text`"),
         (
@@ -162,6 +165,18 @@ def test_keys_whose_order_is_known_go_on(shop, values, settings, index, collatio
     assert shop.sync(first.state).rows() == []
 
 
+@pytest.mark.parametrize("index", ["", "CREATE INDEX i ON t (v)"])
+def test_a_collation_of_the_column_counts_for_nothing(shop, index):
+    """By code point `a` is behind `Z`; by NOCASE it is not, and would never be asked for."""
+    shop.by("v", replication_key_format="text")
+    shop.execute(
+        "CREATE TABLE t (v TEXT COLLATE NOCASE)", *filter(None, [index]), "INSERT INTO t VALUES ('Z'), ('B')"
+    )
+    state = shop.sync().state
+    shop.execute("INSERT INTO t VALUES ('a')")
+    assert shop.sync(state).column("v") == ["a"]
+
+
 def test_rows_without_a_key_come_once_and_the_run_says_so(shop, caplog):
     shop.by("at")
     shop.execute(*TABLES["rowid and index"])
@@ -181,6 +196,14 @@ def test_a_lookback_reads_rows_that_were_committed_late(shop):
     assert shop.sync(state).rows() == []
     shop.by("at", lookback=2 * 86400)
     assert sorted(shop.sync(state).column("id")) == [2, 3]
+
+
+def test_types_are_learned_in_the_window_of_a_lookback_too(shop):
+    shop.by("n", lookback=5)
+    shop.execute("CREATE TABLE t (n INTEGER, v)", "INSERT INTO t VALUES (10, 1)")
+    state = shop.sync().state
+    shop.execute("INSERT INTO t VALUES (8, 'late, and a text')")
+    assert sorted(shop.sync(state).column("n")) == [8, 10]
 
 
 @pytest.mark.parametrize("look", ["2024-01-{:02} 08:00:00", "2024-01-{:02}T08:00:00+05:00", "2024-01-{:02}"])
