@@ -103,10 +103,18 @@ date_times = st.builds(
         '"2026-01-01"',
         '"2026-01-01T24:00:00Z"',
         '"2026-01-01 10:00"',
+        '"2026-01-01T10:00:00.1234565Z"',
+        '"2026-12-31T23:59:59.9999999+02:00"',
+        '"2016-12-31T23:59:60Z"',
     ]
 )
 dates = st.dates().map(lambda day: f'"{day}"') | st.just('"2026-01-01T00:00:00Z"')
-times = st.builds(lambda at, zone: f'"{at}{zone}"', st.times(), st.sampled_from(["", "Z", "+00:00"]))
+odd_times = st.sampled_from(
+    ['"10:00:00.1234565"', '"23:59:59.9999999"', '"10:00:00.0000005Z"', '"10:00"', '"10:00:00+02:00"']
+)
+times = (
+    st.builds(lambda at, zone: f'"{at}{zone}"', st.times(), st.sampled_from(["", "Z", "+00:00"])) | odd_times
+)
 uuids = st.builds(
     lambda value, how: json.dumps(how(str(value))), st.uuids(), st.sampled_from([str, str.upper])
 )

@@ -25,8 +25,8 @@ try:
     import pyarrow.compute as pc
 except ImportError:
     raise ConfigurationError(
-        "This target loads in columns, and pyarrow is not installed; nothing was read: install it with "
-        "`pip install 'singerkit[arrow]'`, then run again."
+        "This target loads rows in columns, and pyarrow, which makes them, is not installed; what was committed is safe: "
+        "install it with `pip install 'singerkit[arrow]'`, then run again."
     ) from None
 
 __all__ = ["DECIMAL", "WIDE_INTEGER", "arrow_schema", "arrow_type", "as_arrow"]

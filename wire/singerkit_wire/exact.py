@@ -92,7 +92,7 @@ class UnknownFields(Exception):
 
 
 class TooWide(Exception):
-    """An integer does not fit its column, which has to become numeric before the block is redone."""
+    """An integer does not fit its column, which has to become wider before the block is redone."""
 
     def __init__(self, column: str) -> None:
         super().__init__(column)
