@@ -141,7 +141,9 @@ class LogTorture:
         os.close(reading)
         if victims:
             if waits:
-                wait_until(lambda: self.committed()[1] > self._at, "a commit; see target.err and tap.err")
+                wait_until(
+                    lambda: self.committed()[1] > self._at, "a commit; see target.err and tap.err", 120
+                )
             time.sleep(after)
             for pid in {"tap": [tap], "target": [target.pid], "both": [tap, target.pid]}[victims]:
                 os.kill(pid, signal.SIGKILL)

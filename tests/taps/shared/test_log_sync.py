@@ -228,7 +228,10 @@ def test_a_run_that_follows_ends_after_its_longest_time_and_is_complete(log: Log
     tables = Tables()
     read(log, tables)
     log.commit(put("a", id=1, v="x"))
-    run = read(log, tables, log={"end": "follow", "max_seconds": 1})
+    for _ in range(30):  # a busy machine may need a second before it comes to the log
+        run = read(log, tables, log={"end": "follow", "max_seconds": 1})
+        if run.records:
+            break
     assert len(run.records) == 1
     assert run.states[-1]["_singerkit"]["complete"]
     assert tables.state["_singerkit_log"]["position"] == 1
