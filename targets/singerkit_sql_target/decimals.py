@@ -44,5 +44,5 @@ def joined(one: Digits, other: Digits, most: int) -> Digits | None:
 def as_text(column: Column) -> Kind:
     """The kind in which a column of text takes values: what is no text goes there as its JSON."""
     if column.is_key and column.kind in (Kind.INTEGER, Kind.BIG_INTEGER):
-        return Kind.BIG_INTEGER  # `12.0` is the key `12`
+        return column.kind  # `12.0` is the key `12`
     return Kind.ANY_TEXT if column.kind in _NOT_TEXT and not column.number_in_text else Kind.STRING

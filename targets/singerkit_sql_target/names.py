@@ -8,13 +8,18 @@ from singerkit_shell.errors import BadDataError
 from singerkit_sql_target.dialect import ORDER, Dialect
 from singerkit_target.abilities import NameCase
 
-__all__ = ["check_stream_name", "fold", "identifiers"]
+__all__ = ["check_stream_name", "fold", "identifiers", "lower_ascii"]
 
 
 def fold(name: str, dialect: Dialect) -> str:
     """Return what two names have in common that are one to the store."""
     if dialect.abilities.name_case is NameCase.KEPT:
         return name
+    return lower_ascii(name)
+
+
+def lower_ascii(name: str) -> str:
+    """Return a name with small letters for those of ASCII, and all others as they are."""
     return "".join(chr(ord(one) + 32) if "A" <= one <= "Z" else one for one in name)
 
 

@@ -50,6 +50,8 @@ def as_arrow(fields: Sequence[Field], rows: Sequence[tuple[Any, ...]], first: in
 
 def _encode(field: Field, on_wire: Sequence[Any]) -> Encoded:
     kind = field.column.kind
+    if kind is Kind.BIG_INTEGER and field.type == "VARCHAR":  # a key: `12.0` is `12`
+        return _spelt(str)(values_of(field.column, on_wire), field.type)
     if kind in (Kind.BIG_INTEGER, Kind.NUMBER):
         return _numbers(number_texts(on_wire), field.type)
     return _ENCODERS[kind](values_of(field.column, on_wire), field.type)

@@ -35,6 +35,7 @@ from singerkit_sql_target.dialect import (
     OutcomeUnknown,
     Session,
 )
+from singerkit_sql_target.names import lower_ascii
 from singerkit_state import statefile
 from singerkit_wire.kinds import Column, Kind
 from target_duckdb import types as value_table
@@ -58,7 +59,7 @@ class DuckDialect:
     name = "DuckDB"
     domain, abilities, one_writer = DOMAIN, ABILITIES, True
     types: Mapping[Kind, str] = value_table.VALUE_TABLE
-    inexact_types = value_table.DOUBLES
+    inexact_types = frozenset(value_table.DOUBLES)
     errors: tuple[type[Exception], ...] = (duckdb.Error,)
 
     def __init__(self, path: Path, *, number_type: str = "decimal") -> None:
@@ -133,22 +134,24 @@ class _DuckSession:
             raise OutcomeUnknown(error) from error
 
     def inspect(self, schema: str, table: str) -> Existing | None:
-        views = self.execute(
-            "SELECT 1 FROM duckdb_views() WHERE database_name = current_database() AND schema_name = ? "
-            "AND lower(view_name) = lower(?)",
-            [schema, table],
-        )
-        if views:
+        place = "database_name = current_database() AND lower(schema_name) = lower(?)"
+        views = self.execute(f"SELECT view_name FROM duckdb_views() WHERE {place}", [schema])
+        if any(lower_ascii(name) == lower_ascii(table) for (name,) in views):
             raise InTheWay("a view")
         found = self.execute(
-            "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = current_database() AND schema_name = ? "
-            "AND lower(table_name) = lower(?) ORDER BY column_index",
+            f"SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE {place} "
+            "AND lower(table_name) = lower(?) ORDER BY column_index",  # of all letters: two tables may be meant
             [schema, table],
         )
-        if not found:
+        columns = {
+            column: ExistingColumn(type_)
+            for name, column, type_ in found
+            if lower_ascii(name) == lower_ascii(table)
+        }
+        if not columns:
             return None
         [(is_empty,)] = self.execute(f"SELECT NOT EXISTS (SELECT 1 FROM {_quote(schema, table)})")
-        return Existing({name: ExistingColumn(type_) for name, type_ in found}, bool(is_empty))
+        return Existing(columns, bool(is_empty))
 
     def create_schema(self, schema: str) -> None:
         self.execute(f"CREATE SCHEMA IF NOT EXISTS {_quote(schema)}")

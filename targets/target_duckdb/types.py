@@ -26,8 +26,8 @@ VALUE_TABLE: Mapping[Kind, str] = {
     Kind.JSON: "JSON",
     Kind.ANY_TEXT: "VARCHAR",
 }
-DOUBLES = frozenset({"DOUBLE", "FLOAT"})
-"""Types that round numbers to the nearest they have."""
+DOUBLES: Mapping[str, tuple[int, int]] = {"DOUBLE": (308, 323), "FLOAT": (38, 45)}
+"""Types that round numbers to the nearest they have, with the digits beyond which that is infinity, or nothing."""
 
 _MOST_DIGITS = 38
 _INTEGERS: Mapping[str, int] = {"TINYINT": 2, "SMALLINT": 4, "INTEGER": 9, "BIGINT": 18, "HUGEINT": 38}
@@ -155,15 +155,8 @@ def as_stored(column: Column, type_: str) -> Column | None:
 def _as_number(column: Column, type_: str, digits: tuple[int, int] | None) -> Column | None:
     if column.kind is Kind.INTEGER and type_ == "BIGINT":
         return column
-    numbers = (
-        None
-        if digits is None
-        else Numbers(
-            *digits,
-            holder=f"its column of type {type_} (`column_types` chooses another, as VARCHAR)",
-            counts_zeros=False,
-        )
-    )
+    holder = f"its column of type {type_} (`column_types` chooses another, as VARCHAR)"
+    numbers = Numbers(*(digits or DOUBLES[type_]), holder=holder, counts_zeros=False)
     if column.kind in (Kind.INTEGER, Kind.BIG_INTEGER):
         return replace(column, kind=Kind.BIG_INTEGER, numbers=numbers)
     if column.kind is Kind.NUMBER:

@@ -26,7 +26,6 @@ class TargetDuckDB(TargetDriver):
     refuses: ClassVar[Mapping[str, str]] = {"o07": "exact", "s17": "`Name` and `name`"}
     scale = 9
     commits_often: ClassVar[Mapping[str, Any]] = {"commit_rows": 1}
-    replacing_nul: ClassVar[tuple[Mapping[str, Any], str]] = ({"on_unstorable": "replace"}, "\ufffd")
 
     @contextmanager
     def without_config(self, folder: Path) -> Iterator[Destination]:

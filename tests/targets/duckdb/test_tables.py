@@ -99,27 +99,24 @@ def test_names_that_differ_in_case_only_are_one_column_and_one_table(file: Path)
     assert (types_of(file).keys(), rows(file)) == ({"id", "Name"}, [(1, "b")])
 
 
-@pytest.mark.parametrize(
-    "name", ['say "hi"; --', "select", "%(x)s", "a.b", "Größe 🍣", "x" * 500, "rowid", "_n"]
-)
-def test_odd_names_are_kept(file: Path, name: str) -> None:
+def test_odd_names_are_kept(file: Path) -> None:
+    # `Ö` and `ö` are two letters to DuckDB, `O` and `o` are one.
+    names = ['say "hi"; --', "select", "%(x)s", "a.b", "Größe 🍣", "GrÖße 🍣", "x" * 500, "rowid", "_n"]
     for at in (1, 2):
-        load(
-            file,
-            SCHEMA(name, {name: INTEGER, "v": TEXT}, [name]),
-            RECORD(name, {name: 1, "v": str(at)}),
-            STATE({"at": at}),
-        ).expect(0)
-    quoted = name.replace('"', '""')
-    assert query(file, f'SELECT "{quoted}", v FROM "{quoted}"') == [(1, "2")]
+        streams = [
+            [SCHEMA(name, {name: INTEGER, "v": TEXT}, [name]), RECORD(name, {name: 1, "v": str(at)})]
+            for name in names
+        ]
+        load(file, *(message for both in streams for message in both), STATE({"at": at})).expect(0)
+    for name in names:
+        quoted = name.replace('"', '""')
+        assert query(file, f'SELECT "{quoted}", v FROM "{quoted}"') == [(1, "2")]
 
 
 @pytest.mark.parametrize(
     ("stream", "field", "words"),
     [
         ("s", "a\0b", "a NUL character"),
-        ("s", "", "which is empty"),
-        ("_singerkit_state", "a", "the name of a table that this target keeps for itself"),
         ("_SingerKit_Rejects", "a", "the name of a table that this target keeps for itself"),
         ("s", "_singerkit_order", "which this target keeps for itself"),
     ],
@@ -138,7 +135,7 @@ def test_what_is_no_table_of_that_name_is_left_alone(file: Path) -> None:
     query(file, "CREATE VIEW s AS SELECT 1 AS id")
     assert "or nothing of that name, got a view" in load(file, schema("id")).expect(65).last_words
     query(file, "CREATE SCHEMA other; CREATE TABLE other._singerkit_state (a INT)")
-    other = load(file, schema("id"), default_target_schema="other")
+    other = load(file, schema("id"), default_target_schema="Other")
     assert "is not the one this target keeps its state in" in other.expect(78).last_words
 
 

@@ -102,36 +102,58 @@ def test_values_come_back_as_they_were_sent(file: Path, exact: bool) -> None:
         ), kind
 
 
-@pytest.mark.parametrize(
-    ("schema", "value"),
-    [
-        (NUMBER, "0.1234567891"),
-        (NUMBER, f"{10**29}"),
-        (NUMBER, "1e-10"),
-        (NUMBER, f"0.{'1' * 40}"),
-        (NUMBER | {"multipleOf": 0.01}, "1e36"),
-        (INTEGER, str(10**38)),
-    ],
-)
-def test_a_number_with_too_many_digits_is_refused_and_never_rounded(
-    file: Path, schema: Any, value: str
-) -> None:
-    messages = [
-        SCHEMA("s", {"id": {"type": "integer"}, "x": schema}, ["id"]),
-        RECORD("s", {"id": 1, "x": 1}),
-        f'{{"type": "RECORD", "stream": "s", "record": {{"id": 2, "x": {value}}}}}',
-        STATE({"at": 1}),
+TOO_LONG: list[tuple[str, Any, str, str]] = [
+    # field, schema, what is sent, a type that is chosen
+    ("a", NUMBER, "0.1234567891", ""),
+    ("b", NUMBER, f"{10**29}", ""),
+    ("c", NUMBER, "1e-10", ""),
+    ("d", NUMBER, f"0.{'1' * 40}", ""),
+    ("e", NUMBER | {"multipleOf": 0.01}, "1e36", ""),
+    ("f", INTEGER, str(10**38), ""),
+    ("g", NUMBER, "1e400", "DOUBLE"),
+    ("h", NUMBER, "-1e-400", "DOUBLE"),
+    ("i", NUMBER, "4e38", "FLOAT"),
+    ("j", INTEGER, "3000000000", "INTEGER"),
+]
+
+
+def test_a_number_with_too_many_digits_is_refused_and_never_rounded(file: Path) -> None:
+    chosen = {f"s.{name}": type_ for name, _, _, type_ in TOO_LONG if type_}
+    schema = SCHEMA(
+        "s", {"id": {"type": "integer"}, **{name: schema for name, schema, *_ in TOO_LONG}}, ["id"]
+    )
+    records = [
+        f'{{"type": "RECORD", "stream": "s", "record": {{"id": {place}, "{name}": {value}}}}}'
+        for place, (name, _, value, _) in enumerate(TOO_LONG, 1)
     ]
-    refused = load(file, *messages).expect(65)
-    assert "Expected a number that its column of type DECIMAL(38," in refused.last_words
-    assert "at s.$.x (line 3)" in refused.last_words
-    load(file, *messages, on_invalid="quarantine").expect(0)
-    assert [row[0] for row in rows(file)] == [1]
-    [(line, path, record)] = query(file, "SELECT line, path, record FROM _singerkit_rejects")
-    assert (line, path, json.loads(record)["record"]["id"]) == (3, "$.x", 2)
+    messages = [schema, RECORD("s", {"id": 0, "a": 1}), *records, STATE({"at": 1})]
+    refused = load(file, *messages, column_types=chosen).expect(65)
+    assert "Expected a number that its column of type DECIMAL(38,9)" in refused.last_words
+    assert "at s.$.a (line 3)" in refused.last_words
+    load(file, *messages, column_types=chosen, on_invalid="quarantine").expect(0)
+    assert [row[0] for row in rows(file)] == [0]
+    letters = query(file, "SELECT line, path, record FROM _singerkit_rejects ORDER BY line")
+    found = [(line, path, json.loads(record)["record"]["id"]) for line, path, record in letters]
+    assert found == [(place + 2, f"$.{name}", place) for place, (name, *_) in enumerate(TOO_LONG, 1)]
     assert state(file)[1] == {"at": 1}
-    load(file, *messages, on_unstorable="null").expect(0)
-    assert rows(file, columns="id, x IS NULL") == [(1, False), (2, True)]
+    load(file, *messages, column_types=chosen, on_unstorable="null").expect(0)
+    assert sorted(rows(file, columns="id, a IS NULL")) == [(0, False), *((n, True) for n in range(1, 11))]
+
+
+def test_a_key_in_a_column_of_text_is_one_however_it_is_written(file: Path) -> None:
+    wide = 2**64
+    records = [
+        f'{{"type": "RECORD", "stream": "s", "record": {{"id": {n}}}}}'
+        for n in ("12.0", "12", f"{wide}.0", wide)
+    ]
+    load(
+        file,
+        SCHEMA("s", {"id": {"type": "integer"}}, ["id"]),
+        *records,
+        STATE({"at": 1}),
+        column_types={"s.id": "TEXT"},
+    ).expect(0)
+    assert rows(file) == [("12",), (str(wide),)]
 
 
 def test_text_keeps_all_digits_where_the_config_says_so(file: Path) -> None:
