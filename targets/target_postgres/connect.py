@@ -11,7 +11,7 @@ from psycopg2.extensions import make_dsn, parse_dsn
 
 from singerkit_shell.certificates import authority_problem, file_problem
 from singerkit_shell.signals import stop_flag
-from target_postgres.faults import connection_fault
+from singerkit_state.postgres.errors import connection_error
 
 __all__ = [
     "Connection",
@@ -141,7 +141,7 @@ def connect(dsn: str, *, lock_timeout_seconds: float) -> Connection:
     """Open a connection with fixed session settings.
 
     Raises:
-        NotAuthorisedError, ConfigurationError, RetryableError: it cannot be opened; see `faults.py`.
+        NotAuthorisedError, ConfigurationError, RetryableError: it cannot be opened; see `singerkit_state.postgres.errors`.
     """
     try:
         # libpq waits in C, where no signal is heard.
@@ -158,5 +158,5 @@ def connect(dsn: str, *, lock_timeout_seconds: float) -> Connection:
             )
         connection.commit()
     except psycopg2.Error as error:
-        raise connection_fault(error, where(dsn)) from None
+        raise connection_error(error, f"PostgreSQL at {where(dsn)}") from None
     return connection

@@ -33,7 +33,6 @@ __all__ = [
     "TableChanged",
     "check_stored",
     "column_of",
-    "connection_fault",
     "during",
     "fault",
     "is_refusal",
@@ -71,32 +70,6 @@ def check_stored(expected: int, stored: int) -> None:
 
 class InTheWay(UnitLost, LockHeldError):
     """Another session was in the way; the transaction is rolled back."""
-
-
-def connection_fault(error: psycopg2.Error, where: str) -> SingerkitError:
-    """Translate an error of connecting; psycopg2 gives these no code, only the server's words."""
-    text = _first_line(error)
-    lowered = text.lower()
-    if "authentication failed" in lowered or "pg_hba.conf" in lowered or "no password supplied" in lowered:
-        return NotAuthorisedError(
-            f"PostgreSQL at {where} refused the credentials ({text}); nothing is lost: check user and password."
-        )
-    if "certificate file" in lowered or "private key file" in lowered or "does not support ssl" in lowered:
-        return ConfigurationError(
-            f"There is no encrypted connection to PostgreSQL at {where} ({text}); nothing is lost: check `sslmode` and the "
-            "files of certificates."
-        )
-    if "does not exist" in lowered and ("role" in lowered or "database" in lowered):
-        return ConfigurationError(
-            f"PostgreSQL at {where} answered: {text}; nothing is lost: check the config."
-        )
-    if "invalid" in lowered and ("dsn" in lowered or "option" in lowered or "sslmode" in lowered):
-        return ConfigurationError(
-            f"The connection settings are not valid ({text}); nothing is lost: check the config."
-        )
-    return RetryableError(
-        f"PostgreSQL at {where} cannot be reached ({text}); nothing is lost: check that it runs, then run again."
-    )
 
 
 WAITS = (errorcodes.LOCK_NOT_AVAILABLE, errorcodes.DEADLOCK_DETECTED, errorcodes.SERIALIZATION_FAILURE)

@@ -27,6 +27,7 @@ from singerkit_state.postgres import table as state_table
 from singerkit_state.postgres import url as url_module
 from singerkit_state.postgres.url import parse_state_url
 from singerkit_state.value import Mark, encode, with_mark
+from target_postgres.connect import connect
 from target_postgres.target import TargetPostgres
 
 PIPELINE, SCHEMA = "orders & co/ü+1", 'my "schema"'
@@ -239,6 +240,22 @@ def test_a_role_that_may_not_read(password_role: tuple[str, str], database: str)
     run_sql(database, grant)
     assert read_start_state(url) == STATE
     run_sql(database, sql.SQL("DROP OWNED BY {}").format(sql.Identifier(name)))
+
+
+@pytest.mark.parametrize("wrong", [{"user": "no body", "password": "xyzxyz"}, {"dbname": "no such one"}])
+def test_target_and_state_url_say_the_same_of_a_connection(database: str, wrong: dict[str, str]) -> None:
+    uri = uri_of(database, **wrong)
+    said = []
+    for connecting in (
+        lambda: read_start_state(with_query(uri, pipeline="p")),
+        lambda: connect(uri, lock_timeout_seconds=5),
+    ):
+        with pytest.raises(ConfigurationError) as caught:
+            connecting()
+        said.append((caught.value.exit_code, str(caught.value).partition("PostgreSQL")[0]))
+        assert "nothing is lost: check" in str(caught.value)
+    assert said[0] == said[1]
+    assert said[0][0] == (77 if "user" in wrong else 78)
 
 
 def test_a_role_or_a_database_that_is_not_there(database: str) -> None:

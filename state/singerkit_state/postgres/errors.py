@@ -18,7 +18,7 @@ from singerkit_shell.errors import (
     SingerkitError,
 )
 
-__all__ = ["error_of", "first_line", "is_of_libpq", "kind_of", "lost", "translated"]
+__all__ = ["connection_error", "error_of", "first_line", "is_of_libpq", "kind_of", "lost", "translated"]
 
 
 @contextlib.contextmanager
@@ -61,6 +61,21 @@ def error_of(error: psycopg2.Error, what: str) -> SingerkitError:
     """
     kind = kind_of(error)
     return kind(f"Cannot {what} ({first_line(error)}); {_ADVICE[kind]}.")
+
+
+_CONNECTING: dict[type[SingerkitError], str] = {
+    NotAuthorisedError: "Access to {where} was refused ({text}); nothing is lost: check user, password and grants.",
+    ConfigurationError: "There is no connection to {where} ({text}); nothing is lost: check the connection settings, those of TLS "
+    "(`sslmode`, certificates) among them.",
+    RetryableError: "{where} cannot be reached ({text}); nothing is lost: check that it runs, then run again.",
+}
+
+
+def connection_error(error: psycopg2.Error, where: str) -> SingerkitError:
+    """Return the error of ours that it is when a connection cannot be opened; ``where`` is "PostgreSQL at ..."."""
+    kind = kind_of(error)
+    kind = kind if kind in _CONNECTING else RetryableError
+    return kind(_CONNECTING[kind].format(where=where, text=first_line(error).rstrip(".")))
 
 
 def kind_of(error: psycopg2.Error) -> type[SingerkitError]:

@@ -83,7 +83,7 @@ def connect(url: StateUrl, **settings: Any) -> Connection:
     import psycopg2
     from psycopg2.extensions import parse_dsn
 
-    from singerkit_state.postgres.errors import error_of
+    from singerkit_state.postgres.errors import connection_error
 
     defaults: dict[str, Any] = {
         "fallback_application_name": "singerkit",
@@ -97,7 +97,7 @@ def connect(url: StateUrl, **settings: Any) -> Connection:
     except psycopg2.ProgrammingError:  # its message would quote parts of the URL
         raise _not_a_url(f"libpq does not understand it{mistyped(urlsplit(url.dsn).query, _OURS)}") from None
     except psycopg2.OperationalError as error:
-        failure = error_of(error, f"read the state in {url.server}")
+        failure = connection_error(error, f"PostgreSQL with {url.server}")
         if isinstance(failure, RetryableError) and (advice := _to_start_embedded(url.socket_folder)):
             raise RetryableError(f"{failure} {advice}") from None
         raise failure from None
