@@ -45,8 +45,11 @@ class SqlTap(SingerkitTap):
         return self.connected()
 
     def discover_streams(self) -> list[Any]:
-        """Return a stream for each table that `tables` chooses."""
-        tables = chosen_tables(self.config.get("tables", ["*"]), self.database.tables())
+        """Return a stream for each table that `tables` chooses; nothing stays open."""
+        try:
+            tables = chosen_tables(self.config.get("tables", ["*"]), self.database.tables())
+        finally:
+            self.database.close()
         check_stream_settings(self.config, tables)
         options = ReadingOptions(
             self.place(),

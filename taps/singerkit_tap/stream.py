@@ -346,8 +346,7 @@ class BlockStream(Stream):
             "replication_key": self._own_replication_key,
             "valid_replication_keys": self._valid_replication_keys,
             "replication_method": self._methods[0] if self._methods else None,
-            "is_method_forced": len(self._methods) == 1
-            or not (self._methods or self._valid_replication_keys),
+            "is_method_forced": self.is_method_forced,
             "selected_by_default": self.selected_by_default,
             "table_metadata": self.table_metadata,
             "property_metadata": self.property_metadata,
@@ -453,6 +452,11 @@ class BlockStream(Stream):
             self.replication_key = key
         else:
             raise ConfigurationError(self._cannot(method))
+
+    @property
+    def is_method_forced(self) -> bool:
+        """Whether the stream can be read in one way only."""
+        return len(self._methods) == 1 or not (self._methods or self._valid_replication_keys)
 
     def can_go_on_by(self, key: str) -> bool:
         """Tell whether the stream can be read incrementally by ``key``, which a catalog names."""

@@ -47,7 +47,7 @@ def test_tables_views_keys_and_types(shop, caplog):
         "inclusion": "available",
         "selected-by-default": True,
         "table-key-properties": [],
-        "forced-replication-method": "FULL_TABLE",
+        "replication-method": "FULL_TABLE",
         "database-name": "shop",
         "schema-name": "main",
         "is-view": False,

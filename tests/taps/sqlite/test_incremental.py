@@ -227,3 +227,17 @@ def test_rows_that_are_added_while_it_is_read_are_left_to_the_next_run(shop):
         seen += [bytes(row) for row in page.records]
     assert not any(DAY.format(20).encode() in row for row in seen)
     tap.database.close()
+
+
+def test_rows_at_the_bookmark_that_are_deleted_are_no_reason_to_warn(shop, caplog):
+    """That the database gives what it is asked for needs no proof."""
+    shop.by("at")
+    shop.execute(*TABLES["rowid"])
+    insert(shop, (1, DAY.format(1)))
+    state = shop.sync().state
+    shop.execute("DELETE FROM t")
+    for day in (2, 3, 4):
+        insert(shop, (day, DAY.format(day)))
+        state = shop.sync(state).state
+        shop.execute("DELETE FROM t")
+    assert [one.getMessage() for one in caplog.records if one.levelname == "WARNING"] == []
