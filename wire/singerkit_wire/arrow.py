@@ -2,7 +2,7 @@
 
 Numbers are one buffer, the JSON text of all of them, which a kernel of Arrow reads as decimals: it raises where a digit
 would get lost. Text without escapes is such a buffer, too. pyarrow, and none of the lighter carriers, because of that
-kernel (docs/decisions/0033-arrow.md).
+kernel (docs/decisions/0030-columns-are-pyarrows.md).
 """
 
 from __future__ import annotations

@@ -147,13 +147,6 @@ def test_a_partitioned_table_takes_rows(database: str) -> None:
     assert "`low`" in load(database, wider).expect(78).last_words  # a partition takes no column of its own
 
 
-def test_a_key_that_is_checked_at_commit_is_made_anew(database: str) -> None:
-    query(database, "CREATE TABLE box (id bigint PRIMARY KEY DEFERRABLE, v bigint)")
-    for value in (1, 2):
-        load(database, BOX, box(1, value)).expect(0)
-    assert table(database, "box", "id", "v") == [(1, 2)]
-
-
 @pytest.mark.parametrize("exact", [False, True], ids=["block path", "exact path"])
 def test_what_postgresql_refuses_is_not_quoted(database: str, exact: bool) -> None:
     """No value in a log (DESIGN 6): the server quotes what it cannot read."""

@@ -634,9 +634,12 @@ def test_a_primary_key_of_the_users_stays_beside_the_one_of_the_stream(database:
     assert sorted(constraints) == [("PRIMARY KEY (number)",), ("UNIQUE (id)",)]
 
 
-def test_a_primary_key_that_is_judged_at_the_commit_is_refused_with_the_statement(database: str) -> None:
+@pytest.mark.parametrize("when", ["", " INITIALLY DEFERRED"])
+def test_a_primary_key_that_is_judged_at_the_commit_is_refused_with_the_statement(
+    database: str, when: str
+) -> None:
     """`ON CONFLICT` goes by no deferrable key; it was replaced, and the key said to be another one."""
-    query(database, "CREATE TABLE cards (id bigint PRIMARY KEY DEFERRABLE INITIALLY DEFERRED, v text)")
+    query(database, f"CREATE TABLE cards (id bigint PRIMARY KEY DEFERRABLE{when}, v text)")
     query(database, "INSERT INTO cards VALUES (1, 'old')")
     refused = load(database, KEYED, card(1, "a")).expect(78).last_words
     assert "is DEFERRABLE" in refused
