@@ -116,9 +116,13 @@ class Session(Protocol):
         ...
 
     def append(
-        self, stage: str, fields: Sequence[Field], rows: Sequence[tuple[Any, ...]], first: int
+        self, stage: str, fields: Sequence[Field], columns: Sequence[Sequence[Any]], first: int
     ) -> None:
-        """Put rows into a stage, numbered from ``first``. Every value is stored as it is, or the call raises."""
+        """Put rows into a stage, numbered from ``first``; there is at least one. ``columns`` are those of ``fields``.
+
+        Values are those of `Batch.rows`, but numbers (`NUMBER`, `BIG_INTEGER`) their JSON text. Every value is stored as it
+        is, or the call raises.
+        """
         ...
 
     def merge(self, table: str, stage: str, columns: Sequence[str], keys: Sequence[str]) -> None:

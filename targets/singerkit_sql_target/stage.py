@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from singerkit_sql_target.dialect import ORDER, Field, Session
+from singerkit_wire.batch import WireRow
+from singerkit_wire.kinds import Column, Kind
+from singerkit_wire.values import number_texts, values_of
 
 __all__ = ["Part", "Position", "Stage", "Version"]
 
@@ -26,18 +30,29 @@ class Part:
     name: str
     fields: tuple[Field, ...]
     rows: int = 0
-    gathered: list[Sequence[tuple[Any, ...]]] = field(default_factory=list)
+    gathered: list[list[Sequence[Any]]] = field(default_factory=list)
+
+    def gather(self, rows: Sequence[WireRow]) -> None:
+        """Keep the columns of a batch, as values: what stands in its rows differs from batch to batch."""
+        on_wire = zip(*rows, strict=True)
+        self.gathered.append(
+            [_plain(one.column, values) for one, values in zip(self.fields, on_wire, strict=True)]
+        )
+        self.rows += len(rows)
 
     def flush(self, session: Session) -> None:
         """Put what was gathered into the table."""
         if self.gathered:
-            rows = (
-                [row for some in self.gathered for row in some]
-                if len(self.gathered) > 1
-                else self.gathered[0]
-            )
+            columns = [list(chain.from_iterable(parts)) for parts in zip(*self.gathered, strict=True)]
             self.gathered = []
-            session.append(self.name, self.fields, rows, self.rows - len(rows))
+            session.append(self.name, self.fields, columns, self.rows - len(columns[0]))
+
+
+def _plain(column: Column, on_wire: Sequence[Any]) -> Sequence[Any]:
+    """Values of a column; of numbers their text, in which every digit is."""
+    if column.kind in (Kind.BIG_INTEGER, Kind.NUMBER):
+        return number_texts(on_wire)
+    return values_of(column, on_wire)
 
 
 @dataclass(frozen=True)
@@ -64,7 +79,7 @@ class Stage:
         session: Session,
         stream: str,
         fields: Sequence[Field],
-        rows: Sequence[tuple[Any, ...]],
+        rows: Sequence[WireRow],
         size: int,
     ) -> None:
         """Put rows behind those that wait; they have come in ``size`` bytes."""
@@ -75,8 +90,7 @@ class Stage:
             self._made += 1
             part = Part(session.create_stage(f"_singerkit_stage_{self._made}", fields), fields)
             parts.append(part)
-        part.gathered.append(rows)
-        part.rows += len(rows)
+        part.gather(rows)
         self._gathered += size
         if self._gathered >= _GATHER_BYTES:
             self.flush(session)

@@ -16,7 +16,6 @@ import nanoarrow as na
 
 from singerkit_sql_target.dialect import ORDER, Field
 from singerkit_wire.kinds import Kind
-from singerkit_wire.values import number_texts, values_of
 from target_duckdb.types import DOUBLES, digits_of
 
 __all__ = ["ROWS", "as_arrow"]
@@ -33,28 +32,21 @@ Encoded = tuple[Any, Any, str]
 """Type and array for Arrow, and what DuckDB makes of the column ``{}``."""
 
 
-def as_arrow(fields: Sequence[Field], rows: Sequence[tuple[Any, ...]], first: int) -> tuple[Any, str]:
+def as_arrow(fields: Sequence[Field], columns: Sequence[Sequence[Any]], first: int) -> tuple[Any, str]:
     """Return what DuckDB can scan, and what to select from it; the rows are numbered from ``first``."""
-    encoded = [_encode(field, values) for field, values in zip(fields, zip(*rows, strict=True), strict=True)]
+    count = len(columns[0])
+    encoded = [
+        _ENCODERS[field.column.kind](values, field.type)
+        for field, values in zip(fields, columns, strict=True)
+    ]
     names = [f"c{index}" for index in range(len(encoded))]
-    order = na.c_array_from_buffers(
-        na.int64(), len(rows), [None, array("q", range(first, first + len(rows)))]
-    )
+    order = na.c_array_from_buffers(na.int64(), count, [None, array("q", range(first, first + count))])
     types = {name: type_ for name, (type_, _, _) in zip(names, encoded, strict=True)} | {ORDER: na.int64()}
     struct = na.c_array_from_buffers(
-        na.struct(types), len(rows), [None], children=[*(found for _, found, _ in encoded), order]
+        na.struct(types), count, [None], children=[*(found for _, found, _ in encoded), order]
     )
     selected = [expression.format(name) for name, (_, _, expression) in zip(names, encoded, strict=True)]
     return na.Array(struct), ", ".join([*selected, ORDER])
-
-
-def _encode(field: Field, on_wire: Sequence[Any]) -> Encoded:
-    kind = field.column.kind
-    if kind is Kind.BIG_INTEGER and field.type == "VARCHAR":  # a key: `12.0` is `12`
-        return _spelt(str)(values_of(field.column, on_wire), field.type)
-    if kind in (Kind.BIG_INTEGER, Kind.NUMBER):
-        return _numbers(number_texts(on_wire), field.type)
-    return _ENCODERS[kind](values_of(field.column, on_wire), field.type)
 
 
 def _plain(type_: Any) -> Callable[[Sequence[Any], str], Encoded]:
@@ -86,6 +78,8 @@ def _moments(values: Sequence[Any], type_: str) -> Encoded:
 
 
 def _numbers(texts: Sequence[str | None], type_: str) -> Encoded:
+    if type_ == "VARCHAR":  # a key of integers: `12.0` is `12`
+        texts = [None if text is None else str(int(Decimal(text))) for text in texts]
     if type_ in DOUBLES or type_ == "VARCHAR":
         return na.string(), na.c_array(texts, na.string()), f"CAST({{}} AS {type_})"
     before, after = digits_of(type_) or (0, 0)
@@ -127,6 +121,8 @@ def _validity(values: Sequence[Any]) -> bytes | None:
 
 _ENCODERS: Mapping[Kind, Callable[[Sequence[Any], str], Encoded]] = {
     Kind.INTEGER: _plain(na.int64()),
+    Kind.BIG_INTEGER: _numbers,
+    Kind.NUMBER: _numbers,
     Kind.BOOLEAN: _plain(na.bool_()),
     Kind.STRING: _plain(na.string()),
     Kind.ANY_TEXT: _plain(na.string()),

@@ -78,8 +78,9 @@ class DuckDialect:
             if found is not None:
                 raise found
             time.sleep(_LOOK_AGAIN_SECONDS)  # whoever had it open has left it meanwhile
-        raise RetryableError(
-            f"The database {self._path} cannot be opened ({said}); nothing was read or written: mend that, then run again."
+        raise ConfigurationError(
+            f"The database {self._path} cannot be opened ({said}); nothing was read or written: if a newer version of duckdb has "
+            "written it, install that one, else put the file back from a copy, then run again."
         )
 
     def quote(self, *names: str) -> str:
@@ -169,11 +170,9 @@ class _DuckSession:
         return _quote("temp", "main", name)
 
     def append(
-        self, stage: str, fields: Sequence[Field], rows: Sequence[tuple[Any, ...]], first: int
+        self, stage: str, fields: Sequence[Field], columns: Sequence[Sequence[Any]], first: int
     ) -> None:
-        if not rows:
-            return
-        batch, selected = as_arrow(fields, rows, first)
+        batch, selected = as_arrow(fields, columns, first)
         self._connection.register(ROWS, batch)
         try:
             self.execute(f"INSERT INTO {stage} SELECT {selected} FROM {ROWS}")

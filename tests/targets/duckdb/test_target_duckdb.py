@@ -7,6 +7,7 @@ import os
 import random
 import resource
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -250,6 +251,22 @@ def test_a_file_that_is_no_database_is_left_as_it_is(file: Path, content: bytes,
     refused = load(file, KEYED, record(id=1, t="a"), STATE({"at": 1}))
     refused.expect(78)
     assert words in refused.last_words
+    assert file.read_bytes() == content
+
+
+def test_a_database_of_a_newer_version_is_left_as_it_is(file: Path) -> None:
+    duckdb.connect(str(file)).close()
+    content = bytearray(file.read_bytes())
+    struct.pack_into("<Q", content, 12, 999)  # the version of the format, behind the checksum and `DUCK`
+    words = struct.unpack("<511Q", content[8:4096])
+    total = 5381
+    for word in words:
+        total ^= word * 0xBF58476D1CE4E5B9 % 2**64
+    struct.pack_into("<Q", content, 0, total)
+    file.write_bytes(content)
+    refused = load(file, KEYED, record(id=1, t="a"), STATE({"at": 1})).expect(78)
+    assert "version number" in refused.last_words
+    assert "if a newer version of duckdb has written it, install that one" in refused.last_words
     assert file.read_bytes() == content
 
 

@@ -156,6 +156,24 @@ def test_a_key_in_a_column_of_text_is_one_however_it_is_written(file: Path) -> N
     assert rows(file) == [("12",), (str(wide),)]
 
 
+def test_batches_of_both_paths_wait_together(file: Path) -> None:
+    """On one path text has its quotes on the wire, on the other it has none."""
+    text = {"id": {"type": "integer"}, "t": TEXT, "x": NUMBER}
+    plain = [RECORD("s", {"id": n, "t": "a", "x": 1.5}) for n in range(3)]
+    odd = [RECORD("s", {"id": 10 + n, "t": "\u001f", "x": 2}) for n in range(3)]
+    units = [STATE({"at": 1}), SCHEMA("o", {"id": {"type": "integer"}}, [])]
+    messages = [SCHEMA("s", text, ["id"]), *plain, units[1], *odd, units[1], *plain, units[0]]
+    load(file, *messages).expect(0)
+    assert sorted(rows(file, columns="id, t")) == [
+        (0, "a"),
+        (1, "a"),
+        (2, "a"),
+        (10, "\x1f"),
+        (11, "\x1f"),
+        (12, "\x1f"),
+    ]
+
+
 def test_text_keeps_all_digits_where_the_config_says_so(file: Path) -> None:
     exact = "-0.30000000000000004"
     record = f'{{"type": "RECORD", "stream": "s", "record": {{"id": 1, "x": {exact}, "y": 5}}}}'
