@@ -264,9 +264,7 @@ class SqlLoader:
         if stream == REJECTS:
             self._rejects.ensure(session)
             session.execute(
-                merge.insert(
-                    self._rejects.quoted, part.name, columns_of(part.fields, self._dialect), in_order=True
-                )
+                merge.insert(self._rejects.quoted, part.name, columns_of(part.fields, self._dialect))
             )
             return
         table = self._tables[stream]
@@ -277,7 +275,7 @@ class SqlLoader:
         if table.keys:
             session.merge(table.quoted, part.name, columns, [self._dialect.quote(key) for key in table.keys])
         else:
-            session.execute(merge.insert(table.quoted, part.name, columns, in_order=True))
+            session.execute(merge.insert(table.quoted, part.name, columns))
 
     def _was_committed(self, advanced: StateRow) -> bool:
         """The answer to COMMIT was lost: the row's sequence number says what happened (FAULTS D2)."""

@@ -26,11 +26,10 @@ def newest_of_each_key(stage: str, columns: Sequence[str], keys: Sequence[str]) 
     )
 
 
-def insert(table: str, source: str, columns: Sequence[str], *, in_order: bool = False) -> str:
-    """Append all rows of a source; ``in_order`` as they came into the stage."""
+def insert(table: str, source: str, columns: Sequence[str]) -> str:
+    """Append all rows of a source."""
     names = ", ".join(columns)
-    order = f" ORDER BY {ORDER}" if in_order else ""
-    return f"INSERT INTO {table} ({names}) SELECT {names} FROM {source}{order}"
+    return f"INSERT INTO {table} ({names}) SELECT {names} FROM {source}"
 
 
 def merge(table: str, source: str, columns: Sequence[str], keys: Sequence[str]) -> str:
