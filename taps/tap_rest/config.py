@@ -169,8 +169,8 @@ _PAGINATION = _group(
             "body, or `header:NAME`. Absent from the first page it is an error."
         ),
         "stop_on_short_page": _flag(
-            "Stop at a page with fewer records than `size`. Off by default, because a server may send less "
-            "than it was asked for."
+            "Stop at a page with fewer records than `size`, once a larger page of the stream has come in the run; until then "
+            "one more is asked for, because a server may send less than it was asked for. Off by default."
         ),
         "empty_page": _text(
             "What a page without records means: `stop` the end, `continue` nothing, the other rules decide, "

@@ -79,12 +79,13 @@ class _Seen:
 
 @dataclass(slots=True)
 class Experience:
-    """What the reads of a stream before this one showed: whether the token or link of `pagination` was ever seen, and
-    whether a total was above what one page holds."""
+    """What the reads of a stream before this one showed: whether the token or link of `pagination` was ever seen,
+    whether a total was above what one page holds, and how many records the largest page had."""
 
     has_seen_place: bool = False
     has_seen_total: bool = False
     has_told_of_single_page: bool = False
+    largest_page: int = 0
 
 
 def body_paths(settings: Pagination) -> list[str]:
@@ -155,11 +156,22 @@ class Pages:
                 is not unique; or this page, the last, shows that there is another.
         """
         self._count(page)
+        self._look_for_a_cap(page)
         self._refuse_repeated_page(page, before_now)
         self._refuse_a_page_of_the_same_token(step, response, page)
         self._refuse_a_page_before(response, page)
         last_key = self._keyset.take(page.came, self._seen.pages) if self._keyset else None
-        here = _Here(self._settings, step, response, page, self._seen, self._name, self._doubt, last_key)
+        here = _Here(
+            self._settings,
+            step,
+            response,
+            page,
+            self._seen,
+            self._name,
+            self._doubt,
+            last_key,
+            self._experience.largest_page,
+        )
         end = _is_over(here)
         following = None if end is not None else _NEXT[self._settings.type](here)
         if following is None:
@@ -180,6 +192,16 @@ class Pages:
         self._seen.empty_pages += not page.came
         self._seen.empty_in_a_row = 0 if page.came else self._seen.empty_in_a_row + 1
         self._seen.largest_page = max(self._seen.largest_page, len(page.came))
+        self._experience.largest_page = max(self._experience.largest_page, len(page.came))
+
+    def _look_for_a_cap(self, page: ReadPage) -> None:
+        """Servers that give less than `size` go on by what they gave, or by what they were asked for: then rows are left out."""
+        size, largest = self._settings.size or 0, self._seen.largest_page
+        if self._settings.type == "page" and self._seen.pages == 2 and page.came and largest < size:
+            self._warn(
+                f"The pages of stream {self._name} have {largest} records at most, and `size` is {size}: a server that caps them "
+                f"may count pages by either; set `size` to what it gives (`{_line(_set_of(self._settings) | {'size': largest})}`)."
+            )
 
     def _refuse_repeated_page(
         self, page: ReadPage, before_now: Callable[[], Sequence[RawRecord]] | None
@@ -431,6 +453,8 @@ class _Here:
     name: str
     doubt: Callable[[str], None]
     last_key: str | None = None
+    largest_page: int = 0
+    """Records of the largest page of the stream in this run."""
 
     def rule(self, path: str) -> str | None:
         """Return the text at a body path or in a response header."""
@@ -467,8 +491,18 @@ def _is_over(here: _Here) -> End | None:
     if not here.page.came:
         said = End.EMPTY_SAID if settings.empty_page == "stop" else End.EMPTY
         return said if _is_over_when_empty(here) else None
-    is_short = settings.stop_on_short_page and len(here.page.came) < (settings.size or 0)
-    return End.SHORT if is_short else None
+    return End.SHORT if settings.stop_on_short_page and _is_short(here) else None
+
+
+def _is_short(here: _Here) -> bool:
+    """Tell whether a page has fewer records than `size`, and not because the server gives no more than that at once.
+
+    Only a larger page shows that it does. So where none has come yet one more is asked for, unless a token leads to it, which
+    tells by itself.
+    """
+    came = len(here.page.came)
+    is_proved = here.settings.type in _BY_TOKEN or came < here.largest_page
+    return came < (here.settings.size or 0) and is_proved
 
 
 def _by_total_pages(here: _Here) -> End | None:

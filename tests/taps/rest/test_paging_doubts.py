@@ -900,6 +900,52 @@ def test_pages_from_0_that_only_a_total_shows() -> None:
     assert read({**counted, "start": 0}, lambda params: {**answer(params), "pages": 3}) == (ROWS, [])
 
 
+def capped(rows: Sequence[Any], cap: int, asked: list[int], *, by_size: bool = False) -> Answer:
+    """A server that gives ``cap`` rows at most, and counts pages by that, or ``by_size``."""
+
+    def answer(params: Mapping[str, str]) -> Any:
+        given = min(cap, int(params["per_page"]))
+        start = (int(params["page"]) - 1) * (int(params["per_page"]) if by_size else given)
+        asked.append(start)
+        return rows[start : start + given]
+
+    return answer
+
+
+@pytest.mark.parametrize(("cap", "count"), [(3, 7), (3, 6), (3, 3), (4, 7), (1, 2)])
+def test_a_page_is_no_shorter_than_the_server_gives(cap: int, count: int) -> None:
+    """`stop_on_short_page` took the first page of a server that caps them for the last, without a word."""
+    rows = [{"id": number} for number in range(count)]
+    short = {"type": "page", "size": 5, "stop_on_short_page": True}
+    read_rows, warnings = read(short, capped(rows, cap, []))
+    assert read_rows == rows
+    assert len(warnings) == (count > cap)
+    if warnings:
+        assert offered(warnings[0]) == {**short, "size": cap}
+        assert read(offered(warnings[0]), capped(rows, cap, [])) == (rows, [])
+
+
+def test_a_server_that_caps_pages_and_counts_them_by_size_is_told_of() -> None:
+    rows = [{"id": number} for number in range(7)]
+    paged = {"type": "page", "size": 5}
+    read_rows, warnings = read(paged, capped(rows, 3, [], by_size=True))
+    assert len(read_rows) == 5, "such a server leaves rows out, and nothing in its answers shows it"
+    assert "a server that caps them" in warnings[0]
+    assert read(offered(warnings[0]), capped(rows, 3, [], by_size=True)) == (rows, [])
+
+
+def test_one_page_more_is_asked_for_only_while_no_larger_one_has_come() -> None:
+    """Of children with a short page each, the requests would double."""
+    experience, requests = Experience(), []
+    for count in (3, 1, 3, 2, 4, 4, 3):
+        asked: list[int] = []
+        rows = [{"id": number} for number in range(count)]
+        short = {"type": "page", "size": 5, "stop_on_short_page": True}
+        assert read(short, capped(rows, 5, asked), experience=experience) == (rows, [])
+        requests.append(len(asked))
+    assert requests == [2, 1, 2, 1, 2, 2, 1]
+
+
 WRONG = [
     {"type": "unsaid"},
     {"type": "page"},

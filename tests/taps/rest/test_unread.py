@@ -352,13 +352,10 @@ def test_a_path_that_finds_nothing(run_tap: Any) -> None:
 
 
 def test_a_server_that_caps_the_page(run_tap: Any) -> None:
-    """PostgREST with db-max-rows: every page is shorter than `size`, and the first one would be the last."""
+    """PostgREST with db-max-rows: every page is shorter than `size`, and the first one was the last."""
     with serving({"/rows": SHAPES["PostgREST"][0]}) as api:
         capped = {"type": "offset", "size": 5, "stop_on_short_page": True}
-        run = run_tap(api.url, stream(pagination=capped)).ended(65)
-        assert '"total_count": "header:Content-Range"' in run.sentence
-        offered = json.loads(run.sentence.partition('`"pagination": ')[2].partition("`")[0])
-        assert run_tap(api.url, stream(pagination=offered)).ended(0).records("rows") == ROWS
+        assert run_tap(api.url, stream(pagination=capped)).ended(0).records("rows") == ROWS
 
 
 @pytest.mark.parametrize("total", [6, 8])
