@@ -11,12 +11,12 @@ from singerkit_check.findings import Findings, shown
 from singerkit_check.progress import bookmark_in, sent_before
 from singerkit_check.records import Stream, has_zone
 from singerkit_check.values import kind_of
-from singerkit_state.bookmarks import PARTITION_LIMIT
 from singerkit_state.value import Mark, is_empty, read_mark
 
 __all__ = ["States"]
 
 _LARGEST = 1 << 20  # bytes
+_MOST_PARTITIONS = 1_000
 _MOST_ROWS = 1_000_000
 _DAY = 86_400
 """Seconds by which the clocks of source and reader may differ."""
@@ -116,12 +116,12 @@ class States:
             )
         for name, entry in _entries(value).items():
             partitions = entry.get("partitions") if isinstance(entry, Mapping) else None
-            if isinstance(partitions, list) and len(partitions) > PARTITION_LIMIT:
+            if isinstance(partitions, list) and len(partitions) > _MOST_PARTITIONS:
                 self._tell_once(
                     "state-size",
                     name,
                     line,
-                    f"Expected at most {PARTITION_LIMIT:,} partitions of {shown(name)} in STATE, got "
+                    f"Expected at most {_MOST_PARTITIONS:,} partitions of {shown(name)} in STATE, got "
                     f"{len(partitions):,}: does it grow by one for each parent?",
                 )
 
