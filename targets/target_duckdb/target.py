@@ -58,8 +58,10 @@ class TargetDuckDB(SingerkitTarget):
     def further_problems(self) -> list[str]:
         path = self.config["database"]
         if path.startswith((":memory:", "md:", "motherduck:")) or "://" in path:
+            # What stands behind the scheme may be a token, as in `md:` of MotherDuck: only the scheme is shown.
+            scheme = path.partition(":")[0]
             return [
-                f"Expected the path of a file at `database`, got `{path}`; rows are loaded into a file only"
+                f"Expected the path of a file at `database`, got `{scheme}:...`; rows are loaded into a file only"
             ]
         return settings.problems(self.config, self.given_keys)
 

@@ -290,10 +290,13 @@ def test_a_folder_that_may_not_be_written(file: Path) -> None:
     assert f"No file can be made in the folder {folder} by this user" in refused.expect(77).last_words
 
 
-@pytest.mark.parametrize("path", [":memory:", "md:mine", "s3://bucket/w.duckdb"])
+@pytest.mark.parametrize("path", [":memory:", "md:mine?motherduck_token=eyJhbGci", "s3://bucket/w.duckdb"])
 def test_a_place_that_is_no_file_is_refused(file: Path, path: str) -> None:
-    done = load(file, KEYED, database=path)
-    assert f"Expected the path of a file at `database`, got `{path}`" in done.expect(78).last_words
+    """Without what stands behind the scheme: the token of MotherDuck was printed."""
+    done = load(file, KEYED, database=path).expect(78)
+    scheme = path.partition(":")[0]
+    assert f"Expected the path of a file at `database`, got `{scheme}:...`" in done.last_words
+    assert path.removeprefix(f"{scheme}:")[:8] not in done.stderr.replace(":memory:", "")
 
 
 def test_a_full_disk_ends_with_74_and_loses_nothing(file: Path) -> None:
