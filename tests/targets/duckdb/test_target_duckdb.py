@@ -271,7 +271,8 @@ def test_a_database_of_a_newer_version_is_left_as_it_is(file: Path) -> None:
 
 
 def test_a_folder_in_its_place_or_none_around_it(tmp_path: Path) -> None:
-    assert "got a folder" in load(tmp_path / ".." / tmp_path.name, KEYED).expect(78).last_words
+    (tmp_path / "w.duckdb").mkdir()
+    assert "got a folder" in load(tmp_path / "w.duckdb", KEYED).expect(78).last_words
     nowhere = tmp_path / "config.json"
     nowhere.write_text(json.dumps({"database": str(tmp_path / "no" / "w.duckdb")}))
     missing = run([str(BIN / "target-duckdb"), "--config", str(nowhere)], stdin=lines(KEYED))
