@@ -16,6 +16,9 @@ from singerkit_state.instants import NoInstantError, iso_instant
 
 __all__ = ["Look", "look_problem"]
 
+_INTEGERS = 2**63
+"""Beyond it databases have no integers: such a number is one of their REALs, and as exact as that."""
+
 _LAST_DAY = 253_402_214_400
 
 
@@ -48,8 +51,9 @@ class Look:
 
     def asked(self, value: Any) -> Any:
         """Return what to ask for: the value itself where the column is written alike, else the day before it."""
-        if isinstance(value, Decimal):
-            return int(value) if value == int(value) else float(value)
+        if isinstance(value, int | Decimal):
+            is_whole = value == int(value) and -_INTEGERS < value < _INTEGERS
+            return int(value) if is_whole else float(value)
         if not isinstance(value, str) or self.told == "text":
             return value
         separator, offset, length = self._of_texts

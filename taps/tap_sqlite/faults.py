@@ -39,6 +39,12 @@ def check_file(path: Path) -> None:
         NotAuthorisedError: it may not be read.
     """
     try:
+        if path.exists() and not (
+            path.is_file() or path.is_dir()
+        ):  # opening a pipe would wait for who writes to it
+            raise ConfigurationError(
+                f"{path} is no file, but a pipe or a device; name a database file at `path`."
+            )
         with path.open("rb") as file:
             head = file.read(100)
     except FileNotFoundError:

@@ -71,6 +71,13 @@ def test_a_folder_is_no_file(shop):
         shop.sync(path=str(shop.folder))
 
 
+def test_a_pipe_is_no_file(shop):
+    """It was waited for, whatever the signal."""
+    os.mkfifo(shop.folder / "pipe")
+    with pytest.raises(ConfigurationError, match="is no file, but a pipe or a device"):
+        shop.sync(path=str(shop.folder / "pipe"))
+
+
 def test_an_empty_file_holds_no_table(shop):
     shop.path.touch()
     with pytest.raises(
