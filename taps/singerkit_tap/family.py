@@ -183,13 +183,12 @@ class Member:
         self.is_wanted = is_wanted
         self._start_date, self._warn = start_date, warn
         self._state = told_apart_by(stream.context_fields, state if isinstance(state, dict) else {})
-        has_own_bookmarks = stream.bookmark_key is not None and not self.has_one_bookmark
         self.bookmarks = StreamBookmarks(
             self._state,
             stream.bookmark_key,
             is_selected=is_wanted,
             limit=stream.partition_limit,
-            keeps_all=is_wanted and has_own_bookmarks and not stream.primary_keys,
+            keeps_all=is_wanted and self._has_own_bookmarks and not stream.primary_keys,
         )
         self.fields = SentFields(
             stream, self._state, start_date, is_wanted=is_wanted, goes_on=not self.bookmarks.is_empty
@@ -277,6 +276,11 @@ class Member:
     def has_missed_parents(self) -> bool:
         """Whether the parent's bookmark may stand behind rows that this child was not read for."""
         return self._will_be_driven_by is not None and self._driven_by != self._will_be_driven_by
+
+    @property
+    def _has_own_bookmarks(self) -> bool:
+        """Whether each partition has a bookmark of its own."""
+        return self.stream.bookmark_key is not None and not self.has_one_bookmark
 
     @property
     def has_one_bookmark(self) -> bool:
@@ -394,7 +398,7 @@ class Member:
     def note_equal(self, context: Context) -> None:
         """Note that another partition with this context comes: no bookmark is that of both, and none is kept."""
         self.bookmarks.drop(context)
-        has_own_bookmarks = self.stream.bookmark_key is not None and not self.has_one_bookmark
+        has_own_bookmarks = self._has_own_bookmarks
         if (
             "equal" not in self._told
             and self.is_wanted
