@@ -43,7 +43,19 @@ from singerkit_state.value import after, is_utf8
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["FORM", "WAIT_SECONDS", "DuckRow", "DuckTable", "DuckUrl", "parse", "store_of", "table_of"]
+__all__ = [
+    "FORM",
+    "NO_EXTENSIONS",
+    "WAIT_SECONDS",
+    "DuckRow",
+    "DuckTable",
+    "DuckUrl",
+    "first_line",
+    "holder_in",
+    "parse",
+    "store_of",
+    "table_of",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +69,7 @@ _HISTORY = f"{_TABLE}_history"
 _NEEDED = ("pipeline", "epoch", "sequence", "state", "run_id", "committed_at")
 _OURS = ("pipeline", "schema")
 _HOLDER = re.compile(r"Conflicting lock is held in (.*?) \(PID (\d+)\)")
-_NO_EXTENSIONS = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+NO_EXTENSIONS = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 """Nothing is fetched from anywhere, whatever a file or a name looks like."""
 
 
@@ -396,7 +408,7 @@ def _connection(path: str, for_writing: bool) -> duckdb.DuckDBPyConnection:
     end = time.monotonic() + WAIT_SECONDS
     while True:
         try:
-            return duckdb.connect(path, read_only=not for_writing, config=dict(_NO_EXTENSIONS))
+            return duckdb.connect(path, read_only=not for_writing, config=dict(NO_EXTENSIONS))
         except duckdb.Error as error:
             if not _is_locked(path, for_writing):
                 raise _cannot_open(path, error, for_writing) from None
@@ -419,10 +431,8 @@ def _is_locked(path: str, for_writing: bool) -> bool:
 
 
 def _held(path: str, error: duckdb.Error) -> LockHeldError:
-    found = _HOLDER.search(str(error))
-    who = f"another process (pid {found[2]}, {found[1]})" if found else "another process"
     return LockHeldError(
-        f"The database {path} is open in {who}, and DuckDB lets nobody else read a file that one writes to; nothing was read or "
+        f"The database {path} is open in {holder_in(error)}, and DuckDB lets nobody else read a file that one writes to; nothing was read or "
         "changed, wait for it to end or stop it, then run again."
     )
 
@@ -436,7 +446,7 @@ def _cannot_open(path: str, error: duckdb.Error, for_writing: bool) -> Singerkit
             "grant that, then run again."
         )
     return ConfigurationError(
-        f"The file {path} cannot be opened as a database ({_first_line(error)}); nothing was read or changed: name the file that "
+        f"The file {path} cannot be opened as a database ({first_line(error)}); nothing was read or changed: name the file that "
         "target-duckdb loads into, put it back from a copy, or install the version of duckdb that has written it."
     )
 
@@ -446,17 +456,24 @@ def _failed(url: DuckUrl, error: duckdb.Error) -> SingerkitError:
 
     if isinstance(error, duckdb.IOException | duckdb.FatalException):
         return CannotWriteError(
-            f"The state in {url.where} cannot be read or written ({_first_line(error)}); nothing was changed: make room, or put the "
+            f"The state in {url.where} cannot be read or written ({first_line(error)}); nothing was changed: make room, or put the "
             "file back from a copy."
         )
     if isinstance(error, duckdb.TransactionException | duckdb.OutOfMemoryException):
         return RetryableError(
-            f"DuckDB refused {url.where} ({_first_line(error)}); nothing was changed: run again."
+            f"DuckDB refused {url.where} ({first_line(error)}); nothing was changed: run again."
         )
     return BadDataError(
         f"The state table in {url.where} was altered by others ({type(error).__name__}); nothing was changed: put it back."
     )
 
 
-def _first_line(error: Exception) -> str:
+def holder_in(error: Exception) -> str:
+    """Return who has the file open, as far as DuckDB says so."""
+    found = _HOLDER.search(str(error))
+    return f"another process (pid {found[2]}, {found[1]})" if found else "another process"
+
+
+def first_line(error: Exception) -> str:
+    """Return what DuckDB says, without its advice."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -5,17 +5,17 @@ Changes only add: a column, or a type that keeps all that the old one held.
 
 from __future__ import annotations
 
-import difflib
 import json
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from singerkit_catalog.admitted import json_types
-from singerkit_shell.errors import BadDataError, ConfigurationError
+from singerkit_shell.errors import BadDataError
 from singerkit_sql_target.dialect import Dialect, Existing, Field, InTheWay, Session
 from singerkit_sql_target.names import fold, identifiers
 from singerkit_sql_target.settings import Settings
+from singerkit_target.chosen import check_chosen
 from singerkit_target.contract import RowsGone
 from singerkit_wire.kinds import Column, Kind
 from singerkit_wire.stream import DELETED_AT, VERSION, Stream
@@ -23,8 +23,6 @@ from singerkit_wire.stream import DELETED_AT, VERSION, Stream
 __all__ = ["METADATA_KINDS", "Table", "columns_of", "fit_table", "holds_rows"]
 
 _MOST = 10  # columns that a sentence names
-_ALIKE = 0.8
-"""How like a column's name another has to be to pass for a slip (difflib's ratio)."""
 
 METADATA_KINDS: Mapping[str, Kind] = {
     "_sdc_extracted_at": Kind.DATE_TIME,
@@ -144,7 +142,8 @@ def fit_table(
     )
     metadata = _metadata(stream, settings, existing)
     names = identifiers([*stream.column_names, *metadata], f"the schema of stream `{stream.name}`", dialect)
-    _check_chosen(stream, settings)
+    if not settings.loads_extra:
+        check_chosen(stream, settings.column_types)
     is_empty = existing is None or existing.is_empty
     lack = "empty" if existing else "not there"
     if (existing is None and must_hold is not False) or (is_empty and must_hold):
@@ -217,29 +216,6 @@ def _metadata(stream: Stream, settings: Settings, existing: Existing | None) -> 
 def _may_hold_marks(existing: Existing, stream: Stream) -> bool:
     """Whether rows may be marked as deleted there by an earlier run, which has written versions, too."""
     return all(name not in stream.column_names and name in existing.columns for name in (DELETED_AT, VERSION))
-
-
-def _check_chosen(stream: Stream, settings: Settings) -> None:
-    """See that `column_types` does not misspell a column, which would get its default type.
-
-    Raises:
-        ConfigurationError: it names one that the stream does not have, and that is nearly the name of another.
-    """
-    if settings.loads_extra:
-        return
-    prefix = f"{stream.name}."
-    for name in settings.column_types:
-        column = name.removeprefix(prefix)
-        if column == name or "." in column or column in stream.column_names:
-            continue
-        unchosen = [other for other in stream.column_names if prefix + other not in settings.column_types]
-        near = difflib.get_close_matches(column, unchosen, 1, _ALIKE)
-        if near:
-            raise ConfigurationError(
-                f"Expected a column of stream `{stream.name}` at `column_types.{name}`, got none of that name in its SCHEMA "
-                f"(did you mean `{near[0]}`?); what was committed is safe: correct the config, or let the tap name the "
-                "field in its schema, then run again."
-            )
 
 
 def _chosen(fitting: _Fitting, column: Column) -> str | None:

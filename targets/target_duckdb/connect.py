@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -37,6 +36,7 @@ from singerkit_sql_target.dialect import (
 )
 from singerkit_sql_target.names import lower_ascii
 from singerkit_state import statefile
+from singerkit_state.store_duckdb import NO_EXTENSIONS, first_line, holder_in
 from singerkit_wire.kinds import Column, Kind
 from target_duckdb import types as value_table
 from target_duckdb.arrow import ROWS, as_arrow
@@ -45,9 +45,6 @@ from target_duckdb.domain import ABILITIES, DOMAIN
 __all__ = ["DuckDialect"]
 
 _MAGIC, _MAGIC_AT = b"DUCK", 8
-_HOLDER = re.compile(r"Conflicting lock is held in (.*?) \(PID (\d+)\)")
-_NO_EXTENSIONS = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
-"""Nothing is fetched from anywhere, whatever a file or a name looks like."""
 _CANNOT_WRITE = (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException)
 """A COMMIT that finds no room is one of the last."""
 _LOOKS, _LOOK_AGAIN_SECONDS = 5, 0.02
@@ -71,7 +68,7 @@ class DuckDialect:
                 _make(self._path)
                 connection = _open(self._path)
             except (duckdb.Error, OSError) as error:
-                found, said = _in_the_way(self._path, error), _first_line(error)
+                found, said = _in_the_way(self._path, error), first_line(error)
             else:
                 connection.execute("SET TimeZone = 'UTC'")
                 return _DuckSession(connection)
@@ -201,7 +198,7 @@ def _definitions(columns: Sequence[tuple[str, str]]) -> str:
 
 
 def _open(path: Path) -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(str(path), config=dict(_NO_EXTENSIONS))
+    return duckdb.connect(str(path), config=dict(NO_EXTENSIONS))
 
 
 def _make(path: Path) -> None:
@@ -224,10 +221,8 @@ def _in_the_way(path: Path, error: Exception) -> SingerkitError | None:
     try:
         return _by_its_looks(path)
     except BlockingIOError:
-        found = _HOLDER.search(str(error))
-        who = f"another process (pid {found[2]}, {found[1]})" if found else "another process"
         return LockHeldError(
-            f"The database {path} is open in {who}, and DuckDB lets one at a time write to a file; nothing was read or written, "
+            f"The database {path} is open in {holder_in(error)}, and DuckDB lets one at a time write to a file; nothing was read or written, "
             "wait for it to end or stop it, then run again."
         )
     except PermissionError:
@@ -286,12 +281,8 @@ def _error(path: Path, error: Exception, doing: str) -> SingerkitError:
         )
     if isinstance(error, _CANNOT_WRITE):
         return CannotWriteError(
-            f"The database {path} cannot be written while {doing} ({_first_line(error)}); {safe}: make room, then run again."
+            f"The database {path} cannot be written while {doing} ({first_line(error)}); {safe}: make room, then run again."
         )
     return SingerkitError(
         f"DuckDB refused a statement of target-duckdb while {doing} ({type(error).__name__}); {safe}, please report this."
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -14,6 +13,7 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Identifier
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
+from singerkit_target.chosen import check_chosen
 from singerkit_target.contract import RowsGone, TableRemade
 from singerkit_wire.kinds import Column, Kind
 from singerkit_wire.stream import DELETED_AT, Stream
@@ -28,8 +28,6 @@ from target_postgres.types import METADATA_TYPES, ColumnType, column_type, keeps
 __all__ = ["Table", "Wishes", "check_stream_name", "fit_table", "hold"]
 
 _MOST = 10  # columns that a sentence names
-_ALIKE = 0.8
-"""How like a column's name another has to be to pass for a slip (difflib's ratio)."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +142,8 @@ def fit_table(
     existing = _existing(cursor, wishes.schema, name, stream.name)
     columns = identifiers(_field_names(stream, wishes, existing), f"the schema of stream `{stream.name}`")
     keys = () if wishes.append_only else tuple(columns[key] for key in stream.key_properties)
-    _check_chosen(stream, wishes)
+    if not wishes.loads_extra:
+        check_chosen(stream, wishes.column_types)
     types = _types(stream, columns, wishes)
     table = ddl.table_name(wishes.schema, name)
     before = _Before.of(former, kept)
@@ -321,33 +320,6 @@ def _field_names(stream: Stream, wishes: Wishes, existing: ddl.Existing | None) 
     if not wishes.with_metadata and existing is not None and may_hold_marks(existing, stream):
         extra = (DELETED_AT,)
     return [*stream.column_names, *(name for name in extra if name not in stream.column_names)]
-
-
-def _check_chosen(stream: Stream, wishes: Wishes) -> None:
-    """See that `column_types` does not misspell a column, which would get its default type.
-
-    A column that is like none of the stream's may come with a later SCHEMA or run (a field that few records have), with
-    `extra: load` the records bring columns, and a name with a further dot may belong to a stream with a dot in its name:
-    what was never met is told at the end of the run.
-
-    Raises:
-        ConfigurationError: it names one that the stream does not have, and that is nearly the name of another.
-    """
-    if wishes.loads_extra:
-        return
-    prefix = f"{stream.name}."
-    for name in wishes.column_types:
-        column = name.removeprefix(prefix)
-        if column == name or "." in column or column in stream.column_names:
-            continue
-        unchosen = [other for other in stream.column_names if prefix + other not in wishes.column_types]
-        near = difflib.get_close_matches(column, unchosen, 1, _ALIKE)
-        if near:
-            raise ConfigurationError(
-                f"Expected a column of stream `{stream.name}` at `column_types.{name}`, got none of that name in its SCHEMA "
-                f"(did you mean `{near[0]}`?); what was committed is safe: correct the config, or let the tap name the "
-                "field in its schema, then run again."
-            )
 
 
 def _types(stream: Stream, columns: Mapping[str, str], wishes: Wishes) -> dict[str, ColumnType]:
