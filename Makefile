@@ -14,8 +14,8 @@ $(READY): requirements-dev.txt pyproject.toml
 
 env: $(READY) ## create the environment in .venv
 
-demo: $(READY) ## load a real REST API into a real Postgres, twice
-	$(BIN)/python examples/demo/demo.py
+demo: $(READY) ## load a real REST API into a real Postgres, twice; TARGET=duckdb: into a file of DuckDB
+	$(BIN)/python examples/demo/demo.py $(TARGET)
 
 test: $(READY) ## run every test against real servers
 	$(BIN)/pytest -q -n 2 --dist worksteal $(ARGS)

