@@ -13,7 +13,14 @@ from typing import Any
 
 from singerkit_state.bookmarks import strange_memory
 
-__all__ = ["StateError", "bookmark_left", "bookmarks_of_others", "recognised_part", "unwrapped"]
+__all__ = [
+    "StateError",
+    "bookmark_left",
+    "bookmarks_of_others",
+    "recognised_part",
+    "unwrapped",
+    "was_loaded_by_others",
+]
 
 _OWN_PREFIX = "_singerkit"
 _SDK_KEYS = frozenset({"starting_replication_value", "replication_key_signpost", "progress_markers"})
@@ -143,6 +150,13 @@ def bookmark_left(part: Mapping[str, Any]) -> str | None:
         others = bookmarks_of_others(part)
         return others[0][:60] if others else None
     return str(part.get("replication_key"))
+
+
+def was_loaded_by_others(part: Mapping[str, Any]) -> bool:
+    """Tell whether a pipelinewise tap says of a stream that it was read as a whole."""
+    return (
+        part.get("last_replication_method") == "FULL_TABLE" or part.get("initial_full_table_complete") is True
+    )
 
 
 _RESERVED = frozenset({"context", "partitions", "replication_key", "replication_key_value"}) | _SDK_KEYS

@@ -151,6 +151,7 @@ class TableStream(BlockStream):
     # singer-sdk's way in: its standard tests and --test
 
     def _write_schema_message(self) -> None:
+        self.check_columns()
         self.learn()
         super()._write_schema_message()
 
@@ -164,7 +165,7 @@ class TableStream(BlockStream):
 
     def read_pages(self, context: Context | None, start: Start) -> Iterator[Page]:  # noqa: ARG002  tables have no contexts
         """Yield the rows in chunks; see `singerkit_tap.contract`."""
-        columns = self._columns()
+        columns = self._selected
         check = RowCheck(
             self.name,
             columns,
@@ -222,8 +223,8 @@ class TableStream(BlockStream):
             return self.table, where
         return self._database.spooled(self.table, columns, where), ()
 
-    def _columns(self) -> list[str]:
-        """Return what is read, and see that the table has it.
+    def check_columns(self) -> None:
+        """See that the table has the columns that are to be read; called before the first message.
 
         Raises:
             ConfigurationError: a column is gone.
@@ -244,7 +245,6 @@ class TableStream(BlockStream):
                 self.name,
                 ", ".join(f"`{name}`" for name in news),
             )
-        return selected
 
     # Where a full load goes on
 

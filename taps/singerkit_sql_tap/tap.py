@@ -70,9 +70,11 @@ class SqlTap(SingerkitTap):
     def sync(self) -> None:
         """Learn the types of what is selected, then sync."""
         try:
-            for stream in self.table_streams:
-                if stream.selected:
-                    stream.learn()
+            selected = [stream for stream in self.table_streams if stream.selected]
+            for stream in selected:
+                stream.check_columns()  # before a SCHEMA has a target make the column
+            for stream in selected:
+                stream.learn()
             super().sync()
         finally:
             self.database.close()

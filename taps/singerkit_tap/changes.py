@@ -34,7 +34,7 @@ KEYS = "keys"
 """The part of `ReadAs.source` that holds the primary key."""
 
 WHOLE = "whole"
-"""True in `ReadAs.source` where a stream is read as a whole, and its bookmark is of a former time."""
+"""True in `ReadAs.source` where the last run read the stream as a whole: a bookmark beside it is of a former time."""
 _PARTS = {
     "where": "`base_url` or `path` names another place",
     "asks": "`params`, `headers` or `pagination` ask for something else",

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from singerkit_state.others import bookmark_left
 from singerkit_state.readas import ReadAs, schema_of
 from singerkit_tap.changes import KEYS, WHOLE, comes_whole, earlier, gone_sentence
 from singerkit_tap.stream import BlockStream
@@ -105,7 +104,7 @@ class SentFields:
             name: former.get(name) if part is None else part for name, part in self._stream.asks_of().items()
         }
         source[KEYS] = list(self._stream.primary_keys) if self._is_wanted else former.get(KEYS)
-        if self._is_wanted and self._stream.bookmark_key is None and bookmark_left(self._part) is not None:
+        if self._is_wanted and self._stream.bookmark_key is None and not self._stream.is_log_based:
             source[WHOLE] = True
         return {name: part for name, part in source.items() if part is not None}
 

@@ -13,10 +13,18 @@ from typing import Any
 from singerkit_shell.errors import ConfigurationError
 from singerkit_state.bookmarks import DRIVEN
 from singerkit_state.order import UnorderableError, starting_value
-from singerkit_state.others import StateError, bookmark_left, recognised_part, unwrapped
+from singerkit_state.others import (
+    StateError,
+    bookmark_left,
+    recognised_part,
+    unwrapped,
+    was_loaded_by_others,
+)
 from singerkit_state.readas import ReadAs
 from singerkit_state.value import read_mark, without_mark
+from singerkit_tap.changes import WHOLE, reset_of
 from singerkit_tap.contract import Context
+from singerkit_tap.fullload import LOAD
 from singerkit_tap.log_state import LOG, check_part
 from singerkit_tap.stream import BlockStream
 
@@ -108,12 +116,29 @@ def _checked_part(part: Any, stream: BlockStream, log: Any) -> Any:
             _check_full_table(part, stream)
         else:
             _check_partitions(part, stream)
+            _check_former_loads(part, stream)
     except StateError as error:
         raise ConfigurationError(
             f"The state of stream `{stream.name}` cannot be continued: {error}; nothing was read. Correct the config or "
-            f"the state, {stream.way_to_go_on}or start the stream over with {stream.way_to_start_over}."
+            f"the state, {stream.way_to_go_on}or start the stream over: run {reset_of(stream)}."
         ) from None
     return part
+
+
+def _check_former_loads(part: Mapping[str, Any], stream: BlockStream) -> None:
+    """Refuse rows that full loads have sent, and that nothing would recognise when they come by a replication key."""
+    if stream.selected and not stream.primary_keys and _was_read_whole(part):
+        raise StateError(
+            f"it was read as a whole before, and is now read by `{stream.bookmark_key}`, without a key, so that all of its rows "
+            "would come once more and be there twice"
+        )
+
+
+def _was_read_whole(part: Mapping[str, Any]) -> bool:
+    if part.get(LOAD) is not None or ReadAs.of(part).source.get(WHOLE):
+        return True
+    has_bookmark = part.get("replication_key_value") is not None or part.get("partitions")
+    return not has_bookmark and was_loaded_by_others(part)
 
 
 def _check_full_table(part: Mapping[str, Any], stream: BlockStream) -> None:

@@ -396,14 +396,47 @@ class BlockStream(Stream):
         self._choose_keys(
             entry.get("key_properties"), root.get("table-key-properties"), root.get("view-key-properties")
         )
-        method = (
-            root.get("replication-method")
-            or entry.get("replication_method")
-            or root.get("forced-replication-method")
-        )
-        key = root.get("replication-key") or entry.get("replication_key") or self._own_replication_key
-        self._set_replication(method, key)
+        own = self._catalog_facts()
+        own_method = own["replication_method"] or (INCREMENTAL if own["replication_key"] else FULL_TABLE)
+        method = self._chosen_of(entry, root, "replication_method", own_method)
+        method = method or root.get("forced-replication-method")
+        named = self._own_replication_key
+        if method in (None, INCREMENTAL):
+            named = self._chosen_of(entry, root, "replication_key", named) or named
+        self._set_replication(method, named)
         self._check_keys()
+        self._tell_of_idle_key(entry.get("replication_key"), root.get("replication-key"))
+
+    def _chosen_of(
+        self, entry: Mapping[str, Any], root: Mapping[str, Any], name: str, own: str | None
+    ) -> str | None:
+        """Return what a catalog says at one of the two places where it may.
+
+        Who edits one of them leaves the other as --discover wrote it, which is as the stream is by itself.
+        """
+        in_metadata = name.replace("_", "-")
+        beside, within = entry.get(name) or None, root.get(in_metadata) or None
+        if beside is None or within is None or beside == within:
+            return within or beside
+        if within != own and beside in (own, FULL_TABLE):
+            return str(within)
+        if within == own and own in (None, FULL_TABLE):
+            return str(beside)
+        raise ConfigurationError(
+            f"The catalog says two things of stream `{self.name}`: `{beside}` at `{name}`, and `{within}` at `{in_metadata}` "
+            "in its metadata; make both the same."
+        )
+
+    def _tell_of_idle_key(self, *named: Any) -> None:
+        idle = [key for key in named if key and key != self._own_replication_key]
+        if idle and self.replication_method == FULL_TABLE:
+            self.logger.warning(
+                "The catalog names the replication key `%s` of stream `%s`, which is read as a whole: to have it read by that key, "
+                "set its replication method to %s in the catalog.",
+                str(idle[0])[:60],
+                self.name,
+                INCREMENTAL,
+            )
 
     def _choose_keys(self, *named: Any) -> None:
         """Take the primary key from the places where a catalog names one; who edits one of them leaves the others as they were."""
