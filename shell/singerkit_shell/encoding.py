@@ -1,12 +1,13 @@
-"""UTF-8: what comes in is asked whether it is, and what goes out is, whatever the locale says."""
+"""UTF-8: what comes in is asked whether it is, and what goes out is, whatever the locale says; and JSON's escapes."""
 
 from __future__ import annotations
 
 import codecs
+import re
 import sys
 from io import TextIOWrapper
 
-__all__ = ["check_utf8", "speak_utf8"]
+__all__ = ["check_utf8", "has_escape", "speak_utf8"]
 
 _PIECE = 1 << 14  # bytes, which stay in the processor's cache: thrice as fast as a megabyte at once
 
@@ -30,6 +31,19 @@ def check_utf8(data: bytes) -> None:
             start, stop = position + error.start, position + error.end
             raise UnicodeDecodeError("utf-8", data, start, stop, error.reason) from None
         position += consumed
+
+
+def has_escape(escape: re.Pattern[bytes], data: bytes) -> bool:
+    """Tell whether ``escape``, a pattern that begins with a backslash, is found in ``data``.
+
+    `find` leaps to the next backslash, where `search` looks at each byte: most text has next to none.
+    """
+    at = data.find(b"\\")
+    for _ in range(len(data) >> 11):
+        if at < 0 or escape.match(data, at):
+            break
+        at = data.find(b"\\", at + 1)
+    return at >= 0 and escape.search(data, at) is not None
 
 
 def speak_utf8() -> None:

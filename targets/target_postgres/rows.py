@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from singerkit_shell.encoding import has_escape
 from singerkit_shell.errors import BadDataError
 
 __all__ = ["COPY_OPTIONS", "as_csv", "with_hex", "with_utc"]
@@ -31,7 +32,7 @@ def as_csv(rows: Sequence[tuple[Any, ...]]) -> bytes:
 
 def _spelled_out(csv: bytes) -> bytes:
     r"""Replace every escape but ``\"`` and ``\\``, which CSV reads as they are."""
-    if not _OTHER_ESCAPE.search(csv):
+    if not has_escape(_OTHER_ESCAPE, csv):
         return csv
     if b"\\u" in csv:
         return _ESCAPE.sub(_spell_out_one, csv)

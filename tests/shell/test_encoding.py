@@ -1,4 +1,5 @@
-"""`check_utf8` says what ``bytes.decode`` says, wherever a piece ends; what is printed is UTF-8 in every locale."""
+"""`check_utf8` says what ``bytes.decode`` says, wherever a piece ends; `has_escape` says what ``search`` says; what is
+printed is UTF-8 in every locale."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ import io
 import json
 import logging
 import os
+import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +17,7 @@ import pytest
 
 from singerkit_embedded import server as embedded
 from singerkit_shell import encoding
-from singerkit_shell.encoding import check_utf8
+from singerkit_shell.encoding import check_utf8, has_escape
 from singerkit_shell.exits import exit_code_of
 
 CHARACTERS = ["a", "é", "日", "😀"]
@@ -38,6 +41,19 @@ def test_pieces_end_anywhere(monkeypatch, piece, character, ending):
         for after in (b"", b"tail", "é".encode() * 9):
             data = b"x" * before + character.encode() * 5 + ending + after
             assert told(check_utf8, data) == told(bytes.decode, data)
+
+
+@pytest.mark.parametrize("pattern", [rb"\\[u/]", rb'\\[^"\\]'])
+@pytest.mark.parametrize("backslashes", range(0, 24, 3))
+def test_an_escape_is_found_wherever_it_stands(pattern, backslashes):
+    """In text with few backslashes and in one with many, which is searched another way."""
+    escape, chance = re.compile(pattern), random.Random(backslashes)
+    for _ in range(60):
+        text = bytearray(b"x" * chance.choice([100, 4096, 20_000]))
+        for _ in range(backslashes):
+            at = chance.randrange(len(text) - 1)
+            text[at : at + 2] = chance.choice([b'\\"', b'\\"', b"\\\\", b"\\\\", b"x\\", b"\\u"])
+        assert has_escape(escape, bytes(text)) == (escape.search(text) is not None)
 
 
 def test_large_text():

@@ -11,6 +11,7 @@ import datetime as dt
 import json
 import logging
 import os
+import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -549,6 +550,52 @@ def test_a_block_gives_the_same_rows_and_rejects_whichever_path_it_takes(example
         rows = canonical(batches, decoder.stream)
         outcomes.append((rows, [(reject.line, reject.path) for reject in rejects]))
     assert outcomes[0] == outcomes[1]
+
+
+FRACTIONS = [
+    "",
+    ".1",
+    ".123456",
+    ".1234560",
+    ".123456000",
+    ".1234561",
+    ".00000001",
+    ".9999999",
+    ".1234560001",
+]
+CLOCKS = {
+    "date-time": "2026-01-01T10:12:59{}Z",
+    "time": "10:12:59{}",
+    "date": "2026-01-01",
+    "moment with an offset": "2026-01-01T10:12:59{}+01:30",
+}
+
+
+@pytest.mark.parametrize("kind", CLOCKS)
+@pytest.mark.parametrize("fraction", FRACTIONS)
+def test_digits_that_no_clock_holds_are_told_of_on_both_paths(kind: str, fraction: str) -> None:
+    """A number and a text with such digits, and a row before, which has none, do not hide them."""
+    format_ = kind if kind in ("date-time", "time", "date") else "date-time"
+    at = {"type": "string", "format": format_}
+    schema = {"properties": {"n": {"type": "number"}, "note": {"type": "string"}, "at": at}}
+    texts = [CLOCKS[kind].format(digits) for digits in ("", fraction)]
+    data = "".join(
+        f'{{"type":"RECORD","stream":"s","record":{{"n":12.1234567,"note":"1:12.1234567","at":"{text}"}}}}\n'
+        for text in texts
+    ).encode()
+    rounded = []
+    for always_exact in (False, True):
+        decoder = BlockDecoder(
+            stream_of("s", schema, ()),
+            Judgement(),
+            lambda stream: stream,
+            logging.getLogger("both paths"),
+            always_exact=always_exact,
+        )
+        batches, _ = decoder.decode(Run("s", data, 2, 1))
+        rounded.append((decoder._rounded, canonical(batches, decoder.stream)))
+    assert rounded[0] == rounded[1]
+    assert bool(rounded[0][0]) == bool(re.search("[.][0-9]{6}0*[1-9]", texts[1]))
 
 
 B64 = {"type": "string", "contentEncoding": "base64"}

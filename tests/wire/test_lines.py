@@ -87,8 +87,8 @@ def test_a_border_between_two_reads_anywhere_changes_nothing() -> None:
 @pytest.mark.parametrize("size", [1, 2, 7, 64, 100, 333])
 def test_reads_of_any_size_change_nothing(size: int) -> None:
     pieces = [WIRE[at : at + size] for at in range(0, len(WIRE), size)]
-    assert parts_of(Pieces(*pieces), chunk_bytes=1) == WHOLE
-    assert parts_of(Pieces(*pieces)) == WHOLE
+    for chunk_bytes in (1, 120, 1 << 20):
+        assert parts_of(Pieces(*pieces), chunk_bytes=chunk_bytes) == WHOLE
 
 
 def test_line_ends_of_windows_blank_lines_and_a_mark_are_tolerated() -> None:
@@ -167,6 +167,35 @@ def test_a_stream_whose_name_begins_like_another_is_another() -> None:
     streams = ["a", "ab", 'a"', "a", "A"]
     parts = split(*(RECORD(stream, {"n": 1}) for stream in streams))
     assert [part.stream for part in parts] == streams
+
+
+@pytest.mark.parametrize(
+    "between",
+    ["\n", "\n\n", "\r\n", "\n \n", '\n{"type":"STATE","value":{}}\n', '\n{"type": "RECORD"'],
+    ids=repr,
+)
+def test_a_chunk_is_one_run_only_where_each_line_begins_alike(between: str) -> None:
+    """What is cut is what is cut line by line, whatever stands between two lines of a chunk whose others are alike."""
+    line = '{"type":"RECORD","stream":"a","record":{"n":1}}'
+    if between.endswith('"RECORD"'):
+        between += line[len('{"type":"RECORD"') :] + "\n"
+    text = f"{line}\n" * 3 + line + between + line + "\n" + f"{line}\n" * 3
+    known = Splitter()
+    list(known.split(Chunk(f"{line}\n".encode(), 1, 1, 0)))
+
+    def cut(*chunks: Chunk) -> list[Any]:
+        return [
+            (part.line_number(index), part.data.splitlines()[index].strip())
+            if isinstance(part, Run)
+            else (part.number, part.line.strip())
+            for chunk in chunks
+            for part in known.split(chunk)
+            for index in range(part.lines if isinstance(part, Run) else 1)
+        ]
+
+    lines_of = text.encode().splitlines(keepends=True)
+    alone = [Chunk(one, 1, number, 0) for number, one in enumerate(lines_of, 2)]
+    assert cut(Chunk(text.encode(), len(lines_of), 2, 0)) == cut(*alone)
 
 
 @pytest.mark.parametrize(

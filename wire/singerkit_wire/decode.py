@@ -21,7 +21,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from singerkit_catalog.schema import may_take_long
-from singerkit_shell.encoding import check_utf8
+from singerkit_shell.encoding import check_utf8, has_escape
 from singerkit_shell.signals import TooLong, stop_flag
 from singerkit_wire.batch import Batch
 from singerkit_wire.batches import Missing, batches_of
@@ -40,7 +40,7 @@ _NUL = b"\\u0000"
 _ODD_ESCAPE = re.compile(rb"\\[u/]")  # what COPY's CSV does not read as JSON means it
 _LAST_MOMENT = re.compile(rb"23:59:59\.9999")
 _LAST_SECOND = re.compile(rb"23:59:59\.")
-_MAY_BE_FINER = re.compile(rb"\.(?<=:[0-9]{2}\.)[0-9]{7}")
+_MAY_BE_FINER = re.compile(rb"\.[0-9]{7}(?<=:[0-9]{2}\.[0-9]{7})")
 _FINER = re.compile(rb"\.[0-9]{6}0*[1-9]")  # digits of a second that no column of a clock holds
 _NOT_TEXT_OR_NULL = re.compile(rb'\n[^"n]')
 _NOT_TEXT = re.compile(rb'\n[^"]')
@@ -166,7 +166,7 @@ class FastDecoder:
             raise Refused from None
 
     def _decode(self, data: bytes, lines: int, first_line: int) -> list[Batch]:
-        has_odd_escapes = _ODD_ESCAPE.search(data) is not None
+        has_odd_escapes = has_escape(_ODD_ESCAPE, data)
         if (has_odd_escapes and not self.holds_nul and _NUL in data) or (
             self.refused and self.refused.search(data)
         ):
@@ -477,22 +477,21 @@ def _check_numbers(values: list[Any], admitted: bytes, limits: Numbers | None) -
     joined = b"\n".join(values)
     if joined.translate(None, admitted):
         raise Refused
-    if (b"e" in joined or b"E" in joined) and _HUGE_EXPONENT.search(joined):
+    has_exponents = b"e" in joined or b"E" in joined
+    if has_exponents and _HUGE_EXPONENT.search(joined):
         raise Refused
-    if len(joined) > _LONGEST_NUMBER and max(map(len, values)) > _LONGEST_NUMBER:
+    longest = max(map(len, values), default=0)
+    if longest > _LONGEST_NUMBER:
         raise Refused
     if limits is not None:
-        _check_digits(values, limits)
+        _check_digits(values, longest, limits, has_exponents=has_exponents)
 
 
-def _check_digits(values: list[Any], limits: Numbers) -> None:
+def _check_digits(values: list[Any], longest: int, limits: Numbers, *, has_exponents: bool) -> None:
     """The length of a number's text tells of nearly all that they have few enough digits; the others are looked at."""
-    sure = min(
-        limits.before, limits.after + 2
-    )  # characters; as many may stand behind `0.`, or before no point
-    if _has_exponents(values):
-        sure = 0
-    if not values or max(map(len, values)) <= sure:
+    # Characters; as many may stand behind `0.`, or before no point.
+    sure = 0 if has_exponents else min(limits.before, limits.after + 2)
+    if longest <= sure:
         return
     for value in values:
         if len(value) > sure:
@@ -501,15 +500,10 @@ def _check_digits(values: list[Any], limits: Numbers) -> None:
                 raise Refused
 
 
-def _has_exponents(numbers: list[Any]) -> bool:
-    if not numbers or isinstance(numbers[0], str):  # in text they have none on the fast path
-        return False
-    joined = b"\n".join(numbers)
-    return b"e" in joined or b"E" in joined
-
-
 def _check_texts_of_numbers(values: list[Any], limits: Numbers) -> None:
-    _check_digits([value for value in values if value is not None], limits)
+    numbers = [value for value in values if value is not None]
+    # In text they have no exponents on the fast path.
+    _check_digits(numbers, max(map(len, numbers), default=0), limits, has_exponents=False)
 
 
 def _check_size(values: list[Any], most: int) -> None:

@@ -6,7 +6,7 @@ import io
 import os
 import select
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -51,29 +51,41 @@ def read_chunks(
     ended = False
     while not ended and not stop:
         parts, ended = _gather(read, chunk_bytes, wait_seconds)
-        data = b"".join([rest, *parts])
-        if line == 1 and offset == 0 and data.startswith(b"\xef\xbb\xbf"):
-            data = b" " * 3 + data[3:]  # a byte order mark is tolerated; offsets stay true
-        end = data.rfind(b"\n") + 1
-        lines = data.count(b"\n")
-        if ended and not stop and end < len(data):
-            yield from _checked(data[:end], lines, line, offset, max_line_bytes)
+        pieces = [rest, *parts]
+        if line == 1 and offset == 0:
+            data = b"".join(pieces)
+            # A byte order mark is tolerated; offsets stay true.
+            pieces = [b" " * 3 + data[3:] if data.startswith(b"\xef\xbb\xbf") else data]
+        whole, rest = _cut(pieces)
+        lines = whole.count(b"\n")
+        if ended and not stop and rest:
+            yield from _checked(whole, lines, line, offset, max_line_bytes)
             line += lines
-            if len(data) - end > max_line_bytes:
+            if len(rest) > max_line_bytes:
                 raise _too_long(line, max_line_bytes)
-            if data[end:].strip():
-                yield Chunk(data[end:] + b"\n", 1, line, offset + end, is_cut=True)
+            if rest.strip():
+                yield Chunk(rest + b"\n", 1, line, offset + len(whole), is_cut=True)
             return
-        if len(data) - end > max_line_bytes:
-            yield from _checked(data[:end], lines, line, offset, max_line_bytes)
+        if len(rest) > max_line_bytes:
+            yield from _checked(whole, lines, line, offset, max_line_bytes)
             raise _too_long(line + lines, max_line_bytes)
-        rest = data[end:]
         if not parts:
             yield Chunk(b"", 0, line, offset)
-        elif end:
-            yield from _checked(data[:end], lines, line, offset, max_line_bytes)
+        elif whole:
+            yield from _checked(whole, lines, line, offset, max_line_bytes)
             line += lines
-            offset += end
+            offset += len(whole)
+
+
+def _cut(pieces: Sequence[bytes]) -> tuple[bytes, bytes]:
+    """Return the whole lines of what has come, and what stands behind them; each byte is copied once."""
+    for number in reversed(range(len(pieces))):
+        last = pieces[number]
+        end = last.rfind(b"\n") + 1
+        if end:
+            whole = b"".join([*pieces[:number], memoryview(last)[:end]])
+            return whole, b"".join([memoryview(last)[end:], *pieces[number + 1 :]])
+    return b"", b"".join(pieces)
 
 
 def _checked(data: bytes, lines: int, line: int, offset: int, max_line_bytes: int) -> Iterator[Chunk]:

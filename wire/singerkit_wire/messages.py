@@ -110,7 +110,6 @@ class Splitter:
 
     def __init__(self) -> None:
         self._prefix = b""
-        self._other: re.Pattern[bytes] | None = None  # a line that does not begin with the prefix
         self._prefix_stream = ""
 
     def split(self, chunk: Chunk) -> Iterator[Run | Message]:
@@ -119,7 +118,7 @@ class Splitter:
         Raises:
             BadDataError: a line is not a JSON object with a ``type``, or a RECORD names no stream.
         """
-        if self._is_one_run(chunk.data):
+        if self._is_one_run(chunk):
             yield Run(self._prefix_stream, chunk.data, chunk.lines, chunk.first_line)
             return
         current: _Lines | None = None
@@ -152,8 +151,12 @@ class Splitter:
         if current is not None:
             yield current.run()
 
-    def _is_one_run(self, data: bytes) -> bool:
-        return bool(self._other and data.startswith(self._prefix) and not self._other.search(data))
+    def _is_one_run(self, chunk: Chunk) -> bool:
+        """Tell whether all lines begin with the prefix: counting it is quicker than to look behind each line's end."""
+        prefix = self._prefix
+        if not prefix or not chunk.data.startswith(prefix):
+            return False
+        return chunk.data.count(b"\n" + prefix) == chunk.lines - 1
 
     def _classify(self, line: bytes, number: int, offset: int) -> tuple[str, str]:
         header = _header_of(line, number, offset)
@@ -179,7 +182,6 @@ class Splitter:
             return
         if header.type.upper() == "RECORD" and header.stream == stream:
             self._prefix, self._prefix_stream = prefix, stream
-            self._other = re.compile(rb"\n(?!" + re.escape(prefix) + rb"|\Z)")
 
 
 def _header_of(line: bytes, number: int, offset: int) -> _Header:
