@@ -12,7 +12,6 @@ import fcntl
 import os
 import signal
 import subprocess
-import tempfile
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ import pytest
 import starting
 from conformance import processes
 from faults import table
+from memory import folder_in_memory
 from psycopg2 import sql
 
 from singerkit_shell.secrets import redactor
@@ -61,7 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         config.stash[FOLDER] = Path(config.workerinput["singerkit_folder"])
         return
-    folder = config.stash[FOLDER] = Path(tempfile.mkdtemp(prefix="singerkit-test-"))
+    folder = config.stash[FOLDER] = folder_in_memory("singerkit-test-")
     # Its stdin ends with this process, even when this process is killed: no server outlives its tests.
     config.stash[KEEPER] = subprocess.Popen(
         ["sh", "-c", _KEEP, str(folder)], stdin=subprocess.PIPE, start_new_session=True

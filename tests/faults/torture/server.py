@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 import time
 import uuid
@@ -18,6 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 import psycopg2
+from memory import folder_in_memory
 from psycopg2.extensions import parse_dsn
 from psycopg2.sql import SQL, Composable, Identifier
 
@@ -44,8 +44,7 @@ _SETTINGS = {
 
 def scratch_folder() -> Path:
     """Make a folder in memory, else in the temporary directory, that goes with this process however it ends."""
-    base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    folder = Path(tempfile.mkdtemp(prefix="singerkit-torture-", dir=base))
+    folder = folder_in_memory("singerkit-torture-")
     folder.chmod(0o711)  # the server's account must get through
     return folder
 
