@@ -5,7 +5,7 @@ Statements of standard SQL, for the `merge` of a dialect; names come in quoted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from singerkit_sql_target.dialect import ORDER
 
@@ -32,13 +32,23 @@ def insert(table: str, source: str, columns: Sequence[str]) -> str:
     return f"INSERT INTO {table} ({names}) SELECT {names} FROM {source}"
 
 
-def merge(table: str, source: str, columns: Sequence[str], keys: Sequence[str]) -> str:
-    """Upsert a source in which each key stands once; a row is rewritten only where it differs."""
+def merge(
+    table: str,
+    source: str,
+    columns: Sequence[str],
+    keys: Sequence[str],
+    compared: Mapping[str, str] | None = None,
+) -> str:
+    """Upsert a source in which each key stands once; a row is rewritten only where it differs.
+
+    ``compared`` says how a stored column is compared in full, as ``{} COLLATE ...``, where it folds by itself.
+    """
     changing = [column for column in columns if column not in keys]
-    same = " AND ".join(f"stored.{key} = given.{key}" for key in keys)
+    stored = {column: (compared or {}).get(column, "{}").format(f"stored.{column}") for column in columns}
+    same = " AND ".join(f"{stored[key]} = given.{key}" for key in keys)
     matched = ""
     if changing:
-        differ = " OR ".join(f"stored.{column} IS DISTINCT FROM given.{column}" for column in changing)
+        differ = " OR ".join(f"{stored[column]} IS DISTINCT FROM given.{column}" for column in changing)
         sets = ", ".join(f"{column} = given.{column}" for column in changing)
         matched = f" WHEN MATCHED AND ({differ}) THEN UPDATE SET {sets}"
     names, given = ", ".join(columns), ", ".join(f"given.{column}" for column in columns)

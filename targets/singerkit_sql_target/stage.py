@@ -6,6 +6,7 @@ before the one transaction that commits it. Within a stream the order counts; be
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -71,6 +72,8 @@ class Stage:
 
     def __init__(self) -> None:
         self._parts: dict[str, list[Part | Version]] = {}
+        self._names = f"_singerkit_stage_{uuid.uuid4().hex}"
+        """Names of no table of the user's: DuckDB takes a temporary table for one of that name in `main`."""
         self._made = 0
         self._gathered = 0
 
@@ -88,7 +91,7 @@ class Stage:
         part = parts[-1] if parts else None
         if not isinstance(part, Part) or part.fields != fields:
             self._made += 1
-            part = Part(session.create_stage(f"_singerkit_stage_{self._made}", fields), fields)
+            part = Part(session.create_stage(f"{self._names}_{self._made}", fields), fields)
             parts.append(part)
         part.gather(rows)
         self._gathered += size

@@ -263,8 +263,8 @@ def _fit(
         if found.is_generated:
             raise BadDataError(
                 f"Expected a column that can be written for `{column.name}` of stream `{fitting.stream.name}`, got a generated "
-                "one in the table; what is stored is untouched: leave the field out with `select`, or drop the column's "
-                "expression, then run again."
+                f"one in the table; what is stored is untouched: leave the field out with `select`, or let the run make a plain column with "
+                f"{fitting.statement(f'DROP {fitting.dialect.quote(name)}')}, then run again."
             )
         types[name] = found.type
         if column.is_always_null or found.type == wanted[name]:

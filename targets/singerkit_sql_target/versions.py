@@ -9,6 +9,7 @@ import logging
 from datetime import UTC, datetime
 from operator import itemgetter
 
+from singerkit_shell.errors import BadDataError
 from singerkit_sql_target.dialect import Dialect, Session
 from singerkit_sql_target.settings import Settings
 from singerkit_sql_target.stage import Stage, Version
@@ -65,9 +66,21 @@ class Versions:
             self._tell(table.stream, problem)
             return
         column = self._dialect.quote(table.columns[VERSION])
-        session.execute(self._removal(table, f"{column} <> ?"), [*self._now, version])
+        try:
+            session.execute(self._removal(table, f"{column} <> ?"), [*self._now, version])
+        except self._dialect.errors as error:
+            if self._settings.hard_delete and self._dialect.is_refusal(error):
+                raise self._still_needed(table) from error
+            raise
         if table.stream not in self._told and (left := self._rows_without_version(session, table)):
             self._tell(table.stream, left)
+
+    def _still_needed(self, table: Table) -> BadDataError:
+        return BadDataError(
+            f"{self._dialect.name} refused to delete rows of other versions at ACTIVATE_VERSION of stream `{table.stream}`, as where a "
+            f"foreign key of another table refers to them; what was committed is safe: drop that key, or set `hard_delete` to false, "
+            "which marks rows and deletes none; then run again."
+        )
 
     def _tell(self, stream: str, said: str) -> None:
         if stream not in self._told:

@@ -48,6 +48,9 @@ _MAGIC, _MAGIC_AT = b"DUCK", 8
 _CANNOT_WRITE = (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException)
 """A COMMIT that finds no room is one of the last."""
 _LOOKS, _LOOK_AGAIN_SECONDS = 5, 0.02
+_SCHEMAS_OF_DUCKDB = ("temp", "system", "pg_catalog", "information_schema")
+_OF_THE_TABLE = (duckdb.BinderException, duckdb.CatalogException, duckdb.DependencyException)
+"""What a statement is refused with for how a table is made; these tell of names, never of values."""
 
 
 class DuckDialect:
@@ -113,6 +116,8 @@ class DuckDialect:
 class _DuckSession:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
+        self._compared: dict[str, Mapping[str, str]] = {}
+        """By table, quoted: how columns are compared where one of them has a collation, to which two keys may be one."""
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return self._connection.execute(statement, list(parameters)).fetchall()
@@ -137,21 +142,44 @@ class _DuckSession:
         if any(lower_ascii(name) == lower_ascii(table) for (name,) in views):
             raise InTheWay("a view")
         found = self.execute(
-            f"SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE {place} "
+            f"SELECT table_name, column_name, data_type, column_default IS NOT NULL FROM duckdb_columns() WHERE {place} "
             "AND lower(table_name) = lower(?) ORDER BY column_index",  # of all letters: two tables may be meant
             [schema, table],
         )
         columns = {
-            column: ExistingColumn(type_)
-            for name, column, type_ in found
+            column: ExistingColumn(type_, has_default and self._is_generated(schema, name, column))
+            for name, column, type_, has_default in found
             if lower_ascii(name) == lower_ascii(table)
         }
         if not columns:
             return None
+        made_by = self.execute(
+            f"SELECT sql FROM duckdb_tables() WHERE {place} AND lower(table_name) = lower(?)", [schema, table]
+        )
+        if any(
+            "COLLATE" in sql for (sql,) in made_by
+        ):  # no other place says it, and this not of which column
+            texts = [name for name, column in columns.items() if column.type == "VARCHAR"]
+            self._compared[_quote(schema, table)] = {_quote(name): '{} COLLATE "binary"' for name in texts}
         [(is_empty,)] = self.execute(f"SELECT NOT EXISTS (SELECT 1 FROM {_quote(schema, table)})")
         return Existing(columns, bool(is_empty))
 
+    def _is_generated(self, schema: str, table: str, column: str) -> bool:
+        """Ask by a change of no row: the catalog shows the expression of a default and of a generated column alike."""
+        name = _quote(column)
+        try:
+            self.execute(f"UPDATE {_quote(schema, table)} SET {name} = {name} WHERE false")
+        except duckdb.BinderException:
+            return True
+        return False
+
     def create_schema(self, schema: str) -> None:
+        [(database,)] = self.execute("SELECT current_database()")
+        if lower_ascii(schema) in (*_SCHEMAS_OF_DUCKDB, lower_ascii(database)):
+            raise ConfigurationError(
+                f"Expected a schema of another name at `default_target_schema`, got `{schema}`, which is a name of DuckDB's own, or of "
+                "this database, which it does not tell from a schema; nothing was written: choose another, then run again."
+            )
         self.execute(f"CREATE SCHEMA IF NOT EXISTS {_quote(schema)}")
 
     def create(self, table: str, columns: Sequence[tuple[str, str]]) -> None:
@@ -183,7 +211,7 @@ class _DuckSession:
         if is_empty:
             self.execute(merge.insert(table, source, columns))
         else:
-            self.execute(merge.merge(table, source, columns, keys))
+            self.execute(merge.merge(table, source, columns, keys, self._compared.get(table)))
 
     def close(self) -> None:
         self._connection.close()
@@ -282,6 +310,11 @@ def _error(path: Path, error: Exception, doing: str) -> SingerkitError:
     if isinstance(error, _CANNOT_WRITE):
         return CannotWriteError(
             f"The database {path} cannot be written while {doing} ({first_line(error)}); {safe}: make room, then run again."
+        )
+    if isinstance(error, _OF_THE_TABLE):
+        return BadDataError(
+            f"DuckDB refused a statement while {doing} ({first_line(error)}); {safe}: a view, an index or a constraint may stand in "
+            "its way; drop that, or load into another schema (`default_target_schema`), then run again."
         )
     return SingerkitError(
         f"DuckDB refused a statement of target-duckdb while {doing} ({type(error).__name__}); {safe}, please report this."

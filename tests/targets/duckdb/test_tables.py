@@ -9,6 +9,11 @@ import pytest
 from conformance.singer import RECORD, SCHEMA, STATE
 from targets.duckdb.test_target_duckdb import TEXT, file, load, query, record, rows, schema, state
 
+from singerkit_sql_target.dialect import Field
+from singerkit_sql_target.stage import Stage
+from singerkit_wire.kinds import Column, Kind
+from target_duckdb.connect import DuckDialect
+
 __all__ = ["file"]
 
 INTEGER, NUMBER = {"type": ["integer", "null"]}, {"type": ["number", "null"]}
@@ -149,6 +154,42 @@ def test_a_table_of_the_users_own_with_a_key_and_more_columns(file: Path) -> Non
     assert state(file) == (1, {"at": 1})
 
 
+def test_a_generated_column_of_a_field_is_named_and_can_be_dropped(file: Path) -> None:
+    query(file, "CREATE TABLE s (id BIGINT DEFAULT 7, t VARCHAR GENERATED ALWAYS AS (CAST(id AS VARCHAR)))")
+    messages = [schema("id", t=TEXT), record(id=1, t="a"), STATE({"at": 1})]
+    said = load(file, *messages).expect(65).last_words
+    assert "Expected a column that can be written for `t` of stream `s`, got a generated one" in said
+    query(file, said.split("plain column with `")[1].split("`")[0])
+    load(file, *messages).expect(0)
+    assert rows(file) == [(1, "a")]
+
+
+def test_keys_and_values_that_a_collation_takes_for_one_stay_two(file: Path) -> None:
+    """A table of the user's with NOCASE: a row was lost, and a value that changed its case was not written."""
+    query(file, "CREATE TABLE s (id VARCHAR COLLATE NOCASE, t VARCHAR COLLATE NOCASE.NOACCENT)")
+    query(file, "INSERT INTO s VALUES ('a', 'x'), ('b', 'e')")
+    fed = [record(id="A", t="q"), record(id="a", t="X"), record(id="b", t="é")]
+    load(file, SCHEMA("s", {"id": TEXT, "t": TEXT}, ["id"]), *fed, STATE({"at": 1})).expect(0)
+    assert sorted(rows(file)) == [("A", "q"), ("a", "X"), ("b", "é")]
+
+
+def test_a_table_with_the_name_of_a_stage_is_a_table_like_any_other(file: Path) -> None:
+    """DuckDB takes the temporary table of a name for the one in `main`: all rows were lost."""
+    session = DuckDialect(file).connect()
+    stage = Stage()
+    stage.append(session, "s", [Field("id", "BIGINT", Column("id", Kind.INTEGER, True, True))], [(1,)], 1)
+    [(name,)] = session.execute("SELECT table_name FROM duckdb_tables() WHERE temporary")
+    session.close()
+    assert len(name) > 32  # nobody has it by chance
+
+
+@pytest.mark.parametrize("name", ["temp", "System", "information_schema", "w"])
+def test_a_schema_that_duckdb_does_not_tell_apart_is_refused(file: Path, name: str) -> None:
+    """The database of the file `w.duckdb` is called `w`."""
+    refused = load(file, schema("id"), default_target_schema=name).expect(78).last_words
+    assert f"Expected a schema of another name at `default_target_schema`, got `{name}`" in refused
+
+
 def test_a_column_that_cannot_change_its_type_is_named(file: Path) -> None:
     query(file, "CREATE TABLE s (id INTEGER PRIMARY KEY)")
     refused = load(file, schema("id"), record(id=1), STATE({"at": 1})).expect(65)
@@ -179,6 +220,19 @@ def test_rows_of_other_versions_go_or_are_marked(file: Path, hard: bool, there: 
     assert [row for row in marked if row[1]] == ([] if hard else [(1, True, 1)])
     load(file, schema("id"), *versioned(3, 1), activate(3), STATE({"at": 3}), **config).expect(0)
     assert (1, False, 3) in rows(file, columns="id, _sdc_deleted_at IS NOT NULL, _sdc_table_version")
+
+
+def test_rows_that_a_foreign_key_refers_to_are_marked_where_the_advice_is_followed(file: Path) -> None:
+    query(file, "CREATE TABLE s (id BIGINT PRIMARY KEY); CREATE TABLE c (x BIGINT REFERENCES s (id))")
+    first = [schema("id"), *versioned(1, 1, 2), activate(1), STATE({"at": 1})]
+    load(file, *first, add_record_metadata=True).expect(0)
+    query(file, "INSERT INTO c VALUES (1)")
+    second = [schema("id"), *versioned(2, 2), activate(2), STATE({"at": 2})]
+    refused = load(file, *second, add_record_metadata=True).expect(65).last_words
+    assert "DuckDB refused to delete rows of other versions at ACTIVATE_VERSION of stream `s`" in refused
+    load(file, *second, add_record_metadata=True, hard_delete=False).expect(0)
+    marked = rows(file, columns="id, _sdc_deleted_at IS NOT NULL")
+    assert sorted(marked) == [(1, True), (2, False)]
 
 
 def test_a_version_is_taken_back_with_the_unit_that_failed(file: Path) -> None:
