@@ -17,13 +17,14 @@ import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, time
 from pathlib import Path
-from typing import Annotated, Any, Protocol, Union
+from typing import Annotated, Any, Protocol
 
 import msgspec
 from jsonschema.exceptions import SchemaError
 from jsonschema.validators import Draft4Validator, Draft202012Validator
 
 from singerkit_catalog.admitted import types_of
+from singerkit_catalog.compiled import Field, Inexpressible, Style, compiled, struct
 from singerkit_catalog.inference import SchemaInference, merge_schemas
 from singerkit_catalog.schema import is_nullable, properties_of, resolve_refs
 from singerkit_shell.configfile import read_json_object
@@ -509,10 +510,12 @@ def _checker_of(schema: Mapping[str, Any] | None) -> Any:
 
     It may say no to what fits after all (1e400 as a number): then the inference decides.
     """
-    properties = (schema or {}).get("properties") or {}
-    if not properties or not all(map(_is_plain_name, properties)):
+    if not (schema or {}).get("properties"):
         return lambda _records: False
-    decoder = msgspec.json.Decoder(list[_object_type({"properties": properties})])  # type: ignore[misc]
+    try:
+        decoder = msgspec.json.Decoder(list[compiled(schema, _KNOWN)])  # type: ignore[misc]  # made here
+    except (Inexpressible, TypeError, ValueError):  # an odd name: the inference looks at each page
+        return lambda _records: False
 
     def fits(records: Sequence[RawRecord]) -> bool:
         try:
@@ -522,56 +525,6 @@ def _checker_of(schema: Mapping[str, Any] | None) -> Any:
         return True
 
     return fits
-
-
-def _object_type(schema: Mapping[str, Any]) -> Any:
-    properties = schema.get("properties") or {}
-    if not properties or not all(map(_is_plain_name, properties)):
-        return dict[str, Any]
-    fields = [
-        (f"f{index}", _any_of([_type_of(prop), msgspec.UnsetType]), msgspec.UNSET)
-        for index, prop in enumerate(properties.values())
-    ]
-    rename = {f"f{index}": name for index, name in enumerate(properties)}
-    return msgspec.defstruct("Known", fields, rename=rename, forbid_unknown_fields=True, gc=False)
-
-
-def _is_plain_name(name: str) -> bool:
-    return not any(char in '"\\' or char < " " or "\ud800" <= char <= "\udfff" for char in name)
-
-
-def _type_of(schema: Mapping[str, Any]) -> Any:
-    """Return the msgspec type of a property; properties of no declared type take anything."""
-    types = types_of(schema)
-    if "anyOf" in schema or not types:
-        return Any
-    if "number" in types:
-        types.discard("integer")
-    return _any_of([_KINDS[name](schema) for name in sorted(types)])
-
-
-def _any_of(kinds: Sequence[Any]) -> Any:
-    return Union[tuple(kinds)]  # noqa: UP007  made from a list
-
-
-def _string_type(schema: Mapping[str, Any]) -> Any:
-    return _FORMATS.get(str(schema.get("format")), str)
-
-
-def _array_type(schema: Mapping[str, Any]) -> Any:
-    items = schema.get("items")
-    return list[_type_of(items)] if isinstance(items, Mapping) else list[Any]  # type: ignore[misc]
-
-
-_KINDS: Mapping[str, Any] = {
-    "null": lambda _schema: None,
-    "boolean": lambda _schema: bool,
-    "integer": lambda _schema: int,
-    "number": lambda _schema: float,
-    "string": _string_type,
-    "array": _array_type,
-    "object": _object_type,
-}
 
 
 _RFC3339 = (
@@ -588,6 +541,14 @@ _FORMATS: Mapping[str, Any] = {
     # A pattern, since msgspec's own UUID takes capital letters, which a database would not keep.
     "uuid": Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$")],
 }
+_KNOWN = Style(
+    anything=Any,
+    formats=_FORMATS,
+    object_of=lambda fields, _: struct(
+        [Field(one.name, one.type, is_required=False) for one in fields], False
+    ),
+)
+"""Fields that an inferred schema has, any of which may be missing, and no others."""
 
 
 def _names_in(records: Sequence[RawRecord]) -> list[str]:

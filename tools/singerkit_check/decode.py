@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import reduce
+from operator import or_
 from types import UnionType
 from typing import Annotated, Any, NotRequired, Required, TypedDict, Union, get_args, get_origin
 
 import msgspec
 
-from singerkit_catalog.admitted import types_of
+from singerkit_catalog.compiled import Field, Inexpressible, Style, compiled
 from singerkit_catalog.schema import may_take_long
 from singerkit_check.schemas import Declared
 from singerkit_check.values import keys_in
@@ -25,7 +27,6 @@ from singerkit_shell.signals import JUDGE_SECONDS, TooLong, stop_flag
 
 __all__ = ["FastDecoder", "compile_fast"]
 
-_INT64 = range(-(2**63), 2**63)
 _TZ = msgspec.Meta(tz=True)
 _FORMATS: dict[str, Any] = {"date-time": Annotated[datetime.datetime, _TZ], "date": datetime.date}
 _CONSTRAINTS = frozenset(
@@ -35,21 +36,30 @@ _CONSTRAINTS = frozenset(
         *("minProperties", "maxProperties", "patternProperties", "propertyNames", "dependencies"),
         *("dependentRequired", "dependentSchemas", "if", "then", "else", "not", "allOf", "additionalItems"),
         *("unevaluatedProperties", "unevaluatedItems", "exclusiveMinimum", "exclusiveMaximum"),
-        *("extends", "disallow"),
+        *("extends", "disallow", "anyOf", "oneOf"),
     )
 )
-_OF_TYPES = frozenset(
-    (
-        *("properties", "required", "additionalProperties", "items"),
-        *("minLength", "maxLength", "minimum", "maximum"),
-    )
-)
+"""Keywords that may say something about a whole record."""
 _KEY_BEFORE_BLANK = re.compile(rb'"[ \t\r]+:')
 _KEY_END, _QUOTED_KEY_END = b'":', b'\\":'
 
 
-class _Inexpressible(Exception):
-    """A schema that no msgspec type accepts exactly."""
+def _typed_dict(fields: Sequence[Field], _additional: Any) -> Any:
+    """A dict: what is not among its fields is dropped, is missed when the keys are counted, and goes to jsonschema."""
+    return TypedDict(  # type: ignore[operator]  # made from a dict
+        "Object",
+        {one.name: Required[one.type] if one.is_required else NotRequired[one.type] for one in fields},
+    )
+
+
+# A pattern may take long, and a float near a bound may have been rounded over it.
+_PLAIN = Style(
+    anything=Any,
+    bounds=frozenset({"minLength", "maxLength", "minimum", "maximum"}),
+    bounded_numbers=False,
+    object_of=_typed_dict,
+)
+_TOP = replace(_PLAIN, formats=_FORMATS, below=_PLAIN)
 
 
 @dataclass(frozen=True)
@@ -109,9 +119,7 @@ def compile_fast(
     if declared.validator is None or declared.is_draft_3:
         return None
     schema = declared.schema
-    if (set(schema) & (_CONSTRAINTS | {"anyOf", "oneOf"})) or schema.get(
-        "type", "object"
-    ) not in _OBJECT_TYPES:
+    if set(schema) & _CONSTRAINTS or schema.get("type", "object") not in _OBJECT_TYPES:
         return None
     given = schema.get("properties", {})
     required = {*schema.get("required", ()), *declared.keys}
@@ -172,11 +180,11 @@ def _property_type(
         return None  # as a float it would lose digits, and bookmarks are compared with it
     is_plain = name in lenient or name == replication_key
     try:
-        typed = _type_of(schema, {} if is_plain else _FORMATS)
+        typed = compiled(schema, _PLAIN if is_plain else _TOP)
         if name in declared.keys:
             typed = _never_null(typed)
         msgspec.json.Decoder(typed)
-    except (_Inexpressible, TypeError, ValueError):
+    except (Inexpressible, TypeError, ValueError):
         return None
     return typed
 
@@ -188,123 +196,7 @@ def _may_nest(schema: Any) -> bool:
 
 def _never_null(typed: Any) -> Any:
     if typed is Any:
-        raise _Inexpressible
+        raise Inexpressible
     if get_origin(typed) in (Union, UnionType):
-        return _union([part for part in get_args(typed) if part is not type(None)])
+        return reduce(or_, [part for part in get_args(typed) if part is not type(None)])
     return typed
-
-
-def _union(parts: list[Any]) -> Any:
-    if not parts:
-        raise _Inexpressible
-    made = parts[0]
-    for part in parts[1:]:
-        made = made | part
-    return made
-
-
-def _type_of(schema: Any, formats: Mapping[str, Any]) -> Any:
-    """Return the msgspec type that accepts what ``schema`` accepts, or a little less, never more.
-
-    ``formats`` has the types of text with a format; only those of top-level properties are looked at.
-
-    Raises:
-        _Inexpressible: there is none.
-    """
-    if schema is True:
-        return Any
-    if not isinstance(schema, Mapping) or set(schema) & _CONSTRAINTS:
-        raise _Inexpressible
-    for keyword in ("anyOf", "oneOf"):
-        if keyword in schema:
-            return _either(schema, keyword, formats)
-    types = schema.get("type")
-    if types is None:
-        if set(schema) & _OF_TYPES:
-            raise _Inexpressible
-        return Any
-    names = [types] if isinstance(types, str) else list(dict.fromkeys(types))
-    if "number" in names and "integer" in names:
-        names.remove("integer")
-    return _union([_one_type(name, schema, formats) for name in names])
-
-
-def _either(schema: Mapping[str, Any], keyword: str, formats: Mapping[str, Any]) -> Any:
-    """Return the union of branches that have no JSON type in common: then anyOf and oneOf are the same."""
-    if "type" in schema or set(schema) & (_OF_TYPES | {"anyOf", "oneOf"} - {keyword}):
-        raise _Inexpressible
-    seen: set[str] = set()
-    parts = []
-    for branch in schema[keyword]:
-        names = types_of(branch)
-        if not names or names & seen:
-            raise _Inexpressible
-        seen |= names | ({"integer", "number"} if names & {"integer", "number"} else set())
-        parts.append(_type_of(branch, formats))
-    return _union(parts)
-
-
-def _one_type(name: str, schema: Mapping[str, Any], formats: Mapping[str, Any]) -> Any:
-    match name:
-        case "null":
-            return type(None)
-        case "boolean":
-            return bool
-        case "integer":
-            return _integer(schema)
-        case "number":
-            if "minimum" in schema or "maximum" in schema:
-                raise _Inexpressible  # a float near the bound may have been rounded over it
-            return float
-        case "string":
-            return _string(schema, formats)
-        case "array":
-            return _array(schema)
-        case "object":
-            return _object(schema)
-        case _:
-            raise _Inexpressible
-
-
-def _integer(schema: Mapping[str, Any]) -> Any:
-    low, high = schema.get("minimum"), schema.get("maximum")
-    if low is None and high is None:
-        return int
-    if any(bound is not None and (type(bound) is not int or bound not in _INT64) for bound in (low, high)):
-        raise _Inexpressible
-    return Annotated[int, msgspec.Meta(ge=low, le=high)]
-
-
-def _string(schema: Mapping[str, Any], formats: Mapping[str, Any]) -> Any:
-    shortest, longest = schema.get("minLength"), schema.get("maxLength")
-    form = schema.get("format")
-    special = formats.get(form) if isinstance(form, str) else None
-    if shortest is None and longest is None:
-        return str if special is None else special
-    if special is not None or any(type(size) not in (int, type(None)) for size in (shortest, longest)):
-        raise _Inexpressible
-    return Annotated[str, msgspec.Meta(min_length=shortest, max_length=longest)]
-
-
-def _array(schema: Mapping[str, Any]) -> Any:
-    items = schema.get("items", True)
-    if isinstance(items, list):
-        raise _Inexpressible
-    item: Any = _type_of(items, {})
-    return list[item]
-
-
-def _object(schema: Mapping[str, Any]) -> Any:
-    properties, required = schema.get("properties") or {}, set(schema.get("required", ()))
-    more = schema.get("additionalProperties", True)
-    if not isinstance(properties, Mapping) or not required <= set(properties):
-        raise _Inexpressible
-    if not properties:
-        value: Any = _type_of(more, {})
-        return dict[str, value]
-    # What is not in `properties` is dropped here, is missed when the keys are counted, and goes to jsonschema.
-    fields = {
-        name: Required[_type_of(value, {})] if name in required else NotRequired[_type_of(value, {})]
-        for name, value in properties.items()
-    }
-    return TypedDict("Object", fields)  # type: ignore[operator]

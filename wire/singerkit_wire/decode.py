@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
+from singerkit_catalog.compiled import Inexpressible
 from singerkit_catalog.schema import may_take_long
 from singerkit_shell.encoding import check_utf8, has_escape
 from singerkit_shell.signals import TooLong, stop_flag
@@ -27,7 +28,7 @@ from singerkit_wire.batch import Batch
 from singerkit_wire.batches import Missing, batches_of
 from singerkit_wire.domain import Domain, Numbers, levels
 from singerkit_wire.kinds import Column, Kind, from_base64
-from singerkit_wire.nested import Unsupported, bounded_integer, bounds_numbers, constrained, nested_type
+from singerkit_wire.nested import bounded_integer, bounds_numbers, constrained, nested_type
 from singerkit_wire.stream import EXTRACTED_AT, VERSION, Stream, of_messages
 
 __all__ = ["FastDecoder", "Refused", "compile_decoder"]
@@ -307,7 +308,7 @@ def compile_decoder(
             clocks=_clocks(stream, set() if rounded is None else rounded),
             holds_nul=domain.holds_nul,
         )
-    except (Unsupported, ValueError, TypeError):
+    except (Inexpressible, ValueError, TypeError):
         # ValueError, TypeError: msgspec cannot express a name, a bound or a pattern of this schema.
         return None
 
@@ -397,7 +398,7 @@ def _field_type(column: Column, validate: bool) -> Any:
 def _value_type(column: Column, validate: bool) -> Any:
     if column.number_in_text:
         if validate and constrained(str, column.schema) is not str:
-            raise Unsupported("a limit on the text of a number")
+            raise Inexpressible("a limit on the text of a number")
         return Annotated[str, Meta(pattern=r"^-?[0-9]+(\.[0-9]+)?\Z", max_length=_LONGEST_NUMBER)]
     if column.kind is Kind.INTEGER:
         return bounded_integer(column.schema if validate else {}, -(2**63), 2**63 - 1)
@@ -420,7 +421,7 @@ def _limited(type_: Any, column: Column) -> Any:
     if type_ is not str:
         metas: tuple[Any, ...] = getattr(type_, "__metadata__", ())
         if len(metas) != 1 or (metas[0].pattern is not None and not column.keeps_blanks):
-            raise Unsupported("a limit of the store on text that its schema limits, too")
+            raise Inexpressible("a limit of the store on text that its schema limits, too")
         names = ("min_length", "max_length", "pattern")
         given = {name: getattr(metas[0], name) for name in names if getattr(metas[0], name) is not None}
     if column.longest is not None:
@@ -441,7 +442,7 @@ def _checks(column: Column, validate: bool, domain: Domain) -> Sequence[Check]:
             bounds = constrained(float, column.schema) if validate else float
             limits = _limits(column, domain)
             if bounds is not float:
-                raise Unsupported("bounds of a decimal are judged exactly")
+                raise Inexpressible("bounds of a decimal are judged exactly")
             return (lambda values: _check_numbers(values, admitted, limits),)
         case Kind.BIG_INTEGER if column.numbers is not None:
             most = 10**column.numbers.before - 1
