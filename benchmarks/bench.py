@@ -8,6 +8,7 @@ of the machine hits both sides. After each load the rows in the table are compar
 from __future__ import annotations
 
 import argparse
+import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,17 @@ from pathlib import Path
 from statistics import median
 
 from database import SETTINGS, Database, server
+from files import (
+    COPY,
+    DUCK_RIVALS,
+    OUR_DUCK,
+    DuckLoader,
+    our_sqlite_tap,
+    sdk_sqlite_tap,
+    sqlite_limit,
+    to_sqlite,
+    wrong_sqlite_records,
+)
 from loaders import OURS, PSQL, RIVALS, Loader
 from measure import ProcessFailed, Run
 from orders import Files, make
@@ -35,7 +47,7 @@ from report import Goal, Measured, render
 
 PAGE_OF_DOCS = ROOT / "docs" / "benchmarks.md"
 FOLDER = ROOT / ".bench"
-LETTERS = "abcdef"
+LETTERS = "abcdefgh"
 MB_GOAL = 120
 
 
@@ -163,9 +175,145 @@ def row_f(bench: Bench) -> None:
     bench.goals.append(Goal("f", "a run with nothing new", _seconds(runs[0]), limit, seconds, 1.5, "s"))
 
 
+def row_g(bench: Bench) -> None:
+    """A fresh load into a DuckDB file."""
+    full, fewer = bench.files(bench.rows), bench.files(bench.rival_rows)
+    truths = {files: FOLDER / f"truth-{files.count}.duckdb" for files in (full, fewer)}
+    for files, truth in truths.items():
+        truth.unlink(missing_ok=True)
+        COPY.load(files, truth, FOLDER)
+    runs: dict[str, list[Run]] = {loader.name: [] for loader in [OUR_DUCK, COPY, *DUCK_RIVALS]}
+    checks: dict[str, str] = {}
+    for turn in range(bench.repeat):
+        _say(f"g: round {turn + 1} of {bench.repeat}")
+        pair = [OUR_DUCK, COPY] if turn % 2 == 0 else [COPY, OUR_DUCK]
+        for loader in [*pair, *DUCK_RIVALS]:
+            files = fewer if loader in DUCK_RIVALS else full
+            run, check = _load_file(loader, files, truths[files])
+            runs[loader.name].append(run)
+            if checks.get(loader.name, "same rows") == "same rows":
+                checks[loader.name] = check
+    for loader in [OUR_DUCK, COPY, *DUCK_RIVALS]:
+        count = (fewer if loader in DUCK_RIVALS else full).count
+        _keep_of_cpu(bench, "g", loader.name, loader.version(), count, runs[loader.name], checks[loader.name])
+    what = f"{full.count:,} rows into a DuckDB file"
+    _goal_of_cpu(
+        bench, "g", what, full.count, runs[OUR_DUCK.name], f"COPY FROM {_cpu(runs[COPY.name])}", 200_000
+    )
+    for rival in DUCK_RIVALS:
+        times = [
+            (full.count / ours.seconds) / (fewer.count / theirs.seconds)
+            for ours, theirs in zip(runs[OUR_DUCK.name], runs[rival.name], strict=True)
+        ]
+        shown = f"{rival.name} {_rate(fewer.count, runs[rival.name])}"
+        ours = _rate(full.count, runs[OUR_DUCK.name])
+        bench.goals.append(
+            Goal(
+                "g",
+                "the same, rows/s",
+                ours,
+                shown,
+                median(times),
+                10,
+                f"x {rival.name}",
+                larger_is_better=True,
+            )
+        )
+
+
+def _load_file(loader: DuckLoader, files: Files, truth: Path) -> tuple[Run, str]:
+    """As `_load`, into a file that is made anew."""
+    for left in FOLDER.glob("load.duckdb*"):
+        left.unlink()
+    database = FOLDER / "load.duckdb"
+    try:
+        run = loader.load(files, database, FOLDER)
+    except ProcessFailed as error:
+        if loader not in DUCK_RIVALS:
+            raise
+        _say(f"   {loader.name}: {error}")
+        return Run(nan, nan), str(error).splitlines()[0].rstrip(":")
+    check = loader.differences(database, files, truth)
+    _say(
+        f"   {loader.name}: {files.count:,} rows, {run.seconds:.2f} s, {run.cpu_seconds:.2f} s of CPU, {check}"
+    )
+    return run, check
+
+
+def row_h(bench: Bench) -> None:
+    """tap-sqlite, the SDK's way to read a database, and a plain cursor read the same table."""
+    path = to_sqlite(bench.files(bench.rows))
+    few = to_sqlite(bench.files(bench.rival_rows))
+    readers = [our_sqlite_tap(path, FOLDER, with_catalog=catalog) for catalog in (False, True)]
+    rival = sdk_sqlite_tap(few, FOLDER)
+    runs: dict[str, list[Run]] = {reader.name: [] for reader in [*readers, rival]}
+    limit: list[Run] = []
+    checks = {}
+    output = FOLDER / "tap.out"
+    for turn in range(bench.repeat):
+        _say(f"h: round {turn + 1} of {bench.repeat}")
+        limit.append(sqlite_limit(path))
+        for reader in [*readers, rival]:
+            runs[reader.name].append(reader.read(output))
+            if turn == 0:
+                checks[reader.name] = wrong_sqlite_records(output, few if reader is rival else path)
+            output.unlink()
+    for reader in [*readers, rival]:
+        count = bench.rival_rows if reader is rival else bench.rows
+        found, check = runs[reader.name], checks[reader.name]
+        _keep_of_cpu(bench, "h", reader.name, reader.version, count, found, check)
+    _keep_of_cpu(bench, "h", "sqlite3 of Python, rows only", sqlite3.sqlite_version, bench.rows, limit, "")
+    what = f"{bench.rows:,} rows from SQLite"
+    _goal_of_cpu(bench, "h", what, bench.rows, runs[readers[0].name], f"cursor {_cpu(limit)}", 300_000)
+    times = [
+        (bench.rows / ours.seconds) / (bench.rival_rows / theirs.seconds)
+        for ours, theirs in zip(runs[readers[0].name], runs[rival.name], strict=True)
+    ]
+    ours_shown, shown = (
+        _rate(bench.rows, runs[readers[0].name]),
+        f"SDK tap {_rate(bench.rival_rows, runs[rival.name])}",
+    )
+    bench.goals.append(
+        Goal(
+            "h",
+            "the same, rows/s",
+            ours_shown,
+            shown,
+            median(times),
+            10,
+            "x the SDK tap",
+            larger_is_better=True,
+        )
+    )
+
+
+def _keep_of_cpu(
+    bench: Bench, letter: str, name: str, version: str, rows: int, runs: Sequence[Run], check: str
+) -> None:
+    cpu = median(run.cpu_seconds for run in runs)
+    bench.measured.append(Measured(letter, name, version, rows, *_medians(runs), check, cpu))
+
+
+def _goal_of_cpu(
+    bench: Bench, letter: str, what: str, rows: int, runs: Sequence[Run], limit: str, goal: float
+) -> None:
+    rate = rows / median(run.cpu_seconds for run in runs)
+    bench.goals.append(
+        Goal(letter, what, _cpu(runs), limit, rate, goal, "rows/s of CPU", larger_is_better=True)
+    )
+
+
+def _cpu(runs: Sequence[Run]) -> str:
+    return f"{median(run.cpu_seconds for run in runs):.2f} s of CPU"
+
+
+def _rate(rows: int, runs: Sequence[Run]) -> str:
+    return f"{rows / median(run.seconds for run in runs):,.0f}"
+
+
 _PIPELINES = [(our_pipeline, "pipe_ours"), (rival_pipeline, "pipe_rival")]
 ROWS: dict[str, Callable[[Bench], None]] = dict(
-    zip(LETTERS, [row_a, row_b, row_c, row_d, row_e, row_f], strict=True)
+    zip(LETTERS, [row_a, row_b, row_c, row_d, row_e, row_f, row_g, row_h], strict=True)
 )
 
 
@@ -278,6 +426,10 @@ def _notes(bench: Bench) -> list[str]:
         "check: each row and column in the table against a load of the CSV by `\\copy`: as text for ours and "
         "psql, as values for the others (12.5 = 12.50, timestamps without a zone read as UTC).",
         "Peak MB is the sum of the high-water marks of the process and its children, without the server.",
+        f"(g) and (h): the others load and read {bench.rival_rows:,} rows. Rows/s of CPU count the seconds of all threads of "
+        "the process, its start included; all of the work is done there. The limit of (g) is COPY of the same rows from CSV, in the DuckDB "
+        "that ours uses, that of (h) a cursor that reads all rows and makes nothing of them. Files are read for the check by the version of "
+        "DuckDB that wrote them. No tap-sqlite is on PyPI: a stream of the SDK's SQL classes, which such taps are made of, stands for it.",
         "No program adds metadata columns, except dlt, which cannot leave out its two; dlt's table has no "
         "primary key. dlt gets declared types, lists of 10,000 records and COPY, the fastest way found.",
     ]

@@ -1,7 +1,7 @@
-"""Load a Singer file of orders with dlt: ``dlt_load.py FILE DATABASE_URL SCHEMA WORK_FOLDER append|merge``.
+"""Load a Singer file of orders with dlt: ``dlt_load.py FILE URL SCHEMA WORK_FOLDER append|merge``; ``duckdb:///PATH`` is a URL, too.
 
 Runs in dlt's own environment. Types are declared (no inference), records go in by lists of 10,000, nested
-values stay JSON, COPY is used (loader file format csv): the fastest way found that makes the same table.
+values stay JSON, COPY is used (loader file format csv; parquet for DuckDB): the fastest way found that makes the same table.
 """
 
 from __future__ import annotations
@@ -54,7 +54,12 @@ def _data_type(definition: dict[str, Any]) -> str:
 
 
 def main(path: str, url: str, schema: str, work_folder: str, disposition: str) -> None:
-    destination = dlt.destinations.postgres(credentials=url, create_indexes=True)
+    is_postgres = not url.startswith("duckdb:")
+    destination = (
+        dlt.destinations.postgres(credentials=url, create_indexes=True)
+        if is_postgres
+        else dlt.destinations.duckdb(credentials=url.removeprefix("duckdb:///"))
+    )
     pipeline = dlt.pipeline(
         f"bench_{schema}", destination=destination, dataset_name=schema, pipelines_dir=work_folder
     )
@@ -66,7 +71,7 @@ def main(path: str, url: str, schema: str, work_folder: str, disposition: str) -
         columns=columns(path),
         max_table_nesting=0,
     )
-    pipeline.run(resource, loader_file_format="csv").raise_on_failed_jobs()
+    pipeline.run(resource, loader_file_format="csv" if is_postgres else "parquet").raise_on_failed_jobs()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from measure import Run, run
 from orders import Files
 from others import environment, our_environment, our_executable, version_of
 
-__all__ = ["OURS", "PSQL", "RIVALS", "Loader", "meltanolabs_target", "our_target"]
+__all__ = ["OURS", "PSQL", "RIVALS", "Loader", "dlt_settings", "meltanolabs_target", "our_target"]
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,12 @@ def _dlt_load(files: Files, database: Database, schema: str, folder: Path) -> Ru
         shutil.rmtree(work, ignore_errors=True)
     script = Path(__file__).with_name("dlt_load.py")
     arguments = [files.singer, database.url, schema, work, "merge" if exists else "append"]
-    quiet = {"RUNTIME__DLTHUB_TELEMETRY": "false", "RUNTIME__LOG_LEVEL": "ERROR", "DLT_DATA_DIR": str(work)}
-    return run([environment(_DLT) / "python", script, *arguments], env=quiet)
+    return run([environment(_DLT) / "python", script, *arguments], env=dlt_settings(work))
+
+
+def dlt_settings(work: Path) -> dict[str, str]:
+    """The environment in which dlt says nothing, to anybody."""
+    return {"RUNTIME__DLTHUB_TELEMETRY": "false", "RUNTIME__LOG_LEVEL": "ERROR", "DLT_DATA_DIR": str(work)}
 
 
 def _write(path: Path, config: dict[str, object]) -> Path:

@@ -1,8 +1,9 @@
-"""Run processes and measure them: wall time from start to end, and peak memory of everything they started."""
+"""Run processes and measure them: wall time from start to end, CPU time, and peak memory of everything they started."""
 
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import tempfile
 import threading
@@ -10,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 
 __all__ = ["ProcessFailed", "Run", "pipe", "run"]
@@ -24,10 +26,14 @@ class ProcessFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class Run:
-    """``seconds`` of wall time; ``peak_mb``: highest VmHWM of the processes together, in MB of 10^6 bytes."""
+    """``seconds`` of wall time; ``peak_mb``: highest VmHWM of the processes together, in MB of 10^6 bytes.
+
+    ``cpu_seconds`` are those of the processes and of all that they have waited for, in all their threads.
+    """
 
     seconds: float
     peak_mb: float
+    cpu_seconds: float = nan
 
 
 def run(
@@ -63,7 +69,7 @@ def pipe(
         writer = stack.enter_context((stdout or Path(os.devnull)).open("wb"))
         logs = [stack.enter_context(tempfile.TemporaryFile()) for _ in commands]
         processes: list[subprocess.Popen[bytes]] = []
-        begin = time.perf_counter()
+        begin, cpu_before = time.perf_counter(), _cpu_of_children()
         source = reader
         for number, (command, log) in enumerate(zip(commands, logs, strict=True)):
             is_last = number == len(commands) - 1
@@ -77,11 +83,17 @@ def pipe(
                 source = process.stdout
         with _PeakMemory([process.pid for process in processes]) as memory:
             codes = [process.wait() for process in processes]
-            seconds = time.perf_counter() - begin
+            seconds, cpu_seconds = time.perf_counter() - begin, _cpu_of_children() - cpu_before
         for command, code, log in zip(commands, codes, logs, strict=True):
             if code != 0:
                 raise ProcessFailed(f"{Path(command[0]).name} ended with exit code {code}:\n{_tail(log)}")
-    return Run(seconds, memory.peak_mb)
+    return Run(seconds, memory.peak_mb, cpu_seconds)
+
+
+def _cpu_of_children() -> float:
+    """A server that runs on does not count: a process counts when it has ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 class _PeakMemory:

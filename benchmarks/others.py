@@ -32,7 +32,7 @@ def environment(*requirements: str) -> Path:
 
 @cache
 def our_environment() -> Path:
-    """Return the ``bin`` folder of an environment with singerkit as it is now, installed as users install it.
+    """Return the ``bin`` folder of an environment with singerkit[duckdb] as it is now, installed as users install it.
 
     Not the development environment: others have none of its packages to import either (joblib takes numpy when
     it is there, a quarter of a second), and nobody edits the code in the middle of a run.
@@ -44,7 +44,7 @@ def our_environment() -> Path:
     _say_installing("this checkout", folder)
     if not (folder / "bin" / "pip").exists():
         venv.create(folder, with_pip=True, clear=True)
-    install(folder / "bin", str(ROOT))
+    install(folder / "bin", f"{ROOT}[duckdb]")
     return folder / "bin"
 
 
@@ -77,4 +77,4 @@ def _say_installing(what: str, folder: Path) -> None:
 
 
 def _folder_part(requirement: str) -> str:
-    return requirement.replace("==", "-").replace("[", "-").replace("]", "")
+    return requirement.replace("==", "-").replace("[", "-").replace("]", "").replace(",", "-")
