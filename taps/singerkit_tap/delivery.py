@@ -37,6 +37,8 @@ class Reading:
     """The source is asked for rows from the bookmark on."""
     created: str | None = None
     """The replication key, where its name says that it is the time of creation and there is a primary key."""
+    removes: bool = False
+    """A load that is surely whole ends with ACTIVATE_VERSION."""
 
 
 def delivery(configuration: str, reading: Reading) -> Delivery:
@@ -58,6 +60,11 @@ def delivery(configuration: str, reading: Reading) -> Delivery:
         reason += (
             f"; a row that changes keeps its `{reading.created}`, the time of creation by its name, so that its change is not "
             "asked for (rows that never change, as events, have no such gap)"
+        )
+    if reading.removes:
+        reason += (
+            "; a load in which all rows have surely come ends with ACTIVATE_VERSION, by which a target that follows it takes away what "
+            "the source lists no more, and what is there twice without a key"
         )
     return Delivery(configuration, guarantee, reason)
 

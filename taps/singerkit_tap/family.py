@@ -202,9 +202,8 @@ class Member:
         self.watch = KeyWatch(stream) if watches_keys else None
         has_no_key = is_wanted and not stream.primary_keys
         self.repeats = RepeatWatch(stream) if has_no_key and not stream.follows_key else None
-        is_full = is_wanted and stream.bookmark_key is None and stream.parent is None
-        self.load = FullLoad(stream, self._state) if is_full else None
-        """The full load of a stream without a parent; None: it is read otherwise."""
+        self.load = FullLoad(stream, self._state) if is_wanted and _is_full_load(stream) else None
+        """The full load of a stream; None: it is read otherwise."""
         self.counter: metrics.Counter = stream.get_record_counter()
         self.uncovered = 0
         self.is_amid_page = False
@@ -359,6 +358,10 @@ class Member:
             raise EnoughRecords
 
     @property
+    def rows_written(self) -> int:
+        return self._written
+
+    @property
     def is_behind(self) -> bool:
         """Whether what was reached can no longer be told from what came after it."""
         return self._reached is not None and self.is_amid_page
@@ -503,6 +506,14 @@ class Member:
         if self.absent is not None and (absent := self.absent.written()):
             state[ABSENT] = absent
         return {**state, READ_AS: self.fields.read_as().written()}
+
+
+def _is_full_load(stream: BlockStream) -> bool:
+    """Tell whether each run reads the stream as a whole; a child, for all rows of its parent, and with a version."""
+    if stream.bookmark_key is not None:
+        return False
+    parent = stream.parent
+    return parent is None or (stream.sends_versions and _is_full_load(parent))
 
 
 def _key_reader_of(stream: BlockStream) -> RecordEncoder:

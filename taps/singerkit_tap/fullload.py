@@ -2,10 +2,11 @@
 
 Both stand in the stream's part of the state until the next load::
 
-    "_singerkit_load": {"version": 1764280000000, "position": {"after": [41000]}}
+    "_singerkit_load": {"version": 1764280000000, "position": {"after": [41000]}, "rows": 41200}
 
 ``position`` is there while a load is not complete. The next run goes on behind it under the same version, so that all rows
-of the load, of however many runs, are those that stay when ACTIVATE_VERSION comes at its end.
+of the load, of however many runs, are those that stay when ACTIVATE_VERSION comes at its end. ``rows``: how many the last
+complete load had, of a source whose answers may be wrong without a word (`BlockStream.doubts_small_loads`).
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ class FullLoad:
     def __init__(self, stream: BlockStream, part: Mapping[str, Any]) -> None:
         said = part.get(LOAD)
         former: Mapping[str, Any] = said if isinstance(said, Mapping) else {}
-        position, last = former.get("position"), former.get("version")
+        position, last, rows = former.get("position"), former.get("version"), former.get("rows")
         last_version = last if isinstance(last, int) else None
         is_resumed = (
             position is not None
+            and stream.parent is None
             and (last_version is not None) is stream.sends_versions
             and stream.can_resume(position)
         )
@@ -40,6 +42,8 @@ class FullLoad:
         """What its records carry; None: the stream sends no versions."""
         if stream.sends_versions:
             self.version = last_version if is_resumed else _new_version(last_version)
+        self._rows = rows if isinstance(rows, int) else None
+        self._doubts_small = stream.doubts_small_loads
         if is_resumed:
             stream.logger.info(
                 "Stream `%s`: the full load that was cut off goes on where it was; what changed before that place meanwhile "
@@ -47,9 +51,26 @@ class FullLoad:
                 stream.name,
             )
 
+    def end(self, rows: int) -> str | None:
+        """Note that it is complete, with so many rows; return why other rows stay in the target nonetheless, None: they go.
+
+        An empty list, or the half of it, is what a source also answers that has lost its index, or for an account that may no
+        longer see the rest. So what takes more than half of the rows away has to come twice, and no rows take none away.
+        """
+        if not self._doubts_small:
+            return None
+        if rows == 0:
+            return (
+                "it had no row at all, which is no proof that there is none (if so, empty its table by hand)"
+            )
+        former, self._rows = self._rows, rows
+        if former is not None and rows * 2 < former:
+            return f"it had {rows} rows, and the one before {former}: if the next is as small, they go"
+        return None
+
     def written(self) -> dict[str, Any]:
         """Return what a state holds of it."""
-        said = {"version": self.version, "position": self.position}
+        said = {"version": self.version, "position": self.position, "rows": self._rows}
         return {key: value for key, value in said.items() if value is not None}
 
 

@@ -309,6 +309,17 @@ class BlockStream(Stream):
         """The command that mends a state file, as a part of a sentence; empty where there is none."""
         return go_on(self.tap.state_location, self.tap.pipeline)
 
+    doubts_small_loads = False
+    """Whether a full load that is much smaller than the one before is no proof, by itself, that the other rows are gone."""
+
+    def doubt_of_load(self, *, was_warned: bool) -> str | None:  # noqa: ARG002  for subclasses
+        """Return why the full load that has just been read may lack rows of the source; None: all of them have come.
+
+        Asked at the end of a load that sends versions, of the stream and of those above it; a doubt leaves ACTIVATE_VERSION
+        out. ``was_warned``: the engine has warned of the stream in this run.
+        """
+        return None
+
     def can_resume(self, position: Any) -> bool:  # noqa: ARG002  for subclasses
         """Tell whether a full load that was cut off can go on from ``position``, a `Page.position` of a former run."""
         return False

@@ -270,14 +270,34 @@ class SyncRun:
                 raise
         family.finish()
         if root.ABORT_AT_RECORD_COUNT is None:
-            self._activate_version(family.members[root.name])
+            for member in family.members.values():
+                self._activate_version(member)
             self.write_state()
         self._family = None
 
     def _activate_version(self, member: Member) -> None:
-        """Say that all rows of a full load have come: those of other versions are gone at the source."""
-        if member.version is not None:
+        """Say that all rows of a full load have come: those of other versions are gone at the source.
+
+        Unless there is any doubt that all have come: a row that is there and was not read must not go.
+        """
+        if member.load is None or member.version is None:
+            return
+        doubt = self._doubt_of_load(member.stream) or member.load.end(member.rows_written)
+        if doubt is None:
             self._output.activate_version(member.stream.name, member.version)
+            return
+        self.warn(
+            member.stream,
+            f"Rows of stream `{member.stream.name}` that are gone at the source stay in the target this time: of this load, {doubt}.",
+        )
+
+    def _doubt_of_load(self, stream: BlockStream) -> str | None:
+        """Return why rows may be missing from a load: those of a parent that did not come have children, too."""
+        was_warned = any(warned is stream for warned, _ in self._warnings)
+        doubt = stream.doubt_of_load(was_warned=was_warned)
+        if doubt is None and stream.parent is not None:
+            return self._doubt_of_load(stream.parent)
+        return doubt
 
     def _new_family(self, root: BlockStream, wanted: set[str]) -> Family:
         return Family(root, wanted, self._bookmarks, self._start_date, self.warn)
@@ -329,7 +349,8 @@ class SyncRun:
     def _safe_point(
         self, family: Family, member: Member, read: Read, context: Context | None, position: Any
     ) -> None:
-        if member.load is not None and position is not None and not family.has_children(member):
+        is_root = member.stream.parent is None
+        if member.load is not None and is_root and position is not None and not family.has_children(member):
             member.load.position = position
             family.cover(member)
         if read.covers_all:

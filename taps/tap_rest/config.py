@@ -342,6 +342,11 @@ _STREAM = _group(
             "description": "JSON Schema of a record, or the path of a file with it. Default: inferred.",
         },
         "parent": _PARENT,
+        "activate_version": _flag(
+            "What the API lists is all there is, and a row that it lists no more is to leave the target: each load of which it is sure "
+            "that all rows have come ends with ACTIVATE_VERSION. Only for streams that each run reads as a whole; several pages are "
+            "read twice. Default false."
+        ),
         "selected": _flag(
             "Whether the stream is read where neither `select` nor a catalog says. Default true."
         ),
@@ -532,6 +537,7 @@ class StreamSettings(msgspec.Struct, frozen=True):
     pagination: Pagination = Pagination()
     declared_schema: dict[str, Any] | str | None = msgspec.field(default=None, name="schema")
     parent: Parent | None = None
+    activate_version: bool = False
     selected: bool = True
 
     @property

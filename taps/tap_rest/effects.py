@@ -71,6 +71,8 @@ def _of_stream(stream: Group, place: str, config: Group) -> Iterator[str]:
                 yield f"`{place}.{key}` has no effect without `{place}.replication_key`"
         if "bookmarks" in parent:
             yield f"`{place}.parent.bookmarks` has no effect without `{place}.replication_key`"
+    if stream.get("activate_version"):
+        yield from _of_versions(stream, place, config)
     if "duplicate_keys" in stream and not stream.get("primary_keys"):
         yield f"`{place}.duplicate_keys` has no effect without `{place}.primary_keys`"
     if "duplicate_keys" in stream and stream.get("partial_records"):
@@ -81,6 +83,24 @@ def _of_stream(stream: Group, place: str, config: Group) -> Iterator[str]:
     if "pagination" in stream:
         yield from _of_pagination(stream["pagination"], f"{place}.pagination")
     yield from _of_parameters(stream, place, config)
+
+
+def _of_versions(stream: Group, place: str, config: Group) -> Iterator[str]:
+    """Name why a stream is never read as a whole, so that no run knows which rows are gone."""
+    setting = f"`{place}.activate_version` has no effect"
+    parents = [
+        other for other in config["streams"] if other["name"] == stream.get("parent", {}).get("stream")
+    ]
+    if "replication_key" in stream:
+        yield f"{setting} with `{place}.replication_key`, since a run then reads only what has changed; take one of them out"
+    for parent in parents:
+        if "replication_key" in parent:
+            yield (
+                f"{setting}, since its parent `{parent['name']}` has a `replication_key`, so that a run reads only the parents "
+                "that have changed; take one of them out"
+            )
+    if stream.get("partial_records"):
+        yield f"{setting} with `{place}.partial_records`, whose records are changes"
 
 
 def _of_pagination(pagination: Group, place: str) -> Iterator[str]:

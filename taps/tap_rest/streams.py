@@ -20,11 +20,13 @@ from singerkit_state.order import ValueKind, starting_value
 from singerkit_state.readas import ReadAs
 from singerkit_state.tracker import Signpost
 from singerkit_tap.contract import Context, Page, Start
+from singerkit_tap.keys import keys_of
 from singerkit_tap.stream import BlockStream, Owner
 from singerkit_wire.encode import RawRecord, Record, SentRows
 from tap_rest.client import Client, Response, excerpt, with_params
 from tap_rest.clock import clock_of
 from tap_rest.config import PARENT_FIELD, ApiSettings, StreamSettings
+from tap_rest.confirming import Confirmation
 from tap_rest.copies import refuse_own_values
 from tap_rest.doubts import (
     advice_on_order,
@@ -58,6 +60,7 @@ Ask = Callable[[Mapping[str, str]], Iterator[ReadPage]]
 
 _logger = logging.getLogger("tap-rest")
 _NO_SUCH_PAGE = (404, 416)
+_WARNED = "the run warns of its answers, which may not be whole"
 
 
 class Source(Owner, Protocol):
@@ -77,6 +80,7 @@ class RestStream(BlockStream):
     """Reads one of `streams` over HTTP."""
 
     tap: Source
+    doubts_small_loads = True
 
     def __init__(
         self, tap: Source, settings: StreamSettings, keeper: SchemaKeeper, parent: RestStream | None
@@ -85,13 +89,15 @@ class RestStream(BlockStream):
         self.keeper = keeper
         self._told: set[str] = set()
         self._had_nulls = self._was_read = False
+        self._doubt: str | None = None
+        """Why a full load may lack rows."""
         self._experience = Experience()
         self._numbering: Numbering | None = None
         refuse_lost_copies(settings, keeper)
         self._parents = ParentFields(settings)
         # What is inferred as a date-time has an offset.
         is_declared = isinstance(keeper, DeclaredSchema)
-        self._local_times = LocalTimes(settings, keeper.schema, self._warn) if is_declared else None
+        self._local_times = LocalTimes(settings, keeper.schema, self._tell) if is_declared else None
         self.rows_came = 0
         self.first_url: str | None = None
         self._reader = PageReader(
@@ -124,6 +130,7 @@ class RestStream(BlockStream):
             time_zone=settings.time_zone,
             sends_partial_records=settings.partial_records,
             accepts_duplicate_keys=settings.duplicate_keys == "warn",
+            sends_versions=settings.activate_version,
             start_setting="incremental.param" if incremental and incremental.tells_days else None,
         )
 
@@ -137,7 +144,7 @@ class RestStream(BlockStream):
         """Yield the pages from ``start`` on; see `singerkit_tap.contract`."""
         self._tell_of_doubts(start)
         try:
-            for page in self._pages(context, start):
+            for page in self._confirmed_pages(context, start):
                 constants = self._parents.constants(context)
                 if constants:
                     refuse_own_values(self.settings, page.records, constants, self._sent(constants))
@@ -156,6 +163,48 @@ class RestStream(BlockStream):
             if start.value is None:
                 self._hint_at_start(error)
             raise
+
+    def _confirmed_pages(self, context: Context | None, start: Start) -> Iterator[ReadPage]:
+        """Yield the pages, and, where what did not come is to be removed, what is on them when they are read once more."""
+        pages = self._pages(context, start)
+        if not self._has_to_be_whole:
+            yield from pages
+            return
+        keys, encoder, pagination = self.primary_keys, self.encoder(whole=True), self.settings.pagination
+
+        def keys_or_rows(records: Sequence[RawRecord]) -> Sequence[object]:
+            if not keys:
+                return list(map(bytes, records))
+            return keys_of(encoder, encoder.decode(records, self._parents.constants(context)), keys)
+
+        confirmation = Confirmation(
+            keys_or_rows, has_key=bool(keys), is_key_unique=not self.accepts_duplicate_keys
+        )
+        # The next page is asked for by the key itself, so that no row can move to one that was read.
+        is_sure = pagination.type == "keyset" and [pagination.field] == [*self._own_key_fields]
+        for page in confirmation.pages(pages, lambda: self.raw_pages(context, {}), is_sure=is_sure):
+            if page.is_absent:
+                self._doubt = "it was not found below a parent (`on_404`), where it may be again"
+            yield page
+        self._doubt = self._doubt or confirmation.doubt
+
+    @property
+    def _own_key_fields(self) -> Sequence[str]:
+        """The fields of the key that are not the parent's, which are the same in all rows of one read."""
+        return [key for key in self.primary_keys if key not in self.settings.copies]
+
+    @property
+    def _has_to_be_whole(self) -> bool:
+        """Whether rows that do not come are removed from the target: of this stream, or with a parent those below it."""
+        if self.bookmark_key is not None:
+            return False
+        return any(stream.sends_versions and stream.selected for stream in (self, *self.children))
+
+    def doubt_of_load(self, *, was_warned: bool) -> str | None:
+        """Return why the rows of this run may not be all that the API has."""
+        if self._doubt is None and was_warned:
+            return _WARNED
+        return self._doubt
 
     def _pages(self, context: Context | None, start: Start) -> Iterator[ReadPage]:
         begins = chain([True], repeat(False))
@@ -354,6 +403,12 @@ class RestStream(BlockStream):
         return advice_on_order(self.settings, self.bookmark_key)
 
     def _warn(self, sentence: str) -> None:
+        """Warn of what was read: rows may be missing, so that none are removed."""
+        self._doubt = self._doubt or _WARNED
+        self._tell(sentence)
+
+    def _tell(self, sentence: str) -> None:
+        """Warn of what is no matter of rows that did not come."""
         self.tap.warn_once(self.settings.name, sentence)
 
     def _tell_of_doubts(self, start: Start) -> None:
@@ -370,7 +425,7 @@ class RestStream(BlockStream):
             told_of_old_catalog(settings.name, newer),
         ):
             if sentence is not None:
-                self._warn(sentence)
+                self._tell(sentence)
 
     def _tell_of_gaps(self) -> None:
         """Say, each once, which rows may fall between two requests or runs."""

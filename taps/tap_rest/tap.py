@@ -67,6 +67,7 @@ class TapRest(SingerkitTap):
                     follows=stream.follows_key,
                     filters=stream.incremental is not None,
                     created=_key_of_creation(stream),
+                    removes=stream.activate_version,
                 ),
             )
             for stream in api_settings(config).streams

@@ -240,6 +240,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "streams[].parent.on_404": below(on_404="skip"),
     "streams[].parent.read": below(incremental=True, read="changed"),
     "streams[].parent.bookmarks": below(incremental=True, bookmarks="each"),
+    "streams[].activate_version": stream({}, activate_version=True),
     "streams[].selected": (
         {"streams": [{"name": n, "path": "/plain", "schema": {"properties": {"id": {}}}} for n in "ab"]},
         {
