@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from singerkit_shell.errors import RetryableError
 from singerkit_sql_tap.contract import Database, Row, TooWide
-from singerkit_sql_tap.queries import Condition, above, page_query, top_query, up_to
+from singerkit_sql_tap.queries import Condition, Query, above, at, first_query, page_query, up_to
 from singerkit_sql_tap.tables import Table
+from singerkit_sql_tap.trail import Trail
 
 __all__ = ["ChunkSize", "Walk"]
 
@@ -48,27 +49,36 @@ class Walk:
         columns: Sequence[str],
         key: Sequence[str],
         where: Sequence[Condition] = (),
+        names: Sequence[str] = (),
     ) -> None:
+        """``names``: the columns that tell rows apart where their numbers may change; none: all of a row does."""
         self._database, self._table, self._where = database, table, list(where)
         self._key = tuple(key)
         self._source = database.source(table)
-        at = {database.column(name): number for number, name in enumerate(columns)}
-        at |= {database.compared(name): number for number, name in enumerate(columns)}
-        more = [part for part in self._key if part not in at]
-        at |= {part: number for number, part in enumerate(more, len(columns))}
+        places = {database.column(name): number for number, name in enumerate(columns)}
+        places |= {database.compared(name): number for number, name in enumerate(columns)}
+        more = [part for part in self._key if part not in places]
+        places |= {part: number for number, part in enumerate(more, len(columns))}
         self._selected = [*map(database.column, columns), *more]
         self._width = len(columns)
-        self._places = [at[part] for part in self._key]
+        self._places = [places[part] for part in self._key]
+        telling = [
+            *(places[database.column(name)] for name in names),
+            *range(len(columns), len(self._selected)),
+        ]
+        self.trail = Trail(telling if len(names) and len(telling) > 1 else None) if table.rows_move else None
+        """What was read; None: each row has a key of its own, whatever happens to others."""
         self.size = ChunkSize()
 
     def chunks(self, after: Sequence[object] | None = None) -> Iterator[tuple[list[Row], Row]]:
         """Yield rows with the key of the last of them, from behind ``after`` on."""
         mark = self._database.placeholder
-        top = self._database.fetch(top_query(self._source, self._where, self._key), 1, self._table)
-        if not top:
+        top = self._fetched(first_query(self._source, self._selected, self._where, self._key, descends=True))
+        if top is None:
             return
-        where = [*self._where, up_to(self._key, top[0], mark)]
-        named = self._database.fingerprint(self._table)
+        where = [*self._where, up_to(self._key, self._key_of(top), mark)]
+        named, changes = self._database.fingerprint(self._table), self._database.changes()
+        last: Row | None = None
         while True:
             wanted = self.size.rows
             behind = [] if after is None else [above(self._key, after, mark)]
@@ -85,8 +95,37 @@ class Walk:
                     f"Table `{self._table.name}` was altered, or the database vacuumed, while it was read, after which its rows may have "
                     "other numbers; what was confirmed by the target is safe: run again."
                 )
-            after = tuple(rows[-1][place] for place in self._places)
+            if self.trail is not None:
+                self.trail.add(rows)
+                now = self._database.changes()
+                if now != changes:
+                    changes = now
+                    self._check_numbers(self.trail, [row for row in (top, last) if row is not None])
+            last = rows[-1]
+            after = self._key_of(last)
             has_more_columns = len(self._selected) > self._width
             yield [row[: self._width] for row in rows] if has_more_columns else rows, after
             if len(rows) < wanted:
                 return
+
+    def _key_of(self, row: Row) -> Row:
+        return tuple(row[place] for place in self._places)
+
+    def _fetched(self, query: Query) -> Row | None:
+        found = self._database.fetch(query, 1, self._table)
+        return found[0] if found else None
+
+    def _check_numbers(self, trail: Trail, known: Sequence[Row]) -> None:
+        """See that one of the rows that are ``known`` has its number still.
+
+        A database gives new rows numbers above all others: as long as one row stays, none that comes has a number below it.
+        """
+        for row in known:
+            where = [at(self._key, self._key_of(row), self._database.placeholder)]
+            found = self._fetched(first_query(self._source, self._selected, where, self._key))
+            if found is not None and trail.are_one(row, found):
+                return
+        raise RetryableError(
+            f"Rows of table `{self._table.name}`, which has no integer primary key, were deleted while it was read, and others may have "
+            "their numbers now; what was confirmed by the target is safe: run again."
+        )

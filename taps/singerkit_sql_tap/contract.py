@@ -97,6 +97,10 @@ class Database(Protocol):
         """Return what stays the same as long as a `Table.chunk_key` names the same rows; asked for with each chunk."""
         ...
 
+    def changes(self) -> object:
+        """Return what stays equal as long as nobody else has committed anything; asked for with each chunk, where rows move."""
+        ...
+
     def close(self) -> None:
         """Close the connection and drop what `spooled` has made."""
         ...

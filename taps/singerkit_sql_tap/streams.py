@@ -13,8 +13,9 @@ from singerkit_sql_tap.chunks import Walk
 from singerkit_sql_tap.config import StreamSettings
 from singerkit_sql_tap.contract import Database, Row
 from singerkit_sql_tap.incremental import below_ceiling, from_value, without_value
-from singerkit_sql_tap.queries import Condition
+from singerkit_sql_tap.queries import Condition, up_to
 from singerkit_sql_tap.tables import Table
+from singerkit_sql_tap.trail import Trail
 from singerkit_sql_tap.types import RowCheck, widened
 from singerkit_state.readas import ReadAs
 from singerkit_tap.contract import Context, Page, Start
@@ -53,6 +54,7 @@ class TableStream(BlockStream):
         self._database, self.table, self._settings, self._options = database, table, settings, options
         self._row_count: int | None = None
         self._has_learned = False
+        self._trail: Trail | None = None
         keys = table.primary_key if settings.primary_keys is None else settings.primary_keys
         super().__init__(
             tap,
@@ -109,11 +111,34 @@ class TableStream(BlockStream):
 
     def can_resume(self, position: Any) -> bool:
         """Tell whether chunks behind ``position`` are what is left of the load that has come to it."""
-        return (
-            isinstance(position, Mapping)
-            and isinstance(position.get("after"), list)
-            and position.get("of") == self._load_of(self._selected)
+        if not isinstance(position, Mapping) or position.get("of") != self._load_of(self._selected):
+            return False
+        after = position.get("after")
+        if not isinstance(after, list) or len(after) != len(self.table.chunk_key):
+            return False
+        return not self.table.rows_move or self._stands_as_it_was_read(after, position.get("rows"))
+
+    def _stands_as_it_was_read(self, after: Sequence[Any], rows: Any) -> bool:
+        """Tell whether the rows up to ``after`` are those that were sent, by what the state holds of them."""
+        self.logger.info(
+            "Looking whether the rows of `%s` that were sent have their numbers still.", self.name
         )
+        walk = self._full_walk(up_to(self.table.chunk_key, after, self._database.placeholder))
+        for read, _ in walk.chunks():
+            walk.size.follow(len(read), 0)
+        self._trail = walk.trail
+        if self._trail is not None and self._trail.told() == rows:
+            return True
+        self.logger.info(
+            "Stream `%s`: rows that the full load has sent before it was cut off are others now, or have other numbers, so that nothing "
+            "says which rows are left: it begins anew.",
+            self.name,
+        )
+        return False
+
+    def _full_walk(self, *where: Condition) -> Walk:
+        names = self.primary_keys if self.table.rows_move else ()
+        return Walk(self._database, self.table, self._selected, self.table.chunk_key, where, names)
 
     # The schema
 
@@ -179,7 +204,8 @@ class TableStream(BlockStream):
             for walk, after, is_safe in self._walks(columns, start):
                 for rows, behind in walk.chunks(after):
                     checked = check.checked(rows)
-                    yield Page(maker.rows(checked), is_safe=is_safe, position=self._position(behind, load))
+                    position = self._position(behind, load, walk.trail)
+                    yield Page(maker.rows(checked), is_safe=is_safe, position=position)
                     walk.size.follow(len(rows), check.bytes)
         finally:
             if check.nulled:
@@ -196,8 +222,13 @@ class TableStream(BlockStream):
         key, database, table = self.bookmark_key, self._database, self.table
         if key is None:
             position = start.position or {}
-            table, where = self._walkable(columns, [])
-            yield Walk(database, table, columns, table.chunk_key, where), position.get("after"), True
+            if table.chunk_key:
+                walk = self._full_walk()
+                walk.trail = self._trail if position and self._trail is not None else walk.trail
+            else:
+                spool, _ = self._walkable(columns, [])
+                walk = Walk(database, spool, columns, spool.chunk_key)
+            yield walk, position.get("after"), True
             return
         order = database.key_order(table, key, self._settings.replication_key_format)
         ceiling = below_ceiling(database, table, key)
@@ -248,12 +279,12 @@ class TableStream(BlockStream):
 
     # Where a full load goes on
 
-    def _position(self, after: Row, load: str) -> Any:
+    def _position(self, after: Row, load: str, trail: Trail | None) -> Any:
         if self.bookmark_key is not None or not self.table.chunk_key:
             return None
         if not all(isinstance(value, int | str) for value in after):
             return None  # as JSON it would not be the same value
-        return {"after": list(after), "of": load}
+        return {"after": list(after), "of": load, **({} if trail is None else {"rows": trail.told()})}
 
     def _load_of(self, columns: Sequence[str]) -> str:
         """Return what has to be the same for a load to go on: the rows' names and their columns."""

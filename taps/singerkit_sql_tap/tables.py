@@ -40,6 +40,8 @@ class Table:
     """The columns that are offered as replication keys; any other can be chosen."""
     is_view: bool = False
     only_by_name: bool = False
+    rows_move: bool = False
+    """Whether ``chunk_key`` holds numbers that are no column: a row may get another one, and its own go to another row."""
     schema_name: str = ""
     database_name: str = ""
 

@@ -85,6 +85,7 @@ def _table(
         found,
         primary_key=key if is_plain else (),
         chunk_key=_chunk_key(names, key, alias, is_without_rowid) if is_plain else (),
+        rows_move=is_plain and alias is None and not is_without_rowid,
         indexed=frozenset(first | ({alias} if alias else set())),
         replication_keys=tuple(offered),
         is_view=kind == "view",

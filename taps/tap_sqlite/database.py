@@ -27,7 +27,6 @@ _T = TypeVar("_T")
 _OLDEST = (3, 37)
 _LOOK_EVERY = 100_000  # steps of SQLite's machine between two looks at the stop flag: some milliseconds
 _NO_LIMIT = 2**31 - 1
-_ROWIDS = ("t.rowid", "t._rowid_", "t.oid")
 _FIRST_WAIT = 0.01
 _CHUNK_BYTES = 16 * 1024 * 1024
 _SAFE = "what was confirmed by the target is safe, run again to continue."
@@ -294,9 +293,15 @@ class SqliteDatabase:
         table does.
         """
         connection = self._connection
-        if table.schema_name == "temp" or (table.primary_key and table.chunk_key[0] not in _ROWIDS):
+        if not table.rows_move:
             return str(self._inode)
         version = self._run(
             lambda: connection.execute("PRAGMA schema_version").fetchone()[0], "looking at its schema"
         )
         return f"{self._inode} {version}"
+
+    def changes(self) -> object:
+        connection = self._connection
+        return self._run(
+            lambda: connection.execute("PRAGMA data_version").fetchone()[0], "looking for changes"
+        )
