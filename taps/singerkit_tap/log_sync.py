@@ -334,13 +334,13 @@ class LogSync:
     _is_between_transactions = True
 
     def _write_changes(self, changes: Sequence[Change]) -> None:
-        for is_row, stretch in groupby(changes, key=lambda change: change.record is not None):
+        for is_row, run in groupby(changes, key=lambda change: change.record is not None):
             if is_row:
-                rows = list(stretch)
+                rows = list(run)
                 for begin in range(0, len(rows), CHUNK_RECORDS):
                     self._write_rows(rows[begin : begin + CHUNK_RECORDS])
             else:
-                for change in stretch:
+                for change in run:
                     self._empty(change)
 
     def _write_rows(self, changes: Sequence[Change]) -> None:

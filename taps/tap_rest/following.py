@@ -430,8 +430,8 @@ class Following:
             self._last_params = self._params_of(_any_value.decode(self._last))
         # Only rows at the ends of a page, and those without a value, can come twice: the others are not looked at.
         numbers = range(len(keys)) if not nulls else [n for n, key in enumerate(keys) if key is not None]
-        from_before, behind_before = _stretch(present, before)
-        from_last, _ = _stretch(present, last)
+        from_before, behind_before = _bounds_of(present, before)
+        from_last, _ = _bounds_of(present, last)
         left_out = set(numbers[:from_before])
         ends = [*nulls, *numbers[from_before:behind_before], *numbers[max(from_last, behind_before) :]]
         for number, row in zip(ends, self._told([page.records[number] for number in ends]), strict=True):
@@ -504,7 +504,7 @@ class Following:
         return keys, found
 
 
-def _stretch(keys: Sequence[OrderKey], key: OrderKey) -> tuple[int, int]:
+def _bounds_of(keys: Sequence[OrderKey], key: OrderKey) -> tuple[int, int]:
     """Return where, in keys that ascend, those begin and end that equal ``key``; without one nothing does."""
     return (0, 0) if key is None else (bisect_left(keys, key), bisect_right(keys, key))
 

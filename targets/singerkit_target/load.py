@@ -31,7 +31,7 @@ from singerkit_target.publish import Publisher
 from singerkit_target.repeats import Repeats
 from singerkit_target.replay import TRIES, UnitInHand, waits
 from singerkit_target.summary import Summary
-from singerkit_target.units import in_load_order, stretches
+from singerkit_target.units import in_load_order, segments
 from singerkit_target.versions import Versions
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.batches import Missing
@@ -90,7 +90,7 @@ class _State:
 
 
 _Content = _Rows | _State | None
-"""What `_decode` finds in a part of the input, before anything of its stretch is taken."""
+"""What `_decode` finds in a part of the input, before anything of its segment is taken."""
 
 
 @dataclass
@@ -201,8 +201,8 @@ class Load:
         ):
             parts, problem = self._parts(chunk)
             try:
-                for stretch in stretches(parts, lambda: bool(self._versions.due(self._decoders))):
-                    self._handle_stretch(stretch)
+                for segment in segments(parts, lambda: bool(self._versions.due(self._decoders))):
+                    self._handle_segment(segment)
                     if self._stop.count > 1:
                         break
             except MalformedLine as error:
@@ -226,16 +226,16 @@ class Load:
             return parts, error
         return parts, None
 
-    def _handle_stretch(self, stretch: Sequence[Run | Message]) -> None:
-        """Load a stretch with its runs joined; one by one when a record is bad, to keep what stands before it."""
+    def _handle_segment(self, segment: Sequence[Run | Message]) -> None:
+        """Load a segment with its runs joined; one by one when a record is bad, to keep what stands before it."""
         try:
             decoded_parts = [
-                (part, self._surviving(partial(self._decode, part))) for part in in_load_order(stretch)
+                (part, self._surviving(partial(self._decode, part))) for part in in_load_order(segment)
             ]
         except BadDataError:
-            if len(stretch) == 1:
+            if len(segment) == 1:
                 raise
-            for part in stretch:
+            for part in segment:
                 self._handle(part, self._surviving(partial(self._decode, part)))
             return
         for (part, content), after in zip_longest(decoded_parts, [part for part, _ in decoded_parts[1:]]):

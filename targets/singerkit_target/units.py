@@ -1,6 +1,6 @@
 """Put the parts of a chunk in the order in which they are loaded: all rows a STATE covers, the STATE, the rest.
 
-Several STATEs in one stretch come to the last of them (SINGER-RULES G04), and the runs of a stream become one, so
+Several STATEs in one segment come to the last of them (SINGER-RULES G04), and the runs of a stream become one, so
 that a tap that writes a STATE after each record still loads in blocks.
 """
 
@@ -13,46 +13,46 @@ import msgspec
 from singerkit_state.value import decode, is_empty
 from singerkit_wire.messages import Message, Run, state_text
 
-__all__ = ["in_load_order", "stretches"]
+__all__ = ["in_load_order", "segments"]
 
 
-def stretches(
+def segments(
     parts: Iterable[Run | Message], ends_at_state: Callable[[], bool] = lambda: False
 ) -> Iterator[list[Run | Message]]:
     """Yield ``parts`` in order: runs and STATEs that follow each other together, every other message alone.
 
-    A STATE ends its stretch while ``ends_at_state`` says that something has to happen there.
+    A STATE ends its segment while ``ends_at_state`` says that something has to happen there.
     """
-    stretch: list[Run | Message] = []
+    segment: list[Run | Message] = []
     for part in parts:
         if isinstance(part, Run) or part.type == "STATE":
-            stretch.append(part)
+            segment.append(part)
             if isinstance(part, Message) and ends_at_state():
-                yield stretch
-                stretch = []
+                yield segment
+                segment = []
             continue
-        if stretch:
-            yield stretch
-            stretch = []
+        if segment:
+            yield segment
+            segment = []
         yield [part]
-    if stretch:
-        yield stretch
+    if segment:
+        yield segment
 
 
-def in_load_order(stretch: Sequence[Run | Message]) -> list[Run | Message]:
-    """Return a stretch with its runs joined by stream: those before the last STATE, it, and those after it."""
-    states = [index for index, part in enumerate(stretch) if isinstance(part, Message)]
+def in_load_order(segment: Sequence[Run | Message]) -> list[Run | Message]:
+    """Return a segment with its runs joined by stream: those before the last STATE, it, and those after it."""
+    states = [index for index, part in enumerate(segment) if isinstance(part, Message)]
     if not states:
-        return list(_joined(stretch))
+        return list(_joined(segment))
     last = states[-1]
     return [
-        *_joined(stretch[:last]),
-        *_telling(stretch[index] for index in states),
-        *_joined(stretch[last + 1 :]),
+        *_joined(segment[:last]),
+        *_worth_writing(segment[index] for index in states),
+        *_joined(segment[last + 1 :]),
     ]
 
 
-def _telling(states: Iterable[Run | Message]) -> list[Run | Message]:
+def _worth_writing(states: Iterable[Run | Message]) -> list[Run | Message]:
     """The last STATE, and before it the last that said something: an empty one erases nothing (FAULTS M4)."""
     backwards = list(states)[::-1]
     if len(backwards) == 1:  # nothing to choose from: not decoded, it may be long

@@ -251,7 +251,7 @@ def test_the_history_is_bounded_and_keeps_the_newest(database: str, url: str) ->
     ):
         for number in range(LIMIT + 5):
             entry = kept_now(json.dumps({"bookmarks": {"rows": number}}), "set", None, 1, 1)
-            history_table.keep(cursor, *place, entry, state_table.turns(cursor, *place[:2]))
+            history_table.keep(cursor, *place, entry, state_table.creation_lock(cursor, *place[:2]))
     entries = history(url)
     assert [entry["number"] for entry in entries] == list(range(LIMIT + 5, 5, -1))
     assert entries[0]["state"]["bookmarks"]["rows"] == LIMIT + 4

@@ -146,7 +146,7 @@ def test_a_schema_made_by_somebody_else_in_the_same_moment(connect: Connect, dat
 def test_who_makes_a_table_waits_for_who_makes_the_same_one(connect: Connect, database: str) -> None:
     other, ours = connect(), connect()
     with other.cursor() as cursor:
-        state_table.turns(cursor, SCHEMA, TABLE)()
+        state_table.creation_lock(cursor, SCHEMA, TABLE)()
     for schema, table in ((SCHEMA, "other"), ("other", TABLE)):
         state_table.ensure_table(ours, schema, table)
     ends_after(other, ours, database, lambda: state_table.ensure_table(ours, SCHEMA, TABLE))
@@ -157,7 +157,7 @@ def test_who_makes_the_table_of_former_values_waits_too(connect: Connect, databa
     state_table.ensure_table(ours, SCHEMA, TABLE)
     commit(ours, fencing.acquire(ours, SCHEMA, TABLE, PIPELINE, "run-1"), OLD)
     with other.cursor() as cursor:
-        state_table.turns(cursor, SCHEMA, TABLE)()
+        state_table.creation_lock(cursor, SCHEMA, TABLE)()
     ends_after(other, ours, database, lambda: fencing.acquire(ours, SCHEMA, TABLE, PIPELINE, "run-2"))
 
 

@@ -240,7 +240,7 @@ def test_the_history_is_made_in_turn_with_runs(
 ) -> None:
     monkeypatch.setattr(session, "LOCK_TIMEOUT", "50ms")
     with connection.cursor() as cursor:
-        state_table.turns(cursor, SCHEMA, TABLE)()
+        state_table.creation_lock(cursor, SCHEMA, TABLE)()
         with pytest.raises(LockHeldError):
             store.change(to(NEW), "set")
     connection.commit()
@@ -389,8 +389,10 @@ def test_unlock_of_a_session_that_has_the_lock_before_any_row(
 
 def keep(connection: Connection, text: str | None, why: str = "run", pipeline: str = PIPELINE) -> int:
     with session.transaction(connection) as cursor:
-        turns = state_table.turns(cursor, SCHEMA, TABLE)
-        return history_table.keep(cursor, SCHEMA, TABLE, pipeline, kept_now(text, why, "r", 5, 6), turns)
+        lock_creation = state_table.creation_lock(cursor, SCHEMA, TABLE)
+        return history_table.keep(
+            cursor, SCHEMA, TABLE, pipeline, kept_now(text, why, "r", 5, 6), lock_creation
+        )
 
 
 def entries(connection: Connection, pipeline: str = PIPELINE) -> list[Entry]:
@@ -427,8 +429,10 @@ def test_what_a_run_began_with_is_kept_once(place: Connection) -> None:
 
 def test_the_start_of_a_run_is_kept_under_its_own_names(place: Connection) -> None:
     with session.transaction(place) as cursor:
-        turns = state_table.turns(cursor, SCHEMA, TABLE)
-        history_table.keep_start_of_run(cursor, SCHEMA, TABLE, PIPELINE, kept_now(OLD, "run", "r"), turns)
+        lock_creation = state_table.creation_lock(cursor, SCHEMA, TABLE)
+        history_table.keep_start_of_run(
+            cursor, SCHEMA, TABLE, PIPELINE, kept_now(OLD, "run", "r"), lock_creation
+        )
     assert [(entry.number, entry.text, entry.run_id) for entry in entries(place)] == [(1, OLD, "r")]
 
 

@@ -13,7 +13,7 @@ from conformance.singer import RECORD, SCHEMA, STATE, lines
 
 from singerkit_shell.errors import BadDataError
 from singerkit_shell.signals import StopFlag
-from singerkit_target.units import in_load_order, stretches
+from singerkit_target.units import in_load_order, segments
 from singerkit_wire.lines import Chunk, read_chunks
 from singerkit_wire.messages import Message, Run, Splitter
 
@@ -214,8 +214,8 @@ def test_a_state_after_every_record_still_loads_in_blocks() -> None:
     messages = [
         part for n in range(50) for part in (RECORD("a", {"n": n}), RECORD("b", {"n": n}), STATE({"at": n}))
     ]
-    (stretch,) = stretches(split(*messages))
-    joined = in_load_order(stretch)
+    (segment,) = segments(split(*messages))
+    joined = in_load_order(segment)
     assert len(joined) == 3
     assert isinstance(joined[0], Run)
     assert [joined[0].line_number(i) for i in range(3)] == [1, 4, 7]
@@ -223,8 +223,8 @@ def test_a_state_after_every_record_still_loads_in_blocks() -> None:
 
 def test_rows_after_the_last_state_stay_after_it() -> None:
     a, b = RECORD("a", {"n": 1}), RECORD("b", {"n": 1})
-    (stretch,) = stretches(split(a, STATE({"at": 1}), b, a, STATE({"at": 2}), a, b))
-    shape = [part.stream if isinstance(part, Run) else part.type for part in in_load_order(stretch)]
+    (segment,) = segments(split(a, STATE({"at": 1}), b, a, STATE({"at": 2}), a, b))
+    shape = [part.stream if isinstance(part, Run) else part.type for part in in_load_order(segment)]
     assert shape == ["a", "b", "STATE", "a", "b"]
 
 
@@ -239,14 +239,12 @@ def test_other_messages_stand_where_they_stood() -> None:
         {"type": "ACTIVATE_VERSION", "stream": "a", "version": 1},
         a,
     )
-    shape = [
-        [part.type if isinstance(part, Message) else part.stream for part in s] for s in stretches(parts)
-    ]
+    shape = [[part.type if isinstance(part, Message) else part.stream for part in s] for s in segments(parts)]
     assert shape == [["a", "STATE", "a"], ["SCHEMA"], ["a"], ["ACTIVATE_VERSION"], ["a"]]
 
 
 @pytest.mark.parametrize("empty", [None, {}, {"bookmarks": {}}])
 def test_an_empty_state_does_not_hide_the_one_before_it(empty: Any) -> None:
-    (stretch,) = stretches(split(STATE({"at": 1}), RECORD("a", {}), STATE(empty)))
-    states = [json.loads(part.line)["value"] for part in in_load_order(stretch) if isinstance(part, Message)]
+    (segment,) = segments(split(STATE({"at": 1}), RECORD("a", {}), STATE(empty)))
+    states = [json.loads(part.line)["value"] for part in in_load_order(segment) if isinstance(part, Message)]
     assert states == [{"at": 1}, empty]

@@ -48,7 +48,7 @@ def batches_of(
     if not rows:
         return []
     if missing is Missing.LEAVE:
-        return _in_stretches(columns, rows, first_line)
+        return _in_runs(columns, rows, first_line)
     if missing is Missing.APPEND or not stream.key_properties:
         return [Batch(columns, [_nulls_for_missing(row) for row in rows], first_line)]
     if missing is Missing.NULL:
@@ -57,16 +57,16 @@ def batches_of(
     if not any(UNSET in row for row in rows):
         return [Batch(columns, rows, first_line)]
     if in_order:
-        return _in_stretches(columns, rows, first_line)
+        return _in_runs(columns, rows, first_line)
     groups: dict[tuple[bool, ...], list[tuple[int, Row]]] = {}
     for place, row in _folded(rows, _key_readers(stream, columns)):
         groups.setdefault(_present(row), []).append((place, row))
     return [_batch(columns, mask, group, first_line) for mask, group in groups.items()]
 
 
-def _in_stretches(columns: tuple[Column, ...], rows: Sequence[Row], first_line: int) -> list[Batch]:
-    stretches = groupby(enumerate(rows), key=lambda numbered: _present(numbered[1]))
-    return [_batch(columns, mask, list(group), first_line) for mask, group in stretches]
+def _in_runs(columns: tuple[Column, ...], rows: Sequence[Row], first_line: int) -> list[Batch]:
+    runs = groupby(enumerate(rows), key=lambda numbered: _present(numbered[1]))
+    return [_batch(columns, mask, list(group), first_line) for mask, group in runs]
 
 
 def _batch(

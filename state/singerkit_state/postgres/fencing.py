@@ -32,7 +32,7 @@ from singerkit_state.postgres.errors import first_line, kind_of, translated
 from singerkit_state.postgres.lock import HOLDERS, is_pooled, lock_halves, take_lock, unlock
 from singerkit_state.postgres.row import StateRow, last_run, row_from, setting_tables, time_of, with_notes
 from singerkit_state.postgres.session import identifier, key, one, transaction
-from singerkit_state.postgres.table import turns
+from singerkit_state.postgres.table import creation_lock
 from singerkit_state.value import after, encode
 
 __all__ = ["acquire", "advance", "reclaim", "was_committed"]
@@ -66,7 +66,7 @@ def acquire(connection: Connection, schema: str, table: str, pipeline: str, run_
                 if row.state_text is not None:
                     started = kept_now(row.state_text, "run", run_id, row.epoch - 1, row.sequence)
                     history.keep_start_of_run(
-                        cursor, schema, table, pipeline, started, turns(cursor, schema, table)
+                        cursor, schema, table, pipeline, started, creation_lock(cursor, schema, table)
                     )
                 return row
         except BaseException:

@@ -58,11 +58,11 @@ def name_of(table: str) -> str:
 
 
 def keep(
-    cursor: Cursor, schema: str, table: str, pipeline: str, entry: Entry, take_turns: Callable[[], None]
+    cursor: Cursor, schema: str, table: str, pipeline: str, entry: Entry, lock_creation: Callable[[], None]
 ) -> int:
     """Add ``entry`` and return its number, which the one in it does not decide; the table is made on first need.
 
-    ``table`` is the state table; ``take_turns`` keeps others from making the same table at the same time.
+    ``table`` is the state table; ``lock_creation`` keeps others from making the same table at the same time.
 
     Raises:
         psycopg2.Error: the server refuses; the transaction is as it was before the call, if the connection lives.
@@ -85,7 +85,7 @@ def keep(
             cursor.execute(_KEEP.format(history=name), parameters)
         except pg_errors.UndefinedTable:
             cursor.execute("ROLLBACK TO SAVEPOINT singerkit_history")
-            take_turns()
+            lock_creation()
             cursor.execute(_CREATE.format(sql.Identifier(schema, name_of(table))))
             cursor.execute(_KEEP.format(history=name), parameters)
     except psycopg2.Error:
@@ -96,11 +96,11 @@ def keep(
 
 
 def keep_start_of_run(
-    cursor: Cursor, schema: str, table: str, pipeline: str, entry: Entry, take_turns: Callable[[], None]
+    cursor: Cursor, schema: str, table: str, pipeline: str, entry: Entry, lock_creation: Callable[[], None]
 ) -> None:
     """Add the state that a run begins with, unless the newest entry says the same; go on without when refused."""
     try:
-        keep(cursor, schema, table, pipeline, entry, take_turns)
+        keep(cursor, schema, table, pipeline, entry, lock_creation)
     except psycopg2.Error as error:
         if cursor.connection.closed:
             raise

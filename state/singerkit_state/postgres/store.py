@@ -35,7 +35,7 @@ from singerkit_state.postgres.row import (
     with_notes,
 )
 from singerkit_state.postgres.session import identifier, transaction
-from singerkit_state.postgres.table import ensure_table, table_exists, turns
+from singerkit_state.postgres.table import creation_lock, ensure_table, table_exists
 from singerkit_state.postgres.url import StateUrl, connect, parse_state_url, without_password
 from singerkit_state.statefile import state_object
 from singerkit_state.store import Change, Edit, Holder, Snapshot
@@ -180,8 +180,8 @@ def change_row(cursor: Cursor, url: StateUrl, edit: Edit, why: str, *, as_it_is:
     who = holder(cursor, url.schema, url.table, url.pipeline)
     text = edit(former.state_text)
     entry = kept_now(former.state_text, why, former.run_id, former.epoch, former.sequence)
-    take_turns = turns(cursor, url.schema, url.table)
-    number = history.keep(cursor, url.schema, url.table, url.pipeline, entry, take_turns)
+    lock_creation = creation_lock(cursor, url.schema, url.table)
+    number = history.keep(cursor, url.schema, url.table, url.pipeline, entry, lock_creation)
     former = with_notes(cursor, former)
     changed = _replace(cursor, url, text, by_hand(why))
     row = replace(changed, here=former.here, tables=former.tables)

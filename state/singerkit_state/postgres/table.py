@@ -14,7 +14,7 @@ from singerkit_shell.errors import ConfigurationError, NotAuthorisedError
 from singerkit_state.postgres.errors import translated
 from singerkit_state.postgres.session import key, one, transaction
 
-__all__ = ["DEFAULT_TABLE", "TABLES", "columns_of", "ensure_table", "table_exists", "turns"]
+__all__ = ["DEFAULT_TABLE", "TABLES", "columns_of", "creation_lock", "ensure_table", "table_exists"]
 
 logger = logging.getLogger(__name__)
 
@@ -66,12 +66,12 @@ _COLLISIONS = (pg_errors.UniqueViolation, pg_errors.DuplicateSchema, pg_errors.D
 def _ensure_table(connection: Connection, schema: str, table: str) -> None:
     with transaction(connection) as cursor:
         if not columns_of(cursor, schema, table).issuperset(_COLUMNS):
-            turns(cursor, schema, table)()
+            creation_lock(cursor, schema, table)()
             _make(cursor, schema, table)
         _check_privileges(cursor, schema, table)
 
 
-def turns(cursor: Cursor, schema: str, table: str) -> Callable[[], None]:
+def creation_lock(cursor: Cursor, schema: str, table: str) -> Callable[[], None]:
     """Return what makes those that create tables do so one after the other, up to the end of the transaction."""
     return lambda: cursor.execute("SELECT pg_advisory_xact_lock(%s)", (key(schema, table),))
 

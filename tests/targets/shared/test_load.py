@@ -329,8 +329,8 @@ def test_a_unit_is_committed_at_a_state_once_it_is_large_or_old_enough(limits, c
 
 
 def test_no_commit_comes_between_a_row_and_its_state():
-    stretch = [RECORD(1), SCHEMA("b"), RECORD(2), SCHEMA("c"), RECORD(3), STATE(3)]
-    run = Run(SCHEMA(), *stretch, limits=Limits(commit_rows=1, commit_seconds=0))
+    segment = [RECORD(1), SCHEMA("b"), RECORD(2), SCHEMA("c"), RECORD(3), STATE(3)]
+    run = Run(SCHEMA(), *segment, limits=Limits(commit_rows=1, commit_seconds=0))
     assert run.loader.history == [(3, STATE(3)["value"])]
 
 
@@ -571,7 +571,7 @@ def test_an_empty_input_is_no_run():
 
 
 ODD = {"type": "ODD"}
-"""Ends a stretch and does nothing."""
+"""Ends a segment and does nothing."""
 
 
 def test_the_last_state_is_committed_though_no_row_came_with_it():

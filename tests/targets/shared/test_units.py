@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from singerkit_target.units import in_load_order, stretches
+from singerkit_target.units import in_load_order, segments
 from singerkit_wire.messages import Message, Run
 
 NUMBER = 7
@@ -32,14 +32,14 @@ A, B = run("a", 1, 2), run("b", 3)
 
 
 def test_nothing_gives_nothing():
-    assert list(stretches([])) == []
+    assert list(segments([])) == []
     assert in_load_order([]) == []
 
 
 def test_runs_and_states_stay_together_and_every_other_message_is_alone():
     schema, activate = message("SCHEMA", "a"), message("ACTIVATE_VERSION", "a")
     parts = [schema, activate, A, GOOD, B, schema, BETTER, activate, A]
-    assert list(stretches(parts)) == [
+    assert list(segments(parts)) == [
         [schema],
         [activate],
         [A, GOOD, B],
@@ -50,15 +50,15 @@ def test_runs_and_states_stay_together_and_every_other_message_is_alone():
     ]
 
 
-def test_a_state_ends_its_stretch_while_something_has_to_happen_there():
+def test_a_state_ends_its_segment_while_something_has_to_happen_there():
     waiting = iter([True, False])
-    found = list(stretches([A, GOOD, B, BETTER, A], lambda: next(waiting)))
+    found = list(segments([A, GOOD, B, BETTER, A], lambda: next(waiting)))
     assert found == [[A, GOOD], [B, BETTER, A]]
 
 
-def test_the_last_stretch_needs_no_message_behind_it():
-    assert list(stretches([A, GOOD])) == [[A, GOOD]]
-    assert list(stretches([A, message("SCHEMA", "b")])) == [[A], [message("SCHEMA", "b")]]
+def test_the_last_segment_needs_no_message_behind_it():
+    assert list(segments([A, GOOD])) == [[A, GOOD]]
+    assert list(segments([A, message("SCHEMA", "b")])) == [[A], [message("SCHEMA", "b")]]
 
 
 def test_rows_before_the_last_state_come_before_it_and_rows_behind_it_after_it():
