@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from canaries import holds_secrets
 from conformance.processes import Outcome
+from targets.duckdb.driver import read_duckdb
 from targets.jsonl.driver import read_lines
 from targets.postgres.driver import read_table
 
@@ -85,8 +86,8 @@ def normal(value: Any) -> Any:
     """One way to write what is the same: 1.0 and 1, a moment, bytes as PostgreSQL shows them."""
     if isinstance(value, str) and value.startswith("\\x"):
         return base64.b64encode(bytes.fromhex(value[2:])).decode()
-    if isinstance(value, int | Decimal) and not isinstance(value, bool):
-        return format(Decimal(value).normalize(), "f")
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        return format(Decimal(str(value)).normalize(), "f")
     moments = {
         "2024-01-01T00:00:00+00:00": "2024-01-01T00:00:00Z",
         "2024-01-01T08:00:00.123456+00:00": "2024-01-01 10:00:00.123456+02:00",
@@ -125,6 +126,24 @@ def test_a_corpus_of_odd_values_arrives_in_postgres(database: str, tmp_path: Pat
         tap, target = pipe({"path": str(path)}, "target-postgres", config, tmp_path)
         assert (tap.code, target.code) == (0, 0), (tap.stderr, target.stderr)
         assert differing(path, lambda stream: read_table(database, "public", stream)) == []
+
+
+def test_a_corpus_of_odd_values_arrives_in_a_duckdb_file(tmp_path: Path) -> None:
+    path = corpus(tmp_path)
+    file = tmp_path / "odd.duckdb"
+    # The numbers of SQLite that are no integers are doubles; one column is kept as text, to the last digit.
+    types = {"number_type": "double", "column_types": {"numbers.r": "VARCHAR"}}
+
+    def read(stream: str) -> list[dict[str, Any]]:
+        rows = read_duckdb(file, stream)
+        as_text = stream == "numbers"
+        return [row | {"r": row["r"] and Decimal(row["r"])} if as_text else row for row in rows]
+
+    for _ in range(2):
+        config = {"database": str(file), "add_record_metadata": True, **types}
+        tap, target = pipe({"path": str(path)}, "target-duckdb", config, tmp_path)
+        assert (tap.code, target.code) == (0, 0), (tap.stderr, target.stderr)
+        assert differing(path, read) == []
 
 
 def test_a_corpus_of_odd_values_arrives_in_files(tmp_path: Path) -> None:
