@@ -31,7 +31,7 @@ READ_AS = "_singerkit_read"
 FIELD_LIMIT = 1_000
 """Fields of a stream that are kept, the first by name; of more, nobody knows which were sent before."""
 
-_BASE64 = "base64"
+_BASE64, _DOUBLE = "base64", "double"
 _TYPES = ("boolean", "integer", "number", "string", "array", "object")
 
 
@@ -92,11 +92,13 @@ def may_be_stored(name: str) -> bool:
 
 
 def kind_of(schema: Mapping[str, Any]) -> str:
-    """Return types and format of a property in words: `string date-time`; `string base64` of bytes."""
+    """Return types and format of a property in words: `string date-time`; `string base64` of bytes; `number double`."""
     declared = schema.get("type", ())
     types = [declared] if isinstance(declared, str) else declared
     words = [name for name in _TYPES if name in types]
     said = (schema.get("format"), _BASE64 if schema.get("contentEncoding") == _BASE64 else None)
+    if words == ["number"] and schema.get("format") == _DOUBLE:
+        return f"number {_DOUBLE}"
     return " ".join([*words, *(filter(None, said) if "string" in words else ())])
 
 
@@ -108,4 +110,4 @@ def schema_of(kind: str) -> dict[str, Any]:
     if _BASE64 in words and types == ["string"]:
         return {"type": ["null", "string"], "contentEncoding": _BASE64}
     schema: dict[str, Any] = {"type": ["null", *types]}
-    return {**schema, "format": formats[0]} if formats and types == ["string"] else schema
+    return {**schema, "format": formats[0]} if formats and types in (["string"], ["number"]) else schema

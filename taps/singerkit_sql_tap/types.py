@@ -75,6 +75,8 @@ def widened(schema: dict[str, Any], former: str | None) -> dict[str, Any]:
     if len(encodings) > 1 or (encodings == {"base64"} and union != {"string"}):
         return {"type": _listed(union | null | {"object"})}  # bytes beside other values: see `RowCheck`
     widest: dict[str, Any] = {"type": _listed(union | null)}
+    if union == {"number"} and before.get("format") == "double":
+        widest["format"] = "double"  # as its column is; a value that is no double is refused there
     if union == {"string"}:
         widest |= {
             key: schema[key]

@@ -19,7 +19,7 @@ from singerkit_sql_tap.tables import Table
 from singerkit_sql_tap.types import format_of
 from tap_sqlite.catalog import read_tables
 from tap_sqlite.faults import check_file, fault, is_busy
-from tap_sqlite.values import LOOK, column_schema, is_declared_time
+from tap_sqlite.values import LOOK, column_schema, is_declared_time, type_expression
 
 __all__ = ["SqliteDatabase"]
 
@@ -162,7 +162,7 @@ class SqliteDatabase:
         """Look at each row once, and again at the texts of columns that are declared as times."""
         if not columns:
             return {}
-        kinds = [f"typeof({self.column(name)})" for name in columns]
+        kinds = [type_expression(self.column(name), table.column(name).sql_type) for name in columns]
         # The combinations are few, whatever the number of rows.
         rows = self._look(table, "SELECT DISTINCT", kinds, where)
         found = zip(columns, zip(*rows, strict=True) if rows else [()] * len(columns), strict=True)

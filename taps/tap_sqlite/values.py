@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-__all__ = ["LOOK", "affinity", "column_schema", "is_declared_time"]
+__all__ = ["LOOK", "affinity", "column_schema", "is_declared_time", "type_expression"]
+
+WIDE = "wide"
 
 
 def affinity(declared: str) -> str:
@@ -26,18 +28,17 @@ def is_declared_time(declared: str) -> bool:
 
 
 def column_schema(declared: str, found: Collection[str] = (), format_: str | None = None) -> dict[str, Any]:
-    """Return the schema of a column that holds values of these types (`typeof`), and perhaps null; none: as declared.
+    """Return the schema of a column that holds values of these types (`type_expression`), and perhaps null; none: as declared.
 
     ``format_`` is the one that all its texts have.
     """
     kind = affinity(declared)
     types = {*found} - {"null"} or _promised(declared, kind)
     names = []
-    if "real" in types or (
-        "integer" in types and kind in ("real", "numeric") and not _holds_integers(declared)
-    ):
+    has_integers = not types.isdisjoint({"integer", WIDE})
+    if "real" in types or (has_integers and kind in ("real", "numeric") and not _holds_integers(declared)):
         names.append("number")
-    elif "integer" in types:
+    elif has_integers:
         names.append("integer")
     if types & {"text", "blob"}:
         names.append("string")
@@ -48,7 +49,19 @@ def column_schema(declared: str, found: Collection[str] = (), format_: str | Non
         schema["contentEncoding"] = "base64"
     if types == {"text"} and format_ is not None:
         schema["format"] = format_
+    if names == ["number"] and WIDE not in types:
+        schema["format"] = "double"
     return schema
+
+
+def type_expression(column: str, declared: str) -> str:
+    """Ask for the type of a value, as `typeof`; an integer that is no double is `WIDE` where both may stand."""
+    found = f"typeof({column})"
+    if affinity(declared) in ("integer", "text"):
+        return found
+    # SQLite compares the two exactly.
+    is_wide = f"{found} = 'integer' AND CAST({column} AS REAL) <> {column}"
+    return f"CASE WHEN {is_wide} THEN '{WIDE}' ELSE {found} END"
 
 
 def _promised(declared: str, kind: str) -> set[str]:

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from singerkit_wire.kinds import Column, Kind
 
-__all__ = ["BIGINT_DIGITS", "Digits", "as_text", "declared", "joined"]
+__all__ = ["BIGINT_DIGITS", "Digits", "as_text", "declared", "is_double", "joined"]
 
 Digits = tuple[int, int]
 
@@ -33,6 +33,13 @@ def declared(column: Column, most: int) -> Digits | None:
     exponent = Decimal(str(step)).normalize().as_tuple().exponent
     after = max(0, -exponent) if isinstance(exponent, int) else most
     return (most - after, after) if after <= most - BIGINT_DIGITS else None
+
+
+def is_double(column: Column) -> bool:
+    """Whether a schema says that the source has binary doubles there: `"format": "double"`, as OpenAPI has it."""
+    return (
+        column.kind is Kind.NUMBER and not column.number_in_text and column.schema.get("format") == "double"
+    )
 
 
 def joined(one: Digits, other: Digits, most: int) -> Digits | None:

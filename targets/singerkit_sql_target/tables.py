@@ -270,7 +270,10 @@ def _fit(
         if column.is_always_null or found.type == wanted[name]:
             continue
         fits = None if _chosen(fitting, column) else fitting.dialect.fitting(column, found.type, wanted[name])
-        if fits is None and _is_blank(fitting, name):
+        # One that a run without any row has made; a type that somebody has chosen for a table stays.
+        is_as_made = found.type == fitting.dialect.types[column.kind]
+        prefers = fits == found.type and is_as_made and wanted[name] in fitting.dialect.inexact_types
+        if (fits is None or prefers) and _is_blank(fitting, name):
             fits = wanted[name]
             fitting.log.info(
                 "Column `%s` of stream `%s` had no value so far and becomes %s.",
@@ -395,7 +398,8 @@ def _judge_key(fitting: _Fitting, declared: Column, given: Column, type_: str) -
     if not declared.is_key or declared.is_always_null:
         return
     is_text = given.kind in (Kind.STRING, Kind.ANY_TEXT)
-    if type_ in fitting.dialect.inexact_types or (given.kind is Kind.ANY_TEXT and is_mixed(declared)):
+    rounds = type_ in fitting.dialect.inexact_types and not (given.numbers and given.numbers.as_double)
+    if rounds or (given.kind is Kind.ANY_TEXT and is_mixed(declared)):
         raise BadDataError(
             f"Expected a column in which different keys stay different for the key `{declared.name}` of stream "
             f"`{fitting.stream.name}`, got `{type_}`; nothing was written there: make it "

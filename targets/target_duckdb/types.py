@@ -87,7 +87,7 @@ def new_type(column: Column, chosen: str | None, number_type: str) -> str:
         return _known(chosen)
     if column.kind is not Kind.NUMBER:
         return VALUE_TABLE[column.kind]
-    if number_type == "double" and not column.number_in_text:
+    if (number_type == "double" and not column.number_in_text) or decimals.is_double(column):
         return "DOUBLE"
     digits = decimals.declared(column, _MOST_DIGITS)
     return VALUE_TABLE[Kind.NUMBER] if digits is None else _decimal(digits)
@@ -155,8 +155,13 @@ def as_stored(column: Column, type_: str) -> Column | None:
 def _as_number(column: Column, type_: str, digits: tuple[int, int] | None) -> Column | None:
     if column.kind is Kind.INTEGER and type_ == "BIGINT":
         return column
-    holder = f"its column of type {type_} (`column_types` chooses another, as VARCHAR)"
-    numbers = Numbers(*(digits or DOUBLES[type_]), holder=holder, counts_zeros=False)
+    others = "VARCHAR, which keeps every digit" + ("" if digits is None else ", or DOUBLE, which rounds")
+    numbers = Numbers(
+        *(digits or DOUBLES[type_]),
+        holder=f"its column of type {type_} (`column_types` chooses another: {others})",
+        counts_zeros=False,
+        as_double=type_ == "DOUBLE" and decimals.is_double(column),
+    )
     if column.kind in (Kind.INTEGER, Kind.BIG_INTEGER):
         return replace(column, kind=Kind.BIG_INTEGER, numbers=numbers)
     if column.kind is Kind.NUMBER:

@@ -11,7 +11,6 @@ import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import partial
 from itertools import chain
 from operator import attrgetter, itemgetter
@@ -490,14 +489,13 @@ def _check_numbers(values: list[Any], admitted: bytes, limits: Numbers | None) -
 
 def _check_digits(values: list[Any], longest: int, limits: Numbers, *, has_exponents: bool) -> None:
     """The length of a number's text tells of nearly all that they have few enough digits; the others are looked at."""
-    # Characters; as many may stand behind `0.`, or before no point.
-    sure = 0 if has_exponents else min(limits.before, limits.after + 2)
+    sure = 0 if has_exponents else limits.sure
     if longest <= sure:
         return
     for value in values:
         if len(value) > sure:
             text = value if isinstance(value, str) else bytes(value).decode()
-            if text != "null" and not limits.hold(Decimal(text)):
+            if text != "null" and not limits.hold_text(text):
                 raise Refused
 
 

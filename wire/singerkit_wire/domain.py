@@ -9,8 +9,14 @@ import datetime
 import re
 from dataclasses import dataclass
 from decimal import Decimal
+from math import isfinite
+
+from singerkit_shell.words import counted
 
 __all__ = ["DIGITS", "Domain", "Numbers", "levels"]
+
+_DIGITS_OF_DOUBLES = 15
+"""Numbers of so many digits differ as doubles, and come back as they were."""
 
 DIGITS = 200_000
 """The digits with which the exact path computes."""
@@ -21,25 +27,46 @@ class Numbers:
     """The decimals that a store or one of its columns holds with every digit.
 
     ``before`` and ``after`` are digits before the point and after it; ``holder`` is its name in sentences. A column of a
-    fixed scale holds `1.500` where it holds `1.5`: it says False for ``counts_zeros``.
+    fixed scale holds `1.500` where it holds `1.5`: it says False for ``counts_zeros``. ``as_double``: a column of doubles, which
+    holds a number if the double nearest to it is that number, or is written with its digits, as each that was a double before.
     """
 
     before: int
     after: int
     holder: str
     counts_zeros: bool = True
+    as_double: bool = False
 
     @classmethod
     def fixed(cls, precision: int, scale: int) -> Numbers:
         """Those of a column ``decimal(precision, scale)``."""
         return cls(precision - scale, scale, f"decimal({precision},{scale})", counts_zeros=False)
 
+    def refusal(self, value: Decimal) -> str:
+        """Say why a number that is not held is not."""
+        return f"Expected a number that {self.holder} can hold, got {self._excess(value)}"
+
+    def _excess(self, value: Decimal) -> str:
+        if self.as_double:
+            return "one that a double rounds" if isfinite(float(value)) else "one out of range"
+        if value.adjusted() >= self.before:
+            return "one out of range"
+        return f"one with more than {counted(self.after, 'digit')} after the point"
+
     @property
-    def refusal(self) -> str:
-        return f"Expected a number that {self.holder} can hold, got one out of range"
+    def sure(self) -> int:
+        """As many characters, without an exponent, are a number that is held; as many may stand behind `0.`, or before no point."""
+        return _DIGITS_OF_DOUBLES if self.as_double else min(self.before, self.after + 2)
+
+    def hold_text(self, text: str) -> bool:
+        """`hold` of what a text says."""
+        return (self.as_double and repr(float(text)) == text) or self.hold(Decimal(text))
 
     def hold(self, value: Decimal) -> bool:
         """Tell whether a finite number keeps all its digits."""
+        if self.as_double:
+            double = float(value)
+            return Decimal(repr(double)) == value or (isfinite(double) and Decimal(double) == value)
         _, digits, exponent = value.as_tuple()
         assert isinstance(exponent, int)  # noqa: S101  finite numbers have one
         if not self.counts_zeros:

@@ -426,7 +426,7 @@ def _number_text(value: Decimal, column: Column, domain: Domain) -> bytes:
         raise OutOfRange(f"Expected a JSON number, got `{value}`")
     for numbers in (domain.numbers, column.numbers):
         if numbers is not None and not numbers.hold(value):
-            raise OutOfRange(numbers.refusal)
+            raise OutOfRange(numbers.refusal(value))
     return str(value).encode()
 
 

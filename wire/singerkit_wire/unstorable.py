@@ -66,7 +66,7 @@ def storable(value: Any, path: str, policy: Policy, domain: Domain) -> Any:
         return None
     if isinstance(value, Decimal) and not domain.numbers.hold(value):
         if policy in (Policy.FAIL, Policy.QUARANTINE):
-            raise Unstorable(path, domain.numbers.refusal)
+            raise Unstorable(path, domain.numbers.refusal(value))
         return None
     return value
 

@@ -59,7 +59,7 @@ def test_tables_views_keys_and_types(shop, caplog):
     assert "table-key-properties" not in view
     assert root(streams["own"])["valid-replication-keys"] == ["id", "at", "n"]
     assert of_column(streams["plain"], "b")["sql-datatype"] == "VARCHAR(10)"
-    assert streams["plain"]["schema"]["properties"]["c"] == {"type": ["null", "number"]}
+    assert streams["plain"]["schema"]["properties"]["c"] == {"type": ["null", "number"], "format": "double"}
 
 
 def test_generated_columns_odd_names_and_views_are_read(shop):

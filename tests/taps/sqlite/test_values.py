@@ -12,6 +12,24 @@ from singerkit_shell.errors import BadDataError
 TEXTS = ["", "x", "nul\0inside", "é\u2028", 'say "hi"; --', "\\N", "null", "🍣", "\ufeff", "a\r\nb"]
 
 
+DOUBLE = {"format": "double"}
+
+
+@pytest.mark.parametrize(
+    ("declared", "values", "is_double"),
+    [
+        ("NUMERIC", [2**53, 2**60, 0.5], True),
+        ("NUMERIC", [2**53 + 1, 0.5], False),
+        ("", [-(2**63), 0.5], True),
+        ("DECIMAL(10,2)", [2**63 - 1], False),
+        ("REAL", [2**63 - 1], True),  # SQLite has made a double of it
+    ],
+)
+def test_numbers_are_doubles_unless_an_integer_beside_them_is_none(shop, declared, values, is_double):
+    shop.execute(f"CREATE TABLE t (v {declared})", "INSERT INTO t VALUES (?)", rows=[(v,) for v in values])
+    assert shop.sync().properties()["v"] == {"type": ["null", "number"]} | (DOUBLE if is_double else {})
+
+
 @pytest.mark.parametrize(
     ("declared", "values", "schema", "sent"),
     [
@@ -34,7 +52,7 @@ def test_a_value_is_sent_as_it_is_and_its_schema_admits_it(shop, declared, value
         f"CREATE TABLE t (v {declared})", "INSERT INTO t VALUES (?)", rows=[(value,) for value in values]
     )
     found = shop.sync()
-    assert found.properties()["v"] == {"type": schema}
+    assert found.properties()["v"] == {"type": schema} | (DOUBLE if schema == ["null", "number"] else {})
     assert found.column("v") == (values if sent is None else sent)
 
 
@@ -135,7 +153,8 @@ def test_text_that_is_not_utf8_ends_the_run_or_is_replaced(shop, caplog):
     ("before", "after", "schema"),
     [
         ("text", 5, {"type": ["null", "integer", "string"]}),
-        (1.5, 5, {"type": ["null", "number"]}),
+        (1.5, 5, {"type": ["null", "number"], **DOUBLE}),
+        (5, 1.5, {"type": ["null", "number"]}),
         (b"x", "text", {"type": ["null", "string", "object"]}),
         ("text", b"x", {"type": ["null", "string", "object"]}),
         (b"x", 5, {"type": ["null", "integer", "string", "object"]}),

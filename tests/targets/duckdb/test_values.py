@@ -45,6 +45,11 @@ VALUES: dict[str, tuple[Any, str, list[tuple[str, Any]]]] = {
     ),
     "cents": (NUMBER | {"multipleOf": 0.01}, "DECIMAL(38,2)", [("12.5", "12.50"), ("-99999999999999.99", "-99999999999999.99")]),
     "money": (formatted("x-singer.decimal") | {"precision": 12, "scale": 4}, "DECIMAL(12,4)", [('"1.2345"', "1.2345")]),
+    "double": (
+        NUMBER | {"format": "double"},
+        "DOUBLE",
+        [("0.1", "0.1"), ("1e-20", "1e-20"), ("1e300", "1e+300"), ("5e-324", "5e-324"), ("-0.0", "-0.0"), ("9007199254740993.0e-20", "9.007199254740993e-05")],
+    ),
     "boolean": ({"type": ["boolean", "null"]}, "BOOLEAN", [("true", "true"), ("false", "false")]),
     "string": (
         TEXT,
@@ -114,6 +119,7 @@ TOO_LONG: list[tuple[str, Any, str, str]] = [
     ("h", NUMBER, "-1e-400", "DOUBLE"),
     ("i", NUMBER, "4e38", "FLOAT"),
     ("j", INTEGER, "3000000000", "INTEGER"),
+    ("k", NUMBER | {"format": "double"}, "9007199254740993", ""),
 ]
 
 
@@ -128,7 +134,12 @@ def test_a_number_with_too_many_digits_is_refused_and_never_rounded(file: Path) 
     ]
     messages = [schema, RECORD("s", {"id": 0, "a": 1}), *records, STATE({"at": 1})]
     refused = load(file, *messages, column_types=chosen).expect(65)
-    assert "Expected a number that its column of type DECIMAL(38,9)" in refused.last_words
+    others = "(`column_types` chooses another: VARCHAR, which keeps every digit, or DOUBLE, which rounds)"
+    excess = "got one with more than 9 digits after the point"
+    assert (
+        f"Expected a number that its column of type DECIMAL(38,9) {others} can hold, {excess}"
+        in refused.last_words
+    )
     assert "at s.$.a (line 3)" in refused.last_words
     load(file, *messages, column_types=chosen, on_invalid="quarantine").expect(0)
     assert [row[0] for row in rows(file)] == [0]
@@ -137,7 +148,7 @@ def test_a_number_with_too_many_digits_is_refused_and_never_rounded(file: Path) 
     assert found == [(place + 2, f"$.{name}", place) for place, (name, *_) in enumerate(TOO_LONG, 1)]
     assert state(file)[1] == {"at": 1}
     load(file, *messages, column_types=chosen, on_unstorable="null").expect(0)
-    assert sorted(rows(file, columns="id, a IS NULL")) == [(0, False), *((n, True) for n in range(1, 11))]
+    assert sorted(rows(file, columns="id, a IS NULL")) == [(0, False), *((n, True) for n in range(1, 12))]
 
 
 def test_a_key_in_a_column_of_text_is_one_however_it_is_written(file: Path) -> None:
@@ -186,6 +197,27 @@ def test_text_keeps_all_digits_where_the_config_says_so(file: Path) -> None:
     assert rows(file) == [(1, exact, "5")]
     load(file, *messages, default_target_schema="d", column_types={"s.x": "double", "s.y": "int"}).expect(0)
     assert query(file, "SELECT x, y FROM d.s") == [(float(exact), 5)]
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"number_type": "double"}, {"column_types": {"s.x": "DOUBLE"}}, {"column_types": {"s.x": "VARCHAR"}}],
+)
+def test_the_advice_about_a_number_that_does_not_fit_works(file: Path, setting: dict[str, Any]) -> None:
+    """The run that refused the number has made the table."""
+    exact = "0.30000000000000004"
+    record = f'{{"type": "RECORD", "stream": "s", "record": {{"id": 1, "x": {exact}}}}}'
+    messages = [SCHEMA("s", {"id": {"type": "integer"}, "x": NUMBER}, ["id"]), record, STATE({"a": 1})]
+    load(file, *messages).expect(65)
+    load(file, *messages, **setting).expect(0)
+    assert rows(file, columns="id, CAST(x AS VARCHAR)") == [(1, exact)]
+
+
+def test_doubles_can_be_keys(file: Path) -> None:
+    double = {"type": "number", "format": "double"}
+    records = [RECORD("s", {"x": x, "t": t}) for x, t in ((0.1, "a"), (1e300, "b"), (0.1, "c"))]
+    load(file, SCHEMA("s", {"x": double, "t": TEXT}, ["x"]), *records, STATE({"a": 1})).expect(0)
+    assert sorted(rows(file)) == [(0.1, "c"), (1e300, "b")]
 
 
 @pytest.mark.parametrize(
