@@ -44,6 +44,8 @@ __all__ = [
     "SEEN_LIMIT",
     "Bookmark",
     "StreamBookmarks",
+    "context_key",
+    "remembered_by",
     "sent_again",
     "strange_memory",
 ]
@@ -123,7 +125,7 @@ class StreamBookmarks:
             if key != "partitions" and key not in _SDK_RUN_KEYS
         }
         self._partitions = {
-            _context_key(entry.get("context", {})): entry
+            context_key(entry.get("context", {})): entry
             for entry in stream_state.get("partitions") or ()
             if isinstance(entry, Mapping)
         }
@@ -138,15 +140,31 @@ class StreamBookmarks:
         self.forgotten = 0
         """Bookmarks of partitions not kept, because there are more than the limit."""
 
-    def get(self, context: Mapping[str, Any] | None = None) -> Bookmark:
-        """Return the bookmark of the stream, or of one partition."""
+    def get(
+        self, context: Mapping[str, Any] | None = None, formers: Iterable[Mapping[str, Any]] = ()
+    ) -> Bookmark:
+        """Return the bookmark of the stream, or of one partition, which the state may know by one of ``formers``."""
         if context:
+            self._take_over(context, formers)
             self._index()
-            self._met.add(_context_key(context))
-        entry = self._whole if not context else self._partition(_context_key(context))
+            self._met.add(context_key(context))
+        entry = self._whole if not context else self._partition(context_key(context))
         if not self._is_selected:
             entry = entry.get(DRIVEN, entry)
         return _read(entry, self._replication_key)
+
+    def _take_over(self, context: Mapping[str, Any], formers: Iterable[Mapping[str, Any]]) -> None:
+        """Go on with what the state says of a partition under another context."""
+        key = context_key(context)
+        if key in self._loaded:
+            return
+        former = next((name for name in map(context_key, formers) if name in self._partitions), None)
+        if former is not None:
+            self._met.add(former)
+            self._not_indexed.add(key)
+            self._loaded.pop(former, None)
+            entry = {**self._partitions.pop(former), "context": dict(context)}
+            self._partitions[key] = self._loaded[key] = entry
 
     @property
     def strangers(self) -> tuple[int, int] | None:
@@ -165,7 +183,7 @@ class StreamBookmarks:
         if not context:
             self._whole = self._updated(self._whole, bookmark)
             return
-        key = _context_key(context)
+        key = context_key(context)
         entry = self._partition(key) or {"context": dict(context)}
         self._partitions.pop(key, None)
         if bookmark == Bookmark() or key in self._dropped:
@@ -180,11 +198,11 @@ class StreamBookmarks:
         """Tell whether rows of a partition must not be written, since its bookmark could not be kept."""
         if not self._keeps_all or len(self._partitions) < self.limit:
             return False
-        return (key := _context_key(context)) not in self._partitions and key not in self._dropped
+        return (key := context_key(context)) not in self._partitions and key not in self._dropped
 
     def drop(self, context: Mapping[str, Any]) -> None:
         """Keep no bookmark of a partition from now on: what is read of it in this run, or in the next, begins at the start."""
-        key = _context_key(context)
+        key = context_key(context)
         self._dropped.add(key)
         for entries in (self._partitions, self._loaded):
             entries.pop(key, None)
@@ -193,7 +211,7 @@ class StreamBookmarks:
 
     def remembered_elsewhere(self, keys: Iterable[int], context: Mapping[str, Any]) -> set[int]:
         """Return those of ``keys`` (their bits) of which partitions besides this one remember a version."""
-        own = (_context_key(context),)
+        own = (context_key(context),)
         return {key for key in keys if key in self._versions and self._versions[key][1] != own}
 
     def supersede(self, versions: Mapping[int, str], context: Mapping[str, Any]) -> None:
@@ -201,7 +219,7 @@ class StreamBookmarks:
 
         A partition that remembered another one would take the row for known when it comes back as it was there.
         """
-        own = _context_key(context)
+        own = context_key(context)
         gone = {
             key for key, name in versions.items() if key in self._versions and self._versions[key][0] != name
         }
@@ -295,8 +313,10 @@ def _names_in(entry: Mapping[str, Any]) -> Iterator[str]:
             yield from group[1:]
 
 
-def _context_key(context: Mapping[str, Any]) -> str:
-    return json.dumps(context, sort_keys=True, default=str)
+def context_key(context: Mapping[str, Any]) -> str:
+    """Return what tells a context from others: a number is the same as its text, since an API may come to send the other."""
+    told = {name: str(value) if type(value) is int else value for name, value in context.items()}
+    return json.dumps(told, sort_keys=True, default=str)
 
 
 def _read(entry: Mapping[str, Any], replication_key: str | None) -> Bookmark:
@@ -331,6 +351,14 @@ def sent_again(part: Any) -> int:
     memories = [entry.get(_SEEN) for entry in entries if isinstance(entry, Mapping)]
     said = [_again(memory) for memory in memories if isinstance(memory, Mapping)]
     return sum(count for count in said if count is not True) or True in said
+
+
+def remembered_by(part: Any) -> set[str]:
+    """Return the fields that count where rows of a stream are remembered, by its part of a state."""
+    entries = [part, *(part.get("partitions") or ())] if isinstance(part, Mapping) else []
+    memories = [entry.get(_SEEN) for entry in entries if isinstance(entry, Mapping)]
+    said = [memory.get("fields") for memory in memories if isinstance(memory, Mapping)]
+    return {str(name) for fields in said if isinstance(fields, dict | list) for name in fields}
 
 
 def _fields(said: Any) -> Mapping[str, Any]:

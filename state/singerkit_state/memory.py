@@ -59,6 +59,11 @@ class RowReader(Protocol):
         """The fields that count, each with those inside it, if they are known; none: all."""
         ...
 
+    @property
+    def whole(self) -> RowReader:
+        """What tells them by all that is sent, where less is enough to recognise them by."""
+        ...
+
     def texts(self, records: Sequence[Record], only: Mapping[str, Any] | None = None) -> Sequence[bytes]:
         """Return a text for each record, the same for records that say the same in all fields that count, or in ``only``.
 
@@ -71,6 +76,10 @@ class _AsWritten:
     """Records say what their raw text is."""
 
     fields: Mapping[str, Any] = MappingProxyType({})
+
+    @property
+    def whole(self) -> RowReader:
+        return self
 
     def texts(self, records: Sequence[Record], only: Mapping[str, Any] | None = None) -> Sequence[bytes]:  # noqa: ARG002  all of a text
         return [bytes(record) for record in records]

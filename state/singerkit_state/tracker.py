@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -138,6 +138,7 @@ class BookmarkTracker:
         self.start_value = self._first_value(lookback, start_date)
         """What to ask the source for: rows at or above it."""
         self._floor = None if self.start_value is None else order_key(self.start_value, kind)
+        self._start_date = start_date
         self._best = self._mark(start.value)
         self._before = None if start.position is not None else self._mark(start.top)
         self._top = self._mark(start.top) if start.position is not None else None
@@ -234,11 +235,15 @@ class BookmarkTracker:
         salt: bytes = b"",
         reader: RowReader = AS_WRITTEN,
         keys: Sequence[int] | None = None,
+        former_salts: Sequence[bytes] = (),
+        *,
+        whole: bool = False,
     ) -> list[int] | None:
         """Note a chunk of rows and return the indexes of those to send; None means all of them.
 
         ``column`` holds the replication key of each of ``records`` as raw JSON; ``reader`` says which are the same.
-        ``keys`` are 32 bits of the primary key of each.
+        ``keys`` are 32 bits of the primary key of each. ``former_salts``: others that a state may have taken for ``salt``.
+        ``whole``: all are sent, from ``start_date`` on, whatever was sent before.
 
         Raises:
             UnorderableError: a value is not of the stream's kind.
@@ -255,8 +260,11 @@ class BookmarkTracker:
             return None
         sent = None
         may_be_known = self._remembers and not ends.low > self._known_to
-        if may_be_known or (self._floor is not None and not ends.low > self._floor):
-            sent = self._rows_to_send(ends, column, records, salt, reader, keys)
+        if whole:
+            sent = self._from_first(column)
+            self._send_instead(keys, range(len(column)) if sent is None else sent)
+        elif may_be_known or (self._floor is not None and not ends.low > self._floor):
+            sent = self._rows_to_send(ends, column, records, (salt, *former_salts), reader, keys)
         else:
             self._send_instead(keys, range(len(column)))
         self.nulls += ends.nulls
@@ -576,7 +584,7 @@ class BookmarkTracker:
         ends: Extremes,
         column: Sequence[msgspec.Raw],
         records: Sequence[Record],
-        salt: bytes,
+        salts: Sequence[bytes],
         reader: RowReader,
         keys_of_rows: Sequence[int] | None,
     ) -> list[int]:
@@ -603,8 +611,16 @@ class BookmarkTracker:
                 self._send_instead(keys_of_rows, sorted(set(rows).difference(may_be_known)))
             again = self._sent_last(may_be_known, records, reader, keys_of_rows)
         else:
-            again = self._sent_before(may_be_known, records, salt, reader)
+            again = self._sent_before(may_be_known, records, salts, reader)
         return [row for row in rows if row not in again]
+
+    def _from_first(self, column: Sequence[msgspec.Raw]) -> list[int] | None:
+        """Return the rows that a first read would send; None: all."""
+        first = starting_value(self._start_date, self._kind)
+        if first is None or self._keeps_older:
+            return None
+        floor, keys = order_key(first, self._kind), exact_keys(column, self._kind)
+        return [row for row, key in enumerate(keys) if key is None or not key < floor]
 
     @property
     def _remembers(self) -> bool:
@@ -634,24 +650,35 @@ class BookmarkTracker:
                 del self._last[key]
 
     def _sent_before(
-        self, rows: Sequence[int], records: Sequence[Record], salt: bytes, reader: RowReader
+        self, rows: Sequence[int], records: Sequence[Record], salts: Sequence[bytes], reader: RowReader
     ) -> set[int]:
         """Return those of ``rows`` that the read before has sent."""
         chosen = [records[row] for row in rows]
         if not chosen:
             return set()
         texts = reader.texts(chosen)
-        hashes = [row_hash(text, salt) for text in texts]
+        hashes = [row_hash(text, salts[0]) for text in texts]
         again = {row for row, name in zip(rows, hashes, strict=True) if self._was_sent(name)}
         if len(again) < len(rows) and self._unmatched:
-            of_keys = [row_hash(text)[:VERSION] for text in texts] if self._had_key else []
-            formers = [row_hash(text, salt) for text in self._former_texts(chosen, reader)]
-            for names in filter(None, (formers, of_keys)):
+            for names in self._former_names(chosen, texts, salts, reader):
                 for row, former, name in zip(rows, names, hashes, strict=True):
                     if row not in again and self._was_sent(former):
                         again.add(row)
                         self._memory.rename(former, name)
         return again
+
+    def _former_names(
+        self, records: Sequence[Record], texts: Sequence[bytes], salts: Sequence[bytes], reader: RowReader
+    ) -> Iterator[Sequence[str]]:
+        """Yield by which other hashes the state may remember rows, all of one kind at once."""
+        former = self._former_texts(records, reader)
+        for salt in salts:
+            if former:
+                yield [row_hash(text, salt) for text in former]
+            if salt != salts[0]:
+                yield [row_hash(text, salt) for text in texts]
+        if self._had_key:
+            yield [row_hash(text)[:VERSION] for text in reader.whole.texts(records)]
 
     def _former_texts(self, records: Sequence[Record], reader: RowReader) -> Sequence[bytes]:
         """Return what the state remembers rows by, where that is something else than now; else nothing.

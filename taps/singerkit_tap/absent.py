@@ -11,11 +11,11 @@ then the next run reads the child for all parents.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from singerkit_shell.words import counted
+from singerkit_state.bookmarks import context_key
 from singerkit_tap.contract import Context
 from singerkit_tap.stream import BlockStream
 
@@ -55,7 +55,7 @@ class AbsentParents:
         return self._stream.recalled(context), runs
 
     def _name(self, context: Context) -> str:
-        return json.dumps(self._stream.remembered(context), sort_keys=True, default=str)
+        return context_key(self._stream.remembered(context))
 
     def begin(self, context: Context) -> None:
         """Note that the child is asked for below a parent in this run."""

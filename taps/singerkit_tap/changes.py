@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from singerkit_state.bookmarks import DRIVEN
+from singerkit_state.bookmarks import DRIVEN, remembered_by
 from singerkit_state.order import ValueKind, order_key
 from singerkit_state.others import bookmark_left
 from singerkit_state.readas import ReadAs, may_be_stored
@@ -138,7 +138,7 @@ def whole_sentence(stream: BlockStream, part: Mapping[str, Any], former: ReadAs)
     )
 
 
-def withdrawn_sentence(stream: BlockStream, former: ReadAs) -> str | None:
+def withdrawn_sentence(stream: BlockStream, part: Mapping[str, Any], former: ReadAs) -> str | None:
     """Return what is told of fields that the config added to the records of the run before, and adds no more."""
     names = sorted((former.added & former.fields.keys()) - {*stream.kinds, *stream.adds})
     if not names or not stream.selected:
@@ -147,7 +147,7 @@ def withdrawn_sentence(stream: BlockStream, former: ReadAs) -> str | None:
     twice = (
         " Rows that are asked for again are not recognised without, and are there twice, since the stream has no key: to have "
         f"each once, run {reset_of(stream)}."
-        if stream.bookmark_key is not None and not stream.primary_keys
+        if not stream.primary_keys and not remembered_by(part).isdisjoint(names)
         else ""
     )
     return (

@@ -12,12 +12,13 @@ from singer_sdk import metrics
 from singer_sdk.singerlib import SelectionMask
 
 from singerkit_shell.errors import ConfigurationError
-from singerkit_state.bookmarks import Bookmark, StreamBookmarks
+from singerkit_state.bookmarks import Bookmark, StreamBookmarks, context_key
 from singerkit_state.order import UnorderableError
 from singerkit_state.readas import READ_AS
 from singerkit_state.tracker import BookmarkTracker
 from singerkit_tap.absent import ABSENT, AbsentParents
 from singerkit_tap.contract import Context
+from singerkit_tap.copied import COPIED, CopiedFields
 from singerkit_tap.fields import SentFields
 from singerkit_tap.findings import (
     seen_in,
@@ -40,8 +41,8 @@ from singerkit_wire.encode import Record, RecordEncoder, Rows, SentRows
 
 __all__ = ["EnoughRecords", "Family", "Member", "family_of"]
 
-_RECENT_CONTEXTS = 200_000
-"""Of each parent two are kept: its context, and that with what else it is asked by."""
+_RECENT_CONTEXTS = 300_000
+"""Of each parent up to three are kept: its context, that with what else it is asked by, and with what is copied of it."""
 _DRIVEN_BY = "_singerkit_driven_by"
 Warn = Callable[[BlockStream, str], None]
 """Warns of something about a stream, now and once more at the end of the run."""
@@ -97,20 +98,23 @@ class Family:
         """Yield the contexts of a page's records that this run has not read yet.
 
         One whose context was read, but is asked for by something else, is another parent, or a URL that was signed anew while
-        the parents were read: it is read, and has no bookmark, since that would be the other's.
+        the parents were read: it is read, and has no bookmark, since that would be the other's. One of which something else is
+        copied has changed meanwhile: its rows come again, if they can take their place.
         """
         recent = self._recent.setdefault(child.stream.name, {})
         for child_context in child.stream.child_contexts(records, context):
-            own = json.dumps(child_context, sort_keys=True, default=str)
+            own = context_key(child_context)
             asked = json.dumps(child.stream.asked_by(child_context), sort_keys=True, default=str)
-            key, whole = hash(own), hash((own, asked))
+            copied = child.stream.copied(child_context) if child.replaces_rows else ()
+            key, request = hash(own), hash((own, asked))
+            whole = hash((request, json.dumps(copied, sort_keys=True, default=str))) if copied else request
             if whole in recent:
                 continue
-            if key in recent:
+            if key in recent and request not in recent:
                 child.note_equal(child_context)
             yield child_context
             # Bounded: among very many parents one that comes twice, far apart, is read twice.
-            recent |= {key: None, whole: None}
+            recent |= {key: None, request: None, whole: None}
             while len(recent) > _RECENT_CONTEXTS:
                 del recent[next(iter(recent))]
 
@@ -181,6 +185,8 @@ class Member:
     ) -> None:
         self.stream = stream
         self.is_wanted = is_wanted
+        # Records that tell changes have one key each time by their nature, and each of them counts.
+        self._has_rows_by_key = bool(stream.primary_keys) and not stream.sends_partial_records
         self._start_date, self._warn = start_date, warn
         self._state = told_apart_by(stream.context_fields, state if isinstance(state, dict) else {})
         self.bookmarks = StreamBookmarks(
@@ -196,12 +202,15 @@ class Member:
         self.take_schema()
         self.fields.expect(self.encoder.fields)
         self._whole = stream.encoder(whole=True)
-        # Records that tell changes have one key each time by their nature, and each of them counts.
-        self._has_rows_by_key = bool(stream.primary_keys) and not stream.sends_partial_records
         watches_keys = is_wanted and self._has_rows_by_key and not stream.is_key_unique
         self.watch = KeyWatch(stream) if watches_keys else None
         has_no_key = is_wanted and not stream.primary_keys
         self.repeats = RepeatWatch(stream) if has_no_key and not stream.follows_key else None
+        goes_on_below = is_wanted and stream.parent is not None and stream.bookmark_key is not None
+        self.copied = (
+            CopiedFields(stream, self._state, replaces=self._has_rows_by_key) if goes_on_below else None
+        )
+        """What rows carry of their parents; None: nothing that could grow old."""
         self.load = FullLoad(stream, self._state) if is_wanted and _is_full_load(stream) else None
         """The full load of a stream; None: it is read otherwise."""
         self.counter: metrics.Counter = stream.get_record_counter()
@@ -225,6 +234,9 @@ class Member:
     def take_schema(self) -> None:
         """Read and write records by the schema of the stream as it is now."""
         self.encoder = self.stream.encoder() if self.is_wanted else _key_reader_of(self.stream)
+        # Which parent a row stands below counts by itself; what is copied of it may change, and the row is the same.
+        copied = self.stream.copied_fields if self.is_wanted and not self._has_rows_by_key else ()
+        self._recognised_by = self.stream.encoder(without=copied) if copied else None
         self.fields.take_schema()
 
     def keys(
@@ -268,6 +280,11 @@ class Member:
             )
 
     @property
+    def replaces_rows(self) -> bool:
+        """Whether rows that are written again take their place."""
+        return self.is_wanted and self._has_rows_by_key
+
+    @property
     def needs_all_parents(self) -> bool:
         return self.stream.ignore_parent_replication_key or self.has_missed_parents
 
@@ -290,18 +307,21 @@ class Member:
         """Begin to read the stream, or a partition of it; see `Read`."""
         if self.absent is not None and context:
             self.absent.begin(context)
+        has_changed = self.copied is not None and bool(context) and self.copied.has_changed(context or {})
+        begins_anew = has_changed and self._has_rows_by_key
         return Read(
             self.stream,
             self.bookmarks,
-            self._tracker(context),
+            self._tracker(context, begins_anew=begins_anew),
             context,
             self._start_date,
             is_shared=self.has_one_bookmark,
             drives_all=drives_all,
+            begins_anew=begins_anew,
             position=self.load.position if self.load is not None else None,
         )
 
-    def _tracker(self, context: Context | None) -> BookmarkTracker | None:
+    def _tracker(self, context: Context | None, *, begins_anew: bool) -> BookmarkTracker | None:
         """Return what follows the replication key through one read; None for a full table."""
         if self.stream.bookmark_key is None:
             return None
@@ -311,7 +331,9 @@ class Member:
         if context:
             self._context_fields = tuple(context)
             check_contexts(self.stream, self._state, context)
-        return self._new_tracker(self.bookmarks.get(context), is_sorted=self.stream.is_sorted)
+        formers = self.stream.former_contexts(context) if context else ()
+        start = self.bookmarks.get(context, formers)
+        return self._new_tracker(Bookmark() if begins_anew else start, is_sorted=self.stream.is_sorted)
 
     def _new_tracker(self, start: Bookmark, *, is_sorted: bool) -> BookmarkTracker:
         stream = self.stream
@@ -341,7 +363,7 @@ class Member:
     def reader(self, constants: Mapping[str, Any] | None) -> SentRows:
         """Return what tells which records are the same: what is sent of them, or all of a parent that is not sent."""
         encoder = self.encoder if self.is_wanted else self._whole
-        return SentRows(encoder, constants, self.fields.former_schemas)
+        return SentRows(encoder, constants, self.fields.former_schemas, self._recognised_by)
 
     def within_limit(self, rows: list[Any]) -> list[Any]:
         limit = self.stream.ABORT_AT_RECORD_COUNT
@@ -381,6 +403,8 @@ class Member:
 
     def _put(self, read: Read, context: Context | None) -> None:
         self._reached = None
+        if self.copied is not None and context:
+            self.copied.note(context)
         bookmark = read.bookmark
         if bookmark is None or self.has_one_bookmark:
             return
@@ -483,7 +507,7 @@ class Member:
         self.uncovered = 0
         if self.load is not None:
             self.load.position = None
-        for watch in (self.fields, self.watch, self.repeats, self.absent):
+        for watch in (self.fields, self.watch, self.repeats, self.absent, self.copied):
             for sentence in watch.finish() if watch is not None else ():
                 self._warn(self.stream, sentence)
 
@@ -496,7 +520,7 @@ class Member:
         state = {
             key: value
             for key, value in self.bookmarks.state().items()
-            if key not in (_DRIVEN_BY, READ_AS, LOAD, ABSENT)
+            if key not in (_DRIVEN_BY, READ_AS, LOAD, ABSENT, COPIED)
         }
         if self.load is not None and (load := self.load.written()):
             state[LOAD] = load
@@ -505,6 +529,9 @@ class Member:
             state[_DRIVEN_BY] = self._driven_by
         if self.absent is not None and (absent := self.absent.written()):
             state[ABSENT] = absent
+        copied = self._state.get(COPIED) if self.copied is None else self.copied.written()
+        if copied:
+            state[COPIED] = copied
         return {**state, READ_AS: self.fields.read_as().written()}
 
 

@@ -217,7 +217,7 @@ class KeyWatch:
                 self._moved += is_of_this_read and keys[number] not in self._page_keys
                 continue
             self._replacing += 1
-            if read != len(self._reads) - 1:
+            if self._reads[read][0] != self._reads[-1][0]:  # of one parent it is what that has come to say
                 self._look_below_parents(encoder, keys[number], rows[number], known, self._reads[read])
         known_now = dict(zip(hashes, row_hashes, strict=True))
         if len(known_now) > room:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from singerkit_shell.errors import BadDataError, ConfigurationError, SingerkitError
-from singerkit_state.bookmarks import Bookmark, StreamBookmarks
+from singerkit_state.bookmarks import Bookmark, StreamBookmarks, context_key
 from singerkit_state.memory import version_hash
 from singerkit_state.order import UnknownOrderError, UnorderableError, starting_value
 from singerkit_state.tracker import BookmarkTracker
@@ -32,16 +32,20 @@ class Read:
         *,
         is_shared: bool,
         drives_all: bool,
+        begins_anew: bool = False,
         position: Any = None,
     ) -> None:
         """``tracker``: None for a full table; ``is_shared``: it goes through the reads of all contexts.
 
-        ``drives_all``: a child has to see the records before the bookmark, too. ``position``: where a full load goes on.
+        ``drives_all``: a child has to see the records before the bookmark, too. ``begins_anew``: all rows are sent again.
+        ``position``: where a full load goes on.
         """
         self._stream, self._bookmarks, self._context = stream, bookmarks, context
         self.tracker, self._is_shared, self.drives_all = tracker, is_shared, drives_all
+        self._begins_anew = begins_anew
         self._has_page = False
-        self._salt = json.dumps(context, sort_keys=True, default=str).encode() if context else b""
+        self._salt = context_key(context).encode() if context else b""
+        self._former_salts = _former_salts(stream, context, self._salt) if context and tracker else ()
         self._has_taken = False
         if tracker is not None:
             tracker.counts_unmet = stream.start_setting is not None and not drives_all
@@ -51,7 +55,7 @@ class Read:
     def _start(self, start_date: str | None, position: Any) -> Start:
         if self.tracker is None:
             return Start(position=position)
-        if self.drives_all:
+        if self.drives_all or self._begins_anew:
             first = starting_value(start_date, self._stream.bookmark_kind)
             return Start(first, self.old_bookmark.start)
         return Start(self.tracker.start_value, self.old_bookmark.start)
@@ -77,7 +81,9 @@ class Read:
         try:
             column = encoder.column(rows, key)
             bits = None if keys is None else bits_of_keys(keys)
-            numbers = self.tracker.take(column, records, self._salt, reader, bits)
+            numbers = self.tracker.take(
+                column, records, self._salt, reader, bits, self._former_salts, whole=self._begins_anew
+            )
             self._has_taken = self._has_taken or bool(rows)
             if bits is not None:
                 self._supersede(bits, range(len(rows)) if numbers is None else numbers, records, reader)
@@ -143,3 +149,13 @@ class Read:
     @property
     def nulls(self) -> int:
         return self.tracker.nulls if self.tracker else 0
+
+
+def _former_salts(stream: BlockStream, context: Context, salt: bytes) -> list[bytes]:
+    """Return what states of other versions, or of another config, told the rows of a context apart by; nobody asks for keyed ones."""
+    if stream.primary_keys and not stream.sends_partial_records:
+        return []
+    formers = (context, *stream.former_contexts(context))
+    written = (json.dumps(former, sort_keys=True, default=str).encode() for former in formers)
+    keys = (context_key(former).encode() for former in formers)
+    return [text for text in dict.fromkeys((*written, *keys)) if text != salt]

@@ -186,8 +186,10 @@ def check_contexts(stream: BlockStream, part: Mapping[str, Any], context: Contex
     contexts = [entry.get("context") for entry in part.get("partitions") or ()]
     own = {*(stream.context_fields or ())}
     known = [one.keys() for one in contexts if isinstance(one, Mapping) and one]
+    formers = [former.keys() for former in stream.former_contexts(context)]
     if known and not any(
-        fields == context.keys() or (own and own <= fields and own <= context.keys()) for fields in known
+        fields in (context.keys(), *formers) or (own and own <= fields and own <= context.keys())
+        for fields in known
     ):
         raise ConfigurationError(
             f"The state of stream `{stream.name}` cannot be continued: its partitions are told apart by "

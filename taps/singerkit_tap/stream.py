@@ -221,6 +221,19 @@ class BlockStream(Stream):
         """How the stream is read for all parents in each run, as a sentence; empty where there is no setting for it."""
         return ""
 
+    def former_contexts(self, context: Context) -> Iterable[Context]:  # noqa: ARG002  for subclasses
+        """Return other contexts by which a state may know this partition."""
+        return ()
+
+    @property
+    def copied_fields(self) -> Collection[str]:
+        """The fields that the rows of a child have of the record that it is read for."""
+        return ()
+
+    def copied(self, context: Context) -> Mapping[str, Any]:  # noqa: ARG002  for subclasses
+        """Return what the rows of a child carry of that record besides what tells it apart: they are wrong when that changes."""
+        return {}
+
     def asked_by(self, context: Context) -> Mapping[str, Any]:  # noqa: ARG002  a context may be all there is
         """Return what a partition is asked for by, where that may be more than its context, which tells it apart."""
         return {}
@@ -279,8 +292,8 @@ class BlockStream(Stream):
         properties = self.effective_schema.get("properties") or {}
         return ValueKind.of_schema(properties.get(self.replication_key) or {}, self._zone)
 
-    def encoder(self, *, whole: bool = False) -> RecordEncoder:
-        """Return what reads and writes the records as they are sent, or ``whole`` for those that are not."""
+    def encoder(self, *, whole: bool = False, without: Collection[str] = ()) -> RecordEncoder:
+        """Return what reads and writes the records as they are sent, or ``whole`` for those that are not; ``without`` fields."""
         key = self.bookmark_key
         times = (key,) if key is not None and self.bookmark_kind.name in ("INSTANT", "ANY") else ()
         if whole:
@@ -289,6 +302,9 @@ class BlockStream(Stream):
         if self.is_log_based and "properties" in schema:
             schema, mask = _with_deletions(schema, self.primary_keys), SelectionMask(mask)
             mask["properties", DELETED_AT] = True
+        if without:
+            mask = SelectionMask(mask)
+            mask.update({("properties", name): False for name in without})
         return RecordEncoder(self.name, schema, mask, partial=self.sends_partial_records, times=times)
 
     def fate_of_nulls(self) -> str:

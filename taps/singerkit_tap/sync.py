@@ -155,7 +155,7 @@ class SyncRun:
                 stream.recall(former)
                 for sentence in (
                     change_since(stream, part, self._start_date),
-                    withdrawn_sentence(stream, former),
+                    withdrawn_sentence(stream, part, former),
                     deselected_sentence(stream, former),
                     resent_sentence(stream, part, former),
                     whole_sentence(stream, part, former),

@@ -41,8 +41,13 @@ class ParentFields:
     def __init__(self, settings: StreamSettings) -> None:
         self._settings = settings
 
+    def names_of(self, keys: Sequence[str]) -> list[str]:
+        """Return the names that the fields of the parent's key have in a context: those of their copies, where they have one."""
+        copies = {field: name for name, field in self._settings.copies.items()}
+        return [copies.get(key, _PATH_ONLY + key) for key in keys]
+
     def contexts(self, records: Sequence[Record], own: Collection[str] | None) -> Iterator[Context]:
-        """Yield the context of each record of the parent, told apart by the copies ``own`` alone, None: by all that is taken.
+        """Yield the context of each record of the parent, told apart by ``own`` alone (`names_of`), None: by all that is taken.
 
         So is one of which ``own`` has a null: that is the key of no parent.
 
@@ -50,9 +55,12 @@ class ParentFields:
             BadDataError: a record lacks one of the fields.
         """
         wanted, used = self._wanted(), self._settings.parent_fields
+        keys = {name: name.removeprefix(_PATH_ONLY) for name in own or () if name not in wanted}
         for record in records:
             parent = exact.loads(bytes(record))
             found = {name: self._parent_field(parent, field) for name, field in wanted.items()}
+            # A key that is taken for nothing else may be missing: then it tells no parent apart.
+            found |= {name: self._told(parent.get(key), key) for name, key in keys.items()}
             if all(found[name] is not None for name, field in wanted.items() if field in used):
                 yield self._context_of(found, own)
 
@@ -62,7 +70,21 @@ class ParentFields:
 
     def again(self, taken: Mapping[str, Any], own: Collection[str] | None) -> Context | None:
         """Return the context of which ``taken`` is all; None: other fields are taken by now."""
-        return self._context_of(dict(taken), own) if taken.keys() == self._wanted().keys() else None
+        wanted = self._wanted().keys()
+        is_whole = taken.keys() == wanted | {*(own or ())}
+        return self._context_of(dict(taken), own) if is_whole or taken.keys() == wanted else None
+
+    def formers(self, context: Context, keys: Sequence[str]) -> Iterator[Context]:
+        """Yield the contexts that this parent has where its key is not known, or known and not copied; ``keys`` are its fields."""
+        taken, wanted = _all_of(context), self._wanted().keys()
+        yield {name: value for name, value in taken.items() if name in wanted}
+        names = dict(zip(keys, self.names_of(keys), strict=True))
+        if all(name in context for name in names.values()):
+            yield {_PATH_ONLY + key: context[name] for key, name in names.items()}
+
+    def copied(self, context: Context) -> dict[str, Any]:
+        """Return what is copied to each record and does not tell the parent apart."""
+        return {name: value for name, value in self.constants(context).items() if name not in context}
 
     def _wanted(self) -> dict[str, str]:
         """Return the fields of the parent by the name that they have in a context."""
@@ -71,7 +93,9 @@ class ParentFields:
         return {**copies, **{_PATH_ONLY + field: field for field in only}}
 
     def _context_of(self, found: dict[str, Any], own: Collection[str] | None) -> Context:
-        has_key = own is not None and all(found[name] is not None for name in own)
+        has_key = own is not None and all(found.get(name) is not None for name in own)
+        if not has_key:
+            found = {name: found[name] for name in self._wanted()}
         context = _ParentContext((name, found.pop(name)) for name in (own if own and has_key else [*found]))
         context.beside = found
         return context
@@ -114,6 +138,9 @@ class ParentFields:
                     "is read by, got a record without it; correct `path` or `parent.copy`."
                 )
             value = value[part]
+        return self._told(value, field)
+
+    def _told(self, value: Any, field: str) -> Any:
         if not isinstance(value, exact.ExactNumber):
             self._check_whole(value, field)
             return value

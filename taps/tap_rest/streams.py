@@ -542,13 +542,25 @@ class RestStream(BlockStream):
 
     @property
     def context_fields(self) -> Collection[str] | None:
-        """The copies of the parent's key, which tell parents apart, whatever else is copied or asked by."""
-        parent, copies = self.parent, self.settings.copies
+        """The parent's key, copied or not: it tells parents apart, whatever else is copied or asked by."""
+        parent = self.parent
         if not isinstance(parent, RestStream) or not parent.primary_keys or parent.accepts_duplicate_keys:
             return None
-        if not {*parent.primary_keys} <= {*copies.values()}:
-            return None
-        return [name for name, field in copies.items() if field in parent.primary_keys]
+        return self._parents.names_of(parent.primary_keys)
+
+    def former_contexts(self, context: Context) -> Iterable[Context]:
+        """Return how states know a parent that were written when its key did not tell it apart, or was not copied."""
+        return () if self.context_fields is None else self._parents.formers(context, self._key_of_parent)
+
+    @property
+    def copied_fields(self) -> Collection[str]:
+        """The fields that `copy` adds."""
+        return self.settings.copies.keys()
+
+    def copied(self, context: Context) -> Mapping[str, Any]:
+        """Return those that are sent and say more than which parent it is."""
+        found = self._parents.copied(context)
+        return {name: found[name] for name in self._sent(found)}
 
     def remembered(self, context: Context) -> Mapping[str, Any]:
         """Return all that is taken of the parent."""

@@ -12,7 +12,7 @@ import re
 import secrets
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import repeat
 from operator import attrgetter, is_not
@@ -194,19 +194,27 @@ class RecordEncoder:
 
 @dataclass(slots=True, frozen=True)
 class SentRows:
-    """Reads records as they are sent: with the constants of their page (`singerkit_state.memory.RowReader`)."""
+    """Reads records as they are sent: with the constants of their page (`singerkit_state.memory.RowReader`).
+
+    ``by``: what reads those fields of them by which they are recognised, where these are fewer.
+    """
 
     encoder: RecordEncoder
     constants: Mapping[str, Any] | None = None
     kinds: Mapping[str, Any] = field(default_factory=dict)
     """The schemas of the fields that former runs have sent."""
+    by: RecordEncoder | None = None
 
     @property
     def fields(self) -> Mapping[str, Any]:
-        return self.encoder.fields_inside
+        return (self.by or self.encoder).fields_inside
+
+    @property
+    def whole(self) -> SentRows:
+        return replace(self, by=None)
 
     def texts(self, records: Sequence[Record], only: Mapping[str, Any] | None = None) -> list[bytes]:
-        encoder = self.encoder if only is None else self.encoder.as_before(only, self.kinds)
+        encoder = (self.by or self.encoder) if only is None else self.encoder.as_before(only, self.kinds)
         return encoder.wording(encoder.decode(records, self.constants), only)
 
 
