@@ -12,6 +12,8 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from http import HTTPStatus
+from http.client import HTTPResponse
 from typing import Any
 
 from requests.adapters import HTTPAdapter
@@ -107,12 +109,23 @@ class GuardedAdapter(HTTPAdapter):
         return manager
 
 
+class _FinalResponse(HTTPResponse):
+    """The answer behind those that only announce it (`103 Early Hints`, `102 Processing`): http.client passes over 100 alone."""
+
+    def begin(self) -> None:
+        super().begin()
+        while HTTPStatus.SWITCHING_PROTOCOLS < self.status < HTTPStatus.OK:
+            self.headers = self.msg = None  # type: ignore[assignment]  # what says that it has not begun
+            super().begin()
+
+
 def _guarded_pools(watchdog: Watchdog, allowed: Sequence[Network] | None) -> dict[str, Any]:
     """Return urllib3 pool classes whose connections tell the watchdog and check addresses."""
 
     class Plain(HTTPConnection):
         # The same connection as `sock`, which is of no use while TLS takes it over.
         line: socket.socket | None = None
+        response_class = _FinalResponse
 
         def _new_conn(self) -> socket.socket:
             # Names are looked up in C, where no signal is heard.

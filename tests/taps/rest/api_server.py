@@ -37,7 +37,7 @@ class Asked:
 class Reply:
     """``length`` overrides Content-Length; ``drip`` sends a byte and waits that long, until the test ends.
 
-    ``until_close`` leaves Content-Length out: the body goes on until the connection ends.
+    ``before`` is sent before the answer. ``until_close`` leaves Content-Length out: the body goes on until the connection ends.
     """
 
     body: bytes = b""
@@ -48,6 +48,7 @@ class Reply:
     hang_up: bool = False
     drip: float | None = None
     until_close: bool = False
+    before: bytes = b""
 
 
 def json_reply(value: Any, status: int = 200, **headers: str) -> Reply:
@@ -140,6 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
         if reply.hang_up:
             self.close_connection = True
             return
+        self.wfile.write(reply.before)
         self.send_response(reply.status)
         for name, text in reply.headers.items():
             for one in [text] if isinstance(text, str) else text:

@@ -401,3 +401,21 @@ def test_one_record_that_is_no_object(run_tap: Any) -> None:
     with serving({"/rows": lambda _: json_reply([*ROWS, 3])}) as api:
         for stream in (STREAM, {"name": "rows", "path": "/rows"}):
             assert "`object`" in run_tap(api.url, stream).ended(65).sentence
+
+
+@pytest.mark.parametrize(
+    "before",
+    [b"HTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n\r\n", b"HTTP/1.1 102 Processing\r\n\r\n"],
+)
+def test_an_answer_that_is_announced_is_waited_for(before: bytes, run_tap: Any) -> None:
+    first, second = json_reply([{"id": 1}]), json_reply([])
+    first.before = second.before = before * 2
+    stream = {
+        "name": "rows",
+        "path": "/rows",
+        "pagination": {"type": "page"},
+        "schema": {"properties": {"id": {}}},
+    }
+    with serving({"/rows": repeatedly(first, second)}) as api:
+        run = run_tap(api.url, stream).ended(0)
+    assert run.records("rows") == [{"id": 1}]
