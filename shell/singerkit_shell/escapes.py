@@ -34,6 +34,7 @@ _LETTERS = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "0": "\0"}
 _UNSEEN = "\0\u00ad\u200b\u200c\u200d\u2060\ufeff"  # what some put between characters, UTF-16 among them
 _SKIPPED = frozenset(string.whitespace + "+\\" + _UNSEEN)  # what wrapping, quoting and escaping put in
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+_GROUPS = (3, 4, 5, 6, 8)  # characters between two dashes
 _PIECES_FROM = 12  # characters; of a shorter text no pieces are looked for
 _PIECE, _PIECE_HEX, _PIECE_BASE32, _PIECE_BASE64 = 8, 16, 13, 11  # characters that hold eight of the text
 _WORD = re.compile(r"[A-Za-z][a-z]{7,10}")  # `production` says nothing, though a secret may hold it
@@ -56,7 +57,7 @@ class Needle:
         self.words = frozenset([text] if is_short or _PLAIN_WORD.fullmatch(text) else [])
         """Those of the forms that are found only where they are a word of their own."""
         self.exact = frozenset(form for form in written if form)
-        looked_for = written | _in_other_letters(text) if not is_short else set()
+        looked_for = written | _in_other_letters(text) | _in_groups(text) if not is_short else set()
         self.loose = frozenset(loose for form in looked_for if len(loose := _loosely(form)) >= _LOOSE_FROM)
         self.base64 = frozenset() if is_short else frozenset(_in_base64(data))
 
@@ -72,6 +73,16 @@ def _in_other_letters(text: str) -> set[str]:
     forms = {unicodedata.normalize(way, text) for way in ("NFC", "NFD")} | {text, bare, windows} | ascii_ways
     cases = (str.upper, str.lower, str.title, str.swapcase, str.casefold)
     return forms | {case(form) for form in forms for case in cases}
+
+
+def _in_groups(text: str) -> set[str]:
+    """Return a text with a dash behind each few characters, as keys are shown to be read aloud."""
+    bare = "".join(char for char in text if char.isalnum())
+    return {
+        "-".join(form[at : at + size] for at in range(0, len(form), size))
+        for form in (text, bare)
+        for size in _GROUPS
+    }
 
 
 def needle_of(text: str) -> Needle:

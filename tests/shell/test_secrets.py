@@ -328,6 +328,17 @@ def test_a_secret_in_other_letters(secret: str, way: Callable[[str], str]) -> No
     assert redactor.mask(f"bad key {way(secret)} sorry") == "bad key *** sorry"
 
 
+@pytest.mark.parametrize("size", [3, 4, 5, 6, 8])
+def test_a_secret_in_groups_is_masked(size: int) -> None:
+    redactor = Redactor()
+    for secret in ("tok_9f86d081884c7d659a2feaa0", "9f86d081884c7d65"):
+        redactor.add(secret)
+        for text in {secret, secret.replace("_", "")}:
+            groups = "-".join(text[at : at + size] for at in range(0, len(text), size))
+            assert redactor.mask(f"key {groups.upper()} is bad") == f"key {MASK} is bad"
+    assert redactor.mask("9f86-d081-884c-7d66") == "9f86-d081-884c-7d66"
+
+
 def test_what_is_like_a_secret_without_its_signs_stays() -> None:
     redactor = Redactor()
     redactor.add("a-b-c-1-2")
