@@ -22,11 +22,13 @@ __all__ = [
     "create_table",
     "inspect",
     "is_empty",
+    "lock_for_altering",
     "lock_for_writing",
     "own_rows",
     "partition_columns",
     "shape",
     "table_name",
+    "take_back",
     "widen_column",
 ]
 
@@ -249,6 +251,11 @@ def lock_for_writing(cursor: Cursor, table: Identifier) -> None:
     cursor.execute(SQL("LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE").format(table))
 
 
+def lock_for_altering(cursor: Cursor, table: Identifier) -> None:
+    """Keep everybody from the table until this transaction ends, readers as well."""
+    cursor.execute(SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(table))
+
+
 def own_rows(cursor: Cursor, table: Identifier) -> int:
     """Count the rows that this transaction has written; others that began later may count as well."""
     cursor.execute(SQL("SELECT count(*) FROM {} WHERE pg_catalog.age(xmin) <= 0").format(table))
@@ -260,6 +267,21 @@ def is_empty(cursor: Cursor, table: Identifier) -> bool:
     cursor.execute(SQL("SELECT NOT EXISTS (SELECT 1 FROM {})").format(table))
     row = cursor.fetchone()
     return bool(row and row[0])
+
+
+def take_back(cursor: Cursor, schema: str, table: str, oid: int | None, columns: Iterable[str]) -> None:
+    """Drop a table if it is the one of ``oid`` and has no row, or else those of ``columns`` in which no row has a value."""
+    there = _table_oid(cursor, schema, table)
+    if there is None:
+        return
+    name = table_name(schema, table)
+    lock_for_altering(cursor, name)
+    if there == oid and is_empty(cursor, name):
+        cursor.execute(SQL("DROP TABLE {}").format(name))
+        return
+    for column in sorted(columns_of(cursor, there).keys() & set(columns)):
+        if not holds_values(cursor, name, column):
+            cursor.execute(SQL("ALTER TABLE {} DROP COLUMN {}").format(name, Identifier(column)))
 
 
 def columns_now(cursor: Cursor, schema: str, table: str) -> dict[str, ExistingColumn]:

@@ -35,6 +35,7 @@ __all__ = [
     "column_of",
     "during",
     "fault",
+    "is_of_catalog",
     "is_refusal",
     "refusal",
 ]
@@ -287,7 +288,7 @@ def fault(error: psycopg2.Error, doing: str, others: str = "") -> SingerkitError
         )
     if is_refusal(error, _OF_A_VALUE):
         return BadDataError(_refused(error, doing))
-    meaning = _IN_THE_WAY if _is_of_catalog(error) else _meaning_of(error)
+    meaning = _IN_THE_WAY if is_of_catalog(error) else _meaning_of(error)
     text = _first_line(error)
     if meaning in (_FUNCTION, _FOREIGN, _OF_OTHERS):  # their words are those of others, and may hold the row
         text = _without_quoted(error, text)
@@ -349,13 +350,13 @@ class TableChanged(UnitLost, BadDataError):
 
 def is_refusal(error: psycopg2.Error, classes: Sequence[str] = REFUSING) -> bool:
     """Tell whether a row is to blame, by a code of these classes, or of any where a function of the user's raised it."""
-    if _is_of_catalog(error):
+    if is_of_catalog(error):
         return False
     is_of_class = (error.pgcode or "")[:2] in classes
     return is_of_class or ("P0" in classes and _is_raised_by_function(error))
 
 
-def _is_of_catalog(error: psycopg2.Error) -> bool:
+def is_of_catalog(error: psycopg2.Error) -> bool:
     """Tell whether another session has made a table, type or schema of that name in the same moment."""
     return error.pgcode == errorcodes.UNIQUE_VIOLATION and error.diag.schema_name == "pg_catalog"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 import uuid
@@ -17,7 +18,7 @@ from psycopg2 import errorcodes
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Identifier
 
-from singerkit_shell.errors import FencedError, RetryableError, SingerkitError
+from singerkit_shell.errors import ConfigurationError, FencedError, RetryableError, SingerkitError
 from singerkit_shell.signals import StopFlag, stop_flag
 from singerkit_state.lineage import WaysOut
 from singerkit_state.postgres import history
@@ -33,12 +34,13 @@ from singerkit_target.metadata import MetadataColumns
 from singerkit_target.replay import waits
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.stream import DELETED_AT, VERSION, Stream
-from target_postgres import ddl, merge, rejects
+from target_postgres import ahead, ddl, merge, rejects
 from target_postgres.begun import NOT_BEGUN, Begun
 from target_postgres.connect import Connection, connect
 from target_postgres.copy import copy_rows
 from target_postgres.domain import DOMAIN, abilities
 from target_postgres.faults import (
+    WAITS,
     ConnectionLost,
     LateRefusal,
     ServerTrouble,
@@ -48,9 +50,10 @@ from target_postgres.faults import (
     is_refusal,
     refusal,
 )
+from target_postgres.names import identifier
 from target_postgres.rows import as_csv, with_hex, with_utc
 from target_postgres.session import Session, Unopened
-from target_postgres.tables import Table, Wishes, check_stream_name, fit_table, hold
+from target_postgres.tables import NOTHING_NEW, New, Table, Wishes, check_stream_name, fit_table, hold
 from target_postgres.versions import (
     kept_by_append_only,
     obstacle,
@@ -66,6 +69,8 @@ _T = TypeVar("_T")
 _COPY_BYTES = 2 << 20
 """A COPY of at least this size, unless something else has to happen first."""
 
+
+_TAKING_BACK_SECONDS = 0.5
 
 Row = tuple[Any, ...]
 _Placed = tuple[Row, Batch, int]
@@ -144,6 +149,7 @@ class PostgresLoader:
         self._begun = NOT_BEGUN
         self._safe: _Safe | None = None
         self._committed_state: str | None = None  # by this run
+        self._is_back = False  # at the last safe point, having given up what came after it
         self._waiting: dict[str, _Waiting] = {}
         self._has_rejects = False
         self._sets_aside = tuple(sets_aside)
@@ -156,6 +162,8 @@ class PostgresLoader:
         self._told: set[str] = set()  # streams of whose versions something was said
         self._holding: frozenset[str] = frozenset()  # streams whose tables held rows when this run committed
         self._without_version: set[str] = set()  # streams of which this run has written rows without one
+        self._in_unit: set[str] = set()  # streams that the unit in hand has done something in the table of
+        self._new: dict[str, New] = {}  # by stream, what was made for the unit in hand
 
     # --- the run -------------------------------------------------------------------------------------------
 
@@ -207,7 +215,8 @@ class PostgresLoader:
         return change_made.after.text
 
     def close(self) -> None:
-        """Leave the lock and the connection; an open transaction rolls back."""
+        """Leave the lock and the connection; an open transaction rolls back, and what was made for it goes, too."""
+        self._take_back()
         self._open_session.close()
         self._open_session = Unopened()
         self._close_server()
@@ -215,42 +224,103 @@ class PostgresLoader:
     # --- writing -------------------------------------------------------------------------------------------
 
     def declare(self, stream: Stream) -> Stream:
-        """Fit the table to the stream; rows that wait under its old shape go in first."""
+        """Fit the table to the stream, before the unit where nothing of the unit is in the table yet."""
         former = self._tables.get(stream.name)
         ours = (self._state_table, history.name_of(self._state_table), rejects.TABLE)
         check_stream_name(stream.name, self._tables.values(), ours)
         self._made += 1
-        number = self._made
-        start_over = self._ways(self._begun.row.pipeline).start_over(stream.name)
+        doubts: list[str] = []
+        fitting = partial(
+            fit_table,
+            stream=stream,
+            wishes=self._wishes,
+            number=self._made,
+            log=self._log,
+            start_over=self._ways(self._begun.row.pipeline).start_over(stream.name),
+            former=former,
+            new=self._new.get(stream.name, NOTHING_NEW),
+            must_hold=former is None and self._begun.must_hold(stream.name),
+            loaded_into=self._begun.row.tables.get(stream.name),
+            doubts=doubts if former is None and self._begun.should_hold(stream.name) else None,
+        )
 
-        def fit(connection: Connection) -> Table:
-            with connection.cursor() as cursor:
-                if former is not None:
-                    self._merge(cursor, former)
-                else:
-                    self._tell_of_others(cursor, stream.name)
-                fitting = partial(
-                    fit_table,
-                    cursor,
-                    stream,
-                    self._wishes,
-                    number,
-                    self._log,
-                    start_over,
-                    former=former,
-                    kept=self._kept_columns(stream.name),
-                    must_hold=former is None and self._begun.must_hold(stream.name),
-                    loaded_into=self._begun.row.tables.get(stream.name),
-                    doubts=self.doubts if former is None and self._begun.should_hold(stream.name) else None,
-                )
-                return self._altered(cursor, fitting)
+        def fit(cursor: Cursor) -> Table:
+            doubts.clear()
+            if former is None:
+                self._tell_of_others(cursor, stream.name)
+            return fitting(cursor, kept=self._kept_columns(stream.name))
 
-        table: Table = self._call(fit, f"preparing the table of stream `{stream.name}`")
+        table = self._fit(stream.name, fit)
+        self.doubts += doubts
         if former is not None:
             table.takes_copies = former.takes_copies and table.keys == former.keys
             table.has_repeats = former.has_repeats
         self._tables[stream.name] = table
+        self._new[stream.name] = table.new
         return table.given
+
+    def _fit(self, stream: str, fit: Callable[[Cursor], Table]) -> Table:
+        """Make or alter a table in a transaction of its own, or in the unit where that has locked the table already."""
+        doing = f"preparing the table of stream `{stream}`"
+        if not self._in_unit:
+            return self._call(partial(self._before_unit, fit), doing)  # type: ignore[no-any-return]  # what `fit` returns
+        if stream not in self._in_unit:
+            table = self._beside_unit(stream, fit, doing)
+            if table is not None:
+                return table
+        self._in_unit.add(stream)
+        return self._call(partial(self._within_unit, stream, fit), doing)  # type: ignore[no-any-return]  # as above
+
+    def _before_unit(self, fit: Callable[[Cursor], Table], connection: Connection) -> Table:
+        """On the session of the unit, in which nothing was done so far, but for a safe point."""
+        try:
+            return ahead.in_own_transaction(connection, fit, seconds=self._lock_timeout, stop=self._stop)
+        finally:
+            if self._safe is not None and not connection.closed:
+                with connection.cursor() as cursor:
+                    cursor.execute("SAVEPOINT singerkit_safe")
+
+    def _beside_unit(self, stream: str, fit: Callable[[Cursor], Table], doing: str) -> Table | None:
+        """On a session of its own, while that of the unit holds its locks; None where one of these is in the way."""
+        pid = self._call(_pid, doing)
+        try:
+            connection = self._connect()
+        except (RetryableError, ConfigurationError) as error:
+            self._log.warning(
+                "There is no second connection for preparing the table of stream `%s`, so that it is prepared in the unit of commit, "
+                "and who reads it may wait for the end of that: %s",
+                stream,
+                error,
+            )
+            return None
+        session = Session(connection, self._stop, answer_seconds=self._answer_seconds)
+        name = identifier(stream)
+
+        def alone(connection: Connection) -> Table | None:
+            def is_ours() -> bool:
+                return ahead.held_by(connection, pid, self._wishes.schema, name)
+
+            try:
+                return ahead.in_own_transaction(
+                    connection, fit, seconds=self._lock_timeout, stop=self._stop, is_hopeless=is_ours
+                )
+            except psycopg2.Error as error:
+                if error.pgcode in WAITS and is_ours():
+                    return None
+                raise
+
+        try:
+            return session.call(alone, doing)
+        finally:
+            session.close()
+
+    def _within_unit(self, stream: str, fit: Callable[[Cursor], Table], connection: Connection) -> Table:
+        """Rows that wait under the old shape of the table go in first."""
+        former = self._tables.get(stream)
+        with connection.cursor() as cursor:
+            if former is not None:
+                self._merge(cursor, former)
+            return self._altered(cursor, partial(fit, cursor))
 
     def _altered(self, cursor: Cursor, fit: Callable[[], Table]) -> Table:
         """Call ``fit``. PostgreSQL alters no table for which a deferred trigger waits: where one does, all are fired."""
@@ -273,6 +343,32 @@ class PostgresLoader:
         if safe is None or safe.point.state in (None, self._committed_state):
             return ()
         return next((table.columns.values() for table, _ in safe.tables if table.stream == stream), ())
+
+    def _beyond(self, stream: str, new: New) -> New:
+        """What of it was made behind the last safe point."""
+        kept = self._kept_columns(stream)
+        return New(new.columns.difference(kept), None if kept else new.oid)
+
+    def _take_back(self) -> None:
+        """Drop what was made for a unit that is not committed, if nobody has written into it: then it has the types of a SCHEMA
+        or a setting that were refused, and the next run may bring others. Who is killed leaves it.
+        """
+
+        for stream, new in self._new.items():
+            take = partial(
+                ddl.take_back,
+                schema=self._wishes.schema,
+                table=identifier(stream),
+                oid=new.oid,
+                columns=new.columns,
+            )
+            alone = partial(ahead.in_own_transaction, job=take, seconds=_TAKING_BACK_SECONDS, stop=self._stop)
+            with contextlib.suppress(SingerkitError):  # it is in use, or the run is to end at once
+                self._open_session.reset()
+                if new.columns and self._open_session.is_alive:
+                    self._open_session.call(
+                        alone, f"dropping what was made for rows of `{stream}` that are not committed"
+                    )
 
     def _tell_of_others(self, cursor: Cursor, stream: str) -> None:
         """Warn of pipelines that load the same table: with one source between them that is fine, with two it is not."""
@@ -297,6 +393,7 @@ class PostgresLoader:
 
     def write(self, stream: Stream, batch: Batch) -> None:
         """Encode a batch here and queue its COPY."""
+        self._in_unit.add(stream.name)
         table = self._tables[stream.name]
         if self._adds_metadata:
             batch = self._metadata.added_to(batch, table.given)
@@ -513,13 +610,25 @@ class PostgresLoader:
             with connection.cursor() as cursor:
                 self._write_letters(cursor, letters)
 
+        self._in_unit.add(rejects.TABLE)
         self._submit(write, "writing dead letters")
 
     def _write_letters(self, cursor: Cursor, letters: Sequence[Reject]) -> None:
         if not self._has_rejects:
-            rejects.ensure_table(cursor, self._wishes.schema)
+            self._ensure_rejects(cursor)
             self._has_rejects = True
         rejects.insert(cursor, self._wishes.schema, self._begun.row.pipeline, self._run_id, letters)
+
+    def _ensure_rejects(self, cursor: Cursor) -> None:
+        """Make the table, where there is none, on a session of its own: other runs would wait for the end of this unit."""
+        if rejects.is_there(cursor, self._wishes.schema):
+            return
+        connection = self._connect()
+        try:
+            make = partial(rejects.ensure_table, schema=self._wishes.schema)
+            ahead.in_own_transaction(connection, make, seconds=self._lock_timeout, stop=self._stop)
+        finally:
+            connection.close()
 
     def activate_version(self, stream: Stream, version: int) -> None:
         """Remove the rows of other versions, or mark them deleted; rows without one stay."""
@@ -542,6 +651,7 @@ class PostgresLoader:
                     self._tell_once(table.stream, said)
 
         self._activated.add(stream.name)
+        self._in_unit.add(stream.name)
         self._submit(remove, f"activating version {version} of stream `{stream.name}`")
 
     def _tell_once(self, stream: str, said: str) -> None:
@@ -581,6 +691,7 @@ class PostgresLoader:
             )
         if self._safe is None:
             return None
+        self._is_back = True
 
         def back(connection: Connection) -> None:
             with connection.cursor() as cursor:
@@ -663,12 +774,16 @@ class PostgresLoader:
         except SingerkitError:
             self.rollback()  # a COMMIT that fails has rolled back: no safe point is left
             raise
+        beyond = (
+            {stream: self._beyond(stream, new) for stream, new in self._new.items()} if self._is_back else {}
+        )
         self._begun = self._begun.at(advanced)
         self._holding = holding
         self._committed_state = state or self._committed_state
         self._defers = True
         self._activated.clear()
         self._deleted_from.clear()
+        self._new = beyond
         self._forget_unit()
 
     def _resolve_unknown_commit(self, advanced: StateRow) -> None:
@@ -732,10 +847,10 @@ class PostgresLoader:
     def _forget_unit(self) -> None:
         self._safe = None
         self._refused.clear()
+        self._in_unit.clear()
         for table in self._tables.values():
             table.staged = table.staged_lines = None
             table.has_marks = False
-            table.uncommitted = frozenset()
             table.is_locked = False
 
     def column_types_without_column(self) -> list[str]:
@@ -779,6 +894,13 @@ def _said(lines: tuple[int, int] | None) -> str:
     if lines is None:
         return ""
     return f" (line {lines[0]})" if lines[0] == lines[1] else f" (lines {lines[0]} to {lines[1]})"
+
+
+def _pid(connection: Connection) -> int:
+    """Ask the server: behind a pooler the driver knows another number."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_catalog.pg_backend_pid()")
+        return int((cursor.fetchone() or (0,))[0])
 
 
 def _commit(connection: Connection) -> None:

@@ -9,9 +9,19 @@ from psycopg2.sql import SQL, Identifier, Literal
 
 from singerkit_wire.batch import Reject
 
-__all__ = ["TABLE", "ensure_table", "insert"]
+__all__ = ["TABLE", "ensure_table", "insert", "is_there"]
 
 TABLE = "_singerkit_rejects"
+
+
+def is_there(cursor: Cursor, schema: str) -> bool:
+    """Tell whether there is a table of dead letters."""
+    cursor.execute(
+        "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = %s AND c.relname = %s)",
+        [schema, TABLE],
+    )
+    return cursor.fetchone() == (True,)
 
 
 def ensure_table(cursor: Cursor, schema: str) -> None:

@@ -25,7 +25,7 @@ from target_postgres.names import identifier, identifiers
 from target_postgres.stored import as_stored, check_keys
 from target_postgres.types import METADATA_TYPES, ColumnType, column_type, keeps_values
 
-__all__ = ["Table", "Wishes", "check_stream_name", "fit_table", "hold"]
+__all__ = ["NOTHING_NEW", "New", "Table", "Wishes", "check_stream_name", "fit_table", "hold"]
 
 _MOST = 10  # columns that a sentence names
 
@@ -42,6 +42,17 @@ class Wishes:
     loads_extra: bool = False
 
 
+@dataclass(frozen=True)
+class New:
+    """What was made of a table for a unit that is not committed: columns, and the table itself if it has this ``oid``."""
+
+    columns: frozenset[str] = frozenset()
+    oid: int | None = None
+
+
+NOTHING_NEW = New()
+
+
 @dataclass
 class Table:
     """Where the rows of a stream go.
@@ -49,7 +60,7 @@ class Table:
     ``given`` is the stream with the kinds in which its columns take values. ``columns`` maps field names to identifiers.
     ``binary`` and ``local`` are the fields that go to `bytea` and to `timestamp without time zone`. ``takes_copies``: the
     table was empty when the run met it, so rows are copied straight in until a key repeats; ``is_of_this_run``: so all its
-    rows are of this run; ``uncommitted`` are the columns that the unit in hand has made. ``staged`` names the columns
+    rows are of this run; ``new`` was made for the unit in hand, and holds nothing but its rows. ``staged`` names the columns
     of the rows that wait in the stage; ``has_marks``: some of them are to be deleted. ``held`` are its columns as they were when the stream was declared, and ``shape`` is
     what it was then, or when it was last seen that nothing of that matters; ``is_locked``: it stays so until the unit ends.
     ``read_anew`` says what is to be run to have all rows come again.
@@ -69,7 +80,7 @@ class Table:
     is_of_this_run: bool
     stage: str
     read_anew: str
-    uncommitted: frozenset[str] = frozenset()
+    new: New = NOTHING_NEW
     has_stage: bool = False
     staged: tuple[str, ...] | None = None
     staged_lines: tuple[int, int] | None = None
@@ -121,6 +132,7 @@ def fit_table(
     start_over: str,
     *,
     former: Table | None = None,
+    new: New = NOTHING_NEW,
     kept: Collection[str] = (),
     must_hold: bool | None = False,
     loaded_into: int | None = None,
@@ -129,8 +141,8 @@ def fit_table(
     """Create the table of a stream, or add to the existing one what it lacks.
 
     ``number`` tells the stages of a session apart; ``start_over`` is the command that reads the stream anew; ``former`` is
-    the table as this run has loaded into it, which must be there (FAULTS D8); ``kept`` are the columns of it that stay where
-    the stream is refused; ``must_hold`` when the state says that rows were loaded before, None when nobody has noted it;
+    the table as this run has loaded into it, which must be there (FAULTS D8); ``new`` is what was made of
+    it for the unit in hand, ``kept`` the columns that stay where the stream is refused; ``must_hold`` when the state says that rows were loaded before, None when nobody has noted it;
     ``loaded_into`` is the OID of the table that they were loaded into, where that was noted;
     ``doubts`` takes a sentence where rows were loaded and are gone, and the state does not tell of which streams it is.
 
@@ -146,7 +158,7 @@ def fit_table(
         check_chosen(stream, wishes.column_types)
     types = _types(stream, columns, wishes)
     table = ddl.table_name(wishes.schema, name)
-    before = _Before.of(former, kept)
+    before = _Before.of(former, new, kept)
     if existing is not None:
         stream, types = _with_documents(cursor, table, existing, stream, columns, types, before)
     is_empty = existing is None or existing.is_empty
@@ -180,12 +192,7 @@ def fit_table(
                 "somebody has dropped it meanwhile; put the table back, or run again and do what it then says."
             )
         ddl.create_table(cursor, table, [(column, type_.sql) for column, type_ in types.items()], keys)
-        log.info(
-            "Table %s.%s made for stream `%s`, to be there from the first commit on.",
-            wishes.schema,
-            name,
-            stream.name,
-        )
+        log.info("Table %s.%s made for stream `%s`.", wishes.schema, name, stream.name)
     else:
         _fit(cursor, table, existing, stream, columns, types, keys, before, log, start_over)
         _tell_added(stream, added, types, existing, log, read_anew, is_of_this_run=is_of_this_run)
@@ -203,6 +210,7 @@ def fit_table(
     if not wishes.append_only:
         check_keys(stream, held)
     given = as_stored(stream, held, log, append_only=wishes.append_only)
+    actual_shape = ddl.shape(cursor, wishes.schema, name)
     return Table(
         stream=stream.name,
         given=given,
@@ -213,12 +221,12 @@ def fit_table(
         binary=frozenset(column.name for column in given.columns if column.kind is Kind.BINARY),
         local=frozenset(field for field, column in held.items() if column.base == "timestamp"),
         held={short: actual[short] for short in columns.values()},
-        shape=ddl.shape(cursor, wishes.schema, name),
+        shape=actual_shape,
         takes_copies=is_empty,
         is_of_this_run=is_of_this_run,
         stage=f"singerkit_stage_{number}",
         read_anew=read_anew,
-        uncommitted=frozenset(added) | (frozenset() if former is None else former.uncommitted),
+        new=New(new.columns | frozenset(added), actual_shape.oid if existing is None else new.oid),
     )
 
 
@@ -444,26 +452,26 @@ def _check_writable(stream: Stream, column: Column, found: ddl.ExistingColumn) -
 
 
 class _Before(NamedTuple):
-    """What this run has made of the table so far: its columns as the stream had them, those that the unit in hand has
-    made, and of these the ones that go when the stream is refused.
+    """What this run has made of the table so far: its columns as the stream had them, those that were made for the unit in
+    hand, and of these the ones that go when the stream is refused.
     """
 
     given: Mapping[str, Column]
-    uncommitted: frozenset[str]
+    new: New
     passing: frozenset[str]
 
     @classmethod
-    def of(cls, table: Table | None, kept: Collection[str]) -> _Before:
+    def of(cls, table: Table | None, new: New, kept: Collection[str]) -> _Before:
         if table is None:
-            return cls({}, frozenset(), frozenset())
+            return cls({}, new, frozenset())
         given = {table.columns[column.name]: column for column in table.given.columns}
-        return cls(given, table.uncommitted, table.uncommitted.difference(kept))
+        return cls(given, new, new.columns.difference(kept))
 
     def turns_into_json(self, short: str, found: str) -> bool:
         """Whether the column holds only values of the unit in hand that are the same as JSON."""
         column = self.given.get(short)
         return (
-            short in self.uncommitted
+            short in self.new.columns
             and column is not None
             and not column.number_in_text
             and found in _SAME_AS_JSON.get(column.kind, ())
@@ -472,7 +480,7 @@ class _Before(NamedTuple):
     def made_documents(self, short: str) -> bool:
         """Whether the unit in hand has made the column, of documents, for values of several types."""
         column = self.given.get(short)
-        return short in self.uncommitted and column is not None and column.kind is Kind.JSON
+        return short in self.new.columns and column is not None and column.kind is Kind.JSON
 
 
 _SAME_AS_JSON: Mapping[Kind, Collection[str]] = {
@@ -534,15 +542,15 @@ def _fits(
     column, short, found, wanted = misfit.column, misfit.short, misfit.found.type, misfit.wanted
     if column.is_always_null or _suits(cursor, found, wanted, column.kind):
         return True
-    may_be_blank = found == "jsonb" or short in before.uncommitted
+    may_be_blank = found == "jsonb" or short in before.new.columns
     is_blank = may_be_blank and not ddl.holds_values(cursor, table, short)
     if wanted.is_chosen and not wanted.is_default and not is_blank and short not in before.passing:
         refuse_chosen_type(cursor, table, stream, misfit, start_over)
     if column.kind in (Kind.BIG_INTEGER, Kind.NUMBER) and found in ("bigint", "integer", "smallint"):
-        ddl.widen_column(cursor, table, short, "numeric")
+        _widen(cursor, table, misfit, "numeric", stream, log)
         return True
     if column.kind is Kind.INTEGER and found in ("integer", "smallint"):
-        ddl.widen_column(cursor, table, short, "bigint")
+        _widen(cursor, table, misfit, "bigint", stream, log)
         return True
     if is_blank:
         ddl.change_empty_column(cursor, table, short, wanted.sql)
@@ -554,6 +562,23 @@ def _fits(
         ddl.turn_into_json(cursor, table, short)
         return True
     return False
+
+
+def _widen(
+    cursor: Cursor, table: Identifier, misfit: Misfit, type_: str, stream: Stream, log: logging.Logger
+) -> None:
+    """PostgreSQL writes the table anew for that: whoever reads it waits meanwhile, so it is told of, once the lock is there."""
+    ddl.lock_for_altering(cursor, table)
+    if not ddl.is_empty(cursor, table):
+        log.info(
+            "Column `%s` of stream `%s` becomes `%s`, and was `%s`: PostgreSQL writes the table anew for that, and whoever reads "
+            "it waits meanwhile.",
+            misfit.field,
+            stream.name,
+            type_,
+            misfit.found.type,
+        )
+    ddl.widen_column(cursor, table, misfit.short, type_)
 
 
 def _suits(cursor: Cursor, found: str, wanted: ColumnType, kind: Kind) -> bool:

@@ -75,7 +75,8 @@ class TargetPostgres(SingerkitTarget):
                 "type": "number",
                 "exclusiveMinimum": 0,
                 "default": 60,
-                "description": "Longest wait for a lock that another session holds on a table.",
+                "description": "Longest wait for a lock that another session holds on a table; to alter one, the lock is "
+                "asked for half a second at a time.",
             },
             "reconnect_seconds": {
                 "type": "number",

@@ -154,10 +154,18 @@ def committed_rows(database: str) -> list[tuple[Any, ...]]:
 
 def end_session(database: str) -> None:
     """End the session of the run once it has taken what was sent."""
-    ((pid,),) = wait_until(lambda: in_transaction(database), "a transaction")
-    wait_until(lambda: waits_for_input(database, pid), "the end of what was sent")
+    ((pid,),) = wait_until(lambda: at_rest(database), "a run that has taken what was sent")
     query(database, "SELECT pg_terminate_backend(%s)", [pid])
     wait_until(lambda: not sessions(database), "the end of the session")
+
+
+def at_rest(database: str) -> list[tuple[Any, ...]]:
+    """The sessions of runs that hold their pipeline, and have had nothing to do for longer than they wait for more input."""
+    return sessions(
+        database,
+        "state LIKE 'idle%' AND state_change < clock_timestamp() - interval '0.7 s' AND pid IN "
+        "(SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted)",
+    )
 
 
 def waits_for_input(database: str, pid: int) -> bool:

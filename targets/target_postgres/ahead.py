@@ -1,0 +1,83 @@
+"""DDL before the unit: a table is made or altered in a short transaction of its own, so that nobody waits for it longer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import psycopg2
+from psycopg2 import errorcodes
+from psycopg2.extensions import cursor as Cursor
+
+from singerkit_shell.signals import StopFlag
+from singerkit_target.replay import waits
+from target_postgres.connect import Connection
+from target_postgres.faults import WAITS, is_of_catalog
+
+__all__ = ["held_by", "in_own_transaction"]
+
+_T = TypeVar("_T")
+
+_LOCK_SECONDS = 0.5
+"""The longest wait for a lock at a time: who reads the table meanwhile waits behind the statement that waits."""
+_LONGEST_PAUSE = 2.0
+_OTHERS_WERE_FIRST = (errorcodes.DUPLICATE_TABLE, errorcodes.DUPLICATE_COLUMN)
+
+
+def in_own_transaction(
+    connection: Connection,
+    job: Callable[[Cursor], _T],
+    *,
+    seconds: float,
+    stop: StopFlag,
+    is_hopeless: Callable[[], bool] = lambda: False,
+) -> _T:
+    """Roll back what is open, do a job and commit it; again, where others hold a lock or were first to do the same, for ``seconds``.
+
+    Raises:
+        psycopg2.Error: it was refused, the locks were not to be had in that time, or ``is_hopeless``.
+        Stopped: a signal came between two tries.
+    """
+    end = time.monotonic() + seconds
+    pauses = waits(_LONGEST_PAUSE)
+    while True:
+        pause = next(pauses)
+        try:
+            connection.rollback()
+            with connection, connection.cursor() as cursor:
+                milliseconds = max(1, int(min(_LOCK_SECONDS, seconds) * 1000))
+                cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{milliseconds}ms"])
+                return job(cursor)
+        except psycopg2.Error as error:
+            may_pass = error.pgcode in (*WAITS, *_OTHERS_WERE_FIRST) or is_of_catalog(error)
+            if not may_pass or time.monotonic() + pause > end or is_hopeless():
+                raise
+        stop.wait(pause)
+        stop.raise_if_set("what was committed is safe.")
+
+
+_HELD = """
+WITH RECURSIVE tree(oid) AS (
+    SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = %s AND c.relname = %s
+    UNION
+    SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid
+), near(oid) AS (
+    SELECT oid FROM tree
+    UNION SELECT k.conrelid FROM tree JOIN pg_catalog.pg_constraint k ON k.confrelid = tree.oid
+    UNION SELECT k.confrelid FROM tree JOIN pg_catalog.pg_constraint k ON k.conrelid = tree.oid
+)
+SELECT EXISTS (
+    SELECT 1 FROM pg_catalog.pg_locks l JOIN near ON near.oid = l.relation
+    WHERE l.pid = %s AND l.granted
+    AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+)
+"""
+
+
+def held_by(connection: Connection, pid: int, schema: str, table: str) -> bool:
+    """Tell whether a session holds a lock on a table, on a part of it, or on one that a foreign key ties to it."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute(_HELD, [schema, table, pid])
+        return cursor.fetchone() == (True,)

@@ -1,0 +1,235 @@
+"""Who reads or writes a table while it is loaded does not wait for the load: DDL runs before the unit (DESIGN 2)."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+from batches import batch
+from faults.loads import RECORD, SCHEMA, STATE, connected, lines, load, query, running, table
+from faults.test_process import in_transaction
+from msgspec import Raw
+from waiting import wait_until
+
+from singerkit_shell.errors import LockHeldError
+from singerkit_shell.signals import StopFlag
+from singerkit_target.contract import SafePoint
+from singerkit_wire.batch import Reject
+from singerkit_wire.stream import Stream, stream_of
+from target_postgres import ahead, ddl
+from target_postgres.loader import PostgresLoader
+from target_postgres.tables import Wishes
+
+INTEGER = {"type": ["integer", "null"]}
+NUMBER = {"type": ["number", "null"]}
+TEXT = {"type": ["string", "null"]}
+NARROW = {"id": INTEGER, "n": INTEGER}
+IMPATIENT = "SET lock_timeout TO '100ms'; SET statement_timeout TO '5s'; "
+
+
+def seen(database: str, stream: str = "s") -> int:
+    """What a session reads that waits for nobody; it also writes, and takes that back."""
+    with connected(database, autocommit=False) as other:
+        other.execute(f"{IMPATIENT} INSERT INTO {stream} (id, n) VALUES (-1, -1)")
+        other.connection.rollback()
+        other.execute(f"{IMPATIENT} SELECT count(*) FROM {stream}")
+        ((count,),) = other.fetchall()
+    return int(count)
+
+
+def test_a_table_that_grows_at_the_start_of_a_load_is_read_and_written_by_others(database: str) -> None:
+    """A second stream before it: the session of the unit holds the locks of that, and the table is altered on another one."""
+    load(database, SCHEMA("s", NARROW, ["id"]), RECORD("s", {"id": 1}), STATE({"at": 1})).expect(0)
+    grown = [SCHEMA("s", {**NARROW, "more": TEXT}, ["id"]), RECORD("s", {"id": 2, "more": "x"})]
+    with running(database) as target:
+        target.send(lines(SCHEMA("a", NARROW, ["id"]), RECORD("a", {"id": 1}), *grown, STATE({"at": 1})))
+        wait_until(lambda: in_transaction(database), "the rows in the unit")
+        assert seen(database) == 1
+        assert seen(database, "a") == 0
+        target.send(lines(STATE({"at": 2})))
+        target.finish().expect(0)
+    assert table(database, "s", "id", "more") == [(1, None), (2, "x")]
+
+
+# --- in process ---------------------------------------------------------------------------------------------
+
+
+def loader(
+    database: str,
+    *,
+    dsn: Callable[[], str] | None = None,
+    stop: StopFlag | None = None,
+    wishes: Wishes | None = None,
+    **options: Any,
+) -> PostgresLoader:
+    made = PostgresLoader(
+        dsn or (lambda: database),
+        wishes or Wishes("public"),
+        logging.getLogger("loader"),
+        stop=StopFlag() if stop is None else stop,
+        **options,
+    )
+    made.open()
+    made.begin("orders")
+    return made
+
+
+def shape(name: str, key: Sequence[str] = ("id",), **properties: Any) -> Stream:
+    return stream_of(name, {"properties": {"id": INTEGER, **properties}}, list(key))
+
+
+def write(made: PostgresLoader, stream: Stream, *rows: tuple[Any, ...], columns: Sequence[str]) -> None:
+    given = made.declare(stream)
+    made.write(stream, batch(given, list(columns), rows))
+    made.mark_safe(SafePoint("{}"))
+
+
+CASES: Mapping[str, tuple[Stream, Sequence[str], tuple[Any, ...]]] = {
+    "as it is": (shape("s", n=INTEGER), ["id", "n"], (1, 2)),
+    "grown": (shape("s", n=INTEGER, more=TEXT), ["id", "more"], (2, "x")),
+    "widened": (shape("s", n=NUMBER), ["id", "n"], (2, Raw(b"1.5"))),
+    "another key": (shape("s", ["n"], n=INTEGER), ["id", "n"], (2, 2)),
+    "fresh": (shape("fresh", n=INTEGER), ["id", "n"], (2, 2)),
+    "no key": (shape("keyless", [], n=INTEGER), ["id", "n"], (2, 2)),
+}
+
+
+@pytest.mark.parametrize("with_metadata", [False, True], ids=["", "metadata"])
+@pytest.mark.parametrize("merged", [False, True], ids=["staged", "merged"])
+@pytest.mark.parametrize("case", CASES)
+def test_a_table_is_read_and_written_by_others_in_mid_unit(
+    database: str, case: str, merged: bool, with_metadata: bool
+) -> None:
+    """With a version that goes and a dead letter in the unit, too."""
+    stream, columns, row = CASES[case]
+    query(database, "CREATE TABLE s (id bigint PRIMARY KEY, n bigint); INSERT INTO s VALUES (1, 1)")
+    query(database, "CREATE TABLE keyless (id bigint, n bigint); INSERT INTO keyless VALUES (1, 1)")
+    made = loader(database, wishes=Wishes("public", with_metadata=with_metadata))
+    write(made, stream, row, columns=columns)
+    if merged:
+        made.activate_version(stream, 1)
+        made.reject([Reject("s", 1, "$", "a reason", b"{}")])
+        made.settle()
+    else:
+        made._call(lambda _connection: None, "waiting for the rows")
+    assert seen(database, stream.name) == (0 if case == "fresh" else 1)
+    made.commit("{}")
+
+
+def test_a_lock_of_others_is_tried_for_again(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    query(database, "CREATE TABLE s (id bigint PRIMARY KEY)")
+    monkeypatch.setattr(ahead, "_LOCK_SECONDS", 0.1)
+    with connected(database, autocommit=False) as other:
+
+        class Releasing(StopFlag):
+            """Between two tries nobody waits: readers get in."""
+
+            tries = 0
+
+            def wait(self, seconds: float) -> bool:
+                self.tries += 1
+                if self.tries == 1:
+                    read.extend(seen_columns(database, "s"))
+                    other.connection.rollback()
+                return False
+
+        stop, read = Releasing(), list[str]()
+        other.execute("SELECT * FROM s")
+        loader(database, stop=stop).declare(shape("s", more=TEXT))
+    assert stop.tries >= 1
+    assert read == ["id"]
+    assert seen_columns(database, "s") == ["id", "more"]
+
+
+def seen_columns(database: str, name: str) -> list[str]:
+    with connected(database) as other:
+        other.execute(f"{IMPATIENT} SELECT * FROM {name}")
+        return [column.name for column in other.description]
+
+
+def test_a_lock_that_is_not_given_up_ends_the_wait(database: str) -> None:
+    query(database, "CREATE TABLE s (id bigint PRIMARY KEY)")
+    made = loader(database, lock_timeout_seconds=0.05)
+    with connected(database, autocommit=False) as other:
+        other.execute("SELECT * FROM s")
+        with pytest.raises(LockHeldError):
+            made.declare(shape("s", more=TEXT))
+    made.recover()
+    made.declare(shape("s", more=TEXT))
+
+
+def test_what_others_have_made_in_the_same_moment_is_fitted(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = ddl.create_table
+
+    def late(*arguments: Any) -> None:
+        monkeypatch.undo()
+        query(database, "CREATE TABLE s (id bigint PRIMARY KEY)")
+        create(*arguments)
+
+    monkeypatch.setattr(ddl, "create_table", late)
+    loader(database).declare(shape("s", more=TEXT))
+    assert seen_columns(database, "s") == ["id", "more"]
+
+
+def test_where_a_lock_of_the_unit_is_in_the_way_the_unit_alters_the_table(database: str) -> None:
+    """A row of the child has locked the parent, to which its foreign key leads."""
+    query(database, "CREATE TABLE p (id bigint PRIMARY KEY); INSERT INTO p VALUES (1)")
+    query(database, "CREATE TABLE c (id bigint, parent bigint REFERENCES p)")
+    made = loader(database, lock_timeout_seconds=20)
+    write(made, shape("c", [], parent=INTEGER), (1, 1), columns=["id", "parent"])
+    began = time.monotonic()
+    write(made, shape("p", more=TEXT), (2, "x"), columns=["id", "more"])
+    assert time.monotonic() - began < 10, "it is seen at the first try, and not at the last"
+    made.commit("{}")
+    assert table(database, "p", "id", "more") == [(1, None), (2, "x")]
+
+
+def test_without_a_second_connection_the_unit_alters_the_table(
+    database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    places = [database]
+    made = loader("", dsn=lambda: places[-1])
+    write(made, shape("a"), (1,), columns=["id"])
+    places.append(f"{database}&sslmode=none")
+    write(made, shape("b"), (1,), columns=["id"])
+    assert "There is no second connection" in caplog.text
+    made.commit("{}")
+    assert table(database, "b", "id") == [(1,)]
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["ends", "is killed"])
+def test_what_was_made_for_rows_that_are_not_committed_goes_with_the_run(database: str, ends: bool) -> None:
+    """But for a run that is killed, and for what others have filled."""
+    query(database, "CREATE TABLE old (id bigint PRIMARY KEY); INSERT INTO old VALUES (1)")
+    made = loader(database)
+    for name in ("old", "new", "filled"):
+        write(made, shape(name, more=TEXT), (2, "x"), columns=["id", "more"])
+    made.rollback()
+    query(database, "INSERT INTO filled VALUES (3, 'y')")
+    if ends:
+        made.close()
+    assert seen_columns(database, "old") == ["id", "more"][: 1 if ends else 2]
+    assert query(database, "SELECT to_regclass('new')") == [(None if ends else "new",)]
+    assert table(database, "filled", "id", "more") == [(3, "y")]
+    loads_again = loader(database) if ends else made
+    write(loads_again, shape("new", more=TEXT), (2, "x"), columns=["id", "more"])
+    loads_again.commit("{}")
+    assert table(database, "new", "id", "more") == [(2, "x")]
+    loads_again.close()
+    assert table(database, "new", "id", "more") == [(2, "x")], "what is committed stays"
+
+
+def test_behind_a_safe_point_goes_what_was_made_after_it(database: str) -> None:
+    made = loader(database)
+    write(made, shape("kept"), (1,), columns=["id"])
+    made.declare(shape("gone"))
+    made.back_to_safe()
+    made.commit("{}")
+    made.close()
+    assert table(database, "kept", "id") == [(1,)]
+    assert query(database, "SELECT to_regclass('gone')") == [(None,)]
