@@ -62,7 +62,7 @@ logger = logging.getLogger(__name__)
 FORM = "duckdb:///PATH?pipeline=NAME&schema=SCHEMA"
 WAIT_SECONDS = 10.0
 """How long a file is waited for that another process has open."""
-_LOOK_AGAIN_SECONDS = 0.1
+_LOOK_AGAIN_SECONDS, _LOOKS = 0.1, 3
 
 _TABLE = "_singerkit_state"
 _HISTORY = f"{_TABLE}_history"
@@ -406,13 +406,17 @@ def _connection(path: str, for_writing: bool) -> duckdb.DuckDBPyConnection:
     import duckdb
 
     end = time.monotonic() + WAIT_SECONDS
+    looks = 0
     while True:
         try:
             return duckdb.connect(path, read_only=not for_writing, config=dict(NO_EXTENSIONS))
         except duckdb.Error as error:
-            if not _is_locked(path, for_writing):
+            is_locked = _is_locked(path, for_writing)
+            # Whoever had it open may have left it meanwhile: that it is no database is believed after some looks.
+            looks = 0 if is_locked else looks + 1
+            if looks == _LOOKS:
                 raise _cannot_open(path, error, for_writing) from None
-            if time.monotonic() > end:
+            if is_locked and time.monotonic() > end:
                 raise _held(path, error) from None
         stop_flag.wait(_LOOK_AGAIN_SECONDS)
         stop_flag.raise_if_set("the state was waited for, nothing was read or written.")

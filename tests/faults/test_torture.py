@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from faults.torture.cases import KINDS, Report, run_case
 from faults.torture.checker import Checker, Violation
+from faults.torture.duckdb_cases import DuckCase
 from faults.torture.inject import NoCompilerError, library, rule
 from faults.torture.pipeline import Bench, Pipeline
 from faults.torture.proxy import SqlFault
@@ -25,6 +26,8 @@ from faults.torture.source import TOKEN, HttpFault, Source
 CHUNKS = 6
 FAULTS = 55
 """Faults that strike in each chunk; together more than 300."""
+FEW_FAULTS = 8
+"""Into DuckDB, in one or two cases; `make torture ARGS='--into duckdb'` runs any number."""
 CASES = 100
 """Cases of a chunk, at most."""
 
@@ -50,6 +53,15 @@ def test_random_faults_lose_nothing_and_double_nothing(bench: Bench, seed: str, 
     for number in range(chunk * CASES, (chunk + 1) * CASES):
         run_case(bench, seed, number, report)
         if report.struck.total() >= FAULTS and all(report.struck[kind] for kind in KINDS):
+            return
+    pytest.fail(f"seed {seed}: too few faults have struck: {report.struck}")
+
+
+def test_random_faults_lose_nothing_and_double_nothing_in_duckdb(bench: Bench, seed: str) -> None:
+    report = Report()
+    for number in range(CASES):
+        run_case(bench, seed, number, report, installed_share=0, case_kind=DuckCase)
+        if report.struck.total() >= FEW_FAULTS:
             return
     pytest.fail(f"seed {seed}: too few faults have struck: {report.struck}")
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import duckdb
@@ -169,6 +170,21 @@ def test_a_signal_ends_the_wait(file: Path, monkeypatch: pytest.MonkeyPatch) -> 
         patched.setattr(stop_flag, "signum", 15)
         with pytest.raises(BaseException, match="the state was waited for"):
             read_start_state(url_of(file))
+
+
+def test_a_file_that_is_let_go_just_then_is_read(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """target-duckdb opens its file for a moment when it begins, while the tap beside it reads the state."""
+    connect, refused = duckdb.connect, [duckdb.IOException("Could not set lock")] * 2
+
+    def racing(*arguments: Any, **options: Any) -> duckdb.DuckDBPyConnection:
+        if refused:
+            raise refused.pop()
+        return connect(*arguments, **options)
+
+    monkeypatch.setattr(duckdb, "connect", racing)
+    monkeypatch.setattr(store_duckdb, "_LOOK_AGAIN_SECONDS", 0.01)
+    assert read_start_state(url_of(file)) == STATE
+    assert not refused
 
 
 # what is no state, and no URL

@@ -8,10 +8,13 @@ import random
 import sys
 import time
 
-from faults.torture.cases import INSTALLED, CaseFailedError, Report, run_case
+from faults.torture.cases import INSTALLED, Case, CaseFailedError, Report, run_case
+from faults.torture.duckdb_cases import DuckCase
 from faults.torture.inject import NoCompilerError, library
 from faults.torture.pipeline import Bench
 from faults.torture.workers import run_workers, table
+
+INTO: dict[str, type[Case]] = {"postgres": Case, "duckdb": DuckCase}
 
 
 def main() -> int:
@@ -26,7 +29,9 @@ def main() -> int:
         "--installed", type=float, default=INSTALLED, help="share of cases with the installed executables"
     )
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
+    parser.add_argument("--into", choices=INTO, default="postgres", help="the target (default postgres)")
     given = parser.parse_args()
+    case_kind = INTO[given.into]
     seed = given.seed or str(random.SystemRandom().randrange(10**9))
     try:
         library()
@@ -35,18 +40,19 @@ def main() -> int:
         return 78
     print(f"seed {seed}", flush=True)
     if given.case:
-        return tell(seed, int(given.case), given.installed)
+        return tell(seed, int(given.case), given.installed, case_kind)
     began = time.monotonic()
-    report = run_workers(seed, given.count, given.workers, given.installed, given.first)
-    print(table(report, seed, time.monotonic() - began))
+    report = run_workers(seed, given.count, given.workers, given.installed, given.first, case_kind)
+    print(table(report, seed, time.monotonic() - began, case_kind.kinds))
     return 1 if report.failures else 0
 
 
-def tell(seed: str, number: int, installed: float) -> int:
+def tell(seed: str, number: int, installed: float, case_kind: type[Case]) -> int:
     """Run one case and print what happened."""
     with Bench() as bench:
         try:
-            print("\n".join(run_case(bench, seed, number, Report(), installed_share=installed)))
+            story = run_case(bench, seed, number, Report(), installed_share=installed, case_kind=case_kind)
+            print("\n".join(story))
         except CaseFailedError as error:
             print(error)
             return 1

@@ -11,10 +11,10 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from faults.torture.checker import Checker, Finding, Violation
 from faults.torture.inject import rule
@@ -22,7 +22,24 @@ from faults.torture.pipeline import Bench, Outcome, Pipeline
 from faults.torture.proxy import SqlFault
 from faults.torture.source import HttpFault, Source
 
-__all__ = ["INSTALLED", "KINDS", "STEPS", "CaseFailedError", "Report", "run_case"]
+__all__ = [
+    "INSTALLED",
+    "KINDS",
+    "STEPS",
+    "STOPPED",
+    "TWICE",
+    "Case",
+    "CaseFailedError",
+    "Plan",
+    "Planner",
+    "Report",
+    "Sizes",
+    "http",
+    "kill",
+    "moment",
+    "run_case",
+    "term",
+]
 
 STEPS = 7
 """Runs with a fault in each case."""
@@ -77,13 +94,29 @@ class Sizes:
         return 5 + self.pages // 3
 
 
+Planner = Callable[["Case", Sizes, random.Random], Plan]
+
+
 class Case:
     """One case on its way: the pipeline, its checker, and what has been counted."""
+
+    pipeline_kind: ClassVar[type[Pipeline] | None] = None
+    checker_kind: ClassVar[type[Checker]] = Checker
+    kinds: ClassVar[tuple[str, ...]]
+    """The faults of its steps."""
+    planners: ClassVar[dict[str, Planner]]
+    """Those that are one run each."""
+    sites: ClassVar[dict[str, tuple[str, ...]]]
+    """Those that go with another one on the other side of the pipe."""
+    arguments = ""
+    """What `make torture` is given besides to run such a case."""
+    has_sessions = True
+    """Whether the server can end the session of a process that goes on."""
 
     def __init__(self, pipeline: Pipeline, roll: random.Random, report: Report) -> None:
         self.pipeline = pipeline
         self.source = pipeline.source
-        self.checker = Checker(pipeline)
+        self.checker = self.checker_kind(pipeline)
         self.roll = roll
         self.report = report
         self.story: list[str] = []
@@ -199,8 +232,6 @@ class Case:
 
 
 # --- the kinds of faults ------------------------------------------------------------------------------------
-
-Planner = Callable[["Case", Sizes, random.Random], Plan]
 
 
 def moment(roll: random.Random, size: int) -> int:
@@ -351,16 +382,17 @@ _SITES = {
         "COMMIT or its reply lost",
     ),
 }
+Case.kinds, Case.planners, Case.sites = KINDS, SIMPLE, _SITES
 
 
 def simple_fault(case: Case, kind: str) -> None:
     """One run with a fault, now and then with a second one on the other side of the pipe."""
     roll, sizes = case.roll, case.sizes()
-    plan = SIMPLE[kind](case, sizes, roll)
+    plan = case.planners[kind](case, sizes, roll)
     kinds = [(kind, plan)]
     if roll.random() < 0.1:
-        other = roll.choice(_SITES["target" if plan.tap or plan.http else "tap"])
-        kinds.append((other, SIMPLE[other](case, sizes, roll)))
+        other = roll.choice(case.sites["target" if plan.tap or plan.http else "tap"])
+        kinds.append((other, case.planners[other](case, sizes, roll)))
     both = Plan(
         *(
             [fault for _, each in kinds for fault in getattr(each, name)]
@@ -382,7 +414,7 @@ def stopped(case: Case) -> None:
     plan = Plan()
     plan.codes["target"].add(76)
     getattr(plan, who).append(rule("any", at, "stop"))
-    ends_session, ends_other = roll.random() < 0.7, roll.random() < 0.3
+    ends_session, ends_other = roll.random() < 0.7 and case.has_sessions, roll.random() < 0.3
     emits = who == "target" and ends_session and roll.random() < 0.5
     pipeline.source.arm()
     pipeline.bench.proxy.arm()
@@ -545,25 +577,31 @@ class CaseFailedError(AssertionError):
     """A case has broken an invariant; the message tells how to repeat it, and what happened."""
 
 
-def kinds_from(seed: str) -> Iterator[str]:
+def kinds_from(seed: str, kinds: Sequence[str]) -> Iterator[str]:
     """Yield kinds for ever, each as often as the others."""
     roll = random.Random(f"kinds {seed}")
     while True:
-        yield from roll.sample(KINDS, len(KINDS))
+        yield from roll.sample(kinds, len(kinds))
 
 
-def kinds_of(seed: str, number: int) -> list[str]:
+def kinds_of(seed: str, number: int, kinds: Sequence[str] = KINDS) -> list[str]:
     """Return the kinds of the steps of one case."""
-    stream = kinds_from(seed)
+    stream = kinds_from(seed, kinds)
     for _ in range(number * STEPS):
         next(stream)
     return [next(stream) for _ in range(STEPS)]
 
 
 def run_case(
-    bench: Bench, seed: str, number: int, report: Report, *, installed_share: float = INSTALLED
+    bench: Bench,
+    seed: str,
+    number: int,
+    report: Report,
+    *,
+    installed_share: float = INSTALLED,
+    case_kind: type[Case] = Case,
 ) -> list[str]:
-    """Run one case to its end and return its story, a line per event.
+    """Run one case to its end and return its story, a line per event; ``case_kind``: into which target.
 
     Raises:
         CaseFailedError: an invariant was broken.
@@ -585,13 +623,13 @@ def run_case(
     }
     report.cases += 1
     report.installed += is_installed
-    with bench.pipeline(source, **options) as pipeline:
-        case = Case(pipeline, roll, report)
+    with bench.pipeline(source, case_kind.pipeline_kind, **options) as pipeline:
+        case = case_kind(pipeline, roll, report)
         case.story.append(f"page_size {source.page_size}, sorted {source.is_sorted}, {options}")
         try:
             case.emit()
-            for kind in kinds_of(seed, number):
-                if kind in SIMPLE:
+            for kind in kinds_of(seed, number, case.kinds):
+                if kind in case.planners:
                     simple_fault(case, kind)
                 elif kind == STOPPED:
                     stopped(case)
@@ -610,7 +648,7 @@ def run_case(
             report.findings.update(finding.kind for finding in error.findings)
             story = "\n  ".join(case.story)
             raise CaseFailedError(
-                f"seed {seed} case {number} failed; repeat it with: make torture SEED={seed} CASE={number}\n"
+                f"seed {seed} case {number} failed; repeat it with: make torture SEED={seed} CASE={number}{case.arguments}\n"
                 f"  {story}\n{error}"
             ) from error
     return case.story

@@ -18,13 +18,19 @@ _TYPES = {"TIMESTAMP WITH TIME ZONE": "timestamp with time zone", "JSON": "json"
 
 
 class DuckPipeline(JsonlPipeline):
-    """A pipeline into the file ``lake/w.duckdb``; the tap resumes from the state file that the target writes."""
+    """A pipeline into the file ``lake/w.duckdb``; the tap resumes from there, or from the state file that the target writes."""
 
     target = "target-duckdb"
 
     @property
     def file(self) -> Path:
         return self.lake / "w.duckdb"
+
+    def resumes(self) -> tuple[list[str], list[str]]:
+        """Return the options of tap and target that say where the state is."""
+        if self.resume == "file":
+            return super().resumes()
+        return ["--state", f"duckdb://{self.file}?pipeline={PIPELINE}"], []
 
     def place(self) -> dict[str, Any]:
         self.lake.mkdir(exist_ok=True)

@@ -42,6 +42,10 @@ class JsonlPipeline(Pipeline):
         """Return what the target's config says of where it loads into."""
         return {"destination_path": str(self.lake)}
 
+    def resumes(self) -> tuple[list[str], list[str]]:
+        """Return the options of tap and target that say where the state is."""
+        return ["--state", str(self.state_file)], ["--state-file", str(self.state_file)]
+
     @property
     def lake(self) -> Path:
         return self.folder / "lake"
@@ -57,6 +61,7 @@ class JsonlPipeline(Pipeline):
         target = {**self.place(), "pipeline": PIPELINE, "commit_rows": self.commit_rows}
         (folder / "tap.json").write_text(json.dumps(tap))
         (folder / "target.json").write_text(json.dumps(target))
+        tap_options, target_options = self.resumes()
         read_end, write_end = os.pipe()
         nothing = os.open(os.devnull, os.O_RDONLY)
         printed = os.open(folder / "printed", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -64,7 +69,7 @@ class JsonlPipeline(Pipeline):
         try:
             target_process = start(
                 self.target,
-                ["--config", str(folder / "target.json"), "--state-file", str(self.state_file)],
+                ["--config", str(folder / "target.json"), *target_options],
                 stdin=read_end,
                 stdout=printed,
                 stderr=folder / "target.err",
@@ -74,7 +79,7 @@ class JsonlPipeline(Pipeline):
             )
             tap_process = start(
                 "tap-rest",
-                ["--config", str(folder / "tap.json"), "--state", str(self.state_file)],
+                ["--config", str(folder / "tap.json"), *tap_options],
                 stdin=nothing,
                 stdout=write_end,
                 stderr=folder / "tap.err",

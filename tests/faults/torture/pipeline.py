@@ -94,13 +94,16 @@ class Bench:
             raise
 
     @contextlib.contextmanager
-    def pipeline(self, source: Source, **options: Any) -> Iterator[Pipeline]:
-        """A pipeline over ``source`` into a database of its own."""
+    def pipeline(
+        self, source: Source, kind: type[Pipeline] | None = None, **options: Any
+    ) -> Iterator[Pipeline]:
+        """A pipeline over ``source`` into a database of its own; ``kind``: one that loads into its folder."""
         folder = Path(tempfile.mkdtemp(prefix="case-", dir=self.folder))
         try:
-            with self.server.database() as database, serving(source.serve_connection) as url:
+            place = self.server.database() if kind is None else contextlib.nullcontext("")
+            with place as database, serving(source.serve_connection) as url:
                 self.proxy.arm()
-                yield Pipeline(self, source, url, database, folder, **options)
+                yield (kind or Pipeline)(self, source, url, database, folder, **options)
         finally:
             source.close()
             self.proxy.arm()

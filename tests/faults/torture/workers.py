@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import multiprocessing
 from collections import Counter
+from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from faults.torture.cases import KINDS, CaseFailedError, Report, run_case
+from faults.torture.cases import Case, CaseFailedError, Report, run_case
 from faults.torture.pipeline import Bench
 
 __all__ = ["run_workers", "table"]
 
 
-def run_workers(seed: str, count: int, workers: int, installed: float, first: int) -> Report:
+def run_workers(
+    seed: str, count: int, workers: int, installed: float, first: int, case_kind: type[Case] = Case
+) -> Report:
     """Let workers take cases, one after the other, until enough faults have struck."""
     total = Report()
     context = multiprocessing.get_context("spawn")
     pipes: dict[Connection, Any] = {}
     for _ in range(workers):
         ours, theirs = context.Pipe()
-        process = context.Process(target=work, args=(theirs, seed, installed))
+        process = context.Process(target=work, args=(theirs, seed, installed, case_kind))
         process.start()
         theirs.close()
         pipes[ours] = process
@@ -55,13 +58,13 @@ def run_workers(seed: str, count: int, workers: int, installed: float, first: in
     return total
 
 
-def work(pipe: Connection, seed: str, installed: float) -> None:
+def work(pipe: Connection, seed: str, installed: float, case_kind: type[Case]) -> None:
     """Run the cases that come through a pipe, and answer each with its report."""
     with Bench() as bench:
         while (number := pipe.recv()) is not None:
             report = Report()
             try:
-                run_case(bench, seed, number, report, installed_share=installed)
+                run_case(bench, seed, number, report, installed_share=installed, case_kind=case_kind)
             except CaseFailedError as error:
                 report.failures.append(str(error))
             pipe.send(report)
@@ -70,11 +73,11 @@ def work(pipe: Connection, seed: str, installed: float) -> None:
 # --- the table ----------------------------------------------------------------------------------------------
 
 
-def table(report: Report, seed: str, seconds: float) -> str:
+def table(report: Report, seed: str, seconds: float, kinds: Sequence[str]) -> str:
     """Return the result for people."""
-    width = max(map(len, KINDS))
+    width = max(map(len, kinds))
     lines = [f"{'kind of fault':{width}}  injected  struck  exit codes of the runs it struck (tap|target)"]
-    for kind in KINDS:
+    for kind in kinds:
         codes = shown(report.codes_of.get(kind, Counter()), 6)
         lines.append(f"{kind:{width}}  {report.injected[kind]:8}  {report.struck[kind]:6}  {codes}")
     lines.append(f"{'all':{width}}  {report.injected.total():8}  {report.struck.total():6}")
