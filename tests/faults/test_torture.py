@@ -8,13 +8,15 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
-from faults.torture.cases import KINDS, Report, run_case
+from faults.torture.cases import KINDS, Case, Report, run_case
 from faults.torture.checker import Checker, Violation
 from faults.torture.duckdb_cases import DuckCase
 from faults.torture.inject import NoCompilerError, library, rule
@@ -22,11 +24,12 @@ from faults.torture.pipeline import Bench, Pipeline
 from faults.torture.proxy import SqlFault
 from faults.torture.server import PASSWORD
 from faults.torture.source import TOKEN, HttpFault, Source
+from faults.torture.sqlite_cases import SqliteCase, SqliteSource
 
 CHUNKS = 6
 FAULTS = 55
 """Faults that strike in each chunk; together more than 300."""
-FEW_FAULTS = 8
+FEW_FAULTS = 4
 """Into DuckDB, in one or two cases; `make torture ARGS='--into duckdb'` runs any number."""
 CASES = 100
 """Cases of a chunk, at most."""
@@ -57,10 +60,13 @@ def test_random_faults_lose_nothing_and_double_nothing(bench: Bench, seed: str, 
     pytest.fail(f"seed {seed}: too few faults have struck: {report.struck}")
 
 
-def test_random_faults_lose_nothing_and_double_nothing_in_duckdb(bench: Bench, seed: str) -> None:
+@pytest.mark.parametrize("case_kind", [DuckCase, SqliteCase])
+def test_random_faults_lose_nothing_and_double_nothing_in_duckdb(
+    bench: Bench, seed: str, case_kind: type[Case]
+) -> None:
     report = Report()
     for number in range(CASES):
-        run_case(bench, seed, number, report, installed_share=0, case_kind=DuckCase)
+        run_case(bench, seed, number, report, installed_share=0, case_kind=case_kind)
         if report.struck.total() >= FEW_FAULTS:
             return
     pytest.fail(f"seed {seed}: too few faults have struck: {report.struck}")
@@ -340,3 +346,27 @@ def test_nothing_outlives_a_bench(tmp_path: Path) -> None:
     assert not folder.exists()
     for process in (pid, postmaster):
         assert not Path(f"/proc/{process}/exe").exists()
+
+
+def test_the_checker_of_sqlite_sees_what_is_lost_doubled_and_wrong(bench: Bench) -> None:
+    source = SqliteSource(random.Random("spoiled"))
+    with bench.pipeline(source, SqliteCase.pipeline_kind, resume="file") as pipeline:  # type: ignore[arg-type]  as the cases do
+        source.emit(60)
+        outcome = pipeline.run()
+        assert outcome.codes == "0|0", outcome
+        for statement, kind in (
+            ("DELETE FROM items WHERE id = (SELECT max(id) FROM items)", "lost"),
+            ("DELETE FROM notes WHERE id = (SELECT max(id) FROM notes)", "lost"),
+            ("INSERT INTO changes SELECT * FROM changes LIMIT 1", "doubled"),
+            ("INSERT INTO notes SELECT * FROM notes LIMIT 1", "doubled"),
+            ("UPDATE changes SET v = 'other' WHERE id = (SELECT max(id) FROM changes)", "wrong"),
+            ("UPDATE _singerkit_state SET sequence = sequence - 1", "state"),
+        ):
+            checker = SqliteCase.checker_kind(pipeline)
+            checker.check(outcome)
+            copy = pipeline.folder / "copy.duckdb"
+            shutil.copy(pipeline.folder / "lake" / "w.duckdb", copy)
+            with duckdb.connect(str(pipeline.folder / "lake" / "w.duckdb")) as connection:
+                connection.execute(statement)
+            assert kind in kinds_found(checker.check, outcome), statement
+            shutil.copy(copy, pipeline.folder / "lake" / "w.duckdb")

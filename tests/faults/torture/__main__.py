@@ -12,9 +12,14 @@ from faults.torture.cases import INSTALLED, Case, CaseFailedError, Report, run_c
 from faults.torture.duckdb_cases import DuckCase
 from faults.torture.inject import NoCompilerError, library
 from faults.torture.pipeline import Bench
+from faults.torture.sqlite_cases import SqliteCase
 from faults.torture.workers import run_workers, table
 
-INTO: dict[str, type[Case]] = {"postgres": Case, "duckdb": DuckCase}
+PIPES: dict[tuple[str, str], type[Case]] = {
+    ("rest", "postgres"): Case,
+    ("rest", "duckdb"): DuckCase,
+    ("sqlite", "duckdb"): SqliteCase,
+}
 
 
 def main() -> int:
@@ -29,9 +34,16 @@ def main() -> int:
         "--installed", type=float, default=INSTALLED, help="share of cases with the installed executables"
     )
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
-    parser.add_argument("--into", choices=INTO, default="postgres", help="the target (default postgres)")
+    parser.add_argument(
+        "--from", dest="tap", choices=("rest", "sqlite"), default="rest", help="the tap (default rest)"
+    )
+    parser.add_argument(
+        "--into", choices=("postgres", "duckdb"), default="postgres", help="the target (default postgres)"
+    )
     given = parser.parse_args()
-    case_kind = INTO[given.into]
+    if (given.tap, given.into) not in PIPES:
+        parser.error("sqlite goes into duckdb")
+    case_kind = PIPES[given.tap, given.into]
     seed = given.seed or str(random.SystemRandom().randrange(10**9))
     try:
         library()

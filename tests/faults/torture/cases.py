@@ -112,6 +112,8 @@ class Case:
     """What `make torture` is given besides to run such a case."""
     has_sessions = True
     """Whether the server can end the session of a process that goes on."""
+    may_refuse_both = False
+    """Whether of two runs at once each may find the other in its way (75)."""
 
     def __init__(self, pipeline: Pipeline, roll: random.Random, report: Report) -> None:
         self.pipeline = pipeline
@@ -121,6 +123,17 @@ class Case:
         self.report = report
         self.story: list[str] = []
         self.emitted = 0
+
+    @staticmethod
+    def new_source(name: str, roll: random.Random, *, is_installed: bool) -> Source:
+        """Return the source of a case."""
+        return Source(
+            name,
+            page_size=roll.choice([5, 10, 10, 25]),
+            ties=roll.choice([1, 3, 6]),
+            is_sorted=roll.random() < 0.7,
+            padding=1 << 20 if is_installed else 0,
+        )
 
     # --- the source ----------------------------------------------------------------------------------------
 
@@ -464,7 +477,8 @@ def two_at_once(case: Case) -> None:
     plan.codes["target"].add(76)
     case.check(plan, *outcomes)
     is_behind = any(part in outcome.target_words for outcome in outcomes for part in BEHIND)
-    if not is_behind and all(outcome.codes != "0|0" for outcome in outcomes):
+    is_refused = case.may_refuse_both and any(outcome.target == 75 for outcome in outcomes)
+    if not (is_behind or is_refused) and all(outcome.codes != "0|0" for outcome in outcomes):
         raise Violation([Finding("exit", "of two runs at once none succeeded")])
     case.report.count(TWICE, outcomes[1], struck=outcomes[1].began < outcomes[0].ended)
 
@@ -608,13 +622,7 @@ def run_case(
     """
     roll = random.Random(f"case {seed} {number}")
     is_installed = random.Random(f"installed {seed} {number}").random() < installed_share
-    source = Source(
-        f"{seed} {number}",
-        page_size=roll.choice([5, 10, 10, 25]),
-        ties=roll.choice([1, 3, 6]),
-        is_sorted=roll.random() < 0.7,
-        padding=1 << 20 if is_installed else 0,
-    )
+    source = case_kind.new_source(f"{seed} {number}", roll, is_installed=is_installed)
     options: dict[str, Any] = {
         "resume": roll.choice(["url", "file"]),
         "chunk_bytes": roll.choice([1024, 2048, 2048, 8192, None]),

@@ -145,7 +145,7 @@ class Checker:
 
     # --- the database --------------------------------------------------------------------------------------
 
-    target = "target-postgres"
+    tap, target = "tap-rest", "target-postgres"
 
     def _read_now(self) -> tuple[State | None, dict[str, Counter[int]]]:
         connection = self._pipeline.bench.server.connect(self._pipeline.database)
@@ -399,7 +399,7 @@ class Checker:
         self, outcome: Outcome, tap_codes: frozenset[int], target_codes: frozenset[int]
     ) -> None:
         for name, code, words, allowed in (
-            ("tap-rest", outcome.tap, outcome.tap_words, tap_codes),
+            (self.tap, outcome.tap, outcome.tap_words, tap_codes),
             (self.target, outcome.target, outcome.target_words, target_codes),
         ):
             if code is None:

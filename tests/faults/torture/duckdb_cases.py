@@ -71,6 +71,9 @@ class DuckCase(Case):
         "target": ("kill -9 of the target", "TERM or INT to the target", "disk full"),
     }
     has_sessions = False
+    may_refuse_both = (
+        True  # a tap that reads its state has the file, on a slow machine for longer than targets wait
+    )
     arguments = " ARGS='--into duckdb'"
 
     def check(

@@ -12,7 +12,7 @@ from faults.torture.checker import Checker, State
 from faults.torture.jsonl_checker import JsonlPipeline
 from faults.torture.pipeline import PIPELINE
 
-__all__ = ["DuckChecker", "DuckPipeline"]
+__all__ = ["DuckChecker", "DuckPipeline", "columns_of"]
 
 _TYPES = {"TIMESTAMP WITH TIME ZONE": "timestamp with time zone", "JSON": "json"}
 
@@ -66,13 +66,13 @@ class DuckChecker(Checker):
             return self._read_state(connection)[0]
 
     def _read_letters(self, cursor: Any) -> Counter[int]:
-        if not _columns(cursor, "_singerkit_rejects"):
+        if not columns_of(cursor, "_singerkit_rejects"):
             return Counter()
         records = cursor.execute("SELECT record FROM _singerkit_rejects").fetchall()
         return Counter(json.loads(record)["record"]["seq"] for (record,) in records)
 
     def _read_state(self, cursor: Any) -> tuple[State | None, int, int]:
-        if not _columns(cursor, "_singerkit_state"):
+        if not columns_of(cursor, "_singerkit_state"):
             return None, 0, 0
         found = cursor.execute(
             "SELECT state, epoch, sequence FROM _singerkit_state WHERE pipeline = ?", [PIPELINE]
@@ -84,7 +84,7 @@ class DuckChecker(Checker):
         return None if text is None else self._state_of(text, "the committed state"), epoch, sequence
 
     def _read_rows(self, cursor: Any, stream: str) -> Counter[int]:
-        types = _columns(cursor, stream)
+        types = columns_of(cursor, stream)
         if not types:
             return Counter()
         shown = ", ".join(
@@ -93,7 +93,8 @@ class DuckChecker(Checker):
         return self._versions_of(stream, types, cursor.execute(f"SELECT {shown} FROM {stream}").fetchall())
 
 
-def _columns(cursor: Any, table: str) -> dict[str, str]:
+def columns_of(cursor: Any, table: str) -> dict[str, str]:
+    """Return the types of the columns of a table by name; none: there is no such table."""
     found = cursor.execute(
         "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = ? ORDER BY column_index",
         [table],

@@ -36,11 +36,15 @@ STREAMS = ("orders", "events", "customers")
 class JsonlPipeline(Pipeline):
     """A pipeline into the folder ``lake``; the tap resumes from the state file that the target writes."""
 
-    target = "target-jsonl"
+    tap, target = "tap-rest", "target-jsonl"
 
     def place(self) -> dict[str, Any]:
         """Return what the target's config says of where it loads into."""
         return {"destination_path": str(self.lake)}
+
+    def tap_config(self) -> dict[str, Any]:
+        """Return the tap's config."""
+        return self.source.config(self._url, pipeline=PIPELINE, schema_cache=str(self.folder / "schemas"))
 
     def resumes(self) -> tuple[list[str], list[str]]:
         """Return the options of tap and target that say where the state is."""
@@ -57,7 +61,7 @@ class JsonlPipeline(Pipeline):
         self._runs += 1
         folder = self.folder / f"run-{self._runs}"
         folder.mkdir()
-        tap = self.source.config(self._url, pipeline=PIPELINE, schema_cache=str(self.folder / "schemas"))
+        tap = self.tap_config()
         target = {**self.place(), "pipeline": PIPELINE, "commit_rows": self.commit_rows}
         (folder / "tap.json").write_text(json.dumps(tap))
         (folder / "target.json").write_text(json.dumps(target))
@@ -78,7 +82,7 @@ class JsonlPipeline(Pipeline):
                 chunk_bytes=self.chunk_bytes,
             )
             tap_process = start(
-                "tap-rest",
+                self.tap,
                 ["--config", str(folder / "tap.json"), *tap_options],
                 stdin=nothing,
                 stdout=write_end,

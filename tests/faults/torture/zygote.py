@@ -28,6 +28,7 @@ from typing import Any, NoReturn
 
 ENTRIES = {
     "tap-rest": "tap_rest.tap",
+    "tap-sqlite": "tap_sqlite.tap",
     "target-postgres": "target_postgres.target",
     "target-jsonl": "target_jsonl.target",
     "target-duckdb": "target_duckdb.target",
