@@ -59,7 +59,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from singerkit_state.readas import ReadAs
-from singerkit_wire.encode import Record
+from singerkit_wire.encode import Decoded, Record
 
 __all__ = ["BookmarkValue", "Context", "Page", "Start", "StreamContract"]
 
@@ -88,6 +88,8 @@ class Page:
     ``position``: of a full load, where one that is cut off after this page can go on (`Start.position`): JSON that the
     engine does not look into. It stands in each STATE until the load is complete. None: it begins at the start again.
     ``is_absent``: what a child is read for is not there (404), which is no error: later runs ask there again.
+    ``decoded``: ``records`` as an encoder of the stream has decoded them already, where the connector had to look into
+    them (`RecordEncoder.decoded`); the engine takes the rows out of it.
     """
 
     records: Sequence[Record]
@@ -97,6 +99,7 @@ class Page:
     margin: float = 0
     position: Any = None
     is_absent: bool = False
+    decoded: Decoded | None = None
 
 
 @dataclass(slots=True, frozen=True)

@@ -371,7 +371,7 @@ class SyncRun:
             stop_flag.raise_if_set(
                 _SAFE
             )  # before rows are written: later they would stand behind no bookmark
-            rows = member.encoder.decode(records, constants)
+            rows = member.encoder.decode(records, constants, page.decoded)
             member.is_amid_page = True
             member.fields.see(member.encoder, rows)
             keys = member.keys(rows, records, constants, is_incremental=read.is_incremental)

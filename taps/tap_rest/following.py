@@ -26,6 +26,7 @@ from singerkit_state.memory import row_hash
 from singerkit_state.order import OrderKey, UnorderableError, ValueKind, comparable_keys, exact_keys
 from singerkit_tap.contract import BookmarkValue
 from singerkit_tap.keys import keys_of
+from singerkit_tap.sync import CHUNK_RECORDS
 from singerkit_wire.encode import RecordEncoder, SentRows
 from tap_rest.records import ReadPage
 
@@ -86,7 +87,8 @@ class _Pass:
 class Following:
     """One read that goes on by the replication key.
 
-    ``rows`` tells which records are the same, and ``names`` are the fields of their key; ``ask`` makes the numbered pages of one question; ``params_of`` the parameters
+    ``rows`` tells which records are the same, ``encoder`` returns what they are sent by, and ``names`` are the fields of their
+    key; ``ask`` makes the numbered pages of one question; ``params_of`` the parameters
     that ask from a value on. ``ask_behind`` makes the pages of a question from the one on that holds the row behind so many;
     it is given that number, and how many rows a page has.
     """
@@ -97,6 +99,7 @@ class Following:
         key: str,
         kind: ValueKind,
         rows: SentRows,
+        encoder: Callable[[], RecordEncoder],
         names: Sequence[str],
         ask: Callable[[Params], Iterator[ReadPage]],
         params_of: Callable[[BookmarkValue], Params],
@@ -105,7 +108,7 @@ class Following:
         advice_on_order: Callable[[], str],
     ) -> None:
         self._stream, self._key, self._kind = stream, key, kind
-        self._rows, self._names = rows, names
+        self._rows, self._encoder, self._names = rows, encoder, names
         self._advice_on_order = advice_on_order
         self._reader = RecordEncoder(stream, {"properties": {key: {}}}, SelectionMask())
         self._ask = ask
@@ -301,9 +304,19 @@ class Following:
 
     def _column_of(self, page: ReadPage) -> list[msgspec.Raw]:
         if self._looked_at[0] is not page.records:
-            rows = self._reader.decode(page.records) if page.records else []
-            self._looked_at = page.records, self._reader.column(rows, self._key)
+            self._looked_at = page.records, self._column(page) if page.records else []
         return self._looked_at[1]
+
+    def _column(self, page: ReadPage) -> list[msgspec.Raw]:
+        """Return the values in a page, which is decoded whole where the engine will not have to do it again."""
+        encoder = self._encoder()
+        if self._key not in encoder.fields or len(page.records) > CHUNK_RECORDS:
+            return self._reader.column(self._reader.decode(page.records), self._key)
+        rows = None if page.decoded is None else page.decoded.rows_of(page.records)
+        if rows is None:
+            page.decoded = encoder.decoded(page.records)
+            rows = page.decoded.rows or []
+        return encoder.column(rows, self._key)
 
     def _value(self, page: ReadPage, number: int) -> msgspec.Raw:
         """Return the value in a row, without the page that it is a part of."""
@@ -449,7 +462,7 @@ class Following:
             if has_moved and key == last:
                 self._known.add(row)
         if left_out == set(range(len(left_out))):  # as nearly always
-            page.records = page.records[len(left_out) :]
+            page.leave_out_first(len(left_out))
         else:
             page.records = [record for number, record in enumerate(page.records) if number not in left_out]
         self._note(len(page.records), has_null=bool(nulls))

@@ -13,7 +13,7 @@ from msgspec import Raw
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_shell.secrets import redactor
-from singerkit_wire.encode import split_records
+from singerkit_wire.encode import Decoded, split_records
 from tap_rest import exact
 from tap_rest.around import Habits, Member, members_around, own_members
 from tap_rest.client import Response, excerpt
@@ -35,6 +35,7 @@ class ReadPage:
     by which pages are counted and asked for. ``is_last``: no page follows. ``records_at`` names the members of the body down to the records, None where `records` is no simple path.
     ``is_absent``: it was not found, and is passed over.
     ``begins_again``: so many of the first records are the last ones of the page before, which was asked for in part again.
+    ``decoded``: what has been decoded of them; it counts as long as it is of these very ``records``.
     """
 
     records: list[Raw]
@@ -45,6 +46,14 @@ class ReadPage:
     begins_again: int = 0
     is_absent: bool = False
     unfiltered: list[Raw] | None = None
+    decoded: Decoded | None = None
+
+    def leave_out_first(self, count: int) -> None:
+        """Leave out the first ``count`` records, which came before."""
+        left = self.records[count:]
+        if self.decoded is not None and self.decoded.records is self.records:
+            self.decoded = self.decoded.behind(count, left)
+        self.records = left
 
     @property
     def came(self) -> list[Raw]:

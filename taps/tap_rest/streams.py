@@ -22,7 +22,7 @@ from singerkit_state.tracker import Signpost
 from singerkit_tap.contract import Context, Page, Start
 from singerkit_tap.keys import keys_of
 from singerkit_tap.stream import BlockStream, Owner
-from singerkit_wire.encode import RawRecord, Record, SentRows
+from singerkit_wire.encode import RawRecord, Record, RecordEncoder, SentRows
 from tap_rest.client import Client, Response, excerpt, with_params
 from tap_rest.clock import clock_of
 from tap_rest.config import PARENT_FIELD, ApiSettings, StreamSettings
@@ -156,7 +156,14 @@ class RestStream(BlockStream):
                     self.rows_asked_again += page.begins_again
                 margin = self.settings.bookmark.margin
                 clock = self._clock_of(page.answer)
-                yield Page(page.records, constants, clock=clock, margin=margin, is_absent=page.is_absent)
+                yield Page(
+                    page.records,
+                    constants,
+                    clock=clock,
+                    margin=margin,
+                    is_absent=page.is_absent,
+                    decoded=page.decoded,
+                )
         except Stopped:
             return  # the engine sees the flag too
         except BadDataError as error:
@@ -228,6 +235,7 @@ class RestStream(BlockStream):
             self.bookmark_kind,
             # What is compared within one read does not change with a schema that grows meanwhile.
             SentRows(self.encoder(whole=not self.selected)),
+            lambda: self._encoder_now,
             # A key that more rows may have tells none of them apart.
             () if self.sends_partial_records or self.accepts_duplicate_keys else self.primary_keys,
             ask_on,
@@ -750,7 +758,13 @@ class RestStream(BlockStream):
         """Use what the keeper knows by now; what was selected before stays so, and rules see new fields."""
         self.grow_schema(self.keeper.schema)
         self.tap.apply_select_rules()
+        self.__dict__.pop("_encoder_now", None)
         self._check_keys()
+
+    @cached_property
+    def _encoder_now(self) -> RecordEncoder:
+        """What records are sent by, as the schema is now; whole where they are not sent."""
+        return self.encoder(whole=not self.selected)
 
     def _announce_schema(self) -> None:
         """Use a schema that has grown in mid-run: a SCHEMA now, and an encoder that sends the new fields."""

@@ -42,6 +42,33 @@ def test_a_line_is_a_record_message():
     assert encoder("a").lines([], NOW) == b""
 
 
+OTHERS = {
+    "the same": encoder("a", "b"),
+    "fewer fields": encoder("a"),
+    "in another order": encoder("b", "a"),
+    "partial": encoder("a", "b", partial=True),
+    "a required field": encoder("a", "b", required=("b",)),
+    "deselected inside": encoder("a", "b", deselected=(("properties", "a", "properties", "c"),)),
+    "whole": RecordEncoder("s", {}, SelectionMask()),
+    "odd names": encoder("a", "b", 'c"'),
+}
+RAW = [msgspec.Raw(text) for text in (b'{"a":{"c":1.50,"d":2},"b":"x","e":1}', b'{"a":\n2}', b'{"b":null}')]
+
+
+@pytest.mark.parametrize("constants", [None, {"b": "of the parent"}], ids=["alone", "with a constant"])
+@pytest.mark.parametrize("now", OTHERS)
+@pytest.mark.parametrize("before", OTHERS)
+def test_what_was_decoded_before_gives_the_same_lines(before, now, constants):
+    """By whatever encoder: what another one would leave out, fill in or cut is decoded anew."""
+    known = OTHERS[before].decoded(RAW)
+    by = OTHERS[now]
+    expected = by.lines(by.decode(RAW, constants), NOW)
+    assert by.lines(by.decode(RAW, constants, known), NOW) == expected
+    others = RAW[1:]
+    known = OTHERS[before].decoded(RAW)
+    assert by.decode(others, constants, known) == by.decode(others, constants)
+
+
 VALUES = st.recursive(
     st.none()
     | st.booleans()

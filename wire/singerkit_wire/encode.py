@@ -29,7 +29,7 @@ from singerkit_wire.keyforms import KeyForm, key_form
 from singerkit_wire.typedrows import TypedRow, is_plain_name, values_of
 from singerkit_wire.wording import Wording, fields_of
 
-__all__ = ["RawRecord", "Record", "RecordEncoder", "Rows", "SentRows", "split_records"]
+__all__ = ["Decoded", "RawRecord", "Record", "RecordEncoder", "Rows", "SentRows", "split_records"]
 
 RawRecord = msgspec.Raw | bytes | bytearray | memoryview
 """One JSON object in UTF-8, as the source sent it. ``split_records`` cuts a JSON array into
@@ -65,6 +65,9 @@ def split_records(array: RawRecord, where: str, *, is_utf8: bool = False) -> lis
 
 class _Layout(Protocol):
     """How rows of one stream are held between decoding and encoding."""
+
+    form: object
+    """What its rows look like: those of two layouts with equal forms are alike."""
 
     def decode(self, array: bytes, where: str) -> Rows: ...
 
@@ -131,24 +134,39 @@ class RecordEncoder:
         schema = {**self._schema, "properties": known}
         return RecordEncoder(self._stream, schema, mask, partial=self._partial, times=self._times)
 
-    def decode(self, records: Sequence[Record], constants: Mapping[str, Any] | None = None) -> Rows:
+    def decode(
+        self,
+        records: Sequence[Record],
+        constants: Mapping[str, Any] | None = None,
+        known: Decoded | None = None,
+    ) -> Rows:
         """Return the selected part of raw JSON objects, with ``constants`` where a property is missing.
 
-        Typed rows have no more than what is selected, and no property is missing: they are returned as they are.
+        Typed rows have no more than what is selected, and no property is missing: they are returned as they are. So are the
+        rows of ``known``, if it is these very records, decoded as they would be here.
 
         Raises:
             BadDataError: a record is no JSON object.
         """
         if _are_typed(records):
             return list(records)
+        rows = known.taken(records) if known is not None and known.form == self._layout.form else None
+        if rows is None:
+            rows = self._decoded(records)
+        for name, value in (constants or {}).items():
+            self._layout.fill(rows, name, Raw(_encoder.encode(value)))
+        return rows
+
+    def decoded(self, records: Sequence[RawRecord]) -> Decoded:
+        """Return raw records with what `decode` makes of them, for whoever decodes them alike later."""
+        return Decoded(records, self._decoded(records), self._layout.form)
+
+    def _decoded(self, records: Sequence[Record]) -> Rows:
         array = b"[" + b",".join(cast("Sequence[RawRecord]", records)) + b"]"
         if b"\n" in array or b"\r" in array:
             # Outside strings they are blanks, and inside strings JSON does not allow them.
             array = array.translate(_ONE_LINE)
-        rows = self._layout.decode(array, f"a record of stream `{self._stream}`")
-        for name, value in (constants or {}).items():
-            self._layout.fill(rows, name, Raw(_encoder.encode(value)))
-        return rows
+        return self._layout.decode(array, f"a record of stream `{self._stream}`")
 
     def column(self, rows: Rows, name: str) -> list[Raw]:
         """Return one property of all rows as raw JSON; missing is ``null``."""
@@ -190,6 +208,30 @@ class RecordEncoder:
     def wording(self, rows: Rows, only: Collection[str] | None = None) -> list[bytes]:
         """Return a text for each of ``rows``, the same for all that say the same, in the fields ``only`` if given."""
         return [_surrogates.restore(text) for text in self._wording.texts(_encoder.encode_lines(rows), only)]
+
+
+@dataclass(slots=True)
+class Decoded:
+    """Records, and the rows that an encoder has made of them before constants; ``form``: what those look like."""
+
+    records: Sequence[Record]
+    rows: Rows | None
+    form: object
+
+    def rows_of(self, records: Sequence[Record]) -> Rows | None:
+        """Return the rows of these very records; None: they are not of them, or somebody has taken them."""
+        return self.rows if self.records is records else None
+
+    def taken(self, records: Sequence[Record]) -> Rows | None:
+        """Return the same and let go of them: their memory is used again for the next page while it still is in the cache."""
+        rows = self.rows_of(records)
+        if rows is not None:
+            self.rows = None
+        return rows
+
+    def behind(self, count: int, records: Sequence[Record]) -> Decoded:
+        """Return the same without the first ``count`` records; ``records`` are the others."""
+        return Decoded(records, None if self.rows is None else self.rows[count:], self.form)
 
 
 @dataclass(slots=True, frozen=True)
@@ -253,6 +295,7 @@ class _Structs:
     def __init__(self, names: Sequence[str], filled: set[str]) -> None:
         self._fields = {name: f"f{index}" for index, name in enumerate(names)}
         self._filled = filled
+        self.form: object = (tuple(names), frozenset(filled))
         struct = msgspec.defstruct(
             "Record",
             [
@@ -295,6 +338,7 @@ class _Dicts:
         self._names = names
         self._filled = filled
         self._deselected_inside = deselected_inside
+        self.form: object = (names, deselected_inside, filled)
         self._decoder = msgspec.json.Decoder(list[dict[str, Raw]])
 
     def decode(self, array: bytes, where: str) -> Rows:
