@@ -7,6 +7,7 @@
     as_stored(column, type)          the column with the kind in which its values are given; None: none goes there
     error(error, doing)              what an exception of the driver means to the user
     session.inspect, create, alter   tables as they are, and additive changes; each in a transaction of its own
+    session.tells_apart, note_key    whether rows have a key, and by which one they were loaded
     session.append                   rows of one batch into a stage, in order
     session.merge                    a stage into a table by key: the last row of a key wins
     session.transaction              all or nothing; COMMIT at its end
@@ -51,10 +52,11 @@ class ExistingColumn:
 
 @dataclass(frozen=True)
 class Existing:
-    """A table as the store has it."""
+    """A table as the store has it; ``key`` is what `Session.note_key` has kept, None: nothing, or it is not known."""
 
     columns: Mapping[str, ExistingColumn]
     is_empty: bool
+    key: tuple[str, ...] | None = None
 
 
 class OutcomeUnknown(Exception):
@@ -109,6 +111,14 @@ class Session(Protocol):
 
     def alter(self, table: str, column: str, type_: str, *, is_new: bool) -> None:
         """Add a nullable column, or give one another type."""
+        ...
+
+    def tells_apart(self, table: str, keys: Sequence[str]) -> bool:
+        """Tell whether each row of a table has a key without null, and no two have the same. Reads all of it."""
+        ...
+
+    def note_key(self, table: str, keys: Sequence[str]) -> None:
+        """Keep with a table by which columns its rows replace each other, `()` for none; not where the store has no room."""
         ...
 
     def create_stage(self, name: str, fields: Sequence[Field]) -> str:

@@ -166,6 +166,7 @@ def fit_table(
     keys = () if settings.append_only else tuple(columns[key] for key in stream.key_properties)
     anew = f"{start_over}{'' if keys else f', `DELETE FROM {fitting.quoted}`, since its rows have no key and would be there twice'}"
     read_anew = f"{anew}, then the pipeline again"
+    _check_key(fitting, existing, former, columns, keys)
     if existing is None:
         session.create(fitting.quoted, list(wanted.items()))
         log.info("Table %s made for stream `%s`.", where, stream.name)
@@ -175,6 +176,8 @@ def fit_table(
         _tell_added(
             fitting, [name for name in wanted if name not in existing.columns], read_anew, is_of_this_run
         )
+    if existing is None or existing.key is None or set(existing.key) != set(keys):
+        session.note_key(fitting.quoted, keys)
     given, fitted = _as_stored(fitting, columns, types, metadata)
     return Table(
         stream=stream.name,
@@ -189,6 +192,59 @@ def fit_table(
         read_anew=read_anew,
         is_of_this_run=is_of_this_run,
     )
+
+
+def _check_key(
+    fitting: _Fitting,
+    existing: Existing | None,
+    former: Table | None,
+    columns: Mapping[str, str],
+    keys: tuple[str, ...],
+) -> None:
+    """See that rows which are stored have the key by which those that come replace them.
+
+    Raises:
+        BadDataError: the key has changed, and stored rows do not have the new one.
+    """
+    stream, session, where = (
+        fitting.stream,
+        fitting.session,
+        f"{fitting.settings.schema}.{fitting.stream.name}",
+    )
+    if former is not None and set(former.keys) != set(keys) and fitting.waiting:
+        raise BadDataError(
+            f"Expected one key for all rows of stream `{stream.name}` that are committed together, got another while rows wait; what "
+            "was committed is safe: have the tap declare the stream once, then run again."
+        )
+    if existing is not None and not existing.is_empty and set(existing.key or ()) != set(keys):
+        noted = existing.key
+        of_column = {column: field for field, column in columns.items()}
+        before = [of_column.get(column, column) for column in noted or ()]
+        if keys and not (
+            existing.columns.keys() >= set(keys)
+            and session.tells_apart(fitting.quoted, [fitting.dialect.quote(key) for key in keys])
+        ):
+            since = f", since they were loaded by the key {_quoted(before)}" if before else ""
+            raise BadDataError(
+                f"Expected the key {_quoted(stream.key_properties)} of stream `{stream.name}` to be unique and not null in the table "
+                f"{where}, got rows that are not{since}; what is stored is untouched: read the stream anew: run "
+                f"{fitting.start_over}, `DROP TABLE {fitting.quoted}`, then the pipeline again; or give the stream a key that they have."
+            )
+        if not keys and before and not fitting.settings.append_only:
+            raise BadDataError(
+                f"Stream `{stream.name}` has no key, and rows of its table {where} replace each other by {_quoted(before)}: each one "
+                "that comes again would be there twice; what is stored is untouched: give the stream its key (tap-rest, tap-sqlite: "
+                f'`"primary_keys": {json.dumps(before, ensure_ascii=False)}`), or, to have each row appended, set `load_method` '
+                "to `append-only`, then run again."
+            )
+        if keys and before:
+            fitting.log.warning(
+                "The key of the table of stream `%s` is %s now, and was %s: rows that took each other's place under the former "
+                "one are in the table only if the tap sends all rows again.",
+                stream.name,
+                _quoted(stream.key_properties),
+                _quoted(before),
+            )
 
 
 def _existing(session: Session, schema: str, stream: str) -> Existing | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -47,6 +48,7 @@ __all__ = ["DuckDialect"]
 _MAGIC, _MAGIC_AT = b"DUCK", 8
 _CANNOT_WRITE = (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException)
 """A COMMIT that finds no room is one of the last."""
+_KEY_IS = "singerkit: rows replace each other by "
 _LOOKS, _LOOK_AGAIN_SECONDS = 5, 0.02
 _SCHEMAS_OF_DUCKDB = ("temp", "system", "pg_catalog", "information_schema")
 _OF_THE_TABLE = (duckdb.BinderException, duckdb.CatalogException, duckdb.DependencyException)
@@ -118,6 +120,8 @@ class _DuckSession:
         self._connection = connection
         self._compared: dict[str, Mapping[str, str]] = {}
         """By table, quoted: how columns are compared where one of them has a collation, to which two keys may be one."""
+        self._commented: set[str] = set()
+        """Tables, quoted, with a comment of the user's."""
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return self._connection.execute(statement, list(parameters)).fetchall()
@@ -153,16 +157,36 @@ class _DuckSession:
         }
         if not columns:
             return None
-        made_by = self.execute(
-            f"SELECT sql FROM duckdb_tables() WHERE {place} AND lower(table_name) = lower(?)", [schema, table]
+        quoted = _quote(schema, table)
+        found = self.execute(
+            "SELECT table_name, sql, comment FROM duckdb_tables() "
+            f"WHERE {place} AND lower(table_name) = lower(?)",
+            [schema, table],
         )
-        if any(
-            "COLLATE" in sql for (sql,) in made_by
-        ):  # no other place says it, and this not of which column
+        [(sql, comment)] = [made for name, *made in found if lower_ascii(name) == lower_ascii(table)]
+        if "COLLATE" in sql:  # no other place says it, and this not of which column
             texts = [name for name, column in columns.items() if column.type == "VARCHAR"]
-            self._compared[_quote(schema, table)] = {_quote(name): '{} COLLATE "binary"' for name in texts}
-        [(is_empty,)] = self.execute(f"SELECT NOT EXISTS (SELECT 1 FROM {_quote(schema, table)})")
-        return Existing(columns, bool(is_empty))
+            self._compared[quoted] = {_quote(name): '{} COLLATE "binary"' for name in texts}
+        key = _key_in(comment)
+        if comment is not None and key is None:
+            self._commented.add(quoted)
+        [(is_empty,)] = self.execute(f"SELECT NOT EXISTS (SELECT 1 FROM {quoted})")
+        return Existing(columns, bool(is_empty), key)
+
+    def tells_apart(self, table: str, keys: Sequence[str]) -> bool:
+        compared = self._compared.get(table, {})
+        has_null = " OR ".join(f"{key} IS NULL" for key in keys)
+        [(lacks_one,)] = self.execute(f"SELECT EXISTS (SELECT 1 FROM {table} WHERE {has_null})")
+        [(has_repeats,)] = self.execute(
+            merge.repeats(table, [compared.get(key, "{}").format(key) for key in keys])
+        )
+        return not (lacks_one or has_repeats)
+
+    def note_key(self, table: str, keys: Sequence[str]) -> None:
+        """In the comment of the table, unless the user has written one."""
+        said = "'" + (_KEY_IS + json.dumps(keys, ensure_ascii=False)).replace("'", "''") + "'"
+        if table not in self._commented:
+            self.execute(f"COMMENT ON TABLE {table} IS {said}")
 
     def _is_generated(self, schema: str, table: str, column: str) -> bool:
         """Ask by a change of no row: the catalog shows the expression of a default and of a generated column alike."""
@@ -219,6 +243,15 @@ class _DuckSession:
 
 def _quote(*names: str) -> str:
     return ".".join('"' + name.replace('"', '""') + '"' for name in names)
+
+
+def _key_in(comment: str | None) -> tuple[str, ...] | None:
+    """The key that a comment of ours tells; None where it is none."""
+    if comment is None or not comment.startswith(_KEY_IS):
+        return None
+    with contextlib.suppress(ValueError):
+        return tuple(map(str, json.loads(comment.removeprefix(_KEY_IS))))
+    return None
 
 
 def _definitions(columns: Sequence[tuple[str, str]]) -> str:

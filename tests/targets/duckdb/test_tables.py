@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conformance.processes import run
 from conformance.singer import RECORD, SCHEMA, STATE
-from targets.duckdb.test_target_duckdb import TEXT, file, load, query, record, rows, schema, state
+from targets.duckdb.test_target_duckdb import BIN, TEXT, file, load, query, record, rows, schema, state
 
 from singerkit_sql_target.dialect import Field
 from singerkit_sql_target.stage import Stage
@@ -197,6 +199,66 @@ def test_a_column_that_cannot_change_its_type_is_named(file: Path) -> None:
         "Expected a column of type `BIGINT` for `id` of stream `s`, got `INTEGER` in the table"
         in refused.last_words
     )
+
+
+# --- keys ----------------------------------------------------------------------------------------------------
+
+
+def test_a_key_that_stored_rows_do_not_have_is_refused_and_the_advice_works(file: Path) -> None:
+    """Rows under the former key stayed beside those under the new one."""
+    start = STATE({"bookmarks": {"s": {"replication_key_value": 1}}})
+    load(file, schema("id", t=TEXT), record(id=1, t="a"), record(id=2, t="a"), start).expect(0)
+    longer = [
+        SCHEMA("s", {"id": INTEGER, "t": TEXT, "r": TEXT}, ["id", "r"]),
+        record(id=1, t="b", r="eu"),
+        start,
+    ]
+    for messages in (longer, [SCHEMA("s", {"id": INTEGER, "t": TEXT}, ["t"]), record(id=3, t="a"), start]):
+        said = load(file, *messages).expect(65).last_words
+        assert (
+            "to be unique and not null in the table main.s, got rows that are not, since they were loaded by the key `id`"
+            in said
+        )
+    assert types_of(file).keys() == {"id", "t"}
+    load(file, schema("id", t=TEXT), record(id=1, t="c"), start).expect(0)
+    command = shlex.split(said.split("run `")[1].split("`")[0])
+    run([str(BIN / command[0]), *command[1:]]).expect(0)
+    query(file, said.split("`, `")[-1].split("`")[0])
+    load(file, *longer).expect(0)
+    assert rows(file) == [(1, "b", "eu")]
+
+
+def test_another_key_that_stored_rows_have_is_taken_with_a_warning(file: Path) -> None:
+    load(file, schema("id", t=TEXT), record(id=1, t="a"), record(id=2, t="b"), STATE({"at": 1})).expect(0)
+    by_text = SCHEMA("s", {"id": INTEGER, "t": TEXT}, ["t"])
+    told = load(file, by_text, record(id=7, t="a"), STATE({"at": 2})).expect(0)
+    assert "The key of the table of stream `s` is `t` now, and was `id`" in told.stderr
+    assert rows(file) == [(2, "b"), (7, "a")]
+    assert "is `t` now" not in load(file, by_text, STATE({"at": 3})).expect(0).stderr
+
+
+def test_a_stream_that_has_lost_its_key_is_refused_unless_rows_are_to_be_appended(file: Path) -> None:
+    load(file, schema("id", t=TEXT), record(id=1, t="a"), STATE({"at": 1})).expect(0)
+    keyless = [SCHEMA("s", {"id": INTEGER, "t": TEXT}, []), record(id=1, t="a"), STATE({"at": 2})]
+    said = load(file, *keyless).expect(65).last_words
+    assert "Stream `s` has no key, and rows of its table main.s replace each other by `id`" in said
+    load(file, *keyless, load_method="append-only").expect(0)
+    assert len(rows(file)) == 2
+    assert "to be unique and not null" in load(file, schema("id", t=TEXT)).expect(65).last_words
+
+
+def test_a_comment_of_the_users_stays_and_the_key_is_looked_at_by_each_run(file: Path) -> None:
+    query(file, "CREATE TABLE s (id BIGINT); COMMENT ON TABLE s IS 'mine'; INSERT INTO s VALUES (1)")
+    load(file, schema("id"), record(id=1), STATE({"at": 1})).expect(0)
+    assert query(file, "SELECT comment FROM duckdb_tables() WHERE table_name = 's'") == [("mine",)]
+    query(file, "INSERT INTO s VALUES (1)")
+    assert "to be unique and not null" in load(file, schema("id")).expect(65).last_words
+
+
+def test_a_key_does_not_change_between_rows_that_are_committed_together(file: Path) -> None:
+    longer = SCHEMA("s", {"id": INTEGER, "t": TEXT}, ["id", "t"])
+    messages = [schema("id", t=TEXT), record(id=1, t="a"), longer, record(id=1, t="b"), STATE({"at": 1})]
+    assert "Expected one key for all rows of stream `s`" in load(file, *messages).expect(65).last_words
 
 
 # --- versions, dead letters, metadata ------------------------------------------------------------------------
