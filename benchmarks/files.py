@@ -33,7 +33,8 @@ __all__ = [
 
 _SCRIPT = Path(__file__).with_name("duck_copy.py")
 _DLT = ("dlt[duckdb,parquet]==1.31.0",)
-_JWILLS = ("target-duckdb==0.8.0",)
+_JWILLS = ("target-duckdb==0.8.0", "duckdb==1.1.3")
+"""With the DuckDB of its time: with 2.0.1 it takes the first row for the head of a CSV, and loses it."""
 _SDK = "singer-sdk[sql]==0.54.9"
 _SCHEMA = "bench"
 _TYPES = {"numeric": "decimal(38,9)"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -12,7 +13,7 @@ from typing import Any
 from database import Database
 from psycopg2 import sql
 
-__all__ = ["differences", "rows_of_jsonl", "rows_of_table"]
+__all__ = ["differences", "rows_of_duckdb", "rows_of_jsonl", "rows_of_table"]
 
 Row = Mapping[str, Any]
 
@@ -57,6 +58,25 @@ def rows_of_table(database: Database, schema: str, table: str) -> list[dict[str,
     columns = sql.SQL(", ").join(map(sql.Identifier, names))
     rows = database.query(sql.SQL("select {} from {}").format(columns, sql.Identifier(schema, table)))
     return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+_TABLE_AS_JSON = """
+import sys, duckdb
+file, schema, table = sys.argv[1:]
+connection = duckdb.connect(file, read_only=True)
+connection.execute("SET TimeZone = 'UTC'")
+for (row,) in connection.execute(f'SELECT to_json(t) FROM "{schema}"."{table}" AS t').fetchall():
+    print(row)
+"""
+
+
+def rows_of_duckdb(python: Path, file: Path, schema: str, table: str) -> list[dict[str, Any]]:
+    """Read a whole table with the DuckDB that ``python`` has: a file is read by the version that wrote it."""
+    command = [python, "-c", _TABLE_AS_JSON, file, schema, table]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise LookupError(f"{table} cannot be read from {file.name}: {done.stderr.strip()[-500:]}")
+    return [json.loads(line, parse_float=Decimal) for line in done.stdout.splitlines()]
 
 
 def rows_of_jsonl(path: Path) -> list[dict[str, Any]]:

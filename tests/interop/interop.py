@@ -1,4 +1,4 @@
-"""``make interop``: our tap into targets by others, taps by others into our target, and Meltano with both of ours.
+"""``make interop``: our taps into targets by others, taps by others into our targets, and Meltano with ours alone.
 
 Programs by others come from PyPI, pinned, each into an environment of its own under .envs/. Every case compares
 the rows that arrived with the rows at the source, value by value. Ends with 1 when anything differs.
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))  # the server and the environments are those of `make bench`
 
-from compare import differences, rows_of_jsonl, rows_of_table  # noqa: E402  needs the path above
+from compare import differences, rows_of_duckdb, rows_of_jsonl, rows_of_table  # noqa: E402  needs the path above
 from database import Database, server  # noqa: E402
 from measure import ProcessFailed, pipe  # noqa: E402
 from others import environment, our_environment, our_executable, version_of  # noqa: E402
@@ -80,12 +81,12 @@ class Place:
         return path
 
 
-# Our tap into targets by others
+# Our taps into targets by others
 
 
 @dataclass(frozen=True)
 class Target:
-    """A target by others: its package, its command line, and how to read what it has stored.
+    """A target by others: its package and what is installed ``beside`` it, its command line, and how to read what it has stored.
 
     ``stores`` returns the value that this target makes of another, where it changes some by itself; ``note`` says
     so in the table.
@@ -96,10 +97,16 @@ class Target:
     stored: Callable[[Place, str], list[dict[str, Any]]]
     stores: Callable[[Any], Any] = lambda value: value
     note: str = ""
+    beside: tuple[str, ...] = ()
 
     def expected(self, rows: list[Row]) -> list[Row]:
         """Return the rows as this target is known to store them."""
         return [{name: self.stores(value) for name, value in row.items()} for row in rows]
+
+    @property
+    def name(self) -> str:
+        name = self.requirement.partition("==")[0]
+        return f"{name} of others" if name in _OUR_NAMES else name
 
 
 def _jsonl_command(place: Place, bin_folder: Path) -> Command:
@@ -120,6 +127,19 @@ def _postgres_command(place: Place, bin_folder: Path, *, database_key: str, **mo
     return [bin_folder / "target-postgres", "--config", place.write("target.json", config)]
 
 
+def _duckdb_command(place: Place, bin_folder: Path, *, path_key: str, **more: Any) -> Command:
+    config = {path_key: str(_duckdb_file(place)), "default_target_schema": place.schema, **more}
+    return [bin_folder / "target-duckdb", "--config", place.write("target.json", config)]
+
+
+def _duckdb_file(place: Place) -> Path:
+    return place.folder / "interop.duckdb"
+
+
+def _stored_in_duckdb(place: Place, stream: str, *, bin_folder: Callable[[], Path]) -> list[dict[str, Any]]:
+    return rows_of_duckdb(bin_folder() / "python", _duckdb_file(place), place.schema, stream)
+
+
 def _connection(database: Database, database_key: str) -> dict[str, Any]:
     return {
         "host": database.host,
@@ -130,6 +150,10 @@ def _connection(database: Database, database_key: str) -> dict[str, Any]:
     }
 
 
+def _without_empty_text(value: Any) -> Any:
+    return None if value == "" else value
+
+
 def _as_pipelinewise_stores(value: Any) -> Any:
     """Its CSV holds JSON strings, whose escapes COPY does not undo, and nothing for an empty one."""
     if not isinstance(value, str):
@@ -137,6 +161,10 @@ def _as_pipelinewise_stores(value: Any) -> Any:
     return "".join(json.dumps(letter)[1:-1] if letter < " " else letter for letter in value) or None
 
 
+_OUR_NAMES = {"target-duckdb", "target-jsonl", "target-postgres"}
+_DUCKDB_OF_OTHERS = "target-duckdb==0.8.0"
+_DUCKDB_OF_ITS_TIME = "duckdb==1.1.3"
+"""With 2.0.1 it takes the first row for the head of a CSV, and loses it."""
 TARGETS = [
     Target("target-jsonl==0.1.4", _jsonl_command, _stored_in_files),
     Target(
@@ -151,21 +179,42 @@ TARGETS = [
         partial(_postgres_command, database_key="database"),
         _stored_in_tables,
     ),
+    Target(
+        _DUCKDB_OF_OTHERS,
+        partial(_duckdb_command, path_key="path"),
+        partial(_stored_in_duckdb, bin_folder=partial(environment, _DUCKDB_OF_OTHERS, _DUCKDB_OF_ITS_TIME)),
+        stores=_without_empty_text,
+        note="it stores '' as null, and with duckdb 2.0.1 in place of 1.1.3 loses a row",
+        beside=(_DUCKDB_OF_ITS_TIME,),
+    ),
 ]
 
 
-def our_tap_into(target: Target, place: Place) -> Line:
-    """Read two streams from Datasette twice, with changes in between."""
-    bin_folder = environment(target.requirement)
+@contextmanager
+def _tap_rest(place: Place, file: Path) -> Iterator[Command]:
+    with datasette(file) as url:
+        yield [our_executable("tap-rest"), "--config", place.write("tap.json", _tap_rest_config(url))]
+
+
+@contextmanager
+def _tap_sqlite(place: Place, file: Path) -> Iterator[Command]:
+    config = {"path": str(file), "streams": [{"name": "trips", "replication_key": "updated_at"}]}
+    yield [our_executable("tap-sqlite"), "--config", place.write("tap.json", config)]
+
+
+OUR_TAPS: dict[str, Callable[[Place, Path], AbstractContextManager[Command]]] = {
+    "tap-rest": _tap_rest,
+    "tap-sqlite": _tap_sqlite,
+}
+
+
+def our_tap_into(target: Target, tap_name: str, place: Place) -> Line:
+    """Read two streams twice, from Datasette or from its file, with changes in between."""
+    bin_folder = environment(target.requirement, *target.beside)
     rows, later, plane_rows = trips(), changed(trips()), planes()
     file, state, wire = (place.folder / name for name in ("interop.db", "state.json", "wire.jsonl"))
     to_sqlite(file, rows, plane_rows)
-    with datasette(file) as url:
-        tap: Command = [
-            our_executable("tap-rest"),
-            "--config",
-            place.write("tap.json", _tap_rest_config(url)),
-        ]
+    with OUR_TAPS[tap_name](place, file) as tap:
         into = target.command(place, bin_folder)
         _run(tap, into, state, wire)
         first = _first_difference(
@@ -186,9 +235,8 @@ def our_tap_into(target: Target, place: Place) -> Line:
         else f"second run: {travelled} trips travelled, {len(later)} had changed",
     )
     versions = f"{_our_version()}, {target.requirement.partition('==')[2]}"
-    name = target.requirement.partition("==")[0]
     shown = f"{len(rows):,} + {len(plane_rows):,}, then {travelled} of trips"
-    return Line(f"tap-rest to {name}", versions, shown, result, target.note)
+    return Line(f"{tap_name} to {target.name}", versions, shown, result, target.note)
 
 
 def _tap_rest_config(url: str) -> dict[str, Any]:
@@ -215,7 +263,26 @@ def _tap_rest_config(url: str) -> dict[str, Any]:
     }
 
 
-# Taps by others into our target
+# Taps by others into our targets
+
+
+@dataclass(frozen=True)
+class Ours:
+    """One of our targets: its command line, and how to read what it has stored."""
+
+    name: str
+    command: Callable[[Place, Path], Command]
+    stored: Callable[[Place, str], list[dict[str, Any]]]
+
+
+OUR_TARGETS = [
+    Ours("target-postgres", partial(_postgres_command, database_key="database"), _stored_in_tables),
+    Ours(
+        "target-duckdb",
+        partial(_duckdb_command, path_key="database"),
+        partial(_stored_in_duckdb, bin_folder=our_environment),
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -313,29 +380,29 @@ TAPS = [
 ]
 
 
-def into_our_target(tap: Tap, place: Place) -> Line:
+def into_our_target(tap: Tap, ours: Ours, place: Place) -> Line:
     """Load the trips from a tap by others; once more with changes in between, where the tap can continue."""
     bin_folder = environment(tap.requirement)
     rows, later = trips(), changed(trips())
     state, wire = place.folder / "state.json", place.folder / "wire.jsonl"
     stream = tap.stream.format(place.schema)
-    into = _postgres_command(place, our_environment(), database_key="database")
+    into = ours.command(place, our_environment())
     shown = f"{len(rows):,}"
     result = "not run"
     for command in tap.prepare(place, bin_folder):
         _run(command, into, state, wire)
-        result = differences(rows, _stored_in_tables(place, stream), TRIPS, "id")
+        result = differences(rows, ours.stored(place, stream), TRIPS, "id")
         if tap.change and result == "equal":
             tap.change(place, later)
             _run([*command, "--state", state], into, state, wire)
-            found = differences(_merged(rows, later), _stored_in_tables(place, stream), TRIPS, "id")
+            found = differences(_merged(rows, later), ours.stored(place, stream), TRIPS, "id")
             result = _prefixed("second run: ", found)
             shown += f", then {_count_records(wire, stream)}"
     name, _, version = tap.requirement.partition("==")
-    return Line(f"{name} to target-postgres", f"{version}, {_our_version()}", shown, result)
+    return Line(f"{name} to {ours.name}", f"{version}, {_our_version()}", shown, result)
 
 
-# Meltano with both of ours
+# Meltano with ours
 
 
 def with_meltano(place: Place) -> Line:
@@ -364,6 +431,38 @@ def with_meltano(place: Place) -> Line:
     )
     shown = f"{len(rows):,}, then {rewritten}"
     return Line("meltano run tap-rest target-postgres", _meltano_versions(), shown, result)
+
+
+def with_meltano_and_no_server(place: Place) -> Line:
+    """``meltano run`` twice with the two plugins that need a file each."""
+    meltano = environment(MELTANO) / "meltano"
+    rows, later = trips(), changed(trips())
+    file = place.folder / "interop.db"
+    to_sqlite(file, rows)
+    variables = _meltano_variables(place, "") | {
+        "TAP_SQLITE_PATH": str(file),
+        "TARGET_DUCKDB_DATABASE": str(_duckdb_file(place)),
+        "TARGET_DUCKDB_DEFAULT_TARGET_SCHEMA": place.schema,
+        "TARGET_DUCKDB_ADD_RECORD_METADATA": "true",
+    }
+    stored = partial(_stored_in_duckdb, place, "trips", bin_folder=our_environment)
+    _meltano(meltano, variables, "install")
+    _meltano(meltano, variables, "run", "tap-sqlite", "target-duckdb")
+    before = stored()
+    to_sqlite(file, later)
+    _meltano(meltano, variables, "run", "tap-sqlite", "target-duckdb")
+    after = stored()
+    came = {(row["id"], row["_sdc_received_at"]) for row in after}
+    rewritten = len(came - {(row["id"], row["_sdc_received_at"]) for row in before})
+    result = _first_difference(
+        differences(rows, before, TRIPS, "id"),
+        _prefixed("second run: ", differences(_merged(rows, later), after, TRIPS, "id")),
+        "equal"
+        if rewritten == len(later)
+        else f"second run wrote {rewritten} rows, {len(later)} had changed",
+    )
+    shown = f"{len(rows):,}, then {rewritten}"
+    return Line("meltano run tap-sqlite target-duckdb", _meltano_versions(), shown, result)
 
 
 def with_a_state_that_is_set(place: Place) -> Line:
@@ -509,10 +608,19 @@ def _last_line(error: Exception) -> str:
 
 
 def _cases() -> list[tuple[str, Callable[[Place], Line]]]:
-    into = [(f"tap-rest to {target.requirement}", partial(our_tap_into, target)) for target in TARGETS]
-    out_of = [(f"{tap.requirement} to target-postgres", partial(into_our_target, tap)) for tap in TAPS]
+    into = [
+        (f"{tap} to {target.requirement}", partial(our_tap_into, target, tap))
+        for tap in OUR_TAPS
+        for target in TARGETS
+    ]
+    out_of = [
+        (f"{tap.requirement} to {ours.name}", partial(into_our_target, tap, ours))
+        for ours in OUR_TARGETS
+        for tap in TAPS
+    ]
     meltano = [
         ("meltano run tap-rest target-postgres", with_meltano),
+        ("meltano run tap-sqlite target-duckdb", with_meltano_and_no_server),
         ("meltano state set, run --full-refresh", with_a_state_that_is_set),
     ]
     return [*into, *out_of, *meltano]
@@ -546,7 +654,8 @@ def main() -> int:
 
 EXPLANATION = """`equal`: every value of every row that arrived equals the one at the source (numbers as decimals, times as
 instants). "then N": the second run, after three rows were changed and two added at the source, and the records that
-travelled in it; taps that send the boundary value again (`>=`) send some more. REST source: Datasette over SQLite.
+travelled in it; taps that send the boundary value again (`>=`) send some more. REST source: Datasette over SQLite, whose file
+tap-sqlite reads.
 """
 
 if __name__ == "__main__":
