@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from singerkit_sql_target.dialect import ORDER
 
-__all__ = ["insert", "merge", "newest_of_each_key", "repeats"]
+__all__ = ["insert", "merge", "newest_of_each_key", "overlap", "repeats"]
 
 
 def repeats(stage: str, keys: Sequence[str]) -> str:
@@ -30,6 +30,12 @@ def insert(table: str, source: str, columns: Sequence[str]) -> str:
     """Append all rows of a source."""
     names = ", ".join(columns)
     return f"INSERT INTO {table} ({names}) SELECT {names} FROM {source}"
+
+
+def overlap(table: str, stage: str, keys: Sequence[str]) -> str:
+    """Ask whether a key of the stage may stand in the table; where a column folds, more do than are merged."""
+    same = " AND ".join(f"stored.{key} = given.{key}" for key in keys)
+    return f"SELECT EXISTS (SELECT 1 FROM {table} AS stored JOIN {stage} AS given ON {same})"
 
 
 def merge(

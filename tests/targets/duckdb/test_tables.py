@@ -350,3 +350,23 @@ def test_another_pipeline_that_loads_the_same_table_is_told_of(file: Path) -> No
     load(file, schema("id"), record(id=1), STATE({"at": 1}), pipeline="one").expect(0)
     told = load(file, schema("id"), record(id=2), STATE({"at": 1}), pipeline="two").expect(0)
     assert "was loaded by the pipeline `one`, too" in told.stderr
+
+
+def test_a_batch_is_staged_with_one_thread_and_a_unit_applied_with_all(file: Path) -> None:
+    session = DuckDialect(file).connect()
+    threads = "SELECT current_setting('threads')"
+    before = session.execute(threads)
+    stage = Stage()
+    stage.append(session, "s", [Field("id", "BIGINT", Column("id", Kind.INTEGER, True, True))], [(1,)], 1)
+    stage.flush(session)
+    assert session.execute(threads) == [(1,)]
+    with session.transaction():
+        assert session.execute(threads) == before
+    session.close()
+
+
+def test_keys_that_are_not_stored_yet_are_inserted_and_others_merged(file: Path) -> None:
+    """Both in one unit and in turn; the last unit has none in common with the table."""
+    for number, ids in enumerate([(1, 2), (2, 3), (4, 5)]):
+        load(file, schema("id", a=INTEGER), *(record(id=id_, a=number) for id_ in ids), STATE({"at": number}))
+    assert sorted(rows(file)) == [(1, 0), (2, 1), (3, 1), (4, 2), (5, 2)]
