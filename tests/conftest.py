@@ -12,6 +12,7 @@ import fcntl
 import os
 import signal
 import subprocess
+import sys
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -54,6 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A shell starts what runs in its background so, and what the tests start would not hear Ctrl-C either.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    keep_what_is_compiled()
     canaries.plant_in_environment()
     canaries.watch_subprocesses()
     starting.fork_executables()
@@ -66,6 +68,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[KEEPER] = subprocess.Popen(
         ["sh", "-c", _KEEP, str(folder)], stdin=subprocess.PIPE, start_new_session=True
     )
+
+
+def keep_what_is_compiled() -> None:
+    """Let Python keep compiled modules, also where the environment says no, as in many a container.
+
+    Else each worker compiles all tests anew, and each interpreter that a test starts all of our own modules.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
 
 
 LONG = ("tests/faults/test_torture.py", "tests/faults/test_exhaustive.py", "tests/pipes/test_demo.py")

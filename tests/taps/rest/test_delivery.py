@@ -31,11 +31,13 @@ def about(*arguments: str) -> list[dict[str, str]]:
     return delivery
 
 
-PROMISES = {each["configuration"]: each["guarantee"] for each in about()}
+@pytest.fixture(scope="module")
+def promises() -> dict[str, str]:
+    return {each["configuration"]: each["guarantee"] for each in about()}
 
 
-def test_every_promise_is_tried() -> None:
-    assert PROMISES.keys() == STREAMS.keys()
+def test_every_promise_is_tried(promises: dict[str, str]) -> None:
+    assert promises.keys() == STREAMS.keys()
 
 
 def after_two_runs(stream: dict[str, Any], run_tap: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -50,19 +52,19 @@ def after_two_runs(stream: dict[str, Any], run_tap: Any) -> tuple[list[dict[str,
 
 
 @pytest.mark.parametrize("configuration", STREAMS)
-def test_a_promise_is_what_two_runs_send(configuration: str, run_tap: Any) -> None:
+def test_a_promise_is_what_two_runs_send(configuration: str, run_tap: Any, promises: dict[str, str]) -> None:
     source, sent = after_two_runs(STREAMS[configuration], run_tap)
     times = Counter(json.dumps(record, sort_keys=True) for record in sent)
     assert times.keys() == {json.dumps(record, sort_keys=True) for record in source}, "a row is lost"
     came_again = max(times.values()) > 1
     has_key = bool(STREAMS[configuration].get("primary_keys"))
-    promise = PROMISES[configuration]
+    promise = promises[configuration]
     assert promise == (
         "exactly_once" if not came_again else "effectively_once" if has_key else "at_least_once"
     )
 
 
-def test_a_config_gets_the_promise_of_each_of_its_streams(tmp_path: Path) -> None:
+def test_a_config_gets_the_promise_of_each_of_its_streams(tmp_path: Path, promises: dict[str, str]) -> None:
     streams = [
         {**stream, "name": f"s{number}", "pagination": {"type": "single"}}
         for number, stream in enumerate(STREAMS.values())
@@ -71,7 +73,7 @@ def test_a_config_gets_the_promise_of_each_of_its_streams(tmp_path: Path) -> Non
     config.write_text(json.dumps({"base_url": "https://api.example.com", "streams": streams}))
     promised = about("--config", str(config))
     assert [each["configuration"] for each in promised] == [f"stream `s{n}`" for n in range(len(STREAMS))]
-    assert [each["guarantee"] for each in promised] == [PROMISES[name] for name in STREAMS]
+    assert [each["guarantee"] for each in promised] == [promises[name] for name in STREAMS]
 
 
 def test_a_stream_in_pages_that_shift_may_miss_rows_and_the_first_run_says_so(
