@@ -144,10 +144,12 @@ def withdrawn_sentence(stream: BlockStream, part: Mapping[str, Any], former: Rea
     if not names or not stream.selected:
         return None
     it, they, were = ("it", "it", "was") if len(names) == 1 else ("them", "they", "were")
+    # What nobody knows to be the parent's key tells its rows apart, by the name that it has.
+    tells = stream.context_fields is None or bool(remembered_by(part).intersection(names))
     twice = (
         " Rows that are asked for again are not recognised without, and are there twice, since the stream has no key: to have "
         f"each once, run {reset_of(stream)}."
-        if not stream.primary_keys and not remembered_by(part).isdisjoint(names)
+        if stream.bookmark_key is not None and not stream.primary_keys and tells
         else ""
     )
     return (

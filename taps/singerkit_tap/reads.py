@@ -44,7 +44,7 @@ class Read:
         self.tracker, self._is_shared, self.drives_all = tracker, is_shared, drives_all
         self._begins_anew = begins_anew
         self._has_page = False
-        self._salt = context_key(context).encode() if context else b""
+        self._salt = context_key(stream.identity(context)).encode() if context else b""
         self._former_salts = _former_salts(stream, context, self._salt) if context and tracker else ()
         self._has_taken = False
         if tracker is not None:

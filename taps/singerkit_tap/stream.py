@@ -225,6 +225,10 @@ class BlockStream(Stream):
         """Return other contexts by which a state may know this partition."""
         return ()
 
+    def identity(self, context: Context) -> Context:
+        """Return what a partition is told apart by where its rows have no key, whatever the config calls it."""
+        return context
+
     @property
     def copied_fields(self) -> Collection[str]:
         """The fields that the rows of a child have of the record that it is read for."""

@@ -78,9 +78,14 @@ class ParentFields:
         """Yield the contexts that this parent has where its key is not known, or known and not copied; ``keys`` are its fields."""
         taken, wanted = _all_of(context), self._wanted().keys()
         yield {name: value for name, value in taken.items() if name in wanted}
+        yield self.identity(context, keys)
+
+    def identity(self, context: Context, keys: Sequence[str]) -> Context:
+        """Return a context whose names are those of the parent's key, whatever its fields are copied as."""
         names = dict(zip(keys, self.names_of(keys), strict=True))
-        if all(name in context for name in names.values()):
-            yield {_PATH_ONLY + key: context[name] for key, name in names.items()}
+        if not all(name in context for name in names.values()):
+            return context
+        return {_PATH_ONLY + key: context[name] for key, name in names.items()}
 
     def copied(self, context: Context) -> dict[str, Any]:
         """Return what is copied to each record and does not tell the parent apart."""

@@ -560,6 +560,12 @@ class RestStream(BlockStream):
         """Return how states know a parent that were written when its key did not tell it apart, or was not copied."""
         return () if self.context_fields is None else self._parents.formers(context, self._key_of_parent)
 
+    def identity(self, context: Context) -> Context:
+        """Return the parent's key by the names that it has there."""
+        return (
+            context if self.context_fields is None else self._parents.identity(context, self._key_of_parent)
+        )
+
     @property
     def copied_fields(self) -> Collection[str]:
         """The fields that `copy` adds."""

@@ -325,4 +325,8 @@ def test_a_copy_that_is_taken_out_doubles_nothing(
     players.copy({"team": "id"})
     assert players.run() == []
     assert "is sent without `name` from now on" in caplog.text
+    if bookmarks == "shared":
+        players.copy({"number": "id"})
+        assert players.run() == []
+        assert "is sent without `team` from now on" in caplog.text
     assert "are not recognised without" not in caplog.text
