@@ -352,7 +352,7 @@ def test_tap_sqlite_moves_the_same_tables_with_no_value_differing(
     file = tmp_path / "nyc.duckdb"
     into = {
         "target-postgres": {"embedded": False, "dsn": database},
-        "target-duckdb": {"database": str(file), "number_type": "double"},
+        "target-duckdb": {"database": str(file)},
     }[target]
     (tmp_path / "tap.json").write_text(json.dumps({"path": str(built)}))
     (tmp_path / "target.json").write_text(json.dumps(into | {"default_target_schema": SCHEMA}))
