@@ -27,8 +27,8 @@ from faults.torture.source import TOKEN, HttpFault, Source
 from faults.torture.sqlite_cases import SqliteCase, SqliteSource
 
 CHUNKS = 6
-FAULTS = 55
-"""Faults that strike in each chunk; together more than 300."""
+FAULTS = 34
+"""Faults that strike in each chunk; together more than 200."""
 FEW_FAULTS = 4
 """Into DuckDB, in one or two cases; `make torture ARGS='--into duckdb'` runs any number."""
 CASES = 100
