@@ -14,6 +14,7 @@ from singerkit_sql_target.dialect import Dialect, Session
 from singerkit_sql_target.settings import Settings
 from singerkit_sql_target.stage import Stage, Version
 from singerkit_sql_target.tables import Table
+from singerkit_target.versions import without_metadata
 from singerkit_wire.batch import Batch
 from singerkit_wire.kinds import Kind
 from singerkit_wire.stream import DELETED_AT, VERSION
@@ -114,7 +115,7 @@ class Versions:
 
     def _no_metadata(self, session: Session, table: Table) -> str:
         """Rows keep what an earlier run has put into a column that the SCHEMA does not name."""
-        ignored = "is ignored: rows carry no version without `add_record_metadata`."
+        ignored = without_metadata(has_key=bool(table.given.key_properties))
         existing = session.inspect(table.schema, table.name)
         is_ours = VERSION not in table.given.column_names
         if not is_ours or existing is None or VERSION not in existing.columns:

@@ -10,7 +10,20 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-__all__ = ["Versions"]
+__all__ = ["Versions", "without_metadata"]
+
+
+def without_metadata(*, has_key: bool) -> str:
+    """Say what an ACTIVATE_VERSION leaves as it is where rows carry no version, and what to do."""
+    left = (
+        "those that are gone at the source stay"
+        if has_key
+        else "each complete load of this stream, which has no key, adds all its rows to those that are there"
+    )
+    return (
+        f"is ignored: rows carry no version without `add_record_metadata`, so that {left}. Set it to true, and the next complete "
+        "load names the statement that removes what was loaded without."
+    )
 
 
 @dataclass

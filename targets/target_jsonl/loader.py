@@ -299,10 +299,13 @@ class JsonlLoader:
 
     def activate_version(self, stream: Stream, version: int) -> None:
         """Files are only appended to: rows of other versions stay, and carry their version."""
+        newest = "take those with the newest `_sdc_table_version` where you read them"
         self._log.warning(
-            "ACTIVATE_VERSION %d of stream `%s`: a file is only appended to, rows of other versions stay.",
+            "ACTIVATE_VERSION %d of stream `%s`: a file is only appended to, so that rows of other versions stay, and each complete load "
+            "adds all its rows to those that are there; %s.",
             version,
             stream.name,
+            newest if self._metadata else f"set `add_record_metadata` to true, and {newest}",
         )
 
     def mark_safe(self, point: SafePoint) -> None:

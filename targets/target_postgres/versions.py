@@ -13,6 +13,7 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Composed, Identifier, Literal
 
 from singerkit_shell.errors import BadDataError
+from singerkit_target.versions import without_metadata
 from singerkit_wire.stream import DELETED_AT, VERSION
 from target_postgres import ddl
 from target_postgres.faults import NotDone, is_refusal, refusal
@@ -120,7 +121,7 @@ def obstacle(cursor: Cursor, table: Table, *, hard: bool, with_metadata: bool) -
 
 def _no_metadata(cursor: Cursor, table: Table) -> str:
     """Rows keep what an earlier run has put into a column that the SCHEMA does not name."""
-    ignored = "is ignored: rows carry no version without `add_record_metadata`."
+    ignored = without_metadata(has_key=bool(table.given.key_properties))
     is_ours = VERSION not in table.given.column_names
     if (
         not is_ours

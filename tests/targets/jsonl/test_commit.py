@@ -399,6 +399,7 @@ def test_versions_are_told_of_and_kept(loader: JsonlLoader, folder: Path, caplog
     loader.activate_version(A, 7)
     loader.commit(OLD)
     assert "ACTIVATE_VERSION 7 of stream `a`" in caplog.text
+    assert "each complete load adds all its rows to those that are there" in caplog.text
     assert numbers(folder) == [1]
 
 
