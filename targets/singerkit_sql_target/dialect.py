@@ -117,8 +117,8 @@ class Session(Protocol):
         """Tell whether each row of a table has a key without null, and no two have the same. Reads all of it."""
         ...
 
-    def note_key(self, table: str, keys: Sequence[str]) -> None:
-        """Keep with a table by which columns its rows replace each other, `()` for none; not where the store has no room."""
+    def note_key(self, table: str, keys: Sequence[str] | None) -> None:
+        """Keep with a table by which columns its rows replace each other, `()` for none, None: not known any more."""
         ...
 
     def create_stage(self, name: str, fields: Sequence[Field]) -> str:

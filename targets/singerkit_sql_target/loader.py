@@ -18,7 +18,7 @@ from singerkit_sql_target.rejects import REJECTS, RejectTable
 from singerkit_sql_target.settings import Settings
 from singerkit_sql_target.stage import Part, Position, Stage
 from singerkit_sql_target.states import HISTORY, TABLE, StateRow, StateTable
-from singerkit_sql_target.tables import Table, columns_of, fit_table, holds_rows
+from singerkit_sql_target.tables import Table, check_key, columns_of, fit_table, holds_rows
 from singerkit_sql_target.versions import Versions
 from singerkit_state.lineage import WaysOut
 from singerkit_state.reached import NOTHING, reached
@@ -182,11 +182,18 @@ class SqlLoader:
         if table.takes_marks_off and not self._settings.with_metadata:
             columns, rows = (*columns, table.metadata[DELETED_AT]), [(*row, None) for row in rows]
         size = 0 if batch.run is None else len(batch.run.data)
-        self._put(stream.name, table.fields(columns), rows, size)
+        self._put(stream.name, table.fields(columns), rows, size, table.keys)
 
-    def _put(self, stream: str, fields: Sequence[Field], rows: Sequence[tuple[Any, ...]], size: int) -> None:
+    def _put(
+        self,
+        stream: str,
+        fields: Sequence[Field],
+        rows: Sequence[tuple[Any, ...]],
+        size: int,
+        keys: tuple[str, ...] = (),
+    ) -> None:
         self._guarded(
-            lambda session: self._stage.append(session, stream, fields, rows, size),
+            lambda session: self._stage.append(session, stream, fields, rows, size, keys),
             f"staging rows of `{stream}`",
         )
 
@@ -235,7 +242,11 @@ class SqlLoader:
             with session.transaction():
                 # The fence comes first: who is no longer the pipeline's run changes nothing.
                 fenced = self._states.advance(session, row, state)
+                by: dict[str, tuple[str, ...]] = {}
                 for stream, part in self._stage:
+                    if isinstance(part, Part) and by.setdefault(stream, part.keys) != part.keys:
+                        by[stream] = part.keys
+                        check_key(session, self._dialect, self._tables[stream], part.keys)
                     self._apply(session, stream, part)
                 asked = {
                     name: table
@@ -272,8 +283,8 @@ class SqlLoader:
             self._versions.apply(session, table, part.version)
             return
         columns = columns_of(part.fields, self._dialect)
-        if table.keys:
-            session.merge(table.quoted, part.name, columns, [self._dialect.quote(key) for key in table.keys])
+        if part.keys:
+            session.merge(table.quoted, part.name, columns, [self._dialect.quote(key) for key in part.keys])
         else:
             session.execute(merge.insert(table.quoted, part.name, columns))
 

@@ -26,10 +26,11 @@ _GATHER_BYTES = 8 << 20
 
 @dataclass
 class Part:
-    """Rows of one stream with one set of columns; ``name`` is quoted. ``gathered`` are not in its table yet."""
+    """Rows of one stream with one set of columns and one key; ``name`` is quoted. ``gathered`` are not in its table yet."""
 
     name: str
     fields: tuple[Field, ...]
+    keys: tuple[str, ...] = ()
     rows: int = 0
     gathered: list[list[Sequence[Any]]] = field(default_factory=list)
 
@@ -84,14 +85,15 @@ class Stage:
         fields: Sequence[Field],
         rows: Sequence[WireRow],
         size: int,
+        keys: tuple[str, ...] = (),
     ) -> None:
-        """Put rows behind those that wait; they have come in ``size`` bytes."""
+        """Put rows behind those that wait; they have come in ``size`` bytes, and replace others by ``keys``."""
         fields = tuple(fields)
         parts = self._parts.setdefault(stream, [])
         part = parts[-1] if parts else None
-        if not isinstance(part, Part) or part.fields != fields:
+        if not isinstance(part, Part) or (part.fields, part.keys) != (fields, keys):
             self._made += 1
-            part = Part(session.create_stage(f"{self._names}_{self._made}", fields), fields)
+            part = Part(session.create_stage(f"{self._names}_{self._made}", fields), fields, keys)
             parts.append(part)
         part.gather(rows)
         self._gathered += size

@@ -20,7 +20,7 @@ from singerkit_target.contract import RowsGone
 from singerkit_wire.kinds import Column, Kind
 from singerkit_wire.stream import DELETED_AT, VERSION, Stream
 
-__all__ = ["METADATA_KINDS", "Table", "columns_of", "fit_table", "holds_rows"]
+__all__ = ["METADATA_KINDS", "Table", "check_key", "columns_of", "fit_table", "holds_rows"]
 
 _MOST = 10  # columns that a sentence names
 
@@ -166,7 +166,7 @@ def fit_table(
     keys = () if settings.append_only else tuple(columns[key] for key in stream.key_properties)
     anew = f"{start_over}{'' if keys else f', `DELETE FROM {fitting.quoted}`, since its rows have no key and would be there twice'}"
     read_anew = f"{anew}, then the pipeline again"
-    _check_key(fitting, existing, former, columns, keys)
+    _check_key(fitting, existing, columns, keys)
     if existing is None:
         session.create(fitting.quoted, list(wanted.items()))
         log.info("Table %s made for stream `%s`.", where, stream.name)
@@ -177,7 +177,8 @@ def fit_table(
             fitting, [name for name in wanted if name not in existing.columns], read_anew, is_of_this_run
         )
     if existing is None or existing.key is None or set(existing.key) != set(keys):
-        session.note_key(fitting.quoted, keys)
+        # Rows that wait under the former key are put into the table later.
+        session.note_key(fitting.quoted, None if former is not None and waiting else keys)
     given, fitted = _as_stored(fitting, columns, types, metadata)
     return Table(
         stream=stream.name,
@@ -197,7 +198,6 @@ def fit_table(
 def _check_key(
     fitting: _Fitting,
     existing: Existing | None,
-    former: Table | None,
     columns: Mapping[str, str],
     keys: tuple[str, ...],
 ) -> None:
@@ -211,11 +211,6 @@ def _check_key(
         fitting.session,
         f"{fitting.settings.schema}.{fitting.stream.name}",
     )
-    if former is not None and set(former.keys) != set(keys) and fitting.waiting:
-        raise BadDataError(
-            f"Expected one key for all rows of stream `{stream.name}` that are committed together, got another while rows wait; what "
-            "was committed is safe: have the tap declare the stream once, then run again."
-        )
     if existing is not None and not existing.is_empty and set(existing.key or ()) != set(keys):
         noted = existing.key
         of_column = {column: field for field, column in columns.items()}
@@ -245,6 +240,19 @@ def _check_key(
                 _quoted(stream.key_properties),
                 _quoted(before),
             )
+
+
+def check_key(session: Session, dialect: Dialect, table: Table, keys: Sequence[str]) -> None:
+    """See that the rows of a unit so far, and those that are stored, have the key of those behind them.
+
+    Raises:
+        BadDataError: they do not.
+    """
+    if keys and not session.tells_apart(table.quoted, [dialect.quote(key) for key in keys]):
+        raise BadDataError(
+            f"Expected the key {_quoted(keys)} of stream `{table.stream}` to be unique and not null in the rows that came before under "
+            "another one, got rows that are not; what was committed is safe: have the tap send each stream with one key, then run again."
+        )
 
 
 def _existing(session: Session, schema: str, stream: str) -> Existing | None:

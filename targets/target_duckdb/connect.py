@@ -183,9 +183,10 @@ class _DuckSession:
         )
         return not (lacks_one or has_repeats)
 
-    def note_key(self, table: str, keys: Sequence[str]) -> None:
+    def note_key(self, table: str, keys: Sequence[str] | None) -> None:
         """In the comment of the table, unless the user has written one."""
-        said = "'" + (_KEY_IS + json.dumps(keys, ensure_ascii=False)).replace("'", "''") + "'"
+        text = (_KEY_IS + json.dumps(keys, ensure_ascii=False)).replace("'", "''")
+        said = "NULL" if keys is None else f"'{text}'"
         if table not in self._commented:
             self.execute(f"COMMENT ON TABLE {table} IS {said}")
 

@@ -255,10 +255,16 @@ def test_a_comment_of_the_users_stays_and_the_key_is_looked_at_by_each_run(file:
     assert "to be unique and not null" in load(file, schema("id")).expect(65).last_words
 
 
-def test_a_key_does_not_change_between_rows_that_are_committed_together(file: Path) -> None:
-    longer = SCHEMA("s", {"id": INTEGER, "t": TEXT}, ["id", "t"])
-    messages = [schema("id", t=TEXT), record(id=1, t="a"), longer, record(id=1, t="b"), STATE({"at": 1})]
-    assert "Expected one key for all rows of stream `s`" in load(file, *messages).expect(65).last_words
+def test_a_key_that_changes_between_rows_that_are_committed_together(file: Path) -> None:
+    """Each row replaces others by the key under which it came."""
+    by_text = SCHEMA("s", {"id": INTEGER, "t": TEXT}, ["t"])
+    first = [schema("id", t=TEXT), record(id=1, t="a"), record(id=1, t="b"), record(id=2, t="c")]
+    load(file, *first, by_text, record(id=3, t="b"), record(id=1, t="d"), STATE({"at": 1})).expect(0)
+    assert sorted(rows(file)) == [(1, "d"), (2, "c"), (3, "b")]
+    load(file, by_text, STATE({"at": 2})).expect(0)
+    same = [schema("id", t=TEXT), record(id=4, t="c"), by_text, record(id=5, t="x"), STATE({"at": 3})]
+    assert "Expected the key `t` of stream `s` to be unique" in load(file, *same).expect(65).last_words
+    assert sorted(rows(file)) == [(1, "d"), (2, "c"), (3, "b")]
 
 
 # --- versions, dead letters, metadata ------------------------------------------------------------------------
@@ -317,6 +323,33 @@ def test_versions_without_metadata_or_that_nothing_can_follow_are_told(file: Pat
     assert (
         "`load_method: append-only` deletes no row" in load(file, schema("id"), **both).expect(78).last_words
     )
+
+
+@pytest.mark.parametrize(
+    ("keys", "left"),
+    [
+        (["id"], "those that are gone at the source stay"),
+        (
+            [],
+            "each complete load of this stream, which has no key, adds all its rows to those that are there",
+        ),
+    ],
+)
+def test_what_a_version_leaves_without_metadata_is_said_and_the_advice_works(
+    file: Path, keys: list[str], left: str
+) -> None:
+    def loaded(version: int, *ids: int, **config: Any) -> str:
+        messages = [SCHEMA("s", {"id": INTEGER}, keys), *versioned(version, *ids), activate(version)]
+        return load(file, *messages, STATE({"at": version}), **config).expect(0).stderr
+
+    assert left in loaded(1, 1, 2, 3)
+    assert "Set it to true" in loaded(2, 1, 2)
+    assert len(rows(file)) == (3 if keys else 5)
+    told = loaded(3, 1, 2, add_record_metadata=True)
+    query(file, told.split("remove it with `")[1].split("`")[0])
+    assert sorted(rows(file, columns="id")) == [(1,), (2,)]
+    loaded(4, 2, add_record_metadata=True)
+    assert rows(file, columns="id") == [(2,)]
 
 
 def test_records_that_are_set_aside_are_there_with_their_unit_and_limited(file: Path) -> None:
