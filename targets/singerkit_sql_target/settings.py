@@ -40,7 +40,7 @@ SETTINGS: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What the config says about tables."""
+    """What the config says about tables; ``number_type`` where it leaves a choice for columns of `number`."""
 
     schema: str
     column_types: Mapping[str, str] = field(default_factory=dict)
@@ -48,6 +48,7 @@ class Settings:
     append_only: bool = False
     loads_extra: bool = False
     hard_delete: bool = True
+    number_type: str | None = None
 
 
 def settings_of(config: Mapping[str, Any]) -> Settings:
@@ -59,6 +60,7 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
         append_only=config["load_method"] == "append-only",
         loads_extra=config["extra"] == "load",
         hard_delete=config["hard_delete"],
+        number_type=config.get("number_type"),
     )
 
 

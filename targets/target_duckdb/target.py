@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, ClassVar
-from urllib.parse import quote
+from typing import Any, ClassVar
 
 from singerkit_shell.command import start
 from singerkit_shell.errors import ConfigurationError
 from singerkit_sql_target import settings
-from singerkit_state.lineage import WaysOut
+from singerkit_sql_target.target import SqlTarget
 from singerkit_target.abilities import Abilities
 from singerkit_target.contract import Loader
-from singerkit_target.shell import SingerkitTarget
 from target_duckdb.domain import ABILITIES
-
-if TYPE_CHECKING:
-    from singerkit_sql_target.loader import SqlLoader
 
 __all__ = ["TargetDuckDB", "main"]
 
 
-class TargetDuckDB(SingerkitTarget):
+class TargetDuckDB(SqlTarget):
     """Load Singer streams into a DuckDB file, exactly once."""
 
     name = "target-duckdb"
@@ -47,8 +41,6 @@ class TargetDuckDB(SingerkitTarget):
             },
         },
     }
-    has_state_url = True
-    _loader: SqlLoader | None = None
 
     @classmethod
     def abilities(cls, config: Mapping[str, Any]) -> Abilities:
@@ -64,13 +56,6 @@ class TargetDuckDB(SingerkitTarget):
                 f"Expected the path of a file at `database`, got `{scheme}:...`; rows are loaded into a file only"
             ]
         return settings.problems(self.config, self.given_keys)
-
-    def ways_out(self, pipeline: str) -> WaysOut:
-        """As of every target, and where in its file this one keeps the state."""
-        schema = quote(self.config["default_target_schema"], safe="")
-        return replace(
-            super().ways_out(pipeline), place=f"pipeline={quote(pipeline, safe='')}&schema={schema}"
-        )
 
     def make_loader(self) -> Loader:
         try:
@@ -91,16 +76,6 @@ class TargetDuckDB(SingerkitTarget):
             ways=self.ways_out,
         )
         return self._loader
-
-    def _load(self, source: IO[Any]) -> Counter[str]:
-        counts = super()._load(source)
-        for name in self._loader.column_types_without_column() if self._loader else ():
-            self.logger.warning(
-                "`column_types` names `%s`, and this run had no such stream with such a column: correct the name, unless "
-                "that is left out on purpose.",
-                name,
-            )
-        return counts
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from psycopg2.sql import SQL, Identifier
 
 from singerkit_shell.errors import ConfigurationError, FencedError, RetryableError, SingerkitError
 from singerkit_shell.signals import StopFlag, stop_flag
+from singerkit_sql_target.settings import Settings
 from singerkit_state.lineage import WaysOut
 from singerkit_state.postgres import history
 from singerkit_state.postgres import row as rows_of_state
@@ -53,7 +54,7 @@ from target_postgres.faults import (
 from target_postgres.names import identifier
 from target_postgres.rows import as_csv, with_hex, with_utc
 from target_postgres.session import Session, Unopened
-from target_postgres.tables import NOTHING_NEW, New, Table, Wishes, check_stream_name, fit_table, hold
+from target_postgres.tables import NOTHING_NEW, New, Table, check_stream_name, fit_table, hold
 from target_postgres.versions import (
     kept_by_append_only,
     obstacle,
@@ -112,13 +113,12 @@ class PostgresLoader:
     def __init__(
         self,
         dsn: Callable[[], str],
-        wishes: Wishes,
+        settings: Settings,
         log: logging.Logger,
         *,
         lock_timeout_seconds: float = 60.0,
         reconnect_seconds: float = 60.0,
         answer_seconds: float = 3600.0,
-        hard_delete: bool = True,
         deletes_marked: bool = False,
         state_table: str = DEFAULT_TABLE,
         sets_aside: Sequence[str] = (),
@@ -127,16 +127,16 @@ class PostgresLoader:
         ways: Callable[[str], WaysOut] = lambda _pipeline: WaysOut(("target-postgres",)),
         stop: StopFlag = stop_flag,
     ) -> None:
-        self.abilities = abilities(append_only=wishes.append_only)
-        self._adds_metadata = wishes.with_metadata
+        self.abilities = abilities(append_only=settings.append_only)
+        self._adds_metadata = settings.with_metadata
         self._dsn_of = dsn
-        self._wishes = wishes
+        self._wishes = settings
         self._log = log
         self._lock_timeout = lock_timeout_seconds
         self._reconnect_seconds = reconnect_seconds
         self._answer_seconds = answer_seconds
         self._stop = stop
-        self._hard_delete = hard_delete
+        self._hard_delete = settings.hard_delete
         self._deletes_marked = deletes_marked
         self._state_table = state_table
         self._close_server = close_server
@@ -233,7 +233,7 @@ class PostgresLoader:
         fitting = partial(
             fit_table,
             stream=stream,
-            wishes=self._wishes,
+            settings=self._wishes,
             number=self._made,
             log=self._log,
             start_over=self._ways(self._begun.row.pipeline).start_over(stream.name),

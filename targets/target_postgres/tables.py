@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import psycopg2
@@ -13,6 +13,7 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Identifier
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
+from singerkit_sql_target.settings import Settings
 from singerkit_target.chosen import check_chosen
 from singerkit_target.contract import RowsGone, TableRemade
 from singerkit_wire.kinds import Column, Kind
@@ -25,21 +26,9 @@ from target_postgres.names import identifier, identifiers
 from target_postgres.stored import as_stored, check_keys
 from target_postgres.types import METADATA_TYPES, ColumnType, column_type, keeps_values
 
-__all__ = ["NOTHING_NEW", "New", "Table", "Wishes", "check_stream_name", "fit_table", "hold"]
+__all__ = ["NOTHING_NEW", "New", "Table", "check_stream_name", "fit_table", "hold"]
 
 _MOST = 10  # columns that a sentence names
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What the config says about tables."""
-
-    schema: str
-    number_type: str = "numeric"
-    column_types: Mapping[str, str] = field(default_factory=dict)
-    with_metadata: bool = False
-    append_only: bool = False
-    loads_extra: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,7 +115,7 @@ def check_stream_name(stream: str, tables: Iterable[Table], ours: Sequence[str])
 def fit_table(
     cursor: Cursor,
     stream: Stream,
-    wishes: Wishes,
+    settings: Settings,
     number: int,
     log: logging.Logger,
     start_over: str,
@@ -151,13 +140,13 @@ def fit_table(
         BadDataError: names collide, a key or type does not fit the existing table.
     """
     name = identifier(stream.name)
-    existing = _existing(cursor, wishes.schema, name, stream.name)
-    columns = identifiers(_field_names(stream, wishes, existing), f"the schema of stream `{stream.name}`")
-    keys = () if wishes.append_only else tuple(columns[key] for key in stream.key_properties)
-    if not wishes.loads_extra:
-        check_chosen(stream, wishes.column_types)
-    types = _types(stream, columns, wishes)
-    table = ddl.table_name(wishes.schema, name)
+    existing = _existing(cursor, settings.schema, name, stream.name)
+    columns = identifiers(_field_names(stream, settings, existing), f"the schema of stream `{stream.name}`")
+    keys = () if settings.append_only else tuple(columns[key] for key in stream.key_properties)
+    if not settings.loads_extra:
+        check_chosen(stream, settings.column_types)
+    types = _types(stream, columns, settings)
+    table = ddl.table_name(settings.schema, name)
     before = _Before.of(former, new, kept)
     if existing is not None:
         stream, types = _with_documents(cursor, table, existing, stream, columns, types, before)
@@ -165,12 +154,12 @@ def fit_table(
     is_of_this_run = is_empty if former is None else former.is_of_this_run
     if (existing is None and must_hold is not False) or (existing and existing.is_empty and must_hold):
         raise RowsGone(
-            f"The table {wishes.schema}.{name} is {'empty' if existing else 'not there'}, and the saved state says that "
+            f"The table {settings.schema}.{name} is {'empty' if existing else 'not there'}, and the saved state says that "
             f"rows of stream `{stream.name}` were loaded into it."
         )
     is_remade = existing is not None and loaded_into not in (None, existing.oid)
     remade = (
-        f"The table {wishes.schema}.{name} is not the one that rows of stream `{stream.name}` were loaded into: others have "
+        f"The table {settings.schema}.{name} is not the one that rows of stream `{stream.name}` were loaded into: others have "
         "dropped that and made this one, as a restore from a dump does, and it may lack rows."
         f"{'' if keys else _empty_first(cursor, table)}"
     )
@@ -180,7 +169,7 @@ def fit_table(
         doubts.append(remade)
     elif doubts is not None and (existing is None or existing.is_empty):
         doubts.append(
-            f"The table {wishes.schema}.{name} is {'empty' if existing else 'not there'}, and rows of stream "
+            f"The table {settings.schema}.{name} is {'empty' if existing else 'not there'}, and rows of stream "
             f"`{stream.name}` were loaded into it."
         )
     added = [short for short in types if existing is None or short not in existing.columns]
@@ -188,11 +177,11 @@ def fit_table(
     if existing is None:
         if former is not None:
             raise BadDataError(
-                f"Expected the table {wishes.schema}.{name}, into which this run loads stream `{stream.name}`, got none: "
+                f"Expected the table {settings.schema}.{name}, into which this run loads stream `{stream.name}`, got none: "
                 "somebody has dropped it meanwhile; put the table back, or run again and do what it then says."
             )
         ddl.create_table(cursor, table, [(column, type_.sql) for column, type_ in types.items()], keys)
-        log.info("Table %s.%s made for stream `%s`.", wishes.schema, name, stream.name)
+        log.info("Table %s.%s made for stream `%s`.", settings.schema, name, stream.name)
     else:
         _fit(cursor, table, existing, stream, columns, types, keys, before, log, start_over)
         _tell_added(stream, added, types, existing, log, read_anew, is_of_this_run=is_of_this_run)
@@ -203,18 +192,18 @@ def fit_table(
         stream.name if existing is None and name != stream.name else None,
         {short: original for short, original in shortened.items() if short in added},
     )
-    actual = ddl.columns_now(cursor, wishes.schema, name)
+    actual = ddl.columns_now(cursor, settings.schema, name)
     if former is not None:
         _tell_remade(former, actual, log, added)
     held = {field: actual[short] for field, short in columns.items()}
-    if not wishes.append_only:
+    if not settings.append_only:
         check_keys(stream, held)
-    given = as_stored(stream, held, log, append_only=wishes.append_only)
-    actual_shape = ddl.shape(cursor, wishes.schema, name)
+    given = as_stored(stream, held, log, append_only=settings.append_only)
+    actual_shape = ddl.shape(cursor, settings.schema, name)
     return Table(
         stream=stream.name,
         given=given,
-        schema=wishes.schema,
+        schema=settings.schema,
         name=name,
         columns=columns,
         keys=keys,
@@ -323,28 +312,30 @@ def _existing(cursor: Cursor, schema: str, name: str, stream: str) -> ddl.Existi
         ) from None
 
 
-def _field_names(stream: Stream, wishes: Wishes, existing: ddl.Existing | None) -> Sequence[str]:
-    extra: Iterable[str] = METADATA_TYPES if wishes.with_metadata else ()
-    if not wishes.with_metadata and existing is not None and may_hold_marks(existing, stream):
+def _field_names(stream: Stream, settings: Settings, existing: ddl.Existing | None) -> Sequence[str]:
+    extra: Iterable[str] = METADATA_TYPES if settings.with_metadata else ()
+    if not settings.with_metadata and existing is not None and may_hold_marks(existing, stream):
         extra = (DELETED_AT,)
     return [*stream.column_names, *(name for name in extra if name not in stream.column_names)]
 
 
-def _types(stream: Stream, columns: Mapping[str, str], wishes: Wishes) -> dict[str, ColumnType]:
+def _types(stream: Stream, columns: Mapping[str, str], settings: Settings) -> dict[str, ColumnType]:
     declared = {column.name: column for column in stream.columns}
     types: dict[str, ColumnType] = {}
     for name, short in columns.items():
         if name in declared:
-            types[short] = _type_of(stream, declared[name], wishes)
+            types[short] = _type_of(stream, declared[name], settings)
         else:
             types[short] = ColumnType(METADATA_TYPES[name])
     return types
 
 
-def _type_of(stream: Stream, column: Column, wishes: Wishes) -> ColumnType:
+def _type_of(stream: Stream, column: Column, settings: Settings) -> ColumnType:
     try:
         return column_type(
-            column, wishes.column_types.get(f"{stream.name}.{column.name}"), wishes.number_type
+            column,
+            settings.column_types.get(f"{stream.name}.{column.name}"),
+            settings.number_type or "numeric",
         )
     except ValueError as error:
         raise BadDataError(

@@ -6,29 +6,23 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, ClassVar
-from urllib.parse import quote
+from typing import IO, Any, ClassVar
 
 from singerkit_shell.command import start
-from singerkit_state.lineage import WaysOut
+from singerkit_sql_target import settings
+from singerkit_sql_target.target import SqlTarget
 from singerkit_state.postgres.url import name_problem
 from singerkit_target.abilities import Abilities
 from singerkit_target.contract import Loader
 from singerkit_target.load import Limits
-from singerkit_target.shell import SingerkitTarget
 from target_postgres.domain import abilities
-
-if TYPE_CHECKING:
-    from target_postgres.loader import PostgresLoader
 
 __all__ = ["TargetPostgres", "main"]
 
-_TEXT = {"type": "string", "minLength": 1}
-_NAME = {**_TEXT, "secret": False}
-"""A name or a path, which sentences and statements have to show, wherever it comes from."""
+_NAME = settings.NAME
 
 
-class TargetPostgres(SingerkitTarget):
+class TargetPostgres(SqlTarget):
     """Load Singer streams into PostgreSQL, as fast as COPY and exactly once."""
 
     name = "target-postgres"
@@ -36,7 +30,7 @@ class TargetPostgres(SingerkitTarget):
         "type": "object",
         "properties": {
             "dsn": {
-                **_TEXT,
+                **_NAME,
                 "secret": True,
                 "description": "libpq connection string or URL; the single settings below complete it. With an "
                 "empty config an embedded PostgreSQL is used.",
@@ -98,11 +92,8 @@ class TargetPostgres(SingerkitTarget):
                 "description": "A unit of commit of up to this many bytes is held in memory, to be written again after a lost "
                 "connection or a deadlock; a bigger one ends the run, and the next run resumes.",
             },
-            "default_target_schema": {
-                **_NAME,
-                "default": "public",
-                "description": "Schema for the tables, the state row and the dead letters; created if missing.",
-            },
+            **settings.SETTINGS,
+            "default_target_schema": {**settings.SETTINGS["default_target_schema"], "default": "public"},
             "embedded": {
                 "type": "boolean",
                 "description": "Load into a PostgreSQL that the target starts by itself. Default: only with an empty "
@@ -112,13 +103,6 @@ class TargetPostgres(SingerkitTarget):
                 **_NAME,
                 "description": "Folder of the embedded PostgreSQL; asks for it. Default: `SINGERKIT_EMBEDDED_FOLDER`, else `~/.local/share/singerkit/postgres`, for root `/var/lib/singerkit/postgres`.",
             },
-            "load_method": {
-                "type": "string",
-                "enum": ["upsert", "append-only"],
-                "default": "upsert",
-                "description": "`upsert` replaces rows by key, and appends where a stream has none; `append-only` "
-                "always appends, and deletes nothing: at ACTIVATE_VERSION rows of other versions stay.",
-            },
             "number_type": {
                 "type": "string",
                 "enum": ["numeric", "double precision"],
@@ -126,25 +110,18 @@ class TargetPostgres(SingerkitTarget):
                 "description": "Column type for `number`: every digit kept, or faster to compute with.",
             },
             "column_types": {
-                "type": "object",
-                "additionalProperties": _NAME,
+                **settings.SETTINGS["column_types"],
                 "description": "PostgreSQL types for single columns, as in "
                 '`{"orders.total": "numeric(12,2)"}`; wins over `x-sql-datatype`.',
             },
             "hard_delete": {
-                "type": "boolean",
-                "default": True,
-                "description": "At ACTIVATE_VERSION delete rows of other versions (not under `load_method: append-only`, "
-                "where `true` is refused); else set `_sdc_deleted_at`. Without "
-                "`add_record_metadata` neither: rows then have no version, and rows without one always stay. Where it is given, "
+                **settings.SETTINGS["hard_delete"],
+                "description": settings.SETTINGS["hard_delete"]["description"] + " Where it is given, "
                 "`true` also deletes each row of a stream with a key whose record has a value in `_sdc_deleted_at`, as "
                 "log-based streams say that a row is gone; else the row stays, with that value.",
             },
         },
     }
-
-    has_state_url = True
-    _loader: PostgresLoader | None = None
 
     @classmethod
     def abilities(cls, config: Mapping[str, Any]) -> Abilities:
@@ -164,14 +141,8 @@ class TargetPostgres(SingerkitTarget):
         problem = server_problem(self.config, is_empty=not self.given_keys)
         if problem is not None:
             return [problem]
-        if (
-            self.config["load_method"] == "append-only"
-            and "hard_delete" in self.given_keys
-            and self.config["hard_delete"]
-        ):
-            return [
-                "Expected `false` at `hard_delete`, or nothing, since `load_method: append-only` deletes no row, got `true`"
-            ]
+        if problems := settings.problems(self.config, self.given_keys):
+            return problems
         if problem := name_problem(self.config["default_target_schema"]):
             return [_expected_name("default_target_schema", problem)]
         try:
@@ -187,13 +158,6 @@ class TargetPostgres(SingerkitTarget):
             return [_expected_name("database" if self.config.get("database") else "dsn", problem)]
         return certificate_problems(dsn)
 
-    def ways_out(self, pipeline: str) -> WaysOut:
-        """As of every target, and where in its database this one keeps the state."""
-        schema = quote(self.config["default_target_schema"], safe="")
-        return replace(
-            super().ways_out(pipeline), place=f"pipeline={quote(pipeline, safe='')}&schema={schema}"
-        )
-
     def _sets_aside(self) -> Sequence[str]:
         """The classes of PostgreSQL's refusals after which a row is set aside."""
         from target_postgres.faults import REFUSING, UNSTORABLE
@@ -205,17 +169,8 @@ class TargetPostgres(SingerkitTarget):
     def make_loader(self) -> Loader:
         from target_postgres.connect import dsn_of, names_a_server
         from target_postgres.loader import PostgresLoader
-        from target_postgres.tables import Wishes
 
         config = self.config
-        wishes = Wishes(
-            schema=config["default_target_schema"],
-            number_type=config["number_type"],
-            column_types=config.get("column_types", {}),
-            with_metadata=config["add_record_metadata"],
-            append_only=config["load_method"] == "append-only",
-            loads_extra=config["extra"] == "load",
-        )
         server: list[Any] = []
 
         def dsn() -> str:
@@ -235,12 +190,11 @@ class TargetPostgres(SingerkitTarget):
 
         self._loader = PostgresLoader(
             dsn,
-            wishes,
+            settings.settings_of(config),
             self.logger,
             lock_timeout_seconds=config["lock_timeout_seconds"],
             reconnect_seconds=config["reconnect_seconds"],
             answer_seconds=config["answer_seconds"],
-            hard_delete=config["hard_delete"],
             deletes_marked=config["hard_delete"] and "hard_delete" in self.given_keys,
             sets_aside=self._sets_aside(),
             quarantine_limit=config["quarantine_limit"],
@@ -253,14 +207,7 @@ class TargetPostgres(SingerkitTarget):
         from target_postgres.session import process_of_a_load
 
         with process_of_a_load():
-            counts = super()._load(source)
-        for name in self._loader.column_types_without_column() if self._loader else ():
-            self.logger.warning(
-                "`column_types` names `%s`, and this run had no such stream with such a column: correct the name, unless "
-                "that is left out on purpose.",
-                name,
-            )
-        return counts
+            return super()._load(source)
 
 
 def _expected_name(key: str, problem: str) -> str:

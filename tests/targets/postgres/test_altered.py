@@ -10,8 +10,9 @@ import pytest
 from faults.loads import RECORD, SCHEMA, STATE, connected, lines, query, running, state_row
 from waiting import wait_until
 
+from singerkit_sql_target.settings import Settings
 from singerkit_wire.stream import stream_of
-from target_postgres.tables import Wishes, fit_table, hold
+from target_postgres.tables import fit_table, hold
 
 INTEGER = {"type": ["integer", "null"]}
 NUMBER = {"type": ["number", "null"]}
@@ -166,7 +167,7 @@ def test_a_table_stays_as_it_was_seen_until_the_unit_ends(database: str) -> None
     query(database, "CREATE TABLE t (id bigint, v text)")
     stream = stream_of("t", {"properties": {"id": INTEGER, "v": TEXT}}, ())
     with connected(database, autocommit=False) as cursor:
-        table = fit_table(cursor, stream, Wishes("public"), 1, logging.getLogger(), "")
+        table = fit_table(cursor, stream, Settings("public"), 1, logging.getLogger(), "")
         cursor.connection.commit()
         hold(cursor, table, logging.getLogger())
         for change in ("ALTER TABLE t ADD w text", "CREATE RULE r AS ON INSERT TO t DO INSTEAD NOTHING"):

@@ -22,11 +22,11 @@ from faults.loads import RECORD, SCHEMA, STATE, command, connected, lines, load,
 from psycopg2.sql import SQL, Identifier
 
 from singerkit_shell.errors import BadDataError
+from singerkit_sql_target.settings import Settings
 from singerkit_wire.stream import stream_of
 from target_postgres import ddl, misfits
 from target_postgres.loader import PostgresLoader
 from target_postgres.misfits import Misfit
-from target_postgres.tables import Wishes
 from target_postgres.types import column_type
 
 INTEGER = {"type": ["integer", "null"]}
@@ -190,7 +190,7 @@ def test_every_pair_of_types(database: str, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(misfits, "_MOST", len(PAIRS))
     make(database)
     properties = {"id": INTEGER} | {column(*pair): WANTED[pair[1]][0] for pair in PAIRS}
-    loader = PostgresLoader(lambda: database, Wishes("public"), logging.getLogger("changes"))
+    loader = PostgresLoader(lambda: database, Settings("public"), logging.getLogger("changes"))
     loader.open()
     loader.begin("default")
     with pytest.raises(BadDataError) as refused:

@@ -30,6 +30,7 @@ from singerkit_shell.errors import (
     Stopped,
 )
 from singerkit_shell.signals import StopFlag
+from singerkit_sql_target.settings import Settings
 from singerkit_state.postgres import lock
 from singerkit_state.postgres import row as state_row
 from singerkit_target.contract import RowsGone, SafePoint
@@ -42,7 +43,6 @@ from target_postgres.faults import ConnectionLost, InTheWay
 from target_postgres.loader import PostgresLoader
 from target_postgres.names import identifier
 from target_postgres.session import Session, process_of_a_load
-from target_postgres.tables import Wishes
 
 LOG = logging.getLogger("loader")
 POINT = SafePoint()
@@ -65,12 +65,17 @@ class Target:
         with_metadata: bool = False,
         append_only: bool = False,
         column_types: dict[str, str] | None = None,
+        hard_delete: bool = True,
         **options: Any,
     ) -> PostgresLoader:
-        wishes = Wishes(
-            self.schema, with_metadata=with_metadata, append_only=append_only, column_types=column_types or {}
+        settings = Settings(
+            self.schema,
+            with_metadata=with_metadata,
+            append_only=append_only,
+            column_types=column_types or {},
+            hard_delete=hard_delete,
         )
-        made = PostgresLoader(lambda: dsn or self.dsn, wishes, LOG, **({"stop": StopFlag()} | options))
+        made = PostgresLoader(lambda: dsn or self.dsn, settings, LOG, **({"stop": StopFlag()} | options))
         self.made.append(made)
         made.open()
         if begin:
@@ -186,7 +191,7 @@ def test_what_belongs_to_the_server_is_closed_with_the_loader(target: Target) ->
     loader = target.loader(close_server=lambda: closed.append(True))
     loader.close()
     assert closed == [True]
-    PostgresLoader(lambda: target.dsn, Wishes("s"), LOG, close_server=lambda: closed.append(True)).close()
+    PostgresLoader(lambda: target.dsn, Settings("s"), LOG, close_server=lambda: closed.append(True)).close()
     assert closed == [True, True], "also before it was opened"
 
 

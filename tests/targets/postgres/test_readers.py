@@ -16,12 +16,12 @@ from waiting import wait_until
 
 from singerkit_shell.errors import LockHeldError
 from singerkit_shell.signals import StopFlag
+from singerkit_sql_target.settings import Settings
 from singerkit_target.contract import SafePoint
 from singerkit_wire.batch import Reject
 from singerkit_wire.stream import Stream, stream_of
 from target_postgres import ahead, ddl
 from target_postgres.loader import PostgresLoader
-from target_postgres.tables import Wishes
 
 INTEGER = {"type": ["integer", "null"]}
 NUMBER = {"type": ["number", "null"]}
@@ -62,12 +62,12 @@ def loader(
     *,
     dsn: Callable[[], str] | None = None,
     stop: StopFlag | None = None,
-    wishes: Wishes | None = None,
+    settings: Settings | None = None,
     **options: Any,
 ) -> PostgresLoader:
     made = PostgresLoader(
         dsn or (lambda: database),
-        wishes or Wishes("public"),
+        settings or Settings("public"),
         logging.getLogger("loader"),
         stop=StopFlag() if stop is None else stop,
         **options,
@@ -107,7 +107,7 @@ def test_a_table_is_read_and_written_by_others_in_mid_unit(
     stream, columns, row = CASES[case]
     query(database, "CREATE TABLE s (id bigint PRIMARY KEY, n bigint); INSERT INTO s VALUES (1, 1)")
     query(database, "CREATE TABLE keyless (id bigint, n bigint); INSERT INTO keyless VALUES (1, 1)")
-    made = loader(database, wishes=Wishes("public", with_metadata=with_metadata))
+    made = loader(database, settings=Settings("public", with_metadata=with_metadata))
     write(made, stream, row, columns=columns)
     if merged:
         made.activate_version(stream, 1)

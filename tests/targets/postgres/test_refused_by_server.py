@@ -25,12 +25,12 @@ from waiting import wait_until
 
 from singerkit_shell.errors import BadDataError, SingerkitError, Stopped
 from singerkit_shell.signals import StopFlag
+from singerkit_sql_target.settings import Settings
 from singerkit_target.load import Limits, Load
 from singerkit_target.publish import Publisher
 from singerkit_wire.blocks import Judgement
 from target_postgres.faults import REFUSING
 from target_postgres.loader import PostgresLoader
-from target_postgres.tables import Wishes
 
 LOG = logging.getLogger("refused")
 BAD = 770077
@@ -149,13 +149,13 @@ class Place:
         stop_at: int | None = None,
     ) -> tuple[SingerkitError | None, Load, list[int]]:
         types = {"a.v": self.refusal.types} if self.refusal.types and not self.removed else {}
-        wishes = Wishes(
+        settings = Settings(
             self.schema, column_types={"a.v": "numeric(9)"} if self.refusal.types and self.removed else types
         )
         stop, stdout = StopFlag(), io.StringIO()
         aside = REFUSING if quarantine else ()
         loader = PostgresLoader(
-            lambda: self.dsn, wishes, LOG, stop=stop, sets_aside=aside, quarantine_limit=limit
+            lambda: self.dsn, settings, LOG, stop=stop, sets_aside=aside, quarantine_limit=limit
         )
         limits = Limits(
             10**9,

@@ -1,0 +1,41 @@
+"""What the executables of database targets have in common."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import IO, ClassVar, Protocol
+from urllib.parse import quote
+
+from singerkit_state.lineage import WaysOut
+from singerkit_target.shell import SingerkitTarget
+
+__all__ = ["SqlTarget"]
+
+
+class _Loader(Protocol):
+    def column_types_without_column(self) -> list[str]: ...
+
+
+class SqlTarget(SingerkitTarget):
+    """A target whose state is a row of the database it loads into; `make_loader` keeps the loader it makes."""
+
+    has_state_url: ClassVar[bool] = True
+    _loader: _Loader | None = None
+
+    def ways_out(self, pipeline: str) -> WaysOut:
+        """As of every target, and where in its database this one keeps the state."""
+        schema = quote(self.config["default_target_schema"], safe="")
+        return replace(
+            super().ways_out(pipeline), place=f"pipeline={quote(pipeline, safe='')}&schema={schema}"
+        )
+
+    def _load(self, source: IO[bytes]) -> Counter[str]:
+        counts = super()._load(source)
+        for name in self._loader.column_types_without_column() if self._loader else ():
+            self.logger.warning(
+                "`column_types` names `%s`, and this run had no such stream with such a column: correct the name, unless "
+                "that is left out on purpose.",
+                name,
+            )
+        return counts
