@@ -214,7 +214,7 @@ class _Run:
         if stream is not None:
             raise ConfigurationError(
                 f"The state that was committed last under the name `{self.pipeline}` is of another place than the tap's: stream "
-                f"`{stream}` was read from another `base_url` or `path`. Another pipeline seems to have that name; nothing was "
+                f"`{stream}` was read from elsewhere. Another pipeline seems to have that name; nothing was "
                 "written: give each its own with `pipeline`, and a schema or streams of its own. If it is one pipeline that "
                 f"has moved, go on from what is committed with {self.ways.go_on()}."
             )

@@ -284,7 +284,7 @@ def _check_epochs(numbers: Iterable[int | Decimal | None], scale: int) -> None:
     for number in numbers:
         if number is not None and (number >= top or low <= number < high):
             raise UnorderableError(
-                "Expected an epoch of the unit that `replication_key_format` or `incremental.format` says, got a "
+                "Expected an epoch of the unit that the format of the replication key says, got a "
                 "number of the size of another unit (`epoch`: seconds, `epoch_ms`, `epoch_us`, `epoch_ns`)"
             )
 

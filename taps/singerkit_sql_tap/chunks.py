@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from singerkit_shell.errors import RetryableError
 from singerkit_sql_tap.contract import Database, Row, TooWide
-from singerkit_sql_tap.queries import Condition, Query, above, at, first_query, page_query, up_to
+from singerkit_sql_tap.queries import Condition, Query, above, at, page_query, top_query, up_to
 from singerkit_sql_tap.tables import Table
 from singerkit_sql_tap.trail import Trail
 
@@ -73,12 +73,14 @@ class Walk:
     def chunks(self, after: Sequence[object] | None = None) -> Iterator[tuple[list[Row], Row]]:
         """Yield rows with the key of the last of them, from behind ``after`` on."""
         mark = self._database.placeholder
-        top = self._fetched(first_query(self._source, self._selected, self._where, self._key, descends=True))
+        changes = self._database.changes()
+        top = self._fetched(top_query(self._source, self._where, self._key))
         if top is None:
             return
-        where = [*self._where, up_to(self._key, self._key_of(top), mark)]
-        named, changes = self._database.fingerprint(self._table), self._database.changes()
-        last: Row | None = None
+        where = [*self._where, up_to(self._key, top, mark)]
+        named = self._database.fingerprint(self._table)
+        top_row: Row | None = None
+        known: list[Row] = []
         while True:
             wanted = self.size.rows
             behind = [] if after is None else [above(self._key, after, mark)]
@@ -98,11 +100,15 @@ class Walk:
             if self.trail is not None:
                 self.trail.add(rows)
                 now = self._database.changes()
-                if now != changes:
-                    changes = now
-                    self._check_numbers(self.trail, [row for row in (top, last) if row is not None])
-            last = rows[-1]
-            after = self._key_of(last)
+                if known and now != changes:
+                    self._check_numbers(self.trail, known)
+                elif not known and len(rows) == wanted:
+                    top_row = self._row_at(top)
+                    if self._database.changes() != changes:  # its number may be another row's by now
+                        top_row = None
+                known = [rows[-1]] if top_row is None else [rows[-1], top_row]
+                changes = now
+            after = self._key_of(rows[-1])
             has_more_columns = len(self._selected) > self._width
             yield [row[: self._width] for row in rows] if has_more_columns else rows, after
             if len(rows) < wanted:
@@ -115,14 +121,17 @@ class Walk:
         found = self._database.fetch(query, 1, self._table)
         return found[0] if found else None
 
+    def _row_at(self, key: Row) -> Row | None:
+        where = [at(self._key, key, self._database.placeholder)]
+        return self._fetched(page_query(self._source, self._selected, where, self._key, 1))
+
     def _check_numbers(self, trail: Trail, known: Sequence[Row]) -> None:
         """See that one of the rows that are ``known`` has its number still.
 
         A database gives new rows numbers above all others: as long as one row stays, none that comes has a number below it.
         """
         for row in known:
-            where = [at(self._key, self._key_of(row), self._database.placeholder)]
-            found = self._fetched(first_query(self._source, self._selected, where, self._key))
+            found = self._row_at(self._key_of(row))
             if found is not None and trail.are_one(row, found):
                 return
         raise RetryableError(

@@ -11,9 +11,9 @@ from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.validate import nearest
 from singerkit_sql_tap.tables import Table
 
-__all__ = ["SQL_SETTINGS", "StreamSettings", "check_stream_settings", "stream_settings"]
+__all__ = ["KEY_FORMATS", "SQL_SETTINGS", "StreamSettings", "check_stream_settings", "stream_settings"]
 
-KEY_FORMATS = ("text", "epoch", "epoch_ms", "epoch_us", "epoch_ns")
+KEY_FORMATS = ("text", "number", "epoch", "epoch_ms", "epoch_us", "epoch_ns")
 
 SQL_SETTINGS: dict[str, Any] = {
     "tables": {
@@ -59,7 +59,8 @@ SQL_SETTINGS: dict[str, Any] = {
                     "type": "string",
                     "enum": list(KEY_FORMATS),
                     "description": "How the replication key compares: `text` by code point, for text that is no time; `epoch` and "
-                    "its like for numbers that are points in time, so that `start_date` and `lookback` mean something.",
+                    "its like for numbers that are points in time, so that `start_date` and `lookback` mean something; `number` for "
+                    "numbers that are none, to which `start_date` does not apply.",
                 },
                 "lookback": {
                     "type": "number",

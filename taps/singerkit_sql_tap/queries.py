@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Condition", "Query", "above", "at", "first_query", "page_query", "top_query", "up_to"]
+__all__ = ["Condition", "Query", "above", "at", "page_query", "top_query", "up_to"]
 
 
 @dataclass(frozen=True)
@@ -58,19 +58,7 @@ def page_query(
 
 def top_query(source: str, where: Sequence[Condition], key: Sequence[str]) -> Query:
     """Return the query for the greatest ``key``."""
-    return first_query(source, key, where, key, descends=True)
-
-
-def first_query(
-    source: str,
-    columns: Sequence[str],
-    where: Sequence[Condition],
-    key: Sequence[str],
-    *,
-    descends: bool = False,
-) -> Query:
-    """Return the query for the first row in the order of ``key``, or the last."""
-    return _query(source, columns, where, ", ".join(part + " DESC" * descends for part in key), 1)
+    return _query(source, key, where, ", ".join(f"{part} DESC" for part in key), 1)
 
 
 def _query(

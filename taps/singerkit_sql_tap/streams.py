@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from singerkit_shell.errors import ConfigurationError
+from singerkit_sql_tap.advice import ADVICE
 from singerkit_sql_tap.chunks import Walk
 from singerkit_sql_tap.config import StreamSettings
 from singerkit_sql_tap.contract import Database, Row
@@ -18,6 +19,7 @@ from singerkit_sql_tap.tables import Table
 from singerkit_sql_tap.trail import Trail
 from singerkit_sql_tap.types import RowCheck, widened
 from singerkit_state.readas import ReadAs
+from singerkit_tap.advice import Advice
 from singerkit_tap.contract import Context, Page, Start
 from singerkit_tap.starts import former_read
 from singerkit_tap.stream import BlockStream, Owner
@@ -43,6 +45,8 @@ class ReadingOptions:
 class TableStream(BlockStream):
     """One table or view."""
 
+    advice: ClassVar[Advice] = ADVICE
+
     def __init__(
         self,
         tap: Owner,
@@ -66,11 +70,17 @@ class TableStream(BlockStream):
             follows_key=True,  # with a ceiling: no row can be passed
             replication_key_format=settings.replication_key_format,
             valid_replication_keys=table.replication_keys,
+            time_zone="UTC" if options.local_is_utc else None,
             is_key_unique=bool(keys) and set(keys) == set(table.primary_key),
             sends_versions=options.sends_versions,
         )
 
     # What the engine asks
+
+    @property
+    def names_at_source(self) -> Collection[str]:
+        """All tables and views of the database."""
+        return {table.name for table in self._database.tables()}
 
     @property
     def is_sorted(self) -> bool:
@@ -197,6 +207,7 @@ class TableStream(BlockStream):
             self.effective_schema,
             self._options.infinite,
             local_is_utc=self._options.local_is_utc,
+            keys=self.primary_keys,
         )
         maker = RowMaker(columns)
         load = self._load_of(columns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, NoReturn
@@ -121,8 +121,10 @@ class RowCheck:
         infinite: str,
         *,
         local_is_utc: bool,
+        keys: Collection[str] = (),
     ) -> None:
         properties = schema.get("properties") or {}
+        self._keys = frozenset(keys)
         self._stream, self._infinite, self._local_is_utc = stream, infinite, local_is_utc
         self._columns = [_Column(name, properties.get(name) or {}) for name in columns]
         self.bytes = 0
@@ -184,11 +186,21 @@ class RowCheck:
         return null_for
 
     def _refuse(self, column: _Column, types: set[type]) -> NoReturn:
+        if type(None) in types and column.name in self._keys:
+            raise BadDataError(
+                f"Column `{column.name}` of the primary key of `{self._stream}` holds NULL, which tells no rows apart; what was confirmed by "
+                f"the target is safe: {_WAY_OUT_OF_NULL}"
+            )
         found = " and ".join(sorted(_NAMES.get(kind, kind.__name__) for kind in types))
         raise BadDataError(
             f"Expected {column.said} in column `{column.name}` of `{self._stream}`, as its schema says, got {found}; {_WAY_OUT}"
         )
 
+
+_WAY_OUT_OF_NULL = (
+    "give these rows a value at the source; or name other columns that tell rows apart, none of them null, in "
+    '`"primary_keys"` of the stream in `streams`, or `[]` for none (then make the catalog again with --discover, if there is one).'
+)
 
 _WAY_OUT = (
     "what was confirmed by the target is safe: correct the value at the source, or make the catalog again with --discover "

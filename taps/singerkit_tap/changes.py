@@ -24,6 +24,7 @@ __all__ = [
     "earlier",
     "gone_sentence",
     "listed",
+    "recased_sentence",
     "resent_sentence",
     "reset_of",
     "whole_sentence",
@@ -35,12 +36,6 @@ KEYS = "keys"
 
 WHOLE = "whole"
 """True in `ReadAs.source` where the last run read the stream as a whole: a bookmark beside it is of a former time."""
-_PARTS = {
-    "where": "`base_url` or `path` names another place",
-    "asks": "`params`, `headers` or `pagination` ask for something else",
-    "parent": "its parent is read from another place, or asked for something else",
-    "records": "`records` names another place",
-}
 _SHOWN = 5
 
 
@@ -54,9 +49,15 @@ def change_since(stream: BlockStream, part: Mapping[str, Any], start_date: str |
         return None
     if comes_whole(stream):
         moved = _moved(stream, former)
-        return _told(
-            stream, moved, "It is read as a whole, and rows that only came before stay in the target"
-        )
+        # Where no load tells a target what is gone, nothing is new in that rows stay there.
+        keys = [*_other_keys(stream, former)] if stream.sends_versions else []
+        stay = "rows that only came before stay in the target"
+        if keys:
+            stay = (
+                "what came before stays in the target beside the rows that come now, unless the target follows ACTIVATE_VERSION; to "
+                f"have each row once, run {stream.way_to_start_over}, empty its table, and run again"
+            )
+        return _told(stream, [*moved, *keys], f"It is read as a whole, and {stay}")
     found = [*_moved(stream, former), *_other_keys(stream, former)]
     if stream.is_log_based:
         if not _has_bookmark(part):
@@ -79,7 +80,7 @@ def _moved(stream: BlockStream, former: ReadAs) -> list[str]:
     now = stream.asks_of()
     return [
         words
-        for name, words in _PARTS.items()
+        for name, words in stream.advice.places.items()
         if now.get(name) is not None and name in former.source and now[name] != former.source[name]
     ]
 
@@ -107,7 +108,8 @@ def _widened(stream: BlockStream, former: ReadAs, start_date: str | None) -> Ite
 def _new_fields(stream: BlockStream, former: ReadAs) -> Iterator[str]:
     if not former.knows_all_fields or not stream.selected:
         return
-    new = [name for name in stream.kinds if name not in former.fields and may_be_stored(name)]
+    known = {*former.fields, *_recased(stream, former).values()}
+    new = [name for name in stream.kinds if name not in known and may_be_stored(name)]
     if new:
         yield f"it is sent with {listed(new)}, which the run before did not send"
 
@@ -158,15 +160,41 @@ def withdrawn_sentence(stream: BlockStream, part: Mapping[str, Any], former: Rea
     )
 
 
+def _recased(stream: BlockStream, former: ReadAs) -> dict[str, str]:
+    """Return the fields of the run before that are there with other letters, large for small ones, and what they are now."""
+    now = {name.casefold(): name for name in stream.kinds if name not in former.fields}
+    return {
+        name: now[name.casefold()]
+        for name in sorted(former.fields)
+        if name not in stream.kinds and name.casefold() in now
+    }
+
+
+def recased_sentence(stream: BlockStream, former: ReadAs) -> str | None:
+    """Return what is told of fields that differ from those of the run before by large and small letters alone."""
+    pairs = _recased(stream, former)
+    if not pairs or not stream.selected:
+        return None
+    shown = ", ".join(f"`{old[:60]}` is `{new[:60]}` now" for old, new in list(pairs.items())[:_SHOWN])
+    old, new = next(iter(pairs.items()))
+    return (
+        f"Of stream `{stream.name}` {shown}. A target that takes both names for one column (target-duckdb) goes on with it. Where "
+        f"there are two columns from now on (target-postgres), `{old[:60]}` keeps what it has, and `{new[:60]}` is null in rows that do not "
+        "come again: there, copy it from the one to the other, and drop the former; this is said once."
+    )
+
+
 def deselected_sentence(stream: BlockStream, former: ReadAs) -> str | None:
     """Return what is told of fields that the run before has sent, and that the config or the catalog leaves out now."""
-    names = sorted(former.fields.keys() - {*stream.kinds, *stream.adds} - former.added)
+    names = sorted(
+        former.fields.keys() - {*stream.kinds, *stream.adds, *_recased(stream, former)} - former.added
+    )
     if not names or not stream.selected or not stream.kinds:
         return None
     it = "it" if len(names) == 1 else "them"
+    why = stream.advice.leaves_out.replace("{it}", it)
     return (
-        f"Stream `{stream.name}` is sent without {listed(names)} from now on, since the selection or a declared `schema` leaves "
-        f"{it} out. What is stored there stays as it is, in rows that change later, too: if nobody should take old values for new "
+        f"Stream `{stream.name}` is sent without {listed(names)} from now on, since {why}. What is stored there stays as it is, in rows that change later, too: if nobody should take old values for new "
         f"ones, drop {it} in the target; this is said once."
     )
 

@@ -115,9 +115,11 @@ class CopiedFields:
                 rows,
             )
         if self._has_lost:
+            more = self._stream.advice.more_partitions
+            more = f"{more}, or " if more else ""
             yield (
                 f"Stream `{name}` copies {fields} of more parents than are remembered ({self._limit:,}): where that changes in others, "
-                f"rows below keep the former value. Raise `bookmark.partitions` of the stream, or {copy}."
+                f"rows below keep the former value: {more}{copy}."
             )
 
     def written(self) -> dict[str, Any]:

@@ -30,32 +30,32 @@ _FEW = 5
 
 def told_of_bookmark(tracker: BookmarkTracker, stream: BlockStream) -> Iterator[str]:
     """Yield why the bookmark is not where the last row is, or stands where it may pass others by."""
-    name, key = stream.name, stream.bookmark_key
+    name, key, advice = stream.name, stream.bookmark_key, stream.advice
     if tracker.moved_up_to is not None:
         yield (
             f"More than {counted(tracker.memory_limit, 'row')} of stream `{name}`, which has no key, came after the point that "
             f"was certain when the read began; its bookmark was moved up to `{str(tracker.moved_up_to)[:40]}` so "
-            "that none comes twice, and a row that changed below it while it was read may be missed; raise "
-            "`bookmark.memory`."
+            "that none comes twice, and a row that changed below it while it was read may be missed; "
+            f"{advice.more_memory}."
         )
     elif tracker.forgets and not stream.primary_keys:
         yield (
             f"More than {counted(tracker.memory_limit, 'row')} of stream `{name}`, which has no key, have the last value of "
-            f"`{key}`; they will be sent again; raise `bookmark.memory`."
+            f"`{key}`; they will be sent again; {advice.more_memory}."
         )
     if tracker.is_all_ahead:
+        wrong = f"; if the clock is wrong, {advice.no_clock}" if advice.no_clock else ""
         yield (
             f"All rows of stream `{name}` are dated ahead of the source's own clock, so its bookmark stays and "
-            "they are asked for again by each run; if the clock is wrong, set `bookmark.signpost` to "
-            "`read_before`."
+            f"they are asked for again by each run{wrong}."
         )
     ahead, passed = tracker.dated_ahead, tracker.passed_today
     if ahead is not None:
+        right = f"; if such dates are right, {advice.no_clock}" if advice.no_clock else ""
         yield (
             f"Rows of stream `{name}` have a `{key}` more than a day ahead of this machine's clock, up to "
             f"`{str(ahead)[:40]}`; the bookmark does not pass the clock for them, so nothing is missed, and each run "
-            "asks for them again. Correct them at the source, or this machine's clock; if such dates are right, "
-            "set `bookmark.signpost` to `read_before`."
+            f"asks for them again. Correct them at the source, or this machine's clock{right}."
         )
     if passed is not None:
         yield (
@@ -111,6 +111,7 @@ def told_of_answers(
         return
     if not tracker.rows and tracker.unmet_before >= UNMET_RUNS:
         return  # it was told: where the row at the bookmark is deleted, nothing comes until there is a new one
+    helps = f"; {stream.advice.lookback} helps against the first" if stream.advice.lookback else ""
     came = (
         f"rows of stream `{name}` came, and" if tracker.rows else f"nothing of stream `{name}` came, and so"
     )
@@ -119,7 +120,7 @@ def told_of_answers(
         f"From the bookmark on {came} none of the {remembered} that the state remembers there. That is so if they have "
         "all changed or been deleted since. If each run says so, the API answers with rows *after* the value only, and "
         f"a row that gets the same `{key}` later is missed, or `{setting}` means something else to it, and changes are "
-        "missed: compare with an answer to a request without it; `incremental.lookback` helps against the first.",
+        f"missed: compare with an answer to a request without it{helps}.",
     )
 
 
@@ -192,9 +193,11 @@ def told_of_equal_partitions(stream: BlockStream, fields: Sequence[str], *, has_
 
 def seen_in(tracker: BookmarkTracker, stream: BlockStream) -> Iterator[str]:
     """Yield what nobody has to act on."""
+    advice = stream.advice
     if tracker.is_all_young:
+        margin = f" (its {advice.margin})" if advice.margin else ""
         yield (
-            f"All rows of stream `{stream.name}` are younger than what was certain when the read began (its `bookmark.margin`), "
+            f"All rows of stream `{stream.name}` are younger than what was certain when the read began{margin}, "
             "so its bookmark stays; a later run moves it."
         )
     if tracker.remembered:
@@ -203,11 +206,11 @@ def seen_in(tracker: BookmarkTracker, stream: BlockStream) -> Iterator[str]:
             "came again, recognised and not sent again."
         )
     if tracker.forgotten and stream.primary_keys and not stream.lookback:
+        fewer = f": {advice.fewer_again}" if advice.fewer_again else ""
         yield (
             f"More than {counted(tracker.memory_limit, 'row')} of stream `{stream.name}` came after the point that was certain "
             f"when the read began: the next run asks for {counted(tracker.forgotten, 'row')} again and sends them again, where "
-            "they replace themselves by their key. A target that appends has them twice: raise `bookmark.memory`, or set "
-            "`bookmark.signpost` to `date_header` if the source's `Date` is the clock of the replication key."
+            f"they replace themselves by their key. A target that appends has them twice{fewer}."
         )
 
 
@@ -228,5 +231,5 @@ def told_of_local_times(stream: BlockStream, bookmark: Any) -> str | None:
         return None
     return (
         f"The replication key `{stream.bookmark_key}` of stream `{stream.name}` holds times without an offset, which are taken "
-        "for UTC. If they are local times, rows may be missed when the clocks go back: set `time_zone` (`UTC` if it is that)."
+        f"for UTC. If they are local times, rows may be missed when the clocks go back: {stream.advice.local_times}."
     )

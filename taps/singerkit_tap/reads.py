@@ -119,7 +119,9 @@ class Read:
                 f'Expected times at {where}, as before, got a text of another look, like `"{error.value}"`; see '
                 "`replication_key_format`."
             )
-        named = " or ".join(f'`"{name}"`' for name in error.formats[:3])
+        taken = self._stream.advice.key_formats
+        formats = [name for name in error.formats if taken is None or name in taken]
+        named = " or ".join(f'`"{name}"`' for name in formats[:3])
         fits = f"; {named} reads all values seen" if named else ""
         return ConfigurationError(
             f'The order of {where}, is not known: it holds text like `"{error.value}"`, no row was sent; set '

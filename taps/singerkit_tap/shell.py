@@ -64,7 +64,7 @@ COMMON_SETTINGS: dict[str, Any] = {
             "secret": False,
             "title": "Start date",
             "description": "Streams whose replication key is a point in time begin here on their first run "
-            "(RFC 3339; without an offset: in `time_zone`, else UTC).",
+            "(RFC 3339; without an offset: UTC).",
         },
         "select": {
             "type": "array",

@@ -71,6 +71,9 @@ def unknown_to_config(
     new = [stream for stream in streams if stream.selected and stream.name not in parts]
     if not gone:
         return None
+    at_source = streams[0].names_at_source
+    if at_source is not None:
+        return _told_of_gone([name for name in gone if name not in at_source], new, streams[0])
     known = f"The state knows {_few(gone)}, which the config does not have"
     if not new:
         streams[0].tap.logger.info("%s; what it says of them stays as it is.", known)
@@ -83,6 +86,44 @@ def unknown_to_config(
     return stream, (
         f"{known}; {_few([stream.name for stream in new])} {'is' if len(new) == 1 else 'are'} read from the beginning. If "
         f"{meant}, correct `name` and run again; if not, nothing is lost. To hear no more of `{gone[0][:60]}`, run {stream.way_to_start_over_of(gone[0])}."
+    )
+
+
+def _told_of_gone(
+    gone: Sequence[str], new: Sequence[BlockStream], first: BlockStream
+) -> tuple[BlockStream, str] | None:
+    """Return what is told of streams that the source does not have any more; it names its streams, not the config."""
+    if not gone:
+        return None
+    recased = next(((n, s) for n in gone for s in new if n.casefold() == s.name.casefold()), None)
+    if recased is not None:
+        return _told_of_another_case(*recased)
+    it, they, was, their = ("it", "it", "was", "its") if len(gone) == 1 else ("them", "they", "were", "their")
+    came = (
+        f" If {they} {was} renamed: {_few([stream.name for stream in new])} {'is' if len(new) == 1 else 'are'} read from the "
+        "beginning, into a table of that name."
+        if new
+        else ""
+    )
+    return first, (
+        f"The source does not have {_few(gone)} any more, which the state knows: nothing of {it} is read, and {their} rows stay in the "
+        f"target as they are.{came} To hear no more of `{gone[0][:60]}`, run {first.way_to_start_over_of(gone[0])}."
+    )
+
+
+def _told_of_another_case(former: str, stream: BlockStream) -> tuple[BlockStream, str]:
+    known = f"`{former[:60]}`, which the state knows, is `{stream.name[:60]}` at the source now"
+    forget = stream.way_to_start_over_of(former)
+    if not stream.primary_keys:
+        raise ConfigurationError(
+            f"{known}, and has no key: read from the beginning its rows would be there twice in a target that takes both names for one "
+            "(target-duckdb); nothing was read. Give it its former name back, by way of a third one; or forget the former with "
+            f"{forget}, empty its table, and run again."
+        )
+    return stream, (
+        f"{known}: it is read from the beginning. A target that takes both names for one (target-duckdb) replaces its rows by their "
+        "key; another one (target-postgres) has two tables from now on, and nothing comes into the former. To hear no more of it, run "
+        f"{forget}."
     )
 
 

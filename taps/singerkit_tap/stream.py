@@ -9,7 +9,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from logging import Logger
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from singer_sdk.helpers._catalog import get_selected_schema
 from singer_sdk.singerlib import Catalog, MetadataMapping, SelectionMask
@@ -24,6 +24,7 @@ from singerkit_state.instants import zone_named
 from singerkit_state.order import ValueKind
 from singerkit_state.readas import ReadAs, kind_of
 from singerkit_state.tracker import Signpost
+from singerkit_tap.advice import Advice
 from singerkit_tap.contract import Context, Page, Start
 from singerkit_tap.ways import go_on, start_over
 from singerkit_wire.encode import Record, RecordEncoder
@@ -160,6 +161,14 @@ class BlockStream(Stream):
         return "is not a property of its schema; correct the key or add the property"
 
     # What a connector implements
+
+    @property
+    def names_at_source(self) -> Collection[str] | None:
+        """The names of all streams that the source has, chosen or not; None: the config names them."""
+        return None
+
+    advice: ClassVar[Advice] = Advice()
+    """What a user can set, in the words of the tap's config."""
 
     def read_pages(self, context: Context | None, start: Start) -> Iterator[Page]:
         """See `singerkit_tap.contract.StreamContract.read_pages`."""

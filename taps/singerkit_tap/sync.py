@@ -36,6 +36,7 @@ from singerkit_state.value import Mark, read_mark, with_mark
 from singerkit_tap.changes import (
     change_since,
     deselected_sentence,
+    recased_sentence,
     resent_sentence,
     whole_sentence,
     withdrawn_sentence,
@@ -157,6 +158,7 @@ class SyncRun:
                     change_since(stream, part, self._start_date),
                     withdrawn_sentence(stream, part, former),
                     deselected_sentence(stream, former),
+                    recased_sentence(stream, former),
                     resent_sentence(stream, part, former),
                     whole_sentence(stream, part, former),
                 ):

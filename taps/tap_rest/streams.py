@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator,
 from decimal import Decimal
 from functools import cached_property, partial
 from itertools import chain, islice, repeat, takewhile
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from singerkit_catalog.admitted import types_of
 from singerkit_catalog.schema import properties_of
@@ -19,10 +19,12 @@ from singerkit_shell.words import counted
 from singerkit_state.order import ValueKind, starting_value
 from singerkit_state.readas import ReadAs
 from singerkit_state.tracker import Signpost
+from singerkit_tap.advice import Advice
 from singerkit_tap.contract import Context, Page, Start
 from singerkit_tap.keys import keys_of
 from singerkit_tap.stream import BlockStream, Owner
 from singerkit_wire.encode import RawRecord, Record, RecordEncoder, SentRows
+from tap_rest.advice import ADVICE
 from tap_rest.client import Client, Response, excerpt, with_params
 from tap_rest.clock import clock_of
 from tap_rest.config import PARENT_FIELD, ApiSettings, StreamSettings
@@ -79,6 +81,7 @@ class Source(Owner, Protocol):
 class RestStream(BlockStream):
     """Reads one of `streams` over HTTP."""
 
+    advice: ClassVar[Advice] = ADVICE
     tap: Source
     doubts_small_loads = True
 
@@ -655,7 +658,7 @@ class RestStream(BlockStream):
             if self.primary_keys
             else f", or give the stream `primary_keys` and start it over with {self.way_to_start_over}"
         )
-        return f"raise `bookmark.partitions` of the stream{key}"
+        return f"{self.advice.more_partitions}{key}"
 
     def advice_on_equal_partitions(self) -> str:
         """Return the lines of the config by which parents of one key are told apart."""

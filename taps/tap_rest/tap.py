@@ -28,6 +28,12 @@ __all__ = ["TapRest", "main"]
 _WARNINGS = 5
 
 
+_START_DATE = (
+    "Streams whose replication key is a point in time begin here on their first run (RFC 3339; without an offset: in `time_zone`, else "
+    "UTC)."
+)
+
+
 class TapRest(SingerkitTap):
     """Reads the streams of its config over HTTP."""
 
@@ -37,6 +43,13 @@ class TapRest(SingerkitTap):
         '{"base_url": "https://api.github.com", "pagination": {"type": "link_header"}, "streams": [{"name": "releases", '
         '"path": "/repos/simonw/datasette/releases", "primary_keys": ["id"]}]}'
     )
+
+    @classmethod
+    def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
+        """Add the settings of all taps, with what `time_zone` does to them."""
+        super().append_builtin_config(config_jsonschema)
+        properties = config_jsonschema["properties"]
+        properties["start_date"] = {**properties["start_date"], "description": _START_DATE}
 
     def config_sentences(self, config: Mapping[str, Any]) -> Sequence[str]:
         """Return what a JSON Schema cannot say about the config."""

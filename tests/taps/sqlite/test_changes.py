@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from taps.sqlite.conftest import root
 
-from singerkit_shell.errors import ConfigurationError
+from singerkit_shell.errors import BadDataError, ConfigurationError
 
 
 def keyless(shop, rows: int = 2) -> None:
@@ -73,6 +73,16 @@ def test_full_loads_of_others_are_known(shop, said):
         shop.sync({"bookmarks": {"t": said}})
 
 
+@pytest.mark.parametrize(("before", "now"), [(["v"], []), ([], ["v"]), (["v"], ["u"])])
+def test_another_key_of_a_stream_that_is_read_as_a_whole_is_told_of(shop, caplog, before, now):
+    keyless(shop)
+    first = shop.sync(streams=[{"name": "t", "primary_keys": before}])
+    shop.sync(first.state, streams=[{"name": "t", "primary_keys": before}])
+    assert "read otherwise" not in caplog.text
+    shop.sync(first.state, streams=[{"name": "t", "primary_keys": now}])
+    assert "what came before stays in the target beside the rows that come now, unless" in caplog.text
+
+
 # A catalog that says something beside the metadata
 
 
@@ -115,3 +125,130 @@ def test_a_column_that_is_gone_is_told_of_before_a_target_makes_it(shop):
     with pytest.raises(ConfigurationError, match="has the column `v` of `t`, which is gone from the table"):
         shop.sync(catalog=catalog)
     assert shop.result().messages == []
+
+
+def named(*names: str) -> dict:
+    return {"bookmarks": {name: {} for name in names}}
+
+
+def test_a_table_that_is_gone_is_told_of(shop, caplog):
+    keyless(shop)
+    shop.execute("CREATE TABLE gone (x INT)", "CREATE TABLE hidden (x INT)")
+    first = shop.sync()
+    shop.execute("DROP TABLE gone")
+    shop.sync(first.state, tables=["!hidden"])
+    (told,) = {line for line in caplog.text.splitlines() if "any more" in line and "Once more" not in line}
+    assert "The source does not have `gone` any more, which the state knows: nothing of it is read" in told
+    assert "reset STATE --stream gone" in told
+    assert "renamed" not in told
+    assert "hidden" not in told
+    assert "Once more, what this run warned of: The source does not have `gone`" in caplog.text
+
+
+def test_a_table_that_may_have_been_renamed(shop, caplog):
+    keyless(shop)
+    first = shop.sync()
+    shop.execute("ALTER TABLE t RENAME TO orders")
+    assert shop.sync(first.state).column("v", "orders") == [0, 1]
+    assert "If it was renamed: `orders` is read from the beginning, into a table of that name." in caplog.text
+
+
+@pytest.mark.parametrize("key", ["", "PRIMARY KEY"])
+def test_a_table_renamed_in_letter_case_only(shop, caplog, key):
+    shop.execute(f"CREATE TABLE t (v INTEGER {key})", "INSERT INTO t VALUES (1)")
+    first = shop.sync()
+    shop.execute("ALTER TABLE t RENAME TO x", "ALTER TABLE x RENAME TO T")
+    if not key:
+        with pytest.raises(
+            ConfigurationError, match=r"is `T` at the source now, and has no key.*third one.*--stream t"
+        ):
+            shop.sync(first.state)
+        assert shop.result().messages == []
+        assert shop.sync(named()).column("v", "T") == [1], "forgotten, as advised"
+    else:
+        assert shop.sync(first.state).column("v", "T") == [1]
+        assert (
+            "`t`, which the state knows, is `T` at the source now: it is read from the beginning"
+            in caplog.text
+        )
+
+
+@pytest.mark.parametrize("by", [None, "u"])
+def test_a_column_renamed_in_letter_case_only(shop, caplog, by):
+    shop.execute(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, u INT, name TEXT)", "INSERT INTO t VALUES (1, 1, 'a')"
+    )
+    shop.by(by) if by else None
+    first = shop.sync()
+    shop.execute("ALTER TABLE t RENAME COLUMN name TO Name")
+    second = shop.sync(first.state)
+    assert "Of stream `t` `name` is `Name` now." in caplog.text
+    assert "drop it in the target" not in caplog.text, "that would drop what was loaded into the same column"
+    assert "read otherwise" not in caplog.text
+    caplog.clear()
+    shop.sync(second.state)
+    assert "is `Name` now" not in caplog.text
+
+
+# Advice that works when it is tried
+
+
+def test_the_advice_on_null_in_a_primary_key(shop):
+    """`Make the catalog again` was a circle: no catalog lets a key be null."""
+    shop.execute(
+        "CREATE TABLE t (a TEXT PRIMARY KEY, b INT)", "INSERT INTO t VALUES (NULL, 1), (NULL, 2), ('x', 3)"
+    )
+    with pytest.raises(
+        BadDataError, match=r"holds NULL.*`\"primary_keys\"` of the stream in `streams`, or `\[\]` for none"
+    ):
+        shop.sync()
+    shop.config["streams"] = [{"name": "t", "primary_keys": []}]
+    assert shop.sync().column("b") == [1, 2, 3]
+    assert shop.sync(catalog=shop.discover()).column("b") == [1, 2, 3]
+    shop.config["streams"] = [{"name": "t", "primary_keys": ["b"]}]
+    assert shop.sync().column("a") == [None, None, "x"]
+
+
+def test_the_advice_on_a_start_date_beside_numbers(shop):
+    keyless(shop)
+    shop.by("u")
+    with pytest.raises(ConfigurationError, match=r'or to `"number"` to read it from the beginning'):
+        shop.sync(start_date="2024-01-01T00:00:00Z")
+    shop.by("u", replication_key_format="number")
+    assert shop.sync(start_date="2024-01-01T00:00:00Z").column("v") == [0, 1]
+
+
+def test_the_advice_on_times_without_an_offset(shop, caplog):
+    shop.execute("CREATE TABLE t (at DATETIME)", "INSERT INTO t VALUES ('2024-10-27 02:59:00')")
+    shop.by("at")
+    first = shop.sync()
+    assert "a `lookback` of the hour that comes twice, `3600`" in caplog.text
+    assert "time_zone" not in caplog.text
+    shop.execute("INSERT INTO t VALUES ('2024-10-27 02:10:00')")
+    assert shop.sync(first.state).rows() == []
+    shop.by("at", lookback=3600)
+    assert {"at": "2024-10-27 02:10:00"} in shop.sync(first.state).rows()
+    caplog.clear()
+    shop.by("at")
+    shop.sync(local_times="utc")
+    assert "without an offset" not in caplog.text
+
+
+def test_formats_that_this_tap_does_not_take_are_not_named(shop):
+    shop.execute("CREATE TABLE t (at TEXT)", "INSERT INTO t VALUES ('03/01/2024')")
+    shop.by("at")
+    with pytest.raises(ConfigurationError) as raised:
+        shop.sync()
+    assert "%" not in str(raised.value)
+    assert '`"text"` compares as text' in str(raised.value)
+
+
+def test_another_file_is_told_of_in_words_of_this_tap(shop, caplog):
+    keyless(shop)
+    shop.by("u")
+    first = shop.sync()
+    shop.path.rename(shop.folder / "other.db")
+    shop.name = "other.db"
+    shop.sync(first.state)
+    assert "read otherwise than by the run before: the config names another database" in caplog.text
+    assert "base_url" not in caplog.text
