@@ -80,6 +80,11 @@ class DuckDialect:
             if found is not None:
                 raise found
             time.sleep(_LOOK_AGAIN_SECONDS)  # whoever had it open has left it meanwhile
+        if not self._path.exists():
+            raise CannotWriteError(
+                f"The database {self._path} cannot be made ({said}); nothing was written: make room on the disk of its folder, "
+                "then run again."
+            )
         raise ConfigurationError(
             f"The database {self._path} cannot be opened ({said}); nothing was read or written: if a newer version of duckdb has "
             "written it, install that one, else put the file back from a copy, then run again."

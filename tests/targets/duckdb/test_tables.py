@@ -6,11 +6,13 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from conformance.processes import run
 from conformance.singer import RECORD, SCHEMA, STATE
 from targets.duckdb.test_target_duckdb import BIN, TEXT, file, load, query, record, rows, schema, state
 
+from singerkit_shell.errors import CannotWriteError
 from singerkit_sql_target.dialect import Field
 from singerkit_sql_target.stage import Stage
 from singerkit_wire.kinds import Column, Kind
@@ -403,3 +405,16 @@ def test_keys_that_are_not_stored_yet_are_inserted_and_others_merged(file: Path)
     for number, ids in enumerate([(1, 2), (2, 3), (4, 5)]):
         load(file, schema("id", a=INTEGER), *(record(id=id_, a=number) for id_ in ids), STATE({"at": number}))
     assert sorted(rows(file)) == [(1, 0), (2, 1), (3, 1), (4, 2), (5, 2)]
+
+
+def test_no_room_for_a_file_that_is_made_is_said_as_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not as a file of a newer version, which is not there."""
+
+    def full(*_: Any, **__: Any) -> None:
+        raise duckdb.IOException("IO Error: Could not write file: No space left on device")
+
+    monkeypatch.setattr(duckdb, "connect", full)
+    with pytest.raises(CannotWriteError, match=r"cannot be made .*No space left.*make room"):
+        DuckDialect(tmp_path / "w.duckdb").connect()
