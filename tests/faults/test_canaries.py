@@ -20,6 +20,7 @@ import canaries
 import pytest
 from canaries import canary
 from conformance.processes import Outcome, run
+from conftest import run_sql, search_tables
 from faults.loads import RECORD, SCHEMA, lines
 from taps.rest.api_server import Api, Asked, Reply, json_reply, serving
 
@@ -327,3 +328,12 @@ def test_m20_a_secret_is_found_in_any_form(form: str, tmp_path: Path) -> None:
     with pytest.raises(canaries.Leak, match=r"`forms` stands in .*left"):
         canaries.check(Outcome(("program", str(tmp_path / "other")), 0, b"", ""))
     canaries.holds_secrets(tmp_path / "left")
+
+
+def test_a_secret_in_a_table_of_ours_is_found(database: str) -> None:
+    """The search that every test of a database ends with; it once asked with options that no server takes."""
+    run_sql(database, "CREATE TABLE _singerkit_rejects (line text)")
+    run_sql(database, "INSERT INTO _singerkit_rejects VALUES (%s)", [canaries.canary("dsn password")])
+    with pytest.raises(canaries.Leak, match="_singerkit_rejects"):
+        search_tables(database)
+    run_sql(database, "DROP TABLE _singerkit_rejects")
