@@ -19,7 +19,7 @@ from singerkit_sql_target.settings import Settings
 from singerkit_sql_target.stage import Part, Position, Stage
 from singerkit_sql_target.states import HISTORY, TABLE, StateRow, StateTable
 from singerkit_sql_target.tables import Table, check_key, columns_of, fit_table, holds_rows
-from singerkit_sql_target.versions import Versions
+from singerkit_sql_target.versions import Versions, told_of_others
 from singerkit_state.lineage import WaysOut
 from singerkit_state.reached import NOTHING, reached
 from singerkit_state.value import digest
@@ -157,7 +157,7 @@ class SqlLoader:
                 "another `name`; if that pipeline is no more, forget its state.",
                 stream,
                 ", ".join(f"`{name}`" for name in others[:3]),
-                self._versions.told_of_others(),
+                told_of_others(self._settings),
             )
 
     def _must_hold(self, stream: str) -> bool | None:

@@ -19,7 +19,24 @@ from singerkit_wire.batch import Batch
 from singerkit_wire.kinds import Kind
 from singerkit_wire.stream import DELETED_AT, VERSION
 
-__all__ = ["Versions"]
+__all__ = ["Versions", "kept_by_append_only", "told_of_others"]
+
+
+def told_of_others(settings: Settings) -> str:
+    """What a version does to the rows of another pipeline."""
+    if not settings.with_metadata:
+        return ""
+    done = "deletes" if settings.hard_delete else "marks as deleted"
+    return f", and each ACTIVATE_VERSION {done} the rows of all other versions, whichever pipeline has loaded them"
+
+
+def kept_by_append_only(version: int) -> str:
+    """Why a version removes nothing where every row is kept."""
+    return (
+        f"({version}) removes nothing under `load_method: append-only`, which keeps every row: rows of other versions stay, and "
+        "carry theirs with `add_record_metadata`. To have them marked, set `hard_delete` to false; to have them deleted, set "
+        "`load_method` to `upsert`."
+    )
 
 
 class Versions:
@@ -29,13 +46,6 @@ class Versions:
         self._dialect, self._settings, self._log = dialect, settings, log
         self._told: set[str] = set()
         self._without_version: set[str] = set()  # streams of which this run has written rows without one
-
-    def told_of_others(self) -> str:
-        """What a version does to the rows of another pipeline."""
-        if not self._settings.with_metadata:
-            return ""
-        done = "deletes" if self._settings.hard_delete else "marks as deleted"
-        return f", and each ACTIVATE_VERSION {done} the rows of all other versions, whichever pipeline has loaded them"
 
     def see(self, stream: str, batch: Batch) -> None:
         """Note whether rows that are written have no version."""
@@ -48,12 +58,7 @@ class Versions:
         """Whether every row is kept, whatever its version."""
         if not (self._settings.append_only and self._settings.hard_delete):
             return False
-        self._tell(
-            stream,
-            f"({version}) removes nothing under `load_method: append-only`, which keeps every row: rows of other versions "
-            "stay, and carry theirs with `add_record_metadata`. To have them marked, set `hard_delete` to false; to have them "
-            "deleted, set `load_method` to `upsert`.",
-        )
+        self._tell(stream, kept_by_append_only(version))
         return True
 
     def of(self, stage: Stage) -> set[str]:

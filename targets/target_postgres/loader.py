@@ -21,6 +21,7 @@ from psycopg2.sql import SQL, Identifier
 from singerkit_shell.errors import ConfigurationError, FencedError, RetryableError, SingerkitError
 from singerkit_shell.signals import StopFlag, stop_flag
 from singerkit_sql_target.settings import Settings
+from singerkit_sql_target.versions import kept_by_append_only, told_of_others
 from singerkit_state.lineage import WaysOut
 from singerkit_state.postgres import history
 from singerkit_state.postgres import row as rows_of_state
@@ -56,7 +57,6 @@ from target_postgres.rows import as_csv, with_hex, with_utc
 from target_postgres.session import Session, Unopened
 from target_postgres.tables import NOTHING_NEW, New, Table, check_stream_name, fit_table, hold
 from target_postgres.versions import (
-    kept_by_append_only,
     obstacle,
     remove_other_versions,
     rows_without_version,
@@ -130,7 +130,7 @@ class PostgresLoader:
         self.abilities = abilities(append_only=settings.append_only)
         self._adds_metadata = settings.with_metadata
         self._dsn_of = dsn
-        self._wishes = settings
+        self._settings = settings
         self._log = log
         self._lock_timeout = lock_timeout_seconds
         self._reconnect_seconds = reconnect_seconds
@@ -170,7 +170,7 @@ class PostgresLoader:
     def open(self) -> None:
         """Connect and see that everything this role needs is allowed (FAULTS D9)."""
         self._start_session(self._connect())
-        self._call(lambda c: ensure_table(c, self._wishes.schema, self._state_table), "preparing")
+        self._call(lambda c: ensure_table(c, self._settings.schema, self._state_table), "preparing")
 
     def _connect(self) -> Connection:
         return connect(self._dsn_of(), lock_timeout_seconds=self._lock_timeout)
@@ -179,7 +179,7 @@ class PostgresLoader:
         """Take the pipeline's lock and begin a new epoch; return the state it has committed."""
 
         def take(connection: Connection) -> StateRow:
-            return acquire(connection, self._wishes.schema, self._state_table, pipeline, self._run_id)
+            return acquire(connection, self._settings.schema, self._state_table, pipeline, self._run_id)
 
         row: StateRow = self._call(take, "taking the lock")
         self._begun = Begun.with_row(row)
@@ -187,12 +187,12 @@ class PostgresLoader:
 
     @property
     def set_aside_in(self) -> str:
-        return f"the table {self._wishes.schema}.{rejects.TABLE}"
+        return f"the table {self._settings.schema}.{rejects.TABLE}"
 
     def pipelines(self) -> Sequence[str]:
         def names(connection: Connection) -> list[str]:
             with connection, connection.cursor() as cursor:
-                return rows_of_state.pipelines(cursor, self._wishes.schema, self._state_table)
+                return rows_of_state.pipelines(cursor, self._settings.schema, self._state_table)
 
         found: list[str] = self._call(names, "reading the names of the pipelines")
         return found
@@ -205,7 +205,9 @@ class PostgresLoader:
 
     def change_state(self, edit: Edit, why: str, *, as_it_is: bool = False) -> str | None:
         """Replace the state in the row, in a transaction of its own; ``as_it_is`` forgets which tables held rows."""
-        url = StateUrl("", "this database", self._begun.row.pipeline, self._wishes.schema, self._state_table)
+        url = StateUrl(
+            "", "this database", self._begun.row.pipeline, self._settings.schema, self._state_table
+        )
 
         def change(connection: Connection) -> Change:
             with connection, connection.cursor() as cursor:
@@ -233,7 +235,7 @@ class PostgresLoader:
         fitting = partial(
             fit_table,
             stream=stream,
-            settings=self._wishes,
+            settings=self._settings,
             number=self._made,
             log=self._log,
             start_over=self._ways(self._begun.row.pipeline).start_over(stream.name),
@@ -298,7 +300,7 @@ class PostgresLoader:
 
         def alone(connection: Connection) -> Table | None:
             def is_ours() -> bool:
-                return ahead.held_by(connection, pid, self._wishes.schema, name)
+                return ahead.held_by(connection, pid, self._settings.schema, name)
 
             try:
                 return ahead.in_own_transaction(
@@ -357,7 +359,7 @@ class PostgresLoader:
         for stream, new in self._new.items():
             take = partial(
                 ddl.take_back,
-                schema=self._wishes.schema,
+                schema=self._settings.schema,
                 table=identifier(stream),
                 oid=new.oid,
                 columns=new.columns,
@@ -382,14 +384,8 @@ class PostgresLoader:
                 "another `name`; if that pipeline is no more, reset its state (`singerkit-state reset`).",
                 stream,
                 ", ".join(f"`{name}`" for name in others[:3]),
-                self._what_versions_do(),
+                told_of_others(self._settings),
             )
-
-    def _what_versions_do(self) -> str:
-        if not self._adds_metadata:
-            return ""
-        done = "deletes" if self._hard_delete else "marks as deleted"
-        return f", and each ACTIVATE_VERSION {done} the rows of all other versions, whichever pipeline has loaded them"
 
     def write(self, stream: Stream, batch: Batch) -> None:
         """Encode a batch here and queue its COPY."""
@@ -617,15 +613,15 @@ class PostgresLoader:
         if not self._has_rejects:
             self._ensure_rejects(cursor)
             self._has_rejects = True
-        rejects.insert(cursor, self._wishes.schema, self._begun.row.pipeline, self._run_id, letters)
+        rejects.insert(cursor, self._settings.schema, self._begun.row.pipeline, self._run_id, letters)
 
     def _ensure_rejects(self, cursor: Cursor) -> None:
         """Make the table, where there is none, on a session of its own: other runs would wait for the end of this unit."""
-        if rejects.is_there(cursor, self._wishes.schema):
+        if rejects.is_there(cursor, self._settings.schema):
             return
         connection = self._connect()
         try:
-            make = partial(rejects.ensure_table, schema=self._wishes.schema)
+            make = partial(rejects.ensure_table, schema=self._settings.schema)
             ahead.in_own_transaction(connection, make, seconds=self._lock_timeout, stop=self._stop)
         finally:
             connection.close()
@@ -858,7 +854,7 @@ class PostgresLoader:
         met = {
             f"{name}.{column}" for name, table in self._tables.items() for column in table.given.column_names
         }
-        return sorted(set(self._wishes.column_types) - met)
+        return sorted(set(self._settings.column_types) - met)
 
     # --- the session ---------------------------------------------------------------------------------------
 

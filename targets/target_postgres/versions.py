@@ -20,7 +20,6 @@ from target_postgres.faults import NotDone, is_refusal, refusal
 from target_postgres.tables import Table
 
 __all__ = [
-    "kept_by_append_only",
     "obstacle",
     "remove_other_versions",
     "rows_without_version",
@@ -51,15 +50,6 @@ def remove_other_versions(cursor: Cursor, table: Table, version: int, *, hard: b
     )
     if cursor.fetchone() == (True,):
         raise NotDone("a trigger or rule of the table leaves rows of other versions as they are; change it")
-
-
-def kept_by_append_only(version: int) -> str:
-    """Say why a version removes nothing where every row is kept."""
-    return (
-        f"({version}) removes nothing under `load_method: append-only`, which keeps every row: rows of other versions stay, and "
-        "carry theirs with `add_record_metadata`. To have them marked, set `hard_delete` to false; to have them deleted, set "
-        "`load_method` to `upsert`."
-    )
 
 
 def still_referred_to(
