@@ -59,10 +59,14 @@ def check(database: str, last: int | None = None) -> int:
     """
     at = committed(database)
     assert last is None or at == last
-    if not query(database, "SELECT to_regclass('public.log')")[0][0]:
-        assert at == 0
-        return at
-    assert [n for (n,) in query(database, "SELECT n FROM log ORDER BY n")] == list(range(1, at + 1))
+    # Tables are made before the unit, one after the other: a run that is killed may leave one, and it is empty.
+    stored = {
+        name: query(database, f"SELECT {columns} FROM {name} ORDER BY n")
+        for name, columns in (("log", "n"), ("keyed", "id, n"))
+        if query(database, f"SELECT to_regclass('public.{name}')")[0][0]
+    }
+    assert at == 0 or len(stored) == 2
+    assert [n for (n,) in stored.get("log", [])] == list(range(1, at + 1))
     newest = {number % KEYS: number for number in range(1, at + 1)}
-    assert dict(query(database, "SELECT id, n FROM keyed")) == newest
+    assert sorted(stored.get("keyed", [])) == sorted(newest.items())
     return at
