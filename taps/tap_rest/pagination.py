@@ -12,7 +12,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any
 from urllib.parse import urljoin
 
@@ -161,17 +161,7 @@ class Pages:
         self._refuse_a_page_of_the_same_token(step, response, page)
         self._refuse_a_page_before(response, page)
         last_key = self._keyset.take(page.came, self._seen.pages) if self._keyset else None
-        here = _Here(
-            self._settings,
-            step,
-            response,
-            page,
-            self._seen,
-            self._name,
-            self._doubt,
-            last_key,
-            self._experience.largest_page,
-        )
+        here = self._here(step, response, page, last_key)
         end = _is_over(here)
         following = None if end is not None else _NEXT[self._settings.type](here)
         if following is None:
@@ -185,6 +175,19 @@ class Pages:
         self._tokens.add(_token(Step(url=response.url)))
         self._refuse_circles(following, here)
         return following
+
+    def _here(self, step: Step, response: Response, page: ReadPage, last_key: str | None = None) -> _Here:
+        return _Here(
+            step,
+            response,
+            page,
+            last_key,
+            settings=self._settings,
+            name=self._name,
+            seen=self._seen,
+            experience=self._experience,
+            doubt=self._doubt,
+        )
 
     def _count(self, page: ReadPage) -> None:
         self._seen.pages += 1
@@ -236,9 +239,7 @@ class Pages:
             return
         came = hash(b",".join(page.came))
         if self._has_same_token and came in self._came:
-            raise self._circle(
-                _Here(self._settings, step, response, page, self._seen, self._name, self._doubt)
-            )
+            raise self._circle(self._here(step, response, page))
         self._came.add(came)
 
     def _way_to_another_param(self) -> str:
@@ -443,18 +444,18 @@ def _token(step: Step) -> int:
 
 @dataclass(slots=True)
 class _Here:
-    """Where a read stands: the step just made and its answer."""
+    """Where a read stands: the step just made and its answer, and what came before it in this read and in others."""
 
-    settings: Pagination
     step: Step
     response: Response
     page: ReadPage
-    seen: _Seen
+    last_key: str | None
+    _: KW_ONLY
+    settings: Pagination
     name: str
+    seen: _Seen
+    experience: Experience
     doubt: Callable[[str], None]
-    last_key: str | None = None
-    largest_page: int = 0
-    """Records of the largest page of the stream in this run."""
 
     def rule(self, path: str) -> str | None:
         """Return the text at a body path or in a response header."""
@@ -501,7 +502,7 @@ def _is_short(here: _Here) -> bool:
     tells by itself.
     """
     came = len(here.page.came)
-    is_proved = here.settings.type in _BY_TOKEN or came < here.largest_page
+    is_proved = here.settings.type in _BY_TOKEN or came < here.experience.largest_page
     return came < (here.settings.size or 0) and is_proved
 
 
