@@ -11,6 +11,7 @@ import msgspec
 
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.validate import nearest
+from singerkit_state.bookmarks import PARTITION_LIMIT, SEEN_LIMIT
 from singerkit_state.instants import pattern_in_full, writing_problem, zone_named
 from singerkit_state.order import ValueKind
 from tap_rest.effects import settings_without_effect
@@ -243,12 +244,12 @@ _BOOKMARK = _group(
         "memory": _count(
             "Rows remembered, so that they are recognised when they are asked for again. Beyond it rows with "
             "`primary_keys` are sent again (and are there twice in a target that appends); without, the bookmark moves up and a "
-            "warning says so. Default 10000."
+            f"warning says so. Default {SEEN_LIMIT}."
         ),
         "partitions": _count(
             'Parents whose bookmarks are kept, with `"bookmarks": "each"`; a state has some 200 bytes for each. Rows below others come '
             "again in each run where the stream has `primary_keys` (and are there twice in a target that appends), and end the run before "
-            "they are sent where it has none. Default 10000."
+            f"they are sent where it has none. Default {PARTITION_LIMIT}."
         ),
     },
 )
@@ -501,8 +502,8 @@ class BookmarkSettings(msgspec.Struct, frozen=True):
 
     signpost: str = "auto"
     margin: float = 60
-    memory: int = 10_000
-    partitions: int = 10_000
+    memory: int = SEEN_LIMIT
+    partitions: int = PARTITION_LIMIT
 
 
 class Parent(msgspec.Struct, frozen=True):
