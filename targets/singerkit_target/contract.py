@@ -103,7 +103,15 @@ class TableRemade(RowsGone):
 
 
 class UnitLost(RetryableError):
-    """The unit in hand was rolled back by no fault of its rows: a lost connection, a deadlock."""
+    """The unit in hand was rolled back by no fault of its rows: a lost connection, a deadlock.
+
+    ``finding`` is what has happened, ``rest`` what of the sentence follows: what is safe, and what to do, which the run does
+    itself as long as it holds the unit.
+    """
+
+    def __init__(self, finding: str, rest: str = "") -> None:
+        super().__init__(finding + rest)
+        self.finding = finding.rstrip(".")
 
 
 class Loader(Protocol):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -325,7 +324,7 @@ class Load:
                 if not self._begun or not self._in_hand.is_whole:
                     raise
                 self._log.warning(
-                    "%s; the unit in hand is written again, and the run goes on.", _what_happened(error)
+                    "%s; the unit in hand is written again, and the run goes on.", error.finding
                 )
             self._stop.wait(pause)
             self._stop.raise_if_set(self._committed_so_far())
@@ -633,11 +632,6 @@ class Load:
     def _rows_are(self) -> str:
         rows = self.summary.committed_rows
         return f"{counted(rows, 'row')} {'is' if rows == 1 else 'are'}"
-
-
-def _what_happened(error: UnitLost) -> str:
-    """Leave out what ends the sentence, what is safe and what to do: the run does that itself."""
-    return re.split("[;.] what was committed ", str(error), maxsplit=1, flags=re.IGNORECASE)[0].rstrip(".")
 
 
 def _is_state(part: Run | Message | None) -> bool:

@@ -82,78 +82,93 @@ class ServerTrouble(UnitLost):
 
 
 class _Meaning(NamedTuple):
-    """What the caller must do, and the sentence that says so; see `fault` for what stands in braces."""
+    """What the caller must do; what has happened (see `fault` for what stands in braces), and the advice to the user."""
 
     kind: type[SingerkitError]
-    sentence: str
+    finding: str
+    advice: str = ""
 
 
 _LOST = _Meaning(
-    ConnectionLost, "The connection to PostgreSQL was lost while {doing} ({text}); {safe}: run again."
+    ConnectionLost,
+    "The connection to PostgreSQL was lost while {doing} ({text})",
+    "run again.",
 )
 _TROUBLE = _Meaning(
     ServerTrouble,
-    "PostgreSQL had trouble of its own while {doing} ({text}); {safe}: see the log of the server, then run again.",
+    "PostgreSQL had trouble of its own while {doing} ({text})",
+    "see the log of the server, then run again.",
 )
 _IN_THE_WAY = _Meaning(
     InTheWay,
-    "Another session is in the way of {doing} ({text}{others}); {safe}: run again when it has finished.",
+    "Another session is in the way of {doing} ({text}{others})",
+    "run again when it has finished.",
 )
 _NO_ROOM = _Meaning(
     CannotWriteError,
-    "PostgreSQL has no room for {doing} ({text}); {safe}: make room, or raise the limit that it names, then run again.",
+    "PostgreSQL has no room for {doing} ({text})",
+    "make room, or raise the limit that it names, then run again.",
 )
 _PRIVILEGE = _Meaning(
-    NotAuthorisedError, "PostgreSQL refused {doing} ({text}); {safe}: grant the privilege, then run again."
+    NotAuthorisedError,
+    "PostgreSQL refused {doing} ({text})",
+    "grant the privilege, then run again.",
 )
 _FUNCTION = _Meaning(
     BadDataError,
-    "A trigger, rule or function of the table failed while {doing} ({code}: {text}); {safe}: mend it, or take it off the table, "
-    "then run again.",
+    "A trigger, rule or function of the table failed while {doing} ({code}: {text})",
+    "mend it, or take it off the table, then run again.",
 )
 _ALTERED = _Meaning(
     BadDataError,
-    "The table was dropped or altered by others while {doing} ({text}); {safe}: put it back, or reset the state to load it anew.",
+    "The table was dropped or altered by others while {doing} ({text})",
+    "put it back, or reset the state to load it anew.",
 )
 _NAMED = _Meaning(
     ConfigurationError,
-    "PostgreSQL does not know something that the config or a schema names, met while {doing} ({text}); {safe}: correct "
-    "`column_types` or `x-sql-datatype`, or create what is missing, then run again.",
+    "PostgreSQL does not know something that the config or a schema names, met while {doing} ({text})",
+    "correct `column_types` or `x-sql-datatype`, or create what is missing, then run again.",
 )
 _DEPENDS = _Meaning(
     ConfigurationError,
-    "Something that depends on the table is in the way of {doing} ({text}{detail}); {safe}: drop it and create it anew after this "
-    "run, then run again.",
+    "Something that depends on the table is in the way of {doing} ({text}{detail})",
+    "drop it and create it anew after this run, then run again.",
 )
 _UNSUPPORTED = _Meaning(
     ConfigurationError,
-    "This PostgreSQL has no support for something that the table needs, met while {doing} ({text}{detail}); {safe}: choose another "
-    "type for the column (`column_types`, `x-sql-datatype`, and in the table), or have a server that supports it, then run again.",
+    "This PostgreSQL has no support for something that the table needs, met while {doing} ({text}{detail})",
+    "choose another type for the column (`column_types`, `x-sql-datatype`, and in the table), or have a server that supports "
+    "it, then run again.",
 )
 _OTHER_KIND = _Meaning(  # right for a table, and not for what stands in its place: a partition, a typed table
     ConfigurationError,
-    "The table is of a kind that does not allow {doing} ({text}); {safe}: let the stream have an ordinary table, or make the "
-    "change by hand, then run again.",
+    "The table is of a kind that does not allow {doing} ({text})",
+    "let the stream have an ordinary table, or make the change by hand, then run again.",
 )
 _DOES_NOT_FIT = _Meaning(
     ConfigurationError,
-    "PostgreSQL cannot do what it takes for {doing} with the table, its defaults, indexes and constraints as they are ({text}); "
-    "{safe}: change or drop what it names, or let the stream have another table, then run again.",
+    "PostgreSQL cannot do what it takes for {doing} with the table, its defaults, indexes and constraints as they are ({text})",
+    "change or drop what it names, or let the stream have another table, then run again.",
 )
 _FOREIGN = _Meaning(
     ConfigurationError,
-    "A foreign table below the table failed while {doing} ({code}: {text}); {safe}: mend its server and its options, then run again.",
+    "A foreign table below the table failed while {doing} ({code}: {text})",
+    "mend its server and its options, then run again.",
 )
 _NO_DATABASE = _Meaning(
     ConfigurationError,
-    "The database is not there any more, met while {doing} ({text}); {safe}: check the config.",
+    "The database is not there any more, met while {doing} ({text})",
+    "check the config.",
 )
 _OF_OTHERS = _Meaning(
     ConfigurationError,
-    "Something that others have added to PostgreSQL, an extension or a function, refused {doing} ({code}: {text}); {safe}: see what "
-    "that code means there, then run again.",
+    "Something that others have added to PostgreSQL, an extension or a function, refused {doing} ({code}: {text})",
+    "see what that code means there, then run again.",
 )
-_OURS = _Meaning(SingerkitError, "PostgreSQL refused a statement while {doing} ({code}: {text}); {safe}.")
+_OURS = _Meaning(
+    SingerkitError,
+    "PostgreSQL refused a statement while {doing} ({code}: {text})",
+)
 
 _MEANINGS: Mapping[str, _Meaning] = {
     # In the order of appendix A of PostgreSQL's documentation: classes, and the codes that mean something else than their class.
@@ -170,13 +185,14 @@ _MEANINGS: Mapping[str, _Meaning] = {
     "20": _FUNCTION,
     "21": _Meaning(
         BadDataError,
-        "Rows with different keys have one key in the table, met while {doing} ({text}); {safe}: see that no trigger or rule of "
-        "the table changes keys, then run again.",
+        "Rows with different keys have one key in the table, met while {doing} ({text})",
+        "see that no trigger or rule of the table changes keys, then run again.",
     ),
     **dict.fromkeys(("24", "25", "26"), _OURS),
     errorcodes.READ_ONLY_SQL_TRANSACTION: _Meaning(
         CannotWriteError,
-        "PostgreSQL is read-only, as on a standby ({text}); {safe}: name the primary, then run again.",
+        "PostgreSQL is read-only, as on a standby ({text})",
+        "name the primary, then run again.",
     ),
     errorcodes.IDLE_IN_TRANSACTION_SESSION_TIMEOUT: _LOST,
     "25P04": _LOST,  # transaction_timeout, since PostgreSQL 17
@@ -246,20 +262,22 @@ _MEANINGS: Mapping[str, _Meaning] = {
     errorcodes.TOO_MANY_CONNECTIONS: _TROUBLE,
     "54": _Meaning(
         BadDataError,
-        "A row is beyond a limit of PostgreSQL, met while {doing} ({text}); {safe}: set `on_invalid: quarantine` to set such rows aside, "
-        "or, if it is an index or a key that cannot hold its values, drop that index or choose another key, or select fewer fields in the tap, then run again.",
+        "A row is beyond a limit of PostgreSQL, met while {doing} ({text})",
+        "set `on_invalid: quarantine` to set such rows aside, or, if it is an index or a key that cannot hold its values, "
+        "drop that index or choose another key, or select fewer fields in the tap, then run again.",
     ),
     errorcodes.TOO_MANY_COLUMNS: _Meaning(
         BadDataError,
-        "PostgreSQL has a limit that was reached while {doing} ({text}); {safe}: select fewer fields in the tap, then run again.",
+        "PostgreSQL has a limit that was reached while {doing} ({text})",
+        "select fewer fields in the tap, then run again.",
     ),
     "55": _OTHER_KIND,
     **dict.fromkeys((errorcodes.LOCK_NOT_AVAILABLE, errorcodes.OBJECT_IN_USE), _IN_THE_WAY),
     "57": _LOST,
     errorcodes.QUERY_CANCELED: _Meaning(
         RetryableError,
-        "PostgreSQL ended the statement while {doing} ({text}); {safe}: run again, with a longer `statement_timeout` for this "
-        "role if that is the cause.",
+        "PostgreSQL ended the statement while {doing} ({text})",
+        "run again, with a longer `statement_timeout` for this role if that is the cause.",
     ),
     "58": _TROUBLE,
     "72": _TROUBLE,
@@ -292,11 +310,11 @@ def fault(error: psycopg2.Error, doing: str, others: str = "") -> SingerkitError
     text = _first_line(error)
     if meaning in (_FUNCTION, _FOREIGN, _OF_OTHERS):  # their words are those of others, and may hold the row
         text = _without_quoted(error, text)
-    return meaning.kind(
-        meaning.sentence.format(
-            doing=doing, text=text, code=code, others=others, detail=_detail(error), safe=_SAFE
-        )
-    )
+    finding = meaning.finding.format(doing=doing, text=text, code=code, others=others, detail=_detail(error))
+    rest = f"; {_SAFE}: {meaning.advice}" if meaning.advice else f"; {_SAFE}."
+    if issubclass(meaning.kind, UnitLost):
+        return meaning.kind(finding, rest)
+    return meaning.kind(finding + rest)
 
 
 def _meaning_of(error: psycopg2.Error) -> _Meaning:

@@ -683,7 +683,7 @@ class PostgresLoader:
             raise failure
         if not session.is_alive:
             raise ConnectionLost(
-                "The connection to PostgreSQL was lost; what was committed is safe: run again."
+                "The connection to PostgreSQL was lost", "; what was committed is safe: run again."
             )
         if self._safe is None:
             return None
@@ -740,7 +740,7 @@ class PostgresLoader:
             if not (self._defers and is_refusal(error, self._sets_aside)):
                 raise
             self._defers = False
-            raise LateRefusal(f"A deferred constraint refuses a row: {refusal(error)}.") from error
+            raise LateRefusal(f"A deferred constraint refuses a row: {refusal(error)}", ".") from error
 
     def commit(self, state: str | None) -> None:
         """Merge what is staged, advance the state row, COMMIT; all of it or nothing."""
@@ -786,8 +786,8 @@ class PostgresLoader:
         """The reply to COMMIT was lost: the row's sequence number says what happened (FAULTS D2)."""
         if not self._reconnect(lambda connection: was_committed(connection, advanced)):
             raise ConnectionLost(
-                "The connection to PostgreSQL was lost during COMMIT and the unit was not committed; what was "
-                "committed before is safe: run again."
+                "The connection to PostgreSQL was lost during COMMIT and the unit was not committed",
+                "; what was committed before is safe: run again.",
             )
         for table in self._tables.values():
             table.has_stage = False

@@ -231,7 +231,7 @@ class Session:
             raise self._failure
         if self.connection.closed:
             raise ConnectionLost(
-                "The connection to PostgreSQL is closed; what was committed is safe: run again."
+                "The connection to PostgreSQL is closed", "; what was committed is safe: run again."
             )
 
 

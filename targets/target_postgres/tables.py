@@ -264,8 +264,8 @@ def _check_unchanged(cursor: Cursor, table: Table, shape: ddl.Shape, log: loggin
         changes.append(f"{_quoted(table.keys)} is no key of it any more")
     if changes:
         raise TableChanged(
-            f"The table {where} was altered by others while stream `{table.stream}` was loaded: {'; '.join(changes[:_MOST])}. "
-            "What was committed is safe: run again."
+            f"The table {where} was altered by others while stream `{table.stream}` was loaded: {'; '.join(changes[:_MOST])}",
+            ". What was committed is safe: run again.",
         )
 
 

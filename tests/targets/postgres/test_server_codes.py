@@ -67,6 +67,9 @@ def test_a_code_ends_the_run_as_its_class_does(code: str) -> None:
     assert "{" not in str(error)
     if code[:2] in RETRIED and code != "57014":
         assert isinstance(error, UnitLost)
+        assert str(error).startswith(f"{error.finding}; what was committed is safe: "), (
+            "the run does the rest itself"
+        )
 
 
 def test_a_code_that_postgresql_does_not_have_is_that_of_an_extension() -> None:

@@ -1271,7 +1271,7 @@ def outcome(run: Run) -> Any:
 def test_a_lost_unit_is_told_without_an_advice_that_the_run_follows_itself(caplog):
     loader = Memory()
     loader.troubles["commit"] = [
-        UnitLost("The connection was lost (gone); what was committed is safe: run again.")
+        UnitLost("The connection was lost (gone)", "; what was committed is safe: run again.")
     ]
     Run(SCHEMA(), RECORD(1), STATE(1), loader=loader)
     (told,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
