@@ -47,6 +47,7 @@ from tap_rest.unpacking import CutError, TooLargeError, unpacked
 __all__ = [
     "Client",
     "NotYet",
+    "RefusingAnswer",
     "Response",
     "client_problems",
     "excerpt",
@@ -118,6 +119,14 @@ _HINTS = {
     _UNKNOWN_HOST: " (check `base_url`)",
     _NO_TLS: " (where the server speaks plain HTTP at this port, `base_url` begins with `http://`)",
 }
+
+
+class RefusingAnswer(BadDataError):
+    """An answer without what was asked for, whenever it is asked; ``says``: what it says, as far as the sentence quotes it."""
+
+    def __init__(self, sentence: str, says: str) -> None:
+        super().__init__(sentence)
+        self.says = says
 
 
 class _Transient(Exception):
@@ -433,8 +442,9 @@ class Client:
                 f"(type `{self._settings.auth.type}`) are missing, wrong or not enough."
             )
         advice = "" if status != 404 else _NOT_FOUND
-        raise BadDataError(
-            f"{where} answered {status}, so asking again is useless{advice}; it says: {excerpt(response)}"
+        says = excerpt(response)
+        raise RefusingAnswer(
+            f"{where} answered {status}, so asking again is useless{advice}; it says: {says}", says
         )
 
     def _is_own(self, url: str) -> bool:

@@ -66,11 +66,10 @@ def _counted(instant: Instant, digits: int) -> str:
 _DIGITS = {"epoch": 0, "epoch_ms": 3, "epoch_us": 6, "epoch_ns": 9}
 
 
-def misses_parameter(sentence: str, name: str) -> bool:
+def misses_parameter(says: str, name: str) -> bool:
     """Tell whether what an API says of a request sounds as if it wanted a parameter that was not sent."""
     return (
-        re.search(rf"(?i)(?<!\w){re.escape(name)}(?!\w)|\b(?:required|mandatory|missing)\b", sentence)
-        is not None
+        re.search(rf"(?i)(?<!\w){re.escape(name)}(?!\w)|\b(?:required|mandatory|missing)\b", says) is not None
     )
 
 

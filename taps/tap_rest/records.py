@@ -16,7 +16,7 @@ from singerkit_shell.secrets import redactor
 from singerkit_wire.encode import Decoded, split_records
 from tap_rest import exact
 from tap_rest.around import Habits, Member, members_around, own_members
-from tap_rest.client import Response, excerpt
+from tap_rest.client import RefusingAnswer, Response, excerpt
 from tap_rest.failures import Failure, Weight, failure_of, left_of, may_be_a_things, part_of
 from tap_rest.paths import Finder, Found, Path, finder_of, has_member, load_exactly, parse_path, unfiltered
 from tap_rest.signs import new_member, signs_in_headers, signs_of
@@ -136,7 +136,8 @@ class PageReader:
         if not self._is_told and response.body.lstrip()[:1] == (b"[" if self._path.names else b"{"):
             self._look_at_none(response, where, _UNKNOWN, has_list=False, is_first=is_first)
             _refuse_message(response, where)
-            raise BadDataError(f"{self._other_place(response, where, self._path)}.")
+            got = _description(response.body)
+            raise RefusingAnswer(f"{self._other_place(got, where, self._path)}.", got)
         found = self._find(response.body, where)
         records = self._records(found, self._path, response, where, is_first=is_first)
         before = None if self._unfiltered is None else _list_of(found[self._unfiltered.text])
@@ -244,11 +245,11 @@ class PageReader:
         found = self._find_rows[1](response.body, "an answer")[at.text]
         return bool(found) if not isinstance(found, Raw) else bytes(found).strip() not in (b"null", b"[]")
 
-    def _other_place(self, response: Response, where: str, path: Path) -> str:
+    def _other_place(self, got: str, where: str, path: Path) -> str:
         """Word an answer that has nothing where records were found by themselves, earlier in this run or before."""
         return (
-            f"Expected records at `{_shown(path)}` in {where}, where they were found before, got "
-            f"{_description(response.body)}; say where they are now in `records` of stream {self._stream}"
+            f"Expected records at `{_shown(path)}` in {where}, where they were found before, got {got}; say where they are now in "
+            f"`records` of stream {self._stream}"
         )
 
     def _tell_of_others(self, response: Response, where: str, path: Path) -> None:
@@ -282,7 +283,7 @@ class PageReader:
             f"The records in {where} come with `{redactor.mask_foreign('.'.join(names))}` beside them, which says {words}, so "
             f'others may be missing; if such answers are to be taken, say `"partial_answers": "warn"` in stream {self._stream}.'
         )
-        self._refuse_in_part(sentence)
+        self._refuse_in_part(sentence, words)
 
     def _look_at_none(
         self, response: Response, where: str, path: Path, *, has_list: bool = True, is_first: bool
@@ -330,7 +331,7 @@ class PageReader:
                 f"There are no records in {where}, and `{name}` {what}: {said}; if that tells of a failure, rows are missing.",
             )
         else:
-            self._refuse_in_part(sentence)
+            self._refuse_in_part(sentence, said)
 
     def _tell_once(self, names: tuple[str, ...], sentence: str) -> None:
         """Warn of a member, once in a run."""
@@ -356,14 +357,14 @@ class PageReader:
         )
         self._refuse_in_part(sentence)
 
-    def _refuse_in_part(self, sentence: str) -> None:
-        """Refuse an answer that may be a part, or warn of it where the config takes such answers.
+    def _refuse_in_part(self, sentence: str, says: str = "") -> None:
+        """Refuse an answer that may be a part, or warn of it where the config takes such answers. ``says`` is in the sentence.
 
         Raises:
             BadDataError: it does not.
         """
         if not self._is_partial_fine:
-            raise BadDataError(sentence)
+            raise RefusingAnswer(sentence, says)
         self._warn(sentence)
 
     def _records(
@@ -388,14 +389,17 @@ class PageReader:
             if self._is_missing_empty:
                 self._tell_of_others(response, where, path)
                 return []
+            got = _description(response.body)
             if not self._is_told:
-                raise BadDataError(
-                    f"{self._other_place(response, where, path)}, or, if this means that there are none, "
-                    f'`"records": "{_shown(path)}", "missing_records": "empty"`.'
+                raise RefusingAnswer(
+                    f"{self._other_place(got, where, path)}, or, if this means that there are none, "
+                    f'`"records": "{_shown(path)}", "missing_records": "empty"`.',
+                    got,
                 )
-            raise BadDataError(
-                f"Expected records at `{_shown(path)}` in {where}, got {_description(response.body)}; check `records`, "
-                "or set `missing_records` to `empty` if that means no records."
+            raise RefusingAnswer(
+                f"Expected records at `{_shown(path)}` in {where}, got {got}; check `records`, or set `missing_records` to `empty` "
+                "if that means no records.",
+                got,
             )
         # One look is enough for a selector that misses; the engine refuses any other record that is no object.
         if found and memoryview(found[0])[0] != 0x7B:
@@ -427,8 +431,8 @@ _SHORT = 4096  # bytes of an answer without rows
 _UNKNOWN = Path("", None, True)
 
 
-def _error_in(response: Response, where: str, said: str | None = None) -> str:
-    return f"Expected records in {where}, got an error with status {response.status}; it says: {said or excerpt(response)}"
+def _error_in(response: Response, where: str, said: str) -> str:
+    return f"Expected records in {where}, got an error with status {response.status}; it says: {said}"
 
 
 def _is_object(response: Response) -> bool:
@@ -450,7 +454,8 @@ def _refuse_message(response: Response, where: str) -> None:
     if _is_object(response):
         names = {name.lower() for name in _members(response, where)}
         if names & _MESSAGE and names <= _WITH_A_MESSAGE:
-            raise BadDataError(_error_in(response, where))
+            said = excerpt(response)
+            raise RefusingAnswer(_error_in(response, where, said), said)
 
 
 def _detected(response: Response, where: str, stream: str, look_at_none: Callable[[], None]) -> Path:
@@ -492,8 +497,9 @@ def _detected(response: Response, where: str, stream: str, look_at_none: Callabl
         if inner is None
         else f"`{redactor.mask_foreign(inner)}`, perhaps"
     )
-    raise BadDataError(
-        f"Expected an array of objects in {where}, got {_description(body)}; set `records` of {stream} ({fits})."
+    got = _description(body)
+    raise RefusingAnswer(
+        f"Expected an array of objects in {where}, got {got}; set `records` of {stream} ({fits}).", got
     )
 
 

@@ -25,7 +25,7 @@ from singerkit_tap.keys import keys_of
 from singerkit_tap.stream import BlockStream, Owner
 from singerkit_wire.encode import RawRecord, Record, RecordEncoder, SentRows
 from tap_rest.advice import ADVICE
-from tap_rest.client import Client, Response, excerpt, with_params
+from tap_rest.client import Client, RefusingAnswer, Response, excerpt, with_params
 from tap_rest.clock import clock_of
 from tap_rest.config import PARENT_FIELD, ApiSettings, StreamSettings
 from tap_rest.confirming import Confirmation
@@ -748,7 +748,7 @@ class RestStream(BlockStream):
         incremental = self.settings.incremental
         if self.first_url is not None or incremental is None:
             return  # an answer came before
-        if misses_parameter(str(error), incremental.param):
+        if isinstance(error, RefusingAnswer) and misses_parameter(error.says, incremental.param):
             error.args = (
                 f"{str(error).rstrip('.')}; as long as there is no bookmark, `{incremental.param}` (`incremental.param`) is sent "
                 'only from a start on: set `"start_date": "2000-01-01T00:00:00Z"`, or a later one.',

@@ -341,6 +341,14 @@ def test_a_parameter_that_is_always_wanted(run_tap: Any) -> None:
             assert len(api.asked) < 10
 
 
+def test_only_words_of_the_api_tell_that_it_wants_a_parameter(run_tap: Any) -> None:
+    """Ours say of such an answer that others may be missing."""
+    with serving({"/tickets": repeatedly(json_reply({"tickets": []}, status=206))}) as api:
+        sentence = run_tap(api.url, INCREMENTAL).ended(65).sentence
+    assert "others may be missing" in sentence
+    assert "start_date" not in sentence
+
+
 def test_a_schema_is_inferred_from_a_start_only_where_nothing_else_is_answered(run_tap: Any) -> None:
     start = {"start_date": "2023-11-14T22:13:21Z"}
     free = INCREMENTAL | {"name": "free", "path": "/free"}
