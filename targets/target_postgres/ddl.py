@@ -269,18 +269,39 @@ def is_empty(cursor: Cursor, table: Identifier) -> bool:
     return bool(row and row[0])
 
 
-def take_back(cursor: Cursor, schema: str, table: str, oid: int | None, columns: Iterable[str]) -> None:
-    """Drop a table if it is the one of ``oid`` and has no row, or else those of ``columns`` in which no row has a value."""
-    there = _table_oid(cursor, schema, table)
-    if there is None:
+_BUILT_ON = """
+SELECT EXISTS (
+    SELECT 1 FROM pg_catalog.pg_depend d
+    LEFT JOIN pg_catalog.pg_constraint c ON d.classid = 'pg_catalog.pg_constraint'::regclass AND c.oid = d.objid
+    WHERE d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = %s AND d.refobjsubid = %s
+    AND COALESCE(c.contype NOT IN ('p', 'n'), true)
+)
+"""
+"""Whether an index, a view or the like needs a column: more than a primary key or NOT NULL, as a run itself makes them."""
+
+
+def take_back(
+    cursor: Cursor, schema: str, table: str, oid: int | None, columns: Mapping[str, int], *, is_table: bool
+) -> None:
+    """Undo what was made of the table ``oid``: ``columns``, by name with their numbers, and with ``is_table`` itself.
+
+    A table of ours goes if it has no row and no column of others; one that was there before loses those of our columns in
+    which no row has a value and on which nothing was built. What else has its name by now stays.
+    """
+    if _table_oid(cursor, schema, table) is None:
         return
     name = table_name(schema, table)
     lock_for_altering(cursor, name)
-    if there == oid and is_empty(cursor, name):
-        cursor.execute(SQL("DROP TABLE {}").format(name))
+    if oid is None or _table_oid(cursor, schema, table) != oid:
         return
-    for column in sorted(columns_of(cursor, there).keys() & set(columns)):
-        if not holds_values(cursor, name, column):
+    there = {column: found.number for column, found in columns_of(cursor, oid).items()}
+    if is_table:
+        if there == columns and is_empty(cursor, name):
+            cursor.execute(SQL("DROP TABLE {}").format(name))
+        return
+    for column, number in sorted(there.items() & columns.items()):
+        cursor.execute(_BUILT_ON, [oid, number])
+        if cursor.fetchone() == (False,) and not holds_values(cursor, name, column):
             cursor.execute(SQL("ALTER TABLE {} DROP COLUMN {}").format(name, Identifier(column)))
 
 

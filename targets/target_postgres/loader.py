@@ -164,6 +164,7 @@ class PostgresLoader:
         self._without_version: set[str] = set()  # streams of which this run has written rows without one
         self._in_unit: set[str] = set()  # streams that the unit in hand has done something in the table of
         self._new: dict[str, New] = {}  # by stream, what was made for the unit in hand
+        self._made_before: dict[str, New] = {}  # of that what the unit has not made itself
 
     # --- the run -------------------------------------------------------------------------------------------
 
@@ -271,6 +272,7 @@ class PostgresLoader:
             if table is not None:
                 return table
         self._in_unit.add(stream)
+        self._made_before.setdefault(stream, self._new.get(stream, NOTHING_NEW))
         return self._call(partial(self._within_unit, stream, fit), doing)  # type: ignore[no-any-return]  # as above
 
     def _before_unit(self, fit: Callable[[Cursor], Table], connection: Connection) -> Table:
@@ -349,20 +351,22 @@ class PostgresLoader:
     def _beyond(self, stream: str, new: New) -> New:
         """What of it was made behind the last safe point."""
         kept = self._kept_columns(stream)
-        return New(new.columns.difference(kept), None if kept else new.oid)
+        columns = {short: number for short, number in new.columns.items() if short not in kept}
+        return New(columns, new.oid, is_table=new.is_table and not kept)
 
     def _take_back(self) -> None:
         """Drop what was made for a unit that is not committed, if nobody has written into it: then it has the types of a SCHEMA
         or a setting that were refused, and the next run may bring others. Who is killed leaves it.
         """
 
-        for stream, new in self._new.items():
+        for stream, new in (self._new | self._made_before).items():
             take = partial(
                 ddl.take_back,
                 schema=self._settings.schema,
                 table=identifier(stream),
                 oid=new.oid,
                 columns=new.columns,
+                is_table=new.is_table,
             )
             alone = partial(ahead.in_own_transaction, job=take, seconds=_TAKING_BACK_SECONDS, stop=self._stop)
             with contextlib.suppress(SingerkitError):  # it is in use, or the run is to end at once
@@ -771,7 +775,9 @@ class PostgresLoader:
             self.rollback()  # a COMMIT that fails has rolled back: no safe point is left
             raise
         beyond = (
-            {stream: self._beyond(stream, new) for stream, new in self._new.items()} if self._is_back else {}
+            {stream: self._beyond(stream, new) for stream, new in (self._new | self._made_before).items()}
+            if self._is_back
+            else {}
         )
         self._begun = self._begun.at(advanced)
         self._holding = holding
@@ -780,6 +786,7 @@ class PostgresLoader:
         self._activated.clear()
         self._deleted_from.clear()
         self._new = beyond
+        self._made_before.clear()
         self._forget_unit()
 
     def _resolve_unknown_commit(self, advanced: StateRow) -> None:
@@ -844,6 +851,8 @@ class PostgresLoader:
         self._safe = None
         self._refused.clear()
         self._in_unit.clear()
+        self._new |= self._made_before  # the rest has gone with the transaction
+        self._made_before.clear()
         for table in self._tables.values():
             table.staged = table.staged_lines = None
             table.has_marks = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import psycopg2
@@ -33,10 +33,11 @@ _MOST = 10  # columns that a sentence names
 
 @dataclass(frozen=True)
 class New:
-    """What was made of a table for a unit that is not committed: columns, and the table itself if it has this ``oid``."""
+    """What was made of the table ``oid`` for a unit that is not committed: columns, by name with their numbers; or all of it."""
 
-    columns: frozenset[str] = frozenset()
+    columns: Mapping[str, int] = field(default_factory=dict)
     oid: int | None = None
+    is_table: bool = False
 
 
 NOTHING_NEW = New()
@@ -147,6 +148,8 @@ def fit_table(
         check_chosen(stream, settings.column_types)
     types = _types(stream, columns, settings)
     table = ddl.table_name(settings.schema, name)
+    if existing is None or existing.oid != new.oid:
+        new = NOTHING_NEW
     before = _Before.of(former, new, kept)
     if existing is not None:
         stream, types = _with_documents(cursor, table, existing, stream, columns, types, before)
@@ -215,7 +218,11 @@ def fit_table(
         is_of_this_run=is_of_this_run,
         stage=f"singerkit_stage_{number}",
         read_anew=read_anew,
-        new=New(new.columns | frozenset(added), actual_shape.oid if existing is None else new.oid),
+        new=New(
+            {**new.columns, **{short: actual[short].number for short in added}},
+            actual_shape.oid,
+            is_table=existing is None or new.is_table,
+        ),
     )
 
 
@@ -456,7 +463,7 @@ class _Before(NamedTuple):
         if table is None:
             return cls({}, new, frozenset())
         given = {table.columns[column.name]: column for column in table.given.columns}
-        return cls(given, new, new.columns.difference(kept))
+        return cls(given, new, frozenset(new.columns.keys() - set(kept)))
 
     def turns_into_json(self, short: str, found: str) -> bool:
         """Whether the column holds only values of the unit in hand that are the same as JSON."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -222,6 +223,75 @@ def test_what_was_made_for_rows_that_are_not_committed_goes_with_the_run(databas
     assert table(database, "new", "id", "more") == [(2, "x")]
     loads_again.close()
     assert table(database, "new", "id", "more") == [(2, "x")], "what is committed stays"
+
+
+OTHERS: Sequence[tuple[str, str, Sequence[str]]] = [
+    # what others do with a table that the run has made, or to which it has added `more`; its columns at the end
+    ("made", "DROP TABLE made; CREATE TABLE made (id bigint, more text)", ["id", "more"]),
+    ("made", "DROP TABLE made; CREATE TABLE made (more text); INSERT INTO made VALUES (NULL)", ["more"]),
+    ("made", "INSERT INTO made VALUES (3, NULL)", ["id", "more"]),
+    ("made", "ALTER TABLE made ADD COLUMN mine int", ["id", "more", "mine"]),
+    ("made", "ALTER TABLE made DROP COLUMN more; ALTER TABLE made ADD COLUMN more text", ["id", "more"]),
+    ("made", "CREATE VIEW v AS SELECT id FROM made", ["id", "more"]),
+    ("old", "DROP TABLE old; CREATE TABLE old (id bigint, more text)", ["id", "more"]),
+    ("old", "ALTER TABLE old DROP COLUMN more; ALTER TABLE old ADD COLUMN more text", ["id", "more"]),
+    ("old", "ALTER TABLE old ADD COLUMN mine int", ["id", "mine"]),
+    ("old", "INSERT INTO old VALUES (3, NULL)", ["id"]),
+    ("old", "INSERT INTO old VALUES (3, '')", ["id", "more"]),
+    ("old", "CREATE VIEW w AS SELECT more FROM old", ["id", "more"]),
+    ("old", "CREATE INDEX ON old ((more || 'x'))", ["id", "more"]),
+    ("old", "ALTER TABLE old ADD UNIQUE (id, more)", ["id", "more"]),
+    ("old", "ALTER TABLE old ADD CHECK (more <> 'x')", ["id", "more"]),
+]
+
+
+def test_what_others_have_made_or_built_on_is_not_taken_back(database: str) -> None:
+    names = [f"{place}_{old}" for place, (old, *_) in enumerate(OTHERS)]
+    for name in names:
+        if name.endswith("old"):
+            query(database, f'CREATE TABLE "{name}" (id bigint PRIMARY KEY)')
+    made = loader(database)
+    for name in names:
+        made.declare(shape(name, more=TEXT))
+    for name, (old, statements, _) in zip(names, OTHERS, strict=True):
+        query(database, re.sub(rf"\b{old}\b", f'"{name}"', statements))
+    made.close()
+    for name, (_, statements, there) in zip(names, OTHERS, strict=True):
+        assert seen_columns(database, f'"{name}"') == list(there), statements
+
+
+def test_what_went_with_the_transaction_of_the_unit_is_not_taken_back(database: str) -> None:
+    """Others have made a column of that name, which even has the number of ours."""
+    query(database, "CREATE TABLE s (id bigint PRIMARY KEY)")
+    made = loader(database)
+    write(made, shape("s"), (1,), columns=["id"])
+    made.declare(shape("s", more=TEXT))
+    made.rollback()
+    query(database, "ALTER TABLE s ADD COLUMN more text")
+    made.close()
+    assert seen_columns(database, "s") == ["id", "more"]
+
+
+@pytest.mark.parametrize("ends", ["close", "rollback", "recover"])
+def test_what_was_made_before_the_unit_is_taken_back_though_the_unit_made_more(
+    database: str, ends: str
+) -> None:
+    query(database, "CREATE TABLE s (id bigint PRIMARY KEY)")
+    made = loader(database)
+    write(made, shape("s", more=TEXT), (1, "x"), columns=["id", "more"])
+    made.declare(shape("s", more=TEXT, most=TEXT))
+    if ends != "close":
+        getattr(made, ends)()
+    made.close()
+    assert seen_columns(database, "s") == ["id"]
+
+
+def test_a_new_column_of_a_key_is_taken_back_with_the_key(database: str) -> None:
+    query(database, "CREATE TABLE s (id bigint PRIMARY KEY)")
+    made = loader(database)
+    made.declare(shape("s", ["id", "more"], more=TEXT))
+    made.close()
+    assert seen_columns(database, "s") == ["id"]
 
 
 def test_behind_a_safe_point_goes_what_was_made_after_it(database: str) -> None:
