@@ -17,8 +17,9 @@ from singerkit_sql_target.names import fold, identifiers
 from singerkit_sql_target.settings import Settings
 from singerkit_target.chosen import check_chosen
 from singerkit_target.contract import RowsGone
+from singerkit_target.metadata import may_hold_marks
 from singerkit_wire.kinds import Column, Kind
-from singerkit_wire.stream import DELETED_AT, VERSION, Stream
+from singerkit_wire.stream import DELETED_AT, Stream
 
 __all__ = ["METADATA_KINDS", "Table", "check_key", "columns_of", "fit_table", "holds_rows"]
 
@@ -268,18 +269,13 @@ def _existing(session: Session, schema: str, stream: str) -> Existing | None:
 def _metadata(stream: Stream, settings: Settings, existing: Existing | None) -> dict[str, Column]:
     """The metadata columns that this run writes; a field of the stream that has the name of one keeps its column."""
     names: Iterable[str] = METADATA_KINDS if settings.with_metadata else ()
-    if not settings.with_metadata and existing is not None and _may_hold_marks(existing, stream):
+    if not settings.with_metadata and existing is not None and may_hold_marks(existing.columns, stream):
         names = (DELETED_AT,)
     return {
         name: Column(name, METADATA_KINDS[name], nullable=True, required=False)
         for name in names
         if name not in stream.column_names
     }
-
-
-def _may_hold_marks(existing: Existing, stream: Stream) -> bool:
-    """Whether rows may be marked as deleted there by an earlier run, which has written versions, too."""
-    return all(name not in stream.column_names and name in existing.columns for name in (DELETED_AT, VERSION))
 
 
 def _chosen(fitting: _Fitting, column: Column) -> str | None:

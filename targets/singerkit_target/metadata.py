@@ -6,15 +6,19 @@ A field of the stream that has the name of one keeps its column: what the tap sa
 from __future__ import annotations
 
 import time
+from collections.abc import Container
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from singerkit_wire.batch import Batch
 from singerkit_wire.kinds import Column, Kind
-from singerkit_wire.stream import DELETED_AT, Stream
+from singerkit_wire.stream import DELETED_AT, VERSION, Stream
 
-__all__ = ["MetadataColumns"]
+__all__ = ["MARKS", "MetadataColumns", "may_hold_marks"]
+
+MARKS = (DELETED_AT, VERSION)
+"""What a run that marks rows as deleted writes of each."""
 
 
 _SEQUENCE = "_sdc_sequence"
@@ -25,6 +29,14 @@ _KINDS = {
     "_sdc_sync_started_at": Kind.INTEGER,
     _SEQUENCE: Kind.INTEGER,
 }
+
+
+def may_hold_marks(stored: Container[str], stream: Stream) -> bool:
+    """Tell whether rows of a table may be marked as deleted by an earlier run, as `hard_delete: false` marks them.
+
+    Such a run has written versions, too: a column of that name alone is one of another program, or of a former field.
+    """
+    return all(name not in stream.column_names and name in stored for name in MARKS)
 
 
 class MetadataColumns:

@@ -8,7 +8,8 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Composable, Identifier
 
 from singerkit_shell.errors import BadDataError
-from singerkit_wire.stream import DELETED_AT, VERSION, Stream
+from singerkit_target import metadata
+from singerkit_wire.stream import VERSION, Stream
 from target_postgres import ddl
 from target_postgres.types import METADATA_TYPES
 
@@ -50,15 +51,9 @@ def fit_metadata(
 
 
 def may_hold_marks(existing: ddl.Existing, stream: Stream) -> bool:
-    """Whether rows may be marked as deleted there by an earlier run, as `hard_delete: false` marks them.
-
-    Such a run has written versions, too: a column of that name alone is one of another program, or of a former field.
-    """
-    return all(
-        name not in stream.column_names
-        and name in existing.columns
-        and _fits(name, METADATA_TYPES[name], existing.columns[name])
-        for name in (DELETED_AT, VERSION)
+    """Tell whether rows may be marked as deleted by an earlier run, in columns that hold what such a run writes."""
+    return metadata.may_hold_marks(existing.columns, stream) and all(
+        _fits(name, METADATA_TYPES[name], existing.columns[name]) for name in metadata.MARKS
     )
 
 
