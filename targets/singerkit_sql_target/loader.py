@@ -23,6 +23,7 @@ from singerkit_sql_target.versions import Versions, told_of_others
 from singerkit_state.lineage import WaysOut
 from singerkit_state.reached import NOTHING, reached
 from singerkit_state.value import digest
+from singerkit_target.chosen import without_column
 from singerkit_target.contract import Edit, SafePoint
 from singerkit_target.metadata import MetadataColumns
 from singerkit_wire.batch import Batch, Reject
@@ -306,10 +307,8 @@ class SqlLoader:
 
     def column_types_without_column(self) -> list[str]:
         """The names in `column_types` that no stream of the run had a column for."""
-        met = {
-            f"{name}.{column}" for name, table in self._tables.items() for column in table.given.column_names
-        }
-        return sorted(set(self._settings.column_types) - met)
+        given = {name: table.given for name, table in self._tables.items()}
+        return without_column(self._settings.column_types, given)
 
     # --- the session ---------------------------------------------------------------------------------------
 

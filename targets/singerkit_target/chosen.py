@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from singerkit_shell.errors import ConfigurationError
 from singerkit_wire.stream import Stream
 
-__all__ = ["check_chosen"]
+__all__ = ["check_chosen", "without_column"]
 
 _ALIKE = 0.8
 """How like a column's name another has to be to pass for a slip (difflib's ratio)."""
@@ -37,3 +37,9 @@ def check_chosen(stream: Stream, column_types: Mapping[str, str]) -> None:
                 f"(did you mean `{near[0]}`?); what was committed is safe: correct the config, or let the tap name the "
                 "field in its schema, then run again."
             )
+
+
+def without_column(column_types: Mapping[str, str], streams: Mapping[str, Stream]) -> list[str]:
+    """Return the names in `column_types` that none of the streams has a column for."""
+    met = {f"{name}.{column}" for name, stream in streams.items() for column in stream.column_names}
+    return sorted(set(column_types) - met)

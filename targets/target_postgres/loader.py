@@ -31,6 +31,7 @@ from singerkit_state.postgres.store import change_row
 from singerkit_state.postgres.table import DEFAULT_TABLE, ensure_table
 from singerkit_state.postgres.url import StateUrl
 from singerkit_state.store import Change
+from singerkit_target.chosen import without_column
 from singerkit_target.contract import Edit, SafePoint, UnitLost, check_room
 from singerkit_target.metadata import MetadataColumns
 from singerkit_target.replay import waits
@@ -860,10 +861,8 @@ class PostgresLoader:
 
     def column_types_without_column(self) -> list[str]:
         """The names in `column_types` that no stream of the run had a column for."""
-        met = {
-            f"{name}.{column}" for name, table in self._tables.items() for column in table.given.column_names
-        }
-        return sorted(set(self._settings.column_types) - met)
+        given = {name: table.given for name, table in self._tables.items()}
+        return without_column(self._settings.column_types, given)
 
     # --- the session ---------------------------------------------------------------------------------------
 
