@@ -11,16 +11,15 @@ the process. Reading opens the file read-only, so nothing is made or changed.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import logging
 import os
 import platform
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
@@ -29,11 +28,11 @@ from singerkit_shell.errors import (
     CannotWriteError,
     ConfigurationError,
     LockHeldError,
-    NotAuthorisedError,
     RetryableError,
     SingerkitError,
 )
 from singerkit_shell.signals import stop_flag
+from singerkit_state.duckdb_file import NO_EXTENSIONS, first_line, why_not_opened
 from singerkit_state.history import LIMIT, Entry, by_hand, kept_now
 from singerkit_state.statefile import check_folder, state_object
 from singerkit_state.store import Change, Edit, Holder, Snapshot
@@ -45,13 +44,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORM",
-    "NO_EXTENSIONS",
     "WAIT_SECONDS",
     "DuckRow",
     "DuckTable",
     "DuckUrl",
-    "first_line",
-    "holder_in",
     "parse",
     "store_of",
     "table_of",
@@ -68,9 +64,6 @@ _TABLE = "_singerkit_state"
 _HISTORY = f"{_TABLE}_history"
 _NEEDED = ("pipeline", "epoch", "sequence", "state", "run_id", "committed_at")
 _OURS = ("pipeline", "schema")
-_HOLDER = re.compile(r"Conflicting lock is held in (.*?) \(PID (\d+)\)")
-NO_EXTENSIONS = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
-"""Nothing is fetched from anywhere, whatever a file or a name looks like."""
 
 
 @dataclass(frozen=True)
@@ -411,44 +404,19 @@ def _connection(path: str, for_writing: bool) -> duckdb.DuckDBPyConnection:
         try:
             return duckdb.connect(path, read_only=not for_writing, config=dict(NO_EXTENSIONS))
         except duckdb.Error as error:
-            is_locked = _is_locked(path, for_writing)
+            reason = why_not_opened(Path(path), error, for_writing=for_writing)
+            is_locked = isinstance(reason, LockHeldError)
             # Whoever had it open may have left it meanwhile: that it is no database is believed after some looks.
             looks = 0 if is_locked else looks + 1
             if looks == _LOOKS:
-                raise _cannot_open(path, error, for_writing) from None
-            if is_locked and time.monotonic() > end:
-                raise _held(path, error) from None
+                raise reason or _not_opened(path, error) from None
+            if reason and is_locked and time.monotonic() > end:
+                raise reason from None
         stop_flag.wait(_LOOK_AGAIN_SECONDS)
         stop_flag.raise_if_set("the state was waited for, nothing was read or written.")
 
 
-def _is_locked(path: str, for_writing: bool) -> bool:
-    """Whether another process has the file open; nobody has it here, since it could not be opened."""
-    try:
-        with open(path, "r+b" if for_writing else "rb") as file:
-            fcntl.lockf(file, (fcntl.LOCK_EX if for_writing else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError) as error:
-        return isinstance(error, BlockingIOError)
-    except OSError:
-        return False
-    return False
-
-
-def _held(path: str, error: duckdb.Error) -> LockHeldError:
-    return LockHeldError(
-        f"The database {path} is open in {holder_in(error)}, and DuckDB lets nobody else read a file that one writes to; nothing was read or "
-        "changed, wait for it to end or stop it, then run again."
-    )
-
-
-def _cannot_open(path: str, error: duckdb.Error, for_writing: bool) -> SingerkitError:
-    if os.path.isdir(path):
-        return ConfigurationError(f"Expected a file of DuckDB at {path}, got a folder; name a file in it.")
-    if not os.access(path, os.R_OK | (os.W_OK if for_writing else 0)):
-        return NotAuthorisedError(
-            f"The database {path} may not be {'written' if for_writing else 'read'} by this user; nothing was read or changed: "
-            "grant that, then run again."
-        )
+def _not_opened(path: str, error: duckdb.Error) -> ConfigurationError:
     return ConfigurationError(
         f"The file {path} cannot be opened as a database ({first_line(error)}); nothing was read or changed: name the file that "
         "target-duckdb loads into, put it back from a copy, or install the version of duckdb that has written it."
@@ -470,14 +438,3 @@ def _failed(url: DuckUrl, error: duckdb.Error) -> SingerkitError:
     return BadDataError(
         f"The state table in {url.where} was altered by others ({type(error).__name__}); nothing was changed: put it back."
     )
-
-
-def holder_in(error: Exception) -> str:
-    """Return who has the file open, as far as DuckDB says so."""
-    found = _HOLDER.search(str(error))
-    return f"another process (pid {found[2]}, {found[1]})" if found else "another process"
-
-
-def first_line(error: Exception) -> str:
-    """Return what DuckDB says, without its advice."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

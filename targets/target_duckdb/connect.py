@@ -6,7 +6,6 @@ One process at a time has a DuckDB file open for writing: that lock is the lock 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import time
@@ -20,8 +19,6 @@ from singerkit_shell.errors import (
     BadDataError,
     CannotWriteError,
     ConfigurationError,
-    LockHeldError,
-    NotAuthorisedError,
     RetryableError,
     SingerkitError,
 )
@@ -37,7 +34,7 @@ from singerkit_sql_target.dialect import (
 )
 from singerkit_sql_target.names import lower_ascii
 from singerkit_state import statefile
-from singerkit_state.store_duckdb import NO_EXTENSIONS, first_line, holder_in
+from singerkit_state.duckdb_file import NO_EXTENSIONS, first_line, why_not_opened
 from singerkit_wire.kinds import Column, Kind
 from target_duckdb import types as value_table
 from target_duckdb.arrow import ROWS, as_arrow
@@ -45,7 +42,6 @@ from target_duckdb.domain import ABILITIES, DOMAIN
 
 __all__ = ["DuckDialect"]
 
-_MAGIC, _MAGIC_AT = b"DUCK", 8
 _CANNOT_WRITE = (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException)
 """A COMMIT that finds no room is one of the last."""
 _KEY_IS = "singerkit: rows replace each other by "
@@ -73,12 +69,13 @@ class DuckDialect:
                 _make(self._path)
                 connection = _open(self._path)
             except (duckdb.Error, OSError) as error:
-                found, said = _in_the_way(self._path, error), first_line(error)
+                reason = why_not_opened(self._path, error, setting=" (`database`)")
+                said = first_line(error)
             else:
                 connection.execute("SET TimeZone = 'UTC'")
                 return _DuckSession(connection)
-            if found is not None:
-                raise found
+            if reason is not None:
+                raise reason
             time.sleep(_LOOK_AGAIN_SECONDS)  # whoever had it open has left it meanwhile
         if not self._path.exists():
             raise CannotWriteError(
@@ -284,57 +281,6 @@ def _make(path: Path) -> None:
             statefile.sync_folder(str(path.parent))
     finally:
         making.unlink(missing_ok=True)
-
-
-def _in_the_way(path: Path, error: Exception) -> SingerkitError | None:
-    """Say why a file cannot be opened, by what it is and not by what DuckDB says; None when nothing is wrong with it."""
-    try:
-        return _by_its_looks(path)
-    except BlockingIOError:
-        return LockHeldError(
-            f"The database {path} is open in {holder_in(error)}, and DuckDB lets one at a time write to a file; nothing was read or written, "
-            "wait for it to end or stop it, then run again."
-        )
-    except PermissionError:
-        return NotAuthorisedError(
-            f"The database {path} may not be read and written by this user; nothing was read or written: grant that, or name "
-            "another file (`database`)."
-        )
-    except OSError as reason:
-        return CannotWriteError(
-            f"The database {path} cannot be opened ({reason.strerror}); nothing was read or written: mend that, then run again."
-        )
-
-
-def _by_its_looks(path: Path) -> SingerkitError | None:
-    if path.is_dir():
-        return ConfigurationError(
-            f"Expected a file of DuckDB at {path} (`database`), got a folder; nothing was written: name a file in it."
-        )
-    if not path.parent.is_dir():
-        return ConfigurationError(
-            f"The folder {path.parent} of the database {path.name} (`database`) is not there; nothing was written: make it, or "
-            "correct the path."
-        )
-    if not path.exists():
-        folder = path.parent
-        return (
-            None
-            if os.access(folder, os.W_OK | os.X_OK)
-            else NotAuthorisedError(
-                f"No file can be made in the folder {folder} by this user; nothing was written: grant that, or name another "
-                "place for the database (`database`)."
-            )
-        )
-    with path.open("r+b") as file:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody has it open here: the connection has failed
-        begins = file.read(_MAGIC_AT + len(_MAGIC))
-    if begins[_MAGIC_AT:] != _MAGIC:
-        return ConfigurationError(
-            f"Expected a database of DuckDB at {path} (`database`), got a file that is none; it was left as it is: name "
-            "another file, or move this one away."
-        )
-    return None
 
 
 def _error(path: Path, error: Exception, doing: str) -> SingerkitError:

@@ -195,7 +195,9 @@ def test_a_file_that_is_no_database(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "w.duckdb"
     path.write_bytes(content)
     for use in (lambda store: store.read(), lambda store: store.change(lambda _: "{}", "set")):
-        with pytest.raises(ConfigurationError, match="cannot be opened as a database") as caught:
+        with pytest.raises(
+            ConfigurationError, match="got a file that is none; it was left as it is"
+        ) as caught:
             use(open_store(url_of(path)))
         assert caught.value.exit_code == 78
     assert path.read_bytes() == content

@@ -1,0 +1,91 @@
+"""Why a DuckDB file cannot be opened, by what it is: for who reads the state in it, and for who loads into it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from pathlib import Path
+
+from singerkit_shell.errors import (
+    CannotWriteError,
+    ConfigurationError,
+    LockHeldError,
+    NotAuthorisedError,
+    SingerkitError,
+)
+
+__all__ = ["NO_EXTENSIONS", "first_line", "why_not_opened"]
+
+NO_EXTENSIONS = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+"""Nothing is fetched from anywhere, whatever a file or a name looks like."""
+_MAGIC, _MAGIC_AT = b"DUCK", 8
+_HOLDER = re.compile(r"Conflicting lock is held in (.*?) \(PID (\d+)\)")
+
+
+def why_not_opened(
+    path: Path, error: Exception, *, for_writing: bool = True, setting: str = ""
+) -> SingerkitError | None:
+    """Say why a file cannot be opened, by what it is and not by what DuckDB says; None when nothing is wrong with it.
+
+    ``error`` is DuckDB's, and tells who holds the file; ``setting`` is what names it in the config, in brackets.
+    """
+    try:
+        return _by_its_looks(path, for_writing=for_writing, setting=setting)
+    except BlockingIOError:
+        return LockHeldError(
+            f"The database {path} is open in {_holder_in(error)}, and DuckDB lets nobody else read or write a file that one writes "
+            "to; nothing was read or changed, wait for it to end or stop it, then run again."
+        )
+    except PermissionError:
+        return NotAuthorisedError(
+            f"The database {path} may not be {'read and written' if for_writing else 'read'} by this user; nothing was read or "
+            f"changed: grant that, or name another file{setting}, then run again."
+        )
+    except OSError as reason:
+        return CannotWriteError(
+            f"The database {path} cannot be opened ({reason.strerror}); nothing was read or changed: mend that, then run again."
+        )
+
+
+def _by_its_looks(path: Path, *, for_writing: bool, setting: str) -> SingerkitError | None:
+    if path.is_dir():
+        return ConfigurationError(
+            f"Expected a file of DuckDB at {path}{setting}, got a folder; nothing was read or changed: name a file in it."
+        )
+    if not path.parent.is_dir():
+        return ConfigurationError(
+            f"The folder {path.parent} of the database {path.name}{setting} is not there; nothing was written: make it, or "
+            "correct the path."
+        )
+    if not path.exists():
+        folder = path.parent
+        return (
+            None
+            if os.access(folder, os.W_OK | os.X_OK)
+            else NotAuthorisedError(
+                f"No file can be made in the folder {folder} by this user; nothing was written: grant that, or name another "
+                f"place for the database{setting}."
+            )
+        )
+    with path.open("r+b" if for_writing else "rb") as file:
+        # Nobody has it open in this process, which would lose its lock by this: the connection has failed.
+        fcntl.lockf(file, (fcntl.LOCK_EX if for_writing else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        begins = file.read(_MAGIC_AT + len(_MAGIC))
+    if begins[_MAGIC_AT:] != _MAGIC:
+        return ConfigurationError(
+            f"Expected a database of DuckDB at {path}{setting}, got a file that is none; it was left as it is: name another file, "
+            "put the database back from a copy, or move this file away."
+        )
+    return None
+
+
+def _holder_in(error: Exception) -> str:
+    """Return who has the file open, as far as DuckDB says so."""
+    found = _HOLDER.search(str(error))
+    return f"another process (pid {found[2]}, {found[1]})" if found else "another process"
+
+
+def first_line(error: Exception) -> str:
+    """Return what DuckDB says, without its advice."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
