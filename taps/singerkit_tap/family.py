@@ -455,7 +455,9 @@ class Member:
         self._tell_of_local_times(read)
         if read.nulls and not self._warned_of_nulls:
             self._warned_of_nulls = self.fields.has_nulls = True
-            self.stream.logger.warning("%s", told_of_nulls(self.stream, read.nulls))
+            # One bookmark of many reads may still come from a later one.
+            goes_on = self.has_one_bookmark or (read.bookmark is not None and read.bookmark.value is not None)
+            self.stream.logger.warning("%s", told_of_nulls(self.stream, read.nulls, goes_on=goes_on))
 
     def _tell_of_local_times(self, read: Read) -> None:
         if read.bookmark is not None and not self._told_of_local_times:

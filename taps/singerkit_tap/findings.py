@@ -214,11 +214,19 @@ def seen_in(tracker: BookmarkTracker, stream: BlockStream) -> Iterator[str]:
         )
 
 
-def told_of_nulls(stream: BlockStream, nulls: int) -> str:
-    """Say that so many rows have no replication key, and what becomes of them."""
+def told_of_nulls(stream: BlockStream, nulls: int, *, goes_on: bool) -> str:
+    """Say that so many rows have no replication key, and what becomes of them; ``goes_on``: the next run has a bookmark."""
+    fate = stream.fate_of_nulls()
+    if not goes_on:
+        fate = "comes again with the next run, since no row has a value to go on from"
+        if not stream.primary_keys:
+            fate = (
+                f"{fate}, and is there twice then, since the stream has no key; to have each once, give it `primary_keys`, then run "
+                f"{reset_of(stream)}"
+            )
     return (
         f"{counted(nulls, 'row')} of stream `{stream.name}` {'has' if nulls == 1 else 'have'} no value in the replication key "
-        f"`{stream.bookmark_key}`: what has none was sent, and {stream.fate_of_nulls()}."
+        f"`{stream.bookmark_key}`: what has none was sent, and {fate}."
     )
 
 

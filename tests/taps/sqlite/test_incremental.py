@@ -199,6 +199,24 @@ def test_rows_without_a_key_come_once_and_the_run_says_so(shop, caplog):
     assert shop.sync(first.state).rows() == []
 
 
+@pytest.mark.parametrize("key", ["", "PRIMARY KEY"])
+def test_where_no_row_has_a_value_to_go_on_from_the_run_says_that_they_come_again(shop, caplog, key):
+    shop.execute(f"CREATE TABLE t (v INTEGER {key}, u INT)", "INSERT INTO t VALUES (1, NULL), (2, NULL)")
+    shop.by("u")
+    first = shop.sync()
+    assert (
+        "was sent, and comes again with the next run, since no row has a value to go on from" in caplog.text
+    )
+    assert "will not be found by later runs" not in caplog.text
+    assert ("is there twice then, since the stream has no key" in caplog.text) == (not key)
+    shop.execute("INSERT INTO t VALUES (3, 7)")
+    caplog.clear()
+    second = shop.sync(first.state)
+    assert second.column("v") == [1, 2, 3]
+    assert "will not be found by later runs" in caplog.text
+    assert shop.sync(second.state).column("v") == []
+
+
 def test_a_lookback_reads_rows_that_were_committed_late(shop):
     shop.by("at")
     shop.execute(*TABLES["rowid"])
