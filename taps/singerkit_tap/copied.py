@@ -47,6 +47,7 @@ class CopiedFields:
             for entry in (parents if isinstance(parents, list) else ())
             if isinstance(entry, str) and len(entry) == _OF_PARENT + _OF_VALUES
         }
+        self._former = iter([*self._values])
         self._asked: set[str] = set()
         self._changed: set[str] = set()
         self._has_lost = False
@@ -84,7 +85,8 @@ class CopiedFields:
 
     def _make_room(self, parent: str, values: Mapping[str, Any]) -> None:
         """Let a parent that this run has not asked below give way, if there is one."""
-        gone = next((name for name in self._values if name not in self._asked), None)
+        # Goes through them once in a run: who was asked below, or has given way, stays so.
+        gone = next((name for name in self._former if name in self._values and name not in self._asked), None)
         if gone is None:
             self._has_lost = True
         else:

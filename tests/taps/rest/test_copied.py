@@ -293,6 +293,23 @@ def test_more_parents_than_are_remembered_are_told_of(
     assert "more parents than are remembered (2)" in caplog.text
 
 
+def test_a_parent_that_is_gone_makes_room_for_another(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = Source((1, 2, 3, 4))
+    players = Pipeline(
+        source, tmp_path, {"copy": COPY, "bookmarks": "shared"}, **KEYED, bookmark={"partitions": 2}
+    )
+    players.run()
+    del source.teams[1], source.teams[2]
+    caplog.clear()
+    players.run()
+    assert "more parents than are remembered" not in caplog.text
+    source.teams[3]["name"], source.teams[4]["name"] = "new", "other"
+    assert len(players.run()) == 6, "both have changed since"
+    assert players.names() == {(1, "n1"), (2, "n2"), (3, "new"), (4, "other")}
+
+
 def test_a_copy_that_changes_in_each_run_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     source = Source()
     players = Pipeline(source, tmp_path, {"copy": COPY}, **KEYED)
@@ -330,3 +347,11 @@ def test_a_copy_that_is_taken_out_doubles_nothing(
         assert players.run() == []
         assert "is sent without `team` from now on" in caplog.text
     assert "are not recognised without" not in caplog.text
+
+
+def test_the_state_says_the_same_in_every_version(tmp_path: Path) -> None:
+    """Other names of parents, or of values, would read all rows again, or none."""
+    players = Pipeline(Source((1,)), tmp_path, {"copy": COPY}, **KEYED)
+    players.run()
+    said = players.state["bookmarks"]["players"]["_singerkit_copied"]
+    assert said == {"fields": ["name"], "parents": ["mYl647o2Pjz"]}
