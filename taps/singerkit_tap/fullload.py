@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from singerkit_shell.words import counted
 from singerkit_tap.stream import BlockStream
 
 __all__ = ["LOAD", "FullLoad"]
@@ -65,7 +66,7 @@ class FullLoad:
             )
         former, self._rows = self._rows, rows
         if former is not None and rows * 2 < former:
-            return f"it had {rows} rows, and the one before {former}: if the next is as small, they go"
+            return f"it had {counted(rows, 'row')}, and the one before {former}: if the next is as small, they go"
         return None
 
     def written(self) -> dict[str, Any]:

@@ -163,3 +163,32 @@ def test_where_a_key_is_taken_away_each_row_is_known_whenever_it_comes() -> None
 def test_a_row_whose_name_in_the_state_was_edited_comes_again() -> None:
     start = Bookmark(5, Counter({"12345678\u00e9!!!!!": 1}))
     assert BookmarkTracker(NUMBER, start, by_key=True).take(column(5), rows(1), keys=[0]) in ([0], None)
+
+
+def test_where_all_rows_are_sent_again_what_the_read_before_has_sent_counts_no_more() -> None:
+    """A row that changes while it is read, and back: the target has what came in between."""
+    former = BookmarkTracker(NUMBER, Bookmark(), by_key=True, signpost=Signpost.NONE)
+    former.take(column(5, 5), rows(2), keys=[0, 1])
+    former.finish()
+    start = former.bookmark()
+    assert BookmarkTracker(NUMBER, start, by_key=True).take(column(5), rows(1), keys=[0]) == []
+    again = BookmarkTracker(NUMBER, start, by_key=True)
+    assert again.take(column(5), [b'{"n":7}'], keys=[0], whole=True) is None
+    assert again.take(column(5, 5), rows(2), keys=[0, 1]) == [0]
+
+
+def test_of_all_rows_that_are_sent_again_those_before_the_start_date_are_none() -> None:
+    """They are left out, so the target has the row that the read before has sent."""
+    start_date = "2024-01-02T00:00:00Z"
+    at = ["2024-01-01T00:00:00Z", start_date, None]
+    former = track(INSTANT, [start_date], start_date=start_date, by_key=False)
+    former.finish()
+    for keeps_older in (True, False):
+        tracker = BookmarkTracker(INSTANT, former.bookmark(), start_date=start_date, keeps_older=keeps_older)
+        assert tracker.take(column(*at), rows(3), whole=True) == (None if keeps_older else [1, 2])
+    keyed = BookmarkTracker(INSTANT, Bookmark(), start_date=start_date, by_key=True, signpost=Signpost.NONE)
+    keyed.take(column(start_date), rows(1), keys=[0])
+    keyed.finish()
+    tracker = BookmarkTracker(INSTANT, keyed.bookmark(), start_date=start_date, by_key=True)
+    assert tracker.take(column(*at[:2]), [b'{"n":7}', b'{"n":8}'], keys=[0, 1], whole=True) == [1]
+    assert tracker.take(column(start_date), rows(1), keys=[0]) == []

@@ -311,6 +311,22 @@ def test_a_parent_that_moved_has_its_children_read(load: Load) -> None:
     assert is_sure(run, "orders")
 
 
+@pytest.mark.parametrize(("keys", "times"), [(["users_id", "id"], 1), (["users_id", "id", "n"], 2)])
+def test_a_keyset_of_what_the_key_has_beside_the_parent_is_read_once(
+    load: Load, keys: list[str], times: int
+) -> None:
+    """A part of it may be of several rows, of which a page may hold some."""
+    table = Table([{"id": number, "n": number} for number in range(1, 6)])
+    keyset = {"type": "keyset", "param": "after", "field": "id", "size": 2}
+    schema = {"properties": {"id": {"type": "integer"}, "n": {"type": "integer"}, "users_id": {}}}
+    child = orders() | {"pagination": keyset, "schema": schema, "primary_keys": keys}
+    with serving({"/users": Table([1]), "/users/1/orders": table}) as api:
+        run = load(api.url, USERS, child)
+    assert is_sure(run, "orders")
+    assert ids(run, "orders") == [1, 2, 3, 4, 5]
+    assert table.answers == 4 * times, "two, two, one, and none"
+
+
 def test_a_child_that_is_not_found_keeps_all_rows(load: Load) -> None:
     with serving({"/users": Table([1, 2]), "/users/1/orders": Table([5])}) as api:
         run = load(api.url, USERS, orders(on_404="skip"))

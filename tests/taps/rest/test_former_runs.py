@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,11 @@ from conformance.processes import run as run_process
 from faults.loads import query
 from faults.pipes import PIPELINE, pipe
 from taps.rest.api_server import Asked, Reply, Table, dated, json_reply, page_of, repeatedly, serving
+
+from singerkit_shell.errors import ConfigurationError
+from singerkit_tap.fullload import LOAD
+from singerkit_tap.starts import checked_state
+from tap_rest.tap import TapRest
 
 READ = "_singerkit_read"
 ROWS: list[dict[str, Any]] = [
@@ -703,3 +709,31 @@ def test_names_that_no_state_can_hold(run_tap: Any) -> None:
         assert set(first.state["bookmarks"]["rows"][READ]["fields"]) == set(ROWS[0])
         again = run_tap(api.url, dated(), state=first.state).ended(0)
     assert "is read otherwise" not in again.stderr
+
+
+WHOLE: dict[str, Any] = {"initial_full_table_complete": True}
+ONE_PARENT = {"context": {"id": 1}, "replication_key": "at", "replication_key_value": "2026-01-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("name", "selected", "said", "is_refused"),
+    [
+        ("top", True, {LOAD: {"version": 1}}, True),
+        ("top", False, {LOAD: {"version": 1}}, False),
+        ("low", True, WHOLE, True),
+        ("low", True, WHOLE | {"partitions": [ONE_PARENT]}, False),
+    ],
+)
+def test_rows_of_full_loads_matter_where_they_would_be_sent_once_more(
+    name: str, selected: bool, said: dict[str, Any], is_refused: bool
+) -> None:
+    """Not of a stream that is read for those below it, nor where bookmarks say how far it has come since."""
+    shape = {"schema": {"properties": {"id": {}, "at": {"type": "string", "format": "date-time"}}}}
+    top = {"name": "top", "path": "/top", "replication_key": "at", "selected": selected}
+    low = {"name": "low", "path": "/{parent.id}", "replication_key": "at"}
+    low["parent"] = {"stream": "top", "bookmarks": "each"}
+    config = {"base_url": "http://127.0.0.1:9", "streams": [top | shape, low | shape]}
+    streams = [*TapRest(config=config, setup_mapper=False).streams.values()]
+    state = {"bookmarks": {name: said}}
+    with pytest.raises(ConfigurationError, match="as a whole before") if is_refused else nullcontext():
+        checked_state(state, "tap-rest", streams, None)

@@ -53,3 +53,42 @@ def test_two_keys_for_one_stream_are_refused(example, tap_class):
     root(catalog)["table-key-properties"] = ["at"]
     with pytest.raises(ConfigurationError, match="names two primary keys of stream `orders`, `id` and `at`"):
         synced(example, tap_class, config, catalog)
+
+
+FULL, BY_ID, BY_AT, NOTHING = ("FULL_TABLE", None), ("INCREMENTAL", "id"), ("INCREMENTAL", "at"), (None, None)
+
+
+@pytest.mark.parametrize(
+    ("own", "beside", "within", "chosen"),
+    [
+        (None, NOTHING, NOTHING, None),
+        (None, FULL, BY_AT, "at"),
+        (None, BY_AT, FULL, "at"),
+        (None, BY_AT, BY_AT, "at"),
+        (None, BY_AT, NOTHING, "at"),
+        (None, NOTHING, BY_AT, "at"),
+        (None, BY_ID, BY_AT, "says two things of stream `orders`: `id` at `replication_key`, and `at`"),
+        ("at", NOTHING, BY_AT, "at"),
+        ("at", BY_AT, BY_AT, "at"),
+        ("at", BY_AT, FULL, None),
+        ("at", BY_AT, BY_ID, "id"),
+        ("at", FULL, BY_AT, "says two things of stream `orders`: `FULL_TABLE` at `replication_method`"),
+    ],
+)
+def test_who_edits_one_place_of_a_catalog_leaves_the_other(example, tap_class, own, beside, within, chosen):
+    """``beside`` the metadata, and ``within``; ``own``: by what the stream goes on as the tap has it."""
+    by = {"replication_key": own} if own else {}
+    config = example.config(example.stream(**by, valid_replication_keys=["id", "at"]))
+    catalog = catalog_of(example, config)
+    for place, said, names in (
+        (catalog["streams"][0], beside, ("replication_method", "replication_key")),
+        (root(catalog), within, ("replication-method", "replication-key")),
+    ):
+        for name, value in zip(names, said, strict=True):
+            place.pop(name, None)
+            place.update({name: value} if value else {})
+    if chosen in (None, "id", "at"):
+        assert synced(example, tap_class, config, catalog).bookmark_key == chosen
+    else:
+        with pytest.raises(ConfigurationError, match=chosen):
+            synced(example, tap_class, config, catalog)

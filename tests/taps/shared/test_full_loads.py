@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from singerkit_shell.errors import RetryableError
-from singerkit_tap.fullload import LOAD
+from singerkit_tap.fullload import LOAD, FullLoad
 
 
 def order(number: int) -> dict[str, Any]:
@@ -108,3 +110,57 @@ def test_a_look_at_one_record_activates_nothing(example):
     shown = example.run(full(example), "--test")
     assert shown.ids == [1]
     assert shown.of_type("ACTIVATE_VERSION") == []
+
+
+# Without a run
+
+
+def stream(**more: Any) -> Any:
+    facts = {"parent": None, "sends_versions": True, "doubts_small_loads": True, "name": "orders"} | more
+    return SimpleNamespace(**facts, can_resume=lambda position: True, logger=logging.getLogger("orders"))
+
+
+CUT = {"version": 5, "position": 3}
+
+
+@pytest.mark.parametrize(
+    ("part", "facts", "goes_on"),
+    [
+        (CUT, {}, True),
+        ({"position": 3}, {"sends_versions": False}, True),
+        ({"position": 0, "version": 5}, {}, True),
+        ({"version": 5}, {}, False),
+        (CUT, {"parent": "teams"}, False),  # a place says nothing of whose rows it stands in
+        (
+            CUT,
+            {"sends_versions": False},
+            False,
+        ),  # what came before would be of a version that nobody activates
+        ({"position": 3}, {}, False),
+        ({"version": "5", "position": 3, "rows": "7"}, {}, False),
+    ],
+)
+def test_a_load_goes_on_where_all_of_it_is_of_one_kind(part, facts, goes_on, caplog):
+    caplog.set_level("INFO")
+    load = FullLoad(stream(**facts), {LOAD: part})
+    assert load.position == (part["position"] if goes_on else None)
+    if facts.get("sends_versions") is False:
+        assert load.version is None
+    else:
+        assert (load.version == part.get("version")) == goes_on
+        assert isinstance(load.version, int)
+    assert "rows" not in load.written()
+    assert ("goes on where it was" in caplog.text) == goes_on
+
+
+def test_only_where_answers_may_be_wrong_few_rows_are_doubted():
+    assert FullLoad(stream(doubts_small_loads=False), {LOAD: {"rows": 99}}).end(0) is None
+    load = FullLoad(stream(), {LOAD: {"rows": 3}})
+    assert "it had no row at all" in str(load.end(0))
+    assert load.written()["rows"] == 3, "no rows are nothing to hold the next load against"
+    assert load.end(2) is None
+    assert load.end(1) is None, "the half is no doubt"
+    load = FullLoad(stream(), {LOAD: {"rows": 3}})
+    assert "it had 1 row, and the one before 3" in str(load.end(1))
+    assert load.end(1) is None
+    assert FullLoad(stream(), {LOAD: {"version": 1}}).end(1) is None

@@ -73,6 +73,13 @@ def test_full_loads_of_others_are_known(shop, said):
         shop.sync({"bookmarks": {"t": said}})
 
 
+def test_a_bookmark_says_more_than_the_word_of_others_that_all_was_read(shop):
+    keyless(shop)
+    shop.by("u")
+    said = {"last_replication_method": "FULL_TABLE", "replication_key": "u", "replication_key_value": 1}
+    assert shop.sync({"bookmarks": {"t": said}}).column("v") == [1]
+
+
 @pytest.mark.parametrize(("before", "now"), [(["v"], []), ([], ["v"]), (["v"], ["u"])])
 def test_another_key_of_a_stream_that_is_read_as_a_whole_is_told_of(shop, caplog, before, now):
     keyless(shop)
