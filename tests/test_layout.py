@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import fnmatch
 import importlib
+import re
 import subprocess
 import sys
 import tomllib
@@ -180,6 +182,34 @@ def test_modules_import_each_other_in_no_circle():
     found = modules()
     stuck = circles({name: imported_modules(source, set(found)) for name, source in found.items()})
     assert not stuck, f"in a circle, or above one: {sorted(stuck)}"
+
+
+def files_in_tables(text: str) -> set[str]:
+    """The files that tables name: one without its package is of that which was named last in the table."""
+    named, package = set(), ""
+    for line in text.splitlines():
+        if not line.startswith("|"):
+            package = ""
+        for name in re.findall(r"`([\w*/]+\.py)`", line if line.startswith("|") else ""):
+            first, _, rest = name.partition("/")
+            if rest and (first in packages() or "*" in first):
+                package, name = first, rest
+            named.add(f"{package}/{name}")
+    return named
+
+
+def test_every_module_stands_in_a_table_of_the_architecture():
+    named = files_in_tables((ROOT / "docs/architecture.md").read_text())
+    ours = {
+        source.relative_to(folder.parent).as_posix()
+        for folder in packages().values()
+        for source in folder.rglob("*.py")
+        if not source.name.startswith("__")
+    }
+    met = {module for name in named for module in fnmatch.filter(ours, name)}
+    gone = {name for name in named if not fnmatch.filter(ours, name)}
+    wrong = {"in no table": sorted(ours - met), "no module any more": sorted(gone)}
+    assert not any(wrong.values()), wrong
 
 
 @pytest.mark.parametrize("package", sorted(packages()))
