@@ -256,7 +256,9 @@ def _key_in(comment: str | None) -> tuple[str, ...] | None:
     if comment is None or not comment.startswith(_KEY_IS):
         return None
     with contextlib.suppress(ValueError):
-        return tuple(map(str, json.loads(comment.removeprefix(_KEY_IS))))
+        found = json.loads(comment.removeprefix(_KEY_IS))
+        if isinstance(found, list) and all(isinstance(name, str) for name in found):
+            return tuple(found)
     return None
 
 

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from conformance.singer import RECORD, SCHEMA, STATE
 from targets.duckdb.test_target_duckdb import file, load, query, rows, state
 
+from singerkit_sql_target import decimals
+from singerkit_sql_target.dialect import ORDER, Field
 from singerkit_wire.kinds import Column, Kind
 from target_duckdb import types
+from target_duckdb.arrow import ROWS, as_arrow
 from target_duckdb.target import TargetDuckDB
 
 __all__ = ["file"]
@@ -239,8 +247,14 @@ def test_a_type_that_no_rows_go_into_is_refused(file: Path, type_: str) -> None:
         (Kind.INTEGER, "BOOLEAN", "BIGINT", None),
         (Kind.BIG_INTEGER, "BIGINT", "DECIMAL(38,0)", "DECIMAL(38,0)"),
         (Kind.BIG_INTEGER, "DECIMAL(38,9)", "DECIMAL(38,0)", "DECIMAL(38,9)"),
+        (Kind.BIG_INTEGER, "DECIMAL(21,2)", "DECIMAL(38,0)", "DECIMAL(21,2)"),
         (Kind.NUMBER, "BIGINT", "DECIMAL(38,9)", "DECIMAL(38,9)"),
         (Kind.NUMBER, "BIGINT", "DECIMAL(12,2)", "DECIMAL(21,2)"),
+        (Kind.NUMBER, "BIGINT", "DOUBLE", None),
+        (Kind.NUMBER, "DECIMAL(38,2)", "DECIMAL(38,9)", None),
+        (Kind.INTEGER, "DECIMAL(19,0)", "BIGINT", "DECIMAL(19,0)"),
+        (Kind.INTEGER, "DECIMAL(18,0)", "BIGINT", "DECIMAL(19,0)"),
+        (Kind.BIG_INTEGER, "DECIMAL(18,0)", "DECIMAL(38,0)", "DECIMAL(38,0)"),
         (Kind.NUMBER, "DECIMAL(12,2)", "DECIMAL(38,9)", "DECIMAL(38,9)"),
         (Kind.NUMBER, "DECIMAL(38,0)", "DECIMAL(38,9)", None),
         (Kind.NUMBER, "DOUBLE", "DECIMAL(38,9)", None),
@@ -260,3 +274,144 @@ def test_every_kind_has_a_type_that_takes_it() -> None:
         column = Column("x", kind, nullable=True, required=False)
         assert types.as_stored(column, types.new_type(column, None, "decimal")) is not None
     assert TargetDuckDB.abilities({"load_method": "append-only"}).appends
+
+
+def column(kind: Kind, **schema: Any) -> Column:
+    return Column("x", kind, nullable=True, required=False, schema=schema)
+
+
+@pytest.mark.parametrize(
+    ("type_", "most", "too_much"),
+    [
+        ("TINYINT", "99", "100"),
+        ("SMALLINT", "9999", "10000"),
+        ("INTEGER", "999999999", "1e9"),
+        ("BIGINT", "9" * 18, "1e18"),
+        ("HUGEINT", "9" * 38, "1e38"),
+        ("DECIMAL(4,2)", "99.99", "100"),
+        ("DECIMAL(4,2)", "0.0100", "0.001"),
+        ("DOUBLE", "9.99e307", "1e308"),
+        ("DOUBLE", "1e-323", "1e-324"),
+        ("FLOAT", "9.99e37", "1e38"),
+        ("FLOAT", "1e-45", "1e-46"),
+    ],
+)
+def test_how_much_a_column_holds(type_: str, most: str, too_much: str) -> None:
+    """DuckDB itself makes infinity, or nothing, of what comes just behind."""
+    numbers = getattr(types.as_stored(column(Kind.NUMBER), type_), "numbers", None)
+    assert numbers is not None
+    assert (numbers.hold(Decimal(most)), numbers.hold(Decimal(too_much))) == (True, False)
+    value = duckdb.sql(f"SELECT CAST('{most}' AS {type_})").fetchall()[0][0]
+    assert value
+    assert value != float("inf")
+
+
+def test_doubles_of_the_source_come_back_and_others_are_rounded_where_the_config_says_so() -> None:
+    wide = Decimal(2**53 + 1)
+    of_source = types.as_stored(column(Kind.NUMBER, format="double"), "DOUBLE")
+    chosen = types.as_stored(column(Kind.NUMBER), "DOUBLE")
+    narrow = types.as_stored(column(Kind.NUMBER, format="double"), "FLOAT")
+    found = [one.numbers for one in (of_source, chosen, narrow) if one is not None and one.numbers]
+    assert [numbers.hold(wide) for numbers in found] == [False, True, True]
+    held = "0.1", "1e308", "1.7976931348623157e308", "5e-324", "-0.0", str(2**53)
+    assert all(map(found[0].hold_text, held))
+    assert not any(map(found[0].hold_text, ["1.8e308", "3e-324", "0.10000000000000000001"]))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "type_"),
+    [("decimal", "DECIMAL(18,3)"), ("NUMERIC (7)", "DECIMAL(7,0)"), ("dec(4, 4)", "DECIMAL(4,4)"), ("varchar(3)", "VARCHAR")],
+)  # fmt: skip
+def test_what_a_chosen_type_is_called_by_duckdb(chosen: str, type_: str) -> None:
+    assert types.new_type(column(Kind.STRING), chosen, "decimal") == type_
+    assert str(duckdb.sql(f"SELECT CAST(NULL AS {chosen}) AS x").types[0]) == type_
+
+
+@pytest.mark.parametrize("chosen", ["decimal(0,0)", "decimal(39)", "decimal(4,5)"])
+def test_decimals_that_duckdb_does_not_have(chosen: str) -> None:
+    with pytest.raises(ValueError, match="more than 38 digits"):
+        types.new_type(column(Kind.NUMBER), chosen, "decimal")
+
+
+def test_types_that_the_schema_tells() -> None:
+    in_text = replace(column(Kind.NUMBER), number_in_text=True)
+    assert types.new_type(in_text, None, "double") == "DECIMAL(38,9)"
+    assert types.new_type(column(Kind.NUMBER), None, "double") == "DOUBLE"
+    assert types.new_type(column(Kind.NUMBER, format="double"), None, "decimal") == "DOUBLE"
+    steps = [(1e-19, (19, 19)), (1e-20, None), (100, (38, 0)), (0, None)]
+    assert [decimals.declared(column(Kind.NUMBER, multipleOf=step), 38) for step, _ in steps] == [
+        digits for _, digits in steps
+    ]
+    assert decimals.declared(column(Kind.NUMBER, precision=38, scale=38), 38) == (0, 38)
+    assert decimals.declared(column(Kind.NUMBER, precision=39, scale=1), 38) is None
+
+
+def test_in_which_kind_a_column_takes_values() -> None:
+    def kind(given: Column, type_: str) -> Kind | None:
+        found = types.as_stored(given, type_)
+        assert found is None or not found.number_in_text or found.kind is Kind.NUMBER
+        return None if found is None else found.kind
+
+    in_text = replace(column(Kind.NUMBER), number_in_text=True)
+    key = replace(column(Kind.INTEGER), is_key=True)
+    found = [
+        kind(in_text, "VARCHAR"),
+        kind(in_text, "JSON"),
+        kind(key, "VARCHAR"),
+        kind(column(Kind.INTEGER), "VARCHAR"),
+        kind(column(Kind.INTEGER), "INTEGER"),
+        kind(column(Kind.STRING), "UUID"),
+        kind(column(Kind.STRING), "DATE"),
+        kind(column(Kind.INTEGER), "DATE"),
+        kind(column(Kind.BOOLEAN), "BIGINT"),
+    ]
+    assert found == [
+        Kind.STRING, Kind.JSON, Kind.INTEGER, Kind.ANY_TEXT, Kind.BIG_INTEGER, Kind.UUID, Kind.DATE, None, None,
+    ]  # fmt: skip
+
+
+def scanned(kind: Kind, type_: str, values: Sequence[Any], first: int = 0) -> list[tuple[Any, ...]]:
+    """What DuckDB makes of a column."""
+    batch, selected = as_arrow([Field("x", type_, column(kind))], [values], first)
+    with duckdb.connect() as connection:
+        connection.register(ROWS, batch)
+        connection.execute(f"CREATE TABLE t (x {type_}, {ORDER} BIGINT)")
+        connection.execute(f"INSERT INTO t SELECT {selected} FROM {ROWS}")
+        return connection.execute(f"SELECT CAST(x AS VARCHAR), {ORDER} FROM t ORDER BY 2").fetchall()
+
+
+@pytest.mark.parametrize(
+    ("type_", "values"),
+    [
+        ("DECIMAL(38,9)", ["123456789.123456789", "-0.000000001", None]),
+        ("DECIMAL(38,9)", ["1234567890.000000001", f"-{'9' * 29}.{'9' * 9}"]),
+        ("DECIMAL(38,10)", ["1.1234567891"]),
+        ("DECIMAL(38,0)", [None, "1", None, None, "2", "-3", "4", "5", None, "9" * 38]),
+        ("DECIMAL(38,37)", [f"9.{'9' * 37}"]),
+    ],
+)
+def test_decimals_are_handed_over_with_every_digit(type_: str, values: list[str | None]) -> None:
+    assert scanned(Kind.NUMBER, type_, values, 7) == [(value, place) for place, value in enumerate(values, 7)]
+
+
+@pytest.mark.parametrize(
+    ("type_", "value"),
+    [
+        ("DECIMAL(38,8)", "1.123456789"),
+        ("DECIMAL(38,9)", "1E-10"),
+        ("DECIMAL(38,9)", "1e-10"),
+        ("DECIMAL(38,0)", str(10**38)),
+        ("DECIMAL(38,0)", str(-(10**38))),
+        ("DECIMAL(38,38)", f"0.{'9' * 40}"),
+    ],
+)
+def test_a_decimal_that_would_lose_a_digit_is_never_handed_over(type_: str, value: str) -> None:
+    """It is refused when it is decoded; this is the second look."""
+    with pytest.raises(ValueError, match="more digits than its column"):
+        scanned(Kind.NUMBER, type_, ["1", value])
+
+
+def test_a_moment_in_a_column_without_a_zone_is_in_utc() -> None:
+    moment = datetime(2024, 2, 29, 12, 0, 0, 5, tzinfo=UTC)
+    found = scanned(Kind.DATE_TIME, "TIMESTAMP", [moment, None])
+    assert found == [("2024-02-29 12:00:00.000005", 0), (None, 1)]

@@ -1,0 +1,203 @@
+"""The session of a file and its stage, in process: keys in comments, INSERT or MERGE, what a safe point keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from singerkit_sql_target import stage as stages
+from singerkit_sql_target.dialect import Field, Session
+from singerkit_sql_target.stage import Part, Stage
+from singerkit_wire.kinds import Column, Kind
+from target_duckdb.connect import DuckDialect
+
+ODD_KEYS: Sequence[tuple[str, ...]] = [
+    (),
+    ("id",),
+    ("it's", 'say "hi"', "a, b"),
+    ("Größe 🍣", "back\\slash", "'; DROP TABLE s; --"),
+]
+TEXT_OF_OURS = "singerkit: rows replace each other by "
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "w.duckdb"
+
+
+@pytest.fixture
+def session(file: Path) -> Iterator[Session]:
+    opened = DuckDialect(file).connect()
+    yield opened
+    opened.close()
+
+
+def key_of(session: Session) -> tuple[str, ...] | None:
+    existing = session.inspect("main", "s")
+    assert existing is not None
+    return existing.key
+
+
+def comment_of(session: Session) -> Any:
+    [(comment,)] = session.execute("SELECT comment FROM duckdb_tables() WHERE table_name = 's'")
+    return comment
+
+
+# --- the key in the comment ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("keys", ODD_KEYS)
+def test_a_key_is_kept_with_its_table_whatever_it_is_called(file: Path, keys: tuple[str, ...]) -> None:
+    session = DuckDialect(file).connect()
+    session.execute("CREATE TABLE s (id BIGINT)")
+    assert key_of(session) is None
+    session.note_key('"main"."s"', keys)
+    session.close()
+    session = DuckDialect(file).connect()
+    assert key_of(session) == keys
+    session.note_key('"main"."s"', ["other"])
+    assert key_of(session) == ("other",)
+    session.note_key('"main"."s"', None)
+    assert (key_of(session), comment_of(session)) == (None, None)
+    session.close()
+
+
+@pytest.mark.parametrize(
+    "comment",
+    ["", "mine", 'rows by ["id"]', *(f"{TEXT_OF_OURS}{rest}" for rest in ("", "id", "null", "5", '"id"', '{"id": 1}', "[1]", '["id"] and more'))],
+)  # fmt: skip
+def test_a_comment_that_we_have_not_written_tells_no_key_and_stays(session: Session, comment: str) -> None:
+    session.execute("CREATE TABLE s (id BIGINT)")
+    session.execute(f"COMMENT ON TABLE s IS '{comment}'")
+    assert key_of(session) is None
+    session.note_key('"main"."s"', ["id"])
+    session.note_key('"main"."s"', None)
+    assert comment_of(session) == comment
+
+
+# --- INSERT where no key is stored, else MERGE ---------------------------------------------------------------
+
+
+class Watched:
+    """What a session was asked."""
+
+    def __init__(self, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.words: list[str] = []
+        execute = session.execute
+
+        def watching(statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+            self.words.append(statement.split()[0])
+            return execute(statement, parameters)
+
+        monkeypatch.setattr(session, "execute", watching)
+
+
+ROWS: Sequence[tuple[str, str, str, list[tuple[Any, ...]], str]] = [
+    # the table's key column, what it holds, what comes in the stage (VARCHAR, as the type), what is there then, by which statement
+    ("BIGINT", "(1, 'a')", "(2, 'b', 0)", [("1", "a"), ("2", "b")], "INSERT"),
+    ("BIGINT", "(1, 'a')", "(2, 'b', 0), (2, 'c', 1)", [("1", "a"), ("2", "c")], "INSERT"),
+    ("BIGINT", "(1, 'a')", "(2, 'b', 0), (1, 'c', 1)", [("1", "c"), ("2", "b")], "MERGE"),
+    ("BIGINT", "(1, 'a')", "(1, 'b', 1), (1, 'c', 0)", [("1", "b")], "MERGE"),
+    ("DECIMAL(38,0)", "(1, 'a')", "(1, 'b', 0)", [("1", "b")], "MERGE"),
+    ("DOUBLE", "(0.0, 'a')", "(-0.0, 'b', 0)", [("0.0", "b")], "MERGE"),
+    ("DOUBLE", "(0.1, 'a')", "(0.30000000000000004, 'b', 0)", [("0.1", "a"), ("0.30000000000000004", "b")], "INSERT"),
+    ("VARCHAR", "('a', 'a')", "('A', 'b', 0)", [("A", "b"), ("a", "a")], "INSERT"),
+    ("VARCHAR COLLATE NOCASE", "('a', 'a')", "('A', 'b', 0)", [("A", "b"), ("a", "a")], "MERGE"),
+    ("VARCHAR COLLATE NOCASE", "('a', 'a')", "('a', 'A', 0)", [("a", "A")], "MERGE"),
+    ("TIMESTAMP", "('2024-01-01', 'a')", "('2024-01-01 00:00:00', 'b', 0)", [("2024-01-01 00:00:00", "b")], "MERGE"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("type_", "there", "comes", "then", "by"), ROWS)
+def test_rows_are_inserted_only_where_no_key_can_be_stored(
+    session: Session,
+    monkeypatch: pytest.MonkeyPatch,
+    type_: str,
+    there: str,
+    comes: str,
+    then: list[tuple[Any, ...]],
+    by: str,
+) -> None:
+    session.execute(f'CREATE TABLE s ("k" {type_}, "t" VARCHAR COLLATE NOCASE)')
+    session.execute(f"INSERT INTO s VALUES {there}")
+    staged = type_.split()[0].replace(
+        "DECIMAL(38,0)", "BIGINT"
+    )  # as it waits from before the table was widened
+    session.execute(f'CREATE TEMPORARY TABLE w ("k" {staged}, "t" VARCHAR, _singerkit_order BIGINT)')
+    session.execute(f"INSERT INTO w VALUES {comes}")
+    session.inspect("main", "s")
+    watched = Watched(session, monkeypatch)
+    session.merge('"main"."s"', "w", ['"k"', '"t"'], ['"k"'])
+    assert watched.words[-1] == by
+    assert session.execute('SELECT CAST(k AS VARCHAR) COLLATE "binary", t FROM s ORDER BY 1') == then
+
+
+def test_of_a_key_of_two_columns_both_count(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    session.execute("CREATE TABLE s (a BIGINT, b BIGINT, c BIGINT)")
+    session.execute("INSERT INTO s VALUES (1, 1, 0), (2, 2, 0)")
+    session.execute("CREATE TEMPORARY TABLE w (a BIGINT, b BIGINT, c BIGINT, _singerkit_order BIGINT)")
+    session.execute("INSERT INTO w VALUES (1, 2, 1, 0), (2, 1, 1, 1)")
+    watched = Watched(session, monkeypatch)
+    session.merge("s", "w", ["a", "b", "c"], ["a", "b"])
+    assert watched.words[-1] == "INSERT"
+    assert session.execute("SELECT * FROM s ORDER BY ALL") == [(1, 1, 0), (1, 2, 1), (2, 1, 1), (2, 2, 0)]
+    assert session.tells_apart("s", ["a", "b"])
+    assert not session.tells_apart("s", ["a"])
+    session.execute("INSERT INTO s VALUES (3, NULL, 0)")
+    assert not session.tells_apart("s", ["a", "b"])
+    assert not session.tells_apart("s", ["b", "a"])
+
+
+# --- the stage -----------------------------------------------------------------------------------------------
+
+ID = Field("id", "BIGINT", Column("id", Kind.INTEGER, nullable=True, required=False))
+WIDER = Field("id", "DECIMAL(38,0)", Column("id", Kind.BIG_INTEGER, nullable=True, required=False))
+
+
+def waiting(session: Session, stage: Stage) -> list[tuple[str, Any]]:
+    """Stream and rows, in order, of what waits; a version is itself."""
+    stage.flush(session)
+    return [
+        (stream, [int(value) for (value,) in session.execute(f"SELECT id FROM {part.name} ORDER BY _singerkit_order")])
+        if isinstance(part, Part)
+        else (stream, part.version)
+        for stream, part in stage
+    ]  # fmt: skip
+
+
+def tables(session: Session) -> int:
+    [(count,)] = session.execute("SELECT count(*) FROM duckdb_tables() WHERE temporary")
+    return int(count)
+
+
+@pytest.mark.parametrize("gather", [1, 8 << 20], ids=["at once", "later"])
+def test_a_stage_goes_back_to_a_safe_point(
+    session: Session, monkeypatch: pytest.MonkeyPatch, gather: int
+) -> None:
+    monkeypatch.setattr(stages, "_GATHER_BYTES", gather)
+    stage = Stage()
+    assert stage.position() == {}
+    stage.append(session, "a", [ID], [(1,), (2,)], 1)
+    stage.append(session, "b", [ID], [(7,)], 1)
+    stage.activate("b", 5)
+    position = stage.position()
+    stage.append(session, "a", [ID], [(3,)], 1)
+    stage.append(session, "a", [ID], [(4,)], 1, ("id",))
+    stage.append(session, "a", [WIDER], [(b"5",)], 1, ("id",))
+    stage.append(session, "b", [ID], [(8,)], 1)
+    stage.append(session, "c", [ID], [(9,)], 1)
+    assert stage.types("a") == {"id": "DECIMAL(38,0)"}
+    assert waiting(session, stage) == [
+        ("a", [1, 2, 3]), ("a", [4]), ("a", [5]), ("b", [7]), ("b", 5), ("b", [8]), ("c", [9]),
+    ]  # fmt: skip
+    stage.back_to(session, position)
+    assert waiting(session, stage) == [("a", [1, 2]), ("b", [7]), ("b", 5)]
+    assert (tables(session), stage.types("a"), stage.types("c")) == (2, {"id": "BIGINT"}, {})
+    stage.append(session, "a", [ID], [(6,)], 1)
+    stage.append(session, "c", [ID], [(10,)], 1)
+    assert waiting(session, stage) == [("a", [1, 2, 6]), ("b", [7]), ("b", 5), ("c", [10])]
+    stage.clear(session)
+    assert (waiting(session, stage), tables(session), stage.position()) == ([], 0, {})
