@@ -21,6 +21,7 @@ from tap_rest.schemas import DeclaredSchema, SchemaKeeper
 __all__ = ["ParentFields", "refuse_lost_copies"]
 
 _DIGITS = 10_000
+_DEPTH = 200
 _PATH_ONLY = "parent."  # prefix of context keys that no record gets, because no property has such a name
 
 
@@ -146,8 +147,22 @@ class ParentFields:
         return self._told(value, field)
 
     def _told(self, value: Any, field: str) -> Any:
+        told = self._plain(value, field)
+        self._check_whole(told, field)
+        return told
+
+    def _plain(self, value: Any, field: str, depth: int = 0) -> Any:
+        """Return a value of JSON with each number at any depth as one that all who write it know, its digits kept."""
+        if depth > _DEPTH:
+            raise BadDataError(
+                f"Expected no more than {_DEPTH} levels as `{field}`, which stream {self._settings.name} is read by, got more; correct "
+                "`parent.copy`."
+            )
+        if isinstance(value, dict):
+            return {name: self._plain(part, field, depth + 1) for name, part in value.items()}
+        if isinstance(value, list):
+            return [self._plain(part, field, depth + 1) for part in value]
         if not isinstance(value, exact.ExactNumber):
-            self._check_whole(value, field)
             return value
         if not value.is_finite() or abs(value.adjusted()) > _DIGITS:
             raise BadDataError(

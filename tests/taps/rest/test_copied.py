@@ -6,6 +6,7 @@ import io
 import json
 import logging
 from contextlib import nullcontext, redirect_stdout
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,7 @@ class Pipeline:
         self.copy(parent["copy"])
         self.state: dict[str, Any] = {}
         self.rows: list[dict[str, Any]] = []
+        self.written = b""
 
     def copy(self, fields: dict[str, str]) -> None:
         players = self.config["streams"][1]
@@ -101,9 +103,10 @@ class Pipeline:
             with pytest.raises(SingerkitError) if code else nullcontext() as failed:
                 tap.sync()
         assert code == (failed.value.exit_code if failed else 0)
+        self.written = written.buffer.getvalue()  # type: ignore[attr-defined]
         sent, waiting = [], []
-        for line in written.buffer.getvalue().splitlines():  # type: ignore[attr-defined]
-            message = json.loads(line)
+        for line in self.written.splitlines():
+            message = json.loads(line, parse_float=Decimal)  # as the state is read
             if message["type"] == "RECORD" and message["stream"] == "players":
                 waiting.append(message["record"])
                 sent.append(message["record"])
@@ -355,3 +358,37 @@ def test_the_state_says_the_same_in_every_version(tmp_path: Path) -> None:
     players.run()
     said = players.state["bookmarks"]["players"]["_singerkit_copied"]
     assert said == {"fields": ["name"], "parents": ["mYl647o2Pjz"]}
+
+
+@pytest.mark.parametrize("bookmarks", ["each", "shared"])
+@pytest.mark.parametrize("keys", [["id"], []])
+def test_an_object_or_an_array_with_fractions_is_copied_digit_by_digit(
+    keys: list[str], bookmarks: str, tmp_path: Path
+) -> None:
+    """Without a key the parent is told apart by it, and the state says it again."""
+    source = Source((1, 2))
+    texts = {1: '{"lat": 52.50, "of": [1.5, -0.0]}', 2: f"[{10**30}.10, {10**30}]"}
+
+    def teams(_: Asked) -> Reply:
+        rows = (f'{{"id": {n}, "slug": "s{n}", "name": {texts[n]}}}' for n in (1, 2))
+        return Reply(("[" + ",".join(rows) + "]").encode())
+
+    source._teams = teams  # type: ignore[method-assign]
+    players = Pipeline(source, tmp_path, {"copy": COPY, "bookmarks": bookmarks}, **KEYED)
+    players.config["streams"][0]["primary_keys"] = keys
+    del players.config["streams"][0]["schema"], players.config["streams"][1]["schema"]
+    assert len(players.run()) == 6
+    assert b'"name":{"lat":52.50,"of":[1.5,-0.0]}' in players.written
+    assert f'"name":[{10**30}.10,{10**30}]'.encode() in players.written
+    assert players.run() == [], "recognised"
+    texts[1] = texts[1].replace("52.50", "52.51")
+    if keys:
+        assert len(players.run()) == 3
+        assert b"52.51" in players.written
+
+
+def test_a_copy_of_too_many_levels_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    source = Source((1,))
+    row = b'[{"id": 1, "slug": "s1", "name": ' + b"[" * 900 + b"1.5" + b"]" * 900 + b"}]"
+    source._teams = lambda _: Reply(row)  # type: ignore[method-assign]
+    Pipeline(source, tmp_path, {"copy": COPY}, **KEYED).run(code=65)
