@@ -22,7 +22,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from singerkit_shell.errors import SingerkitError
+from singerkit_shell.errors import BadDataError, SingerkitError
 from singerkit_target.abilities import Abilities, Domain
 from singerkit_wire.kinds import Column, Kind
 
@@ -73,6 +73,13 @@ class InTheWay(Exception):
     def __init__(self, kind: str) -> None:
         super().__init__(kind)
         self.kind = kind
+
+    def of_a_stream(self, stream: str, schema: str, table: str) -> BadDataError:
+        """Return the error that refuses a stream for it."""
+        return BadDataError(
+            f"Expected a table {schema}.{table} for stream `{stream}`, or nothing of that name, got {self.kind}; what is "
+            "stored is untouched: rename it, or load into another schema (`default_target_schema`), then run again."
+        )
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from singerkit_shell.errors import BadDataError
 from singerkit_sql_target.dialect import Dialect, Existing, Field, InTheWay, Session
 from singerkit_sql_target.names import fold, identifiers
 from singerkit_sql_target.settings import Settings
-from singerkit_target.chosen import check_chosen
+from singerkit_target.chosen import check_chosen, refused_type
 from singerkit_target.contract import RowsGone
 from singerkit_target.metadata import may_hold_marks
 from singerkit_wire.kinds import Column, Kind
@@ -260,10 +260,7 @@ def _existing(session: Session, schema: str, stream: str) -> Existing | None:
     try:
         return session.inspect(schema, stream)
     except InTheWay as found:
-        raise BadDataError(
-            f"Expected a table {schema}.{stream} for stream `{stream}`, or nothing of that name, got {found.kind}; what is "
-            "stored is untouched: rename it, or load into another schema (`default_target_schema`), then run again."
-        ) from None
+        raise found.of_a_stream(stream, schema, stream) from None
 
 
 def _metadata(stream: Stream, settings: Settings, existing: Existing | None) -> dict[str, Column]:
@@ -288,10 +285,7 @@ def _new_type(fitting: _Fitting, column: Column) -> str:
     try:
         return fitting.dialect.new_type(column, _chosen(fitting, column))
     except ValueError as error:
-        raise BadDataError(
-            f"{error}, at `{column.name}` of stream `{fitting.stream.name}`; correct `column_types` in the config or "
-            "`x-sql-datatype` in the schema, then run again."
-        ) from None
+        raise refused_type(fitting.stream.name, column.name, error) from None
 
 
 def _tell_added(fitting: _Fitting, added: Sequence[str], read_anew: str, is_of_this_run: bool) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 
-from singerkit_shell.errors import ConfigurationError
+from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_wire.stream import Stream
 
-__all__ = ["check_chosen", "without_column"]
+__all__ = ["check_chosen", "refused_type", "without_column"]
 
 _ALIKE = 0.8
 """How like a column's name another has to be to pass for a slip (difflib's ratio)."""
@@ -43,3 +43,11 @@ def without_column(column_types: Mapping[str, str], streams: Mapping[str, Stream
     """Return the names in `column_types` that none of the streams has a column for."""
     met = {f"{name}.{column}" for name, stream in streams.items() for column in stream.column_names}
     return sorted(set(column_types) - met)
+
+
+def refused_type(stream: str, column: str, error: ValueError) -> BadDataError:
+    """Return the error that refuses a chosen type; ``error`` says why."""
+    return BadDataError(
+        f"{error}, at `{column}` of stream `{stream}`; correct `column_types` in the config or `x-sql-datatype` in the schema, then "
+        "run again."
+    )

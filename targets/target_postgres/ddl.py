@@ -9,11 +9,12 @@ from typing import NamedTuple
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
 
+from singerkit_sql_target.dialect import InTheWay
+
 __all__ = [
     "Detours",
     "Existing",
     "ExistingColumn",
-    "InTheWay",
     "Shape",
     "add_columns",
     "add_unique_key",
@@ -31,14 +32,6 @@ __all__ = [
     "take_back",
     "widen_column",
 ]
-
-
-class InTheWay(Exception):
-    """Something that is no table has the table's name; ``kind`` says what."""
-
-    def __init__(self, kind: str) -> None:
-        super().__init__(kind)
-        self.kind = kind
 
 
 @dataclass(frozen=True)

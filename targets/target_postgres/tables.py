@@ -13,8 +13,9 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Identifier
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
+from singerkit_sql_target.dialect import InTheWay
 from singerkit_sql_target.settings import Settings
-from singerkit_target.chosen import check_chosen
+from singerkit_target.chosen import check_chosen, refused_type
 from singerkit_target.contract import RowsGone, TableRemade
 from singerkit_wire.kinds import Column, Kind
 from singerkit_wire.stream import DELETED_AT, Stream
@@ -312,11 +313,8 @@ def _empty_first(cursor: Cursor, table: Identifier) -> str:
 def _existing(cursor: Cursor, schema: str, name: str, stream: str) -> ddl.Existing | None:
     try:
         return ddl.inspect(cursor, schema, name)
-    except ddl.InTheWay as found:
-        raise BadDataError(
-            f"Expected a table {schema}.{name} for stream `{stream}`, or nothing of that name, got {found.kind}; what is "
-            "stored is untouched: rename it, or load into another schema (`default_target_schema`), then run again."
-        ) from None
+    except InTheWay as found:
+        raise found.of_a_stream(stream, schema, name) from None
 
 
 def _field_names(stream: Stream, settings: Settings, existing: ddl.Existing | None) -> Sequence[str]:
@@ -345,10 +343,7 @@ def _type_of(stream: Stream, column: Column, settings: Settings) -> ColumnType:
             settings.number_type or "numeric",
         )
     except ValueError as error:
-        raise BadDataError(
-            f"{error}, at `{column.name}` of stream `{stream.name}`; correct `column_types` in the config or "
-            "`x-sql-datatype` in the schema, then run again."
-        ) from None
+        raise refused_type(stream.name, column.name, error) from None
 
 
 def _tell_added(
