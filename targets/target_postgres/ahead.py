@@ -9,19 +9,22 @@ from typing import TypeVar
 import psycopg2
 from psycopg2 import errorcodes
 from psycopg2.extensions import cursor as Cursor
+from psycopg2.sql import Identifier
 
 from singerkit_shell.signals import StopFlag
 from singerkit_target.replay import waits
+from target_postgres import ddl
 from target_postgres.connect import Connection
 from target_postgres.faults import WAITS, is_of_catalog
 
-__all__ = ["held_by", "in_own_transaction"]
+__all__ = ["held_by", "in_own_transaction", "lock_in_unit"]
 
 _T = TypeVar("_T")
 
 _LOCK_SECONDS = 0.5
 """The longest wait for a lock at a time: who reads the table meanwhile waits behind the statement that waits."""
 _LONGEST_PAUSE = 2.0
+_SET_LOCK_TIMEOUT = "SELECT pg_catalog.set_config('lock_timeout', %s, true)"
 _OTHERS_WERE_FIRST = (errorcodes.DUPLICATE_TABLE, errorcodes.DUPLICATE_COLUMN)
 
 
@@ -46,8 +49,7 @@ def in_own_transaction(
         try:
             connection.rollback()
             with connection, connection.cursor() as cursor:
-                milliseconds = max(1, int(min(_LOCK_SECONDS, seconds) * 1000))
-                cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{milliseconds}ms"])
+                cursor.execute(_SET_LOCK_TIMEOUT, [_short(seconds)])
                 return job(cursor)
         except psycopg2.Error as error:
             may_pass = error.pgcode in (*WAITS, *_OTHERS_WERE_FIRST) or is_of_catalog(error)
@@ -55,6 +57,38 @@ def in_own_transaction(
                 raise
         stop.wait(pause)
         stop.raise_if_set("what was committed is safe.")
+
+
+def lock_in_unit(cursor: Cursor, table: Identifier, *, seconds: float, stop: StopFlag) -> None:
+    """Lock everybody out of a table until the unit ends, with waits that are as short, for ``seconds``.
+
+    Raises:
+        psycopg2.Error: the lock was not to be had in that time.
+        Stopped: a signal came between two tries.
+    """
+    end = time.monotonic() + seconds
+    pauses = waits(_LONGEST_PAUSE)
+    cursor.execute("SELECT pg_catalog.current_setting('lock_timeout')")
+    (former,) = cursor.fetchone() or ("0",)
+    cursor.execute("SAVEPOINT singerkit_lock")
+    while True:
+        pause = next(pauses)
+        cursor.execute(_SET_LOCK_TIMEOUT, [_short(seconds)])
+        try:
+            ddl.lock_for_altering(cursor, table)
+            break
+        except psycopg2.Error as error:
+            if error.pgcode != errorcodes.LOCK_NOT_AVAILABLE or time.monotonic() + pause > end:
+                raise
+        cursor.execute("ROLLBACK TO SAVEPOINT singerkit_lock")
+        stop.wait(pause)
+        stop.raise_if_set("what was committed is safe.")
+    cursor.execute("RELEASE SAVEPOINT singerkit_lock")
+    cursor.execute(_SET_LOCK_TIMEOUT, [former])
+
+
+def _short(seconds: float) -> str:
+    return f"{max(1, int(min(_LOCK_SECONDS, seconds) * 1000))}ms"
 
 
 _HELD = """

@@ -18,6 +18,7 @@ __all__ = [
     "Shape",
     "add_columns",
     "add_unique_key",
+    "can_be_key",
     "change_primary_key",
     "create_schema",
     "create_table",
@@ -27,9 +28,11 @@ __all__ = [
     "lock_for_writing",
     "own_rows",
     "partition_columns",
+    "releasable",
     "shape",
     "table_name",
     "take_back",
+    "try_dropping",
     "widen_column",
 ]
 
@@ -442,11 +445,53 @@ def partition_columns(cursor: Cursor, table: Identifier) -> list[str | None]:
     return [name for (name,) in cursor.fetchall()]
 
 
-def change_primary_key(cursor: Cursor, name: Identifier, old: str | None, keys: Sequence[str]) -> None:
-    """Replace the primary key."""
+def change_primary_key(
+    cursor: Cursor, name: Identifier, old: str | None, keys: Sequence[str], *, nullable: Iterable[str] = ()
+) -> None:
+    """Replace the primary key; columns of the old one that are ``nullable`` take NULL then."""
     drop = [SQL("DROP CONSTRAINT {}").format(Identifier(old))] if old else []
+    free = [SQL("ALTER COLUMN {} DROP NOT NULL").format(Identifier(column)) for column in nullable]
     add = SQL("ADD PRIMARY KEY ({})").format(_list(keys))
-    cursor.execute(SQL("ALTER TABLE {} {}").format(name, SQL(", ").join([*drop, add])))
+    cursor.execute(SQL("ALTER TABLE {} {}").format(name, SQL(", ").join([*drop, *free, add])))
+
+
+def try_dropping(cursor: Cursor, name: Identifier, constraint: str) -> None:
+    """See that a constraint can be dropped, and leave it.
+
+    Raises:
+        psycopg2.Error: it cannot: something depends on it, or the table is another role's.
+    """
+    cursor.execute("SAVEPOINT singerkit_trial")
+    cursor.execute(SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(name, Identifier(constraint)))
+    cursor.execute("ROLLBACK TO SAVEPOINT singerkit_trial")
+    cursor.execute("RELEASE SAVEPOINT singerkit_trial")
+
+
+def can_be_key(cursor: Cursor, name: Identifier, keys: Sequence[str]) -> bool:
+    """Tell whether columns are unique in the rows that are there, and never null; nobody waits for that."""
+    is_null = SQL(" OR ").join([SQL("{} IS NULL").format(Identifier(key)) for key in keys])
+    cursor.execute(
+        SQL(
+            "SELECT NOT EXISTS (SELECT 1 FROM {name} WHERE {is_null}) "
+            "AND NOT EXISTS (SELECT 1 FROM {name} GROUP BY {keys} HAVING pg_catalog.count(*) > 1)"
+        ).format(name=name, is_null=is_null, keys=_list(keys))
+    )
+    return cursor.fetchone() == (True,)
+
+
+_RELEASABLE = """
+SELECT a.attname FROM pg_catalog.pg_attribute a
+WHERE a.attrelid = %s AND a.attname = ANY (%s) AND a.attnotnull AND a.attidentity = '' AND a.attinhcount = 0
+AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_index i WHERE i.indrelid = a.attrelid AND a.attnum = ANY (i.indkey)
+    AND i.indisreplident AND NOT i.indisprimary)
+ORDER BY a.attname
+"""
+
+
+def releasable(cursor: Cursor, oid: int, columns: Iterable[str]) -> list[str]:
+    """Return those of the columns that take no NULL and may, once no primary key has them."""
+    cursor.execute(_RELEASABLE, [oid, list(columns)])
+    return [str(name) for (name,) in cursor.fetchall()]
 
 
 def add_unique_key(cursor: Cursor, name: Identifier, keys: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, TypeVar
 
 import psycopg2
@@ -56,7 +56,7 @@ from target_postgres.faults import (
 from target_postgres.names import identifier
 from target_postgres.rows import as_csv, with_hex, with_utc
 from target_postgres.session import Session, Unopened
-from target_postgres.tables import NOTHING_NEW, New, Table, check_stream_name, fit_table, hold
+from target_postgres.tables import NOTHING_NEW, New, Table, check_stream_name, fit_table, give_key, hold
 from target_postgres.versions import (
     obstacle,
     remove_other_versions,
@@ -327,20 +327,20 @@ class PostgresLoader:
                 self._merge(cursor, former)
             return self._altered(cursor, partial(fit, cursor))
 
-    def _altered(self, cursor: Cursor, fit: Callable[[], Table]) -> Table:
+    def _altered(self, cursor: Cursor, fit: Callable[[], _T]) -> _T:
         """Call ``fit``. PostgreSQL alters no table for which a deferred trigger waits: where one does, all are fired."""
         cursor.execute("SAVEPOINT singerkit_fit")
         try:
-            table = fit()
+            made = fit()
         except psycopg2.Error as error:
             if error.pgcode != errorcodes.OBJECT_IN_USE:
                 raise
             cursor.execute("ROLLBACK TO SAVEPOINT singerkit_fit")
             self._judge_all_deferred(cursor)
             cursor.execute("SET CONSTRAINTS ALL DEFERRED")  # as before for the rows that follow
-            table = fit()
+            made = fit()
         cursor.execute("RELEASE SAVEPOINT singerkit_fit")
-        return table
+        return made
 
     def _kept_columns(self, stream: str) -> Collection[str]:
         """The columns of a table that are committed when the unit in hand ends here: those of its last safe point."""
@@ -532,7 +532,11 @@ class PostgresLoader:
             return
         loaded = self._begun.row.loaded or ()
         must_hold = table.stream in loaded and not self._begun.accepts_gone_rows
+        if table.lacks_key:  # at once, since a lock that grows to this one meets others that do
+            ahead.lock_in_unit(cursor, table.identifier, seconds=self._lock_timeout, stop=self._stop)
         hold(cursor, table, self._log, must_hold=must_hold)
+        if table.lacks_key:
+            self._altered(cursor, partial(give_key, cursor, table, self._log))
         # Behind a COPY nothing tells which rows were deleted; a merge knows their keys.
         table.takes_copies = table.takes_copies and not table.detours.take_away
 
@@ -725,8 +729,12 @@ class PostgresLoader:
 
     def _settle(self, connection: Connection) -> None:
         with connection.cursor() as cursor:
-            for table in self._tables.values():
+            for table in sorted(
+                self._tables.values(), key=attrgetter("lacks_key")
+            ):  # who reads that one waits from here on
                 self._merge(cursor, table)
+                if table.lacks_key:
+                    self._hold(cursor, table)
             self._judge_all_deferred(cursor)  # while there is a safe point to go back to
 
     def _judge_all_deferred(self, cursor: Cursor) -> None:
@@ -788,6 +796,8 @@ class PostgresLoader:
         self._deleted_from.clear()
         self._new = beyond
         self._made_before.clear()
+        for table in self._tables.values():
+            table.lacks_key = False
         self._forget_unit()
 
     def _resolve_unknown_commit(self, advanced: StateRow) -> None:

@@ -27,7 +27,7 @@ from target_postgres.names import identifier, identifiers
 from target_postgres.stored import as_stored, check_keys
 from target_postgres.types import METADATA_TYPES, ColumnType, column_type, keeps_values
 
-__all__ = ["NOTHING_NEW", "New", "Table", "check_stream_name", "fit_table", "hold"]
+__all__ = ["NOTHING_NEW", "New", "Table", "check_stream_name", "fit_table", "give_key", "hold"]
 
 _MOST = 10  # columns that a sentence names
 
@@ -54,6 +54,7 @@ class Table:
     rows are of this run; ``new`` was made for the unit in hand, and holds nothing but its rows. ``staged`` names the columns
     of the rows that wait in the stage; ``has_marks``: some of them are to be deleted. ``held`` are its columns as they were when the stream was declared, and ``shape`` is
     what it was then, or when it was last seen that nothing of that matters; ``is_locked``: it stays so until the unit ends.
+    ``lacks_key``: it holds rows that are committed, and gets the stream's key in the unit that brings more of them.
     ``read_anew`` says what is to be run to have all rows come again.
     """
 
@@ -78,6 +79,7 @@ class Table:
     has_repeats: bool = False
     has_marks: bool = False
     is_locked: bool = False
+    lacks_key: bool = False
 
     @property
     def detours(self) -> ddl.Detours:
@@ -177,6 +179,7 @@ def fit_table(
             f"`{stream.name}` were loaded into it."
         )
     added = [short for short in types if existing is None or short not in existing.columns]
+    lacks_key = False
     read_anew = f"{start_over}{'' if keys else _emptied(cursor, table)}, then the pipeline again"
     if existing is None:
         if former is not None:
@@ -187,7 +190,7 @@ def fit_table(
         ddl.create_table(cursor, table, [(column, type_.sql) for column, type_ in types.items()], keys)
         log.info("Table %s.%s made for stream `%s`.", settings.schema, name, stream.name)
     else:
-        _fit(cursor, table, existing, stream, columns, types, keys, before, log, start_over)
+        lacks_key = _fit(cursor, table, existing, stream, columns, types, keys, before, log, start_over)
         _tell_added(stream, added, types, existing, log, read_anew, is_of_this_run=is_of_this_run)
     shortened = {short: original for original, short in columns.items() if short != original}
     ddl.comment_original_names(
@@ -215,7 +218,7 @@ def fit_table(
         local=frozenset(field for field, column in held.items() if column.base == "timestamp"),
         held={short: actual[short] for short in columns.values()},
         shape=actual_shape,
-        takes_copies=is_empty,
+        takes_copies=is_empty and not lacks_key,
         is_of_this_run=is_of_this_run,
         stage=f"singerkit_stage_{number}",
         read_anew=read_anew,
@@ -224,6 +227,7 @@ def fit_table(
             actual_shape.oid,
             is_table=existing is None or new.is_table,
         ),
+        lacks_key=lacks_key,
     )
 
 
@@ -268,7 +272,7 @@ def _check_unchanged(cursor: Cursor, table: Table, shape: ddl.Shape, log: loggin
         for short, was in table.held.items()
         if now.columns[short] != was
     ]
-    if table.keys and frozenset(table.keys) not in now.unique_keys:
+    if table.keys and not table.lacks_key and frozenset(table.keys) not in now.unique_keys:
         changes.append(f"{_quoted(table.keys)} is no key of it any more")
     if changes:
         raise TableChanged(
@@ -395,7 +399,8 @@ def _fit(
     before: _Before,
     log: logging.Logger,
     start_over: str,
-) -> None:
+) -> bool:
+    """Fit columns and key; return whether the key is left to `give_key`, since rows are there that are committed."""
     missing = [(short, type_.sql) for short, type_ in types.items() if short not in existing.columns]
     if missing:
         ddl.add_columns(cursor, table, missing)
@@ -416,8 +421,12 @@ def _fit(
         refuse_types(cursor, table, stream, staying, start_over)
     if not keys:
         _check_takes_every_row(cursor, table, existing, stream, columns)
-    elif frozenset(keys) not in existing.unique_keys or existing.is_narrower(keys):
-        _fit_key(cursor, table, existing, stream, columns, keys, log)
+    elif not _has_key(existing, keys):
+        _check_key(cursor, table, existing, stream, columns, keys)
+        if not (before.new.is_table and existing.oid == before.new.oid):
+            return True
+        _change_key(cursor, table, existing, stream, columns, keys, log)
+    return False
 
 
 def _check_writable(stream: Stream, column: Column, found: ddl.ExistingColumn) -> None:
@@ -611,7 +620,54 @@ def _as_setting(name: str, value: Sequence[str]) -> str:
     return f"{json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}"
 
 
-def _fit_key(
+def _has_key(existing: ddl.Existing, keys: tuple[str, ...]) -> bool:
+    return frozenset(keys) in existing.unique_keys and not existing.is_narrower(keys)
+
+
+def _check_key(
+    cursor: Cursor,
+    table: Identifier,
+    existing: ddl.Existing,
+    stream: Stream,
+    columns: Mapping[str, str],
+    keys: tuple[str, ...],
+) -> None:
+    """See that the stream's key can be the key of the table, before any row comes: the change itself may be made much later.
+
+    Raises:
+        BadDataError, ConfigurationError: it cannot.
+        psycopg2.Error: the former one cannot be dropped.
+    """
+    _check_partitions(cursor, table, existing, stream, columns, keys)
+    _check_deferrable(cursor, table, existing, stream, keys)
+    if not ddl.can_be_key(cursor, table, keys):
+        raise _no_key(stream)
+    if existing.primary_key_name and not _is_users(existing, stream, columns):
+        ddl.try_dropping(cursor, table, existing.primary_key_name)
+
+
+def _no_key(stream: Stream) -> BadDataError:
+    return BadDataError(
+        f"Expected the key ({', '.join(stream.key_properties)}) of stream `{stream.name}` to be unique and not null "
+        "in the existing table, got rows that are not; what is stored is untouched: clean the table or choose "
+        "other key properties, then run again."
+    )
+
+
+def _is_users(existing: ddl.Existing, stream: Stream, columns: Mapping[str, str]) -> bool:
+    """Whether the primary key is the user's: the stream does not send all of it."""
+    return not set(existing.primary_key) <= {columns[name] for name in stream.column_names}
+
+
+def give_key(cursor: Cursor, table: Table, log: logging.Logger) -> None:
+    """Make the key of a table that `lacks_key`, which is rolled back with the rows that want it."""
+    existing = ddl.inspect(cursor, table.schema, table.name)
+    if existing is not None and not _has_key(existing, table.keys):
+        _change_key(cursor, table.identifier, existing, table.given, table.columns, table.keys, log)
+        table.shape = ddl.shape(cursor, table.schema, table.name)
+
+
+def _change_key(
     cursor: Cursor,
     table: Identifier,
     existing: ddl.Existing,
@@ -620,21 +676,23 @@ def _fit_key(
     keys: tuple[str, ...],
     log: logging.Logger,
 ) -> None:
-    """Make the stream's key the key of the table; a primary key of which the stream does not send all is the user's."""
-    _check_partitions(cursor, table, existing, stream, columns, keys)
-    _check_deferrable(cursor, table, existing, stream, keys)
-    is_users = not set(existing.primary_key) <= {columns[name] for name in stream.column_names}
+    """Make the stream's key the key of the table; where that has a primary key of the user's, beside it.
+
+    A column that was part of the former key takes NULL again where the stream may send one.
+    """
+    is_users = _is_users(existing, stream, columns)
+    may_be_null = {
+        columns[column.name] for column in stream.columns if column.nullable or not column.required
+    }
+    left = (set(existing.primary_key) - set(keys)) & may_be_null
     try:
         if is_users:
             ddl.add_unique_key(cursor, table, keys)
         else:
-            ddl.change_primary_key(cursor, table, existing.primary_key_name, keys)
+            nullable = ddl.releasable(cursor, existing.oid, left)
+            ddl.change_primary_key(cursor, table, existing.primary_key_name, keys, nullable=nullable)
     except psycopg2.IntegrityError:
-        raise BadDataError(
-            f"Expected the key ({', '.join(stream.key_properties)}) of stream `{stream.name}` to be unique and not null "
-            "in the existing table, got rows that are not; what is stored is untouched: clean the table or choose "
-            "other key properties, then run again."
-        ) from None
+        raise _no_key(stream) from None
     if is_users:
         log.info(
             "The table of stream `%s` keeps its primary key %s, which the stream does not send, and gets a unique constraint on %s, "
