@@ -290,10 +290,18 @@ def test_more_parents_than_are_remembered_are_told_of(
 ) -> None:
     source = Source()
     players = Pipeline(source, tmp_path, {"copy": COPY}, **KEYED, bookmark={"partitions": 2})
+    for _ in range(2):
+        caplog.clear()
+        players.run()
+        assert len(players.state["bookmarks"]["players"]["_singerkit_copied"]["parents"]) == 2
+        assert "more parents than are remembered (2)" in caplog.text
+    del source.teams[1]
+    source.teams |= {n: {"id": n, "slug": f"s{n}", "name": f"n{n}", "at": day(n)} for n in (4, 5)}
+    source.players |= {n: source.players[3] for n in (4, 5)}
+    players.copy({**COPY, "slug": "slug"})
+    caplog.clear()
     players.run()
-    players.run()
-    assert len(players.state["bookmarks"]["players"]["_singerkit_copied"]["parents"]) == 2
-    assert "more parents than are remembered (2)" in caplog.text
+    assert "more parents than are remembered (2)" in caplog.text, "of what was copied before none makes room"
 
 
 def test_a_parent_that_is_gone_makes_room_for_another(
@@ -308,6 +316,7 @@ def test_a_parent_that_is_gone_makes_room_for_another(
     caplog.clear()
     players.run()
     assert "more parents than are remembered" not in caplog.text
+    assert len(players.state["bookmarks"]["players"]["_singerkit_copied"]["parents"]) == 2
     source.teams[3]["name"], source.teams[4]["name"] = "new", "other"
     assert len(players.run()) == 6, "both have changed since"
     assert players.names() == {(1, "n1"), (2, "n2"), (3, "new"), (4, "other")}
@@ -392,3 +401,64 @@ def test_a_copy_of_too_many_levels_is_refused_in_a_sentence(tmp_path: Path) -> N
     row = b'[{"id": 1, "slug": "s1", "name": ' + b"[" * 900 + b"1.5" + b"]" * 900 + b"}]"
     source._teams = lambda _: Reply(row)  # type: ignore[method-assign]
     Pipeline(source, tmp_path, {"copy": COPY}, **KEYED).run(code=65)
+
+
+@pytest.mark.parametrize("bookmarks", ["each", "shared"])
+def test_the_key_of_a_parent_alone_is_nothing_that_changes(bookmarks: str, tmp_path: Path) -> None:
+    players = Pipeline(Source(), tmp_path, {"copy": {"team": "id"}, "bookmarks": bookmarks}, **KEYED)
+    assert len(players.run()) == 9
+    for _ in range(2):
+        assert not players.run()
+    assert "_singerkit_copied" not in players.state["bookmarks"]["players"]
+
+
+def test_a_copy_that_was_out_of_the_config_for_a_while_is_known_still(tmp_path: Path) -> None:
+    source = Source()
+    players = Pipeline(source, tmp_path, {"copy": COPY}, **KEYED)
+    players.run()
+    players.copy({"team": "id"})
+    players.run()
+    source.teams[2]["name"] = "new"
+    players.copy(COPY)
+    players.run()
+    assert [path for path in source.asked if "since" not in path] == ["/teams/2/players"]
+
+
+NAMED: dict[str, Any] = {"fields": ["name"]}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *(None, 7, {"fields": 5, "parents": 5}),
+        *(NAMED | {"parents": [entry]} for entry in (5, "", "x" * 10, "x" * 12, ["x"] * 11)),
+    ],
+)
+def test_what_a_state_says_in_another_form_is_not_known(said: Any, tmp_path: Path) -> None:
+    players = Pipeline(Source((1,)), tmp_path, {"copy": COPY}, **KEYED)
+    players.run()
+    sound = players.state["bookmarks"]["players"]["_singerkit_copied"]
+    part = players.state["bookmarks"]["players"]
+    part["_singerkit_copied"] = said
+    assert not players.run()
+    assert players.state["bookmarks"]["players"]["_singerkit_copied"] == sound
+
+
+@pytest.mark.parametrize(("teams", "renamed"), [((1,), (1,)), ((1, 2, 3), (1, 2))])
+def test_parents_that_change_now_and_then_are_no_warning(
+    teams: tuple[int, ...], renamed: tuple[int, ...], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = Source(teams)
+    players = Pipeline(source, tmp_path, {"copy": COPY}, **KEYED)
+    players.run()
+    for number in renamed:
+        source.teams[number]["name"] = "new"
+    with caplog.at_level(logging.INFO):
+        assert len(players.run()) == 3 * len(renamed)
+    (told,) = (record for record in caplog.records if "has changed in" in record.message)
+    assert told.levelno == logging.INFO
+    assert f"in {len(renamed)} parent" in told.message
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        assert not players.run()
+    assert "has changed in" not in caplog.text

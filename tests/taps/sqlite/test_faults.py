@@ -425,17 +425,25 @@ def test_a_load_goes_on_only_behind_rows_that_are_those_it_has_sent(shop, key, c
 
 
 @pytest.mark.parametrize(
-    ("changes", "ends"),
+    ("kind", "changes", "ends"),
     [
-        ([*REFILLED, "INSERT INTO t SELECT * FROM n ORDER BY rowid DESC"], True),
-        (["DELETE FROM t WHERE rowid < 9", "UPDATE t SET n = -1 WHERE rowid < 20"], False),
-        (["DELETE FROM t WHERE rowid = 20"], False),  # the last row that was read
-        (["DELETE FROM t WHERE rowid = 40"], False),  # the last row of all
+        ("INT", [*REFILLED, "INSERT INTO t SELECT * FROM n ORDER BY rowid DESC"], True),
+        ("INT", ["DELETE FROM t WHERE rowid < 9", "UPDATE t SET n = -1 WHERE rowid < 20"], False),
+        ("INT", ["DELETE FROM t WHERE rowid = 20"], False),  # the last row that was read
+        ("INT", ["DELETE FROM t WHERE rowid = 40"], False),  # the last row of all
+        ("INT", ["DELETE FROM t WHERE rowid IN (20, 40)"], True),
+        ("INT PRIMARY KEY", ["DELETE FROM t WHERE rowid IN (20, 40)"], True),
+        # No number of these is another row's later.
+        ("INTEGER PRIMARY KEY", ["DELETE FROM t WHERE rowid IN (20, 40)"], False),
     ],
 )
-def test_a_table_that_is_refilled_while_it_is_read(shop, monkeypatch, changes, ends):
+def test_a_table_that_is_refilled_while_it_is_read(shop, monkeypatch, kind, changes, ends):
     monkeypatch.setattr(chunks.ChunkSize.__init__, "__defaults__", (20,))
-    shop.execute("CREATE TABLE t (n INT)", "INSERT INTO t VALUES (?)", rows=[(n,) for n in range(40)])
+    shop.execute(
+        f"CREATE TABLE t (n {kind})",
+        "INSERT INTO t VALUES (?)",
+        rows=[(n,) for n in range(1, 41)],
+    )
     tap = shop.tap(snapshot="chunk")
     pages = tap.streams["t"].read_pages(None, Start())
     next(pages)
