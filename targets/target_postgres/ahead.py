@@ -17,7 +17,7 @@ from target_postgres import ddl
 from target_postgres.connect import Connection
 from target_postgres.faults import WAITS, is_of_catalog
 
-__all__ = ["held_by", "in_own_transaction", "lock_in_unit"]
+__all__ = ["held_by", "holders", "in_own_transaction", "lock_in_unit"]
 
 _T = TypeVar("_T")
 
@@ -78,9 +78,11 @@ def lock_in_unit(cursor: Cursor, table: Identifier, *, seconds: float, stop: Sto
             ddl.lock_for_altering(cursor, table)
             break
         except psycopg2.Error as error:
-            if error.pgcode != errorcodes.LOCK_NOT_AVAILABLE or time.monotonic() + pause > end:
+            if error.pgcode != errorcodes.LOCK_NOT_AVAILABLE:
                 raise
-        cursor.execute("ROLLBACK TO SAVEPOINT singerkit_lock")
+            cursor.execute("ROLLBACK TO SAVEPOINT singerkit_lock")
+            if time.monotonic() + pause > end:
+                raise
         stop.wait(pause)
         stop.raise_if_set("what was committed is safe.")
     cursor.execute("RELEASE SAVEPOINT singerkit_lock")
@@ -91,7 +93,7 @@ def _short(seconds: float) -> str:
     return f"{max(1, int(min(_LOCK_SECONDS, seconds) * 1000))}ms"
 
 
-_HELD = """
+_LOCKS = """
 WITH RECURSIVE tree(oid) AS (
     SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = %s AND c.relname = %s
@@ -101,17 +103,31 @@ WITH RECURSIVE tree(oid) AS (
     SELECT oid FROM tree
     UNION SELECT k.conrelid FROM tree JOIN pg_catalog.pg_constraint k ON k.confrelid = tree.oid
     UNION SELECT k.confrelid FROM tree JOIN pg_catalog.pg_constraint k ON k.conrelid = tree.oid
+), locks AS (
+    SELECT DISTINCT l.pid FROM pg_catalog.pg_locks l JOIN near ON near.oid = l.relation
+    WHERE l.granted AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
 )
-SELECT EXISTS (
-    SELECT 1 FROM pg_catalog.pg_locks l JOIN near ON near.oid = l.relation
-    WHERE l.pid = %s AND l.granted
-    AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
-)
+"""
+_HELD = "SELECT EXISTS (SELECT 1 FROM locks WHERE pid = %s)"
+_HOLDERS = """
+SELECT 'pid ' || a.pid || COALESCE(' (' || NULLIF(a.application_name, '') || ')', '')
+    || COALESCE(', ' || a.state, '')
+    || COALESCE(', since ' || pg_catalog.date_trunc('second', a.xact_start), '')
+FROM locks JOIN pg_catalog.pg_stat_activity a ON a.pid = locks.pid
+WHERE a.pid <> pg_catalog.pg_backend_pid()
+ORDER BY a.xact_start LIMIT 5
 """
 
 
 def held_by(connection: Connection, pid: int, schema: str, table: str) -> bool:
     """Tell whether a session holds a lock on a table, on a part of it, or on one that a foreign key ties to it."""
     with connection, connection.cursor() as cursor:
-        cursor.execute(_HELD, [schema, table, pid])
+        cursor.execute(_LOCKS + _HELD, [schema, table, pid])
         return cursor.fetchone() == (True,)
+
+
+def holders(cursor: Cursor, schema: str, table: str) -> str:
+    """Name other sessions that hold a lock of any kind there, as the rest of a sentence: what they do, and since when."""
+    cursor.execute(_LOCKS + _HOLDERS, [schema, table])
+    found = [words for (words,) in cursor.fetchall()]
+    return f"; locks are held by {', '.join(found)}" if found else ""

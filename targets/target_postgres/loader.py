@@ -18,7 +18,13 @@ from psycopg2 import errorcodes
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Identifier
 
-from singerkit_shell.errors import ConfigurationError, FencedError, RetryableError, SingerkitError
+from singerkit_shell.errors import (
+    ConfigurationError,
+    FencedError,
+    LockHeldError,
+    RetryableError,
+    SingerkitError,
+)
 from singerkit_shell.signals import StopFlag, stop_flag
 from singerkit_sql_target.settings import Settings
 from singerkit_sql_target.versions import kept_by_append_only, told_of_others
@@ -50,6 +56,7 @@ from target_postgres.faults import (
     check_stored,
     column_of,
     during,
+    fault,
     is_refusal,
     refusal,
 )
@@ -161,6 +168,11 @@ class PostgresLoader:
         self._activated: set[str] = set()
         self._deleted_from: set[str] = set()  # streams that this unit has deleted single rows of
         self._told: set[str] = set()  # streams of whose versions something was said
+        self._told_of_others: set[str] = set()  # streams that other pipelines load, too
+        self._told_of_own_lock: set[str] = (
+            set()
+        )  # streams whose tables the unit alters, since it has locked them
+        self._in_use_once: set[str] = set()  # streams whose tables were not to be had beside a unit
         self._holding: frozenset[str] = frozenset()  # streams whose tables held rows when this run committed
         self._without_version: set[str] = set()  # streams of which this run has written rows without one
         self._in_unit: set[str] = set()  # streams that the unit in hand has done something in the table of
@@ -267,7 +279,7 @@ class PostgresLoader:
         """Make or alter a table in a transaction of its own, or in the unit where that has locked the table already."""
         doing = f"preparing the table of stream `{stream}`"
         if not self._in_unit:
-            return self._call(partial(self._before_unit, fit), doing)  # type: ignore[no-any-return]  # what `fit` returns
+            return self._call(partial(self._before_unit, stream, fit, doing), doing)  # type: ignore[no-any-return]  # what `fit` returns
         if stream not in self._in_unit:
             table = self._beside_unit(stream, fit, doing)
             if table is not None:
@@ -276,10 +288,16 @@ class PostgresLoader:
         self._made_before.setdefault(stream, self._new.get(stream, NOTHING_NEW))
         return self._call(partial(self._within_unit, stream, fit), doing)  # type: ignore[no-any-return]  # as above
 
-    def _before_unit(self, fit: Callable[[Cursor], Table], connection: Connection) -> Table:
+    def _before_unit(
+        self, stream: str, fit: Callable[[Cursor], Table], doing: str, connection: Connection
+    ) -> Table:
         """On the session of the unit, in which nothing was done so far, but for a safe point."""
         try:
             return ahead.in_own_transaction(connection, fit, seconds=self._lock_timeout, stop=self._stop)
+        except psycopg2.Error as error:
+            if error.pgcode == errorcodes.LOCK_NOT_AVAILABLE:  # no lock of ours that another waits for
+                raise self._in_use(connection, stream, doing, error) from error
+            raise
         finally:
             if self._safe is not None and not connection.closed:
                 with connection.cursor() as cursor:
@@ -312,12 +330,35 @@ class PostgresLoader:
             except psycopg2.Error as error:
                 if error.pgcode in WAITS and is_ours():
                     return None
+                if error.pgcode == errorcodes.LOCK_NOT_AVAILABLE and stream in self._in_use_once:
+                    raise self._in_use(connection, stream, doing, error) from error
+                if error.pgcode == errorcodes.LOCK_NOT_AVAILABLE:
+                    # The unit is written again: another one may wait for what it has locked.
+                    self._in_use_once.add(stream)
                 raise
 
         try:
-            return session.call(alone, doing)
+            table = session.call(alone, doing)
         finally:
             session.close()
+        if table is None and stream not in self._told_of_own_lock:
+            self._told_of_own_lock.add(stream)
+            self._log.warning(
+                "The unit of commit has locked the table of stream `%s` already, to which a foreign key, a trigger or inheritance of "
+                "another one leads: it is altered in the unit, and who reads it waits for the end of that. Where the tap sends this stream "
+                "before the others, or a STATE between them, nobody waits.",
+                stream,
+            )
+        return table
+
+    def _in_use(
+        self, connection: Connection, stream: str, doing: str, error: psycopg2.Error
+    ) -> SingerkitError:
+        """What others hold for longer than was to be waited ends the run."""
+        with contextlib.suppress(psycopg2.Error), connection.cursor() as cursor:
+            others = ahead.holders(cursor, self._settings.schema, identifier(stream))
+            return LockHeldError(str(fault(error, doing, others)))
+        return fault(error, doing)
 
     def _within_unit(self, stream: str, fit: Callable[[Cursor], Table], connection: Connection) -> Table:
         """Rows that wait under the old shape of the table go in first."""
@@ -382,7 +423,8 @@ class PostgresLoader:
         if self._begun is NOT_BEGUN:
             return
         others = rows_of_state.others_with(cursor, self._begun.row, stream)
-        if others:
+        if others and stream not in self._told_of_others:
+            self._told_of_others.add(stream)
             self._log.warning(
                 "The table of stream `%s` was loaded by the pipeline %s, too: rows with one key replace each other%s. If the "
                 "two read other sources, give each pipeline a schema of its own (`default_target_schema`), or the stream "
@@ -532,13 +574,23 @@ class PostgresLoader:
             return
         loaded = self._begun.row.loaded or ()
         must_hold = table.stream in loaded and not self._begun.accepts_gone_rows
-        if table.lacks_key:  # at once, since a lock that grows to this one meets others that do
-            ahead.lock_in_unit(cursor, table.identifier, seconds=self._lock_timeout, stop=self._stop)
+        if table.lacks_key:
+            self._lock_out(cursor, table)
         hold(cursor, table, self._log, must_hold=must_hold)
         if table.lacks_key:
             self._altered(cursor, partial(give_key, cursor, table, self._log))
         # Behind a COPY nothing tells which rows were deleted; a merge knows their keys.
         table.takes_copies = table.takes_copies and not table.detours.take_away
+
+    def _lock_out(self, cursor: Cursor, table: Table) -> None:
+        """Take the lock under which the key changes, at once, since one that grows to it meets others that do."""
+        try:
+            ahead.lock_in_unit(cursor, table.identifier, seconds=self._lock_timeout, stop=self._stop)
+        except psycopg2.Error as error:
+            if error.pgcode != errorcodes.LOCK_NOT_AVAILABLE:
+                raise
+            doing = f"changing the key of the table of stream `{table.stream}`"
+            raise self._in_use(cursor.connection, table.stream, doing, error) from error
 
     def _copy_counted(
         self, cursor: Cursor, table: Table, columns: tuple[str, ...], csv: bytes, count: int

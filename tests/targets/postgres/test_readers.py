@@ -19,7 +19,7 @@ from waiting import wait_until
 from singerkit_shell.errors import BadDataError, ConfigurationError, LockHeldError
 from singerkit_shell.signals import StopFlag
 from singerkit_sql_target.settings import Settings
-from singerkit_target.contract import SafePoint
+from singerkit_target.contract import SafePoint, UnitLost
 from singerkit_wire.batch import Reject
 from singerkit_wire.stream import Stream, stream_of
 from target_postgres import ahead, ddl
@@ -65,6 +65,7 @@ def loader(
     *,
     dsn: Callable[[], str] | None = None,
     stop: StopFlag | None = None,
+    pipeline: str = "orders",
     settings: Settings | None = None,
     **options: Any,
 ) -> PostgresLoader:
@@ -76,7 +77,7 @@ def loader(
         **options,
     )
     made.open()
-    made.begin("orders")
+    made.begin(pipeline)
     return made
 
 
@@ -270,10 +271,60 @@ def test_a_lock_that_is_not_given_up_ends_the_wait(database: str) -> None:
     made = loader(database, lock_timeout_seconds=0.05)
     with connected(database, autocommit=False) as other:
         other.execute("SELECT * FROM s")
-        with pytest.raises(LockHeldError):
+        with pytest.raises(LockHeldError) as caught:
             made.declare(shape("s", more=TEXT))
+        pid = other.connection.info.backend_pid
+    assert not isinstance(caught.value, UnitLost), "it is not tried six times over"
+    assert re.search(
+        rf"by pid {pid}, idle in transaction, since 20..-\d\d-\d\d \d\d:\d\d:\d\d", str(caught.value)
+    )
     made.recover()
     made.declare(shape("s", more=TEXT))
+
+
+def test_a_lock_that_is_not_given_up_beside_a_unit_is_waited_for_twice(database: str) -> None:
+    """In between the unit is written again, since the other may wait for one of its locks."""
+    query(database, KEYED)
+    made = loader(database, lock_timeout_seconds=0.05)
+    with connected(database, autocommit=False) as other:
+        other.execute("SELECT * FROM s")
+        for lost in (True, False):
+            write(made, shape("a"), (1,), columns=["id"])
+            with pytest.raises(LockHeldError) as caught:
+                made.declare(shape("s", more=TEXT))
+            assert isinstance(caught.value, UnitLost) is lost
+            made.recover()
+        assert f"pid {other.connection.info.backend_pid}, " in str(caught.value)
+
+
+def test_a_lock_that_is_not_given_up_ends_the_wait_for_another_key(database: str) -> None:
+    query(database, KEYED)
+    made = loader(database, lock_timeout_seconds=0.05)
+    write(made, shape("a"), (1,), columns=["id"])
+    write(made, shape("s", ["n"], n=INTEGER), (7, 1), columns=["id", "n"])
+    made._call(lambda _connection: None, "waiting for the rows")
+    with connected(database, autocommit=False) as other:
+        other.execute("SELECT * FROM s")
+        with pytest.raises(
+            LockHeldError, match=r"changing the key of the table of stream `s`.*locks are held by pid"
+        ):
+            made.settle()
+    made.back_to_safe()
+    made.commit("{}")
+    assert table(database, "s", "id", "n") == [(7, 1)]
+
+
+def test_that_others_load_a_table_is_told_once(database: str, caplog: pytest.LogCaptureFixture) -> None:
+    """It was told with each try for a lock."""
+    made = loader(database)
+    write(made, shape("s"), (1,), columns=["id"])
+    made.commit("{}")
+    made.close()
+    made = loader(database, pipeline="second")
+    for _ in range(2):
+        made.declare(shape("s"))
+        made.recover()
+    assert caplog.text.count("was loaded by the pipeline `orders`") == 1
 
 
 def test_what_others_have_made_in_the_same_moment_is_fitted(
@@ -291,8 +342,10 @@ def test_what_others_have_made_in_the_same_moment_is_fitted(
     assert seen_columns(database, "s") == ["id", "more"]
 
 
-def test_where_a_lock_of_the_unit_is_in_the_way_the_unit_alters_the_table(database: str) -> None:
-    """A row of the child has locked the parent, to which its foreign key leads."""
+def test_where_a_lock_of_the_unit_is_in_the_way_the_unit_alters_the_table(
+    database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A row of the child has locked the parent, to which its foreign key leads; that readers wait is told once."""
     query(database, "CREATE TABLE p (id bigint PRIMARY KEY); INSERT INTO p VALUES (1)")
     query(database, "CREATE TABLE c (id bigint, parent bigint REFERENCES p)")
     made = loader(database, lock_timeout_seconds=20)
@@ -300,8 +353,10 @@ def test_where_a_lock_of_the_unit_is_in_the_way_the_unit_alters_the_table(databa
     began = time.monotonic()
     write(made, shape("p", more=TEXT), (2, "x"), columns=["id", "more"])
     assert time.monotonic() - began < 10, "it is seen at the first try, and not at the last"
+    write(made, shape("p", more=TEXT), (3, "x"), columns=["id", "more"])
+    assert caplog.text.count("has locked the table of stream `p` already") == 1
     made.commit("{}")
-    assert table(database, "p", "id", "more") == [(1, None), (2, "x")]
+    assert table(database, "p", "id", "more") == [(1, None), (2, "x"), (3, "x")]
 
 
 def test_without_a_second_connection_the_unit_alters_the_table(
