@@ -192,3 +192,23 @@ def test_of_all_rows_that_are_sent_again_those_before_the_start_date_are_none() 
     tracker = BookmarkTracker(INSTANT, keyed.bookmark(), start_date=start_date, by_key=True)
     assert tracker.take(column(*at[:2]), [b'{"n":7}', b'{"n":8}'], keys=[0, 1], whole=True) == [1]
     assert tracker.take(column(start_date), rows(1), keys=[0]) == []
+
+
+@pytest.mark.parametrize("between", [None, 9])
+def test_a_row_that_comes_back_to_what_it_said_is_sent_once_more(between: int | None) -> None:
+    """Whatever value it had in between, or none: the target has what it said then."""
+    former = BookmarkTracker(NUMBER, Bookmark(), by_key=True, signpost=Signpost.NONE)
+    former.take(column(5), rows(1), keys=[0])
+    former.finish()
+    now = BookmarkTracker(NUMBER, former.bookmark(), by_key=True)
+    assert now.take(column(between), [b'{"n":7}'], keys=[0]) in ([0], None)
+    assert now.take(column(5), rows(1), keys=[0]) in ([0], None)
+
+
+def test_of_a_row_that_has_lost_its_value_the_state_remembers_nothing() -> None:
+    former = BookmarkTracker(NUMBER, Bookmark(), by_key=True, signpost=Signpost.NONE)
+    former.take(column(5, 5), rows(2), keys=[0, 1])
+    former.take(column(None), [b'{"n":7}'], keys=[0])
+    former.finish()
+    now = BookmarkTracker(NUMBER, former.bookmark(), by_key=True)
+    assert now.take(column(5, 5), rows(2), keys=[0, 1]) == [0]

@@ -114,10 +114,11 @@ def test_a_key_that_comes_twice_is_a_doubt_where_it_has_to_be_of_one_row(unique:
 
 
 def test_a_first_page_that_is_not_found_any_more() -> None:
-    again = Source([page([], is_absent=True)])
     for first in (FIRST, [[], []]):
+        again = Source([page([], is_absent=True)])
         sent, doubt = confirm(pages(*first), again)
         assert sent == first
+        assert again.asked == 1
         assert "was not found when it was read once more" in str(doubt)
 
 

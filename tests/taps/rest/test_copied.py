@@ -301,6 +301,7 @@ def test_more_parents_than_are_remembered_are_told_of(
     players.copy({**COPY, "slug": "slug"})
     caplog.clear()
     players.run()
+    assert "raise `bookmark.partitions` of the stream, or copy no more than" in caplog.text
     assert "more parents than are remembered (2)" in caplog.text, "of what was copied before none makes room"
 
 
@@ -339,6 +340,9 @@ def test_another_copy_in_the_config_reads_nothing_anew(tmp_path: Path) -> None:
     for _ in range(3):
         players.run()
     players.copy({**COPY, "slug": "slug"})
+    players.run()
+    assert all("since" in path for path in source.asked[-3:])
+    players.copy({"slug": "slug", **COPY})
     players.run()
     assert all("since" in path for path in source.asked[-3:])
 

@@ -22,6 +22,7 @@ from taps.sqlite.conftest import Shop
 from singerkit_shell.errors import BadDataError, ConfigurationError, NotAuthorisedError, RetryableError
 from singerkit_shell.signals import stop_flag
 from singerkit_sql_tap import chunks
+from singerkit_sql_tap.trail import Trail
 from singerkit_tap.contract import Start
 
 HEADER = b"SQLite format 3\0"
@@ -456,6 +457,18 @@ def test_a_table_that_is_refilled_while_it_is_read(shop, monkeypatch, kind, chan
     else:
         assert sum(len(page.records) for page in pages) in (19, 20)
     tap.database.close()
+
+
+def test_rows_are_one_by_what_tells_them_apart():
+    by_key, whole = Trail([0, 2]), Trail(None)
+    assert by_key.are_one((1, "a", 5), (1, "b", 5))
+    for row, other in (((1, "a", 5), (2, "a", 5)), ((2, "a", 5), (1, "a", 5)), ((1, "a", 6), (1, "a", 5))):
+        assert not by_key.are_one(row, other)
+        assert not whole.are_one(row, other)
+    assert whole.are_one((1, "a"), (1, "a"))
+    assert not whole.are_one((1, "b"), (1, "a"))
+    whole.add([(1, "a"), (2, None)])
+    assert whole.told() == "3cd16b0f4f97cdec", "as a state of a former version has it"
 
 
 def test_no_content_of_a_text_stands_in_an_error(shop):
