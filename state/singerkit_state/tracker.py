@@ -64,8 +64,11 @@ _BEHIND = 36 * 3600
 """Seconds that one, or a date, may be behind it: the offset, and the day."""
 _FAR = 86400
 """Seconds ahead of our own clock from which on a row is not of today, whatever the clocks."""
-_COARSE = 2 * 86400
+_DAY = 86400
+_COARSE = 2 * _DAY
 """Seconds below what was asked for that a request for whole days, in whatever zone, explains."""
+_OVER = 2 * 3600
+"""Seconds after which the unit of a time of day is over, clocks that differ and an hour that comes twice included."""
 _SLACK = 60
 """Seconds that two clocks may differ without a word."""
 
@@ -172,6 +175,7 @@ class BookmarkTracker:
         self.recognised = 0
         """Rows that were among them."""
         self._reader: RowReader | None = None
+        self._withheld: list[int] = []
         if not lookback:  # with one the user wants the window again, its boundary included
             self._remember_again(start)
         self._from = self._best if self._best is not None else self._mark(self.start_value)
@@ -248,6 +252,7 @@ class BookmarkTracker:
         Raises:
             UnorderableError: a value is not of the stream's kind.
         """
+        self._withheld = []
         if not column:
             return None
         self._reader = reader
@@ -612,7 +617,41 @@ class BookmarkTracker:
             again = self._sent_last(may_be_known, records, reader, keys_of_rows)
         else:
             again = self._sent_before(may_be_known, records, salts, reader)
+        self._withheld = [row for row in rows if row in again]
         return [row for row in rows if row not in again]
+
+    @property
+    def newest_before(self) -> Value | None:
+        """The newest value that the reads before have seen."""
+        return self._start.value if self._start.top is None else self._start.top
+
+    def unsettled(
+        self, column: Sequence[msgspec.Raw], read_at: float | None, *, has_newest: bool
+    ) -> list[int]:
+        """Return those rows of the chunk just taken that are known and may have changed since, with the value that they had.
+
+        A source that tells seconds gives a row that changes twice within one the same value twice. What is below the bookmark
+        cannot have changed so, and what comes again is few rows, mostly of one value. ``read_at``: what the source's clock showed
+        before rows that are known now were read for their children; what was over by then has not changed either. ``has_newest``:
+        the children of those of the newest value were read once more since that value came.
+        """
+        if read_at is None or self._clock is None or self._is_own_clock:
+            return self._withheld
+        newest = None if has_newest else self._known_to
+        return [row for row in self._withheld if not self._was_over(column[row], read_at, newest)]
+
+    def _was_over(self, text: msgspec.Raw, moment: float, newest: OrderKey) -> bool:
+        """Tell whether the second, minute or day that a value names was over at a moment; never of ``newest``."""
+        if self._kind.name == "PATTERN" and "%H" not in self._kind.pattern:
+            return False
+        value = _any_value.decode(text)
+        try:
+            if newest is not None and not order_key(value, self._kind) < newest:
+                return False
+            over = instant_of(value, self._kind)[0] + _OVER
+        except UnorderableError:  # a number that nobody calls an epoch
+            return False
+        return over + (_BEHIND + _DAY if _is_local(value, self._kind) else 0) < moment
 
     def _from_first(self, column: Sequence[msgspec.Raw]) -> list[int] | None:
         """Return the rows that a first read would send; None: all."""

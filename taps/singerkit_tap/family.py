@@ -44,6 +44,8 @@ __all__ = ["EnoughRecords", "Family", "Member", "family_of"]
 _RECENT_CONTEXTS = 300_000
 """Of each parent up to three are kept: its context, that with what else it is asked by, and with what is copied of it."""
 _DRIVEN_BY = "_singerkit_driven_by"
+_READ_AT = "_singerkit_read_at"
+"""What the source's clock showed before a parent was last read whole, and its children below it, and the newest value of before."""
 Warn = Callable[[BlockStream, str], None]
 """Warns of something about a stream, now and once more at the end of the run."""
 
@@ -165,6 +167,15 @@ class Family:
         """Note that the family has been read to its end."""
         for member in self.members.values():
             member.finish()
+            if self.has_children(member):
+                member.note_read(self.clock)
+
+    def may_be_read_again(self, child: Member) -> bool:
+        """Tell whether rows of a child, and of all below it, that come again take their place or are recognised."""
+        stream = child.stream
+        return (not child.is_wanted or stream.bookmark_key is not None or bool(stream.primary_keys)) and all(
+            map(self.may_be_read_again, self.active_children(child))
+        )
 
     @contextlib.contextmanager
     def metrics(self) -> Iterator[None]:
@@ -227,6 +238,9 @@ class Member:
         """Parents below which it was not found; None: it is read for all that are there in each run."""
         self._driver: Member | None = None
         """The stream above this one whose bookmark says which parents come again."""
+        said = self._state.get(_READ_AT)
+        self._read: Mapping[str, Any] = said if isinstance(said, Mapping) else {}
+        self._newest_before: Any = None
         self._warned_of_nulls = self._told_of_local_times = False
         self._told: set[str] = set()
         self._context_fields: tuple[str, ...] = ()
@@ -279,6 +293,10 @@ class Member:
                 driver.stream.name,
             )
 
+    def note_read(self, clock: float | None) -> None:
+        """Note that the stream has been read, and its children below it, since the source's clock showed ``clock``."""
+        self._read = {} if clock is None else {"clock": int(clock), "newest": self._newest_before}
+
     @property
     def replaces_rows(self) -> bool:
         """Whether rows that are written again take their place."""
@@ -309,15 +327,21 @@ class Member:
             self.absent.begin(context)
         has_changed = self.copied is not None and bool(context) and self.copied.has_changed(context or {})
         begins_anew = has_changed and self._has_rows_by_key
+        tracker = self._tracker(context, begins_anew=begins_anew)
+        if tracker is not None and context is None:
+            self._newest_before = tracker.newest_before
+        clock = self._read.get("clock")
         return Read(
             self.stream,
             self.bookmarks,
-            self._tracker(context, begins_anew=begins_anew),
+            tracker,
             context,
             self._start_date,
             is_shared=self.has_one_bookmark,
             drives_all=drives_all,
             begins_anew=begins_anew,
+            read_at=clock if isinstance(clock, int) else None,
+            read_again=self._read.get("newest"),
             position=self.load.position if self.load is not None else None,
         )
 
@@ -522,13 +546,15 @@ class Member:
         state = {
             key: value
             for key, value in self.bookmarks.state().items()
-            if key not in (_DRIVEN_BY, READ_AS, LOAD, ABSENT, COPIED)
+            if key not in (_DRIVEN_BY, _READ_AT, READ_AS, LOAD, ABSENT, COPIED)
         }
         if self.load is not None and (load := self.load.written()):
             state[LOAD] = load
         has_lost_parents = self.absent is not None and self.absent.has_lost
         if self._driven_by is not None and not has_lost_parents:
             state[_DRIVEN_BY] = self._driven_by
+        if self._read and self.stream.bookmark_key is not None:
+            state[_READ_AT] = dict(self._read)
         if self.absent is not None and (absent := self.absent.written()):
             state[ABSENT] = absent
         copied = self._state.get(COPIED) if self.copied is None else self.copied.written()

@@ -34,15 +34,21 @@ class Read:
         drives_all: bool,
         begins_anew: bool = False,
         position: Any = None,
+        read_at: float | None = None,
+        read_again: Any = None,
     ) -> None:
         """``tracker``: None for a full table; ``is_shared``: it goes through the reads of all contexts.
 
         ``drives_all``: a child has to see the records before the bookmark, too. ``begins_anew``: all rows are sent again.
-        ``position``: where a full load goes on.
+        ``position``: where a full load goes on. ``read_at``: see `BookmarkTracker.unsettled`; ``read_again``: the value
+        whose rows were read for their children once more then.
         """
         self._stream, self._bookmarks, self._context = stream, bookmarks, context
         self.tracker, self._is_shared, self.drives_all = tracker, is_shared, drives_all
         self._begins_anew = begins_anew
+        self._read_at, self._read_again = read_at, read_again
+        self.unsettled: Sequence[int] = ()
+        """The numbers of the rows that are not sent, and below which something may have changed all the same."""
         self._has_page = False
         self._salt = context_key(stream.identity(context)).encode() if context else b""
         self._former_salts = _former_salts(stream, context, self._salt) if context and tracker else ()
@@ -84,6 +90,8 @@ class Read:
             numbers = self.tracker.take(
                 column, records, self._salt, reader, bits, self._former_salts, whole=self._begins_anew
             )
+            has_newest = self._context is not None or self._read_again == self.tracker.newest_before
+            self.unsettled = self.tracker.unsettled(column, self._read_at, has_newest=has_newest)
             self._has_taken = self._has_taken or bool(rows)
             if bits is not None:
                 self._supersede(bits, range(len(rows)) if numbers is None else numbers, records, reader)

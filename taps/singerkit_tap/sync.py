@@ -328,7 +328,7 @@ class SyncRun:
                 family.see_clock(page.clock)
                 read.note_clock(page.clock, family.clock, page.margin)
                 try:
-                    kept = self._write_page(family, member, read, page, context)
+                    kept, unsettled = self._write_page(family, member, read, page, context)
                     read.end_page()
                 except UnsortedError as error:
                     member.bookmarks.put(read.old_bookmark, context)
@@ -338,7 +338,8 @@ class SyncRun:
                         f"{member.stream.advice_on_order()}. The bookmark was put back, nothing is lost."
                     ) from None
                 for child in family.active_children(member):
-                    for child_context in family.new_contexts(child, kept, context):
+                    parents = [*kept, *unsettled] if family.may_be_read_again(child) else kept
+                    for child_context in family.new_contexts(child, parents, context):
                         self._read_partition(family, child, child_context)
                 if page.is_safe:
                     self._safe_point(family, member, read, context, page.position)
@@ -363,10 +364,11 @@ class SyncRun:
 
     def _write_page(
         self, family: Family, member: Member, read: Read, page: Page, context: Context | None
-    ) -> list[Record]:
-        """Write the records of a page that are new, and return those that its children are read for."""
+    ) -> tuple[list[Record], list[Record]]:
+        """Write the records of a page that are new; return those that its children are read for, and others that may have changed."""
         constants = {**(context or {}), **(page.constants or {})} if context or page.constants else None
         kept: list[Record] = []
+        unsettled: list[Record] = []
         time_extracted = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         first = 0
         for records in _chunks(page.records):
@@ -398,7 +400,9 @@ class SyncRun:
                 member.raise_if_enough()
             if family.has_children(member):
                 kept.extend(driving)
-        return kept
+                if not read.drives_all:
+                    unsettled.extend(records[number] for number in read.unsettled)
+        return kept, unsettled
 
 
 def _is_root_to_read(stream: BlockStream) -> bool:

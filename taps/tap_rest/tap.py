@@ -154,6 +154,13 @@ class TapRest(SingerkitTap):
                     stream.name,
                     stream.parent.stream,
                 )
+                if not stream.primary_keys and stream.replication_key is None:
+                    self.warn_once(
+                        stream.name,
+                        f"Where a record of stream {stream.parent.stream} changes twice within one unit of its `replication_key` (a second, a "
+                        f"day), stream {stream.name} may lack what the second change brought below it: rows without a key would be doubled, "
+                        "so they are not read once more. Give the stream `primary_keys`.",
+                    )
         try:
             super().sync()
             self._warn_of_nothing()
