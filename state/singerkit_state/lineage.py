@@ -75,6 +75,13 @@ class WaysOut:
         """Forget the committed state, or that of a stream, in the state file too."""
         return self._shown(*self._file, "--start-over", *([] if stream is None else ["--stream", stream]))
 
+    def start_over_as(self, name: str) -> str:
+        """The same of another pipeline, whatever the config calls this one; the state file is not that one's."""
+        command = list(self.command)
+        if "--pipeline" in command:
+            del command[(at := command.index("--pipeline")) : at + 2]
+        return replace(self, command=(*command, "--pipeline", name), state_file=None).start_over()
+
     def go_on(self) -> str:
         """Bring the state file to what is committed, and print it."""
         return self._shown(*self._file, "--last-state")

@@ -19,7 +19,7 @@ from singerkit_sql_target.settings import Settings
 from singerkit_sql_target.stage import Part, Position, Stage
 from singerkit_sql_target.states import HISTORY, TABLE, StateRow, StateTable
 from singerkit_sql_target.tables import Table, check_key, columns_of, fit_table, holds_rows
-from singerkit_sql_target.versions import Versions, told_of_others
+from singerkit_sql_target.versions import Others, Versions, told_of_others
 from singerkit_state.lineage import WaysOut
 from singerkit_state.reached import NOTHING, reached
 from singerkit_state.value import digest
@@ -150,7 +150,7 @@ class SqlLoader:
 
     def _tell_of_others(self, session: Session, stream: str) -> None:
         """Warn of pipelines that load the same table: with one source between them that is fine, with two it is not."""
-        others = self._states.others_with(session, self._row.pipeline, stream)
+        others = self._others(session, stream).names
         if others:
             self._log.warning(
                 "The table of stream `%s` was loaded by the pipeline %s, too: rows with one key replace each other%s. If the "
@@ -160,6 +160,10 @@ class SqlLoader:
                 ", ".join(f"`{name}`" for name in others[:3]),
                 told_of_others(self._settings),
             )
+
+    def _others(self, session: Session, stream: str) -> Others:
+        names = self._states.others_with(session, self._row.pipeline, stream)
+        return Others(names, self._ways(self._row.pipeline).start_over_as)
 
     def _must_hold(self, stream: str) -> bool | None:
         """Whether the table of a stream held rows when its bookmark was committed; None when nobody has noted it."""
@@ -281,7 +285,7 @@ class SqlLoader:
             return
         table = self._tables[stream]
         if not isinstance(part, Part):
-            self._versions.apply(session, table, part.version)
+            self._versions.apply(session, table, part.version, self._others(session, stream))
             return
         columns = columns_of(part.fields, self._dialect)
         if part.keys:

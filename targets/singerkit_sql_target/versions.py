@@ -6,10 +6,12 @@ A row without a version is of no other version: who wrote it did not say (docs/d
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import itemgetter
 
-from singerkit_shell.errors import BadDataError
+from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_sql_target.dialect import Dialect, Session
 from singerkit_sql_target.settings import Settings
 from singerkit_sql_target.stage import Stage, Version
@@ -19,15 +21,37 @@ from singerkit_wire.batch import Batch
 from singerkit_wire.kinds import Kind
 from singerkit_wire.stream import DELETED_AT, VERSION
 
-__all__ = ["Versions", "kept_by_append_only", "told_of_others"]
+__all__ = ["Others", "Versions", "kept_by_append_only", "told_of_others"]
 
 
 def told_of_others(settings: Settings) -> str:
-    """What a version does to the rows of another pipeline."""
-    if not settings.with_metadata:
+    """What a version does where rows may be those of another pipeline."""
+    if not settings.with_metadata or (settings.append_only and settings.hard_delete):
         return ""
-    done = "deletes" if settings.hard_delete else "marks as deleted"
-    return f", and each ACTIVATE_VERSION {done} the rows of all other versions, whichever pipeline has loaded them"
+    return f", and an ACTIVATE_VERSION that would {_removing(settings)} rows of other versions ends the run"
+
+
+def _removing(settings: Settings) -> str:
+    return "delete" if settings.hard_delete else "mark as deleted"
+
+
+@dataclass(frozen=True)
+class Others:
+    """The other pipelines that have loaded a table, each with the command that forgets its state."""
+
+    names: Sequence[str]
+    forget: Callable[[str], str]
+
+    def refusal(self, stream: str, where: str, count: int, settings: Settings) -> ConfigurationError:
+        """What a run ends with in which ``count`` rows of other versions would go: a version does not say whose it is."""
+        name, rows = self.names[0], "1 row" if count == 1 else f"{count} rows"
+        return ConfigurationError(
+            f"ACTIVATE_VERSION of stream `{stream}` would {_removing(settings)} {rows} of other versions in the table {where}, which the "
+            f"pipeline `{name}` has loaded, too, so that they may be its own; none was touched, and what was committed is safe: "
+            "where the two read other sources, give this pipeline a schema of its own (`default_target_schema`), or the stream "
+            f"another `name`; where `{name}` loads it no more, forget its state with {self.forget(name)}; to keep the rows of both "
+            "here, set `add_record_metadata` to false, without which no version removes rows; then run again."
+        )
 
 
 def kept_by_append_only(version: int) -> str:
@@ -65,15 +89,26 @@ class Versions:
         """The streams of which a version is activated."""
         return {stream for stream, part in stage if isinstance(part, Version)}
 
-    def apply(self, session: Session, table: Table, version: int) -> None:
-        """Delete the rows of other versions, or set their ``_sdc_deleted_at``."""
+    def apply(self, session: Session, table: Table, version: int, others: Others) -> None:
+        """Delete the rows of other versions, or set their ``_sdc_deleted_at``.
+
+        Raises:
+            ConfigurationError: there are some, and one of ``others`` may have loaded them.
+            BadDataError: the store refuses it.
+        """
         problem = self._obstacle(session, table)
         if problem is not None:
             self._tell(table.stream, problem)
             return
-        column = self._dialect.quote(table.columns[VERSION])
+        other = f"{self._dialect.quote(table.columns[VERSION])} <> ?"
+        if others.names:
+            [(count,)] = session.execute(
+                f"SELECT count(*) FROM {table.quoted} WHERE {self._left(table, other)}", [version]
+            )
+            if count:
+                raise others.refusal(table.stream, table.where, count, self._settings)
         try:
-            session.execute(self._removal(table, f"{column} <> ?"), [*self._now, version])
+            session.execute(self._removal(table, other), [*self._now, version])
         except self._dialect.errors as error:
             if self._settings.hard_delete and self._dialect.is_refusal(error):
                 raise self._still_needed(table) from error
@@ -102,7 +137,13 @@ class Versions:
             return f"DELETE FROM {table.quoted} WHERE {which}"
         deleted = self._dialect.quote(table.columns[DELETED_AT])
         moment = moment or f"CAST(? AS {self._dialect.types[Kind.DATE_TIME]})"
-        return f"UPDATE {table.quoted} SET {deleted} = {moment} WHERE {which} AND {deleted} IS NULL"
+        return f"UPDATE {table.quoted} SET {deleted} = {moment} WHERE {self._left(table, which)}"
+
+    def _left(self, table: Table, which: str) -> str:
+        """Those of some rows that are not gone yet: deleted or, where that is the way, marked."""
+        if self._settings.hard_delete:
+            return which
+        return f"{which} AND {self._dialect.quote(table.columns[DELETED_AT])} IS NULL"
 
     def _obstacle(self, session: Session, table: Table) -> str | None:
         """Say why no row can be removed, and what to do; None when all is well."""
@@ -137,10 +178,8 @@ class Versions:
 
     def _rows_without_version(self, session: Session, table: Table) -> str | None:
         """Say how many rows have no version, and are not marked as deleted."""
-        hard = self._settings.hard_delete
         which = f"{self._dialect.quote(table.columns[VERSION])} IS NULL"
-        left = which if hard else f"{which} AND {self._dialect.quote(table.columns[DELETED_AT])} IS NULL"
-        [(count,)] = session.execute(f"SELECT count(*) FROM {table.quoted} WHERE {left}")
+        [(count,)] = session.execute(f"SELECT count(*) FROM {table.quoted} WHERE {self._left(table, which)}")
         if not count:
             return None
         found = f"found {count} row{'' if count == 1 else 's'} of the table {table.where} without a version"

@@ -27,7 +27,7 @@ from singerkit_shell.errors import (
 )
 from singerkit_shell.signals import StopFlag, stop_flag
 from singerkit_sql_target.settings import Settings
-from singerkit_sql_target.versions import kept_by_append_only, told_of_others
+from singerkit_sql_target.versions import Others, kept_by_append_only, told_of_others
 from singerkit_state.lineage import WaysOut
 from singerkit_state.postgres import history
 from singerkit_state.postgres import row as rows_of_state
@@ -66,6 +66,7 @@ from target_postgres.session import Session, Unopened
 from target_postgres.tables import NOTHING_NEW, New, Table, check_stream_name, fit_table, give_key, hold
 from target_postgres.versions import (
     obstacle,
+    refuse_where_others_load,
     remove_other_versions,
     rows_without_version,
     still_referred_to,
@@ -420,9 +421,7 @@ class PostgresLoader:
 
     def _tell_of_others(self, cursor: Cursor, stream: str) -> None:
         """Warn of pipelines that load the same table: with one source between them that is fine, with two it is not."""
-        if self._begun is NOT_BEGUN:
-            return
-        others = rows_of_state.others_with(cursor, self._begun.row, stream)
+        others = self._others(cursor, stream).names
         if others and stream not in self._told_of_others:
             self._told_of_others.add(stream)
             self._log.warning(
@@ -433,6 +432,11 @@ class PostgresLoader:
                 ", ".join(f"`{name}`" for name in others[:3]),
                 told_of_others(self._settings),
             )
+
+    def _others(self, cursor: Cursor, stream: str) -> Others:
+        row = self._begun.row
+        names = [] if self._begun is NOT_BEGUN else rows_of_state.others_with(cursor, row, stream)
+        return Others(names, self._ways(row.pipeline).start_over_as)
 
     def write(self, stream: Stream, batch: Batch) -> None:
         """Encode a batch here and queue its COPY."""
@@ -700,6 +704,8 @@ class PostgresLoader:
                 self._merge(cursor, table)
                 problem = obstacle(cursor, table, hard=hard, with_metadata=self._adds_metadata)
                 if problem is None:
+                    others = self._others(cursor, stream.name)
+                    refuse_where_others_load(cursor, table, version, others, self._settings)
                     remove_other_versions(cursor, table, version, hard=hard)
                 if table.stream in self._told:
                     return

@@ -13,6 +13,8 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Composed, Identifier, Literal
 
 from singerkit_shell.errors import BadDataError
+from singerkit_sql_target.settings import Settings
+from singerkit_sql_target.versions import Others
 from singerkit_target.versions import without_metadata
 from singerkit_wire.stream import DELETED_AT, VERSION
 from target_postgres import ddl
@@ -21,6 +23,7 @@ from target_postgres.tables import Table
 
 __all__ = [
     "obstacle",
+    "refuse_where_others_load",
     "remove_other_versions",
     "rows_without_version",
     "still_referred_to",
@@ -30,6 +33,27 @@ _TAKES_TIMES = frozenset({"timestamptz", "timestamp", "text"})
 _NO_VERSION = SQL("_sdc_table_version IS NULL")
 
 
+def refuse_where_others_load(
+    cursor: Cursor, table: Table, version: int, others: Others, settings: Settings
+) -> None:
+    """Let no row of another version go that another pipeline may have loaded.
+
+    Raises:
+        ConfigurationError: there are some.
+    """
+    if not others.names:
+        return
+    which = _left(_of_others(version), hard=settings.hard_delete)
+    cursor.execute(SQL("SELECT count(*) FROM {} WHERE {}").format(table.identifier, which))
+    count = int((cursor.fetchone() or (0,))[0])
+    if count:
+        raise others.refusal(table.stream, f"{table.schema}.{table.name}", count, settings)
+
+
+def _of_others(version: int) -> Composed:
+    return SQL("_sdc_table_version <> {}").format(Literal(version))
+
+
 def remove_other_versions(cursor: Cursor, table: Table, version: int, *, hard: bool) -> None:
     """Delete the rows of other versions, or set their ``_sdc_deleted_at``.
 
@@ -37,7 +61,7 @@ def remove_other_versions(cursor: Cursor, table: Table, version: int, *, hard: b
         NotDone: some are as they were.
         BadDataError: PostgreSQL refuses it. No row that came is to blame.
     """
-    others = SQL("_sdc_table_version <> {}").format(Literal(version))
+    others = _of_others(version)
     try:
         cursor.execute(_removal(table.identifier, others, hard=hard))
     except psycopg2.Error as error:

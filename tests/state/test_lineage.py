@@ -354,3 +354,9 @@ def test_a_state_of_others_is_the_same_when_our_tap_has_read_it():
     assert digest(theirs) == digest(ours_now) == digest(ours(ours_now))
     check(theirs, ours_now, replace(MARK, resumes="file"))
     assert digest(theirs) != digest({"bookmarks": {"a": {"at": "2025"}}, "currently_syncing": None})
+
+
+@pytest.mark.parametrize("named", [(), ("--pipeline", "two")])
+def test_the_state_of_another_pipeline_is_forgotten_without_this_ones_file(named: tuple[str, ...]):
+    ways = WaysOut(("target", "--config", "c.json", *named), state_file="state.json")
+    assert ways.start_over_as("one") == "`target --config c.json --pipeline one --start-over`"

@@ -305,6 +305,30 @@ def test_rows_that_a_foreign_key_refers_to_are_marked_where_the_advice_is_follow
     assert sorted(marked) == [(1, True), (2, False)]
 
 
+@pytest.mark.parametrize("hard", [True, False])
+def test_a_version_does_not_take_the_rows_that_another_pipeline_has_loaded(file: Path, hard: bool) -> None:
+    """Each run deleted the rows of the other pipeline, with exit 0."""
+    config = {"add_record_metadata": True, "hard_delete": hard}
+    there = "id, _sdc_table_version, _sdc_deleted_at IS NULL"
+    first = [schema("id"), *versioned(1, 1, 2), activate(1), STATE({"at": 1})]
+    second = [schema("id"), *versioned(2, 2, 3), activate(2), STATE({"at": 2})]
+    load(file, *first, pipeline="one", **config).expect(0)
+    refused = load(file, *second, pipeline="two", on_invalid="quarantine", **config).expect(78)
+    done = "delete" if hard else "mark as deleted"
+    assert (
+        f"would {done} 1 row of other versions in the table main.s, which the pipeline `one`"
+        in refused.last_words
+    )
+    assert rows(file, columns=there) == [(1, 1, True), (2, 1, True)]
+    command = refused.last_words.split("forget its state with `")[1].split("`")[0]
+    run([str(BIN / "target-duckdb"), *shlex.split(command)[1:]], cwd=file.parent).expect(0)
+    load(file, *second, pipeline="two", **config).expect(0)
+    assert rows(file, columns=there)[-2:] == [(2, 2, True), (3, 2, True)]
+    mixed = [schema("id"), *versioned(3, 7), activate(3), STATE({"at": 3})]
+    load(file, *mixed, pipeline="one", hard_delete=hard).expect(0)
+    assert {2, 3, 7} <= {row[0] for row in rows(file, columns=there)}
+
+
 def test_a_version_is_taken_back_with_the_unit_that_failed(file: Path) -> None:
     config = {"add_record_metadata": True}
     load(file, schema("id"), *versioned(1, 1, 2), activate(1), STATE({"at": 1}), **config).expect(0)

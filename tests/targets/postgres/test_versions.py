@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import signal
 from typing import Any
 
@@ -127,19 +128,36 @@ def test_a_version_behind_the_last_state_is_not_taken_where_the_input_ends_with_
 
 
 @pytest.mark.parametrize("hard", [True, False], ids=["hard", "soft"])
-def test_the_version_of_one_pipeline_takes_the_rows_of_another_and_the_run_says_so(
-    database: str, hard: bool
-) -> None:
+def test_a_version_does_not_take_the_rows_that_another_pipeline_has_loaded(database: str, hard: bool) -> None:
+    """Each run deleted the rows of the other pipeline, with exit 0."""
     first = [*rows(1, 1, 2), activate(1), STATE({"bookmarks": {"t": {"a": 1}}})]
-    assert "whichever pipeline" not in loaded(database, *first, pipeline="one", hard_delete=hard)
-    said = loaded(database, *rows(2, 3), activate(2), STATE({"a": 2}), pipeline="two", hard_delete=hard)
-    done = "deletes" if hard else "marks as deleted"
+    second = [T, *rows(2, 2, 3), activate(2), STATE({"a": 2})]
+    how: dict[str, Any] = {"pipeline": "two", "hard_delete": hard}
+    assert "too: rows with one key" not in loaded(database, *first, pipeline="one", hard_delete=hard)
+    refused = load(database, *second, add_record_metadata=True, on_invalid="quarantine", **how).expect(78)
+    done = "delete" if hard else "mark as deleted"
+    assert f"an ACTIVATE_VERSION that would {done} rows of other versions ends the run" in refused.stderr
     assert (
-        f"each ACTIVATE_VERSION {done} the rows of all other versions, whichever pipeline has loaded" in said
+        f"would {done} 1 row of other versions in the table public.t, which the pipeline `one` has loaded"
+        in refused.last_words
     )
-    assert query(database, "SELECT id FROM t WHERE _sdc_deleted_at IS NULL") == [(3,)]
-    said = loaded(database, *rows(None, 4), STATE({"a": 3}), metadata=False, pipeline="two")
+    assert query(database, "SELECT id FROM t WHERE _sdc_deleted_at IS NULL ORDER BY id") == [(1,), (2,)]
+    loaded(database, *first, pipeline="one", hard_delete=hard)  # which a refused one does not trouble
+    said = loaded(database, *second, metadata=False, pipeline="two")
     assert "rows with one key replace each other. If the two" in said
+    assert table(database, "t", "id") == [(1,), (2,), (3,)]
+
+
+def test_the_former_name_of_a_pipeline_is_forgotten_with_the_command_that_is_told(database: str) -> None:
+    loaded(database, *rows(1, 1, 2), activate(1), STATE({"a": 1}), pipeline="one")
+    loaded(database, *rows(2, 1, 2), activate(2), STATE({"a": 2}), pipeline="two")  # no row would go
+    third = [T, *rows(3, 2), activate(3), STATE({"a": 3})]
+    refused = load(database, *third, add_record_metadata=True, pipeline="two").expect(78).last_words
+    command = refused.split("forget its state with `")[1].split("`")[0]
+    assert command.endswith(" --pipeline one --start-over")
+    load(database, arguments=shlex.split(command)[-3:], pipeline="two").expect(0)
+    loaded(database, *third[1:], pipeline="two")
+    assert table(database, "t", "id") == [(2,)]
 
 
 ANEW = "ALTER TABLE c DROP CONSTRAINT f, ADD CONSTRAINT f FOREIGN KEY (t) REFERENCES t ON DELETE"
