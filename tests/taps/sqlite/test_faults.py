@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -456,6 +457,20 @@ def test_a_table_that_is_refilled_while_it_is_read(shop, monkeypatch, kind, chan
             list(pages)
     else:
         assert sum(len(page.records) for page in pages) in (19, 20)
+    tap.database.close()
+
+
+def test_what_others_write_meanwhile_ends_no_run_as_long_as_rows_stay(shop, monkeypatch):
+    monkeypatch.setattr(chunks.ChunkSize.__init__, "__defaults__", (20,))
+    shop.execute("CREATE TABLE t (n INT)", "INSERT INTO t VALUES (?)", rows=[(n,) for n in range(40)])
+    tap = shop.tap(snapshot="chunk")
+    monkeypatch.setattr(tap.database, "changes", count().__next__)
+    assert sum(len(page.records) for page in tap.streams["t"].read_pages(None, Start())) == 40
+    pages = tap.streams["t"].read_pages(None, Start())
+    next(pages)
+    shop.execute("DELETE FROM t WHERE rowid = 20")  # the last row of all may have been another one by then
+    with pytest.raises(RetryableError, match="were deleted while it was read"):
+        list(pages)
     tap.database.close()
 
 
