@@ -22,6 +22,7 @@ __all__ = [
     "change_primary_key",
     "create_schema",
     "create_table",
+    "dropping_key",
     "inspect",
     "is_empty",
     "lock_for_altering",
@@ -449,10 +450,19 @@ def change_primary_key(
     cursor: Cursor, name: Identifier, old: str | None, keys: Sequence[str], *, nullable: Iterable[str] = ()
 ) -> None:
     """Replace the primary key; columns of the old one that are ``nullable`` take NULL then."""
-    drop = [SQL("DROP CONSTRAINT {}").format(Identifier(old))] if old else []
-    free = [SQL("ALTER COLUMN {} DROP NOT NULL").format(Identifier(column)) for column in nullable]
+    drop = _dropping(old, nullable) if old else []
     add = SQL("ADD PRIMARY KEY ({})").format(_list(keys))
-    cursor.execute(SQL("ALTER TABLE {} {}").format(name, SQL(", ").join([*drop, *free, add])))
+    cursor.execute(SQL("ALTER TABLE {} {}").format(name, SQL(", ").join([*drop, add])))
+
+
+def _dropping(constraint: str, nullable: Iterable[str]) -> list[Composed]:
+    free = [SQL("ALTER COLUMN {} DROP NOT NULL").format(Identifier(column)) for column in nullable]
+    return [SQL("DROP CONSTRAINT {}").format(Identifier(constraint)), *free]
+
+
+def dropping_key(name: Identifier, constraint: str, nullable: Iterable[str]) -> Composed:
+    """Return the statement after which a table has no primary key, and these of its columns take NULL."""
+    return SQL("ALTER TABLE {} {}").format(name, SQL(", ").join(_dropping(constraint, nullable)))
 
 
 def try_dropping(cursor: Cursor, name: Identifier, constraint: str) -> None:

@@ -114,6 +114,18 @@ _PRIVILEGE = _Meaning(
     "PostgreSQL refused {doing} ({text})",
     "grant the privilege, then run again.",
 )
+_OWNER = _Meaning(
+    NotAuthorisedError,
+    "PostgreSQL refused {doing} ({text})",
+    "give the table to this role (`ALTER TABLE ... OWNER TO ...`), make the role a member of the owner (`GRANT ... TO ...`), or let the "
+    "owner make the change by hand, then run again.",
+)
+_ROW_SECURITY = _Meaning(
+    NotAuthorisedError,
+    "Row level security of the table refuses {doing} ({text})",
+    "let this role pass it by (`ALTER ROLE ... BYPASSRLS`), make it the owner of the table, or take it off (`ALTER TABLE ... DISABLE ROW "
+    "LEVEL SECURITY`), then run again; a policy would keep rows out of the sight of this target, too.",
+)
 _FUNCTION = _Meaning(
     BadDataError,
     "A trigger, rule or function of the table failed while {doing} ({code}: {text})",
@@ -293,6 +305,11 @@ whatever the user's tables are.
 _ALTERS_TABLES = "tablecmds.c"
 """The part of PostgreSQL that has no support for an ALTER TABLE where a view, a trigger or a policy reads the column."""
 
+_JUDGES_ROW_SECURITY = ("DoCopy", "ExecWithCheckOptions")
+"""The functions of PostgreSQL that refuse rows of a table with row level security: COPY as a whole, INSERT and UPDATE by a policy."""
+_WANTS_OWNER = "must be owner"
+"""Of a server that speaks English; others get the advice to grant a privilege."""
+
 
 def fault(error: psycopg2.Error, doing: str, others: str = "") -> SingerkitError:
     """Translate an error of an open connection; ``doing`` says what was being done, as in `loading stream x`.
@@ -321,7 +338,18 @@ def _meaning_of(error: psycopg2.Error) -> _Meaning:
     code = error.pgcode or ""
     if code == errorcodes.FEATURE_NOT_SUPPORTED and error.diag.source_file == _ALTERS_TABLES:
         return _DEPENDS
+    if error.diag.source_function in _JUDGES_ROW_SECURITY and code in (
+        errorcodes.FEATURE_NOT_SUPPORTED,
+        errorcodes.INSUFFICIENT_PRIVILEGE,
+    ):
+        return _ROW_SECURITY
+    if code == errorcodes.INSUFFICIENT_PRIVILEGE and _WANTS_OWNER in _first_line(error):
+        return _OWNER
     return _MEANINGS.get(code) or _MEANINGS.get(code[:2]) or (_OF_OTHERS if code else _LOST)
+
+
+def _in_sql(name: str | None) -> str:
+    return '"' + (name or "").replace('"', '""') + '"'
 
 
 def _refused(error: psycopg2.Error, doing: str) -> str:
@@ -334,7 +362,15 @@ def _refused(error: psycopg2.Error, doing: str) -> str:
             "leave those that are stored as they are; then run again."
         )
     way = ""
-    if code == errorcodes.NUMERIC_VALUE_OUT_OF_RANGE:
+    if code == errorcodes.FOREIGN_KEY_VIOLATION and _first_line(error).startswith(_CHILD_FIRST):
+        schema, child, constraint = map(
+            _in_sql, (error.diag.schema_name, error.diag.table_name, error.diag.constraint_name)
+        )
+        way = (
+            "if the row that it refers to comes later, let the tap send that stream first, or have the constraint judged at the COMMIT "
+            f"(`ALTER TABLE {schema}.{child} ALTER CONSTRAINT {constraint} DEFERRABLE INITIALLY DEFERRED`); else "
+        )
+    elif code == errorcodes.NUMERIC_VALUE_OUT_OF_RANGE:
         way = "give the column a type that holds it, "
     elif (
         code == errorcodes.CHECK_VIOLATION and error.diag.constraint_name is None
@@ -346,6 +382,9 @@ def _refused(error: psycopg2.Error, doing: str) -> str:
     )
 
 
+_CHILD_FIRST = (
+    "insert or update"  # the other way round it is "update or delete": a row that is still referred to
+)
 UNSTORABLE = ("22",)
 _OF_A_VALUE = (*UNSTORABLE, "23", "44", "P0")
 REFUSING = (*_OF_A_VALUE, "54")

@@ -605,7 +605,8 @@ def _check_takes_every_row(
     if not existing.primary_key or not set(existing.primary_key) <= field_of.keys():
         return
     fields = [field_of[short] for short in existing.primary_key]
-    drop = SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(table, Identifier(existing.primary_key_name or ""))
+    left = ddl.releasable(cursor, existing.oid, _may_be_null(stream, columns) & set(existing.primary_key))
+    drop = ddl.dropping_key(table, existing.primary_key_name or "", left)
     appends, give = "has no key", f"give it its key (tap-rest: `{_as_setting('primary_keys', fields)}`)"
     if list(stream.key_properties):
         appends, give = "is appended (`load_method: append-only`)", "set `load_method` to `upsert`"
@@ -659,6 +660,10 @@ def _is_users(existing: ddl.Existing, stream: Stream, columns: Mapping[str, str]
     return not set(existing.primary_key) <= {columns[name] for name in stream.column_names}
 
 
+def _may_be_null(stream: Stream, columns: Mapping[str, str]) -> set[str]:
+    return {columns[column.name] for column in stream.columns if column.nullable or not column.required}
+
+
 def give_key(cursor: Cursor, table: Table, log: logging.Logger) -> None:
     """Make the key of a table that `lacks_key`, which is rolled back with the rows that want it."""
     existing = ddl.inspect(cursor, table.schema, table.name)
@@ -681,10 +686,7 @@ def _change_key(
     A column that was part of the former key takes NULL again where the stream may send one.
     """
     is_users = _is_users(existing, stream, columns)
-    may_be_null = {
-        columns[column.name] for column in stream.columns if column.nullable or not column.required
-    }
-    left = (set(existing.primary_key) - set(keys)) & may_be_null
+    left = (set(existing.primary_key) - set(keys)) & _may_be_null(stream, columns)
     try:
         if is_users:
             ddl.add_unique_key(cursor, table, keys)

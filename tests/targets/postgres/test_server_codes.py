@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import uuid
+from collections.abc import Iterator, Sequence
+
 import psycopg2
 import pytest
 from faults.loads import RECORD, SCHEMA, STATE, connected, lines, load, query, running, table
@@ -182,3 +186,58 @@ def test_what_depends_on_a_column_is_named_where_its_type_has_to_change(database
     assert "view reading" in outcome.last_words
     query(database, "DROP VIEW reading")
     load(database, schema, *rows).expect(0)
+
+
+@pytest.fixture
+def stranger(database: str) -> Iterator[str]:
+    """A role that may do anything with the rows of `t`, which is not its own."""
+    role = f"role_{uuid.uuid4().hex[:12]}"
+    query(database, "CREATE TABLE t (id bigint)")
+    query(
+        database, f"CREATE ROLE {role} LOGIN; GRANT ALL ON SCHEMA public TO {role}; GRANT ALL ON t TO {role}"
+    )
+    yield role
+    query(database, f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
+
+
+def test_whose_table_it_is_not_is_told_how_it_gets_it(database: str, stranger: str) -> None:
+    """It was advised to grant a privilege, and there is none."""
+    more = [SCHEMA("t", {"id": INTEGER, "more": INTEGER}, []), RECORD("t", {"id": 1, "more": 2})]
+    told = load(database, *more, user=stranger).expect(77).last_words
+    assert "`ALTER TABLE ... OWNER TO ...`" in told
+    query(database, f"ALTER TABLE t OWNER TO {stranger}")
+    load(database, *more, user=stranger).expect(0)
+
+
+@pytest.mark.parametrize("key", [["id"], []], ids=["INSERT", "COPY"])
+@pytest.mark.parametrize("way", ["ALTER ROLE {role} BYPASSRLS", "ALTER TABLE t DISABLE ROW LEVEL SECURITY"])
+def test_row_level_security_is_told_of(database: str, stranger: str, key: Sequence[str], way: str) -> None:
+    """It was advised to take another type, or another server."""
+    query(database, "CREATE UNIQUE INDEX ON t (id); ALTER TABLE t ENABLE ROW LEVEL SECURITY")
+    rows = [SCHEMA("t", {"id": INTEGER}, key), RECORD("t", {"id": 1})]
+    told = load(database, *rows, user=stranger).expect(77).last_words
+    assert "Row level security of the table" in told
+    assert "`ALTER ROLE ... BYPASSRLS`" in told
+    assert "`ALTER TABLE ... DISABLE ROW LEVEL SECURITY`" in told
+    query(database, way.format(role=stranger))
+    load(database, *rows, user=stranger).expect(0)
+
+
+def test_a_row_that_comes_before_the_one_that_it_refers_to(database: str) -> None:
+    query(
+        database,
+        'CREATE TABLE p (id bigint PRIMARY KEY); CREATE TABLE "C" (id bigint, p bigint REFERENCES p)',
+    )
+    child = [SCHEMA("C", {"id": INTEGER, "p": INTEGER}, []), RECORD("C", {"id": 1, "p": 2})]
+    parent = [SCHEMA("p", {"id": INTEGER}, ["id"]), RECORD("p", {"id": 2})]
+    told = load(database, *child, *parent).expect(65).last_words
+    assert "let the tap send that stream first" in told
+    (statement,) = re.findall(r"`(ALTER TABLE .*?)`", told)
+    query(database, statement)
+    load(database, *child, *parent).expect(0)
+    assert query(database, 'SELECT id, p FROM "C"') == [(1, 2)]
+
+
+def test_a_row_that_others_refer_to_is_no_child_that_came_early() -> None:
+    error = fault(error_with("23503", 'update or delete on table "p" violates'), "loading stream `p`")
+    assert "first" not in str(error)

@@ -608,6 +608,16 @@ def test_a_primary_key_under_rows_that_are_appended(database: str, appends: bool
         assert table(database, "cards", "id", "v") == [(1, "new"), (2, "new")]
 
 
+def test_a_primary_key_that_is_dropped_leaves_columns_that_take_null(database: str) -> None:
+    """The statement that was advised left their NOT NULL, which refused rows, and with `on_invalid: quarantine` set them aside."""
+    load(database, KEYED, card(1, "old")).expect(0)
+    nameless = [KEYLESS, RECORD("cards", {"id": None, "v": "new"})]
+    told = load(database, *nameless).expect(65).last_words
+    query(database, re.findall(r"`(ALTER TABLE [^`]+)`", told)[0])
+    load(database, *nameless).expect(0)
+    assert query(database, "SELECT id, v FROM cards ORDER BY id") == [(1, "old"), (None, "new")]
+
+
 def test_a_primary_key_that_the_stream_does_not_send_is_none_of_its_own(database: str) -> None:
     query(
         database,
