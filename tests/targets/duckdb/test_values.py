@@ -320,7 +320,7 @@ def test_doubles_of_the_source_come_back_and_others_are_rounded_where_the_config
 
 @pytest.mark.parametrize(
     ("chosen", "type_"),
-    [("decimal", "DECIMAL(18,3)"), ("NUMERIC (7)", "DECIMAL(7,0)"), ("dec(4, 4)", "DECIMAL(4,4)"), ("varchar(3)", "VARCHAR")],
+    [("decimal", "DECIMAL(18,3)"), ("NUMERIC (7)", "DECIMAL(7,0)"), ("dec(4, 4)", "DECIMAL(4,4)"), ("varchar(3)", "VARCHAR"), ("double  precision", "DOUBLE")],
 )  # fmt: skip
 def test_what_a_chosen_type_is_called_by_duckdb(chosen: str, type_: str) -> None:
     assert types.new_type(column(Kind.STRING), chosen, "decimal") == type_
@@ -344,6 +344,7 @@ def test_types_that_the_schema_tells() -> None:
     ]
     assert decimals.declared(column(Kind.NUMBER, precision=38, scale=38), 38) == (0, 38)
     assert decimals.declared(column(Kind.NUMBER, precision=39, scale=1), 38) is None
+    assert decimals.declared(column(Kind.NUMBER, precision=0), 38) is None
 
 
 def test_in_which_kind_a_column_takes_values() -> None:
@@ -362,11 +363,12 @@ def test_in_which_kind_a_column_takes_values() -> None:
         kind(column(Kind.INTEGER), "INTEGER"),
         kind(column(Kind.STRING), "UUID"),
         kind(column(Kind.STRING), "DATE"),
+        kind(column(Kind.DATE_TIME), "TIMESTAMP"),
         kind(column(Kind.INTEGER), "DATE"),
         kind(column(Kind.BOOLEAN), "BIGINT"),
     ]
     assert found == [
-        Kind.STRING, Kind.JSON, Kind.INTEGER, Kind.ANY_TEXT, Kind.BIG_INTEGER, Kind.UUID, Kind.DATE, None, None,
+        Kind.STRING, Kind.JSON, Kind.INTEGER, Kind.ANY_TEXT, Kind.BIG_INTEGER, Kind.UUID, Kind.DATE, Kind.DATE_TIME, None, None,
     ]  # fmt: skip
 
 
@@ -374,6 +376,7 @@ def scanned(kind: Kind, type_: str, values: Sequence[Any], first: int = 0) -> li
     """What DuckDB makes of a column."""
     batch, selected = as_arrow([Field("x", type_, column(kind))], [values], first)
     with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'Asia/Tokyo'")
         connection.register(ROWS, batch)
         connection.execute(f"CREATE TABLE t (x {type_}, {ORDER} BIGINT)")
         connection.execute(f"INSERT INTO t SELECT {selected} FROM {ROWS}")
@@ -403,6 +406,7 @@ def test_decimals_are_handed_over_with_every_digit(type_: str, values: list[str 
         ("DECIMAL(38,0)", str(10**38)),
         ("DECIMAL(38,0)", str(-(10**38))),
         ("DECIMAL(38,38)", f"0.{'9' * 40}"),
+        ("DECIMAL(38,38)", f"0.{'1' * 40}"),
     ],
 )
 def test_a_decimal_that_would_lose_a_digit_is_never_handed_over(type_: str, value: str) -> None:
@@ -415,3 +419,8 @@ def test_a_moment_in_a_column_without_a_zone_is_in_utc() -> None:
     moment = datetime(2024, 2, 29, 12, 0, 0, 5, tzinfo=UTC)
     found = scanned(Kind.DATE_TIME, "TIMESTAMP", [moment, None])
     assert found == [("2024-02-29 12:00:00.000005", 0), (None, 1)]
+
+
+def test_a_key_of_integers_in_a_column_of_text_is_one_text() -> None:
+    found = scanned(Kind.BIG_INTEGER, "VARCHAR", ["12.0", "12", "1.2e1", None])
+    assert [text for text, _ in found] == ["12", "12", "12", None]

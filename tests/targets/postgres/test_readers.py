@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import psycopg2
+import psycopg2.errors
 import pytest
 from batches import batch
 from faults.loads import RECORD, SCHEMA, STATE, connected, lines, load, query, running, table
@@ -404,7 +404,9 @@ OTHERS: Sequence[tuple[str, str, Sequence[str]]] = [
     ("made", "CREATE VIEW v AS SELECT id FROM made", ["id", "more"]),
     ("old", "DROP TABLE old; CREATE TABLE old (id bigint, more text)", ["id", "more"]),
     ("old", "ALTER TABLE old DROP COLUMN more; ALTER TABLE old ADD COLUMN more text", ["id", "more"]),
-    ("old", "ALTER TABLE old ADD COLUMN mine int", ["id", "mine"]),
+    ("old", "ALTER TABLE old RENAME TO former; CREATE TABLE old (id bigint, more text)", ["id", "more"]),
+    ("made", "ALTER TABLE made RENAME TO first; CREATE TABLE made (id bigint, more text)", ["id", "more"]),
+    ("old", "ALTER TABLE old ADD COLUMN mine int UNIQUE", ["id", "mine"]),
     ("old", "INSERT INTO old VALUES (3, NULL)", ["id"]),
     ("old", "INSERT INTO old VALUES (3, '')", ["id", "more"]),
     ("old", "CREATE VIEW w AS SELECT more FROM old", ["id", "more"]),
@@ -441,6 +443,55 @@ def test_what_went_with_the_transaction_of_the_unit_is_not_taken_back(database: 
     assert seen_columns(database, "s") == ["id", "more"]
 
 
+def test_a_safe_point_before_all_rows_is_there_still_when_a_table_was_made(database: str) -> None:
+    made = loader(database)
+    made.mark_safe(SafePoint("{}"))
+    made.declare(shape("s"))
+    assert made.back_to_safe() == SafePoint("{}")
+
+
+def test_what_went_behind_a_safe_point_is_not_taken_back(database: str) -> None:
+    query(database, "CREATE TABLE s (id bigint PRIMARY KEY)")
+    made = loader(database)
+    write(made, shape("s"), (1,), columns=["id"])
+    made.declare(shape("s", more=TEXT))
+    made.back_to_safe()
+    made.commit("{}")
+    query(database, "ALTER TABLE s ADD COLUMN more text")
+    made.close()
+    assert seen_columns(database, "s") == ["id", "more"]
+
+
+def test_what_is_committed_stays_with_no_row_or_value_in_it(database: str) -> None:
+    query(database, "CREATE TABLE s (id bigint PRIMARY KEY)")
+    made = loader(database)
+    write(made, shape("s", more=TEXT), (1,), columns=["id"])
+    made.declare(shape("s", more=TEXT, most=TEXT))
+    made.declare(shape("empty"))
+    made.commit("{}")
+    made.close()
+    assert seen_columns(database, "s") == ["id", "more", "most"]
+    assert seen_columns(database, "empty") == ["id"]
+
+
+def test_nobody_writes_into_a_table_while_it_is_taken_back(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, looks, is_empty = loader(database), list[str](), ddl.is_empty
+    made.declare(shape("s"))
+
+    def looking(*arguments: Any) -> bool:
+        with pytest.raises(psycopg2.errors.LockNotAvailable) as caught:
+            query(database, f"{IMPATIENT} INSERT INTO s VALUES (1)")
+        looks.append(str(caught.value))
+        return is_empty(*arguments)
+
+    monkeypatch.setattr(ddl, "is_empty", looking)
+    made.close()
+    assert len(looks) == 1
+    assert query(database, "SELECT to_regclass('s')") == [(None,)]
+
+
 @pytest.mark.parametrize("ends", ["close", "rollback", "recover"])
 def test_what_was_made_before_the_unit_is_taken_back_though_the_unit_made_more(
     database: str, ends: str
@@ -464,11 +515,17 @@ def test_a_new_column_of_a_key_is_taken_back_with_the_key(database: str) -> None
 
 
 def test_behind_a_safe_point_goes_what_was_made_after_it(database: str) -> None:
+    query(database, "CREATE TABLE old (id bigint PRIMARY KEY)")
     made = loader(database)
+    made.declare(shape("bare"))
+    write(made, shape("old", blank=TEXT), (1,), columns=["id"])
     write(made, shape("kept"), (1,), columns=["id"])
+    made.declare(shape("bare", more=TEXT))
     made.declare(shape("gone"))
     made.back_to_safe()
     made.commit("{}")
     made.close()
     assert table(database, "kept", "id") == [(1,)]
+    assert seen_columns(database, "bare") == ["id"]
+    assert seen_columns(database, "old") == ["id", "blank"]
     assert query(database, "SELECT to_regclass('gone')") == [(None,)]
