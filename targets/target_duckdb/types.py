@@ -27,7 +27,7 @@ VALUE_TABLE: Mapping[Kind, str] = {
     Kind.ANY_TEXT: "VARCHAR",
 }
 DOUBLES: Mapping[str, tuple[int, int]] = {"DOUBLE": (308, 323), "FLOAT": (38, 45)}
-"""Types that round numbers to the nearest they have, with the digits beyond which that is infinity, or nothing."""
+"""Types whose numbers are the nearest they have, with the digits beyond which that is infinity, or nothing."""
 
 _MOST_DIGITS = 38
 _INTEGERS: Mapping[str, int] = {"TINYINT": 2, "SMALLINT": 4, "INTEGER": 9, "BIGINT": 18, "HUGEINT": 38}
@@ -155,12 +155,13 @@ def as_stored(column: Column, type_: str) -> Column | None:
 def _as_number(column: Column, type_: str, digits: tuple[int, int] | None) -> Column | None:
     if column.kind is Kind.INTEGER and type_ == "BIGINT":
         return column
-    others = "VARCHAR, which keeps every digit" + ("" if digits is None else ", or DOUBLE, which rounds")
+    others = "VARCHAR, which keeps every digit" + ("" if type_ == "DOUBLE" else ", or DOUBLE, which rounds")
     numbers = Numbers(
         *(digits or DOUBLES[type_]),
         holder=f"its column of type {type_} (`column_types` chooses another: {others})",
         counts_zeros=False,
         as_double=type_ == "DOUBLE" and decimals.is_double(column),
+        as_single=type_ == "FLOAT",
     )
     if column.kind in (Kind.INTEGER, Kind.BIG_INTEGER):
         return replace(column, kind=Kind.BIG_INTEGER, numbers=numbers)

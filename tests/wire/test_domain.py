@@ -96,6 +96,32 @@ def test_doubles_are_held_and_what_a_double_would_round_is_told_of(exact: bool) 
 
 
 @both_paths
+def test_floats_of_32_bits_hold_what_they_are_or_are_written_as(exact: bool) -> None:
+    singles = Numbers(38, 45, "a float", counts_zeros=False, as_single=True)
+    fits = [
+        "0.1",
+        "1e-20",
+        "3.4028235e38",
+        "1e-45",
+        "-0.0",
+        "16777216",
+        "0.000001",
+        "0.33333334",
+        "1e5",
+        "null",
+    ]
+    fits += ["0.100000001490116119384765625", "16777218.0", "-999999"]
+    rounded = ["16777217", "0.1234567890", "0.10000000149", "1e-46", "33554431.0", "0.333333343"]
+    for text in (*fits, *rounded, "1e39"):
+        values, rejects, _ = decoded(stream(NUMBER, numbers=singles), text, "1", domain=Domain(), exact=exact)
+        if text in fits:
+            assert (len(values), rejects) == (2, []), text
+        else:
+            excess = "one that 32 bits round" if text in rounded else "one out of range"
+            assert rejects == [(1, f"Expected a number that a float can hold, got {excess}")], text
+
+
+@both_paths
 def test_integers_that_were_widened_are_limited_too(exact: bool) -> None:
     wide = stream({"type": "integer"}, kind=Kind.BIG_INTEGER, numbers=Numbers.fixed(20, 0))
     values, rejects, _ = decoded(wide, "9" * 20, "-" + "9" * 20, "1" + "0" * 20, domain=Domain(), exact=exact)

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import datetime
 import re
+import struct
 from dataclasses import dataclass
 from decimal import Decimal
-from math import isfinite
+from math import inf, isfinite
 
 from singerkit_shell.words import counted
 
 __all__ = ["DIGITS", "Domain", "Numbers", "levels"]
 
-_DIGITS_OF_DOUBLES = 15
-"""Numbers of so many digits differ as doubles, and come back as they were."""
+_DIGITS_OF_DOUBLES, _DIGITS_OF_SINGLES = 15, 6
+"""Numbers of so many digits differ as doubles, and come back as they were; and as floats of 32 bits."""
+_SINGLE = struct.Struct("f")
 
 DIGITS = 200_000
 """The digits with which the exact path computes."""
@@ -29,6 +31,7 @@ class Numbers:
     ``before`` and ``after`` are digits before the point and after it; ``holder`` is its name in sentences. A column of a
     fixed scale holds `1.500` where it holds `1.5`: it says False for ``counts_zeros``. ``as_double``: a column of doubles, which
     holds a number if the double nearest to it is that number, or is written with its digits, as each that was a double before.
+    ``as_single``: the same of a column of floats of 32 bits.
     """
 
     before: int
@@ -36,6 +39,7 @@ class Numbers:
     holder: str
     counts_zeros: bool = True
     as_double: bool = False
+    as_single: bool = False
 
     @classmethod
     def fixed(cls, precision: int, scale: int) -> Numbers:
@@ -49,6 +53,8 @@ class Numbers:
     def _excess(self, value: Decimal) -> str:
         if self.as_double:
             return "one that a double rounds" if isfinite(float(value)) else "one out of range"
+        if self.as_single:
+            return "one that 32 bits round" if isfinite(_single(float(value))) else "one out of range"
         if value.adjusted() >= self.before:
             return "one out of range"
         return f"one with more than {counted(self.after, 'digit')} after the point"
@@ -56,6 +62,8 @@ class Numbers:
     @property
     def sure(self) -> int:
         """As many characters, without an exponent, are a number that is held; as many may stand behind `0.`, or before no point."""
+        if self.as_single:
+            return _DIGITS_OF_SINGLES
         return _DIGITS_OF_DOUBLES if self.as_double else min(self.before, self.after + 2)
 
     def hold_text(self, text: str) -> bool:
@@ -67,6 +75,8 @@ class Numbers:
         if self.as_double:
             double = float(value)
             return Decimal(repr(double)) == value or (isfinite(double) and Decimal(double) == value)
+        if self.as_single:
+            return _single_holds(value)
         _, digits, exponent = value.as_tuple()
         assert isinstance(exponent, int)  # noqa: S101  finite numbers have one
         if not self.counts_zeros:
@@ -75,6 +85,23 @@ class Numbers:
             zeros = len(digits) - len("".join(map(str, digits)).rstrip("0"))
             digits, exponent = digits[: len(digits) - zeros], exponent + zeros
         return len(digits) + exponent <= self.before and -exponent <= self.after
+
+
+def _single_holds(value: Decimal) -> bool:
+    single = _single(float(value))
+    if not isfinite(single):
+        return False
+    written = (f"{single:.{digits}g}" for digits in range(1, 10))
+    shortest = next(text for text in written if _single(float(text)) == single)
+    return Decimal(single) == value or Decimal(shortest) == value
+
+
+def _single(number: float) -> float:
+    try:
+        [nearest] = _SINGLE.unpack(_SINGLE.pack(number))
+    except OverflowError:
+        return inf
+    return float(nearest)
 
 
 @dataclass(frozen=True)

@@ -292,8 +292,10 @@ def column(kind: Kind, **schema: Any) -> Column:
         ("DECIMAL(4,2)", "0.0100", "0.001"),
         ("DOUBLE", "9.99e307", "1e308"),
         ("DOUBLE", "1e-323", "1e-324"),
-        ("FLOAT", "9.99e37", "1e38"),
+        ("FLOAT", "3.4028235e38", "3.4028236e38"),
         ("FLOAT", "1e-45", "1e-46"),
+        ("FLOAT", "16777216", "16777217"),
+        ("FLOAT", "0.1", "0.30000000000000004"),
     ],
 )
 def test_how_much_a_column_holds(type_: str, most: str, too_much: str) -> None:
@@ -307,12 +309,13 @@ def test_how_much_a_column_holds(type_: str, most: str, too_much: str) -> None:
 
 
 def test_doubles_of_the_source_come_back_and_others_are_rounded_where_the_config_says_so() -> None:
+    """DOUBLE is the word for that; FLOAT rounded without a word, and few who choose it know how early."""
     wide = Decimal(2**53 + 1)
     of_source = types.as_stored(column(Kind.NUMBER, format="double"), "DOUBLE")
     chosen = types.as_stored(column(Kind.NUMBER), "DOUBLE")
     narrow = types.as_stored(column(Kind.NUMBER, format="double"), "FLOAT")
     found = [one.numbers for one in (of_source, chosen, narrow) if one is not None and one.numbers]
-    assert [numbers.hold(wide) for numbers in found] == [False, True, True]
+    assert [numbers.hold(wide) for numbers in found] == [False, True, False]
     held = "0.1", "1e308", "1.7976931348623157e308", "5e-324", "-0.0", str(2**53)
     assert all(map(found[0].hold_text, held))
     assert not any(map(found[0].hold_text, ["1.8e308", "3e-324", "0.10000000000000000001"]))
