@@ -5,8 +5,10 @@ Both stand in the stream's part of the state until the next load::
     "_singerkit_load": {"version": 1764280000000, "position": {"after": [41000]}, "rows": 41200}
 
 ``position`` is there while a load is not complete. The next run goes on behind it under the same version, so that all rows
-of the load, of however many runs, are those that stay when ACTIVATE_VERSION comes at its end. ``rows``: how many the last
-complete load had, of a source whose answers may be wrong without a word (`BlockStream.doubts_small_loads`).
+of the load, of however many runs, are those that stay when ACTIVATE_VERSION comes at its end. Of a source whose answers may
+be wrong without a word (`BlockStream.doubts_small_loads`) there are ``rows``: how many the last load had that took away what
+did not come, or one since then that had more; and ``few``: how many the load before had, if it took nothing away since they
+were so few.
 """
 
 from __future__ import annotations
@@ -44,6 +46,9 @@ class FullLoad:
         if stream.sends_versions:
             self.version = last_version if is_resumed else _new_version(last_version)
         self._rows = rows if isinstance(rows, int) else None
+        few = former.get("few")
+        self._few = few if isinstance(few, int) else None
+        self._was_read = bool(part)
         self._doubts_small = stream.doubts_small_loads
         if is_resumed:
             stream.logger.info(
@@ -52,26 +57,38 @@ class FullLoad:
                 stream.name,
             )
 
-    def end(self, rows: int) -> str | None:
+    def end(self, rows: int, doubt: str | None) -> str | None:
         """Note that it is complete, with so many rows; return why other rows stay in the target nonetheless, None: they go.
 
-        An empty list, or the half of it, is what a source also answers that has lost its index, or for an account that may no
-        longer see the rest. So what takes more than half of the rows away has to come twice, and no rows take none away.
+        ``doubt``: why rows may be missing. An empty list, or the half of it, is what a source also answers that has lost its
+        index, or for an account that may no longer see the rest. So what takes more than half of the rows away has to come
+        twice in a row, and no rows take none away.
         """
         if not self._doubts_small:
-            return None
+            return doubt
+        why = doubt or self._why_too_few(rows)
+        # Where nothing goes the target has the rows of this load beside the former ones.
+        self._few = rows if doubt is None and self._is_few(rows) else None
+        self._rows = rows if why is None else max(rows, self._rows or 0)
+        return why
+
+    def _is_few(self, rows: int) -> bool:
+        return self._rows is not None and 0 < rows * 2 < self._rows
+
+    def _why_too_few(self, rows: int) -> str | None:
         if rows == 0:
             return (
                 "it had no row at all, which is no proof that there is none (if so, empty its table by hand)"
             )
-        former, self._rows = self._rows, rows
-        if former is not None and rows * 2 < former:
-            return f"it had {counted(rows, 'row')}, and the one before {former}: if the next is as small, they go"
+        if self._rows is None and self._was_read:
+            return "the state does not say how many rows the one before had: from the next one on they go"
+        if self._is_few(rows) and (self._few is None or rows * 2 <= self._few):
+            return f"it had {counted(rows, 'row')}, and one before {self._rows}: if the next is as small, they go"
         return None
 
     def written(self) -> dict[str, Any]:
         """Return what a state holds of it."""
-        said = {"version": self.version, "position": self.position, "rows": self._rows}
+        said = {"version": self.version, "position": self.position, "rows": self._rows, "few": self._few}
         return {key: value for key, value in said.items() if value is not None}
 
 

@@ -349,6 +349,13 @@ class BlockStream(Stream):
         """
         return None
 
+    def read_again(self) -> Iterator[tuple[Context, Page]]:
+        """Yield the rows of a full load below parents that its first read has missed, each page with its parent's context.
+
+        Asked once all parents have been read, of a stream that sends versions.
+        """
+        return iter(())
+
     def can_resume(self, position: Any) -> bool:  # noqa: ARG002  for subclasses
         """Tell whether a full load that was cut off can go on from ``position``, a `Page.position` of a former run."""
         return False

@@ -24,7 +24,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from singerkit_catalog.schema import admitting_missing
 from singerkit_shell.errors import BadDataError, ConfigurationError, SingerkitError
@@ -58,6 +58,7 @@ __all__ = ["CHUNK_RECORDS", "SyncRun"]
 CHUNK_RECORDS = 5_000
 """Records decoded and encoded at once: a page of any size needs only so much memory besides its own."""
 
+_Pages = TypeVar("_Pages")
 _SAFE = "what was confirmed by the target is safe, run again to continue."
 
 
@@ -264,6 +265,8 @@ class SyncRun:
                     self._read_partition(family, family.members[root.name], context)
                 for member, absent in family.left_absent():
                     self._read_partition(family, member, absent)
+                for member in family.members.values():
+                    self._read_again(family, member)
                 self._show_done(family)
             except SingerkitError:
                 # What was written before and is covered need not be read again.
@@ -277,6 +280,18 @@ class SyncRun:
             self.write_state()
         self._family = None
 
+    def _read_again(self, family: Family, member: Member) -> None:
+        """Write what a full load has missed below parents while rows went from one to another."""
+        if member.version is None:
+            return
+        with _closing(member.stream.read_again()) as pages:
+            for context, page in pages:
+                read = self._begin_read(family, member, context)
+                self._write_page(family, member, read, page, context)
+                member.close(read, context)
+                stop_flag.raise_if_set(_SAFE)
+        stop_flag.raise_if_set(_SAFE)
+
     def _activate_version(self, member: Member) -> None:
         """Say that all rows of a full load have come: those of other versions are gone at the source.
 
@@ -284,7 +299,7 @@ class SyncRun:
         """
         if member.load is None or member.version is None:
             return
-        doubt = self._doubt_of_load(member.stream) or member.load.end(member.rows_written)
+        doubt = member.load.end(member.rows_written, self._doubt_of_load(member.stream))
         if doubt is None:
             self._output.activate_version(member.stream.name, member.version)
             return
@@ -316,11 +331,7 @@ class SyncRun:
                 self._progress.done(member.stream.name)
 
     def _read_partition(self, family: Family, member: Member, context: Context | None) -> None:
-        read = family.begin_read(member, context)
-        if member.watch is not None:
-            member.watch.begin_read(context, read.start)
-        if member.repeats is not None:
-            member.repeats.begin_read()
+        read = self._begin_read(family, member, context)
         is_absent = False
         with _closing(member.stream.read_pages(context, read.start)) as pages:
             for page in pages:
@@ -348,6 +359,14 @@ class SyncRun:
         stop_flag.raise_if_set(_SAFE)
         read.finish()
         member.close(read, context, is_absent=is_absent)
+
+    def _begin_read(self, family: Family, member: Member, context: Context | None) -> Read:
+        read = family.begin_read(member, context)
+        if member.watch is not None:
+            member.watch.begin_read(context, read.start)
+        if member.repeats is not None:
+            member.repeats.begin_read()
+        return read
 
     def _safe_point(
         self, family: Family, member: Member, read: Read, context: Context | None, position: Any
@@ -411,7 +430,7 @@ def _is_root_to_read(stream: BlockStream) -> bool:
 
 
 @contextlib.contextmanager
-def _closing(pages: Iterator[Page]) -> Iterator[Iterator[Page]]:
+def _closing(pages: Iterator[_Pages]) -> Iterator[Iterator[_Pages]]:
     """Close a generator where it stands, so that it releases its connections now."""
     try:
         yield pages

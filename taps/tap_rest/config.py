@@ -346,7 +346,7 @@ _STREAM = _group(
         "activate_version": _flag(
             "What the API lists is all there is, and a row that it lists no more is to leave the target: each load of which it is sure "
             "that all rows have come ends with ACTIVATE_VERSION. Only for streams that each run reads as a whole; several pages are "
-            "read twice. Default false."
+            "read twice, and so is all below parents. Default false."
         ),
         "selected": _flag(
             "Whether the stream is read where neither `select` nor a catalog says. Default true."

@@ -148,25 +148,7 @@ class RestStream(BlockStream):
         self._tell_of_doubts(start)
         try:
             for page in self._confirmed_pages(context, start):
-                constants = self._parents.constants(context)
-                if constants:
-                    refuse_own_values(self.settings, page.records, constants, self._sent(constants))
-                if self.keeper.widens(page.records, constants, is_from_start=start.value is None):
-                    self._announce_schema()
-                if self._local_times is not None:
-                    self._local_times.look(page.records)
-                if not self.settings.follows_key:
-                    self.rows_asked_again += page.begins_again
-                margin = self.settings.bookmark.margin
-                clock = self._clock_of(page.answer)
-                yield Page(
-                    page.records,
-                    constants,
-                    clock=clock,
-                    margin=margin,
-                    is_absent=page.is_absent,
-                    decoded=page.decoded,
-                )
+                yield self._as_page(page, context, is_from_start=start.value is None)
         except Stopped:
             return  # the engine sees the flag too
         except BadDataError as error:
@@ -174,34 +156,84 @@ class RestStream(BlockStream):
                 self._hint_at_start(error)
             raise
 
+    def _as_page(self, page: ReadPage, context: Context | None, *, is_from_start: bool) -> Page:
+        constants = self._parents.constants(context)
+        if constants:
+            refuse_own_values(self.settings, page.records, constants, self._sent(constants))
+        if self.keeper.widens(page.records, constants, is_from_start=is_from_start):
+            self._announce_schema()
+        if self._local_times is not None:
+            self._local_times.look(page.records)
+        if not self.settings.follows_key:
+            self.rows_asked_again += page.begins_again
+        margin = self.settings.bookmark.margin
+        clock = self._clock_of(page.answer)
+        return Page(
+            page.records,
+            constants,
+            clock=clock,
+            margin=margin,
+            is_absent=page.is_absent,
+            decoded=page.decoded,
+        )
+
     def _confirmed_pages(self, context: Context | None, start: Start) -> Iterator[ReadPage]:
-        """Yield the pages, and, where what did not come is to be removed, what is on them when they are read once more."""
+        """Yield the pages, and, where what did not come is to be removed, what is on them when they are read once more.
+
+        What stands below parents is read once more as a whole (`read_again`).
+        """
         pages = self._pages(context, start)
         if not self._has_to_be_whole:
             yield from pages
             return
-        keys, encoder, pagination = self.primary_keys, self.encoder(whole=True), self.settings.pagination
-
-        def keys_or_rows(records: Sequence[RawRecord]) -> Sequence[object]:
-            if not keys:
-                return list(map(bytes, records))
-            return keys_of(encoder, encoder.decode(records, self._parents.constants(context)), keys)
-
-        confirmation = Confirmation(
-            keys_or_rows, has_key=bool(keys), is_key_unique=not self.accepts_duplicate_keys
-        )
-        # The next page is asked for by the key itself, so that no row can move to one that was read.
-        is_sure = pagination.type == "keyset" and [pagination.field] == [*self._own_key_fields]
-        for page in confirmation.pages(pages, lambda: self.raw_pages(context, {}), is_sure=is_sure):
+        confirmation = self._confirmation
+        for page in pages:
             if page.is_absent:
                 self._doubt = "it was not found below a parent (`on_404`), where it may be again"
+            confirmation.note(page, context)
             yield page
-        self._doubt = self._doubt or confirmation.doubt
+        # By a keyset of the key the next page is asked for by the key itself, so that no row can move to one that was read.
+        pagination = self.settings.pagination
+        is_sure = pagination.type == "keyset" and [pagination.field] == [*self.primary_keys]
+        if self.parent is None and confirmation.answers > 1 and not is_sure:
+            for _, page in confirmation.missed(lambda: zip(repeat(None), self.raw_pages(None, {}))):
+                yield page
 
-    @property
-    def _own_key_fields(self) -> Sequence[str]:
-        """The fields of the key that are not the parent's, which are the same in all rows of one read."""
-        return [key for key in self.primary_keys if key not in self.settings.copies]
+    def read_again(self) -> Iterator[tuple[Context, Page]]:
+        """Yield the rows below parents that a second read of all parents shows beyond the first; see `Confirmation`."""
+        parent = self.parent
+        if not isinstance(parent, RestStream) or not self._has_to_be_whole:
+            return
+        if any(stream.doubt_of_load(was_warned=False) is not None for stream in (self, parent)):
+            return
+        try:
+            for context, page in self._confirmation.missed(self._pages_below_parents):
+                yield context or {}, self._as_page(page, context, is_from_start=True)
+        except Stopped:
+            return  # the engine sees the flag too
+
+    def _pages_below_parents(self) -> Iterator[tuple[Context, ReadPage]]:
+        parent = self.parent
+        assert isinstance(parent, RestStream)  # noqa: S101  of the same config
+        seen: set[str] = set()
+        for parents in parent.raw_pages(None, {}):
+            for context in self.child_contexts(parents.records, None):
+                asked = json.dumps([context, self.asked_by(context)], sort_keys=True, default=str)
+                if asked not in seen:
+                    seen.add(asked)
+                    yield from zip(repeat(context), self.raw_pages(context, {}))
+
+    @cached_property
+    def _confirmation(self) -> Confirmation:
+        keys, encoder = self.primary_keys, self.encoder(whole=True)
+
+        def keys_or_rows(records: Sequence[RawRecord], context: Context | None) -> Sequence[object]:
+            if not keys:
+                below = json.dumps(context, sort_keys=True, default=str)
+                return [(below, bytes(record)) for record in records]
+            return keys_of(encoder, encoder.decode(records, self._parents.constants(context)), keys)
+
+        return Confirmation(keys_or_rows, has_key=bool(keys), is_key_unique=not self.accepts_duplicate_keys)
 
     @property
     def _has_to_be_whole(self) -> bool:
@@ -212,9 +244,10 @@ class RestStream(BlockStream):
 
     def doubt_of_load(self, *, was_warned: bool) -> str | None:
         """Return why the rows of this run may not be all that the API has."""
-        if self._doubt is None and was_warned:
+        doubt = self._doubt or (self._confirmation.doubt if self._has_to_be_whole else None)
+        if doubt is None and was_warned:
             return _WARNED
-        return self._doubt
+        return doubt
 
     def _pages(self, context: Context | None, start: Start) -> Iterator[ReadPage]:
         begins = chain([True], repeat(False))
