@@ -90,19 +90,20 @@ class Walk:
             except TooWide:
                 self.size.shrink()
                 continue
-            if not rows:
-                return
+            # Of no rows, too: those that were left may have the numbers of others by now.
             if self._database.fingerprint(self._table) != named:
                 raise RetryableError(
                     f"Table `{self._table.name}` was altered, or the database vacuumed, while it was read, after which its rows may have "
                     "other numbers; what was confirmed by the target is safe: run again."
                 )
+            now = self._database.changes()
+            if self.trail is not None and known and now != changes:
+                self._check_numbers(self.trail, known)
+            if not rows:
+                return
             if self.trail is not None:
                 self.trail.add(rows)
-                now = self._database.changes()
-                if known and now != changes:
-                    self._check_numbers(self.trail, known)
-                elif not known and len(rows) == wanted:
+                if not known and len(rows) == wanted:
                     top_row = self._row_at(top)
                     if self._database.changes() != changes:  # its number may be another row's by now
                         top_row = None

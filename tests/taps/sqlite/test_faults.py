@@ -434,6 +434,7 @@ def test_a_load_goes_on_only_behind_rows_that_are_those_it_has_sent(shop, key, c
         ("INT", ["DELETE FROM t WHERE rowid = 20"], False),  # the last row that was read
         ("INT", ["DELETE FROM t WHERE rowid = 40"], False),  # the last row of all
         ("INT", ["DELETE FROM t WHERE rowid IN (20, 40)"], True),
+        ("INT", ["DELETE FROM t WHERE rowid > 1", "INSERT INTO t VALUES (7)"], True),  # below what was read
         ("INT PRIMARY KEY", ["DELETE FROM t WHERE rowid IN (20, 40)"], True),
         # No number of these is another row's later.
         ("INTEGER PRIMARY KEY", ["DELETE FROM t WHERE rowid IN (20, 40)"], False),
