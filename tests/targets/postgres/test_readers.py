@@ -170,6 +170,31 @@ def test_a_key_of_committed_rows_changes_with_the_commit(
     assert table(database, "s", "id", "n") == [(1, 1), (1, 5), (2, 5)]
 
 
+def test_a_table_that_the_unit_has_made_gets_another_key_at_once(database: str) -> None:
+    """It goes with the run that ends without its rows."""
+    made = loader(database)
+    made.declare(shape("s", n=INTEGER))
+    made.declare(shape("s", ["n"], n=INTEGER))
+    assert query(database, CONSTRAINTS) == [("PRIMARY KEY (n)",)]
+    made.close()
+    assert query(database, "SELECT to_regclass('s')") == [(None,)]
+
+
+def test_an_empty_table_that_a_killed_run_left_is_changed_by_the_statement(database: str) -> None:
+    killed = loader(database)
+    killed.declare(shape("s", n=INTEGER))
+    killed._open_session.close()
+    made = loader(database)
+    with pytest.raises(BadDataError) as caught:
+        made.declare(shape("s", n=TEXT))
+    statement = re.findall(r"`(ALTER TABLE [^`]+)`", str(caught.value))[0]
+    made.recover()
+    query(database, statement)
+    write(made, shape("s", n=TEXT), (1, "x"), columns=["id", "n"])
+    made.commit("{}")
+    assert table(database, "s", "id", "n") == [(1, "x")]
+
+
 def test_a_column_that_leaves_the_key_takes_null(database: str) -> None:
     """Rows without it were refused, and with `on_invalid: quarantine` set aside; a NOT NULL that the schema has, too, stays."""
     query(
