@@ -5,7 +5,7 @@ How many rows a chunk has follows from what they weigh, so that memory stays fla
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from singerkit_shell.errors import RetryableError
@@ -50,8 +50,12 @@ class Walk:
         key: Sequence[str],
         where: Sequence[Condition] = (),
         names: Sequence[str] = (),
+        exact: Collection[str] = (),
     ) -> None:
-        """``names``: the columns that tell rows apart where their numbers may change; none: all of a row does."""
+        """``names``: the columns that tell rows apart where their numbers may change; none: all of a row does.
+
+        ``exact``: columns whose values may not come otherwise than they are stored, besides those of ``key``.
+        """
         self._database, self._table, self._where = database, table, list(where)
         self._key = tuple(key)
         self._source = database.source(table)
@@ -62,6 +66,7 @@ class Walk:
         self._selected = [*map(database.column, columns), *more]
         self._width = len(columns)
         self._places = [places[part] for part in self._key]
+        self._exact = {*self._places, *(number for number, name in enumerate(columns) if name in exact)}
         telling = [
             *(places[database.column(name)] for name in names),
             *range(len(columns), len(self._selected)),
@@ -84,7 +89,9 @@ class Walk:
         while True:
             wanted = self.size.rows
             behind = [] if after is None else [above(self._key, after, mark)]
-            query = page_query(self._source, self._selected, [*where, *behind], self._key, wanted)
+            query = page_query(
+                self._source, self._selected, [*where, *behind], self._key, wanted, self._exact
+            )
             try:
                 rows = self._database.fetch(query, wanted, self._table)
             except TooWide:

@@ -77,7 +77,7 @@ SQL_SETTINGS: dict[str, Any] = {
         "default": "fail",
         "title": "Infinity",
         "description": "What becomes of an infinite number, which JSON does not have: the run ends (65), or null is sent, with a "
-        "warning that counts them.",
+        "warning that counts them. In a key the run ends in either case.",
     },
     "activate_version": {
         "type": "boolean",

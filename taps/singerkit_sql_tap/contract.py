@@ -5,9 +5,10 @@ Every method raises what `singerkit_tap.contract` lists; a stop signal ends a qu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
+from singerkit_sql_tap.looks import Spelling
 from singerkit_sql_tap.queries import Condition, Query
 from singerkit_sql_tap.tables import Table
 
@@ -60,7 +61,8 @@ class Database(Protocol):
     def fetch(self, query: Query, limit: int, table: Table) -> list[Row]:
         """Run a query that gives ``limit`` rows at most, and let go of whatever it held.
 
-        ``table`` is named in errors.
+        ``table`` is named in errors. What cannot be given as it is stored ends the run at the places that are `Query.exact`,
+        whatever the config says of such values.
 
         Raises:
             TooWide: the rows are too large to hold so many; never with a limit of 1.
@@ -74,6 +76,13 @@ class Database(Protocol):
 
         Called once per stream and run, before its SCHEMA, unless a catalog has the schema. A database whose declared
         types are a promise returns them.
+        """
+        ...
+
+    def spellings(self, table: Table, column: str) -> Collection[Spelling]:
+        """Return the ways (`singerkit_sql_tap.looks.spelling_of`) in which the times of a column of text are written, in all rows.
+
+        Called before each read, for columns of a key that are declared as ``date-time``.
         """
         ...
 

@@ -14,7 +14,9 @@ from typing import Any
 
 from singerkit_state.instants import NoInstantError, iso_instant
 
-__all__ = ["Look", "look_problem"]
+__all__ = ["Look", "Spelling", "look_problem", "spelling_of"]
+
+Spelling = tuple[str, str, int]
 
 _INTEGERS = 2**63
 """Beyond it databases have no integers: such a number is one of their REALs, and as exact as that."""
@@ -40,6 +42,14 @@ def look_problem(looks: Sequence[tuple[Any, ...]], told: str | None, *, is_utf8:
     if len([look for look in looks if look[0] == "text"]) > 1:
         return "holds texts that are written in more than one way (blank or `T`, offset, digits), which the database compares as text"
     return None
+
+
+def spelling_of(time: str) -> Spelling:
+    """Return how a time is written: what stands between date and time, its offset, its length.
+
+    Two texts that are times (RFC 3339) and are written in one way stand for one moment only where they are the same text.
+    """
+    return time[10:11], time[16:].lstrip("0123456789:.,"), len(time)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,14 @@ __all__ = ["Condition", "Query", "above", "at", "page_query", "top_query", "up_t
 
 @dataclass(frozen=True)
 class Query:
-    """A statement and what its placeholders stand for."""
+    """A statement and what its placeholders stand for.
+
+    ``exact``: places of values by which rows are told apart or gone on by, so that none may be given otherwise than it is stored.
+    """
 
     sql: str
     parameters: tuple[Any, ...] = ()
+    exact: Collection[int] = ()
 
 
 @dataclass(frozen=True)
@@ -50,19 +54,29 @@ def _compared(key: Sequence[str], operator: str, values: Sequence[Any], placehol
 
 
 def page_query(
-    source: str, columns: Sequence[str], where: Sequence[Condition], key: Sequence[str], limit: int | None
+    source: str,
+    columns: Sequence[str],
+    where: Sequence[Condition],
+    key: Sequence[str],
+    limit: int | None,
+    exact: Collection[int] = (),
 ) -> Query:
     """Return the query for some rows of ``source`` (a quoted name with its alias) in the order of ``key``."""
-    return _query(source, columns, where, ", ".join(key), limit)
+    return _query(source, columns, where, ", ".join(key), limit, exact)
 
 
 def top_query(source: str, where: Sequence[Condition], key: Sequence[str]) -> Query:
     """Return the query for the greatest ``key``."""
-    return _query(source, key, where, ", ".join(f"{part} DESC" for part in key), 1)
+    return _query(source, key, where, ", ".join(f"{part} DESC" for part in key), 1, range(len(key)))
 
 
 def _query(
-    source: str, columns: Sequence[str], where: Sequence[Condition], order: str, limit: int | None
+    source: str,
+    columns: Sequence[str],
+    where: Sequence[Condition],
+    order: str,
+    limit: int | None,
+    exact: Collection[int],
 ) -> Query:
     sql = f"SELECT {', '.join(columns)} FROM {source}"  # noqa: S608  expressions that the database has quoted
     if where:
@@ -71,4 +85,4 @@ def _query(
         sql += f" ORDER BY {order}"
     if limit is not None:
         sql += f" LIMIT {int(limit)}"
-    return Query(sql, tuple(value for condition in where for value in condition.parameters))
+    return Query(sql, tuple(value for condition in where for value in condition.parameters), exact)

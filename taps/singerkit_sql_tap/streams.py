@@ -14,6 +14,7 @@ from singerkit_sql_tap.chunks import Walk
 from singerkit_sql_tap.config import StreamSettings
 from singerkit_sql_tap.contract import Database, Row
 from singerkit_sql_tap.incremental import below_ceiling, from_value, without_value
+from singerkit_sql_tap.looks import Spelling
 from singerkit_sql_tap.queries import Condition, up_to
 from singerkit_sql_tap.tables import Table
 from singerkit_sql_tap.trail import Trail
@@ -59,6 +60,7 @@ class TableStream(BlockStream):
         self._row_count: int | None = None
         self._has_learned = False
         self._trail: Trail | None = None
+        self._spelled: dict[str, Collection[Spelling]] = {}
         keys = table.primary_key if settings.primary_keys is None else settings.primary_keys
         super().__init__(
             tap,
@@ -148,9 +150,23 @@ class TableStream(BlockStream):
 
     def _full_walk(self, *where: Condition) -> Walk:
         names = self.primary_keys if self.table.rows_move else ()
-        return Walk(self._database, self.table, self._selected, self.table.chunk_key, where, names)
+        return self._walk(self.table, self._selected, self.table.chunk_key, where, names)
+
+    def _walk(
+        self,
+        table: Table,
+        columns: Sequence[str],
+        key: Sequence[str],
+        where: Sequence[Condition] = (),
+        names: Sequence[str] = (),
+    ) -> Walk:
+        exact = {*self.primary_keys, self.bookmark_key or ""}
+        return Walk(self._database, table, columns, key, where, names, exact)
 
     # The schema
+
+    def _is_time(self, name: str) -> bool:
+        return _is_time((self.effective_schema.get("properties") or {}).get(name) or {})
 
     @property
     def _selected(self) -> list[str]:
@@ -172,7 +188,15 @@ class TableStream(BlockStream):
             properties[name] = widened(schema, former.fields.get(name))
         for name in self.primary_keys:
             properties[name] = _not_null(properties[name])
+            if _is_time(properties[name]) and len(self._spellings(name)) > 1:
+                del properties[name]["format"]  # as text they are as many keys as they are at the source
         self.take_schema({**self.schema, "properties": properties})
+
+    def _spellings(self, name: str) -> Collection[Spelling]:
+        """Return how the times of a column of the key are written, in all rows: also those that this run does not read."""
+        if name not in self._spelled:
+            self._spelled[name] = self._database.spellings(self.table, name)
+        return self._spelled[name]
 
     def _range_to_learn(self, former: ReadAs) -> list[Condition]:
         """Return the condition for what will be read; what was read before the state knows."""
@@ -208,6 +232,8 @@ class TableStream(BlockStream):
             self._options.infinite,
             local_is_utc=self._options.local_is_utc,
             keys=self.primary_keys,
+            goes_on_by=self.bookmark_key,
+            spellings={name: self._spellings(name) for name in self.primary_keys if self._is_time(name)},
         )
         maker = RowMaker(columns)
         load = self._load_of(columns)
@@ -238,7 +264,7 @@ class TableStream(BlockStream):
                 walk.trail = self._trail if position and self._trail is not None else walk.trail
             else:
                 spool, _ = self._walkable(columns, [])
-                walk = Walk(database, spool, columns, spool.chunk_key)
+                walk = self._walk(spool, columns, spool.chunk_key)
             yield walk, position.get("after"), True
             return
         order = database.key_order(table, key, self._settings.replication_key_format)
@@ -246,10 +272,10 @@ class TableStream(BlockStream):
         if start.bookmark is None:
             table, where = self._walkable(columns, without_value(database, key))
             # No bookmark says that these have come; one of the rows behind them does.
-            yield Walk(database, table, columns, table.chunk_key, where), None, False
+            yield self._walk(table, columns, table.chunk_key, where), None, False
         if ceiling is not None:
             table, where = self._walkable(columns, [*from_value(database, key, order, start.value), *ceiling])
-            yield Walk(database, table, columns, self._walked_by(table, key), where), None, True
+            yield self._walk(table, columns, self._walked_by(table, key), where), None, True
 
     def _walked_by(self, table: Table, key: str) -> Sequence[str]:
         """Return the key of the chunks: with the replication key in front where an index gives its order."""
@@ -310,6 +336,10 @@ def _digest(text: str) -> str:
 
 def _whole(number: float) -> int | Decimal:
     return int(number) if number == int(number) else Decimal(repr(number))
+
+
+def _is_time(schema: Mapping[str, Any]) -> bool:
+    return schema.get("format") == "date-time"
 
 
 def _not_null(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import msgspec
 from singerkit_catalog.admitted import json_types
 from singerkit_shell.errors import BadDataError
 from singerkit_sql_tap.contract import Row
+from singerkit_sql_tap.looks import Spelling, spelling_of
 from singerkit_state.readas import schema_of
 
 __all__ = ["RowCheck", "format_of", "widened"]
@@ -104,6 +105,8 @@ class _Column:
         self.said = " or ".join(sorted(types)) + (" (base64)" if self.is_base64 else "")
         format_ = schema.get("format")
         self.format: str | None = format_ if format_ in ("date", "date-time") else None
+        self.spellings: set[Spelling] | None = None
+        """The ways in which times of a key are written, of which there may be one; None: in any."""
 
 
 class RowCheck:
@@ -111,6 +114,9 @@ class RowCheck:
 
     ``infinite``: what to do with an infinite number, which JSON does not have: ``fail``, or ``null``. Bytes in a column
     that holds text, too, become ``{"base64": "..."}``, so that no text looks like them.
+
+    ``keys``: the columns of the primary key. ``goes_on_by``: the replication key. ``spellings``: how the times of columns are written
+    that may be written in one way only (`singerkit_sql_tap.looks.spelling_of`).
     """
 
     def __init__(
@@ -122,11 +128,17 @@ class RowCheck:
         *,
         local_is_utc: bool,
         keys: Collection[str] = (),
+        goes_on_by: str | None = None,
+        spellings: Mapping[str, Collection[Spelling]] | None = None,
     ) -> None:
         properties = schema.get("properties") or {}
         self._keys = frozenset(keys)
+        self._exact = self._keys | {goes_on_by}
         self._stream, self._infinite, self._local_is_utc = stream, infinite, local_is_utc
         self._columns = [_Column(name, properties.get(name) or {}) for name in columns]
+        for column in self._columns:
+            if spellings is not None and column.name in spellings:
+                column.spellings = {*spellings[column.name]}
         self.bytes = 0
         """About what the text and the bytes of the last page take."""
         self.nulled = 0
@@ -168,8 +180,22 @@ class RowCheck:
                 f"Expected a {column.format} in each value of column `{column.name}` of `{self._stream}`, as its schema says, got "
                 f"other text; {_WAY_OUT}"
             )
+        if column.spellings is not None:
+            column.spellings.update(spelling_of(text) for text in texts if text is not None)
+            if len(column.spellings) > 1:
+                raise BadDataError(
+                    f"Column `{column.name}` of the primary key of `{self._stream}` holds times that are written in more than one way "
+                    "(offset, digits of a second), of which two that are one moment would be one row in a target; "
+                    f"{_WAY_OUT_OF_SPELLINGS}"
+                )
 
     def _without_infinity(self, column: _Column) -> Callable[[Any], Any]:
+        if column.name in self._exact and self._infinite != "fail":
+            raise BadDataError(
+                f"Column `{column.name}` of `{self._stream}`, which is of its primary key or its replication key, holds an infinite number, "
+                "which JSON does not have, and null in its place would be no key, whatever `infinity` says; what was confirmed by the "
+                "target is safe: correct the value at the source, or choose another key in `streams`."
+            )
         if self._infinite == "fail":
             raise BadDataError(
                 f"Column `{column.name}` of `{self._stream}` holds an infinite number, which JSON does not have; what was "
@@ -200,6 +226,11 @@ class RowCheck:
 _WAY_OUT_OF_NULL = (
     "give these rows a value at the source; or name other columns that tell rows apart, none of them null, in "
     '`"primary_keys"` of the stream in `streams`, or `[]` for none (then make the catalog again with --discover, if there is one).'
+)
+
+_WAY_OUT_OF_SPELLINGS = (
+    "what was confirmed by the target is safe: write them in one way at the source, or make the catalog again with --discover "
+    "(without a catalog: run again), which learns that they are text."
 )
 
 _WAY_OUT = (

@@ -26,7 +26,7 @@ CONFIG_SCHEMA: dict[str, Any] = {
             "default": "fail",
             "title": "Invalid text",
             "description": "What becomes of text that is not UTF-8: the run ends (65), or U+FFFD stands in the place of what cannot "
-            "be read, with a warning that counts the values.",
+            "be read, with a warning that counts the values. In a key the run ends in either case: two keys could become one.",
         },
         "local_times": {
             "type": "string",

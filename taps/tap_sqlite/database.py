@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -13,17 +13,25 @@ from urllib.parse import quote
 from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableError
 from singerkit_shell.signals import stop_flag
 from singerkit_sql_tap.contract import Row, TooWide
-from singerkit_sql_tap.looks import Look, look_problem
+from singerkit_sql_tap.looks import Look, Spelling, look_problem
 from singerkit_sql_tap.queries import Condition, Query, page_query
 from singerkit_sql_tap.tables import Table
 from singerkit_sql_tap.types import format_of
 from tap_sqlite.catalog import read_tables
 from tap_sqlite.faults import check_file, fault, is_busy
-from tap_sqlite.values import LOOK, column_schema, is_declared_time, type_expression
+from tap_sqlite.values import LOOK, SPELLING, column_schema, is_declared_time, type_expression
 
 __all__ = ["SqliteDatabase"]
 
 _T = TypeVar("_T")
+
+
+class _Replaced(str):
+    """Text in which U+FFFD stands for what could not be read."""
+
+    __slots__ = ()
+
+
 _OLDEST = (3, 37)
 _LOOK_EVERY = 100_000  # steps of SQLite's machine between two looks at the stop flag: some milliseconds
 _NO_LIMIT = 2**31 - 1
@@ -174,6 +182,11 @@ class SqliteDatabase:
             schemas[name] = column_schema(declared, types, format_)
         return schemas
 
+    def spellings(self, table: Table, column: str) -> Collection[Spelling]:
+        name = self.column(column)
+        texts = Condition(f"typeof({name}) = 'text'")
+        return self._look(table, "SELECT DISTINCT", [SPELLING.format(name)], [texts])
+
     def row_count(self, table: Table) -> int:
         ((count,),) = self._look(table, "SELECT", ["count(*)"])
         return int(count)
@@ -238,7 +251,7 @@ class SqliteDatabase:
                 return text.decode()
             except UnicodeDecodeError:
                 found.append(text)
-                return text.decode("utf-8", "replace")
+                return _Replaced(text.decode("utf-8", "replace"))
 
         connection.text_factory = decoded
         try:
@@ -253,8 +266,14 @@ class SqliteDatabase:
                 f"{len(found)} texts in some {len(rows)} rows of table `{table.name}` are not UTF-8; what was confirmed by the target "
                 'is safe: correct them at the source, set `"invalid_text": "replace"`, or do not select the column.'
             )
+        if any(type(row[place]) is _Replaced for row in rows for place in query.exact):
+            raise BadDataError(
+                f"Texts of table `{table.name}` are not UTF-8 in a column of its primary key, or its replication key, where two that are "
+                "replaced could be one, whatever `invalid_text` says; what was confirmed by the target is safe: correct them at the "
+                "source, or choose another key in `streams`."
+            )
         self._replaced += len(found)
-        return rows
+        return [tuple(str(value) if type(value) is _Replaced else value for value in row) for row in rows]
 
     def key_order(self, table: Table, column: str, told: str | None) -> Look:
         """Look at how all values of the key are written."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-__all__ = ["LOOK", "affinity", "column_schema", "is_declared_time", "type_expression"]
+__all__ = ["LOOK", "SPELLING", "affinity", "column_schema", "is_declared_time", "type_expression"]
 
 WIDE = "wide"
 
@@ -84,3 +84,6 @@ LOOK = (
     f"CASE WHEN typeof({{0}}) = 'text' AND {_OFFSET} <> '' THEN length({{0}}) END"
 )
 """The columns of a look (`singerkit_sql_tap.looks`)."""
+
+SPELLING = f"substr({{0}}, 11, 1), {_OFFSET}, length({{0}})"
+"""`singerkit_sql_tap.looks.spelling_of` a text."""

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from singerkit_shell.errors import BadDataError
+from singerkit_sql_tap import chunks
+from singerkit_tap.contract import Start
 
 TEXTS = ["", "x", "nul\0inside", "é\u2028", 'say "hi"; --', "\\N", "null", "🍣", "\ufeff", "a\r\nb"]
 
@@ -145,6 +147,111 @@ def test_text_that_is_not_utf8_ends_the_run_or_is_replaced(shop, caplog):
     found = shop.sync(invalid_text="replace")
     assert found.column("a") == ["ok", "\ufffdA"]
     assert "2 texts that are not UTF-8 were sent with U+FFFD" in caplog.text
+
+
+Z, ONE_LATER = "2026-01-01T00:00:00Z", "2026-01-01T01:00:00+01:00"
+SPELLED_TWICE = [
+    (Z, ONE_LATER),
+    (Z, "2026-01-01T00:00:00+00:00"),
+    (Z, "2026-01-01 00:00:00Z"),
+    (Z, "2026-01-01t00:00:00z"),
+    ("2026-01-01T00:00:00.1Z", "2026-01-01T00:00:00.10Z"),
+    (ONE_LATER, "2026-01-01T02:00:00+02:00"),
+]
+
+
+@pytest.mark.parametrize("texts", SPELLED_TWICE)
+def test_times_of_a_key_that_are_written_in_more_than_one_way_stay_text(shop, texts):
+    """As points in time two rows became one in the target, and nobody was told."""
+    shop.execute("CREATE TABLE t (k DATETIME PRIMARY KEY, v)", "INSERT INTO t VALUES (?, 1)", rows=[(Z,)])
+    assert shop.sync().properties()["k"] == {"type": ["string"], "format": "date-time"}
+    shop.execute("DELETE FROM t")
+    shop.execute("INSERT INTO t VALUES (?, 1)", rows=[(text,) for text in texts])
+    found = shop.sync()
+    assert found.properties()["k"] == {"type": ["string"]}
+    assert found.column("k") == [*texts]
+    assert shop.entry()["schema"]["properties"]["k"] == {"type": ["string"]}
+
+
+@pytest.mark.parametrize("is_chosen", [False, True])
+def test_a_later_run_sees_how_the_keys_of_former_ones_are_written(shop, is_chosen):
+    shop.config["streams"] = [
+        {"name": "t", "replication_key": "n", **({"primary_keys": ["k"]} if is_chosen else {})}
+    ]
+    key = "" if is_chosen else "PRIMARY KEY"
+    shop.execute(
+        f"CREATE TABLE t (n INTEGER, k DATETIME {key})", "INSERT INTO t VALUES (?, ?)", rows=[(1, Z)]
+    )
+    first = shop.sync()
+    catalog = shop.discover()
+    assert first.properties()["k"] == {"type": ["string"], "format": "date-time"}
+    shop.execute("INSERT INTO t VALUES (?, ?)", rows=[(2, ONE_LATER), (3, "2026-01-02T01:00:00+01:00")])
+    second = shop.sync(first.state)
+    assert second.properties()["k"] == {"type": ["string"]}
+    assert second.column("n") == [2, 3]
+    shop.execute("DELETE FROM t WHERE n > 1")
+    shop.execute("INSERT INTO t VALUES (?, ?)", rows=[(4, "2026-01-03T00:00:00Z")])
+    assert shop.sync(second.state).properties()["k"] == {"type": ["string"]}, "what was text stays text"
+    shop.execute("INSERT INTO t VALUES (?, ?)", rows=[(5, ONE_LATER)])
+    with pytest.raises(BadDataError, match="Column `k` of the primary key of `t` holds times that are"):
+        shop.sync(first.state, catalog)
+    assert shop.result().rows() == []
+
+
+def test_a_key_that_is_written_otherwise_while_it_is_read_ends_the_run(shop, monkeypatch):
+    monkeypatch.setattr(chunks.ChunkSize.__init__, "__defaults__", (2,))
+    shop.execute(
+        "CREATE TABLE t (k DATETIME PRIMARY KEY, v)",
+        "INSERT INTO t VALUES (?, 1)",
+        rows=[(f"2026-01-0{day}T00:00:00Z",) for day in range(1, 6)],
+    )
+    tap = shop.tap(snapshot="chunk")
+    stream = tap.streams["t"]
+    stream.learn()
+    pages = stream.read_pages(None, Start())
+    assert len(next(pages).records) == 2
+    shop.execute("UPDATE t SET k = '2026-01-01T01:00:00+01:00' WHERE rowid = 5")
+    with pytest.raises(BadDataError, match="written in more than one way"):
+        list(pages)
+    tap.database.close()
+
+
+def test_other_columns_may_be_times_in_any_way(shop):
+    shop.execute(
+        "CREATE TABLE t (k INTEGER PRIMARY KEY, v DATETIME)",
+        "INSERT INTO t (v) VALUES (?)",
+        rows=[(Z,), (ONE_LATER,)],
+    )
+    assert shop.sync().properties()["v"]["format"] == "date-time"
+
+
+@pytest.mark.parametrize(
+    ("table", "streams"),
+    [
+        ("k TEXT PRIMARY KEY, v", []),
+        ("k TEXT PRIMARY KEY, v) WITHOUT ROWID --", []),
+        ("k TEXT PRIMARY KEY, v) WITHOUT ROWID --", [{"name": "t", "primary_keys": []}]),
+        ("k TEXT, v", [{"name": "t", "primary_keys": ["k"]}]),
+        ("k TEXT, v", [{"name": "t", "replication_key": "k", "replication_key_format": "text"}]),
+    ],
+)
+def test_a_key_that_is_not_utf8_is_never_replaced(shop, table, streams):
+    """Two keys became one in the target."""
+    shop.execute(
+        f"CREATE TABLE t ({table}\n)".replace("--\n)", ""),
+        "INSERT INTO t VALUES (CAST(x'61ff' AS TEXT), 1), (CAST(x'61fe' AS TEXT), 2)",
+    )
+    with pytest.raises(BadDataError, match="not UTF-8 in a column of its primary key, or its replication"):
+        shop.sync(invalid_text="replace", streams=streams)
+    assert shop.result().rows() == []
+
+
+@pytest.mark.parametrize("key", ["primary_keys", "replication_key"])
+def test_an_infinite_key_is_never_null(shop, key):
+    shop.execute("CREATE TABLE t (k REAL)", "INSERT INTO t VALUES (1), (9e999)")
+    with pytest.raises(BadDataError, match="holds an infinite number, which JSON does not have, and null in"):
+        shop.sync(infinity="null", streams=[{"name": "t", key: ["k"] if key == "primary_keys" else "k"}])
+    assert shop.result().rows() == []
 
 
 @pytest.mark.parametrize(
