@@ -6,13 +6,16 @@ the next run, so that the bookmark, the greatest value that was sent, passes no 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from singerkit_sql_tap.contract import Database, KeyOrder
 from singerkit_sql_tap.queries import Condition, top_query
 from singerkit_sql_tap.tables import Table
+from singerkit_state.order import UnorderableError, ValueKind, order_key
+from singerkit_tap.contract import BookmarkValue
 
-__all__ = ["below_ceiling", "from_value", "without_value"]
+__all__ = ["below_ceiling", "from_value", "is_below", "without_value"]
 
 
 def from_value(database: Database, key: str, order: KeyOrder, value: Any) -> list[Condition]:
@@ -31,6 +34,17 @@ def below_ceiling(database: Database, table: Table, key: str) -> list[Condition]
     if not top:
         return None
     return [Condition(f"{column} <= {database.placeholder}", top[0])]
+
+
+def is_below(ceiling: Sequence[Condition] | None, bookmark: BookmarkValue | None, kind: ValueKind) -> bool:
+    """Tell whether all values (`below_ceiling`) lie below a bookmark, which was one of them when it was made; or none is left."""
+    if bookmark is None or ceiling is None:
+        return bookmark is not None
+    (top,) = ceiling[0].parameters
+    try:
+        return bool(order_key(top, kind) < order_key(bookmark, kind))
+    except (UnorderableError, TypeError):  # the engine says so where it meets it
+        return False
 
 
 def without_value(database: Database, key: str) -> list[Condition]:

@@ -13,7 +13,7 @@ from singerkit_sql_tap.advice import ADVICE
 from singerkit_sql_tap.chunks import Walk
 from singerkit_sql_tap.config import StreamSettings
 from singerkit_sql_tap.contract import Database, Row
-from singerkit_sql_tap.incremental import below_ceiling, from_value, without_value
+from singerkit_sql_tap.incremental import below_ceiling, from_value, is_below, without_value
 from singerkit_sql_tap.looks import Spelling
 from singerkit_sql_tap.queries import Condition, up_to
 from singerkit_sql_tap.tables import Table
@@ -21,6 +21,7 @@ from singerkit_sql_tap.trail import Trail
 from singerkit_sql_tap.types import RowCheck, widened
 from singerkit_state.readas import ReadAs
 from singerkit_tap.advice import Advice
+from singerkit_tap.changes import reset_of
 from singerkit_tap.contract import Context, Page, Start
 from singerkit_tap.starts import former_read
 from singerkit_tap.stream import BlockStream, Owner
@@ -269,6 +270,8 @@ class TableStream(BlockStream):
             return
         order = database.key_order(table, key, self._settings.replication_key_format)
         ceiling = below_ceiling(database, table, key)
+        if is_below(ceiling, start.bookmark, self.bookmark_kind):
+            self._tell_of_other_rows(key)
         if start.bookmark is None:
             table, where = self._walkable(columns, without_value(database, key))
             # No bookmark says that these have come; one of the rows behind them does.
@@ -276,6 +279,17 @@ class TableStream(BlockStream):
         if ceiling is not None:
             table, where = self._walkable(columns, [*from_value(database, key, order, start.value), *ceiling])
             yield self._walk(table, columns, self._walked_by(table, key), where), None, True
+
+    def _tell_of_other_rows(self, key: str) -> None:
+        self.logger.warning(
+            "No row of stream `%s` has a `%s` as great as the bookmark, up to which former runs have read. If its newest rows were only "
+            "deleted, nothing is missing. If the table was emptied and filled again, or its database made anew or restored from a copy, "
+            "rows below the bookmark are others than those that were read, and come with no run: to have them, run %s. This is said until a row is as "
+            "great as the bookmark.",
+            self.name,
+            key,
+            reset_of(self),
+        )
 
     def _walked_by(self, table: Table, key: str) -> Sequence[str]:
         """Return the key of the chunks: with the replication key in front where an index gives its order."""

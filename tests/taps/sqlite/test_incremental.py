@@ -259,6 +259,39 @@ def test_rows_that_are_added_while_it_is_read_are_left_to_the_next_run(shop):
     tap.database.close()
 
 
+@pytest.mark.parametrize(
+    ("values", "changes"),
+    [
+        (("1", "30"), ["DELETE FROM t WHERE u = 30", "INSERT INTO t VALUES (3, 5)"]),
+        (("1", "30"), ["DELETE FROM t"]),
+        (("1.5", "9e30"), ["UPDATE t SET u = 1e30"]),
+        (("'2024-01-01T00:00:00Z'", "'2024-01-02T00:00:00Z'"), ["DELETE FROM t WHERE id = 2"]),
+        (("'2024-01-02T00:00:00Z'", "'2024-01-02T00:00:00Z'"), ["UPDATE t SET u = '2024-01-01 00:00:00'"]),
+    ],
+)
+def test_a_table_that_has_no_row_up_to_the_bookmark_any_more_is_told_of(shop, caplog, values, changes):
+    """Restored from a copy, or emptied and filled again, it has rows below the bookmark that nobody has read."""
+    shop.by("u")
+    shop.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, u)", f"INSERT INTO t VALUES (1, {values[0]})")
+    shop.execute(f"INSERT INTO t VALUES (2, {values[1]})")
+    state = shop.sync().state
+    state = shop.sync(state).state
+    assert "as great as the bookmark" not in caplog.text
+    shop.execute(*changes)
+    for _ in range(2):
+        caplog.clear()
+        state = shop.sync(state).state
+        (said,) = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+        assert "No row of stream `t` has a `u` as great as the bookmark" in said
+        assert "rows below the bookmark are others than those that were read, and come with no run: " in said
+        assert "and run again" in said
+    shop.execute(f"INSERT INTO t VALUES (9, {values[1]})")
+    shop.execute("DELETE FROM t WHERE id <> 9")
+    caplog.clear()
+    assert shop.sync(state).column("id") == [9]
+    assert caplog.text == "" or "as great as" not in caplog.text
+
+
 def test_rows_at_the_bookmark_that_are_deleted_are_no_reason_to_warn(shop, caplog):
     """That the database gives what it is asked for needs no proof."""
     shop.by("at")
