@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 __all__ = [
     "Instant",
     "NoInstantError",
+    "check_calendar",
     "has_no_offset",
     "is_date",
     "iso_asked",
@@ -93,6 +94,23 @@ def iso_instant(text: object, zone: tzinfo | None = None) -> Instant:
     if offset is not None or zone is None:
         return wall - (offset or 0), fraction
     return _from_wall(wall, zone), fraction
+
+
+def check_calendar(text: object) -> None:
+    """See that a date or date-time is one that a calendar has, in UTC too.
+
+    What a source sends may be less than that (`iso_instant`): it has an order all the same.
+
+    Raises:
+        NoInstantError: it is not.
+    """
+    seconds, _ = iso_instant(text)
+    match = _parsed(text)
+    try:
+        date(int(match["year"]), int(match["month"]), int(match["day"]))
+        _EPOCH + timedelta(seconds=seconds)
+    except (ValueError, OverflowError):
+        raise NoInstantError("Expected a date-time, got one that no calendar has") from None
 
 
 def _wall(match: re.Match[str]) -> int:

@@ -73,9 +73,10 @@ def told_of_answers(
     name, key, remembered = stream.name, stream.bookmark_key, tracker.remembered
     if setting is not None and tracker.older:
         left_out = "" if stream.keeps_older_rows else "; they were left out"
+        asked_from = "its bookmark" if tracker.has_bookmark else "`start_date`"
         yield (
             "older",
-            f"Stream `{name}` was asked for rows from its bookmark on, and {tracker.older} of {tracker.rows} rows that came "
+            f"Stream `{name}` was asked for rows from {asked_from} on, and {tracker.older} of {tracker.rows} rows that came "
             f"are far below it{left_out}. It seems that the API does not listen to `{setting}`, or compares "
             f"another field than `{key}` with it: correct it, or each run reads everything.",
         )

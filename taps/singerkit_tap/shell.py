@@ -36,7 +36,7 @@ from singerkit_shell.validate import (
 )
 from singerkit_shell.words import ended
 from singerkit_state.delivery import Delivery, print_about
-from singerkit_state.order import UnorderableError, ValueKind, order_key
+from singerkit_state.instants import NoInstantError, check_calendar
 from singerkit_state.store import Store
 from singerkit_state.value import Mark, without_mark
 from singerkit_tap.delivery import Reading, delivery
@@ -483,8 +483,8 @@ def _start_date_problems(config: Mapping[str, Any]) -> list[str]:
     if start_date is None:
         return []
     try:
-        order_key(start_date, ValueKind.INSTANT)
-    except UnorderableError:
+        check_calendar(start_date)
+    except NoInstantError:
         return [f"Expected a date-time like `2024-01-01T00:00:00Z`, got `{start_date}` at `start_date`"]
     return []
 

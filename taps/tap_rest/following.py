@@ -347,8 +347,9 @@ class Following:
             before = found, held
         raise BadDataError(
             f"More rows of stream {self._stream} than a page holds have one value of `{self._key}`, and they change faster "
-            "than they are read, or come in another order each time; ask for larger pages (`pagination.size`), and in `params` "
-            f"for an order by `{self._key}` and then a field that is unique, and run again."
+            "than they are read, or come in another order each time; run again, nothing is lost. If each run ends so, ask for larger pages "
+            f"(`pagination.size`), and, unless the API sorts so already, in `params` for an order by `{self._key}` and then a field that "
+            "is unique."
         )
 
     def _look_for_order(self, last: _Pass) -> None:

@@ -41,6 +41,8 @@ Finder: TypeAlias = Callable[[bytes, str], "dict[str, Found]"]
 _SIMPLE = re.compile(
     r"\$((?:\.[A-Za-z_][\w@-]*|\.@[\w@-]+(?:\.[\w@-]+)*|\['[^'\\]+'\]|\[\"[^\"\\]+\"\])*)(\[\*\])?"
 )
+_STEPS = 100
+"""What a path may have: records are decoded by as many structs, one in the other."""
 _NAME = re.compile(r"\.([A-Za-z_][\w@-]*|@[\w@-]+(?:\.[\w@-]+)*)|\['([^']+)'\]|\[\"([^\"]+)\"\]")
 
 
@@ -60,6 +62,10 @@ def parse_path(text: str, key: str) -> Path:
         ConfigurationError: it is not a JSONPath.
     """
     full = text if text.startswith("$") else f"$.{text}"
+    if len(re.findall(r"[.\[(]", full)) > _STEPS:
+        raise ConfigurationError(
+            f"Expected a JSONPath of no more than {_STEPS} steps at `{key}`, got a longer one."
+        )
     match = _SIMPLE.fullmatch(full)
     if match:
         names = tuple(next(filter(None, groups)) for groups in _NAME.findall(match.group(1)))

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from singerkit_catalog.inference import SchemaInference
-from singerkit_state.instants import pattern_less, pattern_of
+from singerkit_state.instants import NoInstantError, check_calendar, pattern_less, pattern_of
 from singerkit_state.order import (
     UnknownOrderError,
     UnorderableError,
@@ -569,3 +569,28 @@ def test_a_number_that_can_be_written_is_one(digits: bytes) -> None:
     found = extremes([msgspec.Raw(b"-1"), msgspec.Raw(digits)], NUMBER)
     assert found is not None
     assert found.high == Decimal(digits.decode())
+
+
+def test_a_calendar_has_what_a_user_writes() -> None:
+    """A source may send what none has; who writes it by hand has mistyped it."""
+    for text in (
+        "2024-02-29",
+        "2026-12-31T24:00:00Z",
+        "2016-12-31T23:59:60Z",
+        "0001-01-01",
+        "9999-12-31T23:59:59Z",
+    ):
+        check_calendar(text)
+    beyond = ("9999-12-31T23:59:59-12:00", "9999-12-31T24:00:00Z", "0001-01-01T00:00:00+01:00")
+    for text in (
+        "2026-02-30",
+        "2026-02-30T00:00:00Z",
+        "2023-02-29",
+        "2026-04-31",
+        "0000-01-01",
+        *beyond,
+        "x",
+        None,
+    ):
+        with pytest.raises(NoInstantError):
+            check_calendar(text)

@@ -82,5 +82,6 @@ def test_rows_before_the_start_date_that_come_all_the_same_move_no_bookmark(
             run = run_tap(api.url, given, start_date="2025-01-01T00:00:00Z", state=state).ended(0)
             assert run.records("rows") == []
             assert found(run) == []
+            assert "was asked for rows from `start_date` on" in run.stderr
             state = run.state
             assert "replication_key_value" not in state["bookmarks"]["rows"]

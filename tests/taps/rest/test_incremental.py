@@ -252,6 +252,7 @@ def test_a_server_that_does_not_know_the_parameter_is_told_of(run_tap: Any) -> N
         first = run_tap(api.url, stream).ended(0)
         again = run_tap(api.url, stream, state=first.state).ended(0)
         assert again.records("orders") == []
+        assert "was asked for rows from its bookmark on" in again.stderr
         assert "does not listen to `incremental.param`" in again.stderr
         assert "of 1 row that the state remembers 1 came again, recognised" in again.stderr
 

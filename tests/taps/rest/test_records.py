@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from taps.rest.api_server import Asked, json_reply, serving
 
-from singerkit_shell.errors import BadDataError
+from singerkit_shell.errors import BadDataError, ConfigurationError
 from tap_rest.client import Response
+from tap_rest.paths import finder_of, parse_path
 from tap_rest.records import PageReader
 
 ANY = {"properties": {"id": {}}}
@@ -87,6 +88,15 @@ def test_null_may_mean_no_records(run_tap: Any) -> None:
 def test_a_path_that_is_none(run_tap: Any) -> None:
     for path in ("$.[", "$.a[", "$.a[?("):
         assert "records" in run_tap("http://127.0.0.1:1", stream(records=path)).ended(78).sentence
+
+
+@pytest.mark.parametrize("step", [".a", "['a']", "[?(@.a)].b", "..a", "[*].a"])
+def test_a_path_of_a_sane_length(step: str) -> None:
+    longest = parse_path("$" + ".a" * 100, "records")
+    found = finder_of([longest])(b'{"a":' * 100 + b"1" + b"}" * 100, "a page")
+    assert [bytes(value or b"") for value in found.values()] == [b"1"]
+    with pytest.raises(ConfigurationError, match="no more than 100 steps at `records`"):
+        parse_path("$" + step * 1000, "records")
 
 
 NUMBERS = (

@@ -93,8 +93,9 @@ def test_config_sentences_of_the_connector_count(example):
     assert "Expected the name of a stream, got `ordes` at `streams[0].parent`" in result.last_line
 
 
-def test_start_date_is_checked(example):
-    result = example.run(example.config(start_date="yesterday"))
+@pytest.mark.parametrize("start", ["yesterday", "2026-02-30"])
+def test_start_date_is_checked(example, start):
+    result = example.run(example.config(start_date=start))
     assert result.code == 78
     assert "at `start_date`" in result.last_line
 
