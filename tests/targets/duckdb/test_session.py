@@ -101,6 +101,8 @@ ROWS: Sequence[tuple[str, str, str, list[tuple[Any, ...]], str]] = [
     ("BIGINT", "(1, 'a')", "(2, 'b', 0), (2, 'c', 1)", [("1", "a"), ("2", "c")], "INSERT"),
     ("BIGINT", "(1, 'a')", "(2, 'b', 0), (1, 'c', 1)", [("1", "c"), ("2", "b")], "MERGE"),
     ("BIGINT", "(1, 'a')", "(1, 'b', 1), (1, 'c', 0)", [("1", "b")], "MERGE"),
+    ("BIGINT", "(1, NULL)", "(1, 'b', 0)", [("1", "b")], "MERGE"),
+    ("BIGINT", "(1, 'a')", "(1, NULL, 0)", [("1", None)], "MERGE"),
     ("DECIMAL(38,0)", "(1, 'a')", "(1, 'b', 0)", [("1", "b")], "MERGE"),
     ("DOUBLE", "(0.0, 'a')", "(-0.0, 'b', 0)", [("0.0", "b")], "MERGE"),
     ("DOUBLE", "(0.1, 'a')", "(0.30000000000000004, 'b', 0)", [("0.1", "a"), ("0.30000000000000004", "b")], "INSERT"),
@@ -146,6 +148,10 @@ def test_of_a_key_of_two_columns_both_count(session: Session, monkeypatch: pytes
     assert session.execute("SELECT * FROM s ORDER BY ALL") == [(1, 1, 0), (1, 2, 1), (2, 1, 1), (2, 2, 0)]
     assert session.tells_apart("s", ["a", "b"])
     assert not session.tells_apart("s", ["a"])
+    session.execute("UPDATE w SET c = 5, b = 2")
+    session.merge("s", "w", ["a", "b", "c"], ["a", "b"])
+    assert watched.words[-1] == "MERGE"
+    assert session.execute("SELECT * FROM s ORDER BY ALL") == [(1, 1, 0), (1, 2, 5), (2, 1, 1), (2, 2, 5)]
     session.execute("INSERT INTO s VALUES (3, NULL, 0)")
     assert not session.tells_apart("s", ["a", "b"])
     assert not session.tells_apart("s", ["b", "a"])
