@@ -252,7 +252,10 @@ class SqlLoader:
                     if isinstance(part, Part) and by.setdefault(stream, part.keys) != part.keys:
                         by[stream] = part.keys
                         check_key(session, self._dialect, self._tables[stream], part.keys)
-                    self._apply(session, stream, part)
+                    try:
+                        self._apply(session, stream, part)
+                    except self._dialect.errors as error:
+                        raise self._dialect.error(error, f"storing rows of stream `{stream}`") from error
                 asked = {
                     name: table
                     for name, table in self._tables.items()

@@ -64,7 +64,7 @@ COMMON_SETTINGS: Mapping[str, Any] = {
         "type": "string",
         "enum": ["fail", "quarantine"],
         "default": "fail",
-        "description": "What to do with a record that its schema, or the server, refuses: end the run, or set the "
+        "description": "What to do with a record that its schema, or the server of target-postgres, refuses: end the run, or set the "
         "record aside with its reason. `quarantine` holds for what `on_unstorable` would end the run with, too.",
     },
     "on_unstorable": {

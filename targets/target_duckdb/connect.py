@@ -285,12 +285,21 @@ def _make(path: Path) -> None:
         making.unlink(missing_ok=True)
 
 
+def _constraint(error: Exception) -> str:
+    """Which constraint it is, as DuckDB names it, without the values that it shows of keys."""
+    said = str(error).removeprefix("Constraint Error: ").strip()
+    if said.startswith(("CHECK constraint failed", "NOT NULL constraint failed")):
+        return said
+    return f"{'a foreign key' if 'foreign key' in said else 'a primary key or a unique index'} of its table"
+
+
 def _error(path: Path, error: Exception, doing: str) -> SingerkitError:
     safe = "what was committed is safe"
     if isinstance(error, duckdb.ConstraintException):
         return BadDataError(
-            f"A constraint of a table in {path} refused rows while {doing}; {safe}: drop the constraint, or mend the rows "
-            "at the source, then run again."
+            f"A constraint in {path} refused rows while {doing}: {_constraint(error)}; {safe}: mend the rows at the source, drop the index, or "
+            "let the column take null (`ALTER TABLE ... ALTER ... DROP NOT NULL`), or, where it is another constraint, which DuckDB drops "
+            "with the table only, make the table anew without it, then run again; no setting sets such rows aside here."
         )
     if isinstance(error, duckdb.OutOfMemoryException):
         return RetryableError(

@@ -153,9 +153,37 @@ def test_a_table_of_the_users_own_with_a_key_and_more_columns(file: Path) -> Non
     query(file, "INSERT INTO s VALUES (1, 'old', 1)")
     load(file, schema("id", t=TEXT), record(id=1, t="new"), record(id=2, t="x"), STATE({"at": 1})).expect(0)
     assert rows(file) == [(1, "new", 1), (2, "x", 7)]
-    refused = load(file, schema("id", t=TEXT), record(id=3, t=None), STATE({"at": 2})).expect(65)
-    assert "A constraint of a table in" in refused.last_words
+    null = [schema("id", t=TEXT), record(id=3, t=None), STATE({"at": 2})]
+    refused = load(file, *null, on_invalid="quarantine").expect(65)
+    said = (
+        "refused rows while storing rows of stream `s`: NOT NULL constraint failed: s.t; what was committed"
+    )
+    assert said in refused.last_words
     assert state(file) == (1, {"at": 1})
+    query(file, "ALTER TABLE s ALTER t DROP NOT NULL")
+    load(file, *null).expect(0)
+
+
+def test_a_constraint_is_named_without_the_values_of_the_row(tmp_path: Path) -> None:
+    connection = duckdb.connect()
+    connection.execute("CREATE TABLE p (id VARCHAR PRIMARY KEY, n INT CHECK (n < 5), u VARCHAR)")
+    connection.execute("CREATE TABLE c (id VARCHAR REFERENCES p (id)); CREATE UNIQUE INDEX i ON p (u)")
+    connection.execute("INSERT INTO p VALUES ('secret', 1, 'secret')")
+    dialect = DuckDialect(tmp_path / "w.duckdb")
+    for values, words in [
+        (
+            "p VALUES ('a', 7, 'a')",
+            "x: CHECK constraint failed on table p with expression CHECK((n < 5)); what",
+        ),
+        ("p VALUES ('secret', 1, 'b')", "x: a primary key or a unique index of its table; what"),
+        ("p VALUES ('b', 1, 'secret')", "x: a primary key or a unique index of its table; what"),
+        ("c VALUES ('secret2')", "x: a foreign key of its table; what"),
+    ]:
+        with pytest.raises(duckdb.ConstraintException) as refused:
+            connection.execute(f"INSERT INTO {values}")
+        said = str(dialect.error(refused.value, "x"))
+        assert words in said
+        assert "secret" not in said
 
 
 def test_a_generated_column_of_a_field_is_named_and_can_be_dropped(file: Path) -> None:
