@@ -121,6 +121,28 @@ def test_floats_of_32_bits_hold_what_they_are_or_are_written_as(exact: bool) -> 
             assert rejects == [(1, f"Expected a number that a float can hold, got {excess}")], text
 
 
+NO_MOMENTS = [
+    ("date-time", "2026-13-01T00:00:00Z", "Expected a date-time of a day that the calendar has"),
+    ("date-time", "2026-02-30T00:00:00Z", "Expected a date-time of a day that the calendar has"),
+    ("date-time", "2026-02-28T00:00:00+25:00", "Expected a date-time with an offset below 24 hours"),
+    ("date-time", "2026-02-28T24:01:00Z", "Expected a date-time with a time from 00:00:00 to 24:00:00"),
+    ("date-time", "0000-12-31T00:00:00Z", "Expected a date-time between the years 1 and 9999"),
+    ("date-time", "9999-12-31T24:00:00Z", "Expected a date-time between the years 1 and 9999"),
+    ("date-time", "tomorrow", "Expected a date-time (RFC 3339)"),
+    ("date", "tomorrow", "Expected a date (RFC 3339)"),
+    ("date", "2026-02-30", "Expected a date of a day that the calendar has"),
+    ("time", "25:00", "Expected a time (RFC 3339)"),
+]
+
+
+@both_paths
+def test_of_a_moment_that_is_none_the_part_that_is_wrong_is_told(exact: bool) -> None:
+    for format_, text, words in NO_MOMENTS:
+        to = stream({"type": ["string", "null"], "format": format_})
+        _, [(_, reason)], _ = decoded(to, f'"{text}"', domain=Domain(), exact=exact)
+        assert reason.startswith(words), (text, reason)
+
+
 @both_paths
 def test_integers_that_were_widened_are_limited_too(exact: bool) -> None:
     wide = stream({"type": "integer"}, kind=Kind.BIG_INTEGER, numbers=Numbers.fixed(20, 0))

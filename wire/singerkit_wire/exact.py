@@ -458,28 +458,34 @@ def _any_text(value: Any, raw: Raw | None, column: Column, domain: Domain) -> st
     return _within_limits(_to_json(value, column, domain) if raw is None else str(raw, "utf-8"), column)
 
 
-def _date_time(value: Any, _column: Column) -> datetime.datetime:
+def _date_time(value: Any, what: str = "date-time") -> datetime.datetime:
     """Read ISO 8601 by the rules of docs/values.md: no offset is UTC, second 60 the next minute, microseconds."""
     match = _DATE_TIME.match(value.strip()) if isinstance(value, str) else None
     if match is None:
-        raise OutOfRange(f"Expected a date-time (RFC 3339), got {_shown(value)}")
+        raise OutOfRange(f"Expected a {what} (RFC 3339), got {_shown(value)}")
+    lacks = "between the years 1 and 9999"
     try:
+        if not match["date"].startswith("0000"):
+            lacks = "of a day that the calendar has"
         base = datetime.datetime.fromisoformat(f"{match['date']}T00:00")
+        lacks = "with an offset below 24 hours, and minutes below 60 in it"
+        zone = _zone(match["zone"])
+        lacks = "with a time from 00:00:00 to 24:00:00"
         hours, minutes = map(int, (match["clock"] or "00:00").split(":"))
         second = int(match["second"] or 0)
-        zone = _zone(match["zone"])
         if hours > 24 or minutes > 59 or second > 60 or (hours == 24 and (minutes or second)):
             raise ValueError
+        lacks = "between the years 1 and 9999"
         micros = int(Decimal("0." + (match["fraction"] or "0")) * 1_000_000 + Decimal("0.5"))
         moment = base + datetime.timedelta(hours=hours, minutes=minutes, seconds=second, microseconds=micros)
         return moment.replace(tzinfo=zone)
     except (ValueError, OverflowError):
-        raise OutOfRange(f"Expected a date-time between the years 1 and 9999, got {_shown(value)}") from None
+        raise OutOfRange(f"Expected a {what} {lacks}, got {_shown(value)}") from None
 
 
 def _to_date_time(value: Any, column: Column, domain: Domain) -> datetime.datetime:
     """Read a date-time; in UTC when its offset is wider than the store reads."""
-    moment = _date_time(value, column)
+    moment = _date_time(value)
     _check_year(moment, value, domain)
     try:
         _rounded_up(moment, column)
@@ -520,8 +526,8 @@ def _zone(text: str | None) -> datetime.timezone | None:
     return datetime.timezone(-offset if text[0] == "-" else offset)
 
 
-def _to_date(value: Any, column: Column, domain: Domain) -> datetime.date:
-    moment = _date_time(value, column)
+def _to_date(value: Any, _column: Column, domain: Domain) -> datetime.date:
+    moment = _date_time(value, "date")
     if moment.time() != datetime.time() or (moment.utcoffset() or datetime.timedelta()):
         raise OutOfRange(f"Expected a date, got {_shown(value)}")
     _check_year(moment.date(), value, domain)
@@ -530,7 +536,7 @@ def _to_date(value: Any, column: Column, domain: Domain) -> datetime.date:
 
 def _to_time(value: Any, column: Column, _domain: Domain) -> datetime.time:
     try:
-        moment = _date_time(f"{_ANY_DAY}T{value}", column)
+        moment = _date_time(f"{_ANY_DAY}T{value}")
     except OutOfRange:
         raise OutOfRange(f"Expected a time (RFC 3339), got {_shown(value)}") from None
     if moment.utcoffset():
