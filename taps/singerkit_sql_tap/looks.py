@@ -52,6 +52,15 @@ def spelling_of(time: str) -> Spelling:
     return time[10:11], time[16:].lstrip("0123456789:.,"), len(time)
 
 
+def _shortest(time: str) -> str:
+    """Return the least text that is the same moment: without an offset `10:00`, `10:00:00` and `10:00:00.0` may stand beside each other."""
+    whole, point, fraction = time.partition(".")
+    fraction = fraction.rstrip("0")
+    return (
+        f"{whole}{point}{fraction}" if fraction else whole.removesuffix(":00") if len(whole) == 19 else whole
+    )
+
+
 @dataclass(frozen=True)
 class Look:
     """The order of a key whose values all look alike (`singerkit_sql_tap.contract.KeyOrder`)."""
@@ -71,7 +80,7 @@ class Look:
             not offset or len(value) == length
         )
         if looks_alike:
-            return value
+            return value if offset else _shortest(value)
         try:
             seconds = iso_instant(value)[0]
         except NoInstantError:

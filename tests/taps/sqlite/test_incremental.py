@@ -217,6 +217,23 @@ def test_where_no_row_has_a_value_to_go_on_from_the_run_says_that_they_come_agai
     assert shop.sync(second.state).column("v") == []
 
 
+@pytest.mark.parametrize("at", ["10:00:00.10", "10:00:00", "10:00", "10:00:00.100", "10:01:00.0"])
+@pytest.mark.parametrize("index", [None, "CREATE INDEX i ON t (at)"])
+def test_a_row_at_the_bookmark_that_is_written_shorter_is_found(shop, at, index):
+    """SQLite sorts `10:00:00.1` before `10:00:00.10`, which is the same moment."""
+    shop.by("at")
+    shop.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, at TEXT)", *filter(None, [index]), "SELECT 1")
+    insert(shop, (1, f"2026-01-01 {at}"))
+    state = shop.sync().state
+    same = {"10:00:00.10": ["10:00:00.1", "10:00:00.100"], "10:00:00.100": ["10:00:00.1"]}
+    same |= {"10:01:00.0": ["10:01:00", "10:01"]}
+    news = [(n, f"2026-01-01 {text}") for n, text in enumerate(same.get(at, ["10:00", "10:00:00.0"]), 2)]
+    insert(shop, *news, (9, "2026-01-01 09:59:59.9"))
+    second = shop.sync(state)
+    assert sorted(second.column("id")) == [n for n, _ in news]
+    assert shop.sync(second.state).rows() == []
+
+
 def test_a_lookback_reads_rows_that_were_committed_late(shop):
     shop.by("at")
     shop.execute(*TABLES["rowid"])
