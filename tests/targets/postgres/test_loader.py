@@ -39,7 +39,7 @@ from singerkit_wire.stream import Stream, stream_of
 from target_postgres import loader as module
 from target_postgres import session as session_module
 from target_postgres.connect import connect
-from target_postgres.faults import ConnectionLost, InTheWay
+from target_postgres.faults import ConnectionLost
 from target_postgres.loader import PostgresLoader
 from target_postgres.names import identifier
 from target_postgres.session import Session, process_of_a_load
@@ -1054,7 +1054,7 @@ def test_a_lock_of_others_is_waited_for_and_then_told(target: Target) -> None:
     try:
         other.cursor().execute(SQL("LOCK TABLE {}").format(Identifier(target.schema, "a")))
         loader = target.loader(lock_timeout_seconds=0.2)
-        with pytest.raises(InTheWay, match=rf"pid {other.info.backend_pid} \(nightly report\)"):
+        with pytest.raises(LockHeldError, match=rf"pid {other.info.backend_pid} \(nightly report\)"):
             declared(loader, stream(y={"type": "integer"}))
         other.rollback()
         loader.rollback()
