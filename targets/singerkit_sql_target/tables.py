@@ -426,9 +426,9 @@ def _as_stored(
                 f"(`{fitting.dialect.types[column.kind]}` is the default), then run again."
             )
         if fitting.settings.append_only:  # every row is kept, whatever becomes of its key
-            return replace(found, is_key=False)
+            return _telling_the_statement(fitting, replace(found, is_key=False), columns[column.name])
         _judge_key(fitting, column, found, type_)
-        return found
+        return _telling_the_statement(fitting, found, columns[column.name])
 
     given = tuple(map(stored, stream.columns))
     for column in given:
@@ -441,6 +441,16 @@ def _as_stored(
                 fitting.dialect.types[Kind.JSON],
             )
     return replace(stream, columns=given), {name: stored(column) for name, column in metadata.items()}
+
+
+def _telling_the_statement(fitting: _Fitting, given: Column, name: str) -> Column:
+    """Of a column that holds not every number say how one with values becomes text; `column_types` is for new ones."""
+    if given.numbers is None:
+        return given
+    dialect = fitting.dialect
+    change = fitting.statement(f"ALTER {dialect.quote(name)} TYPE {dialect.types[Kind.STRING]}")
+    holder = f"{given.numbers.holder.removesuffix(')')}; where values are stored, run {change} first)"
+    return replace(given, numbers=replace(given.numbers, holder=holder))
 
 
 def _judge_key(fitting: _Fitting, declared: Column, given: Column, type_: str) -> None:
