@@ -72,7 +72,7 @@ class Database(Protocol):
     def found_types(
         self, table: Table, columns: Sequence[str], where: Sequence[Condition]
     ) -> Mapping[str, dict[str, Any]]:
-        """Return the schema of each column as its values are.
+        """Return the schema of each column as its values are; a column without a value is left out.
 
         Called once per stream and run, before its SCHEMA, unless a catalog has the schema. A database whose declared
         types are a promise returns them.

@@ -185,8 +185,10 @@ class TableStream(BlockStream):
         if every_column:
             self._row_count = self._database.row_count(self.table)
         properties = dict(self.schema["properties"])
-        for name, schema in found.items():
-            properties[name] = widened(schema, former.fields.get(name))
+        for name in names:
+            before = former.fields.get(name)
+            if name in found or before:  # without a value it is what it was before, else as declared
+                properties[name] = widened(found.get(name, {"type": ["null"]}), before)
         for name in self.primary_keys:
             properties[name] = _not_null(properties[name])
             if _is_time(properties[name]) and len(self._spellings(name)) > 1:

@@ -176,6 +176,8 @@ class SqliteDatabase:
         found = zip(columns, zip(*rows, strict=True) if rows else [()] * len(columns), strict=True)
         schemas = {}
         for name, types in found:
+            if not {*types} - {"null"}:
+                continue
             declared = table.column(name).sql_type
             is_time = is_declared_time(declared) and {*types} - {"null"} == {"text"}
             format_ = self._format(table, name, where) if is_time else None

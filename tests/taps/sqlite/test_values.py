@@ -276,6 +276,34 @@ def test_a_type_that_was_sent_before_stays_admitted(shop, before, after, schema)
     assert shop.sync(first.state).properties()["v"] == schema
 
 
+@pytest.mark.parametrize("by", [None, "n"])
+@pytest.mark.parametrize(
+    ("declared", "value"),
+    [
+        ("DATETIME", Z),
+        ("DATE", "2026-01-01"),
+        ("BLOB", "text"),
+        ("TEXT", b"x"),
+        ("DATETIME", 5),
+        ("INTEGER", 1.5),
+    ],
+)
+def test_a_table_that_is_emptied_keeps_the_types_that_were_sent(shop, by, declared, value):
+    """It was as declared again, and a target refused the column: text where it had points in time."""
+    if by:
+        shop.by(by)
+    shop.execute(f"CREATE TABLE t (n INTEGER, v {declared})", "INSERT INTO t VALUES (1, ?)", rows=[(value,)])
+    first = shop.sync()
+    shop.execute("DELETE FROM t")
+    second = shop.sync(first.state)
+    assert second.properties() == first.properties()
+    shop.execute("INSERT INTO t VALUES (2, NULL)")
+    third = shop.sync(second.state)
+    assert third.properties() == first.properties()
+    shop.execute("INSERT INTO t VALUES (3, ?)", rows=[(value,)])
+    assert shop.sync(third.state).properties() == first.properties()
+
+
 def test_a_column_without_a_value_takes_what_comes_next(shop):
     shop.execute(
         "CREATE TABLE t (a INTEGER, b, c DECIMAL, d DATETIME, e BLOB)",
