@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections import deque
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 
@@ -22,6 +23,9 @@ __all__ = ["Keyset"]
 _COMPARES = re.compile(r"(?i)(?:^|[^a-z])(?:gte?|lte?|greater|less|above|below|min|max)(?:[^a-z]|$)|[<>]")
 """Looks of `param` and `template` that compare values; after others, a server may look the record itself up."""
 
+_RECENT = 64
+_BACK = (1, 2, 4, 8)
+"""So many records ahead of the last one is asked where a page behind it has none."""
 _NUMERIC = tuple(b"-0123456789"[at : at + 1] for at in range(11))
 _Value = Decimal | str
 
@@ -35,7 +39,10 @@ class Keyset:
         self._warn = warn
         self._column = column_of(Path("", tuple(self._field.removeprefix("$.").split(".")), False))
         asked = f"{settings.param} {settings.template or ''}"
-        self._compares = _COMPARES.search(asked) is not None
+        self.compares = _COMPARES.search(asked) is not None
+        """Whether the server compares the value, so that it need not have the record any more."""
+        self._recent: deque[tuple[_Value, str]] = deque(maxlen=_RECENT)
+        """The last values and their texts."""
         self._last: _Value | None = None
         self._ascends: bool | None = None
 
@@ -63,8 +70,22 @@ class Keyset:
             )
         self._look_at_order(values, where)
         self._last = values[-1] if values else self._last
-        last = self._column(records[-1:], where)
-        return scalar_text(last[0], place) if last else None
+        texts = [scalar_text(one, place) for one in self._column(records[-_RECENT:], where)]
+        pairs = zip(found[-_RECENT:], texts, strict=True)
+        self._recent.extend((value, text) for value, text in pairs if value is not None and text is not None)
+        return texts[-1] if texts else None
+
+    def before_last(self) -> list[str | None]:
+        """Return values of records ahead of the last one, to ask by where that may be gone; None: ask for the first page."""
+        texts: list[str | None] = [None, *(text for _, text in self._recent)]
+        return [texts[-1 - back] for back in _BACK if back < len(texts)]
+
+    def beyond(self, records: Sequence[Raw]) -> list[Raw]:
+        """Return those of ``records``, of a page that begins ahead of the last record, that have not come."""
+        where = f"a page of stream {self._name} that is asked for by another record"
+        known = {value for value, _ in self._recent}
+        values = [_value(one, f"`{self._field}` on {where}") for one in self._column(records, where)]
+        return [record for record, value in zip(records, values, strict=True) if value not in known]
 
     def _look_at_order(self, values: Sequence[_Value], where: str) -> None:
         """Numbers have one order; that of texts is the server's own."""
@@ -81,7 +102,7 @@ class Keyset:
             "record that stands before a smaller one is passed over by the next page. Ask the server to sort by it (in "
             "`params`), or take another type of pagination."
         )
-        if self._compares:
+        if self.compares:
             raise BadDataError(sentence)
         self._warn(sentence)
 

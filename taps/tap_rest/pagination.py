@@ -90,10 +90,24 @@ class Experience:
 
 def body_paths(settings: Pagination) -> list[str]:
     """Return the paths that a kind needs from each body, those of the stop rules included."""
-    rules = [settings.total_pages, settings.total_count, settings.has_more, settings.is_last]
+    rules = [
+        settings.total_pages,
+        settings.total_count,
+        _relation_path(settings),
+        settings.has_more,
+        settings.is_last,
+    ]
     paths = [path for path in rules if path is not None and not path.startswith(_IN_HEADER)]
     token = _token_path(settings)
     return list(dict.fromkeys([*paths, token] if token is not None else paths))
+
+
+def _relation_path(settings: Pagination) -> str | None:
+    """Return where Elasticsearch says whether a total is exact (`{"value": 10000, "relation": "gte"}`)."""
+    path = settings.total_count or ""
+    if path.startswith(_IN_HEADER) or not path.endswith(".value"):
+        return None
+    return path.removesuffix("value") + "relation"
 
 
 def _token_path(settings: Pagination) -> str | None:
@@ -133,6 +147,8 @@ class Pages:
         self._is_first = is_first
         self._experience = experience or Experience()
         self._keyset = Keyset(settings, name, warn) if settings.type == "keyset" else None
+        self._was_more_told = False
+        """Whether the page before had records, and named another."""
         self.first = _first_step(settings)
 
     @property
@@ -164,6 +180,7 @@ class Pages:
         here = self._here(step, response, page, last_key)
         end = _is_over(here)
         following = None if end is not None else _NEXT[self._settings.type](here)
+        self._was_more_told = following is not None and bool(page.came)
         if following is None:
             self._look_for_more(end or _ENDS.get(self._settings.type, End.NOTHING), here)
             return None
@@ -175,6 +192,51 @@ class Pages:
         self._tokens.add(_token(Step(url=response.url)))
         self._refuse_circles(following, here)
         return following
+
+    def second_looks(self, step: Step, response: Response, page: ReadPage) -> list[Step]:
+        """Return how to ask again about an end without records behind a page that named another, or went by a record.
+
+        A server that is going down answers so, and one that is asked for what follows a record that has been deleted.
+        """
+        if page.came or not self._was_more_told or not _ends_here(self._here(step, response, page)):
+            return []
+        if self._keyset is None:
+            return [step]
+        if self._keyset.compares and not self._has_flag:
+            return []
+        texts = self._keyset.before_last()
+        return [self.first if text is None else _behind_key(step, self._settings, text) for text in texts]
+
+    def beyond(self, page: ReadPage) -> bool:
+        """Leave out what has come of a page that a second look by another record found; tell whether it had some of it."""
+        if self._keyset is None:
+            return False
+        came, left = len(page.came), self._keyset.beyond(page.came)
+        new = set(map(id, left))
+        page.records = [record for record in page.records if id(record) in new]
+        page.unfiltered = left if page.unfiltered is not None else None
+        return len(left) < came
+
+    def tell_of_lost_end(self, *, is_known: bool) -> None:
+        """Warn of an end without records that contradicts the page before, by its flag or by the records themselves.
+
+        ``is_known``: another record showed that it is the end nonetheless.
+        """
+        if is_known or not (self._has_flag or self._keyset):
+            return
+        told = (
+            f"says by `{self._settings.has_more or self._settings.is_last}` that there is more"
+            if self._has_flag
+            else "has records, and those before the last are followed by none any more"
+        )
+        self._warn(
+            f"Page {self.number - 1} of stream {self._name} {told}, and page {self.number} has no records, each time it is asked "
+            "for: rows may be missing if the API failed, or if rows were deleted meanwhile; load the stream anew if so."
+        )
+
+    @property
+    def _has_flag(self) -> bool:
+        return (self._settings.has_more or self._settings.is_last) is not None
 
     def _here(self, step: Step, response: Response, page: ReadPage, last_key: str | None = None) -> _Here:
         return _Here(
@@ -481,6 +543,16 @@ class _Here:
 # The end of a stream
 
 
+def _ends_here(here: _Here) -> bool:
+    """Tell whether a page without records is the end of what the page before it has promised."""
+    settings = here.settings
+    if settings.has_more is not None or settings.is_last is not None:
+        return (_by_has_more(here) or _by_is_last(here)) is not None
+    if settings.type in ("page", "offset", *_ENDS):
+        return False
+    return settings.type == "keyset" or _NEXT[settings.type](here) is None
+
+
 def _is_over(here: _Here) -> End | None:
     settings = here.settings
     if settings.type in _ENDS:
@@ -525,7 +597,17 @@ def _by_total_count(here: _Here) -> End | None:
         return None
     # An empty page in the middle stands for as many records as a full one, so that counting comes to an end.
     skipped = here.seen.empty_pages * (here.settings.size or here.seen.largest_page or 1)
+    if _is_lower_bound(here):
+        is_full = here.page.came and len(here.page.came) >= here.seen.largest_page
+        return None if is_full or here.seen.records + skipped < here.number(path) else End.TOTAL
     return _by_total(here, path, here.seen.records, skipped, "row")
+
+
+def _is_lower_bound(here: _Here) -> bool:
+    """Tell whether the total counts at least so many rows, so that a full page does not end there."""
+    path = _relation_path(here.settings)
+    said = here.page.fields.get(path) if path is not None else None
+    return said is not None and scalar_text(said, f"`{path}` of stream {here.name}") != "eq"
 
 
 def _by_total(here: _Here, path: str, came: int, skipped: int, thing: str) -> End | None:
@@ -814,8 +896,12 @@ def _after_keyset(here: _Here) -> Step | None:
             f"Expected a value in `{name}` of the last record on page {here.seen.pages} of stream "
             f"{here.name}, got nothing; `pagination.field` must be a field that every record has."
         )
-    text = (here.settings.template or "{value}").replace("{value}", value)
-    return replace(here.step, params={**here.step.params, _param(here.settings): text})
+    return _behind_key(here.step, here.settings, value)
+
+
+def _behind_key(step: Step, settings: Pagination, value: str) -> Step:
+    text = (settings.template or "{value}").replace("{value}", value)
+    return replace(step, params={**step.params, _param(settings): text})
 
 
 def _to(here: _Here, url: str, *, is_template: bool = False) -> Step:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from functools import cached_property, partial
 from itertools import chain, islice, repeat, takewhile
@@ -13,7 +14,13 @@ from typing import Any, ClassVar, Protocol
 
 from singerkit_catalog.admitted import types_of
 from singerkit_catalog.schema import properties_of
-from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableError, Stopped
+from singerkit_shell.errors import (
+    BadDataError,
+    ConfigurationError,
+    NotAuthorisedError,
+    RetryableError,
+    Stopped,
+)
 from singerkit_shell.validate import nearest
 from singerkit_shell.words import counted
 from singerkit_state.order import ValueKind, starting_value
@@ -375,6 +382,7 @@ class RestStream(BlockStream):
                 yield ReadPage([], {}, is_absent=True)
                 return
             page = self._reader.read(response, where, is_first=begins, is_served=is_served)
+            page, response, step, question = self._looked_again(pages, page, response, step, question)
             page.answer = response
             if response.left_out:
                 self._warn(told_of_lost_parameters(self.name, response.left_out))
@@ -390,6 +398,29 @@ class RestStream(BlockStream):
                 self._note_numbering(response, step, url, asked, page, is_first=is_first)
             self._note_overlap(overlaps, page)
             yield page
+
+    def _looked_again(
+        self, pages: Pages, page: ReadPage, response: Response, step: Step, question: Question
+    ) -> tuple[ReadPage, Response, Step, Question]:
+        """Return the page, or what another look finds behind the page before, where an end without records contradicts that."""
+        where = f"page {pages.number} of stream {self.name}, asked for once more"
+        is_known, looks = False, pages.second_looks(step, response, page)
+        for look in looks:
+            params = {name: value for name, value in question.params.items() if name not in step.params}
+            asked = replace(question, params={**params, **look.params}) if look.url is None else question
+            try:
+                answer, is_served = self._witness.ask(asked, is_first=False)
+                found = self._reader.read(answer, where, is_first=False, is_served=is_served)
+            except (BadDataError, NotAuthorisedError):
+                continue  # a token that leads on once only, or a record that is gone
+            is_known = pages.beyond(found)
+            if found.came:
+                return found, answer, look, asked
+            if is_known:
+                break
+        if looks:
+            pages.tell_of_lost_end(is_known=is_known)
+        return page, response, step, question
 
     def _records_now(self, question: Question) -> Sequence[RawRecord]:
         """Ask once more, and return the records."""

@@ -1,0 +1,125 @@
+"""An end without records that contradicts the page before it is looked at twice, since rows may stand behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from taps.rest.api_server import Asked, Reply, json_reply, serving
+
+MORE = "$.has_more"
+PAGINATIONS: dict[str, dict[str, Any]] = {
+    "keyset": {"type": "keyset", "field": "id", "param": "starting_after", "has_more": MORE},
+    "cursor": {"type": "cursor", "cursor": "$.next"},
+    "page": {"type": "page", "has_more": MORE},
+}
+
+
+class Api:
+    """Thirty rows, ten at once. ``at``: what happens before answer number so and so; ``fails`` at answers that have no rows."""
+
+    def __init__(self, rows: int = 30, *, is_always_more: bool = False) -> None:
+        self.ids = [f"r{number:02d}" for number in range(rows)]
+        self.is_always_more = is_always_more
+        self.at: dict[int, Callable[[], object]] = {}
+        self.fails: set[int] = set()
+        self.answers = 0
+
+    def __call__(self, asked: Asked) -> Reply:
+        self.answers += 1
+        self.at.get(self.answers, list)()
+        if self.answers in self.fails:
+            return json_reply({"data": [], "has_more": False, "next": None})
+        begin = (int(asked.param("page") or 1) - 1) * 10 + int(asked.param("cursor") or 0)
+        after = asked.param("starting_after")
+        if after is not None:
+            begin = self.ids.index(after) + 1 if after in self.ids else len(self.ids)
+        rows = self.ids[begin : begin + 10]
+        is_more = begin + 10 < len(self.ids) or (self.is_always_more and bool(rows))
+        found = [{"id": name} for name in rows]
+        return json_reply({"data": found, "has_more": is_more, "next": str(begin + 10) if is_more else None})
+
+
+def stream(kind: str) -> dict[str, Any]:
+    schema = {"properties": {"id": {"type": "string"}}}
+    return {
+        "name": "rows",
+        "path": "/rows",
+        "primary_keys": ["id"],
+        "records": "$.data[*]",
+        "schema": schema,
+        "pagination": PAGINATIONS[kind],
+    }
+
+
+def read(run_tap: Any, api: Api, kind: str, **more: Any) -> Any:
+    with serving({"/rows": api}) as server:
+        return run_tap(server.url, stream(kind) | more).ended(0)
+
+
+@pytest.mark.parametrize("kind", PAGINATIONS)
+def test_an_end_of_one_moment_is_none(kind: str, run_tap: Any) -> None:
+    api = Api()
+    api.fails = {3}
+    run = read(run_tap, api, kind)
+    assert [row["id"] for row in run.records("rows")] == api.ids
+    assert "rows may be missing" not in run.stderr
+
+
+@pytest.mark.parametrize("gone", [1, 2, 5])
+def test_rows_behind_one_that_was_deleted_are_read(gone: int, run_tap: Any) -> None:
+    """And behind several, the next of which have gone, too."""
+    api = Api()
+    lost = api.ids[20 - gone : 20]
+    api.at = {3: lambda: [api.ids.remove(name) for name in lost]}
+    run = read(run_tap, api, "keyset")
+    assert [row["id"] for row in run.records("rows")] == sorted([*api.ids, *lost])
+    assert "rows may be missing" not in run.stderr
+
+
+@pytest.mark.parametrize("kind", ["keyset", "page"])
+def test_an_outage_that_lasts_is_told_and_removes_nothing(kind: str, run_tap: Any) -> None:
+    api = Api()
+    api.fails = {*range(3, 99)}
+    run = read(run_tap, api, kind, activate_version=True)
+    assert len(run.records("rows")) == 20
+    assert "rows may be missing if the API failed" in run.stderr
+    assert all(message["type"] != "ACTIVATE_VERSION" for message in run.messages)
+
+
+@pytest.mark.parametrize(("kind", "answers"), [("keyset", 5), ("cursor", 5), ("page", 5)])
+def test_an_api_that_always_names_one_page_more_ends(kind: str, answers: int, run_tap: Any) -> None:
+    api = Api(is_always_more=True)
+    run = read(run_tap, api, kind)
+    assert len(run.records("rows")) == 30
+    assert api.answers == answers, "three pages, one without rows, and a look"
+    # Where the last row comes behind the one before it, nothing has gone; a number or a token shows no such thing.
+    assert ("rows may be missing" in run.stderr) is (kind == "page")
+
+
+def test_rows_that_are_there_no_more_are_the_end(run_tap: Any) -> None:
+    """The last two are deleted, and nothing is behind them."""
+    api = Api(20, is_always_more=True)
+    api.at = {3: lambda: api.ids.__delitem__(slice(18, None))}
+    run = read(run_tap, api, "keyset")
+    assert len(run.records("rows")) == 20
+    assert "rows may be missing" not in run.stderr
+
+
+@pytest.mark.parametrize(("relation", "came"), [("gte", 25), ("eq", 20), (None, 20)])
+def test_a_total_that_is_a_lower_bound_ends_no_full_page(
+    relation: str | None, came: int, run_tap: Any
+) -> None:
+    """Elasticsearch counts up to 10,000; the rows behind it come page by page until one is not full."""
+
+    def hits(asked: Asked) -> Reply:
+        begin = int(asked.param("from") or 0)
+        rows = [{"id": f"r{number:02d}"} for number in range(25)][begin : begin + 10]
+        total = {"value": 20} | ({"relation": relation} if relation else {})
+        return json_reply({"data": rows, "total": total})
+
+    offset = {"type": "offset", "param": "from", "size": 10, "total_count": "$.total.value"}
+    with serving({"/rows": hits}) as server:
+        run = run_tap(server.url, stream("page") | {"pagination": offset}).ended(0)
+    assert len(run.records("rows")) == came
