@@ -661,7 +661,8 @@ def test_a_child_that_is_not_found_for_a_run_below_a_parent_that_does_not_change
         assert [row["no"] for row in first.records("orders")] == [10, 30]
         parents.append({"id": 4, "u": moment(9), "link": "/more/4"})
         second = run_tap(api.url, parent, child, state=first.state).ended(0)
-        assert second.records("orders") == []
+        # Below the newest parent of the run before once more: it may have changed within the same second.
+        assert [row["no"] for row in second.records("orders")] == ([30] if bookmarks is None else [])
         assert second.state["bookmarks"]["orders"]["_singerkit_absent"] == [
             {"context": {"user": 4, "parent.link": "/more/4"}, "runs": 1},
             {"context": {"user": 2, "parent.link": "/more/2"}, "runs": 2},
