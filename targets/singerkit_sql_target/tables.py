@@ -377,7 +377,7 @@ def _refuse_types(
     fitting: _Fitting, misfits: Sequence[tuple[str, str, str]], every: Mapping[str, Column]
 ) -> None:
     """Name all columns at once: one at a time would be a run that fails for each."""
-    stream, dialect = fitting.stream, fitting.dialect
+    stream = fitting.stream
     name, found, wanted = misfits[0]
     told = ", ".join(
         f"`{every[name].name}` (type `{wanted}`, in the table `{found}`)"
@@ -388,20 +388,28 @@ def _refuse_types(
         if len(misfits) == 1
         else f"columns of the types of stream `{stream.name}`, got others for {told}"
     )
-    text = dialect.types[Kind.STRING]
-    as_text = ", ".join(
-        fitting.statement(f"ALTER {dialect.quote(name)} TYPE {text}") for name, _, _ in misfits[:_MOST]
-    )
-    choice = json.dumps(
-        {"column_types": {f"{stream.name}.{every[name].name}": text for name, _, _ in misfits[:_MOST]}},
-        ensure_ascii=False,
-    )
     raise BadDataError(
-        f"Expected {expected}; what is stored is untouched: let the column be text, which holds both, with {as_text} and "
-        f"`{choice}` in the config; or read the stream anew: run {fitting.start_over}, `DROP TABLE {fitting.quoted}`, then the "
+        f"Expected {expected}; what is stored is untouched: {_as_text(fitting, [name for name, _, _ in misfits[:_MOST]], every)}"
+        f"read the stream anew: run {fitting.start_over}, `DROP TABLE {fitting.quoted}`, then the "
         "pipeline again; or, if the source has gone back to what it sent before, let the tap forget the new type (tap-rest: "
         "remove the stream's file from the folder `schema_cache`, or declare `schema`), then run again."
     )
+
+
+def _as_text(fitting: _Fitting, names: Sequence[str], every: Mapping[str, Column]) -> str:
+    """Return the advice that makes columns text; none of a key, whose text as the store writes it is not what comes again."""
+    key = next((every[name].name for name in names if every[name].is_key), None)
+    if key is not None:
+        return f"`{key}` is a part of the key, and as text the rows that are stored would not be found by it when they come again: "
+    text = fitting.dialect.types[Kind.STRING]
+    statements = ", ".join(
+        fitting.statement(f"ALTER {fitting.dialect.quote(name)} TYPE {text}") for name in names
+    )
+    choice = json.dumps(
+        {"column_types": {f"{fitting.stream.name}.{every[name].name}": text for name in names}},
+        ensure_ascii=False,
+    )
+    return f"let the column be text, which holds both, with {statements} and `{choice}` in the config; or "
 
 
 def _as_stored(

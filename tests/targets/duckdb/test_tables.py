@@ -72,6 +72,17 @@ def test_another_type_is_refused_with_statements_that_help(file: Path) -> None:
     assert rows(file) == [(1, "5"), (2, "x")]
 
 
+def test_a_key_of_another_type_is_not_to_be_made_text(file: Path) -> None:
+    """DuckDB would write a moment otherwise than the source does, so that each row came beside itself."""
+    moment = {"type": "string", "format": "date-time"}
+    load(file, schema("at", at=moment), record(at="2026-01-01T00:00:00Z"), STATE({"at": 1})).expect(0)
+    refused = load(file, schema("at", at=TEXT), record(at="2026-01-01T00:00:00Z"), STATE({"at": 2})).expect(
+        65
+    )
+    assert "`at` is a part of the key" in refused.stderr and "TYPE VARCHAR" not in refused.stderr
+    assert "read the stream anew: run " in refused.stderr
+
+
 def test_a_column_without_a_value_takes_the_type_that_comes(file: Path) -> None:
     load(file, schema("id", a={"type": "null"}), record(id=1, a=None), STATE({"at": 1})).expect(0)
     load(file, schema("id", a=TEXT), record(id=2, a="x"), STATE({"at": 2})).expect(0)
