@@ -320,6 +320,7 @@ def observation(run_tap: Any, config: dict[str, Any], **more: Any) -> tuple[Any,
             (one.raw_path, sorted((k, v) for k, v in one.headers.items() if k != "Host")) for one in api.asked
         ]
         out = re.sub(r'"(run|time_extracted)":"[^"]*"', "", run.stdout).replace(api.url, "")
+        out = re.sub(r'"_singerkit_read_at":\{[^}]*\}', "", out)  # the source's clock
         out = re.sub(r"127\.0\.0\.1:\d+|localhost:\d+", "", out)
         # A state that says how the config was is no effect of it.
         out = re.sub(r'"source":\{[^}]*\}|"start_date":"[^"]*"', "", out)

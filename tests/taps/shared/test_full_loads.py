@@ -155,13 +155,14 @@ def test_a_load_goes_on_where_all_of_it_is_of_one_kind(part, facts, goes_on, cap
 
 
 def test_only_where_answers_may_be_wrong_few_rows_are_doubted():
-    assert FullLoad(stream(doubts_small_loads=False), {LOAD: {"rows": 99}}).end(0) is None
+    assert FullLoad(stream(doubts_small_loads=False), {LOAD: {"rows": 99}}).end(0, None) is None
     load = FullLoad(stream(), {LOAD: {"rows": 3}})
-    assert "it had no row at all" in str(load.end(0))
+    assert "it had no row at all" in str(load.end(0, None))
     assert load.written()["rows"] == 3, "no rows are nothing to hold the next load against"
-    assert load.end(2) is None
-    assert load.end(1) is None, "the half is no doubt"
+    assert load.end(2, None) is None
+    assert load.end(1, None) is None, "the half is no doubt"
     load = FullLoad(stream(), {LOAD: {"rows": 3}})
-    assert "it had 1 row, and the one before 3" in str(load.end(1))
-    assert load.end(1) is None
-    assert FullLoad(stream(), {LOAD: {"version": 1}}).end(1) is None
+    assert "it had 1 row, and one before 3" in str(load.end(1, None))
+    assert load.end(1, None) is None
+    assert "does not say how many rows" in str(FullLoad(stream(), {LOAD: {"version": 1}}).end(1, None))
+    assert FullLoad(stream(), {}).end(1, None) is None
