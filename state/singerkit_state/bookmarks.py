@@ -44,6 +44,7 @@ __all__ = [
     "SEEN_LIMIT",
     "Bookmark",
     "StreamBookmarks",
+    "canonical_json",
     "context_key",
     "remembered_by",
     "sent_again",
@@ -313,10 +314,18 @@ def _names_in(entry: Mapping[str, Any]) -> Iterator[str]:
             yield from group[1:]
 
 
+def canonical_json(value: object) -> str:
+    """Return the JSON of a value, the same whatever the order of its members; what JSON does not know is its text.
+
+    1 and "1" are two, as in `context_key` they are not.
+    """
+    return json.dumps(value, sort_keys=True, default=str)
+
+
 def context_key(context: Mapping[str, Any]) -> str:
     """Return what tells a context from others: a number is the same as its text, since an API may come to send the other."""
     told = {name: str(value) if type(value) is int else value for name, value in context.items()}
-    return json.dumps(told, sort_keys=True, default=str)
+    return canonical_json(told)
 
 
 def _read(entry: Mapping[str, Any], replication_key: str | None) -> Bookmark:

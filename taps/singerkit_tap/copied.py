@@ -12,14 +12,13 @@ cannot, and somebody is told. Of more parents than `bookmark.partitions` nothing
 
 from __future__ import annotations
 
-import json
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from typing import Any
 
 from singerkit_shell.words import counted
-from singerkit_state.bookmarks import PARTITION_LIMIT, context_key
+from singerkit_state.bookmarks import PARTITION_LIMIT, canonical_json, context_key
 from singerkit_tap.changes import listed, reset_of
 from singerkit_tap.contract import Context
 from singerkit_tap.stream import BlockStream
@@ -135,7 +134,7 @@ def _parent(context: Context) -> str:
 
 
 def _digest(values: Mapping[str, Any]) -> str:
-    return _short(json.dumps(values, sort_keys=True, default=str), _OF_VALUES)
+    return _short(canonical_json(values), _OF_VALUES)
 
 
 def _short(text: str, length: int) -> str:

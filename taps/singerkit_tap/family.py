@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -12,7 +11,7 @@ from singer_sdk import metrics
 from singer_sdk.singerlib import SelectionMask
 
 from singerkit_shell.errors import ConfigurationError
-from singerkit_state.bookmarks import Bookmark, StreamBookmarks, context_key
+from singerkit_state.bookmarks import Bookmark, StreamBookmarks, canonical_json, context_key
 from singerkit_state.order import UnorderableError
 from singerkit_state.readas import READ_AS
 from singerkit_state.tracker import BookmarkTracker
@@ -106,10 +105,10 @@ class Family:
         recent = self._recent.setdefault(child.stream.name, {})
         for child_context in child.stream.child_contexts(records, context):
             own = context_key(child_context)
-            asked = json.dumps(child.stream.asked_by(child_context), sort_keys=True, default=str)
+            asked = canonical_json(child.stream.asked_by(child_context))
             copied = child.stream.copied(child_context) if child.replaces_rows else ()
             key, request = hash(own), hash((own, asked))
-            whole = hash((request, json.dumps(copied, sort_keys=True, default=str))) if copied else request
+            whole = hash((request, canonical_json(copied))) if copied else request
             if whole in recent:
                 continue
             if key in recent and request not in recent:

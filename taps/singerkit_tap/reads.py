@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from singerkit_shell.errors import BadDataError, ConfigurationError, SingerkitError
-from singerkit_state.bookmarks import Bookmark, StreamBookmarks, context_key
+from singerkit_state.bookmarks import Bookmark, StreamBookmarks, canonical_json, context_key
 from singerkit_state.memory import version_hash
 from singerkit_state.order import UnknownOrderError, UnorderableError, starting_value
 from singerkit_state.tracker import BookmarkTracker
@@ -166,6 +165,6 @@ def _former_salts(stream: BlockStream, context: Context, salt: bytes) -> list[by
     if stream.primary_keys and not stream.sends_partial_records:
         return []
     formers = (context, *stream.former_contexts(context))
-    written = (json.dumps(former, sort_keys=True, default=str).encode() for former in formers)
+    written = (canonical_json(former).encode() for former in formers)
     keys = (context_key(former).encode() for former in formers)
     return [text for text in dict.fromkeys((*written, *keys)) if text != salt]

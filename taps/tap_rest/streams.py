@@ -23,6 +23,7 @@ from singerkit_shell.errors import (
 )
 from singerkit_shell.validate import nearest
 from singerkit_shell.words import counted
+from singerkit_state.bookmarks import canonical_json
 from singerkit_state.order import ValueKind, starting_value
 from singerkit_state.readas import ReadAs
 from singerkit_state.tracker import Signpost
@@ -225,7 +226,7 @@ class RestStream(BlockStream):
         seen: set[str] = set()
         for parents in parent.raw_pages(None, {}):
             for context in self.child_contexts(parents.records, None):
-                asked = json.dumps([context, self.asked_by(context)], sort_keys=True, default=str)
+                asked = canonical_json([context, self.asked_by(context)])
                 if asked not in seen:
                     seen.add(asked)
                     yield from zip(repeat(context), self.raw_pages(context, {}))
@@ -236,7 +237,7 @@ class RestStream(BlockStream):
 
         def keys_or_rows(records: Sequence[RawRecord], context: Context | None) -> Sequence[object]:
             if not keys:
-                below = json.dumps(context, sort_keys=True, default=str)
+                below = canonical_json(context)
                 return [(below, bytes(record)) for record in records]
             return keys_of(encoder, encoder.decode(records, self._parents.constants(context)), keys)
 
