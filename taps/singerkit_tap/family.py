@@ -32,7 +32,7 @@ from singerkit_tap.findings import (
 )
 from singerkit_tap.fullload import LOAD, FullLoad
 from singerkit_tap.keys import Keys, KeyWatch, keys_of
-from singerkit_tap.reads import Read
+from singerkit_tap.reads import Read, StartingPoint
 from singerkit_tap.repeats import RepeatWatch
 from singerkit_tap.starts import check_contexts, told_apart_by
 from singerkit_tap.stream import BlockStream
@@ -325,26 +325,31 @@ class Member:
         if self.absent is not None and context:
             self.absent.begin(context)
         has_changed = self.copied is not None and bool(context) and self.copied.has_changed(context or {})
-        begins_anew = has_changed and self._has_rows_by_key
-        tracker = self._tracker(context, begins_anew=begins_anew)
+        point = self._starting_point(is_anew=has_changed and self._has_rows_by_key)
+        tracker = self._tracker(context, is_anew=point.is_anew)
         if tracker is not None and context is None:
             self._newest_before = tracker.newest_before
-        clock = self._read.get("clock")
         return Read(
             self.stream,
             self.bookmarks,
             tracker,
             context,
-            self._start_date,
+            point,
             is_shared=self.has_one_bookmark,
             drives_all=drives_all,
-            begins_anew=begins_anew,
-            read_at=clock if isinstance(clock, int) else None,
-            read_again=self._read.get("newest"),
-            position=self.load.position if self.load is not None else None,
         )
 
-    def _tracker(self, context: Context | None, *, begins_anew: bool) -> BookmarkTracker | None:
+    def _starting_point(self, *, is_anew: bool) -> StartingPoint:
+        clock = self._read.get("clock")
+        return StartingPoint(
+            self._start_date,
+            is_anew=is_anew,
+            position=self.load.position if self.load is not None else None,
+            clock=clock if isinstance(clock, int) else None,
+            newest=self._read.get("newest"),
+        )
+
+    def _tracker(self, context: Context | None, *, is_anew: bool) -> BookmarkTracker | None:
         """Return what follows the replication key through one read; None for a full table."""
         if self.stream.bookmark_key is None:
             return None
@@ -356,7 +361,7 @@ class Member:
             check_contexts(self.stream, self._state, context)
         formers = self.stream.former_contexts(context) if context else ()
         start = self.bookmarks.get(context, formers)
-        return self._new_tracker(Bookmark() if begins_anew else start, is_sorted=self.stream.is_sorted)
+        return self._new_tracker(Bookmark() if is_anew else start, is_sorted=self.stream.is_sorted)
 
     def _new_tracker(self, start: Bookmark, *, is_sorted: bool) -> BookmarkTracker:
         stream = self.stream

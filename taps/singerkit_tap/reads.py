@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from singerkit_shell.errors import BadDataError, ConfigurationError, SingerkitError
@@ -15,7 +16,24 @@ from singerkit_tap.keys import Keys, bits_of_keys
 from singerkit_tap.stream import BlockStream
 from singerkit_wire.encode import Record, RecordEncoder, SentRows
 
-__all__ = ["Read"]
+__all__ = ["Read", "StartingPoint"]
+
+
+@dataclass(frozen=True, slots=True)
+class StartingPoint:
+    """Where a read starts, beside its bookmark.
+
+    ``date``: the `start_date` of the config. ``is_anew``: all rows are sent again, whatever the bookmark says.
+    ``position``: where a full load goes on (`Start.position`).
+    ``clock``: what the source's clock showed before the stream was last read for its children; ``newest``: the value whose
+    rows were read for them once more then. See `BookmarkTracker.unsettled`.
+    """
+
+    date: str | None
+    is_anew: bool
+    position: Any
+    clock: float | None
+    newest: Any
 
 
 class Read:
@@ -27,25 +45,17 @@ class Read:
         bookmarks: StreamBookmarks,
         tracker: BookmarkTracker | None,
         context: Context | None,
-        start_date: str | None,
+        point: StartingPoint,
         *,
         is_shared: bool,
         drives_all: bool,
-        begins_anew: bool = False,
-        position: Any = None,
-        read_at: float | None = None,
-        read_again: Any = None,
     ) -> None:
         """``tracker``: None for a full table; ``is_shared``: it goes through the reads of all contexts.
 
-        ``drives_all``: a child has to see the records before the bookmark, too. ``begins_anew``: all rows are sent again.
-        ``position``: where a full load goes on. ``read_at``: see `BookmarkTracker.unsettled`; ``read_again``: the value
-        whose rows were read for their children once more then.
+        ``drives_all``: a child has to see the records before the bookmark, too.
         """
-        self._stream, self._bookmarks, self._context = stream, bookmarks, context
+        self._stream, self._bookmarks, self._context, self._point = stream, bookmarks, context, point
         self.tracker, self._is_shared, self.drives_all = tracker, is_shared, drives_all
-        self._begins_anew = begins_anew
-        self._read_at, self._read_again = read_at, read_again
         self.unsettled: Sequence[int] = ()
         """The numbers of the rows that are not sent, and below which something may have changed all the same."""
         self._has_page = False
@@ -55,13 +65,13 @@ class Read:
         if tracker is not None:
             tracker.counts_unmet = stream.start_setting is not None and not drives_all
         self.old_bookmark = tracker.bookmark() if tracker else Bookmark()
-        self.start = self._start(start_date, position)
+        self.start = self._start()
 
-    def _start(self, start_date: str | None, position: Any) -> Start:
+    def _start(self) -> Start:
         if self.tracker is None:
-            return Start(position=position)
-        if self.drives_all or self._begins_anew:
-            first = starting_value(start_date, self._stream.bookmark_kind)
+            return Start(position=self._point.position)
+        if self.drives_all or self._point.is_anew:
+            first = starting_value(self._point.date, self._stream.bookmark_kind)
             return Start(first, self.old_bookmark.start)
         return Start(self.tracker.start_value, self.old_bookmark.start)
 
@@ -87,10 +97,10 @@ class Read:
             column = encoder.column(rows, key)
             bits = None if keys is None else bits_of_keys(keys)
             numbers = self.tracker.take(
-                column, records, self._salt, reader, bits, self._former_salts, whole=self._begins_anew
+                column, records, self._salt, reader, bits, self._former_salts, whole=self._point.is_anew
             )
-            has_newest = self._context is not None or self._read_again == self.tracker.newest_before
-            self.unsettled = self.tracker.unsettled(column, self._read_at, has_newest=has_newest)
+            has_newest = self._context is not None or self._point.newest == self.tracker.newest_before
+            self.unsettled = self.tracker.unsettled(column, self._point.clock, has_newest=has_newest)
             self._has_taken = self._has_taken or bool(rows)
             if bits is not None:
                 self._supersede(bits, range(len(rows)) if numbers is None else numbers, records, reader)
