@@ -15,7 +15,7 @@ from singerkit_wire.encode import Record
 from tap_rest import exact
 from tap_rest.addresses import is_url
 from tap_rest.config import PARENT_FIELD, StreamSettings
-from tap_rest.links import without_values
+from tap_rest.pages.links import without_values
 from tap_rest.schemas import DeclaredSchema, SchemaKeeper
 
 __all__ = ["ParentFields", "refuse_lost_copies"]

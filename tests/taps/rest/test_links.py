@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from taps.rest.api_server import Asked, Reply, serving
 
-from tap_rest.links import parse_links, without_values
+from tap_rest.pages.links import parse_links, without_values
 
 NEXT = [
     '<{u}>; rel="next"',

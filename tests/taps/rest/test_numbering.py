@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from taps.rest.api_server import Asked, Reply, json_reply, serving
 
-from tap_rest.numbering import Numbering, numbering_of
+from tap_rest.pages.numbering import Numbering, numbering_of
 
 ROWS = [msgspec.Raw(json.dumps({"id": number, "v": "x"}).encode()) for number in (1, 8, 9)]
 URL = "https://api.example/rows"

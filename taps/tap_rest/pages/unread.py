@@ -18,8 +18,8 @@ import msgspec
 from msgspec import Raw
 
 from tap_rest.client import Response
-from tap_rest.links import parse_links
 from tap_rest.names import plain_name, words_of
+from tap_rest.pages.links import parse_links
 
 __all__ = [
     "End",

@@ -3,7 +3,7 @@
 A `Step` is what a request has beyond its stream's path and parameters. `Pages.after` takes the step just made
 and its page, and returns the next step, or None at the end. The rules that end a stream are the same for all
 kinds and stand in `_is_over`; the guards against endless paging, and against an end that leaves pages out
-(`tap_rest.unread`), stand in `Pages`.
+(`tap_rest.pages.unread`), stand in `Pages`.
 """
 
 from __future__ import annotations
@@ -26,11 +26,9 @@ from singerkit_wire.encode import RawRecord
 from tap_rest import exact
 from tap_rest.client import Response
 from tap_rest.config import Pagination
-from tap_rest.keyset import Keyset
-from tap_rest.links import parse_links, without_values
-from tap_rest.paths import Found, has_place, parse_path, scalar_text
-from tap_rest.records import ReadPage
-from tap_rest.unread import (
+from tap_rest.pages.keyset import Keyset
+from tap_rest.pages.links import parse_links, without_values
+from tap_rest.pages.unread import (
     End,
     LastPage,
     Place,
@@ -43,6 +41,8 @@ from tap_rest.unread import (
     totals_of,
     verdicts,
 )
+from tap_rest.paths import Found, has_place, parse_path, scalar_text
+from tap_rest.records import ReadPage
 
 __all__ = ["Experience", "Pages", "Step", "body_paths", "position_behind", "step_after_page", "step_behind"]
 
