@@ -30,6 +30,7 @@ import msgspec
 import requests
 import urllib3
 from requests.auth import AuthBase, _basic_auth_str
+from requests.cookies import extract_cookies_to_jar
 from requests.structures import CaseInsensitiveDict
 
 from singerkit_shell.certificates import authority_problem
@@ -77,6 +78,10 @@ _EXCERPT_FROM = 64 * 1024  # bytes of a body that are masked before the excerpt 
 _PLAIN_VALUE = re.compile(r"[0-9TZ:.+-]{0,32}")
 _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_VALUE = re.compile(r"(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?")
+_SETTLED_QUERY = re.compile(
+    r"(?:[\w.~&=+-]|%(?:2[1-9A-CF]|3[A-F]|40|5[B-E]|60|7[B-D]|[89A-F][0-9A-F]))*", re.ASCII
+)
+"""A query that no library writes otherwise: nothing is to be escaped in it, and no escape stands for a plain character."""
 _COOKIE_VALUE = re.compile(r"[!-+\--:<-~]*")
 _TOKEN = re.compile(r"(?=\S*[0-9])(?=\S*[A-Za-z])\S{16,}")
 
@@ -143,13 +148,6 @@ class _Transient(Exception):
         self.tries = 0
 
 
-class _Session(requests.Session):
-    """A session that leaves redirects alone; requests would look at one even where it is not to follow it."""
-
-    def get_redirect_target(self, _resp: requests.Response) -> None:
-        return None
-
-
 class Client:
     """GETs of one API. Credentials, headers and cookies go to the origin of `base_url` only."""
 
@@ -160,6 +158,8 @@ class Client:
         self._networks = networks_of(settings.allowed_addresses)
         self._watchdog = Watchdog()
         self._options: dict[Origin, dict[str, Any]] = {}
+        self._last_prepared: tuple[Any, requests.PreparedRequest] | None = None
+        """A request without credentials and query, and what the next one must have to be like it but for these."""
         self._auth = auth_of(settings.auth)
         self._query_key = query_key_of(settings.auth)
         self._hidden = {name for stream in settings.streams for name in stream.params} | {
@@ -177,7 +177,7 @@ class Client:
         register_secrets(settings.headers)
 
     def _session(self, agent: str) -> requests.Session:
-        session = _Session()
+        session = requests.Session()
         session.headers.update({"User-Agent": agent, "Accept": "application/json, */*;q=0.5"})
         session.headers["Accept-Encoding"] = "gzip, deflate"  # what `unpacked` reads, whatever is installed
         session.auth = NoAuth()
@@ -321,7 +321,10 @@ class Client:
         began = time.monotonic()
         with self._watchdog.limit(self._settings.timeout.response):
             try:
-                with session.send(prepared, allow_redirects=False, timeout=timeout, **options) as answer:
+                # By the adapter itself: what a session adds is hooks, redirects and a clock.
+                with session.get_adapter(url).send(prepared, timeout=timeout, **options) as answer:
+                    if "Set-Cookie" in answer.headers:
+                        extract_cookies_to_jar(session.cookies, prepared, answer.raw)  # type: ignore[no-untyped-call]  # it has no types
                     body = self._read_body(answer, url)
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
                 raise self._failure(error, url) from error
@@ -351,14 +354,30 @@ class Client:
                     "ask its makers."
                 )
         try:
-            prepared = session.prepare_request(requests.Request("GET", url, headers=headers, auth=auth))
+            prepared = self._like_last(session, url, headers)
             is_same = origin_of(str(prepared.url)) == origin_of(url)
+            prepared.prepare_auth(auth, url)
         except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError):
             raise BadDataError(
                 f"Expected the URL of a page, got one that is none: {self.shown(url)}."
             ) from None
         if not is_same:
             raise BadDataError(f"Expected the URL of a page, got one that is ambiguous: {self.shown(url)}.")
+        return prepared
+
+    def _like_last(
+        self, session: requests.Session, url: str, headers: Mapping[str, str]
+    ) -> requests.PreparedRequest:
+        """Return a request without credentials; one that differs from the last in its query alone is made of that."""
+        head, _, query = url.partition("?")
+        alike = (session, head, headers)
+        is_plain = not session.cookies and _SETTLED_QUERY.fullmatch(query) is not None
+        if not is_plain or self._last_prepared is None or self._last_prepared[0] != alike:
+            prepared = session.prepare_request(requests.Request("GET", url, headers=headers))
+            self._last_prepared = (alike, prepared.copy()) if is_plain else None
+            return prepared
+        prepared = self._last_prepared[1].copy()
+        prepared.url = f"{str(prepared.url).partition('?')[0]}{'?' if query else ''}{query}"
         return prepared
 
     def _transport_options(self, session: requests.Session, url: str) -> dict[str, Any]:

@@ -16,14 +16,16 @@ from http import HTTPStatus
 from http.client import HTTPResponse
 from typing import Any
 
+from requests import Response
 from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 from urllib3.util import connection as urllib3_sockets
 
 from singerkit_shell.signals import stop_flag
-from tap_rest.addresses import Network, check_address
+from tap_rest.addresses import Network, check_address, origin_of
 
 __all__ = ["GuardedAdapter", "Watchdog"]
 
@@ -96,6 +98,7 @@ class GuardedAdapter(HTTPAdapter):
     def __init__(self, watchdog: Watchdog, allowed: Sequence[Network]) -> None:
         self._pools = _guarded_pools(watchdog, allowed)
         self._proxied_pools = _guarded_pools(watchdog, None)
+        self._last_pool: tuple[Any, Any] = (None, None)
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -107,6 +110,28 @@ class GuardedAdapter(HTTPAdapter):
         # The address of a proxy is the user's own choice; the name of the API is resolved by the proxy.
         manager.pool_classes_by_scheme = self._proxied_pools
         return manager
+
+    def get_connection_with_tls_context(
+        self, request: Any, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> Any:
+        """Return the pool of an origin, which for the next page is that of the page before."""
+        asked = (origin_of(request.url), verify, proxies, cert)
+        if self._last_pool[0] != asked:
+            pool = super().get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
+            self._last_pool = asked, pool
+        return self._last_pool[1]
+
+    def close(self) -> None:
+        super().close()
+        self._last_pool = None, None
+
+    def build_response(self, req: Any, resp: Any) -> Response:
+        """Return what is looked at of an answer, whose body is read from `raw`."""
+        response = Response()
+        response.status_code, response.raw = resp.status, resp
+        response.headers = CaseInsensitiveDict(resp.headers)
+        response.url, response.request = req.url, req
+        return response
 
 
 class _FinalResponse(HTTPResponse):

@@ -1,7 +1,8 @@
-"""Who is ended by Ctrl-C at once: an executable of ours while it imports, and nobody else who imports us."""
+"""Who is ended by Ctrl-C at once, and leaves garbage: an executable of ours while it imports, and nobody else who imports us."""
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from collections.abc import Iterator
@@ -24,14 +25,17 @@ def importing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         return signal.getsignal(signal.SIGINT)
 
     yield begin
+    gc.enable()
     signal.signal(signal.SIGINT, kept)
 
 
 @pytest.mark.parametrize("started", ["tap-rest", "/usr/local/bin/tap-rest", "./tap-rest.exe"])
 def test_an_executable_of_ours_is_ended_at_once_until_it_has_imported(started: str, importing: Any) -> None:
     assert importing([started, "--help"]) is signal.SIG_DFL
+    assert not gc.isenabled()
     end_importing()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert gc.isenabled()
 
 
 @pytest.mark.parametrize(
@@ -39,6 +43,7 @@ def test_an_executable_of_ours_is_ended_at_once_until_it_has_imported(started: s
 )
 def test_whoever_else_imports_us_keeps_its_own(argv: list[str], importing: Any) -> None:
     assert importing(argv) is signal.default_int_handler
+    assert gc.isenabled()
     end_importing()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 

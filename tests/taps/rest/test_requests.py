@@ -1,0 +1,80 @@
+"""Requests that differ in their query alone are made of the last one: they are what the library makes, and cookies stay true."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from taps.rest.api_server import Asked, Reply, json_reply, serving
+
+from tap_rest.auth import NoAuth
+from tap_rest.client import Client
+from tap_rest.config import api_settings
+
+BASE = "http://API.test/a%2db/./rows"
+PAGED: dict[str, Any] = {"name": "rows", "path": "/rows", "pagination": {"type": "page", "size": 1}}
+KEY_IN = {
+    "cookie": {"type": "api_key", "in": "cookie", "name": "session", "api_key": "canary-1"},
+    "query": {"type": "api_key", "in": "query", "name": "key", "api_key": "canary-1"},
+}
+
+
+def client() -> Client:
+    return Client(api_settings({"base_url": "http://api.test", "streams": [PAGED]}))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(st.sampled_from("aZ09%2EeF7~._-&=+:/?#!*'()[]{}\\^é \"<"), max_size=20))
+@example("since=2026-01-01T00%3A00%3A00.5%2B02%3A00&page=2")
+@example("a=%2D")
+@example("a=%2E%5F")
+@example("a=%7E%41%2d%zz%2")
+@example("")
+def test_a_request_that_is_made_of_the_last_is_what_the_library_makes(query: str) -> None:
+    url, one, other = f"{BASE}?{query}", client(), client()
+    headers = {"X-Trace": "1"}
+    try:
+        whole = other._prepared(other._own, url, headers, NoAuth())
+    except Exception as error:
+        whole = None
+        refused = type(error)
+    one._prepared(one._own, f"{BASE}?page=1", headers, NoAuth())
+    if whole is None:
+        with pytest.raises(refused):
+            one._prepared(one._own, url, headers, NoAuth())
+        return
+    made = one._prepared(one._own, url, headers, NoAuth())
+    assert (made.url, made.headers, made.method) == (whole.url, whole.headers, whole.method)
+
+
+def test_other_headers_and_another_path_make_another_request() -> None:
+    one = client()
+    one._prepared(one._own, f"{BASE}?page=1", {"X-Trace": "1"}, NoAuth())
+    assert "X-Trace" not in one._prepared(one._own, f"{BASE}?page=2", {}, NoAuth()).headers
+    made = one._prepared(one._own, f"{BASE}/7?page=2", {}, NoAuth())
+    assert made.url == "http://api.test/a-b/rows/7?page=2"
+
+
+@pytest.mark.parametrize("place", KEY_IN)
+def test_cookies_of_any_page_are_sent_on_the_next_ones_beside_the_key(place: str, run_tap: Any) -> None:
+    def rows(asked: Asked) -> Reply:
+        page = int(asked.param("page") or 1)
+        reply = json_reply([{"id": page}] if page < 5 else [])
+        given = {2: "turn=two; Path=/rows", 3: "turn=three; Path=/rows", 4: "turn=; Path=/rows; Max-Age=0"}
+        return Reply(
+            body=reply.body,
+            headers={**reply.headers, **({"Set-Cookie": given[page]} if page in given else {})},
+        )
+
+    with serving({"/rows": rows}) as api:
+        run_tap(api.url, PAGED | {"primary_keys": ["id"]}, auth=KEY_IN[place]).ended(0)
+        sent = [asked.headers.get("Cookie", "") for asked in api.asked][:5]
+        keys = [asked.param("key") for asked in api.asked][:5]
+    others = [cookie.replace("session=canary-1", "").strip("; ") for cookie in sent]
+    assert others == ["", "", "turn=two", "turn=three", ""]
+    if place == "cookie":
+        assert all(cookie.count("session=canary-1") == 1 for cookie in sent)
+    else:
+        assert keys == ["canary-1"] * 5
