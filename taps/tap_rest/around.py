@@ -16,7 +16,7 @@ from msgspec import Raw
 
 from singerkit_shell.nesting import is_deep
 from tap_rest.names import in_words, plain_name, words_of
-from tap_rest.pages.unread import is_pointer
+from tap_rest.pages.membernames import is_pointer
 from tap_rest.words import GOOD, number_in
 
 __all__ = [

@@ -7,7 +7,7 @@ from typing import Any
 
 from tap_rest.around import VARIES, Habits, Member, comparable, is_echo, is_judged, is_status, may_tell
 from tap_rest.names import words_of
-from tap_rest.pages.unread import is_pointer
+from tap_rest.pages.membernames import is_pointer
 from tap_rest.words import number_in
 
 __all__ = ["new_member", "signs_in_headers", "signs_of", "wait_asked"]

@@ -56,9 +56,12 @@ from tap_rest.incremental import bookmark_params, misses_parameter
 from tap_rest.localtimes import LocalTimes
 from tap_rest.origins import joined, origins_of
 from tap_rest.pages.following import Following
+from tap_rest.pages.here import Experience
+from tap_rest.pages.kinds import body_paths
 from tap_rest.pages.numbering import Numbering, numbering_of
 from tap_rest.pages.overlaps import Overlaps
-from tap_rest.pages.pagination import Experience, Pages, Step, body_paths, step_after_page, step_behind
+from tap_rest.pages.pagination import Pages
+from tap_rest.pages.steps import Step, step_after_page, step_behind
 from tap_rest.parents import ParentFields, refuse_lost_copies
 from tap_rest.records import PageReader, ReadPage
 from tap_rest.schemas import COPIED, DeclaredSchema, Sample, SchemaKeeper

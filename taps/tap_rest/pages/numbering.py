@@ -14,7 +14,7 @@ from urllib.parse import unquote_plus, urlsplit
 import msgspec
 
 from tap_rest.names import words_of
-from tap_rest.pages.pagination import Step, position_behind
+from tap_rest.pages.steps import Step, position_behind
 
 __all__ = ["Numbering", "numbering_of"]
 

@@ -15,7 +15,8 @@ import pytest
 from taps.rest.api_server import Asked, Reply, json_reply, serving
 
 from tap_rest.client import Response
-from tap_rest.pages.unread import LastPage, Weight, signs_of_more
+from tap_rest.pages.lastpage import LastPage, Weight
+from tap_rest.pages.unread import signs_of_more
 
 ROWS = [{"id": n} for n in range(1, 8)]
 SIZE = 3

@@ -1,0 +1,79 @@
+"""Where a read stands: the step just made and its answer, and what came before it in this read and in others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
+
+from requests.structures import CaseInsensitiveDict
+
+from singerkit_shell.errors import BadDataError
+from tap_rest.client import Response
+from tap_rest.config import Pagination
+from tap_rest.pages.steps import Step
+from tap_rest.paths import scalar_text
+from tap_rest.records import ReadPage
+
+__all__ = ["IN_HEADER", "Experience", "Here", "Seen"]
+
+IN_HEADER = "header:"
+_WHOLE = re.compile(r"\s*(-?[0-9]{1,18})(?:\.0+)?\s*")
+
+
+@dataclass(slots=True)
+class Seen:
+    """What came so far: pages, records, and an estimate of records that empty pages stand for."""
+
+    pages: int = 0
+    records: int = 0
+    empty_pages: int = 0
+    empty_in_a_row: int = 0
+    largest_page: int = 0
+
+
+@dataclass(slots=True)
+class Experience:
+    """What the reads of a stream before this one showed: whether the token or link of `pagination` was ever seen,
+    whether a total was above what one page holds, and how many records the largest page had."""
+
+    has_seen_place: bool = False
+    has_seen_total: bool = False
+    has_told_of_single_page: bool = False
+    largest_page: int = 0
+
+
+@dataclass(slots=True)
+class Here:
+    """Where a read stands: the step just made and its answer, and what came before it in this read and in others."""
+
+    step: Step
+    response: Response
+    page: ReadPage
+    last_key: str | None
+    _: KW_ONLY
+    settings: Pagination
+    name: str
+    seen: Seen
+    experience: Experience
+    doubt: Callable[[str], None]
+
+    def rule(self, path: str) -> str | None:
+        """Return the text at a body path or in a response header."""
+        if path.startswith(IN_HEADER):
+            return self.header(path.removeprefix(IN_HEADER))
+        return scalar_text(self.page.fields[path], f"`{path}` of stream {self.name}")
+
+    def header(self, name: str) -> str | None:
+        return CaseInsensitiveDict(self.response.headers).get(name.strip())
+
+    def number(self, path: str) -> int:
+        """Return the whole number at ``path``, from the end of `0-24/3573` too."""
+        text = self.rule(path)
+        whole = _WHOLE.fullmatch((text or "").rpartition("/")[2])
+        if whole is None:
+            raise BadDataError(
+                f"Expected a whole number at `{path}` on page {self.seen.pages} of stream {self.name}, got "
+                f"{'nothing' if text is None else 'something else'}; check `pagination`."
+            )
+        return int(whole[1])
