@@ -12,7 +12,8 @@
     session.merge                    a stage into a table by key: the last row of a key wins
     session.transaction              all or nothing; COMMIT at its end
 
-Everything else is composed in this package, from standard SQL with ``?`` for parameters.
+Everything else is composed in this package, from standard SQL with ``?`` for parameters. A database with a loader of its own
+(target-postgres) supplies less, for the rooms that both kinds use: its `Words`, and `Runs` for each open transaction.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ __all__ = [
     "Field",
     "InTheWay",
     "OutcomeUnknown",
+    "Runs",
     "Session",
+    "Words",
 ]
 
 ORDER = "_singerkit_order"
@@ -91,15 +94,11 @@ class Field:
     column: Column
 
 
-class Session(Protocol):
-    """An open connection."""
+class Runs(Protocol):
+    """What runs statements: a session, or a cursor of one."""
 
-    def execute(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def execute(self, statement: str) -> list[tuple[Any, ...]]:
         """Run a statement, in the transaction that is open, if one is; return its rows."""
-        ...
-
-    def transaction(self) -> AbstractContextManager[None]:
-        """COMMIT at the end, ROLLBACK after an exception; a COMMIT that fails raises `OutcomeUnknown`."""
         ...
 
     def inspect(self, schema: str, table: str) -> Existing | None:
@@ -108,6 +107,16 @@ class Session(Protocol):
         Raises:
             InTheWay: something else than a table.
         """
+        ...
+
+
+class Session(Runs, Protocol):
+    """An open connection."""
+
+    def execute(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]: ...
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """COMMIT at the end, ROLLBACK after an exception; a COMMIT that fails raises `OutcomeUnknown`."""
         ...
 
     def create_schema(self, schema: str) -> None: ...
@@ -149,21 +158,37 @@ class Session(Protocol):
     def close(self) -> None: ...
 
 
-class Dialect(Protocol):
-    """A database, not connected.
+class Words(Protocol):
+    """How a database names and says things.
 
-    ``types`` is its value table: the type of a new column of each kind. ``inexact_types`` round, so that two keys could
-    become one. ``errors`` are the driver's exceptions. ``one_writer``: whoever has the store open keeps all others out, so
-    a run opens it no earlier than at its first message.
+    ``types`` is its value table: the type of a new column of each kind. ``errors`` are the driver's exceptions. ``now`` is
+    the expression of the moment. ``leaves_rows``: a trigger or the like may keep a row as it was and raise nothing.
     """
 
     name: str
+    types: Mapping[Kind, str]
+    errors: tuple[type[Exception], ...]
+    now: str
+    leaves_rows: bool
+
+    def quote(self, *names: str) -> str: ...
+
+    def kept_rows(self, error: Exception) -> tuple[str, str] | None:
+        """Say why rows cannot be deleted or marked, and what makes it possible; None: the error is about something else."""
+        ...
+
+
+class Dialect(Words, Protocol):
+    """A database, not connected.
+
+    ``inexact_types`` round, so that two keys could become one. ``one_writer``: whoever has the store open keeps all others
+    out, so a run opens it no earlier than at its first message.
+    """
+
     domain: Domain
     abilities: Abilities
     one_writer: bool
-    types: Mapping[Kind, str]
     inexact_types: frozenset[str]
-    errors: tuple[type[Exception], ...]
 
     def connect(self) -> Session:
         """Open a session.
@@ -173,8 +198,6 @@ class Dialect(Protocol):
             ConfigurationError, NotAuthorisedError, RetryableError, CannotWriteError: as it is.
         """
         ...
-
-    def quote(self, *names: str) -> str: ...
 
     def problem_of_name(self, name: str) -> str | None:
         """Say why a name cannot be an identifier, as ``is empty``; None if it can."""

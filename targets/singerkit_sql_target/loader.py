@@ -182,7 +182,7 @@ class SqlLoader:
         table = self._tables[stream.name]
         if self._settings.with_metadata:
             batch = self._metadata.added_to(batch, table.given)
-            self._versions.see(stream.name, batch)
+            self._versions.see(stream.name, batch.names, batch.wire_rows)
         columns, rows = batch.columns, batch.wire_rows
         if table.takes_marks_off and not self._settings.with_metadata:
             columns, rows = (*columns, table.metadata[DELETED_AT]), [(*row, None) for row in rows]
@@ -242,7 +242,7 @@ class SqlLoader:
         holding: list[frozenset[str]] = []
 
         def apply(session: Session) -> None:
-            activated = self._versions.of(self._stage)
+            activated = self._stage.activated()
             self._stage.flush(session)
             with session.transaction():
                 # The fence comes first: who is no longer the pipeline's run changes nothing.
@@ -288,7 +288,8 @@ class SqlLoader:
             return
         table = self._tables[stream]
         if not isinstance(part, Part):
-            self._versions.apply(session, table, part.version, self._others(session, stream))
+            others, are_new = self._others(session, stream), self._versions.wrote_without(stream)
+            self._versions.apply(session, table, part.version, others, are_new=are_new)
             return
         columns = columns_of(part.fields, self._dialect)
         if part.keys:

@@ -111,6 +111,10 @@ class Stage:
         """Put an ACTIVATE_VERSION behind the rows that wait."""
         self._parts.setdefault(stream, []).append(Version(version))
 
+    def activated(self) -> set[str]:
+        """The streams of which a version is activated."""
+        return {stream for stream, part in self if isinstance(part, Version)}
+
     def types(self, stream: str) -> Mapping[str, str]:
         """The columns of a stream in which values wait, with the types that they have here."""
         return {one.name: one.type for part in self._rows_of(stream) for one in part.fields}

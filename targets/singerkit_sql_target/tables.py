@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from singerkit_catalog.admitted import json_types
 from singerkit_shell.errors import BadDataError
-from singerkit_sql_target.dialect import Dialect, Existing, Field, InTheWay, Session
+from singerkit_sql_target.dialect import Dialect, Existing, Field, InTheWay, Runs, Session
 from singerkit_sql_target.names import fold, identifiers
 from singerkit_sql_target.settings import Settings
 from singerkit_target.chosen import check_chosen, refused_type
@@ -21,7 +21,16 @@ from singerkit_target.metadata import may_hold_marks
 from singerkit_wire.kinds import Column, Kind
 from singerkit_wire.stream import DELETED_AT, Stream
 
-__all__ = ["METADATA_KINDS", "Table", "check_key", "columns_of", "fit_table", "holds_rows"]
+__all__ = [
+    "METADATA_KINDS",
+    "StreamTable",
+    "Table",
+    "check_key",
+    "columns_of",
+    "fit_table",
+    "holds_rows",
+    "holds_values",
+]
 
 _MOST = 10  # columns that a sentence names
 
@@ -36,6 +45,8 @@ METADATA_KINDS: Mapping[str, Kind] = {
 }
 """singer-sdk's metadata columns, with its types."""
 
+_MOMENTS = (Kind.DATE_TIME, Kind.STRING, Kind.ANY_TEXT)
+"""Kinds in which values go to columns that take a date-time, of text as well."""
 _SPELT_IN_MANY_WAYS: Mapping[Kind, str] = {
     Kind.NUMBER: "`1` and `1.0`",
     Kind.DATE_TIME: "one instant in two zones",
@@ -45,11 +56,13 @@ _SPELT_IN_MANY_WAYS: Mapping[Kind, str] = {
 
 
 @dataclass
-class Table:
-    """Where the rows of a stream go.
+class StreamTable:
+    """Where the rows of a stream go, as every database has it.
 
     ``given`` is the stream with the kinds in which its columns take values. ``columns`` maps the names of fields to those of
-    columns, ``types`` these to their types. ``read_anew`` says what is to be run to have all rows come again.
+    columns, ``types`` these to their types, as the catalog writes them. ``moments`` are the fields whose columns take a
+    date-time. ``read_anew`` says what is to be run to have all rows come again; ``is_of_this_run``: the table was empty when the
+    run met it, so all its rows are of this run.
     """
 
     stream: str
@@ -60,7 +73,7 @@ class Table:
     columns: Mapping[str, str]
     keys: tuple[str, ...]
     types: Mapping[str, str]
-    metadata: Mapping[str, Column]
+    moments: frozenset[str]
     read_anew: str
     is_of_this_run: bool
 
@@ -73,6 +86,13 @@ class Table:
         """Whether rows may be marked as deleted, in a column of ours: one that is written is not."""
         return DELETED_AT in self.columns and DELETED_AT not in self.given.column_names
 
+
+@dataclass
+class Table(StreamTable):
+    """A table that rows are merged into from a stage."""
+
+    metadata: Mapping[str, Column]
+
     def fields(self, columns: Sequence[Column]) -> tuple[Field, ...]:
         """The columns of a stage for values of these."""
         return tuple(
@@ -84,8 +104,14 @@ def columns_of(fields: Iterable[Field], dialect: Dialect) -> list[str]:
     return [dialect.quote(field.name) for field in fields]
 
 
-def holds_rows(session: Session, table: Table) -> bool:
+def holds_rows(session: Runs, table: StreamTable) -> bool:
     [(found,)] = session.execute(f"SELECT EXISTS (SELECT 1 FROM {table.quoted})")
+    return bool(found)
+
+
+def holds_values(session: Runs, table: str, column: str) -> bool:
+    """Tell whether any row has a value in a column; both are quoted."""
+    [(found,)] = session.execute(f"SELECT EXISTS (SELECT 1 FROM {table} WHERE {column} IS NOT NULL)")
     return bool(found)
 
 
@@ -190,6 +216,7 @@ def fit_table(
         columns=columns,
         keys=keys,
         types=types,
+        moments=frozenset(column.name for column in given.columns if column.kind in _MOMENTS),
         metadata=fitted,
         read_anew=read_anew,
         is_of_this_run=is_of_this_run,
@@ -366,11 +393,7 @@ def _is_blank(fitting: _Fitting, column: str) -> bool:
     """Tell whether no row has a value in a column, and none waits for it."""
     if column in fitting.waiting:
         return False
-    quoted = fitting.dialect.quote(column)
-    [(holds,)] = fitting.session.execute(
-        f"SELECT EXISTS (SELECT 1 FROM {fitting.quoted} WHERE {quoted} IS NOT NULL)"
-    )
-    return not holds
+    return not holds_values(fitting.session, fitting.quoted, fitting.dialect.quote(column))
 
 
 def _refuse_types(

@@ -6,22 +6,19 @@ A row without a version is of no other version: who wrote it did not say (docs/d
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from operator import itemgetter
+from typing import Any
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
-from singerkit_sql_target.dialect import Dialect, Session
+from singerkit_sql_target.dialect import Runs, Words
 from singerkit_sql_target.settings import Settings
-from singerkit_sql_target.stage import Stage, Version
-from singerkit_sql_target.tables import Table
+from singerkit_sql_target.tables import StreamTable, holds_values
 from singerkit_target.versions import without_metadata
-from singerkit_wire.batch import Batch
-from singerkit_wire.kinds import Kind
 from singerkit_wire.stream import DELETED_AT, VERSION
 
-__all__ = ["Others", "Versions", "kept_by_append_only", "told_of_others"]
+__all__ = ["Others", "Versions", "told_of_others"]
 
 
 def told_of_others(settings: Settings) -> str:
@@ -54,73 +51,83 @@ class Others:
         )
 
 
-def kept_by_append_only(version: int) -> str:
-    """Why a version removes nothing where every row is kept."""
-    return (
-        f"({version}) removes nothing under `load_method: append-only`, which keeps every row: rows of other versions stay, and "
-        "carry theirs with `add_record_metadata`. To have them marked, set `hard_delete` to false; to have them deleted, set "
-        "`load_method` to `upsert`."
-    )
-
-
 class Versions:
     """What one run does about versions; of each stream something is said once."""
 
-    def __init__(self, dialect: Dialect, settings: Settings, log: logging.Logger) -> None:
-        self._dialect, self._settings, self._log = dialect, settings, log
+    def __init__(self, words: Words, settings: Settings, log: logging.Logger) -> None:
+        self._words, self._settings, self._log = words, settings, log
         self._told: set[str] = set()
         self._without_version: set[str] = set()  # streams of which this run has written rows without one
 
-    def see(self, stream: str, batch: Batch) -> None:
+    def see(self, stream: str, names: Sequence[str], rows: Collection[tuple[Any, ...]]) -> None:
         """Note whether rows that are written have no version."""
         if stream not in self._without_version:
-            at = batch.names.index(VERSION) if VERSION in batch.names else None
-            if at is None or None in map(itemgetter(at), batch.wire_rows):
+            at = names.index(VERSION) if VERSION in names else None
+            if at is None or None in map(itemgetter(at), rows):
                 self._without_version.add(stream)
+
+    def wrote_without(self, stream: str) -> bool:
+        """Whether this run has written rows of a stream that have no version."""
+        return stream in self._without_version
 
     def is_kept(self, stream: str, version: int) -> bool:
         """Whether every row is kept, whatever its version."""
         if not (self._settings.append_only and self._settings.hard_delete):
             return False
-        self._tell(stream, kept_by_append_only(version))
+        self._tell(
+            stream,
+            f"({version}) removes nothing under `load_method: append-only`, which keeps every row: rows of other versions stay, and "
+            "carry theirs with `add_record_metadata`. To have them marked, set `hard_delete` to false; to have them deleted, set "
+            "`load_method` to `upsert`.",
+        )
         return True
 
-    def of(self, stage: Stage) -> set[str]:
-        """The streams of which a version is activated."""
-        return {stream for stream, part in stage if isinstance(part, Version)}
-
-    def apply(self, session: Session, table: Table, version: int, others: Others) -> None:
-        """Delete the rows of other versions, or set their ``_sdc_deleted_at``.
+    def apply(
+        self, session: Runs, table: StreamTable, version: int, others: Others, *, are_new: bool
+    ) -> None:
+        """Delete the rows of other versions, or set their ``_sdc_deleted_at``; ``are_new``: this run has written some without.
 
         Raises:
             ConfigurationError: there are some, and one of ``others`` may have loaded them.
-            BadDataError: the store refuses it.
+            BadDataError: the store refuses it, or leaves some as they are. No row that came is to blame.
         """
         problem = self._obstacle(session, table)
         if problem is not None:
             self._tell(table.stream, problem)
             return
-        other = f"{self._dialect.quote(table.columns[VERSION])} <> ?"
-        if others.names:
-            [(count,)] = session.execute(
-                f"SELECT count(*) FROM {table.quoted} WHERE {self._left(table, other)}", [version]
-            )
-            if count:
-                raise others.refusal(table.stream, table.where, count, self._settings)
+        other = f"{self._column(table, VERSION)} <> {version:d}"
+        if others.names and (count := self._count(session, table, other)):
+            raise others.refusal(table.stream, table.where, count, self._settings)
         try:
-            session.execute(self._removal(table, other), [*self._now, version])
-        except self._dialect.errors as error:
-            if self._settings.hard_delete and self._dialect.is_refusal(error):
-                raise self._still_needed(table) from error
-            raise
-        if table.stream not in self._told and (left := self._rows_without_version(session, table)):
+            session.execute(self._removal(table, other))
+        except self._words.errors as error:
+            refused = self.refused([table.stream], error)
+            if refused is None:
+                raise
+            raise refused from error
+        if self._words.leaves_rows and self._count(session, table, other):
+            raise BadDataError(
+                f"A trigger or rule of the table {table.where} leaves rows of other versions as they are at ACTIVATE_VERSION of stream "
+                f"`{table.stream}`; what was committed is safe: change it, then run again."
+            )
+        if table.stream not in self._told and (left := self._rows_without_version(session, table, are_new)):
             self._tell(table.stream, left)
 
-    def _still_needed(self, table: Table) -> BadDataError:
+    def refused(self, streams: Sequence[str], error: Exception) -> BadDataError | None:
+        """Say what helps where the store does not let rows go; None: it is about something else."""
+        kept = self._words.kept_rows(error)
+        if kept is None:
+            return None
+        why, way_out = kept
+        done, other = (
+            ("delete", "false, which marks rows and deletes none")
+            if self._settings.hard_delete
+            else ("mark", "true, which deletes rows")
+        )
         return BadDataError(
-            f"{self._dialect.name} refused to delete rows of other versions at ACTIVATE_VERSION of stream `{table.stream}`, as where a "
-            f"foreign key of another table refers to them; what was committed is safe: drop that key, or set `hard_delete` to false, "
-            "which marks rows and deletes none; then run again."
+            f"{self._words.name} refused to {done} rows of other versions at ACTIVATE_VERSION of stream "
+            f"{' or '.join(f'`{name}`' for name in streams)}: {why}; what was committed is safe: {way_out}, or set `hard_delete` to "
+            f"{other}; then run again."
         )
 
     def _tell(self, stream: str, said: str) -> None:
@@ -128,67 +135,73 @@ class Versions:
             self._told.add(stream)
             self._log.warning("ACTIVATE_VERSION of stream `%s` %s", stream, said)
 
-    @property
-    def _now(self) -> list[str]:
-        return [] if self._settings.hard_delete else [datetime.now(UTC).isoformat()]
+    def _column(self, table: StreamTable, name: str) -> str:
+        return self._words.quote(table.columns[name])
 
-    def _removal(self, table: Table, which: str, moment: str | None = None) -> str:
-        if self._settings.hard_delete:
-            return f"DELETE FROM {table.quoted} WHERE {which}"
-        deleted = self._dialect.quote(table.columns[DELETED_AT])
-        moment = moment or f"CAST(? AS {self._dialect.types[Kind.DATE_TIME]})"
-        return f"UPDATE {table.quoted} SET {deleted} = {moment} WHERE {self._left(table, which)}"
+    def _count(self, session: Runs, table: StreamTable, which: str) -> int:
+        [(count,)] = session.execute(f"SELECT count(*) FROM {table.quoted} WHERE {self._left(table, which)}")
+        return int(count)
 
-    def _left(self, table: Table, which: str) -> str:
+    def _removal(self, table: StreamTable, which: str) -> str:
+        change = (
+            f"DELETE FROM {table.quoted}"
+            if self._settings.hard_delete
+            else f"UPDATE {table.quoted} SET {self._column(table, DELETED_AT)} = {self._words.now}"
+        )
+        return f"{change} WHERE {self._left(table, which)}"
+
+    def _left(self, table: StreamTable, which: str) -> str:
         """Those of some rows that are not gone yet: deleted or, where that is the way, marked."""
         if self._settings.hard_delete:
             return which
-        return f"{which} AND {self._dialect.quote(table.columns[DELETED_AT])} IS NULL"
+        return f"{which} AND {self._column(table, DELETED_AT)} IS NULL"
 
-    def _obstacle(self, session: Session, table: Table) -> str | None:
+    def _obstacle(self, session: Runs, table: StreamTable) -> str | None:
         """Say why no row can be removed, and what to do; None when all is well."""
         if not self._settings.with_metadata:
             return self._no_metadata(session, table)
         passed_over = "is passed over, and rows of other versions stay: the stream has a field"
-        for name in (VERSION, DELETED_AT) if not self._settings.hard_delete else (VERSION,):
-            if name in table.given.column_names:
-                return (
-                    f"{passed_over} `{name}` of its own, which keeps its column, so that there is none for ours. To have "
-                    "versions, leave the field out in the tap or rename it there, and rename its column, as with "
-                    f"`ALTER TABLE {table.quoted} RENAME {self._dialect.quote(table.columns[name])} TO {name}_of_source`."
-                )
+        own = table.given.column_names
+        if VERSION in own:
+            return (
+                f"{passed_over} `{VERSION}` of its own, which keeps its column, so that there is none for the version of a row. To have "
+                "versions, leave the field out in the tap or rename it there, and rename its column, as with "
+                f"`ALTER TABLE {table.quoted} RENAME COLUMN {self._column(table, VERSION)} TO {VERSION}_of_source`."
+            )
+        if not self._settings.hard_delete and DELETED_AT in own and DELETED_AT not in table.moments:
+            return (
+                f"{passed_over} `{DELETED_AT}` of its own, whose column of type `{table.types[table.columns[DELETED_AT]]}` takes no time "
+                "of deletion. Set `hard_delete` to true, or leave the field out in the tap or rename it there, and rename its column."
+            )
         return None
 
-    def _no_metadata(self, session: Session, table: Table) -> str:
+    def _no_metadata(self, session: Runs, table: StreamTable) -> str:
         """Rows keep what an earlier run has put into a column that the SCHEMA does not name."""
         ignored = without_metadata(has_key=bool(table.given.key_properties))
         existing = session.inspect(table.schema, table.name)
         is_ours = VERSION not in table.given.column_names
         if not is_ours or existing is None or VERSION not in existing.columns:
             return ignored
-        [(holds,)] = session.execute(
-            f"SELECT EXISTS (SELECT 1 FROM {table.quoted} WHERE {VERSION} IS NOT NULL)"
-        )
-        if not holds:
+        if not holds_values(session, table.quoted, VERSION):
             return ignored
         return (
             f"{ignored} Rows that are written without it keep the version that an earlier run gave them, by which they would "
             f"be taken for old ones: before you set it again, run `UPDATE {table.quoted} SET {VERSION} = NULL`."
         )
 
-    def _rows_without_version(self, session: Session, table: Table) -> str | None:
+    def _rows_without_version(self, session: Runs, table: StreamTable, are_new: bool) -> str | None:
         """Say how many rows have no version, and are not marked as deleted."""
-        which = f"{self._dialect.quote(table.columns[VERSION])} IS NULL"
-        [(count,)] = session.execute(f"SELECT count(*) FROM {table.quoted} WHERE {self._left(table, which)}")
+        which = f"{self._column(table, VERSION)} IS NULL"
+        count = self._count(session, table, which)
         if not count:
             return None
         found = f"found {count} row{'' if count == 1 else 's'} of the table {table.where} without a version"
-        if table.stream in self._without_version:
+        if are_new:
             return (
                 f"{found}, and leaves what has none: records of this run came without `version`, so that old rows cannot be "
                 "told from new ones. Have the tap send `version` with each record, or remove by hand what is gone at the source."
             )
         return (
             f"{found}, and leaves what has none: it was loaded without `add_record_metadata`, from records without `version`, "
-            f"or by another program. If it is gone at the source, remove it with `{self._removal(table, which, 'now()')}`."
+            f"or by another program. If it is gone at the source, remove it with `{self._removal(table, which)}`."
         )

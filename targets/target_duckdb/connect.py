@@ -59,6 +59,7 @@ class DuckDialect:
     types: Mapping[Kind, str] = value_table.VALUE_TABLE
     inexact_types = frozenset(value_table.DOUBLES)
     errors: tuple[type[Exception], ...] = (duckdb.Error,)
+    now, leaves_rows = "now()", False
 
     def __init__(self, path: Path, *, number_type: str = "decimal") -> None:
         self._path, self._number_type = path.absolute(), number_type
@@ -112,6 +113,13 @@ class DuckDialect:
 
     def is_refusal(self, error: Exception) -> bool:
         return not isinstance(error, _CANNOT_WRITE)
+
+    def kept_rows(self, error: Exception) -> tuple[str, str] | None:
+        if not isinstance(error, duckdb.ConstraintException):
+            return None
+        if "foreign key" in str(error):
+            return "rows of another table refer to them by a foreign key", "delete or change those rows"
+        return _constraint(error), "let that take it"
 
     def error(self, error: Exception, doing: str) -> SingerkitError:
         return _error(self._path, error, doing)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
 
+from singerkit_sql_target import dialect
 from singerkit_sql_target.dialect import InTheWay
 
 __all__ = [
@@ -39,17 +40,15 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class ExistingColumn:
+class ExistingColumn(dialect.ExistingColumn):
     """A column as the server has it.
 
     ``type`` is what format_type() writes, ``base`` the type's own name below any domain (`varchar`, `timestamptz`)
     and ``typmod`` its numbers. ``is_exact``: its collation, if it has one, holds only equal text to be equal.
     """
 
-    type: str
     base: str = ""
     typmod: int = -1
-    is_generated: bool = False
     is_identity: bool = False
     is_exact: bool = True
     is_enum: bool = False
@@ -57,9 +56,9 @@ class ExistingColumn:
     """Another one in a column that was made anew."""
 
 
-@dataclass(frozen=True)
-class Existing:
-    """A table as the server has it: its columns and its keys. One that was dropped and made anew has another ``oid``."""
+@dataclass(frozen=True, kw_only=True)
+class Existing(dialect.Existing):
+    """A table as the server has it, with its keys. One that was dropped and made anew has another ``oid``."""
 
     oid: int
     columns: Mapping[str, ExistingColumn]
@@ -67,7 +66,6 @@ class Existing:
     primary_key_name: str | None
     primary_key_is_deferrable: bool
     unique_keys: tuple[frozenset[str], ...]
-    is_empty: bool
 
     def is_narrower(self, keys: Iterable[str]) -> bool:
         """Whether the primary key is a part of ``keys``, so that it refuses rows which differ in the rest of them."""
@@ -121,8 +119,8 @@ def _table_oid(cursor: Cursor, schema: str, table: str) -> int | None:
 
 
 _COLUMNS = """
-SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), base.name, base.typmod,
-       COALESCE(pg_catalog.to_jsonb(a) ->> 'attgenerated', '') <> '', a.attidentity = 'a',
+SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod),
+       COALESCE(pg_catalog.to_jsonb(a) ->> 'attgenerated', '') <> '', base.name, base.typmod, a.attidentity = 'a',
        COALESCE((pg_catalog.to_jsonb(c) ->> 'collisdeterministic')::boolean, true), base.is_enum, a.attnum
 FROM pg_catalog.pg_attribute a
 LEFT JOIN pg_catalog.pg_collation c ON c.oid = a.attcollation
@@ -343,7 +341,7 @@ def _type_as_explained(cursor: Cursor, type_: str) -> ExistingColumn:
     written = plan.rpartition("::")[2].strip()
     cursor.execute(_BASE, [written, 0 if "(" in written else -1])
     base, typmod, is_enum = cursor.fetchone() or ("", -1, False)
-    return ExistingColumn(written, base, typmod, is_enum=is_enum)
+    return ExistingColumn(written, base=base, typmod=typmod, is_enum=is_enum)
 
 
 def inspect(cursor: Cursor, schema: str, table: str) -> Existing | None:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import psycopg2
@@ -27,7 +27,7 @@ from singerkit_shell.errors import (
 )
 from singerkit_shell.signals import StopFlag, stop_flag
 from singerkit_sql_target.settings import Settings
-from singerkit_sql_target.versions import Others, kept_by_append_only, told_of_others
+from singerkit_sql_target.versions import Others, Versions, told_of_others
 from singerkit_state.lineage import WaysOut
 from singerkit_state.postgres import history
 from singerkit_state.postgres import row as rows_of_state
@@ -42,7 +42,7 @@ from singerkit_target.contract import Edit, SafePoint, UnitLost, check_room
 from singerkit_target.metadata import MetadataColumns
 from singerkit_target.replay import waits
 from singerkit_wire.batch import Batch, Reject
-from singerkit_wire.stream import DELETED_AT, VERSION, Stream
+from singerkit_wire.stream import DELETED_AT, Stream
 from target_postgres import ahead, ddl, merge, rejects
 from target_postgres.begun import NOT_BEGUN, Begun
 from target_postgres.connect import Connection, connect
@@ -64,13 +64,7 @@ from target_postgres.names import identifier
 from target_postgres.rows import as_csv, with_hex, with_utc
 from target_postgres.session import Session, Unopened
 from target_postgres.tables import NOTHING_NEW, New, Table, check_stream_name, fit_table, give_key, hold
-from target_postgres.versions import (
-    obstacle,
-    refuse_where_others_load,
-    remove_other_versions,
-    rows_without_version,
-    still_referred_to,
-)
+from target_postgres.words import WORDS, Asked, referring_table
 
 __all__ = ["PostgresLoader"]
 
@@ -152,6 +146,7 @@ class PostgresLoader:
         self._ways = ways
         self._run_id = uuid.uuid4().hex
         self._metadata = MetadataColumns()
+        self._versions = Versions(WORDS, settings, log)
         self._tables: dict[str, Table] = {}
         self._made = 0
         self._open_session: Session | Unopened = Unopened()
@@ -168,14 +163,12 @@ class PostgresLoader:
         self.doubts: list[str] = []
         self._activated: set[str] = set()
         self._deleted_from: set[str] = set()  # streams that this unit has deleted single rows of
-        self._told: set[str] = set()  # streams of whose versions something was said
         self._told_of_others: set[str] = set()  # streams that other pipelines load, too
         self._told_of_own_lock: set[str] = (
             set()
         )  # streams whose tables the unit alters, since it has locked them
         self._in_use_once: set[str] = set()  # streams whose tables were not to be had beside a unit
         self._holding: frozenset[str] = frozenset()  # streams whose tables held rows when this run committed
-        self._without_version: set[str] = set()  # streams of which this run has written rows without one
         self._in_unit: set[str] = set()  # streams that the unit in hand has done something in the table of
         self._new: dict[str, New] = {}  # by stream, what was made for the unit in hand
         self._made_before: dict[str, New] = {}  # of that what the unit has not made itself
@@ -453,10 +446,8 @@ class PostgresLoader:
             rows = with_hex(rows, binary_at)
         if local_at:
             rows = with_utc(rows, local_at, stream.name)
-        if self._adds_metadata and stream.name not in self._without_version:
-            at = names.index(VERSION) if VERSION in names else None
-            if at is None or None in map(itemgetter(at), rows):
-                self._without_version.add(stream.name)
+        if self._adds_metadata:
+            self._versions.see(stream.name, names, rows)
         csv = as_csv(rows)
         waiting = self._waiting_for(table, tuple(table.columns[name] for name in names))
         waiting.lines = _span(waiting.lines, batch.lines)
@@ -693,34 +684,19 @@ class PostgresLoader:
 
     def activate_version(self, stream: Stream, version: int) -> None:
         """Remove the rows of other versions, or mark them deleted; rows without one stay."""
-        if self.abilities.appends and self._hard_delete:
-            self._tell_once(stream.name, kept_by_append_only(version))
+        if self._versions.is_kept(stream.name, version):
             return
-        table, hard = self._tables[stream.name], self._hard_delete
-        are_new = stream.name in self._without_version
+        table, are_new = self._tables[stream.name], self._versions.wrote_without(stream.name)
 
         def remove(connection: Connection) -> None:
             with connection.cursor() as cursor:
                 self._merge(cursor, table)
-                problem = obstacle(cursor, table, hard=hard, with_metadata=self._adds_metadata)
-                if problem is None:
-                    others = self._others(cursor, stream.name)
-                    refuse_where_others_load(cursor, table, version, others, self._settings)
-                    remove_other_versions(cursor, table, version, hard=hard)
-                if table.stream in self._told:
-                    return
-                said = problem or rows_without_version(cursor, table, hard=hard, are_new=are_new)
-                if said:
-                    self._tell_once(table.stream, said)
+                others = self._others(cursor, stream.name)
+                self._versions.apply(Asked(cursor), table, version, others, are_new=are_new)
 
         self._activated.add(stream.name)
         self._in_unit.add(stream.name)
         self._submit(remove, f"activating version {version} of stream `{stream.name}`")
-
-    def _tell_once(self, stream: str, said: str) -> None:
-        if stream not in self._told:
-            self._told.add(stream)
-            self._log.warning("ACTIVATE_VERSION of stream `%s` %s", stream, said)
 
     # --- units of commit -----------------------------------------------------------------------------------
 
@@ -804,14 +780,20 @@ class PostgresLoader:
         try:
             self._judge_deferred(cursor)
         except psycopg2.Error as error:
-            loaded = [(table.schema, table.name) for table in self._tables.values()]
-            kept = still_referred_to(error, sorted(self._activated) if self._hard_delete else (), loaded)
+            kept = self._kept_by_reference(error)
             if kept is not None:
                 raise kept from error
             if not (self._defers and is_refusal(error, self._sets_aside)):
                 raise
             self._defers = False
             raise LateRefusal(f"A deferred constraint refuses a row: {refusal(error)}", ".") from error
+
+    def _kept_by_reference(self, error: psycopg2.Error) -> SingerkitError | None:
+        """Say what helps where rows refer to one that goes with its version; the key of a table of ours may refuse a row that came."""
+        loaded = [(table.schema, table.name) for table in self._tables.values()]
+        if not (self._activated and self._hard_delete) or referring_table(error) in (None, *loaded):
+            return None
+        return self._versions.refused(sorted(self._activated), error)
 
     def commit(self, state: str | None) -> None:
         """Merge what is staged, advance the state row, COMMIT; all of it or nothing."""

@@ -15,6 +15,7 @@ from psycopg2.sql import SQL, Identifier
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_sql_target.dialect import InTheWay
 from singerkit_sql_target.settings import Settings
+from singerkit_sql_target.tables import StreamTable
 from singerkit_target.chosen import check_chosen, refused_type
 from singerkit_target.contract import RowsGone, TableRemade
 from singerkit_wire.kinds import Column, Kind
@@ -26,10 +27,12 @@ from target_postgres.misfits import Misfit, refuse_chosen_type, refuse_later_typ
 from target_postgres.names import identifier, identifiers
 from target_postgres.stored import as_stored, check_keys
 from target_postgres.types import METADATA_TYPES, ColumnType, column_type, keeps_values
+from target_postgres.words import WORDS
 
 __all__ = ["NOTHING_NEW", "New", "Table", "check_stream_name", "fit_table", "give_key", "hold"]
 
 _MOST = 10  # columns that a sentence names
+_TAKES_TIMES = frozenset({"timestamptz", "timestamp", "text"})
 
 
 @dataclass(frozen=True)
@@ -45,33 +48,22 @@ NOTHING_NEW = New()
 
 
 @dataclass
-class Table:
-    """Where the rows of a stream go.
+class Table(StreamTable):
+    """A table that rows are copied into, straight or by way of a stage.
 
-    ``given`` is the stream with the kinds in which its columns take values. ``columns`` maps field names to identifiers.
     ``binary`` and ``local`` are the fields that go to `bytea` and to `timestamp without time zone`. ``takes_copies``: the
-    table was empty when the run met it, so rows are copied straight in until a key repeats; ``is_of_this_run``: so all its
-    rows are of this run; ``new`` was made for the unit in hand, and holds nothing but its rows. ``staged`` names the columns
+    table was empty when the run met it, so rows are copied straight in until a key repeats; ``new`` was made for the unit in hand, and holds nothing but its rows. ``staged`` names the columns
     of the rows that wait in the stage; ``has_marks``: some of them are to be deleted. ``held`` are its columns as they were when the stream was declared, and ``shape`` is
     what it was then, or when it was last seen that nothing of that matters; ``is_locked``: it stays so until the unit ends.
     ``lacks_key``: it holds rows that are committed, and gets the stream's key in the unit that brings more of them.
-    ``read_anew`` says what is to be run to have all rows come again.
     """
 
-    stream: str
-    given: Stream
-    schema: str
-    name: str
-    columns: Mapping[str, str]
-    keys: tuple[str, ...]
     binary: frozenset[str]
     local: frozenset[str]
     held: Mapping[str, ddl.ExistingColumn]
     shape: ddl.Shape
     takes_copies: bool
-    is_of_this_run: bool
     stage: str
-    read_anew: str
     new: New = NOTHING_NEW
     has_stage: bool = False
     staged: tuple[str, ...] | None = None
@@ -85,11 +77,6 @@ class Table:
     def detours(self) -> ddl.Detours:
         """What its triggers and rules may do to rows."""
         return self.shape.detours
-
-    @property
-    def takes_marks_off(self) -> bool:
-        """Whether rows may be marked as deleted, in a column of ours: one that is written is not."""
-        return DELETED_AT in self.columns and DELETED_AT not in self.given.column_names
 
     @property
     def identifier(self) -> Identifier:
@@ -212,8 +199,11 @@ def fit_table(
         given=given,
         schema=settings.schema,
         name=name,
+        quoted=WORDS.quote(settings.schema, name),
         columns=columns,
         keys=keys,
+        types={short: actual[short].type for short in columns.values()},
+        moments=frozenset(field for field, column in held.items() if column.base in _TAKES_TIMES),
         binary=frozenset(column.name for column in given.columns if column.kind is Kind.BINARY),
         local=frozenset(field for field, column in held.items() if column.base == "timestamp"),
         held={short: actual[short] for short in columns.values()},

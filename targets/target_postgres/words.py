@@ -1,0 +1,69 @@
+"""What the rooms of `singerkit_sql_target` that both kinds of loaders use ask of PostgreSQL: its words, and a cursor that runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg2
+from psycopg2 import errorcodes
+from psycopg2.extensions import cursor as Cursor
+
+from singerkit_wire.kinds import Kind
+from target_postgres import ddl
+from target_postgres.faults import is_refusal, refusal
+from target_postgres.types import VALUE_TABLE
+
+__all__ = ["WORDS", "Asked", "referring_table"]
+
+
+class _PostgresWords:
+    """The `Words` of PostgreSQL."""
+
+    name = "PostgreSQL"
+    types: Mapping[Kind, str] = {kind: row.sql for kind, row in VALUE_TABLE.items()}
+    errors: tuple[type[Exception], ...] = (psycopg2.Error,)
+    now, leaves_rows = "clock_timestamp()", True
+
+    def quote(self, *names: str) -> str:
+        """As libpq quotes on a connection of UTF-8, which ours are; `names.py` has refused what is no text."""
+        return ".".join('"' + name.replace('"', '""') + '"' for name in names)
+
+    def kept_rows(self, error: Exception) -> tuple[str, str] | None:
+        if not isinstance(error, psycopg2.Error):
+            return None
+        referring = referring_table(error)
+        if referring is not None:
+            return (
+                f"rows of the table {'.'.join(referring)} refer to them ({refusal(error)})",
+                f"delete or change those rows, make the foreign key `{error.diag.constraint_name}` anew with `ON DELETE CASCADE` or "
+                "`ON DELETE SET NULL`",
+            )
+        if is_refusal(error):
+            return refusal(error), "let the trigger or constraint of the table take it"
+        return None
+
+
+WORDS = _PostgresWords()
+
+
+class Asked:
+    """A cursor as `Runs`: statements have no parameters, so a percent sign in a name is one."""
+
+    def __init__(self, cursor: Cursor) -> None:
+        self._cursor = cursor
+
+    def execute(self, statement: str) -> list[tuple[Any, ...]]:
+        self._cursor.execute(statement)
+        return self._cursor.fetchall() if self._cursor.description else []
+
+    def inspect(self, schema: str, table: str) -> ddl.Existing | None:
+        return ddl.inspect(self._cursor, schema, table)
+
+
+def referring_table(error: psycopg2.Error) -> tuple[str, str] | None:
+    """Return schema and name of the table whose foreign key refuses a change."""
+    diag = error.diag
+    if error.pgcode != errorcodes.FOREIGN_KEY_VIOLATION or not diag.table_name:
+        return None
+    return diag.schema_name or "", diag.table_name

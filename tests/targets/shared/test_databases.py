@@ -1,0 +1,52 @@
+"""What loads into a database does the same whichever it is: each test here runs with target-postgres and with target-duckdb."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conformance.processes import Outcome
+from conformance.singer import RECORD, SCHEMA, STATE
+from faults import loads
+from targets.duckdb import test_target_duckdb as duck
+
+INTEGER, TEXT = {"type": ["integer", "null"]}, {"type": ["string", "null"]}
+MOMENT = {**TEXT, "format": "date-time"}
+
+
+@dataclass
+class Database:
+    """``run`` loads messages with a config, ``query`` asks what is stored; ``schema`` is where tables are."""
+
+    run: Callable[..., Outcome]
+    query: Callable[[str], list[tuple[Any, ...]]]
+    schema: str
+
+
+@pytest.fixture(params=["postgres", "duckdb"])
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    if request.param == "duckdb":
+        file = tmp_path / "a.duckdb"
+        return Database(lambda *m, **c: duck.load(file, *m, **c), lambda q: duck.query(file, q), "main")
+    dsn = request.getfixturevalue("database")
+    return Database(lambda *m, **c: loads.load(dsn, *m, **c), lambda q: loads.query(dsn, q), "public")
+
+
+def activate(version: int) -> dict[str, Any]:
+    return {"type": "ACTIVATE_VERSION", "stream": "s", "version": version}
+
+
+@pytest.mark.parametrize(("property_", "takes"), [(MOMENT, True), (TEXT, True), (INTEGER, False)])
+def test_rows_are_marked_in_a_field_of_the_tap_that_takes_times(
+    target: Database, property_: dict[str, Any], takes: bool
+) -> None:
+    own = SCHEMA("s", {"id": INTEGER, "_sdc_deleted_at": property_}, ["id"])
+    records = [RECORD("s", {"id": n}, version=n) for n in (1, 2)]
+    config = {"add_record_metadata": True, "hard_delete": False}
+    outcome = target.run(own, *records, activate(2), STATE({"a": 1}), **config).expect(0)
+    marked = target.query("SELECT id, _sdc_deleted_at IS NOT NULL FROM s ORDER BY id")
+    assert marked == [(1, takes), (2, False)]
+    assert ("`_sdc_deleted_at` of its own, whose column of type" in outcome.stderr) is not takes
