@@ -9,15 +9,13 @@ from typing import TypeVar
 import psycopg2
 from psycopg2 import errorcodes
 from psycopg2.extensions import cursor as Cursor
-from psycopg2.sql import Identifier
 
 from singerkit_shell.signals import StopFlag
 from singerkit_target.replay import waits
-from target_postgres import ddl
 from target_postgres.connect import Connection
 from target_postgres.faults import WAITS, is_of_catalog
 
-__all__ = ["held_by", "holders", "in_own_transaction", "lock_in_unit"]
+__all__ = ["held_by", "holders", "in_own_transaction", "in_unit"]
 
 _T = TypeVar("_T")
 
@@ -42,51 +40,64 @@ def in_own_transaction(
         psycopg2.Error: it was refused, the locks were not to be had in that time, or ``is_hopeless``.
         Stopped: a signal came between two tries.
     """
-    end = time.monotonic() + seconds
-    pauses = waits(_LONGEST_PAUSE)
-    while True:
-        pause = next(pauses)
-        try:
-            connection.rollback()
-            with connection, connection.cursor() as cursor:
-                cursor.execute(_SET_LOCK_TIMEOUT, [_short(seconds)])
-                return job(cursor)
-        except psycopg2.Error as error:
-            may_pass = error.pgcode in (*WAITS, *_OTHERS_WERE_FIRST) or is_of_catalog(error)
-            if not may_pass or time.monotonic() + pause > end or is_hopeless():
-                raise
-        stop.wait(pause)
-        stop.raise_if_set("what was committed is safe.")
+
+    def once() -> _T:
+        connection.rollback()
+        with connection, connection.cursor() as cursor:
+            cursor.execute(_SET_LOCK_TIMEOUT, [_short(seconds)])
+            return job(cursor)
+
+    def may_pass(error: psycopg2.Error) -> bool:
+        passes = error.pgcode in (*WAITS, *_OTHERS_WERE_FIRST) or is_of_catalog(error)
+        return passes and not is_hopeless()
+
+    return _tried(once, may_pass, seconds, stop)
 
 
-def lock_in_unit(cursor: Cursor, table: Identifier, *, seconds: float, stop: StopFlag) -> None:
-    """Lock everybody out of a table until the unit ends, with waits that are as short, for ``seconds``.
+def in_unit(cursor: Cursor, job: Callable[[Cursor], _T], *, seconds: float, stop: StopFlag) -> _T:
+    """Do a job in the transaction of the unit, which keeps its locks until that ends; again, where others hold one, for ``seconds``.
 
     Raises:
-        psycopg2.Error: the lock was not to be had in that time.
+        psycopg2.Error: it was refused, or the locks were not to be had in that time.
         Stopped: a signal came between two tries.
     """
-    end = time.monotonic() + seconds
-    pauses = waits(_LONGEST_PAUSE)
     cursor.execute("SELECT pg_catalog.current_setting('lock_timeout')")
     (former,) = cursor.fetchone() or ("0",)
     cursor.execute("SAVEPOINT singerkit_lock")
-    while True:
-        pause = next(pauses)
+
+    def once() -> _T:
         cursor.execute(_SET_LOCK_TIMEOUT, [_short(seconds)])
         try:
-            ddl.lock_for_altering(cursor, table)
-            break
+            return job(cursor)
         except psycopg2.Error as error:
-            if error.pgcode != errorcodes.LOCK_NOT_AVAILABLE:
-                raise
-            cursor.execute("ROLLBACK TO SAVEPOINT singerkit_lock")
-            if time.monotonic() + pause > end:
+            if _is_of_lock(error):
+                cursor.execute("ROLLBACK TO SAVEPOINT singerkit_lock")
+            raise
+
+    done = _tried(once, _is_of_lock, seconds, stop)
+    cursor.execute("RELEASE SAVEPOINT singerkit_lock")
+    cursor.execute(_SET_LOCK_TIMEOUT, [former])
+    return done
+
+
+def _is_of_lock(error: psycopg2.Error) -> bool:
+    return error.pgcode == errorcodes.LOCK_NOT_AVAILABLE
+
+
+def _tried(
+    once: Callable[[], _T], may_pass: Callable[[psycopg2.Error], bool], seconds: float, stop: StopFlag
+) -> _T:
+    end = time.monotonic() + seconds
+    pauses = waits(_LONGEST_PAUSE)
+    while True:
+        pause = next(pauses)
+        try:
+            return once()
+        except psycopg2.Error as error:
+            if not may_pass(error) or time.monotonic() + pause > end:
                 raise
         stop.wait(pause)
         stop.raise_if_set("what was committed is safe.")
-    cursor.execute("RELEASE SAVEPOINT singerkit_lock")
-    cursor.execute(_SET_LOCK_TIMEOUT, [former])
 
 
 def _short(seconds: float) -> str:

@@ -20,6 +20,7 @@ __all__ = [
     "dsn_of",
     "is_misquoted",
     "names_a_server",
+    "pid_of",
     "server_problem",
     "where",
 ]
@@ -160,3 +161,10 @@ def connect(dsn: str, *, lock_timeout_seconds: float) -> Connection:
     except psycopg2.Error as error:
         raise connection_error(error, f"PostgreSQL at {where(dsn)}") from None
     return connection
+
+
+def pid_of(connection: Connection) -> int:
+    """Ask the server: behind a pooler the driver knows another number."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_catalog.pg_backend_pid()")
+        return int((cursor.fetchone() or (0,))[0])

@@ -37,6 +37,7 @@ from singerkit_target.contract import RowsGone, SafePoint
 from singerkit_wire.batch import Reject
 from singerkit_wire.stream import Stream, stream_of
 from target_postgres import loader as module
+from target_postgres import merge, storing, waiting
 from target_postgres import session as session_module
 from target_postgres.connect import connect
 from target_postgres.faults import ConnectionLost
@@ -226,7 +227,7 @@ def test_after_a_rollback_rows_can_be_staged_again(target: Target) -> None:
     put(loader, (1, "a"))
     loader.commit(OLD)
     put(loader, (1, "staged and lost"))
-    loader._send_all()
+    loader._waiting.send_all()
     loader.rollback()
     put(loader, (1, "b"))
     loader.commit(NEW)
@@ -343,12 +344,12 @@ def test_blocks_with_the_same_columns_are_merged_once(target: Target, monkeypatc
     first.commit(OLD)
     closed(first)
     merged: list[int] = []
-    real = module.merge.merge
-    monkeypatch.setattr(module.merge, "merge", lambda *a, **o: merged.append(1) or real(*a, **o))
+    real = merge.merge
+    monkeypatch.setattr(merge, "merge", lambda *a, **o: merged.append(1) or real(*a, **o))
     loader = declared(target.loader())
     for number in range(3):
         put(loader, (number, "a"))
-        loader._send_all()
+        loader._waiting.send_all()
     loader.mark_safe(POINT)
     loader._call(lambda _: None, "waiting")
     assert merged == []
@@ -359,13 +360,13 @@ def test_blocks_with_the_same_columns_are_merged_once(target: Target, monkeypatc
 
 def test_a_stream_known_to_repeat_keys_is_merged_as_such(target: Target, monkeypatch: Any) -> None:
     told: list[bool] = []
-    real = module.merge.merge
+    real = merge.merge
 
     def noted(*arguments: Any, has_repeats: bool, **more: Any) -> bool:
         told.append(has_repeats)
         return real(*arguments, has_repeats=has_repeats, **more)
 
-    monkeypatch.setattr(module.merge, "merge", noted)
+    monkeypatch.setattr(merge, "merge", noted)
     loader = declared(target.loader())
     for _ in range(2):
         put(loader, (1, "a"), (1, "b"))
@@ -468,13 +469,13 @@ def test_columns_are_found_by_the_names_they_have_in_the_table(target: Target) -
 def copies(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[str, ...], int]]:
     """Columns and lines of each COPY that is made."""
     made: list[tuple[tuple[str, ...], int]] = []
-    real = module.copy_rows
+    real = storing.copy_rows
 
     def noted(cursor: Any, name: Identifier, columns: Sequence[str], csv: bytes) -> int:
         made.append((tuple(columns), csv.count(b"\n")))
         return real(cursor, name, columns, csv)
 
-    monkeypatch.setattr(module, "copy_rows", noted)
+    monkeypatch.setattr(storing, "copy_rows", noted)
     return made
 
 
@@ -489,7 +490,7 @@ def test_blocks_of_one_table_are_copied_together(target: Target, copies: list[An
 
 
 def test_a_copy_starts_once_it_is_large_enough(target: Target, copies: list[Any], monkeypatch: Any) -> None:
-    monkeypatch.setattr(module, "_COPY_BYTES", 12)  # two lines of 6 bytes
+    monkeypatch.setattr(waiting, "_COPY_BYTES", 12)  # two lines of 6 bytes
     loader = declared(target.loader())
     for number in range(5):
         put(loader, (number, "a"))
@@ -512,7 +513,7 @@ def test_other_columns_end_what_waits(target: Target, copies: list[Any]) -> None
 
 
 def test_what_waits_for_many_tables_is_bounded(target: Target, copies: list[Any], monkeypatch: Any) -> None:
-    monkeypatch.setattr(module, "_COPY_BYTES", 12)
+    monkeypatch.setattr(waiting, "_COPY_BYTES", 12)
     streams = [stream(name, keys=()) for name in "abcdef"]
     loader = declared(target.loader(), *streams)
     for one in streams[:4]:
@@ -520,7 +521,7 @@ def test_what_waits_for_many_tables_is_bounded(target: Target, copies: list[Any]
     assert copies == [], "24 bytes wait, twice what a COPY is"
     put(loader, (1, "a"), to=streams[4])
     wait_until(lambda: len(copies) == 5, seconds=20)
-    assert loader._waiting == {}
+    assert len(loader._waiting) == 0
     put(loader, (1, "a"), to=streams[5])
     loader.commit(OLD)
     assert [len(target.rows(name)) for name in "abcdef"] == [1] * 6
@@ -655,7 +656,7 @@ def test_going_back_to_a_safe_point_drops_what_came_after_it(target: Target) -> 
     put(loader, (2, "b"), (1, "changed"))
     loader.mark_safe(POINT)
     put(loader, (3, "c"))
-    loader._send_all()
+    loader._waiting.send_all()
     put(loader, (4, "waits here"))
     assert loader.back_to_safe() is POINT
     assert loader.back_to_safe() is POINT, "the point is still there"
@@ -675,7 +676,7 @@ def test_the_stage_goes_back_too(target: Target, staged_before: bool) -> None:
     put(loader, (3, "c"))
     declared(loader, stream("late"))
     put(loader, (1, "late"), to=stream("late"))
-    loader._send_all()
+    loader._waiting.send_all()
     assert loader.back_to_safe() is POINT
     loader.commit(NEW)
     assert target.rows() == [(1, "b" if staged_before else "a")]
@@ -725,7 +726,7 @@ def test_a_failed_job_is_forgotten_when_going_back(target: Target) -> None:
     put(loader, (1, 1))
     loader.mark_safe(POINT)
     put(loader, (2, "no number"))
-    loader._send_all()
+    loader._waiting.send_all()
     assert loader.back_to_safe() is POINT
     loader.commit(OLD)
     assert target.rows() == [(1, 1)]

@@ -1,0 +1,297 @@
+"""Rows into tables, in the transaction of the unit: straight or by way of a stage; what PostgreSQL refuses is set aside."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from operator import attrgetter
+from typing import TypeVar
+
+import psycopg2
+from psycopg2 import errorcodes
+from psycopg2.extensions import cursor as Cursor
+from psycopg2.sql import SQL, Identifier
+
+from singerkit_shell.errors import SingerkitError
+from singerkit_sql_target.versions import Versions
+from singerkit_target.contract import check_room
+from singerkit_wire.batch import Reject
+from singerkit_wire.stream import DELETED_AT
+from target_postgres import ddl, merge
+from target_postgres.copy import copy_rows
+from target_postgres.faults import LateRefusal, check_stored, column_of, during, is_refusal, refusal
+from target_postgres.fitting import Fitting
+from target_postgres.rows import as_csv
+from target_postgres.tables import Table, give_key, hold
+from target_postgres.waiting import Placed, Waiting, said, span
+from target_postgres.words import referring_table
+
+__all__ = ["Storing", "holding_rows"]
+
+_T = TypeVar("_T")
+
+
+class Storing:
+    """What the unit in hand does in ``tables``; each method is called in its transaction, on the thread of the session.
+
+    ``must_hold`` tells of a stream whether its table held rows at the last commit, ``write_letters`` writes dead letters.
+    """
+
+    def __init__(
+        self,
+        tables: Mapping[str, Table],
+        fitting: Fitting,
+        log: logging.Logger,
+        *,
+        must_hold: Callable[[str], bool],
+        write_letters: Callable[[Cursor, Sequence[Reject]], None],
+        sets_aside: Sequence[str],
+        quarantine_limit: int,
+        hard_delete: bool,
+        versions: Versions,
+    ) -> None:
+        self._tables = tables
+        self._fitting = fitting
+        self._log = log
+        self._must_hold = must_hold
+        self._write_letters = write_letters
+        self._sets_aside = tuple(sets_aside)
+        self._quarantine_limit = quarantine_limit
+        self._hard_delete = hard_delete
+        self._versions = versions
+        self._defers = True
+        self.refused: Counter[str] = Counter()  # set aside since the last commit, by stream
+        self.activated: set[str] = set()
+        self.deleted_from: set[str] = set()  # streams that this unit has deleted single rows of
+
+    @property
+    def sets_aside(self) -> bool:
+        """Whether rows are kept until they are written, since those that PostgreSQL refuses are set aside."""
+        return bool(self._sets_aside)
+
+    def commit(self) -> None:
+        """The unit is committed."""
+        self._defers = True
+        self.activated.clear()
+        self.deleted_from.clear()
+
+    def load(self, cursor: Cursor, waiting: Waiting, csv: bytes) -> None:
+        """Write rows that have waited."""
+        if not self._sets_aside:
+            self._put(cursor, waiting, csv, waiting.count)
+            return
+        self._hold(cursor, waiting.table)  # before the savepoint, with which the lock would go
+        error = self._try(cursor, waiting, csv, waiting.count)
+        if error is not None:
+            self._find_refused(cursor, waiting, waiting.rows(), error)
+
+    def _put(self, cursor: Cursor, waiting: Waiting, csv: bytes, count: int) -> None:
+        table, columns = waiting.table, waiting.columns
+        if waiting.has_marks:
+            table.takes_copies = False  # what is to be deleted goes by way of the stage, and all after it
+        if not table.keys or table.takes_copies:
+            self._hold(cursor, table)
+        if not table.keys:
+            self._copy_counted(cursor, table, columns, csv, count)
+        elif not (table.takes_copies and self._copy_straight(cursor, table, columns, csv, count)):
+            self._stage(cursor, table, columns, csv)
+            table.has_marks = table.has_marks or waiting.has_marks
+            table.staged_lines = span(table.staged_lines, waiting.lines)
+
+    def _copy_counted(
+        self, cursor: Cursor, table: Table, columns: tuple[str, ...], csv: bytes, count: int
+    ) -> None:
+        """COPY into a table without a key; what its triggers do behind COPY's own count is seen by counting it."""
+        before = ddl.own_rows(cursor, table.identifier) if table.detours.take_away else 0
+        stored = copy_rows(cursor, table.identifier, columns, csv)
+        if table.detours.take_away:
+            stored = min(stored, ddl.own_rows(cursor, table.identifier) - before)
+        check_stored(count, stored)
+
+    def _copy_straight(
+        self, cursor: Cursor, table: Table, columns: tuple[str, ...], csv: bytes, count: int
+    ) -> bool:
+        """COPY into a table that held nothing; False when a key was there already, and for good."""
+        cursor.execute("SAVEPOINT singerkit_copy")
+        try:
+            check_stored(count, copy_rows(cursor, table.identifier, columns, csv))
+        except psycopg2.Error as error:
+            if error.pgcode != errorcodes.UNIQUE_VIOLATION:
+                raise
+            cursor.execute("ROLLBACK TO SAVEPOINT singerkit_copy")
+            table.takes_copies = False
+            return False
+        finally:
+            if not _connection_failed(cursor):
+                cursor.execute("RELEASE SAVEPOINT singerkit_copy")
+        return True
+
+    def _stage(self, cursor: Cursor, table: Table, columns: tuple[str, ...], csv: bytes) -> None:
+        if table.staged is not None and table.staged != columns:
+            self.merge(cursor, table)
+        if not table.has_stage:
+            merge.create_stage(cursor, table.stage, table.identifier)
+            table.has_stage = True
+        copy_rows(cursor, Identifier("pg_temp", table.stage), columns, csv)
+        table.staged = columns
+
+    def merge(self, cursor: Cursor, table: Table) -> None:
+        """Upsert what waits in the stage of a table."""
+        with during(f"loading stream `{table.stream}`{said(table.staged_lines)}"):
+            self._upsert_staged(cursor, table)
+
+    def _upsert_staged(self, cursor: Cursor, table: Table) -> None:
+        if table.staged is None:
+            return
+        self._hold(cursor, table)
+        table.has_repeats = merge.merge(
+            cursor,
+            table.stage,
+            table.identifier,
+            table.staged,
+            table.keys,
+            has_repeats=table.has_repeats,
+            detours=table.detours,
+            gone=table.columns[DELETED_AT] if table.has_marks else None,
+        )
+        if table.has_marks:
+            self.deleted_from.add(table.stream)
+        table.staged = table.staged_lines = None
+        table.has_marks = False
+
+    def _hold(self, cursor: Cursor, table: Table) -> None:
+        """Look at the table once in each unit, before rows go into it."""
+        if table.is_locked:
+            return
+        if table.lacks_key:
+            self._fitting.lock_out(cursor, table)
+        hold(cursor, table, self._log, must_hold=self._must_hold(table.stream))
+        if table.lacks_key:
+            self.altered(cursor, partial(give_key, cursor, table, self._log))
+        # Behind a COPY nothing tells which rows were deleted; a merge knows their keys.
+        table.takes_copies = table.takes_copies and not table.detours.take_away
+
+    def altered(self, cursor: Cursor, fit: Callable[[], _T]) -> _T:
+        """Call ``fit``. PostgreSQL alters no table for which a deferred trigger waits: where one does, all are fired."""
+        cursor.execute("SAVEPOINT singerkit_fit")
+        try:
+            made = fit()
+        except psycopg2.Error as error:
+            if error.pgcode != errorcodes.OBJECT_IN_USE:
+                raise
+            cursor.execute("ROLLBACK TO SAVEPOINT singerkit_fit")
+            self._judge_all_deferred(cursor)
+            cursor.execute("SET CONSTRAINTS ALL DEFERRED")  # as before for the rows that follow
+            made = fit()
+        cursor.execute("RELEASE SAVEPOINT singerkit_fit")
+        return made
+
+    # --- what only PostgreSQL refuses ----------------------------------------------------------------------
+
+    def _try(self, cursor: Cursor, waiting: Waiting, csv: bytes, count: int) -> psycopg2.Error | None:
+        """Write rows, into the table at once; return why they were refused, as if they had not been written."""
+        table = waiting.table
+        before = table.has_stage, table.takes_copies, table.has_repeats
+        cursor.execute("SAVEPOINT singerkit_rows")
+        try:
+            self._put(cursor, waiting, csv, count)
+            self._upsert_staged(cursor, table)
+            if not self._defers:
+                self._judge_deferred(cursor)
+        except psycopg2.Error as error:
+            if not is_refusal(error, self._sets_aside):
+                raise
+            cursor.execute("ROLLBACK TO SAVEPOINT singerkit_rows")
+            cursor.execute("RELEASE SAVEPOINT singerkit_rows")
+            table.has_stage, table.takes_copies, table.has_repeats = before
+            table.staged = table.staged_lines = None
+            table.has_marks = False
+            return error
+        cursor.execute("RELEASE SAVEPOINT singerkit_rows")
+        return None
+
+    def _find_refused(
+        self, cursor: Cursor, waiting: Waiting, rows: Sequence[Placed], error: psycopg2.Error
+    ) -> None:
+        """Halve rows that were refused until those are alone that are to blame; the others are written."""
+        if len(rows) == 1:
+            self._set_aside(cursor, waiting.table, rows[0], error)
+            return
+        middle = len(rows) // 2
+        for half in (rows[:middle], rows[middle:]):
+            refusal = self._try(cursor, waiting, as_csv([row for row, _, _ in half]), len(half))
+            if refusal is not None:
+                self._find_refused(cursor, waiting, half, refusal)
+
+    def _set_aside(self, cursor: Cursor, table: Table, placed: Placed, error: psycopg2.Error) -> None:
+        _, batch, index = placed
+        column = column_of(error)
+        field_name = next((name for name, short in table.columns.items() if short == column), None)
+        path = "$" if field_name is None else f"$.{field_name}"
+        letter = batch.letter(index, table.stream, path, f"PostgreSQL refused it: {refusal(error)}")
+        self._write_letters(cursor, [letter])
+        self.refused[table.stream] += 1
+        check_room(self._quarantine_limit, self.refused.total(), letter)
+
+    def settle(self, cursor: Cursor) -> None:
+        """Merge what is staged, and judge what waits for the COMMIT."""
+        for table in sorted(
+            self._tables.values(), key=attrgetter("lacks_key")
+        ):  # who reads that one waits from here on
+            self.merge(cursor, table)
+            if table.lacks_key:
+                self._hold(cursor, table)
+        self._judge_all_deferred(cursor)  # while there is a safe point to go back to
+
+    def _judge_all_deferred(self, cursor: Cursor) -> None:
+        """Judge deferred constraints.
+
+        Raises:
+            LateRefusal: one refuses a row that is to be set aside, and nobody knows which.
+        """
+        try:
+            self._judge_deferred(cursor)
+        except psycopg2.Error as error:
+            kept = self._kept_by_reference(error)
+            if kept is not None:
+                raise kept from error
+            if not (self._defers and is_refusal(error, self._sets_aside)):
+                raise
+            self._defers = False
+            raise LateRefusal(f"A deferred constraint refuses a row: {refusal(error)}", ".") from error
+
+    def _kept_by_reference(self, error: psycopg2.Error) -> SingerkitError | None:
+        """Say what helps where rows refer to one that goes with its version; the key of a table of ours may refuse a row that came."""
+        loaded = [(table.schema, table.name) for table in self._tables.values()]
+        if not (self.activated and self._hard_delete) or referring_table(error) in (None, *loaded):
+            return None
+        return self._versions.refused(sorted(self.activated), error)
+
+    def _judge_deferred(self, cursor: Cursor) -> None:
+        """Fire what waits for the end of the transaction, and see that it deletes none of its rows."""
+        tables = [table for table in self._tables.values() if table.detours.defer]
+        before = [ddl.own_rows(cursor, table.identifier) for table in tables]
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        for table, count in zip(tables, before, strict=True):
+            check_stored(count, ddl.own_rows(cursor, table.identifier))
+
+
+def holding_rows(cursor: Cursor, tables: Collection[Table]) -> frozenset[str]:
+    """The streams whose tables hold rows, in this transaction."""
+    if not tables:
+        return frozenset()
+    ask = SQL("EXISTS (SELECT 1 FROM {})")
+    cursor.execute(SQL("SELECT {}").format(SQL(", ").join(ask.format(table.identifier) for table in tables)))
+    answers = cursor.fetchone() or ()
+    return frozenset(table.stream for table, holds in zip(tables, answers, strict=True) if holds)
+
+
+def _connection_failed(cursor: Cursor) -> bool:
+    """Tell whether the cursor's transaction is aborted or its connection lost."""
+    connection = cursor.connection
+    return (
+        bool(connection.closed)
+        or connection.info.transaction_status == psycopg2.extensions.TRANSACTION_STATUS_INERROR
+    )

@@ -1,0 +1,98 @@
+"""Encoded rows that wait for a COPY which is worth its round trips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from singerkit_wire.batch import Batch
+from target_postgres.tables import Table
+
+__all__ = ["Placed", "Row", "Waiting", "WaitingRows", "said", "span"]
+
+_COPY_BYTES = 2 << 20
+"""A COPY of at least this size, unless something else has to happen first."""
+
+Row = tuple[Any, ...]
+Placed = tuple[Row, Batch, int]
+"""A row as it is encoded, the batch that it comes from and its place there."""
+
+
+@dataclass
+class Waiting:
+    """Encoded blocks of one table and one set of columns."""
+
+    table: Table
+    columns: tuple[str, ...]
+    blocks: list[bytes] = field(default_factory=list)
+    size: int = 0
+    count: int = 0
+    lines: tuple[int, int] | None = None
+    has_marks: bool = False
+    batches: list[tuple[Sequence[Row], Batch]] = field(default_factory=list)
+    """What the blocks were encoded from, where rows that are refused are to be set aside."""
+
+    def rows(self) -> list[Placed]:
+        return [(row, batch, index) for rows, batch in self.batches for index, row in enumerate(rows)]
+
+
+class WaitingRows:
+    """What waits, by stream. ``send`` takes what has waited long enough, and its blocks as one."""
+
+    def __init__(self, send: Callable[[Waiting, bytes], None]) -> None:
+        self._send = send
+        self._by_stream: dict[str, Waiting] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_stream)
+
+    def of(self, table: Table, columns: tuple[str, ...]) -> Waiting:
+        """Return where rows of these columns wait; those of others, which came before them, are sent."""
+        waiting = self._by_stream.get(table.stream)
+        if waiting is not None and waiting.columns != columns:
+            self.send(table.stream)
+            waiting = None
+        if waiting is None:
+            waiting = self._by_stream[table.stream] = Waiting(table, columns)
+        return waiting
+
+    def gather(self, waiting: Waiting, csv: bytes) -> None:
+        """Let a block wait, unless enough of them do."""
+        waiting.blocks.append(csv)
+        waiting.size += len(csv)
+        if waiting.size >= _COPY_BYTES:
+            self.send(waiting.table.stream)
+        elif (
+            len(self._by_stream) > 1
+            and sum(other.size for other in self._by_stream.values()) > 2 * _COPY_BYTES
+        ):
+            self.send_all()
+
+    def send(self, stream: str) -> None:
+        """Send the rows of a stream."""
+        waiting = self._by_stream.pop(stream)
+        self._send(waiting, waiting.blocks[0] if len(waiting.blocks) == 1 else b"".join(waiting.blocks))
+
+    def send_all(self) -> None:
+        """Send the rows of all streams."""
+        for stream in list(self._by_stream):
+            self.send(stream)
+
+    def clear(self) -> None:
+        """Give up what waits."""
+        self._by_stream.clear()
+
+
+def span(first: tuple[int, int] | None, second: tuple[int, int] | None) -> tuple[int, int] | None:
+    """Return the lines from the first to the last of both."""
+    if first is None or second is None:
+        return first or second
+    return min(first[0], second[0]), max(first[1], second[1])
+
+
+def said(lines: tuple[int, int] | None) -> str:
+    """Say where rows stand in the input, behind what is done with them."""
+    if lines is None:
+        return ""
+    return f" (line {lines[0]})" if lines[0] == lines[1] else f" (lines {lines[0]} to {lines[1]})"
