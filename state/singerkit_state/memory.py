@@ -218,7 +218,7 @@ class RowMemory:
         self._high = high if self._high is None else max(self._high, high)
         self._chunks.append(_Chunk(column, records, salt, rows, low, high, values, reader, keys))
         if keys is not None:
-            self._waiting_keys.update(keys[row] for row in rows)
+            self._waiting_keys.update(map(keys.__getitem__, rows))
         self._waiting += len(rows)
         self._waiting_bytes += len(records[rows[0]]) * len(rows)
         if self._hashed + self._waiting > self._limit and not self._keeps_newest:

@@ -8,13 +8,14 @@ schema, look or user gives an order has none: text is compared by code point onl
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, tzinfo
 from decimal import Decimal
 from functools import total_ordering
 from math import ceil
-from typing import Annotated, Any, ClassVar, TypeAlias, cast
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeAlias, cast
 
 import msgspec
 
@@ -427,34 +428,57 @@ def _check_range(*values: Decimal | int) -> None:
         raise UnorderableError("The values need an exact look")
 
 
+class Compared(NamedTuple):
+    """What the values of a column are compared by, null for null, and ``marks`` beside them; with each other only.
+
+    ``present``: those that are not null. ``is_quick``: they were decoded at once, and are as exact as any.
+    """
+
+    keys: list[OrderKey | None]
+    marks: list[OrderKey]
+    present: list[OrderKey]
+    ascends: bool
+    is_quick: bool
+
+    @property
+    def has_null(self) -> bool:
+        return len(self.present) < len(self.keys)
+
+
 def comparable_keys(
     column: Sequence[msgspec.Raw], kind: ValueKind, marks: Sequence[msgspec.Raw] = ()
-) -> tuple[list[OrderKey | None], list[OrderKey]]:
-    """Return what each value of a column, and each of ``marks``, is compared by; None for null.
+) -> Compared:
+    """Return what each value of a column, and each of ``marks``, is compared by.
 
-    As exact as `exact_keys` and, where that is so, decoded at once; so these compare with each other only.
+    As exact as `exact_keys` and, where that is so, decoded at once.
 
     Raises:
         UnorderableError, UnknownOrderError: see `exact_keys`.
     """
     both = [*column, *marks]
     try:
-        keys = _fast_values(both, kind, is_exact=True)
-        present = [key for key in keys if key is not None]
-        if present:
-            _check_fast(present, kind)
+        found = _compared(_fast_values(both, kind, is_exact=True), len(column), is_quick=True)
+        ends = [*found.present[:1], *found.present[-1:]] if found.ascends else found.present
+        if ends or found.marks:
+            _check_fast([*found.present, *found.marks], kind, [*ends, *found.marks])
     except (UnorderableError, TypeError, ArithmeticError):  # TypeError: values with and without an offset
-        keys = exact_keys(both, kind)
-    return keys[: len(column)], keys[len(column) :]
+        return _compared(exact_keys(both, kind), len(column), is_quick=False)
+    return found
 
 
-def _check_fast(present: Sequence[Any], kind: ValueKind) -> tuple[Any, Any]:
-    """Return the least and the greatest of values that are decoded quickly.
+def _compared(keys: list[Any], count: int, *, is_quick: bool) -> Compared:
+    own, marks = keys[:count], keys[count:]
+    present = [key for key in own if key is not None]
+    return Compared(own, marks, present, present == sorted(present), is_quick)
+
+
+def _check_fast(present: Sequence[Any], kind: ValueKind, ends: Sequence[Any]) -> tuple[Any, Any]:
+    """Return the least and the greatest of values that are decoded quickly; both are among ``ends``.
 
     Raises:
         UnorderableError, TypeError, ArithmeticError: they need an exact look.
     """
-    low, high = min(present), max(present)
+    low, high = min(ends), max(ends)
     if isinstance(low, Decimal) or isinstance(high, Decimal):
         _check_finite(present)
         _check_range(low, high)
@@ -505,26 +529,48 @@ class Extremes:
     values: list[Any] | None = None
 
 
-def extremes(column: Sequence[msgspec.Raw], kind: ValueKind) -> Extremes | None:
+def extremes(
+    column: Sequence[msgspec.Raw], kind: ValueKind, ascending: list[Any] | None = None
+) -> Extremes | None:
     """Return the ends of a column, or None when all of it is null.
+
+    ``ascending``: its values as `comparable_keys` has decoded them quickly, where they ascend and none is null.
 
     Raises:
         UnorderableError: a value is not of this kind.
     """
+    if ascending:
+        first, last = ascending[0], ascending[-1]
+        lowest = range(bisect_right(ascending, first))
+        highest = range(bisect_left(ascending, last), len(ascending))
+        return _ends(column, kind, ascending, first, last, lowest, highest, nulls=0)
     try:
         values = _fast_values(column, kind)
         nulls = values.count(None)
         present = [value for value in values if value is not None] if nulls else values
         if not present:
             return None
-        low, high = _check_fast(present, kind)
+        low, high = _check_fast(present, kind, present)
     except (UnorderableError, TypeError, ArithmeticError):  # TypeError: values with and without an offset
         return _exact_extremes(exact_keys(column, kind))
-    at_high = _indexes(values, high)
+    return _ends(column, kind, values, low, high, _indexes(values, low), _indexes(values, high), nulls=nulls)
+
+
+def _ends(
+    column: Sequence[msgspec.Raw],
+    kind: ValueKind,
+    values: list[Any],
+    low: Any,
+    high: Any,
+    at_low: Sequence[int],
+    at_high: Sequence[int],
+    *,
+    nulls: int,
+) -> Extremes:
     if kind.name not in ("INSTANT", "DATE"):
-        return Extremes(low, high, at_high, nulls, values)
+        return Extremes(low, high, list(at_high), nulls, values)
     # Fast instants are rounded to microseconds; the exact order is decided among the few rows at the ends.
-    bottom = _keys_by_text([column[index] for index in _indexes(values, low)], kind)
+    bottom = _keys_by_text([column[index] for index in at_low], kind)
     top = _keys_by_text([column[index] for index in at_high], kind)
     highest = max(top.values())
     at_top = [index for index in at_high if top[bytes(column[index])] == highest]

@@ -242,12 +242,13 @@ class BookmarkTracker:
         former_salts: Sequence[bytes] = (),
         *,
         whole: bool = False,
+        ascending: list[Any] | None = None,
     ) -> list[int] | None:
         """Note a chunk of rows and return the indexes of those to send; None means all of them.
 
         ``column`` holds the replication key of each of ``records`` as raw JSON; ``reader`` says which are the same.
         ``keys`` are 32 bits of the primary key of each. ``former_salts``: others that a state may have taken for ``salt``.
-        ``whole``: all are sent, from ``start_date`` on, whatever was sent before.
+        ``whole``: all are sent, from ``start_date`` on, whatever was sent before. ``ascending``: see `extremes`.
 
         Raises:
             UnorderableError: a value is not of the stream's kind.
@@ -257,7 +258,7 @@ class BookmarkTracker:
             return None
         self._reader = reader
         self.rows += len(column)
-        ends = extremes(column, self._kind)
+        ends = extremes(column, self._kind, ascending)
         if ends is None:
             self.nulls += len(column)
             self._send_instead(keys, range(len(column)))
@@ -276,6 +277,11 @@ class BookmarkTracker:
         self._follow(ends, column)
         self._remember(ends, column, records, salt, sent, reader, keys)
         return sent
+
+    @property
+    def kind(self) -> ValueKind:
+        """How the values of the replication key compare."""
+        return self._kind
 
     # The bookmark
 

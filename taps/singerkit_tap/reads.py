@@ -14,7 +14,7 @@ from singerkit_state.tracker import BookmarkTracker
 from singerkit_tap.contract import Context, Start
 from singerkit_tap.keys import Keys, bits_of_keys
 from singerkit_tap.stream import BlockStream
-from singerkit_wire.encode import Record, RecordEncoder, SentRows
+from singerkit_wire.encode import Decoded, Record, RecordEncoder, SentRows
 
 __all__ = ["Read", "StartingPoint"]
 
@@ -88,8 +88,9 @@ class Read:
         records: Sequence[Record],
         reader: SentRows,
         keys: Keys | None,
+        known: Decoded | None = None,
     ) -> list[int] | None:
-        """Return the numbers of the rows to send; None means all."""
+        """Return the numbers of the rows to send; None means all. ``known``: what the page knows of its records."""
         key = self._stream.bookmark_key
         if self.tracker is None or key is None:
             return None
@@ -97,7 +98,14 @@ class Read:
             column = encoder.column(rows, key)
             bits = None if keys is None else bits_of_keys(keys)
             numbers = self.tracker.take(
-                column, records, self._salt, reader, bits, self._former_salts, whole=self._point.is_anew
+                column,
+                records,
+                self._salt,
+                reader,
+                bits,
+                self._former_salts,
+                whole=self._point.is_anew,
+                ascending=None if known is None else known.order_of(records, self.tracker.kind),
             )
             has_newest = self._context is not None or self._point.newest == self.tracker.newest_before
             self.unsettled = self.tracker.unsettled(column, self._point.clock, has_newest=has_newest)

@@ -398,7 +398,7 @@ class SyncRun:
             member.is_amid_page = True
             member.fields.see(member.encoder, rows)
             keys = member.keys(rows, records, constants, is_incremental=read.is_incremental)
-            numbers = read.take(member.encoder, rows, records, member.reader(constants), keys)
+            numbers = read.take(member.encoder, rows, records, member.reader(constants), keys, page.decoded)
             if member.watch is not None and keys is not None:
                 member.watch.look(member.encoder, rows, keys, page, first, constants)
             first += len(records)

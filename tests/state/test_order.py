@@ -325,9 +325,12 @@ def test_keys_that_are_decoded_at_once_compare_as_exact_ones_do(name: str, in_zo
     looks = st.sampled_from(COLUMNS[name])
     values, marks = data.draw(st.lists(st.none() | looks, max_size=6)), data.draw(st.lists(looks, max_size=2))
     column, beside = ([msgspec.Raw(json.dumps(value).encode()) for value in part] for part in (values, marks))
-    keys, of_marks = comparable_keys(column, kind, beside)
+    compared = comparable_keys(column, kind, beside)
+    keys, of_marks, present, *_ = compared
     exact = exact_keys([*column, *beside], kind)
     assert [key is None for key in keys] == [value is None for value in values]
+    assert present == [key for key in keys if key is not None]
+    assert (compared.ascends, compared.has_null) == (present == sorted(present), None in keys)
     pairs = [(one, same) for one, same in zip([*keys, *of_marks], exact, strict=True) if one is not None]
     for one, same in pairs:
         assert [(one < other, one == other) for other, _ in pairs] == [
@@ -335,10 +338,23 @@ def test_keys_that_are_decoded_at_once_compare_as_exact_ones_do(name: str, in_zo
         ]
 
 
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(sorted(COLUMNS)), st.booleans(), st.data())
+def test_the_ends_of_a_column_that_ascends_are_those_of_any(name: str, in_zone: bool, data: Any) -> None:
+    kind = ValueKind.named(name, ZoneInfo("Europe/Berlin") if in_zone else None)
+    drawn = data.draw(st.lists(st.sampled_from(COLUMNS[name]), min_size=1, max_size=6))
+    values = sorted(drawn, key=lambda value: order_key(value, kind))
+    column = [msgspec.Raw(json.dumps(value).encode()) for value in values]
+    compared = comparable_keys(column, kind)
+    assert compared.ascends
+    if compared.is_quick:
+        assert extremes(column, kind, compared.keys) == extremes(column, kind)
+
+
 @pytest.mark.parametrize("look", ["2026-01-01T00:00:00.000000{}Z", "2026-01-01T00:00:00.\\u0030000000{}Z"])
 def test_keys_that_differ_beyond_microseconds_are_told_apart(look: str) -> None:
     column = [msgspec.Raw(f'"{look.format(digit)}"'.encode()) for digit in (1, 2)]
-    (one, other), _ = comparable_keys(column, INSTANT)
+    one, other = comparable_keys(column, INSTANT).keys
     assert one < other
 
 

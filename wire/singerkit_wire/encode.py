@@ -217,6 +217,13 @@ class Decoded:
     records: Sequence[Record]
     rows: Rows | None
     form: object
+    order: tuple[Any, list[Any]] | None = None
+    """Of which kind the replication key is, and what its values compare by, where they ascend and none is null."""
+
+    def order_of(self, records: Sequence[Record], kind: object) -> list[Any] | None:
+        """Return what the replication key of these very records compares by; None: nobody has looked, or as another kind."""
+        known = self.order if self.records is records else None
+        return known[1] if known is not None and known[0] == kind else None
 
     def rows_of(self, records: Sequence[Record]) -> Rows | None:
         """Return the rows of these very records; None: they are not of them, or somebody has taken them."""
@@ -231,7 +238,8 @@ class Decoded:
 
     def behind(self, count: int, records: Sequence[Record]) -> Decoded:
         """Return the same without the first ``count`` records; ``records`` are the others."""
-        return Decoded(records, None if self.rows is None else self.rows[count:], self.form)
+        order = None if self.order is None else (self.order[0], self.order[1][count:])
+        return Decoded(records, None if self.rows is None else self.rows[count:], self.form, order)
 
 
 @dataclass(slots=True, frozen=True)

@@ -23,7 +23,7 @@ from singer_sdk.singerlib import SelectionMask
 
 from singerkit_shell.errors import BadDataError, NotAuthorisedError, RetryableError
 from singerkit_state.memory import row_hash
-from singerkit_state.order import OrderKey, UnorderableError, ValueKind, comparable_keys, exact_keys
+from singerkit_state.order import Compared, OrderKey, UnorderableError, ValueKind, comparable_keys, exact_keys
 from singerkit_tap.contract import BookmarkValue
 from singerkit_tap.keys import keys_of
 from singerkit_tap.sync import CHUNK_RECORDS
@@ -33,9 +33,6 @@ from tap_rest.records import ReadPage
 __all__ = ["Following"]
 
 Params = Mapping[str, str]
-_Compared = tuple[list[OrderKey | None], list[OrderKey]]
-
-
 _PASSES = 20
 _KEPT = 2
 """Pages that are held while it is not known how their order goes on; more of one value are asked for again."""
@@ -119,7 +116,7 @@ class Following:
         """The greatest value, as it came: what it compares as is found anew beside the values of each page."""
         self._looked_at: tuple[Sequence[msgspec.Raw], list[msgspec.Raw]] = ((), [])
         """Records, and the values in them: a page is looked at more than once."""
-        self._compared: tuple[Any, _Compared] = (None, ([], []))
+        self._compared: tuple[Any, Compared] = (None, Compared([], [], [], ascends=True, is_quick=False))
         self._last_params: Params | None = None
         self._asked: Params | None = None
         """The question that gave the rows at the last value."""
@@ -192,10 +189,10 @@ class Following:
         )
 
     def _without_value(self, page: ReadPage) -> list[msgspec.Raw]:
-        keys, _ = self._keys_of(page)
-        return (
-            [row for key, row in zip(keys, page.records, strict=True) if key is None] if None in keys else []
-        )
+        compared = self._keys_of(page)
+        if not compared.has_null:
+            return []
+        return [row for key, row in zip(compared.keys, page.records, strict=True) if key is None]
 
     def _new_nulls(self, records: Sequence[msgspec.Raw]) -> list[msgspec.Raw]:
         new = []
@@ -239,8 +236,7 @@ class Following:
         for number, page in enumerate(pages, start=1):
             if number <= _KEPT:
                 seen.append(page)
-            keys, marks = self._ascending_keys(page, *ends)
-            present = [key for key in keys if key is not None]
+            keys, marks, present, *_ = self._ascending_keys(page, *ends)
             if present and not ends:
                 ends = tuple(self._value(page, keys.index(present[end])) for end in (0, -1))
                 marks = [present[0], present[-1]]
@@ -287,10 +283,10 @@ class Following:
 
     def _keys_and_last(self, page: ReadPage) -> tuple[list[OrderKey | None], OrderKey]:
         """Return what the rows of a page are ordered by, and what the greatest value is beside them, None if there is none."""
-        keys, marks = self._keys_of(page, *(() if self._last is None else (self._last,)))
+        keys, marks, *_ = self._keys_of(page, *(() if self._last is None else (self._last,)))
         return keys, marks[0] if marks else None
 
-    def _keys_of(self, page: ReadPage, *marks: msgspec.Raw) -> _Compared:
+    def _keys_of(self, page: ReadPage, *marks: msgspec.Raw) -> Compared:
         """Return what the rows of a page are ordered by, and what ``marks`` are beside them; null for all without an order."""
         column = self._column_of(page)
         asked, found = self._compared
@@ -298,7 +294,8 @@ class Following:
             try:
                 found = comparable_keys(column, self._kind, marks)
             except UnorderableError:
-                found = [None] * len(column), exact_keys(marks, self._kind)
+                of_marks = exact_keys(marks, self._kind)
+                found = Compared([None] * len(column), of_marks, [], ascends=True, is_quick=False)
             self._compared = (column, marks), found
         return found
 
@@ -381,7 +378,7 @@ class Following:
 
     def _split(self, page: ReadPage, this: _Pass) -> list[msgspec.Raw]:
         """Keep the rows at the last value that are new, count those at it, and return the rows beyond it."""
-        keys, last = self._keys(page)
+        (keys, *_), last = self._keys(page)
         beyond = [
             record for key, record in zip(keys, page.records, strict=True) if key is not None and key > last
         ]
@@ -422,8 +419,9 @@ class Following:
 
     def _take(self, page: ReadPage) -> bool:
         """Leave out what is known; return whether the greatest value has moved on."""
-        keys, before = self._keys(page)
-        nulls = [number for number, key in enumerate(keys) if key is None] if None in keys else []
+        compared, before = self._keys(page)
+        keys, present = compared.keys, compared.present
+        nulls = [number for number, key in enumerate(keys) if key is None] if compared.has_null else []
         if len(nulls) == len(keys):
             page.records = [
                 record
@@ -434,18 +432,17 @@ class Following:
             return False
         if self._questions == 1:
             self._nulls = Counter(self._hashes(self._without_value(page)))
-        present = keys if not nulls else [key for key in keys if key is not None]
         has_moved = before is None or bool(present[-1] > before)
         known, found = self._known, Counter[str]()
         last = present[-1] if has_moved else before
-        if has_moved:
-            self._known = _Yielded()
-            self._last = self._value(page, keys.index(last))
-            self._last_params = self._params_of(_any_value.decode(self._last))
-        # Only rows at the ends of a page, and those without a value, can come twice: the others are not looked at.
         numbers = range(len(keys)) if not nulls else [n for n, key in enumerate(keys) if key is not None]
         from_before, behind_before = _bounds_of(present, before)
         from_last, _ = _bounds_of(present, last)
+        if has_moved:
+            self._known = _Yielded()
+            self._last = self._value(page, numbers[from_last])
+            self._last_params = self._params_of(_any_value.decode(self._last))
+        # Only rows at the ends of a page, and those without a value, can come twice: the others are not looked at.
         left_out = set(numbers[:from_before])
         ends = [*nulls, *numbers[from_before:behind_before], *numbers[max(from_last, behind_before) :]]
         for number, row in zip(ends, self._told([page.records[number] for number in ends]), strict=True):
@@ -487,16 +484,16 @@ class Following:
     def _hashes(self, records: Sequence[msgspec.Raw]) -> list[str]:
         return [row_hash(text) for text in self._rows.texts(records)]
 
-    def _keys(self, page: ReadPage) -> tuple[list[OrderKey | None], OrderKey]:
+    def _keys(self, page: ReadPage) -> tuple[Compared, OrderKey]:
         """Return what the rows of a page are ordered by, and what the greatest value so far is beside them.
 
         Null for all where the engine will say what is wrong with them.
         """
-        keys, marks = self._ascending_keys(page, *(() if self._last is None else (self._last,)))
-        last = marks[0] if marks else None
-        greatest = next((key for key in reversed(keys) if key is not None), None)
+        compared = self._ascending_keys(page, *(() if self._last is None else (self._last,)))
+        last = compared.marks[0] if compared.marks else None
+        greatest = compared.present[-1] if compared.present else None
         if greatest is not None and last is not None and greatest < last:
-            value = _any_value.decode(self._value(page, keys.index(greatest)))
+            value = _any_value.decode(self._value(page, compared.keys.index(greatest)))
             if (
                 self._params_of(value) != self._last_params
             ):  # else the format has cut off what makes them differ
@@ -505,17 +502,19 @@ class Following:
                     "earlier ones; most likely the server ignores the parameter. Check `incremental.param`, or set "
                     "`pagination.continue_by` to `number`."
                 )
-        return keys, last
+        return compared, last
 
-    def _ascending_keys(self, page: ReadPage, *marks: msgspec.Raw) -> _Compared:
-        keys, found = self._keys_of(page, *marks)
-        present = [key for key in keys if key is not None]
-        if present != sorted(present):
+    def _ascending_keys(self, page: ReadPage, *marks: msgspec.Raw) -> Compared:
+        compared = self._keys_of(page, *marks)
+        if not compared.ascends:
             raise BadDataError(
                 f"Expected the rows of stream {self._stream} in ascending order of `{self._key}`, since it is declared "
                 f"sorted, got others; {self._advice_on_order()}."
             )
-        return keys, found
+        if page.decoded is not None and page.decoded.records is page.records:
+            is_known = compared.is_quick and not compared.has_null
+            page.decoded.order = (self._kind, compared.keys) if is_known else None
+        return compared
 
 
 def _bounds_of(keys: Sequence[OrderKey], key: OrderKey) -> tuple[int, int]:
