@@ -4,6 +4,10 @@ What one answer holds was there at one moment. Between two answers the source ch
 read moves the first row of the next page to where nobody looks any more, and a row that goes from one parent to another is in
 no answer where the other was asked first. Nothing in the answers shows it, a total and a
 token of the next page included, and a row that was missed so would be taken for one that is gone.
+
+This is not what `pages.pagination.Pages.second_looks` does: there one answer contradicts the one before, so that it alone is asked
+for again, in any read, before it is taken. Here no answer is in doubt, and only all of them, against all of the time before,
+show that something has moved.
 """
 
 from __future__ import annotations

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from functools import cached_property, partial
-from itertools import chain, islice, repeat, takewhile
+from itertools import chain, islice, repeat
 from typing import Any, ClassVar, Protocol
 
 from singerkit_catalog.admitted import types_of
 from singerkit_catalog.schema import properties_of
 from singerkit_shell.errors import (
     BadDataError,
-    ConfigurationError,
-    NotAuthorisedError,
-    RetryableError,
     Stopped,
 )
 from singerkit_shell.validate import nearest
@@ -33,9 +28,10 @@ from singerkit_tap.keys import keys_of
 from singerkit_tap.stream import BlockStream, Owner
 from singerkit_wire.encode import RawRecord, Record, RecordEncoder, SentRows
 from tap_rest.advice import ADVICE
-from tap_rest.client import Client, RefusingAnswer, Response, excerpt, with_params
+from tap_rest.asking import Api, Asking
+from tap_rest.client import RefusingAnswer, Response
 from tap_rest.clock import clock_of
-from tap_rest.config import PARENT_FIELD, ApiSettings, StreamSettings
+from tap_rest.config import StreamSettings
 from tap_rest.confirming import Confirmation
 from tap_rest.copies import refuse_own_values
 from tap_rest.doubts import (
@@ -43,29 +39,19 @@ from tap_rest.doubts import (
     fate_of_nulls,
     told_of_absent_parents,
     told_of_creation,
-    told_of_lost_page,
-    told_of_lost_parameters,
     told_of_null_keys,
     told_of_old_catalog,
     told_of_other_field,
     told_of_shifting_pages,
     told_of_skipped_parents,
-    told_of_uneven_pages,
 )
 from tap_rest.incremental import bookmark_params, misses_parameter
 from tap_rest.localtimes import LocalTimes
-from tap_rest.origins import joined, origins_of
+from tap_rest.origins import origins_of
 from tap_rest.pages.following import Following
-from tap_rest.pages.here import Experience
-from tap_rest.pages.kinds import body_paths
-from tap_rest.pages.numbering import Numbering, numbering_of
-from tap_rest.pages.overlaps import Overlaps
-from tap_rest.pages.pagination import Pages
-from tap_rest.pages.steps import Step, step_after_page, step_behind
 from tap_rest.parents import ParentFields, refuse_lost_copies
-from tap_rest.records import PageReader, ReadPage
+from tap_rest.records import ReadPage
 from tap_rest.schemas import COPIED, DeclaredSchema, Sample, SchemaKeeper
-from tap_rest.witness import Question, Witness
 
 __all__ = ["RestStream"]
 
@@ -76,13 +62,8 @@ _NO_SUCH_PAGE = (404, 416)
 _WARNED = "the run warns of its answers, which may not be whole"
 
 
-class Source(Owner, Protocol):
+class Source(Api, Owner, Protocol):
     """What these streams know of their tap besides (`tap_rest.tap.TapRest`)."""
-
-    @property
-    def api(self) -> ApiSettings: ...
-    @property
-    def client(self) -> Client: ...
 
     def warn_once(self, stream: str, sentence: str) -> None: ...
 
@@ -105,24 +86,12 @@ class RestStream(BlockStream):
         self._had_nulls = self._was_read = False
         self._doubt: str | None = None
         """Why a full load may lack rows."""
-        self._experience = Experience()
-        self._numbering: Numbering | None = None
         refuse_lost_copies(settings, keeper)
         self._parents = ParentFields(settings)
         # What is inferred as a date-time has an offset.
         is_declared = isinstance(keeper, DeclaredSchema)
         self._local_times = LocalTimes(settings, keeper.schema, self._tell) if is_declared else None
-        self.rows_came = 0
-        self.first_url: str | None = None
-        self._reader = PageReader(
-            settings.name,
-            settings.records,
-            body_paths(settings.pagination),
-            settings.missing_records,
-            settings.partial_answers,
-            self._warn,
-            asks_for_things=bool(PARENT_FIELD.search(settings.path.partition("?")[0])),
-        )
+        self._asking = Asking(tap, settings, self._parents, self)
         incremental = settings.incremental
         super().__init__(
             tap,
@@ -149,10 +118,6 @@ class RestStream(BlockStream):
         )
 
     # Pages
-
-    @cached_property
-    def _witness(self) -> Witness:
-        return Witness(self.tap.client, self._reader)
 
     def read_pages(self, context: Context | None, start: Start) -> Iterator[Page]:
         """Yield the pages from ``start`` on; see `singerkit_tap.contract`."""
@@ -273,7 +238,7 @@ class RestStream(BlockStream):
         if self.settings.may_follow_key:
             begun = ask(params)
             pages = chain(list(islice(begun, 1)), begun)
-            if self._numbering is None:
+            if self._asking.numbering is None:
                 return pages
             ask_on = _beginning_with(pages, ask)
         following = Following(
@@ -287,52 +252,11 @@ class RestStream(BlockStream):
             () if self.sends_partial_records or self.accepts_duplicate_keys else self.primary_keys,
             ask_on,
             lambda value: bookmark_params(self.settings.incremental, value, self.bookmark_kind),
-            partial(self._pages_behind, context, self._numbering),
-            self._warn,
+            partial(self._asking.pages_behind, context, self._asking.numbering),
+            self.warn,
             self.advice_on_order,
         )
         return following.pages(params, is_first=start.bookmark is None)
-
-    def _pages_behind(
-        self,
-        context: Context | None,
-        numbering: Numbering | None,
-        params: Mapping[str, str],
-        rows: int,
-        size: int,
-    ) -> Iterator[ReadPage]:
-        """Yield the pages of ``size`` from about the one on that holds the row behind ``rows``, until one is empty.
-
-        That a page does not exist (404, 416) is the end, too.
-        """
-        if numbering is not None and numbering.is_signed:
-            return
-        settings = self.settings
-        url, own_params = self._request(context)
-        step = (
-            numbering.step_behind(rows, size) if numbering else step_behind(settings.pagination, rows, size)
-        )
-        last: list[RawRecord] | None = None
-        for number in range(rows // size + 1, self.tap.api.limits.pages):
-            asked = {**own_params, **params, **step.params} if step.url is None else {}
-            question = Question(step.url or url, asked, settings.headers, _NO_SUCH_PAGE)
-            response, is_served = self._witness.ask(question, is_first=False)
-            if response.status in _NO_SUCH_PAGE:
-                return
-            where = f"page {number} of stream {settings.name}"
-            page = self._reader.read(response, where, is_first=False, is_served=is_served)
-            if not page.records or page.records == last:
-                return
-            last = list(page.records)
-            page.answer = response
-            self.rows_came += len(page.records)
-            came = len(page.records)
-            step = (
-                numbering.step_after(step, came)
-                if numbering
-                else step_after_page(settings.pagination, step, came)
-            )
-            yield page
 
     def raw_pages(
         self,
@@ -342,129 +266,24 @@ class RestStream(BlockStream):
         is_first: bool = True,
         begins_read: bool = True,
     ) -> Iterator[ReadPage]:
-        """Yield what each request finds, with ``params`` besides those of the config; ``is_first``: see `Pages`.
+        """Yield what each request finds; see `Asking.pages`."""
+        return self._asking.pages(context, params, is_first=is_first, begins_read=begins_read)
 
-        ``begins_read``: none of these pages was asked for before, so that the first may show that there is no such child.
+    @property
+    def rows_came(self) -> int:
+        """The rows of all answers of this run."""
+        return self._asking.rows_came
 
-        Raises:
-            BadDataError, NotAuthorisedError, RetryableError, ConfigurationError, Stopped: see `Client.get`,
-                `PageReader.read` and `Pages.after`.
-        """
-        settings = self.settings
-        url, own_params = self._request(context)
-        pages = Pages(
-            settings.pagination,
-            settings.name,
-            self.tap.api.limits.pages,
-            self._warn,
-            is_first=is_first,
-            experience=self._experience,
-        )
-        skips_404 = settings.parent is not None and settings.parent.on_404 == "skip"
-        accept = (202,) if settings.partial_answers == "warn" else ()
-        overlaps = Overlaps(settings.pagination.size)
-        step: Step | None = pages.first
-        before: Question | None = None
-        while step is not None:
-            where = f"page {pages.number} of stream {settings.name}"
-            asked = {**own_params, **params, **step.params} if step.url is None else {}
-            question = Question(step.url or url, asked, {**settings.headers, **step.headers}, accept)
-            begins = pages.number == 1
-            may_be_absent = (
-                Question(question.url, asked, question.headers, (404, *accept)) if skips_404 else question
-            )
-            history = (
-                Question(url, {**own_params, **step.params}, question.headers) if begins and params else None
-            )
-            with _naming(where):
-                response, is_served = self._witness.ask(may_be_absent, is_first=begins, history=history)
-            if response.status == 404:
-                if not (begins and begins_read):
-                    raise BadDataError(told_of_lost_page(where, excerpt(response)))
-                _logger.warning("%s was not found and is skipped (`on_404`).", where[:1].upper() + where[1:])
-                self._tell_of_skipped()
-                yield ReadPage([], {}, is_absent=True)
-                return
-            page = self._reader.read(response, where, is_first=begins, is_served=is_served)
-            page, response, step, question = self._looked_again(pages, page, response, step, question)
-            page.answer = response
-            if response.left_out:
-                self._warn(told_of_lost_parameters(self.name, response.left_out))
-            if begins and page.came:
-                self._witness.remember(question)
-            self.first_url = self.first_url or response.url
-            self.rows_came += len(page.records)
-            # Before its rows are written: a page whose end is in doubt must not move a bookmark.
-            step = pages.after(step, response, page, partial(self._records_now, before) if before else None)
-            before = question
-            page.is_last = step is None
-            if begins and step is not None and settings.may_be_numbered:
-                self._note_numbering(response, step, url, asked, page, is_first=is_first)
-            self._note_overlap(overlaps, page)
-            yield page
-
-    def _looked_again(
-        self, pages: Pages, page: ReadPage, response: Response, step: Step, question: Question
-    ) -> tuple[ReadPage, Response, Step, Question]:
-        """Return the page, or what another look finds behind the page before, where an end without records contradicts that."""
-        where = f"page {pages.number} of stream {self.name}, asked for once more"
-        is_known, looks = False, pages.second_looks(step, response, page)
-        for look in looks:
-            params = {name: value for name, value in question.params.items() if name not in step.params}
-            asked = replace(question, params={**params, **look.params}) if look.url is None else question
-            try:
-                answer, is_served = self._witness.ask(asked, is_first=False)
-                found = self._reader.read(answer, where, is_first=False, is_served=is_served)
-            except (BadDataError, NotAuthorisedError):
-                continue  # a token that leads on once only, or a record that is gone
-            is_known = pages.beyond(found)
-            if found.came:
-                return found, answer, look, asked
-            if is_known:
-                break
-        if looks:
-            pages.tell_of_lost_end(is_known=is_known)
-        return page, response, step, question
-
-    def _records_now(self, question: Question) -> Sequence[RawRecord]:
-        """Ask once more, and return the records."""
-        response, is_served = self._witness.ask(question, is_first=False)
-        where = f"a page of stream {self.name} that is asked for once more"
-        return self._reader.read(response, where, is_first=False, is_served=is_served).came
-
-    def _note_numbering(
-        self,
-        response: Response,
-        step: Step,
-        url: str,
-        asked: Mapping[str, Any],
-        page: ReadPage,
-        *,
-        is_first: bool,
-    ) -> None:
-        """See whether the way to the second page has its number in it, so that rows may shift between the pages."""
-        try:
-            following = with_params(url, {**asked, **step.params}) if step.url is None else step.url
-        except ValueError:
-            return  # a token that cannot be sent; the request says so
-        self._numbering = numbering_of(response.url, following, page.came)
-        if is_first and self._numbering is not None:
-            self._tell_of_gaps()
+    @property
+    def first_url(self) -> str | None:
+        """The first URL of this run that was answered."""
+        return self._asking.first_url
 
     @property
     def _are_pages_numbered(self) -> bool:
         """Whether pages are asked for by number, as far as it is known by now."""
         follows_links = self.settings.may_follow_key and self.bookmark_key is not None
-        return self.settings.pages_shift or (self._numbering is not None and not follows_links)
-
-    def _note_overlap(self, overlaps: Overlaps, page: ReadPage) -> None:
-        """Note which rows of a page by `offset` have just come; without a key they are there twice."""
-        if self.settings.pagination.type != "offset":
-            return
-        again = set(map(bytes, page.came[: overlaps.take(page.came)]))
-        page.begins_again = sum(1 for _ in takewhile(lambda record: bytes(record) in again, page.records))
-        if (page.begins_again or overlaps.is_uneven) and not self.primary_keys:
-            self._warn(told_of_uneven_pages(self.name))
+        return self.settings.pages_shift or (self._asking.numbering is not None and not follows_links)
 
     def advice_on_moved_rows(self) -> str | None:
         """Return what helps where rows move between pages; None: they are not asked for by number."""
@@ -481,7 +300,7 @@ class RestStream(BlockStream):
         """Return what to do where the pages are not sorted, though the stream is declared so."""
         return advice_on_order(self.settings, self.bookmark_key)
 
-    def _warn(self, sentence: str) -> None:
+    def warn(self, sentence: str) -> None:
         """Warn of what was read: rows may be missing, so that none are removed."""
         self._doubt = self._doubt or _WARNED
         self._tell(sentence)
@@ -506,11 +325,15 @@ class RestStream(BlockStream):
             if sentence is not None:
                 self._tell(sentence)
 
+    def note_numbering(self) -> None:
+        """Say which rows may fall between two numbered pages."""
+        self._tell_of_gaps()
+
     def _tell_of_gaps(self) -> None:
         """Say, each once, which rows may fall between two requests or runs."""
         if self.bookmark_key is None:
             return
-        name = self._numbering.name if self._numbering is not None else None
+        name = self._asking.numbering.name if self._asking.numbering is not None else None
         sentences = {
             "pages": told_of_shifting_pages(self.settings, name) if self._are_pages_numbered else None,
             "parents": told_of_absent_parents(self.settings),
@@ -520,10 +343,11 @@ class RestStream(BlockStream):
                 self._told.add(kind)
                 _logger.warning("%s", sentence)
 
-    def _tell_of_skipped(self) -> None:
+    def note_skipped(self) -> None:
+        """Say which rows are missed below a parent that is skipped."""
         sentence = None if self.bookmark_key is None else told_of_skipped_parents(self.settings)
         if sentence is not None:
-            self._warn(sentence)
+            self.warn(sentence)
 
     @property
     def _key_may_be_null(self) -> bool:
@@ -566,7 +390,7 @@ class RestStream(BlockStream):
 
     def expect(self, former: ReadAs) -> None:
         """Look for the records where former runs have found them, before the first answer is asked for."""
-        self._reader.expect(former.source.get("records"))
+        self._asking.reader.expect(former.source.get("records"))
 
     def recall(self, former: ReadAs) -> None:
         """Take up where the records were, which fields they had, and whether one had no replication key."""
@@ -577,7 +401,7 @@ class RestStream(BlockStream):
 
     def asks_of(self) -> Mapping[str, Any]:
         """Return which rows the API is asked for."""
-        return {**self._origins, "records": self._reader.place}
+        return {**self._origins, "records": self._asking.reader.place}
 
     @property
     def adds(self) -> Collection[str]:
@@ -587,13 +411,6 @@ class RestStream(BlockStream):
     @cached_property
     def _origins(self) -> Mapping[str, str]:
         return origins_of(self.settings, self.tap.api)
-
-    # The request
-
-    def _request(self, context: Context | None) -> tuple[str, dict[str, Any]]:
-        """Return URL and parameters, filled in from the fields of the parent."""
-        path, params = self._parents.filled(context)
-        return joined(self.tap.api.base_url, path), params
 
     def _sent(self, names: Iterable[str]) -> list[str]:
         """Return those of ``names`` that records carry: a schema that is inferred will come to know all of them."""
@@ -853,16 +670,6 @@ def _beginning_with(begun: Iterator[ReadPage], ask: Ask) -> Ask:
     """Return ``ask``, whose first answer is one that has been begun already."""
     left = [begun]
     return lambda params: left.pop() if left else ask(params)
-
-
-@contextlib.contextmanager
-def _naming(where: str) -> Iterator[None]:
-    """Let an error of a request say for what it was made: one run asks for many streams."""
-    try:
-        yield
-    except (BadDataError, ConfigurationError, RetryableError) as error:
-        error.args = (f"{where[:1].upper()}{where[1:]}: {error}",)
-        raise
 
 
 def _whole(number: float) -> int | Decimal:

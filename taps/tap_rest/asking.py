@@ -1,0 +1,266 @@
+"""The requests of one stream: its pages one after the other, and those that are asked for again, or from another place on."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property, partial
+from itertools import takewhile
+from typing import Any, Protocol
+
+from singerkit_shell.errors import BadDataError, ConfigurationError, NotAuthorisedError, RetryableError
+from singerkit_tap.contract import Context
+from singerkit_wire.encode import RawRecord
+from tap_rest.client import Client, Response, excerpt, with_params
+from tap_rest.config import PARENT_FIELD, ApiSettings, StreamSettings
+from tap_rest.doubts import told_of_lost_page, told_of_lost_parameters, told_of_uneven_pages
+from tap_rest.origins import joined
+from tap_rest.pages.here import Experience
+from tap_rest.pages.kinds import body_paths
+from tap_rest.pages.numbering import Numbering, numbering_of
+from tap_rest.pages.overlaps import Overlaps
+from tap_rest.pages.pagination import Pages
+from tap_rest.pages.steps import Step, step_after_page, step_behind
+from tap_rest.parents import ParentFields
+from tap_rest.records import PageReader, ReadPage
+from tap_rest.witness import Question, Witness
+
+__all__ = ["Api", "Asking", "Told"]
+
+_logger = logging.getLogger("tap-rest")
+_NO_SUCH_PAGE = (404, 416)
+
+
+class Api(Protocol):
+    """What is asked: the settings of the API, and the client that reaches it."""
+
+    @property
+    def api(self) -> ApiSettings: ...
+    @property
+    def client(self) -> Client: ...
+
+
+class Told(Protocol):
+    """Who is told of what the answers show: the stream."""
+
+    @property
+    def primary_keys(self) -> Sequence[str]: ...
+
+    def warn(self, sentence: str) -> None:
+        """Take a sentence about rows that may be missing."""
+
+    def note_skipped(self) -> None:
+        """Take note that what was asked for below a parent was not found, and is skipped."""
+
+    def note_numbering(self) -> None:
+        """Take note that the first read of a stream goes by numbers inside links or tokens."""
+
+
+class Asking:
+    """All requests of one stream, with what is known of its answers from one read to the next."""
+
+    def __init__(self, source: Api, settings: StreamSettings, parents: ParentFields, told: Told) -> None:
+        self._source, self._settings, self._parents, self._told = source, settings, parents, told
+        self._experience = Experience()
+        self.numbering: Numbering | None = None
+        """How the links or tokens number the pages, once two of them have shown it."""
+        self.rows_came = 0
+        self.first_url: str | None = None
+        """The first that has been answered."""
+        self.reader = PageReader(
+            settings.name,
+            settings.records,
+            body_paths(settings.pagination),
+            settings.missing_records,
+            settings.partial_answers,
+            told.warn,
+            asks_for_things=bool(PARENT_FIELD.search(settings.path.partition("?")[0])),
+        )
+
+    @cached_property
+    def _witness(self) -> Witness:
+        return Witness(self._source.client, self.reader)
+
+    def pages(
+        self,
+        context: Context | None,
+        params: Mapping[str, str],
+        *,
+        is_first: bool = True,
+        begins_read: bool = True,
+    ) -> Iterator[ReadPage]:
+        """Yield what each request finds, with ``params`` besides those of the config; ``is_first``: see `Pages`.
+
+        ``begins_read``: none of these pages was asked for before, so that the first may show that there is no such child.
+
+        Raises:
+            BadDataError, NotAuthorisedError, RetryableError, ConfigurationError, Stopped: see `Client.get`,
+                `PageReader.read` and `Pages.after`.
+        """
+        settings = self._settings
+        url, own_params = self._request(context)
+        pages = Pages(
+            settings.pagination,
+            settings.name,
+            self._source.api.limits.pages,
+            self._told.warn,
+            is_first=is_first,
+            experience=self._experience,
+        )
+        skips_404 = settings.parent is not None and settings.parent.on_404 == "skip"
+        accept = (202,) if settings.partial_answers == "warn" else ()
+        overlaps = Overlaps(settings.pagination.size)
+        step: Step | None = pages.first
+        before: Question | None = None
+        while step is not None:
+            where = f"page {pages.number} of stream {settings.name}"
+            asked = {**own_params, **params, **step.params} if step.url is None else {}
+            question = Question(step.url or url, asked, {**settings.headers, **step.headers}, accept)
+            begins = pages.number == 1
+            may_be_absent = (
+                Question(question.url, asked, question.headers, (404, *accept)) if skips_404 else question
+            )
+            history = (
+                Question(url, {**own_params, **step.params}, question.headers) if begins and params else None
+            )
+            with _naming(where):
+                response, is_served = self._witness.ask(may_be_absent, is_first=begins, history=history)
+            if response.status == 404:
+                if not (begins and begins_read):
+                    raise BadDataError(told_of_lost_page(where, excerpt(response)))
+                _logger.warning("%s was not found and is skipped (`on_404`).", where[:1].upper() + where[1:])
+                self._told.note_skipped()
+                yield ReadPage([], {}, is_absent=True)
+                return
+            page = self.reader.read(response, where, is_first=begins, is_served=is_served)
+            page, response, step, question = self._looked_again(pages, page, response, step, question)
+            page.answer = response
+            if response.left_out:
+                self._told.warn(told_of_lost_parameters(self._settings.name, response.left_out))
+            if begins and page.came:
+                self._witness.remember(question)
+            self.first_url = self.first_url or response.url
+            self.rows_came += len(page.records)
+            # Before its rows are written: a page whose end is in doubt must not move a bookmark.
+            step = pages.after(step, response, page, partial(self._records_now, before) if before else None)
+            before = question
+            page.is_last = step is None
+            if begins and step is not None and settings.may_be_numbered:
+                self._note_numbering(response, step, url, asked, page, is_first=is_first)
+            self._note_overlap(overlaps, page)
+            yield page
+
+    def _looked_again(
+        self, pages: Pages, page: ReadPage, response: Response, step: Step, question: Question
+    ) -> tuple[ReadPage, Response, Step, Question]:
+        """Return the page, or what another look finds behind the page before, where an end without records contradicts that."""
+        where = f"page {pages.number} of stream {self._settings.name}, asked for once more"
+        is_known, looks = False, pages.second_looks(step, response, page)
+        for look in looks:
+            params = {name: value for name, value in question.params.items() if name not in step.params}
+            asked = replace(question, params={**params, **look.params}) if look.url is None else question
+            try:
+                answer, is_served = self._witness.ask(asked, is_first=False)
+                found = self.reader.read(answer, where, is_first=False, is_served=is_served)
+            except (BadDataError, NotAuthorisedError):
+                continue  # a token that leads on once only, or a record that is gone
+            is_known = pages.beyond(found)
+            if found.came:
+                return found, answer, look, asked
+            if is_known:
+                break
+        if looks:
+            pages.tell_of_lost_end(is_known=is_known)
+        return page, response, step, question
+
+    def _records_now(self, question: Question) -> Sequence[RawRecord]:
+        """Ask once more, and return the records."""
+        response, is_served = self._witness.ask(question, is_first=False)
+        where = f"a page of stream {self._settings.name} that is asked for once more"
+        return self.reader.read(response, where, is_first=False, is_served=is_served).came
+
+    def pages_behind(
+        self,
+        context: Context | None,
+        numbering: Numbering | None,
+        params: Mapping[str, str],
+        rows: int,
+        size: int,
+    ) -> Iterator[ReadPage]:
+        """Yield the pages of ``size`` from about the one on that holds the row behind ``rows``, until one is empty.
+
+        That a page does not exist (404, 416) is the end, too.
+        """
+        if numbering is not None and numbering.is_signed:
+            return
+        settings = self._settings
+        url, own_params = self._request(context)
+        step = (
+            numbering.step_behind(rows, size) if numbering else step_behind(settings.pagination, rows, size)
+        )
+        last: list[RawRecord] | None = None
+        for number in range(rows // size + 1, self._source.api.limits.pages):
+            asked = {**own_params, **params, **step.params} if step.url is None else {}
+            question = Question(step.url or url, asked, settings.headers, _NO_SUCH_PAGE)
+            response, is_served = self._witness.ask(question, is_first=False)
+            if response.status in _NO_SUCH_PAGE:
+                return
+            where = f"page {number} of stream {settings.name}"
+            page = self.reader.read(response, where, is_first=False, is_served=is_served)
+            if not page.records or page.records == last:
+                return
+            last = list(page.records)
+            page.answer = response
+            self.rows_came += len(page.records)
+            came = len(page.records)
+            step = (
+                numbering.step_after(step, came)
+                if numbering
+                else step_after_page(settings.pagination, step, came)
+            )
+            yield page
+
+    def _note_numbering(
+        self,
+        response: Response,
+        step: Step,
+        url: str,
+        asked: Mapping[str, Any],
+        page: ReadPage,
+        *,
+        is_first: bool,
+    ) -> None:
+        """See whether the way to the second page has its number in it, so that rows may shift between the pages."""
+        try:
+            following = with_params(url, {**asked, **step.params}) if step.url is None else step.url
+        except ValueError:
+            return  # a token that cannot be sent; the request says so
+        self.numbering = numbering_of(response.url, following, page.came)
+        if is_first and self.numbering is not None:
+            self._told.note_numbering()
+
+    def _note_overlap(self, overlaps: Overlaps, page: ReadPage) -> None:
+        """Note which rows of a page by `offset` have just come; without a key they are there twice."""
+        if self._settings.pagination.type != "offset":
+            return
+        again = set(map(bytes, page.came[: overlaps.take(page.came)]))
+        page.begins_again = sum(1 for _ in takewhile(lambda record: bytes(record) in again, page.records))
+        if (page.begins_again or overlaps.is_uneven) and not self._told.primary_keys:
+            self._told.warn(told_of_uneven_pages(self._settings.name))
+
+    def _request(self, context: Context | None) -> tuple[str, dict[str, Any]]:
+        """Return URL and parameters, filled in from the fields of the parent."""
+        path, params = self._parents.filled(context)
+        return joined(self._source.api.base_url, path), params
+
+
+@contextlib.contextmanager
+def _naming(where: str) -> Iterator[None]:
+    """Let an error of a request say for what it was made: one run asks for many streams."""
+    try:
+        yield
+    except (BadDataError, ConfigurationError, RetryableError) as error:
+        error.args = (f"{where[:1].upper()}{where[1:]}: {error}",)
+        raise
