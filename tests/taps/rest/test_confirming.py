@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import repeat
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import requests
 from msgspec import Raw
 
+from singerkit_tap.contract import Context
 from tap_rest import confirming
 from tap_rest.confirming import Confirmation
 from tap_rest.records import ReadPage
@@ -146,3 +148,43 @@ def test_more_rows_than_can_be_remembered_are_a_doubt(limit: int, monkeypatch: p
     assert again.asked == (0 if limit < 4 else 1)
     assert confirm(pages(*FIRST), again, sure=True)[1] is None, "there nothing has to be remembered"
     assert confirm(pages([1, 2, 3, 4, 5]), again)[1] is None, "one answer is of one moment"
+
+
+def test_an_answer_of_a_cache_at_the_second_time_is_a_doubt_too() -> None:
+    again = Source([page([1, 2]), aged([3, 4], Age="7")])
+    sent, doubt = confirm(pages(*FIRST), again)
+    assert (sent, again.asked) == (FIRST, 1)
+    assert "came out of a cache" in str(doubt)
+
+
+def test_the_first_doubt_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(confirming, "_MEMORY", 3)
+    assert "came out of a cache" in str(confirm([page([1, 2]), aged([3, 4], Age="7")], Source(pages()))[1])
+
+
+@pytest.mark.parametrize("second", [[[1, 2], [3, 5]], [[1, 2], [5, 5]]])
+def test_without_a_key_other_rows_are_a_doubt_and_none_of_them_is_sent(second: list[list[int]]) -> None:
+    sent, doubt = confirm(pages(*FIRST), Source(pages(*second)), keyed=False)
+    assert sent == FIRST
+    assert "other rows each time" in str(doubt)
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+def test_a_row_is_told_apart_by_the_parent_that_it_stands_below(keyed: bool) -> None:
+    """What is below one parent the first time, and below the other the second, has moved."""
+
+    def rows_below(rows: Sequence[Raw], context: Context | None) -> list[object]:
+        assert context is not None
+        return [(context["team"], bytes(row)) for row in rows]
+
+    def read(*teams: int) -> Iterator[tuple[Context, ReadPage]]:
+        return zip(({"team": team} for team in teams), pages([1], [1]), strict=True)
+
+    for second, is_same in (((1, 2), True), ((1, 3), False)):
+        confirmation = Confirmation(rows_below, has_key=keyed, is_key_unique=True)
+        for context, one in read(1, 2):
+            confirmation.note(one, context)
+        again = partial(read, *second)
+        sent = [(context, [*map(bytes, one.records)]) for context, one in confirmation.missed(again)]
+        assert sent == ([] if is_same or not keyed else [({"team": 3}, [b"1"])])
+        assert (confirmation.doubt is None) == (is_same or keyed)

@@ -166,3 +166,39 @@ def test_only_where_answers_may_be_wrong_few_rows_are_doubted():
     assert load.end(1, None) is None
     assert "does not say how many rows" in str(FullLoad(stream(), {LOAD: {"version": 1}}).end(1, None))
     assert FullLoad(stream(), {}).end(1, None) is None
+
+
+@pytest.mark.parametrize(
+    ("part", "rows", "doubt", "why", "rows_then", "few_then"),
+    [
+        ({"rows": 10}, 4, None, "it had 4 rows, and one before 10", 10, 4),
+        ({"rows": 10, "few": 4}, 4, None, None, 4, 4),
+        ({"rows": 10, "few": 4}, 3, None, None, 3, 3),
+        ({"rows": 10, "few": 4}, 2, None, "it had 2 rows, and one before 10", 10, 2),  # half of those again
+        ({"rows": 10, "few": "4"}, 4, None, "it had 4 rows", 10, 4),
+        ({"rows": 10, "few": 4}, 9, None, None, 9, None),
+        ({"rows": 10}, 4, "it was cut", "it was cut", 10, None),  # which says nothing of how many there are
+        ({"rows": 10}, 12, "it was cut", "it was cut", 12, None),
+        ({"rows": 10}, 0, None, "it had no row at all", 10, None),
+        ({"version": 1}, 0, None, "it had no row at all", 0, None),
+    ],
+)
+def test_what_a_load_leaves_for_the_next_to_be_held_against(part, rows, doubt, why, rows_then, few_then):
+    load = FullLoad(stream(), {LOAD: part})
+    said = load.end(rows, doubt)
+    assert (said is None) == (why is None)
+    assert str(said).startswith(why or "None")
+    assert (load.written()["rows"], load.written().get("few")) == (rows_then, few_then)
+
+
+def test_a_source_that_does_not_err_has_its_doubts_all_the_same():
+    assert FullLoad(stream(doubts_small_loads=False), {}).end(5, "a row was skipped") == "a row was skipped"
+
+
+def test_a_version_is_the_time_in_milliseconds_and_never_none(monkeypatch):
+    clock = SimpleNamespace(time=lambda: 1764280000.5)
+    monkeypatch.setattr("singerkit_tap.fullload.time", clock)
+    assert FullLoad(stream(), {}).version == 1764280000500
+    clock.time = lambda: 0.0
+    assert FullLoad(stream(), {}).version == 1
+    assert FullLoad(stream(), {LOAD: {"version": 7}}).version == 8
