@@ -166,12 +166,19 @@ class Words(Protocol):
     """
 
     name: str
+    abilities: Abilities
     types: Mapping[Kind, str]
     errors: tuple[type[Exception], ...]
     now: str
     leaves_rows: bool
 
     def quote(self, *names: str) -> str: ...
+
+    def table_name(self, stream: str) -> str:
+        """Return the name of a stream's table: the stream's own, or a shorter one that the store takes whole."""
+        ...
+
+    def column_name(self, field: str) -> str: ...
 
     def kept_rows(self, error: Exception) -> tuple[str, str] | None:
         """Say why rows cannot be deleted or marked, and what makes it possible; None: the error is about something else."""
@@ -186,7 +193,6 @@ class Dialect(Words, Protocol):
     """
 
     domain: Domain
-    abilities: Abilities
     one_writer: bool
     inexact_types: frozenset[str]
 
@@ -197,10 +203,6 @@ class Dialect(Words, Protocol):
             LockHeldError: another run has it; names which.
             ConfigurationError, NotAuthorisedError, RetryableError, CannotWriteError: as it is.
         """
-        ...
-
-    def problem_of_name(self, name: str) -> str | None:
-        """Say why a name cannot be an identifier, as ``is empty``; None if it can."""
         ...
 
     def new_type(self, column: Column, chosen: str | None) -> str:

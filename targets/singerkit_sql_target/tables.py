@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from singerkit_catalog.admitted import json_types
 from singerkit_shell.errors import BadDataError
-from singerkit_sql_target.dialect import Dialect, Existing, Field, InTheWay, Runs, Session
+from singerkit_sql_target.dialect import ORDER, Dialect, Existing, Field, InTheWay, Runs, Session
 from singerkit_sql_target.names import fold, identifiers
 from singerkit_sql_target.settings import Settings
 from singerkit_target.chosen import check_chosen, refused_type
@@ -168,7 +168,9 @@ def fit_table(
         waiting,
     )
     metadata = _metadata(stream, settings, existing)
-    names = identifiers([*stream.column_names, *metadata], f"the schema of stream `{stream.name}`", dialect)
+    names = identifiers(
+        [*stream.column_names, *metadata], f"the schema of stream `{stream.name}`", dialect, (ORDER,)
+    )
     if not settings.loads_extra:
         check_chosen(stream, settings.column_types)
     is_empty = existing is None or existing.is_empty

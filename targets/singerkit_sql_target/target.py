@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import IO, ClassVar, Protocol
+from typing import IO, Any, ClassVar, Protocol
 from urllib.parse import quote
 
 from singerkit_state.lineage import WaysOut
+from singerkit_target.abilities import Abilities
 from singerkit_target.shell import SingerkitTarget
 
 __all__ = ["SqlTarget"]
@@ -21,7 +23,13 @@ class SqlTarget(SingerkitTarget):
     """A target whose state is a row of the database it loads into; `make_loader` keeps the loader it makes."""
 
     has_state_url: ClassVar[bool] = True
+    store_abilities: ClassVar[Abilities]
     _loader: _Loader | None = None
+
+    @classmethod
+    def abilities(cls, config: Mapping[str, Any]) -> Abilities:
+        """Those of the store; `append-only` keeps every row."""
+        return replace(cls.store_abilities, appends=config.get("load_method") == "append-only")
 
     def ways_out(self, pipeline: str) -> WaysOut:
         """As of every target, and where in its database this one keeps the state."""

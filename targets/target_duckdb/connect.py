@@ -91,16 +91,11 @@ class DuckDialect:
     def quote(self, *names: str) -> str:
         return _quote(*names)
 
-    def problem_of_name(self, name: str) -> str | None:
-        if not name:
-            return "is empty"
-        if "\x00" in name:
-            return "has a NUL character"
-        return (
-            None
-            if name.isascii() or name.encode("utf-8", "replace").decode() == name
-            else "is no text in UTF-8"
-        )
+    def table_name(self, stream: str) -> str:
+        return stream
+
+    def column_name(self, field: str) -> str:
+        return field
 
     def new_type(self, column: Column, chosen: str | None) -> str:
         return value_table.new_type(column, chosen, self._number_type)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,7 +9,6 @@ from singerkit_shell.command import start
 from singerkit_shell.errors import ConfigurationError
 from singerkit_sql_target import settings
 from singerkit_sql_target.target import SqlTarget
-from singerkit_target.abilities import Abilities
 from singerkit_target.contract import Loader
 from target_duckdb.domain import ABILITIES
 
@@ -42,10 +39,7 @@ class TargetDuckDB(SqlTarget):
         },
     }
 
-    @classmethod
-    def abilities(cls, config: Mapping[str, Any]) -> Abilities:
-        """`append-only` keeps every row."""
-        return replace(ABILITIES, appends=config.get("load_method") == "append-only")
+    store_abilities = ABILITIES
 
     def further_problems(self) -> list[str]:
         path = self.config["database"]

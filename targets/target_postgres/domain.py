@@ -7,7 +7,7 @@ import datetime
 from singerkit_state.postgres.url import LONGEST_NAME
 from singerkit_target.abilities import Abilities, Domain, Numbers
 
-__all__ = ["DOMAIN", "abilities"]
+__all__ = ["ABILITIES", "DOMAIN"]
 
 DOMAIN = Domain(
     numbers=Numbers(before=131_072, after=16_383, holder="PostgreSQL's numeric"),
@@ -17,9 +17,4 @@ DOMAIN = Domain(
     name_bytes=LONGEST_NAME,
 )
 
-
-def abilities(*, append_only: bool) -> Abilities:
-    """What the target can do under a `load_method`."""
-    return Abilities(
-        appends=append_only, transactional_ddl=True, savepoints=True, spans_tables=True, merges=True
-    )
+ABILITIES = Abilities(transactional_ddl=True, savepoints=True, spans_tables=True, merges=True)

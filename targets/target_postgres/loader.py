@@ -7,7 +7,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from singerkit_shell.errors import FencedError, RetryableError, SingerkitError
 from singerkit_shell.signals import StopFlag, stop_flag
+from singerkit_sql_target.names import check_stream_name
 from singerkit_sql_target.settings import Settings
 from singerkit_sql_target.versions import Others, Versions, told_of_others
 from singerkit_state.lineage import WaysOut
@@ -35,14 +36,14 @@ from singerkit_wire.stream import DELETED_AT, Stream
 from target_postgres import ahead, rejects
 from target_postgres.begun import NOT_BEGUN, Begun
 from target_postgres.connect import Connection, connect, pid_of
-from target_postgres.domain import DOMAIN, abilities
+from target_postgres.domain import ABILITIES, DOMAIN
 from target_postgres.faults import ConnectionLost, ServerTrouble
 from target_postgres.fitting import Fitting
 from target_postgres.made import Made
 from target_postgres.rows import as_csv, with_hex, with_utc
 from target_postgres.session import Session, Unopened
 from target_postgres.storing import Storing, holding_rows
-from target_postgres.tables import Table, check_stream_name, fit_table
+from target_postgres.tables import Table, fit_table
 from target_postgres.waiting import Waiting, WaitingRows, said, span
 from target_postgres.words import WORDS, Asked
 
@@ -82,7 +83,7 @@ class PostgresLoader:
         ways: Callable[[str], WaysOut] = lambda _pipeline: WaysOut(("target-postgres",)),
         stop: StopFlag = stop_flag,
     ) -> None:
-        self.abilities = abilities(append_only=settings.append_only)
+        self.abilities = replace(ABILITIES, appends=settings.append_only)
         self._adds_metadata = settings.with_metadata
         self._dsn_of = dsn
         self._settings = settings
@@ -197,7 +198,7 @@ class PostgresLoader:
         """Fit the table to the stream, before the unit where nothing of the unit is in the table yet."""
         former = self._tables.get(stream.name)
         ours = (self._state_table, history.name_of(self._state_table), rejects.TABLE)
-        check_stream_name(stream.name, self._tables.values(), ours)
+        check_stream_name(stream.name, self._tables, ours, WORDS)
         self._declared += 1
         doubts: list[str] = []
         fitting = partial(

@@ -14,6 +14,7 @@ from psycopg2.sql import SQL, Identifier
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_sql_target.dialect import InTheWay
+from singerkit_sql_target.names import identifiers, table_name
 from singerkit_sql_target.settings import Settings
 from singerkit_sql_target.tables import StreamTable
 from singerkit_target.chosen import check_chosen, refused_type
@@ -24,12 +25,11 @@ from target_postgres import ddl
 from target_postgres.faults import TableChanged
 from target_postgres.metadata import fit_metadata, may_hold_marks
 from target_postgres.misfits import Misfit, refuse_chosen_type, refuse_later_type, refuse_types
-from target_postgres.names import identifier, identifiers
 from target_postgres.stored import as_stored, check_keys
 from target_postgres.types import METADATA_TYPES, ColumnType, column_type, keeps_values
 from target_postgres.words import WORDS
 
-__all__ = ["NOTHING_NEW", "New", "Table", "check_stream_name", "fit_table", "give_key", "hold"]
+__all__ = ["NOTHING_NEW", "New", "Table", "fit_table", "give_key", "hold"]
 
 _MOST = 10  # columns that a sentence names
 _TAKES_TIMES = frozenset({"timestamptz", "timestamp", "text"})
@@ -83,26 +83,6 @@ class Table(StreamTable):
         return ddl.table_name(self.schema, self.name)
 
 
-def check_stream_name(stream: str, tables: Iterable[Table], ours: Sequence[str]) -> None:
-    """See that a stream's table is no table of ours and no other stream's (FAULTS M15).
-
-    Raises:
-        BadDataError: it is.
-    """
-    name = identifier(stream)
-    if name in ours:
-        raise BadDataError(
-            f"Expected a stream of another name, got `{stream}`, which is the name of a table that target-postgres "
-            "keeps for itself; rename the stream in the tap, then run again."
-        )
-    other = next((table.stream for table in tables if table.name == name and table.stream != stream), None)
-    if other is not None:
-        raise BadDataError(
-            f"Expected streams with tables of their own, got `{other}` and `{stream}`, which both become `{name}`; "
-            "leave one out with `select`, then run again."
-        )
-
-
 def fit_table(
     cursor: Cursor,
     stream: Stream,
@@ -130,9 +110,11 @@ def fit_table(
         RowsGone: rows were loaded, and the table is gone, empty or another one.
         BadDataError: names collide, a key or type does not fit the existing table.
     """
-    name = identifier(stream.name)
+    name = table_name(stream.name, WORDS)
     existing = _existing(cursor, settings.schema, name, stream.name)
-    columns = identifiers(_field_names(stream, settings, existing), f"the schema of stream `{stream.name}`")
+    columns = identifiers(
+        _field_names(stream, settings, existing), f"the schema of stream `{stream.name}`", WORDS
+    )
     keys = () if settings.append_only else tuple(columns[key] for key in stream.key_properties)
     if not settings.loads_extra:
         check_chosen(stream, settings.column_types)

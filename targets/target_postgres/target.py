@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, ClassVar
@@ -12,10 +12,9 @@ from singerkit_shell.command import start
 from singerkit_sql_target import settings
 from singerkit_sql_target.target import SqlTarget
 from singerkit_state.postgres.url import name_problem
-from singerkit_target.abilities import Abilities
 from singerkit_target.contract import Loader
 from singerkit_target.load import Limits
-from target_postgres.domain import abilities
+from target_postgres.domain import ABILITIES
 
 __all__ = ["TargetPostgres", "main"]
 
@@ -123,10 +122,7 @@ class TargetPostgres(SqlTarget):
         },
     }
 
-    @classmethod
-    def abilities(cls, config: Mapping[str, Any]) -> Abilities:
-        """`append-only` keeps every row."""
-        return abilities(append_only=config.get("load_method") == "append-only")
+    store_abilities = ABILITIES
 
     def limits(self) -> Limits:
         """As of every target, and a unit is held in memory in case that the server loses it."""

@@ -11,7 +11,9 @@ from psycopg2.extensions import cursor as Cursor
 
 from singerkit_wire.kinds import Kind
 from target_postgres import ddl
+from target_postgres.domain import ABILITIES
 from target_postgres.faults import is_refusal, refusal
+from target_postgres.names import column_identifier, identifier
 from target_postgres.types import VALUE_TABLE
 
 __all__ = ["WORDS", "Asked", "referring_table"]
@@ -21,6 +23,7 @@ class _PostgresWords:
     """The `Words` of PostgreSQL."""
 
     name = "PostgreSQL"
+    abilities = ABILITIES
     types: Mapping[Kind, str] = {kind: row.sql for kind, row in VALUE_TABLE.items()}
     errors: tuple[type[Exception], ...] = (psycopg2.Error,)
     now, leaves_rows = "clock_timestamp()", True
@@ -28,6 +31,12 @@ class _PostgresWords:
     def quote(self, *names: str) -> str:
         """As libpq quotes on a connection of UTF-8, which ours are; `names.py` has refused what is no text."""
         return ".".join('"' + name.replace('"', '""') + '"' for name in names)
+
+    def table_name(self, stream: str) -> str:
+        return identifier(stream)
+
+    def column_name(self, field: str) -> str:
+        return column_identifier(field)
 
     def kept_rows(self, error: Exception) -> tuple[str, str] | None:
         if not isinstance(error, psycopg2.Error):

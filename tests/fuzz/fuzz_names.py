@@ -12,8 +12,10 @@ import re
 from collections.abc import Iterator
 
 from singerkit_shell.errors import BadDataError
+from singerkit_sql_target.names import identifiers, table_name
 from target_jsonl.names import file_name
-from target_postgres.names import LONGEST, identifier, identifiers
+from target_postgres.names import LONGEST
+from target_postgres.words import WORDS
 
 __all__ = ["check", "names_in", "seeds"]
 
@@ -43,12 +45,12 @@ def names_in(data: bytes) -> list[str]:
 
 def _identifier(name: str) -> str | None:
     try:
-        short = identifier(name)
+        short = table_name(name, WORDS)
     except BadDataError:
         if name and "\x00" not in name and _is_unicode(name):
             raise
         return None
-    assert short == identifier(name)
+    assert short == table_name(name, WORDS)
     encoded = short.encode()
     assert 0 < len(encoded) <= LONGEST
     assert b"\x00" not in encoded
@@ -68,7 +70,7 @@ def _unquoted(quoted: str) -> str:
 
 def _check_together(shorts: dict[str, str]) -> None:
     try:
-        together = identifiers(shorts, "a test")
+        together = identifiers(shorts, "a test", WORDS)
     except BadDataError:
         assert len(set(shorts.values())) < len(shorts), "a collision was told where there is none"
         return

@@ -20,8 +20,9 @@ from fuzz.seeds import CORPUS, TARGETS, corpus_of
 from psycopg2.sql import SQL, Identifier
 
 from singerkit_shell.errors import BadDataError
-from target_postgres.names import identifier
+from singerkit_sql_target.names import table_name
 from target_postgres.rows import COPY_OPTIONS, as_csv
+from target_postgres.words import WORDS
 
 MUTATIONS = int(os.environ.get("SINGERKIT_FUZZ", "0"))
 SEED = int(os.environ.get("SINGERKIT_FUZZ_SEED", "1"))
@@ -99,7 +100,7 @@ def test_postgres_takes_the_identifiers_as_they_are(database: str) -> None:
     with connected(database) as cursor:
         for name in sorted(names, key=ascii):
             try:
-                short = identifier(name)
+                short = table_name(name, WORDS)
             except BadDataError:
                 continue
             cursor.execute(SQL("SELECT 1 AS {}").format(Identifier(short)))

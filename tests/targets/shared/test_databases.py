@@ -13,6 +13,12 @@ from conformance.singer import RECORD, SCHEMA, STATE
 from faults import loads
 from targets.duckdb import test_target_duckdb as duck
 
+from singerkit_shell.errors import BadDataError
+from singerkit_sql_target.dialect import Words
+from singerkit_sql_target.names import check_stream_name, identifiers
+from target_duckdb.connect import DuckDialect
+from target_postgres.words import WORDS
+
 INTEGER, TEXT = {"type": ["integer", "null"]}, {"type": ["string", "null"]}
 MOMENT = {**TEXT, "format": "date-time"}
 
@@ -50,3 +56,20 @@ def test_rows_are_marked_in_a_field_of_the_tap_that_takes_times(
     marked = target.query("SELECT id, _sdc_deleted_at IS NOT NULL FROM s ORDER BY id")
     assert marked == [(1, takes), (2, False)]
     assert ("`_sdc_deleted_at` of its own, whose column of type" in outcome.stderr) is not takes
+
+
+@pytest.mark.parametrize("words", [WORDS, DuckDialect(Path("a.duckdb"))], ids=["postgres", "duckdb"])
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [("", "is empty"), ("a\0b", "has a NUL character"), ("a\ud800", "is no text in UTF-8")],
+)
+def test_a_name_that_no_store_has_is_refused_with_the_reason(words: Words, name: str, problem: str) -> None:
+    for refused in (
+        lambda: check_stream_name(name, (), (), words),
+        lambda: identifiers(["a", name], "a test", words),
+    ):
+        with pytest.raises(BadDataError) as told:
+            refused()
+        assert f"Expected a name that {words.name} can store, got `" in str(told.value)
+        assert f"`, which {problem}; rename it in the source" in str(told.value)
+        assert name.isprintable() or name not in str(told.value)
