@@ -17,7 +17,9 @@ from singerkit_sql_tap.trail import Trail
 __all__ = ["ChunkSize", "Walk"]
 
 _TARGET_BYTES = 2 * 1024 * 1024
-_FIRST_ROWS, _MOST_ROWS = 200, 5_000
+_FIRST_ROWS = 200
+_MOST_ROWS = 1_000
+"""More are slower: the rows of a chunk, and their lines, then fit into no cache of a processor."""
 
 
 @dataclass

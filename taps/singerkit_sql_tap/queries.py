@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Condition", "Query", "above", "at", "page_query", "top_query", "up_to"]
+__all__ = ["Condition", "Query", "above", "any_of", "at", "page_query", "top_query", "up_to"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,11 @@ def up_to(key: Sequence[str], values: Sequence[Any], placeholder: str) -> Condit
 def at(key: Sequence[str], values: Sequence[Any], placeholder: str) -> Condition:
     """Return the condition that a row stands at ``values``."""
     return Condition(" AND ".join(f"{part} = {placeholder}" for part in key), tuple(values))
+
+
+def any_of(expressions: Sequence[str]) -> Condition:
+    """Return the condition that one of ``expressions``, which have no placeholders, is true."""
+    return Condition(" OR ".join(f"({expression})" for expression in expressions))
 
 
 def _compared(key: Sequence[str], operator: str, values: Sequence[Any], placeholder: str) -> Condition:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import functools
+import operator
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -16,7 +19,7 @@ from singerkit_sql_tap.contract import Row
 from singerkit_sql_tap.looks import Spelling, spelling_of
 from singerkit_state.readas import schema_of
 
-__all__ = ["RowCheck", "format_of", "widened"]
+__all__ = ["RowCheck", "formats_of", "widened"]
 
 _Types = frozenset[type]
 _TYPES: Mapping[str, _Types] = {
@@ -38,6 +41,12 @@ _NAMES: Mapping[type, str] = {
     bytes: "bytes",
 }
 _INFINITE = frozenset({float("inf"), float("-inf")})
+_Finite = Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
+_CHECKED_AT_ONCE: Mapping[type, Any] = {type(None): type(None), int: int, float: _Finite, str: str}
+"""What msgspec holds a value against that is one of these types, and takes for no other; see `_Column.checked_at_once`."""
+_SIZED = frozenset({str, bytes})
+_WEIGHED = 7
+"""Each so many rows one is weighed."""
 _FORMATS: Mapping[str, Any] = {
     "date": list[date | None],
     "date-time": list[Annotated[datetime, msgspec.Meta(tz=True)] | None],
@@ -45,14 +54,15 @@ _FORMATS: Mapping[str, Any] = {
 }
 
 
-def format_of(batches: Iterable[Sequence[str]]) -> str | None:
-    """Return the one format that all texts have: ``date``, ``date-time``, ``local`` (without an offset), or None."""
-    left = [*_FORMATS]
-    for texts in batches:
-        left = [name for name in left if _has_format(texts, name)]
-        if not left:
-            return None
-    return left[0] if left and len(left) < len(_FORMATS) else None
+def formats_of(batches: Iterable[Sequence[Row]], count: int) -> list[str | None]:
+    """Return the one format that all texts have of each of ``count`` columns: ``date``, ``date-time``, ``local`` (without an offset), or None."""
+    left = [[*_FORMATS] for _ in range(count)]
+    for rows in batches:
+        for number, texts in enumerate(zip(*rows, strict=True)):
+            left[number] = [name for name in left[number] if _has_format(texts, name)]
+        if not any(left):
+            break
+    return [names[0] if names and len(names) < len(_FORMATS) else None for names in left]
 
 
 def _has_format(values: Sequence[Any], name: str) -> bool:
@@ -108,6 +118,14 @@ class _Column:
         self.spellings: set[Spelling] | None = None
         """The ways in which times of a key are written, of which there may be one; None: in any."""
 
+    @property
+    def checked_at_once(self) -> Any:
+        """What msgspec checks of its values; anything where that is less than there is to check."""
+        kinds = self.takes - {Decimal}  # a number where a float is one, too
+        if self.is_base64 or self.boxes_bytes or not kinds or not kinds <= _CHECKED_AT_ONCE.keys():
+            return Any
+        return functools.reduce(operator.or_, (_CHECKED_AT_ONCE[kind] for kind in kinds))
+
 
 class RowCheck:
     """Holds the rows of one stream against its schema, a page at a time.
@@ -139,6 +157,13 @@ class RowCheck:
         for column in self._columns:
             if spellings is not None and column.name in spellings:
                 column.spellings = {*spellings[column.name]}
+        at_once = [column.checked_at_once for column in self._columns]
+        self._rows: Any = list[tuple[*at_once]]  # type: ignore[valid-type]  # made of the schema
+        self._looked_at = [
+            number
+            for number, (column, kinds) in enumerate(zip(self._columns, at_once, strict=True))
+            if kinds is Any or column.format is not None
+        ]
         self.bytes = 0
         """About what the text and the bytes of the last page take."""
         self.nulled = 0
@@ -150,26 +175,36 @@ class RowCheck:
         Raises:
             BadDataError: a value is none that the schema admits.
         """
-        self.bytes = 0
+        self.bytes = _weight(rows)
         changed: dict[int, Callable[[Any], Any]] = {}
-        for number, (column, values) in enumerate(zip(self._columns, zip(*rows, strict=True), strict=True)):
-            types = set(map(type, values))
-            if not types <= column.takes:
-                self._refuse(column, types - column.takes)
-            if float in types and not _INFINITE.isdisjoint(values):
-                changed[number] = self._without_infinity(column)
-            if column.boxes_bytes and bytes in types:
-                changed[number] = _boxed
-            if column.format is not None and str in types:
-                self._check_format(column, values)
-            if types & {str, bytes}:
-                sized = (value for value in values if isinstance(value, str | bytes))
-                plain = types <= {str, bytes, type(None)}
-                self.bytes += sum(map(len, filter(None, values) if plain else sized))
+        for number in self._looked_at if self._fit_at_once(rows) else range(len(self._columns)):
+            change = self._checked_column(self._columns[number], [row[number] for row in rows])
+            if change is not None:
+                changed[number] = change
         return rows if not changed else [_changed(row, changed) for row in rows]
 
-    def _check_format(self, column: _Column, values: Sequence[Any]) -> None:
-        texts = [value if isinstance(value, str) else None for value in values]
+    def _fit_at_once(self, rows: list[Row]) -> bool:
+        """Tell whether nothing is to be changed or refused, but for the columns that are looked at by themselves."""
+        try:
+            msgspec.convert(rows, self._rows)
+        except msgspec.ValidationError:
+            return False
+        return True
+
+    def _checked_column(self, column: _Column, values: Sequence[Any]) -> Callable[[Any], Any] | None:
+        """Return what makes of the values of a column what is sent; None: they are sent as they are."""
+        types = set(map(type, values))
+        if not types <= column.takes:
+            self._refuse(column, types - column.takes)
+        if column.format is not None and str in types:
+            self._check_format(column, values if types <= {str, type(None)} else list(map(_text, values)))
+        boxed = _boxed if column.boxes_bytes and bytes in types else None
+        if float not in types or _INFINITE.isdisjoint(value for value in values if type(value) is float):
+            return boxed
+        without = self._without_infinity(column)
+        return without if boxed is None else lambda value: _boxed(without(value))
+
+    def _check_format(self, column: _Column, texts: Sequence[str | None]) -> None:
         looks = (
             ("date-time", "local")
             if column.format == "date-time" and self._local_is_utc
@@ -204,7 +239,7 @@ class RowCheck:
             )
 
         def null_for(value: Any) -> Any:
-            if value in _INFINITE:
+            if isinstance(value, float) and value in _INFINITE:
                 self.nulled += 1
                 return None
             return value
@@ -237,6 +272,16 @@ _WAY_OUT = (
     "what was confirmed by the target is safe: correct the value at the source, or make the catalog again with --discover "
     "(without a catalog: run again), which learns it."
 )
+
+
+def _weight(rows: Sequence[Row]) -> int:
+    sample = rows[::_WEIGHED]
+    weight = sum(len(value) for row in sample for value in row if type(value) in _SIZED)
+    return weight * len(rows) // len(sample) if sample else 0
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _boxed(value: Any) -> Any:

@@ -6,6 +6,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -14,12 +15,12 @@ from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableEr
 from singerkit_shell.signals import stop_flag
 from singerkit_sql_tap.contract import Row, TooWide
 from singerkit_sql_tap.looks import Look, Spelling, look_problem
-from singerkit_sql_tap.queries import Condition, Query, page_query
+from singerkit_sql_tap.queries import Condition, Query, any_of, page_query
 from singerkit_sql_tap.tables import Table
-from singerkit_sql_tap.types import format_of
+from singerkit_sql_tap.types import formats_of
 from tap_sqlite.catalog import read_tables
 from tap_sqlite.faults import check_file, fault, is_busy
-from tap_sqlite.values import LOOK, SPELLING, column_schema, is_declared_time, type_expression
+from tap_sqlite.values import LOOK, SPELLING, column_schema, is_declared_time, other_type, type_expression
 
 __all__ = ["SqliteDatabase"]
 
@@ -35,6 +36,7 @@ class _Replaced(str):
 _OLDEST = (3, 37)
 _LOOK_EVERY = 100_000  # steps of SQLite's machine between two looks at the stop flag: some milliseconds
 _NO_LIMIT = 2**31 - 1
+_NEW_ROWS = 100  # rows of types that are new, asked for at once
 _FIRST_WAIT = 0.01
 _CHUNK_BYTES = 16 * 1024 * 1024
 _SAFE = "what was confirmed by the target is safe, run again to continue."
@@ -168,21 +170,36 @@ class SqliteDatabase:
         self, table: Table, columns: Sequence[str], where: Sequence[Condition]
     ) -> Mapping[str, dict[str, Any]]:
         """Look at each row once, and again at the texts of columns that are declared as times."""
-        if not columns:
-            return {}
-        kinds = [type_expression(self.column(name), table.column(name).sql_type) for name in columns]
-        # The combinations are few, whatever the number of rows.
-        rows = self._look(table, "SELECT DISTINCT", kinds, where)
-        found = zip(columns, zip(*rows, strict=True) if rows else [()] * len(columns), strict=True)
-        schemas = {}
-        for name, types in found:
-            if not {*types} - {"null"}:
-                continue
-            declared = table.column(name).sql_type
-            is_time = is_declared_time(declared) and {*types} - {"null"} == {"text"}
-            format_ = self._format(table, name, where) if is_time else None
-            schemas[name] = column_schema(declared, types, format_)
-        return schemas
+        found = self._types(table, columns, where)
+        times = [
+            name
+            for name in found
+            if is_declared_time(table.column(name).sql_type) and found[name] == {"text"}
+        ]
+        formats = dict(zip(times, self._formats(table, times, where), strict=True))
+        return {
+            name: column_schema(table.column(name).sql_type, types, formats.get(name))
+            for name, types in found.items()
+            if types
+        }
+
+    def _types(self, table: Table, columns: Sequence[str], where: Sequence[Condition]) -> dict[str, set[str]]:
+        """Return the types that each column holds: ask for rows with others than were found so far, until there are none.
+
+        What is held of it does not grow with the combinations of types, as it would with DISTINCT: of 30 columns that may be null
+        almost each row is another.
+        """
+        found: dict[str, set[str]] = {name: set() for name in columns}
+        declared = {name: table.column(name).sql_type for name in columns}
+        kinds = [type_expression(self.column(name), declared[name]) for name in columns]
+        while columns:
+            others = [other_type(self.column(name), declared[name], found[name]) for name in columns]
+            rows = self._look(table, "SELECT", kinds, [*where, any_of(others)], _NEW_ROWS)
+            if not rows:
+                break
+            for name, types in zip(columns, zip(*rows, strict=True), strict=True):
+                found[name] |= {*types} - {"null"}
+        return found
 
     def spellings(self, table: Table, column: str) -> Collection[Spelling]:
         name = self.column(column)
@@ -194,28 +211,40 @@ class SqliteDatabase:
         return int(count)
 
     def _look(
-        self, table: Table, select: str, expressions: Sequence[str], where: Sequence[Condition] = ()
+        self,
+        table: Table,
+        select: str,
+        expressions: Sequence[str],
+        where: Sequence[Condition] = (),
+        limit: int | None = None,
     ) -> list[Row]:
-        query = page_query(self.source(table), expressions, where, (), None)
+        query = page_query(self.source(table), expressions, where, (), limit)
         sql = query.sql.replace("SELECT", select, 1)
         doing = f"looking at the values of `{table.name}`"
         return self._run(lambda: self._connection.execute(sql, query.parameters).fetchall(), doing)
 
-    def _format(self, table: Table, name: str, where: Sequence[Condition]) -> str | None:
-        present = Condition(f"{self.column(name)} IS NOT NULL")
-        query = page_query(self.source(table), [self.column(name)], [*where, present], (), None)
+    def _formats(
+        self, table: Table, names: Sequence[str], where: Sequence[Condition]
+    ) -> Sequence[str | None]:
+        """Return the format that all texts of each column have; None: they have none."""
+        if not names:
+            return []
+        query = page_query(self.source(table), [self.column(name) for name in names], where, (), None)
 
-        def look() -> str | None:
+        def look() -> Sequence[str | None]:
             cursor = self._connection.execute(query.sql, query.parameters)
-            return format_of([text for (text,) in rows] for rows in iter(lambda: cursor.fetchmany(5_000), []))
+            return formats_of(iter(lambda: cursor.fetchmany(1_000), []), len(names))
 
         try:
             found = self._run(look, f"looking at the texts of `{table.name}`")
         except BadDataError:  # text that is not UTF-8: no time, and told of when it is read
-            return None
-        if found == "local":
-            return "date-time" if self._config.get("local_times") == "utc" else None
-        return found
+            return (
+                [None]
+                if len(names) == 1
+                else [*chain(*(self._formats(table, [name], where) for name in names))]
+            )
+        local = "date-time" if self._config.get("local_times") == "utc" else None
+        return [local if format_ == "local" else format_ for format_ in found]
 
     # Rows
 

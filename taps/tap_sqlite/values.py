@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-__all__ = ["LOOK", "SPELLING", "affinity", "column_schema", "is_declared_time", "type_expression"]
+__all__ = [
+    "LOOK",
+    "SPELLING",
+    "affinity",
+    "column_schema",
+    "is_declared_time",
+    "other_type",
+    "type_expression",
+]
 
 WIDE = "wide"
 
@@ -59,9 +67,25 @@ def type_expression(column: str, declared: str) -> str:
     found = f"typeof({column})"
     if affinity(declared) in ("integer", "text"):
         return found
-    # SQLite compares the two exactly.
-    is_wide = f"{found} = 'integer' AND CAST({column} AS REAL) <> {column}"
-    return f"CASE WHEN {is_wide} THEN '{WIDE}' ELSE {found} END"
+    return f"CASE WHEN {_is_wide(column)} THEN '{WIDE}' ELSE {found} END"
+
+
+def other_type(column: str, declared: str, known: Collection[str]) -> str:
+    """Ask whether a value is of another type (`type_expression`) than those that are ``known``; null is of none.
+
+    Whoever knows of integers that are `WIDE` need not know of others.
+    """
+    type_ = f"typeof({column})"
+    types = {"integer" if name == WIDE else name for name in known}
+    other = " AND ".join([*(f"{type_} <> '{name}'" for name in sorted(types)), f"{column} IS NOT NULL"])
+    if "integer" not in known or WIDE in known or affinity(declared) in ("integer", "text"):
+        return other
+    return f"{other} OR {_is_wide(column)}"
+
+
+def _is_wide(column: str) -> str:
+    """Ask whether an integer is no double: SQLite compares the two exactly."""
+    return f"typeof({column}) = 'integer' AND CAST({column} AS REAL) <> {column}"
 
 
 def _promised(declared: str, kind: str) -> set[str]:

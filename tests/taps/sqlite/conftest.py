@@ -6,7 +6,7 @@ import io
 import json
 import sqlite3
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,6 +67,19 @@ class Shop:
                 connection.execute(statements[-1])
             else:
                 connection.executemany(statements[-1], rows)
+
+    def query(self, statement: str) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(self.path)) as connection:
+            return connection.execute(statement).fetchall()
+
+    def found_types(self, name: str) -> Mapping[str, Any]:
+        """Return what the database finds in the values of a table."""
+        database = self.tap().database
+        try:
+            table = next(table for table in database.tables() if table.name == name)
+            return database.found_types(table, table.column_names, [])
+        finally:
+            database.close()
 
     def settings(self, **changes: Any) -> dict[str, Any]:
         return {"path": str(self.path), **self.config, **changes}

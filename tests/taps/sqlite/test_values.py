@@ -22,6 +22,7 @@ DOUBLE = {"format": "double"}
     [
         ("NUMERIC", [2**53, 2**60, 0.5], True),
         ("NUMERIC", [2**53 + 1, 0.5], False),
+        ("NUMERIC", [0.5, 1] * 200 + [2**53 + 1], False),
         ("", [-(2**63), 0.5], True),
         ("DECIMAL(10,2)", [2**63 - 1], False),
         ("REAL", [2**63 - 1], True),  # SQLite has made a double of it
