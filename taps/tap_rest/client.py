@@ -110,6 +110,11 @@ class Response:
                 self._members = msgspec.json.decode(self.body, type=dict[str, msgspec.Raw])
         return self._members
 
+    @members.setter
+    def members(self, found: dict[str, msgspec.Raw]) -> None:
+        """Take what somebody has found who has looked at the whole body; of a list the first item tells enough."""
+        self._members = found
+
 
 @dataclass(frozen=True, slots=True)
 class NotYet:

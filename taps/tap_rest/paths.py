@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias, cast
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -20,6 +20,7 @@ from tap_rest import exact
 __all__ = [
     "Finder",
     "Found",
+    "Opener",
     "Path",
     "column_of",
     "filters",
@@ -27,6 +28,7 @@ __all__ = [
     "has_member",
     "has_place",
     "load_exactly",
+    "opener_of",
     "parse_path",
     "scalar_text",
     "unfiltered",
@@ -38,9 +40,13 @@ Found: TypeAlias = "list[Raw] | Raw | None"
 Finder: TypeAlias = Callable[[bytes, str], "dict[str, Found]"]
 """Takes a JSON body and the name of its place; returns what each path found."""
 
+Opener: TypeAlias = Callable[[bytes], "tuple[dict[str, Found], dict[str, Raw]] | None"]
+"""Takes a JSON body; returns what each path found, and the members of the body, or None: `finder_of` is to look."""
+
 _SIMPLE = re.compile(
     r"\$((?:\.[A-Za-z_][\w@-]*|\.@[\w@-]+(?:\.[\w@-]+)*|\['[^'\\]+'\]|\[\"[^\"\\]+\"\])*)(\[\*\])?"
 )
+_NULL = Raw(b"null")
 _STEPS = 100
 """What a path may have: records are decoded by as many structs, one in the other."""
 _NAME = re.compile(r"\.([A-Za-z_][\w@-]*|@[\w@-]+(?:\.[\w@-]+)*)|\['([^']+)'\]|\[\"([^\"]+)\"\]")
@@ -120,6 +126,59 @@ def finder_of(paths: Sequence[Path]) -> Finder:
         return {path.text: _walk(page, path.names or ()) for path in paths}
 
     return find
+
+
+def opener_of(rows: Path, others: Sequence[Path], names: Sequence[str]) -> Opener | None:
+    """Return the function that finds all in one look at a body whose rows are a member of it; None where they are not.
+
+    ``names`` are the members that it may have: a body with more, or with something that does not fit, is left to `finder_of`.
+    Of the member that holds the rows no more is returned than the first of them.
+    """
+    at = rows.names or ()
+    deeper = [path for path in others if path.names != at or not path.each]
+    if len(at) != 1 or not rows.each or not _are_plain(names):
+        return None
+    if any(not path.names or path.names[0] == at[0] or not _are_plain(path.names) for path in deeper):
+        return None
+    fields = {name: f"f{number}" for number, name in enumerate(dict.fromkeys([*names, *at]))}
+    kinds = [
+        (field, (list[Raw] if name == at[0] else Raw) | UnsetType, UNSET) for name, field in fields.items()
+    ]
+    struct = msgspec.defstruct(
+        "Body", kinds, rename={field: name for name, field in fields.items()}, forbid_unknown_fields=True
+    )
+    decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(struct)
+    walk = {path.text: _walker_below(path) for path in deeper}
+
+    def open_body(body: bytes) -> tuple[dict[str, Found], dict[str, Raw]] | None:
+        try:
+            page = decoder.decode(body)
+            members = {
+                name: value for name, field in fields.items() if (value := getattr(page, field)) is not UNSET
+            }
+            found = {text: below(members) for text, below in walk.items()}
+        except (msgspec.DecodeError, RecursionError):
+            return None
+        items = members.get(at[0])
+        if items is not None:
+            members[at[0]] = Raw(b"[" + b"".join(items[:1]) + b"]")
+        return found | {path.text: items for path in (rows, *others) if path.text not in found}, members
+
+    return open_body
+
+
+def _walker_below(path: Path) -> Callable[[Mapping[str, Raw]], Found]:
+    """Return the function that finds a simple path in the members of a body; it raises what msgspec does."""
+    top, *below = path.names or ()
+    if not below and not path.each:
+        return lambda members: members.get(top)
+    decoder = cast("msgspec.json.Decoder[Any]", _decoder_of([replace(path, names=tuple(below))]))
+
+    def walk(members: Mapping[str, Raw]) -> Found:
+        member = members.get(top)
+        return None if member is None or member == _NULL else _walk(decoder.decode(member), below)
+
+    return walk
 
 
 def column_of(path: Path) -> Callable[[Sequence[Raw], str], list[Found]]:

@@ -18,7 +18,18 @@ from tap_rest import exact
 from tap_rest.around import Habits, Member, members_around, own_members
 from tap_rest.client import RefusingAnswer, Response, excerpt
 from tap_rest.failures import Failure, Weight, failure_of, left_of, may_be_a_things, part_of
-from tap_rest.paths import Finder, Found, Path, finder_of, has_member, load_exactly, parse_path, unfiltered
+from tap_rest.paths import (
+    Finder,
+    Found,
+    Opener,
+    Path,
+    finder_of,
+    has_member,
+    load_exactly,
+    opener_of,
+    parse_path,
+    unfiltered,
+)
 from tap_rest.signs import new_member, signs_in_headers, signs_of
 from tap_rest.words import says_end
 
@@ -88,6 +99,10 @@ class PageReader:
         self._path = parse_path(records, f"records of stream {stream}") if records is not None else None
         self._find: Finder | None = None
         self._find_rows: tuple[Path, Finder] | None = None
+        self._open: Opener | None = None
+        """Finds all in one look, in a body that has the members of those before."""
+        self._names: dict[str, None] = {}
+        self._openers = 0
         self._is_told = records is not None
         at = unfiltered(records) if records is not None else None
         self._unfiltered = None if at is None else parse_path(at, f"records of stream {stream}")
@@ -102,7 +117,7 @@ class PageReader:
         """Look where former runs have found the records (`place`), unless the config says where they are."""
         if self._is_told or not isinstance(place, list) or not all(isinstance(name, str) for name in place):
             return
-        self._path, self._find = _array_at(place), None
+        self._path, self._find, self._open = _array_at(place), None, None
 
     @property
     def place(self) -> list[str] | str | None:
@@ -138,7 +153,7 @@ class PageReader:
             _refuse_message(response, where)
             got = _description(response.body)
             raise RefusingAnswer(f"{self._other_place(got, where, self._path)}.", got)
-        found = self._find(response.body, where)
+        found = self._found(response, where, self._path, self._find)
         records = self._records(found, self._path, response, where, is_first=is_first)
         before = None if self._unfiltered is None else _list_of(found[self._unfiltered.text])
         if not (records or before):
@@ -150,6 +165,21 @@ class PageReader:
         fields = {path.text: found[path.text] for path in self._fields}
         at = (self._unfiltered or self._path).names
         return ReadPage(records, fields, at, unfiltered=before)
+
+    def _found(self, response: Response, where: str, path: Path, find: Finder) -> dict[str, Found]:
+        """Return what the paths find in a body, which is long: those of one kind are scanned once."""
+        opened = None if self._open is None else self._open(response.body)
+        if opened is not None:
+            found, response.members = opened
+            return found
+        self._open = None
+        found = find(response.body, where)
+        is_worth_it = self._habits.pages and self._openers < _OPENERS and len(path.names or ()) == 1
+        if is_worth_it and response.members is not None:
+            self._openers += 1
+            self._names |= dict.fromkeys(response.members)
+            self._open = opener_of(path, self._fields, [*self._names]) if self._unfiltered is None else None
+        return found
 
     def finding_of_busy(self, response: Response, members: Sequence[Member]) -> str | None:
         """Return what an answer without rows says, in words, where it says that asking again may help."""
@@ -423,6 +453,7 @@ def _check_is_json(response: Response, where: str) -> None:
         )
 
 
+_OPENERS = 3  # as often as the bodies of a stream had members that were new
 _WHOLE = (200, 203)
 _PARTIAL = 206
 _NONE = 204

@@ -6,12 +6,16 @@ import json
 import re
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from taps.rest.api_server import Asked, json_reply, serving
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
+from tap_rest import records
 from tap_rest.client import Response
-from tap_rest.paths import finder_of, parse_path
+from tap_rest.paths import finder_of, opener_of, parse_path
 from tap_rest.records import PageReader
 
 ANY = {"properties": {"id": {}}}
@@ -212,3 +216,74 @@ def test_no_rows_and_no_error(body: Any, run_tap: Any) -> None:
         assert (
             run_tap(api.url, stream | {"schema": {"properties": {"id": {}}}}).ended(0).records("rows") == []
         )
+
+
+# One look at a body
+
+MEMBERS = {
+    "data": [[], [{"id": 1}, {"id": 2}], [1, "x"], None, {}, "text"],
+    "meta": [{}, {"next": 2}, {"next": None}, {"more": {"url": "x"}}, {"more": None}, None, 7, []],
+    "next": ["", "token", None, ["a"], {"a": 1}],
+    "odd name": [1, None],
+}
+PATHS = ["$.meta.next", "$.meta.more.url", "$.next", "$.next[*]", "$.data[*]", "$.meta"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.fixed_dictionaries({}, optional={name: st.sampled_from(values) for name, values in MEMBERS.items()}),
+    st.lists(st.sampled_from(PATHS), unique=True, max_size=3),
+    st.lists(st.sampled_from(sorted(MEMBERS)), unique=True),
+)
+@example({"data": [{"id": 1}], "meta": {"next": 2}}, ["$.meta.next"], ["data", "meta"])
+def test_one_look_finds_what_two_find(body: dict[str, Any], others: list[str], names: list[str]) -> None:
+    rows, fields = parse_path("$.data[*]", "records"), [parse_path(path, "a path") for path in others]
+    opener = opener_of(rows, fields, names)
+    assert opener is not None
+    text = json.dumps(body).encode()
+    opened = opener(text)
+    if body.keys() <= {*names, "data"} and isinstance(body.get("data", []), list) and not others:
+        assert opened is not None
+    if opened is None:
+        return
+    found, members = opened
+    assert values_in(found) == values_in(finder_of([rows, *fields])(text, "a page"))
+    whole = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+    if "data" in whole:
+        whole["data"] = msgspec.Raw(json.dumps(body["data"][:1]).encode())
+    assert values_in(members) == values_in(whole)
+
+
+def values_in(found: Any) -> Any:
+    return json.loads(msgspec.json.encode(found))
+
+
+def counted(find: Any, looked: list[int]) -> Any:
+    def counting(body: bytes, where: str) -> Any:
+        looked.append(int(where.rpartition(" ")[2]))
+        return find(body, where)
+
+    return counting
+
+
+def test_members_of_pages_that_change_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pages after the second are looked at once, as long as they have members that were there before."""
+    reader = PageReader("rows", "$.data[*]", ["$.meta.next"], "fail")
+    bodies: list[dict[str, Any]] = [
+        *({"data": [{"id": n}], "meta": {"next": n + 1}} for n in range(4)),
+        {"data": [{"id": 4}], "meta": {"next": 5}, "hint": "new"},
+        {"meta": {}, "data": [{"id": 5}]},
+        {"data": [], "hint": None},
+    ]
+    looked: list[int] = []
+    monkeypatch.setattr(records, "finder_of", lambda paths: counted(finder_of(paths), looked))
+    for number, body in enumerate(bodies):
+        response = Response("http://api.test/rows", 200, {}, json.dumps(body).encode())
+        page = reader.read(response, f"page {number}", is_first=number == 0)
+        assert [json.loads(bytes(record)) for record in page.records] == body["data"]
+        following = body.get("meta", {}).get("next")
+        assert page.fields["$.meta.next"] == (
+            None if following is None else msgspec.Raw(str(following).encode())
+        )
+        assert set(response.members or ()) == set(body)
+    assert looked == [0, 1, 4]
