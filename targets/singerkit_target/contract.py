@@ -38,6 +38,7 @@ __all__ = [
     "RowsUnclear",
     "SafePoint",
     "TableRemade",
+    "UnitInTheWay",
     "UnitLost",
     "check_room",
 ]
@@ -114,6 +115,12 @@ class UnitLost(RetryableError):
         self.finding = finding.rstrip(".")
 
 
+class UnitInTheWay(UnitLost):
+    """A table is to be altered, and who reads it would wait for the end of the unit, which has locked it: it is better given up, and
+    written again behind the change.
+    """
+
+
 class Loader(Protocol):
     """What a target implements. Between `begin` and `close` everything is in a *unit*: what came since the last commit."""
 
@@ -174,6 +181,8 @@ class Loader(Protocol):
         Raises:
             RowsGone: rows are missing that the state says were loaded; ends the run, with the ways out (69).
             ConfigurationError, BadDataError: there is no table or file that could hold it.
+            UnitInTheWay: `recover` makes room before the unit comes again; where that cannot, since it is not held any more, the
+                same stream is declared once more at once, and the unit goes on.
         """
         ...
 

@@ -25,7 +25,15 @@ from singerkit_state.edit import has_part
 from singerkit_state.lineage import WaysOut, check_start
 from singerkit_state.nostate import looks_like
 from singerkit_state.value import Mark, decode, encode, is_empty, is_utf8, read_mark
-from singerkit_target.contract import Loader, RowsGone, SafePoint, TableRemade, UnitLost, check_room
+from singerkit_target.contract import (
+    Loader,
+    RowsGone,
+    SafePoint,
+    TableRemade,
+    UnitInTheWay,
+    UnitLost,
+    check_room,
+)
 from singerkit_target.publish import Publisher
 from singerkit_target.repeats import Repeats
 from singerkit_target.replay import TRIES, UnitInHand, waits
@@ -373,7 +381,7 @@ class Load:
         self._decoders[stream.name] = BlockDecoder(
             stream,
             replace(self._judgement, missing=self._missing(), domain=self._loader.domain),
-            self._loader.declare,
+            self._declare_or_give_way,
             self._log,
             always_exact=self._always_exact,
         )
@@ -381,11 +389,19 @@ class Load:
     def _given(self, stream: Stream) -> Stream:
         """Declare a stream; return it with the kinds in which its values are to be given."""
         try:
-            given = self._loader.declare(stream)
+            given = self._declare_or_give_way(stream)
         except RowsGone as error:
             raise self._with_ways_out(error, stream) from None
         self._tell_doubts(stream.name)
         return given
+
+    def _declare_or_give_way(self, stream: Stream) -> Stream:
+        try:
+            return self._loader.declare(stream)
+        except UnitInTheWay:
+            if self._in_hand.is_whole:
+                raise
+            return self._loader.declare(stream)
 
     def _missing(self) -> Missing:
         """Our taps send complete records, and leave out what they do not know; those of others leave out what is null."""

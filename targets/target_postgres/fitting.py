@@ -6,6 +6,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 import psycopg2
 from psycopg2 import errorcodes
@@ -13,20 +14,31 @@ from psycopg2.extensions import cursor as Cursor
 
 from singerkit_shell.errors import ConfigurationError, LockHeldError, RetryableError, SingerkitError
 from singerkit_shell.signals import StopFlag
+from singerkit_target.contract import UnitInTheWay
 from target_postgres import ahead, ddl
 from target_postgres.connect import Connection
 from target_postgres.faults import WAITS, fault
 from target_postgres.names import identifier
 from target_postgres.session import Session
-from target_postgres.tables import Table
+from target_postgres.tables import New, Table
 
-__all__ = ["Fitting"]
+__all__ = ["Fit", "Fitting", "takes_ddl"]
 
-Fit = Callable[[Cursor], Table]
+_T = TypeVar("_T")
+
+Fit = Callable[[Cursor, logging.Logger], Table]
+
+_MOST_GIVEN_UP = 3
+"""How often a unit is given up, so that a table is altered before it: each time what came of it so far is written again."""
+
+_QUIET = logging.Logger("target_postgres.trial", logging.CRITICAL + 1)
 
 
 class Fitting:
-    """Each of these is called with a ``fit`` that makes or alters the table of a stream, and commits nothing itself."""
+    """Each of these is called with a ``fit`` that makes or alters the table of a stream, and commits nothing itself.
+
+    ``before``: what the unit was given up for, and is to be made before it is written again.
+    """
 
     def __init__(
         self,
@@ -47,19 +59,30 @@ class Fitting:
         self._told_of_own_lock: set[str] = (
             set()
         )  # streams whose tables the unit alters, since it has locked them
+        self._gave_way: set[str] = set()  # streams for whose tables this unit was given up
+        self.before: tuple[str, Fit] | None = None
         self._in_use_once: set[str] = set()  # streams whose tables were not to be had beside a unit
 
     def before_unit(self, stream: str, fit: Fit, doing: str, connection: Connection) -> Table:
         """On the session of the unit, in which nothing was done so far, but for a safe point."""
         try:
-            return ahead.in_own_transaction(connection, fit, seconds=self._lock_timeout, stop=self._stop)
+            return ahead.in_own_transaction(
+                connection, self._told(fit), seconds=self._lock_timeout, stop=self._stop
+            )
         except psycopg2.Error as error:
             if error.pgcode == errorcodes.LOCK_NOT_AVAILABLE:  # no lock of ours that another waits for
                 raise self._in_use(connection, stream, doing, error) from error
             raise
 
-    def beside_unit(self, stream: str, fit: Fit, doing: str, pid: int) -> Table | None:
-        """On a session of its own, while that of the unit holds its locks; None where one of these is in the way."""
+    def _told(self, fit: Fit) -> Callable[[Cursor], Table]:
+        return partial(_with_log, fit, self._log)
+
+    def beside_unit(self, stream: str, fit: Fit, doing: str, pid: int, new: New) -> Table | None:
+        """On a session of its own, while that of the unit holds its locks; None where it is to be done in the unit.
+
+        Raises:
+            UnitInTheWay: one of the locks of the unit is in the way.
+        """
         try:
             connection = self._connect()
         except (RetryableError, ConfigurationError) as error:
@@ -79,7 +102,11 @@ class Fitting:
 
             try:
                 return ahead.in_own_transaction(
-                    connection, fit, seconds=self._lock_timeout, stop=self._stop, is_hopeless=is_ours
+                    connection,
+                    self._told(fit),
+                    seconds=self._lock_timeout,
+                    stop=self._stop,
+                    is_hopeless=is_ours,
                 )
             except psycopg2.Error as error:
                 if error.pgcode in WAITS and is_ours():
@@ -95,26 +122,53 @@ class Fitting:
             table = session.call(alone, doing)
         finally:
             session.close()
-        if table is None and stream not in self._told_of_own_lock:
-            self._told_of_own_lock.add(stream)
-            self._log.warning(
-                "The unit of commit has locked the table of stream `%s` already, to which a foreign key, a trigger or inheritance of "
-                "another one leads: it is altered in the unit, and who reads it waits for the end of that. Where the tap sends this stream "
-                "before the others, or a STATE between them, nobody waits.",
-                stream,
-            )
+        if table is None:
+            self.give_way(stream, fit, new)
         return table
 
-    def lock_out(self, cursor: Cursor, table: Table) -> None:
-        """Take the lock under which the key changes, at once, since one that grows to it meets others that do."""
+    def give_way(self, stream: str, fit: Fit, new: New) -> None:
+        """Have the unit given up, so that a table which it has locked is altered before it; ``new`` is what the unit has made of it.
+
+        Raises:
+            UnitInTheWay: it may be, for this table once.
+        """
+        if new.is_table:
+            return  # to others it is empty
+        if stream not in self._gave_way and len(self._gave_way) < _MOST_GIVEN_UP:
+            self._gave_way.add(stream)
+            self.before = stream, fit
+            raise UnitInTheWay(
+                f"The table of stream `{stream}` is altered, which the unit of commit has locked already, and who reads it would wait "
+                "for the end of that",
+                ". What was committed is safe: run again.",
+            )
+        self.before = None
+        if stream not in self._told_of_own_lock:
+            self._told_of_own_lock.add(stream)
+            self._log.warning(
+                "The unit of commit has locked the table of stream `%s` already, with rows of it or by way of a foreign key, a trigger or "
+                "inheritance of another one, and is not written again for it: the table is altered in the unit, and who reads it waits for "
+                "the end of that. Where the tap sends this stream before the others, or a STATE between them, nobody waits.",
+                stream,
+            )
+
+    def commit(self) -> None:
+        """The unit is committed; the next one may be given up as often."""
+        self._gave_way.clear()
+
+    def in_unit(self, cursor: Cursor, stream: str, job: Callable[[Cursor], _T], doing: str) -> _T:
+        """Do what needs locks in the transaction of the unit."""
         try:
-            lock = partial(ddl.lock_for_altering, table=table.identifier)
-            ahead.in_unit(cursor, lock, seconds=self._lock_timeout, stop=self._stop)
+            return ahead.in_unit(cursor, job, seconds=self._lock_timeout, stop=self._stop)
         except psycopg2.Error as error:
             if error.pgcode != errorcodes.LOCK_NOT_AVAILABLE:
                 raise
-            doing = f"changing the key of the table of stream `{table.stream}`"
-            raise self._in_use(cursor.connection, table.stream, doing, error) from error
+            raise self._in_use(cursor.connection, stream, doing, error) from error
+
+    def lock_out(self, cursor: Cursor, table: Table) -> None:
+        """Take the lock under which the key changes, at once, since one that grows to it meets others that do."""
+        lock = partial(ddl.lock_for_altering, table=table.identifier)
+        self.in_unit(cursor, table.stream, lock, f"changing the key of the table of stream `{table.stream}`")
 
     def _in_use(
         self, connection: Connection, stream: str, doing: str, error: psycopg2.Error
@@ -124,3 +178,26 @@ class Fitting:
             others = ahead.holders(cursor, self._schema, identifier(stream))
             return LockHeldError(str(fault(error, doing, others)))
         return fault(error, doing)
+
+
+def _with_log(fit: Fit, log: logging.Logger, cursor: Cursor) -> Table:
+    return fit(cursor, log)
+
+
+def takes_ddl(cursor: Cursor, fit: Fit) -> bool:
+    """Tell whether something has to be made or altered; nothing is, and no lock is kept."""
+    cursor.execute("SAVEPOINT singerkit_trial_fit")
+    cursor.execute("SET LOCAL lock_timeout TO '1ms'")
+    cursor.execute("SET LOCAL transaction_read_only TO on")
+    try:
+        fit(cursor, _QUIET)
+        found = False
+    except psycopg2.Error as error:
+        if error.pgcode not in (errorcodes.READ_ONLY_SQL_TRANSACTION, errorcodes.LOCK_NOT_AVAILABLE):
+            raise
+        found = True
+    except SingerkitError:
+        found = False  # it is told by who fits the table
+    cursor.execute("ROLLBACK TO SAVEPOINT singerkit_trial_fit")
+    cursor.execute("RELEASE SAVEPOINT singerkit_trial_fit")
+    return found

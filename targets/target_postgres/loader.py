@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from psycopg2.extensions import cursor as Cursor
 
-from singerkit_shell.errors import FencedError, RetryableError, SingerkitError
+from singerkit_shell.errors import BadDataError, FencedError, RetryableError, SingerkitError
 from singerkit_shell.signals import StopFlag, stop_flag
 from singerkit_sql_target.names import check_stream_name
 from singerkit_sql_target.settings import Settings
@@ -38,7 +38,7 @@ from target_postgres.begun import NOT_BEGUN, Begun
 from target_postgres.connect import Connection, connect, pid_of
 from target_postgres.domain import ABILITIES, DOMAIN
 from target_postgres.faults import ConnectionLost, ServerTrouble
-from target_postgres.fitting import Fitting
+from target_postgres.fitting import Fit, Fitting, takes_ddl
 from target_postgres.made import Made
 from target_postgres.rows import as_csv, with_hex, with_utc
 from target_postgres.session import Session, Unopened
@@ -206,20 +206,19 @@ class PostgresLoader:
             stream=stream,
             settings=self._settings,
             number=self._declared,
-            log=self._log,
             start_over=self._ways(self._begun.row.pipeline).start_over(stream.name),
             former=former,
-            new=self._made.of(stream.name),
             must_hold=former is None and self._begun.must_hold(stream.name),
             loaded_into=self._begun.row.tables.get(stream.name),
             doubts=doubts if former is None and self._begun.should_hold(stream.name) else None,
         )
 
-        def fit(cursor: Cursor) -> Table:
+        def fit(cursor: Cursor, log: logging.Logger) -> Table:
             doubts.clear()
             if former is None:
                 self._tell_of_others(cursor, stream.name)
-            return fitting(cursor, kept=self._kept_columns(stream.name))
+            new, kept = self._made.of(stream.name), self._kept_columns(stream.name)
+            return fitting(cursor, log=log, new=new, kept=kept)
 
         table = self._fit(stream.name, fit)
         self.doubts += doubts
@@ -230,22 +229,27 @@ class PostgresLoader:
         self._made.note(stream.name, table.new)
         return table.given
 
-    def _fit(self, stream: str, fit: Callable[[Cursor], Table]) -> Table:
-        """Make or alter a table in a transaction of its own, or in the unit where that has locked the table already."""
+    def _fit(self, stream: str, fit: Fit) -> Table:
+        """Make or alter a table in a transaction of its own, or in the unit where that has locked the table already.
+
+        Raises:
+            UnitInTheWay: the unit is better written again.
+        """
         doing = f"preparing the table of stream `{stream}`"
         if not self._in_unit:
             return self._call(partial(self._before_unit, stream, fit, doing), doing)  # type: ignore[no-any-return]  # what `fit` returns
         if stream not in self._in_unit:
-            table = self._fitting.beside_unit(stream, fit, doing, self._call(pid_of, doing))
+            pid: int = self._call(pid_of, doing)
+            table = self._fitting.beside_unit(stream, fit, doing, pid, self._made.of(stream))
             if table is not None:
                 return table
+        elif self._call(partial(self._merges_and_takes_ddl, stream, fit), doing):
+            self._fitting.give_way(stream, fit, self._made.of(stream))
         self._in_unit.add(stream)
         self._made.begin_in_unit(stream)
-        return self._call(partial(self._within_unit, stream, fit), doing)  # type: ignore[no-any-return]  # as above
+        return self._call(partial(self._within_unit, stream, fit, doing), doing)  # type: ignore[no-any-return]  # as above
 
-    def _before_unit(
-        self, stream: str, fit: Callable[[Cursor], Table], doing: str, connection: Connection
-    ) -> Table:
+    def _before_unit(self, stream: str, fit: Fit, doing: str, connection: Connection) -> Table:
         """On the session of the unit, in which nothing was done so far, but for a safe point."""
         try:
             return self._fitting.before_unit(stream, fit, doing, connection)
@@ -254,13 +258,20 @@ class PostgresLoader:
                 with connection.cursor() as cursor:
                     cursor.execute("SAVEPOINT singerkit_safe")
 
-    def _within_unit(self, stream: str, fit: Callable[[Cursor], Table], connection: Connection) -> Table:
-        """Rows that wait under the old shape of the table go in first."""
+    def _merges_and_takes_ddl(self, stream: str, fit: Fit, connection: Connection) -> bool:
+        """Rows that wait under the old shape of the table go in first: they are what a change has to bear."""
         former = self._tables.get(stream)
         with connection.cursor() as cursor:
             if former is not None:
                 self._storing.merge(cursor, former)
-            return self._storing.altered(cursor, partial(fit, cursor))
+            return takes_ddl(cursor, fit)
+
+    def _within_unit(self, stream: str, fit: Fit, doing: str, connection: Connection) -> Table:
+        def alter(cursor: Cursor) -> Table:
+            return self._storing.altered(cursor, partial(fit, cursor, self._log))
+
+        with connection.cursor() as cursor:
+            return self._fitting.in_unit(cursor, stream, alter, doing)
 
     def _kept_columns(self, stream: str) -> Collection[str]:
         """The columns of a table that are committed when the unit in hand ends here: those of its last safe point."""
@@ -476,6 +487,7 @@ class PostgresLoader:
         self._holding = holding
         self._committed_state = state or self._committed_state
         self._storing.commit()
+        self._fitting.commit()
         self._made.commit(left)
         for table in self._tables.values():
             table.lacks_key = False
@@ -505,6 +517,19 @@ class PostgresLoader:
             self._begun = self._begun.with_rows_in(self._tables.keys() & self._holding)
         self._tables.clear()
         self._has_rejects = False
+        if self._fitting.before is not None:
+            self._fit_before(*self._fitting.before)
+
+    def _fit_before(self, stream: str, fit: Fit) -> None:
+        """Alter the table for which the unit was given up; what the unit is told of that is told when it comes there again."""
+        self._fitting.before = None
+        doing = f"preparing the table of stream `{stream}`"
+        try:
+            table: Table = self._call(partial(self._before_unit, stream, fit, doing), doing)
+        except BadDataError:
+            self._open_session.reset()
+        else:
+            self._made.note(stream, table.new)
 
     def _reconnect(self, take: Callable[[Connection], _T]) -> _T:
         """Go on with a new connection on which ``take`` takes the lock; return what it returns.

@@ -33,7 +33,7 @@ from singerkit_shell.signals import StopFlag
 from singerkit_sql_target.settings import Settings
 from singerkit_state.postgres import lock
 from singerkit_state.postgres import row as state_row
-from singerkit_target.contract import RowsGone, SafePoint
+from singerkit_target.contract import RowsGone, SafePoint, UnitInTheWay
 from singerkit_wire.batch import Reject
 from singerkit_wire.stream import Stream, stream_of
 from target_postgres import loader as module
@@ -124,7 +124,10 @@ def put(
 
 def declared(loader: PostgresLoader, *streams: Stream) -> PostgresLoader:
     for one in streams or (A,):
-        loader.declare(one)
+        try:
+            loader.declare(one)
+        except UnitInTheWay:  # as the loop does with a unit that it does not hold any more
+            loader.declare(one)
     return loader
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import time
@@ -19,7 +20,7 @@ from waiting import wait_until
 from singerkit_shell.errors import BadDataError, ConfigurationError, LockHeldError
 from singerkit_shell.signals import StopFlag
 from singerkit_sql_target.settings import Settings
-from singerkit_target.contract import SafePoint, UnitLost
+from singerkit_target.contract import SafePoint, UnitInTheWay, UnitLost
 from singerkit_wire.batch import Reject
 from singerkit_wire.stream import Stream, stream_of
 from target_postgres import ahead, ddl
@@ -91,6 +92,19 @@ def write(made: PostgresLoader, stream: Stream, *rows: tuple[Any, ...], columns:
     made.mark_safe(SafePoint("{}"))
 
 
+def strong_locks(database: str) -> list[str]:
+    """The tables on which a load holds a lock that no reader bears."""
+    return [
+        name
+        for (name,) in query(
+            database,
+            "SELECT DISTINCT c.relname::text FROM pg_locks l JOIN pg_class c ON c.oid = l.relation "
+            "WHERE l.granted AND l.mode = 'AccessExclusiveLock' AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't' "
+            "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY 1",
+        )
+    ]
+
+
 CASES: Mapping[str, tuple[Stream, Sequence[str], tuple[Any, ...]]] = {
     "as it is": (shape("s", n=INTEGER), ["id", "n"], (1, 2)),
     "grown": (shape("s", n=INTEGER, more=TEXT), ["id", "more"], (2, "x")),
@@ -119,6 +133,7 @@ def test_a_table_is_read_and_written_by_others_in_mid_unit(
         made.settle()
     else:
         made._call(lambda _connection: None, "waiting for the rows")
+    assert strong_locks(database) == (["s"] if (case, merged) == ("another key", True) else [])
     if (case, merged) == ("another key", True):
         with pytest.raises(psycopg2.errors.LockNotAvailable):
             seen(database)
@@ -367,21 +382,170 @@ def test_what_others_have_made_in_the_same_moment_is_fitted(
     assert seen_columns(database, "s") == ["id", "more"]
 
 
-def test_where_a_lock_of_the_unit_is_in_the_way_the_unit_alters_the_table(
+def declare_in_unit(made: PostgresLoader, stream: Stream) -> Stream:
+    """As the loop does with a unit that it does not hold any more."""
+    with contextlib.suppress(UnitInTheWay):
+        made.declare(stream)
+    return made.declare(stream)
+
+
+Step = tuple[Stream, Sequence[str], tuple[Any, ...]]
+
+
+def write_all(made: PostgresLoader, *steps: Step) -> int:
+    """Write rows as the loop does, behind a change again where the unit is in the way; return how often it was given up."""
+    for given_up in range(9):
+        try:
+            for stream, columns, row in steps:
+                write(made, stream, row, columns=columns)
+        except UnitInTheWay:
+            made.recover()
+        else:
+            return given_up
+    pytest.fail("the unit is given up again and again")
+
+
+NARROW_S = shape("s", n=INTEGER), ["id", "n"], (1, 2)
+WIDER_S = shape("s", n=INTEGER, more=TEXT), ["id", "n", "more"], (2, 2, "x")
+IN_MID_UNIT: Mapping[str, Sequence[Step]] = {
+    "a column": [NARROW_S, WIDER_S],
+    "and back": [NARROW_S, WIDER_S, NARROW_S, WIDER_S],
+    "a wider type": [NARROW_S, (shape("s", n=NUMBER), ["id", "n"], (2, Raw(b"1.5")))],
+    "a column, no key": [
+        (shape("keyless", [], n=INTEGER), ["id", "n"], (1, 2)),
+        (shape("keyless", [], n=INTEGER, more=TEXT), ["id", "more"], (2, "x")),
+    ],
+    "an empty table": [
+        (shape("empty", n=INTEGER), ["id", "n"], (1, 2)),
+        (shape("empty", n=INTEGER, more=TEXT), ["id", "more"], (2, "x")),
+    ],
+    "the parent of a row": [(shape("child", [], parent=INTEGER), ["id", "parent"], (1, 1)), WIDER_S],
+    "what a trigger writes to": [(shape("told", [], n=INTEGER), ["id", "n"], (1, 2)), WIDER_S],
+}
+BESIDE = """
+CREATE TABLE s (id bigint PRIMARY KEY, n bigint); INSERT INTO s VALUES (1, 1);
+CREATE TABLE keyless (id bigint, n bigint); INSERT INTO keyless VALUES (1, 1);
+CREATE TABLE empty (id bigint PRIMARY KEY, n bigint);
+CREATE TABLE child (id bigint, parent bigint REFERENCES s);
+CREATE TABLE told (id bigint, n bigint);
+CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN UPDATE s SET n = new.n; RETURN NEW; END';
+CREATE TRIGGER t AFTER INSERT ON told FOR EACH ROW EXECUTE FUNCTION tell();
+"""
+
+
+@pytest.mark.parametrize("case", IN_MID_UNIT)
+def test_a_table_that_changes_in_mid_unit_is_read_by_others(database: str, case: str) -> None:
+    """The unit has locked it: it is given up, and written again behind the change, which is there before its rows."""
+    query(database, BESIDE)
+    made = loader(database)
+    steps = IN_MID_UNIT[case]
+    name = steps[-1][0].name
+    before = table(database, name, "id")
+    assert write_all(made, *steps) == 1
+    made.activate_version(steps[-1][0], 1)
+    made.reject([Reject(name, 1, "$", "a reason", b"{}")])
+    made.settle()
+    assert strong_locks(database) == []
+    assert table(database, name, "id") == before
+    made.commit("{}")
+    ids = {row[0] for stream, _, row in steps if stream.name == name} | {row[0] for row in before}
+    assert {row[0] for row in table(database, name, "id")} == ids
+    made.close()
+    assert write_all(loader(database), *steps) == 0, "nothing is to be altered any more"
+
+
+def test_a_row_that_is_gone_and_one_that_is_upserted_are_read_by_others(database: str) -> None:
+    query(database, BESIDE)
+    made = loader(database, deletes_marked=True)
+    marked = shape("s", n=INTEGER, _sdc_deleted_at={"type": ["string", "null"], "format": "date-time"})
+    columns = ["id", "n", "_sdc_deleted_at"]
+    write_all(made, (marked, columns, (1, 1, "2026-01-01T00:00:00Z")), (marked, columns, (2, 1, None)))
+    made.settle()
+    assert strong_locks(database) == []
+    assert seen(database) == 1
+    made.commit("{}")
+    assert table(database, "s", "id") == [(2,)]
+
+
+def test_a_table_that_the_unit_has_made_is_altered_in_it(database: str) -> None:
+    """To others it is empty: nobody reads it, and the rows of a first load are not written twice."""
+    made = loader(database)
+    assert write_all(made, NARROW_S, WIDER_S) == 0
+    made.commit("{}")
+    assert table(database, "s", "id", "more") == [(1, None), (2, "x")]
+
+
+def test_a_change_that_is_refused_keeps_what_came_before_it(database: str) -> None:
+    """What the unit was given up for is refused, and told of, where it comes again, behind the last safe point."""
+    query(database, BESIDE)
+    made = loader(database)
+    steps = NARROW_S, (shape("s", n=TEXT, more=TEXT), ["id", "n"], (2, "x"))
+    with pytest.raises(BadDataError, match="`n`"):
+        write_all(made, *steps)
+    assert made.back_to_safe() == SafePoint("{}")
+    made.commit("{}")
+    assert table(database, "s", "id", "n") == [(1, 2)]
+    assert seen_columns(database, "s") == ["id", "n"]
+
+
+def test_what_the_unit_was_given_up_for_goes_with_a_run_that_ends_without_it(database: str) -> None:
+    query(database, BESIDE)
+    made = loader(database)
+    assert write_all(made, NARROW_S, WIDER_S) == 1
+    assert seen_columns(database, "s") == ["id", "n", "more"]
+    made.close()
+    assert seen_columns(database, "s") == ["id", "n"]
+
+
+def test_a_unit_that_is_not_written_again_alters_the_table(
     database: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A row of the child has locked the parent, to which its foreign key leads; that readers wait is told once."""
-    query(database, "CREATE TABLE p (id bigint PRIMARY KEY); INSERT INTO p VALUES (1)")
-    query(database, "CREATE TABLE c (id bigint, parent bigint REFERENCES p)")
+    query(database, BESIDE)
     made = loader(database, lock_timeout_seconds=20)
-    write(made, shape("c", [], parent=INTEGER), (1, 1), columns=["id", "parent"])
+    write_all(made, IN_MID_UNIT["the parent of a row"][0])
     began = time.monotonic()
-    write(made, shape("p", more=TEXT), (2, "x"), columns=["id", "more"])
+    for column in ("more", "most"):
+        wider = shape("s", n=INTEGER, **{column: TEXT})
+        declare_in_unit(made, wider)
+        write(made, wider, (2, "x"), columns=["id", column])
     assert time.monotonic() - began < 10, "it is seen at the first try, and not at the last"
-    write(made, shape("p", more=TEXT), (3, "x"), columns=["id", "more"])
-    assert caplog.text.count("has locked the table of stream `p` already") == 1
+    assert strong_locks(database) == ["s"]
+    assert caplog.text.count("has locked the table of stream `s` already") == 1
     made.commit("{}")
-    assert table(database, "p", "id", "more") == [(1, None), (2, "x"), (3, "x")]
+    assert table(database, "s", "id", "more", "most") == [(1, None, None), (2, "x", "x")]
+
+
+def test_a_unit_is_given_up_three_times(database: str) -> None:
+    names = "abcde"
+    for name in names:
+        query(database, f"CREATE TABLE {name} (id bigint PRIMARY KEY)")
+    made = loader(database)
+    steps: list[Step] = []
+    for name in names:
+        steps += [(shape(name), ["id"], (1,)), (shape(name, more=TEXT), ["id", "more"], (2, "x"))]
+    assert write_all(made, *steps) == 3
+    assert strong_locks(database) == ["d", "e"]
+    made.commit("{}")
+    for name in names:
+        query(database, f"ALTER TABLE {name} DROP COLUMN more")
+    made.close()
+    assert write_all(loader(database), *steps[:6]) == 3, "in the next unit as often"
+
+
+def test_a_lock_that_is_not_given_up_ends_the_wait_of_the_unit_at_once(database: str) -> None:
+    """It was waited for six times over."""
+    query(database, BESIDE)
+    made = loader(database, lock_timeout_seconds=0.05)
+    write(made, NARROW_S[0], NARROW_S[2], columns=NARROW_S[1])
+    with pytest.raises(UnitInTheWay):
+        made.declare(WIDER_S[0])
+    with connected(database, autocommit=False) as other:
+        other.execute("SELECT * FROM s")
+        pid = other.connection.info.backend_pid
+        with pytest.raises(LockHeldError, match=f"by pid {pid}, idle in transaction") as caught:
+            made.declare(WIDER_S[0])
+    assert not isinstance(caught.value, UnitLost)
 
 
 def test_without_a_second_connection_the_unit_alters_the_table(
@@ -461,7 +625,7 @@ def test_what_went_with_the_transaction_of_the_unit_is_not_taken_back(database: 
     query(database, "CREATE TABLE s (id bigint PRIMARY KEY)")
     made = loader(database)
     write(made, shape("s"), (1,), columns=["id"])
-    made.declare(shape("s", more=TEXT))
+    declare_in_unit(made, shape("s", more=TEXT))
     made.rollback()
     query(database, "ALTER TABLE s ADD COLUMN more text")
     made.close()
@@ -479,7 +643,7 @@ def test_what_went_behind_a_safe_point_is_not_taken_back(database: str) -> None:
     query(database, "CREATE TABLE s (id bigint PRIMARY KEY)")
     made = loader(database)
     write(made, shape("s"), (1,), columns=["id"])
-    made.declare(shape("s", more=TEXT))
+    declare_in_unit(made, shape("s", more=TEXT))
     made.back_to_safe()
     made.commit("{}")
     query(database, "ALTER TABLE s ADD COLUMN more text")
@@ -491,7 +655,7 @@ def test_what_is_committed_stays_with_no_row_or_value_in_it(database: str) -> No
     query(database, "CREATE TABLE s (id bigint PRIMARY KEY)")
     made = loader(database)
     write(made, shape("s", more=TEXT), (1,), columns=["id"])
-    made.declare(shape("s", more=TEXT, most=TEXT))
+    declare_in_unit(made, shape("s", more=TEXT, most=TEXT))
     made.declare(shape("empty"))
     made.commit("{}")
     made.close()
@@ -524,7 +688,7 @@ def test_what_was_made_before_the_unit_is_taken_back_though_the_unit_made_more(
     query(database, "CREATE TABLE s (id bigint PRIMARY KEY)")
     made = loader(database)
     write(made, shape("s", more=TEXT), (1, "x"), columns=["id", "more"])
-    made.declare(shape("s", more=TEXT, most=TEXT))
+    declare_in_unit(made, shape("s", more=TEXT, most=TEXT))
     if ends != "close":
         getattr(made, ends)()
     made.close()

@@ -35,7 +35,7 @@ from singerkit_shell.signals import StopFlag
 from singerkit_state.value import decode, without_mark
 from singerkit_target import load
 from singerkit_target.abilities import Abilities
-from singerkit_target.contract import Edit, RowsGone, SafePoint, UnitLost
+from singerkit_target.contract import Edit, RowsGone, SafePoint, UnitInTheWay, UnitLost
 from singerkit_target.load import Load
 from singerkit_target.publish import Publisher
 from singerkit_wire.batch import Batch, Reject
@@ -90,7 +90,7 @@ class Memory:
         waiting = self.troubles.get(call, [])
         trouble = waiting.pop(0) if waiting else None
         if trouble is not None:
-            if isinstance(trouble, UnitLost):
+            if isinstance(trouble, UnitLost) and not isinstance(trouble, UnitInTheWay):
                 self._lose()
             raise trouble
 
@@ -1344,6 +1344,20 @@ def test_a_unit_that_has_outgrown_what_is_held_ends_the_run():
         loader.troubles["commit"] = [UnitLost("lost")]
         Run(*lines, loader=loader, limits=Limits(replay_bytes=replay_bytes), expect=expect)
         assert loader.calls.count("recover") == (0 if expect else 1)
+
+
+@pytest.mark.parametrize(("replay_bytes", "again"), [(10**6, 1), (100, 0)], ids=["held", "not held"])
+def test_a_unit_that_is_in_the_way_of_a_change_is_written_again_where_it_is_held(
+    replay_bytes: int, again: int
+) -> None:
+    loader = Memory()
+    loader.troubles["declare"] = [None, UnitInTheWay("in the way")]
+    wider = SCHEMA(more={"type": "string"})
+    lines = [SCHEMA(), RECORD(1), wider, RECORD(2, more="x"), STATE(1)]
+    run = Run(*lines, loader=loader, limits=Limits(replay_bytes=replay_bytes))
+    assert run.rows() == [1, 2]
+    assert loader.calls.count("recover") == again
+    assert loader.calls.count("declare a") == 3 + again
 
 
 def test_what_is_held_is_let_go_at_each_commit():
