@@ -162,7 +162,9 @@ class Asking:
             params = {name: value for name, value in question.params.items() if name not in step.params}
             asked = replace(question, params={**params, **look.params}) if look.url is None else question
             try:
-                answer, is_served = self._witness.ask(asked, is_first=False)
+                answer, is_served = self._witness.ask(
+                    asked, is_first=False, is_contradicted=pages.needs_witness
+                )
                 found = self.reader.read(answer, where, is_first=False, is_served=is_served)
             except (BadDataError, NotAuthorisedError):
                 continue  # a token that leads on once only, or a record that is gone

@@ -5,6 +5,9 @@ empty list under status 200, in words and languages without end, so it is not wo
 answers with rows is a sign, and at a sign the first question that had rows is asked once more: if it has none now, the API
 does not serve, and the page is asked for later, as after 429. If it has some, the page itself is asked for once more, and
 is the end if it still has none. Signs that were an end a few times are trusted.
+
+So it is asked, too, where nothing but a token or a link of the page before speaks against an end: an API whose rows have gone for
+a while says no more than that.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ __all__ = ["Question", "Witness"]
 
 _TRUSTED = 3  # ends after which the same signs need no further look
 _LOOKS = 2  # where such an answer had rows at the second look before
+
+_ONCE_ONLY = ' (if each row can be asked for once only, say `"empty_page": "stop"` in `pagination`)'
 
 Signs = frozenset[str]
 
@@ -55,11 +60,17 @@ class Witness:
         self._had_rows = question
 
     def ask(
-        self, question: Question, *, is_first: bool = True, history: Question | None = None
+        self,
+        question: Question,
+        *,
+        is_first: bool = True,
+        history: Question | None = None,
+        is_contradicted: bool = False,
     ) -> tuple[Response, bool]:
         """Return the answer; and whether the API was seen to serve around one that has no rows and says something new.
 
         ``is_first``: no page of this read came before. ``history``: a question that may have rows of former runs.
+        ``is_contradicted``: the page before has led here, so that an answer without rows needs no sign to be doubted.
 
         Raises:
             NotAuthorisedError, BadDataError, RetryableError, ConfigurationError, Stopped: see `Client.get`.
@@ -76,17 +87,19 @@ class Witness:
             busy = self._reader.finding_of_busy(response, around)
             if busy is not None:
                 return NotYet(busy)
-            if not signs or signs in passed:
+            if signs in passed or not (signs or is_contradicted):
                 return None
             if self._had_rows is None:
                 return self._asked_to_wait(signs, wait_asked(around, response.headers))
-            serves = self._is_trusted(signs) or self._serves()
-            if serves is False:
+            is_known = self._is_trusted(signs) and not is_contradicted
+            if not is_known and self._serves() is False:
                 said = self._reader.excerpt_of(response)
                 return NotYet(
                     f"status {response.status} and no records, it says: {said}, and what had some before has none now"
+                    f"{'' if signs else _ONCE_ONLY}"
                 )
-            passed.append(signs)
+            if signs:
+                passed.append(signs)
             return None
 
         answer = self._get(question, not_yet)

@@ -139,7 +139,7 @@ class Pages:
 
         ``is_known``: another record showed that it is the end nonetheless.
         """
-        if is_known or not (self._has_flag or self._keyset):
+        if is_known or self._goes_by_tokens:
             return
         told = (
             f"says by `{self._settings.has_more or self._settings.is_last}` that there is more"
@@ -150,6 +150,19 @@ class Pages:
             f"Page {self.number - 1} of stream {self._name} {told}, and page {self.number} has no records, each time it is asked "
             "for: rows may be missing if the API failed, or if rows were deleted meanwhile; load the stream anew if so."
         )
+
+    @property
+    def needs_witness(self) -> bool:
+        """Whether an end that contradicts the page before is believed only where rows that came before still come.
+
+        So it is where nothing but a token or a link tells of the next page, and nobody is warned, unless the config says that a
+        page without records is the end (`empty_page`).
+        """
+        return self._goes_by_tokens and self._settings.empty_page != "stop"
+
+    @property
+    def _goes_by_tokens(self) -> bool:
+        return not self._has_flag and self._keyset is None
 
     @property
     def _has_flag(self) -> bool:

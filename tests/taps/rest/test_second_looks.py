@@ -88,14 +88,52 @@ def test_an_outage_that_lasts_is_told_and_removes_nothing(kind: str, run_tap: An
     assert all(message["type"] != "ACTIVATE_VERSION" for message in run.messages)
 
 
-@pytest.mark.parametrize(("kind", "answers"), [("keyset", 5), ("cursor", 5), ("page", 5)])
+@pytest.mark.parametrize(("kind", "answers"), [("keyset", 5), ("cursor", 6), ("page", 5)])
 def test_an_api_that_always_names_one_page_more_ends(kind: str, answers: int, run_tap: Any) -> None:
     api = Api(is_always_more=True)
     run = read(run_tap, api, kind)
     assert len(run.records("rows")) == 30
-    assert api.answers == answers, "three pages, one without rows, and a look"
+    assert api.answers == answers, (
+        "three pages, one without rows, and a look; at the first page, too, behind a token"
+    )
     # Where the last row comes behind the one before it, nothing has gone; a number or a token shows no such thing.
     assert ("rows may be missing" in run.stderr) is (kind == "page")
+
+
+def test_behind_a_token_an_outage_that_lasts_fails_the_run(run_tap: Any) -> None:
+    """A null in the place of the token is all that such an API says, and what had rows has none now."""
+    api = Api()
+    api.fails = {*range(3, 99)}
+    with serving({"/rows": api}) as server:
+        run = run_tap(server.url, stream("cursor") | {"activate_version": True}).ended(69)
+    assert len(run.records("rows")) == 20
+    assert "no records, it says" in run.sentence
+    assert "what had some before has none now" in run.sentence
+    assert all(message["type"] != "ACTIVATE_VERSION" for message in run.messages)
+
+
+@pytest.mark.parametrize("says_end", [True, False])
+def test_rows_that_can_be_asked_for_once_only_need_a_word(says_end: bool, run_tap: Any) -> None:
+    """A queue gives each row once, and its first page is another each time."""
+    rows = [[{"id": "a"}], [{"id": "b"}]]
+
+    def queue(_: Asked) -> Reply:
+        return json_reply(
+            {"data": rows.pop(0), "next": f"more{len(rows)}"} if rows else {"data": [], "next": None}
+        )
+
+    pagination = PAGINATIONS["cursor"] | ({"empty_page": "stop"} if says_end else {})
+    with serving({"/rows": queue}) as server:
+        run = run_tap(server.url, stream("cursor") | {"pagination": pagination}).ended(0 if says_end else 69)
+    assert len(run.records("rows")) == 2
+    assert ('say `"empty_page": "stop"` in `pagination`' in run.sentence) is not says_end
+
+
+def test_behind_a_token_an_outage_that_ends_meanwhile_is_waited_for(run_tap: Any) -> None:
+    api = Api()
+    api.fails = {3, 4, 5}  # the third page, the look at it, and the first page
+    run = read(run_tap, api, "cursor")
+    assert [row["id"] for row in run.records("rows")] == api.ids
 
 
 def test_rows_that_are_there_no_more_are_the_end(run_tap: Any) -> None:
