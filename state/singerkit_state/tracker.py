@@ -190,7 +190,8 @@ class BookmarkTracker:
     def _remember_again(self, start: Bookmark) -> None:
         groups = dict(start.others)
         if start.start is not None and start.seen is not None:
-            groups[start.start] = start.seen
+            # `1e18` and `1E+18` are one value, under two texts in the state.
+            groups[start.start] = groups.get(start.start, Counter()) + start.seen
         groups = {value: self._in_own_form(rows) for value, rows in groups.items()}
         self._had_key = any(len(name) == VERSION for rows in groups.values() for name in rows)
         self._memory.know({_encoder.encode(value): rows for value, rows in groups.items()})

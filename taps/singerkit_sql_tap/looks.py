@@ -72,7 +72,14 @@ class Look:
         """Return what to ask for: the value itself where the column is written alike, else the day before it."""
         if isinstance(value, int | Decimal):
             is_whole = value == int(value) and -_INTEGERS < value < _INTEGERS
-            return int(value) if is_whole else float(value)
+            if not is_whole:
+                return float(value)
+            # The shortest text of a great REAL, which the bookmark is, may be another whole number than the REAL.
+            return (
+                min(int(value), int(float(value)))
+                if any(look[0] == "real" for look in self.looks)
+                else int(value)
+            )
         if not isinstance(value, str) or self.told == "text":
             return value
         separator, offset, length = self._of_texts

@@ -295,7 +295,8 @@ class TableStream(BlockStream):
 
     def _walked_by(self, table: Table, key: str) -> Sequence[str]:
         """Return the key of the chunks: with the replication key in front where an index gives its order."""
-        if not self.is_sorted or table.chunk_key == (self._database.column(key),):
+        by_key = (self._database.column(key),), (self._database.compared(key),)
+        if not self.is_sorted or table.chunk_key in by_key:
             return table.chunk_key
         return [self._database.compared(key), *table.chunk_key]
 

@@ -21,9 +21,9 @@ _COLUMNS = (
 )
 _COLUMNS_OF_ONE = "SELECT ?1, c.name, c.type, c.pk, c.hidden FROM pragma_table_xinfo(?1, 'main') AS c"
 _INDEXES = (
-    "SELECT l.name, i.name, i.origin, i.partial, c.name, c.coll, c.desc FROM pragma_table_list AS l, "
+    "SELECT l.name, i.name, i.origin, i.partial, c.seqno, c.name, c.coll, c.desc FROM pragma_table_list AS l, "
     "pragma_index_list(l.name, 'main') AS i, pragma_index_xinfo(i.name, 'main') AS c "
-    "WHERE l.schema = 'main' AND l.type = 'table' AND c.seqno = 0 AND c.key = 1"
+    "WHERE l.schema = 'main' AND l.type = 'table' AND c.key = 1 ORDER BY c.seqno"
 )
 _HIDDEN = 1  # columns of virtual tables that only their own syntax knows
 _VIRTUAL = ("virtual", "shadow")
@@ -72,9 +72,10 @@ def _table(
     )
     first = {
         column
-        for _, _, partial, column, collation, descends in indexes
-        if column is not None and not partial and not descends and collation == "BINARY"
+        for _, _, partial, number, column, collation, descends in indexes
+        if number == 0 and column is not None and not partial and not descends and collation == "BINARY"
     }
+    collated = [(column, collation) for _, origin, _, _, column, collation, _ in indexes if origin == "pk"]
     offered = [
         column.name
         for column in found
@@ -84,7 +85,7 @@ def _table(
         name,
         found,
         primary_key=key if is_plain else (),
-        chunk_key=_chunk_key(names, key, alias, is_without_rowid) if is_plain else (),
+        chunk_key=_chunk_key(names, collated, alias, is_without_rowid) if is_plain else (),
         rows_move=is_plain and alias is None and not is_without_rowid,
         indexed=frozenset(first | ({alias} if alias else set())),
         replication_keys=tuple(offered),
@@ -96,10 +97,14 @@ def _table(
 
 
 def _chunk_key(
-    names: Sequence[str], key: Sequence[str], alias: str | None, is_without_rowid: bool
+    names: Sequence[str], key: Sequence[tuple[str, str]], alias: str | None, is_without_rowid: bool
 ) -> tuple[str, ...]:
+    """Return what names each row; ``key``: the columns of the primary key, each with the collation by which it is unique.
+
+    That need not be the one of the column, to which two keys may be the same.
+    """
     if is_without_rowid:
-        return tuple(_quoted(column) for column in key)
+        return tuple(f"{_quoted(column)} COLLATE {_name(collation)}" for column, collation in key)
     if alias is not None:
         return (_quoted(alias),)
     taken = {name.lower() for name in names}
@@ -107,4 +112,8 @@ def _chunk_key(
 
 
 def _quoted(name: str) -> str:
-    return 't."' + name.replace('"', '""') + '"'
+    return f"t.{_name(name)}"
+
+
+def _name(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
