@@ -162,7 +162,7 @@ class Words(Protocol):
     """How a database names and says things.
 
     ``types`` is its value table: the type of a new column of each kind. ``errors`` are the driver's exceptions. ``now`` is
-    the expression of the moment. ``leaves_rows``: a trigger or the like may keep a row as it was and raise nothing.
+    the expression of the moment, ``emptying`` what stands before the name of a table to empty it. ``leaves_rows``: a trigger or the like may keep a row as it was and raise nothing.
     """
 
     name: str
@@ -170,6 +170,7 @@ class Words(Protocol):
     types: Mapping[Kind, str]
     errors: tuple[type[Exception], ...]
     now: str
+    emptying: str
     leaves_rows: bool
 
     def quote(self, *names: str) -> str: ...

@@ -7,22 +7,20 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from singerkit_catalog.admitted import json_types
 from singerkit_shell.errors import BadDataError
-from singerkit_sql_target.dialect import ORDER, Dialect, Existing, Field, InTheWay, Runs, Session
+from singerkit_sql_target.dialect import ORDER, Dialect, Existing, Field, Runs, Session
+from singerkit_sql_target.fitting import FORGET_TYPES, MOST_NAMED, Fitting, is_mixed, quoted
 from singerkit_sql_target.names import fold, identifiers
 from singerkit_sql_target.settings import Settings
 from singerkit_target.chosen import check_chosen, refused_type
-from singerkit_target.contract import RowsGone
 from singerkit_target.metadata import may_hold_marks
 from singerkit_wire.kinds import Column, Kind
 from singerkit_wire.stream import DELETED_AT, Stream
 
 __all__ = [
-    "METADATA_KINDS",
     "StreamTable",
     "Table",
     "check_key",
@@ -32,27 +30,8 @@ __all__ = [
     "holds_values",
 ]
 
-_MOST = 10  # columns that a sentence names
-
-METADATA_KINDS: Mapping[str, Kind] = {
-    "_sdc_extracted_at": Kind.DATE_TIME,
-    "_sdc_received_at": Kind.DATE_TIME,
-    "_sdc_batched_at": Kind.DATE_TIME,
-    "_sdc_deleted_at": Kind.DATE_TIME,
-    "_sdc_sequence": Kind.INTEGER,
-    "_sdc_table_version": Kind.INTEGER,
-    "_sdc_sync_started_at": Kind.INTEGER,
-}
-"""singer-sdk's metadata columns, with its types."""
-
 _MOMENTS = (Kind.DATE_TIME, Kind.STRING, Kind.ANY_TEXT)
 """Kinds in which values go to columns that take a date-time, of text as well."""
-_SPELT_IN_MANY_WAYS: Mapping[Kind, str] = {
-    Kind.NUMBER: "`1` and `1.0`",
-    Kind.DATE_TIME: "one instant in two zones",
-    Kind.TIME: "`12:00` and `12:00:00`",
-    Kind.JSON: "two orders of its fields",
-}
 
 
 @dataclass
@@ -116,16 +95,11 @@ def holds_values(session: Runs, table: str, column: str) -> bool:
 
 
 @dataclass(frozen=True)
-class _Fitting:
-    """What is known while a table is fitted. ``waiting`` are the types of values that wait in the stage."""
+class _Fitting(Fitting):
+    """``waiting`` are the types of values that wait in the stage."""
 
     session: Session
     dialect: Dialect
-    settings: Settings
-    log: logging.Logger
-    stream: Stream
-    quoted: str
-    start_over: str
     waiting: Mapping[str, str]
 
     def statement(self, change: str) -> str:
@@ -155,37 +129,19 @@ def fit_table(
         RowsGone: rows were loaded, and the table is gone or empty.
         BadDataError: names collide, a key or type does not fit the existing table.
     """
-    existing = _existing(session, settings.schema, stream.name)
-    where = f"{settings.schema}.{stream.name}"
-    fitting = _Fitting(
-        session,
-        dialect,
-        settings,
-        log,
-        stream,
-        dialect.quote(settings.schema, stream.name),
-        start_over,
-        waiting,
-    )
-    metadata = _metadata(stream, settings, existing)
+    fitting = _Fitting(dialect, settings, log, stream, start_over, session, dialect, waiting)
+    existing = fitting.look(session.inspect)
+    has_marks = existing is not None and may_hold_marks(existing.columns, stream)
+    metadata = fitting.metadata(has_marks=has_marks)
     names = identifiers(
         [*stream.column_names, *metadata], f"the schema of stream `{stream.name}`", dialect, (ORDER,)
     )
     if not settings.loads_extra:
         check_chosen(stream, settings.column_types)
     is_empty = existing is None or existing.is_empty
-    lack = "empty" if existing else "not there"
-    if (existing is None and must_hold is not False) or (is_empty and must_hold):
-        raise RowsGone(
-            f"The table {where} is {lack}, and the saved state says that rows of stream `{stream.name}` were loaded into it."
-        )
-    if doubts is not None and is_empty:
-        doubts.append(f"The table {where} is {lack}, and rows of stream `{stream.name}` were loaded into it.")
+    fitting.check_rows(existing, must_hold, doubts)
     if existing is None and former is not None:
-        raise BadDataError(
-            f"Expected the table {where}, into which this run loads stream `{stream.name}`, got none: somebody has dropped it "
-            "meanwhile; put the table back, or run again and do what it then says."
-        )
+        raise fitting.dropped()
     # What the store calls a column: `Id` that is there already stays so where names fold.
     there = {fold(name, dialect): name for name in (existing.columns if existing else ())}
     columns = {name: there.get(fold(name, dialect), name) for name in names}
@@ -193,18 +149,16 @@ def fit_table(
     wanted = {columns[name]: _new_type(fitting, column) for name, column in every.items()}
     is_of_this_run = is_empty if former is None else former.is_of_this_run
     keys = () if settings.append_only else tuple(columns[key] for key in stream.key_properties)
-    anew = f"{start_over}{'' if keys else f', `DELETE FROM {fitting.quoted}`, since its rows have no key and would be there twice'}"
-    read_anew = f"{anew}, then the pipeline again"
+    read_anew = fitting.read_anew(keys)
     _check_key(fitting, existing, columns, keys)
     if existing is None:
         session.create(fitting.quoted, list(wanted.items()))
-        log.info("Table %s made for stream `%s`.", where, stream.name)
+        fitting.tell_made()
         types = dict(wanted)
     else:
         types = _fit(fitting, existing, {columns[name]: column for name, column in every.items()}, wanted)
-        _tell_added(
-            fitting, [name for name in wanted if name not in existing.columns], read_anew, is_of_this_run
-        )
+        added = [name for name in wanted if name not in existing.columns]
+        fitting.tell_added(added, read_anew, is_of_this_run=is_of_this_run)
     if existing is None or existing.key is None or set(existing.key) != set(keys):
         # Rows that wait under the former key are put into the table later.
         session.note_key(fitting.quoted, None if former is not None and waiting else keys)
@@ -213,7 +167,7 @@ def fit_table(
         stream=stream.name,
         given=given,
         schema=settings.schema,
-        name=stream.name,
+        name=fitting.name,
         quoted=fitting.quoted,
         columns=columns,
         keys=keys,
@@ -236,11 +190,7 @@ def _check_key(
     Raises:
         BadDataError: the key has changed, and stored rows do not have the new one.
     """
-    stream, session, where = (
-        fitting.stream,
-        fitting.session,
-        f"{fitting.settings.schema}.{fitting.stream.name}",
-    )
+    stream, session, where = fitting.stream, fitting.session, fitting.where
     if existing is not None and not existing.is_empty and set(existing.key or ()) != set(keys):
         noted = existing.key
         of_column = {column: field for field, column in columns.items()}
@@ -249,27 +199,21 @@ def _check_key(
             existing.columns.keys() >= set(keys)
             and session.tells_apart(fitting.quoted, [fitting.dialect.quote(key) for key in keys])
         ):
-            since = f", since they were loaded by the key {_quoted(before)}" if before else ""
+            since = f", since they were loaded by the key {quoted(before)}" if before else ""
             raise BadDataError(
-                f"Expected the key {_quoted(stream.key_properties)} of stream `{stream.name}` to be unique and not null in the table "
+                f"Expected the key {quoted(stream.key_properties)} of stream `{stream.name}` to be unique and not null in the table "
                 f"{where}, got rows that are not{since}; what is stored is untouched: read the stream anew: run "
                 f"{fitting.start_over}, `DROP TABLE {fitting.quoted}`, then the pipeline again; or give the stream a key that they have."
             )
         if not keys and before and not fitting.settings.append_only:
             raise BadDataError(
-                f"Stream `{stream.name}` has no key, and rows of its table {where} replace each other by {_quoted(before)}: each one "
+                f"Stream `{stream.name}` has no key, and rows of its table {where} replace each other by {quoted(before)}: each one "
                 "that comes again would be there twice; what is stored is untouched: give the stream its key (tap-rest, tap-sqlite: "
                 f'`"primary_keys": {json.dumps(before, ensure_ascii=False)}`), or, to have each row appended, set `load_method` '
                 "to `append-only`, then run again."
             )
         if keys and before:
-            fitting.log.warning(
-                "The key of the table of stream `%s` is %s now, and was %s: rows that took each other's place under the former "
-                "one are in the table only if the tap sends all rows again.",
-                stream.name,
-                _quoted(stream.key_properties),
-                _quoted(before),
-            )
+            fitting.tell_key_changed(stream.key_properties, before)
 
 
 def check_key(session: Session, dialect: Dialect, table: Table, keys: Sequence[str]) -> None:
@@ -280,28 +224,9 @@ def check_key(session: Session, dialect: Dialect, table: Table, keys: Sequence[s
     """
     if keys and not session.tells_apart(table.quoted, [dialect.quote(key) for key in keys]):
         raise BadDataError(
-            f"Expected the key {_quoted(keys)} of stream `{table.stream}` to be unique and not null in the rows that came before under "
+            f"Expected the key {quoted(keys)} of stream `{table.stream}` to be unique and not null in the rows that came before under "
             "another one, got rows that are not; what was committed is safe: have the tap send each stream with one key, then run again."
         )
-
-
-def _existing(session: Session, schema: str, stream: str) -> Existing | None:
-    try:
-        return session.inspect(schema, stream)
-    except InTheWay as found:
-        raise found.of_a_stream(stream, schema, stream) from None
-
-
-def _metadata(stream: Stream, settings: Settings, existing: Existing | None) -> dict[str, Column]:
-    """The metadata columns that this run writes; a field of the stream that has the name of one keeps its column."""
-    names: Iterable[str] = METADATA_KINDS if settings.with_metadata else ()
-    if not settings.with_metadata and existing is not None and may_hold_marks(existing.columns, stream):
-        names = (DELETED_AT,)
-    return {
-        name: Column(name, METADATA_KINDS[name], nullable=True, required=False)
-        for name in names
-        if name not in stream.column_names
-    }
 
 
 def _chosen(fitting: _Fitting, column: Column) -> str | None:
@@ -317,20 +242,6 @@ def _new_type(fitting: _Fitting, column: Column) -> str:
         raise refused_type(fitting.stream.name, column.name, error) from None
 
 
-def _tell_added(fitting: _Fitting, added: Sequence[str], read_anew: str, is_of_this_run: bool) -> None:
-    """Name new columns, and what is not in them."""
-    if added and is_of_this_run:
-        fitting.log.info("Columns added for stream `%s`: %s.", fitting.stream.name, _quoted(added))
-    elif added:
-        fitting.log.warning(
-            "Columns added for stream `%s`: %s. Rows that were loaded before have NULL there until they come again; if the "
-            "column was there before and somebody has dropped it, read the stream anew: run %s.",
-            fitting.stream.name,
-            _quoted(added),
-            read_anew,
-        )
-
-
 def _fit(
     fitting: _Fitting, existing: Existing, every: Mapping[str, Column], wanted: Mapping[str, str]
 ) -> dict[str, str]:
@@ -344,11 +255,9 @@ def _fit(
             changes.append((name, wanted[name], True))
             continue
         if found.is_generated:
-            raise BadDataError(
-                f"Expected a column that can be written for `{column.name}` of stream `{fitting.stream.name}`, got a generated "
-                f"one in the table; what is stored is untouched: leave the field out with `select`, or let the run make a plain column with "
-                f"{fitting.statement(f'DROP {fitting.dialect.quote(name)}')}, then run again."
-            )
+            plain = fitting.statement(f"DROP {fitting.dialect.quote(name)}")
+            way_out = f"leave the field out with `select`, or let the run make a plain column with {plain}"
+            raise fitting.unwritable(column, "a generated one", way_out)
         types[name] = found.type
         if column.is_always_null or found.type == wanted[name]:
             continue
@@ -358,12 +267,7 @@ def _fit(
         prefers = fits == found.type and is_as_made and wanted[name] in fitting.dialect.inexact_types
         if (fits is None or prefers) and _is_blank(fitting, name):
             fits = wanted[name]
-            fitting.log.info(
-                "Column `%s` of stream `%s` had no value so far and becomes %s.",
-                name,
-                fitting.stream.name,
-                fits,
-            )
+            fitting.tell_blank(name, fits)
         if fits is None:
             misfits.append((name, found.type, wanted[name]))
         elif fits != found.type:
@@ -401,23 +305,10 @@ def _is_blank(fitting: _Fitting, column: str) -> bool:
 def _refuse_types(
     fitting: _Fitting, misfits: Sequence[tuple[str, str, str]], every: Mapping[str, Column]
 ) -> None:
-    """Name all columns at once: one at a time would be a run that fails for each."""
-    stream = fitting.stream
-    name, found, wanted = misfits[0]
-    told = ", ".join(
-        f"`{every[name].name}` (type `{wanted}`, in the table `{found}`)"
-        for name, found, wanted in misfits[:_MOST]
-    )
-    expected = (
-        f"a column of type `{wanted}` for `{every[name].name}` of stream `{stream.name}`, got `{found}` in the table"
-        if len(misfits) == 1
-        else f"columns of the types of stream `{stream.name}`, got others for {told}"
-    )
+    named = [(every[name].name, found, wanted) for name, found, wanted in misfits]
     raise BadDataError(
-        f"Expected {expected}; what is stored is untouched: {_as_text(fitting, [name for name, _, _ in misfits[:_MOST]], every)}"
-        f"read the stream anew: run {fitting.start_over}, `DROP TABLE {fitting.quoted}`, then the "
-        "pipeline again; or, if the source has gone back to what it sent before, let the tap forget the new type (tap-rest: "
-        "remove the stream's file from the folder `schema_cache`, or declare `schema`), then run again."
+        f"{fitting.expected(named)}; what is stored is untouched: {_as_text(fitting, [name for name, _, _ in misfits[:MOST_NAMED]], every)}"
+        f"read the stream anew: run {fitting.start_over}, `DROP TABLE {fitting.quoted}`, then the pipeline again; or, {FORGET_TYPES}"
     )
 
 
@@ -430,10 +321,7 @@ def _as_text(fitting: _Fitting, names: Sequence[str], every: Mapping[str, Column
     statements = ", ".join(
         fitting.statement(f"ALTER {fitting.dialect.quote(name)} TYPE {text}") for name in names
     )
-    choice = json.dumps(
-        {"column_types": {f"{fitting.stream.name}.{every[name].name}": text for name in names}},
-        ensure_ascii=False,
-    )
+    choice = fitting.choice({every[name].name: text for name in names})
     return f"let the column be text, which holds both, with {statements} and `{choice}` in the config; or "
 
 
@@ -464,15 +352,7 @@ def _as_stored(
         return _telling_the_statement(fitting, found, columns[column.name])
 
     given = tuple(map(stored, stream.columns))
-    for column in given:
-        if column.kind is Kind.ANY_TEXT and is_mixed(column):
-            fitting.log.warning(
-                "Stream `%s`: `%s` goes into a column of text: text as it is, any other value as its JSON text, so that "
-                'the number 5 and the text "5" look the same there; a column of type `%s` tells them apart.',
-                stream.name,
-                column.name,
-                fitting.dialect.types[Kind.JSON],
-            )
+    fitting.tell_of_mixed(given)
     return replace(stream, columns=given), {name: stored(column) for name, column in metadata.items()}
 
 
@@ -497,29 +377,6 @@ def _judge_key(fitting: _Fitting, declared: Column, given: Column, type_: str) -
     is_text = given.kind in (Kind.STRING, Kind.ANY_TEXT)
     rounds = type_ in fitting.dialect.inexact_types and not (given.numbers and given.numbers.as_double)
     if rounds or (given.kind is Kind.ANY_TEXT and is_mixed(declared)):
-        raise BadDataError(
-            f"Expected a column in which different keys stay different for the key `{declared.name}` of stream "
-            f"`{fitting.stream.name}`, got `{type_}`; nothing was written there: make it "
-            f"`{fitting.dialect.types[declared.kind]}` (in `column_types` and in the table), then run again."
-        )
-    spellings = _SPELT_IN_MANY_WAYS.get(declared.kind)
-    if spellings and (is_text or given.kind is Kind.JSON):
-        fitting.log.warning(
-            "Stream `%s`: the key `%s` is of the kind %s, and its column of type `%s` compares it as text: %s are two keys "
-            "there.",
-            fitting.stream.name,
-            declared.name,
-            declared.kind.value,
-            type_,
-            spellings,
-        )
-
-
-def is_mixed(column: Column) -> bool:
-    """Whether the schema admits text and something else."""
-    types = json_types(column.schema) - {"null"}
-    return "string" in types and len(types) > 1
-
-
-def _quoted(names: Collection[str]) -> str:
-    return ", ".join(f"`{name}`" for name in list(names)[:_MOST])
+        raise fitting.merges_keys(declared, f"`{type_}`")
+    if is_text or given.kind is Kind.JSON:
+        fitting.tell_of_key_in_text(declared, type_)

@@ -59,7 +59,7 @@ class DuckDialect:
     types: Mapping[Kind, str] = value_table.VALUE_TABLE
     inexact_types = frozenset(value_table.DOUBLES)
     errors: tuple[type[Exception], ...] = (duckdb.Error,)
-    now, leaves_rows = "now()", False
+    now, emptying, leaves_rows = "now()", "DELETE FROM", False
 
     def __init__(self, path: Path, *, number_type: str = "decimal") -> None:
         self._path, self._number_type = path.absolute(), number_type

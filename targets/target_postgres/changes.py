@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
+from singerkit_sql_target.fitting import is_mixed
 from singerkit_wire.kinds import Column, Kind
 from target_postgres.ddl import ExistingColumn
-from target_postgres.stored import is_mixed
 
 __all__ = ["Change", "change_of", "goes_on_as", "text_of"]
 

@@ -8,13 +8,15 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Composable, Identifier
 
 from singerkit_shell.errors import BadDataError
+from singerkit_sql_target.fitting import METADATA_KINDS
 from singerkit_target import metadata
 from singerkit_wire.stream import VERSION, Stream
 from target_postgres import ddl
-from target_postgres.types import METADATA_TYPES
+from target_postgres.types import VALUE_TABLE
 
 __all__ = ["fit_metadata", "may_hold_marks"]
 
+_TYPES = {name: VALUE_TABLE[kind].sql for name, kind in METADATA_KINDS.items()}
 _INTEGERS = frozenset({"int8", "numeric", "text", "varchar"})
 _TIMES = frozenset({"timestamptz", "timestamp", "text", "varchar"})
 _NARROW = frozenset({"int2", "int4"})
@@ -29,7 +31,7 @@ def fit_metadata(
         BadDataError: some do not, as those of a field that the stream has no more.
     """
     misfits = []
-    for name, wanted in METADATA_TYPES.items():
+    for name, wanted in _TYPES.items():
         short = columns.get(name)
         found = None if short is None or name in stream.column_names else existing.columns.get(short)
         if short is None or found is None:
@@ -53,7 +55,7 @@ def fit_metadata(
 def may_hold_marks(existing: ddl.Existing, stream: Stream) -> bool:
     """Tell whether rows may be marked as deleted by an earlier run, in columns that hold what such a run writes."""
     return metadata.may_hold_marks(existing.columns, stream) and all(
-        _fits(name, METADATA_TYPES[name], existing.columns[name]) for name in metadata.MARKS
+        _fits(name, _TYPES[name], existing.columns[name]) for name in metadata.MARKS
     )
 
 

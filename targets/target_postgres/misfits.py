@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
@@ -10,8 +9,8 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Identifier
 
 from singerkit_shell.errors import BadDataError
+from singerkit_sql_target.fitting import FORGET_TYPES, MOST_NAMED, Fitting
 from singerkit_wire.kinds import Column, Kind
-from singerkit_wire.stream import Stream
 from target_postgres import ddl
 from target_postgres.changes import Change, change_of, goes_on_as, text_of
 from target_postgres.ddl import ExistingColumn
@@ -20,7 +19,6 @@ from target_postgres.types import ColumnType, is_type_name, keeps_values
 
 __all__ = ["Misfit", "refuse_chosen_type", "refuse_later_type", "refuse_types"]
 
-_MOST = 10  # columns that a sentence names
 _FEW = 3  # views that it names
 _EVERY_NUMBER = "numeric"
 
@@ -39,66 +37,45 @@ class Misfit(NamedTuple):
         return self.column.name
 
 
-def refuse_later_type(stream: Stream, misfit: Misfit) -> NoReturn:
+def refuse_later_type(fitting: Fitting, misfit: Misfit) -> NoReturn:
     """Of a column that goes with the rows before it, nobody can change the type; the next run makes it anew."""
     raise BadDataError(
-        f"Expected values of one type for `{misfit.field}` of stream `{stream.name}`, got `{misfit.wanted.sql}` behind rows "
+        f"Expected values of one type for `{misfit.field}` of stream `{fitting.stream.name}`, got `{misfit.wanted.sql}` behind rows "
         f"that this run has loaded as `{misfit.found.type}`; the column was new, and nothing of it is kept: run again, and a tap "
         "that remembers its schemas (tap-rest: in `schema_cache`) says one type for all of them from the start; where it remembers "
         "none, let it look at more rows before the first (tap-rest: `infer`), or choose a type for both with "
-        f"`{_chosen(stream, {misfit.field: 'text'})}`, then run again."
+        f"`{fitting.choice({misfit.field: 'text'})}`, then run again."
     )
 
 
-def refuse_chosen_type(
-    cursor: Cursor, table: Identifier, stream: Stream, misfit: Misfit, start_over: str
-) -> NoReturn:
+def refuse_chosen_type(fitting: Fitting, cursor: Cursor, table: Identifier, misfit: Misfit) -> NoReturn:
     """The type is one that the user has chosen."""
     other_choice = (
         "take the type out of there, or "
         if keeps_values(misfit.found.type, misfit.column.kind)
-        else f"choose the table's with `{_chosen(stream, {misfit.field: misfit.found.type})}`, or "
+        else f"choose the table's with `{fitting.choice({misfit.field: misfit.found.type})}`, or "
         if _may_go_on(misfit)
         else ""
     )
     raise BadDataError(
-        f"Expected a column of type `{misfit.wanted.sql}` for `{misfit.field}` of stream `{stream.name}`, as `column_types` or "
+        f"Expected a column of type `{misfit.wanted.sql}` for `{misfit.field}` of stream `{fitting.stream.name}`, as `column_types` or "
         f"`x-sql-datatype` says, got `{misfit.found.type}` in the table; what is stored is untouched: {other_choice}"
-        f"{_way_out(cursor, table, [misfit], start_over)}, then run again."
+        f"{_way_out(fitting, cursor, table, [misfit])}, then run again."
     )
 
 
-def refuse_types(
-    cursor: Cursor, table: Identifier, stream: Stream, misfits: Sequence[Misfit], start_over: str
-) -> NoReturn:
+def refuse_types(fitting: Fitting, cursor: Cursor, table: Identifier, misfits: Sequence[Misfit]) -> NoReturn:
     """Name all columns at once: one at a time would be a run that fails for each."""
-    told = [
-        f"`{one.field}` (type `{one.wanted.sql}`, in the table `{one.found.type}`)" for one in misfits[:_MOST]
-    ]
-    more = f" and {len(misfits) - _MOST} others" if len(misfits) > _MOST else ""
-    first = misfits[0]
-    expected = (
-        f"a column of type `{first.wanted.sql}` for `{first.field}` of stream `{stream.name}`, got `{first.found.type}` in the table"
-        if len(misfits) == 1
-        else f"columns of the types of stream `{stream.name}`, got others for {', '.join(told)}{more}"
-    )
-    going_on = {one.field: one.found.type for one in misfits[:_MOST] if _may_go_on(one)}
+    going_on = {one.field: one.found.type for one in misfits[:MOST_NAMED] if _may_go_on(one)}
     as_before = (
-        f"or, where all that comes can be stored as before, choose that with `{_chosen(stream, going_on)}`, "
+        f"or, where all that comes can be stored as before, choose that with `{fitting.choice(going_on)}`, "
         if going_on
         else ""
     )
     raise BadDataError(
-        f"Expected {expected}; what is stored is untouched: {_way_out(cursor, table, misfits, start_over)}, {as_before}or, if the "
-        "source has gone back to what it sent before, let the tap forget the new type (tap-rest: "
-        "remove the stream's file from the folder `schema_cache`, or declare `schema`), then run again."
+        f"{fitting.expected([(one.field, one.found.type, one.wanted.sql) for one in misfits])}; what is stored is untouched: "
+        f"{_way_out(fitting, cursor, table, misfits)}, {as_before}or, {FORGET_TYPES}"
     )
-
-
-def _chosen(stream: Stream, types: dict[str, str]) -> str:
-    """Return the line of the config that chooses types."""
-    named = {f"{stream.name}.{field}": type_ for field, type_ in types.items()}
-    return json.dumps({"column_types": named}, ensure_ascii=False)
 
 
 def _may_go_on(misfit: Misfit) -> bool:
@@ -110,11 +87,11 @@ def _may_go_on(misfit: Misfit) -> bool:
     )
 
 
-def _way_out(cursor: Cursor, table: Identifier, misfits: Sequence[Misfit], start_over: str) -> str:
+def _way_out(fitting: Fitting, cursor: Cursor, table: Identifier, misfits: Sequence[Misfit]) -> str:
     """Say how the columns get types that hold both what is stored and what comes, or how all of it is read anew."""
     wanted = [ddl.column_of_type(cursor, _type_for(one)) for one in misfits]
     changes = [change_of(one.column, one.found, type_) for one, type_ in zip(misfits, wanted, strict=True)]
-    anew = f"read the stream anew: run {start_over}, `{SQL('DROP TABLE {}').format(table).as_string(cursor)}`, then the pipeline again"
+    anew = f"read the stream anew: run {fitting.start_over}, `DROP TABLE {fitting.quoted}`, then the pipeline again"
     for one, change in zip(misfits, changes, strict=True):
         if one.is_key and (change is None or not change.keeps_keys):
             return (
@@ -124,7 +101,7 @@ def _way_out(cursor: Cursor, table: Identifier, misfits: Sequence[Misfit], start
             )
     told = ", ".join(
         _told(cursor, table, one, change, anew)
-        for one, change in zip(misfits[:_MOST], changes[:_MOST], strict=True)
+        for one, change in zip(misfits[:MOST_NAMED], changes[:MOST_NAMED], strict=True)
     )
     return f"change the type{'' if len(misfits) == 1 else 's'}, as with {told}{_views_in_the_way(cursor, table, misfits)}"
 

@@ -5,18 +5,17 @@ A text column keeps the text as it was sent, whatever its schema says of it, and
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
-from singerkit_catalog.admitted import json_types
 from singerkit_shell.errors import BadDataError
+from singerkit_sql_target.decimals import as_text
+from singerkit_sql_target.fitting import Fitting, is_mixed
 from singerkit_wire.kinds import Column, Kind
 from singerkit_wire.stream import Stream
 from target_postgres.ddl import ExistingColumn
-from target_postgres.types import VALUE_TABLE
 
-__all__ = ["as_stored", "check_keys", "is_mixed", "keeps_keys"]
+__all__ = ["as_stored", "check_keys", "keeps_keys"]
 
 _TEXT = frozenset({"text", "varchar", "bpchar", "citext"})
 _CUTS = frozenset({"name", "char"})  # PostgreSQL's own types for names: longer text is cut without a word
@@ -29,13 +28,6 @@ _CLOCKS: Mapping[str, Kind] = {
     "timetz": Kind.TIME,
 }
 _NUMBERS = frozenset({"numeric", "int2", "int4", "int8", "float4", "float8"})
-_SPELT_IN_MANY_WAYS: Mapping[Kind, str] = {
-    Kind.NUMBER: "`1` and `1.0`",
-    Kind.DATE_TIME: "one instant in two zones",
-    Kind.TIME: "`12:00` and `12:00:00`",
-    Kind.JSON: "two orders of its fields",
-}
-_NOT_TEXT = frozenset({Kind.INTEGER, Kind.BIG_INTEGER, Kind.NUMBER, Kind.BOOLEAN, Kind.JSON, Kind.ANY_TEXT})
 _HEADER = 4  # of a typmod: `varchar(5)` has 9
 _INTEGERS = frozenset({"int2", "int4", "int8", "numeric"})
 _KEEPS_KEYS: Mapping[Kind, frozenset[str]] = {
@@ -55,45 +47,21 @@ _KEEPS_KEYS: Mapping[Kind, frozenset[str]] = {
 """Types besides text in which different keys stay different."""
 
 
-def as_stored(
-    stream: Stream, held: Mapping[str, ExistingColumn], log: logging.Logger, *, append_only: bool
-) -> Stream:
+def as_stored(fitting: Fitting, held: Mapping[str, ExistingColumn]) -> Stream:
     """Return the stream with the kinds that its columns take; ``held`` says by field which columns these are.
 
     Raises:
         BadDataError: a column is of a type that cuts text.
     """
+    stream = fitting.stream
     columns = tuple(_as_stored(stream, column, held[column.name]) for column in stream.columns)
-    if append_only:  # every row is kept, whatever becomes of its key
+    if fitting.settings.append_only:  # every row is kept, whatever becomes of its key
         columns = tuple(replace(column, is_key=False) for column in columns)
-    for column in columns:
-        if column.kind is Kind.ANY_TEXT and is_mixed(column):
-            log.warning(
-                "Stream `%s`: `%s` goes into a column of text: text as it is, any other value as its JSON text, so that "
-                'the number 5 and the text "5" look the same there; a column of type `jsonb` tells them apart.',
-                stream.name,
-                column.name,
-            )
-    _tell_of_keys_in_text(stream, columns, held, log)
-    return replace(stream, columns=columns)
-
-
-def _tell_of_keys_in_text(
-    stream: Stream, columns: Sequence[Column], held: Mapping[str, ExistingColumn], log: logging.Logger
-) -> None:
+    fitting.tell_of_mixed(columns)
     for declared, column in zip(stream.columns, columns, strict=True):
-        spellings = _SPELT_IN_MANY_WAYS.get(declared.kind)
-        if column.is_key and spellings and held[column.name].base in _TEXT:
-            log.warning(
-                "Stream `%s`: the key `%s` is of the kind %s, and its column of type `%s` compares it as text: %s are two keys "
-                "there. If the source writes a value in more than one way, let the column be `%s`.",
-                stream.name,
-                column.name,
-                declared.kind.value,
-                held[column.name].type,
-                spellings,
-                VALUE_TABLE[declared.kind].sql,
-            )
+        if column.is_key and held[column.name].base in _TEXT:
+            fitting.tell_of_key_in_text(declared, held[column.name].type)
+    return replace(stream, columns=columns)
 
 
 def _as_stored(stream: Stream, column: Column, held: ExistingColumn) -> Column:
@@ -110,7 +78,7 @@ def _as_stored(stream: Stream, column: Column, held: ExistingColumn) -> Column:
     if held.base in _TEXT:
         return replace(
             column,
-            kind=_kind_of_text(column),
+            kind=as_text(column),
             number_in_text=False,
             longest=held.typmod - _HEADER if held.typmod > _HEADER else None,
             keeps_blanks=held.base != "bpchar",
@@ -140,37 +108,20 @@ def _as_read(column: Column, held: ExistingColumn) -> Column:
     return column
 
 
-def _kind_of_text(column: Column) -> Kind:
-    if column.is_key and column.kind in (Kind.INTEGER, Kind.BIG_INTEGER):
-        return column.kind  # `12.0` is the key `12`
-    return Kind.ANY_TEXT if column.kind in _NOT_TEXT and not column.number_in_text else Kind.STRING
-
-
-def is_mixed(column: Column) -> bool:
-    """Whether the schema admits text and something else."""
-    types = json_types(column.schema) - {"null"}
-    return "string" in types and len(types) > 1
-
-
-def check_keys(stream: Stream, held: Mapping[str, ExistingColumn]) -> None:
+def check_keys(fitting: Fitting, held: Mapping[str, ExistingColumn]) -> None:
     """See that two keys of the source never become one row: what a column rounds, folds or cuts is no key.
 
     Raises:
         BadDataError: a key column does.
     """
-    for column in stream.columns:
+    for column in fitting.stream.columns:
         if not column.is_key or column.is_always_null or keeps_keys(column, held[column.name]):
             continue
         there = held[column.name]
         kind = f"`{there.type}`" + (
             "" if there.is_exact else " in a collation that takes different text to be equal"
         )
-        wanted = VALUE_TABLE[column.kind].sql
-        raise BadDataError(
-            f"Expected a column in which different keys stay different for the key `{column.name}` of stream "
-            f"`{stream.name}`, got {kind}; nothing was written there: make it `{wanted}` (in `column_types` and in the "
-            "table), then run again."
-        )
+        raise fitting.merges_keys(column, kind)
 
 
 def keeps_keys(column: Column, held: ExistingColumn) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import NamedTuple
 
 import psycopg2
@@ -13,25 +14,24 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Identifier
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
-from singerkit_sql_target.dialect import InTheWay
-from singerkit_sql_target.names import identifiers, table_name
+from singerkit_sql_target.fitting import MOST_NAMED, Fitting, quoted
+from singerkit_sql_target.names import identifiers
 from singerkit_sql_target.settings import Settings
 from singerkit_sql_target.tables import StreamTable
 from singerkit_target.chosen import check_chosen, refused_type
-from singerkit_target.contract import RowsGone, TableRemade
+from singerkit_target.contract import TableRemade
 from singerkit_wire.kinds import Column, Kind
-from singerkit_wire.stream import DELETED_AT, Stream
+from singerkit_wire.stream import Stream
 from target_postgres import ddl
 from target_postgres.faults import TableChanged
 from target_postgres.metadata import fit_metadata, may_hold_marks
 from target_postgres.misfits import Misfit, refuse_chosen_type, refuse_later_type, refuse_types
 from target_postgres.stored import as_stored, check_keys
-from target_postgres.types import METADATA_TYPES, ColumnType, column_type, keeps_values
+from target_postgres.types import ColumnType, column_type, keeps_values
 from target_postgres.words import WORDS
 
 __all__ = ["NOTHING_NEW", "New", "Table", "fit_table", "give_key", "hold"]
 
-_MOST = 10  # columns that a sentence names
 _TAKES_TIMES = frozenset({"timestamptz", "timestamp", "text"})
 
 
@@ -110,15 +110,15 @@ def fit_table(
         RowsGone: rows were loaded, and the table is gone, empty or another one.
         BadDataError: names collide, a key or type does not fit the existing table.
     """
-    name = table_name(stream.name, WORDS)
-    existing = _existing(cursor, settings.schema, name, stream.name)
-    columns = identifiers(
-        _field_names(stream, settings, existing), f"the schema of stream `{stream.name}`", WORDS
-    )
+    fitting = Fitting(WORDS, settings, log, stream, start_over)
+    name = fitting.name
+    existing = fitting.look(partial(ddl.inspect, cursor))
+    metadata = fitting.metadata(has_marks=existing is not None and may_hold_marks(existing, stream))
+    columns = identifiers([*stream.column_names, *metadata], f"the schema of stream `{stream.name}`", WORDS)
     keys = () if settings.append_only else tuple(columns[key] for key in stream.key_properties)
     if not settings.loads_extra:
         check_chosen(stream, settings.column_types)
-    types = _types(stream, columns, settings)
+    types = _types(stream, columns, settings, metadata)
     table = ddl.table_name(settings.schema, name)
     if existing is None or existing.oid != new.oid:
         new = NOTHING_NEW
@@ -127,40 +127,31 @@ def fit_table(
         stream, types = _with_documents(cursor, table, existing, stream, columns, types, before)
     is_empty = existing is None or existing.is_empty
     is_of_this_run = is_empty if former is None else former.is_of_this_run
-    if (existing is None and must_hold is not False) or (existing and existing.is_empty and must_hold):
-        raise RowsGone(
-            f"The table {settings.schema}.{name} is {'empty' if existing else 'not there'}, and the saved state says that "
-            f"rows of stream `{stream.name}` were loaded into it."
-        )
     is_remade = existing is not None and loaded_into not in (None, existing.oid)
+    fitting.check_rows(existing, must_hold, None if is_remade else doubts)
     remade = (
-        f"The table {settings.schema}.{name} is not the one that rows of stream `{stream.name}` were loaded into: others have "
+        f"The table {fitting.where} is not the one that rows of stream `{stream.name}` were loaded into: others have "
         "dropped that and made this one, as a restore from a dump does, and it may lack rows."
-        f"{'' if keys else _empty_first(cursor, table)}"
+        f"{'' if keys else _empty_first(fitting)}"
     )
     if is_remade and must_hold:
         raise TableRemade(remade)
     if doubts is not None and is_remade:
         doubts.append(remade)
-    elif doubts is not None and (existing is None or existing.is_empty):
-        doubts.append(
-            f"The table {settings.schema}.{name} is {'empty' if existing else 'not there'}, and rows of stream "
-            f"`{stream.name}` were loaded into it."
-        )
     added = [short for short in types if existing is None or short not in existing.columns]
     lacks_key = False
-    read_anew = f"{start_over}{'' if keys else _emptied(cursor, table)}, then the pipeline again"
+    read_anew = fitting.read_anew(keys)
     if existing is None:
         if former is not None:
-            raise BadDataError(
-                f"Expected the table {settings.schema}.{name}, into which this run loads stream `{stream.name}`, got none: "
-                "somebody has dropped it meanwhile; put the table back, or run again and do what it then says."
-            )
+            raise fitting.dropped()
         ddl.create_table(cursor, table, [(column, type_.sql) for column, type_ in types.items()], keys)
-        log.info("Table %s.%s made for stream `%s`.", settings.schema, name, stream.name)
+        fitting.tell_made()
     else:
-        lacks_key = _fit(cursor, table, existing, stream, columns, types, keys, before, log, start_over)
-        _tell_added(stream, added, types, existing, log, read_anew, is_of_this_run=is_of_this_run)
+        lacks_key = _fit(
+            replace(fitting, stream=stream), cursor, table, existing, columns, types, keys, before
+        )
+        fitting.tell_added(added, read_anew, is_of_this_run=is_of_this_run)
+        _tell_beside(fitting, added, types, existing, read_anew)
     shortened = {short: original for original, short in columns.items() if short != original}
     ddl.comment_original_names(
         cursor,
@@ -172,16 +163,17 @@ def fit_table(
     if former is not None:
         _tell_remade(former, actual, log, added)
     held = {field: actual[short] for field, short in columns.items()}
+    fitting = replace(fitting, stream=stream)
     if not settings.append_only:
-        check_keys(stream, held)
-    given = as_stored(stream, held, log, append_only=settings.append_only)
+        check_keys(fitting, held)
+    given = as_stored(fitting, held)
     actual_shape = ddl.shape(cursor, settings.schema, name)
     return Table(
         stream=stream.name,
         given=given,
         schema=settings.schema,
         name=name,
-        quoted=WORDS.quote(settings.schema, name),
+        quoted=fitting.quoted,
         columns=columns,
         keys=keys,
         types={short: actual[short].type for short in columns.values()},
@@ -245,10 +237,10 @@ def _check_unchanged(cursor: Cursor, table: Table, shape: ddl.Shape, log: loggin
         if now.columns[short] != was
     ]
     if table.keys and not table.lacks_key and frozenset(table.keys) not in now.unique_keys:
-        changes.append(f"{_quoted(table.keys)} is no key of it any more")
+        changes.append(f"{quoted(table.keys)} is no key of it any more")
     if changes:
         raise TableChanged(
-            f"The table {where} was altered by others while stream `{table.stream}` was loaded: {'; '.join(changes[:_MOST])}",
+            f"The table {where} was altered by others while stream `{table.stream}` was loaded: {'; '.join(changes[:MOST_NAMED])}",
             ". What was committed is safe: run again.",
         )
 
@@ -270,45 +262,22 @@ def _tell_remade(
             "Others have dropped columns of the table of stream `%s` and made them again while it was loaded: %s. Rows that were "
             "loaded before have lost their values there: read the stream anew: run %s.",
             former.stream,
-            _quoted(remade[:_MOST]),
+            quoted(remade[:MOST_NAMED]),
             former.read_anew,
         )
         former.held = {short: now[short] for short in former.held if short in now}
 
 
-def _emptied(cursor: Cursor, table: Identifier) -> str:
-    statement = SQL("TRUNCATE {}").format(table)
-    return f", `{statement.as_string(cursor)}`, since its rows have no key and would be there twice"
-
-
-def _empty_first(cursor: Cursor, table: Identifier) -> str:
-    statement = SQL("TRUNCATE {}").format(table).as_string(cursor)
+def _empty_first(fitting: Fitting) -> str:
+    statement = f"{WORDS.emptying} {fitting.quoted}"
     return f" Its rows have no key, and would be there twice: whoever reads it from the beginning runs `{statement}` first."
 
 
-def _existing(cursor: Cursor, schema: str, name: str, stream: str) -> ddl.Existing | None:
-    try:
-        return ddl.inspect(cursor, schema, name)
-    except InTheWay as found:
-        raise found.of_a_stream(stream, schema, name) from None
-
-
-def _field_names(stream: Stream, settings: Settings, existing: ddl.Existing | None) -> Sequence[str]:
-    extra: Iterable[str] = METADATA_TYPES if settings.with_metadata else ()
-    if not settings.with_metadata and existing is not None and may_hold_marks(existing, stream):
-        extra = (DELETED_AT,)
-    return [*stream.column_names, *(name for name in extra if name not in stream.column_names)]
-
-
-def _types(stream: Stream, columns: Mapping[str, str], settings: Settings) -> dict[str, ColumnType]:
-    declared = {column.name: column for column in stream.columns}
-    types: dict[str, ColumnType] = {}
-    for name, short in columns.items():
-        if name in declared:
-            types[short] = _type_of(stream, declared[name], settings)
-        else:
-            types[short] = ColumnType(METADATA_TYPES[name])
-    return types
+def _types(
+    stream: Stream, columns: Mapping[str, str], settings: Settings, metadata: Mapping[str, Column]
+) -> dict[str, ColumnType]:
+    types = {columns[column.name]: _type_of(stream, column, settings) for column in stream.columns}
+    return types | {columns[name]: ColumnType(WORDS.types[column.kind]) for name, column in metadata.items()}
 
 
 def _type_of(stream: Stream, column: Column, settings: Settings) -> ColumnType:
@@ -322,27 +291,10 @@ def _type_of(stream: Stream, column: Column, settings: Settings) -> ColumnType:
         raise refused_type(stream.name, column.name, error) from None
 
 
-def _tell_added(
-    stream: Stream,
-    added: Sequence[str],
-    known: Collection[str],
-    existing: ddl.Existing,
-    log: logging.Logger,
-    read_anew: str,
-    *,
-    is_of_this_run: bool,
+def _tell_beside(
+    fitting: Fitting, added: Sequence[str], known: Collection[str], existing: ddl.Existing, read_anew: str
 ) -> None:
-    """Name new columns, and what is not in them; ``read_anew`` says what is to be run to have all rows come again."""
-    if added and is_of_this_run:
-        log.info("Columns added for stream `%s`: %s.", stream.name, _quoted(added))
-    elif added:
-        log.warning(
-            "Columns added for stream `%s`: %s. Rows that were loaded before have NULL there until they come again; if the "
-            "column was there before and somebody has dropped it, read the stream anew: run %s.",
-            stream.name,
-            _quoted(added),
-            read_anew,
-        )
+    """Name a new column that stands beside one of nearly its name."""
     beside = [
         (there, name)
         for name in added
@@ -350,29 +302,28 @@ def _tell_added(
         if there.lower() == name.lower() and there not in known
     ]
     if beside:
-        log.warning(
+        fitting.log.warning(
             "The table of stream `%s` has `%s`, which no field of the stream is called, and now `%s` beside it: names count "
             "as they are written. If they are one, drop the new column, rename the other to its name (`ALTER TABLE ... RENAME COLUMN`) "
             "and read the stream anew: run %s.",
-            stream.name,
+            fitting.stream.name,
             *beside[0],
             read_anew,
         )
 
 
 def _fit(
+    fitting: Fitting,
     cursor: Cursor,
     table: Identifier,
     existing: ddl.Existing,
-    stream: Stream,
     columns: Mapping[str, str],
     types: Mapping[str, ColumnType],
     keys: tuple[str, ...],
     before: _Before,
-    log: logging.Logger,
-    start_over: str,
 ) -> bool:
     """Fit columns and key; return whether the key is left to `give_key`, since rows are there that are committed."""
+    stream = fitting.stream
     missing = [(short, type_.sql) for short, type_ in types.items() if short not in existing.columns]
     if missing:
         ddl.add_columns(cursor, table, missing)
@@ -381,48 +332,38 @@ def _fit(
         short = columns[column.name]
         found = existing.columns.get(short)
         if found is not None:
-            _check_writable(stream, column, found)
+            _check_writable(fitting, column, found)
             misfit = Misfit(column, short, found, types[short], is_key=short in keys)
-            if not _fits(cursor, table, stream, misfit, before, log, start_over):
+            if not _fits(fitting, cursor, table, misfit, before):
                 misfits.append(misfit)
     fit_metadata(cursor, table, existing, stream, columns)
     if misfits:
         staying = [one for one in misfits if one.short not in before.passing]
         if not staying:
-            refuse_later_type(stream, misfits[0])
-        refuse_types(cursor, table, stream, staying, start_over)
+            refuse_later_type(fitting, misfits[0])
+        refuse_types(fitting, cursor, table, staying)
     if not keys:
         _check_takes_every_row(cursor, table, existing, stream, columns)
     elif not _has_key(existing, keys):
         _check_key(cursor, table, existing, stream, columns, keys)
         if not (before.new.is_table and existing.oid == before.new.oid):
             return True
-        _change_key(cursor, table, existing, stream, columns, keys, log)
+        _change_key(cursor, table, existing, stream, columns, keys, fitting.log)
     return False
 
 
-def _check_writable(stream: Stream, column: Column, found: ddl.ExistingColumn) -> None:
+def _check_writable(fitting: Fitting, column: Column, found: ddl.ExistingColumn) -> None:
     """See that the column takes the values that it is given.
 
     Raises:
         BadDataError: PostgreSQL makes them.
     """
     if found.is_generated:
-        kind, way_out = (
-            "a generated one",
-            "leave the field out with `select`, or drop the column's expression",
-        )
-    elif found.is_identity:
-        kind, way_out = (
-            "one that is `GENERATED ALWAYS AS IDENTITY`",
-            "change that to `GENERATED BY DEFAULT`, or leave the field out with `select`",
-        )
-    else:
-        return
-    raise BadDataError(
-        f"Expected a column that can be written for `{column.name}` of stream `{stream.name}`, got {kind} in the "
-        f"table; what is stored is untouched: {way_out}, then run again."
-    )
+        way_out = "leave the field out with `select`, or drop the column's expression"
+        raise fitting.unwritable(column, "a generated one", way_out)
+    if found.is_identity:
+        way_out = "change that to `GENERATED BY DEFAULT`, or leave the field out with `select`"
+        raise fitting.unwritable(column, "one that is `GENERATED ALWAYS AS IDENTITY`", way_out)
 
 
 class _Before(NamedTuple):
@@ -499,15 +440,7 @@ def _with_documents(
     }
 
 
-def _fits(
-    cursor: Cursor,
-    table: Identifier,
-    stream: Stream,
-    misfit: Misfit,
-    before: _Before,
-    log: logging.Logger,
-    start_over: str,
-) -> bool:
+def _fits(fitting: Fitting, cursor: Cursor, table: Identifier, misfit: Misfit, before: _Before) -> bool:
     """Change the column where that keeps its values; return whether it is of the right type then.
 
     Raises:
@@ -519,18 +452,16 @@ def _fits(
     may_be_blank = found == "jsonb" or short in before.new.columns
     is_blank = may_be_blank and not ddl.holds_values(cursor, table, short)
     if wanted.is_chosen and not wanted.is_default and not is_blank and short not in before.passing:
-        refuse_chosen_type(cursor, table, stream, misfit, start_over)
+        refuse_chosen_type(fitting, cursor, table, misfit)
     if column.kind in (Kind.BIG_INTEGER, Kind.NUMBER) and found in ("bigint", "integer", "smallint"):
-        _widen(cursor, table, misfit, "numeric", stream, log)
+        _widen(fitting, cursor, table, misfit, "numeric")
         return True
     if column.kind is Kind.INTEGER and found in ("integer", "smallint"):
-        _widen(cursor, table, misfit, "bigint", stream, log)
+        _widen(fitting, cursor, table, misfit, "bigint")
         return True
     if is_blank:
         ddl.change_empty_column(cursor, table, short, wanted.sql)
-        log.info(
-            "Column `%s` of stream `%s` had no value so far and becomes %s.", short, stream.name, wanted.sql
-        )
+        fitting.tell_blank(short, wanted.sql)
         return True
     if wanted.sql == "jsonb" and before.turns_into_json(short, found):
         ddl.turn_into_json(cursor, table, short)
@@ -538,17 +469,15 @@ def _fits(
     return False
 
 
-def _widen(
-    cursor: Cursor, table: Identifier, misfit: Misfit, type_: str, stream: Stream, log: logging.Logger
-) -> None:
+def _widen(fitting: Fitting, cursor: Cursor, table: Identifier, misfit: Misfit, type_: str) -> None:
     """PostgreSQL writes the table anew for that: whoever reads it waits meanwhile, so it is told of, once the lock is there."""
     ddl.lock_for_altering(cursor, table)
     if not ddl.is_empty(cursor, table):
-        log.info(
+        fitting.log.info(
             "Column `%s` of stream `%s` becomes `%s`, and was `%s`: PostgreSQL writes the table anew for that, and whoever reads "
             "it waits meanwhile.",
             misfit.field,
-            stream.name,
+            fitting.stream.name,
             type_,
             misfit.found.type,
         )
@@ -583,7 +512,7 @@ def _check_takes_every_row(
     if list(stream.key_properties):
         appends, give = "is appended (`load_method: append-only`)", "set `load_method` to `upsert`"
     raise BadDataError(
-        f"Stream `{stream.name}` {appends}, and its table has the primary key {_quoted(fields)}, which would refuse each row that "
+        f"Stream `{stream.name}` {appends}, and its table has the primary key {quoted(fields)}, which would refuse each row that "
         f"comes again; what is stored is untouched: to have rows replace each other {give}, or, to have each one appended, drop "
         f"the primary key with `{drop.as_string(cursor)}`, then run again."
     )
@@ -672,16 +601,16 @@ def _change_key(
             "The table of stream `%s` keeps its primary key %s, which the stream does not send, and gets a unique constraint on %s, "
             "by which rows replace each other.",
             stream.name,
-            _quoted(existing.primary_key),
-            _quoted(keys),
+            quoted(existing.primary_key),
+            quoted(keys),
         )
     elif existing.primary_key and not existing.is_empty:
         log.warning(
             "The key of the table of stream `%s` is %s now, and was %s: rows that took each other's place under the former "
             "one are in the table only if the tap sends all rows again.",
             stream.name,
-            _quoted(keys),
-            _quoted(existing.primary_key),
+            quoted(keys),
+            quoted(existing.primary_key),
         )
 
 
@@ -732,18 +661,14 @@ def _check_partitions(
     elif field_of.keys() >= {*lacking}:
         key = list(stream.key_properties)
         longer = _as_setting("primary_keys", [*key, *fields])
-        why = f"by {_quoted(fields)}, which PostgreSQL wants in each key, and the key of the stream is {_quoted(key)}"
+        why = f"by {quoted(fields)}, which PostgreSQL wants in each key, and the key of the stream is {quoted(key)}"
         way = (
-            f"give the stream the longer key (tap-rest: `{longer}`), if no row ever changes its {_quoted(fields)}, since it would be "
+            f"give the stream the longer key (tap-rest: `{longer}`), if no row ever changes its {quoted(fields)}, since it would be "
             f"there twice; or {other}"
         )
     else:
-        why = f"by {_quoted(fields)}, which PostgreSQL wants in each key, and the stream does not send all of that"
+        why = f"by {quoted(fields)}, which PostgreSQL wants in each key, and the stream does not send all of that"
         way = other
     raise ConfigurationError(
         f"The table of stream `{stream.name}` is partitioned {why}; what is stored is untouched: {way}; then run again."
     )
-
-
-def _quoted(names: Sequence[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from singerkit_wire.kinds import Column, Kind
 
-__all__ = ["METADATA_TYPES", "VALUE_TABLE", "ColumnType", "column_type", "is_type_name", "keeps_values"]
+__all__ = ["VALUE_TABLE", "ColumnType", "column_type", "is_type_name", "keeps_values"]
 
 _TEXT = frozenset({"text", "character varying", "citext"})
 # What may stand in `x-sql-datatype` and `column_types`: a type name with optional numbers and brackets.
@@ -80,15 +80,3 @@ def keeps_values(existing: str, kind: Kind) -> bool:
     row = VALUE_TABLE[kind]
     base = re.sub(r"\(.*\)", "", existing)
     return existing == row.sql or existing in row.also_kept_by or base in _TEXT
-
-
-METADATA_TYPES: Mapping[str, str] = {
-    "_sdc_extracted_at": "timestamp with time zone",
-    "_sdc_received_at": "timestamp with time zone",
-    "_sdc_batched_at": "timestamp with time zone",
-    "_sdc_deleted_at": "timestamp with time zone",
-    "_sdc_sequence": "bigint",
-    "_sdc_table_version": "bigint",
-    "_sdc_sync_started_at": "bigint",
-}
-"""singer-sdk's metadata columns, with its types."""

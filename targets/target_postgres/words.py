@@ -26,7 +26,7 @@ class _PostgresWords:
     abilities = ABILITIES
     types: Mapping[Kind, str] = {kind: row.sql for kind, row in VALUE_TABLE.items()}
     errors: tuple[type[Exception], ...] = (psycopg2.Error,)
-    now, leaves_rows = "clock_timestamp()", True
+    now, emptying, leaves_rows = "clock_timestamp()", "TRUNCATE", True
 
     def quote(self, *names: str) -> str:
         """As libpq quotes on a connection of UTF-8, which ours are; `names.py` has refused what is no text."""

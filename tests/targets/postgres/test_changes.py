@@ -22,12 +22,14 @@ from faults.loads import RECORD, SCHEMA, STATE, command, connected, lines, load,
 from psycopg2.sql import SQL, Identifier
 
 from singerkit_shell.errors import BadDataError
+from singerkit_sql_target.fitting import Fitting
 from singerkit_sql_target.settings import Settings
 from singerkit_wire.stream import stream_of
 from target_postgres import ddl, misfits
 from target_postgres.loader import PostgresLoader
 from target_postgres.misfits import Misfit
 from target_postgres.types import column_type
+from target_postgres.words import WORDS
 
 INTEGER = {"type": ["integer", "null"]}
 TEXT = {"type": ["string", "null"]}
@@ -116,8 +118,9 @@ def refusal(cursor: Any, property_: Any, chosen: str | None = None) -> str:
     misfit = Misfit(column, "v", ddl.columns_now(cursor, "public", "t")["v"], wanted, is_key=False)
     table_name = ddl.table_name("public", "t")
     refuse: Any = misfits.refuse_chosen_type if chosen else misfits.refuse_types
+    fitting = Fitting(WORDS, Settings("public"), logging.getLogger(), stream, "`start over`")
     with pytest.raises(BadDataError) as refused:
-        refuse(cursor, table_name, stream, misfit if chosen else [misfit], "`start over`")
+        refuse(fitting, cursor, table_name, misfit if chosen else [misfit])
     return str(refused.value)
 
 
@@ -187,7 +190,7 @@ SUITS |= {("jsonb", "object"), ("jsonb", "mixed")}
 
 
 def test_every_pair_of_types(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(misfits, "_MOST", len(PAIRS))
+    monkeypatch.setattr(misfits, "MOST_NAMED", len(PAIRS))
     make(database)
     properties = {"id": INTEGER} | {column(*pair): WANTED[pair[1]][0] for pair in PAIRS}
     loader = PostgresLoader(lambda: database, Settings("public"), logging.getLogger("changes"))

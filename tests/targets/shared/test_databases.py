@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,41 @@ def test_rows_are_marked_in_a_field_of_the_tap_that_takes_times(
     marked = target.query("SELECT id, _sdc_deleted_at IS NOT NULL FROM s ORDER BY id")
     assert marked == [(1, takes), (2, False)]
     assert ("`_sdc_deleted_at` of its own, whose column of type" in outcome.stderr) is not takes
+
+
+def test_a_key_of_numbers_in_a_column_of_text_is_told_with_the_type_that_tells_them_apart(
+    target: Database,
+) -> None:
+    """Of target-duckdb the sentence did not name the type; where the advice is followed, nothing is told."""
+
+    def told(stream: str, type_: str) -> str:
+        numbers = SCHEMA(stream, {"id": {"type": "number"}}, ["id"])
+        messages = [numbers, RECORD(stream, {"id": 1}), STATE({"a": stream})]
+        return target.run(*messages, column_types={f"{stream}.id": type_}).expect(0).stderr
+
+    said = told("s", "text")
+    assert "compares it as text: `1` and `1.0` are two keys there." in said
+    assert "compares it as text" not in told("t", said.split("let the column be `")[1].split("`")[0])
+
+
+def test_what_is_not_in_a_new_column_is_told_with_what_fills_it(target: Database) -> None:
+    first = [SCHEMA("s", {"id": INTEGER}, []), RECORD("s", {"id": 1}), STATE({"a": 1})]
+    target.run(*first).expect(0)
+    more = SCHEMA("s", {"id": INTEGER, "t": TEXT}, [])
+    told = target.run(more, RECORD("s", {"id": 2, "t": "a"}), STATE({"a": 2})).expect(0).stderr
+    assert "Columns added for stream `s`: `t`. Rows that were loaded before have NULL there" in told
+    emptied = re.search(r"`([A-Z ]+ [^`]+)`, since its rows have no key and would be there twice", told)
+    assert emptied
+    target.query(emptied[1])
+    assert target.query("SELECT * FROM s") == []
+
+
+def test_a_table_that_is_gone_ends_the_run_before_anything_is_written(target: Database) -> None:
+    first = [SCHEMA("s", {"id": INTEGER}, ["id"]), RECORD("s", {"id": 1})]
+    target.run(*first, STATE({"bookmarks": {"s": {"a": 1}}})).expect(0)
+    target.query("DROP TABLE s")
+    outcome = target.run(*first, STATE({"bookmarks": {"s": {"a": 2}}})).expect(69)
+    assert f"The table {target.schema}.s is not there, and the saved state says that rows" in outcome.stderr
 
 
 @pytest.mark.parametrize("words", [WORDS, DuckDialect(Path("a.duckdb"))], ids=["postgres", "duckdb"])

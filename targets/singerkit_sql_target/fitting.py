@@ -1,0 +1,227 @@
+"""A stream whose table is fitted: what every database asks about it, and what is told to the user."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from singerkit_catalog.admitted import json_types
+from singerkit_shell.errors import BadDataError
+from singerkit_sql_target.dialect import Existing, InTheWay, Words
+from singerkit_sql_target.names import table_name
+from singerkit_sql_target.settings import Settings
+from singerkit_target.contract import RowsGone
+from singerkit_wire.kinds import Column, Kind
+from singerkit_wire.stream import DELETED_AT, Stream
+
+__all__ = ["FORGET_TYPES", "METADATA_KINDS", "MOST_NAMED", "Fitting", "is_mixed", "quoted"]
+
+_T = TypeVar("_T")
+
+MOST_NAMED = 10
+"""Columns that a sentence names."""
+
+METADATA_KINDS: Mapping[str, Kind] = {
+    "_sdc_extracted_at": Kind.DATE_TIME,
+    "_sdc_received_at": Kind.DATE_TIME,
+    "_sdc_batched_at": Kind.DATE_TIME,
+    "_sdc_deleted_at": Kind.DATE_TIME,
+    "_sdc_sequence": Kind.INTEGER,
+    "_sdc_table_version": Kind.INTEGER,
+    "_sdc_sync_started_at": Kind.INTEGER,
+}
+"""singer-sdk's metadata columns, with its types."""
+
+_SPELT_IN_MANY_WAYS: Mapping[Kind, str] = {
+    Kind.NUMBER: "`1` and `1.0`",
+    Kind.DATE_TIME: "one instant in two zones",
+    Kind.TIME: "`12:00` and `12:00:00`",
+    Kind.JSON: "two orders of its fields",
+}
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """``start_over`` is the command that reads the stream anew."""
+
+    words: Words
+    settings: Settings
+    log: logging.Logger
+    stream: Stream
+    start_over: str
+
+    @property
+    def name(self) -> str:
+        return table_name(self.stream.name, self.words)
+
+    @property
+    def where(self) -> str:
+        return f"{self.settings.schema}.{self.name}"
+
+    @property
+    def quoted(self) -> str:
+        return self.words.quote(self.settings.schema, self.name)
+
+    def look(self, inspect: Callable[[str, str], _T | None]) -> _T | None:
+        """Return what is there of the table.
+
+        Raises:
+            BadDataError: something else has its name.
+        """
+        try:
+            return inspect(self.settings.schema, self.name)
+        except InTheWay as found:
+            raise found.of_a_stream(self.stream.name, self.settings.schema, self.name) from None
+
+    def metadata(self, *, has_marks: bool) -> dict[str, Column]:
+        """The metadata columns that this run writes; a field of the stream that has the name of one keeps its column.
+
+        ``has_marks``: rows may be marked as deleted by an earlier run.
+        """
+        marks = (DELETED_AT,) if has_marks else ()
+        names: Iterable[str] = METADATA_KINDS if self.settings.with_metadata else marks
+        return {
+            name: Column(name, METADATA_KINDS[name], nullable=True, required=False)
+            for name in names
+            if name not in self.stream.column_names
+        }
+
+    def check_rows(self, existing: Existing | None, must_hold: bool | None, doubts: list[str] | None) -> None:
+        """See that rows which were loaded are there; ``doubts`` takes a sentence where the state does not say which streams' they are.
+
+        Raises:
+            RowsGone: they are not, and the state says that they were loaded.
+        """
+        lack = "empty" if existing else "not there"
+        is_empty = existing is None or existing.is_empty
+        if (existing is None and must_hold is not False) or (is_empty and must_hold):
+            raise RowsGone(
+                f"The table {self.where} is {lack}, and the saved state says that rows of stream `{self.stream.name}` were loaded into it."
+            )
+        if doubts is not None and is_empty:
+            doubts.append(
+                f"The table {self.where} is {lack}, and rows of stream `{self.stream.name}` were loaded into it."
+            )
+
+    def dropped(self) -> BadDataError:
+        """What a run ends with whose table is gone while it loads."""
+        return BadDataError(
+            f"Expected the table {self.where}, into which this run loads stream `{self.stream.name}`, got none: somebody has dropped it "
+            "meanwhile; put the table back, or run again and do what it then says."
+        )
+
+    def read_anew(self, keys: Collection[str]) -> str:
+        """What is to be run to have all rows come again."""
+        emptied = (
+            f", `{self.words.emptying} {self.quoted}`, since its rows have no key and would be there twice"
+        )
+        return f"{self.start_over}{'' if keys else emptied}, then the pipeline again"
+
+    def tell_made(self) -> None:
+        self.log.info("Table %s made for stream `%s`.", self.where, self.stream.name)
+
+    def tell_added(self, added: Sequence[str], read_anew: str, *, is_of_this_run: bool) -> None:
+        """Name new columns, and what is not in them."""
+        if added and is_of_this_run:
+            self.log.info("Columns added for stream `%s`: %s.", self.stream.name, quoted(added))
+        elif added:
+            self.log.warning(
+                "Columns added for stream `%s`: %s. Rows that were loaded before have NULL there until they come again; if the "
+                "column was there before and somebody has dropped it, read the stream anew: run %s.",
+                self.stream.name,
+                quoted(added),
+                read_anew,
+            )
+
+    def tell_blank(self, column: str, type_: str) -> None:
+        self.log.info(
+            "Column `%s` of stream `%s` had no value so far and becomes %s.", column, self.stream.name, type_
+        )
+
+    def tell_key_changed(self, keys: Collection[str], before: Collection[str]) -> None:
+        self.log.warning(
+            "The key of the table of stream `%s` is %s now, and was %s: rows that took each other's place under the former "
+            "one are in the table only if the tap sends all rows again.",
+            self.stream.name,
+            quoted(keys),
+            quoted(before),
+        )
+
+    def unwritable(self, column: Column, kind: str, way_out: str) -> BadDataError:
+        """What refuses a column whose values the store makes."""
+        return BadDataError(
+            f"Expected a column that can be written for `{column.name}` of stream `{self.stream.name}`, got {kind} in the table; what is "
+            f"stored is untouched: {way_out}, then run again."
+        )
+
+    def expected(self, misfits: Sequence[tuple[str, str, str]]) -> str:
+        """Name (field, type in the table, wanted type) of all columns at once: one at a time would be a run that fails for each."""
+        field, found, wanted = misfits[0]
+        if len(misfits) == 1:
+            return f"Expected a column of type `{wanted}` for `{field}` of stream `{self.stream.name}`, got `{found}` in the table"
+        named = misfits[:MOST_NAMED]
+        told = ", ".join(
+            f"`{field}` (type `{wanted}`, in the table `{found}`)" for field, found, wanted in named
+        )
+        more = f" and {len(misfits) - MOST_NAMED} others" if len(misfits) > MOST_NAMED else ""
+        return f"Expected columns of the types of stream `{self.stream.name}`, got others for {told}{more}"
+
+    def choice(self, types: Mapping[str, str]) -> str:
+        """The line of the config that chooses types, by field."""
+        named = {f"{self.stream.name}.{field}": type_ for field, type_ in types.items()}
+        return json.dumps({"column_types": named}, ensure_ascii=False)
+
+    def merges_keys(self, column: Column, type_: str) -> BadDataError:
+        """What refuses a column of type ``type_`` (as it is to be shown) for a key, since two could be one there."""
+        return BadDataError(
+            f"Expected a column in which different keys stay different for the key `{column.name}` of stream `{self.stream.name}`, got "
+            f"{type_}; nothing was written there: make it `{self.words.types[column.kind]}` (in `column_types` and in the table), then "
+            "run again."
+        )
+
+    def tell_of_key_in_text(self, column: Column, type_: str) -> None:
+        """Warn of a key that is compared as text."""
+        spellings = _SPELT_IN_MANY_WAYS.get(column.kind)
+        if spellings:
+            self.log.warning(
+                "Stream `%s`: the key `%s` is of the kind %s, and its column of type `%s` compares it as text: %s are two keys "
+                "there. If the source writes a value in more than one way, let the column be `%s`.",
+                self.stream.name,
+                column.name,
+                column.kind.value,
+                type_,
+                spellings,
+                self.words.types[column.kind],
+            )
+
+    def tell_of_mixed(self, given: Iterable[Column]) -> None:
+        """Warn of columns of text for values of several types."""
+        for column in given:
+            if column.kind is Kind.ANY_TEXT and is_mixed(column):
+                self.log.warning(
+                    "Stream `%s`: `%s` goes into a column of text: text as it is, any other value as its JSON text, so that "
+                    'the number 5 and the text "5" look the same there; a column of type `%s` tells them apart.',
+                    self.stream.name,
+                    column.name,
+                    self.words.types[Kind.JSON],
+                )
+
+
+FORGET_TYPES = (
+    "if the source has gone back to what it sent before, let the tap forget the new type (tap-rest: remove the stream's file from "
+    "the folder `schema_cache`, or declare `schema`), then run again."
+)
+"""The way out of a type that is not wanted."""
+
+
+def is_mixed(column: Column) -> bool:
+    """Whether the schema admits text and something else."""
+    types = json_types(column.schema) - {"null"}
+    return "string" in types and len(types) > 1
+
+
+def quoted(names: Collection[str]) -> str:
+    return ", ".join(f"`{name}`" for name in list(names)[:MOST_NAMED])
