@@ -117,6 +117,8 @@ class Following:
         self._looked_at: tuple[Sequence[msgspec.Raw], list[msgspec.Raw]] = ((), [])
         """Records, and the values in them: a page is looked at more than once."""
         self._compared: tuple[Any, Compared] = (None, Compared([], [], [], ascends=True, is_quick=False))
+        self._told_last: dict[bytes, _Row] = {}
+        """The rows that were told apart last, by their text."""
         self._last_params: Params | None = None
         self._asked: Params | None = None
         """The question that gave the rows at the last value."""
@@ -475,11 +477,19 @@ class Following:
         return is_new
 
     def _told(self, records: Sequence[msgspec.Raw]) -> list[_Row]:
-        keys: Sequence[Any] = [None] * len(records)
-        if self._names and records:
+        """Return what tells these rows from others; of a row that stands at the end of a page it is known at the next one."""
+        texts = list(map(bytes, records))
+        new = {
+            text: record for text, record in zip(texts, records, strict=True) if text not in self._told_last
+        }
+        keys: Sequence[Any] = [None] * len(new)
+        if self._names and new:
             encoder = self._rows.encoder
-            keys = keys_of(encoder, encoder.decode(records, self._rows.constants), self._names)
-        return list(map(_Row, keys, self._hashes(records)))
+            keys = keys_of(encoder, encoder.decode([*new.values()], self._rows.constants), self._names)
+        found = dict(zip(new, map(_Row, keys, self._hashes([*new.values()])), strict=True))
+        told = [found.get(text) or self._told_last[text] for text in texts]
+        self._told_last = dict(zip(texts, told, strict=True))
+        return told
 
     def _hashes(self, records: Sequence[msgspec.Raw]) -> list[str]:
         return [row_hash(text) for text in self._rows.texts(records)]

@@ -60,7 +60,8 @@ class Pages:
         self._has_same_token = False
         self._last_records: Sequence[RawRecord] | None = None
         self._totals: Mapping[str | None, int] = {}
-        """What the first page told of the whole, by where it stands."""
+        """What the first page told of the whole, by where it stands; known once there is a second one."""
+        self._first_page: tuple[Response, Sequence[str] | None] | None = None
         self._is_first = is_first
         self._experience = experience or Experience()
         self._keyset = Keyset(settings, name, warn) if settings.type == "keyset" else None
@@ -89,6 +90,8 @@ class Pages:
                 is not unique; or this page, the last, shows that there is another.
         """
         self._count(page)
+        if self._first_page is not None:
+            self._totals, self._first_page = totals_of(*self._first_page), None
         self._look_for_a_cap(page)
         self._refuse_repeated_page(page, before_now)
         self._refuse_a_page_of_the_same_token(step, response, page)
@@ -102,7 +105,7 @@ class Pages:
             self._look_for_more(end or ENDS_AT_ONCE.get(self._settings.type, End.NOTHING), here)
             return None
         if self._seen.pages == 1:
-            self._totals = totals_of(response, page.records_at)
+            self._first_page = response, page.records_at
         self._experience.has_seen_place = True
         if self._settings.total_pages or self._settings.total_count:
             self._experience.has_seen_total = True
