@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from singerkit_sql_tap.contract import Database, KeyOrder
-from singerkit_sql_tap.queries import Condition, top_query
+from singerkit_sql_tap.queries import Condition, page_query, top_query
 from singerkit_sql_tap.tables import Table
 from singerkit_state.order import UnorderableError, ValueKind, order_key
 from singerkit_tap.contract import BookmarkValue
 
-__all__ = ["below_ceiling", "from_value", "is_below", "without_value"]
+__all__ = ["below_ceiling", "below_value", "from_value", "has_rows", "is_below", "without_value"]
 
 
 def from_value(database: Database, key: str, order: KeyOrder, value: Any) -> list[Condition]:
@@ -45,6 +45,20 @@ def is_below(ceiling: Sequence[Condition] | None, bookmark: BookmarkValue | None
         return bool(order_key(top, kind) < order_key(bookmark, kind))
     except (UnorderableError, TypeError):  # the engine says so where it meets it
         return False
+
+
+def below_value(database: Database, key: str, order: KeyOrder, value: BookmarkValue) -> list[Condition]:
+    """Return the condition for rows below ``value``, of which those next to it may be left out; rows with any value where it is not known."""
+    asked = order.asked(value)
+    column = database.compared(key)
+    if asked is None:
+        return [Condition(f"{column} IS NOT NULL")]
+    return [Condition(f"{column} < {database.placeholder}", (asked,))]
+
+
+def has_rows(database: Database, table: Table, where: Sequence[Condition]) -> bool:
+    """Tell whether there is a row of which ``where`` is true."""
+    return bool(database.fetch(page_query(database.source(table), ["1"], where, (), 1), 1, table))
 
 
 def without_value(database: Database, key: str) -> list[Condition]:

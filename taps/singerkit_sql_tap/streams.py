@@ -9,11 +9,19 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 from singerkit_shell.errors import ConfigurationError
+from singerkit_shell.words import counted
 from singerkit_sql_tap.advice import ADVICE
 from singerkit_sql_tap.chunks import Walk
 from singerkit_sql_tap.config import StreamSettings
 from singerkit_sql_tap.contract import Database, Row
-from singerkit_sql_tap.incremental import below_ceiling, from_value, is_below, without_value
+from singerkit_sql_tap.incremental import (
+    below_ceiling,
+    below_value,
+    from_value,
+    has_rows,
+    is_below,
+    without_value,
+)
 from singerkit_sql_tap.looks import Spelling
 from singerkit_sql_tap.queries import Condition, up_to
 from singerkit_sql_tap.tables import Table
@@ -61,6 +69,7 @@ class TableStream(BlockStream):
         self._row_count: int | None = None
         self._has_learned = False
         self._trail: Trail | None = None
+        self._passed: list[Condition] | None = None
         self._spelled: dict[str, Collection[Spelling]] = {}
         keys = table.primary_key if settings.primary_keys is None else settings.primary_keys
         super().__init__(
@@ -274,6 +283,8 @@ class TableStream(BlockStream):
         ceiling = below_ceiling(database, table, key)
         if is_below(ceiling, start.bookmark, self.bookmark_kind):
             self._tell_of_other_rows(key)
+        elif start.bookmark is not None:
+            self._passed = below_value(database, key, order, start.bookmark)
         if start.bookmark is None:
             table, where = self._walkable(columns, without_value(database, key))
             # No bookmark says that these have come; one of the rows behind them does.
@@ -291,6 +302,21 @@ class TableStream(BlockStream):
             self.name,
             key,
             reset_of(self),
+        )
+
+    def doubt_of_rows(self, remembered: int) -> str | None:
+        """Say so where others that no run has read may stand below the bookmark.
+
+        Rows at the bookmark that are only deleted leave nothing unread; where nothing stands below it, nothing was passed by either.
+        """
+        passed, self._passed = self._passed, None
+        if passed is None or not has_rows(self._database, self.table, passed):
+            return None
+        return (
+            f"Stream `{self.name}`: the state remembers {counted(remembered, 'row')} at the bookmark, and the table has none of them any more. "
+            "If they were only deleted or changed, nothing is missing. If the table was emptied and filled again, or its database made "
+            "anew or restored from a copy, rows below the bookmark are others than those that were read, and come with no run: to have "
+            f"them, run {reset_of(self)}. This is said once."
         )
 
     def _walked_by(self, table: Table, key: str) -> Sequence[str]:

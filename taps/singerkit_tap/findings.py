@@ -106,6 +106,9 @@ def told_of_answers(
             "them: they were sent as new rows. If each run says so, a selected field changes its value with each "
             f"answer, and these rows are there twice: {stream.advice_on_changing_fields()}.",
         )
+    doubt = stream.doubt_of_rows(remembered) if why is None and tracker.unmet == remembered else None
+    if doubt is not None:
+        yield "others", doubt
     if setting is None or tracker.compared or not tracker.unmet:
         return
     if tracker.rows and tracker.unmet <= _FEW and tracker.reads_unmet < UNMET_RUNS:

@@ -349,6 +349,13 @@ class BlockStream(Stream):
         """
         return None
 
+    def doubt_of_rows(self, remembered: int) -> str | None:  # noqa: ARG002  for subclasses
+        """Return what may be wrong where none of the rows that the state remembers came, in whatever version; None: nothing.
+
+        Asked at the end of an incremental read; ``remembered``: how many these are.
+        """
+        return None
+
     def read_again(self) -> Iterator[tuple[Context, Page]]:
         """Yield the rows of a full load below parents that its first read has missed, each page with its parent's context.
 

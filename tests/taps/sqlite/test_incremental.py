@@ -359,3 +359,61 @@ def test_rows_at_the_bookmark_that_are_deleted_are_no_reason_to_warn(shop, caplo
         state = shop.sync(state).state
         shop.execute("DELETE FROM t")
     assert [one.getMessage() for one in caplog.records if one.levelname == "WARNING"] == []
+
+
+NONE_LEFT = "the table has none of them any more"
+
+
+def _told(shop, caplog, state: Any) -> tuple[Any, list[str]]:
+    caplog.clear()
+    found = shop.sync(state)
+    return found.state, [
+        one.getMessage()
+        for one in caplog.records
+        if one.levelname == "WARNING" and NONE_LEFT in one.getMessage()
+    ]
+
+
+@pytest.mark.parametrize("kind", ["rowid", "rowid and index", "no key", "no key and index"])
+@pytest.mark.parametrize("at", [5, 6])
+def test_a_table_that_was_filled_again_up_to_the_bookmark_is_told_of(shop, caplog, kind, at):
+    """Its greatest value is that of the bookmark, or a later one; the rows that were sent with the bookmark are not there."""
+    shop.by("at")
+    shop.execute(*TABLES[kind])
+    insert(shop, *((n, DAY.format(n)) for n in (1, 2, 3, 4, 5)))
+    state, told = _told(shop, caplog, None)
+    assert told == []
+    shop.execute("DELETE FROM t")
+    insert(shop, *((10 + n, DAY.format(n)) for n in (1, 2, 3, 4, at)))
+    state, told = _told(shop, caplog, state)
+    assert len(told) == 2  # once more at the end of the run
+    assert "the state remembers 1 row at the bookmark" in told[0]
+    assert "come with no run: to have them, run " in told[0]
+    assert _told(shop, caplog, state)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("rowid", []),
+        ("no key", []),
+        ("rowid", [f"UPDATE t SET at = '{DAY.format(9)}' WHERE id = 5"]),
+        ("rowid", [f"UPDATE t SET at = '{DAY.format(9)}' WHERE id = 5", "DELETE FROM t WHERE id = 6"]),
+        ("rowid and index", ["DELETE FROM t WHERE id = 5"]),
+        ("no key", ["DELETE FROM t WHERE id = 5"]),
+        ("no key", ["DELETE FROM t WHERE id <> 6"]),
+        ("no key", ["DELETE FROM t"]),
+    ],
+)
+def test_a_table_that_has_some_of_the_rows_at_the_bookmark_is_not_told_of(shop, caplog, kind, changes):
+    """Nor one that has nothing below it, of which nothing can have been passed by."""
+    shop.by("at")
+    shop.execute(*TABLES[kind])
+    insert(shop, *((n, DAY.format(min(n, 5))) for n in (1, 2, 3, 5, 6)))
+    state = shop.sync().state
+    for change in changes:
+        shop.execute(change)
+    insert(shop, (20, DAY.format(10)))
+    state, told = _told(shop, caplog, state)
+    assert told == []
+    assert _told(shop, caplog, state)[1] == []
