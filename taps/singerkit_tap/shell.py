@@ -431,6 +431,7 @@ class SingerkitTap(Tap):
         """Run --discover. The config is checked first; what is wrong with it is an error here too."""
         if not value:
             return
+        stop_flag.install()
         config: _ConfigInput = ctx.params.get("config") or _ConfigInput()
         cls(config=cls._with_environment(config), setup_mapper=False).run_discovery()
         ctx.exit()

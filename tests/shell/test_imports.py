@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gc
+import runpy
 import signal
 import sys
+import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,3 +56,19 @@ def test_what_somebody_has_chosen_stays(importing: Any) -> None:
     assert importing(["tap-rest"], signal.SIG_IGN) is signal.SIG_IGN
     end_importing()
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def _executables() -> dict[str, str]:
+    with (Path(__file__).parents[2] / "pyproject.toml").open("rb") as file:
+        scripts: dict[str, str] = tomllib.load(file)["project"]["scripts"]
+    return {name: entry.partition(":")[0].partition(".")[0] for name, entry in scripts.items()}
+
+
+@pytest.mark.parametrize("executable", _executables())
+def test_each_executable_says_so_before_its_other_imports(
+    executable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    monkeypatch.setattr("singerkit_shell.imports.begin_importing", begun.append)
+    runpy.run_module(f"{_executables()[executable]}.__init__")
+    assert set(begun) == {executable}

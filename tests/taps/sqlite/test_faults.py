@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from taps.sqlite.conftest import Shop
+from waiting import wait_until
 
 from singerkit_shell.errors import BadDataError, ConfigurationError, NotAuthorisedError, RetryableError
 from singerkit_shell.signals import stop_flag
@@ -499,12 +500,20 @@ def test_no_content_of_a_text_stands_in_an_error(shop):
 SLOW = "CREATE VIEW slow AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 2000000000) SELECT count(*) AS c FROM n"
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_ends_a_long_query(shop, number, code):
+@pytest.mark.parametrize(
+    ("option", "number", "code"),
+    [
+        ("--state=none.json", signal.SIGTERM, 143),
+        ("--discover", signal.SIGTERM, 143),
+        ("--discover", signal.SIGINT, 130),
+        ("--test", signal.SIGINT, 130),
+    ],
+)
+def test_a_signal_ends_a_long_query(shop, option, number, code):
     shop.execute("CREATE TABLE t (n INT)", SLOW)
-    with shop.running("--state", str(shop.folder / "s.json")) as running:
-        assert running.wait_for_error("tap-sqlite v")
-        time.sleep(0.5)
+    with shop.running(option) as running:
+        wait_until(lambda: running.has_open(shop.path), "the file is open")
+        time.sleep(0.3)
         running.signal(number)
         outcome = running.finish()
     assert outcome.code == code, outcome

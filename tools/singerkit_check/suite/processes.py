@@ -180,6 +180,13 @@ class Running:
             except BrokenPipeError:
                 return
 
+    def has_open(self, path: Path) -> bool:
+        """Tell whether it has the file open now (Linux)."""
+        return any(
+            os.path.realpath(link) == os.path.realpath(path)
+            for link in Path(f"/proc/{self._process.pid}/fd").iterdir()
+        )
+
     def signal(self, signum: signal.Signals) -> None:
         self._process.send_signal(signum)
 
