@@ -19,6 +19,7 @@ __all__ = [
     "Shape",
     "add_columns",
     "add_unique_key",
+    "build_key",
     "can_be_key",
     "change_primary_key",
     "create_schema",
@@ -26,6 +27,7 @@ __all__ = [
     "dropping_key",
     "inspect",
     "is_empty",
+    "lock_at_once",
     "lock_for_altering",
     "lock_for_writing",
     "own_rows",
@@ -251,6 +253,15 @@ def lock_for_altering(cursor: Cursor, table: Identifier) -> None:
     cursor.execute(SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(table))
 
 
+def lock_at_once(cursor: Cursor, table: Identifier) -> None:
+    """Do the same without waiting.
+
+    Raises:
+        psycopg2.Error: somebody uses it.
+    """
+    cursor.execute(SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE NOWAIT").format(table))
+
+
 def own_rows(cursor: Cursor, table: Identifier) -> int:
     """Count the rows that this transaction has written; others that began later may count as well."""
     cursor.execute(SQL("SELECT count(*) FROM {} WHERE pg_catalog.age(xmin) <= 0").format(table))
@@ -444,12 +455,26 @@ def partition_columns(cursor: Cursor, table: Identifier) -> list[str | None]:
     return [name for (name,) in cursor.fetchall()]
 
 
+def build_key(cursor: Cursor, name: Identifier, index: str, keys: Sequence[str]) -> None:
+    """Build the index of a key to come, while others read the table; they do not write to it until this transaction ends."""
+    cursor.execute(SQL("CREATE UNIQUE INDEX {} ON {} ({})").format(Identifier(index), name, _list(keys)))
+
+
 def change_primary_key(
-    cursor: Cursor, name: Identifier, old: str | None, keys: Sequence[str], *, nullable: Iterable[str] = ()
+    cursor: Cursor,
+    name: Identifier,
+    old: str | None,
+    keys: Sequence[str],
+    *,
+    nullable: Iterable[str] = (),
+    index: str | None = None,
 ) -> None:
-    """Replace the primary key; columns of the old one that are ``nullable`` take NULL then."""
+    """Replace the primary key, by way of an ``index`` that was built; columns of the old one that are ``nullable`` take NULL then."""
     drop = _dropping(old, nullable) if old else []
-    add = SQL("ADD PRIMARY KEY ({})").format(_list(keys))
+    if index is not None and old is not None:
+        add = SQL("ADD CONSTRAINT {} PRIMARY KEY USING INDEX {}").format(Identifier(old), Identifier(index))
+    else:
+        add = SQL("ADD PRIMARY KEY ({})").format(_list(keys))
     cursor.execute(SQL("ALTER TABLE {} {}").format(name, SQL(", ").join([*drop, add])))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
@@ -20,7 +21,7 @@ from target_postgres.connect import Connection
 from target_postgres.faults import WAITS, fault
 from target_postgres.names import identifier
 from target_postgres.session import Session
-from target_postgres.tables import New, Table
+from target_postgres.tables import New, Table, build_key
 
 __all__ = ["Fit", "Fitting", "takes_ddl"]
 
@@ -30,6 +31,12 @@ Fit = Callable[[Cursor, logging.Logger], Table]
 
 _MOST_GIVEN_UP = 3
 """How often a unit is given up, so that a table is altered before it: each time what came of it so far is written again."""
+
+_BUILD_SECONDS = 0.5
+"""How long is waited for those who write to a table before the index of its key is built under the lock of all."""
+_LOOKS = 20
+_LOOK_AGAIN_SECONDS = 0.02
+"""How often is looked for a moment without readers, and how soon again: the others wait to write meanwhile."""
 
 _QUIET = logging.Logger("target_postgres.trial", logging.CRITICAL + 1)
 
@@ -148,7 +155,8 @@ class Fitting:
             self._log.warning(
                 "The unit of commit has locked the table of stream `%s` already, with rows of it or by way of a foreign key, a trigger or "
                 "inheritance of another one, and is not written again for it: the table is altered in the unit, and who reads it waits for "
-                "the end of that. Where the tap sends this stream before the others, or a STATE between them, nobody waits.",
+                "the end of that. Where the tap sends this stream before the others, or a STATE between them, or the unit is held "
+                "(`replay_bytes`), nobody waits.",
                 stream,
             )
 
@@ -164,6 +172,41 @@ class Fitting:
             if error.pgcode != errorcodes.LOCK_NOT_AVAILABLE:
                 raise
             raise self._in_use(cursor.connection, stream, doing, error) from error
+
+    def build_key(self, cursor: Cursor, table: Table) -> str | None:
+        """Build the index of a key that changes while others read the table, and lock it then; None: `lock_out` comes first.
+
+        It waits for no reader: one who has read and waits to write would wait for us as well.
+        """
+        cursor.execute("SAVEPOINT singerkit_key")
+        try:
+            build = partial(build_key, table=table)
+            seconds = min(_BUILD_SECONDS, self._lock_timeout)
+            index = ahead.in_unit(cursor, build, seconds=seconds, stop=self._stop)
+            locked = index is not None and self._is_locked_at_once(cursor, table)
+        except psycopg2.Error:
+            if cursor.connection.closed:
+                raise
+            locked = False  # what is wrong is told by who does it under the lock
+        if not locked:
+            cursor.execute("ROLLBACK TO SAVEPOINT singerkit_key")
+        cursor.execute("RELEASE SAVEPOINT singerkit_key")
+        return index if locked else None
+
+    def _is_locked_at_once(self, cursor: Cursor, table: Table) -> bool:
+        """Find a moment in which nobody uses the table."""
+        cursor.execute("SAVEPOINT singerkit_at_once")
+        for _ in range(_LOOKS):
+            try:
+                ddl.lock_at_once(cursor, table.identifier)
+            except psycopg2.Error as error:
+                if error.pgcode != errorcodes.LOCK_NOT_AVAILABLE:
+                    raise
+                cursor.execute("ROLLBACK TO SAVEPOINT singerkit_at_once")
+                time.sleep(_LOOK_AGAIN_SECONDS)
+            else:
+                return True
+        return False
 
     def lock_out(self, cursor: Cursor, table: Table) -> None:
         """Take the lock under which the key changes, at once, since one that grows to it meets others that do."""

@@ -165,11 +165,12 @@ class Storing:
         """Look at the table once in each unit, before rows go into it."""
         if table.is_locked:
             return
-        if table.lacks_key:
+        index = self._fitting.build_key(cursor, table) if table.lacks_key else None
+        if table.lacks_key and index is None:
             self._fitting.lock_out(cursor, table)
         hold(cursor, table, self._log, must_hold=self._must_hold(table.stream))
         if table.lacks_key:
-            self.altered(cursor, partial(give_key, cursor, table, self._log))
+            self.altered(cursor, partial(give_key, cursor, table, self._log, index))
         # Behind a COPY nothing tells which rows were deleted; a merge knows their keys.
         table.takes_copies = table.takes_copies and not table.detours.take_away
 

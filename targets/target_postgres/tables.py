@@ -30,7 +30,7 @@ from target_postgres.stored import as_stored, check_keys
 from target_postgres.types import ColumnType, column_type, keeps_values
 from target_postgres.words import WORDS
 
-__all__ = ["NOTHING_NEW", "New", "Table", "fit_table", "give_key", "hold"]
+__all__ = ["NOTHING_NEW", "New", "Table", "build_key", "fit_table", "give_key", "hold"]
 
 _TAKES_TIMES = frozenset({"timestamptz", "timestamp", "text"})
 
@@ -565,11 +565,27 @@ def _may_be_null(stream: Stream, columns: Mapping[str, str]) -> set[str]:
     return {columns[column.name] for column in stream.columns if column.nullable or not column.required}
 
 
-def give_key(cursor: Cursor, table: Table, log: logging.Logger) -> None:
-    """Make the key of a table that `lacks_key`, which is rolled back with the rows that want it."""
+def build_key(cursor: Cursor, table: Table) -> str | None:
+    """Build the index of the key of a table that `lacks_key`, in place of a primary key; None: `give_key` is to build it."""
     existing = ddl.inspect(cursor, table.schema, table.name)
-    if existing is not None and not _has_key(existing, table.keys):
-        _change_key(cursor, table.identifier, existing, table.given, table.columns, table.keys, log)
+    if (
+        existing is None
+        or existing.primary_key_name is None
+        or _has_key(existing, table.keys)
+        or _is_users(existing, table.given, table.columns)
+        or ddl.partition_columns(cursor, table.identifier)
+    ):
+        return None
+    index = f"singerkit_key_{existing.oid}"
+    ddl.build_key(cursor, table.identifier, index, table.keys)
+    return index
+
+
+def give_key(cursor: Cursor, table: Table, log: logging.Logger, index: str | None = None) -> None:
+    """Make the key of a table that `lacks_key`, which is rolled back with the rows that want it; ``index``: of `build_key`."""
+    existing = ddl.inspect(cursor, table.schema, table.name)
+    if existing is not None and (index is not None or not _has_key(existing, table.keys)):
+        _change_key(cursor, table.identifier, existing, table.given, table.columns, table.keys, log, index)
         table.shape = ddl.shape(cursor, table.schema, table.name)
 
 
@@ -581,6 +597,7 @@ def _change_key(
     columns: Mapping[str, str],
     keys: tuple[str, ...],
     log: logging.Logger,
+    index: str | None = None,
 ) -> None:
     """Make the stream's key the key of the table; where that has a primary key of the user's, beside it.
 
@@ -593,7 +610,9 @@ def _change_key(
             ddl.add_unique_key(cursor, table, keys)
         else:
             nullable = ddl.releasable(cursor, existing.oid, left)
-            ddl.change_primary_key(cursor, table, existing.primary_key_name, keys, nullable=nullable)
+            ddl.change_primary_key(
+                cursor, table, existing.primary_key_name, keys, nullable=nullable, index=index
+            )
     except psycopg2.IntegrityError:
         raise _no_key(stream) from None
     if is_users:

@@ -185,6 +185,64 @@ def test_a_key_of_committed_rows_changes_with_the_commit(
     assert table(database, "s", "id", "n") == [(1, 1), (1, 5), (2, 5)]
 
 
+INDEXES = "SELECT indexname::text FROM pg_indexes WHERE tablename = 's'"
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["committed", "given up"])
+def test_others_read_while_the_index_of_another_key_is_built(
+    database: str, ends: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query(
+        database,
+        "CREATE TABLE s (id bigint, n bigint, CONSTRAINT k PRIMARY KEY (id)); INSERT INTO s VALUES (1, 1)",
+    )
+    before = query(database, CONSTRAINTS), query(database, NOT_NULL), query(database, INDEXES)
+    lock, looks = ddl.lock_at_once, list[Any]()
+
+    def looking(cursor: Any, name: Any) -> None:
+        cursor.execute("SELECT count(*) FROM pg_indexes WHERE tablename = 's'")
+        looks.append((cursor.fetchone(), strong_locks(database), seen_columns(database, "s")))
+        lock(cursor, name)
+
+    monkeypatch.setattr(ddl, "lock_at_once", looking)
+    made = loader(database)
+    write(made, shape("s", ["n"], n=INTEGER), (7, 1), (8, 2), columns=["id", "n"])
+    made.settle()
+    assert looks == [((2,), [], ["id", "n"])]
+    if ends:
+        made.commit("{}")
+    made.close()
+    after = query(database, CONSTRAINTS), query(database, NOT_NULL), query(database, INDEXES)
+    assert after == (([("PRIMARY KEY (n)",)], [("n",)], [("k",)]) if ends else before)
+    assert table(database, "s", "id", "n") == ([(7, 1), (8, 2)] if ends else [(1, 1)])
+
+
+def test_a_reader_who_writes_then_is_not_waited_for_with_the_index(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two that wait for each other: the index is given up, and with it the lock that keeps writers out."""
+    query(database, KEYED)
+    lock, tried = ddl.lock_for_altering, list[bool]()
+    made = loader(database)
+    write(made, shape("s", ["n"], n=INTEGER), (7, 1), columns=["id", "n"])
+    made._call(lambda _connection: None, "waiting for the rows")
+    with connected(database, autocommit=False) as other:
+        other.execute(f"{IMPATIENT} SELECT * FROM s")
+
+        def writing(cursor: Any, table: Any) -> None:
+            if not tried:
+                tried.append(True)
+                other.execute("UPDATE s SET id = 5")
+                other.connection.commit()
+            lock(cursor, table)
+
+        monkeypatch.setattr(ddl, "lock_for_altering", writing)
+        made.commit("{}")
+    assert tried == [True]
+    assert table(database, "s", "id", "n") == [(7, 1)]
+    assert query(database, CONSTRAINTS) == [("PRIMARY KEY (n)",)]
+
+
 def test_a_table_that_the_unit_has_made_gets_another_key_at_once(database: str) -> None:
     """It goes with the run that ends without its rows."""
     made = loader(database)
