@@ -160,7 +160,7 @@ class Asking:
         is_known, looks = False, pages.second_looks(step, response, page)
         for look in looks:
             params = {name: value for name, value in question.params.items() if name not in step.params}
-            asked = replace(question, params={**params, **look.params}) if look.url is None else question
+            asked = replace(question, params={**params, **look.params})
             try:
                 answer, is_served = self._witness.ask(
                     asked, is_first=False, is_contradicted=pages.needs_witness

@@ -17,28 +17,40 @@ PAGINATIONS: dict[str, dict[str, Any]] = {
 
 
 class Api:
-    """Thirty rows, ten at once. ``at``: what happens before answer number so and so; ``fails`` at answers that have no rows."""
+    """Thirty rows, ten at once. ``at``: what happens before answer number so and so.
 
-    def __init__(self, rows: int = 30, *, is_always_more: bool = False) -> None:
+    ``fails`` are the numbers of answers that have no rows, ``refuses`` those of answers with `refusal`. ``queries``: what was asked.
+    """
+
+    def __init__(self, rows: int = 30, *, size: int = 10, is_always_more: bool = False) -> None:
+        self.size = size
         self.ids = [f"r{number:02d}" for number in range(rows)]
         self.is_always_more = is_always_more
         self.at: dict[int, Callable[[], object]] = {}
         self.fails: set[int] = set()
+        self.refuses: set[int] = set()
+        self.refusal = 400
+        self.queries: list[str] = []
         self.answers = 0
 
     def __call__(self, asked: Asked) -> Reply:
         self.answers += 1
+        self.queries.append(asked.raw_path.partition("?")[2])
         self.at.get(self.answers, list)()
+        if self.answers in self.refuses:
+            return json_reply({}, self.refusal)
         if self.answers in self.fails:
-            return json_reply({"data": [], "has_more": False, "next": None})
-        begin = (int(asked.param("page") or 1) - 1) * 10 + int(asked.param("cursor") or 0)
+            return json_reply({"data": [], "has_more": False, "next": None}, **{"X-More": "0"})
+        begin = (int(asked.param("page") or 1) - 1) * self.size + int(asked.param("cursor") or 0)
         after = asked.param("starting_after")
         if after is not None:
             begin = self.ids.index(after) + 1 if after in self.ids else len(self.ids)
-        rows = self.ids[begin : begin + 10]
-        is_more = begin + 10 < len(self.ids) or (self.is_always_more and bool(rows))
+        rows = self.ids[begin : begin + self.size]
+        is_more = begin + self.size < len(self.ids) or (self.is_always_more and bool(rows))
         found = [{"id": name} for name in rows]
-        return json_reply({"data": found, "has_more": is_more, "next": str(begin + 10) if is_more else None})
+        following = str(begin + self.size) if is_more else None
+        said = {"data": found, "has_more": is_more, "next": following}
+        return json_reply(said, **{"X-More": str(int(is_more))})
 
 
 def stream(kind: str) -> dict[str, Any]:
@@ -76,6 +88,38 @@ def test_rows_behind_one_that_was_deleted_are_read(gone: int, run_tap: Any) -> N
     run = read(run_tap, api, "keyset")
     assert [row["id"] for row in run.records("rows")] == sorted([*api.ids, *lost])
     assert "rows may be missing" not in run.stderr
+
+
+@pytest.mark.parametrize("kind", ["keyset", "page"])
+@pytest.mark.parametrize("status", [400, 401])
+def test_a_look_that_is_refused_shows_no_end(kind: str, status: int, run_tap: Any) -> None:
+    api = Api()
+    api.fails, api.refuses, api.refusal = {3}, {*range(4, 99)}, status
+    run = read(run_tap, api, kind)
+    assert len(run.records("rows")) == 20
+    assert "rows may be missing if the API failed" in run.stderr
+
+
+def test_behind_a_look_that_is_refused_comes_another(run_tap: Any) -> None:
+    api = Api()
+    api.fails, api.refuses = {3}, {4}
+    assert len(read(run_tap, api, "keyset").records("rows")) == 30
+
+
+def test_a_first_row_that_was_deleted_is_no_end(run_tap: Any) -> None:
+    """Nothing is known to come before it, so the first page is asked for."""
+    api = Api(3, size=1)
+    api.at = {2: lambda: api.ids.remove("r00")}
+    run = read(run_tap, api, "keyset", params={"sort": "id"})
+    assert [row["id"] for row in run.records("rows")] == ["r00", "r01", "r02"]
+    assert api.queries[:3] == ["sort=id", "sort=id&starting_after=r00", "sort=id"]
+
+
+def test_an_end_that_a_header_tells_is_looked_at_twice(run_tap: Any) -> None:
+    api = Api()
+    api.fails = {3}
+    run = read(run_tap, api, "page", pagination={"type": "page", "has_more": "header:X-More"})
+    assert len(run.records("rows")) == 30
 
 
 @pytest.mark.parametrize("kind", ["keyset", "page"])
