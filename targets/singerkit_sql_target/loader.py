@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from singerkit_shell.errors import LockHeldError, SingerkitError
 from singerkit_shell.signals import StopFlag, stop_flag
 from singerkit_sql_target import merge
+from singerkit_sql_target.begun import Begun
 from singerkit_sql_target.dialect import Dialect, Field, OutcomeUnknown, Session
 from singerkit_sql_target.names import check_stream_name
 from singerkit_sql_target.rejects import REJECTS, RejectTable
@@ -19,10 +20,8 @@ from singerkit_sql_target.settings import Settings
 from singerkit_sql_target.stage import Part, Position, Stage
 from singerkit_sql_target.states import HISTORY, TABLE, StateRow, StateTable
 from singerkit_sql_target.tables import Table, check_key, columns_of, fit_table, holds_rows
-from singerkit_sql_target.versions import Others, Versions, told_of_others
+from singerkit_sql_target.versions import Others, Versions
 from singerkit_state.lineage import WaysOut
-from singerkit_state.reached import NOTHING, reached
-from singerkit_state.value import digest
 from singerkit_target.chosen import without_column
 from singerkit_target.contract import Edit, SafePoint
 from singerkit_target.metadata import MetadataColumns
@@ -67,10 +66,8 @@ class SqlLoader:
         self._stage = Stage()
         self._tables: dict[str, Table] = {}
         self._open: Session | None = None
-        self._run: StateRow | None = None
+        self._run: Begun[StateRow] | None = None
         self._safe: tuple[SafePoint, Position] | None = None
-        self._reached = NOTHING
-        self._accepts_gone_rows = False
         self._holding: frozenset[str] = frozenset()  # streams whose tables held rows when this run committed
 
     # --- the run -------------------------------------------------------------------------------------------
@@ -88,8 +85,7 @@ class SqlLoader:
             lambda session: self._states.acquire(session, pipeline, self._run_id),
             f"beginning a run of the pipeline `{pipeline}`",
         )
-        self._run = row
-        self._reached = reached(row.state_text)
+        self._run = Begun.with_row(row)
         return row.state_text
 
     @property
@@ -100,12 +96,10 @@ class SqlLoader:
         return self._guarded(self._states.pipelines, "reading the names of the pipelines")
 
     def was_former(self, value: Any) -> bool:
-        return digest(value) in self._row.former
+        return self._begun.was_former(value)
 
     def expect_gone_rows(self, *, always: bool = False) -> None:
-        self._accepts_gone_rows = always
-        self._run = replace(self._row, loaded=frozenset())
-        self._reached = NOTHING
+        self._run = self._begun.starting_over(always=always)
 
     def change_state(self, edit: Edit, why: str, *, as_it_is: bool = False) -> str | None:
         """Replace the state in the row, in a transaction of its own."""
@@ -129,8 +123,8 @@ class SqlLoader:
         start_over = self._ways(self._row.pipeline).start_over(stream.name)
 
         def fit(session: Session) -> Table:
-            if former is None:
-                self._tell_of_others(session, stream.name)
+            if former is None and (others := self._others(session, stream.name)).names:
+                others.tell(stream.name, self._settings, self._log)
             return fit_table(
                 session,
                 self._dialect,
@@ -140,42 +134,17 @@ class SqlLoader:
                 start_over,
                 former=former,
                 waiting=self._stage.types(stream.name),
-                must_hold=former is None and self._must_hold(stream.name),
-                doubts=self.doubts if former is None and self._should_hold(stream.name) else None,
+                must_hold=former is None and self._begun.must_hold(stream.name),
+                doubts=self.doubts if former is None and self._begun.should_hold(stream.name) else None,
             )
 
         table = self._guarded(fit, f"preparing the table of stream `{stream.name}`")
         self._tables[stream.name] = table
         return table.given
 
-    def _tell_of_others(self, session: Session, stream: str) -> None:
-        """Warn of pipelines that load the same table: with one source between them that is fine, with two it is not."""
-        others = self._others(session, stream).names
-        if others:
-            self._log.warning(
-                "The table of stream `%s` was loaded by the pipeline %s, too: rows with one key replace each other%s. If the "
-                "two read other sources, give each pipeline a schema of its own (`default_target_schema`), or the stream "
-                "another `name`; if that pipeline is no more, forget its state.",
-                stream,
-                ", ".join(f"`{name}`" for name in others[:3]),
-                told_of_others(self._settings),
-            )
-
     def _others(self, session: Session, stream: str) -> Others:
         names = self._states.others_with(session, self._row.pipeline, stream)
         return Others(names, self._ways(self._row.pipeline).start_over_as)
-
-    def _must_hold(self, stream: str) -> bool | None:
-        """Whether the table of a stream held rows when its bookmark was committed; None when nobody has noted it."""
-        if not self._reached.names(stream):
-            return False
-        noted = self._row.loaded
-        return None if noted is None else stream in noted
-
-    def _should_hold(self, stream: str) -> bool:
-        """Whether it held rows, and nobody can tell what the state says of them."""
-        noted = self._row.loaded
-        return stream in (noted or ()) and self._reached.names(stream, noted) is None
 
     def write(self, stream: Stream, batch: Batch) -> None:
         """Put a batch into the stage."""
@@ -275,7 +244,7 @@ class SqlLoader:
                     raise
 
         self._guarded(apply_surely, "committing")
-        self._run, self._holding = advanced[0], holding[0]
+        self._run, self._holding = self._begun.at(advanced[0]), holding[0]
         self._safe = None
         self._guarded(self._stage.clear, "emptying the stage")
 
@@ -309,8 +278,8 @@ class SqlLoader:
         """Begin anew on a new session; the tables are fitted anew by `declare`."""
         self._reconnect()
         self._safe = None
-        held = frozenset() if self._accepts_gone_rows else self._tables.keys() & self._holding
-        self._reached = replace(self._reached, named=self._reached.named | held)
+        if not self._begun.accepts_gone_rows:
+            self._run = self._begun.with_rows_in(self._tables.keys() & self._holding)
         self._tables.clear()
 
     def column_types_without_column(self) -> list[str]:
@@ -321,10 +290,14 @@ class SqlLoader:
     # --- the session ---------------------------------------------------------------------------------------
 
     @property
-    def _row(self) -> StateRow:
+    def _begun(self) -> Begun[StateRow]:
         if self._run is None:
             raise SingerkitError("A loader was asked of its pipeline before begin(); please report this.")
         return self._run
+
+    @property
+    def _row(self) -> StateRow:
+        return self._begun.row
 
     def _connect(self) -> Session:
         """Open a session; wait a moment for whoever has the store for a moment.

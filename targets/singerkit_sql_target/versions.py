@@ -18,10 +18,10 @@ from singerkit_sql_target.tables import StreamTable, holds_values
 from singerkit_target.versions import without_metadata
 from singerkit_wire.stream import DELETED_AT, VERSION
 
-__all__ = ["Others", "Versions", "told_of_others"]
+__all__ = ["Others", "Versions"]
 
 
-def told_of_others(settings: Settings) -> str:
+def _told_of_versions(settings: Settings) -> str:
     """What a version does where rows may be those of another pipeline."""
     if not settings.with_metadata or (settings.append_only and settings.hard_delete):
         return ""
@@ -38,6 +38,19 @@ class Others:
 
     names: Sequence[str]
     forget: Callable[[str], str]
+
+    def tell(self, stream: str, settings: Settings, log: logging.Logger) -> None:
+        """Warn of them: with one source between them that is fine, with two it is not."""
+        log.warning(
+            "The table of stream `%s` was loaded by the pipeline %s, too: rows with one key replace each other%s. If the two read other "
+            "sources, give each pipeline a schema of its own (`default_target_schema`), or the stream another `name`; where `%s` loads it "
+            "no more, forget its state with %s.",
+            stream,
+            ", ".join(f"`{name}`" for name in self.names[:3]),
+            _told_of_versions(settings),
+            self.names[0],
+            self.forget(self.names[0]),
+        )
 
     def refusal(self, stream: str, where: str, count: int, settings: Settings) -> ConfigurationError:
         """What a run ends with in which ``count`` rows of other versions would go: a version does not say whose it is."""

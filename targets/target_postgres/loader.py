@@ -15,9 +15,10 @@ from psycopg2.extensions import cursor as Cursor
 
 from singerkit_shell.errors import BadDataError, FencedError, RetryableError, SingerkitError
 from singerkit_shell.signals import StopFlag, stop_flag
+from singerkit_sql_target.begun import Begun
 from singerkit_sql_target.names import check_stream_name
 from singerkit_sql_target.settings import Settings
-from singerkit_sql_target.versions import Others, Versions, told_of_others
+from singerkit_sql_target.versions import Others, Versions
 from singerkit_state.lineage import WaysOut
 from singerkit_state.postgres import history
 from singerkit_state.postgres import row as rows_of_state
@@ -26,6 +27,7 @@ from singerkit_state.postgres.row import StateRow
 from singerkit_state.postgres.store import change_row
 from singerkit_state.postgres.table import DEFAULT_TABLE, ensure_table
 from singerkit_state.postgres.url import StateUrl
+from singerkit_state.reached import NOTHING
 from singerkit_state.store import Change
 from singerkit_target.chosen import without_column
 from singerkit_target.contract import Edit, SafePoint, UnitLost
@@ -34,7 +36,6 @@ from singerkit_target.replay import waits
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.stream import DELETED_AT, Stream
 from target_postgres import ahead, rejects
-from target_postgres.begun import NOT_BEGUN, Begun
 from target_postgres.connect import Connection, connect, pid_of
 from target_postgres.domain import ABILITIES, DOMAIN
 from target_postgres.faults import ConnectionLost, ServerTrouble
@@ -50,6 +51,9 @@ from target_postgres.words import WORDS, Asked
 __all__ = ["PostgresLoader"]
 
 _T = TypeVar("_T")
+
+_NOT_BEGUN = Begun(StateRow("", 0, 0, None, None, None, "", ""), NOTHING)
+"""Before `begin`: no pipeline, no state. A commit of it finds no row, and is fenced."""
 
 
 @dataclass
@@ -103,7 +107,7 @@ class PostgresLoader:
         self._tables: dict[str, Table] = {}
         self._declared = 0
         self._open_session: Session | Unopened = Unopened()
-        self._begun = NOT_BEGUN
+        self._begun = _NOT_BEGUN
         self._safe: _Safe | None = None
         self._committed_state: str | None = None  # by this run
         self._is_back = False  # at the last safe point, having given up what came after it
@@ -282,21 +286,14 @@ class PostgresLoader:
 
     def _tell_of_others(self, cursor: Cursor, stream: str) -> None:
         """Warn of pipelines that load the same table: with one source between them that is fine, with two it is not."""
-        others = self._others(cursor, stream).names
-        if others and stream not in self._told_of_others:
+        others = self._others(cursor, stream)
+        if others.names and stream not in self._told_of_others:
             self._told_of_others.add(stream)
-            self._log.warning(
-                "The table of stream `%s` was loaded by the pipeline %s, too: rows with one key replace each other%s. If the "
-                "two read other sources, give each pipeline a schema of its own (`default_target_schema`), or the stream "
-                "another `name`; if that pipeline is no more, reset its state (`singerkit-state reset`).",
-                stream,
-                ", ".join(f"`{name}`" for name in others[:3]),
-                told_of_others(self._settings),
-            )
+            others.tell(stream, self._settings, self._log)
 
     def _others(self, cursor: Cursor, stream: str) -> Others:
         row = self._begun.row
-        names = [] if self._begun is NOT_BEGUN else rows_of_state.others_with(cursor, row, stream)
+        names = [] if self._begun is _NOT_BEGUN else rows_of_state.others_with(cursor, row, stream)
         return Others(names, self._ways(row.pipeline).start_over_as)
 
     def write(self, stream: Stream, batch: Batch) -> None:

@@ -94,6 +94,17 @@ def test_a_table_that_is_gone_ends_the_run_before_anything_is_written(target: Da
     assert f"The table {target.schema}.s is not there, and the saved state says that rows" in outcome.stderr
 
 
+def test_another_pipeline_that_loads_the_table_is_told_with_the_command_that_forgets_it(
+    target: Database,
+) -> None:
+    rows = [SCHEMA("s", {"id": INTEGER}, ["id"]), RECORD("s", {"id": 1}), STATE({"a": 1})]
+    target.run(*rows, pipeline="one").expect(0)
+    told = target.run(*rows, pipeline="two").expect(0).stderr
+    assert "The table of stream `s` was loaded by the pipeline `one`, too: rows with one key" in told
+    command = told.split("where `one` loads it no more, forget its state with `")[1].split("`")[0]
+    assert "--pipeline one --start-over" in command
+
+
 @pytest.mark.parametrize("words", [WORDS, DuckDialect(Path("a.duckdb"))], ids=["postgres", "duckdb"])
 @pytest.mark.parametrize(
     ("name", "problem"),

@@ -2,41 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from singerkit_state.postgres.row import StateRow
 from singerkit_state.reached import NOTHING, Reached, reached
 from singerkit_state.value import digest
 
-__all__ = ["NOT_BEGUN", "Begun"]
+__all__ = ["Begun"]
+
+
+class _Row(Protocol):
+    """What it asks of the row of a pipeline, of whatever database."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def state_text(self) -> str | None: ...
+    @property
+    def former(self) -> Sequence[str]: ...
+    @property
+    def loaded(self) -> frozenset[str] | None: ...
+
+
+_R = TypeVar("_R", bound=_Row)
 
 
 @dataclass(frozen=True)
-class Begun:
+class Begun(Generic[_R]):
     """A pipeline that is held by this run. ``row`` is what its last commit, or `begin`, has left.
 
     ``reached`` is what the state said when the run began: of these streams the tables held rows.
     """
 
-    row: StateRow
+    row: _R
     reached: Reached
     accepts_gone_rows: bool = False
 
     @classmethod
-    def with_row(cls, row: StateRow) -> Begun:
+    def with_row(cls, row: _R) -> Begun[_R]:
         """A run that goes on from the state in the row."""
         return cls(row, reached(row.state_text))
 
-    def starting_over(self, *, always: bool) -> Begun:
+    def starting_over(self, *, always: bool) -> Begun[_R]:
         """The same, where no table has to hold anything; ``always``: not even what the run itself has committed."""
         return Begun(replace(self.row, loaded=frozenset()), NOTHING, always)
 
-    def at(self, row: StateRow) -> Begun:
+    def at(self, row: _R) -> Begun[_R]:
         """The same after a commit."""
         return replace(self, row=row)
 
-    def with_rows_in(self, streams: Set[str]) -> Begun:
+    def with_rows_in(self, streams: Set[str]) -> Begun[_R]:
         """The same, where the tables of these streams must hold rows besides."""
         return replace(self, reached=replace(self.reached, named=self.reached.named | streams))
 
@@ -54,7 +70,3 @@ class Begun:
         """Whether it held rows, and nobody can tell what the state says of them."""
         loaded = self.row.loaded
         return stream in (loaded or ()) and self.reached.names(stream, loaded) is None
-
-
-NOT_BEGUN = Begun(StateRow("", 0, 0, None, None, None, "", ""), NOTHING)
-"""Before `begin`: no pipeline, no state. A commit of it finds no row, and is fenced."""
