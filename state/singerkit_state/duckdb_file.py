@@ -1,11 +1,14 @@
-"""Why a DuckDB file cannot be opened, by what it is: for who reads the state in it, and for who loads into it."""
+"""Opening a DuckDB file, and why it cannot be opened, by what it is: for who reads the state in it, and for who loads into it."""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from singerkit_shell.errors import (
     CannotWriteError,
@@ -14,13 +17,71 @@ from singerkit_shell.errors import (
     NotAuthorisedError,
     SingerkitError,
 )
+from singerkit_state import statefile
 
-__all__ = ["NO_EXTENSIONS", "first_line", "why_not_opened"]
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["NO_EXTENSIONS", "first_line", "open_or_make", "why_not_opened"]
 
 NO_EXTENSIONS = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 """Nothing is fetched from anywhere, whatever a file or a name looks like."""
 _MAGIC, _MAGIC_AT = b"DUCK", 8
+_LOOKS, _LOOK_AGAIN_SECONDS = 5, 0.02
 _HOLDER = re.compile(r"Conflicting lock is held in (.*?) \(PID (\d+)\)")
+
+
+def open_or_make(path: Path, *, setting: str = "") -> duckdb.DuckDBPyConnection:
+    """Open a file for writing, in UTC; one that is not there is made. ``setting`` is as at `why_not_opened`.
+
+    Raises:
+        LockHeldError, NotAuthorisedError, CannotWriteError, ConfigurationError: it cannot be.
+    """
+    import duckdb
+
+    for _ in range(_LOOKS):
+        try:
+            _make(path)
+            connection = _open(path)
+        except (duckdb.Error, OSError) as error:
+            reason = why_not_opened(path, error, setting=setting)
+            said = first_line(error)
+        else:
+            connection.execute("SET TimeZone = 'UTC'")
+            return connection
+        if reason is not None:
+            raise reason
+        time.sleep(_LOOK_AGAIN_SECONDS)  # whoever had it open has left it meanwhile
+    if not path.exists():
+        raise CannotWriteError(
+            f"The database {path} cannot be made ({said}); nothing was written: make room on the disk of its folder, "
+            "then run again."
+        )
+    raise ConfigurationError(
+        f"The database {path} cannot be opened ({said}); nothing was read or written: if a newer version of duckdb has "
+        "written it, install that one, else put the file back from a copy, then run again."
+    )
+
+
+def _open(path: Path) -> duckdb.DuckDBPyConnection:
+    import duckdb
+
+    return duckdb.connect(str(path), config=dict(NO_EXTENSIONS))
+
+
+def _make(path: Path) -> None:
+    """Make the file unless it is there, whole or not at all: what is left of half a one would be no database."""
+    if os.path.lexists(path) or not path.parent.is_dir():
+        return
+    making = path.with_name(f".{path.name}.{os.getpid()}.making")
+    making.unlink(missing_ok=True)
+    try:
+        _open(making).close()
+        with contextlib.suppress(OSError):  # somebody else has made it meanwhile, or there are no links here
+            os.link(making, path)
+            statefile.sync_folder(str(path.parent))
+    finally:
+        making.unlink(missing_ok=True)
 
 
 def why_not_opened(

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,8 +31,7 @@ from singerkit_sql_target.dialect import (
     Session,
 )
 from singerkit_sql_target.names import lower_ascii
-from singerkit_state import statefile
-from singerkit_state.duckdb_file import NO_EXTENSIONS, first_line, why_not_opened
+from singerkit_state.duckdb_file import first_line, open_or_make
 from singerkit_wire.kinds import Column, Kind
 from target_duckdb import types as value_table
 from target_duckdb.arrow import ROWS, as_arrow
@@ -45,7 +42,6 @@ __all__ = ["DuckDialect"]
 _CANNOT_WRITE = (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException)
 """A COMMIT that finds no room is one of the last."""
 _KEY_IS = "singerkit: rows replace each other by "
-_LOOKS, _LOOK_AGAIN_SECONDS = 5, 0.02
 _SCHEMAS_OF_DUCKDB = ("temp", "system", "pg_catalog", "information_schema")
 _OF_THE_TABLE = (duckdb.BinderException, duckdb.CatalogException, duckdb.DependencyException)
 """What a statement is refused with for how a table is made; these tell of names, never of values."""
@@ -65,28 +61,7 @@ class DuckDialect:
         self._path, self._number_type = path.absolute(), number_type
 
     def connect(self) -> Session:
-        for _ in range(_LOOKS):
-            try:
-                _make(self._path)
-                connection = _open(self._path)
-            except (duckdb.Error, OSError) as error:
-                reason = why_not_opened(self._path, error, setting=" (`database`)")
-                said = first_line(error)
-            else:
-                connection.execute("SET TimeZone = 'UTC'")
-                return _DuckSession(connection)
-            if reason is not None:
-                raise reason
-            time.sleep(_LOOK_AGAIN_SECONDS)  # whoever had it open has left it meanwhile
-        if not self._path.exists():
-            raise CannotWriteError(
-                f"The database {self._path} cannot be made ({said}); nothing was written: make room on the disk of its folder, "
-                "then run again."
-            )
-        raise ConfigurationError(
-            f"The database {self._path} cannot be opened ({said}); nothing was read or written: if a newer version of duckdb has "
-            "written it, install that one, else put the file back from a copy, then run again."
-        )
+        return _DuckSession(open_or_make(self._path, setting=" (`database`)"))
 
     def quote(self, *names: str) -> str:
         return _quote(*names)
@@ -267,25 +242,6 @@ def _key_in(comment: str | None) -> tuple[str, ...] | None:
 
 def _definitions(columns: Sequence[tuple[str, str]]) -> str:
     return ", ".join(f"{_quote(name)} {type_}" for name, type_ in columns)
-
-
-def _open(path: Path) -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(str(path), config=dict(NO_EXTENSIONS))
-
-
-def _make(path: Path) -> None:
-    """Make the file unless it is there, whole or not at all: what is left of half a one would be no database."""
-    if os.path.lexists(path) or not path.parent.is_dir():
-        return
-    making = path.with_name(f".{path.name}.{os.getpid()}.making")
-    making.unlink(missing_ok=True)
-    try:
-        _open(making).close()
-        with contextlib.suppress(OSError):  # somebody else has made it meanwhile, or there are no links here
-            os.link(making, path)
-            statefile.sync_folder(str(path.parent))
-    finally:
-        making.unlink(missing_ok=True)
 
 
 def _constraint(error: Exception) -> str:

@@ -72,6 +72,14 @@ def test_another_type_is_refused_with_statements_that_help(file: Path) -> None:
     assert rows(file) == [(1, "5"), (2, "x")]
 
 
+def test_a_column_of_a_type_that_nobody_knows_is_named_and_left(file: Path) -> None:
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("CREATE TABLE s AS SELECT 7 AS id, {'x': 1} AS a")
+    refused = load(file, schema("id", a=TEXT), record(id=1, a="x"), STATE({"at": 1})).expect(65)
+    assert "for `a` of stream `s`, got `STRUCT(x INTEGER)` in the table" in refused.last_words
+    assert rows(file) == [(7, {"x": 1})]
+
+
 def test_a_key_of_another_type_is_not_to_be_made_text(file: Path) -> None:
     """DuckDB would write a moment otherwise than the source does, so that each row came beside itself."""
     moment = {"type": "string", "format": "date-time"}

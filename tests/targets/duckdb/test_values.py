@@ -443,3 +443,12 @@ def test_a_moment_in_a_column_without_a_zone_is_in_utc() -> None:
 def test_a_key_of_integers_in_a_column_of_text_is_one_text() -> None:
     found = scanned(Kind.BIG_INTEGER, "VARCHAR", ["12.0", "12", "1.2e1", None])
     assert [text for text, _ in found] == ["12", "12", "12", None]
+
+
+@pytest.mark.parametrize(
+    "type_", ["STRUCT(x INTEGER)", "INTERVAL", "BIT", "UNION(n INTEGER)", "INTEGER[]", "ENUM('a')"]
+)
+def test_no_kind_goes_into_a_type_that_nobody_knows(type_: str) -> None:
+    for one in map(column, Kind):
+        assert types.fitting(one, type_, types.new_type(one, None, "decimal")) is None
+        assert types.as_stored(one, type_) is None
