@@ -90,7 +90,7 @@ COMMON_SETTINGS: Mapping[str, Any] = {
         "enum": ["keep", "null"],
         "description": "What a field of the schema means that a record leaves out: `keep` what is stored, or `null`. "
         "Default: `keep` for taps of singerkit, which send complete records, and `null` for others. target-jsonl leaves "
-        "such a field out, unless this says `null`.",
+        "such a field out, unless this says `null`. A record with a value in `_sdc_deleted_at` says that its row is gone, and keeps the rest.",
     },
     "rows_gone": {
         "type": "string",

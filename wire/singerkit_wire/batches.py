@@ -14,7 +14,7 @@ from msgspec import UNSET
 
 from singerkit_wire.batch import Batch
 from singerkit_wire.kinds import Column, Kind
-from singerkit_wire.stream import Stream
+from singerkit_wire.stream import DELETED_AT, Stream
 
 __all__ = ["Missing", "batches_of"]
 
@@ -25,7 +25,7 @@ class Missing(enum.Enum):
     """What a field means that a record leaves out."""
 
     KEEP = "the stored value stays"
-    NULL = "null, in the columns that the SCHEMA names"
+    NULL = "null, in the columns that the SCHEMA names, unless the record says that its row is gone"
     APPEND = "null: every row is a new one"
     LEAVE = "it stays missing: the rows are a log"
 
@@ -53,7 +53,8 @@ def batches_of(
         return [Batch(columns, [_nulls_for_missing(row) for row in rows], first_line)]
     if missing is Missing.NULL:
         undeclared = [index for index, column in enumerate(stream.columns) if not column.is_declared]
-        rows = [_nulls_for_missing(row, undeclared) for row in rows]
+        gone = _place_of(DELETED_AT, columns)
+        rows = [row if _says_gone(row, gone) else _nulls_for_missing(row, undeclared) for row in rows]
     if not any(UNSET in row for row in rows):
         return [Batch(columns, rows, first_line)]
     if in_order:
@@ -62,6 +63,15 @@ def batches_of(
     for place, row in _folded(rows, _key_readers(stream, columns)):
         groups.setdefault(_present(row), []).append((place, row))
     return [_batch(columns, mask, group, first_line) for mask, group in groups.items()]
+
+
+def _place_of(name: str, columns: Sequence[Column]) -> int | None:
+    return next((index for index, column in enumerate(columns) if column.name == name), None)
+
+
+def _says_gone(row: Row, gone: int | None) -> bool:
+    """Tell whether a record says that its row was deleted: a log often gives no more than the key then."""
+    return gone is not None and row[gone] is not UNSET and row[gone] is not None
 
 
 def _in_runs(columns: tuple[Column, ...], rows: Sequence[Row], first_line: int) -> list[Batch]:

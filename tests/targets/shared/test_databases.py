@@ -46,6 +46,28 @@ def activate(version: int) -> dict[str, Any]:
     return {"type": "ACTIVATE_VERSION", "stream": "s", "version": version}
 
 
+def test_a_record_that_says_that_its_row_is_gone_leaves_what_is_known_of_it(target: Database) -> None:
+    """From taps of others, too, by which a field that is left out is null else."""
+    own = SCHEMA("s", {"id": INTEGER, "v": TEXT, "w": TEXT, "_sdc_deleted_at": MOMENT}, ["id"])
+    at = "2024-01-01T00:00:00Z"
+    target.run(
+        own,
+        RECORD("s", {"id": 1, "v": "a", "w": "a"}),
+        RECORD("s", {"id": 2, "v": "b", "w": "b"}),
+        RECORD("s", {"id": 2, "v": "c", "_sdc_deleted_at": at}),
+        STATE({"a": 1}),
+    ).expect(0)
+    target.run(
+        own,
+        RECORD("s", {"id": 1, "_sdc_deleted_at": at}),
+        RECORD("s", {"id": 2, "v": "d", "_sdc_deleted_at": None}),
+        RECORD("s", {"id": 3, "_sdc_deleted_at": at}),
+        STATE({"a": 2}),
+    ).expect(0)
+    there = target.query("SELECT id, v, w, _sdc_deleted_at IS NOT NULL FROM s ORDER BY id")
+    assert there == [(1, "a", "a", True), (2, "d", None, False), (3, None, None, True)]
+
+
 @pytest.mark.parametrize(("property_", "takes"), [(MOMENT, True), (TEXT, True), (INTEGER, False)])
 def test_rows_are_marked_in_a_field_of_the_tap_that_takes_times(
     target: Database, property_: dict[str, Any], takes: bool
