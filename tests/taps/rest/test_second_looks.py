@@ -42,7 +42,7 @@ class Api:
         if self.answers in self.fails:
             return json_reply({"data": [], "has_more": False, "next": None}, **{"X-More": "0"})
         begin = (int(asked.param("page") or 1) - 1) * self.size + int(asked.param("cursor") or 0)
-        after = asked.param("starting_after")
+        after = asked.param("starting_after") or asked.param("id_gt")
         if after is not None:
             begin = self.ids.index(after) + 1 if after in self.ids else len(self.ids)
         rows = self.ids[begin : begin + self.size]
@@ -88,6 +88,35 @@ def test_rows_behind_one_that_was_deleted_are_read(gone: int, run_tap: Any) -> N
     run = read(run_tap, api, "keyset")
     assert [row["id"] for row in run.records("rows")] == sorted([*api.ids, *lost])
     assert "rows may be missing" not in run.stderr
+
+
+@pytest.mark.parametrize("has_flag", [True, False])
+def test_what_contradicts_an_end_is_named(has_flag: bool, run_tap: Any) -> None:
+    api = Api()
+    api.fails = {*range(3, 99)}
+    keyset = {"type": "keyset", "field": "id", "param": "starting_after"}
+    run = read(run_tap, api, "keyset", pagination=keyset | ({"has_more": MORE} if has_flag else {}))
+    said = "says by `$.has_more`" if has_flag else "has records, and those before the last"
+    assert f"Page 2 of stream rows {said}" in run.stderr
+    assert "and page 3 has no records" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("pagination", "answers"),
+    [
+        ({"type": "page"}, 4),
+        ({"type": "offset", "param": "cursor", "size": 10}, 4),
+        ({"type": "page", "has_more": MORE}, 3),
+        ({"type": "keyset", "field": "id", "param": "id_gt"}, 4),  # compares, whatever has become of the row
+    ],
+)
+def test_an_end_that_contradicts_nothing_is_not_asked_for_again(
+    pagination: dict[str, Any], answers: int, run_tap: Any
+) -> None:
+    api = Api()
+    run = read(run_tap, api, "page", pagination=pagination)
+    assert len(run.records("rows")) == 30
+    assert api.answers == answers
 
 
 @pytest.mark.parametrize("kind", ["keyset", "page"])
