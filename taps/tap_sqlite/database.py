@@ -1,25 +1,21 @@
-"""One SQLite file: opened read-only, its tables, its rows a chunk at a time."""
+"""One SQLite file: its tables, the types of their columns, its rows a chunk at a time."""
 
 from __future__ import annotations
 
 import logging
 import sqlite3
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import chain
-from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import quote
 
-from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableError
-from singerkit_shell.signals import stop_flag
+from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_sql_tap.contract import Row, TooWide
 from singerkit_sql_tap.looks import Look, Spelling, look_problem
 from singerkit_sql_tap.queries import Condition, Query, any_of, page_query
 from singerkit_sql_tap.tables import Table
 from singerkit_sql_tap.types import formats_of
 from tap_sqlite.catalog import read_tables
-from tap_sqlite.faults import check_file, fault, is_busy
+from tap_sqlite.connection import SqliteFile
 from tap_sqlite.values import LOOK, SPELLING, column_schema, is_declared_time, other_type, type_expression
 
 __all__ = ["SqliteDatabase"]
@@ -33,13 +29,9 @@ class _Replaced(str):
     __slots__ = ()
 
 
-_OLDEST = (3, 37)
-_LOOK_EVERY = 100_000  # steps of SQLite's machine between two looks at the stop flag: some milliseconds
 _NO_LIMIT = 2**31 - 1
 _NEW_ROWS = 100  # rows of types that are new, asked for at once
-_FIRST_WAIT = 0.01
 _CHUNK_BYTES = 16 * 1024 * 1024
-_SAFE = "what was confirmed by the target is safe, run again to continue."
 
 
 class SqliteDatabase:
@@ -48,52 +40,20 @@ class SqliteDatabase:
     placeholder = "?"
 
     def __init__(self, config: Mapping[str, Any], logger: logging.Logger) -> None:
-        self._path = Path(config["path"])
+        self._file = SqliteFile(config, logger)
         self._config, self._logger = config, logger
-        self._open: sqlite3.Connection | None = None
         self._tables: list[Table] | None = None
         self._spools = 0
         self._replaced = 0
-        self._began = 0.0
-        self._inode: int | None = None
 
     # The connection
 
     @property
     def _connection(self) -> sqlite3.Connection:
-        if self._open is None:
-            if sqlite3.sqlite_version_info < _OLDEST:
-                raise ConfigurationError(
-                    f"The SQLite of this Python is {sqlite3.sqlite_version}; tap-sqlite needs 3.37 or newer: use another Python."
-                )
-            check_file(self._path)
-            self._inode = self._path.stat().st_ino
-            self._open = self._connected()
-        return self._open
+        return self._file.connection
 
-    def _connected(self) -> sqlite3.Connection:
-        immutable = bool(self._config.get("immutable"))
-        if immutable:
-            self._check_no_wal()
-        # A path may hold `?`, `#` and `%`, which mean something in a URI.
-        uri = f"file:{quote(str(self._path.absolute()))}?mode=ro{'&immutable=1' * immutable}"
-        connection = sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None)
-        connection.set_progress_handler(self._is_to_end, _LOOK_EVERY)
-        self._open = connection
-        mode = self._run(lambda: connection.execute("PRAGMA journal_mode").fetchone()[0], "opening it")
-        snapshot = self._config.get("snapshot", "auto")
-        if snapshot == "run" or (snapshot == "auto" and mode == "wal"):
-            # Each query is of this transaction from here on; else each one is a transaction of its own.
-            self._run(lambda: connection.execute("BEGIN"), "beginning a transaction")
-        return connection
-
-    def _check_no_wal(self) -> None:
-        wal = self._path.with_name(self._path.name + "-wal")
-        if wal.exists() and wal.stat().st_size:
-            raise ConfigurationError(
-                f"The file {wal} holds rows that `immutable` would leave out; nothing was read. Leave `immutable` out, or have a "
-                "program that may write close the database."
-            )
+    def _run(self, work: Callable[[], _T], doing: str) -> _T:
+        return self._file.run(work, doing)
 
     def close(self) -> None:
         if self._replaced:
@@ -102,44 +62,7 @@ class SqliteDatabase:
                 self._replaced,
             )
             self._replaced = 0
-        if self._open is not None:
-            self._open.close()
-            self._open = None
-
-    def _is_to_end(self) -> bool:
-        """Look, while a query runs, whether somebody wants it to end; signals are heard here, too."""
-        return bool(stop_flag) or self._is_too_long()
-
-    def _is_too_long(self) -> bool:
-        limit = self._config.get("query_timeout")
-        return limit is not None and time.monotonic() - self._began > limit
-
-    def _run(self, work: Callable[[], _T], doing: str) -> _T:
-        """Return what ``work`` returns, waiting for a writer that is at it.
-
-        Raises:
-            SingerkitError: see `fault`.
-        """
-        until = time.monotonic() + self._config.get("busy_timeout", 60)
-        wait = _FIRST_WAIT
-        while True:
-            stop_flag.raise_if_set(_SAFE)
-            self._began = time.monotonic()
-            try:
-                return work()
-            except sqlite3.Error as error:
-                if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
-                    stop_flag.raise_if_set(_SAFE)
-                    raise RetryableError(
-                        f"A query on {self._path} while {doing} took longer than `query_timeout`; what was confirmed by the "
-                        "target is safe: raise it, or select less."
-                    ) from None
-                if not is_busy(error) or time.monotonic() > until:
-                    raise fault(error, self._path, doing) from None
-                if wait == _FIRST_WAIT:
-                    self._logger.info("Waiting for a writer that has locked %s, while %s.", self._path, doing)
-            stop_flag.wait(wait)
-            wait = min(2 * wait, 0.25)
+        self._file.close()
 
     # Names
 
@@ -162,7 +85,8 @@ class SqliteDatabase:
     def tables(self) -> Sequence[Table]:
         if self._tables is None:
             self._tables = self._run(
-                lambda: read_tables(self._connection, self._path.name, self._logger), "looking for tables"
+                lambda: read_tables(self._connection, self._file.path.name, self._logger),
+                "looking for tables",
             )
         return self._tables
 
@@ -344,11 +268,11 @@ class SqliteDatabase:
         """
         connection = self._connection
         if not table.rows_move:
-            return str(self._inode)
+            return str(self._file.inode)
         version = self._run(
             lambda: connection.execute("PRAGMA schema_version").fetchone()[0], "looking at its schema"
         )
-        return f"{self._inode} {version}"
+        return f"{self._file.inode} {version}"
 
     def changes(self) -> object:
         connection = self._connection
