@@ -69,8 +69,13 @@ class FullLoad:
         why = doubt or self._why_too_few(rows)
         # Where nothing goes the target has the rows of this load beside the former ones.
         self._few = rows if doubt is None and self._is_few(rows) else None
-        self._rows = rows if why is None else max(rows, self._rows or 0)
+        if why is None or rows or self._rows is not None or not self._was_read:
+            self._rows = rows if why is None else max(rows, self._rows or 0)
         return why
+
+    def may_leave_rows(self, rows: int) -> bool:
+        """Tell, before `end`, whether the target may hold rows that such a load leaves: not where none has ever come."""
+        return bool(rows or self._rows) or (self._rows is None and self._was_read)
 
     def _is_few(self, rows: int) -> bool:
         return self._rows is not None and 0 < rows * 2 < self._rows

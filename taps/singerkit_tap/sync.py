@@ -299,9 +299,13 @@ class SyncRun:
         """
         if member.load is None or member.version is None:
             return
-        doubt = member.load.end(member.rows_written, self._doubt_of_load(member.stream))
+        rows = member.rows_written
+        may_leave_rows = member.load.may_leave_rows(rows)
+        doubt = member.load.end(rows, self._doubt_of_load(member.stream))
         if doubt is None:
             self._output.activate_version(member.stream.name, member.version)
+            return
+        if not may_leave_rows:
             return
         self.warn(
             member.stream,

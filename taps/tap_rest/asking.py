@@ -17,6 +17,7 @@ from tap_rest.client import Client, Response, excerpt, with_params
 from tap_rest.config import PARENT_FIELD, ApiSettings, StreamSettings
 from tap_rest.doubts import told_of_lost_page, told_of_lost_parameters, told_of_uneven_pages
 from tap_rest.origins import joined
+from tap_rest.pages.endings import Endings
 from tap_rest.pages.here import Experience
 from tap_rest.pages.kinds import body_paths
 from tap_rest.pages.numbering import Numbering, numbering_of
@@ -78,6 +79,11 @@ class Asking:
             told.warn,
             asks_for_things=bool(PARENT_FIELD.search(settings.path.partition("?")[0])),
         )
+
+    @property
+    def endings(self) -> Endings:
+        """How the reads of the stream end."""
+        return self._experience.endings
 
     @cached_property
     def _witness(self) -> Witness:
@@ -144,7 +150,8 @@ class Asking:
             self.first_url = self.first_url or response.url
             self.rows_came += len(page.records)
             # Before its rows are written: a page whose end is in doubt must not move a bookmark.
-            step = pages.after(step, response, page, partial(self._records_now, before) if before else None)
+            before_now = partial(self._records_now, before) if before else None
+            step = pages.after(step, response, page, before_now, partial(self._page_now, question))
             before = question
             page.is_last = step is None
             if begins and step is not None and settings.may_be_numbered:
@@ -179,9 +186,21 @@ class Asking:
 
     def _records_now(self, question: Question) -> Sequence[RawRecord]:
         """Ask once more, and return the records."""
+        return self._asked_again(question).came
+
+    def _page_now(self, question: Question) -> ReadPage | None:
+        """Ask once more for a page; None: a token that leads on once only."""
+        try:
+            return self._asked_again(question)
+        except (BadDataError, NotAuthorisedError):
+            return None
+
+    def _asked_again(self, question: Question) -> ReadPage:
         response, is_served = self._witness.ask(question, is_first=False)
         where = f"a page of stream {self._settings.name} that is asked for once more"
-        return self.reader.read(response, where, is_first=False, is_served=is_served).came
+        page = self.reader.read(response, where, is_first=False, is_served=is_served)
+        page.answer = response
+        return page
 
     def pages_behind(
         self,

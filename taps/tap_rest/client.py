@@ -256,7 +256,7 @@ class Client:
         seconds: float = failure.wait
         self.retry_count += 1
         self.waited_seconds += seconds
-        asked = "" if failure.retry_after is None else f" (asked for {failure.retry_after:g} s)"
+        asked = "" if failure.retry_after is None else f" (asked for {_shown_wait(failure.retry_after)})"
         _logger.warning(
             "%s: try %d failed: %s; next in %.1f s%s.",
             self.shown(details["args"][0]),
@@ -725,6 +725,13 @@ def _sleep_unless_stopped(seconds: float) -> None:
     """
     stop_flag.wait(seconds)
     stop_flag.raise_if_set("it was waiting to ask the API again; the state printed so far is valid.")
+
+
+_YEAR = 366 * 86_400
+
+
+def _shown_wait(seconds: float) -> str:
+    return f"{seconds:g} s" if seconds < _YEAR else "more than a year"
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

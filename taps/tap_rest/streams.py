@@ -59,6 +59,7 @@ Ask = Callable[[Mapping[str, str]], Iterator[ReadPage]]
 
 _logger = logging.getLogger("tap-rest")
 _NO_SUCH_PAGE = (404, 416)
+_ENDS = "ends"
 _WARNED = "the run warns of its answers, which may not be whole"
 
 
@@ -220,7 +221,9 @@ class RestStream(BlockStream):
 
     def doubt_of_load(self, *, was_warned: bool) -> str | None:
         """Return why the rows of this run may not be all that the API has."""
-        doubt = self._doubt or (self._confirmation.doubt if self._has_to_be_whole else None)
+        doubt = self._doubt
+        if doubt is None and self._has_to_be_whole:
+            doubt = self._confirmation.doubt or self._asking.endings.doubt
         if doubt is None and was_warned:
             return _WARNED
         return doubt
@@ -395,13 +398,20 @@ class RestStream(BlockStream):
     def recall(self, former: ReadAs) -> None:
         """Take up where the records were, which fields they had, and whether one had no replication key."""
         self.expect(former)
+        asks_now = self._origins.items()
+        if all(former.source.get(part, digest) == digest for part, digest in asks_now):
+            self._asking.endings.recall(former.source.get(_ENDS))
         self._had_nulls, self._was_read = former.has_nulls, former.is_known
         if self.keeper.admit(former.fields):
             self._take_schema()
 
     def asks_of(self) -> Mapping[str, Any]:
         """Return which rows the API is asked for."""
-        return {**self._origins, "records": self._asking.reader.place}
+        return {
+            **self._origins,
+            "records": self._asking.reader.place,
+            _ENDS: self._asking.endings.written() or None,
+        }
 
     @property
     def adds(self) -> Collection[str]:

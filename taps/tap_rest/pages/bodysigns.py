@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tap_rest.names import plain_name, words_of
@@ -44,7 +45,12 @@ def body_signs(body: Sequence[Member], page: LastPage) -> Iterator[Sign]:
         else:
             sign = _count(names, value, body, page)
             if sign is not None:
-                yield sign if not is_null else as_hint(sign)
+                yield sign if not is_null else _denied(sign)
+
+
+def _denied(sign: Sign) -> Sign:
+    """Return a total beside a null or a flag that says that this is the last page."""
+    return as_hint(sign) if sign.total is None else replace(sign, is_denied=True)
 
 
 def flag_of(names: tuple[str, ...], value: Any) -> bool | None:

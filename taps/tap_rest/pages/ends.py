@@ -14,7 +14,7 @@ from tap_rest.pages.kinds import BY_TOKEN, NEXT, relation_path
 from tap_rest.pages.lastpage import End, LastPage
 from tap_rest.pages.membernames import is_flag_of_more, is_flag_of_the_end
 from tap_rest.pages.steps import param_of
-from tap_rest.pages.unread import flag_that_ends, verdicts
+from tap_rest.pages.unread import flag_that_ends, totals_of, verdicts
 from tap_rest.paths import scalar_text
 
 __all__ = ["ENDS_AT_ONCE", "end_of_circle", "ends_here", "has_end", "is_over"]
@@ -113,6 +113,13 @@ def _by_total(here: Here, path: str, came: int, skipped: int, thing: str) -> End
     return End.TOTAL
 
 
+def all_came(here: Here) -> bool:
+    """Tell whether as many rows have come as a total tells, here and on the first page."""
+    told = totals_of(here.response, here.page.records_at)
+    came = here.seen.records
+    return came > 0 and any(total == came == here.seen.totals.get(at) for at, total in told.items())
+
+
 _NO = ("0", "", "false", "no", "n", "null", "none")
 _YES = ("1", "true", "yes", "y")
 
@@ -179,12 +186,15 @@ def _is_over_when_empty(here: Here) -> bool:
     flag = settings.has_more or settings.is_last
     has_rule = any((settings.total_pages, settings.total_count, flag))
     by_position = settings.type in ("page", "offset", "keyset")
-    if settings.empty_page is None and flag and here.seen.empty_in_a_row >= _EMPTY and by_position:
+    if settings.empty_page is None and here.seen.empty_in_a_row >= _EMPTY and (flag or not has_rule):
+        says = f"`{flag}` still says that there is more" if flag else "each of them names a next one"
         raise BadDataError(
             f"{_EMPTY} pages of stream {here.name} in a row have no records, the last is page {here.seen.pages}, and "
-            f"`{flag}` still says that there is more; say `empty_page` in `pagination`: `stop` if that is "
+            f"{says}; say `empty_page` in `pagination`: `stop` (`{line_part('empty_page', 'stop')}`) if that is "
             "the end, `continue` if records may follow."
         )
+    if settings.empty_page is None and not by_position and not has_rule and all_came(here):
+        return True  # a link on each page, as CKAN has it, and a total that is reached
     choice = settings.empty_page or ("stop" if by_position and not has_rule else "continue")
     if settings.type == "keyset" and choice == "continue":
         choice = "stop"

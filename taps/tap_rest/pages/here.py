@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass, field
 
 from requests.structures import CaseInsensitiveDict
 
 from singerkit_shell.errors import BadDataError
+from singerkit_shell.secrets import redactor
 from tap_rest.client import Response
 from tap_rest.config import Pagination
+from tap_rest.pages.endings import Endings
 from tap_rest.pages.steps import Step
 from tap_rest.paths import scalar_text
 from tap_rest.records import ReadPage
@@ -19,6 +21,20 @@ __all__ = ["IN_HEADER", "Experience", "Here", "Seen"]
 
 IN_HEADER = "header:"
 _WHOLE = re.compile(r"\s*(-?[0-9]{1,18})(?:\.0+)?\s*")
+
+
+_SHORT = 30
+
+
+def _told(text: str | None) -> str:
+    """Return what stands where a total is expected, if it is no longer than one that is written otherwise (`1,000`, `25 rows`)."""
+    if text is None:
+        return "nothing"
+    if not text:
+        return "an empty text"
+    if len(text) > _SHORT:
+        return f"a text of {len(text):,} characters"
+    return f"`{redactor.mask_foreign(text)}`"
 
 
 @dataclass(slots=True)
@@ -30,17 +46,20 @@ class Seen:
     empty_pages: int = 0
     empty_in_a_row: int = 0
     largest_page: int = 0
+    totals: Mapping[str | None, int] = field(default_factory=dict)
+    """What the first page told of the whole, by where it stands; known once there is a second one."""
 
 
 @dataclass(slots=True)
 class Experience:
     """What the reads of a stream before this one showed: whether the token or link of `pagination` was ever seen,
-    whether a total was above what one page holds, and how many records the largest page had."""
+    whether a total was above what one page holds, how many records the largest page had, and how they ended."""
 
     has_seen_place: bool = False
     has_seen_total: bool = False
     has_told_of_single_page: bool = False
     largest_page: int = 0
+    endings: Endings = field(default_factory=Endings)
 
 
 @dataclass(slots=True)
@@ -74,6 +93,6 @@ class Here:
         if whole is None:
             raise BadDataError(
                 f"Expected a whole number at `{path}` on page {self.seen.pages} of stream {self.name}, got "
-                f"{'nothing' if text is None else 'something else'}; check `pagination`."
+                f"{_told(text)}; check `pagination`."
             )
         return int(whole[1])

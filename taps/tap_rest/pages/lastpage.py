@@ -51,13 +51,19 @@ class Weight(Enum):
 class Sign:
     """Something that speaks for another page: what was seen, in words, and the `pagination` that fits.
 
-    ``total``: of what, where it is one.
+    ``total``: of what, where it is one. ``is_denied``: the answer says that there is no next page.
     """
 
     weight: Weight
     seen: str
     fits: Mapping[str, Any]
     total: int | None = None
+    is_denied: bool = False
+
+    @property
+    def is_total(self) -> bool:
+        """Whether it is a total above what came."""
+        return self.total is not None and self.weight in (Weight.PAGES, Weight.COUNT)
 
     @property
     def total_at(self) -> str | None:

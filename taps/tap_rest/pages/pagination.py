@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from singerkit_shell.errors import BadDataError
 from singerkit_shell.secrets import redactor
@@ -17,19 +17,24 @@ from singerkit_wire.encode import RawRecord
 from tap_rest.client import Response
 from tap_rest.config import Pagination
 from tap_rest.pages.configlines import line_of, line_part, said_in
-from tap_rest.pages.ends import ENDS_AT_ONCE, end_of_circle, ends_here, has_end, is_over
+from tap_rest.pages.ends import ENDS_AT_ONCE, all_came, end_of_circle, ends_here, has_end, is_over
 from tap_rest.pages.here import Experience, Here, Seen
 from tap_rest.pages.keyset import Keyset
 from tap_rest.pages.kinds import BY_TOKEN, NEXT, place_name, place_of
 from tap_rest.pages.lastpage import End, LastPage, Place, Sign, Weight
 from tap_rest.pages.steps import Step, first_step, param_of, step_behind_key
-from tap_rest.pages.unread import sign_of_a_page_before, totals_of, verdicts
+from tap_rest.pages.unread import sign_of_a_page_before, signs_of_totals, totals_of, verdicts
 from tap_rest.records import ReadPage
 
 __all__ = ["Pages"]
 
 _logger = logging.getLogger("tap-rest")
 _MISLEADING = ("unread", "stop_on_short_page")  # what would end the read at the same page again
+
+
+_SAID_BY_ANSWER = (End.NOTHING, End.RULE, End.LAST)
+_EMPTY = (End.EMPTY, End.EMPTY_SAID)
+_OF_NEXT = (Weight.NEXT, Weight.FLAG)
 
 
 class Pages:
@@ -59,9 +64,8 @@ class Pages:
         """Of pages that are asked for by a token, what came on them."""
         self._has_same_token = False
         self._last_records: Sequence[RawRecord] | None = None
-        self._totals: Mapping[str | None, int] = {}
-        """What the first page told of the whole, by where it stands; known once there is a second one."""
         self._first_page: tuple[Response, Sequence[str] | None] | None = None
+        """What is looked at for totals once there is a second page."""
         self._is_first = is_first
         self._experience = experience or Experience()
         self._keyset = Keyset(settings, name, warn) if settings.type == "keyset" else None
@@ -80,10 +84,11 @@ class Pages:
         response: Response,
         page: ReadPage,
         before_now: Callable[[], Sequence[RawRecord]] | None = None,
+        page_now: Callable[[], ReadPage | None] | None = None,
     ) -> Step | None:
         """Return the step that follows, or None when this page was the last.
 
-        ``before_now`` asks for the page before once more, and returns its records.
+        ``before_now`` asks for the page before once more, and returns its records; ``page_now`` for this one.
 
         Raises:
             BadDataError: the pages go round in circles, are too many, or lack what a rule needs; the field of `keyset`
@@ -91,7 +96,7 @@ class Pages:
         """
         self._count(page)
         if self._first_page is not None:
-            self._totals, self._first_page = totals_of(*self._first_page), None
+            self._seen.totals, self._first_page = totals_of(*self._first_page), None
         self._look_for_a_cap(page)
         self._refuse_repeated_page(page, before_now)
         self._refuse_a_page_of_the_same_token(step, response, page)
@@ -100,9 +105,11 @@ class Pages:
         here = self._here(step, response, page, last_key)
         end = is_over(here)
         following = None if end is not None else NEXT[self._settings.type](here)
+        if following is None:
+            why = end or ENDS_AT_ONCE.get(self._settings.type, End.NOTHING)
+            following = self._end(why, here, page_now)
         self._was_more_told = following is not None and bool(page.came)
         if following is None:
-            self._look_for_more(end or ENDS_AT_ONCE.get(self._settings.type, End.NOTHING), here)
             return None
         if self._seen.pages == 1:
             self._first_page = response, page.records_at
@@ -270,13 +277,49 @@ class Pages:
             raise BadDataError(sentence)
         self._warn(sentence)
 
-    def _look_for_more(self, end: End, here: Here) -> None:
-        page = here.page
+    def _end(self, end: End, here: Here, page_now: Callable[[], ReadPage | None] | None) -> Step | None:
+        """Look for what speaks for another page, and end the read; return the step behind it if a second look shows one.
+
+        Raises:
+            BadDataError: there is another page, and nobody has said that it is not wanted.
+        """
         place = Place.SAID if self._experience.has_seen_place else place_of(here)
+        last = self._last_page(end, here, place)
+        found = self._found(end, last)
+        if any(meaning == "warn" and sign.is_total for meaning, sign in found):
+            following = self._seen_now(here, page_now)
+            if following is not None:
+                return following
         if end is End.NOTHING:
-            self._tell_of_single_page(place, page)
+            self._tell_of_single_page(place, here.page)
+        self._note_end(end, last, found)
+        self._tell_of_more(end, last, found)
+        self._experience.has_seen_place = place is Place.SAID
+        return None
+
+    def _seen_now(self, here: Here, page_now: Callable[[], ReadPage | None] | None) -> Step | None:
+        """Return the step behind a page that ends before its total, where it names one when it is asked for once more.
+
+        Not where the source keeps the place itself: there another question is one for the next page.
+        """
+        if (
+            page_now is None
+            or not here.page.came
+            or self._has_same_token
+            or self._settings.empty_page == "stop"
+        ):
+            return None
+        page = page_now()
+        if page is None or page.answer is None or page.came != here.page.came:
+            return None
+        now = self._here(here.step, page.answer, page, here.last_key)
+        return None if is_over(now) is not None else NEXT[self._settings.type](now)
+
+    def _last_page(self, end: End, here: Here, place: Place) -> LastPage:
+        page = here.page
         skipped = (self._settings.start or 0) if self._settings.type == "offset" else 0
-        last = LastPage(
+        is_exact = self._has_just_come(here) if end is End.TOTAL else not page.came and all_came(here)
+        return LastPage(
             here.response,
             page.records_at,
             len(page.came),
@@ -285,16 +328,48 @@ class Pages:
             place,
             self._is_first,
             self._experience.has_seen_total,
-            end is End.TOTAL and self._has_just_come(here),
+            is_exact,
         )
-        found = [(meaning, sign) for meaning, sign in verdicts(end, last) if not self._came_in(sign, last)]
-        telling = [sign for meaning, sign in found if meaning != "ignore"] or self._missing_from_the_front(
-            end, found
+
+    def _found(self, end: End, last: LastPage) -> list[tuple[str, Sign]]:
+        """Return what speaks for another page, but for totals that came meanwhile, and for what each read of this API ends with."""
+        found = [
+            (meaning, sign) for meaning, sign in verdicts(end, last) if not self._came_in(end, sign, last)
+        ]
+        return [
+            ("ignore" if meaning == "warn" and self._is_usual(end, sign, last) else meaning, sign)
+            for meaning, sign in found
+        ]
+
+    def _is_usual(self, end: End, sign: Sign, last: LastPage) -> bool:
+        endings = self._experience.endings
+        if end is End.EMPTY_SAID and sign.weight in _OF_NEXT:
+            return endings.was_so("named")
+        is_said = (
+            sign.is_denied
+            or end in _SAID_BY_ANSWER
+            or (end in _EMPTY and self._settings.type not in ("page", "offset"))
         )
-        self._experience.has_seen_place = place is Place.SAID
+        if not is_said or not sign.is_total or sign.total_at is None:
+            return False
+        return endings.is_known(sign.total_at, _came(sign, last), sign.total or 0, is_first=self._is_first)
+
+    def _note_end(self, end: End, last: LastPage, found: Sequence[tuple[str, Sign]]) -> None:
+        """Note for later runs how this read ends."""
+        endings = self._experience.endings
+        for sign in signs_of_totals(last.response, last.records_at):
+            if sign.total_at is not None:
+                endings.note_total(sign.total_at, _came(sign, last), sign.total or 0, is_first=self._is_first)
+        if self._goes_by_tokens and self._settings.type not in ("page", "offset") and last.pages > 1:
+            endings.note("empty", is_so=self._was_more_told and not last.count)
+        if end is End.EMPTY_SAID:
+            endings.note("named", is_so=any(sign.weight in _OF_NEXT for _, sign in found))
+
+    def _tell_of_more(self, end: End, last: LastPage, found: Sequence[tuple[str, Sign]]) -> None:
+        telling = [sign for meaning, sign in found if meaning != "ignore"]
         if not telling:
             return
-        sentence = self._of_more(end, telling)
+        sentence = self._of_more(end, telling, last)
         if self._settings.unread != "warn" and any(meaning == "fail" for meaning, _ in found):
             raise BadDataError(sentence)
         self._warn(sentence)
@@ -306,26 +381,21 @@ class Pages:
             return False
         return len(here.page.came) < seen.largest_page or seen.records % 100 != 0
 
-    def _came_in(self, sign: Sign, last: LastPage) -> bool:
-        """Tell whether all has come that the first page told, so that what there is more came in meanwhile, in a read by `page`.
+    def _came_in(self, end: End, sign: Sign, last: LastPage) -> bool:
+        """Tell whether all has come that the first page told, so that what there is more came in meanwhile.
 
-        A page that is not read since pages begin with another number is in the total of the first. By `offset` a total that
-        is to be reached (`total_count`) brings what came in.
+        In a read by `page`, where one that is not read since pages begin with another number is in the total of the first; or
+        where the answer says that it is the last. By `offset` a total that is to be reached (`total_count`) brings what came in.
+        Where all rows have come, a number of pages is of pages of another size.
         """
-        told = self._totals.get(sign.total_at) if sign.total is not None else None
-        return self._settings.type == "page" and told == last.received and sign.weight is Weight.COUNT
-
-    def _missing_from_the_front(self, end: End, found: Sequence[tuple[str, Sign]]) -> list[Sign]:
-        """Return the totals above what came where nobody said that pages begin with 1, whatever says that this is the last."""
-        settings = self._settings
-        if (
-            end not in (End.EMPTY, End.SHORT)
-            or settings.type != "page"
-            or settings.start is not None
-            or not self._is_first
-        ):
-            return []
-        return [sign for _, sign in found if "total_count" in sign.fits]
+        is_said = end in _SAID_BY_ANSWER
+        if is_said and sign.is_total and sign.weight is Weight.PAGES and last.pages > 1:
+            totals = signs_of_totals(last.response, last.records_at)
+            return any(one.weight is Weight.COUNT and one.total == last.received for one in totals)
+        told = self._seen.totals.get(sign.total_at) if sign.total is not None else None
+        if told is None or sign.weight is not Weight.COUNT:
+            return False
+        return told <= last.received if is_said else self._settings.type == "page" and told == last.received
 
     def _tell_of_single_page(self, place: Place, page: ReadPage) -> None:
         """One page is a common and honest end, and also what a mistyped path looks like."""
@@ -339,8 +409,8 @@ class Pages:
                 place_name(self._settings),
             )
 
-    def _of_more(self, end: End, signs: list[Sign]) -> str:
-        """Say why reading ends, what speaks for another page, and what to write into the config."""
+    def _of_more(self, end: End, signs: list[Sign], last: LastPage) -> str:
+        """Say why reading ends, what speaks for another page, and what to do."""
         seen = redactor.mask_foreign(" and ".join(dict.fromkeys(sign.seen for sign in signs[:3])))
         fits = dict(signs[0].fits)
         if fits["type"] == self._settings.type:
@@ -349,10 +419,18 @@ class Pages:
                 for key, value in (said_in(self._settings) | fits).items()
                 if key not in _MISLEADING
             }
-        begins_late = end is End.EMPTY or (end is End.SHORT and signs[0].weight is Weight.HINT)
+        begins_late = end is End.EMPTY or (end is End.SHORT and signs[0].is_denied)
         if begins_late and self._settings.type == "page" and "total_count" in signs[0].fits:
             fits = said_in(self._settings) | {"start": 0 if self._settings.start != 0 else 1}
-        if end is End.SINGLE:
+        if (
+            end in _SAID_BY_ANSWER
+            and all(sign.is_total for sign in signs)
+            and (last.pages > 1 or signs[0].is_denied)
+        ):
+            advice = self._way_to_what_is_counted(signs)
+        elif end is End.EMPTY_SAID and signs[0].weight in _OF_NEXT:
+            advice = "if each page of the API names another, all is well, and this is said once; if rows follow, leave `empty_page` out"
+        elif end is End.SINGLE:
             advice = f"if it is to be read, say `{line_of(fits)}`"
         else:
             all_there_is = (
@@ -364,6 +442,19 @@ class Pages:
         return (
             f"Page {self._seen.pages} of stream {self._name} would be the last ({end.value}) and seems to have a next: "
             f"{seen}; {advice}."
+        )
+
+    def _way_to_what_is_counted(self, signs: Sequence[Sign]) -> str:
+        """Return what to do where each page was read and a total says that there are more."""
+        endings = self._experience.endings
+        if any(endings.was_reached(sign.total_at or "", is_first=self._is_first) for sign in signs):
+            return (
+                "a run before got all that was counted, so rows may be missing: run again; if by now the API counts rows that it "
+                f"does not list, run `singerkit-state reset STATE --stream {self._name}` and start over"
+            )
+        return (
+            "rows may be missing: compare with what the API shows elsewhere, and run again; if it counts rows that it does not list, "
+            "this is said once"
         )
 
     def _refuse_circles(self, step: Step, here: Here) -> None:
@@ -391,6 +482,10 @@ class Pages:
         return BadDataError(
             f"The pages of stream {self._name} go round in circles: page {self._seen.pages} leads back to one that was read before; {way}"
         )
+
+
+def _came(sign: Sign, last: LastPage) -> int:
+    return last.pages if sign.weight is Weight.PAGES else last.received
 
 
 def _token(step: Step) -> int:

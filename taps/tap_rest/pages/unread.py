@@ -18,7 +18,14 @@ from tap_rest.pages.membernames import BEFORE, HAS_BEFORE, IS_FIRST, LINKS, says
 from tap_rest.pages.members import body_members, path_of
 from tap_rest.pages.pointers import is_token, link_in_list
 
-__all__ = ["flag_that_ends", "sign_of_a_page_before", "signs_of_more", "totals_of", "verdicts"]
+__all__ = [
+    "flag_that_ends",
+    "sign_of_a_page_before",
+    "signs_of_more",
+    "signs_of_totals",
+    "totals_of",
+    "verdicts",
+]
 
 _SAID_BY_RULE = (End.TOTAL, End.RULE, End.LAST)
 
@@ -27,10 +34,13 @@ def verdicts(end: End, page: LastPage) -> list[tuple[str, Sign]]:
     """Return the signs that there is another page, each with what it means here: `fail`, `warn` or `ignore`."""
     signs = signs_of_more(page)
     is_full = any(sign.weight is Weight.FULL for sign in signs)
-    return [(_verdict(end, sign.weight, page, is_full), sign) for sign in signs]
+    return [(_verdict(end, sign, page, is_full), sign) for sign in signs]
 
 
-def _verdict(end: End, weight: Weight, page: LastPage, is_full: bool) -> str:
+def _verdict(end: End, sign: Sign, page: LastPage, is_full: bool) -> str:
+    if sign.is_denied:
+        return _of_a_total_denied(end)
+    weight = sign.weight
     match end:
         case End.SINGLE:
             return "ignore" if weight in (Weight.HINT, Weight.LATE) else "warn"
@@ -46,11 +56,16 @@ def _verdict(end: End, weight: Weight, page: LastPage, is_full: bool) -> str:
         return "ignore"  # some have a link on each page, or a token that is always the same
     if weight in (Weight.NEXT, Weight.FLAG):
         return "warn" if end in (*_SAID_BY_RULE, End.EMPTY_SAID) else "fail"
-    if weight in (Weight.PAGES, Weight.COUNT) and end not in _SAID_BY_RULE:
+    if weight in (Weight.PAGES, Weight.COUNT) and end is not End.TOTAL:
         # A total may count what a filter leaves out, or change while pages are read.
         is_nothing_of_many = end is End.EMPTY and page.received == 0 and page.is_first
         return "fail" if end is End.SHORT or is_nothing_of_many else "warn"
     return "ignore"
+
+
+def _of_a_total_denied(end: End) -> str:
+    """One answer says that it is the last, and that there is more than came: one of both is wrong."""
+    return "ignore" if end in (End.SINGLE, End.TOTAL) else "warn"
 
 
 def _where_nothing_was_found(weight: Weight, page: LastPage) -> str:
@@ -80,10 +95,14 @@ def signs_of_more(page: LastPage) -> list[Sign]:
     return sorted(signs, key=lambda sign: -sign.weight.value)
 
 
+def signs_of_totals(response: Response, records_at: Sequence[str] | None) -> list[Sign]:
+    """Return the totals that an answer tells, whatever has come."""
+    return [sign for sign in signs_of_more(LastPage(response, records_at, 0, 0, 0)) if sign.is_total]
+
+
 def totals_of(response: Response, records_at: Sequence[str] | None) -> dict[str | None, int]:
     """Return the totals that an answer tells, by where they stand."""
-    signs = signs_of_more(LastPage(response, records_at, 0, 0, 0))
-    return {sign.total_at: sign.total for sign in signs if sign.total is not None}
+    return {sign.total_at: sign.total or 0 for sign in signs_of_totals(response, records_at)}
 
 
 def sign_of_a_page_before(page: LastPage) -> str | None:

@@ -489,3 +489,12 @@ def test_what_says_so_for_ever_is_given_up(run_tap: Any) -> None:
             "(by `errcode`; if that is how this API says that there are no more records, say " in run.sentence
         )
         assert run_tap(api.url, STREAM | {"partial_answers": "warn"}).ended(0).records("rows") == []
+
+
+def test_a_wait_that_no_number_holds_is_shown_in_words(run_tap: Any) -> None:
+    answers = iter([json_reply({}, 503, Retry_After="9" * 6_000), json_reply([{"id": 1}])])
+    with serving({"/rows": lambda _: next(answers)}) as server:
+        rows = {"name": "rows", "path": "/rows", "schema": {"properties": {"id": {"type": "integer"}}}}
+        run = run_tap(server.url, rows).ended(0)
+    assert "(asked for more than a year)" in run.stderr
+    assert len(run.records("rows")) == 1
