@@ -64,6 +64,7 @@ def _by_total_pages(here: Here) -> End | None:
     if path is None:
         return None
     end = _by_total(here, path, here.seen.pages, 0, "page")
+    end = None if end is None else End.PAGES
     if end is not None and not here.page.came and here.seen.pages > 1:
         here.doubt(
             f"`{path}` counts page {here.seen.pages} of stream {here.name} and it has no records: if the pages are counted "

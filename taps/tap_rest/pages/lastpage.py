@@ -18,7 +18,8 @@ class End(Enum):
 
     UNSAID = "no `pagination` is configured"
     SINGLE = "`pagination` is `single`"
-    TOTAL = "`total_pages` or `total_count`"
+    PAGES = "`total_pages`"
+    TOTAL = "`total_count`"
     RULE = "`has_more`"
     LAST = "`is_last`"
     SHORT = "`stop_on_short_page`"

@@ -32,7 +32,7 @@ _logger = logging.getLogger("tap-rest")
 _MISLEADING = ("unread", "stop_on_short_page")  # what would end the read at the same page again
 
 
-_SAID_BY_ANSWER = (End.NOTHING, End.RULE, End.LAST)
+_SAID_BY_ANSWER = (End.PAGES, End.NOTHING, End.RULE, End.LAST)
 _EMPTY = (End.EMPTY, End.EMPTY_SAID)
 _OF_NEXT = (Weight.NEXT, Weight.FLAG)
 
@@ -318,7 +318,9 @@ class Pages:
     def _last_page(self, end: End, here: Here, place: Place) -> LastPage:
         page = here.page
         skipped = (self._settings.start or 0) if self._settings.type == "offset" else 0
-        is_exact = self._has_just_come(here) if end is End.TOTAL else not page.came and all_came(here)
+        is_exact = (
+            self._has_just_come(here) if end in (End.PAGES, End.TOTAL) else not page.came and all_came(here)
+        )
         return LastPage(
             here.response,
             page.records_at,

@@ -27,7 +27,7 @@ __all__ = [
     "verdicts",
 ]
 
-_SAID_BY_RULE = (End.TOTAL, End.RULE, End.LAST)
+_SAID_BY_RULE = (End.PAGES, End.TOTAL, End.RULE, End.LAST)
 
 
 def verdicts(end: End, page: LastPage) -> list[tuple[str, Sign]]:
@@ -48,7 +48,7 @@ def _verdict(end: End, sign: Sign, page: LastPage, is_full: bool) -> str:
             return "warn" if weight is Weight.HINT else "fail"
         case End.NOTHING if page.pages == 1:
             return _where_nothing_was_found(weight, page)
-        case End.TOTAL if page.pages == 1 and not page.is_total_proved:
+        case End.PAGES | End.TOTAL if page.pages == 1 and not page.is_total_proved:
             return _after_the_first_total(weight, is_full)
         case End.RULE | End.LAST if page.pages == 1 and weight in (Weight.PAGES, Weight.COUNT):
             return "warn"  # a false that is no flag: 0 of another meaning
@@ -56,7 +56,8 @@ def _verdict(end: End, sign: Sign, page: LastPage, is_full: bool) -> str:
         return "ignore"  # some have a link on each page, or a token that is always the same
     if weight in (Weight.NEXT, Weight.FLAG):
         return "warn" if end in (*_SAID_BY_RULE, End.EMPTY_SAID) else "fail"
-    if weight in (Weight.PAGES, Weight.COUNT) and end is not End.TOTAL:
+    is_other_total = weight is Weight.PAGES and end is not End.PAGES
+    if end is not End.TOTAL and (is_other_total or weight is Weight.COUNT):
         # A total may count what a filter leaves out, or change while pages are read.
         is_nothing_of_many = end is End.EMPTY and page.received == 0 and page.is_first
         return "fail" if end is End.SHORT or is_nothing_of_many else "warn"

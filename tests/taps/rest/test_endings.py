@@ -71,6 +71,10 @@ SHAPES: dict[str, tuple[dict[str, Any], Callable[[int, int | None], Body]]] = {
         {"type": "page", "has_more": "$.more"},
         lambda _, following: {"more": following is not None},
     ),
+    "total_pages": (
+        {"type": "page", "total_pages": "$.pages"},
+        lambda at, following: {"pages": at // 4 + (2 if following else 1)},
+    ),
     "is_last": ({"type": "page", "is_last": "$.end"}, lambda _, following: {"end": following is None}),
 }
 
