@@ -352,7 +352,7 @@ class Pages:
             or end in _SAID_BY_ANSWER
             or (end in _EMPTY and self._settings.type not in ("page", "offset"))
         )
-        if not is_said or not sign.is_total or sign.total_at is None:
+        if end is End.UNSAID or not is_said or not sign.is_total or sign.total_at is None:
             return False
         return endings.is_known(sign.total_at, _came(sign, last), sign.total or 0, is_first=self._is_first)
 
@@ -424,11 +424,7 @@ class Pages:
         begins_late = end is End.EMPTY or (end is End.SHORT and signs[0].is_denied)
         if begins_late and self._settings.type == "page" and "total_count" in signs[0].fits:
             fits = said_in(self._settings) | {"start": 0 if self._settings.start != 0 else 1}
-        if (
-            end in _SAID_BY_ANSWER
-            and all(sign.is_total for sign in signs)
-            and (last.pages > 1 or signs[0].is_denied)
-        ):
+        if all(sign.is_total for sign in signs) and self._has_no_other_way(end, signs[0], last):
             advice = self._way_to_what_is_counted(signs)
         elif end is End.EMPTY_SAID and signs[0].weight in _OF_NEXT:
             advice = "if each page of the API names another, all is well, and this is said once; if rows follow, leave `empty_page` out"
@@ -445,6 +441,12 @@ class Pages:
             f"Page {self._seen.pages} of stream {self._name} would be the last ({end.value}) and seems to have a next: "
             f"{seen}; {advice}."
         )
+
+    def _has_no_other_way(self, end: End, sign: Sign, last: LastPage) -> bool:
+        """Tell whether each page was read that the answers have named, so that no other `pagination` reads more."""
+        if end in _SAID_BY_ANSWER:
+            return last.pages > 1 or sign.is_denied
+        return end in _EMPTY and sign.is_denied and self._settings.type != "page"
 
     def _way_to_what_is_counted(self, signs: Sequence[Sign]) -> str:
         """Return what to do where each page was read and a total says that there are more."""

@@ -66,7 +66,7 @@ def _verdict(end: End, sign: Sign, page: LastPage, is_full: bool) -> str:
 
 def _of_a_total_denied(end: End) -> str:
     """One answer says that it is the last, and that there is more than came: one of both is wrong."""
-    return "ignore" if end in (End.SINGLE, End.TOTAL) else "warn"
+    return "ignore" if end is End.TOTAL else "warn"
 
 
 def _where_nothing_was_found(weight: Weight, page: LastPage) -> str:

@@ -165,6 +165,31 @@ def test_the_first_answer_that_is_the_last_and_says_that_there_is_more(load: Loa
     assert len(run.records("rows")) == 4
 
 
+@pytest.mark.parametrize(
+    "pagination", [{"type": "single"}, {"type": "offset"}, {"type": "keyset", "field": "id", "param": "at"}]
+)
+def test_whatever_the_pagination_such_a_total_is_told_once(pagination: dict[str, Any], load: Load) -> None:
+    """The words of the config are no proof either that what it counts is gone."""
+    api = Api(lambda _at, _following: {"next": None})
+    api.cut = 4
+    with serving({"/rows": api}) as server:
+        first = load(server.url, stream(records="$.data[*]", pagination=pagination))
+        assert "`$.total` is 20 and 4 rows came" in first.stderr
+        assert not activated(first)
+        second = load(server.url, stream(records="$.data[*]", pagination=pagination), state=first.state)
+    assert "rows came" not in second.stderr
+    assert activated(second)
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_a_first_page_without_records_under_a_total(kind: str, load: Load) -> None:
+    api = Api(SHAPES[kind][1])
+    api.cut = 0
+    with serving({"/rows": api}) as server:
+        run = load(server.url, rows_of(kind))
+    assert "`$.total` is 20 and 0 rows came" in run.stderr or run.code == 65
+
+
 def test_a_last_page_without_records_removes_nothing_until_it_comes_twice(load: Load) -> None:
     """No total tells it: a token that has expired leads to nothing, and so does the last one of many APIs."""
     kind = "a token that is null"
