@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from singerkit_state.reached import NOTHING, Reached, reached
 from singerkit_state.value import digest
 
-__all__ = ["Begun"]
+__all__ = ["Begun", "noted", "to_be_asked"]
+
+_T = TypeVar("_T")
 
 
 class _Row(Protocol):
@@ -70,3 +72,22 @@ class Begun(Generic[_R]):
         """Whether it held rows, and nobody can tell what the state says of them."""
         loaded = self.row.loaded
         return stream in (loaded or ()) and self.reached.names(stream, loaded) is None
+
+
+def to_be_asked(tables: Mapping[str, _T], holding: Set[str], emptied: Set[str]) -> dict[str, _T]:
+    """At a commit: the tables, by stream, of which it is not known whether they hold rows.
+
+    Those of ``holding`` did at the last commit, and only a unit that removes rows (``emptied``) takes them.
+    """
+    return {name: table for name, table in tables.items() if name not in holding or name in emptied}
+
+
+def noted(
+    loaded: Set[str] | None, holding: Set[str], asked: Set[str], emptied: Set[str], held: Set[str]
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the streams that the row notes as loaded, and those whose tables hold rows; of ``asked`` those of ``held`` do.
+
+    One that is empty stays noted, since its rows are gone, but where this unit has been told to remove them.
+    """
+    still = (loaded or frozenset()) - (asked & emptied)
+    return frozenset(still | held), frozenset((holding - asked) | held)

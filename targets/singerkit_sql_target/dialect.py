@@ -9,7 +9,7 @@
     session.inspect, create, alter   tables as they are, and additive changes; each in a transaction of its own
     session.tells_apart, note_key    whether rows have a key, and by which one they were loaded
     session.append                   rows of one batch into a stage, in order
-    session.merge                    a stage into a table by key: the last row of a key wins
+    session.merge                    a stage into a table by key: the last row of a key wins, or deletes
     session.transaction              all or nothing; COMMIT at its end
 
 Everything else is composed in this package, from standard SQL with ``?`` for parameters. A database with a loader of its own
@@ -151,8 +151,13 @@ class Session(Runs, Protocol):
         """
         ...
 
-    def merge(self, table: str, stage: str, columns: Sequence[str], keys: Sequence[str]) -> None:
-        """Upsert the rows of a stage; ``columns`` are those it holds, all others keep what is stored."""
+    def merge(
+        self, table: str, stage: str, columns: Sequence[str], keys: Sequence[str], gone: str | None = None
+    ) -> None:
+        """Upsert the rows of a stage; ``columns`` are those it holds, all others keep what is stored.
+
+        A key whose last row has a value in the column ``gone`` is deleted.
+        """
         ...
 
     def close(self) -> None: ...

@@ -12,14 +12,14 @@ from typing import Any, TypeVar
 from singerkit_shell.errors import LockHeldError, SingerkitError
 from singerkit_shell.signals import StopFlag, stop_flag
 from singerkit_sql_target import merge
-from singerkit_sql_target.begun import Begun
+from singerkit_sql_target.begun import Begun, noted, to_be_asked
 from singerkit_sql_target.dialect import Dialect, Field, OutcomeUnknown, Session
 from singerkit_sql_target.names import check_stream_name
 from singerkit_sql_target.rejects import REJECTS, RejectTable
 from singerkit_sql_target.settings import Settings
 from singerkit_sql_target.stage import Part, Position, Stage
 from singerkit_sql_target.states import HISTORY, TABLE, StateRow, StateTable
-from singerkit_sql_target.tables import Table, check_key, columns_of, fit_table, holds_rows
+from singerkit_sql_target.tables import Table, check_key, columns_of, fit_table, holds_rows, holds_values
 from singerkit_sql_target.versions import Others, Versions
 from singerkit_state.lineage import WaysOut
 from singerkit_target.chosen import without_column
@@ -211,7 +211,7 @@ class SqlLoader:
         holding: list[frozenset[str]] = []
 
         def apply(session: Session) -> None:
-            activated = self._stage.activated()
+            emptied = self._stage.activated()
             self._stage.flush(session)
             with session.transaction():
                 # The fence comes first: who is no longer the pipeline's run changes nothing.
@@ -222,19 +222,15 @@ class SqlLoader:
                         by[stream] = part.keys
                         check_key(session, self._dialect, self._tables[stream], part.keys)
                     try:
-                        self._apply(session, stream, part)
+                        if self._apply(session, stream, part):
+                            emptied.add(stream)
                     except self._dialect.errors as error:
                         raise self._dialect.error(error, f"storing rows of stream `{stream}`") from error
-                asked = {
-                    name: table
-                    for name, table in self._tables.items()
-                    if name not in self._holding or name in activated
-                }
+                asked = to_be_asked(self._tables, self._holding, emptied)
                 held = frozenset(name for name, table in asked.items() if holds_rows(session, table))
-                # One that is empty stays noted, since its rows are gone, but where a version took them.
-                loaded = ((row.loaded or frozenset()) - (asked.keys() & activated)) | held
+                loaded, holds = noted(row.loaded, self._holding, asked.keys(), emptied, held)
                 advanced.append(self._states.note_loaded(session, fenced, loaded))
-                holding.append((self._holding - asked.keys()) | held)
+                holding.append(holds)
 
         def apply_surely(session: Session) -> None:
             try:
@@ -248,23 +244,34 @@ class SqlLoader:
         self._safe = None
         self._guarded(self._stage.clear, "emptying the stage")
 
-    def _apply(self, session: Session, stream: str, part: Any) -> None:
+    def _apply(self, session: Session, stream: str, part: Any) -> bool:
+        """Put a part into its table; True: records of it have said that their rows are gone, and those are deleted."""
         if stream == REJECTS:
             self._rejects.ensure(session)
             session.execute(
                 merge.insert(self._rejects.quoted, part.name, columns_of(part.fields, self._dialect))
             )
-            return
+            return False
         table = self._tables[stream]
         if not isinstance(part, Part):
             others, are_new = self._others(session, stream), self._versions.wrote_without(stream)
             self._versions.apply(session, table, part.version, others, are_new=are_new)
-            return
+            return False
         columns = columns_of(part.fields, self._dialect)
-        if part.keys:
-            session.merge(table.quoted, part.name, columns, [self._dialect.quote(key) for key in part.keys])
-        else:
+        if not part.keys:
             session.execute(merge.insert(table.quoted, part.name, columns))
+            return False
+        gone = self._gone(session, part)
+        session.merge(table.quoted, part.name, columns, [self._dialect.quote(key) for key in part.keys], gone)
+        return gone is not None
+
+    def _gone(self, session: Session, part: Part) -> str | None:
+        """The column of a part by which rows are to be deleted, where it has a value in any."""
+        marks = [
+            one for one in part.fields if one.column.name == DELETED_AT and self._settings.deletes_marked
+        ]
+        names = columns_of(marks, self._dialect)
+        return names[0] if names and holds_values(session, part.name, names[0]) else None
 
     def _was_committed(self, advanced: StateRow) -> bool:
         """The answer to COMMIT was lost: the row's sequence number says what happened (FAULTS D2)."""

@@ -1,4 +1,4 @@
-"""From a stage into a table by key: insert what is new, update what differs, leave the rest untouched.
+"""From a stage into a table by key: insert what is new, update what differs, delete what is gone, leave the rest untouched.
 
 Statements of standard SQL, for the `merge` of a dialect; names come in quoted.
 """
@@ -26,10 +26,10 @@ def newest_of_each_key(stage: str, columns: Sequence[str], keys: Sequence[str]) 
     )
 
 
-def insert(table: str, source: str, columns: Sequence[str]) -> str:
-    """Append all rows of a source."""
-    names = ", ".join(columns)
-    return f"INSERT INTO {table} ({names}) SELECT {names} FROM {source}"
+def insert(table: str, source: str, columns: Sequence[str], gone: str | None = None) -> str:
+    """Append all rows of a source, but those with a value in ``gone``."""
+    names, where = ", ".join(columns), f" AS given WHERE {gone} IS NULL" if gone else ""
+    return f"INSERT INTO {table} ({names}) SELECT {names} FROM {source}{where}"
 
 
 def overlap(table: str, stage: str, keys: Sequence[str]) -> str:
@@ -44,10 +44,12 @@ def merge(
     columns: Sequence[str],
     keys: Sequence[str],
     compared: Mapping[str, str] | None = None,
+    gone: str | None = None,
 ) -> str:
     """Upsert a source in which each key stands once; a row is rewritten only where it differs.
 
-    ``compared`` says how a stored column is compared in full, as ``{} COLLATE ...``, where it folds by itself.
+    ``compared`` says how a stored column is compared in full, as ``{} COLLATE ...``, where it folds by itself. A row with a
+    value in ``gone`` deletes the stored one.
     """
     changing = [column for column in columns if column not in keys]
     stored = {column: (compared or {}).get(column, "{}").format(f"stored.{column}") for column in columns}
@@ -57,8 +59,10 @@ def merge(
         differ = " OR ".join(f"{stored[column]} IS DISTINCT FROM given.{column}" for column in changing)
         sets = ", ".join(f"{column} = given.{column}" for column in changing)
         matched = f" WHEN MATCHED AND ({differ}) THEN UPDATE SET {sets}"
+    deleted = f" WHEN MATCHED AND given.{gone} IS NOT NULL THEN DELETE" if gone else ""
+    is_new = f" AND given.{gone} IS NULL" if gone else ""
     names, given = ", ".join(columns), ", ".join(f"given.{column}" for column in columns)
     return (
-        f"MERGE INTO {table} AS stored USING {source} AS given ON {same}{matched}"
-        f" WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({given})"
+        f"MERGE INTO {table} AS stored USING {source} AS given ON {same}{deleted}{matched}"
+        f" WHEN NOT MATCHED{is_new} THEN INSERT ({names}) VALUES ({given})"
     )

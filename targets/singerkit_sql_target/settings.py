@@ -33,14 +33,19 @@ SETTINGS: Mapping[str, Any] = {
         "default": True,
         "description": "At ACTIVATE_VERSION delete rows of other versions (not under `load_method: append-only`, "
         "where `true` is refused); else set `_sdc_deleted_at`. Without "
-        "`add_record_metadata` neither: rows then have no version, and rows without one always stay.",
+        "`add_record_metadata` neither: rows then have no version, and rows without one always stay. Where it is given, "
+        "`true` also deletes each row of a stream with a key whose record has a value in `_sdc_deleted_at`, as "
+        "log-based streams say that a row is gone; else the row stays, with that value.",
     },
 }
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the config says about tables; ``number_type`` where it leaves a choice for columns of `number`."""
+    """What the config says about tables; ``number_type`` where it leaves a choice for columns of `number`.
+
+    ``deletes_marked``: rows go whose record says that they are gone, which somebody has asked for in so many words.
+    """
 
     schema: str
     column_types: Mapping[str, str] = field(default_factory=dict)
@@ -48,11 +53,12 @@ class Settings:
     append_only: bool = False
     loads_extra: bool = False
     hard_delete: bool = True
+    deletes_marked: bool = False
     number_type: str | None = None
 
 
-def settings_of(config: Mapping[str, Any]) -> Settings:
-    """Return what a config with its defaults says about tables."""
+def settings_of(config: Mapping[str, Any], given: frozenset[str]) -> Settings:
+    """Return what a config with its defaults says about tables; ``given`` are the keys that the user wrote."""
     return Settings(
         schema=config["default_target_schema"],
         column_types=config.get("column_types", {}),
@@ -60,6 +66,7 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
         append_only=config["load_method"] == "append-only",
         loads_extra=config["extra"] == "load",
         hard_delete=config["hard_delete"],
+        deletes_marked=config["hard_delete"] and "hard_delete" in given,
         number_type=config.get("number_type"),
     )
 

@@ -212,14 +212,16 @@ class _DuckSession:
         finally:
             self._connection.unregister(ROWS)
 
-    def merge(self, table: str, stage: str, columns: Sequence[str], keys: Sequence[str]) -> None:
+    def merge(
+        self, table: str, stage: str, columns: Sequence[str], keys: Sequence[str], gone: str | None = None
+    ) -> None:
         [(has_repeats,)] = self.execute(merge.repeats(stage, keys))
         source = merge.newest_of_each_key(stage, columns, keys) if has_repeats else stage
         [(may_be_stored,)] = self.execute(merge.overlap(table, stage, keys))
         if may_be_stored:
-            self.execute(merge.merge(table, source, columns, keys, self._compared.get(table)))
+            self.execute(merge.merge(table, source, columns, keys, self._compared.get(table), gone))
         else:  # in a third of the time
-            self.execute(merge.insert(table, source, columns))
+            self.execute(merge.insert(table, source, columns, gone))
 
     def close(self) -> None:
         self._connection.close()

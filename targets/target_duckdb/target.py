@@ -65,7 +65,7 @@ class TargetDuckDB(SqlTarget):
         self.logger.info("%s %s.", "Loading into" if path.exists() else "Making", path)
         self._loader = SqlLoader(
             DuckDialect(path, number_type=self.config["number_type"]),
-            settings.settings_of(self.config),
+            settings.settings_of(self.config, self.given_keys),
             self.logger,
             ways=self.ways_out,
         )

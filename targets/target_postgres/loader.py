@@ -15,7 +15,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from singerkit_shell.errors import BadDataError, FencedError, RetryableError, SingerkitError
 from singerkit_shell.signals import StopFlag, stop_flag
-from singerkit_sql_target.begun import Begun
+from singerkit_sql_target.begun import Begun, noted, to_be_asked
 from singerkit_sql_target.names import check_stream_name
 from singerkit_sql_target.settings import Settings
 from singerkit_sql_target.versions import Others, Versions
@@ -79,7 +79,6 @@ class PostgresLoader:
         lock_timeout_seconds: float = 60.0,
         reconnect_seconds: float = 60.0,
         answer_seconds: float = 3600.0,
-        deletes_marked: bool = False,
         state_table: str = DEFAULT_TABLE,
         sets_aside: Sequence[str] = (),
         quarantine_limit: int = 1000,
@@ -97,7 +96,7 @@ class PostgresLoader:
         self._answer_seconds = answer_seconds
         self._stop = stop
         self._hard_delete = settings.hard_delete
-        self._deletes_marked = deletes_marked
+        self._deletes_marked = settings.deletes_marked
         self._state_table = state_table
         self._close_server = close_server
         self._ways = ways
@@ -459,17 +458,12 @@ class PostgresLoader:
             self._settle(connection)
             with connection.cursor() as cursor:
                 emptied = self._storing.activated | self._storing.deleted_from
-                asked = {
-                    name: table
-                    for name, table in self._tables.items()
-                    if name not in self._holding or name in emptied
-                }
-                holding = holding_rows(cursor, asked.values())
-                # One that is empty stays noted, since its rows are gone, but where we have been told to delete them.
-                loaded = ((row.loaded or frozenset()) - (asked.keys() & emptied)) | holding
+                asked = to_be_asked(self._tables, self._holding, emptied)
+                held = holding_rows(cursor, asked.values())
+                loaded, holding = noted(row.loaded, self._holding, asked.keys(), emptied, held)
                 oids = {t.stream: t.shape.oid for t in self._tables.values() if t.shape.oid is not None}
                 advanced = advance(cursor, row, state, loaded, oids)
-                return advanced, (self._holding - asked.keys()) | holding
+                return advanced, holding
 
         advanced, holding = self._call(finish, "finishing a unit of commit")
         try:

@@ -113,12 +113,6 @@ class TargetPostgres(SqlTarget):
                 "description": "PostgreSQL types for single columns, as in "
                 '`{"orders.total": "numeric(12,2)"}`; wins over `x-sql-datatype`.',
             },
-            "hard_delete": {
-                **settings.SETTINGS["hard_delete"],
-                "description": settings.SETTINGS["hard_delete"]["description"] + " Where it is given, "
-                "`true` also deletes each row of a stream with a key whose record has a value in `_sdc_deleted_at`, as "
-                "log-based streams say that a row is gone; else the row stays, with that value.",
-            },
         },
     }
 
@@ -186,12 +180,11 @@ class TargetPostgres(SqlTarget):
 
         self._loader = PostgresLoader(
             dsn,
-            settings.settings_of(config),
+            settings.settings_of(config, self.given_keys),
             self.logger,
             lock_timeout_seconds=config["lock_timeout_seconds"],
             reconnect_seconds=config["reconnect_seconds"],
             answer_seconds=config["answer_seconds"],
-            deletes_marked=config["hard_delete"] and "hard_delete" in self.given_keys,
             sets_aside=self._sets_aside(),
             quarantine_limit=config["quarantine_limit"],
             close_server=close_server,

@@ -514,7 +514,7 @@ def test_a_table_that_changes_in_mid_unit_is_read_by_others(database: str, case:
 
 def test_a_row_that_is_gone_and_one_that_is_upserted_are_read_by_others(database: str) -> None:
     query(database, BESIDE)
-    made = loader(database, deletes_marked=True)
+    made = loader(database, settings=Settings("public", deletes_marked=True))
     marked = shape("s", n=INTEGER, _sdc_deleted_at={"type": ["string", "null"], "format": "date-time"})
     columns = ["id", "n", "_sdc_deleted_at"]
     write_all(made, (marked, columns, (1, 1, "2026-01-01T00:00:00Z")), (marked, columns, (2, 1, None)))

@@ -33,13 +33,18 @@ class Database:
     schema: str
 
 
-@pytest.fixture(params=["postgres", "duckdb"])
-def target(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+def target_of(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    """The database that a fixture's parameter names."""
     if request.param == "duckdb":
         file = tmp_path / "a.duckdb"
         return Database(lambda *m, **c: duck.load(file, *m, **c), lambda q: duck.query(file, q), "main")
     dsn = request.getfixturevalue("database")
     return Database(lambda *m, **c: loads.load(dsn, *m, **c), lambda q: loads.query(dsn, q), "public")
+
+
+@pytest.fixture(params=["postgres", "duckdb"])
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    return target_of(request, tmp_path)
 
 
 def activate(version: int) -> dict[str, Any]:

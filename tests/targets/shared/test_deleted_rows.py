@@ -1,0 +1,125 @@
+"""Records that say that their row is gone (`_sdc_deleted_at`), as log-based streams do: deleted, or marked; in every database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faults.loads import MARKED, RECORD, SCHEMA
+from targets.shared.test_databases import MOMENT, TEXT, Database, target_of
+
+
+@pytest.fixture(params=["postgres", "duckdb"])
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    return target_of(request, tmp_path)
+
+
+T = SCHEMA("t", {"id": {"type": "integer"}, "v": TEXT, "_sdc_deleted_at": MOMENT}, ["id"])
+AT = "2024-01-01T00:00:00Z"
+ALL = "SELECT id, v, _sdc_deleted_at IS NOT NULL FROM t ORDER BY 1, 3"
+
+
+def put(id_: int, v: str) -> Any:
+    return RECORD("t", {"id": id_, "v": v, "_sdc_deleted_at": None})
+
+
+def gone(id_: int, **more: Any) -> Any:
+    return RECORD("t", {"id": id_, **more, "_sdc_deleted_at": AT})
+
+
+def loaded(target: Database, number: int, *messages: Any, **config: Any) -> None:
+    start = MARKED({"n": number - 1} if number > 1 else {})
+    schemas = [] if messages and messages[0]["type"] == "SCHEMA" else [T]
+    target.run(start, *schemas, *messages, MARKED({"n": number}, complete=True), **config).expect(0)
+
+
+@pytest.mark.parametrize("metadata", [False, True], ids=["plain", "metadata"])
+def test_a_row_that_is_gone_is_deleted_whatever_came_before_it_in_the_same_run(
+    target: Database, metadata: bool
+) -> None:
+    how: dict[str, Any] = {"hard_delete": True, "add_record_metadata": metadata}
+    loaded(target, 1, put(1, "a"), put(2, "b"), gone(2), put(3, "c"), gone(3), put(3, "d"), gone(9), **how)
+    assert target.query(ALL) == [(1, "a", False), (3, "d", False)]
+    loaded(target, 2, gone(1), put(2, "e"), gone(3), put(4, "f"), **how)
+    assert target.query(ALL) == [(2, "e", False), (4, "f", False)]
+
+
+def test_the_last_record_of_a_key_counts_where_all_have_the_same_fields(target: Database) -> None:
+    """They are put into the table at once: a key that is there, and one that is not, deleted last or not."""
+    loaded(target, 1, put(1, "a"), put(2, "a"), put(3, "a"), hard_delete=True)
+    changes = [gone(1, v="b"), put(1, "c"), put(2, "b"), gone(2, v="c"), gone(3, v=None)]
+    new = [put(4, "a"), gone(4, v="b"), gone(5, v="a"), put(5, "b"), gone(6, v="a")]
+    loaded(target, 2, *changes, *new, hard_delete=True)
+    assert target.query(ALL) == [(1, "c", False), (5, "b", False)]
+
+
+def test_rows_of_a_key_of_several_columns_are_deleted_by_all_of_them(target: Database) -> None:
+    two = SCHEMA("t", {"id": {"type": "integer"}, "v": TEXT, "_sdc_deleted_at": MOMENT}, ["id", "v"])
+    loaded(target, 1, two, put(1, "a"), put(1, "b"), put(2, "a"), hard_delete=True)
+    loaded(target, 2, two, gone(1, v="b"), gone(2, v="b"), hard_delete=True)
+    assert target.query(ALL) == [(1, "a", False), (2, "a", False)]
+
+
+@pytest.mark.parametrize("how", [{}, {"hard_delete": False}], ids=["default", "soft"])
+def test_a_row_that_is_gone_is_marked_and_keeps_what_is_known_and_one_that_comes_back_is_not(
+    target: Database, how: dict[str, Any]
+) -> None:
+    loaded(target, 1, put(1, "a"), put(2, "b"), gone(2), **how)
+    loaded(target, 2, gone(1), put(2, "c"), **how)
+    assert target.query(ALL) == [(1, "a", True), (2, "c", False)]
+
+
+def test_a_table_that_was_emptied_so_holds_no_rows_in_the_next_run_and_nobody_asks_for_them(
+    target: Database,
+) -> None:
+    start: dict[str, Any] = {"bookmarks": {"t": {"replication_key_value": "1"}}}
+    later: dict[str, Any] = {"bookmarks": {"t": {"replication_key_value": "2"}}}
+    first = [MARKED({}), T, put(1, "a"), put(2, "b"), MARKED(start, complete=True)]
+    target.run(*first, hard_delete=True).expect(0)
+    emptied = [MARKED(start), T, gone(1), gone(2), MARKED(later, complete=True)]
+    target.run(*emptied, hard_delete=True).expect(0)
+    assert target.query(ALL) == []
+    target.run(MARKED(later), T, put(3, "c"), MARKED(start, complete=True), hard_delete=True).expect(0)
+    assert target.query(ALL) == [(3, "c", False)]
+
+
+def test_a_table_that_others_have_emptied_is_missed_though_rows_were_deleted_before(target: Database) -> None:
+    start: dict[str, Any] = {"bookmarks": {"t": {"replication_key_value": "1"}}}
+    messages = [MARKED({}), T, put(1, "a"), put(2, "b"), gone(2), MARKED(start, complete=True)]
+    target.run(*messages, hard_delete=True).expect(0)
+    target.query("DELETE FROM t")
+    ended = target.run(MARKED(start), T, put(3, "c"), MARKED(start, complete=True), hard_delete=True)
+    assert "is empty, and the saved state says that rows" in ended.expect(69).stderr
+
+
+def test_columns_that_must_not_be_null_refuse_no_row_that_is_gone(target: Database) -> None:
+    loaded(target, 1, put(1, "a"), put(2, "b"), hard_delete=True)
+    target.query("ALTER TABLE t ALTER COLUMN v SET NOT NULL")
+    loaded(target, 2, gone(1), gone(7), put(2, "c"), hard_delete=True)
+    assert target.query(ALL) == [(2, "c", False)]
+
+
+def test_a_primary_key_of_the_users_own_lets_rows_go_and_come_back(target: Database) -> None:
+    target.query("CREATE TABLE t (id BIGINT PRIMARY KEY, v TEXT, _sdc_deleted_at TIMESTAMP WITH TIME ZONE)")
+    loaded(target, 1, put(1, "a"), put(2, "b"), put(3, "c"), hard_delete=True)
+    loaded(target, 2, gone(1), put(1, "d"), gone(2), gone(3, v="x"), put(3, "e"), gone(4), hard_delete=True)
+    assert target.query(ALL) == [(1, "d", False), (3, "e", False)]
+
+
+def test_a_row_that_was_to_be_deleted_after_the_last_safe_point_stays(target: Database) -> None:
+    bad = RECORD("t", {"id": "x", "v": "x"})
+    messages = [MARKED({}), T, put(1, "a"), put(2, "b"), gone(2), MARKED({"n": 1}), gone(1), bad]
+    target.run(*messages, hard_delete=True).expect(65)
+    assert target.query(ALL) == [(1, "a", False)]
+
+
+@pytest.mark.parametrize(
+    ("key", "how"), [(["id"], {"load_method": "append-only"}), ([], {"hard_delete": True})]
+)
+def test_where_rows_are_appended_each_record_is_a_row(
+    target: Database, key: list[str], how: dict[str, Any]
+) -> None:
+    appended = SCHEMA("t", {"id": {"type": "integer"}, "v": TEXT, "_sdc_deleted_at": MOMENT}, key)
+    loaded(target, 1, appended, put(1, "a"), gone(1), **how)
+    assert target.query(ALL) == [(1, "a", False), (1, None, True)]
