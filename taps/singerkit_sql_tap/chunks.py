@@ -73,8 +73,10 @@ class Walk:
             *(places[database.column(name)] for name in names),
             *range(len(columns), len(self._selected)),
         ]
-        self.trail = Trail(telling if len(names) and len(telling) > 1 else None) if table.rows_move else None
-        """What was read; None: each row has a key of its own, whatever happens to others."""
+        is_followed = table.rows_move or table.looks_back
+        self.trail = Trail(telling if len(names) and len(telling) > 1 else None) if is_followed else None
+        """What was read; None: a load goes on whatever has become of the rows before."""
+        self._moving = self.trail if table.rows_move else None
         self.size = ChunkSize()
 
     def chunks(self, after: Sequence[object] | None = None) -> Iterator[tuple[list[Row], Row]]:
@@ -106,12 +108,13 @@ class Walk:
                     "other numbers; what was confirmed by the target is safe: run again."
                 )
             now = self._database.changes()
-            if self.trail is not None and known and now != changes:
-                self._check_numbers(self.trail, known)
+            if self._moving is not None and known and now != changes:
+                self._check_numbers(self._moving, known)
             if not rows:
                 return
             if self.trail is not None:
                 self.trail.add(rows)
+            if self._moving is not None:
                 if not known and len(rows) == wanted:
                     top_row = self._row_at(top)
                     if self._database.changes() != changes:  # its number may be another row's by now

@@ -138,13 +138,11 @@ class TableStream(BlockStream):
         after = position.get("after")
         if not isinstance(after, list) or len(after) != len(self.table.chunk_key):
             return False
-        return not self.table.rows_move or self._stands_as_it_was_read(after, position.get("rows"))
+        return not self._is_followed or self._stands_as_it_was_read(after, position.get("rows"))
 
     def _stands_as_it_was_read(self, after: Sequence[Any], rows: Any) -> bool:
         """Tell whether the rows up to ``after`` are those that were sent, by what the state holds of them."""
-        self.logger.info(
-            "Looking whether the rows of `%s` that were sent have their numbers still.", self.name
-        )
+        self.logger.info("Looking whether the rows of `%s` that were sent are there still.", self.name)
         walk = self._full_walk(up_to(self.table.chunk_key, after, self._database.placeholder))
         for read, _ in walk.chunks():
             walk.size.follow(len(read), 0)
@@ -152,14 +150,18 @@ class TableStream(BlockStream):
         if self._trail is not None and self._trail.told() == rows:
             return True
         self.logger.info(
-            "Stream `%s`: rows that the full load has sent before it was cut off are others now, or have other numbers, so that nothing "
-            "says which rows are left: it begins anew.",
+            "Stream `%s`: rows that the full load has sent before it was cut off are gone, are others now, or have other "
+            "numbers, or others came between them: it begins anew.",
             self.name,
         )
         return False
 
+    @property
+    def _is_followed(self) -> bool:
+        return self.table.rows_move or self.table.looks_back
+
     def _full_walk(self, *where: Condition) -> Walk:
-        names = self.primary_keys if self.table.rows_move else ()
+        names = self.primary_keys if self._is_followed else ()
         return self._walk(self.table, self._selected, self.table.chunk_key, where, names)
 
     def _walk(

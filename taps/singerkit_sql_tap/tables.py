@@ -42,6 +42,8 @@ class Table:
     only_by_name: bool = False
     rows_move: bool = False
     """Whether ``chunk_key`` holds numbers that are no column: a row may get another one, and its own go to another row."""
+    looks_back: bool = False
+    """Whether a load that was cut off goes on only behind rows that are those it has read; so it does where ``rows_move``."""
     schema_name: str = ""
     database_name: str = ""
 

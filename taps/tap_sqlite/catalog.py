@@ -87,6 +87,7 @@ def _table(
         primary_key=key if is_plain else (),
         chunk_key=_chunk_key(names, collated, alias, is_without_rowid) if is_plain else (),
         rows_move=is_plain and alias is None and not is_without_rowid,
+        looks_back=is_plain and alias is None,
         indexed=frozenset(first | ({alias} if alias else set())),
         replication_keys=tuple(offered),
         is_view=kind == "view",
