@@ -7,8 +7,9 @@ import fcntl
 import os
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from singerkit_shell.errors import (
     CannotWriteError,
@@ -22,12 +23,13 @@ from singerkit_state import statefile
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["NO_EXTENSIONS", "first_line", "open_or_make", "why_not_opened"]
+__all__ = ["NO_EXTENSIONS", "first_line", "open_or_make", "run", "why_not_opened"]
 
 NO_EXTENSIONS = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 """Nothing is fetched from anywhere, whatever a file or a name looks like."""
 _MAGIC, _MAGIC_AT = b"DUCK", 8
 _LOOKS, _LOOK_AGAIN_SECONDS = 5, 0.02
+_PREPARED = "_singerkit_statement"
 _HOLDER = re.compile(r"Conflicting lock is held in (.*?) \(PID (\d+)\)")
 
 
@@ -82,6 +84,31 @@ def _make(path: Path) -> None:
             statefile.sync_folder(str(path.parent))
     finally:
         making.unlink(missing_ok=True)
+
+
+def run(
+    connection: duckdb.DuckDBPyConnection, statement: str, parameters: Sequence[Any] = ()
+) -> list[tuple[Any, ...]]:
+    """Run a statement with a value for each `?`; return its rows.
+
+    As literals of EXECUTE: for a value that DuckDB is given it imports pandas, where that is installed, which takes longer
+    than all else in a short run.
+    """
+    if parameters and all(map(_has_literal, parameters)):
+        connection.execute(f"PREPARE {_PREPARED} AS {statement}")
+        return connection.execute(f"EXECUTE {_PREPARED}({', '.join(map(_literal, parameters))})").fetchall()
+    return connection.execute(statement, list(parameters)).fetchall()
+
+
+def _has_literal(value: Any) -> bool:
+    # A statement ends at NUL.
+    return value is None or isinstance(value, int) or (isinstance(value, str) and "\0" not in value)
+
+
+def _literal(value: str | int | None) -> str:
+    if value is None:
+        return "NULL"
+    return str(value) if isinstance(value, int) else "'" + value.replace("'", "''") + "'"
 
 
 def why_not_opened(

@@ -32,7 +32,7 @@ from singerkit_shell.errors import (
     SingerkitError,
 )
 from singerkit_shell.signals import stop_flag
-from singerkit_state.duckdb_file import NO_EXTENSIONS, first_line, why_not_opened
+from singerkit_state.duckdb_file import NO_EXTENSIONS, first_line, run, why_not_opened
 from singerkit_state.history import LIMIT, Entry, by_hand, kept_now
 from singerkit_state.statefile import check_folder, state_object
 from singerkit_state.store import Change, Edit, Holder, Snapshot
@@ -245,7 +245,7 @@ class _Table:
         self.is_there = bool(columns)
 
     def _execute(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        return self._connection.execute(statement, list(parameters)).fetchall()
+        return run(self._connection, statement, parameters)
 
     def _columns(self, table: str) -> set[str]:
         found = self._execute(

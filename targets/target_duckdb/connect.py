@@ -31,7 +31,7 @@ from singerkit_sql_target.dialect import (
     Session,
 )
 from singerkit_sql_target.names import lower_ascii
-from singerkit_state.duckdb_file import first_line, open_or_make
+from singerkit_state.duckdb_file import first_line, open_or_make, run
 from singerkit_wire.kinds import Column, Kind
 from target_duckdb import types as value_table
 from target_duckdb.arrow import ROWS, as_arrow
@@ -104,7 +104,7 @@ class _DuckSession:
         """Tables, quoted, with a comment of the user's."""
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        return self._connection.execute(statement, list(parameters)).fetchall()
+        return run(self._connection, statement, parameters)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -206,11 +206,16 @@ class _DuckSession:
         batch, selected = as_arrow(fields, columns, first)
         # A batch is too small to be shared: other threads would only spin, and take as much of the processor again.
         self.execute("SET threads TO 1")
-        self._connection.register(ROWS, batch)
+        # As a stream, which is read once: to see what else it might be DuckDB imports pandas, where that is installed.
+        self._connection.register(ROWS, batch.__arrow_c_stream__())
         try:
-            self.execute(f"INSERT INTO {stage} SELECT {selected} FROM {ROWS}")
+            [(count,)] = self.execute(f"INSERT INTO {stage} SELECT {selected} FROM {ROWS}")
         finally:
             self._connection.unregister(ROWS)
+        if count != len(columns[0]):
+            raise SingerkitError(
+                f"DuckDB took {count} of {len(columns[0])} rows; what was committed is safe, please report this."
+            )
 
     def merge(
         self, table: str, stage: str, columns: Sequence[str], keys: Sequence[str], gone: str | None = None

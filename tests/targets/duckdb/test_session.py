@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -207,3 +211,58 @@ def test_a_stage_goes_back_to_a_safe_point(
     assert waiting(session, stage) == [("a", [1, 2, 6]), ("b", [7]), ("b", 5), ("c", [10])]
     stage.clear(session)
     assert (waiting(session, stage), tables(session), stage.position()) == ([], 0, {})
+
+
+# --- what DuckDB is given --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        True,
+        -1,
+        2**63 - 1,
+        "",
+        "it's",
+        "''",
+        "a ? b $1",
+        "back\\slash\n",
+        "Größe 🍣",
+        "a\0b",
+        "'); DROP TABLE s; --",
+    ],
+)
+def test_a_parameter_comes_as_it_is_whatever_is_in_it(session: Session, value: Any) -> None:
+    session.execute('CREATE TABLE s ("what?" VARCHAR, n BIGINT)')
+    session.execute(
+        'INSERT INTO s ("what?", n) VALUES (?, ?)', [value if isinstance(value, str) else None, 7]
+    )
+    [row] = session.execute('SELECT "what?", ?, n FROM s WHERE n = ?', [value, 7])
+    assert row == (value if isinstance(value, str) else None, value, 7)
+
+
+def test_a_load_imports_no_pandas(tmp_path: Path) -> None:
+    """Which takes half a second; DuckDB would for a parameter, and to see what it scans."""
+    (tmp_path / "pandas").mkdir()
+    (tmp_path / "pandas" / "__init__.py").write_text("import os; os._exit(9)")
+    (tmp_path / "config.json").write_text(json.dumps({"database": str(tmp_path / "w.duckdb")}))
+    messages = [
+        {
+            "type": "SCHEMA",
+            "stream": "s",
+            "schema": {"properties": {"id": {"type": "integer"}}},
+            "key_properties": ["id"],
+        },
+        {"type": "RECORD", "stream": "s", "record": {"id": 1}},
+        {"type": "STATE", "value": {"bookmarks": {"s": "it's 1"}}},
+    ]
+    ran = subprocess.run(
+        [sys.executable, "-m", "target_duckdb.target", "--config", str(tmp_path / "config.json")],
+        input="".join(json.dumps(message) + "\n" for message in messages),
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        check=False,
+    )
+    assert (ran.returncode, json.loads(ran.stdout or "null")) == (0, messages[-1]["value"]), ran.stderr
