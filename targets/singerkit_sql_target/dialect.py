@@ -129,6 +129,10 @@ class Session(Runs, Protocol):
         """Add a nullable column, or give one another type."""
         ...
 
+    def indexes(self, schema: str, table: str) -> Sequence[str]:
+        """Return the names, quoted, of the indexes for which no column of a table may get another type."""
+        ...
+
     def tells_apart(self, table: str, keys: Sequence[str]) -> bool:
         """Tell whether each row of a table has a key without null, and no two have the same. Reads all of it."""
         ...

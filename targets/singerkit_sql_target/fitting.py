@@ -39,8 +39,17 @@ _SPELT_IN_MANY_WAYS: Mapping[Kind, str] = {
     Kind.NUMBER: "`1` and `1.0`",
     Kind.DATE_TIME: "one instant in two zones",
     Kind.TIME: "`12:00` and `12:00:00`",
-    Kind.JSON: "two orders of its fields",
 }
+
+
+def _spellings(column: Column) -> str | None:
+    """Two texts of one value, as the schema admits them."""
+    if column.kind is not Kind.JSON:
+        return _SPELT_IN_MANY_WAYS.get(column.kind)
+    types = json_types(column.schema)
+    if types & {"number", "integer"}:
+        return _SPELT_IN_MANY_WAYS[Kind.NUMBER]
+    return "two orders of its fields" if "object" in types else "one value with other spaces or escapes"
 
 
 @dataclass(frozen=True)
@@ -184,17 +193,22 @@ class Fitting:
 
     def tell_of_key_in_text(self, column: Column, type_: str) -> None:
         """Warn of a key that is compared as text."""
-        spellings = _SPELT_IN_MANY_WAYS.get(column.kind)
+        spellings, best = _spellings(column), self.words.types[column.kind]
         if spellings:
+            way_out = (
+                "have it write each in one way, or give the stream another key"
+                if type_ == best
+                else f"let the column be `{best}`"
+            )
             self.log.warning(
                 "Stream `%s`: the key `%s` is of the kind %s, and its column of type `%s` compares it as text: %s are two keys "
-                "there. If the source writes a value in more than one way, let the column be `%s`.",
+                "there. If the source writes a value in more than one way, %s.",
                 self.stream.name,
                 column.name,
                 column.kind.value,
                 type_,
                 spellings,
-                self.words.types[column.kind],
+                way_out,
             )
 
     def tell_of_mixed(self, given: Iterable[Column]) -> None:
@@ -211,7 +225,7 @@ class Fitting:
 
 
 FORGET_TYPES = (
-    "if the source has gone back to what it sent before, let the tap forget the new type (tap-rest: remove the stream's file from "
+    "if the source has gone back to what it sent before, let a tap that remembers types forget the new one (tap-rest: remove the stream's file from "
     "the folder `schema_cache`, or declare `schema`), then run again."
 )
 """The way out of a type that is not wanted."""

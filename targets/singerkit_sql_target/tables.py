@@ -162,7 +162,7 @@ def fit_table(
     if existing is None or existing.key is None or set(existing.key) != set(keys):
         # Rows that wait under the former key are put into the table later.
         session.note_key(fitting.quoted, None if former is not None and waiting else keys)
-    given, fitted = _as_stored(fitting, columns, types, metadata)
+    given, fitted = _as_stored(fitting, existing, columns, types, metadata)
     return Table(
         stream=stream.name,
         given=given,
@@ -287,12 +287,27 @@ def _alter(fitting: _Fitting, existing: Existing, name: str, type_: str, *, is_n
     except fitting.dialect.errors as error:
         if is_new or not fitting.dialect.is_refusal(error):
             raise
+        indexes = fitting.session.indexes(fitting.settings.schema, fitting.name)
         raise BadDataError(
             f"Expected a column of type `{type_}` for `{name}` of stream `{fitting.stream.name}`, got "
-            f"`{existing.columns[name].type}` in the table, which {fitting.dialect.name} refuses to change, as where a key or an "
-            "index is on it; what is stored is untouched: drop that key or index, or make the table anew with "
-            f"`{type_}` for the column, then run again."
+            f"`{existing.columns[name].type}` in the table, which {fitting.dialect.name} refuses to change, "
+            f"{_what_keeps_it(indexes, type_)}"
         ) from None
+
+
+def _what_keeps_it(indexes: Sequence[str], type_: str) -> str:
+    """Say why a column keeps its type, and the way out."""
+    if not indexes:
+        return (
+            "as where a key or a CHECK is on the column; what is stored is untouched: make the table anew without that, or with "
+            f"`{type_}` for the column, then run again."
+        )
+    on_it = "the index" if len(indexes) == 1 else "the indexes"
+    drops = ", ".join(f"`DROP INDEX {name}`" for name in indexes)
+    return (
+        f"whichever column it is, while the table has {on_it} {quoted(indexes)}; what is stored is untouched: run {drops}, then the "
+        "pipeline again, and make them anew after it."
+    )
 
 
 def _is_blank(fitting: _Fitting, column: str) -> bool:
@@ -326,7 +341,11 @@ def _as_text(fitting: _Fitting, names: Sequence[str], every: Mapping[str, Column
 
 
 def _as_stored(
-    fitting: _Fitting, columns: Mapping[str, str], types: Mapping[str, str], metadata: Mapping[str, Column]
+    fitting: _Fitting,
+    existing: Existing | None,
+    columns: Mapping[str, str],
+    types: Mapping[str, str],
+    metadata: Mapping[str, Column],
 ) -> tuple[Stream, dict[str, Column]]:
     """Return the stream, and the metadata columns, with the kinds that the columns take.
 
@@ -348,7 +367,8 @@ def _as_stored(
             )
         if fitting.settings.append_only:  # every row is kept, whatever becomes of its key
             return _telling_the_statement(fitting, replace(found, is_key=False), columns[column.name])
-        _judge_key(fitting, column, found, type_)
+        name = columns[column.name]
+        _judge_key(fitting, column, found, type_, is_there=existing is not None and name in existing.columns)
         return _telling_the_statement(fitting, found, columns[column.name])
 
     given = tuple(map(stored, stream.columns))
@@ -366,7 +386,7 @@ def _telling_the_statement(fitting: _Fitting, given: Column, name: str) -> Colum
     return replace(given, numbers=replace(given.numbers, holder=holder))
 
 
-def _judge_key(fitting: _Fitting, declared: Column, given: Column, type_: str) -> None:
+def _judge_key(fitting: _Fitting, declared: Column, given: Column, type_: str, *, is_there: bool) -> None:
     """Tell of keys that are compared as text; what makes one key of two is none.
 
     Raises:
@@ -375,8 +395,10 @@ def _judge_key(fitting: _Fitting, declared: Column, given: Column, type_: str) -
     if not declared.is_key or declared.is_always_null:
         return
     is_text = given.kind in (Kind.STRING, Kind.ANY_TEXT)
+    # Of a document there is no better type: what was said when the column was made is not said in each run.
+    is_told = given.kind is Kind.JSON and is_there
     rounds = type_ in fitting.dialect.inexact_types and not (given.numbers and given.numbers.as_double)
     if rounds or (given.kind is Kind.ANY_TEXT and is_mixed(declared)):
         raise fitting.merges_keys(declared, f"`{type_}`")
-    if is_text or given.kind is Kind.JSON:
+    if (is_text or given.kind is Kind.JSON) and not is_told:
         fitting.tell_of_key_in_text(declared, type_)

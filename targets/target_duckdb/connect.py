@@ -154,6 +154,15 @@ class _DuckSession:
         [(is_empty,)] = self.execute(f"SELECT NOT EXISTS (SELECT 1 FROM {quoted})")
         return Existing(columns, bool(is_empty), key)
 
+    def indexes(self, schema: str, table: str) -> Sequence[str]:
+        """Any on the table, on whichever column; that of a primary key or UNIQUE is none here, and keeps its own columns only."""
+        found = self.execute(
+            "SELECT schema_name, index_name, table_name FROM duckdb_indexes() WHERE database_name = current_database() "
+            "AND lower(schema_name) = lower(?) ORDER BY index_name",
+            [schema],
+        )
+        return [_quote(place, name) for place, name, of in found if lower_ascii(of) == lower_ascii(table)]
+
     def tells_apart(self, table: str, keys: Sequence[str]) -> bool:
         compared = self._compared.get(table, {})
         has_null = " OR ".join(f"{key} IS NULL" for key in keys)

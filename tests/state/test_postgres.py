@@ -1178,3 +1178,10 @@ def test_the_state_of_any_pipeline_is_plain_to_see_in_sql(
     query = sql.SQL("SELECT state #>> '{{bookmarks,orders,at}}', sequence FROM {}")
     assert run_sql(database, query.format(sql.Identifier(SCHEMA, TABLE))) == [("1.10", 1)]
     assert json.loads(OLD)
+
+
+def test_a_statement_that_the_server_has_ended_names_the_timeout(connect: Connect) -> None:
+    with pytest.raises(RetryableError) as told, errors.translated("do it"), connect().cursor() as cursor:
+        cursor.execute("SET statement_timeout TO '1ms'; SELECT pg_sleep(60)")
+    assert "with a longer `statement_timeout` for this role if that is the cause." in str(told.value)
+    assert "reached" not in str(told.value)

@@ -246,13 +246,14 @@ class BlockDecoder:
             dataclasses.replace(column, kind=Kind.BIG_INTEGER) if column.name == name else column
             for column in self.stream.columns
         )
+        # Told behind it: where the table refuses the type, that is all there is to say.
+        self._change(dataclasses.replace(self.stream, columns=columns))
         self._log.warning(
             "Stream `%s`: an integer beyond 64 bits; column `%s` becomes %s.",
             self.stream.name,
             name,
             self._judgement.domain.wide_integers,
         )
-        self._change(dataclasses.replace(self.stream, columns=columns))
 
     def _meet(self, fields: Mapping[str, Any]) -> None:
         names = ", ".join(f"`{name}`" for name in fields)

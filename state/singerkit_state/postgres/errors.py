@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 import psycopg2
+from psycopg2 import errorcodes
 
 from singerkit_shell.errors import (
     BadDataError,
@@ -52,6 +53,7 @@ _ADVICE: dict[type[SingerkitError], str] = {
     "or let a run make it anew, and run again",
     SingerkitError: "what was committed is safe, please report this",
 }
+_CANCELLED = "what was committed is safe, run again, with a longer `statement_timeout` for this role if that is the cause"
 
 
 def error_of(error: psycopg2.Error, what: str) -> SingerkitError:
@@ -60,7 +62,8 @@ def error_of(error: psycopg2.Error, what: str) -> SingerkitError:
     ``what`` completes "Cannot ..."; then come the first line of the server's own message and the next step.
     """
     kind = kind_of(error)
-    return kind(f"Cannot {what} ({first_line(error)}); {_ADVICE[kind]}.")
+    advice = _CANCELLED if error.pgcode == errorcodes.QUERY_CANCELED else _ADVICE[kind]
+    return kind(f"Cannot {what} ({first_line(error)}); {advice}.")
 
 
 _CONNECTING: dict[type[SingerkitError], str] = {

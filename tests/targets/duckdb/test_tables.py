@@ -251,6 +251,32 @@ def test_a_column_that_cannot_change_its_type_is_named(file: Path) -> None:
     )
 
 
+def test_an_index_of_which_column_ever_keeps_types_and_is_named_and_the_advice_works(file: Path) -> None:
+    load(file, schema("id", t=TEXT), record(id=1, t="a"), STATE({"at": 1})).expect(0)
+    query(file, 'CREATE INDEX "by t" ON s (t)')
+    wide = [schema("id", t=TEXT, w=INTEGER), record(id=2, w=1), record(id=3, w=2**70), STATE({"at": 2})]
+    refused = load(file, *wide).expect(65)
+    assert 'whichever column it is, while the table has the index `"main"."by t"`' in refused.last_words
+    assert "an integer beyond 64 bits" not in refused.stderr
+    query(file, refused.last_words.split("untouched: run `")[1].split("`")[0])
+    told = load(file, *wide).expect(0).stderr
+    assert told.count("an integer beyond 64 bits; column `w` becomes DECIMAL(38,0)") == 1
+    assert rows(file, columns="id, w") == [(1, None), (2, 1), (3, 2**70)]
+
+
+@pytest.mark.parametrize(
+    ("types", "said"),
+    [(["number", "string"], "`1` and `1.0`"), (["object", "array"], "two orders of its fields")],
+)
+def test_of_a_key_in_a_document_the_truth_is_told_once(file: Path, types: list[str], said: str) -> None:
+    keyed = SCHEMA("s", {"k": {"type": types}}, ["k"])
+    column = {"s.k": "JSON"}
+    told = load(file, keyed, STATE({"at": 1}), column_types=column).expect(0).stderr
+    assert f"{said} are two keys there. If the source writes a value in more than one way, have it" in told
+    again = load(file, keyed, STATE({"at": 2}), column_types=column).expect(0).stderr
+    assert "are two keys there" not in again
+
+
 # --- keys ----------------------------------------------------------------------------------------------------
 
 
