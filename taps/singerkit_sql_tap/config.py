@@ -11,7 +11,14 @@ from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.validate import nearest
 from singerkit_sql_tap.tables import Table
 
-__all__ = ["KEY_FORMATS", "SQL_SETTINGS", "StreamSettings", "check_stream_settings", "stream_settings"]
+__all__ = [
+    "KEY_FORMATS",
+    "SQL_SETTINGS",
+    "StreamSettings",
+    "check_key_settings",
+    "check_stream_settings",
+    "stream_settings",
+]
 
 KEY_FORMATS = ("text", "number", "epoch", "epoch_ms", "epoch_us", "epoch_ns")
 
@@ -142,4 +149,22 @@ def check_stream_settings(config: Mapping[str, Any], tables: Sequence[Table]) ->
             hint = f"did you mean `{near}`?" if near else "see `tables`."
             raise ConfigurationError(
                 f"Expected a table that is read at `streams[{number}].name`, got `{entry['name']}`; {hint}"
+            )
+
+
+def check_key_settings(config: Mapping[str, Any], keys: Mapping[str, str | None]) -> None:
+    """See that what `streams` says of replication keys is about a stream with one; ``keys``: of each stream that is read.
+
+    Raises:
+        ConfigurationError: no stream of an entry has one.
+    """
+    for number, entry in enumerate(config.get("streams", ())):
+        settings = [name for name in ("lookback", "replication_key_format") if entry.get(name)]
+        met = [name for name in keys if fnmatchcase(name, entry["name"])]
+        if settings and met and not any(keys[name] for name in met):
+            streams = f"stream `{met[0]}` is" if len(met) == 1 else f"the {len(met)} streams it matches are"
+            raise ConfigurationError(
+                f"Expected a `replication_key` beside `streams[{number}].{settings[0]}` (`{entry['name']}`), got none in the config or the "
+                f"catalog: {streams} read as a whole, so it has no effect; nothing was read. Give `replication_key`, or take "
+                f"`{settings[0]}` away."
             )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar
 
-from singerkit_sql_tap.config import check_stream_settings, stream_settings
+from singerkit_sql_tap.config import check_key_settings, check_stream_settings, stream_settings
 from singerkit_sql_tap.contract import Database
 from singerkit_sql_tap.promises import DELIVERIES
 from singerkit_sql_tap.streams import ReadingOptions, TableStream
@@ -71,6 +71,7 @@ class SqlTap(SingerkitTap):
         """Learn the types of what is selected, then sync."""
         try:
             selected = [stream for stream in self.table_streams if stream.selected]
+            check_key_settings(self.config, {stream.name: stream.bookmark_key for stream in selected})
             for stream in selected:
                 stream.check_columns()  # before a SCHEMA has a target make the column
             for stream in selected:

@@ -417,3 +417,38 @@ def test_a_table_that_has_some_of_the_rows_at_the_bookmark_is_not_told_of(shop, 
     state, told = _told(shop, caplog, state)
     assert told == []
     assert _told(shop, caplog, state)[1] == []
+
+
+@pytest.mark.parametrize("setting", [{"lookback": 5}, {"replication_key_format": "epoch"}])
+@pytest.mark.parametrize(
+    ("entries", "told"),
+    [
+        ([{"name": "t"}], "stream `t` is read as a whole"),
+        ([{"name": "*"}], "the 2 streams it matches are read as a whole"),
+        ([{"name": "t"}, {"name": "u", "replication_key": "n"}], "stream `t` is"),
+        ([{"name": "t"}, {"name": "t", "replication_key": "n"}], None),
+        ([{"name": "*"}, {"name": "u", "replication_key": "n"}], None),
+    ],
+)
+def test_what_is_said_of_a_replication_key_needs_one(shop, setting, entries, told):
+    shop.execute("CREATE TABLE t (n INTEGER PRIMARY KEY)", "CREATE TABLE u (n INTEGER PRIMARY KEY)")
+    streams = [{**entries[0], **setting}, *entries[1:]]
+    if told is None:
+        shop.sync(streams=streams)
+        return
+    with pytest.raises(ConfigurationError, match=rf"beside `streams\[0\]\.{next(iter(setting))}`.*{told}"):
+        shop.sync(streams=streams)
+    assert shop.result().messages == []
+
+
+def test_the_replication_key_of_a_catalog_is_one(shop):
+    shop.execute("CREATE TABLE t (n INTEGER PRIMARY KEY)")
+    shop.config["streams"] = [{"name": "t", "lookback": 5}]
+    catalog = shop.discover()
+    with pytest.raises(ConfigurationError, match="none in the config or the catalog"):
+        shop.sync(catalog=catalog)
+    catalog["streams"][0] |= {"replication_method": "INCREMENTAL", "replication_key": "n"}
+    for entry in catalog["streams"][0]["metadata"]:
+        if entry["breadcrumb"] in ([], ()):
+            entry["metadata"] |= {"replication-method": "INCREMENTAL", "replication-key": "n"}
+    shop.sync(catalog=catalog)
