@@ -19,7 +19,7 @@ from singerkit_shell.exits import exit_code_of
 from singerkit_shell.secrets import redactor
 from singerkit_state import report
 from singerkit_state.ahead import ahead_of_now
-from singerkit_state.diff import compare
+from singerkit_state.diff import compare, reads_again
 from singerkit_state.edit import given_part, given_value, part_of, replaced, with_stream, without_streams
 from singerkit_state.history import Entry
 from singerkit_state.location import open_store, open_table
@@ -187,7 +187,7 @@ def reset(location: str, streams: tuple[str, ...], yes: bool, as_json: bool) -> 
         return
     edit: Edit = without_streams(streams) if streams else lambda _: None
     change = store.change(edit, "reset")
-    notes = [_FILES_NOTE if found.kind == "manifest" else _ROWS_NOTE]
+    notes = []
     if found.kind == "file" and change.after.text is None:
         notes.append(_GONE_NOTE)
     _tell(change, as_json, *notes)
@@ -341,6 +341,8 @@ def _tell(change: Change, as_json: bool, *notes: str) -> None:
     if as_json:
         _print(encode(report.change_json(change, difference)))
         return
+    if change.after.text is None or reads_again(difference):
+        notes = (_FILES_NOTE if change.after.kind == "manifest" else _ROWS_NOTE, *notes)
     if change.after.kind == "file" and change.after.text is not None:
         notes = (*notes, _FILE_NOTE)
     elif change.after.kind != "file":

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from singerkit_state.edit import others_of, streams_of
 from singerkit_state.value import encode
 
-__all__ = ["Difference", "Differences", "compare", "in_words"]
+__all__ = ["Difference", "Differences", "compare", "in_words", "reads_again"]
 
 _WIDEST = 60  # characters of a value or a path in a sentence
 _RESERVED = "_singerkit_"  # how keys begin that only our taps understand
@@ -45,6 +46,28 @@ def compare(old: dict[str, Any] | None, new: dict[str, Any] | None) -> Differenc
         if found := list(_compare(before.get(name, _NOTHING), after.get(name, _NOTHING), "")):
             streams[name] = found
     return Differences(streams, list(_compare(others_of(old), others_of(new), "")))
+
+
+def reads_again(found: Differences) -> bool:
+    """Tell whether the next run may read rows again: something of a stream is gone, or is not known to be further on."""
+    return any(
+        (item.what == "removed" and _is_place(item.path))
+        or (item.what == "changed" and _is_place(item.path) and not _is_further(item.old, item.new))
+        for items in found.streams.values()
+        for item in items
+    )
+
+
+def _is_place(path: str) -> bool:
+    """Tell whether a path says how far a stream is; of what only our taps understand, which rows are remembered."""
+    return _RESERVED not in path or "_singerkit_seen" in path
+
+
+def _is_further(old: Any, new: Any) -> bool:
+    if isinstance(old, str) and isinstance(new, str):
+        return new > old
+    numbers = (int, float, Decimal)
+    return isinstance(old, numbers) and isinstance(new, numbers) and new > old
 
 
 def in_words(old: Any, new: Any, old_has: str, new_has: str) -> str:

@@ -277,6 +277,25 @@ def test_a_bookmark_in_the_future_is_told_when_it_is_set(path: Path) -> None:
     assert "The bookmark of stream `orders`, `9999999999`, is ahead of the clock" in said
 
 
+@pytest.mark.parametrize(
+    ("value", "is_told"),
+    [
+        ({"replication_key_value": 4, "_singerkit_seen": ["x"]}, True),
+        ({"replication_key_value": 5}, True),
+        ({"replication_key_value": 6}, True),
+        ({"replication_key_value": "6", "_singerkit_seen": ["x"]}, True),
+        ({}, True),
+        ({"replication_key_value": 6, "_singerkit_seen": ["x"]}, False),
+        ({"replication_key_value": 5, "_singerkit_seen": ["x"], "more": 1}, False),
+    ],
+)
+def test_rows_that_are_read_again_are_told(path: Path, value: dict[str, Any], is_told: bool) -> None:
+    """Rows of a stream without a key came twice behind a `set`, which did not say so, as `reset` does."""
+    path.write_text('{"bookmarks":{"a":{"replication_key_value":5,"_singerkit_seen":["x"]}}}')
+    said = tool("set", path, "--stream", "a", json.dumps(value)).stderr
+    assert ("it comes twice in streams without one" in said) is is_told
+
+
 def test_reset_of_the_last_stream_leaves_no_state(path: Path) -> None:
     path.write_text('{"bookmarks":{"a":1,"b":2}}')
     tool("reset", path, "--yes", "--stream", "a")

@@ -110,3 +110,20 @@ def test_infinite_numbers_beside_bytes_are_told_of_and_bytes_keep_their_form():
     )
     assert check.checked([(b"\0",), (INFINITE,), (1,)]) == [({"base64": "AA=="},), (None,), (1,)]
     assert check.nulled == 1
+
+
+def test_a_made_up_type_is_that_of_its_values(shop):
+    shop.execute(
+        'CREATE TABLE t (g GEOMETRY, p "no such type at all", q [say "hi"; --])',
+        "INSERT INTO t VALUES (?, ?, ?)",
+        rows=[(b"\0", 1, "x"), ("POINT", 2.5, None)],
+    )
+    result = shop.sync()
+    assert {name: schema["type"] for name, schema in result.properties().items()} == {
+        "g": ["null", "string", "object"],
+        "p": ["null", "number"],
+        "q": ["null", "string"],
+    }
+    assert [row["p"] for row in result.rows()] == [1, Decimal("2.5")]
+    assert [row["q"] for row in result.rows()] == ["x", None]
+    assert result.rows()[1]["g"] == "POINT"
