@@ -24,6 +24,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
+from textwrap import shorten
 from typing import Any, TypeVar
 
 from singerkit_catalog.schema import admitting_missing
@@ -59,7 +60,14 @@ CHUNK_RECORDS = 5_000
 """Records decoded and encoded at once: a page of any size needs only so much memory besides its own."""
 
 _Pages = TypeVar("_Pages")
+_SHORT = 160
+"""Characters of a warning that are repeated at the end of a run."""
 _SAFE = "what was confirmed by the target is safe, run again to continue."
+
+
+def _beginning(sentence: str) -> str:
+    """Return one short line of a warning that stands in full further up."""
+    return shorten(sentence, _SHORT, placeholder=" ... (in full above)")
 
 
 class SyncRun:
@@ -121,7 +129,7 @@ class SyncRun:
             stop_flag.raise_if_set(_SAFE)
             self.write_state(is_complete=True)
         for stream, sentence in self._warnings:
-            stream.logger.warning("Once more, what this run warned of: %s", sentence)
+            stream.logger.warning("Once more, what this run warned of: %s", _beginning(sentence))
 
     def read_one(self, stream: BlockStream, context: Context | None = None) -> None:
         """Read one stream by itself, as singer-sdk's --test does, up to its record limit."""

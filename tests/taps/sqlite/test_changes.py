@@ -150,6 +150,9 @@ def test_a_table_that_is_gone_is_told_of(shop, caplog):
     assert "renamed" not in told
     assert "hidden" not in told
     assert "Once more, what this run warned of: The source does not have `gone`" in caplog.text
+    (again,) = {line for line in caplog.text.splitlines() if "Once more" in line}
+    assert again.endswith(" ... (in full above)")
+    assert "reset STATE --stream gone" not in again
 
 
 def test_a_table_that_may_have_been_renamed(shop, caplog):
