@@ -15,7 +15,7 @@ import subprocess
 import sys
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -85,6 +85,16 @@ LONG = ("tests/faults/test_torture.py", "tests/faults/test_exhaustive.py", "test
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes long: whichever worker is left with it at the end would work alone."""
     items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Escape the lone surrogates of what was captured: pytest-xdist cannot send them, and ends the whole run."""
+    report = yield
+    report.sections = [
+        (name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections
+    ]
+    return report
 
 
 @pytest.hookimpl(optionalhook=True)
