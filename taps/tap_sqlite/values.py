@@ -65,7 +65,7 @@ def column_schema(declared: str, found: Collection[str] = (), format_: str | Non
 def type_expression(column: str, declared: str) -> str:
     """Ask for the type of a value, as `typeof`; an integer that is no double is `WIDE` where both may stand."""
     found = f"typeof({column})"
-    if affinity(declared) in ("integer", "text"):
+    if affinity(declared) == "text":
         return found
     return f"CASE WHEN {_is_wide(column)} THEN '{WIDE}' ELSE {found} END"
 
@@ -78,8 +78,10 @@ def other_type(column: str, declared: str, known: Collection[str]) -> str:
     type_ = f"typeof({column})"
     types = {"integer" if name == WIDE else name for name in known}
     other = " AND ".join([*(f"{type_} <> '{name}'" for name in sorted(types)), f"{column} IS NOT NULL"])
-    if "integer" not in known or WIDE in known or affinity(declared) in ("integer", "text"):
+    if "integer" not in known or WIDE in known or affinity(declared) == "text":
         return other
+    if affinity(declared) == "integer" and "real" not in known:
+        return other  # all are integers so far, which no double is asked to hold
     return f"{other} OR {_is_wide(column)}"
 
 

@@ -39,7 +39,7 @@ def test_no_value_is_overlooked_wherever_it_stands(shop, seed):
 
 
 def _type_of(value: Any, declared: str) -> str:
-    is_wide = declared not in ("INTEGER", "TEXT") and type(value) is int and int(float(value)) != value
+    is_wide = declared != "TEXT" and type(value) is int and int(float(value)) != value
     return "wide" if is_wide else TYPES[type(value)]
 
 

@@ -22,6 +22,9 @@ DOUBLE = {"format": "double"}
     [
         ("NUMERIC", [2**53, 2**60, 0.5], True),
         ("NUMERIC", [2**53 + 1, 0.5], False),
+        ("INTEGER", [2**53, 0.5], True),
+        ("INTEGER", [2**53 + 1, 0.5], False),
+        ("INTEGER", [0.5, 1] * 200 + [2**63 - 1], False),
         ("NUMERIC", [0.5, 1] * 200 + [2**53 + 1], False),
         ("", [-(2**63), 0.5], True),
         ("DECIMAL(10,2)", [2**63 - 1], False),
