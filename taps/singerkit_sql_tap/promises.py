@@ -30,11 +30,6 @@ DELIVERIES = [
         f"{_LOOKBACK}, and its rows {_REPLACED}",
     ),
     Delivery(
-        "incremental with lookback, without a key",
-        Guarantee.AT_LEAST_ONCE,
-        f"{_LOOKBACK}, and nothing tells its rows apart",
-    ),
-    Delivery(
         "full-table streams with a key",
         Guarantee.EFFECTIVELY_ONCE,
         f"{_WHOLE}, and its rows {_REPLACED}; {_VERSIONS}",

@@ -526,6 +526,8 @@ class Member:
     def finish(self) -> None:
         """Note that the stream has been read to its end."""
         self._tell_of_strangers()
+        for sentence in self.stream.doubts_of_parents():
+            self._warn(self.stream, sentence)
         if self._shared is not None:
             self._shared.finish()
             self._shared.counts_unmet = self.stream.start_setting is not None and self.needs_all_parents

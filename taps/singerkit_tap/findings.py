@@ -45,10 +45,13 @@ def told_of_bookmark(tracker: BookmarkTracker, stream: BlockStream) -> Iterator[
         )
     if tracker.is_all_ahead:
         wrong = f"; if the clock is wrong, {advice.no_clock}" if advice.no_clock else ""
-        yield (
-            f"All rows of stream `{name}` are dated ahead of the source's own clock, so its bookmark stays and "
-            f"they are asked for again by each run{wrong}."
+        rows = (
+            f"Rows of stream `{name}` are dated ahead of the source's own clock, and none that came lies between its bookmark and "
+            "that clock"
+            if tracker.has_bookmark
+            else f"All rows of stream `{name}` are dated ahead of the source's own clock"
         )
+        yield f"{rows}, so its bookmark stays and they are asked for again by each run{wrong}."
     ahead, passed = tracker.dated_ahead, tracker.passed_today
     if ahead is not None:
         right = f"; if such dates are right, {advice.no_clock}" if advice.no_clock else ""
@@ -115,7 +118,11 @@ def told_of_answers(
         return
     if not tracker.rows and tracker.unmet_before >= UNMET_RUNS:
         return  # it was told: where the row at the bookmark is deleted, nothing comes until there is a new one
-    helps = f"; {stream.advice.lookback} helps against the first" if stream.advice.lookback else ""
+    helps = (
+        f"; {stream.advice.lookback} helps against the first"
+        if stream.advice.lookback and stream.primary_keys
+        else ""
+    )
     came = (
         f"rows of stream `{name}` came, and" if tracker.rows else f"nothing of stream `{name}` came, and so"
     )

@@ -173,7 +173,6 @@ class SingerkitTap(Tap):
         kinds = {
             "incremental streams": (True, False, False),
             "incremental with lookback, with a key": (True, True, True),
-            "incremental with lookback, without a key": (True, False, True),
             "full-table streams with a key": (False, True, False),
             "full-table streams without a key": (False, False, False),
         }

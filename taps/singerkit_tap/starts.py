@@ -255,6 +255,12 @@ def _check_start(stream: BlockStream, part: Mapping[str, Any], start_date: str |
             f"`lookback` means nothing to `{stream.bookmark_key}`, the replication key of stream `{stream.name}`, "
             "which is compared as text or as a version; leave it out."
         )
+    if stream.lookback and stream.selected and not stream.primary_keys:
+        raise ConfigurationError(
+            f"{stream.advice.lookback or '`lookback`'} of stream `{stream.name}` needs a key: the rows of the window come again in each "
+            "run, and without one nothing could tell them from new ones, so that they would be there twice; nothing was read. Give "
+            "the stream the key that tells its rows apart, or leave the lookback out."
+        )
     has_bookmark = part.get("replication_key_value") is not None or part.get("partitions")
     if start_date is None or has_bookmark or _means_something(start_date, stream):
         return

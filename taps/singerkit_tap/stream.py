@@ -243,6 +243,10 @@ class BlockStream(Stream):
         """The fields that the rows of a child have of the record that it is read for."""
         return ()
 
+    def doubts_of_parents(self) -> Iterable[str]:
+        """Return what the parents of a run that has come to its end say against what is taken of them."""
+        return ()
+
     def copied(self, context: Context) -> Mapping[str, Any]:  # noqa: ARG002  for subclasses
         """Return what the rows of a child carry of that record besides what tells it apart: they are wrong when that changes."""
         return {}

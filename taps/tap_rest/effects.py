@@ -11,6 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
+_FIRST_WAIT, _LONGEST_WAIT = 1, 300
+"""Those of `retries` where the config says none."""
+
 __all__ = ["idle_settings", "parameters_in_path", "settings_without_effect"]
 
 Group = Mapping[str, Any]
@@ -20,6 +23,7 @@ def settings_without_effect(config: Group) -> list[str]:
     """Return a sentence for each setting without effect, of a config that its JSON Schema accepts."""
     return [
         *_of_auth(config),
+        *_of_top_level(config),
         *(_of_pagination(config["pagination"], "pagination") if "pagination" in config else ()),
         *(
             sentence
@@ -45,6 +49,21 @@ def _of_auth(config: Group) -> Iterator[str]:
                 yield f"`user_agent` has no effect beside `{where}.{name}`; take one of them out"
 
 
+def _of_top_level(config: Group) -> Iterator[str]:
+    retries = config.get("retries", {})
+    first, longest = retries.get("first_wait", _FIRST_WAIT), retries.get("longest_wait", _LONGEST_WAIT)
+    if first > longest:
+        yield f"`retries.first_wait` ({first}) has no effect above `retries.longest_wait` ({longest}); lower the one or raise the other"
+    for where, headers in _groups(config, "headers"):
+        written = {name.lower(): name for name in headers}
+        for name in headers:
+            if written[name.lower()] != name:
+                yield (
+                    f"`{where}.{name}` has no effect beside `{where}.{written[name.lower()]}`, which is the same header; take one of "
+                    "them out"
+                )
+
+
 def _groups(config: Group, key: str) -> Iterator[tuple[str, Group]]:
     yield key, config.get(key, {})
     for index, stream in enumerate(config["streams"]):
@@ -53,9 +72,28 @@ def _groups(config: Group, key: str) -> Iterator[tuple[str, Group]]:
 
 def idle_settings(config: Group) -> list[str]:
     """Return a sentence for each setting that often stands in configs by habit, and has no effect in this one."""
+    idle = []
+    if "pagination" in config and all("pagination" in stream for stream in config["streams"]):
+        idle.append(
+            "`pagination` of the top level has no effect, since every stream has one of its own. Take it out."
+        )
+    if (
+        config.get("base_url", "")[:7].lower() == "http://"
+        and "ca_file" in config
+        and not config.get("allowed_hosts")
+    ):
+        idle.append(
+            "`ca_file` has no effect on `base_url`, which is read without TLS. Write `https://` there, or take `ca_file` out."
+        )
+    if all("schema" in stream for stream in config["streams"]):
+        idle += [
+            f"`{key}` has no effect, since every stream declares its `schema`: nothing is inferred. Take it out."
+            for key in ("infer", "schema_cache")
+            if key in config
+        ]
     if any("replication_key" in stream for stream in config["streams"]):
-        return []
-    return [
+        return idle
+    return idle + [
         f"`{key}` has no effect, since no stream has a `replication_key`: all rows are read. Set the `replication_key` "
         f"(and `incremental`) of a stream, or take `{key}` out."
         for key in ("start_date", "time_zone")
@@ -78,6 +116,8 @@ def _of_stream(stream: Group, place: str, config: Group) -> Iterator[str]:
     if "duplicate_keys" in stream and stream.get("partial_records"):
         yield f"`{place}.duplicate_keys` has no effect with `{place}.partial_records`, whose records are changes"
     bookmark = stream.get("bookmark", {})
+    if "partitions" in bookmark and "parent" not in stream:
+        yield f"`{place}.bookmark.partitions` has no effect without `{place}.parent`: there are no parents to remember"
     if "margin" in bookmark and bookmark.get("signpost") in ("read_before", "none"):
         yield f"`{place}.bookmark.margin` has no effect with `{place}.bookmark.signpost` `{bookmark['signpost']}`"
     if "pagination" in stream:

@@ -41,6 +41,8 @@ class ParentFields:
 
     def __init__(self, settings: StreamSettings) -> None:
         self._settings = settings
+        self._found: set[str] = set()
+        self._lacking: set[str] = set()
 
     def names_of(self, keys: Sequence[str]) -> list[str]:
         """Return the names that the fields of the parent's key have in a context: those of their copies, where they have one."""
@@ -52,14 +54,21 @@ class ParentFields:
 
         So is one of which ``own`` has a null: that is the key of no parent.
 
+        A field that is copied and fills nothing may be missing, as APIs leave out what is null.
+
         Raises:
-            BadDataError: a record lacks one of the fields.
+            BadDataError: a record lacks another one of the fields.
         """
         wanted, used = self._wanted(), self._settings.parent_fields
+        needed = {name for name, field in wanted.items() if field in used}
+        needed.update(own or (), self._settings.primary_keys)
         keys = {name: name.removeprefix(_PATH_ONLY) for name in own or () if name not in wanted}
         for record in records:
             parent = exact.loads(bytes(record))
-            found = {name: self._parent_field(parent, field) for name, field in wanted.items()}
+            found = {
+                name: self._parent_field(parent, field, is_needed=name in needed)
+                for name, field in wanted.items()
+            }
             # A key that is taken for nothing else may be missing: then it tells no parent apart.
             found |= {name: self._told(parent.get(key), key) for name, key in keys.items()}
             if all(found[name] is not None for name, field in wanted.items() if field in used):
@@ -134,9 +143,20 @@ class ParentFields:
         }
         return {**copied, **only}
 
-    def _parent_field(self, record: Any, field: str) -> Any:
+    def unknown(self, schema: Mapping[str, Any]) -> list[str]:
+        """Return the fields that no parent of this run had, though one could have, and that the parents' ``schema`` does not name."""
+        return sorted(
+            field for field in self._lacking - self._found if not _is_named(field.split("."), schema)
+        )
+
+    def _parent_field(self, record: Any, field: str, *, is_needed: bool) -> Any:
         value = record
         for part in field.split("."):
+            if value is None and not is_needed:
+                return None
+            if isinstance(value, dict) and part not in value and not is_needed:
+                self._lacking.add(field)
+                return None
             if not isinstance(value, dict) or part not in value:
                 parent = self._settings.parent.stream if self._settings.parent else ""
                 raise BadDataError(
@@ -144,6 +164,7 @@ class ParentFields:
                     "is read by, got a record without it; correct `path` or `parent.copy`."
                 )
             value = value[part]
+        self._found.add(field)
         return self._told(value, field)
 
     def _told(self, value: Any, field: str) -> Any:
@@ -196,6 +217,12 @@ def refuse_lost_copies(settings: StreamSettings, keeper: SchemaKeeper) -> None:
             f"`parent.copy` of stream `{settings.name}` adds `{lost[0]}`, which its `schema` does not name, so it would not "
             "be sent; add it to the properties of `schema`, or take it out of `copy`."
         )
+
+
+def _is_named(parts: Sequence[str], schema: Mapping[str, Any]) -> bool:
+    first, rest = parts[0], parts[1:]
+    named = [one for one in (schema, *schema.get("anyOf", ())) if first in one.get("properties", {})]
+    return bool(named) and (not rest or any(_is_named(rest, one["properties"][first]) for one in named))
 
 
 def _filled(value: Any, fields: Mapping[str, Any]) -> Any:

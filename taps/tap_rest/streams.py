@@ -474,6 +474,19 @@ class RestStream(BlockStream):
         found = self._parents.copied(context)
         return {name: found[name] for name in self._sent(found)}
 
+    def doubts_of_parents(self) -> Iterator[str]:
+        """Name what is copied of the parent that none of them had: it may be mistyped."""
+        parent = self.parent
+        if not isinstance(parent, RestStream):
+            return
+        for field in self._parents.unknown(parent.keeper.schema):
+            names = [name for name, copied in self.settings.copies.items() if copied == field]
+            yield (
+                f"Stream {self.name} copies `{field}` of stream {parent.name} to `{names[0]}`, and none of its records had that field: "
+                f"`{names[0]}` is null in all rows of this run. If the name is mistyped, correct `parent.copy` and start the stream "
+                f"over with {self.way_to_start_over}; if records have it now and then, all is well."
+            )
+
     def remembered(self, context: Context) -> Mapping[str, Any]:
         """Return all that is taken of the parent."""
         return self._parents.taken(context)

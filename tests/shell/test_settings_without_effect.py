@@ -12,6 +12,7 @@ from conformance.processes import run
 from taps.rest.api_server import json_reply, serving
 
 from tap_rest.config import config_conflicts
+from tap_rest.effects import idle_settings
 
 SDK_SETTINGS = {
     "stream_maps": {"rows": {"email": "__NULL__"}},
@@ -155,6 +156,26 @@ NO_EFFECT: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"auth": API_KEY, "streams": [ROWS | {"headers": {"X-API-Key": "x"}}]},
         {},
     ),
+    (
+        "`streams[0].bookmark.partitions` has no effect without `streams[0].parent`",
+        {"streams": [KEYED | {"bookmark": {"partitions": 5}}]},
+        {"streams": [KEYED, CHILD | {"replication_key": "u", "bookmark": {"partitions": 5}}]},
+    ),
+    (
+        "`retries.first_wait` (50) has no effect above `retries.longest_wait` (1)",
+        {"retries": {"first_wait": 50, "longest_wait": 1}},
+        {"retries": {"first_wait": 1, "longest_wait": 1}},
+    ),
+    (
+        "`retries.first_wait` (1) has no effect above `retries.longest_wait` (0.5)",
+        {"retries": {"longest_wait": 0.5}},
+        {"retries": {"longest_wait": 0.5, "first_wait": 0.5}},
+    ),
+    (
+        "`streams[0].headers.x-a` has no effect beside `streams[0].headers.X-A`",
+        {"streams": [ROWS | {"headers": {"x-a": "1", "X-A": "2"}}]},
+        {"headers": {"x-a": "1"}, "streams": [ROWS | {"headers": {"X-A": "2"}}]},
+    ),
     ("`user_agent`", {"user_agent": "a", "headers": {"User-Agent": "b"}}, {"user_agent": "a"}),
 ]
 
@@ -168,6 +189,33 @@ def test_a_setting_that_would_do_nothing_where_it_stands(
     assert len(problems) == 1, problems
     assert sentence in problems[0]
     assert config_conflicts(base | near) == []
+
+
+DECLARED = ROWS | {"schema": {"properties": {"id": {}}}}
+IDLE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    # the setting, a config where it does nothing, and the nearest one where it does something
+    ("pagination", {"streams": [ROWS | {"pagination": PAGED}]}, {}),
+    ("infer", {"streams": [DECLARED]}, {"streams": [DECLARED, ROWS | {"name": "b"}]}),
+    ("schema_cache", {"streams": [DECLARED]}, {"streams": [DECLARED, ROWS | {"name": "b"}]}),
+    ("ca_file", {"base_url": "http://x.example"}, {"base_url": "https://x.example"}),
+    (
+        "ca_file",
+        {"base_url": "http://x.example"},
+        {"base_url": "http://x.example", "allowed_hosts": ["y.example"]},
+    ),
+]
+
+
+@pytest.mark.parametrize(("setting", "idle", "near"), IDLE)
+def test_a_setting_that_stands_everywhere_by_habit_is_named(
+    setting: str, idle: dict[str, Any], near: dict[str, Any]
+) -> None:
+    values = {"pagination": PAGED, "infer": {"pages": 3}, "schema_cache": "/schemas", "ca_file": "/ca.pem"}
+    base = {"base_url": "https://x.example", "streams": [ROWS], setting: values[setting]}
+    [sentence] = idle_settings(base | idle)
+    assert sentence.startswith(f"`{setting}`")
+    assert "has no effect" in sentence
+    assert idle_settings(base | near) == []
 
 
 def test_a_setting_that_would_do_nothing_is_refused_before_anything_is_asked(tmp_path: Path) -> None:

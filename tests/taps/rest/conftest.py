@@ -80,7 +80,8 @@ def run_tap(tmp_path: Path) -> Callable[..., Run]:
         **config: Any,
     ) -> Run:
         settings = {"base_url": base_url, "streams": list(streams), "retries": FAST}
-        settings |= {"schema_cache": str(tmp_path / "schemas")} | SECRETS | config
+        infers = any("schema" not in stream for stream in streams)
+        settings |= ({"schema_cache": str(tmp_path / "schemas")} if infers else {}) | SECRETS | config
         given = {"config": settings, "state": state, "catalog": catalog}
         options: list[str] = []
         for option, value in given.items():

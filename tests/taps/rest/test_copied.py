@@ -466,3 +466,63 @@ def test_parents_that_change_now_and_then_are_no_warning(
     with caplog.at_level(logging.INFO):
         assert not players.run()
     assert "has changed in" not in caplog.text
+
+
+# Fields that some parents lack
+
+
+TEAM: dict[str, Any] = {"team": "id", "name": "boss.name"}
+
+
+@pytest.mark.parametrize("boss", [{"boss": None}, {"boss": {}}, {}, {"boss": {"name": None}}])
+@pytest.mark.parametrize("bookmarks", ["each", "shared"])
+def test_a_copied_field_that_a_parent_lacks_is_null_and_rows_follow_it(
+    bookmarks: str, boss: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The run ended with 65 for ever; null is a value like another, in both directions."""
+    source = Source((1, 2))
+    for team in source.teams.values():
+        team["boss"] = {"name": "b"}
+    players = Pipeline(source, tmp_path, {"copy": TEAM, "bookmarks": bookmarks}, **KEYED)
+    players.run()
+    del source.teams[2]["boss"]
+    source.teams[2] |= boss
+    assert len(players.run()) == 3
+    assert players.names() == {(1, "b"), (2, None)}
+    source.teams[2] |= {"boss": {"name": "c"}}
+    assert len(players.run()) == 3
+    assert players.names() == {(1, "b"), (2, "c")}
+    assert "had that field" not in caplog.text
+
+
+def test_a_copied_field_that_no_parent_has_is_told_of_unless_a_schema_names_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = Source((1, 2))
+    players = Pipeline(source, tmp_path, {"copy": {"team": "id", "name": "nmae"}}, **KEYED)
+    players.run()
+    assert players.names() == {(1, None), (2, None)}
+    assert "copies `nmae` of stream teams to `name`, and none of its records had that field" in caplog.text
+    caplog.clear()
+    players.config["streams"][0]["schema"]["properties"]["nmae"] = {}
+    players.run()
+    assert "had that field" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"path": "/teams/{parent.id}/players?boss={parent.boss.name}"},  # fills the request
+        {"primary_keys": ["name", "no"]},  # tells rows apart
+    ],
+)
+def test_a_field_that_is_needed_may_not_be_missing(more: dict[str, Any], tmp_path: Path) -> None:
+    players = Pipeline(Source((1,)), tmp_path, {"copy": TEAM}, **KEYED | more)
+    players.run(code=65)
+    assert players.rows == []
+
+
+def test_what_is_no_object_on_the_way_is_a_mistake_of_the_config(tmp_path: Path) -> None:
+    source = Source((1,))
+    source.teams[1]["boss"] = "b1"
+    Pipeline(source, tmp_path, {"copy": TEAM}, **KEYED).run(code=65)

@@ -18,7 +18,6 @@ LOOKBACK = {"param": "since", "lookback": 2 * 86400}
 STREAMS: dict[str, dict[str, Any]] = {
     "incremental streams": orders(primary_keys=[]),
     "incremental with lookback, with a key": orders(incremental=LOOKBACK),
-    "incremental with lookback, without a key": orders(primary_keys=[], incremental=LOOKBACK),
     "full-table streams with a key": {"name": "orders", "path": "/orders", "primary_keys": ["id"], "schema": SCHEMA},
     "full-table streams without a key": {"name": "orders", "path": "/orders", "schema": SCHEMA},
 }  # fmt: skip

@@ -133,9 +133,11 @@ def test_lookback_has_an_effect_in_every_kind(
     incremental = {"param": "since", "lookback": 600, "format": more.get("format", "as_is")}
     table = Table(key)
     with serving({"/m": table}) as api:
-        first = run_tap(api.url, stream(incremental=incremental, **told)).ended(0)
+        first = run_tap(api.url, stream(primary_keys=["id"], incremental=incremental, **told)).ended(0)
         table.add(late)
-        second = run_tap(api.url, stream(incremental=incremental, **told), state=first.state).ended(0)
+        second = run_tap(
+            api.url, stream(primary_keys=["id"], incremental=incremental, **told), state=first.state
+        ).ended(0)
         assert api.asked[-1].param("since") == asked
     assert {"id": 1, "u": late} in second.records("m")
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from singerkit_shell.errors import ConfigurationError
+
 Rows = list[dict[str, Any]]
 BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -141,6 +143,14 @@ def test_a_second_run_says_how_many_rows_it_was_asked_for_again(runs: Any, caplo
     assert "of 16 rows that the state remembers 16 came again, recognised" in caplog.text
 
 
+@pytest.mark.parametrize("has_state", [False, True])
+def test_a_lookback_without_a_key_is_refused(has_state: bool, runs: Any) -> None:
+    """Each run doubled the rows of the window, and ended with 0."""
+    state = runs([ROWS], key_properties=[])[0].state if has_state else None
+    with pytest.raises(ConfigurationError, match=r"lookback.* of stream `orders` needs a key"):
+        runs([ROWS], state, lookback=3600, key_properties=[])
+
+
 # Dates
 
 
@@ -157,7 +167,20 @@ def test_rows_within_the_margin_are_young_and_not_ahead(runs: Any, caplog: Any) 
 
 def test_rows_ahead_of_the_clock_of_the_source(runs: Any) -> None:
     _, warnings = runs([[row(5)]], clock=BEGIN.timestamp())
-    assert said(warnings, "dated ahead of the source's own clock")
+    assert said(warnings, "All rows of stream `orders` are dated ahead of the source's own clock")
+
+
+def test_one_row_ahead_of_the_clock_of_the_source_beside_others_below_the_bookmark(runs: Any) -> None:
+    """`All rows` was said, though only one of several was; the others lay below the bookmark."""
+    first, _ = runs([ROWS], clock=(BEGIN + timedelta(days=60)).timestamp())
+    now = (BEGIN + timedelta(days=61)).timestamp()
+    _, warnings = runs([[*ROWS[:3], FUTURE]], first.state, clock=now)
+    assert said(
+        warnings,
+        "Rows of stream `orders` are dated ahead",
+        "none that came lies between its bookmark and that clock",
+    )
+    assert "All rows" not in " ".join(map(str, warnings))
 
 
 FUTURE = {"id": 99, "at": "2999-01-01T00:00:00Z", "note": ""}

@@ -229,7 +229,7 @@ def test_the_advice_on_a_start_date_beside_numbers(shop):
 
 
 def test_the_advice_on_times_without_an_offset(shop, caplog):
-    shop.execute("CREATE TABLE t (at DATETIME)", "INSERT INTO t VALUES ('2024-10-27 02:59:00')")
+    shop.execute("CREATE TABLE t (at DATETIME PRIMARY KEY)", "INSERT INTO t VALUES ('2024-10-27 02:59:00')")
     shop.by("at")
     first = shop.sync()
     assert "a `lookback` of the hour that comes twice, `3600`" in caplog.text

@@ -14,7 +14,6 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "incremental streams, with a key": ("PRIMARY KEY", {"replication_key": "at"}),
     "incremental streams, without a key": ("", {"replication_key": "at"}),
     "incremental with lookback, with a key": ("PRIMARY KEY", {"replication_key": "at", "lookback": 86400}),
-    "incremental with lookback, without a key": ("", {"replication_key": "at", "lookback": 86400}),
     "full-table streams with a key": ("PRIMARY KEY", {}),
     "full-table streams without a key": ("", {}),
 }

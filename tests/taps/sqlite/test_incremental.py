@@ -285,7 +285,7 @@ def test_a_lookback_reads_rows_that_were_committed_late(shop):
 
 def test_types_are_learned_in_the_window_of_a_lookback_too(shop):
     shop.by("n", lookback=5)
-    shop.execute("CREATE TABLE t (n INTEGER, v)", "INSERT INTO t VALUES (10, 1)")
+    shop.execute("CREATE TABLE t (n INTEGER PRIMARY KEY, v)", "INSERT INTO t VALUES (10, 1)")
     state = shop.sync().state
     shop.execute("INSERT INTO t VALUES (8, 'late, and a text')")
     assert sorted(shop.sync(state).column("n")) == [8, 10]
