@@ -12,7 +12,7 @@ from faults.torture.checker import Checker, State
 from faults.torture.jsonl_checker import JsonlPipeline
 from faults.torture.pipeline import PIPELINE
 
-__all__ = ["DuckChecker", "DuckPipeline", "columns_of"]
+__all__ = ["DuckChecker", "DuckPipeline", "TornFile", "columns_of"]
 
 _TYPES = {"TIMESTAMP WITH TIME ZONE": "timestamp with time zone", "JSON": "json"}
 
@@ -43,6 +43,10 @@ class DuckPipeline(JsonlPipeline):
         return {"database": str(self.file), "column_types": texts}
 
 
+class TornFile(Exception):
+    """DuckDB writes a block of its metadata anew in its place; half of that write, and the file cannot be opened any more."""
+
+
 class DuckChecker(Checker):
     """Checks one `DuckPipeline`, after every run of it, by the invariants of `Checker`."""
 
@@ -51,7 +55,12 @@ class DuckChecker(Checker):
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         # Not read-only: what a killed run has left in the log beside the file is part of it.
-        connection = duckdb.connect(str(self._pipeline.file))
+        try:
+            connection = duckdb.connect(str(self._pipeline.file))
+        except duckdb.IOException as error:
+            if "Corrupt database file" in str(error):
+                raise TornFile(str(error)) from error
+            raise
         connection.execute("SET TimeZone = 'UTC'")
         return connection
 
