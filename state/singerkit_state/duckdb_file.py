@@ -23,7 +23,7 @@ from singerkit_state import statefile
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["NO_EXTENSIONS", "first_line", "open_or_make", "run", "why_not_opened"]
+__all__ = ["NO_EXTENSIONS", "first_line", "literal", "open_or_make", "quoted", "run", "why_not_opened"]
 
 NO_EXTENSIONS = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 """Nothing is fetched from anywhere, whatever a file or a name looks like."""
@@ -96,7 +96,7 @@ def run(
     """
     if parameters and all(map(_has_literal, parameters)):
         connection.execute(f"PREPARE {_PREPARED} AS {statement}")
-        return connection.execute(f"EXECUTE {_PREPARED}({', '.join(map(_literal, parameters))})").fetchall()
+        return connection.execute(f"EXECUTE {_PREPARED}({', '.join(map(literal, parameters))})").fetchall()
     return connection.execute(statement, list(parameters)).fetchall()
 
 
@@ -105,10 +105,15 @@ def _has_literal(value: Any) -> bool:
     return value is None or isinstance(value, int) or (isinstance(value, str) and "\0" not in value)
 
 
-def _literal(value: str | int | None) -> str:
+def literal(value: str | int | None) -> str:
     if value is None:
         return "NULL"
     return str(value) if isinstance(value, int) else "'" + value.replace("'", "''") + "'"
+
+
+def quoted(*names: str) -> str:
+    """Return the name of a thing in a statement: those of what it is in, and its own."""
+    return ".".join('"' + name.replace('"', '""') + '"' for name in names)
 
 
 def why_not_opened(

@@ -32,7 +32,7 @@ from singerkit_shell.errors import (
     SingerkitError,
 )
 from singerkit_shell.signals import stop_flag
-from singerkit_state.duckdb_file import NO_EXTENSIONS, first_line, run, why_not_opened
+from singerkit_state.duckdb_file import NO_EXTENSIONS, first_line, quoted, run, why_not_opened
 from singerkit_state.history import LIMIT, Entry, by_hand, kept_now
 from singerkit_state.statefile import check_folder, state_object
 from singerkit_state.store import Change, Edit, Holder, Snapshot
@@ -234,7 +234,7 @@ class _Table:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, url: DuckUrl) -> None:
         self._connection, self._url = connection, url
-        self._name, self._history = (f"{_quoted(url.schema)}.{_quoted(name)}" for name in (_TABLE, _HISTORY))
+        self._name, self._history = (quoted(url.schema, name) for name in (_TABLE, _HISTORY))
         columns = self._columns(_TABLE)
         missing = [column for column in _NEEDED if column not in columns]
         if columns and missing:
@@ -354,10 +354,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def _moment(microseconds: int | None) -> datetime | None:
     return None if microseconds is None else _EPOCH + timedelta(microseconds=microseconds)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _is_there(path: str) -> bool:

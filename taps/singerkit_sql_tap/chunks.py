@@ -73,8 +73,9 @@ class Walk:
             *(places[database.column(name)] for name in names),
             *range(len(columns), len(self._selected)),
         ]
-        is_followed = table.rows_move or table.looks_back
-        self.trail = Trail(telling if len(names) and len(telling) > 1 else None) if is_followed else None
+        self.trail = (
+            Trail(telling if len(names) and len(telling) > 1 else None) if table.is_followed else None
+        )
         """What was read; None: a load goes on whatever has become of the rows before."""
         self._moving = self.trail if table.rows_move else None
         self.size = ChunkSize()

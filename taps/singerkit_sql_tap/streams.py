@@ -138,7 +138,7 @@ class TableStream(BlockStream):
         after = position.get("after")
         if not isinstance(after, list) or len(after) != len(self.table.chunk_key):
             return False
-        return not self._is_followed or self._stands_as_it_was_read(after, position.get("rows"))
+        return not self.table.is_followed or self._stands_as_it_was_read(after, position.get("rows"))
 
     def _stands_as_it_was_read(self, after: Sequence[Any], rows: Any) -> bool:
         """Tell whether the rows up to ``after`` are those that were sent, by what the state holds of them."""
@@ -156,12 +156,8 @@ class TableStream(BlockStream):
         )
         return False
 
-    @property
-    def _is_followed(self) -> bool:
-        return self.table.rows_move or self.table.looks_back
-
     def _full_walk(self, *where: Condition) -> Walk:
-        names = self.primary_keys if self._is_followed else ()
+        names = self.primary_keys if self.table.is_followed else ()
         return self._walk(self.table, self._selected, self.table.chunk_key, where, names)
 
     def _walk(

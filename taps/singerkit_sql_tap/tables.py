@@ -43,9 +43,14 @@ class Table:
     rows_move: bool = False
     """Whether ``chunk_key`` holds numbers that are no column: a row may get another one, and its own go to another row."""
     looks_back: bool = False
-    """Whether a load that was cut off goes on only behind rows that are those it has read; so it does where ``rows_move``."""
+    """Whether a load that was cut off goes on only behind rows that are those it has read; see `is_followed`."""
     schema_name: str = ""
     database_name: str = ""
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether what a load has read is noted: where rows move it could not go on by their numbers else."""
+        return self.rows_move or self.looks_back
 
     @property
     def column_names(self) -> tuple[str, ...]:

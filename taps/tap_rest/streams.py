@@ -58,7 +58,6 @@ __all__ = ["RestStream"]
 Ask = Callable[[Mapping[str, str]], Iterator[ReadPage]]
 
 _logger = logging.getLogger("tap-rest")
-_NO_SUCH_PAGE = (404, 416)
 _ENDS = "ends"
 _WARNED = "the run warns of its answers, which may not be whole"
 

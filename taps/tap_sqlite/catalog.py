@@ -12,7 +12,7 @@ from typing import Any
 from singerkit_sql_tap.tables import Column, Table
 from tap_sqlite.values import column_schema, is_declared_time
 
-__all__ = ["read_tables"]
+__all__ = ["quoted", "read_tables"]
 
 _TABLES = "SELECT name, type, wr FROM pragma_table_list WHERE schema = 'main' AND name NOT GLOB 'sqlite_*' ORDER BY name"
 _COLUMNS = (
@@ -105,16 +105,16 @@ def _chunk_key(
     That need not be the one of the column, to which two keys may be the same.
     """
     if is_without_rowid:
-        return tuple(f"{_quoted(column)} COLLATE {_name(collation)}" for column, collation in key)
+        return tuple(f"{_of_table(column)} COLLATE {quoted(collation)}" for column, collation in key)
     if alias is not None:
-        return (_quoted(alias),)
+        return (_of_table(alias),)
     taken = {name.lower() for name in names}
     return tuple(f"t.{free}" for free in ("rowid", "_rowid_", "oid") if free not in taken)[:1]
 
 
-def _quoted(name: str) -> str:
-    return f"t.{_name(name)}"
+def _of_table(name: str) -> str:
+    return f"t.{quoted(name)}"
 
 
-def _name(name: str) -> str:
+def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'

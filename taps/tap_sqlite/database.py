@@ -14,7 +14,7 @@ from singerkit_sql_tap.looks import Look, Spelling, look_problem
 from singerkit_sql_tap.queries import Condition, Query, any_of, page_query
 from singerkit_sql_tap.tables import Table
 from singerkit_sql_tap.types import formats_of
-from tap_sqlite.catalog import read_tables
+from tap_sqlite.catalog import quoted, read_tables
 from tap_sqlite.connection import SqliteFile
 from tap_sqlite.values import LOOK, SPELLING, column_schema, is_declared_time, other_type, type_expression
 
@@ -68,7 +68,7 @@ class SqliteDatabase:
 
     @staticmethod
     def quoted(name: str) -> str:
-        return '"' + name.replace('"', '""') + '"'
+        return quoted(name)
 
     def source(self, table: Table) -> str:
         return f"{self.quoted(table.schema_name)}.{self.quoted(table.name)} AS t"

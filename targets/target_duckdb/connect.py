@@ -31,7 +31,7 @@ from singerkit_sql_target.dialect import (
     Session,
 )
 from singerkit_sql_target.names import lower_ascii
-from singerkit_state.duckdb_file import first_line, open_or_make, run
+from singerkit_state.duckdb_file import first_line, literal, open_or_make, quoted, run
 from singerkit_wire.kinds import Column, Kind
 from target_duckdb import types as value_table
 from target_duckdb.arrow import ROWS, as_arrow
@@ -64,7 +64,7 @@ class DuckDialect:
         return _DuckSession(open_or_make(self._path, setting=" (`database`)"))
 
     def quote(self, *names: str) -> str:
-        return _quote(*names)
+        return quoted(*names)
 
     def table_name(self, stream: str) -> str:
         return stream
@@ -138,7 +138,7 @@ class _DuckSession:
         }
         if not columns:
             return None
-        quoted = _quote(schema, table)
+        whole = quoted(schema, table)
         found = self.execute(
             "SELECT table_name, sql, comment FROM duckdb_tables() "
             f"WHERE {place} AND lower(table_name) = lower(?)",
@@ -147,11 +147,11 @@ class _DuckSession:
         [(sql, comment)] = [made for name, *made in found if lower_ascii(name) == lower_ascii(table)]
         if "COLLATE" in sql:  # no other place says it, and this not of which column
             texts = [name for name, column in columns.items() if column.type == "VARCHAR"]
-            self._compared[quoted] = {_quote(name): '{} COLLATE "binary"' for name in texts}
+            self._compared[whole] = {quoted(name): '{} COLLATE "binary"' for name in texts}
         key = _key_in(comment)
         if comment is not None and key is None:
-            self._commented.add(quoted)
-        [(is_empty,)] = self.execute(f"SELECT NOT EXISTS (SELECT 1 FROM {quoted})")
+            self._commented.add(whole)
+        [(is_empty,)] = self.execute(f"SELECT NOT EXISTS (SELECT 1 FROM {whole})")
         return Existing(columns, bool(is_empty), key)
 
     def indexes(self, schema: str, table: str) -> Sequence[str]:
@@ -161,7 +161,7 @@ class _DuckSession:
             "AND lower(schema_name) = lower(?) ORDER BY index_name",
             [schema],
         )
-        return [_quote(place, name) for place, name, of in found if lower_ascii(of) == lower_ascii(table)]
+        return [quoted(place, name) for place, name, of in found if lower_ascii(of) == lower_ascii(table)]
 
     def tells_apart(self, table: str, keys: Sequence[str]) -> bool:
         compared = self._compared.get(table, {})
@@ -174,16 +174,15 @@ class _DuckSession:
 
     def note_key(self, table: str, keys: Sequence[str] | None) -> None:
         """In the comment of the table, unless the user has written one."""
-        text = (_KEY_IS + json.dumps(keys, ensure_ascii=False)).replace("'", "''")
-        said = "NULL" if keys is None else f"'{text}'"
+        said = None if keys is None else _KEY_IS + json.dumps(keys, ensure_ascii=False)
         if table not in self._commented:
-            self.execute(f"COMMENT ON TABLE {table} IS {said}")
+            self.execute(f"COMMENT ON TABLE {table} IS {literal(said)}")
 
     def _is_generated(self, schema: str, table: str, column: str) -> bool:
         """Ask by a change of no row: the catalog shows the expression of a default and of a generated column alike."""
-        name = _quote(column)
+        name = quoted(column)
         try:
-            self.execute(f"UPDATE {_quote(schema, table)} SET {name} = {name} WHERE false")
+            self.execute(f"UPDATE {quoted(schema, table)} SET {name} = {name} WHERE false")
         except duckdb.BinderException:
             return True
         return False
@@ -195,7 +194,7 @@ class _DuckSession:
                 f"Expected a schema of another name at `default_target_schema`, got `{schema}`, which is a name of DuckDB's own, or of "
                 "this database, which it does not tell from a schema; nothing was written: choose another, then run again."
             )
-        self.execute(f"CREATE SCHEMA IF NOT EXISTS {_quote(schema)}")
+        self.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
 
     def create(self, table: str, columns: Sequence[tuple[str, str]]) -> None:
         self.execute(f"CREATE TABLE {table} ({_definitions(columns)})")
@@ -206,8 +205,8 @@ class _DuckSession:
 
     def create_stage(self, name: str, fields: Sequence[Field]) -> str:
         columns = [*((field.name, field.type) for field in fields), (ORDER, "BIGINT")]
-        self.execute(f"CREATE TEMPORARY TABLE {_quote(name)} ({_definitions(columns)})")
-        return _quote("temp", "main", name)
+        self.execute(f"CREATE TEMPORARY TABLE {quoted(name)} ({_definitions(columns)})")
+        return quoted("temp", "main", name)
 
     def append(
         self, stage: str, fields: Sequence[Field], columns: Sequence[Sequence[Any]], first: int
@@ -241,10 +240,6 @@ class _DuckSession:
         self._connection.close()
 
 
-def _quote(*names: str) -> str:
-    return ".".join('"' + name.replace('"', '""') + '"' for name in names)
-
-
 def _key_in(comment: str | None) -> tuple[str, ...] | None:
     """The key that a comment of ours tells; None where it is none."""
     if comment is None or not comment.startswith(_KEY_IS):
@@ -257,7 +252,7 @@ def _key_in(comment: str | None) -> tuple[str, ...] | None:
 
 
 def _definitions(columns: Sequence[tuple[str, str]]) -> str:
-    return ", ".join(f"{_quote(name)} {type_}" for name, type_ in columns)
+    return ", ".join(f"{quoted(name)} {type_}" for name, type_ in columns)
 
 
 def _constraint(error: Exception) -> str:

@@ -358,10 +358,6 @@ def _type_name(value: Any) -> str:
     return "string" if isinstance(value, str) else "number"
 
 
-def _mismatch(value: Any, expected: str) -> RejectedRow:
-    return RejectedRow("$", f"Expected `{expected}`, got {_shown(value)}")
-
-
 _ANY_DAY = datetime.date(2000, 1, 1)
 _METADATA = Column("time_extracted", Kind.DATE_TIME, nullable=True, required=False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
@@ -129,7 +130,7 @@ def _by_has_more(here: Here) -> End | None:
     path = here.settings.has_more
     if path is None:
         return None
-    _refuse_end_flag(path, here.name)
+    _refuse_contrary(path, here.name, "has_more", "is_last", is_flag_of_the_end, "on the last page", "false")
     text = _flag_text(here, "has_more", path)
     return End.RULE if text is None or text in _NO else None
 
@@ -138,7 +139,9 @@ def _by_is_last(here: Here) -> End | None:
     path = here.settings.is_last
     if path is None:
         return None
-    _refuse_flag_of_more(path, here.name)
+    _refuse_contrary(
+        path, here.name, "is_last", "has_more", is_flag_of_more, "as long as there is more", "true"
+    )
     text = _flag_text(here, "is_last", path)
     if text is None or text in _NO:
         return None
@@ -162,23 +165,18 @@ def _flag_text(here: Here, setting: str, path: str) -> str | None:
     return None if text is None else text.strip().lower()
 
 
-def _refuse_end_flag(path: str, name: str) -> None:
-    """See that `has_more` names no flag that is true at the end: reading would stop at the first page."""
-    words = re.findall(r"[\w-]+", path)
-    if words and is_flag_of_the_end(words[-1]):
-        raise ConfigurationError(
-            f"`pagination.has_more` of stream {name} is `{path}`, which by its name is true on the last page, and reading "
-            f"stops where it is false; say `{line_part('is_last', path)}` in its place."
-        )
+def _refuse_contrary(
+    path: str, name: str, setting: str, other: str, means_other: Callable[[str], bool], true: str, stops: str
+) -> None:
+    """See that a flag is not what by its name the ``other`` setting takes: reading would stop where there is more.
 
-
-def _refuse_flag_of_more(path: str, name: str) -> None:
-    """See that `is_last` names no flag that is true as long as there is more."""
+    ``true``: when such a flag is; ``stops``: at which of its values ``setting`` ends a read.
+    """
     words = re.findall(r"[\w-]+", path)
-    if words and is_flag_of_more(words[-1]):
+    if words and means_other(words[-1]):
         raise ConfigurationError(
-            f"`pagination.is_last` of stream {name} is `{path}`, which by its name is true as long as there is more, and "
-            f"reading stops where it is true; say `{line_part('has_more', path)}` in its place."
+            f"`pagination.{setting}` of stream {name} is `{path}`, which by its name is true {true}, and reading "
+            f"stops where it is {stops}; say `{line_part(other, path)}` in its place."
         )
 
 
