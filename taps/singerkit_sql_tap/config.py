@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -17,6 +17,7 @@ __all__ = [
     "StreamSettings",
     "check_key_settings",
     "check_stream_settings",
+    "idle_key_settings",
     "stream_settings",
 ]
 
@@ -158,13 +159,29 @@ def check_key_settings(config: Mapping[str, Any], keys: Mapping[str, str | None]
     Raises:
         ConfigurationError: no stream of an entry has one.
     """
+    for place, setting, streams in _idle_key_settings(config, keys):
+        raise ConfigurationError(
+            f"Expected a `replication_key` beside {place}, got none in the config or the catalog: {streams} read as a whole, so it has no "
+            f"effect; nothing was read. Give `replication_key`, or take `{setting}` away."
+        )
+
+
+def idle_key_settings(config: Mapping[str, Any], keys: Mapping[str, str | None]) -> list[str]:
+    """Return what a run would be refused for (`check_key_settings`) unless its catalog has a replication key, a sentence each."""
+    return [
+        f"{place} has no effect so far, since {streams} read as a whole: a run is refused (78) unless its catalog gives a replication "
+        f"key. Give `replication_key` there or in the config, or take `{setting}` away."
+        for place, setting, streams in _idle_key_settings(config, keys)
+    ]
+
+
+def _idle_key_settings(
+    config: Mapping[str, Any], keys: Mapping[str, str | None]
+) -> Iterator[tuple[str, str, str]]:
+    """Yield where the setting stands, its name, and how the streams are read that it is about."""
     for number, entry in enumerate(config.get("streams", ())):
         settings = [name for name in ("lookback", "replication_key_format") if entry.get(name)]
         met = [name for name in keys if fnmatchcase(name, entry["name"])]
         if settings and met and not any(keys[name] for name in met):
             streams = f"stream `{met[0]}` is" if len(met) == 1 else f"the {len(met)} streams it matches are"
-            raise ConfigurationError(
-                f"Expected a `replication_key` beside `streams[{number}].{settings[0]}` (`{entry['name']}`), got none in the config or the "
-                f"catalog: {streams} read as a whole, so it has no effect; nothing was read. Give `replication_key`, or take "
-                f"`{settings[0]}` away."
-            )
+            yield f"`streams[{number}].{settings[0]}` (`{entry['name']}`)", settings[0], streams

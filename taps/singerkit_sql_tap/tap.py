@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar
 
-from singerkit_sql_tap.config import check_key_settings, check_stream_settings, stream_settings
+from singerkit_sql_tap.config import (
+    check_key_settings,
+    check_stream_settings,
+    idle_key_settings,
+    stream_settings,
+)
 from singerkit_sql_tap.contract import Database
 from singerkit_sql_tap.promises import DELIVERIES
 from singerkit_sql_tap.streams import ReadingOptions, TableStream
@@ -83,9 +88,26 @@ class SqlTap(SingerkitTap):
     @property
     def catalog_dict(self) -> dict[str, Any]:
         """What --discover prints: types as the values are."""
+        self._tell_of_idle_key_settings()
         try:
             for stream in self.table_streams:
                 stream.learn(every_column=True)
             return super().catalog_dict
         finally:
             self.database.close()
+
+    def run_connection_test(self) -> bool:
+        """Run --test."""
+        self._tell_of_idle_key_settings()
+        return super().run_connection_test()
+
+    def write_schemas(self) -> None:
+        """Run --test=schema."""
+        self._tell_of_idle_key_settings()
+        super().write_schemas()
+
+    def _tell_of_idle_key_settings(self) -> None:
+        """Say what a run would be refused for; the catalog that may mend it is not known yet."""
+        keys = {stream.name: stream.bookmark_key for stream in self.table_streams}
+        for sentence in idle_key_settings(self.config, keys):
+            self.logger.warning("%s", sentence)

@@ -452,3 +452,17 @@ def test_the_replication_key_of_a_catalog_is_one(shop):
         if entry["breadcrumb"] in ([], ()):
             entry["metadata"] |= {"replication-method": "INCREMENTAL", "replication-key": "n"}
     shop.sync(catalog=catalog)
+
+
+@pytest.mark.parametrize("option", ["--discover", "--test", "--test=schema"])
+@pytest.mark.parametrize("setting", [{"lookback": 5}, {"replication_key_format": "epoch"}])
+def test_discovery_and_test_tell_what_a_run_would_be_refused_for(shop, option, setting):
+    shop.execute("CREATE TABLE t (n INTEGER PRIMARY KEY)", "INSERT INTO t VALUES (1)")
+    told = (
+        f"`streams[0].{next(iter(setting))}` (`t`) has no effect so far, since stream `t` is read as a whole"
+    )
+    outcome = shop.run(option, streams=[{"name": "t", **setting}])
+    assert (outcome.code, outcome.stderr.count(told)) == (0, 1)
+    assert shop.run(streams=[{"name": "t", **setting}]).code == 78
+    outcome = shop.run(option, streams=[{"name": "t", **setting, "replication_key": "n"}])
+    assert (outcome.code, "has no effect" in outcome.stderr) == (0, False)
