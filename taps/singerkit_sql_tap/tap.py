@@ -88,7 +88,6 @@ class SqlTap(SingerkitTap):
     @property
     def catalog_dict(self) -> dict[str, Any]:
         """What --discover prints: types as the values are."""
-        self._tell_of_idle_key_settings()
         try:
             for stream in self.table_streams:
                 stream.learn(every_column=True)
@@ -96,18 +95,8 @@ class SqlTap(SingerkitTap):
         finally:
             self.database.close()
 
-    def run_connection_test(self) -> bool:
-        """Run --test."""
-        self._tell_of_idle_key_settings()
-        return super().run_connection_test()
-
-    def write_schemas(self) -> None:
-        """Run --test=schema."""
-        self._tell_of_idle_key_settings()
-        super().write_schemas()
-
-    def _tell_of_idle_key_settings(self) -> None:
-        """Say what a run would be refused for; the catalog that may mend it is not known yet."""
+    def warn_without_catalog(self) -> None:
+        """Tell of settings of a replication key beside none."""
         keys = {stream.name: stream.bookmark_key for stream in self.table_streams}
         for sentence in idle_key_settings(self.config, keys):
             self.logger.warning("%s", sentence)

@@ -163,6 +163,9 @@ class SingerkitTap(Tap):
         """Return what somebody should know of a config that is valid, a sentence each."""
         return ()
 
+    def warn_without_catalog(self) -> None:
+        """Say what a run would be refused for unless its catalog mends it; called by --discover and --test, which know none."""
+
     def log_reader(self, streams: Sequence[BlockStream]) -> LogReader:
         """Return what reads the log of ``streams``, all log-based ones of this run; called once, and nothing is read yet."""
         raise NotImplementedError(f"{type(self).__name__} has to implement log_reader for {streams[0].name}")
@@ -306,6 +309,7 @@ class SingerkitTap(Tap):
 
     def run_discovery(self) -> str:
         """Print the catalog and return it."""
+        self.warn_without_catalog()
         text = dump_json(self.catalog_dict, indent=2)
         self.output.text(text + "\n")
         return text
@@ -436,15 +440,21 @@ class SingerkitTap(Tap):
         ctx.exit()
 
     @classmethod
-    def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
+    def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:  # noqa: ARG003
         """Run --test."""
-        if value != CliTestOptionValue.Disabled.value:
-            stop_flag.install()
-            # Each stream ends at its first record, which singer-sdk counts as a failure.
-            logging.getLogger("singer_sdk.metrics").addFilter(lambda _: False)
-            given = cls._with_environment(ctx.params.get("config") or _ConfigInput())
-            ctx.params["config"] = _ConfigInput(config=given)
-        super().cb_test(ctx, param, value)
+        if value == CliTestOptionValue.Disabled.value:
+            return
+        stop_flag.install()
+        # Each stream ends at its first record, which singer-sdk counts as a failure.
+        logging.getLogger("singer_sdk.metrics").addFilter(lambda _: False)
+        config: _ConfigInput = ctx.params.get("config") or _ConfigInput()
+        tap = cls(config=cls._with_environment(config))
+        tap.warn_without_catalog()
+        if value == CliTestOptionValue.Schema.value:
+            tap.write_schemas()
+        else:
+            tap.run_connection_test()
+        ctx.exit()
 
     @classmethod
     def get_singer_command(cls) -> ShellCommand:
