@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from psycopg2.extensions import cursor as Cursor
@@ -19,6 +19,8 @@ __all__ = [
     "Shape",
     "add_columns",
     "add_unique_key",
+    "adding",
+    "altering",
     "build_key",
     "can_be_key",
     "change_primary_key",
@@ -27,17 +29,21 @@ __all__ = [
     "dropping_key",
     "inspect",
     "is_empty",
+    "is_partition",
     "lock_at_once",
     "lock_for_altering",
     "lock_for_writing",
     "own_rows",
     "partition_columns",
     "releasable",
+    "roots",
+    "rows_of",
     "shape",
     "table_name",
     "take_back",
     "try_dropping",
     "widen_column",
+    "widening",
 ]
 
 
@@ -56,6 +62,21 @@ class ExistingColumn(dialect.ExistingColumn):
     is_enum: bool = False
     number: int = field(default=0, compare=False)
     """Another one in a column that was made anew."""
+    is_inherited: bool = field(default=False, compare=False)
+
+    def is_wider_than(self, former: ExistingColumn) -> bool:
+        """Whether it is a column of integers that has become one of longer ones, and takes what that took."""
+        wider = _WIDER.get(former.base, ())
+        return (
+            self.base in wider and self.typmod < 0 and self == replace(former, type=self.type, base=self.base)
+        )
+
+
+_WIDER: Mapping[str, Sequence[str]] = {
+    "int2": ("int4", "int8", "numeric"),
+    "int4": ("int8", "numeric"),
+    "int8": ("numeric",),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +89,7 @@ class Existing(dialect.Existing):
     primary_key_name: str | None
     primary_key_is_deferrable: bool
     unique_keys: tuple[frozenset[str], ...]
+    is_inherited: bool
 
     def is_narrower(self, keys: Iterable[str]) -> bool:
         """Whether the primary key is a part of ``keys``, so that it refuses rows which differ in the rest of them."""
@@ -123,7 +145,8 @@ def _table_oid(cursor: Cursor, schema: str, table: str) -> int | None:
 _COLUMNS = """
 SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod),
        COALESCE(pg_catalog.to_jsonb(a) ->> 'attgenerated', '') <> '', base.name, base.typmod, a.attidentity = 'a',
-       COALESCE((pg_catalog.to_jsonb(c) ->> 'collisdeterministic')::boolean, true), base.is_enum, a.attnum
+       COALESCE((pg_catalog.to_jsonb(c) ->> 'collisdeterministic')::boolean, true), base.is_enum, a.attnum,
+       a.attinhcount > 0
 FROM pg_catalog.pg_attribute a
 LEFT JOIN pg_catalog.pg_collation c ON c.oid = a.attcollation
 CROSS JOIN LATERAL (
@@ -166,6 +189,8 @@ SELECT
         FROM pg_catalog.pg_index i JOIN root ON root.oid = i.indrelid WHERE i.indisunique),
     (SELECT pg_catalog.string_agg(c.relfilenode::text, ' ' ORDER BY c.oid)
         FROM pg_catalog.pg_class c JOIN tree ON tree.oid = c.oid),
+    EXISTS (SELECT 1 FROM tree JOIN pg_catalog.pg_class c ON c.oid = tree.oid JOIN root ON root.oid <> c.oid
+        WHERE NOT c.relispartition),
     COALESCE(bool_or(t.tgtype & 3 = 3), false)  -- 1: for each row, 2: before
         OR EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite r JOIN tree ON r.ev_class = tree.oid),
     COALESCE(bool_or(t.tgtype & 66 = 0), false),  -- 64: instead of
@@ -227,20 +252,33 @@ class Shape(NamedTuple):
     """What rows meet in a table: equal shapes are the same table, with the same columns, keys, triggers and rules.
 
     ``files`` are those that hold its rows: TRUNCATE gives it others, as do VACUUM FULL and some of ALTER TABLE.
+    ``is_inherited``: other tables inherit from it, and whoever reads it has their rows as well.
     """
 
     oid: int | None
     columns: str | None
     unique_keys: str | None
     files: str | None
+    is_inherited: bool
     detours: Detours
 
 
 def shape(cursor: Cursor, schema: str, table: str) -> Shape:
     """Return the shape that the table has now."""
     cursor.execute(_SHAPE, [schema, table])
-    oid, columns, unique_keys, files, *found = cursor.fetchone() or (None, None, None, None)
-    return Shape(oid, columns, unique_keys, files, Detours(*found))
+    oid, columns, unique_keys, files, is_inherited, *found = cursor.fetchone() or (
+        None,
+        None,
+        None,
+        None,
+        False,
+    )
+    return Shape(oid, columns, unique_keys, files, is_inherited, Detours(*found))
+
+
+def rows_of(table: Identifier, *, is_alone: bool) -> Composable:
+    """Return where the rows of a table are read; ``is_alone``: without those of tables that inherit from it."""
+    return SQL("ONLY {}").format(table) if is_alone else table
 
 
 def lock_for_writing(cursor: Cursor, table: Identifier) -> None:
@@ -385,6 +423,7 @@ def inspect(cursor: Cursor, schema: str, table: str) -> Existing | None:
         # ON CONFLICT takes no key that is only checked at COMMIT.
         unique_keys=tuple(frozenset(keys) for _, _, is_immediate, keys in indexes if is_immediate),
         is_empty=has_no_row,
+        is_inherited=shape(cursor, schema, table).is_inherited,
     )
 
 
@@ -400,13 +439,25 @@ def create_table(
 
 def add_columns(cursor: Cursor, name: Identifier, columns: Sequence[tuple[str, str]]) -> None:
     """Add nullable columns in one statement."""
-    parts = [SQL("ADD COLUMN ") + _column(column, type_) for column, type_ in columns]
-    cursor.execute(SQL("ALTER TABLE {} {}").format(name, SQL(", ").join(parts)))
+    cursor.execute(altering(name, [adding(column, type_) for column, type_ in columns]))
 
 
 def widen_column(cursor: Cursor, name: Identifier, column: str, type_: str) -> None:
     """Change a column to a type that keeps every value it has."""
-    cursor.execute(SQL("ALTER TABLE {} ALTER COLUMN {} TYPE {}").format(name, Identifier(column), SQL(type_)))
+    cursor.execute(altering(name, [widening(column, type_)]))
+
+
+def altering(name: Identifier, changes: Sequence[Composed]) -> Composed:
+    """Return the statement that makes changes to a table."""
+    return SQL("ALTER TABLE {} {}").format(name, SQL(", ").join(changes))
+
+
+def adding(column: str, type_: str) -> Composed:
+    return SQL("ADD COLUMN ") + _column(column, type_)
+
+
+def widening(column: str, type_: str) -> Composed:
+    return SQL("ALTER COLUMN {} TYPE {}").format(Identifier(column), SQL(type_))
 
 
 def holds_values(cursor: Cursor, name: Identifier, column: str) -> bool:
@@ -447,6 +498,31 @@ CROSS JOIN LATERAL unnest(p.partattrs) AS k(n)
 LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = p.partrelid AND a.attnum = k.n
 ORDER BY 1
 """
+
+
+_ROOTS = """
+WITH RECURSIVE up(oid) AS (
+    SELECT %s::oid
+    UNION
+    SELECT i.inhparent FROM up JOIN pg_catalog.pg_inherits i ON i.inhrelid = up.oid
+)
+SELECT n.nspname, c.relname
+FROM up JOIN pg_catalog.pg_class c ON c.oid = up.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid <> %s AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid)
+ORDER BY 1, 2
+"""
+
+
+def roots(cursor: Cursor, oid: int) -> list[Identifier]:
+    """Return the tables from which a table inherits, or of which it is a part, and that inherit from none themselves."""
+    cursor.execute(_ROOTS, [oid, oid])
+    return [Identifier(schema, name) for schema, name in cursor.fetchall()]
+
+
+def is_partition(cursor: Cursor, oid: int) -> bool:
+    """Tell whether a table is a part of a partitioned one, which has its columns from there and no others."""
+    cursor.execute("SELECT relispartition FROM pg_catalog.pg_class WHERE oid = %s", [oid])
+    return cursor.fetchone() == (True,)
 
 
 def partition_columns(cursor: Cursor, table: Identifier) -> list[str | None]:
@@ -500,14 +576,17 @@ def try_dropping(cursor: Cursor, name: Identifier, constraint: str) -> None:
     cursor.execute("RELEASE SAVEPOINT singerkit_trial")
 
 
-def can_be_key(cursor: Cursor, name: Identifier, keys: Sequence[str]) -> bool:
-    """Tell whether columns are unique in the rows that are there, and never null; nobody waits for that."""
+def can_be_key(cursor: Cursor, name: Identifier, keys: Sequence[str], *, is_inherited: bool) -> bool:
+    """Tell whether columns are unique in the rows that are there, and never null; nobody waits for that.
+
+    Of tables that inherit from it a key wants the latter only.
+    """
     is_null = SQL(" OR ").join([SQL("{} IS NULL").format(Identifier(key)) for key in keys])
     cursor.execute(
         SQL(
             "SELECT NOT EXISTS (SELECT 1 FROM {name} WHERE {is_null}) "
-            "AND NOT EXISTS (SELECT 1 FROM {name} GROUP BY {keys} HAVING pg_catalog.count(*) > 1)"
-        ).format(name=name, is_null=is_null, keys=_list(keys))
+            "AND NOT EXISTS (SELECT 1 FROM {rows} GROUP BY {keys} HAVING pg_catalog.count(*) > 1)"
+        ).format(name=name, rows=rows_of(name, is_alone=is_inherited), is_null=is_null, keys=_list(keys))
     )
     return cursor.fetchone() == (True,)
 

@@ -376,7 +376,7 @@ class PostgresLoader:
             with connection.cursor() as cursor:
                 self._storing.merge(cursor, table)
                 others = self._others(cursor, stream.name)
-                self._versions.apply(Asked(cursor), table, version, others, are_new=are_new)
+                self._versions.apply(Asked(cursor), table.alone(), version, others, are_new=are_new)
 
         self._storing.activated.add(stream.name)
         self._in_unit.add(stream.name)

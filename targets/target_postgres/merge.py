@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import psycopg2
 from psycopg2 import errorcodes
 from psycopg2.extensions import cursor as Cursor
-from psycopg2.sql import SQL, Composed, Identifier
+from psycopg2.sql import SQL, Composable, Composed, Identifier
 
 from target_postgres.ddl import Detours
 from target_postgres.faults import NotDone, check_stored
@@ -35,13 +35,15 @@ def merge(
     has_repeats: bool,
     detours: Detours | None = None,
     gone: str | None = None,
+    rows: Composable | None = None,
 ) -> bool:
     """Upsert the staged rows and empty the stage; the last of several rows with one key wins (SINGER-RULES G11).
 
     ``columns`` are those the staged rows hold: the others keep their stored values. A row is rewritten only when one
     of them differs in any byte. Returns True when the stage held a key twice, which costs a sort: pass it on as
     ``has_repeats`` next time. ``detours``: triggers and rules of the table that may keep rows out or delete them.
-    ``gone``: the column that is not null in the last row of a key that is to be deleted.
+    ``gone``: the column that is not null in the last row of a key that is to be deleted; ``rows`` is what they are deleted from, if
+    not the table with all that inherits from it.
 
     Raises:
         NotDone: fewer rows were written than should be, or are there.
@@ -50,7 +52,7 @@ def merge(
     if gone is not None:
         latest = _select(stage, columns, keys, has_repeats=True)
         _upsert_checked(cursor, _where(latest, gone, "IS NULL"), table, columns, keys, detours)
-        _delete(cursor, _where(latest, gone, "IS NOT NULL"), table, keys)
+        _delete(cursor, _where(latest, gone, "IS NOT NULL"), rows or table, keys)
         cursor.execute(_empty(stage))
         return has_repeats
 
@@ -99,15 +101,15 @@ def _where(select: Composed, column: str, what: str) -> Composed:
     return SQL("SELECT * FROM ({}) AS latest WHERE {} ").format(select, Identifier(column)) + SQL(what)
 
 
-def _delete(cursor: Cursor, select: Composed, table: Identifier, keys: Sequence[str]) -> None:
+def _delete(cursor: Cursor, select: Composed, rows: Composable, keys: Sequence[str]) -> None:
     """Delete rows by their keys; one that is not there is gone already.
 
     Raises:
         NotDone: some are still there.
     """
     same = _same(keys, "gone")
-    cursor.execute(SQL("DELETE FROM {} AS stored USING ({}) AS gone WHERE {}").format(table, select, same))
-    if _count(cursor, SQL("{} AS stored JOIN ({}) AS gone ON {}").format(table, select, same)):
+    cursor.execute(SQL("DELETE FROM {} AS stored USING ({}) AS gone WHERE {}").format(rows, select, same))
+    if _count(cursor, SQL("{} AS stored JOIN ({}) AS gone ON {}").format(rows, select, same)):
         raise NotDone("a trigger or rule of the table keeps rows that are to be deleted; change it")
 
 

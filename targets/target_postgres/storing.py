@@ -155,6 +155,7 @@ class Storing:
             has_repeats=table.has_repeats,
             detours=table.detours,
             gone=table.columns[DELETED_AT] if table.has_marks else None,
+            rows=table.rows,
         )
         if table.has_marks:
             self.deleted_from.add(table.stream)

@@ -7,11 +7,11 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import psycopg2
 from psycopg2.extensions import cursor as Cursor
-from psycopg2.sql import SQL, Identifier
+from psycopg2.sql import SQL, Composable, Composed, Identifier
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_sql_target.fitting import MOST_NAMED, Fitting, quoted
@@ -81,6 +81,20 @@ class Table(StreamTable):
     @property
     def identifier(self) -> Identifier:
         return ddl.table_name(self.schema, self.name)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether rows of tables that inherit from it are none of its stream: no trigger or rule can have put them there."""
+        return self.shape.is_inherited and not self.detours
+
+    @property
+    def rows(self) -> Composable:
+        """Where the rows of its stream are."""
+        return ddl.rows_of(self.identifier, is_alone=self.is_alone)
+
+    def alone(self) -> Table:
+        """The same for statements that name its rows by ``quoted``."""
+        return replace(self, quoted=f"ONLY {self.quoted}") if self.is_alone else self
 
 
 def fit_table(
@@ -234,7 +248,7 @@ def _check_unchanged(cursor: Cursor, table: Table, shape: ddl.Shape, log: loggin
         if was.type != now.columns[short].type
         else f"`{short}` has another collation or way to be written"
         for short, was in table.held.items()
-        if now.columns[short] != was
+        if now.columns[short] != was and not now.columns[short].is_wider_than(was)
     ]
     if table.keys and not table.lacks_key and frozenset(table.keys) not in now.unique_keys:
         changes.append(f"{quoted(table.keys)} is no key of it any more")
@@ -243,6 +257,7 @@ def _check_unchanged(cursor: Cursor, table: Table, shape: ddl.Shape, log: loggin
             f"The table {where} was altered by others while stream `{table.stream}` was loaded: {'; '.join(changes[:MOST_NAMED])}",
             ". What was committed is safe: run again.",
         )
+    table.held = {short: now.columns[short] for short in table.held}
 
 
 def _tell_remade(
@@ -325,7 +340,10 @@ def _fit(
     """Fit columns and key; return whether the key is left to `give_key`, since rows are there that are committed."""
     stream = fitting.stream
     missing = [(short, type_.sql) for short, type_ in types.items() if short not in existing.columns]
-    if missing:
+    of_roots: list[Composed] = []
+    if missing and ddl.is_partition(cursor, existing.oid):
+        of_roots += [ddl.adding(short, type_) for short, type_ in missing]
+    elif missing:
         ddl.add_columns(cursor, table, missing)
     misfits = []
     for column in stream.columns:
@@ -334,8 +352,10 @@ def _fit(
         if found is not None:
             _check_writable(fitting, column, found)
             misfit = Misfit(column, short, found, types[short], is_key=short in keys)
-            if not _fits(fitting, cursor, table, misfit, before):
+            if not _fits(fitting, cursor, table, misfit, before, of_roots):
                 misfits.append(misfit)
+    if of_roots:
+        _refuse_inherited(fitting, cursor, table, existing, of_roots)
     fit_metadata(cursor, table, existing, stream, columns)
     if misfits:
         staying = [one for one in misfits if one.short not in before.passing]
@@ -350,6 +370,26 @@ def _fit(
             return True
         _change_key(cursor, table, existing, stream, columns, keys, fitting.log)
     return False
+
+
+def _refuse_inherited(
+    fitting: Fitting, cursor: Cursor, table: Identifier, existing: ddl.Existing, changes: Sequence[Composed]
+) -> NoReturn:
+    """What a table has from others can be changed there only, and what these are for is not ours to know.
+
+    Raises:
+        ConfigurationError: in any case.
+        psycopg2.Error: it inherits from several, and PostgreSQL says what it thinks of that.
+    """
+    roots = ddl.roots(cursor, existing.oid)
+    if len(roots) > 1:
+        cursor.execute(ddl.altering(table, changes))
+    (root,) = roots
+    raise ConfigurationError(
+        f"The table {fitting.where} of stream `{fitting.stream.name}` has its columns from {root.as_string(cursor)}, and PostgreSQL "
+        f"changes them there only; what is stored is untouched: run `{ddl.altering(root, changes).as_string(cursor)}`, which changes all "
+        "tables that have them from there, then run again."
+    )
 
 
 def _check_writable(fitting: Fitting, column: Column, found: ddl.ExistingColumn) -> None:
@@ -440,8 +480,17 @@ def _with_documents(
     }
 
 
-def _fits(fitting: Fitting, cursor: Cursor, table: Identifier, misfit: Misfit, before: _Before) -> bool:
+def _fits(
+    fitting: Fitting,
+    cursor: Cursor,
+    table: Identifier,
+    misfit: Misfit,
+    before: _Before,
+    of_roots: list[Composed],
+) -> bool:
     """Change the column where that keeps its values; return whether it is of the right type then.
+
+    ``of_roots`` takes a change that can only be made in the table from which this one has the column.
 
     Raises:
         BadDataError: it is not of the type that was chosen.
@@ -453,11 +502,12 @@ def _fits(fitting: Fitting, cursor: Cursor, table: Identifier, misfit: Misfit, b
     is_blank = may_be_blank and not ddl.holds_values(cursor, table, short)
     if wanted.is_chosen and not wanted.is_default and not is_blank and short not in before.passing:
         refuse_chosen_type(fitting, cursor, table, misfit)
-    if column.kind in (Kind.BIG_INTEGER, Kind.NUMBER) and found in ("bigint", "integer", "smallint"):
-        _widen(fitting, cursor, table, misfit, "numeric")
+    wider = _wider_integers(column.kind, found)
+    if wider is not None and misfit.found.is_inherited:
+        of_roots.append(ddl.widening(short, wider))
         return True
-    if column.kind is Kind.INTEGER and found in ("integer", "smallint"):
-        _widen(fitting, cursor, table, misfit, "bigint")
+    if wider is not None:
+        _widen(fitting, cursor, table, misfit, wider)
         return True
     if is_blank:
         ddl.change_empty_column(cursor, table, short, wanted.sql)
@@ -467,6 +517,12 @@ def _fits(fitting: Fitting, cursor: Cursor, table: Identifier, misfit: Misfit, b
         ddl.turn_into_json(cursor, table, short)
         return True
     return False
+
+
+def _wider_integers(kind: Kind, found: str) -> str | None:
+    if kind in (Kind.BIG_INTEGER, Kind.NUMBER) and found in ("bigint", "integer", "smallint"):
+        return "numeric"
+    return "bigint" if kind is Kind.INTEGER and found in ("integer", "smallint") else None
 
 
 def _widen(fitting: Fitting, cursor: Cursor, table: Identifier, misfit: Misfit, type_: str) -> None:
@@ -542,7 +598,7 @@ def _check_key(
     """
     _check_partitions(cursor, table, existing, stream, columns, keys)
     _check_deferrable(cursor, table, existing, stream, keys)
-    if not ddl.can_be_key(cursor, table, keys):
+    if not ddl.can_be_key(cursor, table, keys, is_inherited=existing.is_inherited):
         raise _no_key(stream)
     if existing.primary_key_name and not _is_users(existing, stream, columns):
         ddl.try_dropping(cursor, table, existing.primary_key_name)
