@@ -11,6 +11,7 @@ from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
 
 from singerkit_sql_target import dialect
 from singerkit_sql_target.dialect import InTheWay
+from target_postgres.keys import Key
 
 __all__ = [
     "Detours",
@@ -406,7 +407,7 @@ def inspect(cursor: Cursor, schema: str, table: str) -> Existing | None:
     columns = columns_of(cursor, oid)
     cursor.execute(
         "SELECT i.indisprimary, c.conname, i.indimmediate, ARRAY(SELECT a.attname::text FROM unnest(i.indkey) WITH ORDINALITY k(n, o) "
-        "JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.n ORDER BY k.o) "
+        "JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.n WHERE k.o <= i.indnkeyatts ORDER BY k.o) "
         "FROM pg_catalog.pg_index i LEFT JOIN pg_catalog.pg_constraint c ON c.conindid = i.indexrelid "
         "AND c.contype IN ('p', 'u') WHERE i.indrelid = %s AND i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL "
         "AND i.indisvalid",
@@ -531,27 +532,43 @@ def partition_columns(cursor: Cursor, table: Identifier) -> list[str | None]:
     return [name for (name,) in cursor.fetchall()]
 
 
-def build_key(cursor: Cursor, name: Identifier, index: str, keys: Sequence[str]) -> None:
+def build_key(
+    cursor: Cursor, name: Identifier, index: str, keys: Sequence[str], former: Key | None = None
+) -> None:
     """Build the index of a key to come, while others read the table; they do not write to it until this transaction ends."""
-    cursor.execute(SQL("CREATE UNIQUE INDEX {} ON {} ({})").format(Identifier(index), name, _list(keys)))
+    cursor.execute(
+        SQL("CREATE UNIQUE INDEX {} ON {} ({}){}").format(
+            Identifier(index), name, _list(keys), _like(former, keys, " TABLESPACE {}")
+        )
+    )
+
+
+def _like(former: Key | None, keys: Sequence[str], tablespace: str) -> Composable:
+    return SQL("") if former is None else former.built(keys, tablespace)
 
 
 def change_primary_key(
     cursor: Cursor,
     name: Identifier,
-    old: str | None,
+    former: Key | None,
     keys: Sequence[str],
     *,
     nullable: Iterable[str] = (),
     index: str | None = None,
 ) -> None:
-    """Replace the primary key, by way of an ``index`` that was built; columns of the old one that are ``nullable`` take NULL then."""
-    drop = _dropping(old, nullable) if old else []
-    if index is not None and old is not None:
-        add = SQL("ADD CONSTRAINT {} PRIMARY KEY USING INDEX {}").format(Identifier(old), Identifier(index))
-    else:
-        add = SQL("ADD PRIMARY KEY ({})").format(_list(keys))
-    cursor.execute(SQL("ALTER TABLE {} {}").format(name, SQL(", ").join([*drop, add])))
+    """Replace the primary key by one like it, by way of an ``index`` that was built; columns of the old one that are ``nullable`` take
+    NULL then.
+    """
+    if former is None:
+        cursor.execute(altering(name, [SQL("ADD PRIMARY KEY ({})").format(_list(keys))]))
+        return
+    constraint = Identifier(former.constraint)
+    add = SQL("ADD CONSTRAINT {} PRIMARY KEY ({}){}").format(
+        constraint, _list(keys), _like(former, keys, " USING INDEX TABLESPACE {}")
+    )
+    if index is not None:
+        add = SQL("ADD CONSTRAINT {} PRIMARY KEY USING INDEX {}").format(constraint, Identifier(index))
+    cursor.execute(altering(name, [*_dropping(former.constraint, nullable), add]))
 
 
 def _dropping(constraint: str, nullable: Iterable[str]) -> list[Composed]:

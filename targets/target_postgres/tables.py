@@ -24,6 +24,7 @@ from singerkit_wire.kinds import Column, Kind
 from singerkit_wire.stream import Stream
 from target_postgres import ddl
 from target_postgres.faults import TableChanged
+from target_postgres.keys import hang_again, keys_of, references
 from target_postgres.metadata import fit_metadata, may_hold_marks
 from target_postgres.misfits import Misfit, refuse_chosen_type, refuse_later_type, refuse_types
 from target_postgres.stored import as_stored, check_keys
@@ -601,7 +602,33 @@ def _check_key(
     if not ddl.can_be_key(cursor, table, keys, is_inherited=existing.is_inherited):
         raise _no_key(stream)
     if existing.primary_key_name and not _is_users(existing, stream, columns):
+        _check_references(cursor, table, existing, stream, keys)
         ddl.try_dropping(cursor, table, existing.primary_key_name)
+
+
+def _check_references(
+    cursor: Cursor, table: Identifier, existing: ddl.Existing, stream: Stream, keys: tuple[str, ...]
+) -> None:
+    """See that no foreign key refers to the primary key, which is to be one of other columns.
+
+    Raises:
+        ConfigurationError: one does.
+    """
+    found = references(cursor, existing.oid)
+    if not found:
+        return
+    drops = ", ".join(
+        f"`{SQL('ALTER TABLE {} DROP CONSTRAINT {}').format(other, Identifier(name)).as_string(cursor)}`"
+        for other, name in found[:MOST_NAMED]
+    )
+    unique = SQL("ALTER TABLE {} ADD UNIQUE ({})").format(
+        table, SQL(", ").join(map(Identifier, existing.primary_key))
+    )
+    raise ConfigurationError(
+        f"The key of the table of stream `{stream.name}` is to be {quoted(keys)} and is {quoted(existing.primary_key)}, to which foreign "
+        f"keys refer; what is stored is untouched: give the stream that key again (tap-rest: `primary_keys`), or drop what refers to it "
+        f"with {drops}, and run again; they can be made anew when the columns are unique by themselves (`{unique.as_string(cursor)}`)."
+    )
 
 
 def _no_key(stream: Stream) -> BadDataError:
@@ -633,7 +660,8 @@ def build_key(cursor: Cursor, table: Table) -> str | None:
     ):
         return None
     index = f"singerkit_key_{existing.oid}"
-    ddl.build_key(cursor, table.identifier, index, table.keys)
+    former = keys_of(cursor, existing.oid).get(existing.oid)
+    ddl.build_key(cursor, table.identifier, index, table.keys, former)
     return index
 
 
@@ -666,9 +694,11 @@ def _change_key(
             ddl.add_unique_key(cursor, table, keys)
         else:
             nullable = ddl.releasable(cursor, existing.oid, left)
+            former = keys_of(cursor, existing.oid)
             ddl.change_primary_key(
-                cursor, table, existing.primary_key_name, keys, nullable=nullable, index=index
+                cursor, table, former.get(existing.oid), keys, nullable=nullable, index=index
             )
+            hang_again(cursor, existing.oid, former)
     except psycopg2.IntegrityError:
         raise _no_key(stream) from None
     if is_users:
