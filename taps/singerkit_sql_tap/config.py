@@ -18,6 +18,7 @@ __all__ = [
     "check_key_settings",
     "check_stream_settings",
     "idle_key_settings",
+    "local_is_utc",
     "stream_settings",
 ]
 
@@ -87,6 +88,21 @@ SQL_SETTINGS: dict[str, Any] = {
         "description": "What becomes of an infinite number, which JSON does not have: the run ends (65), or null is sent, with a "
         "warning that counts them. In a key the run ends in either case.",
     },
+    "local_times": {
+        "type": "string",
+        "enum": ["text", "utc"],
+        "default": "text",
+        "title": "Local times",
+        "description": "Columns that are declared as a date or time and hold text without an offset: sent as `text`, or as "
+        "points in time of `utc`. The text is sent as it is in either case.",
+    },
+    "query_timeout": {
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "maximum": 31536000,
+        "title": "Query timeout",
+        "description": "Seconds that one query may take, of a chunk or of a look at the types; then the run ends (69). Default: none.",
+    },
     "activate_version": {
         "type": "boolean",
         "default": True,
@@ -106,6 +122,11 @@ class StreamSettings:
     replication_key_format: str | None = None
     lookback: float = 0
     given: Mapping[str, Any] = field(default_factory=dict)
+
+
+def local_is_utc(config: Mapping[str, Any]) -> bool:
+    """Tell whether times without an offset are declared as points in time, of UTC."""
+    return bool(config.get("local_times") == "utc")
 
 
 def stream_settings(table: Table, config: Mapping[str, Any]) -> StreamSettings:

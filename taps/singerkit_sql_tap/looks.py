@@ -14,7 +14,7 @@ from typing import Any
 
 from singerkit_state.instants import NoInstantError, iso_instant
 
-__all__ = ["Look", "Spelling", "look_problem", "spelling_of"]
+__all__ = ["Look", "Spelling", "look_columns", "look_problem", "spelling_columns", "spelling_of"]
 
 Spelling = tuple[str, str, int]
 
@@ -50,6 +50,22 @@ def spelling_of(time: str) -> Spelling:
     Two texts that are times (RFC 3339) and are written in one way stand for one moment only where they are the same text.
     """
     return time[10:11], time[16:].lstrip("0123456789:.,"), len(time)
+
+
+def look_columns(column: str, type_: str) -> list[str]:
+    """Ask for the look of a value, in SQL; ``type_`` asks for its type."""
+    separator, offset, length = spelling_columns(column)
+    return [
+        type_,
+        f"CASE {type_} WHEN 'text' THEN {separator} END",
+        f"CASE {type_} WHEN 'text' THEN {offset} END",
+        f"CASE WHEN {type_} = 'text' AND {offset} <> '' THEN {length} END",
+    ]
+
+
+def spelling_columns(column: str) -> list[str]:
+    """Ask for `spelling_of` a text, in SQL."""
+    return [f"substr({column}, 11, 1)", f"ltrim(substr({column}, 17), '0123456789:.,')", f"length({column})"]
 
 
 def _shortest(time: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Condition", "Query", "above", "any_of", "at", "page_query", "top_query", "up_to"]
+__all__ = ["Condition", "Query", "above", "any_of", "at", "page_query", "quoted", "top_query", "up_to"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,11 @@ class Condition:
 
     sql: str
     parameters: tuple[Any, ...] = ()
+
+
+def quoted(name: str, quote: str = '"') -> str:
+    """Return a name as it may stand in a statement, whatever is in it."""
+    return f"{quote}{name.replace(quote, 2 * quote)}{quote}"
 
 
 def above(key: Sequence[str], values: Sequence[Any], placeholder: str) -> Condition:
@@ -65,9 +70,13 @@ def page_query(
     key: Sequence[str],
     limit: int | None,
     exact: Collection[int] = (),
+    *,
+    distinct: bool = False,
 ) -> Query:
     """Return the query for some rows of ``source`` (a quoted name with its alias) in the order of ``key``."""
-    return _query(source, columns, where, ", ".join(key), limit, exact)
+    return _query(
+        source, columns, where, ", ".join(key), limit, exact, "SELECT DISTINCT" if distinct else "SELECT"
+    )
 
 
 def top_query(source: str, where: Sequence[Condition], key: Sequence[str]) -> Query:
@@ -82,8 +91,9 @@ def _query(
     order: str,
     limit: int | None,
     exact: Collection[int],
+    select: str = "SELECT",
 ) -> Query:
-    sql = f"SELECT {', '.join(columns)} FROM {source}"  # noqa: S608  expressions that the database has quoted
+    sql = f"{select} {', '.join(columns)} FROM {source}"
     if where:
         sql += " WHERE " + " AND ".join(f"({condition.sql})" for condition in where)
     if order:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.validate import nearest
 
-__all__ = ["Column", "Table", "chosen_tables"]
+__all__ = ["Column", "Table", "by_table", "chosen_tables", "is_declared_time"]
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,10 @@ class Column:
     name: str
     sql_type: str
     schema: dict[str, Any]
+
+    @property
+    def is_time(self) -> bool:
+        return is_declared_time(self.sql_type)
 
 
 @dataclass(frozen=True)
@@ -36,8 +41,6 @@ class Table:
     primary_key: tuple[str, ...] = ()
     chunk_key: tuple[str, ...] = ()
     indexed: frozenset[str] = frozenset()
-    replication_keys: tuple[str, ...] = ()
-    """The columns that are offered as replication keys; any other can be chosen."""
     is_view: bool = False
     only_by_name: bool = False
     rows_move: bool = False
@@ -53,11 +56,29 @@ class Table:
         return self.rows_move or self.looks_back
 
     @property
+    def replication_keys(self) -> tuple[str, ...]:
+        """The columns that are offered as replication keys; any other can be chosen."""
+        return tuple(column.name for column in self.columns if column.is_time or column.name in self.indexed)
+
+    @property
     def column_names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
 
     def column(self, name: str) -> Column:
         return next(column for column in self.columns if column.name == name)
+
+
+def is_declared_time(declared: str) -> bool:
+    """Tell whether a declared type says that the column holds dates or times."""
+    return any(word in declared.upper() for word in ("DATE", "TIME"))
+
+
+def by_table(rows: Iterable[tuple[Any, ...]]) -> dict[str, list[tuple[Any, ...]]]:
+    """Return what a query about all tables gave, by the table, which stands first in each row; none: []."""
+    found: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+    for table, *row in rows:
+        found[table].append(tuple(row))
+    return found
 
 
 def chosen_tables(rules: Sequence[str], tables: Sequence[Table]) -> list[Table]:

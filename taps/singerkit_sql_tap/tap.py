@@ -10,6 +10,7 @@ from singerkit_sql_tap.config import (
     check_key_settings,
     check_stream_settings,
     idle_key_settings,
+    local_is_utc,
     stream_settings,
 )
 from singerkit_sql_tap.contract import Database
@@ -40,10 +41,6 @@ class SqlTap(SingerkitTap):
         """Return what tells this database from others, without a secret."""
         raise NotImplementedError(f"{type(self).__name__} has to implement place")
 
-    def local_is_utc(self) -> bool:
-        """Tell whether times without an offset are declared as points in time, of UTC."""
-        return False
-
     @cached_property
     def database(self) -> Database:
         """The one connection of all streams."""
@@ -59,7 +56,7 @@ class SqlTap(SingerkitTap):
         options = ReadingOptions(
             self.place(),
             str(self.config.get("infinity", "fail")),
-            self.local_is_utc(),
+            local_is_utc(self.config),
             bool(self.config.get("activate_version", True)),
         )
         return [

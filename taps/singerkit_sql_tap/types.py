@@ -19,7 +19,7 @@ from singerkit_sql_tap.contract import Row
 from singerkit_sql_tap.looks import Spelling, spelling_of
 from singerkit_state.readas import schema_of
 
-__all__ = ["RowCheck", "formats_of", "widened"]
+__all__ = ["RowCheck", "formats_of", "schema_of_kinds", "widened"]
 
 _Types = frozenset[type]
 _TYPES: Mapping[str, _Types] = {
@@ -71,6 +71,24 @@ def _has_format(values: Sequence[Any], name: str) -> bool:
     except msgspec.ValidationError:
         return False
     return name != "local" or all(moment is None or moment.tzinfo is None for moment in found)
+
+
+def schema_of_kinds(kinds: Collection[str], format_: str | None = None) -> dict[str, Any]:
+    """Return the schema of a column that holds ``kinds`` of values: integer, number, text, bytes, and perhaps null.
+
+    ``format_`` is the one that all its texts have.
+    """
+    names = [name for name in ("number", "integer") if name in kinds][:1]
+    if "text" in kinds or "bytes" in kinds:
+        names.append("string")
+    if "bytes" in kinds and len(kinds) > 1:
+        names.append("object")  # bytes beside other values: see `RowCheck`
+    schema: dict[str, Any] = {"type": ["null", *names]}
+    if {*kinds} == {"bytes"}:
+        schema["contentEncoding"] = "base64"
+    if {*kinds} == {"text"} and format_ is not None:
+        schema["format"] = format_
+    return schema
 
 
 def widened(schema: dict[str, Any], former: str | None) -> dict[str, Any]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
-from singerkit_sql_tap.tables import Column, Table
-from tap_sqlite.values import column_schema, is_declared_time
+from singerkit_sql_tap.queries import quoted
+from singerkit_sql_tap.tables import Column, Table, by_table
+from tap_sqlite.values import column_schema
 
-__all__ = ["quoted", "read_tables"]
+__all__ = ["read_tables"]
 
 _TABLES = "SELECT name, type, wr FROM pragma_table_list WHERE schema = 'main' AND name NOT GLOB 'sqlite_*' ORDER BY name"
 _COLUMNS = (
@@ -32,17 +32,12 @@ _VIRTUAL = ("virtual", "shadow")
 def read_tables(connection: sqlite3.Connection, database: str, logger: logging.Logger) -> list[Table]:
     """Return all tables and views of a file; a view that cannot be read is left out with a warning."""
     listed = connection.execute(_TABLES).fetchall()
-    columns: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
-    for row in connection.execute(_COLUMNS):
-        columns[row[0]].append(row[1:])
-    indexes: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
-    for row in connection.execute(_INDEXES):
-        indexes[row[0]].append(row[1:])
+    columns, indexes = by_table(connection.execute(_COLUMNS)), by_table(connection.execute(_INDEXES))
     tables = []
     for name, kind, is_without_rowid in listed:
         if kind in ("view", "virtual"):
             try:
-                columns[name] = [row[1:] for row in connection.execute(_COLUMNS_OF_ONE, (name,))]
+                columns |= by_table(connection.execute(_COLUMNS_OF_ONE, (name,)))
             except sqlite3.OperationalError as error:
                 logger.warning("The %s `%s` cannot be read and is left out: %s.", kind, name, error)
                 continue
@@ -76,11 +71,6 @@ def _table(
         if number == 0 and column is not None and not partial and not descends and collation == "BINARY"
     }
     collated = [(column, collation) for _, origin, _, _, column, collation, _ in indexes if origin == "pk"]
-    offered = [
-        column.name
-        for column in found
-        if column.name == alias or column.name in first or is_declared_time(column.sql_type)
-    ]
     return Table(
         name,
         found,
@@ -89,7 +79,6 @@ def _table(
         rows_move=is_plain and alias is None and not is_without_rowid,
         looks_back=is_plain and alias is None,
         indexed=frozenset(first | ({alias} if alias else set())),
-        replication_keys=tuple(offered),
         is_view=kind == "view",
         only_by_name=kind in _VIRTUAL,
         schema_name="main",
@@ -114,7 +103,3 @@ def _chunk_key(
 
 def _of_table(name: str) -> str:
     return f"t.{quoted(name)}"
-
-
-def quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from singerkit_sql_tap.config import SQL_SETTINGS
+from singerkit_sql_tap.texts import INVALID_TEXT
 
 __all__ = ["CONFIG_SCHEMA"]
 
@@ -20,22 +21,7 @@ CONFIG_SCHEMA: dict[str, Any] = {
             "description": "The database file. It is opened read-only, and never made.",
         },
         **SQL_SETTINGS,
-        "invalid_text": {
-            "type": "string",
-            "enum": ["fail", "replace"],
-            "default": "fail",
-            "title": "Invalid text",
-            "description": "What becomes of text that is not UTF-8: the run ends (65), or U+FFFD stands in the place of what cannot "
-            "be read, with a warning that counts the values. In a key the run ends in either case: two keys could become one.",
-        },
-        "local_times": {
-            "type": "string",
-            "enum": ["text", "utc"],
-            "default": "text",
-            "title": "Local times",
-            "description": "Columns that are declared as a date or time and hold text without an offset, as `CURRENT_TIMESTAMP` "
-            "writes it: sent as `text`, or as points in time of `utc`. The text is sent as it is in either case.",
-        },
+        **INVALID_TEXT,
         "snapshot": {
             "type": "string",
             "enum": ["auto", "run", "chunk"],
@@ -52,13 +38,6 @@ CONFIG_SCHEMA: dict[str, Any] = {
             "default": 60,
             "title": "Busy timeout",
             "description": "Seconds to wait for a writer that has locked the file; then the run ends (69).",
-        },
-        "query_timeout": {
-            "type": "number",
-            "exclusiveMinimum": 0,
-            "maximum": 31536000,
-            "title": "Query timeout",
-            "description": "Seconds that one query may take, of a chunk or of a look at the types; then the run ends (69). Default: none.",
         },
         "immutable": {
             "type": "boolean",

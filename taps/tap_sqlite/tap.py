@@ -19,10 +19,6 @@ class TapSqlite(SqlTap):
     config_jsonschema: ClassVar[dict[str, Any]] = CONFIG_SCHEMA
     first_config = '{"path": "shop.db"}'
 
-    def local_is_utc(self) -> bool:
-        """Return what `local_times` says."""
-        return bool(self.config.get("local_times") == "utc")
-
     def connected(self) -> Database:
         """Return the file of the config, not opened yet."""
         from tap_sqlite.database import SqliteDatabase  # --help needs no database

@@ -1,21 +1,17 @@
-"""What the columns of SQLite hold: affinities, types as they are found, and the order of replication keys."""
+"""What the columns of SQLite hold: affinities, and types as they are found."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Any
 
-__all__ = [
-    "LOOK",
-    "SPELLING",
-    "affinity",
-    "column_schema",
-    "is_declared_time",
-    "other_type",
-    "type_expression",
-]
+from singerkit_sql_tap.tables import is_declared_time
+from singerkit_sql_tap.types import schema_of_kinds
+
+__all__ = ["affinity", "column_schema", "other_type", "type_expression"]
 
 WIDE = "wide"
+_KINDS = {"integer": "integer", WIDE: "integer", "real": "number", "text": "text", "blob": "bytes"}
 
 
 def affinity(declared: str) -> str:
@@ -30,11 +26,6 @@ def affinity(declared: str) -> str:
     return "real" if any(word in name for word in ("REAL", "FLOA", "DOUB")) else "numeric"
 
 
-def is_declared_time(declared: str) -> bool:
-    """Tell whether a declared type says that the column holds dates or times."""
-    return any(word in declared.upper() for word in ("DATE", "TIME"))
-
-
 def column_schema(declared: str, found: Collection[str] = (), format_: str | None = None) -> dict[str, Any]:
     """Return the schema of a column that holds values of these types (`type_expression`), and perhaps null; none: as declared.
 
@@ -42,22 +33,11 @@ def column_schema(declared: str, found: Collection[str] = (), format_: str | Non
     """
     kind = affinity(declared)
     types = {*found} - {"null"} or _promised(declared, kind)
-    names = []
-    has_integers = not types.isdisjoint({"integer", WIDE})
-    if "real" in types or (has_integers and kind in ("real", "numeric") and not _holds_integers(declared)):
-        names.append("number")
-    elif has_integers:
-        names.append("integer")
-    if types & {"text", "blob"}:
-        names.append("string")
-    if types >= {"text", "blob"} or ("blob" in types and len(names) > 1):
-        names.append("object")  # bytes beside other values: see `RowCheck`
-    schema: dict[str, Any] = {"type": ["null", *names]}
-    if types == {"blob"}:
-        schema["contentEncoding"] = "base64"
-    if types == {"text"} and format_ is not None:
-        schema["format"] = format_
-    if names == ["number"] and WIDE not in types:
+    kinds = {_KINDS[name] for name in types}
+    if "integer" in kinds and kind in ("real", "numeric") and not _holds_integers(declared):
+        kinds = kinds - {"integer"} | {"number"}
+    schema = schema_of_kinds(kinds, format_)
+    if schema["type"] == ["null", "number"] and WIDE not in types:
         schema["format"] = "double"
     return schema
 
@@ -99,17 +79,3 @@ def _promised(declared: str, kind: str) -> set[str]:
 def _holds_integers(declared: str) -> bool:
     """Declared as truth values, or as points in time that are counted."""
     return "BOOL" in declared.upper() or is_declared_time(declared)
-
-
-# Replication keys
-
-_OFFSET = "ltrim(substr({0}, 17), '0123456789:.,')"
-LOOK = (
-    "typeof({0}), CASE typeof({0}) WHEN 'text' THEN substr({0}, 11, 1) END, "
-    f"CASE typeof({{0}}) WHEN 'text' THEN {_OFFSET} END, "
-    f"CASE WHEN typeof({{0}}) = 'text' AND {_OFFSET} <> '' THEN length({{0}}) END"
-)
-"""The columns of a look (`singerkit_sql_tap.looks`)."""
-
-SPELLING = f"substr({{0}}, 11, 1), {_OFFSET}, length({{0}})"
-"""`singerkit_sql_tap.looks.spelling_of` a text."""

@@ -145,7 +145,7 @@ def test_discovery_of_a_thousand_tables_takes_few_queries(shop):
     shop.execute(*(f"CREATE TABLE t{n} (id INTEGER PRIMARY KEY, a TEXT)" for n in range(1000)))
     database = SqliteDatabase(shop.settings(), logging.getLogger())
     statements: list[str] = []
-    database._connection.set_trace_callback(statements.append)
+    database.connection.set_trace_callback(statements.append)
     assert len(database.tables()) == 1000
     assert len([text for text in statements if not text.startswith("--")]) == 3
     database.close()

@@ -587,10 +587,10 @@ def test_no_room_for_what_is_put_aside(shop):
 
     error = sqlite3.OperationalError("database or disk is full")
     error.sqlite_errorcode = sqlite3.SQLITE_FULL
-    assert "There is no room" in str(fault(error, shop.path, "reading `v`"))
-    assert isinstance(fault(error, shop.path, "x"), RetryableError)
+    assert "There is no room" in str(fault(error, str(shop.path), "reading `v`"))
+    assert isinstance(fault(error, str(shop.path), "x"), RetryableError)
     error.sqlite_errorcode = sqlite3.SQLITE_AUTH
-    assert isinstance(fault(error, shop.path, "x"), NotAuthorisedError)
+    assert isinstance(fault(error, str(shop.path), "x"), NotAuthorisedError)
 
 
 # Memory

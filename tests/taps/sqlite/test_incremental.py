@@ -143,7 +143,7 @@ def test_each_chunk_begins_where_the_one_before_has_ended(shop, kind, key, searc
     *_, (walk, _, _) = stream._walks(["id", "at"], Start(value, value))
     behind = chunks.above(walk._key, ["2024"] * len(walk._key), "?")
     query = chunks.page_query(walk._source, walk._selected, [*walk._where, behind], walk._key, 2)
-    plan = tap.database._connection.execute(f"EXPLAIN QUERY PLAN {query.sql}", query.parameters).fetchall()
+    plan = tap.database.connection.execute(f"EXPLAIN QUERY PLAN {query.sql}", query.parameters).fetchall()
     found = " ".join(row[3] for row in plan)
     assert search in found, found
     assert "TEMP B-TREE" not in found, found

@@ -51,9 +51,9 @@ def test_what_is_held_of_the_types_does_not_grow_with_their_combinations(shop, m
     declared = ", ".join(f"{name} INTEGER" for name in names)
     shop.execute(f"CREATE TABLE t ({declared})", f"INSERT INTO t VALUES ({', '.join('?' * 20)})", rows=rows)
     held = []
-    look = SqliteDatabase._look
+    look = SqliteDatabase.look
     monkeypatch.setattr(
-        SqliteDatabase, "_look", lambda *arguments: (held.append(look(*arguments)), held[-1])[1]
+        SqliteDatabase, "look", lambda *arguments: (held.append(look(*arguments)), held[-1])[1]
     )
     assert {tuple(schema["type"]) for schema in shop.found_types("t").values()} == {
         ("null", "integer", "string")
