@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from collections.abc import Sequence
 from functools import lru_cache
 from urllib.parse import urlsplit
@@ -16,9 +17,19 @@ from urllib.parse import urlsplit
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
-from singerkit_shell.errors import ConfigurationError
+from singerkit_shell.errors import BadDataError, ConfigurationError, NotAuthorisedError
 
-__all__ = ["Origin", "check_address", "is_url", "networks_of", "origin_of"]
+__all__ = [
+    "Network",
+    "Origin",
+    "Reach",
+    "check_address",
+    "configured_origin",
+    "is_url",
+    "networks_of",
+    "origin_of",
+    "origin_text",
+]
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -110,3 +121,68 @@ def _origin_of(url: str) -> Origin:
     if scheme not in _PORTS or not host:
         raise ValueError(f"not an http or https URL with a host: {scheme or 'no scheme'}")
     return scheme, host, parts.port or _PORTS[scheme]
+
+
+def configured_origin(url: str, key: str) -> Origin:
+    """Return the origin of a URL of the config, at ``key``, which may have no scheme.
+
+    Raises:
+        ConfigurationError: it is no URL.
+    """
+    try:
+        return origin_of(url if "://" in url else f"https://{url}")
+    except ValueError as error:
+        raise ConfigurationError(
+            f"Expected a URL like https://api.example.com at `{key}`, got one that is {error}."
+        ) from None
+
+
+def origin_text(origin: Origin) -> str:
+    """Return an origin as a URL."""
+    return f"{origin[0]}://{origin[1]}:{origin[2]}"
+
+
+class Reach:
+    """How far the requests of one config may go: `base_url`, `allowed_hosts` and `allowed_addresses`."""
+
+    def __init__(self, base_url: str, hosts: Sequence[str], addresses: Sequence[str]) -> None:
+        self._own = configured_origin(base_url, "base_url")
+        self._others = {configured_origin(url, "allowed_hosts") for url in hosts}
+        self.networks = networks_of(addresses)
+
+    def is_own(self, url: str) -> bool:
+        """Tell whether credentials may go to ``url``.
+
+        Raises:
+            NotAuthorisedError: it is another origin, and not listed.
+            ConfigurationError: its host is a refused address.
+            BadDataError: it is no URL.
+        """
+        try:
+            origin = origin_of(url)
+        except ValueError as error:
+            raise BadDataError(f"Expected the URL of a page, got one that is {error}.") from None
+        self._check_literal(origin[1])
+        if origin == self._own:
+            return True
+        if origin not in self._others:
+            raise NotAuthorisedError(
+                f"The way leads from {origin_text(self._own)} to {origin_text(origin)}, another origin, "
+                "and was not followed; if that is right, change `base_url`, or list it in `allowed_hosts` "
+                "(no credentials are sent there)."
+            )
+        if self._own[0] == "https" and origin[0] == "http":
+            raise NotAuthorisedError(
+                f"The way leads from {origin_text(self._own)} to {origin_text(origin)} without TLS, "
+                "and was not followed."
+            )
+        return False
+
+    def _check_literal(self, host: str) -> None:
+        """Check a host that is a number already, since a proxy might connect to it unseen by us."""
+        try:
+            # inet_aton knows numbers that look like names: 2852039166 is 169.254.169.254.
+            number = host if ":" in host else socket.inet_ntoa(socket.inet_aton(host))
+        except OSError:
+            return  # a name; its addresses are checked when connecting
+        check_address(number, host, self.networks)

@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 
 from requests.structures import CaseInsensitiveDict
 
-from tap_rest.client import Response
+from tap_rest.answers import Response
 
 __all__ = ["clock_of"]
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from singerkit_shell.secrets import MASK, names_secret, redactor
-from tap_rest.addresses import is_url
-from tap_rest.client import register_secrets
 from tap_rest.config import ApiSettings, Pagination, StreamSettings
+from tap_rest.masking import register_secrets
+from tap_rest.urls import joined
 
-__all__ = ["joined", "origins_of"]
+__all__ = ["origins_of"]
 
 _NO_OTHER_ROWS = ("size",)
 """What of `pagination` says only how many rows come in one answer."""
@@ -63,13 +63,6 @@ def _hint(value: str) -> Iterator[str]:
     """Yield eight bits of a value that is masked as a whole: too few to find it by, nearly always enough to tell another."""
     if redactor.mask(value) == MASK:
         yield hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:2]
-
-
-def joined(base: str, path: str) -> str:
-    """Return the URL of a path below `base_url`, or the full URL that a path is."""
-    if is_url(path):
-        return path
-    return f"{base.rstrip('/')}/{path.lstrip('/')}" if path.strip("/") else base
 
 
 def _place(url: str) -> str:

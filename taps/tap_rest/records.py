@@ -15,8 +15,8 @@ from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_shell.secrets import redactor
 from singerkit_wire.encode import Decoded, split_records
 from tap_rest import exact
+from tap_rest.answers import RefusingAnswer, Response, excerpt
 from tap_rest.around import Habits, Member, members_around, own_members
-from tap_rest.client import RefusingAnswer, Response, excerpt
 from tap_rest.failures import Failure, Weight, failure_of, left_of, may_be_a_things, part_of
 from tap_rest.paths import (
     Finder,

@@ -28,8 +28,8 @@ from singerkit_tap.keys import keys_of
 from singerkit_tap.stream import BlockStream, Owner
 from singerkit_wire.encode import RawRecord, Record, RecordEncoder, SentRows
 from tap_rest.advice import ADVICE
+from tap_rest.answers import RefusingAnswer, Response
 from tap_rest.asking import Api, Asking
-from tap_rest.client import RefusingAnswer, Response
 from tap_rest.clock import clock_of
 from tap_rest.config import StreamSettings
 from tap_rest.confirming import Confirmation

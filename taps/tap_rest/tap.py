@@ -16,11 +16,13 @@ from singerkit_state.tracker import Signpost
 from singerkit_tap.delivery import Reading, delivery
 from singerkit_tap.shell import SingerkitTap
 from singerkit_tap.starts import former_read
-from tap_rest.client import Client, client_problems, register_secrets
+from tap_rest.client import Client
 from tap_rest.config import CONFIG_SCHEMA, ApiSettings, StreamSettings, api_settings, config_conflicts
 from tap_rest.effects import idle_settings, parameters_in_path
 from tap_rest.incremental import is_of_creation
+from tap_rest.masking import register_secrets
 from tap_rest.schemas import keeper_of
+from tap_rest.settings.api import api_problems
 from tap_rest.streams import RestStream
 
 __all__ = ["TapRest", "main"]
@@ -53,7 +55,7 @@ class TapRest(SingerkitTap):
 
     def config_sentences(self, config: Mapping[str, Any]) -> Sequence[str]:
         """Return what a JSON Schema cannot say about the config."""
-        return [*config_conflicts(config), *client_problems(config)]
+        return [*config_conflicts(config), *api_problems(config)]
 
     def config_warnings(self, config: Mapping[str, Any]) -> Sequence[str]:
         """Return what in the config does nothing."""

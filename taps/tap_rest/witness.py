@@ -18,8 +18,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from singerkit_shell.errors import BadDataError, NotAuthorisedError, RetryableError
-from tap_rest.client import Client, NotYet, Response
+from tap_rest.answers import Response
+from tap_rest.client import Client
 from tap_rest.records import PageReader
+from tap_rest.retries import NotYet
 from tap_rest.signs import wait_asked
 
 __all__ = ["Question", "Witness"]

@@ -10,7 +10,7 @@ from requests.structures import CaseInsensitiveDict
 
 from singerkit_shell.errors import BadDataError
 from singerkit_shell.secrets import redactor
-from tap_rest.client import Response
+from tap_rest.answers import Response
 from tap_rest.config import Pagination
 from tap_rest.pages.endings import Endings
 from tap_rest.pages.steps import Step

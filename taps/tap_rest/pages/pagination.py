@@ -14,7 +14,7 @@ from singerkit_shell.errors import BadDataError
 from singerkit_shell.secrets import redactor
 from singerkit_shell.words import counted
 from singerkit_wire.encode import RawRecord
-from tap_rest.client import Response
+from tap_rest.answers import Response
 from tap_rest.config import Pagination
 from tap_rest.pages.configlines import line_of, line_part, said_in
 from tap_rest.pages.ends import ENDS_AT_ONCE, all_came, end_of_circle, ends_here, has_end, is_over

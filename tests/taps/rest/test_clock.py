@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tap_rest.client import Response
+from tap_rest.answers import Response
 from tap_rest.clock import clock_of
 
 DATE = "Wed, 21 Oct 2026 07:28:00 GMT"

@@ -13,7 +13,7 @@ import pytest
 from taps.rest.api_server import Asked, Reply, json_reply, serving
 
 from singerkit_shell.errors import BadDataError
-from tap_rest.client import Response
+from tap_rest.answers import Response
 from tap_rest.records import PageReader
 
 ROWS = [{"id": 1}, {"id": 2}]

@@ -8,7 +8,8 @@ import pytest
 
 from singerkit_shell.secrets import redactor
 from tap_rest.config import api_settings
-from tap_rest.origins import joined, origins_of
+from tap_rest.origins import origins_of
+from tap_rest.urls import joined
 
 BASE = "https://api.example.com/v1"
 ELSEWHERE = ("value-from-a-file-1", "value-from-a-file-2")

@@ -17,7 +17,7 @@ from taps.rest.api_server import Asked
 from taps.rest.test_unread import SHAPES as API_SHAPES
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
-from tap_rest.client import Response
+from tap_rest.answers import Response
 from tap_rest.config import Pagination
 from tap_rest.pages.here import Experience
 from tap_rest.pages.kinds import body_paths

@@ -14,7 +14,7 @@ from taps.rest.api_server import Asked, json_reply, serving
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from tap_rest import records
-from tap_rest.client import Response
+from tap_rest.answers import Response
 from tap_rest.paths import finder_of, opener_of, parse_path
 from tap_rest.records import PageReader
 

@@ -9,9 +9,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from taps.rest.api_server import Asked, Reply, json_reply, serving
 
+from tap_rest.addresses import Reach
 from tap_rest.auth import NoAuth
-from tap_rest.client import Client
 from tap_rest.config import api_settings
+from tap_rest.sending import Sender
 
 BASE = "http://API.test/a%2db/./rows"
 PAGED: dict[str, Any] = {"name": "rows", "path": "/rows", "pagination": {"type": "page", "size": 1}}
@@ -21,8 +22,9 @@ KEY_IN = {
 }
 
 
-def client() -> Client:
-    return Client(api_settings({"base_url": "http://api.test", "streams": [PAGED]}))
+def sender() -> Sender:
+    settings = api_settings({"base_url": "http://api.test", "streams": [PAGED]})
+    return Sender(settings, Reach(settings.base_url, (), ()), str)
 
 
 @settings(max_examples=300, deadline=None)
@@ -33,7 +35,7 @@ def client() -> Client:
 @example("a=%7E%41%2d%zz%2")
 @example("")
 def test_a_request_that_is_made_of_the_last_is_what_the_library_makes(query: str) -> None:
-    url, one, other = f"{BASE}?{query}", client(), client()
+    url, one, other = f"{BASE}?{query}", sender(), sender()
     headers = {"X-Trace": "1"}
     try:
         whole = other._prepared(other._own, url, headers, NoAuth())
@@ -50,7 +52,7 @@ def test_a_request_that_is_made_of_the_last_is_what_the_library_makes(query: str
 
 
 def test_other_headers_and_another_path_make_another_request() -> None:
-    one = client()
+    one = sender()
     one._prepared(one._own, f"{BASE}?page=1", {"X-Trace": "1"}, NoAuth())
     assert "X-Trace" not in one._prepared(one._own, f"{BASE}?page=2", {}, NoAuth()).headers
     made = one._prepared(one._own, f"{BASE}/7?page=2", {}, NoAuth())

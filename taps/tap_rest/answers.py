@@ -1,0 +1,153 @@
+"""An answer of the API: what its status says, and its body as UTF-8."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import msgspec
+from requests.structures import CaseInsensitiveDict
+
+from singerkit_shell.encoding import check_utf8
+from singerkit_shell.errors import BadDataError, NotAuthorisedError
+from singerkit_shell.secrets import redactor
+from tap_rest.retries import Transient, retry_after
+
+__all__ = ["RefusingAnswer", "Response", "excerpt", "judged", "utf8_text"]
+
+_TRANSIENT = frozenset({408, 425, 429, *range(500, 600)}) - {501, 505}
+_NOT_YET = 202
+_NOT_FOUND = " (check `base_url` and `path`; behind the first page, how `pagination` ends)"
+_NO_CHARSETS = ("unicode_escape", "raw-unicode-escape", "idna", "punycode", "undefined", "utf-7")
+_EXCERPT = 200
+_EXCERPT_FROM = 64 * 1024  # bytes of a body that are masked before the excerpt is cut from them
+
+
+@dataclass(slots=True)
+class Response:
+    """An answer: where it came from, its status and headers, and its body as UTF-8 without BOM.
+
+    ``seconds``: from sending the request that was answered to the end of the body. ``left_out``: names of parameters that were
+    sent, and that a redirect on the way leads to another thing without.
+    """
+
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    seconds: float = 0
+    left_out: Sequence[str] = ()
+    _members: dict[str, msgspec.Raw] | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def members(self) -> dict[str, msgspec.Raw] | None:
+        """What the body holds by name, None where it is no object that is quickly read; many look, and a page is long."""
+        if self._members is None:
+            with contextlib.suppress(msgspec.DecodeError, RecursionError):
+                self._members = msgspec.json.decode(self.body, type=dict[str, msgspec.Raw])
+        return self._members
+
+    @members.setter
+    def members(self, found: dict[str, msgspec.Raw]) -> None:
+        """Take what somebody has found who has looked at the whole body; of a list the first item tells enough."""
+        self._members = found
+
+
+class RefusingAnswer(BadDataError):
+    """An answer without what was asked for, whenever it is asked; ``says``: what it says, as far as the sentence quotes it."""
+
+    def __init__(self, sentence: str, says: str) -> None:
+        super().__init__(sentence)
+        self.says = says
+
+
+def judged(
+    response: Response, accept: Collection[int], *, shown: Callable[[str], str], auth_type: str
+) -> Response:
+    """Return an answer with a good status, or one of ``accept``, as UTF-8; ``shown`` writes a URL for people.
+
+    Raises:
+        Transient: asking again may help.
+        NotAuthorisedError: 401 or 403.
+        RefusingAnswer: another status.
+        BadDataError: see `utf8_text`.
+    """
+    status = response.status
+    if status == _NOT_YET and status not in accept:
+        raise Transient(
+            f"status {status}, the answer is not ready yet",
+            retry_after(response.headers),
+            ' (if this API never answers otherwise, set `"partial_answers": "warn"`)',
+        )
+    if 200 <= status < 300 or status in accept:
+        return replace(response, body=utf8_text(response, shown))
+    where = shown(response.url)
+    if status in _TRANSIENT:
+        says = f", it says: {excerpt(response)}" if response.body.strip() else ""
+        raise Transient(f"status {status}", retry_after(response.headers), says)
+    if status in (401, 403):
+        raise NotAuthorisedError(
+            f"{where} answered {status}{_challenge(response.headers)}: the credentials at `auth` "
+            f"(type `{auth_type}`) are missing, wrong or not enough."
+        )
+    advice = "" if status != 404 else _NOT_FOUND
+    says = excerpt(response)
+    raise RefusingAnswer(
+        f"{where} answered {status}, so asking again is useless{advice}; it says: {says}", says
+    )
+
+
+def _challenge(headers: Mapping[str, str]) -> str:
+    scheme = headers.get("WWW-Authenticate", "").split(" ", 1)[0]
+    return f" (it asks for {redactor.mask_foreign(scheme)})" if scheme.isalnum() else ""
+
+
+def excerpt(response: Response) -> str:
+    text = redactor.mask_foreign(response.body[:_EXCERPT_FROM].decode("utf-8", "replace"))
+    printable = "".join(char if char.isprintable() else " " for char in text)
+    short = " ".join(printable.split())[:_EXCERPT]
+    return f"`{short}`" if short else "nothing"
+
+
+def utf8_text(response: Response, shown: Callable[[str], str]) -> bytes:
+    """Return the body as UTF-8 without BOM: in the charset of its Content-Type, else UTF-8.
+
+    ``shown`` writes a URL for people.
+
+    Raises:
+        BadDataError: the charset is unknown, or the body is not valid in it.
+    """
+    body = response.body
+    declared = _charset(response.headers)
+    try:
+        codec = codecs.lookup(declared).name
+        if codec in _NO_CHARSETS:
+            raise LookupError
+        "".encode(codec).decode(codec)  # some codecs are from bytes to bytes
+    except (LookupError, ValueError):
+        raise BadDataError(
+            f"{shown(response.url)} declares the charset `{redactor.mask_foreign(declared)[:40]}`, which is unknown."
+        ) from None
+    try:
+        if codec in ("utf-8", "ascii"):
+            body = body.removeprefix(codecs.BOM_UTF8)
+            check_utf8(body)
+            return body
+        return body.decode(codec).removeprefix("\ufeff").encode()
+    except UnicodeError as error:
+        place = getattr(error, "start", 0)
+        raise BadDataError(
+            f"Expected text in {codec} from {shown(response.url)}, got bytes that are not (byte {place}); "
+            "ask its makers, or ask for another charset with an `Accept-Charset` header."
+        ) from None
+
+
+def _charset(headers: Mapping[str, str]) -> str:
+    content_type = CaseInsensitiveDict(headers).get("Content-Type", "")
+    for part in content_type.split(";")[1:]:
+        name, _, value = part.strip().partition("=")
+        if name.lower() == "charset" and value:
+            return value.strip("\"' ")
+    return "utf-8"

@@ -1,0 +1,71 @@
+"""What an error of requests, urllib3 or a socket means, and whether asking again may help."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+from typing import Any
+
+import requests
+import urllib3
+
+from singerkit_shell.errors import ConfigurationError, RetryableError
+from tap_rest.retries import Transient
+
+__all__ = ["failure_of"]
+
+_UNKNOWN_HOST, _NO_TLS = "the name of the host is not known", "TLS failed"
+_HINTS = {
+    _UNKNOWN_HOST: " (check `base_url`)",
+    _NO_TLS: " (where the server speaks plain HTTP at this port, `base_url` begins with `http://`)",
+}
+
+
+def failure_of(error: Exception, shown: str) -> Exception:
+    """Translate what was raised into what the caller must do; ``shown``: the URL that was asked for, for people."""
+    causes = _causes(error)
+    for cause in causes:
+        if isinstance(cause, requests.exceptions.InvalidURL | urllib3.exceptions.LocationParseError):
+            return ConfigurationError(f"{shown} is not a URL; check `base_url` and `path`.")
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError) and cause.verify_message:
+            return RetryableError(
+                f"The certificate of {shown} is not accepted ({cause.verify_message}); nothing was sent. "
+                "Set `ca_file` if the server has its own authority."
+            )
+    finding = _finding(causes)
+    return Transient(finding, in_the_end=_HINTS.get(finding, ""))
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """Return the error and everything that led to it: requests and urllib3 wrap each in their own way."""
+    found: list[BaseException] = []
+    waiting: list[Any] = [error]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, BaseException) and one not in found:
+            found.append(one)
+            waiting += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
+    return found
+
+
+def _finding(causes: list[BaseException]) -> str:
+    """Say in a few words what went wrong on the way, without URLs or object addresses."""
+    # In this order: urllib3 derives NewConnectionError and NameResolutionError from ConnectTimeoutError.
+    kinds: list[tuple[type[BaseException], str]] = [
+        (urllib3.exceptions.NameResolutionError, _UNKNOWN_HOST),
+        (ConnectionRefusedError, "connection refused"),
+        (urllib3.exceptions.NewConnectionError, "no connection"),
+        (urllib3.exceptions.ConnectTimeoutError, "no connection in time"),
+        (urllib3.exceptions.ReadTimeoutError, "no byte came in time"),
+        (urllib3.exceptions.InvalidChunkLength, "the chunks of the body were broken"),
+        (http.client.IncompleteRead, "the body was shorter than announced"),
+        (urllib3.exceptions.SSLError, _NO_TLS),
+        (ssl.SSLError, _NO_TLS),
+        (TimeoutError, "no byte came in time"),
+        (ConnectionError, "the connection was lost"),
+    ]
+    for kind, words in kinds:
+        if any(isinstance(cause, kind) for cause in causes):
+            return words
+    return f"the connection failed ({type(causes[0]).__name__})"

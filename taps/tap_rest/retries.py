@@ -1,0 +1,154 @@
+"""Asking again: how often, how long after the try before, and what `Retry-After` says."""
+
+from __future__ import annotations
+
+import email.utils
+import logging
+import random
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+
+import backoff
+
+from singerkit_shell.errors import RetryableError
+from singerkit_shell.signals import stop_flag
+from tap_rest.config import Retries
+
+__all__ = ["NotYet", "Retrying", "Transient", "retry_after"]
+
+Asked = ParamSpec("Asked")
+Answer = TypeVar("Answer")
+
+_logger = logging.getLogger("tap-rest")
+_YEAR = 366 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class NotYet:
+    """What an answer says where asking again may help; ``wait``: seconds until then, if it tells them."""
+
+    finding: str
+    wait: float | None = None
+
+
+class Transient(Exception):
+    """The request may be made again; ``retry_after`` is what the server asked for, in seconds.
+
+    ``in_the_end`` is told when the last try has failed: what the answer said, what the cause may be.
+    """
+
+    def __init__(self, finding: str, retry_after: float | None = None, in_the_end: str = "") -> None:
+        super().__init__(finding)
+        self.retry_after = retry_after
+        self.in_the_end = in_the_end
+        self.wait = 0.0
+        self.tries = 0
+
+
+class Retrying(Generic[Asked, Answer]):
+    """Asks for a URL until ``ask`` raises `Transient` no more, as often and as long as `retries` of the config says.
+
+    ``shown`` writes a URL for people.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[Concatenate[str, Asked], Answer],
+        limits: Retries,
+        shown: Callable[[str], str],
+    ) -> None:
+        self._limits = limits
+        self._shown = shown
+        self.count = 0
+        self._ask = backoff.on_exception(
+            _waits,
+            Transient,
+            max_tries=limits.tries,
+            max_time=limits.total,
+            jitter=None,
+            on_backoff=self._wait,
+            on_giveup=_note_tries,
+            logger=None,
+            first=limits.first_wait,
+            longest=limits.longest_wait,
+        )(ask)
+
+    def __call__(self, url: str, *args: Asked.args, **kwargs: Asked.kwargs) -> Answer:
+        """Return the whole answer.
+
+        Raises:
+            RetryableError: there was none after all tries.
+            Stopped: a signal came while waiting.
+        """
+        try:
+            return self._ask(url, *args, **kwargs)
+        except Transient as error:
+            limits = self._limits
+            in_time = "" if error.tries >= limits.tries else f" in {limits.total:g} s (`retries.total`)"
+            raise RetryableError(
+                f"No whole answer from {self._shown(url)} after {error.tries} {'try' if error.tries == 1 else 'tries'}{in_time}: {error}{error.in_the_end}; "
+                "rows read so far are safe, run again later."
+            ) from None
+
+    def _wait(self, details: Any) -> None:
+        # The wait itself happens here, before backoff sleeps for the zero seconds that `_waits` told it,
+        # because time.sleep would not end when a signal asks for a stop.
+        failure: Transient = details["exception"]
+        seconds = failure.wait
+        self.count += 1
+        asked = "" if failure.retry_after is None else f" (asked for {_shown_wait(failure.retry_after)})"
+        _logger.warning(
+            "%s: try %d failed: %s; next in %.1f s%s.",
+            self._shown(details["args"][0]),
+            details["tries"],
+            failure,
+            seconds,
+            asked,
+        )
+        stop_flag.wait(seconds)
+        stop_flag.raise_if_set("it was waiting to ask the API again; the state printed so far is valid.")
+
+
+def _waits(first: float, longest: float) -> Generator[float, Transient, None]:
+    """Choose each wait, note it on the failure, and leave backoff nothing to sleep (see `Retrying._wait`)."""
+    failure = yield 0
+    tries = 0
+    while True:
+        if failure.retry_after is not None:
+            wait = min(failure.retry_after, longest)
+        else:
+            # Half fixed, half random: many taps that failed together do not come back together.
+            wait = min(first * 2.0**tries, longest) * random.uniform(0.5, 1)  # noqa: S311  jitter
+        tries = min(tries + 1, 60)
+        failure.wait = wait
+        failure = yield 0
+
+
+def _note_tries(details: Any) -> None:
+    details["exception"].tries = details["tries"]
+
+
+def _shown_wait(seconds: float) -> str:
+    return f"{seconds:g} s" if seconds < _YEAR else "more than a year"
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that Retry-After asks for, by number or HTTP date; None without a usable one."""
+    text = headers.get("Retry-After", "").strip()
+    if not text:
+        return None
+    try:
+        return max(0.0, float(text)) if text.replace(".", "", 1).isdigit() else _seconds_until(text, headers)
+    except (TypeError, ValueError, OverflowError):
+        _logger.warning("Retry-After is neither seconds nor an HTTP date and is ignored.")
+        return None
+
+
+def _seconds_until(text: str, headers: Mapping[str, str]) -> float:
+    moment = email.utils.parsedate_to_datetime(text).timestamp()
+    # The server's own clock, where it tells: ours may be wrong.
+    now = headers.get("Date")
+    start = email.utils.parsedate_to_datetime(now).timestamp() if now else time.time()
+    return max(0.0, moment - start)

@@ -1,0 +1,36 @@
+"""URLs put together: a path below `base_url`, and parameters behind those of a URL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+from tap_rest.addresses import is_url
+
+__all__ = ["joined", "with_params"]
+
+
+def joined(base: str, path: str) -> str:
+    """Return the URL of a path below `base_url`, or the full URL that a path is."""
+    if is_url(path):
+        return path
+    return f"{base.rstrip('/')}/{path.lstrip('/')}" if path.strip("/") else base
+
+
+def with_params(url: str, params: Mapping[str, Any]) -> str:
+    """Return ``url`` with parameters behind those of its query."""
+    if not params:
+        return url
+    parts = urlsplit(url)
+    pairs = [(name, text) for name, value in params.items() for text in _texts(value)]
+    query = "&".join(part for part in (parts.query, urlencode(pairs)) if part)
+    return urlunsplit(parts._replace(query=query))
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, list | tuple):
+        return [text for item in value for text in _texts(item)]
+    if isinstance(value, bool):
+        return ["true" if value else "false"]
+    return [str(value)]
