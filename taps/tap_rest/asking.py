@@ -15,7 +15,7 @@ from singerkit_tap.contract import Context
 from singerkit_wire.encode import RawRecord
 from tap_rest.answers import Response, excerpt
 from tap_rest.client import Client
-from tap_rest.config import PARENT_FIELD, ApiSettings, StreamSettings
+from tap_rest.config import ApiSettings
 from tap_rest.doubts import told_of_lost_page, told_of_lost_parameters, told_of_uneven_pages
 from tap_rest.pages.endings import Endings
 from tap_rest.pages.here import Experience
@@ -26,6 +26,8 @@ from tap_rest.pages.pagination import Pages
 from tap_rest.pages.steps import Step, step_after_page, step_behind
 from tap_rest.parents import ParentFields
 from tap_rest.records import PageReader, ReadPage
+from tap_rest.settings.parent import PARENT_FIELD
+from tap_rest.settings.stream import StreamSettings
 from tap_rest.urls import joined, with_params
 from tap_rest.witness import Question, Witness
 

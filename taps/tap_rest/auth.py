@@ -1,6 +1,6 @@
 """Credentials, as requests' auth objects: each puts its secret into one prepared request.
 
-A new scheme is a class here, a line in `_SCHEMES`, and its keys in `config.py`. The client calls the object
+A new scheme is a class here, a line in `_SCHEMES`, and its keys in `settings/auth.py`. The client calls the object
 only for requests to the origin of `base_url`; everywhere else `NoAuth` stands.
 """
 
@@ -13,7 +13,7 @@ from requests import PreparedRequest
 from requests.auth import AuthBase, HTTPBasicAuth, _basic_auth_str
 
 from singerkit_shell.secrets import redactor
-from tap_rest.config import AuthSettings
+from tap_rest.settings.auth import AuthSettings
 
 __all__ = ["NoAuth", "auth_of", "query_key_of"]
 

@@ -17,8 +17,8 @@ from singer_sdk.singerlib import SelectionMask
 from singerkit_shell.errors import BadDataError
 from singerkit_wire.encode import RawRecord, RecordEncoder
 from tap_rest import exact
-from tap_rest.config import StreamSettings
 from tap_rest.paths import Path, finder_of
+from tap_rest.settings.stream import StreamSettings
 
 __all__ = ["refuse_own_values"]
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from singerkit_shell.secrets import redactor
-from tap_rest.config import StreamSettings
 from tap_rest.incremental import field_of_change, is_of_creation, other_field_asked
 from tap_rest.paths import filters
 from tap_rest.schemas import listed
+from tap_rest.settings.stream import StreamSettings
 
 __all__ = [
     "advice_on_order",

@@ -12,7 +12,7 @@ from singerkit_shell.errors import ConfigurationError
 from singerkit_state.instants import Instant, iso_of, pattern_of
 from singerkit_state.order import UnorderableError, ValueKind, asked_value, instant_of
 from singerkit_tap.contract import BookmarkValue
-from tap_rest.config import Incremental
+from tap_rest.settings.incremental import Incremental
 
 __all__ = ["bookmark_params", "field_of_change", "is_of_creation", "misses_parameter", "other_field_asked"]
 

@@ -18,7 +18,7 @@ from singerkit_shell.errors import ConfigurationError
 from singerkit_state.instants import zone_named
 from singerkit_state.readas import kind_of
 from singerkit_wire.encode import RawRecord, RecordEncoder
-from tap_rest.config import StreamSettings
+from tap_rest.settings.stream import StreamSettings
 
 __all__ = ["LocalTimes"]
 

@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from singerkit_shell.secrets import MASK, names_secret, redactor
-from tap_rest.config import ApiSettings, Pagination, StreamSettings
+from tap_rest.config import ApiSettings
 from tap_rest.masking import register_secrets
+from tap_rest.settings.pagination import Pagination
+from tap_rest.settings.stream import StreamSettings
 from tap_rest.urls import joined
 
 __all__ = ["origins_of"]

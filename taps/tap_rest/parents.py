@@ -14,9 +14,10 @@ from singerkit_tap.contract import Context
 from singerkit_wire.encode import Record
 from tap_rest import exact
 from tap_rest.addresses import is_url
-from tap_rest.config import PARENT_FIELD, StreamSettings
 from tap_rest.pages.links import without_values
 from tap_rest.schemas import DeclaredSchema, SchemaKeeper
+from tap_rest.settings.parent import PARENT_FIELD
+from tap_rest.settings.stream import StreamSettings
 
 __all__ = ["ParentFields", "refuse_lost_copies"]
 

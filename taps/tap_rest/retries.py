@@ -14,7 +14,7 @@ import backoff
 
 from singerkit_shell.errors import RetryableError
 from singerkit_shell.signals import stop_flag
-from tap_rest.config import Retries
+from tap_rest.settings.limits import Retries
 
 __all__ = ["NotYet", "Retrying", "Transient", "retry_after"]
 

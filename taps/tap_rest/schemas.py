@@ -32,7 +32,9 @@ from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_shell.secrets import redactor
 from singerkit_state.readas import ReadAs, schema_of
 from singerkit_wire.encode import RawRecord
-from tap_rest.config import ApiSettings, InferSettings, StreamSettings
+from tap_rest.config import ApiSettings
+from tap_rest.settings.limits import InferSettings
+from tap_rest.settings.stream import StreamSettings
 
 __all__ = ["COPIED", "DeclaredSchema", "InferredSchema", "SchemaKeeper", "keeper_of", "listed"]
 

@@ -31,7 +31,6 @@ from tap_rest.advice import ADVICE
 from tap_rest.answers import RefusingAnswer, Response
 from tap_rest.asking import Api, Asking
 from tap_rest.clock import clock_of
-from tap_rest.config import StreamSettings
 from tap_rest.confirming import Confirmation
 from tap_rest.copies import refuse_own_values
 from tap_rest.doubts import (
@@ -52,6 +51,7 @@ from tap_rest.pages.following import Following
 from tap_rest.parents import ParentFields, refuse_lost_copies
 from tap_rest.records import ReadPage
 from tap_rest.schemas import COPIED, DeclaredSchema, Sample, SchemaKeeper
+from tap_rest.settings.stream import StreamSettings
 
 __all__ = ["RestStream"]
 

@@ -17,12 +17,13 @@ from singerkit_tap.delivery import Reading, delivery
 from singerkit_tap.shell import SingerkitTap
 from singerkit_tap.starts import former_read
 from tap_rest.client import Client
-from tap_rest.config import CONFIG_SCHEMA, ApiSettings, StreamSettings, api_settings, config_conflicts
+from tap_rest.config import CONFIG_SCHEMA, ApiSettings, api_settings, config_conflicts
 from tap_rest.effects import idle_settings, parameters_in_path
 from tap_rest.incremental import is_of_creation
 from tap_rest.masking import register_secrets
 from tap_rest.schemas import keeper_of
 from tap_rest.settings.api import api_problems
+from tap_rest.settings.stream import StreamSettings
 from tap_rest.streams import RestStream
 
 __all__ = ["TapRest", "main"]

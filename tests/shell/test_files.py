@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from tap_rest.config import InferSettings, StreamSettings
 from tap_rest.schemas import InferredSchema
+from tap_rest.settings.limits import InferSettings
+from tap_rest.settings.stream import StreamSettings
 
 BIN = Path(sys.executable).parent
 SECONDS = 10.0  # on a machine under load; a second is enough on a quiet one

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from singerkit_shell.secrets import redactor
-from tap_rest.config import Pagination
+from tap_rest.settings.pagination import Pagination
 
 __all__ = ["line_of", "line_part", "said_in"]
 

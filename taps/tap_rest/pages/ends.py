@@ -8,7 +8,6 @@ from typing import Any
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_shell.words import counted
-from tap_rest.config import Pagination
 from tap_rest.pages.configlines import line_part
 from tap_rest.pages.here import IN_HEADER, Here
 from tap_rest.pages.kinds import BY_TOKEN, NEXT, relation_path
@@ -17,6 +16,7 @@ from tap_rest.pages.membernames import is_flag_of_more, is_flag_of_the_end
 from tap_rest.pages.steps import param_of
 from tap_rest.pages.unread import flag_that_ends, totals_of, verdicts
 from tap_rest.paths import scalar_text
+from tap_rest.settings.pagination import Pagination
 
 __all__ = ["ENDS_AT_ONCE", "end_of_circle", "ends_here", "has_end", "is_over"]
 

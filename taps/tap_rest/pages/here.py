@@ -11,11 +11,11 @@ from requests.structures import CaseInsensitiveDict
 from singerkit_shell.errors import BadDataError
 from singerkit_shell.secrets import redactor
 from tap_rest.answers import Response
-from tap_rest.config import Pagination
 from tap_rest.pages.endings import Endings
 from tap_rest.pages.steps import Step
 from tap_rest.paths import scalar_text
 from tap_rest.records import ReadPage
+from tap_rest.settings.pagination import Pagination
 
 __all__ = ["IN_HEADER", "Experience", "Here", "Seen"]
 

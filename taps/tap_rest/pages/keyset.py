@@ -15,8 +15,8 @@ from decimal import Decimal, InvalidOperation
 from msgspec import Raw
 
 from singerkit_shell.errors import BadDataError
-from tap_rest.config import Pagination
 from tap_rest.paths import Found, Path, column_of, scalar_text
+from tap_rest.settings.pagination import Pagination
 
 __all__ = ["Keyset"]
 

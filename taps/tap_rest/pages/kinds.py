@@ -13,12 +13,12 @@ from urllib.parse import urljoin
 from singerkit_shell.errors import BadDataError
 from singerkit_shell.secrets import redactor
 from tap_rest import exact
-from tap_rest.config import Pagination
 from tap_rest.pages.here import IN_HEADER, Here
 from tap_rest.pages.lastpage import Place
 from tap_rest.pages.links import parse_links, without_values
 from tap_rest.pages.steps import Step, param_of, step_at, step_behind_key
 from tap_rest.paths import Found, has_place, parse_path
+from tap_rest.settings.pagination import Pagination
 
 __all__ = ["BY_TOKEN", "NEXT", "body_paths", "place_name", "place_of", "relation_path"]
 

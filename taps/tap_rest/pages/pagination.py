@@ -15,7 +15,6 @@ from singerkit_shell.secrets import redactor
 from singerkit_shell.words import counted
 from singerkit_wire.encode import RawRecord
 from tap_rest.answers import Response
-from tap_rest.config import Pagination
 from tap_rest.pages.configlines import line_of, line_part, said_in
 from tap_rest.pages.ends import ENDS_AT_ONCE, all_came, end_of_circle, ends_here, has_end, is_over
 from tap_rest.pages.here import Experience, Here, Seen
@@ -25,6 +24,7 @@ from tap_rest.pages.lastpage import End, LastPage, Place, Sign, Weight
 from tap_rest.pages.steps import Step, first_step, param_of, step_behind_key
 from tap_rest.pages.unread import sign_of_a_page_before, signs_of_totals, totals_of, verdicts
 from tap_rest.records import ReadPage
+from tap_rest.settings.pagination import Pagination
 
 __all__ = ["Pages"]
 

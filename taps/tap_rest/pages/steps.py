@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from tap_rest.config import Pagination
+from tap_rest.settings.pagination import Pagination
 
 __all__ = [
     "Step",

@@ -11,7 +11,8 @@ from typing import Any
 from taps.rest.api_server import json_reply, serving
 
 from singerkit_shell.validate import config_problems
-from tap_rest.config import CONFIG_SCHEMA, PAGINATION_TYPES, config_conflicts
+from tap_rest.config import CONFIG_SCHEMA, config_conflicts
+from tap_rest.settings.pagination import PAGINATION_TYPES
 from tap_rest.tap import TapRest
 
 PAGE = Path(__file__).parents[3] / "docs" / "tap-rest.md"

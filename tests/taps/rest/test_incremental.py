@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from taps.rest.api_server import Api, Asked, Reply, Route, Table, dated, json_reply, repeatedly, serving
 
-from tap_rest.config import Incremental
 from tap_rest.incremental import is_of_creation, other_field_asked
+from tap_rest.settings.incremental import Incremental
 
 SCHEMA = {"properties": {"id": {"type": "integer"}, "at": {"type": "string", "format": "date-time"}, "v": {}}}
 

@@ -1,0 +1,98 @@
+"""`incremental` and `bookmark` of a stream: which rows are asked for, and how far the bookmark moves."""
+
+from __future__ import annotations
+
+import msgspec
+
+from singerkit_state.bookmarks import PARTITION_LIMIT, SEEN_LIMIT
+from singerkit_state.instants import pattern_in_full
+from tap_rest.settings import setting
+
+__all__ = ["BOOKMARK", "INCREMENTAL", "BookmarkSettings", "Incremental"]
+
+INCREMENTAL = setting.group(
+    "The query parameter that asks the server for rows from the bookmark on. It is sent only when there is a "
+    "bookmark or a `start_date`, and while a schema is inferred only where the API gives no answer without it.",
+    {
+        "param": setting.name("Name of the query parameter.", minLength=1),
+        "format": setting.name(
+            "How the value is written: `as_is` (as the record had it), `iso` (2026-01-31T10:00:00Z), `epoch` "
+            "(seconds), `epoch_ms`, `epoch_us`, `epoch_ns`, or a strftime pattern such as `%Y-%m-%d`: in `time_zone` "
+            "where one is set, else in UTC. Default `as_is`.",
+            minLength=1,
+        ),
+        "template": setting.text("Text around it, for instance `gte.{value}`. Default `{value}`."),
+        "lookback": {
+            "type": "number",
+            "minimum": 0,
+            "description": "Ask again for this much before the bookmark, for rows that appear late: seconds "
+            "for points in time, days for dates, units for other numbers. Default 0.",
+        },
+    },
+    ["param"],
+)
+
+BOOKMARK = setting.group(
+    "How far the bookmark of an incremental stream may move. The source changes while it is read, so the greatest "
+    "value seen is not always safe: see the page about tap-rest.",
+    {
+        "signpost": setting.text(
+            "What bounds it. `auto`: the greatest value of the read before or of the first answer, and not beyond "
+            "the `Date` of the first answer less `margin`, or a day ahead of this machine's clock where there is none. "
+            "`read_before`: the same without any clock. "
+            "`date_header`: the `Date` less `margin` alone; you say that it is the clock of the replication key. "
+            "`none`: nothing; you say that the source does not change while it is read. Default `auto`.",
+            enum=["auto", "read_before", "date_header", "none"],
+        ),
+        "margin": {
+            "type": "number",
+            "minimum": 0,
+            "description": "Seconds that a row may become visible after the moment it is dated. Default 60.",
+        },
+        "memory": setting.count(
+            "Rows remembered, so that they are recognised when they are asked for again. Beyond it rows with "
+            "`primary_keys` are sent again (and are there twice in a target that appends); without, the bookmark moves up and a "
+            f"warning says so. Default {SEEN_LIMIT}."
+        ),
+        "partitions": setting.count(
+            'Parents whose bookmarks are kept, with `"bookmarks": "each"`; a state has some 200 bytes for each. Rows below others come '
+            "again in each run where the stream has `primary_keys` (and are there twice in a target that appends), and end the run before "
+            f"they are sent where it has none. Default {PARTITION_LIMIT}."
+        ),
+    },
+)
+
+
+class Incremental(msgspec.Struct, frozen=True):
+    """`incremental` of a stream."""
+
+    param: str
+    format: str = "as_is"
+    template: str = "{value}"
+    lookback: float = 0
+
+    @property
+    def is_epoch(self) -> bool:
+        """Whether the value is written as a number since 1970."""
+        return self.format in ("epoch", "epoch_ms", "epoch_us", "epoch_ns")
+
+    @property
+    def is_coarse(self) -> bool:
+        """Whether values of many rows, of a minute or a day, are written alike."""
+        exact = ("%S", "%X", "%c")
+        return "%" in self.format and not any(part in pattern_in_full(self.format) for part in exact)
+
+    @property
+    def tells_days(self) -> bool:
+        """Whether the value is written to the day at least, so that rows of weeks before are not asked for."""
+        days = ("%d", "%j", "%x", "%c")
+        return "%" not in self.format or any(day in pattern_in_full(self.format) for day in days)
+
+
+class BookmarkSettings(msgspec.Struct, frozen=True):
+    """`bookmark` of a stream; ``margin`` in seconds, ``memory`` in rows, ``partitions`` in parents."""
+
+    signpost: str = "auto"
+    margin: float = 60
+    memory: int = SEEN_LIMIT
+    partitions: int = PARTITION_LIMIT

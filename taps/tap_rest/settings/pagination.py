@@ -1,0 +1,166 @@
+"""`pagination`: how the next page is found, and which is the last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from tap_rest.settings import setting
+
+__all__ = ["PAGINATION", "PAGINATION_TYPES", "Pagination", "pagination_problems"]
+
+PAGINATION_TYPES = (
+    "single",
+    "page",
+    "offset",
+    "cursor",
+    "header_cursor",
+    "link_header",
+    "next_url",
+    "hateoas",
+    "keyset",
+)
+
+PAGINATION = setting.group(
+    "How the next page is found and when the last one is reached. Default: one request, and an answer that shows "
+    "another page is an error.",
+    {
+        "type": setting.text(
+            "`single`: one request; an answer that shows another page is a warning. `page`: a page number. `offset`: an offset and a limit. `cursor`: a "
+            "token in the body. `header_cursor`: a token in a response header. `link_header`: the Link "
+            "header. `next_url`: a URL in the body. `hateoas`: a list or an object of links in the body. "
+            "`keyset`: a value of the last record.",
+            enum=list(PAGINATION_TYPES),
+        ),
+        "param": setting.name(
+            "Query parameter that takes the page number (`page`: default `page`), offset (`offset`: default "
+            "`offset`), token (`cursor`, `header_cursor`: default `cursor`) or value (`keyset`: required)."
+        ),
+        "start": setting.count(
+            "First page number (`page`: default 1) or offset (`offset`: default 0).", minimum=0
+        ),
+        "size": setting.count("Records asked for per page."),
+        "size_param": setting.name("Query parameter that takes `size`. Default `limit`; `page`: `per_page`."),
+        "cursor": setting.name("`cursor`: path of the token in the body, for instance `$.meta.next`."),
+        "header": setting.name("`header_cursor`: the response header that holds the token."),
+        "request_header": setting.name(
+            "`cursor`, `header_cursor`: send the token in this header, not in `param`."
+        ),
+        "next": setting.name("`next_url`: path of the URL in the body. Default `$.next`."),
+        "links": setting.name(
+            "`hateoas`: path of the links, an array of `{rel, href}` or an object of links by name. Default "
+            "`$._links`."
+        ),
+        "rel": setting.name("`link_header`, `hateoas`: relation of the next page. Default `next`."),
+        "field": setting.name("`keyset`: field of the last record, for instance `id`."),
+        "template": setting.text(
+            "`keyset`: text of the parameter, for instance `gt.{value}`. Default `{value}`."
+        ),
+        "total_pages": setting.name(
+            "Stop after this many pages: path in the body, or `header:NAME`, of the number of pages."
+        ),
+        "total_count": setting.name(
+            "Stop after this many records: path in the body, or `header:NAME`, of the number of records."
+        ),
+        "has_more": setting.name(
+            "Stop when this is false, null, 0 or absent: path in the body, or `header:NAME`. Absent from the "
+            "first page it is an error."
+        ),
+        "is_last": setting.name(
+            "Stop when this is true or 1, for flags that are true on the last page (`done`, `end_of_stream`): path in the "
+            "body, or `header:NAME`. Absent from the first page it is an error."
+        ),
+        "stop_on_short_page": setting.flag(
+            "Stop at a page with fewer records than `size`, once a larger page of the stream has come in the run; until then "
+            "one more is asked for, because a server may send less than it was asked for. Off by default."
+        ),
+        "empty_page": setting.text(
+            "What a page without records means: `stop` the end, `continue` nothing, the other rules decide, "
+            "`fail` an error. Default: `stop` for `page` and `offset` without `total_pages`, `total_count`, "
+            "`has_more` or `is_last`, and for `keyset`; otherwise `continue`.",
+            enum=["stop", "continue", "fail"],
+        ),
+        "continue_by": setting.text(
+            "`page`, `offset`, and links and tokens that number pages: how a read goes on after a page. `number`: by the next "
+            "number; rows that shift between pages when the source changes may be missed. `bookmark`: by asking again from the "
+            "greatest `replication_key` on, which has no such gap; for streams that are sorted (`is_sorted`) and have "
+            "`incremental`. Default: `bookmark` for such streams, unless `incremental.format` has no seconds, else "
+            "`number`.",
+            enum=["number", "bookmark"],
+        ),
+        "allow_repeated_pages": setting.flag(
+            "Accept a page whose records equal those of the one before, in `page`, `offset`, `keyset`, `cursor` and "
+            "`header_cursor`. By default that is an error, because the server then most likely ignores `param`."
+        ),
+        "unread": setting.text(
+            "What it means when reading ends at a page that shows another one (a link, a flag, a total above the "
+            "rows that came): `fail`, or `warn`. Default `fail`.",
+            enum=["fail", "warn"],
+        ),
+    },
+    ["type"],
+)
+
+
+class Pagination(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`pagination` of the config; None means not said, and so does the type `unsaid`, which no config may hold."""
+
+    type: str = "unsaid"
+    param: str | None = None
+    start: int | None = None
+    size: int | None = None
+    size_param: str | None = None
+    cursor: str | None = None
+    header: str | None = None
+    request_header: str | None = None
+    next: str | None = None
+    links: str | None = None
+    rel: str | None = None
+    field: str | None = None
+    template: str | None = None
+    total_pages: str | None = None
+    total_count: str | None = None
+    has_more: str | None = None
+    is_last: str | None = None
+    stop_on_short_page: bool = False
+    empty_page: str | None = None
+    continue_by: str | None = None
+    allow_repeated_pages: bool = False
+    unread: str | None = None
+
+
+_SIZE_AND_END = (
+    *("size", "size_param", "total_pages", "total_count", "has_more", "is_last", "stop_on_short_page"),
+    *("empty_page", "unread"),
+)
+_NUMBER = ("param", "start", "continue_by", "allow_repeated_pages", *_SIZE_AND_END)
+_TOKEN = ("param", "request_header", "continue_by", "allow_repeated_pages", *_SIZE_AND_END)
+_KEYS = {
+    "single": (),
+    "page": _NUMBER,
+    "offset": _NUMBER,
+    "cursor": ("cursor", *_TOKEN),
+    "header_cursor": ("header", *_TOKEN),
+    "link_header": ("rel", "continue_by", *_SIZE_AND_END),
+    "next_url": ("next", "continue_by", *_SIZE_AND_END),
+    "hateoas": ("links", "rel", "continue_by", *_SIZE_AND_END),
+    "keyset": ("param", "field", "template", "allow_repeated_pages", *_SIZE_AND_END),
+}
+_NEEDS = {"cursor": ("cursor",), "header_cursor": ("header",), "keyset": ("param", "field")}
+
+
+def pagination_problems(pagination: Mapping[str, Any], place: str) -> list[str]:
+    kind = pagination["type"]
+    problems = setting.keys_for_type(pagination, place, _KEYS[kind], _NEEDS.get(kind, ()))
+    if pagination.get("stop_on_short_page") and "size" not in pagination:
+        problems.append(f"`{place}.stop_on_short_page` needs `{place}.size`")
+    if pagination.get("empty_page") == "continue" and kind in ("page", "offset", "keyset"):
+        if kind == "keyset":
+            problems.append(f"`{place}.empty_page` cannot be `continue`: an empty page has no last record")
+        elif not any(key in pagination for key in ("total_pages", "total_count", "has_more", "is_last")):
+            problems.append(
+                f"`{place}.empty_page: continue` needs total_pages, total_count, has_more or is_last: there is no end"
+            )
+    return problems

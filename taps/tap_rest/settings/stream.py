@@ -1,0 +1,230 @@
+"""One of `streams`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from tap_rest.paths import filters, unfiltered
+from tap_rest.settings import setting
+from tap_rest.settings.incremental import BOOKMARK, INCREMENTAL, BookmarkSettings, Incremental
+from tap_rest.settings.pagination import PAGINATION, Pagination, pagination_problems
+from tap_rest.settings.parent import PARENT, Parent, fields_of_parent, parent_problems
+from tap_rest.settings.times import TIME_ZONE, time_zone_problems
+
+__all__ = ["HEADERS", "PARAMS", "STREAM", "StreamSettings", "filter_problems", "stream_problems"]
+
+_JSON = ["string", "number", "boolean"]
+
+HEADERS = {
+    "type": "object",
+    "additionalProperties": {"type": "string"},
+    "description": "Request headers. Those of a stream are added to those of the top level.",
+}
+PARAMS = {
+    "type": "object",
+    "additionalProperties": {
+        "anyOf": [{"type": _JSON}, {"type": "array", "items": {"type": _JSON}}],
+    },
+    "description": "Query parameters of every request; an array repeats the parameter. Those of a stream are "
+    "added to those of the top level.",
+}
+
+STREAM = setting.group(
+    "A stream: one kind of record.",
+    {
+        "name": setting.name("Name of the stream.", minLength=1),
+        "path": setting.text(
+            "Path below `base_url`, or a full URL; parameters go into `params`. May hold `{parent.field}`, which is percent-encoded "
+            "unless the path begins with it."
+        ),
+        "params": PARAMS,
+        "headers": HEADERS,
+        "records": setting.name(
+            "JSONPath of the records, for instance `$.data[*]`. Default: found by itself, if the body is an "
+            "array or an object with exactly one array of objects and no empty one; later answers and runs have to have "
+            "them there."
+        ),
+        "missing_records": setting.text(
+            "What it means when `records` finds null or nothing: `fail`, or `empty`, a page without records. "
+            "Default `fail`.",
+            enum=["fail", "empty"],
+        ),
+        "partial_answers": setting.text(
+            "What it means when an answer holds records and tells of an error beside them (`errors` of GraphQL, `success` "
+            "false, `timed_out`), when one without records has a status or a message that speaks of a failure, or its HTTP "
+            "status says that it is not whole (202, 207, 226; without records all but 200, 203 and 204): `fail` (202, and what "
+            "says to ask later, after all retries), or `warn`, and what is there is taken. Default `fail`.",
+            enum=["fail", "warn"],
+        ),
+        "partial_records": {
+            "type": "boolean",
+            "description": "Records leave out fields whose value they do not tell, as changes do: the stored value stays. "
+            "Default `false`: a field of the schema that a record leaves out is sent as null.",
+        },
+        "primary_keys": setting.names("Fields that identify a record. Default: none, records are appended."),
+        "duplicate_keys": setting.text(
+            "What it means when two different rows have the same `primary_keys` in one answer, or below two parents: "
+            "`fail`, or `warn`, and the last one replaces the others. Default `fail`.",
+            enum=["fail", "warn"],
+        ),
+        "replication_key": setting.name("Field that grows with every change; makes the stream incremental."),
+        "replication_key_format": setting.name(
+            "What the values of `replication_key` are, where that cannot be seen: `date-time`, `date` (ISO 8601), "
+            "`epoch` (seconds), `epoch_ms`, `epoch_us`, `epoch_ns`, `rfc2822` (Wed, 21 Oct 2026 07:28:00 GMT), a strptime "
+            "pattern such as `%m/%d/%Y`; `number`, `version` (1.10.2), or `text`, compared by code point. Default: by the "
+            "schema and the look of the values, ISO 8601 or numbers; `incremental.format` `epoch` and `epoch_ms` say it of "
+            "numbers, too."
+        ),
+        "time_zone": TIME_ZONE,
+        "is_sorted": setting.flag(
+            "The pages come in ascending order of `replication_key`, so a run that was stopped resumes "
+            "there. Default false."
+        ),
+        "incremental": INCREMENTAL,
+        "bookmark": BOOKMARK,
+        "pagination": PAGINATION,
+        "schema": {
+            "type": ["object", "string"],
+            "secret": False,
+            "description": "JSON Schema of a record, or the path of a file with it. Default: inferred.",
+        },
+        "parent": PARENT,
+        "activate_version": setting.flag(
+            "What the API lists is all there is, and a row that it lists no more is to leave the target: each load of which it is sure "
+            "that all rows have come ends with ACTIVATE_VERSION. Only for streams that each run reads as a whole; several pages are "
+            "read twice, and so is all below parents. Default false."
+        ),
+        "selected": setting.flag(
+            "Whether the stream is read where neither `select` nor a catalog says. Default true."
+        ),
+    },
+    ["name", "path"],
+)
+
+
+class StreamSettings(msgspec.Struct, frozen=True):
+    """One of `streams`, with what it takes over from the top level filled in."""
+
+    name: str
+    path: str
+    params: dict[str, Any] = {}
+    headers: dict[str, str] = {}
+    records: str | None = None
+    missing_records: str = "fail"
+    partial_answers: str = "fail"
+    partial_records: bool = False
+    primary_keys: tuple[str, ...] = ()
+    duplicate_keys: str = "fail"
+    replication_key: str | None = None
+    replication_key_format: str | None = None
+    time_zone: str | None = None
+    is_sorted: bool = False
+    incremental: Incremental | None = None
+    bookmark: BookmarkSettings = BookmarkSettings()
+    pagination: Pagination = Pagination()
+    declared_schema: dict[str, Any] | str | None = msgspec.field(default=None, name="schema")
+    parent: Parent | None = None
+    activate_version: bool = False
+    selected: bool = True
+
+    @property
+    def pages_shift(self) -> bool:
+        """Whether rows move between pages when the source changes while it is read."""
+        return self.pagination.type in ("page", "offset") and not self.follows_key
+
+    @property
+    def follows_key(self) -> bool:
+        """Whether a read goes on by the replication key instead of the page number."""
+        return self.pagination.type in ("page", "offset") and self._can_follow
+
+    @property
+    def may_follow_key(self) -> bool:
+        """Whether it does so if its links or tokens are found to number the pages."""
+        return self.may_be_numbered and self._can_follow
+
+    @property
+    def may_be_numbered(self) -> bool:
+        """Whether links or tokens lead to the next page, in which a number of the page may travel."""
+        return self.pagination.type in ("link_header", "next_url", "hateoas", "cursor", "header_cursor")
+
+    @property
+    def _can_follow(self) -> bool:
+        if not self.is_sorted or self.incremental is None:
+            return False
+        if filters(self.records or ""):
+            return False  # what is left of a page does not say how full it was
+        wanted = self.pagination.continue_by
+        return wanted == "bookmark" or (wanted is None and not self.incremental.is_coarse)
+
+    @property
+    def shares_bookmark(self) -> bool:
+        """Whether all parents of this child have one bookmark."""
+        return (
+            self.replication_key is not None and self.parent is not None and self.parent.bookmarks != "each"
+        )
+
+    @property
+    def parent_fields(self) -> tuple[str, ...]:
+        """Fields of the parent that `path` and `params` use, each once."""
+        return fields_of_parent(self.path, self.params)
+
+    @property
+    def copies(self) -> dict[str, str]:
+        """Field of the child -> field of the parent."""
+        if self.parent is None:
+            return {}
+        if self.parent.copy is not None:
+            return self.parent.copy
+        return {f"{self.parent.stream}_{field}": field for field in self.parent_fields}
+
+
+def stream_problems(
+    stream: Mapping[str, Any], place: str, streams: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """Return what its settings say against each other, and against those of ``streams``, which are there by name."""
+    problems = []
+    if "pagination" in stream:
+        problems += pagination_problems(stream["pagination"], f"{place}.pagination")
+    if stream.get("pagination", {}).get("continue_by") == "bookmark" and not (
+        stream.get("is_sorted") and "incremental" in stream
+    ):
+        problems.append(
+            f"`{place}.pagination.continue_by` `bookmark` needs `{place}.is_sorted` and `{place}.incremental`"
+        )
+    if "#" in stream["path"]:
+        problems.append(
+            f"Expected `{place}.path` without `#`, which cuts off all behind it; write it as `%23`"
+        )
+    if "bookmark" in stream and "replication_key" not in stream:
+        problems.append(f"`{place}.bookmark` needs `{place}.replication_key`")
+    if "incremental" in stream and "replication_key" not in stream:
+        problems.append(f"`{place}.incremental` needs `{place}.replication_key`")
+    template = stream.get("incremental", {}).get("template", "{value}")
+    if "{value}" not in template:
+        problems.append(f"Expected `{{value}}` inside `{place}.incremental.template`")
+    problems += time_zone_problems(stream, f"{place}.")
+    return problems + parent_problems(stream, place, streams)
+
+
+def filter_problems(stream: Mapping[str, Any], place: str, pagination: Mapping[str, Any] | None) -> list[str]:
+    """Return whether pages are counted by rows of which `records` leaves unknown how many came."""
+    path = stream.get("records", "")
+    if pagination is None or not filters(path):
+        return []
+    if pagination.get("continue_by") == "bookmark":
+        return [
+            f"`{place}.pagination.continue_by` `bookmark` does not go with a filter in `{place}.records`: take all rows there, "
+            "or set it to `number`"
+        ]
+    counts = pagination["type"] in ("page", "offset", "keyset") or any(
+        key in pagination for key in ("total_count", "stop_on_short_page", "empty_page")
+    )
+    if not counts or unfiltered(path) is not None:
+        return []
+    return [
+        f"`{place}.records` is `{path}`, which filters rows so that nobody knows how many came, and this `pagination` goes by "
+        "that: filter at the end of a plain path (`$.data[?(@.kind == 'x')]`), or by a parameter of the API, or take all rows"
+    ]
