@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import msgspec
 from msgspec import Raw
 
-from singerkit_shell.errors import BadDataError, ConfigurationError
+from singerkit_shell.errors import BadDataError
 from singerkit_shell.secrets import redactor
 from singerkit_wire.encode import Decoded, split_records
 from tap_rest import exact
 from tap_rest.answers import RefusingAnswer, Response, excerpt
 from tap_rest.around import Habits, Member, members_around, own_members
+from tap_rest.bodies import (
+    check_is_json,
+    description,
+    error_in,
+    first_inside,
+    is_object,
+    kind_of,
+    members_in,
+    refuse_message,
+)
+from tap_rest.detecting import ASK_FOR_OBJECTS, array_at, arrays_of_objects, detected
 from tap_rest.failures import Failure, Weight, failure_of, left_of, may_be_a_things, part_of
 from tap_rest.paths import (
     Finder,
@@ -25,7 +35,6 @@ from tap_rest.paths import (
     Path,
     finder_of,
     has_member,
-    load_exactly,
     opener_of,
     parse_path,
     unfiltered,
@@ -36,6 +45,13 @@ from tap_rest.words import says_end
 __all__ = ["PageReader", "ReadPage"]
 
 _logger = logging.getLogger("tap-rest")
+_OPENERS = 3  # as often as the bodies of a stream had members that were new
+_WHOLE = (200, 203)
+_PARTIAL = 206
+_NONE = 204
+_IN_PART = (202, 207, 208, 226)
+_SHORT = 4096  # bytes of an answer without rows
+_UNKNOWN = Path("", None, True)
 
 
 @dataclass(slots=True)
@@ -117,7 +133,7 @@ class PageReader:
         """Look where former runs have found the records (`place`), unless the config says where they are."""
         if self._is_told or not isinstance(place, list) or not all(isinstance(name, str) for name in place):
             return
-        self._path, self._find, self._open = _array_at(place), None, None
+        self._path, self._find, self._open = array_at(place), None, None
 
     @property
     def place(self) -> list[str] | str | None:
@@ -142,16 +158,16 @@ class PageReader:
             self._here = Habits()
         if response.status == _NONE:
             return ReadPage([], {path.text: None for path in self._fields})
-        _check_is_json(response, where)
+        check_is_json(response, where)
         if self._path is None:
             # Where the rows are is not known yet, but that they are not is no reason to look for them.
             look = partial(self._look_at_none, response, where, _UNKNOWN, is_first=is_first)
-            self._path = _detected(response, where, self._stream, look)
+            self._path = detected(response, where, self._stream, look)
         self._find = self._find or finder_of([self._path, *self._fields, *filter(None, [self._unfiltered])])
         if not self._is_told and response.body.lstrip()[:1] == (b"[" if self._path.names else b"{"):
             self._look_at_none(response, where, _UNKNOWN, has_list=False, is_first=is_first)
-            _refuse_message(response, where)
-            got = _description(response.body)
+            refuse_message(response, where)
+            got = description(response.body)
             raise RefusingAnswer(f"{self._other_place(got, where, self._path)}.", got)
         found = self._found(response, where, self._path, self._find)
         records = self._records(found, self._path, response, where, is_first=is_first)
@@ -204,9 +220,9 @@ class PageReader:
 
     def learn(self, response: Response) -> None:
         """Take in what stands around the rows of an answer that is not read."""
-        if _is_object(response):
+        if is_object(response):
             at = self._rows_at
-            members = _members(response, "an answer")
+            members = members_in(response, "an answer")
             self._habits.learn(members_around(members, at.names if at else None))
 
     def has_rows(self, response: Response) -> bool:
@@ -214,11 +230,9 @@ class PageReader:
         if not 200 <= response.status < 300 or response.status == _NONE:
             return False
         try:
-            if not _is_object(response):
-                return (
-                    response.body.lstrip()[:1] == b"[" and _first_inside(Raw(response.body.strip())) != b"]"
-                )
-            return self._has_rows(response, _members(response, "an answer"), self._rows_at)
+            if not is_object(response):
+                return response.body.lstrip()[:1] == b"[" and first_inside(Raw(response.body.strip())) != b"]"
+            return self._has_rows(response, members_in(response, "an answer"), self._rows_at)
         except BadDataError:
             return False
 
@@ -240,10 +254,10 @@ class PageReader:
         is_good = 200 <= response.status < 300  # others that are accepted are answers: `on_404`
         if not is_good or len(response.body) > _SHORT or self.has_rows(response):
             return None
-        if not _is_object(response):
+        if not is_object(response):
             return []
         try:
-            members = _members(response, "an answer")
+            members = members_in(response, "an answer")
         except BadDataError:
             return None
         at = self._rows_at
@@ -269,7 +283,7 @@ class PageReader:
 
     def _has_rows(self, response: Response, members: Mapping[str, Raw], at: Path | None) -> bool:
         if at is None:
-            return bool(_arrays_of_objects(members))
+            return bool(arrays_of_objects(members))
         if self._find_rows is None or self._find_rows[0] is not at:
             self._find_rows = at, finder_of([at])
         found = self._find_rows[1](response.body, "an answer")[at.text]
@@ -286,7 +300,7 @@ class PageReader:
         """Warn where what is taken for none has records at another place: so looks a path that is mistyped."""
         if not path.names or response.body.lstrip()[:1] != b"{" or has_member(response.body, path.names):
             return
-        others = _arrays_of_objects(_members(response, where))
+        others = arrays_of_objects(members_in(response, where))
         if others:
             self._warn(
                 f"Nothing is at `{_shown(path)}` in {where}, which `missing_records` takes for no records, while "
@@ -299,9 +313,9 @@ class PageReader:
         Raises:
             BadDataError: it does.
         """
-        if path.names == () or not _is_object(response):
+        if path.names == () or not is_object(response):
             return
-        members = members_around(_members(response, where), path.names)
+        members = members_around(members_in(response, where), path.names)
         self._habits.learn(members)
         self._here.learn(members)
         names = part_of(members)
@@ -323,9 +337,9 @@ class PageReader:
         Raises:
             BadDataError: it does.
         """
-        if path.names == () or not _is_object(response):
+        if path.names == () or not is_object(response):
             return
-        members = members_around(_members(response, where), path.names)
+        members = members_around(members_in(response, where), path.names)
         failure = self._failure_of(members, path, has_list=has_list, is_first=is_first)
         is_thing = self._asks_for_things and is_first
         if failure is not None and self._is_served:
@@ -351,7 +365,7 @@ class PageReader:
             return
         name = redactor.mask_foreign(failure.shown)
         said = self.excerpt_of(response, [(failure.names, dict(members)[failure.names])])
-        sentence = f"{_error_in(response, where, said)} (by `{name}`); {self._way_to_end_so}."
+        sentence = f"{error_in(response, where, said)} (by `{name}`); {self._way_to_end_so}."
         if failure.weight is Weight.MAYBE:
             what = (
                 "is not what it is in answers with records" if self._habits.pages else "may tell of a failure"
@@ -415,11 +429,11 @@ class PageReader:
                 response, where, path, has_list=path.names is None and found is None, is_first=is_first
             )
             if not self._is_missing_empty:
-                _refuse_message(response, where)
+                refuse_message(response, where)
             if self._is_missing_empty:
                 self._tell_of_others(response, where, path)
                 return []
-            got = _description(response.body)
+            got = description(response.body)
             if not self._is_told:
                 raise RefusingAnswer(
                     f"{self._other_place(got, where, path)}, or, if this means that there are none, "
@@ -433,105 +447,12 @@ class PageReader:
             )
         # One look is enough for a selector that misses; the engine refuses any other record that is no object.
         if found and memoryview(found[0])[0] != 0x7B:
-            kind = _kind(bytes(found[0]))
-            advice = f"check `records`; {_ASK_FOR_OBJECTS}" if kind == "array" else "check `records`"
+            kind = kind_of(bytes(found[0]))
+            advice = f"check `records`; {ASK_FOR_OBJECTS}" if kind == "array" else "check `records`"
             raise BadDataError(
                 f"Expected `object`, got `{kind}` as the first record at `{_shown(path)}` in {where}; {advice}."
             )
         return found
-
-
-def _check_is_json(response: Response, where: str) -> None:
-    start = response.body[:200].lstrip()
-    if not start:
-        raise BadDataError(f"Expected JSON in {where}, got an empty body (status {response.status}).")
-    if start.startswith(b"<"):
-        kind = "an HTML or XML page"
-        raise BadDataError(
-            f"Expected JSON in {where}, got {kind} (status {response.status}); check `base_url`, `path` and "
-            "whether a login page or a proxy answers."
-        )
-
-
-_OPENERS = 3  # as often as the bodies of a stream had members that were new
-_WHOLE = (200, 203)
-_PARTIAL = 206
-_NONE = 204
-_IN_PART = (202, 207, 208, 226)
-_SHORT = 4096  # bytes of an answer without rows
-_UNKNOWN = Path("", None, True)
-
-
-def _error_in(response: Response, where: str, said: str) -> str:
-    return f"Expected records in {where}, got an error with status {response.status}; it says: {said}"
-
-
-def _is_object(response: Response) -> bool:
-    return response.body.lstrip()[:1] == b"{"
-
-
-_MESSAGE = frozenset(("message", "msg", "detail"))
-_WITH_A_MESSAGE = _MESSAGE | frozenset(
-    ("code", "status", "statuscode", "status_code", "type", "details", "title", "reason")
-)
-
-
-def _refuse_message(response: Response, where: str) -> None:
-    """Refuse a body that is nothing but a message.
-
-    Raises:
-        BadDataError: it is.
-    """
-    if _is_object(response):
-        names = {name.lower() for name in _members(response, where)}
-        if names & _MESSAGE and names <= _WITH_A_MESSAGE:
-            said = excerpt(response)
-            raise RefusingAnswer(_error_in(response, where, said), said)
-
-
-def _detected(response: Response, where: str, stream: str, look_at_none: Callable[[], None]) -> Path:
-    """Find the records: the array that the body is, or the only array of objects in it.
-
-    ``look_at_none`` refuses a body without rows that tells of a failure.
-    """
-    body = response.body
-    if body.lstrip()[:1] == b"[":
-        return _array_at([])
-    members = _members(response, where)
-    candidates = _arrays_of_objects(members)
-    empty = [
-        name for name, value in members.items() if _first_inside(value) == b"]" and name.lower() not in _DULL
-    ]
-    if candidates:
-        candidates += (
-            empty  # which may hold the records of other answers, as where others come along with them
-        )
-    else:
-        look_at_none()
-        candidates = empty
-    table = next((name for name, value in members.items() if _first_inside(value) == b"["), None)
-    if table is not None and all(name.lower() in _HEADS for name in candidates):
-        raise BadDataError(
-            f"Expected an array of objects in {where}, got arrays in `$.{redactor.mask_foreign(table)}`; {_ASK_FOR_OBJECTS}."
-        )
-    if len(candidates) == 1:
-        return _array_at(candidates)
-    if candidates:
-        names = redactor.mask_foreign(", ".join(f"`$.{name}[*]`" for name in candidates))
-        raise ConfigurationError(
-            f"More than one array in {where} may be the records: {names}; name one at `records` of {stream}."
-        )
-    _refuse_message(response, where)
-    inner = next((f"$.{name}.{below}[*]" for name, below in _arrays_below(members)), None)
-    fits = (
-        "`$` if the object itself is the record"
-        if inner is None
-        else f"`{redactor.mask_foreign(inner)}`, perhaps"
-    )
-    got = _description(body)
-    raise RefusingAnswer(
-        f"Expected an array of objects in {where}, got {got}; set `records` of {stream} ({fits}).", got
-    )
 
 
 def _list_of(found: Found) -> list[Raw]:
@@ -541,72 +462,3 @@ def _list_of(found: Found) -> list[Raw]:
 def _shown(path: Path) -> str:
     """Return a path for a sentence: one that was found in an answer has names that others have written."""
     return redactor.mask_foreign(path.text)
-
-
-def _array_at(names: Sequence[str]) -> Path:
-    return Path("".join(["$", *(f".{name}" for name in names), "[*]"]), tuple(names), True)
-
-
-_HEADS = ("columns", "cols", "fields", "headers", "header", "schema")
-"""Names of what stands above a table, whose rows are arrays."""
-_ASK_FOR_OBJECTS = 'rows that are arrays have no names: ask the API for objects (Datasette: `"params": {"_shape": "objects"}`)'
-_DULL = ("error", "errors", "warnings", "messages", "notices", "links", "_links")
-
-
-def _arrays_of_objects(members: Mapping[str, Raw]) -> list[str]:
-    return [
-        name
-        for name, value in members.items()
-        if _first_inside(value) == b"{" and name.lower() not in ("error", "errors")
-    ]
-
-
-def _arrays_below(members: Mapping[str, Raw]) -> Iterator[tuple[str, str]]:
-    for name, value in members.items():
-        if bytes(memoryview(value)[:1]) == b"{":
-            yield from ((name, below) for below in _arrays_of_objects(_members_of(bytes(value), name)))
-
-
-def _first_inside(value: Raw) -> bytes:
-    """Return the first character inside an array, b"" for what is none."""
-    head = bytes(memoryview(value)[:1])
-    return bytes(value)[1:].lstrip()[:1] if head == b"[" else b""
-
-
-def _members(response: Response, where: str) -> dict[str, Raw]:
-    found = response.members
-    return _members_of(response.body, where) if found is None else found
-
-
-def _members_of(body: bytes, where: str) -> dict[str, Raw]:
-    try:
-        return msgspec.json.decode(body, type=dict[str, Raw])
-    except msgspec.ValidationError:
-        raise BadDataError(
-            f"Expected an object or an array in {where}, got `{_kind(body.lstrip())}`."
-        ) from None
-    except (msgspec.DecodeError, RecursionError):
-        value = load_exactly(body, where)
-    return (
-        {name: Raw(exact.dumps(member)) for name, member in value.items()} if isinstance(value, dict) else {}
-    )
-
-
-def _description(body: bytes) -> str:
-    """Say what a body is, by kind and key names only."""
-    kind = _kind(body.lstrip())
-    if kind != "object":
-        return f"`{kind}` at the top level"
-    try:
-        names = list(msgspec.json.decode(body, type=dict[str, Raw]))
-    except (msgspec.DecodeError, RecursionError):
-        return "an object"
-    shown = redactor.mask_foreign(", ".join(f"`{name[:40]}`" for name in names[:8]))
-    return (
-        f"an object with the keys {shown}{', ...' if len(names) > 8 else ''}" if names else "an empty object"
-    )
-
-
-def _kind(raw: bytes) -> str:
-    kinds = {b"{": "object", b"[": "array", b'"': "string", b"t": "boolean", b"f": "boolean", b"n": "null"}
-    return kinds.get(raw[:1], "number")
