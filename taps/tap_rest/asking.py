@@ -34,7 +34,8 @@ from tap_rest.witness import Question, Witness
 __all__ = ["Api", "Asking", "Told"]
 
 _logger = logging.getLogger("tap-rest")
-_NO_SUCH_PAGE = (404, 416)
+_NOT_FOUND = 404
+_NO_SUCH_PAGE = (_NOT_FOUND, 416)
 
 
 class Api(Protocol):
@@ -118,49 +119,67 @@ class Asking:
             is_first=is_first,
             experience=self._experience,
         )
-        skips_404 = settings.parent is not None and settings.parent.on_404 == "skip"
-        accept = (202,) if settings.partial_answers == "warn" else ()
         overlaps = Overlaps(settings.pagination.size)
         step: Step | None = pages.first
         before: Question | None = None
         while step is not None:
             where = f"page {pages.number} of stream {settings.name}"
-            asked = {**own_params, **params, **step.params} if step.url is None else {}
-            question = Question(step.url or url, asked, {**settings.headers, **step.headers}, accept)
             begins = pages.number == 1
-            may_be_absent = (
-                Question(question.url, asked, question.headers, (404, *accept)) if skips_404 else question
-            )
+            question = self._question(url, {**own_params, **params}, step)
             history = (
-                Question(url, {**own_params, **step.params}, question.headers) if begins and params else None
+                replace(question, params={**own_params, **step.params}, accept=())
+                if begins and params
+                else None
             )
-            with _naming(where):
-                response, is_served = self._witness.ask(may_be_absent, is_first=begins, history=history)
-            if response.status == 404:
+            response, is_served = self._answer(question, where, history, is_first=begins)
+            if response.status == _NOT_FOUND:
                 if not (begins and begins_read):
                     raise BadDataError(told_of_lost_page(where, excerpt(response)))
-                _logger.warning("%s was not found and is skipped (`on_404`).", where[:1].upper() + where[1:])
-                self._told.note_skipped()
-                yield ReadPage([], {}, is_absent=True)
+                yield self._absent(where)
                 return
             page = self.reader.read(response, where, is_first=begins, is_served=is_served)
-            page, response, step, question = self._looked_again(pages, page, response, step, question)
-            page.answer = response
-            if response.left_out:
-                self._told.warn(told_of_lost_parameters(self._settings.name, response.left_out))
+            page, response, step, asked = self._looked_again(pages, page, response, step, question)
+            self._note(page, response)
             if begins and page.came:
-                self._witness.remember(question)
-            self.first_url = self.first_url or response.url
-            self.rows_came += len(page.records)
+                self._witness.remember(asked)
             # Before its rows are written: a page whose end is in doubt must not move a bookmark.
             before_now = partial(self._records_now, before) if before else None
-            step = pages.after(step, response, page, before_now, partial(self._page_now, question))
-            before = question
+            step = pages.after(step, response, page, before_now, partial(self._page_now, asked))
+            before = asked
             page.is_last = step is None
             if begins and step is not None and settings.may_be_numbered:
-                self._note_numbering(response, step, url, asked, page, is_first=is_first)
+                self._note_numbering(response, step, url, question.params, page, is_first=is_first)
             self._note_overlap(overlaps, page)
             yield page
+
+    def _question(self, url: str, params: Mapping[str, Any], step: Step) -> Question:
+        """Return the request that a step makes; one that has a URL needs nothing of the stream's own."""
+        asked = {**params, **step.params} if step.url is None else {}
+        accept = (202,) if self._settings.partial_answers == "warn" else ()
+        return Question(step.url or url, asked, {**self._settings.headers, **step.headers}, accept)
+
+    def _answer(
+        self, question: Question, where: str, history: Question | None, *, is_first: bool
+    ) -> tuple[Response, bool]:
+        parent = self._settings.parent
+        if parent is not None and parent.on_404 == "skip":
+            question = replace(question, accept=(_NOT_FOUND, *question.accept))
+        with _naming(where):
+            return self._witness.ask(question, is_first=is_first, history=history)
+
+    def _absent(self, where: str) -> ReadPage:
+        """Return what stands for a child that was not found, and say so."""
+        _logger.warning("%s was not found and is skipped (`on_404`).", where[:1].upper() + where[1:])
+        self._told.note_skipped()
+        return ReadPage([], {}, is_absent=True)
+
+    def _note(self, page: ReadPage, response: Response) -> None:
+        """Note that a page has come by this answer."""
+        page.answer = response
+        if response.left_out:
+            self._told.warn(told_of_lost_parameters(self._settings.name, response.left_out))
+        self.first_url = self.first_url or response.url
+        self.rows_came += len(page.records)
 
     def _looked_again(
         self, pages: Pages, page: ReadPage, response: Response, step: Step, question: Question
@@ -226,8 +245,7 @@ class Asking:
         )
         last: list[RawRecord] | None = None
         for number in range(rows // size + 1, self._source.api.limits.pages):
-            asked = {**own_params, **params, **step.params} if step.url is None else {}
-            question = Question(step.url or url, asked, settings.headers, _NO_SUCH_PAGE)
+            question = replace(self._question(url, {**own_params, **params}, step), accept=_NO_SUCH_PAGE)
             response, is_served = self._witness.ask(question, is_first=False)
             if response.status in _NO_SUCH_PAGE:
                 return

@@ -17,6 +17,7 @@ __all__ = [
     "fate_of_nulls",
     "told_of_absent_parents",
     "told_of_creation",
+    "told_of_lost_copy",
     "told_of_lost_page",
     "told_of_lost_parameters",
     "told_of_null_keys",
@@ -141,6 +142,15 @@ def fate_of_nulls(settings: StreamSettings) -> str:
     if settings.incremental is None:
         return "is sent again by each run"
     return f"such rows that come or change later {_NOT_ASKED}"
+
+
+def told_of_lost_copy(stream: str, parent: str, field: str, name: str, way_to_start_over: str) -> str:
+    """Say that no parent had the ``field`` that is copied as ``name``: it may be mistyped."""
+    return (
+        f"Stream {stream} copies `{field}` of stream {parent} to `{name}`, and none of its records had that field: "
+        f"`{name}` is null in all rows of this run. If the name is mistyped, correct `parent.copy` and start the stream "
+        f"over with {way_to_start_over}; if records have it now and then, all is well."
+    )
 
 
 def told_of_old_catalog(name: str, newer: Sequence[str]) -> str | None:

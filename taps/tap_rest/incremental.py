@@ -8,13 +8,21 @@ from collections.abc import Mapping
 from datetime import tzinfo
 from typing import Any
 
-from singerkit_shell.errors import ConfigurationError
+from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_state.instants import Instant, iso_of, pattern_of
 from singerkit_state.order import UnorderableError, ValueKind, asked_value, instant_of
 from singerkit_tap.contract import BookmarkValue
+from tap_rest.answers import RefusingAnswer
 from tap_rest.settings.incremental import Incremental
 
-__all__ = ["bookmark_params", "field_of_change", "is_of_creation", "misses_parameter", "other_field_asked"]
+__all__ = [
+    "bookmark_params",
+    "field_of_change",
+    "hint_at_start",
+    "is_of_creation",
+    "other_field_asked",
+    "unit_problem",
+]
 
 
 def bookmark_params(
@@ -66,10 +74,32 @@ def _counted(instant: Instant, digits: int) -> str:
 _DIGITS = {"epoch": 0, "epoch_ms": 3, "epoch_us": 6, "epoch_ns": 9}
 
 
-def misses_parameter(says: str, name: str) -> bool:
+def hint_at_start(error: BadDataError, settings: Incremental | None) -> None:
+    """Add, to what an API says of a request that misses the parameter of the bookmark, which setting sends it."""
+    if settings is None or not isinstance(error, RefusingAnswer):
+        return
+    if _misses_parameter(error.says, settings.param):
+        error.args = (
+            f"{str(error).rstrip('.')}; as long as there is no bookmark, `{settings.param}` (`incremental.param`) is sent "
+            'only from a start on: set `"start_date": "2000-01-01T00:00:00Z"`, or a later one.',
+        )
+
+
+def _misses_parameter(says: str, name: str) -> bool:
     """Tell whether what an API says of a request sounds as if it wanted a parameter that was not sent."""
     return (
         re.search(rf"(?i)(?<!\w){re.escape(name)}(?!\w)|\b(?:required|mandatory|missing)\b", says) is not None
+    )
+
+
+def unit_problem(stream: str, key: str | None, settings: Incremental | None, kind: ValueKind) -> str | None:
+    """Return that numbers are to be written as times, and nobody has said in which unit they count."""
+    if settings is None or settings.format == "as_is" or kind.name != "NUMBER":
+        return None
+    return (
+        f"`incremental.format` of stream `{stream}` writes points in time, and its replication key "
+        f"`{key}` holds numbers; set `replication_key_format` to `epoch`, `epoch_ms`, `epoch_us` or "
+        "`epoch_ns`, or the format to `as_is`"
     )
 
 

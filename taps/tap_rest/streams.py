@@ -27,8 +27,14 @@ from singerkit_tap.contract import Context, Page, Start
 from singerkit_tap.keys import keys_of
 from singerkit_tap.stream import BlockStream, Owner
 from singerkit_wire.encode import RawRecord, Record, RecordEncoder, SentRows
-from tap_rest.advice import ADVICE
-from tap_rest.answers import RefusingAnswer, Response
+from tap_rest.advice import (
+    ADVICE,
+    advice_on_equal_parents,
+    advice_on_moved_rows,
+    advice_on_parents,
+    keys_to_set,
+)
+from tap_rest.answers import Response
 from tap_rest.asking import Api, Asking
 from tap_rest.clock import clock_of
 from tap_rest.confirming import Confirmation
@@ -38,18 +44,20 @@ from tap_rest.doubts import (
     fate_of_nulls,
     told_of_absent_parents,
     told_of_creation,
+    told_of_lost_copy,
     told_of_null_keys,
     told_of_old_catalog,
     told_of_other_field,
     told_of_shifting_pages,
     told_of_skipped_parents,
 )
-from tap_rest.incremental import bookmark_params, misses_parameter
+from tap_rest.incremental import bookmark_params, hint_at_start, unit_problem
 from tap_rest.localtimes import LocalTimes
 from tap_rest.origins import origins_of
 from tap_rest.pages.following import Following
 from tap_rest.parents import ParentFields, refuse_lost_copies
 from tap_rest.records import ReadPage
+from tap_rest.samples import limited, pages_without_bookmark
 from tap_rest.schemas import COPIED, DeclaredSchema, Sample, SchemaKeeper
 from tap_rest.settings.stream import StreamSettings
 
@@ -91,7 +99,7 @@ class RestStream(BlockStream):
         # What is inferred as a date-time has an offset.
         is_declared = isinstance(keeper, DeclaredSchema)
         self._local_times = LocalTimes(settings, keeper.schema, self._tell) if is_declared else None
-        self._asking = Asking(tap, settings, self._parents, self)
+        self.asking = Asking(tap, settings, self._parents, self)
         incremental = settings.incremental
         super().__init__(
             tap,
@@ -172,7 +180,7 @@ class RestStream(BlockStream):
         pagination = self.settings.pagination
         is_sure = pagination.type == "keyset" and [pagination.field] == [*self.primary_keys]
         if self.parent is None and confirmation.answers > 1 and not is_sure:
-            for _, page in confirmation.missed(lambda: zip(repeat(None), self.raw_pages(None, {}))):
+            for _, page in confirmation.missed(lambda: zip(repeat(None), self.asking.pages(None, {}))):
                 yield page
 
     def read_again(self) -> Iterator[tuple[Context, Page]]:
@@ -192,12 +200,12 @@ class RestStream(BlockStream):
         parent = self.parent
         assert isinstance(parent, RestStream)  # noqa: S101  of the same config
         seen: set[str] = set()
-        for parents in parent.raw_pages(None, {}):
+        for parents in parent.asking.pages(None, {}):
             for context in self.child_contexts(parents.records, None):
                 asked = canonical_json([context, self.asked_by(context)])
                 if asked not in seen:
                     seen.add(asked)
-                    yield from zip(repeat(context), self.raw_pages(context, {}))
+                    yield from zip(repeat(context), self.asking.pages(context, {}))
 
     @cached_property
     def _confirmation(self) -> Confirmation:
@@ -222,7 +230,7 @@ class RestStream(BlockStream):
         """Return why the rows of this run may not be all that the API has."""
         doubt = self._doubt
         if doubt is None and self._has_to_be_whole:
-            doubt = self._confirmation.doubt or self._asking.endings.doubt
+            doubt = self._confirmation.doubt or self.asking.endings.doubt
         if doubt is None and was_warned:
             return _WARNED
         return doubt
@@ -231,7 +239,9 @@ class RestStream(BlockStream):
         begins = chain([True], repeat(False))
 
         def ask(params: Mapping[str, str]) -> Iterator[ReadPage]:
-            return self.raw_pages(context, params, is_first=start.bookmark is None, begins_read=next(begins))
+            return self.asking.pages(
+                context, params, is_first=start.bookmark is None, begins_read=next(begins)
+            )
 
         params, key = self._bookmark_params(start), self.bookmark_key
         if key is None or not (self.settings.follows_key or self.settings.may_follow_key):
@@ -240,7 +250,7 @@ class RestStream(BlockStream):
         if self.settings.may_follow_key:
             begun = ask(params)
             pages = chain(list(islice(begun, 1)), begun)
-            if self._asking.numbering is None:
+            if self.asking.numbering is None:
                 return pages
             ask_on = _beginning_with(pages, ask)
         following = Following(
@@ -254,49 +264,34 @@ class RestStream(BlockStream):
             () if self.sends_partial_records or self.accepts_duplicate_keys else self.primary_keys,
             ask_on,
             lambda value: bookmark_params(self.settings.incremental, value, self.bookmark_kind),
-            partial(self._asking.pages_behind, context, self._asking.numbering),
+            partial(self.asking.pages_behind, context, self.asking.numbering),
             self.warn,
             self.advice_on_order,
         )
         return following.pages(params, is_first=start.bookmark is None)
 
-    def raw_pages(
-        self,
-        context: Context | None,
-        params: Mapping[str, str],
-        *,
-        is_first: bool = True,
-        begins_read: bool = True,
-    ) -> Iterator[ReadPage]:
-        """Yield what each request finds; see `Asking.pages`."""
-        return self._asking.pages(context, params, is_first=is_first, begins_read=begins_read)
-
     @property
     def rows_came(self) -> int:
         """The rows of all answers of this run."""
-        return self._asking.rows_came
+        return self.asking.rows_came
 
     @property
     def first_url(self) -> str | None:
         """The first URL of this run that was answered."""
-        return self._asking.first_url
+        return self.asking.first_url
 
     @property
     def _are_pages_numbered(self) -> bool:
         """Whether pages are asked for by number, as far as it is known by now."""
         follows_links = self.settings.may_follow_key and self.bookmark_key is not None
-        return self.settings.pages_shift or (self._asking.numbering is not None and not follows_links)
+        return self.settings.pages_shift or (self.asking.numbering is not None and not follows_links)
 
     def advice_on_moved_rows(self) -> str | None:
         """Return what helps where rows move between pages; None: they are not asked for by number."""
         is_numbered = self.settings.pagination.type in ("page", "offset") or self._are_pages_numbered
         if not is_numbered or self.settings.pagination.allow_repeated_pages:
             return None
-        first = self.primary_keys[0] if self.primary_keys else "id"
-        return (
-            "ask for an order that is the same on each page, by a field that is unique (in `params`, as the API has it, like "
-            f'`"sort": "{first}"`), or page by `keyset` or `cursor`'
-        )
+        return advice_on_moved_rows(self.primary_keys)
 
     def advice_on_order(self) -> str:
         """Return what to do where the pages are not sorted, though the stream is declared so."""
@@ -335,7 +330,7 @@ class RestStream(BlockStream):
         """Say, each once, which rows may fall between two requests or runs."""
         if self.bookmark_key is None:
             return
-        name = self._asking.numbering.name if self._asking.numbering is not None else None
+        name = self.asking.numbering.name if self.asking.numbering is not None else None
         sentences = {
             "pages": told_of_shifting_pages(self.settings, name) if self._are_pages_numbered else None,
             "parents": told_of_absent_parents(self.settings),
@@ -376,14 +371,7 @@ class RestStream(BlockStream):
 
     def order_problem(self) -> str | None:
         """Return that numbers are to be written as times, and nobody has said in which unit they count."""
-        incremental = self.settings.incremental
-        if incremental is None or incremental.format == "as_is" or self.bookmark_kind.name != "NUMBER":
-            return None
-        return (
-            f"`incremental.format` of stream `{self.name}` writes points in time, and its replication key "
-            f"`{self.replication_key}` holds numbers; set `replication_key_format` to `epoch`, `epoch_ms`, `epoch_us` or "
-            "`epoch_ns`, or the format to `as_is`"
-        )
+        return unit_problem(self.name, self.replication_key, self.settings.incremental, self.bookmark_kind)
 
     def _bookmark_params(self, start: Start) -> dict[str, str]:
         return bookmark_params(self.settings.incremental, start.value, self.bookmark_kind)
@@ -392,14 +380,14 @@ class RestStream(BlockStream):
 
     def expect(self, former: ReadAs) -> None:
         """Look for the records where former runs have found them, before the first answer is asked for."""
-        self._asking.reader.expect(former.source.get("records"))
+        self.asking.reader.expect(former.source.get("records"))
 
     def recall(self, former: ReadAs) -> None:
         """Take up where the records were, which fields they had, and whether one had no replication key."""
         self.expect(former)
         asks_now = self._origins.items()
         if all(former.source.get(part, digest) == digest for part, digest in asks_now):
-            self._asking.endings.recall(former.source.get(_ENDS))
+            self.asking.endings.recall(former.source.get(_ENDS))
         self._had_nulls, self._was_read = former.has_nulls, former.is_known
         if self.keeper.admit(former.fields):
             self._take_schema()
@@ -408,8 +396,8 @@ class RestStream(BlockStream):
         """Return which rows the API is asked for."""
         return {
             **self._origins,
-            "records": self._asking.reader.place,
-            _ENDS: self._asking.endings.written() or None,
+            "records": self.asking.reader.place,
+            _ENDS: self.asking.endings.written() or None,
         }
 
     @property
@@ -480,11 +468,7 @@ class RestStream(BlockStream):
             return
         for field in self._parents.unknown(parent.keeper.schema):
             names = [name for name, copied in self.settings.copies.items() if copied == field]
-            yield (
-                f"Stream {self.name} copies `{field}` of stream {parent.name} to `{names[0]}`, and none of its records had that field: "
-                f"`{names[0]}` is null in all rows of this run. If the name is mistyped, correct `parent.copy` and start the stream "
-                f"over with {self.way_to_start_over}; if records have it now and then, all is well."
-            )
+            yield told_of_lost_copy(self.name, parent.name, field, names[0], self.way_to_start_over)
 
     def remembered(self, context: Context) -> Mapping[str, Any]:
         """Return all that is taken of the parent."""
@@ -507,24 +491,13 @@ class RestStream(BlockStream):
 
     def pages_again(self, context: Context | None, start: Start) -> Iterator[Page]:
         """Yield the pages of a read once more."""
-        for page in self.raw_pages(context, self._bookmark_params(start)):
+        for page in self.asking.pages(context, self._bookmark_params(start)):
             yield Page(page.records, self._parents.constants(context))
 
     def advice_on_keys(self, field: str | None, *, alone: bool = False, below_parents: bool = False) -> str:
         """Return the lines of the config that fit."""
-        settings, copy = self.settings, ""
-        keys = [*self.primary_keys, *([field] if field else [])]
-        if below_parents and settings.parent is not None:
-            of_parent = self._key_of_parent or settings.parent_fields or ("id",)
-            copies = {name: field for name, field in settings.copies.items() if field in of_parent}
-            if not {*of_parent} <= {*copies.values()}:
-                copies = {f"{settings.parent.stream}_{name}": name for name in of_parent}
-                copy = f'`"copy": {json.dumps(copies | (settings.parent.copy or {}))}` in `parent`, and '
-            keys = [*copies, *(key for key in keys if key not in copies)]
-        way = (
-            f'set {copy}`"primary_keys": {json.dumps(keys)}`'
-            if len(keys) > len(self.primary_keys)
-            else "add the field that tells such rows apart to `primary_keys`"
+        way = keys_to_set(
+            self.settings, self.primary_keys, field, self._key_of_parent if below_parents else None
         )
         if alone:
             way += f", or `{json.dumps([field])}` if that field is unique by itself"
@@ -545,17 +518,9 @@ class RestStream(BlockStream):
 
     def advice_on_new_partitions(self) -> str | None:
         """Return the lines of the config by which parents are told apart by their key."""
-        parent = self.settings.parent
-        if parent is None or self.context_fields is not None:
+        if self.context_fields is not None:
             return None
-        keys = self._key_of_parent or ("id",)
-        copy = {f"{parent.stream}_{key}": key for key in keys} | (parent.copy or {})
-        own = (
-            ""
-            if self._key_of_parent
-            else f'give stream `{parent.stream}` its `primary_keys`, like `["id"]`, and '
-        )
-        return f'{own}set `"copy": {json.dumps(copy)}` in `parent`, so that its key tells parents apart'
+        return advice_on_parents(self.settings, self._key_of_parent)
 
     @property
     def advice_on_many_partitions(self) -> str:
@@ -569,11 +534,7 @@ class RestStream(BlockStream):
 
     def advice_on_equal_partitions(self) -> str:
         """Return the lines of the config by which parents of one key are told apart."""
-        parent = self.settings.parent.stream if self.settings.parent else ""
-        return (
-            f"name in `primary_keys` of stream `{parent}` fields that are unique, and copy them (`parent.copy`); or set "
-            f'`"duplicate_keys": "warn"` of stream `{parent}`, so that all that is taken of it tells its rows apart'
-        )
+        return advice_on_equal_parents(self.settings)
 
     @property
     def _key_of_parent(self) -> Sequence[str]:
@@ -613,7 +574,7 @@ class RestStream(BlockStream):
             return
         samples = self._samples()
         try:
-            self.keeper.learn(self._limited(samples))
+            self.keeper.learn(limited(samples, self.tap.api.infer))
         finally:
             samples.close()
         self._take_schema()
@@ -630,20 +591,7 @@ class RestStream(BlockStream):
                     yield page.records, self._parents.constants(context)
 
     def _first_pages(self, context: Context | None) -> Iterator[ReadPage]:
-        """Yield pages without a bookmark; from `start_date` on only where the API gives none without."""
-        pages = self.raw_pages(context, {})
-        try:
-            first = next(pages, None)
-        except BadDataError as error:
-            start = self._start_params()
-            if not start:
-                self._hint_at_start(error)
-                raise
-            yield from self.raw_pages(context, start)
-            return
-        if first is not None:
-            yield first
-            yield from pages
+        return pages_without_bookmark(self.asking, context, self._start_params, self._hint_at_start)
 
     def _start_params(self) -> dict[str, str]:
         """Return what asks for rows from `start_date` on, as far as the replication key is known."""
@@ -651,24 +599,9 @@ class RestStream(BlockStream):
         return self._bookmark_params(start)
 
     def _hint_at_start(self, error: BadDataError) -> None:
-        """Add, to what an API says that misses a parameter, which setting sends it."""
-        incremental = self.settings.incremental
-        if self.first_url is not None or incremental is None:
-            return  # an answer came before
-        if isinstance(error, RefusingAnswer) and misses_parameter(error.says, incremental.param):
-            error.args = (
-                f"{str(error).rstrip('.')}; as long as there is no bookmark, `{incremental.param}` (`incremental.param`) is sent "
-                'only from a start on: set `"start_date": "2000-01-01T00:00:00Z"`, or a later one.',
-            )
-
-    def _limited(self, samples: Iterable[Sample]) -> Iterator[Sample]:
-        limits = self.tap.api.infer
-        records = 0
-        for pages, sample in enumerate(samples, start=1):
-            yield sample
-            records += len(sample[0])
-            if pages >= limits.pages or records >= limits.records:
-                return
+        """Say which setting asks from a start on, where no answer has come and the API misses that."""
+        if self.first_url is None:
+            hint_at_start(error, self.settings.incremental)
 
     def _take_schema(self) -> None:
         """Use what the keeper knows by now; what was selected before stays so, and rules see new fields."""

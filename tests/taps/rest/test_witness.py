@@ -91,7 +91,7 @@ NEW_WORDS: dict[str, tuple[Any, Any, dict[str, str]]] = {
 def test_an_api_that_stops_serving_for_a_while_is_asked_again(name: str) -> None:
     good, bad, headers = NEW_WORDS[name]
     with serving({"/rows": Limited(good, bad, lambda count: count in (2, 3), **headers)}) as api:
-        assert ids(stream_of(api).raw_pages(None, {})) == ALL
+        assert ids(stream_of(api).asking.pages(None, {})) == ALL
 
 
 @pytest.mark.parametrize("name", NEW_WORDS)
@@ -101,12 +101,12 @@ def test_an_api_that_does_not_serve_any_more_is_no_end(name: str) -> None:
         serving({"/rows": Limited(good, bad, lambda count: count > 1, **headers)}) as api,
         pytest.raises(RetryableError, match=r"Page 2 of stream rows: .*status 200 and no records"),
     ):
-        ids(stream_of(api).raw_pages(None, {}))
+        ids(stream_of(api).asking.pages(None, {}))
 
 
 def test_a_limit_that_is_over_when_the_witness_is_asked_is_no_end() -> None:
     with serving({"/rows": Limited({}, {"captcha": True}, lambda count: count == 2)}) as api:
-        assert ids(stream_of(api).raw_pages(None, {})) == ALL
+        assert ids(stream_of(api).asking.pages(None, {})) == ALL
 
 
 def test_signs_that_were_no_end_once_take_one_look_more() -> None:
@@ -116,7 +116,7 @@ def test_signs_that_were_no_end_once_take_one_look_more() -> None:
     with serving({"/rows": limited}) as api:
         PAGES.append([{"id": 5}])
         try:
-            assert ids(stream_of(api, pagination={"type": "page"}).raw_pages(None, {})) == [*ALL, 5]
+            assert ids(stream_of(api, pagination={"type": "page"}).asking.pages(None, {})) == [*ALL, 5]
         finally:
             PAGES.pop()
         assert [asked.param("page") for asked in api.asked] == ["1", "2", "1", "2", "3", "1", "3", "3", "4"]
@@ -134,7 +134,7 @@ def test_a_row_that_comes_in_at_the_end_stops_nothing() -> None:
         return json_reply({"data": rows} | ({} if rows else {"hint": "add some"}))
 
     with serving({"/rows": route}) as api:
-        assert ids(stream_of(api, pagination={"type": "page"}).raw_pages(None, {})) == [1, 2]
+        assert ids(stream_of(api, pagination={"type": "page"}).asking.pages(None, {})) == [1, 2]
 
 
 def test_a_token_that_leads_on_once_only_is_not_missed_at_the_second_look() -> None:
@@ -149,7 +149,10 @@ def test_a_token_that_leads_on_once_only_is_not_missed_at_the_second_look() -> N
 
     cursor = {"type": "cursor", "cursor": "$.cursor"}
     with serving({"/rows": route}) as api:
-        assert ids(stream_of(api, pagination=cursor, missing_records="empty").raw_pages(None, {})) == [1, 2]
+        assert ids(stream_of(api, pagination=cursor, missing_records="empty").asking.pages(None, {})) == [
+            1,
+            2,
+        ]
 
 
 @pytest.mark.parametrize("status", [403, 404, 410])
@@ -176,9 +179,9 @@ def test_a_witness_that_has_gone_says_nothing(status: int) -> None:
         config = {"base_url": api.url, "streams": [parents, STREAM | child], "retries": FAST}
         stream = TapRest(config=config).streams["rows"]
         assert isinstance(stream, RestStream)
-        assert ids(stream.raw_pages({"parent.id": 1}, {})) == [1, 2]
+        assert ids(stream.asking.pages({"parent.id": 1}, {})) == [1, 2]
         has_gone = True
-        assert ids(stream.raw_pages({"parent.id": 2}, {})) == []
+        assert ids(stream.asking.pages({"parent.id": 2}, {})) == []
 
 
 HONEST: dict[str, tuple[Any, Any, dict[str, str]]] = {
@@ -209,7 +212,7 @@ def test_an_honest_end_stays_one(name: str, warnings: Any) -> None:
         return json_reply(good | {"data": PAGES[page - 1]})
 
     with serving({"/rows": route}) as api:
-        assert ids(stream_of(api).raw_pages(None, {})) == ALL
+        assert ids(stream_of(api).asking.pages(None, {})) == ALL
         assert len(api.asked) <= 5
         told = warnings()
     words = name in ("unchanged", "idle")
@@ -234,7 +237,7 @@ def test_a_page_that_fails_while_others_are_served_is_no_end(bad: Any) -> None:
         return json_reply(good | ({"data": []} | bad if page > 2 else {"data": PAGES[page - 1]}))
 
     with serving({"/rows": route}) as api, pytest.raises((BadDataError, RetryableError)):
-        ids(stream_of(api).raw_pages(None, {}))
+        ids(stream_of(api).asking.pages(None, {}))
 
 
 def test_a_witness_that_cannot_be_asked_again_says_nothing() -> None:
@@ -248,13 +251,13 @@ def test_a_witness_that_cannot_be_asked_again_says_nothing() -> None:
         return json_reply({"data": PAGES[int(page) - 1] if int(page) < 3 else [], "more": {"x": page}})
 
     with serving({"/rows": route}) as api:
-        assert ids(stream_of(api).raw_pages(None, {})) == ALL
+        assert ids(stream_of(api).asking.pages(None, {})) == ALL
 
 
 def test_who_takes_such_answers_has_a_witness_all_the_same() -> None:
     limited = Limited({}, {"captcha": True, "message": "nada"}, lambda count: count in (2, 3))
     with serving({"/rows": limited}) as api:
-        assert ids(stream_of(api, partial_answers="warn").raw_pages(None, {})) == ALL
+        assert ids(stream_of(api, partial_answers="warn").asking.pages(None, {})) == ALL
 
 
 def test_a_message_of_one_page_is_no_end_whatever_it_says() -> None:
@@ -267,8 +270,8 @@ def test_a_message_of_one_page_is_no_end_whatever_it_says() -> None:
 
     with serving({"/rows": route}) as api:
         with pytest.raises(BadDataError, match="Upgrade your plan"):
-            ids(stream_of(api).raw_pages(None, {}))
-        assert ids(stream_of(api, partial_answers="warn").raw_pages(None, {})) == [1, 2]
+            ids(stream_of(api).asking.pages(None, {}))
+        assert ids(stream_of(api, partial_answers="warn").asking.pages(None, {})) == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -280,7 +283,7 @@ def test_a_page_that_says_something_new_while_others_are_served_is_told(bad: Any
         return json_reply({"data": []} | bad if page > 2 else {"data": PAGES[page - 1]})
 
     with serving({"/rows": route}) as api:
-        assert ids(stream_of(api).raw_pages(None, {})) == ALL
+        assert ids(stream_of(api).asking.pages(None, {})) == ALL
         (told,) = warnings()
     assert f"`{next(iter(bad))}` is in no answer with records" in told
 
@@ -297,10 +300,10 @@ def test_a_wait_that_begins_later_is_no_end_that_is_trusted() -> None:
     with serving({"/rows": route}) as api:
         stream = stream_of(api, pagination={"type": "single"})
         for page in range(1, 6):
-            ids(stream.raw_pages(None, {"page": str(page)}))
+            ids(stream.asking.pages(None, {"page": str(page)}))
         is_limited = True
         with pytest.raises(RetryableError):
-            ids(stream.raw_pages(None, {"page": "2"}))
+            ids(stream.asking.pages(None, {"page": "2"}))
 
 
 CHILDREN: dict[str, list[Any]] = {
@@ -344,7 +347,7 @@ def test_things_in_a_bad_state_have_no_rows_and_stop_nothing(name: str, warnings
         stream = TapRest(config=config).streams["rows"]
         assert isinstance(stream, RestStream)
         contexts = [{"parent.id": number} for number in range(len(bodies))]
-        assert ids(page for context in contexts for page in stream.raw_pages(context, {})) == [1]
+        assert ids(page for context in contexts for page in stream.asking.pages(context, {})) == [1]
         told = warnings()
     assert len(told) <= 1, told
 
@@ -359,9 +362,9 @@ def test_a_tenant_that_fails_is_told_though_others_are_served() -> None:
 
     with serving({"/rows": route}) as api:
         stream = stream_of(api, pagination={"type": "single"})
-        assert ids(stream.raw_pages(None, {"of": "1"})) == [1, 2]
+        assert ids(stream.asking.pages(None, {"of": "1"})) == [1, 2]
         with pytest.raises(BadDataError, match="backend is away"):
-            ids(stream.raw_pages(None, {"of": "2"}))
+            ids(stream.asking.pages(None, {"of": "2"}))
 
 
 QUIET: dict[str, Any] = {
@@ -380,16 +383,16 @@ def test_a_quiet_day_is_judged_by_what_the_rows_of_former_runs_come_with(name: s
 
     with serving({"/rows": route}) as api:
         stream = stream_of(api, pagination={"type": "single"})
-        assert ids(stream.raw_pages(None, {"since": "2026-01-01"}, is_first=False)) == []
+        assert ids(stream.asking.pages(None, {"since": "2026-01-01"}, is_first=False)) == []
         assert len(api.asked) <= 2
     assert warnings() == []
 
 
 def test_a_first_answer_that_asks_to_wait_is_asked_for_once_more() -> None:
     with serving({"/rows": Limited({}, {"backoff": 0.1}, lambda count: count == 1)}) as api:
-        assert ids(stream_of(api).raw_pages(None, {})) == ALL
+        assert ids(stream_of(api).asking.pages(None, {})) == ALL
     with serving({"/rows": Limited({}, {"backoff": 0.1}, lambda _: True)}) as api:
-        assert ids(stream_of(api).raw_pages(None, {})) == []
+        assert ids(stream_of(api).asking.pages(None, {})) == []
         assert len(api.asked) == 2
 
 
@@ -402,7 +405,7 @@ def test_ends_with_the_same_signs_are_trusted_after_a_few() -> None:
     with serving({"/rows": route}) as api:
         stream = stream_of(api, pagination={"type": "single"})
         for page in range(1, 11):
-            ids(stream.raw_pages(None, {"page": str(page)}))
+            ids(stream.asking.pages(None, {"page": str(page)}))
         assert len(api.asked) == 10 + 3 * 2
 
 
