@@ -11,17 +11,20 @@ import os
 import signal
 import sys
 
+from singerkit_shell.late import put_off, take_away
+
 __all__ = ["begin_importing", "end_importing"]
 
 
 def begin_importing(executable: str) -> None:
-    """Let SIGINT have its default action and no garbage be collected, if ``executable`` is what was started.
+    """Let SIGINT have its default action, no garbage be collected, and what is not needed be left out, if ``executable`` was started.
 
     Called before the other imports.
     """
     is_ours = bool(sys.argv) and os.path.basename(sys.argv[0]).removesuffix(".exe") == executable
     if is_ours:
         gc.disable()
+        put_off()
     if is_ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
@@ -29,5 +32,6 @@ def begin_importing(executable: str) -> None:
 def end_importing() -> None:
     """Let SIGINT raise KeyboardInterrupt again, from here on there is somebody who words it; and garbage be collected."""
     gc.enable()
+    take_away()
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -45,8 +45,8 @@ _Finite = Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_inf
 _CHECKED_AT_ONCE: Mapping[type, Any] = {type(None): type(None), int: int, float: _Finite, str: str}
 """What msgspec holds a value against that is one of these types, and takes for no other; see `_Column.checked_at_once`."""
 _SIZED = frozenset({str, bytes})
-_WEIGHED = 7
-"""Each so many rows one is weighed."""
+_WEIGHED = 32
+"""About so many rows of a page are weighed."""
 _FORMATS: Mapping[str, Any] = {
     "date": list[date | None],
     "date-time": list[Annotated[datetime, msgspec.Meta(tz=True)] | None],
@@ -293,7 +293,7 @@ _WAY_OUT = (
 
 
 def _weight(rows: Sequence[Row]) -> int:
-    sample = rows[::_WEIGHED]
+    sample = rows[:: max(1, len(rows) // _WEIGHED)]
     weight = sum(len(value) for row in sample for value in row if type(value) in _SIZED)
     return weight * len(rows) // len(sample) if sample else 0
 
