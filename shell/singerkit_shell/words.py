@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["counted", "ended"]
+from textwrap import shorten
+
+__all__ = ["beginning", "counted", "ended"]
+
+_SHORT = 160
+"""Characters of a warning that are repeated at the end of a run."""
+
+
+def beginning(sentence: str) -> str:
+    """Return one short line of a warning that stands in full further up."""
+    return shorten(sentence, _SHORT, placeholder=" ... (in full above)")
 
 
 def counted(number: int, thing: str) -> str:

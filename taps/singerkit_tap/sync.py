@@ -24,13 +24,13 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
-from textwrap import shorten
 from typing import Any, TypeVar
 
 from singerkit_catalog.schema import admitting_missing
 from singerkit_shell.errors import BadDataError, ConfigurationError, SingerkitError
 from singerkit_shell.progress import Progress
 from singerkit_shell.signals import stop_flag
+from singerkit_shell.words import beginning
 from singerkit_state.readas import ReadAs
 from singerkit_state.tracker import UnsortedError
 from singerkit_state.value import Mark, read_mark, with_mark
@@ -60,14 +60,7 @@ CHUNK_RECORDS = 5_000
 """Records decoded and encoded at once: a page of any size needs only so much memory besides its own."""
 
 _Pages = TypeVar("_Pages")
-_SHORT = 160
-"""Characters of a warning that are repeated at the end of a run."""
 _SAFE = "what was confirmed by the target is safe, run again to continue."
-
-
-def _beginning(sentence: str) -> str:
-    """Return one short line of a warning that stands in full further up."""
-    return shorten(sentence, _SHORT, placeholder=" ... (in full above)")
 
 
 class SyncRun:
@@ -129,7 +122,7 @@ class SyncRun:
             stop_flag.raise_if_set(_SAFE)
             self.write_state(is_complete=True)
         for stream, sentence in self._warnings:
-            stream.logger.warning("Once more, what this run warned of: %s", _beginning(sentence))
+            stream.logger.warning("Once more, what this run warned of: %s", beginning(sentence))
 
     def read_one(self, stream: BlockStream, context: Context | None = None) -> None:
         """Read one stream by itself, as singer-sdk's --test does, up to its record limit."""

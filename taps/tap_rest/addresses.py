@@ -25,6 +25,7 @@ __all__ = [
     "Reach",
     "check_address",
     "configured_origin",
+    "is_ever_refused",
     "is_url",
     "networks_of",
     "origin_of",
@@ -60,6 +61,15 @@ def networks_of(texts: Sequence[str]) -> tuple[Network, ...]:
         raise ConfigurationError(
             f"Expected IP addresses or networks at allowed_addresses: {error}."
         ) from None
+
+
+def is_ever_refused(text: str) -> bool:
+    """Tell whether an entry of `allowed_addresses` holds an address that is refused without it, or is none."""
+    try:
+        (network,) = networks_of([text])
+    except ConfigurationError:
+        return True  # said elsewhere
+    return any(refused.version == network.version and network.overlaps(refused) for refused in _REFUSED)
 
 
 def check_address(text: str, host: str, allowed: Sequence[Network]) -> None:

@@ -11,8 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
+from singerkit_shell.errors import ConfigurationError
+from tap_rest.addresses import Origin, configured_origin, is_ever_refused, is_url
+
 _FIRST_WAIT, _LONGEST_WAIT = 1, 300
 """Those of `retries` where the config says none."""
+
+_NO_TIMES = ("number", "version", "text")
+"""Formats of a replication key to which a time zone means nothing."""
 
 __all__ = ["idle_settings", "parameters_in_path", "settings_without_effect"]
 
@@ -54,6 +60,11 @@ def _of_top_level(config: Group) -> Iterator[str]:
     first, longest = retries.get("first_wait", _FIRST_WAIT), retries.get("longest_wait", _LONGEST_WAIT)
     if first > longest:
         yield f"`retries.first_wait` ({first}) has no effect above `retries.longest_wait` ({longest}); lower the one or raise the other"
+    inheriting = [stream for stream in config["streams"] if "pagination" not in stream]
+    if config.get("pagination", {}).get("continue_by") == "bookmark" and not any(
+        stream.get("is_sorted") and "incremental" in stream for stream in inheriting
+    ):
+        yield "`pagination.continue_by` `bookmark` has no effect, since no stream that goes by it has `is_sorted` and `incremental`"
     for where, headers in _groups(config, "headers"):
         written = {name.lower(): name for name in headers}
         for name in headers:
@@ -85,13 +96,33 @@ def idle_settings(config: Group) -> list[str]:
         idle.append(
             "`ca_file` has no effect on `base_url`, which is read without TLS. Write `https://` there, or take `ca_file` out."
         )
+    idle += [*_idle_addresses(config), *_idle_elsewhere(config), *_overridden(config)]
+    retries = config.get("retries", {})
+    if retries.get("tries") == 1:
+        idle += [
+            f"`retries.{key}` has no effect with `retries.tries` 1: nothing is asked for again. Raise that, or take it out."
+            for key in ("first_wait", "longest_wait")
+            if key in retries
+        ]
+    if "select" in config:
+        idle += [
+            f"`streams[{index}].selected` has no effect beside `select`, which says what is read. Write `!{stream['name']}` there, or take "
+            "`selected` out."
+            for index, stream in enumerate(config["streams"])
+            if not stream.get("selected", True)
+        ]
     if all("schema" in stream for stream in config["streams"]):
         idle += [
             f"`{key}` has no effect, since every stream declares its `schema`: nothing is inferred. Take it out."
             for key in ("infer", "schema_cache")
             if key in config
         ]
-    if any("replication_key" in stream for stream in config["streams"]):
+    keyed = [stream for stream in config["streams"] if "replication_key" in stream]
+    if "time_zone" in config and keyed and all("time_zone" in stream for stream in keyed):
+        idle.append(
+            "`time_zone` of the top level has no effect, since every stream with a `replication_key` has one of its own. Take it out."
+        )
+    if keyed:
         return idle
     return idle + [
         f"`{key}` has no effect, since no stream has a `replication_key`: all rows are read. Set the `replication_key` "
@@ -99,6 +130,65 @@ def idle_settings(config: Group) -> list[str]:
         for key in ("start_date", "time_zone")
         if key in config
     ]
+
+
+def _idle_addresses(config: Group) -> Iterator[str]:
+    """Name origins and addresses that are listed as allowed, and are so in any case, or in none."""
+    base = _origin(config.get("base_url", ""))
+    for host in config.get("allowed_hosts", ()):
+        origin = _origin(host)
+        if base is None or origin is None:
+            continue
+        if origin == base:
+            yield f"`{host}` in `allowed_hosts` has no effect: it is the origin of `base_url`. Take it out."
+        elif (base[0], origin[0]) == ("https", "http"):
+            yield f"`{host}` in `allowed_hosts` has no effect: nothing leads from `https://` to a URL without TLS. Write `https://` there."
+    for address in config.get("allowed_addresses", ()):
+        if not is_ever_refused(address):
+            yield (
+                f"`{address}` in `allowed_addresses` has no effect: only link-local and metadata addresses are refused without it. Take it "
+                "out."
+            )
+
+
+def _idle_elsewhere(config: Group) -> Iterator[str]:
+    """Name what goes to the origin of `base_url` alone, where no stream is read there."""
+    if all(_is_elsewhere(stream, config) for stream in config["streams"]):
+        for key in ("auth", "headers"):
+            if config.get(key) and config[key] != {"type": "none"}:
+                yield (
+                    f"`{key}` has no effect, since every stream leads to another origin than `base_url`, to which none of it is sent. Write "
+                    "that origin as `base_url`, or take it out."
+                )
+
+
+def _overridden(config: Group) -> Iterator[str]:
+    """Name what each stream says otherwise; names of headers have no case."""
+    for group in ("params", "headers"):
+        own = [
+            {name.lower() if group == "headers" else name for name in stream.get(group, {})}
+            for stream in config["streams"]
+        ]
+        for name in config.get(group, {}):
+            if all((name.lower() if group == "headers" else name) in names for names in own):
+                yield f"`{group}.{name}` of the top level has no effect, since every stream has one of its own. Take it out."
+
+
+def _is_elsewhere(stream: Group, config: Group) -> bool:
+    """Tell whether the path of a stream is the URL of another origin than `base_url`."""
+    path = stream["path"]
+    if not is_url(path) or "{" in path.partition("://")[2].partition("/")[0]:
+        return False
+    base, origin = _origin(config.get("base_url", "")), _origin(path)
+    return base is not None and origin is not None and origin != base
+
+
+def _origin(url: str) -> Origin | None:
+    """Return the origin of a URL, or of a host; None: it is none, which is said elsewhere."""
+    try:
+        return configured_origin(url, "")
+    except ConfigurationError:
+        return None
 
 
 def _of_stream(stream: Group, place: str, config: Group) -> Iterator[str]:
@@ -118,6 +208,21 @@ def _of_stream(stream: Group, place: str, config: Group) -> Iterator[str]:
     bookmark = stream.get("bookmark", {})
     if "partitions" in bookmark and "parent" not in stream:
         yield f"`{place}.bookmark.partitions` has no effect without `{place}.parent`: there are no parents to remember"
+    if "partitions" in bookmark and parent.get("copy") == {} and parent.get("bookmarks") != "each":
+        yield (
+            f"`{place}.bookmark.partitions` has no effect without `{place}.parent.bookmarks` `each`: all parents share one bookmark, and "
+            "nothing is copied of them"
+        )
+    if "time_zone" in stream and stream.get("replication_key_format") in _NO_TIMES:
+        yield (
+            f"`{place}.time_zone` has no effect with `{place}.replication_key_format` `{stream['replication_key_format']}`, which is no "
+            "time"
+        )
+    if stream.get("headers") and _is_elsewhere(stream, config):
+        yield (
+            f"`{place}.headers` has no effect, since `{place}.path` leads to another origin than `base_url`, to which no header of a "
+            "config is sent"
+        )
     if "margin" in bookmark and bookmark.get("signpost") in ("read_before", "none"):
         yield f"`{place}.bookmark.margin` has no effect with `{place}.bookmark.signpost` `{bookmark['signpost']}`"
     if "pagination" in stream:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from singerkit_catalog.selection import apply_rules, unmatched_rules
 from singerkit_shell.validate import config_problems
+from singerkit_shell.words import beginning
 from singerkit_state.delivery import Delivery
 from singerkit_state.tracker import Signpost
 from singerkit_tap.delivery import Reading, delivery
@@ -105,7 +106,7 @@ class TapRest(SingerkitTap):
         return Client(self.api)
 
     def warn_once(self, stream: str, sentence: str) -> None:
-        """Warn of a stream at the first occasion, children of many parents included, and again at the end.
+        """Warn of a stream at the first occasion, children of many parents included, and again at the end, by its beginning.
 
         Sentences that differ in their numbers only are one, and a stream has five at most.
         """
@@ -123,7 +124,7 @@ class TapRest(SingerkitTap):
     def _repeat_warnings(self) -> None:
         for told in self._warnings.values():
             for sentence in told.values():
-                self.logger.warning("To be seen to: %s", sentence)
+                self.logger.warning("To be seen to: %s", beginning(sentence))
 
     def _warn_of_nothing(self) -> None:
         """Warn when a run without bookmarks was given no row at all: so looks a page number that begins elsewhere."""

@@ -84,7 +84,9 @@ def test_a_key_of_a_stream_at_the_top_and_the_other_way_round(tmp_path: Path) ->
 ROWS = {"name": "rows", "path": "/rows"}
 KEYED = ROWS | {"replication_key": "u"}
 PAGED = {"type": "page"}
+SORTED = KEYED | {"is_sorted": True, "incremental": {"param": "since"}}
 CHILD = {"name": "below", "path": "/{parent.id}", "parent": {"stream": "rows"}}
+FORGETFUL = CHILD | {"replication_key": "u", "bookmark": {"partitions": 5}}
 BEARER = {"type": "bearer", "token": "token-of-a-test"}
 API_KEY = {"type": "api_key", "api_key": "key-of-a-test"}
 EACH = {"stream": "rows", "bookmarks": "each"}
@@ -159,7 +161,7 @@ NO_EFFECT: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     (
         "`streams[0].bookmark.partitions` has no effect without `streams[0].parent`",
         {"streams": [KEYED | {"bookmark": {"partitions": 5}}]},
-        {"streams": [KEYED, CHILD | {"replication_key": "u", "bookmark": {"partitions": 5}}]},
+        {"streams": [KEYED, FORGETFUL]},
     ),
     (
         "`retries.first_wait` (50) has no effect above `retries.longest_wait` (1)",
@@ -176,6 +178,34 @@ NO_EFFECT: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"streams": [ROWS | {"headers": {"x-a": "1", "X-A": "2"}}]},
         {"headers": {"x-a": "1"}, "streams": [ROWS | {"headers": {"X-A": "2"}}]},
     ),
+    (
+        "`streams[1].bookmark.partitions` has no effect without `streams[1].parent.bookmarks` `each`",
+        {"streams": [KEYED, FORGETFUL | {"parent": {"stream": "rows", "copy": {}}}]},
+        {"streams": [KEYED, FORGETFUL | {"parent": EACH | {"copy": {}}}]},
+    ),
+    (
+        "`streams[1].bookmark.partitions` has no effect without `streams[1].parent.bookmarks` `each`",
+        {"streams": [KEYED, FORGETFUL | {"parent": {"stream": "rows", "copy": {}}}]},
+        {"streams": [KEYED, FORGETFUL]},  # what is copied of a parent is remembered of so many
+    ),
+    (
+        "`streams[0].time_zone` has no effect with `streams[0].replication_key_format` `version`",
+        {"streams": [KEYED | {"time_zone": "UTC", "replication_key_format": "version"}]},
+        {"streams": [KEYED | {"time_zone": "UTC", "replication_key_format": "date-time"}]},
+    ),
+    (
+        "`streams[0].headers` has no effect, since `streams[0].path` leads to another origin",
+        {"streams": [ROWS | {"path": "https://y.example/rows", "headers": {"X-A": "1"}}]},
+        {"streams": [ROWS | {"path": "https://X.example:443/rows", "headers": {"X-A": "1"}}]},
+    ),
+    (
+        "`pagination.continue_by` `bookmark` has no effect",
+        {
+            "pagination": PAGED | {"continue_by": "bookmark"},
+            "streams": [SORTED | {"pagination": PAGED}, ROWS | {"name": "b"}],
+        },
+        {"pagination": PAGED | {"continue_by": "bookmark"}, "streams": [SORTED, ROWS | {"name": "b"}]},
+    ),
     ("`user_agent`", {"user_agent": "a", "headers": {"User-Agent": "b"}}, {"user_agent": "a"}),
 ]
 
@@ -191,6 +221,7 @@ def test_a_setting_that_would_do_nothing_where_it_stands(
     assert config_conflicts(base | near) == []
 
 
+ELSEWHERE = ROWS | {"path": "https://y.example/rows"}
 DECLARED = ROWS | {"schema": {"properties": {"id": {}}}}
 IDLE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     # the setting, a config where it does nothing, and the nearest one where it does something
@@ -203,15 +234,78 @@ IDLE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"base_url": "http://x.example"},
         {"base_url": "http://x.example", "allowed_hosts": ["y.example"]},
     ),
+    ("time_zone", {"streams": [KEYED | {"time_zone": "Asia/Tokyo"}]}, {"streams": [KEYED]}),
+    ("auth", {"streams": [ELSEWHERE]}, {"streams": [ELSEWHERE, ROWS | {"name": "b"}]}),
+    ("headers", {"streams": [ELSEWHERE]}, {"streams": [ELSEWHERE, ROWS | {"name": "b"}]}),
+    (
+        "params.a",
+        {"streams": [ROWS | {"params": {"a": 2}}]},
+        {"streams": [ROWS | {"params": {"a": 2}}, ROWS | {"name": "b"}]},
+    ),
+    ("headers.X-A", {"streams": [ROWS | {"headers": {"x-a": "2"}}]}, {"streams": [ROWS]}),
+    (
+        "streams[0].selected",
+        {"streams": [ROWS | {"selected": False}]},
+        {"streams": [ROWS | {"selected": True}]},
+    ),
 ]
+ENTRIES = [
+    # what is named, what is said of it, a config where it does nothing, and the nearest one where it does something
+    (
+        "https://X.example:443",
+        "it is the origin of `base_url`",
+        {"allowed_hosts": ["https://X.example:443"]},
+        {"allowed_hosts": ["x.example:444"]},
+    ),
+    (
+        "http://y.example",
+        "to a URL without TLS",
+        {"allowed_hosts": ["http://y.example"]},
+        {"base_url": "http://x.example", "allowed_hosts": ["http://y.example"]},
+    ),
+    (
+        "10.0.0.0/8",
+        "only link-local and metadata addresses",
+        {"allowed_addresses": ["10.0.0.0/8"]},
+        {"allowed_addresses": ["169.254.169.254", "0.0.0.0/0", "fe80::1"]},
+    ),
+    (
+        "retries.first_wait",
+        "`retries.tries` 1",
+        {"retries": {"tries": 1, "first_wait": 2}},
+        {"retries": {"tries": 2, "first_wait": 2}},
+    ),
+]
+
+
+@pytest.mark.parametrize(("named", "said", "idle", "near"), ENTRIES)
+def test_what_is_allowed_in_any_case_or_never_is_named(
+    named: str, said: str, idle: dict[str, Any], near: dict[str, Any]
+) -> None:
+    base = {"base_url": "https://x.example", "streams": [ROWS]}
+    [sentence] = idle_settings(base | idle)
+    assert sentence.startswith(f"`{named}`")
+    assert said in sentence
+    assert idle_settings(base | near) == []
 
 
 @pytest.mark.parametrize(("setting", "idle", "near"), IDLE)
 def test_a_setting_that_stands_everywhere_by_habit_is_named(
     setting: str, idle: dict[str, Any], near: dict[str, Any]
 ) -> None:
-    values = {"pagination": PAGED, "infer": {"pages": 3}, "schema_cache": "/schemas", "ca_file": "/ca.pem"}
-    base = {"base_url": "https://x.example", "streams": [ROWS], setting: values[setting]}
+    values: dict[str, dict[str, Any]] = {
+        "pagination": {"pagination": PAGED},
+        "infer": {"infer": {"pages": 3}},
+        "schema_cache": {"schema_cache": "/schemas"},
+        "ca_file": {"ca_file": "/ca.pem"},
+        "time_zone": {"time_zone": "UTC"},
+        "auth": {"auth": BEARER},
+        "headers": {"headers": {"X-A": "1"}},
+        "params.a": {"params": {"a": 1}},
+        "headers.X-A": {"headers": {"X-A": "1"}},
+        "streams[0].selected": {"select": ["*"]},
+    }
+    base = {"base_url": "https://x.example", "streams": [ROWS], **values[setting]}
     [sentence] = idle_settings(base | idle)
     assert sentence.startswith(f"`{setting}`")
     assert "has no effect" in sentence

@@ -57,7 +57,7 @@ BOOKMARK = setting.group(
         "partitions": setting.count(
             'Parents whose bookmarks are kept, with `"bookmarks": "each"`; a state has some 200 bytes for each. Rows below others come '
             "again in each run where the stream has `primary_keys` (and are there twice in a target that appends), and end the run before "
-            f"they are sent where it has none. Default {PARTITION_LIMIT}."
+            f"they are sent where it has none. What `copy` has taken is remembered of so many, too. Default {PARTITION_LIMIT}."
         ),
     },
 )

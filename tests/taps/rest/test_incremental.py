@@ -376,3 +376,15 @@ def test_a_schema_is_inferred_from_a_start_only_where_nothing_else_is_answered(r
     assert ("/tickets", "1700000001") in asked
     assert ("/tickets/0", None) not in asked, "what is before the start is no parent"
     assert "start_date" not in refused.sentence
+
+
+def test_what_was_said_comes_once_more_in_a_line(run_tap: Any) -> None:
+    """A paragraph that comes twice is read by nobody: the second time its beginning leads to it."""
+    stream = {"name": "rows", "path": "/rows", "primary_keys": ["id"], "replication_key": "created_at"}
+    with serving({"/rows": lambda _: json_reply([{"id": 1, "created_at": "2026-01-01T00:00:00Z"}])}) as api:
+        told = run_tap(api.url, stream).ended(0).stderr.splitlines()
+    [again] = [line.partition("To be seen to: ")[2] for line in told if "To be seen to: " in line]
+    beginning = again.removesuffix(" ... (in full above)")
+    [full] = [line for line in told if beginning in line and "To be seen to: " not in line]
+    assert len(again) <= 160
+    assert len(full.partition(beginning)[2]) > 200
