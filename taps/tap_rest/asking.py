@@ -1,4 +1,9 @@
-"""The requests of one stream: its pages one after the other, and those that are asked for again, or from another place on."""
+"""The requests of one stream: its pages one after the other, and those that are asked for again, or from another place on.
+
+One page is asked for again here, in any read, where answers contradict each other: a page without records that the one before
+has named (`Pages.second_looks`), an end before the total, a page that equals the one before. All pages are read again by
+`confirming.Confirmation`, where no answer is in doubt and rows that do not come are to leave the target.
+"""
 
 from __future__ import annotations
 
@@ -111,14 +116,7 @@ class Asking:
         """
         settings = self._settings
         url, own_params = self._request(context)
-        pages = Pages(
-            settings.pagination,
-            settings.name,
-            self._source.api.limits.pages,
-            self._told.warn,
-            is_first=is_first,
-            experience=self._experience,
-        )
+        pages = self._read(is_first=is_first)
         overlaps = Overlaps(settings.pagination.size)
         step: Step | None = pages.first
         before: Question | None = None
@@ -151,6 +149,16 @@ class Asking:
                 self._note_numbering(response, step, url, question.params, page, is_first=is_first)
             self._note_overlap(overlaps, page)
             yield page
+
+    def _read(self, *, is_first: bool) -> Pages:
+        return Pages(
+            self._settings.pagination,
+            self._settings.name,
+            self._source.api.limits.pages,
+            self._told.warn,
+            is_first=is_first,
+            experience=self._experience,
+        )
 
     def _question(self, url: str, params: Mapping[str, Any], step: Step) -> Question:
         """Return the request that a step makes; one that has a URL needs nothing of the stream's own."""

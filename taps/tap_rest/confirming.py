@@ -5,9 +5,10 @@ read moves the first row of the next page to where nobody looks any more, and a 
 no answer where the other was asked first. Nothing in the answers shows it, a total and a
 token of the next page included, and a row that was missed so would be taken for one that is gone.
 
-This is not what `pages.pagination.Pages.second_looks` does: there one answer contradicts the one before, so that it alone is asked
+This is not what `asking` does where it asks for one page again: there one answer contradicts another, so that it alone is asked
 for again, in any read, before it is taken. Here no answer is in doubt, and only all of them, against all of the time before,
-show that something has moved.
+show that something has moved. How the reads ended, which a state remembers (`pages.endings`), is no part of it: a load is sure if
+both have no doubt (`RestStream.doubt_of_load`).
 """
 
 from __future__ import annotations

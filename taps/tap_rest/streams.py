@@ -51,10 +51,10 @@ from tap_rest.doubts import (
     told_of_shifting_pages,
     told_of_skipped_parents,
 )
+from tap_rest.fingerprints import fingerprints_of
 from tap_rest.incremental import bookmark_params, hint_at_start, unit_problem
 from tap_rest.localtimes import LocalTimes
-from tap_rest.origins import origins_of
-from tap_rest.pages.following import Following
+from tap_rest.pages.following import Following, Questions
 from tap_rest.parents import ParentFields, refuse_lost_copies
 from tap_rest.records import ReadPage
 from tap_rest.samples import limited, pages_without_bookmark
@@ -262,9 +262,11 @@ class RestStream(BlockStream):
             lambda: self._encoder_now,
             # A key that more rows may have tells none of them apart.
             () if self.sends_partial_records or self.accepts_duplicate_keys else self.primary_keys,
-            ask_on,
-            lambda value: bookmark_params(self.settings.incremental, value, self.bookmark_kind),
-            partial(self.asking.pages_behind, context, self.asking.numbering),
+            Questions(
+                ask_on,
+                lambda value: bookmark_params(self.settings.incremental, value, self.bookmark_kind),
+                partial(self.asking.pages_behind, context, self.asking.numbering),
+            ),
             self.warn,
             self.advice_on_order,
         )
@@ -385,7 +387,7 @@ class RestStream(BlockStream):
     def recall(self, former: ReadAs) -> None:
         """Take up where the records were, which fields they had, and whether one had no replication key."""
         self.expect(former)
-        asks_now = self._origins.items()
+        asks_now = self._fingerprints.items()
         if all(former.source.get(part, digest) == digest for part, digest in asks_now):
             self.asking.endings.recall(former.source.get(_ENDS))
         self._had_nulls, self._was_read = former.has_nulls, former.is_known
@@ -395,7 +397,7 @@ class RestStream(BlockStream):
     def asks_of(self) -> Mapping[str, Any]:
         """Return which rows the API is asked for."""
         return {
-            **self._origins,
+            **self._fingerprints,
             "records": self.asking.reader.place,
             _ENDS: self.asking.endings.written() or None,
         }
@@ -406,8 +408,8 @@ class RestStream(BlockStream):
         return {*self.settings.copies, *self.keeper.placeholders}
 
     @cached_property
-    def _origins(self) -> Mapping[str, str]:
-        return origins_of(self.settings, self.tap.api)
+    def _fingerprints(self) -> Mapping[str, str]:
+        return fingerprints_of(self.settings, self.tap.api)
 
     def _sent(self, names: Iterable[str]) -> list[str]:
         """Return those of ``names`` that records carry: a schema that is inferred will come to know all of them."""

@@ -13,7 +13,7 @@ a while says no more than that.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -107,16 +107,22 @@ class Witness:
         answer = self._get(question, not_yet)
         if self._had_rows is None or not passed or self._is_trusted(passed[-1]):
             return answer, bool(passed) and self._had_rows is not None
+        return self._with_rows_now(question, not_yet, passed) or answer, True
+
+    def _with_rows_now(
+        self, question: Question, not_yet: Callable[[Response], NotYet | None], passed: Sequence[Signs]
+    ) -> Response | None:
+        """Ask once more, behind the signs that have ``passed``, and return an answer with rows; None: there is none."""
         for _ in range(_LOOKS if passed[-1] in self._doubted else 1):
             try:
                 again = self._get(question, not_yet)
             except (BadDataError, NotAuthorisedError):
-                return answer, True  # a token that leads on once only
+                return None  # a token that leads on once only
             if self._reader.has_rows(again):
                 self._doubted.update(passed)
-                return again, True
+                return again
         self._ends[passed[-1]] += 1
-        return answer, True
+        return None
 
     def _asked_to_wait(self, signs: Signs, wait: float | None) -> NotYet | None:
         """Give an answer that asks to wait one more try where there is no witness; the same one is believed then."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import islice
 from typing import Any, NamedTuple
@@ -30,12 +30,26 @@ from singerkit_tap.sync import CHUNK_RECORDS
 from singerkit_wire.encode import RecordEncoder, SentRows
 from tap_rest.records import ReadPage
 
-__all__ = ["Following"]
+__all__ = ["Following", "Questions"]
 
 Params = Mapping[str, str]
 _PASSES = 20
 _KEPT = 2
 """Pages that are held while it is not known how their order goes on; more of one value are asked for again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """How the API is asked.
+
+    ``pages`` makes the numbered pages of one question; ``params_of`` the parameters that ask from a value on. ``pages_behind``
+    makes the pages of a question from the one on that holds the row behind so many; it is given that number, and how many rows a
+    page has.
+    """
+
+    pages: Callable[[Params], Iterator[ReadPage]]
+    params_of: Callable[[BookmarkValue], Params]
+    pages_behind: Callable[[Params, int, int], Iterator[ReadPage]]
 
 
 class _Row(NamedTuple):
@@ -85,9 +99,7 @@ class Following:
     """One read that goes on by the replication key.
 
     ``rows`` tells which records are the same, ``encoder`` returns what they are sent by, and ``names`` are the fields of their
-    key; ``ask`` makes the numbered pages of one question; ``params_of`` the parameters
-    that ask from a value on. ``ask_behind`` makes the pages of a question from the one on that holds the row behind so many;
-    it is given that number, and how many rows a page has.
+    key.
     """
 
     def __init__(
@@ -98,9 +110,7 @@ class Following:
         rows: SentRows,
         encoder: Callable[[], RecordEncoder],
         names: Sequence[str],
-        ask: Callable[[Params], Iterator[ReadPage]],
-        params_of: Callable[[BookmarkValue], Params],
-        ask_behind: Callable[[Params, int, int], Iterator[ReadPage]],
+        questions: Questions,
         warn: Callable[[str], None],
         advice_on_order: Callable[[], str],
     ) -> None:
@@ -108,9 +118,8 @@ class Following:
         self._rows, self._encoder, self._names = rows, encoder, names
         self._advice_on_order = advice_on_order
         self._reader = RecordEncoder(stream, {"properties": {key: {}}}, SelectionMask())
-        self._ask = ask
-        self._params_of = params_of
-        self._ask_behind = ask_behind
+        self._ask, self._params_of = questions.pages, questions.params_of
+        self._ask_behind = questions.pages_behind
         self._warn = warn
         self._last: msgspec.Raw | None = None
         """The greatest value, as it came: what it compares as is found anew beside the values of each page."""

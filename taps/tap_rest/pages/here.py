@@ -53,7 +53,10 @@ class Seen:
 @dataclass(slots=True)
 class Experience:
     """What the reads of a stream before this one showed: whether the token or link of `pagination` was ever seen,
-    whether a total was above what one page holds, how many records the largest page had, and how they ended."""
+    whether a total was above what one page holds, how many records the largest page had, and how they ended.
+
+    It is of this run, but for `endings`, which know of former runs from the state.
+    """
 
     has_seen_place: bool = False
     has_seen_total: bool = False

@@ -14,13 +14,13 @@ from tap_rest.settings.pagination import Pagination
 from tap_rest.settings.stream import StreamSettings
 from tap_rest.urls import joined
 
-__all__ = ["origins_of"]
+__all__ = ["fingerprints_of"]
 
 _NO_OTHER_ROWS = ("size",)
 """What of `pagination` says only how many rows come in one answer."""
 
 
-def origins_of(settings: StreamSettings, api: ApiSettings) -> dict[str, str]:
+def fingerprints_of(settings: StreamSettings, api: ApiSettings) -> dict[str, str]:
     """Return ``where`` and ``asks`` of a stream, and both of its parent as ``parent``.
 
     Secrets are left out, so that a new one is no change, and none can be found by trying.

@@ -8,7 +8,7 @@ import pytest
 
 from singerkit_shell.secrets import redactor
 from tap_rest.config import api_settings
-from tap_rest.origins import origins_of
+from tap_rest.fingerprints import fingerprints_of
 from tap_rest.urls import joined
 
 BASE = "https://api.example.com/v1"
@@ -21,7 +21,7 @@ def origins(base_url: str = BASE, top: dict[str, Any] | None = None, **stream: A
     parent = {"name": "up", "path": "/up"} | stream.pop("up", {})
     given = {"name": "rows", "path": "/rows"} | stream
     api = api_settings({"base_url": base_url, "streams": [parent, given]} | (top or {}))
-    return origins_of(api.streams[1], api)
+    return fingerprints_of(api.streams[1], api)
 
 
 def below(**up: Any) -> dict[str, Any]:
