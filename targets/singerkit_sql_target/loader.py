@@ -180,7 +180,7 @@ class SqlLoader:
         """Behind the rows that wait: rows of other versions go, or are marked; rows without one stay."""
         if self._versions.is_kept(stream.name, version):
             return
-        self._stage.activate(stream.name, version)
+        self._stage.activate(stream.name, self._versions.activated(stream.name, version))
 
     # --- units of commit -----------------------------------------------------------------------------------
 
@@ -254,8 +254,7 @@ class SqlLoader:
             return False
         table = self._tables[stream]
         if not isinstance(part, Part):
-            others, are_new = self._others(session, stream), self._versions.wrote_without(stream)
-            self._versions.apply(session, table, part.version, others, are_new=are_new)
+            self._versions.apply(session, table, part, self._others(session, stream))
             return False
         columns = columns_of(part.fields, self._dialect)
         if not part.keys:

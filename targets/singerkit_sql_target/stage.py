@@ -13,11 +13,12 @@ from itertools import chain
 from typing import Any
 
 from singerkit_sql_target.dialect import ORDER, Field, Session
+from singerkit_sql_target.versions import Version
 from singerkit_wire.batch import WireRow
 from singerkit_wire.kinds import Column, Kind
 from singerkit_wire.values import number_texts, values_of
 
-__all__ = ["Part", "Position", "Stage", "Version"]
+__all__ = ["Part", "Position", "Stage"]
 
 
 _GATHER_BYTES = 8 << 20
@@ -55,13 +56,6 @@ def _plain(column: Column, on_wire: Sequence[Any]) -> Sequence[Any]:
     if column.kind in (Kind.BIG_INTEGER, Kind.NUMBER):
         return number_texts(on_wire)
     return values_of(column, on_wire)
-
-
-@dataclass(frozen=True)
-class Version:
-    """An ACTIVATE_VERSION, which stands behind the rows before it."""
-
-    version: int
 
 
 Position = Mapping[str, tuple[int, int]]
@@ -107,9 +101,9 @@ class Stage:
                 part.flush(session)
         self._gathered = 0
 
-    def activate(self, stream: str, version: int) -> None:
+    def activate(self, stream: str, version: Version) -> None:
         """Put an ACTIVATE_VERSION behind the rows that wait."""
-        self._parts.setdefault(stream, []).append(Version(version))
+        self._parts.setdefault(stream, []).append(version)
 
     def activated(self) -> set[str]:
         """The streams of which a version is activated."""

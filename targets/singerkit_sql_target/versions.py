@@ -1,6 +1,6 @@
-"""ACTIVATE_VERSION: rows of other versions go, once all rows of the version are in (SINGER-RULES X01).
+"""ACTIVATE_VERSION: rows of older versions go, once all rows of the version are in (SINGER-RULES X01).
 
-A row without a version is of no other version: who wrote it did not say (docs/decisions/0022).
+Where the records of the run carry the version, rows of newer ones go as well: the versions of the source began anew. A row without a version is of no other version: who wrote it did not say (docs/decisions/0022).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from singerkit_sql_target.tables import StreamTable, holds_values
 from singerkit_target.versions import without_metadata
 from singerkit_wire.stream import DELETED_AT, VERSION
 
-__all__ = ["Others", "Versions"]
+__all__ = ["Others", "Version", "Versions"]
 
 
 def _told_of_versions(settings: Settings) -> str:
@@ -30,6 +30,10 @@ def _told_of_versions(settings: Settings) -> str:
 
 def _removing(settings: Settings) -> str:
     return "delete" if settings.hard_delete else "mark as deleted"
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count} rows"
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Others:
 
     def refusal(self, stream: str, where: str, count: int, settings: Settings) -> ConfigurationError:
         """What a run ends with in which ``count`` rows of other versions would go: a version does not say whose it is."""
-        name, rows = self.names[0], "1 row" if count == 1 else f"{count} rows"
+        name, rows = self.names[0], _rows(count)
         return ConfigurationError(
             f"ACTIVATE_VERSION of stream `{stream}` would {_removing(settings)} {rows} of other versions in the table {where}, which the "
             f"pipeline `{name}` has loaded, too, so that they may be its own; none was touched, and what was committed is safe: "
@@ -64,24 +68,52 @@ class Others:
         )
 
 
+@dataclass(frozen=True)
+class Version:
+    """An ACTIVATE_VERSION, with what this run had written of its stream before it: the newest version, and whether some rows had none."""
+
+    version: int
+    newest: int | None = None
+    wrote_without: bool = False
+
+    @property
+    def is_of_records(self) -> bool:
+        """Whether records of the run carry it, and none a newer one: it is no word of an older load."""
+        return self.newest == self.version
+
+
+@dataclass(frozen=True)
+class _Found:
+    """How many rows of older and newer versions a table has, and the newest version of all."""
+
+    older: int
+    newer: int
+    newest: int | None
+
+
 class Versions:
     """What one run does about versions; of each stream something is said once."""
 
     def __init__(self, words: Words, settings: Settings, log: logging.Logger) -> None:
         self._words, self._settings, self._log = words, settings, log
-        self._told: set[str] = set()
+        self._told: set[tuple[str, str]] = set()
         self._without_version: set[str] = set()  # streams of which this run has written rows without one
+        self._newest: dict[str, int] = {}  # of what this run has written
 
     def see(self, stream: str, names: Sequence[str], rows: Collection[tuple[Any, ...]]) -> None:
-        """Note whether rows that are written have no version."""
-        if stream not in self._without_version:
-            at = names.index(VERSION) if VERSION in names else None
-            if at is None or None in map(itemgetter(at), rows):
-                self._without_version.add(stream)
+        """Note the versions of rows that are written."""
+        versions: set[int | None] = (
+            set(map(itemgetter(names.index(VERSION)), rows)) if VERSION in names else {None}
+        )
+        if None in versions:
+            self._without_version.add(stream)
+        newest = max((one for one in versions if one is not None), default=None)
+        if newest is not None:
+            self._newest[stream] = max(self._newest.get(stream, newest), newest)
 
-    def wrote_without(self, stream: str) -> bool:
-        """Whether this run has written rows of a stream that have no version."""
-        return stream in self._without_version
+    def activated(self, stream: str, version: int) -> Version:
+        """Return an ACTIVATE_VERSION that stands behind what was written so far."""
+        return Version(version, self._newest.get(stream), stream in self._without_version)
 
     def is_kept(self, stream: str, version: int) -> bool:
         """Whether every row is kept, whatever its version."""
@@ -95,10 +127,9 @@ class Versions:
         )
         return True
 
-    def apply(
-        self, session: Runs, table: StreamTable, version: int, others: Others, *, are_new: bool
-    ) -> None:
-        """Delete the rows of other versions, or set their ``_sdc_deleted_at``; ``are_new``: this run has written some without.
+    def apply(self, session: Runs, table: StreamTable, asked: Version, others: Others) -> None:
+        """Delete the rows of older versions, or set their ``_sdc_deleted_at``; those of newer ones where records of this run carry
+        the version.
 
         Raises:
             ConfigurationError: there are some, and one of ``others`` may have loaded them.
@@ -108,23 +139,68 @@ class Versions:
         if problem is not None:
             self._tell(table.stream, problem)
             return
-        other = f"{self._column(table, VERSION)} <> {version:d}"
-        if others.names and (count := self._count(session, table, other)):
-            raise others.refusal(table.stream, table.where, count, self._settings)
+        found = self._find(session, table, asked.version)
+        going = found.older + (found.newer if asked.is_of_records else 0)
+        if going and others.names:
+            raise others.refusal(table.stream, table.where, going, self._settings)
+        if going:
+            self._remove(session, table, asked)
+        self._tell_of_order(table, asked, found)
+        left = self._rows_without_version(session, table, asked.wrote_without)
+        if left is not None:
+            self._tell(table.stream, left)
+
+    def _find(self, session: Runs, table: StreamTable, version: int) -> _Found:
+        column = self._column(table, VERSION)
+        [(older, newer, newest)] = session.execute(
+            f"SELECT count(CASE WHEN {column} < {version:d} THEN 1 END), count(CASE WHEN {column} > {version:d} THEN 1 END), max({column}) "
+            f"FROM {table.quoted} WHERE {self._left(table, f'{column} <> {version:d}')}"
+        )
+        return _Found(int(older), int(newer), None if newest is None else int(newest))
+
+    def _remove(self, session: Runs, table: StreamTable, asked: Version) -> None:
+        which = f"{self._column(table, VERSION)} {'<>' if asked.is_of_records else '<'} {asked.version:d}"
         try:
-            session.execute(self._removal(table, other))
+            session.execute(self._removal(table, which))
         except self._words.errors as error:
             refused = self.refused([table.stream], error)
             if refused is None:
                 raise
             raise refused from error
-        if self._words.leaves_rows and self._count(session, table, other):
+        if self._words.leaves_rows and self._count(session, table, which):
             raise BadDataError(
                 f"A trigger or rule of the table {table.where} leaves rows of other versions as they are at ACTIVATE_VERSION of stream "
                 f"`{table.stream}`; what was committed is safe: change it, then run again."
             )
-        if table.stream not in self._told and (left := self._rows_without_version(session, table, are_new)):
-            self._tell(table.stream, left)
+
+    def _tell_of_order(self, table: StreamTable, asked: Version, found: _Found) -> None:
+        """Say where a version is not the newest: it may be a word of an older load, and what it takes away is all that there is."""
+        done = "deleted" if self._settings.hard_delete else "marked as deleted"
+        newer = f"{_rows(found.newer)} of newer versions (up to {found.newest}) of the table {table.where}"
+        if found.newer and asked.is_of_records:
+            self._tell(
+                table.stream,
+                f"({asked.version}), which the records of this run carry, has {done} {newer}: if its input was an older load, have the newest "
+                "one come again, from the beginning.",
+                "order",
+            )
+        elif found.newer:
+            removal = self._removal(table, f"{self._column(table, VERSION)} > {asked.version:d}")
+            self._tell(
+                table.stream,
+                f"({asked.version}) is older than {newer}, which stay: only rows of versions before it go, since no load of this run ends with it. "
+                f"If those rows are gone at the source, and its versions began anew, remove them with `{removal}`.",
+                "order",
+            )
+        elif found.older and asked.newest is not None and asked.newest < asked.version:
+            self._tell(
+                table.stream,
+                f"({asked.version}) has {done} {_rows(found.older)} of older versions, those of this run among them, whose records carry "
+                f"{asked.newest}: that is right where the source has been emptied since; if it has rows, the tap says another version in its "
+                "records than it activates: correct that, or set `add_record_metadata` to false, and have all rows come again, from the "
+                "beginning.",
+                "order",
+            )
 
     def refused(self, streams: Sequence[str], error: Exception) -> BadDataError | None:
         """Say what helps where the store does not let rows go; None: it is about something else."""
@@ -143,9 +219,9 @@ class Versions:
             f"{other}; then run again."
         )
 
-    def _tell(self, stream: str, said: str) -> None:
-        if stream not in self._told:
-            self._told.add(stream)
+    def _tell(self, stream: str, said: str, about: str = "") -> None:
+        if (stream, about) not in self._told:
+            self._told.add((stream, about))
             self._log.warning("ACTIVATE_VERSION of stream `%s` %s", stream, said)
 
     def _column(self, table: StreamTable, name: str) -> str:
@@ -203,12 +279,14 @@ class Versions:
         )
 
     def _rows_without_version(self, session: Runs, table: StreamTable, are_new: bool) -> str | None:
-        """Say how many rows have no version, and are not marked as deleted."""
+        """Say how many rows have no version, and are not marked as deleted, unless that was said."""
+        if (table.stream, "") in self._told:
+            return None
         which = f"{self._column(table, VERSION)} IS NULL"
         count = self._count(session, table, which)
         if not count:
             return None
-        found = f"found {count} row{'' if count == 1 else 's'} of the table {table.where} without a version"
+        found = f"found {_rows(count)} of the table {table.where} without a version"
         if are_new:
             return (
                 f"{found}, and leaves what has none: records of this run came without `version`, so that old rows cannot be "

@@ -370,13 +370,13 @@ class PostgresLoader:
         """Remove the rows of other versions, or mark them deleted; rows without one stay."""
         if self._versions.is_kept(stream.name, version):
             return
-        table, are_new = self._tables[stream.name], self._versions.wrote_without(stream.name)
+        table, asked = self._tables[stream.name], self._versions.activated(stream.name, version)
 
         def remove(connection: Connection) -> None:
             with connection.cursor() as cursor:
                 self._storing.merge(cursor, table)
                 others = self._others(cursor, stream.name)
-                self._versions.apply(Asked(cursor), table.alone(), version, others, are_new=are_new)
+                self._versions.apply(Asked(cursor), table.alone(), asked, others)
 
         self._storing.activated.add(stream.name)
         self._in_unit.add(stream.name)

@@ -15,6 +15,7 @@ import pytest
 from singerkit_sql_target import stage as stages
 from singerkit_sql_target.dialect import Field, Session
 from singerkit_sql_target.stage import Part, Stage
+from singerkit_sql_target.versions import Version
 from singerkit_wire.kinds import Column, Kind
 from target_duckdb.connect import DuckDialect
 
@@ -192,7 +193,7 @@ def test_a_stage_goes_back_to_a_safe_point(
     assert stage.position() == {}
     stage.append(session, "a", [ID], [(1,), (2,)], 1)
     stage.append(session, "b", [ID], [(7,)], 1)
-    stage.activate("b", 5)
+    stage.activate("b", Version(5))
     position = stage.position()
     stage.append(session, "a", [ID], [(3,)], 1)
     stage.append(session, "a", [ID], [(4,)], 1, ("id",))

@@ -403,6 +403,25 @@ def test_a_version_does_not_take_the_rows_that_another_pipeline_has_loaded(file:
     assert {2, 3, 7} <= {row[0] for row in rows(file, columns=there)}
 
 
+def test_a_version_of_an_older_load_takes_no_newer_rows(file: Path) -> None:
+    """Nor what comes behind it in its unit, which is no record of it."""
+    config = {"add_record_metadata": True}
+    load(file, schema("id"), *versioned(5, 1, 2), activate(5), STATE({"at": 1}), **config).expect(0)
+    behind = [activate(4), STATE({"at": 2}), *versioned(6, 3), STATE({"at": 3})]
+    stale = load(file, schema("id"), *behind, **config).expect(0)
+    assert "(4) is older than 2 rows of newer versions (up to 5) of the table main.s" in stale.stderr
+    assert sorted(rows(file, columns="id")) == [(1,), (2,), (3,)]
+    both = [*versioned(6, 3), activate(6), STATE({"at": 4}), *versioned(7, 4), STATE({"at": 5})]
+    assert "ACTIVATE_VERSION" not in load(file, schema("id"), *both, **config).expect(0).stderr
+    assert sorted(rows(file, columns="id")) == [(3,), (4,)]
+    anew = [*versioned(1, 3), activate(1), STATE({"at": 6})]
+    assert (
+        "has deleted 1 row of newer versions (up to 7)"
+        in load(file, schema("id"), *anew, **config).expect(0).stderr
+    )
+    assert rows(file, columns="id") == [(3,)]
+
+
 def test_a_version_is_taken_back_with_the_unit_that_failed(file: Path) -> None:
     config = {"add_record_metadata": True}
     load(file, schema("id"), *versioned(1, 1, 2), activate(1), STATE({"at": 1}), **config).expect(0)

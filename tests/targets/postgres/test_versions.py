@@ -262,6 +262,58 @@ def test_a_version_of_a_unit_that_is_lost_is_activated_again(database: str) -> N
     assert table(database, "t", "id") == [(1,), (3,)]
 
 
+# --- versions that are not the newest ------------------------------------------------------------------------
+
+IDS = "SELECT id FROM t WHERE _sdc_deleted_at IS NULL ORDER BY id"
+
+
+@pytest.mark.parametrize("hard", [True, False], ids=["hard", "soft"])
+def test_a_version_of_an_older_load_takes_no_newer_rows(database: str, hard: bool) -> None:
+    """It removed all rows, without a word."""
+    loaded(database, *rows(3, 1, 2, 3), activate(3), STATE({"a": 1}), hard_delete=hard)
+    loaded(database, *rows(5, 1, 2), STATE({"a": 2}), hard_delete=hard)  # a load that was cut off
+    assert "older than 3 rows" in loaded(database, activate(2), STATE({"a": 3}), hard_delete=hard)
+    said = loaded(database, activate(4), STATE({"a": 4}), activate(4), STATE({"a": 5}), hard_delete=hard)
+    told = "(4) is older than 2 rows of newer versions (up to 5) of the table public.t, which stay"
+    assert said.count(told) == 1
+    assert query(database, IDS) == [(1,), (2,)]
+    assert loaded(database, activate(5), STATE({"a": 6}), hard_delete=hard) == ""
+    assert query(database, IDS) == [(1,), (2,)]
+    removal = re.search(r"remove them with `([^`]+)`", said)
+    assert removal
+    query(database, removal[1])
+    assert query(database, IDS) == []
+
+
+@pytest.mark.parametrize("written", [(6, 5), (5, 6)], ids=str)
+def test_records_of_a_load_that_has_begun_stay_at_the_version_of_the_one_before(
+    database: str, written: tuple[int, ...]
+) -> None:
+    loaded(database, *rows(4, 9), activate(4), STATE({"a": 1}))
+    records = [record for version in written for record in rows(version, version)]
+    assert "is older than 1 row" in loaded(database, *records, activate(5), STATE({"a": 2}))
+    assert query(database, IDS) == [(5,), (6,)]
+    assert loaded(database, *rows(6, 6), activate(6), STATE({"a": 3})) == ""
+    assert query(database, IDS) == [(6,)]
+
+
+def test_versions_that_begin_anew_are_followed_and_told(database: str) -> None:
+    loaded(database, *rows(9, 1, 2), activate(9), STATE({"a": 1}))
+    said = loaded(database, *rows(1, 1), activate(1), STATE({"a": 2}))
+    assert "(1), which the records of this run carry, has deleted 1 row of newer versions (up to 9)" in said
+    assert query(database, IDS) == [(1,)]
+
+
+def test_a_version_that_no_record_carries_is_told_where_it_takes_what_has_just_come(database: str) -> None:
+    said = loaded(database, *rows(5, 1, 2), activate(6), STATE({"a": 1}))
+    assert (
+        "(6) has deleted 2 rows of older versions, those of this run among them, whose records carry 5"
+        in said
+    )
+    assert query(database, IDS) == []
+    assert loaded(database, activate(7), STATE({"a": 2}), rows_gone="accept") == ""
+
+
 # --- fields with the names of metadata columns --------------------------------------------------------------
 
 NAMES = [
