@@ -16,7 +16,7 @@ import nanoarrow as na
 
 from singerkit_sql_target.dialect import ORDER, Field
 from singerkit_wire.kinds import Kind
-from target_duckdb.types import DOUBLES, digits_of
+from target_duckdb.types import TYPES
 
 __all__ = ["ROWS", "as_arrow"]
 
@@ -80,9 +80,9 @@ def _moments(values: Sequence[Any], type_: str) -> Encoded:
 def _numbers(texts: Sequence[str | None], type_: str) -> Encoded:
     if type_ == "VARCHAR":  # a key of integers: `12.0` is `12`
         texts = [None if text is None else str(int(Decimal(text))) for text in texts]
-    if type_ in DOUBLES or type_ == "VARCHAR":
+    if type_ in TYPES.inexact or type_ == "VARCHAR":
         return na.string(), na.c_array(texts, na.string()), f"CAST({{}} AS {type_})"
-    before, after = digits_of(type_) or (0, 0)
+    before, after = TYPES.digits_of(type_) or (0, 0)
     if before >= 9 and after >= 9 and _are_short(texts):
         cast = f"CAST(CAST({{}} AS DECIMAL(18,9)) AS {type_})"
         return na.string(), na.c_array(texts, na.string()), cast

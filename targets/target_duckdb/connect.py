@@ -33,9 +33,9 @@ from singerkit_sql_target.dialect import (
 from singerkit_sql_target.names import lower_ascii
 from singerkit_state.duckdb_file import first_line, literal, open_or_make, quoted, run
 from singerkit_wire.kinds import Column, Kind
-from target_duckdb import types as value_table
 from target_duckdb.arrow import ROWS, as_arrow
 from target_duckdb.domain import ABILITIES, DOMAIN
+from target_duckdb.types import TYPES
 
 __all__ = ["DuckDialect"]
 
@@ -52,8 +52,8 @@ class DuckDialect:
 
     name = "DuckDB"
     domain, abilities, one_writer = DOMAIN, ABILITIES, True
-    types: Mapping[Kind, str] = value_table.VALUE_TABLE
-    inexact_types = frozenset(value_table.DOUBLES)
+    types: Mapping[Kind, str] = TYPES.table
+    inexact_types = frozenset(TYPES.inexact)
     errors: tuple[type[Exception], ...] = (duckdb.Error,)
     now, emptying, leaves_rows = "now()", "DELETE FROM", False
 
@@ -73,13 +73,13 @@ class DuckDialect:
         return field
 
     def new_type(self, column: Column, chosen: str | None) -> str:
-        return value_table.new_type(column, chosen, self._number_type)
+        return TYPES.new_type(column, chosen, self._number_type)
 
     def fitting(self, column: Column, found: str, wanted: str) -> str | None:
-        return value_table.fitting(column, found, wanted)
+        return TYPES.fitting(column, found, wanted)
 
     def as_stored(self, column: Column, type_: str) -> Column | None:
-        return value_table.as_stored(column, type_)
+        return TYPES.as_stored(column, type_)
 
     def is_refusal(self, error: Exception) -> bool:
         return not isinstance(error, _CANNOT_WRITE)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -15,12 +14,11 @@ import pytest
 from conformance.singer import RECORD, SCHEMA, STATE
 from targets.duckdb.test_target_duckdb import file, load, query, rows, state
 
-from singerkit_sql_target import decimals
 from singerkit_sql_target.dialect import ORDER, Field
 from singerkit_wire.kinds import Column, Kind
-from target_duckdb import types
 from target_duckdb.arrow import ROWS, as_arrow
 from target_duckdb.target import TargetDuckDB
+from target_duckdb.types import TYPES
 
 __all__ = ["file"]
 
@@ -239,43 +237,10 @@ def test_a_type_that_no_rows_go_into_is_refused(file: Path, type_: str) -> None:
     assert f"`{type_}`" in done.expect(65).last_words
 
 
-@pytest.mark.parametrize(
-    ("kind", "found", "wanted", "fits"),
-    [
-        (Kind.INTEGER, "INTEGER", "BIGINT", "BIGINT"),
-        (Kind.INTEGER, "HUGEINT", "BIGINT", "HUGEINT"),
-        (Kind.INTEGER, "DECIMAL(38,9)", "BIGINT", "DECIMAL(38,9)"),
-        (Kind.INTEGER, "DECIMAL(10,2)", "BIGINT", "DECIMAL(21,2)"),
-        (Kind.INTEGER, "VARCHAR", "BIGINT", "VARCHAR"),
-        (Kind.INTEGER, "BOOLEAN", "BIGINT", None),
-        (Kind.BIG_INTEGER, "BIGINT", "DECIMAL(38,0)", "DECIMAL(38,0)"),
-        (Kind.BIG_INTEGER, "DECIMAL(38,9)", "DECIMAL(38,0)", "DECIMAL(38,9)"),
-        (Kind.BIG_INTEGER, "DECIMAL(21,2)", "DECIMAL(38,0)", "DECIMAL(21,2)"),
-        (Kind.NUMBER, "BIGINT", "DECIMAL(38,9)", "DECIMAL(38,9)"),
-        (Kind.NUMBER, "BIGINT", "DECIMAL(12,2)", "DECIMAL(21,2)"),
-        (Kind.NUMBER, "BIGINT", "DOUBLE", None),
-        (Kind.NUMBER, "DECIMAL(38,2)", "DECIMAL(38,9)", None),
-        (Kind.INTEGER, "DECIMAL(19,0)", "BIGINT", "DECIMAL(19,0)"),
-        (Kind.INTEGER, "DECIMAL(18,0)", "BIGINT", "DECIMAL(19,0)"),
-        (Kind.BIG_INTEGER, "DECIMAL(18,0)", "DECIMAL(38,0)", "DECIMAL(38,0)"),
-        (Kind.NUMBER, "DECIMAL(12,2)", "DECIMAL(38,9)", "DECIMAL(38,9)"),
-        (Kind.NUMBER, "DECIMAL(38,0)", "DECIMAL(38,9)", None),
-        (Kind.NUMBER, "DOUBLE", "DECIMAL(38,9)", None),
-        (Kind.NUMBER, "DECIMAL(38,9)", "DOUBLE", "DECIMAL(38,9)"),
-        (Kind.STRING, "BIGINT", "VARCHAR", None),
-        (Kind.DATE, "TIMESTAMP", "DATE", None),
-    ],
-)
-def test_a_column_becomes_the_type_that_keeps_what_is_there_and_what_comes(
-    kind: Kind, found: str, wanted: str, fits: str | None
-) -> None:
-    assert types.fitting(Column("x", kind, nullable=True, required=False), found, wanted) == fits
-
-
 def test_every_kind_has_a_type_that_takes_it() -> None:
     for kind in Kind:
         column = Column("x", kind, nullable=True, required=False)
-        assert types.as_stored(column, types.new_type(column, None, "decimal")) is not None
+        assert TYPES.as_stored(column, TYPES.new_type(column, None, "decimal")) is not None
     assert TargetDuckDB.abilities({"load_method": "append-only"}).appends
 
 
@@ -316,7 +281,7 @@ def column(kind: Kind, **schema: Any) -> Column:
 )
 def test_how_much_a_column_holds(type_: str, most: str, too_much: str) -> None:
     """DuckDB itself makes infinity, or nothing, of what comes just behind."""
-    numbers = getattr(types.as_stored(column(Kind.NUMBER), type_), "numbers", None)
+    numbers = getattr(TYPES.as_stored(column(Kind.NUMBER), type_), "numbers", None)
     assert numbers is not None
     assert (numbers.hold(Decimal(most)), numbers.hold(Decimal(too_much))) == (True, False)
     value = duckdb.sql(f"SELECT CAST('{most}' AS {type_})").fetchall()[0][0]
@@ -324,71 +289,13 @@ def test_how_much_a_column_holds(type_: str, most: str, too_much: str) -> None:
     assert value != float("inf")
 
 
-def test_doubles_of_the_source_come_back_and_others_are_rounded_where_the_config_says_so() -> None:
-    """DOUBLE is the word for that; FLOAT rounded without a word, and few who choose it know how early."""
-    wide = Decimal(2**53 + 1)
-    of_source = types.as_stored(column(Kind.NUMBER, format="double"), "DOUBLE")
-    chosen = types.as_stored(column(Kind.NUMBER), "DOUBLE")
-    narrow = types.as_stored(column(Kind.NUMBER, format="double"), "FLOAT")
-    found = [one.numbers for one in (of_source, chosen, narrow) if one is not None and one.numbers]
-    assert [numbers.hold(wide) for numbers in found] == [False, True, False]
-    held = "0.1", "1e308", "1.7976931348623157e308", "5e-324", "-0.0", str(2**53)
-    assert all(map(found[0].hold_text, held))
-    assert not any(map(found[0].hold_text, ["1.8e308", "3e-324", "0.10000000000000000001"]))
-
-
 @pytest.mark.parametrize(
     ("chosen", "type_"),
     [("decimal", "DECIMAL(18,3)"), ("NUMERIC (7)", "DECIMAL(7,0)"), ("dec(4, 4)", "DECIMAL(4,4)"), ("varchar(3)", "VARCHAR"), ("double  precision", "DOUBLE")],
 )  # fmt: skip
 def test_what_a_chosen_type_is_called_by_duckdb(chosen: str, type_: str) -> None:
-    assert types.new_type(column(Kind.STRING), chosen, "decimal") == type_
+    assert TYPES.new_type(column(Kind.STRING), chosen, "decimal") == type_
     assert str(duckdb.sql(f"SELECT CAST(NULL AS {chosen}) AS x").types[0]) == type_
-
-
-@pytest.mark.parametrize("chosen", ["decimal(0,0)", "decimal(39)", "decimal(4,5)"])
-def test_decimals_that_duckdb_does_not_have(chosen: str) -> None:
-    with pytest.raises(ValueError, match="more than 38 digits"):
-        types.new_type(column(Kind.NUMBER), chosen, "decimal")
-
-
-def test_types_that_the_schema_tells() -> None:
-    in_text = replace(column(Kind.NUMBER), number_in_text=True)
-    assert types.new_type(in_text, None, "double") == "DECIMAL(38,9)"
-    assert types.new_type(column(Kind.NUMBER), None, "double") == "DOUBLE"
-    assert types.new_type(column(Kind.NUMBER, format="double"), None, "decimal") == "DOUBLE"
-    steps = [(1e-19, (19, 19)), (1e-20, None), (100, (38, 0)), (0, None)]
-    assert [decimals.declared(column(Kind.NUMBER, multipleOf=step), 38) for step, _ in steps] == [
-        digits for _, digits in steps
-    ]
-    assert decimals.declared(column(Kind.NUMBER, precision=38, scale=38), 38) == (0, 38)
-    assert decimals.declared(column(Kind.NUMBER, precision=39, scale=1), 38) is None
-    assert decimals.declared(column(Kind.NUMBER, precision=0), 38) is None
-
-
-def test_in_which_kind_a_column_takes_values() -> None:
-    def kind(given: Column, type_: str) -> Kind | None:
-        found = types.as_stored(given, type_)
-        assert found is None or not found.number_in_text or found.kind is Kind.NUMBER
-        return None if found is None else found.kind
-
-    in_text = replace(column(Kind.NUMBER), number_in_text=True)
-    key = replace(column(Kind.INTEGER), is_key=True)
-    found = [
-        kind(in_text, "VARCHAR"),
-        kind(in_text, "JSON"),
-        kind(key, "VARCHAR"),
-        kind(column(Kind.INTEGER), "VARCHAR"),
-        kind(column(Kind.INTEGER), "INTEGER"),
-        kind(column(Kind.STRING), "UUID"),
-        kind(column(Kind.STRING), "DATE"),
-        kind(column(Kind.DATE_TIME), "TIMESTAMP"),
-        kind(column(Kind.INTEGER), "DATE"),
-        kind(column(Kind.BOOLEAN), "BIGINT"),
-    ]
-    assert found == [
-        Kind.STRING, Kind.JSON, Kind.INTEGER, Kind.ANY_TEXT, Kind.BIG_INTEGER, Kind.UUID, Kind.DATE, Kind.DATE_TIME, None, None,
-    ]  # fmt: skip
 
 
 def scanned(kind: Kind, type_: str, values: Sequence[Any], first: int = 0) -> list[tuple[Any, ...]]:
@@ -443,12 +350,3 @@ def test_a_moment_in_a_column_without_a_zone_is_in_utc() -> None:
 def test_a_key_of_integers_in_a_column_of_text_is_one_text() -> None:
     found = scanned(Kind.BIG_INTEGER, "VARCHAR", ["12.0", "12", "1.2e1", None])
     assert [text for text, _ in found] == ["12", "12", "12", None]
-
-
-@pytest.mark.parametrize(
-    "type_", ["STRUCT(x INTEGER)", "INTERVAL", "BIT", "UNION(n INTEGER)", "INTEGER[]", "ENUM('a')"]
-)
-def test_no_kind_goes_into_a_type_that_nobody_knows(type_: str) -> None:
-    for one in map(column, Kind):
-        assert types.fitting(one, type_, types.new_type(one, None, "decimal")) is None
-        assert types.as_stored(one, type_) is None
