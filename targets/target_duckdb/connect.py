@@ -6,7 +6,6 @@ One process at a time has a DuckDB file open for writing: that lock is the lock 
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,18 +19,17 @@ from singerkit_shell.errors import (
     RetryableError,
     SingerkitError,
 )
-from singerkit_sql_target import merge
 from singerkit_sql_target.dialect import (
-    ORDER,
     Existing,
     ExistingColumn,
     Field,
     InTheWay,
-    OutcomeUnknown,
     Session,
+    Words,
 )
 from singerkit_sql_target.names import lower_ascii
-from singerkit_state.duckdb_file import first_line, literal, open_or_make, quoted, run
+from singerkit_sql_target.session import StandardSession, key_in
+from singerkit_state.duckdb_file import first_line, open_or_make, quoted, run
 from singerkit_wire.kinds import Column, Kind
 from target_duckdb.arrow import ROWS, as_arrow
 from target_duckdb.domain import ABILITIES, DOMAIN
@@ -41,7 +39,6 @@ __all__ = ["DuckDialect"]
 
 _CANNOT_WRITE = (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException)
 """A COMMIT that finds no room is one of the last."""
-_KEY_IS = "singerkit: rows replace each other by "
 _SCHEMAS_OF_DUCKDB = ("temp", "system", "pg_catalog", "information_schema")
 _OF_THE_TABLE = (duckdb.BinderException, duckdb.CatalogException, duckdb.DependencyException)
 """What a statement is refused with for how a table is made; these tell of names, never of values."""
@@ -61,7 +58,7 @@ class DuckDialect:
         self._path, self._number_type = path.absolute(), number_type
 
     def connect(self) -> Session:
-        return _DuckSession(open_or_make(self._path, setting=" (`database`)"))
+        return _DuckSession(self, open_or_make(self._path, setting=" (`database`)"))
 
     def quote(self, *names: str) -> str:
         return quoted(*names)
@@ -95,13 +92,10 @@ class DuckDialect:
         return _error(self._path, error, doing)
 
 
-class _DuckSession:
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+class _DuckSession(StandardSession):
+    def __init__(self, words: Words, connection: duckdb.DuckDBPyConnection) -> None:
+        super().__init__(words)
         self._connection = connection
-        self._compared: dict[str, Mapping[str, str]] = {}
-        """By table, quoted: how columns are compared where one of them has a collation, to which two keys may be one."""
-        self._commented: set[str] = set()
-        """Tables, quoted, with a comment of the user's."""
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return run(self._connection, statement, parameters)
@@ -109,17 +103,8 @@ class _DuckSession:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         self.execute("RESET threads")  # those that the stage has not used
-        self.execute("BEGIN")
-        try:
+        with super().transaction():
             yield
-        except BaseException:
-            with contextlib.suppress(duckdb.Error):  # one that fails has rolled back
-                self.execute("ROLLBACK")
-            raise
-        try:
-            self.execute("COMMIT")
-        except duckdb.Error as error:
-            raise OutcomeUnknown(error) from error
 
     def inspect(self, schema: str, table: str) -> Existing | None:
         place = "database_name = current_database() AND lower(schema_name) = lower(?)"
@@ -147,10 +132,10 @@ class _DuckSession:
         [(sql, comment)] = [made for name, *made in found if lower_ascii(name) == lower_ascii(table)]
         if "COLLATE" in sql:  # no other place says it, and this not of which column
             texts = [name for name, column in columns.items() if column.type == "VARCHAR"]
-            self._compared[whole] = {quoted(name): '{} COLLATE "binary"' for name in texts}
-        key = _key_in(comment)
+            self.compared[whole] = {quoted(name): '{} COLLATE "binary"' for name in texts}
+        key = key_in(comment)
         if comment is not None and key is None:
-            self._commented.add(whole)
+            self.commented.add(whole)
         [(is_empty,)] = self.execute(f"SELECT NOT EXISTS (SELECT 1 FROM {whole})")
         return Existing(columns, bool(is_empty), key)
 
@@ -162,21 +147,6 @@ class _DuckSession:
             [schema],
         )
         return [quoted(place, name) for place, name, of in found if lower_ascii(of) == lower_ascii(table)]
-
-    def tells_apart(self, table: str, keys: Sequence[str]) -> bool:
-        compared = self._compared.get(table, {})
-        has_null = " OR ".join(f"{key} IS NULL" for key in keys)
-        [(lacks_one,)] = self.execute(f"SELECT EXISTS (SELECT 1 FROM {table} WHERE {has_null})")
-        [(has_repeats,)] = self.execute(
-            merge.repeats(table, [compared.get(key, "{}").format(key) for key in keys])
-        )
-        return not (lacks_one or has_repeats)
-
-    def note_key(self, table: str, keys: Sequence[str] | None) -> None:
-        """In the comment of the table, unless the user has written one."""
-        said = None if keys is None else _KEY_IS + json.dumps(keys, ensure_ascii=False)
-        if table not in self._commented:
-            self.execute(f"COMMENT ON TABLE {table} IS {literal(said)}")
 
     def _is_generated(self, schema: str, table: str, column: str) -> bool:
         """Ask by a change of no row: the catalog shows the expression of a default and of a generated column alike."""
@@ -194,19 +164,7 @@ class _DuckSession:
                 f"Expected a schema of another name at `default_target_schema`, got `{schema}`, which is a name of DuckDB's own, or of "
                 "this database, which it does not tell from a schema; nothing was written: choose another, then run again."
             )
-        self.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
-
-    def create(self, table: str, columns: Sequence[tuple[str, str]]) -> None:
-        self.execute(f"CREATE TABLE {table} ({_definitions(columns)})")
-
-    def alter(self, table: str, column: str, type_: str, *, is_new: bool) -> None:
-        change = f"ADD COLUMN {column} {type_}" if is_new else f"ALTER COLUMN {column} TYPE {type_}"
-        self.execute(f"ALTER TABLE {table} {change}")
-
-    def create_stage(self, name: str, fields: Sequence[Field]) -> str:
-        columns = [*((field.name, field.type) for field in fields), (ORDER, "BIGINT")]
-        self.execute(f"CREATE TEMPORARY TABLE {quoted(name)} ({_definitions(columns)})")
-        return quoted("temp", "main", name)
+        super().create_schema(schema)
 
     def append(
         self, stage: str, fields: Sequence[Field], columns: Sequence[Sequence[Any]], first: int
@@ -225,34 +183,8 @@ class _DuckSession:
                 f"DuckDB took {count} of {len(columns[0])} rows; what was committed is safe, please report this."
             )
 
-    def merge(
-        self, table: str, stage: str, columns: Sequence[str], keys: Sequence[str], gone: str | None = None
-    ) -> None:
-        [(has_repeats,)] = self.execute(merge.repeats(stage, keys))
-        source = merge.newest_of_each_key(stage, columns, keys) if has_repeats else stage
-        [(may_be_stored,)] = self.execute(merge.overlap(table, stage, keys))
-        if may_be_stored:
-            self.execute(merge.merge(table, source, columns, keys, self._compared.get(table), gone))
-        else:  # in a third of the time
-            self.execute(merge.insert(table, source, columns, gone))
-
     def close(self) -> None:
         self._connection.close()
-
-
-def _key_in(comment: str | None) -> tuple[str, ...] | None:
-    """The key that a comment of ours tells; None where it is none."""
-    if comment is None or not comment.startswith(_KEY_IS):
-        return None
-    with contextlib.suppress(ValueError):
-        found = json.loads(comment.removeprefix(_KEY_IS))
-        if isinstance(found, list) and all(isinstance(name, str) for name in found):
-            return tuple(found)
-    return None
-
-
-def _definitions(columns: Sequence[tuple[str, str]]) -> str:
-    return ", ".join(f"{quoted(name)} {type_}" for name, type_ in columns)
 
 
 def _constraint(error: Exception) -> str:

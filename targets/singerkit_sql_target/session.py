@@ -1,0 +1,105 @@
+"""What a session does in standard SQL. A database gives the rest of the protocol, and says itself what it says otherwise."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from singerkit_sql_target import merge
+from singerkit_sql_target.dialect import ORDER, Field, OutcomeUnknown, Words
+
+__all__ = ["StandardSession", "key_in"]
+
+_KEY_IS = "singerkit: rows replace each other by "
+
+
+class StandardSession:
+    """The key of a table is kept in its comment, and a stage is a temporary table.
+
+    ``compared`` says by table, quoted, how columns are compared where one of them has a collation, to which two keys may be one;
+    ``commented`` are tables, quoted, with a comment of the user's. Who inspects a table notes both.
+    """
+
+    def __init__(self, words: Words) -> None:
+        self._words = words
+        self.compared: dict[str, Mapping[str, str]] = {}
+        self.commented: set[str] = set()
+
+    def execute(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        raise NotImplementedError
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        self.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(*self._words.errors):  # one that fails has rolled back
+                self.execute("ROLLBACK")
+            raise
+        try:
+            self.execute("COMMIT")
+        except self._words.errors as error:
+            raise OutcomeUnknown(error) from error
+
+    def create_schema(self, schema: str) -> None:
+        self.execute(f"CREATE SCHEMA IF NOT EXISTS {self._words.quote(schema)}")
+
+    def create(self, table: str, columns: Sequence[tuple[str, str]]) -> None:
+        self.execute(f"CREATE TABLE {table} ({self._definitions(columns)})")
+
+    def alter(self, table: str, column: str, type_: str, *, is_new: bool) -> None:
+        change = f"ADD COLUMN {column} {type_}" if is_new else f"ALTER COLUMN {column} TYPE {type_}"
+        self.execute(f"ALTER TABLE {table} {change}")
+
+    def tells_apart(self, table: str, keys: Sequence[str]) -> bool:
+        compared = self.compared.get(table, {})
+        has_null = " OR ".join(f"{key} IS NULL" for key in keys)
+        [(lacks_one,)] = self.execute(f"SELECT EXISTS (SELECT 1 FROM {table} WHERE {has_null})")
+        [(has_repeats,)] = self.execute(
+            merge.repeats(table, [compared.get(key, "{}").format(key) for key in keys])
+        )
+        return not (lacks_one or has_repeats)
+
+    def note_key(self, table: str, keys: Sequence[str] | None) -> None:
+        """In the comment of the table, unless the user has written one."""
+        if table not in self.commented:
+            said = "NULL" if keys is None else _literal(_KEY_IS + json.dumps(keys, ensure_ascii=False))
+            self.execute(f"COMMENT ON TABLE {table} IS {said}")
+
+    def create_stage(self, name: str, fields: Sequence[Field]) -> str:
+        columns = [*((field.name, field.type) for field in fields), (ORDER, "BIGINT")]
+        stage = self._words.quote(name)
+        self.execute(f"CREATE TEMPORARY TABLE {stage} ({self._definitions(columns)})")
+        return stage
+
+    def merge(
+        self, table: str, stage: str, columns: Sequence[str], keys: Sequence[str], gone: str | None = None
+    ) -> None:
+        [(has_repeats,)] = self.execute(merge.repeats(stage, keys))
+        source = merge.newest_of_each_key(stage, columns, keys) if has_repeats else stage
+        [(may_be_stored,)] = self.execute(merge.overlap(table, stage, keys))
+        if may_be_stored:
+            self.execute(merge.merge(table, source, columns, keys, self.compared.get(table), gone))
+        else:  # in a third of the time
+            self.execute(merge.insert(table, source, columns, gone))
+
+    def _definitions(self, columns: Sequence[tuple[str, str]]) -> str:
+        return ", ".join(f"{self._words.quote(name)} {type_}" for name, type_ in columns)
+
+
+def key_in(comment: str | None) -> tuple[str, ...] | None:
+    """The key that a comment of ours tells; None where it is none."""
+    if comment is None or not comment.startswith(_KEY_IS):
+        return None
+    with contextlib.suppress(ValueError):
+        found = json.loads(comment.removeprefix(_KEY_IS))
+        if isinstance(found, list) and all(isinstance(name, str) for name in found):
+            return tuple(found)
+    return None
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
