@@ -8,7 +8,7 @@
     error(error, doing)              what an exception of the driver means to the user
     session.inspect, create, alter   tables as they are, and additive changes; each in a transaction of its own
     session.tells_apart, note_key    whether rows have a key, and by which one they were loaded
-    session.append                   rows of one batch into a stage, in order
+    session.encoded, append          rows as the store takes them; into a stage, in order
     session.merge                    a stage into a table by key: the last row of a key wins, or deletes
     session.transaction              all or nothing; COMMIT at its end
 
@@ -145,14 +145,16 @@ class Session(Runs, Protocol):
         """Create a stage with ``fields`` and `ORDER`, outside any unit; return its quoted name. It goes with the session."""
         ...
 
-    def append(
-        self, stage: str, fields: Sequence[Field], columns: Sequence[Sequence[Any]], first: int
-    ) -> None:
-        """Put rows into a stage, numbered from ``first``; there is at least one. ``columns`` are those of ``fields``.
+    def encoded(self, fields: Sequence[Field], columns: Sequence[Sequence[Any]], first: int) -> Any:
+        """Return rows as `append` takes them, numbered from ``first``; there is at least one. ``columns`` are those of ``fields``.
 
-        Values are those of `Batch.rows`, but numbers (`NUMBER`, `BIG_INTEGER`) their JSON text. Every value is stored as it
-        is, or the call raises.
+        Called as soon as the rows have come, so while their values are in the processor's cache. Values are those of
+        `Batch.rows`, but numbers (`NUMBER`, `BIG_INTEGER`) their JSON text. Each is kept as it is, or the call raises.
         """
+        ...
+
+    def append(self, stage: str, encoded: Sequence[Any]) -> None:
+        """Put rows into a stage, those of one or more calls of `encoded`, in order: every value as it is, or the call raises."""
         ...
 
     def merge(

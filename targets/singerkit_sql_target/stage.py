@@ -21,34 +21,56 @@ from singerkit_wire.values import number_texts, values_of
 __all__ = ["Part", "Position", "Stage"]
 
 
-_GATHER_BYTES = 8 << 20
-"""Rows of so many bytes of input, of all streams, are put into the store's tables at once."""
+_GATHER_BYTES = 32 << 20
+"""Rows of so many bytes, of all streams, are put into the store's tables at once."""
+_CELL_BYTES = 8
+"""What a value takes at least, whatever it took of the input: one that most rows leave out is there as null."""
+_ENCODED_ROWS = 1000
+"""So many are worth encoding by themselves, which is twice as fast while their values are in the cache."""
 
 
 @dataclass
 class Part:
-    """Rows of one stream with one set of columns and one key; ``name`` is quoted. ``gathered`` are not in its table yet."""
+    """Rows of one stream with one set of columns and one key; ``name`` is quoted.
+
+    ``gathered`` are columns of batches, ``encoded`` rows as the store takes them: neither is in its table yet.
+    """
 
     name: str
     fields: tuple[Field, ...]
     keys: tuple[str, ...] = ()
     rows: int = 0
     gathered: list[list[Sequence[Any]]] = field(default_factory=list)
+    encoded: list[Any] = field(default_factory=list)
+    _unencoded: int = 0
 
-    def gather(self, rows: Sequence[WireRow]) -> None:
+    def gather(self, session: Session, rows: Sequence[WireRow]) -> None:
         """Keep the columns of a batch, as values: what stands in its rows differs from batch to batch."""
         on_wire = zip(*rows, strict=True)
         self.gathered.append(
             [_plain(one.column, values) for one, values in zip(self.fields, on_wire, strict=True)]
         )
         self.rows += len(rows)
+        self._unencoded += len(rows)
+        if self._unencoded >= _ENCODED_ROWS:
+            self._encode(session)
+
+    def _encode(self, session: Session) -> None:
+        if self.gathered:
+            columns = [_joined(parts) for parts in zip(*self.gathered, strict=True)]
+            self.encoded.append(session.encoded(self.fields, columns, self.rows - self._unencoded))
+            self.gathered, self._unencoded = [], 0
 
     def flush(self, session: Session) -> None:
-        """Put what was gathered into the table."""
-        if self.gathered:
-            columns = [list(chain.from_iterable(parts)) for parts in zip(*self.gathered, strict=True)]
-            self.gathered = []
-            session.append(self.name, self.fields, columns, self.rows - len(columns[0]))
+        """Put what waits into the table."""
+        self._encode(session)
+        if self.encoded:
+            session.append(self.name, self.encoded)
+            self.encoded = []
+
+
+def _joined(parts: Sequence[Sequence[Any]]) -> Sequence[Any]:
+    return parts[0] if len(parts) == 1 else list(chain.from_iterable(parts))
 
 
 def _plain(column: Column, on_wire: Sequence[Any]) -> Sequence[Any]:
@@ -89,8 +111,8 @@ class Stage:
             self._made += 1
             part = Part(session.create_stage(f"{self._names}_{self._made}", fields), fields, keys)
             parts.append(part)
-        part.gather(rows)
-        self._gathered += size
+        part.gather(session, rows)
+        self._gathered += max(size, len(rows) * len(fields) * _CELL_BYTES)
         if self._gathered >= _GATHER_BYTES:
             self.flush(session)
 

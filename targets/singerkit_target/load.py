@@ -380,7 +380,12 @@ class Load:
         self._declared[stream.name] = declaration.fingerprint
         self._decoders[stream.name] = BlockDecoder(
             stream,
-            replace(self._judgement, missing=self._missing(), domain=self._loader.domain),
+            replace(
+                self._judgement,
+                missing=self._missing(),
+                domain=self._loader.domain,
+                reads_texts=self._abilities.reads_texts,
+            ),
             self._declare_or_give_way,
             self._log,
             always_exact=self._always_exact,

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from singerkit_shell.errors import (
     RetryableError,
     SingerkitError,
 )
+from singerkit_sql_target.arrays import as_stream
 from singerkit_sql_target.dialect import (
     Existing,
     ExistingColumn,
@@ -31,7 +34,7 @@ from singerkit_sql_target.names import lower_ascii
 from singerkit_sql_target.session import StandardSession, key_in
 from singerkit_state.duckdb_file import first_line, open_or_make, quoted, run
 from singerkit_wire.kinds import Column, Kind
-from target_duckdb.arrow import ROWS, as_arrow
+from target_duckdb.arrow import ROWS, Rows, as_arrow
 from target_duckdb.domain import ABILITIES, DOMAIN
 from target_duckdb.types import TYPES
 
@@ -96,13 +99,14 @@ class _DuckSession(StandardSession):
     def __init__(self, words: Words, connection: duckdb.DuckDBPyConnection) -> None:
         super().__init__(words)
         self._connection = connection
+        self._uses_all_threads = True
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return run(self._connection, statement, parameters)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        self.execute("RESET threads")  # those that the stage has not used
+        self._use_all_threads(True)
         with super().transaction():
             yield
 
@@ -166,22 +170,32 @@ class _DuckSession(StandardSession):
             )
         super().create_schema(schema)
 
-    def append(
-        self, stage: str, fields: Sequence[Field], columns: Sequence[Sequence[Any]], first: int
-    ) -> None:
-        batch, selected = as_arrow(fields, columns, first)
-        # A batch is too small to be shared: other threads would only spin, and take as much of the processor again.
-        self.execute("SET threads TO 1")
+    def encoded(self, fields: Sequence[Field], columns: Sequence[Sequence[Any]], first: int) -> Rows:
+        return as_arrow(fields, columns, first)
+
+    def append(self, stage: str, encoded: Sequence[Rows]) -> None:
+        # Too little to be shared: other threads would only spin, and take as much of the processor again.
+        self._use_all_threads(False)
+        for selected, found in groupby(encoded, attrgetter("selected")):
+            self._insert(stage, selected, list(found))
+
+    def _insert(self, stage: str, selected: str, rows: Sequence[Rows]) -> None:
         # As a stream, which is read once: to see what else it might be DuckDB imports pandas, where that is installed.
-        self._connection.register(ROWS, batch.__arrow_c_stream__())
+        self._connection.register(ROWS, as_stream([one.array for one in rows]))
         try:
             [(count,)] = self.execute(f"INSERT INTO {stage} SELECT {selected} FROM {ROWS}")
         finally:
             self._connection.unregister(ROWS)
-        if count != len(columns[0]):
+        given = sum(one.count for one in rows)
+        if count != given:
             raise SingerkitError(
-                f"DuckDB took {count} of {len(columns[0])} rows; what was committed is safe, please report this."
+                f"DuckDB took {count} of {given} rows; what was committed is safe, please report this."
             )
+
+    def _use_all_threads(self, wanted: bool) -> None:
+        if wanted is not self._uses_all_threads:
+            self.execute("RESET threads" if wanted else "SET threads TO 1")
+            self._uses_all_threads = wanted
 
     def close(self) -> None:
         self._connection.close()

@@ -230,6 +230,15 @@ def test_a_value_is_none_of_the_texts_that_stand_on_the_wire(exact: bool) -> Non
     assert on_wire == (["n0", None] if exact else [Raw(b'"n0"'), Raw(b"null")])
 
 
+def test_who_reads_texts_finds_none_that_stands_as_on_the_wire() -> None:
+    stream = CASES[5].stream()
+    decoder = BlockDecoder(stream, Judgement(reads_texts=True), lambda stream: stream, LOG)
+    texts = ['"n0"', "null", '"a \\"b\\" \\\\ Größe"']
+    lines = [f'{{"type":"RECORD","stream":"{stream.name}","record":{{"v":{text}}}}}\n' for text in texts]
+    (batch,), _ = decoder.decode(Run(stream.name, "".join(lines).encode(), len(lines), 1))
+    assert list(batch.wire_rows) == batch.rows() == [("n0",), (None,), ('a "b" \\ Größe',)]
+
+
 @pytest.mark.parametrize("exact", [False, True], ids=["block", "exact"])
 def test_a_record_that_is_stored_whole_and_what_its_message_says(exact: bool) -> None:
     decoder = BlockDecoder(

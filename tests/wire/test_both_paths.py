@@ -512,10 +512,14 @@ def _decimals(value: Any) -> Any:
 
 
 @settings(max_examples=EXAMPLES or 400, **QUICK)
-@given(examples())
-def test_what_the_fast_path_accepts_the_exact_path_and_jsonschema_accept_too(example: Example) -> None:
+@given(examples(), st.booleans())
+def test_what_the_fast_path_accepts_the_exact_path_and_jsonschema_accept_too(
+    example: Example, reads_texts: bool
+) -> None:
     stream = stream_for(example)
-    fast = compile_decoder(stream, validate=True, allow_extra=True, with_metadata=False)
+    fast = compile_decoder(
+        stream, validate=True, allow_extra=True, with_metadata=False, reads_texts=reads_texts
+    )
     if fast is None:
         return
     exact = compile_exact(stream, validate=True, policy=Policy.FAIL, extra=(), forbid_extra=False)

@@ -31,7 +31,10 @@ _SMALLEST_BLOCK = 64  # lines; below it halving costs more than the exact path
 
 @dataclass(frozen=True)
 class Judgement:
-    """How records are judged; the same for every stream of a run. ``domain`` is what the target can hold."""
+    """How records are judged; the same for every stream of a run.
+
+    ``domain`` is what the target can hold; ``reads_texts``: it takes rows as values, not as they stand on the wire.
+    """
 
     validate: bool = True
     extra: str = "ignore"
@@ -40,6 +43,7 @@ class Judgement:
     with_metadata: bool = False
     missing: Missing = Missing.KEEP
     domain: Domain = field(default_factory=Domain)
+    reads_texts: bool = False
 
 
 class KeyMissing(BadDataError):
@@ -106,6 +110,7 @@ class BlockDecoder:
                 in_order=self._in_order,
                 rounded=self._rounded,
                 domain=judgement.domain,
+                reads_texts=judgement.reads_texts,
             )
         self._exact: ExactDecoder = compile_exact(
             stream,

@@ -253,18 +253,20 @@ def compile_decoder(
     in_order: bool = False,
     rounded: set[str] | None = None,
     domain: Domain = Domain(),  # noqa: B008  frozen
+    reads_texts: bool = False,
 ) -> FastDecoder | None:
     """Compile a stream's schema; None when only the exact path can judge its records.
 
     ``validate`` False admits null everywhere and ignores constraints beyond the type. ``rounded`` names the columns of
-    which the user knows that more than microseconds are rounded; the caller may add to it.
+    which the user knows that more than microseconds are rounded; the caller may add to it. ``reads_texts``: whoever takes the
+    rows wants values, so no text is left as it stands on the wire, to be read later.
     """
     if validate and (not _is_plain_record(stream.schema) or _refuses_a_field(stream.schema)):
         return None
     forbid = not allow_extra or stream.schema.get("additionalProperties") is False
     try:
         types = [_field_type(column, validate) for column in stream.columns]
-        texts = _plain_texts(stream, types)
+        texts = Texts((), ()) if reads_texts else _plain_texts(stream, types)
         left_as_they_are = {*texts.nullable, *texts.required}
         quick = _message_type(
             stream,

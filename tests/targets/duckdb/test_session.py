@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,37 @@ def test_a_stage_goes_back_to_a_safe_point(
     assert waiting(session, stage) == [("a", [1, 2, 6]), ("b", [7]), ("b", 5), ("c", [10])]
     stage.clear(session)
     assert (waiting(session, stage), tables(session), stage.position()) == ([], 0, {})
+
+
+@pytest.mark.parametrize("size", [1, 100])
+def test_what_waits_in_memory_is_bounded_by_input_and_by_values(
+    session: Session, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """A short record may have a thousand columns that are null."""
+    monkeypatch.setattr(stages, "_GATHER_BYTES", 160)
+    stage = Stage()
+    for _ in range(5):
+        stage.append(session, "a", [ID], [(1,), (2,), (3,), (4,)], size)
+    [(_, part)] = stage
+    assert isinstance(part, Part)
+    [(stored,)] = session.execute(f"SELECT count(*) FROM {part.name}")
+    assert stored == (20 if size == 1 else 16)
+
+
+def test_numbers_of_each_look_wait_in_their_order(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short ones are text that DuckDB casts, long ones are decimals before: not in one stream."""
+    monkeypatch.setattr(stages, "_ENCODED_ROWS", 2)
+    field = Field("x", "DECIMAL(38,9)", Column("x", Kind.NUMBER, nullable=True, required=False))
+    texts = ["1", "2", "3", f"{10**28}", "5", "1e3", "7", "8", None, "0.5"]
+    stage = Stage()
+    for text in texts:
+        stage.append(session, "s", [field], [(text,)], 1)
+    stage.flush(session)
+    [(_, part)] = stage
+    assert isinstance(part, Part)
+    found = session.execute(f"SELECT x, _singerkit_order FROM {part.name} ORDER BY 2")
+    assert found == [(None if text is None else Decimal(text), place) for place, text in enumerate(texts)]
+    stage.clear(session)
 
 
 # --- what DuckDB is given --------------------------------------------------------------------------------------

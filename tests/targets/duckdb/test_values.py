@@ -14,6 +14,7 @@ import pytest
 from conformance.singer import RECORD, SCHEMA, STATE
 from targets.duckdb.test_target_duckdb import file, load, query, rows, state
 
+from singerkit_sql_target.arrays import as_stream
 from singerkit_sql_target.dialect import ORDER, Field
 from singerkit_wire.kinds import Column, Kind
 from target_duckdb.arrow import ROWS, as_arrow
@@ -300,12 +301,12 @@ def test_what_a_chosen_type_is_called_by_duckdb(chosen: str, type_: str) -> None
 
 def scanned(kind: Kind, type_: str, values: Sequence[Any], first: int = 0) -> list[tuple[Any, ...]]:
     """What DuckDB makes of a column."""
-    batch, selected = as_arrow([Field("x", type_, column(kind))], [values], first)
+    encoded = as_arrow([Field("x", type_, column(kind))], [values], first)
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'Asia/Tokyo'")
-        connection.register(ROWS, batch)
+        connection.register(ROWS, as_stream([encoded.array]))
         connection.execute(f"CREATE TABLE t (x {type_}, {ORDER} BIGINT)")
-        connection.execute(f"INSERT INTO t SELECT {selected} FROM {ROWS}")
+        connection.execute(f"INSERT INTO t SELECT {encoded.selected} FROM {ROWS}")
         return connection.execute(f"SELECT CAST(x AS VARCHAR), {ORDER} FROM t ORDER BY 2").fetchall()
 
 
