@@ -62,7 +62,7 @@ class Walk:
         self._key = tuple(key)
         self._source = database.source(table)
         places = {database.column(name): number for number, name in enumerate(columns)}
-        places |= {database.compared(name): number for number, name in enumerate(columns)}
+        places |= {database.compared(table, name): number for number, name in enumerate(columns)}
         more = [part for part in self._key if part not in places]
         places |= {part: number for number, part in enumerate(more, len(columns))}
         self._selected = [*map(database.column, columns), *more]

@@ -54,8 +54,8 @@ class Database(Protocol):
         """Return a column of ``t`` as it is selected."""
         ...
 
-    def compared(self, name: str) -> str:
-        """Return a column of ``t`` as it is compared and sorted: in the order of `singerkit_state.order`."""
+    def compared(self, table: Table, name: str) -> str:
+        """Return a column of ``t``, which stands for ``table``, as it is compared and sorted: in the order of `singerkit_state.order`."""
         ...
 
     def fetch(self, query: Query, limit: int, table: Table) -> list[Row]:

@@ -150,7 +150,7 @@ class SqlDatabase(ABC, Generic[_C]):
     def column(self, name: str) -> str:
         return f"t.{self.quoted(name)}"
 
-    def compared(self, name: str) -> str:
+    def compared(self, table: Table, name: str) -> str:  # noqa: ARG002  for overriding
         return self.column(name)
 
     # Discovery

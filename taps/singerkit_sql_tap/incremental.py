@@ -18,17 +18,17 @@ from singerkit_tap.contract import BookmarkValue
 __all__ = ["below_ceiling", "below_value", "from_value", "has_rows", "is_below", "without_value"]
 
 
-def from_value(database: Database, key: str, order: KeyOrder, value: Any) -> list[Condition]:
+def from_value(database: Database, table: Table, key: str, order: KeyOrder, value: Any) -> list[Condition]:
     """Return the condition for rows at or above ``value``; None: no condition."""
     asked = None if value is None else order.asked(value)
     if asked is None:
         return []
-    return [Condition(f"{database.compared(key)} >= {database.placeholder}", (asked,))]
+    return [Condition(f"{database.compared(table, key)} >= {database.placeholder}", (asked,))]
 
 
 def below_ceiling(database: Database, table: Table, key: str) -> list[Condition] | None:
     """Return the condition for rows up to the greatest value now; None: no row has a value."""
-    column = database.compared(key)
+    column = database.compared(table, key)
     present = Condition(f"{column} IS NOT NULL")
     top = database.fetch(top_query(database.source(table), [present], [column]), 1, table)
     if not top:
@@ -47,10 +47,12 @@ def is_below(ceiling: Sequence[Condition] | None, bookmark: BookmarkValue | None
         return False
 
 
-def below_value(database: Database, key: str, order: KeyOrder, value: BookmarkValue) -> list[Condition]:
+def below_value(
+    database: Database, table: Table, key: str, order: KeyOrder, value: BookmarkValue
+) -> list[Condition]:
     """Return the condition for rows below ``value``, of which those next to it may be left out; rows with any value where it is not known."""
     asked = order.asked(value)
-    column = database.compared(key)
+    column = database.compared(table, key)
     if asked is None:
         return [Condition(f"{column} IS NOT NULL")]
     return [Condition(f"{column} < {database.placeholder}", (asked,))]

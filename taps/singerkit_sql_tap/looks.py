@@ -14,7 +14,7 @@ from typing import Any
 
 from singerkit_state.instants import NoInstantError, iso_instant
 
-__all__ = ["Look", "Spelling", "look_columns", "look_problem", "spelling_columns", "spelling_of"]
+__all__ = ["AsStored", "Look", "Spelling", "look_columns", "look_problem", "spelling_columns", "spelling_of"]
 
 Spelling = tuple[str, str, int]
 
@@ -75,6 +75,14 @@ def _shortest(time: str) -> str:
     return (
         f"{whole}{point}{fraction}" if fraction else whole.removesuffix(":00") if len(whole) == 19 else whole
     )
+
+
+class AsStored:
+    """The order of a key whose declared type says how its values compare (`singerkit_sql_tap.contract.KeyOrder`)."""
+
+    def asked(self, value: Any) -> Any:
+        """Return the value itself."""
+        return value
 
 
 @dataclass(frozen=True)

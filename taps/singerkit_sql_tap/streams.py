@@ -215,7 +215,7 @@ class TableStream(BlockStream):
         if key is None or value is None or self.lookback or not former.knows_all_fields:
             return []
         order = self._database.key_order(self.table, key, self._settings.replication_key_format)
-        return from_value(self._database, key, order, value)
+        return from_value(self._database, self.table, key, order, value)
 
     # singer-sdk's way in: its standard tests and --test
 
@@ -282,13 +282,14 @@ class TableStream(BlockStream):
         if is_below(ceiling, start.bookmark, self.bookmark_kind):
             self._tell_of_other_rows(key)
         elif start.bookmark is not None:
-            self._passed = below_value(database, key, order, start.bookmark)
+            self._passed = below_value(database, table, key, order, start.bookmark)
         if start.bookmark is None:
             table, where = self._walkable(columns, without_value(database, key))
             # No bookmark says that these have come; one of the rows behind them does.
             yield self._walk(table, columns, table.chunk_key, where), None, False
         if ceiling is not None:
-            table, where = self._walkable(columns, [*from_value(database, key, order, start.value), *ceiling])
+            above = from_value(database, self.table, key, order, start.value)
+            table, where = self._walkable(columns, [*above, *ceiling])
             yield self._walk(table, columns, self._walked_by(table, key), where), None, True
 
     def _tell_of_other_rows(self, key: str) -> None:
@@ -319,10 +320,11 @@ class TableStream(BlockStream):
 
     def _walked_by(self, table: Table, key: str) -> Sequence[str]:
         """Return the key of the chunks: with the replication key in front where an index gives its order."""
-        by_key = (self._database.column(key),), (self._database.compared(key),)
+        compared = self._database.compared(table, key)
+        by_key = (self._database.column(key),), (compared,)
         if not self.is_sorted or table.chunk_key in by_key:
             return table.chunk_key
-        return [self._database.compared(key), *table.chunk_key]
+        return [compared, *table.chunk_key]
 
     def _walkable(
         self, columns: Sequence[str], where: Sequence[Condition]

@@ -74,7 +74,7 @@ class SqliteDatabase(SqlDatabase[sqlite3.Connection]):
     def type_of(self, column: Column) -> str:
         return f"typeof({self.column(column.name)})"
 
-    def compared(self, name: str) -> str:
+    def compared(self, table: Table, name: str) -> str:  # noqa: ARG002  whatever the table says
         return f"{self.column(name)} COLLATE BINARY"
 
     def is_utf8(self) -> bool:

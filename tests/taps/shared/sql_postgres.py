@@ -1,4 +1,4 @@
-"""A second database on the shared room, as small as it can be: PostgreSQL by psycopg2, read as a whole."""
+"""A second database on the shared room, as small as it can be: PostgreSQL by psycopg2, read as a whole or by numbers and texts."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from psycopg2 import errors
 
 from singerkit_shell.errors import SingerkitError
 from singerkit_sql_tap.config import SQL_SETTINGS
-from singerkit_sql_tap.contract import Database
+from singerkit_sql_tap.contract import Database, KeyOrder
 from singerkit_sql_tap.database import SqlDatabase
 from singerkit_sql_tap.faults import locked, refused
+from singerkit_sql_tap.looks import AsStored
 from singerkit_sql_tap.queries import Query
 from singerkit_sql_tap.tables import Column, Table, by_table
 from singerkit_sql_tap.tap import SqlTap
@@ -22,6 +23,7 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
     "numeric": {"type": ["null", "number"]},
     "boolean": {"type": ["null", "boolean"]},
     "text": {"type": ["null", "string"]},
+    "USER-DEFINED": {"type": ["null", "string"]},  # citext
 }
 _COLUMNS = (
     "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'public' "
@@ -82,7 +84,14 @@ class PostgresDatabase(SqlDatabase[Any]):
         ]
 
     def type_of(self, column: Column) -> str:
-        return "'text'" if column.sql_type == "text" else "'integer'"
+        return "'text'" if _is_text(column) else "'integer'"
+
+    def compared(self, table: Table, name: str) -> str:
+        """By code point, however a type of texts compares; numbers have one order."""
+        return f'{self.column(name)}::text COLLATE "C"' if _is_text(table.column(name)) else self.column(name)
+
+    def key_order(self, table: Table, column: str, told: str | None) -> KeyOrder:
+        return super().key_order(table, column, told) if _is_text(table.column(column)) else AsStored()
 
     def is_utf8(self) -> bool:
         return True
@@ -105,6 +114,10 @@ class PostgresDatabase(SqlDatabase[Any]):
         return None
 
 
+def _is_text(column: Column) -> bool:
+    return column.sql_type in ("text", "USER-DEFINED")
+
+
 class TapPostgresOfTests(SqlTap):
     """Reads the tables and views of `public`."""
 
@@ -112,15 +125,12 @@ class TapPostgresOfTests(SqlTap):
     config_jsonschema: ClassVar[dict[str, Any]] = {
         "type": "object",
         "required": ["dsn"],
-        "properties": {"dsn": {"type": "string"}, **SQL_SETTINGS},
+        "properties": {"dsn": {"type": "string"}, "lock_timeout": {"type": "number"}, **SQL_SETTINGS},
     }
-    longest_wait: ClassVar[float] = 0
 
     def connected(self) -> Database:
-        place = self.place()
-        return PostgresDatabase(
-            place, PostgresErrors(), self.config, self.logger, longest_wait=self.longest_wait
-        )
+        wait = self.config.get("lock_timeout", 0)
+        return PostgresDatabase(self.place(), PostgresErrors(), self.config, self.logger, longest_wait=wait)
 
     def place(self) -> str:
         return f"database {psycopg2.extensions.parse_dsn(self.config['dsn'])['dbname']}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 from contextlib import closing, redirect_stdout
 from typing import Any
 
@@ -13,6 +14,7 @@ from conftest import run_sql
 from taps.shared.sql_postgres import TapPostgresOfTests
 
 from singerkit_shell.errors import BadDataError, RetryableError
+from singerkit_shell.signals import stop_flag
 from singerkit_sql_tap import chunks
 from singerkit_state.value import decode
 
@@ -25,9 +27,8 @@ MADE = """
 """
 
 
-def sync(dsn: str, state: Any = None, *, wait: float = 0, **config: Any) -> list[dict[str, Any]]:
+def sync(dsn: str, state: Any = None, **config: Any) -> list[dict[str, Any]]:
     tap = TapPostgresOfTests(config={"dsn": dsn, **config}, state=state or {})
-    tap.longest_wait = wait  # type: ignore[misc]
     written = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     with redirect_stdout(written):
         tap.sync()
@@ -68,7 +69,7 @@ def test_a_load_that_was_cut_off_goes_on(database, monkeypatch):
     assert rest[-1]["id"] == 2500
 
 
-def test_who_has_locked_something_is_waited_for_and_told_of(database):
+def test_who_has_locked_something_is_waited_for_and_told_of(database, monkeypatch):
     run_sql(database, MADE)
     with closing(psycopg2.connect(database)) as writer:
         writer.cursor().execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
@@ -76,9 +77,12 @@ def test_who_has_locked_something_is_waited_for_and_told_of(database):
             RetryableError, match=r"keeps database .* while .* locked; .* raise `lock_timeout`"
         ):
             sync(database, tables=["orders"])
-        release = threading.Timer(0.2, writer.rollback)
+        waiting = threading.Event()
+        monkeypatch.setattr(stop_flag, "wait", lambda seconds: (waiting.set(), time.sleep(seconds)))
+        release = threading.Thread(target=lambda: waiting.wait(60) and writer.rollback())
         release.start()
-        assert len(rows(sync(database, tables=["orders"], wait=60), "orders")) == 2500
+        assert len(rows(sync(database, tables=["orders"], lock_timeout=60), "orders")) == 2500
+        assert waiting.is_set()
         release.join()
 
 
@@ -90,3 +94,21 @@ def test_a_query_that_takes_too_long_and_one_that_is_refused(database):
     run_sql(database, "CREATE VIEW bad AS SELECT id / 0 AS v FROM orders")
     with pytest.raises(BadDataError, match=r"PostgreSQL refused a query on database .*division by zero"):
         sync(database, tables=["bad"])
+
+
+@pytest.mark.parametrize("key", ["id", "code"])
+def test_rows_from_the_bookmark_on_come_in_the_order_of_the_engine(database, key):
+    """`Z` stands before `a` to the engine, and behind it to the type of the column."""
+    run_sql(database, "CREATE EXTENSION citext")
+    run_sql(database, "CREATE TABLE t (id bigint PRIMARY KEY, code citext)")
+    run_sql(database, "INSERT INTO t VALUES (1, 'Ab'), (2, 'Yb'), (3, 'Zb')")
+    streams = [
+        {"name": "t", "replication_key": key} | ({"replication_key_format": "text"} if key == "code" else {})
+    ]
+    first = sync(database, streams=streams)
+    assert [row["id"] for row in rows(first, "t")] == [1, 2, 3]
+    state = [one["value"] for one in first if one["type"] == "STATE"][-1]
+    assert state["bookmarks"]["t"]["replication_key_value"] == (3 if key == "id" else "Zb")
+    run_sql(database, "INSERT INTO t VALUES (4, 'ab'), (5, 'Aa')")
+    again = [row["id"] for row in rows(sync(database, state, streams=streams), "t")]
+    assert again == ([4, 5] if key == "id" else [4])
