@@ -124,29 +124,26 @@ class Asking:
             where = f"page {pages.number} of stream {settings.name}"
             begins = pages.number == 1
             question = self._question(url, {**own_params, **params}, step)
-            history = (
-                replace(question, params={**own_params, **step.params}, accept=())
-                if begins and params
-                else None
-            )
+            own = {**own_params, **step.params}
+            history = replace(question, params=own, accept=()) if begins and params else None
             response, is_served = self._answer(question, where, history, is_first=begins)
             if response.status == _NOT_FOUND:
                 if not (begins and begins_read):
                     raise BadDataError(told_of_lost_page(where, excerpt(response)))
-                yield self._absent(where)
+                yield self._absent(where, response)
                 return
             page = self.reader.read(response, where, is_first=begins, is_served=is_served)
-            page, response, step, asked = self._looked_again(pages, page, response, step, question)
-            self._note(page, response)
+            page, step, asked = self._looked_again(pages, page, step, question)
+            self._note(page)
             if begins and page.came:
                 self._witness.remember(asked)
             # Before its rows are written: a page whose end is in doubt must not move a bookmark.
             before_now = partial(self._records_now, before) if before else None
-            step = pages.after(step, response, page, before_now, partial(self._page_now, asked))
+            step = pages.after(step, page, before_now, partial(self._page_now, asked))
             before = asked
             page.is_last = step is None
             if begins and step is not None and settings.may_be_numbered:
-                self._note_numbering(response, step, url, question.params, page, is_first=is_first)
+                self._note_numbering(page, step, url, question.params, is_first=is_first)
             self._note_overlap(overlaps, page)
             yield page
 
@@ -175,26 +172,25 @@ class Asking:
         with _naming(where):
             return self._witness.ask(question, is_first=is_first, history=history)
 
-    def _absent(self, where: str) -> ReadPage:
+    def _absent(self, where: str, response: Response) -> ReadPage:
         """Return what stands for a child that was not found, and say so."""
         _logger.warning("%s was not found and is skipped (`on_404`).", where[:1].upper() + where[1:])
         self._told.note_skipped()
-        return ReadPage([], {}, is_absent=True)
+        return ReadPage([], {}, response, is_absent=True)
 
-    def _note(self, page: ReadPage, response: Response) -> None:
-        """Note that a page has come by this answer."""
-        page.answer = response
-        if response.left_out:
-            self._told.warn(told_of_lost_parameters(self._settings.name, response.left_out))
-        self.first_url = self.first_url or response.url
+    def _note(self, page: ReadPage) -> None:
+        """Note that a page has come."""
+        if page.answer.left_out:
+            self._told.warn(told_of_lost_parameters(self._settings.name, page.answer.left_out))
+        self.first_url = self.first_url or page.answer.url
         self.rows_came += len(page.records)
 
     def _looked_again(
-        self, pages: Pages, page: ReadPage, response: Response, step: Step, question: Question
-    ) -> tuple[ReadPage, Response, Step, Question]:
+        self, pages: Pages, page: ReadPage, step: Step, question: Question
+    ) -> tuple[ReadPage, Step, Question]:
         """Return the page, or what another look finds behind the page before, where an end without records contradicts that."""
         where = f"page {pages.number} of stream {self._settings.name}, asked for once more"
-        is_known, looks = False, pages.second_looks(step, response, page)
+        is_known, looks = False, pages.second_looks(step, page)
         for look in looks:
             params = {name: value for name, value in question.params.items() if name not in step.params}
             asked = replace(question, params={**params, **look.params})
@@ -207,12 +203,12 @@ class Asking:
                 continue  # a token that leads on once only, or a record that is gone
             is_known = pages.beyond(found)
             if found.came:
-                return found, answer, look, asked
+                return found, look, asked
             if is_known:
                 break
         if looks:
             pages.tell_of_lost_end(is_known=is_known)
-        return page, response, step, question
+        return page, step, question
 
     def _records_now(self, question: Question) -> Sequence[RawRecord]:
         """Ask once more, and return the records."""
@@ -228,9 +224,7 @@ class Asking:
     def _asked_again(self, question: Question) -> ReadPage:
         response, is_served = self._witness.ask(question, is_first=False)
         where = f"a page of stream {self._settings.name} that is asked for once more"
-        page = self.reader.read(response, where, is_first=False, is_served=is_served)
-        page.answer = response
-        return page
+        return self.reader.read(response, where, is_first=False, is_served=is_served)
 
     def pages_behind(
         self,
@@ -262,7 +256,6 @@ class Asking:
             if not page.records or page.records == last:
                 return
             last = list(page.records)
-            page.answer = response
             self.rows_came += len(page.records)
             came = len(page.records)
             step = (
@@ -274,11 +267,10 @@ class Asking:
 
     def _note_numbering(
         self,
-        response: Response,
+        page: ReadPage,
         step: Step,
         url: str,
         asked: Mapping[str, Any],
-        page: ReadPage,
         *,
         is_first: bool,
     ) -> None:
@@ -287,7 +279,7 @@ class Asking:
             following = with_params(url, {**asked, **step.params}) if step.url is None else step.url
         except ValueError:
             return  # a token that cannot be sent; the request says so
-        self.numbering = numbering_of(response.url, following, page.came)
+        self.numbering = numbering_of(page.answer.url, following, page.came)
         if is_first and self.numbering is not None:
             self._told.note_numbering()
 

@@ -106,6 +106,5 @@ class Confirmation:
 
 
 def _is_aged(page: ReadPage) -> bool:
-    headers = page.answer.headers if page.answer is not None else {}
-    ages = (value for name, value in headers.items() if name.lower() == "age")
+    ages = (value for name, value in page.answer.headers.items() if name.lower() == "age")
     return any(age.strip() not in ("", "0") for age in ages)

@@ -67,8 +67,8 @@ class ReadPage:
 
     records: list[Raw]
     fields: dict[str, Found]
+    answer: Response
     records_at: tuple[str, ...] | None = None
-    answer: Response | None = None
     is_last: bool = False
     begins_again: int = 0
     is_absent: bool = False
@@ -157,7 +157,7 @@ class PageReader:
         if is_first:
             self._here = Habits()
         if response.status == _NONE:
-            return ReadPage([], {path.text: None for path in self._fields})
+            return ReadPage([], {path.text: None for path in self._fields}, response)
         check_is_json(response, where)
         if self._path is None:
             # Where the rows are is not known yet, but that they are not is no reason to look for them.
@@ -180,7 +180,7 @@ class PageReader:
         self._look_at_status(response, where, is_empty=not (records or before), is_first=is_first)
         fields = {path.text: found[path.text] for path in self._fields}
         at = (self._unfiltered or self._path).names
-        return ReadPage(records, fields, at, unfiltered=before)
+        return ReadPage(records, fields, response, at, unfiltered=before)
 
     def _found(self, response: Response, where: str, path: Path, find: Finder) -> dict[str, Found]:
         """Return what the paths find in a body, which is long: those of one kind are scanned once."""

@@ -34,7 +34,6 @@ from tap_rest.advice import (
     advice_on_parents,
     keys_to_set,
 )
-from tap_rest.answers import Response
 from tap_rest.asking import Api, Asking
 from tap_rest.clock import clock_of
 from tap_rest.confirming import Confirmation
@@ -151,7 +150,7 @@ class RestStream(BlockStream):
         if not self.settings.follows_key:
             self.rows_asked_again += page.begins_again
         margin = self.settings.bookmark.margin
-        clock = self._clock_of(page.answer)
+        clock = None if page.is_absent else clock_of(page.answer, margin)
         return Page(
             page.records,
             constants,
@@ -358,9 +357,6 @@ class RestStream(BlockStream):
     def fate_of_nulls(self) -> str:
         """Return what becomes, in later runs, of rows without a replication key."""
         return fate_of_nulls(self.settings)
-
-    def _clock_of(self, answer: Response | None) -> float | None:
-        return None if answer is None else clock_of(answer, self.settings.bookmark.margin)
 
     @property
     def bookmark_kind(self) -> ValueKind:

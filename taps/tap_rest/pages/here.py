@@ -70,7 +70,6 @@ class Here:
     """Where a read stands: the step just made and its answer, and what came before it in this read and in others."""
 
     step: Step
-    response: Response
     page: ReadPage
     last_key: str | None
     _: KW_ONLY
@@ -79,6 +78,11 @@ class Here:
     seen: Seen
     experience: Experience
     doubt: Callable[[str], None]
+
+    @property
+    def response(self) -> Response:
+        """The answer that the page was in."""
+        return self.page.answer
 
     def rule(self, path: str) -> str | None:
         """Return the text at a body path or in a response header."""

@@ -81,7 +81,6 @@ class Pages:
     def after(
         self,
         step: Step,
-        response: Response,
         page: ReadPage,
         before_now: Callable[[], Sequence[RawRecord]] | None = None,
         page_now: Callable[[], ReadPage | None] | None = None,
@@ -99,10 +98,10 @@ class Pages:
             self._seen.totals, self._first_page = totals_of(*self._first_page), None
         self._look_for_a_cap(page)
         self._refuse_repeated_page(page, before_now)
-        self._refuse_a_page_of_the_same_token(step, response, page)
-        self._refuse_a_page_before(response, page)
+        self._refuse_a_page_of_the_same_token(step, page)
+        self._refuse_a_page_before(page)
         last_key = self._keyset.take(page.came, self._seen.pages) if self._keyset else None
-        here = self._here(step, response, page, last_key)
+        here = self._here(step, page, last_key)
         end = is_over(here)
         following = None if end is not None else NEXT[self._settings.type](here)
         if following is None:
@@ -112,20 +111,20 @@ class Pages:
         if following is None:
             return None
         if self._seen.pages == 1:
-            self._first_page = response, page.records_at
+            self._first_page = page.answer, page.records_at
         self._experience.has_seen_place = True
         if self._settings.total_pages or self._settings.total_count:
             self._experience.has_seen_total = True
-        self._tokens.add(_token(Step(url=response.url)))
+        self._tokens.add(_token(Step(url=page.answer.url)))
         self._refuse_circles(following, here)
         return following
 
-    def second_looks(self, step: Step, response: Response, page: ReadPage) -> list[Step]:
+    def second_looks(self, step: Step, page: ReadPage) -> list[Step]:
         """Return how to ask again about an end without records behind a page that named another, or went by a record.
 
         A server that is going down answers so, and one that is asked for what follows a record that has been deleted.
         """
-        if page.came or not self._was_more_told or not ends_here(self._here(step, response, page)):
+        if page.came or not self._was_more_told or not ends_here(self._here(step, page)):
             return []
         if self._keyset is None:
             return [step]
@@ -178,10 +177,9 @@ class Pages:
     def _has_flag(self) -> bool:
         return (self._settings.has_more or self._settings.is_last) is not None
 
-    def _here(self, step: Step, response: Response, page: ReadPage, last_key: str | None = None) -> Here:
+    def _here(self, step: Step, page: ReadPage, last_key: str | None = None) -> Here:
         return Here(
             step,
-            response,
             page,
             last_key,
             settings=self._settings,
@@ -235,13 +233,13 @@ class Pages:
             )
         self._last_records = records
 
-    def _refuse_a_page_of_the_same_token(self, step: Step, response: Response, page: ReadPage) -> None:
+    def _refuse_a_page_of_the_same_token(self, step: Step, page: ReadPage) -> None:
         """A source that keeps the place itself has one token for all pages (a scroll of Elasticsearch, Crossref): they differ."""
         if self._settings.type not in BY_TOKEN:
             return
         came = hash(b",".join(page.came))
         if self._has_same_token and came in self._came:
-            raise self._circle(self._here(step, response, page))
+            raise self._circle(self._here(step, page))
         self._came.add(came)
 
     def _way_to_another_param(self) -> str:
@@ -253,12 +251,12 @@ class Pages:
         names = [name for name in (*own, "cursor") if name != param_of(settings)]
         return f"Name the one that it takes in `pagination`, for instance `{line_part('param', names[0])}`"
 
-    def _refuse_a_page_before(self, response: Response, page: ReadPage) -> None:
+    def _refuse_a_page_before(self, page: ReadPage) -> None:
         """Numbers begin with 0 here and with 1 there, and the first page would never be read."""
         settings = self._settings
         if self._seen.pages > 1 or settings.start is not None or settings.type not in ("page", "offset"):
             return
-        seen = sign_of_a_page_before(LastPage(response, page.records_at, len(page.came), 0, 1))
+        seen = sign_of_a_page_before(LastPage(page.answer, page.records_at, len(page.came), 0, 1))
         if seen is None:
             return
         fits = said_in(settings) | {"start": 0}
@@ -310,9 +308,9 @@ class Pages:
         ):
             return None
         page = page_now()
-        if page is None or page.answer is None or page.came != here.page.came:
+        if page is None or page.came != here.page.came:
             return None
-        now = self._here(here.step, page.answer, page, here.last_key)
+        now = self._here(here.step, page, here.last_key)
         return None if is_over(now) is not None else NEXT[self._settings.type](now)
 
     def _last_page(self, end: End, here: Here, place: Place) -> LastPage:

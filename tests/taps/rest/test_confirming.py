@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import repeat
 from typing import Any
 
 import pytest
-import requests
 from msgspec import Raw
+from requests.structures import CaseInsensitiveDict
 
 from singerkit_tap.contract import Context
 from tap_rest import confirming
+from tap_rest.answers import Response
 from tap_rest.confirming import Confirmation
 from tap_rest.records import ReadPage
 
 FIRST = [[1, 2], [3, 4]]
 
 
-def page(rows: list[int], **more: Any) -> ReadPage:
-    return ReadPage([Raw(b"%d" % row) for row in rows], {}, **more)
+def page(rows: list[int], headers: Mapping[str, str] | None = None, **more: Any) -> ReadPage:
+    answer = Response("http://x/rows", 200, CaseInsensitiveDict(headers or {}), b"")
+    return ReadPage([Raw(b"%d" % row) for row in rows], {}, answer, **more)
 
 
 def aged(rows: list[int], **headers: str) -> ReadPage:
-    answer = requests.Response()
-    answer.headers.update(headers)
-    return page(rows, answer=answer)
+    return page(rows, headers)
 
 
 class Source:

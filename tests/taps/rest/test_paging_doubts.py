@@ -54,7 +54,7 @@ def read(
         url = step.url or f"http://x/rows?{urlencode(query)}"
         response = Response(url, 200, headers, json.dumps(body).encode())
         page = reader.read(response, "a page of stream rows")
-        step = pages.after(step, response, page)
+        step = pages.after(step, page)
         rows += [json.loads(bytes(record)) for record in page.records]
     return rows, warnings
 
@@ -831,19 +831,19 @@ def test_a_page_that_comes_again_where_the_one_before_is_another_by_now() -> Non
     pages = Pages(msgspec.convert({"type": "offset", "size": 3}, Pagination), "rows", 50)
     reader = PageReader("rows", None, [], "fail")
 
-    def page_at(step: Step) -> tuple[Response, ReadPage]:
+    def page_at(step: Step) -> ReadPage:
         rows = [{"id": 1}] if not asked else [{"id": 5}, {"id": 1}]
         asked.append(step.position)
         body = json.dumps({"data": rows[step.position :]}).encode()
         response = Response(f"http://x/rows?{urlencode(step.params)}", 200, {}, body)
-        return response, reader.read(response, "a page of stream rows")
+        return reader.read(response, "a page of stream rows")
 
     first = pages.first
-    second = pages.after(first, *page_at(first))
+    second = pages.after(first, page_at(first))
     assert second is not None
-    third = pages.after(second, *page_at(second), before_now=lambda: page_at(first)[1].came)
+    third = pages.after(second, page_at(second), before_now=lambda: page_at(first).came)
     assert third is not None
-    assert pages.after(third, *page_at(third)) is None
+    assert pages.after(third, page_at(third)) is None
     assert asked == [0, 1, 0, 2]
 
 
