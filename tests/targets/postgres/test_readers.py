@@ -58,6 +58,26 @@ def test_a_table_that_grows_at_the_start_of_a_load_is_read_and_written_by_others
     assert table(database, "s", "id", "more") == [(1, None), (2, "x")]
 
 
+@pytest.mark.parametrize("repeats", [False, True], ids=["", "a key twice"])
+def test_rows_are_locked_by_key_so_that_a_writer_who_does_the_same_lives(
+    database: str, repeats: bool
+) -> None:
+    """Rows as they came locked 3 and 2 and waited for 1; the other, who had 1 and went on, was ended by PostgreSQL."""
+    declared, ids = SCHEMA("s", NARROW, ["id"]), (3, 2, 1)
+    load(database, declared, *(RECORD("s", {"id": n, "n": 0}) for n in ids), STATE({"at": 1})).expect(0)
+    again = [RECORD("s", {"id": n, "n": 1}) for n in (*ids, *([2] if repeats else []))]
+    with connected(database, autocommit=False) as other, running(database, commit_rows=1) as target:
+        other.execute("SET LOCAL deadlock_timeout TO '50ms'; UPDATE s SET n = 5 WHERE id = 1")
+        target.send(lines(declared, *again, STATE({"at": 2})))
+        waits = "SELECT 1 FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
+        wait_until(lambda: query(database, waits), "a wait for the row")
+        other.execute("UPDATE s SET n = 5 WHERE id = 2; UPDATE s SET n = 5 WHERE id = 3")
+        other.connection.commit()
+        outcome = target.finish().expect(0)
+    assert "written again" not in outcome.stderr
+    assert table(database, "s", "id", "n") == [(1, 1), (2, 1), (3, 1)]
+
+
 # --- in process ---------------------------------------------------------------------------------------------
 
 
