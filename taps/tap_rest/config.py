@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from singerkit_shell.errors import ConfigurationError
-from tap_rest.effects import settings_without_effect
 from tap_rest.settings import setting
 from tap_rest.settings.auth import AUTH, AuthSettings, auth_problems
+from tap_rest.settings.effects import settings_without_effect
 from tap_rest.settings.limits import INFER, LIMITS, RETRIES, TIMEOUT, InferSettings, Limits, Retries, Timeout
 from tap_rest.settings.pagination import PAGINATION, pagination_problems
 from tap_rest.settings.stream import HEADERS, PARAMS, STREAM, StreamSettings, filter_problems, stream_problems

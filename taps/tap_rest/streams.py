@@ -271,6 +271,8 @@ class RestStream(BlockStream):
         )
         return following.pages(params, is_first=start.bookmark is None)
 
+    # What is told of them
+
     @property
     def rows_came(self) -> int:
         """The rows of all answers of this run."""
@@ -346,6 +348,8 @@ class RestStream(BlockStream):
         sentence = None if self.bookmark_key is None else told_of_skipped_parents(self.settings)
         if sentence is not None:
             self.warn(sentence)
+
+    # The replication key
 
     @property
     def _key_may_be_null(self) -> bool:
@@ -485,7 +489,7 @@ class RestStream(BlockStream):
         """Return the fields of the parent that fill the request."""
         return self._parents.asked_by(context)
 
-    # The key
+    # The primary key
 
     def pages_again(self, context: Context | None, start: Start) -> Iterator[Page]:
         """Yield the pages of a read once more."""

@@ -19,13 +19,14 @@ from singerkit_tap.shell import SingerkitTap
 from singerkit_tap.starts import former_read
 from tap_rest.client import Client
 from tap_rest.config import CONFIG_SCHEMA, ApiSettings, api_settings, config_conflicts
-from tap_rest.effects import idle_settings, parameters_in_path
 from tap_rest.incremental import is_of_creation
 from tap_rest.masking import register_secrets
 from tap_rest.schemas import keeper_of
 from tap_rest.settings.api import api_problems
+from tap_rest.settings.effects import idle_settings
 from tap_rest.settings.stream import StreamSettings
 from tap_rest.streams import RestStream
+from tap_rest.urls import parameters_in_path
 
 __all__ = ["TapRest", "main"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from tap_rest.addresses import is_url
 
-__all__ = ["joined", "with_params"]
+__all__ = ["joined", "parameters_in_path", "with_params"]
 
 
 def joined(base: str, path: str) -> str:
@@ -34,3 +34,8 @@ def _texts(value: Any) -> list[str]:
     if isinstance(value, bool):
         return ["true" if value else "false"]
     return [str(value)]
+
+
+def parameters_in_path(path: str) -> list[tuple[str, str]]:
+    """Return the parameters in the query of a `path`, which need not be the path of a URL."""
+    return parse_qsl(path.partition("#")[0].partition("?")[2], keep_blank_values=True)

@@ -12,7 +12,7 @@ from conformance.processes import run
 from taps.rest.api_server import json_reply, serving
 
 from tap_rest.config import config_conflicts
-from tap_rest.effects import idle_settings
+from tap_rest.settings.effects import idle_settings
 
 SDK_SETTINGS = {
     "stream_maps": {"rows": {"email": "__NULL__"}},

@@ -5,4 +5,5 @@ api.py          checks of what every request carries, and of who may be asked
 auth.py, limits.py                        of the top level
 stream.py       one of `streams`, with what stands inside it
   pagination.py, incremental.py, times.py, parent.py
+effects.py      settings that would do nothing
 """

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import parse_qsl
 
 from singerkit_shell.errors import ConfigurationError
 from tap_rest.addresses import Origin, configured_origin, is_ever_refused, is_url
+from tap_rest.settings.limits import Retries
+from tap_rest.urls import parameters_in_path
 
-_FIRST_WAIT, _LONGEST_WAIT = 1, 300
-"""Those of `retries` where the config says none."""
-
+_UNSAID = Retries()
 _NO_TIMES = ("number", "version", "text")
 """Formats of a replication key to which a time zone means nothing."""
 
-__all__ = ["idle_settings", "parameters_in_path", "settings_without_effect"]
+__all__ = ["idle_settings", "settings_without_effect"]
 
 Group = Mapping[str, Any]
 
@@ -57,7 +56,8 @@ def _of_auth(config: Group) -> Iterator[str]:
 
 def _of_top_level(config: Group) -> Iterator[str]:
     retries = config.get("retries", {})
-    first, longest = retries.get("first_wait", _FIRST_WAIT), retries.get("longest_wait", _LONGEST_WAIT)
+    first = retries.get("first_wait", _UNSAID.first_wait)
+    longest = retries.get("longest_wait", _UNSAID.longest_wait)
     if first > longest:
         yield f"`retries.first_wait` ({first}) has no effect above `retries.longest_wait` ({longest}); lower the one or raise the other"
     inheriting = [stream for stream in config["streams"] if "pagination" not in stream]
@@ -316,11 +316,6 @@ def _of_incremental(
                 f'(`"template": "(the filter) and {template}"`, or as the API joins two), with a `start_date` before all rows, so '
                 "that the first run sends it, too"
             )
-
-
-def parameters_in_path(path: str) -> list[tuple[str, str]]:
-    """Return the parameters in the query of a `path`, which need not be the path of a URL."""
-    return parse_qsl(path.partition("#")[0].partition("?")[2], keep_blank_values=True)
 
 
 def _query_key(auth: Group) -> str | None:
