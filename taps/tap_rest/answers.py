@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import msgspec
 from requests.structures import CaseInsensitiveDict
@@ -66,7 +66,7 @@ class RefusingAnswer(BadDataError):
 def judged(
     response: Response, accept: Collection[int], *, shown: Callable[[str], str], auth_type: str
 ) -> Response:
-    """Return an answer with a good status, or one of ``accept``, as UTF-8; ``shown`` writes a URL for people.
+    """Return an answer with a good status, or one of ``accept``, its body made UTF-8; ``shown`` writes a URL for people.
 
     Raises:
         Transient: asking again may help.
@@ -82,7 +82,8 @@ def judged(
             ' (if this API never answers otherwise, set `"partial_answers": "warn"`)',
         )
     if 200 <= status < 300 or status in accept:
-        return replace(response, body=utf8_text(response, shown))
+        response.body = utf8_text(response, shown)
+        return response
     where = shown(response.url)
     if status in _TRANSIENT:
         says = f", it says: {excerpt(response)}" if response.body.strip() else ""
