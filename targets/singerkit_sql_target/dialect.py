@@ -8,7 +8,7 @@
     error(error, doing)              what an exception of the driver means to the user
     session.inspect, create, alter   tables as they are, and additive changes; each in a transaction of its own
     session.tells_apart, note_key    whether rows have a key, and by which one they were loaded
-    session.encoded, append          rows as the store takes them; into a stage, in order
+    session.encoded, append, offer   rows as the store takes them; into a stage, in order; read without one
     session.merge                    a stage into a table by key: the last row of a key wins, or deletes
     session.transaction              all or nothing; COMMIT at its end
 
@@ -155,6 +155,17 @@ class Session(Runs, Protocol):
 
     def append(self, stage: str, encoded: Sequence[Any]) -> None:
         """Put rows into a stage, those of one or more calls of `encoded`, in order: every value as it is, or the call raises."""
+        ...
+
+    def offer(self, name: str, fields: Sequence[Field], encoded: Sequence[Any]) -> str | None:
+        """Have statements read rows as they are, until `withdraw`, as if they stood in a stage; return what stands in its place.
+
+        None: they have to be put into a stage. ``name`` is that of no other one.
+        """
+        ...
+
+    def withdraw(self, name: str) -> None:
+        """Rows that were offered under a name, if any were, are read no more."""
         ...
 
     def merge(

@@ -212,7 +212,7 @@ class SqlLoader:
 
         def apply(session: Session) -> None:
             emptied = self._stage.activated()
-            self._stage.flush(session)
+            self._stage.offer(session)
             with session.transaction():
                 # The fence comes first: who is no longer the pipeline's run changes nothing.
                 fenced = self._states.advance(session, row, state)
@@ -249,7 +249,7 @@ class SqlLoader:
         if stream == REJECTS:
             self._rejects.ensure(session)
             session.execute(
-                merge.insert(self._rejects.quoted, part.name, columns_of(part.fields, self._dialect))
+                merge.insert(self._rejects.quoted, part.source, columns_of(part.fields, self._dialect))
             )
             return False
         table = self._tables[stream]
@@ -258,10 +258,12 @@ class SqlLoader:
             return False
         columns = columns_of(part.fields, self._dialect)
         if not part.keys:
-            session.execute(merge.insert(table.quoted, part.name, columns))
+            session.execute(merge.insert(table.quoted, part.source, columns))
             return False
         gone = self._gone(session, part)
-        session.merge(table.quoted, part.name, columns, [self._dialect.quote(key) for key in part.keys], gone)
+        session.merge(
+            table.quoted, part.source, columns, [self._dialect.quote(key) for key in part.keys], gone
+        )
         return gone is not None
 
     def _gone(self, session: Session, part: Part) -> str | None:
@@ -270,7 +272,7 @@ class SqlLoader:
             one for one in part.fields if one.column.name == DELETED_AT and self._settings.deletes_marked
         ]
         names = columns_of(marks, self._dialect)
-        return names[0] if names and holds_values(session, part.name, names[0]) else None
+        return names[0] if names and holds_values(session, part.source, names[0]) else None
 
     def _was_committed(self, advanced: StateRow) -> bool:
         """The answer to COMMIT was lost: the row's sequence number says what happened (FAULTS D2)."""

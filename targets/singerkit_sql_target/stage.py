@@ -1,4 +1,4 @@
-"""Rows wait here for their unit: parts in arrival order, in tables that go with the session.
+"""Rows wait here for their unit: parts in arrival order, in memory, or in tables that go with the session.
 
 A safe point is a position, so going back to it needs no savepoint, and nothing of a unit is in a table of the user's
 before the one transaction that commits it. Within a stream the order counts; between streams it does not.
@@ -21,8 +21,8 @@ from singerkit_wire.values import number_texts, values_of
 __all__ = ["Part", "Position", "Stage"]
 
 
-_GATHER_BYTES = 32 << 20
-"""Rows of so many bytes, of all streams, are put into the store's tables at once."""
+_HELD_BYTES = 256 << 20
+"""Rows of so many bytes, of all streams, are held in memory; then they go into tables of the store."""
 _CELL_BYTES = 8
 """What a value takes at least, whatever it took of the input: one that most rows leave out is there as null."""
 _ENCODED_ROWS = 1000
@@ -31,9 +31,10 @@ _ENCODED_ROWS = 1000
 
 @dataclass
 class Part:
-    """Rows of one stream with one set of columns and one key; ``name`` is quoted.
+    """Rows of one stream with one set of columns and one key.
 
-    ``gathered`` are columns of batches, ``encoded`` rows as the store takes them: neither is in its table yet.
+    ``gathered`` are columns of batches, ``encoded`` rows as the store takes them: neither is in a table yet. ``table`` is that, if
+    there is one, and ``source`` what the rows are read from, when they are to be read; both are quoted.
     """
 
     name: str
@@ -42,6 +43,8 @@ class Part:
     rows: int = 0
     gathered: list[list[Sequence[Any]]] = field(default_factory=list)
     encoded: list[Any] = field(default_factory=list)
+    table: str | None = None
+    source: str = ""
     _unencoded: int = 0
 
     def gather(self, session: Session, rows: Sequence[WireRow]) -> None:
@@ -64,9 +67,27 @@ class Part:
     def flush(self, session: Session) -> None:
         """Put what waits into the table."""
         self._encode(session)
+        if self.table is None:
+            session.withdraw(self.name)
+            self.table = self.source = session.create_stage(self.name, self.fields)
         if self.encoded:
-            session.append(self.name, self.encoded)
+            session.append(self.table, self.encoded)
             self.encoded = []
+
+    def offer(self, session: Session) -> None:
+        """Have the rows read from where they are, if the store can, else from the table."""
+        self._encode(session)
+        offered = None if self.table else session.offer(self.name, self.fields, self.encoded)
+        if offered is None:
+            self.flush(session)
+        else:
+            self.source = offered
+
+    def drop(self, session: Session) -> None:
+        if self.table is None:
+            session.withdraw(self.name)
+        else:
+            session.execute(f"DROP TABLE {self.table}")
 
 
 def _joined(parts: Sequence[Sequence[Any]]) -> Sequence[Any]:
@@ -92,7 +113,7 @@ class Stage:
         self._names = f"_singerkit_stage_{uuid.uuid4().hex}"
         """Names of no table of the user's: DuckDB takes a temporary table for one of that name in `main`."""
         self._made = 0
-        self._gathered = 0
+        self._held = 0
 
     def append(
         self,
@@ -109,11 +130,11 @@ class Stage:
         part = parts[-1] if parts else None
         if not isinstance(part, Part) or (part.fields, part.keys) != (fields, keys):
             self._made += 1
-            part = Part(session.create_stage(f"{self._names}_{self._made}", fields), fields, keys)
+            part = Part(f"{self._names}_{self._made}", fields, keys)
             parts.append(part)
         part.gather(session, rows)
-        self._gathered += max(size, len(rows) * len(fields) * _CELL_BYTES)
-        if self._gathered >= _GATHER_BYTES:
+        self._held += max(size, len(rows) * len(fields) * _CELL_BYTES)
+        if self._held >= _HELD_BYTES:
             self.flush(session)
 
     def flush(self, session: Session) -> None:
@@ -121,7 +142,13 @@ class Stage:
         for _, part in self:
             if isinstance(part, Part):
                 part.flush(session)
-        self._gathered = 0
+        self._held = 0
+
+    def offer(self, session: Session) -> None:
+        """Have all rows read, from the `source` of their parts."""
+        for _, part in self:
+            if isinstance(part, Part):
+                part.offer(session)
 
     def activate(self, stream: str, version: Version) -> None:
         """Put an ACTIVATE_VERSION behind the rows that wait."""
@@ -158,7 +185,7 @@ class Stage:
             del parts[count:]
             last = parts[-1] if parts else None
             if isinstance(last, Part) and last.rows > rows:
-                session.execute(f"DELETE FROM {last.name} WHERE {ORDER} >= ?", [rows])
+                session.execute(f"DELETE FROM {last.table} WHERE {ORDER} >= ?", [rows])
                 last.rows = rows
 
     def clear(self, session: Session) -> None:
@@ -170,7 +197,7 @@ class Stage:
     def forget(self) -> None:
         """The session is gone, and what waited in it."""
         self._parts.clear()
-        self._gathered = 0
+        self._held = 0
 
     def _rows_of(self, stream: str) -> Iterator[Part]:
         return (part for part in self._parts.get(stream, ()) if isinstance(part, Part))
@@ -178,4 +205,4 @@ class Stage:
 
 def _drop(session: Session, part: Part | Version) -> None:
     if isinstance(part, Part):
-        session.execute(f"DROP TABLE {part.name}")
+        part.drop(session)

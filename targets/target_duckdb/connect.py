@@ -23,6 +23,7 @@ from singerkit_shell.errors import (
 )
 from singerkit_sql_target.arrays import as_stream
 from singerkit_sql_target.dialect import (
+    ORDER,
     Existing,
     ExistingColumn,
     Field,
@@ -100,9 +101,18 @@ class _DuckSession(StandardSession):
         super().__init__(words)
         self._connection = connection
         self._uses_all_threads = True
+        self._offered: dict[str, Sequence[Rows]] = {}
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        for name in self._offered:
+            if name in statement:
+                self._give(name)
         return run(self._connection, statement, parameters)
+
+    def _give(self, name: str) -> None:
+        """A stream is read once, so each statement gets its own; who reads it waits for the others, and spins meanwhile."""
+        self._use_all_threads(False)
+        self._connection.register(name, as_stream([one.array for one in self._offered[name]]))
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -178,6 +188,18 @@ class _DuckSession(StandardSession):
         self._use_all_threads(False)
         for selected, found in groupby(encoded, attrgetter("selected")):
             self._insert(stage, selected, list(found))
+
+    def offer(self, name: str, fields: Sequence[Field], encoded: Sequence[Rows]) -> str | None:
+        looks = {one.selected for one in encoded}
+        if len(looks) != 1:
+            return None
+        self._offered[name] = encoded
+        columns = ", ".join([*(quoted(field.name) for field in fields), ORDER])
+        return f"(SELECT * FROM (SELECT {looks.pop()} FROM {quoted(name)}) AS given({columns}))"
+
+    def withdraw(self, name: str) -> None:
+        if self._offered.pop(name, None) is not None:
+            self._connection.unregister(name)
 
     def _insert(self, stage: str, selected: str, rows: Sequence[Rows]) -> None:
         # As a stream, which is read once: to see what else it might be DuckDB imports pandas, where that is installed.

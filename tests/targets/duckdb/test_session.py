@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from singerkit_sql_target import stage as stages
@@ -171,9 +172,9 @@ WIDER = Field("id", "DECIMAL(38,0)", Column("id", Kind.BIG_INTEGER, nullable=Tru
 
 def waiting(session: Session, stage: Stage) -> list[tuple[str, Any]]:
     """Stream and rows, in order, of what waits; a version is itself."""
-    stage.flush(session)
+    stage.offer(session)
     return [
-        (stream, [int(value) for (value,) in session.execute(f"SELECT id FROM {part.name} ORDER BY _singerkit_order")])
+        (stream, [int(value) for (value,) in session.execute(f"SELECT id FROM {part.source} ORDER BY _singerkit_order")])
         if isinstance(part, Part)
         else (stream, part.version)
         for stream, part in stage
@@ -185,11 +186,11 @@ def tables(session: Session) -> int:
     return int(count)
 
 
-@pytest.mark.parametrize("gather", [1, 8 << 20], ids=["at once", "later"])
+@pytest.mark.parametrize("held", [1, 8 << 20], ids=["in tables", "in memory"])
 def test_a_stage_goes_back_to_a_safe_point(
-    session: Session, monkeypatch: pytest.MonkeyPatch, gather: int
+    session: Session, monkeypatch: pytest.MonkeyPatch, held: int
 ) -> None:
-    monkeypatch.setattr(stages, "_GATHER_BYTES", gather)
+    monkeypatch.setattr(stages, "_HELD_BYTES", held)
     stage = Stage()
     assert stage.position() == {}
     stage.append(session, "a", [ID], [(1,), (2,)], 1)
@@ -215,18 +216,61 @@ def test_a_stage_goes_back_to_a_safe_point(
     assert (waiting(session, stage), tables(session), stage.position()) == ([], 0, {})
 
 
+def test_rows_are_read_from_memory_by_each_statement_until_they_are_withdrawn(session: Session) -> None:
+    rows = [session.encoded([ID], [[n, n + 1]], n) for n in (0, 2)]
+    source = session.offer("waiting", [ID], rows)
+    assert source is not None
+    for _ in range(2):
+        assert session.execute(f"SELECT id, _singerkit_order FROM {source}") == [
+            (0, 0),
+            (1, 1),
+            (2, 2),
+            (3, 3),
+        ]
+    with pytest.raises(duckdb.Error, match="already been consumed"):  # never fewer rows
+        session.execute(f"SELECT * FROM {source} AS a JOIN {source} AS b USING (id)")
+    assert session.execute(f"SELECT count(*) FROM {source}") == [(4,)]
+    session.withdraw("waiting")
+    session.withdraw("waiting")
+    with pytest.raises(duckdb.CatalogException):
+        session.execute(f"SELECT * FROM {source}")
+
+
+@pytest.mark.parametrize("texts", [["1", "2"], ["1", f"{10**28}"]], ids=["of one look", "of two"])
+def test_a_unit_that_was_not_committed_goes_back_to_its_safe_point(
+    session: Session, monkeypatch: pytest.MonkeyPatch, texts: list[str]
+) -> None:
+    """Of two looks they are not offered, and wait in a table."""
+    monkeypatch.setattr(stages, "_ENCODED_ROWS", 1)
+    field = Field("x", "DECIMAL(38,9)", Column("x", Kind.NUMBER, nullable=True, required=False))
+    stage = Stage()
+    stage.append(session, "s", [field], [(texts[0],)], 1)
+    position = stage.position()
+    stage.append(session, "s", [field], [(texts[1],)], 1)
+    stage.offer(session)
+    [(_, part)] = stage
+    assert isinstance(part, Part)
+    assert session.execute(f"SELECT count(*) FROM {part.source}") == [(2,)]
+    assert (part.table is None) is (texts[1] == "2")
+    stage.back_to(session, position)
+    stage.offer(session)
+    assert session.execute(f"SELECT x FROM {part.source}") == [(Decimal(1),)]
+    stage.clear(session)
+    assert tables(session) == 0
+
+
 @pytest.mark.parametrize("size", [1, 100])
 def test_what_waits_in_memory_is_bounded_by_input_and_by_values(
     session: Session, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     """A short record may have a thousand columns that are null."""
-    monkeypatch.setattr(stages, "_GATHER_BYTES", 160)
+    monkeypatch.setattr(stages, "_HELD_BYTES", 160)
     stage = Stage()
     for _ in range(5):
         stage.append(session, "a", [ID], [(1,), (2,), (3,), (4,)], size)
     [(_, part)] = stage
     assert isinstance(part, Part)
-    [(stored,)] = session.execute(f"SELECT count(*) FROM {part.name}")
+    [(stored,)] = session.execute(f"SELECT count(*) FROM {part.table}")
     assert stored == (20 if size == 1 else 16)
 
 
@@ -241,7 +285,7 @@ def test_numbers_of_each_look_wait_in_their_order(session: Session, monkeypatch:
     stage.flush(session)
     [(_, part)] = stage
     assert isinstance(part, Part)
-    found = session.execute(f"SELECT x, _singerkit_order FROM {part.name} ORDER BY 2")
+    found = session.execute(f"SELECT x, _singerkit_order FROM {part.source} ORDER BY 2")
     assert found == [(None if text is None else Decimal(text), place) for place, text in enumerate(texts)]
     stage.clear(session)
 

@@ -14,7 +14,7 @@ from targets.duckdb.test_target_duckdb import BIN, TEXT, file, load, query, reco
 
 from singerkit_shell.errors import CannotWriteError
 from singerkit_sql_target.dialect import Field
-from singerkit_sql_target.stage import Stage
+from singerkit_sql_target.stage import Part, Stage
 from singerkit_wire.kinds import Column, Kind
 from target_duckdb.connect import DuckDialect
 
@@ -230,7 +230,11 @@ def test_a_table_with_the_name_of_a_stage_is_a_table_like_any_other(file: Path) 
     session = DuckDialect(file).connect()
     stage = Stage()
     stage.append(session, "s", [Field("id", "BIGINT", Column("id", Kind.INTEGER, True, True))], [(1,)], 1)
+    stage.flush(session)
     [(name,)] = session.execute("SELECT table_name FROM duckdb_tables() WHERE temporary")
+    [(_, part)] = stage
+    assert isinstance(part, Part)
+    assert part.name == name  # of what is read from memory, too
     session.close()
     assert len(name) > 32  # nobody has it by chance
 
