@@ -13,11 +13,12 @@ from requests.structures import CaseInsensitiveDict
 from singerkit_shell.encoding import check_utf8
 from singerkit_shell.errors import BadDataError, NotAuthorisedError
 from singerkit_shell.secrets import redactor
-from tap_rest.retries import Transient, retry_after
+from tap_rest.retries import Transient
+from tap_rest.waiting import is_rate_limit, wait_asked_for
 
 __all__ = ["RefusingAnswer", "Response", "excerpt", "judged", "utf8_text"]
 
-_TRANSIENT = frozenset({408, 425, 429, *range(500, 600)}) - {501, 505}
+_TRANSIENT = frozenset({408, 425, *range(500, 600)}) - {501, 505}
 _NOT_YET = 202
 _NOT_FOUND = " (check `base_url` and `path`; behind the first page, how `pagination` ends)"
 _NO_CHARSETS = ("unicode_escape", "raw-unicode-escape", "idna", "punycode", "undefined", "utf-7")
@@ -70,7 +71,7 @@ def judged(
 
     Raises:
         Transient: asking again may help.
-        NotAuthorisedError: 401 or 403.
+        NotAuthorisedError: 401, or 403 that is no rate limit.
         RefusingAnswer: another status.
         BadDataError: see `utf8_text`.
     """
@@ -78,23 +79,25 @@ def judged(
     if status == _NOT_YET and status not in accept:
         raise Transient(
             f"status {status}, the answer is not ready yet",
-            retry_after(response.headers),
+            wait_asked_for(status, response.headers),
             ' (if this API never answers otherwise, set `"partial_answers": "warn"`)',
         )
     if 200 <= status < 300 or status in accept:
         response.body = utf8_text(response, shown)
         return response
     where = shown(response.url)
-    if status in _TRANSIENT:
+    is_limited = is_rate_limit(status, response.headers)
+    if is_limited or status in _TRANSIENT:
         says = f", it says: {excerpt(response)}" if response.body.strip() else ""
-        raise Transient(f"status {status}", retry_after(response.headers), says)
+        finding = f"status {status}{', a rate limit by its headers' if is_limited and status < 420 else ''}"
+        raise Transient(finding, wait_asked_for(status, response.headers), says)
+    says = excerpt(response)
     if status in (401, 403):
         raise NotAuthorisedError(
             f"{where} answered {status}{_challenge(response.headers)}: the credentials at `auth` "
-            f"(type `{auth_type}`) are missing, wrong or not enough."
+            f"(type `{auth_type}`) are missing, wrong or not enough; it says: {says}"
         )
     advice = "" if status != 404 else _NOT_FOUND
-    says = excerpt(response)
     raise RefusingAnswer(
         f"{where} answered {status}, so asking again is useless{advice}; it says: {says}", says
     )

@@ -18,9 +18,10 @@ from tap_rest.auth import query_key_of
 from tap_rest.config import ApiSettings
 from tap_rest.masking import listed_names, shown_url
 from tap_rest.redirects import leads_to_same, lost_parameters
-from tap_rest.retries import NotYet, Retrying, Transient, retry_after
+from tap_rest.retries import NotYet, Retrying, Transient
 from tap_rest.sending import Sender
 from tap_rest.urls import with_params
+from tap_rest.waiting import wait_asked_for
 
 __all__ = ["Client"]
 
@@ -71,7 +72,7 @@ class Client:
         ``not_yet`` returns what an answer with a good status says where asking again may help.
 
         Raises:
-            NotAuthorisedError: 401, 403, or the way leads to an origin that is not listed.
+            NotAuthorisedError: 401, 403 that is no rate limit, or the way leads to an origin that is not listed.
             BadDataError: another 4xx, a body that is too large or not text in its charset.
             RetryableError: no whole answer after all tries.
             ConfigurationError: a refused address, or a URL that is none.
@@ -136,6 +137,6 @@ class Client:
         answer = judged(response, accept, shown=self.shown, auth_type=self._settings.auth.type)
         told = not_yet(answer)
         if told is not None:
-            wait = retry_after(answer.headers)
+            wait = wait_asked_for(answer.status, answer.headers)
             raise Transient(told.finding, told.wait if wait is None else wait)
         return answer

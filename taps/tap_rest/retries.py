@@ -1,12 +1,10 @@
-"""Asking again: how often, how long after the try before, and what `Retry-After` says."""
+"""Asking again: how often, and how long after the try before."""
 
 from __future__ import annotations
 
-import email.utils
 import logging
 import random
-import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
@@ -16,7 +14,7 @@ from singerkit_shell.errors import RetryableError
 from singerkit_shell.signals import stop_flag
 from tap_rest.settings.limits import Retries
 
-__all__ = ["NotYet", "Retrying", "Transient", "retry_after"]
+__all__ = ["NotYet", "Retrying", "Transient"]
 
 Asked = ParamSpec("Asked")
 Answer = TypeVar("Answer")
@@ -115,12 +113,15 @@ def _waits(first: float, longest: float) -> Generator[float, Transient, None]:
     """Choose each wait, note it on the failure, and leave backoff nothing to sleep (see `Retrying._wait`)."""
     failure = yield 0
     tries = 0
+    has_followed = False
     while True:
+        # Half fixed, half random: many taps that failed together do not come back together.
+        wait = min(first * 2.0**tries, longest) * random.uniform(0.5, 1)  # noqa: S311  jitter
         if failure.retry_after is not None:
-            wait = min(failure.retry_after, longest)
-        else:
-            # Half fixed, half random: many taps that failed together do not come back together.
-            wait = min(first * 2.0**tries, longest) * random.uniform(0.5, 1)  # noqa: S311  jitter
+            # What was waited for in vain may be no more than a habit of the server, as `Retry-After: 0` is.
+            asked = min(failure.retry_after, longest)
+            wait = max(asked, wait) if has_followed else asked
+            has_followed = True
         tries = min(tries + 1, 60)
         failure.wait = wait
         failure = yield 0
@@ -132,23 +133,3 @@ def _note_tries(details: Any) -> None:
 
 def _shown_wait(seconds: float) -> str:
     return f"{seconds:g} s" if seconds < _YEAR else "more than a year"
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that Retry-After asks for, by number or HTTP date; None without a usable one."""
-    text = headers.get("Retry-After", "").strip()
-    if not text:
-        return None
-    try:
-        return max(0.0, float(text)) if text.replace(".", "", 1).isdigit() else _seconds_until(text, headers)
-    except (TypeError, ValueError, OverflowError):
-        _logger.warning("Retry-After is neither seconds nor an HTTP date and is ignored.")
-        return None
-
-
-def _seconds_until(text: str, headers: Mapping[str, str]) -> float:
-    moment = email.utils.parsedate_to_datetime(text).timestamp()
-    # The server's own clock, where it tells: ours may be wrong.
-    now = headers.get("Date")
-    start = email.utils.parsedate_to_datetime(now).timestamp() if now else time.time()
-    return max(0.0, moment - start)

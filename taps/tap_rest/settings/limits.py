@@ -27,11 +27,11 @@ class Timeout(msgspec.Struct, frozen=True):
 
 
 RETRIES = setting.group(
-    "What is done about 429, 5xx, 202, lost connections and cut bodies.",
+    "What is done about rate limits, 5xx, 202, lost connections and cut bodies.",
     {
         "tries": setting.count("Requests for one page in all.", default=6, maximum=1000),
         "first_wait": setting.seconds("First wait, in seconds; it doubles each time, with jitter.", 1),
-        "longest_wait": setting.seconds("Longest single wait, in seconds; caps Retry-After too.", 300),
+        "longest_wait": setting.seconds("Longest single wait, in seconds, whatever an answer asks for.", 300),
         "total": setting.seconds("Give up a page after this many seconds.", 1800),
     },
 )
