@@ -90,7 +90,8 @@ def judged(
     if is_limited or status in _TRANSIENT:
         says = f", it says: {excerpt(response)}" if response.body.strip() else ""
         finding = f"status {status}{', a rate limit by its headers' if is_limited and status < 420 else ''}"
-        raise Transient(finding, wait_asked_for(status, response.headers), says)
+        wait = wait_asked_for(status, response.headers)
+        raise Transient(finding, wait, says, is_servers=status >= 500)
     says = excerpt(response)
     if status in (401, 403):
         raise NotAuthorisedError(

@@ -14,7 +14,7 @@ from singerkit_shell.errors import RetryableError
 from singerkit_shell.signals import stop_flag
 from tap_rest.settings.limits import Retries
 
-__all__ = ["NotYet", "Retrying", "Transient"]
+__all__ = ["FailingServer", "NotYet", "Retrying", "Transient"]
 
 Asked = ParamSpec("Asked")
 Answer = TypeVar("Answer")
@@ -34,15 +34,28 @@ class NotYet:
 class Transient(Exception):
     """The request may be made again; ``retry_after`` is what the server asked for, in seconds.
 
-    ``in_the_end`` is told when the last try has failed: what the answer said, what the cause may be.
+    ``in_the_end`` is told when the last try has failed: what the answer said, what the cause may be. ``is_servers``: the server
+    says that it has failed (5xx).
     """
 
-    def __init__(self, finding: str, retry_after: float | None = None, in_the_end: str = "") -> None:
+    def __init__(
+        self,
+        finding: str,
+        retry_after: float | None = None,
+        in_the_end: str = "",
+        *,
+        is_servers: bool = False,
+    ) -> None:
         super().__init__(finding)
+        self.is_servers = is_servers
         self.retry_after = retry_after
         self.in_the_end = in_the_end
         self.wait = 0.0
         self.tries = 0
+
+
+class FailingServer(RetryableError):
+    """The last try was answered, too, and the server said that it had failed (5xx): it may be the question."""
 
 
 class Retrying(Generic[Asked, Answer]):
@@ -77,7 +90,7 @@ class Retrying(Generic[Asked, Answer]):
         """Return the whole answer.
 
         Raises:
-            RetryableError: there was none after all tries.
+            RetryableError: there was none after all tries; `FailingServer` where an answer said why.
             Stopped: a signal came while waiting.
         """
         try:
@@ -85,7 +98,8 @@ class Retrying(Generic[Asked, Answer]):
         except Transient as error:
             limits = self._limits
             in_time = "" if error.tries >= limits.tries else f" in {limits.total:g} s (`retries.total`)"
-            raise RetryableError(
+            kind = FailingServer if error.is_servers else RetryableError
+            raise kind(
                 f"No whole answer from {self._shown(url)} after {error.tries} {'try' if error.tries == 1 else 'tries'}{in_time}: {error}{error.in_the_end}; "
                 "rows read so far are safe, run again later."
             ) from None

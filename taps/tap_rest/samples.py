@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from singerkit_shell.errors import BadDataError
+from singerkit_shell.errors import BadDataError, NotAuthorisedError
 from singerkit_tap.contract import Context
 from tap_rest.asking import Asking
 from tap_rest.records import ReadPage
+from tap_rest.retries import FailingServer
 from tap_rest.schemas import Sample
 from tap_rest.settings.limits import InferSettings
 
@@ -24,10 +25,11 @@ def pages_without_bookmark(
     pages = asking.pages(context, {})
     try:
         first = next(pages, None)
-    except BadDataError as error:
+    except (BadDataError, NotAuthorisedError, FailingServer) as error:
         params = start()
         if not params:
-            hint_at_start(error)
+            if isinstance(error, BadDataError):
+                hint_at_start(error)
             raise
         yield from asking.pages(context, params)
         return

@@ -342,6 +342,24 @@ def test_a_parameter_that_is_always_wanted(run_tap: Any) -> None:
             assert len(api.asked) < 10
 
 
+@pytest.mark.parametrize("status", [400, 403, 404, 500, 502])
+def test_an_answer_of_any_status_may_want_the_parameter(status: int, run_tap: Any) -> None:
+    def route(asked: Asked) -> Reply:
+        return json_reply({}, status) if asked.param("start_time") is None else from_a_start(asked)
+
+    with serving({"/tickets": route}) as api:
+        run = run_tap(api.url, INCREMENTAL, start_date="2000-01-01T00:00:00Z").ended(0)
+        assert run.records("tickets") == TICKETS
+        code = {403: 77}.get(status, 69 if status >= 500 else 65)
+        run_tap(api.url, INCREMENTAL | {"name": "others"}).ended(code)
+
+
+def test_a_server_that_is_not_there_is_not_asked_twice_for_a_start(run_tap: Any) -> None:
+    with serving({"/tickets": lambda _: Reply(hang_up=True)}) as api:
+        run_tap(api.url, INCREMENTAL, start_date="2000-01-01T00:00:00Z").ended(69)
+        assert len(api.asked) == 3
+
+
 def test_only_words_of_the_api_tell_that_it_wants_a_parameter(run_tap: Any) -> None:
     """Ours say of such an answer that others may be missing."""
     with serving({"/tickets": repeatedly(json_reply({"tickets": []}, status=206))}) as api:
