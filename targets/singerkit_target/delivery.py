@@ -12,8 +12,8 @@ _TOGETHER = "rows and state are committed together, and a run that would start f
 _SENT_AGAIN = "rows that the tap sends again are appended, too, and are there twice (a run warns where the state says that some are)"
 _COMES_AGAIN = "rows come again, all of them or those after a saved state that a kill left behind"
 _LOOKS_COMPLETE = (
-    "a tap that dies between two lines looks like one that has finished: its rows after the last STATE are committed, and "
-    "come again (not with `end_of_input` as `state`)"
+    "a tap that dies between two lines looks like one that has finished: rows after the last STATE are committed at the end of "
+    "the input, and come again, those of a tap that always ends so, too (not with `end_of_input` as `state`)"
 )
 
 

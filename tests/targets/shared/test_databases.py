@@ -51,6 +51,41 @@ def activate(version: int) -> dict[str, Any]:
     return {"type": "ACTIVATE_VERSION", "stream": "s", "version": version}
 
 
+def versioned(version: int | None, *ids: int) -> list[dict[str, Any]]:
+    said = {} if version is None else {"version": version}
+    return [RECORD("s", {"id": id_, "v": f"of {version}"}) | said for id_ in ids]
+
+
+BEHIND: dict[str, list[dict[str, Any]]] = {
+    "a newer version": [*versioned(1, 1), activate(1), *versioned(2, 2)],
+    "the same version": [*versioned(1, 1), activate(1), *versioned(1, 2)],
+    "no version": [*versioned(1, 1), activate(1), *versioned(None, 2)],
+    "the same key": [*versioned(1, 1, 2), activate(1), *versioned(2, 1, 2)],
+    "announced": [activate(1), *versioned(1, 1, 2)],
+    "announced, and the next one": [activate(1), *versioned(1, 1), *versioned(2, 2)],
+    "several": [*versioned(1, 9), activate(1), *versioned(2, 1), activate(2), *versioned(3, 2)],
+}
+
+
+@pytest.mark.parametrize("ends", [[STATE({"a": 2})], []], ids=["STATE", "end"])
+@pytest.mark.parametrize(
+    "config",
+    [{"hard_delete": True}, {"hard_delete": False}, {"hard_delete": False, "load_method": "append-only"}],
+    ids=["hard", "soft", "append"],
+)
+@pytest.mark.parametrize("came", BEHIND.values(), ids=BEHIND)
+def test_rows_that_come_behind_a_version_stay(
+    target: Database, came: list[dict[str, Any]], config: dict[str, Any], ends: list[dict[str, Any]]
+) -> None:
+    """They were deleted with 0 where nothing but a STATE, or the end, was between."""
+    own = SCHEMA("s", {"id": INTEGER, "v": TEXT}, ["id"])
+    settings = {"add_record_metadata": True, **config}
+    target.run(own, *versioned(0, 8), activate(0), STATE({"a": 1}), **settings).expect(0)
+    target.run(own, *came, *ends, **settings).expect(0)
+    marked = "" if config["hard_delete"] else "WHERE _sdc_deleted_at IS NULL"
+    assert target.query(f"SELECT DISTINCT id FROM s {marked} ORDER BY id") == [(1,), (2,)]
+
+
 def test_a_record_that_says_that_its_row_is_gone_leaves_what_is_known_of_it(target: Database) -> None:
     """From taps of others, too, by which a field that is left out is null else."""
     own = SCHEMA("s", {"id": INTEGER, "v": TEXT, "w": TEXT, "_sdc_deleted_at": MOMENT}, ["id"])
