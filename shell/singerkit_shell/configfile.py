@@ -30,6 +30,7 @@ __all__ = [
     "read_json_object",
     "read_text",
     "reason_of",
+    "renewed",
     "resolved",
     "without_repeats",
 ]
@@ -304,4 +305,21 @@ def _from_file(path: str, where: str) -> Referred:
             f"{where} takes its value from {shown} cannot be read ({reason_of(error)})."
         ) from None
     redactor.add_reference(value)
+    _files[value] = path
     return Referred(_text(value, where, "a file with a text"), f"the file {path}")
+
+
+_files: dict[str, str] = {}
+"""Which file a value of a config has come from: programs run for longer than tokens are good."""
+
+
+def renewed(value: str) -> str | None:
+    """Return what the file that a value of a config has come from holds by now; it is masked from now on.
+
+    None: the value has come from no file, or nothing else is there.
+    """
+    try:
+        text = _from_file(_files[value], "a value")
+    except (KeyError, ConfigurationError):
+        return None
+    return str(text) if text != value else None

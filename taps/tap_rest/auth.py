@@ -9,13 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import quote, urlsplit, urlunsplit
 
+import msgspec
 from requests import PreparedRequest
 from requests.auth import AuthBase, HTTPBasicAuth, _basic_auth_str
 
+from singerkit_shell.configfile import renewed
 from singerkit_shell.secrets import redactor
+from tap_rest.headers import header_problems
 from tap_rest.settings.auth import AuthSettings
 
-__all__ = ["NoAuth", "auth_of", "query_key_of"]
+__all__ = ["NoAuth", "auth_of", "query_key_of", "renewed_auth"]
+
+_FROM_FILES = ("api_key", "token", "username", "password")
 
 
 class NoAuth(AuthBase):
@@ -69,6 +74,15 @@ class CookieAuth(AuthBase):
 def auth_of(settings: AuthSettings) -> AuthBase:
     """Return the auth object of the config and register its secrets for masking."""
     return _SCHEMES[settings.type](settings)
+
+
+def renewed_auth(settings: AuthSettings) -> AuthSettings | None:
+    """Return the credentials as the files that they came from hold them by now; None: they are as they were, or unfit."""
+    texts = {name: renewed(getattr(settings, name) or "") for name in _FROM_FILES}
+    changed = {name: text for name, text in texts.items() if text}
+    now = msgspec.structs.replace(settings, **changed)
+    config = {name: text for name, text in msgspec.to_builtins(now).items() if text is not None}
+    return None if not changed or any(header_problems({"auth": config, "streams": []})) else now
 
 
 def query_key_of(settings: AuthSettings) -> str | None:

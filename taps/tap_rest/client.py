@@ -27,6 +27,7 @@ __all__ = ["Client"]
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SEE_OTHER = 303
+_NOT_AUTHORISED = 401
 
 
 class Client:
@@ -98,6 +99,8 @@ class Client:
         left_out: list[str] = []
         for _ in range(self._settings.limits.redirects + 1):
             response = self._sender.send(url, headers)
+            if response.status == _NOT_AUTHORISED and self._sender.renew_credentials(url):
+                response = self._sender.send(url, headers)
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or not location:
                 answer = self._judged(response, accept, not_yet)

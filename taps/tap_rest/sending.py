@@ -24,7 +24,7 @@ from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
 from tap_rest.addresses import Origin, Reach, origin_of, origin_text
 from tap_rest.answers import Response
-from tap_rest.auth import NoAuth, auth_of, query_key_of
+from tap_rest.auth import NoAuth, auth_of, query_key_of, renewed_auth
 from tap_rest.config import ApiSettings
 from tap_rest.connection import GuardedAdapter, Watchdog
 from tap_rest.faults import failure_of
@@ -37,6 +37,7 @@ __all__ = ["Sender"]
 
 # It prints a traceback about headers that it cannot read, and goes on.
 logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
+_logger = logging.getLogger("tap-rest")
 _CHUNK = 1024 * 1024
 _SETTLED_QUERY = re.compile(
     r"(?:[\w.~&=+-]|%(?:2[1-9A-CF]|3[A-F]|40|5[B-E]|60|7[B-D]|[89A-F][0-9A-F]))*", re.ASCII
@@ -56,6 +57,7 @@ class Sender:
         self._options: dict[Origin, dict[str, Any]] = {}
         self._last_prepared: tuple[Any, requests.PreparedRequest] | None = None
         """A request without credentials and query, and what the next one must have to be like it but for these."""
+        self._credentials = settings.auth
         self._auth = auth_of(settings.auth)
         self._query_key = query_key_of(settings.auth)
         self._own = self._session()
@@ -117,6 +119,17 @@ class Sender:
         if not own:
             session.cookies.clear()
         return Response(url, answer.status_code, answer.headers, body, time.monotonic() - began)
+
+    def renew_credentials(self, url: str) -> bool:
+        """Read those again that came from files, where ``url`` is sent any; return whether other ones are sent from now on."""
+        now = renewed_auth(self._credentials) if self._reach.is_own(url) else None
+        if now is None:
+            return False
+        self._credentials, self._auth = now, auth_of(now)
+        _logger.info(
+            "The file of the credentials at `auth` holds other ones by now, which are sent from now on."
+        )
+        return True
 
     def _without_secrets(self, url: str) -> str:
         """Take the key out of a URL that the server made from ours."""

@@ -156,7 +156,12 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
             "waits longer each time, with jitter; TLS is never given up",
             (0, 69),
         ),
-        ("H3", "401 or 403 in mid-run", "failure; no scheme so far has a token to fetch anew", (77,)),
+        (
+            "H3",
+            "401 or 403 in mid-run",
+            "a token from a file is read from there again, once it has changed; else failure",
+            (77,),
+        ),
         ("H4", "other 4xx", "fails at once, with an excerpt of the body and no secret", (65,)),
         ("H5", "no answer; a byte a second", "a deadline for the whole response", (69,)),
         (

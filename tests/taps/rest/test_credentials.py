@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -74,6 +75,46 @@ def test_a_secret_comes_from_the_environment(run_tap: Any) -> None:
         run_tap(api.url, STREAM, auth=auth, env={"ORDERS_TOKEN": CANARY}).ended(0)
         assert api.asked[0].headers["Authorization"] == f"Bearer {CANARY}"
         assert "ORDERS_TOKEN" in run_tap(api.url, STREAM, auth=auth).ended(78).sentence
+
+
+class Renewing:
+    """Pages of one row for whoever sends the token that is good by now; it is renewed before the second page."""
+
+    def __init__(self, file: Path, to: str) -> None:
+        self.file, self.to, self.good = file, to, "morning-1f9a7c22"
+        file.write_text(self.good + "\n")
+
+    def __call__(self, asked: Asked) -> Reply:
+        page = int(asked.param("page") or 1)
+        if page == 2 and self.good != "noon-77d2be41":
+            self.good = "noon-77d2be41"
+            self.file.write_text(self.to)
+        if asked.headers["Authorization"] != f"Bearer {self.good}":
+            return json_reply({"error": f"{asked.headers['Authorization']} has expired"}, 401)
+        return json_reply([{"id": page}] if page < 4 else [])
+
+
+@pytest.mark.parametrize(
+    ("to", "code", "requests"),
+    [
+        ("noon-77d2be41\n", 0, 5),
+        ("nobody-d41e08b5", 77, 3),
+        ("morning-1f9a7c22", 77, 2),
+        ("", 77, 2),
+        ("no\nheader", 77, 2),
+    ],
+)
+def test_a_token_that_is_renewed_in_its_file_is_read_again(
+    to: str, code: int, requests: int, run_tap: Any, tmp_path: Path
+) -> None:
+    route = Renewing(tmp_path / "token", to)
+    with serving({"/rows": route}) as api:
+        auth = {"type": "bearer", "token": {"file": str(tmp_path / "token")}}
+        run = run_tap(api.url, STREAM | {"pagination": {"type": "page"}}, auth=auth).ended(code)
+        assert len(api.asked) == requests
+    assert run.records("rows") == [{"id": 1}, {"id": 2}, {"id": 3}][: 1 if code else 3]
+    assert code == 0 or '{"error": "Bearer *** has expired"}' in run.sentence
+    assert not any(token in run.stderr for token in ("morning-1f9a7c22", "noon-77d2be41", "nobody-d41e08b5"))
 
 
 WAYS = ("redirect", "redirect with our query", "next url", "link header")
