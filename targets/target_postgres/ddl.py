@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -17,7 +17,9 @@ __all__ = [
     "Detours",
     "Existing",
     "ExistingColumn",
+    "ForeignKey",
     "Shape",
+    "Ties",
     "add_columns",
     "add_unique_key",
     "adding",
@@ -28,9 +30,11 @@ __all__ = [
     "create_schema",
     "create_table",
     "dropping_key",
+    "foreign_key",
     "inspect",
     "is_empty",
     "is_partition",
+    "late_foreign_keys",
     "lock_at_once",
     "lock_for_altering",
     "lock_for_writing",
@@ -179,6 +183,10 @@ WITH RECURSIVE root(oid) AS (
     SELECT oid FROM root
     UNION ALL
     SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid
+), refers(oid, late) AS (
+    SELECT k.confrelid, k.condeferred FROM tree JOIN pg_catalog.pg_constraint k ON k.conrelid = tree.oid AND k.contype = 'f'
+    UNION
+    SELECT i.inhparent, refers.late FROM refers JOIN pg_catalog.pg_inherits i ON i.inhrelid = refers.oid
 )
 SELECT
     (SELECT oid FROM root),
@@ -192,6 +200,10 @@ SELECT
         FROM pg_catalog.pg_class c JOIN tree ON tree.oid = c.oid),
     EXISTS (SELECT 1 FROM tree JOIN pg_catalog.pg_class c ON c.oid = tree.oid JOIN root ON root.oid <> c.oid
         WHERE NOT c.relispartition),
+    ARRAY(SELECT oid::bigint FROM refers WHERE NOT late),
+    ARRAY(SELECT oid::bigint FROM refers WHERE late),
+    EXISTS (SELECT 1 FROM pg_catalog.pg_trigger r JOIN tree ON r.tgrelid = tree.oid
+        WHERE r.tgisinternal AND r.tgconstrrelid <> 0 AND r.tgtype & 8 = 8),  -- 8: on delete, of a foreign key of another table
     COALESCE(bool_or(t.tgtype & 3 = 3), false)  -- 1: for each row, 2: before
         OR EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite r JOIN tree ON r.ev_class = tree.oid),
     COALESCE(bool_or(t.tgtype & 66 = 0), false),  -- 64: instead of
@@ -249,6 +261,17 @@ class Detours:
         return self.leave_out or self.take_away
 
 
+class Ties(NamedTuple):
+    """What foreign keys tie a table to, or a part of it: the OIDs of the tables that it refers to, and of what these are parts of.
+
+    ``late`` are those whose constraint is judged at the COMMIT; ``is_referred_to``: a foreign key leads to the table itself.
+    """
+
+    now: frozenset[int] = frozenset()
+    late: frozenset[int] = frozenset()
+    is_referred_to: bool = False
+
+
 class Shape(NamedTuple):
     """What rows meet in a table: equal shapes are the same table, with the same columns, keys, triggers and rules.
 
@@ -261,20 +284,84 @@ class Shape(NamedTuple):
     unique_keys: str | None
     files: str | None
     is_inherited: bool
+    ties: Ties
     detours: Detours
+
+
+_NO_SHAPE = (None, None, None, None, False, (), (), False)
 
 
 def shape(cursor: Cursor, schema: str, table: str) -> Shape:
     """Return the shape that the table has now."""
     cursor.execute(_SHAPE, [schema, table])
-    oid, columns, unique_keys, files, is_inherited, *found = cursor.fetchone() or (
-        None,
-        None,
-        None,
-        None,
-        False,
-    )
-    return Shape(oid, columns, unique_keys, files, is_inherited, Detours(*found))
+    found = cursor.fetchone() or _NO_SHAPE
+    oid, columns, unique_keys, files, is_inherited, now, late, is_referred_to, *detours = found
+    ties = Ties(frozenset(now), frozenset(late), is_referred_to)
+    return Shape(oid, columns, unique_keys, files, is_inherited, ties, Detours(*detours))
+
+
+_TREE_OF_TABLE = """
+WITH RECURSIVE tree(oid) AS (
+    SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = %s AND c.relname = %s
+    UNION
+    SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid
+)
+"""
+_LATE = """
+SELECT DISTINCT n.nspname, k.conname
+FROM tree JOIN pg_catalog.pg_constraint k ON k.conrelid = tree.oid JOIN pg_catalog.pg_namespace n ON n.oid = k.connamespace
+WHERE k.contype = 'f' AND k.condeferred
+"""
+
+
+def late_foreign_keys(cursor: Cursor, schema: str, table: str) -> list[tuple[str, str]]:
+    """Return schema and name of the foreign keys of a table that are judged at the COMMIT."""
+    cursor.execute(_TREE_OF_TABLE + _LATE, [schema, table])
+    return cursor.fetchall()
+
+
+@dataclass(frozen=True)
+class ForeignKey:
+    """``tables`` are the OIDs of the table and of what it is a part of, ``parents`` of the one that it refers to, ``parent``."""
+
+    columns: Sequence[str]
+    parent: Identifier
+    parent_columns: Sequence[str]
+    tables: Collection[int]
+    parents: Collection[int]
+
+
+_FOREIGN_KEY = """
+WITH RECURSIVE key AS (
+    SELECT k.* FROM pg_catalog.pg_constraint k
+    JOIN pg_catalog.pg_class c ON c.oid = k.conrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = %s AND c.relname = %s AND k.conname = %s AND k.contype = 'f'
+), above(start, oid) AS (
+    SELECT unnest(ARRAY[conrelid, confrelid]), unnest(ARRAY[conrelid, confrelid]) FROM key
+    UNION
+    SELECT above.start, i.inhparent FROM above JOIN pg_catalog.pg_inherits i ON i.inhrelid = above.oid
+)
+SELECT
+    ARRAY(SELECT a.attname::text FROM unnest(key.conkey) WITH ORDINALITY AS u(number, at)
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = key.conrelid AND a.attnum = u.number ORDER BY u.at),
+    n.nspname, c.relname,
+    ARRAY(SELECT a.attname::text FROM unnest(key.confkey) WITH ORDINALITY AS u(number, at)
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = key.confrelid AND a.attnum = u.number ORDER BY u.at),
+    ARRAY(SELECT oid::bigint FROM above WHERE start = key.conrelid),
+    ARRAY(SELECT oid::bigint FROM above WHERE start = key.confrelid)
+FROM key JOIN pg_catalog.pg_class c ON c.oid = key.confrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+"""
+
+
+def foreign_key(cursor: Cursor, schema: str | None, table: str | None, name: str | None) -> ForeignKey | None:
+    """Return the foreign key of that name."""
+    cursor.execute(_FOREIGN_KEY, [schema, table, name])
+    found = cursor.fetchone()
+    if found is None:
+        return None
+    columns, parent_schema, parent, parent_columns, tables, parents = found
+    return ForeignKey(columns, Identifier(parent_schema, parent), parent_columns, tables, parents)
 
 
 def rows_of(table: Identifier, *, is_alone: bool) -> Composable:

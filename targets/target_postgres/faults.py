@@ -19,7 +19,7 @@ from singerkit_shell.errors import (
     RetryableError,
     SingerkitError,
 )
-from singerkit_target.contract import UnitLost
+from singerkit_target.contract import UnitInTheWay, UnitLost
 
 __all__ = [
     "REFUSING",
@@ -29,6 +29,7 @@ __all__ = [
     "InTheWay",
     "LateRefusal",
     "NotDone",
+    "RowsInTheWay",
     "ServerTrouble",
     "TableChanged",
     "check_stored",
@@ -348,10 +349,6 @@ def _meaning_of(error: psycopg2.Error) -> _Meaning:
     return _MEANINGS.get(code) or _MEANINGS.get(code[:2]) or (_OF_OTHERS if code else _LOST)
 
 
-def _in_sql(name: str | None) -> str:
-    return '"' + (name or "").replace('"', '""') + '"'
-
-
 def _refused(error: psycopg2.Error, doing: str) -> str:
     code = error.pgcode
     if code == errorcodes.UNIQUE_VIOLATION and not _is_raised_by_function(error):
@@ -363,12 +360,11 @@ def _refused(error: psycopg2.Error, doing: str) -> str:
         )
     way = ""
     if code == errorcodes.FOREIGN_KEY_VIOLATION and _first_line(error).startswith(_CHILD_FIRST):
-        schema, child, constraint = map(
-            _in_sql, (error.diag.schema_name, error.diag.table_name, error.diag.constraint_name)
-        )
+        way = "if the row that it refers to comes behind a later STATE, let the tap send that stream first, or no STATE between the two; else "
+    elif code == errorcodes.FOREIGN_KEY_VIOLATION and _first_line(error).startswith(_PARENT_GOES):
         way = (
-            "if the row that it refers to comes later, let the tap send that stream first, or have the constraint judged at the COMMIT "
-            f"(`ALTER TABLE {schema}.{child} ALTER CONSTRAINT {constraint} DEFERRABLE INITIALLY DEFERRED`); else "
+            "if the rows that refer to it go, too, let the tap say so before the same STATE; or make the foreign key anew with `ON DELETE "
+            "CASCADE` or `ON DELETE SET NULL`; else "
         )
     elif code == errorcodes.NUMERIC_VALUE_OUT_OF_RANGE:
         way = "give the column a type that holds it, "
@@ -382,9 +378,8 @@ def _refused(error: psycopg2.Error, doing: str) -> str:
     )
 
 
-_CHILD_FIRST = (
-    "insert or update"  # the other way round it is "update or delete": a row that is still referred to
-)
+_CHILD_FIRST, _PARENT_GOES = "insert or update", "update or delete"
+"""How the words of a server begin that speaks English."""
 UNSTORABLE = ("22",)
 _OF_A_VALUE = (*UNSTORABLE, "23", "44", "P0")
 REFUSING = (*_OF_A_VALUE, "54")
@@ -395,6 +390,12 @@ row that is too large for its index. Others may go in without it.
 
 class LateRefusal(UnitLost, BadDataError):
     """A deferred constraint refuses a row of the unit; written again, the constraint is judged with each batch."""
+
+    exit_code = BadDataError.exit_code
+
+
+class RowsInTheWay(UnitInTheWay, BadDataError):
+    """A table is to be altered while rows of it wait for those that they refer to: it is, before the unit is written again."""
 
     exit_code = BadDataError.exit_code
 

@@ -7,18 +7,24 @@ import logging
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import psycopg2
 from psycopg2 import errorcodes
 from psycopg2.extensions import cursor as Cursor
 
-from singerkit_shell.errors import ConfigurationError, LockHeldError, RetryableError, SingerkitError
+from singerkit_shell.errors import (
+    BadDataError,
+    ConfigurationError,
+    LockHeldError,
+    RetryableError,
+    SingerkitError,
+)
 from singerkit_shell.signals import StopFlag
 from singerkit_target.contract import UnitInTheWay
 from target_postgres import ahead, ddl
 from target_postgres.connect import Connection
-from target_postgres.faults import WAITS, fault
+from target_postgres.faults import WAITS, RowsInTheWay, fault
 from target_postgres.names import identifier
 from target_postgres.session import Session
 from target_postgres.tables import New, Table, build_key
@@ -31,6 +37,9 @@ Fit = Callable[[Cursor, logging.Logger], Table]
 
 _MOST_GIVEN_UP = 3
 """How often a unit is given up, so that a table is altered before it: each time what came of it so far is written again."""
+
+_MOST_GIVEN_UP_FOR_ROWS = 20
+"""The same where the table cannot be altered in the unit at all."""
 
 _BUILD_SECONDS = 0.5
 """How long is waited for those who write to a table before the index of its key is built under the lock of all."""
@@ -67,6 +76,7 @@ class Fitting:
             set()
         )  # streams whose tables the unit alters, since it has locked them
         self._gave_way: set[str] = set()  # streams for whose tables this unit was given up
+        self._given_up = 0  # how often it was since rows of it wait for others
         self.before: tuple[str, Fit] | None = None
         self._in_use_once: set[str] = set()  # streams whose tables were not to be had beside a unit
 
@@ -160,9 +170,29 @@ class Fitting:
                 stream,
             )
 
+    def give_way_to_rows(self, stream: str, fit: Fit, why: str) -> NoReturn:
+        """Have the unit given up: a table is to be altered, of which rows wait for others that may come later; ``why`` they are refused.
+
+        Raises:
+            RowsInTheWay: it may be given up.
+            BadDataError: it was too often.
+        """
+        found = f"The table of stream `{stream}` is to be altered while rows of the unit of commit wait for those that they refer to ({why})"
+        rest = (
+            "; what was committed is safe: correct those rows at the source, or let the tap send what they refer to before a SCHEMA that "
+            "changes, or a STATE between them, or raise `replay_bytes`, so that the unit can be written again behind the change; then run "
+            "again."
+        )
+        if self._given_up == _MOST_GIVEN_UP_FOR_ROWS:
+            raise BadDataError(found + rest)
+        self._given_up += 1
+        self.before = stream, fit
+        raise RowsInTheWay(found, rest)
+
     def commit(self) -> None:
         """The unit is committed; the next one may be given up as often."""
         self._gave_way.clear()
+        self._given_up = 0
 
     def in_unit(self, cursor: Cursor, stream: str, job: Callable[[Cursor], _T], doing: str) -> _T:
         """Do what needs locks in the transaction of the unit."""

@@ -38,15 +38,16 @@ from singerkit_wire.stream import DELETED_AT, Stream
 from target_postgres import ahead, rejects
 from target_postgres.connect import Connection, connect, pid_of
 from target_postgres.domain import ABILITIES, DOMAIN
-from target_postgres.faults import ConnectionLost, ServerTrouble
+from target_postgres.faults import ConnectionLost, RowsInTheWay, ServerTrouble
 from target_postgres.fitting import Fit, Fitting, takes_ddl
 from target_postgres.made import Made
+from target_postgres.parts import Part, Removal
 from target_postgres.rows import as_csv, with_hex, with_utc
 from target_postgres.session import Session, Unopened
 from target_postgres.storing import Storing, holding_rows
 from target_postgres.tables import Table, fit_table
 from target_postgres.waiting import Waiting, WaitingRows, said, span
-from target_postgres.words import WORDS, Asked
+from target_postgres.words import WORDS
 
 __all__ = ["PostgresLoader"]
 
@@ -58,10 +59,10 @@ _NOT_BEGUN = Begun(StateRow("", 0, 0, None, None, None, "", ""), NOTHING)
 
 @dataclass
 class _Safe:
-    """The last safe point that was reached, the tables as they were there, and the columns of rows in their stages."""
+    """The last safe point that was reached, the tables as they were there, the columns of rows in their stages, and what waited."""
 
     point: SafePoint
-    tables: list[tuple[Table, tuple[str, ...] | None]]
+    tables: list[tuple[Table, tuple[str, ...] | None, tuple[Part, ...]]]
     refused: Counter[str]
 
 
@@ -228,6 +229,7 @@ class PostgresLoader:
         if former is not None:
             table.takes_copies = former.takes_copies and table.keys == former.keys
             table.has_repeats = former.has_repeats
+            table.parts = former.parts
         self._tables[stream.name] = table
         self._made.note(stream.name, table.new)
         return table.given
@@ -236,7 +238,7 @@ class PostgresLoader:
         """Make or alter a table in a transaction of its own, or in the unit where that has locked the table already.
 
         Raises:
-            UnitInTheWay: the unit is better written again.
+            UnitInTheWay: the unit is better written again, or (`RowsInTheWay`) has to be.
         """
         doing = f"preparing the table of stream `{stream}`"
         if not self._in_unit:
@@ -246,8 +248,8 @@ class PostgresLoader:
             table = self._fitting.beside_unit(stream, fit, doing, pid, self._made.of(stream))
             if table is not None:
                 return table
-        elif self._call(partial(self._merges_and_takes_ddl, stream, fit), doing):
-            self._fitting.give_way(stream, fit, self._made.of(stream))
+        else:
+            self._make_room(stream, fit, doing)
         self._in_unit.add(stream)
         self._made.begin_in_unit(stream)
         return self._call(partial(self._within_unit, stream, fit, doing), doing)  # type: ignore[no-any-return]  # as above
@@ -261,17 +263,30 @@ class PostgresLoader:
                 with connection.cursor() as cursor:
                     cursor.execute("SAVEPOINT singerkit_safe")
 
-    def _merges_and_takes_ddl(self, stream: str, fit: Fit, connection: Connection) -> bool:
+    def _make_room(self, stream: str, fit: Fit, doing: str) -> None:
         """Rows that wait under the old shape of the table go in first: they are what a change has to bear."""
-        former = self._tables.get(stream)
-        with connection.cursor() as cursor:
-            if former is not None:
-                self._storing.merge(cursor, former)
-            return takes_ddl(cursor, fit)
+
+        def write(connection: Connection) -> str | None:
+            table = self._tables.get(stream)
+            with connection.cursor() as cursor:
+                if table is None or (table.parts and not takes_ddl(cursor, fit)):
+                    return None  # rows go on to wait for those of other tables
+                return self._storing.write_now(cursor, table)
+
+        def takes(connection: Connection) -> bool:
+            with connection.cursor() as cursor:
+                return takes_ddl(cursor, fit)
+
+        refused = self._call(write, doing)
+        if refused is not None:
+            self._fitting.give_way_to_rows(stream, fit, refused)
+        if self._call(takes, doing):
+            self._fitting.give_way(stream, fit, self._made.of(stream))
 
     def _within_unit(self, stream: str, fit: Fit, doing: str, connection: Connection) -> Table:
         def alter(cursor: Cursor) -> Table:
-            return self._storing.altered(cursor, partial(fit, cursor, self._log))
+            give_way = partial(self._fitting.give_way_to_rows, stream, fit)
+            return self._storing.altered(cursor, partial(fit, cursor, self._log), give_way)
 
         with connection.cursor() as cursor:
             return self._fitting.in_unit(cursor, stream, alter, doing)
@@ -281,7 +296,7 @@ class PostgresLoader:
         safe = self._safe
         if safe is None or safe.point.state in (None, self._committed_state):
             return ()
-        return next((table.columns.values() for table, _ in safe.tables if table.stream == stream), ())
+        return next((table.columns.values() for table, *_ in safe.tables if table.stream == stream), ())
 
     def _tell_of_others(self, cursor: Cursor, stream: str) -> None:
         """Warn of pipelines that load the same table: with one source between them that is fine, with two it is not."""
@@ -374,9 +389,8 @@ class PostgresLoader:
 
         def remove(connection: Connection) -> None:
             with connection.cursor() as cursor:
-                self._storing.merge(cursor, table)
                 others = self._others(cursor, stream.name)
-                self._versions.apply(Asked(cursor), table.alone(), asked, others)
+                self._storing.activate(cursor, table, Removal(asked, others))
 
         self._storing.activated.add(stream.name)
         self._in_unit.add(stream.name)
@@ -392,7 +406,7 @@ class PostgresLoader:
                 if self._safe is not None:
                     cursor.execute("RELEASE SAVEPOINT singerkit_safe")
                 cursor.execute("SAVEPOINT singerkit_safe")
-            tables = [(table, table.staged) for table in self._tables.values()]
+            tables = [(table, table.staged, table.parts) for table in self._tables.values()]
             self._safe = _Safe(point, tables, self._storing.refused.copy())
 
         self._submit(mark, "marking a safe point")
@@ -406,7 +420,7 @@ class PostgresLoader:
         self._waiting.clear()
         session = self._open_session
         failure = session.reset()
-        if isinstance(failure, UnitLost):
+        if isinstance(failure, UnitLost) and not isinstance(failure, RowsInTheWay):
             raise failure
         if not session.is_alive:
             raise ConnectionLost(
@@ -422,9 +436,9 @@ class PostgresLoader:
 
         self._call(back, "going back to the last safe point")
         self._tables.clear()
-        self._tables.update((table.stream, table) for table, _staged in self._safe.tables)
-        for table, staged in self._safe.tables:
-            table.staged = staged
+        self._tables.update((table.stream, table) for table, _staged, _parts in self._safe.tables)
+        for table, staged, parts in self._safe.tables:
+            table.staged, table.parts = staged, parts
             table.has_marks = self._deletes_marked and table.columns.get(DELETED_AT) in (staged or ())
             table.is_locked = False  # the lock may have been taken behind the savepoint
         self._storing.refused = self._safe.refused.copy()
@@ -557,11 +571,12 @@ class PostgresLoader:
 
     def _forget_unit(self) -> None:
         self._safe = None
-        self._storing.refused.clear()
+        self._storing.lose_unit()
         self._in_unit.clear()
         self._made.lose_unit()
         for table in self._tables.values():
             table.staged = table.staged_lines = None
+            table.parts = ()
             table.has_marks = False
             table.is_locked = False
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import psycopg2
 from psycopg2 import errorcodes
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Composable, Composed, Identifier
 
-from target_postgres.ddl import Detours
+from target_postgres.ddl import Detours, own_rows
 from target_postgres.faults import NotDone, check_stored
 
-__all__ = ["create_stage", "merge"]
+__all__ = ["Gone", "Put", "create_stage", "latest", "merge", "put_together", "take_together"]
 
 
 def create_stage(cursor: Cursor, stage: str, table: Identifier) -> None:
@@ -50,15 +51,15 @@ def merge(
     """
 
     if gone is not None:
-        latest = _select(stage, columns, keys, has_repeats=True)
-        _upsert_checked(cursor, _where(latest, gone, "IS NULL"), table, columns, keys, detours)
-        _delete(cursor, _where(latest, gone, "IS NOT NULL"), rows or table, keys)
+        last = _select(stage, columns, keys, has_repeats=True)
+        put_together(cursor, [Put(_where(last, gone, "IS NULL"), table, columns, keys, detours)])
+        take_together(cursor, [Gone(_where(last, gone, "IS NOT NULL"), rows or table, keys)])
         cursor.execute(_empty(stage))
         return has_repeats
 
     def put(*, has_repeats: bool) -> None:
         select = _select(stage, columns, keys, has_repeats=has_repeats)
-        _upsert_checked(cursor, select, table, columns, keys, detours)
+        put_together(cursor, [Put(select, table, columns, keys, detours)])
 
     if not has_repeats:
         cursor.execute("SAVEPOINT singerkit_merge")
@@ -78,39 +79,113 @@ def merge(
     return True
 
 
-def _upsert_checked(
-    cursor: Cursor,
-    select: Composed,
-    table: Identifier,
-    columns: Sequence[str],
-    keys: Sequence[str],
-    detours: Detours | None,
-) -> None:
-    changing = [column for column in columns if column not in keys]
-    looks_back = detours is not None and detours.keep_old and bool(changing)
-    if looks_back:
-        _note_changing(cursor, select, table, keys, changing)
-    cursor.execute(_upsert(select, table, columns, keys, _action(changing)))
-    if looks_back:
-        _check_changed(cursor, table, keys)
-    if detours:
-        _check_stored(cursor, select, table, columns, keys, detours)
+@dataclass(frozen=True)
+class Put:
+    """Rows of ``columns`` that ``select`` returns, on their way into a table: by its key, or all of them where it has none."""
+
+    select: Composed
+    table: Identifier
+    columns: Sequence[str]
+    keys: Sequence[str]
+    detours: Detours | None = None
+
+    @property
+    def changing(self) -> list[str]:
+        return [column for column in self.columns if column not in self.keys]
+
+    @property
+    def looks_back(self) -> bool:
+        return bool(self.keys and self.detours is not None and self.detours.keep_old and self.changing)
+
+    @property
+    def statement(self) -> Composed:
+        if not self.keys:
+            return SQL("INSERT INTO {} ({}) {}").format(self.table, _list(self.columns), self.select)
+        return _upsert(self.select, self.table, self.columns, self.keys, _action(self.changing))
+
+
+def put_together(cursor: Cursor, puts: Sequence[Put]) -> None:
+    """Write rows in one statement, behind which PostgreSQL judges foreign keys: rows of several tables may refer to each other.
+
+    Raises:
+        NotDone: fewer rows were written than should be, or are there.
+    """
+    befores = [Identifier("pg_temp", f"singerkit_before_{number}") for number in range(len(puts))]
+    own = []
+    for put, before in zip(puts, befores, strict=True):
+        if put.looks_back:
+            _note_changing(cursor, before, put)
+        takes_away = not put.keys and put.detours is not None and put.detours.take_away
+        own.append(own_rows(cursor, put.table) if takes_away else None)
+    counts = _run_together(cursor, [put.statement for put in puts])
+    for put, before, count, there in zip(puts, befores, counts, own, strict=True):
+        if put.looks_back:
+            _check_changed(cursor, before, put)
+        if not put.keys:
+            stored = count if there is None else min(count, own_rows(cursor, put.table) - there)
+            check_stored(_count(cursor, SQL("({}) AS given").format(put.select)), stored)
+        elif put.detours:
+            _check_stored(cursor, put.select, put.table, put.columns, put.keys, put.detours)
+
+
+def _run_together(cursor: Cursor, statements: Sequence[Composed]) -> list[int]:
+    """Run statements as one; return how many rows each has written."""
+    if len(statements) == 1:
+        cursor.execute(statements[0])
+        return [cursor.rowcount]
+    names = [Identifier(f"part_{number}") for number in range(len(statements))]
+    parts = SQL(", ").join(
+        SQL("{} AS ({} RETURNING 1)").format(name, statement)
+        for name, statement in zip(names, statements, strict=True)
+    )
+    counts = SQL(", ").join(SQL("(SELECT count(*) FROM {})").format(name) for name in names)
+    cursor.execute(SQL("WITH {} SELECT {}").format(parts, counts))
+    return list(cursor.fetchone() or ())
 
 
 def _where(select: Composed, column: str, what: str) -> Composed:
     return SQL("SELECT * FROM ({}) AS latest WHERE {} ").format(select, Identifier(column)) + SQL(what)
 
 
-def _delete(cursor: Cursor, select: Composed, rows: Composable, keys: Sequence[str]) -> None:
-    """Delete rows by their keys; one that is not there is gone already.
+@dataclass(frozen=True)
+class Gone:
+    """Rows of a table that are to be deleted, by the keys that ``select`` returns; one that is not there is gone already."""
+
+    select: Composed
+    table: Composable
+    keys: Sequence[str]
+
+    @property
+    def same(self) -> Composed:
+        return _same(self.keys, "gone")
+
+    @property
+    def statement(self) -> Composed:
+        return SQL("DELETE FROM {} AS stored USING ({}) AS gone WHERE {}").format(
+            self.table, self.select, self.same
+        )
+
+
+def take_together(cursor: Cursor, gone: Sequence[Gone]) -> None:
+    """Delete rows in one statement, behind which PostgreSQL judges foreign keys.
 
     Raises:
         NotDone: some are still there.
     """
-    same = _same(keys, "gone")
-    cursor.execute(SQL("DELETE FROM {} AS stored USING ({}) AS gone WHERE {}").format(rows, select, same))
-    if _count(cursor, SQL("{} AS stored JOIN ({}) AS gone ON {}").format(rows, select, same)):
-        raise NotDone("a trigger or rule of the table keeps rows that are to be deleted; change it")
+    _run_together(cursor, [one.statement for one in gone])
+    for one in gone:
+        joined = SQL("{} AS stored JOIN ({}) AS gone ON {}").format(one.table, one.select, one.same)
+        if _count(cursor, joined):
+            raise NotDone("a trigger or rule of the table keeps rows that are to be deleted; change it")
+
+
+def latest(stage: str, columns: Sequence[str], keys: Sequence[str], where: Composed) -> Composed:
+    """Return the staged rows for which ``where`` is true, of those with one key the last."""
+    if not keys:
+        return SQL("SELECT {} FROM pg_temp.{} WHERE {}").format(_list(columns), Identifier(stage), where)
+    return SQL(
+        "SELECT DISTINCT ON ({keys}) {names} FROM pg_temp.{stage} WHERE {where} ORDER BY {keys}, ctid DESC"
+    ).format(keys=_list(keys), names=_list(columns), stage=Identifier(stage), where=where)
 
 
 def _empty(stage: str) -> Composed:
@@ -161,30 +236,25 @@ def _differ(new: str, columns: Sequence[str]) -> Composed:
     return SQL("ROW({})::record OPERATOR(pg_catalog.*<>) ROW({})::record").format(*sides)
 
 
-_BEFORE = Identifier("pg_temp", "singerkit_before")
-
-
-def _note_changing(
-    cursor: Cursor, select: Composed, table: Identifier, keys: Sequence[str], changing: Sequence[str]
-) -> None:
+def _note_changing(cursor: Cursor, before: Identifier, put: Put) -> None:
     """Keep the rows as they are that are to be updated."""
     cursor.execute(
         SQL(
-            "CREATE TEMPORARY TABLE singerkit_before AS SELECT stored.* FROM {} AS stored JOIN ({}) AS given ON {} WHERE {}"
-        ).format(table, select, _same(keys, "given"), _differ("given", changing))
+            "CREATE TEMPORARY TABLE {} AS SELECT stored.* FROM {} AS stored JOIN ({}) AS given ON {} WHERE {}"
+        ).format(before, put.table, put.select, _same(put.keys, "given"), _differ("given", put.changing))
     )
 
 
-def _check_changed(cursor: Cursor, table: Identifier, keys: Sequence[str]) -> None:
+def _check_changed(cursor: Cursor, before: Identifier, put: Put) -> None:
     """See that no row is, in all of its columns, what it was before: a trigger gave back the old one."""
-    changing = _count(cursor, _BEFORE)
+    changing = _count(cursor, before)
     kept = _count(
         cursor,
         SQL(
             "{} AS before JOIN {} AS stored ON {} WHERE stored.*::record OPERATOR(pg_catalog.*=) before.*::record"
-        ).format(_BEFORE, table, _same(keys, "before")),
+        ).format(before, put.table, _same(put.keys, "before")),
     )
-    cursor.execute(SQL("DROP TABLE {}").format(_BEFORE))
+    cursor.execute(SQL("DROP TABLE {}").format(before))
     check_stored(changing, changing - kept)
 
 

@@ -23,10 +23,12 @@ from target_postgres import ddl, merge
 from target_postgres.copy import copy_rows
 from target_postgres.faults import LateRefusal, check_stored, column_of, during, is_refusal, refusal
 from target_postgres.fitting import Fitting
+from target_postgres.parts import Removal
 from target_postgres.rows import as_csv
 from target_postgres.tables import Table, give_key, hold
+from target_postgres.tied import Tied
 from target_postgres.waiting import Placed, Waiting, said, span
-from target_postgres.words import referring_table
+from target_postgres.words import Asked, referring_table
 
 __all__ = ["Storing", "holding_rows"]
 
@@ -61,6 +63,15 @@ class Storing:
         self._quarantine_limit = quarantine_limit
         self._hard_delete = hard_delete
         self._versions = versions
+        self._tied = Tied(
+            tables,
+            hold=self._hold,
+            remove=self._remove,
+            set_aside=self._put_aside,
+            note_deleted=self._note_deleted,
+            sets_aside=self._sets_aside,
+            log=log,
+        )
         self._defers = True
         self.refused: Counter[str] = Counter()  # set aside since the last commit, by stream
         self.activated: set[str] = set()
@@ -76,16 +87,28 @@ class Storing:
         self._defers = True
         self.activated.clear()
         self.deleted_from.clear()
+        self._tied.commit()
+
+    def lose_unit(self) -> None:
+        """The unit is given up."""
+        self.refused.clear()
+        self._tied.lose_unit()
 
     def load(self, cursor: Cursor, waiting: Waiting, csv: bytes) -> None:
         """Write rows that have waited."""
+        self._tied.tell_of_early(waiting.table)
         if not self._sets_aside:
             self._put(cursor, waiting, csv, waiting.count)
             return
         self._hold(cursor, waiting.table)  # before the savepoint, with which the lock would go
+        if self._has_to_wait(waiting):
+            csv = self._tied.encoded(waiting.rows())
         error = self._try(cursor, waiting, csv, waiting.count)
         if error is not None:
             self._find_refused(cursor, waiting, waiting.rows(), error)
+
+    def _has_to_wait(self, waiting: Waiting) -> bool:
+        return self._tied.has_to_wait(waiting.table, goes=waiting.has_marks)
 
     def _put(self, cursor: Cursor, waiting: Waiting, csv: bytes, count: int) -> None:
         table, columns = waiting.table, waiting.columns
@@ -93,7 +116,9 @@ class Storing:
             table.takes_copies = False  # what is to be deleted goes by way of the stage, and all after it
         if not table.keys or table.takes_copies:
             self._hold(cursor, table)
-        if not table.keys:
+        if self._has_to_wait(waiting):
+            self._tied.add(cursor, waiting, csv)
+        elif not table.keys:
             self._copy_counted(cursor, table, columns, csv, count)
         elif not (table.takes_copies and self._copy_straight(cursor, table, columns, csv, count)):
             self._stage(cursor, table, columns, csv)
@@ -138,7 +163,7 @@ class Storing:
         table.staged = columns
 
     def merge(self, cursor: Cursor, table: Table) -> None:
-        """Upsert what waits in the stage of a table."""
+        """Upsert what waits in the stage of a table, but for what waits for other tables."""
         with during(f"loading stream `{table.stream}`{said(table.staged_lines)}"):
             self._upsert_staged(cursor, table)
 
@@ -158,7 +183,7 @@ class Storing:
             rows=table.rows,
         )
         if table.has_marks:
-            self.deleted_from.add(table.stream)
+            self._note_deleted(table)
         table.staged = table.staged_lines = None
         table.has_marks = False
 
@@ -175,8 +200,13 @@ class Storing:
         # Behind a COPY nothing tells which rows were deleted; a merge knows their keys.
         table.takes_copies = table.takes_copies and not table.detours.take_away
 
-    def altered(self, cursor: Cursor, fit: Callable[[], _T]) -> _T:
-        """Call ``fit``. PostgreSQL alters no table for which a deferred trigger waits: where one does, all are fired."""
+    def altered(
+        self, cursor: Cursor, fit: Callable[[], _T], give_way: Callable[[str], None] = lambda _why: None
+    ) -> _T:
+        """Call ``fit``. PostgreSQL alters no table for which a deferred trigger waits: where one does, all are fired.
+
+        ``give_way`` is told why, where a row is refused so that may be right at the end of the unit.
+        """
         cursor.execute("SAVEPOINT singerkit_fit")
         try:
             made = fit()
@@ -184,18 +214,39 @@ class Storing:
             if error.pgcode != errorcodes.OBJECT_IN_USE:
                 raise
             cursor.execute("ROLLBACK TO SAVEPOINT singerkit_fit")
-            self._judge_all_deferred(cursor)
+            self._judge_all_deferred(cursor, give_way)
             cursor.execute("SET CONSTRAINTS ALL DEFERRED")  # as before for the rows that follow
             made = fit()
         cursor.execute("RELEASE SAVEPOINT singerkit_fit")
         return made
+
+    def write_now(self, cursor: Cursor, table: Table) -> str | None:
+        """Write what waits of a table, so that it can be altered; return why other rows are to come first."""
+        self.merge(cursor, table)
+        return self._tied.try_now(cursor) if table.parts else None
+
+    def activate(self, cursor: Cursor, table: Table, removal: Removal) -> None:
+        """Take rows of other versions away; where foreign keys lead to the table, with the end of the unit."""
+        self.merge(cursor, table)
+        if table.parts or table.shape.ties.is_referred_to:
+            table.parts = (*table.parts, removal)
+        else:
+            self._remove(cursor, table, removal)
+
+    def _note_deleted(self, table: Table) -> None:
+        """A table may be empty now, and with it those from which a foreign key takes the rows that refer to them."""
+        self.deleted_from |= {one.stream for one in self._tied.reached_from(table)}
+
+    def _remove(self, cursor: Cursor, table: Table, removal: Removal) -> None:
+        self._note_deleted(table)
+        self._versions.apply(Asked(cursor), table.alone(), removal.asked, removal.others)
 
     # --- what only PostgreSQL refuses ----------------------------------------------------------------------
 
     def _try(self, cursor: Cursor, waiting: Waiting, csv: bytes, count: int) -> psycopg2.Error | None:
         """Write rows, into the table at once; return why they were refused, as if they had not been written."""
         table = waiting.table
-        before = table.has_stage, table.takes_copies, table.has_repeats
+        before = table.has_stage, table.takes_copies, table.has_repeats, table.parts
         cursor.execute("SAVEPOINT singerkit_rows")
         try:
             self._put(cursor, waiting, csv, count)
@@ -207,7 +258,7 @@ class Storing:
                 raise
             cursor.execute("ROLLBACK TO SAVEPOINT singerkit_rows")
             cursor.execute("RELEASE SAVEPOINT singerkit_rows")
-            table.has_stage, table.takes_copies, table.has_repeats = before
+            table.has_stage, table.takes_copies, table.has_repeats, table.parts = before
             table.staged = table.staged_lines = None
             table.has_marks = False
             return error
@@ -223,7 +274,9 @@ class Storing:
             return
         middle = len(rows) // 2
         for half in (rows[:middle], rows[middle:]):
-            refusal = self._try(cursor, waiting, as_csv([row for row, _, _ in half]), len(half))
+            waits = self._has_to_wait(waiting)
+            csv = self._tied.encoded(half) if waits else as_csv([row for row, _, _ in half])
+            refusal = self._try(cursor, waiting, csv, len(half))
             if refusal is not None:
                 self._find_refused(cursor, waiting, half, refusal)
 
@@ -233,21 +286,36 @@ class Storing:
         field_name = next((name for name, short in table.columns.items() if short == column), None)
         path = "$" if field_name is None else f"$.{field_name}"
         letter = batch.letter(index, table.stream, path, f"PostgreSQL refused it: {refusal(error)}")
+        self._put_aside(cursor, letter)
+
+    def _put_aside(self, cursor: Cursor, letter: Reject) -> None:
         self._write_letters(cursor, [letter])
-        self.refused[table.stream] += 1
+        self.refused[letter.stream] += 1
         check_room(self._quarantine_limit, self.refused.total(), letter)
 
     def settle(self, cursor: Cursor) -> None:
         """Merge what is staged, and judge what waits for the COMMIT."""
+        self._find_new_ties(cursor)
         for table in sorted(
             self._tables.values(), key=attrgetter("lacks_key")
         ):  # who reads that one waits from here on
             self.merge(cursor, table)
             if table.lacks_key:
                 self._hold(cursor, table)
+        self._tied.settle(cursor)
         self._judge_all_deferred(cursor)  # while there is a safe point to go back to
 
-    def _judge_all_deferred(self, cursor: Cursor) -> None:
+    def _find_new_ties(self, cursor: Cursor) -> None:
+        """What is staged of a table that got a foreign key since the last unit waits as if it had had that before."""
+        for table in self._tables.values():
+            if table.staged is not None and not table.lacks_key:
+                self._hold(cursor, table)
+                if self._tied.has_to_wait(table, goes=table.has_marks):
+                    self._tied.take_over(table)
+
+    def _judge_all_deferred(
+        self, cursor: Cursor, give_way: Callable[[str], None] = lambda _why: None
+    ) -> None:
         """Judge deferred constraints.
 
         Raises:
@@ -259,6 +327,8 @@ class Storing:
             kept = self._kept_by_reference(error)
             if kept is not None:
                 raise kept from error
+            if is_refusal(error):
+                give_way(refusal(error))
             if not (self._defers and is_refusal(error, self._sets_aside)):
                 raise
             self._defers = False

@@ -27,6 +27,7 @@ from target_postgres.faults import TableChanged
 from target_postgres.keys import hang_again, keys_of, references
 from target_postgres.metadata import fit_metadata, may_hold_marks
 from target_postgres.misfits import Misfit, refuse_chosen_type, refuse_later_type, refuse_types
+from target_postgres.parts import Part
 from target_postgres.stored import as_stored, check_keys
 from target_postgres.types import ColumnType, column_type, keeps_values
 from target_postgres.words import WORDS
@@ -56,7 +57,8 @@ class Table(StreamTable):
     table was empty when the run met it, so rows are copied straight in until a key repeats; ``new`` was made for the unit in hand, and holds nothing but its rows. ``staged`` names the columns
     of the rows that wait in the stage; ``has_marks``: some of them are to be deleted. ``held`` are its columns as they were when the stream was declared, and ``shape`` is
     what it was then, or when it was last seen that nothing of that matters; ``is_locked``: it stays so until the unit ends.
-    ``lacks_key``: it holds rows that are committed, and gets the stream's key in the unit that brings more of them.
+    ``lacks_key``: it holds rows that are committed, and gets the stream's key in the unit that brings more of them. ``parts``:
+    what waits of it for other tables, to which foreign keys tie it.
     """
 
     binary: frozenset[str]
@@ -73,6 +75,7 @@ class Table(StreamTable):
     has_marks: bool = False
     is_locked: bool = False
     lacks_key: bool = False
+    parts: tuple[Part, ...] = ()
 
     @property
     def detours(self) -> ddl.Detours:

@@ -501,7 +501,6 @@ IN_MID_UNIT: Mapping[str, Sequence[Step]] = {
         (shape("empty", n=INTEGER), ["id", "n"], (1, 2)),
         (shape("empty", n=INTEGER, more=TEXT), ["id", "more"], (2, "x")),
     ],
-    "the parent of a row": [(shape("child", [], parent=INTEGER), ["id", "parent"], (1, 1)), WIDER_S],
     "what a trigger writes to": [(shape("told", [], n=INTEGER), ["id", "n"], (1, 2)), WIDER_S],
 }
 BESIDE = """
@@ -534,6 +533,16 @@ def test_a_table_that_changes_in_mid_unit_is_read_by_others(database: str, case:
     assert {row[0] for row in table(database, name, "id")} == ids
     made.close()
     assert write_all(loader(database), *steps) == 0, "nothing is to be altered any more"
+
+
+def test_the_parent_of_a_row_is_altered_beside_the_unit(database: str) -> None:
+    """The row of the child waits until the unit ends, and has locked nothing until then."""
+    query(database, BESIDE)
+    made = loader(database)
+    assert write_all(made, (shape("child", [], parent=INTEGER), ["id", "parent"], (1, 2)), WIDER_S) == 0
+    assert strong_locks(database) == []
+    made.commit("{}")
+    assert table(database, "child", "id", "parent") == [(1, 2)]
 
 
 def test_a_row_that_is_gone_and_one_that_is_upserted_are_read_by_others(database: str) -> None:
@@ -582,10 +591,10 @@ def test_what_the_unit_was_given_up_for_goes_with_a_run_that_ends_without_it(dat
 def test_a_unit_that_is_not_written_again_alters_the_table(
     database: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A row of the child has locked the parent, to which its foreign key leads; that readers wait is told once."""
+    """A trigger has written to it; that readers wait is told once."""
     query(database, BESIDE)
     made = loader(database, lock_timeout_seconds=20)
-    write_all(made, IN_MID_UNIT["the parent of a row"][0])
+    write_all(made, IN_MID_UNIT["what a trigger writes to"][0])
     began = time.monotonic()
     for column in ("more", "most"):
         wider = shape("s", n=INTEGER, **{column: TEXT})

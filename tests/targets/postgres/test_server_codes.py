@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Iterator, Sequence
 
@@ -230,10 +229,6 @@ def test_a_row_that_comes_before_the_one_that_it_refers_to(database: str) -> Non
     )
     child = [SCHEMA("C", {"id": INTEGER, "p": INTEGER}, []), RECORD("C", {"id": 1, "p": 2})]
     parent = [SCHEMA("p", {"id": INTEGER}, ["id"]), RECORD("p", {"id": 2})]
-    told = load(database, *child, *parent).expect(65).last_words
-    assert "let the tap send that stream first" in told
-    (statement,) = re.findall(r"`(ALTER TABLE .*?)`", told)
-    query(database, statement)
     load(database, *child, *parent).expect(0)
     assert query(database, 'SELECT id, p FROM "C"') == [(1, 2)]
 
