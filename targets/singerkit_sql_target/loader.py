@@ -13,6 +13,7 @@ from singerkit_shell.errors import LockHeldError, SingerkitError
 from singerkit_shell.signals import StopFlag, stop_flag
 from singerkit_sql_target import merge
 from singerkit_sql_target.begun import Begun, noted, to_be_asked
+from singerkit_sql_target.deletions import tells_of_deletions
 from singerkit_sql_target.dialect import Dialect, Field, OutcomeUnknown, Session
 from singerkit_sql_target.names import check_stream_name
 from singerkit_sql_target.rejects import REJECTS, RejectTable
@@ -152,6 +153,8 @@ class SqlLoader:
         if self._settings.with_metadata:
             batch = self._metadata.added_to(batch, table.given)
             self._versions.see(stream.name, batch.names, batch.wire_rows)
+        if self._settings.deletes_marked and table.keys and DELETED_AT in table.given.column_names:
+            tells_of_deletions(stream.name, batch)
         columns, rows = batch.columns, batch.wire_rows
         if table.takes_marks_off and not self._settings.with_metadata:
             columns, rows = (*columns, table.metadata[DELETED_AT]), [(*row, None) for row in rows]

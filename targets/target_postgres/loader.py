@@ -16,6 +16,7 @@ from psycopg2.extensions import cursor as Cursor
 from singerkit_shell.errors import BadDataError, FencedError, RetryableError, SingerkitError
 from singerkit_shell.signals import StopFlag, stop_flag
 from singerkit_sql_target.begun import Begun, noted, to_be_asked
+from singerkit_sql_target.deletions import tells_of_deletions
 from singerkit_sql_target.names import check_stream_name
 from singerkit_sql_target.settings import Settings
 from singerkit_sql_target.versions import Others, Versions
@@ -333,14 +334,8 @@ class PostgresLoader:
         if self._storing.sets_aside:
             waiting.batches.append((rows, batch))
         waiting.count += len(rows)
-        if (
-            self._deletes_marked
-            and table.keys
-            and DELETED_AT in table.given.column_names
-            and DELETED_AT in names
-        ):
-            at = names.index(DELETED_AT)
-            waiting.has_marks = waiting.has_marks or any(row[at] is not None for row in rows)
+        if self._deletes_marked and table.keys and DELETED_AT in table.given.column_names:
+            waiting.has_marks = tells_of_deletions(stream.name, batch) or waiting.has_marks
         self._waiting.gather(waiting, csv)
 
     def _load(self, waiting: Waiting, csv: bytes) -> None:

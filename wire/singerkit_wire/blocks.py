@@ -20,7 +20,7 @@ from singerkit_wire.fit import Misfit
 from singerkit_wire.kinds import Column, Kind, classify
 from singerkit_wire.lines import Chunk
 from singerkit_wire.messages import Run
-from singerkit_wire.stream import Stream, of_messages
+from singerkit_wire.stream import DELETED_AT, Stream, of_messages
 from singerkit_wire.unstorable import Policy
 
 __all__ = ["BlockDecoder", "Judgement", "KeyMissing", "MalformedLine"]
@@ -262,6 +262,15 @@ class BlockDecoder:
 
     def _meet(self, fields: Mapping[str, Any]) -> None:
         names = ", ".join(f"`{name}`" for name in fields)
+        if fields.get(DELETED_AT) is not None:  # without it the row would be emptied, and not gone
+            fields = {DELETED_AT: fields[DELETED_AT]}
+            self._log.warning(
+                "Stream `%s`: records say by `%s` that their rows are gone, which the schema does not name; taken as if it did.",
+                self.stream.name,
+                DELETED_AT,
+            )
+            self._add(fields)
+            return
         if self._judgement.extra == "ignore":
             self._log.warning(
                 "Stream `%s`: the records hold %s, which the schema does not name; ignored "
@@ -273,18 +282,22 @@ class BlockDecoder:
             self._compile(self.stream)
             return
         self._log.warning("Stream `%s`: %s not in the schema; columns are added.", self.stream.name, names)
+        self._add(fields)
+
+    def _add(self, fields: Mapping[str, Any]) -> None:
+        """Take fields as if the schema named them, each as its first value is."""
         schema = dict(self.stream.schema)
         schema["properties"] = {
             **schema.get("properties", {}),
-            **{n: _schema_of(v) for n, v in fields.items()},
+            **{n: _schema_of(n, v) for n, v in fields.items()},
         }
         columns = self.stream.columns + tuple(
             Column(
                 name,
-                classify(_schema_of(value))[0],
+                classify(_schema_of(name, value))[0],
                 nullable=True,
                 required=False,
-                schema=_schema_of(value),
+                schema=_schema_of(name, value),
                 is_declared=False,
             )
             for name, value in fields.items()
@@ -295,12 +308,13 @@ class BlockDecoder:
         self._compile(self._redeclare(stream))
 
 
-def _schema_of(value: Any) -> dict[str, Any]:
+def _schema_of(name: str, value: Any) -> dict[str, Any]:
     """The schema of a field that no schema names: that of its first value, or any JSON."""
     if isinstance(value, bool):
         return {"type": ["boolean", "null"]}
     if isinstance(value, str):
-        return {"type": ["string", "null"]}
+        moment = {"format": "date-time"} if name == DELETED_AT else {}
+        return {"type": ["string", "null"], **moment}
     if value is None or isinstance(value, dict | list):
         return {}
     return {"type": ["number", "null"]}

@@ -28,7 +28,7 @@ from singerkit_wire.batches import Missing, batches_of
 from singerkit_wire.domain import Domain, Numbers, levels
 from singerkit_wire.kinds import Column, Kind, from_base64
 from singerkit_wire.nested import bounded_integer, bounds_numbers, constrained, nested_type
-from singerkit_wire.stream import EXTRACTED_AT, VERSION, Stream, of_messages
+from singerkit_wire.stream import DELETED_AT, EXTRACTED_AT, VERSION, Stream, of_messages
 
 __all__ = ["FastDecoder", "Refused", "compile_decoder"]
 
@@ -131,7 +131,8 @@ class FastDecoder:
     """A stream's compiled decoder.
 
     ``quick`` leaves plain text as it stands on the wire, ``full`` reads it, ``sparse`` admits missing fields, too.
-    ``refused`` is text that may stand for a value which only the exact path can judge.
+    ``refused`` is text that may stand for a value which only the exact path can judge. ``watches_deletions`` when other
+    fields that no schema names are passed over, and one that tells of a deletion is not.
     """
 
     stream: Stream
@@ -147,6 +148,7 @@ class FastDecoder:
     is_slow: bool
     clocks: Clocks
     holds_nul: bool
+    watches_deletions: bool
 
     def decode(self, data: bytes, lines: int, first_line: int) -> list[Batch]:
         """Decode that many RECORD lines to batches, one for each set of present columns.
@@ -212,7 +214,7 @@ class FastDecoder:
             raise Refused from error
 
     def _rows(self, messages: list[Any]) -> list[tuple[Any, ...]]:
-        as_tuple = _whole if self.stream.is_whole_record else msgspec.structs.astuple
+        as_tuple = _as_tuple_of(self.stream, self.watches_deletions)
         if not self.extra:
             return [as_tuple(message.record) for message in messages]
         if len(self.extra) == 1:
@@ -264,27 +266,23 @@ def compile_decoder(
     if validate and (not _is_plain_record(stream.schema) or _refuses_a_field(stream.schema)):
         return None
     forbid = not allow_extra or stream.schema.get("additionalProperties") is False
+    watches = not forbid and not stream.is_whole_record and DELETED_AT not in stream.column_names
+    message_type = partial(
+        _message_type, stream, forbid_extra=forbid, watches=watches, with_metadata=with_metadata
+    )
     try:
         types = [_field_type(column, validate) for column in stream.columns]
         texts = Texts((), ()) if reads_texts else _plain_texts(stream, types)
         left_as_they_are = {*texts.nullable, *texts.required}
-        quick = _message_type(
-            stream,
-            [(f"f{i}", Raw if i in left_as_they_are else type_) for i, type_ in enumerate(types)],
-            forbid,
-            with_metadata,
+        quick = message_type(
+            [(f"f{i}", Raw if i in left_as_they_are else type_) for i, type_ in enumerate(types)]
         )
-        full = _message_type(
-            stream, [(f"f{i}", type_) for i, type_ in enumerate(types)], forbid, with_metadata
-        )
-        sparse = _message_type(
-            stream,
+        full = message_type([(f"f{i}", type_) for i, type_ in enumerate(types)])
+        sparse = message_type(
             [
                 (f"f{i}", type_) if column.required else (f"f{i}", type_ | UnsetType, UNSET)
                 for i, (column, type_) in enumerate(zip(stream.columns, types, strict=True))
-            ],
-            forbid,
-            with_metadata,
+            ]
         )
         checks = [
             (i, check)
@@ -308,6 +306,7 @@ def compile_decoder(
             is_slow=validate and may_take_long(stream.schema),
             clocks=_clocks(stream, set() if rounded is None else rounded),
             holds_nul=domain.holds_nul,
+            watches_deletions=watches,
         )
     except (Inexpressible, ValueError, TypeError):
         # ValueError, TypeError: msgspec cannot express a name, a bound or a pattern of this schema.
@@ -354,8 +353,18 @@ def _check_texts(rows: list[tuple[Any, ...]], places: tuple[int, ...], unwanted:
     check_utf8(joined)
 
 
+def _as_tuple_of(stream: Stream, watches_deletions: bool) -> Callable[[Any], tuple[Any, ...]]:
+    if stream.is_whole_record:
+        return _whole
+    return _without_last if watches_deletions else msgspec.structs.astuple
+
+
 def _whole(record: Raw) -> tuple[Raw]:
     return (record,)
+
+
+def _without_last(record: Any) -> tuple[Any, ...]:
+    return msgspec.structs.astuple(record)[:-1]
 
 
 def _is_plain_record(schema: Mapping[str, Any]) -> bool:
@@ -371,13 +380,17 @@ def _refuses_a_field(schema: Mapping[str, Any]) -> bool:
     return any(prop is False for prop in (schema.get("properties") or {}).values())
 
 
-def _message_type(stream: Stream, fields: Sequence[Any], forbid_extra: bool, with_metadata: bool) -> type:
+def _message_type(
+    stream: Stream, fields: Sequence[Any], *, forbid_extra: bool, watches: bool, with_metadata: bool
+) -> type:
     record: Any = Raw
     if not stream.is_whole_record:
+        # A value in it is refused here, and met on the exact path.
+        watched = [("gone", None | UnsetType, UNSET)] if watches else []
         record = msgspec.defstruct(
             "Record",
-            fields,
-            rename={f"f{i}": name for i, name in enumerate(stream.column_names)},
+            [*fields, *watched],
+            rename={"gone": DELETED_AT, **{f"f{i}": name for i, name in enumerate(stream.column_names)}},
             forbid_unknown_fields=forbid_extra,
             kw_only=True,
             gc=False,

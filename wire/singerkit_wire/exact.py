@@ -29,7 +29,7 @@ from singerkit_wire.batch import Reject
 from singerkit_wire.domain import DIGITS, Domain, levels
 from singerkit_wire.kinds import Column, Kind, from_base64
 from singerkit_wire.messages import as_version
-from singerkit_wire.stream import EXTRACTED_AT, VERSION, Stream
+from singerkit_wire.stream import DELETED_AT, EXTRACTED_AT, VERSION, Stream
 from singerkit_wire.unstorable import Policy, Unstorable, storable
 
 __all__ = ["ExactDecoder", "KeyLeftOut", "RejectedRow", "TooWide", "UnknownFields", "compile_exact"]
@@ -134,15 +134,20 @@ class ExactDecoder:
         self._require_keys(record)
         if self.validator is not None:
             self._validate(record)
-        if self.forbid_extra and not self.stream.is_whole_record:
-            unknown = record.keys() - set(self.stream.column_names)
-            if unknown:
-                raise UnknownFields({name: record[name] for name in record if name in unknown})
+        if not self.stream.is_whole_record:
+            self._meet_unknown(record)
         if self.stream.is_whole_record:
             row: tuple[Any, ...] = (self._whole(record, raws),)
         else:
             row = tuple(self._value(column, record, raws) for column in self.stream.columns)
         return (*row, *(_METADATA_READERS[column.name](message, self.domain) for column in self.extra))
+
+    def _meet_unknown(self, record: Mapping[str, Any]) -> None:
+        unknown = record.keys() - set(self.stream.column_names)
+        if not self.forbid_extra:
+            unknown &= {DELETED_AT} if record.get(DELETED_AT) is not None else set()
+        if unknown:
+            raise UnknownFields({name: record[name] for name in record if name in unknown})
 
     def reject(self, rejected: RejectedRow, line: bytes, number: int) -> Reject:
         return Reject(self.stream.name, number, rejected.path, rejected.reason, line)

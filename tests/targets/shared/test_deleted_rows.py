@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conformance.processes import Outcome
 from faults.loads import MARKED, RECORD, SCHEMA
 from targets.shared.test_databases import MOMENT, TEXT, Database, target_of
 
@@ -28,10 +29,11 @@ def gone(id_: int, **more: Any) -> Any:
     return RECORD("t", {"id": id_, **more, "_sdc_deleted_at": AT})
 
 
-def loaded(target: Database, number: int, *messages: Any, **config: Any) -> None:
+def loaded(target: Database, number: int, *messages: Any, **config: Any) -> Outcome:
     start = MARKED({"n": number - 1} if number > 1 else {})
     schemas = [] if messages and messages[0]["type"] == "SCHEMA" else [T]
-    target.run(start, *schemas, *messages, MARKED({"n": number}, complete=True), **config).expect(0)
+    end = MARKED({"n": number}, complete=True)
+    return target.run(start, *schemas, *messages, end, **config).expect(0)
 
 
 @pytest.mark.parametrize("metadata", [False, True], ids=["plain", "metadata"])
@@ -59,6 +61,50 @@ def test_rows_of_a_key_of_several_columns_are_deleted_by_all_of_them(target: Dat
     loaded(target, 1, two, put(1, "a"), put(1, "b"), put(2, "a"), hard_delete=True)
     loaded(target, 2, two, gone(1, v="b"), gone(2, v="b"), hard_delete=True)
     assert target.query(ALL) == [(1, "a", False), (2, "a", False)]
+
+
+UNNAMED = SCHEMA("t", {"id": {"type": "integer"}, "v": TEXT}, ["id"])
+
+
+@pytest.mark.parametrize("metadata", [False, True], ids=["plain", "metadata"])
+def test_a_row_is_gone_though_no_schema_names_the_field_that_says_so(
+    target: Database, metadata: bool
+) -> None:
+    """As in the messages of singer-sdk, whose targets add that field to each schema."""
+    how: dict[str, Any] = {"hard_delete": True, "add_record_metadata": metadata}
+    rows = [RECORD("t", {"id": id_, "v": "x", "odd": 1}) for id_ in range(1, 400)]
+    ended = loaded(target, 1, UNNAMED, *rows, gone(2), RECORD("t", {"id": 4, "v": "y"}), gone(3), **how)
+    assert "records say by `_sdc_deleted_at` that their rows are gone" in ended.stderr
+    kept = [(id_, "y" if id_ == 4 else "x") for id_ in range(1, 400) if id_ not in (2, 3)]
+    assert target.query("SELECT id, v FROM t ORDER BY 1") == kept
+    loaded(target, 2, UNNAMED, gone(1), RECORD("t", {"id": 2, "v": "z"}), **how)
+    assert target.query("SELECT id, v FROM t WHERE id < 4 ORDER BY 1") == [(2, "z")]
+
+
+@pytest.mark.parametrize(
+    ("type_", "value"), [("boolean", False), ("string", ""), ("integer", 0), ("number", 0)]
+)
+def test_a_value_that_is_no_time_deletes_no_row(target: Database, type_: str, value: Any) -> None:
+    marked = SCHEMA("t", {"id": {"type": "integer"}, "_sdc_deleted_at": {"type": ["null", type_]}}, ["id"])
+    there = RECORD("t", {"id": 1, "_sdc_deleted_at": None})
+    loaded(target, 1, marked, there, RECORD("t", {"id": 3}), hard_delete=True)
+    said = RECORD("t", {"id": 1, "_sdc_deleted_at": value})
+    ended = target.run(MARKED({"n": 1}), marked, said, MARKED({"n": 2}), hard_delete=True).expect(65)
+    assert "got false, 0 or an empty text" in ended.stderr
+    assert target.query("SELECT id FROM t ORDER BY 1") == [(1,), (3,)]
+    loaded(target, 2, marked, said, hard_delete=False)
+    assert target.query("SELECT id FROM t ORDER BY 1") == [(1,), (3,)]
+
+
+def test_a_null_in_a_field_that_no_schema_names_says_nothing(target: Database) -> None:
+    loaded(target, 1, UNNAMED, put(1, "a"), put(2, "b"), hard_delete=True)
+    assert target.query("SELECT * FROM t ORDER BY 1") == [(1, "a"), (2, "b")]
+
+
+def test_a_row_that_is_gone_keeps_what_is_known_though_no_schema_names_the_field(target: Database) -> None:
+    loaded(target, 1, UNNAMED, put(1, "a"), put(2, "b"), gone(2))
+    loaded(target, 2, UNNAMED, gone(1), put(2, "c"))
+    assert target.query(ALL) == [(1, "a", True), (2, "c", False)]
 
 
 @pytest.mark.parametrize("how", [{}, {"hard_delete": False}], ids=["default", "soft"])
