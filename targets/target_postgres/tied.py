@@ -276,11 +276,7 @@ class Tied:
         select = latest(rows.stage, rows.columns, table.keys, which)
         if table.keys:
             stay = [SQL("({}) IS NULL").format(_gone(table))] if rows.has_marks else []
-            for later in _behind(table, rows):
-                if not alone and set(later.columns) >= set(rows.columns):
-                    stay.append(_without(table, later))
-                elif later.has_marks:
-                    stay.append(_without(table, later, SQL(" AND {} IS NOT NULL").format(_gone(table))))
+            stay += _come_no_more(table, rows, of="rows", alone=alone)
             if stay:
                 select = SQL("SELECT * FROM ({}) AS rows WHERE {}").format(select, SQL(" AND ").join(stay))
         return Put(select, table.identifier, rows.columns, table.keys, table.detours)
@@ -372,6 +368,7 @@ class Tied:
                 "NOT EXISTS (SELECT 1 FROM pg_temp.{} AS later WHERE later.ctid > staged.ctid AND {})"
             )
             conditions.append(later.format(Identifier(rows.stage), _same_key(table, "later", "staged")))
+            conditions += _come_no_more(table, rows, of="staged")
         return SQL(" AND ").join(conditions)
 
     def _find_refused(
@@ -522,10 +519,22 @@ def _same_key(table: Table, one: str, other: str) -> Composed:
     )
 
 
-def _without(table: Table, later: Rows, which: Composed = _NOTHING) -> Composed:
+def _come_no_more(table: Table, rows: Rows, *, of: str, alone: bool = False) -> list[Composed]:
+    """The conditions that a row does not come again as a whole in a later stage, or go there."""
+    conditions = []
+    for later in _behind(table, rows):
+        if not alone and set(later.columns) >= set(rows.columns):
+            conditions.append(_without(table, later, of=of))
+        elif later.has_marks:
+            goes = SQL(" AND later.{} IS NOT NULL").format(_gone(table))
+            conditions.append(_without(table, later, goes, of=of))
+    return conditions
+
+
+def _without(table: Table, later: Rows, which: Composed = _NOTHING, *, of: str = "rows") -> Composed:
     """The condition that a key does not come again in a later stage."""
     return SQL("NOT EXISTS (SELECT 1 FROM pg_temp.{} AS later WHERE {}{})").format(
-        Identifier(later.stage), _same_key(table, "later", "rows"), which
+        Identifier(later.stage), _same_key(table, "later", of), which
     )
 
 
