@@ -137,10 +137,11 @@ def utf8_text(response: Response, shown: Callable[[str], str]) -> bytes:
         ) from None
     try:
         if codec in ("utf-8", "ascii"):
-            body = body.removeprefix(codecs.BOM_UTF8)
+            while body.startswith(codecs.BOM_UTF8):  # a file with one, behind one of the server's
+                body = body.removeprefix(codecs.BOM_UTF8)
             check_utf8(body)
             return body
-        return body.decode(codec).removeprefix("\ufeff").encode()
+        return body.decode(codec).lstrip("\ufeff").encode()
     except UnicodeError as error:
         place = getattr(error, "start", 0)
         raise BadDataError(

@@ -9,7 +9,7 @@ from typing import Any
 import requests
 import urllib3
 
-from singerkit_shell.errors import ConfigurationError, RetryableError
+from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableError
 from tap_rest.retries import Transient
 
 __all__ = ["failure_of"]
@@ -33,6 +33,12 @@ def failure_of(error: Exception, shown: str) -> Exception:
                 f"The certificate of {shown} is not accepted ({cause.verify_message}); nothing was sent. "
                 "Set `ca_file` if the server has its own authority."
             )
+    excess = _excess(causes)
+    if excess is not None:
+        return BadDataError(
+            f"The answer of {shown} has {excess}, which is more than is read, so asking again is useless; ask its makers, or "
+            "those of a proxy on the way, for less of them."
+        )
     finding = _finding(causes)
     return Transient(finding, in_the_end=_HINTS.get(finding, ""))
 
@@ -47,6 +53,17 @@ def _causes(error: BaseException) -> list[BaseException]:
             found.append(one)
             waiting += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
     return found
+
+
+def _excess(causes: list[BaseException]) -> str | None:
+    """Return what of the head of an answer is beyond the limits of http.client."""
+    for cause in causes:
+        if isinstance(cause, http.client.LineTooLong):
+            return f"a {str(cause).rpartition('reading ')[2]} of more than 65536 bytes"
+        # It has no class of its own.
+        if isinstance(cause, http.client.HTTPException) and str(cause).startswith("got more than"):
+            return "more than 100 headers"
+    return None
 
 
 def _finding(causes: list[BaseException]) -> str:
@@ -64,6 +81,7 @@ def _finding(causes: list[BaseException]) -> str:
         (ssl.SSLError, _NO_TLS),
         (TimeoutError, "no byte came in time"),
         (ConnectionError, "the connection was lost"),
+        (http.client.BadStatusLine, "the answer did not begin as HTTP does"),
     ]
     for kind, words in kinds:
         if any(isinstance(cause, kind) for cause in causes):

@@ -39,6 +39,7 @@ __all__ = ["Sender"]
 logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
 _logger = logging.getLogger("tap-rest")
 _CHUNK = 1024 * 1024
+_TRANSFERS = ("", "chunked", "identity")
 _SETTLED_QUERY = re.compile(
     r"(?:[\w.~&=+-]|%(?:2[1-9A-CF]|3[A-F]|40|5[B-E]|60|7[B-D]|[89A-F][0-9A-F]))*", re.ASCII
 )
@@ -207,6 +208,12 @@ class Sender:
         return self._options[origin]
 
     def _read_body(self, answer: requests.Response, url: str) -> bytes:
+        transfer = answer.headers.get("Transfer-Encoding", "").strip().lower()
+        if transfer not in _TRANSFERS:
+            raise BadDataError(
+                f"The body from {self._shown(url)} comes in the transfer encoding `{redactor.mask_foreign(transfer)[:40]}`, which was not "
+                "asked for and is not read; ask its makers, or those of a proxy on the way."
+            )
         limit = self._settings.limits.response_bytes
         chunks: list[bytes] = []
         left = limit

@@ -240,6 +240,7 @@ def test_no_content_is_no_records(run_tap: Any) -> None:
 TEXTS: dict[str, tuple[Reply, str | None]] = {
     "utf-8": (Reply('[{"id": "é寿🍣"}]'.encode()), "é寿🍣"),
     "BOM": (Reply('\ufeff[{"id": "é"}]'.encode()), "é"),
+    "two BOMs": (Reply('\ufeff\ufeff[{"id": "é"}]'.encode()), "é"),
     "declared latin-1": (
         Reply('[{"id": "é"}]'.encode("latin-1"), headers={"Content-Type": "text/json; charset=ISO-8859-1"}),
         "é",
@@ -263,6 +264,29 @@ def test_charsets(case: str, run_tap: Any) -> None:
     with serving({"/rows": lambda _: reply}) as api:
         run = run_tap(api.url, STREAM).ended(65 if text is None else 0)
     assert run.records("rows") == ([] if text is None else [{"id": text}])
+
+
+HEADS: dict[str, tuple[dict[str, str | list[str]], str]] = {
+    "many": ({"X-Trace": ["1"] * 120}, "has more than 100 headers, which is more than is read"),
+    "long": (
+        {"X-Trace": "1" * 70_000},
+        "has a header line of more than 65536 bytes, which is more than is read",
+    ),
+    "packed": ({"Transfer-Encoding": "gzip, chunked"}, "comes in the transfer encoding `gzip, chunked`"),
+}
+
+
+@pytest.mark.parametrize("case", HEADS)
+def test_a_head_that_cannot_be_read_is_named_and_not_asked_for_again(case: str, run_tap: Any) -> None:
+    headers, said = HEADS[case]
+    with serving({"/rows": lambda _: Reply(GOOD.body, headers=headers)}) as api:
+        assert said in run_tap(api.url, STREAM).ended(65).sentence
+        assert len(api.asked) == 1
+
+
+def test_what_does_not_begin_as_http_does(run_tap: Any) -> None:
+    with serving({"/rows": lambda _: Reply(before=b"SSH-2.0-OpenSSH_9.2\r\n")}) as api:
+        assert "the answer did not begin as HTTP does" in run_tap(api.url, STREAM).ended(69).sentence
 
 
 def test_gzip_is_read_and_a_bomb_is_not(run_tap: Any) -> None:
