@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 
 from singerkit_tap.advice import Advice
 from tap_rest.settings.stream import StreamSettings
 
-__all__ = ["ADVICE", "advice_on_equal_parents", "advice_on_moved_rows", "advice_on_parents", "keys_to_set"]
+__all__ = [
+    "ADVICE",
+    "advice_on_equal_parents",
+    "advice_on_moved_rows",
+    "advice_on_parents",
+    "keys_to_set",
+    "why_no_key_inside",
+]
 
 ADVICE = Advice(
     more_memory="raise `bookmark.memory`",
@@ -74,4 +82,16 @@ def advice_on_equal_parents(settings: StreamSettings) -> str:
     return (
         f"name in `primary_keys` of stream `{parent}` fields that are unique, and copy them (`parent.copy`); or set "
         f'`"duplicate_keys": "warn"` of stream `{parent}`, so that all that is taken of it tells its rows apart'
+    )
+
+
+def why_no_key_inside(settings: StreamSettings, name: str, fields: Collection[str]) -> str | None:
+    """Return, as the end of a sentence, that a key leads into one of the ``fields`` of a record; None: it does not."""
+    outer, *inner = [part for part in re.split(r"[./]|^\$", name) if part] or [name]
+    if not inner or outer not in fields:
+        return None
+    or_none = ", or leave `replication_key` out: then each run loads the whole stream"
+    return (
+        f"stands inside the field `{outer}`, and a key has to be a field at the top of a record; name one that is"
+        f"{or_none if name == settings.replication_key else ''}"
     )

@@ -33,6 +33,7 @@ from tap_rest.advice import (
     advice_on_moved_rows,
     advice_on_parents,
     keys_to_set,
+    why_no_key_inside,
 )
 from tap_rest.asking import Api, Asking
 from tap_rest.clock import clock_of
@@ -560,7 +561,10 @@ class RestStream(BlockStream):
         return entry
 
     def why_no_key(self, name: str) -> str:
-        """Return that no record has it, where records decide."""
+        """Return that no record has it, where records decide, or that it is no field at the top of one."""
+        inside = why_no_key_inside(self.settings, name, self.keeper.schema.get("properties") or {})
+        if inside is not None:
+            return inside
         if isinstance(self.keeper, DeclaredSchema):
             return super().why_no_key(name)
         near = nearest(name, sorted(self.keeper.schema["properties"]))
