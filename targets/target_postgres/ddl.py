@@ -18,6 +18,7 @@ __all__ = [
     "Existing",
     "ExistingColumn",
     "ForeignKey",
+    "Rules",
     "Shape",
     "Ties",
     "add_columns",
@@ -204,8 +205,11 @@ SELECT
     ARRAY(SELECT oid::bigint FROM refers WHERE late),
     EXISTS (SELECT 1 FROM pg_catalog.pg_trigger r JOIN tree ON r.tgrelid = tree.oid
         WHERE r.tgisinternal AND r.tgconstrrelid <> 0 AND r.tgtype & 8 = 8),  -- 8: on delete, of a foreign key of another table
-    COALESCE(bool_or(t.tgtype & 3 = 3), false)  -- 1: for each row, 2: before
-        OR EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite r JOIN tree ON r.ev_class = tree.oid),
+    ARRAY(SELECT r.rulename::text FROM pg_catalog.pg_rewrite r JOIN root ON r.ev_class = root.oid
+        WHERE r.ev_type = '3' AND r.ev_enabled IN ('O', 'A') ORDER BY 1),  -- 3: on insert
+    ARRAY(SELECT r.rulename::text FROM pg_catalog.pg_rewrite r JOIN root ON r.ev_class = root.oid
+        WHERE r.ev_type = '2' ORDER BY 1),  -- on update; one that is disabled is in the way of ON CONFLICT as well
+    COALESCE(bool_or(t.tgtype & 3 = 3), false),  -- 1: for each row, 2: before
     COALESCE(bool_or(t.tgtype & 66 = 0), false),  -- 64: instead of
     COALESCE(bool_or(t.tgdeferrable), false),
     COALESCE(bool_or(t.tgtype & 19 = 19 AND p.prosrc ~* '\\mold\\M'), false)  -- 16: on update
@@ -245,7 +249,7 @@ def views_on(cursor: Cursor, table: Identifier, columns: Sequence[str]) -> list[
 
 @dataclass(frozen=True)
 class Detours:
-    """What triggers and rules of a table, or of a part of it, may do to rows that are written.
+    """What triggers of a table, or of a part of it, may do to rows that are written.
 
     ``leave_out``: keep one from being stored, or change it. ``take_away``: delete it once it is stored, at the end of the
     statement, or with ``defer`` at that of the transaction. ``keep_old``: give back the old row in the place of a changed
@@ -272,6 +276,13 @@ class Ties(NamedTuple):
     is_referred_to: bool = False
 
 
+class Rules(NamedTuple):
+    """The names of a table's own rules for rows that come."""
+
+    on_insert: tuple[str, ...] = ()
+    on_update: tuple[str, ...] = ()
+
+
 class Shape(NamedTuple):
     """What rows meet in a table: equal shapes are the same table, with the same columns, keys, triggers and rules.
 
@@ -285,19 +296,22 @@ class Shape(NamedTuple):
     files: str | None
     is_inherited: bool
     ties: Ties
+    rules: Rules
     detours: Detours
 
 
-_NO_SHAPE = (None, None, None, None, False, (), (), False)
+_NO_SHAPE = (None, None, None, None, False, (), (), False, (), ())
 
 
 def shape(cursor: Cursor, schema: str, table: str) -> Shape:
     """Return the shape that the table has now."""
     cursor.execute(_SHAPE, [schema, table])
     found = cursor.fetchone() or _NO_SHAPE
-    oid, columns, unique_keys, files, is_inherited, now, late, is_referred_to, *detours = found
+    oid, columns, unique_keys, files, is_inherited, *rest = found
+    now, late, is_referred_to, on_insert, on_update, *detours = rest
     ties = Ties(frozenset(now), frozenset(late), is_referred_to)
-    return Shape(oid, columns, unique_keys, files, is_inherited, ties, Detours(*detours))
+    rules = Rules(tuple(on_insert), tuple(on_update))
+    return Shape(oid, columns, unique_keys, files, is_inherited, ties, rules, Detours(*detours))
 
 
 _TREE_OF_TABLE = """

@@ -49,7 +49,7 @@ class ConnectionLost(UnitLost):
 
 
 class NotDone(psycopg2.Error):
-    """PostgreSQL reports success, and has done less: a trigger or rule of the table keeps rows out, or in.
+    """PostgreSQL reports success, and has done less: a trigger of the table keeps rows out, or a rule, in.
 
     To those who catch errors it is the refusal that the trigger should have raised.
     """
@@ -65,7 +65,7 @@ def check_stored(expected: int, stored: int) -> None:
     """
     if stored < expected:
         raise NotDone(
-            f"a trigger or rule of the table leaves out {expected - stored} of its rows; let it keep such rows or raise an "
+            f"a trigger of the table leaves out {expected - stored} of its rows; let it keep such rows or raise an "
             "exception, or set `on_invalid` to `quarantine` to have them set aside"
         )
 
@@ -199,7 +199,7 @@ _MEANINGS: Mapping[str, _Meaning] = {
     "21": _Meaning(
         BadDataError,
         "Rows with different keys have one key in the table, met while {doing} ({text})",
-        "see that no trigger or rule of the table changes keys, then run again.",
+        "see that no trigger of the table changes keys, then run again.",
     ),
     **dict.fromkeys(("24", "25", "26"), _OURS),
     errorcodes.READ_ONLY_SQL_TRANSACTION: _Meaning(
@@ -444,7 +444,7 @@ def during(doing: str) -> Iterator[None]:
 def refusal(error: psycopg2.Error) -> str:
     """Say why a row was refused and in which column, without what stands in it."""
     if isinstance(error, NotDone):
-        return "a trigger or rule of the table leaves it out"
+        return "a trigger of the table leaves it out"
     function = _IN_FUNCTION.search(getattr(error.diag, "context", None) or "")
     if function:  # its words are the user's own, and may hold the row
         return f"an exception of the function `{function.group(1)}`{_place(error)}"

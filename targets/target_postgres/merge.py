@@ -42,7 +42,7 @@ def merge(
 
     ``columns`` are those the staged rows hold: the others keep their stored values. A row is rewritten only when one
     of them differs in any byte. Returns True when the stage held a key twice, which costs a sort: pass it on as
-    ``has_repeats`` next time. ``detours``: triggers and rules of the table that may keep rows out or delete them.
+    ``has_repeats`` next time. ``detours``: triggers of the table that may keep rows out or delete them.
     ``gone``: the column that is not null in the last row of a key that is to be deleted; ``rows`` is what they are deleted from, if
     not the table with all that inherits from it.
 

@@ -24,6 +24,7 @@ from singerkit_wire.kinds import Column, Kind
 from singerkit_wire.stream import Stream
 from target_postgres import ddl
 from target_postgres.faults import TableChanged
+from target_postgres.guards import check_rules
 from target_postgres.keys import hang_again, keys_of, references
 from target_postgres.metadata import fit_metadata, may_hold_marks
 from target_postgres.misfits import Misfit, refuse_chosen_type, refuse_later_type, refuse_types
@@ -79,7 +80,7 @@ class Table(StreamTable):
 
     @property
     def detours(self) -> ddl.Detours:
-        """What its triggers and rules may do to rows."""
+        """What its triggers may do to rows."""
         return self.shape.detours
 
     @property
@@ -88,7 +89,7 @@ class Table(StreamTable):
 
     @property
     def is_alone(self) -> bool:
-        """Whether rows of tables that inherit from it are none of its stream: no trigger or rule can have put them there."""
+        """Whether rows of tables that inherit from it are none of its stream: no trigger can have put them there."""
         return self.shape.is_inherited and not self.detours
 
     @property
@@ -127,6 +128,7 @@ def fit_table(
     Raises:
         RowsGone: rows were loaded, and the table is gone, empty or another one.
         BadDataError: names collide, a key or type does not fit the existing table.
+        ConfigurationError: the table has a rule.
     """
     fitting = Fitting(WORDS, settings, log, stream, start_over)
     name = fitting.name
@@ -186,6 +188,7 @@ def fit_table(
         check_keys(fitting, held)
     given = as_stored(fitting, held)
     actual_shape = ddl.shape(cursor, settings.schema, name)
+    check_rules(cursor, stream.name, table, actual_shape.rules, has_key=bool(keys))
     return Table(
         stream=stream.name,
         given=given,
@@ -222,9 +225,11 @@ def hold(cursor: Cursor, table: Table, log: logging.Logger, *, must_hold: bool =
         TableChanged: they do not (FAULTS D8): in a column of another type values would be rounded without a word; or the
             table was emptied.
         BadDataError: the table, or a column of it, is gone.
+        ConfigurationError: it has a rule.
     """
     ddl.lock_for_writing(cursor, table.identifier)
     shape = ddl.shape(cursor, table.schema, table.name)
+    check_rules(cursor, table.stream, table.identifier, shape.rules, has_key=bool(table.keys))
     if shape[:3] != table.shape[:3]:
         _check_unchanged(cursor, table, shape, log)
     if must_hold and shape.files != table.shape.files and ddl.is_empty(cursor, table.identifier):
