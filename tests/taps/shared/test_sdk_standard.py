@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-import pytest
 from singer_sdk.testing import SuiteConfig, get_tap_test_class
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -16,11 +17,13 @@ try:
 finally:
     sys.path.pop(0)
 
-FOLDER = tempfile.TemporaryDirectory(prefix="singerkit-example-")
+# Until the process ends: a worker of xdist may leave the module and come back to it.
+FOLDER = tempfile.mkdtemp(prefix="singerkit-example-")
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 
 
 def _pages(name: str, pages: list[list[dict[str, object]]]) -> str:
-    path = Path(FOLDER.name) / f"{name}.pages"
+    path = Path(FOLDER) / f"{name}.pages"
     path.write_text("".join(json.dumps(page) + "\n" for page in pages))
     return str(path)
 
@@ -81,9 +84,3 @@ def test_the_record_limit_counts_records():
     runner.sync_all()
     assert {name: len(rows) for name, rows in runner.records.items()} == {"orders": 5, "items": 2}
     assert "replication_key" not in runner.state_messages[-1]["value"]["bookmarks"].get("orders", {})
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _folder():
-    yield
-    FOLDER.cleanup()
