@@ -61,6 +61,11 @@ class StreamTable:
         return f"{self.schema}.{self.name}"
 
     @property
+    def keepers(self) -> str:
+        """What of the table may keep a row from being changed or deleted, and raise nothing (`Words.leaves_rows`)."""
+        return "trigger or rule"
+
+    @property
     def takes_marks_off(self) -> bool:
         """Whether rows may be marked as deleted, in a column of ours: one that is written is not."""
         return DELETED_AT in self.columns and DELETED_AT not in self.given.column_names

@@ -169,7 +169,7 @@ class Versions:
             raise refused from error
         if self._words.leaves_rows and self._count(session, table, which):
             raise BadDataError(
-                f"A trigger or rule of the table {table.where} leaves rows of other versions as they are at ACTIVATE_VERSION of stream "
+                f"A {table.keepers} of the table {table.where} leaves rows of other versions as they are at ACTIVATE_VERSION of stream "
                 f"`{table.stream}`; what was committed is safe: change it, then run again."
             )
 

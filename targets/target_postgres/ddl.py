@@ -188,6 +188,12 @@ WITH RECURSIVE root(oid) AS (
     SELECT k.confrelid, k.condeferred FROM tree JOIN pg_catalog.pg_constraint k ON k.conrelid = tree.oid AND k.contype = 'f'
     UNION
     SELECT i.inhparent, refers.late FROM refers JOIN pg_catalog.pg_inherits i ON i.inhrelid = refers.oid
+), secured(oid) AS (
+    SELECT oid FROM root WHERE pg_catalog.row_security_active(oid)
+), policies AS (
+    SELECT p.* FROM pg_catalog.pg_policy p JOIN secured ON secured.oid = p.polrelid WHERE EXISTS (
+        SELECT 1 FROM unnest(p.polroles) AS role(oid)
+        WHERE role.oid = 0 OR pg_catalog.pg_has_role(role.oid, 'USAGE'))  -- 0: of all
 )
 SELECT
     (SELECT oid FROM root),
@@ -209,6 +215,11 @@ SELECT
         WHERE r.ev_type = '3' AND r.ev_enabled IN ('O', 'A') ORDER BY 1),  -- 3: on insert
     ARRAY(SELECT r.rulename::text FROM pg_catalog.pg_rewrite r JOIN root ON r.ev_class = root.oid
         WHERE r.ev_type = '2' ORDER BY 1),  -- on update; one that is disabled is in the way of ON CONFLICT as well
+    ARRAY(SELECT p.polname::text FROM policies p WHERE p.polcmd IN ('w', 'd', '*') ORDER BY 1),
+    EXISTS (SELECT 1 FROM secured) AND (
+        EXISTS (SELECT 1 FROM policies p WHERE p.polcmd IN ('r', '*') AND NOT p.polpermissive)
+        OR NOT EXISTS (SELECT 1 FROM policies p WHERE p.polcmd IN ('r', '*') AND p.polpermissive
+            AND pg_catalog.pg_get_expr(p.polqual, p.polrelid) = 'true')),
     COALESCE(bool_or(t.tgtype & 3 = 3), false),  -- 1: for each row, 2: before
     COALESCE(bool_or(t.tgtype & 66 = 0), false),  -- 64: instead of
     COALESCE(bool_or(t.tgdeferrable), false),
@@ -283,6 +294,16 @@ class Rules(NamedTuple):
     on_update: tuple[str, ...] = ()
 
 
+class RowSecurity(NamedTuple):
+    """What row level security does to what this role changes and reads, where it applies to it.
+
+    ``keeping``: the policies that may keep a row from UPDATE or DELETE; ``hides``: there may be rows that the role does not see.
+    """
+
+    keeping: tuple[str, ...] = ()
+    hides: bool = False
+
+
 class Shape(NamedTuple):
     """What rows meet in a table: equal shapes are the same table, with the same columns, keys, triggers and rules.
 
@@ -297,10 +318,17 @@ class Shape(NamedTuple):
     is_inherited: bool
     ties: Ties
     rules: Rules
+    row_security: RowSecurity
     detours: Detours
 
+    @property
+    def keepers(self) -> str:
+        """What may keep a row from being changed or deleted, and raise nothing."""
+        policies = ", ".join(f"`{name}`" for name in self.row_security.keeping)
+        return f"trigger, rule or policy ({policies})" if policies else "trigger or rule"
 
-_NO_SHAPE = (None, None, None, None, False, (), (), False, (), ())
+
+_NO_SHAPE = (None, None, None, None, False, (), (), False, (), (), (), False)
 
 
 def shape(cursor: Cursor, schema: str, table: str) -> Shape:
@@ -308,10 +336,11 @@ def shape(cursor: Cursor, schema: str, table: str) -> Shape:
     cursor.execute(_SHAPE, [schema, table])
     found = cursor.fetchone() or _NO_SHAPE
     oid, columns, unique_keys, files, is_inherited, *rest = found
-    now, late, is_referred_to, on_insert, on_update, *detours = rest
+    now, late, is_referred_to, on_insert, on_update, keeping, hides, *detours = rest
     ties = Ties(frozenset(now), frozenset(late), is_referred_to)
     rules = Rules(tuple(on_insert), tuple(on_update))
-    return Shape(oid, columns, unique_keys, files, is_inherited, ties, rules, Detours(*detours))
+    security = RowSecurity(tuple(keeping), hides)
+    return Shape(oid, columns, unique_keys, files, is_inherited, ties, rules, security, Detours(*detours))
 
 
 _TREE_OF_TABLE = """

@@ -124,8 +124,8 @@ _OWNER = _Meaning(
 _ROW_SECURITY = _Meaning(
     NotAuthorisedError,
     "Row level security of the table refuses {doing} ({text})",
-    "let this role pass it by (`ALTER ROLE ... BYPASSRLS`), make it the owner of the table, or take it off (`ALTER TABLE ... DISABLE ROW "
-    "LEVEL SECURITY`), then run again; a policy would keep rows out of the sight of this target, too.",
+    "let this role pass it by (`ALTER ROLE ... BYPASSRLS`), make it the owner of the table, and of a table that says FORCE take that off "
+    "(`ALTER TABLE ... NO FORCE ROW LEVEL SECURITY`), or take all of it off (`ALTER TABLE ... DISABLE ROW LEVEL SECURITY`), then run again; a policy would keep rows out of the sight of this target, too.",
 )
 _FUNCTION = _Meaning(
     BadDataError,

@@ -41,6 +41,7 @@ from target_postgres.connect import Connection, connect, pid_of
 from target_postgres.domain import ABILITIES, DOMAIN
 from target_postgres.faults import ConnectionLost, RowsInTheWay, ServerTrouble
 from target_postgres.fitting import Fit, Fitting, takes_ddl
+from target_postgres.guards import tell_of_hidden_rows
 from target_postgres.made import Made
 from target_postgres.parts import Part, Removal
 from target_postgres.rows import as_csv, with_hex, with_utc
@@ -231,6 +232,8 @@ class PostgresLoader:
             table.takes_copies = former.takes_copies and table.keys == former.keys
             table.has_repeats = former.has_repeats
             table.parts = former.parts
+        else:
+            tell_of_hidden_rows(stream.name, table.shape.row_security, self._log)
         self._tables[stream.name] = table
         self._made.note(stream.name, table.new)
         return table.given

@@ -37,6 +37,7 @@ def merge(
     detours: Detours | None = None,
     gone: str | None = None,
     rows: Composable | None = None,
+    keepers: str = "trigger or rule",
 ) -> bool:
     """Upsert the staged rows and empty the stage; the last of several rows with one key wins (SINGER-RULES G11).
 
@@ -44,7 +45,7 @@ def merge(
     of them differs in any byte. Returns True when the stage held a key twice, which costs a sort: pass it on as
     ``has_repeats`` next time. ``detours``: triggers of the table that may keep rows out or delete them.
     ``gone``: the column that is not null in the last row of a key that is to be deleted; ``rows`` is what they are deleted from, if
-    not the table with all that inherits from it.
+    not the table with all that inherits from it, and ``keepers`` what of it may keep them.
 
     Raises:
         NotDone: fewer rows were written than should be, or are there.
@@ -53,7 +54,7 @@ def merge(
     if gone is not None:
         last = _select(stage, columns, keys, has_repeats=True)
         put_together(cursor, [Put(_where(last, gone, "IS NULL"), table, columns, keys, detours)])
-        take_together(cursor, [Gone(_where(last, gone, "IS NOT NULL"), rows or table, keys)])
+        take_together(cursor, [Gone(_where(last, gone, "IS NOT NULL"), rows or table, keys, keepers)])
         cursor.execute(_empty(stage))
         return has_repeats
 
@@ -149,11 +150,15 @@ def _where(select: Composed, column: str, what: str) -> Composed:
 
 @dataclass(frozen=True)
 class Gone:
-    """Rows of a table that are to be deleted, by the keys that ``select`` returns; one that is not there is gone already."""
+    """Rows of a table that are to be deleted, by the keys that ``select`` returns; one that is not there is gone already.
+
+    ``keepers``: what of the table may keep them.
+    """
 
     select: Composed
     table: Composable
     keys: Sequence[str]
+    keepers: str
 
     @property
     def same(self) -> Composed:
@@ -176,7 +181,7 @@ def take_together(cursor: Cursor, gone: Sequence[Gone]) -> None:
     for one in gone:
         joined = SQL("{} AS stored JOIN ({}) AS gone ON {}").format(one.table, one.select, one.same)
         if _count(cursor, joined):
-            raise NotDone("a trigger or rule of the table keeps rows that are to be deleted; change it")
+            raise NotDone(f"a {one.keepers} of the table keeps rows that are to be deleted; change it")
 
 
 def latest(stage: str, columns: Sequence[str], keys: Sequence[str], where: Composed) -> Composed:

@@ -181,6 +181,7 @@ class Storing:
             detours=table.detours,
             gone=table.columns[DELETED_AT] if table.has_marks else None,
             rows=table.rows,
+            keepers=table.keepers,
         )
         if table.has_marks:
             self._note_deleted(table)

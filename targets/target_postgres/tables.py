@@ -84,6 +84,10 @@ class Table(StreamTable):
         return self.shape.detours
 
     @property
+    def keepers(self) -> str:
+        return self.shape.keepers
+
+    @property
     def identifier(self) -> Identifier:
         return ddl.table_name(self.schema, self.name)
 

@@ -300,7 +300,7 @@ class Tied:
             which,
         ]
         select = SQL("SELECT * FROM ({}) AS rows WHERE {}").format(last, SQL(" AND ").join(conditions))
-        return Gone(select, table.rows, table.keys)
+        return Gone(select, table.rows, table.keys, table.keepers)
 
     # --- what is refused -----------------------------------------------------------------------------------
 
