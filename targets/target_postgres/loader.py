@@ -273,8 +273,11 @@ class PostgresLoader:
         def write(connection: Connection) -> str | None:
             table = self._tables.get(stream)
             with connection.cursor() as cursor:
-                if table is None or (table.parts and not takes_ddl(cursor, fit)):
-                    return None  # rows go on to wait for those of other tables
+                if table is None:
+                    return None
+                if table.parts and not takes_ddl(cursor, fit):
+                    self._storing.let_wait(table)
+                    return None
                 return self._storing.write_now(cursor, table)
 
         def takes(connection: Connection) -> bool:

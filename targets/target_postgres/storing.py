@@ -221,6 +221,11 @@ class Storing:
         cursor.execute("RELEASE SAVEPOINT singerkit_fit")
         return made
 
+    def let_wait(self, table: Table) -> None:
+        """What is in the stage of a table waits with the rest of it, whatever is declared of the table from here on."""
+        if table.staged is not None:
+            self._tied.take_over(table)
+
     def write_now(self, cursor: Cursor, table: Table) -> str | None:
         """Write what waits of a table, so that it can be altered; return why other rows are to come first."""
         self.merge(cursor, table)

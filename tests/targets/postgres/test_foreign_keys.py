@@ -211,3 +211,18 @@ def test_a_key_that_appears_between_two_units(database: str) -> None:
         target.send(lines(c(2, 2), p(2), STATE({"n": 2})))
         target.finish().expect(0)
     assert query(database, "SELECT id, p FROM c ORDER BY id") == [(0, None), (1, None), (2, 2)]
+
+
+def test_rows_before_one_that_goes_are_kept_when_a_schema_changes_no_table(database: str) -> None:
+    """What waited in the stage of the parent was forgotten where a deleted row waited for the end of the unit behind it."""
+    family(database)
+    plain = {"id": KEY, "v": INTEGER, **GONE}
+    load(database, SCHEMA("p", {**plain, "w": INTEGER}, ["id"]), p(1, w=1), STATE({"n": 1})).expect(0)
+    load(
+        database,
+        *(SCHEMA("p", plain, ["id"]), p(2), C),
+        p(1, _sdc_deleted_at=WHEN),
+        *(SCHEMA("p", {**plain, "w": INTEGER}, ["id"]), p(3, w=3), c(2, 2), STATE({"n": 2})),
+        hard_delete=True,
+    ).expect(0)
+    assert query(database, "SELECT id FROM p ORDER BY id") == [(0,), (2,), (3,)]
