@@ -15,6 +15,7 @@ from singerkit_shell.errors import BadDataError, NotAuthorisedError
 from singerkit_shell.secrets import redactor
 from tap_rest.retries import Transient
 from tap_rest.waiting import is_rate_limit, wait_asked_for
+from tap_rest.words import says_limit
 
 __all__ = ["RefusingAnswer", "Response", "excerpt", "judged", "utf8_text"]
 
@@ -86,13 +87,12 @@ def judged(
         response.body = utf8_text(response, shown)
         return response
     where = shown(response.url)
-    is_limited = is_rate_limit(status, response.headers)
-    if is_limited or status in _TRANSIENT:
-        says = f", it says: {excerpt(response)}" if response.body.strip() else ""
-        finding = f"status {status}{', a rate limit by its headers' if is_limited and status < 420 else ''}"
-        wait = wait_asked_for(status, response.headers)
-        raise Transient(finding, wait, says, is_servers=status >= 500)
     says = excerpt(response)
+    limit = _limit_told(response, says)
+    if limit is not None or status in _TRANSIENT:
+        in_the_end = f", it says: {says}" if response.body.strip() else ""
+        wait = wait_asked_for(status, response.headers)
+        raise Transient(f"status {status}{limit or ''}", wait, in_the_end, is_servers=status >= 500)
     if status in (401, 403):
         raise NotAuthorisedError(
             f"{where} answered {status}{_challenge(response.headers)}: the credentials at `auth` "
@@ -102,6 +102,14 @@ def judged(
     raise RefusingAnswer(
         f"{where} answered {status}, so asking again is useless{advice}; it says: {says}", says
     )
+
+
+def _limit_told(response: Response, says: str) -> str | None:
+    """Return how an answer tells that a rate limit is met, where its status is not enough; None: it does not."""
+    status = response.status
+    if is_rate_limit(status, response.headers):
+        return "" if status >= 420 else ", a rate limit by its headers"
+    return ", a rate limit by what it says" if status == 403 and says_limit(says) else None
 
 
 def _challenge(headers: Mapping[str, str]) -> str:

@@ -20,6 +20,7 @@ __all__ = [
     "number_in",
     "plain_text",
     "says_end",
+    "says_limit",
 ]
 
 GOOD = frozenset(("ok", "success", "successful", "succeeded", "issuccess", "issuccessful"))
@@ -44,6 +45,10 @@ _BUSY = re.compile(
     r"(?:rate|query|quota|request|frequency|call|usage).?limit|limit (?:\w+ )?(?:reached|exceeded|hit)|"
     r"(?:reach|exceed|over)\w* .*(?:limit|quota)|throttl|too many|time[ds]?.?out|unavailable|try again(?! (?:with|using|by)\b)|overload|\bbusy\b|"
     r"maintenance|temporar"
+)
+_LIMIT_MET = re.compile(
+    r"(?:(?:rate|request|call|query|usage|api)\w* limits?|quota)\b.{0,40}?\b(?:exceed|reached|hit|over)|"
+    r"\b(?:exceed|reach|hit|over)\w*\b.{0,40}?(?:limit|quota)|throttl|too many requests"
 )
 OF_LIMITS = re.compile(
     r"limit (?:\w+ )?(?:reached|exceeded|hit)|(?:reach|exceed|over|hit)\w* .*(?:limit|quota)|throttl|too many|too busy|"
@@ -181,3 +186,8 @@ def is_busy(value: Any) -> bool:
     if number is not None:
         return number in _BUSY_CODES
     return isinstance(value, str) and bool(_BUSY.search(plain_text(value)))
+
+
+def says_limit(text: str) -> bool:
+    """Tell whether the body of a refusal says that a rate limit is met: `rateLimitExceeded`, `You have exceeded a secondary rate limit`."""
+    return _LIMIT_MET.search(plain_text(text)) is not None

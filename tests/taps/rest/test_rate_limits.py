@@ -9,6 +9,7 @@ import pytest
 from taps.rest.api_server import Reply, json_reply, repeatedly, serving
 
 from tap_rest.waiting import is_rate_limit, wait_asked_for
+from tap_rest.words import says_limit
 
 ROWS = [{"id": 1}, {"id": 2}]
 GOOD = json_reply(ROWS)
@@ -28,6 +29,7 @@ LIMITS: dict[str, Reply] = {
     "403, none left, without a reset": limited(403, x_rate_limit_remaining="0"),
     "400 with Retry-After": limited(400, Retry_After="0.01"),
     "420": limited(420),
+    "403 in words": limited(403),
 }
 
 
@@ -41,7 +43,8 @@ def test_a_limit_is_waited_for_and_in_the_end_is_no_question_of_credentials(case
         assert len(api.asked) == 2 + 3
     assert "rate limit exceeded for user" in run.sentence
     assert "auth" not in run.sentence
-    assert ("a rate limit by its headers" in run.sentence) == (case != "420")
+    how = {"420": "status 420, it says", "403 in words": "status 403, a rate limit by what it says, it says"}
+    assert how.get(case, ", a rate limit by its headers, it says") in run.sentence
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -105,6 +108,25 @@ def test_how_long_an_answer_asks_to_wait(status: int, headers: dict[str, str], w
 )
 def test_what_tells_of_no_limit(status: int, headers: dict[str, str]) -> None:
     assert not is_rate_limit(status, headers)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_limit"),
+    [
+        ("You have exceeded a secondary rate limit. Please wait a few minutes before you try again.", True),
+        ('[{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalRequests Limit exceeded."}]', True),
+        ('{"reason": "rateLimitExceeded"}', True),
+        ('{"reason": "userRateLimitExceeded"}', True),
+        ("Quota exceeded for quota metric 'Read requests'", True),
+        ("Request was throttled.", True),
+        ("Your token may not read rate_limits.", False),
+        ("Resource not accessible by integration", False),
+        ("Not allowed: this plan has no access to the API", False),
+        ("<html>Forbidden</html>", False),
+    ],
+)
+def test_a_refusal_that_tells_of_a_limit_in_words(text: str, is_limit: bool) -> None:
+    assert says_limit(text) == is_limit
 
 
 def waits_of(stderr: str) -> list[float]:
