@@ -69,6 +69,8 @@ class ExistingColumn(dialect.ExistingColumn):
     number: int = field(default=0, compare=False)
     """Another one in a column that was made anew."""
     is_inherited: bool = field(default=False, compare=False)
+    is_citext: bool = field(default=False, compare=False)
+    """Of the extension's type, in whatever schema that is: where none on the path is, ``type`` begins with its name."""
 
     def is_wider_than(self, former: ExistingColumn) -> bool:
         """Whether it is a column of integers that has become one of longer ones, and takes what that took."""
@@ -152,7 +154,10 @@ _COLUMNS = """
 SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod),
        COALESCE(pg_catalog.to_jsonb(a) ->> 'attgenerated', '') <> '', base.name, base.typmod, a.attidentity = 'a',
        COALESCE((pg_catalog.to_jsonb(c) ->> 'collisdeterministic')::boolean, true), base.is_enum, a.attnum,
-       a.attinhcount > 0
+       a.attinhcount > 0,
+       EXISTS (SELECT 1 FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
+           WHERE d.classid = 'pg_catalog.pg_type'::regclass AND d.objid = a.atttypid AND d.deptype = 'e'
+           AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND e.extname = 'citext')
 FROM pg_catalog.pg_attribute a
 LEFT JOIN pg_catalog.pg_collation c ON c.oid = a.attcollation
 CROSS JOIN LATERAL (

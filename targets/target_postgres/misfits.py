@@ -52,7 +52,7 @@ def refuse_chosen_type(fitting: Fitting, cursor: Cursor, table: Identifier, misf
     """The type is one that the user has chosen."""
     other_choice = (
         "take the type out of there, or "
-        if keeps_values(misfit.found.type, misfit.column.kind)
+        if keeps_values(misfit.found, misfit.column.kind)
         else f"choose the table's with `{fitting.choice({misfit.field: misfit.found.type})}`, or "
         if _may_go_on(misfit)
         else ""

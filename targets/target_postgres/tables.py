@@ -509,7 +509,7 @@ def _fits(
         BadDataError: it is not of the type that was chosen.
     """
     column, short, found, wanted = misfit.column, misfit.short, misfit.found.type, misfit.wanted
-    if column.is_always_null or _suits(cursor, found, wanted, column.kind):
+    if column.is_always_null or _suits(cursor, misfit.found, wanted, column.kind):
         return True
     may_be_blank = found == "jsonb" or short in before.new.columns
     is_blank = may_be_blank and not ddl.holds_values(cursor, table, short)
@@ -553,11 +553,11 @@ def _widen(fitting: Fitting, cursor: Cursor, table: Identifier, misfit: Misfit, 
     ddl.widen_column(cursor, table, misfit.short, type_)
 
 
-def _suits(cursor: Cursor, found: str, wanted: ColumnType, kind: Kind) -> bool:
-    """Tell whether a column of type ``found`` is the one that was chosen, or else keeps every value of ``kind``."""
+def _suits(cursor: Cursor, found: ddl.ExistingColumn, wanted: ColumnType, kind: Kind) -> bool:
+    """Tell whether the type of a column is the one that was chosen, or else keeps every value of ``kind``."""
     if not wanted.is_chosen or (wanted.is_default and keeps_values(found, kind)):
         return keeps_values(found, kind)
-    return found == wanted.sql.lower() or found == ddl.column_of_type(cursor, wanted.sql).type
+    return found.type == wanted.sql.lower() or found.type == ddl.column_of_type(cursor, wanted.sql).type
 
 
 def _check_takes_every_row(

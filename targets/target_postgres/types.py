@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from singerkit_wire.kinds import Column, Kind
+from target_postgres.ddl import ExistingColumn
 
 __all__ = ["VALUE_TABLE", "ColumnType", "column_type", "is_type_name", "keeps_values"]
 
-_TEXT = frozenset({"text", "character varying", "citext"})
+_TEXT = frozenset({"text", "character varying"})
 # What may stand in `x-sql-datatype` and `column_types`: a type name with optional numbers and brackets.
 _SQL_TYPE = re.compile(
     r"[A-Za-z_][A-Za-z0-9_]*(?:[. ][A-Za-z_][A-Za-z0-9_]*)*(?:\([0-9]+(?:, ?[0-9]+)?\))?(?: [a-z ]+)?(?:\[\])?\Z"
@@ -72,11 +73,11 @@ def is_type_name(text: str) -> bool:
     return bool(_SQL_TYPE.match(text))
 
 
-def keeps_values(existing: str, kind: Kind) -> bool:
-    """Tell whether a column of type ``existing`` (as format_type() writes it) keeps every value of ``kind``.
+def keeps_values(found: ExistingColumn, kind: Kind) -> bool:
+    """Tell whether a column keeps every value of ``kind``.
 
     ``numeric(12,2)`` does not: PostgreSQL would round without a word.
     """
     row = VALUE_TABLE[kind]
-    base = re.sub(r"\(.*\)", "", existing)
-    return existing == row.sql or existing in row.also_kept_by or base in _TEXT
+    base = re.sub(r"\(.*\)", "", found.type)
+    return found.type == row.sql or found.type in row.also_kept_by or base in _TEXT or found.is_citext

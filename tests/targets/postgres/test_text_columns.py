@@ -354,6 +354,26 @@ def test_a_key_column_that_makes_keys_one_is_refused(database: str, property_: A
     ).expect(0)
 
 
+@pytest.mark.parametrize("path", ["public", "public, ext"])
+def test_citext_is_taken_in_whatever_schema_its_extension_is(database: str, path: str) -> None:
+    """It was refused (65) where that is not on the path: Supabase has it in `extensions`."""
+    (name,) = query(database, "SELECT current_database()")[0]
+    query(database, "CREATE SCHEMA ext; CREATE EXTENSION citext SCHEMA ext")
+    query(database, f'ALTER DATABASE "{name}" SET search_path = {path}')
+    query(database, "CREATE TABLE s (id bigint PRIMARY KEY, a ext.citext, n ext.citext, m ext.citext)")
+    fields = {"a": TEXT, "n": NUMBER, "m": MIXED}
+    own = SCHEMA("s", {"id": INTEGER, **fields}, ["id"])
+    for text in ("Abc", "aBC"):
+        load(database, own, RECORD("s", {"id": 1, "a": text, "n": 1, "m": text}), STATE({"a": text})).expect(
+            0
+        )
+        assert query(database, "SELECT a::text, n::text, m::text FROM s") == [(text, "1", text)]
+    keyed = SCHEMA("s", fields, ["a"])
+    assert "citext" in load(database, keyed, STATE({"a": 3})).expect(65).last_words
+    query(database, "CREATE TYPE public.citext AS ENUM ('a'); CREATE TABLE t (id bigint, a public.citext)")
+    load(database, SCHEMA("t", {"id": INTEGER, "a": TEXT}, []), STATE({"a": 4})).expect(65)
+
+
 @pytest.mark.parametrize(
     ("property_", "type_", "wires"),
     [
