@@ -7,6 +7,7 @@ exact path reads; both must leave the same value in a column of the same type.
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -263,15 +264,16 @@ def messages(case: Case) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def loaded(postgres_dsn: str) -> dict[str, list[tuple[Any, ...]]]:
-    """The rows (type, value) of each stream after one load of all cases."""
+    """The rows (type, value) of each stream after one load of all cases, which may be asked for twice where tests are handed on."""
+    schema = f"values_{uuid.uuid4().hex[:12]}"
     outcome = load(
         postgres_dsn,
         *(message for case in CASES for message in messages(case)),
-        default_target_schema="values",
+        default_target_schema=schema,
     )
     outcome.expect(0)
     with connected(postgres_dsn) as cursor:
-        return {stream: stored(cursor, "values", stream) for case in CASES for stream in case.streams}
+        return {stream: stored(cursor, schema, stream) for case in CASES for stream in case.streams}
 
 
 def stored(cursor: Any, schema: str, stream: str) -> list[tuple[Any, ...]]:
