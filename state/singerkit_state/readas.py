@@ -13,12 +13,13 @@ the state, under one key, which other programs pass on as they do with any other
 * ``start_date``: the earliest that counted; not there: the stream was read from the beginning;
 * ``nulls``: true, where a row without a replication key has come;
 * ``gone``: those of the fields that no record had when all of them were read last;
+* ``left``: what was sent before and is not now, with the types that it had;
 * ``added``: fields that the config has added to the records, now or before, and that no record had by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +47,7 @@ class ReadAs:
     has_nulls: bool = False
     gone: frozenset[str] = frozenset()
     added: frozenset[str] = frozenset()
+    left: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, part: Any) -> ReadAs:
@@ -55,13 +57,19 @@ class ReadAs:
             return cls(is_known=False)
         fields, source, start_date = said.get("fields"), said.get("source"), said.get("start_date")
         return cls(
-            {name: str(kind) for name, kind in fields.items()} if isinstance(fields, Mapping) else {},
+            _kinds(fields),
             dict(source) if isinstance(source, Mapping) else {},
             start_date if isinstance(start_date, str) else None,
             has_nulls=said.get("nulls") is True,
             gone=_names(said.get("gone")),
             added=_names(said.get("added")),
+            left=_kinds(said.get("left")),
         )
+
+    @property
+    def ever_sent(self) -> Mapping[str, str]:
+        """The fields that were sent in any run, with the types that they had last."""
+        return {**self.left, **self.fields}
 
     @property
     def knows_all_fields(self) -> bool:
@@ -70,16 +78,25 @@ class ReadAs:
 
     def written(self) -> dict[str, Any]:
         """Return what a state holds of it."""
-        names = sorted(filter(may_be_stored, self.fields))[:FIELD_LIMIT]
+        names, left = _stored(self.fields), _stored(self.left)
         said = {
             "fields": {name: self.fields[name] for name in names},
+            "left": {name: self.left[name] for name in left},
             "source": dict(self.source),
             "start_date": self.start_date,
             "nulls": self.has_nulls,
             "gone": [name for name in names if name in self.gone],
-            "added": sorted(filter(may_be_stored, self.added))[:FIELD_LIMIT],
+            "added": _stored(self.added),
         }
         return {key: item for key, item in said.items() if item}
+
+
+def _stored(names: Iterable[str]) -> list[str]:
+    return sorted(filter(may_be_stored, names))[:FIELD_LIMIT]
+
+
+def _kinds(found: Any) -> dict[str, str]:
+    return {name: str(kind) for name, kind in found.items()} if isinstance(found, Mapping) else {}
 
 
 def _names(found: Any) -> frozenset[str]:

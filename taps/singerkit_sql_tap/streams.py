@@ -192,8 +192,9 @@ class TableStream(BlockStream):
         if every_column:
             self._row_count = self._database.row_count(self.table)
         properties = dict(self.schema["properties"])
+        ever_sent = former.ever_sent
         for name in names:
-            before = former.fields.get(name)
+            before = ever_sent.get(name)
             if name in found or before:  # without a value it is what it was before, else as declared
                 properties[name] = widened(found.get(name, {"type": ["null"]}), before)
         for name in self.primary_keys:

@@ -96,6 +96,7 @@ class SentFields:
             has_nulls=self.has_nulls,
             gone=self._gone_by_now(),
             added=self._added(),
+            left=self._left(),
         )
 
     def _source(self) -> dict[str, Any]:
@@ -119,6 +120,11 @@ class SentFields:
             return self._former.added
         now = frozenset(self._stream.adds)
         return (self._former.added | now) - (self._fields.keys() - now)
+
+    def _left(self) -> dict[str, str]:
+        """What is known of the types of fields that are not sent: a column was made for each."""
+        former = self._former.ever_sent
+        return {name: kind for name, kind in former.items() if kind and name not in self._fields}
 
     def _new(self) -> frozenset[str]:
         return frozenset(self._fields.keys() - self._former.fields.keys())
