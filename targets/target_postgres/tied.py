@@ -197,6 +197,8 @@ class Tied:
         groups = self._groups(cursor)
 
         def write() -> None:
+            if self._sets_aside:  # at the end nothing would tell which row it is
+                self._judge_at_once(cursor, groups)
             for group in groups:
                 self._put(cursor, group)
             for group in reversed(groups):
@@ -252,14 +254,77 @@ class Tied:
         has_removals = any(isinstance(part, Removal) for turn in turns for part in turn)
         if len(rows) > 1 and is_cyclic(group, self.refers) and not has_removals:
             puts = [self._rows_in(table, part) for table, part in rows]
-            if _tried(cursor, partial(put_together, cursor, puts), _is_of_one_row_twice) is None:
-                return
+            if _tried(cursor, partial(put_together, cursor, puts), _is_of_one_row_twice) is not None:
+                put_together(cursor, [put for table in group for put in self._folded(cursor, table)])
+            return
         for turn in turns:
             for table, part in zip(group, turn, strict=True):
                 if isinstance(part, Removal):
                     self._remove(cursor, table, part)
                 elif part is not None:
                     put_together(cursor, [self._rows_in(table, part)])
+
+    def _folded(self, cursor: Cursor, table: Table) -> list[Put]:
+        """The rows that are to be there, each once: of one that came with several sets of columns the last value of each."""
+        if not table.keys:
+            return [self._rows_in(table, rows) for rows in _rows(table)]
+        found: dict[tuple[str, ...], Rows] = {}
+        for rows in _rows(table):
+            later = self._kept(cursor, rows.columns, latest(rows.stage, rows.columns, table.keys, _EACH))
+            for former in list(found.values()):
+                self._fold(cursor, table, found, former, later)
+            self._gather(cursor, found, later)
+        return [
+            Put(_stored(table, rows), table.identifier, rows.columns, table.keys, table.detours)
+            for rows in found.values()
+        ]
+
+    def _fold(
+        self, cursor: Cursor, table: Table, found: dict[tuple[str, ...], Rows], former: Rows, later: Rows
+    ) -> None:
+        """Have the rows that stand in both stages in one of all their columns, and in neither of the two."""
+        columns = tuple(dict.fromkeys([*former.columns, *later.columns]))
+        mark = _mark(table)
+
+        def value(column: str) -> Composed:
+            if column in later.columns:
+                return SQL("later.{}").format(Identifier(column))
+            # A row that comes again without a mark is there, whatever was said before.
+            kept = "CASE WHEN false THEN former.{} END" if column == mark else "former.{}"
+            return SQL(kept).format(Identifier(column))
+
+        select = SQL("SELECT {} FROM pg_temp.{} AS former JOIN pg_temp.{} AS later ON {}").format(
+            SQL(", ").join(SQL("{} AS {}").format(value(column), Identifier(column)) for column in columns),
+            Identifier(former.stage),
+            Identifier(later.stage),
+            _same_key(table, "former", "later"),
+        )
+        folded = self._kept(cursor, columns, select)
+        for rows in (former, later):
+            cursor.execute(
+                SQL("DELETE FROM pg_temp.{} AS rows USING pg_temp.{} AS folded WHERE {}").format(
+                    Identifier(rows.stage), Identifier(folded.stage), _same_key(table, "rows", "folded")
+                )
+            )
+        self._gather(cursor, found, folded)
+
+    def _kept(self, cursor: Cursor, columns: Sequence[str], select: Composed) -> Rows:
+        stage = f"singerkit_fold_{next(self._numbers)}"
+        cursor.execute(
+            SQL("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS {}").format(Identifier(stage), select)
+        )
+        return Rows(stage, tuple(columns))
+
+    def _gather(self, cursor: Cursor, found: dict[tuple[str, ...], Rows], rows: Rows) -> None:
+        """Put rows to those with the same columns."""
+        same = found.setdefault(tuple(sorted(rows.columns)), rows)
+        if same is not rows:
+            names = SQL(", ").join(map(Identifier, rows.columns))
+            cursor.execute(
+                SQL("INSERT INTO pg_temp.{} ({}) SELECT {} FROM pg_temp.{}").format(
+                    Identifier(same.stage), names, names, Identifier(rows.stage)
+                )
+            )
 
     def _remove_last(self, cursor: Cursor, group: Sequence[Table]) -> None:
         for table in group:
@@ -496,6 +561,19 @@ def _without_last_removals(table: Table) -> Sequence[Part]:
 
 def _gone(table: Table) -> Identifier:
     return Identifier(table.columns[DELETED_AT])
+
+
+def _mark(table: Table) -> str | None:
+    """The column by which rows of a table are to be deleted, if any are."""
+    return table.columns[DELETED_AT] if any(rows.has_marks for rows in _rows(table)) else None
+
+
+def _stored(table: Table, rows: Rows) -> Composed:
+    mark = _mark(table)
+    stays = SQL("{} IS NULL").format(Identifier(mark)) if mark in rows.columns else _EACH
+    return SQL("SELECT {} FROM pg_temp.{} WHERE {}").format(
+        SQL(", ").join(map(Identifier, rows.columns)), Identifier(rows.stage), stays
+    )
 
 
 def _stays(table: Table, rows: Rows, of: str = "parent") -> Composed:
