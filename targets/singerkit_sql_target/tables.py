@@ -326,9 +326,31 @@ def _refuse_types(
     fitting: _Fitting, misfits: Sequence[tuple[str, str, str]], every: Mapping[str, Column]
 ) -> None:
     named = [(every[name].name, found, wanted) for name, found, wanted in misfits]
+    chosen = [
+        (name, found, wanted)
+        for name, found, wanted in misfits
+        if _chosen(fitting, every[name]) and not every[name].is_key
+    ]
+    if chosen:
+        raise _refused_choice(fitting, chosen, every)
     raise BadDataError(
         f"{fitting.expected(named)}; what is stored is untouched: {_as_text(fitting, [name for name, _, _ in misfits[:MOST_NAMED]], every)}"
         f"read the stream anew: run {fitting.start_over}, `DROP TABLE {fitting.quoted}`, then the pipeline again; or, {FORGET_TYPES}"
+    )
+
+
+def _refused_choice(
+    fitting: _Fitting, misfits: Sequence[tuple[str, str, str]], every: Mapping[str, Column]
+) -> BadDataError:
+    """What refuses types that the user has chosen for columns of others."""
+    named = [(every[name].name, found, wanted) for name, found, wanted in misfits]
+    changes = ", ".join(
+        fitting.statement(f"ALTER {fitting.dialect.quote(name)} TYPE {wanted}")
+        for name, _, wanted in misfits[:MOST_NAMED]
+    )
+    return BadDataError(
+        f"{fitting.expected(named)}, as `column_types` or `x-sql-datatype` says, which is for new columns; what is stored is untouched: change "
+        f"the column with {changes}, or, where all that comes can be stored as before, take the type out of there; then run again."
     )
 
 
