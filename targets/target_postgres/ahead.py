@@ -13,6 +13,7 @@ from psycopg2.extensions import cursor as Cursor
 from singerkit_shell.signals import StopFlag
 from singerkit_target.replay import waits
 from target_postgres.connect import Connection
+from target_postgres.ddl import TREE_OF_TABLE
 from target_postgres.faults import WAITS, is_of_catalog
 
 __all__ = ["held_by", "holders", "in_own_transaction", "in_unit"]
@@ -104,13 +105,7 @@ def _short(seconds: float) -> str:
     return f"{max(1, int(min(_LOCK_SECONDS, seconds) * 1000))}ms"
 
 
-_LOCKS = """
-WITH RECURSIVE tree(oid) AS (
-    SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = %s AND c.relname = %s
-    UNION
-    SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid
-), near(oid) AS (
+_NEAR = """, near(oid) AS (
     SELECT oid FROM tree
     UNION SELECT k.conrelid FROM tree JOIN pg_catalog.pg_constraint k ON k.confrelid = tree.oid
     UNION SELECT k.confrelid FROM tree JOIN pg_catalog.pg_constraint k ON k.conrelid = tree.oid
@@ -119,6 +114,7 @@ WITH RECURSIVE tree(oid) AS (
     WHERE l.granted AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
 )
 """
+_LOCKS = TREE_OF_TABLE + _NEAR
 _HELD = "SELECT EXISTS (SELECT 1 FROM locks WHERE pid = %s)"
 _HOLDERS = """
 SELECT 'pid ' || a.pid || COALESCE(' (' || NULLIF(a.application_name, '') || ')', '')

@@ -14,6 +14,7 @@ from singerkit_sql_target.dialect import InTheWay
 from target_postgres.keys import Key
 
 __all__ = [
+    "TREE_OF_TABLE",
     "Detours",
     "Existing",
     "ExistingColumn",
@@ -348,7 +349,7 @@ def shape(cursor: Cursor, schema: str, table: str) -> Shape:
     return Shape(oid, columns, unique_keys, files, is_inherited, ties, rules, security, Detours(*detours))
 
 
-_TREE_OF_TABLE = """
+TREE_OF_TABLE = """
 WITH RECURSIVE tree(oid) AS (
     SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = %s AND c.relname = %s
@@ -356,6 +357,7 @@ WITH RECURSIVE tree(oid) AS (
     SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid
 )
 """
+"""The beginning of a query: the OIDs of a table, given by schema and name, and of its parts."""
 _LATE = """
 SELECT DISTINCT n.nspname, k.conname
 FROM tree JOIN pg_catalog.pg_constraint k ON k.conrelid = tree.oid JOIN pg_catalog.pg_namespace n ON n.oid = k.connamespace
@@ -365,7 +367,7 @@ WHERE k.contype = 'f' AND k.condeferred
 
 def late_foreign_keys(cursor: Cursor, schema: str, table: str) -> list[tuple[str, str]]:
     """Return schema and name of the foreign keys of a table that are judged at the COMMIT."""
-    cursor.execute(_TREE_OF_TABLE + _LATE, [schema, table])
+    cursor.execute(TREE_OF_TABLE + _LATE, [schema, table])
     return cursor.fetchall()
 
 
