@@ -17,17 +17,11 @@ from singerkit_shell.configfile import renewed
 from singerkit_shell.secrets import redactor
 from tap_rest.headers import header_problems
 from tap_rest.settings.auth import AuthSettings
+from tap_rest.transport import NoAuth
 
-__all__ = ["NoAuth", "auth_of", "query_key_of", "renewed_auth"]
+__all__ = ["auth_of", "query_key_of", "renewed_auth"]
 
 _FROM_FILES = ("api_key", "token", "username", "password")
-
-
-class NoAuth(AuthBase):
-    """Sends nothing. It also keeps requests from looking into the user's .netrc."""
-
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        return request
 
 
 class HeaderAuth(AuthBase):

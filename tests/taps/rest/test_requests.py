@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from taps.rest.api_server import Asked, Reply, json_reply, serving
 
 from tap_rest.addresses import Reach
-from tap_rest.auth import NoAuth
 from tap_rest.config import api_settings
 from tap_rest.sending import Sender
+from tap_rest.transport import NoAuth
 
 BASE = "http://API.test/a%2db/./rows"
 PAGED: dict[str, Any] = {"name": "rows", "path": "/rows", "pagination": {"type": "page", "size": 1}}
@@ -38,24 +38,24 @@ def test_a_request_that_is_made_of_the_last_is_what_the_library_makes(query: str
     url, one, other = f"{BASE}?{query}", sender(), sender()
     headers = {"X-Trace": "1"}
     try:
-        whole = other._prepared(other._own, url, headers, NoAuth())
+        whole = other._prepared(other._own.session, url, headers, NoAuth())
     except Exception as error:
         whole = None
         refused = type(error)
-    one._prepared(one._own, f"{BASE}?page=1", headers, NoAuth())
+    one._prepared(one._own.session, f"{BASE}?page=1", headers, NoAuth())
     if whole is None:
         with pytest.raises(refused):
-            one._prepared(one._own, url, headers, NoAuth())
+            one._prepared(one._own.session, url, headers, NoAuth())
         return
-    made = one._prepared(one._own, url, headers, NoAuth())
+    made = one._prepared(one._own.session, url, headers, NoAuth())
     assert (made.url, made.headers, made.method) == (whole.url, whole.headers, whole.method)
 
 
 def test_other_headers_and_another_path_make_another_request() -> None:
     one = sender()
-    one._prepared(one._own, f"{BASE}?page=1", {"X-Trace": "1"}, NoAuth())
-    assert "X-Trace" not in one._prepared(one._own, f"{BASE}?page=2", {}, NoAuth()).headers
-    made = one._prepared(one._own, f"{BASE}/7?page=2", {}, NoAuth())
+    one._prepared(one._own.session, f"{BASE}?page=1", {"X-Trace": "1"}, NoAuth())
+    assert "X-Trace" not in one._prepared(one._own.session, f"{BASE}?page=2", {}, NoAuth()).headers
+    made = one._prepared(one._own.session, f"{BASE}/7?page=2", {}, NoAuth())
     assert made.url == "http://api.test/a-b/rows/7?page=2"
 
 

@@ -1,0 +1,175 @@
+"""A session of requests, as far down as a request that is ready: sent within its limits, and the whole body of its answer read."""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import requests
+import urllib3
+from requests.auth import AuthBase
+from requests.cookies import extract_cookies_to_jar
+
+from singerkit_shell.certificates import authority_problem
+from singerkit_shell.errors import BadDataError, ConfigurationError
+from singerkit_shell.secrets import redactor
+from singerkit_shell.signals import stop_flag
+from tap_rest.addresses import Network, Origin, origin_of
+from tap_rest.answers import Response
+from tap_rest.config import ApiSettings
+from tap_rest.connection import GuardedAdapter, Watchdog
+from tap_rest.faults import failure_of
+from tap_rest.masking import mask_credentials_of
+from tap_rest.retries import Transient
+from tap_rest.unpacking import CutError, TooLargeError, unpacked
+
+__all__ = ["NoAuth", "Transport"]
+
+# It prints a traceback about headers that it cannot read, and goes on.
+logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
+_CHUNK = 1024 * 1024
+_TRANSFERS = ("", "chunked", "identity")
+
+
+class NoAuth(AuthBase):
+    """Sends nothing. It also keeps requests from looking into the user's .netrc."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        return request
+
+
+class Transport:
+    """One session: its connections, cookies, proxies and certificates, and the limits of the config.
+
+    ``shown`` writes a URL for people.
+    """
+
+    def __init__(
+        self,
+        settings: ApiSettings,
+        networks: Sequence[Network],
+        watchdog: Watchdog,
+        shown: Callable[[str], str],
+    ) -> None:
+        self._settings, self._watchdog, self._shown = settings, watchdog, shown
+        self._options: dict[Origin, dict[str, Any]] = {}
+        agent = settings.user_agent or f"tap-rest/{metadata.version('singerkit')} (singerkit)"
+        self.session = requests.Session()
+        self.session.headers.update({"User-Agent": agent, "Accept": "application/json, */*;q=0.5"})
+        self.session.headers["Accept-Encoding"] = (
+            "gzip, deflate"  # what `unpacked` reads, whatever is installed
+        )
+        self.session.auth = NoAuth()
+        adapter = GuardedAdapter(watchdog, networks)
+        self.session.mount("https://", adapter)
+        self.session.mount("http://", adapter)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.session.close()
+
+    def send(self, prepared: requests.PreparedRequest, url: str) -> Response:
+        """Make one request and read its whole body; ``url`` is that of the request without credentials.
+
+        Raises:
+            Transient, RetryableError, ConfigurationError: see `failure_of`.
+            BadDataError: a body that is too large, or no HTTP.
+            Stopped: a signal came meanwhile.
+        """
+        options = self._transport_options(str(prepared.url))
+        timeout = (self._settings.timeout.connect, self._settings.timeout.read)
+        began = time.monotonic()
+        with self._watchdog.limit(self._settings.timeout.response):
+            try:
+                # By the adapter itself: what a session adds is hooks, redirects and a clock.
+                adapter = self.session.get_adapter(url)
+                with adapter.send(prepared, timeout=timeout, **options) as answer:
+                    if "Set-Cookie" in answer.headers:
+                        extract_cookies_to_jar(self.session.cookies, prepared, answer.raw)  # type: ignore[no-untyped-call]  # it has no types
+                    body = self._read_body(answer, url)
+            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+                raise self._failure(error, url) from error
+            except (ValueError, http.client.HTTPException) as error:  # what the library did not foresee
+                raise BadDataError(
+                    f"The answer of {self._shown(url)} is no HTTP ({type(error).__name__}); ask its makers."
+                ) from error
+            if self._watchdog.has_expired:
+                raise self._failure(TimeoutError(), url)
+        return Response(url, answer.status_code, answer.headers, body, time.monotonic() - began)
+
+    def _transport_options(self, url: str) -> dict[str, Any]:
+        """Return proxies and certificates for a URL; requests would read the environment for each page."""
+        origin = origin_of(url)
+        if origin not in self._options:
+            # `verify` is said here, since a session's own gives way to REQUESTS_CA_BUNDLE.
+            verify = self._settings.ca_file or None
+            options: dict[str, Any] = dict(
+                self.session.merge_environment_settings(url, {}, True, verify, None)
+            )
+            try:
+                mask_credentials_of(options["proxies"].values())
+            except ValueError:
+                raise ConfigurationError(
+                    "Expected the URL of a proxy in the environment (HTTP_PROXY, HTTPS_PROXY or ALL_PROXY), got "
+                    "something that is none; correct it, or name the host in NO_PROXY."
+                ) from None
+            if origin[0] == "https":
+                _check_authorities(options["verify"])
+            self._options[origin] = options
+        return self._options[origin]
+
+    def _read_body(self, answer: requests.Response, url: str) -> bytes:
+        transfer = answer.headers.get("Transfer-Encoding", "").strip().lower()
+        if transfer not in _TRANSFERS:
+            raise BadDataError(
+                f"The body from {self._shown(url)} comes in the transfer encoding `{redactor.mask_foreign(transfer)[:40]}`, which was not "
+                "asked for and is not read; ask its makers, or those of a proxy on the way."
+            )
+        limit = self._settings.limits.response_bytes
+        chunks: list[bytes] = []
+        left = limit
+        try:
+            while chunk := answer.raw.read(_CHUNK, decode_content=False):
+                chunks.append(chunk)
+                left -= len(chunk)
+                if left < 0:
+                    raise TooLargeError
+            body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            return unpacked(body, answer.headers.get("Content-Encoding", ""), limit)
+        except TooLargeError:
+            raise BadDataError(
+                f"The body from {self._shown(url)} is larger than {limit} bytes after decompression; ask "
+                "for smaller pages, or raise `limits.response_bytes`."
+            ) from None
+        except CutError:
+            raise Transient("the body was cut before the end of its compression") from None
+        except zlib.error:
+            raise BadDataError(
+                f"The body from {self._shown(url)} is not in the encoding it declares (Content-Encoding)."
+            ) from None
+
+    def _failure(self, error: Exception, url: str) -> Exception:
+        stop_flag.raise_if_set("the request under way was dropped, the state printed so far is valid.")
+        if self._watchdog.has_expired:
+            return Transient(f"the answer took longer than {self._settings.timeout.response:g} s")
+        return failure_of(error, self._shown(url))
+
+
+def _check_authorities(verify: object) -> None:
+    """See that the file of authorities that the environment names is one; requests would take it for a bad line.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    problem = authority_problem(verify) if isinstance(verify, str) and not Path(verify).is_dir() else None
+    if problem is not None:
+        raise ConfigurationError(
+            f"Expected a file with certificates in PEM in the environment variable REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE, "
+            f"got {verify}: {problem}; nothing was sent, correct or unset it."
+        )
