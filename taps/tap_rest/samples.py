@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from singerkit_shell.errors import BadDataError, NotAuthorisedError
 from singerkit_tap.contract import Context
-from tap_rest.asking import Asking
+from tap_rest.firstpages import Look
 from tap_rest.records import ReadPage
 from tap_rest.retries import FailingServer
 from tap_rest.schemas import Sample
@@ -16,13 +16,13 @@ __all__ = ["limited", "pages_without_bookmark"]
 
 
 def pages_without_bookmark(
-    asking: Asking,
+    look: Look,
     context: Context | None,
     start: Callable[[], Mapping[str, str]],
     hint_at_start: Callable[[BadDataError], None],
 ) -> Iterator[ReadPage]:
     """Yield pages without a bookmark; where the API gives none so, from ``start`` on, what asks for rows from `start_date` on."""
-    pages = asking.pages(context, {})
+    pages = look(context, {})
     try:
         first = next(pages, None)
     except (BadDataError, NotAuthorisedError, FailingServer) as error:
@@ -31,7 +31,7 @@ def pages_without_bookmark(
             if isinstance(error, BadDataError):
                 hint_at_start(error)
             raise
-        yield from asking.pages(context, params)
+        yield from look(context, params)
         return
     if first is not None:
         yield first

@@ -52,6 +52,7 @@ from tap_rest.doubts import (
     told_of_skipped_parents,
 )
 from tap_rest.fingerprints import fingerprints_of
+from tap_rest.firstpages import FirstPages, Room
 from tap_rest.incremental import bookmark_params, hint_at_start, unit_problem
 from tap_rest.localtimes import LocalTimes
 from tap_rest.pages.following import Following, Questions
@@ -72,6 +73,9 @@ _WARNED = "the run warns of its answers, which may not be whole"
 
 class Source(Api, Owner, Protocol):
     """What these streams know of their tap besides (`tap_rest.tap.TapRest`)."""
+
+    @property
+    def room(self) -> Room: ...
 
     def warn_once(self, stream: str, sentence: str) -> None: ...
 
@@ -100,6 +104,7 @@ class RestStream(BlockStream):
         is_declared = isinstance(keeper, DeclaredSchema)
         self._local_times = LocalTimes(settings, keeper.schema, self._tell) if is_declared else None
         self.asking = Asking(tap, settings, self._parents, self)
+        self._first = FirstPages(self.asking.pages, tap.room)
         incremental = settings.incremental
         super().__init__(
             tap,
@@ -239,9 +244,9 @@ class RestStream(BlockStream):
         begins = chain([True], repeat(False))
 
         def ask(params: Mapping[str, str]) -> Iterator[ReadPage]:
-            return self.asking.pages(
-                context, params, is_first=start.bookmark is None, begins_read=next(begins)
-            )
+            is_first, begins_read = start.bookmark is None, next(begins)
+            begun = self._first.begun(context, params) if is_first and begins_read else None
+            return begun or self.asking.pages(context, params, is_first=is_first, begins_read=begins_read)
 
         params, key = self._bookmark_params(start), self.bookmark_key
         if key is None or not (self.settings.follows_key or self.settings.may_follow_key):
@@ -382,15 +387,20 @@ class RestStream(BlockStream):
     # What the state says of former runs
 
     def expect(self, former: ReadAs) -> None:
-        """Look for the records where former runs have found them, before the first answer is asked for."""
+        """Look for the records where former runs have found them, and for ends like theirs, before the first answer is asked for."""
         self.asking.reader.expect(former.source.get("records"))
+        if former.is_known:
+            self._expect_ends(former)
+
+    def _expect_ends(self, former: ReadAs) -> None:
+        asks_now = self._fingerprints.items()
+        if all(former.source.get(part, digest) == digest for part, digest in asks_now):
+            self.asking.endings.recall(former.source.get(_ENDS))
 
     def recall(self, former: ReadAs) -> None:
         """Take up where the records were, which fields they had, and whether one had no replication key."""
         self.expect(former)
-        asks_now = self._fingerprints.items()
-        if all(former.source.get(part, digest) == digest for part, digest in asks_now):
-            self.asking.endings.recall(former.source.get(_ENDS))
+        self._expect_ends(former)
         self._had_nulls, self._was_read = former.has_nulls, former.is_known
         if self.keeper.admit(former.fields):
             self._take_schema()
@@ -597,7 +607,7 @@ class RestStream(BlockStream):
                     yield page.records, self._parents.constants(context)
 
     def _first_pages(self, context: Context | None) -> Iterator[ReadPage]:
-        return pages_without_bookmark(self.asking, context, self._start_params, self._hint_at_start)
+        return pages_without_bookmark(self._first.look, context, self._start_params, self._hint_at_start)
 
     def _start_params(self) -> dict[str, str]:
         """Return what asks for rows from `start_date` on, as far as the replication key is known."""

@@ -19,6 +19,7 @@ from singerkit_tap.shell import SingerkitTap
 from singerkit_tap.starts import former_read
 from tap_rest.client import Client
 from tap_rest.config import CONFIG_SCHEMA, ApiSettings, api_settings, config_conflicts
+from tap_rest.firstpages import Room
 from tap_rest.incremental import is_of_creation
 from tap_rest.masking import register_secrets
 from tap_rest.schemas import keeper_of
@@ -105,6 +106,11 @@ class TapRest(SingerkitTap):
                 register_secrets({name: value})
             register_secrets(stream.headers)
         return Client(self.api)
+
+    @cached_property
+    def room(self) -> Room:
+        """The room that the first pages of all streams share."""
+        return Room()
 
     def warn_once(self, stream: str, sentence: str) -> None:
         """Warn of a stream at the first occasion, children of many parents included, and again at the end, by its beginning.
