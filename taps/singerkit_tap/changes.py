@@ -221,9 +221,7 @@ def earlier(one: str | None, other: str | None) -> str | None:
 
 def comes_whole(stream: BlockStream) -> bool:
     """Tell whether each run reads all rows of a stream, whatever its state says."""
-    if stream.bookmark_key is not None or stream.is_log_based:
-        return False
-    return stream.parent is None or stream.ignore_parent_replication_key or comes_whole(stream.parent)
+    return stream.bookmark_key is None and not stream.is_log_based and stream.sees_all_parents
 
 
 def reset_of(stream: BlockStream) -> str:

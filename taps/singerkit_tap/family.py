@@ -278,13 +278,13 @@ class Member:
         if driver is None:
             return
         self._will_be_driven_by = driver.stream.name
-        if not self.stream.ignore_parent_replication_key:
+        if not self.stream.sees_all_parents:
             self.absent = AbsentParents(self.stream, self._state)
             if self.absent.is_torn:
                 self._driven_by = None
         if driver.bookmarks.is_empty:
             self._driven_by = driver.stream.name
-        elif self.has_missed_parents and not self.stream.ignore_parent_replication_key:
+        elif self.has_missed_parents and not self.stream.sees_all_parents:
             self.stream.logger.info(
                 "Stream `%s` is read for all rows of `%s` this time: the state does not say that it was read for those up to "
                 "the bookmark.",
@@ -309,6 +309,11 @@ class Member:
     def has_missed_parents(self) -> bool:
         """Whether the parent's bookmark may stand behind rows that this child was not read for."""
         return self._will_be_driven_by is not None and self._driven_by != self._will_be_driven_by
+
+    @property
+    def _is_asked_for_all(self) -> bool:
+        """Whether this run reads it below all records of the streams above it."""
+        return self.stream.sees_all_parents or self.has_missed_parents
 
     @property
     def _has_own_bookmarks(self) -> bool:
@@ -516,11 +521,11 @@ class Member:
 
     def _tell_of_strangers(self) -> None:
         """Say that the parents of this run are all others, as far as the state knows, where all of them were read."""
-        parent, strangers = self.stream.parent, self.bookmarks.strangers
-        if strangers is None or not self.is_wanted or parent is None:
+        strangers = self.bookmarks.strangers
+        if strangers is None or not self.is_wanted or self.stream.parent is None:
             return
         known, came = strangers
-        if parent.bookmark_key is None or self.needs_all_parents:
+        if self._is_asked_for_all:
             self._warn(self.stream, told_of_partitions(self.stream, known, came, self._context_fields))
 
     def finish(self) -> None:
@@ -530,10 +535,10 @@ class Member:
             self._warn(self.stream, sentence)
         if self._shared is not None:
             self._shared.finish()
-            self._shared.counts_unmet = self.stream.start_setting is not None and self.needs_all_parents
+            self._shared.counts_unmet = self.stream.start_setting is not None and self._is_asked_for_all
             self.bookmarks.put(self._shared.bookmark())
             # Where parents that have not changed are passed over, rows below them do not come, whatever is asked.
-            self._tell_of(self._shared, asks=self.needs_all_parents)
+            self._tell_of(self._shared, asks=self._is_asked_for_all)
             self._shared = None
         self._driven_by = self._will_be_driven_by or self._driven_by
         self.uncovered = 0
@@ -571,10 +576,14 @@ class Member:
 
 def _is_full_load(stream: BlockStream) -> bool:
     """Tell whether each run reads the stream as a whole; a child, for all rows of its parent, and with a version."""
-    if stream.bookmark_key is not None:
-        return False
-    parent = stream.parent
-    return parent is None or (stream.sends_versions and _is_full_load(parent))
+    if stream.parent is None:
+        return stream.bookmark_key is None
+    return stream.sends_versions and all(one.bookmark_key is None for one in _lineage(stream))
+
+
+def _lineage(stream: BlockStream) -> list[BlockStream]:
+    """Return a stream and all above it."""
+    return [stream, *(_lineage(stream.parent) if stream.parent is not None else ())]
 
 
 def _key_reader_of(stream: BlockStream) -> RecordEncoder:

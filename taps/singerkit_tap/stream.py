@@ -376,6 +376,15 @@ class BlockStream(Stream):
         return None
 
     @property
+    def sees_all_parents(self) -> bool:
+        """Whether each run reads it below all records of the streams above it, those that have not changed, too."""
+        parent = self.parent
+        if parent is None:
+            return True
+        goes_on = parent.bookmark_key is not None or parent.is_log_based
+        return parent.sees_all_parents and (self.ignore_parent_replication_key or not goes_on)
+
+    @property
     def selected_schema(self) -> dict[str, Any]:
         """The schema as SCHEMA carries it: selected properties only."""
         schema = get_selected_schema(self.name, self.effective_schema, self.mask)

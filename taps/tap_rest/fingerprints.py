@@ -10,6 +10,7 @@ from typing import Any
 from singerkit_shell.secrets import MASK, names_secret, redactor
 from tap_rest.config import ApiSettings
 from tap_rest.masking import register_secrets
+from tap_rest.settings.lineage import streams_above
 from tap_rest.settings.pagination import Pagination
 from tap_rest.settings.stream import StreamSettings
 from tap_rest.urls import joined
@@ -21,15 +22,15 @@ _NO_OTHER_ROWS = ("size",)
 
 
 def fingerprints_of(settings: StreamSettings, api: ApiSettings) -> dict[str, str]:
-    """Return ``where`` and ``asks`` of a stream, and both of its parent as ``parent``.
+    """Return ``where`` and ``asks`` of a stream, and both of those above it as ``parent``.
 
     Secrets are left out, so that a new one is no change, and none can be found by trying.
     """
-    parent = next(
-        (one for one in api.streams if settings.parent and one.name == settings.parent.stream), None
-    )
     own = _own(settings, api)
-    return own if parent is None else {**own, "parent": _digest([*_own(parent, api).values()])}
+    above = [
+        digest for parent in streams_above(settings, api.streams) for digest in _own(parent, api).values()
+    ]
+    return {**own, "parent": _digest(above)} if above else own
 
 
 def _own(settings: StreamSettings, api: ApiSettings) -> dict[str, str]:

@@ -50,8 +50,12 @@ class ParentFields:
         copies = {field: name for name, field in self._settings.copies.items()}
         return [copies.get(key, _PATH_ONLY + key) for key in keys]
 
-    def contexts(self, records: Sequence[Record], own: Collection[str] | None) -> Iterator[Context]:
+    def contexts(
+        self, records: Sequence[Record], own: Collection[str] | None, inherited: Mapping[str, Any]
+    ) -> Iterator[Context]:
         """Yield the context of each record of the parent, told apart by ``own`` alone (`names_of`), None: by all that is taken.
+
+        ``inherited`` is what these records carry of those above them.
 
         So is one of which ``own`` has a null: that is the key of no parent.
 
@@ -65,7 +69,7 @@ class ParentFields:
         needed.update(own or (), self._settings.primary_keys)
         keys = {name: name.removeprefix(_PATH_ONLY) for name in own or () if name not in wanted}
         for record in records:
-            parent = exact.loads(bytes(record))
+            parent = {**inherited, **exact.loads(bytes(record))}
             found = {
                 name: self._parent_field(parent, field, is_needed=name in needed)
                 for name, field in wanted.items()
@@ -152,7 +156,7 @@ class ParentFields:
 
     def _parent_field(self, record: Any, field: str, *, is_needed: bool) -> Any:
         value = record
-        for part in field.split("."):
+        for part in _way_to(field, record):
             if value is None and not is_needed:
                 return None
             if isinstance(value, dict) and part not in value and not is_needed:
@@ -201,6 +205,12 @@ class ParentFields:
                 f"Expected whole characters as `{field}` of the parent, which stream {self._settings.name} is read by, got half of one "
                 "(a lone surrogate); correct the record at the source, `path` or `parent.copy`."
             ) from None
+
+
+def _way_to(field: str, record: Mapping[str, Any]) -> Sequence[str]:
+    """Return the names that lead to a field: one of the record itself may have been copied to it under a name with dots."""
+    way = field.split(".")
+    return [field] if field in record and way[0] not in record else way
 
 
 def refuse_lost_copies(settings: StreamSettings, keeper: SchemaKeeper) -> None:

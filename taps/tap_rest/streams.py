@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from decimal import Decimal
 from functools import cached_property, partial
 from itertools import chain, islice, repeat
@@ -18,33 +18,27 @@ from singerkit_shell.errors import (
 )
 from singerkit_shell.validate import nearest
 from singerkit_shell.words import counted
-from singerkit_state.bookmarks import canonical_json
 from singerkit_state.order import ValueKind, starting_value
 from singerkit_state.readas import ReadAs
 from singerkit_state.tracker import Signpost
 from singerkit_tap.advice import Advice
 from singerkit_tap.contract import Context, Page, Start
-from singerkit_tap.keys import keys_of
-from singerkit_tap.stream import BlockStream, Owner
-from singerkit_wire.encode import RawRecord, Record, RecordEncoder, SentRows
+from singerkit_tap.stream import Owner
+from singerkit_wire.encode import RecordEncoder, SentRows
 from tap_rest.advice import (
     ADVICE,
-    advice_on_equal_parents,
     advice_on_moved_rows,
-    advice_on_parents,
     keys_to_set,
     why_no_key_inside,
 )
 from tap_rest.asking import Api, Asking
 from tap_rest.clock import clock_of
-from tap_rest.confirming import Confirmation
 from tap_rest.copies import refuse_own_values
 from tap_rest.doubts import (
     advice_on_order,
     fate_of_nulls,
     told_of_absent_parents,
     told_of_creation,
-    told_of_lost_copy,
     told_of_null_keys,
     told_of_old_catalog,
     told_of_other_field,
@@ -57,10 +51,12 @@ from tap_rest.incremental import bookmark_params, hint_at_start, unit_problem
 from tap_rest.localtimes import LocalTimes
 from tap_rest.pages.following import Following, Questions
 from tap_rest.parents import ParentFields, refuse_lost_copies
+from tap_rest.partitioned import PartitionedStream
 from tap_rest.records import ReadPage
 from tap_rest.samples import limited, pages_without_bookmark
 from tap_rest.schemas import COPIED, DeclaredSchema, Sample, SchemaKeeper
 from tap_rest.settings.stream import StreamSettings
+from tap_rest.whole import WholeLoad
 
 __all__ = ["RestStream"]
 
@@ -68,7 +64,8 @@ Ask = Callable[[Mapping[str, str]], Iterator[ReadPage]]
 
 _logger = logging.getLogger("tap-rest")
 _ENDS = "ends"
-_WARNED = "the run warns of its answers, which may not be whole"
+_PAGES_ABOVE = 100
+"""Pages of a parent that inference looks at where nothing stands below it."""
 
 
 class Source(Api, Owner, Protocol):
@@ -82,7 +79,7 @@ class Source(Api, Owner, Protocol):
     def apply_select_rules(self) -> None: ...
 
 
-class RestStream(BlockStream):
+class RestStream(PartitionedStream):
     """Reads one of `streams` over HTTP."""
 
     advice: ClassVar[Advice] = ADVICE
@@ -96,8 +93,6 @@ class RestStream(BlockStream):
         self.keeper = keeper
         self._told: set[str] = set()
         self._had_nulls = self._was_read = False
-        self._doubt: str | None = None
-        """Why a full load may lack rows."""
         refuse_lost_copies(settings, keeper)
         self._parents = ParentFields(settings)
         # What is inferred as a date-time has an offset.
@@ -105,6 +100,7 @@ class RestStream(BlockStream):
         self._local_times = LocalTimes(settings, keeper.schema, self._tell) if is_declared else None
         self.asking = Asking(tap, settings, self._parents, self)
         self._first = FirstPages(self.asking.pages, tap.room)
+        self._whole = WholeLoad(self)
         incremental = settings.incremental
         super().__init__(
             tap,
@@ -136,7 +132,7 @@ class RestStream(BlockStream):
         """Yield the pages from ``start`` on; see `singerkit_tap.contract`."""
         self._tell_of_doubts(start)
         try:
-            for page in self._confirmed_pages(context, start):
+            for page in self._whole.pages(self._pages(context, start), context):
                 yield self._as_page(page, context, is_from_start=start.value is None)
         except Stopped:
             return  # the engine sees the flag too
@@ -146,9 +142,9 @@ class RestStream(BlockStream):
             raise
 
     def _as_page(self, page: ReadPage, context: Context | None, *, is_from_start: bool) -> Page:
-        constants = self._parents.constants(context)
+        constants = self.constants(context)
         if constants:
-            refuse_own_values(self.settings, page.records, constants, self._sent(constants))
+            refuse_own_values(self.settings, page.records, constants, self.sent(constants))
         if self.keeper.widens(page.records, constants, is_from_start=is_from_start):
             self._announce_schema()
         if self._local_times is not None:
@@ -166,79 +162,17 @@ class RestStream(BlockStream):
             decoded=page.decoded,
         )
 
-    def _confirmed_pages(self, context: Context | None, start: Start) -> Iterator[ReadPage]:
-        """Yield the pages, and, where what did not come is to be removed, what is on them when they are read once more.
-
-        What stands below parents is read once more as a whole (`read_again`).
-        """
-        pages = self._pages(context, start)
-        if not self._has_to_be_whole:
-            yield from pages
-            return
-        confirmation = self._confirmation
-        for page in pages:
-            if page.is_absent:
-                self._doubt = "it was not found below a parent (`on_404`), where it may be again"
-            confirmation.note(page, context)
-            yield page
-        # By a keyset of the key the next page is asked for by the key itself, so that no row can move to one that was read.
-        pagination = self.settings.pagination
-        is_sure = pagination.type == "keyset" and [pagination.field] == [*self.primary_keys]
-        if self.parent is None and confirmation.answers > 1 and not is_sure:
-            for _, page in confirmation.missed(lambda: zip(repeat(None), self.asking.pages(None, {}))):
-                yield page
-
     def read_again(self) -> Iterator[tuple[Context, Page]]:
-        """Yield the rows below parents that a second read of all parents shows beyond the first; see `Confirmation`."""
-        parent = self.parent
-        if not isinstance(parent, RestStream) or not self._has_to_be_whole:
-            return
-        if any(stream.doubt_of_load(was_warned=False) is not None for stream in (self, parent)):
-            return
+        """Yield the rows below parents that a second read of all parents shows beyond the first; see `WholeLoad`."""
         try:
-            for context, page in self._confirmation.missed(self._pages_below_parents):
-                yield context or {}, self._as_page(page, context, is_from_start=True)
+            for context, page in self._whole.missed():
+                yield context, self._as_page(page, context, is_from_start=True)
         except Stopped:
             return  # the engine sees the flag too
 
-    def _pages_below_parents(self) -> Iterator[tuple[Context, ReadPage]]:
-        parent = self.parent
-        assert isinstance(parent, RestStream)  # noqa: S101  of the same config
-        seen: set[str] = set()
-        for parents in parent.asking.pages(None, {}):
-            for context in self.child_contexts(parents.records, None):
-                asked = canonical_json([context, self.asked_by(context)])
-                if asked not in seen:
-                    seen.add(asked)
-                    yield from zip(repeat(context), self.asking.pages(context, {}))
-
-    @cached_property
-    def _confirmation(self) -> Confirmation:
-        keys, encoder = self.primary_keys, self.encoder(whole=True)
-
-        def keys_or_rows(records: Sequence[RawRecord], context: Context | None) -> Sequence[object]:
-            if not keys:
-                below = canonical_json(context)
-                return [(below, bytes(record)) for record in records]
-            return keys_of(encoder, encoder.decode(records, self._parents.constants(context)), keys)
-
-        return Confirmation(keys_or_rows, has_key=bool(keys), is_key_unique=not self.accepts_duplicate_keys)
-
-    @property
-    def _has_to_be_whole(self) -> bool:
-        """Whether rows that do not come are removed from the target: of this stream, or with a parent those below it."""
-        if self.bookmark_key is not None:
-            return False
-        return any(stream.sends_versions and stream.selected for stream in (self, *self.children))
-
     def doubt_of_load(self, *, was_warned: bool) -> str | None:
         """Return why the rows of this run may not be all that the API has."""
-        doubt = self._doubt
-        if doubt is None and self._has_to_be_whole:
-            doubt = self._confirmation.doubt or self.asking.endings.doubt
-        if doubt is None and was_warned:
-            return _WARNED
-        return doubt
+        return self._whole.doubt(was_warned=was_warned)
 
     def _pages(self, context: Context | None, start: Start) -> Iterator[ReadPage]:
         begins = chain([True], repeat(False))
@@ -308,7 +242,7 @@ class RestStream(BlockStream):
 
     def warn(self, sentence: str) -> None:
         """Warn of what was read: rows may be missing, so that none are removed."""
-        self._doubt = self._doubt or _WARNED
+        self._whole.note_warning()
         self._tell(sentence)
 
     def _tell(self, sentence: str) -> None:
@@ -321,7 +255,7 @@ class RestStream(BlockStream):
         if start.bookmark is None:
             self._tell_of_gaps()
         properties = self.effective_schema.get("properties") or {}
-        newer = self._sent(self.keeper.beyond_catalog) if self.selected else []
+        newer = self.sent(self.keeper.beyond_catalog) if self.selected else []
         for sentence in (
             told_of_other_field(settings, key, properties),
             None if self._was_read else told_of_creation(settings, key, properties),
@@ -422,95 +356,17 @@ class RestStream(BlockStream):
     def _fingerprints(self) -> Mapping[str, str]:
         return fingerprints_of(self.settings, self.tap.api)
 
-    def _sent(self, names: Iterable[str]) -> list[str]:
-        """Return those of ``names`` that records carry: a schema that is inferred will come to know all of them."""
-        known = self.effective_schema.get("properties")
-        if known is None:
-            return list(names)
-        is_declared = isinstance(self.keeper, DeclaredSchema)
-        return [
-            name for name in names if (self.mask[("properties", name)] if name in known else not is_declared)
-        ]
-
-    # Children
-
-    def child_contexts(
-        self,
-        records: Sequence[Record],
-        parent_context: Context | None,  # noqa: ARG002  one level: the parent has none
-    ) -> Iterable[Context]:
-        """Return the parent's fields that this stream needs, for each record of the parent.
-
-        Raises:
-            BadDataError: a record lacks one of the fields.
-        """
-        return self._parents.contexts(records, self.context_fields)
-
-    @property
-    def context_fields(self) -> Collection[str] | None:
-        """The parent's key, copied or not: it tells parents apart, whatever else is copied or asked by."""
-        parent = self.parent
-        if not isinstance(parent, RestStream) or not parent.primary_keys or parent.accepts_duplicate_keys:
-            return None
-        return self._parents.names_of(parent.primary_keys)
-
-    def former_contexts(self, context: Context) -> Iterable[Context]:
-        """Return how states know a parent that were written when its key did not tell it apart, or was not copied."""
-        return () if self.context_fields is None else self._parents.formers(context, self._key_of_parent)
-
-    def identity(self, context: Context) -> Context:
-        """Return the parent's key by the names that it has there."""
-        return (
-            context if self.context_fields is None else self._parents.identity(context, self._key_of_parent)
-        )
-
-    @property
-    def copied_fields(self) -> Collection[str]:
-        """The fields that `copy` adds."""
-        return self.settings.copies.keys()
-
-    def copied(self, context: Context) -> Mapping[str, Any]:
-        """Return those that are sent and say more than which parent it is."""
-        found = self._parents.copied(context)
-        return {name: found[name] for name in self._sent(found)}
-
-    def doubts_of_parents(self) -> Iterator[str]:
-        """Name what is copied of the parent that none of them had: it may be mistyped."""
-        parent = self.parent
-        if not isinstance(parent, RestStream):
-            return
-        for field in self._parents.unknown(parent.keeper.schema):
-            names = [name for name, copied in self.settings.copies.items() if copied == field]
-            yield told_of_lost_copy(self.name, parent.name, field, names[0], self.way_to_start_over)
-
-    def remembered(self, context: Context) -> Mapping[str, Any]:
-        """Return all that is taken of the parent."""
-        return self._parents.taken(context)
-
-    def recalled(self, kept: Mapping[str, Any]) -> Context | None:
-        """Return the context that was kept, unless the config takes other fields of the parent by now."""
-        return self._parents.again(kept, self.context_fields)
-
-    @property
-    def way_to_all_parents(self) -> str:
-        """The setting that asks for all parents."""
-        return 'With `"read": "all"` in `parent` each run does.'
-
-    def asked_by(self, context: Context) -> Mapping[str, Any]:
-        """Return the fields of the parent that fill the request."""
-        return self._parents.asked_by(context)
-
     # The primary key
 
     def pages_again(self, context: Context | None, start: Start) -> Iterator[Page]:
         """Yield the pages of a read once more."""
         for page in self.asking.pages(context, self._bookmark_params(start)):
-            yield Page(page.records, self._parents.constants(context))
+            yield Page(page.records, self.constants(context))
 
     def advice_on_keys(self, field: str | None, *, alone: bool = False, below_parents: bool = False) -> str:
         """Return the lines of the config that fit."""
         way = keys_to_set(
-            self.settings, self.primary_keys, field, self._key_of_parent if below_parents else None
+            self.settings, self.primary_keys, field, self.key_of_parent if below_parents else None
         )
         if alone:
             way += f", or `{json.dumps([field])}` if that field is unique by itself"
@@ -518,40 +374,6 @@ class RestStream(BlockStream):
             f"{way}, or none to have rows appended, and start the stream over if it was loaded before (with "
             f'{self.way_to_start_over}); if the last of such rows is meant to win, set `"duplicate_keys": "warn"`'
         )
-
-    def advice_on_changing_fields(self) -> str:
-        """Return what to do about a field that has another value in each answer; one of the parent's tells parents apart, too."""
-        way, settings = super().advice_on_changing_fields(), self.settings
-        by_key = self.advice_on_new_partitions()
-        if by_key is None:
-            return way
-        fields = dict.fromkeys([*settings.parent_fields, *settings.copies.values()])
-        shown = " or ".join(f"`{field}`" for field in fields if field not in self._key_of_parent)
-        return f"{way}; if it is {shown} of the parent, {by_key}" if shown else way
-
-    def advice_on_new_partitions(self) -> str | None:
-        """Return the lines of the config by which parents are told apart by their key."""
-        if self.context_fields is not None:
-            return None
-        return advice_on_parents(self.settings, self._key_of_parent)
-
-    @property
-    def advice_on_many_partitions(self) -> str:
-        """The setting, and the way without it."""
-        key = (
-            ""
-            if self.primary_keys
-            else f", or give the stream `primary_keys` and start it over with {self.way_to_start_over}"
-        )
-        return f"{self.advice.more_partitions}{key}"
-
-    def advice_on_equal_partitions(self) -> str:
-        """Return the lines of the config by which parents of one key are told apart."""
-        return advice_on_equal_parents(self.settings)
-
-    @property
-    def _key_of_parent(self) -> Sequence[str]:
-        return self.parent.primary_keys if self.parent is not None else ()
 
     # The schema
 
@@ -596,15 +418,23 @@ class RestStream(BlockStream):
         self._take_schema()
 
     def _samples(self) -> Generator[Sample, None, None]:
-        parent = self.parent
-        if not isinstance(parent, RestStream):
-            for page in self._first_pages(None):
-                yield page.records, {}
+        for context in self._first_contexts():
+            for page in self._first_pages(context):
+                yield page.records, self.constants(context)
+
+    def _first_contexts(self) -> Iterator[Context | None]:
+        """Yield the contexts that the first pages of the streams above give."""
+        above = self.above
+        if not isinstance(above, RestStream):
+            yield from self.partitions_to_read()
             return
-        for parent_page in parent._first_pages(None):
-            for context in self.child_contexts(parent_page.records, None):
-                for page in self._first_pages(context):
-                    yield page.records, self._parents.constants(context)
+        first = (
+            (page.records, context)
+            for context in above._first_contexts()
+            for page in above._first_pages(context)
+        )
+        for records, context in islice(first, _PAGES_ABOVE):
+            yield from self.child_contexts(records, context)
 
     def _first_pages(self, context: Context | None) -> Iterator[ReadPage]:
         return pages_without_bookmark(self._first.look, context, self._start_params, self._hint_at_start)

@@ -25,6 +25,7 @@ from tap_rest.masking import register_secrets
 from tap_rest.schemas import keeper_of
 from tap_rest.settings.api import api_problems
 from tap_rest.settings.effects import idle_settings
+from tap_rest.settings.lineage import parents_first
 from tap_rest.settings.stream import StreamSettings
 from tap_rest.streams import RestStream
 from tap_rest.urls import parameters_in_path
@@ -195,15 +196,16 @@ class TapRest(SingerkitTap):
         by them, and only for streams that may be read in this run.
         """
         streams: dict[str, RestStream] = {}
-        for settings in sorted(self.api.streams, key=lambda each: each.parent is not None):
+        for settings in parents_first(self.api.streams):
             entry = self.input_entries.get(settings.name, {})
             former = former_read(self.start_state, settings.name)
             keeper = keeper_of(settings, self.api, entry, former)
             parent = streams[settings.parent.stream] if settings.parent else None
             streams[settings.name] = RestStream(self, settings, keeper, parent)
         for stream in streams.values():
-            below = [child.settings for child in streams.values() if child.parent is stream]
-            if any(self._may_be_read(settings) for settings in (stream.settings, *below)):
+            if any(
+                self._may_be_read(below.settings) for below in streams.values() if stream in below.lineage()
+            ):
                 stream.expect(former_read(self.start_state, stream.name))
                 stream.learn_schema()
         self._look_for_fields(streams)

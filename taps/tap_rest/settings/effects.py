@@ -13,6 +13,7 @@ from typing import Any
 from singerkit_shell.errors import ConfigurationError
 from tap_rest.addresses import Origin, configured_origin, is_ever_refused, is_url
 from tap_rest.settings.limits import Retries
+from tap_rest.settings.parent import names_above
 from tap_rest.urls import parameters_in_path
 
 _UNSAID = Retries()
@@ -233,9 +234,8 @@ def _of_stream(stream: Group, place: str, config: Group) -> Iterator[str]:
 def _of_versions(stream: Group, place: str, config: Group) -> Iterator[str]:
     """Name why a stream is never read as a whole, so that no run knows which rows are gone."""
     setting = f"`{place}.activate_version` has no effect"
-    parents = [
-        other for other in config["streams"] if other["name"] == stream.get("parent", {}).get("stream")
-    ]
+    streams = {other["name"]: other for other in config["streams"]}
+    parents = [streams[name] for name in names_above(stream, streams)]
     if "replication_key" in stream:
         yield f"{setting} with `{place}.replication_key`, since a run then reads only what has changed; take one of them out"
     for parent in parents:

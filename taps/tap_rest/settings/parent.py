@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from tap_rest.settings import setting
 
-__all__ = ["PARENT", "PARENT_FIELD", "Parent", "fields_of_parent", "parent_problems"]
+__all__ = ["PARENT", "PARENT_FIELD", "Parent", "fields_of_parent", "names_above", "parent_problems"]
 
 PARENT_FIELD = re.compile(r"\{parent\.([^{}]+)\}")
 
@@ -18,7 +18,9 @@ PARENT = setting.group(
     "This stream is read once per record of another one, whose fields stand in `path` and `params` as "
     "`{parent.field}`.",
     {
-        "stream": setting.name("Name of the parent stream."),
+        "stream": setting.name(
+            "Name of the parent stream; it may have a parent, too, whose copied fields are fields of its records."
+        ),
         "copy": {
             "type": "object",
             "additionalProperties": {"type": "string"},
@@ -66,6 +68,15 @@ def _flat(values: Any) -> list[Any]:
     return [item for value in values for item in (value if isinstance(value, list | tuple) else [value])]
 
 
+def names_above(stream: Mapping[str, Any], streams: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the names of the streams above one, up to the first that is the stream itself, or comes a second time."""
+    seen: set[str] = set()
+    while "parent" in stream and (name := stream["parent"]["stream"]) in streams and name not in seen:
+        seen.add(name)
+        yield name
+        stream = streams[name]
+
+
 def parent_problems(
     stream: Mapping[str, Any], place: str, streams: Mapping[str, Mapping[str, Any]]
 ) -> list[str]:
@@ -76,8 +87,10 @@ def parent_problems(
     parent = stream["parent"]["stream"]
     if parent not in streams:
         return [f"`{place}.parent.stream` names `{parent}`, which is not among the streams"]
-    if parent == stream["name"] or "parent" in streams[parent]:
-        return [f"`{place}.parent.stream` names `{parent}`, which is itself a child: one level is supported"]
+    above = list(names_above(stream, streams))
+    if above[-1] == stream["name"]:
+        circle = " below ".join(f"`{name}`" for name in [stream["name"], *above])
+        return [f"`{place}.parent.stream` leads back to the stream itself: {circle}"]
     if stream["parent"].get("read") == "changed" and "replication_key" not in streams[parent]:
         return [f"`{place}.parent.read: changed` needs a `replication_key` of stream `{parent}`"]
     if not uses_parent:

@@ -1,4 +1,4 @@
-"""Every example in docs/tap-rest.md is a config that tap-rest accepts, and every kind has one."""
+"""Every example in docs/tap-rest.md and the pages below it is a config that tap-rest accepts, and every kind has one."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from tap_rest.settings.pagination import PAGINATION_TYPES
 from tap_rest.tap import TapRest
 
 PAGE = Path(__file__).parents[3] / "docs" / "tap-rest.md"
+PAGES = [PAGE, *sorted((PAGE.parent / "tap-rest").glob("*.md"))]
 
 
 def examples() -> list[dict[str, Any]]:
-    blocks = re.findall(r"^```json\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    blocks = re.findall(r"^```json\n(.*?)^```", text, re.M | re.S)
     found = [json.loads(block) for block in blocks]
     return [one if "streams" in one else {"base_url": "https://x.example", "streams": [one]} for one in found]
 

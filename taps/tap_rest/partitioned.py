@@ -1,0 +1,167 @@
+"""A stream that is read once for each of several contexts: what of a parent's record tells them apart, and what they ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from singerkit_state.bookmarks import canonical_json
+from singerkit_tap.contract import Context
+from singerkit_tap.stream import BlockStream
+from singerkit_wire.encode import Record
+from tap_rest.advice import advice_on_equal_parents, advice_on_parents
+from tap_rest.asking import Asking
+from tap_rest.doubts import told_of_lost_copy
+from tap_rest.parents import ParentFields
+from tap_rest.schemas import DeclaredSchema, SchemaKeeper
+from tap_rest.settings.stream import StreamSettings
+
+__all__ = ["PartitionedStream"]
+
+
+class PartitionedStream(BlockStream):
+    """What a stream of the config answers about its contexts; one without a parent has none."""
+
+    settings: StreamSettings
+    keeper: SchemaKeeper
+    asking: Asking
+    _parents: ParentFields
+
+    @property
+    def is_partitioned(self) -> bool:
+        """Whether it is read more than once in a run."""
+        return self.parent is not None
+
+    @property
+    def above(self) -> PartitionedStream | None:
+        """The stream that it is read below."""
+        return self.parent if isinstance(self.parent, PartitionedStream) else None
+
+    def lineage(self) -> Iterator[PartitionedStream]:
+        """Yield the stream and those above it, the root last."""
+        yield self
+        if self.above is not None:
+            yield from self.above.lineage()
+
+    def constants(self, context: Context | None) -> dict[str, Any]:
+        """Return what each record of a context carries besides its own fields."""
+        return self._parents.constants(context)
+
+    def child_contexts(self, records: Sequence[Record], parent_context: Context | None) -> Iterable[Context]:
+        """Return the parent's fields that this stream needs, for each record of the parent as it is sent.
+
+        Raises:
+            BadDataError: a record lacks one of the fields.
+        """
+        inherited = self.above.constants(parent_context) if self.above is not None else {}
+        return self._parents.contexts(records, self.context_fields, inherited)
+
+    def all_contexts(self) -> Iterator[Context | None]:
+        """Yield the contexts that the streams above give when all of them are read anew, each once."""
+        if self.above is None:
+            yield from self.partitions_to_read()
+            return
+        seen: set[int] = set()
+        for context_above in self.above.all_contexts():
+            for page in self.above.asking.pages(context_above, {}):
+                for context in self.child_contexts(page.records, context_above):
+                    asked = hash(canonical_json([context, self.asked_by(context)]))
+                    if asked not in seen:
+                        seen.add(asked)
+                        yield context
+
+    @property
+    def context_fields(self) -> Collection[str] | None:
+        """The parent's key, copied or not: it tells parents apart, whatever else is copied or asked by."""
+        parent = self.above
+        if parent is None or not parent.primary_keys or parent.accepts_duplicate_keys:
+            return None
+        return self._parents.names_of(parent.primary_keys)
+
+    def former_contexts(self, context: Context) -> Iterable[Context]:
+        """Return how states know a parent that were written when its key did not tell it apart, or was not copied."""
+        return () if self.context_fields is None else self._parents.formers(context, self.key_of_parent)
+
+    def identity(self, context: Context) -> Context:
+        """Return the parent's key by the names that it has there."""
+        return context if self.context_fields is None else self._parents.identity(context, self.key_of_parent)
+
+    @property
+    def copied_fields(self) -> Collection[str]:
+        """The fields that `copy` adds."""
+        return self.settings.copies.keys()
+
+    def copied(self, context: Context) -> Mapping[str, Any]:
+        """Return those that are sent and say more than which parent it is."""
+        found = self._parents.copied(context)
+        return {name: found[name] for name in self.sent(found)}
+
+    def doubts_of_parents(self) -> Iterator[str]:
+        """Name what is copied of the parent that none of them had: it may be mistyped."""
+        parent = self.above
+        if parent is None:
+            return
+        for field in self._parents.unknown(parent.keeper.schema):
+            names = [name for name, copied in self.settings.copies.items() if copied == field]
+            yield told_of_lost_copy(self.name, parent.name, field, names[0], self.way_to_start_over)
+
+    def remembered(self, context: Context) -> Mapping[str, Any]:
+        """Return all that is taken of the parent."""
+        return self._parents.taken(context)
+
+    def recalled(self, kept: Mapping[str, Any]) -> Context | None:
+        """Return the context that was kept, unless the config takes other fields of the parent by now."""
+        return self._parents.again(kept, self.context_fields)
+
+    @property
+    def way_to_all_parents(self) -> str:
+        """The setting that asks for all parents."""
+        return 'With `"read": "all"` in `parent` each run does.'
+
+    def asked_by(self, context: Context) -> Mapping[str, Any]:
+        """Return the fields of the parent that fill the request."""
+        return self._parents.asked_by(context)
+
+    def advice_on_changing_fields(self) -> str:
+        """Return what to do about a field that has another value in each answer; one of the parent's tells parents apart, too."""
+        way, settings = super().advice_on_changing_fields(), self.settings
+        by_key = self.advice_on_new_partitions()
+        if by_key is None:
+            return way
+        fields = dict.fromkeys([*settings.parent_fields, *settings.copies.values()])
+        shown = " or ".join(f"`{field}`" for field in fields if field not in self.key_of_parent)
+        return f"{way}; if it is {shown} of the parent, {by_key}" if shown else way
+
+    def advice_on_new_partitions(self) -> str | None:
+        """Return the lines of the config by which parents are told apart by their key."""
+        if self.context_fields is not None:
+            return None
+        return advice_on_parents(self.settings, self.key_of_parent)
+
+    @property
+    def advice_on_many_partitions(self) -> str:
+        """The setting, and the way without it."""
+        key = (
+            ""
+            if self.primary_keys
+            else f", or give the stream `primary_keys` and start it over with {self.way_to_start_over}"
+        )
+        return f"{self.advice.more_partitions}{key}"
+
+    def advice_on_equal_partitions(self) -> str:
+        """Return the lines of the config by which parents of one key are told apart."""
+        return advice_on_equal_parents(self.settings)
+
+    @property
+    def key_of_parent(self) -> Sequence[str]:
+        return self.parent.primary_keys if self.parent is not None else ()
+
+    def sent(self, names: Iterable[str]) -> list[str]:
+        """Return those of ``names`` that records carry: a schema that is inferred will come to know all of them."""
+        known = self.effective_schema.get("properties")
+        if known is None:
+            return list(names)
+        is_declared = isinstance(self.keeper, DeclaredSchema)
+        return [
+            name for name in names if (self.mask[("properties", name)] if name in known else not is_declared)
+        ]
