@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
+from singerkit_shell.words import counted
 from singerkit_tap.advice import Advice
+from tap_rest.settings.fields import text_of
 from tap_rest.settings.stream import StreamSettings
 
 __all__ = [
@@ -62,6 +63,7 @@ def keys_to_set(
             copy = f'`"copy": {json.dumps(copies | (settings.parent.copy or {}))}` in `parent`, and '
         wanted = [*copies, *(key for key in wanted if key not in copies)]
     if len(wanted) > len(keys):
+        wanted = [text_of(settings.copied[key]) if key in settings.copied else key for key in wanted]
         return f'set {copy}`"primary_keys": {json.dumps(wanted)}`'
     return "add the field that tells such rows apart to `primary_keys`"
 
@@ -85,13 +87,12 @@ def advice_on_equal_parents(settings: StreamSettings) -> str:
     )
 
 
-def why_no_key_inside(settings: StreamSettings, name: str, fields: Collection[str]) -> str | None:
-    """Return, as the end of a sentence, that a key leads into one of the ``fields`` of a record; None: it does not."""
-    outer, *inner = [part for part in re.split(r"[./]|^\$", name) if part] or [name]
-    if not inner or outer not in fields:
+def why_no_key_inside(settings: StreamSettings, name: str, records: int) -> str | None:
+    """Return, as the end of a sentence, that a key is inside a field which no record has; None: it is none of these."""
+    if name not in settings.copied:
         return None
-    or_none = ", or leave `replication_key` out: then each run loads the whole stream"
+    path = text_of(settings.copied[name])
     return (
-        f"stands inside the field `{outer}`, and a key has to be a field at the top of a record; name one that is"
-        f"{or_none if name == settings.replication_key else ''}"
+        f"is what stands at `{path}`, and none of the {counted(records, 'record')} that this run has asked for to find it has anything "
+        f"there; correct it (a field at the top whose name has dots stands in brackets, `{text_of([path])}`), or declare `{name}` in `schema`"
     )

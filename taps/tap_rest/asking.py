@@ -22,6 +22,7 @@ from tap_rest.answers import Response, excerpt
 from tap_rest.client import Client
 from tap_rest.config import ApiSettings
 from tap_rest.doubts import told_of_lost_page, told_of_lost_parameters, told_of_uneven_pages
+from tap_rest.lifting import Lifting
 from tap_rest.pages.endings import Endings
 from tap_rest.pages.here import Experience
 from tap_rest.pages.kinds import body_paths
@@ -74,6 +75,7 @@ class Asking:
     def __init__(self, source: Api, settings: StreamSettings, parents: ParentFields, told: Told) -> None:
         self._source, self._settings, self._parents, self._told = source, settings, parents, told
         self._experience = Experience()
+        self._shaped = Lifting(settings).lifted
         self.numbering: Numbering | None = None
         """How the links or tokens number the pages, once two of them have shown it."""
         self.rows_came = 0
@@ -87,6 +89,7 @@ class Asking:
             settings.partial_answers,
             told.warn,
             asks_for_things=bool(PARENT_FIELD.search(settings.path.partition("?")[0])),
+            shaped=self._shaped,
         )
 
     @property
@@ -253,9 +256,9 @@ class Asking:
                 return
             where = f"page {number} of stream {settings.name}"
             page = self.reader.read(response, where, is_first=False, is_served=is_served)
-            if not page.records or page.records == last:
+            if not page.came or page.came == last:
                 return
-            last = list(page.records)
+            last = list(page.came)
             self.rows_came += len(page.records)
             came = len(page.records)
             step = (
@@ -287,7 +290,7 @@ class Asking:
         """Note which rows of a page by `offset` have just come; without a key they are there twice."""
         if self._settings.pagination.type != "offset":
             return
-        again = set(map(bytes, page.came[: overlaps.take(page.came)]))
+        again = set(map(bytes, self._shaped(page.came[: overlaps.take(page.came)], "rows that came before")))
         page.begins_again = sum(1 for _ in takewhile(lambda record: bytes(record) in again, page.records))
         if (page.begins_again or overlaps.is_uneven) and not self._told.primary_keys:
             self._told.warn(told_of_uneven_pages(self._settings.name))

@@ -14,6 +14,7 @@ from singerkit_shell.errors import ConfigurationError
 from tap_rest.settings import setting
 from tap_rest.settings.auth import AUTH, AuthSettings, auth_problems
 from tap_rest.settings.effects import settings_without_effect
+from tap_rest.settings.fields import with_fields_at_top
 from tap_rest.settings.limits import INFER, LIMITS, RETRIES, TIMEOUT, InferSettings, Limits, Retries, Timeout
 from tap_rest.settings.pagination import PAGINATION, pagination_problems
 from tap_rest.settings.stream import HEADERS, PARAMS, STREAM, StreamSettings, filter_problems, stream_problems
@@ -97,7 +98,7 @@ def api_settings(config: Mapping[str, Any]) -> ApiSettings:
 
 
 def _with_top_level(stream: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
-    filled = dict(stream)
+    filled = with_fields_at_top(stream)
     filled["params"] = {**config.get("params", {}), **stream.get("params", {})}
     if "pagination" not in stream and "pagination" in config:
         filled["pagination"] = config["pagination"]

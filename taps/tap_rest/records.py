@@ -58,8 +58,8 @@ _UNKNOWN = Path("", None, True)
 class ReadPage:
     """The records of one page, what the pagination's paths found in it, and the answer that it was.
 
-    ``unfiltered`` are the records before a filter in `records`, where there is one; `came` are all that the server has sent,
-    by which pages are counted and asked for. ``is_last``: no page follows. ``records_at`` names the members of the body down to the records, None where `records` is no simple path.
+    ``unfiltered`` are the records before a filter in `records`, and as they came, where either makes others of them; `came` are
+    all that the server has sent, by which pages are counted and asked for. ``is_last``: no page follows. ``records_at`` names the members of the body down to the records, None where `records` is no simple path.
     ``is_absent``: it was not found, and is passed over.
     ``begins_again``: so many of the first records are the last ones of the page before, which was asked for in part again.
     ``decoded``: what has been decoded of them; it counts as long as it is of these very ``records``.
@@ -92,6 +92,7 @@ class PageReader:
 
     ``records`` is the selector, None to find the records on the first page; ``fields`` are further paths to
     look up in each body; ``missing`` is `fail` or `empty`, ``partial`` is `fail` or `warn`; ``warn`` is given a sentence.
+    ``shaped`` makes of the records of a page, the place of which it is given, what is sent.
     ``asks_for_things``: each read is another question, so that the answer may be the thing that was asked for (`/orders/7`).
     """
 
@@ -105,8 +106,10 @@ class PageReader:
         warn: Callable[[str], None] = _logger.warning,
         *,
         asks_for_things: bool = False,
+        shaped: Callable[[list[Raw], str], list[Raw]] = lambda records, _: records,
     ) -> None:
         self._stream = stream
+        self._shaped = shaped
         self._is_partial_fine = partial == "warn"
         self._asks_for_things = asks_for_things
         self._warn = warn
@@ -180,7 +183,9 @@ class PageReader:
         self._look_at_status(response, where, is_empty=not (records or before), is_first=is_first)
         fields = {path.text: found[path.text] for path in self._fields}
         at = (self._unfiltered or self._path).names
-        return ReadPage(records, fields, response, at, unfiltered=before)
+        shaped = self._shaped(records, where)
+        before = records if before is None and shaped is not records else before
+        return ReadPage(shaped, fields, response, at, unfiltered=before)
 
     def _found(self, response: Response, where: str, path: Path, find: Finder) -> dict[str, Found]:
         """Return what the paths find in a body, which is long: those of one kind are scanned once."""

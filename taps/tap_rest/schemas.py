@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, time
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Protocol
 
 import msgspec
@@ -33,6 +34,7 @@ from singerkit_shell.secrets import redactor
 from singerkit_state.readas import ReadAs, schema_of
 from singerkit_wire.encode import RawRecord
 from tap_rest.config import ApiSettings
+from tap_rest.lifting import with_copied
 from tap_rest.settings.limits import InferSettings
 from tap_rest.settings.stream import StreamSettings
 
@@ -113,11 +115,11 @@ def keeper_of(
         ConfigurationError: the declared schema, or its file, is no JSON Schema of an object.
     """
     keys = {*settings.primary_keys, *filter(None, [settings.replication_key])}
-    now = {*settings.copies, *keys}
+    now = {*settings.copies, *settings.copied, *keys}
     of_records = former.fields.keys() - former.added
     withdrawn = (former.added | (set(_marked_as_copied(from_catalog)) - of_records)) - now
     if settings.declared_schema is not None:
-        return DeclaredSchema(settings.name, settings.declared_schema, withdrawn)
+        return DeclaredSchema(settings.name, settings.declared_schema, withdrawn, settings.copied)
     cache = _cache_file(settings, api)
     keeper = InferredSchema(settings, cache, from_catalog.get("schema"), withdrawn, api.infer)
     keeper.doubt({*keys, *(from_catalog.get("key_properties") or ())})
@@ -136,7 +138,11 @@ class DeclaredSchema:
     beyond_catalog: Sequence[str] = ()
 
     def __init__(
-        self, stream: str, declared: Mapping[str, Any] | str, withdrawn: Collection[str] = ()
+        self,
+        stream: str,
+        declared: Mapping[str, Any] | str,
+        withdrawn: Collection[str] = (),
+        copied: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
         self._stream = stream
         schema = (
@@ -145,7 +151,7 @@ class DeclaredSchema:
             else declared
         )
         _check_is_schema(schema, stream)
-        self._declared = resolve_refs(schema, f"stream `{stream}`")
+        self._declared = with_copied(stream, resolve_refs(schema, f"stream `{stream}`"), copied)
         self._withdrawn = {*withdrawn} & (self._declared.get("properties") or {}).keys()
         self.schema = self.less_withdrawn(self._declared)
         self._has_looked = not self._declared.get("properties")
@@ -233,7 +239,12 @@ class InferredSchema:
         if self.is_known:
             return ()
         settings, known = self._settings, (self._inferred or {}).get("properties", {})
-        names = [*settings.primary_keys, *filter(None, [settings.replication_key]), *settings.copies]
+        names = [
+            *settings.primary_keys,
+            *filter(None, [settings.replication_key]),
+            *settings.copies,
+            *settings.copied,
+        ]
         return [name for name in names if name not in known]
 
     def doubt(self, keys: Collection[str]) -> None:
@@ -472,7 +483,8 @@ def _less_null(prop: Mapping[str, Any]) -> tuple[set[str], dict[str, Any]]:
 
 def _cache_file(settings: StreamSettings, api: ApiSettings) -> Path:
     """Return the file of a stream: its name for people, a hash of what it was inferred from for certainty."""
-    source = json.dumps([api.base_url, settings.name, settings.path, settings.records, settings.copies])
+    made_of = [settings.copies, *filter(None, [settings.copied])]
+    source = json.dumps([api.base_url, settings.name, settings.path, settings.records, *made_of])
     digest = hashlib.sha256(source.encode()).hexdigest()[:16]
     readable = re.sub(r"[^A-Za-z0-9_-]+", "_", settings.name)[:60]
     return _cache_folder(api) / f"{readable}-{digest}.json"

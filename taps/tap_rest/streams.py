@@ -349,8 +349,8 @@ class RestStream(PartitionedStream):
 
     @property
     def adds(self) -> Collection[str]:
-        """The fields of the parent; of a stream without any record the keys, too, which nothing has yet."""
-        return {*self.settings.copies, *self.keeper.placeholders}
+        """The fields of the parent, and those from inside others; of a stream without any record the keys, too, which nothing has yet."""
+        return {*self.settings.copies, *self.settings.copied, *self.keeper.placeholders}
 
     @cached_property
     def _fingerprints(self) -> Mapping[str, str]:
@@ -384,9 +384,9 @@ class RestStream(PartitionedStream):
 
     @property
     def own_catalog_entry(self) -> dict[str, Any]:
-        """What --discover prints, with a mark at what is copied from the parent."""
+        """What --discover prints, with a mark at what is copied, from the parent or from inside another field."""
         entry = super().own_catalog_entry
-        copied = [["properties", name] for name in self.settings.copies]
+        copied = [["properties", name] for name in (*self.settings.copies, *self.settings.copied)]
         for item in entry["metadata"]:
             if item["breadcrumb"] in copied:
                 item["metadata"][COPIED] = True
@@ -394,7 +394,7 @@ class RestStream(PartitionedStream):
 
     def why_no_key(self, name: str) -> str:
         """Return that no record has it, where records decide, or that it is no field at the top of one."""
-        inside = why_no_key_inside(self.settings, name, self.keeper.schema.get("properties") or {})
+        inside = why_no_key_inside(self.settings, name, self.keeper.records_seen)
         if inside is not None:
             return inside
         if isinstance(self.keeper, DeclaredSchema):

@@ -57,8 +57,8 @@ class WholeLoad:
             confirmation.note(page, context)
             yield page
         # By a keyset of the key the next page is asked for by the key itself, so that no row can move to one that was read.
-        pagination = stream.settings.pagination
-        is_sure = pagination.type == "keyset" and [pagination.field] == [*stream.primary_keys]
+        by = stream.settings.keyset_field
+        is_sure = by is not None and [by] == [*stream.primary_keys]
         if not stream.is_partitioned and confirmation.answers > 1 and not is_sure:
             for _, page in confirmation.missed(lambda: zip(repeat(None), stream.asking.pages(None, {}))):
                 yield page

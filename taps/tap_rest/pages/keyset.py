@@ -16,6 +16,7 @@ from msgspec import Raw
 
 from singerkit_shell.errors import BadDataError
 from tap_rest.paths import Found, Path, column_of, scalar_text
+from tap_rest.settings.fields import names_of
 from tap_rest.settings.pagination import Pagination
 
 __all__ = ["Keyset"]
@@ -37,7 +38,7 @@ class Keyset:
         self._field = settings.field or ""
         self._name = name
         self._warn = warn
-        self._column = column_of(Path("", tuple(self._field.removeprefix("$.").split(".")), False))
+        self._column = column_of(Path("", names_of(self._field), False))
         asked = f"{settings.param} {settings.template or ''}"
         self.compares = _COMPARES.search(asked) is not None
         """Whether the server compares the value, so that it need not have the record any more."""

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from tap_rest.settings import setting
+from tap_rest.settings.fields import field_problem
 
 __all__ = ["PAGINATION", "PAGINATION_TYPES", "Pagination", "pagination_problems"]
 
@@ -154,6 +155,7 @@ _NEEDS = {"cursor": ("cursor",), "header_cursor": ("header",), "keyset": ("param
 def pagination_problems(pagination: Mapping[str, Any], place: str) -> list[str]:
     kind = pagination["type"]
     problems = setting.keys_for_type(pagination, place, _KEYS[kind], _NEEDS.get(kind, ()))
+    problems += field_problem(pagination.get("field", ""), f"{place}.field")
     if pagination.get("stop_on_short_page") and "size" not in pagination:
         problems.append(f"`{place}.stop_on_short_page` needs `{place}.size`")
     if pagination.get("empty_page") == "continue" and kind in ("page", "offset", "keyset"):

@@ -9,6 +9,7 @@ import msgspec
 
 from tap_rest.paths import filters, unfiltered
 from tap_rest.settings import setting
+from tap_rest.settings.fields import COPY, field_problems, names_of
 from tap_rest.settings.incremental import BOOKMARK, INCREMENTAL, BookmarkSettings, Incremental
 from tap_rest.settings.pagination import PAGINATION, Pagination, pagination_problems
 from tap_rest.settings.parent import PARENT, Parent, fields_of_parent, parent_problems
@@ -64,13 +65,20 @@ STREAM = setting.group(
             "description": "Records leave out fields whose value they do not tell, as changes do: the stored value stays. "
             "Default `false`: a field of the schema that a record leaves out is sent as null.",
         },
-        "primary_keys": setting.names("Fields that identify a record. Default: none, records are appended."),
+        "primary_keys": setting.names(
+            "Fields that identify a record, also inside others (`info.id`, sent as `info_id`; a name with dots in brackets, `['a.b']`). "
+            "Default: none, records are appended."
+        ),
+        "copy": COPY,
         "duplicate_keys": setting.text(
             "What it means when two different rows have the same `primary_keys` in one answer, or below two parents: "
             "`fail`, or `warn`, and the last one replaces the others. Default `fail`.",
             enum=["fail", "warn"],
         ),
-        "replication_key": setting.name("Field that grows with every change; makes the stream incremental."),
+        "replication_key": setting.name(
+            "Field that grows with every change, also inside others (`fields.updated`, sent as `fields_updated`); makes the stream "
+            "incremental."
+        ),
         "replication_key_format": setting.name(
             "What the values of `replication_key` are, where that cannot be seen: `date-time`, `date` (ISO 8601), "
             "`epoch` (seconds), `epoch_ms`, `epoch_us`, `epoch_ns`, `rfc2822` (Wed, 21 Oct 2026 07:28:00 GMT), a strptime "
@@ -117,6 +125,8 @@ class StreamSettings(msgspec.Struct, frozen=True):
     partial_answers: str = "fail"
     partial_records: bool = False
     primary_keys: tuple[str, ...] = ()
+    copied: dict[str, tuple[str, ...]] = {}
+    """What is copied to the top of each record: its name there, and the names down to where it stands."""
     duplicate_keys: str = "fail"
     replication_key: str | None = None
     replication_key_format: str | None = None
@@ -129,6 +139,15 @@ class StreamSettings(msgspec.Struct, frozen=True):
     parent: Parent | None = None
     activate_version: bool = False
     selected: bool = True
+
+    @property
+    def keyset_field(self) -> str | None:
+        """The field by which a `keyset` goes on, by its name at the top of the records; None: it is not there, or no such pagination."""
+        if self.pagination.type != "keyset":
+            return None
+        names = names_of(self.pagination.field or "")
+        at_top = names[0] if len(names) == 1 else None
+        return next((name for name, at in self.copied.items() if at == names), at_top)
 
     @property
     def pages_shift(self) -> bool:
@@ -206,6 +225,7 @@ def stream_problems(
     if "{value}" not in template:
         problems.append(f"Expected `{{value}}` inside `{place}.incremental.template`")
     problems += time_zone_problems(stream, f"{place}.")
+    problems += field_problems(stream, place)
     return problems + parent_problems(stream, place, streams)
 
 

@@ -202,6 +202,9 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "streams[].headers": stream({}, headers={"X-A": "1"}),
     "streams[].records": stream({}, records="$.list[*]"),
     "streams[].missing_records": stream({"path": "/none", "records": "$.rows"}, missing_records="empty"),
+    "streams[].copy": stream(
+        {"schema": {"properties": {"id": {}, "v": {}, "o": {"properties": {"v": {}}}}}}, copy={"v": "o.v"}
+    ),
     "streams[].primary_keys": stream({}, primary_keys=["id"]),
     "streams[].replication_key": stream({}, replication_key="u"),
     "streams[].replication_key_format": stream({"replication_key": "d"}, replication_key_format="%d.%m.%Y"),

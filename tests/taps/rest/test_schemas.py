@@ -220,24 +220,6 @@ def test_what_the_api_does_not_have_either_is_refused(run_tap: Any) -> None:
         assert "is a field of none of the 1 record" in wrong.sentence
 
 
-@pytest.mark.parametrize("name", ["fields.updated", "$.fields.updated", "/fields/updated"])
-@pytest.mark.parametrize(
-    "declared",
-    [{}, {"schema": {"properties": {"id": {"type": "integer"}, "fields": {"type": "object"}}}}],
-    ids=["inferred", "declared"],
-)
-def test_a_key_inside_a_field_is_no_misspelt_field(name: str, declared: dict[str, Any], run_tap: Any) -> None:
-    rows = [{"id": 1, "fields": {"updated": "2026-01-01T00:00:00Z", "id": 1}}]
-    with serving({"/rows": paged([rows])}) as api:
-        said = run_tap(api.url, STREAM | declared | {"replication_key": name}).ended(78).sentence
-        assert (
-            f"The replication key `{name}` of stream `rows` stands inside the field `fields`, and a key has to be a field at the "
-            "top of a record; name one that is, or leave `replication_key` out: then each run loads the whole stream."
-        ) in said
-        said = run_tap(api.url, STREAM | declared | {"primary_keys": ["fields.id"]}).ended(78).sentence
-        assert said.endswith("at the top of a record; name one that is.")
-
-
 def test_a_key_that_is_looked_for_takes_the_place_of_nothing_that_a_catalog_has(tmp_path: Path) -> None:
     config = {
         "base_url": "http://x",
