@@ -11,6 +11,7 @@ import contextlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import cached_property, partial
 from itertools import takewhile
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ from singerkit_tap.contract import Context
 from singerkit_wire.encode import RawRecord
 from tap_rest.answers import Response, excerpt
 from tap_rest.client import Client
+from tap_rest.composing import Composer, Frame
 from tap_rest.config import ApiSettings
 from tap_rest.doubts import told_of_lost_page, told_of_lost_parameters, told_of_uneven_pages
 from tap_rest.lifting import Lifting
@@ -32,9 +34,9 @@ from tap_rest.pages.pagination import Pages
 from tap_rest.pages.steps import Step, step_after_page, step_behind
 from tap_rest.parents import ParentFields
 from tap_rest.records import PageReader, ReadPage
-from tap_rest.settings.parent import PARENT_FIELD
+from tap_rest.settings.parent import fields_of_parent
 from tap_rest.settings.stream import StreamSettings
-from tap_rest.urls import joined, with_params
+from tap_rest.urls import with_params
 from tap_rest.witness import Question, Witness
 
 __all__ = ["Api", "Asking", "Told"]
@@ -51,6 +53,8 @@ class Api(Protocol):
     def api(self) -> ApiSettings: ...
     @property
     def client(self) -> Client: ...
+    @property
+    def began(self) -> datetime: ...
 
 
 class Told(Protocol):
@@ -74,6 +78,7 @@ class Asking:
 
     def __init__(self, source: Api, settings: StreamSettings, parents: ParentFields, told: Told) -> None:
         self._source, self._settings, self._parents, self._told = source, settings, parents, told
+        self._composer = Composer(source.api.base_url, settings, parents, lambda: source.began)
         self._experience = Experience()
         self._shaped = Lifting(settings).lifted
         self.numbering: Numbering | None = None
@@ -88,7 +93,7 @@ class Asking:
             settings.missing_records,
             settings.partial_answers,
             told.warn,
-            asks_for_things=bool(PARENT_FIELD.search(settings.path.partition("?")[0])),
+            asks_for_things=bool(fields_of_parent(settings.path.partition("?")[0])),
             shaped=self._shaped,
         )
 
@@ -118,7 +123,7 @@ class Asking:
                 `PageReader.read` and `Pages.after`.
         """
         settings = self._settings
-        url, own_params = self._request(context)
+        frame = self._composer.frame(context)
         pages = self._read(is_first=is_first)
         overlaps = Overlaps(settings.pagination.size)
         step: Step | None = pages.first
@@ -126,8 +131,8 @@ class Asking:
         while step is not None:
             where = f"page {pages.number} of stream {settings.name}"
             begins = pages.number == 1
-            question = self._question(url, {**own_params, **params}, step)
-            own = {**own_params, **step.params}
+            question = self._question(frame, params, step)
+            own = {**frame.params, **step.params}
             history = replace(question, params=own, accept=()) if begins and params else None
             response, is_served = self._answer(question, where, history, is_first=begins)
             if response.status == _NOT_FOUND:
@@ -146,7 +151,7 @@ class Asking:
             before = asked
             page.is_last = step is None
             if begins and step is not None and settings.may_be_numbered:
-                self._note_numbering(page, step, url, question.params, is_first=is_first)
+                self._note_numbering(page, step, frame.url, question.params, is_first=is_first)
             self._note_overlap(overlaps, page)
             yield page
 
@@ -160,11 +165,11 @@ class Asking:
             experience=self._experience,
         )
 
-    def _question(self, url: str, params: Mapping[str, Any], step: Step) -> Question:
+    def _question(self, frame: Frame, params: Mapping[str, str], step: Step) -> Question:
         """Return the request that a step makes; one that has a URL needs nothing of the stream's own."""
-        asked = {**params, **step.params} if step.url is None else {}
+        asked = {**frame.params, **params, **step.params} if step.url is None else {}
         accept = (202,) if self._settings.partial_answers == "warn" else ()
-        return Question(step.url or url, asked, {**self._settings.headers, **step.headers}, accept)
+        return Question(step.url or frame.url, asked, {**frame.headers, **step.headers}, accept)
 
     def _answer(
         self, question: Question, where: str, history: Question | None, *, is_first: bool
@@ -244,13 +249,13 @@ class Asking:
         if numbering is not None and numbering.is_signed:
             return
         settings = self._settings
-        url, own_params = self._request(context)
+        frame = self._composer.frame(context)
         step = (
             numbering.step_behind(rows, size) if numbering else step_behind(settings.pagination, rows, size)
         )
         last: list[RawRecord] | None = None
         for number in range(rows // size + 1, self._source.api.limits.pages):
-            question = replace(self._question(url, {**own_params, **params}, step), accept=_NO_SUCH_PAGE)
+            question = replace(self._question(frame, params, step), accept=_NO_SUCH_PAGE)
             response, is_served = self._witness.ask(question, is_first=False)
             if response.status in _NO_SUCH_PAGE:
                 return
@@ -294,11 +299,6 @@ class Asking:
         page.begins_again = sum(1 for _ in takewhile(lambda record: bytes(record) in again, page.records))
         if (page.begins_again or overlaps.is_uneven) and not self._told.primary_keys:
             self._told.warn(told_of_uneven_pages(self._settings.name))
-
-    def _request(self, context: Context | None) -> tuple[str, dict[str, Any]]:
-        """Return URL and parameters, filled in from the fields of the parent."""
-        path, params = self._parents.filled(context)
-        return joined(self._source.api.base_url, path), params
 
 
 @contextlib.contextmanager

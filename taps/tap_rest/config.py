@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from singerkit_shell.errors import ConfigurationError
+from tap_rest.placeholders import holds_any, placeholder_problems
 from tap_rest.settings import setting
 from tap_rest.settings.auth import AUTH, AuthSettings, auth_problems
 from tap_rest.settings.effects import settings_without_effect
@@ -94,12 +95,15 @@ def api_settings(config: Mapping[str, Any]) -> ApiSettings:
     if problems:
         raise ConfigurationError(f"The config is not valid: {'; '.join(problems)}.")
     streams = [_with_top_level(stream, config) for stream in config["streams"]]
-    return msgspec.convert({**config, "streams": streams}, ApiSettings)
+    headers = {name: text for name, text in config.get("headers", {}).items() if not holds_any(text)}
+    return msgspec.convert({**config, "headers": headers, "streams": streams}, ApiSettings)
 
 
 def _with_top_level(stream: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
     filled = with_fields_at_top(stream)
     filled["params"] = {**config.get("params", {}), **stream.get("params", {})}
+    of_all = {name: text for name, text in config.get("headers", {}).items() if holds_any(text)}
+    filled["headers"] = {**of_all, **stream.get("headers", {})}
     if "pagination" not in stream and "pagination" in config:
         filled["pagination"] = config["pagination"]
     if "time_zone" in config:
@@ -120,5 +124,7 @@ def config_conflicts(config: Mapping[str, Any]) -> list[str]:
         place = f"streams[{index}]"
         problems += stream_problems(stream, place, {other["name"]: other for other in streams})
         problems += filter_problems(stream, place, stream.get("pagination", config.get("pagination")))
+        whole = _with_top_level(stream, config)
+        problems += placeholder_problems(whole, place, whole.get("pagination", {}))
         problems += clock_problems(stream, place, stream.get("time_zone", config.get("time_zone")))
     return [*problems, *settings_without_effect(config)]

@@ -7,16 +7,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import quote
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_tap.contract import Context
 from singerkit_wire.encode import Record
 from tap_rest import exact
-from tap_rest.addresses import is_url
-from tap_rest.pages.links import without_values
 from tap_rest.schemas import DeclaredSchema, SchemaKeeper
-from tap_rest.settings.parent import PARENT_FIELD
 from tap_rest.settings.stream import StreamSettings
 
 __all__ = ["ParentFields", "refuse_lost_copies"]
@@ -129,15 +125,10 @@ class ParentFields:
         values = self._values(context)
         return {field: values[field] for field in self._settings.parent_fields}
 
-    def filled(self, context: Context | None) -> tuple[str, dict[str, Any]]:
-        """Return path and parameters of the request.
-
-        Raises:
-            BadDataError: a value has no place there.
-        """
-        values = {} if context is None else self._values(context)
-        params = {name: _filled(value, values) for name, value in self._settings.params.items()}
-        return _filled_path(self._settings.path, values), params
+    def values(self, context: Context | None) -> dict[str, Any]:
+        """Return what placeholders stand for: the fields that fill the request, as `parent.field`."""
+        found = {} if context is None else self._values(context)
+        return {_PATH_ONLY + field: value for field, value in found.items()}
 
     def _values(self, context: Context) -> dict[str, Any]:
         """Return the parent's fields by name: a context holds them by the name they have in the child."""
@@ -234,52 +225,3 @@ def _is_named(parts: Sequence[str], schema: Mapping[str, Any]) -> bool:
     first, rest = parts[0], parts[1:]
     named = [one for one in (schema, *schema.get("anyOf", ())) if first in one.get("properties", {})]
     return bool(named) and (not rest or any(_is_named(rest, one["properties"][first]) for one in named))
-
-
-def _filled(value: Any, fields: Mapping[str, Any]) -> Any:
-    if isinstance(value, list):
-        return [_filled(item, fields) for item in value]
-    if not isinstance(value, str):
-        return value
-    return PARENT_FIELD.sub(lambda match: _shown(fields[match[1]], match[1], value), value)
-
-
-def _filled_path(path: str, fields: Mapping[str, Any]) -> str:
-    """Fill in fields of the parent so that none of them can climb out of its place in the path.
-
-    Only a path that begins with a field takes it as it is, since that is then a URL that the API itself gave;
-    where such a URL may lead is the client's concern.
-    """
-
-    def part(match: Any) -> str:
-        text = _shown(fields[match[1]], match[1], path)
-        if match.start() == 0 and (text.startswith("/") or is_url(text)):
-            return without_values(text)
-        if text in ("", ".", ".."):
-            raise BadDataError(
-                f"Expected something to put into the path `{path}`, got `{text}` as `{match[1]}` of the parent."
-            )
-        try:
-            return quote(text, safe="")
-        except UnicodeEncodeError:
-            raise BadDataError(
-                f"Expected whole characters to put into the path `{path}`, got others as `{match[1]}` of the parent."
-            ) from None
-
-    return PARENT_FIELD.sub(part, path)
-
-
-def _shown(value: Any, field: str, place: str) -> str:
-    """Return a field of the parent as text.
-
-    Raises:
-        BadDataError: it is an array or an object.
-    """
-    if isinstance(value, list | dict):
-        raise BadDataError(
-            f"Expected text or a number to put into `{place}`, got `{'array' if isinstance(value, list) else 'object'}` "
-            f"as `{field}` of the parent; name a field of it (`parent.a.b`), or another one."
-        )
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return f"{value:f}" if isinstance(value, Decimal) else str(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any, ClassVar
@@ -112,6 +113,11 @@ class TapRest(SingerkitTap):
     def room(self) -> Room:
         """The room that the first pages of all streams share."""
         return Room()
+
+    @cached_property
+    def began(self) -> datetime:
+        """When this run began: the `now` of all its requests."""
+        return datetime.now(UTC)
 
     def warn_once(self, stream: str, sentence: str) -> None:
         """Warn of a stream at the first occasion, children of many parents included, and again at the end, by its beginning.

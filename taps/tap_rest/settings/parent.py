@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
+from tap_rest.placeholders import PLACES, names_in
 from tap_rest.settings import setting
 
-__all__ = ["PARENT", "PARENT_FIELD", "Parent", "fields_of_parent", "names_above", "parent_problems"]
+__all__ = ["PARENT", "Parent", "fields_of_parent", "names_above", "parent_problems"]
 
-PARENT_FIELD = re.compile(r"\{parent\.([^{}]+)\}")
+_OF_PARENT = "parent."
 
 PARENT = setting.group(
-    "This stream is read once per record of another one, whose fields stand in `path` and `params` as "
+    "This stream is read once per record of another one, whose fields stand in `path`, `params` and `headers` as "
     "`{parent.field}`.",
     {
         "stream": setting.name(
@@ -26,7 +26,7 @@ PARENT = setting.group(
             "additionalProperties": {"type": "string"},
             "secret": False,
             "description": 'Fields to add to each record: `{"user_id": "id"}` adds the parent\'s `id` as '
-            "`user_id`. Default: each field used in `path` and `params`, as `<parent>_<field>`.",
+            "`user_id`. Default: each field used in `path`, `params` and `headers`, as `<parent>_<field>`.",
         },
         "on_404": setting.text(
             "What a child means that is not found, by its first page: `fail` the run, or `skip` this one with a warning. A later page "
@@ -58,14 +58,12 @@ class Parent(msgspec.Struct, frozen=True):
     read: str = "all"
 
 
-def fields_of_parent(path: str, params: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the fields of the parent that ``path`` and ``params`` use, each once."""
-    texts = [path, *map(str, _flat(params.values()))]
-    return tuple(dict.fromkeys(field for text in texts for field in PARENT_FIELD.findall(text)))
-
-
-def _flat(values: Any) -> list[Any]:
-    return [item for value in values for item in (value if isinstance(value, list | tuple) else [value])]
+def fields_of_parent(*asked: Any) -> tuple[str, ...]:
+    """Return the fields of the parent that what is ``asked`` uses, each once."""
+    names = [name for value in asked for name in names_in(value)]
+    return tuple(
+        dict.fromkeys(name.removeprefix(_OF_PARENT) for name in names if name.startswith(_OF_PARENT))
+    )
 
 
 def names_above(stream: Mapping[str, Any], streams: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
@@ -81,9 +79,8 @@ def parent_problems(
     stream: Mapping[str, Any], place: str, streams: Mapping[str, Mapping[str, Any]]
 ) -> list[str]:
     """Return what is wrong with the parent of a stream, one of ``streams`` by name."""
-    uses_parent = bool(fields_of_parent(stream["path"], stream.get("params", {})))
     if "parent" not in stream:
-        return [f"`{place}` uses `{{parent...}}` and has no `parent`"] if uses_parent else []
+        return []  # that a placeholder needs one is said where it stands
     parent = stream["parent"]["stream"]
     if parent not in streams:
         return [f"`{place}.parent.stream` names `{parent}`, which is not among the streams"]
@@ -93,6 +90,6 @@ def parent_problems(
         return [f"`{place}.parent.stream` leads back to the stream itself: {circle}"]
     if stream["parent"].get("read") == "changed" and "replication_key" not in streams[parent]:
         return [f"`{place}.parent.read: changed` needs a `replication_key` of stream `{parent}`"]
-    if not uses_parent:
-        return [f"`{place}` has a parent; `path` or `params` must hold a `{{parent.field}}`"]
+    if not fields_of_parent(*(stream.get(asked) for asked in PLACES)):
+        return [f"`{place}` has a parent; `path`, `params` or `headers` must hold a `{{parent.field}}`"]
     return []

@@ -187,8 +187,8 @@ class StreamSettings(msgspec.Struct, frozen=True):
 
     @property
     def parent_fields(self) -> tuple[str, ...]:
-        """Fields of the parent that `path` and `params` use, each once."""
-        return fields_of_parent(self.path, self.params)
+        """Fields of the parent that the request uses, each once."""
+        return fields_of_parent(self.path, self.params, self.headers)
 
     @property
     def copies(self) -> dict[str, str]:

@@ -28,6 +28,13 @@ class Asked:
     query: dict[str, list[str]]
     headers: Any
     raw_path: str
+    method: str = "GET"
+    body: bytes = b""
+
+    @property
+    def json(self) -> Any:
+        """What the body holds."""
+        return json.loads(self.body)
 
     def param(self, name: str, default: str | None = None) -> str | None:
         return self.query.get(name, [default])[0]
@@ -131,11 +138,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
-        asked = Asked(parts.path, parse_qs(parts.query, keep_blank_values=True), self.headers, self.path)
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        query = parse_qs(parts.query, keep_blank_values=True)
+        asked = Asked(parts.path, query, self.headers, self.path, self.command, body)
         self.server.api.asked.append(asked)
         route = self.server.api.routes.get(parts.path)
         reply = route(asked) if route else json_reply({"error": "no such path"}, 404)
         self._send(reply)
+
+    do_POST = do_PUT = do_PATCH = do_GET
 
     def _send(self, reply: Reply) -> None:
         if reply.hang_up:

@@ -1,0 +1,52 @@
+"""Run tap-rest inside the test's own process: quicker than a process of its own, for what does not need one.
+
+run = run_here(api, stream, tmp_path, state=run.state)
+run.rows, run.state
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from taps.rest.api_server import Api
+
+from tap_rest.tap import TapRest
+
+__all__ = ["Messages", "run_here"]
+
+
+@dataclass(frozen=True)
+class Messages:
+    """What a run has written."""
+
+    all: list[dict[str, Any]]
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return [message["record"] for message in self.all if message["type"] == "RECORD"]
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return [message["value"] for message in self.all if message["type"] == "STATE"][-1]
+
+
+def run_here(
+    api: Api, *streams: Mapping[str, Any], cache: Path, state: Mapping[str, Any] | None = None, **config: Any
+) -> Messages:
+    """Run once; an error of the run is raised. ``cache`` is the folder of inferred schemas."""
+    written = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    retries = {"tries": 3, "first_wait": 0.01, "longest_wait": 0.05}
+    inferred = any("schema" not in stream for stream in streams)
+    given = {"base_url": api.url, "streams": streams, "retries": retries}
+    given |= {"schema_cache": str(cache)} if inferred else {}
+    copied = json.loads(json.dumps(given | config))
+    with redirect_stdout(written):
+        TapRest(config=copied, state=json.loads(json.dumps(state or {})), setup_mapper=False).sync()
+    lines = written.buffer.getvalue().splitlines()  # type: ignore[attr-defined]
+    return Messages([json.loads(line) for line in lines])
