@@ -12,7 +12,8 @@ from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_tap.contract import Context
 from singerkit_wire.encode import Record
 from tap_rest import exact
-from tap_rest.schemas import DeclaredSchema, SchemaKeeper
+from tap_rest.declaredschema import DeclaredSchema
+from tap_rest.schemas import SchemaKeeper
 from tap_rest.settings.stream import StreamSettings
 
 __all__ = ["ParentFields", "refuse_lost_copies"]

@@ -11,9 +11,10 @@ from singerkit_tap.stream import BlockStream
 from singerkit_wire.encode import Record
 from tap_rest.advice import advice_on_equal_parents, advice_on_parents
 from tap_rest.asking import Asking
+from tap_rest.declaredschema import DeclaredSchema
 from tap_rest.doubts import told_of_lost_copy
 from tap_rest.parents import ParentFields
-from tap_rest.schemas import DeclaredSchema, SchemaKeeper
+from tap_rest.schemas import SchemaKeeper
 from tap_rest.settings.stream import StreamSettings
 
 __all__ = ["PartitionedStream"]

@@ -34,6 +34,7 @@ from tap_rest.advice import (
 from tap_rest.asking import Api, Asking
 from tap_rest.clock import clock_of
 from tap_rest.copies import refuse_own_values
+from tap_rest.declaredschema import DeclaredSchema
 from tap_rest.doubts import (
     advice_on_order,
     fate_of_nulls,
@@ -54,7 +55,7 @@ from tap_rest.parents import ParentFields, refuse_lost_copies
 from tap_rest.partitioned import PartitionedStream
 from tap_rest.records import ReadPage
 from tap_rest.samples import limited, pages_without_bookmark
-from tap_rest.schemas import COPIED, DeclaredSchema, Sample, SchemaKeeper
+from tap_rest.schemas import COPIED, Sample, SchemaKeeper
 from tap_rest.settings.stream import StreamSettings
 from tap_rest.whole import WholeLoad
 

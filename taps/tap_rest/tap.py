@@ -22,8 +22,8 @@ from tap_rest.client import Client
 from tap_rest.config import CONFIG_SCHEMA, ApiSettings, api_settings, config_conflicts
 from tap_rest.firstpages import Room
 from tap_rest.incremental import is_of_creation
+from tap_rest.keepers import keeper_of
 from tap_rest.masking import register_secrets
-from tap_rest.schemas import keeper_of
 from tap_rest.settings.api import api_problems
 from tap_rest.settings.effects import idle_settings
 from tap_rest.settings.lineage import parents_first

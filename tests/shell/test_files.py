@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tap_rest.schemas import InferredSchema
+from tap_rest.inferredschema import InferredSchema
 from tap_rest.settings.limits import InferSettings
 from tap_rest.settings.stream import StreamSettings
 

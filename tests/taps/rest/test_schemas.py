@@ -12,7 +12,7 @@ import pytest
 from taps.rest.api_server import Asked, Reply, Route, json_reply, repeatedly, serving
 
 from tap_rest.config import api_settings
-from tap_rest.schemas import InferredSchema
+from tap_rest.inferredschema import InferredSchema
 
 
 def paged(pages: list[list[dict[str, Any]]]) -> Route:

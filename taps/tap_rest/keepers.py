@@ -1,0 +1,45 @@
+"""Who keeps the schema of a stream: declared in the config, or inferred."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from singerkit_state.readas import ReadAs
+from tap_rest.config import ApiSettings
+from tap_rest.declaredschema import DeclaredSchema
+from tap_rest.inferredschema import InferredSchema
+from tap_rest.schemacache import cache_file
+from tap_rest.schemas import COPIED, SchemaKeeper
+from tap_rest.settings.stream import StreamSettings
+
+__all__ = ["keeper_of"]
+
+
+def keeper_of(
+    settings: StreamSettings, api: ApiSettings, from_catalog: Mapping[str, Any], former: ReadAs
+) -> SchemaKeeper:
+    """Return what keeps the schema of a stream.
+
+    ``from_catalog`` is its entry in the user's catalog; ``former`` says how it was read before.
+
+    Raises:
+        ConfigurationError: the declared schema, or its file, is no JSON Schema of an object.
+    """
+    keys = {*settings.primary_keys, *filter(None, [settings.replication_key])}
+    now = {*settings.copies, *settings.copied, *keys}
+    of_records = former.fields.keys() - former.added
+    withdrawn = (former.added | (set(_marked_as_copied(from_catalog)) - of_records)) - now
+    if settings.declared_schema is not None:
+        return DeclaredSchema(settings.name, settings.declared_schema, withdrawn, settings.copied)
+    cache = cache_file(settings, api)
+    keeper = InferredSchema(settings, cache, from_catalog.get("schema"), withdrawn, api.infer)
+    keeper.doubt({*keys, *(from_catalog.get("key_properties") or ())})
+    return keeper
+
+
+def _marked_as_copied(entry: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the fields that were copied from a parent when an entry of a catalog was made."""
+    for item in entry.get("metadata") or ():
+        if item["metadata"].get(COPIED) and len(item["breadcrumb"]) == 2:
+            yield item["breadcrumb"][1]
