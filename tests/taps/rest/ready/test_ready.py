@@ -1,0 +1,94 @@
+"""Each ready config loads all rows of its API, then what has changed and no more, then nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from taps.rest.api_server import Api, serving
+from taps.rest.conftest import Run
+from taps.rest.ready import commerce, hosted_git, support
+from taps.rest.ready.remote import REMOTES, Remote
+
+from singerkit_state.value import without_mark
+
+READY = files("tap_rest") / "ready"
+assert commerce
+assert hosted_git
+assert support
+
+
+def texts() -> dict[str, str]:
+    return {one.name.removesuffix(".yaml"): one.read_text(encoding="utf-8") for one in READY.iterdir()}
+
+
+@pytest.fixture(params=sorted(texts()))
+def remote(request: pytest.FixtureRequest) -> Remote:
+    return REMOTES[request.param]()
+
+
+@pytest.fixture
+def api(remote: Remote) -> Iterator[Api]:
+    with serving({}) as served:
+        remote.url = served.url
+        served.routes.update(remote.routes())
+        yield served
+
+
+@pytest.fixture
+def load(remote: Remote, api: Api, tmp_path: Path, run_tap: Any) -> Any:
+    """Return what runs the ready config against the small server, as far as `state` and back."""
+    text = re.sub(r"https://[^/\s\"']+", lambda _: api.url, texts()[remote.name])
+    for name, value in remote.env.items():
+        text = text.replace(f"${{{name}}}", value)
+    config = yaml.safe_load(text)
+    base_url, streams = config.pop("base_url"), config.pop("streams")
+
+    def run(state: Mapping[str, Any] | None = None) -> Run:
+        return run_tap(base_url, *streams, state=state, **{"headers": {}} | config)
+
+    return run
+
+
+def test_all_rows_then_what_has_changed_then_nothing(remote: Remote, api: Api, load: Any) -> None:
+    first = load().ended(0)
+    for stream in remote.streams:
+        assert keyed(remote, first.records(stream), stream) == rows(remote, stream)
+    came = remote.change()
+    before = len(api.asked)
+    second = load(first.state).ended(0)
+    for stream in remote.streams:
+        assert keyed(remote, second.records(stream), stream) == rows(remote, stream, came[stream])
+    third = load(second.state).ended(0)
+    assert [len(third.records(stream)) for stream in remote.streams] == [0, 0]
+    assert len(api.asked) - before <= remote.most_requests, "the API has to filter"
+
+
+def keyed(remote: Remote, records: list[dict[str, Any]], stream: str) -> dict[Any, Any]:
+    keys = {one["name"]: one["primary_keys"] for one in yaml.safe_load(texts()[remote.name])["streams"]}[
+        stream
+    ]
+    found = {tuple(record[key] for key in keys): record for record in records}
+    assert len(found) == len(records)
+    return found
+
+
+def rows(remote: Remote, stream: str, numbers: set[int] | None = None) -> dict[Any, Any]:
+    wanted = remote.tables[stream].changed if numbers is None else numbers
+    return keyed(remote, [remote.record(stream, number) for number in wanted], stream)
+
+
+@pytest.mark.parametrize("name", sorted(texts()))
+def test_two_incremental_streams_in_less_than_40_lines(name: str) -> None:
+    text = texts()[name]
+    config = yaml.safe_load(text)
+    assert len(text.splitlines()) < 40
+    assert len([stream for stream in config["streams"] if "incremental" in stream]) >= 2
+    assert set(re.findall(r"\$\{(\w+)\}", text)) == set(REMOTES[name].env)
+    assert "https://" in text.splitlines()[0], "the documentation that it follows"
