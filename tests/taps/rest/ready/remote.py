@@ -55,12 +55,13 @@ class Rows:
 
 @dataclass
 class Clock:
-    """A minute for each change, long before today, so that no margin of a bookmark matters."""
+    """A step for each change, up to some time before today, so that no margin of a bookmark matters."""
 
-    now: datetime = datetime(2026, 3, 1, 8, tzinfo=UTC)
+    step: timedelta
+    now: datetime = datetime(2023, 3, 1, 8, tzinfo=UTC)
 
     def tick(self) -> datetime:
-        self.now += timedelta(minutes=1)
+        self.now += self.step
         return self.now
 
 
@@ -75,6 +76,10 @@ class Remote:
 
     first_load: ClassVar[int] = 230
     """Rows at first: more than two pages."""
+    step: ClassVar[timedelta] = timedelta(minutes=1)
+    """From one change to the next."""
+    asked_again: ClassVar[int] = 0
+    """Rows that a `lookback` may send once more."""
     most_requests: ClassVar[int] = 8
     """That a run with few changes and one without any make, together."""
 
@@ -82,7 +87,7 @@ class Remote:
         REMOTES[cls.name] = cls
 
     def __init__(self) -> None:
-        self.clock = Clock()
+        self.clock = Clock(self.step)
         self.url = ""
         self.tables = {stream: Rows(self.clock) for stream in self.streams}
         for rows in self.tables.values():

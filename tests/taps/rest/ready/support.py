@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from requests.auth import _basic_auth_str
 from taps.rest.api_server import Asked, Reply, Route, json_reply
+from taps.rest.ready.hosted_git import linked
 from taps.rest.ready.remote import Refused, Remote, bearer, epoch, iso, only
 
 
@@ -144,3 +145,49 @@ class Zendesk(Remote):
         }
         reply = {stream: [self.record(stream, number) for number in page], **after, "before_cursor": None}
         return json_reply(reply | {"before_url": None, "end_of_stream": len(found) <= size})
+
+
+class Freshdesk(Remote):
+    """https://developers.freshdesk.com/api/#list_all_tickets and #list_all_contacts."""
+
+    name = "freshdesk"
+    env: ClassVar = {"FRESHDESK_DOMAIN": "acme", "FRESHDESK_KEY": "abcdefghij1234567890"}
+    streams = ("tickets", "contacts")
+    most_requests = 12
+
+    def check(self, asked: Asked) -> None:
+        if asked.headers.get("Authorization") != _basic_auth_str(self.env["FRESHDESK_KEY"], "X"):
+            raise Refused(401, "You have to be logged in to perform this action.")
+
+    def refusal(self, refused: Refused) -> Reply:
+        return json_reply({"code": "invalid", "message": str(refused)}, refused.status)
+
+    def record(self, stream: str, number: int) -> dict[str, Any]:
+        rows = self.tables[stream]
+        times = {"created_at": iso(rows.made[number]), "updated_at": iso(rows.changed[number])}
+        return {"id": 1000 + number, "description": None, "custom_fields": {"level": number}, **times}
+
+    def routes(self) -> Mapping[str, Route]:
+        return {
+            "/api/v2/tickets": self.checked(self._tickets),
+            "/api/v2/contacts": self.checked(self._contacts),
+        }
+
+    def _tickets(self, asked: Asked) -> Reply:
+        only(asked, "order_by", "order_type", "page", "per_page", "updated_since")
+        return self._listed("tickets", asked, asked.param("updated_since"))
+
+    def _contacts(self, asked: Asked) -> Reply:
+        only(asked, "_updated_since", "page", "per_page")
+        return self._listed("contacts", asked, asked.param("_updated_since"))
+
+    def _listed(self, stream: str, asked: Asked, since: str | None) -> Reply:
+        if int(asked.param("page") or 1) > 300:
+            raise Refused(400, "You cannot access tickets beyond the 300th page.")
+        rows = self.tables[stream]
+        found = rows.by_change(datetime.fromisoformat(since) if since else None)
+        if asked.param("order_by", "created_at") != "updated_at":
+            found.sort(key=lambda number: rows.made[number])
+        if asked.param("order_type", "desc") == "desc":
+            found.reverse()
+        return linked(self, asked, [self.record(stream, number) for number in found])
