@@ -1,11 +1,12 @@
-"""Stripe and Shopify."""
+"""Stripe, Shopify and Xero."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
+from requests.auth import _basic_auth_str
 from taps.rest.api_server import Asked, Reply, Route, json_reply
 from taps.rest.ready.remote import Refused, Remote, bearer, epoch, iso, only
 
@@ -116,3 +117,62 @@ class Shopify(Remote):
             return json_reply(reply)
         link = f'<{self.url}{asked.path}?limit={limit}&page_info={since}~{end}>; rel="next"'
         return json_reply(reply, Link=link)
+
+
+class Xero(Remote):
+    """https://developer.xero.com/documentation/api/accounting/invoices and /requests-and-responses: If-Modified-Since, dates of .NET."""
+
+    name = "xero"
+    env: ClassVar = {
+        "XERO_CLIENT_ID": "0123456789ABCDEF0123456789ABCDEF",
+        "XERO_CLIENT_SECRET": "fedcba9876543210fedcba9876543210fedcba98",
+        "XERO_TENANT": "45e4708e-d862-4111-ab3a-dd8cd03913e1",
+    }
+    streams = ("invoices", "contacts")
+    token = "eyJhbGciOiJSUzI1NiIsImtpZCI6IjFDQUY4RTY2NzcyRDZEQzAyOEQ2NzI2RkQwMjYxNTgx"
+    first_load = 210
+
+    def check(self, asked: Asked) -> None:
+        bearer(asked, self.token)
+        if asked.headers.get("xero-tenant-id") != self.env["XERO_TENANT"]:
+            raise Refused(403, "AuthenticationUnsuccessful")
+        if asked.headers.get("Accept") != "application/json":
+            raise Refused(400, "<Response>XML is the default</Response>")
+
+    def refusal(self, refused: Refused) -> Reply:
+        return json_reply(
+            {"Title": str(refused), "Status": refused.status, "Detail": str(refused)}, refused.status
+        )
+
+    def record(self, stream: str, number: int) -> dict[str, Any]:
+        changed = epoch(self.tables[stream].changed[number]) * 1000 + 790
+        key = {"invoices": "InvoiceID", "contacts": "ContactID"}[stream]
+        about = {"UpdatedDateUTC": f"/Date({changed}+0000)/", "Total": 40.00}
+        return {key: f"243216c5-369e-4056-ac67-{number:012x}", **about}
+
+    def routes(self) -> Mapping[str, Route]:
+        lists = {
+            f"/api.xro/2.0/{stream.title()}": self.checked(
+                lambda asked, stream=stream: self._list(stream, asked)
+            )
+            for stream in self.streams
+        }
+        return {"/connect/token": self._token, **lists}
+
+    def _token(self, asked: Asked) -> Reply:
+        basic = _basic_auth_str(self.env["XERO_CLIENT_ID"], self.env["XERO_CLIENT_SECRET"])
+        if asked.headers.get("Authorization") != basic or b"grant_type=client_credentials" not in asked.body:
+            return json_reply({"error": "invalid_client"}, 400)
+        return json_reply({"access_token": self.token, "expires_in": 1800, "token_type": "Bearer"})
+
+    def _list(self, stream: str, asked: Asked) -> Reply:
+        only(asked, "order", "page", "pageSize", "summaryOnly", "includeArchived")
+        rows, since = self.tables[stream], asked.headers.get("If-Modified-Since")
+        found = rows.by_change()
+        if since:
+            moment = datetime.fromisoformat(since).replace(tzinfo=UTC)
+            found = [number for number in found if rows.changed[number].replace(microsecond=790000) >= moment]
+        size, page = min(int(asked.param("pageSize") or 100), 1000), int(asked.param("page") or 1)
+        shown = [self.record(stream, number) for number in found[(page - 1) * size : page * size]]
+        pages = {"page": page, "pageSize": size, "pageCount": -(-len(found) // size), "itemCount": len(found)}
+        return json_reply({"Id": "8c9d", "Status": "OK", "pagination": pages, stream.title(): shown})

@@ -13,7 +13,19 @@ from typing import Any, ClassVar
 
 from taps.rest.api_server import Asked, Reply, Route, json_reply
 
-__all__ = ["REMOTES", "Clock", "Refused", "Remote", "Rows", "bearer", "epoch", "iso", "numbered", "only"]
+__all__ = [
+    "REMOTES",
+    "Clock",
+    "Refused",
+    "Remote",
+    "Rows",
+    "bearer",
+    "epoch",
+    "has_only",
+    "iso",
+    "numbered",
+    "only",
+]
 
 
 class Refused(Exception):
@@ -136,6 +148,13 @@ def only(asked: Asked, *names: str) -> None:
     for name in asked.query:
         if name not in names:
             raise Refused(400, f"unknown parameter {name}")
+
+
+def has_only(body: Mapping[str, Any], *names: str) -> None:
+    """Raise `Refused` for a member that the documentation of this body does not know."""
+    for name in body:
+        if name not in names:
+            raise Refused(400, f"unknown member {name}")
 
 
 def bearer(asked: Asked, token: str) -> None:

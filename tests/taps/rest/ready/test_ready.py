@@ -12,7 +12,7 @@ import pytest
 import yaml
 from taps.rest.api_server import Api, serving
 from taps.rest.conftest import Run
-from taps.rest.ready import commerce, hosted_git, support, telephony
+from taps.rest.ready import analytics, commerce, crm, hosted_git, support, telephony, work
 from taps.rest.ready.remote import REMOTES, Remote
 
 READY = files("tap_rest") / "ready"
@@ -20,6 +20,9 @@ assert commerce
 assert hosted_git
 assert support
 assert telephony
+assert analytics
+assert crm
+assert work
 
 
 def texts() -> dict[str, str]:
