@@ -127,6 +127,7 @@ class Klaviyo(Remote):
     name = "klaviyo"
     env: ClassVar = {"KLAVIYO_KEY": "pk_0123456789abcdef0123456789"}
     streams = ("profiles", "events")
+    asked_again = 400
     filters: ClassVar = {"profiles": ("updated", "greater-than"), "events": ("datetime", "greater-or-equal")}
     changes_rows = False
 

@@ -23,6 +23,7 @@ class Jira(Remote):
     }
     streams = ("issues", "worklogs")
     first_load = 1100
+    most_requests = 16
 
     def check(self, asked: Asked) -> None:
         if asked.headers.get("Authorization") != _basic_auth_str(
