@@ -37,6 +37,7 @@ from singerkit_state.instants import (
     rfc2822_less,
     rfc2822_of,
 )
+from singerkit_state.jsondates import json_date_instant, json_date_less, json_date_of
 
 __all__ = [
     "FORMATS",
@@ -143,7 +144,7 @@ class ValueKind:
     @property
     def is_time(self) -> bool:
         """Whether the values are points in time, so that a start date and a lookback in seconds mean something."""
-        return self.name in ("INSTANT", "DATE", "EPOCH", "RFC2822", "PATTERN")
+        return self.name in ("INSTANT", "DATE", "EPOCH", "RFC2822", "JSON_DATE", "PATTERN")
 
     @property
     def has_local_times(self) -> bool:
@@ -169,6 +170,7 @@ _NAMES = {
     "date-time": "INSTANT",
     "date": "DATE",
     "rfc2822": "RFC2822",
+    "json_date": "JSON_DATE",
     "number": "NUMBER",
     "version": "VERSION",
     "text": "TEXT",
@@ -295,6 +297,7 @@ _KEYS: dict[str, Callable[[Any, ValueKind], OrderKey]] = {
     "DATE": _date,
     "EPOCH": _epoch,
     "RFC2822": lambda value, _kind: rfc2822_instant(value),
+    "JSON_DATE": lambda value, _kind: json_date_instant(value),
     "PATTERN": lambda value, kind: pattern_instant(value, kind.pattern, kind.zone),
     "NUMBER": lambda value, _kind: _number(value),
     "VERSION": _version,
@@ -353,7 +356,7 @@ _PATTERNS = (
 def formats_of(values: Iterable[Any]) -> list[str]:
     """Return the formats that read all of ``values``, the likeliest first; `text`, which reads all, is left out."""
     present = [value for value in values if value is not None]
-    names = [*_likely_epochs(present), "number", "version", "rfc2822", *_PATTERNS]
+    names = [*_likely_epochs(present), "number", "version", "rfc2822", "json_date", *_PATTERNS]
     return [name for name in names if present and _reads(name, present)]
 
 
@@ -641,6 +644,8 @@ def _text_less(value: str, back: int, kind: ValueKind) -> str:
     match kind.name:
         case "RFC2822":
             return rfc2822_less(value, back)
+        case "JSON_DATE":
+            return json_date_less(value, back)
         case "PATTERN":
             return pattern_less(value, back, kind.pattern, kind.zone)
         case _:
@@ -676,6 +681,8 @@ def starting_value(start_date: str | None, kind: ValueKind) -> Value | None:
             return instant[0] * kind.scale + int(instant[1][:digits].ljust(digits, "0") or 0)
         case "RFC2822":
             return rfc2822_of(instant)
+        case "JSON_DATE":
+            return json_date_of(instant)
         case "PATTERN":
             return pattern_of(instant, kind.pattern, kind.zone)
         case _:

@@ -81,7 +81,7 @@ STREAM = setting.group(
         ),
         "replication_key_format": setting.name(
             "What the values of `replication_key` are, where that cannot be seen: `date-time`, `date` (ISO 8601), "
-            "`epoch` (seconds), `epoch_ms`, `epoch_us`, `epoch_ns`, `rfc2822` (Wed, 21 Oct 2026 07:28:00 GMT), a strptime "
+            "`epoch` (seconds), `epoch_ms`, `epoch_us`, `epoch_ns`, `rfc2822` (Wed, 21 Oct 2026 07:28:00 GMT), `json_date` (/Date(1439434356790+0000)/), a strptime "
             "pattern such as `%m/%d/%Y`; `number`, `version` (1.10.2), or `text`, compared by code point. Default: by the "
             "schema and the look of the values, ISO 8601 or numbers; `incremental.format` `epoch` and `epoch_ms` say it of "
             "numbers, too."
