@@ -1,35 +1,31 @@
-"""An answer of the API: what its status says, and its body as UTF-8."""
+"""An answer of the API, and what its status says."""
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
-from requests.structures import CaseInsensitiveDict
 
-from singerkit_shell.encoding import check_utf8
 from singerkit_shell.errors import BadDataError, NotAuthorisedError
 from singerkit_shell.secrets import redactor
 from tap_rest.retries import Transient
 from tap_rest.waiting import is_rate_limit, wait_asked_for
 from tap_rest.words import says_limit
 
-__all__ = ["RefusingAnswer", "Response", "excerpt", "judged", "utf8_text"]
+__all__ = ["RefusingAnswer", "Response", "excerpt", "judged"]
 
 _TRANSIENT = frozenset({408, 425, *range(500, 600)}) - {501, 505}
 _NOT_YET = 202
 _NOT_FOUND = " (check `base_url` and `path`; behind the first page, how `pagination` ends)"
-_NO_CHARSETS = ("unicode_escape", "raw-unicode-escape", "idna", "punycode", "undefined", "utf-7")
 _EXCERPT = 200
 _EXCERPT_FROM = 64 * 1024  # bytes of a body that are masked before the excerpt is cut from them
 
 
 @dataclass(slots=True)
 class Response:
-    """An answer: where it came from, its status and headers, and its body as UTF-8 without BOM.
+    """An answer: where it came from, its status and headers, and its body, which `formats.translating` makes JSON in UTF-8.
 
     ``seconds``: from sending the request that was answered to the end of the body. ``left_out``: names of parameters that were
     sent, and that a redirect on the way leads to another thing without.
@@ -68,13 +64,12 @@ class RefusingAnswer(BadDataError):
 def judged(
     response: Response, accept: Collection[int], *, shown: Callable[[str], str], auth_type: str
 ) -> Response:
-    """Return an answer with a good status, or one of ``accept``, its body made UTF-8; ``shown`` writes a URL for people.
+    """Return an answer with a good status, or one of ``accept``; ``shown`` writes a URL for people.
 
     Raises:
         Transient: asking again may help.
         NotAuthorisedError: 401, or 403 that is no rate limit.
         RefusingAnswer: another status.
-        BadDataError: see `utf8_text`.
     """
     status = response.status
     if status == _NOT_YET and status not in accept:
@@ -84,7 +79,6 @@ def judged(
             ' (if this API never answers otherwise, set `"partial_answers": "warn"`)',
         )
     if 200 <= status < 300 or status in accept:
-        response.body = utf8_text(response, shown)
         return response
     where = shown(response.url)
     says = excerpt(response)
@@ -122,46 +116,3 @@ def excerpt(response: Response) -> str:
     printable = "".join(char if char.isprintable() else " " for char in text)
     short = " ".join(printable.split())[:_EXCERPT]
     return f"`{short}`" if short else "nothing"
-
-
-def utf8_text(response: Response, shown: Callable[[str], str]) -> bytes:
-    """Return the body as UTF-8 without BOM: in the charset of its Content-Type, else UTF-8.
-
-    ``shown`` writes a URL for people.
-
-    Raises:
-        BadDataError: the charset is unknown, or the body is not valid in it.
-    """
-    body = response.body
-    declared = _charset(response.headers)
-    try:
-        codec = codecs.lookup(declared).name
-        if codec in _NO_CHARSETS:
-            raise LookupError
-        "".encode(codec).decode(codec)  # some codecs are from bytes to bytes
-    except (LookupError, ValueError):
-        raise BadDataError(
-            f"{shown(response.url)} declares the charset `{redactor.mask_foreign(declared)[:40]}`, which is unknown."
-        ) from None
-    try:
-        if codec in ("utf-8", "ascii"):
-            while body.startswith(codecs.BOM_UTF8):  # a file with one, behind one of the server's
-                body = body.removeprefix(codecs.BOM_UTF8)
-            check_utf8(body)
-            return body
-        return body.decode(codec).lstrip("\ufeff").encode()
-    except UnicodeError as error:
-        place = getattr(error, "start", 0)
-        raise BadDataError(
-            f"Expected text in {codec} from {shown(response.url)}, got bytes that are not (byte {place}); "
-            "ask its makers, or ask for another charset with an `Accept-Charset` header."
-        ) from None
-
-
-def _charset(headers: Mapping[str, str]) -> str:
-    content_type = CaseInsensitiveDict(headers).get("Content-Type", "")
-    for part in content_type.split(";")[1:]:
-        name, _, value = part.strip().partition("=")
-        if name.lower() == "charset" and value:
-            return value.strip("\"' ")
-    return "utf-8"

@@ -24,6 +24,7 @@ from tap_rest.client import Client
 from tap_rest.composing import Composer, Frame
 from tap_rest.config import ApiSettings
 from tap_rest.doubts import told_of_lost_page, told_of_lost_parameters, told_of_uneven_pages
+from tap_rest.formats.translating import Translator
 from tap_rest.lifting import Lifting
 from tap_rest.pages.endings import Endings
 from tap_rest.pages.here import Experience
@@ -74,11 +75,22 @@ class Told(Protocol):
 
 
 class Asking:
-    """All requests of one stream, with what is known of its answers from one read to the next."""
+    """All requests of one stream, with what is known of its answers from one read to the next.
 
-    def __init__(self, source: Api, settings: StreamSettings, parents: ParentFields, told: Told) -> None:
+    ``types``: the schema that says what the texts of CSV and XML are, as far as one does.
+    """
+
+    def __init__(
+        self,
+        source: Api,
+        settings: StreamSettings,
+        parents: ParentFields,
+        told: Told,
+        types: Mapping[str, Any],
+    ) -> None:
         self._source, self._settings, self._parents, self._told = source, settings, parents, told
         self._composer = Composer(source.api.base_url, settings, parents, lambda: source.began)
+        self._types = types
         self._experience = Experience()
         self._shaped = Lifting(settings).lifted
         self.numbering: Numbering | None = None
@@ -104,7 +116,8 @@ class Asking:
 
     @cached_property
     def _witness(self) -> Witness:
-        return Witness(self._source.client, self.reader)
+        client = self._source.client
+        return Witness(client, self.reader, Translator(self._settings, self._types, client.shown).translate)
 
     def pages(
         self,

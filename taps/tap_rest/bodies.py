@@ -9,6 +9,7 @@ from singerkit_shell.errors import BadDataError
 from singerkit_shell.secrets import redactor
 from tap_rest import exact
 from tap_rest.answers import RefusingAnswer, Response, excerpt
+from tap_rest.formats.looks import look_of
 from tap_rest.paths import load_exactly
 
 __all__ = [
@@ -34,11 +35,9 @@ def check_is_json(response: Response, where: str) -> None:
     if not start:
         raise BadDataError(f"Expected JSON in {where}, got an empty body (status {response.status}).")
     if start.startswith(b"<"):
-        kind = "an HTML or XML page"
-        raise BadDataError(
-            f"Expected JSON in {where}, got {kind} (status {response.status}); check `base_url`, `path` and "
-            "whether a login page or a proxy answers."
-        )
+        look = look_of(start)
+        advice = look.advice or "; check `base_url`, `path` and whether a login page or a proxy answers"
+        raise BadDataError(f"Expected JSON in {where}, got {look.words} (status {response.status}){advice}.")
 
 
 def error_in(response: Response, where: str, said: str) -> str:
@@ -71,9 +70,9 @@ def members_of(body: bytes, where: str) -> dict[str, Raw]:
     try:
         return msgspec.json.decode(body, type=dict[str, Raw])
     except msgspec.ValidationError:
-        raise BadDataError(
-            f"Expected an object or an array in {where}, got `{kind_of(body.lstrip())}`."
-        ) from None
+        look = look_of(body)
+        got = f"{look.words}{look.advice}" if look.fits else f"`{kind_of(body.lstrip())}`"
+        raise BadDataError(f"Expected an object or an array in {where}, got {got}.") from None
     except (msgspec.DecodeError, RecursionError):
         value = load_exactly(body, where)
     return (

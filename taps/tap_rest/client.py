@@ -1,7 +1,7 @@
-"""One GET at a time: origins checked, redirects by hand, retries, limits, and an answer that is whole UTF-8.
+"""One GET at a time: origins checked, redirects by hand, retries, limits, and an answer that is whole.
 
 The steps, in order: `Client.get` -> `retries.Retrying` -> `Client._follow` (redirects) -> `sending.Sender` (one request, one
-body) -> `answers.judged` (status, charset).
+body) -> `answers.judged` (status).
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Client:
 
         Raises:
             NotAuthorisedError: 401, 403 that is no rate limit, or the way leads to an origin that is not listed.
-            BadDataError: another 4xx, a body that is too large or not text in its charset.
+            BadDataError: another 4xx, a body that is too large.
             RetryableError: no whole answer after all tries.
             ConfigurationError: a refused address, or a URL that is none.
             Stopped: a signal came while waiting.

@@ -16,6 +16,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from tap_rest import exact
+from tap_rest.formats.looks import look_of
 
 __all__ = [
     "Finder",
@@ -277,7 +278,9 @@ def load_exactly(body: bytes, where: str) -> Any:
     try:
         return exact.loads(body)
     except ValueError as error:
-        raise BadDataError(f"Expected JSON in {where}, got text that is not: {_problem(error)}.") from None
+        look = look_of(body)
+        got = f"{look.words}{look.advice}" if look.fits else f"text that is not: {_problem(error)}"
+        raise BadDataError(f"Expected JSON in {where}, got {got}.") from None
     except RecursionError:
         raise BadDataError(f"Expected JSON of a sane depth in {where}, got one nested too deeply.") from None
 

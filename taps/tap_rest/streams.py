@@ -99,7 +99,7 @@ class RestStream(PartitionedStream):
         # What is inferred as a date-time has an offset.
         is_declared = isinstance(keeper, DeclaredSchema)
         self._local_times = LocalTimes(settings, keeper.schema, self._tell) if is_declared else None
-        self.asking = Asking(tap, settings, self._parents, self)
+        self.asking = Asking(tap, settings, self._parents, self, keeper.schema if is_declared else {})
         self._first = FirstPages(self.asking.pages, tap.room)
         self._whole = WholeLoad(self)
         incremental = settings.incremental

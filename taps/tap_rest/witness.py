@@ -45,11 +45,15 @@ class Question:
 
 
 class Witness:
-    """Asks the questions of one stream, and looks twice at answers without rows that differ from those with rows."""
+    """Asks the questions of one stream, and looks twice at answers without rows that differ from those with rows.
 
-    def __init__(self, client: Client, reader: PageReader) -> None:
+    ``translate`` makes the body of an answer JSON.
+    """
+
+    def __init__(self, client: Client, reader: PageReader, translate: Callable[[Response], None]) -> None:
         self._client = client
         self._reader = reader
+        self._translate = translate
         self._had_rows: Question | None = None
         self._has_asked_history = False
         self._ends: Counter[Signs] = Counter()
@@ -132,8 +136,12 @@ class Witness:
         return NotYet("no records, and it asks to wait", wait)
 
     def _get(self, question: Question, not_yet: Callable[[Response], NotYet | None]) -> Response:
+        def looked_at(response: Response) -> NotYet | None:
+            self._translate(response)
+            return not_yet(response)
+
         return self._client.get(
-            question.url, question.params, question.headers, accept=question.accept, not_yet=not_yet
+            question.url, question.params, question.headers, accept=question.accept, not_yet=looked_at
         )
 
     def _is_trusted(self, signs: Signs) -> bool:

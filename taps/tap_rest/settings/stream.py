@@ -9,6 +9,7 @@ import msgspec
 
 from tap_rest.paths import filters, unfiltered
 from tap_rest.settings import setting
+from tap_rest.settings.body import BODY, CsvSettings, body_problems
 from tap_rest.settings.fields import COPY, field_problems, names_of
 from tap_rest.settings.incremental import BOOKMARK, INCREMENTAL, BookmarkSettings, Incremental
 from tap_rest.settings.pagination import PAGINATION, Pagination, pagination_problems
@@ -53,6 +54,7 @@ STREAM = setting.group(
             "Default `fail`.",
             enum=["fail", "empty"],
         ),
+        **BODY,
         "partial_answers": setting.text(
             "What it means when an answer holds records and tells of an error beside them (`errors` of GraphQL, `success` "
             "false, `timed_out`), when one without records has a status or a message that speaks of a failure, or its HTTP "
@@ -122,6 +124,8 @@ class StreamSettings(msgspec.Struct, frozen=True):
     headers: dict[str, str] = {}
     records: str | None = None
     missing_records: str = "fail"
+    format: str | None = None
+    csv: CsvSettings = CsvSettings()
     partial_answers: str = "fail"
     partial_records: bool = False
     primary_keys: tuple[str, ...] = ()
@@ -226,6 +230,7 @@ def stream_problems(
         problems.append(f"Expected `{{value}}` inside `{place}.incremental.template`")
     problems += time_zone_problems(stream, f"{place}.")
     problems += field_problems(stream, place)
+    problems += body_problems(stream, place)
     return problems + parent_problems(stream, place, streams)
 
 

@@ -59,6 +59,7 @@ def routes(api: Api) -> dict[str, Any]:
         "/v2/rows": rows,
         "/plain": lambda _: json_reply([{"id": 1}, {"id": 2}]),
         "/again": lambda asked: json_reply([{"id": 1}] if int(asked.param("page") or 1) < 3 else []),
+        "/csv": lambda _: Reply("id,u,n\n;1,2,'~é'\n-,,\n".encode()),
         "/none": lambda _: json_reply({"rows": None}),
         "/partial": lambda _: json_reply({"data": ROWS[:1], "errors": [{"message": "some"}]}),
         "/hole": lambda asked: json_reply(
@@ -111,6 +112,12 @@ def beside(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The first config, and the same with one key more at the top level."""
     return configs[0], configs[0] | after
+
+
+def csv(**after: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Two configs that differ in how CSV is written."""
+    base = {"path": "/csv", "format": "csv", "records": "$[*]"}
+    return stream(base, csv=after)
 
 
 def keyed(key: str = "u", **more: Any) -> dict[str, Any]:
@@ -200,6 +207,15 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "streams[].path": stream({}, path="/v2/rows"),
     "streams[].params": stream({}, params={"a": 1}),
     "streams[].headers": stream({}, headers={"X-A": "1"}),
+    "streams[].format": stream({"path": "/csv"}, format="csv"),
+    "streams[].csv": csv(delimiter=";"),
+    "streams[].csv.delimiter": csv(delimiter=";"),
+    "streams[].csv.quote": csv(quote="'"),
+    "streams[].csv.escape": csv(escape="~"),
+    "streams[].csv.names": csv(names=["id", "u", "n"]),
+    "streams[].csv.skip_lines": csv(skip_lines=1),
+    "streams[].csv.encoding": csv(encoding="latin-1"),
+    "streams[].csv.nulls": csv(nulls=["-"]),
     "streams[].records": stream({}, records="$.list[*]"),
     "streams[].missing_records": stream({"path": "/none", "records": "$.rows"}, missing_records="empty"),
     "streams[].copy": stream(

@@ -1,0 +1,48 @@
+"""NDJSON: one JSON value a line, as one JSON array of them, whose text nobody has touched."""
+
+from __future__ import annotations
+
+import msgspec
+
+from singerkit_shell.errors import BadDataError
+from tap_rest import exact
+from tap_rest.formats.looks import look_of
+
+__all__ = ["array_of_lines"]
+
+_BLANK = b" \t\r"
+
+
+def array_of_lines(body: bytes, stream: str) -> bytes:
+    """Return the lines of a body as one array; blank ones are none.
+
+    Raises:
+        BadDataError: a line is no JSON.
+    """
+    lines = [line for line in body.split(b"\n") if line.strip(_BLANK)]
+    array = b"[" + b",".join(lines) + b"]"
+    try:
+        # As many values as lines: a line with two would make an array as well.
+        if len(msgspec.json.decode(array, type=list[msgspec.Raw])) == len(lines):
+            return array
+    except (msgspec.DecodeError, RecursionError):
+        pass
+    for number, line in enumerate(lines, 1):
+        _check(line, number, len(lines), body, stream)
+    return array
+
+
+def _check(line: bytes, number: int, count: int, body: bytes, stream: str) -> None:
+    """Refuse a line that is no JSON; what msgspec refuses may be some (lone surrogates)."""
+    try:
+        exact.loads(line)
+    except (ValueError, RecursionError):
+        look = look_of(body)
+        if number == 1 and look.words == "JSON" and count > 1:
+            advice = "; if the body is one JSON document, leave `format` out"
+        else:
+            advice = look.advice if number == 1 and "ndjson" not in (look.fits or "") else ""
+        end = ", the last one, so that the body may have been cut" if number == count and count > 1 else ""
+        raise BadDataError(
+            f"Expected one JSON value a line (`format` of stream {stream}), got {look.words if number == 1 else 'other text'} in line {number}{end}{advice}."
+        ) from None

@@ -1,0 +1,74 @@
+"""Each answer of a stream, its body made the JSON that is read of it, whatever came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from requests.structures import CaseInsensitiveDict
+
+from singerkit_shell.errors import BadDataError
+from tap_rest.answers import Response
+from tap_rest.charsets import charset_of, utf8_text
+from tap_rest.formats.csvtext import CsvReader
+from tap_rest.formats.lines import array_of_lines
+from tap_rest.formats.looks import format_of_type, is_json
+from tap_rest.formats.texts import readers_of
+from tap_rest.settings.stream import StreamSettings
+
+__all__ = ["Translator"]
+
+_NONE = 204
+_NAMES = {"ndjson": "one JSON value a line", "csv": "CSV"}
+
+
+class Translator:
+    """Makes JSON of the bodies of one stream. ``types``: the schema that says what texts are; ``shown`` writes a URL for people."""
+
+    def __init__(
+        self, settings: StreamSettings, types: Mapping[str, Any], shown: Callable[[str], str]
+    ) -> None:
+        self._settings, self._shown = settings, shown
+        keys = [*settings.primary_keys, *filter(None, [settings.replication_key])]
+        own_keys = [key for key in keys if key not in settings.copies and key not in settings.copied]
+        self._csv = CsvReader(settings.csv, settings.name, own_keys, readers_of(types))
+
+    def translate(self, response: Response) -> None:
+        """Make the body JSON in UTF-8.
+
+        Raises:
+            BadDataError: it is not in the format that it is read in, nor in its charset.
+        """
+        has_rows = 200 <= response.status < 300 and response.status != _NONE
+        kind = self._format_of(response) if has_rows else "json"
+        charset = charset_of(response.headers)
+        if kind == "csv" and self._settings.csv.encoding is not None:
+            charset = self._settings.csv.encoding
+        response.body = utf8_text(response.body, charset or "utf-8", self._shown(response.url))
+        if kind != "json" and not self._is_json_anyway(kind, response.body):
+            response.body = self._as_json(kind, response)
+
+    def _format_of(self, response: Response) -> str:
+        return self._settings.format or format_of_type(response.headers)
+
+    def _is_json_anyway(self, kind: str, body: bytes) -> bool:
+        """Tell whether a body is JSON whose Content-Type is wrong, as before a format was asked for."""
+        return self._settings.format is None and kind != "ndjson" and is_json(body)
+
+    def _as_json(self, kind: str, response: Response) -> bytes:
+        body = response.body
+        if not body.strip():
+            return self._none_of(kind)
+        if kind == "ndjson":
+            return array_of_lines(body, self._settings.name)
+        content_type = CaseInsensitiveDict(response.headers).get("Content-Type", "")
+        return msgspec.json.encode(self._csv.objects(body, content_type))
+
+    def _none_of(self, kind: str) -> bytes:
+        if self._settings.missing_records == "empty":
+            return b"[]"
+        raise BadDataError(
+            f"Expected {_NAMES[kind]}, got an empty body, which may be a failure; if it means that there are no rows, set "
+            f'`"missing_records": "empty"` in stream {self._settings.name}.'
+        )

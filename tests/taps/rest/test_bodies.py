@@ -1,0 +1,200 @@
+"""Bodies that are not one JSON document of objects, as in docs/tap-rest/bodies.md."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import pytest
+from taps.rest.api_server import Reply, serving
+from taps.rest.conftest import Run
+
+from singerkit_shell.errors import SingerkitError
+from tap_rest.tap import TapRest
+
+NDJSON, CSV, XML = "application/x-ndjson", "text/csv", "application/xml"
+Load = Callable[..., Run]
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Load:
+    """``load(reply, **stream)``: a run over one answer inside this process; ``config`` are keys of the top level."""
+    monkeypatch.setenv("NO_PROXY", "*")
+
+    def run(reply: Reply, *, config: Mapping[str, Any] | None = None, **stream: Any) -> Run:
+        written = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+        caplog.clear()
+        code, sentence = 0, ""
+        with serving({"/rows": lambda _: reply}) as api, redirect_stdout(written):
+            given = {
+                "base_url": api.url,
+                "streams": [{"name": "rows", "path": "/rows", "pagination": {"type": "single"}} | stream],
+                "schema_cache": str(tmp_path / "schemas"),
+                "retries": {"tries": 2, "first_wait": 0.01},
+            }
+            try:
+                TapRest(config=json.loads(json.dumps(given | dict(config or {}))), setup_mapper=False).sync()
+            except SingerkitError as error:
+                code, sentence = error.exit_code, str(error)
+        return Run(code, written.buffer.getvalue().decode(), f"{caplog.text}\n{sentence}")
+
+    return run
+
+
+def body(text: str | bytes, content_type: str = "", **more: Any) -> Reply:
+    data = text if isinstance(text, bytes) else text.encode()
+    return Reply(data, headers={"Content-Type": content_type} if content_type else {}, **more)
+
+
+# One JSON value a line
+
+LINES = '{"id": 1, "n": 1.10}\n\n{"id": 2, "n": 1e400, "s": "a\\nb"}\r\n'
+
+
+@pytest.mark.parametrize(
+    ("content_type", "stream"),
+    [
+        (NDJSON, {}),
+        ("application/jsonl; charset=utf-8", {}),
+        ("text/plain", {"format": "ndjson"}),
+        ("application/json", {"format": "ndjson", "records": "$[*]"}),
+    ],
+)
+def test_ndjson(content_type: str, stream: dict[str, Any], load: Load) -> None:
+    run = load(body(LINES, content_type), **stream)
+    assert run.code == 0, run.stderr
+    assert run.texts("rows") == [
+        {"id": "1", "n": "1.10", "s": None},
+        {"id": "2", "n": "1e400", "s": "a\nb"},
+    ]
+
+
+def test_ndjson_without_rows_and_below_a_member(load: Load) -> None:
+    assert load(body("\n", NDJSON)).code == 65
+    assert load(body("\n", NDJSON), missing_records="empty").records("rows") == []
+    wrapped = load(body('{"row": {"id": 1}}\n{"row": {"id": 2}}', NDJSON), records="$[*].row")
+    assert wrapped.records("rows") == [{"id": 1}, {"id": 2}]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"id": 1}\n{"id": 2', "got other text in line 2, the last one, so that the body may have been cut"),
+        ('{"id": 1} {"id": 2}\n{"id": 3}', "in line 1"),
+        ('[\n{"id": 1}\n]', "got JSON in line 1; if the body is one JSON document, leave `format` out"),
+        ("<a/>", "got XML in line 1"),
+    ],
+)
+def test_lines_that_are_no_json(text: str, words: str, load: Load) -> None:
+    run = load(body(text, NDJSON), format="ndjson")
+    assert run.code == 65
+    assert words in run.stderr
+    assert run.records("rows") == []
+
+
+# CSV
+
+
+def test_csv_stays_text_unless_the_schema_says_otherwise(load: Load) -> None:
+    text = 'id,price,name,is_new,tags\r\n1,1.10,"a ""b"", c\nd",TRUE,"[1.50]"\r\n\r\n2,1e400,,no,\r\n'
+    assert load(body(text, CSV)).records("rows") == [
+        {"id": "1", "price": "1.10", "name": 'a "b", c\nd', "is_new": "TRUE", "tags": "[1.50]"},
+        {"id": "2", "price": "1e400", "name": None, "is_new": "no", "tags": None},
+    ]
+    types = {"id": "integer", "price": ["null", "number"], "name": ["string", "null"], "is_new": "boolean"}
+    schema = {
+        "properties": {name: {"type": kind} for name, kind in types.items()} | {"tags": {"type": "array"}}
+    }
+    typed = load(body(text, "application/octet-stream"), format="csv", schema=schema, csv={"nulls": []})
+    assert typed.texts("rows") == [
+        {"id": "1", "price": "1.10", "name": 'a "b", c\nd', "is_new": True, "tags": ["1.50"]},
+        {"id": "2", "price": "1e400", "name": "", "is_new": "no", "tags": ""},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "csv"),
+    [
+        ("id;name\n1;a,b\n", {"delimiter": ";"}),
+        ("id,name\n1,'a,b'\n", {"quote": "'"}),
+        ("id,name\n1,a\\,b\n", {"escape": "\\", "quote": ""}),
+        ('1,"a,b"\n', {"names": ["id", "name"]}),
+        ('made by a machine\n\nid,name\n1,"a,b"\n', {"skip_lines": 2}),
+        ('id,name\n1,"a,b"\n-,-\n', {"nulls": ["-"]}),
+    ],
+)
+def test_ways_to_write_csv(text: str, csv: dict[str, Any], load: Load) -> None:
+    run = load(body(text, CSV), format="csv", csv=csv)
+    assert run.code == 0, run.stderr
+    assert run.records("rows")[0] == {"id": "1", "name": "a,b"}
+    assert run.records("rows")[1:] == ([{"id": None, "name": None}] if "nulls" in csv else [])
+
+
+def test_csv_of_other_charsets(load: Load) -> None:
+    text = "id\tname\n1\té\n"
+    tabs = "text/tab-separated-values"
+    for data, content_type, csv in (
+        (text.encode("utf-8-sig"), tabs, {}),
+        (text.encode("latin-1"), f"{tabs}; charset=latin-1", {}),
+        (text.encode("utf-16"), tabs, {"encoding": "utf-16"}),
+    ):
+        run = load(body(data, content_type), format="csv", csv=csv)
+        assert run.records("rows") == [{"id": "1", "name": "é"}], run.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("id,name\n1,a\n2\n", "Expected 2 fields in each row of CSV, got 1 in row 2"),
+        ("id,name\n1,a,b\n", "got 3 in row 1"),
+        ('id,name\n1,"a\n', "got text that is not (line 2: unexpected end of data)"),
+        ("id,id\n1,2\n", "Two columns of the header of CSV have the name `id`"),
+        ("id,\n1,2\n", "got none for column 2"),
+        ("a;b\n1;2\n", '"csv": {"delimiter": ";"}'),
+        ("name\na\n", "Expected a header with `id` as the first line of CSV, got `name`"),
+        ("Too many requests", "Expected a header with `id`"),
+        ("", "got an empty body"),
+        ('[{"id": 1}]', "Expected CSV (`format` of stream rows), got JSON; leave `format` out"),
+        ("<html>", "got an HTML page"),
+    ],
+)
+def test_csv_that_is_none(text: str, words: str, load: Load) -> None:
+    run = load(body(text, CSV), format="csv", primary_keys=["id"])
+    assert run.code == 65
+    assert words in run.stderr
+    assert run.records("rows") == []
+
+
+# What came is named
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (LINES, 'got one JSON value a line; set `"format": "ndjson"` in the stream'),
+        ("id,name\n1,a\n", 'got CSV with `,` between its fields; set `"format": "csv"` in the stream'),
+        ("id;name\n1;a\n", '`"format": "csv", "csv": {"delimiter": ";"}`'),
+        (
+            "a\tb\n3\t4\n",
+            'got CSV with a tab between its fields; set `"format": "csv", "csv": {"delimiter": "\\t"}`',
+        ),
+        ('<?xml version="1.0"?><a/>', "got XML (status 200); check `base_url`"),
+        ("<!DOCTYPE html><html>", "got an HTML page (status 200); check `base_url`, `path`"),
+        ("", "got an empty body (status 200)"),
+        ("Busy", "got text that is not"),
+        ('{"id": 1', "got text that is not"),
+    ],
+)
+def test_what_came_is_named_with_the_setting_that_fits(text: str, words: str, load: Load) -> None:
+    run = load(body(text, "text/plain"))
+    assert run.code == 65
+    assert words in run.stderr
+
+
+def test_json_under_another_type_is_json(load: Load) -> None:
+    for content_type in (CSV, XML, "text/html"):
+        assert load(body('[{"id": 1}]', content_type)).records("rows") == [{"id": 1}]
