@@ -17,6 +17,7 @@ __all__ = [
     "fate_of_nulls",
     "told_of_absent_parents",
     "told_of_creation",
+    "told_of_lacking_parents",
     "told_of_lost_copy",
     "told_of_lost_page",
     "told_of_lost_parameters",
@@ -144,12 +145,27 @@ def fate_of_nulls(settings: StreamSettings) -> str:
     return f"such rows that come or change later {_NOT_ASKED}"
 
 
-def told_of_lost_copy(stream: str, parent: str, field: str, name: str, way_to_start_over: str) -> str:
-    """Say that no parent had the ``field`` that is copied as ``name``: it may be mistyped."""
+def told_of_lost_copy(
+    stream: str, parent: str, field: str, names: Sequence[str], way_to_start_over: str
+) -> str:
+    """Say that no parent had the ``field`` that is copied as ``names``, or that fills the request: it may be mistyped."""
+    if not names:
+        return (
+            f"No record of stream {parent} had the field `{field}`, by which stream {stream} is read, so none of it was asked for. If the "
+            "name is mistyped, correct `path` or `params`; if records have it now and then, all is well."
+        )
     return (
-        f"Stream {stream} copies `{field}` of stream {parent} to `{name}`, and none of its records had that field: "
-        f"`{name}` is null in all rows of this run. If the name is mistyped, correct `parent.copy` and start the stream "
+        f"Stream {stream} copies `{field}` of stream {parent} to `{names[0]}`, and none of its records had that field: "
+        f"`{names[0]}` is null in all rows of this run. If the name is mistyped, correct `parent.copy` and start the stream "
         f"over with {way_to_start_over}; if records have it now and then, all is well."
+    )
+
+
+def told_of_lacking_parents(stream: str, parent: str, field: str) -> str:
+    """Say that records without a ``field`` that fills the request were passed over."""
+    return (
+        f"Records of stream {parent} lack the field `{field}`, by which stream {stream} is read: they count as having none of it, as those "
+        'where it is null. Set `"on_missing"` in `parent` to `"skip"` if that is right, or to `"fail"`.'
     )
 
 

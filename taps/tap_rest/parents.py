@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-from singerkit_shell.errors import BadDataError, ConfigurationError
+from singerkit_shell.errors import ConfigurationError
 from singerkit_tap.contract import Context
 from singerkit_wire.encode import Record
-from tap_rest import exact
 from tap_rest.declaredschema import DeclaredSchema
+from tap_rest.parentrecords import ParentRecords
 from tap_rest.schemas import SchemaKeeper
 from tap_rest.settings.stream import StreamSettings
 
 __all__ = ["ParentFields", "refuse_lost_copies"]
 
-_DIGITS = 10_000
-_DEPTH = 200
 _PATH_ONLY = "parent."  # prefix of context keys that no record gets, because no property has such a name
 
 
@@ -39,8 +35,7 @@ class ParentFields:
 
     def __init__(self, settings: StreamSettings) -> None:
         self._settings = settings
-        self._found: set[str] = set()
-        self._lacking: set[str] = set()
+        self.records = ParentRecords(settings)
 
     def names_of(self, keys: Sequence[str]) -> list[str]:
         """Return the names that the fields of the parent's key have in a context: those of their copies, where they have one."""
@@ -48,33 +43,25 @@ class ParentFields:
         return [copies.get(key, _PATH_ONLY + key) for key in keys]
 
     def contexts(
-        self, records: Sequence[Record], own: Collection[str] | None, inherited: Mapping[str, Any]
+        self,
+        records: Sequence[Record],
+        own: Collection[str] | None,
+        inherited: Mapping[str, Any],
+        schema: Mapping[str, Any],
     ) -> Iterator[Context]:
         """Yield the context of each record of the parent, told apart by ``own`` alone (`names_of`), None: by all that is taken.
 
-        ``inherited`` is what these records carry of those above them.
-
-        So is one of which ``own`` has a null: that is the key of no parent.
-
-        A field that is copied and fills nothing may be missing, as APIs leave out what is null.
+        So is one of which ``own`` has a null: that is the key of no parent. ``inherited`` and ``schema``: see `ParentRecords.taken`.
 
         Raises:
-            BadDataError: a record lacks another one of the fields.
+            BadDataError: a record lacks what it needs, or no record has what fills the request.
         """
-        wanted, used = self._wanted(), self._settings.parent_fields
-        needed = {name for name, field in wanted.items() if field in used}
-        needed.update(own or (), self._settings.primary_keys)
+        wanted = self._wanted()
+        needed = {*(own or ()), *self._settings.primary_keys}
+        # A key that is taken for nothing else may be missing: then it tells no parent apart.
         keys = {name: name.removeprefix(_PATH_ONLY) for name in own or () if name not in wanted}
-        for record in records:
-            parent = {**inherited, **exact.loads(bytes(record))}
-            found = {
-                name: self._parent_field(parent, field, is_needed=name in needed)
-                for name, field in wanted.items()
-            }
-            # A key that is taken for nothing else may be missing: then it tells no parent apart.
-            found |= {name: self._told(parent.get(key), key) for name, key in keys.items()}
-            if all(found[name] is not None for name, field in wanted.items() if field in used):
-                yield self._context_of(found, own)
+        for found in self.records.taken(records, inherited, wanted, keys, needed, schema):
+            yield self._context_of(found, own)
 
     def taken(self, context: Context) -> dict[str, Any]:
         """Return all that a context holds of its parent."""
@@ -140,70 +127,6 @@ class ParentFields:
         }
         return {**copied, **only}
 
-    def unknown(self, schema: Mapping[str, Any]) -> list[str]:
-        """Return the fields that no parent of this run had, though one could have, and that the parents' ``schema`` does not name."""
-        return sorted(
-            field for field in self._lacking - self._found if not _is_named(field.split("."), schema)
-        )
-
-    def _parent_field(self, record: Any, field: str, *, is_needed: bool) -> Any:
-        value = record
-        for part in _way_to(field, record):
-            if value is None and not is_needed:
-                return None
-            if isinstance(value, dict) and part not in value and not is_needed:
-                self._lacking.add(field)
-                return None
-            if not isinstance(value, dict) or part not in value:
-                parent = self._settings.parent.stream if self._settings.parent else ""
-                raise BadDataError(
-                    f"Expected the field `{field}` in every record of stream {parent}, which stream {self._settings.name} "
-                    "is read by, got a record without it; correct `path` or `parent.copy`."
-                )
-            value = value[part]
-        self._found.add(field)
-        return self._told(value, field)
-
-    def _told(self, value: Any, field: str) -> Any:
-        told = self._plain(value, field)
-        self._check_whole(told, field)
-        return told
-
-    def _plain(self, value: Any, field: str, depth: int = 0) -> Any:
-        """Return a value of JSON with each number at any depth as one that all who write it know, its digits kept."""
-        if depth > _DEPTH:
-            raise BadDataError(
-                f"Expected no more than {_DEPTH} levels as `{field}`, which stream {self._settings.name} is read by, got more; correct "
-                "`parent.copy`."
-            )
-        if isinstance(value, dict):
-            return {name: self._plain(part, field, depth + 1) for name, part in value.items()}
-        if isinstance(value, list):
-            return [self._plain(part, field, depth + 1) for part in value]
-        if not isinstance(value, exact.ExactNumber):
-            return value
-        if not value.is_finite() or abs(value.adjusted()) > _DIGITS:
-            raise BadDataError(
-                f"Expected a number of less than {_DIGITS} digits as `{field}`, which stream {self._settings.name} is read by, got a "
-                "longer one; correct `path` or `parent.copy`."
-            )
-        return Decimal(value.text)
-
-    def _check_whole(self, value: Any, field: str) -> None:
-        try:
-            json.dumps(value, ensure_ascii=False, default=str).encode()
-        except UnicodeEncodeError:
-            raise BadDataError(
-                f"Expected whole characters as `{field}` of the parent, which stream {self._settings.name} is read by, got half of one "
-                "(a lone surrogate); correct the record at the source, `path` or `parent.copy`."
-            ) from None
-
-
-def _way_to(field: str, record: Mapping[str, Any]) -> Sequence[str]:
-    """Return the names that lead to a field: one of the record itself may have been copied to it under a name with dots."""
-    way = field.split(".")
-    return [field] if field in record and way[0] not in record else way
-
 
 def refuse_lost_copies(settings: StreamSettings, keeper: SchemaKeeper) -> None:
     """See that a declared schema names what `copy` adds; it would not be sent otherwise.
@@ -220,9 +143,3 @@ def refuse_lost_copies(settings: StreamSettings, keeper: SchemaKeeper) -> None:
             f"`parent.copy` of stream `{settings.name}` adds `{lost[0]}`, which its `schema` does not name, so it would not "
             "be sent; add it to the properties of `schema`, or take it out of `copy`."
         )
-
-
-def _is_named(parts: Sequence[str], schema: Mapping[str, Any]) -> bool:
-    first, rest = parts[0], parts[1:]
-    named = [one for one in (schema, *schema.get("anyOf", ())) if first in one.get("properties", {})]
-    return bool(named) and (not rest or any(_is_named(rest, one["properties"][first]) for one in named))

@@ -12,7 +12,7 @@ from singerkit_wire.encode import Record
 from tap_rest.advice import advice_on_equal_parents, advice_on_parents
 from tap_rest.asking import Asking
 from tap_rest.declaredschema import DeclaredSchema
-from tap_rest.doubts import told_of_lost_copy
+from tap_rest.doubts import told_of_lacking_parents, told_of_lost_copy
 from tap_rest.parents import ParentFields
 from tap_rest.schemas import SchemaKeeper
 from tap_rest.settings.stream import StreamSettings
@@ -54,8 +54,11 @@ class PartitionedStream(BlockStream):
         Raises:
             BadDataError: a record lacks one of the fields.
         """
-        inherited = self.above.constants(parent_context) if self.above is not None else {}
-        return self._parents.contexts(records, self.context_fields, inherited)
+        above = self.above
+        inherited, schema = (
+            (above.constants(parent_context), above.keeper.schema) if above is not None else ({}, {})
+        )
+        return self._parents.contexts(records, self.context_fields, inherited, schema)
 
     def all_contexts(self) -> Iterator[Context | None]:
         """Yield the contexts that the streams above give when all of them are read anew, each once."""
@@ -98,13 +101,17 @@ class PartitionedStream(BlockStream):
         return {name: found[name] for name in self.sent(found)}
 
     def doubts_of_parents(self) -> Iterator[str]:
-        """Name what is copied of the parent that none of them had: it may be mistyped."""
-        parent = self.above
+        """Name what no record of the parent had, which may be mistyped, and by what some were passed over."""
+        parent, records = self.above, self._parents.records
         if parent is None:
             return
-        for field in self._parents.unknown(parent.keeper.schema):
-            names = [name for name, copied in self.settings.copies.items() if copied == field]
-            yield told_of_lost_copy(self.name, parent.name, field, names[0], self.way_to_start_over)
+        unknown = records.unknown(parent.keeper.schema)
+        for field in unknown:
+            fills = field in self.settings.parent_fields
+            names = [name for name, copied in self.settings.copies.items() if copied == field and not fills]
+            yield told_of_lost_copy(self.name, parent.name, field, names, self.way_to_start_over)
+        for field in sorted(records.passed_over.difference(unknown)):
+            yield told_of_lacking_parents(self.name, parent.name, field)
 
     def remembered(self, context: Context) -> Mapping[str, Any]:
         """Return all that is taken of the parent."""

@@ -33,6 +33,11 @@ PARENT = setting.group(
             "that is not found fails the run. Default `fail`.",
             enum=["fail", "skip"],
         ),
+        "on_missing": setting.text(
+            "What it means that a record of the parent lacks a field that `path` or `params` use: `skip`, it has none of this stream, as "
+            "where that field is null, or `fail`. Default: `skip` with a warning, and `fail` where no record has it.",
+            enum=["skip", "fail"],
+        ),
         "read": setting.text(
             "Which records of an incremental parent this stream is read for: `all`, in each run, or only the `changed` "
             "ones; then a change below a parent that does not change itself is never seen. Default `all`.",
@@ -54,6 +59,7 @@ class Parent(msgspec.Struct, frozen=True):
     stream: str
     copy: dict[str, str] | None = None
     on_404: str = "fail"
+    on_missing: str | None = None
     bookmarks: str = "shared"
     read: str = "all"
 

@@ -224,15 +224,44 @@ def test_a_url_of_the_parent_is_followed_at_home_only(run_tap: Any) -> None:
         assert other.asked == []
 
 
-def test_a_parent_without_the_field(run_tap: Any) -> None:
-    with serving({"/users": lambda _: json_reply([{"id": None}, {"no": 1}])}) as api:
-        single = PARENT | {"pagination": {"type": "single"}, "primary_keys": []}
-        child = CHILD | {
-            "parent": {"stream": "users"},
-            "primary_keys": [],
-            "schema": {"properties": {"no": {}}},
-        }
-        assert "`id`" in run_tap(api.url, single, child).ended(65).sentence
+@pytest.mark.parametrize(
+    ("records", "on_missing", "code", "said"),
+    [
+        ([{"no": 1}, {"no": 2, "cart": 5}], None, 0, "Records of stream users lack the field `cart`"),
+        ([{"no": 1, "cart": None}], None, 0, None),
+        ([{"no": 1, "cart": 5}, {"no": 2}], "skip", 0, None),
+        ([{"no": 1}, {"no": 2}], "skip", 0, "No record of stream users had the field `cart`"),
+        ([{"no": 1, "cart": 5}, {"no": 2}], "fail", 65, "in every record of stream users"),
+        ([{"no": 1}, {"no": 2}], None, 65, "got none that has it"),
+        ([{"no": 1, "cart": 5}, {"no": 2, "cart": "x"}, {}], None, 0, "lack the field `cart`"),
+    ],
+)
+def test_a_parent_without_the_field(
+    records: Any, on_missing: str | None, code: int, said: str | None, run_tap: Any
+) -> None:
+    single = PARENT | {"pagination": {"type": "single"}, "primary_keys": []}
+    parent = {"stream": "users"} | ({"on_missing": on_missing} if on_missing else {})
+    child = {
+        "name": "carts",
+        "path": "/carts/{parent.cart}",
+        "parent": parent,
+        "schema": {"properties": {"n": {}, "users_cart": {}}},
+    }
+    cart = {f"/carts/{cart}": lambda _: json_reply([{"n": 1}]) for cart in (5, "x")}
+    with serving({"/users": lambda _: json_reply(records), **cart}) as api:
+        run = run_tap(api.url, single, child).ended(code)
+        assert len(api.paths()) == 1 + len(run.records("carts"))
+    if code == 0:
+        wanted = [record["cart"] for record in records if record.get("cart")]
+        assert [record["users_cart"] for record in run.records("carts")] == wanted
+    assert said in run.stderr if said else "the field `cart`" not in run.stderr
+
+
+def test_a_text_where_the_way_to_a_field_should_lead_on(run_tap: Any) -> None:
+    with serving({"/users": lambda _: json_reply([{"id": "x"}])}) as api:
+        child = CHILD | {"path": "/users/{parent.id.no}", "parent": {"stream": "users"}, "schema": {}}
+        run = run_tap(api.url, PARENT | {"pagination": {"type": "single"}, "schema": {}}, child).ended(65)
+    assert "one that has text, a number or a list where an object should be" in run.sentence
 
 
 def test_incremental_children_share_one_bookmark(run_tap: Any) -> None:

@@ -146,6 +146,9 @@ def below(incremental: bool = False, **after: Any) -> tuple[dict[str, Any], dict
     return {"streams": [users, child]}, {"streams": [users, child | {"parent": parent}]}
 
 
+LACKING = {"name": "x", "path": "/users/{parent.no}/x", "parent": {"stream": "users"}, "schema": {}}
+
+
 def partitions_of(number: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """Two configs of a child that has a bookmark for each parent, of which there are more than ``number``."""
     users, child = below(bookmarks="each")[1]["streams"]
@@ -257,6 +260,15 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "streams[].parent.stream": below(stream="nobody"),
     "streams[].parent.copy": below(on_404="skip", copy={"who": "id"}),
     "streams[].parent.on_404": below(on_404="skip"),
+    "streams[].parent.on_missing": (
+        {"streams": [*below()[0]["streams"][:1], LACKING]},
+        {
+            "streams": [
+                *below()[0]["streams"][:1],
+                LACKING | {"parent": {"stream": "users", "on_missing": "skip"}},
+            ]
+        },
+    ),
     "streams[].parent.read": below(incremental=True, read="changed"),
     "streams[].parent.bookmarks": below(incremental=True, bookmarks="each"),
     "streams[].activate_version": stream({}, activate_version=True),
