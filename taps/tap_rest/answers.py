@@ -28,7 +28,8 @@ class Response:
     """An answer: where it came from, its status and headers, and its body, which `formats.translating` makes JSON in UTF-8.
 
     ``seconds``: from sending the request that was answered to the end of the body. ``left_out``: names of parameters that were
-    sent, and that a redirect on the way leads to another thing without.
+    sent, and that a redirect on the way leads to another thing without. ``taken_for``: `ignore`, `end` or `skip`, where a rule
+    says so; then it is no page.
     """
 
     url: str
@@ -37,6 +38,7 @@ class Response:
     body: bytes
     seconds: float = 0
     left_out: Sequence[str] = ()
+    taken_for: str | None = None
     _members: dict[str, msgspec.Raw] | None = field(default=None, init=False, repr=False, compare=False)
 
     @property

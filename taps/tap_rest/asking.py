@@ -35,6 +35,7 @@ from tap_rest.pages.pagination import Pages
 from tap_rest.pages.steps import Step, step_after_page, step_behind
 from tap_rest.parents import ParentFields
 from tap_rest.records import PageReader, ReadPage
+from tap_rest.rules import Rules
 from tap_rest.settings.parent import fields_of_parent
 from tap_rest.settings.stream import StreamSettings
 from tap_rest.urls import with_params
@@ -43,8 +44,7 @@ from tap_rest.witness import Question, Witness
 __all__ = ["Api", "Asking", "Told"]
 
 _logger = logging.getLogger("tap-rest")
-_NOT_FOUND = 404
-_NO_SUCH_PAGE = (_NOT_FOUND, 416)
+_NO_SUCH_PAGE = (404, 416)
 
 
 class Api(Protocol):
@@ -93,6 +93,8 @@ class Asking:
         self._types = types
         self._experience = Experience()
         self._shaped = Lifting(settings).lifted
+        rules = Rules.of(settings, source.api.errors)
+        self._rules = {is_first: rules.at(is_first=is_first) for is_first in (True, False)}
         self.numbering: Numbering | None = None
         """How the links or tokens number the pages, once two of them have shown it."""
         self.rows_came = 0
@@ -144,15 +146,21 @@ class Asking:
         while step is not None:
             where = f"page {pages.number} of stream {settings.name}"
             begins = pages.number == 1
-            question = self._question(frame, params, step)
+            question = self._question(frame, params, step, is_first=begins)
             own = {**frame.params, **step.params}
             history = replace(question, params=own, accept=()) if begins and params else None
             response, is_served = self._answer(question, where, history, is_first=begins)
-            if response.status == _NOT_FOUND:
+            if response.taken_for == "skip":
                 if not (begins and begins_read):
-                    raise BadDataError(told_of_lost_page(where, excerpt(response)))
+                    raise BadDataError(told_of_lost_page(where, response.status, excerpt(response)))
                 yield self._absent(where, response)
                 return
+            if response.taken_for is not None:
+                page = ReadPage([], {}, response)
+                step = pages.after_none(step, is_end=response.taken_for == "end")
+                page.is_last = step is None
+                yield page
+                continue
             page = self.reader.read(response, where, is_first=begins, is_served=is_served)
             page, step, asked = self._looked_again(pages, page, step, question)
             self._note(page)
@@ -178,24 +186,29 @@ class Asking:
             experience=self._experience,
         )
 
-    def _question(self, frame: Frame, params: Mapping[str, str], step: Step) -> Question:
-        """Return the request that a step makes; one that has a URL needs nothing of the stream's own."""
+    def _question(
+        self, frame: Frame, params: Mapping[str, str], step: Step, *, is_first: bool = False
+    ) -> Question:
+        """Return the request that a step makes, the first of a read or a later one; one that has a URL needs nothing of the stream's own."""
         asked = {**frame.params, **params, **step.params} if step.url is None else {}
         accept = (202,) if self._settings.partial_answers == "warn" else ()
-        return Question(step.url or frame.url, asked, {**frame.headers, **step.headers}, accept)
+        headers = {**frame.headers, **step.headers}
+        return Question(step.url or frame.url, asked, headers, accept, self._rules[is_first])
 
     def _answer(
         self, question: Question, where: str, history: Question | None, *, is_first: bool
     ) -> tuple[Response, bool]:
-        parent = self._settings.parent
-        if parent is not None and parent.on_404 == "skip":
-            question = replace(question, accept=(_NOT_FOUND, *question.accept))
         with _naming(where):
             return self._witness.ask(question, is_first=is_first, history=history)
 
     def _absent(self, where: str, response: Response) -> ReadPage:
         """Return what stands for a child that was not found, and say so."""
-        _logger.warning("%s was not found and is skipped (`on_404`).", where[:1].upper() + where[1:])
+        how = (
+            "was not found and is skipped (`on_404`)"
+            if response.status == 404
+            else f"is skipped (status {response.status})"
+        )
+        _logger.warning("%s %s.", where[:1].upper() + where[1:], how)
         self._told.note_skipped()
         return ReadPage([], {}, response, is_absent=True)
 
@@ -270,7 +283,7 @@ class Asking:
         for number in range(rows // size + 1, self._source.api.limits.pages):
             question = replace(self._question(frame, params, step), accept=_NO_SUCH_PAGE)
             response, is_served = self._witness.ask(question, is_first=False)
-            if response.status in _NO_SUCH_PAGE:
+            if response.status in _NO_SUCH_PAGE or response.taken_for is not None:
                 return
             where = f"page {number} of stream {settings.name}"
             page = self.reader.read(response, where, is_first=False, is_served=is_served)

@@ -19,7 +19,9 @@ from tap_rest.config import ApiSettings
 from tap_rest.masking import listed_names, shown_url
 from tap_rest.redirects import leads_to_same, lost_parameters
 from tap_rest.retries import NotYet, Retrying, Transient
+from tap_rest.rules import NO_RULES, Rules, enforced
 from tap_rest.sending import Sender
+from tap_rest.settings.errors import ErrorRule
 from tap_rest.urls import with_params
 from tap_rest.waiting import wait_asked_for
 
@@ -66,11 +68,12 @@ class Client:
         headers: Mapping[str, str] | None = None,
         *,
         accept: Collection[int] = (),
+        rules: Rules = NO_RULES,
         not_yet: Callable[[Response], NotYet | None] = lambda _: None,
     ) -> Response:
         """Return the answer to a GET of ``url``; statuses in ``accept`` are answers, not failures.
 
-        ``not_yet`` returns what an answer with a good status says where asking again may help.
+        ``rules`` say what others mean. ``not_yet`` returns what an answer with a good status says where asking again may help.
 
         Raises:
             NotAuthorisedError: 401, 403 that is no rate limit, or the way leads to an origin that is not listed.
@@ -85,13 +88,14 @@ class Client:
             raise BadDataError(
                 f"Expected a URL and its parameters, got none that can be sent: {self.shown(url)}."
             ) from None
-        return self._whole_answer(target, dict(headers or {}), accept, not_yet)
+        return self._whole_answer(target, dict(headers or {}), accept, rules, not_yet)
 
     def _follow(
         self,
         url: str,
         headers: dict[str, str],
         accept: Collection[int],
+        rules: Rules,
         not_yet: Callable[[Response], NotYet | None],
     ) -> Response:
         """Make the request and follow its redirects, each to an origin that is allowed."""
@@ -99,11 +103,14 @@ class Client:
         left_out: list[str] = []
         for _ in range(self._settings.limits.redirects + 1):
             response = self._sender.send(url, headers)
-            if response.status == _NOT_AUTHORISED and self._sender.renew_credentials(url):
+            rule = rules.rule_for(response, accept)
+            is_refused = response.status == _NOT_AUTHORISED or (rule is not None and rule.then == "refresh")
+            if is_refused and self._sender.renew_credentials(url):
                 response = self._sender.send(url, headers)
+                rule = rules.rule_for(response, accept)
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or not location:
-                answer = self._judged(response, accept, not_yet)
+                answer = self._judged(response, rule, accept, not_yet)
                 answer.left_out = left_out
                 return answer
             target = self._redirected(url, location)
@@ -134,10 +141,14 @@ class Client:
     def _judged(
         self,
         response: Response,
+        rule: ErrorRule | None,
         accept: Collection[int],
         not_yet: Callable[[Response], NotYet | None],
     ) -> Response:
-        answer = judged(response, accept, shown=self.shown, auth_type=self._settings.auth.type)
+        if rule is not None:
+            answer = enforced(rule, response, shown=self.shown)
+        else:
+            answer = judged(response, accept, shown=self.shown, auth_type=self._settings.auth.type)
         told = not_yet(answer)
         if told is not None:
             wait = wait_asked_for(answer.status, answer.headers)

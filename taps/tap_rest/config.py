@@ -15,6 +15,7 @@ from tap_rest.placeholders import holds_any, placeholder_problems
 from tap_rest.settings import setting
 from tap_rest.settings.auth import AUTH, AuthSettings, auth_problems
 from tap_rest.settings.effects import settings_without_effect
+from tap_rest.settings.errors import ERRORS, ErrorRule, error_problems
 from tap_rest.settings.fields import with_fields_at_top
 from tap_rest.settings.limits import INFER, LIMITS, RETRIES, TIMEOUT, InferSettings, Limits, Retries, Timeout
 from tap_rest.settings.pagination import PAGINATION, pagination_problems
@@ -57,6 +58,7 @@ CONFIG_SCHEMA: dict[str, Any] = {
         "timeout": TIMEOUT,
         "retries": RETRIES,
         "limits": LIMITS,
+        "errors": ERRORS,
         "infer": INFER,
         "schema_cache": setting.name(
             "Folder of the inferred schemas. Default: `$XDG_CACHE_HOME/singerkit/tap-rest`, else "
@@ -81,6 +83,7 @@ class ApiSettings(msgspec.Struct, frozen=True):
     timeout: Timeout = Timeout()
     retries: Retries = Retries()
     limits: Limits = Limits()
+    errors: tuple[ErrorRule, ...] = ()
     infer: InferSettings = InferSettings()
     schema_cache: str | None = None
 
@@ -117,11 +120,13 @@ def config_conflicts(config: Mapping[str, Any]) -> list[str]:
     if "pagination" in config:
         problems += pagination_problems(config["pagination"], "pagination")
     problems += time_zone_problems(config, "")
+    problems += error_problems(config.get("errors", ()), "errors")
     streams = config["streams"]
     names = [stream["name"] for stream in streams]
     problems += [f"There are two streams named `{name}`" for name in set(names) if names.count(name) > 1]
     for index, stream in enumerate(streams):
         place = f"streams[{index}]"
+        problems += error_problems(stream.get("errors", ()), f"{place}.errors")
         problems += stream_problems(stream, place, {other["name"]: other for other in streams})
         problems += filter_problems(stream, place, stream.get("pagination", config.get("pagination")))
         whole = _with_top_level(stream, config)

@@ -68,12 +68,15 @@ def told_of_skipped_parents(settings: StreamSettings) -> str | None:
     )
 
 
-def told_of_lost_page(where: str, says: str) -> str:
+def told_of_lost_page(where: str, status: int, says: str) -> str:
     """Say that a page behind the first is not there: that is no child that is gone, and its rows have not been read."""
+    setting, fate = (
+        ("on_404", "it was not found (404)") if status == 404 else ("skip", f"it was answered {status}")
+    )
     return (
-        f"Expected {where}, since the page before was not the last, and it was not found (404): `on_404` passes over a child that is "
-        "gone, whose first page is not found. Run again; if the API answers so behind the last page, say in `pagination` what shows "
-        "that a page is the last (`total_pages`, `total_count`, `has_more`, `is_last`, or `stop_on_short_page` with `size`). "
+        f"Expected {where}, since the page before was not the last, and {fate}: `{setting}` passes over a child whose first page is "
+        f'answered so. Run again; if the API answers so behind the last page, say `"end_status": [{status}]` in `pagination`, or what else '
+        "shows that a page is the last (`total_pages`, `total_count`, `has_more`, `is_last`, or `stop_on_short_page` with `size`). "
         f"It says: {says}"
     )
 

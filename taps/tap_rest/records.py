@@ -232,7 +232,7 @@ class PageReader:
 
     def has_rows(self, response: Response) -> bool:
         """Tell whether there are rows in an answer; one that cannot be read has none."""
-        if not 200 <= response.status < 300 or response.status == _NONE:
+        if not 200 <= response.status < 300 or response.status == _NONE or response.taken_for is not None:
             return False
         try:
             if not is_object(response):

@@ -22,6 +22,7 @@ from tap_rest.answers import Response
 from tap_rest.client import Client
 from tap_rest.records import PageReader
 from tap_rest.retries import NotYet
+from tap_rest.rules import NO_RULES, Rules
 from tap_rest.signs import wait_asked
 
 __all__ = ["Question", "Witness"]
@@ -36,12 +37,13 @@ Signs = frozenset[str]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A GET; ``accept`` are further statuses that are answers."""
+    """A GET; ``accept`` are further statuses that are answers, ``rules`` say what answers mean."""
 
     url: str
     params: Mapping[str, Any]
     headers: Mapping[str, str]
     accept: Collection[int] = ()
+    rules: Rules = NO_RULES
 
 
 class Witness:
@@ -84,6 +86,10 @@ class Witness:
         passed: list[Signs] = []
 
         def not_yet(response: Response) -> NotYet | None:
+            if response.taken_for in ("ignore", "skip"):
+                return None
+            if response.taken_for == "end":
+                return self._of_an_end(response, passed)
             around = self._reader.around_none(response)
             if around is None:
                 return None
@@ -99,11 +105,7 @@ class Witness:
                 return self._asked_to_wait(signs, wait_asked(around, response.headers))
             is_known = self._is_trusted(signs) and not is_contradicted
             if not is_known and self._serves() is False:
-                said = self._reader.excerpt_of(response)
-                return NotYet(
-                    f"status {response.status} and no records, it says: {said}, and what had some before has none now"
-                    f"{'' if signs else _ONCE_ONLY}"
-                )
+                return self._nobody_is_served(response, "" if signs else _ONCE_ONLY)
             if signs:
                 passed.append(signs)
             return None
@@ -112,6 +114,23 @@ class Witness:
         if self._had_rows is None or not passed or self._is_trusted(passed[-1]):
             return answer, bool(passed) and self._had_rows is not None
         return self._with_rows_now(question, not_yet, passed) or answer, True
+
+    def _of_an_end(self, response: Response, passed: list[Signs]) -> NotYet | None:
+        """Look whether the API serves, where an answer that is no page is the end by a rule: a failing one refuses all."""
+        signs = frozenset((f"the end by status {response.status}",))
+        is_known = signs in passed or self._is_trusted(signs) or self._had_rows is None
+        had_rows = self._had_rows
+        if not is_known and not self._serves():
+            self._had_rows = had_rows
+            return self._nobody_is_served(response)
+        passed.append(signs)
+        return None
+
+    def _nobody_is_served(self, response: Response, advice: str = "") -> NotYet:
+        said = self._reader.excerpt_of(response)
+        return NotYet(
+            f"status {response.status} and no records, it says: {said}, and what had some before has none now{advice}"
+        )
 
     def _with_rows_now(
         self, question: Question, not_yet: Callable[[Response], NotYet | None], passed: Sequence[Signs]
@@ -137,11 +156,17 @@ class Witness:
 
     def _get(self, question: Question, not_yet: Callable[[Response], NotYet | None]) -> Response:
         def looked_at(response: Response) -> NotYet | None:
-            self._translate(response)
+            if response.taken_for is None:
+                self._translate(response)
             return not_yet(response)
 
         return self._client.get(
-            question.url, question.params, question.headers, accept=question.accept, not_yet=looked_at
+            question.url,
+            question.params,
+            question.headers,
+            accept=question.accept,
+            rules=question.rules,
+            not_yet=looked_at,
         )
 
     def _is_trusted(self, signs: Signs) -> bool:
@@ -152,10 +177,13 @@ class Witness:
         if self._had_rows is None:
             return None
         try:
-            return self._reader.has_rows(self._get(replace(self._had_rows, accept=()), _at_once))
+            answer = self._get(replace(self._had_rows, accept=()), _at_once)
         except (BadDataError, NotAuthorisedError):
+            answer = None
+        if answer is None or answer.taken_for is not None:
             self._had_rows = None
             return None
+        return self._reader.has_rows(answer)
 
     def _learn_from(self, history: Question | None) -> bool:
         """Ask for rows of former runs, once, where the first answer of a run has none and something to say.

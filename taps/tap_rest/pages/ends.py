@@ -18,9 +18,18 @@ from tap_rest.pages.unread import flag_that_ends, totals_of, verdicts
 from tap_rest.paths import scalar_text
 from tap_rest.settings.pagination import Pagination
 
-__all__ = ["ENDS_AT_ONCE", "end_of_circle", "ends_here", "has_end", "is_over"]
+__all__ = [
+    "EMPTY",
+    "ENDS_AT_ONCE",
+    "all_came",
+    "end_at_itself",
+    "end_of_circle",
+    "ends_here",
+    "has_end",
+    "is_over",
+]
 
-_EMPTY = 100
+EMPTY = 100
 """So many empty pages in a row are a flag that is always true, rather than a source with a hole."""
 ENDS_AT_ONCE = {"unsaid": End.UNSAID, "single": End.SINGLE}
 
@@ -185,10 +194,10 @@ def _is_over_when_empty(here: Here) -> bool:
     flag = settings.has_more or settings.is_last
     has_rule = any((settings.total_pages, settings.total_count, flag))
     by_position = settings.type in ("page", "offset", "keyset")
-    if settings.empty_page is None and here.seen.empty_in_a_row >= _EMPTY and (flag or not has_rule):
+    if settings.empty_page is None and here.seen.empty_in_a_row >= EMPTY and (flag or not has_rule):
         says = f"`{flag}` still says that there is more" if flag else "each of them names a next one"
         raise BadDataError(
-            f"{_EMPTY} pages of stream {here.name} in a row have no records, the last is page {here.seen.pages}, and "
+            f"{EMPTY} pages of stream {here.name} in a row have no records, the last is page {here.seen.pages}, and "
             f"{says}; say `empty_page` in `pagination`: `stop` (`{line_part('empty_page', 'stop')}`) if that is "
             "the end, `continue` if records may follow."
         )
@@ -209,6 +218,25 @@ def has_end(settings: Pagination) -> bool:
     """Tell whether something besides the token says where pages end."""
     rules = (settings.total_pages, settings.total_count, settings.has_more, settings.is_last)
     return any(rules) or settings.stop_on_short_page or settings.empty_page == "stop"
+
+
+def end_at_itself(here: Here) -> End | None:
+    """Return the end that a page is which leads to itself: by the word of the config, or by a flag of its own.
+
+    So Zendesk ends an export: `next_page` is always there, and `end_of_stream` says that it leads nowhere.
+    """
+    page = here.page
+    flag = flag_that_ends(here.response, page.records_at)
+    if flag is not None:
+        return End.LAST
+    if here.settings.at_itself != "stop":
+        return None
+    if page.came and len(page.came) >= here.seen.largest_page and here.seen.pages > 1:
+        here.doubt(
+            f"Page {here.seen.pages} of stream {here.name} leads to itself and is as full as the fullest page: if more rows follow, such as "
+            "have the same time, they are not read; ask for larger pages (`size`) if so."
+        )
+    return End.REPEATED
 
 
 def end_of_circle(here: Here) -> dict[str, Any]:

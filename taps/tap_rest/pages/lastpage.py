@@ -25,6 +25,8 @@ class End(Enum):
     SHORT = "`stop_on_short_page`"
     EMPTY = "a page without records"
     EMPTY_SAID = "`empty_page` is `stop`"
+    STATUS = "an answer that is no page"
+    REPEATED = "`on_repeated_token`"
     NOTHING = "no token or link to the next page"
 
 

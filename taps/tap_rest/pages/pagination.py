@@ -16,12 +16,21 @@ from singerkit_shell.words import counted
 from singerkit_wire.encode import RawRecord
 from tap_rest.answers import Response
 from tap_rest.pages.configlines import line_of, line_part, said_in
-from tap_rest.pages.ends import ENDS_AT_ONCE, all_came, end_of_circle, ends_here, has_end, is_over
+from tap_rest.pages.ends import (
+    EMPTY,
+    ENDS_AT_ONCE,
+    all_came,
+    end_at_itself,
+    end_of_circle,
+    ends_here,
+    has_end,
+    is_over,
+)
 from tap_rest.pages.here import Experience, Here, Seen
 from tap_rest.pages.keyset import Keyset
 from tap_rest.pages.kinds import BY_TOKEN, NEXT, place_name, place_of
 from tap_rest.pages.lastpage import End, LastPage, Place, Sign, Weight
-from tap_rest.pages.steps import Step, first_step, param_of, step_behind_key
+from tap_rest.pages.steps import Step, first_step, param_of, step_after_page, step_behind_key
 from tap_rest.pages.unread import sign_of_a_page_before, signs_of_totals, totals_of, verdicts
 from tap_rest.records import ReadPage
 from tap_rest.settings.pagination import Pagination
@@ -34,6 +43,8 @@ _MISLEADING = ("unread", "stop_on_short_page")  # what would end the read at the
 
 _SAID_BY_ANSWER = (End.PAGES, End.NOTHING, End.RULE, End.LAST)
 _EMPTY = (End.EMPTY, End.EMPTY_SAID)
+_NAMED = (End.EMPTY_SAID, End.STATUS)
+"""Ends by the word of the config, where the page before may have named another."""
 _OF_NEXT = (Weight.NEXT, Weight.FLAG)
 
 
@@ -66,6 +77,8 @@ class Pages:
         self._last_records: Sequence[RawRecord] | None = None
         self._first_page: tuple[Response, Sequence[str] | None] | None = None
         """What is looked at for totals once there is a second page."""
+        self._before: LastPage | None = None
+        """The page before, which is the last where the next answer is no page."""
         self._is_first = is_first
         self._experience = experience or Experience()
         self._keyset = Keyset(settings, name, warn) if settings.type == "keyset" else None
@@ -104,12 +117,16 @@ class Pages:
         here = self._here(step, page, last_key)
         end = is_over(here)
         following = None if end is not None else NEXT[self._settings.type](here)
+        if following is not None and _leads_to_itself(following, here):
+            end = end_at_itself(here)
+            following = following if end is None else None
         if following is None:
             why = end or ENDS_AT_ONCE.get(self._settings.type, End.NOTHING)
             following = self._end(why, here, page_now)
         self._was_more_told = following is not None and bool(page.came)
         if following is None:
             return None
+        self._before = self._last_page(End.STATUS, here, Place.SAID)
         if self._seen.pages == 1:
             self._first_page = page.answer, page.records_at
         self._experience.has_seen_place = True
@@ -118,6 +135,36 @@ class Pages:
         self._tokens.add(_token(Step(url=page.answer.url)))
         self._refuse_circles(following, here)
         return following
+
+    def after_none(self, step: Step, *, is_end: bool) -> Step | None:
+        """Return the step behind an answer that by a rule is no page, or None: ``is_end``, or nothing says how to go on.
+
+        Raises:
+            BadDataError: the page before shows that there is another.
+        """
+        self._was_more_told = False
+        if not is_end and self._goes_on_without:
+            self._seen.pages += 1
+            self._seen.empty_pages += 1
+            self._seen.empty_in_a_row += 1
+            if self._seen.empty_in_a_row >= EMPTY:
+                raise BadDataError(
+                    f"{EMPTY} pages of stream {self._name} in a row are none by `errors` (`ignore`), the last is page {self._seen.pages}; say "
+                    "`end` in place of `ignore` if that is the end."
+                )
+            return step_after_page(self._settings, step, self._settings.size or self._seen.largest_page)
+        if self._before is not None:
+            found = self._found(End.STATUS, self._before)
+            self._note_end(End.STATUS, self._before, found)
+            self._tell_of_more(End.STATUS, self._before, found)
+        return None
+
+    @property
+    def _goes_on_without(self) -> bool:
+        """Tell whether the next page is asked for by a number that needs no answer, and a page without records is no end."""
+        settings = self._settings
+        size = settings.size or self._seen.largest_page
+        return settings.empty_page == "continue" and settings.type in ("page", "offset") and bool(size)
 
     def second_looks(self, step: Step, page: ReadPage) -> list[Step]:
         """Return how to ask again about an end without records behind a page that named another, or went by a record.
@@ -343,7 +390,7 @@ class Pages:
 
     def _is_usual(self, end: End, sign: Sign, last: LastPage) -> bool:
         endings = self._experience.endings
-        if end is End.EMPTY_SAID and sign.weight in _OF_NEXT:
+        if end in _NAMED and sign.weight in _OF_NEXT:
             return endings.was_so("named")
         is_said = (
             sign.is_denied
@@ -362,7 +409,7 @@ class Pages:
                 endings.note_total(sign.total_at, _came(sign, last), sign.total or 0, is_first=self._is_first)
         if self._goes_by_tokens and self._settings.type not in ("page", "offset") and last.pages > 1:
             endings.note("empty", is_so=self._was_more_told and not last.count)
-        if end is End.EMPTY_SAID:
+        if end in _NAMED:
             endings.note("named", is_so=any(sign.weight in _OF_NEXT for _, sign in found))
 
     def _tell_of_more(self, end: End, last: LastPage, found: Sequence[tuple[str, Sign]]) -> None:
@@ -424,8 +471,9 @@ class Pages:
             fits = said_in(self._settings) | {"start": 0 if self._settings.start != 0 else 1}
         if all(sign.is_total for sign in signs) and self._has_no_other_way(end, signs[0], last):
             advice = self._way_to_what_is_counted(signs)
-        elif end is End.EMPTY_SAID and signs[0].weight in _OF_NEXT:
-            advice = "if each page of the API names another, all is well, and this is said once; if rows follow, leave `empty_page` out"
+        elif end in _NAMED and signs[0].weight in _OF_NEXT:
+            setting = "`empty_page`" if end is End.EMPTY_SAID else "`end_status`, or the rule in `errors`,"
+            advice = f"if each page of the API names another, all is well, and this is said once; if rows follow, leave {setting} out"
         elif end is End.SINGLE:
             advice = f"if it is to be read, say `{line_of(fits)}`"
         else:
@@ -444,6 +492,8 @@ class Pages:
         """Tell whether each page was read that the answers have named, so that no other `pagination` reads more."""
         if end in _SAID_BY_ANSWER:
             return last.pages > 1 or sign.is_denied
+        if end in (End.STATUS, End.REPEATED):
+            return True
         return end in _EMPTY and sign.is_denied and self._settings.type != "page"
 
     def _way_to_what_is_counted(self, signs: Sequence[Sign]) -> str:
@@ -488,6 +538,10 @@ class Pages:
 
 def _came(sign: Sign, last: LastPage) -> int:
     return last.pages if sign.weight is Weight.PAGES else last.received
+
+
+def _leads_to_itself(following: Step, here: Here) -> bool:
+    return _token(following) in (_token(here.step), _token(Step(url=here.response.url)))
 
 
 def _token(step: Step) -> int:

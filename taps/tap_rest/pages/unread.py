@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 _SAID_BY_RULE = (End.PAGES, End.TOTAL, End.RULE, End.LAST)
+_SAID_BY_USER = (End.EMPTY_SAID, End.STATUS, End.REPEATED)
 
 
 def verdicts(end: End, page: LastPage) -> list[tuple[str, Sign]]:
@@ -54,8 +55,10 @@ def _verdict(end: End, sign: Sign, page: LastPage, is_full: bool) -> str:
             return "warn"  # a false that is no flag: 0 of another meaning
     if weight is Weight.NEXT and page.is_total_exact:
         return "ignore"  # some have a link on each page, or a token that is always the same
+    if weight is Weight.NEXT and end is End.REPEATED:
+        return "ignore"  # it leads to the page itself
     if weight in (Weight.NEXT, Weight.FLAG):
-        return "warn" if end in (*_SAID_BY_RULE, End.EMPTY_SAID) else "fail"
+        return "warn" if end in (*_SAID_BY_RULE, *_SAID_BY_USER) else "fail"
     is_other_total = weight is Weight.PAGES and end is not End.PAGES
     if end is not End.TOTAL and (is_other_total or weight is Weight.COUNT):
         # A total may count what a filter leaves out, or change while pages are read.

@@ -12,6 +12,7 @@ from typing import Any
 
 from singerkit_shell.errors import ConfigurationError
 from tap_rest.addresses import Origin, configured_origin, is_ever_refused, is_url
+from tap_rest.settings.errors import idle_rules
 from tap_rest.settings.limits import Retries
 from tap_rest.settings.parent import names_above
 from tap_rest.urls import parameters_in_path
@@ -30,6 +31,7 @@ def settings_without_effect(config: Group) -> list[str]:
     return [
         *_of_auth(config),
         *_of_top_level(config),
+        *idle_rules(config),
         *(_of_pagination(config["pagination"], "pagination") if "pagination" in config else ()),
         *(
             sentence

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from tap_rest.settings import setting
+from tap_rest.settings.errors import END_STATUSES, statuses_problem
 from tap_rest.settings.fields import field_problem
 
 __all__ = ["PAGINATION", "PAGINATION_TYPES", "Pagination", "pagination_problems"]
@@ -83,6 +84,12 @@ PAGINATION = setting.group(
             "`has_more` or `is_last`, and for `keyset`; otherwise `continue`.",
             enum=["stop", "continue", "fail"],
         ),
+        "end_status": END_STATUSES,
+        "on_repeated_token": setting.text(
+            "What a token or link means that leads to the very page that it came with: `fail`, or `stop`, the end. Default `fail`, unless a "
+            "flag of that page says that it is the last.",
+            enum=["fail", "stop"],
+        ),
         "continue_by": setting.text(
             "`page`, `offset`, and links and tokens that number pages: how a read goes on after a page. `number`: by the next "
             "number; rows that shift between pages when the source changes may be missed. `bookmark`: by asking again from the "
@@ -127,6 +134,8 @@ class Pagination(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     is_last: str | None = None
     stop_on_short_page: bool = False
     empty_page: str | None = None
+    end_status: tuple[int, ...] | None = None
+    at_itself: str | None = msgspec.field(default=None, name="on_repeated_token")
     continue_by: str | None = None
     allow_repeated_pages: bool = False
     unread: str | None = None
@@ -134,19 +143,26 @@ class Pagination(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 _SIZE_AND_END = (
     *("size", "size_param", "total_pages", "total_count", "has_more", "is_last", "stop_on_short_page"),
-    *("empty_page", "unread"),
+    *("empty_page", "end_status", "unread"),
 )
 _NUMBER = ("param", "start", "continue_by", "allow_repeated_pages", *_SIZE_AND_END)
-_TOKEN = ("param", "request_header", "continue_by", "allow_repeated_pages", *_SIZE_AND_END)
+_TOKEN = (
+    "param",
+    "request_header",
+    "continue_by",
+    "allow_repeated_pages",
+    "on_repeated_token",
+    *_SIZE_AND_END,
+)
 _KEYS = {
     "single": (),
     "page": _NUMBER,
     "offset": _NUMBER,
     "cursor": ("cursor", *_TOKEN),
     "header_cursor": ("header", *_TOKEN),
-    "link_header": ("rel", "continue_by", *_SIZE_AND_END),
-    "next_url": ("next", "continue_by", *_SIZE_AND_END),
-    "hateoas": ("links", "rel", "continue_by", *_SIZE_AND_END),
+    "link_header": ("rel", "continue_by", "on_repeated_token", *_SIZE_AND_END),
+    "next_url": ("next", "continue_by", "on_repeated_token", *_SIZE_AND_END),
+    "hateoas": ("links", "rel", "continue_by", "on_repeated_token", *_SIZE_AND_END),
     "keyset": ("param", "field", "template", "allow_repeated_pages", *_SIZE_AND_END),
 }
 _NEEDS = {"cursor": ("cursor",), "header_cursor": ("header",), "keyset": ("param", "field")}
@@ -156,6 +172,8 @@ def pagination_problems(pagination: Mapping[str, Any], place: str) -> list[str]:
     kind = pagination["type"]
     problems = setting.keys_for_type(pagination, place, _KEYS[kind], _NEEDS.get(kind, ()))
     problems += field_problem(pagination.get("field", ""), f"{place}.field")
+    problem = statuses_problem(pagination.get("end_status", ()), f"{place}.end_status")
+    problems += [problem] if problem is not None else []
     if pagination.get("stop_on_short_page") and "size" not in pagination:
         problems.append(f"`{place}.stop_on_short_page` needs `{place}.size`")
     if pagination.get("empty_page") == "continue" and kind in ("page", "offset", "keyset"):

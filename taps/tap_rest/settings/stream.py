@@ -10,6 +10,7 @@ import msgspec
 from tap_rest.paths import filters, unfiltered
 from tap_rest.settings import setting
 from tap_rest.settings.body import BODY, CsvSettings, body_problems
+from tap_rest.settings.errors import ERRORS, ErrorRule
 from tap_rest.settings.fields import COPY, field_problems, names_of
 from tap_rest.settings.incremental import BOOKMARK, INCREMENTAL, BookmarkSettings, Incremental
 from tap_rest.settings.pagination import PAGINATION, Pagination, pagination_problems
@@ -102,6 +103,7 @@ STREAM = setting.group(
             "description": "JSON Schema of a record, or the path of a file with it. Default: inferred.",
         },
         "parent": PARENT,
+        "errors": ERRORS,
         "activate_version": setting.flag(
             "What the API lists is all there is, and a row that it lists no more is to leave the target: each load of which it is sure "
             "that all rows have come ends with ACTIVATE_VERSION. Only for streams that each run reads as a whole; several pages are "
@@ -141,6 +143,7 @@ class StreamSettings(msgspec.Struct, frozen=True):
     pagination: Pagination = Pagination()
     declared_schema: dict[str, Any] | str | None = msgspec.field(default=None, name="schema")
     parent: Parent | None = None
+    errors: tuple[ErrorRule, ...] = ()
     activate_version: bool = False
     selected: bool = True
 

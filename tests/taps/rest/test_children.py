@@ -181,7 +181,7 @@ def test_a_later_page_that_is_not_found_is_no_child_that_is_gone(
             came |= {row["no"] for row in failed.records("orders")}
         assert failed is not None
         assert "page 2 of stream orders" in failed.sentence
-        assert "`on_404` passes over a child that is gone, whose first page is not found" in failed.sentence
+        assert "`on_404` passes over a child whose first page is answered so" in failed.sentence
         assert "Not found." in failed.sentence
         api.routes["/users/1/orders"] = route(is_lost=False)
         ended = run_tap(api.url, parent, child, state=failed.state).ended(0)

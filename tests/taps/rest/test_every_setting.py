@@ -313,6 +313,17 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
 }
 SHOWN_ELSEWHERE = {
+    "errors": "test_the_first_rule_counts_and_those_of_a_stream_come_first",
+    "streams[].errors": "test_the_first_rule_counts_and_those_of_a_stream_come_first",
+    **{
+        f"streams[].errors[].{key}": "test_a_rule_fits_by_status_and_body"
+        for key in ("status", "path", "equals", "contains", "matches")
+    },
+    "streams[].errors[].then": "test_what_becomes_of_an_answer",
+    "streams[].errors[].message": "test_what_becomes_of_an_answer",
+    "streams[].errors[].wait": "test_a_rule_waits_as_long_as_it_says",
+    "pagination.end_status": "test_a_status_is_the_end_behind_the_first_page_only",
+    "pagination.on_repeated_token": "test_zendesk_ends_with_a_page_that_leads_to_itself",
     "streams[].duplicate_keys": "test_two_rows_of_one_answer_with_one_key",
     "allowed_addresses": "test_a_refused_address_may_be_configured",
     "ca_file": "test_certificates_are_checked",

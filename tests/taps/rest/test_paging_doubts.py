@@ -372,10 +372,17 @@ CIRCLES: dict[str, tuple[dict[str, Any], Answer, str, dict[str, Any]]] = {
 }
 
 
+TOLD_BY_FLAG = ("a URL, and `end_of_stream`", "a URL, and `has_more`", "a token, and `moreResult`")
+
+
 @pytest.mark.parametrize("name", CIRCLES)
 def test_a_last_page_that_leads_back(name: str) -> None:
-    """The line that the sentence offers, as printed, reads all rows without a warning."""
+    """A flag says that it is the last; without one, the line that the sentence offers, as printed, reads all rows without a warning."""
     pagination, answer, records, added = CIRCLES[name]
+    if name in TOLD_BY_FLAG:
+        assert read(pagination, answer, records) == read(pagination | added, answer, records)
+        assert read(pagination, answer, records)[1] == []
+        return
     with pytest.raises(BadDataError, match="go round in circles") as caught:
         read(pagination, answer, records)
     line = re.search(r'`("pagination": {.*?})`', str(caught.value))

@@ -1,0 +1,139 @@
+"""What an answer means where the config says so (`errors`, `end_status`, `on_404`), before its status is judged."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw
+
+from singerkit_shell.errors import BadDataError, NotAuthorisedError
+from tap_rest import exact
+from tap_rest.answers import RefusingAnswer, Response, excerpt
+from tap_rest.paths import Finder, Found, finder_of, parse_path
+from tap_rest.retries import FailingServer, Transient
+from tap_rest.settings.errors import ErrorRule
+from tap_rest.settings.stream import StreamSettings
+from tap_rest.waiting import wait_asked_for
+
+__all__ = ["NO_RULES", "Rules", "enforced"]
+
+_TEXT = 64 * 1024
+"""Bytes of a body or value in which a text is looked for."""
+_NOTHING = (b"null", b"false", b"0", b'""', b"[]", b"{}")
+_DJANGO = ErrorRule("end", 404, "$.detail", "Invalid page.")
+"""What Django REST framework answers behind the last page, and to no other question."""
+_BY_NUMBER = ("page", "link_header", "next_url", "hateoas")
+
+
+class Rules:
+    """The rules of one stream; the first that fits an answer counts."""
+
+    def __init__(self, rules: Sequence[ErrorRule] = ()) -> None:
+        self._rules = [(rule, _test_of(rule)) for rule in rules]
+
+    @classmethod
+    def of(cls, settings: StreamSettings, of_all: Sequence[ErrorRule]) -> Rules:
+        """Return those of a stream, and ``of_all`` behind them, with what other settings say in their way."""
+        rules = [*settings.errors, *of_all]
+        if settings.parent is not None and settings.parent.on_404 == "skip":
+            rules.append(ErrorRule("skip", 404))
+        if settings.pagination.end_status:
+            rules.append(ErrorRule("end", settings.pagination.end_status))
+        if settings.pagination.type in _BY_NUMBER:
+            rules.append(_DJANGO)
+        return cls(rules)
+
+    def at(self, *, is_first: bool) -> Rules:
+        """Return those for a first request of a read (``is_first``), or for a later one."""
+        found = Rules()
+        found._rules = [(rule, fits) for rule, fits in self._rules if not is_first or rule.then != "end"]
+        return found
+
+    def rule_for(self, response: Response, accept: Collection[int] = ()) -> ErrorRule | None:
+        """Return the first rule that fits an answer; of a status in ``accept`` it is asked whether to ask again, and no more."""
+        for rule, fits in self._rules:
+            if (not rule.statuses or response.status in rule.statuses) and fits(response):
+                return rule if response.status not in accept or rule.then in _ONCE_MORE else None
+        return None
+
+
+NO_RULES = Rules()
+_ONCE_MORE = ("retry", "rate_limited", "refresh")
+
+
+def enforced(rule: ErrorRule, response: Response, *, shown: Callable[[str], str]) -> Response:
+    """Return the answer with what it is taken for (`Response.taken_for`), or raise what the rule says.
+
+    Raises:
+        Transient: it is to be asked for again.
+        NotAuthorisedError, FailingServer, RefusingAnswer: it is an error.
+    """
+    status = response.status
+    if rule.then in ("retry", "rate_limited"):
+        asked = wait_asked_for(429 if rule.then == "rate_limited" else status, response.headers)
+        raise Transient(
+            f"status {status}, {'a rate limit' if rule.then == 'rate_limited' else 'to be asked for again'} by `errors`",
+            rule.wait if asked is None else asked,
+            f", it says: {excerpt(response)}",
+        )
+    if rule.then not in ("fail", "refresh"):
+        response.taken_for = rule.then
+        return response
+    says = excerpt(response)
+    sentence = (
+        f"{shown(response.url)} answered {status}: {rule.message or 'an error by `errors`'}; it says: {says}"
+    )
+    if status in (401, 403, 407) or rule.then == "refresh":
+        raise NotAuthorisedError(sentence)
+    if status >= 500 or status in (408, 425, 429):
+        raise FailingServer(sentence)
+    raise RefusingAnswer(sentence, says)
+
+
+def _test_of(rule: ErrorRule) -> Callable[[Response], bool]:
+    """Return whether what a rule says of bodies is so of the body of an answer."""
+    fits = _value_test(rule)
+    if rule.path is None:
+        return (lambda response: fits(Raw(response.body[:_TEXT]))) if rule.looks_inside else lambda _: True
+    path = parse_path(rule.path, "errors")
+    find = finder_of([path])
+    return lambda response: any(map(fits, _values(find, path.text, response.body)))
+
+
+def _values(find: Finder, path: str, body: bytes) -> list[Raw]:
+    try:
+        found: Found = find(body, "an answer")[path]
+    except BadDataError:
+        return []
+    return found if isinstance(found, list) else [] if found is None else [found]
+
+
+def _value_test(rule: ErrorRule) -> Callable[[Raw], bool]:
+    if rule.contains is not None:
+        wanted = rule.contains.lower()
+        return lambda raw: wanted in _text(raw).lower()
+    if rule.matches is not None:
+        pattern = re.compile(rule.matches)
+        return lambda raw: pattern.search(_text(raw)) is not None
+    if rule.equals is UNSET:
+        return lambda raw: bytes(raw).strip() not in _NOTHING
+    accepted = {_scalar(one) for one in (rule.equals if isinstance(rule.equals, list) else [rule.equals])}
+    return lambda raw: _text(raw) in accepted if bytes(raw).lstrip()[:1] not in b"[{" else False
+
+
+def _text(raw: Raw) -> str:
+    """Return what a value says: a text without its quotes, all else as it is written."""
+    body = bytes(raw).strip()
+    if body[:1] == b'"':
+        try:
+            return str(exact.loads(body))
+        except ValueError:
+            pass
+    return body[:_TEXT].decode("utf-8", "replace")
+
+
+def _scalar(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
