@@ -39,6 +39,7 @@ _OURS = re.compile(
     r")(?![\w-])|PostgreSQL"
 )
 """What an advice is made of: whoever copies a command must find it whole, though a password is called `postgres`."""
+_PLACE_IN_ANSWER = re.compile(r"\$(?:\.[A-Za-z_@][\w.@-]*|\['[^']+'\])+|header:[A-Za-z][\w-]*")
 _LOGIN = re.compile(r"[^/@\s:]*:([^/\s][^\s]*)@[\w.-]+(?:[:/?#]\S*)?")
 _BASIC = re.compile(r"(?i:basic)\s+([A-Za-z0-9+/_=-]+)\s*")
 _SHORTEST = 2  # one character alone is no secret, and masking it would blank out ordinary text
@@ -218,6 +219,9 @@ def names_secret(key: str) -> bool:
 def _names_secret(key: str, value: Any, inside_secret: bool) -> bool:
     # `auth: {type: bearer, token: ...}` is a group: its parts are judged by their own names.
     if isinstance(value, Mapping):
+        return False
+    # `token: $.nextSyncToken` says where an answer has one.
+    if key == "token" and isinstance(value, str) and _PLACE_IN_ANSWER.fullmatch(value):
         return False
     return inside_secret or names_secret(key)
 

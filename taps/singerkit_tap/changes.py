@@ -64,6 +64,15 @@ def change_since(stream: BlockStream, part: Mapping[str, Any], start_date: str |
             return None
         found += _new_fields(stream, former)
         return _told(stream, found, _kept_back(stream, "goes on in the log", "rows that do not change"))
+    if stream.asks_onward:
+        if moved := _moved(stream, former):
+            return _told(
+                stream,
+                moved,
+                "It is read from the beginning, and rows that only came before stay in the target",
+            )
+        found += _new_fields(stream, former)
+        return _told(stream, found, _kept_back(stream, "goes on", "rows that do not change"))
     if stream.bookmark_key is None:
         return _told(stream, found, _kept_back(stream, "is read for parents that have changed", "others"))
     if not _has_bookmark(part if stream.selected else part.get(DRIVEN) or {}):
@@ -221,7 +230,8 @@ def earlier(one: str | None, other: str | None) -> str | None:
 
 def comes_whole(stream: BlockStream) -> bool:
     """Tell whether each run reads all rows of a stream, whatever its state says."""
-    return stream.bookmark_key is None and not stream.is_log_based and stream.sees_all_parents
+    is_whole = stream.bookmark_key is None and not stream.is_log_based and not stream.asks_onward
+    return is_whole and stream.sees_all_parents
 
 
 def reset_of(stream: BlockStream) -> str:

@@ -88,6 +88,10 @@ class Page:
     ``position``: of a full load, where one that is cut off after this page can go on (`Start.position`): JSON that the
     engine does not look into. It stands in each STATE until the load is complete. None: it begins at the start again.
     ``is_absent``: what a child is read for is not there (404), which is no error: later runs ask there again.
+    ``continuation``: what a later run asks by for what comes after this read (`Start.continuation`): JSON that the engine does
+    not look into. The last one of a read counts, and stands in the state when the read is complete; None: as it was.
+    ``is_unchanged``: the source says that nothing has changed since the read that left the continuation. No records come, no
+    bookmark moves, and no load is complete by it.
     ``decoded``: ``records`` as an encoder of the stream has decoded them already, where the connector had to look into
     them (`RecordEncoder.decoded`); the engine takes the rows out of it.
     """
@@ -99,6 +103,8 @@ class Page:
     margin: float = 0
     position: Any = None
     is_absent: bool = False
+    continuation: Any = None
+    is_unchanged: bool = False
     decoded: Decoded | None = None
 
 
@@ -112,11 +118,13 @@ class Start:
     ``bookmark``: the bookmark itself, None on a first run. For showing, not for asking.
     ``position``: the `Page.position` behind which a full load goes on that was cut off; only one of which the stream
     has said that it `can_resume`.
+    ``continuation``: what the last complete read of the stream, or of the partition, has left (`Page.continuation`).
     """
 
     value: BookmarkValue | None = None
     bookmark: BookmarkValue | None = None
     position: Any = None
+    continuation: Any = None
 
 
 class StreamContract(Protocol):

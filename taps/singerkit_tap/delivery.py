@@ -37,6 +37,8 @@ class Reading:
     """The source is asked for rows from the bookmark on."""
     created: str | None = None
     """The replication key, where its name says that it is the time of creation and there is a primary key."""
+    asks_onward: bool = False
+    """A run asks for what comes after the one before by a token that the source has given."""
     removes: bool = False
     """A load that is surely whole ends with ACTIVATE_VERSION."""
 
@@ -44,6 +46,14 @@ class Reading:
 def delivery(configuration: str, reading: Reading) -> Delivery:
     """Return the promise for streams that are read so, as long as the state is kept from run to run."""
     guarantee, reason = _of_incremental(reading) if reading.is_incremental else _again(reading)
+    if reading.asks_onward:
+        guarantee, reason = (
+            Guarantee.EFFECTIVELY_ONCE,
+            (
+                "a run asks for what comes after the last one by the token that it was given, which the state has once all pages were read; "
+                f"what the source tells again, and all rows when it takes a token no more, {_REPLACED}"
+            ),
+        )
     if reading.may_shift and not reading.shifts:
         reason += (
             "; where the links or tokens that lead to the next page hold its number, which the first run says, rows shift between "

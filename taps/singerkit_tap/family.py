@@ -16,6 +16,7 @@ from singerkit_state.order import UnorderableError
 from singerkit_state.readas import READ_AS
 from singerkit_state.tracker import BookmarkTracker
 from singerkit_tap.absent import ABSENT, AbsentParents
+from singerkit_tap.continuation import CONTINUATION, Continuations
 from singerkit_tap.contract import Context
 from singerkit_tap.copied import COPIED, CopiedFields
 from singerkit_tap.fields import SentFields
@@ -223,6 +224,9 @@ class Member:
         """What rows carry of their parents; None: nothing that could grow old."""
         self.load = FullLoad(stream, self._state) if is_wanted and _is_full_load(stream) else None
         """The full load of a stream; None: it is read otherwise."""
+        self.continuations = Continuations(stream, self._state)
+        self.is_unchanged = False
+        """Whether the source has said of a read that nothing has changed since the one before."""
         self.counter: metrics.Counter = stream.get_record_counter()
         self.uncovered = 0
         self.is_amid_page = False
@@ -330,7 +334,7 @@ class Member:
         if self.absent is not None and context:
             self.absent.begin(context)
         has_changed = self.copied is not None and bool(context) and self.copied.has_changed(context or {})
-        point = self._starting_point(is_anew=has_changed and self._has_rows_by_key)
+        point = self._starting_point(context, is_anew=has_changed and self._has_rows_by_key)
         tracker = self._tracker(context, is_anew=point.is_anew)
         if tracker is not None and context is None:
             self._newest_before = tracker.newest_before
@@ -344,7 +348,7 @@ class Member:
             drives_all=drives_all,
         )
 
-    def _starting_point(self, *, is_anew: bool) -> StartingPoint:
+    def _starting_point(self, context: Context | None, *, is_anew: bool) -> StartingPoint:
         clock = self._read.get("clock")
         return StartingPoint(
             self._start_date,
@@ -352,6 +356,7 @@ class Member:
             position=self.load.position if self.load is not None else None,
             clock=clock if isinstance(clock, int) else None,
             newest=self._read.get("newest"),
+            continuation=None if is_anew or not self.is_wanted else self.continuations.of(context),
         )
 
     def _tracker(self, context: Context | None, *, is_anew: bool) -> BookmarkTracker | None:
@@ -446,6 +451,12 @@ class Member:
         if before == 0 and self.bookmarks.forgotten:
             self._warn(self.stream, told_of_many_partitions(self.stream, self.bookmarks.limit))
 
+    def note_unchanged(self, context: Context | None) -> None:
+        """Note that a read has shown no rows, since nothing has changed since the one before: all that is known of it stays."""
+        self.is_unchanged = True
+        if self.absent is not None and context:
+            self.absent.note(context, is_there=True)
+
     def refuse_without_place(self, context: Context | None) -> None:
         """See that the rows of a partition, which are about to be written, will be covered by a bookmark.
 
@@ -470,11 +481,15 @@ class Member:
                 told_of_equal_partitions(self.stream, tuple(context), has_own_bookmarks=has_own_bookmarks),
             )
 
-    def close(self, read: Read, context: Context | None, *, is_absent: bool = False) -> None:
-        """Store the bookmark of a partition, or of the stream, that has been read to its end.
+    def close(
+        self, read: Read, context: Context | None, *, is_absent: bool = False, continuation: Any = None
+    ) -> None:
+        """Store the bookmark of a partition, or of the stream, that has been read to its end, and its ``continuation``.
 
         One that is not there (``is_absent``) has not been read: its bookmark stays, since what changed before is still to come.
         """
+        if continuation is not None and self.is_wanted:
+            self.continuations.note(context, continuation)
         if self.absent is not None and context:
             self.absent.note(context, is_there=not is_absent)
         if is_absent:
@@ -557,10 +572,12 @@ class Member:
         state = {
             key: value
             for key, value in self.bookmarks.state().items()
-            if key not in (_DRIVEN_BY, _READ_AT, READ_AS, LOAD, ABSENT, COPIED)
+            if key not in (_DRIVEN_BY, _READ_AT, READ_AS, LOAD, ABSENT, COPIED, CONTINUATION)
         }
         if self.load is not None and (load := self.load.written()):
             state[LOAD] = load
+        if continuations := self.continuations.written():
+            state[CONTINUATION] = continuations
         has_lost_parents = self.absent is not None and self.absent.has_lost
         if self._driven_by is not None and not has_lost_parents:
             state[_DRIVEN_BY] = self._driven_by

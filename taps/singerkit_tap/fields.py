@@ -105,7 +105,9 @@ class SentFields:
             name: former.get(name) if part is None else part for name, part in self._stream.asks_of().items()
         }
         source[KEYS] = list(self._stream.primary_keys) if self._is_wanted else former.get(KEYS)
-        if self._is_wanted and self._stream.bookmark_key is None and not self._stream.is_log_based:
+        stream = self._stream
+        is_whole = stream.bookmark_key is None and not stream.is_log_based and not stream.asks_onward
+        if self._is_wanted and is_whole:
             source[WHOLE] = True
         return {name: part for name, part in source.items() if part is not None}
 

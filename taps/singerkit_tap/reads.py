@@ -24,7 +24,7 @@ class StartingPoint:
     """Where a read starts, beside its bookmark.
 
     ``date``: the `start_date` of the config. ``is_anew``: all rows are sent again, whatever the bookmark says.
-    ``position``: where a full load goes on (`Start.position`).
+    ``position``: where a full load goes on (`Start.position`). ``continuation``: see `Start.continuation`.
     ``clock``: what the source's clock showed before the stream was last read for its children; ``newest``: the value whose
     rows were read for them once more then. See `BookmarkTracker.unsettled`.
     """
@@ -34,6 +34,7 @@ class StartingPoint:
     position: Any
     clock: float | None
     newest: Any
+    continuation: Any = None
 
 
 class Read:
@@ -69,11 +70,12 @@ class Read:
 
     def _start(self) -> Start:
         if self.tracker is None:
-            return Start(position=self._point.position)
+            return Start(position=self._point.position, continuation=self._point.continuation)
         if self.drives_all or self._point.is_anew:
             first = starting_value(self._point.date, self._stream.bookmark_kind)
             return Start(first, self.old_bookmark.start)
-        return Start(self.tracker.start_value, self.old_bookmark.start)
+        value, bookmark = self.tracker.start_value, self.old_bookmark.start
+        return Start(value, bookmark, continuation=self._point.continuation)
 
     def note_clock(self, own: float | None, familys: float | None, margin: float) -> None:
         """Tell the tracker what the clock showed when its read, or the read of the family, was begun."""

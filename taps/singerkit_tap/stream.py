@@ -342,6 +342,9 @@ class BlockStream(Stream):
         """The command that mends a state file, as a part of a sentence; empty where there is none."""
         return go_on(self.tap.state_location, self.tap.pipeline)
 
+    asks_onward = False
+    """Whether a run asks for what comes after the one before by what the source said then (`Page.continuation`)."""
+
     doubts_small_loads = False
     """Whether a full load that is much smaller than the one before is no proof, by itself, that the other rows are gone."""
 

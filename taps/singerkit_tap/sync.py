@@ -298,7 +298,7 @@ class SyncRun:
 
         Unless there is any doubt that all have come: a row that is there and was not read must not go.
         """
-        if member.load is None or member.version is None:
+        if member.load is None or member.version is None or member.is_unchanged:
             return
         rows = member.rows_written
         may_leave_rows = member.load.may_leave_rows(rows)
@@ -338,9 +338,14 @@ class SyncRun:
     def _read_partition(self, family: Family, member: Member, context: Context | None) -> None:
         read = self._begin_read(family, member, context)
         is_absent = False
+        continuation: Any = None
         with _closing(member.stream.read_pages(context, read.start)) as pages:
             for page in pages:
                 is_absent = is_absent or page.is_absent
+                continuation = page.continuation if page.continuation is not None else continuation
+                if page.is_unchanged:
+                    member.note_unchanged(context)
+                    return
                 family.see_clock(page.clock)
                 read.note_clock(page.clock, family.clock, page.margin)
                 try:
@@ -363,7 +368,7 @@ class SyncRun:
         # A connector that saw the flag while waiting returned early: this is no end.
         stop_flag.raise_if_set(_SAFE)
         read.finish()
-        member.close(read, context, is_absent=is_absent)
+        member.close(read, context, is_absent=is_absent, continuation=continuation)
 
     def _begin_read(self, family: Family, member: Member, context: Context | None) -> Read:
         read = family.begin_read(member, context)

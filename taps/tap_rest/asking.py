@@ -20,6 +20,7 @@ from singerkit_shell.errors import BadDataError, ConfigurationError, NotAuthoris
 from singerkit_tap.contract import Context
 from singerkit_wire.encode import RawRecord
 from tap_rest.answers import Response, excerpt
+from tap_rest.beginnings import AS_CONFIGURED, Beginning
 from tap_rest.client import Client
 from tap_rest.composing import Composer, Frame
 from tap_rest.config import ApiSettings
@@ -38,6 +39,7 @@ from tap_rest.records import PageReader, ReadPage
 from tap_rest.rules import Rules
 from tap_rest.settings.parent import fields_of_parent
 from tap_rest.settings.stream import StreamSettings
+from tap_rest.tokens import paths_of_token
 from tap_rest.urls import with_params
 from tap_rest.witness import Question, Witness
 
@@ -103,13 +105,17 @@ class Asking:
         self.reader = PageReader(
             settings.name,
             settings.records,
-            body_paths(settings.pagination),
+            [*dict.fromkeys([*body_paths(settings.pagination), *paths_of_token(settings.token)])],
             settings.missing_records,
             settings.partial_answers,
             told.warn,
             asks_for_things=bool(fields_of_parent(settings.path.partition("?")[0])),
             shaped=self._shaped,
         )
+
+    def first_params(self, context: Context | None) -> Mapping[str, Any]:
+        """Return what is sent as long as there is no token."""
+        return self._composer.first_params(context)
 
     @property
     def endings(self) -> Endings:
@@ -128,10 +134,12 @@ class Asking:
         *,
         is_first: bool = True,
         begins_read: bool = True,
+        beginning: Beginning = AS_CONFIGURED,
     ) -> Iterator[ReadPage]:
         """Yield what each request finds, with ``params`` besides those of the config; ``is_first``: see `Pages`.
 
         ``begins_read``: none of these pages was asked for before, so that the first may show that there is no such child.
+        ``beginning``: how the first request differs.
 
         Raises:
             BadDataError, NotAuthorisedError, RetryableError, ConfigurationError, Stopped: see `Client.get`,
@@ -141,15 +149,19 @@ class Asking:
         frame = self._composer.frame(context)
         pages = self._read(is_first=is_first)
         overlaps = Overlaps(settings.pagination.size)
-        step: Step | None = pages.first
+        step: Step | None = beginning.step(pages.first)
         before: Question | None = None
         while step is not None:
             where = f"page {pages.number} of stream {settings.name}"
             begins = pages.number == 1
-            question = self._question(frame, params, step, is_first=begins)
+            question = beginning.asked(self._question(frame, params, step, is_first=begins), is_first=begins)
             own = {**frame.params, **step.params}
-            history = replace(question, params=own, accept=()) if begins and params else None
+            asks_on = begins and params and self._settings.token is None
+            history = replace(question, params=own, accept=()) if asks_on else None
             response, is_served = self._answer(question, where, history, is_first=begins)
+            if response.status in beginning.ends_with:
+                yield ReadPage([], {}, response)
+                return
             if response.taken_for == "skip":
                 if not (begins and begins_read):
                     raise BadDataError(told_of_lost_page(where, response.status, excerpt(response)))

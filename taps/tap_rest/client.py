@@ -37,7 +37,7 @@ class Client:
 
     def __init__(self, settings: ApiSettings) -> None:
         self._settings = settings
-        self._hidden = {name for stream in settings.streams for name in stream.params}
+        self._hidden = {name for stream in settings.streams for name in stream.hidden_params}
         self._hidden.add(query_key_of(settings.auth) or "")
         self._reach = Reach(settings.base_url, settings.allowed_hosts, settings.allowed_addresses)
         self._sender = Sender(settings, self._reach, self.shown)

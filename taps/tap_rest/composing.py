@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from singerkit_state.instants import zone_named
 from singerkit_tap.contract import Context
@@ -36,6 +36,17 @@ class Composer:
         self._base_url, self._settings, self._parents = base_url, settings, parents
         zone = None if settings.time_zone is None else zone_named(settings.time_zone)
         self._moments = Moments(began, zone)
+
+    def first_params(self, context: Context | None) -> Mapping[str, Any]:
+        """Return what is sent as long as there is no token, beside the frame."""
+        token = self._settings.token
+        if token is None:
+            return {}
+        values = Values(self._moments, self._parents.values(context))
+        return cast(
+            "Mapping[str, Any]",
+            filled(token.first_params, values, "incremental.first_params", as_texts=True),
+        )
 
     def frame(self, context: Context | None) -> Frame:
         """Return what the requests below one parent have in common.

@@ -21,6 +21,7 @@ from tap_rest.settings.limits import INFER, LIMITS, RETRIES, TIMEOUT, InferSetti
 from tap_rest.settings.pagination import PAGINATION, pagination_problems
 from tap_rest.settings.stream import HEADERS, PARAMS, STREAM, StreamSettings, filter_problems, stream_problems
 from tap_rest.settings.times import TIME_ZONE, clock_problems, time_zone_problems
+from tap_rest.settings.tokens import token_problems, with_token
 
 __all__ = ["CONFIG_SCHEMA", "ApiSettings", "api_settings", "config_conflicts"]
 
@@ -97,13 +98,15 @@ def api_settings(config: Mapping[str, Any]) -> ApiSettings:
     problems = config_conflicts(config)
     if problems:
         raise ConfigurationError(f"The config is not valid: {'; '.join(problems)}.")
-    streams = [_with_top_level(stream, config) for stream in config["streams"]]
+    streams = [
+        with_token(with_fields_at_top(_with_top_level(stream, config))) for stream in config["streams"]
+    ]
     headers = {name: text for name, text in config.get("headers", {}).items() if not holds_any(text)}
     return msgspec.convert({**config, "headers": headers, "streams": streams}, ApiSettings)
 
 
 def _with_top_level(stream: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
-    filled = with_fields_at_top(stream)
+    filled = dict(stream)
     filled["params"] = {**config.get("params", {}), **stream.get("params", {})}
     of_all = {name: text for name, text in config.get("headers", {}).items() if holds_any(text)}
     filled["headers"] = {**of_all, **stream.get("headers", {})}
@@ -131,5 +134,6 @@ def config_conflicts(config: Mapping[str, Any]) -> list[str]:
         problems += filter_problems(stream, place, stream.get("pagination", config.get("pagination")))
         whole = _with_top_level(stream, config)
         problems += placeholder_problems(whole, place, whole.get("pagination", {}))
+        problems += token_problems(whole, place)
         problems += clock_problems(stream, place, stream.get("time_zone", config.get("time_zone")))
     return [*problems, *settings_without_effect(config)]

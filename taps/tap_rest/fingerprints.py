@@ -15,7 +15,7 @@ from tap_rest.settings.pagination import Pagination
 from tap_rest.settings.stream import StreamSettings
 from tap_rest.urls import joined
 
-__all__ = ["fingerprints_of"]
+__all__ = ["digest_of", "fingerprints_of"]
 
 _NO_OTHER_ROWS = ("size",)
 """What of `pagination` says only how many rows come in one answer."""
@@ -30,13 +30,14 @@ def fingerprints_of(settings: StreamSettings, api: ApiSettings) -> dict[str, str
     above = [
         digest for parent in streams_above(settings, api.streams) for digest in _own(parent, api).values()
     ]
-    return {**own, "parent": _digest(above)} if above else own
+    return {**own, "parent": digest_of(above)} if above else own
 
 
 def _own(settings: StreamSettings, api: ApiSettings) -> dict[str, str]:
     headers = {name.lower(): value for name, value in {**api.headers, **settings.headers}.items()}
     register_secrets(headers)
     register_secrets(settings.params)
+    register_secrets(settings.token.first_params if settings.token is not None else {})
     said = {
         name: value
         for name in Pagination.__struct_fields__
@@ -44,9 +45,19 @@ def _own(settings: StreamSettings, api: ApiSettings) -> dict[str, str]:
         and name not in _NO_OTHER_ROWS
     }
     return {
-        "where": _digest([_place(joined(api.base_url, settings.path)), *_hint(settings.path)]),
-        "asks": _digest([_as_asked(settings.params), headers, said, *_hints(settings.params)]),
+        "where": digest_of([_place(joined(api.base_url, settings.path)), *_hint(settings.path)]),
+        "asks": digest_of(
+            [_as_asked(settings.params), headers, said, *_hints(settings.params), *_first(settings)]
+        ),
     }
+
+
+def _first(settings: StreamSettings) -> list[Any]:
+    """Return what is sent only as long as there is no token; nothing for all others, whose states know no such part."""
+    token = settings.token
+    return (
+        [_as_asked(token.first_params), *_hints(token.first_params)] if token and token.first_params else []
+    )
 
 
 def _as_asked(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,6 +85,7 @@ def _place(url: str) -> str:
     return (host.lower() + slash + path).rstrip("/")
 
 
-def _digest(said: Any) -> str:
+def digest_of(said: Any) -> str:
+    """Return a text by which what is said, of which secrets count for nothing, is known again."""
     text = redactor.mask(json.dumps(said, sort_keys=True, ensure_ascii=False))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]

@@ -32,6 +32,7 @@ from tap_rest.advice import (
     why_no_key_inside,
 )
 from tap_rest.asking import Api, Asking
+from tap_rest.beginnings import Beginning
 from tap_rest.clock import clock_of
 from tap_rest.copies import refuse_own_values
 from tap_rest.declaredschema import DeclaredSchema
@@ -46,7 +47,7 @@ from tap_rest.doubts import (
     told_of_shifting_pages,
     told_of_skipped_parents,
 )
-from tap_rest.fingerprints import fingerprints_of
+from tap_rest.fingerprints import digest_of, fingerprints_of
 from tap_rest.firstpages import FirstPages, Room
 from tap_rest.incremental import bookmark_params, hint_at_start, unit_problem
 from tap_rest.localtimes import LocalTimes
@@ -57,6 +58,7 @@ from tap_rest.records import ReadPage
 from tap_rest.samples import limited, pages_without_bookmark
 from tap_rest.schemas import COPIED, Sample, SchemaKeeper
 from tap_rest.settings.stream import StreamSettings
+from tap_rest.tokens import token_reads
 from tap_rest.whole import WholeLoad
 
 __all__ = ["RestStream"]
@@ -102,6 +104,8 @@ class RestStream(PartitionedStream):
         self.asking = Asking(tap, settings, self._parents, self, keeper.schema if is_declared else {})
         self._first = FirstPages(self.asking.pages, tap.room)
         self._whole = WholeLoad(self)
+        self._tokens = token_reads(settings, self._question, self._tell)
+        self.asks_onward = self._tokens is not None
         incremental = settings.incremental
         super().__init__(
             tap,
@@ -160,6 +164,7 @@ class RestStream(PartitionedStream):
             clock=clock,
             margin=margin,
             is_absent=page.is_absent,
+            continuation=None if self._tokens is None else self._tokens.left_by(page),
             decoded=page.decoded,
         )
 
@@ -176,6 +181,8 @@ class RestStream(PartitionedStream):
         return self._whole.doubt(was_warned=was_warned)
 
     def _pages(self, context: Context | None, start: Start) -> Iterator[ReadPage]:
+        if self._tokens is not None:
+            return self._tokens.pages(start.continuation, partial(self._ask_by_token, context))
         begins = chain([True], repeat(False))
 
         def ask(params: Mapping[str, str]) -> Iterator[ReadPage]:
@@ -211,6 +218,15 @@ class RestStream(PartitionedStream):
             self.advice_on_order,
         )
         return following.pages(params, is_first=start.bookmark is None)
+
+    def _ask_by_token(
+        self, context: Context | None, params: Mapping[str, Any] | None, beginning: Beginning
+    ) -> Iterator[ReadPage]:
+        """Ask behind a token, or for all rows (None)."""
+        is_first = params is None
+        params = self.asking.first_params(context) if params is None else params
+        begun = self._first.begun(context, params) if is_first else None
+        return begun or self.asking.pages(context, params, is_first=is_first, beginning=beginning)
 
     # What is told of them
 
@@ -353,6 +369,10 @@ class RestStream(PartitionedStream):
         """The fields of the parent, and those from inside others; of a stream without any record the keys, too, which nothing has yet."""
         return {*self.settings.copies, *self.settings.copied, *self.keeper.placeholders}
 
+    def _question(self) -> str:
+        """Return what tells one question to the API from another, as far as its answers go."""
+        return digest_of([*self._fingerprints.values(), self.settings.records, self.settings.copied])
+
     @cached_property
     def _fingerprints(self) -> Mapping[str, str]:
         return fingerprints_of(self.settings, self.tap.api)
@@ -438,6 +458,8 @@ class RestStream(PartitionedStream):
             yield from self.child_contexts(records, context)
 
     def _first_pages(self, context: Context | None) -> Iterator[ReadPage]:
+        if self._tokens is not None:
+            return self._first.look(context, self.asking.first_params(context))
         return pages_without_bookmark(self._first.look, context, self._start_params, self._hint_at_start)
 
     def _start_params(self) -> dict[str, str]:

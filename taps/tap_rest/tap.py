@@ -89,6 +89,7 @@ class TapRest(SingerkitTap):
                     filters=stream.incremental is not None,
                     created=_key_of_creation(stream),
                     removes=stream.activate_version,
+                    asks_onward=stream.token is not None,
                 ),
             )
             for stream in api_settings(config).streams
@@ -104,6 +105,7 @@ class TapRest(SingerkitTap):
         """The one client of all streams: connections, cookies and waits are shared."""
         for stream in self.api.streams:
             register_secrets(stream.params)
+            register_secrets(stream.token.first_params if stream.token is not None else {})
             for name, value in parameters_in_path(stream.path):
                 register_secrets({name: value})
             register_secrets(stream.headers)

@@ -310,7 +310,9 @@ def _of_incremental(
             "page on, so that rows before the bookmark come; ask by another parameter, or take `incremental` out"
         )
     for where, params in groups:
-        if asked in params:
+        if asked in params and "token" in incremental:
+            yield f"`{where}.{asked}` is lost as soon as there is a token, since `{place}.incremental` sends that parameter; take it out"
+        elif asked in params:
             template = incremental.get("template", "{value}")
             yield (
                 f"`{where}.{asked}` is lost as soon as there is a bookmark, since `{place}.incremental` sends that parameter: "

@@ -7,11 +7,12 @@ import msgspec
 from singerkit_state.bookmarks import PARTITION_LIMIT, SEEN_LIMIT
 from singerkit_state.instants import pattern_in_full
 from tap_rest.settings import setting
+from tap_rest.settings.tokens import TOKEN
 
 __all__ = ["BOOKMARK", "INCREMENTAL", "BookmarkSettings", "Incremental"]
 
 INCREMENTAL = setting.group(
-    "The query parameter that asks the server for rows from the bookmark on. It is sent only when there is a "
+    "The query parameter that asks the server for rows from the bookmark on, or for what comes behind a `token`. It is sent only when there is a "
     "bookmark or a `start_date`, and while a schema is inferred only where the API gives no answer without it.",
     {
         "param": setting.name("Name of the query parameter.", minLength=1),
@@ -28,8 +29,8 @@ INCREMENTAL = setting.group(
             "description": "Ask again for this much before the bookmark, for rows that appear late: seconds "
             "for points in time, days for dates, units for other numbers. Default 0.",
         },
+        **TOKEN,
     },
-    ["param"],
 )
 
 BOOKMARK = setting.group(

@@ -96,6 +96,11 @@ def parent_problems(
         return [f"`{place}.parent.stream` leads back to the stream itself: {circle}"]
     if stream["parent"].get("read") == "changed" and "replication_key" not in streams[parent]:
         return [f"`{place}.parent.read: changed` needs a `replication_key` of stream `{parent}`"]
+    if "token" in streams[parent].get("incremental", {}):
+        return [
+            f"`{place}.parent.stream` names `{parent}`, which goes on by a token, so that a run would see only those that have changed: read "
+            "it as a whole, in a stream of its own without `incremental`"
+        ]
     if not fields_of_parent(*(stream.get(asked) for asked in PLACES)):
         return [f"`{place}` has a parent; `path`, `params` or `headers` must hold a `{{parent.field}}`"]
     return []

@@ -16,6 +16,7 @@ from tap_rest.settings.incremental import BOOKMARK, INCREMENTAL, BookmarkSetting
 from tap_rest.settings.pagination import PAGINATION, Pagination, pagination_problems
 from tap_rest.settings.parent import PARENT, Parent, fields_of_parent, parent_problems
 from tap_rest.settings.times import TIME_ZONE, time_zone_problems
+from tap_rest.settings.tokens import TokenSettings
 
 __all__ = ["HEADERS", "PARAMS", "STREAM", "StreamSettings", "filter_problems", "stream_problems"]
 
@@ -139,6 +140,8 @@ class StreamSettings(msgspec.Struct, frozen=True):
     time_zone: str | None = None
     is_sorted: bool = False
     incremental: Incremental | None = None
+    token: TokenSettings | None = None
+    """`incremental` of a stream that goes on by a token."""
     bookmark: BookmarkSettings = BookmarkSettings()
     pagination: Pagination = Pagination()
     declared_schema: dict[str, Any] | str | None = msgspec.field(default=None, name="schema")
@@ -146,6 +149,13 @@ class StreamSettings(msgspec.Struct, frozen=True):
     errors: tuple[ErrorRule, ...] = ()
     activate_version: bool = False
     selected: bool = True
+
+    @property
+    def hidden_params(self) -> list[str]:
+        """Names of parameters whose values are not shown: those of the config, and a token."""
+        token = self.token
+        of_token = [] if token is None else [*filter(None, [token.param]), *token.first_params]
+        return [*self.params, *of_token]
 
     @property
     def keyset_field(self) -> str | None:
@@ -226,7 +236,7 @@ def stream_problems(
         )
     if "bookmark" in stream and "replication_key" not in stream:
         problems.append(f"`{place}.bookmark` needs `{place}.replication_key`")
-    if "incremental" in stream and "replication_key" not in stream:
+    if "token" not in stream.get("incremental", {"token": None}) and "replication_key" not in stream:
         problems.append(f"`{place}.incremental` needs `{place}.replication_key`")
     template = stream.get("incremental", {}).get("template", "{value}")
     if "{value}" not in template:

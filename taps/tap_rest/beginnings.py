@@ -1,0 +1,37 @@
+"""How the first request of a read may differ from what the config says."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+
+from tap_rest.pages.steps import Step
+from tap_rest.witness import Question
+
+__all__ = ["AS_CONFIGURED", "Beginning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """``url`` stands in the place of the stream's own, ``headers`` are sent with the first request alone.
+
+    ``ends_with``: statuses of any page that end the read, which yields them without records; what they mean is the caller's.
+    """
+
+    url: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    ends_with: Collection[int] = ()
+
+    def step(self, first: Step) -> Step:
+        """Return the first step of a read of which ``first`` would be that."""
+        return first if self.url is None else replace(first, url=self.url)
+
+    def asked(self, question: Question, *, is_first: bool) -> Question:
+        """Return what one request of the read asks for."""
+        if not self.ends_with and not self.headers:
+            return question
+        headers = {**question.headers, **(self.headers if is_first else {})}
+        return replace(question, headers=headers, accept=(*question.accept, *self.ends_with))
+
+
+AS_CONFIGURED = Beginning()

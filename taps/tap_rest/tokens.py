@@ -1,0 +1,113 @@
+"""Reads that go on by a token of the answers: what the last complete read ended with is sent, or is the URL that is asked.
+
+A token is an answer to one question. Where the config asks for something else by now, it is not sent, and all is read again; so it is
+when the API says that it takes it no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
+from urllib.parse import urljoin
+
+from requests.structures import CaseInsensitiveDict
+
+from singerkit_shell.errors import BadDataError
+from singerkit_shell.words import counted
+from tap_rest.addresses import is_url
+from tap_rest.beginnings import AS_CONFIGURED, Beginning
+from tap_rest.pages.here import IN_HEADER
+from tap_rest.paths import scalar_text
+from tap_rest.records import ReadPage
+from tap_rest.settings.stream import StreamSettings
+from tap_rest.settings.tokens import TokenSettings
+
+__all__ = ["TokenReads", "paths_of_token", "token_reads"]
+
+Ask: TypeAlias = Callable[[Mapping[str, Any] | None, Beginning], Iterator[ReadPage]]
+"""Reads with parameters besides those of the config, None: all rows."""
+
+
+def token_reads(
+    settings: StreamSettings, question: Callable[[], str], warn: Callable[[str], None]
+) -> TokenReads | None:
+    """Return what reads a stream that goes on by a token; None: it does not."""
+    return None if settings.token is None else TokenReads(settings.name, settings.token, question, warn)
+
+
+def paths_of_token(settings: TokenSettings | None) -> list[str]:
+    """Return the path to look up in each body."""
+    return [] if settings is None or settings.token.startswith(IN_HEADER) else [settings.token]
+
+
+class TokenReads:
+    """Those of one stream, ``name``; ``question`` returns a text of what the config asks for, ``warn`` takes a sentence."""
+
+    def __init__(
+        self, name: str, settings: TokenSettings, question: Callable[[], str], warn: Callable[[str], None]
+    ) -> None:
+        self._name, self._settings = name, settings
+        self._question, self._warn = question, warn
+
+    def pages(self, left: Any, ask: Ask) -> Iterator[ReadPage]:
+        """Yield the pages behind what the last complete read has ``left``, or all of them.
+
+        Raises:
+            BadDataError: no answer of a read of all rows had a token, so that no run could go on.
+        """
+        token = self._token(left)
+        if token is not None:
+            for page in ask(*self._asked_by(token)):
+                if page.answer.status in self._settings.expired:
+                    self._warn(
+                        f"The API takes the token that the last run of stream {self._name} ended with no more (status "
+                        f"{page.answer.status}), so all rows are read again; rows that were deleted meanwhile stay in the target."
+                    )
+                    break
+                yield page
+            else:
+                return
+        pages, has_token = 0, False
+        for page in ask(None, AS_CONFIGURED):
+            pages, has_token = pages + 1, has_token or page.is_absent or self.left_by(page) is not None
+            yield page
+        if pages and not has_token:
+            raise BadDataError(
+                f"Expected a token at `{self._settings.token}` in an answer of stream {self._name}, by which the next run goes on, got none "
+                f"in {counted(pages, 'page')}; correct `incremental.token`."
+            )
+
+    def left_by(self, page: ReadPage) -> dict[str, str] | None:
+        """Return what a later run asks by after a page, if it is the last that says so; None: it says nothing."""
+        path = self._settings.token
+        if path.startswith(IN_HEADER):
+            name = path.removeprefix(IN_HEADER).strip()
+            token = CaseInsensitiveDict(page.answer.headers).get(name)
+        else:
+            token = scalar_text(page.fields.get(path), f"`{path}` of stream {self._name}")
+        if not token:
+            return None
+        if self._settings.param is None:
+            token = self._as_url(token, page)
+        return {"token": token, "of": self._question()}
+
+    def _token(self, left: Any) -> str | None:
+        """Return the token of a state; none that belongs to another question, or was edited to nothing."""
+        if not isinstance(left, Mapping) or left.get("of") != self._question():
+            return None
+        token = left.get("token")
+        return token if isinstance(token, str) and token else None
+
+    def _asked_by(self, token: str) -> tuple[Mapping[str, Any], Beginning]:
+        param, expired = self._settings.param, self._settings.expired
+        if param is None:
+            return {}, Beginning(url=token, ends_with=expired)
+        return {param: token}, Beginning(ends_with=expired)
+
+    def _as_url(self, token: str, page: ReadPage) -> str:
+        if not is_url(token) and token[0] not in "/?":
+            raise BadDataError(
+                f"Expected a URL at `{self._settings.token}` of stream {self._name}, since `incremental.param` is not set, got another text; "
+                "set `param` to the parameter by which the API takes it."
+            )
+        return urljoin(page.answer.url, token)
