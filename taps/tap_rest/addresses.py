@@ -172,7 +172,7 @@ class Reach:
             origin = origin_of(url)
         except ValueError as error:
             raise BadDataError(f"Expected the URL of a page, got one that is {error}.") from None
-        self._check_literal(origin[1])
+        self.check_host(url)
         if origin == self._own:
             return True
         if origin not in self._others:
@@ -188,8 +188,14 @@ class Reach:
             )
         return False
 
-    def _check_literal(self, host: str) -> None:
-        """Check a host that is a number already, since a proxy might connect to it unseen by us."""
+    def check_host(self, url: str) -> None:
+        """Check a host that is a number already, since a proxy might connect to it unseen by us.
+
+        Raises:
+            ConfigurationError: it is a refused address.
+            ValueError: see `origin_of`.
+        """
+        host = origin_of(url)[1]
         try:
             # inet_aton knows numbers that look like names: 2852039166 is 169.254.169.254.
             number = host if ":" in host else socket.inet_ntoa(socket.inet_aton(host))

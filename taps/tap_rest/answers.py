@@ -14,7 +14,7 @@ from tap_rest.retries import Transient
 from tap_rest.waiting import is_rate_limit, wait_asked_for
 from tap_rest.words import says_limit
 
-__all__ = ["RefusingAnswer", "Response", "excerpt", "judged"]
+__all__ = ["RefusingAnswer", "Response", "excerpt", "judged", "transient_of"]
 
 _TRANSIENT = frozenset({408, 425, *range(500, 600)}) - {501, 505}
 _NOT_YET = 202
@@ -29,7 +29,7 @@ class Response:
 
     ``seconds``: from sending the request that was answered to the end of the body. ``left_out``: names of parameters that were
     sent, and that a redirect on the way leads to another thing without. ``taken_for``: `ignore`, `end` or `skip`, where a rule
-    says so; then it is no page.
+    says so; then it is no page. ``serial``: of the credentials that it was asked with.
     """
 
     url: str
@@ -39,6 +39,7 @@ class Response:
     seconds: float = 0
     left_out: Sequence[str] = ()
     taken_for: str | None = None
+    serial: int = 0
     _members: dict[str, msgspec.Raw] | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
@@ -84,11 +85,9 @@ def judged(
         return response
     where = shown(response.url)
     says = excerpt(response)
-    limit = _limit_told(response, says)
-    if limit is not None or status in _TRANSIENT:
-        in_the_end = f", it says: {says}" if response.body.strip() else ""
-        wait = wait_asked_for(status, response.headers)
-        raise Transient(f"status {status}{limit or ''}", wait, in_the_end, is_servers=status >= 500)
+    transient = transient_of(response, says)
+    if transient is not None:
+        raise transient
     if status in (401, 403):
         raise NotAuthorisedError(
             f"{where} answered {status}{_challenge(response.headers)}: the credentials at `auth` "
@@ -98,6 +97,17 @@ def judged(
     raise RefusingAnswer(
         f"{where} answered {status}, so asking again is useless{advice}; it says: {says}", says
     )
+
+
+def transient_of(response: Response, says: str) -> Transient | None:
+    """Return why asking again may help, by what the head of an answer and ``says`` tell; None: it does not."""
+    status = response.status
+    limit = _limit_told(response, says)
+    if limit is None and status not in _TRANSIENT:
+        return None
+    in_the_end = f", it says: {says}" if response.body.strip() else ""
+    wait = wait_asked_for(status, response.headers)
+    return Transient(f"status {status}{limit or ''}", wait, in_the_end, is_servers=status >= 500)
 
 
 def _limit_told(response: Response, says: str) -> str | None:

@@ -14,13 +14,14 @@ from singerkit_shell.errors import BadDataError
 from singerkit_shell.signals import stop_flag
 from tap_rest.addresses import Reach
 from tap_rest.answers import Response, judged
-from tap_rest.auth import query_key_of
+from tap_rest.auth import query_keys_of
 from tap_rest.config import ApiSettings
 from tap_rest.masking import listed_names, shown_url
 from tap_rest.redirects import leads_to_same, lost_parameters
 from tap_rest.retries import NotYet, Retrying, Transient
 from tap_rest.rules import NO_RULES, Rules, enforced
 from tap_rest.sending import Sender
+from tap_rest.settings.auth import type_of
 from tap_rest.settings.errors import ErrorRule
 from tap_rest.urls import with_params
 from tap_rest.waiting import wait_asked_for
@@ -38,7 +39,7 @@ class Client:
     def __init__(self, settings: ApiSettings) -> None:
         self._settings = settings
         self._hidden = {name for stream in settings.streams for name in stream.hidden_params}
-        self._hidden.add(query_key_of(settings.auth) or "")
+        self._hidden |= query_keys_of(settings.auth)
         self._reach = Reach(settings.base_url, settings.allowed_hosts, settings.allowed_addresses)
         self._sender = Sender(settings, self._reach, self.shown)
         self._whole_answer = Retrying(self._follow, settings.retries, self.shown)
@@ -104,10 +105,11 @@ class Client:
         for _ in range(self._settings.limits.redirects + 1):
             response = self._sender.send(url, headers)
             rule = rules.rule_for(response, accept)
-            is_refused = response.status == _NOT_AUTHORISED or (rule is not None and rule.then == "refresh")
-            if is_refused and self._sender.renew_credentials(url):
+            if _is_refused(response, rule) and self._sender.renew_credentials(response):
                 response = self._sender.send(url, headers)
                 rule = rules.rule_for(response, accept)
+                if _is_refused(response, rule):
+                    self._sender.note_refused()
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or not location:
                 answer = self._judged(response, rule, accept, not_yet)
@@ -148,9 +150,14 @@ class Client:
         if rule is not None:
             answer = enforced(rule, response, shown=self.shown)
         else:
-            answer = judged(response, accept, shown=self.shown, auth_type=self._settings.auth.type)
+            answer = judged(response, accept, shown=self.shown, auth_type=type_of(self._settings.auth))
         told = not_yet(answer)
         if told is not None:
             wait = wait_asked_for(answer.status, answer.headers)
             raise Transient(told.finding, told.wait if wait is None else wait)
         return answer
+
+
+def _is_refused(response: Response, rule: ErrorRule | None) -> bool:
+    """Tell whether other credentials may help."""
+    return response.status == _NOT_AUTHORISED or (rule is not None and rule.then == "refresh")

@@ -13,7 +13,7 @@ import msgspec
 from singerkit_shell.errors import ConfigurationError
 from tap_rest.placeholders import holds_any, placeholder_problems
 from tap_rest.settings import setting
-from tap_rest.settings.auth import AUTH, AuthSettings, auth_problems
+from tap_rest.settings.auth import AUTH, AuthSettings, NoneSettings, auth_problems
 from tap_rest.settings.effects import settings_without_effect
 from tap_rest.settings.errors import ERRORS, ErrorRule, error_problems
 from tap_rest.settings.fields import with_fields_at_top
@@ -74,7 +74,7 @@ class ApiSettings(msgspec.Struct, frozen=True):
 
     base_url: str
     streams: tuple[StreamSettings, ...]
-    auth: AuthSettings = AuthSettings()
+    auth: AuthSettings = NoneSettings()
     headers: dict[str, str] = {}
     start_date: str | None = None
     user_agent: str | None = None

@@ -33,9 +33,13 @@ _LOOK_EVERY = 0.25  # seconds between two looks at the stop flag
 
 
 class Watchdog:
-    """One thread that ends the request under way when its time is over. One request at a time."""
+    """One thread that ends the request under way when its time is over. One request at a time.
 
-    def __init__(self) -> None:
+    ``patience``: seconds that it may still take after a signal.
+    """
+
+    def __init__(self, patience: float = 0) -> None:
+        self._patience = patience
         self.connection: HTTPConnection | None = None
         self.has_expired = False
         self._deadline: float | None = None
@@ -75,13 +79,17 @@ class Watchdog:
     def _watch(self, is_closed: threading.Event) -> None:
         # The thread looks a few times a second instead of being woken for each request: a request then costs
         # two uncontended locks and no switch of threads.
+        stopped_at: float | None = None
         while not is_closed.wait(_LOOK_EVERY):
+            if stop_flag and stopped_at is None:
+                stopped_at = time.monotonic()
             with self._lock:
                 if self._deadline is None:
                     continue
-                if time.monotonic() > self._deadline:
+                now = time.monotonic()
+                if now > self._deadline:
                     self.has_expired = True
-                if self.has_expired or stop_flag:
+                if self.has_expired or (stopped_at is not None and now >= stopped_at + self._patience):
                     _shut_down(self.connection)
 
 

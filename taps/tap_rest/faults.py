@@ -16,17 +16,22 @@ __all__ = ["failure_of"]
 
 _UNKNOWN_HOST, _NO_TLS = "the name of the host is not known", "TLS failed"
 _HINTS = {
-    _UNKNOWN_HOST: " (check `base_url`)",
-    _NO_TLS: " (where the server speaks plain HTTP at this port, `base_url` begins with `http://`)",
+    _UNKNOWN_HOST: " (check `{setting}`)",
+    _NO_TLS: " (where the server speaks plain HTTP at this port, `{setting}` begins with `http://`)",
 }
 
 
-def failure_of(error: Exception, shown: str) -> Exception:
-    """Translate what was raised into what the caller must do; ``shown``: the URL that was asked for, for people."""
+def failure_of(error: Exception, shown: str, setting: str = "base_url") -> Exception:
+    """Translate what was raised into what the caller must do.
+
+    ``shown``: the URL that was asked for, for people; ``setting``: the one that says it.
+    """
     causes = _causes(error)
     for cause in causes:
         if isinstance(cause, requests.exceptions.InvalidURL | urllib3.exceptions.LocationParseError):
-            return ConfigurationError(f"{shown} is not a URL; check `base_url` and `path`.")
+            return ConfigurationError(
+                f"{shown} is not a URL; check `{setting}`{' and `path`' if setting == 'base_url' else ''}."
+            )
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError) and cause.verify_message:
             return RetryableError(
@@ -40,7 +45,7 @@ def failure_of(error: Exception, shown: str) -> Exception:
             "those of a proxy on the way, for less of them."
         )
     finding = _finding(causes)
-    return Transient(finding, in_the_end=_HINTS.get(finding, ""))
+    return Transient(finding, in_the_end=_HINTS.get(finding, "").format(setting=setting))
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,23 +9,21 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import requests
 import urllib3
-from requests.auth import AuthBase
 
 from singerkit_shell.errors import BadDataError, NotAuthorisedError
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
 from tap_rest.addresses import Reach, origin_of, origin_text
 from tap_rest.answers import Response
-from tap_rest.auth import auth_of, query_key_of, renewed_auth
+from tap_rest.auth import Credentials, Endpoint, query_keys_of
 from tap_rest.config import ApiSettings
 from tap_rest.connection import Watchdog
 from tap_rest.headers import IN_A_HEADER, fits_a_header
 from tap_rest.masking import register_secrets
-from tap_rest.transport import NoAuth, Transport
+from tap_rest.transport import Transport
 
 __all__ = ["Sender"]
 
-_logger = logging.getLogger("tap-rest")
 _SETTLED_QUERY = re.compile(
     r"(?:[\w.~&=+-]|%(?:2[1-9A-CF]|3[A-F]|40|5[B-E]|60|7[B-D]|[89A-F][0-9A-F]))*", re.ASCII
 )
@@ -44,21 +41,35 @@ class Sender:
         self._watchdog = Watchdog()
         self._last_prepared: tuple[Any, requests.PreparedRequest] | None = None
         """A request without credentials and query, and what the next one must have to be like it but for these."""
-        self._credentials = settings.auth
-        self._auth = auth_of(settings.auth)
-        self._query_key = query_key_of(settings.auth)
+        self._endpoint = Endpoint(settings, reach, shown)
+        self._credentials = Credentials(settings.auth, self._endpoint)
+        self._query_keys = query_keys_of(settings.auth)
         self._own = Transport(settings, reach.networks, self._watchdog, shown)
         self._own.session.headers.update(settings.headers)
         # Cookies do not know ports, so other origins get a session of their own, which keeps none.
         self._foreign = Transport(settings, reach.networks, self._watchdog, shown)
-        self.count = 0
+        self._count = 0
         register_secrets(settings.headers)
+
+    @property
+    def count(self) -> int:
+        """Requests made so far, those for tokens included."""
+        return self._count + self._endpoint.count
 
     def close(self) -> None:
         """Close every connection."""
         self._own.close()
         self._foreign.close()
         self._watchdog.close()
+        self._endpoint.close()
+
+    def renew_credentials(self, refused: Response) -> bool:
+        """See to other credentials, where ``refused`` was asked with any; tell whether other ones are sent from now on."""
+        return self._reach.is_own(refused.url) and self._credentials.renew(refused)
+
+    def note_refused(self) -> None:
+        """Take note that the credentials that were renewed are refused, too."""
+        self._credentials.note_refused()
 
     def send(self, url: str, headers: Mapping[str, str]) -> Response:
         """Make one request and read its whole body.
@@ -71,31 +82,24 @@ class Sender:
         transport = self._own if own else self._foreign
         if not own:
             url, headers = self._without_secrets(url), {}
-        prepared = self._prepared(transport.session, url, headers, self._auth if own else NoAuth())
-        self.count += 1
+        prepared = self._prepared(transport.session, url, headers)
+        if own:
+            prepared.prepare_auth(self._credentials, url)
+        serial = self._credentials.serial
+        self._count += 1
         response = transport.send(prepared, url)
+        response.serial = serial
         stop_flag.raise_if_set("the page under way was dropped, the state printed so far is valid.")
         if not own:
             transport.session.cookies.clear()
         return response
 
-    def renew_credentials(self, url: str) -> bool:
-        """Read those again that came from files, where ``url`` is sent any; return whether other ones are sent from now on."""
-        now = renewed_auth(self._credentials) if self._reach.is_own(url) else None
-        if now is None:
-            return False
-        self._credentials, self._auth = now, auth_of(now)
-        _logger.info(
-            "The file of the credentials at `auth` holds other ones by now, which are sent from now on."
-        )
-        return True
-
     def _without_secrets(self, url: str) -> str:
         """Take the key out of a URL that the server made from ours."""
         parts = urlsplit(url)
-        if self._query_key is not None:
+        if self._query_keys:
             pairs = parse_qsl(parts.query, keep_blank_values=True)
-            others = [pair for pair in pairs if pair[0] != self._query_key]
+            others = [pair for pair in pairs if pair[0] not in self._query_keys]
             if len(others) != len(pairs):
                 url = urlunsplit(parts._replace(query=urlencode(others)))
         if redactor.knows(url):
@@ -106,9 +110,9 @@ class Sender:
         return url
 
     def _prepared(
-        self, session: requests.Session, url: str, headers: Mapping[str, str], auth: AuthBase
+        self, session: requests.Session, url: str, headers: Mapping[str, str]
     ) -> requests.PreparedRequest:
-        """Return the request as it is sent.
+        """Return the request without credentials.
 
         Raises:
             BadDataError: the API, or a record of a parent, gave a URL or a token that no request can hold.
@@ -122,7 +126,6 @@ class Sender:
         try:
             prepared = self._like_last(session, url, headers)
             is_same = origin_of(str(prepared.url)) == origin_of(url)
-            prepared.prepare_auth(auth, url)
         except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError):
             raise BadDataError(
                 f"Expected the URL of a page, got one that is none: {self._shown(url)}."

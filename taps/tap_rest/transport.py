@@ -13,7 +13,6 @@ from typing import Any
 
 import requests
 import urllib3
-from requests.auth import AuthBase
 from requests.cookies import extract_cookies_to_jar
 
 from singerkit_shell.certificates import authority_problem
@@ -29,7 +28,7 @@ from tap_rest.masking import mask_credentials_of
 from tap_rest.retries import Transient
 from tap_rest.unpacking import CutError, TooLargeError, unpacked
 
-__all__ = ["NoAuth", "Transport"]
+__all__ = ["Transport"]
 
 # It prints a traceback about headers that it cannot read, and goes on.
 logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
@@ -37,17 +36,10 @@ _CHUNK = 1024 * 1024
 _TRANSFERS = ("", "chunked", "identity")
 
 
-class NoAuth(AuthBase):
-    """Sends nothing. It also keeps requests from looking into the user's .netrc."""
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        return request
-
-
 class Transport:
     """One session: its connections, cookies, proxies and certificates, and the limits of the config.
 
-    ``shown`` writes a URL for people.
+    ``shown`` writes a URL for people; ``url_setting`` is where the config says what is asked.
     """
 
     def __init__(
@@ -56,8 +48,10 @@ class Transport:
         networks: Sequence[Network],
         watchdog: Watchdog,
         shown: Callable[[str], str],
+        url_setting: str = "base_url",
     ) -> None:
         self._settings, self._watchdog, self._shown = settings, watchdog, shown
+        self._url_setting = url_setting
         self._options: dict[Origin, dict[str, Any]] = {}
         agent = settings.user_agent or f"tap-rest/{metadata.version('singerkit')} (singerkit)"
         self.session = requests.Session()
@@ -65,7 +59,8 @@ class Transport:
         self.session.headers["Accept-Encoding"] = (
             "gzip, deflate"  # what `unpacked` reads, whatever is installed
         )
-        self.session.auth = NoAuth()
+        # The user's .netrc is left alone.
+        self.session.auth = lambda request: request
         adapter = GuardedAdapter(watchdog, networks)
         self.session.mount("https://", adapter)
         self.session.mount("http://", adapter)
@@ -158,7 +153,7 @@ class Transport:
         stop_flag.raise_if_set("the request under way was dropped, the state printed so far is valid.")
         if self._watchdog.has_expired:
             return Transient(f"the answer took longer than {self._settings.timeout.response:g} s")
-        return failure_of(error, self._shown(url))
+        return failure_of(error, self._shown(url), self._url_setting)
 
 
 def _check_authorities(verify: object) -> None:

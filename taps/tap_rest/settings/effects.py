@@ -12,6 +12,7 @@ from typing import Any
 
 from singerkit_shell.errors import ConfigurationError
 from tap_rest.addresses import Origin, configured_origin, is_ever_refused, is_url
+from tap_rest.settings.auth import auth_effects, sent_by_auth
 from tap_rest.settings.errors import idle_rules
 from tap_rest.settings.limits import Retries
 from tap_rest.settings.parent import names_above
@@ -43,15 +44,11 @@ def settings_without_effect(config: Group) -> list[str]:
 
 def _of_auth(config: Group) -> Iterator[str]:
     auth = config.get("auth", {})
-    place = auth.get("in", "header")
-    if "prefix" in auth and place != "header":
-        yield f"`auth.prefix` has no effect with `auth.in` `{place}`"
-    header = {"bearer": "Authorization", "basic": "Authorization"}.get(auth.get("type", ""))
-    if auth.get("type") == "api_key" and place == "header":
-        header = auth.get("name", "X-API-Key")
+    yield from auth_effects(auth)
+    own, _ = sent_by_auth(auth)
     for where, group in _groups(config, "headers"):
         for name in group:
-            if header is not None and name.lower() == header.lower():
+            if name.lower() in own:
                 yield f"`{where}.{name}` has no effect, since `auth` sends that header; take one of them out"
             if name.lower() == "user-agent" and "user_agent" in config:
                 yield f"`user_agent` has no effect beside `{where}.{name}`; take one of them out"
@@ -276,14 +273,14 @@ def _of_parameters(stream: Group, place: str, config: Group) -> Iterator[str]:
     asked = stream.get("incremental", {}).get("param")
     if asked is not None:
         yield from _of_incremental(stream, place, groups, pagination)
-    key = _query_key(config.get("auth", {}))
+    _, keys = sent_by_auth(config.get("auth", {}))
     in_path = {name for name, _ in parameters_in_path(stream["path"])}
     others = {
         **dict.fromkeys([asked] if asked else [], f"{place}.incremental.param"),
         **by_pages,
         **{name: f"{where}.{name}" for where, params in groups for name in params},
     }
-    if key in others or key in in_path:
+    for key in sorted(keys & {*others, *in_path}):
         yield (
             f"`{others.get(key, f'{place}.path')}` sends the parameter `{key}`, which `auth` sends, too, in its place; take one "
             "of them out"
@@ -320,12 +317,6 @@ def _of_incremental(
                 f'(`"template": "(the filter) and {template}"`, or as the API joins two), with a `start_date` before all rows, so '
                 "that the first run sends it, too"
             )
-
-
-def _query_key(auth: Group) -> str | None:
-    if auth.get("type") != "api_key" or auth.get("in") != "query":
-        return None
-    return str(auth.get("name", "X-API-Key"))
 
 
 def _sent_by_pages(pagination: Group) -> dict[str, str]:

@@ -38,14 +38,14 @@ def count(description: str, **more: Any) -> dict[str, Any]:
     return {"type": "integer", "minimum": 1, "maximum": _MOST, "description": description, **more}
 
 
-def seconds(description: str, default: float) -> dict[str, Any]:
-    return {
+def seconds(description: str, default: float | None = None) -> dict[str, Any]:
+    schema = {
         "type": "number",
         "exclusiveMinimum": 0,
         "maximum": 31_536_000,  # a year: an operating system's timer holds no more than some
         "description": description,
-        "default": default,
     }
+    return schema if default is None else schema | {"default": default}
 
 
 def names(description: str) -> dict[str, Any]:

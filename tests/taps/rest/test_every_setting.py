@@ -79,6 +79,7 @@ def routes(api: Api) -> dict[str, Any]:
             b"", 302, {"Location": api.url.replace("127.0.0.1", "localhost") + "/plain"}
         ),
         "/busy": lambda _: Reply(b"", 503),
+        "/token": lambda _: json_reply({"access_token": "given-by-a-test", "jwt": "another-one"}),
     }
 
 
@@ -159,11 +160,20 @@ def partitions_of(number: int) -> tuple[dict[str, Any], dict[str, Any]]:
 BEARER = {"type": "bearer", "token": "token-of-a-test"}
 API_KEY = {"type": "api_key", "api_key": "key-of-a-test"}
 BASIC = {"type": "basic", "username": "me", "password": "pass-of-a-test"}
+OAUTH2 = {"type": "oauth2", "token_url": "URL/token", "client_id": "me", "client_secret": "secret-of-a-test"}
+OF_A_USER = OAUTH2 | {"grant": "password", "username": "me", "password": "pass-of-a-test"}
 HEADER_CURSOR = {"type": "header_cursor", "header": "X-Next"}
 CURSOR = {"type": "cursor", "cursor": "$.token"}
 UNSORTED: dict[str, Any] = {"replication_key": "u", "pagination": CURSOR}
 SORTED: dict[str, Any] = {"streams": [{"name": "s", "path": "/rows", **ALL, **UNSORTED}], "state_every": 1}
 BUSY = {"tries": 4, "first_wait": 0.01}
+
+
+def oauth2(**after: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Two configs that differ in one key of `auth`."""
+    return top({"auth": OAUTH2}, auth=OAUTH2 | after)
+
+
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "base_url": top(base_url="URL/v2"),
     "auth": top(auth=BEARER),
@@ -175,6 +185,17 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "auth.token": top({"auth": BEARER}, auth=BEARER | {"token": "another-token"}),
     "auth.username": top({"auth": BASIC}, auth=BASIC | {"username": "you"}),
     "auth.password": top({"auth": BASIC}, auth=BASIC | {"password": "another-pass"}),
+    "auth.grant": top({"auth": OAUTH2}, auth=OF_A_USER),
+    "auth.token_url": oauth2(token_url="URL/token?v=2"),
+    "auth.client_id": oauth2(client_id="you"),
+    "auth.client_secret": oauth2(client_secret="another-secret"),
+    "auth.client_auth": oauth2(client_auth="body"),
+    "auth.scopes": oauth2(scopes=["read"]),
+    "auth.audience": oauth2(audience="api"),
+    "auth.token_params": oauth2(token_params={"resource": "r"}),
+    "auth.token_headers": oauth2(token_headers={"X-A": "1"}),
+    "auth.body_format": oauth2(body_format="json"),
+    "auth.token_path": oauth2(token_path="$.jwt"),
     "headers": top(headers={"X-A": "1"}),
     "params": top(params={"a": 1}),
     "pagination": top(path="/plain", pagination={"type": "page"}),
@@ -333,6 +354,7 @@ SHOWN_ELSEWHERE = {
     "pagination.end_status": "test_a_status_is_the_end_behind_the_first_page_only",
     "pagination.on_repeated_token": "test_zendesk_ends_with_a_page_that_leads_to_itself",
     "streams[].duplicate_keys": "test_two_rows_of_one_answer_with_one_key",
+    "auth.lifetime": "test_a_token_is_renewed_in_time_and_once_on_401",
     "allowed_addresses": "test_a_refused_address_may_be_configured",
     "ca_file": "test_certificates_are_checked",
     "timeout": "test_a_slow_answer_has_a_deadline",
@@ -368,7 +390,8 @@ def observation(run_tap: Any, config: dict[str, Any], **more: Any) -> tuple[Any,
             **more,
         )
         asked = [
-            (one.raw_path, sorted((k, v) for k, v in one.headers.items() if k != "Host")) for one in api.asked
+            (one.raw_path, sorted((k, v) for k, v in one.headers.items() if k != "Host"), one.body)
+            for one in api.asked
         ]
         out = re.sub(r'"(run|time_extracted)":"[^"]*"', "", run.stdout).replace(api.url, "")
         out = re.sub(r'"_singerkit_read_at":\{[^}]*\}', "", out)  # the source's clock

@@ -1,0 +1,61 @@
+"""Where a key or a token goes: into a header, the query or a cookie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from requests import PreparedRequest
+
+from tap_rest.settings.auth import AuthSettings, Placed
+
+__all__ = ["Placer", "in_header", "placer_of", "query_keys_of"]
+
+Placer = Callable[[PreparedRequest, str], None]
+"""Writes a secret into a request."""
+
+
+def placer_of(settings: Placed) -> Placer:
+    """Return what puts a secret where the config says."""
+    if settings.place == "query":
+        return in_query(settings.name)
+    if settings.place == "cookie":
+        return in_cookie(settings.name)
+    return in_header(settings.name, settings.text_before)
+
+
+def in_header(name: str, prefix: str = "") -> Placer:
+    def place(request: PreparedRequest, secret: str) -> None:
+        request.headers[name] = prefix + secret
+
+    return place
+
+
+def in_query(name: str) -> Placer:
+    """One that the URL already has, from a next link, is replaced."""
+    names = (name, quote(name, safe=""))
+
+    def place(request: PreparedRequest, secret: str) -> None:
+        parts = urlsplit(str(request.url))
+        pairs = [pair for pair in parts.query.split("&") if pair and pair.split("=", 1)[0] not in names]
+        pairs.append(f"{quote(name, safe='')}={quote(secret, safe='')}")
+        request.url = urlunsplit(parts._replace(query="&".join(pairs)))
+
+    return place
+
+
+def in_cookie(name: str) -> Placer:
+    """Beside the cookies that the server has set."""
+
+    def place(request: PreparedRequest, secret: str) -> None:
+        others = request.headers.get("Cookie")
+        own = f"{name}={secret}"
+        request.headers["Cookie"] = f"{others}; {own}" if others else own
+
+    return place
+
+
+def query_keys_of(settings: AuthSettings) -> frozenset[str]:
+    """Return the query parameters that carry secrets."""
+    is_there = isinstance(settings, Placed) and settings.place == "query"
+    return frozenset({settings.name} if is_there and isinstance(settings, Placed) else ())

@@ -1,0 +1,105 @@
+"""The keys of `auth` as JSON Schema, and which of them go with which `type`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tap_rest.settings import setting
+
+__all__ = ["AUTH", "KEYS", "NEEDS", "TYPES"]
+
+TYPES = ("none", "api_key", "bearer", "basic", "oauth2")
+
+AUTH = setting.group(
+    "Credentials. They are sent to the origin (scheme, host, port) of `base_url`, those of a login to `token_url`, and nowhere else.",
+    {
+        "type": setting.text("The scheme.", enum=list(TYPES)),
+        "in": setting.text(
+            "Where the key or the token is sent. Default `header`.", enum=["header", "query", "cookie"]
+        ),
+        "name": setting.name(
+            "Name of the header, query parameter or cookie that holds it. Default `X-API-Key` for `api_key`, `Authorization` for tokens."
+        ),
+        "api_key": setting.text(
+            '`api_key`: the key. Any value may be written as `{"env": "NAME"}`.', minLength=1
+        ),
+        "prefix": setting.text(
+            "In a header: text before the key or the token, for instance `Token `. Default for tokens in `Authorization`: `Bearer `."
+        ),
+        "token": setting.text("`bearer`: the token.", minLength=1),
+        "username": setting.text("`basic`, `oauth2` with `grant` `password`: the user."),
+        "password": setting.text("`basic`, `oauth2` with `grant` `password`: the password; may be empty."),
+        "grant": setting.text(
+            "`oauth2`: what the token is asked for with. Default `client_credentials`.",
+            enum=["client_credentials", "password"],
+        ),
+        "token_url": setting.text(
+            "`oauth2`: URL that gives tokens; it may be on another host than `base_url`.",
+            pattern="^[Hh][Tt][Tt][Pp][Ss]?://[^/]+",
+        ),
+        "client_id": setting.text("`oauth2`: the client.", minLength=1),
+        "client_secret": setting.text("`oauth2`: its secret.", minLength=1),
+        "client_auth": setting.text(
+            "`oauth2`: how the client shows its secret to `token_url`: by HTTP basic authentication (`header`), or as `client_id` and "
+            "`client_secret` in the body. Default `header`.",
+            enum=["header", "body"],
+        ),
+        "scopes": setting.names("`oauth2`: what the token is to allow.") | {"minItems": 1},
+        "audience": setting.name(
+            "`oauth2`: what the token is for, where `token_url` wants to know (`audience`)."
+        ),
+        "token_params": {
+            "type": "object",
+            "additionalProperties": {"type": "string"},
+            "description": "`oauth2`: other parameters of the request for a token.",
+        },
+        "token_headers": {
+            "type": "object",
+            "additionalProperties": {"type": "string"},
+            "description": "`oauth2`: other headers of the request for a token.",
+        },
+        "body_format": setting.text(
+            "`oauth2`: how the parameters of the request for a token are written. Default `form`.",
+            enum=["form", "json"],
+        ),
+        "token_path": setting.name(
+            "`oauth2`: JSONPath of the token in the answer. Default `$.access_token`.", minLength=1
+        ),
+        "lifetime": setting.seconds(
+            "`oauth2`: seconds that a token is good for, where the answer has no `expires_in`. Without both it is used until the API "
+            "answers 401."
+        ),
+    },
+    ["type"],
+)
+
+_PLACE = ("in", "name", "prefix")
+KEYS: Mapping[str, Sequence[str]] = {
+    "none": (),
+    "api_key": (*_PLACE, "api_key"),
+    "bearer": ("token",),
+    "basic": ("username", "password"),
+    "oauth2": (
+        *_PLACE,
+        "grant",
+        "token_url",
+        "client_id",
+        "client_secret",
+        "client_auth",
+        "scopes",
+        "audience",
+        "token_params",
+        "token_headers",
+        "body_format",
+        "token_path",
+        "lifetime",
+        "username",
+        "password",
+    ),
+}
+NEEDS: Mapping[str, Sequence[str]] = {
+    "api_key": ("api_key",),
+    "bearer": ("token",),
+    "basic": ("username", "password"),
+    "oauth2": ("token_url",),
+}

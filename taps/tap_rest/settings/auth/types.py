@@ -1,0 +1,87 @@
+"""`auth` of the config, a type each."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+__all__ = [
+    "ApiKeySettings",
+    "AuthSettings",
+    "BasicSettings",
+    "BearerSettings",
+    "NoneSettings",
+    "OAuth2Settings",
+    "Placed",
+    "type_of",
+]
+
+AUTHORIZATION = "Authorization"
+
+
+class Placed(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a key or a token goes."""
+
+    place: str = msgspec.field(default="header", name="in")
+    name: str = AUTHORIZATION
+    prefix: str | None = None
+
+    @property
+    def text_before(self) -> str:
+        """What stands before the token in a header."""
+        if self.prefix is not None:
+            return self.prefix
+        return "Bearer " if self.place == "header" and self.name.lower() == AUTHORIZATION.lower() else ""
+
+
+class NoneSettings(msgspec.Struct, frozen=True, tag_field="type", tag="none"):
+    """No credentials."""
+
+
+class ApiKeySettings(Placed, frozen=True, kw_only=True, tag_field="type", tag="api_key"):
+    """A key that is sent as it is."""
+
+    name: str = "X-API-Key"
+    prefix: str | None = ""
+    api_key: str
+
+
+class BearerSettings(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="bearer"):
+    """A token that is sent as it is."""
+
+    token: str
+
+
+class BasicSettings(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="basic"):
+    """HTTP basic authentication."""
+
+    username: str
+    password: str
+
+
+class OAuth2Settings(Placed, frozen=True, kw_only=True, tag_field="type", tag="oauth2"):
+    """A token that `token_url` gives."""
+
+    grant: str = "client_credentials"
+    token_url: str
+    client_id: str | None = None
+    client_secret: str | None = None
+    client_auth: str = "header"
+    scopes: tuple[str, ...] = ()
+    audience: str | None = None
+    token_params: dict[str, str] = {}
+    token_headers: dict[str, str] = {}
+    body_format: str = "form"
+    token_path: str = "$.access_token"  # noqa: S105  a path
+    lifetime: float | None = None
+    username: str | None = None
+    password: str | None = None
+
+
+AuthSettings: TypeAlias = NoneSettings | ApiKeySettings | BearerSettings | BasicSettings | OAuth2Settings
+
+
+def type_of(settings: AuthSettings) -> str:
+    """Return `auth.type`."""
+    return str(settings.__struct_config__.tag)
