@@ -28,8 +28,8 @@ class Response:
     """An answer: where it came from, its status and headers, and its body, which `formats.translating` makes JSON in UTF-8.
 
     ``seconds``: from sending the request that was answered to the end of the body. ``left_out``: names of parameters that were
-    sent, and that a redirect on the way leads to another thing without. ``taken_for``: `ignore`, `end` or `skip`, where a rule
-    says so; then it is no page. ``serial``: of the credentials that it was asked with.
+    sent, and that a redirect on the way leads to another thing without. ``taken_for``: `ignore`, `end`, `skip` or
+    `start_over`, where a rule says so; then it is no page. ``serial``: of the credentials that it was asked with.
     """
 
     url: str

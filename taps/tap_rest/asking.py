@@ -159,7 +159,7 @@ class Asking:
             asks_on = begins and params and self._settings.token is None
             history = replace(question, params=own, accept=()) if asks_on else None
             response, is_served = self._answer(question, where, history, is_first=begins)
-            if response.status in beginning.ends_with:
+            if response.status in beginning.ends_with or response.taken_for == "start_over":
                 yield ReadPage([], {}, response)
                 return
             if response.taken_for == "skip":

@@ -16,11 +16,13 @@ class Beginning:
     """``url`` stands in the place of the stream's own, ``headers`` are sent with the first request alone.
 
     ``ends_with``: statuses of any page that end the read, which yields them without records; what they mean is the caller's.
+    ``sends_token``: it is a token by which the read goes on, and that may have expired (`start_over`).
     """
 
     url: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     ends_with: Collection[int] = ()
+    sends_token: bool = False
 
     def step(self, first: Step) -> Step:
         """Return the first step of a read of which ``first`` would be that."""
@@ -28,10 +30,9 @@ class Beginning:
 
     def asked(self, question: Question, *, is_first: bool) -> Question:
         """Return what one request of the read asks for."""
-        if not self.ends_with and not self.headers:
-            return question
         headers = {**question.headers, **(self.headers if is_first else {})}
-        return replace(question, headers=headers, accept=(*question.accept, *self.ends_with))
+        rules = question.rules if self.sends_token else question.rules.without("start_over")
+        return replace(question, headers=headers, rules=rules, accept=(*question.accept, *self.ends_with))
 
 
 AS_CONFIGURED = Beginning()

@@ -25,6 +25,8 @@ _TEXT = 64 * 1024
 _NOTHING = (b"null", b"false", b"0", b'""', b"[]", b"{}")
 _DJANGO = ErrorRule("end", 404, "$.detail", "Invalid page.")
 """What Django REST framework answers behind the last page, and to no other question."""
+_EXPIRED = ErrorRule("start_over", 410)
+"""What Google and Microsoft Graph answer to a token that they take no more."""
 _BY_NUMBER = ("page", "link_header", "next_url", "hateoas")
 
 
@@ -40,6 +42,8 @@ class Rules:
         rules = [*settings.errors, *of_all]
         if settings.parent is not None and settings.parent.on_404 == "skip":
             rules.append(ErrorRule("skip", 404))
+        if settings.token is not None:
+            rules.append(_EXPIRED)
         if settings.pagination.end_status:
             rules.append(ErrorRule("end", settings.pagination.end_status))
         if settings.pagination.type in _BY_NUMBER:
@@ -48,8 +52,12 @@ class Rules:
 
     def at(self, *, is_first: bool) -> Rules:
         """Return those for a first request of a read (``is_first``), or for a later one."""
+        return self.without("end") if is_first else self
+
+    def without(self, then: str) -> Rules:
+        """Return all others than those that say so."""
         found = Rules()
-        found._rules = [(rule, fits) for rule, fits in self._rules if not is_first or rule.then != "end"]
+        found._rules = [(rule, fits) for rule, fits in self._rules if rule.then != then]
         return found
 
     def rule_for(self, response: Response, accept: Collection[int] = ()) -> ErrorRule | None:

@@ -58,7 +58,7 @@ class TokenReads:
         token = self._token(left)
         if token is not None:
             for page in ask(*self._asked_by(token)):
-                if page.answer.status in self._settings.expired:
+                if page.answer.taken_for == "start_over":
                     self._warn(
                         f"The API takes the token that the last run of stream {self._name} ended with no more (status "
                         f"{page.answer.status}), so all rows are read again; rows that were deleted meanwhile stay in the target."
@@ -99,10 +99,10 @@ class TokenReads:
         return token if isinstance(token, str) and token else None
 
     def _asked_by(self, token: str) -> tuple[Mapping[str, Any], Beginning]:
-        param, expired = self._settings.param, self._settings.expired
+        param = self._settings.param
         if param is None:
-            return {}, Beginning(url=token, ends_with=expired)
-        return {param: token}, Beginning(ends_with=expired)
+            return {}, Beginning(url=token, sends_token=True)
+        return {param: token}, Beginning(sends_token=True)
 
     def _as_url(self, token: str, page: ReadPage) -> str:
         if not is_url(token) and token[0] not in "/?":

@@ -65,8 +65,9 @@ ERRORS = {
             "then": setting.text(
                 "`retry`: ask again, as after 503. `rate_limited`: ask again as after 429. `refresh`: renew the credentials and ask "
                 "once more. `fail`: end with an error, at once. `ignore`: a page without records. `end`: behind the first page, the end "
-                "of the pages. `skip`: of the first request below a parent, pass over this parent with a warning.",
-                enum=["retry", "rate_limited", "refresh", "fail", "ignore", "end", "skip"],
+                "of the pages. `skip`: of the first request below a parent, pass over this parent with a warning. `start_over`: "
+                "the `incremental.token` that was sent has expired, so all rows are read again, with a warning.",
+                enum=["retry", "rate_limited", "refresh", "fail", "ignore", "end", "skip", "start_over"],
             ),
             "message": setting.name("`fail`: the sentence to end with.", minLength=1),
             "wait": {
@@ -145,6 +146,10 @@ def idle_rules(config: Mapping[str, Any]) -> Iterator[str]:
             idle = f"`{place}[{index}]` has no effect"
             if rule["then"] == "skip" and not any("parent" in one for one in about):
                 yield f"{idle}, since {whose} {'a ' if about is streams else ''}`parent` that could be skipped"
+            if rule["then"] == "start_over" and not any(
+                "token" in one.get("incremental", {}) for one in about
+            ):
+                yield f"{idle}, since {whose} {'an ' if about is streams else ''}`incremental.token` that could expire"
             if rule["then"] == "refresh" and not has_auth:
                 yield f"{idle} without `auth`: there are no credentials to renew"
             if rule["then"] == "end" and all(one["type"] == "single" for one in paged):
@@ -209,7 +214,7 @@ def _covers(first: ErrorRule, second: ErrorRule) -> bool:
     """Tell whether all answers that ``second`` fits are taken by ``first``, which stands before it."""
     if first.statuses and not (second.statuses and set(second.statuses) <= set(first.statuses)):
         return False
-    if first.then == "end" and second.then != "end":
-        return False  # it says nothing of a first page
+    if first.then in ("end", "start_over") and second.then != first.then:
+        return False  # it says nothing of a first page, or of a read without a token
     inside = ("path", "equals", "contains", "matches")
     return not first.looks_inside or all(getattr(first, name) == getattr(second, name) for name in inside)

@@ -28,13 +28,6 @@ TOKEN = {
         "additionalProperties": {"anyOf": [{"type": _JSON}, {"type": "array", "items": {"type": _JSON}}]},
         "description": "Query parameters that are sent as long as there is no `token`, and not beside it.",
     },
-    "expired": {
-        "type": "array",
-        "items": {"type": "integer", "minimum": 400, "maximum": 499},
-        "minItems": 1,
-        "description": "Statuses by which the API says that it takes a `token` no more; the run then reads all rows again, and warns. "
-        "Default `[410]`.",
-    },
 }
 
 
@@ -44,7 +37,6 @@ class TokenSettings(msgspec.Struct, frozen=True):
     token: str
     param: str | None = None
     first_params: dict[str, Any] = {}
-    expired: tuple[int, ...] = (410,)
 
 
 def with_token(stream: dict[str, Any]) -> dict[str, Any]:
@@ -61,9 +53,8 @@ def token_problems(stream: Group, place: str) -> Iterator[str]:
     if "token" not in said:
         if said and "param" not in said:
             yield f"Expected the key `{place}.incremental.param`"
-        for key in ("first_params", "expired"):
-            if key in said:
-                yield f"`{place}.incremental.{key}` has no effect without `{place}.incremental.token`"
+        if "first_params" in said:
+            yield f"`{place}.incremental.first_params` has no effect without `{place}.incremental.token`"
         return
     for key in said:
         if key not in ("param", *TOKEN):

@@ -147,15 +147,18 @@ def test_a_token_that_has_expired(page: int, run_tap: Any) -> None:
         assert ids(run)[-5:] == [2, 3, 1, 4, 5]
         assert kept(run) == "6"
         assert "all rows are read again; rows that were deleted meanwhile stay in the target" in warned(run)
-        # Another status only where it is named.
+        # Another status only where a rule says so, and of reads by a token only.
         api.routes["/events"] = lambda asked: (
             json_reply({"message": "sync token is invalid"}, 422)
             if asked.param("syncToken") is not None
             else source.google(asked)
         )
         run_tap(api.url, EVENTS, state=state).ended(65)
-        stream = EVENTS | {"incremental": EVENTS["incremental"] | {"expired": [422]}}
+        rule = {"status": 422, "path": "$.message", "contains": "sync token", "then": "start_over"}
+        stream = EVENTS | {"errors": [rule]}
         assert len(ids(run_tap(api.url, stream, state=state).ended(0))) == 5
+        api.routes["/events"] = lambda _: json_reply({"message": "sync token is invalid"}, 422)
+        assert "422" in run_tap(api.url, stream, state=state).ended(65).sentence
 
 
 def test_a_delta_link(run_tap: Any) -> None:
@@ -309,7 +312,12 @@ def test_no_token_at_all(run_tap: Any) -> None:
             {"first_params": {"a": "{yesterday}"}},
             "`streams[0].incremental.first_params.a` is no placeholder",
         ),
-        ({}, {"token": None}, "`streams[0].incremental.expired` has no effect without"),
+        ({}, {"token": None}, "`streams[0].incremental.first_params` has no effect without"),
+        (
+            {"errors": [{"status": 410, "then": "start_over"}], "replication_key": "id"},
+            {"token": None, "first_params": None},
+            "the stream has no `incremental.token` that could expire",
+        ),
         (
             {"params": {"syncToken": 1}},
             {},
@@ -318,7 +326,7 @@ def test_no_token_at_all(run_tap: Any) -> None:
     ],
 )
 def test_what_is_refused(more: dict[str, Any], incremental: dict[str, Any], said: str, run_tap: Any) -> None:
-    asked = {**EVENTS["incremental"], "expired": [410], **incremental}
+    asked = {**EVENTS["incremental"], **incremental}
     asked = {name: value for name, value in asked.items() if value is not None}
     run = run_tap("http://127.0.0.1:9", EVENTS | {"incremental": asked} | more).ended(78)
     assert said in run.sentence
