@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -24,6 +25,8 @@ _TYPES = {
     "application/csv": "csv",
     "text/x-csv": "csv",
     "text/tab-separated-values": "csv",
+    "application/xml": "xml",
+    "text/xml": "xml",
 }
 _HEAD = 64 * 1024
 _HTML = re.compile(rb"<(?:!doctype\s+html|html|head|body)\b", re.I)
@@ -50,12 +53,12 @@ class Look(NamedTuple):
 def format_of_type(headers: Mapping[str, str]) -> str:
     """Return the format that a Content-Type names; `json` where it names none that is read."""
     kind = CaseInsensitiveDict(headers).get("Content-Type", "").partition(";")[0].strip().lower()
-    return _TYPES.get(kind, "json")
+    return _TYPES.get(kind, "xml" if kind.endswith("+xml") and "html" not in kind else "json")
 
 
 def is_json(body: bytes) -> bool:
     """Tell whether a body begins as an object or an array of JSON does."""
-    return body[:_HEAD].lstrip()[:1] in (b"{", b"[")
+    return body[:_HEAD].removeprefix(codecs.BOM_UTF8).lstrip()[:1] in (b"{", b"[")
 
 
 def look_of(body: bytes) -> Look:
@@ -64,7 +67,7 @@ def look_of(body: bytes) -> Look:
     if not head:
         return Look("an empty body")
     if head.startswith(b"<"):
-        return Look("an HTML page") if _HTML.match(head) else Look("XML")
+        return Look("an HTML page") if _HTML.match(head) else Look("XML", '"format": "xml"')
     lines = [line for line in head.splitlines()[:3] if line.strip()]
     if head[:1] in (b"{", b"["):
         is_lines = len(lines) > 1 and all(line.lstrip()[:1] in (b"{", b"[") for line in lines[:2])

@@ -7,15 +7,18 @@ from typing import Any
 
 import msgspec
 
+from singerkit_shell.errors import ConfigurationError
 from tap_rest.charsets import codec_named
+from tap_rest.paths import parse_path
 from tap_rest.settings import setting
 
-__all__ = ["BODY", "CsvSettings", "body_problems"]
+__all__ = ["BODY", "CsvSettings", "XmlSettings", "body_problems"]
 
 BODY = {
     "format": setting.text(
-        "What bodies are: `json`; `ndjson`, one JSON value a line; `csv`. Default: by their Content-Type, else `json`.",
-        enum=["json", "ndjson", "csv"],
+        "What bodies are: `json`; `ndjson`, one JSON value a line; `csv`; `xml`, of which `records` names the elements down to a record "
+        "(`$.feed.entry[*]`). Default: by their Content-Type, else `json`.",
+        enum=["json", "ndjson", "csv", "xml"],
     ),
     "csv": setting.group(
         "How CSV is written. Needs `format` `csv`.",
@@ -45,7 +48,30 @@ BODY = {
             "nulls": setting.names('Texts that mean null. Default `[""]`.'),
         },
     ),
+    "xml": setting.group(
+        "How XML becomes records. Needs `format` `xml`.",
+        {
+            "lists": setting.names(
+                "Elements of which there may be several beside each other: arrays, also where there is one. Not needed for records, "
+                "nor for what `schema` says is an array."
+            ),
+            "namespaces": {
+                "type": "object",
+                "additionalProperties": {"type": "string"},
+                "secret": False,
+                "description": "Prefix -> namespace, for names in `records` and of fields, whatever prefix a document has for it. Default: "
+                "the prefixes of the document.",
+            },
+        },
+    ),
 }
+
+
+class XmlSettings(msgspec.Struct, frozen=True):
+    """`xml`."""
+
+    lists: tuple[str, ...] = ()
+    namespaces: dict[str, str] = {}
 
 
 class CsvSettings(msgspec.Struct, frozen=True):
@@ -62,10 +88,12 @@ class CsvSettings(msgspec.Struct, frozen=True):
 
 def body_problems(stream: Mapping[str, Any], place: str) -> list[str]:
     """Return what its settings of bodies say against each other."""
-    problems = []
     kind = stream.get("format")
-    if "csv" in stream and kind != "csv":
-        problems.append(f'`{place}.csv` has no effect without `"format": "csv"` in `{place}`')
+    problems = [
+        f'`{place}.{group}` has no effect without `"format": "{group}"` in `{place}`'
+        for group in ("csv", "xml")
+        if group in stream and kind != group
+    ]
     if kind == "csv":
         problems += _csv_problems(stream.get("csv", {}), place)
     path = stream.get("records", "$[*]")
@@ -74,12 +102,30 @@ def body_problems(stream: Mapping[str, Any], place: str) -> list[str]:
             f"Expected `{place}.records` to take rows of an array (`$[*]`, which is the default), got `{path}`: a body of the format "
             f"`{kind}` is read as an array of its rows"
         )
+    if kind == "xml" and not _leads_to_elements(stream.get("records")):
+        problems.append(
+            f"Expected the elements down to a record at `{place}.records`, which `format` `xml` needs, as `$.feed.entry[*]`"
+        )
+    urls = list(stream.get("xml", {}).get("namespaces", {}).values())
+    if len(set(urls)) < len(urls):
+        problems.append(f"Expected a different namespace for each prefix at `{place}.xml.namespaces`")
     return problems
+
+
+def _leads_to_elements(path: str | None) -> bool:
+    """Tell whether a path names one element after the other."""
+    if path is None:
+        return False
+    try:
+        return bool(parse_path(path, "records").names)
+    except ConfigurationError:
+        return True  # what is wrong with it is said elsewhere
 
 
 def _csv_problems(csv: Mapping[str, Any], place: str) -> list[str]:
     problems = []
-    marks = [csv[key] for key in ("delimiter", "quote", "escape") if csv.get(key)]
+    defaults = {"delimiter": ",", "quote": '"', "escape": ""}
+    marks = [mark for mark in ({**defaults, **csv}[key] for key in defaults) if mark]
     if len(set(marks)) < len(marks) or any(mark in "\r\n" for mark in marks):
         problems.append(
             f"Expected different characters, none of them an end of line, at `delimiter`, `quote` and `escape` of `{place}.csv`"

@@ -9,7 +9,7 @@ import msgspec
 
 from tap_rest.paths import filters, unfiltered
 from tap_rest.settings import setting
-from tap_rest.settings.body import BODY, CsvSettings, body_problems
+from tap_rest.settings.body import BODY, CsvSettings, XmlSettings, body_problems
 from tap_rest.settings.errors import ERRORS, ErrorRule
 from tap_rest.settings.fields import COPY, field_problems, names_of
 from tap_rest.settings.incremental import BOOKMARK, INCREMENTAL, BookmarkSettings, Incremental
@@ -129,6 +129,7 @@ class StreamSettings(msgspec.Struct, frozen=True):
     missing_records: str = "fail"
     format: str | None = None
     csv: CsvSettings = CsvSettings()
+    xml: XmlSettings = XmlSettings()
     partial_answers: str = "fail"
     partial_records: bool = False
     primary_keys: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ from taps.rest.api_server import Reply, serving
 from taps.rest.conftest import Run
 
 from singerkit_shell.errors import SingerkitError
+from tap_rest.config import config_conflicts
 from tap_rest.tap import TapRest
 
 NDJSON, CSV, XML = "application/x-ndjson", "text/csv", "application/xml"
@@ -169,6 +170,166 @@ def test_csv_that_is_none(text: str, words: str, load: Load) -> None:
     assert run.records("rows") == []
 
 
+# XML
+
+FEED = """<?xml version="1.0" encoding="utf-8"?>
+<feed xmlns="http://a.example/" xmlns:g="http://g.example/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" page="1">
+  <next>/p2</next>
+  <entry id="7" g:kind="x"><title> A &amp; &lt;b&gt;<![CDATA[<c> ]]></title><g:price>1.10</g:price><tag>a</tag><tag>b</tag></entry>
+  <entry id="8"><title/><g:price xsi:nil="true"/><tag>c</tag><at place="here">now</at>
+    <line><qty>2</qty></line></entry>
+</feed>"""
+ENTRIES = [
+    {
+        "@id": "7",
+        "@g:kind": "x",
+        "title": " A & <b><c> ",
+        "g:price": "1.10",
+        "tag": ["a", "b"],
+        "at": None,
+        "line": None,
+    },
+    {
+        "@id": "8",
+        "@g:kind": None,
+        "title": None,
+        "g:price": None,
+        "tag": ["c"],
+        "at": {"@place": "here", "#text": "now"},
+        "line": [{"qty": "2"}],
+    },
+]
+
+
+def xml(text: str | bytes, records: str = "$.feed.entry[*]", **more: Any) -> dict[str, Any]:
+    return {"reply": body(text, XML), "format": "xml", "records": records} | more
+
+
+def test_xml(load: Load) -> None:
+    run = load(**xml(FEED, xml={"lists": ["tag", "line"]}))
+    assert run.code == 0, run.stderr
+    assert run.records("rows") == ENTRIES
+
+
+def test_xml_takes_its_types_from_the_schema(load: Load) -> None:
+    line = {"type": "object", "properties": {"qty": {"type": "integer"}}}
+    types = {
+        "@id": {"type": "integer"},
+        "g:price": {"type": ["number", "null"]},
+        "tag": {"type": "array", "items": {"type": "string"}},
+        "line": {"type": ["array", "null"], "items": line},
+    }
+    run = load(**xml(FEED, schema={"properties": types}, primary_keys=["@id"]))
+    assert run.texts("rows") == [
+        {"@id": "7", "g:price": "1.10", "tag": ["a", "b"], "line": None},
+        {"@id": "8", "g:price": None, "tag": ["c"], "line": [{"qty": "2"}]},
+    ]
+    assert run.stdout.count('"@id":7') == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("<a><i n='1'/></a>", ["1"]),
+        ("<a> </a>", []),
+        ("<a/>", []),
+        ("<a total='0'><other/></a>", []),
+        ("<a><i n='1'/><other/><i n='2'/></a>", ["1", "2"]),
+        ("\n <a><i n='1'/></a>", ["1"]),
+    ],
+)
+def test_one_element_or_none_is_an_array_too(text: str, ids: list[str], load: Load) -> None:
+    run = load(**xml(text, "$.a.i[*]"))
+    assert run.code == 0, run.stderr
+    assert [record["@n"] for record in run.records("rows")] == ids
+
+
+def test_records_inside_several_elements_are_all_read(load: Load) -> None:
+    run = load(**xml("<a><g><i n='1'/></g><g><i n='2'/><i n='3'/></g></a>", "$.a.g.i"))
+    assert [record["@n"] for record in run.records("rows")] == ["1", "2", "3"]
+
+
+def test_a_namespace_has_the_prefix_of_the_config(load: Load) -> None:
+    text = (
+        "<a xmlns:x='http://g.example/' xmlns:g='http://h.example/'><x:i><x:n>1</x:n><g:m>2</g:m></x:i></a>"
+    )
+    run = load(**xml(text, "$.a['g:i'][*]", xml={"namespaces": {"g": "http://g.example/"}}))
+    assert run.records("rows") == [{"g:n": "1", "{http://h.example/}m": "2"}], run.stderr
+
+
+@pytest.mark.parametrize("charset", ["", "; charset=latin-1"])
+def test_the_charset_of_xml(charset: str, load: Load) -> None:
+    text = "<?xml version='1.0' encoding='iso-8859-1'?><a><i><n>é</n></i></a>"
+    reply = body(text.encode("latin-1"), XML + charset)
+    assert load(reply, format="xml", records="$.a.i[*]").records("rows") == [{"n": "é"}]
+
+
+_LOL = "<!DOCTYPE a [<!ENTITY l 'lol'><!ENTITY m '&l;&l;&l;&l;'>]><a><i><n>&m;</n></i></a>"
+_FILE = "<!DOCTYPE a [<!ENTITY f SYSTEM 'file:///etc/passwd'>]><a><i><n>&f;</n></i></a>"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (_LOL, "declares entities of its own"),
+        (_FILE, "declares entities of its own"),
+        (
+            "<!DOCTYPE a SYSTEM 'http://127.0.0.1:9/x.dtd'><a><i><n>&f;</n></i></a>",
+            "takes in what stands elsewhere",
+        ),
+        ("<a>" * 5000, "got more than 200 elements in each other"),
+        ("<a><i><n>1</n></i>", "got text that is not (no element found: line 1, column 18)"),
+        ("<a><i></a>", "got text that is not (mismatched tag"),
+        ('[{"id": 1}]', "got JSON"),
+        ("Busy", "got text"),
+        ("", "Expected XML, got an empty body"),
+        (
+            "<b><i/></b>",
+            "Expected records at `$.a.i[*]` in page 1 of stream rows, got an object with the keys `b`",
+        ),
+        ("<html><body>Log in</body></html>", "Expected records at `$.a.i[*]`"),
+    ],
+)
+def test_xml_that_is_not_read(text: str, words: str, load: Load) -> None:
+    run = load(**xml(text, "$.a.i[*]"))
+    assert run.code == 65
+    assert words in run.stderr
+    assert run.records("rows") == []
+
+
+def test_the_next_page_by_a_link_in_xml(load: Load) -> None:
+    run = load(**xml(FEED, pagination={"type": "next_url", "next": "$.feed.next"}))
+    assert "404" in run.stderr, "of /p2, which was asked for"
+
+
+# What is said against each other
+
+
+@pytest.mark.parametrize(
+    ("stream", "words"),
+    [
+        ({"csv": {"delimiter": ";"}}, '`streams[0].csv` has no effect without `"format": "csv"`'),
+        ({"xml": {"lists": ["a"]}, "format": "csv"}, "`streams[0].xml` has no effect"),
+        ({"format": "csv", "csv": {"delimiter": '"'}}, "Expected different characters"),
+        (
+            {"format": "csv", "csv": {"encoding": "klingon"}},
+            "Expected a charset at `streams[0].csv.encoding`",
+        ),
+        ({"format": "csv", "csv": {"names": ["a", "a"]}}, "Expected a different name for each column"),
+        ({"format": "csv", "records": "$.data[*]"}, "Expected `streams[0].records` to take rows of an array"),
+        ({"format": "xml"}, "Expected the elements down to a record at `streams[0].records`"),
+        ({"format": "xml", "records": "$..entry"}, "Expected the elements down to a record"),
+        (
+            {"format": "xml", "records": "$.a", "xml": {"namespaces": {"a": "u", "b": "u"}}},
+            "a different namespace",
+        ),
+    ],
+)
+def test_settings_that_say_nothing_or_too_much(stream: dict[str, Any], words: str) -> None:
+    config = {"base_url": "https://api.example", "streams": [{"name": "s", "path": "/s"} | stream]}
+    assert words in " ".join(config_conflicts(config))
+
+
 # What came is named
 
 
@@ -182,7 +343,7 @@ def test_csv_that_is_none(text: str, words: str, load: Load) -> None:
             "a\tb\n3\t4\n",
             'got CSV with a tab between its fields; set `"format": "csv", "csv": {"delimiter": "\\t"}`',
         ),
-        ('<?xml version="1.0"?><a/>', "got XML (status 200); check `base_url`"),
+        ('<?xml version="1.0"?><a/>', 'got XML (status 200); set `"format": "xml"` in the stream'),
         ("<!DOCTYPE html><html>", "got an HTML page (status 200); check `base_url`, `path`"),
         ("", "got an empty body (status 200)"),
         ("Busy", "got text that is not"),

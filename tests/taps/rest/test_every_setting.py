@@ -60,6 +60,7 @@ def routes(api: Api) -> dict[str, Any]:
         "/plain": lambda _: json_reply([{"id": 1}, {"id": 2}]),
         "/again": lambda asked: json_reply([{"id": 1}] if int(asked.param("page") or 1) < 3 else []),
         "/csv": lambda _: Reply("id,u,n\n;1,2,'~é'\n-,,\n".encode()),
+        "/xml": lambda _: Reply(b"<x xmlns:a='u'><i><n>1</n><a:m/></i></x>"),
         "/none": lambda _: json_reply({"rows": None}),
         "/partial": lambda _: json_reply({"data": ROWS[:1], "errors": [{"message": "some"}]}),
         "/hole": lambda asked: json_reply(
@@ -119,6 +120,13 @@ def csv(**after: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Two configs that differ in how CSV is written."""
     base = {"path": "/csv", "format": "csv", "records": "$[*]"}
     return stream(base, csv=after)
+
+
+def xml(**after: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Two configs that differ in how XML becomes records."""
+    schema = {"properties": {"n": {}, "a:m": {}, "b:m": {}}}
+    base = {"path": "/xml", "format": "xml", "records": "$.x.i[*]", "schema": schema}
+    return stream(base, xml=after)
 
 
 def keyed(key: str = "u", **more: Any) -> dict[str, Any]:
@@ -240,6 +248,9 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "streams[].csv.skip_lines": csv(skip_lines=1),
     "streams[].csv.encoding": csv(encoding="latin-1"),
     "streams[].csv.nulls": csv(nulls=["-"]),
+    "streams[].xml": xml(lists=["n"]),
+    "streams[].xml.lists": xml(lists=["n"]),
+    "streams[].xml.namespaces": xml(namespaces={"b": "u"}),
     "streams[].records": stream({}, records="$.list[*]"),
     "streams[].missing_records": stream({"path": "/none", "records": "$.rows"}, missing_records="empty"),
     "streams[].copy": stream(
