@@ -19,6 +19,7 @@ __all__ = [
     "draft_of",
     "is_nullable",
     "may_take_long",
+    "or_null",
     "properties_of",
     "resolve_refs",
 ]
@@ -167,7 +168,7 @@ def admitting_missing(schema: Mapping[str, Any], keys: Collection[str]) -> dict[
     """Return a resolved stream schema in which each property that a record may leave out may be null, ``keys`` not."""
     kept = {*schema.get("required", ()), *keys}
     properties = {
-        name: prop if name in kept or not isinstance(prop, Mapping) or _admits_null(prop) else _or_null(prop)
+        name: prop if name in kept or not isinstance(prop, Mapping) else or_null(prop)
         for name, prop in schema.get("properties", {}).items()
     }
     return {**schema, "properties": properties}
@@ -177,7 +178,10 @@ def _admits_null(prop: Mapping[str, Any]) -> bool:
     return is_nullable(prop) and None in prop.get("enum", [None]) and prop.get("const") is None
 
 
-def _or_null(prop: Mapping[str, Any]) -> dict[str, Any]:
+def or_null(prop: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a property that admits null besides what it admits."""
+    if _admits_null(prop):
+        return dict(prop)
     declared = prop.get("type")
     if declared is None or not prop.keys().isdisjoint({"enum", "const", "anyOf", "oneOf", "allOf", "not"}):
         notes = {key: value for key, value in prop.items() if key.startswith("x-")}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -18,7 +17,9 @@ from singerkit_shell.configfile import read_json_object
 from singerkit_shell.errors import ConfigurationError
 from singerkit_wire.encode import RawRecord
 from tap_rest.lifting import with_copied
+from tap_rest.overrides import Misfits, overlaid
 from tap_rest.schemas import Sample, listed, without
+from tap_rest.settings.stream import StreamSettings
 
 __all__ = ["DeclaredSchema"]
 
@@ -38,22 +39,28 @@ class DeclaredSchema:
 
     def __init__(
         self,
-        stream: str,
+        settings: StreamSettings,
         declared: Mapping[str, Any] | str,
         withdrawn: Collection[str] = (),
-        copied: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
-        self._stream = stream
+        self._stream = stream = settings.name
         schema = (
             read_json_object(declared, f"schema of stream {stream}")
             if isinstance(declared, str)
             else declared
         )
         _check_is_schema(schema, stream)
-        self._declared = with_copied(stream, resolve_refs(schema, f"stream `{stream}`"), copied)
+        resolved = overlaid(resolve_refs(schema, f"stream `{stream}`"), settings.overrides)
+        self._declared = with_copied(stream, resolved, settings.copied)
+        self._misfits = Misfits(stream, settings.overrides, "`schema_overrides`")
         self._withdrawn = {*withdrawn} & (self._declared.get("properties") or {}).keys()
         self.schema = self.less_withdrawn(self._declared)
         self._has_looked = not self._declared.get("properties")
+
+    @property
+    def declared(self) -> Mapping[str, Any]:
+        """All of it."""
+        return self.schema
 
     def learn(self, pages: Iterable[Sample]) -> None:
         """Nothing is to be learned."""
@@ -66,6 +73,7 @@ class DeclaredSchema:
         is_from_start: bool = False,  # noqa: ARG002
     ) -> bool:
         """Return whether a field that waited has come; on the first page, name the fields that will not be sent."""
+        self._misfits.look(records)
         came = self._withdrawn and self._withdrawn.intersection(_names_in(records))
         if came:
             self._withdrawn -= came

@@ -22,6 +22,8 @@ from singerkit_shell.errors import BadDataError
 from singerkit_shell.secrets import redactor
 from singerkit_state.readas import schema_of
 from singerkit_wire.encode import RawRecord
+from tap_rest.catalogedits import CatalogEdits, joined
+from tap_rest.overrides import Misfits, overlaid
 from tap_rest.pagefit import checker_of
 from tap_rest.schemacache import read_cache, write_cache
 from tap_rest.schemas import Sample, listed, without
@@ -38,15 +40,15 @@ _FORMER = 10  # what a field was before, remembered
 class InferredSchema:
     """A schema inferred from records, kept in a cache file.
 
-    A catalog is what the user chose of it at some time: what was found since joins, what was edited stays. Fields that
-    the config added to records, and adds no more (``withdrawn``), are known of records only.
+    A catalog (``entry`` of it) is what the user chose of it at some time: what was found since joins, what was edited stays. Fields
+    that the config added to records, and adds no more (``withdrawn``), are known of records only.
     """
 
     def __init__(
         self,
         settings: StreamSettings,
         file: Path,
-        from_catalog: Mapping[str, Any] | None,
+        entry: Mapping[str, Any],
         withdrawn: Collection[str],
         limits: InferSettings,
     ) -> None:
@@ -58,9 +60,18 @@ class InferredSchema:
         self._file = file
         cached, self._former = read_cache(file)
         self._withdrawn = {*withdrawn} - (cached or {}).get("properties", {}).keys()
-        chosen = resolve_refs(from_catalog or {}, f"stream `{settings.name}` in the catalog")
+        chosen = resolve_refs(entry.get("schema") or {}, f"stream `{settings.name}` in the catalog")
         self._chosen = self.less_withdrawn(chosen)
-        self._inferred = cached or self._chosen or None
+        self._edits = CatalogEdits(entry, self._chosen)
+        self._overrides = settings.overrides
+        of_catalog = {
+            name: prop for name, prop in self._edits.properties.items() if name not in self._overrides
+        }
+        self._misfits = (
+            Misfits(settings.name, self._overrides, "`schema_overrides`"),
+            Misfits(settings.name, of_catalog, "the catalog"),
+        )
+        self._inferred = cached or without(self._chosen, self._edits.properties) or None
         self.is_known = self._inferred is not None
         self._fits = checker_of(self._inferred)
         known = properties_of(self._chosen)
@@ -73,7 +84,16 @@ class InferredSchema:
         inferred = self._inferred or {"type": "object", "properties": {}}
         known = self._beside_catalog(inferred) if self._chosen else inferred
         nothing = {name: {"type": ["null"]} for name in self.placeholders}
-        return {**known, "properties": nothing | known.get("properties", {})} if nothing else dict(known)
+        known = {**known, "properties": nothing | known.get("properties", {})} if nothing else dict(known)
+        return overlaid(known, self._overrides) if self._overrides else known
+
+    @property
+    def declared(self) -> Mapping[str, Any]:
+        """What `schema_overrides` and hands in the catalog have declared."""
+        names = {*self._edits.properties, *self._overrides}
+        return {
+            "properties": {name: prop for name, prop in self.schema["properties"].items() if name in names}
+        }
 
     @property
     def placeholders(self) -> Collection[str]:
@@ -121,6 +141,8 @@ class InferredSchema:
     ) -> bool:
         """Check a page in C; only what does not fit is inferred."""
         self._pages, self._records = self._pages + 1, self._records + len(records)
+        for misfits in self._misfits:
+            misfits.look(records)
         if not records:
             return False
         if self.is_known and self._fits(records) and self._fits([_encoder.encode(constants)]):
@@ -160,6 +182,9 @@ class InferredSchema:
         """Return the catalog's schema with what is inferred beyond it."""
         chosen, found = self._chosen.get("properties", {}), inferred.get("properties", {})
         properties = {**found, **chosen}
+        if self._edits.are_known:
+            both = {name: joined(chosen[name], found[name]) for name in chosen.keys() & found.keys()}
+            return self._edits.over({**self._chosen, "properties": properties | both})
         for name in chosen.keys() & found.keys():
             is_edited = chosen[name] not in self._former.get(name, [])
             properties[name] = _widened(chosen[name], found[name]) if is_edited else found[name]

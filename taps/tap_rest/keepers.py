@@ -31,9 +31,9 @@ def keeper_of(
     of_records = former.fields.keys() - former.added
     withdrawn = (former.added | (set(_marked_as_copied(from_catalog)) - of_records)) - now
     if settings.declared_schema is not None:
-        return DeclaredSchema(settings.name, settings.declared_schema, withdrawn, settings.copied)
+        return DeclaredSchema(settings, settings.declared_schema, withdrawn)
     cache = cache_file(settings, api)
-    keeper = InferredSchema(settings, cache, from_catalog.get("schema"), withdrawn, api.infer)
+    keeper = InferredSchema(settings, cache, from_catalog, withdrawn, api.infer)
     keeper.doubt({*keys, *(from_catalog.get("key_properties") or ())})
     return keeper
 

@@ -25,6 +25,11 @@ class SchemaKeeper(Protocol):
         ...
 
     @property
+    def declared(self) -> Mapping[str, Any]:
+        """The part of it that somebody has declared."""
+        ...
+
+    @property
     def is_known(self) -> bool:
         """Whether the API need not be asked."""
         ...

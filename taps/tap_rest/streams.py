@@ -33,6 +33,7 @@ from tap_rest.advice import (
 )
 from tap_rest.asking import Api, Asking
 from tap_rest.beginnings import Beginning
+from tap_rest.catalogedits import mark_as_inferred
 from tap_rest.clock import clock_of
 from tap_rest.copies import refuse_own_values
 from tap_rest.declaredschema import DeclaredSchema
@@ -99,9 +100,8 @@ class RestStream(PartitionedStream):
         refuse_lost_copies(settings, keeper)
         self._parents = ParentFields(settings)
         # What is inferred as a date-time has an offset.
-        is_declared = isinstance(keeper, DeclaredSchema)
-        self._local_times = LocalTimes(settings, keeper.schema, self._tell) if is_declared else None
-        self.asking = Asking(tap, settings, self._parents, self, keeper.schema if is_declared else {})
+        self._local_times = LocalTimes(settings, keeper.declared, self._tell)
+        self.asking = Asking(tap, settings, self._parents, self, keeper.declared)
         self._first = FirstPages(self.asking.pages, tap.room)
         self._whole = WholeLoad(self)
         self._tokens = token_reads(settings, self._question, self._tell)
@@ -152,8 +152,7 @@ class RestStream(PartitionedStream):
             refuse_own_values(self.settings, page.records, constants, self.sent(constants))
         if self.keeper.widens(page.records, constants, is_from_start=is_from_start):
             self._announce_schema()
-        if self._local_times is not None:
-            self._local_times.look(page.records)
+        self._local_times.look(page.records)
         if not self.settings.follows_key:
             self.rows_asked_again += page.begins_again
         margin = self.settings.bookmark.margin
@@ -405,12 +404,14 @@ class RestStream(PartitionedStream):
 
     @property
     def own_catalog_entry(self) -> dict[str, Any]:
-        """What --discover prints, with a mark at what is copied, from the parent or from inside another field."""
+        """What --discover prints, with marks at what is copied, from the parent or from inside another field, and at what is inferred."""
         entry = super().own_catalog_entry
         copied = [["properties", name] for name in (*self.settings.copies, *self.settings.copied)]
         for item in entry["metadata"]:
             if item["breadcrumb"] in copied:
                 item["metadata"][COPIED] = True
+        if not isinstance(self.keeper, DeclaredSchema):
+            mark_as_inferred(entry)
         return entry
 
     def why_no_key(self, name: str) -> str:

@@ -128,6 +128,6 @@ def test_a_schema_cache_that_says_nothing_is_made_anew(
     monkeypatch.setattr("singerkit_shell.configfile._SECONDS", 0.01)
     os.mkfifo(tmp_path / "cache")
     assert not InferredSchema(
-        StreamSettings("rows", "/rows"), tmp_path / "cache", None, (), InferSettings()
+        StreamSettings("rows", "/rows"), tmp_path / "cache", {}, (), InferSettings()
     ).is_known
     assert "cannot be read and is made anew" in caplog.text

@@ -15,6 +15,7 @@ from tap_rest.settings.fields import COPY, field_problems, names_of
 from tap_rest.settings.incremental import BOOKMARK, INCREMENTAL, BookmarkSettings, Incremental
 from tap_rest.settings.pagination import PAGINATION, Pagination, pagination_problems
 from tap_rest.settings.parent import PARENT, Parent, fields_of_parent, parent_problems
+from tap_rest.settings.schema import OVERRIDES, SCHEMA, overridden, override_problems
 from tap_rest.settings.times import TIME_ZONE, time_zone_problems
 from tap_rest.settings.tokens import TokenSettings
 
@@ -98,11 +99,8 @@ STREAM = setting.group(
         "incremental": INCREMENTAL,
         "bookmark": BOOKMARK,
         "pagination": PAGINATION,
-        "schema": {
-            "type": ["object", "string"],
-            "secret": False,
-            "description": "JSON Schema of a record, or the path of a file with it. Default: inferred.",
-        },
+        "schema": SCHEMA,
+        "schema_overrides": OVERRIDES,
         "parent": PARENT,
         "errors": ERRORS,
         "activate_version": setting.flag(
@@ -146,6 +144,7 @@ class StreamSettings(msgspec.Struct, frozen=True):
     bookmark: BookmarkSettings = BookmarkSettings()
     pagination: Pagination = Pagination()
     declared_schema: dict[str, Any] | str | None = msgspec.field(default=None, name="schema")
+    schema_overrides: dict[str, Any] = {}
     parent: Parent | None = None
     errors: tuple[ErrorRule, ...] = ()
     activate_version: bool = False
@@ -166,6 +165,11 @@ class StreamSettings(msgspec.Struct, frozen=True):
         names = names_of(self.pagination.field or "")
         at_top = names[0] if len(names) == 1 else None
         return next((name for name, at in self.copied.items() if at == names), at_top)
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """`schema_overrides` as properties of a record."""
+        return overridden(self.schema_overrides)
 
     @property
     def pages_shift(self) -> bool:
@@ -245,6 +249,7 @@ def stream_problems(
     problems += time_zone_problems(stream, f"{place}.")
     problems += field_problems(stream, place)
     problems += body_problems(stream, place)
+    problems += override_problems(stream, place)
     return problems + parent_problems(stream, place, streams)
 
 

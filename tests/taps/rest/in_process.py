@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from taps.rest.api_server import Api
 
 from tap_rest.tap import TapRest
 
-__all__ = ["Messages", "run_here"]
+__all__ = ["Messages", "discover_here", "run_here"]
 
 
 @dataclass(frozen=True)
@@ -32,21 +32,45 @@ class Messages:
         return [message["record"] for message in self.all if message["type"] == "RECORD"]
 
     @property
+    def schema(self) -> dict[str, Any]:
+        """The last one."""
+        return [message["schema"] for message in self.all if message["type"] == "SCHEMA"][-1]
+
+    @property
     def state(self) -> dict[str, Any]:
         return [message["value"] for message in self.all if message["type"] == "STATE"][-1]
 
 
 def run_here(
-    api: Api, *streams: Mapping[str, Any], cache: Path, state: Mapping[str, Any] | None = None, **config: Any
+    api: Api,
+    *streams: Mapping[str, Any],
+    cache: Path,
+    state: Mapping[str, Any] | None = None,
+    catalog: Mapping[str, Any] | None = None,
+    **config: Any,
 ) -> Messages:
     """Run once; an error of the run is raised. ``cache`` is the folder of inferred schemas."""
     written = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
-    retries = {"tries": 3, "first_wait": 0.01, "longest_wait": 0.05}
-    inferred = any("schema" not in stream for stream in streams)
-    given = {"base_url": api.url, "streams": streams, "retries": retries}
-    given |= {"schema_cache": str(cache)} if inferred else {}
-    copied = json.loads(json.dumps(given | config))
+    copied = _config(api, streams, cache, config)
     with redirect_stdout(written):
-        TapRest(config=copied, state=json.loads(json.dumps(state or {})), setup_mapper=False).sync()
+        TapRest(
+            config=copied,
+            state=json.loads(json.dumps(state or {})),
+            catalog=json.loads(json.dumps(catalog)),
+            setup_mapper=False,
+        ).sync()
     lines = written.buffer.getvalue().splitlines()  # type: ignore[attr-defined]
     return Messages([json.loads(line) for line in lines])
+
+
+def discover_here(api: Api, *streams: Mapping[str, Any], cache: Path, **config: Any) -> dict[str, Any]:
+    """Return the catalog that --discover prints."""
+    return TapRest(config=_config(api, streams, cache, config), setup_mapper=False).catalog_dict
+
+
+def _config(api: Api, streams: Sequence[Mapping[str, Any]], cache: Path, more: Mapping[str, Any]) -> Any:
+    retries = {"tries": 3, "first_wait": 0.01, "longest_wait": 0.05}
+    inferred = any("schema" not in stream for stream in streams)
+    given = {"base_url": api.url, "streams": list(streams), "retries": retries}
+    given |= {"schema_cache": str(cache)} if inferred else {}
+    return json.loads(json.dumps(given | more))

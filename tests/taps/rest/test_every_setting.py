@@ -296,6 +296,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "streams[].pagination": stream({}, pagination={"type": "page"}),
     "streams[].schema": stream({}, schema={"properties": {"id": {}}}),
+    "streams[].schema_overrides": stream({}, schema_overrides={"id": {"type": "integer"}}),
     "streams[].parent": below(copy={"who": "id"}),
     "streams[].parent.stream": below(stream="nobody"),
     "streams[].parent.copy": below(on_404="skip", copy={"who": "id"}),

@@ -227,10 +227,10 @@ def test_a_key_that_is_looked_for_takes_the_place_of_nothing_that_a_catalog_has(
         "streams": [STREAM | {"primary_keys": ["org"], "replication_key": "at"}],
     }
     api = api_settings(config)
-    cached = InferredSchema(api.streams[0], tmp_path / "rows.json", None, (), api.infer)
+    cached = InferredSchema(api.streams[0], tmp_path / "rows.json", {}, (), api.infer)
     cached.learn([([b'{"id": 1}'], {})])
     catalog = {"properties": {"id": {"type": "integer"}, "org": {"type": "integer"}}}
-    keeper = InferredSchema(api.streams[0], tmp_path / "rows.json", catalog, (), api.infer)
+    keeper = InferredSchema(api.streams[0], tmp_path / "rows.json", {"schema": catalog}, (), api.infer)
     keeper.doubt({"org", "at"})
     assert not keeper.is_known
     assert keeper.schema["properties"]["org"] == {"type": "integer"}
