@@ -388,9 +388,9 @@ class Member:
                 has_first_answer=not self.has_one_bookmark,
                 has_key=bool(stream.primary_keys),
                 by_key=self._has_rows_by_key,
-                memory=stream.memory_rows
-                if stream.parent is None or self.has_one_bookmark
-                else stream.memory_rows // 10,
+                memory=stream.memory_rows // 10
+                if stream.is_partitioned and not self.has_one_bookmark
+                else stream.memory_rows,
             )
         except UnorderableError as error:
             raise ConfigurationError(

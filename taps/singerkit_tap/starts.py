@@ -191,14 +191,16 @@ def _check_full_table(part: Mapping[str, Any], stream: BlockStream) -> None:
 
 
 def _check_partitions(part: Mapping[str, Any], stream: BlockStream) -> None:
-    """Refuse bookmarks of partitions for a stream that has none of its own."""
-    if not part.get("partitions") or part.get("replication_key_value") is not None:
-        return
-    reads_whole = type(stream).partitions_to_read is BlockStream.partitions_to_read
-    if (stream.parent is None and reads_whole) or (
-        stream.parent is not None and not stream.partition_bookmarks
-    ):
+    """Refuse bookmarks of partitions for a stream that has none of its own, and one bookmark where rows of partitions would double."""
+    has_one = part.get("replication_key_value") is not None
+    keeps_each = stream.is_partitioned and (stream.parent is None or stream.partition_bookmarks)
+    if part.get("partitions") and not has_one and not keeps_each:
         raise StateError("it has bookmarks of partitions, and the stream keeps one bookmark for all")
+    if keeps_each and has_one and not part.get("partitions") and stream.selected and not stream.primary_keys:
+        raise StateError(
+            "it has one bookmark, and the stream, which has no key, keeps one for each partition, so that all of its rows would come once "
+            "more and be there twice"
+        )
 
 
 def told_apart_by(fields: Collection[str] | None, part: dict[str, Any]) -> dict[str, Any]:

@@ -379,6 +379,11 @@ class BlockStream(Stream):
         return None
 
     @property
+    def is_partitioned(self) -> bool:
+        """Whether it is read once for each of several contexts; a stream that has `partitions_to_read` of its own says so."""
+        return self.parent is not None
+
+    @property
     def sees_all_parents(self) -> bool:
         """Whether each run reads it below all records of the streams above it, those that have not changed, too."""
         parent = self.parent

@@ -33,6 +33,7 @@ ADVICE = Advice(
         "where": "`base_url` or `path` names another place",
         "asks": "`params`, `headers` or `pagination` ask for something else",
         "parent": "its parent is read from another place, or asked for something else",
+        "values": "`for_each` lists other values",
         "records": "`records` names another place",
     },
 )
@@ -52,7 +53,7 @@ def keys_to_set(
 ) -> str:
     """Return the lines of the config that add ``field`` to the ``keys`` of a stream.
 
-    ``parent_keys`` are added, too, copied from the parent; None: they are not wanted.
+    ``parent_keys`` are added, too, copied from the parent, and the values of lists; None: they are not wanted.
     """
     wanted, copy = [*keys, *([field] if field else [])], ""
     if parent_keys is not None and settings.parent is not None:
@@ -62,6 +63,8 @@ def keys_to_set(
             copies = {f"{settings.parent.stream}_{name}": name for name in of_parent}
             copy = f'`"copy": {json.dumps(copies | (settings.parent.copy or {}))}` in `parent`, and '
         wanted = [*copies, *(key for key in wanted if key not in copies)]
+    if parent_keys is not None:
+        wanted = [*(name for name in settings.for_each if name not in wanted), *wanted]
     if len(wanted) > len(keys):
         wanted = [text_of(settings.copied[key]) if key in settings.copied else key for key in wanted]
         return f'set {copy}`"primary_keys": {json.dumps(wanted)}`'

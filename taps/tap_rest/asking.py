@@ -37,6 +37,7 @@ from tap_rest.pages.steps import Step, step_after_page, step_behind
 from tap_rest.parents import ParentFields
 from tap_rest.records import PageReader, ReadPage
 from tap_rest.rules import Rules
+from tap_rest.settings.each import values_used_by
 from tap_rest.settings.parent import fields_of_parent
 from tap_rest.settings.stream import StreamSettings
 from tap_rest.tokens import paths_of_token
@@ -109,7 +110,7 @@ class Asking:
             settings.missing_records,
             settings.partial_answers,
             told.warn,
-            asks_for_things=bool(fields_of_parent(settings.path.partition("?")[0])),
+            asks_for_things=_asks_for_things(settings.path.partition("?")[0]),
             shaped=self._shaped,
         )
 
@@ -337,6 +338,10 @@ class Asking:
         page.begins_again = sum(1 for _ in takewhile(lambda record: bytes(record) in again, page.records))
         if (page.begins_again or overlaps.is_uneven) and not self._told.primary_keys:
             self._told.warn(told_of_uneven_pages(self._settings.name))
+
+
+def _asks_for_things(path: str) -> bool:
+    return bool(fields_of_parent(path) or values_used_by(path))
 
 
 @contextlib.contextmanager

@@ -74,6 +74,11 @@ def _is_same(found: Raw, value: Any) -> bool:
 
 
 def _sentence(settings: StreamSettings, name: str) -> str:
+    if name in settings.for_each:
+        return (
+            f"Each record of stream {settings.name} has the value of the list `{name}` (`for_each`) as `{name}`, and one of its records has a "
+            f"field `{name}` of its own with another value; give the list another name, and `{{each.{name}}}` with it."
+        )
     parent = settings.parent.stream if settings.parent else ""
     fits = {(f"parent_{name}" if child == name else child): field for child, field in settings.copies.items()}
     key = " (and the new name in `primary_keys`)" if name in settings.primary_keys else ""

@@ -22,15 +22,21 @@ _NO_OTHER_ROWS = ("size",)
 
 
 def fingerprints_of(settings: StreamSettings, api: ApiSettings) -> dict[str, str]:
-    """Return ``where`` and ``asks`` of a stream, and both of those above it as ``parent``.
+    """Return ``where`` and ``asks`` of a stream, both of those above it as ``parent``, and what lists say as ``values``.
+
+    Those count where one that is new, or gone, changes more than its own rows.
 
     Secrets are left out, so that a new one is no change, and none can be found by trying.
     """
-    own = _own(settings, api)
-    above = [
-        digest for parent in streams_above(settings, api.streams) for digest in _own(parent, api).values()
-    ]
-    return {**own, "parent": digest_of(above)} if above else own
+    streams = streams_above(settings, api.streams)
+    above = [digest for parent in streams for digest in _own(parent, api).values()]
+    lists = [stream.for_each for stream in (settings, *streams) if stream.for_each]
+    counts = settings.shares_bookmark or settings.activate_version
+    return {
+        **_own(settings, api),
+        **({"parent": digest_of(above)} if above else {}),
+        **({"values": digest_of(lists)} if lists and counts else {}),
+    }
 
 
 def _own(settings: StreamSettings, api: ApiSettings) -> dict[str, str]:

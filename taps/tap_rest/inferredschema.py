@@ -104,8 +104,7 @@ class InferredSchema:
         names = [
             *settings.primary_keys,
             *filter(None, [settings.replication_key]),
-            *settings.copies,
-            *settings.copied,
+            *sorted(settings.added_fields),
         ]
         return [name for name in names if name not in known]
 

@@ -27,7 +27,7 @@ def keeper_of(
         ConfigurationError: the declared schema, or its file, is no JSON Schema of an object.
     """
     keys = {*settings.primary_keys, *filter(None, [settings.replication_key])}
-    now = {*settings.copies, *settings.copied, *keys}
+    now = settings.added_fields | keys
     of_records = former.fields.keys() - former.added
     withdrawn = (former.added | (set(_marked_as_copied(from_catalog)) - of_records)) - now
     if settings.declared_schema is not None:

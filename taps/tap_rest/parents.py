@@ -10,8 +10,10 @@ from singerkit_shell.errors import ConfigurationError
 from singerkit_tap.contract import Context
 from singerkit_wire.encode import Record
 from tap_rest.declaredschema import DeclaredSchema
+from tap_rest.each import is_listed
 from tap_rest.parentrecords import ParentRecords
 from tap_rest.schemas import SchemaKeeper
+from tap_rest.settings.each import EACH
 from tap_rest.settings.stream import StreamSettings
 
 __all__ = ["ParentFields", "refuse_lost_copies"]
@@ -68,14 +70,26 @@ class ParentFields:
         return _all_of(context)
 
     def again(self, taken: Mapping[str, Any], own: Collection[str] | None) -> Context | None:
-        """Return the context of which ``taken`` is all; None: other fields are taken by now."""
-        wanted = self._wanted().keys()
-        is_whole = taken.keys() == wanted | {*(own or ())}
-        return self._context_of(dict(taken), own) if is_whole or taken.keys() == wanted else None
+        """Return the context of which ``taken`` is all; None: other fields are taken by now, or the values are listed no more."""
+        lists = self._settings.for_each
+        wanted, keys = self._wanted().keys() | lists.keys(), {*(own or ())} - lists.keys()
+        if taken.keys() not in (wanted, wanted | keys) or not is_listed(taken, lists):
+            return None
+        found = {name: value for name, value in taken.items() if name not in lists}
+        context = self._context_of(found, None if own is None else keys)
+        return self.with_values(context, {name: taken[name] for name in lists})
+
+    def with_values(self, context: Context, values: Mapping[str, Any]) -> Context:
+        """Return a context with the ``values`` that the stream is read for, which tell it apart, too."""
+        if not values:
+            return context
+        whole = _ParentContext({**context, **values})
+        whole.beside = context.beside if isinstance(context, _ParentContext) else {}
+        return whole
 
     def formers(self, context: Context, keys: Sequence[str]) -> Iterator[Context]:
         """Yield the contexts that this parent has where its key is not known, or known and not copied; ``keys`` are its fields."""
-        taken, wanted = _all_of(context), self._wanted().keys()
+        taken, wanted = _all_of(context), self._wanted().keys() | self._settings.for_each.keys()
         yield {name: value for name, value in taken.items() if name in wanted}
         yield self.identity(context, keys)
 
@@ -84,7 +98,8 @@ class ParentFields:
         names = dict(zip(keys, self.names_of(keys), strict=True))
         if not all(name in context for name in names.values()):
             return context
-        return {_PATH_ONLY + key: context[name] for key, name in names.items()}
+        by_key = {_PATH_ONLY + key: context[name] for key, name in names.items()}
+        return by_key | {name: context[name] for name in self._settings.for_each}
 
     def copied(self, context: Context) -> dict[str, Any]:
         """Return what is copied to each record and does not tell the parent apart."""
@@ -114,9 +129,10 @@ class ParentFields:
         return {field: values[field] for field in self._settings.parent_fields}
 
     def values(self, context: Context | None) -> dict[str, Any]:
-        """Return what placeholders stand for: the fields that fill the request, as `parent.field`."""
+        """Return what placeholders stand for: the fields that fill the request as `parent.field`, values of lists as `each.name`."""
         found = {} if context is None else self._values(context)
-        return {_PATH_ONLY + field: value for field, value in found.items()}
+        values = {EACH + name: context[name] for name in self._settings.for_each} if context else {}
+        return {_PATH_ONLY + field: value for field, value in found.items()} | values
 
     def _values(self, context: Context) -> dict[str, Any]:
         """Return the parent's fields by name: a context holds them by the name they have in the child."""

@@ -13,6 +13,7 @@ from tap_rest.advice import advice_on_equal_parents, advice_on_parents
 from tap_rest.asking import Asking
 from tap_rest.declaredschema import DeclaredSchema
 from tap_rest.doubts import told_of_lacking_parents, told_of_lost_copy
+from tap_rest.each import combinations
 from tap_rest.parents import ParentFields
 from tap_rest.schemas import SchemaKeeper
 from tap_rest.settings.stream import StreamSettings
@@ -30,8 +31,8 @@ class PartitionedStream(BlockStream):
 
     @property
     def is_partitioned(self) -> bool:
-        """Whether it is read more than once in a run."""
-        return self.parent is not None
+        """Whether it is read once for each of several contexts."""
+        return self.parent is not None or bool(self.settings.for_each)
 
     @property
     def above(self) -> PartitionedStream | None:
@@ -48,8 +49,8 @@ class PartitionedStream(BlockStream):
         """Return what each record of a context carries besides its own fields."""
         return self._parents.constants(context)
 
-    def child_contexts(self, records: Sequence[Record], parent_context: Context | None) -> Iterable[Context]:
-        """Return the parent's fields that this stream needs, for each record of the parent as it is sent.
+    def child_contexts(self, records: Sequence[Record], parent_context: Context | None) -> Iterator[Context]:
+        """Yield the parent's fields that this stream needs, for each record of the parent as it is sent, and each value.
 
         Raises:
             BadDataError: a record lacks one of the fields.
@@ -58,7 +59,15 @@ class PartitionedStream(BlockStream):
         inherited, schema = (
             (above.constants(parent_context), above.keeper.schema) if above is not None else ({}, {})
         )
-        return self._parents.contexts(records, self.context_fields, inherited, schema)
+        lists, own = self.settings.for_each, self.context_fields
+        keys = None if own is None else [name for name in own if name not in lists]
+        for context in self._parents.contexts(records, keys, inherited, schema):
+            for values in combinations(lists):
+                yield self._parents.with_values(context, values)
+
+    def partitions_to_read(self) -> Iterable[Context | None]:
+        """Return the values that a stream without a parent is read for."""
+        return combinations(self.settings.for_each) if self.settings.for_each else (None,)
 
     def all_contexts(self) -> Iterator[Context | None]:
         """Yield the contexts that the streams above give when all of them are read anew, each once."""
@@ -76,11 +85,11 @@ class PartitionedStream(BlockStream):
 
     @property
     def context_fields(self) -> Collection[str] | None:
-        """The parent's key, copied or not: it tells parents apart, whatever else is copied or asked by."""
+        """The parent's key, copied or not, and the values of lists: they tell contexts apart, whatever else is copied or asked by."""
         parent = self.above
         if parent is None or not parent.primary_keys or parent.accepts_duplicate_keys:
             return None
-        return self._parents.names_of(parent.primary_keys)
+        return [*self._parents.names_of(parent.primary_keys), *self.settings.for_each]
 
     def former_contexts(self, context: Context) -> Iterable[Context]:
         """Return how states know a parent that were written when its key did not tell it apart, or was not copied."""
@@ -92,8 +101,8 @@ class PartitionedStream(BlockStream):
 
     @property
     def copied_fields(self) -> Collection[str]:
-        """The fields that `copy` adds."""
-        return self.settings.copies.keys()
+        """The fields that a context adds."""
+        return {*self.settings.copies, *self.settings.for_each}
 
     def copied(self, context: Context) -> Mapping[str, Any]:
         """Return those that are sent and say more than which parent it is."""

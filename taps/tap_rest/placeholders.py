@@ -70,10 +70,15 @@ def _without_parent(stream: Group, _pagination: Group) -> str | None:
     return None if "parent" in stream else "has no `parent`"
 
 
+def _without_lists(stream: Group, _pagination: Group) -> str | None:
+    return None if "for_each" in stream else "has no `for_each`"
+
+
 KNOWN: dict[str, Placeholder] = {
     known.name: known
     for known in (
         Placeholder("parent.", _without_parent),
+        Placeholder("each.", _without_lists),
         Placeholder("now", lambda *_: None),
         Placeholder("today", lambda *_: None),
     )

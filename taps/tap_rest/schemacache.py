@@ -24,7 +24,7 @@ _logger = logging.getLogger("tap-rest")
 
 def cache_file(settings: StreamSettings, api: ApiSettings) -> Path:
     """Return the file of a stream: its name for people, a hash of what it was inferred from for certainty."""
-    made_of = [settings.copies, *filter(None, [settings.copied])]
+    made_of = [settings.copies, *filter(None, [settings.copied, [*settings.for_each]])]
     source = json.dumps([api.base_url, settings.name, settings.path, settings.records, *made_of])
     digest = hashlib.sha256(source.encode()).hexdigest()[:16]
     readable = re.sub(r"[^A-Za-z0-9_-]+", "_", settings.name)[:60]

@@ -366,7 +366,7 @@ class RestStream(PartitionedStream):
     @property
     def adds(self) -> Collection[str]:
         """The fields of the parent, and those from inside others; of a stream without any record the keys, too, which nothing has yet."""
-        return {*self.settings.copies, *self.settings.copied, *self.keeper.placeholders}
+        return {*self.settings.added_fields, *self.keeper.placeholders}
 
     def _question(self) -> str:
         """Return what tells one question to the API from another, as far as its answers go."""
@@ -406,7 +406,7 @@ class RestStream(PartitionedStream):
     def own_catalog_entry(self) -> dict[str, Any]:
         """What --discover prints, with marks at what is copied, from the parent or from inside another field, and at what is inferred."""
         entry = super().own_catalog_entry
-        copied = [["properties", name] for name in (*self.settings.copies, *self.settings.copied)]
+        copied = [["properties", name] for name in self.settings.added_fields]
         for item in entry["metadata"]:
             if item["breadcrumb"] in copied:
                 item["metadata"][COPIED] = True

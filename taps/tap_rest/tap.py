@@ -84,7 +84,7 @@ class TapRest(SingerkitTap):
                     shifts=stream.pages_shift,
                     may_shift=stream.may_be_numbered and not stream.may_follow_key,
                     shares=stream.shares_bookmark,
-                    partitions=stream.bookmark.partitions if stream.parent is not None else None,
+                    partitions=stream.bookmark.partitions if stream.parent or stream.for_each else None,
                     follows=stream.follows_key,
                     filters=stream.incremental is not None,
                     created=_key_of_creation(stream),

@@ -33,7 +33,7 @@ class Translator:
     ) -> None:
         self._settings, self._shown = settings, shown
         keys = [*settings.primary_keys, *filter(None, [settings.replication_key])]
-        own_keys = [key for key in keys if key not in settings.copies and key not in settings.copied]
+        own_keys = [key for key in keys if key not in settings.added_fields]
         self._csv = CsvReader(settings.csv, settings.name, own_keys, readers_of(types))
         at = parse_path(settings.records, "records").names if settings.records is not None else None
         self._xml = XmlReader(settings.xml, settings.name, at, types)

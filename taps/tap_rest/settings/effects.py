@@ -206,7 +206,7 @@ def _of_stream(stream: Group, place: str, config: Group) -> Iterator[str]:
     if "duplicate_keys" in stream and stream.get("partial_records"):
         yield f"`{place}.duplicate_keys` has no effect with `{place}.partial_records`, whose records are changes"
     bookmark = stream.get("bookmark", {})
-    if "partitions" in bookmark and "parent" not in stream:
+    if "partitions" in bookmark and "parent" not in stream and "for_each" not in stream:
         yield f"`{place}.bookmark.partitions` has no effect without `{place}.parent`: there are no parents to remember"
     if "partitions" in bookmark and parent.get("copy") == {} and parent.get("bookmarks") != "each":
         yield (

@@ -10,6 +10,7 @@ import msgspec
 from tap_rest.paths import filters, unfiltered
 from tap_rest.settings import setting
 from tap_rest.settings.body import BODY, CsvSettings, XmlSettings, body_problems
+from tap_rest.settings.each import FOR_EACH
 from tap_rest.settings.errors import ERRORS, ErrorRule
 from tap_rest.settings.fields import COPY, field_problems, names_of
 from tap_rest.settings.incremental import BOOKMARK, INCREMENTAL, BookmarkSettings, Incremental
@@ -102,6 +103,7 @@ STREAM = setting.group(
         "schema": SCHEMA,
         "schema_overrides": OVERRIDES,
         "parent": PARENT,
+        "for_each": FOR_EACH,
         "errors": ERRORS,
         "activate_version": setting.flag(
             "What the API lists is all there is, and a row that it lists no more is to leave the target: each load of which it is sure "
@@ -146,6 +148,7 @@ class StreamSettings(msgspec.Struct, frozen=True):
     declared_schema: dict[str, Any] | str | None = msgspec.field(default=None, name="schema")
     schema_overrides: dict[str, Any] = {}
     parent: Parent | None = None
+    for_each: dict[str, tuple[str | int, ...]] = {}
     errors: tuple[ErrorRule, ...] = ()
     activate_version: bool = False
     selected: bool = True
@@ -211,6 +214,11 @@ class StreamSettings(msgspec.Struct, frozen=True):
     def parent_fields(self) -> tuple[str, ...]:
         """Fields of the parent that the request uses, each once."""
         return fields_of_parent(self.path, self.params, self.headers)
+
+    @property
+    def added_fields(self) -> set[str]:
+        """The fields that the config adds to the records."""
+        return {*self.copies, *self.copied, *self.for_each}
 
     @property
     def copies(self) -> dict[str, str]:

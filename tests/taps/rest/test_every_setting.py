@@ -155,6 +155,13 @@ def below(incremental: bool = False, **after: Any) -> tuple[dict[str, Any], dict
     return {"streams": [users, child]}, {"streams": [users, child | {"parent": parent}]}
 
 
+EACH = {
+    "name": "x",
+    "path": "/rows",
+    "params": {"limit_from": "{each.limit_from}"},
+    "for_each": {"limit_from": [6]},
+    **ALL,
+}
 LACKING = {"name": "x", "path": "/users/{parent.no}/x", "parent": {"stream": "users"}, "schema": {}}
 
 
@@ -301,6 +308,10 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "streams[].parent.stream": below(stream="nobody"),
     "streams[].parent.copy": below(on_404="skip", copy={"who": "id"}),
     "streams[].parent.on_404": below(on_404="skip"),
+    "streams[].for_each": (
+        {"streams": [EACH]},
+        {"streams": [EACH | {"for_each": {"limit_from": [3]}}]},
+    ),
     "streams[].parent.on_missing": (
         {"streams": [*below()[0]["streams"][:1], LACKING]},
         {
