@@ -32,6 +32,8 @@ def overlaid(schema: Mapping[str, Any], properties: Mapping[str, Any]) -> dict[s
 
     At its top they are as they are said; what is inside others may be null besides, as whatever is inferred may.
     """
+    if not properties:
+        return dict(schema)  # without properties records are sent as they are
     known = schema.get("properties") or {}
     return {
         **schema,
