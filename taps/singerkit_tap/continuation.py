@@ -7,8 +7,8 @@ rows before it, and in no earlier STATE::
     "_singerkit_continuation": {"whole": {"token": "CPDAlv3..."}}
     "_singerkit_continuation": {"partitions": {"5wJ3aX0pQ2k": {"token": "..."}, ...}}
 
-Of partitions as many are kept as bookmarks would be; one that has not been read for the longest time gives way, and is read
-from the start.
+Of partitions as many are kept as bookmarks would be: of more, one that was not read in this run gives way, and is read from the start
+when it comes back.
 """
 
 from __future__ import annotations
@@ -38,22 +38,36 @@ class Continuations:
         partitions = said.get("partitions")
         self._whole = said.get("whole")
         self._partitions: dict[str, Any] = dict(partitions) if isinstance(partitions, Mapping) else {}
+        self._noted: set[str] = set()
 
     def of(self, context: Context | None) -> Any:
         """Return what the last complete read of the stream, or of a partition, has left; None: nothing."""
         return self._partitions.get(self._name(context)) if context else self._whole
 
     def note(self, context: Context | None, left: Any) -> None:
-        """Take what a read has left that is complete; None: nothing that counts any more."""
+        """Take what a read has left that is complete; what is empty: nothing that counts any more."""
         if not context:
-            self._whole = left
+            self._whole = left or None
             return
         name = self._name(context)
         self._partitions.pop(name, None)
-        if left is not None:
+        if left and self._has_room():
             self._partitions[name] = left
-            while len(self._partitions) > self._limit:
-                del self._partitions[next(iter(self._partitions))]
+            self._noted.add(name)
+
+    def _has_room(self) -> bool:
+        """Make room for one more, where one was not read in this run: of too many, the same ones are kept from run to run."""
+        while len(self._partitions) >= self._limit:
+            oldest = next(iter(self._partitions))
+            if oldest in self._noted:
+                return False
+            del self._partitions[oldest]
+        return True
+
+    def forget(self) -> None:
+        """Have the next run ask for all of the stream."""
+        self._whole = None
+        self._partitions.clear()
 
     def _name(self, context: Context) -> str:
         key = context_key(self._stream.identity(context))

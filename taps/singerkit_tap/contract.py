@@ -89,7 +89,8 @@ class Page:
     engine does not look into. It stands in each STATE until the load is complete. None: it begins at the start again.
     ``is_absent``: what a child is read for is not there (404), which is no error: later runs ask there again.
     ``continuation``: what a later run asks by for what comes after this read (`Start.continuation`): JSON that the engine does
-    not look into. The last one of a read counts, and stands in the state when the read is complete; None: as it was.
+    not look into. The last one of a read counts, and stands in the state when the read is complete; None: as it was, an empty
+    one: there is none any more.
     ``is_unchanged``: the source says that nothing has changed since the read that left the continuation. No records come, no
     bookmark moves, and no load is complete by it.
     ``decoded``: ``records`` as an encoder of the stream has decoded them already, where the connector had to look into

@@ -454,6 +454,7 @@ class Member:
     def note_unchanged(self, context: Context | None) -> None:
         """Note that a read has shown no rows, since nothing has changed since the one before: all that is known of it stays."""
         self.is_unchanged = True
+        self.continuations.note(context, self.continuations.of(context))
         if self.absent is not None and context:
             self.absent.note(context, is_there=True)
 

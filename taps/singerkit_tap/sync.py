@@ -303,6 +303,8 @@ class SyncRun:
         rows = member.rows_written
         may_leave_rows = member.load.may_leave_rows(rows)
         doubt = member.load.end(rows, self._doubt_of_load(member.stream))
+        if doubt is not None:
+            member.continuations.forget()  # the next load has to come, to take away what this one leaves
         if doubt is None:
             self._output.activate_version(member.stream.name, member.version)
             return

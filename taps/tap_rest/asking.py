@@ -20,7 +20,7 @@ from singerkit_shell.errors import BadDataError, ConfigurationError, NotAuthoris
 from singerkit_tap.contract import Context
 from singerkit_wire.encode import RawRecord
 from tap_rest.answers import Response, excerpt
-from tap_rest.beginnings import AS_CONFIGURED, Beginning
+from tap_rest.beginnings import AS_CONFIGURED, NOT_MODIFIED, Beginning
 from tap_rest.client import Client
 from tap_rest.composing import Composer, Frame
 from tap_rest.config import ApiSettings
@@ -118,6 +118,11 @@ class Asking:
         """Return what is sent as long as there is no token."""
         return self._composer.first_params(context)
 
+    def question(self, context: Context | None, params: Mapping[str, Any]) -> list[Any]:
+        """Return all of which the first request of a read is made."""
+        frame = self._composer.frame(context)
+        return [frame.url, {**frame.params, **params}, frame.headers]
+
     @property
     def endings(self) -> Endings:
         """How the reads of the stream end."""
@@ -161,7 +166,7 @@ class Asking:
             history = replace(question, params=own, accept=()) if asks_on else None
             response, is_served = self._answer(question, where, history, is_first=begins)
             if response.status in beginning.ends_with or response.taken_for == "start_over":
-                yield ReadPage([], {}, response)
+                yield ReadPage([], {}, response, is_unchanged=response.status == NOT_MODIFIED)
                 return
             if response.taken_for == "skip":
                 if not (begins and begins_read):
@@ -184,6 +189,7 @@ class Asking:
             step = pages.after(step, page, before_now, partial(self._page_now, asked))
             before = asked
             page.is_last = step is None
+            page.is_whole = begins and page.is_last
             if begins and step is not None and settings.may_be_numbered:
                 self._note_numbering(page, step, frame.url, question.params, is_first=is_first)
             self._note_overlap(overlaps, page)

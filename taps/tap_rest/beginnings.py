@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 from tap_rest.pages.steps import Step
 from tap_rest.witness import Question
 
-__all__ = ["AS_CONFIGURED", "Beginning"]
+__all__ = ["AS_CONFIGURED", "NOT_MODIFIED", "Beginning"]
+
+NOT_MODIFIED = 304
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from singerkit_shell.errors import ConfigurationError
 from tap_rest.placeholders import holds_any, placeholder_problems
 from tap_rest.settings import setting
 from tap_rest.settings.auth import AUTH, AuthSettings, NoneSettings, auth_problems
+from tap_rest.settings.conditional import conditional_problems
 from tap_rest.settings.each import each_problems
 from tap_rest.settings.effects import settings_without_effect
 from tap_rest.settings.errors import ERRORS, ErrorRule, error_problems
@@ -137,5 +138,6 @@ def config_conflicts(config: Mapping[str, Any]) -> list[str]:
         problems += placeholder_problems(whole, place, whole.get("pagination", {}))
         problems += each_problems(whole, place)
         problems += token_problems(whole, place)
+        problems += conditional_problems(whole, place, {other["name"]: other for other in streams})
         problems += clock_problems(stream, place, stream.get("time_zone", config.get("time_zone")))
     return [*problems, *settings_without_effect(config)]

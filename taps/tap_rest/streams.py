@@ -35,6 +35,7 @@ from tap_rest.asking import Api, Asking
 from tap_rest.beginnings import Beginning
 from tap_rest.catalogedits import mark_as_inferred
 from tap_rest.clock import clock_of
+from tap_rest.conditional import Conditional
 from tap_rest.copies import refuse_own_values
 from tap_rest.declaredschema import DeclaredSchema
 from tap_rest.doubts import (
@@ -104,6 +105,7 @@ class RestStream(PartitionedStream):
         self.asking = Asking(tap, settings, self._parents, self, keeper.declared)
         self._first = FirstPages(self.asking.pages, tap.room)
         self._whole = WholeLoad(self)
+        self._conditional = Conditional(settings.name, self._tell) if settings.conditional else None
         self._tokens = token_reads(settings, self._question, self._tell)
         self.asks_onward = self._tokens is not None
         incremental = settings.incremental
@@ -163,7 +165,8 @@ class RestStream(PartitionedStream):
             clock=clock,
             margin=margin,
             is_absent=page.is_absent,
-            continuation=None if self._tokens is None else self._tokens.left_by(page),
+            continuation=None if page.left is None else page.left(),
+            is_unchanged=page.is_unchanged,
             decoded=page.decoded,
         )
 
@@ -182,6 +185,11 @@ class RestStream(PartitionedStream):
     def _pages(self, context: Context | None, start: Start) -> Iterator[ReadPage]:
         if self._tokens is not None:
             return self._tokens.pages(start.continuation, partial(self._ask_by_token, context))
+        if self._conditional is not None:
+            params = self._bookmark_params(start)
+            question = partial(self._question_and_fields, context, params)
+            ask_under = partial(self._ask_under, context, params, is_first=start.bookmark is None)
+            return self._conditional.pages(start.continuation, question, ask_under)
         begins = chain([True], repeat(False))
 
         def ask(params: Mapping[str, str]) -> Iterator[ReadPage]:
@@ -224,6 +232,13 @@ class RestStream(PartitionedStream):
         """Ask behind a token, or for all rows (None)."""
         is_first = params is None
         params = self.asking.first_params(context) if params is None else params
+        begun = self._first.begun(context, params) if is_first else None
+        return begun or self.asking.pages(context, params, is_first=is_first, beginning=beginning)
+
+    def _ask_under(
+        self, context: Context | None, params: Mapping[str, str], beginning: Beginning, *, is_first: bool
+    ) -> Iterator[ReadPage]:
+        """Ask under a condition, or for all."""
         begun = self._first.begun(context, params) if is_first else None
         return begun or self.asking.pages(context, params, is_first=is_first, beginning=beginning)
 
@@ -371,6 +386,11 @@ class RestStream(PartitionedStream):
     def _question(self) -> str:
         """Return what tells one question to the API from another, as far as its answers go."""
         return digest_of([*self._fingerprints.values(), self.settings.records, self.settings.copied])
+
+    def _question_and_fields(self, context: Context | None, params: Mapping[str, str]) -> str:
+        """Return what tells one request from another, with what is sent of its answer."""
+        sent = [self.kinds, self.primary_keys, self.bookmark_key]
+        return digest_of([self._question(), self.asking.question(context, params), sent])
 
     @cached_property
     def _fingerprints(self) -> Mapping[str, str]:

@@ -7,6 +7,7 @@ when the API says that it takes it no more.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, TypeAlias
 from urllib.parse import urljoin
 
@@ -64,12 +65,14 @@ class TokenReads:
                         f"{page.answer.status}), so all rows are read again; rows that were deleted meanwhile stay in the target."
                     )
                     break
+                page.left = partial(self._left_by, page)
                 yield page
             else:
                 return
         pages, has_token = 0, False
         for page in ask(None, AS_CONFIGURED):
-            pages, has_token = pages + 1, has_token or page.is_absent or self.left_by(page) is not None
+            pages, has_token = pages + 1, has_token or page.is_absent or self._left_by(page) is not None
+            page.left = partial(self._left_by, page)
             yield page
         if pages and not has_token:
             raise BadDataError(
@@ -77,7 +80,7 @@ class TokenReads:
                 f"in {counted(pages, 'page')}; correct `incremental.token`."
             )
 
-    def left_by(self, page: ReadPage) -> dict[str, str] | None:
+    def _left_by(self, page: ReadPage) -> dict[str, str] | None:
         """Return what a later run asks by after a page, if it is the last that says so; None: it says nothing."""
         path = self._settings.token
         if path.startswith(IN_HEADER):

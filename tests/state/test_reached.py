@@ -34,6 +34,8 @@ AIRBYTE = {"stream_descriptor": {"name": "orders", "namespace": "public"}, "stre
         ({"last_replication_method": "LOG_BASED", "lsn": 23}, True),
         ({"last_replication_method": "INCREMENTAL", "replication_key_value": 7}, True),
         ({"_singerkit_read": {"source": {"where": "here"}, "fields": {"id": "integer"}}}, False),
+        ({"_singerkit_continuation": {"whole": {"token": "a"}}}, True),
+        ({"_singerkit_continuation": {}}, False),
     ],
 )
 def test_what_says_that_rows_were_read(bookmark, says):

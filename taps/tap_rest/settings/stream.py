@@ -10,6 +10,7 @@ import msgspec
 from tap_rest.paths import filters, unfiltered
 from tap_rest.settings import setting
 from tap_rest.settings.body import BODY, CsvSettings, XmlSettings, body_problems
+from tap_rest.settings.conditional import CONDITIONAL
 from tap_rest.settings.each import FOR_EACH
 from tap_rest.settings.errors import ERRORS, ErrorRule
 from tap_rest.settings.fields import COPY, field_problems, names_of
@@ -110,6 +111,7 @@ STREAM = setting.group(
             "that all rows have come ends with ACTIVATE_VERSION. Only for streams that each run reads as a whole; several pages are "
             "read twice, and so is all below parents. Default false."
         ),
+        "conditional": CONDITIONAL,
         "selected": setting.flag(
             "Whether the stream is read where neither `select` nor a catalog says. Default true."
         ),
@@ -151,6 +153,7 @@ class StreamSettings(msgspec.Struct, frozen=True):
     for_each: dict[str, tuple[str | int, ...]] = {}
     errors: tuple[ErrorRule, ...] = ()
     activate_version: bool = False
+    conditional: bool = False
     selected: bool = True
 
     @property

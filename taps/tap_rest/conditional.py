@@ -1,0 +1,81 @@
+"""Conditional requests: what an answer says of its version is sent with the same question by the next run, and 304 means nothing new.
+
+That is right where one answer was the whole read. Of several pages the first may be what it was while another has changed, so of them
+nothing is kept. The state keeps the version beside a digest of what was asked for, and of what was sent of it: whoever
+selects another field, or asks for something else, is answered in full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from email.utils import parsedate_to_datetime
+from functools import partial
+from typing import Any
+
+from requests.structures import CaseInsensitiveDict
+
+from tap_rest.beginnings import AS_CONFIGURED, NOT_MODIFIED, Beginning
+from tap_rest.records import ReadPage
+
+__all__ = ["Conditional"]
+
+_SETTLED = 60.0
+"""Seconds that an answer has to be younger than the change it tells, since a second change may have the same time."""
+
+
+class Conditional:
+    """The conditional requests of one stream, ``name``; ``warn`` takes a sentence."""
+
+    def __init__(self, name: str, warn: Callable[[str], None]) -> None:
+        self._name, self._warn = name, warn
+
+    def pages(
+        self, left: Any, question: Callable[[], str], ask: Callable[[Beginning], Iterator[ReadPage]]
+    ) -> Iterator[ReadPage]:
+        """Yield the pages of a read, or one that says that nothing has changed since the last one has ``left`` something.
+
+        ``question`` returns a text of what is asked for, and of what is sent of it.
+        """
+        for page in ask(self._beginning(left, question())):
+            if not page.is_unchanged and not page.is_absent:
+                page.left = partial(self._left_by, page, question)
+            yield page
+
+    def _beginning(self, left: Any, question: str) -> Beginning:
+        """Return how a read begins whose last answer has ``left`` something, if that answered the same ``question``."""
+        if not isinstance(left, Mapping) or left.get("of") != question:
+            return AS_CONFIGURED
+        etag, modified = left.get("etag"), left.get("modified")
+        name, value = ("If-None-Match", etag) if etag else ("If-Modified-Since", modified)
+        if not isinstance(value, str):
+            return AS_CONFIGURED
+        return Beginning(headers={name: value}, ends_with=(NOT_MODIFIED,))
+
+    def _left_by(self, page: ReadPage, question: Callable[[], str]) -> dict[str, str]:
+        """Return what a page says of its version; nothing, where it is not all of a read, or says nothing that counts."""
+        headers = CaseInsensitiveDict(page.answer.headers)
+        etag, modified = headers.get("ETag"), headers.get("Last-Modified")
+        if not page.is_whole:
+            self._warn(
+                f"Stream {self._name} came in more than one page, so that `conditional` has no effect: no answer says of all of them that nothing "
+                "has changed. Ask for larger pages, or take it out."
+            )
+            return {}
+        if not etag and not modified:
+            self._warn(
+                f"The answers of stream {self._name} have neither `ETag` nor `Last-Modified`, so that `conditional` has no effect; take it out."
+            )
+            return {}
+        if modified and not _is_settled(headers, needs_date=not etag):
+            return {}
+        version = {"etag": etag} if etag else {"modified": str(modified)}
+        return {**version, "of": question()}
+
+
+def _is_settled(headers: Mapping[str, str], *, needs_date: bool) -> bool:
+    """Tell whether what changes from now on has another time; ETags are made of it, too."""
+    try:
+        now, then = (parsedate_to_datetime(headers[name]) for name in ("Date", "Last-Modified"))
+        return (now - then).total_seconds() >= _SETTLED
+    except (KeyError, TypeError, ValueError):
+        return not needs_date
