@@ -47,6 +47,8 @@ class Endpoint:
         self._whole_answer: Retrying[Any, Any] = Retrying(self._once, api.retries, shown)
         self.count = 0
         """Requests made so far."""
+        self.longest = api.retries.total
+        """Seconds that a question may take with all its tries."""
 
     @cached_property
     def _transport(self) -> Transport:

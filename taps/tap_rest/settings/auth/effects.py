@@ -33,7 +33,16 @@ def auth_effects(auth: Group) -> Iterator[str]:
 
 def _of_token_params(auth: Group) -> Iterator[str]:
     """Name the parameters and headers of a request for a token that have a setting of their own."""
-    own = {"grant_type", "scope", "client_id", "client_secret", "username", "password", "audience"}
+    own = {
+        "grant_type",
+        "scope",
+        "client_id",
+        "client_secret",
+        "username",
+        "password",
+        "refresh_token",
+        "audience",
+    }
     for name in sorted(own.intersection(auth.get("token_params", {}))):
         fits = {"grant_type": "grant", "scope": "scopes"}.get(name, name)
         yield f"`auth.token_params.{name}` is what `auth.{fits}` says; say it there"

@@ -31,7 +31,7 @@ AUTH = setting.group(
         "password": setting.text("`basic`, `oauth2` with `grant` `password`: the password; may be empty."),
         "grant": setting.text(
             "`oauth2`: what the token is asked for with. Default `client_credentials`.",
-            enum=["client_credentials", "password"],
+            enum=["client_credentials", "password", "refresh_token"],
         ),
         "token_url": setting.text(
             "`oauth2`: URL that gives tokens; it may be on another host than `base_url`.",
@@ -45,6 +45,18 @@ AUTH = setting.group(
             enum=["header", "body"],
         ),
         "scopes": setting.names("`oauth2`: what the token is to allow.") | {"minItems": 1},
+        "refresh_token": setting.text(
+            "`oauth2` with `grant` `refresh_token`: the refresh token, or the first one.", minLength=1
+        ),
+        "refresh_token_rotates": setting.flag(
+            "`oauth2` with `grant` `refresh_token`: whether `token_url` may answer with another refresh token that takes the place of the one "
+            "sent. If so, `token_file` is needed. Default `true`."
+        ),
+        "token_file": setting.name(
+            "`oauth2`: file that keeps the token, and the refresh token of the last answer, from one run to the next; only its owner may read it. "
+            "Runs that share it ask one after the other. Default: tokens end with the run.",
+            minLength=1,
+        ),
         "audience": setting.name(
             "`oauth2`: what the token is for, where `token_url` wants to know (`audience`)."
         ),
@@ -93,6 +105,9 @@ KEYS: Mapping[str, Sequence[str]] = {
         "body_format",
         "token_path",
         "lifetime",
+        "token_file",
+        "refresh_token",
+        "refresh_token_rotates",
         "username",
         "password",
     ),

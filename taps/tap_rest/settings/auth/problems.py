@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from singerkit_shell.errors import ConfigurationError
@@ -33,15 +33,29 @@ def _of_paths(auth: Mapping[str, Any]) -> Iterator[str]:
         yield str(error).rstrip(".")
 
 
+_OF_GRANTS: Mapping[str, Sequence[str]] = {
+    "client_credentials": ("client_id",),
+    "password": ("username", "password"),
+    "refresh_token": ("refresh_token",),
+}
+"""What each grant needs, and no other takes, but for `client_id`."""
+
+
 def _of_oauth2(auth: Mapping[str, Any]) -> Iterator[str]:
     grant = auth.get("grant", "client_credentials")
-    needed = {"client_credentials": ("client_id",), "password": ("username", "password")}[grant]
-    for key in needed:
+    for key in _OF_GRANTS[grant]:
         if key not in auth:
             yield f"Expected the key `auth.{key}`, which `auth.grant` `{grant}` needs"
-    for key in ("username", "password"):
-        if key in auth and key not in needed:
-            yield f"`auth.{key}` does not go with `auth.grant` `{grant}`"
+    of_others = {key for keys in _OF_GRANTS.values() for key in keys} - {"client_id", *_OF_GRANTS[grant]}
+    if grant != "refresh_token":
+        of_others.add("refresh_token_rotates")
+    elif "token_file" not in auth and auth.get("refresh_token_rotates", True):
+        yield (
+            "Expected the key `auth.token_file`, a file that keeps the refresh token of the last answer, which may be the only one that is good then. "
+            "Where this server never gives another one, say `auth.refresh_token_rotates` `false`"
+        )
+    for key in sorted(of_others & set(auth)):
+        yield f"`auth.{key}` does not go with `auth.grant` `{grant}`"
     if "client_secret" in auth and "client_id" not in auth:
         yield "`auth.client_secret` has no effect without `auth.client_id`"
     if "client_auth" in auth and "client_secret" not in auth:

@@ -14,6 +14,7 @@ __all__ = [
     "NoneSettings",
     "OAuth2Settings",
     "Placed",
+    "TokenSettings",
     "type_of",
 ]
 
@@ -60,23 +61,31 @@ class BasicSettings(msgspec.Struct, frozen=True, kw_only=True, tag_field="type",
     password: str
 
 
-class OAuth2Settings(Placed, frozen=True, kw_only=True, tag_field="type", tag="oauth2"):
+class TokenSettings(Placed, frozen=True, kw_only=True):
     """A token that `token_url` gives."""
 
-    grant: str = "client_credentials"
     token_url: str
+    token_path: str = "$.access_token"  # noqa: S105  a path
+    token_headers: dict[str, str] = {}
+    token_file: str | None = None
+    lifetime: float | None = None
+
+
+class OAuth2Settings(TokenSettings, frozen=True, kw_only=True, tag_field="type", tag="oauth2"):
+    """A token of RFC 6749."""
+
+    grant: str = "client_credentials"
     client_id: str | None = None
     client_secret: str | None = None
     client_auth: str = "header"
     scopes: tuple[str, ...] = ()
     audience: str | None = None
     token_params: dict[str, str] = {}
-    token_headers: dict[str, str] = {}
     body_format: str = "form"
-    token_path: str = "$.access_token"  # noqa: S105  a path
-    lifetime: float | None = None
     username: str | None = None
     password: str | None = None
+    refresh_token: str | None = None
+    refresh_token_rotates: bool = True
 
 
 AuthSettings: TypeAlias = NoneSettings | ApiKeySettings | BearerSettings | BasicSettings | OAuth2Settings
