@@ -25,6 +25,7 @@ from tap_rest.client import Client
 from tap_rest.composing import Composer, Frame
 from tap_rest.config import ApiSettings
 from tap_rest.doubts import told_of_lost_page, told_of_lost_parameters, told_of_uneven_pages
+from tap_rest.formats.layouts import layout_of
 from tap_rest.formats.translating import Translator
 from tap_rest.lifting import Lifting
 from tap_rest.pages.endings import Endings
@@ -105,12 +106,13 @@ class Asking:
         """The first that has been answered."""
         self.reader = PageReader(
             settings.name,
-            settings.records,
+            settings.rows_at,
             [*dict.fromkeys([*body_paths(settings.pagination), *paths_of_token(settings.token)])],
             settings.missing_records,
             settings.partial_answers,
             told.warn,
             asks_for_things=_asks_for_things(settings.path.partition("?")[0]),
+            layout=layout_of(settings, types),
             shaped=self._shaped,
         )
 

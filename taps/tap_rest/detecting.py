@@ -12,11 +12,14 @@ from tap_rest.answers import RefusingAnswer, Response
 from tap_rest.bodies import description, first_inside, members_in, members_of, refuse_message
 from tap_rest.paths import Path
 
-__all__ = ["ASK_FOR_OBJECTS", "array_at", "arrays_of_objects", "detected"]
+__all__ = ["ASK_FOR_OBJECTS", "HEADS", "array_at", "arrays_of_objects", "detected"]
 
-_HEADS = ("columns", "cols", "fields", "headers", "header", "schema")
+HEADS = ("columns", "cols", "fields", "headers", "header", "schema")
 """Names of what stands above a table, whose rows are arrays."""
-ASK_FOR_OBJECTS = 'rows that are arrays have no names: ask the API for objects (Datasette: `"params": {"_shape": "objects"}`)'
+ASK_FOR_OBJECTS = (
+    'rows that are arrays have no names: set `"layout": "arrays"`, which takes those of their header, or ask the API for objects (Datasette: '
+    '`"params": {"_shape": "objects"}`)'
+)
 _DULL = ("error", "errors", "warnings", "messages", "notices", "links", "_links")
 
 
@@ -40,7 +43,7 @@ def detected(response: Response, where: str, stream: str, look_at_none: Callable
         look_at_none()
         candidates = empty
     table = next((name for name, value in members.items() if first_inside(value) == b"["), None)
-    if table is not None and all(name.lower() in _HEADS for name in candidates):
+    if table is not None and all(name.lower() in HEADS for name in candidates):
         raise BadDataError(
             f"Expected an array of objects in {where}, got arrays in `$.{redactor.mask_foreign(table)}`; {ASK_FOR_OBJECTS}."
         )

@@ -28,6 +28,7 @@ from tap_rest.bodies import (
 )
 from tap_rest.detecting import ASK_FOR_OBJECTS, array_at, arrays_of_objects, detected
 from tap_rest.failures import Failure, Weight, failure_of, left_of, may_be_a_things, part_of
+from tap_rest.formats.layouts import Layout
 from tap_rest.paths import (
     Finder,
     Found,
@@ -97,7 +98,7 @@ class PageReader:
 
     ``records`` is the selector, None to find the records on the first page; ``fields`` are further paths to
     look up in each body; ``missing`` is `fail` or `empty`, ``partial`` is `fail` or `warn`; ``warn`` is given a sentence.
-    ``shaped`` makes of the records of a page, the place of which it is given, what is sent.
+    ``layout`` makes objects of rows that are none, and ``shaped`` of the records of a page, the place of which it is given, what is sent.
     ``asks_for_things``: each read is another question, so that the answer may be the thing that was asked for (`/orders/7`).
     """
 
@@ -111,10 +112,11 @@ class PageReader:
         warn: Callable[[str], None] = _logger.warning,
         *,
         asks_for_things: bool = False,
+        layout: Layout | None = None,
         shaped: Callable[[list[Raw], str], list[Raw]] = lambda records, _: records,
     ) -> None:
         self._stream = stream
-        self._shaped = shaped
+        self._layout, self._shaped = layout, shaped
         self._is_partial_fine = partial == "warn"
         self._asks_for_things = asks_for_things
         self._warn = warn
@@ -170,7 +172,8 @@ class PageReader:
         if self._path is None:
             # Where the rows are is not known yet, but that they are not is no reason to look for them.
             look = partial(self._look_at_none, response, where, _UNKNOWN, is_first=is_first)
-            self._path = detected(response, where, self._stream, look)
+            own = self._layout.place(response, where) if self._layout is not None else None
+            self._path = own or detected(response, where, self._stream, look)
         self._find = self._find or finder_of([self._path, *self._fields, *filter(None, [self._unfiltered])])
         if not self._is_told and response.body.lstrip()[:1] == (b"[" if self._path.names else b"{"):
             self._look_at_none(response, where, _UNKNOWN, has_list=False, is_first=is_first)
@@ -455,6 +458,8 @@ class PageReader:
                 "if that means no records.",
                 got,
             )
+        if self._layout is not None:
+            return self._layout.objects(found, response, where)
         # One look is enough for a selector that misses; the engine refuses any other record that is no object.
         if found and memoryview(found[0])[0] != 0x7B:
             kind = kind_of(bytes(found[0]))

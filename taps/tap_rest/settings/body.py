@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -12,7 +13,9 @@ from tap_rest.charsets import codec_named
 from tap_rest.paths import parse_path
 from tap_rest.settings import setting
 
-__all__ = ["BODY", "CsvSettings", "XmlSettings", "body_problems"]
+__all__ = ["BODY", "FIRST_ROW", "ArraysSettings", "CsvSettings", "XmlSettings", "body_problems"]
+
+FIRST_ROW = "first_row"
 
 BODY = {
     "format": setting.text(
@@ -48,6 +51,30 @@ BODY = {
             "nulls": setting.names('Texts that mean null. Default `[""]`.'),
         },
     ),
+    "layout": setting.text(
+        'How rows stand at `records`: `objects`; `columns`, an object with one array for each (`{"a": [1, 2], "b": [3, 4]}`); '
+        "`arrays`, whose names stand in a header. Default `objects`.",
+        enum=["objects", "columns", "arrays"],
+    ),
+    "arrays": setting.group(
+        "Where names and values of rows that are arrays are. Needs `layout` `arrays`.",
+        {
+            "header": {
+                "type": ["string", "array"],
+                "items": {"type": "string"},
+                "minLength": 1,
+                "minItems": 1,
+                "secret": False,
+                "description": "Path of the names, or of several parts of them: `$.columns`, `$.cols[*].label`; or `first_row`. "
+                "Default: `columns`, `fields`, `headers` and the like beside the rows, `dimensionHeaders` above `dimensionValues`.",
+            },
+            "names": setting.names("The names, where no answer holds them."),
+            "cells": setting.names(
+                "Paths of the values in a row, one after the other: `$.dimensionValues[*].value`. Default: the row is the array, "
+                "or has members whose names end in `Values`."
+            ),
+        },
+    ),
     "xml": setting.group(
         "How XML becomes records. Needs `format` `xml`.",
         {
@@ -65,6 +92,21 @@ BODY = {
         },
     ),
 }
+
+
+class ArraysSettings(msgspec.Struct, frozen=True):
+    """`arrays`."""
+
+    header: str | tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    cells: tuple[str, ...] = ()
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths of `header`."""
+        if isinstance(self.header, str):
+            return () if self.header == FIRST_ROW else (self.header,)
+        return self.header
 
 
 class XmlSettings(msgspec.Struct, frozen=True):
@@ -94,6 +136,12 @@ def body_problems(stream: Mapping[str, Any], place: str) -> list[str]:
         for group in ("csv", "xml")
         if group in stream and kind != group
     ]
+    layout = stream.get("layout", "objects")
+    if kind in ("csv", "xml") and layout != "objects":
+        problems.append(
+            f"`{place}.layout` has no effect with `{place}.format` `{kind}`, whose records are made objects"
+        )
+    problems += _arrays_problems(stream, place)
     if kind == "csv":
         problems += _csv_problems(stream.get("csv", {}), place)
     path = stream.get("records", "$[*]")
@@ -110,6 +158,32 @@ def body_problems(stream: Mapping[str, Any], place: str) -> list[str]:
     if len(set(urls)) < len(urls):
         problems.append(f"Expected a different namespace for each prefix at `{place}.xml.namespaces`")
     return problems
+
+
+def _arrays_problems(stream: Mapping[str, Any], place: str) -> Iterator[str]:
+    arrays = stream.get("arrays", {})
+    if "arrays" in stream and stream.get("layout") != "arrays":
+        yield f'`{place}.arrays` has no effect without `"layout": "arrays"` in `{place}`'
+    if "header" in arrays and "names" in arrays and arrays["header"] != FIRST_ROW:
+        yield f"`{place}.arrays.header` has no effect beside `{place}.arrays.names`; take one of them out"
+    names = arrays.get("names", ["a"])
+    if not names or len(set(names)) < len(names) or not all(names):
+        yield f"Expected a different name for each column at `{place}.arrays.names`"
+    header = arrays.get("header", ())
+    for path in ([header] if isinstance(header, str) else header, arrays.get("cells", ())):
+        yield from (
+            f"Expected the path of an array at `{place}.arrays`, as `$.columns` or `$.cols[*].label`, got `{one}`"
+            for one in path
+            if one != FIRST_ROW and not _is_plain(one)
+        )
+
+
+def _is_plain(path: str) -> bool:
+    """Tell whether a path leads to an array, and in its items at most to one member."""
+    return (
+        re.fullmatch(r"\$(?:\.[A-Za-z_@][\w@-]*|\['[^'\\]+'\])+(?:\[\*\](?:\.[A-Za-z_]\w*)?)?", path)
+        is not None
+    )
 
 
 def _leads_to_elements(path: str | None) -> bool:

@@ -9,7 +9,7 @@ import msgspec
 
 from tap_rest.paths import filters, unfiltered
 from tap_rest.settings import setting
-from tap_rest.settings.body import BODY, CsvSettings, XmlSettings, body_problems
+from tap_rest.settings.body import BODY, ArraysSettings, CsvSettings, XmlSettings, body_problems
 from tap_rest.settings.conditional import CONDITIONAL
 from tap_rest.settings.each import FOR_EACH
 from tap_rest.settings.errors import ERRORS, ErrorRule
@@ -132,6 +132,8 @@ class StreamSettings(msgspec.Struct, frozen=True):
     format: str | None = None
     csv: CsvSettings = CsvSettings()
     xml: XmlSettings = XmlSettings()
+    layout: str = "objects"
+    arrays: ArraysSettings = ArraysSettings()
     partial_answers: str = "fail"
     partial_records: bool = False
     primary_keys: tuple[str, ...] = ()
@@ -176,6 +178,11 @@ class StreamSettings(msgspec.Struct, frozen=True):
     def overrides(self) -> dict[str, Any]:
         """`schema_overrides` as properties of a record."""
         return overridden(self.schema_overrides)
+
+    @property
+    def rows_at(self) -> str | None:
+        """The path of the records; None: it is found in the answers."""
+        return "$" if self.records is None and self.layout == "columns" else self.records
 
     @property
     def pages_shift(self) -> bool:

@@ -302,6 +302,122 @@ def test_the_next_page_by_a_link_in_xml(load: Load) -> None:
     assert "404" in run.stderr, "of /p2, which was asked for"
 
 
+# Rows that are no objects
+
+GA4 = {
+    "dimensionHeaders": [{"name": "day"}, {"name": "country"}],
+    "metricHeaders": [{"name": "users", "type": "TYPE_INTEGER"}],
+    "rows": [
+        {"dimensionValues": [{"value": "20260101"}, {"value": "NL"}], "metricValues": [{"value": "12"}]},
+        {"dimensionValues": [{"value": "20260102"}, {"value": "BE"}], "metricValues": [{"value": "7"}]},
+    ],
+    "rowCount": 2,
+}
+CHART = '{"cols": [{"id": "a", "label": "A"}, {"id": "b"}], "rows": [{"c": [{"v": 1.10}, {"v": "x"}]}]}'
+ONE = [{"a": "1.10", "b": "x"}]
+TWO = [*ONE, {"a": "1e400", "b": None}]
+
+
+@pytest.mark.parametrize(
+    ("text", "stream", "rows"),
+    [
+        ('{"a": [1.10, 1e400], "b": ["x", null], "unit": "m"}', {"layout": "columns"}, TWO),
+        ('{"hourly": {"a": [1.10], "b": ["x"]}}', {"layout": "columns", "records": "$.hourly"}, ONE),
+        (
+            '[{"h": {"a": [1.10], "b": ["x"]}}, {"h": {"a": [1e400], "b": [null]}}]',
+            {"layout": "columns", "records": "$[*].h"},
+            TWO,
+        ),
+        ('{"h": {"a": [], "b": []}}', {"layout": "columns", "records": "$.h"}, []),
+        ('{"s": "none"}', {"layout": "columns", "missing_records": "empty"}, []),
+        ('{"columns": ["a", "b"], "rows": [[1.10, "x"], [1e400, null]]}', {"layout": "arrays"}, TWO),
+        ('{"rows": [], "columns": []}', {"layout": "arrays"}, []),
+        (
+            '{"fields": [{"name": "a"}, {"name": "b"}], "x": {"data": [[1.10, "x"]]}}',
+            {"layout": "arrays", "records": "$.x.data[*]"},
+            ONE,
+        ),
+        (
+            '{"x": {"cols": ["a", "b"], "rows": [[1.10, "x"]]}}',
+            {"layout": "arrays", "records": "$.x.rows", "arrays": {"header": "$.x.cols"}},
+            ONE,
+        ),
+        (
+            '[["a", "b"], [1.10, "x"], [1e400, null]]',
+            {"layout": "arrays", "arrays": {"header": "first_row"}},
+            TWO,
+        ),
+        ('[[1.10, "x"]]', {"layout": "arrays", "arrays": {"names": ["a", "b"]}}, ONE),
+        (
+            '[["A", "B"], [1.10, "x"]]',
+            {"layout": "arrays", "arrays": {"names": ["a", "b"], "header": "first_row"}},
+            ONE,
+        ),
+        (
+            CHART,
+            {
+                "layout": "arrays",
+                "records": "$.rows[*]",
+                "arrays": {"header": "$.cols[*].id", "cells": ["$.c[*].v"]},
+            },
+            ONE,
+        ),
+        (
+            '["a", 1]\n["b", 2]',
+            {"layout": "arrays", "format": "ndjson", "arrays": {"names": ["n", "v"]}},
+            [{"n": "a", "v": "1"}, {"n": "b", "v": "2"}],
+        ),
+    ],
+)
+def test_rows_that_are_no_objects(text: str, stream: dict[str, Any], rows: list[Any], load: Load) -> None:
+    run = load(body(text), **stream)
+    assert run.code == 0, run.stderr
+    assert run.texts("rows") == rows
+
+
+def test_the_rows_of_google_analytics(load: Load) -> None:
+    types = {"day": {}, "country": {"type": "string"}, "users": {"type": "integer"}}
+    one = {"day": "20260101", "country": "NL", "users": 12}
+    stream = {"layout": "arrays", "records": "$.rows[*]", "schema": {"properties": types}}
+    run = load(body(json.dumps(GA4)), **stream)
+    assert run.records("rows") == [one, {"day": "20260102", "country": "BE", "users": 7}], run.stderr
+    cells = ["$.dimensionValues[*].value", "$.metricValues[*].value"]
+    header = ["$.dimensionHeaders[*].name", "$.metricHeaders[*].name"]
+    said = load(body(json.dumps(GA4)), **stream, arrays={"header": header, "cells": cells})
+    assert said.records("rows") == run.records("rows")
+
+
+@pytest.mark.parametrize(
+    ("text", "stream", "words"),
+    [
+        (
+            '{"a": [1, 2], "b": [3]}',
+            {"layout": "columns"},
+            "columns of one length in page 1 of stream rows, got 2 in `a`, 1 in `b`",
+        ),
+        ('{"h": {"a": [1]}}', {"layout": "columns"}, "say where it is in `records` (`$.h`)"),
+        ('[{"a": 1}]', {"layout": "columns"}, "Expected an object of arrays"),
+        ('{"columns": ["a", "b"], "rows": [[1, 2], [3]]}', {"layout": "arrays"}, "got 1 in row 2"),
+        ('{"columns": ["a"], "rows": [[1, 2]]}', {"layout": "arrays"}, "Expected 1 values in each row"),
+        ('{"columns": ["a", "a"], "rows": [[1, 2]]}', {"layout": "arrays"}, "got `a` twice"),
+        ('{"columns": ["a", 7], "rows": [[1, 2]]}', {"layout": "arrays"}, "got none for column 2"),
+        (
+            '{"rows": [[1, 2]]}',
+            {"layout": "arrays"},
+            'got none; say where they are (`"arrays": {"header": "$.columns"}`',
+        ),
+        ('{"rows": [[1]], "more": [[2]]}', {"layout": "arrays"}, "got several: `$.rows[*]`, `$.more[*]`"),
+        ('[{"id": 1}]', {"layout": "arrays"}, "got `object`; leave `layout` out"),
+        ('{"columns": ["a"], "rows": [[1]]}', {}, 'set `"layout": "arrays"`'),
+    ],
+)
+def test_tables_that_are_not_read(text: str, stream: dict[str, Any], words: str, load: Load) -> None:
+    run = load(body(text), **stream)
+    assert run.code in (65, 78)
+    assert words in run.stderr
+    assert run.records("rows") == []
+
+
 # What is said against each other
 
 
@@ -318,6 +434,14 @@ def test_the_next_page_by_a_link_in_xml(load: Load) -> None:
         ({"format": "csv", "csv": {"names": ["a", "a"]}}, "Expected a different name for each column"),
         ({"format": "csv", "records": "$.data[*]"}, "Expected `streams[0].records` to take rows of an array"),
         ({"format": "xml"}, "Expected the elements down to a record at `streams[0].records`"),
+        ({"arrays": {"names": ["a"]}}, '`streams[0].arrays` has no effect without `"layout": "arrays"`'),
+        ({"layout": "arrays", "format": "csv"}, "`streams[0].layout` has no effect"),
+        ({"layout": "arrays", "arrays": {"names": ["a"], "header": "$.b"}}, "header` has no effect beside"),
+        (
+            {"layout": "arrays", "arrays": {"cells": ["$..a"]}},
+            "Expected the path of an array at `streams[0].arrays`",
+        ),
+        ({"layout": "arrays", "arrays": {"names": []}}, "a different name for each column"),
         ({"format": "xml", "records": "$..entry"}, "Expected the elements down to a record"),
         (
             {"format": "xml", "records": "$.a", "xml": {"namespaces": {"a": "u", "b": "u"}}},

@@ -60,6 +60,9 @@ def routes(api: Api) -> dict[str, Any]:
         "/plain": lambda _: json_reply([{"id": 1}, {"id": 2}]),
         "/again": lambda asked: json_reply([{"id": 1}] if int(asked.param("page") or 1) < 3 else []),
         "/csv": lambda _: Reply("id,u,n\n;1,2,'~é'\n-,,\n".encode()),
+        "/columns": lambda _: json_reply({"id": [1, 2], "u": [3, 4]}),
+        "/arrays": lambda _: json_reply({"columns": ["u", "id"], "data": [["n", "d"], [1, 2]]}),
+        "/objects": lambda _: json_reply({"columns": ["u", "id"], "data": [{"c": [1, 2]}]}),
         "/xml": lambda _: Reply(b"<x xmlns:a='u'><i><n>1</n><a:m/></i></x>"),
         "/none": lambda _: json_reply({"rows": None}),
         "/partial": lambda _: json_reply({"data": ROWS[:1], "errors": [{"message": "some"}]}),
@@ -120,6 +123,12 @@ def csv(**after: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Two configs that differ in how CSV is written."""
     base = {"path": "/csv", "format": "csv", "records": "$[*]"}
     return stream(base, csv=after)
+
+
+def arrays(**after: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Two configs that differ in where rows as arrays have their names and values."""
+    path = "/objects" if "cells" in after else "/arrays"
+    return stream({"path": path, "layout": "arrays", "records": "$.data[*]"}, arrays=after)
 
 
 def xml(**after: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -255,6 +264,11 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "streams[].csv.skip_lines": csv(skip_lines=1),
     "streams[].csv.encoding": csv(encoding="latin-1"),
     "streams[].csv.nulls": csv(nulls=["-"]),
+    "streams[].layout": stream({"path": "/columns", "records": "$"}, layout="columns"),
+    "streams[].arrays": arrays(names=["id", "u"]),
+    "streams[].arrays.header": arrays(header="first_row"),
+    "streams[].arrays.names": arrays(names=["id", "u"]),
+    "streams[].arrays.cells": arrays(cells=["$.c"]),
     "streams[].xml": xml(lists=["n"]),
     "streams[].xml.lists": xml(lists=["n"]),
     "streams[].xml.namespaces": xml(namespaces={"b": "u"}),
