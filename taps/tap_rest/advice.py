@@ -31,7 +31,7 @@ ADVICE = Advice(
     leaves_out="the selection or a declared `schema` leaves {it} out",
     places={
         "where": "`base_url` or `path` names another place",
-        "asks": "`params`, `headers` or `pagination` ask for something else",
+        "asks": "`params`, `headers`, `pagination` or the like ask for something else",
         "parent": "its parent is read from another place, or asked for something else",
         "values": "`for_each` lists other values",
         "records": "`records` names another place",

@@ -27,7 +27,6 @@ from tap_rest.config import ApiSettings
 from tap_rest.doubts import told_of_lost_page, told_of_lost_parameters, told_of_uneven_pages
 from tap_rest.formats.layouts import layout_of
 from tap_rest.formats.translating import Translator
-from tap_rest.lifting import Lifting
 from tap_rest.pages.endings import Endings
 from tap_rest.pages.here import Experience
 from tap_rest.pages.kinds import body_paths
@@ -41,6 +40,7 @@ from tap_rest.rules import Rules
 from tap_rest.settings.each import values_used_by
 from tap_rest.settings.parent import fields_of_parent
 from tap_rest.settings.stream import StreamSettings
+from tap_rest.shaping import Shaping
 from tap_rest.tokens import paths_of_token
 from tap_rest.urls import with_params
 from tap_rest.witness import Question, Witness
@@ -96,7 +96,7 @@ class Asking:
         self._composer = Composer(source.api.base_url, settings, parents, lambda: source.began)
         self._types = types
         self._experience = Experience()
-        self._shaped = Lifting(settings).lifted
+        self._shaped = Shaping(settings).shaped
         rules = Rules.of(settings, source.api.errors)
         self._rules = {is_first: rules.at(is_first=is_first) for is_first in (True, False)}
         self.numbering: Numbering | None = None

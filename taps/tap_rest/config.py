@@ -18,6 +18,7 @@ from tap_rest.settings.conditional import conditional_problems
 from tap_rest.settings.each import each_problems
 from tap_rest.settings.effects import settings_without_effect
 from tap_rest.settings.errors import ERRORS, ErrorRule, error_problems
+from tap_rest.settings.explode import explode_problems
 from tap_rest.settings.fields import with_fields_at_top
 from tap_rest.settings.limits import INFER, LIMITS, RETRIES, TIMEOUT, InferSettings, Limits, Retries, Timeout
 from tap_rest.settings.pagination import PAGINATION, pagination_problems
@@ -137,6 +138,7 @@ def config_conflicts(config: Mapping[str, Any]) -> list[str]:
         whole = _with_top_level(stream, config)
         problems += placeholder_problems(whole, place, whole.get("pagination", {}))
         problems += each_problems(whole, place)
+        problems += explode_problems(whole, place)
         problems += token_problems(whole, place)
         problems += conditional_problems(whole, place, {other["name"]: other for other in streams})
         problems += clock_problems(stream, place, stream.get("time_zone", config.get("time_zone")))

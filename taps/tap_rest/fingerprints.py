@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
+
 from singerkit_shell.secrets import MASK, names_secret, redactor
 from tap_rest.config import ApiSettings
 from tap_rest.masking import register_secrets
@@ -53,17 +55,18 @@ def _own(settings: StreamSettings, api: ApiSettings) -> dict[str, str]:
     return {
         "where": digest_of([_place(joined(api.base_url, settings.path)), *_hint(settings.path)]),
         "asks": digest_of(
-            [_as_asked(settings.params), headers, said, *_hints(settings.params), *_first(settings)]
+            [_as_asked(settings.params), headers, said, *_hints(settings.params), *_more(settings)]
         ),
     }
 
 
-def _first(settings: StreamSettings) -> list[Any]:
-    """Return what is sent only as long as there is no token; nothing for all others, whose states know no such part."""
+def _more(settings: StreamSettings) -> Iterator[Any]:
+    """Yield what only some streams have: what is sent as long as there is no token, and which list of a record is the rows."""
     token = settings.token
-    return (
-        [_as_asked(token.first_params), *_hints(token.first_params)] if token and token.first_params else []
-    )
+    if token is not None and token.first_params:
+        yield from (_as_asked(token.first_params), *_hints(token.first_params))
+    if settings.explode is not None:
+        yield msgspec.to_builtins(settings.explode)
 
 
 def _as_asked(params: Mapping[str, Any]) -> dict[str, Any]:

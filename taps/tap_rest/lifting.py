@@ -16,6 +16,7 @@ from tap_rest import exact
 from tap_rest.paths import Found, Path, column_of
 from tap_rest.settings.fields import text_of
 from tap_rest.settings.stream import StreamSettings
+from tap_rest.withmembers import with_members
 
 __all__ = ["Lifting", "with_copied"]
 
@@ -53,10 +54,7 @@ class Lifting:
                     self._check_same(name, there, value)
                 elif isinstance(value, Raw):
                     added.append(begin + bytes(value))
-        return [
-            _with_members(record, added) if added else record
-            for record, added in zip(records, members, strict=True)
-        ]
+        return with_members(records, members)
 
     def _check_same(self, name: str, own: Raw, value: Found) -> None:
         if isinstance(value, Raw) and exact.loads(bytes(own)) == exact.loads(bytes(value)):
@@ -101,9 +99,3 @@ def _declared_at(schema: Mapping[str, Any], names: Sequence[str]) -> Any:
         if isinstance(inside, Mapping):
             return _declared_at(inside, names[1:])
     return None
-
-
-def _with_members(record: Raw, members: Sequence[bytes]) -> Raw:
-    text = bytes(record).rstrip()
-    comma = b"" if text[1:-1].isspace() or len(text) == 2 else b","
-    return Raw(text[:-1] + comma + b",".join(members) + b"}")

@@ -151,11 +151,14 @@ def refuse_lost_copies(settings: StreamSettings, keeper: SchemaKeeper) -> None:
         ConfigurationError: it does not.
     """
     known = keeper.schema.get("properties") if isinstance(keeper, DeclaredSchema) else None
-    if not known or settings.parent is None:
-        return
-    lost = [name for name in settings.parent.copy or () if name not in known]
-    if lost:
-        raise ConfigurationError(
-            f"`parent.copy` of stream `{settings.name}` adds `{lost[0]}`, which its `schema` does not name, so it would not "
-            "be sent; add it to the properties of `schema`, or take it out of `copy`."
-        )
+    copies = {
+        "parent.copy": (settings.parent.copy if settings.parent is not None else None) or {},
+        "explode.copy": settings.explode.copy if settings.explode is not None else {},
+    }
+    for setting, copy in copies.items():
+        lost = [name for name in copy if known and name not in known]
+        if lost:
+            raise ConfigurationError(
+                f"`{setting}` of stream `{settings.name}` adds `{lost[0]}`, which its `schema` does not name, so it would not "
+                "be sent; add it to the properties of `schema`, or take it out of `copy`."
+            )

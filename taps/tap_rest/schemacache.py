@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from singerkit_shell.configfile import read_json_object
 from singerkit_shell.errors import ConfigurationError
 from tap_rest.config import ApiSettings
@@ -24,7 +26,8 @@ _logger = logging.getLogger("tap-rest")
 
 def cache_file(settings: StreamSettings, api: ApiSettings) -> Path:
     """Return the file of a stream: its name for people, a hash of what it was inferred from for certainty."""
-    made_of = [settings.copies, *filter(None, [settings.copied, [*settings.for_each]])]
+    shape = settings.explode and msgspec.to_builtins(settings.explode)
+    made_of = [settings.copies, *filter(None, [settings.copied, [*settings.for_each], shape])]
     source = json.dumps([api.base_url, settings.name, settings.path, settings.records, *made_of])
     digest = hashlib.sha256(source.encode()).hexdigest()[:16]
     readable = re.sub(r"[^A-Za-z0-9_-]+", "_", settings.name)[:60]

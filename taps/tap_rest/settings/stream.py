@@ -13,6 +13,7 @@ from tap_rest.settings.body import BODY, ArraysSettings, CsvSettings, XmlSetting
 from tap_rest.settings.conditional import CONDITIONAL
 from tap_rest.settings.each import FOR_EACH
 from tap_rest.settings.errors import ERRORS, ErrorRule
+from tap_rest.settings.explode import EXPLODE, Explode
 from tap_rest.settings.fields import COPY, field_problems, names_of
 from tap_rest.settings.incremental import BOOKMARK, INCREMENTAL, BookmarkSettings, Incremental
 from tap_rest.settings.pagination import PAGINATION, Pagination, pagination_problems
@@ -77,6 +78,7 @@ STREAM = setting.group(
             "Default: none, records are appended."
         ),
         "copy": COPY,
+        "explode": EXPLODE,
         "duplicate_keys": setting.text(
             "What it means when two different rows have the same `primary_keys` in one answer, or below two parents: "
             "`fail`, or `warn`, and the last one replaces the others. Default `fail`.",
@@ -139,6 +141,7 @@ class StreamSettings(msgspec.Struct, frozen=True):
     primary_keys: tuple[str, ...] = ()
     copied: dict[str, tuple[str, ...]] = {}
     """What is copied to the top of each record: its name there, and the names down to where it stands."""
+    explode: Explode | None = None
     duplicate_keys: str = "fail"
     replication_key: str | None = None
     replication_key_format: str | None = None
@@ -168,7 +171,7 @@ class StreamSettings(msgspec.Struct, frozen=True):
     @property
     def keyset_field(self) -> str | None:
         """The field by which a `keyset` goes on, by its name at the top of the records; None: it is not there, or no such pagination."""
-        if self.pagination.type != "keyset":
+        if self.pagination.type != "keyset" or self.explode is not None:
             return None
         names = names_of(self.pagination.field or "")
         at_top = names[0] if len(names) == 1 else None
@@ -208,7 +211,7 @@ class StreamSettings(msgspec.Struct, frozen=True):
     def _can_follow(self) -> bool:
         if not self.is_sorted or self.incremental is None:
             return False
-        if filters(self.records or ""):
+        if filters(self.records or "") or self.explode is not None:
             return False  # what is left of a page does not say how full it was
         wanted = self.pagination.continue_by
         return wanted == "bookmark" or (wanted is None and not self.incremental.is_coarse)
@@ -228,7 +231,8 @@ class StreamSettings(msgspec.Struct, frozen=True):
     @property
     def added_fields(self) -> set[str]:
         """The fields that the config adds to the records."""
-        return {*self.copies, *self.copied, *self.for_each}
+        around = self.explode.copy if self.explode is not None else ()
+        return {*self.copies, *self.copied, *self.for_each, *around}
 
     @property
     def copies(self) -> dict[str, str]:

@@ -439,11 +439,19 @@ def moved(api_url: str) -> dict[str, tuple[dict[str, Any], dict[str, Any], str]]
         "params": (
             {"params": {"status": "any"}},
             {},
-            "`params`, `headers` or `pagination` ask for something else",
+            "`params`, `headers`, `pagination` or the like ask for something else",
         ),
-        "top params": ({}, {"params": {"status": "any"}}, "`params`, `headers` or `pagination` ask"),
-        "headers": ({"headers": {"X-Tenant": "7"}}, {}, "`params`, `headers` or `pagination` ask"),
-        "pagination": ({"pagination": {"type": "page"}}, {}, "`params`, `headers` or `pagination` ask"),
+        "top params": (
+            {},
+            {"params": {"status": "any"}},
+            "`params`, `headers`, `pagination` or the like ask",
+        ),
+        "headers": ({"headers": {"X-Tenant": "7"}}, {}, "`params`, `headers`, `pagination` or the like ask"),
+        "pagination": (
+            {"pagination": {"type": "page"}},
+            {},
+            "`params`, `headers`, `pagination` or the like ask",
+        ),
         "start_date": ({}, {"start_date": "2024-01-01T00:00:00+02:00"}, "`start_date` is earlier"),
         "no start_date": ({}, {"start_date": None}, "there is no `start_date` any more"),
         "records": ({"records": "$.rows[*]"}, {}, "`records` names another place"),
