@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property, partial
@@ -30,20 +30,22 @@ from tap_rest.formats.translating import Translator
 from tap_rest.pages.endings import Endings
 from tap_rest.pages.here import Experience
 from tap_rest.pages.kinds import body_paths
-from tap_rest.pages.numbering import Numbering, numbering_of
+from tap_rest.pages.numbering import Numbering, numbering_of, numbering_of_token
 from tap_rest.pages.overlaps import Overlaps
 from tap_rest.pages.pagination import Pages
-from tap_rest.pages.steps import Step, step_after_page, step_behind
+from tap_rest.pages.steps import Step, first_step, step_after_page, step_behind
 from tap_rest.parents import ParentFields
+from tap_rest.questions import Question
 from tap_rest.records import PageReader, ReadPage
 from tap_rest.rules import Rules
 from tap_rest.settings.each import values_used_by
+from tap_rest.settings.pagination import param_of
 from tap_rest.settings.parent import fields_of_parent
 from tap_rest.settings.stream import StreamSettings
 from tap_rest.shaping import Shaping
 from tap_rest.tokens import paths_of_token
 from tap_rest.urls import with_params
-from tap_rest.witness import Question, Witness
+from tap_rest.witness import Witness
 
 __all__ = ["Api", "Asking", "Told"]
 
@@ -93,7 +95,7 @@ class Asking:
         types: Mapping[str, Any],
     ) -> None:
         self._source, self._settings, self._parents, self._told = source, settings, parents, told
-        self._composer = Composer(source.api.base_url, settings, parents, lambda: source.began)
+        self._composer = Composer(source.api, settings, parents, lambda: source.began)
         self._types = types
         self._experience = Experience()
         self._shaped = Shaping(settings).shaped
@@ -118,12 +120,13 @@ class Asking:
 
     def first_params(self, context: Context | None) -> Mapping[str, Any]:
         """Return what is sent as long as there is no token."""
-        return self._composer.first_params(context)
+        return self._composer.wanted_at_first(context)
 
-    def question(self, context: Context | None, params: Mapping[str, Any]) -> list[Any]:
+    def question(self, context: Context | None, wanted: Mapping[str, Any]) -> list[Any]:
         """Return all of which the first request of a read is made."""
-        frame = self._composer.frame(context)
-        return [frame.url, {**frame.params, **params}, frame.headers]
+        question = self._composer.frame(context, wanted).question(first_step(self._settings.pagination))
+        payload = None if question.payload is None else question.payload.content.decode()
+        return [question.url, question.params, question.headers, question.method, payload]
 
     @property
     def endings(self) -> Endings:
@@ -138,23 +141,23 @@ class Asking:
     def pages(
         self,
         context: Context | None,
-        params: Mapping[str, str],
+        wanted: Mapping[str, Any],
         *,
         is_first: bool = True,
         begins_read: bool = True,
         beginning: Beginning = AS_CONFIGURED,
     ) -> Iterator[ReadPage]:
-        """Yield what each request finds, with ``params`` besides those of the config; ``is_first``: see `Pages`.
+        """Yield what each request finds, with what is ``wanted`` (`bookmark_asked`) besides the config; ``is_first``: see `Pages`.
 
         ``begins_read``: none of these pages was asked for before, so that the first may show that there is no such child.
         ``beginning``: how the first request differs.
 
         Raises:
-            BadDataError, NotAuthorisedError, RetryableError, ConfigurationError, Stopped: see `Client.get`,
+            BadDataError, NotAuthorisedError, RetryableError, ConfigurationError, Stopped: see `Client.ask`,
                 `PageReader.read` and `Pages.after`.
         """
         settings = self._settings
-        frame = self._composer.frame(context)
+        frame = self._composer.frame(context, wanted)
         pages = self._read(is_first=is_first)
         overlaps = Overlaps(settings.pagination.size)
         step: Step | None = beginning.step(pages.first)
@@ -162,10 +165,9 @@ class Asking:
         while step is not None:
             where = f"page {pages.number} of stream {settings.name}"
             begins = pages.number == 1
-            question = beginning.asked(self._question(frame, params, step, is_first=begins), is_first=begins)
-            own = {**frame.params, **step.params}
-            asks_on = begins and params and self._settings.token is None
-            history = replace(question, params=own, accept=()) if asks_on else None
+            question = beginning.asked(self._question(frame, step, is_first=begins), is_first=begins)
+            asks_on = begins and wanted and self._settings.token is None
+            history = partial(self._history, context, step) if asks_on else None
             response, is_served = self._answer(question, where, history, is_first=begins)
             if response.status in beginning.ends_with or response.taken_for == "start_over":
                 yield ReadPage([], {}, response, is_unchanged=response.status == NOT_MODIFIED)
@@ -182,7 +184,7 @@ class Asking:
                 yield page
                 continue
             page = self.reader.read(response, where, is_first=begins, is_served=is_served)
-            page, step, asked = self._looked_again(pages, page, step, question)
+            page, step, asked = self._looked_again(pages, page, step, frame, question)
             self._note(page)
             if begins and page.came:
                 self._witness.remember(asked)
@@ -193,7 +195,7 @@ class Asking:
             page.is_last = step is None
             page.is_whole = begins and page.is_last
             if begins and step is not None and settings.may_be_numbered:
-                self._note_numbering(page, step, frame.url, question.params, is_first=is_first)
+                self._note_numbering(page, step, frame, is_first=is_first)
             self._note_overlap(overlaps, page)
             yield page
 
@@ -207,17 +209,19 @@ class Asking:
             experience=self._experience,
         )
 
-    def _question(
-        self, frame: Frame, params: Mapping[str, str], step: Step, *, is_first: bool = False
-    ) -> Question:
-        """Return the request that a step makes, the first of a read or a later one; one that has a URL needs nothing of the stream's own."""
-        asked = {**frame.params, **params, **step.params} if step.url is None else {}
-        accept = (202,) if self._settings.partial_answers == "warn" else ()
-        headers = {**frame.headers, **step.headers}
-        return Question(step.url or frame.url, asked, headers, accept, self._rules[is_first])
+    def _question(self, frame: Frame, step: Step, *, is_first: bool = False) -> Question:
+        """Return the request that a step makes, the first of a read or a later one."""
+        return replace(frame.question(step), rules=self._rules[is_first])
+
+    def _history(self, context: Context | None, step: Step) -> Question | None:
+        """Return the question for rows of former runs, None where it cannot be asked without a bookmark."""
+        try:
+            return replace(self._question(self._composer.frame(context, {}), step, is_first=True), accept=())
+        except ConfigurationError:
+            return None
 
     def _answer(
-        self, question: Question, where: str, history: Question | None, *, is_first: bool
+        self, question: Question, where: str, history: Callable[[], Question | None] | None, *, is_first: bool
     ) -> tuple[Response, bool]:
         with _naming(where):
             return self._witness.ask(question, is_first=is_first, history=history)
@@ -241,14 +245,13 @@ class Asking:
         self.rows_came += len(page.records)
 
     def _looked_again(
-        self, pages: Pages, page: ReadPage, step: Step, question: Question
+        self, pages: Pages, page: ReadPage, step: Step, frame: Frame, question: Question
     ) -> tuple[ReadPage, Step, Question]:
         """Return the page, or what another look finds behind the page before, where an end without records contradicts that."""
         where = f"page {pages.number} of stream {self._settings.name}, asked for once more"
         is_known, looks = False, pages.second_looks(step, page)
         for look in looks:
-            params = {name: value for name, value in question.params.items() if name not in step.params}
-            asked = replace(question, params={**params, **look.params})
+            asked = self._question(frame, look)
             try:
                 answer, is_served = self._witness.ask(
                     asked, is_first=False, is_contradicted=pages.needs_witness
@@ -285,7 +288,7 @@ class Asking:
         self,
         context: Context | None,
         numbering: Numbering | None,
-        params: Mapping[str, str],
+        wanted: Mapping[str, Any],
         rows: int,
         size: int,
     ) -> Iterator[ReadPage]:
@@ -296,13 +299,13 @@ class Asking:
         if numbering is not None and numbering.is_signed:
             return
         settings = self._settings
-        frame = self._composer.frame(context)
+        frame = self._composer.frame(context, wanted)
         step = (
             numbering.step_behind(rows, size) if numbering else step_behind(settings.pagination, rows, size)
         )
         last: list[RawRecord] | None = None
         for number in range(rows // size + 1, self._source.api.limits.pages):
-            question = replace(self._question(frame, params, step), accept=_NO_SUCH_PAGE)
+            question = replace(self._question(frame, step), accept=_NO_SUCH_PAGE)
             response, is_served = self._witness.ask(question, is_first=False)
             if response.status in _NO_SUCH_PAGE or response.taken_for is not None:
                 return
@@ -324,17 +327,21 @@ class Asking:
         self,
         page: ReadPage,
         step: Step,
-        url: str,
-        asked: Mapping[str, Any],
+        frame: Frame,
         *,
         is_first: bool,
     ) -> None:
         """See whether the way to the second page has its number in it, so that rows may shift between the pages."""
-        try:
-            following = with_params(url, {**asked, **step.params}) if step.url is None else step.url
-        except ValueError:
-            return  # a token that cannot be sent; the request says so
-        self.numbering = numbering_of(page.answer.url, following, page.came)
+        pagination, answer = self._settings.pagination, page.answer
+        if step.url is None and (pagination.place != "query" or pagination.request_header):
+            self.numbering = numbering_of_token(answer.asked, param_of(pagination), step, page.came)
+        else:
+            question = frame.question(step)
+            try:
+                following = with_params(question.url, question.params)
+            except ValueError:
+                return  # a token that cannot be sent; the request says so
+            self.numbering = numbering_of(answer.url, following, page.came)
         if is_first and self.numbering is not None:
             self._told.note_numbering()
 

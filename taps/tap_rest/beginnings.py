@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from tap_rest.pages.steps import Step
-from tap_rest.witness import Question
+from tap_rest.questions import Question
 
 __all__ = ["AS_CONFIGURED", "NOT_MODIFIED", "Beginning"]
 

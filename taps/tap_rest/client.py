@@ -1,13 +1,12 @@
-"""One GET at a time: origins checked, redirects by hand, retries, limits, and an answer that is whole.
+"""One request at a time: origins checked, redirects by hand, retries, limits, and an answer that is whole.
 
-The steps, in order: `Client.get` -> `retries.Retrying` -> `Client._follow` (redirects) -> `sending.Sender` (one request, one
+The steps, in order: `Client.ask` -> `retries.Retrying` -> `Client._follow` (redirects) -> `sending.Sender` (one request, one
 body) -> `answers.judged` (status).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from collections.abc import Callable, Collection
 from urllib.parse import urljoin
 
 from singerkit_shell.errors import BadDataError
@@ -17,9 +16,10 @@ from tap_rest.answers import Response, judged
 from tap_rest.auth import query_keys_of
 from tap_rest.config import ApiSettings
 from tap_rest.masking import listed_names, shown_url
+from tap_rest.questions import Question, without_payload
 from tap_rest.redirects import leads_to_same, lost_parameters
 from tap_rest.retries import NotYet, Retrying, Transient
-from tap_rest.rules import NO_RULES, Rules, enforced
+from tap_rest.rules import enforced
 from tap_rest.sending import Sender
 from tap_rest.settings.auth import type_of
 from tap_rest.settings.errors import ErrorRule
@@ -30,11 +30,12 @@ __all__ = ["Client"]
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SEE_OTHER = 303
+_SAME_METHOD = (307, 308)
 _NOT_AUTHORISED = 401
 
 
 class Client:
-    """GETs of one API. Credentials, headers and cookies go to the origin of `base_url` only."""
+    """Requests of one API, each of which reads, whatever its method. Credentials, headers and cookies go to the origin of `base_url` only."""
 
     def __init__(self, settings: ApiSettings) -> None:
         self._settings = settings
@@ -62,17 +63,10 @@ class Client:
         """Return the URL for people: see `shown_url`."""
         return shown_url(url, self._hidden)
 
-    def get(
-        self,
-        url: str,
-        params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-        *,
-        accept: Collection[int] = (),
-        rules: Rules = NO_RULES,
-        not_yet: Callable[[Response], NotYet | None] = lambda _: None,
+    def ask(
+        self, question: Question, *, not_yet: Callable[[Response], NotYet | None] = lambda _: None
     ) -> Response:
-        """Return the answer to a GET of ``url``; statuses in ``accept`` are answers, not failures.
+        """Return the answer to a question; one that is not whole is asked for again, by POST, too, since it reads.
 
         ``rules`` say what others mean. ``not_yet`` returns what an answer with a good status says where asking again may help.
 
@@ -84,35 +78,34 @@ class Client:
             Stopped: a signal came while waiting.
         """
         try:
-            target = with_params(url, params or {})
+            target = with_params(question.url, question.params)
         except ValueError:  # half of a surrogate pair, or a host that no URL has
             raise BadDataError(
-                f"Expected a URL and its parameters, got none that can be sent: {self.shown(url)}."
+                f"Expected a URL and its parameters, got none that can be sent: {self.shown(question.url)}."
             ) from None
-        return self._whole_answer(target, dict(headers or {}), accept, rules, not_yet)
+        return self._whole_answer(target, question, not_yet)
 
     def _follow(
         self,
         url: str,
-        headers: dict[str, str],
-        accept: Collection[int],
-        rules: Rules,
+        question: Question,
         not_yet: Callable[[Response], NotYet | None],
     ) -> Response:
-        """Make the request and follow its redirects, each to an origin that is allowed."""
+        """Make the request, to ``url`` with its parameters, and follow its redirects, each to an origin that is allowed."""
         stop_flag.raise_if_set("the request under way was dropped, the state printed so far is valid.")
         left_out: list[str] = []
+        asked = question
         for _ in range(self._settings.limits.redirects + 1):
-            response = self._sender.send(url, headers)
-            rule = rules.rule_for(response, accept)
+            response = self._sender.send(url, asked)
+            rule = question.rules.rule_for(response, question.accept)
             if _is_refused(response, rule) and self._sender.renew_credentials(response):
-                response = self._sender.send(url, headers)
-                rule = rules.rule_for(response, accept)
+                response = self._sender.send(url, asked)
+                rule = question.rules.rule_for(response, question.accept)
                 if _is_refused(response, rule):
                     self._sender.note_refused()
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or not location:
-                answer = self._judged(response, rule, accept, not_yet)
+                answer = self._judged(response, rule, question.accept, not_yet)
                 answer.left_out = left_out
                 return answer
             target = self._redirected(url, location)
@@ -125,10 +118,27 @@ class Client:
                     "them, down to the slash at the end, so that the parameters arrive."
                 )
             left_out += [] if response.status == _SEE_OTHER else lost
+            asked = self._asked_on(asked, response.status, url, target)
             url = target
         raise BadDataError(
             f"More than {self._settings.limits.redirects} redirects, the last to {self.shown(url)}; "
             "check the URL, or raise `limits.redirects`."
+        )
+
+    def _asked_on(self, asked: Question, status: int, url: str, target: str) -> Question:
+        """Return how a redirect is followed: by the same method and with the same body, by GET without one behind 303.
+
+        Raises:
+            BadDataError: what was asked by another method would be asked for by GET, as everybody does behind 301 and 302.
+        """
+        if asked.method == "GET" or status in _SAME_METHOD:
+            return asked
+        if status == _SEE_OTHER:
+            return without_payload(asked)
+        raise BadDataError(
+            f"{self.shown(url)} answered a {asked.method} with a redirect ({status}) to {self.shown(target)}: behind it the question would be "
+            "asked by GET and without its body, so none was taken. Write `base_url` and `path` as the redirect has them, down to the "
+            "slash at the end."
         )
 
     def _redirected(self, url: str, location: str) -> str:

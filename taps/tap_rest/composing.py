@@ -1,63 +1,155 @@
-"""What each request of a read has, whatever its page: URL, parameters and headers, with their placeholders filled in."""
+"""The requests of one stream: what its config says of them, with placeholders filled in, and what a step says of its page."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from functools import cached_property
+from typing import Any
 
 from singerkit_state.instants import zone_named
 from singerkit_tap.contract import Context
+from tap_rest.config import ApiSettings
 from tap_rest.moments import Moments
+from tap_rest.pages.placing import Placed, placed
+from tap_rest.pages.steps import Step, role_of
 from tap_rest.parents import ParentFields
-from tap_rest.placeholders import Values, filled, filled_path
+from tap_rest.payloads import CONTENT_TYPES, payload_of, with_member
+from tap_rest.placeholders import Values, as_text, filled, filled_path, names_in
+from tap_rest.questions import OF_THE_BODY, Question
 from tap_rest.settings.stream import StreamSettings
 from tap_rest.urls import joined
 
 __all__ = ["Composer", "Frame"]
 
 
+class Composer:
+    """Makes the requests of one stream; ``began`` tells when the run began."""
+
+    def __init__(
+        self, api: ApiSettings, settings: StreamSettings, parents: ParentFields, began: Callable[[], datetime]
+    ) -> None:
+        self._base_url, self._settings, self._parents = api.base_url, settings, parents
+        zone = None if settings.time_zone is None else zone_named(settings.time_zone)
+        self._moments = Moments(began, zone)
+        self._accept = (202,) if settings.partial_answers == "warn" else ()
+        self._names_its_type = any(name.lower() == OF_THE_BODY for name in (*api.headers, *settings.headers))
+        names = {*names_in(settings.asked)}
+        self._is_filled = bool(names)
+        self._fills_pages = not names.isdisjoint((role_of(settings.pagination), "size"))
+
+    def frame(self, context: Context | None, wanted: Mapping[str, Any]) -> Frame:
+        """Return what the requests below one parent have in common.
+
+        ``wanted``: the `bookmark` or the `token` behind which rows are asked for, and further `params`.
+
+        Raises:
+            BadDataError: a value has no place there.
+            ConfigurationError: one that has to be there is missing.
+        """
+        asked = self._asked(wanted)
+        if not self._is_filled:
+            return Frame(self, asked, {}, self._plain)
+        values = {**self._parents.values(context), **_named(wanted)}
+        return Frame(self, asked, values, None if self._fills_pages else self.filled(values))
+
+    @cached_property
+    def _plain(self) -> Filled:
+        """What is asked where nothing is filled in."""
+        return self.filled({})
+
+    def wanted_at_first(self, context: Context | None) -> Mapping[str, Any]:
+        """Return what is wanted as long as there is no token."""
+        token = self._settings.token
+        if token is None or not token.first_params:
+            return {}
+        values = Values(self._moments, self._parents.values(context))
+        return {"params": filled(token.first_params, values, "incremental.first_params", as_texts=True)}
+
+    def filled(self, by_name: Mapping[str, Any]) -> Filled:
+        settings, values = self._settings, Values(self._moments, by_name)
+        return Filled(
+            joined(self._base_url, filled_path(settings.path, values)),
+            filled(settings.params, values, "params", as_texts=True),
+            filled(settings.headers, values, "headers", as_texts=True),
+            self._filled_body(values),
+        )
+
+    def _filled_body(self, values: Values) -> Any:
+        settings = self._settings
+        if settings.graphql is None:
+            return filled(settings.body, values, "body", as_texts=settings.body_format == "form")
+        variables = filled(settings.graphql.variables, values, "graphql.variables")
+        return {"query": settings.graphql.query, **({"variables": variables} if variables else {})}
+
+    def question(self, given: Filled, asked: Placed, step: Step) -> Question:
+        """Return the request that a step makes; one that has a URL needs no path and no parameters of the stream."""
+        settings, by_pages = self._settings, placed(step.sent, self._settings.pagination)
+        params = {**given.params, **asked.params, **by_pages.params} if step.url is None else {}
+        headers = {**given.headers, **asked.headers, **by_pages.headers}
+        members = {**asked.members, **by_pages.members}
+        body = self._body(given.body, members) if members else given.body
+        if body is None:
+            return Question(step.url or given.url, params, headers, self._accept, settings.method)
+        if not self._names_its_type:
+            headers["Content-Type"] = CONTENT_TYPES[settings.body_format]
+        payload = payload_of(body, settings.body_format)
+        return Question(step.url or given.url, params, headers, self._accept, settings.method, payload)
+
+    def _body(self, body: Any, members: Mapping[str, Any]) -> Any:
+        if self._settings.body_format == "form":
+            return {**(body or {}), **members}
+        for path, value in members.items():
+            body = with_member(body, path, value)
+        return body
+
+    def _asked(self, wanted: Mapping[str, Any]) -> Placed:
+        """Return where what is wanted goes."""
+        found, incremental, token = (
+            Placed(dict(wanted.get("params", {}))),
+            self._settings.incremental,
+            self._settings.token,
+        )
+        if incremental is not None and incremental.param is not None and "bookmark" in wanted:
+            found.put(
+                incremental.place, incremental.param, _in_template(wanted["bookmark"], incremental.template)
+            )
+        if token is not None and token.param is not None and "token" in wanted:
+            found.put(token.place, token.param, wanted["token"])
+        return found
+
+
+def _in_template(value: Any, template: str) -> Any:
+    return value if template == "{value}" else template.replace("{value}", as_text(value, "value", template))
+
+
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """What the requests of one read have in common."""
+class Filled:
+    """What the config says of a request, filled in."""
 
     url: str
     params: Mapping[str, Any]
     headers: Mapping[str, str]
+    body: Any
 
 
-class Composer:
-    """Fills in what the config says of the requests of one stream; ``began`` tells when the run began."""
+@dataclass(slots=True)
+class Frame:
+    """What the requests of one read have in common; ``settled``: all that the config says, where no page changes it."""
 
-    def __init__(
-        self, base_url: str, settings: StreamSettings, parents: ParentFields, began: Callable[[], datetime]
-    ) -> None:
-        self._base_url, self._settings, self._parents = base_url, settings, parents
-        zone = None if settings.time_zone is None else zone_named(settings.time_zone)
-        self._moments = Moments(began, zone)
+    composer: Composer
+    asked: Placed
+    values: Mapping[str, Any]
+    settled: Filled | None = None
 
-    def first_params(self, context: Context | None) -> Mapping[str, Any]:
-        """Return what is sent as long as there is no token, beside the frame."""
-        token = self._settings.token
-        if token is None:
-            return {}
-        values = Values(self._moments, self._parents.values(context))
-        return cast(
-            "Mapping[str, Any]",
-            filled(token.first_params, values, "incremental.first_params", as_texts=True),
-        )
+    def question(self, step: Step) -> Question:
+        """Return the request that a step makes."""
+        given = self.settled or self.composer.filled({**self.values, **step.sent})
+        return self.composer.question(given, self.asked, step)
 
-    def frame(self, context: Context | None) -> Frame:
-        """Return what the requests below one parent have in common.
 
-        Raises:
-            BadDataError: a value has no place there.
-        """
-        settings = self._settings
-        values = Values(self._moments, self._parents.values(context))
-        return Frame(
-            joined(self._base_url, filled_path(settings.path, values)),
-            filled(settings.params, values, "params", as_texts=True),
-            filled(settings.headers, values, "headers", as_texts=True),
-        )
+def _named(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return behind what rows are asked for by the names of placeholders: `{value}` and `{bookmark}` are one."""
+    found = [wanted[name] for name in ("bookmark", "token") if name in wanted]
+    return {"bookmark": found[0], "value": found[0]} if found else {}

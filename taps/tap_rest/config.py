@@ -22,6 +22,7 @@ from tap_rest.settings.explode import explode_problems
 from tap_rest.settings.fields import with_fields_at_top
 from tap_rest.settings.limits import INFER, LIMITS, RETRIES, TIMEOUT, InferSettings, Limits, Retries, Timeout
 from tap_rest.settings.pagination import PAGINATION, pagination_problems
+from tap_rest.settings.request import request_problems, with_request
 from tap_rest.settings.stream import HEADERS, PARAMS, STREAM, StreamSettings, filter_problems, stream_problems
 from tap_rest.settings.times import TIME_ZONE, clock_problems, time_zone_problems
 from tap_rest.settings.tokens import token_problems, with_token
@@ -102,7 +103,8 @@ def api_settings(config: Mapping[str, Any]) -> ApiSettings:
     if problems:
         raise ConfigurationError(f"The config is not valid: {'; '.join(problems)}.")
     streams = [
-        with_token(with_fields_at_top(_with_top_level(stream, config))) for stream in config["streams"]
+        with_token(with_fields_at_top(with_request(_with_top_level(stream, config))))
+        for stream in config["streams"]
     ]
     headers = {name: text for name, text in config.get("headers", {}).items() if not holds_any(text)}
     return msgspec.convert({**config, "headers": headers, "streams": streams}, ApiSettings)
@@ -141,5 +143,6 @@ def config_conflicts(config: Mapping[str, Any]) -> list[str]:
         problems += explode_problems(whole, place)
         problems += token_problems(whole, place)
         problems += conditional_problems(whole, place, {other["name"]: other for other in streams})
+        problems += request_problems(whole, place, has_start="start_date" in config)
         problems += clock_problems(stream, place, stream.get("time_zone", config.get("time_zone")))
     return [*problems, *settings_without_effect(config)]

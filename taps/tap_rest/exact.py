@@ -49,13 +49,15 @@ def _refuse(name: str) -> NoReturn:
 
 
 def dumps(value: Any) -> bytes:
-    """Encode what `loads` returned, on one line; lone surrogates as escapes."""
+    """Encode what `loads` returned, and other decimals, on one line; lone surrogates as escapes."""
     return _text(value).encode("ascii")
 
 
 def _text(value: Any) -> str:
     if isinstance(value, ExactNumber):
         return value.text
+    if isinstance(value, Decimal):
+        return str(value)
     if isinstance(value, dict):
         return "{" + ",".join(f"{json.dumps(key)}:{_text(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):

@@ -11,7 +11,7 @@ import msgspec
 
 from singerkit_shell.secrets import MASK, names_secret, redactor
 from tap_rest.config import ApiSettings
-from tap_rest.masking import register_secrets
+from tap_rest.masking import register_secrets, register_secrets_inside, texts_inside
 from tap_rest.settings.lineage import streams_above
 from tap_rest.settings.pagination import Pagination
 from tap_rest.settings.stream import StreamSettings
@@ -19,8 +19,8 @@ from tap_rest.urls import joined
 
 __all__ = ["digest_of", "fingerprints_of"]
 
-_NO_OTHER_ROWS = ("size",)
-"""What of `pagination` says only how many rows come in one answer."""
+_NO_OTHER_ROWS = ("size", "size_in")
+"""What of `pagination` says only how many rows come in one answer, and where that is said."""
 
 
 def fingerprints_of(settings: StreamSettings, api: ApiSettings) -> dict[str, str]:
@@ -46,6 +46,7 @@ def _own(settings: StreamSettings, api: ApiSettings) -> dict[str, str]:
     register_secrets(headers)
     register_secrets(settings.params)
     register_secrets(settings.token.first_params if settings.token is not None else {})
+    register_secrets_inside(settings.asked[3:])
     said = {
         name: value
         for name in Pagination.__struct_fields__
@@ -67,6 +68,20 @@ def _more(settings: StreamSettings) -> Iterator[Any]:
         yield from (_as_asked(token.first_params), *_hints(token.first_params))
     if settings.explode is not None:
         yield msgspec.to_builtins(settings.explode)
+    yield from _body(settings)
+
+
+def _body(settings: StreamSettings) -> Iterator[Any]:
+    """Yield what is asked for by other than path and parameters."""
+    if settings.method != "GET":
+        yield settings.method
+    if settings.body is not None:
+        yield settings.body_format
+        yield settings.body
+    if settings.graphql is not None:
+        yield msgspec.to_builtins(settings.graphql)
+    for name, values in texts_inside(settings.asked[3:]):
+        yield from _hints({name: values})
 
 
 def _as_asked(params: Mapping[str, Any]) -> dict[str, Any]:

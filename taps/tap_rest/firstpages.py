@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from singerkit_state.bookmarks import canonical_json
 from singerkit_tap.contract import Context
@@ -20,7 +21,7 @@ from tap_rest.records import ReadPage
 
 __all__ = ["FirstPages", "Look", "Room"]
 
-Look = Callable[[Context | None, Mapping[str, str]], Iterator[ReadPage]]
+Look = Callable[[Context | None, Mapping[str, Any]], Iterator[ReadPage]]
 """Begins a read below a parent, with parameters besides those of the config."""
 _MOST_BYTES = 32 << 20
 _SECONDS = 300.0
@@ -60,7 +61,7 @@ class FirstPages:
         self._ask, self._room, self._clock = ask, room, clock
         self._begun: dict[str, _Begun] = {}
 
-    def look(self, context: Context | None, params: Mapping[str, str]) -> Iterator[ReadPage]:
+    def look(self, context: Context | None, params: Mapping[str, Any]) -> Iterator[ReadPage]:
         """Yield the pages of a read, and keep them for whoever looks again, and for the read of this run."""
         name = _name(context, params)
         begun = self._begun.setdefault(name, _Begun(iter(()), self._clock()))
@@ -70,7 +71,7 @@ class FirstPages:
         while (page := self._next(name, begun)) is not None:
             yield page
 
-    def begun(self, context: Context | None, params: Mapping[str, str]) -> Iterator[ReadPage] | None:
+    def begun(self, context: Context | None, params: Mapping[str, Any]) -> Iterator[ReadPage] | None:
         """Return a read that was begun, from its first page on, to whoever finishes it; None: nobody has, or long ago."""
         name = _name(context, params)
         begun = self._begun.get(name)
@@ -111,5 +112,5 @@ def _chained(pages: deque[ReadPage], rest: Iterator[ReadPage]) -> Iterator[ReadP
     yield from rest
 
 
-def _name(context: Context | None, params: Mapping[str, str]) -> str:
+def _name(context: Context | None, params: Mapping[str, Any]) -> str:
     return canonical_json([context, params])

@@ -6,6 +6,7 @@ import contextlib
 import re
 from collections.abc import Mapping
 from datetime import tzinfo
+from decimal import Decimal
 from typing import Any
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
@@ -13,10 +14,11 @@ from singerkit_state.instants import Instant, iso_of, pattern_of
 from singerkit_state.order import UnorderableError, ValueKind, asked_value, instant_of
 from singerkit_tap.contract import BookmarkValue
 from tap_rest.answers import RefusingAnswer
+from tap_rest.moments import counted_since_epoch
 from tap_rest.settings.incremental import Incremental
 
 __all__ = [
-    "bookmark_params",
+    "bookmark_asked",
     "field_of_change",
     "hint_at_start",
     "is_of_creation",
@@ -25,10 +27,10 @@ __all__ = [
 ]
 
 
-def bookmark_params(
+def bookmark_asked(
     settings: Incremental | None, value: BookmarkValue | None, kind: ValueKind
-) -> dict[str, str]:
-    """Return the query parameters that ask for rows from ``value`` on; none without a value.
+) -> dict[str, str | int | Decimal]:
+    """Return what asks for rows from ``value`` on, as `bookmark`; nothing without a value.
 
     Whatever a format cannot express is cut off downwards, so that the server is asked for too much rather than
     too little; the engine drops what was sent before.
@@ -38,14 +40,14 @@ def bookmark_params(
     """
     if settings is None or value is None:
         return {}
-    return {settings.param: settings.template.replace("{value}", _formatted(settings, value, kind))}
+    return {"bookmark": _formatted(settings, value, kind)}
 
 
-def _formatted(settings: Incremental, value: BookmarkValue, kind: ValueKind) -> str:
+def _formatted(settings: Incremental, value: BookmarkValue, kind: ValueKind) -> str | int | Decimal:
     if settings.format == "as_is":
         with contextlib.suppress(UnorderableError):  # a text that is no point in time is asked for as it is
             value = asked_value(value, kind)
-        return str(value) if isinstance(value, str | int) else f"{value:f}"
+        return value
     try:
         instant = instant_of(value, kind)
     except UnorderableError:
@@ -54,7 +56,7 @@ def _formatted(settings: Incremental, value: BookmarkValue, kind: ValueKind) -> 
             "`as_is` for keys that are no point in time."
         ) from None
     if settings.is_epoch:
-        return _counted(instant, _DIGITS[settings.format])
+        return counted_since_epoch(instant, settings.format)
     return _text_of(settings.format, instant, kind.zone)
 
 
@@ -66,19 +68,11 @@ def _text_of(name: str, instant: Instant, zone: tzinfo | None) -> str:
     return iso_of((seconds, fraction.ljust(6, "0") if fraction.strip("0") else ""))
 
 
-def _counted(instant: Instant, digits: int) -> str:
-    seconds, fraction = instant
-    return str(seconds * 10**digits + int("0" + fraction[:digits].ljust(digits, "0")))
-
-
-_DIGITS = {"epoch": 0, "epoch_ms": 3, "epoch_us": 6, "epoch_ns": 9}
-
-
 def hint_at_start(error: BadDataError, settings: Incremental | None) -> None:
     """Add, to what an API says of a request that misses the parameter of the bookmark, which setting sends it."""
     if settings is None or not isinstance(error, RefusingAnswer):
         return
-    if _misses_parameter(error.says, settings.param):
+    if settings.param is not None and _misses_parameter(error.says, settings.param):
         error.args = (
             f"{str(error).rstrip('.')}; as long as there is no bookmark, `{settings.param}` (`incremental.param`) is sent "
             'only from a start on: set `"start_date": "2000-01-01T00:00:00Z"`, or a later one.',
@@ -121,7 +115,7 @@ def other_field_asked(settings: Incremental, key: str, properties: Mapping[str, 
 
     `created_since` of a stream that is read by `updated_at`: rows that change would never come, and no answer shows it.
     """
-    asked = "".join(_words(f"{settings.param} {settings.template.replace('{value}', ' ')}"))
+    asked = "".join(_words(f"{settings.param or ''} {settings.template.replace('{value}', ' ')}"))
     own = _root(key)
     if own and own in asked:
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote_plus, urlsplit, urlunsplit
 
@@ -12,7 +12,15 @@ from requests.utils import get_auth_from_url
 
 from singerkit_shell.secrets import MASK, names_secret, redactor
 
-__all__ = ["is_plain_value", "listed_names", "mask_credentials_of", "register_secrets", "shown_url"]
+__all__ = [
+    "is_plain_value",
+    "listed_names",
+    "mask_credentials_of",
+    "register_secrets",
+    "register_secrets_inside",
+    "shown_url",
+    "texts_inside",
+]
 
 _SECRET_NAMES = ("key", "token", "auth", "secret", "cookie", "password", "signature", "appid", "app_id")
 _SECRET_WORDS = ("sig", "pwd", "pass", "passwd", "sid")
@@ -38,6 +46,24 @@ def register_secrets(values: Mapping[str, Any]) -> None:
                 redactor.add(item.rpartition(" ")[2])
             elif _TOKEN.fullmatch(item) and name.lower() not in _DULL_HEADERS:
                 redactor.add(item)
+
+
+def register_secrets_inside(body: Any) -> None:
+    """Mask what in a body is a secret by its name or by its look, at any depth."""
+    for name, values in texts_inside(body):
+        register_secrets({name: values})
+
+
+def texts_inside(value: Any, name: str = "") -> Iterator[tuple[str, list[Any]]]:
+    """Yield texts and numbers at any depth, in lists, each by the name that is nearest above it."""
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from texts_inside(part, key)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from texts_inside(item, name)
+    elif value is not None:
+        yield name, [value]
 
 
 def mask_credentials_of(proxies: Iterable[str | None]) -> None:

@@ -15,10 +15,10 @@ from typing import Any
 from singerkit_shell.validate import nearest
 from singerkit_state.instants import Instant, iso_of, pattern_of, writing_problem, zone_named
 
-__all__ = ["EPOCH_DIGITS", "Moments", "is_moment", "moment_problem"]
+__all__ = ["Moments", "counted_since_epoch", "is_moment", "moment_problem"]
 
-EPOCH_DIGITS = {"epoch": 0, "epoch_ms": 3, "epoch_us": 6, "epoch_ns": 9}
-_NAMES = ("iso", *EPOCH_DIGITS)
+_EPOCH_DIGITS = {"epoch": 0, "epoch_ms": 3, "epoch_us": 6, "epoch_ns": 9}
+_NAMES = ("iso", *_EPOCH_DIGITS)
 _HEAD = re.compile(r"(?:now|today)(?![\w.])")
 _MOMENT = re.compile(
     r"(?P<base>now|today)(?P<moves>(?:[+-][0-9]{1,6}[a-z]+)*)(?::(?P<format>.+))?", re.DOTALL
@@ -77,6 +77,13 @@ class Moments:
         return _in_format(instant, match["format"] or ("%Y-%m-%d" if is_day else "iso"), self.zone)
 
 
+def counted_since_epoch(instant: Instant, name: str) -> int:
+    """Return the seconds since 1970, or the parts of a second that ``name`` says, cut off downwards."""
+    seconds, fraction = instant
+    digits: int = _EPOCH_DIGITS[name]
+    return seconds * int(10**digits) + int("0" + fraction[:digits].ljust(digits, "0"))
+
+
 def _moved(moment: datetime, count: int, unit: str, *, is_day: bool) -> datetime:
     """Return a moment moved: a day by the calendar of its zone, a time by what has passed."""
     if unit in _MONTHS:
@@ -92,10 +99,8 @@ def _moved(moment: datetime, count: int, unit: str, *, is_day: bool) -> datetime
 
 
 def _in_format(instant: Instant, name: str, zone: tzinfo | None) -> Any:
-    if name in EPOCH_DIGITS:
-        seconds, fraction = instant
-        digits = EPOCH_DIGITS[name]
-        return seconds * 10**digits + int("0" + fraction[:digits].ljust(digits, "0"))
+    if name in _EPOCH_DIGITS:
+        return counted_since_epoch(instant, name)
     if name == "iso":
         return iso_of((instant[0], ""))
     return pattern_of(instant, name, zone)

@@ -31,6 +31,7 @@ __all__ = [
     "load_exactly",
     "opener_of",
     "parse_path",
+    "scalar_of",
     "scalar_text",
     "unfiltered",
 ]
@@ -355,6 +356,18 @@ def scalar_text(found: Found, place: str) -> str | None:
     Raises:
         BadDataError: it is an object or an array.
     """
+    value = scalar_of(found, place)
+    if value is True:
+        return "true"
+    return value.text if isinstance(value, exact.ExactNumber) else None if value is None else str(value)
+
+
+def scalar_of(found: Found, place: str, *, takes_all: bool = False) -> Any:
+    """Return a string, number or `True` as such; None for null, nothing, "" and false; ``takes_all``: objects and arrays, too.
+
+    Raises:
+        BadDataError: it is an object or an array.
+    """
     if isinstance(found, list):
         found = found[0] if found else None
     if found is None:
@@ -362,10 +375,8 @@ def scalar_text(found: Found, place: str) -> str | None:
     raw = bytes(found).strip()
     if raw in (b"null", b"false", b'""'):
         return None
-    if raw == b"true":
-        return "true"
-    if raw[:1] in b"{[":
+    if raw[:1] in b"{[" and not takes_all:
         raise BadDataError(
             f"Expected text or a number at {place}, got `{'object' if raw[:1] == b'{' else 'array'}`."
         )
-    return str(exact.loads(raw)) if raw[:1] == b'"' else raw.decode()
+    return exact.loads(raw)

@@ -25,21 +25,20 @@ from tap_rest.pages.links import without_values
 __all__ = [
     "ABSENT",
     "KNOWN",
-    "PLACES",
     "Absent",
     "Placeholder",
     "Values",
     "as_text",
+    "asked_of",
     "filled",
     "filled_path",
     "holds_any",
     "names_in",
+    "needed_in",
     "placeholder_problems",
 ]
 
 Group = Mapping[str, Any]
-PLACES = ("path", "params", "headers")
-"""The settings of a stream that may hold placeholders."""
 _NAME = r"(?:[A-Za-z_]\w*(?:[.:+-][^{}]*)?|(?:now|today)\s[^{}]*)"
 _PLACEHOLDER = re.compile(
     rf"\{{\{{\{{(?P<wrapped>{_NAME})\}}\}}\}}|\{{\{{(?P<literal>{_NAME})\}}\}}|\{{(?P<name>{_NAME})\}}"
@@ -74,11 +73,32 @@ def _without_lists(stream: Group, _pagination: Group) -> str | None:
     return None if "for_each" in stream else "has no `for_each`"
 
 
+def _without_bookmark(stream: Group, _pagination: Group) -> str | None:
+    return None if "incremental" in stream else "has no `incremental` (`{}` will do)"
+
+
+def _without_pages_by(*kinds: str) -> Callable[[Group, Group], str | None]:
+    told = " or ".join(f"`{kind}`" for kind in kinds)
+
+    def lack(_stream: Group, pagination: Group) -> str | None:
+        return None if pagination.get("type") in kinds else f"has no `pagination` of type {told}"
+
+    return lack
+
+
 KNOWN: dict[str, Placeholder] = {
     known.name: known
     for known in (
         Placeholder("parent.", _without_parent),
         Placeholder("each.", _without_lists),
+        Placeholder("bookmark", _without_bookmark),
+        Placeholder("value", _without_bookmark),
+        Placeholder("page", _without_pages_by("page")),
+        Placeholder("offset", _without_pages_by("offset")),
+        Placeholder("cursor", _without_pages_by("cursor", "header_cursor", "keyset")),
+        Placeholder(
+            "size", lambda _, pagination: None if "size" in pagination else "has no `pagination.size`"
+        ),
         Placeholder("now", lambda *_: None),
         Placeholder("today", lambda *_: None),
     )
@@ -100,6 +120,15 @@ class Values:
 # What stands in a config
 
 
+def asked_of(stream: Group) -> Iterator[tuple[str, Any]]:
+    """Yield the settings of a stream that may hold placeholders, by their names."""
+    for name in ("path", "params", "headers", "body"):
+        if name in stream:
+            yield name, stream[name]
+    if "graphql" in stream:
+        yield "graphql.variables", stream["graphql"].get("variables", {})
+
+
 def names_in(value: Any) -> Iterator[str]:
     """Yield what stands in braces, in a text or in those inside lists and objects, in their order."""
     for text in _texts_in(value):
@@ -107,6 +136,18 @@ def names_in(value: Any) -> Iterator[str]:
             name = match["name"] or match["wrapped"]
             if name is not None:
                 yield name
+
+
+def needed_in(value: Any, *, is_item: bool = False) -> Iterator[str]:
+    """Yield the placeholders that cannot be left out where they have no value: inside a longer text, or inside a list."""
+    if isinstance(value, Mapping):
+        for part in value.values():
+            yield from needed_in(part, is_item=is_item)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from needed_in(part, is_item=True)
+    elif isinstance(value, str) and (is_item or _PLACEHOLDER.fullmatch(value) is None):
+        yield from names_in(value)
 
 
 def holds_any(text: str) -> bool:
@@ -128,8 +169,7 @@ def _texts_in(value: Any) -> Iterator[str]:
 def placeholder_problems(stream: Group, place: str, pagination: Group) -> list[str]:
     """Return a sentence for each placeholder that is not known, or that the stream lacks something for."""
     found: dict[str, None] = {}
-    for setting in PLACES:
-        value = stream.get(setting, {})
+    for setting, value in asked_of(stream):
         named = value.items() if isinstance(value, Mapping) else [("", value)]
         for key, part in named:
             where = f"{place}.{setting}.{key}" if key else f"{place}.{setting}"
@@ -215,9 +255,15 @@ def _written(match: re.Match[str], values: Values, text: str, place: str) -> str
 def _present(name: str, values: Values, place: str) -> Any:
     value = values.of(name)
     if value is ABSENT:
+        way = (
+            "Set `start_date`, which stands for it until there is one; where the replication key is no date and no time, "
+            if name in ("bookmark", "value")
+            else ""
+        )
+        alone = "let it stand alone as the value of a parameter, a header or a member of the body, which is left out then."
         raise ConfigurationError(
-            f"`{{{name}}}` in `{place}` has no value here, and there is more around it, so nothing was asked for. Let it stand alone as the "
-            "value of a parameter, a header or a member of the body, which is then left out."
+            f"`{{{name}}}` in `{place}` has no value here, and there is more around it, so nothing was asked for. "
+            f"{way or alone[:1].upper()}{alone if way else alone[1:]}"
         )
     return value
 

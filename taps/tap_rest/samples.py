@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 from singerkit_shell.errors import BadDataError, NotAuthorisedError
 from singerkit_tap.contract import Context
@@ -18,7 +19,7 @@ __all__ = ["limited", "pages_without_bookmark"]
 def pages_without_bookmark(
     look: Look,
     context: Context | None,
-    start: Callable[[], Mapping[str, str]],
+    start: Callable[[], Mapping[str, Any]],
     hint_at_start: Callable[[BadDataError], None],
 ) -> Iterator[ReadPage]:
     """Yield pages without a bookmark; where the API gives none so, from ``start`` on, what asks for rows from `start_date` on."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -20,6 +21,7 @@ from tap_rest.config import ApiSettings
 from tap_rest.connection import Watchdog
 from tap_rest.headers import IN_A_HEADER, fits_a_header
 from tap_rest.masking import register_secrets
+from tap_rest.questions import OF_THE_BODY, Question
 from tap_rest.transport import Transport
 
 __all__ = ["Sender"]
@@ -71,24 +73,25 @@ class Sender:
         """Take note that the credentials that were renewed are refused, too."""
         self._credentials.note_refused()
 
-    def send(self, url: str, headers: Mapping[str, str]) -> Response:
-        """Make one request and read its whole body.
+    def send(self, url: str, question: Question) -> Response:
+        """Make the request of a question to ``url``, and read the whole body of its answer.
 
         Raises:
             Transient, RetryableError, ConfigurationError: see `failure_of`.
-            NotAuthorisedError, BadDataError, Stopped: see `Client.get`.
+            NotAuthorisedError, BadDataError, Stopped: see `Client.ask`.
         """
         own = self._reach.is_own(url)
         transport = self._own if own else self._foreign
         if not own:
-            url, headers = self._without_secrets(url), {}
-        prepared = self._prepared(transport.session, url, headers)
+            url, question = self._without_secrets(url), self._fit_for_others(question, url)
+        prepared = self._prepared(transport.session, url, question)
         if own:
             prepared.prepare_auth(self._credentials, url)
         serial = self._credentials.serial
         self._count += 1
         response = transport.send(prepared, url)
         response.serial = serial
+        response.asked = question.payload.told if question.payload else ()
         stop_flag.raise_if_set("the page under way was dropped, the state printed so far is valid.")
         if not own:
             transport.session.cookies.clear()
@@ -109,22 +112,35 @@ class Sender:
             )
         return url
 
-    def _prepared(
-        self, session: requests.Session, url: str, headers: Mapping[str, str]
-    ) -> requests.PreparedRequest:
+    def _fit_for_others(self, question: Question, url: str) -> Question:
+        """Return a question without the headers of the config but for the type of its body.
+
+        Raises:
+            NotAuthorisedError: the body holds a secret.
+        """
+        payload = question.payload
+        if payload is not None and redactor.knows(payload.content.decode("utf-8", "replace")):
+            raise NotAuthorisedError(
+                f"The way to {origin_text(origin_of(url))} would take a credential of this config there, in the body of the request, and was "
+                "not followed."
+            )
+        headers = {name: text for name, text in question.headers.items() if name.lower() == OF_THE_BODY}
+        return replace(question, headers=headers)
+
+    def _prepared(self, session: requests.Session, url: str, question: Question) -> requests.PreparedRequest:
         """Return the request without credentials.
 
         Raises:
             BadDataError: the API, or a record of a parent, gave a URL or a token that no request can hold.
         """
-        for name, value in headers.items():
+        for name, value in question.headers.items():
             if not fits_a_header(value):
                 raise BadDataError(
                     f"Expected {IN_A_HEADER} for the header `{name}`, got other characters; the API gave them, "
                     "ask its makers."
                 )
         try:
-            prepared = self._like_last(session, url, headers)
+            prepared = self._like_last(session, url, question)
             is_same = origin_of(str(prepared.url)) == origin_of(url)
         except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError):
             raise BadDataError(
@@ -134,17 +150,20 @@ class Sender:
             raise BadDataError(f"Expected the URL of a page, got one that is ambiguous: {self._shown(url)}.")
         return prepared
 
-    def _like_last(
-        self, session: requests.Session, url: str, headers: Mapping[str, str]
-    ) -> requests.PreparedRequest:
-        """Return a request without credentials; one that differs from the last in its query alone is made of that."""
+    def _like_last(self, session: requests.Session, url: str, question: Question) -> requests.PreparedRequest:
+        """Return a request without credentials; one that differs from the last in query and body alone is made of that."""
         head, _, query = url.partition("?")
-        alike = (session, head, headers)
+        content = question.payload.content if question.payload is not None else None
+        alike = (session, head, question.headers, question.method, content is None)
         is_plain = not session.cookies and _SETTLED_QUERY.fullmatch(query) is not None
         if not is_plain or self._last_prepared is None or self._last_prepared[0] != alike:
-            prepared = session.prepare_request(requests.Request("GET", url, headers=headers))
+            prepared = session.prepare_request(
+                requests.Request(question.method, url, headers=question.headers, data=content)
+            )
             self._last_prepared = (alike, prepared.copy()) if is_plain else None
             return prepared
         prepared = self._last_prepared[1].copy()
+        if content is not None:
+            prepared.body, prepared.headers["Content-Length"] = content, str(len(content))
         prepared.url = f"{str(prepared.url).partition('?')[0]}{'?' if query else ''}{query}"
         return prepared

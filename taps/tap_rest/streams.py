@@ -51,7 +51,7 @@ from tap_rest.doubts import (
 )
 from tap_rest.fingerprints import digest_of, fingerprints_of
 from tap_rest.firstpages import FirstPages, Room
-from tap_rest.incremental import bookmark_params, hint_at_start, unit_problem
+from tap_rest.incremental import bookmark_asked, hint_at_start, unit_problem
 from tap_rest.localtimes import LocalTimes
 from tap_rest.pages.following import Following, Questions
 from tap_rest.parents import ParentFields, refuse_lost_copies
@@ -65,7 +65,7 @@ from tap_rest.whole import WholeLoad
 
 __all__ = ["RestStream"]
 
-Ask = Callable[[Mapping[str, str]], Iterator[ReadPage]]
+Ask = Callable[[Mapping[str, Any]], Iterator[ReadPage]]
 
 _logger = logging.getLogger("tap-rest")
 _ENDS = "ends"
@@ -186,18 +186,18 @@ class RestStream(PartitionedStream):
         if self._tokens is not None:
             return self._tokens.pages(start.continuation, partial(self._ask_by_token, context))
         if self._conditional is not None:
-            params = self._bookmark_params(start)
+            params = self._bookmark_asked(start)
             question = partial(self._question_and_fields, context, params)
             ask_under = partial(self._ask_under, context, params, is_first=start.bookmark is None)
             return self._conditional.pages(start.continuation, question, ask_under)
         begins = chain([True], repeat(False))
 
-        def ask(params: Mapping[str, str]) -> Iterator[ReadPage]:
+        def ask(params: Mapping[str, Any]) -> Iterator[ReadPage]:
             is_first, begins_read = start.bookmark is None, next(begins)
             begun = self._first.begun(context, params) if is_first and begins_read else None
             return begun or self.asking.pages(context, params, is_first=is_first, begins_read=begins_read)
 
-        params, key = self._bookmark_params(start), self.bookmark_key
+        params, key = self._bookmark_asked(start), self.bookmark_key
         if key is None or not (self.settings.follows_key or self.settings.may_follow_key):
             return ask(params)
         ask_on: Ask = ask
@@ -218,7 +218,7 @@ class RestStream(PartitionedStream):
             () if self.sends_partial_records or self.accepts_duplicate_keys else self.primary_keys,
             Questions(
                 ask_on,
-                lambda value: bookmark_params(self.settings.incremental, value, self.bookmark_kind),
+                lambda value: bookmark_asked(self.settings.incremental, value, self.bookmark_kind),
                 partial(self.asking.pages_behind, context, self.asking.numbering),
             ),
             self.warn,
@@ -346,8 +346,8 @@ class RestStream(PartitionedStream):
         """Return that numbers are to be written as times, and nobody has said in which unit they count."""
         return unit_problem(self.name, self.replication_key, self.settings.incremental, self.bookmark_kind)
 
-    def _bookmark_params(self, start: Start) -> dict[str, str]:
-        return bookmark_params(self.settings.incremental, start.value, self.bookmark_kind)
+    def _bookmark_asked(self, start: Start) -> dict[str, Any]:
+        return bookmark_asked(self.settings.incremental, start.value, self.bookmark_kind)
 
     # What the state says of former runs
 
@@ -400,7 +400,7 @@ class RestStream(PartitionedStream):
 
     def pages_again(self, context: Context | None, start: Start) -> Iterator[Page]:
         """Yield the pages of a read once more."""
-        for page in self.asking.pages(context, self._bookmark_params(start)):
+        for page in self.asking.pages(context, self._bookmark_asked(start)):
             yield Page(page.records, self.constants(context))
 
     def advice_on_keys(self, field: str | None, *, alone: bool = False, below_parents: bool = False) -> str:
@@ -481,12 +481,14 @@ class RestStream(PartitionedStream):
     def _first_pages(self, context: Context | None) -> Iterator[ReadPage]:
         if self._tokens is not None:
             return self._first.look(context, self.asking.first_params(context))
+        if self.settings.needs_bookmark:
+            return self._first.look(context, self._start_params())
         return pages_without_bookmark(self._first.look, context, self._start_params, self._hint_at_start)
 
-    def _start_params(self) -> dict[str, str]:
+    def _start_params(self) -> dict[str, Any]:
         """Return what asks for rows from `start_date` on, as far as the replication key is known."""
         start = Start(starting_value(self.tap.api.start_date, self.bookmark_kind), None)
-        return self._bookmark_params(start)
+        return self._bookmark_asked(start)
 
     def _hint_at_start(self, error: BadDataError) -> None:
         """Say which setting asks from a start on, where no answer has come and the API misses that."""

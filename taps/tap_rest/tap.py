@@ -23,7 +23,7 @@ from tap_rest.config import CONFIG_SCHEMA, ApiSettings, api_settings, config_con
 from tap_rest.firstpages import Room
 from tap_rest.incremental import is_of_creation
 from tap_rest.keepers import keeper_of
-from tap_rest.masking import register_secrets
+from tap_rest.masking import register_secrets, register_secrets_inside
 from tap_rest.settings.api import api_problems
 from tap_rest.settings.effects import idle_settings
 from tap_rest.settings.lineage import parents_first
@@ -106,6 +106,7 @@ class TapRest(SingerkitTap):
         for stream in self.api.streams:
             register_secrets(stream.params)
             register_secrets(stream.token.first_params if stream.token is not None else {})
+            register_secrets_inside(stream.asked[3:])
             for name, value in parameters_in_path(stream.path):
                 register_secrets({name: value})
             register_secrets(stream.headers)

@@ -26,7 +26,7 @@ from tap_rest.settings.tokens import TokenSettings
 __all__ = ["TokenReads", "paths_of_token", "token_reads"]
 
 Ask: TypeAlias = Callable[[Mapping[str, Any] | None, Beginning], Iterator[ReadPage]]
-"""Reads with parameters besides those of the config, None: all rows."""
+"""Reads what is wanted besides the config (`Composer.frame`), None: all rows."""
 
 
 def token_reads(
@@ -105,7 +105,7 @@ class TokenReads:
         param = self._settings.param
         if param is None:
             return {}, Beginning(url=token, sends_token=True)
-        return {param: token}, Beginning(sends_token=True)
+        return {"token": token}, Beginning(sends_token=True)
 
     def _as_url(self, token: str, page: ReadPage) -> str:
         if not is_url(token) and token[0] not in "/?":

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from tap_rest.addresses import is_url
 
-__all__ = ["joined", "parameters_in_path", "with_params"]
+__all__ = ["joined", "parameters_in_path", "texts_of", "with_params"]
 
 
 def joined(base: str, path: str) -> str:
@@ -23,14 +23,15 @@ def with_params(url: str, params: Mapping[str, Any]) -> str:
     if not params:
         return url
     parts = urlsplit(url)
-    pairs = [(name, text) for name, value in params.items() for text in _texts(value)]
+    pairs = [(name, text) for name, value in params.items() for text in texts_of(value)]
     query = "&".join(part for part in (parts.query, urlencode(pairs)) if part)
     return urlunsplit(parts._replace(query=query))
 
 
-def _texts(value: Any) -> list[str]:
+def texts_of(value: Any) -> list[str]:
+    """Return the texts that a value of the config is in a query, or in a form."""
     if isinstance(value, list | tuple):
-        return [text for item in value for text in _texts(item)]
+        return [text for item in value for text in texts_of(item)]
     if isinstance(value, bool):
         return ["true" if value else "false"]
     return [str(value)]

@@ -13,19 +13,18 @@ a while says no more than that.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from singerkit_shell.errors import BadDataError, NotAuthorisedError, RetryableError
 from tap_rest.answers import Response
 from tap_rest.client import Client
+from tap_rest.questions import Question
 from tap_rest.records import PageReader
 from tap_rest.retries import NotYet
-from tap_rest.rules import NO_RULES, Rules
 from tap_rest.signs import wait_asked
 
-__all__ = ["Question", "Witness"]
+__all__ = ["Witness"]
 
 _TRUSTED = 3  # ends after which the same signs need no further look
 _LOOKS = 2  # where such an answer had rows at the second look before
@@ -33,17 +32,6 @@ _LOOKS = 2  # where such an answer had rows at the second look before
 _ONCE_ONLY = ' (if each row can be asked for once only, say `"empty_page": "stop"` in `pagination`)'
 
 Signs = frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A GET; ``accept`` are further statuses that are answers, ``rules`` say what answers mean."""
-
-    url: str
-    params: Mapping[str, Any]
-    headers: Mapping[str, str]
-    accept: Collection[int] = ()
-    rules: Rules = NO_RULES
 
 
 class Witness:
@@ -72,16 +60,16 @@ class Witness:
         question: Question,
         *,
         is_first: bool = True,
-        history: Question | None = None,
+        history: Callable[[], Question | None] | None = None,
         is_contradicted: bool = False,
     ) -> tuple[Response, bool]:
         """Return the answer; and whether the API was seen to serve around one that has no rows and says something new.
 
-        ``is_first``: no page of this read came before. ``history``: a question that may have rows of former runs.
+        ``is_first``: no page of this read came before. ``history`` returns a question that may have rows of former runs.
         ``is_contradicted``: the page before has led here, so that an answer without rows needs no sign to be doubted.
 
         Raises:
-            NotAuthorisedError, BadDataError, RetryableError, ConfigurationError, Stopped: see `Client.get`.
+            NotAuthorisedError, BadDataError, RetryableError, ConfigurationError, Stopped: see `Client.ask`.
         """
         passed: list[Signs] = []
 
@@ -160,14 +148,7 @@ class Witness:
                 self._translate(response)
             return not_yet(response)
 
-        return self._client.get(
-            question.url,
-            question.params,
-            question.headers,
-            accept=question.accept,
-            rules=question.rules,
-            not_yet=looked_at,
-        )
+        return self._client.ask(question, not_yet=looked_at)
 
     def _is_trusted(self, signs: Signs) -> bool:
         return self._ends[signs] >= _TRUSTED and signs not in self._doubted
@@ -185,7 +166,7 @@ class Witness:
             return None
         return self._reader.has_rows(answer)
 
-    def _learn_from(self, history: Question | None) -> bool:
+    def _learn_from(self, history: Callable[[], Question | None] | None) -> bool:
         """Ask for rows of former runs, once, where the first answer of a run has none and something to say.
 
         What stands around them says whether it always does so; that there are none, or no answer, says nothing.
@@ -193,14 +174,17 @@ class Witness:
         if history is None or self._has_asked_history:
             return False
         self._has_asked_history = True
+        question = history()
+        if question is None:
+            return False
         try:
-            answer = self._get(history, _at_once)
+            answer = self._get(question, _at_once)
         except (BadDataError, NotAuthorisedError, RetryableError):
             return False
         if not self._reader.has_rows(answer):
             return False
         self._reader.learn(answer)
-        self._had_rows = history
+        self._had_rows = question
         return True
 
 

@@ -17,6 +17,9 @@ __all__ = ["line_of", "line_part", "said_in"]
 def said_in(settings: Pagination) -> dict[str, Any]:
     """Return what the config says."""
     said: dict[str, Any] = msgspec.to_builtins(settings)
+    del said["size_in"]
+    if said["in"] in ("query", "placeholder"):
+        del said["in"]
     return {key: value for key, value in said.items() if value is not None and value is not False}
 
 

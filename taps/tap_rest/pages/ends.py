@@ -13,7 +13,6 @@ from tap_rest.pages.here import IN_HEADER, Here
 from tap_rest.pages.kinds import BY_TOKEN, NEXT, relation_path
 from tap_rest.pages.lastpage import End, LastPage
 from tap_rest.pages.membernames import is_flag_of_more, is_flag_of_the_end
-from tap_rest.pages.steps import param_of
 from tap_rest.pages.unread import flag_that_ends, totals_of, verdicts
 from tap_rest.paths import scalar_text
 from tap_rest.settings.pagination import Pagination
@@ -251,7 +250,7 @@ def end_of_circle(here: Here) -> dict[str, Any]:
     if flag is not None:
         return dict(flag)
     token = f"{IN_HEADER}{settings.header}" if settings.type == "header_cursor" else settings.cursor
-    if token is not None and "0" in (here.step.params.get(param_of(settings)), *here.step.headers.values()):
+    if token is not None and here.step.sent.get("cursor") in ("0", 0):
         return {"has_more": token}
     if len(page.came) >= here.seen.largest_page:
         return {}

@@ -32,7 +32,7 @@ from tap_rest.records import ReadPage
 
 __all__ = ["Following", "Questions"]
 
-Params = Mapping[str, str]
+Params = Mapping[str, Any]
 _PASSES = 20
 _KEPT = 2
 """Pages that are held while it is not known how their order goes on; more of one value are asked for again."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
+from typing import Any
 
 from requests.structures import CaseInsensitiveDict
 
@@ -13,7 +14,7 @@ from singerkit_shell.secrets import redactor
 from tap_rest.answers import Response
 from tap_rest.pages.endings import Endings
 from tap_rest.pages.steps import Step
-from tap_rest.paths import scalar_text
+from tap_rest.paths import scalar_of, scalar_text
 from tap_rest.records import ReadPage
 from tap_rest.settings.pagination import Pagination
 
@@ -71,7 +72,7 @@ class Here:
 
     step: Step
     page: ReadPage
-    last_key: str | None
+    last_key: Any
     _: KW_ONLY
     settings: Pagination
     name: str
@@ -89,6 +90,13 @@ class Here:
         if path.startswith(IN_HEADER):
             return self.header(path.removeprefix(IN_HEADER))
         return scalar_text(self.page.fields[path], f"`{path}` of stream {self.name}")
+
+    def token(self, path: str) -> Any:
+        """Return what stands at a path of the body, to be sent as it came; None where that is nothing."""
+        place = f"`{path}` of stream {self.name}"
+        return scalar_of(
+            self.page.fields[path], place, takes_all=self.settings.place in ("body", "placeholder")
+        )
 
     def header(self, name: str) -> str | None:
         return CaseInsensitiveDict(self.response.headers).get(name.strip())

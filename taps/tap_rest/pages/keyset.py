@@ -11,11 +11,12 @@ import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
 from msgspec import Raw
 
 from singerkit_shell.errors import BadDataError
-from tap_rest.paths import Found, Path, column_of, scalar_text
+from tap_rest.paths import Found, Path, column_of, scalar_of, scalar_text
 from tap_rest.settings.fields import names_of
 from tap_rest.settings.pagination import Pagination
 
@@ -42,13 +43,13 @@ class Keyset:
         asked = f"{settings.param} {settings.template or ''}"
         self.compares = _COMPARES.search(asked) is not None
         """Whether the server compares the value, so that it need not have the record any more."""
-        self._recent: deque[tuple[_Value, str]] = deque(maxlen=_RECENT)
-        """The last values and their texts."""
+        self._recent: deque[tuple[_Value, Any]] = deque(maxlen=_RECENT)
+        """The last values, as they compare and as they came."""
         self._last: _Value | None = None
         self._ascends: bool | None = None
 
-    def take(self, records: Sequence[Raw], page: int) -> str | None:
-        """Look at a page and return the text of its last value, None where it has none.
+    def take(self, records: Sequence[Raw], page: int) -> Any:
+        """Look at a page and return its last value, None where it has none.
 
         Raises:
             BadDataError: a value comes twice, or in no order though the server is asked to compare.
@@ -71,15 +72,15 @@ class Keyset:
             )
         self._look_at_order(values, where)
         self._last = values[-1] if values else self._last
-        texts = [scalar_text(one, place) for one in self._column(records[-_RECENT:], where)]
-        pairs = zip(found[-_RECENT:], texts, strict=True)
-        self._recent.extend((value, text) for value, text in pairs if value is not None and text is not None)
-        return texts[-1] if texts else None
+        sent = [scalar_of(one, place) for one in self._column(records[-_RECENT:], where)]
+        pairs = zip(found[-_RECENT:], sent, strict=True)
+        self._recent.extend((value, one) for value, one in pairs if value is not None and one is not None)
+        return sent[-1] if sent else None
 
-    def before_last(self) -> list[str | None]:
+    def before_last(self) -> list[Any]:
         """Return values of records ahead of the last one, to ask by where that may be gone; None: ask for the first page."""
-        texts: list[str | None] = [None, *(text for _, text in self._recent)]
-        return [texts[-1 - back] for back in _BACK if back < len(texts)]
+        sent = [None, *(one for _, one in self._recent)]
+        return [sent[-1 - back] for back in _BACK if back < len(sent)]
 
     def beyond(self, records: Sequence[Raw]) -> list[Raw]:
         """Return those of ``records``, of a page that begins ahead of the last record, that have not come."""

@@ -6,7 +6,6 @@ All but `single` stand in `NEXT`; what each needs from the bodies is in `body_pa
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 from urllib.parse import urljoin
 
@@ -16,7 +15,7 @@ from tap_rest import exact
 from tap_rest.pages.here import IN_HEADER, Here
 from tap_rest.pages.lastpage import Place
 from tap_rest.pages.links import parse_links, without_values
-from tap_rest.pages.steps import Step, param_of, step_at, step_behind_key
+from tap_rest.pages.steps import Step, step_at, step_behind_key, step_with
 from tap_rest.paths import Found, has_place, parse_path
 from tap_rest.settings.pagination import Pagination
 
@@ -106,8 +105,7 @@ def _after_offset(here: Here) -> Step | None:
 
 
 def _after_cursor(here: Here) -> Step | None:
-    path = here.settings.cursor or ""
-    return _with_token(here, here.rule(path))
+    return _with_token(here, here.token(here.settings.cursor or ""))
 
 
 def _after_header_cursor(here: Here) -> Step | None:
@@ -115,12 +113,8 @@ def _after_header_cursor(here: Here) -> Step | None:
     return _with_token(here, here.header(name))
 
 
-def _with_token(here: Here, token: str | None) -> Step | None:
-    if not token:
-        return None
-    if here.settings.request_header is not None:
-        return replace(here.step, headers={here.settings.request_header: token})
-    return replace(here.step, params={**here.step.params, param_of(here.settings): token})
+def _with_token(here: Here, token: Any) -> Step | None:
+    return None if token in (None, "", []) else step_with(here.step, here.settings, token)
 
 
 def _after_link_header(here: Here) -> Step | None:

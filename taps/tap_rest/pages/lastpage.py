@@ -97,4 +97,4 @@ class LastPage:
 
 
 def query_of(page: LastPage) -> list[tuple[str, str]]:
-    return parse_qsl(urlsplit(page.response.url).query)
+    return [*parse_qsl(urlsplit(page.response.url).query), *page.response.asked]

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from urllib.parse import unquote_plus, urlsplit
+from dataclasses import dataclass, replace
+from urllib.parse import unquote_plus, urlencode, urlsplit
 
 import msgspec
 
 from tap_rest.names import words_of
 from tap_rest.pages.steps import Step, position_behind
 
-__all__ = ["Numbering", "numbering_of"]
+__all__ = ["Numbering", "numbering_of", "numbering_of_token"]
 
 _NUMBER = re.compile(r"[0-9]{1,12}")
 _PLACES = frozenset(
@@ -39,6 +39,8 @@ _TOKENS = frozenset(
 class Numbering:
     """The URL of the second page, in two parts around its number; ``first`` is the number of the first page.
 
+    ``step`` is set where the number is a token, which is sent without such a URL.
+
     ``counts_rows``: pages are asked for by the row they begin with, not by their own number. ``is_signed``: something else moves
     on with the number, so that no other page can be asked for.
     """
@@ -49,9 +51,14 @@ class Numbering:
     first: int
     counts_rows: bool
     is_signed: bool = False
+    step: Step | None = None
 
     def at(self, position: int) -> Step:
         """Return the step to the page of this number."""
+        if self.step is not None:
+            token = self.step.sent["cursor"]
+            number = str(position) if isinstance(token, str) else position
+            return replace(self.step, sent={**self.step.sent, "cursor": number}, position=position)
         return Step(url=f"{self.before}{position}{self.behind}", position=position)
 
     def step_behind(self, rows: int, size: int) -> Step:
@@ -83,6 +90,21 @@ def numbering_of(asked: str, following: str, records: Sequence[msgspec.Raw]) -> 
     first, counts_rows = kind
     is_signed = any(words_of(other) & _SIGNATURES for other, _, _ in moved)
     return Numbering(name, following[:begin], following[begin + len(value) :], first, counts_rows, is_signed)
+
+
+def numbering_of_token(
+    asked: Sequence[tuple[str, str]], name: str, step: Step, records: Sequence[msgspec.Raw]
+) -> Numbering | None:
+    """Return how a token that ``step`` sends as ``name``, in a body or a header, numbers the page behind the first.
+
+    ``asked`` are names and values of the first request.
+    """
+    token = step.sent.get("cursor")
+    if not isinstance(token, str | int):
+        return None
+    before = [pair for pair in asked if pair[0] != name]
+    found = numbering_of(f"?{urlencode(asked)}", f"?{urlencode([*before, (name, token)])}", records)
+    return None if found is None else replace(found, step=step)
 
 
 def _kind(before: str | None, value: int, rows: int, is_of_rows: bool) -> tuple[int, bool] | None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from singerkit_shell.errors import BadDataError
 from singerkit_shell.secrets import redactor
 from singerkit_shell.words import counted
+from singerkit_state.bookmarks import canonical_json
 from singerkit_wire.encode import RawRecord
 from tap_rest.answers import Response
 from tap_rest.pages.configlines import line_of, line_part, said_in
@@ -30,10 +32,11 @@ from tap_rest.pages.here import Experience, Here, Seen
 from tap_rest.pages.keyset import Keyset
 from tap_rest.pages.kinds import BY_TOKEN, NEXT, place_name, place_of
 from tap_rest.pages.lastpage import End, LastPage, Place, Sign, Weight
-from tap_rest.pages.steps import Step, first_step, param_of, step_after_page, step_behind_key
+from tap_rest.pages.placing import told_place
+from tap_rest.pages.steps import Step, first_step, step_after_page, step_behind_key
 from tap_rest.pages.unread import sign_of_a_page_before, signs_of_totals, totals_of, verdicts
 from tap_rest.records import ReadPage
-from tap_rest.settings.pagination import Pagination
+from tap_rest.settings.pagination import Pagination, param_of
 
 __all__ = ["Pages"]
 
@@ -177,8 +180,10 @@ class Pages:
             return [step]
         if self._keyset.compares and not self._has_flag:
             return []
-        texts = self._keyset.before_last()
-        return [self.first if text is None else step_behind_key(step, self._settings, text) for text in texts]
+        values = self._keyset.before_last()
+        return [
+            self.first if value is None else step_behind_key(step, self._settings, value) for value in values
+        ]
 
     def beyond(self, page: ReadPage) -> bool:
         """Leave out what has come of a page that a second look by another record found; tell whether it had some of it."""
@@ -224,7 +229,7 @@ class Pages:
     def _has_flag(self) -> bool:
         return (self._settings.has_more or self._settings.is_last) is not None
 
-    def _here(self, step: Step, page: ReadPage, last_key: str | None = None) -> Here:
+    def _here(self, step: Step, page: ReadPage, last_key: Any = None) -> Here:
         return Here(
             step,
             page,
@@ -269,14 +274,9 @@ class Pages:
             and not settings.allow_repeated_pages
             and (before_now is None or list(before_now()) == records)
         ):
-            sent = (
-                f"header `{settings.request_header}`"
-                if settings.request_header
-                else f"parameter `{param_of(settings)}`"
-            )
             raise BadDataError(
                 f"Page {self._seen.pages} of stream {self._name} equals the page before; most likely the "
-                f"server ignores the {sent}. {self._way_to_another_param()}, or set `allow_repeated_pages`."
+                f"server ignores the {told_place(settings)}. {self._way_to_another_param()}, or set `allow_repeated_pages`."
             )
         self._last_records = records
 
@@ -293,7 +293,7 @@ class Pages:
         """Return where the parameter is named; that of a token has the token's own name as often as not."""
         settings = self._settings
         own = re.findall(r"[\w-]+", settings.cursor or "")[-1:]
-        if settings.request_header is not None or not own:
+        if settings.request_header is not None or settings.place not in ("query", "body") or not own:
             return "Check `pagination`"
         names = [name for name in (*own, "cursor") if name != param_of(settings)]
         return f"Name the one that it takes in `pagination`, for instance `{line_part('param', names[0])}`"
@@ -545,4 +545,4 @@ def _leads_to_itself(following: Step, here: Here) -> bool:
 
 
 def _token(step: Step) -> int:
-    return hash((step.url, tuple(step.params.items()), tuple(step.headers.items())))
+    return hash((step.url, canonical_json(step.sent)))

@@ -1,43 +1,56 @@
-"""What a request has beyond its stream's path and parameters: a `Step`; by number, by offset, behind a value."""
+"""What a request says of its page, whatever its stream asks for: a `Step`; by number, by offset, behind a value.
+
+Where that travels, as a parameter, a header or a member of the body, stands in `placing`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
+from tap_rest.placeholders import as_text
 from tap_rest.settings.pagination import Pagination
 
 __all__ = [
     "Step",
     "first_step",
-    "param_of",
     "position_behind",
+    "role_of",
     "step_after_page",
     "step_at",
     "step_behind",
     "step_behind_key",
+    "step_with",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One request of a series: ``url`` stands in place of the stream's URL and parameters when it is set."""
+    """One request of a series: ``url`` stands in place of all that the stream asks for when it is set.
+
+    ``sent`` has, by the names of their placeholders, `size`, and `page`, `offset` or `cursor`.
+    """
 
     url: str | None = None
-    params: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    sent: Mapping[str, Any] = field(default_factory=dict)
     position: int = 0  # page number or offset, where there is one
 
 
+def role_of(settings: Pagination) -> str:
+    """Return the name of what tells pages apart: that of its placeholder."""
+    return settings.type if settings.type in ("page", "offset") else "cursor"
+
+
 def first_step(settings: Pagination) -> Step:
-    size = {_size_param(settings): str(settings.size)} if settings.size is not None else {}
+    size = {"size": settings.size} if settings.size is not None else {}
     match settings.type:
         case "page":
-            return step_at(Step(params=size), settings, 1 if settings.start is None else settings.start)
+            return step_at(Step(sent=size), settings, 1 if settings.start is None else settings.start)
         case "offset":
-            return step_at(Step(params=size), settings, settings.start or 0)
+            return step_at(Step(sent=size), settings, settings.start or 0)
         case _:
-            return Step(params=size)
+            return Step(sent=size)
 
 
 def step_behind(settings: Pagination, rows: int, size: int) -> Step:
@@ -58,17 +71,18 @@ def step_after_page(settings: Pagination, step: Step, rows: int) -> Step:
 
 
 def step_at(step: Step, settings: Pagination, position: int) -> Step:
-    return replace(step, params={**step.params, param_of(settings): str(position)}, position=position)
+    return replace(step_with(step, settings, position), position=position)
 
 
-def param_of(settings: Pagination) -> str:
-    return settings.param or {"page": "page", "offset": "offset"}.get(settings.type, "cursor")
+def step_with(step: Step, settings: Pagination, value: Any) -> Step:
+    """Return the step that differs from ``step`` in what tells pages apart."""
+    return replace(step, sent={**step.sent, role_of(settings): value})
 
 
-def _size_param(settings: Pagination) -> str:
-    return settings.size_param or ("per_page" if settings.type == "page" else "limit")
-
-
-def step_behind_key(step: Step, settings: Pagination, value: str) -> Step:
-    text = (settings.template or "{value}").replace("{value}", value)
-    return replace(step, params={**step.params, param_of(settings): text})
+def step_behind_key(step: Step, settings: Pagination, value: Any) -> Step:
+    template = settings.template
+    return step_with(
+        step,
+        settings,
+        value if template is None else template.replace("{value}", as_text(value, "value", template)),
+    )

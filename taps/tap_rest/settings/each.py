@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from singerkit_shell.validate import nearest
-from tap_rest.placeholders import PLACES, names_in
+from tap_rest.placeholders import asked_of, names_in
 
 __all__ = ["EACH", "FOR_EACH", "each_problems", "values_used_by"]
 
@@ -21,7 +21,7 @@ FOR_EACH: dict[str, Any] = {
     "additionalProperties": {"type": "array", "minItems": 1, "items": {"type": ["string", "integer"]}},
     "secret": False,
     "description": 'Lists of values, each under a name: `{"account": ["1", "2"]}` reads the stream once for each, `{each.account}` standing '
-    "for it in `path`, `params` and `headers`; of several lists, once for each combination. Each record has the value as a "
+    "for it in `path`, `params`, `headers` or `body`; of several lists, once for each combination. Each record has the value as a "
     "field of that name, and each value a bookmark of its own.",
 }
 
@@ -34,7 +34,7 @@ def values_used_by(*asked: Any) -> set[str]:
 def each_problems(stream: Mapping[str, Any], place: str) -> Iterator[str]:
     """Yield what is wrong with `for_each` of a stream that has taken over what holds for all."""
     lists = stream.get("for_each", {})
-    used = values_used_by(*(stream.get(asked) for asked in PLACES))
+    used = values_used_by(*(value for _, value in asked_of(stream)))
     for name, values in lists.items():
         yield from _problems_of_list(name, values, f"{place}.for_each")
         if name not in used:

@@ -16,6 +16,7 @@ from tap_rest.settings.auth import auth_effects, sent_by_auth
 from tap_rest.settings.errors import idle_rules
 from tap_rest.settings.limits import Retries
 from tap_rest.settings.parent import names_above
+from tap_rest.settings.request import with_request
 from tap_rest.urls import parameters_in_path
 
 _UNSAID = Retries()
@@ -262,6 +263,7 @@ def _of_parameters(stream: Group, place: str, config: Group) -> Iterator[str]:
     """Name parameters that two settings send: one of the values is sent in vain, or both are."""
     groups = [("params", config.get("params", {})), (f"{place}.params", stream.get("params", {}))]
     pagination = stream.get("pagination", config.get("pagination", {"type": "single"}))
+    pagination = with_request({**stream, "pagination": pagination})["pagination"]
     by_pages = _sent_by_pages(pagination)
     for where, params in groups:
         for name in params:
@@ -270,7 +272,12 @@ def _of_parameters(stream: Group, place: str, config: Group) -> Iterator[str]:
                 yield (
                     f"`{where}.{name}` has no effect in {place}, since `{by_pages[name]}` sends that parameter; say it there"
                 )
-    asked = stream.get("incremental", {}).get("param")
+    incremental = stream.get("incremental", {})
+    asked = (
+        incremental.get("param")
+        if incremental.get("in", "query") == "query" and "graphql" not in stream
+        else None
+    )
     if asked is not None:
         yield from _of_incremental(stream, place, groups, pagination)
     _, keys = sent_by_auth(config.get("auth", {}))
@@ -323,11 +330,14 @@ def _sent_by_pages(pagination: Group) -> dict[str, str]:
     """Return the parameters that `pagination` sends, each with the setting that it is for."""
     kind = pagination["type"]
     sent = {}
+    if pagination.get("in", "query") != "query":
+        is_beside = "size" in pagination and "size_in" not in pagination and pagination["in"] != "body"
+        return {_size_param(pagination): "pagination.size"} if is_beside else {}
     if "request_header" not in pagination and kind in ("cursor", "header_cursor", "keyset"):
         sent[pagination.get("param", "cursor")] = "pagination.param"
     if kind in ("page", "offset"):
         sent[pagination.get("param", kind)] = "pagination.start"
-    if "size" in pagination:
+    if "size" in pagination and "size_in" not in pagination:
         sent[_size_param(pagination)] = "pagination.size"
     return sent
 

@@ -12,10 +12,17 @@ from tap_rest.settings.tokens import TOKEN
 __all__ = ["BOOKMARK", "INCREMENTAL", "BookmarkSettings", "Incremental"]
 
 INCREMENTAL = setting.group(
-    "The query parameter that asks the server for rows from the bookmark on, or for what comes behind a `token`. It is sent only when there is a "
+    "What asks the server for rows from the bookmark on, or for what comes behind a `token`: `param`, or `{bookmark}` in what the stream asks for. It is sent only when there is a "
     "bookmark or a `start_date`, and while a schema is inferred only where the API gives no answer without it.",
     {
-        "param": setting.name("Name of the query parameter.", minLength=1),
+        "param": setting.name(
+            "Name of the query parameter, or as `in` says: of the header, or the path of the member of the body (`filter.since`).",
+            minLength=1,
+        ),
+        "in": setting.text(
+            "Where `param` travels: `query`, `header` or `body`; of `graphql` it is a variable. Default `query`.",
+            enum=["query", "header", "body"],
+        ),
         "format": setting.name(
             "How the value is written: `as_is` (as the record had it), `iso` (2026-01-31T10:00:00Z), `epoch` "
             "(seconds), `epoch_ms`, `epoch_us`, `epoch_ns`, or a strftime pattern such as `%Y-%m-%d`: in `time_zone` "
@@ -67,10 +74,12 @@ BOOKMARK = setting.group(
 class Incremental(msgspec.Struct, frozen=True):
     """`incremental` of a stream."""
 
-    param: str
+    param: str | None = None
     format: str = "as_is"
     template: str = "{value}"
     lookback: float = 0
+    place: str = msgspec.field(default="query", name="in")
+    """Where `param` travels."""
 
     @property
     def is_epoch(self) -> bool:

@@ -11,7 +11,7 @@ from tap_rest.settings import setting
 from tap_rest.settings.errors import END_STATUSES, statuses_problem
 from tap_rest.settings.fields import field_problem
 
-__all__ = ["PAGINATION", "PAGINATION_TYPES", "Pagination", "pagination_problems"]
+__all__ = ["PAGINATION", "PAGINATION_TYPES", "Pagination", "pagination_problems", "param_of", "size_param_of"]
 
 PAGINATION_TYPES = (
     "single",
@@ -39,6 +39,12 @@ PAGINATION = setting.group(
         "param": setting.name(
             "Query parameter that takes the page number (`page`: default `page`), offset (`offset`: default "
             "`offset`), token (`cursor`, `header_cursor`: default `cursor`) or value (`keyset`: required)."
+        ),
+        "in": setting.text(
+            "Where `param` and `size_param` travel: `query`; `body`, where they are paths of members (`page.after`); `header`, where `size` "
+            "goes into the query; `path`, which holds `{page}`, `{offset}` or `{cursor}`. Placeholders may stand anywhere, too, without "
+            "`in`. Default `query`; of `graphql` they are variables, by default `after` and `first`.",
+            enum=["query", "body", "header", "path"],
         ),
         "start": setting.count(
             "First page number (`page`: default 1) or offset (`offset`: default 0).", minimum=0
@@ -139,19 +145,32 @@ class Pagination(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     continue_by: str | None = None
     allow_repeated_pages: bool = False
     unread: str | None = None
+    place: str = msgspec.field(default="query", name="in")
+    """Where `param` travels; `placeholder`: where the stream has one for it."""
+    size_in: str | None = None
+    """Where `size` travels, if elsewhere than `param`; no config may say it."""
+
+    @property
+    def size_place(self) -> str:
+        """Where `size_param` travels: with `param` in the body, else in the query."""
+        return self.size_in or ("body" if self.place == "body" else "query")
+
+
+def param_of(settings: Pagination) -> str:
+    return settings.param or {"page": "page", "offset": "offset"}.get(settings.type, "cursor")
+
+
+def size_param_of(settings: Pagination) -> str:
+    return settings.size_param or ("per_page" if settings.type == "page" else "limit")
 
 
 _SIZE_AND_END = (
     *("size", "size_param", "total_pages", "total_count", "has_more", "is_last", "stop_on_short_page"),
     *("empty_page", "end_status", "unread"),
 )
-_NUMBER = ("param", "start", "continue_by", "allow_repeated_pages", *_SIZE_AND_END)
+_NUMBER = ("param", "in", "start", "continue_by", "allow_repeated_pages", *_SIZE_AND_END)
 _TOKEN = (
-    "param",
-    "request_header",
-    "continue_by",
-    "allow_repeated_pages",
-    "on_repeated_token",
+    *("param", "in", "request_header", "continue_by", "allow_repeated_pages", "on_repeated_token"),
     *_SIZE_AND_END,
 )
 _KEYS = {
@@ -163,9 +182,9 @@ _KEYS = {
     "link_header": ("rel", "continue_by", "on_repeated_token", *_SIZE_AND_END),
     "next_url": ("next", "continue_by", "on_repeated_token", *_SIZE_AND_END),
     "hateoas": ("links", "rel", "continue_by", "on_repeated_token", *_SIZE_AND_END),
-    "keyset": ("param", "field", "template", "allow_repeated_pages", *_SIZE_AND_END),
+    "keyset": ("param", "in", "field", "template", "allow_repeated_pages", *_SIZE_AND_END),
 }
-_NEEDS = {"cursor": ("cursor",), "header_cursor": ("header",), "keyset": ("param", "field")}
+_NEEDS = {"cursor": ("cursor",), "header_cursor": ("header",), "keyset": ("field",)}
 
 
 def pagination_problems(pagination: Mapping[str, Any], place: str) -> list[str]:
@@ -176,6 +195,10 @@ def pagination_problems(pagination: Mapping[str, Any], place: str) -> list[str]:
     problems += [problem] if problem is not None else []
     if pagination.get("stop_on_short_page") and "size" not in pagination:
         problems.append(f"`{place}.stop_on_short_page` needs `{place}.size`")
+    if "in" in pagination and "request_header" in pagination:
+        problems.append(f"`{place}.in` has no effect beside `{place}.request_header`")
+    if pagination.get("in") == "path" and "param" in pagination:
+        problems.append(f"`{place}.param` has no effect with `{place}.in` `path`")
     if pagination.get("empty_page") == "continue" and kind in ("page", "offset", "keyset"):
         if kind == "keyset":
             problems.append(f"`{place}.empty_page` cannot be `continue`: an empty page has no last record")

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tap_rest.placeholders import PLACES, names_in
+from tap_rest.placeholders import asked_of, names_in
 from tap_rest.settings import setting
 
 __all__ = ["PARENT", "Parent", "fields_of_parent", "names_above", "parent_problems"]
@@ -15,7 +15,7 @@ __all__ = ["PARENT", "Parent", "fields_of_parent", "names_above", "parent_proble
 _OF_PARENT = "parent."
 
 PARENT = setting.group(
-    "This stream is read once per record of another one, whose fields stand in `path`, `params` and `headers` as "
+    "This stream is read once per record of another one, whose fields stand in `path`, `params`, `headers` and `body` as "
     "`{parent.field}`.",
     {
         "stream": setting.name(
@@ -26,7 +26,7 @@ PARENT = setting.group(
             "additionalProperties": {"type": "string"},
             "secret": False,
             "description": 'Fields to add to each record: `{"user_id": "id"}` adds the parent\'s `id` as '
-            "`user_id`. Default: each field used in `path`, `params` and `headers`, as `<parent>_<field>`.",
+            "`user_id`. Default: each field used in the request, as `<parent>_<field>`.",
         },
         "on_404": setting.text(
             "What a child means that is not found, by its first page: `fail` the run, or `skip` this one with a warning. A later page "
@@ -101,6 +101,8 @@ def parent_problems(
             f"`{place}.parent.stream` names `{parent}`, which goes on by a token, so that a run would see only those that have changed: read "
             "it as a whole, in a stream of its own without `incremental`"
         ]
-    if not fields_of_parent(*(stream.get(asked) for asked in PLACES)):
-        return [f"`{place}` has a parent; `path`, `params` or `headers` must hold a `{{parent.field}}`"]
+    if not fields_of_parent(*(value for _, value in asked_of(stream))):
+        return [
+            f"`{place}` has a parent; `path`, `params`, `headers` or `body` must hold a `{{parent.field}}`"
+        ]
     return []

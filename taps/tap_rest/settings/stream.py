@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from tap_rest.settings.fields import COPY, field_problems, names_of
 from tap_rest.settings.incremental import BOOKMARK, INCREMENTAL, BookmarkSettings, Incremental
 from tap_rest.settings.pagination import PAGINATION, Pagination, pagination_problems
 from tap_rest.settings.parent import PARENT, Parent, fields_of_parent, parent_problems
+from tap_rest.settings.request import BODY_FORMAT, GRAPHQL, METHOD, REQUEST_BODY, GraphQL, bookmark_needed
 from tap_rest.settings.schema import OVERRIDES, SCHEMA, overridden, override_problems
 from tap_rest.settings.times import TIME_ZONE, time_zone_problems
 from tap_rest.settings.tokens import TokenSettings
@@ -50,6 +52,10 @@ STREAM = setting.group(
         ),
         "params": PARAMS,
         "headers": HEADERS,
+        "method": METHOD,
+        "body": REQUEST_BODY,
+        "body_format": BODY_FORMAT,
+        "graphql": GRAPHQL,
         "records": setting.name(
             "JSONPath of the records, for instance `$.data[*]`. Default: found by itself, if the body is an "
             "array or an object with exactly one array of objects and no empty one; later answers and runs have to have "
@@ -122,13 +128,17 @@ STREAM = setting.group(
 )
 
 
-class StreamSettings(msgspec.Struct, frozen=True):
+class StreamSettings(msgspec.Struct, frozen=True, dict=True):
     """One of `streams`, with what it takes over from the top level filled in."""
 
     name: str
     path: str
     params: dict[str, Any] = {}
     headers: dict[str, str] = {}
+    method: str = "GET"
+    body: Any = None
+    body_format: str = "json"
+    graphql: GraphQL | None = None
     records: str | None = None
     missing_records: str = "fail"
     format: str | None = None
@@ -223,10 +233,10 @@ class StreamSettings(msgspec.Struct, frozen=True):
             self.replication_key is not None and self.parent is not None and self.parent.bookmarks != "each"
         )
 
-    @property
+    @cached_property
     def parent_fields(self) -> tuple[str, ...]:
         """Fields of the parent that the request uses, each once."""
-        return fields_of_parent(self.path, self.params, self.headers)
+        return fields_of_parent(*self.asked)
 
     @property
     def added_fields(self) -> set[str]:
@@ -235,6 +245,17 @@ class StreamSettings(msgspec.Struct, frozen=True):
         return {*self.copies, *self.copied, *self.for_each, *around}
 
     @property
+    def needs_bookmark(self) -> bool:
+        """Whether no request can be made without a bookmark or a start."""
+        return bookmark_needed(*self.asked)
+
+    @property
+    def asked(self) -> tuple[Any, ...]:
+        """What the requests are made of, and may hold placeholders."""
+        variables = self.graphql.variables if self.graphql is not None else None
+        return self.path, self.params, self.headers, self.body, variables
+
+    @cached_property
     def copies(self) -> dict[str, str]:
         """Field of the child -> field of the parent."""
         if self.parent is None:

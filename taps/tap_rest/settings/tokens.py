@@ -37,6 +37,8 @@ class TokenSettings(msgspec.Struct, frozen=True):
     token: str
     param: str | None = None
     first_params: dict[str, Any] = {}
+    place: str = msgspec.field(default="query", name="in")
+    """Where `param` travels."""
 
 
 def with_token(stream: dict[str, Any]) -> dict[str, Any]:
@@ -51,13 +53,11 @@ def token_problems(stream: Group, place: str) -> Iterator[str]:
     """Yield what is wrong with `incremental` of a stream, which has its `pagination`, as far as a token goes."""
     said = stream.get("incremental", {})
     if "token" not in said:
-        if said and "param" not in said:
-            yield f"Expected the key `{place}.incremental.param`"
         if "first_params" in said:
             yield f"`{place}.incremental.first_params` has no effect without `{place}.incremental.token`"
         return
     for key in said:
-        if key not in ("param", *TOKEN):
+        if key not in ("param", "in", *TOKEN):
             yield f"`{place}.incremental.{key}` has no effect beside `{place}.incremental.token`; take one of them out"
     for key in ("replication_key", "bookmark"):
         if key in stream:

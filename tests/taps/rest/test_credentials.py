@@ -13,6 +13,7 @@ from taps.rest.api_server import Api, Asked, Reply, json_reply, serving
 from singerkit_shell.errors import ConfigurationError
 from tap_rest.client import Client
 from tap_rest.config import api_settings
+from tap_rest.questions import Question
 from tap_rest.redirects import lost_parameters
 
 CANARY = "canary-5f0e8a7b"
@@ -239,7 +240,7 @@ def test_a_name_is_resolved_once_and_checked(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(socket, "getaddrinfo", resolver)
     client = Client(api_settings({"base_url": "http://metadata.test", "streams": [STREAM]}))
     with pytest.raises(ConfigurationError, match="allowed_addresses"):
-        client.get("http://metadata.test/latest")
+        client.ask(Question("http://metadata.test/latest"))
     client.close()
     assert asked == ["metadata.test"]
 

@@ -225,6 +225,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "pagination": top(path="/plain", pagination={"type": "page"}),
     "pagination.type": pages({"type": "page"}, type="offset"),
     "pagination.param": pages({"type": "page"}, param="p"),
+    "pagination.in": pages({"type": "page", "param": "X-Page"}, **{"in": "header"}),
     "pagination.start": pages({"type": "page"}, start=2),
     "pagination.size": pages({"type": "page"}, size=3),
     "pagination.size_param": pages({"type": "page", "size": 3}, size_param="n"),
@@ -272,6 +273,17 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "streams[].xml": xml(lists=["n"]),
     "streams[].xml.lists": xml(lists=["n"]),
     "streams[].xml.namespaces": xml(namespaces={"b": "u"}),
+    "streams[].method": stream({}, method="POST"),
+    "streams[].body": stream({"method": "POST"}, body={"a": 1}),
+    "streams[].body_format": stream({"method": "POST", "body": {"a": 1}}, body_format="form"),
+    "streams[].graphql": stream({}, graphql={"query": "{ rows { id } }"}),
+    "streams[].graphql.query": stream(
+        {"graphql": {"query": "{ rows { id } }"}}, graphql={"query": "{ rows { id u } }"}
+    ),
+    "streams[].graphql.variables": stream(
+        {"graphql": {"query": "query q($a: Int) { rows(a: $a) { id } }"}},
+        graphql={"query": "query q($a: Int) { rows(a: $a) { id } }", "variables": {"a": 1}},
+    ),
     "streams[].records": stream({}, records="$.list[*]"),
     "streams[].missing_records": stream({"path": "/none", "records": "$.rows"}, missing_records="empty"),
     "streams[].copy": stream(
@@ -302,6 +314,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "streams[].bookmark.memory": stream(UNSORTED, bookmark={"memory": 1}),
     "streams[].incremental": stream({"replication_key": "u"}, incremental={"param": "since"}),
     "streams[].incremental.param": stream(keyed(), incremental={"param": "from"}),
+    "streams[].incremental.in": stream(keyed(), incremental={"param": "since", "in": "header"}),
     "streams[].incremental.format": stream(keyed(), incremental={"param": "since", "format": "epoch"}),
     "streams[].incremental.template": stream(
         keyed(), incremental={"param": "since", "template": "gte.{value}"}
@@ -435,7 +448,12 @@ def observation(run_tap: Any, config: dict[str, Any], **more: Any) -> tuple[Any,
             **more,
         )
         asked = [
-            (one.raw_path, sorted((k, v) for k, v in one.headers.items() if k != "Host"), one.body)
+            (
+                one.method,
+                one.raw_path,
+                one.body,
+                sorted((k, v) for k, v in one.headers.items() if k != "Host"),
+            )
             for one in api.asked
         ]
         out = re.sub(r'"(run|time_extracted)":"[^"]*"', "", run.stdout).replace(api.url, "")

@@ -22,6 +22,7 @@ from waiting import wait_until
 
 from tap_rest.client import Client
 from tap_rest.config import api_settings
+from tap_rest.questions import Question
 from tap_rest.unpacking import CutError, TooLargeError, unpacked
 
 TAP = Path(sys.executable).with_name("tap-rest")
@@ -195,7 +196,7 @@ def test_a_closed_client_leaves_no_thread_behind() -> None:
         client = Client(api_settings({"base_url": api.url, "streams": [STREAM]}))
         for _ in range(2):  # and may be used again
             before = set(threading.enumerate())
-            assert client.get(f"{api.url}/rows").status == 200
+            assert client.ask(Question(f"{api.url}/rows")).status == 200
             (deadline,) = (each for each in set(threading.enumerate()) - before if each.name == "deadline")
             client.close()
             deadline.join(10)

@@ -21,6 +21,7 @@ from tap_rest.answers import Response
 from tap_rest.pages.here import Experience
 from tap_rest.pages.kinds import body_paths
 from tap_rest.pages.pagination import Pages
+from tap_rest.pages.placing import placed
 from tap_rest.pages.steps import Step
 from tap_rest.records import PageReader, ReadPage
 from tap_rest.settings.pagination import Pagination
@@ -48,7 +49,11 @@ def read(
     rows: list[Any] = []
     step = pages.first
     while step is not None:
-        query = dict(parse_qsl(urlsplit(step.url).query)) if step.url else {**(params or {}), **step.params}
+        query = (
+            dict(parse_qsl(urlsplit(step.url).query))
+            if step.url
+            else {**(params or {}), **placed(step.sent, settings).params}
+        )
         found = answer(query)
         body, headers = found if isinstance(found, tuple) else (found, {})
         url = step.url or f"http://x/rows?{urlencode(query)}"
@@ -842,7 +847,7 @@ def test_a_page_that_comes_again_where_the_one_before_is_another_by_now() -> Non
         rows = [{"id": 1}] if not asked else [{"id": 5}, {"id": 1}]
         asked.append(step.position)
         body = json.dumps({"data": rows[step.position :]}).encode()
-        response = Response(f"http://x/rows?{urlencode(step.params)}", 200, {}, body)
+        response = Response(f"http://x/rows?{urlencode(step.sent)}", 200, {}, body)
         return reader.read(response, "a page of stream rows")
 
     first = pages.first

@@ -11,6 +11,7 @@ from taps.rest.api_server import Asked, Reply, json_reply, serving
 
 from tap_rest.addresses import Reach
 from tap_rest.config import api_settings
+from tap_rest.questions import Question
 from tap_rest.sending import Sender
 
 BASE = "http://API.test/a%2db/./rows"
@@ -37,24 +38,26 @@ def test_a_request_that_is_made_of_the_last_is_what_the_library_makes(query: str
     url, one, other = f"{BASE}?{query}", sender(), sender()
     headers = {"X-Trace": "1"}
     try:
-        whole = other._prepared(other._own.session, url, headers)
+        whole = other._prepared(other._own.session, url, Question("", headers=headers))
     except Exception as error:
         whole = None
         refused = type(error)
-    one._prepared(one._own.session, f"{BASE}?page=1", headers)
+    one._prepared(one._own.session, f"{BASE}?page=1", Question("", headers=headers))
     if whole is None:
         with pytest.raises(refused):
-            one._prepared(one._own.session, url, headers)
+            one._prepared(one._own.session, url, Question("", headers=headers))
         return
-    made = one._prepared(one._own.session, url, headers)
+    made = one._prepared(one._own.session, url, Question("", headers=headers))
     assert (made.url, made.headers, made.method) == (whole.url, whole.headers, whole.method)
 
 
 def test_other_headers_and_another_path_make_another_request() -> None:
     one = sender()
-    one._prepared(one._own.session, f"{BASE}?page=1", {"X-Trace": "1"})
-    assert "X-Trace" not in one._prepared(one._own.session, f"{BASE}?page=2", {}).headers
-    made = one._prepared(one._own.session, f"{BASE}/7?page=2", {})
+    one._prepared(one._own.session, f"{BASE}?page=1", Question("", headers={"X-Trace": "1"}))
+    assert (
+        "X-Trace" not in one._prepared(one._own.session, f"{BASE}?page=2", Question("", headers={})).headers
+    )
+    made = one._prepared(one._own.session, f"{BASE}/7?page=2", Question("", headers={}))
     assert made.url == "http://api.test/a-b/rows/7?page=2"
 
 

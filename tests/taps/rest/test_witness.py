@@ -300,10 +300,10 @@ def test_a_wait_that_begins_later_is_no_end_that_is_trusted() -> None:
     with serving({"/rows": route}) as api:
         stream = stream_of(api, pagination={"type": "single"})
         for page in range(1, 6):
-            ids(stream.asking.pages(None, {"page": str(page)}))
+            ids(stream.asking.pages(None, {"params": {"page": str(page)}}))
         is_limited = True
         with pytest.raises(RetryableError):
-            ids(stream.asking.pages(None, {"page": "2"}))
+            ids(stream.asking.pages(None, {"params": {"page": "2"}}))
 
 
 CHILDREN: dict[str, list[Any]] = {
@@ -362,9 +362,9 @@ def test_a_tenant_that_fails_is_told_though_others_are_served() -> None:
 
     with serving({"/rows": route}) as api:
         stream = stream_of(api, pagination={"type": "single"})
-        assert ids(stream.asking.pages(None, {"of": "1"})) == [1, 2]
+        assert ids(stream.asking.pages(None, {"params": {"of": "1"}})) == [1, 2]
         with pytest.raises(BadDataError, match="backend is away"):
-            ids(stream.asking.pages(None, {"of": "2"}))
+            ids(stream.asking.pages(None, {"params": {"of": "2"}}))
 
 
 QUIET: dict[str, Any] = {
@@ -383,7 +383,7 @@ def test_a_quiet_day_is_judged_by_what_the_rows_of_former_runs_come_with(name: s
 
     with serving({"/rows": route}) as api:
         stream = stream_of(api, pagination={"type": "single"})
-        assert ids(stream.asking.pages(None, {"since": "2026-01-01"}, is_first=False)) == []
+        assert ids(stream.asking.pages(None, {"params": {"since": "2026-01-01"}}, is_first=False)) == []
         assert len(api.asked) <= 2
     assert warnings() == []
 
@@ -405,7 +405,7 @@ def test_ends_with_the_same_signs_are_trusted_after_a_few() -> None:
     with serving({"/rows": route}) as api:
         stream = stream_of(api, pagination={"type": "single"})
         for page in range(1, 11):
-            ids(stream.asking.pages(None, {"page": str(page)}))
+            ids(stream.asking.pages(None, {"params": {"page": str(page)}}))
         assert len(api.asked) == 10 + 3 * 2
 
 

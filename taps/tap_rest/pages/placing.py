@@ -1,0 +1,64 @@
+"""Where what a request says of its page travels: in parameters, headers, the body, or where its placeholder stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from tap_rest.pages.steps import role_of
+from tap_rest.placeholders import as_text
+from tap_rest.settings.pagination import Pagination, param_of, size_param_of
+
+__all__ = ["Placed", "placed", "told_place"]
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What goes where; ``members`` of the body by their paths."""
+
+    params: dict[str, Any] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    members: dict[str, Any] = field(default_factory=dict)
+
+    def put(self, place: str, name: str, value: Any) -> None:
+        """Put a value where ``place`` says; one of a placeholder goes where that stands."""
+        if place == "query":
+            self.params[name] = (
+                value if isinstance(value, str | int) else as_text(value, name, f"parameter {name}")
+            )
+        elif place == "header":
+            self.headers[name] = as_text(value, name, f"header {name}")
+        elif place == "body":
+            self.members[name] = value
+
+
+def placed(sent: Mapping[str, Any], settings: Pagination) -> Placed:
+    """Return where each thing goes that a step sends."""
+    found, lanes = Placed(), _lanes(settings)
+    for role, value in sent.items():
+        found.put(*lanes[role], value)
+    return found
+
+
+@lru_cache
+def _lanes(settings: Pagination) -> Mapping[str, tuple[str, str]]:
+    """Return place and name of each thing that a step may send."""
+    header = settings.request_header
+    page = (settings.place, param_of(settings)) if header is None else ("header", header)
+    return {"size": (settings.size_place, size_param_of(settings)), role_of(settings): page}
+
+
+def told_place(settings: Pagination) -> str:
+    """Return where pages are told apart, in words."""
+    if settings.request_header is not None:
+        return f"header `{settings.request_header}`"
+    match settings.place:
+        case "header":
+            return f"header `{param_of(settings)}`"
+        case "body":
+            return f"member `{param_of(settings)}` of the body"
+        case "placeholder":
+            return f"`{{{role_of(settings)}}}` in the request"
+    return f"parameter `{param_of(settings)}`"

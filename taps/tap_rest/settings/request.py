@@ -1,0 +1,245 @@
+"""How a stream asks: `method`, `body`, `graphql`; and where page and bookmark travel in what it asks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from tap_rest.placeholders import KNOWN, asked_of, names_in, needed_in
+from tap_rest.settings import setting
+
+__all__ = [
+    "BODY_FORMAT",
+    "GRAPHQL",
+    "METHOD",
+    "REQUEST_BODY",
+    "GraphQL",
+    "bookmark_needed",
+    "request_problems",
+    "with_request",
+]
+
+Group = Mapping[str, Any]
+_METHODS = ("GET", "POST", "PUT", "PATCH")
+_FORMATS = ("json", "form", "text")
+METHOD = setting.text(
+    "The method of every request of the stream; all of them read, and are asked again where they fail. Default `GET`, of `graphql` `POST`.",
+    enum=list(_METHODS),
+)
+REQUEST_BODY = {
+    "type": ["object", "array", "string", "number", "boolean"],
+    "description": "What is sent in the body: a value of JSON, or a text as it is. May hold placeholders; one that stands alone keeps its "
+    "type, and is left out where it has no value.",
+}
+BODY_FORMAT = setting.text(
+    "How `body` is written, and its Content-Type unless `headers` has one: `json`, `form` (an object), `text`. Default `json`, of a text "
+    "`text`.",
+    enum=list(_FORMATS),
+)
+GRAPHQL = setting.group(
+    "A query of GraphQL, in place of `body`: sent by POST, with `param` of `pagination` and `incremental` as variables.",
+    {
+        "query": setting.name(
+            "The query, as it is; what changes from request to request stands in its variables.", minLength=1
+        ),
+        "variables": {
+            "type": "object",
+            "description": "Values of its variables. May hold placeholders, as `body`.",
+        },
+    },
+    ["query"],
+)
+
+
+class GraphQL(msgspec.Struct, frozen=True):
+    """`graphql` of a stream."""
+
+    query: str
+    variables: dict[str, Any] = {}
+
+
+# What is sent where
+
+
+def with_request(stream: Group) -> dict[str, Any]:
+    """Return a stream, with its `pagination`, that says itself where page and bookmark travel."""
+    found = dict(stream)
+    if "graphql" in stream:
+        found["method"] = stream.get("method", "POST")
+    if "body" in stream and "body_format" not in stream:
+        found["body_format"] = "text" if isinstance(stream["body"], str) else "json"
+    if "pagination" in stream:
+        found["pagination"] = _resolved_pagination(stream)
+    incremental = stream.get("incremental", {})
+    if "graphql" in stream and "param" in incremental and "in" not in incremental:
+        found["incremental"] = {**incremental, "in": "body", "param": _variable(incremental["param"])}
+    return found
+
+
+def _resolved_pagination(stream: Group) -> dict[str, Any]:
+    pagination = dict(stream["pagination"])
+    used = {name for _, value in asked_of(stream) for name in names_in(value)}
+    role = pagination["type"] if pagination["type"] in ("page", "offset") else "cursor"
+    if "size" in used:
+        pagination["size_in"] = "placeholder"
+    if role in used:
+        pagination["in"] = "placeholder"
+    elif "graphql" in stream and "in" not in pagination and "request_header" not in pagination:
+        param, size_param = _VARIABLES[role]
+        pagination["in"] = "body"
+        pagination["param"] = _variable(pagination.get("param", param))
+        pagination["size_param"] = _variable(pagination.get("size_param", size_param))
+    return pagination
+
+
+_VARIABLES = {"cursor": ("after", "first"), "page": ("page", "per_page"), "offset": ("offset", "limit")}
+
+
+def _variable(name: str) -> str:
+    return f"variables.{name}"
+
+
+def bookmark_needed(path: str, *asked: Any) -> bool:
+    """Tell whether `{bookmark}` stands where it cannot be left out: in the path, in a longer text, in a list."""
+    needed = (name for value in asked for name in needed_in(value))
+    return any(name in _BOOKMARK for name in (*names_in(path), *needed))
+
+
+_BOOKMARK = ("bookmark", "value")
+
+
+# What is wrong
+
+
+def request_problems(stream: Group, place: str, *, has_start: bool) -> Iterator[str]:
+    """Yield a sentence for each thing that does not go together in how a stream asks; its `pagination` is in ``stream``.
+
+    ``has_start``: there is a `start_date`.
+    """
+    if "graphql" in stream:
+        yield from _problems_of_graphql(stream, place)
+    elif "body" in stream:
+        yield from _problems_of_body(stream, place)
+    elif "body_format" in stream:
+        yield f"`{place}.body_format` has no effect without `{place}.body`"
+    yield from _problems_of_placing(stream, place)
+    asked = dict(asked_of(stream))
+    if not has_start and bookmark_needed(asked.pop("path"), *asked.values()):
+        yield (
+            f"`{{bookmark}}` stands in {place} where it cannot be left out (in the path, inside a longer text or a list), and the first run "
+            "has none: set `start_date`, or say `incremental.param` with `in`, which is sent only where there is one"
+        )
+
+
+def _problems_of_body(stream: Group, place: str) -> Iterator[str]:
+    body, written = stream["body"], stream.get("body_format")
+    if "method" not in stream:
+        yield f'`{place}.body` needs `{place}.method`: say `"method": "POST"`, or as the API wants it'
+    if written == "form" and not _is_form(body):
+        yield f"Expected an object of texts, numbers and lists of them at `{place}.body`, since `{place}.body_format` is `form`"
+    if written == "text" and not isinstance(body, str):
+        yield f"Expected a text at `{place}.body`, since `{place}.body_format` is `text`"
+    if not _is_whole(body):
+        yield f"Expected whole characters at `{place}.body`, got half of one (a lone surrogate)"
+
+
+def _is_form(body: Any) -> bool:
+    if not isinstance(body, dict):
+        return False
+    items = [item for value in body.values() for item in (value if isinstance(value, list) else [value])]
+    return not any(isinstance(item, dict | list) or item is None for item in items)
+
+
+def _is_whole(value: Any) -> bool:
+    try:
+        str(value).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _problems_of_graphql(stream: Group, place: str) -> Iterator[str]:
+    for key in ("body", "body_format"):
+        if key in stream:
+            yield f"`{place}.{key}` has no effect beside `{place}.graphql`, which is the body; take one of them out"
+    if stream.get("method") == "GET":
+        yield f"`{place}.graphql` is sent in a body, which `{place}.method` `GET` has not; take that out, or say `POST`"
+    query = stream["graphql"]["query"]
+    filled = [name for name in names_in(query) if f"{name.partition('.')[0]}." in KNOWN and "." in name]
+    if filled:
+        yield f"`{{{filled[0]}}}` in `{place}.graphql.query` is not filled in: name a variable there, and give it in `{place}.graphql.variables`"
+    for where, name in _variables_sent(stream, place):
+        if re.search(rf"\${re.escape(name)}(?!\w)", query) is None:
+            yield f"`{where}` sends the variable `{name}`, which `{place}.graphql.query` does not have (`${name}`), so it would do nothing"
+
+
+def _variables_sent(stream: Group, place: str) -> Iterator[tuple[str, str]]:
+    for name in stream["graphql"].get("variables", {}):
+        yield f"{place}.graphql.variables.{name}", name
+    resolved = with_request(stream)
+    groups = {"pagination": resolved.get("pagination", {}), "incremental": resolved.get("incremental", {})}
+    for key, group in groups.items():
+        named = ["param"] if group.get("type", "cursor") not in _WITHOUT_PARAM else []
+        named += ["size_param"] if "size" in group and "size_in" not in group else []
+        for setting_name in named:
+            path = group.get(setting_name, "")
+            if group.get("in") == "body" and path.startswith("variables."):
+                yield f"{place}.{key}.{setting_name}", path.split(".")[1]
+
+
+_WITHOUT_PARAM = ("single", "link_header", "next_url", "hateoas")
+
+
+def _problems_of_placing(stream: Group, place: str) -> Iterator[str]:
+    pagination, incremental = stream.get("pagination", {}), stream.get("incremental", {})
+    used = {name for _, value in asked_of(stream) for name in names_in(value)}
+    has_bookmark = not used.isdisjoint(_BOOKMARK)
+    for key, group in (("pagination", pagination), ("incremental", incremental)):
+        if group.get("in") == "body":
+            yield from _problems_of_member(stream, place, f"{place}.{key}")
+        is_needed = group.get("in") == "header" or (key == "incremental" and "in" in group)
+        if is_needed and "param" not in group:
+            yield f"Expected the key `{place}.{key}.param`, which `in` `{group['in']}` needs"
+    if (
+        "incremental" in stream
+        and not has_bookmark
+        and "param" not in incremental
+        and "token" not in incremental
+    ):
+        yield f"Expected the key `{place}.incremental.param`, or `{{bookmark}}` in what the stream asks for"
+    yield from _problems_of_paging_placeholders(stream, place, pagination, used)
+
+
+def _problems_of_member(stream: Group, place: str, where: str) -> Iterator[str]:
+    if "graphql" in stream:
+        return
+    if stream.get("method", "GET") == "GET" and "body" not in stream:
+        yield f'`{where}.in` is `body`, and `{place}.method` is `GET`, which has none: say `"method": "POST"`'
+    elif isinstance(stream.get("body", {}), str) or not isinstance(stream.get("body", {}), dict):
+        yield f"`{where}.in` is `body`, and `{place}.body` is no object: write a placeholder into it"
+
+
+def _problems_of_paging_placeholders(
+    stream: Group, place: str, pagination: Group, used: set[str]
+) -> Iterator[str]:
+    kind = pagination.get("type", "single")
+    role = kind if kind in ("page", "offset") else "cursor"
+    in_path = role in names_in(stream["path"])
+    if kind == "keyset" and "param" not in pagination and role not in used:
+        yield f"Expected the key `{place}.pagination.param`, which `keyset` needs, or `{{cursor}}` in what the stream asks for"
+    if pagination.get("in") == "path" and not in_path:
+        yield f"`{place}.pagination.in` is `path`, and `{place}.path` holds no `{{{role}}}`"
+    if role in used:
+        for key in ("param", "request_header"):
+            if key in pagination and pagination.get("in") != "path":
+                yield f"`{place}.pagination.{key}` has no effect, since `{{{role}}}` says where that is sent"
+        if pagination.get("in", "path") != "path":
+            yield f"`{place}.pagination.in` has no effect, since `{{{role}}}` says where that is sent"
+        has_body = "graphql" in stream or "body" in stream
+        if "size" in pagination and "size" not in used and has_body and "size_param" not in pagination:
+            yield f"`{place}.pagination.size` is sent nowhere: write `{{size}}` beside `{{{role}}}`"
+    if "size" in used and "size_param" in pagination:
+        yield f"`{place}.pagination.size_param` has no effect, since `{{size}}` says where that is sent"

@@ -1,0 +1,134 @@
+"""Requests by POST and others: page and bookmark in body, path and headers; what is sent, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from taps.rest.api_server import Api, Asked, serving
+from taps.rest.in_process import Messages, run_here
+from taps.rest.posted_apis import form_search, hubspot, jira, notion, rows_of
+
+AT = {"type": "string", "format": "date-time"}
+ID_AT = {"schema": {"properties": {"id": {"type": "string"}, "at": AT}}}
+KEYED = ID_AT | {"primary_keys": ["id"], "replication_key": "at"}
+NOTION = KEYED | {
+    "name": "pages",
+    "path": "/v1/databases/d/query",
+    "method": "POST",
+    "body": {"sorts": [{"timestamp": "last_edited_time", "direction": "ascending"}]},
+    "records": "$.results[*]",
+    "incremental": {"in": "body", "param": "filter.last_edited_time.on_or_after"},
+    "pagination": {
+        "type": "cursor",
+        "cursor": "$.next_cursor",
+        "has_more": "$.has_more",
+        "in": "body",
+        "param": "start_cursor",
+        "size": 3,
+        "size_param": "page_size",
+    },
+}
+HUBSPOT = KEYED | {
+    "name": "contacts",
+    "path": "/crm/v3/objects/contacts/search",
+    "method": "POST",
+    "body": {
+        "filterGroups": [
+            {"filters": [{"propertyName": "lastmodifieddate", "operator": "GTE", "value": "{bookmark}"}]}
+        ],
+        "sorts": [{"propertyName": "lastmodifieddate", "direction": "ASCENDING"}],
+        "limit": "{size}",
+        "after": "{cursor}",
+    },
+    "records": "$.results[*]",
+    "is_sorted": True,
+    "incremental": {"format": "epoch_ms"},
+    "pagination": {"type": "cursor", "cursor": "$.paging.next.after", "size": 3},
+}
+JIRA = {
+    "name": "issues",
+    "path": "/rest/api/3/search/jql",
+    "method": "POST",
+    "body": {"jql": "updated >= '{bookmark}' order by updated asc", "maxResults": "{size}"},
+    "records": "$.issues[*]",
+    "primary_keys": ["id"],
+    "replication_key": "fields.updated",
+    "is_sorted": True,
+    "incremental": {"format": "%Y-%m-%d %H:%M"},
+    "pagination": {
+        "type": "cursor",
+        "cursor": "$.nextPageToken",
+        "is_last": "$.isLast",
+        "in": "body",
+        "param": "nextPageToken",
+        "size": 3,
+    },
+}
+FORM = KEYED | {
+    "name": "form",
+    "path": "/find",
+    "method": "POST",
+    "body": {"kind": ["a", "b"]},
+    "body_format": "form",
+    "records": "$.rows[*]",
+    "incremental": {"in": "body", "param": "since"},
+    "pagination": {
+        "type": "offset",
+        "in": "body",
+        "param": "from",
+        "size": 3,
+        "size_param": "count",
+        "total_count": "$.total",
+    },
+}
+START = {"start_date": "2026-01-01T00:00:00Z"}
+
+
+def twice(route: Any, stream: dict[str, Any], cache: Path, **config: Any) -> tuple[Messages, Messages, Api]:
+    """Run, and run again from the state."""
+    with serving({stream["path"]: route}) as api:
+        first = run_here(api, stream, cache=cache, **config)
+        api.asked.append(Asked("-", {}, {}, "-"))
+        second = run_here(api, stream, cache=cache, state=first.state, **config)
+    return first, second, api
+
+
+@pytest.mark.parametrize(
+    ("serve", "stream", "config", "bodies"),
+    [
+        (
+            notion,
+            NOTION,
+            {},
+            [
+                {"sorts": NOTION["body"]["sorts"], "page_size": 3},
+                {"sorts": NOTION["body"]["sorts"], "page_size": 3, "start_cursor": "after-r0004"},
+            ],
+        ),
+        (hubspot, HUBSPOT, START, []),
+        (form_search, FORM, {}, []),
+    ],
+    ids=["notion", "hubspot", "form"],
+)
+def test_page_and_bookmark_in_the_body(
+    serve: Any, stream: dict[str, Any], config: dict[str, Any], bodies: list[Any], tmp_path: Path
+) -> None:
+    rows = rows_of(7)
+    first, second, api = twice(serve(rows), stream, tmp_path, **config)
+    assert [row["id"] for row in first.rows] == [row["id"] for row in rows]
+    assert second.rows == []
+    assert [one.json for one in api.asked[: len(bodies)]] == bodies
+
+
+def test_jira_counts_minutes(tmp_path: Path) -> None:
+    rows = [{"id": n["id"], "fields": {"updated": n["at"]}} for n in rows_of(130)]
+    with serving({JIRA["path"]: jira(rows)}) as api:
+        first = run_here(
+            api, JIRA | {"pagination": JIRA["pagination"] | {"size": 50}}, cache=tmp_path, **START
+        )
+        asked = api.asked[-1].json
+    assert [row["id"] for row in first.rows] == [row["id"] for row in rows]
+    assert asked["maxResults"] == 50
+    assert asked["nextPageToken"] == "t100"
