@@ -14,8 +14,10 @@ from singerkit_shell.errors import NotAuthorisedError
 from tap_rest.answers import Response
 from tap_rest.auth import fixed
 from tap_rest.auth.endpoint import Endpoint
+from tap_rest.auth.jwts import jwt
 from tap_rest.auth.oauth2 import oauth2
 from tap_rest.auth.scheme import NoScheme, Scheme
+from tap_rest.auth.service_account import service_account
 from tap_rest.headers import header_problems
 from tap_rest.settings.auth import AuthSettings, type_of
 
@@ -28,6 +30,8 @@ _SCHEMES: dict[str, Callable[[Any, Endpoint], Scheme]] = {
     "bearer": lambda settings, _endpoint: fixed.bearer(settings),
     "basic": lambda settings, _endpoint: fixed.basic(settings),
     "oauth2": oauth2,
+    "jwt": jwt,
+    "service_account": service_account,
 }
 
 

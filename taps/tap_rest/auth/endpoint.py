@@ -32,7 +32,6 @@ _PATIENCE = 10.0
 class Question:
     """A request for a token."""
 
-    url: str
     method: str = "POST"
     body: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -59,8 +58,10 @@ class Endpoint:
         self._transport.close()
         self._watchdog.close()
 
-    def ask(self, question: Question, read: Callable[[Response], Given]) -> Given:
+    def ask(self, url: str, question: Callable[[], Question], read: Callable[[Response], Given]) -> Given:
         """Return what ``read`` makes of an answer with a good status; it may raise `Transient`, too.
+
+        ``question`` is made for each try: what is signed in it is not good for long.
 
         Raises:
             NotAuthorisedError: no token was given.
@@ -69,11 +70,12 @@ class Endpoint:
             BadDataError: a body that is too large or not text.
             Stopped: a signal came before a request, or while waiting.
         """
-        given: Given = self._whole_answer(question.url, question, read)
+        given: Given = self._whole_answer(url, question, read)
         return given
 
-    def _once(self, url: str, question: Question, read: Callable[[Response], Given]) -> Given:
+    def _once(self, url: str, make: Callable[[], Question], read: Callable[[Response], Given]) -> Given:
         self._reach.check_host(url)
+        question = make()
         session = self._transport.session
         session.cookies.clear()
         try:

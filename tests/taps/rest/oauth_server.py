@@ -40,8 +40,9 @@ class Client(rfc6749.ClientMixin):
     def get_client_id(self) -> str:
         return self.id
 
-    def get_allowed_scope(self, scope: str) -> str:
-        return " ".join(word for word in scope.split() if word in self.scope.split())
+    def get_allowed_scope(self, scope: str | None) -> str:
+        asked = (scope or self.scope).split()
+        return " ".join(word for word in asked if word in self.scope.split())
 
     def check_client_secret(self, secret: str) -> bool:
         return secret == self.secret

@@ -12,6 +12,7 @@ from taps.rest.api_server import json_reply, serving
 
 from singerkit_shell.validate import config_problems
 from tap_rest.config import CONFIG_SCHEMA, config_conflicts
+from tap_rest.settings.auth.keys import AUTH, TYPES
 from tap_rest.settings.pagination import PAGINATION_TYPES
 from tap_rest.tap import TapRest
 
@@ -31,7 +32,7 @@ def test_the_examples_are_valid() -> None:
     TapRest.append_builtin_config(schema)
     for config in examples():
         text = re.sub(r'\{"(?:env|file)": "[^"]*"\}', '"value"', json.dumps(config))
-        resolved = json.loads(text)
+        resolved = json.loads(text.replace('"account_key": "value"', '"account_key": {}'))
         assert config_problems(resolved, schema) == []
         assert config_conflicts(resolved) == []
 
@@ -44,6 +45,13 @@ def test_every_kind_of_pagination_is_shown() -> None:
         if "pagination" in part
     }
     assert shown == set(PAGINATION_TYPES)
+
+
+def test_every_kind_of_credentials_is_shown() -> None:
+    shown = [one["auth"] for one in examples() if "auth" in one]
+    assert {auth["type"] for auth in shown} == set(TYPES) - {"none"}
+    grants = AUTH["properties"]["grant"]["enum"]
+    assert {auth.get("grant", grants[0]) for auth in shown if auth["type"] == "oauth2"} == set(grants)
 
 
 def test_the_configs_of_the_log(run_tap: Any, tmp_path: Path) -> None:

@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from tap_rest.settings import setting
 
-__all__ = ["AUTH", "KEYS", "NEEDS", "TYPES"]
+__all__ = ["AUTH", "KEYS", "NEEDS", "SECRET_ALGORITHMS", "SIGNING", "TYPES"]
 
-TYPES = ("none", "api_key", "bearer", "basic", "oauth2")
+SECRET_ALGORITHMS = ("HS256", "HS384", "HS512")
+KEY_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+
+TYPES = ("none", "api_key", "bearer", "basic", "oauth2", "jwt", "service_account")
 
 AUTH = setting.group(
     "Credentials. They are sent to the origin (scheme, host, port) of `base_url`, those of a login to `token_url`, and nowhere else.",
@@ -31,20 +34,50 @@ AUTH = setting.group(
         "password": setting.text("`basic`, `oauth2` with `grant` `password`: the password; may be empty."),
         "grant": setting.text(
             "`oauth2`: what the token is asked for with. Default `client_credentials`.",
-            enum=["client_credentials", "password", "refresh_token"],
+            enum=["client_credentials", "password", "refresh_token", "jwt_bearer"],
         ),
         "token_url": setting.text(
-            "`oauth2`: URL that gives tokens; it may be on another host than `base_url`.",
+            "`oauth2`, `service_account`: URL that gives tokens; it may be on another host than `base_url`. Default for `service_account`: "
+            "what its key says.",
             pattern="^[Hh][Tt][Tt][Pp][Ss]?://[^/]+",
         ),
         "client_id": setting.text("`oauth2`: the client.", minLength=1),
         "client_secret": setting.text("`oauth2`: its secret.", minLength=1),
         "client_auth": setting.text(
-            "`oauth2`: how the client shows its secret to `token_url`: by HTTP basic authentication (`header`), or as `client_id` and "
-            "`client_secret` in the body. Default `header`.",
-            enum=["header", "body"],
+            "`oauth2`: how the client shows who it is to `token_url`: by HTTP basic authentication (`header`), as `client_id` and `client_secret` "
+            "in the `body`, or by a `jwt` that it signs. Default `header`.",
+            enum=["header", "body", "jwt"],
         ),
-        "scopes": setting.names("`oauth2`: what the token is to allow.") | {"minItems": 1},
+        "algorithm": setting.text(
+            "How a JWT is signed (`jwt`, and `oauth2` with `grant` `jwt_bearer` or `client_auth` `jwt`): `HS256` with a `secret`; `RS256`, "
+            "`PS256`, `ES256`, `EdDSA` and their longer ones with a `private_key`.",
+            enum=[*SECRET_ALGORITHMS, *KEY_ALGORITHMS],
+        ),
+        "private_key": setting.text("For a JWT: the private key in PEM, without a password.", minLength=1),
+        "secret": setting.text("For a JWT: the shared secret.", minLength=1),
+        "key_encoding": setting.text(
+            "How `secret` is written. Default `text`.", enum=["text", "base64", "hex"]
+        ),
+        "key_id": setting.name("For a JWT: which key it is signed with (`kid`)."),
+        "claims": {
+            "type": "object",
+            "secret": False,
+            "description": "For a JWT: what it says besides `iat` and `exp`, for instance `iss`, `sub` and `aud`. Default for `oauth2`: `iss` and "
+            "`sub` are `client_id`, `aud` is `token_url`.",
+        },
+        "jwt_headers": {
+            "type": "object",
+            "secret": False,
+            "description": "For a JWT: other members of its header.",
+        },
+        "account_key": {
+            "type": "object",
+            "description": '`service_account`: the JSON key of the account, as Google gives it: `{"file": "key.json"}`.',
+        },
+        "subject": setting.name(
+            "`service_account`: the user in whose name it asks, where an administrator allows that."
+        ),
+        "scopes": setting.names("`oauth2`, `service_account`: what the token is to allow.") | {"minItems": 1},
         "refresh_token": setting.text(
             "`oauth2` with `grant` `refresh_token`: the refresh token, or the first one.", minLength=1
         ),
@@ -53,7 +86,7 @@ AUTH = setting.group(
             "sent. If so, `token_file` is needed. Default `true`."
         ),
         "token_file": setting.name(
-            "`oauth2`: file that keeps the token, and the refresh token of the last answer, from one run to the next; only its owner may read it. "
+            "`oauth2`, `service_account`: file that keeps the token, and the refresh token of the last answer, from one run to the next; only its owner may read it. "
             "Runs that share it ask one after the other. Default: tokens end with the run.",
             minLength=1,
         ),
@@ -79,20 +112,33 @@ AUTH = setting.group(
         ),
         "lifetime": setting.seconds(
             "`oauth2`: seconds that a token is good for, where the answer has no `expires_in`. Without both it is used until the API "
-            "answers 401."
+            "answers 401. `jwt`: seconds that each is good for, 300 by default."
         ),
     },
     ["type"],
 )
 
 _PLACE = ("in", "name", "prefix")
+SIGNING = ("algorithm", "private_key", "secret", "key_encoding", "key_id", "claims", "jwt_headers")
+"""What a JWT is made of."""
 KEYS: Mapping[str, Sequence[str]] = {
     "none": (),
     "api_key": (*_PLACE, "api_key"),
     "bearer": ("token",),
     "basic": ("username", "password"),
+    "jwt": (*_PLACE, *SIGNING, "lifetime"),
+    "service_account": (
+        *_PLACE,
+        "account_key",
+        "token_url",
+        "scopes",
+        "audience",
+        "subject",
+        "token_file",
+    ),
     "oauth2": (
         *_PLACE,
+        *SIGNING,
         "grant",
         "token_url",
         "client_id",
@@ -117,4 +163,6 @@ NEEDS: Mapping[str, Sequence[str]] = {
     "bearer": ("token",),
     "basic": ("username", "password"),
     "oauth2": ("token_url",),
+    "jwt": ("algorithm",),
+    "service_account": ("account_key",),
 }

@@ -9,7 +9,7 @@ from singerkit_shell.errors import ConfigurationError
 from tap_rest.addresses import configured_origin
 from tap_rest.paths import parse_path
 from tap_rest.settings import setting
-from tap_rest.settings.auth.keys import KEYS, NEEDS
+from tap_rest.settings.auth.keys import KEYS, NEEDS, SECRET_ALGORITHMS, SIGNING
 
 __all__ = ["auth_problems"]
 
@@ -18,7 +18,8 @@ def auth_problems(auth: Mapping[str, Any]) -> list[str]:
     """Return a sentence for each of them."""
     kind = auth["type"]
     problems = setting.keys_for_type(auth, "auth", KEYS[kind], NEEDS.get(kind, ()))
-    return [*problems, *_of_paths(auth), *(_of_oauth2(auth) if kind == "oauth2" else ())]
+    of_kind = {"oauth2": _of_oauth2, "jwt": _of_signing, "service_account": _of_service_account}.get(kind)
+    return [*problems, *_of_paths(auth), *(of_kind(auth) if of_kind else ())]
 
 
 def _of_paths(auth: Mapping[str, Any]) -> Iterator[str]:
@@ -37,6 +38,7 @@ _OF_GRANTS: Mapping[str, Sequence[str]] = {
     "client_credentials": ("client_id",),
     "password": ("username", "password"),
     "refresh_token": ("refresh_token",),
+    "jwt_bearer": ("algorithm",),
 }
 """What each grant needs, and no other takes, but for `client_id`."""
 
@@ -46,7 +48,9 @@ def _of_oauth2(auth: Mapping[str, Any]) -> Iterator[str]:
     for key in _OF_GRANTS[grant]:
         if key not in auth:
             yield f"Expected the key `auth.{key}`, which `auth.grant` `{grant}` needs"
-    of_others = {key for keys in _OF_GRANTS.values() for key in keys} - {"client_id", *_OF_GRANTS[grant]}
+    signs = grant == "jwt_bearer" or auth.get("client_auth") == "jwt"
+    of_others = {key for keys in _OF_GRANTS.values() for key in keys} - {"client_id", "algorithm"}
+    of_others -= set(_OF_GRANTS[grant])
     if grant != "refresh_token":
         of_others.add("refresh_token_rotates")
     elif "token_file" not in auth and auth.get("refresh_token_rotates", True):
@@ -58,5 +62,49 @@ def _of_oauth2(auth: Mapping[str, Any]) -> Iterator[str]:
         yield f"`auth.{key}` does not go with `auth.grant` `{grant}`"
     if "client_secret" in auth and "client_id" not in auth:
         yield "`auth.client_secret` has no effect without `auth.client_id`"
-    if "client_auth" in auth and "client_secret" not in auth:
-        yield "`auth.client_auth` has no effect without `auth.client_secret`"
+    if signs:
+        yield from _of_signing(auth)
+    else:
+        yield from (
+            f"`auth.{key}` has no effect without `auth.grant` `jwt_bearer` or `auth.client_auth` `jwt`: nothing is signed"
+            for key in SIGNING
+            if key in auth
+        )
+    yield from _of_client(auth)
+
+
+def _of_client(auth: Mapping[str, Any]) -> Iterator[str]:
+    if auth.get("client_auth") != "jwt":
+        if "client_auth" in auth and "client_secret" not in auth:
+            yield "`auth.client_auth` has no effect without `auth.client_secret`"
+        return
+    if "client_id" not in auth:
+        yield "Expected the key `auth.client_id`, which `auth.client_auth` `jwt` needs"
+    if "client_secret" in auth:
+        yield "`auth.client_secret` has no effect with `auth.client_auth` `jwt`, which is signed with `auth.secret` or `auth.private_key`"
+
+
+def _of_signing(auth: Mapping[str, Any]) -> Iterator[str]:
+    """Name what a JWT lacks, or has in vain."""
+    algorithm = auth.get("algorithm")
+    if algorithm is None:
+        if auth.get("grant") != "jwt_bearer" and auth["type"] != "jwt":  # said already
+            yield "Expected the key `auth.algorithm`, by which the JWT is signed"
+        return
+    needed, other = ("secret", "private_key") if algorithm in SECRET_ALGORITHMS else ("private_key", "secret")
+    if needed not in auth:
+        yield f"Expected the key `auth.{needed}`, which `auth.algorithm` `{algorithm}` signs with"
+    for key in (other, *(("key_encoding",) if other == "secret" else ())):
+        if key in auth:
+            yield f"`auth.{key}` has no effect with `auth.algorithm` `{algorithm}`, which signs with `auth.{needed}`"
+    for claim in ("iat", "exp"):
+        if claim in auth.get("claims", {}):
+            yield f"`auth.claims.{claim}` is a moment of each JWT, and set when it is signed; take it out"
+    for name, fits in (("alg", "algorithm"), ("kid", "key_id")):
+        if name in auth.get("jwt_headers", {}):
+            yield f"`auth.jwt_headers.{name}` is what `auth.{fits}` says; say it there"
+
+
+def _of_service_account(auth: Mapping[str, Any]) -> Iterator[str]:
+    if ("scopes" in auth) == ("audience" in auth):
+        yield "Expected one of the keys `auth.scopes` (for an access token) and `auth.audience` (for an ID token) with `auth.type` `service_account`"

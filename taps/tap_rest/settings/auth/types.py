@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -11,9 +11,12 @@ __all__ = [
     "AuthSettings",
     "BasicSettings",
     "BearerSettings",
+    "JwtSettings",
     "NoneSettings",
     "OAuth2Settings",
     "Placed",
+    "ServiceAccountSettings",
+    "Signing",
     "TokenSettings",
     "type_of",
 ]
@@ -61,7 +64,26 @@ class BasicSettings(msgspec.Struct, frozen=True, kw_only=True, tag_field="type",
     password: str
 
 
-class TokenSettings(Placed, frozen=True, kw_only=True):
+class Signing(Placed, frozen=True, kw_only=True):
+    """With what a JWT is signed, and what it says."""
+
+    algorithm: str | None = None
+    private_key: str | None = None
+    secret: str | None = None
+    key_encoding: str = "text"
+    key_id: str | None = None
+    claims: dict[str, Any] = {}
+    jwt_headers: dict[str, Any] = {}
+
+
+class JwtSettings(Signing, frozen=True, kw_only=True, tag_field="type", tag="jwt"):
+    """A token that is signed here."""
+
+    algorithm: str
+    lifetime: float = 300
+
+
+class TokenSettings(Signing, frozen=True, kw_only=True):
     """A token that `token_url` gives."""
 
     token_url: str
@@ -88,7 +110,26 @@ class OAuth2Settings(TokenSettings, frozen=True, kw_only=True, tag_field="type",
     refresh_token_rotates: bool = True
 
 
-AuthSettings: TypeAlias = NoneSettings | ApiKeySettings | BearerSettings | BasicSettings | OAuth2Settings
+class ServiceAccountSettings(Placed, frozen=True, kw_only=True, tag_field="type", tag="service_account"):
+    """A token for a service account, as Google has them."""
+
+    account_key: dict[str, Any]
+    token_url: str | None = None
+    scopes: tuple[str, ...] = ()
+    audience: str | None = None
+    subject: str | None = None
+    token_file: str | None = None
+
+
+AuthSettings: TypeAlias = (
+    NoneSettings
+    | ApiKeySettings
+    | BearerSettings
+    | BasicSettings
+    | OAuth2Settings
+    | JwtSettings
+    | ServiceAccountSettings
+)
 
 
 def type_of(settings: AuthSettings) -> str:
