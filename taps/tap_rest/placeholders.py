@@ -95,7 +95,7 @@ KNOWN: dict[str, Placeholder] = {
         Placeholder("value", _without_bookmark),
         Placeholder("page", _without_pages_by("page")),
         Placeholder("offset", _without_pages_by("offset")),
-        Placeholder("cursor", _without_pages_by("cursor", "header_cursor", "keyset")),
+        Placeholder("cursor", _without_pages_by("cursor", "header_cursor", "keyset", "relay")),
         Placeholder(
             "size", lambda _, pagination: None if "size" in pagination else "has no `pagination.size`"
         ),

@@ -32,7 +32,7 @@ from tap_rest.pages.here import Experience, Here, Seen
 from tap_rest.pages.keyset import Keyset
 from tap_rest.pages.kinds import BY_TOKEN, NEXT, place_name, place_of
 from tap_rest.pages.lastpage import End, LastPage, Place, Sign, Weight
-from tap_rest.pages.placing import told_place
+from tap_rest.pages.placing import told_place, variable_of
 from tap_rest.pages.steps import Step, first_step, step_after_page, step_behind_key
 from tap_rest.pages.unread import sign_of_a_page_before, signs_of_totals, totals_of, verdicts
 from tap_rest.records import ReadPage
@@ -292,6 +292,9 @@ class Pages:
     def _way_to_another_param(self) -> str:
         """Return where the parameter is named; that of a token has the token's own name as often as not."""
         settings = self._settings
+        variable = variable_of(settings)
+        if variable is not None:
+            return f"See that `graphql.query` hands on `${variable}` to what it asks for"
         own = re.findall(r"[\w-]+", settings.cursor or "")[-1:]
         if settings.request_header is not None or settings.place not in ("query", "body") or not own:
             return "Check `pagination`"

@@ -10,8 +10,9 @@ from typing import Any
 from tap_rest.pages.steps import role_of
 from tap_rest.placeholders import as_text
 from tap_rest.settings.pagination import Pagination, param_of, size_param_of
+from tap_rest.settings.request import VARIABLES
 
-__all__ = ["Placed", "placed", "told_place"]
+__all__ = ["Placed", "placed", "told_place", "variable_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,13 @@ def _lanes(settings: Pagination) -> Mapping[str, tuple[str, str]]:
     return {"size": (settings.size_place, size_param_of(settings)), role_of(settings): page}
 
 
+def variable_of(settings: Pagination) -> str | None:
+    """Return the variable of GraphQL that tells pages apart, None where none does."""
+    name = param_of(settings)
+    is_one = settings.place == "body" and name.startswith(VARIABLES)
+    return name.removeprefix(VARIABLES) if is_one else None
+
+
 def told_place(settings: Pagination) -> str:
     """Return where pages are told apart, in words."""
     if settings.request_header is not None:
@@ -57,6 +65,8 @@ def told_place(settings: Pagination) -> str:
     match settings.place:
         case "header":
             return f"header `{param_of(settings)}`"
+        case "body" if variable_of(settings) is not None:
+            return f"variable `{variable_of(settings)}`"
         case "body":
             return f"member `{param_of(settings)}` of the body"
         case "placeholder":

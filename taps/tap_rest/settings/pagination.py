@@ -23,6 +23,7 @@ PAGINATION_TYPES = (
     "next_url",
     "hateoas",
     "keyset",
+    "relay",
 )
 
 PAGINATION = setting.group(
@@ -33,7 +34,7 @@ PAGINATION = setting.group(
             "`single`: one request; an answer that shows another page is a warning. `page`: a page number. `offset`: an offset and a limit. `cursor`: a "
             "token in the body. `header_cursor`: a token in a response header. `link_header`: the Link "
             "header. `next_url`: a URL in the body. `hateoas`: a list or an object of links in the body. "
-            "`keyset`: a value of the last record.",
+            "`keyset`: a value of the last record. `relay`: the `pageInfo` of GraphQL beside the records.",
             enum=list(PAGINATION_TYPES),
         ),
         "param": setting.name(
@@ -182,6 +183,7 @@ _KEYS = {
     "link_header": ("rel", "continue_by", "on_repeated_token", *_SIZE_AND_END),
     "next_url": ("next", "continue_by", "on_repeated_token", *_SIZE_AND_END),
     "hateoas": ("links", "rel", "continue_by", "on_repeated_token", *_SIZE_AND_END),
+    "relay": ("param", "continue_by", "allow_repeated_pages", "size", "size_param", "empty_page", "unread"),
     "keyset": ("param", "in", "field", "template", "allow_repeated_pages", *_SIZE_AND_END),
 }
 _NEEDS = {"cursor": ("cursor",), "header_cursor": ("header",), "keyset": ("field",)}

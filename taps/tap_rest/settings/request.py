@@ -10,12 +10,14 @@ import msgspec
 
 from tap_rest.placeholders import KNOWN, asked_of, names_in, needed_in
 from tap_rest.settings import setting
+from tap_rest.settings.relay import as_cursor, relay_problems
 
 __all__ = [
     "BODY_FORMAT",
     "GRAPHQL",
     "METHOD",
     "REQUEST_BODY",
+    "VARIABLES",
     "GraphQL",
     "bookmark_needed",
     "request_problems",
@@ -23,6 +25,8 @@ __all__ = [
 ]
 
 Group = Mapping[str, Any]
+VARIABLES = "variables."
+"""What the path of a variable begins with, in the body that GraphQL sends."""
 _METHODS = ("GET", "POST", "PUT", "PATCH")
 _FORMATS = ("json", "form", "text")
 METHOD = setting.text(
@@ -80,14 +84,19 @@ def with_request(stream: Group) -> dict[str, Any]:
 
 
 def _resolved_pagination(stream: Group) -> dict[str, Any]:
-    pagination = dict(stream["pagination"])
+    is_relay = stream["pagination"]["type"] == "relay"
+    pagination = as_cursor(stream) if is_relay else dict(stream["pagination"])
     used = {name for _, value in asked_of(stream) for name in names_in(value)}
     role = pagination["type"] if pagination["type"] in ("page", "offset") else "cursor"
     if "size" in used:
         pagination["size_in"] = "placeholder"
     if role in used:
         pagination["in"] = "placeholder"
-    elif "graphql" in stream and "in" not in pagination and "request_header" not in pagination:
+    elif (
+        "graphql" in stream
+        and pagination["type"] not in _WITHOUT_PARAM
+        and not pagination.keys() & {"in", "request_header"}
+    ):
         param, size_param = _VARIABLES[role]
         pagination["in"] = "body"
         pagination["param"] = _variable(pagination.get("param", param))
@@ -99,7 +108,7 @@ _VARIABLES = {"cursor": ("after", "first"), "page": ("page", "per_page"), "offse
 
 
 def _variable(name: str) -> str:
-    return f"variables.{name}"
+    return VARIABLES + name
 
 
 def bookmark_needed(path: str, *asked: Any) -> bool:
@@ -125,6 +134,7 @@ def request_problems(stream: Group, place: str, *, has_start: bool) -> Iterator[
         yield from _problems_of_body(stream, place)
     elif "body_format" in stream:
         yield f"`{place}.body_format` has no effect without `{place}.body`"
+    yield from relay_problems(stream, place)
     yield from _problems_of_placing(stream, place)
     asked = dict(asked_of(stream))
     if not has_start and bookmark_needed(asked.pop("path"), *asked.values()):
@@ -186,7 +196,7 @@ def _variables_sent(stream: Group, place: str) -> Iterator[tuple[str, str]]:
         named += ["size_param"] if "size" in group and "size_in" not in group else []
         for setting_name in named:
             path = group.get(setting_name, "")
-            if group.get("in") == "body" and path.startswith("variables."):
+            if group.get("in") == "body" and path.startswith(VARIABLES):
                 yield f"{place}.{key}.{setting_name}", path.split(".")[1]
 
 

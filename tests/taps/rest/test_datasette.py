@@ -126,3 +126,44 @@ def test_only_what_changed_travels_again(datasette: tuple[str, Path], run_tap: A
     database.close()
     second = run_tap(url, stream, state=first.state).ended(0)
     assert sorted(row["id"] for row in second.records("flights")) == [9, 9001]
+
+
+QUERY = """query flights($after: String, $first: Int, $since: String) {
+  flights(after: $after, first: $first, filter: {changed_at: {gte: $since}}) {
+    totalCount pageInfo { hasNextPage endCursor } nodes { id carrier delay changed_at }
+  }
+}"""
+GRAPHQL: dict[str, Any] = {
+    "name": "flights",
+    "path": "/graphql",
+    "graphql": {"query": QUERY},
+    "records": "$.data.flights.nodes[*]",
+    "primary_keys": ["id"],
+    "replication_key": "changed_at",
+    "incremental": {"param": "since"},
+    "pagination": {"type": "relay", "size": 250},
+}
+
+
+def test_by_graphql(datasette: tuple[str, Path], run_tap: Any) -> None:
+    """Its plugin `datasette-graphql`: a server of GraphQL that is not ours, either."""
+    url, file = datasette
+    first = run_tap(url, GRAPHQL).ended(0)
+    assert sorted(first.records("flights"), key=lambda row: row["id"]) == rows(file)
+    with sqlite3.connect(file) as database:
+        database.execute("UPDATE flights SET delay = 8.5, changed_at = '2026-03-01T00:00:00Z' WHERE id = 11")
+    database.close()
+    second = run_tap(url, GRAPHQL, state=first.state).ended(0)
+    third = run_tap(url, GRAPHQL, state=second.state).ended(0)
+    assert {"id": 11, "carrier": "Ü4", "delay": 8.5, "changed_at": "2026-03-01T00:00:00Z"} in second.records(
+        "flights"
+    )
+    assert third.records("flights") == []
+
+
+def test_a_query_that_it_refuses(datasette: tuple[str, Path], run_tap: Any) -> None:
+    url, _ = datasette
+    wrong = {"graphql": {"query": QUERY.replace("carrier", "carier")}}
+    run = run_tap(url, GRAPHQL | wrong).ended(69)
+    assert "Cannot query field" in run.sentence
+    assert "carier" in run.sentence
