@@ -29,6 +29,7 @@ A connector is two classes:
           accepts_duplicate_keys=False, # True: of different rows with one key the last is meant to win
           valid_replication_keys=(),    # others that a catalog may choose
           is_key_unique=False,          # True: the source sees to it that no two rows have one key
+          tells_deletions=False,        # True: records say by `_sdc_deleted_at` that their row is gone
           sends_versions=False,         # True: a complete full load says so, and rows gone at the source go from the target
           start_setting=None,           # the setting by which the source is asked for Start.value, for warnings
           replication_methods=(),       # the first is the default, one alone is forced; LOG_BASED: `log_contract`

@@ -103,6 +103,7 @@ class BlockStream(Stream):
         is_key_unique: bool = False,
         sends_versions: bool = False,
         replication_methods: Sequence[str] = (),
+        tells_deletions: bool = False,
     ) -> None:
         super().__init__(
             cast("Tap", tap), resolve_refs(schema, f"stream `{name}`") or {"type": "object"}, name
@@ -127,6 +128,7 @@ class BlockStream(Stream):
         self.accepts_duplicate_keys = accepts_duplicate_keys
         self.is_key_unique = is_key_unique
         self.sends_versions = sends_versions
+        self.tells_deletions = tells_deletions
         self._own_keys = tuple(key_properties)
         self._valid_replication_keys = tuple(
             dict.fromkeys([*filter(None, [replication_key]), *valid_replication_keys])
@@ -316,13 +318,24 @@ class BlockStream(Stream):
         if whole:
             return RecordEncoder(self.name, {}, SelectionMask(), times=times)
         schema, mask = self.effective_schema, self.mask
-        if self.is_log_based and "properties" in schema:
+        if self._marks_deletions and "properties" in schema:
             schema, mask = _with_deletions(schema, self.primary_keys), SelectionMask(mask)
             mask["properties", DELETED_AT] = True
         if without:
             mask = SelectionMask(mask)
             mask.update({("properties", name): False for name in without})
-        return RecordEncoder(self.name, schema, mask, partial=self.sends_partial_records, times=times)
+        return RecordEncoder(
+            self.name,
+            schema,
+            mask,
+            partial=self.sends_partial_records,
+            times=times,
+            tells_deletions=self.tells_deletions,
+        )
+
+    @property
+    def _marks_deletions(self) -> bool:
+        return self.is_log_based or self.tells_deletions
 
     def fate_of_nulls(self) -> str:
         """Return what becomes, in later runs, of rows without a replication key; it completes "what has none was sent, and"."""
@@ -396,7 +409,7 @@ class BlockStream(Stream):
     def selected_schema(self) -> dict[str, Any]:
         """The schema as SCHEMA carries it: selected properties only."""
         schema = get_selected_schema(self.name, self.effective_schema, self.mask)
-        return _with_deletions(schema, self.primary_keys) if self.is_log_based else schema
+        return _with_deletions(schema, self.primary_keys) if self._marks_deletions else schema
 
     @property
     def kinds(self) -> dict[str, str]:

@@ -24,6 +24,7 @@ from tap_rest.beginnings import AS_CONFIGURED, NOT_MODIFIED, Beginning
 from tap_rest.client import Client
 from tap_rest.composing import Composer, Frame
 from tap_rest.config import ApiSettings
+from tap_rest.deletions import Deletions
 from tap_rest.doubts import told_of_lost_page, told_of_lost_parameters, told_of_uneven_pages
 from tap_rest.formats.layouts import layout_of
 from tap_rest.formats.translating import Translator
@@ -98,7 +99,8 @@ class Asking:
         self._composer = Composer(source.api, settings, parents, lambda: source.began)
         self._types = types
         self._experience = Experience()
-        self._shaped = Shaping(settings).shaped
+        self._shaping = Shaping(settings, told.warn)
+        self._shaped = self._shaping.shaped
         rules = Rules.of(settings, source.api.errors)
         self._rules = {is_first: rules.at(is_first=is_first) for is_first in (True, False)}
         self.numbering: Numbering | None = None
@@ -127,6 +129,11 @@ class Asking:
         question = self._composer.frame(context, wanted).question(first_step(self._settings.pagination))
         payload = None if question.payload is None else question.payload.content.decode()
         return [question.url, question.params, question.headers, question.method, payload]
+
+    @property
+    def deletions(self) -> Deletions:
+        """How records say that their rows are gone."""
+        return self._shaping.deletions
 
     @property
     def endings(self) -> Endings:

@@ -15,6 +15,7 @@ from tap_rest.placeholders import holds_any, placeholder_problems
 from tap_rest.settings import setting
 from tap_rest.settings.auth import AUTH, AuthSettings, NoneSettings, auth_problems
 from tap_rest.settings.conditional import conditional_problems
+from tap_rest.settings.deletes import deletes_problems
 from tap_rest.settings.each import each_problems
 from tap_rest.settings.effects import settings_without_effect
 from tap_rest.settings.errors import ERRORS, ErrorRule, error_problems
@@ -140,7 +141,7 @@ def config_conflicts(config: Mapping[str, Any]) -> list[str]:
         whole = _with_top_level(stream, config)
         problems += placeholder_problems(whole, place, whole.get("pagination", {}))
         problems += each_problems(whole, place)
-        problems += explode_problems(whole, place)
+        problems += [*explode_problems(whole, place), *deletes_problems(whole, place)]
         problems += token_problems(whole, place)
         problems += conditional_problems(whole, place, {other["name"]: other for other in streams})
         problems += request_problems(whole, place, has_start="start_date" in config)

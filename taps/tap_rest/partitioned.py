@@ -12,6 +12,7 @@ from singerkit_wire.encode import Record
 from tap_rest.advice import advice_on_equal_parents, advice_on_parents
 from tap_rest.asking import Asking
 from tap_rest.declaredschema import DeclaredSchema
+from tap_rest.deletions import living
 from tap_rest.doubts import told_of_lacking_parents, told_of_lost_copy
 from tap_rest.each import combinations
 from tap_rest.parents import ParentFields
@@ -61,6 +62,8 @@ class PartitionedStream(BlockStream):
         )
         lists, own = self.settings.for_each, self.context_fields
         keys = None if own is None else [name for name in own if name not in lists]
+        if above is not None and above.settings.deletes is not None:
+            records = living(records)
         for context in self._parents.contexts(records, keys, inherited, schema):
             for values in combinations(lists):
                 yield self._parents.with_values(context, values)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec import Raw
 
+from tap_rest.deletions import Deletions
 from tap_rest.exploding import Exploding
 from tap_rest.lifting import Lifting
 from tap_rest.settings.stream import StreamSettings
@@ -12,16 +15,18 @@ __all__ = ["Shaping"]
 
 
 class Shaping:
-    """Of one stream: lists inside records become rows, and what stands inside other fields is copied to the top."""
+    """Of one stream: lists inside records become rows, what stands inside other fields is copied to the top, what is gone is marked."""
 
-    def __init__(self, settings: StreamSettings) -> None:
+    def __init__(self, settings: StreamSettings, tell: Callable[[str], None]) -> None:
         self._exploding = Exploding(settings.name, settings.explode)
         self._lifting = Lifting(settings)
+        self.deletions = Deletions(settings, tell)
 
     def shaped(self, records: list[Raw], where: str) -> list[Raw]:
         """Return what is sent of the records of a page; where that is what came, the same list.
 
         Raises:
-            BadDataError: see `Exploding.rows` and `Lifting.lifted`.
+            BadDataError: see `Exploding.rows`, `Lifting.lifted` and `Deletions.marked`.
         """
-        return self._lifting.lifted(self._exploding.rows(records, where), where)
+        rows = self._lifting.lifted(self._exploding.rows(records, where), where)
+        return self.deletions.marked(rows, where)

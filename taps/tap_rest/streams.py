@@ -130,6 +130,7 @@ class RestStream(PartitionedStream):
             sends_partial_records=settings.partial_records,
             accepts_duplicate_keys=settings.duplicate_keys == "warn",
             sends_versions=settings.activate_version,
+            tells_deletions=settings.deletes is not None,
             start_setting="incremental.param" if incremental and incremental.tells_days else None,
         )
 
@@ -270,6 +271,11 @@ class RestStream(PartitionedStream):
     def advice_on_order(self) -> str:
         """Return what to do where the pages are not sorted, though the stream is declared so."""
         return advice_on_order(self.settings, self.bookmark_key)
+
+    def tell_at_end(self) -> None:
+        """Say what a first read, which has come to its end, has not met."""
+        if self.selected and self.rows_came and not self._was_read:
+            self.asking.deletions.tell_at_end()
 
     def warn(self, sentence: str) -> None:
         """Warn of what was read: rows may be missing, so that none are removed."""

@@ -185,6 +185,9 @@ class TapRest(SingerkitTap):
         try:
             super().sync()
             self._warn_of_nothing()
+            for read in self.block_streams:
+                if isinstance(read, RestStream):
+                    read.tell_at_end()
         finally:
             self._repeat_warnings()
             client = self.client

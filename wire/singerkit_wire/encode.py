@@ -26,6 +26,7 @@ from singerkit_shell.encoding import check_utf8
 from singerkit_shell.errors import BadDataError
 from singerkit_state.memory import TypedRecord
 from singerkit_wire.keyforms import KeyForm, key_form
+from singerkit_wire.stream import DELETED_AT
 from singerkit_wire.typedrows import TypedRow, is_plain_name, values_of
 from singerkit_wire.wording import Wording, fields_of
 
@@ -73,6 +74,8 @@ class _Layout(Protocol):
 
     def fill(self, rows: Rows, name: str, value: Raw) -> None: ...
 
+    def leave_out(self, rows: Rows) -> None: ...
+
     def column(self, rows: Rows, name: str) -> list[Raw]: ...
 
 
@@ -82,7 +85,7 @@ class RecordEncoder:
     ``schema`` is the stream's resolved schema; only its properties that ``mask`` selects are sent. A schema
     without ``properties`` sends records whole. A property that a record leaves out is sent as null (DESIGN 6), unless
     it is required or ``partial`` says that what is left out is not known. ``times`` are fields that hold points in time
-    though the schema does not say so.
+    though the schema does not say so. ``tells_deletions``: what a record leaves out whose row is gone (`DELETED_AT`) is not known.
     """
 
     def __init__(
@@ -93,9 +96,11 @@ class RecordEncoder:
         *,
         partial: bool = False,
         times: Collection[str] = (),
+        tells_deletions: bool = False,
     ) -> None:
         self._stream = stream
         self._schema, self._mask, self._partial, self._times = schema, mask, partial, times
+        self._tells_deletions = tells_deletions and bool(mask["properties", DELETED_AT])
         self._former: tuple[Mapping[str, Any], RecordEncoder] | None = None
         self._wording = Wording(schema, times, keeps_null=partial)
         self._begin = b'{"type":"RECORD","stream":%s,"record":' % _encoder.encode(stream)
@@ -132,7 +137,14 @@ class RecordEncoder:
         mask.update({("properties", name): True for name in opened})
         known = {**{name: kinds.get(name, {}) for name in opened}, **(self._properties or {})}
         schema = {**self._schema, "properties": known}
-        return RecordEncoder(self._stream, schema, mask, partial=self._partial, times=self._times)
+        return RecordEncoder(
+            self._stream,
+            schema,
+            mask,
+            partial=self._partial,
+            times=self._times,
+            tells_deletions=self._tells_deletions,
+        )
 
     def decode(
         self,
@@ -155,6 +167,10 @@ class RecordEncoder:
             rows = self._decoded(records)
         for name, value in (constants or {}).items():
             self._layout.fill(rows, name, Raw(_encoder.encode(value)))
+        if self._tells_deletions:
+            marks = self._layout.column(rows, DELETED_AT)
+            gone = [row for row, mark in zip(rows, marks, strict=True) if bytes(mark) != b"null"]
+            self._layout.leave_out(gone)
         return rows
 
     def decoded(self, records: Sequence[RawRecord]) -> Decoded:
@@ -303,6 +319,8 @@ class _Structs:
     def __init__(self, names: Sequence[str], filled: set[str]) -> None:
         self._fields = {name: f"f{index}" for index, name in enumerate(names)}
         self._filled = filled
+        self._leaves_out = False
+        """Whether what a record leaves out has been left out of a row."""
         self.form: object = (tuple(names), frozenset(filled))
         struct = msgspec.defstruct(
             "Record",
@@ -326,10 +344,18 @@ class _Structs:
         lacking = [row for row, own in zip(rows, there, strict=True) if own is UNSET or own is _NULL]
         deque(map(setattr, lacking, repeat(field), repeat(value)), maxlen=0)
 
+    def leave_out(self, rows: Rows) -> None:
+        """Leave out what the records of ``rows`` have left out."""
+        fields = [self._fields[name] for name in self._filled if name in self._fields]
+        self._leaves_out = self._leaves_out or bool(rows)
+        for row in rows:
+            for left_out in [one for one in fields if getattr(row, one) is _NULL]:
+                setattr(row, left_out, UNSET)
+
     def column(self, rows: Rows, name: str) -> list[Raw]:
         field = self._fields[name]
         values = list(map(attrgetter(field), rows))
-        if name in self._filled:
+        if name in self._filled and not self._leaves_out:
             return values
         return [_NULL if value is UNSET else value for value in values] if UNSET in values else values
 
@@ -368,6 +394,11 @@ class _Dicts:
         for row in rows:
             if row.get(name, _NULL) is _NULL:
                 row[name] = value
+
+    def leave_out(self, rows: Rows) -> None:
+        for row in rows:
+            for name in [name for name, value in row.items() if value is _NULL]:
+                del row[name]
 
     def column(self, rows: Rows, name: str) -> list[Raw]:
         return [row.get(name, _NULL) for row in rows]

@@ -8,10 +8,12 @@ from typing import Any
 
 import msgspec
 
+from singerkit_wire.stream import DELETED_AT
 from tap_rest.paths import filters, unfiltered
 from tap_rest.settings import setting
 from tap_rest.settings.body import BODY, ArraysSettings, CsvSettings, XmlSettings, body_problems
 from tap_rest.settings.conditional import CONDITIONAL
+from tap_rest.settings.deletes import DELETES, Deletes
 from tap_rest.settings.each import FOR_EACH
 from tap_rest.settings.errors import ERRORS, ErrorRule
 from tap_rest.settings.explode import EXPLODE, Explode
@@ -85,6 +87,7 @@ STREAM = setting.group(
         ),
         "copy": COPY,
         "explode": EXPLODE,
+        "deletes": DELETES,
         "duplicate_keys": setting.text(
             "What it means when two different rows have the same `primary_keys` in one answer, or below two parents: "
             "`fail`, or `warn`, and the last one replaces the others. Default `fail`.",
@@ -152,6 +155,7 @@ class StreamSettings(msgspec.Struct, frozen=True, dict=True):
     copied: dict[str, tuple[str, ...]] = {}
     """What is copied to the top of each record: its name there, and the names down to where it stands."""
     explode: Explode | None = None
+    deletes: Deletes | None = None
     duplicate_keys: str = "fail"
     replication_key: str | None = None
     replication_key_format: str | None = None
@@ -189,8 +193,11 @@ class StreamSettings(msgspec.Struct, frozen=True, dict=True):
 
     @property
     def overrides(self) -> dict[str, Any]:
-        """`schema_overrides` as properties of a record."""
-        return overridden(self.schema_overrides)
+        """`schema_overrides` as properties of a record, with the mark of rows that are gone."""
+        marks = (
+            {} if self.deletes is None else {DELETED_AT: {"type": ["string", "null"], "format": "date-time"}}
+        )
+        return overridden(self.schema_overrides) | marks
 
     @property
     def rows_at(self) -> str | None:
@@ -242,7 +249,8 @@ class StreamSettings(msgspec.Struct, frozen=True, dict=True):
     def added_fields(self) -> set[str]:
         """The fields that the config adds to the records."""
         around = self.explode.copy if self.explode is not None else ()
-        return {*self.copies, *self.copied, *self.for_each, *around}
+        marks = () if self.deletes is None else (DELETED_AT,)
+        return {*self.copies, *self.copied, *self.for_each, *around, *marks}
 
     @property
     def needs_bookmark(self) -> bool:

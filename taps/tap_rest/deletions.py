@@ -1,0 +1,154 @@
+"""Records that say that their row is gone at the source: they are marked with `_sdc_deleted_at`, all others with null there.
+
+What such a record leaves out stays as it is in the target, since it may have no more than its key.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw
+
+from singerkit_shell.errors import BadDataError
+from singerkit_state.instants import Instant, NoInstantError, iso_instant, iso_of, rfc2822_instant, zone_named
+from singerkit_wire.encode import Record
+from singerkit_wire.stream import DELETED_AT
+from tap_rest import exact
+from tap_rest.bodies import kind_of
+from tap_rest.paths import Found, Path, column_of
+from tap_rest.settings.fields import names_of
+from tap_rest.settings.stream import StreamSettings
+from tap_rest.withmembers import with_members
+
+__all__ = ["Deletions", "living"]
+
+Column = Callable[[Sequence[Raw], str], list[Found]]
+_BEGIN = json.dumps(DELETED_AT).encode() + b":"
+_THERE = _BEGIN + b"null"
+_SCALES = ((10**8, 1), (10**11, 10**3), (10**14, 10**6), (10**17, 10**9))
+"""From which number on it is taken for seconds since 1970, or for so many in one: times from 1973 on."""
+
+
+class Deletions:
+    """Marks the records of one stream; ``tell`` takes a sentence."""
+
+    def __init__(self, settings: StreamSettings, tell: Callable[[str], None]) -> None:
+        self._settings, self._deletes, self._tell = settings, settings.deletes, tell
+        self._zone = None if settings.time_zone is None else zone_named(settings.time_zone)
+        self._is_met = False
+        self._own = _column(DELETED_AT)
+        self._times: list[Column] = []
+        if self._deletes is not None:
+            self._field = _column(self._deletes.field)
+            wanted = (self._deletes.at, self._deletes.field)
+            self._times = [_column(text) for text in wanted if text is not None]
+            if settings.replication_key is not None:
+                self._times.append(column_of(Path("", (settings.replication_key,), False)))
+            self._is_marked = names_of(self._deletes.field) == (DELETED_AT,)
+
+    def marked(self, records: list[Raw], where: str) -> list[Raw]:
+        """Return the records with their marks.
+
+        Raises:
+            BadDataError: a field of that name is there already, or what is to say whether a row is gone does not.
+        """
+        if self._deletes is None or not records:
+            return records
+        found = self._field(records, where)
+        self._is_met = self._is_met or any(one is not None for one in found)
+        own = found if self._is_marked else self._own(records, where)
+        gone = [self._says_gone(one, where) for one in found]
+        marks = [_THERE] * len(records)
+        numbers = [number for number, is_gone in enumerate(gone) if is_gone]
+        if numbers:
+            times = self._times_of([records[number] for number in numbers], where)
+            for number, text in zip(numbers, times, strict=True):
+                marks[number] = _BEGIN + json.dumps(text).encode()
+        if not self._is_marked and any(one is not None for one in own):
+            raise BadDataError(
+                f"A record of stream {self._settings.name} has a field `{DELETED_AT}` of its own, where `deletes` puts its mark; name that field in "
+                "`deletes.field`."
+            )
+        return with_members(
+            records, [[mark] if there is None else [] for mark, there in zip(marks, own, strict=True)]
+        )
+
+    def tell_at_end(self) -> None:
+        """Say that no record had the field."""
+        if self._deletes is not None and not self._is_met:
+            self._tell(
+                f"No record of stream {self._settings.name} has `{self._deletes.field}`, by which `deletes` knows that a row is gone. If only deleted "
+                "ones have it, all is well; if not, correct it, or ask the API for deleted ones, too (in `params`)."
+            )
+
+    def _says_gone(self, found: Found, where: str) -> bool:
+        raw = bytes(found) if isinstance(found, Raw) else b"null"
+        assert self._deletes is not None  # noqa: S101  of the caller
+        if self._deletes.equals is not UNSET:
+            wanted = self._deletes.equals
+            return _scalar(raw) in {_text(one) for one in (wanted if isinstance(wanted, list) else [wanted])}
+        if raw in (b"null", b"false", b"0", b'""'):
+            return False
+        if raw in (b"true", b"1") or self._moment(raw) is not None:
+            return True
+        raise BadDataError(
+            f"Expected a time, true, false or null at `{self._deletes.field}` in the records of {where}, by which `deletes` of stream "
+            f"{self._settings.name} knows whether a row is gone, got another `{kind_of(raw)}`; say which values mean that in `deletes.equals`."
+        )
+
+    def _times_of(self, records: Sequence[Raw], where: str) -> list[str]:
+        times: list[str | None] = [None] * len(records)
+        for column in self._times:
+            for number, found in enumerate(column(records, where)):
+                if times[number] is None and isinstance(found, Raw):
+                    instant = self._moment(bytes(found))
+                    times[number] = None if instant is None else iso_of(instant)
+        now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        return [now if text is None else text for text in times]
+
+    def _moment(self, raw: bytes) -> Instant | None:
+        """Return the point in time that a value is: ISO 8601, a date of e-mail, or a number since 1970; None: it is none."""
+        value = exact.loads(raw)
+        if isinstance(value, str):
+            for read in (lambda text: iso_instant(text, self._zone), rfc2822_instant):
+                try:
+                    return read(value)
+                except NoInstantError:
+                    continue
+            value = Decimal(value) if value.isascii() and value.isdigit() else None
+        if isinstance(value, bool) or not isinstance(value, int | Decimal):
+            return None
+        scale = next((scale for least, scale in reversed(_SCALES) if value >= least), None)
+        if scale is None or value >= 10**20:
+            return None
+        seconds, rest = divmod(Decimal(str(value)), scale)
+        fraction = f"{rest / scale:f}".partition(".")[2].rstrip("0")
+        return int(seconds), fraction
+
+
+def living(records: Sequence[Record]) -> list[Record]:
+    """Return the raw records whose rows are not marked as gone: nothing stands below the others any more."""
+    raw = [record if isinstance(record, Raw) else Raw(bytes(record)) for record in records]
+    marks = _column(DELETED_AT)(raw, "a record")
+    return [
+        record
+        for record, mark in zip(records, marks, strict=True)
+        if not isinstance(mark, Raw) or bytes(mark) == b"null"
+    ]
+
+
+def _column(text: str) -> Column:
+    return column_of(Path("", names_of(text), False))
+
+
+def _scalar(raw: bytes) -> str:
+    return str(exact.loads(raw)) if raw[:1] == b'"' else raw.decode("utf-8", "replace")
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
