@@ -166,6 +166,9 @@ class SingerkitTap(Tap):
     def warn_without_catalog(self) -> None:
         """Say what a run would be refused for unless its catalog mends it; called by --discover and --test, which know none."""
 
+    def show_streams(self) -> None:
+        """Show people what --test finds, on stderr; called before it writes messages."""
+
     def log_reader(self, streams: Sequence[BlockStream]) -> LogReader:
         """Return what reads the log of ``streams``, all log-based ones of this run; called once, and nothing is read yet."""
         raise NotImplementedError(f"{type(self).__name__} has to implement log_reader for {streams[0].name}")
@@ -453,6 +456,7 @@ class SingerkitTap(Tap):
         if value == CliTestOptionValue.Schema.value:
             tap.write_schemas()
         else:
+            tap.show_streams()
             tap.run_connection_test()
         ctx.exit()
 

@@ -187,7 +187,7 @@ class RestStream(PartitionedStream):
         if self._tokens is not None:
             return self._tokens.pages(start.continuation, partial(self._ask_by_token, context))
         if self._conditional is not None:
-            params = self._bookmark_asked(start)
+            params = self.bookmark_asked_from(start)
             question = partial(self._question_and_fields, context, params)
             ask_under = partial(self._ask_under, context, params, is_first=start.bookmark is None)
             return self._conditional.pages(start.continuation, question, ask_under)
@@ -198,7 +198,7 @@ class RestStream(PartitionedStream):
             begun = self._first.begun(context, params) if is_first and begins_read else None
             return begun or self.asking.pages(context, params, is_first=is_first, begins_read=begins_read)
 
-        params, key = self._bookmark_asked(start), self.bookmark_key
+        params, key = self.bookmark_asked_from(start), self.bookmark_key
         if key is None or not (self.settings.follows_key or self.settings.may_follow_key):
             return ask(params)
         ask_on: Ask = ask
@@ -352,7 +352,7 @@ class RestStream(PartitionedStream):
         """Return that numbers are to be written as times, and nobody has said in which unit they count."""
         return unit_problem(self.name, self.replication_key, self.settings.incremental, self.bookmark_kind)
 
-    def _bookmark_asked(self, start: Start) -> dict[str, Any]:
+    def bookmark_asked_from(self, start: Start) -> dict[str, Any]:
         return bookmark_asked(self.settings.incremental, start.value, self.bookmark_kind)
 
     # What the state says of former runs
@@ -406,7 +406,7 @@ class RestStream(PartitionedStream):
 
     def pages_again(self, context: Context | None, start: Start) -> Iterator[Page]:
         """Yield the pages of a read once more."""
-        for page in self.asking.pages(context, self._bookmark_asked(start)):
+        for page in self.asking.pages(context, self.bookmark_asked_from(start)):
             yield Page(page.records, self.constants(context))
 
     def advice_on_keys(self, field: str | None, *, alone: bool = False, below_parents: bool = False) -> str:
@@ -466,11 +466,11 @@ class RestStream(PartitionedStream):
         self._take_schema()
 
     def _samples(self) -> Generator[Sample, None, None]:
-        for context in self._first_contexts():
-            for page in self._first_pages(context):
+        for context in self.first_contexts():
+            for page in self.first_pages(context):
                 yield page.records, self.constants(context)
 
-    def _first_contexts(self) -> Iterator[Context | None]:
+    def first_contexts(self) -> Iterator[Context | None]:
         """Yield the contexts that the first pages of the streams above give."""
         above = self.above
         if not isinstance(above, RestStream):
@@ -478,13 +478,13 @@ class RestStream(PartitionedStream):
             return
         first = (
             (page.records, context)
-            for context in above._first_contexts()
-            for page in above._first_pages(context)
+            for context in above.first_contexts()
+            for page in above.first_pages(context)
         )
         for records, context in islice(first, _PAGES_ABOVE):
             yield from self.child_contexts(records, context)
 
-    def _first_pages(self, context: Context | None) -> Iterator[ReadPage]:
+    def first_pages(self, context: Context | None) -> Iterator[ReadPage]:
         if self._tokens is not None:
             return self._first.look(context, self.asking.first_params(context))
         if self.settings.needs_bookmark:
@@ -494,7 +494,7 @@ class RestStream(PartitionedStream):
     def _start_params(self) -> dict[str, Any]:
         """Return what asks for rows from `start_date` on, as far as the replication key is known."""
         start = Start(starting_value(self.tap.api.start_date, self.bookmark_kind), None)
-        return self._bookmark_asked(start)
+        return self.bookmark_asked_from(start)
 
     def _hint_at_start(self, error: BadDataError) -> None:
         """Say which setting asks from a start on, where no answer has come and the API misses that."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from singerkit_catalog.selection import apply_rules, unmatched_rules
 from singerkit_shell.validate import config_problems
@@ -34,6 +35,7 @@ from tap_rest.urls import parameters_in_path
 __all__ = ["TapRest", "main"]
 
 _WARNINGS = 5
+_SHOWN = 5
 
 
 _START_DATE = (
@@ -207,13 +209,7 @@ class TapRest(SingerkitTap):
         The API is asked only for schemas that neither config, catalog nor cache holds, or that lack a field which is named
         by them, and only for streams that may be read in this run.
         """
-        streams: dict[str, RestStream] = {}
-        for settings in parents_first(self.api.streams):
-            entry = self.input_entries.get(settings.name, {})
-            former = former_read(self.start_state, settings.name)
-            keeper = keeper_of(settings, self.api, entry, former)
-            parent = streams[settings.parent.stream] if settings.parent else None
-            streams[settings.name] = RestStream(self, settings, keeper, parent)
+        streams = self.unread_streams()
         for stream in streams.values():
             if any(
                 self._may_be_read(below.settings) for below in streams.values() if stream in below.lineage()
@@ -222,6 +218,27 @@ class TapRest(SingerkitTap):
                 stream.learn_schema()
         self._look_for_fields(streams)
         return list(streams.values())
+
+    def unread_streams(self) -> dict[str, RestStream]:
+        """Return the streams by name, parents first, before anything is asked of the API."""
+        streams: dict[str, RestStream] = {}
+        for settings in parents_first(self.api.streams):
+            entry = self.input_entries.get(settings.name, {})
+            former = former_read(self.start_state, settings.name)
+            keeper = keeper_of(settings, self.api, entry, former)
+            parent = streams[settings.parent.stream] if settings.parent else None
+            streams[settings.name] = RestStream(self, settings, keeper, parent)
+        return streams
+
+    def show_streams(self) -> None:
+        """Show the first page of each stream; its rows on a terminal only, since logs hold none."""
+        # Imported here: a run does not need it.
+        from tap_rest.preview.looking import look_at
+        from tap_rest.preview.printing import print_look
+
+        for stream in self.block_streams:
+            if isinstance(stream, RestStream):
+                print_look(look_at(stream, _SHOWN), err=True, shows_rows=sys.stderr.isatty())
 
     def _look_for_fields(self, streams: Mapping[str, RestStream]) -> None:
         """Ask the API anew for a stream that `select` names a field of which its cache does not know."""
@@ -266,4 +283,12 @@ def _key_of_creation(stream: StreamSettings) -> str | None:
     return key if key is not None and stream.primary_keys and is_of_creation(key) else None
 
 
-main = TapRest.cli_main
+def main() -> NoReturn:
+    """Run tap-rest: one of its commands, if the first argument names one, else the tap, as Singer has it."""
+    if len(sys.argv) > 1 and not sys.argv[1].startswith("-"):
+        # Imported here: a run does not need it.
+        from tap_rest import command
+
+        if sys.argv[1] in command.COMMANDS:
+            command.main(sys.argv[1:], TapRest)
+    TapRest.cli_main()

@@ -20,6 +20,7 @@ class HubSpot(Remote):
     streams = ("contacts", "deals")
     changed_property: ClassVar = {"contacts": "lastmodifieddate", "deals": "hs_lastmodifieddate"}
     first_load = 430
+    most_requests = 16
 
     def check(self, asked: Asked) -> None:
         bearer(asked, self.env["HUBSPOT_TOKEN"])
@@ -162,6 +163,7 @@ class Intercom(Remote):
     env: ClassVar = {"INTERCOM_TOKEN": "dG9rOjAxMjM0NTY3ODlhYmNkZWY="}
     streams = ("contacts", "conversations")
     asked_again = 400
+    most_requests = 12
     first_load = 310
 
     def check(self, asked: Asked) -> None:

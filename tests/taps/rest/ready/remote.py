@@ -122,6 +122,8 @@ class Remote:
                 return route(asked)
             except Refused as refused:
                 return self.refusal(refused)
+            except (KeyError, TypeError, ValueError) as missing:
+                return self.refusal(Refused(400, f"invalid request: {missing}"))
 
         return answer
 

@@ -1,0 +1,189 @@
+"""`tap-rest preview` and `init`: what helps to write a config. A run itself has options only, as Singer says."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Any, NoReturn
+
+import click
+
+from singerkit_shell.arguments import Command
+from singerkit_shell.command import merged_config
+from singerkit_shell.errors import SingerkitError, UsageError
+from singerkit_shell.exits import exit_code_of
+from singerkit_shell.secrets import redactor
+from singerkit_shell.signals import stop_flag
+from singerkit_shell.validate import nearest
+
+__all__ = ["COMMANDS", "main"]
+
+NAME = "tap-rest"
+_READY = files("tap_rest") / "ready"
+
+
+class _Commands(click.Group):
+    command_class = Command
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.option("--debug", is_flag=True, expose_value=False, help="Print a traceback with every error.")
+def command() -> None:
+    """Commands that help to write a config; without one, tap-rest reads what --config says."""
+
+
+@command.command()
+@click.argument("url", required=False)
+@click.option("-c", "--config", "paths", multiple=True, help="A config: looks at its streams.")
+@click.option(
+    "-s", "--stream", "names", multiple=True, help="Look at this stream only; may be given more than once."
+)
+@click.option(
+    "-n", "--rows", default=5, show_default=True, type=click.IntRange(0, 1000), help="So many rows of each."
+)
+@click.option("-H", "--header", "headers", multiple=True, help="With URL: a header, as `Name: value`.")
+@click.option("-r", "--records", help="With URL: where the records are, as `$.data[*]`.")
+def preview(
+    url: str | None,
+    paths: tuple[str, ...],
+    names: tuple[str, ...],
+    rows: int,
+    headers: tuple[str, ...],
+    records: str | None,
+) -> None:
+    """Show the first page of each stream: the request, the count, a typed table, and in red what looks wrong.
+
+    With a URL in the place of a config: print a config for it, drafted from its answer.
+    """
+    if (url is None) == (not paths):
+        raise UsageError("Expected either a URL or `--config FILE`, nothing was asked.")
+    if url is not None:
+        if names:
+            raise UsageError(
+                "`--stream` names streams of a config, and has no effect beside a URL; nothing was asked."
+            )
+        _draft(url, _headers(headers), records, rows)
+        return
+    if headers or records:
+        raise UsageError(
+            "`--header` and `--records` go with a URL; with `--config` they stand in the config."
+        )
+    _preview(paths, names, rows)
+
+
+def _preview(paths: tuple[str, ...], names: tuple[str, ...], rows: int) -> None:
+    from tap_rest.preview.looking import look_at
+    from tap_rest.preview.printing import print_look
+    from tap_rest.streams import RestStream
+
+    tap = _tap_of(merged_config(*paths).config)
+    streams = {one.name: one for one in tap.unread_streams().values() if isinstance(one, RestStream)}
+    for name in names:
+        if name not in streams:
+            near = nearest(name, sorted(streams))
+            raise UsageError(f"There is no stream `{name}`{f'; did you mean `{near}`?' if near else '.'}")
+    code = 0
+    for name, stream in streams.items():
+        if name in names or (not names and stream.settings.selected):
+            look = look_at(stream, rows)
+            print_look(look, err=False)
+            code = code or look.code
+    tap.client.close()
+    if code:
+        raise _Failed(code)
+
+
+class _Failed(SingerkitError):
+    """A stream would have ended a run; its sentence has been printed where it belongs."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__("Not every stream can be read as the config stands: see what is said above.")
+        self.exit_code = code
+
+
+def _draft(url: str, headers: dict[str, str], records: str | None, rows: int) -> None:
+    from tap_rest.preview.looking import look_at
+    from tap_rest.preview.printing import print_look
+    from tap_rest.preview.proposing import config_of_url, with_findings
+
+    config = config_of_url(url, headers, records)
+    [stream] = config["streams"]
+    asking = {**config, "streams": [{**stream, "pagination": {"type": "single"}}]}
+    tap = _tap_of(asking)
+    [found] = tap.unread_streams().values()
+    logging.getLogger(NAME).setLevel(logging.ERROR)  # what a run would warn of goes into the config
+    page = next(found.first_pages(None))
+    config = with_findings(config, page)
+    look = look_at(found, rows)
+    look.doubts.clear()
+    print_look(look, err=True)
+    tap.client.close()
+    if headers:
+        config["headers"] = {name: {"env": name.upper().replace("-", "_")} for name in headers}
+        click.echo("The headers go into environment variables of the names in the config.", err=True)
+    click.echo(json.dumps(config, indent=2, ensure_ascii=False))
+
+
+def _headers(given: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for text in given:
+        name, colon, value = text.partition(":")
+        if not colon or not name.strip():
+            raise UsageError("Expected a header as `Name: value`; nothing was asked.")
+        found[name.strip()] = value.strip()
+        redactor.add(value.strip())
+    return found
+
+
+def _tap_of(config: dict[str, Any]) -> Any:
+    return click.get_current_context().obj(config=config, setup_mapper=False)
+
+
+@command.command()
+@click.argument("name", required=False)
+@click.option("--list", "is_list", is_flag=True, help="Name the APIs that have a ready config.")
+def init(name: str | None, is_list: bool) -> None:
+    """Print a ready config of a well-known API: `tap-rest init github > github.yaml`.
+
+    Each follows the API's public documentation and is tried against a small server that does; none was run against the service itself.
+    """
+    ready = {one.name.removesuffix(".yaml"): one for one in _READY.iterdir() if one.name.endswith(".yaml")}
+    if is_list == (name is not None):
+        raise UsageError("Expected either the name of an API or `--list`.")
+    if name is None:
+        for known in sorted(ready):
+            about = ready[known].read_text(encoding="utf-8").splitlines()[0]
+            click.echo(f"{known:12} {about.removeprefix('# ')}")
+        return
+    if name not in ready:
+        near = nearest(name, sorted(ready))
+        raise UsageError(
+            f"There is no ready config for `{name}`{f'; did you mean `{near}`?' if near else ''} `tap-rest init --list` names them all."
+        )
+    click.echo(ready[name].read_text(encoding="utf-8"), nl=False)
+
+
+COMMANDS = frozenset(command.commands)
+
+
+def main(arguments: list[str], tap: Callable[..., Any]) -> NoReturn:
+    """Run one of the commands and exit; ``tap`` makes the tap of a config."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(redactor)
+    stop_flag.install()
+    sys.exit(
+        exit_code_of(
+            lambda: command.main(args=arguments, prog_name=NAME, standalone_mode=False, obj=tap),
+            NAME,
+            "--debug" in arguments,
+        )
+    )

@@ -1,0 +1,1 @@
+"""`tap-rest preview`: what a config asks for, and what comes, before anything is loaded."""
