@@ -15,6 +15,7 @@ from tap_rest.answers import Response
 from tap_rest.auth import fixed
 from tap_rest.auth.endpoint import Endpoint
 from tap_rest.auth.jwts import jwt
+from tap_rest.auth.login import login
 from tap_rest.auth.oauth2 import oauth2
 from tap_rest.auth.scheme import NoScheme, Scheme
 from tap_rest.auth.service_account import service_account
@@ -31,6 +32,7 @@ _SCHEMES: dict[str, Callable[[Any, Endpoint], Scheme]] = {
     "basic": lambda settings, _endpoint: fixed.basic(settings),
     "oauth2": oauth2,
     "jwt": jwt,
+    "login": login,
     "service_account": service_account,
 }
 

@@ -23,6 +23,7 @@ from tap_rest.transport import Transport
 __all__ = ["Endpoint", "Question"]
 
 Given = TypeVar("Given")
+Cookies = Mapping[str, str]
 
 _PATIENCE = 10.0
 """Seconds that an answer may still take after a signal: what it gives may be all that is left of a credential."""
@@ -30,11 +31,12 @@ _PATIENCE = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A request for a token."""
+    """A request for a token; ``takes_redirect``: one is an answer, as that of a form that people fill in is."""
 
     method: str = "POST"
     body: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    takes_redirect: bool = False
 
 
 class Endpoint:
@@ -58,8 +60,10 @@ class Endpoint:
         self._transport.close()
         self._watchdog.close()
 
-    def ask(self, url: str, question: Callable[[], Question], read: Callable[[Response], Given]) -> Given:
-        """Return what ``read`` makes of an answer with a good status; it may raise `Transient`, too.
+    def ask(
+        self, url: str, question: Callable[[], Question], read: Callable[[Response, Cookies], Given]
+    ) -> Given:
+        """Return what ``read`` makes of an answer with a good status, and its cookies; it may raise `Transient`, too.
 
         ``question`` is made for each try: what is signed in it is not good for long.
 
@@ -73,7 +77,9 @@ class Endpoint:
         given: Given = self._whole_answer(url, question, read)
         return given
 
-    def _once(self, url: str, make: Callable[[], Question], read: Callable[[Response], Given]) -> Given:
+    def _once(
+        self, url: str, make: Callable[[], Question], read: Callable[[Response, Cookies], Given]
+    ) -> Given:
         self._reach.check_host(url)
         question = make()
         session = self._transport.session
@@ -88,7 +94,7 @@ class Endpoint:
             ) from None
         self.count += 1
         answer = self._transport.send(prepared, url)
-        if not 200 <= answer.status < 300:
+        if not 200 <= answer.status < (400 if question.takes_redirect else 300):
             raise refusal_of(answer, self.shown)
         answer.body = utf8_text(answer.body, charset_of(answer.headers) or "utf-8", self.shown(url))
-        return read(answer)
+        return read(answer, {cookie.name: cookie.value or "" for cookie in session.cookies})

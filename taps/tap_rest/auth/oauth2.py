@@ -56,7 +56,7 @@ class _Login:
         began = time.monotonic()
         url = self._settings.token_url
         given = self._endpoint.ask(
-            url, lambda: self._question(refresh_token), lambda answer: self._read(answer, began)
+            url, lambda: self._question(refresh_token), lambda answer, _: self._read(answer, began)
         )
         if given.refresh_token in (None, refresh_token):
             return replace(given, refresh_token=refresh_token)
@@ -118,6 +118,6 @@ class _Login:
         return self._signer.signed({"aud": settings.token_url, **who, **claims}, _SIGNED_FOR)
 
     def _read(self, answer: Response, began: float) -> Given:
-        token = self._finder.token(answer, began)
+        token = self._finder.token(answer, {}, began)
         is_used = self._settings.grant == "refresh_token"
         return Given(token, self._finder.member(answer, "refresh_token") if is_used else None)

@@ -83,7 +83,11 @@ def routes(api: Api) -> dict[str, Any]:
             b"", 302, {"Location": api.url.replace("127.0.0.1", "localhost") + "/plain"}
         ),
         "/busy": lambda _: Reply(b"", 503),
-        "/token": lambda _: json_reply({"access_token": "given-by-a-test", "jwt": "another-one"}),
+        "/token": lambda _: json_reply(
+            {"access_token": "given-by-a-test", "jwt": "another-one"},
+            X_Pass="pass-of-a-test",
+            X_Other_Pass="other-pass",
+        ),
     }
 
 
@@ -193,6 +197,12 @@ SORTED: dict[str, Any] = {"streams": [{"name": "s", "path": "/rows", **ALL, **UN
 BUSY = {"tries": 4, "first_wait": 0.01}
 
 
+def login(**after: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Two configs that differ in one key of a login."""
+    auth = {"type": "login", "token_url": "URL/token"}
+    return top({"auth": auth}, auth=auth | after)
+
+
 def oauth2(**after: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Two configs that differ in one key of `auth`."""
     return top({"auth": OAUTH2}, auth=OAUTH2 | after)
@@ -220,6 +230,13 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "auth.token_headers": oauth2(token_headers={"X-A": "1"}),
     "auth.body_format": oauth2(body_format="json"),
     "auth.token_path": oauth2(token_path="$.jwt"),
+    "auth.method": login(method="PUT"),
+    "auth.body": login(body={"user": "me"}),
+    "auth.token_in": login(token_in="header", token_name="X-Pass"),
+    "auth.token_name": (
+        login(token_in="header", token_name="X-Pass")[1],
+        login(token_in="header", token_name="X-Other-Pass")[1],
+    ),
     "headers": top(headers={"X-A": "1"}),
     "params": top(params={"a": 1}),
     "pagination": top(path="/plain", pagination={"type": "page"}),

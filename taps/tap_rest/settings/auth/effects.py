@@ -15,6 +15,8 @@ Group = Mapping[str, Any]
 def sent_by_auth(auth: Group) -> tuple[frozenset[str], frozenset[str]]:
     """Return the headers, in small letters, and the query parameters that `auth` sends."""
     kind, place = auth.get("type", "none"), auth.get("in", "header")
+    if auth.get("token_in") == "cookie":
+        return frozenset(), frozenset()
     if "in" not in KEYS[kind]:
         return frozenset({"authorization"} if kind != "none" else ()), frozenset()
     name = auth.get("name", "X-API-Key" if kind == "api_key" else "Authorization")

@@ -11,7 +11,7 @@ __all__ = ["AUTH", "KEYS", "NEEDS", "SECRET_ALGORITHMS", "SIGNING", "TYPES"]
 SECRET_ALGORITHMS = ("HS256", "HS384", "HS512")
 KEY_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 
-TYPES = ("none", "api_key", "bearer", "basic", "oauth2", "jwt", "service_account")
+TYPES = ("none", "api_key", "bearer", "basic", "oauth2", "jwt", "service_account", "login")
 
 AUTH = setting.group(
     "Credentials. They are sent to the origin (scheme, host, port) of `base_url`, those of a login to `token_url`, and nowhere else.",
@@ -37,7 +37,7 @@ AUTH = setting.group(
             enum=["client_credentials", "password", "refresh_token", "jwt_bearer"],
         ),
         "token_url": setting.text(
-            "`oauth2`, `service_account`: URL that gives tokens; it may be on another host than `base_url`. Default for `service_account`: "
+            "`oauth2`, `service_account`, `login`: URL that gives tokens; it may be on another host than `base_url`. Default for `service_account`: "
             "what its key says.",
             pattern="^[Hh][Tt][Tt][Pp][Ss]?://[^/]+",
         ),
@@ -49,7 +49,7 @@ AUTH = setting.group(
             enum=["header", "body", "jwt"],
         ),
         "algorithm": setting.text(
-            "How a JWT is signed (`jwt`, and `oauth2` with `grant` `jwt_bearer` or `client_auth` `jwt`): `HS256` with a `secret`; `RS256`, "
+            "How a JWT is signed (`jwt`, `oauth2` with `grant` `jwt_bearer` or `client_auth` `jwt`, `login` with `{jwt}`): `HS256` with a `secret`; `RS256`, "
             "`PS256`, `ES256`, `EdDSA` and their longer ones with a `private_key`.",
             enum=[*SECRET_ALGORITHMS, *KEY_ALGORITHMS],
         ),
@@ -86,7 +86,7 @@ AUTH = setting.group(
             "sent. If so, `token_file` is needed. Default `true`."
         ),
         "token_file": setting.name(
-            "`oauth2`, `service_account`: file that keeps the token, and the refresh token of the last answer, from one run to the next; only its owner may read it. "
+            "`oauth2`, `service_account`, `login`: file that keeps the token, and the refresh token of the last answer, from one run to the next; only its owner may read it. "
             "Runs that share it ask one after the other. Default: tokens end with the run.",
             minLength=1,
         ),
@@ -101,17 +101,28 @@ AUTH = setting.group(
         "token_headers": {
             "type": "object",
             "additionalProperties": {"type": "string"},
-            "description": "`oauth2`: other headers of the request for a token.",
+            "description": "`oauth2`, `login`: other headers of the request for a token. `login`: may hold `{jwt}`, one that is signed for it.",
         },
         "body_format": setting.text(
-            "`oauth2`: how the parameters of the request for a token are written. Default `form`.",
-            enum=["form", "json"],
+            "`oauth2`, `login`: how what is asked for a token with is written. Default `form`, of `login` `json`, of a text `text`.",
+            enum=["form", "json", "text"],
         ),
+        "method": setting.text("`login`: the method. Default `POST`.", enum=["GET", "POST", "PUT"]),
+        "body": {
+            "type": ["object", "string"],
+            "description": "`login`: what is sent, for instance a user and a password: an object, or a text as it is. May hold `{jwt}`, as `token_headers`.",
+        },
+        "token_in": setting.text(
+            "`login`: where the answer has the token: in the `body`, in a `header`, or as a `cookie`, which is sent from then on as the cookie that "
+            "it is. A redirect is an answer with `cookie`. Default `body`.",
+            enum=["body", "header", "cookie"],
+        ),
+        "token_name": setting.name("`login`: name of that header or cookie.", minLength=1),
         "token_path": setting.name(
-            "`oauth2`: JSONPath of the token in the answer. Default `$.access_token`.", minLength=1
+            "`oauth2`, `login`: JSONPath of the token in the answer. Default `$.access_token`.", minLength=1
         ),
         "lifetime": setting.seconds(
-            "`oauth2`: seconds that a token is good for, where the answer has no `expires_in`. Without both it is used until the API "
+            "`oauth2`, `login`: seconds that a token is good for, where the answer has no `expires_in` or `expires_at`. Without both it is used until the API "
             "answers 401. `jwt`: seconds that each is good for, 300 by default."
         ),
     },
@@ -127,6 +138,20 @@ KEYS: Mapping[str, Sequence[str]] = {
     "bearer": ("token",),
     "basic": ("username", "password"),
     "jwt": (*_PLACE, *SIGNING, "lifetime"),
+    "login": (
+        *_PLACE,
+        *SIGNING,
+        "token_url",
+        "method",
+        "body",
+        "body_format",
+        "token_headers",
+        "token_path",
+        "token_in",
+        "token_name",
+        "token_file",
+        "lifetime",
+    ),
     "service_account": (
         *_PLACE,
         "account_key",
@@ -165,4 +190,5 @@ NEEDS: Mapping[str, Sequence[str]] = {
     "oauth2": ("token_url",),
     "jwt": ("algorithm",),
     "service_account": ("account_key",),
+    "login": ("token_url",),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,12 @@ def auth_problems(auth: Mapping[str, Any]) -> list[str]:
     """Return a sentence for each of them."""
     kind = auth["type"]
     problems = setting.keys_for_type(auth, "auth", KEYS[kind], NEEDS.get(kind, ()))
-    of_kind = {"oauth2": _of_oauth2, "jwt": _of_signing, "service_account": _of_service_account}.get(kind)
+    of_kind = {
+        "oauth2": _of_oauth2,
+        "jwt": _of_signing,
+        "service_account": _of_service_account,
+        "login": _of_login,
+    }.get(kind)
     return [*problems, *_of_paths(auth), *(of_kind(auth) if of_kind else ())]
 
 
@@ -60,6 +66,8 @@ def _of_oauth2(auth: Mapping[str, Any]) -> Iterator[str]:
         )
     for key in sorted(of_others & set(auth)):
         yield f"`auth.{key}` does not go with `auth.grant` `{grant}`"
+    if auth.get("body_format") == "text":
+        yield "`auth.body_format` `text` does not go with `auth.type` `oauth2`"
     if "client_secret" in auth and "client_id" not in auth:
         yield "`auth.client_secret` has no effect without `auth.client_id`"
     if signs:
@@ -88,7 +96,7 @@ def _of_signing(auth: Mapping[str, Any]) -> Iterator[str]:
     """Name what a JWT lacks, or has in vain."""
     algorithm = auth.get("algorithm")
     if algorithm is None:
-        if auth.get("grant") != "jwt_bearer" and auth["type"] != "jwt":  # said already
+        if auth.get("client_auth") == "jwt":  # of the others it is said already
             yield "Expected the key `auth.algorithm`, by which the JWT is signed"
         return
     needed, other = ("secret", "private_key") if algorithm in SECRET_ALGORITHMS else ("private_key", "secret")
@@ -108,3 +116,37 @@ def _of_signing(auth: Mapping[str, Any]) -> Iterator[str]:
 def _of_service_account(auth: Mapping[str, Any]) -> Iterator[str]:
     if ("scopes" in auth) == ("audience" in auth):
         yield "Expected one of the keys `auth.scopes` (for an access token) and `auth.audience` (for an ID token) with `auth.type` `service_account`"
+
+
+def _of_login(auth: Mapping[str, Any]) -> Iterator[str]:
+    """Name what a login says twice, or in vain."""
+    place = auth.get("token_in", "body")
+    needed, other = ("token_path", "token_name") if place == "body" else ("token_name", "token_path")
+    if other in auth:
+        yield f"`auth.{other}` has no effect with `auth.token_in` `{place}`"
+    if needed == "token_name" and needed not in auth:
+        yield f"Expected the key `auth.token_name`, the name of the {place} that holds the token"
+    if place == "cookie":
+        for key in ("in", "name", "prefix"):
+            if key in auth:
+                yield f"`auth.{key}` has no effect with `auth.token_in` `cookie`, which is sent as the cookie that it is"
+    body, written = auth.get("body"), auth.get("body_format")
+    if body is None and written is not None:
+        yield "`auth.body_format` has no effect without `auth.body`"
+    if body is not None and auth.get("method") == "GET":
+        yield "`auth.body` does not go with `auth.method` `GET`"
+    if body is not None and written is not None and isinstance(body, str) != (written == "text"):
+        yield f"Expected {'a text' if written == 'text' else 'an object'} at `auth.body`, since `auth.body_format` is `{written}`"
+    if written == "form" and isinstance(body, dict) and any(isinstance(part, dict) for part in body.values()):
+        yield "Expected texts and numbers at `auth.body`, since `auth.body_format` is `form`"
+    signs = "{jwt}" in json.dumps([body, auth.get("token_headers", {})])
+    if signs and "algorithm" not in auth:
+        yield "Expected the key `auth.algorithm`, by which `{jwt}` is signed"
+    if signs:
+        yield from _of_signing(auth)
+    else:
+        yield from (
+            f"`auth.{key}` has no effect without `{{jwt}}` in `auth.body` or `auth.token_headers`: nothing is signed"
+            for key in SIGNING
+            if key in auth
+        )

@@ -12,6 +12,7 @@ __all__ = [
     "BasicSettings",
     "BearerSettings",
     "JwtSettings",
+    "LoginSettings",
     "NoneSettings",
     "OAuth2Settings",
     "Placed",
@@ -121,6 +122,16 @@ class ServiceAccountSettings(Placed, frozen=True, kw_only=True, tag_field="type"
     token_file: str | None = None
 
 
+class LoginSettings(TokenSettings, frozen=True, kw_only=True, tag_field="type", tag="login"):
+    """A token or a cookie that a request of the API's own making is answered with."""
+
+    method: str = "POST"
+    body: Any = None
+    body_format: str | None = None
+    found_in: str = msgspec.field(default="body", name="token_in")
+    found_as: str = msgspec.field(default="", name="token_name")
+
+
 AuthSettings: TypeAlias = (
     NoneSettings
     | ApiKeySettings
@@ -129,6 +140,7 @@ AuthSettings: TypeAlias = (
     | OAuth2Settings
     | JwtSettings
     | ServiceAccountSettings
+    | LoginSettings
 )
 
 
