@@ -15,7 +15,7 @@ from __future__ import annotations
 import copy
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -23,7 +23,7 @@ from singer_sdk.singerlib import MetadataMapping
 
 from singerkit_shell.errors import ConfigurationError
 
-__all__ = ["apply_rules", "normalised_catalog", "unknown_field", "unmatched_rules"]
+__all__ = ["apply_rules", "known_rules", "normalised_catalog", "unknown_field", "unmatched_rules"]
 
 _BOOLEANS = {"true": True, "false": False}
 _BOOLEAN_KEYS = ("selected", "selected-by-default")
@@ -215,6 +215,14 @@ def unmatched_rules(
             yield from (
                 (rule, stream) for stream in paths if any(fnmatchcase(stream, start) for start in starts)
             )
+
+
+def known_rules(
+    rules: Sequence[str], streams: Mapping[str, MetadataMapping], unreadable: Collection[str]
+) -> list[str]:
+    """Return the rules without the fields that nobody knows, since their stream is one of ``unreadable``: there only it is named."""
+    unknown = {rule: name for rule, name in unmatched_rules(rules, streams) if name in unreadable}
+    return [unknown.get(rule, rule) for rule in rules if rule not in unknown or not rule.startswith("!")]
 
 
 def _is_automatic(metadata: MetadataMapping, path: tuple[str, ...]) -> bool:

@@ -47,6 +47,9 @@ exit code of the exception. So a connector retries by itself and raises
 * `BadDataError` when the answer is not what was promised (65),
 * `ConfigurationError` when the config asks for what cannot be (78).
 
+Where `BlockStream.is_own_failure` says so, the run goes on with other streams and partitions, and ends with the error
+(`singerkit_tap.failing`).
+
 A connector that waits (back-off, long polls) looks at ``singerkit_shell.signals.stop_flag`` while waiting and
 then simply returns from ``read_pages``; the engine looks at the flag after each page and before it takes a
 stream for finished.

@@ -10,7 +10,7 @@ from typing import Any
 from singer_sdk import metrics
 from singer_sdk.singerlib import SelectionMask
 
-from singerkit_shell.errors import ConfigurationError
+from singerkit_shell.errors import ConfigurationError, SingerkitError
 from singerkit_state.bookmarks import Bookmark, StreamBookmarks, canonical_json, context_key
 from singerkit_state.order import UnorderableError
 from singerkit_state.readas import READ_AS
@@ -19,6 +19,7 @@ from singerkit_tap.absent import ABSENT, AbsentParents
 from singerkit_tap.continuation import CONTINUATION, Continuations
 from singerkit_tap.contract import Context
 from singerkit_tap.copied import COPIED, CopiedFields
+from singerkit_tap.failing import FailedReads
 from singerkit_tap.fields import SentFields
 from singerkit_tap.findings import (
     seen_in,
@@ -39,7 +40,7 @@ from singerkit_tap.starts import check_contexts, told_apart_by
 from singerkit_tap.stream import BlockStream
 from singerkit_wire.encode import Record, RecordEncoder, Rows, SentRows
 
-__all__ = ["EnoughRecords", "Family", "Member", "family_of"]
+__all__ = ["EnoughRecords", "Family", "Member", "family_of", "lineage"]
 
 _RECENT_CONTEXTS = 300_000
 """Of each parent up to three are kept: its context, that with what else it is asked by, and with what is copied of it."""
@@ -170,6 +171,29 @@ class Family:
             if self.has_children(member):
                 member.note_read(self.clock)
 
+    def may_go_on_without(self, member: Member) -> bool:
+        """Tell whether no row that was written would be doubled, where a read of ``member`` is left in its middle."""
+        below = [self.members[one.name] for one in family_of(member.stream)[1:] if one.name in self.members]
+        return member.can_leave_read and all(one.can_hold_back for one in below)
+
+    def may_go_on_without_all(self) -> bool:
+        """Tell the same of all its streams, where the first of them fails."""
+        return all(
+            member.replaces_rows or not (member.uncovered or member.is_behind)
+            for member in self.members.values()
+        )
+
+    def note_failed(self, member: Member, context: Context, error: SingerkitError) -> bool:
+        """Note that a read of ``member`` has failed: what stands below it has not been seen as a whole, either.
+
+        Return whether too many have failed to go on with others.
+        """
+        member.note_failed(context, error)
+        for one in family_of(member.stream)[1:]:
+            if one.name in self.members:
+                self.members[one.name].failed.is_any = True
+        return member.failed.is_given_up
+
     def may_be_read_again(self, child: Member) -> bool:
         """Tell whether rows of a child, and of all below it, that come again take their place or are recognised."""
         stream = child.stream
@@ -228,7 +252,10 @@ class Member:
         self.is_unchanged = False
         """Whether the source has said of a read that nothing has changed since the one before."""
         self.counter: metrics.Counter = stream.get_record_counter()
+        self.failed = FailedReads()
         self.uncovered = 0
+        self._written_before = 0
+        """Rows that were written before the read in hand."""
         self.is_amid_page = False
         self.has_news = False
         """Whether rows came that the run before had not seen."""
@@ -331,6 +358,7 @@ class Member:
 
     def begin_read(self, context: Context | None, *, drives_all: bool) -> Read:
         """Begin to read the stream, or a partition of it; see `Read`."""
+        self._written_before = self._written
         if self.absent is not None and context:
             self.absent.begin(context)
         has_changed = self.copied is not None and bool(context) and self.copied.has_changed(context or {})
@@ -451,6 +479,27 @@ class Member:
         if before == 0 and self.bookmarks.forgotten:
             self._warn(self.stream, told_of_many_partitions(self.stream, self.bookmarks.limit))
 
+    @property
+    def can_leave_read(self) -> bool:
+        """Whether nothing is doubled where the read in hand ends in its middle, and comes again as a whole."""
+        if self.stream.bookmark_key is None:
+            return self.replaces_rows or self._written == self._written_before
+        return self.can_hold_back and (self.replaces_rows or not (self.uncovered or self.is_behind))
+
+    @property
+    def can_hold_back(self) -> bool:
+        """Whether nothing is doubled where a bookmark that all partitions share does not move."""
+        return self.replaces_rows or not (self.has_one_bookmark and self.uncovered)
+
+    def note_failed(self, context: Context, error: SingerkitError) -> None:
+        """Note that the read in hand has failed: its bookmark stays where it has come to, and later runs ask there again."""
+        if self._reached is not None and not self.is_amid_page:
+            self._put(*self._reached)
+        self._reached, self.is_amid_page = None, False
+        self.failed.note(error)
+        if self.absent is not None:
+            self.absent.note(context, is_there=False)
+
     def note_unchanged(self, context: Context | None) -> None:
         """Note that a read has shown no rows, since nothing has changed since the one before: all that is known of it stays."""
         self.is_unchanged = True
@@ -498,6 +547,7 @@ class Member:
             return
         self._put(read, context)
         self.is_amid_page = False
+        self.failed.note_read()
         if read.tracker is not None and not self.has_one_bookmark:
             self.uncovered = 0
             self._tell_of(read.tracker, asks=not read.drives_all)
@@ -549,6 +599,9 @@ class Member:
         self._tell_of_strangers()
         for sentence in self.stream.doubts_of_parents():
             self._warn(self.stream, sentence)
+        if self._shared is not None and self.failed.is_any:
+            self.bookmarks.put(self._shared.so_far())
+            self._shared = None
         if self._shared is not None:
             self._shared.finish()
             self._shared.counts_unmet = self.stream.start_setting is not None and self._is_asked_for_all
@@ -556,11 +609,12 @@ class Member:
             # Where parents that have not changed are passed over, rows below them do not come, whatever is asked.
             self._tell_of(self._shared, asks=self._is_asked_for_all)
             self._shared = None
-        self._driven_by = self._will_be_driven_by or self._driven_by
+        self._driven_by = None if self.failed.is_given_up else self._will_be_driven_by or self._driven_by
         self.uncovered = 0
         if self.load is not None:
             self.load.position = None
-        for watch in (self.fields, self.watch, self.repeats, self.absent, self.copied):
+        of_all = () if self.failed.is_any else (self.fields, self.copied)
+        for watch in (*of_all, self.watch, self.repeats, self.absent):
             for sentence in watch.finish() if watch is not None else ():
                 self._warn(self.stream, sentence)
 
@@ -596,12 +650,12 @@ def _is_full_load(stream: BlockStream) -> bool:
     """Tell whether each run reads the stream as a whole; a child, for all rows of its parent, and with a version."""
     if stream.parent is None:
         return stream.bookmark_key is None
-    return stream.sends_versions and all(one.bookmark_key is None for one in _lineage(stream))
+    return stream.sends_versions and all(one.bookmark_key is None for one in lineage(stream))
 
 
-def _lineage(stream: BlockStream) -> list[BlockStream]:
+def lineage(stream: BlockStream) -> list[BlockStream]:
     """Return a stream and all above it."""
-    return [stream, *(_lineage(stream.parent) if stream.parent is not None else ())]
+    return [stream, *(lineage(stream.parent) if stream.parent is not None else ())]
 
 
 def _key_reader_of(stream: BlockStream) -> RecordEncoder:

@@ -18,7 +18,7 @@ from singer_sdk.singerlib import Catalog
 from singer_sdk.streams.core import Stream
 from singer_sdk.tap_base import CliTestOptionValue, Tap
 
-from singerkit_catalog.selection import apply_rules, unknown_field
+from singerkit_catalog.selection import apply_rules, known_rules, unknown_field
 from singerkit_shell.command import ShellCommand, adopt, start
 from singerkit_shell.configfile import read_json_object
 from singerkit_shell.errors import ConfigurationError
@@ -227,15 +227,25 @@ class SingerkitTap(Tap):
             for sentence in self.config_warnings(self.config):
                 self.logger.warning("%s", sentence)
             self._tell_of_unknown_entries(streams)
-            rules = self.config.get("select")
-            if rules:
-                apply_rules(rules, {name: stream.metadata for name, stream in streams.items()})
+            if self.apply_rules(streams):
                 for stream in streams.values():
                     stream._mask = None
             elif self.input_catalog is not None:
                 self._warn_of_missing_entries()
             self._check_entries()
         return streams
+
+    def apply_rules(self, streams: Mapping[str, Stream]) -> bool:
+        """Apply the ``select`` rules, and tell whether there are any; a stream that could not be read has no fields that one could name."""
+        rules = self.config.get("select")
+        if not rules:
+            return False
+        metadata = {name: stream.metadata for name, stream in streams.items()}
+        unreadable = [
+            name for name, stream in streams.items() if isinstance(stream, BlockStream) and stream.unreadable
+        ]
+        apply_rules(known_rules(rules, metadata, unreadable) if unreadable else rules, metadata)
+        return True
 
     @property
     def block_streams(self) -> list[BlockStream]:

@@ -18,7 +18,7 @@ from singer_sdk.streams.core import Stream
 from singerkit_catalog.discovery import FULL_TABLE, INCREMENTAL, LOG_BASED, catalog_entry, stream_metadata
 from singerkit_catalog.schema import resolve_refs
 from singerkit_catalog.selection import normalised_catalog
-from singerkit_shell.errors import ConfigurationError
+from singerkit_shell.errors import ConfigurationError, SingerkitError
 from singerkit_state.bookmarks import SEEN_LIMIT
 from singerkit_state.instants import zone_named
 from singerkit_state.order import ValueKind
@@ -357,6 +357,13 @@ class BlockStream(Stream):
 
     asks_onward = False
     """Whether a run asks for what comes after the one before by what the source said then (`Page.continuation`)."""
+
+    unreadable: SingerkitError | None = None
+    """Why the stream cannot be read in this run, though others can: its schema could not be found, say."""
+
+    def is_own_failure(self, error: SingerkitError) -> bool:  # noqa: ARG002  for subclasses
+        """Tell whether an error is one of this stream alone, so that others are read all the same (`singerkit_tap.failing`)."""
+        return False
 
     doubts_small_loads = False
     """Whether a full load that is much smaller than the one before is no proof, by itself, that the other rows are gone."""

@@ -43,7 +43,8 @@ from singerkit_tap.changes import (
     withdrawn_sentence,
 )
 from singerkit_tap.contract import Context, Page
-from singerkit_tap.family import EnoughRecords, Family, Member, family_of
+from singerkit_tap.failing import Failures
+from singerkit_tap.family import EnoughRecords, Family, Member, family_of, lineage
 from singerkit_tap.log_contract import LogReader
 from singerkit_tap.log_settings import LogSettings
 from singerkit_tap.log_state import LOG
@@ -99,6 +100,7 @@ class SyncRun:
         self._log_settings, self._log_reader, self._committed = log, log_reader, committed
         self._log: LogSync | None = None
         self._has_begun = False
+        self._failures = Failures()
 
     # Entrances
 
@@ -113,16 +115,18 @@ class SyncRun:
         with nullcontext() if log is None else log.reading(self._reader_of(streams)):
             self.write_state()
             self._has_begun = True
-            for root in streams:
-                if _is_root_to_read(root):
-                    self._read_family(root, {stream.name for stream in family_of(root) if stream.selected})
+            roots = [stream for stream in streams if _is_root_to_read(stream)]
+            for root in roots:
+                self._read_root(root, is_last=root is roots[-1] and log is None)
             if log is not None:
                 stop_flag.raise_if_set(_SAFE)
                 log.run()
             stop_flag.raise_if_set(_SAFE)
-            self.write_state(is_complete=True)
+            if not self._failures.are_any:
+                self.write_state(is_complete=True)
         for stream, sentence in self._warnings:
             stream.logger.warning("Once more, what this run warned of: %s", beginning(sentence))
+        self._failures.raise_any()
 
     def read_one(self, stream: BlockStream, context: Context | None = None) -> None:
         """Read one stream by itself, as singer-sdk's --test does, up to its record limit."""
@@ -141,6 +145,7 @@ class SyncRun:
                     self._read_partition(family, family.members[stream.name], context)
         self.write_state()
         self._family = None
+        self._failures.raise_any()
 
     def _check_state(self, streams: Sequence[BlockStream]) -> None:
         if self._is_checked:
@@ -254,6 +259,27 @@ class SyncRun:
 
     # A family
 
+    def _read_root(self, root: BlockStream, *, is_last: bool) -> None:
+        """Read a stream and those below it; an error that is its own is kept for the end of the run, if more is to be read."""
+        wanted = set()
+        for stream in family_of(root):
+            unreadable = next(filter(None, (one.unreadable for one in lineage(stream))), None)
+            if unreadable is None:
+                wanted |= {stream.name} if stream.selected else set()
+            elif stream.selected:
+                self._failures.note(stream, unreadable)
+        if not wanted:
+            return
+        try:
+            self._read_family(root, wanted)
+        except SingerkitError as error:
+            family = self._family
+            if is_last and not self._failures.are_any:
+                raise
+            self._failures.refuse_final(error, root, is_safe=family is None or family.may_go_on_without_all())
+            self._failures.note(root, error)
+            self._family = None
+
     def _read_family(self, root: BlockStream, wanted: set[str]) -> None:
         stop_flag.raise_if_set(_SAFE)
         family = self._family = self._new_family(root, wanted)
@@ -263,9 +289,9 @@ class SyncRun:
         with family.metrics():
             try:
                 for context in root.partitions_to_read():
-                    self._read_partition(family, family.members[root.name], context)
+                    self._try_partition(family, family.members[root.name], context)
                 for member, absent in family.left_absent():
-                    self._read_partition(family, member, absent)
+                    self._try_partition(family, member, absent)
                 for member in family.members.values():
                     self._read_again(family, member)
                 self._show_done(family)
@@ -283,7 +309,7 @@ class SyncRun:
 
     def _read_again(self, family: Family, member: Member) -> None:
         """Write what a full load has missed below parents while rows went from one to another."""
-        if member.version is None:
+        if member.version is None or member.failed.is_any:
             return
         with _closing(member.stream.read_again()) as pages:
             for context, page in pages:
@@ -319,6 +345,8 @@ class SyncRun:
         """Return why rows may be missing from a load: those of a parent that did not come have children, too."""
         was_warned = any(warned is stream for warned, _ in self._warnings)
         doubt = stream.doubt_of_load(was_warned=was_warned)
+        if self._failures.has(stream):
+            doubt = "a part of it could not be read"
         if doubt is None and stream.parent is not None:
             return self._doubt_of_load(stream.parent)
         return doubt
@@ -336,6 +364,19 @@ class SyncRun:
         for member in family.members.values():
             if member.is_wanted:
                 self._progress.done(member.stream.name)
+
+    def _try_partition(self, family: Family, member: Member, context: Context | None) -> None:
+        """Read a partition; one that fails, for reasons of its own, is left, and the error kept for the end of the run."""
+        if member.failed.is_given_up:
+            return
+        try:
+            self._read_partition(family, member, context)
+        except SingerkitError as error:
+            if context is None:
+                raise
+            self._failures.refuse_final(error, member.stream, is_safe=family.may_go_on_without(member))
+            is_given_up = family.note_failed(member, context, error)
+            self._failures.note(member.stream, error, is_partition=True, is_given_up=is_given_up)
 
     def _read_partition(self, family: Family, member: Member, context: Context | None) -> None:
         read = self._begin_read(family, member, context)
@@ -363,7 +404,7 @@ class SyncRun:
                 for child in family.active_children(member):
                     parents = [*kept, *unsettled] if family.may_be_read_again(child) else kept
                     for child_context in family.new_contexts(child, parents, context):
-                        self._read_partition(family, child, child_context)
+                        self._try_partition(family, child, child_context)
                 if page.is_safe:
                     self._safe_point(family, member, read, context, page.position)
                 stop_flag.raise_if_set(_SAFE)

@@ -14,7 +14,7 @@ from tap_rest.retries import Transient
 from tap_rest.waiting import is_rate_limit, wait_asked_for
 from tap_rest.words import says_limit
 
-__all__ = ["RefusingAnswer", "Response", "excerpt", "judged", "transient_of"]
+__all__ = ["ForbiddenError", "RefusingAnswer", "Response", "excerpt", "judged", "transient_of"]
 
 _TRANSIENT = frozenset({408, 425, *range(500, 600)}) - {501, 505}
 _NOT_YET = 202
@@ -58,6 +58,10 @@ class Response:
         self._members = found
 
 
+class ForbiddenError(NotAuthorisedError):
+    """The credentials are known, and not enough for what was asked for (403)."""
+
+
 class RefusingAnswer(BadDataError):
     """An answer without what was asked for, whenever it is asked; ``says``: what it says, as far as the sentence quotes it."""
 
@@ -91,7 +95,7 @@ def judged(
     if transient is not None:
         raise transient
     if status in (401, 403):
-        raise NotAuthorisedError(
+        raise (ForbiddenError if status == 403 else NotAuthorisedError)(
             f"{where} answered {status}{_challenge(response.headers)}: the credentials at `auth` "
             f"(type `{auth_type}`) are missing, wrong or not enough; it says: {says}"
         )

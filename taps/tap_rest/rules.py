@@ -11,7 +11,7 @@ from msgspec import UNSET, Raw
 
 from singerkit_shell.errors import BadDataError, NotAuthorisedError
 from tap_rest import exact
-from tap_rest.answers import RefusingAnswer, Response, excerpt
+from tap_rest.answers import ForbiddenError, RefusingAnswer, Response, excerpt
 from tap_rest.paths import Finder, Found, finder_of, parse_path
 from tap_rest.retries import FailingServer, Transient
 from tap_rest.settings.errors import ErrorRule
@@ -95,7 +95,7 @@ def enforced(rule: ErrorRule, response: Response, *, shown: Callable[[str], str]
         f"{shown(response.url)} answered {status}: {rule.message or 'an error by `errors`'}; it says: {says}"
     )
     if status in (401, 403, 407) or rule.then == "refresh":
-        raise NotAuthorisedError(sentence)
+        raise (ForbiddenError if status == 403 else NotAuthorisedError)(sentence)
     if status >= 500 or status in (408, 425, 429):
         raise FailingServer(sentence)
     raise RefusingAnswer(sentence, says)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from singerkit_shell.errors import BadDataError, NotAuthorisedError
+from singerkit_shell.errors import BadDataError
 from singerkit_tap.contract import Context
+from tap_rest.failing import REFUSALS
 from tap_rest.firstpages import Look
 from tap_rest.records import ReadPage
-from tap_rest.retries import FailingServer
 from tap_rest.schemas import Sample
 from tap_rest.settings.limits import InferSettings
 
@@ -26,7 +26,7 @@ def pages_without_bookmark(
     pages = look(context, {})
     try:
         first = next(pages, None)
-    except (BadDataError, NotAuthorisedError, FailingServer) as error:
+    except REFUSALS as error:
         params = start()
         if not params:
             if isinstance(error, BadDataError):

@@ -12,10 +12,7 @@ from typing import Any, ClassVar, Protocol
 
 from singerkit_catalog.admitted import types_of
 from singerkit_catalog.schema import properties_of
-from singerkit_shell.errors import (
-    BadDataError,
-    Stopped,
-)
+from singerkit_shell.errors import BadDataError, SingerkitError, Stopped
 from singerkit_shell.validate import nearest
 from singerkit_shell.words import counted
 from singerkit_state.order import ValueKind, starting_value
@@ -49,6 +46,7 @@ from tap_rest.doubts import (
     told_of_shifting_pages,
     told_of_skipped_parents,
 )
+from tap_rest.failing import is_of_one_stream, samples_of_those_that_answer
 from tap_rest.fingerprints import digest_of, fingerprints_of
 from tap_rest.firstpages import FirstPages, Room
 from tap_rest.incremental import bookmark_asked, hint_at_start, unit_problem
@@ -78,6 +76,8 @@ class Source(Api, Owner, Protocol):
 
     @property
     def room(self) -> Room: ...
+    @property
+    def keeps_failures(self) -> bool: ...
 
     def warn_once(self, stream: str, sentence: str) -> None: ...
 
@@ -454,6 +454,14 @@ class RestStream(PartitionedStream):
             "`infer.records`, or declare it in `schema`"
         )
 
+    def is_own_failure(self, error: SingerkitError) -> bool:
+        """Tell whether others are read all the same."""
+        return self.settings.on_error == "continue" and is_of_one_stream(error)
+
+    def may_pass(self, error: SingerkitError) -> bool:
+        """Tell whether an error before the sync, while its schema is looked for, is kept for the end of the run."""
+        return self.tap.keeps_failures and self.is_own_failure(error)
+
     def learn_schema(self, *, anew: bool = False) -> None:
         """Read the first pages, without a bookmark, unless the schema is known; ``anew``: once in any case."""
         if self.keeper.is_known and (self.keeper.has_asked or not anew):
@@ -466,9 +474,9 @@ class RestStream(PartitionedStream):
         self._take_schema()
 
     def _samples(self) -> Generator[Sample, None, None]:
-        for context in self.first_contexts():
-            for page in self.first_pages(context):
-                yield page.records, self.constants(context)
+        first = samples_of_those_that_answer(self.first_contexts(), self.first_pages, self.may_pass)
+        for page, context in first:
+            yield page.records, self.constants(context)
 
     def first_contexts(self) -> Iterator[Context | None]:
         """Yield the contexts that the first pages of the streams above give."""

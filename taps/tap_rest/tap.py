@@ -11,7 +11,8 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any, ClassVar, NoReturn
 
-from singerkit_catalog.selection import apply_rules, unmatched_rules
+from singerkit_catalog.selection import unmatched_rules
+from singerkit_shell.errors import SingerkitError
 from singerkit_shell.validate import config_problems
 from singerkit_shell.words import beginning
 from singerkit_state.delivery import Delivery
@@ -167,8 +168,12 @@ class TapRest(SingerkitTap):
             "`params`, and where `pagination` starts.",
         )
 
+    keeps_failures = False
+    """Whether an error of one stream waits for the end, and others are read: in a sync, not where a config is looked at."""
+
     def sync(self) -> None:
         """Sync, and say in the end what was doubtful, and how often the API was asked."""
+        self.keeps_failures = True
         for stream in self.api.streams:
             if stream.parent is not None and stream.parent.read == "changed" and self._may_be_read(stream):
                 self.logger.info(
@@ -215,7 +220,12 @@ class TapRest(SingerkitTap):
                 self._may_be_read(below.settings) for below in streams.values() if stream in below.lineage()
             ):
                 stream.expect(former_read(self.start_state, stream.name))
-                stream.learn_schema()
+                try:
+                    stream.learn_schema()
+                except SingerkitError as error:
+                    if not stream.may_pass(error):
+                        raise
+                    stream.unreadable = error
         self._look_for_fields(streams)
         return list(streams.values())
 
@@ -244,7 +254,7 @@ class TapRest(SingerkitTap):
         """Ask the API anew for a stream that `select` names a field of which its cache does not know."""
         metadata = {name: stream.metadata for name, stream in streams.items()}
         for _, name in unmatched_rules(self.config.get("select", ()), metadata):
-            if self._may_be_read(streams[name].settings):
+            if self._may_be_read(streams[name].settings) and streams[name].unreadable is None:
                 streams[name].learn_schema(anew=True)
 
     def _may_be_read(self, settings: StreamSettings) -> bool:
@@ -265,9 +275,8 @@ class TapRest(SingerkitTap):
 
     def apply_select_rules(self) -> None:
         """Apply `select` again, to fields that were found after the streams had been made."""
-        rules = self.config.get("select")
-        if rules and self._streams:  # empty while they are being made
-            apply_rules(rules, {name: stream.metadata for name, stream in self._streams.items()})
+        if self._streams:  # empty while they are being made
+            self.apply_rules(self._streams)
 
     @property
     def catalog_dict(self) -> dict[str, Any]:

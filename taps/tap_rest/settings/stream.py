@@ -117,6 +117,12 @@ STREAM = setting.group(
         "parent": PARENT,
         "for_each": FOR_EACH,
         "errors": ERRORS,
+        "on_error": setting.text(
+            "What an error of this stream alone means (an answer with 403 or another 4xx, one that is not what was promised, 5xx after all "
+            "tries): `fail` ends the run at once; `continue`: other streams are read, and below a parent or in a partition the others, and "
+            "the run ends with the error. Default `continue`.",
+            enum=["fail", "continue"],
+        ),
         "activate_version": setting.flag(
             "What the API lists is all there is, and a row that it lists no more is to leave the target: each load of which it is sure "
             "that all rows have come ends with ACTIVATE_VERSION. Only for streams that each run reads as a whole; several pages are "
@@ -171,6 +177,7 @@ class StreamSettings(msgspec.Struct, frozen=True, dict=True):
     parent: Parent | None = None
     for_each: dict[str, tuple[str | int, ...]] = {}
     errors: tuple[ErrorRule, ...] = ()
+    on_error: str = "continue"
     activate_version: bool = False
     conditional: bool = False
     selected: bool = True

@@ -2,77 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import logging
-from collections.abc import Callable, Iterator
-from contextlib import redirect_stdout
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from taps.rest.api_server import Api, Asked, Reply, json_reply, repeatedly, serving
+from taps.rest.api_server import Asked, Reply, json_reply, repeatedly, serving
+from taps.rest.drive import drive
 
-from singerkit_shell.errors import SingerkitError
-from tap_rest.tap import TapRest
+__all__ = ["drive"]
 
 STREAM: dict[str, Any] = {"name": "rows", "path": "/rows", "schema": {"properties": {"id": {}}}}
-FAST = {"tries": 3, "first_wait": 0.01, "longest_wait": 0.05}
 GOOD = json_reply([{"id": 1}])
-
-
-class Drive:
-    """Runs of one API in this process: what was written, how it ended, what was said."""
-
-    def __init__(self, api: Api, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-        self.api, self._folder, self._caplog = api, folder, caplog
-        self.code, self.sentence = 0, ""
-        self.messages: list[dict[str, Any]] = []
-
-    def run(self, *streams: dict[str, Any], state: Any = None, **config: Any) -> Drive:
-        given = {"base_url": self.api.url, "retries": FAST, "streams": streams, **config}
-        given.setdefault("schema_cache", str(self._folder / "schemas"))
-        if all("schema" in stream for stream in streams):
-            del given["schema_cache"]
-        written = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
-        self.code, self.sentence = 0, ""
-        self._caplog.clear()
-        self.api.asked.clear()
-        with redirect_stdout(written), self._caplog.at_level(logging.INFO):
-            try:
-                TapRest(config=json.loads(json.dumps(given)), state=state, setup_mapper=False).sync()
-            except SingerkitError as error:
-                self.code, self.sentence = error.exit_code, str(error)
-        self.messages = [json.loads(line) for line in written.buffer.getvalue().splitlines()]  # type: ignore[attr-defined]
-        return self
-
-    def ids(self, stream: str = "rows") -> list[Any]:
-        return [m["record"]["id"] for m in self.messages if m["type"] == "RECORD" and m["stream"] == stream]
-
-    @property
-    def warnings(self) -> str:
-        return "\n".join(one.getMessage() for one in self._caplog.records if one.levelno >= logging.WARNING)
-
-    def asked(self, path: str = "/rows") -> int:
-        return sum(one.path == path for one in self.api.asked)
-
-
-@pytest.fixture
-def drive(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., Drive]]:
-    """``drive(route)`` serves `/rows`, and more routes by name."""
-    monkeypatch.setenv("NO_PROXY", "*")
-    with contextlib.ExitStack() as stack:
-
-        def begin(rows: Callable[[Asked], Reply], **more: Callable[[Asked], Reply]) -> Drive:
-            api = stack.enter_context(
-                serving({"/rows": rows} | {f"/{name}": route for name, route in more.items()})
-            )
-            return Drive(api, tmp_path, caplog)
-
-        yield begin
 
 
 def by_page(pages: int, behind: Reply, size: int = 2) -> Callable[[Asked], Reply]:

@@ -415,6 +415,7 @@ SHOWN_ELSEWHERE = {
         f"streams[].errors[].{key}": "test_a_rule_fits_by_status_and_body"
         for key in ("status", "path", "equals", "contains", "matches")
     },
+    "streams[].on_error": "test_a_stream_can_end_the_run_at_once",
     "streams[].errors[].then": "test_what_becomes_of_an_answer",
     "streams[].errors[].message": "test_what_becomes_of_an_answer",
     "streams[].errors[].wait": "test_a_rule_waits_as_long_as_it_says",
