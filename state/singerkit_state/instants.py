@@ -23,6 +23,7 @@ __all__ = [
     "iso_asked",
     "iso_instant",
     "iso_less",
+    "iso_like",
     "iso_of",
     "looks_like_iso",
     "pattern_asked",
@@ -172,6 +173,16 @@ def iso_asked(text: str, zone: tzinfo) -> str:
     wall = _wall(match)
     asked = unambiguous_wall(wall, zone)
     return text if asked == wall else _rewritten(match, asked, "9" * len(match["fraction"] or ""))
+
+
+def iso_like(text: str, seconds: int, zone: tzinfo | None = None) -> str:
+    """Return a point in time in the look of an ISO text: a date, its offset, digits of a second, which are zeros."""
+    match = _parsed(text)
+    offset = _offset(match)
+    wall = seconds + offset if offset is not None else seconds if zone is None else wall_clock(seconds, zone)
+    if match["hour"] is None:
+        return _date_text(wall // 86400) + (match["datezone"] or "")
+    return _rewritten(match, wall, "0" * len(match["fraction"] or ""))
 
 
 def _rewritten(match: re.Match[str], wall: int, fraction: str) -> str:

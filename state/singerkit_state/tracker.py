@@ -105,6 +105,7 @@ class BookmarkTracker:
 
     ``start_date`` counts when there is no bookmark and the key is a point in time.
     ``keeps_older`` keeps rows below the start that the source sent all the same.
+    ``in_parts``: of a sorted stream, it ascends by parts (`end_page`), and the rows of one come in any order.
     ``follows_key``: each page is asked for by the greatest value before it, ties included, so that no row can be
     passed. ``has_first_answer``: False for reads that are not all answers of one list, as children of many parents.
     ``has_key``: rows sent twice replace each other. ``by_key``: `take` is given the key of each row, and a row is known
@@ -117,6 +118,7 @@ class BookmarkTracker:
         start: Bookmark,
         *,
         is_sorted: bool = False,
+        in_parts: bool = False,
         lookback: int | Decimal = 0,
         start_date: str | None = None,
         keeps_older: bool = False,
@@ -130,6 +132,7 @@ class BookmarkTracker:
         self._kind = kind
         self._start = start
         self._is_sorted = is_sorted
+        self._in_parts = in_parts
         self._keeps_older = keeps_older
         self._signpost = signpost
         self._follows_key = follows_key
@@ -148,6 +151,8 @@ class BookmarkTracker:
         self._high: _Mark | None = None
         self._page_low: OrderKey = None
         self._settled: _Mark | None = None
+        self._reached: _Mark | None = None
+        """The end of the last part of the read that is complete."""
         self._has_read_page = self._is_bounded = self._is_finished = False
         self._clock: int | None = None
         self._margin = 0
@@ -315,15 +320,19 @@ class BookmarkTracker:
 
     @property
     def _trusts_greatest(self) -> bool:
-        by_clock = (
-            self._signpost is Signpost.DATE_HEADER and self._clock is not None and not self._is_own_clock
-        )
-        return self._follows_key or self._signpost is Signpost.NONE or by_clock
+        return self._follows_key or self._signpost is Signpost.NONE or self._is_by_clock
+
+    @property
+    def _is_by_clock(self) -> bool:
+        return self._signpost is Signpost.DATE_HEADER and self._clock is not None and not self._is_own_clock
 
     def _raise(self, mark: _Mark) -> None:
         if self._best is None or mark.key > self._best.key:
             self._best = self._from = mark
-            self._memory.raise_to(mark.key)
+            if (
+                not self._in_parts
+            ):  # else the read may be stopped before it comes so far, and goes on below it
+                self._memory.raise_to(mark.key)
 
     def _greatest(self, ends: Extremes, column: Sequence[msgspec.Raw]) -> _Mark | None:
         """Return the greatest value of a column that the source's clock allows."""
@@ -373,12 +382,31 @@ class BookmarkTracker:
             pass
         return set(map(bytes, column)) - {b"null"}
 
-    def end_page(self) -> None:
-        """Close a page of a source.
+    def note_signpost(self, column: Sequence[msgspec.Raw]) -> None:
+        """Take the values of rows that were there before the read began: nothing below them can change any more.
+
+        Raises:
+            UnorderableError: a value is not of the stream's kind.
+        """
+        if self._start.position is not None or self._trusts_greatest or not self._has_first_answer:
+            return
+        ends = extremes(column, self._kind) if column else None
+        greatest = None if ends is None else self._greatest(ends, column)
+        if greatest is not None and not self._is_left_out(greatest):
+            self._raise_at_once(greatest)
+
+    def end_page(self, *, is_safe: bool = True, reached: Value | None = None) -> None:
+        """Close a page of a source, after which a read that is stopped can go on if ``is_safe``.
+
+        ``reached``: a part of the read ends with it, all rows below this value have come, and none at or above it.
 
         Raises:
             UnsortedError: the stream is declared sorted, and this page goes back behind an earlier one.
         """
+        if not is_safe:
+            self._has_read_page = True
+            self._bound()
+            return
         if (
             self._is_sorted
             and self._settled is not None
@@ -389,7 +417,11 @@ class BookmarkTracker:
                 "Expected pages in ascending order of the replication key, got an earlier value"
             )
         self._page_low = None
-        self._settled = self._high
+        self._settled = self._high if reached is None else self._mark(reached)
+        if reached is not None and self._settled is not None:
+            self._reached = self._settled
+            if self._best is not None:
+                self._memory.raise_to(min(self._best.key, self._settled.key))
         self._has_read_page = True
         self._bound()
 
@@ -401,11 +433,18 @@ class BookmarkTracker:
         before = self._before
         if before is None or self._is_ahead_of_clock(before.text):
             return
-        if self._has_first_answer and not self._is_sorted:
-            self._raise(before)
+        if self._has_first_answer:
+            self._raise_at_once(before)
         elif self._best is None or before.key > self._best.key:
+            self._best = before
+
+    def _raise_at_once(self, mark: _Mark) -> None:
+        """Take a signpost to which the read has not come yet."""
+        if not self._is_sorted or self._in_parts:
+            self._raise(mark)
+        elif self._best is None or mark.key > self._best.key:
             self._best = (
-                before  # and the rows below it stay remembered: the read may end before it comes so far
+                mark  # and the rows below it stay remembered: the read may end before it comes so far
             )
 
     def finish(self) -> None:
@@ -431,6 +470,7 @@ class BookmarkTracker:
         return self._interrupted(self._settled)
 
     def _complete(self) -> Bookmark:
+        self._pass_empty_parts()
         if self._best is not None:
             self._memory.raise_to(self._best.key)
         groups = self._memory.groups()
@@ -439,6 +479,13 @@ class BookmarkTracker:
         if top is not None and best is not None and not top.key > best.key:
             top = None
         return self._stored(best, groups, top=top, forgotten=self.forgotten)
+
+    def _pass_empty_parts(self) -> None:
+        """Move the bookmark to the end of the last complete part, where the source's clock is said to be that of the keys."""
+        reached = self._reached
+        if reached is None or not self._is_by_clock or self._is_ahead_of_clock(reached.text):
+            return
+        self._raise(reached)
 
     def _interrupted(self, position: _Mark) -> Bookmark:
         is_beyond = self._best is None or position.key > self._best.key
@@ -474,7 +521,7 @@ class BookmarkTracker:
     ) -> Bookmark:
         seen: Counter[str] | None = None
         if at is not None:
-            lost = not self._memory.is_whole or (
+            lost = (not self._memory.is_whole and at is not self._reached) or (
                 self._start_key == at.key and self._start.seen is None and at.text not in groups
             )
             seen = None if lost else groups.get(at.text, Counter())

@@ -14,6 +14,7 @@ A connector is two classes:
           key_properties=("id",),       # () when the source has no key
           replication_key="updated_at", # None: full table
           is_sorted=False,              # True: pages ascend by replication key, so a stopped run resumes
+          in_parts=False,               # True: parts ascend (`Page.reached`), and the pages of one come in any order
           parent=None,                  # another BlockStream: read once per context made from its records
           lookback=0,                   # seconds for date-times, days for dates, units for numbers
           signpost=Signpost.AUTO,       # what bounds the bookmark: singerkit_state.tracker
@@ -84,6 +85,11 @@ class Page:
     of the schema are sent. The context of a child is added without being named here.
     ``is_safe``: False when reading cannot be resumed right after this page, for instance inside a group of
     pages that belong together; then no bookmark moves and no STATE is written after it.
+    ``reached``: of the last page of a part of the read (a window): every row below this value has come, and none at or above
+    it was sent, whatever parts follow. A stopped run goes on there, and a STATE says so. The pages before it in the part are
+    not safe, unless they ascend.
+    ``is_signpost``: its records are not sent. They were there before the read began, so that nothing below them can change
+    any more; such pages come first.
     ``clock``: what the source's own clock certainly showed when this page was asked for, in Unix seconds, less
     what it may be late with a row (a database: `now()`, or the start of its oldest open transaction); None where
     the source does not tell. Only that of the first page of a read counts: it bounds the bookmark of date-times.
@@ -111,6 +117,8 @@ class Page:
     continuation: Any = None
     is_unchanged: bool = False
     decoded: Decoded | None = None
+    reached: BookmarkValue | None = None
+    is_signpost: bool = False
 
 
 @dataclass(slots=True, frozen=True)

@@ -408,6 +408,7 @@ class Member:
                 stream.bookmark_kind,
                 start,
                 is_sorted=is_sorted,
+                in_parts=stream.in_parts,
                 lookback=stream.lookback,
                 start_date=self._start_date,
                 keeps_older=stream.keeps_older_rows,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from singerkit_shell.errors import BadDataError, ConfigurationError, SingerkitError
 from singerkit_state.bookmarks import Bookmark, StreamBookmarks, canonical_json, context_key
 from singerkit_state.memory import version_hash
 from singerkit_state.order import UnknownOrderError, UnorderableError, starting_value
 from singerkit_state.tracker import BookmarkTracker
-from singerkit_tap.contract import Context, Start
+from singerkit_tap.contract import Context, Page, Start
 from singerkit_tap.keys import Keys, bits_of_keys
 from singerkit_tap.stream import BlockStream
 from singerkit_wire.encode import Decoded, Record, RecordEncoder, SentRows
@@ -155,9 +158,15 @@ class Read:
             f'`"replication_key_format"` of the stream{fits}, `"text"` compares as text, by code point.'
         )
 
-    def end_page(self) -> None:
+    def note_signpost(self, column: Sequence[msgspec.Raw]) -> None:
+        """Take the replication keys of rows that were there before the read began."""
+        if self.tracker is not None and not self._is_shared:
+            with contextlib.suppress(UnorderableError):  # the rows themselves will say so
+                self.tracker.note_signpost(column)
+
+    def end_page(self, page: Page) -> None:
         if self.tracker is not None:
-            self.tracker.end_page()
+            self.tracker.end_page(is_safe=page.is_safe, reached=page.reached)
 
     def finish(self) -> None:
         if self.tracker is not None and not self._is_shared:

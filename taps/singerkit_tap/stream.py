@@ -84,6 +84,7 @@ class BlockStream(Stream):
         key_properties: Sequence[str] = (),
         replication_key: str | None = None,
         is_sorted: bool = False,
+        in_parts: bool = False,
         parent: BlockStream | None = None,
         lookback: int | Decimal = 0,
         signpost: Signpost = Signpost.AUTO,
@@ -133,7 +134,8 @@ class BlockStream(Stream):
         self._valid_replication_keys = tuple(
             dict.fromkeys([*filter(None, [replication_key]), *valid_replication_keys])
         )
-        self._is_sorted = is_sorted
+        self._is_sorted = is_sorted or in_parts
+        self.in_parts = in_parts and not is_sorted
         self._own_replication_key = replication_key
         self._methods = tuple(replication_methods)
         if self._methods:

@@ -5,7 +5,7 @@ each page of a parent its children are read; then the position is a safe point o
 
 **When a STATE is written.** First of all one with the bookmarks the run starts from; one at the end of each
 family; the last says ``complete``. In between at safe points, once ``state_every`` records have been written
-since the last one, and only if committing there cannot double rows: the bookmarks of the family cover every row
+since the last one, or a part of a read is complete (`Page.reached`), and only if committing there cannot double rows: the bookmarks of the family cover every row
 written so far. Rows of full-table streams with a key need no cover: each run sends them again anyway. Nor do those before the
 place where a full load goes on when it is cut off (fullload.py).
 
@@ -60,6 +60,9 @@ __all__ = ["CHUNK_RECORDS", "SyncRun"]
 CHUNK_RECORDS = 5_000
 """Records decoded and encoded at once: a page of any size needs only so much memory besides its own."""
 
+_LONG_STATE = 100_000
+"""Bytes of a STATE above which the end of a part of a read (`Page.reached`) is no reason to write another."""
+
 _Pages = TypeVar("_Pages")
 _SAFE = "what was confirmed by the target is safe, run again to continue."
 
@@ -95,6 +98,7 @@ class SyncRun:
         self._progress = progress
         self._state_every = state_every
         self._start_date = start_date
+        self._is_state_long = False
         self._family: Family | None = None
         self._warnings: list[tuple[BlockStream, str]] = []
         self._log_settings, self._log_reader, self._committed = log, log_reader, committed
@@ -216,7 +220,7 @@ class SyncRun:
             self._log.update(self._rest, self._bookmarks)
         value = {**self._rest, "bookmarks": self._bookmarks}
         mark = replace(self._mark, complete=is_complete)
-        self._output.state(with_mark(value, mark))
+        self._is_state_long = self._output.state(with_mark(value, mark)) > _LONG_STATE
         self._mark = replace(self._mark, location=None)  # where it started is said once
 
     # The log
@@ -391,9 +395,12 @@ class SyncRun:
                     return
                 family.see_clock(page.clock)
                 read.note_clock(page.clock, family.clock, page.margin)
+                if page.is_signpost:
+                    self._note_signpost(member, read, page)
+                    continue
                 try:
                     kept, unsettled = self._write_page(family, member, read, page, context)
-                    read.end_page()
+                    read.end_page(page)
                 except UnsortedError as error:
                     member.bookmarks.put(read.old_bookmark, context)
                     self.write_state()
@@ -406,7 +413,7 @@ class SyncRun:
                     for child_context in family.new_contexts(child, parents, context):
                         self._try_partition(family, child, child_context)
                 if page.is_safe:
-                    self._safe_point(family, member, read, context, page.position)
+                    self._safe_point(family, member, read, context, page)
                 stop_flag.raise_if_set(_SAFE)
         # A connector that saw the flag while waiting returned early: this is no end.
         stop_flag.raise_if_set(_SAFE)
@@ -421,17 +428,31 @@ class SyncRun:
             member.repeats.begin_read()
         return read
 
+    @staticmethod
+    def _note_signpost(member: Member, read: Read, page: Page) -> None:
+        key, constants = member.stream.bookmark_key, page.constants
+        if key is not None:
+            read.note_signpost(member.encoder.column(member.encoder.decode(page.records, constants), key))
+
     def _safe_point(
-        self, family: Family, member: Member, read: Read, context: Context | None, position: Any
+        self, family: Family, member: Member, read: Read, context: Context | None, page: Page
     ) -> None:
         is_root = member.stream.parent is None
-        if member.load is not None and is_root and position is not None and not family.has_children(member):
-            member.load.position = position
+        if (
+            member.load is not None
+            and is_root
+            and page.position is not None
+            and not family.has_children(member)
+        ):
+            member.load.position = page.position
             family.cover(member)
         if read.covers_all:
             member.reach(read, context, now=family.has_children(member))
             family.cover(member)
-        if family.since_state >= self._state_every and family.may_write_state():
+        is_due = family.since_state >= self._state_every or (
+            page.reached is not None and not self._is_state_long
+        )
+        if is_due and family.may_write_state():
             self.write_state()
 
     def _write_page(

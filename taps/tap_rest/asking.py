@@ -140,6 +140,11 @@ class Asking:
         """How the reads of the stream end."""
         return self._experience.endings
 
+    @property
+    def most_pages(self) -> int:
+        """How many pages a read may have."""
+        return self._source.api.limits.pages
+
     @cached_property
     def _witness(self) -> Witness:
         client = self._source.client
@@ -210,7 +215,7 @@ class Asking:
         return Pages(
             self._settings.pagination,
             self._settings.name,
-            self._source.api.limits.pages,
+            self.most_pages,
             self._told.warn,
             is_first=is_first,
             experience=self._experience,
@@ -311,7 +316,7 @@ class Asking:
             numbering.step_behind(rows, size) if numbering else step_behind(settings.pagination, rows, size)
         )
         last: list[RawRecord] | None = None
-        for number in range(rows // size + 1, self._source.api.limits.pages):
+        for number in range(rows // size + 1, self.most_pages):
             question = replace(self._question(frame, step), accept=_NO_SUCH_PAGE)
             response, is_served = self._witness.ask(question, is_first=False)
             if response.status in _NO_SUCH_PAGE or response.taken_for is not None:

@@ -18,6 +18,7 @@ from tap_rest.parents import ParentFields
 from tap_rest.payloads import CONTENT_TYPES, payload_of, with_member
 from tap_rest.placeholders import Values, as_text, filled, filled_path, names_in
 from tap_rest.questions import OF_THE_BODY, Question
+from tap_rest.settings.incremental import Incremental
 from tap_rest.settings.stream import StreamSettings
 from tap_rest.urls import joined
 
@@ -115,9 +116,20 @@ class Composer:
             found.put(
                 incremental.place, incremental.param, _in_template(wanted["bookmark"], incremental.template)
             )
+        if incremental is not None and incremental.until_param is not None and "until" in wanted:
+            _put_until(found, incremental, _in_template(wanted["until"], incremental.until_template))
         if token is not None and token.param is not None and "token" in wanted:
             found.put(token.place, token.param, wanted["token"])
         return found
+
+
+def _put_until(found: Placed, incremental: Incremental, until: Any) -> None:
+    """Put the end of a window where the beginning goes; of one name in the query there are two then."""
+    name = incremental.until_param or ""
+    if incremental.place == "query" and name in found.params:
+        found.params[name] = [found.params[name], until]
+    else:
+        found.put(incremental.place, name, until)
 
 
 def _in_template(value: Any, template: str) -> Any:
@@ -150,6 +162,7 @@ class Frame:
 
 
 def _named(wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Return behind what rows are asked for by the names of placeholders: `{value}` and `{bookmark}` are one."""
+    """Return behind what rows are asked for by the names of placeholders: `{value}`, `{bookmark}` and `{from}` are one."""
     found = [wanted[name] for name in ("bookmark", "token") if name in wanted]
-    return {"bookmark": found[0], "value": found[0]} if found else {}
+    named = dict.fromkeys(("bookmark", "value", "from"), found[0]) if found else {}
+    return named | ({"to": wanted["until"]} if "until" in wanted else {})

@@ -27,6 +27,7 @@ from tap_rest.settings.request import request_problems, with_request
 from tap_rest.settings.stream import HEADERS, PARAMS, STREAM, StreamSettings, filter_problems, stream_problems
 from tap_rest.settings.times import TIME_ZONE, clock_problems, time_zone_problems
 from tap_rest.settings.tokens import token_problems, with_token
+from tap_rest.settings.windows import has_start, window_problems
 
 __all__ = ["CONFIG_SCHEMA", "ApiSettings", "api_settings", "config_conflicts"]
 
@@ -144,6 +145,7 @@ def config_conflicts(config: Mapping[str, Any]) -> list[str]:
         problems += [*explode_problems(whole, place), *deletes_problems(whole, place)]
         problems += token_problems(whole, place)
         problems += conditional_problems(whole, place, {other["name"]: other for other in streams})
-        problems += request_problems(whole, place, has_start="start_date" in config)
+        problems += request_problems(whole, place, has_start=has_start(whole, config))
+        problems += window_problems(whole, place, config)
         problems += clock_problems(stream, place, stream.get("time_zone", config.get("time_zone")))
     return [*problems, *settings_without_effect(config)]

@@ -24,6 +24,8 @@ __all__ = [
     "is_of_creation",
     "other_field_asked",
     "unit_problem",
+    "window_problem",
+    "written",
 ]
 
 
@@ -40,10 +42,11 @@ def bookmark_asked(
     """
     if settings is None or value is None:
         return {}
-    return {"bookmark": _formatted(settings, value, kind)}
+    return {"bookmark": written(settings, value, kind)}
 
 
-def _formatted(settings: Incremental, value: BookmarkValue, kind: ValueKind) -> str | int | Decimal:
+def written(settings: Incremental, value: BookmarkValue, kind: ValueKind) -> str | int | Decimal:
+    """Return how a value is asked for: what the format cannot express is cut off downwards."""
     if settings.format == "as_is":
         with contextlib.suppress(UnorderableError):  # a text that is no point in time is asked for as it is
             value = asked_value(value, kind)
@@ -95,6 +98,18 @@ def unit_problem(stream: str, key: str | None, settings: Incremental | None, kin
         f"`{key}` holds numbers; set `replication_key_format` to `epoch`, `epoch_ms`, `epoch_us` or "
         "`epoch_ns`, or the format to `as_is`"
     )
+
+
+def window_problem(stream: str, key: str | None, settings: Incremental | None, kind: ValueKind) -> str | None:
+    """Return that windows of time do not fit a key of numbers, or the other way round."""
+    if settings is None or kind.name == "ANY":
+        return None
+    if settings.counts and kind.name != "NUMBER":
+        return f"`incremental.window` of stream `{stream}` is a number, and its replication key `{key}` holds none: write a duration like `P31D`"
+    if not settings.counts and not kind.is_time:
+        fits = "say so in `replication_key_format` (`epoch`), or let `incremental.window` be a number"
+        return f"`incremental` of stream `{stream}` asks for points in time, and its replication key `{key}` holds none: {fits}"
+    return None
 
 
 # Whether the parameter speaks of another field

@@ -93,6 +93,8 @@ KNOWN: dict[str, Placeholder] = {
         Placeholder("each.", _without_lists),
         Placeholder("bookmark", _without_bookmark),
         Placeholder("value", _without_bookmark),
+        Placeholder("from", _without_bookmark),
+        Placeholder("to", _without_bookmark),
         Placeholder("page", _without_pages_by("page")),
         Placeholder("offset", _without_pages_by("offset")),
         Placeholder("cursor", _without_pages_by("cursor", "header_cursor", "keyset", "relay")),

@@ -12,6 +12,7 @@ from msgspec import Raw
 
 from singerkit_shell.errors import BadDataError
 from singerkit_shell.secrets import redactor
+from singerkit_tap.contract import BookmarkValue
 from singerkit_wire.encode import Decoded, split_records
 from tap_rest import exact
 from tap_rest.answers import RefusingAnswer, Response, excerpt
@@ -66,6 +67,7 @@ class ReadPage:
     ``is_absent``: it was not found, and is passed over.
     ``begins_again``: so many of the first records are the last ones of the page before, which was asked for in part again.
     ``decoded``: what has been decoded of them; it counts as long as it is of these very ``records``.
+    ``is_safe``, ``reached``, ``is_signpost``: see `singerkit_tap.contract.Page`.
     """
 
     records: list[Raw]
@@ -80,6 +82,9 @@ class ReadPage:
     is_absent: bool = False
     unfiltered: list[Raw] | None = None
     decoded: Decoded | None = None
+    is_safe: bool = True
+    reached: BookmarkValue | None = None
+    is_signpost: bool = False
 
     def leave_out_first(self, count: int) -> None:
         """Leave out the first ``count`` records, which came before."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property, partial
-from itertools import chain, islice, repeat
+from itertools import islice
 from typing import Any, ClassVar, Protocol
 
 from singerkit_catalog.admitted import types_of
@@ -15,13 +15,13 @@ from singerkit_catalog.schema import properties_of
 from singerkit_shell.errors import BadDataError, SingerkitError, Stopped
 from singerkit_shell.validate import nearest
 from singerkit_shell.words import counted
-from singerkit_state.order import ValueKind, starting_value
+from singerkit_state.order import Value, ValueKind, starting_value
 from singerkit_state.readas import ReadAs
 from singerkit_state.tracker import Signpost
 from singerkit_tap.advice import Advice
 from singerkit_tap.contract import Context, Page, Start
 from singerkit_tap.stream import Owner
-from singerkit_wire.encode import RecordEncoder, SentRows
+from singerkit_wire.encode import RecordEncoder
 from tap_rest.advice import (
     ADVICE,
     advice_on_moved_rows,
@@ -49,11 +49,11 @@ from tap_rest.doubts import (
 from tap_rest.failing import is_of_one_stream, samples_of_those_that_answer
 from tap_rest.fingerprints import digest_of, fingerprints_of
 from tap_rest.firstpages import FirstPages, Room
-from tap_rest.incremental import bookmark_asked, hint_at_start, unit_problem
+from tap_rest.incremental import bookmark_asked, hint_at_start, unit_problem, window_problem
 from tap_rest.localtimes import LocalTimes
-from tap_rest.pages.following import Following, Questions
 from tap_rest.parents import ParentFields, refuse_lost_copies
 from tap_rest.partitioned import PartitionedStream
+from tap_rest.reading import Reading
 from tap_rest.records import ReadPage
 from tap_rest.samples import limited, pages_without_bookmark
 from tap_rest.schemas import COPIED, Sample, SchemaKeeper
@@ -62,8 +62,6 @@ from tap_rest.tokens import token_reads
 from tap_rest.whole import WholeLoad
 
 __all__ = ["RestStream"]
-
-Ask = Callable[[Mapping[str, Any]], Iterator[ReadPage]]
 
 _logger = logging.getLogger("tap-rest")
 _ENDS = "ends"
@@ -103,7 +101,8 @@ class RestStream(PartitionedStream):
         # What is inferred as a date-time has an offset.
         self._local_times = LocalTimes(settings, keeper.declared, self._tell)
         self.asking = Asking(tap, settings, self._parents, self, keeper.declared)
-        self._first = FirstPages(self.asking.pages, tap.room)
+        self.first_reads = FirstPages(self.asking.pages, tap.room)
+        self._reading = Reading(self)
         self._whole = WholeLoad(self)
         self._conditional = Conditional(settings.name, self._tell) if settings.conditional else None
         self._tokens = token_reads(settings, self._question, self._tell)
@@ -116,6 +115,7 @@ class RestStream(PartitionedStream):
             key_properties=settings.primary_keys,
             replication_key=settings.replication_key,
             is_sorted=settings.is_sorted,
+            in_parts=settings.in_parts,
             parent=parent,
             lookback=_whole(incremental.lookback) if incremental else 0,
             signpost=Signpost(settings.bookmark.signpost),
@@ -169,6 +169,9 @@ class RestStream(PartitionedStream):
             continuation=None if page.left is None else page.left(),
             is_unchanged=page.is_unchanged,
             decoded=page.decoded,
+            is_safe=page.is_safe,
+            reached=page.reached,
+            is_signpost=page.is_signpost,
         )
 
     def read_again(self) -> Iterator[tuple[Context, Page]]:
@@ -191,41 +194,17 @@ class RestStream(PartitionedStream):
             question = partial(self._question_and_fields, context, params)
             ask_under = partial(self._ask_under, context, params, is_first=start.bookmark is None)
             return self._conditional.pages(start.continuation, question, ask_under)
-        begins = chain([True], repeat(False))
+        return self._reading.pages(context, start)
 
-        def ask(params: Mapping[str, Any]) -> Iterator[ReadPage]:
-            is_first, begins_read = start.bookmark is None, next(begins)
-            begun = self._first.begun(context, params) if is_first and begins_read else None
-            return begun or self.asking.pages(context, params, is_first=is_first, begins_read=begins_read)
+    @property
+    def unique_key(self) -> Sequence[str]:
+        """The key, where it tells each row from all others."""
+        return () if self.sends_partial_records or self.accepts_duplicate_keys else self.primary_keys
 
-        params, key = self.bookmark_asked_from(start), self.bookmark_key
-        if key is None or not (self.settings.follows_key or self.settings.may_follow_key):
-            return ask(params)
-        ask_on: Ask = ask
-        if self.settings.may_follow_key:
-            begun = ask(params)
-            pages = chain(list(islice(begun, 1)), begun)
-            if self.asking.numbering is None:
-                return pages
-            ask_on = _beginning_with(pages, ask)
-        following = Following(
-            self.name,
-            key,
-            self.bookmark_kind,
-            # What is compared within one read does not change with a schema that grows meanwhile.
-            SentRows(self.encoder(whole=not self.selected)),
-            lambda: self._encoder_now,
-            # A key that more rows may have tells none of them apart.
-            () if self.sends_partial_records or self.accepts_duplicate_keys else self.primary_keys,
-            Questions(
-                ask_on,
-                lambda value: bookmark_asked(self.settings.incremental, value, self.bookmark_kind),
-                partial(self.asking.pages_behind, context, self.asking.numbering),
-            ),
-            self.warn,
-            self.advice_on_order,
-        )
-        return following.pages(params, is_first=start.bookmark is None)
+    @property
+    def whole_rows(self) -> RecordEncoder:
+        """What tells which rows are the same, selected or not."""
+        return self.encoder(whole=not self.selected)
 
     def _ask_by_token(
         self, context: Context | None, params: Mapping[str, Any] | None, beginning: Beginning
@@ -233,14 +212,14 @@ class RestStream(PartitionedStream):
         """Ask behind a token, or for all rows (None)."""
         is_first = params is None
         params = self.asking.first_params(context) if params is None else params
-        begun = self._first.begun(context, params) if is_first else None
+        begun = self.first_reads.begun(context, params) if is_first else None
         return begun or self.asking.pages(context, params, is_first=is_first, beginning=beginning)
 
     def _ask_under(
         self, context: Context | None, params: Mapping[str, str], beginning: Beginning, *, is_first: bool
     ) -> Iterator[ReadPage]:
         """Ask under a condition, or for all."""
-        begun = self._first.begun(context, params) if is_first else None
+        begun = self.first_reads.begun(context, params) if is_first else None
         return begun or self.asking.pages(context, params, is_first=is_first, beginning=beginning)
 
     # What is told of them
@@ -349,8 +328,9 @@ class RestStream(PartitionedStream):
         return ValueKind.named(incremental.format)
 
     def order_problem(self) -> str | None:
-        """Return that numbers are to be written as times, and nobody has said in which unit they count."""
-        return unit_problem(self.name, self.replication_key, self.settings.incremental, self.bookmark_kind)
+        """Return that numbers are to be written as times in no known unit, or windows of time of what is none."""
+        said = self.name, self.replication_key, self.settings.incremental, self.bookmark_kind
+        return unit_problem(*said) or (window_problem(*said) if self.settings.reads_windows else None)
 
     def bookmark_asked_from(self, start: Start) -> dict[str, Any]:
         return bookmark_asked(self.settings.incremental, start.value, self.bookmark_kind)
@@ -494,15 +474,19 @@ class RestStream(PartitionedStream):
 
     def first_pages(self, context: Context | None) -> Iterator[ReadPage]:
         if self._tokens is not None:
-            return self._first.look(context, self.asking.first_params(context))
+            return self.first_reads.look(context, self.asking.first_params(context))
+        if self.settings.reads_windows:
+            return self._reading.windows(context).newest(self._start_value())
         if self.settings.needs_bookmark:
-            return self._first.look(context, self._start_params())
-        return pages_without_bookmark(self._first.look, context, self._start_params, self._hint_at_start)
+            return self.first_reads.look(context, self._start_params())
+        return pages_without_bookmark(self.first_reads.look, context, self._start_params, self._hint_at_start)
 
     def _start_params(self) -> dict[str, Any]:
         """Return what asks for rows from `start_date` on, as far as the replication key is known."""
-        start = Start(starting_value(self.tap.api.start_date, self.bookmark_kind), None)
-        return self.bookmark_asked_from(start)
+        return self.bookmark_asked_from(Start(self._start_value(), None))
+
+    def _start_value(self) -> Value | None:
+        return starting_value(self.tap.api.start_date, self.bookmark_kind)
 
     def _hint_at_start(self, error: BadDataError) -> None:
         """Say which setting asks from a start on, where no answer has come and the API misses that."""
@@ -513,11 +497,11 @@ class RestStream(PartitionedStream):
         """Use what the keeper knows by now; what was selected before stays so, and rules see new fields."""
         self.grow_schema(self.keeper.schema)
         self.tap.apply_select_rules()
-        self.__dict__.pop("_encoder_now", None)
+        self.__dict__.pop("encoder_now", None)
         self._check_keys()
 
     @cached_property
-    def _encoder_now(self) -> RecordEncoder:
+    def encoder_now(self) -> RecordEncoder:
         """What records are sent by, as the schema is now; whole where they are not sent."""
         return self.encoder(whole=not self.selected)
 
@@ -525,12 +509,6 @@ class RestStream(PartitionedStream):
         """Use a schema that has grown in mid-run: a SCHEMA now, and an encoder that sends the new fields."""
         self._take_schema()
         self.tap.sync_run.renew_schema(self)
-
-
-def _beginning_with(begun: Iterator[ReadPage], ask: Ask) -> Ask:
-    """Return ``ask``, whose first answer is one that has been begun already."""
-    left = [begun]
-    return lambda params: left.pop() if left else ask(params)
 
 
 def _whole(number: float) -> int | Decimal:

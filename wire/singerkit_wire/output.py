@@ -79,10 +79,12 @@ class Output:
         message = {"type": "ACTIVATE_VERSION", "stream": stream, "version": version}
         self._put(_encoder.encode(message) + b"\n")
 
-    def state(self, value: Mapping[str, Any]) -> None:
-        """Write a STATE message and flush."""
-        self._put(b'{"type":"STATE","value":' + encode(value).encode() + b"}\n")
+    def state(self, value: Mapping[str, Any]) -> int:
+        """Write a STATE message and flush; return how many bytes the value has."""
+        text = encode(value).encode()
+        self._put(b'{"type":"STATE","value":' + text + b"}\n")
         self.flush()
+        return len(text)
 
     def text(self, text: str) -> None:
         """Write something that is no message (the catalog) and flush."""

@@ -19,15 +19,14 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
-from singer_sdk.singerlib import SelectionMask
 
 from singerkit_shell.errors import BadDataError, NotAuthorisedError, RetryableError
 from singerkit_state.memory import row_hash
 from singerkit_state.order import Compared, OrderKey, UnorderableError, ValueKind, comparable_keys, exact_keys
 from singerkit_tap.contract import BookmarkValue
 from singerkit_tap.keys import keys_of
-from singerkit_tap.sync import CHUNK_RECORDS
 from singerkit_wire.encode import RecordEncoder, SentRows
+from tap_rest.keycolumn import KeyColumn
 from tap_rest.records import ReadPage
 
 __all__ = ["Following", "Questions"]
@@ -115,16 +114,14 @@ class Following:
         advice_on_order: Callable[[], str],
     ) -> None:
         self._stream, self._key, self._kind = stream, key, kind
-        self._rows, self._encoder, self._names = rows, encoder, names
+        self._rows, self._names = rows, names
         self._advice_on_order = advice_on_order
-        self._reader = RecordEncoder(stream, {"properties": {key: {}}}, SelectionMask())
+        self._column = KeyColumn(stream, key, encoder)
         self._ask, self._params_of = questions.pages, questions.params_of
         self._ask_behind = questions.pages_behind
         self._warn = warn
         self._last: msgspec.Raw | None = None
         """The greatest value, as it came: what it compares as is found anew beside the values of each page."""
-        self._looked_at: tuple[Sequence[msgspec.Raw], list[msgspec.Raw]] = ((), [])
-        """Records, and the values in them: a page is looked at more than once."""
         self._compared: tuple[Any, Compared] = (None, Compared([], [], [], ascends=True, is_quick=False))
         self._told_last: dict[bytes, _Row] = {}
         """The rows that were told apart last, by their text."""
@@ -299,7 +296,7 @@ class Following:
 
     def _keys_of(self, page: ReadPage, *marks: msgspec.Raw) -> Compared:
         """Return what the rows of a page are ordered by, and what ``marks`` are beside them; null for all without an order."""
-        column = self._column_of(page)
+        column = self._column.of(page)
         asked, found = self._compared
         if asked is None or asked[0] is not column or asked[1] != marks:
             try:
@@ -310,25 +307,9 @@ class Following:
             self._compared = (column, marks), found
         return found
 
-    def _column_of(self, page: ReadPage) -> list[msgspec.Raw]:
-        if self._looked_at[0] is not page.records:
-            self._looked_at = page.records, self._column(page) if page.records else []
-        return self._looked_at[1]
-
-    def _column(self, page: ReadPage) -> list[msgspec.Raw]:
-        """Return the values in a page, which is decoded whole where the engine will not have to do it again."""
-        encoder = self._encoder()
-        if self._key not in encoder.fields or len(page.records) > CHUNK_RECORDS:
-            return self._reader.column(self._reader.decode(page.records), self._key)
-        rows = None if page.decoded is None else page.decoded.rows_of(page.records)
-        if rows is None:
-            page.decoded = encoder.decoded(page.records)
-            rows = page.decoded.rows or []
-        return encoder.column(rows, self._key)
-
     def _value(self, page: ReadPage, number: int) -> msgspec.Raw:
         """Return the value in a row, without the page that it is a part of."""
-        return msgspec.Raw(bytes(self._column_of(page)[number]))
+        return msgspec.Raw(bytes(self._column.of(page)[number]))
 
     def _within_tie(self, params: Params) -> Generator[ReadPage, None, Params | None]:
         """Read more rows of one value than a page holds, by number, until two passes have found the same.

@@ -8,6 +8,7 @@ from singerkit_state.bookmarks import PARTITION_LIMIT, SEEN_LIMIT
 from singerkit_state.instants import pattern_in_full
 from tap_rest.settings import setting
 from tap_rest.settings.tokens import TOKEN
+from tap_rest.settings.windows import WINDOWS
 
 __all__ = ["BOOKMARK", "INCREMENTAL", "BookmarkSettings", "Incremental"]
 
@@ -37,6 +38,7 @@ INCREMENTAL = setting.group(
             "for points in time, days for dates, units for other numbers. Default 0.",
         },
         **TOKEN,
+        **WINDOWS,
     },
 )
 
@@ -80,11 +82,22 @@ class Incremental(msgspec.Struct, frozen=True):
     lookback: float = 0
     place: str = msgspec.field(default="query", name="in")
     """Where `param` travels."""
+    until_param: str | None = None
+    until_template: str = "{value}"
+    until: str = "inclusive"
+    window: str | float | None = None
+    granularity: str | float | None = None
+    start: float = 0
 
     @property
     def is_epoch(self) -> bool:
         """Whether the value is written as a number since 1970."""
         return self.format in ("epoch", "epoch_ms", "epoch_us", "epoch_ns")
+
+    @property
+    def counts(self) -> bool:
+        """Whether the windows are of numbers."""
+        return self.window is not None and not isinstance(self.window, str)
 
     @property
     def is_coarse(self) -> bool:

@@ -117,7 +117,7 @@ def bookmark_needed(path: str, *asked: Any) -> bool:
     return any(name in _BOOKMARK for name in (*names_in(path), *needed))
 
 
-_BOOKMARK = ("bookmark", "value")
+_BOOKMARK = ("bookmark", "value", "from")
 
 
 # What is wrong

@@ -25,6 +25,7 @@ from tap_rest.settings.request import BODY_FORMAT, GRAPHQL, METHOD, REQUEST_BODY
 from tap_rest.settings.schema import OVERRIDES, SCHEMA, overridden, override_problems
 from tap_rest.settings.times import TIME_ZONE, time_zone_problems
 from tap_rest.settings.tokens import TokenSettings
+from tap_rest.settings.windows import end_is_asked
 
 __all__ = ["HEADERS", "PARAMS", "STREAM", "StreamSettings", "filter_problems", "stream_problems"]
 
@@ -239,6 +240,16 @@ class StreamSettings(msgspec.Struct, frozen=True, dict=True):
             return False  # what is left of a page does not say how full it was
         wanted = self.pagination.continue_by
         return wanted == "bookmark" or (wanted is None and not self.incremental.is_coarse)
+
+    @property
+    def reads_windows(self) -> bool:
+        """Whether the end of what is asked for is said, too, be it of one window or of many."""
+        return self.incremental is not None and end_is_asked(self.incremental.until_param, self.asked)
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether it is read in more windows than one, which ascend."""
+        return self.reads_windows and self.incremental is not None and self.incremental.window is not None
 
     @property
     def shares_bookmark(self) -> bool:

@@ -153,7 +153,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         self.wfile.write(reply.before)
-        self.send_response(reply.status)
+        if "Date" in reply.headers:  # in place of that of this machine
+            self.send_response_only(reply.status)
+        else:
+            self.send_response(reply.status)
         for name, text in reply.headers.items():
             for one in [text] if isinstance(text, str) else text:
                 self.send_header(name, one)

@@ -146,6 +146,13 @@ def keyed(key: str = "u", **more: Any) -> dict[str, Any]:
     return {"replication_key": key, "primary_keys": ["id"], "incremental": {"param": "since"} | more}
 
 
+def windowed(**after: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Two configs that differ in one key of windows over numbers, which end where the rows do."""
+    said = {"param": "since", "until_param": "to", "window": 100}
+    base = {"name": "s", "path": "/rows", "pagination": ONE, **ALL, "replication_key": "id"}
+    return {"streams": [base | {"incremental": said}]}, {"streams": [base | {"incremental": said | after}]}
+
+
 def below(incremental: bool = False, **after: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Two configs that differ in one key of `parent`."""
     users = {
@@ -337,6 +344,11 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         keyed(), incremental={"param": "since", "template": "gte.{value}"}
     ),
     "streams[].incremental.lookback": stream(keyed(), incremental={"param": "since", "lookback": 86400}),
+    "streams[].incremental.until_param": windowed(until_param="before"),
+    "streams[].incremental.until_template": windowed(until_template="lt.{value}"),
+    "streams[].incremental.window": windowed(window=50),
+    "streams[].incremental.granularity": windowed(granularity=1),
+    "streams[].incremental.start": windowed(start=3),
     "streams[].incremental.token": stream(
         {"primary_keys": ["id"], "incremental": {"param": "since", "token": "$.more"}},
         incremental={"param": "since", "token": "$.total"},
@@ -409,6 +421,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
 }
 SHOWN_ELSEWHERE = {
+    "streams[].incremental.until": "test_each_row_comes_once_window_by_window",
     "errors": "test_the_first_rule_counts_and_those_of_a_stream_come_first",
     "streams[].errors": "test_the_first_rule_counts_and_those_of_a_stream_come_first",
     **{
@@ -500,7 +513,7 @@ NAIVE = {"bookmarks": {"s": {"replication_key_value": "2026-01-03 00:00:00"}}}
 
 
 def state_for(setting: str) -> Iterator[dict[str, Any]]:
-    if setting.startswith("streams[].incremental"):
+    if setting.startswith("streams[].incremental") and "until_param" not in json.dumps(CASES[setting][0]):
         yield {"state": STATE}
     elif setting == "streams[].time_zone":
         yield {"state": NAIVE}

@@ -1,0 +1,145 @@
+"""One read of a stream: in one question or window by window, and each question by pages or by the key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain, islice, repeat
+from typing import Any, Protocol
+
+from singerkit_state.order import Value, ValueKind
+from singerkit_tap.contract import Context, Start
+from singerkit_wire.encode import RecordEncoder, SentRows
+from tap_rest.asking import Asking
+from tap_rest.firstpages import FirstPages
+from tap_rest.incremental import bookmark_asked, written
+from tap_rest.keycolumn import KeyColumn
+from tap_rest.pages.following import Following, Questions
+from tap_rest.records import ReadPage
+from tap_rest.settings.stream import StreamSettings
+from tap_rest.windowed import RunStart, WindowedRead
+from tap_rest.windows import Window
+
+__all__ = ["Reading"]
+
+Params = Mapping[str, Any]
+Ask = Callable[[Params], Iterator[ReadPage]]
+
+
+class Reader(Protocol):
+    """What a read knows of its stream."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def settings(self) -> StreamSettings: ...
+    @property
+    def asking(self) -> Asking: ...
+    @property
+    def first_reads(self) -> FirstPages: ...
+    @property
+    def bookmark_key(self) -> str | None: ...
+    @property
+    def bookmark_kind(self) -> ValueKind: ...
+    @property
+    def encoder_now(self) -> RecordEncoder: ...
+    @property
+    def unique_key(self) -> Sequence[str]: ...
+    @property
+    def whole_rows(self) -> RecordEncoder: ...
+    def warn(self, sentence: str) -> None: ...
+    def advice_on_order(self) -> str: ...
+
+
+class Reading:
+    """The reads of one stream."""
+
+    def __init__(self, stream: Reader) -> None:
+        self._stream = stream
+        self._run_start = RunStart()
+
+    def pages(self, context: Context | None, start: Start) -> Iterator[ReadPage]:
+        """Yield the pages from ``start`` on."""
+        stream, is_first, begins = self._stream, start.bookmark is None, chain([True], repeat(False))
+
+        def ask(params: Params) -> Iterator[ReadPage]:
+            begins_read = next(begins)
+            begun = stream.first_reads.begun(context, params) if is_first and begins_read else None
+            return begun or stream.asking.pages(context, params, is_first=is_first, begins_read=begins_read)
+
+        if stream.settings.reads_windows and stream.bookmark_key is not None:
+            return self._windows(context, ask).pages(start.value)
+        params = self._params_from(start.value)
+        return self._question(context, ask, self._params_from, params, is_first=is_first)
+
+    def windows(self, context: Context | None) -> WindowedRead:
+        """Return the windows of a read, to look at some of their pages."""
+        look = partial(self._stream.first_reads.look, context)
+        return self._windows(context, look, look)
+
+    def _windows(self, context: Context | None, ask: Ask, look: Ask | None = None) -> WindowedRead:
+        stream = self._stream
+        return WindowedRead(
+            stream.settings,
+            stream.bookmark_kind,
+            KeyColumn(stream.name, stream.bookmark_key or "", lambda: stream.encoder_now),
+            partial(self._window, context, ask),
+            look or (lambda params: stream.asking.pages(context, params, is_first=False, begins_read=False)),
+            self._run_start,
+            stream.asking.most_pages,
+            stream.warn,
+        )
+
+    def _window(self, context: Context | None, ask: Ask, window: Window) -> Iterator[ReadPage]:
+        stream, incremental = self._stream, self._stream.settings.incremental
+        assert incremental is not None  # noqa: S101  there are windows
+
+        def params_from(value: Value | None) -> Params:
+            begin = window.begin.asked if value is None else written(incremental, value, stream.bookmark_kind)
+            return {**window.wanted, "bookmark": begin}
+
+        return self._question(context, ask, params_from, params_from(None), is_first=False)
+
+    def _params_from(self, value: Value | None) -> Params:
+        return bookmark_asked(self._stream.settings.incremental, value, self._stream.bookmark_kind)
+
+    def _question(
+        self,
+        context: Context | None,
+        ask: Ask,
+        params_from: Callable[[Value], Params],
+        params: Params,
+        *,
+        is_first: bool,
+    ) -> Iterator[ReadPage]:
+        """Yield the pages of one question; ``is_first``: the stream has no bookmark yet. Where pages are numbered and sorted, it goes on by the key."""
+        stream = self._stream
+        key, settings, asking = stream.bookmark_key, stream.settings, stream.asking
+        if key is None or not (settings.follows_key or settings.may_follow_key):
+            return ask(params)
+        ask_on: Ask = ask
+        if settings.may_follow_key:
+            begun = ask(params)
+            pages = chain(list(islice(begun, 1)), begun)
+            if asking.numbering is None:
+                return pages
+            ask_on = _beginning_with(pages, ask)
+        following = Following(
+            stream.name,
+            key,
+            stream.bookmark_kind,
+            # What is compared within one read does not change with a schema that grows meanwhile.
+            SentRows(stream.whole_rows),
+            lambda: stream.encoder_now,
+            stream.unique_key,
+            Questions(ask_on, params_from, partial(asking.pages_behind, context, asking.numbering)),
+            stream.warn,
+            stream.advice_on_order,
+        )
+        return following.pages(params, is_first=is_first)
+
+
+def _beginning_with(begun: Iterator[ReadPage], ask: Ask) -> Ask:
+    """Return ``ask``, whose first answer is one that has been begun already."""
+    left = [begun]
+    return lambda params: left.pop() if left else ask(params)

@@ -1,0 +1,116 @@
+"""Windows of `incremental`: the end that is asked for, how long a window is, and how one follows the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tap_rest.durations import Duration, duration_of
+from tap_rest.placeholders import asked_of, names_in
+from tap_rest.settings import setting
+
+__all__ = ["WINDOWS", "end_is_asked", "has_start", "window_problems"]
+
+Group = Mapping[str, Any]
+_LENGTH = {"type": ["string", "number"], "exclusiveMinimum": 0, "minLength": 1, "secret": False}
+
+WINDOWS: dict[str, Any] = {
+    "until_param": setting.name(
+        "Name of the query parameter for the other end of what is asked for, written as `format` says. It tells the end of the "
+        "window, and of the last one the moment when the read began, by the clock of the API (`Date`), or `end_date`.",
+        minLength=1,
+    ),
+    "until_template": setting.text("Text around it, for instance `lt.{value}`. Default `{value}`."),
+    "until": setting.text(
+        "Whether the API gives rows at the end that is asked for: `inclusive`, or `exclusive`. Default `inclusive`, which is "
+        "right for both, as each window begins where the one before has ended.",
+        enum=["inclusive", "exclusive"],
+    ),
+    "window": _LENGTH
+    | {
+        "description": "Ask for so much at a time, one window after the other, from the bookmark or `start_date` on: an ISO 8601 "
+        "duration (`P31D`, `P1M`, `PT6H`), or a number, where the replication key is one. A run that was stopped goes on "
+        "behind the last window that was complete. Default: all at once."
+    },
+    "granularity": _LENGTH
+    | {
+        "description": "The unit that the API tells ends apart by, where it is inclusive: a window ends so much before the next one "
+        "begins, so that no row comes twice (`P1D`: to the 31st, then from the 1st). Default: none, each window begins where "
+        "the one before has ended, and what stands there comes twice and is sent once."
+    },
+    "start": {
+        "type": "number",
+        "description": "Where windows of numbers begin as long as there is no bookmark. Default 0.",
+    },
+}
+
+
+def window_problems(stream: Group, place: str, config: Group) -> list[str]:
+    """Return what the windows of a stream lack, or say against each other."""
+    incremental = stream.get("incremental", {})
+    where = f"{place}.incremental"
+    has_end = end_is_asked(incremental.get("until_param"), [value for _, value in asked_of(stream)])
+    problems = [
+        f"`{where}.{name}` has no effect without `{where}.until_param`, or `{{to}}` in what is asked for, which say the end"
+        for name in ("window", "granularity", "until")
+        if name in incremental and not has_end
+    ]
+    if "until_template" in incremental and "until_param" not in incremental:
+        problems.append(f"`{where}.until_template` has no effect without `{where}.until_param`")
+    return problems or [
+        *_length_problems(incremental, where),
+        *_start_problems(incremental, where, config, has_end=has_end),
+    ]
+
+
+def end_is_asked(until_param: str | None, asked: Iterable[Any]) -> bool:
+    """Tell whether the end of what is asked for is sent, by a parameter or where `{to}` stands."""
+    return until_param is not None or any("to" in names_in(value) for value in asked)
+
+
+def has_start(stream: Group, config: Group) -> bool:
+    """Tell whether a first run has a value to ask from."""
+    return "start_date" in config or isinstance(stream.get("incremental", {}).get("window"), int | float)
+
+
+def _start_problems(incremental: Group, where: str, config: Group, *, has_end: bool) -> list[str]:
+    counts = isinstance(incremental.get("window"), int | float)
+    if "start" in incremental and not counts:
+        return [f"`{where}.start` has no effect without a number as `{where}.window`; use `start_date`"]
+    if has_end and not counts and not has_start({"incremental": incremental}, config):
+        return [f"`{where}` asks for both ends, so it needs a `start_date`"]
+    return []
+
+
+def _length_problems(incremental: Group, where: str) -> list[str]:
+    lengths = {}
+    for name in ("window", "granularity"):
+        said = incremental.get(name)
+        if isinstance(said, str):
+            try:
+                lengths[name] = duration_of(said)
+            except ValueError as error:
+                return [f"{error} at `{where}.{name}`, got `{said}`"]
+    if "granularity" in incremental:
+        return _granularity_problems(incremental, lengths, where)
+    return []
+
+
+def _granularity_problems(incremental: Group, lengths: Mapping[str, Duration], where: str) -> list[str]:
+    if "window" not in incremental:
+        return [f"`{where}.granularity` has no effect without `{where}.window`"]
+    if incremental.get("until") == "exclusive":
+        return [
+            f"`{where}.granularity` does not go with `{where}.until` `exclusive`, where no window has what the next begins with"
+        ]
+    window, granularity = incremental["window"], incremental["granularity"]
+    if isinstance(window, str) != isinstance(granularity, str):
+        return [f"Expected `{where}.window` and `{where}.granularity` both as durations or both as numbers"]
+    too_long = (
+        lengths["granularity"].at_least >= lengths["window"].at_least
+        if isinstance(window, str)
+        else granularity >= window
+    )
+    if too_long:
+        return [f"Expected `{where}.granularity` to be shorter than `{where}.window`"]
+    return []

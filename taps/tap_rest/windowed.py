@@ -1,0 +1,249 @@
+"""A read that asks for one window after the other, each of them whole before the next (decision 43).
+
+Rows outside the window that was asked for are left out: they stand in another one, and come there. After each window but the
+last the read has come so far (`ReadPage.reached`), whether rows came or none.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableError
+from singerkit_state.order import UnorderableError, Value, ValueKind, comparable_keys
+from tap_rest.clock import clock_of
+from tap_rest.keycolumn import KeyColumn
+from tap_rest.records import ReadPage
+from tap_rest.settings.stream import StreamSettings
+from tap_rest.windows import Bound, Numbers, Times, Window
+
+__all__ = ["RunStart", "WindowedRead"]
+
+_STEPS_BACK = (0, 1, 3, 7, 15, 31, 63, 127, 255, 511)
+"""Which windows are looked at for the newest rows, counted back from the last one."""
+_encoder = msgspec.json.Encoder(decimal_format="number")
+
+
+def own_clock() -> float:
+    """Return what the clock of this machine shows."""
+    return time.time()
+
+
+class RunStart:
+    """When the first answer of a stream was given: by the clock of the API, and until it tells, by that of this machine."""
+
+    def __init__(self) -> None:
+        self._own: int | None = None
+        self._told: int | None = None
+
+    def see(self, page: ReadPage) -> None:
+        """Look at an answer, as long as none has told."""
+        if self._told is None:
+            clock = clock_of(replace(page.answer, seconds=0), 0)
+            self._told = None if clock is None else int(clock)
+
+    @property
+    def seconds(self) -> int:
+        if self._own is None:
+            self._own = int(own_clock())
+        return self._own if self._told is None else self._told
+
+
+class WindowedRead:
+    """The windows of one stream, or of one partition of it.
+
+    ``ask`` yields the pages of a window, ``look`` those of a request that shows how far the rows go.
+    """
+
+    def __init__(
+        self,
+        settings: StreamSettings,
+        kind: ValueKind,
+        column: KeyColumn,
+        ask: Callable[[Window], Iterator[ReadPage]],
+        look: Callable[[Mapping[str, Any]], Iterator[ReadPage]],
+        run_start: RunStart,
+        most: int,
+        warn: Callable[[str], None],
+    ) -> None:
+        """``most``: so many windows are read, and no more."""
+        assert settings.incremental is not None  # noqa: S101  where the end is said
+        self._stream, self._settings = settings, settings.incremental
+        self._kind, self._column = ValueKind.NUMBER if self._settings.counts else kind, column
+        self._ask, self._look, self._run_start, self._most, self._warn = ask, look, run_start, most, warn
+
+    def pages(self, first: Value | None) -> Iterator[ReadPage]:
+        """Yield the pages of all windows from ``first`` on; None: there is no bookmark and no start date."""
+        if self._settings.counts:
+            yield from self._over_numbers(self._numbers(first))
+            return
+        yield from self._over_times(self._times(first))
+
+    def _times(self, first: Value | None) -> Times:
+        if first is None:
+            raise ConfigurationError(
+                f"Stream `{self._stream.name}` asks for both ends of a window, and there is no "
+                "`start_date` that says where the first one begins; set it."
+            )
+        return Times(self._settings, self._kind, first)
+
+    def newest(self, first: Value | None) -> Iterator[ReadPage]:
+        """Yield pages that have rows, of the newest windows; what `pages` reads last of all."""
+        if self._settings.counts:
+            numbers = self._numbers(None)
+            yield from self._look({"bookmark": numbers.first.asked})
+            return
+        times = self._times(first)
+        for window in self._looked_at(times):
+            has_rows = False
+            for page in self._look(window.wanted):
+                self._run_start.see(page)
+                has_rows = has_rows or bool(page.records)
+                if page.records:
+                    yield page
+            if has_rows:
+                return
+
+    # Points in time
+
+    def _over_times(self, times: Times) -> Iterator[ReadPage]:
+        yield from self._signposts(times)
+        begin, is_first, is_last = times.first, True, False
+        while not is_last:
+            window, answer = self._window_from(times, begin), None
+            for page in self._ask(window):
+                if answer is None:
+                    self._run_start.see(page)
+                    is_last = window.end.place >= times.at(self._run_start.seconds).place
+                answer = page.answer
+                self._keep_within(page, None if is_first else window.begin, None if is_last else window.end)
+                page.is_safe = self._stream.is_sorted or not self._stream.in_parts
+                yield page
+                if page.is_absent:
+                    return
+            if answer is None:
+                return  # stopped
+            if not is_last:
+                yield ReadPage([], {}, answer, reached=window.end.value)
+            begin, is_first = window.end, False
+
+    def _window_from(self, times: Times, begin: Bound) -> Window:
+        now = self._run_start.seconds
+        end = times.after(begin, now)
+        if end is None or end.place >= times.at(now).place:
+            return times.last_window(begin, now, is_hard=False)
+        return times.window(begin, end)
+
+    def _signposts(self, times: Times) -> Iterator[ReadPage]:
+        """Yield the first page of the last window that has rows: they were there before the read began.
+
+        Without them a first load would be read once more by the next run, from its first window on.
+        """
+        if self._stream.bookmark.signpost in ("date_header", "none") or self._stream.shares_bookmark:
+            return
+        for window in self._looked_at(times):
+            if window.begin is times.first:
+                return  # it has its own first answer
+            try:
+                page = next(self._look(window.wanted), None)
+            except (BadDataError, RetryableError):
+                return  # if it is no passing fault, the window itself will say so
+            if page is None:
+                return  # stopped
+            self._run_start.see(page)
+            if page.records:
+                page.is_signpost = True
+                yield page
+                return
+
+    def _looked_at(self, times: Times) -> Iterator[Window]:
+        """Yield the windows in which the newest rows are looked for, the last one first."""
+        bounds = self._bounds(times)
+        for back in _STEPS_BACK:
+            if back < len(bounds):
+                yield self._window_from(times, bounds[-1 - back])
+
+    def _bounds(self, times: Times) -> list[Bound]:
+        """Return where each window begins, as far as is known now.
+
+        Raises:
+            ConfigurationError: there are more than `limits.pages`.
+        """
+        now, bounds = self._run_start.seconds, [times.first]
+        last = times.at(now).place
+        while (end := times.after(bounds[-1], now)) is not None and end.place < last:
+            bounds.append(end)
+            if len(bounds) > self._most:
+                raise ConfigurationError(
+                    f"`incremental.window` `{self._settings.window}` makes more than {self._most} requests of stream "
+                    f"`{self._stream.name}` from where it begins; set a longer one, or a later `start_date`, or raise `limits.pages`."
+                )
+        return bounds
+
+    # Numbers
+
+    def _numbers(self, first: Value | None) -> Numbers:
+        try:
+            return Numbers(self._settings, first)
+        except UnorderableError:
+            return Numbers(self._settings, None)  # a start date
+
+    def _over_numbers(self, numbers: Numbers) -> Iterator[ReadPage]:
+        """Yield windows as long as there are rows beyond: a question without an end shows it."""
+        begin, is_first = numbers.first, True
+        greatest: Any = None
+        while True:
+            if greatest is None or begin.place > greatest:
+                page = next(self._look({"bookmark": begin.asked}), None)
+                if page is None:
+                    return  # stopped
+                greatest = self._greatest(page, begin)
+                if greatest is None:
+                    if is_first:
+                        yield page
+                    return
+                if is_first:
+                    yield replace(page, is_signpost=True)
+            window, answer = numbers.window_from(begin), None
+            for page in self._ask(window):
+                answer = page.answer
+                self._keep_within(page, None if is_first else window.begin, window.end)
+                page.is_safe = self._stream.is_sorted or not self._stream.in_parts
+                yield page
+                if page.is_absent:
+                    return
+            if answer is None:
+                return  # stopped
+            yield ReadPage([], {}, answer, reached=window.end.value)
+            begin, is_first = window.end, False
+
+    def _greatest(self, page: ReadPage, begin: Bound) -> Any:
+        """Return the greatest value of a page that is not below ``begin``; None: there is none."""
+        keys = comparable_keys(self._column.of(page), self._kind).present if page.records else []
+        greatest = max(keys, default=None)
+        return None if greatest is None or greatest < begin.place else greatest
+
+    # Rows
+
+    def _keep_within(self, page: ReadPage, begin: Bound | None, end: Bound | None) -> None:
+        """Leave out the rows below ``begin``, which came before, and those at or above ``end``, which come in the next window."""
+        if not page.records or (begin is None and end is None):
+            return
+        marks = [msgspec.Raw(_encoder.encode(bound.value)) for bound in (begin, end) if bound is not None]
+        try:
+            compared = comparable_keys(self._column.of(page), self._kind, marks)
+        except UnorderableError:
+            return  # the engine says what is wrong with them
+        low = compared.marks[0] if begin is not None else None
+        high = compared.marks[-1] if end is not None else None
+        kept = [
+            number
+            for number, key in enumerate(compared.keys)
+            if key is None or not ((low is not None and key < low) or (high is not None and not key < high))
+        ]
+        if len(kept) < len(page.records):
+            page.records = [page.records[number] for number in kept]

@@ -1,0 +1,166 @@
+"""Where windows begin and end, on the scale of a replication key: points in time, or numbers.
+
+Windows follow each other without a gap and without an overlap: each has what is at or above its beginning and below its end,
+which is the beginning of the next one. What is asked for may be more, since a format cuts off what it cannot express, and the
+end of a request may be inclusive; so a bound is what stands in the request, read back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+
+from singerkit_state.instants import is_date, iso_like, iso_of, pattern_instant
+from singerkit_state.order import Value, ValueKind, instant_of, order_key, starting_value
+from tap_rest.durations import Duration, duration_of
+from tap_rest.incremental import written
+from tap_rest.settings.incremental import Incremental
+
+__all__ = ["Bound", "Numbers", "Times", "Window"]
+
+_DIGITS = {"epoch": 0, "epoch_ms": 3, "epoch_us": 6, "epoch_ns": 9}
+_UNITS = (1, 60, 3600, 86400, 31 * 86400, 366 * 86400)
+"""Steps, in seconds, of which one leads from each point in time to another that a format can tell from it."""
+
+Place = int | Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A value at which a window begins or ends, its place on the scale (Unix seconds, or the number), and how it is asked for."""
+
+    value: Value
+    place: Place
+    asked: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What is at or above ``begin`` and below ``end``; ``until`` is how the end is asked for."""
+
+    begin: Bound
+    end: Bound
+    until: Value
+
+    @property
+    def wanted(self) -> dict[str, Value]:
+        """What is asked for, see `composing.Composer`."""
+        return {"bookmark": self.begin.asked, "until": self.until}
+
+
+class Times:
+    """Points in time: places are Unix seconds."""
+
+    def __init__(self, settings: Incremental, kind: ValueKind, first: Value) -> None:
+        """``first``: the value at which the read begins.
+
+        Raises:
+            UnorderableError: it is no point in time.
+        """
+        self._settings, self._kind, self._look = settings, kind, first
+        asked = written(settings, first, kind)
+        self.first = Bound(first, self._place_of(first, asked), asked)
+
+    @cached_property
+    def _window(self) -> Duration | None:
+        window = self._settings.window
+        return duration_of(window) if isinstance(window, str) else None
+
+    @cached_property
+    def _granularity(self) -> Duration | None:
+        said = self._settings.granularity
+        return duration_of(said) if isinstance(said, str) else None
+
+    def at(self, seconds: int) -> Bound:
+        """Return the last bound at or below a point in time."""
+        if self._granularity is not None:
+            seconds = self._granularity.begin(seconds, self._kind.zone)
+        value = self._value(seconds)
+        asked = written(self._settings, value, self._kind)
+        back = self._place_of(value, asked)
+        return Bound(self._value(back), back, asked)
+
+    def after(self, bound: Bound, limit: int) -> Bound | None:
+        """Return the bound one window further, or the one at ``limit``; None: nothing at or below that is further."""
+        last, place = self.at(limit), int(bound.place)
+        while self._window is not None:
+            try:
+                place = self._window.after(place, self._kind.zone)
+            except (OverflowError, ValueError, OSError):
+                break
+            if place >= last.place:
+                break
+            found = self.at(place)
+            if found.place > bound.place:
+                return found
+        return last if last.place > bound.place else None
+
+    def window(self, begin: Bound, end: Bound) -> Window:
+        """Return the window between two bounds."""
+        if self._granularity is None:
+            return Window(begin, end, end.asked)
+        before = self._granularity.before(int(end.place), self._kind.zone)
+        return Window(begin, end, written(self._settings, self._value(before), self._kind))
+
+    def last_window(self, begin: Bound, end: int, *, is_hard: bool) -> Window:
+        """Return the window from ``begin`` to the end of the read; ``is_hard``: nothing at or above it is wanted."""
+        bound = self.at(end)
+        if bound.place < end and (is_hard or self._settings.until == "exclusive"):
+            bound = next((b for unit in _UNITS if (b := self.at(end + unit)).place >= end), bound)
+        if bound.place < begin.place:
+            bound = begin
+        if is_hard and self._granularity is not None:
+            return self.window(begin, bound)
+        return Window(begin, bound, bound.asked)
+
+    def _value(self, seconds: int) -> Value:
+        """Return a point in time as a value of the key, in the look of the first one."""
+        kind, look = self._kind, self._look
+        if kind.name in ("INSTANT", "ANY") and isinstance(look, str):
+            if self._window is not None and self._window.seconds and is_date(look):
+                look = iso_of((0, ""))  # dates do not tell one hour from another
+            return iso_like(look, seconds, kind.zone)
+        value = starting_value(iso_of((seconds, "")), kind)
+        assert value is not None  # noqa: S101  of every kind that is a time
+        return str(value) if isinstance(look, str) and not isinstance(value, str) else value
+
+    def _place_of(self, value: Value, asked: Value) -> int:
+        """Return the seconds that a request tells."""
+        name = self._settings.format
+        if "%" in name:
+            return pattern_instant(asked, name, self._kind.zone)[0]
+        if name in _DIGITS:
+            return int(int(asked) // 10 ** _DIGITS[name])
+        return instant_of(value, self._kind)[0]
+
+
+class Numbers:
+    """Numbers: they are their own places."""
+
+    def __init__(self, settings: Incremental, first: Value | None) -> None:
+        """``first``: the value at which the read begins, None: `incremental.start`.
+
+        Raises:
+            UnorderableError: it is no number.
+        """
+        self._settings = settings
+        self._is_text = isinstance(first, str)
+        self.first = self.at(_number(settings.start) if first is None else order_key(first, ValueKind.NUMBER))
+
+    def at(self, place: Place) -> Bound:
+        """Return a number as a bound."""
+        value: Value = f"{place:f}" if self._is_text else place
+        return Bound(value, place, value)
+
+    def window_from(self, begin: Bound) -> Window:
+        """Return the window that begins there."""
+        window, granularity = self._settings.window, self._settings.granularity
+        end = self.at(begin.place + _number(window or 0))
+        until = end if granularity is None else self.at(end.place - _number(granularity))
+        return Window(begin, end, until.asked)
+
+
+def _number(said: float | str | Decimal) -> Place:
+    number = said if isinstance(said, int | Decimal) else Decimal(str(said))
+    return int(number) if number == int(number) else number
