@@ -18,6 +18,7 @@ __all__ = ["ForbiddenError", "RefusingAnswer", "Response", "excerpt", "judged", 
 
 _TRANSIENT = frozenset({408, 425, *range(500, 600)}) - {501, 505}
 _NOT_YET = 202
+_TOO_EARLY = 425
 _NOT_FOUND = " (check `base_url` and `path`; behind the first page, how `pagination` ends)"
 _EXCERPT = 200
 _EXCERPT_FROM = 64 * 1024  # bytes of a body that are masked before the excerpt is cut from them
@@ -86,6 +87,7 @@ def judged(
             f"status {status}, the answer is not ready yet",
             wait_asked_for(status, response.headers),
             ' (if this API never answers otherwise, set `"partial_answers": "warn"`)',
+            is_early=True,
         )
     if 200 <= status < 300 or status in accept:
         return response
@@ -113,7 +115,10 @@ def transient_of(response: Response, says: str) -> Transient | None:
         return None
     in_the_end = f", it says: {says}" if response.body.strip() else ""
     wait = wait_asked_for(status, response.headers)
-    return Transient(f"status {status}{limit or ''}", wait, in_the_end, is_servers=status >= 500)
+    is_early = limit is not None or status == _TOO_EARLY
+    return Transient(
+        f"status {status}{limit or ''}", wait, in_the_end, is_servers=status >= 500, is_early=is_early
+    )
 
 
 def _limit_told(response: Response, says: str) -> str | None:

@@ -164,7 +164,7 @@ class Client:
         told = not_yet(answer)
         if told is not None:
             wait = wait_asked_for(answer.status, answer.headers)
-            raise Transient(told.finding, told.wait if wait is None else wait)
+            raise Transient(told.finding, told.wait if wait is None else wait, is_early=True)
         return answer
 
 

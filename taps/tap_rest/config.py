@@ -23,6 +23,7 @@ from tap_rest.settings.explode import explode_problems
 from tap_rest.settings.fields import with_fields_at_top
 from tap_rest.settings.limits import INFER, LIMITS, RETRIES, TIMEOUT, InferSettings, Limits, Retries, Timeout
 from tap_rest.settings.pagination import PAGINATION, pagination_problems
+from tap_rest.settings.ratelimit import RATE_LIMIT, RateLimit
 from tap_rest.settings.request import request_problems, with_request
 from tap_rest.settings.stream import HEADERS, PARAMS, STREAM, StreamSettings, filter_problems, stream_problems
 from tap_rest.settings.times import TIME_ZONE, clock_problems, time_zone_problems
@@ -66,6 +67,7 @@ CONFIG_SCHEMA: dict[str, Any] = {
         "retries": RETRIES,
         "limits": LIMITS,
         "errors": ERRORS,
+        "rate_limit": RATE_LIMIT,
         "infer": INFER,
         "schema_cache": setting.name(
             "Folder of the inferred schemas. Default: `$XDG_CACHE_HOME/singerkit/tap-rest`, else "
@@ -91,6 +93,7 @@ class ApiSettings(msgspec.Struct, frozen=True):
     retries: Retries = Retries()
     limits: Limits = Limits()
     errors: tuple[ErrorRule, ...] = ()
+    rate_limit: RateLimit | None = None
     infer: InferSettings = InferSettings()
     schema_cache: str | None = None
 

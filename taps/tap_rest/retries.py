@@ -21,6 +21,8 @@ Answer = TypeVar("Answer")
 
 _logger = logging.getLogger("tap-rest")
 _YEAR = 366 * 86_400
+_EARLY = 4
+"""How much longer the waits are where a limit was met: those of six tries last more than the minute of which most limits are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Transient(Exception):
     """The request may be made again; ``retry_after`` is what the server asked for, in seconds.
 
     ``in_the_end`` is told when the last try has failed: what the answer said, what the cause may be. ``is_servers``: the server
-    says that it has failed (5xx).
+    says that it has failed (5xx). ``is_early``: it serves, and not yet (a rate limit, a result that is not ready).
     """
 
     def __init__(
@@ -45,8 +47,10 @@ class Transient(Exception):
         in_the_end: str = "",
         *,
         is_servers: bool = False,
+        is_early: bool = False,
     ) -> None:
         super().__init__(finding)
+        self.is_early = is_early
         self.is_servers = is_servers
         self.retry_after = retry_after
         self.in_the_end = in_the_end
@@ -130,7 +134,8 @@ def _waits(first: float, longest: float) -> Generator[float, Transient, None]:
     has_followed = False
     while True:
         # Half fixed, half random: many taps that failed together do not come back together.
-        wait = min(first * 2.0**tries, longest) * random.uniform(0.5, 1)  # noqa: S311  jitter
+        grown = first * 2.0**tries * (_EARLY if failure.is_early else 1)
+        wait = min(grown, longest) * random.uniform(0.5, 1)  # noqa: S311  jitter
         if failure.retry_after is not None:
             # What was waited for in vain may be no more than a habit of the server, as `Retry-After: 0` is.
             asked = min(failure.retry_after, longest)

@@ -86,6 +86,7 @@ def enforced(rule: ErrorRule, response: Response, *, shown: Callable[[str], str]
             f"status {status}, {'a rate limit' if rule.then == 'rate_limited' else 'to be asked for again'} by `errors`",
             rule.wait if asked is None else asked,
             f", it says: {excerpt(response)}",
+            is_early=rule.then == "rate_limited",
         )
     if rule.then not in ("fail", "refresh"):
         response.taken_for = rule.then

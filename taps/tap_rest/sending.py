@@ -21,6 +21,7 @@ from tap_rest.config import ApiSettings
 from tap_rest.connection import Watchdog
 from tap_rest.headers import IN_A_HEADER, fits_a_header
 from tap_rest.masking import register_secrets
+from tap_rest.pacing import pace_of
 from tap_rest.questions import OF_THE_BODY, Question
 from tap_rest.transport import Transport
 
@@ -51,6 +52,7 @@ class Sender:
         # Cookies do not know ports, so other origins get a session of their own, which keeps none.
         self._foreign = Transport(settings, reach.networks, self._watchdog, shown)
         self._count = 0
+        self._pace = pace_of(settings.rate_limit)
         register_secrets(settings.headers)
 
     @property
@@ -89,6 +91,8 @@ class Sender:
             prepared.prepare_auth(self._credentials, url)
         serial = self._credentials.serial
         self._count += 1
+        if own and self._pace is not None:
+            self._pace.take_turn()
         response = transport.send(prepared, url)
         response.serial = serial
         response.asked = question.payload.told if question.payload else ()

@@ -16,6 +16,7 @@ from tap_rest.settings.auth import auth_effects, sent_by_auth
 from tap_rest.settings.errors import idle_rules
 from tap_rest.settings.limits import Retries
 from tap_rest.settings.parent import names_above
+from tap_rest.settings.ratelimit import idle_budgets
 from tap_rest.settings.request import with_request
 from tap_rest.urls import parameters_in_path
 
@@ -34,6 +35,7 @@ def settings_without_effect(config: Group) -> list[str]:
         *_of_auth(config),
         *_of_top_level(config),
         *idle_rules(config),
+        *idle_budgets(config.get("rate_limit", {})),
         *(_of_pagination(config["pagination"], "pagination") if "pagination" in config else ()),
         *(
             sentence

@@ -30,7 +30,11 @@ RETRIES = setting.group(
     "What is done about rate limits, 5xx, 202, lost connections and cut bodies.",
     {
         "tries": setting.count("Requests for one page in all.", default=6, maximum=1000),
-        "first_wait": setting.seconds("First wait, in seconds; it doubles each time, with jitter.", 1),
+        "first_wait": setting.seconds(
+            "First wait, in seconds; it doubles each time, with jitter. Where a rate limit is met, or a result is not ready (202), four times "
+            "that, so that six tries last longer than a minute.",
+            1,
+        ),
         "longest_wait": setting.seconds("Longest single wait, in seconds, whatever an answer asks for.", 300),
         "total": setting.seconds("Give up a page after this many seconds.", 1800),
     },

@@ -72,6 +72,10 @@ class Drive:
         return [m["stream"] for m in self.messages if m["type"] == "ACTIVATE_VERSION"]
 
     @property
+    def log(self) -> str:
+        return "\n".join(one.getMessage() for one in self._caplog.records)
+
+    @property
     def warnings(self) -> str:
         return "\n".join(one.getMessage() for one in self._caplog.records if one.levelno >= logging.WARNING)
 

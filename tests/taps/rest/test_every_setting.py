@@ -428,6 +428,10 @@ SHOWN_ELSEWHERE = {
         f"streams[].errors[].{key}": "test_a_rule_fits_by_status_and_body"
         for key in ("status", "path", "equals", "contains", "matches")
     },
+    "rate_limit": "test_streams_share_the_budget",
+    "rate_limit.requests_per_second": "test_no_window_of_time_has_more_requests_than_the_budget",
+    "rate_limit.requests_per_minute": "test_streams_share_the_budget",
+    "rate_limit.requests_per_hour": "test_no_window_of_time_has_more_requests_than_the_budget",
     "streams[].on_error": "test_a_stream_can_end_the_run_at_once",
     "streams[].errors[].then": "test_what_becomes_of_an_answer",
     "streams[].errors[].message": "test_what_becomes_of_an_answer",

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import msgspec
 import pytest
-from taps.rest.api_server import Reply, json_reply, repeatedly, serving
+from taps.rest.api_server import Asked, Reply, json_reply, repeatedly, serving
+from taps.rest.drive import drive
 
+from singerkit_shell.signals import StopFlag
+from tap_rest.pacing import Pace
+from tap_rest.retries import Transient, _waits
+from tap_rest.settings.limits import Retries
+from tap_rest.settings.ratelimit import RateLimit
 from tap_rest.waiting import is_rate_limit, wait_asked_for
 from tap_rest.words import says_limit
+
+__all__ = ["drive"]
 
 ROWS = [{"id": 1}, {"id": 2}]
 GOOD = json_reply(ROWS)
@@ -34,13 +46,11 @@ LIMITS: dict[str, Reply] = {
 
 
 @pytest.mark.parametrize("case", LIMITS)
-def test_a_limit_is_waited_for_and_in_the_end_is_no_question_of_credentials(case: str, run_tap: Any) -> None:
-    with serving({"/rows": repeatedly(LIMITS[case], GOOD)}) as api:
-        assert run_tap(api.url, STREAM).ended(0).records("rows") == ROWS
-        assert len(api.asked) == 2
-        api.routes["/rows"] = repeatedly(LIMITS[case])
-        run = run_tap(api.url, STREAM).ended(69)
-        assert len(api.asked) == 2 + 3
+def test_a_limit_is_waited_for_and_in_the_end_is_no_question_of_credentials(case: str, drive: Any) -> None:
+    run = drive(repeatedly(LIMITS[case], GOOD)).run(STREAM)
+    assert (run.code, run.ids(), run.asked()) == (0, [1, 2], 2)
+    run.api.routes["/rows"] = repeatedly(LIMITS[case])
+    assert (run.run(STREAM).code, run.asked()) == (69, 3)
     assert "rate limit exceeded for user" in run.sentence
     assert "auth" not in run.sentence
     how = {"420": "status 420, it says", "403 in words": "status 403, a rate limit by what it says, it says"}
@@ -71,7 +81,26 @@ WAITS: list[tuple[int, dict[str, str], float | None]] = [
     (429, {"X-RateLimit-Reset": f"{NOON_IN_SECONDS + 40}500"}, 40.5),
     (429, {"X-RateLimit-Reset": "2026-11-28T12:00:40Z"}, 40),
     (429, {"X-RateLimit-Reset": "2026-11-28T13:00:40+01:00"}, 40),
-    (429, {"X-RateLimit-Reset": "6m0s"}, None),
+    (429, {"X-RateLimit-Reset": "6m0s"}, 360),
+    (429, {"X-RateLimit-Reset-Requests": "1h2m3.5s"}, 3723.5),
+    (429, {"X-RateLimit-Reset": "250ms"}, 0.25),
+    (429, {"X-RateLimit-Reset": "m"}, None),
+    (429, {"X-RateLimit-Reset": ""}, None),
+    (429, {"retry-after-ms": "1500"}, 1.5),
+    (429, {"X-Rate-Limit-Retry-After-Seconds": "12"}, 12),
+    (429, {"X-Retry-After": "12"}, 12),
+    (429, {"Retry-After": "7", "retry-after-ms": "1500"}, 7),
+    (
+        429,
+        {
+            "X-RateLimit-Remaining-Minute": "0",
+            "X-RateLimit-Remaining-Day": "7",
+            "X-RateLimit-Reset-Minute": "20",
+            "X-RateLimit-Reset-Day": "8000",
+        },
+        20,
+    ),
+    (429, {"RateLimit": '"minute";r=0;t=20, "day";r=7;t=8000'}, 20),
     (429, {"X-RateLimit-Reset": "-1"}, None),
     (429, {"x-rate-limit-reset": "60"}, 60),
     (429, {"RateLimit-Reset": "60"}, 60),
@@ -133,20 +162,117 @@ def waits_of(stderr: str) -> list[float]:
     return [float(wait) for wait in re.findall(r"next in ([0-9.]+) s", stderr)]
 
 
-def test_the_moment_at_which_a_limit_begins_anew_is_waited_for_up_to_the_longest_wait(run_tap: Any) -> None:
-    retries = {"tries": 2, "first_wait": 0.01, "longest_wait": 1.2}
-    for reset, waited in (("1", 1.0), ("3600", 1.2)):
-        with serving({"/rows": repeatedly(json_reply({}, 429, X_RateLimit_Reset=reset), GOOD)}) as api:
-            run = run_tap(api.url, STREAM, retries=retries).ended(0)
-        assert waits_of(run.stderr) == [waited]
-        assert f"(asked for {reset} s)" in run.stderr
+def test_the_moment_at_which_a_limit_begins_anew_is_waited_for_up_to_the_longest_wait(drive: Any) -> None:
+    retries = {"tries": 2, "first_wait": 0.01, "longest_wait": 0.3}
+    for reset, shown, waited in (("100ms", "0.1", 0.1), ("3600", "3600", 0.3)):
+        run = drive(repeatedly(json_reply({}, 429, X_RateLimit_Reset=reset), GOOD)).run(
+            STREAM, retries=retries
+        )
+        assert (run.code, waits_of(run.warnings)) == (0, [waited])
+        assert f"(asked for {shown} s)" in run.warnings
 
 
-def test_a_wait_that_was_asked_for_in_vain_grows(run_tap: Any) -> None:
+def test_the_waits_of_six_tries_outlast_a_minute() -> None:
+    """Where no answer says how long to wait: a window of a minute is the most common."""
+    most = Retries()
+    for is_early, least in ((True, 60), (False, 15)):
+        waits = _waits(most.first_wait, most.longest_wait)
+        next(waits)
+        total = 0.0
+        for _ in range(most.tries - 1):
+            failure = Transient("", is_early=is_early)
+            waits.send(failure)
+            total += failure.wait
+        assert total > least
+    assert total < 60
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        json_reply({}, 429),
+        json_reply({}, 202),
+        json_reply({"ok": False, "error": "ratelimited"}),
+        limited(403),
+    ],
+)
+def test_an_api_that_is_asked_too_early_is_given_longer(reply: Reply, drive: Any) -> None:
+    run = drive(repeatedly(reply, GOOD)).run(STREAM, retries={"tries": 2, "first_wait": 0.1})
+    (wait,) = waits_of(run.warnings)
+    assert (run.code, 0.2 <= wait <= 0.4) == (0, True)
+
+
+def by_page(pages: int) -> Callable[[Asked], Reply]:
+    return lambda asked: json_reply([{"id": 1}] if int(asked.param("page") or 1) <= pages else [])
+
+
+def test_a_wait_that_was_asked_for_in_vain_grows(drive: Any) -> None:
     """`Retry-After: 0` with each answer is no advice: all tries were used up at once."""
-    retries = {"tries": 4, "first_wait": 0.2, "longest_wait": 5}
-    with serving({"/rows": lambda _: json_reply({}, 429, Retry_After="0")}) as api:
-        first, second, third = waits_of(run_tap(api.url, STREAM, retries=retries).ended(69).stderr)
-    assert first == 0
+    run = drive(lambda _: json_reply({}, 429, Retry_After="0"))
+    run.run(STREAM, retries={"tries": 4, "first_wait": 0.05, "longest_wait": 5})
+    first, second, third = waits_of(run.warnings)
+    assert (run.code, first) == (69, 0)
     assert 0.2 <= second <= 0.4
     assert 0.4 <= third <= 0.8
+
+
+@pytest.mark.parametrize(
+    ("said", "windows"),
+    [
+        ({"requests_per_second": 0.5}, [(1, 2)]),
+        ({"requests_per_second": 3}, [(3, 1)]),
+        ({"requests_per_second": 2.5, "requests_per_minute": 20}, [(2, 0.8), (20, 60)]),
+        ({"requests_per_hour": 40}, [(40, 3600)]),
+    ],
+)
+def test_no_window_of_time_has_more_requests_than_the_budget(
+    said: dict[str, Any], windows: list[tuple[int, float]]
+) -> None:
+    now = 100.0
+    pace = Pace(msgspec.convert(said, RateLimit), lambda: now)
+    turns = []
+    for number in range(100):
+        turn, _ = pace._turn(now)
+        turns.append(turn)
+        now = max(now + number % 3 * 0.1, turn)
+    for count, seconds in windows:
+        assert all(last - first > seconds for first, last in zip(turns, turns[count:], strict=False))
+    assert turns[0] == 100, "the first waits for nothing"
+
+
+def test_all_threads_share_the_budget() -> None:
+    pace = Pace(RateLimit(requests_per_minute=5), lambda: 0.0)
+    with ThreadPoolExecutor(8) as threads:
+        turns = sorted(threads.map(lambda _: pace._turn(0.0)[0], range(50)))
+    assert Counter(round(turn) for turn in turns) == {round(61.2 * number): 5 for number in range(10)}
+
+
+def test_streams_share_the_budget(drive: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(StopFlag, "wait", lambda _, seconds: waits.append(seconds))
+    other = STREAM | {"name": "k", "path": "/k"}
+    paged = {"pagination": {"type": "page"}, "rate_limit": {"requests_per_minute": 2}}
+    route = by_page(1)
+    run = drive(route, k=route).run(STREAM, other, **paged)
+    assert (run.code, run.ids("k"), run.ids()) == (0, [1], [1])
+    assert len(run.api.asked) == 4
+    assert [round(wait / 10) for wait in waits] == [6, 6]
+    assert "allows; the next is made in 61 s" in run.log
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        (
+            {"requests_per_second": 1, "requests_per_minute": 60},
+            "`rate_limit.requests_per_minute` (60) has no effect",
+        ),
+        ({"requests_per_minute": 60, "requests_per_hour": 4000}, "allows no more than 3600"),
+        ({"requests_per_day": 60}, "requests_per_day"),
+        ({"requests_per_second": 0}, "requests_per_second"),
+    ],
+)
+def test_a_budget_that_is_never_met_is_refused(said: dict[str, Any], problem: str, drive: Any) -> None:
+    run = drive(lambda _: GOOD).run(STREAM, rate_limit=said)
+    assert run.code == 78
+    assert problem in run.sentence
