@@ -37,6 +37,9 @@ class AbsentParents:
         """Whether the state names some that cannot be asked for: it is of another config, or was edited by hand."""
         self.has_lost = False
         """Whether this run has found some that are not remembered."""
+        self._asked: dict[str, Mapping[str, Any]] = {}
+        """What was asked by in vain in this run."""
+        self._is_full = False
         self._given_up = 0
         said = part.get(ABSENT, [])
         for entry in said if isinstance(said, list) else [None]:
@@ -44,7 +47,7 @@ class AbsentParents:
             if context is None:
                 self.is_torn = True
             else:
-                name = self._name(context)
+                name = context_key(context)
                 self._contexts[name], self._runs[name] = context, runs
         self._to_ask = set(self._runs)
 
@@ -54,19 +57,19 @@ class AbsentParents:
             return None, 0
         return self._stream.recalled(context), runs
 
-    def _name(self, context: Context) -> str:
-        return context_key(self._stream.remembered(context))
-
     def begin(self, context: Context) -> None:
         """Note that the child is asked for below a parent in this run."""
         if self._to_ask:
-            self._to_ask.discard(self._name(context))
+            self._to_ask.discard(context_key(context))
 
     def note(self, context: Context, *, is_there: bool) -> None:
         """Note that the child was read to its end below a parent, or was not found there."""
         if is_there and not self._runs:
             return
-        name = self._name(context)
+        name = context_key(context)
+        asked = self._asked.get(name)
+        if asked is not None and asked != self._stream.asked_by(context):
+            self.has_lost = True  # two parents of one key, of which one is remembered
         runs = self._runs.pop(name, 0) + 1
         if is_there:
             return
@@ -74,8 +77,9 @@ class AbsentParents:
             self._given_up += 1
         elif len(self._runs) < self._limit:
             self._runs[name], self._contexts[name] = runs, context
+            self._asked[name] = self._stream.asked_by(context)
         else:
-            self.has_lost = True
+            self.has_lost = self._is_full = True
 
     def left(self) -> Iterator[Context]:
         """Yield the contexts of former runs that this one has not asked for."""
@@ -94,7 +98,7 @@ class AbsentParents:
                 f"Stream `{self._stream.name}` was not found below {counted(self._given_up, 'parent')} in more than {ABSENT_RUNS} runs; "
                 "it is asked for there again when such a parent changes."
             )
-        if self.has_lost:
+        if self._is_full:
             yield (
                 f"Stream `{self._stream.name}` was not found below more than {counted(self._limit, 'parent')}; the next run asks for it "
                 f"below all parents again. {self._stream.way_to_all_parents}"

@@ -6,6 +6,8 @@ copied of each parent::
 
     "_singerkit_copied": {"fields": ["team"], "parents": ["4lDT0d4vWJk", ...]}
 
+That of a stream which is read for those below it alone stands apart (``_singerkit_copied_below``), since its own rows are as they were.
+
 Where those have changed, all below that parent is read again, and rows take their place by their key; without a key they
 cannot, and somebody is told. Of more parents than `bookmark.partitions` nothing is known, which is told, too.
 """
@@ -23,21 +25,21 @@ from singerkit_tap.changes import listed, reset_of
 from singerkit_tap.contract import Context
 from singerkit_tap.stream import BlockStream
 
-__all__ = ["COPIED", "CopiedFields"]
+__all__ = ["COPIED", "COPIED_BELOW", "CopiedFields"]
 
 COPIED = "_singerkit_copied"
+COPIED_BELOW = "_singerkit_copied_below"
 _OF_PARENT, _OF_VALUES = 7, 4
 """Characters that stand for a parent, and for what is copied of it: 42 and 24 bits."""
 
 
 class CopiedFields:
-    """Those of one stream in one run; ``part`` is what the state says of it."""
+    """Those of one stream in one run."""
 
-    def __init__(self, stream: BlockStream, part: Mapping[str, Any], *, replaces: bool) -> None:
-        """``replaces``: rows that come again take their place."""
+    def __init__(self, stream: BlockStream, said: Any, *, replaces: bool) -> None:
+        """``said`` is what the state says of them. ``replaces``: rows that come again take their place, or none are written."""
         self._stream, self._replaces = stream, replaces
         self._limit = PARTITION_LIMIT if stream.partition_limit is None else stream.partition_limit
-        said = part.get(COPIED)
         said = said if isinstance(said, Mapping) else {}
         fields, parents = said.get("fields"), said.get("parents")
         self._fields: list[str] | None = fields if isinstance(fields, list) else None

@@ -18,7 +18,7 @@ from singerkit_state.tracker import BookmarkTracker
 from singerkit_tap.absent import ABSENT, AbsentParents
 from singerkit_tap.continuation import CONTINUATION, Continuations
 from singerkit_tap.contract import Context
-from singerkit_tap.copied import COPIED, CopiedFields
+from singerkit_tap.copied import COPIED, COPIED_BELOW, CopiedFields
 from singerkit_tap.failing import FailedReads
 from singerkit_tap.fields import SentFields
 from singerkit_tap.findings import (
@@ -45,6 +45,8 @@ __all__ = ["EnoughRecords", "Family", "Member", "family_of", "lineage"]
 _RECENT_CONTEXTS = 300_000
 """Of each parent up to three are kept: its context, that with what else it is asked by, and with what is copied of it."""
 _DRIVEN_BY = "_singerkit_driven_by"
+_DRIVEN_BELOW = "_singerkit_driven_below"
+"""The same of a stream that is read for those below it alone, while none of its own rows were written."""
 _READ_AT = "_singerkit_read_at"
 """What the source's clock showed before a parent was last read whole, and its children below it, and the newest value of before."""
 Warn = Callable[[BlockStream, str], None]
@@ -147,7 +149,9 @@ class Family:
 
     def begin_read(self, member: Member, context: Context | None) -> Read:
         """Begin to read a stream, or a partition of it."""
-        return member.begin_read(context, drives_all=self._drives_all(member))
+        return member.begin_read(
+            context, drives_all=self._drives_all(member), has_children=self.has_children(member)
+        )
 
     def _drives_all(self, member: Member) -> bool:
         """Tell whether something below ``member`` has to see all its rows; what is far below, too, is read by way of them."""
@@ -161,8 +165,9 @@ class Family:
         """Note, in the parts of the state, which children a parent went on without: they have to see all its rows again."""
         went_on = {name for name, member in self.members.items() if member.has_news}
         for name, part in bookmarks.items():
-            if name not in self.members and isinstance(part, Mapping) and part.get(_DRIVEN_BY) in went_on:
-                bookmarks[name] = {key: value for key, value in part.items() if key != _DRIVEN_BY}
+            if name not in self.members and isinstance(part, Mapping):
+                missed = [note for note in (_DRIVEN_BY, _DRIVEN_BELOW) if part.get(note) in went_on]
+                bookmarks[name] = {key: value for key, value in part.items() if key not in missed}
 
     def finish(self) -> None:
         """Note that the family has been read to its end."""
@@ -241,11 +246,18 @@ class Member:
         self.watch = KeyWatch(stream) if watches_keys else None
         has_no_key = is_wanted and not stream.primary_keys
         self.repeats = RepeatWatch(stream) if has_no_key and not stream.follows_key else None
-        goes_on_below = is_wanted and stream.parent is not None and stream.bookmark_key is not None
+        goes_on_below = stream.parent is not None and stream.bookmark_key is not None
+        self._copied_part = COPIED if is_wanted else COPIED_BELOW
         self.copied = (
-            CopiedFields(stream, self._state, replaces=self._has_rows_by_key) if goes_on_below else None
+            CopiedFields(
+                stream,
+                self._state.get(self._copied_part, self._state.get(COPIED)),
+                replaces=self._has_rows_by_key or not is_wanted,
+            )
+            if goes_on_below
+            else None
         )
-        """What rows carry of their parents; None: nothing that could grow old."""
+        """What rows, or those below them, carry of their parents; None: nothing that could grow old."""
         self.load = FullLoad(stream, self._state) if is_wanted and _is_full_load(stream) else None
         """The full load of a stream; None: it is read otherwise."""
         self.continuations = Continuations(stream, self._state)
@@ -262,7 +274,8 @@ class Member:
         self._reached: tuple[Read, Context | None] | None = None
         self._written = 0
         self._shared: BookmarkTracker | None = None
-        self._driven_by: str | None = self._state.get(_DRIVEN_BY)
+        own_driver = self._state.get(_DRIVEN_BY)
+        self._driven_by: str | None = own_driver if is_wanted else self._state.get(_DRIVEN_BELOW, own_driver)
         self._will_be_driven_by: str | None = None
         self.absent: AbsentParents | None = None
         """Parents below which it was not found; None: it is read for all that are there in each run."""
@@ -356,13 +369,13 @@ class Member:
         """Whether all contexts of this child share one bookmark."""
         return self.stream.parent is not None and not self.stream.partition_bookmarks
 
-    def begin_read(self, context: Context | None, *, drives_all: bool) -> Read:
+    def begin_read(self, context: Context | None, *, drives_all: bool, has_children: bool) -> Read:
         """Begin to read the stream, or a partition of it; see `Read`."""
         self._written_before = self._written
         if self.absent is not None and context:
             self.absent.begin(context)
         has_changed = self.copied is not None and bool(context) and self.copied.has_changed(context or {})
-        point = self._starting_point(context, is_anew=has_changed and self._has_rows_by_key)
+        point = self._starting_point(context, is_anew=has_changed and self.replaces_rows)
         tracker = self._tracker(context, is_anew=point.is_anew)
         if tracker is not None and context is None:
             self._newest_before = tracker.newest_before
@@ -373,7 +386,8 @@ class Member:
             context,
             point,
             is_shared=self.has_one_bookmark,
-            drives_all=drives_all,
+            # What has changed may have been copied further down.
+            drives_all=drives_all or (has_changed and has_children),
         )
 
     def _starting_point(self, context: Context | None, *, is_anew: bool) -> StartingPoint:
@@ -628,7 +642,18 @@ class Member:
         state = {
             key: value
             for key, value in self.bookmarks.state().items()
-            if key not in (_DRIVEN_BY, _READ_AT, READ_AS, LOAD, ABSENT, COPIED, CONTINUATION)
+            if key
+            not in (
+                _DRIVEN_BY,
+                _DRIVEN_BELOW,
+                _READ_AT,
+                READ_AS,
+                LOAD,
+                ABSENT,
+                COPIED,
+                COPIED_BELOW,
+                CONTINUATION,
+            )
         }
         if self.load is not None and (load := self.load.written()):
             state[LOAD] = load
@@ -636,14 +661,17 @@ class Member:
             state[CONTINUATION] = continuations
         has_lost_parents = self.absent is not None and self.absent.has_lost
         if self._driven_by is not None and not has_lost_parents:
-            state[_DRIVEN_BY] = self._driven_by
+            state[_DRIVEN_BY if self.is_wanted else _DRIVEN_BELOW] = self._driven_by
+        if not self.is_wanted and self._driver is not None and not self._driver.has_news:
+            state |= {note: name for note, name in self._state.items() if note == _DRIVEN_BY}
         if self._read and self.stream.bookmark_key is not None:
             state[_READ_AT] = dict(self._read)
         if self.absent is not None and (absent := self.absent.written()):
             state[ABSENT] = absent
-        copied = self._state.get(COPIED) if self.copied is None else self.copied.written()
-        if copied:
-            state[COPIED] = copied
+        for part in (COPIED, COPIED_BELOW):
+            is_of_run = self.copied is not None and part == self._copied_part
+            if copied := self.copied.written() if is_of_run and self.copied else self._state.get(part):
+                state[part] = copied
         return {**state, READ_AS: self.fields.read_as().written()}
 
 

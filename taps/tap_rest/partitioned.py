@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from singerkit_state.bookmarks import canonical_json
@@ -108,9 +109,17 @@ class PartitionedStream(BlockStream):
         return {*self.settings.copies, *self.settings.for_each}
 
     def copied(self, context: Context) -> Mapping[str, Any]:
-        """Return those that are sent and say more than which parent it is."""
+        """Return those that are sent, or copied further down, and say more than which parent it is."""
         found = self._parents.copied(context)
-        return {name: found[name] for name in self.sent(found)}
+        counts = {*self.sent(found), *self._copied_further}
+        return {name: value for name, value in found.items() if name in counts}
+
+    @cached_property
+    def _copied_further(self) -> set[str]:
+        """The fields of its records that streams below copy."""
+        below = [child for child in self.children if isinstance(child, PartitionedStream)]
+        fields = {field for child in below for field in child.settings.copies.values()}
+        return fields | {field.split(".")[0] for field in fields}
 
     def doubts_of_parents(self) -> Iterator[str]:
         """Name what no record of the parent had, which may be mistyped, and by what some were passed over."""

@@ -8,7 +8,12 @@ from typing import Any
 from singerkit_tap.absent import ABSENT, ABSENT_RUNS, AbsentParents
 
 STREAM: Any = SimpleNamespace(
-    name="items", remembered=dict, recalled=dict, way_to_all_parents="", logger=SimpleNamespace(info=print)
+    name="items",
+    remembered=dict,
+    recalled=dict,
+    asked_by=lambda _: {},
+    way_to_all_parents="",
+    logger=SimpleNamespace(info=print),
 )
 
 
@@ -42,6 +47,26 @@ def test_one_that_stays_away_is_given_up() -> None:
     absent.note({"id": 1}, is_there=False)
     assert len(list(absent.finish())) == 1
     assert absent.written() == []
+
+
+def test_a_parent_that_has_come_is_not_asked_for_by_what_was_copied_of_it_before() -> None:
+    stream = SimpleNamespace(**{**vars(STREAM), "recalled": lambda kept: {"id": kept["id"]}})
+    part = {ABSENT: [{"context": {"id": 1, "name": "as it was"}, "runs": 1}]}
+    absent = AbsentParents(stream, part)  # type: ignore[arg-type]
+    assert list(absent.left()) == [{"id": 1}]
+    absent.begin({"id": 1})
+    assert list(absent.left()) == []
+
+
+def test_of_two_parents_with_one_key_the_next_run_asks_for_all() -> None:
+    asked = iter([{"slug": "a"}, {"slug": "b"}])
+    stream = SimpleNamespace(**{**vars(STREAM), "asked_by": lambda _: next(asked)})
+    absent = AbsentParents(stream, {})  # type: ignore[arg-type]
+    absent.note({"id": 1}, is_there=False)
+    assert not absent.has_lost
+    absent.note({"id": 1}, is_there=True)
+    assert absent.has_lost
+    assert list(absent.finish()) == []
 
 
 def test_what_is_edited_by_hand_cannot_be_asked_for() -> None:

@@ -24,7 +24,7 @@ def read(
         logger=logging.getLogger("players"),
         advice=SimpleNamespace(more_partitions=more),
     )
-    fields = CopiedFields(stream, part, replaces=True)
+    fields = CopiedFields(stream, part.get(COPIED), replaces=True)
     changed = []
     for number in teams:
         if fields.has_changed({"team": number}):
