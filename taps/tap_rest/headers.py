@@ -53,5 +53,6 @@ def _problems_of_auth(auth: Mapping[str, Any]) -> Iterator[str]:
     if place == "cookie" and not _COOKIE_VALUE.fullmatch(auth.get("api_key", "")):
         yield "Expected a key without blanks, commas, semicolons and quotes at `auth.api_key`, got others"
     yield from _problems_of_group(auth.get("token_headers", {}), "auth.token_headers")
+    yield from _problems_of_group(auth.get("sign_headers", {}), "auth.sign_headers")
     if place != "query" and not _FIELD_NAME.fullmatch(auth.get("name", "X-API-Key")):
         yield f"Expected the name of a {place} at `auth.name`, got something else"

@@ -13,12 +13,16 @@ from singerkit_shell.configfile import renewed
 from singerkit_shell.errors import NotAuthorisedError
 from tap_rest.answers import Response
 from tap_rest.auth import fixed
+from tap_rest.auth.digest import digest
 from tap_rest.auth.endpoint import Endpoint
+from tap_rest.auth.hmacs import hmac
 from tap_rest.auth.jwts import jwt
 from tap_rest.auth.login import login
+from tap_rest.auth.oauth1 import oauth1
 from tap_rest.auth.oauth2 import oauth2
 from tap_rest.auth.scheme import NoScheme, Scheme
 from tap_rest.auth.service_account import service_account
+from tap_rest.auth.sigv4 import aws_sigv4
 from tap_rest.headers import header_problems
 from tap_rest.settings.auth import AuthSettings, type_of
 
@@ -33,6 +37,10 @@ _SCHEMES: dict[str, Callable[[Any, Endpoint], Scheme]] = {
     "oauth2": oauth2,
     "jwt": jwt,
     "login": login,
+    "digest": digest,
+    "aws_sigv4": aws_sigv4,
+    "oauth1": oauth1,
+    "hmac": hmac,
     "service_account": service_account,
 }
 

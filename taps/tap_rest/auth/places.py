@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from requests import PreparedRequest
 
 from tap_rest.settings.auth import AuthSettings, Placed
+from tap_rest.settings.auth.types import HmacSettings
 
-__all__ = ["Placer", "in_header", "placer_of", "query_keys_of"]
+__all__ = ["Placer", "add_params", "in_cookie", "in_header", "placer_of", "query_keys_of"]
 
 Placer = Callable[[PreparedRequest, str], None]
 """Writes a secret into a request."""
@@ -32,16 +33,19 @@ def in_header(name: str, prefix: str = "") -> Placer:
 
 
 def in_query(name: str) -> Placer:
-    """One that the URL already has, from a next link, is replaced."""
-    names = (name, quote(name, safe=""))
-
     def place(request: PreparedRequest, secret: str) -> None:
-        parts = urlsplit(str(request.url))
-        pairs = [pair for pair in parts.query.split("&") if pair and pair.split("=", 1)[0] not in names]
-        pairs.append(f"{quote(name, safe='')}={quote(secret, safe='')}")
-        request.url = urlunsplit(parts._replace(query="&".join(pairs)))
+        add_params(request, {name: secret})
 
     return place
+
+
+def add_params(request: PreparedRequest, params: Mapping[str, str]) -> None:
+    """Put parameters at the end of the query; those that the URL already has, from a next link, are replaced."""
+    parts = urlsplit(str(request.url))
+    names = {form for name in params for form in (name, quote(name, safe=""))}
+    pairs = [pair for pair in parts.query.split("&") if pair and pair.split("=", 1)[0] not in names]
+    pairs += [f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in params.items()]
+    request.url = urlunsplit(parts._replace(query="&".join(pairs)))
 
 
 def in_cookie(name: str) -> Placer:
@@ -57,5 +61,7 @@ def in_cookie(name: str) -> Placer:
 
 def query_keys_of(settings: AuthSettings) -> frozenset[str]:
     """Return the query parameters that carry secrets."""
+    if isinstance(settings, HmacSettings):
+        return frozenset(settings.sign_params)
     is_there = isinstance(settings, Placed) and settings.place == "query"
     return frozenset({settings.name} if is_there and isinstance(settings, Placed) else ())

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,8 +20,7 @@ from authlib.oauth2 import rfc6749, rfc6750
 from authlib.oauth2.rfc6749 import grants
 from authlib.oauth2.rfc7523 import JWTBearerClientAssertion, JWTBearerGrant
 from flask import Flask, jsonify, request
-from joserfc.jwk import RSAKey
-from werkzeug.serving import WSGIRequestHandler, make_server
+from taps.rest.wsgi import serving_app
 
 __all__ = ["Client", "Server", "authorization_server"]
 
@@ -206,35 +204,16 @@ def _app(server: Server) -> Flask:
     return app
 
 
-class _Quiet(WSGIRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log(self, *_: Any) -> None:
-        pass
-
-
 @contextlib.contextmanager
 def authorization_server() -> Iterator[Server]:
     server = Server()
     former = os.environ.get("AUTHLIB_INSECURE_TRANSPORT")
     os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"
-    http = make_server("127.0.0.1", 0, _app(server), threaded=True, request_handler=_Quiet)
-    server.url = f"http://127.0.0.1:{http.server_port}"
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
     try:
-        yield server
+        with serving_app(_app(server)) as server.url:
+            yield server
     finally:
-        http.shutdown()
-        http.server_close()
-        thread.join(5)
         if former is None:
             del os.environ["AUTHLIB_INSECURE_TRANSPORT"]
         else:
             os.environ["AUTHLIB_INSECURE_TRANSPORT"] = former
-
-
-def rsa_pair() -> tuple[str, Any]:
-    """A private key in PEM, and its public one."""
-    key = RSAKey.generate_key(2048)
-    return key.as_pem(private=True).decode(), RSAKey.import_key(key.as_pem(private=False))

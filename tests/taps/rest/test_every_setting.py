@@ -204,6 +204,15 @@ SORTED: dict[str, Any] = {"streams": [{"name": "s", "path": "/rows", **ALL, **UN
 BUSY = {"tries": 4, "first_wait": 0.01}
 
 
+SIGNED = {"X-Signature": "{signature}"}
+
+
+def signed(**after: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Two configs that differ in one key of `hmac`."""
+    auth = {"type": "hmac", "secret": "secret-of-a-test", "message": "{method}", "sign_headers": SIGNED}
+    return top({"auth": auth}, auth=auth | after)
+
+
 def login(**after: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Two configs that differ in one key of a login."""
     auth = {"type": "login", "token_url": "URL/token"}
@@ -237,6 +246,14 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "auth.token_headers": oauth2(token_headers={"X-A": "1"}),
     "auth.body_format": oauth2(body_format="json"),
     "auth.token_path": oauth2(token_path="$.jwt"),
+    "auth.message": signed(message="{path}"),
+    "auth.hash": signed(hash="sha512"),
+    "auth.signature_encoding": signed(signature_encoding="base64"),
+    "auth.timestamp": signed(
+        message="{method}", sign_headers=SIGNED | {"X-At": "{timestamp}"}, timestamp="iso"
+    ),
+    "auth.sign_headers": signed(sign_headers=SIGNED | {"X-B": "{body_md5}"}),
+    "auth.sign_params": signed(sign_params={"a": "b"}),
     "auth.method": login(method="PUT"),
     "auth.body": login(body={"user": "me"}),
     "auth.token_in": login(token_in="header", token_name="X-Pass"),
@@ -451,6 +468,16 @@ SHOWN_ELSEWHERE = {
     "auth.jwt_headers": "test_a_token_that_is_signed_here_is_read_by_others",
     "auth.account_key": "test_a_service_account",
     "auth.subject": "test_a_service_account",
+    "auth.access_key_id": "test_aws_would_take_each_request",
+    "auth.secret_access_key": "test_aws_would_take_each_request",
+    "auth.session_token": "test_aws_would_take_each_request",
+    "auth.region": "test_aws_would_take_each_request",
+    "auth.service": "test_aws_would_take_each_request",
+    "auth.consumer_key": "test_authlib_takes_each_request_once",
+    "auth.consumer_secret": "test_authlib_takes_each_request_once",
+    "auth.token_secret": "test_authlib_takes_each_request_once",
+    "auth.signature_method": "test_authlib_takes_each_request_once",
+    "auth.realm": "test_the_example_of_the_specification",
     "auth.lifetime": "test_a_token_is_renewed_in_time_and_once_on_401",
     "allowed_addresses": "test_a_refused_address_may_be_configured",
     "ca_file": "test_certificates_are_checked",

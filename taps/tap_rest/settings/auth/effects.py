@@ -17,6 +17,13 @@ def sent_by_auth(auth: Group) -> tuple[frozenset[str], frozenset[str]]:
     kind, place = auth.get("type", "none"), auth.get("in", "header")
     if auth.get("token_in") == "cookie":
         return frozenset(), frozenset()
+    if kind == "hmac":
+        headers = (name.lower() for name in auth.get("sign_headers", {}))
+        return frozenset(headers), frozenset(auth.get("sign_params", {}))
+    if kind == "aws_sigv4":
+        return frozenset(
+            {"authorization", "x-amz-date", "x-amz-content-sha256", "x-amz-security-token"}
+        ), frozenset()
     if "in" not in KEYS[kind]:
         return frozenset({"authorization"} if kind != "none" else ()), frozenset()
     name = auth.get("name", "X-API-Key" if kind == "api_key" else "Authorization")

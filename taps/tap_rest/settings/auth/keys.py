@@ -5,14 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tap_rest.settings import setting
+from tap_rest.settings.auth.templates import NAMES
 
 __all__ = ["AUTH", "KEYS", "NEEDS", "SECRET_ALGORITHMS", "SIGNING", "TYPES"]
 
 SECRET_ALGORITHMS = ("HS256", "HS384", "HS512")
 KEY_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 
-TYPES = ("none", "api_key", "bearer", "basic", "oauth2", "jwt", "service_account", "login")
+TYPES = (
+    "none",
+    "api_key",
+    "bearer",
+    "basic",
+    "oauth2",
+    "jwt",
+    "service_account",
+    "login",
+    "digest",
+    "aws_sigv4",
+    "hmac",
+    "oauth1",
+)
 
+_KNOWN = ", ".join(f"`{{{name}}}`" for name in NAMES)
 AUTH = setting.group(
     "Credentials. They are sent to the origin (scheme, host, port) of `base_url`, those of a login to `token_url`, and nowhere else.",
     {
@@ -29,9 +44,11 @@ AUTH = setting.group(
         "prefix": setting.text(
             "In a header: text before the key or the token, for instance `Token `. Default for tokens in `Authorization`: `Bearer `."
         ),
-        "token": setting.text("`bearer`: the token.", minLength=1),
-        "username": setting.text("`basic`, `oauth2` with `grant` `password`: the user."),
-        "password": setting.text("`basic`, `oauth2` with `grant` `password`: the password; may be empty."),
+        "token": setting.text("`bearer`, `oauth1`: the token.", minLength=1),
+        "username": setting.text("`basic`, `digest`, `oauth2` with `grant` `password`: the user."),
+        "password": setting.text(
+            "`basic`, `digest`, `oauth2` with `grant` `password`: the password; may be empty."
+        ),
         "grant": setting.text(
             "`oauth2`: what the token is asked for with. Default `client_credentials`.",
             enum=["client_credentials", "password", "refresh_token", "jwt_bearer"],
@@ -53,8 +70,11 @@ AUTH = setting.group(
             "`PS256`, `ES256`, `EdDSA` and their longer ones with a `private_key`.",
             enum=[*SECRET_ALGORITHMS, *KEY_ALGORITHMS],
         ),
-        "private_key": setting.text("For a JWT: the private key in PEM, without a password.", minLength=1),
-        "secret": setting.text("For a JWT: the shared secret.", minLength=1),
+        "private_key": setting.text(
+            "For a JWT, and `oauth1` with `RSA-SHA1` and the like: the private key in PEM, without a password.",
+            minLength=1,
+        ),
+        "secret": setting.text("For a JWT, and `hmac`: the shared secret.", minLength=1),
         "key_encoding": setting.text(
             "How `secret` is written. Default `text`.", enum=["text", "base64", "hex"]
         ),
@@ -125,6 +145,57 @@ AUTH = setting.group(
             "`oauth2`, `login`: seconds that a token is good for, where the answer has no `expires_in` or `expires_at`. Without both it is used until the API "
             "answers 401. `jwt`: seconds that each is good for, 300 by default."
         ),
+        "access_key_id": setting.text("`aws_sigv4`: the access key.", minLength=1),
+        "secret_access_key": setting.text("`aws_sigv4`: its secret.", minLength=1),
+        "session_token": setting.text("`aws_sigv4`: the token of temporary credentials.", minLength=1),
+        "region": setting.name("`aws_sigv4`: the region, for instance `eu-west-1`.", minLength=1),
+        "service": setting.name(
+            "`aws_sigv4`: the service by its signing name, for instance `execute-api`.", minLength=1
+        ),
+        "consumer_key": setting.text("`oauth1`: the key of the client.", minLength=1),
+        "consumer_secret": setting.text("`oauth1`: its secret.", minLength=1),
+        "token_secret": setting.text("`oauth1`: the secret of the token.", minLength=1),
+        "signature_method": setting.text(
+            "`oauth1`: how it signs. Default `HMAC-SHA1`.",
+            enum=[
+                "HMAC-SHA1",
+                "HMAC-SHA256",
+                "HMAC-SHA512",
+                "RSA-SHA1",
+                "RSA-SHA256",
+                "RSA-SHA512",
+                "PLAINTEXT",
+            ],
+        ),
+        "realm": setting.name("`oauth1`: the realm, where the API wants to know."),
+        "message": setting.name(
+            "`hmac`: what is signed, for instance `{timestamp}{method}{target}{body}`. Known are "
+            + _KNOWN
+            + ".",
+            minLength=1,
+        ),
+        "hash": setting.text(
+            "`hmac`: the hash. Default `sha256`.", enum=["md5", "sha1", "sha256", "sha384", "sha512"]
+        ),
+        "signature_encoding": setting.text(
+            "`hmac`: how the signature, and digests of the body, are written. Default `hex`.",
+            enum=["hex", "base64"],
+        ),
+        "timestamp": setting.text(
+            "`hmac`: how `{timestamp}` is written: seconds or milliseconds since 1970, RFC 3339, or the date of HTTP. Default `epoch`.",
+            enum=["epoch", "epoch_ms", "iso", "http"],
+        ),
+        "sign_headers": {
+            "type": "object",
+            "additionalProperties": {"type": "string"},
+            "description": "`hmac`: headers that are added, as `{signature}` and what `message` may hold.",
+        },
+        "sign_params": {
+            "type": "object",
+            "additionalProperties": {"type": "string"},
+            "description": "`hmac`: query parameters that are added: those without `{signature}` before it is signed, and may hold `{timestamp}` and "
+            "`{nonce}`; the others behind.",
+        },
     },
     ["type"],
 )
@@ -138,6 +209,27 @@ KEYS: Mapping[str, Sequence[str]] = {
     "bearer": ("token",),
     "basic": ("username", "password"),
     "jwt": (*_PLACE, *SIGNING, "lifetime"),
+    "digest": ("username", "password"),
+    "aws_sigv4": ("access_key_id", "secret_access_key", "session_token", "region", "service"),
+    "oauth1": (
+        "consumer_key",
+        "consumer_secret",
+        "token",
+        "token_secret",
+        "signature_method",
+        "private_key",
+        "realm",
+    ),
+    "hmac": (
+        "secret",
+        "key_encoding",
+        "hash",
+        "message",
+        "signature_encoding",
+        "timestamp",
+        "sign_headers",
+        "sign_params",
+    ),
     "login": (
         *_PLACE,
         *SIGNING,
@@ -191,4 +283,8 @@ NEEDS: Mapping[str, Sequence[str]] = {
     "jwt": ("algorithm",),
     "service_account": ("account_key",),
     "login": ("token_url",),
+    "digest": ("username", "password"),
+    "aws_sigv4": ("access_key_id", "secret_access_key", "region", "service"),
+    "oauth1": ("consumer_key",),
+    "hmac": ("secret", "message"),
 }

@@ -11,6 +11,7 @@ from tap_rest.addresses import configured_origin
 from tap_rest.paths import parse_path
 from tap_rest.settings import setting
 from tap_rest.settings.auth.keys import KEYS, NEEDS, SECRET_ALGORITHMS, SIGNING
+from tap_rest.settings.auth.templates import NAMES, SIGNATURE, names_in, template_problems
 
 __all__ = ["auth_problems"]
 
@@ -24,6 +25,9 @@ def auth_problems(auth: Mapping[str, Any]) -> list[str]:
         "jwt": _of_signing,
         "service_account": _of_service_account,
         "login": _of_login,
+        "digest": _of_digest,
+        "oauth1": _of_oauth1,
+        "hmac": _of_hmac,
     }.get(kind)
     return [*problems, *_of_paths(auth), *(of_kind(auth) if of_kind else ())]
 
@@ -150,3 +154,43 @@ def _of_login(auth: Mapping[str, Any]) -> Iterator[str]:
             for key in SIGNING
             if key in auth
         )
+
+
+def _of_digest(auth: Mapping[str, Any]) -> Iterator[str]:
+    if set('"\\') & set(auth.get("username", "")):
+        yield "Expected a user without quotes and backslashes at `auth.username`, since digest authentication quotes it"
+
+
+def _of_oauth1(auth: Mapping[str, Any]) -> Iterator[str]:
+    method = auth.get("signature_method", "HMAC-SHA1")
+    needed, other = (
+        ("private_key", "consumer_secret") if method.startswith("RSA") else ("consumer_secret", "private_key")
+    )
+    if needed not in auth:
+        yield f"Expected the key `auth.{needed}`, which `auth.signature_method` `{method}` signs with"
+    if other in auth:
+        yield f"`auth.{other}` has no effect with `auth.signature_method` `{method}`, which signs with `auth.{needed}`"
+    if ("token" in auth) != ("token_secret" in auth) and not method.startswith("RSA"):
+        yield "Expected `auth.token` and `auth.token_secret` both, or neither of them"
+
+
+def _of_hmac(auth: Mapping[str, Any]) -> Iterator[str]:
+    """Name what cannot be filled in, and a signature that is sent nowhere."""
+    yield from template_problems(auth.get("message", ""), "auth.message")
+    sent = [
+        (f"auth.{group}.{name}", text)
+        for group in ("sign_headers", "sign_params")
+        for name, text in auth.get(group, {}).items()
+    ]
+    for place, text in sent:
+        is_before = "sign_params" in place and SIGNATURE not in names_in(text)
+        yield from template_problems(
+            text, place, ("timestamp", "nonce") if is_before else (*NAMES, SIGNATURE)
+        )
+    if not any(SIGNATURE in names_in(text) for _, text in sent):
+        yield "Expected `{signature}` in `auth.sign_headers` or `auth.sign_params`, so that it is sent"
+    used = {
+        name for text in (auth.get("message", ""), *(text for _, text in sent)) for name in names_in(text)
+    }
+    if "timestamp" in auth and "timestamp" not in used:
+        yield "`auth.timestamp` has no effect without `{timestamp}` in `auth.message`, `auth.sign_headers` or `auth.sign_params`"

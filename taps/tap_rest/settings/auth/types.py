@@ -9,11 +9,15 @@ import msgspec
 __all__ = [
     "ApiKeySettings",
     "AuthSettings",
+    "AwsSettings",
     "BasicSettings",
     "BearerSettings",
+    "DigestSettings",
+    "HmacSettings",
     "JwtSettings",
     "LoginSettings",
     "NoneSettings",
+    "OAuth1Settings",
     "OAuth2Settings",
     "Placed",
     "ServiceAccountSettings",
@@ -94,6 +98,48 @@ class TokenSettings(Signing, frozen=True, kw_only=True):
     lifetime: float | None = None
 
 
+class DigestSettings(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="digest"):
+    """HTTP digest authentication."""
+
+    username: str
+    password: str
+
+
+class AwsSettings(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="aws_sigv4"):
+    """Signature Version 4."""
+
+    access_key_id: str
+    secret_access_key: str
+    session_token: str | None = None
+    region: str
+    service: str
+
+
+class OAuth1Settings(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="oauth1"):
+    """OAuth 1.0a."""
+
+    consumer_key: str
+    consumer_secret: str | None = None
+    token: str | None = None
+    token_secret: str | None = None
+    signature_method: str = "HMAC-SHA1"
+    private_key: str | None = None
+    realm: str | None = None
+
+
+class HmacSettings(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="hmac"):
+    """A signature of the API's own making."""
+
+    secret: str
+    key_encoding: str = "text"
+    hash: str = "sha256"
+    message: str
+    signature_encoding: str = "hex"
+    timestamp: str = "epoch"
+    sign_headers: dict[str, str] = {}
+    sign_params: dict[str, str] = {}
+
+
 class OAuth2Settings(TokenSettings, frozen=True, kw_only=True, tag_field="type", tag="oauth2"):
     """A token of RFC 6749."""
 
@@ -141,6 +187,10 @@ AuthSettings: TypeAlias = (
     | JwtSettings
     | ServiceAccountSettings
     | LoginSettings
+    | DigestSettings
+    | AwsSettings
+    | OAuth1Settings
+    | HmacSettings
 )
 
 
