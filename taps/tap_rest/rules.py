@@ -22,9 +22,12 @@ __all__ = ["NO_RULES", "Rules", "enforced"]
 
 _TEXT = 64 * 1024
 """Bytes of a body or value in which a text is looked for."""
+_SHORT = 16
 _NOTHING = (b"null", b"false", b"0", b'""', b"[]", b"{}")
 _DJANGO = ErrorRule("end", 404, "$.detail", "Invalid page.")
 """What Django REST framework answers behind the last page, and to no other question."""
+_NOTHING_LEFT = ErrorRule("end", (200, 203))
+"""Whose body is null: as Go writes a list that was never made."""
 _EXPIRED = ErrorRule("start_over", 410)
 """What Google and Microsoft Graph answer to a token that they take no more."""
 _BY_NUMBER = ("page", "link_header", "next_url", "hateoas")
@@ -48,7 +51,10 @@ class Rules:
             rules.append(ErrorRule("end", settings.pagination.end_status))
         if settings.pagination.type in _BY_NUMBER:
             rules.append(_DJANGO)
-        return cls(rules)
+        found = cls(rules)
+        if settings.pagination.type in ("page", "offset"):
+            found._rules.append((_NOTHING_LEFT, _is_null))
+        return found
 
     def at(self, *, is_first: bool) -> Rules:
         """Return those for a first request of a read (``is_first``), or for a later one."""
@@ -100,6 +106,10 @@ def enforced(rule: ErrorRule, response: Response, *, shown: Callable[[str], str]
     if status >= 500 or status in (408, 425, 429):
         raise FailingServer(sentence)
     raise RefusingAnswer(sentence, says)
+
+
+def _is_null(response: Response) -> bool:
+    return len(response.body) < _SHORT and response.body.strip() == b"null"
 
 
 def _test_of(rule: ErrorRule) -> Callable[[Response], bool]:

@@ -7,6 +7,7 @@ Settings that only bound what happens anyway (`retries`, `timeout`, `limits`, `i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from tap_rest.settings.request import with_request
 from tap_rest.urls import parameters_in_path
 
 _UNSAID = Retries()
+_FIRST_VALUE = re.compile(r"-?[0-9]+(\.[0-9]+)?|[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9:.]+(Z|[+-][0-9:]+)?)?")
 _NO_TIMES = ("number", "version", "text")
 """Formats of a replication key to which a time zone means nothing."""
 
@@ -281,7 +283,7 @@ def _of_parameters(stream: Group, place: str, config: Group) -> Iterator[str]:
         else None
     )
     if asked is not None:
-        yield from _of_incremental(stream, place, groups, pagination)
+        yield from _of_incremental(stream, place, groups, pagination, has_start="start_date" in config)
     _, keys = sent_by_auth(config.get("auth", {}))
     in_path = {name for name, _ in parameters_in_path(stream["path"])}
     others = {
@@ -302,7 +304,7 @@ def _of_parameters(stream: Group, place: str, config: Group) -> Iterator[str]:
 
 
 def _of_incremental(
-    stream: Group, place: str, groups: Sequence[tuple[str, Group]], pagination: Group
+    stream: Group, place: str, groups: Sequence[tuple[str, Group]], pagination: Group, *, has_start: bool
 ) -> Iterator[str]:
     """Name what the bookmark replaces, or what replaces the bookmark."""
     incremental = stream["incremental"]
@@ -318,14 +320,19 @@ def _of_incremental(
     for where, params in groups:
         if asked in params and "token" in incremental:
             yield f"`{where}.{asked}` is lost as soon as there is a token, since `{place}.incremental` sends that parameter; take it out"
-        elif asked in params:
+        elif asked in params and (has_start or not _is_first_value(params[asked])):
             template = incremental.get("template", "{value}")
             yield (
                 f"`{where}.{asked}` is lost as soon as there is a bookmark, since `{place}.incremental` sends that parameter: "
-                f"take it out of `params`. A first value goes into `start_date`; a filter goes into the template "
+                f"take it out of `params`. A first value is a number or a date, or goes into `start_date`; a filter goes into the template "
                 f'(`"template": "(the filter) and {template}"`, or as the API joins two), with a `start_date` before all rows, so '
                 "that the first run sends it, too"
             )
+
+
+def _is_first_value(value: Any) -> bool:
+    """Tell whether a parameter says where the first run begins (`start_time=0`), so that nothing of it is lost with a bookmark."""
+    return not isinstance(value, bool) and _FIRST_VALUE.fullmatch(str(value)) is not None
 
 
 def _sent_by_pages(pagination: Group) -> dict[str, str]:

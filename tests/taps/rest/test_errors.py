@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,21 @@ def test_a_total_above_what_came_is_told_where_a_status_ends_a_read(drive: Any) 
     assert not [m for m in run.messages if m["type"] == "ACTIVATE_VERSION"]
 
 
+@pytest.mark.parametrize("kind", ["page", "offset"])
+def test_a_body_that_is_null_behind_the_first_page_is_the_end(kind: str, drive: Any) -> None:
+    """An empty list of Go."""
+
+    def route(asked: Asked) -> Reply:
+        number = int(asked.param("page") or int(asked.param("offset") or 0) + 1)
+        return json_reply([{"id": number}] if number <= rows else None)
+
+    rows = 3
+    run = drive(route).run(STREAM | {"pagination": {"type": kind}})
+    assert (run.code, run.ids(), run.warnings) == (0, [1, 2, 3], "")
+    rows = 0
+    assert run.run(STREAM | {"pagination": {"type": kind}}).code == 65
+
+
 def test_what_django_answers_behind_the_last_page_needs_no_setting(drive: Any) -> None:
     invalid = json_reply({"detail": "Invalid page."}, 404)
     paged = STREAM | {"pagination": {"type": "page"}}
@@ -132,6 +148,20 @@ def test_zendesk_ends_with_a_page_that_leads_to_itself(route: Any, more: dict[st
     run.run(TICKETS | {"pagination": ITSELF | more}, state=state, **SINCE)
     assert (run.code, run.ids()) == (0, [])
     assert run.asked() < 6, "from the bookmark on, and no circle"
+
+
+def test_a_first_value_of_the_parameter_stands_in_params(drive: Any) -> None:
+    tickets = TICKETS | {"pagination": ITSELF, "params": {"start_time": 0}}
+    run = drive(zendesk).run(tickets)
+    assert (run.code, sorted(set(run.ids())), run.api.asked[0].raw_path) == (
+        0,
+        [*range(9)],
+        "/rows?start_time=0",
+    )
+    run.run(tickets, state=run.state)
+    assert (run.code, run.ids()) == (0, [])
+    assert re.fullmatch(r"/rows\?start_time=17000\d+", run.api.asked[0].raw_path)
+    assert run.run(tickets, **SINCE).code == 78
 
 
 def test_a_full_page_that_leads_to_itself_is_no_certain_end(drive: Any) -> None:
