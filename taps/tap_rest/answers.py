@@ -29,7 +29,7 @@ class Response:
     """An answer: where it came from, its status and headers, and its body, which `formats.translating` makes JSON in UTF-8.
 
     ``seconds``: from sending the request that was answered to the end of the body. ``left_out``: names of parameters that were
-    sent, and that a redirect on the way leads to another thing without. ``asked``: names and values that the body of the request held.
+    sent, and that a redirect on the way leads to another thing without. ``method`` of the request, and ``asked``: names and values that its body held.
     ``taken_for``: `ignore`, `end`, `skip` or
     `start_over`, where a rule says so; then it is no page. ``serial``: of the credentials that it was asked with.
     """
@@ -42,6 +42,7 @@ class Response:
     left_out: Sequence[str] = ()
     taken_for: str | None = None
     serial: int = 0
+    method: str = "GET"
     asked: Sequence[tuple[str, str]] = ()
     _members: dict[str, msgspec.Raw] | None = field(default=None, init=False, repr=False, compare=False)
 

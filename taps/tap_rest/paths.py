@@ -28,9 +28,11 @@ __all__ = [
     "finder_of",
     "has_member",
     "has_place",
+    "list_and_last",
     "load_exactly",
     "opener_of",
     "parse_path",
+    "rows_and_inside",
     "scalar_of",
     "scalar_text",
     "unfiltered",
@@ -45,9 +47,8 @@ Finder: TypeAlias = Callable[[bytes, str], "dict[str, Found]"]
 Opener: TypeAlias = Callable[[bytes], "tuple[dict[str, Found], dict[str, Raw]] | None"]
 """Takes a JSON body; returns what each path found, and the members of the body, or None: `finder_of` is to look."""
 
-_SIMPLE = re.compile(
-    r"\$((?:\.[A-Za-z_][\w@-]*|\.@[\w@-]+(?:\.[\w@-]+)*|\['[^'\\]+'\]|\[\"[^\"\\]+\"\])*)(\[\*\])?"
-)
+_STEP_OF_NAME = r"\.[A-Za-z_][\w@-]*|\.@[\w@-]+(?:\.[\w@-]+)*|\['[^'\\]+'\]|\[\"[^\"\\]+\"\]"
+_SIMPLE = re.compile(rf"\$((?:{_STEP_OF_NAME})*)(\[\*\])?")
 _NULL = Raw(b"null")
 _STEPS = 100
 """What a path may have: records are decoded by as many structs, one in the other."""
@@ -83,6 +84,30 @@ def parse_path(text: str, key: str) -> Path:
 
 
 _FILTER = re.compile(r"(?P<at>[^?]*)\[(?:\?[^\]]*|-?\d*:[-\d:]*)\](?:\.[A-Za-z_]\w*)*")
+
+
+_INSIDE = re.compile(rf"(?P<rows>.*\[\*\])(?P<inside>(?:{_STEP_OF_NAME})+)")
+_LAST = re.compile(rf"(?P<rows>.*)\[-1:?\](?P<inside>(?:{_STEP_OF_NAME})*)")
+
+
+def rows_and_inside(text: str) -> tuple[str, tuple[str, ...]]:
+    """Return the path of a list, and the names down to a record in each of its items: `$.edges[*]` and `node`."""
+    return _split(text, _INSIDE) or (text, ())
+
+
+def list_and_last(text: str) -> tuple[str, tuple[str, ...]] | None:
+    """Return the path of a list, and the names down to what a path takes of its last item: `$.hits[-1].sort`; None: it does not."""
+    return _split(text, _LAST)
+
+
+def _split(text: str, pattern: re.Pattern[str]) -> tuple[str, tuple[str, ...]] | None:
+    match = pattern.fullmatch(text)
+    if match is None:
+        return None
+    rows = match["rows"] if match["rows"].endswith("[*]") else f"{match['rows']}[*]"
+    if not _SIMPLE.fullmatch(rows if rows.startswith("$") else f"$.{rows}"):
+        return None
+    return rows, tuple(next(filter(None, groups)) for groups in _NAME.findall(match["inside"]))
 
 
 def filters(text: str) -> bool:

@@ -95,6 +95,7 @@ class Sender:
             self._pace.take_turn()
         response = transport.send(prepared, url)
         response.serial = serial
+        response.method = question.method
         response.asked = question.payload.told if question.payload else ()
         stop_flag.raise_if_set("the page under way was dropped, the state printed so far is valid.")
         if not own:

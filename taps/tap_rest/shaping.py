@@ -8,6 +8,7 @@ from msgspec import Raw
 
 from tap_rest.deletions import Deletions
 from tap_rest.exploding import Exploding
+from tap_rest.inside import Inside
 from tap_rest.lifting import Lifting
 from tap_rest.settings.stream import StreamSettings
 
@@ -15,9 +16,10 @@ __all__ = ["Shaping"]
 
 
 class Shaping:
-    """Of one stream: lists inside records become rows, what stands inside other fields is copied to the top, what is gone is marked."""
+    """Of one stream: records are taken out of objects around them, lists inside records become rows, what stands inside other fields is copied to the top, what is gone is marked."""
 
     def __init__(self, settings: StreamSettings, tell: Callable[[str], None]) -> None:
+        self._inside = Inside(settings)
         self._exploding = Exploding(settings.name, settings.explode)
         self._lifting = Lifting(settings)
         self.deletions = Deletions(settings, tell)
@@ -28,5 +30,5 @@ class Shaping:
         Raises:
             BadDataError: see `Exploding.rows`, `Lifting.lifted` and `Deletions.marked`.
         """
-        rows = self._lifting.lifted(self._exploding.rows(records, where), where)
+        rows = self._lifting.lifted(self._exploding.rows(self._inside.rows(records, where), where), where)
         return self.deletions.marked(rows, where)

@@ -5,13 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tap_rest.answers import Response
 from tap_rest.names import plain_name
 from tap_rest.pages.lastpage import LastPage, Weight, query_of
 from tap_rest.pages.membernames import PAGE_TOTALS, QUERY_SIZES
 from tap_rest.pages.members import Member, path_of
 from tap_rest.pages.pointers import pointer_sign
 
-__all__ = ["by_position", "fits_flag", "fits_pages", "size_in", "whole_number"]
+__all__ = ["as_asked", "by_position", "fits_flag", "fits_pages", "size_in", "whole_number"]
+
+
+def as_asked(fits: Mapping[str, Any], response: Response) -> Mapping[str, Any]:
+    """Return a `pagination` that fits an answer, as it is said for requests that have a body."""
+    if response.method == "GET" or fits["type"] not in ("page", "offset", "cursor", "keyset"):
+        return fits
+    if any(name == "query" for name, _ in response.asked) and str(fits.get("cursor")).endswith(
+        ".pageInfo.endCursor"
+    ):
+        return {"type": "relay"}
+    return {"type": fits["type"], "in": "body", **fits}
 
 
 def fits_flag(

@@ -14,7 +14,7 @@ from singerkit_shell.secrets import redactor
 from tap_rest.answers import Response
 from tap_rest.pages.endings import Endings
 from tap_rest.pages.steps import Step
-from tap_rest.paths import scalar_of, scalar_text
+from tap_rest.paths import Found, Path, column_of, list_and_last, scalar_of, scalar_text
 from tap_rest.records import ReadPage
 from tap_rest.settings.pagination import Pagination
 
@@ -94,8 +94,21 @@ class Here:
     def token(self, path: str) -> Any:
         """Return what stands at a path of the body, to be sent as it came; None where that is nothing."""
         place = f"`{path}` of stream {self.name}"
+        last = list_and_last(path)
         return scalar_of(
-            self.page.fields[path], place, takes_all=self.settings.place in ("body", "placeholder")
+            self.page.fields[path] if last is None else self._of_last(*last),
+            place,
+            takes_all=self.settings.place in ("body", "placeholder"),
+        )
+
+    def _of_last(self, rows: str, names: tuple[str, ...]) -> Found:
+        """Return what stands at ``names`` of the last item of a list."""
+        items = self.page.fields[rows]
+        where = f"page {self.seen.pages} of stream {self.name}"
+        return (
+            column_of(Path("", names, False))(items[-1:], where)[0]
+            if isinstance(items, list) and items
+            else None
         )
 
     def header(self, name: str) -> str | None:

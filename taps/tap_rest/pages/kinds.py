@@ -16,7 +16,7 @@ from tap_rest.pages.here import IN_HEADER, Here
 from tap_rest.pages.lastpage import Place
 from tap_rest.pages.links import parse_links, without_values
 from tap_rest.pages.steps import Step, step_at, step_behind_key, step_with
-from tap_rest.paths import Found, has_place, parse_path
+from tap_rest.paths import Found, has_place, list_and_last, parse_path
 from tap_rest.settings.pagination import Pagination
 
 __all__ = ["BY_TOKEN", "NEXT", "body_paths", "place_name", "place_of", "relation_path"]
@@ -47,7 +47,9 @@ def relation_path(settings: Pagination) -> str | None:
 
 
 def token_path(settings: Pagination) -> str | None:
-    own = {"cursor": settings.cursor, "next_url": _next_path(settings), "hateoas": _links_path(settings)}
+    last = list_and_last(settings.cursor or "")
+    cursor = settings.cursor if last is None else last[0]
+    own = {"cursor": cursor, "next_url": _next_path(settings), "hateoas": _links_path(settings)}
     return own.get(settings.type)
 
 
@@ -85,6 +87,8 @@ def place_name(settings: Pagination) -> str:
             return f"header `{settings.header}`"
         case "hateoas":
             return f"`{_links_path(settings)}` with rel `{rel}`"
+        case "cursor":
+            return f"`{settings.cursor}`"
         case _:
             return f"`{token_path(settings)}`"
 

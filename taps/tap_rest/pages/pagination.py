@@ -28,6 +28,7 @@ from tap_rest.pages.ends import (
     has_end,
     is_over,
 )
+from tap_rest.pages.fitting import as_asked
 from tap_rest.pages.here import Experience, Here, Seen
 from tap_rest.pages.keyset import Keyset
 from tap_rest.pages.kinds import BY_TOKEN, NEXT, place_name, place_of
@@ -462,7 +463,7 @@ class Pages:
     def _of_more(self, end: End, signs: list[Sign], last: LastPage) -> str:
         """Say why reading ends, what speaks for another page, and what to do."""
         seen = redactor.mask_foreign(" and ".join(dict.fromkeys(sign.seen for sign in signs[:3])))
-        fits = dict(signs[0].fits)
+        fits = dict(as_asked(signs[0].fits, last.response))
         if fits["type"] == self._settings.type:
             fits = {
                 key: value

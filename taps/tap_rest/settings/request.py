@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
+from tap_rest.paths import rows_and_inside
 from tap_rest.placeholders import KNOWN, asked_of, names_in, needed_in
 from tap_rest.settings import setting
+from tap_rest.settings.fields import names_of, text_of
 from tap_rest.settings.relay import as_cursor, relay_problems
 
 __all__ = [
@@ -73,8 +76,10 @@ def with_request(stream: Group) -> dict[str, Any]:
     found = dict(stream)
     if "graphql" in stream:
         found["method"] = stream.get("method", "POST")
-    if "body" in stream and "body_format" not in stream:
-        found["body_format"] = "text" if isinstance(stream["body"], str) else "json"
+    elif any(stream.get(key, {}).get("in") == "body" for key in ("pagination", "incremental")):
+        found.setdefault("body", {})
+    if "body" in found and "body_format" not in stream:
+        found["body_format"] = "text" if isinstance(found["body"], str) else "json"
     if "pagination" in stream:
         found["pagination"] = _resolved_pagination(stream)
     incremental = stream.get("incremental", {})
@@ -87,6 +92,10 @@ def _resolved_pagination(stream: Group) -> dict[str, Any]:
     is_relay = stream["pagination"]["type"] == "relay"
     pagination = as_cursor(stream) if is_relay else dict(stream["pagination"])
     used = {name for _, value in asked_of(stream) for name in names_in(value)}
+    inside = rows_and_inside(stream.get("records", ""))[1]
+    if inside and "field" in pagination:
+        with contextlib.suppress(ValueError):  # what is wrong with it is said where it stands
+            pagination["field"] = text_of((*inside, *names_of(pagination["field"])))
     role = pagination["type"] if pagination["type"] in ("page", "offset") else "cursor"
     if "size" in used:
         pagination["size_in"] = "placeholder"

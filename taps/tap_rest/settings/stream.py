@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from singerkit_wire.stream import DELETED_AT
-from tap_rest.paths import filters, unfiltered
+from tap_rest.paths import filters, rows_and_inside, unfiltered
 from tap_rest.settings import setting
 from tap_rest.settings.body import BODY, ArraysSettings, CsvSettings, XmlSettings, body_problems
 from tap_rest.settings.conditional import CONDITIONAL
@@ -210,7 +210,14 @@ class StreamSettings(msgspec.Struct, frozen=True, dict=True):
     @property
     def rows_at(self) -> str | None:
         """The path of the records; None: it is found in the answers."""
-        return "$" if self.records is None and self.layout == "columns" else self.records
+        if self.records is None:
+            return "$" if self.layout == "columns" else None
+        return rows_and_inside(self.records)[0]
+
+    @property
+    def inside(self) -> tuple[str, ...]:
+        """The names down to a record from what stands in the list at `rows_at`."""
+        return () if self.records is None else rows_and_inside(self.records)[1]
 
     @property
     def pages_shift(self) -> bool:

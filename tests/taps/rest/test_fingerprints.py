@@ -48,6 +48,10 @@ SAME: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "a new key": ({"params": {"api_key": "secret-one-1"}}, {"params": {"api_key": "secret-two-2"}}),
     "a new key that is a number": ({"params": {"api_key": 91827364}}, {"params": {"api_key": 91827365}}),
+    "a new secret in a body": (
+        {"method": "POST", "body": {"a": {"api_key": "secret-one-1"}, "n": 1}},
+        {"method": "POST", "body": {"a": {"api_key": "secret-two-2"}, "n": 1}},
+    ),
     "a new token": ({"headers": {"X-Token": "secret-one-1"}}, {"headers": {"X-Token": "secret-two-2"}}),
 }
 OTHER: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
@@ -64,6 +68,24 @@ OTHER: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
     ),
     "header": ({"headers": {"X-Tenant": "a"}}, {"headers": {"X-Tenant": "b"}}, {"asks"}),
     "header of all streams": ({"top": {"headers": {"X-Tenant": "a"}}}, {}, {"asks"}),
+    "method": ({"method": "POST"}, {}, {"asks"}),
+    "body": ({"method": "POST", "body": {"a": 1}}, {"method": "POST", "body": {"a": 2}}, {"asks"}),
+    "body from elsewhere": (
+        {"method": "POST", "body": {"r": [ELSEWHERE[0]]}},
+        {"method": "POST", "body": {"r": [ELSEWHERE[1]]}},
+        {"asks"},
+    ),
+    "how a body is written": (
+        {"method": "POST", "body": {"a": 1}},
+        {"method": "POST", "body": {"a": 1}, "body_format": "form"},
+        {"asks"},
+    ),
+    "query": ({"graphql": {"query": "{ a { id } }"}}, {"graphql": {"query": "{ b { id } }"}}, {"asks"}),
+    "variables": (
+        {"graphql": {"query": "query q($x: Int) { a(x: $x) { id } }", "variables": {"x": 1}}},
+        {"graphql": {"query": "query q($x: Int) { a(x: $x) { id } }", "variables": {"x": 2}}},
+        {"asks"},
+    ),
     "kind of pages": ({"pagination": {"type": "page"}}, {}, {"asks"}),
     "place of the parent": (below(path="/others"), below(), {"parent"}),
     "what the parent asks for": (below(params={"status": "any"}), below(), {"parent"}),

@@ -129,6 +129,16 @@ def test_what_is_refused(more: dict[str, Any], words: str) -> None:
     assert words in problems(ORDERS, **more)
 
 
+def test_a_page_info_that_nobody_asks_for_is_told_with_relay(tmp_path: Path) -> None:
+    stream = {name: value for name, value in ORDERS.items() if name != "pagination"}
+    stream |= {"graphql": {"query": QUERY % "nodes { id at }", "variables": {"first": 3}}}
+    with (
+        serving({"/graphql": orders(rows_of(7))}) as api,
+        pytest.raises(BadDataError, match=r'say `"pagination": \{"type": "relay"\}`'),
+    ):
+        run_here(api, stream, cache=tmp_path)
+
+
 def test_relay_needs_graphql() -> None:
     stream = {"name": "x", "path": "/x", "pagination": {"type": "relay"}}
     assert "is `relay`, which is of GraphQL" in problems(stream)

@@ -52,7 +52,10 @@ def read(
         query = (
             dict(parse_qsl(urlsplit(step.url).query))
             if step.url
-            else {**(params or {}), **placed(step.sent, settings).params}
+            else {
+                **(params or {}),
+                **{name: str(value) for name, value in placed(step.sent, settings).params.items()},
+            }
         )
         found = answer(query)
         body, headers = found if isinstance(found, tuple) else (found, {})

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from taps.rest.api_server import Api, Asked, serving
+from taps.rest.api_server import Api, Asked, Reply, json_reply, serving
 from taps.rest.in_process import Messages, run_here
-from taps.rest.posted_apis import form_search, hubspot, jira, notion, rows_of
+from taps.rest.posted_apis import elastic, form_search, hubspot, jira, notion, rows_of
+
+from singerkit_shell.errors import BadDataError
 
 AT = {"type": "string", "format": "date-time"}
 ID_AT = {"schema": {"properties": {"id": {"type": "string"}, "at": AT}}}
@@ -132,3 +134,58 @@ def test_jira_counts_minutes(tmp_path: Path) -> None:
     assert [row["id"] for row in first.rows] == [row["id"] for row in rows]
     assert asked["maxResults"] == 50
     assert asked["nextPageToken"] == "t100"
+
+
+ELASTIC: dict[str, Any] = {
+    "name": "hits",
+    "path": "/index/_search",
+    "method": "POST",
+    "body": {"sort": [{"n": "asc"}, {"id": "asc"}], "size": "{size}", "search_after": "{cursor}"},
+    "records": "$.hits.hits[*]._source",
+    "primary_keys": ["id"],
+    "pagination": {"type": "cursor", "cursor": "$.hits.hits[-1].sort", "size": 3},
+}
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"total_count": "$.hits.total.value"}], ids=["to an empty page", "to the total"]
+)
+def test_search_after_takes_the_sort_of_the_last_hit(more: dict[str, Any], tmp_path: Path) -> None:
+    rows = [{"id": f"r{n}", "n": n // 2, "text": "x"} for n in range(8)]
+    with serving({"/index/_search": elastic(rows)}) as api:
+        run = run_here(api, ELASTIC | {"pagination": ELASTIC["pagination"] | more}, cache=tmp_path)
+        after = [one.json.get("search_after") for one in api.asked]
+    assert run.rows == rows
+    assert after[:3] == [None, [1, "r2"], [2, "r5"]]
+
+
+def test_a_keyset_goes_by_a_field_inside_what_is_listed(tmp_path: Path) -> None:
+    rows = [{"id": n} for n in range(1, 8)]
+
+    def route(asked: Asked) -> Reply:
+        return json_reply(
+            {"edges": [{"node": row} for row in rows if row["id"] > asked.json.get("after", 0)][:3]}
+        )
+
+    pagination = {"type": "keyset", "field": "id", "in": "body", "param": "after"}
+    stream = {
+        "name": "x",
+        "path": "/x",
+        "method": "POST",
+        "records": "$.edges[*].node",
+        "pagination": pagination,
+    }
+    with serving({"/x": route}) as api:
+        assert run_here(api, stream, cache=tmp_path).rows == rows
+
+
+@pytest.mark.parametrize("node", [{}, {"node": None}], ids=["missing", "null"])
+def test_an_object_without_its_record_is_told(node: Any, tmp_path: Path) -> None:
+    stream = {"name": "x", "path": "/x", "records": "$.edges[*].node", "pagination": {"type": "single"}}
+    with serving({"/x": lambda _: json_reply({"edges": [{"node": {"id": 1}}, node]})}) as api:
+        with pytest.raises(
+            BadDataError,
+            match=r"Expected a record at `node` of each object in the list of page 1 .*got 1 of 2",
+        ):
+            run_here(api, stream, cache=tmp_path)
+        assert run_here(api, stream | {"partial_answers": "warn"}, cache=tmp_path).rows == [{"id": 1}]
