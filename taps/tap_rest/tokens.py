@@ -33,7 +33,16 @@ def token_reads(
     settings: StreamSettings, question: Callable[[], str], warn: Callable[[str], None]
 ) -> TokenReads | None:
     """Return what reads a stream that goes on by a token; None: it does not."""
-    return None if settings.token is None else TokenReads(settings.name, settings.token, question, warn)
+    if settings.token is None:
+        return None
+    pagination = settings.pagination
+    is_cursor = settings.token.token in (
+        pagination.cursor,
+        pagination.next,
+        f"{IN_HEADER}{pagination.header}",
+    )
+    which = settings.token.token_of or ("last" if is_cursor else None)
+    return TokenReads(settings.name, settings.token, which, question, warn)
 
 
 def paths_of_token(settings: TokenSettings | None) -> list[str]:
@@ -45,9 +54,14 @@ class TokenReads:
     """Those of one stream, ``name``; ``question`` returns a text of what the config asks for, ``warn`` takes a sentence."""
 
     def __init__(
-        self, name: str, settings: TokenSettings, question: Callable[[], str], warn: Callable[[str], None]
+        self,
+        name: str,
+        settings: TokenSettings,
+        which: str | None,
+        question: Callable[[], str],
+        warn: Callable[[str], None],
     ) -> None:
-        self._name, self._settings = name, settings
+        self._name, self._settings, self._which = name, settings, which
         self._question, self._warn = question, warn
 
     def pages(self, left: Any, ask: Ask) -> Iterator[ReadPage]:
@@ -58,21 +72,19 @@ class TokenReads:
         """
         token = self._token(left)
         if token is not None:
-            for page in ask(*self._asked_by(token)):
+            for page in self._with_left(ask(*self._asked_by(token))):
                 if page.answer.taken_for == "start_over":
                     self._warn(
                         f"The API takes the token that the last run of stream {self._name} ended with no more (status "
                         f"{page.answer.status}), so all rows are read again; rows that were deleted meanwhile stay in the target."
                     )
                     break
-                page.left = partial(self._left_by, page)
                 yield page
             else:
                 return
         pages, has_token = 0, False
-        for page in ask(None, AS_CONFIGURED):
-            pages, has_token = pages + 1, has_token or page.is_absent or self._left_by(page) is not None
-            page.left = partial(self._left_by, page)
+        for page in self._with_left(ask(None, AS_CONFIGURED)):
+            pages, has_token = pages + 1, has_token or page.is_absent or page.left is not None
             yield page
         if pages and not has_token:
             raise BadDataError(
@@ -80,19 +92,34 @@ class TokenReads:
                 f"in {counted(pages, 'page')}; correct `incremental.token`."
             )
 
-    def _left_by(self, page: ReadPage) -> dict[str, str] | None:
-        """Return what a later run asks by after a page, if it is the last that says so; None: it says nothing."""
+    def _with_left(self, pages: Iterator[ReadPage]) -> Iterator[ReadPage]:
+        """Yield the pages of one read, each with what a later run asks by if no further page comes."""
+        first: str | None = None
+        for page in pages:
+            token = self._token_in(page) if page.answer.taken_for is None else None
+            if token is not None:
+                if first is not None and token != first and self._which is None:
+                    raise BadDataError(
+                        f"Two answers of one read of stream {self._name} have different tokens at `{self._settings.token}`, and only one of them has "
+                        'the next run go on without a gap: set `"token_of": "first"` in `incremental` if it says how far the API had come when it '
+                        'answered (an `ETag`, a time), or `"last"` if it says how far the pages have come (a cursor).'
+                    )
+                first = first or token
+                counts = first if self._which == "first" else token
+                page.left = partial(self._left, counts)
+            yield page
+
+    def _left(self, token: str) -> dict[str, str]:
+        return {"token": token, "of": self._question()}
+
+    def _token_in(self, page: ReadPage) -> str | None:
         path = self._settings.token
         if path.startswith(IN_HEADER):
             name = path.removeprefix(IN_HEADER).strip()
             token = CaseInsensitiveDict(page.answer.headers).get(name)
         else:
             token = scalar_text(page.fields.get(path), f"`{path}` of stream {self._name}")
-        if not token:
-            return None
-        if self._settings.param is None:
-            token = self._as_url(token, page)
-        return {"token": token, "of": self._question()}
+        return token if not token or self._settings.param is not None else self._as_url(token, page)
 
     def _token(self, left: Any) -> str | None:
         """Return the token of a state; none that belongs to another question, or was edited to nothing."""

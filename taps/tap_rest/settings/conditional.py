@@ -23,6 +23,8 @@ def conditional_problems(stream: Group, place: str, streams: Mapping[str, Group]
         return
     setting_, parent = f"`{place}.conditional`", stream.get("parent", {})
     is_partitioned = bool(parent or stream.get("for_each"))
+    if stream.get("method", "GET") != "GET" or "graphql" in stream:
+        yield f"{setting_} has no effect with a `{place}.method` other than GET: no API answers it with 304"
     if "token" in stream.get("incremental", {}):
         yield f"{setting_} does not go with `{place}.incremental.token`, which asks for what is new; take one of them out"
     below = [name for name, one in streams.items() if one.get("parent", {}).get("stream") == stream["name"]]

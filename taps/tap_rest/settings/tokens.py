@@ -23,6 +23,12 @@ TOKEN = {
         "have been read.",
         minLength=1,
     ),
+    "token_of": setting.text(
+        "Which token of a read of several pages counts: that of its `first` answer, where it says how far the API had come by then (an `ETag`, a "
+        "time), or of its `last`, where it says how far the pages have come (a cursor). Default: the only one that came, and `last` where it is the "
+        "cursor of the pages, too; where others differ it has to be said.",
+        enum=["first", "last"],
+    ),
     "first_params": {
         "type": "object",
         "additionalProperties": {"anyOf": [{"type": _JSON}, {"type": "array", "items": {"type": _JSON}}]},
@@ -36,6 +42,7 @@ class TokenSettings(msgspec.Struct, frozen=True):
 
     token: str
     param: str | None = None
+    token_of: str | None = None
     first_params: dict[str, Any] = {}
     place: str = msgspec.field(default="query", name="in")
     """Where `param` travels."""
@@ -53,8 +60,9 @@ def token_problems(stream: Group, place: str) -> Iterator[str]:
     """Yield what is wrong with `incremental` of a stream, which has its `pagination`, as far as a token goes."""
     said = stream.get("incremental", {})
     if "token" not in said:
-        if "first_params" in said:
-            yield f"`{place}.incremental.first_params` has no effect without `{place}.incremental.token`"
+        for key in ("first_params", "token_of"):
+            if key in said:
+                yield f"`{place}.incremental.{key}` has no effect without `{place}.incremental.token`"
         return
     for key in said:
         if key not in ("param", "in", *TOKEN):
@@ -70,6 +78,8 @@ def token_problems(stream: Group, place: str) -> Iterator[str]:
     if stream.get("activate_version"):
         yield f"`{place}.activate_version` has no effect with `{place}.incremental.token`, since a run then reads only what has changed"
     kind = stream.get("pagination", {"type": "single"})["type"]
+    if "token_of" in said and kind == "single":
+        yield f"`{place}.incremental.token_of` has no effect with `{place}.pagination` `single`, which has one answer"
     if "param" not in said and kind not in _BY_LINKS:
         yield (
             f"`{place}.incremental.token` without `param` is a URL, to which a `pagination` of type `{kind}` can add nothing; "

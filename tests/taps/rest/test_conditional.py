@@ -239,6 +239,10 @@ BELOW = {"parent": {"stream": "shops"}, "path": "/shops/{parent.id}"}
             "does not go with `streams[0].incremental.token`",
         ),
         (
+            [PLANS | {"method": "POST"}],
+            "`streams[0].conditional` has no effect with a `streams[0].method` other than GET",
+        ),
+        (
             [SHOPS | {"conditional": True}, PLANS | BELOW],
             "does not go with stream `plans`, which is read below its records",
         ),

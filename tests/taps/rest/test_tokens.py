@@ -282,6 +282,43 @@ def test_a_token_belongs_to_a_question(run_tap: Any) -> None:
         assert "sent with `state`" in warned(wide)
 
 
+def test_which_of_two_tokens_counts(run_tap: Any) -> None:
+    """A row that changes behind the reading point is told by the state of the API when the read began, not when it ended."""
+    stamp = {"now": 10}
+    rows = {1: 1, 2: 2, 3: 3}
+    events: list[int] = []
+
+    def answer(asked: Asked) -> Reply:
+        since, page = int(asked.param("since") or 0), int(asked.param("page") or 0)
+        found = sorted((at, number) for number, at in rows.items() if at > since)
+        shown = found[page * 2 : page * 2 + 2]
+        reply = json_reply(
+            {
+                "items": [{"id": number} for _, number in shown],
+                "next": page + 1 if found[page * 2 + 2 :] else None,
+            },
+            X_Stamp=str(stamp["now"]),
+        )
+        if page == 0 and not events:
+            events.append(1)
+            stamp["now"] = rows[1] = 11  # changes when its page has been read
+        return reply
+
+    stream = EVENTS | {
+        "pagination": {"type": "cursor", "cursor": "$.next", "param": "page"},
+        "incremental": {"param": "since", "token": "header:X-Stamp"},
+    }
+    with serving({"/events": answer}) as api:
+        sentence = run_tap(api.url, stream).ended(65).sentence
+        assert 'set `"token_of": "first"` in `incremental` if it says how far the API had come' in sentence
+        events.clear()
+        stamp["now"], rows[1] = 10, 1
+        stream["incremental"] |= {"token_of": "first"}
+        first = run_tap(api.url, stream).ended(0)
+        assert kept(first) == "10"
+        assert ids(run_tap(api.url, stream, state=first.state).ended(0)) == [1]
+
+
 def test_no_token_at_all(run_tap: Any) -> None:
     with serving({"/events": lambda _: json_reply({"items": [{"id": 1}]})}) as api:
         run = run_tap(api.url, EVENTS).ended(65)
@@ -313,6 +350,11 @@ def test_no_token_at_all(run_tap: Any) -> None:
             "`streams[0].incremental.first_params.a` is no placeholder",
         ),
         ({}, {"token": None}, "`streams[0].incremental.first_params` has no effect without"),
+        (
+            {"pagination": {"type": "single"}},
+            {"token_of": "last"},
+            "`streams[0].incremental.token_of` has no effect with",
+        ),
         (
             {"errors": [{"status": 410, "then": "start_over"}], "replication_key": "id"},
             {"token": None, "first_params": None},
