@@ -20,6 +20,9 @@ demo: $(READY) ## load a real REST API into a real Postgres, twice; TARGET=duckd
 test: $(READY) ## run every test against real servers
 	$(BIN)/pytest -q -n 2 --dist worksteal $(ARGS)
 
+test-servers: $(READY) ## compare what tap-rest reads with what servers by others hold: Kinto
+	$(BIN)/pytest -q -o python_files='on_*.py' tests/servers $(ARGS)
+
 faults: $(READY) ## make docs/faults.md anew from the tests of the faults
 	$(BIN)/pytest -q -n 2 --dist worksteal -m fault --write-faults=docs/faults.md $(ARGS)
 
@@ -79,4 +82,4 @@ lock: $(READY) ## resolve requirements-dev.txt anew
 clean: ## remove everything that the other verbs made
 	rm -rf $(VENV) .envs .demo .bench .fuzz dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help env demo test torture exhaustive log-torture rivals-torture faults check docs bench mutate fuzz new-tap new-target follow interop dist lock clean
+.PHONY: help env demo test test-servers torture exhaustive log-torture rivals-torture faults check docs bench mutate fuzz new-tap new-target follow interop dist lock clean

@@ -11,7 +11,7 @@ from typing import Any
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_state.instants import Instant, iso_of, pattern_of
-from singerkit_state.order import UnorderableError, ValueKind, asked_value, instant_of
+from singerkit_state.order import UnorderableError, ValueKind, asked_value, instant_of, starting_value
 from singerkit_tap.contract import BookmarkValue
 from tap_rest.answers import RefusingAnswer
 from tap_rest.moments import counted_since_epoch
@@ -22,6 +22,7 @@ __all__ = [
     "field_of_change",
     "hint_at_start",
     "is_of_creation",
+    "least_value",
     "other_field_asked",
     "unit_problem",
     "window_problem",
@@ -69,6 +70,13 @@ def _text_of(name: str, instant: Instant, zone: tzinfo | None) -> str:
     seconds, fraction = instant
     fraction = fraction[:6]
     return iso_of((seconds, fraction.ljust(6, "0") if fraction.strip("0") else ""))
+
+
+def least_value(kind: ValueKind) -> BookmarkValue | None:
+    """Return a value before all others, as far as APIs take one; None: values of this kind have none."""
+    if kind.name == "NUMBER":
+        return 0
+    return starting_value("1970-01-01T00:00:00Z", kind)
 
 
 def hint_at_start(error: BadDataError, settings: Incremental | None) -> None:

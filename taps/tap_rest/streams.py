@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from functools import cached_property, partial
 from itertools import islice
@@ -49,7 +50,13 @@ from tap_rest.doubts import (
 from tap_rest.failing import is_of_one_stream, samples_of_those_that_answer
 from tap_rest.fingerprints import digest_of, fingerprints_of
 from tap_rest.firstpages import FirstPages, Room
-from tap_rest.incremental import bookmark_asked, hint_at_start, unit_problem, window_problem
+from tap_rest.incremental import (
+    bookmark_asked,
+    hint_at_start,
+    least_value,
+    unit_problem,
+    window_problem,
+)
 from tap_rest.localtimes import LocalTimes
 from tap_rest.parents import ParentFields, refuse_lost_copies
 from tap_rest.partitioned import PartitionedStream
@@ -187,6 +194,9 @@ class RestStream(PartitionedStream):
         return self._whole.doubt(was_warned=was_warned)
 
     def _pages(self, context: Context | None, start: Start) -> Iterator[ReadPage]:
+        if start.value is None and self.settings.deletes is not None and self._was_read:
+            # Some APIs tell what was deleted only to who asks from a value on, and rows of this stream were sent.
+            start = replace(start, value=least_value(self.bookmark_kind))
         if self._tokens is not None:
             return self._tokens.pages(start.continuation, partial(self._ask_by_token, context))
         if self._conditional is not None:

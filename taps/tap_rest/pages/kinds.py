@@ -35,7 +35,8 @@ def body_paths(settings: Pagination) -> list[str]:
     ]
     paths = [path for path in rules if path is not None and not path.startswith(IN_HEADER)]
     token = token_path(settings)
-    return list(dict.fromkeys([*paths, token] if token is not None else paths))
+    is_inside = token is not None and not token.startswith(IN_HEADER)
+    return list(dict.fromkeys([*paths, token] if token is not None and is_inside else paths))
 
 
 def relation_path(settings: Pagination) -> str | None:
@@ -69,6 +70,9 @@ def place_of(here: Here) -> Place:
             return Place.ABSENT if here.header("Link") is None else Place.SAID
         case "header_cursor":
             return Place.ABSENT if here.header(settings.header or "") is None else Place.SAID
+        case "next_url" if _next_path(settings).startswith(IN_HEADER):
+            name = _next_path(settings).removeprefix(IN_HEADER)
+            return Place.ABSENT if here.header(name) is None else Place.SAID
     text = token_path(settings)
     if text is None or here.page.fields.get(text) not in (None, []):
         return Place.SAID

@@ -34,6 +34,8 @@ def conditional_problems(stream: Group, place: str, streams: Mapping[str, Group]
         yield f"{setting_} does not go with `{place}.activate_version` of a stream that is read in parts: rows that do not come would go; take one of them out"
     if parent and "replication_key" in stream and parent.get("bookmarks") != "each":
         yield f"{setting_} does not go with a bookmark that all parents share; set `{place}.parent.bookmarks` to `each`, or take it out"
+    if "window" in stream.get("incremental", {}):
+        yield f"{setting_} does not go with `{place}.incremental.window`, which asks for more than one page; take one of them out"
     follows = stream.get("is_sorted") and "incremental" in stream
     if follows and stream.get("pagination", {"type": "single"})["type"] != "single":
         yield f"{setting_} has no effect with `{place}.is_sorted` and `{place}.incremental`, which ask for more than one page; take one of them out"

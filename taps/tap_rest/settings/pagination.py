@@ -57,7 +57,7 @@ PAGINATION = setting.group(
         "request_header": setting.name(
             "`cursor`, `header_cursor`: send the token in this header, not in `param`."
         ),
-        "next": setting.name("`next_url`: path of the URL in the body. Default `$.next`."),
+        "next": setting.name("`next_url`: path of the URL in the body, or `header:NAME`. Default `$.next`."),
         "links": setting.name(
             "`hateoas`: path of the links, an array of `{rel, href}` or an object of links by name. Default "
             "`$._links`."

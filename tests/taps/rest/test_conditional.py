@@ -239,6 +239,10 @@ BELOW = {"parent": {"stream": "shops"}, "path": "/shops/{parent.id}"}
             "does not go with `streams[0].incremental.token`",
         ),
         (
+            [PLANS | {"replication_key": "at", "incremental": {"param": "a", "window": "P1D"}}],
+            "`streams[0].conditional` does not go with `streams[0].incremental.window`",
+        ),
+        (
             [PLANS | {"method": "POST"}],
             "`streams[0].conditional` has no effect with a `streams[0].method` other than GET",
         ),

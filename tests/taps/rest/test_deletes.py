@@ -147,6 +147,33 @@ def test_a_bookmark_knows_deletions_again(run: Run) -> None:
         assert [(row["id"], row["text"], row[GONE]) for row in third.rows] == [(2, "b", None)]
 
 
+@pytest.mark.parametrize(("form", "asked"), [("epoch_ms", "0"), (None, "1970-01-01T00:00:00Z")])
+def test_what_goes_before_there_is_a_bookmark(form: str | None, asked: str, run: Run) -> None:
+    """A first run may set none, since its rows are too new; what is deleted then is told to who asks from a value on."""
+    now = datetime.now(UTC).timestamp()
+
+    def at(seconds: float) -> Any:
+        moment = datetime.fromtimestamp(now + seconds, UTC)
+        return int((now + seconds) * 1000) if form else moment.isoformat().replace("+00:00", "Z")
+
+    rows: list[dict[str, Any]] = [{"id": n, "at": at(n)} for n in (1, 2)]
+
+    def answer(one: Asked) -> Reply:
+        is_asked = one.param("since") is not None
+        return json_reply([row for row in rows if is_asked or "deleted" not in row])
+
+    more = {"replication_key": "at", "incremental": {"param": "since"}} | (
+        {"replication_key_format": form} if form else {}
+    )
+    with serving({"/notes": answer}) as api:
+        first = run(api, NOTES | more)
+        assert "replication_key_value" not in first.state["bookmarks"]["notes"]
+        rows[0] = {"id": 1, "at": at(3), "deleted": True}
+        second = run(api, NOTES | more, state=first.state)
+        assert api.asked[-1].param("since") == asked
+        assert [(row["id"], row[GONE] is not None) for row in second.rows] == [(1, True)]
+
+
 def test_nothing_is_read_below_what_is_gone(run: Run) -> None:
     child = {"name": "parts", "path": "/notes/{parent.id}", "parent": {"stream": "notes"}}
     routes = answering({"id": 1}, {"id": 2, "deleted": True}) | {"/notes/1": lambda _: json_reply([{"x": 1}])}

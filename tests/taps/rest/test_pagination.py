@@ -64,6 +64,12 @@ def by_next_url(asked: Asked) -> Reply:
     return json_reply({"next": following, "results": ROWS[start : start + SIZE]})
 
 
+def by_next_url_in_header(asked: Asked) -> Reply:
+    start = int(asked.param("after", "0") or 0)
+    more = {"Next_Page": f"/rows?after={start + SIZE}"} if start + SIZE < len(ROWS) else {}
+    return json_reply(ROWS[start : start + SIZE], **more)
+
+
 def by_hateoas(asked: Asked) -> Reply:
     start = int(asked.param("after", "0") or 0)
     links = [{"rel": "self", "href": "/rows"}]
@@ -121,6 +127,12 @@ KINDS: dict[str, tuple[Route, dict[str, Any], dict[str, Any], int]] = {
     ),
     "link header": (by_link, {"type": "link_header"}, {"params": {"size": 5}}, 5),
     "next url": (by_next_url, {"type": "next_url"}, {"records": "results"}, 5),
+    "next url in header": (
+        by_next_url_in_header,
+        {"type": "next_url", "next": "header:Next-Page"},
+        {"params": {"size": 5}},
+        5,
+    ),
     "hateoas list": (by_hateoas, {"type": "hateoas", "links": "$.links"}, {"records": "items"}, 5),
     "hateoas object": (by_hal, {"type": "hateoas"}, {"records": "$._embedded.rows[*]"}, 5),
     "keyset": (

@@ -1,0 +1,200 @@
+"""``make test-servers``: against Kinto, which tells deletions, the time of a list as its ETag, and 304.
+
+What arrives in PostgreSQL is compared with what Kinto itself lists, while somebody changes and deletes records.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from targets.postgres.driver import read_table
+from waiting import wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))  # whose environments these are
+
+from others import environment  # noqa: E402  needs the path above
+
+KINTO = "kinto==26.5.0"
+PASSWORD = "secret-of-bob"
+RECORDS = "/buckets/default/collections/notes/records"
+
+
+class Kinto:
+    """A running Kinto, with its storage in memory, and what somebody else does to its records."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        login = base64.b64encode(f"bob:{PASSWORD}".encode()).decode()
+        headers = {"Content-Type": "application/json", "Authorization": f"Basic {login}"}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.loads(answer.read())
+
+    def put(self, name: str, **fields: Any) -> None:
+        self.call("PUT", f"{RECORDS}/{name}", {"data": fields})
+
+    def delete(self, name: str) -> None:
+        with contextlib.suppress(urllib.error.HTTPError):  # somebody else was first
+            self.call("DELETE", f"{RECORDS}/{name}")
+
+    def listed(self) -> dict[str, Any]:
+        return {row["id"]: row for row in self.call("GET", RECORDS)["data"]}
+
+
+@pytest.fixture(scope="module")
+def kinto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kinto]:
+    programs, folder = environment(KINTO), tmp_path_factory.mktemp("kinto")
+    ini = folder / "kinto.ini"
+    command = [programs / "kinto", "init", "--ini", ini, "--host", "127.0.0.1"]
+    command += ["--backend", "memory", "--cache-backend", "memory"]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [programs / "kinto", "start", "--ini", ini, "--port", str(port)],
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    server = Kinto(f"http://127.0.0.1:{port}/v1")
+
+    def is_up() -> bool:
+        assert process.poll() is None, (folder / "log").read_text()
+        try:
+            return bool(server.call("PUT", "/accounts/bob", {"data": {"password": PASSWORD}}))
+        except OSError:
+            return False
+
+    try:
+        wait_until(is_up, "Kinto")
+        yield server
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
+BY_ETAG: dict[str, Any] = {"incremental": {"token": "header:ETag", "token_of": "first", "param": "_since"}}
+BY_TIME: dict[str, Any] = {
+    "replication_key": "last_modified",
+    "replication_key_format": "epoch_ms",
+    "params": {"_sort": "last_modified"},
+    # Deleted ones come with `_since` alone. It is exclusive, but no two records have one time.
+    "incremental": {"param": "_since"},
+}
+
+
+class Pipeline:
+    """tap-rest into target-postgres, with a state file between them."""
+
+    def __init__(self, server: Kinto, dsn: str, folder: Path, **stream: Any) -> None:
+        self._folder, self._dsn = folder, dsn
+        self.state = folder / "state.json"
+        notes: dict[str, Any] = {
+            "name": "notes",
+            "path": RECORDS,
+            "records": "$.data[*]",
+            "primary_keys": ["id"],
+            "deletes": {"field": "deleted", "equals": True},
+            "pagination": {"type": "next_url", "next": "header:Next-Page"},
+            **stream,
+        }
+        notes["params"] = {"_limit": 7, **stream.get("params", {})}
+        auth = {"type": "basic", "username": "bob", "password": PASSWORD}
+        self._tap = {"base_url": server.url, "auth": auth, "streams": [notes], "schema_cache": str(folder)}
+
+    def run(self) -> str:
+        (self._folder / "tap.json").write_text(json.dumps(self._tap))
+        (self._folder / "target.json").write_text(json.dumps({"dsn": self._dsn, "hard_delete": True}))
+        programs = Path(sys.executable).parent
+        read = [programs / "tap-rest", "--config", self._folder / "tap.json", "--state", self.state]
+        load = [
+            programs / "target-postgres",
+            "--config",
+            self._folder / "target.json",
+            "--state-file",
+            self.state,
+        ]
+        with (self._folder / "tap.log").open("wb") as log:
+            tap = subprocess.Popen(read, stdout=subprocess.PIPE, stderr=log)
+            target = subprocess.run(load, stdin=tap.stdout, capture_output=True, timeout=120, check=False)
+            assert tap.stdout is not None
+            tap.stdout.close()
+            code = tap.wait(120)
+        said = (self._folder / "tap.log").read_text()
+        assert (code, target.returncode) == (0, 0), said + target.stderr.decode()
+        return said
+
+    def stored(self) -> dict[str, Any]:
+        rows = read_table(self._dsn, "public", "notes")
+        shown = {row["id"]: {name: value for name, value in row.items() if value is not None} for row in rows}
+        return {name: {k: v for k, v in row.items() if k != "deleted"} for name, row in shown.items()}
+
+
+@pytest.mark.parametrize(
+    "stream", [BY_ETAG, BY_TIME], ids=["by the ETag of the list", "by the time of records"]
+)
+def test_the_table_is_what_kinto_lists(
+    stream: dict[str, Any], kinto: Kinto, database: str, tmp_path: Path
+) -> None:
+    chance = random.Random(5)
+    for name in kinto.listed():
+        kinto.delete(name)
+    for number in range(30):
+        kinto.put(f"n{number}", text="a", number=number)
+    pipeline = Pipeline(kinto, database, tmp_path, **stream)
+    is_over = threading.Event()
+
+    def change() -> None:
+        while not is_over.is_set():
+            name = f"n{chance.randrange(40)}"
+            if chance.random() < 0.3:
+                kinto.delete(name)
+            else:
+                kinto.put(name, text=chance.choice("abc"), number=chance.randrange(100))
+            is_over.wait(0.005)
+
+    for _ in range(4):
+        thread = threading.Thread(target=change)
+        thread.start()
+        try:
+            pipeline.run()
+        finally:
+            is_over.set()
+            thread.join()
+            is_over.clear()
+        # Whatever came meanwhile, the next run has all of it.
+        pipeline.run()
+        assert pipeline.stored() == kinto.listed()
+
+
+def test_a_list_that_has_not_changed(kinto: Kinto, database: str, tmp_path: Path) -> None:
+    """304, once the last change is a minute old: before that two changes may have one Last-Modified."""
+    for name in kinto.listed():
+        kinto.delete(name)
+    kinto.put("only", text="a")
+    whole = {"conditional": True, "params": {"_limit": 50}, "pagination": {"type": "single"}}
+    pipeline = Pipeline(kinto, database, tmp_path, **whole)
+    pipeline.run()
+    assert "_singerkit_continuation" not in pipeline.state.read_text()
+    assert pipeline.stored() == kinto.listed()
