@@ -21,6 +21,7 @@ from tap_rest.settings.effects import settings_without_effect
 from tap_rest.settings.errors import ERRORS, ErrorRule, error_problems
 from tap_rest.settings.explode import explode_problems
 from tap_rest.settings.fields import with_fields_at_top
+from tap_rest.settings.identity import IDENTITY
 from tap_rest.settings.limits import INFER, LIMITS, RETRIES, TIMEOUT, InferSettings, Limits, Retries, Timeout
 from tap_rest.settings.pagination import PAGINATION, pagination_problems
 from tap_rest.settings.ratelimit import RATE_LIMIT, RateLimit
@@ -63,6 +64,7 @@ CONFIG_SCHEMA: dict[str, Any] = {
             "PEM file of the certificate authorities to trust, in place of the usual ones. Certificates are "
             "always checked."
         ),
+        **IDENTITY,
         "timeout": TIMEOUT,
         "retries": RETRIES,
         "limits": LIMITS,
@@ -89,6 +91,9 @@ class ApiSettings(msgspec.Struct, frozen=True):
     allowed_hosts: tuple[str, ...] = ()
     allowed_addresses: tuple[str, ...] = ()
     ca_file: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+    client_key_password: str | None = None
     timeout: Timeout = Timeout()
     retries: Retries = Retries()
     limits: Limits = Limits()

@@ -101,9 +101,12 @@ def _shut_down(connection: HTTPConnection | None) -> None:
 
 
 class GuardedAdapter(HTTPAdapter):
-    """requests' transport with our connection classes."""
+    """requests' transport with our connection classes; ``key_password`` is that of the private key of a client."""
 
-    def __init__(self, watchdog: Watchdog, allowed: Sequence[Network]) -> None:
+    def __init__(
+        self, watchdog: Watchdog, allowed: Sequence[Network], key_password: str | None = None
+    ) -> None:
+        self._key_password = key_password
         self._pools = _guarded_pools(watchdog, allowed)
         self._proxied_pools = _guarded_pools(watchdog, None)
         self._last_pool: tuple[Any, Any] = (None, None)
@@ -128,6 +131,13 @@ class GuardedAdapter(HTTPAdapter):
             pool = super().get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
             self._last_pool = asked, pool
         return self._last_pool[1]
+
+    def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
+        """Return what a pool is made of, with the password of the client's key, which requests does not know of."""
+        host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
+        if cert and self._key_password is not None:
+            pool["key_password"] = self._key_password  # type: ignore[typeddict-unknown-key]  # urllib3 has it
+        return host, pool
 
     def close(self) -> None:
         super().close()

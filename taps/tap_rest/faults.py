@@ -9,7 +9,7 @@ from typing import Any
 import requests
 import urllib3
 
-from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableError
+from singerkit_shell.errors import BadDataError, ConfigurationError, NotAuthorisedError, RetryableError
 from tap_rest.retries import Transient
 
 __all__ = ["failure_of"]
@@ -17,8 +17,21 @@ __all__ = ["failure_of"]
 _UNKNOWN_HOST, _NO_TLS = "the name of the host is not known", "TLS failed"
 _HINTS = {
     _UNKNOWN_HOST: " (check `{setting}`)",
-    _NO_TLS: " (where the server speaks plain HTTP at this port, `{setting}` begins with `http://`)",
+    _NO_TLS: " (where the server speaks plain HTTP at this port, `{setting}` begins with `http://`; where it knows its clients by certificates, see to "
+    "`client_cert`)",
 }
+
+
+_REFUSED_CLIENTS = (
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED",
+    "TLSV1_ALERT_UNKNOWN_CA",
+    "SSLV3_ALERT_BAD_CERTIFICATE",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED",
+    "SSLV3_ALERT_CERTIFICATE_REVOKED",
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN",
+    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE",
+)
+"""What a server says of a client: the alerts of TLS."""
 
 
 def failure_of(error: Exception, shown: str, setting: str = "base_url") -> Exception:
@@ -37,6 +50,11 @@ def failure_of(error: Exception, shown: str, setting: str = "base_url") -> Excep
             return RetryableError(
                 f"The certificate of {shown} is not accepted ({cause.verify_message}); nothing was sent. "
                 "Set `ca_file` if the server has its own authority."
+            )
+        if isinstance(cause, ssl.SSLError) and cause.reason in _REFUSED_CLIENTS:
+            return NotAuthorisedError(
+                f"{shown} does not take the certificate of this client, or asks for one ({cause.reason.lower().replace('_', ' ')}); see to "
+                "`client_cert` and `client_key`."
             )
     excess = _excess(causes)
     if excess is not None:

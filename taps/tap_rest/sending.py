@@ -50,7 +50,7 @@ class Sender:
         self._own = Transport(settings, reach.networks, self._watchdog, shown)
         self._own.session.headers.update(settings.headers)
         # Cookies do not know ports, so other origins get a session of their own, which keeps none.
-        self._foreign = Transport(settings, reach.networks, self._watchdog, shown)
+        self._foreign = Transport(settings, reach.networks, self._watchdog, shown, None)
         self._count = 0
         self._pace = pace_of(settings.rate_limit)
         register_secrets(settings.headers)

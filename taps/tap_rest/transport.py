@@ -39,7 +39,8 @@ _TRANSFERS = ("", "chunked", "identity")
 class Transport:
     """One session: its connections, cookies, proxies and certificates, and the limits of the config.
 
-    ``shown`` writes a URL for people; ``url_setting`` is where the config says what is asked.
+    ``shown`` writes a URL for people; ``url_setting`` is where the config says what is asked; None: others, to whom
+    no certificate of ours is shown.
     """
 
     def __init__(
@@ -48,10 +49,11 @@ class Transport:
         networks: Sequence[Network],
         watchdog: Watchdog,
         shown: Callable[[str], str],
-        url_setting: str = "base_url",
+        url_setting: str | None = "base_url",
     ) -> None:
         self._settings, self._watchdog, self._shown = settings, watchdog, shown
-        self._url_setting = url_setting
+        self._url_setting = url_setting or "allowed_hosts"
+        self._certificate = _certificate_of(settings) if url_setting is not None else None
         self._options: dict[Origin, dict[str, Any]] = {}
         agent = settings.user_agent or f"tap-rest/{metadata.version('singerkit')} (singerkit)"
         self.session = requests.Session()
@@ -61,7 +63,7 @@ class Transport:
         )
         # The user's .netrc is left alone.
         self.session.auth = lambda request: request
-        adapter = GuardedAdapter(watchdog, networks)
+        adapter = GuardedAdapter(watchdog, networks, settings.client_key_password)
         self.session.mount("https://", adapter)
         self.session.mount("http://", adapter)
 
@@ -105,7 +107,7 @@ class Transport:
             # `verify` is said here, since a session's own gives way to REQUESTS_CA_BUNDLE.
             verify = self._settings.ca_file or None
             options: dict[str, Any] = dict(
-                self.session.merge_environment_settings(url, {}, True, verify, None)
+                self.session.merge_environment_settings(url, {}, True, verify, self._certificate)
             )
             try:
                 mask_credentials_of(options["proxies"].values())
@@ -154,6 +156,13 @@ class Transport:
         if self._watchdog.has_expired:
             return Transient(f"the answer took longer than {self._settings.timeout.response:g} s")
         return failure_of(error, self._shown(url), self._url_setting)
+
+
+def _certificate_of(settings: ApiSettings) -> tuple[str, str] | str | None:
+    """Return the certificate of this client as requests takes it, with its key where that is a file of its own."""
+    if settings.client_cert is None or settings.client_key is None:
+        return settings.client_cert
+    return settings.client_cert, settings.client_key
 
 
 def _check_authorities(verify: object) -> None:

@@ -12,6 +12,7 @@ from singerkit_shell.errors import ConfigurationError
 from tap_rest.addresses import configured_origin, networks_of
 from tap_rest.headers import header_problems
 from tap_rest.masking import is_plain_value
+from tap_rest.settings.identity import identity_problems
 
 __all__ = ["api_problems"]
 
@@ -27,6 +28,7 @@ def api_problems(config: Mapping[str, Any]) -> list[str]:
     problem = None if ca_file is None else authority_problem(ca_file)
     if problem is not None:
         problems.append(f"Expected a file with certificates in PEM at `ca_file`, got `{ca_file}`: {problem}")
+    problems += identity_problems(config)
     problems += header_problems(config)
     return [problem.rstrip(".") for problem in problems]
 

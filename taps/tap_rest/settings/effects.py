@@ -97,6 +97,7 @@ def idle_settings(config: Group) -> list[str]:
         config.get("base_url", "")[:7].lower() == "http://"
         and "ca_file" in config
         and not config.get("allowed_hosts")
+        and config.get("auth", {}).get("token_url", "")[:8].lower() != "https://"
     ):
         idle.append(
             "`ca_file` has no effect on `base_url`, which is read without TLS. Write `https://` there, or take `ca_file` out."

@@ -30,6 +30,8 @@ class Asked:
     raw_path: str
     method: str = "GET"
     body: bytes = b""
+    certificate: Any = None
+    """What a client has shown, with TLS."""
 
     @property
     def json(self) -> Any:
@@ -140,13 +142,16 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         query = parse_qs(parts.query, keep_blank_values=True)
-        asked = Asked(parts.path, query, self.headers, self.path, self.command, body)
+        asked = Asked(parts.path, query, self.headers, self.path, self.command, body, self._shown())
         self.server.api.asked.append(asked)
         route = self.server.api.routes.get(parts.path)
         reply = route(asked) if route else json_reply({"error": "no such path"}, 404)
         self._send(reply)
 
     do_POST = do_PUT = do_PATCH = do_GET
+
+    def _shown(self) -> Any:
+        return self.connection.getpeercert() if isinstance(self.connection, ssl.SSLSocket) else None
 
     def _send(self, reply: Reply) -> None:
         if reply.hang_up:
@@ -193,9 +198,17 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def serving(
-    routes: Mapping[str, Route], *, certificate: Path | None = None, key: Path | None = None
+    routes: Mapping[str, Route],
+    *,
+    certificate: Path | None = None,
+    key: Path | None = None,
+    clients: Path | None = None,
+    needs_client: bool = True,
 ) -> Iterator[Api]:
-    """Serve ``routes`` on a free port of 127.0.0.1 until the block is left; with TLS given a certificate."""
+    """Serve ``routes`` on a free port of 127.0.0.1 until the block is left; with TLS given a certificate.
+
+    ``clients``: authority of the certificates that clients are asked for.
+    """
     api = Api(routes)
     server = _Server(("127.0.0.1", 0), _Handler)
     server.api = api
@@ -203,6 +216,9 @@ def serving(
     if certificate is not None:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(certificate, key)
+        if clients is not None:
+            tls.load_verify_locations(clients)
+            tls.verify_mode = ssl.CERT_REQUIRED if needs_client else ssl.CERT_OPTIONAL
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()

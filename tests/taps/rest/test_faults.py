@@ -102,7 +102,7 @@ def test_tls_at_a_port_of_plain_http_names_the_setting(run_tap: Any) -> None:
     with serving({"/rows": lambda _: GOOD}) as api:
         run = run_tap(api.url.replace("http://", "https://"), STREAM).ended(69)
     assert (
-        "TLS failed (where the server speaks plain HTTP at this port, `base_url` begins with `http://`)"
+        "TLS failed (where the server speaks plain HTTP at this port, `base_url` begins with `http://`; "
         in run.sentence
     )
 
