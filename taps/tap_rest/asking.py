@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property, partial
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import Any, Protocol
 
 from singerkit_shell.errors import BadDataError, ConfigurationError, NotAuthorisedError, RetryableError
@@ -31,6 +31,7 @@ from tap_rest.formats.translating import Translator
 from tap_rest.pages.endings import Endings
 from tap_rest.pages.here import Experience
 from tap_rest.pages.kinds import body_paths
+from tap_rest.pages.likely import likely_steps
 from tap_rest.pages.numbering import Numbering, numbering_of, numbering_of_token
 from tap_rest.pages.overlaps import Overlaps
 from tap_rest.pages.pagination import Pages
@@ -50,6 +51,7 @@ from tap_rest.witness import Witness
 
 __all__ = ["Api", "Asking", "Told"]
 
+Begin = tuple[Context | None, Mapping[str, Any]]
 _logger = logging.getLogger("tap-rest")
 _NO_SUCH_PAGE = (404, 416)
 
@@ -168,9 +170,24 @@ class Asking:
             BadDataError, NotAuthorisedError, RetryableError, ConfigurationError, Stopped: see `Client.ask`,
                 `PageReader.read` and `Pages.after`.
         """
+        try:
+            yield from self._pages(context, wanted, beginning, is_first=is_first, begins_read=begins_read)
+        finally:  # another read asks for itself
+            self._source.client.expect((self._settings.name, "pages"), ())
+
+    def _pages(
+        self,
+        context: Context | None,
+        wanted: Mapping[str, Any],
+        beginning: Beginning,
+        *,
+        is_first: bool,
+        begins_read: bool,
+    ) -> Iterator[ReadPage]:
         settings = self._settings
         frame = self._composer.frame(context, wanted)
         pages = self._read(is_first=is_first)
+        rows = 0
         overlaps = Overlaps(settings.pagination.size)
         step: Step | None = beginning.step(pages.first)
         before: Question | None = None
@@ -209,7 +226,33 @@ class Asking:
             if begins and step is not None and settings.may_be_numbered:
                 self._note_numbering(page, step, frame, is_first=is_first)
             self._note_overlap(overlaps, page)
+            rows += len(page.came)
+            if step is not None:
+                self._expect_behind(frame, step, page, pages.number - 1, rows)
             yield page
+
+    def expect_reads(self, now: Begin, coming: Iterable[Begin]) -> None:
+        """Take note of the reads that are likely to begin behind ``now``: each below a context, with what it wants."""
+        client = self._source.client
+        first = [self._begin_of(*begin) for begin in islice(coming, client.questions_ahead)]
+        asked = self._begin_of(*now)
+        client.expect((self._settings.name, "reads"), [one for one in first if one is not None], asked)
+
+    def _begin_of(self, context: Context | None, wanted: Mapping[str, Any]) -> Question | None:
+        """Return the first question of a read; None: there is none, which is told when its turn has come."""
+        with contextlib.suppress(BadDataError, ConfigurationError):
+            frame = self._composer.frame(context, wanted)
+            return self._question(frame, first_step(self._settings.pagination), is_first=True)
+        return None
+
+    def _expect_behind(self, frame: Frame, step: Step, page: ReadPage, pages: int, rows: int) -> None:
+        """Take note of the pages that are likely to be asked for behind one, unless the read goes on by something else."""
+        client, settings = self._source.client, self._settings
+        most = client.questions_ahead
+        if not most or settings.follows_key or settings.may_follow_key:
+            return
+        steps = likely_steps(settings.pagination, step, page, pages, rows, most)
+        client.expect((settings.name, "pages"), [self._question(frame, likely) for likely in steps])
 
     def _read(self, *, is_first: bool) -> Pages:
         return Pages(

@@ -6,12 +6,14 @@ body) -> `answers.judged` (status).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import contextlib
+from collections.abc import Callable, Collection, Hashable, Iterable
 from urllib.parse import urljoin
 
 from singerkit_shell.errors import BadDataError
 from singerkit_shell.signals import stop_flag
 from tap_rest.addresses import Reach
+from tap_rest.ahead import Ahead, Send
 from tap_rest.answers import Response, judged
 from tap_rest.auth import query_keys_of
 from tap_rest.config import ApiSettings
@@ -43,12 +45,15 @@ class Client:
         self._hidden |= query_keys_of(settings.auth)
         self._reach = Reach(settings.base_url, settings.allowed_hosts, settings.allowed_addresses)
         self._sender = Sender(settings, self._reach, self.shown)
+        self._beside: list[Sender] = []
+        self._ahead = Ahead(settings.concurrency - 1, self._send_beside)
         self._whole_answer = Retrying(self._follow, settings.retries, self.shown)
 
     @property
     def request_count(self) -> int:
         """Requests made so far, redirects and retries included."""
-        return self._sender.count
+        senders = (self._sender, *self._beside)
+        return sum(sender.count for sender in senders) + self._sender.count_for_tokens
 
     @property
     def retry_count(self) -> int:
@@ -57,7 +62,27 @@ class Client:
 
     def close(self) -> None:
         """Close every connection."""
-        self._sender.close()
+        self._ahead.close()
+        for sender in (self._sender, *self._beside):
+            sender.close()
+
+    def _send_beside(self) -> Send:
+        """Return what sends requests in a thread of its own."""
+        sender = Sender(self._settings, self._reach, self.shown, self._sender)
+        self._beside.append(sender)
+        return sender.send
+
+    @property
+    def questions_ahead(self) -> int:
+        """How many questions may be expected (`ahead`)."""
+        return self._ahead.width
+
+    def expect(self, group: Hashable, questions: Iterable[Question], now: Question | None = None) -> None:
+        """Take note of what is likely to be asked behind what is asked ``now``, in the place of what ``group`` expected before."""
+        with contextlib.suppress(ValueError):  # a URL that is none is told of when it is asked for
+            found = [(with_params(question.url, question.params), question) for question in questions]
+            asked = None if now is None else (with_params(now.url, now.params), now)
+            self._ahead.expect(group, found, asked)
 
     def shown(self, url: str) -> str:
         """Return the URL for people: see `shown_url`."""
@@ -96,7 +121,7 @@ class Client:
         left_out: list[str] = []
         asked = question
         for _ in range(self._settings.limits.redirects + 1):
-            response = self._sender.send(url, asked)
+            response = self._ahead.take(url, asked) or self._sender.send(url, asked)
             rule = question.rules.rule_for(response, question.accept)
             if _is_refused(response, rule) and self._sender.renew_credentials(response):
                 response = self._sender.send(url, asked)

@@ -65,6 +65,12 @@ CONFIG_SCHEMA: dict[str, Any] = {
             "always checked."
         ),
         **IDENTITY,
+        "concurrency": setting.count(
+            "Requests at a time: the page that follows is on its way while one is written, and so are the next pages by `page` and "
+            "`offset`, and the first pages below the next parents. What is read, sent and kept in the state is the same.",
+            default=1,
+            maximum=64,
+        ),
         "timeout": TIMEOUT,
         "retries": RETRIES,
         "limits": LIMITS,
@@ -94,6 +100,7 @@ class ApiSettings(msgspec.Struct, frozen=True):
     client_cert: str | None = None
     client_key: str | None = None
     client_key_password: str | None = None
+    concurrency: int = 1
     timeout: Timeout = Timeout()
     retries: Retries = Retries()
     limits: Limits = Limits()

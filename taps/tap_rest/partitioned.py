@@ -12,6 +12,7 @@ from singerkit_tap.stream import BlockStream
 from singerkit_wire.encode import Record
 from tap_rest.advice import advice_on_equal_parents, advice_on_parents
 from tap_rest.asking import Asking
+from tap_rest.coming import Coming
 from tap_rest.declaredschema import DeclaredSchema
 from tap_rest.deletions import living
 from tap_rest.doubts import told_of_lacking_parents, told_of_lost_copy
@@ -29,6 +30,7 @@ class PartitionedStream(BlockStream):
     settings: StreamSettings
     keeper: SchemaKeeper
     asking: Asking
+    coming: Coming
     _parents: ParentFields
 
     @property
@@ -65,13 +67,18 @@ class PartitionedStream(BlockStream):
         keys = None if own is None else [name for name in own if name not in lists]
         if above is not None and above.settings.deletes is not None:
             records = living(records)
-        for context in self._parents.contexts(records, keys, inherited, schema):
-            for values in combinations(lists):
-                yield self._parents.with_values(context, values)
+        found = (
+            self._parents.with_values(context, values)
+            for context in self._parents.contexts(records, keys, inherited, schema)
+            for values in combinations(lists)
+        )
+        yield from self.coming.in_turn(found)
 
     def partitions_to_read(self) -> Iterable[Context | None]:
         """Return the values that a stream without a parent is read for."""
-        return combinations(self.settings.for_each) if self.settings.for_each else (None,)
+        if not self.settings.for_each:
+            return (None,)
+        return self.coming.in_turn(combinations(self.settings.for_each))
 
     def all_contexts(self) -> Iterator[Context | None]:
         """Yield the contexts that the streams above give when all of them are read anew, each once."""

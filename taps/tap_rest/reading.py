@@ -47,6 +47,7 @@ class Reader(Protocol):
     def unique_key(self) -> Sequence[str]: ...
     @property
     def whole_rows(self) -> RecordEncoder: ...
+    def expect_reads(self, context: Context | None, params: Params) -> None: ...
     def warn(self, sentence: str) -> None: ...
     def advice_on_order(self) -> str: ...
 
@@ -70,6 +71,7 @@ class Reading:
         if stream.settings.reads_windows and stream.bookmark_key is not None:
             return self._windows(context, ask).pages(start.value)
         params = self._params_from(start.value)
+        stream.expect_reads(context, params)
         return self._question(context, ask, self._params_from, params, is_first=is_first)
 
     def windows(self, context: Context | None) -> WindowedRead:
@@ -84,11 +86,18 @@ class Reading:
             stream.bookmark_kind,
             KeyColumn(stream.name, stream.bookmark_key or "", lambda: stream.encoder_now),
             partial(self._window, context, ask),
+            partial(self._expect_windows, context),
             look or (lambda params: stream.asking.pages(context, params, is_first=False, begins_read=False)),
             self._run_start,
             stream.asking.most_pages,
             stream.warn,
         )
+
+    def _expect_windows(self, context: Context | None, now: Window, coming: Iterator[Window]) -> None:
+        asked = (
+            (context, {**window.wanted, "bookmark": window.begin.asked}) for window in chain([now], coming)
+        )
+        self._stream.asking.expect_reads(next(asked), asked)
 
     def _window(self, context: Context | None, ask: Ask, window: Window) -> Iterator[ReadPage]:
         stream, incremental = self._stream, self._stream.settings.incremental

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -21,7 +22,7 @@ from tap_rest.config import ApiSettings
 from tap_rest.connection import Watchdog
 from tap_rest.headers import IN_A_HEADER, fits_a_header
 from tap_rest.masking import register_secrets
-from tap_rest.pacing import pace_of
+from tap_rest.pacing import Pace, pace_of
 from tap_rest.questions import OF_THE_BODY, Question
 from tap_rest.transport import Transport
 
@@ -36,29 +37,44 @@ _SETTLED_QUERY = re.compile(
 class Sender:
     """Sends single requests. Credentials, headers and cookies go to the origin of `base_url` only.
 
-    ``shown`` writes a URL for people.
+    ``shown`` writes a URL for people. ``beside`` is a sender of another thread, with which credentials and budget are shared.
     """
 
-    def __init__(self, settings: ApiSettings, reach: Reach, shown: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        settings: ApiSettings,
+        reach: Reach,
+        shown: Callable[[str], str],
+        beside: Sender | None = None,
+    ) -> None:
         self._settings, self._reach, self._shown = settings, reach, shown
         self._watchdog = Watchdog()
         self._last_prepared: tuple[Any, requests.PreparedRequest] | None = None
         """A request without credentials and query, and what the next one must have to be like it but for these."""
-        self._endpoint = Endpoint(settings, reach, shown)
-        self._credentials = Credentials(settings.auth, self._endpoint)
+        self._endpoint: Endpoint = Endpoint(settings, reach, shown) if beside is None else beside._endpoint
+        self._credentials: Credentials = (
+            Credentials(settings.auth, self._endpoint) if beside is None else beside._credentials
+        )
+        self._turn: threading.Lock = threading.Lock() if beside is None else beside._turn
+        """Of those who need the credentials: one login serves all."""
         self._query_keys = query_keys_of(settings.auth)
         self._own = Transport(settings, reach.networks, self._watchdog, shown)
         self._own.session.headers.update(settings.headers)
         # Cookies do not know ports, so other origins get a session of their own, which keeps none.
         self._foreign = Transport(settings, reach.networks, self._watchdog, shown, None)
         self._count = 0
-        self._pace = pace_of(settings.rate_limit)
+        self._pace: Pace | None = pace_of(settings.rate_limit) if beside is None else beside._pace
         register_secrets(settings.headers)
 
     @property
     def count(self) -> int:
-        """Requests made so far, those for tokens included."""
-        return self._count + self._endpoint.count
+        """Requests made so far."""
+        return self._count
+
+    @property
+    def count_for_tokens(self) -> int:
+        """Requests for tokens made so far, by this sender and those beside it."""
+        return self._endpoint.count
 
     def close(self) -> None:
         """Close every connection."""
@@ -69,7 +85,8 @@ class Sender:
 
     def renew_credentials(self, refused: Response) -> bool:
         """See to other credentials, where ``refused`` was asked with any; tell whether other ones are sent from now on."""
-        return self._reach.is_own(refused.url) and self._credentials.renew(refused)
+        with self._turn:
+            return self._reach.is_own(refused.url) and self._credentials.renew(refused)
 
     def note_refused(self) -> None:
         """Take note that the credentials that were renewed are refused, too."""
@@ -88,8 +105,11 @@ class Sender:
             url, question = self._without_secrets(url), self._fit_for_others(question, url)
         prepared = self._prepared(transport.session, url, question)
         if own:
-            prepared.prepare_auth(self._credentials, url)
-        serial = self._credentials.serial
+            with self._turn:
+                prepared.prepare_auth(self._credentials, url)
+                serial = self._credentials.serial
+        else:
+            serial = self._credentials.serial
         self._count += 1
         if own and self._pace is not None:
             self._pace.take_turn()

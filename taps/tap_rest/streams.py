@@ -33,6 +33,7 @@ from tap_rest.asking import Api, Asking
 from tap_rest.beginnings import Beginning
 from tap_rest.catalogedits import mark_as_inferred
 from tap_rest.clock import clock_of
+from tap_rest.coming import Coming
 from tap_rest.conditional import Conditional
 from tap_rest.copies import refuse_own_values
 from tap_rest.declaredschema import DeclaredSchema
@@ -108,6 +109,7 @@ class RestStream(PartitionedStream):
         # What is inferred as a date-time has an offset.
         self._local_times = LocalTimes(settings, keeper.declared, self._tell)
         self.asking = Asking(tap, settings, self._parents, self, keeper.declared)
+        self.coming = Coming(lambda: tap.client.questions_ahead)
         self.first_reads = FirstPages(self.asking.pages, tap.room)
         self._reading = Reading(self)
         self._whole = WholeLoad(self)
@@ -215,6 +217,12 @@ class RestStream(PartitionedStream):
     def whole_rows(self) -> RecordEncoder:
         """What tells which rows are the same, selected or not."""
         return self.encoder(whole=not self.selected)
+
+    def expect_reads(self, context: Context | None, params: Mapping[str, Any]) -> None:
+        """Take note of the reads behind this one, unless each has a bookmark of its own, so that nobody knows what it asks."""
+        has_own_bookmarks = self.bookmark_key is not None and not self.settings.shares_bookmark
+        if context is not None and self.coming.contexts and not has_own_bookmarks:
+            self.asking.expect_reads((context, params), ((coming, params) for coming in self.coming.contexts))
 
     def _ask_by_token(
         self, context: Context | None, params: Mapping[str, Any] | None, beginning: Beginning

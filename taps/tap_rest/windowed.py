@@ -56,7 +56,7 @@ class RunStart:
 class WindowedRead:
     """The windows of one stream, or of one partition of it.
 
-    ``ask`` yields the pages of a window, ``look`` those of a request that shows how far the rows go.
+    ``ask`` yields the pages of a window, and ``expect`` is told before which windows come behind it; ``look`` yields the pages of a request that shows how far the rows go.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class WindowedRead:
         kind: ValueKind,
         column: KeyColumn,
         ask: Callable[[Window], Iterator[ReadPage]],
+        expect: Callable[[Window, Iterator[Window]], None],
         look: Callable[[Mapping[str, Any]], Iterator[ReadPage]],
         run_start: RunStart,
         most: int,
@@ -74,6 +75,7 @@ class WindowedRead:
         assert settings.incremental is not None  # noqa: S101  where the end is said
         self._stream, self._settings = settings, settings.incremental
         self._kind, self._column = ValueKind.NUMBER if self._settings.counts else kind, column
+        self._expect = expect
         self._ask, self._look, self._run_start, self._most, self._warn = ask, look, run_start, most, warn
 
     def pages(self, first: Value | None) -> Iterator[ReadPage]:
@@ -115,6 +117,7 @@ class WindowedRead:
         begin, is_first, is_last = times.first, True, False
         while not is_last:
             window, answer = self._window_from(times, begin), None
+            self._expect(window, self._windows_behind(times, window))
             for page in self._ask(window):
                 if answer is None:
                     self._run_start.see(page)
@@ -130,6 +133,12 @@ class WindowedRead:
             if not is_last:
                 yield ReadPage([], {}, answer, reached=window.end.value)
             begin, is_first = window.end, False
+
+    def _windows_behind(self, times: Times, window: Window) -> Iterator[Window]:
+        last = times.at(self._run_start.seconds).place
+        while window.end.place < last:
+            window = self._window_from(times, window.end)
+            yield window
 
     def _window_from(self, times: Times, begin: Bound) -> Window:
         now = self._run_start.seconds

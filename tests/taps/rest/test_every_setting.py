@@ -484,6 +484,7 @@ SHOWN_ELSEWHERE = {
     "client_key": "test_a_client_shows_its_certificate",
     "client_key_password": "test_a_client_shows_its_certificate",
     "ca_file": "test_certificates_are_checked",
+    "concurrency": "test_several_requests_are_under_way_at_a_time",
     "timeout": "test_a_slow_answer_has_a_deadline",
     "timeout.connect": "test_a_server_that_takes_no_connection",
     "timeout.read": "test_a_slow_answer_has_a_deadline",

@@ -1,0 +1,148 @@
+"""Answers that are on their way before they are asked for: `concurrency` requests at a time, one of them by the reader itself.
+
+Nothing of a read changes by it. A stream names the questions that it is likely to ask next (`expect`): the page behind this one, the
+next pages by number, the first page below the next parents. Threads of their own ask them meanwhile, each by a sender of its own
+with the same credentials. Whoever comes to such a question takes the answer (`take`), once; all that judges an answer, asks again
+and waits stays where it is, in the order in which it was.
+
+Only answers with status 200 are kept. Whatever else comes is dropped, and so is all that is expected: the reader asks itself, with its
+retries and its words for it, and nothing is asked ahead for some time. So a limit is met by one request, not by all.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable, Iterable
+from queue import SimpleQueue
+
+from singerkit_shell.signals import stop_flag
+from tap_rest.answers import Response
+from tap_rest.questions import Question
+
+__all__ = ["Ahead", "Send"]
+
+_OK = 200
+_MOST_BYTES = 64 << 20
+_LOOK = 0.2
+_REST = 20
+"""Questions that the reader asks itself after one that was asked ahead had no good answer."""
+
+Send = Callable[[str, Question], Response]
+
+
+class _Errand:
+    """A question that was sent out; ``answer`` counts once ``is_over`` is set."""
+
+    def __init__(self, url: str, question: Question) -> None:
+        self.url, self.question = url, question
+        self.is_over = threading.Event()
+        self.has_begun = False
+        self.is_dropped = False
+        self.answer: Response | None = None
+
+
+class Ahead:
+    """Asks in ``threads``, each by a sender that ``make`` makes for it; without any, nothing is asked ahead."""
+
+    def __init__(self, threads: int, make: Callable[[], Send]) -> None:
+        self._threads, self._make = threads, make
+        self._errands: dict[Hashable, dict[Hashable, _Errand]] = {}
+        self._waiting: SimpleQueue[_Errand | None] = SimpleQueue()
+        self._has_begun = False
+        self._rest = 0
+
+    @property
+    def width(self) -> int:
+        """How many questions may be expected."""
+        return 0 if self._rest or self._is_full else self._threads
+
+    @property
+    def _is_full(self) -> bool:
+        errands = [errand for group in self._errands.values() for errand in group.values()]
+        return sum(len(errand.answer.body) for errand in errands if errand.answer is not None) > _MOST_BYTES
+
+    def expect(
+        self,
+        group: Hashable,
+        questions: Iterable[tuple[str, Question]],
+        now: tuple[str, Question] | None = None,
+    ) -> None:
+        """Ask ``questions``, each with its whole URL, instead of those that ``group`` expected before, but for the one asked ``now``."""
+        before, errands = self._errands.pop(group, {}), {}
+        if now is not None and (known := before.pop(_name(*now), None)) is not None:
+            errands[_name(*now)] = known
+        for url, question in list(questions)[: self.width]:
+            name = _name(url, question)
+            known = before.pop(name, None)
+            errands[name] = known or self._sent_out(url, question)
+        for errand in before.values():
+            errand.is_dropped = True
+        if errands:
+            self._errands[group] = errands
+
+    def take(self, url: str, question: Question) -> Response | None:
+        """Return the answer to a question that was expected, and forget it; None: the reader asks itself.
+
+        Raises:
+            Stopped: a signal came while waiting.
+        """
+        errand = self._forget(_name(url, question))
+        if errand is None:
+            self._rest = max(self._rest - 1, 0)
+            return None
+        if not errand.has_begun:
+            errand.is_dropped = True  # before its turn has come
+            return None
+        while not errand.is_over.wait(_LOOK):
+            stop_flag.raise_if_set("the page under way was dropped, the state printed so far is valid.")
+        if errand.answer is None:
+            self._rest = _REST
+            self._drop_all()
+        return errand.answer
+
+    def close(self) -> None:
+        """Ask for nothing more; what is under way is not waited for."""
+        self._drop_all()
+        for _ in range(self._threads):
+            self._waiting.put(None)
+
+    def _sent_out(self, url: str, question: Question) -> _Errand:
+        if not self._has_begun:
+            self._has_begun = True
+            for _ in range(self._threads):
+                threading.Thread(target=self._work, args=(self._make(),), name="ahead", daemon=True).start()
+        errand = _Errand(url, question)
+        self._waiting.put(errand)
+        return errand
+
+    def _forget(self, name: Hashable) -> _Errand | None:
+        for errands in self._errands.values():
+            if name in errands:
+                return errands.pop(name)
+        return None
+
+    def _drop_all(self) -> None:
+        for errands in self._errands.values():
+            for errand in errands.values():
+                errand.is_dropped = True
+        self._errands.clear()
+
+    def _work(self, send: Send) -> None:
+        while (errand := self._waiting.get()) is not None:
+            errand.has_begun = True
+            if not errand.is_dropped:
+                errand.answer = _good_answer(send, errand)
+            errand.is_over.set()
+
+
+def _good_answer(send: Send, errand: _Errand) -> Response | None:
+    try:
+        answer = send(errand.url, errand.question)
+    except Exception:  # the reader asks itself, and says what is wrong
+        return None
+    return answer if answer.status == _OK and not errand.is_dropped else None
+
+
+def _name(url: str, question: Question) -> Hashable:
+    content = None if question.payload is None else question.payload.content
+    return question.method, url, content, tuple(sorted(question.headers.items()))
