@@ -12,15 +12,15 @@ from singerkit_state.instants import zone_named
 from singerkit_tap.contract import Context
 from tap_rest.config import ApiSettings
 from tap_rest.moments import Moments
-from tap_rest.pages.placing import Placed, placed
+from tap_rest.pages.placing import Placed, lanes_of, placed
 from tap_rest.pages.steps import Step, role_of
 from tap_rest.parents import ParentFields
 from tap_rest.payloads import CONTENT_TYPES, payload_of, with_member
-from tap_rest.placeholders import Values, as_text, filled, filled_path, names_in
+from tap_rest.placeholders import Values, as_text, filled
 from tap_rest.questions import OF_THE_BODY, Question
 from tap_rest.settings.incremental import Incremental
 from tap_rest.settings.stream import StreamSettings
-from tap_rest.urls import joined
+from tap_rest.templates import Filled, Template, template_behind, template_of
 
 __all__ = ["Composer", "Frame"]
 
@@ -36,9 +36,11 @@ class Composer:
         self._moments = Moments(began, zone)
         self._accept = (202,) if settings.partial_answers == "warn" else ()
         self._names_its_type = any(name.lower() == OF_THE_BODY for name in (*api.headers, *settings.headers))
-        names = {*names_in(settings.asked)}
+        self._first, self._behind = template_of(settings), template_behind(settings)
+        self._role, self._lanes = role_of(settings.pagination), lanes_of(settings.pagination)
+        names = self._first.names
         self._is_filled = bool(names)
-        self._fills_pages = not names.isdisjoint((role_of(settings.pagination), "size"))
+        self._fills_pages = not names.isdisjoint((self._role, "size"))
 
     def frame(self, context: Context | None, wanted: Mapping[str, Any]) -> Frame:
         """Return what the requests below one parent have in common.
@@ -50,15 +52,18 @@ class Composer:
             ConfigurationError: one that has to be there is missing.
         """
         asked = self._asked(wanted)
-        if not self._is_filled:
+        if not self._is_filled and self._behind is None:
             return Frame(self, asked, {}, self._plain)
         values = {**self._parents.values(context), **_named(wanted)}
-        return Frame(self, asked, values, None if self._fills_pages else self.filled(values))
+        return Frame(self, asked, values, None if self._fills_pages else self._filled(self._first, values))
 
     @cached_property
     def _plain(self) -> Filled:
         """What is asked where nothing is filled in."""
-        return self.filled({})
+        return self._filled(self._first, {})
+
+    def _filled(self, template: Template, by_name: Mapping[str, Any]) -> Filled:
+        return template.filled(self._base_url, Values(self._moments, by_name))
 
     def wanted_at_first(self, context: Context | None) -> Mapping[str, Any]:
         """Return what is wanted as long as there is no token."""
@@ -68,42 +73,34 @@ class Composer:
         values = Values(self._moments, self._parents.values(context))
         return {"params": filled(token.first_params, values, "incremental.first_params", as_texts=True)}
 
-    def filled(self, by_name: Mapping[str, Any]) -> Filled:
-        settings, values = self._settings, Values(self._moments, by_name)
-        return Filled(
-            joined(self._base_url, filled_path(settings.path, values)),
-            filled(settings.params, values, "params", as_texts=True),
-            filled(settings.headers, values, "headers", as_texts=True),
-            self._filled_body(values),
-        )
-
-    def _filled_body(self, values: Values) -> Any:
-        settings = self._settings
-        if settings.graphql is None:
-            return filled(settings.body, values, "body", as_texts=settings.body_format == "form")
-        variables = filled(settings.graphql.variables, values, "graphql.variables")
-        return {"query": settings.graphql.query, **({"variables": variables} if variables else {})}
-
-    def question(self, given: Filled, asked: Placed, step: Step) -> Question:
+    def question(self, frame: Frame, step: Step) -> Question:
         """Return the request that a step makes; one that has a URL needs no path and no parameters of the stream."""
-        settings, by_pages = self._settings, placed(step.sent, self._settings.pagination)
+        if self._behind is not None and (step.url is not None or self._role in step.sent):
+            return self._question_behind(self._behind, frame, step)
+        given = frame.settled or self._filled(self._first, {**frame.values, **step.sent})
+        by_pages = placed(step.sent, self._lanes)
+        return self._made(self._first, given, step, frame.asked, by_pages)
+
+    def _question_behind(self, template: Template, frame: Frame, step: Step) -> Question:
+        """Return the request for a page behind the first, which says itself what it takes besides the token."""
+        given = self._filled(template, {**frame.values, **step.sent})
+        tokens = {name: value for name, value in step.sent.items() if name != "size"}
+        return self._made(template, given, step, Placed(), placed(tokens, self._lanes))
+
+    def _made(
+        self, template: Template, given: Filled, step: Step, asked: Placed, by_pages: Placed
+    ) -> Question:
         params = {**given.params, **asked.params, **by_pages.params} if step.url is None else {}
         headers = {**given.headers, **asked.headers, **by_pages.headers}
         members = {**asked.members, **by_pages.members}
-        body = self._body(given.body, members) if members else given.body
+        body = _with_members(given.body, members, template.body_format) if members else given.body
+        url = step.url or given.url
         if body is None:
-            return Question(step.url or given.url, params, headers, self._accept, settings.method)
+            return Question(url, params, headers, self._accept, template.method)
         if not self._names_its_type:
-            headers["Content-Type"] = CONTENT_TYPES[settings.body_format]
-        payload = payload_of(body, settings.body_format)
-        return Question(step.url or given.url, params, headers, self._accept, settings.method, payload)
-
-    def _body(self, body: Any, members: Mapping[str, Any]) -> Any:
-        if self._settings.body_format == "form":
-            return {**(body or {}), **members}
-        for path, value in members.items():
-            body = with_member(body, path, value)
-        return body
+            headers["Content-Type"] = CONTENT_TYPES[template.body_format]
+        payload = payload_of(body, template.body_format)
+        return Question(url, params, headers, self._accept, template.method, payload)
 
     def _asked(self, wanted: Mapping[str, Any]) -> Placed:
         """Return where what is wanted goes."""
@@ -136,14 +133,12 @@ def _in_template(value: Any, template: str) -> Any:
     return value if template == "{value}" else template.replace("{value}", as_text(value, "value", template))
 
 
-@dataclass(frozen=True, slots=True)
-class Filled:
-    """What the config says of a request, filled in."""
-
-    url: str
-    params: Mapping[str, Any]
-    headers: Mapping[str, str]
-    body: Any
+def _with_members(body: Any, members: Mapping[str, Any], body_format: str) -> Any:
+    if body_format == "form":
+        return {**(body or {}), **members}
+    for path, value in members.items():
+        body = with_member(body, path, value)
+    return body
 
 
 @dataclass(slots=True)
@@ -157,8 +152,7 @@ class Frame:
 
     def question(self, step: Step) -> Question:
         """Return the request that a step makes."""
-        given = self.settled or self.composer.filled({**self.values, **step.sent})
-        return self.composer.question(given, self.asked, step)
+        return self.composer.question(self, step)
 
 
 def _named(wanted: Mapping[str, Any]) -> dict[str, Any]:

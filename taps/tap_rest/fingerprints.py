@@ -48,7 +48,7 @@ def _own(settings: StreamSettings, api: ApiSettings) -> dict[str, str]:
     register_secrets(settings.token.first_params if settings.token is not None else {})
     register_secrets_inside(settings.asked[3:])
     said = {
-        name: value
+        name: msgspec.to_builtins(value)
         for name in Pagination.__struct_fields__
         if (value := getattr(settings.pagination, name)) != getattr(Pagination(), name)
         and name not in _NO_OTHER_ROWS

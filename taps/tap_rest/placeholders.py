@@ -129,6 +129,8 @@ def asked_of(stream: Group) -> Iterator[tuple[str, Any]]:
             yield name, stream[name]
     if "graphql" in stream:
         yield "graphql.variables", stream["graphql"].get("variables", {})
+    if "next_request" in stream.get("pagination", {}):
+        yield "pagination.next_request", stream["pagination"]["next_request"]
 
 
 def names_in(value: Any) -> Iterator[str]:

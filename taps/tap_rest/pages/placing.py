@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from tap_rest.pages.steps import role_of
 from tap_rest.placeholders import as_text
 from tap_rest.settings.pagination import Pagination, param_of, size_param_of
 from tap_rest.settings.request import VARIABLES
 
-__all__ = ["Placed", "placed", "told_place", "variable_of"]
+__all__ = ["Placed", "lanes_of", "placed", "told_place", "variable_of"]
+
+Lanes: TypeAlias = Mapping[str, tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +36,16 @@ class Placed:
             self.members[name] = value
 
 
-def placed(sent: Mapping[str, Any], settings: Pagination) -> Placed:
+def placed(sent: Mapping[str, Any], lanes: Lanes) -> Placed:
     """Return where each thing goes that a step sends."""
-    found, lanes = Placed(), _lanes(settings)
+    found = Placed()
     for role, value in sent.items():
         found.put(*lanes[role], value)
     return found
 
 
-@lru_cache
-def _lanes(settings: Pagination) -> Mapping[str, tuple[str, str]]:
-    """Return place and name of each thing that a step may send."""
+def lanes_of(settings: Pagination) -> Lanes:
+    """Return the place and the name there of each thing that a step may send."""
     header = settings.request_header
     page = (settings.place, param_of(settings)) if header is None else ("header", header)
     return {"size": (settings.size_place, size_param_of(settings)), role_of(settings): page}

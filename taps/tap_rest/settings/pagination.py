@@ -10,6 +10,7 @@ import msgspec
 from tap_rest.settings import setting
 from tap_rest.settings.errors import END_STATUSES, statuses_problem
 from tap_rest.settings.fields import field_problem
+from tap_rest.settings.method import NEXT_REQUEST, NextRequest
 
 __all__ = ["PAGINATION", "PAGINATION_TYPES", "Pagination", "pagination_problems", "param_of", "size_param_of"]
 
@@ -57,6 +58,7 @@ PAGINATION = setting.group(
         "request_header": setting.name(
             "`cursor`, `header_cursor`: send the token in this header, not in `param`."
         ),
+        "next_request": NEXT_REQUEST,
         "next": setting.name("`next_url`: path of the URL in the body, or `header:NAME`. Default `$.next`."),
         "links": setting.name(
             "`hateoas`: path of the links, an array of `{rel, href}` or an object of links by name. Default "
@@ -148,6 +150,7 @@ class Pagination(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unread: str | None = None
     place: str = msgspec.field(default="query", name="in")
     """Where `param` travels; `placeholder`: where the stream has one for it."""
+    next_request: NextRequest | None = None
     size_in: str | None = None
     """Where `size` travels, if elsewhere than `param`; no config may say it."""
 
@@ -171,7 +174,15 @@ _SIZE_AND_END = (
 )
 _NUMBER = ("param", "in", "start", "continue_by", "allow_repeated_pages", *_SIZE_AND_END)
 _TOKEN = (
-    *("param", "in", "request_header", "continue_by", "allow_repeated_pages", "on_repeated_token"),
+    *(
+        "param",
+        "in",
+        "request_header",
+        "continue_by",
+        "allow_repeated_pages",
+        "on_repeated_token",
+        "next_request",
+    ),
     *_SIZE_AND_END,
 )
 _KEYS = {
@@ -180,11 +191,11 @@ _KEYS = {
     "offset": _NUMBER,
     "cursor": ("cursor", *_TOKEN),
     "header_cursor": ("header", *_TOKEN),
-    "link_header": ("rel", "continue_by", "on_repeated_token", *_SIZE_AND_END),
-    "next_url": ("next", "continue_by", "on_repeated_token", *_SIZE_AND_END),
-    "hateoas": ("links", "rel", "continue_by", "on_repeated_token", *_SIZE_AND_END),
+    "link_header": ("rel", "next_request", "continue_by", "on_repeated_token", *_SIZE_AND_END),
+    "next_url": ("next", "next_request", "continue_by", "on_repeated_token", *_SIZE_AND_END),
+    "hateoas": ("links", "next_request", "rel", "continue_by", "on_repeated_token", *_SIZE_AND_END),
     "relay": ("param", "continue_by", "allow_repeated_pages", "size", "size_param", "empty_page", "unread"),
-    "keyset": ("param", "in", "field", "template", "allow_repeated_pages", *_SIZE_AND_END),
+    "keyset": ("param", "in", "next_request", "field", "template", "allow_repeated_pages", *_SIZE_AND_END),
 }
 _NEEDS = {"cursor": ("cursor",), "header_cursor": ("header",), "keyset": ("field",)}
 

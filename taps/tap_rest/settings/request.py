@@ -1,4 +1,4 @@
-"""How a stream asks: `method`, `body`, `graphql`; and where page and bookmark travel in what it asks."""
+"""What a stream asks for: where page and bookmark travel in it, and what does not go together there."""
 
 from __future__ import annotations
 
@@ -7,67 +7,16 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import msgspec
-
 from tap_rest.paths import rows_and_inside
 from tap_rest.placeholders import KNOWN, asked_of, names_in, needed_in
-from tap_rest.settings import setting
 from tap_rest.settings.fields import names_of, text_of
 from tap_rest.settings.relay import as_cursor, relay_problems
 
-__all__ = [
-    "BODY_FORMAT",
-    "GRAPHQL",
-    "METHOD",
-    "REQUEST_BODY",
-    "VARIABLES",
-    "GraphQL",
-    "bookmark_needed",
-    "request_problems",
-    "with_request",
-]
+__all__ = ["VARIABLES", "bookmark_needed", "request_problems", "with_request"]
 
 Group = Mapping[str, Any]
 VARIABLES = "variables."
 """What the path of a variable begins with, in the body that GraphQL sends."""
-_METHODS = ("GET", "POST", "PUT", "PATCH")
-_FORMATS = ("json", "form", "text")
-METHOD = setting.text(
-    "The method of every request of the stream; all of them read, and are asked again where they fail. Default `GET`, of `graphql` `POST`.",
-    enum=list(_METHODS),
-)
-REQUEST_BODY = {
-    "type": ["object", "array", "string", "number", "boolean"],
-    "description": "What is sent in the body: a value of JSON, or a text as it is. May hold placeholders; one that stands alone keeps its "
-    "type, and is left out where it has no value.",
-}
-BODY_FORMAT = setting.text(
-    "How `body` is written, and its Content-Type unless `headers` has one: `json`, `form` (an object), `text`. Default `json`, of a text "
-    "`text`.",
-    enum=list(_FORMATS),
-)
-GRAPHQL = setting.group(
-    "A query of GraphQL, in place of `body`: sent by POST, with `param` of `pagination` and `incremental` as variables.",
-    {
-        "query": setting.name(
-            "The query, as it is; what changes from request to request stands in its variables.", minLength=1
-        ),
-        "variables": {
-            "type": "object",
-            "description": "Values of its variables. May hold placeholders, as `body`.",
-        },
-    },
-    ["query"],
-)
-
-
-class GraphQL(msgspec.Struct, frozen=True):
-    """`graphql` of a stream."""
-
-    query: str
-    variables: dict[str, Any] = {}
-
-
 # What is sent where
 
 
@@ -76,16 +25,28 @@ def with_request(stream: Group) -> dict[str, Any]:
     found = dict(stream)
     if "graphql" in stream:
         found["method"] = stream.get("method", "POST")
-    elif any(stream.get(key, {}).get("in") == "body" for key in ("pagination", "incremental")):
+    elif any(group.get("in") == "body" and "next_request" not in group for group in _groups(stream)):
         found.setdefault("body", {})
-    if "body" in found and "body_format" not in stream:
-        found["body_format"] = "text" if isinstance(found["body"], str) else "json"
+    found = _with_format(found)
     if "pagination" in stream:
         found["pagination"] = _resolved_pagination(stream)
+        if "next_request" in stream["pagination"]:
+            found["pagination"]["next_request"] = _with_format(stream["pagination"]["next_request"])
     incremental = stream.get("incremental", {})
     if "graphql" in stream and "param" in incremental and "in" not in incremental:
         found["incremental"] = {**incremental, "in": "body", "param": _variable(incremental["param"])}
     return found
+
+
+def _groups(stream: Group) -> tuple[Group, Group]:
+    return stream.get("pagination", {}), stream.get("incremental", {})
+
+
+def _with_format(asked: Group) -> dict[str, Any]:
+    """Return a group with a `body` that says how that is written."""
+    if "body" not in asked or "body_format" in asked:
+        return dict(asked)
+    return {**asked, "body_format": "text" if isinstance(asked["body"], str) else "json"}
 
 
 def _resolved_pagination(stream: Group) -> dict[str, Any]:
@@ -139,10 +100,8 @@ def request_problems(stream: Group, place: str, *, has_start: bool) -> Iterator[
     """
     if "graphql" in stream:
         yield from _problems_of_graphql(stream, place)
-    elif "body" in stream:
+    else:
         yield from _problems_of_body(stream, place)
-    elif "body_format" in stream:
-        yield f"`{place}.body_format` has no effect without `{place}.body`"
     yield from relay_problems(stream, place)
     yield from _problems_of_placing(stream, place)
     asked = dict(asked_of(stream))
@@ -154,6 +113,10 @@ def request_problems(stream: Group, place: str, *, has_start: bool) -> Iterator[
 
 
 def _problems_of_body(stream: Group, place: str) -> Iterator[str]:
+    if "body" not in stream:
+        if "body_format" in stream:
+            yield f"`{place}.body_format` has no effect without `{place}.body`"
+        return
     body, written = stream["body"], stream.get("body_format")
     if "method" not in stream:
         yield f'`{place}.body` needs `{place}.method`: say `"method": "POST"`, or as the API wants it'
@@ -218,7 +181,9 @@ def _problems_of_placing(stream: Group, place: str) -> Iterator[str]:
     has_bookmark = not used.isdisjoint(_BOOKMARK)
     for key, group in (("pagination", pagination), ("incremental", incremental)):
         if group.get("in") == "body":
-            yield from _problems_of_member(stream, place, f"{place}.{key}")
+            yield from _problems_of_member(
+                {**stream, **group.get("next_request", {})}, place, f"{place}.{key}"
+            )
         is_needed = group.get("in") == "header" or (key == "incremental" and "in" in group)
         if is_needed and "param" not in group:
             yield f"Expected the key `{place}.{key}.param`, which `in` `{group['in']}` needs"
@@ -229,7 +194,20 @@ def _problems_of_placing(stream: Group, place: str) -> Iterator[str]:
         and "token" not in incremental
     ):
         yield f"Expected the key `{place}.incremental.param`, or `{{bookmark}}` in what the stream asks for"
+    if "next_request" in pagination:
+        yield from _problems_of_next(stream, place, pagination)
     yield from _problems_of_paging_placeholders(stream, place, pagination, used)
+
+
+def _problems_of_next(stream: Group, place: str, pagination: Group) -> Iterator[str]:
+    said, where = pagination["next_request"], f"{place}.pagination.next_request"
+    if "graphql" in stream:
+        yield f"`{where}` has no effect beside `{place}.graphql`, whose cursor is a variable; take it out"
+    for key in ("path", "params"):
+        if key in said and pagination["type"] in _WITHOUT_PARAM:
+            yield f"`{where}.{key}` has no effect, since `{place}.pagination.type` `{pagination['type']}` takes the URL from the answer"
+    method = said.get("method", stream.get("method", "GET"))
+    yield from _problems_of_body({**said, "method": method} if method != "GET" else said, where)
 
 
 def _problems_of_member(stream: Group, place: str, where: str) -> Iterator[str]:

@@ -19,9 +19,10 @@ from tap_rest.settings.errors import ERRORS, ErrorRule
 from tap_rest.settings.explode import EXPLODE, Explode
 from tap_rest.settings.fields import COPY, field_problems, names_of
 from tap_rest.settings.incremental import BOOKMARK, INCREMENTAL, BookmarkSettings, Incremental
+from tap_rest.settings.method import BODY_FORMAT, GRAPHQL, METHOD, REQUEST_BODY, GraphQL
 from tap_rest.settings.pagination import PAGINATION, Pagination, pagination_problems
 from tap_rest.settings.parent import PARENT, Parent, fields_of_parent, parent_problems
-from tap_rest.settings.request import BODY_FORMAT, GRAPHQL, METHOD, REQUEST_BODY, GraphQL, bookmark_needed
+from tap_rest.settings.request import bookmark_needed
 from tap_rest.settings.schema import OVERRIDES, SCHEMA, overridden, override_problems
 from tap_rest.settings.times import TIME_ZONE, time_zone_problems
 from tap_rest.settings.tokens import TokenSettings
@@ -286,7 +287,9 @@ class StreamSettings(msgspec.Struct, frozen=True, dict=True):
     def asked(self) -> tuple[Any, ...]:
         """What the requests are made of, and may hold placeholders."""
         variables = self.graphql.variables if self.graphql is not None else None
-        return self.path, self.params, self.headers, self.body, variables
+        behind = self.pagination.next_request
+        following = () if behind is None else (behind.path or "", behind.params, behind.body)
+        return self.path, self.params, self.headers, self.body, variables, *following
 
     @cached_property
     def copies(self) -> dict[str, str]:

@@ -21,7 +21,7 @@ from tap_rest.answers import Response
 from tap_rest.pages.here import Experience
 from tap_rest.pages.kinds import body_paths
 from tap_rest.pages.pagination import Pages
-from tap_rest.pages.placing import placed
+from tap_rest.pages.placing import lanes_of, placed
 from tap_rest.pages.steps import Step
 from tap_rest.records import PageReader, ReadPage
 from tap_rest.settings.pagination import Pagination
@@ -54,7 +54,7 @@ def read(
             if step.url
             else {
                 **(params or {}),
-                **{name: str(value) for name, value in placed(step.sent, settings).params.items()},
+                **{name: str(value) for name, value in placed(step.sent, lanes_of(settings)).params.items()},
             }
         )
         found = answer(query)

@@ -189,3 +189,123 @@ def test_an_object_without_its_record_is_told(node: Any, tmp_path: Path) -> None
         ):
             run_here(api, stream, cache=tmp_path)
         assert run_here(api, stream | {"partial_answers": "warn"}, cache=tmp_path).rows == [{"id": 1}]
+
+
+# Pages behind the first that are asked for otherwise
+
+
+def continued(first: str, behind: str, known: set[str]) -> dict[str, Any]:
+    """Routes of an API that lists by one path and goes on by another, as Dropbox and the scroll of Elasticsearch do."""
+
+    def begins(asked: Asked) -> Reply:
+        return page(0, asked.json.get("limit", 3))
+
+    def goes_on(asked: Asked) -> Reply:
+        body = asked.json
+        if asked.query or body.keys() - known:
+            return json_reply({"error_summary": "unknown argument"}, 400)
+        return page(int(body["cursor"].removeprefix("c")), 3)
+
+    def page(begin: int, size: int) -> Reply:
+        rows = ROWS[begin : begin + size]
+        end = begin + len(rows)
+        return json_reply({"entries": rows, "cursor": f"c{end}", "has_more": end < len(ROWS)})
+
+    return {first: begins, behind: goes_on}
+
+
+ROWS = [{"id": f"x{n}"} for n in range(8)]
+DROPBOX: dict[str, Any] = {
+    "name": "files",
+    "path": "/files/list_folder",
+    "method": "POST",
+    "params": {"v": 1},
+    "body": {"path": "", "limit": "{size}"},
+    "records": "$.entries[*]",
+    "primary_keys": ["id"],
+    "pagination": {
+        "type": "cursor",
+        "cursor": "$.cursor",
+        "has_more": "$.has_more",
+        "size": 3,
+        "next_request": {"path": "/files/list_folder/continue", "body": {"cursor": "{cursor}"}},
+    },
+}
+
+
+@pytest.mark.parametrize("kind", ["placeholder", "member"])
+def test_pages_behind_the_first_may_be_another_request(kind: str, tmp_path: Path) -> None:
+    stream = DROPBOX
+    if kind == "member":
+        by_param = {"in": "body", "param": "cursor", "next_request": {"path": "/files/list_folder/continue"}}
+        stream = DROPBOX | {"pagination": DROPBOX["pagination"] | by_param}
+    with serving(continued("/files/list_folder", "/files/list_folder/continue", {"cursor"})) as api:
+        run = run_here(api, stream, cache=tmp_path)
+        asked = [(one.raw_path, one.json) for one in api.asked]
+    assert run.rows == ROWS
+    behind = "/files/list_folder/continue"
+    assert asked == [
+        ("/files/list_folder?v=1", {"path": "", "limit": 3}),
+        (behind, {"cursor": "c3"}),
+        (behind, {"cursor": "c6"}),
+    ]
+
+
+def test_a_scroll_has_one_token_for_all_pages(tmp_path: Path) -> None:
+    """Elasticsearch: the first search says how long, the token of each page is the same, and an empty page is the end."""
+    left = [ROWS[n : n + 3] for n in range(0, 9, 3)]
+    opened: list[str] = []
+
+    def hits(rows: list[Any]) -> Reply:
+        return json_reply({"_scroll_id": "s1", "hits": {"hits": [{"_source": row} for row in rows]}})
+
+    def search(asked: Asked) -> Reply:
+        opened.append(asked.raw_path)
+        return hits(left[0])
+
+    def scroll(asked: Asked) -> Reply:
+        assert asked.json == {"scroll": "1m", "scroll_id": "s1"}
+        left.pop(0)
+        return hits(left[0] if left else [])
+
+    stream = {
+        "name": "docs",
+        "path": "/docs/_search",
+        "method": "POST",
+        "params": {"scroll": "1m"},
+        "body": {"size": 3},
+        "records": "$.hits.hits[*]._source",
+        "primary_keys": ["id"],
+        "pagination": {
+            "type": "cursor",
+            "cursor": "$._scroll_id",
+            "empty_page": "stop",
+            "next_request": {"path": "/_search/scroll", "body": {"scroll": "1m", "scroll_id": "{cursor}"}},
+        },
+    }
+    with serving({"/docs/_search": search, "/_search/scroll": scroll}) as api:
+        assert run_here(api, stream, cache=tmp_path).rows == ROWS
+    assert opened == ["/docs/_search?scroll=1m"]
+
+
+def test_a_search_by_post_whose_links_are_followed_by_get(tmp_path: Path) -> None:
+    """FHIR: the body is the search, the links hold all of it."""
+
+    def search(asked: Asked) -> Reply:
+        begin = int(asked.param("at") or 0)
+        is_first = begin == 0
+        if (asked.method, asked.body) != (("POST", b'{"kind":"a"}') if is_first else ("GET", b"")):
+            return json_reply({"error": "by another method"}, 405)
+        end = begin + 3
+        return json_reply({"rows": ROWS[begin:end], "next": f"/found?at={end}" if end < len(ROWS) else None})
+
+    stream = {
+        "name": "x",
+        "path": "/search",
+        "method": "POST",
+        "body": {"kind": "a"},
+        "records": "$.rows[*]",
+        "pagination": {"type": "next_url", "next_request": {"method": "GET"}},
+    }
+    with serving({"/search": search, "/found": search}) as api:
+        assert run_here(api, stream, cache=tmp_path).rows == ROWS

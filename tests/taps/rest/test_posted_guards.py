@@ -330,6 +330,22 @@ KEYED = {"replication_key": "at", "primary_keys": ["id"]}
             KEYED | {"method": "POST", "body": {"a": [{"v": "{value}"}]}, "incremental": {}},
             "the first run has none",
         ),
+        (
+            {"pagination": {"type": "page", "next_request": {}}},
+            "`streams[0].pagination.next_request` does not go with",
+        ),
+        (
+            {"pagination": {"type": "next_url", "next_request": {"path": "/x"}}},
+            "`streams[0].pagination.next_request.path` has no effect",
+        ),
+        (
+            {"pagination": {"type": "next_url", "next_request": {"body": {}}}},
+            "`streams[0].pagination.next_request.body` needs `streams[0].pagination.next_request.method`",
+        ),
+        (
+            {"pagination": {"type": "cursor", "cursor": "$.n", "next_request": {"params": {"x": "{crsor}"}}}},
+            "`{crsor}` in `streams[0].pagination.next_request.params` is no placeholder; did you mean `{cursor}`?",
+        ),
         (KEYED | {"incremental": {}}, "Expected the key `streams[0].incremental.param`, or `{bookmark}`"),
         (KEYED | {"incremental": {"in": "body", "param": "a"}}, "`streams[0].incremental.in` is `body`, and"),
     ],

@@ -63,10 +63,10 @@ CHILDREN = {
 MOST = {
     "sorted, by its key": ([BY_KEY], 5.5),
     "sorted, without a primary key": ([BY_KEY | {"primary_keys": []}], 5.5),
-    "unsorted": ([BY_NUMBER], 2.5),
+    "unsorted": ([BY_NUMBER], 2.8),
     "unsorted, without a primary key": ([BY_NUMBER | {"primary_keys": []}], 6.5),
-    "whole": ([WHOLE | {"primary_keys": ["id"]}], 2.0),
-    "whole, without a primary key": ([WHOLE], 2.0),
+    "whole": ([WHOLE | {"primary_keys": ["id"]}], 2.3),
+    "whole, without a primary key": ([WHOLE], 2.3),
     "inferred schema": ([{name: value for name, value in BY_KEY.items() if name != "schema"}], 5.5),
     "children": ([PARENTS, CHILDREN], 4.9),
 }
