@@ -6,7 +6,8 @@
     schema = inference.schema(key_properties=["id"])
 
 What comes out allows every record that went in. An integer that is a decimal elsewhere is a ``number``; other
-types that disagree become a list of types. A ``format`` is given only when every value of the field has it:
+types that disagree become a list of types. A ``format`` is given only when every value of the field has it, and there are
+enough of them, since a column that is made for it takes nothing else:
 ``date-time`` (with an offset, so that the instant is certain), ``date``, ``time`` (without one), ``uuid`` (in lower
 case, as databases print it). All but the keys may be null, since a sample never shows that a field cannot be.
 """
@@ -15,13 +16,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import msgspec
 
-__all__ = ["SchemaInference", "merge_schemas"]
+__all__ = ["FORMATS", "SchemaInference", "merge_schemas"]
 
 DEPTH_LIMIT = 20
 """Objects and arrays below this depth are described by their type alone."""
@@ -39,6 +41,9 @@ _FORMATS = {
     "time": re.compile(_CLOCK),
     "uuid": re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"),
 }
+
+FORMATS = frozenset(_FORMATS)
+"""Those that are given."""
 
 _HALF = re.compile("[\ud800-\udfff]")
 # Of a number only its type counts; by itself msgspec refuses one that is beyond all floats.
@@ -66,10 +71,27 @@ class SchemaInference:
         """Names of fields that hold half a character (a lone surrogate); they are in no schema."""
         return self._root.odd_names
 
-    def schema(self, key_properties: Sequence[str] = ()) -> dict[str, Any]:
-        """Return the schema of an object; ``key_properties`` do not allow null."""
+    def schema(
+        self,
+        key_properties: Sequence[str] = (),
+        *,
+        format_values: int = 1,
+        known: Mapping[str, Any] | None = None,
+        formats_at_once: Mapping[str, Collection[str]] = MappingProxyType({}),
+    ) -> dict[str, Any]:
+        """Return the schema of an object; ``key_properties`` do not allow null.
+
+        So many values of a field, ``format_values``, give it a format; one is enough for those of ``formats_at_once``, by field, and
+        for a field that has a format in ``known``, the schema of records before these.
+        """
+        before = _inside(known, "properties")
         properties = {
-            name: node.schema(is_nullable=name not in key_properties or node.is_null)
+            name: node.schema(
+                format_values,
+                before.get(name),
+                formats_at_once.get(name, ()),
+                is_nullable=name not in key_properties or node.is_null,
+            )
             for name, node in self._root.properties.items()
         }
         return {"type": "object", "properties": properties}
@@ -99,6 +121,7 @@ class _Node:
         self.is_null = False
         self.types: set[str] = set()
         self.formats: set[str] | None = None
+        self.texts = 0
         self.properties: dict[str, _Node] = {}
         self.is_map = False
         self.items: _Node | None = None
@@ -122,6 +145,7 @@ class _Node:
 
     def _add_text(self, value: str) -> None:
         self.types.add("string")
+        self.texts += 1
         candidates = _FORMATS if self.formats is None else self.formats
         self.formats = {name for name in candidates if _has_format(value, name)}
 
@@ -147,17 +171,30 @@ class _Node:
             self.is_map = True
             self.properties = {}
 
-    def schema(self, *, is_nullable: bool = True) -> dict[str, Any]:
+    def schema(
+        self, format_values: int, known: Any, at_once: Collection[str] = (), *, is_nullable: bool = True
+    ) -> dict[str, Any]:
         types = self.types - ({"integer"} if "number" in self.types else set())
         names = [name for name in _ORDER if name in types]
         schema: dict[str, Any] = {"type": _type_value(names, is_nullable=is_nullable)}
         if self.formats and types == {"string"}:
-            schema["format"] = min(self.formats)
+            found = min(self.formats)
+            has_one = isinstance(known, Mapping) and "format" in known
+            if has_one or self.texts >= format_values or found in at_once:
+                schema["format"] = found
         if self.properties:
-            schema["properties"] = {name: node.schema() for name, node in self.properties.items()}
+            before = _inside(known, "properties")
+            schema["properties"] = {
+                name: node.schema(format_values, before.get(name)) for name, node in self.properties.items()
+            }
         if self.items is not None:
-            schema["items"] = self.items.schema()
+            schema["items"] = self.items.schema(format_values, _inside(known, "items"))
         return schema
+
+
+def _inside(schema: Any, keyword: str) -> Mapping[str, Any]:
+    found = schema.get(keyword) if isinstance(schema, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
 
 
 def _type_value(names: Sequence[str], *, is_nullable: bool) -> str | list[str]:

@@ -284,6 +284,11 @@ class BlockStream(Stream):
         """See `singerkit_tap.contract.StreamContract.adds`."""
         return ()
 
+    @property
+    def inferred_fields(self) -> Iterable[str]:
+        """The fields whose types are only what records have shown so far: a target may change their columns where others come."""
+        return ()
+
     # What the engine asks
 
     @property

@@ -186,7 +186,10 @@ class SyncRun:
         announced, self._announced = self._announced, None
         if announced != (stream.name, schema):
             key = stream.bookmark_key
-            self._output.schema(stream.name, schema, stream.primary_keys, [key] if key is not None else [])
+            sent = schema["properties"]
+            inferred = [name for name in stream.inferred_fields if name in sent]
+            bookmarks = [key] if key is not None else []
+            self._output.schema(stream.name, schema, stream.primary_keys, bookmarks, inferred)
         return schema
 
     @staticmethod

@@ -73,6 +73,8 @@ class FirstPages:
 
     def begun(self, context: Context | None, params: Mapping[str, Any]) -> Iterator[ReadPage] | None:
         """Return a read that was begun, from its first page on, to whoever finishes it; None: nobody has, or long ago."""
+        if not self._begun:
+            return None
         name = _name(context, params)
         begun = self._begun.get(name)
         if begun is None or not begun.pages:

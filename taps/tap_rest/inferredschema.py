@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
 from singerkit_catalog.admitted import types_of
-from singerkit_catalog.inference import SchemaInference, merge_schemas
+from singerkit_catalog.inference import FORMATS, SchemaInference, merge_schemas
 from singerkit_catalog.schema import is_nullable, properties_of, resolve_refs
 from singerkit_shell.errors import BadDataError
 from singerkit_shell.secrets import redactor
@@ -26,7 +27,7 @@ from tap_rest.catalogedits import CatalogEdits, joined
 from tap_rest.overrides import Misfits, overlaid
 from tap_rest.pagefit import checker_of
 from tap_rest.schemacache import read_cache, write_cache
-from tap_rest.schemas import Sample, listed, without
+from tap_rest.schemas import Sample, SchemaKeeper, listed, without
 from tap_rest.settings.limits import InferSettings
 from tap_rest.settings.stream import StreamSettings
 
@@ -34,6 +35,7 @@ __all__ = ["InferredSchema"]
 
 _logger = logging.getLogger("tap-rest")
 _encoder = msgspec.json.Encoder(decimal_format="number")
+_SPELT_IN_MANY_WAYS = ("date-time", "time")
 _FORMER = 10  # what a field was before, remembered
 
 
@@ -51,9 +53,11 @@ class InferredSchema:
         entry: Mapping[str, Any],
         withdrawn: Collection[str],
         limits: InferSettings,
+        parent: SchemaKeeper | None = None,
+        former: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._settings = settings
-        self._limits = limits
+        self._limits, self._parent, self._sent_before = limits, parent, former
         self._pages = self._records = 0
         self._learned_from = 0
         self.has_asked = False
@@ -67,10 +71,8 @@ class InferredSchema:
         of_catalog = {
             name: prop for name, prop in self._edits.properties.items() if name not in self._overrides
         }
-        self._misfits = (
-            Misfits(settings.name, self._overrides, "`schema_overrides`"),
-            Misfits(settings.name, of_catalog, "the catalog"),
-        )
+        said = {"`schema_overrides`": self._overrides, "the catalog": of_catalog}
+        self._misfits = [Misfits(settings.name, props, by) for by, props in said.items() if props]
         self._inferred = cached or without(self._chosen, self._edits.properties) or None
         self.is_known = self._inferred is not None
         self._fits = checker_of(self._inferred)
@@ -121,10 +123,7 @@ class InferredSchema:
         """Infer from ``pages``, and cache the result; without any record nothing more is known."""
         self.has_asked = True
         before, sent = self._inferred or {}, self.schema if self.is_known else {}
-        for records, constants in pages:
-            if records:
-                self._learned_from += len(records)
-                self._merge(records, constants)
+        self._merge(self._counted(pages))
         if self.is_known:
             self._remember(before)
             write_cache(self._file, self._settings.name, self._inferred, self._former)
@@ -147,7 +146,7 @@ class InferredSchema:
         if self.is_known and self._fits(records) and self._fits([_encoder.encode(constants)]):
             return False
         before, sent = self._inferred or {}, self.schema if self.is_known else {}
-        self._merge(records, constants)
+        self._merge([(records, constants)])
         if self._inferred != before:
             self._remember(before)
             write_cache(self._file, self._settings.name, self._inferred, self._former)
@@ -196,10 +195,19 @@ class InferredSchema:
             if now.get(name) != prop:
                 self._former[name] = [*self._former.get(name, []), prop][-_FORMER:]
 
-    def _merge(self, records: Sequence[RawRecord], constants: Mapping[str, Any]) -> None:
+    def _counted(self, pages: Iterable[Sample]) -> Iterator[Sample]:
+        for records, constants in pages:
+            self._learned_from += len(records)
+            yield records, constants
+
+    def _merge(self, pages: Iterable[Sample]) -> None:
+        """Infer from pages together: what a text is shows in many values."""
         inference = SchemaInference()
-        inference.observe(records)
-        inference.observe([_encoder.encode(constants)])
+        for records, constants in pages:
+            inference.observe(records)
+            inference.observe([_encoder.encode(constants)] if records else ())
+        if not inference.records:
+            return
         odd = sorted(inference.names_without_text)
         if odd:
             shown = odd[0].encode("ascii", "backslashreplace").decode()
@@ -207,10 +215,29 @@ class InferredSchema:
                 f"A record of stream {self._settings.name} has a field whose name is no text (`{redactor.mask_foreign(shown)[:60]}`, with half of a "
                 "character); name the fields that are to be sent in `schema`, which leaves it out, then run again."
             )
-        found = inference.schema([name for name in self._settings.primary_keys])
+        found = inference.schema(
+            self._settings.primary_keys,
+            format_values=self._limits.format_values,
+            known=self._inferred,
+            formats_at_once=self._formats_at_once(),
+        )
         self._inferred = merge_schemas(self._inferred or {}, found)
         self.is_known = True
         self._fits = checker_of(self._inferred)
+
+    def _formats_at_once(self) -> dict[str, Collection[str]]:
+        """Return, by field, the formats that one value gives.
+
+        The bookmark is compared as what it is; a field of the parent is of its type there; what was sent before is what it was;
+        and a key that is a time has other texts that are the same key.
+        """
+        settings = self._settings
+        of_parent = properties_of(self._parent.schema) if self._parent is not None else {}
+        found: dict[str, Collection[str]] = dict.fromkeys(settings.primary_keys, _SPELT_IN_MANY_WAYS)
+        found |= {name: {schema_of(kind).get("format", "")} for name, kind in self._sent_before.items()}
+        for name, field in settings.copies.items():
+            found[name] = {of_parent.get(field, {}).get("format")}
+        return found | dict.fromkeys(filter(None, [settings.replication_key]), FORMATS)
 
     def _tell(self, before: Mapping[str, Any], *, is_from_start: bool) -> None:
         known = before.get("properties", {})

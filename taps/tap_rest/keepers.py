@@ -17,11 +17,15 @@ __all__ = ["keeper_of"]
 
 
 def keeper_of(
-    settings: StreamSettings, api: ApiSettings, from_catalog: Mapping[str, Any], former: ReadAs
+    settings: StreamSettings,
+    api: ApiSettings,
+    from_catalog: Mapping[str, Any],
+    former: ReadAs,
+    parent: SchemaKeeper | None,
 ) -> SchemaKeeper:
     """Return what keeps the schema of a stream.
 
-    ``from_catalog`` is its entry in the user's catalog; ``former`` says how it was read before.
+    ``from_catalog`` is its entry in the user's catalog; ``former`` says how it was read before; ``parent`` keeps that of its parent.
 
     Raises:
         ConfigurationError: the declared schema, or its file, is no JSON Schema of an object.
@@ -33,7 +37,7 @@ def keeper_of(
     if settings.declared_schema is not None:
         return DeclaredSchema(settings, settings.declared_schema, withdrawn)
     cache = cache_file(settings, api)
-    keeper = InferredSchema(settings, cache, from_catalog, withdrawn, api.infer)
+    keeper = InferredSchema(settings, cache, from_catalog, withdrawn, api.infer, parent, former.fields)
     keeper.doubt({*keys, *(from_catalog.get("key_properties") or ())})
     return keeper
 

@@ -421,6 +421,14 @@ class RestStream(PartitionedStream):
 
     # The schema
 
+    @property
+    def inferred_fields(self) -> list[str]:
+        """All fields of a schema that is inferred, but for those of which somebody has said what they are."""
+        if isinstance(self.keeper, DeclaredSchema):
+            return []
+        declared = self.keeper.declared["properties"]
+        return [name for name in self.keeper.schema["properties"] if name not in declared]
+
     def with_catalog(self, schema: dict[str, Any]) -> dict[str, Any]:
         """Return what is sent beside a catalog: an inferred schema has all that was found since it was made."""
         is_declared = isinstance(self.keeper, DeclaredSchema)

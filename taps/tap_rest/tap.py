@@ -235,8 +235,8 @@ class TapRest(SingerkitTap):
         for settings in parents_first(self.api.streams):
             entry = self.input_entries.get(settings.name, {})
             former = former_read(self.start_state, settings.name)
-            keeper = keeper_of(settings, self.api, entry, former)
             parent = streams[settings.parent.stream] if settings.parent else None
+            keeper = keeper_of(settings, self.api, entry, former, parent.keeper if parent else None)
             streams[settings.name] = RestStream(self, settings, keeper, parent)
         return streams
 

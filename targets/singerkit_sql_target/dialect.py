@@ -4,6 +4,7 @@
     quote(name, ...) -> str          an identifier, or several with dots between them; whatever the name holds
     new_type(column, chosen) -> str  the type of a column that is to be made
     fitting(column, found, wanted)   the type that keeps what is stored and what comes: ``found`` itself, another, None
+    change(found, wanted)            the way to text or documents, where that keeps what is stored
     as_stored(column, type)          the column with the kind in which its values are given; None: none goes there
     error(error, doing)              what an exception of the driver means to the user
     session.inspect, create, alter   tables as they are, and additive changes; each in a transaction of its own
@@ -30,6 +31,7 @@ from singerkit_wire.kinds import Column, Kind
 __all__ = [
     "ORDER",
     "Abilities",
+    "Change",
     "Dialect",
     "Existing",
     "ExistingColumn",
@@ -60,6 +62,18 @@ class Existing:
     columns: Mapping[str, ExistingColumn]
     is_empty: bool
     key: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Change:
+    """A way from one type to another that keeps all values: ``using`` is the expression of the column ``{}``.
+
+    ``note`` says what becomes of values; ``keeps_keys``: one that comes again is equal to what is stored then.
+    """
+
+    using: str
+    note: str = ""
+    keeps_keys: bool = True
 
 
 class OutcomeUnknown(Exception):
@@ -125,8 +139,8 @@ class Session(Runs, Protocol):
         """Create a table of (name, type); ``table`` is quoted."""
         ...
 
-    def alter(self, table: str, column: str, type_: str, *, is_new: bool) -> None:
-        """Add a nullable column, or give one another type."""
+    def alter(self, table: str, column: str, type_: str, *, is_new: bool, using: str | None = None) -> None:
+        """Add a nullable column, or give one another type; ``using`` is the expression of its values then."""
         ...
 
     def indexes(self, schema: str, table: str) -> Sequence[str]:
@@ -237,6 +251,10 @@ class Dialect(Words, Protocol):
         ...
 
     def fitting(self, column: Column, found: str, wanted: str) -> str | None: ...
+
+    def change(self, found: str, wanted: str) -> Change | None:
+        """Return the way from one type to another of quite another kind, where that keeps all values; None: there is none."""
+        ...
 
     def as_stored(self, column: Column, type_: str) -> Column | None: ...
 

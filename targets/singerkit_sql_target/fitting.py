@@ -150,6 +150,21 @@ class Fitting:
             "Column `%s` of stream `%s` had no value so far and becomes %s.", column, self.stream.name, type_
         )
 
+    def tell_wider(self, field: str, found: str, wanted: str, note: str) -> None:
+        """Warn of a column that becomes text or a document, since its field was inferred and is more."""
+        self.log.warning(
+            "Column `%s` of stream `%s` becomes `%s`, and was `%s`: the stream holds other values, too. What is stored there is kept%s; "
+            "queries that take the column for `%s` have to follow. To keep its type and set other values aside, choose it (`%s`) with "
+            "`on_invalid: quarantine`, before the next time.",
+            field,
+            self.stream.name,
+            wanted,
+            found,
+            f", {note}" if note else "",
+            found,
+            self.choice({field: found}),
+        )
+
     def tell_key_changed(self, keys: Collection[str], before: Collection[str]) -> None:
         self.log.warning(
             "The key of the table of stream `%s` is %s now, and was %s: rows that took each other's place under the former "

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from singerkit_shell.errors import LockHeldError, SingerkitError
@@ -135,6 +136,7 @@ class SqlLoader:
                 start_over,
                 former=former,
                 waiting=self._stage.types(stream.name),
+                change_waiting=partial(self._stage.change, session, stream.name),
                 must_hold=former is None and self._begun.must_hold(stream.name),
                 doubts=self.doubts if former is None and self._begun.should_hold(stream.name) else None,
             )

@@ -50,8 +50,9 @@ class StandardSession:
     def create(self, table: str, columns: Sequence[tuple[str, str]]) -> None:
         self.execute(f"CREATE TABLE {table} ({self._definitions(columns)})")
 
-    def alter(self, table: str, column: str, type_: str, *, is_new: bool) -> None:
+    def alter(self, table: str, column: str, type_: str, *, is_new: bool, using: str | None = None) -> None:
         change = f"ADD COLUMN {column} {type_}" if is_new else f"ALTER COLUMN {column} TYPE {type_}"
+        change += "" if using is None else f" USING {using}"
         self.execute(f"ALTER TABLE {table} {change}")
 
     def tells_apart(self, table: str, keys: Sequence[str]) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
@@ -161,6 +161,16 @@ class Stage:
     def types(self, stream: str) -> Mapping[str, str]:
         """The columns of a stream in which values wait, with the types that they have here."""
         return {one.name: one.type for part in self._rows_of(stream) for one in part.fields}
+
+    def change(self, session: Session, stream: str, column: str, quoted: str, type_: str, using: str) -> None:
+        """Give a column another type in the rows of a stream that wait, as its table gets it; ``using`` as in `Session.alter`."""
+        for part in self._rows_of(stream):
+            if any(one.name == column and one.type != type_ for one in part.fields):
+                part.flush(session)
+                session.alter(str(part.table), quoted, type_, is_new=False, using=using)
+                part.fields = tuple(
+                    replace(one, type=type_) if one.name == column else one for one in part.fields
+                )
 
     def __iter__(self) -> Iterator[tuple[str, Part | Version]]:
         """Yield stream and part; those of a stream in their order."""

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from singerkit_shell.errors import BadDataError
-from singerkit_sql_target.dialect import ORDER, Dialect, Existing, Field, Runs, Session
+from singerkit_sql_target.dialect import ORDER, Change, Dialect, Existing, Field, Runs, Session
 from singerkit_sql_target.fitting import FORGET_TYPES, MOST_NAMED, Fitting, is_mixed, quoted
 from singerkit_sql_target.names import fold, identifiers
 from singerkit_sql_target.settings import Settings
@@ -99,13 +99,18 @@ def holds_values(session: Runs, table: str, column: str) -> bool:
     return bool(found)
 
 
+ChangeWaiting = Callable[[str, str, str, str], None]
+"""Changes a column in the rows that wait: its name, that name quoted, the type, and the expression of its values."""
+
+
 @dataclass(frozen=True)
 class _Fitting(Fitting):
-    """``waiting`` are the types of values that wait in the stage."""
+    """``waiting`` are the rows that wait in the stage, by the types of their values; ``change_waiting`` changes those."""
 
     session: Session
     dialect: Dialect
     waiting: Mapping[str, str]
+    change_waiting: ChangeWaiting
 
     def statement(self, change: str) -> str:
         return f"`ALTER TABLE {self.quoted} {change}`"
@@ -121,6 +126,7 @@ def fit_table(
     *,
     former: Table | None,
     waiting: Mapping[str, str],
+    change_waiting: ChangeWaiting,
     must_hold: bool | None,
     doubts: list[str] | None,
 ) -> Table:
@@ -134,7 +140,7 @@ def fit_table(
         RowsGone: rows were loaded, and the table is gone or empty.
         BadDataError: names collide, a key or type does not fit the existing table.
     """
-    fitting = _Fitting(dialect, settings, log, stream, start_over, session, dialect, waiting)
+    fitting = _Fitting(dialect, settings, log, stream, start_over, session, dialect, waiting, change_waiting)
     existing = fitting.look(session.inspect)
     has_marks = existing is not None and may_hold_marks(existing.columns, stream)
     metadata = fitting.metadata(has_marks=has_marks)
@@ -251,13 +257,13 @@ def _fit(
     fitting: _Fitting, existing: Existing, every: Mapping[str, Column], wanted: Mapping[str, str]
 ) -> dict[str, str]:
     """Add the columns that are missing, widen those that are too narrow; return the types of all."""
-    changes: list[tuple[str, str, bool]] = []
+    changes: list[_Alteration] = []
     misfits: list[tuple[str, str, str]] = []
     types = dict(wanted)
     for name, column in every.items():
         found = existing.columns.get(name)
         if found is None:
-            changes.append((name, wanted[name], True))
+            changes.append(_Alteration(name, wanted[name], is_new=True))
             continue
         if found.is_generated:
             plain = fitting.statement(f"DROP {fitting.dialect.quote(name)}")
@@ -273,24 +279,55 @@ def _fit(
         if (fits is None or prefers) and _is_blank(fitting, name):
             fits = wanted[name]
             fitting.tell_blank(name, fits)
+        change = None
+        if fits is None and column.name in fitting.stream.inferred and not _chosen(fitting, column):
+            fits, change = _widened(fitting, column, found.type, wanted[name])
         if fits is None:
             misfits.append((name, found.type, wanted[name]))
         elif fits != found.type:
-            changes.append((name, fits, False))
+            changes.append(_Alteration(name, fits, change=change))
             types[name] = fits
     if misfits:
         _refuse_types(fitting, misfits, every)
-    for name, type_, is_new in changes:
-        _alter(fitting, existing, name, type_, is_new=is_new)
+    for one in changes:
+        _alter(fitting, existing, one)
+        if one.change is not None:
+            fitting.tell_wider(
+                every[one.name].name, existing.columns[one.name].type, one.type, one.change.note
+            )
     return types
 
 
-def _alter(fitting: _Fitting, existing: Existing, name: str, type_: str, *, is_new: bool) -> None:
+@dataclass(frozen=True)
+class _Alteration:
+    """A column that is added, or becomes of another type; ``change`` where that takes an expression."""
+
+    name: str
+    type: str
+    is_new: bool = False
+    change: Change | None = None
+
+
+def _widened(fitting: _Fitting, column: Column, found: str, wanted: str) -> tuple[str | None, Change | None]:
+    """Return the type in which a column takes all that an inferred field may be, and the way there; None: there is none."""
+    if found == fitting.dialect.types[Kind.JSON]:
+        return found, None
+    change = fitting.dialect.change(found, wanted)
+    if change is None or (column.is_key and not change.keeps_keys):
+        return None, None
+    return wanted, change
+
+
+def _alter(fitting: _Fitting, existing: Existing, change: _Alteration) -> None:
+    name, type_ = change.name, change.type
     column = fitting.dialect.quote(name)
+    using = change.change.using.format(column) if change.change is not None else None
     try:
-        fitting.session.alter(fitting.quoted, column, type_, is_new=is_new)
+        fitting.session.alter(fitting.quoted, column, type_, is_new=change.is_new, using=using)
+        if using is not None:
+            fitting.change_waiting(name, column, type_, using)
     except fitting.dialect.errors as error:
-        if is_new or not fitting.dialect.is_refusal(error):
+        if change.is_new or not fitting.dialect.is_refusal(error):
             raise
         indexes = fitting.session.indexes(fitting.settings.schema, fitting.name)
         raise BadDataError(

@@ -24,6 +24,7 @@ from singerkit_shell.errors import (
 from singerkit_sql_target.arrays import as_stream
 from singerkit_sql_target.dialect import (
     ORDER,
+    Change,
     Existing,
     ExistingColumn,
     Field,
@@ -36,6 +37,7 @@ from singerkit_sql_target.session import StandardSession, key_in
 from singerkit_state.duckdb_file import first_line, open_or_make, quoted, run
 from singerkit_wire.kinds import Column, Kind
 from target_duckdb.arrow import ROWS, Rows, as_arrow
+from target_duckdb.changes import change
 from target_duckdb.domain import ABILITIES, DOMAIN
 from target_duckdb.types import TYPES
 
@@ -78,6 +80,9 @@ class DuckDialect:
 
     def fitting(self, column: Column, found: str, wanted: str) -> str | None:
         return TYPES.fitting(column, found, wanted)
+
+    def change(self, found: str, wanted: str) -> Change | None:
+        return change(found, wanted)
 
     def as_stored(self, column: Column, type_: str) -> Column | None:
         return TYPES.as_stored(column, type_)

@@ -15,7 +15,7 @@ from singerkit_sql_target.fitting import is_mixed
 from singerkit_wire.kinds import Column, Kind
 from target_postgres.ddl import ExistingColumn
 
-__all__ = ["Change", "change_of", "goes_on_as", "text_of"]
+__all__ = ["Change", "change_of", "family", "goes_on_as", "text_of"]
 
 
 @dataclass(frozen=True)

@@ -614,6 +614,15 @@ def change_empty_column(cursor: Cursor, name: Identifier, column: str, type_: st
     )
 
 
+def change_column(cursor: Cursor, name: Identifier, column: str, type_: str, using: Composable) -> None:
+    """Change a column to a type, with the values that an expression makes of those it has."""
+    cursor.execute(
+        SQL("ALTER TABLE {} ALTER COLUMN {} TYPE {} USING {}").format(
+            name, Identifier(column), SQL(type_), using
+        )
+    )
+
+
 def turn_into_json(cursor: Cursor, name: Identifier, column: str) -> None:
     """Change a column of numbers or truth values to documents that hold the same."""
     cursor.execute(

@@ -31,6 +31,7 @@ from target_postgres.misfits import Misfit, refuse_chosen_type, refuse_later_typ
 from target_postgres.parts import Part
 from target_postgres.stored import as_stored, check_keys
 from target_postgres.types import ColumnType, column_type, keeps_values
+from target_postgres.widening import becomes_wider
 from target_postgres.words import WORDS
 
 __all__ = ["NOTHING_NEW", "New", "Table", "build_key", "fit_table", "give_key", "hold"]
@@ -470,7 +471,7 @@ def _with_documents(
     types: Mapping[str, ColumnType],
     before: _Before,
 ) -> tuple[Stream, dict[str, ColumnType]]:
-    """Return the stream and its types with documents where the unit in hand has made a column of them.
+    """Return the stream and its types with documents where the unit in hand has made a column of them, or the field is inferred.
 
     A SCHEMA that goes back to one type declares a part of what the column holds: each value goes there as it was sent.
     """
@@ -479,7 +480,7 @@ def _with_documents(
         column.name
         for column in stream.columns
         if (short := columns[column.name]) not in chosen
-        and before.made_documents(short)
+        and (before.made_documents(short) or column.name in stream.inferred)
         and short in existing.columns
         and existing.columns[short].type == "jsonb"
         and ddl.holds_values(cursor, table, short)
@@ -529,7 +530,7 @@ def _fits(
     if wanted.sql == "jsonb" and before.turns_into_json(short, found):
         ddl.turn_into_json(cursor, table, short)
         return True
-    return False
+    return becomes_wider(fitting, cursor, table, misfit)
 
 
 def _wider_integers(kind: Kind, found: str) -> str | None:

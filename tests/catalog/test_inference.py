@@ -149,3 +149,22 @@ def test_numbers_beyond_all_exponents_are_numbers():
     record = b'{"a": 1e1000000000000000000000, "b": -1e-1000000000000000000000, "c": 1e400, "d": "\\ud800"}'
     properties = infer(record)["properties"]
     assert [properties[name]["type"] for name in "abc"] == [["null", "number"]] * 3
+
+
+def test_a_format_wants_enough_values_but_where_it_was_known_before() -> None:
+    day, moment = "2026-01-02", "2026-01-02T00:00:00Z"
+    few = SchemaInference()
+    records = [{"a": day, "in": [{"b": moment}], "key": moment, "odd": day}] * 4 + [{"odd": "x"}]
+    few.observe(json.dumps(record).encode() for record in records)
+    text = {"type": ["null", "string"]}
+    assert few.schema(format_values=5)["properties"]["a"] == text
+    assert few.schema(format_values=4)["properties"]["a"] == text | {"format": "date"}
+    inside = few.schema(format_values=5)["properties"]["in"]["items"]["properties"]["b"]
+    assert inside == text
+    known = few.schema(format_values=4)
+    assert few.schema(format_values=5, known=known) == known
+    at_once = few.schema(format_values=5, formats_at_once={"key": {"date-time"}, "a": {"date-time"}})[
+        "properties"
+    ]
+    assert (at_once["key"], at_once["a"]) == (text | {"format": "date-time"}, text)
+    assert few.schema(known={"properties": {"odd": text | {"format": "date"}}})["properties"]["odd"] == text

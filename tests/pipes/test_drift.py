@@ -1,79 +1,109 @@
-"""A field changes its type at the source: what the last line says can be done, and done, helps."""
+"""A field changes its type at the source: the pipe goes on, and where somebody has said what it is, the last line says what helps."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from faults.loads import query
-from faults.pipes import pipe
-from taps.rest.api_server import json_reply, serving
+from conformance.processes import Outcome
+from faults.loads import load as load_into_postgres
+from faults.loads import query as query_postgres
+from taps.rest.api_server import Api, json_reply, page_of, serving
+from taps.rest.in_process import run_here
+from targets.duckdb.test_target_duckdb import load as load_into_duckdb
+from targets.duckdb.test_target_duckdb import query as query_duckdb
 
-STREAM = {"name": "days", "path": "/rows", "primary_keys": ["id"], "pagination": {"type": "single"}}
-KEPT, DRIFTED = {"id": 1, "v": "2024-01-02"}, {"id": 2, "v": "soon"}
+STREAM = {"name": "days", "path": "/rows", "primary_keys": ["id"], "pagination": {"type": "page", "size": 20}}
+A_UUID = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a%02d"
+FIELDS = ("day", "seen_at", "no", "uid")
 
-
-def test_a_date_that_becomes_text(database: str, tmp_path: Path) -> None:
-    rows: list[dict[str, Any]] = [KEPT]
-    with serving({"/rows": lambda _: json_reply(rows)}) as api:
-
-        def run(code: int) -> tuple[str, str]:
-            ended = pipe(database, api.url, STREAM, schema_cache=str(tmp_path / "cache"))
-            assert ended.target.code == code, ended.target.stderr
-            return ended.tap.stderr, ended.target.last_words
-
-        run(0)
-        rows[:] = [KEPT, DRIFTED]
-        grows, refused = run(65)
-        # The source is mended, and the cache still knows the other type.
-        rows[:] = [KEPT, {"id": 2, "v": "2024-01-03"}]
-        assert run(65)[1] == refused
-        named = re.search(r"its schema grows and stays so: to infer it anew, remove (\S+\.json)", grows)
-        assert named
-        assert "remove the stream's file from the folder `schema_cache`" in refused
-        Path(named[1]).unlink()
-        run(0)
-        assert query(database, "SELECT v::text FROM days ORDER BY id") == [("2024-01-02",), ("2024-01-03",)]
-        # The source keeps the new type.
-        rows[:] = [KEPT, DRIFTED]
-        _, refused = run(65)
-        change = re.search(r"`(ALTER TABLE .*?)`", refused)
-        assert change
-        query(database, change[1])
-        run(0)
-        assert query(database, "SELECT v FROM days ORDER BY id") == [("2024-01-02",), ("soon",)]
+Query = Callable[[str], list[tuple[Any, ...]]]
 
 
-@pytest.mark.parametrize("way", ["cache", "infer"])
-def test_a_date_that_becomes_text_in_the_first_load(database: str, tmp_path: Path, way: str) -> None:
-    """Nothing is there yet that could be changed; it was told how."""
-    stream = STREAM | {"pagination": {"type": "page"}}
+@pytest.fixture(params=["target-postgres", "target-duckdb"])
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Callable[..., Outcome], Query]:
+    """What loads messages, and what reads the table."""
+    if request.param == "target-duckdb":
+        file = tmp_path / "x.duckdb"
+        return lambda *lines: load_into_duckdb(file, *lines), lambda text: query_duckdb(file, text)
+    database = request.getfixturevalue("database")
+    return lambda *lines: load_into_postgres(database, *lines), lambda text: query_postgres(database, text)
 
-    def page(asked: Any) -> Any:
-        number = int(asked.query.get("page", ["1"])[0])
-        return json_reply(
-            [{"id": number, "v": "soon" if number == 4 else "2024-01-02"}] if number < 6 else []
-        )
 
-    with serving({"/rows": page}) as api:
+def row(number: int, **more: Any) -> dict[str, Any]:
+    return {
+        "id": number,
+        "day": "2024-01-02",
+        "seen_at": "2024-01-02T10:00:00Z",
+        "no": number,
+        "uid": A_UUID % number,
+    } | more
 
-        def run(code: int, infer: int = 1, cache: str = "cache") -> str:
-            more = {"infer": {"pages": infer}, "schema_cache": str(tmp_path / cache)}
-            ended = pipe(database, api.url, stream, **more)
-            assert ended.target.code == code, ended.target.stderr
-            return ended.target.last_words
 
-        refused = run(65)
-        assert "nothing of it is kept: run again" in refused
-        if way == "cache":
-            run(0)
-        else:
-            assert run(65, cache="thrown away") == refused
-            run(0, infer=5, cache="as well")
-    assert query(database, "SELECT id, v FROM days WHERE id IN (1, 4) ORDER BY id") == [
-        (1, "2024-01-02"),
-        (4, "soon"),
+ODD = {"day": "soon", "seen_at": "n/a", "no": "N/A", "uid": "none"}
+
+
+def stored(query: Query) -> list[tuple[Any, ...]]:
+    fields = ", ".join(f"CAST({name} AS VARCHAR)" for name in FIELDS)
+    return query(f"SELECT id, {fields} FROM days WHERE id IN (1, 30, 31) ORDER BY id")
+
+
+@pytest.mark.parametrize("memory", ["a cache", "none"])
+def test_the_pipe_goes_on_when_inference_was_wrong(memory: str, target: Any, tmp_path: Path) -> None:
+    load, query = target
+    rows = [row(number) for number in range(1, 13)]
+    caches = iter(range(10))
+
+    def run(api: Api) -> None:
+        cache = tmp_path / ("cache" if memory == "a cache" else f"cache{next(caches)}")
+        load(*run_here(api, STREAM, cache=cache).all).expect(0)
+
+    with serving({"/rows": lambda asked: json_reply(page_of(rows, asked, 20))}) as api:
+        run(api)
+        types = [
+            str(found)
+            for (found,) in query(
+                "SELECT data_type FROM information_schema.columns WHERE table_name = 'days'"
+            )
+        ]
+        assert {name.lower() for name in types} >= {"date", "timestamp with time zone", "bigint", "uuid"}
+        rows.append(row(30, **ODD))
+        run(api)
+        first = (1, "2024-01-02", "2024-01-02T10:00:00Z", "1", A_UUID % 1)
+        assert stored(query) == [first, (30, "soon", "n/a", '"N/A"', "none")]
+        # The source is mended, and one more row comes.
+        rows[-1:] = [row(31)]
+        run(api)
+    assert stored(query)[1:] == [
+        (30, "soon", "n/a", '"N/A"', "none"),
+        (31, "2024-01-02", "2024-01-02T10:00:00Z", "31", A_UUID % 31),
     ]
-    assert query(database, "SELECT count(*) FROM days") == [(5,)]
+
+
+def test_another_value_in_the_middle_of_the_first_load(target: Any, tmp_path: Path) -> None:
+    load, query = target
+    rows = [row(number) for number in range(1, 26)]
+    rows.append(row(30, **ODD))
+    with serving({"/rows": lambda asked: json_reply(page_of(rows, asked, 20))}) as api:
+        messages = run_here(api, STREAM, cache=tmp_path / "cache", infer={"pages": 1}).all
+    assert sum(message["type"] == "SCHEMA" for message in messages) == 2
+    load(*messages).expect(0)
+    assert stored(query)[1] == (30, "soon", "n/a", '"N/A"', "none")
+    assert query("SELECT count(*) FROM days") == [(26,)]
+
+
+def test_what_somebody_has_said_is_not_widened(target: Any, tmp_path: Path) -> None:
+    load, query = target
+    rows = [row(1)]
+    stream = STREAM | {"schema_overrides": {"day": {"format": "date"}}}
+    with serving({"/rows": lambda asked: json_reply(page_of(rows, asked, 20))}) as api:
+        load(*run_here(api, stream, cache=tmp_path).all).expect(0)
+        rows.append(row(30, day="soon"))
+        refused = load(*run_here(api, stream, cache=tmp_path).all).expect(65).last_words
+        assert '`"soon"` at days.$.day' in refused
+        loose = STREAM | {"schema_overrides": {"day": {"type": "string"}}}
+        refused = load(*run_here(api, loose, cache=tmp_path).all).expect(65).last_words
+    assert "for `day` of stream `days`" in refused
+    assert stored(query)[0][1] == "2024-01-02"

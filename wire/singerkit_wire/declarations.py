@@ -24,10 +24,11 @@ class Declaration(msgspec.Struct):
     schema: msgspec.Raw
     key_properties: list[str] | None = None
     bookmark_properties: Any = None
+    inferred: Any = None
 
     @property
     def fingerprint(self) -> bytes:
-        return bytes(self.schema) + repr(self.key_properties).encode()
+        return bytes(self.schema) + repr([self.key_properties, self.inferred]).encode()
 
 
 def read_declaration(message: Message) -> Declaration:
@@ -53,6 +54,7 @@ def declared_stream(
         _schema_of(declaration, number),
         tuple(dict.fromkeys(declaration.key_properties or ())),
         keeps_text=keeps_text,
+        inferred=declaration.inferred if isinstance(declaration.inferred, list) else (),
     )
     if max_columns is not None and len(stream.columns) > max_columns:
         raise BadDataError(

@@ -57,8 +57,9 @@ class Output:
         schema: Mapping[str, Any],
         key_properties: Sequence[str],
         bookmark_properties: Sequence[str] = (),
+        inferred: Sequence[str] = (),
     ) -> None:
-        """Write a SCHEMA message."""
+        """Write a SCHEMA message; ``inferred``: see `singerkit_wire.stream.Stream`."""
         message: dict[str, Any] = {
             "type": "SCHEMA",
             "stream": stream,
@@ -67,6 +68,8 @@ class Output:
         }
         if bookmark_properties:
             message["bookmark_properties"] = list(bookmark_properties)
+        if inferred:
+            message["inferred"] = list(inferred)
         self._put(_encoder.encode(message) + b"\n")
 
     def records(self, lines: bytes) -> None:

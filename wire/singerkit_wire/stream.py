@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,12 +20,16 @@ _NOT_TEXT = frozenset({Kind.BIG_INTEGER, Kind.NUMBER, Kind.BOOLEAN, Kind.JSON})
 
 @dataclass(frozen=True)
 class Stream:
-    """A stream as its last SCHEMA message declares it; ``schema`` has its local references resolved."""
+    """A stream as its last SCHEMA message declares it; ``schema`` has its local references resolved.
+
+    ``inferred``: fields whose types are what some records show, which later ones may contradict; our taps name them.
+    """
 
     name: str
     schema: Mapping[str, Any]
     key_properties: tuple[str, ...]
     columns: tuple[Column, ...]
+    inferred: frozenset[str] = frozenset()
 
     @property
     def is_whole_record(self) -> bool:
@@ -51,7 +55,12 @@ _OF_MESSAGES = (
 
 
 def stream_of(
-    name: str, schema: Mapping[str, Any], key_properties: tuple[str, ...], *, keeps_text: bool = False
+    name: str,
+    schema: Mapping[str, Any],
+    key_properties: tuple[str, ...],
+    *,
+    keeps_text: bool = False,
+    inferred: Iterable[Any] = (),
 ) -> Stream:
     """Return the stream of a SCHEMA message with resolved references; ``keeps_text`` as in `Loader`.
 
@@ -77,7 +86,7 @@ def stream_of(
         )
     if not columns:
         columns = (Column(WHOLE_RECORD, Kind.JSON, nullable=False, required=True, schema={"type": "object"}),)
-    return Stream(name, schema, key_properties, columns)
+    return Stream(name, schema, key_properties, columns, frozenset(map(str, inferred)))
 
 
 def _as_text(column: Column) -> Kind:

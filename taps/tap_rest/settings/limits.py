@@ -78,12 +78,18 @@ INFER = setting.group(
     {
         "pages": setting.count("Pages read.", default=5),
         "records": setting.count("Records read.", default=5000),
+        "format_values": setting.count(
+            "So many values of a field have to be a date-time, date, time or uuid, and none anything else, before it is declared as one; "
+            "with fewer it is text.",
+            default=10,
+        ),
     },
 )
 
 
 class InferSettings(msgspec.Struct, frozen=True):
-    """How many pages and records a first inference reads."""
+    """How many pages and records a first inference reads, and from how many values on a text has a format."""
 
     pages: int = 5
     records: int = 5000
+    format_values: int = 10

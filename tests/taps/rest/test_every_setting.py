@@ -435,6 +435,10 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "infer.records": top(
         {"streams": [{"name": "s", "path": "/typed", "pagination": {"type": "page"}}]}, infer={"records": 1}
     ),
+    "infer.format_values": top(
+        {"streams": [{"name": "s", "path": "/rows", "records": "$.data[*]", "pagination": ONE}]},
+        infer={"format_values": 2},
+    ),
     "pipeline": top(pipeline="mine"),
     "start_date": beside(stream(keyed()), start_date="2026-01-03T00:00:00Z"),
     "select": beside(stream({}), select=["s", "!s.u"]),

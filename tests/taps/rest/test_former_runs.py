@@ -62,11 +62,13 @@ def test_a_former_field_keeps_its_kind_and_what_others_know_of_the_state(
     sent = {**ROWS[0], "day": "2026-01-01", "tags": [1], "more": {"a": 1}, "nothing": None, "mixed": 1.5}
     rows: list[dict[str, Any]] = [sent, {**sent, "id": 2, "mixed": "x"}]
     with serving({"/rows": lambda _: json_reply(rows)}) as api:
-        first = run_tap(api.url, whole()).ended(0)
+        first = run_tap(api.url, whole(), infer=EARLY).ended(0)
         rows[:] = [{"id": 3, "day": "soon"}]
         # A run that began before states had it, and one by a tap of others, which hands on what it does not know.
         foreign = {"singer_state": first.state}
-        second = run_tap(api.url, whole(), state=foreign, schema_cache=str(tmp_path / "new")).ended(0)
+        second = run_tap(
+            api.url, whole(), infer=EARLY, state=foreign, schema_cache=str(tmp_path / "new")
+        ).ended(0)
         (schema,) = second.schemas("rows")
         assert {name: prop.get("type") for name, prop in schema["properties"].items()} == {
             "id": ["integer"] if isinstance(schema["properties"]["id"]["type"], list) else "integer",
@@ -84,11 +86,15 @@ def test_a_former_field_keeps_its_kind_and_what_others_know_of_the_state(
             dict.fromkeys(schema["properties"], None) | {"id": 3, "day": "soon"}
         ]
         former = {"bookmarks": {"rows": {}}}
-        third = run_tap(api.url, whole(), state=former, schema_cache=str(tmp_path / "newer")).ended(0)
+        third = run_tap(
+            api.url, whole(), infer=EARLY, state=former, schema_cache=str(tmp_path / "newer")
+        ).ended(0)
         assert third.records("rows") == rows
         # It comes back, with another type.
         rows[:] = [{"id": 3, "day": "soon", "qty": "many", "nothing": 1}]
-        fourth = run_tap(api.url, whole(), state=second.state, schema_cache=str(tmp_path / "n4")).ended(0)
+        fourth = run_tap(
+            api.url, whole(), infer=EARLY, state=second.state, schema_cache=str(tmp_path / "n4")
+        ).ended(0)
     assert fourth.records("rows")[0]["qty"] == "many"
 
 
@@ -166,6 +172,7 @@ MIXED: list[dict[str, Any]] = [
     },
     {"id": 2, "at": "2026-01-02T00:00:00Z", "n": "x", "t": "soon", "d": "2026-01-01", "o": ["a"]},
 ]
+EARLY = {"format_values": 1}
 KINDS = {
     "id": {"type": "integer"},
     "at": {"type": ["null", "string"], "format": "date-time"},
@@ -182,8 +189,8 @@ def test_types_that_were_sent_are_sent_without_the_schema_cache(
 ) -> None:
     rows = list(MIXED)
     with serving({"/rows": lambda _: json_reply(rows)}) as api:
-        old = json.loads(run_tap(api.url, whole(), args=("--discover",)).ended(0).stdout)
-        run = run_tap(api.url, whole()).ended(0)
+        old = json.loads(run_tap(api.url, whole(), args=("--discover",), infer=EARLY).ended(0).stdout)
+        run = run_tap(api.url, whole(), infer=EARLY).ended(0)
         rows[:] = [{**MIXED[0], "n": 1.5}]
         given = {"catalog": old} if has_catalog else {}
         for number in range(2):

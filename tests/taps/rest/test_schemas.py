@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from taps.rest.api_server import Asked, Reply, Route, json_reply, repeatedly, serving
+from taps.rest.in_process import run_here
 
 from tap_rest.config import api_settings
 from tap_rest.inferredschema import InferredSchema
@@ -23,6 +24,7 @@ def paged(pages: list[list[dict[str, Any]]]) -> Route:
     return route
 
 
+EARLY = {"format_values": 1}
 STREAM = {"name": "rows", "path": "/rows", "primary_keys": ["id"], "pagination": {"type": "page"}}
 
 
@@ -66,19 +68,19 @@ def test_inferred_over_pages_merged_and_cached(run_tap: Any, tmp_path: Path) -> 
         [{"id": 2, "n": 1.5, "t": None, "late": {"x": [1]}}],
     ]
     with serving({"/rows": paged(pages)}) as api:
-        first = run_tap(api.url, STREAM, args=("--discover",)).ended(0)
+        first = run_tap(api.url, STREAM, args=("--discover",), infer=EARLY).ended(0)
         asked_first = len(api.asked)
-        run = run_tap(api.url, STREAM).ended(0)
+        run = run_tap(api.url, STREAM, infer=EARLY).ended(0)
         assert len(api.asked) == asked_first + 3, "a run infers nothing that is known"
         pages.append([{"id": 3, "n": 2, "t": None, "new": True}])
-        second = run_tap(api.url, STREAM, args=("--discover",)).ended(0)
+        second = run_tap(api.url, STREAM, args=("--discover",), infer=EARLY).ended(0)
         assert len(api.asked) == 2 * asked_first + 4, "a discovery shows what the API has now"
         assert "(new: `new`); its schema grows" in second.stderr
         one, other = (json.loads(of.stdout)["streams"][0]["schema"]["properties"] for of in (first, second))
         assert other == one | {"new": {"type": ["null", "boolean"]}}
         pages.clear()
         pages.append([{"id": 3}])
-        third = run_tap(api.url, STREAM, args=("--discover",)).ended(0)
+        third = run_tap(api.url, STREAM, args=("--discover",), infer=EARLY).ended(0)
         assert third.stdout == second.stdout, "and forgets nothing"
         pages.clear()
     properties = json.loads(first.stdout)["streams"][0]["schema"]["properties"]
@@ -254,8 +256,8 @@ def test_a_catalog_needs_no_inference(run_tap: Any, tmp_path: Path) -> None:
 OLD_CATALOG = "The catalog is older than what was found of stream rows: it lacks, or has with fewer types, "
 
 
-def discovered(run_tap: Any, url: str, *streams: dict[str, Any]) -> Any:
-    return json.loads(run_tap(url, *streams, args=("--discover",)).ended(0).stdout)
+def discovered(run_tap: Any, url: str, *streams: dict[str, Any], **config: Any) -> Any:
+    return json.loads(run_tap(url, *streams, args=("--discover",), **config).ended(0).stdout)
 
 
 def properties(run: Any) -> Any:
@@ -266,12 +268,14 @@ def test_what_was_found_since_the_catalog_was_made_is_sent_by_each_run(run_tap: 
     """Not only by the run that finds it: the cache knows it after that, and nothing grows any more."""
     rows: list[dict[str, Any]] = [{"id": 1, "a": 1, "at": "2026-01-01T00:00:00Z", "in": {"x": 1}}]
     with serving({"/rows": paged([rows])}) as api:
-        catalog = discovered(run_tap, api.url, STREAM)
+        catalog = discovered(run_tap, api.url, STREAM, infer=EARLY)
         rows += [
             {"id": 2, "a": 1.5, "new": 7, "at": None, "in": {"x": 1}},
             {"id": 3, "a": 1, "new": 8, "at": "n/a", "in": {"x": 2, "y": 3}},
         ]
-        found, later, last = (run_tap(api.url, STREAM, catalog=catalog).ended(0) for _ in range(3))
+        found, later, last = (
+            run_tap(api.url, STREAM, catalog=catalog, infer=EARLY).ended(0) for _ in range(3)
+        )
         assert "its schema grows" in found.stderr
         assert OLD_CATALOG not in found.stderr
         assert properties(found)["a"] == {"type": ["null", "number"]}
@@ -280,7 +284,7 @@ def test_what_was_found_since_the_catalog_was_made_is_sent_by_each_run(run_tap: 
             assert run.records("rows") == [rows[0] | {"new": None}, *rows[1:]] == found.records("rows")
             assert properties(run) == properties(found)
             assert OLD_CATALOG + "`a`, `at`, `in`, `new`, sent as found" in run.stderr
-        anew = run_tap(api.url, STREAM, catalog=discovered(run_tap, api.url, STREAM)).ended(0)
+        anew = run_tap(api.url, STREAM, catalog=discovered(run_tap, api.url, STREAM, infer=EARLY)).ended(0)
     assert anew.records("rows") == last.records("rows")
     assert OLD_CATALOG not in anew.stderr
 
@@ -405,3 +409,38 @@ def test_half_a_character_that_is_copied_to_children(run_tap: Any) -> None:
     with serving(routes) as api:
         run = run_tap(api.url, {"name": "a", "path": "/a"}, child).ended(65)
     assert "Expected whole characters as `w` of the parent, which stream b is read by" in run.sentence
+
+
+def test_a_text_is_more_than_text_where_enough_values_show_it(tmp_path: Path) -> None:
+    """Of few rows one that comes later may be anything; what a key, the bookmark and a copied field are, is compared or joined by."""
+    rows = [
+        {"id": n, "at": f"2026-01-0{n}T00:00:00Z", "day": "2026-01-01", "made": "2026-01-01T00:00:00Z"}
+        for n in range(1, 5)
+    ]
+    parent = {
+        "name": "rows",
+        "path": "/rows",
+        "primary_keys": ["id", "made"],
+        "replication_key": "at",
+        "pagination": {"type": "single"},
+    }
+    child = {
+        "name": "below",
+        "path": "/below/{parent.id}",
+        "parent": {"stream": "rows", "copy": {"rows_id": "id", "made": "made", "day": "day"}},
+        "pagination": {"type": "single"},
+    }
+    routes: Any = {f"/below/{n}": lambda _: json_reply([{"no": 1, "x": "2026-01-01"}]) for n in range(1, 5)}
+    with serving({"/rows": lambda _: json_reply(rows), **routes}) as api:
+        run = run_here(api, parent, child, cache=tmp_path / "a")
+        early = run_here(api, parent, child, cache=tmp_path / "b", infer={"format_values": 4})
+        again = run_here(api, parent, child, cache=tmp_path / "c", state=early.state)
+    said = [m["schema"]["properties"] for r in (run, early, again) for m in r.all if m["type"] == "SCHEMA"]
+    formats = [{name: prop.get("format") for name, prop in of.items()} for of in said]
+    assert formats[0] == {"id": None, "at": "date-time", "day": None, "made": "date-time"}
+    assert formats[1] == {"rows_id": None, "made": "date-time", "day": None, "no": None, "x": None}
+    assert formats[2] == {"id": None, "at": "date-time", "day": "date", "made": "date-time"}
+    assert formats[3] == {"rows_id": None, "made": "date-time", "day": "date", "no": None, "x": "date"}
+    assert formats[4:] == formats[2:4], (
+        "what was sent with a format is so without the cache, of few rows, too"
+    )
