@@ -65,7 +65,7 @@ ERRORS = {
             "then": setting.text(
                 "`retry`: ask again, as after 503. `rate_limited`: ask again as after 429. `refresh`: renew the credentials and ask "
                 "once more. `fail`: end with an error, at once. `ignore`: a page without records. `end`: behind the first page, the end "
-                "of the pages. `skip`: of the first request below a parent, pass over this parent with a warning. `start_over`: "
+                "of the pages. `skip`: of the first request below a parent, or for a value of `for_each`, pass over it with a warning. `start_over`: "
                 "the `incremental.token` that was sent has expired, so all rows are read again, with a warning.",
                 enum=["retry", "rate_limited", "refresh", "fail", "ignore", "end", "skip", "start_over"],
             ),
@@ -144,8 +144,8 @@ def idle_rules(config: Mapping[str, Any]) -> Iterator[str]:
         paged = [one.get("pagination", config.get("pagination", {"type": "single"})) for one in about]
         for index, rule in enumerate(rules):
             idle = f"`{place}[{index}]` has no effect"
-            if rule["then"] == "skip" and not any("parent" in one for one in about):
-                yield f"{idle}, since {whose} {'a ' if about is streams else ''}`parent` that could be skipped"
+            if rule["then"] == "skip" and not any("parent" in one or "for_each" in one for one in about):
+                yield f"{idle}, since {whose} `parent` or `for_each`, of which one could be skipped"
             if rule["then"] == "start_over" and not any(
                 "token" in one.get("incremental", {}) for one in about
             ):

@@ -336,7 +336,7 @@ def test_a_parent_is_skipped(then: str, drive: Any) -> None:
             [{"path": "$.a", "then": "fail"}, {"path": "$.a", "status": 403, "then": "ignore"}],
             "never reached",
         ),
-        ([{"status": 404, "then": "skip"}], "has no effect, since no stream has a `parent`"),
+        ([{"status": 404, "then": "skip"}], "has no effect, since no stream has `parent` or `for_each`"),
         ([{"status": 403, "then": "refresh"}], "has no effect without `auth`"),
     ],
 )

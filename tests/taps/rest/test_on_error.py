@@ -302,6 +302,29 @@ def test_a_child_can_end_the_run_at_once(drive: Any) -> None:
     assert "Not read" not in run.sentence
 
 
+@pytest.mark.parametrize("keyed", [{"primary_keys": ["id", "of"]}, {"replication_key": "at"}])
+def test_a_value_of_a_list_that_is_refused_does_not_keep_the_others_from_being_read(
+    keyed: dict[str, Any], drive: Any
+) -> None:
+    tree = Tree()
+    tree.refused = {2: REFUSED}
+    below = {f"m/{number}/k": tree.k for number in (1, 2, 3)}
+    each = {
+        "name": "k",
+        "path": "/m/{each.of}/k",
+        "for_each": {"of": ["1", "2", "3"]},
+        "pagination": {"type": "single"},
+    }
+    run = drive(**below).run(each | keyed)
+    assert (run.code, run.ids("k")) == (77, [10, 30])
+    assert "stream `k` (1 part of it)" in run.sentence
+    skipping = {"errors": [{"status": 403, "then": "skip"}]}
+    assert run.run(each | keyed | skipping).code == 0
+    tree.refused = {}
+    again = run.run(each | keyed, state=run.state)
+    assert again.ids("k") == ([20] if "replication_key" in keyed else [10, 20, 30])
+
+
 def test_no_row_of_what_failed_leaves_the_target(drive: Any) -> None:
     tree = Tree()
     streams = [one | {"activate_version": True, "schema": SCHEMA} for one in (M, K)]
