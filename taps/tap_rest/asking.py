@@ -28,6 +28,7 @@ from tap_rest.deletions import Deletions
 from tap_rest.doubts import told_of_lost_page, told_of_lost_parameters, told_of_uneven_pages
 from tap_rest.formats.layouts import layout_of
 from tap_rest.formats.translating import Translator
+from tap_rest.jobs import JobRunner
 from tap_rest.pages.endings import Endings
 from tap_rest.pages.here import Experience
 from tap_rest.pages.kinds import body_paths
@@ -105,6 +106,11 @@ class Asking:
         self._shaped = self._shaping.shaped
         rules = Rules.of(settings, source.api.errors)
         self._rules = {is_first: rules.at(is_first=is_first) for is_first in (True, False)}
+        self._job = (
+            None
+            if settings.job is None
+            else JobRunner(lambda: source.client, source.api.base_url, settings, settings.job, rules)
+        )
         self.numbering: Numbering | None = None
         """How the links or tokens number the pages, once two of them have shown it."""
         self.rows_came = 0
@@ -185,6 +191,12 @@ class Asking:
         begins_read: bool,
     ) -> Iterator[ReadPage]:
         settings = self._settings
+        if self._job is not None:
+            job, last = self._done(context, wanted)
+            wanted = {**wanted, "job": job}
+            if self._job.has_no_result(job):
+                yield ReadPage([], {}, last, is_last=True)
+                return
         frame = self._composer.frame(context, wanted)
         pages = self._read(is_first=is_first)
         rows = 0
@@ -254,6 +266,12 @@ class Asking:
         steps = likely_steps(settings.pagination, step, page, pages, rows, most)
         client.expect((settings.name, "pages"), [self._question(frame, likely) for likely in steps])
 
+    def _done(self, context: Context | None, wanted: Mapping[str, Any]) -> tuple[Mapping[str, Any], Response]:
+        """Make the job of a read; return what its answers hold, and the last of them."""
+        assert self._job is not None  # noqa: S101  asked before
+        with _naming(f"the job of stream {self._settings.name}"):
+            return self._job.run(self._composer.values(context, wanted))
+
     def _read(self, *, is_first: bool) -> Pages:
         return Pages(
             self._settings.pagination,
@@ -269,7 +287,9 @@ class Asking:
         return replace(frame.question(step), rules=self._rules[is_first])
 
     def _history(self, context: Context | None, step: Step) -> Question | None:
-        """Return the question for rows of former runs, None where it cannot be asked without a bookmark."""
+        """Return the question for rows of former runs, None where it cannot be asked without a bookmark, or is a job."""
+        if self._job is not None:
+            return None
         try:
             return replace(self._question(self._composer.frame(context, {}), step, is_first=True), accept=())
         except ConfigurationError:
@@ -351,7 +371,7 @@ class Asking:
 
         That a page does not exist (404, 416) is the end, too.
         """
-        if numbering is not None and numbering.is_signed:
+        if self._job is not None or (numbering is not None and numbering.is_signed):
             return
         settings = self._settings
         frame = self._composer.frame(context, wanted)

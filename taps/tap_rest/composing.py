@@ -54,8 +54,13 @@ class Composer:
         asked = self._asked(wanted)
         if not self._is_filled and self._behind is None:
             return Frame(self, asked, {}, self._plain)
-        values = {**self._parents.values(context), **_named(wanted)}
+        values = self.values(context, wanted).by_name
         return Frame(self, asked, values, None if self._fills_pages else self._filled(self._first, values))
+
+    def values(self, context: Context | None, wanted: Mapping[str, Any]) -> Values:
+        """Return the values of placeholders that all requests of a read have."""
+        found = {**self._parents.values(context), **_named(wanted), **wanted.get("job", {})}
+        return Values(self._moments, found)
 
     @cached_property
     def _plain(self) -> Filled:

@@ -22,6 +22,7 @@ from tap_rest.settings.errors import ERRORS, ErrorRule, error_problems
 from tap_rest.settings.explode import explode_problems
 from tap_rest.settings.fields import with_fields_at_top
 from tap_rest.settings.identity import IDENTITY
+from tap_rest.settings.job import job_problems, with_job
 from tap_rest.settings.limits import INFER, LIMITS, RETRIES, TIMEOUT, InferSettings, Limits, Retries, Timeout
 from tap_rest.settings.pagination import PAGINATION, pagination_problems
 from tap_rest.settings.ratelimit import RATE_LIMIT, RateLimit
@@ -120,7 +121,11 @@ def api_settings(config: Mapping[str, Any]) -> ApiSettings:
     if problems:
         raise ConfigurationError(f"The config is not valid: {'; '.join(problems)}.")
     streams = [
-        with_token(with_fields_at_top(with_request(_with_top_level(stream, config))))
+        with_token(
+            with_fields_at_top(
+                with_request(with_job(_with_top_level(stream, config), config.get("params", {})))
+            )
+        )
         for stream in config["streams"]
     ]
     headers = {name: text for name, text in config.get("headers", {}).items() if not holds_any(text)}
@@ -160,6 +165,7 @@ def config_conflicts(config: Mapping[str, Any]) -> list[str]:
         problems += [*explode_problems(whole, place), *deletes_problems(whole, place)]
         problems += token_problems(whole, place)
         problems += conditional_problems(whole, place, {other["name"]: other for other in streams})
+        problems += job_problems(whole, place)
         problems += request_problems(whole, place, has_start=has_start(whole, config))
         problems += window_problems(whole, place, config)
         problems += clock_problems(stream, place, stream.get("time_zone", config.get("time_zone")))

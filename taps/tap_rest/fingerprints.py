@@ -80,6 +80,8 @@ def _body(settings: StreamSettings) -> Iterator[Any]:
         yield settings.body
     if settings.graphql is not None:
         yield msgspec.to_builtins(settings.graphql)
+    if settings.job is not None:
+        yield settings.job.asked
     for name, values in texts_inside(settings.asked[3:]):
         yield from _hints({name: values})
 

@@ -91,6 +91,7 @@ KNOWN: dict[str, Placeholder] = {
     for known in (
         Placeholder("parent.", _without_parent),
         Placeholder("each.", _without_lists),
+        Placeholder("job.", lambda stream, _: None if "job" in stream else "has no `job`"),
         Placeholder("bookmark", _without_bookmark),
         Placeholder("value", _without_bookmark),
         Placeholder("from", _without_bookmark),
@@ -131,6 +132,10 @@ def asked_of(stream: Group) -> Iterator[tuple[str, Any]]:
         yield "graphql.variables", stream["graphql"].get("variables", {})
     if "next_request" in stream.get("pagination", {}):
         yield "pagination.next_request", stream["pagination"]["next_request"]
+    for step, request in stream.get("job", {}).items():
+        for name in ("path", "params", "headers", "body"):
+            if name in request:
+                yield f"job.{step}.{name}", request[name]
 
 
 def names_in(value: Any) -> Iterator[str]:

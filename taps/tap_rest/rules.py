@@ -18,7 +18,7 @@ from tap_rest.settings.errors import ErrorRule
 from tap_rest.settings.stream import StreamSettings
 from tap_rest.waiting import wait_asked_for
 
-__all__ = ["NO_RULES", "Rules", "enforced"]
+__all__ = ["NO_RULES", "Rules", "enforced", "fits_of"]
 
 _TEXT = 64 * 1024
 """Bytes of a body or value in which a text is looked for."""
@@ -37,7 +37,7 @@ class Rules:
     """The rules of one stream; the first that fits an answer counts."""
 
     def __init__(self, rules: Sequence[ErrorRule] = ()) -> None:
-        self._rules = [(rule, _test_of(rule)) for rule in rules]
+        self._rules = [(rule, fits_of(rule)) for rule in rules]
 
     @classmethod
     def of(cls, settings: StreamSettings, of_all: Sequence[ErrorRule]) -> Rules:
@@ -112,7 +112,7 @@ def _is_null(response: Response) -> bool:
     return len(response.body) < _SHORT and response.body.strip() == b"null"
 
 
-def _test_of(rule: ErrorRule) -> Callable[[Response], bool]:
+def fits_of(rule: ErrorRule) -> Callable[[Response], bool]:
     """Return whether what a rule says of bodies is so of the body of an answer."""
     fits = _value_test(rule)
     if rule.path is None:

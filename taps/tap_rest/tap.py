@@ -110,8 +110,9 @@ class TapRest(SingerkitTap):
             register_secrets(stream.params)
             register_secrets(stream.token.first_params if stream.token is not None else {})
             register_secrets_inside(stream.asked[3:])
-            for name, value in parameters_in_path(stream.path):
-                register_secrets({name: value})
+            for path in (stream.path, *(() if stream.job is None else stream.job.paths)):
+                for name, value in parameters_in_path(path):
+                    register_secrets({name: value})
             register_secrets(stream.headers)
         return Client(self.api)
 

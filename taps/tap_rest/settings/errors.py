@@ -12,7 +12,15 @@ from singerkit_shell.errors import ConfigurationError
 from tap_rest.paths import parse_path
 from tap_rest.settings import setting
 
-__all__ = ["END_STATUSES", "ERRORS", "ErrorRule", "error_problems", "idle_rules", "statuses_problem"]
+__all__ = [
+    "END_STATUSES",
+    "ERRORS",
+    "ErrorRule",
+    "error_problems",
+    "idle_rules",
+    "statuses_problem",
+    "test_problems",
+]
 
 _FOLLOWED = (301, 302, 303, 307, 308)
 _LATER = (408, 425, 429)
@@ -165,15 +173,12 @@ def _problems_of(rule: ErrorRule, said: Mapping[str, Any], here: str) -> list[st
     followed = [status for status in rule.statuses if status in _FOLLOWED]
     if followed:
         problems.append(f"`{here}.status` {followed[0]} is never seen: redirects are followed")
-    tests = [key for key in ("equals", "contains", "matches") if key in said]
-    if len(tests) > 1:
-        problems.append(f"`{here}` has `{tests[0]}` and `{tests[1]}`; take one of them, or write two rules")
     if "equals" in said and rule.path is None:
         problems.append(f"`{here}.equals` needs `{here}.path`")
     for key, thens in (("message", ("fail",)), ("wait", ("retry", "rate_limited"))):
         if key in said and rule.then not in thens:
             problems.append(f"`{here}.{key}` does not go with `{here}.then` `{rule.then}`")
-    problems += _unreadable(rule, here)
+    problems += test_problems(said, here)
     is_of_failures = bool(rule.statuses) and min(rule.statuses) >= 300
     if (rule.contains or rule.matches) and rule.path is None and not is_of_failures:
         problems.append(
@@ -193,16 +198,20 @@ def _problems_of(rule: ErrorRule, said: Mapping[str, Any], here: str) -> list[st
     return problems
 
 
-def _unreadable(rule: ErrorRule, here: str) -> list[str]:
+def test_problems(said: Mapping[str, Any], here: str) -> list[str]:
+    """Return what is wrong with what `path`, `equals`, `contains` and `matches` say of a body."""
     problems = []
-    if rule.path is not None:
+    tests = [key for key in ("equals", "contains", "matches") if key in said]
+    if len(tests) > 1:
+        problems.append(f"`{here}` has `{tests[0]}` and `{tests[1]}`; take one of them")
+    if "path" in said:
         try:
-            parse_path(rule.path, f"{here}.path")
+            parse_path(said["path"], f"{here}.path")
         except ConfigurationError as error:
             problems.append(str(error).rstrip("."))
-    if rule.matches is not None:
+    if "matches" in said:
         try:
-            re.compile(rule.matches)
+            re.compile(said["matches"])
         except re.error as error:
             problems.append(
                 f"Expected a regular expression at `{here}.matches`, got one that cannot be read ({error})"

@@ -19,6 +19,7 @@ from tap_rest.settings.errors import ERRORS, ErrorRule
 from tap_rest.settings.explode import EXPLODE, Explode
 from tap_rest.settings.fields import COPY, field_problems, names_of
 from tap_rest.settings.incremental import BOOKMARK, INCREMENTAL, BookmarkSettings, Incremental
+from tap_rest.settings.job import JOB, Job
 from tap_rest.settings.method import BODY_FORMAT, GRAPHQL, METHOD, REQUEST_BODY, GraphQL
 from tap_rest.settings.pagination import PAGINATION, Pagination, pagination_problems
 from tap_rest.settings.parent import PARENT, Parent, fields_of_parent, parent_problems
@@ -89,6 +90,7 @@ STREAM = setting.group(
         ),
         "copy": COPY,
         "explode": EXPLODE,
+        "job": JOB,
         "deletes": DELETES,
         "duplicate_keys": setting.text(
             "What it means when two different rows have the same `primary_keys` in one answer, or below two parents: "
@@ -179,6 +181,7 @@ class StreamSettings(msgspec.Struct, frozen=True, dict=True):
     parent: Parent | None = None
     for_each: dict[str, tuple[str | int, ...]] = {}
     errors: tuple[ErrorRule, ...] = ()
+    job: Job | None = None
     on_error: str = "continue"
     activate_version: bool = False
     conditional: bool = False
@@ -189,7 +192,7 @@ class StreamSettings(msgspec.Struct, frozen=True, dict=True):
         """Names of parameters whose values are not shown: those of the config, and a token."""
         token = self.token
         of_token = [] if token is None else [*filter(None, [token.param]), *token.first_params]
-        return [*self.params, *of_token]
+        return [*self.params, *of_token, *(() if self.job is None else self.job.params)]
 
     @property
     def keyset_field(self) -> str | None:
@@ -242,7 +245,7 @@ class StreamSettings(msgspec.Struct, frozen=True, dict=True):
 
     @property
     def _can_follow(self) -> bool:
-        if not self.is_sorted or self.incremental is None:
+        if not self.is_sorted or self.incremental is None or self.job is not None:
             return False
         if filters(self.records or "") or self.explode is not None:
             return False  # what is left of a page does not say how full it was
@@ -285,7 +288,12 @@ class StreamSettings(msgspec.Struct, frozen=True, dict=True):
 
     @property
     def asked(self) -> tuple[Any, ...]:
-        """What the requests are made of, and may hold placeholders."""
+        """What the requests are made of, those of a job included, and may hold placeholders."""
+        return self.own_asked if self.job is None else (*self.own_asked, *self.job.asked)
+
+    @cached_property
+    def own_asked(self) -> tuple[Any, ...]:
+        """What the requests for pages are made of."""
         variables = self.graphql.variables if self.graphql is not None else None
         behind = self.pagination.next_request
         following = () if behind is None else (behind.path or "", behind.params, behind.body)

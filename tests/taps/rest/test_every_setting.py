@@ -458,6 +458,29 @@ SHOWN_ELSEWHERE = {
         f"streams[].errors[].{key}": "test_a_rule_fits_by_status_and_body"
         for key in ("status", "path", "equals", "contains", "matches")
     },
+    "streams[].job": "test_a_job_is_made_waited_for_and_read",
+    "streams[].job.result": "test_one_more_request_tells_where_the_rows_are",
+    **{f"streams[].job.{step}": "test_a_job_is_made_waited_for_and_read" for step in ("create", "poll")},
+    **{
+        f"streams[].job.{step}.{key}": f"test_{shown}"
+        for step in ("create", "poll")
+        for key, shown in {
+            "path": "a_job_is_made_waited_for_and_read",
+            "params": "parameters_of_all_requests_and_its_own",
+            "method": "parameters_of_all_requests_and_its_own",
+            "headers": "headers_and_forms_of_its_requests",
+            "body": "headers_and_forms_of_its_requests",
+            "body_format": "headers_and_forms_of_its_requests",
+        }.items()
+    },
+    "streams[].job.poll.until": "test_a_job_that_does_not_get_done",
+    "streams[].job.poll.failed": "test_a_job_that_does_not_get_done",
+    **{
+        f"streams[].job.poll.until.{key}": "test_a_rule_fits_by_status_and_body"
+        for key in ("path", "equals", "contains", "matches")
+    },
+    "streams[].job.poll.wait": "test_what_an_answer_asks_to_wait_is_waited",
+    "streams[].job.poll.longest": "test_a_job_that_does_not_get_done",
     "rate_limit": "test_streams_share_the_budget",
     "rate_limit.requests_per_second": "test_no_window_of_time_has_more_requests_than_the_budget",
     "rate_limit.requests_per_minute": "test_streams_share_the_budget",
