@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,6 +26,7 @@ __all__ = [
     "table_text",
 ]
 
+_CONTINUATION = "_singerkit_continuation"
 _WIDEST = 72  # characters of a value for people
 
 # show
@@ -93,9 +94,20 @@ def _bookmark(part: Any) -> str:
     if isinstance(part, dict) and isinstance(part.get("partitions"), list):
         count = len(part["partitions"])
         return f"{count} partition{'' if count == 1 else 's'}"
+    if isinstance(part, dict) and isinstance(part.get(_CONTINUATION), dict):
+        return _continuation(part[_CONTINUATION])
     return _shown(
         {key: item for key, item in part.items() if key != READ_AS} if isinstance(part, dict) else part
     )
+
+
+def _continuation(said: Mapping[str, Any]) -> str:
+    """Word what a source has left: a token, or the version of its answer, of the stream or of each partition."""
+    whole, partitions = said.get("whole"), said.get("partitions")
+    if isinstance(whole, dict):
+        return ", ".join(f"{name} = {_shown(value)}" for name, value in whole.items() if name != "of")
+    count = len(partitions) if isinstance(partitions, dict) else 0
+    return f"goes on below {count} partition{'' if count == 1 else 's'}"
 
 
 def table_text(found: Sequence[Snapshot]) -> str:

@@ -5,6 +5,7 @@ What such a record leaves out stays as it is in the target, since it may have no
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -15,7 +16,8 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from singerkit_shell.errors import BadDataError
-from singerkit_state.instants import Instant, NoInstantError, iso_instant, iso_of, rfc2822_instant, zone_named
+from singerkit_state.instants import Instant, iso_of, zone_named
+from singerkit_state.order import UnorderableError, ValueKind, instant_of
 from singerkit_wire.encode import Record
 from singerkit_wire.stream import DELETED_AT
 from tap_rest import exact
@@ -30,8 +32,9 @@ __all__ = ["Deletions", "living"]
 Column = Callable[[Sequence[Raw], str], list[Found]]
 _BEGIN = json.dumps(DELETED_AT).encode() + b":"
 _THERE = _BEGIN + b"null"
-_SCALES = ((10**8, 1), (10**11, 10**3), (10**14, 10**6), (10**17, 10**9))
-"""From which number on it is taken for seconds since 1970, or for so many in one: times from 1973 on."""
+_TEXTS = ("date-time", "rfc2822", "json_date")
+_NUMBERS = {"epoch": 10**8, "epoch_ms": 10**11, "epoch_us": 10**14, "epoch_ns": 10**17}
+"""From which number on it is taken for one of these: times from 1973 on."""
 
 
 class Deletions:
@@ -39,7 +42,10 @@ class Deletions:
 
     def __init__(self, settings: StreamSettings, tell: Callable[[str], None]) -> None:
         self._settings, self._deletes, self._tell = settings, settings.deletes, tell
-        self._zone = None if settings.time_zone is None else zone_named(settings.time_zone)
+        zone = None if settings.time_zone is None else zone_named(settings.time_zone)
+        told = settings.replication_key_format
+        names = [*([] if told is None else [told]), *_TEXTS]
+        self._kinds = [kind for name in names if (kind := ValueKind.named(name, zone)).is_time]
         self._is_met = False
         self._own = _column(DELETED_AT)
         self._times: list[Column] = []
@@ -112,23 +118,21 @@ class Deletions:
         return [now if text is None else text for text in times]
 
     def _moment(self, raw: bytes) -> Instant | None:
-        """Return the point in time that a value is: ISO 8601, a date of e-mail, or a number since 1970; None: it is none."""
+        """Return the point in time that a value is, of the replication key's format or another that is known; None: it is none."""
         value = exact.loads(raw)
-        if isinstance(value, str):
-            for read in (lambda text: iso_instant(text, self._zone), rfc2822_instant):
-                try:
-                    return read(value)
-                except NoInstantError:
-                    continue
-            value = Decimal(value) if value.isascii() and value.isdigit() else None
-        if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
             return None
-        scale = next((scale for least, scale in reversed(_SCALES) if value >= least), None)
-        if scale is None or value >= 10**20:
-            return None
-        seconds, rest = divmod(Decimal(str(value)), scale)
-        fraction = f"{rest / scale:f}".partition(".")[2].rstrip("0")
-        return int(seconds), fraction
+        is_number = not isinstance(value, str) or (value.isascii() and value.isdigit())
+        for kind in [*self._kinds, *(_kinds_of_number(Decimal(value)) if is_number else ())]:
+            with contextlib.suppress(UnorderableError):
+                return instant_of(value, kind)
+        return None
+
+
+def _kinds_of_number(number: Decimal) -> list[ValueKind]:
+    """Return the unit since 1970 that a number has by its size, if any."""
+    fits = [name for name, least in _NUMBERS.items() if least <= number < least * 1000]
+    return [ValueKind.named(name) for name in fits]
 
 
 def living(records: Sequence[Record]) -> list[Record]:

@@ -87,6 +87,18 @@ def test_show_for_people(path: Path) -> None:
     )
 
 
+def test_show_of_what_a_source_has_left(tmp_path: Path) -> None:
+    file = tmp_path / "state.json"
+    left = {
+        "events": {"whole": {"token": "abc", "of": "5f0c"}},
+        "plans": {"partitions": {"a": {"etag": "1"}}},
+    }
+    parts = {name: {"_singerkit_continuation": said} for name, said in left.items()}
+    file.write_text(json.dumps({"bookmarks": parts}))
+    shown = tool("show", file).stdout.decode().splitlines()
+    assert shown[-2:] == ["events  token = abc", "plans   goes on below 1 partition"]
+
+
 def test_show_for_scripts(path: Path) -> None:
     shown = answer("show", path, "--json")
     assert shown.pop("committed_at").startswith("20")

@@ -94,6 +94,8 @@ def test_the_time_of_a_deletion(run: Run) -> None:
         (1767225600, "2026-01-01T00:00:00Z"),
         (1767225600123, "2026-01-01T00:00:00.123Z"),
         ("1767225600", "2026-01-01T00:00:00Z"),
+        (1767225600123456, "2026-01-01T00:00:00.123456Z"),
+        ("/Date(1767225600123+0100)/", "2026-01-01T00:00:00.123Z"),
         (True, "2026-05-01T00:00:00Z"),  # by the replication key
         (1, "2026-05-01T00:00:00Z"),
         (None, None),
@@ -107,6 +109,16 @@ def test_the_time_of_a_deletion(run: Run) -> None:
     ]
     with serving(answering(*rows)) as api:
         assert [row[GONE] for row in run(api, stream).rows] == [text for _, text in times]
+
+
+def test_the_format_of_the_replication_key_is_that_of_deletions(run: Run) -> None:
+    stream = NOTES | {
+        "replication_key": "at",
+        "replication_key_format": "%d.%m.%Y",
+        "deletes": {"field": "gone"},
+    }
+    with serving(answering({"id": 1, "at": "03.02.2026", "gone": "04.02.2026"})) as api:
+        assert [row[GONE] for row in run(api, stream).rows] == ["2026-02-04T00:00:00Z"]
 
 
 def test_values_that_mean_deleted(run: Run) -> None:
