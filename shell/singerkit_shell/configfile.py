@@ -8,17 +8,19 @@ settings hold none.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import select
 import time
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import Any
 
+from singerkit_shell.addresses import secrets_of_address
+from singerkit_shell.configtext import ConfigTextError, RepeatedKeyError, kind_of, value_of, without_repeats
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
+from singerkit_shell.variables import Variables
 
 __all__ = [
     "Referred",
@@ -47,18 +49,16 @@ class _NotText(ValueError):
     """Why a file cannot be read, in a few words."""
 
 
-class RepeatedKeyError(_NotText):
-    """A key stands twice in one object; a reader takes one of the two, and nobody knows which."""
-
-
 class Referred(str):
-    """A text that a config takes from elsewhere; ``origin`` says from where."""
+    """A text that a config takes from elsewhere; ``origin`` says from where, ``parts`` are what of it came from there."""
 
     origin: str
+    parts: tuple[str, ...]
 
-    def __new__(cls, text: str, origin: str) -> Referred:
+    def __new__(cls, text: str, origin: str, parts: Iterable[str] = ()) -> Referred:
         made = super().__new__(cls, text)
         made.origin = origin
+        made.parts = tuple(parts)
         return made
 
 
@@ -68,8 +68,44 @@ def read_config(path: str) -> dict[str, Any]:
     Raises:
         ConfigurationError: the file is missing, unreadable, not JSON, not an object, or refers to nothing.
     """
-    config = _json_object(path, "config", _LONGEST_CONFIG, without_repeats)
-    return {_text(key, path, "a key"): resolved(value, f"{path}: {key}") for key, value in config.items()}
+    config = _json_object(path, "config", _LONGEST_CONFIG, without_repeats, kind_of(path))
+    variables = Variables(path, _read_variables)
+    return {
+        _text(key, path, "a key"): resolved(
+            _filled(value, f"{path}: {key}", variables), f"{path}: {key}", 1, variables
+        )
+        for key, value in config.items()
+    }
+
+
+def _read_variables(path: str) -> str:
+    try:
+        return read_text(path, _LONGEST_VALUE)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"The file {path} cannot be read ({reason_of(error)}).") from None
+
+
+def _filled(value: Any, where: str, variables: Variables, level: int = 1) -> Any:
+    """Return a value with the variables that its texts use (`${NAME}`); what they hold is masked from now on."""
+    if level > _LEVELS:
+        return value  # `resolved` says so
+    if isinstance(value, dict):
+        return {key: _filled(item, f"{where}.{key}", variables, level + 1) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_filled(item, f"{where}[{index}]", variables, level + 1) for index, item in enumerate(value)]
+    if not isinstance(value, str) or "${" not in value:
+        return value
+    text, used, problem = variables.filled(value)
+    if problem is not None:
+        raise ConfigurationError(f"{where} {problem}; nothing was read.")
+    if not used:
+        return text
+    text = _text(text, where, "a variable with a text")
+    redactor.add_reference(text)
+    if secrets_of_address(text) is None:
+        for part in used:
+            redactor.add_reference(part)
+    return Referred(text, "an environment variable", used)
 
 
 _MAY_BE_DATA = re.compile(r"""[{"@=]|:/""")
@@ -85,7 +121,7 @@ def read_json_object(path: str, what: str) -> dict[str, Any]:
     return _json_object(path, what, _LONGEST_FILE, without_repeats)
 
 
-def _json_object(path: str, what: str, limit: int, object_of: Any) -> dict[str, Any]:
+def _json_object(path: str, what: str, limit: int, object_of: Any, kind: str = "JSON") -> dict[str, Any]:
     if _MAY_BE_DATA.search(path) and not os.path.exists(path):
         raise ConfigurationError(
             f"Expected the path of a {what} file, got what looks like its content or a URL, which may hold a secret and is "
@@ -100,22 +136,12 @@ def _json_object(path: str, what: str, limit: int, object_of: Any) -> dict[str, 
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"The {what} file {path} cannot be read ({reason_of(error)}).") from None
     try:
-        value = json.loads(text, object_pairs_hook=object_of, parse_constant=_no_number)
-    except json.JSONDecodeError as error:
-        raise ConfigurationError(
-            f"The {what} file {path} is not JSON: {error.msg} at line {error.lineno} column {error.colno}."
-        ) from None
-    except RecursionError:
-        raise ConfigurationError(f"The {what} file {path} is nested too deeply.") from None
-    except _NotText as error:
+        value = value_of(text, kind, object_of)
+    except ConfigTextError as error:
         raise ConfigurationError(f"The {what} file {path} {error}.") from None
-    except ValueError:  # Python's own limit against numbers that take minutes to read
-        raise ConfigurationError(
-            f"The {what} file {path} holds a number of more than 4300 digits; write a shorter one."
-        ) from None
     if not isinstance(value, dict):
         raise ConfigurationError(
-            f"The {what} file {path} holds a JSON {_json_name(value)}; a JSON object is expected."
+            f"The {what} file {path} holds a {kind} {_json_name(value)}; {'a table' if kind == 'TOML' else f'a {kind} object'} is expected."
         )
     return value
 
@@ -179,24 +205,6 @@ def reason_of(error: Exception) -> str:
     return "there is a NUL in its name"
 
 
-def without_repeats(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object of JSON, for `object_pairs_hook`; of a key that stands twice one would be without effect.
-
-    Raises:
-        RepeatedKeyError: there is one; the message says what the text does.
-    """
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise RepeatedKeyError(f"has the key `{key[:60]}` twice in one object; leave one of them out")
-        found[key] = value
-    return found
-
-
-def _no_number(name: str) -> NoReturn:
-    raise _NotText(f"holds `{name}`, which is no JSON number")
-
-
 def _json_name(value: Any) -> str:
     if value is None:
         return "null"
@@ -204,7 +212,7 @@ def _json_name(value: Any) -> str:
     return names[type(value)]
 
 
-def resolved(value: Any, where: str, level: int = 1) -> Any:
+def resolved(value: Any, where: str, level: int = 1, variables: Variables | None = None) -> Any:
     """Return a value of JSON with its references resolved; what they lead to is masked from now on.
 
     Raises:
@@ -216,15 +224,15 @@ def resolved(value: Any, where: str, level: int = 1) -> Any:
         )
     if isinstance(value, dict):
         if set(value) == {"env"} and isinstance(value["env"], str):
-            return _from_environment(value["env"], where)
+            return _from_environment(value["env"], where, variables)
         if set(value) == {"file"} and isinstance(value["file"], str):
             return _from_file(value["file"], where)
         return {
-            _text(key, where, "a key"): resolved(item, f"{where}.{key}", level + 1)
+            _text(key, where, "a key"): resolved(item, f"{where}.{key}", level + 1, variables)
             for key, item in value.items()
         }
     if isinstance(value, list):
-        return [resolved(item, f"{where}[{index}]", level + 1) for index, item in enumerate(value)]
+        return [resolved(item, f"{where}[{index}]", level + 1, variables) for index, item in enumerate(value)]
     return _text(value, where, "a text") if isinstance(value, str) else value
 
 
@@ -270,7 +278,13 @@ def _is_path(text: str) -> bool:
     return all(map(_is_name, filter(None, re.split(r"[/.-]", text))))
 
 
-def _from_environment(name: str, where: str) -> Referred:
+def _from_environment(name: str, where: str, variables: Variables | None) -> Referred:
+    beside = variables.get(name) if variables is not None and name not in os.environ else None
+    if beside is not None:
+        redactor.add_reference(beside)
+        return Referred(
+            _text(beside, where, "a variable with a text"), f"the variable {name} of the file .env"
+        )
     value = from_variable(name, where)
     redactor.add_reference(value)
     return value

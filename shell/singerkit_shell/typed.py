@@ -84,7 +84,8 @@ class _Taking:
             self.problems.append(f"Expected {error} in {text.origin}, got something else, at `{place}`")
             return str(text)
         if not isinstance(made, dict | list):
-            self._judge(text, made, schemas, key)
+            for part in (text, *text.parts):
+                self._judge(part, made, schemas, key)
             return made
         if variables >= _MOST_VARIABLES:
             raise ConfigurationError(

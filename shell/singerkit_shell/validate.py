@@ -15,7 +15,8 @@ from singer_sdk.configuration._dict_config import parse_environment_config
 from singer_sdk.plugin_base import JSONSchemaValidator
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 
-from singerkit_shell.configfile import from_variable, is_same_file
+from singerkit_shell.configfile import from_variable, is_same_file, read_text
+from singerkit_shell.configtext import kind_of, lines_of
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.secrets import MASK, names_secret, redactor
 from singerkit_shell.typed import take_as_typed
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 CONFIG_PATHS = "singerkit.config_paths"
+_LONGEST_CONFIG = 16 << 20  # bytes
 _HIDDEN = ("headers", "params")
 """Groups whose values are never shown: any of them may be a key."""
 
@@ -186,6 +188,20 @@ def config_place() -> str:
     return f" in {' and '.join(paths)}" if paths else ""
 
 
+def _line_of(place: str) -> str:
+    """Name the line of a key in the config files of this command line, as in `` (line 7)``."""
+    ctx = click.get_current_context(silent=True)
+    for path in ctx.meta.get(CONFIG_PATHS, []) if ctx else []:
+        try:
+            text = read_text(path, _LONGEST_CONFIG)
+        except (OSError, ValueError):
+            continue  # a pipe, which is read once
+        line = lines_of(text, kind_of(path)).get(place) if "\n" in text.strip() else None
+        if line is not None:
+            return f" (line {line} of {path})"
+    return ""
+
+
 def check_no_input(path: str, option: str) -> None:
     """See that a file which is to be written, or read as something else, is none of the ``--config`` and ``--catalog``.
 
@@ -253,7 +269,8 @@ def _unknown(place: str, key: str, known: Sequence[str], what: str, elsewhere: s
         hint = f"; there are {', '.join(f'`{name}`' for name in known)}"
     else:
         hint = "; `--about` lists those that there are"
-    return f"There is no {what} `{place}`{hint}"
+    line = _line_of(place) if what == "setting" else ""
+    return f"There is no {what} `{place}`{line}{hint}"
 
 
 def nearest(key: str, known: Sequence[str]) -> str | None:

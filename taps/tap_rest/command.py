@@ -17,7 +17,7 @@ from singerkit_shell.errors import SingerkitError, UsageError
 from singerkit_shell.exits import exit_code_of
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
-from singerkit_shell.validate import nearest
+from singerkit_shell.validate import CONFIG_PATHS, nearest
 
 __all__ = ["COMMANDS", "main"]
 
@@ -84,6 +84,7 @@ def _preview(paths: tuple[str, ...], names: tuple[str, ...], rows: int) -> None:
     from tap_rest.preview.printing import print_look
     from tap_rest.streams import RestStream
 
+    click.get_current_context().meta[CONFIG_PATHS] = list(paths)
     tap = _tap_of(merged_config(*paths).config)
     streams = {one.name: one for one in tap.unread_streams().values() if isinstance(one, RestStream)}
     for name in names:

@@ -203,3 +203,17 @@ def test_columns_that_have_no_room_are_named() -> None:
     assert shown.splitlines()[-1] == "and 1 more field: other (string?)"
     assert "a" * 27 + "…" in shown
     assert max(map(len, shown.splitlines())) <= 40
+
+
+def test_an_unknown_key_is_named_with_its_line(tmp_path: Path) -> None:
+    config = tmp_path / "tap.yaml"
+    config.write_text(
+        "base_url: https://x.example\nstreams:\n  - name: a\n    path: /a\n    primary_key: [id]\n"
+    )
+    code, _, err = tap("--config", str(config))
+    assert code == 78
+    assert (
+        f"There is no setting `streams[0].primary_key` (line 5 of {config}); did you mean `primary_keys`?"
+        in err
+    )
+    assert f"(line 5 of {config})" in tap("preview", "--config", str(config))[2]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -11,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from taps.rest.api_server import Api, serving
-from taps.rest.conftest import Run
+from taps.rest.conftest import TAP, Run
 from taps.rest.ready import analytics, commerce, crm, hosted_git, support, telephony, work
 from taps.rest.ready.remote import REMOTES, Remote
 
@@ -43,16 +46,21 @@ def api(remote: Remote) -> Iterator[Api]:
 
 
 @pytest.fixture
-def load(remote: Remote, api: Api, tmp_path: Path, run_tap: Any) -> Any:
-    """Return what runs the ready config against the small server, as far as `state` and back."""
-    text = re.sub(r"https://[^/\s\"']+", lambda _: api.url, texts()[remote.name])
-    for name, value in remote.env.items():
-        text = text.replace(f"${{{name}}}", value)
-    config = yaml.safe_load(text)
-    base_url, streams = config.pop("base_url"), config.pop("streams")
+def load(remote: Remote, api: Api, tmp_path: Path) -> Any:
+    """Return what runs the ready config as it is printed, but for its hosts, against the small server."""
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        re.sub(r"https://(?:\$\{\w+\}|[\w.-])+(?=[/\"\s])", lambda _: api.url, texts()[remote.name])
+    )
+    environment = os.environ | dict(remote.env) | {"XDG_CACHE_HOME": str(tmp_path), "NO_PROXY": "*"}
 
     def run(state: Mapping[str, Any] | None = None) -> Run:
-        return run_tap(base_url, *streams, state=state, **{"headers": {}} | config)
+        command = [str(TAP), "--config", str(config)]
+        if state is not None:
+            (tmp_path / "state.json").write_text(json.dumps(state))
+            command += ["--state", str(tmp_path / "state.json")]
+        ended = subprocess.run(command, capture_output=True, env=environment, timeout=60, check=False)
+        return Run(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
 
     return run
 

@@ -1,0 +1,72 @@
+"""`${NAME}` in a config's texts: variables of the environment, else of the file `.env` beside the config.
+
+`${NAME:-text}` stands for the text where the variable is not set or empty, `$${` for `${` itself. Keys are left alone. What a variable holds is a
+secret until its setting says otherwise, as with `{"env": "NAME"}`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Variables"]
+
+_USE = re.compile(r"\$\$\{|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^{}]*))?\})?")
+_FILE = ".env"
+
+
+class Variables:
+    """What variables hold for the config at ``path``; ``read`` returns the text of a small file."""
+
+    def __init__(self, path: str, read: Callable[[str], str]) -> None:
+        self._file = str(Path(path).absolute().with_name(_FILE))
+        self._read = read
+        self._beside: dict[str, str] | None = None
+
+    def get(self, name: str) -> str | None:
+        """Return what a variable holds, None where it is not set."""
+        return os.environ.get(name, self._from_file().get(name))
+
+    def filled(self, text: str) -> tuple[str, list[str], str | None]:
+        """Return ``text`` with its variables, the values that came from them, and what is wrong, in words that follow its place."""
+        values: list[str] = []
+        problems: list[str] = []
+
+        def value_of(use: re.Match[str]) -> str:
+            if use[0] == "$${":
+                return "${"
+            name = use["name"]
+            if name is None:
+                problems.append("has `${` without a name and `}` behind it; write `$${` if that is meant")
+                return ""
+            value = self.get(name)
+            if not value and use["default"] is not None:
+                return use["default"]
+            if value is None:
+                problems.append(
+                    f"uses the environment variable {name}, which is not set, neither in a file `.env` beside the config"
+                )
+                return ""
+            values.append(value)
+            return value
+
+        return _USE.sub(value_of, text), values, problems[0] if problems else None
+
+    def _from_file(self) -> dict[str, str]:
+        if self._beside is None:
+            self._beside = {}
+            if os.path.exists(self._file):
+                self._beside = _parsed(self._read(self._file))
+        return self._beside
+
+
+def _parsed(text: str) -> dict[str, str]:
+    # Imported here: few have such a file.
+    from dotenv import dotenv_values
+
+    found: dict[str, Any] = dotenv_values(stream=io.StringIO(text), interpolate=False)
+    return {name: value for name, value in found.items() if value is not None}
