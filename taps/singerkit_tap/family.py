@@ -100,12 +100,17 @@ class Family:
     def new_contexts(
         self, child: Member, records: Sequence[Record], context: Context | None
     ) -> Iterator[Context]:
-        """Yield the contexts of a page's records that this run has not read yet.
+        """Return the contexts of a page's records that this run has not read yet, those together that are asked for at once.
 
         One whose context was read, but is asked for by something else, is another parent, or a URL that was signed anew while
         the parents were read: it is read, and has no bookmark, since that would be the other's. One of which something else is
         copied has changed meanwhile: its rows come again, if they can take their place.
         """
+        return iter(child.stream.grouped(self._each_new_context(child, records, context)))
+
+    def _each_new_context(
+        self, child: Member, records: Sequence[Record], context: Context | None
+    ) -> Iterator[Context]:
         recent = self._recent.setdefault(child.stream.name, {})
         for child_context in child.stream.child_contexts(records, context):
             own = context_key(child_context)
@@ -374,7 +379,7 @@ class Member:
         self._written_before = self._written
         if self.absent is not None and context:
             self.absent.begin(context)
-        has_changed = self.copied is not None and bool(context) and self.copied.has_changed(context or {})
+        has_changed = bool(context) and self._has_changed(context or {})
         point = self._starting_point(context, is_anew=has_changed and self.replaces_rows)
         tracker = self._tracker(context, is_anew=point.is_anew)
         if tracker is not None and context is None:
@@ -388,6 +393,13 @@ class Member:
             is_shared=self.has_one_bookmark,
             # What has changed may have been copied further down.
             drives_all=drives_all or (has_changed and has_children),
+        )
+
+    def _has_changed(self, context: Context) -> bool:
+        """Tell whether what is copied has changed in a parent, or in one of those that are asked for at once."""
+        copied = self.copied
+        return copied is not None and any(
+            [copied.has_changed(one) for one in self.stream.members_of(context)]
         )
 
     def _starting_point(self, context: Context | None, *, is_anew: bool) -> StartingPoint:
@@ -485,7 +497,8 @@ class Member:
     def _put(self, read: Read, context: Context | None) -> None:
         self._reached = None
         if self.copied is not None and context:
-            self.copied.note(context)
+            for one in self.stream.members_of(context):
+                self.copied.note(one)
         bookmark = read.bookmark
         if bookmark is None or self.has_one_bookmark:
             return

@@ -193,7 +193,7 @@ def _former_salts(stream: BlockStream, context: Context, salt: bytes) -> list[by
     """Return what states of other versions, or of another config, told the rows of a context apart by; nobody asks for keyed ones."""
     if stream.primary_keys and not stream.sends_partial_records:
         return []
-    formers = (context, *stream.former_contexts(context))
+    formers = [*stream.former_identities(context)]
     written = (canonical_json(former).encode() for former in formers)
     keys = (context_key(former).encode() for former in formers)
     return [text for text in dict.fromkeys((*written, *keys)) if text != salt]

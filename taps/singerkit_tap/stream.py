@@ -242,6 +242,10 @@ class BlockStream(Stream):
         """Return what a partition is told apart by where its rows have no key, whatever the config calls it."""
         return context
 
+    def former_identities(self, context: Context) -> Iterable[Context]:
+        """Return other contexts by which a state may tell rows of this partition apart; see `identity`."""
+        return (context, *self.former_contexts(context))
+
     @property
     def copied_fields(self) -> Collection[str]:
         """The fields that the rows of a child have of the record that it is read for."""
@@ -254,6 +258,14 @@ class BlockStream(Stream):
     def copied(self, context: Context) -> Mapping[str, Any]:  # noqa: ARG002  for subclasses
         """Return what the rows of a child carry of that record besides what tells it apart: they are wrong when that changes."""
         return {}
+
+    def grouped(self, contexts: Iterable[Context]) -> Iterable[Context]:
+        """Return the contexts by which it is read for those of a page of its parent: one may stand for several (`members_of`)."""
+        return contexts
+
+    def members_of(self, context: Context) -> Iterable[Context]:
+        """Return the contexts that one stands for."""
+        return (context,)
 
     def asked_by(self, context: Context) -> Mapping[str, Any]:  # noqa: ARG002  a context may be all there is
         """Return what a partition is asked for by, where that may be more than its context, which tells it apart."""

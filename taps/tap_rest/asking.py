@@ -28,6 +28,7 @@ from tap_rest.deletions import Deletions
 from tap_rest.doubts import told_of_lost_page, told_of_lost_parameters, told_of_uneven_pages
 from tap_rest.formats.layouts import layout_of
 from tap_rest.formats.translating import Translator
+from tap_rest.groups import Groups
 from tap_rest.jobs import JobRunner
 from tap_rest.pages.endings import Endings
 from tap_rest.pages.here import Experience
@@ -99,7 +100,8 @@ class Asking:
         types: Mapping[str, Any],
     ) -> None:
         self._source, self._settings, self._parents, self._told = source, settings, parents, told
-        self._composer = Composer(source.api, settings, parents, lambda: source.began)
+        self.groups = Groups(settings, parents)
+        self._composer = Composer(source.api, settings, self.groups.values, lambda: source.began)
         self._types = types
         self._experience = Experience()
         self._shaping = Shaping(settings, told.warn)
@@ -176,8 +178,11 @@ class Asking:
             BadDataError, NotAuthorisedError, RetryableError, ConfigurationError, Stopped: see `Client.ask`,
                 `PageReader.read` and `Pages.after`.
         """
+        ask = partial(
+            self._pages, wanted=wanted, beginning=beginning, is_first=is_first, begins_read=begins_read
+        )
         try:
-            yield from self._pages(context, wanted, beginning, is_first=is_first, begins_read=begins_read)
+            yield from self.groups.pages(context, ask)
         finally:  # another read asks for itself
             self._source.client.expect((self._settings.name, "pages"), ())
 

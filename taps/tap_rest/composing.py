@@ -14,7 +14,6 @@ from tap_rest.config import ApiSettings
 from tap_rest.moments import Moments
 from tap_rest.pages.placing import Placed, lanes_of, placed
 from tap_rest.pages.steps import Step, role_of
-from tap_rest.parents import ParentFields
 from tap_rest.payloads import CONTENT_TYPES, payload_of, with_member
 from tap_rest.placeholders import Values, as_text, filled
 from tap_rest.questions import OF_THE_BODY, Question
@@ -26,12 +25,16 @@ __all__ = ["Composer", "Frame"]
 
 
 class Composer:
-    """Makes the requests of one stream; ``began`` tells when the run began."""
+    """Makes the requests of one stream; ``values`` returns what placeholders stand for, ``began`` tells when the run began."""
 
     def __init__(
-        self, api: ApiSettings, settings: StreamSettings, parents: ParentFields, began: Callable[[], datetime]
+        self,
+        api: ApiSettings,
+        settings: StreamSettings,
+        values: Callable[[Context | None], Mapping[str, Any]],
+        began: Callable[[], datetime],
     ) -> None:
-        self._base_url, self._settings, self._parents = api.base_url, settings, parents
+        self._base_url, self._settings, self._values = api.base_url, settings, values
         zone = None if settings.time_zone is None else zone_named(settings.time_zone)
         self._moments = Moments(began, zone)
         self._accept = (202,) if settings.partial_answers == "warn" else ()
@@ -59,7 +62,7 @@ class Composer:
 
     def values(self, context: Context | None, wanted: Mapping[str, Any]) -> Values:
         """Return the values of placeholders that all requests of a read have."""
-        found = {**self._parents.values(context), **_named(wanted), **wanted.get("job", {})}
+        found = {**self._values(context), **_named(wanted), **wanted.get("job", {})}
         return Values(self._moments, found)
 
     @cached_property
@@ -75,7 +78,7 @@ class Composer:
         token = self._settings.token
         if token is None or not token.first_params:
             return {}
-        values = Values(self._moments, self._parents.values(context))
+        values = Values(self._moments, self._values(context))
         return {"params": filled(token.first_params, values, "incremental.first_params", as_texts=True)}
 
     def question(self, frame: Frame, step: Step) -> Question:

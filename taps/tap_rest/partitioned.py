@@ -17,6 +17,7 @@ from tap_rest.declaredschema import DeclaredSchema
 from tap_rest.deletions import living
 from tap_rest.doubts import told_of_lacking_parents, told_of_lost_copy
 from tap_rest.each import combinations
+from tap_rest.groups import is_group, members_of
 from tap_rest.parents import ParentFields
 from tap_rest.schemas import SchemaKeeper
 from tap_rest.settings.stream import StreamSettings
@@ -67,12 +68,9 @@ class PartitionedStream(BlockStream):
         keys = None if own is None else [name for name in own if name not in lists]
         if above is not None and above.settings.deletes is not None:
             records = living(records)
-        found = (
-            self._parents.with_values(context, values)
-            for context in self._parents.contexts(records, keys, inherited, schema)
-            for values in combinations(lists)
-        )
-        yield from self.coming.in_turn(found)
+        for context in self._parents.contexts(records, keys, inherited, schema):
+            for values in combinations(lists):
+                yield self._parents.with_values(context, values)
 
     def partitions_to_read(self) -> Iterable[Context | None]:
         """Return the values that a stream without a parent is read for."""
@@ -82,12 +80,16 @@ class PartitionedStream(BlockStream):
 
     def all_contexts(self) -> Iterator[Context | None]:
         """Yield the contexts that the streams above give when all of them are read anew, each once."""
-        if self.above is None:
-            yield from self.partitions_to_read()
-            return
+        return (
+            iter(self.partitions_to_read())
+            if self.above is None
+            else self.grouped(self._contexts_below(self.above))
+        )
+
+    def _contexts_below(self, above: PartitionedStream) -> Iterator[Context]:
         seen: set[int] = set()
-        for context_above in self.above.all_contexts():
-            for page in self.above.asking.pages(context_above, {}):
+        for context_above in above.all_contexts():
+            for page in above.asking.pages(context_above, {}):
                 for context in self.child_contexts(page.records, context_above):
                     asked = hash(canonical_json([context, self.asked_by(context)]))
                     if asked not in seen:
@@ -102,12 +104,27 @@ class PartitionedStream(BlockStream):
             return None
         return [*self._parents.names_of(parent.primary_keys), *self.settings.for_each]
 
-    def former_contexts(self, context: Context) -> Iterable[Context]:
-        """Return how states know a parent that were written when its key did not tell it apart, or was not copied."""
-        return () if self.context_fields is None else self._parents.formers(context, self.key_of_parent)
+    def former_contexts(self, context: Context) -> Iterator[Context]:
+        """Yield how states know a parent that were written when its key did not tell it apart, or was not copied."""
+        if self.context_fields is not None and not is_group(context):
+            yield from self._parents.formers(context, self.key_of_parent)
+
+    def former_identities(self, context: Context) -> Iterator[Context]:
+        """Yield by what else rows may be told apart in a state, those of a time with or without groups among it."""
+        for member in members_of(context):
+            yield member
+            yield from self.former_contexts(member)
+        if self.parent is not None:
+            yield self._values_of(context)
+
+    def _values_of(self, context: Context) -> Context:
+        """Return what the lists of a config say in a context: all that rows of a group are told apart by, as each names its parent."""
+        return {name: context[name] for name in self.settings.for_each}
 
     def identity(self, context: Context) -> Context:
         """Return the parent's key by the names that it has there."""
+        if is_group(context):
+            return self._values_of(context)
         return context if self.context_fields is None else self._parents.identity(context, self.key_of_parent)
 
     @property
@@ -156,7 +173,15 @@ class PartitionedStream(BlockStream):
 
     def asked_by(self, context: Context) -> Mapping[str, Any]:
         """Return the fields of the parent that fill the request."""
-        return self._parents.asked_by(context)
+        return dict(context) if is_group(context) else self._parents.asked_by(context)
+
+    def grouped(self, contexts: Iterable[Context]) -> Iterator[Context]:
+        """Yield the contexts of as many parents together as are asked for at once."""
+        return self.coming.in_turn(self.asking.groups.of(contexts))
+
+    def members_of(self, context: Context) -> Sequence[Context]:
+        """Return the contexts of the parents in a group."""
+        return members_of(context)
 
     def advice_on_changing_fields(self) -> str:
         """Return what to do about a field that has another value in each answer; one of the parent's tells parents apart, too."""

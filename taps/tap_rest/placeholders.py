@@ -8,7 +8,7 @@ name in `Values`. A text that is one placeholder alone becomes its value, a numb
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
@@ -27,6 +27,7 @@ __all__ = [
     "KNOWN",
     "Absent",
     "Placeholder",
+    "Several",
     "Values",
     "as_text",
     "asked_of",
@@ -52,6 +53,10 @@ class Absent(Enum):
 
 
 ABSENT = Absent.ABSENT
+
+
+class Several(tuple[Any, ...]):
+    """The values of a placeholder that stands for several: written with commas, in a list one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,9 +241,21 @@ def filled(value: Any, values: Values, place: str, *, as_texts: bool = False) ->
         }
         return {name: part for name, part in parts.items() if part is not ABSENT}
     if isinstance(value, list | tuple):
-        filled_items = (filled(item, values, place, as_texts=as_texts) for item in value)
+        filled_items = (
+            found for item in value for found in _filled_item(item, values, place, as_texts=as_texts)
+        )
         return [item for item in filled_items if item is not ABSENT]
     return value
+
+
+def _filled_item(item: Any, values: Values, place: str, *, as_texts: bool) -> Iterator[Any]:
+    alone = _PLACEHOLDER.fullmatch(item) if isinstance(item, str) else None
+    name = alone["name"] if alone is not None else None
+    several = values.of(name) if name is not None and _known(name) is not None else None
+    if isinstance(several, Several):
+        yield from (as_text(value, name or "", item) if as_texts else value for value in several)
+    else:
+        yield filled(item, values, place, as_texts=as_texts)
 
 
 def _filled_text(text: str, values: Values, place: str, *, as_texts: bool) -> Any:
@@ -290,7 +307,8 @@ def filled_path(path: str, values: Values) -> str:
         name = match["name"] or match["wrapped"]
         if _known(name) is None:
             return match[0]
-        text = as_text(_present(name, values, "path"), name, path)
+        value = _present(name, values, "path")
+        text = as_text(value, name, path)
         if match["wrapped"] is not None:
             text = f"{{{text}}}"
         elif match.start() == 0 and (text.startswith("/") or is_url(text)):
@@ -300,7 +318,7 @@ def filled_path(path: str, values: Values) -> str:
                 f"Expected something to put into the path `{path}`, got `{text}` as {_told(name)}."
             )
         try:
-            return quote(text, safe="")
+            return quote(text, safe="," if isinstance(value, Several) else "")
         except UnicodeEncodeError:
             raise BadDataError(
                 f"Expected whole characters to put into the path `{path}`, got others as {_told(name)}."
@@ -329,6 +347,8 @@ def as_text(value: Any, name: str, text: str) -> str:
     Raises:
         BadDataError: it is an array or an object.
     """
+    if isinstance(value, Several):
+        return _with_commas([as_text(one, name, text) for one in value], name, text)
     if isinstance(value, list | dict):
         raise BadDataError(
             f"Expected text or a number to put into `{text}`, got `{'array' if isinstance(value, list) else 'object'}` "
@@ -337,6 +357,15 @@ def as_text(value: Any, name: str, text: str) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return f"{value:f}" if isinstance(value, Decimal) else str(value)
+
+
+def _with_commas(texts: Sequence[str], name: str, text: str) -> str:
+    if any("," in one for one in texts):
+        raise BadDataError(
+            f"Expected texts without commas to put several into `{text}`, got one with a comma as {_told(name)}; where the API takes a "
+            f'list, say `["{{{name}}}"]`.'
+        )
+    return ",".join(texts)
 
 
 def _told(name: str) -> str:

@@ -72,7 +72,7 @@ from tap_rest.whole import WholeLoad
 __all__ = ["RestStream"]
 
 _logger = logging.getLogger("tap-rest")
-_ENDS = "ends"
+_ENDS, _GROUP = "ends", "group"
 _PAGES_ABOVE = 100
 """Pages of a parent that inference looks at where nothing stands below it."""
 
@@ -365,6 +365,7 @@ class RestStream(PartitionedStream):
         asks_now = self._fingerprints.items()
         if all(former.source.get(part, digest) == digest for part, digest in asks_now):
             self.asking.endings.recall(former.source.get(_ENDS))
+            self.asking.groups.recall(former.source.get(_GROUP))
 
     def recall(self, former: ReadAs) -> None:
         """Take up where the records were, which fields they had, and whether one had no replication key."""
@@ -380,6 +381,7 @@ class RestStream(PartitionedStream):
             **self._fingerprints,
             "records": self.asking.reader.place,
             _ENDS: self.asking.endings.written() or None,
+            _GROUP: self.asking.groups.proven or None,
         }
 
     @property
@@ -496,7 +498,7 @@ class RestStream(PartitionedStream):
             for page in above.first_pages(context)
         )
         for records, context in islice(first, _PAGES_ABOVE):
-            yield from self.child_contexts(records, context)
+            yield from self.grouped(self.child_contexts(records, context))
 
     def first_pages(self, context: Context | None) -> Iterator[ReadPage]:
         if self._tokens is not None:

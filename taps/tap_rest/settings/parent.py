@@ -38,6 +38,14 @@ PARENT = setting.group(
             "where that field is null, or `fail`. Default: `skip` with a warning, and `fail` where no record has it.",
             enum=["skip", "fail"],
         ),
+        "group": setting.count(
+            "So many parents are asked for at once, `{parent.id}` standing for all of them: `1,2,3`, or one after the other in a list. Needs "
+            "`group_field`. Default: each by itself.",
+            minimum=2,
+        ),
+        "group_field": setting.name(
+            "The field of each record that holds what its parent was asked by, with `group`: by it the record finds what is copied."
+        ),
         "read": setting.text(
             "Which records of an incremental parent this stream is read for: `all`, in each run, or only the `changed` "
             "ones; then a change below a parent that does not change itself is never seen. Default `all`.",
@@ -60,6 +68,8 @@ class Parent(msgspec.Struct, frozen=True):
     copy: dict[str, str] | None = None
     on_404: str = "fail"
     on_missing: str | None = None
+    group: int | None = None
+    group_field: str | None = None
     bookmarks: str = "shared"
     read: str = "all"
 
@@ -105,4 +115,22 @@ def parent_problems(
         return [
             f"`{place}` has a parent; `path`, `params`, `headers` or `body` must hold a `{{parent.field}}`"
         ]
-    return []
+    return list(_group_problems(stream, f"{place}.parent"))
+
+
+def _group_problems(stream: Mapping[str, Any], place: str) -> Iterator[str]:
+    parent = stream["parent"]
+    for key, other in (("group", "group_field"), ("group_field", "group")):
+        if key in parent and other not in parent:
+            yield f"Expected the key `{place}.{other}`, which `{place}.{key}` needs"
+    if "group" not in parent:
+        return
+    for key, value in (("on_404", "skip"), ("bookmarks", "each")):
+        if parent.get(key) == value:
+            yield f"`{place}.{key}` `{value}` does not go with `{place}.group`, since one answer is about many parents"
+    fields = fields_of_parent(*(value for _, value in asked_of(stream)))
+    if len(fields) > 1:
+        shown = " and ".join(f"`{{parent.{field}}}`" for field in fields)
+        yield f"`{place}.group` needs one field of the parent in what is asked, got {shown}"
+    if stream["path"].startswith("{parent."):
+        yield f"`{place}.group` does not go with a path that begins with a field of the parent, which is a URL"

@@ -182,6 +182,18 @@ EACH = {
     "for_each": {"limit_from": [6]},
     **ALL,
 }
+
+
+def grouped(number: int, field: str = "id") -> tuple[dict[str, Any], dict[str, Any]]:
+    """Two configs of a child, whose parents are asked for at once in the second, or name their rows by another field."""
+    users = below()[0]["streams"][0]
+    child = {"name": "x", "path": "/plain", "params": {"of": "{parent.id}"}, "schema": {}, "pagination": ONE}
+    parent = {"stream": "users", "copy": {}}
+    many = parent | {"group": number, "group_field": field}
+    before = parent if field == "id" else many | {"group_field": "id"}
+    return {"streams": [users, child | {"parent": before}]}, {"streams": [users, child | {"parent": many}]}
+
+
 LACKING = {"name": "x", "path": "/users/{parent.no}/x", "parent": {"stream": "users"}, "schema": {}}
 
 
@@ -394,6 +406,8 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"streams": [EACH]},
         {"streams": [EACH | {"for_each": {"limit_from": [3]}}]},
     ),
+    "streams[].parent.group": grouped(2),
+    "streams[].parent.group_field": grouped(2, "of"),
     "streams[].parent.on_missing": (
         {"streams": [*below()[0]["streams"][:1], LACKING]},
         {
