@@ -216,12 +216,14 @@ class StreamSettings(msgspec.Struct, frozen=True, dict=True):
         """The path of the records; None: it is found in the answers."""
         if self.records is None:
             return "$" if self.layout == "columns" else None
-        return rows_and_inside(self.records)[0]
+        return self.records if self.layout != "objects" else rows_and_inside(self.records)[0]
 
     @property
     def inside(self) -> tuple[str, ...]:
         """The names down to a record from what stands in the list at `rows_at`."""
-        return () if self.records is None else rows_and_inside(self.records)[1]
+        if self.records is None or self.layout != "objects":
+            return ()  # what stands there is no record yet
+        return rows_and_inside(self.records)[1]
 
     @property
     def pages_shift(self) -> bool:
