@@ -15,7 +15,7 @@ from tap_rest.moments import Moments
 from tap_rest.pages.placing import Placed, lanes_of, placed
 from tap_rest.pages.steps import Step, role_of
 from tap_rest.payloads import CONTENT_TYPES, payload_of, with_member
-from tap_rest.placeholders import Values, as_text, filled
+from tap_rest.placeholders import BOOKMARKS, Values, as_text, filled
 from tap_rest.questions import OF_THE_BODY, Question
 from tap_rest.settings.incremental import Incremental
 from tap_rest.settings.stream import StreamSettings
@@ -166,5 +166,5 @@ class Frame:
 def _named(wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Return behind what rows are asked for by the names of placeholders: `{value}`, `{bookmark}` and `{from}` are one."""
     found = [wanted[name] for name in ("bookmark", "token") if name in wanted]
-    named = dict.fromkeys(("bookmark", "value", "from"), found[0]) if found else {}
+    named = dict.fromkeys(BOOKMARKS, found[0]) if found else {}
     return named | ({"to": wanted["until"]} if "until" in wanted else {})

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from singerkit_shell.secrets import redactor
-from tap_rest.incremental import field_of_change, is_of_creation, other_field_asked
+from tap_rest.incremental import field_of_change, is_of_creation, other_field_asked, said_of_bookmark
+from tap_rest.masking import texts_inside
 from tap_rest.paths import filters
 from tap_rest.schemas import listed
 from tap_rest.settings.stream import StreamSettings
@@ -98,11 +99,12 @@ def told_of_other_field(
     incremental = settings.incremental
     if incremental is None or key is None:
         return None
-    asked = other_field_asked(incremental, key, properties)
+    asked = other_field_asked(said_of_bookmark(settings), key, properties)
     if asked is None:
         return None
+    by = incremental.param or "{bookmark}"
     return (
-        f"Stream {settings.name} asks by `{incremental.param}`, which sounds like {asked}, and its replication key is "
+        f"Stream {settings.name} asks by `{by}`, which sounds like {asked}, and its replication key is "
         f"`{key}`: if the API compares another field with it, rows that change later than they are dated there are "
         f"never sent, and no answer shows it. Ask by a parameter that goes by `{key}`, or leave `incremental` out."
     )
@@ -194,7 +196,9 @@ def told_of_uneven_pages(name: str) -> str:
 
 def advice_on_order(settings: StreamSettings, key: str | None) -> str:
     """Return what to do where the pages are not sorted, though the stream is declared so."""
-    asked = {name: str(value) for name, value in settings.params.items() if _ORDERS.search(name)}
+    inside = ((name, str(value)) for name, values in texts_inside(settings.asked[1:]) for value in values)
+    asked = {name: text for name, text in inside if _ORDERS.search(name)}
+    where = "graphql" if settings.graphql else "params" if settings.body is None else "body"
     falling = [name for name, value in asked.items() if _FALLS.search(value)]
     if falling:
         hint = f": `{falling[0]}` asks for the descending one"
@@ -206,7 +210,7 @@ def advice_on_order(settings: StreamSettings, key: str | None) -> str:
     else:
         hint = ""
     return (
-        f"ask the API for the ascending order by `{key}` in `params`{hint}; only if there is none, declare the "
+        f"ask the API for the ascending order by `{key}` in `{where}`{hint}; only if there is none, declare the "
         "stream unsorted"
     )
 

@@ -15,7 +15,9 @@ from singerkit_state.order import UnorderableError, ValueKind, asked_value, inst
 from singerkit_tap.contract import BookmarkValue
 from tap_rest.answers import RefusingAnswer
 from tap_rest.moments import counted_since_epoch
+from tap_rest.placeholders import BOOKMARKS, texts_around
 from tap_rest.settings.incremental import Incremental
+from tap_rest.settings.stream import StreamSettings
 
 __all__ = [
     "bookmark_asked",
@@ -24,6 +26,7 @@ __all__ = [
     "is_of_creation",
     "least_value",
     "other_field_asked",
+    "said_of_bookmark",
     "unit_problem",
     "window_problem",
     "written",
@@ -133,12 +136,20 @@ _TIME_WORDS = frozenset(("at", "on", "date", "time", "datetime", "timestamp", "t
 _CREATION, _CHANGE = ("creat", "insert", "added"), ("updat", "modif", "chang", "edit")
 
 
-def other_field_asked(settings: Incremental, key: str, properties: Mapping[str, Any]) -> str | None:
-    """Return what the request speaks of, by the name of its parameter, where that is another time than ``key``.
+def said_of_bookmark(settings: StreamSettings) -> str:
+    """Return the words that stand around the bookmark in what a stream asks for."""
+    incremental = settings.incremental
+    if incremental is None or incremental.param is None:
+        return " ".join(text for part in settings.asked for text in texts_around(part, BOOKMARKS))
+    return f"{incremental.param} {incremental.template.replace('{value}', ' ')}"
+
+
+def other_field_asked(said: str, key: str, properties: Mapping[str, Any]) -> str | None:
+    """Return what a request speaks of, by what is ``said`` around the bookmark, where that is another time than ``key``.
 
     `created_since` of a stream that is read by `updated_at`: rows that change would never come, and no answer shows it.
     """
-    asked = "".join(_words(f"{settings.param or ''} {settings.template.replace('{value}', ' ')}"))
+    asked = "".join(_words(said))
     own = _root(key)
     if own and own in asked:
         return None

@@ -8,7 +8,7 @@ name in `Values`. A text that is one placeholder alone becomes its value, a numb
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
@@ -24,6 +24,7 @@ from tap_rest.pages.links import without_values
 
 __all__ = [
     "ABSENT",
+    "BOOKMARKS",
     "KNOWN",
     "Absent",
     "Placeholder",
@@ -37,9 +38,12 @@ __all__ = [
     "names_in",
     "needed_in",
     "placeholder_problems",
+    "texts_around",
 ]
 
 Group = Mapping[str, Any]
+BOOKMARKS = ("bookmark", "value", "from")
+"""Names for where the rows begin that are asked for."""
 _NAME = r"(?:[A-Za-z_]\w*(?:[.:+-][^{}]*)?|(?:now|today)\s[^{}]*)"
 _PLACEHOLDER = re.compile(
     rf"\{{\{{\{{(?P<wrapped>{_NAME})\}}\}}\}}|\{{\{{(?P<literal>{_NAME})\}}\}}|\{{(?P<name>{_NAME})\}}"
@@ -164,6 +168,19 @@ def needed_in(value: Any, *, is_item: bool = False) -> Iterator[str]:
         yield from names_in(value)
 
 
+def texts_around(value: Any, names: Collection[str], above: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield what stands around placeholders of ``names``: the names down to one, the text it is in, and all of an item of a list."""
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from texts_around(part, names, (*above, key))
+    elif isinstance(value, list | tuple):
+        for part in value:
+            found = [*texts_around(part, names, above)]
+            yield from (*found, *(_texts_in(part) if found else ()))
+    elif isinstance(value, str) and any(name in names for name in names_in(value)):
+        yield from (*above, value)
+
+
 def holds_any(text: str) -> bool:
     """Tell whether a text is sent otherwise than it stands."""
     return _PLACEHOLDER.search(text) is not None
@@ -283,7 +300,7 @@ def _present(name: str, values: Values, place: str) -> Any:
     if value is ABSENT:
         way = (
             "Set `start_date`, which stands for it until there is one; where the replication key is no date and no time, "
-            if name in ("bookmark", "value")
+            if name in BOOKMARKS
             else ""
         )
         alone = "let it stand alone as the value of a parameter, a header or a member of the body, which is left out then."

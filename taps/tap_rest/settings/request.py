@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tap_rest.paths import rows_and_inside
-from tap_rest.placeholders import KNOWN, asked_of, names_in, needed_in
+from tap_rest.placeholders import BOOKMARKS, KNOWN, asked_of, names_in, needed_in
 from tap_rest.settings.fields import names_of, text_of
 from tap_rest.settings.relay import as_cursor, relay_problems
 
@@ -84,10 +84,7 @@ def _variable(name: str) -> str:
 def bookmark_needed(path: str, *asked: Any) -> bool:
     """Tell whether `{bookmark}` stands where it cannot be left out: in the path, in a longer text, in a list."""
     needed = (name for value in asked for name in needed_in(value))
-    return any(name in _BOOKMARK for name in (*names_in(path), *needed))
-
-
-_BOOKMARK = ("bookmark", "value", "from")
+    return any(name in BOOKMARKS for name in (*names_in(path), *needed))
 
 
 # What is wrong
@@ -178,7 +175,7 @@ _WITHOUT_PARAM = ("single", "link_header", "next_url", "hateoas")
 def _problems_of_placing(stream: Group, place: str) -> Iterator[str]:
     pagination, incremental = stream.get("pagination", {}), stream.get("incremental", {})
     used = {name for _, value in asked_of(stream) for name in names_in(value)}
-    has_bookmark = not used.isdisjoint(_BOOKMARK)
+    has_bookmark = not used.isdisjoint(BOOKMARKS)
     for key, group in (("pagination", pagination), ("incremental", incremental)):
         if group.get("in") == "body":
             yield from _problems_of_member(

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from taps.rest.api_server import Api, Asked, Reply, Route, Table, dated, json_reply, repeatedly, serving
 
-from tap_rest.incremental import is_of_creation, other_field_asked
+from tap_rest.incremental import is_of_creation, other_field_asked, said_of_bookmark
 from tap_rest.settings.incremental import Incremental
+from tap_rest.settings.stream import StreamSettings
 
 SCHEMA = {"properties": {"id": {"type": "integer"}, "at": {"type": "string", "format": "date-time"}, "v": {}}}
 
@@ -127,7 +128,28 @@ def test_a_parameter_that_speaks_of_another_field(asked: dict[str, str], key: st
     time = {"type": "string", "format": "date-time"}
     names = ("created_at", "updated_at", "start_date", "due", "id")
     properties = dict.fromkeys(names, time) | {"closedOn": {"type": "integer"}, "closure": {"type": "string"}}
-    assert other_field_asked(Incremental(**asked), key, properties) == said
+    stream = StreamSettings("rows", "/rows", incremental=Incremental(**asked))
+    assert other_field_asked(said_of_bookmark(stream), key, properties) == said
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (
+            {"filters": [{"propertyName": "created_at", "operator": "GTE", "value": "{bookmark}"}]},
+            "`created_at`",
+        ),
+        ({"filters": [{"propertyName": "updated_at", "operator": "GTE", "value": "{bookmark}"}]}, None),
+        ({"query": {"range": {"created_at": {"gte": "{value}"}}}}, "`created_at`"),
+        ({"jql": "created >= '{bookmark}' order by id"}, "`created_at`"),
+        ({"since": "{bookmark}", "sort": "created_at"}, None),
+    ],
+)
+def test_a_body_that_speaks_of_another_field(body: dict[str, Any], said: str | None) -> None:
+    time = {"type": "string", "format": "date-time"}
+    stream = StreamSettings("rows", "/rows", method="POST", body=body, incremental=Incremental())
+    properties = {"created_at": time, "updated_at": time}
+    assert other_field_asked(said_of_bookmark(stream), "updated_at", properties) == said
 
 
 def test_a_parameter_that_speaks_of_another_field_is_warned_of(run_tap: Any) -> None:

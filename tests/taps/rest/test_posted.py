@@ -131,9 +131,41 @@ def test_jira_counts_minutes(tmp_path: Path) -> None:
             api, JIRA | {"pagination": JIRA["pagination"] | {"size": 50}}, cache=tmp_path, **START
         )
         asked = api.asked[-1].json
-    assert [row["id"] for row in first.rows] == [row["id"] for row in rows]
+        assert [row["id"] for row in first.rows] == [row["id"] for row in rows]
+        rows.append({"id": "new", "fields": {"updated": "2026-01-01T00:02:30.000Z"}})
+        second = run_here(api, JIRA, cache=tmp_path, state=first.state, **START)
+        since = api.asked[-1].json["jql"]
     assert asked["maxResults"] == 50
     assert asked["nextPageToken"] == "t100"
+    assert [row["id"] for row in second.rows] == ["new"]
+    assert since.startswith("updated >= '2026-01-01 00:0")
+
+
+def test_a_token_of_the_answer_travels_in_the_body(tmp_path: Path) -> None:
+    asked_for: list[Any] = []
+
+    def changes(asked: Asked) -> Reply:
+        token = asked.json.get("sync", {}).get("token")
+        asked_for.append(token)
+        rows = [{"id": "1"}, {"id": "2"}] if token is None else [{"id": "3"}]
+        return json_reply({"items": rows, "nextSyncToken": "t1" if token is None else "t2"})
+
+    stream = {
+        "name": "x",
+        "path": "/x",
+        "method": "POST",
+        "records": "$.items[*]",
+        "primary_keys": ["id"],
+        "pagination": {"type": "single"},
+        "incremental": {"token": "$.nextSyncToken", "in": "body", "param": "sync.token"},
+        "schema": {"properties": {"id": {}}},
+    }
+    with serving({"/x": changes}) as api:
+        first = run_here(api, stream, cache=tmp_path)
+        second = run_here(api, stream, cache=tmp_path, state=first.state)
+        run_here(api, stream, cache=tmp_path, state=second.state)
+    assert [row["id"] for row in (*first.rows, *second.rows)] == ["1", "2", "3"]
+    assert asked_for == [None, "t1", "t2"]
 
 
 ELASTIC: dict[str, Any] = {
