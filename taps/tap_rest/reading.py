@@ -16,6 +16,8 @@ from tap_rest.incremental import bookmark_asked, written
 from tap_rest.keycolumn import KeyColumn
 from tap_rest.pages.following import Following, Questions
 from tap_rest.records import ReadPage
+from tap_rest.seams import Seams
+from tap_rest.settings.incremental import Incremental
 from tap_rest.settings.stream import StreamSettings
 from tap_rest.windowed import RunStart, WindowedRead
 from tap_rest.windows import Window
@@ -58,6 +60,8 @@ class Reading:
     def __init__(self, stream: Reader) -> None:
         self._stream = stream
         self._run_start = RunStart()
+        incremental = stream.settings.incremental
+        self._seams = Seams(incremental if incremental is not None else Incremental())
 
     def pages(self, context: Context | None, start: Start) -> Iterator[ReadPage]:
         """Yield the pages from ``start`` on."""
@@ -85,12 +89,13 @@ class Reading:
             stream.settings,
             stream.bookmark_kind,
             KeyColumn(stream.name, stream.bookmark_key or "", lambda: stream.encoder_now),
+            SentRows(stream.whole_rows),
             partial(self._window, context, ask),
             partial(self._expect_windows, context),
             look or (lambda params: stream.asking.pages(context, params, is_first=False, begins_read=False)),
             self._run_start,
+            self._seams,
             stream.asking.most_pages,
-            stream.warn,
         )
 
     def _expect_windows(self, context: Context | None, now: Window, coming: Iterator[Window]) -> None:

@@ -7,25 +7,27 @@ last the read has come so far (`ReadPage.reached`), whether rows came or none.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import msgspec
-
 from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableError
+from singerkit_state.memory import row_hash
 from singerkit_state.order import UnorderableError, Value, ValueKind, comparable_keys
+from singerkit_wire.encode import RawRecord, SentRows
 from tap_rest.clock import clock_of
 from tap_rest.keycolumn import KeyColumn
+from tap_rest.outside import Outside
 from tap_rest.records import ReadPage
+from tap_rest.seams import Seams
 from tap_rest.settings.stream import StreamSettings
-from tap_rest.windows import Bound, Numbers, Times, Window
+from tap_rest.windows import Bound, Numbers, Scale, Times, Window
+from tap_rest.within import Within
 
 __all__ = ["RunStart", "WindowedRead"]
 
 _STEPS_BACK = (0, 1, 3, 7, 15, 31, 63, 127, 255, 511)
 """Which windows are looked at for the newest rows, counted back from the last one."""
-_encoder = msgspec.json.Encoder(decimal_format="number")
 
 
 def own_clock() -> float:
@@ -64,19 +66,21 @@ class WindowedRead:
         settings: StreamSettings,
         kind: ValueKind,
         column: KeyColumn,
+        rows: SentRows,
         ask: Callable[[Window], Iterator[ReadPage]],
         expect: Callable[[Window, Iterator[Window]], None],
         look: Callable[[Mapping[str, Any]], Iterator[ReadPage]],
         run_start: RunStart,
+        seams: Seams,
         most: int,
-        warn: Callable[[str], None],
     ) -> None:
-        """``most``: so many windows are read, and no more."""
+        """``rows`` tells which rows are the same; ``most``: so many windows are read, and no more."""
         assert settings.incremental is not None  # noqa: S101  where the end is said
         self._stream, self._settings = settings, settings.incremental
         self._kind, self._column = ValueKind.NUMBER if self._settings.counts else kind, column
-        self._expect = expect
-        self._ask, self._look, self._run_start, self._most, self._warn = ask, look, run_start, most, warn
+        self._key, self._rows = settings.replication_key or "", rows
+        self._ask, self._expect, self._look = ask, expect, look
+        self._run_start, self._seams, self._most = run_start, seams, most
 
     def pages(self, first: Value | None) -> Iterator[ReadPage]:
         """Yield the pages of all windows from ``first`` on; None: there is no bookmark and no start date."""
@@ -110,11 +114,26 @@ class WindowedRead:
             if has_rows:
                 return
 
+    def _within(self, scale: Scale) -> Within:
+        outside = Outside(self._stream.name, self._key, self._digests, self._look_at_window, scale.around)
+        return Within(self._kind, self._column, outside, self._seams, self._digests)
+
+    def _look_at_window(self, window: Window) -> Iterator[ReadPage]:
+        return self._look(window.wanted)
+
+    def _look_at_seam(self, scale: Scale, window: Window, within: Within) -> None:
+        seam = self._seams.to_look_at(scale, window)
+        for page in self._look(seam.wanted) if seam is not None else ():
+            within.look_at_seam(page, seam or window, window)
+
+    def _digests(self, records: Sequence[RawRecord]) -> list[str]:
+        return [row_hash(text) for text in self._rows.texts(records)] if records else []
+
     # Points in time
 
     def _over_times(self, times: Times) -> Iterator[ReadPage]:
         yield from self._signposts(times)
-        begin, is_first, is_last = times.first, True, False
+        begin, is_first, is_last, within = times.first, True, False, self._within(times)
         while not is_last:
             window, answer = self._window_from(times, begin), None
             self._expect(window, self._windows_behind(times, window))
@@ -123,14 +142,16 @@ class WindowedRead:
                     self._run_start.see(page)
                     is_last = window.end.place >= times.at(self._run_start.seconds).place
                 answer = page.answer
-                self._keep_within(page, None if is_first else window.begin, None if is_last else window.end)
+                within.keep(page, window, is_first=is_first, is_last=is_last)
                 page.is_safe = self._stream.is_sorted or not self._stream.in_parts
                 yield page
                 if page.is_absent:
                     return
             if answer is None:
                 return  # stopped
+            within.end_window(window, is_last=is_last)
             if not is_last:
+                self._look_at_seam(times, window, within)
                 yield ReadPage([], {}, answer, reached=window.end.value)
             begin, is_first = window.end, False
 
@@ -203,56 +224,38 @@ class WindowedRead:
 
     def _over_numbers(self, numbers: Numbers) -> Iterator[ReadPage]:
         """Yield windows as long as there are rows beyond: a question without an end shows it."""
-        begin, is_first = numbers.first, True
+        begin, is_first, within = numbers.first, True, self._within(numbers)
         greatest: Any = None
         while True:
             if greatest is None or begin.place > greatest:
-                page = next(self._look({"bookmark": begin.asked}), None)
-                if page is None:
-                    return  # stopped
-                greatest = self._greatest(page, begin)
+                page, greatest = self._beyond(begin)
                 if greatest is None:
-                    if is_first:
-                        yield page
+                    if is_first and page is not None:
+                        yield replace(page, records=[])
                     return
-                if is_first:
+                if is_first and page is not None:
                     yield replace(page, is_signpost=True)
             window, answer = numbers.window_from(begin), None
             for page in self._ask(window):
                 answer = page.answer
-                self._keep_within(page, None if is_first else window.begin, window.end)
+                within.keep(page, window, is_first=is_first, is_last=False)
                 page.is_safe = self._stream.is_sorted or not self._stream.in_parts
                 yield page
                 if page.is_absent:
                     return
             if answer is None:
                 return  # stopped
+            within.end_window(window, is_last=False)
+            self._look_at_seam(numbers, window, within)
             yield ReadPage([], {}, answer, reached=window.end.value)
             begin, is_first = window.end, False
 
-    def _greatest(self, page: ReadPage, begin: Bound) -> Any:
-        """Return the greatest value of a page that is not below ``begin``; None: there is none."""
-        keys = comparable_keys(self._column.of(page), self._kind).present if page.records else []
-        greatest = max(keys, default=None)
-        return None if greatest is None or greatest < begin.place else greatest
-
-    # Rows
-
-    def _keep_within(self, page: ReadPage, begin: Bound | None, end: Bound | None) -> None:
-        """Leave out the rows below ``begin``, which came before, and those at or above ``end``, which come in the next window."""
-        if not page.records or (begin is None and end is None):
-            return
-        marks = [msgspec.Raw(_encoder.encode(bound.value)) for bound in (begin, end) if bound is not None]
-        try:
-            compared = comparable_keys(self._column.of(page), self._kind, marks)
-        except UnorderableError:
-            return  # the engine says what is wrong with them
-        low = compared.marks[0] if begin is not None else None
-        high = compared.marks[-1] if end is not None else None
-        kept = [
-            number
-            for number, key in enumerate(compared.keys)
-            if key is None or not ((low is not None and key < low) or (high is not None and not key < high))
-        ]
-        if len(kept) < len(page.records):
-            page.records = [page.records[number] for number in kept]
+    def _beyond(self, begin: Bound) -> tuple[ReadPage | None, Any]:
+        """Return the first page that has a row at or above ``begin``, and its greatest value; None: there is no such row."""
+        page = None
+        for page in self._look({"bookmark": begin.asked}):
+            keys = comparable_keys(self._column.of(page), self._kind).present if page.records else []
+            greatest = max(keys, default=None)
+            if greatest is not None and not greatest < begin.place:
+                return page, greatest
+        return page, None

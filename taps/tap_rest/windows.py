@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
+from typing import Protocol
 
 from singerkit_state.instants import is_date, iso_like, iso_of, pattern_instant
 from singerkit_state.order import Value, ValueKind, instant_of, order_key, starting_value
@@ -17,7 +18,7 @@ from tap_rest.durations import Duration, duration_of
 from tap_rest.incremental import written
 from tap_rest.settings.incremental import Incremental
 
-__all__ = ["Bound", "Numbers", "Times", "Window"]
+__all__ = ["Bound", "Numbers", "Scale", "Times", "Window"]
 
 _DIGITS = {"epoch": 0, "epoch_ms": 3, "epoch_us": 6, "epoch_ns": 9}
 _UNITS = (1, 60, 3600, 86400, 31 * 86400, 366 * 86400)
@@ -37,16 +38,30 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What is at or above ``begin`` and below ``end``; ``until`` is how the end is asked for."""
+    """What is at or above ``begin`` and below ``end``; ``until`` is what is asked for as the end."""
 
     begin: Bound
     end: Bound
-    until: Value
+    until: Bound
 
     @property
     def wanted(self) -> dict[str, Value]:
         """What is asked for, see `composing.Composer`."""
-        return {"bookmark": self.begin.asked, "until": self.until}
+        return {"bookmark": self.begin.asked, "until": self.until.asked}
+
+
+class Scale(Protocol):
+    """What windows are measured on."""
+
+    first: Bound
+
+    def around(self, value: Value) -> Window:
+        """Return a window, as short as can be, in which a value lies."""
+        ...
+
+    def seam(self, window: Window) -> Window:
+        """Return a window, as short as can be, in which the end of another one lies, and what is just before it."""
+        ...
 
 
 class Times:
@@ -99,20 +114,38 @@ class Times:
     def window(self, begin: Bound, end: Bound) -> Window:
         """Return the window between two bounds."""
         if self._granularity is None:
-            return Window(begin, end, end.asked)
-        before = self._granularity.before(int(end.place), self._kind.zone)
-        return Window(begin, end, written(self._settings, self._value(before), self._kind))
+            return Window(begin, end, end)
+        return Window(begin, end, self.at(self._granularity.before(int(end.place), self._kind.zone)))
 
     def last_window(self, begin: Bound, end: int, *, is_hard: bool) -> Window:
         """Return the window from ``begin`` to the end of the read; ``is_hard``: nothing at or above it is wanted."""
         bound = self.at(end)
         if bound.place < end and (is_hard or self._settings.until == "exclusive"):
-            bound = next((b for unit in _UNITS if (b := self.at(end + unit)).place >= end), bound)
+            bound = self._above(bound.place, end)
         if bound.place < begin.place:
             bound = begin
         if is_hard and self._granularity is not None:
             return self.window(begin, bound)
-        return Window(begin, bound, bound.asked)
+        return Window(begin, bound, bound)
+
+    def around(self, value: Value) -> Window:
+        """Return a window, as short as can be, in which a point in time lies."""
+        seconds = instant_of(value, self._kind)[0]
+        begin = self.at(seconds)
+        return self.window(begin, self._above(begin.place, seconds + 1))
+
+    def seam(self, window: Window) -> Window:
+        """Return what lies around the end of a window: its last day or second, and what the next one begins with."""
+        end = window.end
+        begin = window.until if self._granularity is not None else self.at(int(end.place) - 1)
+        return Window(
+            begin, end, end if self._granularity is not None else self._above(end.place, int(end.place) + 1)
+        )
+
+    def _above(self, place: Place, seconds: int) -> Bound:
+        """Return the first bound, about, at or above ``seconds``, and above ``place``."""
+        bounds = (self.at(seconds + unit) for unit in (0, *_UNITS))
+        return next(bound for bound in bounds if bound.place >= seconds and bound.place > place)
 
     def _value(self, seconds: int) -> Value:
         """Return a point in time as a value of the key, in the look of the first one."""
@@ -153,12 +186,21 @@ class Numbers:
         value: Value = f"{place:f}" if self._is_text else place
         return Bound(value, place, value)
 
+    def around(self, value: Value) -> Window:
+        """Return a window in which a number lies."""
+        place = order_key(value, ValueKind.NUMBER)
+        return Window(self.at(place), self.at(place + 1), self.at(place + 1))
+
+    def seam(self, window: Window) -> Window:
+        """Return what lies around the end of a window."""
+        return Window(window.until, window.end, window.end)
+
     def window_from(self, begin: Bound) -> Window:
         """Return the window that begins there."""
         window, granularity = self._settings.window, self._settings.granularity
         end = self.at(begin.place + _number(window or 0))
         until = end if granularity is None else self.at(end.place - _number(granularity))
-        return Window(begin, end, until.asked)
+        return Window(begin, end, until)
 
 
 def _number(said: float | str | Decimal) -> Place:

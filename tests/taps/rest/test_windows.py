@@ -346,3 +346,100 @@ def test_windows_that_do_not_fit_the_key_are_refused(
         run = drive(api, stream)
         assert (run.code, run.stdout.count('"RECORD"')) == (78, 0)
         assert sentence in run.stderr
+
+
+class Odd(Dated):
+    """An API whose ends are not what the config says; ``sees`` tells whether it gives a row for a window."""
+
+    def __init__(self, *days: str, sees: Callable[[dict[str, Any], datetime, datetime], bool]) -> None:
+        super().__init__(*days)
+        self.sees = sees
+
+    def __call__(self, asked: Asked) -> Reply:
+        since, until = (self.read(str(asked.param(name))) for name in ("from", "to"))
+        reply = json_reply([row for row in self.rows if self.sees(row, since, until)])
+        reply.headers["Date"] = format_datetime(self.now, usegmt=True)  # type: ignore[index]  a dict
+        return reply
+
+
+def at(row: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(row["at"])
+
+
+LOOSE: dict[str, Callable[[dict[str, Any], datetime, datetime], bool]] = {
+    "it does not listen to the end": lambda row, since, _until: at(row) >= since,
+    "nor to the beginning": lambda _row, _since, _until: True,
+    "it goes by days": lambda row, since, until: since.date() <= at(row).date() <= until.date(),
+}
+
+
+@pytest.mark.parametrize("name", LOOSE)
+@pytest.mark.parametrize("has_key", [True, False])
+def test_an_api_that_gives_more_than_a_window_gives_each_row_once(
+    name: str, has_key: bool, drive: Drive
+) -> None:
+    stream = dated(**({} if has_key else {"primary_keys": []}))
+    with serving({"/rows": Odd(*TIMES, sees=LOOSE[name])}) as api:
+        run = drive(api, stream, start_date="2026-01-01T09:00:00Z").ended(0)
+        assert [record["id"] for record in run.records("rows")] == [1, 2, 3, 4, 5, 6]
+
+
+def created(row: dict[str, Any]) -> datetime:
+    """When a row was made: forty days before it changed, or as long after."""
+    return at(row) + timedelta(days=40 if row["id"] % 2 else -40)
+
+
+GRAINS = {"incremental": {"format": "%Y-%m-%d", "granularity": "P1D"}}
+ODD: dict[str, tuple[dict[str, Any], Callable[[dict[str, Any], datetime, datetime], bool]]] = {
+    "it compares another field": (dated(), lambda row, since, until: since <= created(row) <= until),
+    "the last day is its midnight": (dated(**GRAINS), lambda row, since, until: since <= at(row) <= until),
+    "it begins behind the value": (dated(), lambda row, since, until: since < at(row) <= until),
+    "with granularity, too": (
+        dated(**GRAINS),
+        lambda row, since, until: since < at(row) < until + timedelta(days=1),
+    ),
+    "with an exclusive end, too": (
+        dated(incremental={"until": "exclusive"}),
+        lambda row, since, until: since < at(row) < until,
+    ),
+}
+AROUND = (
+    "2026-01-20T00:00:00Z",
+    "2026-01-31T10:00:00Z",
+    "2026-02-01T00:00:00Z",
+    "2026-03-04T00:00:00Z",
+    "2026-03-05T00:00:00Z",
+)
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_rows_that_would_come_in_no_window_end_the_run(name: str, drive: Drive) -> None:
+    stream, sees = ODD[name]
+    with serving({"/rows": Odd(*AROUND, sees=sees)}) as api:
+        run = drive(api, stream).ended(65)
+        assert "where it lies it does not give it" in run.stderr
+
+
+def test_a_row_that_moves_on_between_two_windows_is_no_error(drive: Drive) -> None:
+    """It stands at the end of a window, and has changed when the next one is asked for."""
+    table = Dated("2026-01-20T00:00:00Z", "2026-02-01T00:00:00Z")
+
+    def changing(asked: Asked) -> Reply:
+        reply = table(asked)
+        if asked.param("to") == "2026-02-01T00:00:00Z":
+            table.rows[1]["at"] = "2026-04-10T11:00:00Z"
+        return reply
+
+    with serving({"/rows": changing}) as api:
+        run = drive(api, dated()).ended(0)
+        assert [record["at"] for record in run.records("rows")] == [
+            "2026-01-20T00:00:00Z",
+            "2026-04-10T11:00:00Z",
+        ]
+
+
+def test_rows_without_a_key_that_come_with_each_window_are_sent_once(drive: Drive) -> None:
+    rows = [{"id": 1, "at": None}, {"id": 1, "at": None}, {"id": 2, "at": "2026-03-01T00:00:00Z"}]
+    with serving({"/rows": lambda _: json_reply(rows)}) as api:
+        run = drive(api, dated(primary_keys=[])).ended(0)
+        assert [record["id"] for record in run.records("rows")] == [1, 1, 2]
