@@ -22,16 +22,14 @@ from singerkit_wire.encode import Record
 from singerkit_wire.stream import DELETED_AT
 from tap_rest import exact
 from tap_rest.bodies import kind_of
-from tap_rest.paths import Found, Path, column_of
+from tap_rest.paths import Column, Found, Path, column_of
 from tap_rest.settings.fields import names_of
 from tap_rest.settings.stream import StreamSettings
-from tap_rest.withmembers import with_members
+from tap_rest.withmembers import member, with_members
 
 __all__ = ["Deletions", "living"]
 
-Column = Callable[[Sequence[Raw], str], list[Found]]
-_BEGIN = json.dumps(DELETED_AT).encode() + b":"
-_THERE = _BEGIN + b"null"
+_THERE = member(DELETED_AT, b"null")
 _TEXTS = ("date-time", "rfc2822", "json_date")
 _NUMBERS = {"epoch": 10**8, "epoch_ms": 10**11, "epoch_us": 10**14, "epoch_ns": 10**17}
 """From which number on it is taken for one of these: times from 1973 on."""
@@ -74,7 +72,7 @@ class Deletions:
         if numbers:
             times = self._times_of([records[number] for number in numbers], where)
             for number, text in zip(numbers, times, strict=True):
-                marks[number] = _BEGIN + json.dumps(text).encode()
+                marks[number] = member(DELETED_AT, json.dumps(text).encode())
         if not self._is_marked and any(one is not None for one in own):
             raise BadDataError(
                 f"A record of stream {self._settings.name} has a field `{DELETED_AT}` of its own, where `deletes` puts its mark; name that field in "

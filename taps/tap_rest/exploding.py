@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 from msgspec import Raw
 
 from singerkit_shell.errors import BadDataError
 from singerkit_shell.secrets import redactor
-from tap_rest import exact
 from tap_rest.bodies import kind_of
-from tap_rest.paths import Found, Path, column_of
+from tap_rest.paths import Column, Found, Path, column_of
 from tap_rest.settings.explode import Explode, lists_of
 from tap_rest.settings.fields import names_of
-from tap_rest.withmembers import with_members
+from tap_rest.withmembers import member, with_copies
 
 __all__ = ["Exploding"]
 
-Column = Callable[[Sequence[Raw], str], list[Found]]
 _items = msgspec.json.Decoder(list[Raw])
 
 
@@ -87,7 +84,7 @@ class Exploding:
     def _as_objects(self, items: list[Raw], where: str) -> list[Raw]:
         field = self._settings.item if self._settings is not None else None
         if field is not None:
-            begin = b"{" + json.dumps(field).encode() + b":"
+            begin = b"{" + member(field, b"")
             return [Raw(begin + bytes(item) + b"}") for item in items]
         odd = next((item for item in items if bytes(item)[:1] != b"{"), None)
         if odd is not None:
@@ -107,23 +104,14 @@ class Exploding:
         for above in reversed(parents):
             indexes = [above[index] for index in indexes]
             around.insert(0, indexes)
-        members: list[list[bytes]] = [[] for _ in rows]
+        copies: dict[str, list[Found]] = {}
         for field, level, column in self._copies:
-            begin = json.dumps(field).encode() + b":"
             values = column(levels[level], where)
-            own = _column((field,))(rows, where)
-            for number, index in enumerate(around[level]):
-                value, there = values[index], own[number]
-                if isinstance(there, Raw):
-                    self._check_same(field, there, value)
-                elif isinstance(value, Raw):
-                    members[number].append(begin + bytes(value))
-        return with_members(rows, members)
+            copies[field] = [values[index] for index in around[level]]
+        return with_copies(rows, copies, where, self._clash)
 
-    def _check_same(self, field: str, own: Raw, value: Found) -> None:
-        if isinstance(value, Raw) and exact.loads(bytes(own)) == exact.loads(bytes(value)):
-            return
-        raise BadDataError(
+    def _clash(self, field: str) -> BadDataError:
+        return BadDataError(
             f"`explode.copy` of stream {self._name} adds `{redactor.mask(field)}` to each row, and one of them has such a field of its own with another "
             "value; copy it under another name."
         )

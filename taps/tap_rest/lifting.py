@@ -6,21 +6,18 @@ The record itself stays as it is, to the last byte; what is copied stands behind
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Raw
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
-from tap_rest import exact
-from tap_rest.paths import Found, Path, column_of
+from tap_rest.paths import Path, column_of
 from tap_rest.settings.fields import text_of
 from tap_rest.settings.stream import StreamSettings
-from tap_rest.withmembers import with_members
+from tap_rest.withmembers import with_copies
 
 __all__ = ["Lifting", "with_copied"]
-
-Column = Callable[[Sequence[Raw], str], list[Found]]
 
 
 class Lifting:
@@ -28,15 +25,7 @@ class Lifting:
 
     def __init__(self, settings: StreamSettings) -> None:
         self._settings = settings
-        self._columns: list[tuple[str, bytes, Column, Column]] = [
-            (
-                name,
-                json.dumps(name).encode() + b":",
-                column_of(Path("", names, False)),
-                column_of(Path("", (name,), False)),
-            )
-            for name, names in settings.copied.items()
-        ]
+        self._columns = {name: column_of(Path("", names, False)) for name, names in settings.copied.items()}
 
     def lifted(self, records: list[Raw], where: str) -> list[Raw]:
         """Return the records with what is copied.
@@ -46,23 +35,13 @@ class Lifting:
         """
         if not self._columns or not records:
             return records
-        members: list[list[bytes]] = [[] for _ in records]
-        for name, begin, column, own_column in self._columns:
-            found, own = column(records, where), own_column(records, where)
-            for added, value, there in zip(members, found, own, strict=True):
-                if isinstance(there, Raw):
-                    self._check_same(name, there, value)
-                elif isinstance(value, Raw):
-                    added.append(begin + bytes(value))
-        return with_members(records, members)
+        copies = {name: column(records, where) for name, column in self._columns.items()}
+        return with_copies(records, copies, where, self._clash)
 
-    def _check_same(self, name: str, own: Raw, value: Found) -> None:
-        if isinstance(value, Raw) and exact.loads(bytes(own)) == exact.loads(bytes(value)):
-            return
-        settings = self._settings
-        path = text_of(settings.copied[name])
-        raise BadDataError(
-            f"Stream {settings.name} copies `{path}` to the top of each record as `{name}`, and one of its records has a field "
+    def _clash(self, name: str) -> BadDataError:
+        path = text_of(self._settings.copied[name])
+        return BadDataError(
+            f"Stream {self._settings.name} copies `{path}` to the top of each record as `{name}`, and one of its records has a field "
             f'`{name}` of its own with another value; copy it under another name, `"copy": {{{json.dumps("inner_" + name)}: '
             f"{json.dumps(path)}}}` of the stream."
         )

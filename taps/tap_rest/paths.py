@@ -19,6 +19,7 @@ from tap_rest import exact
 from tap_rest.formats.looks import look_of
 
 __all__ = [
+    "Column",
     "Finder",
     "Found",
     "Opener",
@@ -43,6 +44,9 @@ Found: TypeAlias = "list[Raw] | Raw | None"
 
 Finder: TypeAlias = Callable[[bytes, str], "dict[str, Found]"]
 """Takes a JSON body and the name of its place; returns what each path found."""
+
+Column: TypeAlias = Callable[[Sequence[Raw], str], list[Found]]
+"""Takes records and the name of their place; returns what a path found in each."""
 
 Opener: TypeAlias = Callable[[bytes], "tuple[dict[str, Found], dict[str, Raw]] | None"]
 """Takes a JSON body; returns what each path found, and the members of the body, or None: `finder_of` is to look."""
@@ -208,7 +212,7 @@ def _walker_below(path: Path) -> Callable[[Mapping[str, Raw]], Found]:
     return walk
 
 
-def column_of(path: Path) -> Callable[[Sequence[Raw], str], list[Found]]:
+def column_of(path: Path) -> Column:
     """Return the function that finds a simple ``path`` in each of many records; its second argument names their place."""
     find = finder_of([path])
     if not _are_plain(path.names or ()):

@@ -15,6 +15,9 @@ from typing import Any
 import pytest
 from canaries import canary
 from conformance.processes import Outcome
+from taps.rest.api_server import Api
+from taps.rest.in_process import Messages, run_here
+from taps.rest.in_process import Run as InProcess
 
 TAP = Path(sys.executable).with_name("tap-rest")
 SECRETS: dict[str, Any] = {
@@ -110,3 +113,14 @@ def run_tap(tmp_path: Path) -> Callable[..., Run]:
 
 
 RunTap = Callable[..., Run]
+
+
+@pytest.fixture
+def run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> InProcess:
+    """See `in_process.Run`."""
+
+    def once(api: Api, *streams: Mapping[str, Any], **more: Any) -> Messages:
+        caplog.clear()
+        return run_here(api, *streams, cache=tmp_path, **more)
+
+    return once

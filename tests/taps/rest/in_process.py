@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from taps.rest.api_server import Api
 
 from tap_rest.tap import TapRest
@@ -39,6 +41,15 @@ class Messages:
     @property
     def state(self) -> dict[str, Any]:
         return [message["value"] for message in self.all if message["type"] == "STATE"][-1]
+
+
+Run = Callable[..., Messages]
+"""What the fixture `run` of this folder is: `run_here` with a cache of its own, after which `caplog` holds what that run has said."""
+
+
+def warned(caplog: pytest.LogCaptureFixture) -> str:
+    """Return all warnings of the last run."""
+    return " ".join(one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING)
 
 
 def run_here(

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from taps.rest.api_server import Api, Asked, Reply, json_reply, page_of, serving
-from taps.rest.in_process import Messages, run_here
+from taps.rest.api_server import Asked, Reply, json_reply, page_of, serving
+from taps.rest.in_process import Messages, Run, warned
 
 PLANS: dict[str, Any] = {
     "name": "plans",
@@ -40,22 +37,6 @@ class Versioned:
         if condition == etag:
             return Reply(b"", 304, {"ETag": etag})
         return json_reply(found, ETag=etag)
-
-
-Run = Callable[..., Messages]
-
-
-@pytest.fixture
-def run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Run:
-    def once(api: Api, *streams: dict[str, Any], **more: Any) -> Messages:
-        caplog.clear()
-        return run_here(api, *streams, cache=tmp_path, **more)
-
-    return once
-
-
-def warned(caplog: pytest.LogCaptureFixture) -> str:
-    return " ".join(one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING)
 
 
 def ids(found: Messages) -> list[int]:

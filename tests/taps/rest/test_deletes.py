@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
-from taps.rest.api_server import Api, Asked, Reply, json_reply, serving
-from taps.rest.in_process import Messages, run_here
+from taps.rest.api_server import Asked, Reply, json_reply, serving
+from taps.rest.in_process import Messages, Run, warned
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
 
@@ -22,24 +20,10 @@ NOTES: dict[str, Any] = {
     "pagination": {"type": "single"},
     "deletes": {"field": "deleted", "equals": True},
 }
-Run = Callable[..., Messages]
-
-
-@pytest.fixture
-def run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Run:
-    def once(api: Api, *streams: dict[str, Any], **more: Any) -> Messages:
-        caplog.clear()
-        return run_here(api, *streams, cache=tmp_path, **more)
-
-    return once
 
 
 def answering(*rows: Any) -> dict[str, Callable[[Asked], Reply]]:
     return {"/notes": lambda _: json_reply(list(rows))}
-
-
-def warned(caplog: pytest.LogCaptureFixture) -> str:
-    return " ".join(one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING)
 
 
 def schema_of(found: Messages) -> dict[str, Any]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from taps.rest.api_server import Api, Asked, Reply, json_reply, page_of, serving
-from taps.rest.in_process import Messages, run_here
+from taps.rest.api_server import Asked, Reply, json_reply, page_of, serving
+from taps.rest.in_process import Messages, Run
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
 
@@ -31,16 +30,6 @@ ITEMS: dict[str, Any] = {
     "primary_keys": ["order_id", "sku"],
     "pagination": {"type": "single"},
 }
-Run = Callable[..., Messages]
-
-
-@pytest.fixture
-def run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Run:
-    def once(api: Api, *streams: dict[str, Any], **more: Any) -> Messages:
-        caplog.clear()
-        return run_here(api, *streams, cache=tmp_path, **more)
-
-    return once
 
 
 def answering(rows: Any) -> dict[str, Callable[[Asked], Reply]]:
