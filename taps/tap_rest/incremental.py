@@ -25,6 +25,7 @@ __all__ = [
     "hint_at_start",
     "is_of_creation",
     "least_value",
+    "lookback_problem",
     "other_field_asked",
     "said_of_bookmark",
     "unit_problem",
@@ -100,6 +101,10 @@ def _misses_parameter(says: str, name: str) -> bool:
     )
 
 
+_CENTURY = 36_525
+"""Days."""
+
+
 def unit_problem(stream: str, key: str | None, settings: Incremental | None, kind: ValueKind) -> str | None:
     """Return that numbers are to be written as times, and nobody has said in which unit they count."""
     if settings is None or settings.format == "as_is" or kind.name != "NUMBER":
@@ -108,6 +113,19 @@ def unit_problem(stream: str, key: str | None, settings: Incremental | None, kin
         f"`incremental.format` of stream `{stream}` writes points in time, and its replication key "
         f"`{key}` holds numbers; set `replication_key_format` to `epoch`, `epoch_ms`, `epoch_us` or "
         "`epoch_ns`, or the format to `as_is`"
+    )
+
+
+def lookback_problem(
+    stream: str, key: str | None, settings: Incremental | None, kind: ValueKind
+) -> str | None:
+    """Return that so many days are looked back as nobody means: a `lookback` counts days where the key is a date."""
+    counts_days = kind.name == "DATE" or (kind.name == "PATTERN" and not re.search("%[HIsX]", kind.pattern))
+    if settings is None or not counts_days or settings.lookback <= _CENTURY:
+        return None
+    return (
+        f"`incremental.lookback` of stream `{stream}` is {settings.lookback:g}, which counts days where the replication key `{key}` "
+        "is a date: write days"
     )
 
 

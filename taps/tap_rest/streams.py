@@ -55,6 +55,7 @@ from tap_rest.incremental import (
     bookmark_asked,
     hint_at_start,
     least_value,
+    lookback_problem,
     unit_problem,
     window_problem,
 )
@@ -348,7 +349,11 @@ class RestStream(PartitionedStream):
     def order_problem(self) -> str | None:
         """Return that numbers are to be written as times in no known unit, or windows of time of what is none."""
         said = self.name, self.replication_key, self.settings.incremental, self.bookmark_kind
-        return unit_problem(*said) or (window_problem(*said) if self.settings.reads_windows else None)
+        return (
+            unit_problem(*said)
+            or lookback_problem(*said)
+            or (window_problem(*said) if self.settings.reads_windows else None)
+        )
 
     def bookmark_asked_from(self, start: Start) -> dict[str, Any]:
         return bookmark_asked(self.settings.incremental, start.value, self.bookmark_kind)

@@ -615,3 +615,16 @@ def test_pages_that_are_not_sorted_name_the_order_to_ask_for(
     with serving({"/rows": server}) as api:
         refused = run_tap(api.url, stream).ended(65)
     assert said in refused.sentence
+
+
+@pytest.mark.parametrize(
+    ("format", "days"), [("date", 259_200), ("%Y%m%d", 259_200), ("%Y%m%d", 3), ("%Y%m%d%H", 259_200)]
+)
+def test_seconds_in_the_place_of_days_are_refused(format: str, days: int, run_tap: Any) -> None:
+    value = {"date": "2026-01-01", "%Y%m%d": "20260101", "%Y%m%d%H": "2026010100"}[format]
+    keys = {"primary_keys": ["id"], "replication_key": "at", "replication_key_format": format}
+    stream = {"name": "rows", "path": "/rows", "incremental": {"param": "since", "lookback": days}, **keys}
+    is_wrong = days > 3 and "H" not in format
+    with serving({"/rows": lambda _: json_reply([{"id": 1, "at": value}])}) as api:
+        run = run_tap(api.url, stream).ended(78 if is_wrong else 0)
+    assert ("counts days where the replication key `at` is a date" in run.stderr) == is_wrong

@@ -70,7 +70,7 @@ class Clock:
     """A step for each change, up to some time before today, so that no margin of a bookmark matters."""
 
     step: timedelta
-    now: datetime = datetime(2023, 3, 1, 8, tzinfo=UTC)
+    now: datetime
 
     def tick(self) -> datetime:
         self.now += self.step
@@ -99,7 +99,9 @@ class Remote:
         REMOTES[cls.name] = cls
 
     def __init__(self) -> None:
-        self.clock = Clock(self.step)
+        changes = (self.first_load + 10) * len(self.streams)
+        today = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+        self.clock = Clock(self.step, today - timedelta(days=2) - changes * self.step)
         self.url = ""
         self.tables = {stream: Rows(self.clock) for stream in self.streams}
         for rows in self.tables.values():

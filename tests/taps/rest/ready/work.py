@@ -275,7 +275,7 @@ class PagerDuty(Remote):
     changes_rows = False
     step = timedelta(hours=12)
     most_requests = 40
-    asked_again = 8
+    asked_again = 40
 
     def check(self, asked: Asked) -> None:
         if asked.headers.get("Authorization") != f"Token token={self.env['PAGERDUTY_TOKEN']}":
