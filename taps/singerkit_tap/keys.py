@@ -8,7 +8,7 @@ has changed, or has moved between pages; such rows are counted, and told of wher
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, cast
 from zlib import crc32
@@ -16,13 +16,15 @@ from zlib import crc32
 from singerkit_shell.errors import BadDataError
 from singerkit_tap.changes import comes_whole, reset_of
 from singerkit_tap.contract import Context, Page, Start
+from singerkit_tap.longpages import HashesOfKeys
 from singerkit_tap.stream import BlockStream
 from singerkit_wire.encode import Record, RecordEncoder, Rows
 
 __all__ = ["KeyWatch", "Keys", "bits_of_keys", "keys_of"]
 
 _MEMORY = 100_000
-"""Keys that are remembered from one answer to the next: 64 bits each, and as many for the row."""
+"""Keys that are remembered from one answer to the next: 64 bits each, and as many for the row; and those of one answer that are at hand."""
+_AT_ONCE = 1000
 _ASKS = 3
 """How often an earlier parent is asked again in vain until keys below two parents are taken for rows that move."""
 _FEW, _SHARE = 3, 0.01
@@ -54,7 +56,9 @@ class KeyWatch:
         self._names = stream.primary_keys
         self._page: Page | None = None
         self._page_keys: dict[_Key, int] = {}
-        """Keys of the chunks of the page so far, and where in it they are."""
+        """Keys of the chunks of the page so far, and where in it they are; of a long page those of its beginning."""
+        self._hashes: HashesOfKeys | None = None
+        """All keys of a long page."""
         self._rows: dict[int, int] = {}
         """Hash of the key -> hash of the row."""
         self._reads: list[tuple[Context | None, Start]] = []
@@ -82,13 +86,21 @@ class KeyWatch:
         """
         if page is not self._page:
             self._page, self._page_keys = page, {}
-        distinct = set(keys)
-        if len(distinct) < len(keys) or not self._page_keys.keys().isdisjoint(distinct):
-            self._look_within(encoder, keys, page, first, constants)
-        if first + len(keys) < len(page.records):
-            self._page_keys.update(zip(keys, count(first)))
+            self._hashes = HashesOfKeys() if len(page.records) > _MEMORY else None
+        has_room = self._hashes is None or len(self._page_keys) < _MEMORY
+        is_last = first + len(keys) >= len(page.records)
+        if has_room:
+            distinct = set(keys)
+            if len(distinct) < len(keys) or not self._page_keys.keys().isdisjoint(distinct):
+                self._look_within(encoder, keys, page, first, constants)
+            if not is_last:
+                self._page_keys.update(zip(keys, count(first)))
         self._count += len(keys)
         self._look_across(encoder, rows, keys)
+        if self._hashes is not None:
+            self._hashes.add(map(hash, keys))
+            if is_last:
+                self._look_within_long(encoder, page, self._hashes.doubled(), constants)
 
     def finish(self) -> Iterator[str]:
         """Yield what is to be told at the end of the read."""
@@ -150,6 +162,30 @@ class KeyWatch:
                         encoder, page, constants, different - 1, is_spelled_alike=len(spellings) == 1
                     )
 
+    def _look_within_long(
+        self,
+        encoder: RecordEncoder,
+        page: Page,
+        doubled: Collection[int],
+        constants: Mapping[str, Any] | None,
+    ) -> None:
+        """Look at the rows of a long page whose keys came twice in it, by their hashes, but for those that were looked at."""
+        if not doubled:
+            return
+        found: dict[_Key, list[tuple[int, Record]]] = {}
+        for begin in range(0, len(page.records), _AT_ONCE):
+            records = page.records[begin : begin + _AT_ONCE]
+            keys = keys_of(encoder, encoder.decode(records, constants), self._names)
+            for number, (key, record) in enumerate(zip(keys, records, strict=True), begin):
+                if hash(key) in doubled:
+                    found.setdefault(key, []).append((number, record))
+        again = [rows for rows in found.values() if rows[-1][0] >= len(self._page_keys)]
+        records = [record for rows in again for _, record in rows]
+        if records:
+            keys = keys_of(encoder, encoder.decode(records, constants), self._names)
+            self._page_keys = {}
+            self._look_within(encoder, keys, Page(records), 0, constants)
+
     def _texts_besides(self, encoder: RecordEncoder, rows: Rows) -> list[bytes]:
         """Return what rows say besides their key, which may be spelled otherwise and yet be the same."""
         others = [name for name in encoder.fields if name not in self._names]
@@ -168,6 +204,7 @@ class KeyWatch:
         if self._stream.accepts_duplicate_keys:
             return
         field, alone = self._telling_field(encoder, page.records, constants)
+        alone = alone and page is self._page  # or it is not known of all rows
         spelled = "" if is_spelled_alike else ", written in two ways that are one value to its type"
         raise BadDataError(
             f"Two different rows of stream `{self._stream.name}` came in one answer with the same key "

@@ -46,6 +46,8 @@ class RepeatWatch:
                 self._known |= self._of_page
             self._page, self._of_page, self._ids_of_page = page, set(), {}
         names = [name for name in encoder.fields if _is_id(name) and name not in self._not_unique]
+        if len(self._of_page) >= _MEMORY:
+            return  # a page of so many rows says enough
         for name in names:
             ids = self._ids_of_page.setdefault(name, set())
             before = len(ids)

@@ -10,7 +10,9 @@ import msgspec
 
 from singerkit_shell.errors import BadDataError, NotAuthorisedError
 from singerkit_shell.secrets import redactor
+from tap_rest.long.rows import LongRows
 from tap_rest.retries import Transient
+from tap_rest.storing import Span
 from tap_rest.waiting import is_rate_limit, wait_asked_for
 from tap_rest.words import says_limit
 
@@ -44,6 +46,10 @@ class Response:
     serial: int = 0
     method: str = "GET"
     asked: Sequence[tuple[str, str]] = ()
+    spans: Sequence[Span] = ()
+    """Where the body is on disk, if it is long: then ``body`` is its beginning."""
+    rows: Mapping[tuple[str, ...], LongRows] = field(default_factory=dict)
+    """The long arrays of such a body, by where they are: ``body`` has no more of them than their first item."""
     _members: dict[str, msgspec.Raw] | None = field(default=None, init=False, repr=False, compare=False)
 
     @property

@@ -47,6 +47,7 @@ from tap_rest.settings.pagination import param_of
 from tap_rest.settings.parent import fields_of_parent
 from tap_rest.settings.stream import StreamSettings
 from tap_rest.shaping import Shaping
+from tap_rest.storing import Limits
 from tap_rest.tokens import paths_of_token
 from tap_rest.urls import with_params
 from tap_rest.witness import Witness
@@ -127,6 +128,7 @@ class Asking:
             told.warn,
             asks_for_things=_asks_for_things(settings.path.partition("?")[0]),
             layout=layout_of(settings, types),
+            is_one_each=settings.explode is None and not settings.inside,
             shaped=self._shaped,
         )
 
@@ -158,7 +160,9 @@ class Asking:
     @cached_property
     def _witness(self) -> Witness:
         client = self._source.client
-        return Witness(client, self.reader, Translator(self._settings, self._types, client.shown).translate)
+        limits = Limits.of(self._source.api.limits.response_bytes)
+        translator = Translator(self._settings, self._types, limits, client.shown, self._told.warn)
+        return Witness(client, self.reader, translator.translate)
 
     def pages(
         self,

@@ -14,6 +14,7 @@ from singerkit_shell.errors import ConfigurationError
 from tap_rest.placeholders import holds_any, placeholder_problems
 from tap_rest.settings import setting
 from tap_rest.settings.auth import AUTH, AuthSettings, NoneSettings, auth_problems
+from tap_rest.settings.body import with_accept
 from tap_rest.settings.conditional import conditional_problems
 from tap_rest.settings.deletes import deletes_problems
 from tap_rest.settings.each import each_problems
@@ -141,7 +142,7 @@ def _with_top_level(stream: Mapping[str, Any], config: Mapping[str, Any]) -> dic
         filled["pagination"] = config["pagination"]
     if "time_zone" in config:
         filled.setdefault("time_zone", config["time_zone"])
-    return filled
+    return with_accept(filled, config.get("headers", {}))
 
 
 def config_conflicts(config: Mapping[str, Any]) -> list[str]:

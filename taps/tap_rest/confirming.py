@@ -19,6 +19,7 @@ from dataclasses import replace
 from msgspec import Raw
 
 from singerkit_tap.contract import Context
+from tap_rest.long.rows import parts_of
 from tap_rest.records import ReadPage
 
 __all__ = ["Confirmation"]
@@ -55,13 +56,13 @@ class Confirmation:
         self.doubt: str | None = None
         """Why rows may be missing, once all has been read."""
 
-    def note(self, page: ReadPage, context: Context | None) -> None:
-        """Remember a page of the first time."""
+    def note(self, page: ReadPage, context: Context | None, *, is_all: bool) -> None:
+        """Remember a page of the first time; ``is_all``: it is the only one, so that nothing is read again."""
         self.answers += 1
         self._rows += len(page.records)
         if _is_aged(page):
             self.doubt = self.doubt or _AGED
-        if self._rows <= _MEMORY:
+        if self._rows <= _MEMORY and not is_all:
             self._known.update(self._hashes(page, context))
 
     def missed(self, again: Again) -> Iterator[tuple[Context | None, ReadPage]]:
@@ -102,7 +103,11 @@ class Confirmation:
         self.doubt = _OTHERS
 
     def _hashes(self, page: ReadPage, context: Context | None) -> list[int]:
-        return list(map(hash, self._keys_of(page.records, context)))
+        return [
+            number
+            for records in parts_of(page.records)
+            for number in map(hash, self._keys_of(records, context))
+        ]
 
 
 def _is_aged(page: ReadPage) -> bool:

@@ -55,7 +55,7 @@ class Deletions:
                 self._times.append(column_of(Path("", (settings.replication_key,), False)))
             self._is_marked = names_of(self._deletes.field) == (DELETED_AT,)
 
-    def marked(self, records: list[Raw], where: str) -> list[Raw]:
+    def marked(self, records: Sequence[Raw], where: str) -> Sequence[Raw]:
         """Return the records with their marks.
 
         Raises:

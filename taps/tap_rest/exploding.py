@@ -35,7 +35,7 @@ class Exploding:
                 level, names = _level_of(names_of(text), lists)
                 self._copies.append((field, level, _column(names)))
 
-    def rows(self, records: list[Raw], where: str) -> list[Raw]:
+    def rows(self, records: Sequence[Raw], where: str) -> Sequence[Raw]:
         """Return the rows.
 
         Raises:
@@ -43,7 +43,7 @@ class Exploding:
         """
         if self._settings is None or not records:
             return records
-        levels, parents = [records], []
+        levels, parents = [[*records]], []
         for level, (names, column) in enumerate(self._lists):
             found = column(levels[-1], where)
             self._look_for_list(level, names, found, where)

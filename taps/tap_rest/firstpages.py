@@ -17,6 +17,7 @@ from typing import Any
 
 from singerkit_state.bookmarks import canonical_json
 from singerkit_tap.contract import Context
+from tap_rest.long.rows import bytes_in_memory
 from tap_rest.records import ReadPage
 
 __all__ = ["FirstPages", "Look", "Room"]
@@ -95,7 +96,7 @@ class FirstPages:
         return page
 
     def _keep(self, name: str, begun: _Begun, page: ReadPage) -> None:
-        size = max(len(page.answer.body), sum(map(len, page.came)))
+        size = max(len(page.answer.body), bytes_in_memory(page.came))
         if self._room.take(size):
             begun.pages.append(page)
             begun.size += size

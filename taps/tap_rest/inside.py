@@ -5,6 +5,8 @@ Pages are counted, compared and asked for by the objects around them, as by any 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import Raw
 
 from singerkit_shell.errors import BadDataError
@@ -23,7 +25,7 @@ class Inside:
         self._column = column_of(Path("", self._names, False))
         self._may_lack = settings.partial_answers == "warn"
 
-    def rows(self, records: list[Raw], where: str) -> list[Raw]:
+    def rows(self, records: Sequence[Raw], where: str) -> Sequence[Raw]:
         """Return the records; where there is nothing around them, what came.
 
         Raises:

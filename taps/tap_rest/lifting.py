@@ -27,7 +27,7 @@ class Lifting:
         self._settings = settings
         self._columns = {name: column_of(Path("", names, False)) for name, names in settings.copied.items()}
 
-    def lifted(self, records: list[Raw], where: str) -> list[Raw]:
+    def lifted(self, records: Sequence[Raw], where: str) -> Sequence[Raw]:
         """Return the records with what is copied.
 
         Raises:

@@ -30,6 +30,7 @@ from tap_rest.bodies import (
 from tap_rest.detecting import ASK_FOR_OBJECTS, array_at, arrays_of_objects, detected
 from tap_rest.failures import Failure, Weight, failure_of, left_of, may_be_a_things, part_of
 from tap_rest.formats.layouts import Layout
+from tap_rest.long.rows import changed
 from tap_rest.paths import (
     Finder,
     Found,
@@ -70,7 +71,7 @@ class ReadPage:
     ``is_safe``, ``reached``, ``is_signpost``: see `singerkit_tap.contract.Page`.
     """
 
-    records: list[Raw]
+    records: Sequence[Raw]
     fields: dict[str, Found]
     answer: Response
     records_at: tuple[str, ...] | None = None
@@ -80,7 +81,7 @@ class ReadPage:
     left: Callable[[], Any] | None = None
     begins_again: int = 0
     is_absent: bool = False
-    unfiltered: list[Raw] | None = None
+    unfiltered: Sequence[Raw] | None = None
     decoded: Decoded | None = None
     is_safe: bool = True
     reached: BookmarkValue | None = None
@@ -94,7 +95,7 @@ class ReadPage:
         self.records = left
 
     @property
-    def came(self) -> list[Raw]:
+    def came(self) -> Sequence[Raw]:
         return self.records if self.unfiltered is None else self.unfiltered
 
 
@@ -103,7 +104,8 @@ class PageReader:
 
     ``records`` is the selector, None to find the records on the first page; ``fields`` are further paths to
     look up in each body; ``missing`` is `fail` or `empty`, ``partial`` is `fail` or `warn`; ``warn`` is given a sentence.
-    ``layout`` makes objects of rows that are none, and ``shaped`` of the records of a page, the place of which it is given, what is sent.
+    ``layout`` makes objects of rows that are none, and ``shaped`` of the records of a page, the place of which it is given, what is sent;
+    ``is_one_each``: of each record it makes one.
     ``asks_for_things``: each read is another question, so that the answer may be the thing that was asked for (`/orders/7`).
     """
 
@@ -118,10 +120,11 @@ class PageReader:
         *,
         asks_for_things: bool = False,
         layout: Layout | None = None,
-        shaped: Callable[[list[Raw], str], list[Raw]] = lambda records, _: records,
+        is_one_each: bool = True,
+        shaped: Callable[[Sequence[Raw], str], Sequence[Raw]] = lambda records, _: records,
     ) -> None:
         self._stream = stream
-        self._layout, self._shaped = layout, shaped
+        self._layout, self._shaped, self._is_one_each = layout, shaped, is_one_each
         self._is_partial_fine = partial == "warn"
         self._asks_for_things = asks_for_things
         self._warn = warn
@@ -187,7 +190,9 @@ class PageReader:
             raise RefusingAnswer(f"{self._other_place(got, where, self._path)}.", got)
         found = self._found(response, where, self._path, self._find)
         records = self._records(found, self._path, response, where, is_first=is_first)
-        before = None if self._unfiltered is None else _list_of(found[self._unfiltered.text])
+        before: Sequence[Raw] | None = (
+            None if self._unfiltered is None else _list_of(found[self._unfiltered.text])
+        )
         if not (records or before):
             self._look_at_none(response, where, self._unfiltered or self._path, is_first=is_first)
         else:
@@ -196,7 +201,7 @@ class PageReader:
         self._look_at_status(response, where, is_empty=not (records or before), is_first=is_first)
         fields = {path.text: found[path.text] for path in self._fields}
         at = (self._unfiltered or self._path).names
-        shaped = self._shaped(records, where)
+        shaped = changed(records, lambda part: self._shaped(part, where), is_one_each=self._is_one_each)
         before = records if before is None and shaped is not records else before
         return ReadPage(shaped, fields, response, at, unfiltered=before)
 
@@ -431,8 +436,10 @@ class PageReader:
 
     def _records(
         self, all_found: Mapping[str, Found], path: Path, response: Response, where: str, *, is_first: bool
-    ) -> list[Raw]:
-        found = all_found[path.text]
+    ) -> Sequence[Raw]:
+        found: Sequence[Raw] | Raw | None = all_found[path.text]
+        if path.names is not None:
+            found = response.rows.get(path.names, found)
         has_list = self._unfiltered is not None and all_found[self._unfiltered.text] is not None
         if isinstance(found, Raw):
             first = memoryview(found)[:1].tobytes()

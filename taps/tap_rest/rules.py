@@ -12,6 +12,7 @@ from msgspec import UNSET, Raw
 from singerkit_shell.errors import BadDataError, NotAuthorisedError
 from tap_rest import exact
 from tap_rest.answers import ForbiddenError, RefusingAnswer, Response, excerpt
+from tap_rest.formats.xmltext import as_json
 from tap_rest.paths import Finder, Found, finder_of, parse_path
 from tap_rest.retries import FailingServer, Transient
 from tap_rest.settings.errors import ErrorRule
@@ -119,7 +120,7 @@ def fits_of(rule: ErrorRule) -> Callable[[Response], bool]:
         return (lambda response: fits(Raw(response.body[:_TEXT]))) if rule.looks_inside else lambda _: True
     path = parse_path(rule.path, "errors")
     find = finder_of([path])
-    return lambda response: any(map(fits, _values(find, path.text, response.body)))
+    return lambda response: any(map(fits, _values(find, path.text, as_json(response.body))))
 
 
 def _values(find: Finder, path: str, body: bytes) -> list[Raw]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec import Raw
 
@@ -24,7 +24,7 @@ class Shaping:
         self._lifting = Lifting(settings)
         self.deletions = Deletions(settings, tell)
 
-    def shaped(self, records: list[Raw], where: str) -> list[Raw]:
+    def shaped(self, records: Sequence[Raw], where: str) -> Sequence[Raw]:
         """Return what is sent of the records of a page; where that is what came, the same list.
 
         Raises:

@@ -60,6 +60,7 @@ from tap_rest.incremental import (
     window_problem,
 )
 from tap_rest.localtimes import LocalTimes
+from tap_rest.long.rows import parts_of
 from tap_rest.parents import ParentFields, refuse_lost_copies
 from tap_rest.partitioned import PartitionedStream
 from tap_rest.reading import Reading
@@ -161,11 +162,14 @@ class RestStream(PartitionedStream):
 
     def _as_page(self, page: ReadPage, context: Context | None, *, is_from_start: bool) -> Page:
         constants = self.constants(context)
-        if constants:
-            refuse_own_values(self.settings, page.records, constants, self.sent(constants))
-        if self.keeper.widens(page.records, constants, is_from_start=is_from_start):
+        widens = False
+        for records in parts_of(page.records):
+            if constants:
+                refuse_own_values(self.settings, records, constants, self.sent(constants))
+            widens = self.keeper.widens(records, constants, is_from_start=is_from_start) or widens
+            self._local_times.look(records)
+        if widens:
             self._announce_schema()
-        self._local_times.look(page.records)
         if not self.settings.follows_key:
             self.rows_asked_again += page.begins_again
         margin = self.settings.bookmark.margin
@@ -489,7 +493,8 @@ class RestStream(PartitionedStream):
     def _samples(self) -> Generator[Sample, None, None]:
         first = samples_of_those_that_answer(self.first_contexts(), self.first_pages, self.may_pass)
         for page, context in first:
-            yield page.records, self.constants(context)
+            for records in parts_of(page.records):
+                yield records, self.constants(context)
 
     def first_contexts(self) -> Iterator[Context | None]:
         """Yield the contexts that the first pages of the streams above give."""

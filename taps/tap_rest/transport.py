@@ -6,8 +6,9 @@ import http.client
 import logging
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,13 @@ from tap_rest.connection import GuardedAdapter, Watchdog
 from tap_rest.faults import failure_of
 from tap_rest.masking import mask_credentials_of
 from tap_rest.retries import Transient
-from tap_rest.unpacking import CutError, TooLargeError, unpacked
+from tap_rest.storing import PIECE, Limits, Span, TooLargeError, stored
+from tap_rest.unpacking import CutError, unpacked
 
 __all__ = ["Transport"]
 
 # It prints a traceback about headers that it cannot read, and goes on.
 logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
-_CHUNK = 1024 * 1024
 _TRANSFERS = ("", "chunked", "identity")
 
 
@@ -54,6 +55,7 @@ class Transport:
         self._settings, self._watchdog, self._shown = settings, watchdog, shown
         self._url_setting = url_setting or "allowed_hosts"
         self._certificate = _certificate_of(settings) if url_setting is not None else None
+        self._limits = Limits.of(settings.limits.response_bytes)
         self._options: dict[Origin, dict[str, Any]] = {}
         agent = settings.user_agent or f"tap-rest/{metadata.version('singerkit')} (singerkit)"
         self.session = requests.Session()
@@ -98,7 +100,9 @@ class Transport:
                 ) from error
             if self._watchdog.has_expired:
                 raise self._failure(TimeoutError(), url)
-        return Response(url, answer.status_code, answer.headers, body, time.monotonic() - began)
+        spans = () if isinstance(body, bytes) else (body,)
+        head = body if isinstance(body, bytes) else body.read(0, PIECE)
+        return Response(url, answer.status_code, answer.headers, head, time.monotonic() - began, spans=spans)
 
     def _transport_options(self, url: str) -> dict[str, Any]:
         """Return proxies and certificates for a URL; requests would read the environment for each page."""
@@ -121,27 +125,22 @@ class Transport:
             self._options[origin] = options
         return self._options[origin]
 
-    def _read_body(self, answer: requests.Response, url: str) -> bytes:
+    def _read_body(self, answer: requests.Response, url: str) -> bytes | Span:
         transfer = answer.headers.get("Transfer-Encoding", "").strip().lower()
         if transfer not in _TRANSFERS:
             raise BadDataError(
                 f"The body from {self._shown(url)} comes in the transfer encoding `{redactor.mask_foreign(transfer)[:40]}`, which was not "
                 "asked for and is not read; ask its makers, or those of a proxy on the way."
             )
-        limit = self._settings.limits.response_bytes
-        chunks: list[bytes] = []
-        left = limit
+        encoding = answer.headers.get("Content-Encoding", "")
+        begun = b"" if encoding else _at_once(answer)
+        if begun and len(begun) == int(answer.headers["Content-Length"]) <= self._limits.whole:
+            return begun
         try:
-            while chunk := answer.raw.read(_CHUNK, decode_content=False):
-                chunks.append(chunk)
-                left -= len(chunk)
-                if left < 0:
-                    raise TooLargeError
-            body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-            return unpacked(body, answer.headers.get("Content-Encoding", ""), limit)
-        except TooLargeError:
+            return stored(unpacked(chain([begun], self._pieces(answer)), encoding), self._limits)
+        except TooLargeError as error:
             raise BadDataError(
-                f"The body from {self._shown(url)} is larger than {limit} bytes after decompression; ask "
+                f"The body from {self._shown(url)} is larger than {error.limit} bytes after decompression; ask "
                 "for smaller pages, or raise `limits.response_bytes`."
             ) from None
         except CutError:
@@ -150,6 +149,14 @@ class Transport:
             raise BadDataError(
                 f"The body from {self._shown(url)} is not in the encoding it declares (Content-Encoding)."
             ) from None
+
+    def _pieces(self, answer: requests.Response) -> Iterator[bytes]:
+        left = self._limits.stored
+        while piece := answer.raw.read(PIECE, decode_content=False):
+            left -= len(piece)
+            if left < 0:  # behind the end of what is compressed
+                raise TooLargeError(self._limits.stored)
+            yield piece
 
     def _failure(self, error: Exception, url: str) -> Exception:
         stop_flag.raise_if_set("the request under way was dropped, the state printed so far is valid.")
@@ -163,6 +170,16 @@ def _certificate_of(settings: ApiSettings) -> tuple[str, str] | str | None:
     if settings.client_cert is None or settings.client_key is None:
         return settings.client_cert
     return settings.client_cert, settings.client_key
+
+
+def _at_once(answer: requests.Response) -> bytes:
+    """Return a body that is not compressed, and short, as far as it comes; nothing of another."""
+    length = answer.headers.get("Content-Length", "")
+    return (
+        answer.raw.read(PIECE, decode_content=False)
+        if length.isdecimal() and 0 < int(length) <= PIECE
+        else b""
+    )
 
 
 def _check_authorities(verify: object) -> None:

@@ -54,7 +54,8 @@ class WholeLoad:
         for page in pages:
             if page.is_absent:
                 self._doubt = _ABSENT
-            confirmation.note(page, context)
+            is_all = page.is_last and confirmation.answers == 0 and not stream.is_partitioned
+            confirmation.note(page, context, is_all=is_all)
             yield page
         # By a keyset of the key the next page is asked for by the key itself, so that no row can move to one that was read.
         by = stream.settings.keyset_field

@@ -15,6 +15,7 @@ from tap_rest.bodies import description, first_inside, members_in
 from tap_rest.detecting import HEADS, array_at
 from tap_rest.formats.tables import Items, as_objects, kind_in, members_of_value
 from tap_rest.formats.texts import readers_of
+from tap_rest.long.rows import LongRows
 from tap_rest.paths import Path
 from tap_rest.settings.body import FIRST_ROW, ArraysSettings
 
@@ -57,16 +58,26 @@ class Arrays:
             f"Expected one array of arrays in {where}, got {got}; say where the rows are in `records` of stream {self._stream}."
         )
 
-    def objects(self, rows: Sequence[Raw], response: Response, where: str) -> list[Raw]:
+    def objects(self, rows: Sequence[Raw], response: Response, where: str) -> Sequence[Raw]:
         """Return rows, each with the names of the header; see `layouts.Layout`."""
         if not rows:
             return []
         cells = self._cells or self._cells_in(rows[0])
-        table = self._values(rows, cells, where)
         has_first = self._settings.header == FIRST_ROW
-        names = self._names(table[0] if has_first else None, response, cells, where)
-        table = table[1:] if has_first else table
-        for number, row in enumerate(table, 1):
+        first = self._values(rows[:1], cells, where)[0]
+        names = self._names(first if has_first else None, response, cells, where)
+        if not isinstance(rows, LongRows):
+            return self._named(rows[1:] if has_first else rows, names, cells, where, 0)
+        long, before = rows.behind(int(has_first)), 0
+        for part in long.parts():  # all of them are seen before one is taken
+            before += len(self._named(part, names, cells, where, before))
+        return long.changed(lambda part: self._named(part, names, cells, where, 0))
+
+    def _named(
+        self, rows: Sequence[Raw], names: Sequence[str], cells: Sequence[Items], where: str, before: int
+    ) -> list[Raw]:
+        table = self._values(rows, cells, where) if rows else []
+        for number, row in enumerate(table, before + 1):
             if len(row) != len(names):
                 raise BadDataError(
                     f"Expected {len(names)} values in each row in {where}, one for each name of the header, got {len(row)} in row "

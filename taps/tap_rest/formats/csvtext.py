@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
+
+import msgspec
 
 from singerkit_shell.errors import BadDataError
 from singerkit_shell.secrets import redactor
@@ -13,11 +15,17 @@ from tap_rest.formats.looks import is_json, look_of
 from tap_rest.formats.texts import TextReader
 from tap_rest.settings.body import CsvSettings
 
-__all__ = ["CsvReader"]
+__all__ = ["TABS", "CsvReader", "CsvTable", "CutRowError"]
 
 csv.field_size_limit(256 * 1024 * 1024)
-_TABS = "text/tab-separated-values"
+TABS = "text/tab-separated-values"
 _SHOWN = 8
+_CUT = "unexpected end of data"
+_encoder = msgspec.json.Encoder()
+
+
+class CutRowError(BadDataError):
+    """A text ends in the middle of a row."""
 
 
 class CsvReader:
@@ -34,19 +42,17 @@ class CsvReader:
         self._keys = keys
         self._former: Sequence[str] = ()
         """The header of an answer before."""
-        self._nulls = frozenset(settings.nulls)
         self._readers = readers
 
-    def objects(self, body: bytes, content_type: str) -> list[dict[str, Any]]:
-        """Return the rows of a whole body.
+    def table(self, start: bytes, content_type: str) -> CsvTable:
+        """Return what reads the rows of a body that begins with ``start``.
 
         Raises:
-            BadDataError: it is no CSV, a row has more or fewer fields than the header, or the header is not that of the stream.
+            BadDataError: it is no CSV, or its header is not that of the stream.
         """
-        self._refuse_another_format(body)
-        rows = self._rows(io.StringIO(body.decode(), newline=""), content_type)
-        names = self._names(rows)
-        return list(self._as_objects(names, self._checked(rows, len(names))))
+        self._refuse_another_format(start)
+        by_type = "\t" if content_type.partition(";")[0].strip().lower() == TABS else ","
+        return CsvTable(self._settings, self._stream, self._readers, by_type, start, self._checked_names)
 
     def _refuse_another_format(self, body: bytes) -> None:
         look = look_of(body)
@@ -55,33 +61,8 @@ class CsvReader:
                 f"Expected CSV (`format` of stream {self._stream}), got {look.words}{look.advice or '; leave `format` out'}."
             )
 
-    def _rows(self, lines: Iterable[str], content_type: str) -> Iterator[list[str]]:
-        settings = self._settings
-        by_type = "\t" if content_type.partition(";")[0].strip().lower() == _TABS else ","
-        reader = csv.reader(
-            _skipping(lines, settings.skip_lines),
-            delimiter=settings.delimiter or by_type,
-            quotechar=settings.quote or None,
-            quoting=csv.QUOTE_MINIMAL if settings.quote else csv.QUOTE_NONE,
-            escapechar=settings.escape,
-            strict=True,
-        )
-        try:
-            for row in reader:
-                if row:
-                    yield row
-        except csv.Error as error:
-            line = reader.line_num + settings.skip_lines
-            raise BadDataError(
-                f"Expected CSV, got text that is not (line {line}: {redactor.mask_foreign(str(error))}); check `csv` of stream "
-                f"{self._stream}, or whether the body was cut."
-            ) from None
-
-    def _names(self, rows: Iterator[list[str]]) -> Sequence[str]:
-        """Return the names of the columns: of the config, or of the header, which is seen to be one."""
-        if self._settings.names:
-            return self._settings.names
-        names = next(rows, [])
+    def _checked_names(self, names: Sequence[str]) -> Sequence[str]:
+        """Return the names in a header, which is seen to be one."""
         self._look_at_names(names)
         missing = [key for key in self._keys if key not in names]
         if missing or (self._former and not set(self._former) & set(names)):
@@ -110,23 +91,81 @@ class CsvReader:
                 f'`"csv": {{"delimiter": "{fits}"}}` in stream {self._stream}.'
             )
 
-    def _checked(self, rows: Iterator[list[str]], width: int) -> Iterator[list[str]]:
-        for number, row in enumerate(rows, 1):
-            if len(row) != width:
-                raise BadDataError(
-                    f"Expected {width} fields in each row of CSV, got {len(row)} in row {number} behind the header; check "
-                    f"`csv.delimiter` and `csv.quote` of stream {self._stream}, or ask the makers of the API: no row was taken."
-                )
-            yield row
 
-    def _as_objects(self, names: Sequence[str], rows: Iterable[list[str]]) -> Iterator[dict[str, Any]]:
-        """Yield rows as objects, whose texts have become values where the schema says so."""
-        readers = [self._readers.get(name) for name in names]
+class CsvTable:
+    """One body of CSV, from its beginning; ``begin``: the bytes of it before the first row.
+
+    ``take_names`` is given the header, and returns the names of the columns.
+    """
+
+    def __init__(
+        self,
+        settings: CsvSettings,
+        stream: str,
+        readers: Mapping[str, TextReader],
+        delimiter: str,
+        start: bytes,
+        take_names: Callable[[Sequence[str]], Sequence[str]],
+    ) -> None:
+        self._settings, self._stream = settings, stream
+        self._delimiter = settings.delimiter or delimiter
+        self._nulls = frozenset(settings.nulls)
+        self.begin = self._lines = 0
+        lines = self._counted(_text_in(start, stream))
+        for _ in range(settings.skip_lines):
+            next(lines, None)
+        header = None if settings.names else next(self._parsed(lines, 0), [])
+        self._names = settings.names if header is None else take_names(header)
+        self._columns = [readers.get(name) for name in self._names]
+
+    def array(self, text: bytes, rows_before: int = 0, lines_before: int = 0) -> bytes:
+        """Return whole rows as an array of JSON objects, one for each row that is not blank.
+
+        Raises:
+            CutRowError: the last row goes on behind the text.
+            BadDataError: it is no CSV, or a row has more or fewer fields than the header.
+        """
+        lines = io.StringIO(_text_in(text, self._stream), newline="")
+        rows = list(self._parsed(lines, self._lines + lines_before))
+        width = len(self._names)
+        if set(map(len, rows)) - {width}:
+            number = next(number for number, row in enumerate(rows, 1) if len(row) != width)
+            raise BadDataError(
+                f"Expected {width} fields in each row of CSV, got {len(rows[number - 1])} in row {rows_before + number} behind the header; "
+                f"check `csv.delimiter` and `csv.quote` of stream {self._stream}, or ask the makers of the API: no row was taken."
+            )
         columns = [
             [_value(text, reader, self._nulls) for text in column]
-            for reader, column in zip(readers, zip(*rows, strict=True), strict=False)
+            for reader, column in zip(self._columns, zip(*rows, strict=True), strict=False)
         ]
-        return (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
+        return _encoder.encode(
+            [dict(zip(self._names, row, strict=True)) for row in zip(*columns, strict=True)]
+        )
+
+    def _counted(self, text: str) -> Iterator[str]:
+        for line in io.StringIO(text, newline=""):
+            self.begin += len(line.encode())
+            self._lines += 1
+            yield line
+
+    def _parsed(self, lines: Iterable[str], before: int) -> Iterator[list[str]]:
+        settings = self._settings
+        reader = csv.reader(
+            lines,
+            delimiter=self._delimiter,
+            quotechar=settings.quote or None,
+            quoting=csv.QUOTE_MINIMAL if settings.quote else csv.QUOTE_NONE,
+            escapechar=settings.escape,
+            strict=True,
+        )
+        try:
+            yield from filter(None, reader)
+        except csv.Error as error:
+            kind = CutRowError if str(error) == _CUT else BadDataError
+            raise kind(
+                f"Expected CSV, got text that is not (line {before + reader.line_num}: {redactor.mask_foreign(str(error))}); check `csv` "
+                f"of stream {self._stream}, or whether the body was cut."
+            ) from None
 
 
 def _value(text: str, reader: TextReader | None, nulls: Collection[str]) -> Any:
@@ -135,10 +174,13 @@ def _value(text: str, reader: TextReader | None, nulls: Collection[str]) -> Any:
     return text if reader is None else reader(text)
 
 
-def _skipping(lines: Iterable[str], count: int) -> Iterator[str]:
-    for number, line in enumerate(lines):
-        if number >= count:
-            yield line
+def _text_in(text: bytes, stream: str) -> str:
+    try:
+        return text.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadDataError(
+            f"Expected UTF-8 in the CSV of stream {stream}, got other bytes ({error.reason}); say its charset in `csv.encoding`."
+        ) from None
 
 
 def _shown(names: Sequence[str]) -> str:

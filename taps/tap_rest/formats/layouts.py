@@ -27,7 +27,7 @@ class Layout(Protocol):
         """
         ...
 
-    def objects(self, found: Sequence[Raw], response: Response, where: str) -> list[Raw]:
+    def objects(self, found: Sequence[Raw], response: Response, where: str) -> Sequence[Raw]:
         """Return what `records` has found in a body as objects; ``where`` names the page.
 
         Raises:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 import msgspec
 from requests.structures import CaseInsensitiveDict
 
-__all__ = ["Look", "format_of_type", "is_json", "look_of"]
+__all__ = ["Look", "format_of_name", "format_of_type", "is_json", "look_of"]
 
 _TYPES = {
     "application/x-ndjson": "ndjson",
@@ -28,6 +29,7 @@ _TYPES = {
     "application/xml": "xml",
     "text/xml": "xml",
 }
+_SUFFIXES = {".ndjson": "ndjson", ".jsonl": "ndjson", ".csv": "csv", ".tsv": "csv", ".xml": "xml"}
 _HEAD = 64 * 1024
 _HTML = re.compile(rb"<(?:!doctype\s+html|html|head|body)\b", re.I)
 _DELIMITERS = {
@@ -50,10 +52,15 @@ class Look(NamedTuple):
         return f"; set `{self.fits}` in the stream" if self.fits else ""
 
 
-def format_of_type(headers: Mapping[str, str]) -> str:
-    """Return the format that a Content-Type names; `json` where it names none that is read."""
+def format_of_type(headers: Mapping[str, str]) -> str | None:
+    """Return the format that a Content-Type names; None where it names none that is read."""
     kind = CaseInsensitiveDict(headers).get("Content-Type", "").partition(";")[0].strip().lower()
-    return _TYPES.get(kind, "xml" if kind.endswith("+xml") and "html" not in kind else "json")
+    return _TYPES.get(kind, "xml" if kind.endswith("+xml") and "html" not in kind else None)
+
+
+def format_of_name(name: str) -> str | None:
+    """Return the format that the name of a file tells."""
+    return _SUFFIXES.get(PurePosixPath(name).suffix.lower())
 
 
 def is_json(body: bytes) -> bool:

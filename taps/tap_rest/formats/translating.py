@@ -2,76 +2,158 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
-import msgspec
+from msgspec.json import encode
 from requests.structures import CaseInsensitiveDict
 
 from singerkit_shell.errors import BadDataError
 from tap_rest.answers import Response
 from tap_rest.charsets import charset_of, utf8_text
-from tap_rest.formats.csvtext import CsvReader
+from tap_rest.formats.archives import File, files_in
+from tap_rest.formats.csvtext import TABS, CsvReader
 from tap_rest.formats.lines import array_of_lines
-from tap_rest.formats.looks import format_of_type, is_json
+from tap_rest.formats.looks import format_of_name, format_of_type, is_json
 from tap_rest.formats.texts import readers_of
 from tap_rest.formats.xmltext import XmlReader
+from tap_rest.long.opening import Opening, as_utf8
 from tap_rest.paths import parse_path
 from tap_rest.settings.stream import StreamSettings
+from tap_rest.storing import Limits, Span
 
 __all__ = ["Translator"]
 
 _NONE = 204
-_NAMES = {"ndjson": "one JSON value a line", "csv": "CSV", "xml": "XML"}
+_BRACKETS = (b"{", b"[")
+_JSON_TYPES = ("application/json", "application/json; charset=utf-8", "application/json;charset=utf-8")
+"""As they are written most often, for a quick look; what is written otherwise is looked at longer."""
+_NAMES = {"json": "JSON", "ndjson": "one JSON value a line", "csv": "CSV", "xml": "XML"}
 
 
 class Translator:
-    """Makes JSON of the bodies of one stream. ``types``: the schema that says what texts are; ``shown`` writes a URL for people."""
+    """Makes JSON of the bodies of one stream.
+
+    ``types``: the schema that says what texts are; ``limits``: bytes of a body; ``shown`` writes a URL for people; ``warn`` takes a
+    sentence about rows that may be missing.
+    """
 
     def __init__(
-        self, settings: StreamSettings, types: Mapping[str, Any], shown: Callable[[str], str]
+        self,
+        settings: StreamSettings,
+        types: Mapping[str, Any],
+        limits: Limits,
+        shown: Callable[[str], str],
+        warn: Callable[[str], None],
     ) -> None:
-        self._settings, self._shown = settings, shown
+        self._settings, self._limits, self._shown, self._warn = settings, limits, shown, warn
         keys = [*settings.primary_keys, *filter(None, [settings.replication_key])]
         own_keys = [key for key in keys if key not in settings.added_fields]
         self._csv = CsvReader(settings.csv, settings.name, own_keys, readers_of(types))
-        at = parse_path(settings.records, "records").names if settings.records is not None else None
+        path = None if settings.rows_at is None else parse_path(settings.rows_at, "records")
+        at = None if path is None else path.names
         self._xml = XmlReader(settings.xml, settings.name, at, types)
+        self._long = Opening(settings.name, self._csv, self._xml, at, limits)
+        self._why_whole = _why_whole(settings, is_plain=path is None or at is not None)
 
     def translate(self, response: Response) -> None:
-        """Make the body JSON in UTF-8.
+        """Make the body JSON in UTF-8; of one that is on disk, what stands around its rows.
 
         Raises:
-            BadDataError: it is not in the format that it is read in, nor in its charset.
+            BadDataError: it is not in the format that it is read in, nor in its charset, or too large.
+            Transient: what is compressed in it was cut.
         """
-        kind = self._format_of(response)
+        if self._is_plain(response):
+            return
+        shown = self._shown(response.url)
         charset = charset_of(response.headers)
+        if not 200 <= response.status < 300 or response.status == _NONE:
+            if not response.spans:
+                response.body = utf8_text(response.body, charset or "utf-8", shown)
+            return
+        files = self._files(response)
+        kind = self._format_of(response, files)
+        if kind in ("csv", "ndjson") and not files[0].is_unpacked and not _tells_its_end(response.headers):
+            self._warn(
+                f"The answers for stream {self._settings.name} do not say where they end (neither `Content-Length` nor chunks): one that is cut at the "
+                "end of a line looks whole, and rows would be missing. Ask the API for gzip, or its makers for a length."
+            )
         if kind == "csv" and self._settings.csv.encoding is not None:
             charset = self._settings.csv.encoding
         # A document of XML says its charset itself.
-        if kind != "xml" or charset is not None:
-            response.body = utf8_text(response.body, charset or "utf-8", self._shown(response.url))
-        if kind != "json":
-            response.body = self._as_json(kind, response, None if charset is None else "utf-8")
+        given = charset if charset is not None or kind == "xml" else "utf-8"
+        content_type = CaseInsensitiveDict(response.headers).get("Content-Type", "")
+        content_type = TABS if files[0].name.lower().endswith(".tsv") else content_type
+        spans = [file.content for file in files if isinstance(file.content, Span)]
+        if spans and self._why_whole is None:
+            texts = [span if given is None else as_utf8(span, given, shown, self._limits) for span in spans]
+            long = [text for text in texts if isinstance(text, Span) and len(text)]
+            if long:
+                self._long.open(response, long, kind, content_type, None if given is None else "utf-8")
+                return
+        contents = [self._whole(file.content) for file in files]
+        if given is not None:
+            contents = [utf8_text(content, given, shown) for content in contents]
+        response.body = self._joined(kind, contents, content_type, None if given is None else "utf-8")
 
-    def _format_of(self, response: Response) -> str:
+    def _is_plain(self, response: Response) -> bool:
+        """Tell whether a body is JSON as it stands, as nearly all are: it begins so, and has no byte that might be anything else."""
+        if self._settings.format is not None or response.spans or response.body[:1] not in _BRACKETS:
+            return False
+        return response.headers.get("Content-Type") in _JSON_TYPES and response.body.isascii()
+
+    def _files(self, response: Response) -> list[File]:
+        content = response.spans[0] if response.spans else response.body
+        name = urlsplit(response.url).path
+        return files_in(content, name, self._settings.zip_members, self._limits, self._settings.name)
+
+    def _format_of(self, response: Response, files: Sequence[File]) -> str:
         """Return what a body is read as; JSON is JSON, whatever its Content-Type, where no format is asked for."""
-        if not 200 <= response.status < 300 or response.status == _NONE:
-            return "json"
-        kind = self._settings.format or format_of_type(response.headers)
-        is_json_anyway = self._settings.format is None and kind != "ndjson" and is_json(response.body)
-        return "json" if is_json_anyway else kind
+        if self._settings.format is not None:
+            return self._settings.format
+        kind = format_of_type(response.headers)
+        if kind is None and files[0].is_unpacked:
+            kind = format_of_name(files[0].name)
+        start = files[0].content if isinstance(files[0].content, bytes) else files[0].content.read(0, 1024)
+        return "json" if kind is None or (kind != "ndjson" and is_json(start)) else kind
 
-    def _as_json(self, kind: str, response: Response, charset: str | None) -> bytes:
-        body = response.body
+    def _whole(self, content: bytes | Span) -> bytes:
+        if isinstance(content, bytes):
+            return content
+        if len(content) > self._limits.whole:
+            raise BadDataError(
+                f"The body is larger than {self._limits.whole} bytes, and stream {self._settings.name} reads bodies as a whole "
+                f"({self._why_whole}); ask for smaller pages, or raise `limits.response_bytes`, where memory bears several times as much."
+            )
+        return content.read(0, len(content))
+
+    def _joined(self, kind: str, contents: Sequence[bytes], content_type: str, charset: str | None) -> bytes:
+        """Return one document, or one array of what stands in several."""
+        if len(contents) == 1:
+            return self._as_json(kind, contents[0], content_type, charset)
+        documents = [
+            self._as_json(kind, content, content_type, charset).strip()
+            for content in contents
+            if content.strip()
+        ]
+        if not documents:
+            return self._none_of(kind)
+        if not all(document.startswith(b"[") and document.endswith(b"]") for document in documents):
+            raise self._long.several()
+        return b"[" + b",".join(filter(None, (document[1:-1].strip() for document in documents))) + b"]"
+
+    def _as_json(self, kind: str, body: bytes, content_type: str, charset: str | None) -> bytes:
+        if kind == "json":
+            return body
         if not body.strip():
             return self._none_of(kind)
         if kind == "ndjson":
             return array_of_lines(body, self._settings.name)
         if kind == "xml":
-            return msgspec.json.encode(self._xml.document(body, charset))
-        content_type = CaseInsensitiveDict(response.headers).get("Content-Type", "")
-        return msgspec.json.encode(self._csv.objects(body, content_type))
+            return encode(self._xml.document(body, charset))
+        table = self._csv.table(body, content_type)
+        return table.array(body[table.begin :])
 
     def _none_of(self, kind: str) -> bytes:
         if self._settings.missing_records == "empty":
@@ -80,3 +162,21 @@ class Translator:
             f"Expected {_NAMES[kind]}, got an empty body, which may be a failure; if it means that there are no rows, set "
             f'`"missing_records": "empty"` in stream {self._settings.name}.'
         )
+
+
+def _why_whole(settings: StreamSettings, *, is_plain: bool) -> str | None:
+    """Return why all rows of an answer of a stream have to be in memory at once; None: they have not."""
+    if settings.layout == "columns":
+        return "by its `layout`"
+    if not is_plain:
+        return "since its `records` is no plain path"
+    if settings.pagination.type in ("offset", "keyset") or settings.follows_key or settings.may_follow_key:
+        return "by its `pagination`"
+    return None
+
+
+def _tells_its_end(headers: Mapping[str, str]) -> bool:
+    """Tell whether a connection that ends in the middle of a body is noticed."""
+    named = CaseInsensitiveDict(headers)
+    is_packed = any(name in named.get("Content-Encoding", "").lower() for name in ("gzip", "deflate"))
+    return "Content-Length" in named or is_packed or "chunked" in named.get("Transfer-Encoding", "").lower()

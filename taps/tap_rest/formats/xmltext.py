@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from xml.parsers import expat
 
+import msgspec
+
 from singerkit_catalog.admitted import types_of
 from singerkit_catalog.schema import properties_of
 from singerkit_shell.errors import BadDataError
@@ -20,9 +22,12 @@ from tap_rest.formats.looks import look_of
 from tap_rest.formats.texts import TextReader, readers_of
 from tap_rest.settings.body import XmlSettings
 
-__all__ = ["Tree", "XmlReader"]
+__all__ = ["Tree", "XmlReader", "as_json"]
 
+_SHORT = 64 * 1024
 _DEPTH = 200
+_COST, _MOST = 200, 256 * 1024 * 1024
+"""Bytes of memory that an element takes, and that all may take that are held at once."""
 _SEPARATOR = "\f"
 """Between the namespace of a name and the name: no XML has this character."""
 _SCHEMA_INSTANCE = "http://www.w3.org/2001/XMLSchema-instance"
@@ -97,31 +102,40 @@ class _Shape:
 class _Element:
     """An element that is open: what has come of it."""
 
-    __slots__ = ("attributes", "children", "is_nil", "texts")
+    __slots__ = ("attributes", "children", "is_nil", "text")
 
     def __init__(self) -> None:
-        self.attributes: dict[str, Any] = {}
-        self.children: dict[str, Any] = {}
-        self.texts: list[str] = []
+        self.attributes: dict[str, Any] | None = None
+        self.children: dict[str, Any] | None = None
+        self.text = ""
         self.is_nil = False
 
+    def take_attributes(self, attributes: Mapping[str, str], name_of: Callable[[str], str]) -> None:
+        for key, value in attributes.items():
+            if key.startswith(_NIL):
+                self.is_nil = value in ("true", "1")
+            else:
+                self.attributes = self.attributes or {}
+                self.attributes[f"@{name_of(key)}"] = value
+
     def add(self, name: str, value: Any, *, is_list: bool) -> None:
+        if self.children is None:
+            self.children = {}
         before = self.children.get(name, self)
-        if isinstance(before, list):
-            before.append(value)
-        elif before is not self:
-            self.children[name] = [before, value]
-        else:
+        if before is self:
             self.children[name] = [value] if is_list else value
+        elif isinstance(before, list):
+            before.append(value)
+        else:
+            self.children[name] = [before, value]
 
     def value(self) -> Any:
         """Return the whole element; blanks between the elements in it are for the eye."""
-        text = "".join(self.texts)
-        if not self.children and not self.attributes:
-            return None if self.is_nil else text or None
-        found = {**self.attributes, **self.children}
-        if text and not (self.children and text.isspace()):
-            found["#text"] = text
+        if self.children is None and self.attributes is None:
+            return None if self.is_nil else self.text or None
+        found = {**(self.attributes or {}), **(self.children or {})}
+        if self.text and not (self.children and self.text.isspace()):
+            found["#text"] = self.text
         return found
 
 
@@ -143,6 +157,8 @@ class Tree:
         self._open = [_Element()]
         self._on_way = 0
         """So many of the elements that are open lead to the records."""
+        self._held = self._held_before = 0
+        """About how many bytes of memory there are of what has come, and were before the record that is open."""
         self._parser: Any = None
 
     def feed(self, data: bytes, charset: str | None = None, *, is_last: bool) -> None:
@@ -169,7 +185,7 @@ class Tree:
 
     def document(self, records: Sequence[Any] | None = None) -> dict[str, Any]:
         """Return what has come around the records, and ``records`` in their place, if there is such a place."""
-        found: dict[str, Any] = self._open[0].children
+        found: dict[str, Any] = self._open[0].children or {}
         if not self._at:
             return found
         place = found
@@ -202,35 +218,46 @@ class Tree:
 
     def _start(self, name: str, attributes: Mapping[str, str]) -> None:
         depth = len(self._open)
-        if depth > _DEPTH:
-            raise BadDataError(
-                f"Expected XML of a sane depth (stream {self._stream}), got more than {_DEPTH} elements in each other."
-            )
+        self._held += _COST
+        if depth > _DEPTH or self._held > _MOST:
+            raise self._too_much(depth)
         element = _Element()
-        for key, value in attributes.items():
-            if key.startswith(_NIL):
-                element.is_nil = value in ("true", "1")
-            else:
-                element.attributes[f"@{self._name(key)}"] = value
+        if attributes:
+            element.take_attributes(attributes, self._name)
         self._open.append(element)
         if self._on_way == depth - 1 < len(self._at) and self._name(name) == self._at[depth - 1]:
             self._on_way = depth
+            self._held_before = self._held
 
     def _text(self, text: str) -> None:
-        self._open[-1].texts.append(text)
+        self._open[-1].text += text
+        self._held += len(text)
 
     def _end(self, name: str) -> None:
-        element, depth = self._open.pop(), len(self._open)
+        element = self._open.pop()
+        depth = len(self._open)
         if self._on_way < depth:
-            own = self._name(name)
+            own = self._names.get(name) or self._name(name)
             self._open[-1].add(own, element.value(), is_list=own in self._lists)
             return
         self._on_way = depth - 1
+        value = element.value()
         if depth == len(self._at):
-            value = element.value()
             self._keep(value if self._shape is None else self._shape.typed(value))
+            self._held = self._held_before
         else:
-            self._open[-1].children.setdefault(self._name(name), element.value())
+            outer = self._open[-1]
+            outer.children = outer.children or {}
+            outer.children.setdefault(self._name(name), value)
+
+    def _too_much(self, depth: int) -> BadDataError:
+        if depth > _DEPTH:
+            return BadDataError(
+                f"Expected XML of a sane depth (stream {self._stream}), got more than {_DEPTH} elements in each other."
+            )
+        return BadDataError(
+            f"Expected less XML beside and in one record (stream {self._stream}), got more than memory is to bear; check `records`."
+        )
 
     def _name(self, name: str) -> str:
         """Return a name as it is written, or with the prefix that the config has for its namespace."""
@@ -247,3 +274,13 @@ class Tree:
         if prefix in self._chosen and url not in self._prefixes:
             return f"{{{url}}}{name}"  # a prefix that means another thing in the config
         return f"{prefix}:{name}" if prefix else name
+
+
+def as_json(body: bytes) -> bytes:
+    """Return XML, which an error may be whatever the API answers otherwise, as JSON; all else as it is."""
+    if len(body) > _SHORT or not body.lstrip().startswith(b"<"):
+        return body
+    try:
+        return msgspec.json.encode(XmlReader(XmlSettings(), "", (), {}).document(body, None))
+    except BadDataError:
+        return body

@@ -17,6 +17,7 @@ from singerkit_shell.words import counted
 from singerkit_state.bookmarks import canonical_json
 from singerkit_wire.encode import RawRecord
 from tap_rest.answers import Response
+from tap_rest.long.rows import digest_of
 from tap_rest.pages.configlines import line_of, line_part, said_in
 from tap_rest.pages.ends import (
     EMPTY,
@@ -285,7 +286,7 @@ class Pages:
         """A source that keeps the place itself has one token for all pages (a scroll of Elasticsearch, Crossref): they differ."""
         if self._settings.type not in BY_TOKEN:
             return
-        came = hash(b",".join(page.came))
+        came = digest_of(page.came)
         if self._has_same_token and came in self._came:
             raise self._circle(self._here(step, page))
         self._came.add(came)

@@ -13,9 +13,22 @@ from tap_rest.charsets import codec_named
 from tap_rest.paths import parse_path
 from tap_rest.settings import setting
 
-__all__ = ["BODY", "FIRST_ROW", "ArraysSettings", "CsvSettings", "XmlSettings", "body_problems"]
+__all__ = [
+    "BODY",
+    "FIRST_ROW",
+    "ArraysSettings",
+    "CsvSettings",
+    "XmlSettings",
+    "body_problems",
+    "with_accept",
+]
 
 FIRST_ROW = "first_row"
+_ACCEPT = {
+    "ndjson": "application/x-ndjson, application/jsonl, application/json;q=0.8",
+    "csv": "text/csv",
+    "xml": "application/xml, text/xml",
+}
 
 BODY = {
     "format": setting.text(
@@ -50,6 +63,10 @@ BODY = {
             ),
             "nulls": setting.names('Texts that mean null. Default `[""]`.'),
         },
+    ),
+    "zip_members": setting.name(
+        "Which files of a zip are read, as a pattern: `*.csv`, `export/*`. Default `*`: all, one after the other.",
+        minLength=1,
     ),
     "layout": setting.text(
         'How rows stand at `records`: `objects`; `columns`, an object with one array for each (`{"a": [1, 2], "b": [3, 4]}`); '
@@ -184,6 +201,15 @@ def _is_plain(path: str) -> bool:
         re.fullmatch(r"\$(?:\.[A-Za-z_@][\w@-]*|\['[^'\\]+'\])+(?:\[\*\](?:\.[A-Za-z_]\w*)?)?", path)
         is not None
     )
+
+
+def with_accept(stream: Mapping[str, Any], headers: Mapping[str, str]) -> dict[str, Any]:
+    """Return a stream that asks for its `format` before all others, unless it, or ``headers`` of all streams, say what to ask for."""
+    own = stream.get("headers", {})
+    wanted = _ACCEPT.get(stream.get("format", ""))
+    if wanted is None or any(name.lower() == "accept" for name in (*own, *headers)):
+        return dict(stream)
+    return {**stream, "headers": {**own, "Accept": f"{wanted}, */*;q=0.5"}}
 
 
 def _leads_to_elements(path: str | None) -> bool:

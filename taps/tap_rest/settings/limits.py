@@ -53,7 +53,10 @@ class Retries(msgspec.Struct, frozen=True):
 LIMITS = setting.group(
     "Limits against endless answers.",
     {
-        "response_bytes": setting.count("Bytes of one body after decompression.", default=256 * 1024 * 1024),
+        "response_bytes": setting.count(
+            "Bytes of one body after decompression. Default: 4 GiB of one that is read from disk, 256 MiB of one that is read as a "
+            "whole, in memory."
+        ),
         "pages": setting.count("Pages of one stream, or of one parent of it.", default=100_000),
         "redirects": {
             "type": "integer",
@@ -68,7 +71,7 @@ LIMITS = setting.group(
 class Limits(msgspec.Struct, frozen=True):
     """Bytes after decompression, pages, redirects."""
 
-    response_bytes: int = 256 * 1024 * 1024
+    response_bytes: int | None = None
     pages: int = 100_000
     redirects: int = 5
 

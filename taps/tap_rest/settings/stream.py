@@ -157,6 +157,7 @@ class StreamSettings(msgspec.Struct, frozen=True, dict=True):
     format: str | None = None
     csv: CsvSettings = CsvSettings()
     xml: XmlSettings = XmlSettings()
+    zip_members: str = "*"
     layout: str = "objects"
     arrays: ArraysSettings = ArraysSettings()
     partial_answers: str = "fail"

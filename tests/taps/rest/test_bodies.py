@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 from collections.abc import Callable, Mapping
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from taps.rest.api_server import Reply, serving
+from taps.rest.api_server import Asked, Reply, Route, serving
 from taps.rest.conftest import Run
 
 from singerkit_shell.errors import SingerkitError
@@ -23,14 +24,17 @@ Load = Callable[..., Run]
 
 @pytest.fixture
 def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Load:
-    """``load(reply, **stream)``: a run over one answer inside this process; ``config`` are keys of the top level."""
+    """``load(reply, **stream)``: a run over one answer, or a route, inside this process; ``config`` are keys of the top level."""
     monkeypatch.setenv("NO_PROXY", "*")
 
-    def run(reply: Reply, *, config: Mapping[str, Any] | None = None, **stream: Any) -> Run:
+    def run(reply: Reply | Route, *, config: Mapping[str, Any] | None = None, **stream: Any) -> Run:
         written = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
         caplog.clear()
         code, sentence = 0, ""
-        with serving({"/rows": lambda _: reply}) as api, redirect_stdout(written):
+        with (
+            serving({"/rows": reply if callable(reply) else lambda _: reply}) as api,
+            redirect_stdout(written),
+        ):
             given = {
                 "base_url": api.url,
                 "streams": [{"name": "rows", "path": "/rows", "pagination": {"type": "single"}} | stream],
@@ -416,6 +420,46 @@ def test_tables_that_are_not_read(text: str, stream: dict[str, Any], words: str,
     assert run.code in (65, 78)
     assert words in run.stderr
     assert run.records("rows") == []
+
+
+# Around it
+
+
+def test_what_is_asked_for_is_what_is_read(load: Load) -> None:
+    def accepted(config: dict[str, Any] | None = None, **stream: Any) -> str:
+        asked: list[str] = []
+
+        def route(one: Asked) -> Reply:
+            asked.append(one.headers["Accept"])
+            return body("id\n1\n", CSV)
+
+        load(route, config=config, **stream)
+        return asked[0]
+
+    assert accepted() == "application/json, */*;q=0.5"
+    assert accepted(format="csv") == "text/csv, */*;q=0.5"
+    assert accepted(format="csv", headers={"accept": "text/plain"}) == "text/plain"
+    assert accepted(format="csv", config={"headers": {"ACCEPT": "text/x"}}) == "text/x"
+
+
+def test_an_error_in_xml_is_one_by_its_rule(load: Load) -> None:
+    reply = body("<Error><Code>Busy</Code></Error>", XML, status=400)
+    rule = {"status": 400, "path": "$.Error.Code", "equals": "Busy", "then": "retry"}
+    run = load(reply, format="xml", records="$.a.i[*]", errors=[rule])
+    assert (run.code, "to be asked for again by `errors`" in run.stderr) == (69, True), run.stderr
+
+
+@pytest.mark.parametrize("kind", ["csv", "ndjson", "json", "csv, gzip"])
+def test_lines_whose_end_nobody_tells(kind: str, load: Load) -> None:
+    text = '{"id": 1}\n{"id": 2}' if kind == "ndjson" else '[{"id": 1}]' if kind == "json" else "id\n1\n"
+    reply = body(text, {"ndjson": NDJSON, "json": "application/json"}.get(kind, CSV), until_close=True)
+    if "gzip" in kind:
+        reply.body = gzip.compress(reply.body)
+        reply.headers = {**reply.headers, "Content-Encoding": "gzip"}
+    run = load(reply, primary_keys=["id"], activate_version=True)
+    assert run.code == 0, run.stderr
+    assert ("do not say where they end" in run.stderr) == (kind in ("csv", "ndjson"))
+    assert any(m["type"] == "ACTIVATE_VERSION" for m in run.messages) == (kind not in ("csv", "ndjson"))
 
 
 # What is said against each other

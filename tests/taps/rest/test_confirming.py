@@ -52,7 +52,7 @@ def confirm(
     confirmation = Confirmation(lambda rows, _: [*map(bytes, rows)], has_key=keyed, is_key_unique=unique)
     found = [*first]
     for one in first:
-        confirmation.note(one, None)
+        confirmation.note(one, None, is_all=False)
     if confirmation.answers > 1 and not sure:
         found += [one for _, one in confirmation.missed(lambda: zip(repeat(None), again(), strict=False))]
     return [[json.loads(bytes(row)) for row in one.records] for one in found], confirmation.doubt
@@ -83,7 +83,7 @@ def test_a_page_of_which_a_part_is_sent_begins_with_no_row_of_the_page_before() 
     confirmation = Confirmation(lambda rows, _: [*map(bytes, rows)], has_key=True, is_key_unique=True)
     again = Source([page([2, 5, 6], begins_again=2)])
     for first in pages(*FIRST):
-        confirmation.note(first, None)
+        confirmation.note(first, None, is_all=False)
     *_, (_, last) = confirmation.missed(lambda: zip(repeat(None), again(), strict=False))
     assert last.records == [Raw(b"5"), Raw(b"6")]
     assert last.begins_again == 0
@@ -183,7 +183,7 @@ def test_a_row_is_told_apart_by_the_parent_that_it_stands_below(keyed: bool) -> 
     for second, is_same in (((1, 2), True), ((1, 3), False)):
         confirmation = Confirmation(rows_below, has_key=keyed, is_key_unique=True)
         for context, one in read(1, 2):
-            confirmation.note(one, context)
+            confirmation.note(one, context, is_all=False)
         again = partial(read, *second)
         sent = [(context, [*map(bytes, one.records)]) for context, one in confirmation.missed(again)]
         assert sent == ([] if is_same or not keyed else [({"team": 3}, [b"1"])])

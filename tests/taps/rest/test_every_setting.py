@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import io
 import json
 import re
 import socket
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -60,6 +62,7 @@ def routes(api: Api) -> dict[str, Any]:
         "/plain": lambda _: json_reply([{"id": 1}, {"id": 2}]),
         "/again": lambda asked: json_reply([{"id": 1}] if int(asked.param("page") or 1) < 3 else []),
         "/csv": lambda _: Reply("id,u,n\n;1,2,'~é'\n-,,\n".encode()),
+        "/zip": lambda _: Reply(ZIP),
         "/columns": lambda _: json_reply({"id": [1, 2], "u": [3, 4]}),
         "/arrays": lambda _: json_reply({"columns": ["u", "id"], "data": [["n", "d"], [1, 2]]}),
         "/objects": lambda _: json_reply({"columns": ["u", "id"], "data": [{"c": [1, 2]}]}),
@@ -91,6 +94,15 @@ def routes(api: Api) -> dict[str, Any]:
     }
 
 
+def zipped(**files: bytes) -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return data.getvalue()
+
+
+ZIP = zipped(a=b'{"data": [{"id": 1}]}', b=b'{"data": [{"id": 2}]}')
 ALL = {"records": "$.data[*]", "schema": {"properties": {"id": {}, "u": {}, "n": {}, "d": {}}}}
 ONE = {"type": "single"}
 
@@ -327,6 +339,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "streams[].csv.skip_lines": csv(skip_lines=1),
     "streams[].csv.encoding": csv(encoding="latin-1"),
     "streams[].csv.nulls": csv(nulls=["-"]),
+    "streams[].zip_members": stream({"path": "/zip"}, zip_members="b*"),
     "streams[].layout": stream({"path": "/columns", "records": "$"}, layout="columns"),
     "streams[].arrays": arrays(names=["id", "u"]),
     "streams[].arrays.header": arrays(header="first_row"),

@@ -23,7 +23,8 @@ from waiting import wait_until
 from tap_rest.client import Client
 from tap_rest.config import api_settings
 from tap_rest.questions import Question
-from tap_rest.unpacking import CutError, TooLargeError, unpacked
+from tap_rest.storing import Limits, TooLargeError, stored
+from tap_rest.unpacking import CutError, unpacked
 
 TAP = Path(sys.executable).with_name("tap-rest")
 
@@ -299,7 +300,8 @@ def test_gzip_is_read_and_a_bomb_is_not(run_tap: Any) -> None:
         )
         bomb = gzip.compress(b"[" + b" " * 300_000_000 + b"]", 1)
         api.routes["/rows"] = lambda _: Reply(bomb, headers=packed)
-        assert "limits.response_bytes" in run_tap(api.url, STREAM).ended(65).sentence
+        small = run_tap(api.url, STREAM, limits={"response_bytes": 100_000_000}).ended(65)
+        assert "limits.response_bytes" in small.sentence
         api.routes["/rows"] = lambda _: Reply(b"not gzip", headers=packed)
         run_tap(api.url, STREAM).ended(65)
 
@@ -317,20 +319,27 @@ PACKED: dict[str, tuple[bytes, str]] = {
 }
 
 
+def unpacked_body(body: bytes, encoding: str, limit: int = 1000) -> bytes:
+    found = stored(unpacked([body], encoding), Limits.of(limit))
+    assert isinstance(found, bytes)
+    assert found == b"".join(unpacked([body[at : at + 1] for at in range(len(body))], encoding))
+    return found
+
+
 @pytest.mark.parametrize("name", PACKED)
 def test_what_is_compressed_is_read_whole_or_not_at_all(name: str) -> None:
     body, encoding = PACKED[name]
-    assert unpacked(body, encoding, 1000) == (GOOD.body if body else b"")
+    assert unpacked_body(body, encoding) == (GOOD.body if body else b"")
     if encoding == "UTF-8" or not body:
         return
     with pytest.raises(TooLargeError):
-        unpacked(body, encoding, len(GOOD.body) - 1)
+        unpacked_body(body, encoding, len(GOOD.body) - 1)
     whole = len(body) - 3 if "behind" in name else len(body)
     end_of_the_first = len(gzip.compress(GOOD.body[:5])) if "members" in name else None
     for length in range(1, whole):
         if length != end_of_the_first:
             with pytest.raises((CutError, zlib.error)):
-                unpacked(body[:length], encoding, 1000)
+                unpacked_body(body[:length], encoding)
 
 
 @pytest.mark.parametrize(
@@ -341,15 +350,15 @@ def test_what_is_not_compressed_as_it_is_declared_is_neither_taken_nor_asked_for
     body: bytes, encoding: str
 ) -> None:
     with pytest.raises(zlib.error):
-        unpacked(body, encoding, 1000)
+        unpacked_body(body, encoding)
 
 
 def test_the_limit_of_a_body_is_not_above_it() -> None:
-    assert unpacked(gzip.compress(GOOD.body), "gzip", len(GOOD.body)) == GOOD.body
+    assert unpacked_body(gzip.compress(GOOD.body), "gzip", len(GOOD.body)) == GOOD.body
 
 
 def test_what_stands_behind_a_deflated_body_is_no_part_of_it() -> None:
-    assert unpacked(zlib.compress(GOOD.body) + gzip.compress(b"x"), "deflate", 1000) == GOOD.body
+    assert unpacked_body(zlib.compress(GOOD.body) + gzip.compress(b"x"), "deflate") == GOOD.body
 
 
 STATUSES: list[tuple[int, Any, dict[str, str], int, str]] = [
