@@ -15,10 +15,12 @@ from singerkit_shell.errors import RetryableError, SingerkitError
 from singerkit_shell.words import counted, ended
 from singerkit_tap.stream import BlockStream
 
-__all__ = ["IN_A_ROW", "FailedReads", "Failures"]
+__all__ = ["IN_A_ROW", "STREAMS_IN_A_ROW", "FailedReads", "Failures"]
 
 IN_A_ROW = 20
 """Partitions of a stream that may fail one after the other before the rest of them is asked for no more."""
+STREAMS_IN_A_ROW = 3
+"""Streams in vain for which a source is asked for minutes, before it is taken for one that does not serve."""
 _UNAVAILABLE = 7
 """One that was asked for in vain for minutes counts as so many."""
 
@@ -50,6 +52,7 @@ class Failures:
     def __init__(self) -> None:
         self._first: SingerkitError | None = None
         self._final: SingerkitError | None = None
+        self._unavailable = 0
         self._streams: dict[str, int] = {}
         """The streams that were not read, or not as a whole, with the number of partitions that failed; 0: it was the stream."""
         self._given_up: set[str] = set()
@@ -57,15 +60,24 @@ class Failures:
     def refuse_final(self, error: SingerkitError, stream: BlockStream, *, is_safe: bool) -> None:
         """Raise an error that ends the run: it is not one of ``stream`` alone, or going on would double rows (not ``is_safe``)."""
         if error is not self._final:
-            if stream.is_own_failure(error) and is_safe:
+            is_own = stream.is_own_failure(error)
+            if is_own and is_safe and not self._is_down(error):
                 return
-            if stream.is_own_failure(error):
+            if is_own and not is_safe:
                 error.args = (
                     f"{ended(str(error))} What comes behind it was not read, since rows without a key had been written that come again "
                     f"with the next run: give stream `{stream.name}`, and those below it, `primary_keys` if others are to be read then.",
                 )
             self._final = error
         raise error
+
+    def _is_down(self, error: SingerkitError) -> bool:
+        """Tell whether one stream after the other was asked for in vain for minutes: so the source does not serve."""
+        return isinstance(error, RetryableError) and self._unavailable + 1 >= STREAMS_IN_A_ROW
+
+    def note_read(self) -> None:
+        """Note that a stream was read to its end."""
+        self._unavailable = 0
 
     def note(
         self,
@@ -80,6 +92,8 @@ class Failures:
             self._first = error
         if is_given_up:
             self._given_up.add(stream.name)
+        if not is_partition:
+            self._unavailable = self._unavailable + 1 if isinstance(error, RetryableError) else 0
         before = self._streams.get(stream.name)
         if is_partition:
             self._streams[stream.name] = (before or 0) + 1 if before != 0 else 0

@@ -279,6 +279,7 @@ class SyncRun:
             return
         try:
             self._read_family(root, wanted)
+            self._failures.note_read()
         except SingerkitError as error:
             family = self._family
             if is_last and not self._failures.are_any:

@@ -12,12 +12,13 @@ from functools import cached_property
 from typing import Any, ClassVar, NoReturn
 
 from singerkit_catalog.selection import unmatched_rules
-from singerkit_shell.errors import SingerkitError
+from singerkit_shell.errors import RetryableError, SingerkitError
 from singerkit_shell.validate import config_problems
 from singerkit_shell.words import beginning
 from singerkit_state.delivery import Delivery
 from singerkit_state.tracker import Signpost
 from singerkit_tap.delivery import Reading, delivery
+from singerkit_tap.failing import STREAMS_IN_A_ROW
 from singerkit_tap.shell import SingerkitTap
 from singerkit_tap.starts import former_read
 from tap_rest.client import Client
@@ -216,19 +217,27 @@ class TapRest(SingerkitTap):
         by them, and only for streams that may be read in this run.
         """
         streams = self.unread_streams()
+        in_vain = 0
         for stream in streams.values():
             if any(
                 self._may_be_read(below.settings) for below in streams.values() if stream in below.lineage()
             ):
                 stream.expect(former_read(self.start_state, stream.name))
-                try:
-                    stream.learn_schema()
-                except SingerkitError as error:
-                    if not stream.may_pass(error):
-                        raise
-                    stream.unreadable = error
+                in_vain = self._learn(stream, in_vain)
         self._look_for_fields(streams)
         return list(streams.values())
+
+    def _learn(self, stream: RestStream, in_vain: int) -> int:
+        """Let a stream learn its schema, or say why it cannot be read; return how many were asked for in vain now, one after the other."""
+        try:
+            stream.learn_schema()
+        except SingerkitError as error:
+            in_vain = in_vain + 1 if isinstance(error, RetryableError) else 0
+            if not stream.may_pass(error) or in_vain >= STREAMS_IN_A_ROW:
+                raise
+            stream.unreadable = error
+            return in_vain
+        return 0
 
     def unread_streams(self) -> dict[str, RestStream]:
         """Return the streams by name, parents first, before anything is asked of the API."""

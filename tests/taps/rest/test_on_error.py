@@ -72,6 +72,17 @@ def test_a_stream_can_end_the_run_at_once(drive: Any) -> None:
         assert "Not read" not in run.sentence
 
 
+@pytest.mark.parametrize("declared", [{}, {"schema": SCHEMA}])
+def test_a_server_that_fails_for_three_streams_in_a_row_is_asked_no_more(declared: Any, drive: Any) -> None:
+    down = always(json_reply({}, 503))
+    served = drive(**dict.fromkeys("abcd", down), z=always(GOOD))
+    run = served.run(*(of(name, **declared) for name in "abcdz"), retries={"tries": 1})
+    assert (run.code, [asked.path for asked in run.api.asked], run.ids("z")) == (69, ["/a", "/b", "/c"], [])
+    served.api.routes["/b"] = always(GOOD)
+    run = served.run(*(of(name, **declared) for name in "abcdz"), retries={"tries": 1})
+    assert (run.code, run.ids("z")) == (69, [1])
+
+
 def test_all_that_fails_is_named_and_the_first_error_counts(drive: Any) -> None:
     routes = {"a": GOOD, "b": json_reply({}, 400), "c": REFUSED, "d": json_reply({}, 503), "e": GOOD}
     run = drive(**{name: always(reply) for name, reply in routes.items()}).run(*(of(name) for name in routes))
