@@ -216,15 +216,18 @@ class SyncRun:
         """Write a STATE with what is known now."""
         if self._family is not None:
             self._family.since_state = 0
-            for member in self._family.members.values():
-                self._bookmarks[member.stream.name] = member.state()
-            self._family.leave_behind(self._bookmarks)
+            self._take_states(self._family)
         if self._log is not None and self._has_begun:
             self._log.update(self._rest, self._bookmarks)
         value = {**self._rest, "bookmarks": self._bookmarks}
         mark = replace(self._mark, complete=is_complete)
         self._is_state_long = self._output.state(with_mark(value, mark)) > _LONG_STATE
         self._mark = replace(self._mark, location=None)  # where it started is said once
+
+    def _take_states(self, family: Family) -> None:
+        for member in family.members.values():
+            self._bookmarks[member.stream.name] = member.state()
+        family.leave_behind(self._bookmarks)
 
     # The log
 
@@ -286,6 +289,8 @@ class SyncRun:
                 raise
             self._failures.refuse_final(error, root, is_safe=family is None or family.may_go_on_without_all())
             self._failures.note(root, error)
+            if family is not None:
+                self._take_states(family)  # what was written is committed with the next STATE
             self._family = None
 
     def _read_family(self, root: BlockStream, wanted: set[str]) -> None:

@@ -217,23 +217,26 @@ class TapRest(SingerkitTap):
         by them, and only for streams that may be read in this run.
         """
         streams = self.unread_streams()
+        read = [stream for stream in streams.values() if self._may_be_read(stream.settings)]
         in_vain = 0
         for stream in streams.values():
-            if any(
-                self._may_be_read(below.settings) for below in streams.values() if stream in below.lineage()
-            ):
+            if any(stream in below.lineage() for below in read):
                 stream.expect(former_read(self.start_state, stream.name))
-                in_vain = self._learn(stream, in_vain)
+                in_vain = self._learn(stream, in_vain, is_alone=len(read) == 1)
         self._look_for_fields(streams)
         return list(streams.values())
 
-    def _learn(self, stream: RestStream, in_vain: int) -> int:
-        """Let a stream learn its schema, or say why it cannot be read; return how many were asked for in vain now, one after the other."""
+    def _learn(self, stream: RestStream, in_vain: int, *, is_alone: bool) -> int:
+        """Let a stream learn its schema, or say why it cannot be read; return how many were asked for in vain now, one after the other.
+
+        Raises:
+            SingerkitError: the error is one of all streams, or ``is_alone``: there are no others.
+        """
         try:
             stream.learn_schema()
         except SingerkitError as error:
             in_vain = in_vain + 1 if isinstance(error, RetryableError) else 0
-            if not stream.may_pass(error) or in_vain >= STREAMS_IN_A_ROW:
+            if is_alone or not stream.may_pass(error) or in_vain >= STREAMS_IN_A_ROW:
                 raise
             stream.unreadable = error
             return in_vain

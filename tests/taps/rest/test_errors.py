@@ -201,6 +201,8 @@ FORBIDDEN = {"status": 403, "path": "$.error.code", "equals": "gone_away"}
         ({"path": "$.error"}, True),
         ({"path": "$.errors"}, False),
         ({"path": "$.error[?(@ == 'x')]"}, False),
+        ({"path": "$.errors[*].code", "equals": "b"}, True),
+        ({"path": "$.errors[*].code", "equals": "c"}, False),
         ({"path": "$.error.number", "equals": 7}, True),
         ({"path": "$.error.number", "equals": "7"}, True),
         ({"path": "$.error.none", "equals": None}, True),
@@ -210,7 +212,8 @@ FORBIDDEN = {"status": 403, "path": "$.error.code", "equals": "gone_away"}
 )
 def test_a_rule_fits_by_status_and_body(rule: dict[str, Any], fits: bool, drive: Any) -> None:
     error = {"code": "gone_away", "text": "Not here any more", "number": 7, "none": None}
-    run = drive(lambda _: json_reply({"error": error}, 403))
+    several = [{"code": "a"}, {"code": "b"}] if "[*]" in rule.get("path", "") else []
+    run = drive(lambda _: json_reply({"error": error, "errors": several}, 403))
     run.run(STREAM, errors=[rule | {"then": "ignore"}])
     assert run.code == (0 if fits else 77), run.sentence
     assert run.asked() == 1

@@ -83,6 +83,13 @@ def test_a_server_that_fails_for_three_streams_in_a_row_is_asked_no_more(declare
     assert (run.code, run.ids("z")) == (69, [1])
 
 
+@pytest.mark.parametrize("declared", [{}, {"schema": SCHEMA}])
+def test_where_there_is_one_stream_its_error_is_told_once(declared: Any, drive: Any) -> None:
+    run = drive(a=always(REFUSED)).run(of("a", **declared), of("b"), select=["a"])
+    assert (run.code, run.warnings) == (77, "")
+    assert run.sentence.endswith('it says: `{"message": "no access"}`')
+
+
 def test_all_that_fails_is_named_and_the_first_error_counts(drive: Any) -> None:
     routes = {"a": GOOD, "b": json_reply({}, 400), "c": REFUSED, "d": json_reply({}, 503), "e": GOOD}
     run = drive(**{name: always(reply) for name, reply in routes.items()}).run(*(of(name) for name in routes))
@@ -108,6 +115,7 @@ def test_rows_that_were_written_come_again_and_replace_themselves(drive: Any) ->
         run = drive(a=paged(2, at=at), b=always(GOOD)).run(keyed | more, of("b"))
         assert (run.code, run.ids("a"), run.ids("b")) == (65, [1, 2], [1])
         assert run.bookmark("a") is None
+        assert run.state["bookmarks"]["a"]["_singerkit_read"]["fields"].keys() == {"id", "at"}
 
 
 def test_where_rows_without_a_key_would_be_doubled_the_run_ends(drive: Any) -> None:
