@@ -98,10 +98,11 @@ class Deletions:
             return _scalar(raw) in {_text(one) for one in (wanted if isinstance(wanted, list) else [wanted])}
         if raw in (b"null", b"false", b"0", b'""'):
             return False
-        if raw in (b"true", b"1") or self._moment(raw) is not None:
+        # An object there is `"@removed": {"reason": "deleted"}` of OData.
+        if raw in (b"true", b"1") or raw[:1] == b"{" or self._moment(raw) is not None:
             return True
         raise BadDataError(
-            f"Expected a time, true, false or null at `{self._deletes.field}` in the records of {where}, by which `deletes` of stream "
+            f"Expected a time, true, an object, false or null at `{self._deletes.field}` in the records of {where}, by which `deletes` of stream "
             f"{self._settings.name} knows whether a row is gone, got another `{kind_of(raw)}`; say which values mean that in `deletes.equals`."
         )
 

@@ -19,7 +19,7 @@ DELETES = setting.group(
     "Records that say that their row was deleted: they are sent with `_sdc_deleted_at`, by which a target deletes or marks it.",
     {
         "field": setting.name(
-            "The field that says so: a time, or true; null, false or nothing says that the row is there. Also inside others (`meta.deleted`).",
+            "The field that says so: a time, true, or an object (`@removed`); null, false or nothing says that the row is there. Also inside others (`meta.deleted`).",
             minLength=1,
         ),
         "equals": {

@@ -95,6 +95,31 @@ def test_the_time_of_a_deletion(run: Run) -> None:
         assert [row[GONE] for row in run(api, stream).rows] == [text for _, text in times]
 
 
+def test_an_object_says_it_and_the_token_of_a_delta_link_goes_on(run: Run) -> None:
+    """Microsoft Graph's way."""
+    stream = {
+        "name": "notes",
+        "path": "/notes",
+        "records": "$.value[*]",
+        "primary_keys": ["id"],
+        "incremental": {"token": "$.@odata.deltaLink"},
+        "deletes": {"field": "@removed"},
+    }
+
+    def answer(asked: Asked) -> Reply:
+        rows = (
+            [{"id": "b", "@removed": {"reason": "deleted"}}]
+            if asked.query
+            else [{"id": "a"}, {"id": "b", "t": 1}]
+        )
+        return json_reply({"value": rows, "@odata.deltaLink": "/notes?$deltatoken=1"})
+
+    with serving({"/notes": answer}) as api:
+        first = run(api, stream)
+        second = run(api, stream, state=first.state)
+        assert [(row["id"], row[GONE] is not None, "t" in row) for row in second.rows] == [("b", True, False)]
+
+
 def test_the_format_of_the_replication_key_is_that_of_deletions(run: Run) -> None:
     stream = NOTES | {
         "replication_key": "at",
@@ -197,7 +222,9 @@ def test_selected_fields_and_whole_marks(run: Run) -> None:
 
 def test_what_does_not_say_it(run: Run) -> None:
     with serving(answering({"id": 1, "deleted": "no"})) as api:
-        with pytest.raises(BadDataError, match="Expected a time, true, false or null at `deleted`"):
+        with pytest.raises(
+            BadDataError, match="Expected a time, true, an object, false or null at `deleted`"
+        ):
             run(api, NOTES | {"deletes": {"field": "deleted"}})
         assert run(api, NOTES).rows[0][GONE] is None
 
