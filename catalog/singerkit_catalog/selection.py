@@ -193,8 +193,8 @@ def apply_rules(rules: Sequence[str], streams: Mapping[str, MetadataMapping]) ->
             )
         if rule.startswith("!") and all(_is_automatic(streams[stream], path) for stream, path in matched):
             raise ConfigurationError(
-                f"The rule `{rule}` in `select` has no effect: `{_dotted(*matched[0])}` is a key or the replication key, "
-                "which are always sent; take the rule out, or the field out of the keys."
+                f"The rule `{rule}` in `select` has no effect: `{_dotted(*matched[0])}` is always sent, as a key, the replication key, or what "
+                "says that a row is gone; take the rule out, or the field out of the keys."
             )
         for stream, path in matched:
             _choose(chosen, paths, stream, path, not rule.startswith("!"))

@@ -473,8 +473,8 @@ class BlockStream(Stream):
 
     @property
     def property_metadata(self) -> Mapping[str, Mapping[str, Any]]:
-        """What a database adds to the metadata of the properties: ``sql-datatype``."""
-        return {}
+        """What is added to the metadata of the properties: of a database ``sql-datatype``, and that a mark of deleted rows is always sent."""
+        return {DELETED_AT: {"inclusion": "automatic"}} if self.tells_deletions else {}
 
     @property
     def metadata(self) -> MetadataMapping:
@@ -669,6 +669,7 @@ def _complete(metadata: MetadataMapping, stream: BlockStream) -> MetadataMapping
             stream.effective_schema,
             key_properties=stream.primary_keys,
             replication_key=stream.replication_key,
+            property_metadata=stream.property_metadata,
         )
     )
     for breadcrumb, values in own.items():

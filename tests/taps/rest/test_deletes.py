@@ -208,6 +208,8 @@ def test_selected_fields_and_whole_marks(run: Run) -> None:
     with serving(answering({"id": 1, "a": 1}, {"id": 2, "a": 1, "deleted": True})) as api:
         found = run(api, NOTES, select=["notes.a"])
         assert [sorted(row) for row in found.rows] == [[GONE, "a", "id"], [GONE, "a", "id"]]
+        with pytest.raises(ConfigurationError, match="is always sent"):
+            run(api, NOTES, select=["notes", f"!notes.{GONE}"])
         partial = run(api, NOTES | {"partial_records": True})
         # One that comes back loses its mark though the stream leaves fields out.
         assert partial.rows[0][GONE] is None
