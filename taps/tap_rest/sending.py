@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -55,8 +54,6 @@ class Sender:
         self._credentials: Credentials = (
             Credentials(settings.auth, self._endpoint) if beside is None else beside._credentials
         )
-        self._turn: threading.Lock = threading.Lock() if beside is None else beside._turn
-        """Of those who need the credentials: one login serves all."""
         self._query_keys = query_keys_of(settings.auth)
         self._own = Transport(settings, reach.networks, self._watchdog, shown)
         self._own.session.headers.update(settings.headers)
@@ -85,8 +82,7 @@ class Sender:
 
     def renew_credentials(self, refused: Response) -> bool:
         """See to other credentials, where ``refused`` was asked with any; tell whether other ones are sent from now on."""
-        with self._turn:
-            return self._reach.is_own(refused.url) and self._credentials.renew(refused)
+        return self._reach.is_own(refused.url) and self._credentials.renew(refused)
 
     def note_refused(self) -> None:
         """Take note that the credentials that were renewed are refused, too."""
@@ -104,15 +100,10 @@ class Sender:
         if not own:
             url, question = self._without_secrets(url), self._fit_for_others(question, url)
         prepared = self._prepared(transport.session, url, question)
-        if own:
-            with self._turn:
-                prepared.prepare_auth(self._credentials, url)
-                serial = self._credentials.serial
-        else:
-            serial = self._credentials.serial
-        self._count += 1
         if own and self._pace is not None:
-            self._pace.take_turn()
+            self._pace.take_turn()  # what is signed behind that is not old when it is sent
+        serial = self._credentials.sent_with(prepared, url) if own else 0
+        self._count += 1
         response = transport.send(prepared, url)
         response.serial = serial
         response.method = question.method

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -52,9 +53,16 @@ class Credentials(Scheme):
         self._settings, self._endpoint = settings, endpoint
         self._scheme = self._made()
         self._files_read = 0
+        self._lock = threading.RLock()
 
     def _made(self) -> Scheme:
         return _SCHEMES[type_of(self._settings)](self._settings, self._endpoint)
+
+    def sent_with(self, request: PreparedRequest, url: str) -> int:
+        """Put the credentials into a request to ``url``, and return the serial of those."""
+        with self._lock:
+            request.prepare_auth(self, url)
+            return self.serial
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         try:
@@ -69,12 +77,15 @@ class Credentials(Scheme):
         return self._files_read + self._scheme.serial
 
     def renew(self, refused: Response) -> bool:
-        try:
-            return self._read_files() or self._scheme.renew(refused)
-        except NotAuthorisedError:
-            if not self._read_files():
-                raise
-            return True
+        with self._lock:
+            if refused.serial != self.serial:
+                return True  # another request has seen to it meanwhile
+            try:
+                return self._read_files() or self._scheme.renew(refused)
+            except NotAuthorisedError:
+                if not self._read_files():
+                    raise
+                return True
 
     def note_refused(self) -> None:
         self._scheme.note_refused()
@@ -100,7 +111,7 @@ def _renewed(settings: AuthSettings) -> AuthSettings | None:
     config = _with_files(before)
     if config == before:
         return None
-    said = {name: value for name, value in config.items() if value is not None}
+    said = {name: value for name, value in config.items() if value not in (None, "")}
     if any(header_problems({"auth": said, "streams": []})):
         return None
     return msgspec.convert(config, AuthSettings)  # type: ignore[no-any-return]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from types import SimpleNamespace
 
 from requests import PreparedRequest
@@ -33,27 +32,23 @@ class Digest(Scheme):
         self._state = SimpleNamespace(init=True, last_nonce="", nonce_count=0, chal={})
         self._auth._thread_local = self._state  # type: ignore[attr-defined]  # its stubs have no private names
         self._serial = 0
-        self._lock = threading.Lock()
 
     @property
     def serial(self) -> int:
         return self._serial
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        with self._lock:
-            if self._state.chal:
-                header = self._auth.build_digest_header(str(request.method), str(request.url))  # type: ignore[no-untyped-call]  # it has no types
-                request.headers["Authorization"] = str(header)
+        if self._state.chal:
+            header = self._auth.build_digest_header(str(request.method), str(request.url))  # type: ignore[no-untyped-call]  # it has no types
+            request.headers["Authorization"] = str(header)
         return request
 
     def renew(self, refused: Response) -> bool:
         challenges = _challenges(refused.headers.get("WWW-Authenticate", ""))
         if not challenges:
             return False
-        with self._lock:
-            if refused.serial == self._serial:
-                self._state.chal = _first_known(challenges)
-                self._serial += 1
+        self._state.chal = _first_known(challenges)
+        self._serial += 1
         return True
 
 

@@ -19,10 +19,10 @@ Placer = Callable[[PreparedRequest, str], None]
 def placer_of(settings: Placed) -> Placer:
     """Return what puts a secret where the config says."""
     if settings.place == "query":
-        return in_query(settings.name)
+        return in_query(settings.named)
     if settings.place == "cookie":
-        return in_cookie(settings.name)
-    return in_header(settings.name, settings.text_before)
+        return in_cookie(settings.named)
+    return in_header(settings.named, settings.text_before)
 
 
 def in_header(name: str, prefix: str = "") -> Placer:
@@ -64,4 +64,4 @@ def query_keys_of(settings: AuthSettings) -> frozenset[str]:
     if isinstance(settings, HmacSettings):
         return frozenset(settings.sign_params)
     is_there = isinstance(settings, Placed) and settings.place == "query"
-    return frozenset({settings.name} if is_there and isinstance(settings, Placed) else ())
+    return frozenset({settings.named} if is_there and isinstance(settings, Placed) else ())

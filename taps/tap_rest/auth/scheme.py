@@ -22,7 +22,7 @@ class Scheme(AuthBase):
         return 0
 
     def renew(self, refused: Response) -> bool:
-        """See to other credentials after a 401; tell whether the request is worth sending once more with them."""
+        """See to other credentials after an answer that refused these; tell whether the request is worth sending once more."""
         del refused
         return False
 

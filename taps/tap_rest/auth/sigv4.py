@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 from requests import PreparedRequest
@@ -21,15 +20,13 @@ class SigV4(Scheme):
 
     def __init__(self, signer: Any) -> None:
         self._signer = signer
-        self._lock = threading.Lock()
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         head, mark, query = str(request.url).partition("?")
         request.url = (
             head + mark + query.replace("+", "%20")
         )  # what a plus stands for, AWS and others do not agree
-        with self._lock:
-            signed: PreparedRequest = self._signer(request)
+        signed: PreparedRequest = self._signer(request)
         return signed
 
 

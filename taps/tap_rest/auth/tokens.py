@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -49,16 +48,14 @@ class TokenScheme(Scheme):
         self._ask, self._place = ask, place
         self._token: Token | None = None
         self._serial = 0
-        self._lock = threading.RLock()
         self._useless_until = 0.0
-        self._refusal: ConfigurationError | None = None
+        self._refusal: tuple[type[ConfigurationError], str] | None = None
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        with self._lock:
-            if self._token is None or self._token.is_due:
-                self._renew(None)
-            assert self._token is not None  # noqa: S101  for mypy
-            self._place(request, self._token.value)
+        token = self._token
+        if token is None or token.is_due:
+            token = self._renewed(None)
+        self._place(request, token.value)
         return request
 
     @property
@@ -66,27 +63,26 @@ class TokenScheme(Scheme):
         return self._serial
 
     def renew(self, refused: Response) -> bool:
-        with self._lock:
-            if refused.serial != self._serial:
-                return True  # another request has seen to it meanwhile
-            if time.monotonic() < self._useless_until:
-                return False
-            _logger.info("The API refused the token with 401; another one is asked for.")
-            self._renew(self._token.value if self._token else None)
-            return True
+        if time.monotonic() < self._useless_until:
+            return False
+        _logger.info("The API refused the token with status %d; another one is asked for.", refused.status)
+        self._renewed(self._token.value if self._token else None)
+        return True
 
     def note_refused(self) -> None:
-        # The API may answer 401 for what this account may not see: no login for each such question.
+        # The API may refuse what this account may not see: no login for each such question.
         self._useless_until = time.monotonic() + _NO_USE
 
-    def _renew(self, refused: str | None) -> None:
+    def _renewed(self, refused: str | None) -> Token:
         if self._refusal is not None:
-            raise self._refusal  # an account with many failed logins is locked
+            kind, sentence = self._refusal
+            raise kind(sentence)  # an account with many failed logins is locked
         try:
             token = self._ask(refused)
         except ConfigurationError as error:
-            self._refusal = error
+            self._refusal = type(error), str(error)
             raise
         redactor.add(token.value)
         self._token = token
         self._serial += 1
+        return token

@@ -363,3 +363,60 @@ def test_a_colon_in_the_user_of_basic_authentication_is_refused(run_tap: Any) ->
         assert "without a colon at `auth.username`" in run.sentence
         assert api.asked == []
         run_tap(api.url, STREAM, auth={"type": "basic", "username": "ab", "password": f"{CANARY}:b"}).ended(0)
+
+
+SIGNING: dict[str, tuple[dict[str, Any], str]] = {
+    "digest": ({"type": "digest", "username": "ann", "password": CANARY}, "authorization"),
+    "jwt": ({"type": "jwt", "algorithm": "HS256", "secret": CANARY + "0" * 40}, "authorization"),
+    "jwt in the query": (
+        {"type": "jwt", "algorithm": "HS256", "secret": CANARY + "0" * 40, "in": "query"},
+        "access_token=",
+    ),
+    "login": ({"type": "login", "token_url": "LOGIN", "body": {"password": CANARY}}, "authorization"),
+    "aws_sigv4": (
+        {
+            "type": "aws_sigv4",
+            "access_key_id": "AK",
+            "secret_access_key": CANARY,
+            "session_token": CANARY + "-t",
+            "region": "r",
+            "service": "s",
+        },
+        "x-amz-security-token",
+    ),
+    "oauth1": ({"type": "oauth1", "consumer_key": "ck", "consumer_secret": CANARY}, "authorization"),
+    "hmac": (
+        {
+            "type": "hmac",
+            "secret": CANARY,
+            "message": "{target}",
+            "sign_headers": {"X-Signature": "{signature}"},
+            "sign_params": {"nonce": "{nonce}", "sig": "{signature}"},
+        },
+        "x-signature",
+    ),
+}
+
+
+@pytest.mark.parametrize("scheme", SIGNING)
+def test_what_is_signed_or_given_goes_to_no_other_host(scheme: str, run_tap: Any) -> None:
+    """The API sends us on with the query that we have sent, to a host that is listed."""
+    auth, mark = SIGNING[scheme]
+    with serving({"/rows": lambda _: json_reply(ROWS)}) as other, serving({}) as api:
+
+        def rows(asked: Asked) -> Reply:
+            if scheme == "digest" and "Authorization" not in asked.headers:
+                return json_reply({}, 401, WWW_Authenticate='Digest realm="r", nonce="n", qop="auth"')
+            assert mark in f"{asked.headers}{asked.raw_path}".lower()
+            return Reply(
+                status=307, headers={"Location": f"{other.url}/rows?{asked.raw_path.partition('?')[2]}"}
+            )
+
+        api.routes |= {"/rows": rows, "/login": lambda _: json_reply({"access_token": CANARY + "-given"})}
+        told = {name: f"{api.url}/login" if text == "LOGIN" else text for name, text in auth.items()}
+        run = run_tap(api.url, STREAM | {"params": {"a": "b"}}, auth=told, allowed_hosts=[other.url]).ended(0)
+        assert run.records("rows") == ROWS
+        assert other.asked[0].raw_path == "/rows?a=b"
+        sent = str(other.asked[0].headers).lower()
+    assert not any(name in sent for name in ("authorization", "x-amz", "x-signature", CANARY))
+    assert CANARY not in run.stdout + run.stderr

@@ -218,3 +218,31 @@ def test_a_secret_that_is_changed_in_its_file_is_read_again(run_tap: Any, tmp_pa
         assert len(login.asked) == 3
     assert run.records("rows") == [{"id": 1}, {"id": 2}, {"id": 3}]
     assert json.dumps("noon") not in run.stderr
+
+
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_requests_at_a_time_have_one_login(is_refused: bool, run_tap: Any) -> None:
+    """Some time later all of them find their token refused; or it is over, and no other is given: then none asks again, since accounts get locked."""
+    tokens = Tokens(expires_in=0.0001) if is_refused else Tokens()
+
+    def rows(asked: Asked) -> Reply:
+        page = int(asked.param("page") or 1)
+        good = tokens.asked[-1] if tokens.asked else None
+        if page > 8 and len(tokens.asked) == 1:
+            return json_reply({}, 401)
+        is_new = (
+            good is not None and canary(f"access token {len(tokens.asked)}") in asked.headers["Authorization"]
+        )
+        if not is_new:
+            return json_reply({}, 401)
+        return json_reply([{"id": page}] if page <= 30 else [])
+
+    def give(asked: Asked) -> Reply:
+        refused = json_reply({"error": "invalid_client"}, 401)
+        return refused if tokens.asked and is_refused else tokens.give(asked)
+
+    with both(tokens) as (api, login, auth):
+        api.routes["/rows"], login.routes["/token"] = rows, give
+        run = run_tap(api.url, PAGED, auth=auth, concurrency=6).ended(77 if is_refused else 0)
+        assert len(login.asked) == 2
+    assert is_refused or [row["id"] for row in run.records("rows")] == list(range(1, 31))

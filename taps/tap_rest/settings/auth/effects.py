@@ -26,7 +26,8 @@ def sent_by_auth(auth: Group) -> tuple[frozenset[str], frozenset[str]]:
         ), frozenset()
     if "in" not in KEYS[kind]:
         return frozenset({"authorization"} if kind != "none" else ()), frozenset()
-    name = auth.get("name", "X-API-Key" if kind == "api_key" else "Authorization")
+    of_tokens = "Authorization" if place == "header" else "access_token"
+    name = auth.get("name", "X-API-Key" if kind == "api_key" else of_tokens)
     if place == "header":
         return frozenset({name.lower()}), frozenset()
     return frozenset(), frozenset({name} if place == "query" else ())

@@ -36,7 +36,8 @@ AUTH = setting.group(
             "Where the key or the token is sent. Default `header`.", enum=["header", "query", "cookie"]
         ),
         "name": setting.name(
-            "Name of the header, query parameter or cookie that holds it. Default `X-API-Key` for `api_key`, `Authorization` for tokens."
+            "Name of the header, query parameter or cookie that holds it. Default `X-API-Key` for `api_key`; for tokens `Authorization`, outside of "
+            "headers `access_token`."
         ),
         "api_key": setting.text(
             '`api_key`: the key. Any value may be written as `{"env": "NAME"}`.', minLength=1

@@ -26,22 +26,25 @@ __all__ = [
     "type_of",
 ]
 
-AUTHORIZATION = "Authorization"
-
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):
     """Where a key or a token goes."""
 
     place: str = msgspec.field(default="header", name="in")
-    name: str = AUTHORIZATION
+    name: str = ""
     prefix: str | None = None
+
+    @property
+    def named(self) -> str:
+        """The name of the header, parameter or cookie."""
+        return self.name or ("Authorization" if self.place == "header" else "access_token")
 
     @property
     def text_before(self) -> str:
         """What stands before the token in a header."""
         if self.prefix is not None:
             return self.prefix
-        return "Bearer " if self.place == "header" and self.name.lower() == AUTHORIZATION.lower() else ""
+        return "Bearer " if self.place == "header" and self.named.lower() == "authorization" else ""
 
 
 class NoneSettings(msgspec.Struct, frozen=True, tag_field="type", tag="none"):
