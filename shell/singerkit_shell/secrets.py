@@ -212,8 +212,8 @@ def _texts_of_number(value: float) -> Iterator[str]:
 
 
 def names_secret(key: str) -> bool:
-    """Tell whether a config key of this name holds a secret."""
-    return bool(_SECRET_KEY.search(key))
+    """Tell whether a config key of this name holds a secret; `on_repeated_token` says what is done."""
+    return bool(_SECRET_KEY.search(key)) and not key.startswith("on_")
 
 
 def _names_secret(key: str, value: Any, inside_secret: bool) -> bool:

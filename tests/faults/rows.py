@@ -284,7 +284,7 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
             "M20",
             "secrets in config, DSN, headers, URLs, environment, errors, `--about`, state",
             "never printed, never written",
-            (65, 69, 78, 0),
+            (65, 69, 77, 78, 0),
         ),
         (
             "M21",
