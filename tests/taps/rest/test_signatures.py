@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from joserfc.jwk import RSAKey
 from requests import Request
 from taps.rest.api_server import Asked, Reply, json_reply, serving
+from taps.rest.refusals import refusal_of
 from taps.rest.wsgi import serving_app
 
 from tap_rest.auth.digest import Digest
@@ -383,8 +384,8 @@ def test_what_is_signed_is_what_is_sent(stream: dict[str, Any], run_tap: Any) ->
         ({"type": "aws_sigv4", "access_key_id": "a"}, "Expected the key `auth.region`"),
     ],
 )
-def test_signatures_that_cannot_be_made(auth: dict[str, Any], sentence: str, run_tap: Any) -> None:
-    assert sentence in run_tap("http://127.0.0.1:9", STREAM, auth=auth).ended(78).stderr
+def test_signatures_that_cannot_be_made(auth: dict[str, Any], sentence: str) -> None:
+    assert sentence in refusal_of(auth)
 
 
 def test_a_count_of_a_nonce_grows() -> None:
