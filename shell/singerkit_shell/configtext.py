@@ -7,12 +7,13 @@ and everything else is text, `on`, `no`, `0123`, `1_000`, `12:30` and dates amon
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import date, datetime, time
 from typing import Any, NoReturn
 
-__all__ = ["ConfigTextError", "RepeatedKeyError", "kind_of", "lines_of", "value_of", "without_repeats"]
+__all__ = ["ConfigTextError", "RepeatedKeyError", "kind_of", "value_of", "without_repeats"]
 
 _KINDS = {".yaml": "YAML", ".yml": "YAML", ".toml": "TOML"}
 _MOST_NODES = 200_000
@@ -62,35 +63,6 @@ def without_repeats(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def lines_of(text: str, kind: str) -> Mapping[str, int]:
-    """Return the line of each key, by its place (`streams[0].path`), as far as that can be told."""
-    if kind == "TOML":
-        return {}
-    import yaml  # type: ignore[import-untyped]  # it has no types
-
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, RecursionError, ValueError):
-        return {}
-    found: dict[str, int] = {}
-    _note_lines(root, "", found, yaml)
-    return found
-
-
-def _note_lines(node: Any, place: str, found: dict[str, int], yaml: Any) -> None:
-    if len(found) > _MOST_NODES:
-        return
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            below = f"{place}.{key.value}" if place else str(key.value)
-            found.setdefault(below, key.start_mark.line + 1)
-            _note_lines(value, below, found, yaml)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, item in enumerate(node.value):
-            found.setdefault(f"{place}[{index}]", item.start_mark.line + 1)
-            _note_lines(item, f"{place}[{index}]", found, yaml)
-
-
 def _json(text: str, object_of: Callable[..., Any]) -> Any:
     try:
         return json.loads(text, object_pairs_hook=object_of, parse_constant=_no_number)
@@ -110,7 +82,7 @@ def _no_number(name: str) -> NoReturn:
 
 def _yaml(text: str, object_of: Callable[..., Any]) -> Any:
     # Imported here: most configs are JSON, and it takes a while.
-    import yaml
+    import yaml  # type: ignore[import-untyped]  # it has no types
 
     try:
         documents = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
@@ -164,14 +136,26 @@ def _scalar(node: Any) -> Any:
         return _WORDS[text]
     if _INTEGER.fullmatch(text):
         return int(text)
-    return float(text) if _NUMBER.fullmatch(text) else text
+    return _number(text, f" at line {node.start_mark.line + 1}") if _NUMBER.fullmatch(text) else text
+
+
+def _number(text: str, where: str = "") -> float:
+    """Return a number that says all that its text does: `1.10` may be a version."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ConfigTextError("holds a number that JSON has not (`inf` or `nan`)")
+    if text.isascii() and not re.search("[eE_]", text) and repr(number) != text.removeprefix("+"):
+        raise ConfigTextError(
+            f"holds `{text[:60]}`{where}, which is the number {number!r}; write that, or put it in quotes to have the text"
+        )
+    return number
 
 
 def _toml(text: str, _object_of: Callable[..., Any]) -> Any:
     import tomllib
 
     try:
-        return _as_json(tomllib.loads(text))
+        return _as_json(tomllib.loads(text, parse_float=_number))
     except tomllib.TOMLDecodeError as error:
         raise ConfigTextError(f"is not TOML: {error}") from None
 
@@ -183,6 +167,4 @@ def _as_json(value: Any) -> Any:
         return [_as_json(item) for item in value]
     if isinstance(value, datetime | date | time):
         return value.isoformat().replace("+00:00", "Z")
-    if isinstance(value, float) and not (-1e308 <= value <= 1e308):
-        raise ConfigTextError("holds a number that JSON has not (`inf` or `nan`)")
     return value

@@ -16,7 +16,8 @@ from singer_sdk.plugin_base import JSONSchemaValidator
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 
 from singerkit_shell.configfile import from_variable, is_same_file, read_text
-from singerkit_shell.configtext import kind_of, lines_of
+from singerkit_shell.configlines import line_at
+from singerkit_shell.configtext import kind_of
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.secrets import MASK, names_secret, redactor
 from singerkit_shell.typed import take_as_typed
@@ -128,11 +129,11 @@ def sentence(error: Any) -> str:
     place = _place(error.absolute_path)
     if error.validator == "required":
         missing = error.message.split("'")[1]
-        return f"Expected the key `{_join(place, missing)}`, which is missing"
+        return f"Expected the key `{_join(place, missing)}`, which is missing{_line_of(place)}"
     near = _misspelt(error)
     shown = _shown(error.instance, () if near else error.absolute_path)
     hint = f"; did you mean `{near}`?" if near else ""
-    return f"Expected {expectation(error)}, got `{shown}` at `{place}`{hint}"
+    return f"Expected {expectation(error)}, got `{shown}` at `{place}`{_line_of(place)}{hint}"
 
 
 def _misspelt(error: Any) -> str | None:
@@ -191,12 +192,12 @@ def config_place() -> str:
 def _line_of(place: str) -> str:
     """Name the line of a key in the config files of this command line, as in `` (line 7)``."""
     ctx = click.get_current_context(silent=True)
-    for path in ctx.meta.get(CONFIG_PATHS, []) if ctx else []:
+    for path in reversed(ctx.meta.get(CONFIG_PATHS, []) if ctx else []):
         try:
             text = read_text(path, _LONGEST_CONFIG)
         except (OSError, ValueError):
             continue  # a pipe, which is read once
-        line = lines_of(text, kind_of(path)).get(place) if "\n" in text.strip() else None
+        line = line_at(text, kind_of(path), place)
         if line is not None:
             return f" (line {line} of {path})"
     return ""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conformance.processes import run
 
 from singerkit_shell.configfile import read_config
-from singerkit_shell.configtext import lines_of
+from singerkit_shell.configlines import line_at, lines_of
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.secrets import redactor
 from singerkit_shell.validate import config_problems
@@ -89,6 +91,12 @@ def test_what_is_no_word_of_json_is_text_in_yaml(text: str, read: Any) -> None:
         ("yaml", "a: &a [*a]", "nested too deeply"),
         ("toml", "a = 1\na = 2", "is not TOML: "),
         ("toml", "a = inf", "holds a number that JSON has not"),
+        (
+            "yaml",
+            "b: 1\na: 1.10",
+            "holds `1.10` at line 2, which is the number 1.1; write that, or put it in quotes",
+        ),
+        ("toml", "a = 1.10", "holds `1.10`, which is the number 1.1"),
         ("json", '{"a": 1, "a": 2}', "has the key `a` twice"),
         ("json", '{"a": 1,}', "is not JSON: "),
     ],
@@ -159,7 +167,49 @@ def test_a_value_is_masked_unless_its_setting_holds_no_secret(
     assert redactor.mask("a-very-secret-key orders-of-today 25") == "*** orders-of-today 25"
 
 
-@pytest.mark.parametrize("kind", ["JSON", "YAML"])
+TEXTS = {
+    "JSON": '{\n\t"a": [\n\t\t{"b": "}",\n\t\t "c": 2}\n\t],\n"d": {"e": []}, "f": [1,\n2]\n}',
+    "YAML": "\na:\n- b: 1\n  c: 2\n\nd: {e: []}\nf: [1,\n 2]\n",
+    "TOML": '# a comment = 1\n[[a]]\nb = """\nd = 1\n"""\nl = [ # [\n  "]",\n]\nc = 2\n[d]\ne = []\n[x.y]\n"z 1".w = 1\n',
+}
+LINES = {
+    "JSON": {"a": 2, "a[0]": 3, "a[0].b": 3, "a[0].c": 4, "d": 6, "d.e": 6, "f": 6, "f[0]": 6, "f[1]": 7},
+    "YAML": {"a": 2, "a[0]": 3, "a[0].b": 3, "a[0].c": 4, "d": 6, "d.e": 6, "f": 7, "f[0]": 7, "f[1]": 8},
+    "TOML": {
+        "a[0]": 2,
+        "a[0].b": 3,
+        "a[0].l": 6,
+        "a[0].c": 9,
+        "d": 10,
+        "d.e": 11,
+        "x.y": 12,
+        "x.y.z 1": 13,
+        "x.y.z 1.w": 13,
+    },
+}
+
+
+@pytest.mark.parametrize("kind", TEXTS)
 def test_the_line_of_a_key(kind: str) -> None:
-    text = '{\n "a": [\n  {"b": 1,\n   "c": 2}\n ]\n}'
-    assert lines_of(text, kind) == {"a": 2, "a[0]": 3, "a[0].b": 3, "a[0].c": 4}
+    assert lines_of(TEXTS[kind], kind) == LINES[kind]
+    assert line_at(TEXTS[kind], kind, "a[0].c.x[3]") == LINES[kind]["a[0].c"]
+    assert line_at(TEXTS[kind], kind, "nothing") is None
+    assert line_at(TEXTS[kind].replace("\n", " "), kind, "a") is None
+
+
+@pytest.mark.parametrize(
+    "executable", ["tap-rest", "tap-sqlite", "target-postgres", "target-duckdb", "target-jsonl"]
+)
+def test_every_executable_names_the_line_of_what_is_wrong(executable: str, tmp_path: Path) -> None:
+    program = str(Path(sys.executable).with_name(executable))
+    texts = {
+        "yaml": "\npipelne: x\npipeline: 5\n",
+        "toml": '\npipelne = "x"\npipeline = 5\n',
+        "json": '{\n"pipelne": "x",\n"pipeline": 5}',
+    }
+    for ending, text in texts.items():
+        path = tmp_path / f"c.{ending}"
+        path.write_text(text)
+        words = run([program, "--config", str(path)]).expect(78).last_words
+        assert f"There is no setting `pipelne` (line 2 of {path}); did you mean `pipeline`?" in words
+        assert f"Expected `string`, got `5` at `pipeline` (line 3 of {path})" in words
