@@ -30,6 +30,8 @@ def conditional_problems(stream: Group, place: str, streams: Mapping[str, Group]
     below = [name for name, one in streams.items() if one.get("parent", {}).get("stream") == stream["name"]]
     if below:
         yield f"{setting_} does not go with stream `{below[0]}`, which is read below its records: where nothing has changed there are none"
+    if "group" in parent:
+        yield f"{setting_} does not go with `{place}.parent.group`: the answer for a group is one of this run's groups; take one of them out"
     if is_partitioned and stream.get("activate_version"):
         yield f"{setting_} does not go with `{place}.activate_version` of a stream that is read in parts: rows that do not come would go; take one of them out"
     if parent and "replication_key" in stream and parent.get("bookmarks") != "each":

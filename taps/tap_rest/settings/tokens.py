@@ -75,6 +75,8 @@ def token_problems(stream: Group, place: str) -> Iterator[str]:
             f"`{place}.incremental.token` needs `{place}.primary_keys`: when the API takes a token no more, all rows come again, and "
             "only a key has them take their place"
         )
+    if "group" in stream.get("parent", {}):
+        yield f"`{place}.parent.group` does not go with `{place}.incremental.token`, which each parent has for itself; take one of them out"
     if stream.get("activate_version"):
         yield f"`{place}.activate_version` has no effect with `{place}.incremental.token`, since a run then reads only what has changed"
     kind = stream.get("pagination", {"type": "single"})["type"]

@@ -232,6 +232,10 @@ BELOW = {"parent": {"stream": "shops"}, "path": "/shops/{parent.id}"}
             "does not go with stream `plans`, which is read below its records",
         ),
         (
+            [SHOPS, PLANS | BELOW | {"parent": {"stream": "shops", "group": 2, "group_field": "s"}}],
+            "`streams[1].conditional` does not go with `streams[1].parent.group`",
+        ),
+        (
             [SHOPS, PLANS | BELOW | {"activate_version": True}],
             "`streams[1].activate_version` of a stream that is read in parts",
         ),

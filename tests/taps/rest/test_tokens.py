@@ -267,6 +267,28 @@ def test_each_parent_has_a_token(run_tap: Any) -> None:
         ]
 
 
+def test_each_value_of_a_list_has_a_token(run_tap: Any) -> None:
+    sources = {"a": changes(), "b": changes()}
+    routes: dict[str, Any] = {f"/calendars/{name}/events": source.google for name, source in sources.items()}
+    stream = EVENTS | {
+        "path": "/calendars/{each.calendar}/events",
+        "for_each": {"calendar": ["a", "b"]},
+        "primary_keys": ["calendar", "id"],
+    }
+    with serving(routes) as api:
+        first = run_tap(api.url, stream).ended(0)
+        assert len(ids(first)) == 6
+        sources["a"].set(9, "new")
+        second = run_tap(api.url, stream, state=first.state).ended(0)
+        assert [(row["calendar"], row["id"]) for row in second.records("events")] == [("a", 9)]
+        # A value that comes to the list is read from its beginning, and the others are not.
+        sources["c"] = changes()
+        api.routes["/calendars/c/events"] = sources["c"].google
+        more = stream | {"for_each": {"calendar": ["a", "b", "c"]}}
+        third = run_tap(api.url, more, state=second.state).ended(0)
+        assert {row["calendar"] for row in third.records("events")} == {"c"}
+
+
 def test_a_token_belongs_to_a_question(run_tap: Any) -> None:
     source = changes()
     with serving({"/events": source.google}) as api:
@@ -331,6 +353,11 @@ def test_no_token_at_all(run_tap: Any) -> None:
     [
         ({"replication_key": "at"}, {}, "`streams[0].replication_key` does not go with"),
         ({"primary_keys": []}, {}, "`streams[0].incremental.token` needs `streams[0].primary_keys`"),
+        (
+            {"path": "/x/{parent.id}", "parent": {"stream": "p", "group": 2, "group_field": "p"}},
+            {},
+            "`streams[0].parent.group` does not go with `streams[0].incremental.token`",
+        ),
         ({"activate_version": True}, {}, "`streams[0].activate_version` has no effect with"),
         ({}, {"lookback": 1}, "`streams[0].incremental.lookback` has no effect beside"),
         ({}, {"param": None}, "a `pagination` of type `cursor` can add nothing"),
