@@ -27,6 +27,7 @@ A connector is two classes:
           selected_by_default=True,
           replication_key_format=None,  # a name of singerkit_state.order.FORMATS, or a pattern: how the key compares
           time_zone=None,               # of key values without an offset; None: UTC
+          start_date=None,              # where its first read begins, in the place of that of the run
           accepts_duplicate_keys=False, # True: of different rows with one key the last is meant to win
           valid_replication_keys=(),    # others that a catalog may choose
           is_key_unique=False,          # True: the source sees to it that no two rows have one key

@@ -232,6 +232,7 @@ class Member:
         self.is_wanted = is_wanted
         # Records that tell changes have one key each time by their nature, and each of them counts.
         self._has_rows_by_key = bool(stream.primary_keys) and not stream.sends_partial_records
+        start_date = stream.start_date or start_date
         self._start_date, self._warn = start_date, warn
         self._state = told_apart_by(stream.context_fields, state if isinstance(state, dict) else {})
         self.bookmarks = StreamBookmarks(

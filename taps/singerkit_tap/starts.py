@@ -55,7 +55,7 @@ def checked_state(
         if _is_read(stream):
             if stream.name in parts:
                 parts[stream.name] = _checked_part(parts[stream.name], stream, value.get(LOG))
-            _check_start(stream, parts.get(stream.name) or {}, start_date)
+            _check_start(stream, parts.get(stream.name) or {}, stream.start_date or start_date)
     return {**value, "bookmarks": parts} if parts or "bookmarks" in value else value
 
 

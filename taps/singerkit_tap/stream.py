@@ -97,6 +97,7 @@ class BlockStream(Stream):
         selected_by_default: bool = True,
         replication_key_format: str | None = None,
         time_zone: str | None = None,
+        start_date: str | None = None,
         sends_partial_records: bool = False,
         start_setting: str | None = None,
         accepts_duplicate_keys: bool = False,
@@ -126,6 +127,7 @@ class BlockStream(Stream):
         """Rows that came twice since they were asked for twice."""
         self._sends_partial_records = sends_partial_records
         self.start_setting = start_setting
+        self.start_date = start_date
         self.accepts_duplicate_keys = accepts_duplicate_keys
         self.is_key_unique = is_key_unique
         self.sends_versions = sends_versions

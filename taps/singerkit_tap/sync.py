@@ -166,7 +166,7 @@ class SyncRun:
                 former = ReadAs.of(part)
                 stream.recall(former)
                 for sentence in (
-                    change_since(stream, part, self._start_date),
+                    change_since(stream, part, stream.start_date or self._start_date),
                     withdrawn_sentence(stream, part, former),
                     deselected_sentence(stream, former),
                     recased_sentence(stream, former),

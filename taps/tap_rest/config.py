@@ -28,6 +28,7 @@ from tap_rest.settings.limits import INFER, LIMITS, RETRIES, TIMEOUT, InferSetti
 from tap_rest.settings.pagination import PAGINATION, pagination_problems
 from tap_rest.settings.ratelimit import RATE_LIMIT, RateLimit
 from tap_rest.settings.request import request_problems, with_request
+from tap_rest.settings.span import END_DATE, span_problems, with_span
 from tap_rest.settings.stream import HEADERS, PARAMS, STREAM, StreamSettings, filter_problems, stream_problems
 from tap_rest.settings.times import TIME_ZONE, clock_problems, time_zone_problems
 from tap_rest.settings.tokens import token_problems, with_token
@@ -46,6 +47,7 @@ CONFIG_SCHEMA: dict[str, Any] = {
         "headers": HEADERS,
         "params": PARAMS,
         "pagination": PAGINATION,
+        "end_date": END_DATE,
         "time_zone": TIME_ZONE,
         "streams": {
             "type": "array",
@@ -94,7 +96,6 @@ class ApiSettings(msgspec.Struct, frozen=True):
     streams: tuple[StreamSettings, ...]
     auth: AuthSettings = NoneSettings()
     headers: dict[str, str] = {}
-    start_date: str | None = None
     user_agent: str | None = None
     allowed_hosts: tuple[str, ...] = ()
     allowed_addresses: tuple[str, ...] = ()
@@ -142,7 +143,7 @@ def _with_top_level(stream: Mapping[str, Any], config: Mapping[str, Any]) -> dic
         filled["pagination"] = config["pagination"]
     if "time_zone" in config:
         filled.setdefault("time_zone", config["time_zone"])
-    return with_accept(filled, config.get("headers", {}))
+    return with_accept(with_span(filled, config), config.get("headers", {}))
 
 
 def config_conflicts(config: Mapping[str, Any]) -> list[str]:
@@ -167,7 +168,8 @@ def config_conflicts(config: Mapping[str, Any]) -> list[str]:
         problems += token_problems(whole, place)
         problems += conditional_problems(whole, place, {other["name"]: other for other in streams})
         problems += job_problems(whole, place)
-        problems += request_problems(whole, place, has_start=has_start(whole, config))
-        problems += window_problems(whole, place, config)
+        problems += request_problems(whole, place, has_start=has_start(whole))
+        problems += window_problems(whole, place)
+        problems += span_problems(stream, place, config)
         problems += clock_problems(stream, place, stream.get("time_zone", config.get("time_zone")))
     return [*problems, *settings_without_effect(config)]

@@ -11,6 +11,7 @@ from singerkit_state.order import Value, ValueKind
 from singerkit_tap.contract import Context, Start
 from singerkit_wire.encode import RecordEncoder, SentRows
 from tap_rest.asking import Asking
+from tap_rest.enddate import EndDate
 from tap_rest.firstpages import FirstPages
 from tap_rest.incremental import bookmark_asked, written
 from tap_rest.keycolumn import KeyColumn
@@ -72,11 +73,26 @@ class Reading:
             begun = stream.first_reads.begun(context, params) if is_first and begins_read else None
             return begun or stream.asking.pages(context, params, is_first=is_first, begins_read=begins_read)
 
+        end = self._end()
+        if end is not None:
+            end.check(start.value)
         if stream.settings.reads_windows and stream.bookmark_key is not None:
-            return self._windows(context, ask).pages(start.value)
-        params = self._params_from(start.value)
-        stream.expect_reads(context, params)
-        return self._question(context, ask, self._params_from, params, is_first=is_first)
+            pages = self._windows(context, ask).pages(start.value)
+        else:
+            params = self._params_from(start.value)
+            stream.expect_reads(context, params)
+            pages = self._question(context, ask, self._params_from, params, is_first=is_first)
+        if end is None:
+            return pages
+        # Rows without a key may stand behind all others, and be read when there is no bookmark yet.
+        return end.pages(pages, is_sorted=stream.settings.is_sorted and not is_first)
+
+    def _end(self) -> EndDate | None:
+        stream, end = self._stream, self._stream.settings.end_date
+        if end is None or stream.bookmark_key is None:
+            return None
+        column = KeyColumn(stream.name, stream.bookmark_key, lambda: stream.encoder_now)
+        return EndDate(stream.name, stream.bookmark_key, end, stream.bookmark_kind, column)
 
     def windows(self, context: Context | None) -> WindowedRead:
         """Return the windows of a read, to look at some of their pages."""

@@ -138,6 +138,7 @@ class RestStream(PartitionedStream):
             selected_by_default=settings.selected,
             replication_key_format=settings.replication_key_format,
             time_zone=settings.time_zone,
+            start_date=settings.start_date,
             sends_partial_records=settings.partial_records,
             accepts_duplicate_keys=settings.duplicate_keys == "warn",
             sends_versions=settings.activate_version,
@@ -524,7 +525,7 @@ class RestStream(PartitionedStream):
         return self.bookmark_asked_from(Start(self._start_value(), None))
 
     def _start_value(self) -> Value | None:
-        return starting_value(self.tap.api.start_date, self.bookmark_kind)
+        return starting_value(self.settings.start_date, self.bookmark_kind)
 
     def _hint_at_start(self, error: BadDataError) -> None:
         """Say which setting asks from a start on, where no answer has come and the API misses that."""

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableError
+from singerkit_state.instants import iso_instant
 from singerkit_state.memory import row_hash
 from singerkit_state.order import UnorderableError, Value, ValueKind, comparable_keys
 from singerkit_wire.encode import RawRecord, SentRows
@@ -79,6 +80,8 @@ class WindowedRead:
         self._stream, self._settings = settings, settings.incremental
         self._kind, self._column = ValueKind.NUMBER if self._settings.counts else kind, column
         self._key, self._rows = settings.replication_key or "", rows
+        end = settings.end_date
+        self._end_date = None if end is None else iso_instant(end, kind.zone)[0]
         self._ask, self._expect, self._look = ask, expect, look
         self._run_start, self._seams, self._most = run_start, seams, most
 
@@ -140,7 +143,7 @@ class WindowedRead:
             for page in self._ask(window):
                 if answer is None:
                     self._run_start.see(page)
-                    is_last = window.end.place >= times.at(self._run_start.seconds).place
+                    is_last = window.end.place >= times.at(self._end).place
                 answer = page.answer
                 within.keep(page, window, is_first=is_first, is_last=is_last)
                 page.is_safe = self._stream.is_sorted or not self._stream.in_parts
@@ -156,17 +159,23 @@ class WindowedRead:
             begin, is_first = window.end, False
 
     def _windows_behind(self, times: Times, window: Window) -> Iterator[Window]:
-        last = times.at(self._run_start.seconds).place
+        last = times.at(self._end).place
         while window.end.place < last:
             window = self._window_from(times, window.end)
             yield window
 
     def _window_from(self, times: Times, begin: Bound) -> Window:
-        now = self._run_start.seconds
-        end = times.after(begin, now)
-        if end is None or end.place >= times.at(now).place:
-            return times.last_window(begin, now, is_hard=False)
+        last = self._end
+        end = times.after(begin, last)
+        if end is None or end.place >= times.at(last).place:
+            return times.last_window(begin, last, is_hard=last < self._run_start.seconds)
         return times.window(begin, end)
+
+    @property
+    def _end(self) -> int:
+        """Where the read ends, as far as is known by now, in Unix seconds."""
+        now, end = self._run_start.seconds, self._end_date
+        return now if end is None else min(now, end)
 
     def _signposts(self, times: Times) -> Iterator[ReadPage]:
         """Yield the first page of the last window that has rows: they were there before the read began.
@@ -203,9 +212,8 @@ class WindowedRead:
         Raises:
             ConfigurationError: there are more than `limits.pages`.
         """
-        now, bounds = self._run_start.seconds, [times.first]
-        last = times.at(now).place
-        while (end := times.after(bounds[-1], now)) is not None and end.place < last:
+        bounds, last = [times.first], times.at(self._end).place
+        while (end := times.after(bounds[-1], self._end)) is not None and end.place < last:
             bounds.append(end)
             if len(bounds) > self._most:
                 raise ConfigurationError(

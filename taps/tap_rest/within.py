@@ -90,10 +90,14 @@ class Within:
         """Return what the rows of a page are compared by, beside the bounds of a window; None: nothing can be compared."""
         bounds = (window.begin, window.until, window.end)
         marks = [msgspec.Raw(_encoder.encode(bound.value)) for bound in bounds]
+        if not page.records:
+            return None
         try:
-            return comparable_keys(self._column.of(page), self._kind, marks) if page.records else None
+            found = comparable_keys(self._column.of(page), self._kind, marks)
+            min([*found.present[:1], *found.marks])  # numbers have no place among times
         except UnorderableError:
             return None
+        return found
 
     def end_window(self, window: Window, *, is_last: bool) -> None:
         """Note that a window is complete.

@@ -124,16 +124,17 @@ def idle_settings(config: Group) -> list[str]:
             if key in config
         ]
     keyed = [stream for stream in config["streams"] if "replication_key" in stream]
-    if "time_zone" in config and keyed and all("time_zone" in stream for stream in keyed):
-        idle.append(
-            "`time_zone` of the top level has no effect, since every stream with a `replication_key` has one of its own. Take it out."
-        )
+    idle += [
+        f"`{key}` of the top level has no effect, since every stream with a `replication_key` has one of its own. Take it out."
+        for key in ("start_date", "end_date", "time_zone")
+        if key in config and keyed and all(key in stream for stream in keyed)
+    ]
     if keyed:
         return idle
     return idle + [
         f"`{key}` has no effect, since no stream has a `replication_key`: all rows are read. Set the `replication_key` "
         f"(and `incremental`) of a stream, or take `{key}` out."
-        for key in ("start_date", "time_zone")
+        for key in ("start_date", "end_date", "time_zone")
         if key in config
     ]
 

@@ -25,6 +25,7 @@ from tap_rest.settings.pagination import PAGINATION, Pagination, pagination_prob
 from tap_rest.settings.parent import PARENT, Parent, fields_of_parent, parent_problems
 from tap_rest.settings.request import bookmark_needed
 from tap_rest.settings.schema import OVERRIDES, SCHEMA, overridden, override_problems
+from tap_rest.settings.span import END_DATE, START_DATE
 from tap_rest.settings.times import TIME_ZONE, time_zone_problems
 from tap_rest.settings.tokens import TokenSettings
 from tap_rest.settings.windows import end_is_asked
@@ -108,6 +109,8 @@ STREAM = setting.group(
             "schema and the look of the values, ISO 8601 or numbers; `incremental.format` `epoch` and `epoch_ms` say it of "
             "numbers, too."
         ),
+        "start_date": START_DATE,
+        "end_date": END_DATE,
         "time_zone": TIME_ZONE,
         "is_sorted": setting.flag(
             "The pages come in ascending order of `replication_key`, so a run that was stopped resumes "
@@ -170,6 +173,8 @@ class StreamSettings(msgspec.Struct, frozen=True, dict=True):
     duplicate_keys: str = "fail"
     replication_key: str | None = None
     replication_key_format: str | None = None
+    start_date: str | None = None
+    end_date: str | None = None
     time_zone: str | None = None
     is_sorted: bool = False
     incremental: Incremental | None = None

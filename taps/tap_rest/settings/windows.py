@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from singerkit_state.instants import pattern_of
 from tap_rest.durations import Duration, duration_of
 from tap_rest.placeholders import asked_of, names_in
 from tap_rest.settings import setting
@@ -12,6 +13,8 @@ from tap_rest.settings import setting
 __all__ = ["WINDOWS", "end_is_asked", "has_start", "window_problems"]
 
 Group = Mapping[str, Any]
+_MOMENT = 1_767_225_600
+"""2026-01-01: where each unit of the calendar begins."""
 _LENGTH = {"type": ["string", "number"], "exclusiveMinimum": 0, "minLength": 1, "secret": False}
 
 WINDOWS: dict[str, Any] = {
@@ -45,8 +48,8 @@ WINDOWS: dict[str, Any] = {
 }
 
 
-def window_problems(stream: Group, place: str, config: Group) -> list[str]:
-    """Return what the windows of a stream lack, or say against each other."""
+def window_problems(stream: Group, place: str) -> list[str]:
+    """Return what the windows of a stream, with what it takes from the top level, lack, or say against each other."""
     incremental = stream.get("incremental", {})
     where = f"{place}.incremental"
     has_end = end_is_asked(incremental.get("until_param"), [value for _, value in asked_of(stream)])
@@ -59,7 +62,7 @@ def window_problems(stream: Group, place: str, config: Group) -> list[str]:
         problems.append(f"`{where}.until_template` has no effect without `{where}.until_param`")
     return problems or [
         *_length_problems(incremental, where),
-        *_start_problems(incremental, where, config, has_end=has_end),
+        *_start_problems(stream, where, has_end=has_end),
     ]
 
 
@@ -68,16 +71,17 @@ def end_is_asked(until_param: str | None, asked: Iterable[Any]) -> bool:
     return until_param is not None or any("to" in names_in(value) for value in asked)
 
 
-def has_start(stream: Group, config: Group) -> bool:
-    """Tell whether a first run has a value to ask from."""
-    return "start_date" in config or isinstance(stream.get("incremental", {}).get("window"), int | float)
+def has_start(stream: Group) -> bool:
+    """Tell whether a first run of a stream, with what it takes from the top level, has a value to ask from."""
+    return "start_date" in stream or isinstance(stream.get("incremental", {}).get("window"), int | float)
 
 
-def _start_problems(incremental: Group, where: str, config: Group, *, has_end: bool) -> list[str]:
+def _start_problems(stream: Group, where: str, *, has_end: bool) -> list[str]:
+    incremental = stream.get("incremental", {})
     counts = isinstance(incremental.get("window"), int | float)
     if "start" in incremental and not counts:
         return [f"`{where}.start` has no effect without a number as `{where}.window`; use `start_date`"]
-    if has_end and not counts and not has_start({"incremental": incremental}, config):
+    if has_end and not has_start(stream):
         return [f"`{where}` asks for both ends, so it needs a `start_date`"]
     return []
 
@@ -93,7 +97,16 @@ def _length_problems(incremental: Group, where: str) -> list[str]:
                 return [f"{error} at `{where}.{name}`, got `{said}`"]
     if "granularity" in incremental:
         return _granularity_problems(incremental, lengths, where)
+    written = incremental.get("format", "as_is")
+    if "window" in lengths and "%" in written and not _tells_apart(written, lengths["window"]):
+        return [
+            f"`{where}.window` is `{incremental['window']}`, and `{where}.format` `{written}` writes both of its ends alike"
+        ]
     return []
+
+
+def _tells_apart(pattern: str, window: Duration) -> bool:
+    return pattern_of((_MOMENT, ""), pattern) != pattern_of((window.after(_MOMENT, None), ""), pattern)
 
 
 def _granularity_problems(incremental: Group, lengths: Mapping[str, Duration], where: str) -> list[str]:

@@ -165,6 +165,14 @@ def windowed(**after: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return {"streams": [base | {"incremental": said}]}, {"streams": [base | {"incremental": said | after}]}
 
 
+def spanned(**after: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Two configs that differ in one key of windows over days, which end at a date."""
+    said = {"param": "since", "until_param": "to", "window": "P2D", "format": "%Y-%m-%d"}
+    base = {"name": "s", "path": "/rows", "pagination": ONE, **ALL, "replication_key": "u"}
+    base |= {"start_date": "2026-01-01T00:00:00Z", "end_date": "2026-01-05T12:00:00Z"}
+    return {"streams": [base | {"incremental": said}]}, {"streams": [base | {"incremental": said | after}]}
+
+
 def below(incremental: bool = False, **after: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Two configs that differ in one key of `parent`."""
     users = {
@@ -367,6 +375,9 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "streams[].primary_keys": stream({}, primary_keys=["id"]),
     "streams[].replication_key": stream({}, replication_key="u"),
     "streams[].replication_key_format": stream({"replication_key": "d"}, replication_key_format="%d.%m.%Y"),
+    "streams[].start_date": stream(keyed(), start_date="2026-01-03T00:00:00Z"),
+    "streams[].end_date": stream(keyed(), end_date="2026-01-03T00:00:00Z"),
+    "end_date": beside(stream(keyed()), end_date="2026-01-03T00:00:00Z"),
     "streams[].time_zone": stream(keyed("n", format="epoch"), time_zone="Asia/Tokyo"),
     "time_zone": top(
         {
@@ -396,6 +407,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "streams[].incremental.lookback": stream(keyed(), incremental={"param": "since", "lookback": 86400}),
     "streams[].incremental.until_param": windowed(until_param="before"),
+    "streams[].incremental.until": spanned(until="exclusive"),
     "streams[].incremental.until_template": windowed(until_template="lt.{value}"),
     "streams[].incremental.window": windowed(window=50),
     "streams[].incremental.granularity": windowed(granularity=1),
@@ -478,7 +490,6 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
 }
 SHOWN_ELSEWHERE = {
-    "streams[].incremental.until": "test_each_row_comes_once_window_by_window",
     "errors": "test_the_first_rule_counts_and_those_of_a_stream_come_first",
     "streams[].errors": "test_the_first_rule_counts_and_those_of_a_stream_come_first",
     **{

@@ -306,6 +306,7 @@ WRONG = {
         "has no effect without `streams[0].incremental.window`",
     ),
     "start": ({"start": 3}, "has no effect without a number"),
+    "too short": ({"window": "PT6H", "format": "%Y-%m-%d"}, "writes both of its ends alike"),
 }
 
 
@@ -443,3 +444,101 @@ def test_rows_without_a_key_that_come_with_each_window_are_sent_once(drive: Driv
     with serving({"/rows": lambda _: json_reply(rows)}) as api:
         run = drive(api, dated(primary_keys=[])).ended(0)
         assert [record["id"] for record in run.records("rows")] == [1, 1, 2]
+
+
+# The span of time
+
+
+def spans(**more: Any) -> dict[str, Any]:
+    return dated(schema={"properties": {"id": {"type": "integer"}, "at": {"type": "string"}}}) | more
+
+
+@pytest.mark.parametrize(
+    ("incremental", "last"),
+    [
+        ({}, ("2026-03-04T00:00:00Z", "2026-03-03T12:00:00Z")),
+        ({"format": "%Y-%m-%d"}, ("2026-03-04", "2026-03-04")),
+        ({"format": "%Y-%m-%d", "granularity": "P1D"}, ("2026-03-04", "2026-03-03")),
+        ({"until": "exclusive"}, ("2026-03-04T00:00:00Z", "2026-03-03T12:00:00Z")),
+    ],
+)
+def test_an_end_date_is_the_end_of_the_last_window(
+    incremental: dict[str, Any], last: tuple[str, str], drive: Drive
+) -> None:
+    """Rows before it come, and with a later one those from there on: two loads meet without a gap."""
+    whole_days = "%" in incremental.get("format", "")
+    table = Dated(
+        *TIMES, "2026-03-03T12:00:00Z", whole_days=whole_days, until=incremental.get("until", "inclusive")
+    )
+    stream = spans(**dated(incremental=incremental))
+    with serving({"/rows": table}) as api:
+        run = drive(api, stream | {"end_date": "2026-03-03T12:00:00Z"}).ended(0)
+        assert [record["id"] for record in run.records("rows")] == [1, 2, 3, 4, 5]
+        assert asked(api)[-1][1] == last[1]
+        rest = drive(api, stream, state=run.state, end_date="2026-04-01T00:00:00Z").ended(0)
+        assert [record["id"] for record in rest.records("rows")] == [7]
+        whole = drive(api, stream, state=rest.state).ended(0)
+        assert [record["id"] for record in whole.records("rows")] == [6]
+        early = drive(api, stream, state=whole.state, end_date="2026-02-01T00:00:00Z").ended(78)
+        assert "there is nothing to read" in early.stderr
+
+
+@pytest.mark.parametrize("is_sorted", [True, False])
+def test_an_end_date_holds_where_no_end_is_asked_for(is_sorted: bool, drive: Drive) -> None:
+    """The API gives all; nothing at or after it is sent, and no bookmark passes it."""
+    rows = [{"id": number, "at": text} for number, text in enumerate(TIMES, start=1)]
+
+    def since(asked: Asked) -> Reply:
+        return json_reply([row for row in rows if row["at"] >= (asked.param("from") or "")])
+
+    stream = spans(is_sorted=is_sorted, incremental={"param": "from"})
+    with serving({"/rows": since}) as api:
+        run = drive(api, stream, end_date="2026-02-28T10:00:00Z").ended(0)
+        assert [record["id"] for record in run.records("rows")] == [1, 2, 3]
+        assert run.state["bookmarks"]["rows"]["replication_key_value"] == "2026-02-01T10:00:00Z"
+        rest = drive(api, stream, state=run.state).ended(0)
+        assert [record["id"] for record in rest.records("rows")] == [4, 5, 6]
+
+
+def test_a_stream_begins_at_a_date_of_its_own(drive: Drive) -> None:
+    with serving({"/rows": Dated(*TIMES), "/more": Dated(*TIMES)}) as api:
+        more = spans(name="more", path="/more", start_date="2026-02-28T10:00:00Z")
+        run = drive(api, spans(), more).ended(0)
+        assert [record["id"] for record in run.records("rows")] == [1, 2, 3, 4, 5, 6]
+        assert [record["id"] for record in run.records("more")] == [4, 5, 6]
+        earlier = drive(api, spans(), more | {"start_date": "2026-01-01T00:00:00Z"}, state=run.state).ended(0)
+        assert "`start_date` is earlier" in earlier.stderr
+
+
+SPANS = {
+    "no date": (dated(end_date="soon"), "got `soon` at `streams[0].end_date`"),
+    "no replication key": (
+        {"name": "s", "path": "/s", "end_date": "2027-01-01T00:00:00Z"},
+        "has no effect without",
+    ),
+    "the other way round": (
+        dated(end_date="2025-01-01T00:00:00Z"),
+        "Expected `start_date` before `streams[0].end_date`",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SPANS)
+def test_a_span_that_means_nothing_is_refused(name: str) -> None:
+    stream, sentence = SPANS[name]
+    config = {"base_url": "https://x.example", "start_date": "2026-01-01T00:00:00Z", "streams": [stream]}
+    assert any(sentence in problem for problem in config_conflicts(config))
+
+
+@pytest.mark.parametrize("kind", [{"type": "integer"}, {}])
+def test_an_end_date_of_a_key_of_numbers_is_refused(kind: dict[str, Any], drive: Drive) -> None:
+    stream = {"name": "rows", "path": "/rows", "replication_key": "n", "pagination": {"type": "single"}}
+    stream |= (
+        {"schema": {"properties": {"n": kind}}, "replication_key_format": "number"}
+        if kind
+        else {"schema": {"properties": {"n": {}}}}
+    )
+    with serving({"/rows": lambda _: json_reply([{"n": 1}])}) as api:
+        run = drive(api, stream, end_date="2027-01-01T00:00:00Z")
+        assert run.code in (65, 78), run.stderr
+        assert run.records("rows") == []
