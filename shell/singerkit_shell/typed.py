@@ -166,7 +166,12 @@ def _made_of(text: Referred, schemas: list[Mapping[str, Any]]) -> Any:
             return reader(text.strip())
         except _NoneError as error:
             refused.append(error)
-    if types == {"array"} and "string" in _types([schema.get("items", {}) for schema in schemas]):
+    is_json = text.lstrip()[:1] in ("[", "{")
+    if (
+        "array" in types
+        and not is_json
+        and "string" in _types([schema.get("items", {}) for schema in schemas])
+    ):
         return text.split(",")  # a list of texts may stand there without brackets
     raise refused[0]
 

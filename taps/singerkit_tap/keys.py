@@ -25,6 +25,8 @@ __all__ = ["KeyWatch", "Keys", "bits_of_keys", "keys_of"]
 _MEMORY = 100_000
 """Keys that are remembered from one answer to the next: 64 bits each, and as many for the row; and those of one answer that are at hand."""
 _AT_ONCE = 1000
+_MOST_READS = 20_000
+"""Of so many parents keys are remembered: each would be asked again by its context, which takes some hundred bytes."""
 _ASKS = 3
 """How often an earlier parent is asked again in vain until keys below two parents are taken for rows that move."""
 _FEW, _SHARE = 3, 0.01
@@ -64,10 +66,14 @@ class KeyWatch:
         self._reads: list[tuple[Context | None, Start]] = []
         self._read_of: dict[int, int] = {}
         """Hash of the key -> number of the read that it came in, where the stream is read more than once."""
+        self._last_remembered = -1
+        """The number of the last read of which a key is remembered."""
         self._count = self._replacing = self._moved = self._asked_in_vain = 0
 
     def begin_read(self, context: Context | None, start: Start) -> None:
         """Note that the rows from here on come for ``context``."""
+        if self._reads and len(self._reads) - 1 != self._last_remembered:
+            self._reads.pop()  # no key is remembered of it
         self._reads.append((context, start))
 
     def look(
@@ -239,7 +245,7 @@ class KeyWatch:
 
     def _look_across(self, encoder: RecordEncoder, rows: Rows, keys: Sequence[_Key]) -> None:
         hashes = list(map(hash, keys))
-        room = _MEMORY - len(self._rows)
+        room = _MEMORY - len(self._rows) if len(self._reads) <= _MOST_READS else 0
         are_new = self._rows.keys().isdisjoint(hashes)
         if are_new and room <= 0:
             return
@@ -263,7 +269,8 @@ class KeyWatch:
                 del known_now[key]
         self._rows.update(known_now)
         if self._reads[-1][0] is not None:
-            self._read_of.update(dict.fromkeys(known_now, len(self._reads) - 1))
+            self._last_remembered = len(self._reads) - 1 if known_now else self._last_remembered
+            self._read_of.update(dict.fromkeys(known_now, self._last_remembered))
 
     def _look_below_parents(
         self, encoder: RecordEncoder, key: _Key, row: Any, known: int, read: tuple[Context | None, Start]

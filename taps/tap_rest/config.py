@@ -163,7 +163,7 @@ def config_conflicts(config: Mapping[str, Any]) -> list[str]:
         problems += filter_problems(stream, place, stream.get("pagination", config.get("pagination")))
         whole = _with_top_level(stream, config)
         problems += placeholder_problems(whole, place, whole.get("pagination", {}))
-        problems += each_problems(whole, place)
+        problems += each_problems(whole, place, {other["name"]: other for other in streams})
         problems += [*explode_problems(whole, place), *deletes_problems(whole, place)]
         problems += token_problems(whole, place)
         problems += conditional_problems(whole, place, {other["name"]: other for other in streams})

@@ -32,7 +32,7 @@ def fingerprints_of(settings: StreamSettings, api: ApiSettings) -> dict[str, str
     """
     streams = streams_above(settings, api.streams)
     above = [digest for parent in streams for digest in _own(parent, api).values()]
-    lists = [stream.for_each for stream in (settings, *streams) if stream.for_each]
+    lists = [msgspec.to_builtins(stream.for_each) for stream in (settings, *streams) if stream.for_each]
     counts = settings.shares_bookmark or settings.activate_version
     return {
         **_own(settings, api),

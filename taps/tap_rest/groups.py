@@ -51,6 +51,7 @@ class Groups:
 
     def __init__(self, settings: StreamSettings, parents: ParentFields) -> None:
         self._settings, self._parents = settings, parents
+        self._copies, self._fills = settings.copies, settings.parent_fields
         self._size = settings.parent.group if settings.parent and settings.parent.group else 0
         self._named = (settings.parent.group_field if settings.parent else None) or ""
         self.proven = 0
@@ -81,7 +82,7 @@ class Groups:
         if not isinstance(context, _Group):
             return self._parents.values(context)
         each = [self._parents.values(member) for member in context.members.values()]
-        (field,) = self._settings.parent_fields
+        (field,) = self._fills
         name = f"parent.{field}"
         return {**each[0], name: Several(values[name] for values in each)}
 
@@ -127,7 +128,7 @@ class Groups:
 
     def _asked_by(self, context: Context) -> str:
         (value,) = self._parents.asked_by(context).values()
-        return as_text(value, f"parent.{self._settings.parent_fields[0]}", self._settings.path)
+        return as_text(value, f"parent.{self._fills[0]}", self._settings.path)
 
     def _give(self, page: ReadPage, group: _Group) -> set[str]:
         """Give each record of a page what is copied of its parent; return which parents they name."""
@@ -139,7 +140,7 @@ class Groups:
             if name not in group.members:
                 raise BadDataError(self._told_of_stranger(is_there=name is not None))
         copied = {name: self._members_to_add(group.members[name]) for name in {*named} if name is not None}
-        own = {name: _column([name])(page.records, where) for name in self._settings.copies}
+        own = {name: _column([name])(page.records, where) for name in self._copies}
         added = [
             [
                 text
@@ -153,7 +154,7 @@ class Groups:
 
     def _members_to_add(self, context: Context) -> dict[str, tuple[Any, bytes]]:
         constants = self._parents.constants(context)
-        values = {name: constants[name] for name in self._settings.copies}
+        values = {name: constants[name] for name in self._copies}
         return {
             name: (value, _encoder.encode(name) + b":" + _encoder.encode(value))
             for name, value in values.items()
@@ -164,7 +165,7 @@ class Groups:
             return False
         if _text(own) != (None if value is None else as_text(value, name, name)):
             raise BadDataError(
-                f"Stream {self._settings.name} copies `{self._settings.copies[name]}` of its parent to `{name}`, and one of its records has a "
+                f"Stream {self._settings.name} copies `{self._copies[name]}` of its parent to `{name}`, and one of its records has a "
                 f"field `{name}` of its own with another value; copy it under another name, or leave it out of `copy`."
             )
         return True
@@ -177,7 +178,7 @@ class Groups:
                 "without it; correct `parent.group_field`, or read it without `parent.group`."
             )
         return (
-            f"Stream {name} was asked for by `{self._settings.parent_fields[0]}` of a group of parents, and one of its records names another "
+            f"Stream {name} was asked for by `{self._fills[0]}` of a group of parents, and one of its records names another "
             f"one in `{field}`: the API does not listen to what it is asked by, or `parent.group_field` is another field."
         )
 

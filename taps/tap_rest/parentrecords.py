@@ -14,13 +14,14 @@ from typing import Any
 from singerkit_shell.errors import BadDataError
 from singerkit_wire.encode import Record
 from tap_rest import exact
+from tap_rest.placeholders import ABSENT
 from tap_rest.settings.stream import StreamSettings
 
-__all__ = ["ParentRecords"]
+__all__ = ["ParentRecords", "as_sent", "value_at"]
 
 _DIGITS = 10_000
 _DEPTH = 200
-_ABSENT = object()
+_NO_OBJECT = object()
 
 
 class ParentRecords:
@@ -54,7 +55,7 @@ class ParentRecords:
             BadDataError: a record lacks what it needs, or no record has what fills the request.
         """
         for record in records:
-            parent = _as_sent(record, inherited)
+            parent = as_sent(record, inherited)
             if not all(
                 [self._fills_request(parent, field, records, inherited, schema) for field in self._fills]
             ):
@@ -78,7 +79,7 @@ class ParentRecords:
     ) -> bool:
         """Tell whether a record has a field that fills the request; ``records`` are those of its page."""
         value = self._value(parent, field)
-        if value is not _ABSENT:
+        if value is not ABSENT:
             self._had.add(field)
             return value is not None
         if self._on_missing == "fail":
@@ -89,7 +90,7 @@ class ParentRecords:
         if self._on_missing is None:
             is_known = field in self._had or _is_named(field.split("."), schema)
             if not is_known and not any(
-                self._value(_as_sent(record, inherited), field) is not _ABSENT for record in records
+                self._value(as_sent(record, inherited), field) is not ABSENT for record in records
             ):
                 raise BadDataError(self._told_of_no_such_field(field))
             self.passed_over.add(field)
@@ -110,7 +111,7 @@ class ParentRecords:
 
     def _field(self, parent: Mapping[str, Any], field: str, *, is_needed: bool) -> Any:
         value = self._value(parent, field)
-        if value is not _ABSENT:
+        if value is not ABSENT:
             self._had.add(field)
             return self._told(value, field)
         if is_needed:
@@ -122,18 +123,12 @@ class ParentRecords:
         return None
 
     def _value(self, parent: Mapping[str, Any], field: str) -> Any:
-        value: Any = parent
-        for part in _way_to(field, parent):
-            if value is None:
-                return None
-            if not isinstance(value, dict):
-                raise BadDataError(
-                    f"Expected the field `{field}` in records of stream {self._parent}, which stream {self._name} is read by, got "
-                    "one that has text, a number or a list where an object should be; correct `path`, `params` or `parent.copy`."
-                )
-            if part not in value:
-                return _ABSENT
-            value = value[part]
+        value = value_at(parent, field)
+        if value is _NO_OBJECT:
+            raise BadDataError(
+                f"Expected the field `{field}` in records of stream {self._parent}, which stream {self._name} is read by, got "
+                "one that has text, a number or a list where an object should be; correct `path`, `params` or `parent.copy`."
+            )
         return value
 
     def _told(self, value: Any, field: str) -> Any:
@@ -171,8 +166,23 @@ class ParentRecords:
             ) from None
 
 
-def _as_sent(record: Record, inherited: Mapping[str, Any]) -> dict[str, Any]:
+def as_sent(record: Record, inherited: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record with what it carries of those above it."""
     return {**inherited, **exact.loads(bytes(record))}
+
+
+def value_at(record: Mapping[str, Any], field: str) -> Any:
+    """Return what a field holds, `ABSENT` where a record lacks it; below a null it is null, and below text it is none of both."""
+    value: Any = record
+    for part in _way_to(field, record):
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            return _NO_OBJECT
+        if part not in value:
+            return ABSENT
+        value = value[part]
+    return value
 
 
 def _way_to(field: str, record: Mapping[str, Any]) -> Sequence[str]:

@@ -10,7 +10,7 @@ from singerkit_shell.errors import ConfigurationError
 from singerkit_tap.contract import Context
 from singerkit_wire.encode import Record
 from tap_rest.declaredschema import DeclaredSchema
-from tap_rest.each import is_listed
+from tap_rest.each import Lists, is_listed
 from tap_rest.parentrecords import ParentRecords
 from tap_rest.schemas import SchemaKeeper
 from tap_rest.settings.each import EACH
@@ -37,11 +37,12 @@ class ParentFields:
 
     def __init__(self, settings: StreamSettings) -> None:
         self._settings = settings
+        self._copies, self._fills = settings.copies, settings.parent_fields
         self.records = ParentRecords(settings)
 
     def names_of(self, keys: Sequence[str]) -> list[str]:
         """Return the names that the fields of the parent's key have in a context: those of their copies, where they have one."""
-        copies = {field: name for name, field in self._settings.copies.items()}
+        copies = {field: name for name, field in self._copies.items()}
         return [copies.get(key, _PATH_ONLY + key) for key in keys]
 
     def contexts(
@@ -69,9 +70,8 @@ class ParentFields:
         """Return all that a context holds of its parent."""
         return _all_of(context)
 
-    def again(self, taken: Mapping[str, Any], own: Collection[str] | None) -> Context | None:
-        """Return the context of which ``taken`` is all; None: other fields are taken by now, or the values are listed no more."""
-        lists = self._settings.for_each
+    def again(self, taken: Mapping[str, Any], own: Collection[str] | None, lists: Lists) -> Context | None:
+        """Return the context of which ``taken`` is all; None: other fields are taken by now, or its values are not in the ``lists``."""
         wanted, keys = self._wanted().keys() | lists.keys(), {*(own or ())} - lists.keys()
         if taken.keys() not in (wanted, wanted | keys) or not is_listed(taken, lists):
             return None
@@ -107,8 +107,8 @@ class ParentFields:
 
     def _wanted(self) -> dict[str, str]:
         """Return the fields of the parent by the name that they have in a context."""
-        copies = self._settings.copies
-        only = [field for field in self._settings.parent_fields if field not in copies.values()]
+        copies = self._copies
+        only = [field for field in self._fills if field not in copies.values()]
         return {**copies, **{_PATH_ONLY + field: field for field in only}}
 
     def _context_of(self, found: dict[str, Any], own: Collection[str] | None) -> Context:
@@ -126,7 +126,7 @@ class ParentFields:
     def asked_by(self, context: Context) -> dict[str, Any]:
         """Return the fields that fill the request."""
         values = self._values(context)
-        return {field: values[field] for field in self._settings.parent_fields}
+        return {field: values[field] for field in self._fills}
 
     def values(self, context: Context | None) -> dict[str, Any]:
         """Return what placeholders stand for: the fields that fill the request as `parent.field`, values of lists as `each.name`."""
@@ -137,7 +137,7 @@ class ParentFields:
     def _values(self, context: Context) -> dict[str, Any]:
         """Return the parent's fields by name: a context holds them by the name they have in the child."""
         known = _all_of(context)
-        copied = {parent: known[child] for child, parent in self._settings.copies.items() if child in known}
+        copied = {parent: known[child] for child, parent in self._copies.items() if child in known}
         only = {
             key.removeprefix(_PATH_ONLY): value for key, value in known.items() if key.startswith(_PATH_ONLY)
         }

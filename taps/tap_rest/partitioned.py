@@ -16,7 +16,7 @@ from tap_rest.coming import Coming
 from tap_rest.declaredschema import DeclaredSchema
 from tap_rest.deletions import living
 from tap_rest.doubts import told_of_lacking_parents, told_of_lost_copy
-from tap_rest.each import combinations
+from tap_rest.each import ValueLists, combinations
 from tap_rest.groups import is_group, members_of
 from tap_rest.parents import ParentFields
 from tap_rest.schemas import SchemaKeeper
@@ -32,6 +32,7 @@ class PartitionedStream(BlockStream):
     keeper: SchemaKeeper
     asking: Asking
     coming: Coming
+    lists: ValueLists
     _parents: ParentFields
 
     @property
@@ -64,7 +65,7 @@ class PartitionedStream(BlockStream):
         inherited, schema = (
             (above.constants(parent_context), above.keeper.schema) if above is not None else ({}, {})
         )
-        lists, own = self.settings.for_each, self.context_fields
+        lists, own = self.lists.values, self.context_fields
         keys = None if own is None else [name for name in own if name not in lists]
         if above is not None and above.settings.deletes is not None:
             records = living(records)
@@ -76,7 +77,7 @@ class PartitionedStream(BlockStream):
         """Return the values that a stream without a parent is read for."""
         if not self.settings.for_each:
             return (None,)
-        return self.coming.in_turn(combinations(self.settings.for_each))
+        return self.coming.in_turn(combinations(self.lists.values))
 
     def all_contexts(self) -> Iterator[Context | None]:
         """Yield the contexts that the streams above give when all of them are read anew, each once."""
@@ -164,7 +165,7 @@ class PartitionedStream(BlockStream):
 
     def recalled(self, kept: Mapping[str, Any]) -> Context | None:
         """Return the context that was kept, unless the config takes other fields of the parent by now."""
-        return self._parents.again(kept, self.context_fields)
+        return self._parents.again(kept, self.context_fields, self.lists.values)
 
     @property
     def way_to_all_parents(self) -> str:

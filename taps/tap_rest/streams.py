@@ -48,6 +48,7 @@ from tap_rest.doubts import (
     told_of_shifting_pages,
     told_of_skipped_parents,
 )
+from tap_rest.each import ValueLists
 from tap_rest.failing import is_of_one_stream, samples_of_those_that_answer
 from tap_rest.fingerprints import digest_of, fingerprints_of
 from tap_rest.firstpages import FirstPages, Room
@@ -61,6 +62,7 @@ from tap_rest.incremental import (
 )
 from tap_rest.localtimes import LocalTimes
 from tap_rest.long.rows import parts_of
+from tap_rest.parentrecords import as_sent, value_at
 from tap_rest.parents import ParentFields, refuse_lost_copies
 from tap_rest.partitioned import PartitionedStream
 from tap_rest.reading import Reading
@@ -100,8 +102,14 @@ class RestStream(PartitionedStream):
     doubts_small_loads = True
 
     def __init__(
-        self, tap: Source, settings: StreamSettings, keeper: SchemaKeeper, parent: RestStream | None
+        self,
+        tap: Source,
+        settings: StreamSettings,
+        keeper: SchemaKeeper,
+        parent: RestStream | None,
+        others: Mapping[str, RestStream],
     ) -> None:
+        """``others``: all streams by name, once they have been made."""
         self.settings = settings
         self.keeper = keeper
         self._told: set[str] = set()
@@ -112,6 +120,7 @@ class RestStream(PartitionedStream):
         self._local_times = LocalTimes(settings, keeper.declared, self._tell)
         self.asking = Asking(tap, settings, self._parents, self, keeper.declared)
         self.coming = Coming(lambda: tap.client.questions_ahead)
+        self.lists = ValueLists(settings, others)
         self.first_reads = FirstPages(self.asking.pages, tap.room)
         self._reading = Reading(self)
         self._whole = WholeLoad(self)
@@ -519,6 +528,14 @@ class RestStream(PartitionedStream):
         if self.settings.needs_bookmark:
             return self.first_reads.look(context, self._start_params())
         return pages_without_bookmark(self.first_reads.look, context, self._start_params, self._hint_at_start)
+
+    def values_of(self, field: str) -> Iterator[Any]:
+        """Yield what a field holds in each of all records, which the read of this run need not ask for again."""
+        for context in self.all_contexts():
+            constants = self.constants(context)
+            for page in self.first_pages(context):
+                for record in page.records:
+                    yield value_at(as_sent(record, constants), field)
 
     def _start_params(self) -> dict[str, Any]:
         """Return what asks for rows from `start_date` on, as far as the replication key is known."""

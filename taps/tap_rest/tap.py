@@ -250,7 +250,7 @@ class TapRest(SingerkitTap):
             former = former_read(self.start_state, settings.name)
             parent = streams[settings.parent.stream] if settings.parent else None
             keeper = keeper_of(settings, self.api, entry, former, parent.keeper if parent else None)
-            streams[settings.name] = RestStream(self, settings, keeper, parent)
+            streams[settings.name] = RestStream(self, settings, keeper, parent, streams)
         return streams
 
     def show_streams(self) -> None:

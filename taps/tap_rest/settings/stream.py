@@ -14,7 +14,7 @@ from tap_rest.settings import setting
 from tap_rest.settings.body import BODY, ArraysSettings, CsvSettings, XmlSettings, body_problems
 from tap_rest.settings.conditional import CONDITIONAL
 from tap_rest.settings.deletes import DELETES, Deletes
-from tap_rest.settings.each import FOR_EACH
+from tap_rest.settings.each import FOR_EACH, FromStream
 from tap_rest.settings.errors import ERRORS, ErrorRule
 from tap_rest.settings.explode import EXPLODE, Explode
 from tap_rest.settings.fields import COPY, field_problems, names_of
@@ -185,7 +185,7 @@ class StreamSettings(msgspec.Struct, frozen=True, dict=True):
     declared_schema: dict[str, Any] | str | None = msgspec.field(default=None, name="schema")
     schema_overrides: dict[str, Any] = {}
     parent: Parent | None = None
-    for_each: dict[str, tuple[str | int, ...]] = {}
+    for_each: dict[str, tuple[str | int, ...] | FromStream] = {}
     errors: tuple[ErrorRule, ...] = ()
     job: Job | None = None
     on_error: str = "continue"

@@ -9,6 +9,8 @@ import pytest
 from taps.rest.api_server import Asked, Reply, json_reply, serving
 from taps.rest.levels import NAMES, EveryPath, Pipeline, Source, served, stream
 
+from singerkit_tap import family, keys
+
 ORGS = {"name": "orgs", "path": "/orgs", "primary_keys": ["login"]}
 REPOS = {
     "name": "repos",
@@ -225,3 +227,23 @@ def test_a_quiet_run_says_nothing() -> None:
         for _ in range(3):
             pipeline.run()
         assert pipeline.warnings == []
+
+
+def test_what_is_kept_of_parents_to_ask_them_again_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths: list[int] = []
+
+    class Watch(keys.KeyWatch):
+        def begin_read(self, context: Any, start: Any) -> None:
+            super().begin_read(context, start)
+            lengths.append(len(self._reads))
+
+    monkeypatch.setattr(keys, "_MOST_READS", 3)
+    monkeypatch.setattr(family, "KeyWatch", Watch)
+    source = Source(random.Random(0))
+    for number in range(9):
+        three(source) if number % 2 else source.add("b", source.add("a", plan=1), tag=1)
+    with served(source) as api:
+        pipeline = Pipeline(api.url, [stream(name, incremental=False) for name in NAMES])
+        pipeline.run()
+    assert pipeline.tables == source.expected()
+    assert max(lengths) == 4

@@ -214,6 +214,16 @@ def grouped(number: int, field: str = "id") -> tuple[dict[str, Any], dict[str, A
     return {"streams": [users, child | {"parent": before}]}, {"streams": [users, child | {"parent": many}]}
 
 
+def listed(one: str, other: str, field: str = "id") -> tuple[dict[str, Any], dict[str, Any]]:
+    """Two configs of a stream that is read for what a stream holds, in another stream or another field."""
+    users = below()[0]["streams"][0]
+    again = users | {"name": "again", "path": "/plain", "pagination": ONE}
+    lists = [{"stream": one, "field": "id"}, {"stream": other, "field": field}]
+    streams = [EACH | {"for_each": {"limit_from": given}} for given in lists]
+    before, after = ({"streams": [users, again | {"params": {"x": "y"}}, stream]} for stream in streams)
+    return before, after
+
+
 LACKING = {"name": "x", "path": "/users/{parent.no}/x", "parent": {"stream": "users"}, "schema": {}}
 
 
@@ -431,6 +441,8 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"streams": [EACH]},
         {"streams": [EACH | {"for_each": {"limit_from": [3]}}]},
     ),
+    "streams[].for_each.*.stream": listed("users", "again"),
+    "streams[].for_each.*.field": listed("users", "users", "u"),
     "streams[].parent.group": grouped(2),
     "streams[].parent.group_field": grouped(2, "of"),
     "streams[].parent.on_missing": (

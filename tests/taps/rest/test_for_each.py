@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from taps.rest.api_server import Asked, Reply, Table, dated, json_reply, serving
+from taps.rest.levels import EveryPath
 
 SALES = dated("sales", path="/accounts/{each.account}/sales", for_each={"account": ["1", "b/2"]})
 
@@ -232,4 +233,117 @@ def test_lists_that_mean_nothing_are_refused(more: dict[str, Any], said: str, ru
     stream = {"name": "m", "path": "/m/{each.account}", "for_each": {"account": ["1", "2"]}} | more
     stream = {key: value for key, value in stream.items() if value is not None}
     run = run_tap("http://127.0.0.1:9", stream, {"name": "p", "path": "/p"}).ended(78)
+    assert said in run.sentence
+
+
+SERVICES = {"name": "services", "path": "/services", "primary_keys": ["id"], "pagination": {"type": "page"}}
+SLOTS = {
+    "name": "slots",
+    "path": "/slots/{parent.id}/{each.service}",
+    "for_each": {"service": {"stream": "services", "field": "code.short"}},
+    "parent": {"stream": "places", "copy": {"place": "id"}},
+}
+PLACES = {"name": "places", "path": "/places", "primary_keys": ["id"]}
+
+
+class Town:
+    """Places, and pages of services; slots are those of a place and a service."""
+
+    def __init__(self) -> None:
+        self.services: list[list[dict[str, Any]]] = [
+            [{"id": 1, "code": {"short": "a"}}, {"id": 2, "code": None}],
+            [{"id": 3, "code": {"short": "b"}}, {"id": 4, "code": {"short": "a"}}],
+            [],
+        ]
+
+    def answer(self, asked: Asked) -> Reply:
+        if asked.path == "/services":
+            return json_reply(self.services[int(asked.param("page") or 1) - 1])
+        if asked.path == "/places":
+            return json_reply([{"id": 7}, {"id": 8}])
+        return json_reply([{"of": asked.path}])
+
+
+@pytest.mark.parametrize("order", [[PLACES, SLOTS, SERVICES], [SERVICES, PLACES, SLOTS]])
+def test_a_list_of_what_another_stream_holds(order: list[dict[str, Any]], run_tap: Any) -> None:
+    """Of two streams every combination; the one that gives the list is asked for no page twice."""
+    with serving({}) as api:
+        api.routes = EveryPath(Town().answer)
+        run = run_tap(api.url, *order).ended(0)
+        paths = api.paths()
+    assert [(row["place"], row["service"]) for row in run.records("slots")] == [
+        (7, "a"),
+        (7, "b"),
+        (8, "a"),
+        (8, "b"),
+    ]
+    assert len(run.records("services")) == 4
+    assert sum(path.startswith("/services") for path in paths) == 3
+
+
+def test_a_list_that_grows_begins_with_the_new_value_at_its_start(run_tap: Any) -> None:
+    accounts = Accounts(a=[row(1, 1)], b=[row(2, 1)])
+    names = [{"name": "a"}]
+    listed = {"name": "accounts", "path": "/accounts", "selected": False}
+    sales = dated("sales", params={"account": "{each.account}"}, bookmark={"signpost": "date_header"})
+    sales |= {"for_each": {"account": {"stream": "accounts", "field": "name"}}}
+    with serving({"/accounts": lambda _: json_reply(names), "/sales": accounts}) as api:
+        first = run_tap(api.url, listed, sales).ended(0)
+        names.append({"name": "b"})
+        second = run_tap(api.url, listed, sales, state=first.state).ended(0)
+    assert [(sale["account"], sale["id"]) for sale in second.records("sales")] == [("b", 2)]
+    assert first.records("accounts") == []
+
+
+@pytest.mark.parametrize(
+    ("field", "rows", "said"),
+    [
+        ("cod", [{"code": "a"}], "Expected a field of its records as `cod` of stream services"),
+        (
+            "code",
+            [{"code": ["a"]}],
+            "Expected text on one line or a whole number as `code` of stream services",
+        ),
+        ("code", [{"code": 1.5}], "Expected text on one line or a whole number"),
+    ],
+)
+def test_what_is_no_list(field: str, rows: Any, said: str, run_tap: Any) -> None:
+    slots = {"name": "slots", "path": "/slots/{each.service}", "schema": {}}
+    slots |= {"for_each": {"service": {"stream": "services", "field": field}}}
+    with serving({"/services": lambda _: json_reply(rows)}) as api:
+        run = run_tap(
+            api.url, SERVICES | {"pagination": {"type": "single"}, "primary_keys": []}, slots
+        ).ended(65)
+    assert said in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (
+            {"for_each": {"x": {"stream": "nobody", "field": "id"}}},
+            "names `nobody`, which is not among the streams",
+        ),
+        (
+            {"for_each": {"x": {"stream": "m", "field": "id"}}},
+            "names `m`, which needs stream `m` itself: a circle",
+        ),
+        (
+            {"for_each": {"x": {"stream": "below", "field": "id"}}},
+            "names `below`, which needs stream `m` itself: a circle",
+        ),
+        (
+            {"activate_version": True},
+            "`streams[0].activate_version` does not go with a list of `for_each` that another",
+        ),
+    ],
+)
+def test_lists_of_streams_that_cannot_be_are_refused(more: dict[str, Any], said: str, run_tap: Any) -> None:
+    stream = {
+        "name": "m",
+        "path": "/m/{each.x}",
+        "for_each": {"x": {"stream": "other", "field": "id"}},
+    } | more
+    below = {"name": "below", "path": "/{parent.id}", "parent": {"stream": "m"}}
+    run = run_tap("http://127.0.0.1:9", stream, below, {"name": "other", "path": "/o"}).ended(78)
     assert said in run.sentence
