@@ -19,7 +19,7 @@ from taps.rest.api_server import Asked, Reply, Route, json_reply, repeatedly, se
 from taps.rest.conftest import Run
 
 from singerkit_shell.errors import BadDataError, SingerkitError
-from singerkit_tap import keys
+from singerkit_tap import keys, sync
 from tap_rest import storing, transport
 from tap_rest.formats.csvtext import CsvReader
 from tap_rest.long import elements, lines, opening, walker
@@ -43,6 +43,7 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(elements, "_RECORDS", 3)
     monkeypatch.setattr(keys, "_MEMORY", 10)
     monkeypatch.setattr(keys, "_AT_ONCE", 7)
+    monkeypatch.setattr(sync, "CHUNK_RECORDS", 7)
 
 
 pytestmark = pytest.mark.usefixtures("small_pieces")
@@ -175,7 +176,7 @@ def test_any_document_is_cut_as_json_says(seed: int) -> None:
     "text",
     [
         b'{"data":[%s,]}', b'{"data":[%s}', b'{"data":[%s]', b'[%s', b'[%s] x', b'[%s][1]', b'{"data":[%s] "x":1}', b'[%s,,{"id":1}]',
-        b'[%s,{"id":1]', b'{"a":[%s],1:2}', b'{"a" [%s]}', b'[%s,"\xff"]', b'[%s,{"a":nul}]',
+        b'[%s,{"id":1]', b'{"a":[%s],1:2}', b'{"a" [%s]}', b'[%s,"\xff"]', b'[{"id": 1, "a": "\xff"},%s]', b'[%s,{"a":nul}]',
     ],
 )  # fmt: skip
 def test_what_is_no_json_is_refused_before_a_row_is_taken(text: bytes) -> None:
