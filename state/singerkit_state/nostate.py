@@ -16,7 +16,7 @@ __all__ = ["CONFIG_KEYS", "looks_like", "no_state"]
 _STATE_KEYS = frozenset({"bookmarks", "currently_syncing", "singer_state", MARK_KEY})
 
 _CONFIG_KEYS_OF_OURS = """
-    base_url allowed_addresses allowed_hosts ca_file schema_cache user_agent state_every
+    base_url allowed_addresses allowed_hosts ca_file client_cert client_key client_key_password rate_limit schema_cache user_agent state_every
     dsn sslmode sslrootcert sslcert sslkey connect_timeout application_name lock_timeout_seconds reconnect_seconds
     answer_seconds replay_bytes default_target_schema embedded_folder load_method number_type column_types hard_delete
     destination_path end_of_input on_invalid on_unstorable quarantine_limit missing_fields rows_gone validate_records

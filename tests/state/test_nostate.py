@@ -30,6 +30,9 @@ UNCERTAIN = {
     *("host", "port", "user", "database", "service"),  # two of them are certain
     *(
         "auth",
+        "concurrency",
+        "errors",
+        "end_date",
         "time_zone",
         "streams",
         "headers",
