@@ -124,6 +124,17 @@ def test_page_and_bookmark_in_the_body(
     assert [one.json for one in api.asked[: len(bodies)]] == bodies
 
 
+def test_a_token_that_is_an_offset_is_left_for_the_bookmark(tmp_path: Path) -> None:
+    """HubSpot's `after` counts rows, which shift when one changes: of a sorted stream the bookmark is asked for instead."""
+    with serving({HUBSPOT["path"]: hubspot(rows_of(12))}) as api:
+        run = run_here(api, HUBSPOT, cache=tmp_path, **START)
+        bodies = [one.json for one in api.asked]
+    assert len(run.rows) == 12
+    since = [body["filterGroups"][0]["filters"][0]["value"] for body in bodies]
+    assert len(set(since)) > 3
+    assert sum("after" in body for body in bodies) == 2  # what shows it, and what stands behind the last row
+
+
 def test_jira_counts_minutes(tmp_path: Path) -> None:
     rows = [{"id": n["id"], "fields": {"updated": n["at"]}} for n in rows_of(130)]
     with serving({JIRA["path"]: jira(rows)}) as api:
@@ -283,6 +294,16 @@ def test_pages_behind_the_first_may_be_another_request(kind: str, tmp_path: Path
     ]
 
 
+def test_the_size_of_a_page_is_not_sent_behind_the_first(tmp_path: Path) -> None:
+    """It is another request, which takes what it names alone."""
+    pagination = DROPBOX["pagination"] | {"in": "body", "param": "cursor", "size_param": "limit"}
+    pagination["next_request"] = {"path": "/files/list_folder/continue"}
+    stream = DROPBOX | {"body": {"path": ""}, "pagination": pagination}
+    with serving(continued("/files/list_folder", "/files/list_folder/continue", {"cursor"})) as api:
+        assert run_here(api, stream, cache=tmp_path).rows == ROWS
+        assert api.asked[0].json == {"path": "", "limit": 3}
+
+
 def test_a_scroll_has_one_token_for_all_pages(tmp_path: Path) -> None:
     """Elasticsearch: the first search says how long, the token of each page is the same, and an empty page is the end."""
     left = [ROWS[n : n + 3] for n in range(0, 9, 3)]
@@ -341,3 +362,101 @@ def test_a_search_by_post_whose_links_are_followed_by_get(tmp_path: Path) -> Non
     }
     with serving({"/search": search, "/found": search}) as api:
         assert run_here(api, stream, cache=tmp_path).rows == ROWS
+
+
+# Beside parents, lists and windows
+
+
+def test_children_are_asked_for_by_a_field_in_the_body(tmp_path: Path) -> None:
+    asked_for: list[Any] = []
+
+    def lines(asked: Asked) -> Reply:
+        asked_for.append(asked.json)
+        return json_reply([{"no": asked.json["filter"]["order"] * 10}])
+
+    orders = {"name": "orders", "path": "/orders", "primary_keys": ["id"], "pagination": {"type": "single"}}
+    child = {
+        "name": "lines",
+        "path": "/lines",
+        "method": "POST",
+        "body": {"filter": {"order": "{parent.id}", "lang": "{each.lang}"}, "text": "of {parent.id}"},
+        "for_each": {"lang": ["de", "en"]},
+        "parent": {"stream": "orders"},
+        "pagination": {"type": "single"},
+    }
+    routes = {"/orders": lambda _: json_reply([{"id": 1}, {"id": None}, {"id": 2}]), "/lines": lines}
+    with serving(routes) as api:
+        run = run_here(api, orders, child, cache=tmp_path)
+    rows = [row for row in run.rows if "no" in row]
+    assert {(row["no"], row["orders_id"], row["lang"]) for row in rows} == {
+        (n * 10, n, lang) for n in (1, 2) for lang in ("de", "en")
+    }
+    assert {"filter": {"order": 1, "lang": "de"}, "text": "of 1"} in asked_for
+    assert all(type(body["filter"]["order"]) is int for body in asked_for)
+
+
+def test_decimals_of_a_parent_keep_their_digits(tmp_path: Path) -> None:
+    bodies: list[bytes] = []
+
+    def lines(asked: Asked) -> Reply:
+        bodies.append(asked.body)
+        return json_reply([])
+
+    orders = {"name": "orders", "path": "/orders", "pagination": {"type": "single"}}
+    child = {"name": "lines", "path": "/lines", "method": "POST", "body": {"price": "{parent.price}"}}
+    child |= {"parent": {"stream": "orders"}, "pagination": {"type": "single"}}
+    with serving({"/orders": lambda _: json_reply(b'[{"id":1,"price":1.10}]'), "/lines": lines}) as api:
+        run_here(api, orders, child, cache=tmp_path)
+    assert set(bodies) == {b'{"price":1.10}'}
+
+
+def test_windows_travel_in_the_body(tmp_path: Path) -> None:
+    rows = [{"id": n, "at": f"2026-{n:02}-01T12:00:00Z"} for n in range(1, 10)]
+    asked_for: list[Any] = []
+
+    def between(asked: Asked) -> Reply:
+        begin, end = asked.json["filter"]["between"]
+        asked_for.append((begin, end))
+        return json_reply({"data": [row for row in rows if begin <= row["at"] < end]})
+
+    stream = {
+        "name": "x",
+        "path": "/x",
+        "method": "POST",
+        "body": {"filter": {"between": ["{from}", "{to}"]}},
+        "records": "$.data[*]",
+        "primary_keys": ["id"],
+        "replication_key": "at",
+        "incremental": {"window": "P100D", "until": "exclusive"},
+        "pagination": {"type": "single"},
+        "schema": {"properties": {"id": {}, "at": AT}},
+    }
+    with serving({"/x": between}) as api:
+        run = run_here(api, stream, cache=tmp_path, **START)
+    assert [row["id"] for row in run.rows] == [row["id"] for row in rows]
+    assert ("2026-01-01T00:00:00Z", "2026-04-11T00:00:00Z") in asked_for
+    assert all(begin < end for begin, end in asked_for)
+
+
+def test_a_bookmark_inside_a_parameter(tmp_path: Path) -> None:
+    rows = rows_of(5)
+
+    def search(asked: Asked) -> Reply:
+        since = (asked.param("q") or "").removeprefix("kind:a updated:>=")
+        return json_reply([row for row in rows if row["at"] >= since])
+
+    stream = KEYED | {
+        "name": "x",
+        "path": "/x",
+        "params": {"q": "kind:a updated:>={bookmark}"},
+        "incremental": {"format": "iso"},
+        "pagination": {"type": "single"},
+    }
+    with serving({"/x": search}) as api:
+        first = run_here(api, stream, cache=tmp_path, **START)
+        rows.append({"id": "new", "at": "2026-02-01T00:00:00.000Z"})
+        second = run_here(api, stream, cache=tmp_path, state=first.state, **START)
+        asked = [one.param("q") for one in api.asked]
+    assert asked[0] == "kind:a updated:>=2026-01-01T00:00:00Z"
+    assert asked[-1] != asked[0]
+    assert [row["id"] for row in second.rows] == ["new"]

@@ -233,7 +233,7 @@ def test_secrets_of_a_body_are_masked(run_tap: Any) -> None:
     """`run_tap` looks for canaries in all that was printed."""
     body = {
         "filter": {"password": canary("tap-rest body, deep")},
-        "list": [{"token": canary("tap-rest body, in a list")}],
+        "list": [{"appid": canary("tap-rest body, in a list")}],
     }
 
     def echo(asked: Asked) -> Reply:
