@@ -29,6 +29,11 @@ class Duration:
         """The seconds of it that are certain, whatever month it begins in; the hour that a clock skips aside."""
         return self.months * _MONTH + self.days * _DAY + self.seconds
 
+    @property
+    def at_most(self) -> int:
+        """Seconds that it never exceeds, wherever it begins: a day in which clocks are put back has an hour more."""
+        return self.months * (31 * _DAY + 3600) + self.days * (_DAY + 3600) + self.seconds
+
     def after(self, moment: int, zone: tzinfo | None) -> int:
         """Return the Unix time so much after another, by the calendar of ``zone``, or of UTC.
 

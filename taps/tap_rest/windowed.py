@@ -213,14 +213,18 @@ class WindowedRead:
             ConfigurationError: there are more than `limits.pages`.
         """
         bounds, last = [times.first], times.at(self._end).place
+        self._check_count(times.fewest_windows(last))
         while (end := times.after(bounds[-1], self._end)) is not None and end.place < last:
             bounds.append(end)
-            if len(bounds) > self._most:
-                raise ConfigurationError(
-                    f"`incremental.window` `{self._settings.window}` makes more than {self._most} requests of stream "
-                    f"`{self._stream.name}` from where it begins; set a longer one, or a later `start_date`, or raise `limits.pages`."
-                )
+            self._check_count(len(bounds))
         return bounds
+
+    def _check_count(self, windows: int) -> None:
+        if windows > self._most:
+            raise ConfigurationError(
+                f"`incremental.window` `{self._settings.window}` makes more than {self._most} requests of stream "
+                f"`{self._stream.name}` from where it begins; set a longer one, or a later `start_date`, or raise `limits.pages`."
+            )
 
     # Numbers
 

@@ -111,6 +111,10 @@ class Times:
                 return found
         return last if last.place > bound.place else None
 
+    def fewest_windows(self, last: Place) -> int:
+        """Return how many windows there are at least up to a place, without counting them one by one."""
+        return 1 if self._window is None else int(last - self.first.place) // self._window.at_most
+
     def window(self, begin: Bound, end: Bound) -> Window:
         """Return the window between two bounds."""
         if self._granularity is None:

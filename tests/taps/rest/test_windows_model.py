@@ -211,7 +211,7 @@ def play(api: Api, seed: int, shape: Shape, *, has_key: bool, concurrency: int =
 ENDS = {"inclusive": ("inclusive", 0), "exclusive": ("exclusive", 0), "whole seconds": ("inclusive", 1)}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     paging=st.sampled_from(sorted(PAGING)),
