@@ -19,9 +19,11 @@ from tap_rest.formats.looks import format_of_name, format_of_type, is_json
 from tap_rest.formats.texts import readers_of
 from tap_rest.formats.xmltext import XmlReader
 from tap_rest.long.opening import Opening, as_utf8
+from tap_rest.pages.kinds import body_paths
 from tap_rest.paths import parse_path
 from tap_rest.settings.stream import StreamSettings
 from tap_rest.storing import Limits, Span
+from tap_rest.tokens import paths_of_token
 
 __all__ = ["Translator"]
 
@@ -172,7 +174,15 @@ def _why_whole(settings: StreamSettings, *, is_plain: bool) -> str | None:
         return "since its `records` is no plain path"
     if settings.pagination.type in ("offset", "keyset") or settings.follows_key or settings.may_follow_key:
         return "by its `pagination`"
-    return None
+    # Of a long answer only what stands around the rows is looked through, and the first of them.
+    paths = [*body_paths(settings.pagination), *paths_of_token(settings.token)]
+    inside = next((path for path in paths if _may_be_in_rows(path)), None)
+    return None if inside is None else f"since `{inside}` may be a field of its rows"
+
+
+def _may_be_in_rows(path: str) -> bool:
+    """Tell whether a path leads into a list, or as ``[*]`` to all of it, where the last item is looked for."""
+    return path.endswith("[*]") or parse_path(path, "a path in an answer").names is None
 
 
 def _tells_its_end(headers: Mapping[str, str]) -> bool:

@@ -242,6 +242,21 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCapt
     return run
 
 
+def test_a_cursor_of_the_last_row_is_taken_of_the_last_row(load: Any) -> None:
+    """What is read of a long answer beside its rows is the first of them."""
+
+    def route(asked: Asked) -> Reply:
+        begin = int(asked.param("after") or -1) + 1
+        return json_reply({"data": ROWS[begin : begin + 30]})
+
+    for pagination in (
+        {"type": "cursor", "cursor": "$.data[-1].id", "param": "after"},
+        {"type": "cursor", "cursor": "$.data[-1:].id", "param": "after"},
+    ):
+        run = load(route, records="$.data[*]", pagination=pagination, primary_keys=["id"])
+        assert (run.code, [row["id"] for row in run.records("rows")]) == (0, [*range(100)]), run.stderr
+
+
 ROWS = [{"id": n, "price": f"{n}.10", "name": "x" * (n % 7), "tags": [n, n]} for n in range(100)]
 TEXTS = [{"id": str(n), "price": f"{n}.10", "name": "x" * (n % 7) or None} for n in range(100)]
 TYPES = {"id": {"type": "integer"}, "price": {"type": "number"}, "name": {"type": ["string", "null"]}}
