@@ -75,10 +75,10 @@ def test_a_mistyped_key_is_refused_before_anything_is_asked_or_made(executable: 
 def test_a_key_of_a_stream_at_the_top_and_the_other_way_round(tmp_path: Path) -> None:
     config = base_config("tap-rest", "http://localhost") | {"primary_keys": ["id"]}
     assert "`primary_keys` stands in `streams[]`" in refused("tap-rest", config, tmp_path)
-    stream = {"name": "rows", "path": "/rows", "primary_key": ["id"], "start_date": "2026-01-01T00:00:00Z"}
+    stream = {"name": "rows", "path": "/rows", "primary_key": ["id"], "user_agent": "x"}
     words = refused("tap-rest", {"base_url": "http://localhost", "streams": [stream]}, tmp_path)
     assert "no setting `streams[0].primary_key`; did you mean `primary_keys`?" in words
-    assert "`start_date` stands in the top level" in words
+    assert "`user_agent` stands in the top level" in words
 
 
 ROWS = {"name": "rows", "path": "/rows"}

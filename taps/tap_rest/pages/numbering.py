@@ -103,7 +103,10 @@ def numbering_of_token(
     if not isinstance(token, str | int):
         return None
     before = [pair for pair in asked if pair[0] != name]
-    found = numbering_of(f"?{urlencode(asked)}", f"?{urlencode([*before, (name, token)])}", records)
+    try:
+        found = numbering_of(f"?{urlencode(asked)}", f"?{urlencode([*before, (name, token)])}", records)
+    except UnicodeEncodeError:  # half of a surrogate pair; the request says so
+        return None
     return None if found is None else replace(found, step=step)
 
 
