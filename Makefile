@@ -18,7 +18,7 @@ demo: $(READY) ## load a real REST API into a real Postgres, twice; TARGET=duckd
 	$(BIN)/python examples/demo/demo.py $(TARGET)
 
 test: $(READY) ## run every test against real servers
-	$(BIN)/pytest -q -n 2 --dist worksteal $(ARGS)
+	$(BIN)/pytest -q -n 3 --dist worksteal $(ARGS)
 
 test-servers: $(READY) ## compare what tap-rest reads with what servers by others hold: Kinto, PostgREST with OAuth2, MLflow
 	$(BIN)/pytest -q -o python_files='on_*.py' tests/servers $(ARGS)
