@@ -255,9 +255,13 @@ class Asking:
     def expect_reads(self, now: Begin, coming: Iterable[Begin]) -> None:
         """Take note of the reads that are likely to begin behind ``now``: each below a context, with what it wants."""
         client = self._source.client
-        first = [self._begin_of(*begin) for begin in islice(coming, client.questions_ahead)]
-        asked = self._begin_of(*now)
-        client.expect((self._settings.name, "reads"), [one for one in first if one is not None], asked)
+        most = client.questions_ahead
+        if not most or self._job is not None:  # a job has to be done before its rows are asked for
+            return
+        first = [self._begin_of(*begin) for begin in islice(coming, most)]
+        client.expect(
+            (self._settings.name, "reads"), [one for one in first if one is not None], self._begin_of(*now)
+        )
 
     def _begin_of(self, context: Context | None, wanted: Mapping[str, Any]) -> Question | None:
         """Return the first question of a read; None: there is none, which is told when its turn has come."""

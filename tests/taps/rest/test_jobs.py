@@ -219,3 +219,14 @@ def test_a_job_that_cannot_be_is_refused(stream: dict[str, Any], problem: str, r
     assert run.code == 78
     assert problem in run.sentence
     assert run.api.asked == []
+
+
+def test_no_rows_are_asked_for_ahead_of_their_job(reports: Reports) -> None:
+    """`concurrency` asks for what others hold by then, and a job has no number before it is made."""
+    stream = with_job(create={"params": {"kind": "{each.kind}"}})
+    stream |= {"for_each": {"kind": ["a", "b", "c"]}, "primary_keys": ["kind", "id"]}
+    stream["schema"] = {"properties": SCHEMA["properties"] | {"kind": {}}}
+    run = reports.run.run(stream, concurrency=4)
+    assert run.code == 0, run.sentence
+    made = [asked.path for asked in run.api.asked if asked.path.endswith("/rows")]
+    assert made == ["/jobs/1/rows", "/jobs/2/rows", "/jobs/3/rows"]
