@@ -8,7 +8,7 @@ import click
 
 from singerkit_shell.errors import UsageError
 
-__all__ = ["Command", "see_none_empty"]
+__all__ = ["Command", "Commands", "see_none_empty"]
 
 
 def see_none_empty(command: click.Command, ctx: click.Context, arguments: Iterable[str]) -> None:
@@ -36,3 +36,12 @@ class Command(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         see_none_empty(self, ctx, args)
         return super().parse_args(ctx, args)
+
+
+class Commands(click.Group):
+    """Lists its commands as they were made, each of which takes no empty arguments."""
+
+    command_class = Command
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return list(self.commands)

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from singerkit_shell.addresses import secrets_of_address
-from singerkit_shell.configtext import ConfigTextError, RepeatedKeyError, kind_of, value_of, without_repeats
+from singerkit_shell.configtext import ConfigTextError, kind_of, value_of, without_repeats
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
@@ -24,7 +24,6 @@ from singerkit_shell.variables import Variables
 
 __all__ = [
     "Referred",
-    "RepeatedKeyError",
     "from_variable",
     "is_same_file",
     "read_bytes",
@@ -34,7 +33,6 @@ __all__ = [
     "reason_of",
     "renewed",
     "resolved",
-    "without_repeats",
 ]
 
 _LONGEST_CONFIG = 16 << 20  # bytes
@@ -71,9 +69,7 @@ def read_config(path: str) -> dict[str, Any]:
     config = _json_object(path, "config", _LONGEST_CONFIG, without_repeats, kind_of(path))
     variables = Variables(path, _read_variables)
     return {
-        _text(key, path, "a key"): resolved(
-            _filled(value, f"{path}: {key}", variables), f"{path}: {key}", 1, variables
-        )
+        _text(key, path, "a key"): resolved(value, f"{path}: {key}", 1, variables)
         for key, value in config.items()
     }
 
@@ -85,15 +81,9 @@ def _read_variables(path: str) -> str:
         raise ConfigurationError(f"The file {path} cannot be read ({reason_of(error)}).") from None
 
 
-def _filled(value: Any, where: str, variables: Variables, level: int = 1) -> Any:
-    """Return a value with the variables that its texts use (`${NAME}`); what they hold is masked from now on."""
-    if level > _LEVELS:
-        return value  # `resolved` says so
-    if isinstance(value, dict):
-        return {key: _filled(item, f"{where}.{key}", variables, level + 1) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_filled(item, f"{where}[{index}]", variables, level + 1) for index, item in enumerate(value)]
-    if not isinstance(value, str) or "${" not in value:
+def _filled(value: str, where: str, variables: Variables | None) -> str:
+    """Return a text with the variables that it uses (`${NAME}`); what they hold is masked from now on."""
+    if variables is None or "${" not in value:
         return value
     text, used, problem = variables.filled(value)
     if problem is not None:
@@ -224,16 +214,16 @@ def resolved(value: Any, where: str, level: int = 1, variables: Variables | None
         )
     if isinstance(value, dict):
         if set(value) == {"env"} and isinstance(value["env"], str):
-            return _from_environment(value["env"], where, variables)
+            return _from_environment(_filled(value["env"], f"{where}.env", variables), where, variables)
         if set(value) == {"file"} and isinstance(value["file"], str):
-            return _from_file(value["file"], where)
+            return _from_file(_filled(value["file"], f"{where}.file", variables), where)
         return {
             _text(key, where, "a key"): resolved(item, f"{where}.{key}", level + 1, variables)
             for key, item in value.items()
         }
     if isinstance(value, list):
         return [resolved(item, f"{where}[{index}]", level + 1, variables) for index, item in enumerate(value)]
-    return _text(value, where, "a text") if isinstance(value, str) else value
+    return _text(_filled(value, where, variables), where, "a text") if isinstance(value, str) else value
 
 
 def _text(value: str, where: str, what: str) -> str:

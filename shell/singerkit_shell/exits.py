@@ -6,11 +6,12 @@ Apart from singer-sdk's command, since that takes half a second to import and no
 from __future__ import annotations
 
 import contextlib
+import logging
 import signal
 import sys
 import traceback
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 import click
 
@@ -19,10 +20,24 @@ from singerkit_shell.errors import SingerkitError, Stopped
 from singerkit_shell.imports import end_importing
 from singerkit_shell.secrets import redactor
 
-__all__ = ["exit_code_of"]
+__all__ = ["exit_code_of", "run_commands"]
 
 _LONGEST_SENTENCE = 4000  # characters
 _EX_USAGE, _EX_SOFTWARE, _EX_UNAVAILABLE, _EX_CONFIG = 64, 70, 69, 78
+
+
+def run_commands(command: click.Group, name: str, arguments: Sequence[str], given: Any = None) -> NoReturn:
+    """Run one of the commands of an executable and exit: warnings go to stderr, and no secret; ``given`` is handed to the commands."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(redactor)
+    sys.exit(
+        exit_code_of(
+            lambda: command.main(args=list(arguments), prog_name=name, standalone_mode=False, obj=given),
+            name,
+            "--debug" in arguments,
+        )
+    )
 
 
 def exit_code_of(run: Callable[[], Any], name: str, debug: bool) -> int:

@@ -12,7 +12,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
-from singerkit_shell.configfile import Referred, resolved, without_repeats
+from singerkit_shell.configfile import Referred, resolved
+from singerkit_shell.configtext import without_repeats
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.secrets import SHORTEST_PART, names_secret, redactor
 

@@ -29,7 +29,7 @@ class Variables:
 
     def get(self, name: str) -> str | None:
         """Return what a variable holds, None where it is not set."""
-        return os.environ.get(name, self._from_file().get(name))
+        return os.environ[name] if name in os.environ else self._from_file().get(name)
 
     def filled(self, text: str) -> tuple[str, list[str], str | None]:
         """Return ``text`` with its variables, the values that came from them, and what is wrong, in words that follow its place."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import shlex
 import sys
@@ -12,10 +11,10 @@ from typing import Any, NoReturn
 
 import click
 
-from singerkit_shell.arguments import Command
+from singerkit_shell.arguments import Commands
 from singerkit_shell.configfile import read_bytes, reason_of
 from singerkit_shell.errors import CannotWriteError, ConfigurationError, UsageError
-from singerkit_shell.exits import exit_code_of
+from singerkit_shell.exits import run_commands
 from singerkit_shell.secrets import redactor
 from singerkit_state import report
 from singerkit_state.ahead import ahead_of_now
@@ -60,16 +59,7 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for
 _yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
-class _InOrder(click.Group):
-    """Lists its commands as they stand here: from looking to changing."""
-
-    command_class = Command
-
-    def list_commands(self, _ctx: click.Context) -> list[str]:
-        return list(self.commands)
-
-
-@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(None, "--version", package_name="singerkit", message="singerkit-state %(version)s")
 @click.option("--debug", is_flag=True, expose_value=False, help="Print a traceback with every error.")
 def command() -> None:
@@ -392,14 +382,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     given = sys.argv[1:] if arguments is None else list(arguments)
     for argument in given:  # whatever complains about it
         hide_passwords(argument)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(redactor)
-    sys.exit(
-        exit_code_of(
-            lambda: command.main(args=given, prog_name=NAME, standalone_mode=False), NAME, "--debug" in given
-        )
-    )
+    run_commands(command, NAME, given)
 
 
 if __name__ == "__main__":

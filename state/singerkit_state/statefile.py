@@ -18,7 +18,8 @@ import types
 from datetime import UTC, datetime
 from typing import Any
 
-from singerkit_shell.configfile import RepeatedKeyError, read_bytes, reason_of, without_repeats
+from singerkit_shell.configfile import read_bytes, reason_of
+from singerkit_shell.configtext import RepeatedKeyError, without_repeats
 from singerkit_shell.errors import CannotWriteError, ConfigurationError, LockHeldError
 from singerkit_shell.nesting import is_deep
 from singerkit_state.nostate import no_state

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 from collections.abc import Callable
 from importlib.resources import files
 from typing import Any, NoReturn
 
 import click
 
-from singerkit_shell.arguments import Command
+from singerkit_shell.arguments import Commands
 from singerkit_shell.command import merged_config
 from singerkit_shell.errors import SingerkitError, UsageError
-from singerkit_shell.exits import exit_code_of
+from singerkit_shell.exits import run_commands
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.validate import CONFIG_PATHS, nearest
@@ -25,16 +24,7 @@ NAME = "tap-rest"
 _READY = files("tap_rest") / "ready"
 
 
-class _Commands(click.Group):
-    command_class = Command
-
-    def list_commands(self, _ctx: click.Context) -> list[str]:
-        return list(self.commands)
-
-
-@click.group(
-    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
-)
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--debug", is_flag=True, expose_value=False, help="Print a traceback with every error.")
 def command() -> None:
     """Commands that help to write a config; without one, tap-rest reads what --config says."""
@@ -177,14 +167,5 @@ COMMANDS = frozenset(command.commands)
 
 def main(arguments: list[str], tap: Callable[..., Any]) -> NoReturn:
     """Run one of the commands and exit; ``tap`` makes the tap of a config."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(redactor)
     stop_flag.install()
-    sys.exit(
-        exit_code_of(
-            lambda: command.main(args=arguments, prog_name=NAME, standalone_mode=False, obj=tap),
-            NAME,
-            "--debug" in arguments,
-        )
-    )
+    run_commands(command, NAME, arguments, tap)

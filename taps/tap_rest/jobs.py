@@ -14,6 +14,7 @@ from singerkit_shell.errors import BadDataError
 from singerkit_shell.signals import stop_flag
 from tap_rest.answers import Response, excerpt
 from tap_rest.client import Client
+from tap_rest.pages.here import IN_HEADER
 from tap_rest.payloads import CONTENT_TYPES, payload_of
 from tap_rest.placeholders import ABSENT, Values, filled, filled_path, names_in
 from tap_rest.questions import OF_THE_BODY, Question
@@ -28,7 +29,6 @@ __all__ = ["JobRunner"]
 
 _logger = logging.getLogger("tap-rest")
 _JOB = "job."
-_IN_HEADER = "header:"
 _NOT_DONE = 202
 _LONG = 30.0
 """Seconds after which it is said that a job is waited for."""
@@ -156,8 +156,8 @@ class JobRunner:
 
 def _at(field: str, body: Any, headers: Mapping[str, str]) -> Iterator[Any]:
     """Yield the value of a field, if there is one."""
-    if field.startswith(_IN_HEADER):
-        text = CaseInsensitiveDict(headers).get(field.removeprefix(_IN_HEADER))
+    if field.startswith(IN_HEADER):
+        text = CaseInsensitiveDict(headers).get(field.removeprefix(IN_HEADER))
         yield from [] if text is None else [text]
         return
     value = body

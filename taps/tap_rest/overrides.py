@@ -6,13 +6,12 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from singerkit_catalog.admitted import types_of
-from singerkit_catalog.compiled import Inexpressible, Style, compiled
+from singerkit_catalog.compiled import Style
 from singerkit_catalog.schema import or_null
 from singerkit_wire.encode import RawRecord
 from tap_rest import exact
+from tap_rest.pagefit import decodable
 from tap_rest.schemas import listed
 
 __all__ = ["Misfits", "overlaid"]
@@ -137,19 +136,7 @@ def _type_of(value: Any) -> str:
 def _checker_of(properties: Mapping[str, Any]) -> Callable[[Sequence[RawRecord]], bool]:
     """Return a function that tells, in C, whether all values are of the types that these properties have."""
     schema = {"type": "object", "properties": {name: _types_alone(one) for name, one in properties.items()}}
-    try:
-        decoder = msgspec.json.Decoder(list[compiled(schema, Style(anything=Any))])  # type: ignore[misc]  # made here
-    except (Inexpressible, TypeError, ValueError):  # an odd name
-        return lambda _records: False
-
-    def fits(records: Sequence[RawRecord]) -> bool:
-        try:
-            decoder.decode(b"[" + b",".join(records) + b"]")
-        except (msgspec.DecodeError, RecursionError):
-            return False
-        return True
-
-    return fits
+    return decodable(schema, Style(anything=Any))
 
 
 def _types_alone(schema: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import msgspec
 from singerkit_catalog.compiled import Field, Inexpressible, Style, compiled, struct
 from singerkit_wire.encode import RawRecord
 
-__all__ = ["checker_of"]
+__all__ = ["checker_of", "decodable"]
 
 _RFC3339 = (
     r"^(?!0000)(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
@@ -42,11 +42,14 @@ def checker_of(schema: Mapping[str, Any] | None) -> Callable[[Sequence[RawRecord
 
     It may say no to what fits after all (1e400 as a number): then the inference decides.
     """
-    if not (schema or {}).get("properties"):
-        return lambda _records: False
+    return decodable(schema, _KNOWN) if schema and schema.get("properties") else lambda _records: False
+
+
+def decodable(schema: Mapping[str, Any], style: Style) -> Callable[[Sequence[RawRecord]], bool]:
+    """Return a function that tells, in C, whether records are of the types that a schema is compiled to; where it cannot be, none are."""
     try:
-        decoder = msgspec.json.Decoder(list[compiled(schema, _KNOWN)])  # type: ignore[misc]  # made here
-    except (Inexpressible, TypeError, ValueError):  # an odd name: the inference looks at each page
+        decoder = msgspec.json.Decoder(list[compiled(schema, style)])  # type: ignore[misc]  # made here
+    except (Inexpressible, TypeError, ValueError):  # an odd name
         return lambda _records: False
 
     def fits(records: Sequence[RawRecord]) -> bool:

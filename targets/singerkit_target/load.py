@@ -16,7 +16,7 @@ from typing import IO, Any, TypeVar
 
 import msgspec
 
-from singerkit_shell.configfile import RepeatedKeyError, without_repeats
+from singerkit_shell.configtext import RepeatedKeyError, without_repeats
 from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableError, SingerkitError
 from singerkit_shell.signals import StopFlag
 from singerkit_shell.words import counted

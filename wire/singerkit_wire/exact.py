@@ -22,7 +22,7 @@ from jsonschema.validators import extend
 from msgspec import UNSET, Raw
 
 from singerkit_catalog.schema import draft_of
-from singerkit_shell.configfile import RepeatedKeyError, without_repeats
+from singerkit_shell.configtext import RepeatedKeyError, without_repeats
 from singerkit_shell.signals import JUDGE_SECONDS, TooLong, stop_flag
 from singerkit_shell.words import counted
 from singerkit_wire.batch import Reject

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from singerkit_shell.errors import BadDataError
 from tap_rest.pages.fitting import whole_number
+from tap_rest.pages.here import IN_HEADER
 from tap_rest.pages.steps import Step, step_after_page
 from tap_rest.paths import scalar_text
+from tap_rest.records import ReadPage
 from tap_rest.settings.pagination import Pagination
 
-if TYPE_CHECKING:
-    from tap_rest.records import ReadPage
-
 __all__ = ["likely_steps"]
-
-_IN_HEADER = "header:"
 
 
 def likely_steps(
@@ -47,8 +42,8 @@ def _pages_left(settings: Pagination, page: ReadPage, pages: int, rows: int) -> 
 def _number(path: str | None, page: ReadPage) -> int | None:
     if path is None:
         return None
-    if path.startswith(_IN_HEADER):
-        return whole_number(page.answer.headers.get(path.removeprefix(_IN_HEADER), "").rpartition("/")[2])
+    if path.startswith(IN_HEADER):
+        return whole_number(page.answer.headers.get(path.removeprefix(IN_HEADER), "").rpartition("/")[2])
     try:
         return whole_number(scalar_text(page.fields[path], path))
     except BadDataError:
