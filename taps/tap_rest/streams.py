@@ -52,6 +52,7 @@ from tap_rest.each import ValueLists
 from tap_rest.failing import is_of_one_stream, samples_of_those_that_answer
 from tap_rest.fingerprints import digest_of, fingerprints_of
 from tap_rest.firstpages import FirstPages, Room
+from tap_rest.groups import is_group
 from tap_rest.incremental import (
     bookmark_asked,
     hint_at_start,
@@ -234,9 +235,10 @@ class RestStream(PartitionedStream):
         return self.encoder(whole=not self.selected)
 
     def expect_reads(self, context: Context | None, params: Mapping[str, Any]) -> None:
-        """Take note of the reads behind this one, unless each has a bookmark of its own, so that nobody knows what it asks."""
+        """Take note of the reads behind this one, unless each has a bookmark of its own, or is one of a group, so that nobody knows what it asks."""
         has_own_bookmarks = self.bookmark_key is not None and not self.settings.shares_bookmark
-        if context is not None and self.coming.contexts and not has_own_bookmarks:
+        is_alone = context is not None and not is_group(context)
+        if is_alone and self.coming.contexts and not has_own_bookmarks:
             self.asking.expect_reads((context, params), ((coming, params) for coming in self.coming.contexts))
 
     def _ask_by_token(

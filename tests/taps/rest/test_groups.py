@@ -181,3 +181,12 @@ def test_what_does_not_go_with_groups_is_refused(parent: Any, more: Any, said: s
     whole = {key: value for key, value in (ORDERS["parent"] | parent).items() if value is not None}  # type: ignore[operator]
     run = run_tap("http://127.0.0.1:9", CUSTOMERS, ORDERS | {"parent": whole} | more).ended(78)
     assert said in run.sentence
+
+
+def test_no_parent_of_a_group_is_asked_for_ahead_by_itself(run_tap: Any) -> None:
+    shop = Shop()
+    with serving(shop.routes) as api:
+        alone = run_tap(api.url, CUSTOMERS, ORDERS).ended(0)
+        beside = run_tap(api.url, CUSTOMERS, ORDERS, concurrency=4).ended(0)
+    assert shop.asked == [["1", "2", "3"], ["4", "5", "6"], ["7"]] * 2
+    assert beside.records("orders") == alone.records("orders")
