@@ -877,7 +877,7 @@ class Proxy:
         return server
 
     def _pump(self, client: socket.socket, server: socket.socket) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # the other end was closed meanwhile
             while True:
                 for source in select.select([client, server], [], [])[0]:
                     data = source.recv(65536)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import reduce
@@ -129,6 +129,8 @@ def compile_fast(
     for name, value in given.items():
         typed = _property_type(declared, name, lenient, replication_key)
         if typed is None:
+            if _is_date(value) and name not in lenient and name != replication_key:
+                return None  # jsonschema passes over a format, which the closer look judges
             others.append((name, _validator_of(declared, name)))
             typed = Any
         if typed is Any or _may_nest(value):
@@ -187,6 +189,10 @@ def _property_type(
     except (Inexpressible, TypeError, ValueError):
         return None
     return typed
+
+
+def _is_date(schema: Any) -> bool:
+    return isinstance(schema, Mapping) and schema.get("format") in _FORMATS
 
 
 def _may_nest(schema: Any) -> bool:

@@ -37,6 +37,19 @@ def test_both_ways_find_the_same_in_known_streams(name: str, monkeypatch: pytest
     assert fast == slow
 
 
+@pytest.mark.parametrize("beside", [{"maxLength": 40}, {"minItems": 0}, {"minLength": 0, "maxLength": 0}])
+@pytest.mark.parametrize("format_", ["date-time", "date"])
+def test_a_format_beside_a_bound(
+    format_: str, beside: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prop = {"type": "string", "format": format_, **beside}
+    schema = {"type": "SCHEMA", "stream": "s", "key_properties": [], "schema": {"properties": {"a": prop}}}
+    lines = [schema, *({"type": "RECORD", "stream": "s", "record": {"a": ""}} for _ in range(2))]
+    fast, slow = both("".join(json.dumps(line) + "\n" for line in lines).encode(), monkeypatch)
+    assert fast == slow
+    assert [check for check, _, _ in fast].count("date-time") == 1
+
+
 def test_a_number_beyond_all_exponents(monkeypatch: pytest.MonkeyPatch) -> None:
     schema = {
         "type": "SCHEMA",
