@@ -130,10 +130,17 @@ class Stream:
         if self._fast is None or (self._watches_nul and _NUL in line):
             return False
         message = self._fast.decode(line)
-        if message is None:
+        if message is None or self._has_odd_bookmark(message["record"]):
             return False
         self._count(message, number)
         return True
+
+    def _has_odd_bookmark(self, record: Mapping[str, Any]) -> bool:
+        field = self.progress.field
+        if field not in self._dates or field in self._lenient:
+            return False
+        value = record.get(field)
+        return isinstance(value, str) and _date_fault(value, self._dates[field]) is not None
 
     def _count(self, message: Mapping[str, Any], number: int) -> None:
         self.rows += 1

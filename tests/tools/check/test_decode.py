@@ -50,6 +50,23 @@ def test_a_format_beside_a_bound(
     assert [check for check, _, _ in fast].count("date-time") == 1
 
 
+@pytest.mark.parametrize("beside", [{}, {"maxLength": 40}])
+@pytest.mark.parametrize(("value", "wanted"), [("yesterday", "date-time"), ("2026-01-01T00:00:00", "zone")])
+def test_a_date_that_is_the_replication_key(
+    value: str, wanted: str, beside: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prop = {"type": "string", "format": "date-time", **beside}
+    schema = {"type": "SCHEMA", "stream": "s", "key_properties": [], "bookmark_properties": ["a"]}
+    rows = ["2026-01-01T00:00:00Z", value, value]
+    lines = [
+        schema | {"schema": {"properties": {"a": prop}}},
+        *({"type": "RECORD", "stream": "s", "record": {"a": row}} for row in rows),
+    ]
+    fast, slow = both("".join(json.dumps(line) + "\n" for line in lines).encode(), monkeypatch)
+    assert fast == slow
+    assert [(check, line) for check, line, _ in fast if check == wanted] == [(wanted, 3)]
+
+
 def test_a_number_beyond_all_exponents(monkeypatch: pytest.MonkeyPatch) -> None:
     schema = {
         "type": "SCHEMA",
