@@ -128,7 +128,7 @@ class Asking:
             told.warn,
             asks_for_things=_asks_for_things(settings.path.partition("?")[0]),
             layout=layout_of(settings, types),
-            is_one_each=settings.explode is None and not settings.inside,
+            is_one_each=not settings.makes_rows and not settings.inside,
             shaped=self._shaped,
         )
 

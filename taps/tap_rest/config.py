@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from singerkit_shell.errors import ConfigurationError
+from tap_rest.jmespaths import jmespath_problems
 from tap_rest.placeholders import holds_any, placeholder_problems
 from tap_rest.settings import setting
 from tap_rest.settings.auth import AUTH, AuthSettings, NoneSettings, auth_problems
@@ -165,6 +166,7 @@ def config_conflicts(config: Mapping[str, Any]) -> list[str]:
         problems += placeholder_problems(whole, place, whole.get("pagination", {}))
         problems += each_problems(whole, place, {other["name"]: other for other in streams})
         problems += [*explode_problems(whole, place), *deletes_problems(whole, place)]
+        problems += jmespath_problems(whole, place)
         problems += token_problems(whole, place)
         problems += conditional_problems(whole, place, {other["name"]: other for other in streams})
         problems += job_problems(whole, place)

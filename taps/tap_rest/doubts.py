@@ -217,6 +217,8 @@ def advice_on_order(settings: StreamSettings, key: str | None) -> str:
 
 def _way_without_shifts(settings: StreamSettings) -> str:
     """Return how a stream is read without a gap between its pages, in sentences."""
+    if settings.makes_rows:
+        return "`keyset`, and a `cursor` that holds no number, have no such gap."
     if not settings.is_sorted or settings.incremental is None:
         return (
             "`keyset`, and a `cursor` that holds no number, have no such gap, nor has a stream that is sorted by its replication key "

@@ -68,6 +68,8 @@ def _more(settings: StreamSettings) -> Iterator[Any]:
         yield from (_as_asked(token.first_params), *_hints(token.first_params))
     if settings.explode is not None:
         yield msgspec.to_builtins(settings.explode)
+    if settings.jmespath is not None:
+        yield settings.jmespath
     incremental = settings.incremental
     if incremental is not None and settings.reads_windows:
         yield [incremental.until_param, incremental.until, incremental.granularity]

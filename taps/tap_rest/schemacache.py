@@ -27,7 +27,10 @@ _logger = logging.getLogger("tap-rest")
 def cache_file(settings: StreamSettings, api: ApiSettings) -> Path:
     """Return the file of a stream: its name for people, a hash of what it was inferred from for certainty."""
     shape = settings.explode and msgspec.to_builtins(settings.explode)
-    made_of = [settings.copies, *filter(None, [settings.copied, [*settings.for_each], shape])]
+    made_of = [
+        settings.copies,
+        *filter(None, [settings.copied, [*settings.for_each], shape, settings.jmespath]),
+    ]
     source = json.dumps([api.base_url, settings.name, settings.path, settings.records, *made_of])
     digest = hashlib.sha256(source.encode()).hexdigest()[:16]
     readable = re.sub(r"[^A-Za-z0-9_-]+", "_", settings.name)[:60]

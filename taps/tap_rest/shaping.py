@@ -9,6 +9,7 @@ from msgspec import Raw
 from tap_rest.deletions import Deletions
 from tap_rest.exploding import Exploding
 from tap_rest.inside import Inside
+from tap_rest.jmespaths import Reshaping
 from tap_rest.lifting import Lifting
 from tap_rest.settings.stream import StreamSettings
 
@@ -16,11 +17,12 @@ __all__ = ["Shaping"]
 
 
 class Shaping:
-    """Of one stream: records are taken out of objects around them, lists inside records become rows, what stands inside other fields is copied to the top, what is gone is marked."""
+    """Of one stream: records are taken out of objects around them, lists inside records become rows, a JMESPath makes others of them, what stands inside other fields is copied to the top, what is gone is marked."""
 
     def __init__(self, settings: StreamSettings, tell: Callable[[str], None]) -> None:
         self._inside = Inside(settings)
         self._exploding = Exploding(settings.name, settings.explode)
+        self._reshaping = Reshaping(settings.name, settings.jmespath, tell)
         self._lifting = Lifting(settings)
         self.deletions = Deletions(settings, tell)
 
@@ -28,7 +30,8 @@ class Shaping:
         """Return what is sent of the records of a page; where that is what came, the same list.
 
         Raises:
-            BadDataError: see `Exploding.rows`, `Lifting.lifted` and `Deletions.marked`.
+            BadDataError: see `Exploding.rows`, `Reshaping.rows`, `Lifting.lifted` and `Deletions.marked`.
         """
-        rows = self._lifting.lifted(self._exploding.rows(self._inside.rows(records, where), where), where)
+        rows = self._exploding.rows(self._inside.rows(records, where), where)
+        rows = self._lifting.lifted(self._reshaping.rows(rows, where), where)
         return self.deletions.marked(rows, where)

@@ -12,10 +12,10 @@ from typing import Any
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.secrets import redactor
 from tap_rest.auth.endpoint import Endpoint
-from tap_rest.auth.extra import imported
 from tap_rest.auth.places import placer_of
 from tap_rest.auth.scheme import Scheme
 from tap_rest.auth.tokens import Token, TokenScheme
+from tap_rest.extras import imported
 from tap_rest.settings.auth.types import JwtSettings, Signing
 
 __all__ = ["Signer", "decoded_secret", "jwt"]

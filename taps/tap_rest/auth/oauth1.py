@@ -10,9 +10,9 @@ from requests import PreparedRequest
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.secrets import redactor
 from tap_rest.auth.endpoint import Endpoint
-from tap_rest.auth.extra import imported
 from tap_rest.auth.jwts import in_lines
 from tap_rest.auth.scheme import Scheme
+from tap_rest.extras import imported
 from tap_rest.settings.auth.types import OAuth1Settings
 
 __all__ = ["oauth1"]

@@ -8,8 +8,8 @@ from requests import PreparedRequest
 
 from singerkit_shell.secrets import redactor
 from tap_rest.auth.endpoint import Endpoint
-from tap_rest.auth.extra import imported
 from tap_rest.auth.scheme import Scheme
+from tap_rest.extras import imported
 from tap_rest.settings.auth.types import AwsSettings
 
 __all__ = ["aws_sigv4"]

@@ -91,6 +91,11 @@ STREAM = setting.group(
         ),
         "copy": COPY,
         "explode": EXPLODE,
+        "jmespath": setting.name(
+            "A JMESPath that makes the rows: it is given an array of one record, behind `explode`, and gives an array of objects: "
+            "`[?status != 'draft'].{id: id, city: address.city}`. Needs `singerkit[jmespath]`. Default: none, the records are the rows.",
+            minLength=1,
+        ),
         "job": JOB,
         "deletes": DELETES,
         "duplicate_keys": setting.text(
@@ -169,6 +174,7 @@ class StreamSettings(msgspec.Struct, frozen=True, dict=True):
     copied: dict[str, tuple[str, ...]] = {}
     """What is copied to the top of each record: its name there, and the names down to where it stands."""
     explode: Explode | None = None
+    jmespath: str | None = None
     deletes: Deletes | None = None
     duplicate_keys: str = "fail"
     replication_key: str | None = None
@@ -203,7 +209,7 @@ class StreamSettings(msgspec.Struct, frozen=True, dict=True):
     @property
     def keyset_field(self) -> str | None:
         """The field by which a `keyset` goes on, by its name at the top of the records; None: it is not there, or no such pagination."""
-        if self.pagination.type != "keyset" or self.explode is not None:
+        if self.pagination.type != "keyset" or self.makes_rows:
             return None
         names = names_of(self.pagination.field or "")
         at_top = names[0] if len(names) == 1 else None
@@ -237,6 +243,11 @@ class StreamSettings(msgspec.Struct, frozen=True, dict=True):
         return self.pagination.type in ("page", "offset") and not self.follows_key
 
     @property
+    def makes_rows(self) -> bool:
+        """Whether its rows are others than its records."""
+        return self.explode is not None or self.jmespath is not None
+
+    @property
     def follows_key(self) -> bool:
         """Whether a read goes on by the replication key instead of the page number."""
         return self.pagination.type in ("page", "offset") and self._can_follow
@@ -255,7 +266,7 @@ class StreamSettings(msgspec.Struct, frozen=True, dict=True):
     def _can_follow(self) -> bool:
         if not self.is_sorted or self.incremental is None or self.job is not None:
             return False
-        if filters(self.records or "") or self.explode is not None:
+        if filters(self.records or "") or self.makes_rows:
             return False  # what is left of a page does not say how full it was
         wanted = self.pagination.continue_by
         return wanted == "bookmark" or (wanted is None and not self.incremental.is_coarse)

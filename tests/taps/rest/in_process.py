@@ -28,6 +28,7 @@ class Messages:
     """What a run has written."""
 
     all: list[dict[str, Any]]
+    text: str = ""
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -70,8 +71,8 @@ def run_here(
             catalog=json.loads(json.dumps(catalog)),
             setup_mapper=False,
         ).sync()
-    lines = written.buffer.getvalue().splitlines()  # type: ignore[attr-defined]
-    return Messages([json.loads(line) for line in lines])
+    text = written.buffer.getvalue().decode()  # type: ignore[attr-defined]
+    return Messages([json.loads(line) for line in text.splitlines()], text)
 
 
 def discover_here(api: Api, *streams: Mapping[str, Any], cache: Path, **config: Any) -> dict[str, Any]:

@@ -584,6 +584,7 @@ SHOWN_ELSEWHERE = {
     "streams[].deletes.field": "test_the_time_of_a_deletion",
     "streams[].deletes.equals": "test_values_that_mean_deleted",
     "streams[].deletes.at": "test_values_that_mean_deleted",
+    "streams[].jmespath": "test_records_are_filtered_and_mapped",
     "streams[].explode": "test_items_are_rows",
     "streams[].explode.path": "test_items_are_rows",
     "streams[].explode.copy": "test_items_are_rows",

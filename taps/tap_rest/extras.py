@@ -1,4 +1,4 @@
-"""Packages of the extra `singerkit[auth]`, imported where a config needs them."""
+"""Packages of the extras of singerkit, imported where a config needs them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from singerkit_shell.errors import ConfigurationError
 __all__ = ["imported"]
 
 
-def imported(module: str, what: str) -> Any:
-    """Return a module that ``what`` of a config needs.
+def imported(module: str, what: str, extra: str = "auth") -> Any:
+    """Return a module that ``what`` of a config needs, and that comes with ``extra``.
 
     Raises:
         ConfigurationError: it is not installed.
@@ -21,5 +21,5 @@ def imported(module: str, what: str) -> Any:
     except ImportError:
         raise ConfigurationError(
             f"For {what} tap-rest needs a package that is not installed (`{module}`); nothing was asked: run `pip install "
-            "'singerkit[auth]'`, then run again."
+            f"'singerkit[{extra}]'`, then run again."
         ) from None
