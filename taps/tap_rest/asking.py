@@ -243,7 +243,6 @@ class Asking:
             step = pages.after(step, page, before_now, partial(self._page_now, asked))
             before = asked
             page.is_last = step is None
-            page.is_whole = begins and page.is_last
             if begins and step is not None and settings.may_be_numbered:
                 self._note_numbering(page, step, frame, is_first=is_first)
             self._note_overlap(overlaps, page)

@@ -1,20 +1,23 @@
 """Conditional requests: what an answer says of its version is sent with the same question by the next run, and 304 means nothing new.
 
-That is right where one answer was the whole read. Of several pages the first may be what it was while another has changed, so of them
-nothing is kept. The state keeps the version beside a digest of what was asked for, and of what was sent of it: whoever
+That is right where one answer is the whole read. Of several pages the first may be what it was while another has changed or is new: so
+nothing is kept of an answer that may be the first of several, and 304 with a link to another page is not believed. The state keeps the version beside a digest of what was asked for, and of what was sent of it: whoever
 selects another field, or asks for something else, is answered in full.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
 
 from requests.structures import CaseInsensitiveDict
 
+from tap_rest.answers import Response
 from tap_rest.beginnings import AS_CONFIGURED, NOT_MODIFIED, Beginning
+from tap_rest.pages.lastpage import LastPage
+from tap_rest.pages.unread import signs_of_more
 from tap_rest.records import ReadPage
 
 __all__ = ["Conditional"]
@@ -37,6 +40,9 @@ class Conditional:
         ``question`` returns a text of what is asked for, and of what is sent of it.
         """
         for page in ask(self._beginning(left, question())):
+            if page.is_unchanged and _shows_more(page.answer, (), left.get("rows", 0)):
+                yield from self.pages(None, question, ask)
+                return
             if not page.is_unchanged and not page.is_absent:
                 page.left = partial(self._left_by, page, question)
             yield page
@@ -51,16 +57,12 @@ class Conditional:
             return AS_CONFIGURED
         return Beginning(headers={name: value}, ends_with=(NOT_MODIFIED,))
 
-    def _left_by(self, page: ReadPage, question: Callable[[], str]) -> dict[str, str]:
-        """Return what a page says of its version; nothing, where it is not all of a read, or says nothing that counts."""
+    def _left_by(self, page: ReadPage, question: Callable[[], str]) -> dict[str, Any]:
+        """Return what a page says of its version; nothing, where it may not be all there is, or says nothing that counts."""
         headers = CaseInsensitiveDict(page.answer.headers)
         etag, modified = headers.get("ETag"), headers.get("Last-Modified")
-        if not page.is_whole:
-            self._warn(
-                f"Stream {self._name} came in more than one page, so that `conditional` has no effect: no answer says of all of them that nothing "
-                "has changed. Ask for larger pages, or take it out."
-            )
-            return {}
+        if _shows_more(page.answer, page.records_at, len(page.came)):
+            return {}  # what speaks for another page is told of, or too little to tell
         if not etag and not modified:
             self._warn(
                 f"The answers of stream {self._name} have neither `ETag` nor `Last-Modified`, so that `conditional` has no effect; take it out."
@@ -69,7 +71,12 @@ class Conditional:
         if modified and not _is_settled(headers, needs_date=not etag):
             return {}
         version = {"etag": etag} if etag else {"modified": str(modified)}
-        return {**version, "of": question()}
+        return {**version, "of": question(), "rows": len(page.came)}
+
+
+def _shows_more(answer: Response, records_at: Sequence[str] | None, rows: int) -> bool:
+    """Tell whether anything speaks for another page behind one with so many ``rows``, be it no more than a round number of them."""
+    return bool(signs_of_more(LastPage(answer, records_at, rows, rows, 1)))
 
 
 def _is_settled(headers: Mapping[str, str], *, needs_date: bool) -> bool:

@@ -63,7 +63,7 @@ class ReadPage:
 
     ``unfiltered`` are the records before a filter in `records`, and as they came, where either makes others of them; `came` are
     all that the server has sent, by which pages are counted and asked for. ``is_last``: no page follows. ``records_at`` names the members of the body down to the records, None where `records` is no simple path.
-    ``is_whole``: it is all of a read. ``is_unchanged``: the API says that nothing has changed since the last read.
+    ``is_unchanged``: the API says that nothing has changed since the last read.
     ``left`` returns what a later run asks by (`singerkit_tap.contract.Page.continuation`), once the page has been looked at.
     ``is_absent``: it was not found, and is passed over.
     ``begins_again``: so many of the first records are the last ones of the page before, which was asked for in part again.
@@ -76,7 +76,6 @@ class ReadPage:
     answer: Response
     records_at: tuple[str, ...] | None = None
     is_last: bool = False
-    is_whole: bool = False
     is_unchanged: bool = False
     left: Callable[[], Any] | None = None
     begins_again: int = 0

@@ -13,7 +13,7 @@ Group = Mapping[str, Any]
 
 CONDITIONAL = setting.flag(
     "Ask with the `ETag` or `Last-Modified` of the last run's answer (`If-None-Match`, `If-Modified-Since`): status 304 says that nothing "
-    "is new. Only for streams that come in one page. Default false."
+    "is new. Only for streams that come in one page (`pagination` `single`, or none). Default false."
 )
 
 
@@ -38,6 +38,8 @@ def conditional_problems(stream: Group, place: str, streams: Mapping[str, Group]
         yield f"{setting_} does not go with a bookmark that all parents share; set `{place}.parent.bookmarks` to `each`, or take it out"
     if "window" in stream.get("incremental", {}):
         yield f"{setting_} does not go with `{place}.incremental.window`, which asks for more than one page; take one of them out"
-    follows = stream.get("is_sorted") and "incremental" in stream
-    if follows and stream.get("pagination", {"type": "single"})["type"] != "single":
-        yield f"{setting_} has no effect with `{place}.is_sorted` and `{place}.incremental`, which ask for more than one page; take one of them out"
+    if stream.get("pagination", {"type": "single"})["type"] != "single":
+        yield (
+            f"{setting_} does not go with a `pagination` of more than one page: the first may be what it was while another has changed or is "
+            f'new. Set `{place}.pagination` to `{{"type": "single"}}` if all comes in one answer, or take it out'
+        )

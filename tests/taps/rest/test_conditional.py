@@ -123,29 +123,40 @@ def test_which_version_counts(headers: dict[str, str], sent: str | None, run: Ru
         assert (asked.get("If-None-Match") or asked.get("If-Modified-Since")) == sent
 
 
-def test_pages_have_no_version(run: Run, caplog: pytest.LogCaptureFixture) -> None:
-    plans = Versioned(1, 2)
-    plans.page = lambda asked: page_of(plans.rows, asked, 2)  # type: ignore[method-assign]
-    stream = PLANS | {"pagination": {"type": "page", "size": 2, "total_pages": "header:X-Pages"}}
-
-    def answer(asked: Asked) -> Reply:
-        reply = plans(asked)
-        reply.headers = {**reply.headers, "X-Pages": str(-(-len(plans.rows) // 2))}
-        return reply
-
-    with serving({"/plans": answer}) as api:
-        one_page = run(api, stream)
-        assert ids(run(api, stream, state=one_page.state)) == []
-        plans.rows = [{"id": number, "name": "b"} for number in (1, 2, 3)]
-        two_pages = run(api, stream, state=one_page.state)
-        assert ids(two_pages) == [1, 2, 3]
-        assert "came in more than one page, so that `conditional` has no effect" in warned(caplog)
-        # What the first page was once says nothing any more: its rows are others in the target by now.
-        plans.rows = [{"id": 1, "name": "a"}, {"id": 2, "name": "a"}]
-        assert ids(run(api, stream, state=two_pages.state)) == [1, 2]
+def test_what_may_be_the_first_of_several_pages_has_no_version(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first page stays what it was, to its ETag, when a second one comes."""
+    plans = Versioned(*range(1, 11))
+    plans.page = lambda asked: page_of(plans.rows, asked, 10)  # type: ignore[method-assign]
+    with serving({"/plans": plans}) as api:
+        full = run(api, PLANS)
+        plans.rows.append({"id": 11, "name": "b"})
+        assert len(ids(run(api, PLANS, state=full.state))) == 10
+        assert set(plans.asked) == {None}
         api.routes["/plans"] = lambda _: json_reply([{"id": 1}])
         run(api, PLANS)
         assert "neither `ETag` nor `Last-Modified`, so that `conditional` has no effect" in warned(caplog)
+
+
+@pytest.mark.parametrize("headers", [{"Link": '</plans?page=2>; rel="next"'}, {"X-Total-Count": "4"}])
+def test_304_that_shows_another_page_is_not_believed(
+    headers: dict[str, str], run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    plans = Versioned(1, 2, 3)
+    more: dict[str, str] = {"X-Total-Count": "3"}
+
+    def answer(asked: Asked) -> Reply:
+        reply = plans(asked)
+        reply.headers = {**reply.headers, **more}
+        return reply
+
+    with serving({"/plans": answer}) as api:
+        first = run(api, PLANS)
+        assert ids(run(api, PLANS, state=first.state)) == []
+        more.update(headers)
+        assert ids(run(api, PLANS, state=first.state)) == [1, 2, 3]
+        assert "there is another page" in warned(caplog) or "`single`" in warned(caplog)
 
 
 def test_rows_that_are_listed_no_more(run: Run, caplog: pytest.LogCaptureFixture) -> None:
@@ -241,16 +252,8 @@ BELOW = {"parent": {"stream": "shops"}, "path": "/shops/{parent.id}"}
         ),
         ([SHOPS, PLANS | BELOW | {"replication_key": "at"}], "set `streams[1].parent.bookmarks` to `each`"),
         (
-            [
-                PLANS
-                | {
-                    "replication_key": "at",
-                    "is_sorted": True,
-                    "incremental": {"param": "since"},
-                    "pagination": {"type": "page"},
-                }
-            ],
-            "`streams[0].conditional` has no effect with `streams[0].is_sorted`",
+            [PLANS | {"pagination": {"type": "link_header"}}],
+            "`streams[0].conditional` does not go with a `pagination` of more than one page",
         ),
     ],
 )
