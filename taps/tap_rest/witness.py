@@ -74,9 +74,9 @@ class Witness:
         passed: list[Signs] = []
 
         def not_yet(response: Response) -> NotYet | None:
-            if response.taken_for in ("ignore", "skip"):
+            if response.taken_for == "skip" or (response.taken_for == "ignore" and is_first):
                 return None
-            if response.taken_for == "end":
+            if response.taken_for in ("end", "ignore"):
                 return self._of_an_end(response, passed)
             around = self._reader.around_none(response)
             if around is None:

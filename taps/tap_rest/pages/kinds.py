@@ -15,6 +15,7 @@ from tap_rest import exact
 from tap_rest.pages.here import IN_HEADER, Here
 from tap_rest.pages.lastpage import Place
 from tap_rest.pages.links import parse_links, without_values
+from tap_rest.pages.pointers import is_token
 from tap_rest.pages.steps import Step, step_at, step_behind_key, step_with
 from tap_rest.paths import Found, has_place, list_and_last, parse_path
 from tap_rest.settings.pagination import Pagination
@@ -122,7 +123,8 @@ def _after_header_cursor(here: Here) -> Step | None:
 
 
 def _with_token(here: Here, token: Any) -> Step | None:
-    return None if token in (None, "", []) else step_with(here.step, here.settings, token)
+    is_none = token in (None, []) or (isinstance(token, str | int) and not is_token(token))
+    return None if is_none else step_with(here.step, here.settings, token)
 
 
 def _after_link_header(here: Here) -> Step | None:

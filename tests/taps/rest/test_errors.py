@@ -298,6 +298,23 @@ def test_an_ignored_page_in_the_middle_is_passed_over(drive: Any) -> None:
     assert "`$.pages` is 3 and 1 page came" in run.warnings or "seems to have a next" in run.warnings
 
 
+@pytest.mark.parametrize("more", [{}, {"empty_page": "continue", "total_pages": "$.pages"}])
+def test_an_ignored_page_is_asked_for_once_more(more: dict[str, str], drive: Any) -> None:
+    """An answer that the rule fits and that was a failure ends nothing, and leaves no page out."""
+    failures = [2]
+
+    def route(asked: Asked) -> Reply:
+        number = int(asked.param("page") or 0)
+        if number in failures:
+            failures.remove(number)
+            return refused(404)
+        return json_reply({"rows": [{"id": number}] if number < 4 else [], "pages": 3})
+
+    paged = STREAM | {"records": "$.rows[*]", "errors": [FORBIDDEN | {"status": 404, "then": "ignore"}]}
+    run = drive(route).run(paged | {"pagination": {"type": "page", "size": 1, **more}})
+    assert (run.code, run.ids()) == (0, [1, 2, 3])
+
+
 @pytest.mark.parametrize("then", ["skip", "on_404"])
 def test_a_parent_is_skipped(then: str, drive: Any) -> None:
     status = 404 if then == "on_404" else 403

@@ -194,7 +194,7 @@ def test_what_an_empty_page_in_the_middle_means(
     assert run.records("rows") == ROWS[:rows]
 
 
-def circle(*following: str) -> Route:
+def circle(*following: Any) -> Route:
     def route(asked: Asked) -> Reply:
         at = int(asked.param("cursor", "0") or 0)
         return json_reply({"data": [{"id": at}], "next": following[at % len(following)]})
@@ -217,6 +217,21 @@ def test_circles_are_noticed(following: tuple[str, ...], run_tap: Any) -> None:
         run = run_tap(api.url, stream).ended(65)
     assert "circle" in run.sentence
     assert len(api.asked) <= len(following) + 1
+
+
+@pytest.mark.parametrize("end", [0, "0", -1, "-1", None, "", False])
+def test_tokens_that_lead_nowhere(end: Any, run_tap: Any) -> None:
+    with serving({"/rows": circle("1", "2", end)}) as api:
+        stream = {
+            "name": "rows",
+            "path": "/rows",
+            "records": "data",
+            "pagination": {"type": "cursor", "cursor": "next"},
+            "schema": {"properties": {"id": {}}},
+        }
+        run = run_tap(api.url, stream).ended(0)
+    assert [row["id"] for row in run.records("rows")] == [0, 1, 2]
+    assert len(api.asked) == 3
 
 
 def test_a_url_that_leads_to_itself(run_tap: Any) -> None:
