@@ -20,7 +20,7 @@ from singerkit_shell.configtext import ConfigTextError, kind_of, value_of, witho
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
-from singerkit_shell.variables import Variables
+from singerkit_shell.variables import Variables, stand_ins
 
 __all__ = [
     "Referred",
@@ -290,6 +290,8 @@ def from_variable(name: str, where: str) -> Referred:
         # In the locale C Python takes every byte beyond ASCII for none of UTF-8.
         value = os.fsencode(os.environ[name]).decode("utf-8", "surrogateescape")
     except (KeyError, UnicodeEncodeError):
+        if (stand_in := stand_ins.take(name)) is not None:
+            return Referred(stand_in, f"the environment variable {name}")
         shown = f"the environment variable {name}, which" if _is_name(name) else _NOT_A_NAME
         raise ConfigurationError(f"{where} takes its value from {shown} is not set.") from None
     if not _is_utf8(value):
@@ -304,6 +306,9 @@ def _from_file(path: str, where: str) -> Referred:
     try:
         value = read_text(path, _LONGEST_VALUE).removesuffix("\n")
     except (OSError, ValueError) as error:
+        if (stand_in := stand_ins.take(path)) is not None:
+            redactor.add_reference(stand_in)
+            return Referred(stand_in, f"the file {path}")
         shown = f"the file {path}, which" if _is_path(path) else _NOT_A_PATH
         raise ConfigurationError(
             f"{where} takes its value from {shown} cannot be read ({reason_of(error)})."

@@ -13,12 +13,12 @@ import itertools
 import json
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from singerkit_shell.addresses import secrets_of_address
-from singerkit_shell.escapes import Needle, Pieces, needle_of, spans
+from singerkit_shell.escapes import Needle, Pieces, needle_of, spans, spans_in_long
 
 __all__ = ["MASK", "SHORTEST_PART", "Redactor", "names_secret", "redactor"]
 
@@ -33,9 +33,9 @@ _URL_PASSWORD = re.compile(r"(?<=//)([^/@\s:]*):(\S+)@")
 _DSN_PASSWORD = re.compile(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)", re.IGNORECASE)
 _OURS = re.compile(
     r"(?<![\w-])(?:tap-rest|target-postgres|target-jsonl|target_postgres|target_jsonl|singerkit-check|singerkit-state|"
-    r"--(?:about|adopt|appends|catalog|config|debug|details|discover|driver|folder|format|from-history|full-refresh|help|"
-    r"history|input|json|last-state|limit|max-line-bytes|new|no-pass-through|pass-through|pipeline|properties|read-rows|"
-    r"report|restore|rule|set|start-over|state|state-file|stream|strict|system|tap|target|test|version|waive|workers|yes)"
+    r"--(?:about|adopt|appends|catalog|config|debug|details|discover|driver|folder|format|from|from-history|full-refresh|help|"
+    r"history|input|json|last-state|limit|max-line-bytes|most-mb|new|no-pass-through|pass-through|pipeline|properties|read-rows|"
+    r"report|restore|rule|set|start-over|state|state-file|stream|strict|system|tap|target|test|to|version|waive|workers|yes)"
     r")(?![\w-])|PostgreSQL"
 )
 """What an advice is made of: whoever copies a command must find it whole, though a password is called `postgres`."""
@@ -103,6 +103,16 @@ class Redactor(logging.Filter):
     def knows(self, text: str) -> bool:
         """Tell whether a registered secret stands in ``text``, in whatever way it is written."""
         return bool(spans(text, self._needles.values()))
+
+    def places(self, text: str) -> list[tuple[int, int]]:
+        """Return where in ``text``, however long, registered secrets stand."""
+        return spans_in_long(text, self._needles.values()) if self._needles else []
+
+    def replaced(self, text: str, stand_in: Callable[[str], str]) -> str:
+        """Return ``text``, however long, with something else in the place of each registered secret."""
+        for start, end in reversed(self.places(text)):
+            text = f"{text[:start]}{stand_in(text[start:end])}{text[end:]}"
+        return text
 
     def mask(self, text: str) -> str:
         """Return ``text`` without any secret."""

@@ -13,10 +13,30 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Variables"]
+__all__ = ["StandIns", "Variables", "stand_ins"]
 
 _USE = re.compile(r"\$\$\{|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^{}]*))?\})?")
 _FILE = ".env"
+
+
+class StandIns:
+    """What stands for a value that a config takes from elsewhere and that is not there, where a run has no need of it.
+
+    ``text`` None: there is none, and that is an error. ``used_for``: the variables and files that one stood for.
+    """
+
+    def __init__(self) -> None:
+        self.text: str | None = None
+        self.used_for: list[str] = []
+
+    def take(self, name: str) -> str | None:
+        """Return what stands for a variable or file."""
+        if self.text is not None and name not in self.used_for:
+            self.used_for.append(name)
+        return self.text
+
+
+stand_ins = StandIns()
 
 
 class Variables:
@@ -46,6 +66,8 @@ class Variables:
             value = self.get(name)
             if not value and use["default"] is not None:
                 return use["default"]
+            if value is None:
+                value = stand_ins.take(name)
             if value is None:
                 problems.append(
                     f"uses the environment variable {name}, which is not set, neither in a file `.env` beside the config"

@@ -16,7 +16,6 @@ where the source tells none: a row dated more than a day ahead of it moves no bo
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -26,6 +25,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from singerkit_shell.walltime import wall_time
 from singerkit_state.bookmarks import SEEN_LIMIT, Bookmark
 from singerkit_state.instants import has_no_offset, is_date, iso_of
 from singerkit_state.memory import (
@@ -235,7 +235,7 @@ class BookmarkTracker:
             self._kind.is_time or self._kind.name == "ANY"
         ):
             self._is_own_clock = seconds is None
-            self._clock = int(time.time()) + _FAR if seconds is None else int(seconds // 1)
+            self._clock = int(wall_time.now()) + _FAR if seconds is None else int(seconds // 1)
             self._margin = int(margin)
 
     def take(
@@ -632,7 +632,7 @@ class BookmarkTracker:
             return None
         value: Value = _any_value.decode(best.text)
         try:
-            return value if instant_of(value, self._kind)[0] > time.time() + _FAR + _AHEAD else None
+            return value if instant_of(value, self._kind)[0] > wall_time.now() + _FAR + _AHEAD else None
         except UnorderableError:
             return None
 

@@ -13,10 +13,10 @@ were so few.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
+from singerkit_shell.walltime import wall_time
 from singerkit_shell.words import counted
 from singerkit_tap.stream import BlockStream
 
@@ -99,4 +99,4 @@ class FullLoad:
 
 def _new_version(last: int | None) -> int:
     """Return a number above all that this stream has had: the time in milliseconds, as is usual."""
-    return max(int(time.time() * 1000), (last or 0) + 1)
+    return max(int(wall_time.now() * 1000), (last or 0) + 1)

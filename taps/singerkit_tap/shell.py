@@ -354,6 +354,21 @@ class SingerkitTap(Tap):
         self.state_location = store.location
         self.load_state(found or {})
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the STATEs of this run say of it; who sets it makes another run say the same."""
+        return {
+            "run": self._run_id,
+            "pipeline": self.pipeline,
+            "resumes": self._resumes,
+            "location": self.state_location,
+        }
+
+    @identity.setter
+    def identity(self, said: Mapping[str, Any]) -> None:
+        self._run_id, self._pipeline_of_state = said["run"], said["pipeline"]
+        self._resumes, self.state_location = said["resumes"], said["location"]
+
     def committed_state(self) -> dict[str, Any] | None:
         """Return the state that ``--state`` names as it is now, with its mark; None where there is none."""
         return None if self._store is None else self._store.read(self.pipeline)

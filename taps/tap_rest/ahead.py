@@ -98,6 +98,8 @@ class Ahead:
         if errand.answer is None:
             self._rest = _REST
             self._drop_all()
+        elif errand.answer.taken is not None:
+            errand.answer.taken()
         return errand.answer
 
     def close(self) -> None:

@@ -50,6 +50,8 @@ class Response:
     """Where the body is on disk, if it is long: then ``body`` is its beginning."""
     rows: Mapping[tuple[str, ...], LongRows] = field(default_factory=dict)
     """The long arrays of such a body, by where they are: ``body`` has no more of them than their first item."""
+    taken: Callable[[], None] | None = None
+    """What is told that an answer which was asked for ahead is used."""
     _members: dict[str, msgspec.Raw] | None = field(default=None, init=False, repr=False, compare=False)
 
     @property

@@ -19,6 +19,7 @@ from tap_rest.auth import query_keys_of
 from tap_rest.config import ApiSettings
 from tap_rest.masking import listed_names, shown_url
 from tap_rest.questions import Question, without_payload
+from tap_rest.recording.tape import Tape
 from tap_rest.redirects import leads_to_same, lost_parameters
 from tap_rest.retries import NotYet, Retrying, Transient
 from tap_rest.rules import enforced
@@ -39,12 +40,12 @@ _NOT_AUTHORISED = 401
 class Client:
     """Requests of one API, each of which reads, whatever its method. Credentials, headers and cookies go to the origin of `base_url` only."""
 
-    def __init__(self, settings: ApiSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: ApiSettings, tape: Tape | None = None) -> None:
+        self._settings, self._tape = settings, tape
         self._hidden = {name for stream in settings.streams for name in stream.hidden_params}
         self._hidden |= query_keys_of(settings.auth)
         self._reach = Reach(settings.base_url, settings.allowed_hosts, settings.allowed_addresses)
-        self._sender = Sender(settings, self._reach, self.shown)
+        self._sender = Sender(settings, self._reach, self.shown, tape=tape)
         self._beside: list[Sender] = []
         self._ahead = Ahead(settings.concurrency - 1, self._send_beside)
         self._whole_answer = Retrying(self._follow, settings.retries, self.shown)
@@ -68,7 +69,7 @@ class Client:
 
     def _send_beside(self) -> Send:
         """Return what sends requests in a thread of its own."""
-        sender = Sender(self._settings, self._reach, self.shown, self._sender)
+        sender = Sender(self._settings, self._reach, self.shown, self._sender, self._tape)
         self._beside.append(sender)
         return sender.send
 

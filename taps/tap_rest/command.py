@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
 from importlib.resources import files
 from typing import Any, NoReturn
 
@@ -162,10 +161,16 @@ def init(name: str | None, is_list: bool) -> None:
     click.echo(ready[name].read_text(encoding="utf-8"), nl=False)
 
 
-COMMANDS = frozenset(command.commands)
+_RUNS = frozenset(("record", "replay"))
+COMMANDS = frozenset(command.commands) | _RUNS
 
 
-def main(arguments: list[str], tap: Callable[..., Any]) -> NoReturn:
+def main(arguments: list[str], tap: type[Any]) -> NoReturn:
     """Run one of the commands and exit; ``tap`` makes the tap of a config."""
+    if arguments[0] in _RUNS:
+        # Imported here: the others do not need it.
+        from tap_rest.recording import command as runs
+
+        runs.main(arguments, tap)
     stop_flag.install()
     run_commands(command, NAME, arguments, tap)

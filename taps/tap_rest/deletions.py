@@ -16,6 +16,7 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from singerkit_shell.errors import BadDataError
+from singerkit_shell.walltime import wall_time
 from singerkit_state.instants import Instant, iso_of, zone_named
 from singerkit_state.order import UnorderableError, ValueKind, instant_of
 from singerkit_wire.encode import Record
@@ -113,7 +114,9 @@ class Deletions:
                 if times[number] is None and isinstance(found, Raw):
                     instant = self._moment(bytes(found))
                     times[number] = None if instant is None else iso_of(instant)
-        now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        now = (
+            datetime.fromtimestamp(wall_time.now(), UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        )
         return [now if text is None else text for text in times]
 
     def _moment(self, raw: bytes) -> Instant | None:

@@ -12,6 +12,7 @@ from requests.structures import CaseInsensitiveDict
 
 from singerkit_shell.errors import BadDataError
 from singerkit_shell.signals import stop_flag
+from singerkit_shell.walltime import wall_time
 from tap_rest.answers import Response, excerpt
 from tap_rest.client import Client
 from tap_rest.pages.here import IN_HEADER
@@ -104,7 +105,7 @@ class JobRunner:
             if waited > _LONG and not is_told:
                 is_told = True
                 _logger.info("The job of stream %s is not done yet; it is waited for.", self._settings.name)
-            stop_flag.wait(wait)
+            wall_time.wait(wait)
             stop_flag.raise_if_set("it was waiting for a job to be done; the state printed so far is valid.")
 
     def _ask(self, request: JobRequest, values: Values, known: Mapping[str, Any]) -> Response:

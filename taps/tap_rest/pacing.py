@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 
 from singerkit_shell.signals import stop_flag
+from singerkit_shell.walltime import wall_time
 from tap_rest.settings.ratelimit import RateLimit
 
 __all__ = ["Pace", "pace_of"]
@@ -48,7 +49,7 @@ class Pace:
                 name,
                 turn - now,
             )
-        stop_flag.wait(turn - now)
+        wall_time.wait(turn - now)
         stop_flag.raise_if_set(
             "it was waiting for its turn to ask the API; the state printed so far is valid."
         )

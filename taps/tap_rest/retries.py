@@ -12,6 +12,7 @@ import backoff
 
 from singerkit_shell.errors import RetryableError
 from singerkit_shell.signals import stop_flag
+from singerkit_shell.walltime import wall_time
 from tap_rest.settings.limits import Retries
 
 __all__ = ["FailingServer", "NotYet", "Retrying", "Transient"]
@@ -123,7 +124,7 @@ class Retrying(Generic[Asked, Answer]):
             seconds,
             asked,
         )
-        stop_flag.wait(seconds)
+        wall_time.wait(seconds)
         stop_flag.raise_if_set("it was waiting to ask the API again; the state printed so far is valid.")
 
 

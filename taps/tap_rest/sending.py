@@ -23,6 +23,7 @@ from tap_rest.headers import IN_A_HEADER, fits_a_header
 from tap_rest.masking import register_secrets
 from tap_rest.pacing import Pace, pace_of
 from tap_rest.questions import OF_THE_BODY, Question
+from tap_rest.recording.tape import Tape, Track
 from tap_rest.transport import Transport
 
 __all__ = ["Sender"]
@@ -45,20 +46,24 @@ class Sender:
         reach: Reach,
         shown: Callable[[str], str],
         beside: Sender | None = None,
+        tape: Tape | None = None,
     ) -> None:
         self._settings, self._reach, self._shown = settings, reach, shown
         self._watchdog = Watchdog()
         self._last_prepared: tuple[Any, requests.PreparedRequest] | None = None
         """A request without credentials and query, and what the next one must have to be like it but for these."""
-        self._endpoint: Endpoint = Endpoint(settings, reach, shown) if beside is None else beside._endpoint
+        self._endpoint: Endpoint = (
+            Endpoint(settings, reach, shown, tape) if beside is None else beside._endpoint
+        )
         self._credentials: Credentials = (
             Credentials(settings.auth, self._endpoint) if beside is None else beside._credentials
         )
         self._query_keys = query_keys_of(settings.auth)
-        self._own = Transport(settings, reach.networks, self._watchdog, shown)
+        track = Track.READER if beside is None else Track.AHEAD
+        self._own = Transport(settings, reach.networks, self._watchdog, shown, tape=tape, track=track)
         self._own.session.headers.update(settings.headers)
         # Cookies do not know ports, so other origins get a session of their own, which keeps none.
-        self._foreign = Transport(settings, reach.networks, self._watchdog, shown, None)
+        self._foreign = Transport(settings, reach.networks, self._watchdog, shown, None, tape, track)
         self._count = 0
         self._pace: Pace | None = pace_of(settings.rate_limit) if beside is None else beside._pace
         register_secrets(settings.headers)

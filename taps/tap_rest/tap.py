@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NoReturn
 from singerkit_catalog.selection import unmatched_rules
 from singerkit_shell.errors import RetryableError, SingerkitError
 from singerkit_shell.validate import config_problems
+from singerkit_shell.walltime import wall_time
 from singerkit_shell.words import beginning
 from singerkit_state.delivery import Delivery
 from singerkit_state.tracker import Signpost
@@ -27,6 +28,7 @@ from tap_rest.firstpages import Room
 from tap_rest.incremental import is_of_creation
 from tap_rest.keepers import keeper_of
 from tap_rest.masking import register_secrets, register_secrets_inside
+from tap_rest.recording.tape import Tape
 from tap_rest.settings.api import api_problems
 from tap_rest.settings.effects import idle_settings
 from tap_rest.settings.lineage import parents_first
@@ -99,6 +101,9 @@ class TapRest(SingerkitTap):
             for stream in api_settings(config).streams
         ]
 
+    tape: Tape | None = None
+    """What records this run, or stands in for the API."""
+
     @cached_property
     def api(self) -> ApiSettings:
         """The config, typed."""
@@ -115,7 +120,7 @@ class TapRest(SingerkitTap):
                 for name, value in parameters_in_path(path):
                     register_secrets({name: value})
             register_secrets(stream.headers)
-        return Client(self.api)
+        return Client(self.api, self.tape)
 
     @cached_property
     def room(self) -> Room:
@@ -125,7 +130,7 @@ class TapRest(SingerkitTap):
     @cached_property
     def began(self) -> datetime:
         """When this run began: the `now` of all its requests."""
-        return datetime.now(UTC)
+        return datetime.fromtimestamp(wall_time.now(), UTC)
 
     def warn_once(self, stream: str, sentence: str) -> None:
         """Warn of a stream at the first occasion, children of many parents included, and again at the end, by its beginning.

@@ -26,6 +26,7 @@ from tap_rest.config import ApiSettings
 from tap_rest.connection import GuardedAdapter, Watchdog
 from tap_rest.faults import failure_of
 from tap_rest.masking import mask_credentials_of
+from tap_rest.recording.tape import Tape, Track
 from tap_rest.retries import Transient
 from tap_rest.storing import PIECE, Limits, Span, TooLargeError, stored
 from tap_rest.unpacking import CutError, unpacked
@@ -41,7 +42,7 @@ class Transport:
     """One session: its connections, cookies, proxies and certificates, and the limits of the config.
 
     ``shown`` writes a URL for people; ``url_setting`` is where the config says what is asked; None: others, to whom
-    no certificate of ours is shown.
+    no certificate of ours is shown. ``tape`` gives the answers, where there is one, to requests of a ``track``.
     """
 
     def __init__(
@@ -51,7 +52,10 @@ class Transport:
         watchdog: Watchdog,
         shown: Callable[[str], str],
         url_setting: str | None = "base_url",
+        tape: Tape | None = None,
+        track: Track = Track.READER,
     ) -> None:
+        self._tape, self._track = tape, track
         self._settings, self._watchdog, self._shown = settings, watchdog, shown
         self._url_setting = url_setting or "allowed_hosts"
         self._certificate = _certificate_of(settings) if url_setting is not None else None
@@ -81,6 +85,13 @@ class Transport:
             BadDataError: a body that is too large, or no HTTP.
             Stopped: a signal came meanwhile.
         """
+        if self._tape is None:
+            return self._answer(prepared, url)
+        return self._tape.answered(
+            self._track, prepared, url, self.session, lambda: self._answer(prepared, url)
+        )
+
+    def _answer(self, prepared: requests.PreparedRequest, url: str) -> Response:
         options = self._transport_options(str(prepared.url))
         timeout = (self._settings.timeout.connect, self._settings.timeout.read)
         began = time.monotonic()

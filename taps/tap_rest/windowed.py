@@ -6,12 +6,12 @@ last the read has come so far (`ReadPage.reached`), whether rows came or none.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableError
+from singerkit_shell.walltime import wall_time
 from singerkit_state.instants import iso_instant
 from singerkit_state.memory import row_hash
 from singerkit_state.order import UnorderableError, Value, ValueKind, comparable_keys
@@ -33,7 +33,7 @@ _STEPS_BACK = (0, 1, 3, 7, 15, 31, 63, 127, 255, 511)
 
 def own_clock() -> float:
     """Return what the clock of this machine shows."""
-    return time.time()
+    return wall_time.now()
 
 
 class RunStart:

@@ -17,6 +17,7 @@ from tap_rest.auth.refusals import refusal_of
 from tap_rest.charsets import charset_of, utf8_text
 from tap_rest.config import ApiSettings
 from tap_rest.connection import Watchdog
+from tap_rest.recording.tape import Tape, Track
 from tap_rest.retries import Retrying
 from tap_rest.transport import Transport
 
@@ -42,8 +43,10 @@ class Question:
 class Endpoint:
     """What gives tokens; ``shown`` writes a URL for people."""
 
-    def __init__(self, api: ApiSettings, reach: Reach, shown: Callable[[str], str]) -> None:
-        self._api, self._reach, self.shown = api, reach, shown
+    def __init__(
+        self, api: ApiSettings, reach: Reach, shown: Callable[[str], str], tape: Tape | None = None
+    ) -> None:
+        self._api, self._reach, self.shown, self._tape = api, reach, shown, tape
         self._watchdog = Watchdog(_PATIENCE)
         self._whole_answer: Retrying[Any, Any] = Retrying(self._once, api.retries, shown)
         self.count = 0
@@ -53,7 +56,10 @@ class Endpoint:
 
     @cached_property
     def _transport(self) -> Transport:
-        return Transport(self._api, self._reach.networks, self._watchdog, self.shown, "auth.token_url")
+        networks = self._reach.networks
+        return Transport(
+            self._api, networks, self._watchdog, self.shown, "auth.token_url", self._tape, Track.TOKEN
+        )
 
     def close(self) -> None:
         """Close every connection."""

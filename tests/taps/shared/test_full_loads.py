@@ -203,9 +203,9 @@ def test_a_source_that_does_not_err_has_its_doubts_all_the_same():
 
 
 def test_a_version_is_the_time_in_milliseconds_and_never_none(monkeypatch):
-    clock = SimpleNamespace(time=lambda: 1764280000.5)
-    monkeypatch.setattr("singerkit_tap.fullload.time", clock)
+    clock = SimpleNamespace(now=lambda: 1764280000.5)
+    monkeypatch.setattr("singerkit_tap.fullload.wall_time", clock)
     assert FullLoad(stream(), {}).version == 1764280000500
-    clock.time = lambda: 0.0
+    clock.now = lambda: 0.0
     assert FullLoad(stream(), {}).version == 1
     assert FullLoad(stream(), {LOAD: {"version": 7}}).version == 8

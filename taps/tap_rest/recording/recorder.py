@@ -1,0 +1,155 @@
+"""Writes each exchange of a run as it comes, and changes nothing of the run."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import requests
+
+from singerkit_shell.errors import CannotWriteError, SingerkitError, Stopped
+from tap_rest.answers import Response
+from tap_rest.recording.folder import FORMAT, FolderWriter, FullError
+from tap_rest.recording.tape import Track
+from tap_rest.recording.veil import Veil
+from tap_rest.retries import Transient
+
+__all__ = ["Recorder"]
+
+_logger = logging.getLogger("tap-rest")
+
+
+class Recorder:
+    """A tape that is written; ``veil`` masks."""
+
+    def __init__(self, folder: FolderWriter, veil: Veil) -> None:
+        self._folder, self.veil = folder, veil
+        self._lock = threading.RLock()
+        self._clock: list[float] = []
+        self._is_full = False
+        self.count = 0
+        """Exchanges written so far."""
+
+    def now(self) -> float:
+        """Return the time, and take note of it."""
+        now = time.time()
+        if threading.current_thread() is threading.main_thread():
+            with self._lock:
+                self._clock.append(now)
+        return now
+
+    def begin(self, told: Mapping[str, Any]) -> None:
+        """Write what the run begins with."""
+        self._write({"recording": FORMAT, **told})
+
+    def end(self, code: int) -> None:
+        """Write that the run has ended, and how."""
+        with self._lock:
+            told = {"exchanges": self.count, "code": code} | ({"is_full": True} if self._is_full else {})
+            self._folder.last_line({"end": told} | self._told_clock())
+
+    def answered(
+        self,
+        track: Track,
+        request: requests.PreparedRequest,
+        url: str,  # noqa: ARG002  of the contract
+        session: requests.Session,
+        send: Callable[[], Response],
+    ) -> Response:
+        try:
+            response = send()
+        except (Stopped, CannotWriteError):
+            raise
+        except (Transient, SingerkitError) as error:
+            if track is not Track.AHEAD:
+                self._note(partial(self._failed, track, request, error))
+            raise
+        cookies = list(session.cookies) if "Set-Cookie" in response.headers else []
+        note = partial(self._note, partial(self._came, track, request, response, cookies))
+        if track is Track.AHEAD:
+            response.taken = note
+        else:
+            note()
+        return response
+
+    def renews(self, refused: Response) -> bool | None:
+        del refused
+        return None
+
+    def _note(self, told: Callable[[], dict[str, Any]]) -> None:
+        with self._lock:
+            if self._is_full:
+                return
+            try:
+                self._write(told())
+                self.count += 1
+            except FullError:
+                self._is_full = True
+                _logger.warning(
+                    "The recording has as many bytes as it may have after %d exchanges; the run goes on, and what follows is not recorded "
+                    "(`--most-mb`).",
+                    self.count,
+                )
+
+    def _write(self, told: dict[str, Any]) -> None:
+        with self._lock:
+            self._folder.line(told | self._told_clock())
+            self._clock.clear()
+
+    def _told_clock(self) -> dict[str, Any]:
+        return {"clock": self._clock} if self._clock else {}
+
+    def _failed(
+        self, track: Track, request: requests.PreparedRequest, error: Transient | SingerkitError
+    ) -> dict[str, Any]:
+        failure: dict[str, Any] = {"kind": type(error).__name__, "says": self.veil.text(str(error))}
+        if isinstance(error, Transient):
+            failure |= {"in_the_end": self.veil.text(error.in_the_end)}
+        return {**self._asked(track, request), "failure": failure}
+
+    def _came(
+        self, track: Track, request: requests.PreparedRequest, response: Response, cookies: list[Any]
+    ) -> dict[str, Any]:
+        is_login = track is Track.TOKEN
+        headers = self.veil.given_headers(response.headers, is_login=is_login)
+        content_type = response.headers.get("Content-Type", "")
+        body = self._folder.body(self._body(response, is_login=is_login), content_type)
+        told = {"status": response.status, "seconds": response.seconds, "headers": headers} | body
+        if cookies:
+            told["cookies"] = [
+                {
+                    "name": cookie.name,
+                    "value": self.veil.stand_in(cookie.value or ""),
+                    "domain": cookie.domain,
+                    "path": cookie.path,
+                }
+                for cookie in cookies
+            ]
+        return {**self._asked(track, request), "answer": told}
+
+    def _body(self, response: Response, *, is_login: bool) -> Iterator[bytes]:
+        if is_login:
+            yield self.veil.login(response.body)
+        else:
+            yield from self.veil.pieces(response.spans[0].pieces() if response.spans else [response.body])
+
+    def _asked(self, track: Track, request: requests.PreparedRequest) -> dict[str, Any]:
+        told: dict[str, Any] = {
+            "method": request.method,
+            "url": self.veil.url(str(request.url)),
+            "headers": self.veil.sent_headers(request.headers),
+        }
+        if request.body:
+            text = (
+                request.body
+                if isinstance(request.body, str)
+                else bytes(request.body).decode("utf-8", "replace")
+            )
+            told["body"] = "masked" if track is Track.TOKEN else self.veil.text(text)
+        return {"exchange": self.count + 1, "request": told} | (
+            {"for": "token"} if track is Track.TOKEN else {}
+        )

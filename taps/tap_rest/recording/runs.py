@@ -1,0 +1,153 @@
+"""The two runs: one whose exchanges are kept, and one that is given them again."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Mapping
+from functools import cached_property
+from importlib import metadata
+from typing import Any
+
+import msgspec
+
+from singerkit_shell.errors import SingerkitError
+from singerkit_shell.secrets import redactor
+from singerkit_shell.variables import stand_ins
+from singerkit_shell.walltime import wall_time
+from singerkit_shell.words import counted
+from tap_rest.auth import query_keys_of
+from tap_rest.config import ApiSettings, api_settings
+from tap_rest.recording.folder import FolderReader, FolderWriter
+from tap_rest.recording.recorder import Recorder
+from tap_rest.recording.replayer import Replayer
+from tap_rest.recording.veil import Veil
+from tap_rest.schemacache import cache_file
+from tap_rest.settings.auth import NoneSettings
+
+__all__ = ["recorded", "replayed"]
+
+_logger = logging.getLogger("tap-rest")
+_OUR_FAULT = 70
+
+
+def recorded(tap: type[Any], folder: str, limit: int) -> type[Any]:
+    """Return ``tap`` (`tap_rest.tap.TapRest`) as one whose run is recorded in ``folder``, in ``limit`` bytes at most."""
+
+    class Recorded(tap):  # type: ignore[misc]  # it is handed in, since it is what starts this
+        @cached_property
+        def tape(self) -> Recorder:
+            return Recorder(FolderWriter(folder, limit), Veil(query_keys_of(self.api.auth)))
+
+        def sync(self) -> None:
+            """Sync as always, and say in the end what the recording holds."""
+            tape, code = self.tape, _OUR_FAULT
+            tape.begin(
+                {
+                    "of": f"tap-rest {metadata.version('singerkit')}",
+                    "identity": self.identity,
+                    "state": self.start_state,
+                    "catalog": [*self.input_entries.values()] or None,
+                    "schemas": _cached_schemas(self.api),
+                }
+            )
+            try:
+                with wall_time.replaced(tape.now, waits=True):
+                    super().sync()
+                code = 0
+            except SingerkitError as error:
+                code = error.exit_code
+                raise
+            finally:
+                tape.end(code)
+                _logger.warning("%s", _told(folder, tape))
+
+    return Recorded
+
+
+def _told(folder: str, tape: Recorder) -> str:
+    said = f"The recording in {folder} holds {counted(tape.count, 'exchange')}, with the rows as the API gave them: look through it before others have it."
+    if tape.veil.count:
+        said += f" In {counted(tape.veil.count, 'place')} of answers stood what the config holds as a secret; a stand-in is there now."
+    return said
+
+
+def replayed(tap: type[Any], folder: str) -> type[Any]:
+    """Return ``tap`` (`tap_rest.tap.TapRest`) as one that asks nobody: all answers are those of the recording in ``folder``."""
+
+    class Replayed(tap):  # type: ignore[misc]  # see above
+        def __init__(self, *, catalog: Any = None, **given: Any) -> None:
+            """Take what a tap takes; without a catalog, that of the recorded run."""
+            if catalog is None:
+                entries = next(FolderReader(folder).lines(), {}).get("catalog")
+                catalog = None if entries is None else {"streams": entries}
+            super().__init__(catalog=catalog, **given)
+
+        @cached_property
+        def tape(self) -> Replayer:
+            return Replayer(FolderReader(folder), Veil(query_keys_of(api_settings(self.config).auth)))
+
+        @cached_property
+        def api(self) -> ApiSettings:
+            """The config, with nothing in it that reads or writes beside the recording."""
+            return _apart(api_settings(self.config), self.tape, self._schemas.name)
+
+        @cached_property
+        def _schemas(self) -> tempfile.TemporaryDirectory[str]:
+            """The folder of the inferred schemas, as long as the run lasts."""
+            return tempfile.TemporaryDirectory(prefix="tap-rest-replay-")
+
+        def sync(self) -> None:
+            """Sync from the recording."""
+            tape = self.tape
+            _tell_of_parts(folder, tape)
+            if self._store is None:  # no other state is given
+                self.identity = tape.begun["identity"]
+                self.load_state(tape.begun["state"])
+            try:
+                with wall_time.replaced(tape.now, waits=False):
+                    super().sync()
+            finally:
+                self._schemas.cleanup()
+
+    return Replayed
+
+
+def _apart(settings: ApiSettings, tape: Replayer, cache: str) -> ApiSettings:
+    """Return settings with which one request is made at a time, and no file is read or written but those of schemas in ``cache``."""
+    settings = msgspec.structs.replace(settings, concurrency=1, schema_cache=cache)
+    schemas = tape.begun.get("schemas") or {}
+    for stream in settings.streams:
+        if stream.name in schemas:
+            cache_file(stream, settings).write_text(schemas[stream.name], encoding="utf-8")
+    if not tape.has_logins:
+        return msgspec.structs.replace(settings, auth=NoneSettings())
+    if getattr(settings.auth, "token_file", None) is not None:
+        in_memory = msgspec.structs.replace(settings.auth, token_file=None)
+        return msgspec.structs.replace(settings, auth=in_memory)
+    return settings
+
+
+def _tell_of_parts(folder: str, tape: Replayer) -> None:
+    """Say what of the recorded run there is not."""
+    if stand_ins.used_for:
+        _logger.info(
+            "A stand-in is taken for %s, which the config refers to and which is not there; if it is no secret, set it.",
+            redactor.mask_foreign(", ".join(stand_ins.used_for)),
+        )
+    if tape.end is None:
+        _logger.warning(
+            "The recording in %s was cut off: the run that it is of was killed, or is not over. What it holds is replayed.",
+            folder,
+        )
+    elif tape.end.get("is_full"):
+        _logger.warning("The recording in %s met its limit: what came after is not in it.", folder)
+
+
+def _cached_schemas(api: ApiSettings) -> Mapping[str, str]:
+    found = {}
+    for stream in api.streams:
+        file = cache_file(stream, api)
+        if file.exists():
+            found[stream.name] = file.read_text(encoding="utf-8")
+    return found

@@ -1,0 +1,45 @@
+"""What stands between a request that is ready and its answer, where a run is recorded or replayed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Protocol
+
+import requests
+
+from tap_rest.answers import Response
+
+__all__ = ["Tape", "Track"]
+
+
+class Track(Enum):
+    """Who sends a request."""
+
+    READER = "reader"
+    AHEAD = "ahead"
+    """A thread of its own, whose answer counts once somebody takes it, and may never."""
+    TOKEN = "token"  # noqa: S105  the name of a track
+    """A login: all that comes of it is a secret."""
+
+
+class Tape(Protocol):
+    """Gives the answers to all requests of a run; called from several threads."""
+
+    def answered(
+        self,
+        track: Track,
+        request: requests.PreparedRequest,
+        url: str,
+        session: requests.Session,
+        send: Callable[[], Response],
+    ) -> Response:
+        """Return the answer to a request, by ``send`` or from a recording; ``url`` is that of the request without credentials.
+
+        Raises:
+            Exception: as `Transport.send`.
+            NotRecordedError: there is none in the recording.
+        """
+
+    def renews(self, refused: Response) -> bool | None:
+        """Tell whether other credentials were sent behind an answer that refused these; None: they are to be asked for."""

@@ -1,0 +1,386 @@
+"""`tap-rest record` and `replay`: the same messages without network, and no secret in the recording."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import canaries
+import pytest
+from canaries import canary
+from taps.rest.api_server import (
+    Api,
+    Asked,
+    Reply,
+    Route,
+    Table,
+    dated,
+    json_reply,
+    page_of,
+    repeatedly,
+    serving,
+)
+from taps.rest.conftest import TAP
+
+from singerkit_shell.errors import SingerkitError
+from tap_rest.recording.runs import recorded, replayed
+from tap_rest.tap import TapRest
+
+FAST = {"tries": 3, "first_wait": 0.01, "longest_wait": 0.05}
+ROWS = [{"id": number, "at": f"2026-01-{number:02}T00:00:00Z", "price": 1.10} for number in range(1, 12)]
+LIMIT = 1 << 20
+
+
+def config(api: Api, *streams: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    written = json.dumps({"base_url": api.url, "retries": FAST, "streams": streams, **more})
+    return json.loads(written)  # type: ignore[no-any-return]
+
+
+def lines_of(kind: type[TapRest], given: Mapping[str, Any], **options: Any) -> list[bytes]:
+    """Run once and return what was written, as it stands but for the time of each record."""
+    written = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    with redirect_stdout(written):
+        kind(config=json.loads(json.dumps(given)), setup_mapper=False, **options).sync()
+    text = written.buffer.getvalue()  # type: ignore[attr-defined]
+    return re.sub(rb'"time_extracted":"[^"]*"', b"", text).splitlines()
+
+
+def ended(kind: type[TapRest], given: Mapping[str, Any], **options: Any) -> tuple[int, str]:
+    try:
+        lines_of(kind, given, **options)
+    except SingerkitError as error:
+        return error.exit_code, str(error)
+    return 0, ""
+
+
+def exchanges(folder: Path) -> list[dict[str, Any]]:
+    text = (folder / "exchanges.ndjson").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def paged(asked: Asked) -> Reply:
+    page = int(asked.param("page") or 1)
+    following = page + 1 if page * 4 < len(ROWS) else None
+    return json_reply({"data": page_of(ROWS, asked, 4), "next": following})
+
+
+def failing_now_and_then() -> Route:
+    """Every third answer is an error, each in its own way."""
+    count = itertools.count()
+    faults = itertools.cycle(
+        [json_reply({}, 503, Retry_After="1"), Reply(hang_up=True), Reply(b"{}", length=900)]
+    )
+    return lambda asked: next(faults) if next(count) % 3 == 1 else paged(asked)
+
+
+def logged_in(asked: Asked) -> Reply:
+    """Take a token for one page, and the cookie that came with the one before."""
+    token = f"Bearer {canary('recorded token')}-{logged_in.count}"  # type: ignore[attr-defined]
+    if asked.headers["Authorization"] != token:
+        return json_reply({"error": "expired"}, 401)
+    if asked.param("page") == "2" and logged_in.count == 1:  # type: ignore[attr-defined]
+        return json_reply({"error": "expired"}, 401)
+    cookie = f"sid={canary('recorded cookie')}; Path=/; Expires=Wed, 01 Dec 2100 00:00:00 GMT"
+    reply = paged(asked)
+    return Reply(reply.body, headers={**reply.headers, "Set-Cookie": cookie})
+
+
+def token(_asked: Asked) -> Reply:
+    logged_in.count += 1  # type: ignore[attr-defined]
+    given = {
+        "access_token": f"{canary('recorded token')}-{logged_in.count}",  # type: ignore[attr-defined]
+        "refresh_token": canary("recorded refresh"),
+        "token_type": "bearer",
+        "expires_in": 3600,
+    }
+    return json_reply(given)
+
+
+def signed_links(asked: Asked) -> Reply:
+    """Each page names the next one by a URL that is signed."""
+    page = int(asked.param("page") or 1)
+    signed = f"{asked.path}?page={page + 1}&X-Amz-Signature={canary('recorded signature')}"
+    return json_reply({"data": page_of(ROWS, asked, 4), "next": signed if page < 3 else None})
+
+
+PAGES = {"type": "cursor", "cursor": "$.next", "param": "page"}
+STREAM = {
+    "name": "rows",
+    "path": "/rows",
+    "records": "$.data[*]",
+    "pagination": PAGES,
+    "primary_keys": ["id"],
+}
+OAUTH = {
+    "type": "oauth2",
+    "client_id": "us",
+    "client_secret": canary("recorded client secret"),
+}
+CHILDREN = [
+    {"name": "shops", "path": "/shops", "primary_keys": ["id"]},
+    {
+        "name": "items",
+        "path": "/shops/{parent.id}/items",
+        "primary_keys": ["shop", "id"],
+        "parent": {"stream": "shops", "copy": {"shop": "id"}},
+    },
+]
+SHOPS = [{"id": number} for number in range(1, 9)]
+BELOW: dict[str, Route] = {
+    "/shops": lambda _: json_reply(SHOPS),
+    **{f"/shops/{one['id']}/items": repeatedly(json_reply({}, 503), json_reply(ROWS)) for one in SHOPS},
+}
+TODAY = {
+    "name": "rows",
+    "path": "/rows",
+    "params": {"day": "{today}", "now": "{now}"},
+    "primary_keys": ["id"],
+}
+GONE = {
+    "name": "rows",
+    "path": "/rows",
+    "primary_keys": ["id"],
+    "replication_key": "at",
+    "deletes": {"field": "deleted"},
+}
+POSTED = {
+    "name": "rows",
+    "path": "/rows",
+    "method": "POST",
+    "body": {"from": "{today}", "page": 1},
+    "records": "$.data[*]",
+    "pagination": {"type": "page", "in": "body", "param": "page", "size": 4},
+    "primary_keys": ["id"],
+}
+
+
+def posted(asked: Asked) -> Reply:
+    return json_reply({"data": ROWS[4 * (asked.json["page"] - 1) :][:4]})
+
+
+CASES: dict[str, tuple[dict[str, Route], list[Any], dict[str, Any]]] = {
+    "pages": ({"/rows": paged}, [STREAM], {}),
+    "faults": ({"/rows": failing_now_and_then()}, [STREAM], {}),
+    "faults, several at a time": ({"/rows": failing_now_and_then()}, [STREAM], {"concurrency": 4}),
+    "children, several at a time": (BELOW, CHILDREN, {"concurrency": 4}),
+    "logins": ({"/rows": logged_in, "/token": token}, [STREAM], {"auth": OAUTH}),
+    "signed links": (
+        {"/rows": signed_links},
+        [{**STREAM, "pagination": {"type": "next_url", "next": "$.next"}}],
+        {},
+    ),
+    "dates of the run": ({"/rows": lambda _: json_reply(ROWS)}, [TODAY], {}),
+    "without a key": (
+        {"/rows": lambda _: json_reply(ROWS)},
+        [{**TODAY, "primary_keys": [], "activate_version": True}],
+        {},
+    ),
+    "rows that are gone": ({"/rows": lambda _: json_reply([{**ROWS[0], "deleted": True}])}, [GONE], {}),
+    "bodies": ({"/rows": posted}, [POSTED], {}),
+    "from a bookmark on": ({"/rows": Table(ROWS, 4)}, [dated(pagination={"type": "page", "size": 4})], {}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_replay_says_what_the_run_has_said(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+    routes, streams, more = CASES[case]
+    logged_in.count = 0  # type: ignore[attr-defined]
+    folder = tmp_path / "recording"
+    with serving(routes) as api:
+        more = {"auth": {**OAUTH, "token_url": f"{api.url}/token"}} if "auth" in more else more
+        given = config(api, *streams, schema_cache=str(tmp_path / "cache"), **more)
+        then = lines_of(recorded(TapRest, str(folder), LIMIT), given)
+        asked = len(api.asked)
+    assert json.loads(then[-1])["value"]["_singerkit"]["complete"]
+    given["schema_cache"] = str(tmp_path / "nothing")
+    if "auth" in given:
+        given["auth"]["client_secret"] = "another"
+    for _ in range(2):
+        assert lines_of(replayed(TapRest, str(folder)), given) == then
+    assert len(api.asked) == asked
+    assert not (tmp_path / "nothing").exists()
+    canaries.search(folder, case)
+    for path in [folder, *folder.rglob("*")]:
+        assert path.stat().st_mode & 0o077 == 0
+
+
+def test_recording_asks_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+    seen = []
+    for kind in (TapRest, recorded(TapRest, str(tmp_path / "recording"), LIMIT)):
+        with serving({"/rows": failing_now_and_then()}) as api:
+            given = config(api, STREAM, schema_cache=str(tmp_path / "none" / str(len(seen))))
+            lines_of(kind, given)
+            seen.append([(asked.method, asked.raw_path, asked.body) for asked in api.asked])
+    assert seen[0] == seen[1]
+    assert len(seen[0]) > 3
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NO_PROXY", "*")
+    return tmp_path / "recording"
+
+
+DIFFERENCES: dict[str, tuple[dict[str, Any], str]] = {
+    "path": (
+        {"path": "/others"},
+        r"POST http://127.0.0.1:\d+/others with `q` is not in the recording: it differs in its path, which there is http://",
+    ),
+    "method": ({"method": "PUT"}, "it differs in its method, which there is POST"),
+    "a new parameter": ({"params": {"q": "x", "new": "1"}}, "in its query: `new` was not sent then"),
+    "one that is gone": ({"params": {}}, "in its query: `q` was sent then"),
+    "another value": ({"params": {"q": "y"}}, "in its query: `q` had another value"),
+    "body": ({"body": {"a": 1, "b": 3}}, "in its body, at `b`"),
+}
+
+
+@pytest.mark.parametrize("part", DIFFERENCES)
+def test_what_is_not_recorded_is_told(part: str, folder: Path) -> None:
+    stream = {
+        "name": "rows",
+        "path": "/rows",
+        "method": "POST",
+        "body": {"a": 1, "b": 2},
+        "params": {"q": "x"},
+        "pagination": {"type": "single"},
+        "schema": {"properties": {"id": {"type": "integer"}}},
+    }
+    other, sentence = DIFFERENCES[part]
+    with serving({"/rows": lambda _: json_reply(ROWS)}) as api:
+        lines_of(recorded(TapRest, str(folder), LIMIT), config(api, stream))
+    code, said = ended(replayed(TapRest, str(folder)), config(api, {**stream, **other}))
+    assert code == 78
+    assert re.search(sentence, said)
+
+
+def test_a_request_more_than_was_recorded_is_told(folder: Path) -> None:
+    one = {
+        "name": "rows",
+        "path": "/rows",
+        "pagination": {"type": "single"},
+        "schema": {"properties": {"id": {}}},
+    }
+    with serving({"/rows": lambda _: json_reply(ROWS)}) as api:
+        lines_of(recorded(TapRest, str(folder), LIMIT), config(api, one))
+    code, said = ended(replayed(TapRest, str(folder)), config(api, one, {**one, "name": "again"}))
+    assert (code, "asked for 2 times, and the recording holds one answer" in said) == (78, True)
+
+
+def test_a_recording_that_was_cut_off_is_noticed(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with serving({"/rows": paged}) as api:
+        given = config(api, {**STREAM, "schema": {"properties": {"id": {}}}})
+        lines_of(recorded(TapRest, str(folder), LIMIT), given)
+    file = folder / "exchanges.ndjson"
+    whole = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join(whole[:-2]) + whole[-2][:50])
+    code, said = ended(replayed(TapRest, str(folder)), given)
+    assert code == 78
+    assert "it differs in its query: `page` was not sent then" in said
+    assert "was cut off: the run that it is of was killed" in caplog.text
+    file.write_bytes(whole[0][:20])
+    assert ended(replayed(TapRest, str(folder)), given)[0] == 65
+    file.unlink()
+    assert ended(replayed(TapRest, str(folder)), given)[0] == 78
+
+
+def test_a_full_recording_leaves_the_run_alone(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with serving({"/rows": paged}) as api:
+        given = config(api, {**STREAM, "schema": {"properties": {"id": {}}}})
+        assert lines_of(recorded(TapRest, str(folder), 1500), given)[-1] != b""
+    assert "as many bytes as it may have after 1 exchanges; the run goes on" in caplog.text
+    assert exchanges(folder)[-1] == {"end": {"exchanges": 1, "code": 0, "is_full": True}}
+    assert ended(replayed(TapRest, str(folder)), given)[0] == 78
+    assert "met its limit" in caplog.text
+
+
+def test_a_failed_run_fails_again(folder: Path) -> None:
+    routes = {"/rows": lambda _: json_reply({"message": "no access"}, 403)}
+    stream = {**STREAM, "schema": {"properties": {"id": {}}}}
+    with serving(routes) as api:
+        failed = ended(recorded(TapRest, str(folder), LIMIT), config(api, stream))
+    assert failed[0] == 77
+    assert ended(replayed(TapRest, str(folder)), config(api, stream)) == failed
+    assert exchanges(folder)[-1]["end"]["code"] == 77
+    assert ended(recorded(TapRest, str(folder), LIMIT), config(api, stream))[0] == 78  # it is there already
+
+
+def test_long_answers_have_files_and_secrets_in_them_stand_ins(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A secret lies across two pieces of a long answer, and is written in another way."""
+    monkeypatch.setattr("tap_rest.storing.MEMORY", 300_000)
+    monkeypatch.setattr("tap_rest.storing.PIECE", 100_000)
+    monkeypatch.setattr("tap_rest.recording.folder.MEMORY", 300_000)
+    secret = canary("in a long answer")
+    rows = [{"id": number, "text": "x" * (9_000 + number % 7)} for number in range(60)]
+    rows[11]["text"] = f"{'y' * (100_000 - 13 - 99_800 % 97)}{secret}"
+    rows[30]["text"] = "".join(f"\\u{ord(char):04x}" for char in secret)
+    body = json.dumps(rows).replace("\\\\u", "\\u").encode()
+    with serving({"/rows": lambda _: json_reply(body)}) as api:
+        stream = {
+            "name": "rows",
+            "path": "/rows",
+            "primary_keys": ["id"],
+            "schema": {"properties": {"id": {}}},
+        }
+        given = config(
+            api, {**stream, "pagination": {"type": "single"}}, auth={"type": "bearer", "token": secret}
+        )
+        then = lines_of(recorded(TapRest, str(folder), LIMIT), given)
+    canaries.search(folder, "a long answer")
+    file = folder / "bodies" / "000001.json"
+    kept = json.loads(file.read_bytes())
+    assert [row["id"] for row in kept] == [row["id"] for row in rows]
+    assert kept[30]["text"] == "masked-000001" != kept[11]["text"]
+    assert kept[29] == rows[29]
+    assert "In 2 places of answers stood what the config holds as a secret" in caplog.text
+    assert lines_of(replayed(TapRest, str(folder)), given) == then
+    file.unlink()
+    assert ended(replayed(TapRest, str(folder)), given)[0] == 65
+
+
+def test_the_command_line(tmp_path: Path) -> None:
+    """Without the network, and without the variables that the config names."""
+    given = tmp_path / "tap.json"
+    state = tmp_path / "state.json"
+    folder = tmp_path / "recording"
+    with serving({"/rows": Table(ROWS)}) as api:
+        stream = dated(is_sorted=True)
+        auth = {"type": "bearer", "token": {"env": "RECORDED_TOKEN"}}
+        given.write_text(json.dumps(config(api, stream, auth=auth, schema_cache=str(tmp_path / "cache"))))
+        state.write_text(
+            json.dumps(
+                {"bookmarks": {"rows": {"replication_key": "at", "replication_key_value": ROWS[8]["at"]}}}
+            )
+        )
+        env = os.environ | {"RECORDED_TOKEN": canary("recorded by a process")}
+        then = tap("record", "--config", given, "--state", state, "--to", folder, env=env)
+    now = tap("replay", "--config", given, "--from", folder, env=os.environ)
+    assert (then.returncode, now.returncode) == (0, 0)
+    assert "A stand-in is taken for RECORDED_TOKEN" in now.stderr
+    assert without_times(then.stdout) == without_times(now.stdout)
+    assert then.stdout.count('"type":"RECORD"') == 3
+    assert tap("record", env=os.environ).returncode == 64
+    canaries.search(folder, "record")
+
+
+def tap(*words: object, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(TAP), *map(str, words)], capture_output=True, text=True, env=dict(env), timeout=60, check=False
+    )
+
+
+def without_times(text: str) -> str:
+    return re.sub(r'"time_extracted":"[^"]*"', "", text)
