@@ -36,6 +36,7 @@ class DeclaredSchema:
     records_seen = 0
     placeholders: Collection[str] = ()
     beyond_catalog: Sequence[str] = ()
+    in_state: Any = None
 
     def __init__(
         self,

@@ -1,8 +1,8 @@
-"""A schema that is inferred from pages, cached, and widened by later pages.
+"""A schema that is inferred from pages, kept, and widened by later pages.
 
-The cache is one JSON file per stream in the folder `schema_cache`. A later run starts from it and asks the API
+It is kept in a file of the folder `schema_cache`, or in the state (`keptschema`). A later run starts from it and asks the API
 for nothing; a page that holds a field or a type it does not know is inferred too, merged, sent as a new SCHEMA
-before its records, and cached. So no field is ever dropped, and an optional one may first appear on page 900.
+before its records, and kept. So no field is ever dropped, and an optional one may first appear on page 900.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -24,9 +23,9 @@ from singerkit_shell.secrets import redactor
 from singerkit_state.readas import schema_of
 from singerkit_wire.encode import RawRecord
 from tap_rest.catalogedits import CatalogEdits, joined
+from tap_rest.keptschema import KeptSchema
 from tap_rest.overrides import Misfits, overlaid
 from tap_rest.pagefit import checker_of
-from tap_rest.schemacache import read_cache, write_cache
 from tap_rest.schemas import Sample, SchemaKeeper, listed, without
 from tap_rest.settings.limits import InferSettings
 from tap_rest.settings.stream import StreamSettings
@@ -40,7 +39,7 @@ _FORMER = 10  # what a field was before, remembered
 
 
 class InferredSchema:
-    """A schema inferred from records, kept in a cache file.
+    """A schema inferred from records.
 
     A catalog (``entry`` of it) is what the user chose of it at some time: what was found since joins, what was edited stays. Fields
     that the config added to records, and adds no more (``withdrawn``), are known of records only.
@@ -49,7 +48,7 @@ class InferredSchema:
     def __init__(
         self,
         settings: StreamSettings,
-        file: Path,
+        kept: KeptSchema,
         entry: Mapping[str, Any],
         withdrawn: Collection[str],
         limits: InferSettings,
@@ -61,8 +60,8 @@ class InferredSchema:
         self._pages = self._records = 0
         self._learned_from = 0
         self.has_asked = False
-        self._file = file
-        cached, self._former = read_cache(file)
+        self._kept = kept
+        cached, self._former = kept.read()
         self._withdrawn = {*withdrawn} - (cached or {}).get("properties", {}).keys()
         chosen = resolve_refs(entry.get("schema") or {}, f"stream `{settings.name}` in the catalog")
         self._chosen = self.less_withdrawn(chosen)
@@ -120,13 +119,13 @@ class InferredSchema:
         return self._learned_from + self._records
 
     def learn(self, pages: Iterable[Sample]) -> None:
-        """Infer from ``pages``, and cache the result; without any record nothing more is known."""
+        """Infer from ``pages``, and keep the result; without any record nothing more is known."""
         self.has_asked = True
         before, sent = self._inferred or {}, self.schema if self.is_known else {}
         self._merge(self._counted(pages))
         if self.is_known:
             self._remember(before)
-            write_cache(self._file, self._settings.name, self._inferred, self._former)
+            self._kept.write(self._inferred, self._former)
             self._tell(sent, is_from_start=False)
         else:
             _logger.warning(
@@ -149,7 +148,7 @@ class InferredSchema:
         self._merge([(records, constants)])
         if self._inferred != before:
             self._remember(before)
-            write_cache(self._file, self._settings.name, self._inferred, self._former)
+            self._kept.write(self._inferred, self._former)
         if self.schema == sent:
             return False
         self._tell(sent, is_from_start=is_from_start)
@@ -171,6 +170,11 @@ class InferredSchema:
         self._inferred = {**inferred, "properties": {**known, **former}}
         self._fits = checker_of(self._inferred)
         return self.schema != sent
+
+    @property
+    def in_state(self) -> Any:
+        """What a STATE has to say of it; None: what it said before."""
+        return self._kept.for_state(self._inferred if self.is_known else None)
 
     def less_withdrawn(self, schema: Mapping[str, Any]) -> dict[str, Any]:
         """Return a schema without the fields that only the config had added."""
@@ -256,7 +260,7 @@ class InferredSchema:
             parts = [f"new: {listed(new)}"] if new else []
             parts += [f"new inside: {listed(grown)}"] if grown else []
             parts += [f"of another type: {listed(changed)}"] if changed else []
-            stays = f" and stays so: to infer it anew, remove {self._file} and start the stream over{self._way_to_know_before(is_from_start=is_from_start)}"
+            stays = f" and stays so: to infer it anew, {self._kept.way_to_forget}start the stream over{self._way_to_know_before(is_from_start=is_from_start)}"
             _logger.warning(
                 "The records of stream %s have fields that were not known (%s); its schema grows%s.",
                 self._settings.name,

@@ -9,7 +9,7 @@ from singerkit_state.readas import ReadAs
 from tap_rest.config import ApiSettings
 from tap_rest.declaredschema import DeclaredSchema
 from tap_rest.inferredschema import InferredSchema
-from tap_rest.schemacache import cache_file
+from tap_rest.keptschema import KeptSchema
 from tap_rest.schemas import COPIED, SchemaKeeper
 from tap_rest.settings.stream import StreamSettings
 
@@ -36,8 +36,8 @@ def keeper_of(
     withdrawn = (former.added | (set(_marked_as_copied(from_catalog)) - of_records)) - now
     if settings.declared_schema is not None:
         return DeclaredSchema(settings, settings.declared_schema, withdrawn)
-    cache = cache_file(settings, api)
-    keeper = InferredSchema(settings, cache, from_catalog, withdrawn, api.infer, parent, former.fields)
+    kept = KeptSchema(settings, api, former)
+    keeper = InferredSchema(settings, kept, from_catalog, withdrawn, api.infer, parent, former.fields)
     keeper.doubt({*keys, *(from_catalog.get("key_properties") or ())})
     return keeper
 

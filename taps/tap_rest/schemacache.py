@@ -19,22 +19,26 @@ from singerkit_shell.errors import ConfigurationError
 from tap_rest.config import ApiSettings
 from tap_rest.settings.stream import StreamSettings
 
-__all__ = ["cache_file", "read_cache", "write_cache"]
+__all__ = ["cache_file", "digest_of_origin", "read_cache", "write_cache"]
 
 _logger = logging.getLogger("tap-rest")
 
 
-def cache_file(settings: StreamSettings, api: ApiSettings) -> Path:
-    """Return the file of a stream: its name for people, a hash of what it was inferred from for certainty."""
+def digest_of_origin(settings: StreamSettings, api: ApiSettings) -> str:
+    """Return what tells from what the schema of a stream is inferred."""
     shape = settings.explode and msgspec.to_builtins(settings.explode)
     made_of = [
         settings.copies,
         *filter(None, [settings.copied, [*settings.for_each], shape, settings.jmespath]),
     ]
     source = json.dumps([api.base_url, settings.name, settings.path, settings.records, *made_of])
-    digest = hashlib.sha256(source.encode()).hexdigest()[:16]
+    return hashlib.sha256(source.encode()).hexdigest()[:16]
+
+
+def cache_file(settings: StreamSettings, api: ApiSettings) -> Path:
+    """Return the file of a stream: its name for people, a hash of what it was inferred from for certainty."""
     readable = re.sub(r"[^A-Za-z0-9_-]+", "_", settings.name)[:60]
-    return _cache_folder(api) / f"{readable}-{digest}.json"
+    return _cache_folder(api) / f"{readable}-{digest_of_origin(settings, api)}.json"
 
 
 def _cache_folder(api: ApiSettings) -> Path:
@@ -65,8 +69,8 @@ def read_cache(file: Path) -> tuple[dict[str, Any] | None, dict[str, list[Any]]]
 
 def write_cache(
     file: Path, stream: str, schema: Mapping[str, Any] | None, former: Mapping[str, Sequence[Any]]
-) -> None:
-    """Write the file at once or not at all; where it cannot be, a warning says so."""
+) -> str | None:
+    """Write the file at once or not at all; return why it cannot be, if so."""
     text = json.dumps({"stream": stream, "schema": schema, "former": former}, indent=1)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -76,9 +80,5 @@ def write_cache(
             temporary.write(text)
         os.replace(temporary.name, file)
     except OSError as error:
-        _logger.warning(
-            "The schema cache %s cannot be written (%s); the next run will infer again. Set "
-            "`schema_cache` to a folder that can.",
-            file,
-            error.strerror,
-        )
+        return error.strerror or "no reason given"
+    return None

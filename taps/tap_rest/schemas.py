@@ -54,6 +54,11 @@ class SchemaKeeper(Protocol):
         """The fields that the user's catalog lacks, or has with fewer types than were found before this run."""
         ...
 
+    @property
+    def in_state(self) -> Any:
+        """What a STATE has to say of it; None: what it said before."""
+        ...
+
     def learn(self, pages: Iterable[Sample]) -> None:
         """Infer from the first pages of the stream."""
         ...

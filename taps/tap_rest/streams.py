@@ -61,6 +61,7 @@ from tap_rest.incremental import (
     unit_problem,
     window_problem,
 )
+from tap_rest.keptschema import IN_STATE
 from tap_rest.localtimes import LocalTimes
 from tap_rest.long.rows import parts_of
 from tap_rest.parentrecords import as_sent, value_at
@@ -403,6 +404,7 @@ class RestStream(PartitionedStream):
             "records": self.asking.reader.place,
             _ENDS: self.asking.endings.written() or None,
             _GROUP: self.asking.groups.proven or None,
+            IN_STATE: self.keeper.in_state,
         }
 
     @property

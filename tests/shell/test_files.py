@@ -16,7 +16,11 @@ from typing import Any
 
 import pytest
 
+from singerkit_state.readas import ReadAs
+from tap_rest.config import ApiSettings
 from tap_rest.inferredschema import InferredSchema
+from tap_rest.keptschema import KeptSchema
+from tap_rest.schemacache import cache_file
 from tap_rest.settings.limits import InferSettings
 from tap_rest.settings.stream import StreamSettings
 
@@ -126,8 +130,8 @@ def test_a_schema_cache_that_says_nothing_is_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("singerkit_shell.configfile._SECONDS", 0.01)
-    os.mkfifo(tmp_path / "cache")
-    assert not InferredSchema(
-        StreamSettings("rows", "/rows"), tmp_path / "cache", {}, (), InferSettings()
-    ).is_known
+    stream = StreamSettings("rows", "/rows")
+    api = ApiSettings("http://x.example", (stream,), schema_cache=str(tmp_path))
+    os.mkfifo(cache_file(stream, api))
+    assert not InferredSchema(stream, KeptSchema(stream, api, ReadAs()), {}, (), InferSettings()).is_known
     assert "cannot be read and is made anew" in caplog.text

@@ -206,6 +206,11 @@ NO_EFFECT: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         },
         {"pagination": PAGED | {"continue_by": "bookmark"}, "streams": [SORTED, ROWS | {"name": "b"}]},
     ),
+    (
+        "`schema_cache` has no effect with `infer.keep_in` `state`",
+        {"schema_cache": "/schemas", "infer": {"keep_in": "state"}},
+        {"schema_cache": "/schemas", "infer": {"keep_in": "folder"}},
+    ),
     ("`user_agent`", {"user_agent": "a", "headers": {"User-Agent": "b"}}, {"user_agent": "a"}),
 ]
 

@@ -65,6 +65,8 @@ def _of_top_level(config: Group) -> Iterator[str]:
     longest = retries.get("longest_wait", _UNSAID.longest_wait)
     if first > longest:
         yield f"`retries.first_wait` ({first}) has no effect above `retries.longest_wait` ({longest}); lower the one or raise the other"
+    if "schema_cache" in config and config.get("infer", {}).get("keep_in") == "state":
+        yield "`schema_cache` has no effect with `infer.keep_in` `state`: no file is written; take one of them out"
     inheriting = [stream for stream in config["streams"] if "pagination" not in stream]
     if config.get("pagination", {}).get("continue_by") == "bookmark" and not any(
         stream.get("is_sorted") and "incremental" in stream for stream in inheriting

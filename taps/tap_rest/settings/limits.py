@@ -86,13 +86,19 @@ INFER = setting.group(
             "with fewer it is text.",
             default=10,
         ),
+        "keep_in": setting.text(
+            "Where the inferred schemas are kept between runs: in the folder `schema_cache`, or in the state, for containers without a disk "
+            "that stays. Default: in the folder, and in the state where the folder cannot be written, or was not there for a later run.",
+            enum=["folder", "state"],
+        ),
     },
 )
 
 
 class InferSettings(msgspec.Struct, frozen=True):
-    """How many pages and records a first inference reads, and from how many values on a text has a format."""
+    """How many pages and records a first inference reads, from how many values on a text has a format, and who remembers."""
 
     pages: int = 5
     records: int = 5000
     format_values: int = 10
+    keep_in: str | None = None

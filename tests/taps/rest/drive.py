@@ -37,7 +37,8 @@ class Drive:
     def run(self, *streams: dict[str, Any], state: Any = None, **config: Any) -> Drive:
         """Run once; an error of the run becomes ``code`` and ``sentence``."""
         given = {"base_url": self.api.url, "retries": FAST, "streams": streams, **config}
-        if not all("schema" in stream for stream in streams):
+        is_in_state = config.get("infer", {}).get("keep_in") == "state"
+        if not is_in_state and not all("schema" in stream for stream in streams):
             given.setdefault("schema_cache", str(self._folder / "schemas"))
         written = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
         self.code, self.sentence = 0, ""

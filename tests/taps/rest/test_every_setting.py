@@ -578,6 +578,7 @@ SHOWN_ELSEWHERE = {
     "retries.first_wait": "test_h02_waits_grow_and_are_never_the_same",
     "retries.longest_wait": "test_h01_what_the_server_asks_for_is_honoured",
     "schema_cache": "test_inferred_over_pages_merged_and_cached",
+    "infer.keep_in": "test_the_second_run_asks_only_for_what_is_new",
     "streams[].conditional": "test_nothing_new",
     "streams[].incremental.token_of": "test_which_of_two_tokens_counts",
     "streams[].deletes": "test_a_deletion_that_knows_its_key_only",

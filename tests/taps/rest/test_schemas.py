@@ -12,8 +12,10 @@ import pytest
 from taps.rest.api_server import Asked, Reply, Route, json_reply, repeatedly, serving
 from taps.rest.in_process import run_here
 
+from singerkit_state.readas import ReadAs
 from tap_rest.config import api_settings
 from tap_rest.inferredschema import InferredSchema
+from tap_rest.keptschema import KeptSchema
 
 
 def paged(pages: list[list[dict[str, Any]]]) -> Route:
@@ -229,10 +231,11 @@ def test_a_key_that_is_looked_for_takes_the_place_of_nothing_that_a_catalog_has(
         "streams": [STREAM | {"primary_keys": ["org"], "replication_key": "at"}],
     }
     api = api_settings(config)
-    cached = InferredSchema(api.streams[0], tmp_path / "rows.json", {}, (), api.infer)
+    kept = KeptSchema(api.streams[0], api, ReadAs())
+    cached = InferredSchema(api.streams[0], kept, {}, (), api.infer)
     cached.learn([([b'{"id": 1}'], {})])
     catalog = {"properties": {"id": {"type": "integer"}, "org": {"type": "integer"}}}
-    keeper = InferredSchema(api.streams[0], tmp_path / "rows.json", {"schema": catalog}, (), api.infer)
+    keeper = InferredSchema(api.streams[0], kept, {"schema": catalog}, (), api.infer)
     keeper.doubt({"org", "at"})
     assert not keeper.is_known
     assert keeper.schema["properties"]["org"] == {"type": "integer"}
