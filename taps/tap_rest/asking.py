@@ -30,6 +30,7 @@ from tap_rest.formats.layouts import layout_of
 from tap_rest.formats.translating import Translator
 from tap_rest.groups import Groups
 from tap_rest.jobs import JobRunner
+from tap_rest.pages.caps import Cap
 from tap_rest.pages.endings import Endings
 from tap_rest.pages.here import Experience
 from tap_rest.pages.kinds import body_paths
@@ -208,7 +209,7 @@ class Asking:
                 return
         frame = self._composer.frame(context, wanted)
         pages = self._read(is_first=is_first)
-        rows = 0
+        rows, cap = 0, Cap(settings)
         overlaps = Overlaps(settings.pagination.size)
         step: Step | None = beginning.step(pages.first)
         before: Question | None = None
@@ -240,9 +241,15 @@ class Asking:
                 self._witness.remember(asked)
             # Before its rows are written: a page whose end is in doubt must not move a bookmark.
             before_now = partial(self._records_now, before) if before else None
-            step = pages.after(step, page, before_now, partial(self._page_now, asked))
+            page.is_capped = cap.is_reached(page)
+            if not page.is_capped:
+                step = pages.after(step, page, before_now, partial(self._page_now, asked))
+                page.is_capped = step is not None and cap.is_near(page)
             before = asked
             page.is_last = step is None
+            if page.is_capped:
+                yield page
+                raise cap.error()
             if begins and step is not None and settings.may_be_numbered:
                 self._note_numbering(page, step, frame, is_first=is_first)
             self._note_overlap(overlaps, page)
@@ -383,9 +390,11 @@ class Asking:
 
         That a page does not exist (404, 416) is the end, too.
         """
+        settings = self._settings
         if self._job is not None or (numbering is not None and numbering.is_signed):
             return
-        settings = self._settings
+        if numbering is None and settings.pagination.type not in ("page", "offset"):
+            return
         frame = self._composer.frame(context, wanted)
         step = (
             numbering.step_behind(rows, size) if numbering else step_behind(settings.pagination, rows, size)

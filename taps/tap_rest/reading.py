@@ -148,7 +148,7 @@ class Reading:
         if key is None or not (settings.follows_key or settings.may_follow_key):
             return ask(params)
         ask_on: Ask = ask
-        if settings.may_follow_key:
+        if settings.may_follow_key and not settings.follows_key:
             begun = ask(params)
             pages = chain(list(islice(begun, 1)), begun)
             if asking.numbering is None:

@@ -68,6 +68,7 @@ class ReadPage:
     ``is_absent``: it was not found, and is passed over.
     ``begins_again``: so many of the first records are the last ones of the page before, which was asked for in part again.
     ``decoded``: what has been decoded of them; it counts as long as it is of these very ``records``.
+    ``is_capped``: whether there are more rows is not known, as the API gives no more of this question.
     ``is_safe``, ``reached``, ``is_signpost``: see `singerkit_tap.contract.Page`.
     """
 
@@ -85,6 +86,7 @@ class ReadPage:
     is_safe: bool = True
     reached: BookmarkValue | None = None
     is_signpost: bool = False
+    is_capped: bool = False
 
     def leave_out_first(self, count: int) -> None:
         """Leave out the first ``count`` records, which came before."""

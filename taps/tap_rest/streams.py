@@ -64,6 +64,7 @@ from tap_rest.incremental import (
 from tap_rest.keptschema import IN_STATE
 from tap_rest.localtimes import LocalTimes
 from tap_rest.long.rows import parts_of
+from tap_rest.pages.caps import up_to_cap
 from tap_rest.parentrecords import as_sent, value_at
 from tap_rest.parents import ParentFields, refuse_lost_copies
 from tap_rest.partitioned import PartitionedStream
@@ -505,7 +506,7 @@ class RestStream(PartitionedStream):
         self._take_schema()
 
     def _samples(self) -> Generator[Sample, None, None]:
-        first = samples_of_those_that_answer(self.first_contexts(), self.first_pages, self.may_pass)
+        first = samples_of_those_that_answer(self.first_contexts(), self._sample, self.may_pass)
         for page, context in first:
             for records in parts_of(page.records):
                 yield records, self.constants(context)
@@ -517,12 +518,13 @@ class RestStream(PartitionedStream):
             yield from self.partitions_to_read()
             return
         first = (
-            (page.records, context)
-            for context in above.first_contexts()
-            for page in above.first_pages(context)
+            (page.records, context) for context in above.first_contexts() for page in above._sample(context)
         )
         for records, context in islice(first, _PAGES_ABOVE):
             yield from self.grouped(self.child_contexts(records, context))
+
+    def _sample(self, context: Context | None) -> Iterator[ReadPage]:
+        return up_to_cap(self.first_pages(context))
 
     def first_pages(self, context: Context | None) -> Iterator[ReadPage]:
         if self._tokens is not None:

@@ -6,8 +6,9 @@ last the read has come so far (`ReadPage.reached`), whether rows came or none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableError
@@ -17,6 +18,7 @@ from singerkit_state.memory import row_hash
 from singerkit_state.order import UnorderableError, Value, ValueKind, comparable_keys
 from singerkit_wire.encode import RawRecord, SentRows
 from tap_rest.clock import clock_of
+from tap_rest.halves import Halves
 from tap_rest.keycolumn import KeyColumn
 from tap_rest.outside import Outside
 from tap_rest.records import ReadPage
@@ -83,6 +85,7 @@ class WindowedRead:
         end = settings.end_date
         self._end_date = None if end is None else iso_instant(end, kind.zone)[0]
         self._ask, self._expect, self._look = ask, expect, look
+        self._halves = Halves(settings)
         self._run_start, self._seams, self._most = run_start, seams, most
 
     def pages(self, first: Value | None) -> Iterator[ReadPage]:
@@ -135,12 +138,18 @@ class WindowedRead:
     # Points in time
 
     def _over_times(self, times: Times) -> Iterator[ReadPage]:
-        yield from self._signposts(times)
+        yield from self._signposts(times, self._looked_at(times))
         begin, is_first, is_last, within = times.first, True, False, self._within(times)
         while not is_last:
-            window, answer = self._window_from(times, begin), None
-            self._expect(window, self._windows_behind(times, window))
-            for page in self._ask(window):
+            answer, ahead = None, list[ReadPage]()
+            window, pages = self._halves.pages(
+                times,
+                self._window_from(times, begin),
+                partial(self._ask_in_turn, times),
+                partial(self._look_ahead, times, ahead),
+            )
+            yield from ahead
+            for page in pages:
                 if answer is None:
                     self._run_start.see(page)
                     is_last = window.end.place >= times.at(self._end).place
@@ -158,6 +167,10 @@ class WindowedRead:
                 yield ReadPage([], {}, answer, reached=window.end.value)
             begin, is_first = window.end, False
 
+    def _ask_in_turn(self, times: Times, window: Window) -> Iterator[ReadPage]:
+        self._expect(window, self._windows_behind(times, window))
+        return self._ask(window)
+
     def _windows_behind(self, times: Times, window: Window) -> Iterator[Window]:
         last = times.at(self._end).place
         while window.end.place < last:
@@ -168,8 +181,10 @@ class WindowedRead:
         last = self._end
         end = times.after(begin, last)
         if end is None or end.place >= times.at(last).place:
-            return times.last_window(begin, last, is_hard=last < self._run_start.seconds)
-        return times.window(begin, end)
+            window = times.last_window(begin, last, is_hard=last < self._run_start.seconds)
+        else:
+            window = times.window(begin, end)
+        return self._halves.shortened(times, window)
 
     @property
     def _end(self) -> int:
@@ -177,14 +192,19 @@ class WindowedRead:
         now, end = self._run_start.seconds, self._end_date
         return now if end is None else min(now, end)
 
-    def _signposts(self, times: Times) -> Iterator[ReadPage]:
-        """Yield the first page of the last window that has rows: they were there before the read began.
+    def _look_ahead(self, times: Times, found: list[ReadPage], too_long: Window) -> None:
+        """Look for a signpost at the end of a read that was to be one window, before any part of it is read."""
+        if too_long.begin is times.first and too_long.end.place >= times.at(self._end).place:
+            found += self._signposts(times, times.ends_of(too_long))
+
+    def _signposts(self, times: Times, windows: Iterable[Window]) -> Iterator[ReadPage]:
+        """Yield the first page of the first of ``windows`` that has rows: they were there before the read began.
 
         Without them a first load would be read once more by the next run, from its first window on.
         """
         if self._stream.bookmark.signpost in ("date_header", "none") or self._stream.shares_bookmark:
             return
-        for window in self._looked_at(times):
+        for window in windows:
             if window.begin is times.first:
                 return  # it has its own first answer
             try:
@@ -247,8 +267,11 @@ class WindowedRead:
                     return
                 if is_first and page is not None:
                     yield replace(page, is_signpost=True)
-            window, answer = numbers.window_from(begin), None
-            for page in self._ask(window):
+            answer = None
+            window, pages = self._halves.pages(
+                numbers, self._halves.shortened(numbers, numbers.window_from(begin)), self._ask
+            )
+            for page in pages:
                 answer = page.answer
                 within.keep(page, window, is_first=is_first, is_last=False)
                 page.is_safe = self._stream.is_sorted or not self._stream.in_parts

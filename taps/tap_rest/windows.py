@@ -7,6 +7,7 @@ end of a request may be inclusive; so a bound is what stands in the request, rea
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -21,6 +22,7 @@ from tap_rest.settings.incremental import Incremental
 __all__ = ["Bound", "Numbers", "Scale", "Times", "Window"]
 
 _DIGITS = {"epoch": 0, "epoch_ms": 3, "epoch_us": 6, "epoch_ns": 9}
+_PARTS = (1024, 256, 64, 16, 4, 2)
 _UNITS = (1, 60, 3600, 86400, 31 * 86400, 366 * 86400)
 """Steps, in seconds, of which one leads from each point in time to another that a format can tell from it."""
 
@@ -61,6 +63,10 @@ class Scale(Protocol):
 
     def seam(self, window: Window) -> Window:
         """Return a window, as short as can be, in which the end of another one lies, and what is just before it."""
+        ...
+
+    def half(self, window: Window) -> Window | None:
+        """Return the first half of a window, about; None: none that is shorter can be asked for."""
         ...
 
 
@@ -146,6 +152,23 @@ class Times:
             begin, end, end if self._granularity is not None else self._above(end.place, int(end.place) + 1)
         )
 
+    def half(self, window: Window) -> Window | None:
+        """Return the first half of a window, about."""
+        begin, end = int(window.begin.place), int(window.end.place)
+        middle = self.at((begin + end) // 2)
+        if middle.place <= begin:
+            middle = self._above(begin, begin + 1)
+        return self.window(window.begin, middle) if middle.place < end else None
+
+    def ends_of(self, window: Window) -> Iterator[Window]:
+        """Yield parts of a window that all end where it does, from a short one on up to nearly all of it."""
+        begin, end = int(window.begin.place), int(window.end.place)
+        lengths = [(end - begin) // part for part in _PARTS]
+        for place in (*(end - length for length in lengths), *(begin + length for length in lengths[::-1])):
+            bound = self.at(place)
+            if begin < bound.place < end:
+                yield Window(bound, window.end, window.until)
+
     def _above(self, place: Place, seconds: int) -> Bound:
         """Return the first bound, about, at or above ``seconds``, and above ``place``."""
         bounds = (self.at(seconds + unit) for unit in (0, *_UNITS))
@@ -201,10 +224,18 @@ class Numbers:
 
     def window_from(self, begin: Bound) -> Window:
         """Return the window that begins there."""
-        window, granularity = self._settings.window, self._settings.granularity
-        end = self.at(begin.place + _number(window or 0))
-        until = end if granularity is None else self.at(end.place - _number(granularity))
-        return Window(begin, end, until)
+        return self._window(begin, begin.place + _number(self._settings.window or 0))
+
+    def half(self, window: Window) -> Window | None:
+        """Return the first half of a window, in steps of the granularity, or of 1."""
+        step, begin = _number(self._settings.granularity or 1), window.begin.place
+        steps = (window.end.place - begin) // step // 2
+        return self._window(window.begin, begin + steps * step) if steps else None
+
+    def _window(self, begin: Bound, end: Place) -> Window:
+        granularity = self._settings.granularity
+        until = end if granularity is None else end - _number(granularity)
+        return Window(begin, self.at(end), self.at(until))
 
 
 def _number(said: float | str | Decimal) -> Place:

@@ -254,7 +254,12 @@ class Following:
                     f"sorted, got earlier rows on page {number} than on page 1; {self._advice_on_order()}."
                 )
             # Of a page without values, or with such as have no order, the engine says what is wrong with it.
-            if page.is_last or not ends or (number > 1 and present and present[-1] > marks[1]):
+            if (
+                page.is_last
+                or page.is_capped
+                or not ends
+                or (number > 1 and present and present[-1] > marks[1])
+            ):
                 break
         yield from seen
         yield from pages if number <= _KEPT else islice(self._ask(params), _KEPT, None)

@@ -10,7 +10,7 @@ from tap_rest.paths import scalar_text
 from tap_rest.records import ReadPage
 from tap_rest.settings.pagination import Pagination
 
-__all__ = ["likely_steps"]
+__all__ = ["likely_steps", "total_count_of"]
 
 
 def likely_steps(
@@ -34,9 +34,14 @@ def likely_steps(
 def _pages_left(settings: Pagination, page: ReadPage, pages: int, rows: int) -> int | None:
     if (total := _number(settings.total_pages, page)) is not None:
         return total - pages
-    if (total := _number(settings.total_count, page)) is not None:
+    if (total := total_count_of(settings, page)) is not None:
         return -(-(total - rows) // len(page.came))
     return None
+
+
+def total_count_of(settings: Pagination, page: ReadPage) -> int | None:
+    """Return how many records there are, as far as an answer tells."""
+    return _number(settings.total_count, page)
 
 
 def _number(path: str | None, page: ReadPage) -> int | None:

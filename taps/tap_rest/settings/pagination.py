@@ -99,6 +99,11 @@ PAGINATION = setting.group(
             "flag of that page says that it is the last.",
             enum=["fail", "stop"],
         ),
+        "max_rows": setting.count(
+            "So many rows the API gives of one question, and no more, whatever pages are asked for: an offset or a search that ends at "
+            "row 10,000. Windows that reach it are asked for in halves, a sorted stream goes on by its key, and any other read that "
+            "reaches it ends with an error. Default: none."
+        ),
         "continue_by": setting.text(
             "`page`, `offset`, and links and tokens that number pages: how a read goes on after a page. `number`: by the next "
             "number; rows that shift between pages when the source changes may be missed. `bookmark`: by asking again from the "
@@ -145,6 +150,7 @@ class Pagination(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     empty_page: str | None = None
     end_status: tuple[int, ...] | None = None
     at_itself: str | None = msgspec.field(default=None, name="on_repeated_token")
+    max_rows: int | None = None
     continue_by: str | None = None
     allow_repeated_pages: bool = False
     unread: str | None = None
@@ -172,29 +178,32 @@ _SIZE_AND_END = (
     *("size", "size_param", "total_pages", "total_count", "has_more", "is_last", "stop_on_short_page"),
     *("empty_page", "end_status", "unread"),
 )
-_NUMBER = ("param", "in", "start", "continue_by", "allow_repeated_pages", *_SIZE_AND_END)
+_PAGES = ("max_rows", "continue_by", *_SIZE_AND_END)
+_NUMBER = ("param", "in", "start", "allow_repeated_pages", *_PAGES)
 _TOKEN = (
     *(
         "param",
         "in",
         "request_header",
-        "continue_by",
         "allow_repeated_pages",
         "on_repeated_token",
         "next_request",
     ),
-    *_SIZE_AND_END,
+    *_PAGES,
 )
 _KEYS = {
-    "single": (),
+    "single": ("max_rows",),
     "page": _NUMBER,
     "offset": _NUMBER,
     "cursor": ("cursor", *_TOKEN),
     "header_cursor": ("header", *_TOKEN),
-    "link_header": ("rel", "next_request", "continue_by", "on_repeated_token", *_SIZE_AND_END),
-    "next_url": ("next", "next_request", "continue_by", "on_repeated_token", *_SIZE_AND_END),
-    "hateoas": ("links", "next_request", "rel", "continue_by", "on_repeated_token", *_SIZE_AND_END),
-    "relay": ("param", "continue_by", "allow_repeated_pages", "size", "size_param", "empty_page", "unread"),
+    "link_header": ("rel", "next_request", "on_repeated_token", *_PAGES),
+    "next_url": ("next", "next_request", "on_repeated_token", *_PAGES),
+    "hateoas": ("links", "next_request", "rel", "on_repeated_token", *_PAGES),
+    "relay": (
+        *("param", "continue_by", "max_rows", "allow_repeated_pages", "size", "size_param", "empty_page"),
+        "unread",
+    ),
     "keyset": ("param", "in", "next_request", "field", "template", "allow_repeated_pages", *_SIZE_AND_END),
 }
 _NEEDS = {"cursor": ("cursor",), "header_cursor": ("header",), "keyset": ("field",)}
@@ -208,6 +217,10 @@ def pagination_problems(pagination: Mapping[str, Any], place: str) -> list[str]:
     problems += [problem] if problem is not None else []
     if pagination.get("stop_on_short_page") and "size" not in pagination:
         problems.append(f"`{place}.stop_on_short_page` needs `{place}.size`")
+    if pagination.get("max_rows", pagination.get("size", 0)) < pagination.get("size", 0):
+        problems.append(
+            f"Expected `{place}.max_rows` to be at least `{place}.size`, since one page would reach it"
+        )
     if "in" in pagination and "request_header" in pagination:
         problems.append(f"`{place}.in` has no effect beside `{place}.request_header`")
     if pagination.get("in") == "path" and "param" in pagination:

@@ -249,8 +249,9 @@ class StreamSettings(msgspec.Struct, frozen=True, dict=True):
 
     @property
     def follows_key(self) -> bool:
-        """Whether a read goes on by the replication key instead of the page number."""
-        return self.pagination.type in ("page", "offset") and self._can_follow
+        """Whether a read goes on by the replication key instead of the page number, or where an API gives only so many rows of a question."""
+        goes_by_key = self.pagination.type in ("page", "offset") or self.pagination.max_rows is not None
+        return goes_by_key and self._can_follow
 
     @property
     def may_follow_key(self) -> bool:
@@ -279,7 +280,10 @@ class StreamSettings(msgspec.Struct, frozen=True, dict=True):
     @property
     def in_parts(self) -> bool:
         """Whether it is read in more windows than one, which ascend."""
-        return self.reads_windows and self.incremental is not None and self.incremental.window is not None
+        incremental = self.incremental
+        if incremental is None or not self.reads_windows:
+            return False
+        return incremental.window is not None or self.pagination.max_rows is not None
 
     @property
     def shares_bookmark(self) -> bool:

@@ -338,6 +338,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "pagination.allow_repeated_pages": top(
         {"pagination": {"type": "page"}}, "/again", pagination={"type": "page", "allow_repeated_pages": True}
     ),
+    "pagination.max_rows": pages({"type": "offset"}, max_rows=5),
     "pagination.unread": pages({"type": "next_url", "next": "$.other"}, unread="warn"),
     "streams": top(streams=[{"name": "s", "path": "/plain?x=1", "schema": {"properties": {"id": {}}}}]),
     "streams[].partial_answers": stream({"path": "/partial"}, partial_answers="warn"),

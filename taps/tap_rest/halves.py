@@ -1,0 +1,93 @@
+"""Windows with more rows than the API gives of one question: they are asked for in halves, until each has fewer.
+
+The rows of a window are held back until all of it has come. What was read of one that is too long is thrown away, and
+comes again with its halves: so no row comes twice, with or without a key, and a bookmark stands behind whole windows only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from singerkit_shell.errors import BadDataError
+from tap_rest.pages.caps import TooManyRowsError, tells_too_many
+from tap_rest.records import ReadPage
+from tap_rest.settings.stream import StreamSettings
+from tap_rest.windows import Scale, Window
+
+__all__ = ["Halves"]
+
+Ask = Callable[[Window], Iterator[ReadPage]]
+
+
+class Halves:
+    """How long the windows of one read may be, as its answers show."""
+
+    def __init__(self, settings: StreamSettings) -> None:
+        self._settings, self._pagination = settings, settings.pagination
+        self._halvings = 0
+        """How often a window has to be halved, as far as the last answers tell."""
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether windows may be too long: a read that goes on by its key asks a new question for each page."""
+        return self._pagination.max_rows is not None and not self._settings.follows_key
+
+    def shortened(self, scale: Scale, window: Window) -> Window:
+        """Return the window, or as much of it as is likely to come in answer to one question."""
+        for _ in range(self._halvings):
+            window = scale.half(window) or window
+        return window
+
+    def pages(
+        self, scale: Scale, window: Window, ask: Ask, note_too_long: Callable[[Window], None] | None = None
+    ) -> tuple[Window, Iterator[ReadPage]]:
+        """Return as much of a window, from its beginning on, as comes in answer to one question, with its pages.
+
+        ``note_too_long`` is told of a window before a shorter one is asked for.
+
+        Raises:
+            BadDataError: the shortest window that can be asked for has too many rows.
+        """
+        if not self.is_needed:
+            return window, ask(window)
+        while True:
+            shorter = scale.half(window)
+            held = self._held(ask(window), window, is_shortest=shorter is None)
+            if held is not None or shorter is None:
+                return window, iter(held or ())
+            if note_too_long is not None:
+                note_too_long(window)
+            window = shorter
+            self._halvings += 1
+
+    def _held(self, pages: Iterator[ReadPage], window: Window, *, is_shortest: bool) -> list[ReadPage] | None:
+        """Return the pages of a window; None: they are too many."""
+        held: list[ReadPage] = []
+        try:
+            for page in pages:
+                if not is_shortest and tells_too_many(self._pagination, page):
+                    return None
+                held.append(page)
+        except TooManyRowsError:
+            if is_shortest:
+                raise self._too_many(window) from None
+            return None
+        if 3 * sum(len(page.came) for page in held) < (self._pagination.max_rows or 0):
+            self._halvings = max(self._halvings - 1, 0)
+        return held
+
+    def _too_many(self, window: Window) -> BadDataError:
+        incremental = self._settings.incremental
+        finer = (
+            "set `incremental.granularity`, if the API takes the end for all of that day or second, or "
+            if incremental is not None
+            and incremental.granularity is None
+            and incremental.until == "inclusive"
+            else ""
+        )
+        return BadDataError(
+            f"Asked for `{window.begin.asked}` to `{window.until.asked}`, the shortest window that can be asked for, the API gives as many rows of "
+            f"stream {self._settings.name} as it gives of one question (`pagination.max_rows` {self._pagination.max_rows}): others may be missing. What "
+            f"was confirmed by the target is safe; {finer}ask for fewer rows at a time: by a finer `incremental.format`, or for each of several "
+            "values (`for_each`)."
+        )
