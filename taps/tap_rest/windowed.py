@@ -21,6 +21,7 @@ from tap_rest.clock import clock_of
 from tap_rest.halves import Halves
 from tap_rest.keycolumn import KeyColumn
 from tap_rest.outside import Outside
+from tap_rest.pages.caps import up_to_cap
 from tap_rest.records import ReadPage
 from tap_rest.seams import Seams
 from tap_rest.settings.stream import StreamSettings
@@ -129,7 +130,7 @@ class WindowedRead:
 
     def _look_at_seam(self, scale: Scale, window: Window, within: Within) -> None:
         seam = self._seams.to_look_at(scale, window)
-        for page in self._look(seam.wanted) if seam is not None else ():
+        for page in up_to_cap(self._look(seam.wanted)) if seam is not None else ():
             within.look_at_seam(page, seam or window, window)
 
     def _digests(self, records: Sequence[RawRecord]) -> list[str]:
