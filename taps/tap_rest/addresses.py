@@ -159,6 +159,8 @@ class Reach:
         self._own = configured_origin(base_url, "base_url")
         self._others = {configured_origin(url, "allowed_hosts") for url in hosts}
         self.networks = networks_of(addresses)
+        self._last: tuple[str, bool] | None = None
+        """The last URL that was looked at, without its query, and whether it is our own: of the next page it is the same."""
 
     def is_own(self, url: str) -> bool:
         """Tell whether credentials may go to ``url``.
@@ -168,6 +170,12 @@ class Reach:
             ConfigurationError: its host is a refused address.
             BadDataError: it is no URL.
         """
+        head, last = url.partition("?")[0], self._last  # which another thread may set meanwhile
+        if last is None or last[0] != head or _NO_URL.search(url):
+            last = self._last = head, self._look(url)
+        return last[1]
+
+    def _look(self, url: str) -> bool:
         try:
             origin = origin_of(url)
         except ValueError as error:

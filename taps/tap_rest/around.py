@@ -30,6 +30,7 @@ __all__ = [
     "TYPES",
     "VARIES",
     "WARNINGS",
+    "Around",
     "Habits",
     "Member",
     "comparable",
@@ -335,6 +336,16 @@ def may_tell(names: tuple[str, ...], value: Any) -> bool:
 # What the answers with rows say
 
 
+class Around:
+    """What stands around the rows of one answer, as it is compared with that of others."""
+
+    __slots__ = ("said", "top")
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        self.said = {names: comparable(value) for names, value in members}
+        self.top = frozenset(names[0] for names, _ in members if not is_pointer(names[0]))
+
+
 @dataclass(slots=True)
 class Habits:
     """What stood around the rows of the answers so far: a value that was always the same, or `VARIES`."""
@@ -343,17 +354,16 @@ class Habits:
     said: dict[tuple[str, ...], Any] = field(default_factory=dict)
     around: frozenset[str] = frozenset()
 
-    def learn(self, members: Sequence[Member]) -> None:
+    def learn(self, answer: Around) -> None:
         """Take in an answer with rows."""
-        here = {names: comparable(value) for names, value in members}
-        top = frozenset(names[0] for names, _ in members if not is_pointer(names[0]))
+        here, top = answer.said, answer.top
         if not self.pages:
             self.said, self.around = dict(here), top
-        else:
+        elif here != self.said:
             for names in {*here, *self.said}:
                 if here.get(names) != self.said.get(names):
                     self.said[names] = VARIES
-            self.around &= top
+        self.around &= top
         self.pages += 1
 
     def is_usual(self, names: tuple[str, ...], value: Any) -> bool:

@@ -32,8 +32,10 @@ class Beginning:
 
     def asked(self, question: Question, *, is_first: bool) -> Question:
         """Return what one request of the read asks for."""
-        headers = {**question.headers, **(self.headers if is_first else {})}
         rules = question.rules if self.sends_token else question.rules.without("start_over")
+        if rules is question.rules and not (self.headers or self.ends_with):
+            return question
+        headers = {**question.headers, **(self.headers if is_first else {})}
         return replace(question, headers=headers, rules=rules, accept=(*question.accept, *self.ends_with))
 
 

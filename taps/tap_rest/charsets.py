@@ -5,11 +5,10 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterable, Iterator, Mapping
 
-from requests.structures import CaseInsensitiveDict
-
 from singerkit_shell.encoding import check_utf8
 from singerkit_shell.errors import BadDataError
 from singerkit_shell.secrets import redactor
+from tap_rest.heads import by_name
 
 __all__ = ["charset_of", "codec_named", "is_utf8", "utf8_pieces", "utf8_text"]
 
@@ -75,7 +74,7 @@ def codec_named(charset: str) -> str | None:
 
 def charset_of(headers: Mapping[str, str]) -> str | None:
     """Return the charset that the Content-Type names."""
-    content_type = CaseInsensitiveDict(headers).get("Content-Type", "")
+    content_type = by_name(headers).get("Content-Type", "")
     for part in content_type.split(";")[1:]:
         name, _, value = part.strip().partition("=")
         if name.lower() == "charset" and value:

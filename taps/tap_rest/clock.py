@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-
-from requests.structures import CaseInsensitiveDict
+from functools import lru_cache
 
 from tap_rest.answers import Response
+from tap_rest.heads import by_name
 
 __all__ = ["clock_of"]
 
@@ -21,12 +21,19 @@ def clock_of(response: Response, margin: float) -> float | None:
     That is the `Date` of the answer less the time that the request took, and less the `Age` of an answer that a
     cache gave. None without a usable `Date`.
     """
-    headers = CaseInsensitiveDict(response.headers)
+    headers = by_name(response.headers)
     try:
-        date = parsedate_to_datetime(headers["Date"])
-        date = date.replace(tzinfo=UTC) if date.tzinfo is None else date  # never of this machine's zone
         age = float(headers.get("Age", 0))
-        clock = date.timestamp() - response.seconds - (0 if age < 0 else age) - margin
+        clock = _unix(headers["Date"]) - response.seconds - (0 if age < 0 else age) - margin
     except (KeyError, TypeError, ValueError, OverflowError, OSError):
         return None
     return clock if _OLDEST < clock < float("inf") else None
+
+
+@lru_cache(maxsize=4)
+def _unix(date: str) -> float:
+    """Return the Unix time of a date, which answers within one second have in common."""
+    parsed = parsedate_to_datetime(date)
+    return (
+        parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed
+    ).timestamp()  # never of this machine's zone

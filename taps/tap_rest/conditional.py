@@ -12,10 +12,9 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
 
-from requests.structures import CaseInsensitiveDict
-
 from tap_rest.answers import Response
 from tap_rest.beginnings import AS_CONFIGURED, NOT_MODIFIED, Beginning
+from tap_rest.heads import by_name
 from tap_rest.pages.lastpage import LastPage
 from tap_rest.pages.unread import signs_of_more
 from tap_rest.records import ReadPage
@@ -59,7 +58,7 @@ class Conditional:
 
     def _left_by(self, page: ReadPage, question: Callable[[], str]) -> dict[str, Any]:
         """Return what a page says of its version; nothing, where it may not be all there is, or says nothing that counts."""
-        headers = CaseInsensitiveDict(page.answer.headers)
+        headers = by_name(page.answer.headers)
         etag, modified = headers.get("ETag"), headers.get("Last-Modified")
         if _shows_more(page.answer, page.records_at, len(page.came)):
             return {}  # what speaks for another page is told of, or too little to tell

@@ -12,13 +12,12 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from http import HTTPStatus
-from http.client import HTTPResponse
+from functools import partial
 from typing import Any
 
-from requests import Response
+import requests
 from requests.adapters import HTTPAdapter
-from requests.structures import CaseInsensitiveDict
+from requests.utils import select_proxy
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
@@ -26,6 +25,8 @@ from urllib3.util import connection as urllib3_sockets
 
 from singerkit_shell.signals import stop_flag
 from tap_rest.addresses import Network, check_address, origin_of
+from tap_rest.exchange import Answer, Exchange
+from tap_rest.heads import FinalResponse
 
 __all__ = ["GuardedAdapter", "Watchdog"]
 
@@ -106,7 +107,7 @@ class GuardedAdapter(HTTPAdapter):
     def __init__(
         self, watchdog: Watchdog, allowed: Sequence[Network], key_password: str | None = None
     ) -> None:
-        self._key_password = key_password
+        self._key_password, self._watchdog = key_password, watchdog
         self._pools = _guarded_pools(watchdog, allowed)
         self._proxied_pools = _guarded_pools(watchdog, None)
         self._last_pool: tuple[Any, Any] = (None, None)
@@ -129,6 +130,8 @@ class GuardedAdapter(HTTPAdapter):
         asked = (origin_of(request.url), verify, proxies, cert)
         if self._last_pool[0] != asked:
             pool = super().get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
+            # The authorities of requests, where none are named.
+            self.cert_verify(pool, request.url, verify, cert)  # type: ignore[no-untyped-call]  # it has no types
             self._last_pool = asked, pool
         return self._last_pool[1]
 
@@ -143,23 +146,49 @@ class GuardedAdapter(HTTPAdapter):
         super().close()
         self._last_pool = None, None
 
-    def build_response(self, req: Any, resp: Any) -> Response:
-        """Return what is looked at of an answer, whose body is read from `raw`."""
-        response = Response()
-        response.status_code, response.raw = resp.status, resp
-        response.headers = CaseInsensitiveDict(resp.headers)
-        response.url, response.request = req.url, req
-        return response
+    def exchange(
+        self,
+        request: requests.PreparedRequest,
+        timeouts: tuple[float, float],
+        verify: Any,
+        cert: Any,
+        proxies: Any,
+    ) -> Exchange | _Proxied:
+        """Return what sends a request, and gives its answer to whoever enters it."""
+        if proxies and select_proxy(str(request.url), proxies):
+            return _Proxied(self, request, timeouts, verify, cert, proxies)
+        pool = self.get_connection_with_tls_context(request, verify, cert=cert)
+        return Exchange(pool, request, timeouts, self._watchdog)
 
 
-class _FinalResponse(HTTPResponse):
-    """The answer behind those that only announce it (`103 Early Hints`, `102 Processing`): http.client passes over 100 alone."""
+class _Proxied:
+    """The same over a proxy, by requests: what is said to a proxy depends on its kind."""
 
-    def begin(self) -> None:
-        super().begin()
-        while HTTPStatus.SWITCHING_PROTOCOLS < self.status < HTTPStatus.OK:
-            self.headers = self.msg = None  # type: ignore[assignment]  # what says that it has not begun
-            super().begin()
+    def __init__(
+        self, adapter: GuardedAdapter, request: Any, timeouts: Any, verify: Any, cert: Any, proxies: Any
+    ) -> None:
+        self._send = partial(
+            adapter.send, request, stream=True, timeout=timeouts, verify=verify, cert=cert, proxies=proxies
+        )
+        self._response: Any = None
+
+    def __enter__(self) -> Answer:
+        self._response = self._send()
+        return _OfProxy(self._response.raw)
+
+    def __exit__(self, *_: object) -> None:
+        self._response.close()
+
+
+class _OfProxy(Answer):
+    """An answer as urllib3 gives it."""
+
+    def __init__(self, raw: Any) -> None:
+        super().__init__(raw._original_response)
+        self._raw = raw
+
+    def read(self, size: int) -> bytes:
+        return bytes(self._raw.read(size, decode_content=False))
 
 
 def _guarded_pools(watchdog: Watchdog, allowed: Sequence[Network] | None) -> dict[str, Any]:
@@ -168,7 +197,7 @@ def _guarded_pools(watchdog: Watchdog, allowed: Sequence[Network] | None) -> dic
     class Plain(HTTPConnection):
         # The same connection as `sock`, which is of no use while TLS takes it over.
         line: socket.socket | None = None
-        response_class = _FinalResponse
+        response_class = FinalResponse
 
         def _new_conn(self) -> socket.socket:
             # Names are looked up in C, where no signal is heard.

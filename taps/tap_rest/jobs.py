@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from requests.structures import CaseInsensitiveDict
 
 from singerkit_shell.errors import BadDataError
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.walltime import wall_time
 from tap_rest.answers import Response, excerpt
 from tap_rest.client import Client
+from tap_rest.heads import by_name
 from tap_rest.pages.here import IN_HEADER
 from tap_rest.payloads import CONTENT_TYPES, payload_of
 from tap_rest.placeholders import ABSENT, Values, filled, filled_path, names_in
@@ -158,7 +158,7 @@ class JobRunner:
 def _at(field: str, body: Any, headers: Mapping[str, str]) -> Iterator[Any]:
     """Yield the value of a field, if there is one."""
     if field.startswith(IN_HEADER):
-        text = CaseInsensitiveDict(headers).get(field.removeprefix(IN_HEADER))
+        text = by_name(headers).get(field.removeprefix(IN_HEADER))
         yield from [] if text is None else [text]
         return
     value = body

@@ -385,6 +385,8 @@ def scalar_text(found: Found, place: str) -> str | None:
     Raises:
         BadDataError: it is an object or an array.
     """
+    if isinstance(found, Raw) and (raw := bytes(found)).isdigit():
+        return raw.decode()  # as most are: numbers of pages, of rows
     value = scalar_of(found, place)
     if value is True:
         return "true"

@@ -16,7 +16,7 @@ from singerkit_tap.contract import BookmarkValue
 from singerkit_wire.encode import Decoded, split_records
 from tap_rest import exact
 from tap_rest.answers import RefusingAnswer, Response, excerpt
-from tap_rest.around import Habits, Member, members_around, own_members
+from tap_rest.around import Around, Habits, Member, members_around, own_members
 from tap_rest.bodies import (
     check_is_json,
     description,
@@ -247,7 +247,7 @@ class PageReader:
         if is_object(response):
             at = self._rows_at
             members = members_in(response, "an answer")
-            self._habits.learn(members_around(members, at.names if at else None))
+            self._habits.learn(Around(members_around(members, at.names if at else None)))
 
     def has_rows(self, response: Response) -> bool:
         """Tell whether there are rows in an answer; one that cannot be read has none."""
@@ -340,8 +340,9 @@ class PageReader:
         if path.names == () or not is_object(response):
             return
         members = members_around(members_in(response, where), path.names)
-        self._habits.learn(members)
-        self._here.learn(members)
+        around = Around(members)
+        self._habits.learn(around)
+        self._here.learn(around)
         names = part_of(members)
         if names is None:
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
@@ -22,6 +23,8 @@ Answer = TypeVar("Answer")
 
 _logger = logging.getLogger("tap-rest")
 _YEAR = 366 * 86_400
+_MOMENT = 0.001
+"""Seconds that each wait is longer than: the first try, which has failed already, is never the last for its time."""
 _EARLY = 4
 """How much longer the waits are where a limit was met: those of six tries last more than the minute of which most limits are."""
 
@@ -75,21 +78,8 @@ class Retrying(Generic[Asked, Answer]):
         limits: Retries,
         shown: Callable[[str], str],
     ) -> None:
-        self._limits = limits
-        self._shown = shown
+        self._ask, self._limits, self._shown = ask, limits, shown
         self.count = 0
-        self._ask = backoff.on_exception(
-            _waits,
-            Transient,
-            max_tries=limits.tries,
-            max_time=limits.total,
-            jitter=None,
-            on_backoff=self._wait,
-            on_giveup=_note_tries,
-            logger=None,
-            first=limits.first_wait,
-            longest=limits.longest_wait,
-        )(ask)
 
     def __call__(self, url: str, *args: Asked.args, **kwargs: Asked.kwargs) -> Answer:
         """Return the whole answer.
@@ -98,8 +88,15 @@ class Retrying(Generic[Asked, Answer]):
             RetryableError: there was none after all tries; `FailingServer` where an answer said why.
             Stopped: a signal came while waiting.
         """
+        # Nearly all first tries succeed, and need none of what counts them.
+        began = time.monotonic()
         try:
             return self._ask(url, *args, **kwargs)
+        except Transient as error:
+            failures = [error]
+        again = self._asking_again(self._limits.total - (time.monotonic() - began))
+        try:
+            return again(url, failures, lambda: self._ask(url, *args, **kwargs))
         except Transient as error:
             limits = self._limits
             in_time = "" if error.tries >= limits.tries else f" in {limits.total:g} s (`retries.total`)"
@@ -108,6 +105,21 @@ class Retrying(Generic[Asked, Answer]):
                 f"No whole answer from {self._shown(url)} after {error.tries} {'try' if error.tries == 1 else 'tries'}{in_time}: {error}{error.in_the_end}; "
                 "rows read so far are safe, run again later."
             ) from None
+
+    def _asking_again(self, seconds: float) -> Callable[[str, list[Transient], Callable[[], Answer]], Answer]:
+        """Return what asks again for up to ``seconds``, and once in any case."""
+        return backoff.on_exception(
+            _waits,
+            Transient,
+            max_tries=self._limits.tries,
+            max_time=max(seconds, _MOMENT),
+            jitter=None,
+            on_backoff=self._wait,
+            on_giveup=_note_tries,
+            logger=None,
+            first=self._limits.first_wait,
+            longest=self._limits.longest_wait,
+        )(_with_first)
 
     def _wait(self, details: Any) -> None:
         # The wait itself happens here, before backoff sleeps for the zero seconds that `_waits` told it,
@@ -126,6 +138,13 @@ class Retrying(Generic[Asked, Answer]):
         )
         wall_time.wait(seconds)
         stop_flag.raise_if_set("it was waiting to ask the API again; the state printed so far is valid.")
+
+
+def _with_first(_url: str, failures: list[Transient], ask: Callable[[], Answer]) -> Answer:
+    """Fail as the first try has failed already, and ask from the second on."""
+    if failures:
+        raise failures.pop()
+    return ask()
 
 
 def _waits(first: float, longest: float) -> Generator[float, Transient, None]:

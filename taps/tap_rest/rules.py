@@ -63,6 +63,8 @@ class Rules:
 
     def without(self, then: str) -> Rules:
         """Return all others than those that say so."""
+        if all(rule.then != then for rule, _ in self._rules):
+            return self
         found = Rules()
         found._rules = [(rule, fits) for rule, fits in self._rules if rule.then != then]
         return found

@@ -11,12 +11,11 @@ from functools import partial
 from typing import Any, TypeAlias
 from urllib.parse import urljoin
 
-from requests.structures import CaseInsensitiveDict
-
 from singerkit_shell.errors import BadDataError
 from singerkit_shell.words import counted
 from tap_rest.addresses import is_url
 from tap_rest.beginnings import AS_CONFIGURED, Beginning
+from tap_rest.heads import by_name
 from tap_rest.pages.here import IN_HEADER
 from tap_rest.paths import scalar_text
 from tap_rest.records import ReadPage
@@ -116,7 +115,7 @@ class TokenReads:
         path = self._settings.token
         if path.startswith(IN_HEADER):
             name = path.removeprefix(IN_HEADER).strip()
-            token = CaseInsensitiveDict(page.answer.headers).get(name)
+            token = by_name(page.answer.headers).get(name)
         else:
             token = scalar_text(page.fields.get(path), f"`{path}` of stream {self._name}")
         return token if not token or self._settings.param is not None else self._as_url(token, page)

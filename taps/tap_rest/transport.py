@@ -24,6 +24,7 @@ from tap_rest.addresses import Network, Origin, origin_of
 from tap_rest.answers import Response
 from tap_rest.config import ApiSettings
 from tap_rest.connection import GuardedAdapter, Watchdog
+from tap_rest.exchange import Answer
 from tap_rest.faults import failure_of
 from tap_rest.masking import mask_credentials_of
 from tap_rest.recording.tape import Tape, Track
@@ -69,7 +70,7 @@ class Transport:
         )
         # The user's .netrc is left alone.
         self.session.auth = lambda request: request
-        adapter = GuardedAdapter(watchdog, networks, settings.client_key_password)
+        self._adapter = adapter = GuardedAdapter(watchdog, networks, settings.client_key_password)
         self.session.mount("https://", adapter)
         self.session.mount("http://", adapter)
 
@@ -93,19 +94,22 @@ class Transport:
 
     def _answer(self, prepared: requests.PreparedRequest, url: str) -> Response:
         options = self._transport_options(str(prepared.url))
-        timeout = (self._settings.timeout.connect, self._settings.timeout.read)
+        timeouts = (self._settings.timeout.connect, self._settings.timeout.read)
         began = time.monotonic()
         with self._watchdog.limit(self._settings.timeout.response):
             try:
-                # By the adapter itself: what a session adds is hooks, redirects and a clock.
-                adapter = self.session.get_adapter(url)
-                with adapter.send(prepared, timeout=timeout, **options) as answer:
+                with self._adapter.exchange(prepared, timeouts, **options) as answer:
                     if "Set-Cookie" in answer.headers:
-                        extract_cookies_to_jar(self.session.cookies, prepared, answer.raw)  # type: ignore[no-untyped-call]  # it has no types
+                        extract_cookies_to_jar(self.session.cookies, prepared, answer)  # type: ignore[no-untyped-call]  # it has no types
                     body = self._read_body(answer, url)
-            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            except (
+                requests.RequestException,
+                urllib3.exceptions.HTTPError,
+                OSError,
+                http.client.HTTPException,
+            ) as error:
                 raise self._failure(error, url) from error
-            except (ValueError, http.client.HTTPException) as error:  # what the library did not foresee
+            except ValueError as error:  # what the library did not foresee
                 raise BadDataError(
                     f"The answer of {self._shown(url)} is no HTTP ({type(error).__name__}); ask its makers."
                 ) from error
@@ -113,7 +117,7 @@ class Transport:
                 raise self._failure(TimeoutError(), url)
         spans = () if isinstance(body, bytes) else (body,)
         head = body if isinstance(body, bytes) else body.read(0, PIECE)
-        return Response(url, answer.status_code, answer.headers, head, time.monotonic() - began, spans=spans)
+        return Response(url, answer.status, answer.headers, head, time.monotonic() - began, spans=spans)
 
     def _transport_options(self, url: str) -> dict[str, Any]:
         """Return proxies and certificates for a URL; requests would read the environment for each page."""
@@ -133,10 +137,11 @@ class Transport:
                 ) from None
             if origin[0] == "https":
                 _check_authorities(options["verify"])
+            del options["stream"]
             self._options[origin] = options
         return self._options[origin]
 
-    def _read_body(self, answer: requests.Response, url: str) -> bytes | Span:
+    def _read_body(self, answer: Answer, url: str) -> bytes | Span:
         transfer = answer.headers.get("Transfer-Encoding", "").strip().lower()
         if transfer not in _TRANSFERS:
             raise BadDataError(
@@ -144,7 +149,7 @@ class Transport:
                 "asked for and is not read; ask its makers, or those of a proxy on the way."
             )
         encoding = answer.headers.get("Content-Encoding", "")
-        begun = b"" if encoding else _at_once(answer)
+        begun = b"" if encoding or transfer else _at_once(answer)
         if begun and len(begun) == int(answer.headers["Content-Length"]) <= self._limits.whole:
             return begun
         try:
@@ -161,9 +166,9 @@ class Transport:
                 f"The body from {self._shown(url)} is not in the encoding it declares (Content-Encoding)."
             ) from None
 
-    def _pieces(self, answer: requests.Response) -> Iterator[bytes]:
+    def _pieces(self, answer: Answer) -> Iterator[bytes]:
         left = self._limits.stored
-        while piece := answer.raw.read(PIECE, decode_content=False):
+        while piece := answer.read(PIECE):
             left -= len(piece)
             if left < 0:  # behind the end of what is compressed
                 raise TooLargeError(self._limits.stored)
@@ -183,14 +188,10 @@ def _certificate_of(settings: ApiSettings) -> tuple[str, str] | str | None:
     return settings.client_cert, settings.client_key
 
 
-def _at_once(answer: requests.Response) -> bytes:
+def _at_once(answer: Answer) -> bytes:
     """Return a body that is not compressed, and short, as far as it comes; nothing of another."""
     length = answer.headers.get("Content-Length", "")
-    return (
-        answer.raw.read(PIECE, decode_content=False)
-        if length.isdecimal() and 0 < int(length) <= PIECE
-        else b""
-    )
+    return answer.read(PIECE) if length.isdecimal() and 0 < int(length) <= PIECE else b""
 
 
 def _check_authorities(verify: object) -> None:

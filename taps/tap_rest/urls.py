@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from tap_rest.addresses import is_url
+
+_PLAIN = re.compile(r"https?://[\w.:-]+/[\w./~%@+-]+", re.ASCII)
+"""A URL without a query, that no parser takes apart otherwise than another."""
 
 __all__ = ["joined", "parameters_in_path", "texts_of", "with_params"]
 
@@ -22,9 +26,11 @@ def with_params(url: str, params: Mapping[str, Any]) -> str:
     """Return ``url`` with parameters behind those of its query."""
     if not params:
         return url
+    added = urlencode([(name, text) for name, value in params.items() for text in texts_of(value)])
+    if added and _PLAIN.fullmatch(url):
+        return f"{url}?{added}"
     parts = urlsplit(url)
-    pairs = [(name, text) for name, value in params.items() for text in texts_of(value)]
-    query = "&".join(part for part in (parts.query, urlencode(pairs)) if part)
+    query = "&".join(part for part in (parts.query, added) if part)
     return urlunsplit(parts._replace(query=query))
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from requests.structures import CaseInsensitiveDict
+from tap_rest.heads import by_name
 
 __all__ = ["is_rate_limit", "wait_asked_for"]
 
@@ -111,7 +111,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
     Beside it there are `retry-after-ms`, `X-Rate-Limit-Retry-After-Seconds` and the like.
     """
-    text = CaseInsensitiveDict(headers).get("Retry-After", "").strip()
+    text = by_name(headers).get("Retry-After", "").strip()
     if not text:
         return _retry_after_of_others(headers)
     try:
@@ -133,6 +133,6 @@ def _retry_after_of_others(headers: Mapping[str, str]) -> float | None:
 
 def _left(moment: float, headers: Mapping[str, str]) -> float:
     # The server's own clock, where it tells: ours may be wrong.
-    now = CaseInsensitiveDict(headers).get("Date")
+    now = by_name(headers).get("Date")
     start = email.utils.parsedate_to_datetime(now).timestamp() if now else time.time()
     return max(0.0, moment - start)

@@ -9,7 +9,8 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 import msgspec
-from requests.structures import CaseInsensitiveDict
+
+from tap_rest.heads import by_name
 
 __all__ = ["Look", "format_of_name", "format_of_type", "is_json", "look_of"]
 
@@ -54,7 +55,7 @@ class Look(NamedTuple):
 
 def format_of_type(headers: Mapping[str, str]) -> str | None:
     """Return the format that a Content-Type names; None where it names none that is read."""
-    kind = CaseInsensitiveDict(headers).get("Content-Type", "").partition(";")[0].strip().lower()
+    kind = by_name(headers).get("Content-Type", "").partition(";")[0].strip().lower()
     return _TYPES.get(kind, "xml" if kind.endswith("+xml") and "html" not in kind else None)
 
 

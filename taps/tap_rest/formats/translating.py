@@ -7,7 +7,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from msgspec.json import encode
-from requests.structures import CaseInsensitiveDict
 
 from singerkit_shell.errors import BadDataError
 from tap_rest.answers import Response
@@ -18,6 +17,7 @@ from tap_rest.formats.lines import array_of_lines
 from tap_rest.formats.looks import format_of_name, format_of_type, is_json
 from tap_rest.formats.texts import readers_of
 from tap_rest.formats.xmltext import XmlReader
+from tap_rest.heads import by_name
 from tap_rest.long.opening import Opening, as_utf8
 from tap_rest.pages.kinds import body_paths
 from tap_rest.paths import parse_path
@@ -85,7 +85,7 @@ class Translator:
             charset = self._settings.csv.encoding
         # A document of XML says its charset itself.
         given = charset if charset is not None or kind == "xml" else "utf-8"
-        content_type = CaseInsensitiveDict(response.headers).get("Content-Type", "")
+        content_type = by_name(response.headers).get("Content-Type", "")
         content_type = TABS if files[0].name.lower().endswith(".tsv") else content_type
         spans = [file.content for file in files if isinstance(file.content, Span)]
         if spans and self._why_whole is None:
@@ -187,6 +187,6 @@ def _may_be_in_rows(path: str) -> bool:
 
 def _tells_its_end(headers: Mapping[str, str]) -> bool:
     """Tell whether a connection that ends in the middle of a body is noticed."""
-    named = CaseInsensitiveDict(headers)
+    named = by_name(headers)
     is_packed = any(name in named.get("Content-Encoding", "").lower() for name in ("gzip", "deflate"))
     return "Content-Length" in named or is_packed or "chunked" in named.get("Transfer-Encoding", "").lower()

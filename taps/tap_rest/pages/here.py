@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
-from requests.structures import CaseInsensitiveDict
-
 from singerkit_shell.errors import BadDataError
 from singerkit_shell.secrets import redactor
 from tap_rest.answers import Response
+from tap_rest.heads import by_name
 from tap_rest.pages.endings import Endings
 from tap_rest.pages.steps import Step
 from tap_rest.paths import Found, Path, column_of, list_and_last, scalar_of, scalar_text
@@ -112,7 +111,7 @@ class Here:
         )
 
     def header(self, name: str) -> str | None:
-        return CaseInsensitiveDict(self.response.headers).get(name.strip())
+        return by_name(self.response.headers).get(name.strip())
 
     def number(self, path: str) -> int:
         """Return the whole number at ``path``, from the end of `0-24/3573` too."""

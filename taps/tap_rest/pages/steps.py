@@ -6,7 +6,7 @@ Where that travels, as a parameter, a header or a member of the body, stands in 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from tap_rest.placeholders import as_text
@@ -71,12 +71,12 @@ def step_after_page(settings: Pagination, step: Step, rows: int) -> Step:
 
 
 def step_at(step: Step, settings: Pagination, position: int) -> Step:
-    return replace(step_with(step, settings, position), position=position)
+    return Step(step.url, {**step.sent, role_of(settings): position}, position)
 
 
 def step_with(step: Step, settings: Pagination, value: Any) -> Step:
     """Return the step that differs from ``step`` in what tells pages apart."""
-    return replace(step, sent={**step.sent, role_of(settings): value})
+    return Step(step.url, {**step.sent, role_of(settings): value}, step.position)
 
 
 def step_behind_key(step: Step, settings: Pagination, value: Any) -> Step:

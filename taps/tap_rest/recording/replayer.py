@@ -10,12 +10,12 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 import requests
-from requests.structures import CaseInsensitiveDict
 
 from singerkit_shell import errors
 from singerkit_shell.errors import BadDataError, ConfigurationError, SingerkitError
 from singerkit_shell.secrets import redactor
 from tap_rest.answers import Response
+from tap_rest.heads import by_name
 from tap_rest.masking import listed_names
 from tap_rest.recording.folder import FORMAT, FolderReader
 from tap_rest.recording.tape import Track
@@ -137,7 +137,7 @@ class Replayer:
         body = self._folder.body(told)
         spans = () if isinstance(body, bytes) else (body,)
         head = body if isinstance(body, bytes) else body.read(0, PIECE)
-        headers: CaseInsensitiveDict[str] = CaseInsensitiveDict(told["headers"])
+        headers = by_name(told["headers"])
         return Response(url, told["status"], headers, head, told["seconds"], spans=spans)
 
     # What is not recorded

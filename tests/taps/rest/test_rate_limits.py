@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -13,9 +14,10 @@ import pytest
 from taps.rest.api_server import Asked, Reply, json_reply, repeatedly, serving
 from taps.rest.drive import drive
 
+from singerkit_shell.errors import RetryableError
 from singerkit_shell.signals import StopFlag
 from tap_rest.pacing import Pace
-from tap_rest.retries import Transient, _waits
+from tap_rest.retries import Retrying, Transient, _waits
 from tap_rest.settings.limits import Retries
 from tap_rest.settings.ratelimit import RateLimit
 from tap_rest.waiting import is_rate_limit, wait_asked_for
@@ -276,3 +278,19 @@ def test_a_budget_that_is_never_met_is_refused(said: dict[str, Any], problem: st
     run = drive(lambda _: GOOD).run(STREAM, rate_limit=said)
     assert run.code == 78
     assert problem in run.sentence
+
+
+@pytest.mark.parametrize(("total", "tries"), [(50, 2), (150, 5)])
+def test_the_time_of_the_first_try_counts(total: float, tries: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter([0.0, 100.0])
+    monkeypatch.setattr("tap_rest.retries.time", SimpleNamespace(monotonic=lambda: next(moments)))
+    asked: list[str] = []
+
+    def ask(url: str) -> None:
+        asked.append(url)
+        raise Transient("status 503")
+
+    limits = Retries(tries=5, first_wait=0.01, longest_wait=0.01, total=total)
+    with pytest.raises(RetryableError, match=f"after {tries} tries"):
+        Retrying(ask, limits, str)("http://api.test/rows")
+    assert len(asked) == tries

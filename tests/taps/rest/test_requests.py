@@ -11,8 +11,11 @@ from taps.rest.api_server import Asked, Reply, json_reply, serving
 
 from tap_rest.addresses import Reach
 from tap_rest.config import api_settings
+from tap_rest.pages.pagination import _token
+from tap_rest.pages.steps import Step
 from tap_rest.questions import Question
 from tap_rest.sending import Sender
+from tap_rest.urls import with_params
 
 BASE = "http://API.test/a%2db/./rows"
 PAGED: dict[str, Any] = {"name": "rows", "path": "/rows", "pagination": {"type": "page", "size": 1}}
@@ -82,3 +85,23 @@ def test_cookies_of_any_page_are_sent_on_the_next_ones_beside_the_key(place: str
         assert all(cookie.count("session=canary-1") == 1 for cookie in sent)
     else:
         assert keys == ["canary-1"] * 5
+
+
+@pytest.mark.parametrize(
+    ("url", "params", "whole"),
+    [
+        ("http://api.test/rows", {"a": [], "b": []}, "http://api.test/rows"),
+        ("http://api.test/rows", {"a": [1, True], "b": "x y"}, "http://api.test/rows?a=1&a=true&b=x+y"),
+        ("http://api.test/rows?c=1#part", {"a": 1}, "http://api.test/rows?c=1&a=1#part"),
+        ("http://api.test", {"a": 1}, "http://api.test?a=1"),
+        ("http://[::1]:8/rows;v=1", {"a": 1}, "http://[::1]:8/rows;v=1?a=1"),
+    ],
+)
+def test_parameters_stand_behind_those_of_a_url(url: str, params: dict[str, Any], whole: str) -> None:
+    assert with_params(url, params) == whole
+
+
+def test_no_two_pages_are_one_by_their_tokens() -> None:
+    pages: list[Any] = [-2, -1, 0, 1, "1", "-1", 1.5, True, None, [1]]
+    tokens = {_token(Step("http://api.test/rows", {"page": page})) for page in pages}
+    assert len(tokens) == len(pages)

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tap_rest.around import Habits, members_around
+from tap_rest.around import Around, Habits, members_around
 from tap_rest.signs import signs_in_headers, signs_of, wait_asked
 
 
@@ -20,7 +20,7 @@ def around(body: Any) -> list[Any]:
 def signs(none: Any, *rows: Any, told: Any = (), is_first: bool = False) -> set[str]:
     habits = Habits()
     for body in rows:
-        habits.learn(around(body))
+        habits.learn(Around(around(body)))
     return set(signs_of(around(none), habits, told, is_first=is_first))
 
 
