@@ -12,7 +12,7 @@ from tap_rest.answers import RefusingAnswer, Response
 from tap_rest.bodies import description, first_inside, members_in, members_of, refuse_message
 from tap_rest.paths import Path
 
-__all__ = ["ASK_FOR_OBJECTS", "HEADS", "array_at", "arrays_of_objects", "detected"]
+__all__ = ["ASK_FOR_OBJECTS", "DULL", "HEADS", "array_at", "arrays_of_objects", "detected"]
 
 HEADS = ("columns", "cols", "fields", "headers", "header", "schema")
 """Names of what stands above a table, whose rows are arrays."""
@@ -20,7 +20,8 @@ ASK_FOR_OBJECTS = (
     'rows that are arrays have no names: set `"layout": "arrays"`, which takes those of their header, or ask the API for objects (Datasette: '
     '`"params": {"_shape": "objects"}`)'
 )
-_DULL = ("error", "errors", "warnings", "messages", "notices", "links", "_links")
+DULL = ("error", "errors", "warnings", "messages", "notices", "links", "_links")
+"""Names of lists that stand beside records."""
 
 
 def detected(response: Response, where: str, stream: str, look_at_none: Callable[[], None]) -> Path:
@@ -34,7 +35,7 @@ def detected(response: Response, where: str, stream: str, look_at_none: Callable
     members = members_in(response, where)
     candidates = arrays_of_objects(members)
     empty = [
-        name for name, value in members.items() if first_inside(value) == b"]" and name.lower() not in _DULL
+        name for name, value in members.items() if first_inside(value) == b"]" and name.lower() not in DULL
     ]
     if candidates:
         # Which may hold the records of other answers, as where others come along with them.

@@ -22,8 +22,10 @@ from singerkit_shell.errors import BadDataError
 from singerkit_shell.secrets import redactor
 from singerkit_state.readas import schema_of
 from singerkit_wire.encode import RawRecord
-from tap_rest.catalogedits import CatalogEdits, joined
+from tap_rest.catalogedits import CatalogEdits
+from tap_rest.catalogedits import joined as joined_with_catalog
 from tap_rest.keptschema import KeptSchema
+from tap_rest.openapi.joining import contradictions, filled, joined
 from tap_rest.overrides import Misfits, overlaid
 from tap_rest.pagefit import checker_of
 from tap_rest.schemas import Sample, SchemaKeeper, listed, without
@@ -54,6 +56,7 @@ class InferredSchema:
         limits: InferSettings,
         parent: SchemaKeeper | None = None,
         former: Mapping[str, str] = MappingProxyType({}),
+        documented: Mapping[str, Any] | None = None,
     ) -> None:
         self._settings = settings
         self._limits, self._parent, self._sent_before = limits, parent, former
@@ -74,6 +77,9 @@ class InferredSchema:
         self._misfits = [Misfits(settings.name, props, by) for by, props in said.items() if props]
         self._inferred = cached or without(self._chosen, self._edits.properties) or None
         self.is_known = self._inferred is not None
+        self._documented = documented
+        if documented is not None and self._inferred is not None:
+            self._inferred = filled(self._inferred, documented)
         self._fits = checker_of(self._inferred)
         known = properties_of(self._chosen)
         now = properties_of(self.schema) if self._chosen else {}
@@ -82,11 +88,16 @@ class InferredSchema:
     @property
     def schema(self) -> dict[str, Any]:
         """What is known; before the first record also that there will be keys and copied fields."""
-        inferred = self._inferred or {"type": "object", "properties": {}}
+        inferred = self._known_or_documented
         known = self._beside_catalog(inferred) if self._chosen else inferred
         nothing = {name: {"type": ["null"]} for name in self.placeholders}
         known = {**known, "properties": nothing | known.get("properties", {})} if nothing else dict(known)
         return overlaid(known, self._overrides) if self._overrides else known
+
+    @property
+    def _known_or_documented(self) -> dict[str, Any]:
+        known = self._inferred or {"type": "object", "properties": {}}
+        return known if self._documented is None else filled(known, self._documented)
 
     @property
     def declared(self) -> Mapping[str, Any]:
@@ -101,7 +112,7 @@ class InferredSchema:
         """The keys and copied fields that nobody has seen, as long as no record has been."""
         if self.is_known:
             return ()
-        settings, known = self._settings, (self._inferred or {}).get("properties", {})
+        settings, known = self._settings, self._known_or_documented.get("properties", {})
         names = [
             *settings.primary_keys,
             *filter(None, [settings.replication_key]),
@@ -127,7 +138,7 @@ class InferredSchema:
             self._remember(before)
             self._kept.write(self._inferred, self._former)
             self._tell(sent, is_from_start=False)
-        else:
+        elif self._documented is None:
             _logger.warning(
                 "Stream %s has no records, so nothing can be inferred yet; a declared `schema` would help.",
                 self._settings.name,
@@ -185,7 +196,9 @@ class InferredSchema:
         chosen, found = self._chosen.get("properties", {}), inferred.get("properties", {})
         properties = {**found, **chosen}
         if self._edits.are_known:
-            both = {name: joined(chosen[name], found[name]) for name in chosen.keys() & found.keys()}
+            both = {
+                name: joined_with_catalog(chosen[name], found[name]) for name in chosen.keys() & found.keys()
+            }
             return self._edits.over({**self._chosen, "properties": properties | both})
         for name in chosen.keys() & found.keys():
             is_edited = chosen[name] not in self._former.get(name, [])
@@ -222,12 +235,28 @@ class InferredSchema:
         found = inference.schema(
             self._settings.primary_keys,
             format_values=self._limits.format_values,
-            known=self._inferred,
+            known=self._inferred or self._documented,
             formats_at_once=self._formats_at_once(),
         )
+        if self._documented is not None and not self.is_known:
+            found = self._beside_document(found, self._documented)
         self._inferred = merge_schemas(self._inferred or {}, found)
         self.is_known = True
         self._fits = checker_of(self._inferred)
+
+    def _beside_document(self, found: Mapping[str, Any], documented: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the first records show, with what the document says of them, and tell where it is wrong."""
+        wrong = list(contradictions(found, documented))
+        if wrong:
+            _logger.warning(
+                "The records of stream %s are not what its OpenAPI document says, and count in its place: %s.",
+                self._settings.name,
+                "; ".join(
+                    f"{listed([name])} is {shown} there, {said} in the document"
+                    for name, shown, said in wrong[:10]
+                ),
+            )
+        return joined(found, documented)
 
     def _formats_at_once(self) -> dict[str, Collection[str]]:
         """Return, by field, the formats that one value gives.

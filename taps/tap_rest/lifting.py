@@ -17,7 +17,7 @@ from tap_rest.settings.fields import text_of
 from tap_rest.settings.stream import StreamSettings
 from tap_rest.withmembers import with_copies
 
-__all__ = ["Lifting", "with_copied"]
+__all__ = ["Lifting", "declared_at", "with_copied"]
 
 
 class Lifting:
@@ -59,7 +59,7 @@ def with_copied(stream: str, schema: dict[str, Any], copied: Mapping[str, Sequen
     added = {}
     for name, names in copied.items():
         if name not in known:
-            found = _declared_at(schema, names)
+            found = declared_at(schema, names)
             if found is None:
                 raise ConfigurationError(
                     f"Stream `{stream}` has `{text_of(names)}` of its records copied to the top as `{name}`, and its `schema` does not say "
@@ -69,12 +69,12 @@ def with_copied(stream: str, schema: dict[str, Any], copied: Mapping[str, Sequen
     return {**schema, "properties": {**known, **added}} if added else schema
 
 
-def _declared_at(schema: Mapping[str, Any], names: Sequence[str]) -> Any:
+def declared_at(schema: Mapping[str, Any], names: Sequence[str]) -> Any:
     """Return the schema of what stands at ``names`` inside; None: it is not declared."""
     if not names:
         return schema
     for branch in (schema, *schema.get("anyOf", ())):
         inside = branch.get("properties", {}).get(names[0])
         if isinstance(inside, Mapping):
-            return _declared_at(inside, names[1:])
+            return declared_at(inside, names[1:])
     return None

@@ -19,6 +19,7 @@ from tap_rest.settings.limits import Retries
 from tap_rest.settings.parent import names_above
 from tap_rest.settings.ratelimit import idle_budgets
 from tap_rest.settings.request import with_request
+from tap_rest.settings.schema import openapi_of
 from tap_rest.urls import parameters_in_path
 
 _UNSAID = Retries()
@@ -119,7 +120,7 @@ def idle_settings(config: Group) -> list[str]:
             for index, stream in enumerate(config["streams"])
             if not stream.get("selected", True)
         ]
-    if all("schema" in stream for stream in config["streams"]):
+    if all("schema" in stream and openapi_of(stream["schema"]) is None for stream in config["streams"]):
         idle += [
             f"`{key}` has no effect, since every stream declares its `schema`: nothing is inferred. Take it out."
             for key in ("infer", "schema_cache")

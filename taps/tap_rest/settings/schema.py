@@ -1,24 +1,46 @@
-"""`schema` and `schema_overrides`: what the records of a stream are declared to be, as a whole or field by field."""
+"""`schema` and `schema_overrides`: what the records of a stream are declared to be, as a whole, by a document, or field by field."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
 from jsonschema.exceptions import SchemaError
 from jsonschema.validators import Draft202012Validator
 
 from singerkit_catalog.compiled import is_annotation
 from singerkit_shell.validate import nearest
+from tap_rest.settings import setting
 from tap_rest.settings.fields import field_problem, names_of
 
-__all__ = ["OVERRIDES", "SCHEMA", "overridden", "override_problems"]
+__all__ = [
+    "OVERRIDES",
+    "SCHEMA",
+    "OpenApi",
+    "openapi_of",
+    "overridden",
+    "override_problems",
+    "schema_problems",
+]
 
 SCHEMA: dict[str, Any] = {
     "type": ["object", "string"],
     "secret": False,
-    "description": "JSON Schema of a record, or the path of a file with it. Default: inferred.",
+    "description": "JSON Schema of a record, or the path of a file with it, or what an OpenAPI document says of it (`openapi`). Default: inferred.",
+    "additionalProperties": {},  # all that JSON Schema has
+    "properties": {
+        "openapi": setting.name(
+            "Path of an OpenAPI document (3.0, 3.1, or Swagger 2.0; JSON or YAML): what it says of the records, beside what they show. The "
+            "operation is found by the stream's `path` and `method`.",
+            minLength=1,
+        ),
+        "component": setting.name(
+            "The component of the document that a record is, where the operation does not tell.", minLength=1
+        ),
+    },
 }
+_OF_DOCUMENT = ("openapi", "component")
 OVERRIDES: dict[str, Any] = {
     "type": "object",
     "additionalProperties": {"type": "object", "minProperties": 1},
@@ -43,6 +65,37 @@ _KEYWORDS = frozenset(Draft202012Validator.META_SCHEMA.get("properties", ())) | 
         "contentMediaType",
     ),
 }
+
+
+class OpenApi(msgspec.Struct, frozen=True):
+    """`schema` by a document."""
+
+    openapi: str
+    component: str | None = None
+
+
+def openapi_of(schema: Any) -> OpenApi | None:
+    """Return `schema` of a stream as one by a document; None: it is another."""
+    return msgspec.convert(schema, OpenApi) if isinstance(schema, Mapping) and "openapi" in schema else None
+
+
+def schema_problems(stream: Mapping[str, Any], place: str) -> Iterator[str]:
+    """Yield what is wrong with `schema` and `schema_overrides` of a stream."""
+    yield from override_problems(stream, place)
+    schema, where = stream.get("schema"), f"{place}.schema"
+    if not isinstance(schema, Mapping) or schema.keys().isdisjoint(_OF_DOCUMENT):
+        return
+    if "openapi" not in schema:
+        yield f"`{where}.component` has no effect without `{where}.openapi`"
+    for key in schema.keys() - set(_OF_DOCUMENT):
+        yield f"`{where}.{key}` does not go with `{where}.openapi`: the document says what records are, and `{place}.schema_overrides` says it of single fields"
+    if stream.get("format") in ("csv", "xml") or stream.get("layout", "objects") != "objects":
+        yield f"`{where}.openapi` has no effect on rows that are no JSON objects; take it out, or declare a schema"
+    for key in ("graphql", "job", "jmespath"):
+        if key in stream and "component" not in schema:
+            yield f"Expected the key `{where}.component` beside `{place}.{key}`, whose rows no operation of the document describes"
+
+
 _NAMED = ("properties", "patternProperties")
 _INSIDE = ("items", "additionalProperties", "not")
 

@@ -24,7 +24,7 @@ from tap_rest.settings.method import BODY_FORMAT, GRAPHQL, METHOD, REQUEST_BODY,
 from tap_rest.settings.pagination import PAGINATION, Pagination, pagination_problems
 from tap_rest.settings.parent import PARENT, Parent, fields_of_parent, parent_problems
 from tap_rest.settings.request import bookmark_needed
-from tap_rest.settings.schema import OVERRIDES, SCHEMA, overridden, override_problems
+from tap_rest.settings.schema import OVERRIDES, SCHEMA, overridden, schema_problems
 from tap_rest.settings.span import END_DATE, START_DATE
 from tap_rest.settings.times import TIME_ZONE, time_zone_problems
 from tap_rest.settings.tokens import TokenSettings
@@ -359,7 +359,7 @@ def stream_problems(
     problems += time_zone_problems(stream, f"{place}.")
     problems += field_problems(stream, place)
     problems += body_problems(stream, place)
-    problems += override_problems(stream, place)
+    problems += schema_problems(stream, place)
     return problems + parent_problems(stream, place, streams)
 
 

@@ -82,7 +82,7 @@ def discover_here(api: Api, *streams: Mapping[str, Any], cache: Path, **config: 
 
 def _config(api: Api, streams: Sequence[Mapping[str, Any]], cache: Path, more: Mapping[str, Any]) -> Any:
     retries = {"tries": 3, "first_wait": 0.01, "longest_wait": 0.05}
-    inferred = any("schema" not in stream for stream in streams)
+    inferred = any("schema" not in stream or "openapi" in stream["schema"] for stream in streams)
     given = {"base_url": api.url, "streams": list(streams), "retries": retries}
     given |= {"schema_cache": str(cache)} if inferred else {}
     return json.loads(json.dumps(given | more))

@@ -509,6 +509,8 @@ SHOWN_ELSEWHERE = {
         f"streams[].errors[].{key}": "test_a_rule_fits_by_status_and_body"
         for key in ("status", "path", "equals", "contains", "matches")
     },
+    "streams[].schema.openapi": "test_what_the_document_says_is_sent_also_where_there_is_no_record",
+    "streams[].schema.component": "test_what_records_show_and_the_document_leaves_open_counts",
     "streams[].job": "test_a_job_is_made_waited_for_and_read",
     "streams[].job.result": "test_one_more_request_tells_where_the_rows_are",
     **{f"streams[].job.{step}": "test_a_job_is_made_waited_for_and_read" for step in ("create", "poll")},
