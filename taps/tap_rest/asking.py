@@ -128,6 +128,7 @@ class Asking:
             settings.partial_answers,
             told.warn,
             asks_for_things=_asks_for_things(settings.path.partition("?")[0]),
+            is_ndjson=settings.format == "ndjson",
             layout=layout_of(settings, types),
             is_one_each=not settings.makes_rows and not settings.inside,
             shaped=self._shaped,
@@ -223,6 +224,7 @@ class Asking:
             if response.status in beginning.ends_with or response.taken_for == "start_over":
                 yield ReadPage([], {}, response, is_unchanged=response.status == NOT_MODIFIED)
                 return
+            self._witness.refuse_rows_left_out(response, where)
             if response.taken_for == "skip":
                 if not (begins and begins_read):
                     raise BadDataError(told_of_lost_page(where, response.status, excerpt(response)))

@@ -26,10 +26,10 @@ _SETTLED = 60.0
 
 
 class Conditional:
-    """The conditional requests of one stream, ``name``; ``warn`` takes a sentence."""
+    """The conditional requests of one stream, ``name``; ``warn`` takes a sentence, ``is_in_doubt`` tells whether one was said of its answers."""
 
-    def __init__(self, name: str, warn: Callable[[str], None]) -> None:
-        self._name, self._warn = name, warn
+    def __init__(self, name: str, warn: Callable[[str], None], is_in_doubt: Callable[[], bool]) -> None:
+        self._name, self._warn, self._is_in_doubt = name, warn, is_in_doubt
 
     def pages(
         self, left: Any, question: Callable[[], str], ask: Callable[[Beginning], Iterator[ReadPage]]
@@ -60,7 +60,7 @@ class Conditional:
         """Return what a page says of its version; nothing, where it may not be all there is, or says nothing that counts."""
         headers = by_name(page.answer.headers)
         etag, modified = headers.get("ETag"), headers.get("Last-Modified")
-        if _shows_more(page.answer, page.records_at, len(page.came)):
+        if self._is_in_doubt() or _shows_more(page.answer, page.records_at, len(page.came)):
             return {}  # what speaks for another page is told of, or too little to tell
         if not etag and not modified:
             self._warn(

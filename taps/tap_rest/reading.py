@@ -73,19 +73,26 @@ class Reading:
             begun = stream.first_reads.begun(context, params) if is_first and begins_read else None
             return begun or stream.asking.pages(context, params, is_first=is_first, begins_read=begins_read)
 
-        end = self._end()
-        if end is not None:
-            end.check(start.value)
         if stream.settings.reads_windows and stream.bookmark_key is not None:
             pages = self._windows(context, ask).pages(start.value)
         else:
             params = self._params_from(start.value)
             stream.expect_reads(context, params)
             pages = self._question(context, ask, self._params_from, params, is_first=is_first)
+        # Rows without a key may stand behind all others, and be read when there is no bookmark yet.
+        return self.to_the_end(pages, start, is_sorted=stream.settings.is_sorted and not is_first)
+
+    def to_the_end(self, pages: Iterator[ReadPage], start: Start, *, is_sorted: bool) -> Iterator[ReadPage]:
+        """Return pages without the rows from `end_date` on.
+
+        Raises:
+            ConfigurationError: the bookmark is there already, or the key is no point in time.
+        """
+        end = self._end()
         if end is None:
             return pages
-        # Rows without a key may stand behind all others, and be read when there is no bookmark yet.
-        return end.pages(pages, is_sorted=stream.settings.is_sorted and not is_first)
+        end.check(start.value)
+        return end.pages(pages, is_sorted=is_sorted)
 
     def _end(self) -> EndDate | None:
         stream, end = self._stream, self._stream.settings.end_date

@@ -30,6 +30,7 @@ from tap_rest.bodies import (
 from tap_rest.detecting import ASK_FOR_OBJECTS, array_at, arrays_of_objects, detected
 from tap_rest.failures import Failure, Weight, failure_of, left_of, may_be_a_things, part_of
 from tap_rest.formats.layouts import Layout
+from tap_rest.lastrow import LastRow
 from tap_rest.long.rows import changed
 from tap_rest.paths import (
     Finder,
@@ -120,6 +121,7 @@ class PageReader:
         warn: Callable[[str], None] = _logger.warning,
         *,
         asks_for_things: bool = False,
+        is_ndjson: bool = False,
         layout: Layout | None = None,
         is_one_each: bool = True,
         shaped: Callable[[Sequence[Raw], str], Sequence[Raw]] = lambda records, _: records,
@@ -128,6 +130,7 @@ class PageReader:
         self._layout, self._shaped, self._is_one_each = layout, shaped, is_one_each
         self._is_partial_fine = partial == "warn"
         self._asks_for_things = asks_for_things
+        self._last_row = LastRow(is_ndjson=is_ndjson)
         self._warn = warn
         self._fields = [parse_path(text, f"a path of stream {stream}") for text in fields]
         self._is_missing_empty = missing == "empty"
@@ -199,6 +202,7 @@ class PageReader:
         else:
             self._headers.update(map(str.lower, response.headers))
             self._look_beside(response, where, self._unfiltered or self._path)
+            self._look_at_last(records or before or (), response, where)
         self._look_at_status(response, where, is_empty=not (records or before), is_first=is_first)
         fields = {path.text: found[path.text] for path in self._fields}
         at = (self._unfiltered or self._path).names
@@ -353,6 +357,21 @@ class PageReader:
             f'others may be missing; if such answers are to be taken, say `"partial_answers": "warn"` in stream {self._stream}.'
         )
         self._refuse_in_part(sentence, words)
+
+    def _look_at_last(self, records: Sequence[Raw], response: Response, where: str) -> None:
+        """Refuse an answer whose last record is none, but tells that the API failed behind the others.
+
+        Raises:
+            BadDataError: it does.
+        """
+        error = self._last_row.error_in(records, response)
+        if error is not None:
+            words = excerpt(replace(response, body=bytes(error)))
+            self._refuse_in_part(
+                f"The last record in {where} has nothing of the others, and says {words}: the API may have failed in the middle of them, so others may be "
+                f'missing; if it is a record, say `"partial_answers": "warn"` in stream {self._stream}.',
+                words,
+            )
 
     def _look_at_none(
         self, response: Response, where: str, path: Path, *, has_list: bool = True, is_first: bool

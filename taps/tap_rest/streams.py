@@ -11,6 +11,8 @@ from functools import cached_property, partial
 from itertools import islice
 from typing import Any, ClassVar, Protocol
 
+import msgspec
+
 from singerkit_catalog.admitted import types_of
 from singerkit_catalog.schema import properties_of
 from singerkit_shell.errors import BadDataError, SingerkitError, Stopped
@@ -127,7 +129,11 @@ class RestStream(PartitionedStream):
         self.first_reads = FirstPages(self.asking.pages, tap.room)
         self._reading = Reading(self)
         self._whole = WholeLoad(self)
-        self._conditional = Conditional(settings.name, self._tell) if settings.conditional else None
+        self._conditional = (
+            Conditional(settings.name, self._tell, lambda: self._whole.is_in_doubt)
+            if settings.conditional
+            else None
+        )
         self._tokens = token_reads(settings, self._question, self._tell)
         self.asks_onward = self._tokens is not None
         incremental = settings.incremental
@@ -223,7 +229,8 @@ class RestStream(PartitionedStream):
             params = self.bookmark_asked_from(start)
             question = partial(self._question_and_fields, context, params)
             ask_under = partial(self._ask_under, context, params, is_first=start.bookmark is None)
-            return self._conditional.pages(start.continuation, question, ask_under)
+            pages = self._conditional.pages(start.continuation, question, ask_under)
+            return self._reading.to_the_end(pages, start, is_sorted=False)
         return self._reading.pages(context, start)
 
     @property
@@ -418,8 +425,9 @@ class RestStream(PartitionedStream):
         return digest_of([*self._fingerprints.values(), self.settings.records, self.settings.copied])
 
     def _question_and_fields(self, context: Context | None, params: Mapping[str, str]) -> str:
-        """Return what tells one request from another, with what is sent of its answer."""
-        sent = [self.kinds, self.primary_keys, self.bookmark_key]
+        """Return what tells one request from another, with what is sent of its answer, by all that the config says."""
+        settings = [msgspec.to_builtins(self.settings), msgspec.to_builtins(self.tap.api.errors)]
+        sent = [self.kinds, self.primary_keys, self.bookmark_key, settings]
         return digest_of([self._question(), self.asking.question(context, params), sent])
 
     @cached_property

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from urllib.parse import urljoin
 
 from singerkit_shell.errors import BadDataError
+from singerkit_shell.secrets import redactor
 from singerkit_shell.words import counted
 from tap_rest.addresses import is_url
 from tap_rest.beginnings import AS_CONFIGURED, Beginning
@@ -21,6 +22,7 @@ from tap_rest.paths import scalar_text
 from tap_rest.records import ReadPage
 from tap_rest.settings.stream import StreamSettings
 from tap_rest.settings.tokens import TokenSettings
+from tap_rest.urls import without_params
 
 __all__ = ["TokenReads", "paths_of_token", "token_reads"]
 
@@ -118,7 +120,15 @@ class TokenReads:
             token = by_name(page.answer.headers).get(name)
         else:
             token = scalar_text(page.fields.get(path), f"`{path}` of stream {self._name}")
-        return token if not token or self._settings.param is not None else self._as_url(token, page)
+        if not token:
+            return token
+        found = token if self._settings.param is not None else self._as_url(token, page)
+        if redactor.knows(found):
+            raise BadDataError(
+                f"The token at `{path}` of stream {self._name} holds a credential that it was asked with, and a state is no place for one; nothing of the "
+                "answer was written. Ask the makers of the API for tokens without, or take `incremental.token` out."
+            )
+        return found
 
     def _token(self, left: Any) -> str | None:
         """Return the token of a state; none that belongs to another question, or was edited to nothing."""
@@ -139,4 +149,4 @@ class TokenReads:
                 f"Expected a URL at `{self._settings.token}` of stream {self._name}, since `incremental.param` is not set, got another text; "
                 "set `param` to the parameter by which the API takes it."
             )
-        return urljoin(page.answer.url, token)
+        return without_params(urljoin(page.answer.url, token), redactor.knows)  # `auth` adds its own again

@@ -18,6 +18,7 @@ _WINDOWS: dict[str, tuple[int, ...]] = {
     "deflate": (zlib.MAX_WBITS, -zlib.MAX_WBITS),  # with a header, as it should be, and without
 }
 _GZIP = b"\x1f\x8b"
+_PADDING = b"\0 \t\r\n"
 _PIECE = 1024 * 1024
 """Bytes that come out at once, whatever is in a few that come in."""
 
@@ -54,8 +55,10 @@ def _inflated(pieces: Iterable[bytes], windows: Sequence[int]) -> Iterator[bytes
         left += piece
         while left or (stream is not None and stream.has_more):
             if stream is None:
-                # gzip may have several members; what else stands behind its end is nothing, as everywhere.
+                # gzip may have several members; what else stands behind its end is one that is broken, or padding.
                 if not is_first and not (is_gzip and _begins_like_gzip(left)):
+                    if is_gzip and left.strip(_PADDING):
+                        raise CutError
                     left = b""
                     break
                 if is_gzip and not _begins_like_gzip(left):

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote_plus, urlencode, urlsplit, urlunsplit
 
 from tap_rest.addresses import is_url
 
 _PLAIN = re.compile(r"https?://[\w.:-]+/[\w./~%@+-]+", re.ASCII)
 """A URL without a query, that no parser takes apart otherwise than another."""
 
-__all__ = ["joined", "parameters_in_path", "texts_of", "with_params"]
+__all__ = ["joined", "parameters_in_path", "texts_of", "with_params", "without_params"]
 
 
 def joined(base: str, path: str) -> str:
@@ -32,6 +32,13 @@ def with_params(url: str, params: Mapping[str, Any]) -> str:
     parts = urlsplit(url)
     query = "&".join(part for part in (parts.query, added) if part)
     return urlunsplit(parts._replace(query=query))
+
+
+def without_params(url: str, is_out: Callable[[str], bool]) -> str:
+    """Return ``url`` without those parameters of which ``is_out`` says so, by their value."""
+    parts = urlsplit(url)
+    kept = [part for part in parts.query.split("&") if not is_out(unquote_plus(part.partition("=")[2]))]
+    return urlunsplit(parts._replace(query="&".join(kept)))
 
 
 def texts_of(value: Any) -> list[str]:

@@ -36,6 +36,11 @@ class WholeLoad:
         """Note that the run warns of rows that may be missing."""
         self._doubt = self._doubt or _WARNED
 
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether it is known by now that rows may be missing."""
+        return self._doubt is not None
+
     def doubt(self, *, was_warned: bool) -> str | None:
         """Return why the rows of this run may not be all that the API has; None: they are."""
         doubt = self._doubt

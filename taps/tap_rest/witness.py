@@ -21,7 +21,7 @@ from tap_rest.answers import Response
 from tap_rest.client import Client
 from tap_rest.questions import Question
 from tap_rest.records import PageReader
-from tap_rest.retries import NotYet
+from tap_rest.retries import NotYet, Transient
 from tap_rest.signs import wait_asked
 
 __all__ = ["Witness"]
@@ -102,6 +102,25 @@ class Witness:
         if self._had_rows is None or not passed or self._is_trusted(passed[-1]):
             return answer, bool(passed) and self._had_rows is not None
         return self._with_rows_now(question, not_yet, passed) or answer, True
+
+    def refuse_rows_left_out(self, response: Response, where: str) -> None:
+        """See that an answer which a rule takes for none has no records.
+
+        Raises:
+            BadDataError: it has.
+        """
+        if response.taken_for is None or not 200 <= response.status < 300:
+            return
+        looked_at = replace(response, taken_for=None)
+        try:
+            self._translate(looked_at)
+        except (BadDataError, Transient):
+            return
+        if self._reader.has_rows(looked_at):
+            raise BadDataError(
+                f"A rule of `errors` takes {where} for {response.taken_for!r}, and its answer has records, which would be lost; have the rule fit other "
+                "answers only, or say `fail` or `retry` in it."
+            )
 
     def _of_an_end(self, response: Response, passed: list[Signs]) -> NotYet | None:
         """Look whether the API serves, where an answer that is no page is the end by a rule: a failing one refuses all."""

@@ -101,6 +101,27 @@ def test_lines_that_are_no_json(text: str, words: str, load: Load) -> None:
     assert run.records("rows") == []
 
 
+@pytest.mark.parametrize(
+    ("text", "more", "code"),
+    [
+        ('{"id": 1}\n{"error": "timeout"}', {}, 65),
+        ('{"error": {"type": "x"}, "status": 500}', {}, 65),
+        ('{"id": 1}\n{"exception": "Code: 241"}', {"partial_answers": "warn"}, 0),
+        # Entries of several kinds, and rows that have an error among others.
+        ('{"error": "a"}\n{"request": 1}\n{"error": "b"}', {}, 0),
+        ('{"id": 1}\n{"id": 2, "error": "b"}', {}, 0),
+        ('{"error": "a", "at": "2026-01-01"}', {}, 0),
+        ('{"id": 1}\n{"error": null}', {}, 0),
+    ],
+)
+def test_an_api_that_fails_behind_its_rows(text: str, more: dict[str, Any], code: int, load: Load) -> None:
+    run = load(body(text, NDJSON), **more)
+    assert run.code == code, run.stderr
+    told = "the API may have failed in the middle of them" in run.stderr
+    assert told == (code == 65 or bool(more))
+    assert len(run.records("rows")) == (0 if code else text.count("\n") + 1)
+
+
 # CSV
 
 

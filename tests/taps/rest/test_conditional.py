@@ -159,6 +159,46 @@ def test_304_that_shows_another_page_is_not_believed(
         assert "there is another page" in warned(caplog) or "`single`" in warned(caplog)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"deletes": {"field": "name", "equals": "a"}},
+        {"end_date": "2027-01-01T00:00:00Z"},
+        {"missing_records": "empty"},
+        {"errors": [{"status": 418, "then": "fail"}]},
+    ],
+)
+def test_another_way_to_read_asks_for_all_again(change: dict[str, Any], run: Run) -> None:
+    plans = Versioned(1, 2)
+    plans.rows = [row | {"at": "2026-01-01"} for row in plans.rows]
+    stream = PLANS | {"replication_key": "at", "bookmark": {"signpost": "none"}}
+    with serving({"/plans": plans}) as api:
+        first = run(api, stream)
+        run(api, stream | change, state=run(api, stream, state=first.state).state)
+        assert [condition is None for condition in plans.asked] == [True, False, True]
+
+
+def test_rows_from_the_end_date_on_are_left_out(run: Run) -> None:
+    plans = Versioned(1, 2)
+    plans.rows = [{"id": 1, "at": "2026-01-01T00:00:00Z"}, {"id": 2, "at": "2026-01-20T00:00:00Z"}]
+    stream = PLANS | {"replication_key": "at", "bookmark": {"signpost": "none"}}
+    with serving({"/plans": plans}) as api:
+        early = run(api, stream | {"end_date": "2026-01-10T00:00:00Z"})
+        assert ids(early) == [1]
+        assert ids(run(api, stream, state=early.state)) == [2]
+
+
+def test_an_answer_in_doubt_has_no_version(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    def answer(asked: Asked) -> Reply:
+        return json_reply({"data": [{"id": 1}], "errors": [{"message": "one is missing"}]}, ETag='"same"')
+
+    stream = PLANS | {"records": "$.data[*]", "partial_answers": "warn"}
+    with serving({"/plans": answer}) as api:
+        run(api, stream, state=run(api, stream).state)
+        assert "others may be missing" in warned(caplog)
+        assert all("If-None-Match" not in asked.headers for asked in api.asked)
+
+
 def test_rows_that_are_listed_no_more(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     plans = Versioned(1, 2, 3, 4, 5, 6)
     stream = PLANS | {"activate_version": True}

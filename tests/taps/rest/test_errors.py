@@ -315,6 +315,20 @@ def test_an_ignored_page_is_asked_for_once_more(more: dict[str, str], drive: Any
     assert (run.code, run.ids()) == (0, [1, 2, 3])
 
 
+@pytest.mark.parametrize("then", ["ignore", "end"])
+def test_records_beside_what_a_rule_fits_are_not_lost(then: str, drive: Any) -> None:
+    def route(asked: Asked) -> Reply:
+        number = int(asked.param("page") or 0)
+        more = {"notes": ["slow"]} if number == 2 else {}
+        return json_reply({"rows": [{"id": number}] if number < 4 else []} | more)
+
+    rule = {"status": 200, "path": "$.notes", "then": then}
+    paged = STREAM | {"records": "$.rows[*]", "errors": [rule], "pagination": {"type": "page"}}
+    run = drive(route).run(paged)
+    assert (run.code, run.ids()) == (65, [1])
+    assert "its answer has records, which would be lost" in run.sentence
+
+
 @pytest.mark.parametrize("then", ["skip", "on_404"])
 def test_a_parent_is_skipped(then: str, drive: Any) -> None:
     status = 404 if then == "on_404" else 403

@@ -319,6 +319,13 @@ PACKED: dict[str, tuple[bytes, str]] = {
 }
 
 
+def test_what_stands_behind_gzip_is_padding_or_a_member_that_is_broken() -> None:
+    packed = gzip.compress(b"a")
+    assert unpacked_body(packed + b"\0\0\r\n", "gzip") == b"a"
+    with pytest.raises(CutError):
+        unpacked_body(packed + b"\x1e" + packed[1:], "gzip")
+
+
 def unpacked_body(body: bytes, encoding: str, limit: int = 1000) -> bytes:
     found = stored(unpacked([body], encoding), Limits.of(limit))
     assert isinstance(found, bytes)

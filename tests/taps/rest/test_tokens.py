@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote, unquote
 
 import pytest
 from taps.rest.api_server import Asked, Reply, json_reply, serving
@@ -198,6 +199,34 @@ def test_a_delta_link(run_tap: Any) -> None:
         # A text that is no link.
         api.routes["/users/delta"] = lambda _: json_reply({"value": [], "@odata.deltaLink": "abc"})
         assert "set `param`" in run_tap(api.url, stream).ended(65).sentence
+
+
+def test_a_link_that_holds_our_credential(run_tap: Any) -> None:
+    """The state keeps the link without it, and `auth` adds it again."""
+    secret = "k3y-0f-this-client/42"
+    stream = {
+        "name": "users",
+        "path": "/users",
+        "records": "$.value[*]",
+        "primary_keys": ["id"],
+        "incremental": {"token": "$.delta"},
+    }
+    where = ["/users?since=5&key={key}"]
+
+    def users(asked: Asked) -> Reply:
+        assert asked.param("key") == secret
+        return json_reply({"value": [{"id": 1}], "delta": where[0].format(key=quote(secret, safe=""))})
+
+    auth = {"type": "api_key", "in": "query", "name": "key", "api_key": secret}
+    with serving({"/users": users}) as api:
+        first = run_tap(api.url, stream, auth=auth).ended(0)
+        run_tap(api.url, stream, auth=auth, state=first.state).ended(0)
+        assert api.asked[-1].param("since") == "5"
+        assert secret not in unquote(first.stdout)
+        where[0] = "/users/{key}/rest"
+        refused = run_tap(api.url, stream, auth=auth).ended(65)
+        assert "holds a credential" in refused.sentence
+        assert secret not in unquote(refused.stdout + refused.stderr)
 
 
 def test_a_cursor_that_is_the_token_too_and_one_in_a_header(run_tap: Any) -> None:
