@@ -6,8 +6,6 @@ import contextlib
 import json
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -19,7 +17,6 @@ from typing import Any
 import psycopg2
 import pytest
 from canaries import canary
-from waiting import wait_until
 
 sys.path.insert(0, str(Path(__file__).parent))
 

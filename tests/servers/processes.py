@@ -37,7 +37,7 @@ def free_port() -> int:
 def running(
     command: list[Any], url: str, log: Path, *, with_signal: int = signal.SIGTERM, **options: Any
 ) -> Iterator[None]:
-    """Run a server until the block is left; it is up when it answers at ``url``, whatever it says."""
+    """Run a server until the block is left; it is up when it answers at ``url``, with 404, too."""
     with log.open("wb") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True, **options)
 
@@ -45,8 +45,8 @@ def running(
         assert process.poll() is None, log.read_text()
         try:
             urllib.request.urlopen(url, timeout=5).close()
-        except urllib.error.HTTPError:
-            return True
+        except urllib.error.HTTPError as error:
+            return error.code < 500
         except OSError:
             return False
         return True
