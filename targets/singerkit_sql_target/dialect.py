@@ -163,7 +163,7 @@ class Session(Runs, Protocol):
         """Return rows as `append` takes them, numbered from ``first``; there is at least one. ``columns`` are those of ``fields``.
 
         Called as soon as the rows have come, so while their values are in the processor's cache. Values are those of
-        `Batch.rows`, but numbers (`NUMBER`, `BIG_INTEGER`) their JSON text. Each is kept as it is, or the call raises.
+        `singerkit_wire.values.plain_values`. Each is kept as it is, or the call raises.
         """
         ...
 

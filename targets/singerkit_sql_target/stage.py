@@ -15,8 +15,7 @@ from typing import Any
 from singerkit_sql_target.dialect import ORDER, Field, Session
 from singerkit_sql_target.versions import Version
 from singerkit_wire.batch import WireRow
-from singerkit_wire.kinds import Column, Kind
-from singerkit_wire.values import number_texts, values_of
+from singerkit_wire.values import plain_values
 
 __all__ = ["Part", "Position", "Stage"]
 
@@ -51,7 +50,7 @@ class Part:
         """Keep the columns of a batch, as values: what stands in its rows differs from batch to batch."""
         on_wire = zip(*rows, strict=True)
         self.gathered.append(
-            [_plain(one.column, values) for one, values in zip(self.fields, on_wire, strict=True)]
+            [plain_values(one.column, values) for one, values in zip(self.fields, on_wire, strict=True)]
         )
         self.rows += len(rows)
         self._unencoded += len(rows)
@@ -92,13 +91,6 @@ class Part:
 
 def _joined(parts: Sequence[Sequence[Any]]) -> Sequence[Any]:
     return parts[0] if len(parts) == 1 else list(chain.from_iterable(parts))
-
-
-def _plain(column: Column, on_wire: Sequence[Any]) -> Sequence[Any]:
-    """Values of a column; of numbers their text, in which every digit is."""
-    if column.kind in (Kind.BIG_INTEGER, Kind.NUMBER):
-        return number_texts(on_wire)
-    return values_of(column, on_wire)
 
 
 Position = Mapping[str, tuple[int, int]]

@@ -11,7 +11,17 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from singerkit_sql_target.arrays import Array, are_short, array_of, as_decimals, as_text, numbered, place
+from singerkit_sql_target.arrays import (
+    Array,
+    are_short,
+    array_of,
+    as_decimals,
+    as_numbers,
+    as_text,
+    number_texts,
+    numbered,
+    place,
+)
 from singerkit_sql_target.dialect import ORDER, Field
 from singerkit_wire.kinds import Kind
 from target_duckdb.types import TYPES
@@ -21,6 +31,8 @@ __all__ = ["ROWS", "Rows", "as_arrow"]
 ROWS = "_singerkit_rows"
 """The name under which DuckDB scans rows."""
 
+_TEXT = "nullif({}, 'null')"
+"""What a number is written as."""
 _SHORT = 9
 """Digits before the point, and after it, of a number whose cast by DuckDB is exact and quick."""
 
@@ -47,18 +59,23 @@ def _encoded(field: Field, values: Sequence[Any]) -> tuple[Array, str]:
     kind, type_ = field.column.kind, field.type
     if kind in (Kind.NUMBER, Kind.BIG_INTEGER):
         return _number(values, type_)
-    # Not cast: what a moment is without a zone would depend on the zone of the session.
+    # Not cast to a clock without a zone: what a moment is there would depend on the zone of the session.
+    moment = f"CAST({{}} AS {TYPES.table[Kind.DATE_TIME]})"
     is_local = kind is Kind.DATE_TIME and type_ == "TIMESTAMP"
-    return array_of(kind, values), "make_timestamp(epoch_us({}))" if is_local else f"CAST({{}} AS {type_})"
+    return array_of(
+        kind, values
+    ), f"make_timestamp(epoch_us({moment}))" if is_local else f"CAST({{}} AS {type_})"
 
 
-def _number(texts: Sequence[str | None], type_: str) -> tuple[Array, str]:
+def _number(texts: Sequence[bytes], type_: str) -> tuple[Array, str]:
     cast = f"CAST({{}} AS {type_})"
     if type_ == TYPES.table[Kind.STRING]:  # a key of integers: `12.0` is `12`
-        return as_text([None if text is None else str(int(Decimal(text))) for text in texts]), cast
+        return as_text(
+            [None if text is None else str(int(Decimal(text))) for text in number_texts(texts)]
+        ), cast
     digits = TYPES.digits_of(type_)
     if digits is None:
-        return as_text(texts), cast
+        return as_numbers(texts), f"CAST({_TEXT} AS {type_})"
     if min(digits) >= _SHORT and are_short(texts, _SHORT):
-        return as_text(texts), f"CAST(CAST({{}} AS DECIMAL(18,{_SHORT})) AS {type_})"
+        return as_numbers(texts), f"CAST(CAST({_TEXT} AS DECIMAL(18,{_SHORT})) AS {type_})"
     return as_decimals(texts, digits), cast

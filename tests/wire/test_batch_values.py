@@ -32,7 +32,7 @@ from singerkit_wire.kinds import Kind
 from singerkit_wire.messages import Run
 from singerkit_wire.stream import Stream, stream_of
 from singerkit_wire.unstorable import Policy
-from singerkit_wire.values import JsonText
+from singerkit_wire.values import JsonText, plain_values
 
 LOG = logging.getLogger("values")
 EXAMPLES = int(os.environ.get("SINGERKIT_EXAMPLES", "0"))
@@ -185,6 +185,20 @@ def test_every_kind_has_the_same_values_from_both_paths_and_in_columns(
     assert {type(value) for value in exactly if value is not None} <= {case.type}
     for batch in (*together, *one_by_one, *decoded(stream, wires, exact=True)):
         assert_in_columns(batch)
+        assert_plain(batch)
+
+
+def assert_plain(batch: Batch) -> None:
+    """The same values, in the forms that `plain_values` names."""
+    (column,) = batch.columns
+    found: list[Any] = list(plain_values(column, [value for (value,) in batch.wire_rows]))
+    if column.kind in (Kind.NUMBER, Kind.BIG_INTEGER):
+        read: Any = Decimal if column.kind is Kind.NUMBER else lambda text: int(Decimal(text))
+        found = [None if text == "null" else read(text) for text in (bytes(one).decode() for one in found)]
+    elif column.kind is Kind.DATE_TIME:
+        found = [one.replace(tzinfo=UTC) if one is not None and one.tzinfo is None else one for one in found]
+    expected = [str(value) if type(value) is JsonText else value for (value,) in batch.rows()]
+    assert [shown(value) for value in found] == [shown(value) for value in expected]
 
 
 def assert_in_columns(batch: Batch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from targets.duckdb.test_target_duckdb import file, load, query, rows, state
 from singerkit_sql_target.arrays import as_stream
 from singerkit_sql_target.dialect import ORDER, Field
 from singerkit_wire.kinds import Column, Kind
+from singerkit_wire.values import plain_values
 from target_duckdb.arrow import ROWS, as_arrow
 from target_duckdb.target import TargetDuckDB
 from target_duckdb.types import TYPES
@@ -299,15 +300,18 @@ def test_what_a_chosen_type_is_called_by_duckdb(chosen: str, type_: str) -> None
     assert str(duckdb.sql(f"SELECT CAST(NULL AS {chosen}) AS x").types[0]) == type_
 
 
-def scanned(kind: Kind, type_: str, values: Sequence[Any], first: int = 0) -> list[tuple[Any, ...]]:
+def scanned(
+    kind: Kind, type_: str, values: Sequence[Any], first: int = 0, look: str = "CAST(x AS VARCHAR)"
+) -> list[tuple[Any, ...]]:
     """What DuckDB makes of a column."""
-    encoded = as_arrow([Field("x", type_, column(kind))], [values], first)
+    on_wire = plain_values(column(kind), values)
+    encoded = as_arrow([Field("x", type_, column(kind))], [on_wire], first)
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'Asia/Tokyo'")
         connection.register(ROWS, as_stream([encoded.array]))
         connection.execute(f"CREATE TABLE t (x {type_}, {ORDER} BIGINT)")
         connection.execute(f"INSERT INTO t SELECT {encoded.selected} FROM {ROWS}")
-        return connection.execute(f"SELECT CAST(x AS VARCHAR), {ORDER} FROM t ORDER BY 2").fetchall()
+        return connection.execute(f"SELECT {look}, {ORDER} FROM t ORDER BY 2").fetchall()
 
 
 @pytest.mark.parametrize(
@@ -346,6 +350,27 @@ def test_a_moment_in_a_column_without_a_zone_is_in_utc() -> None:
     moment = datetime(2024, 2, 29, 12, 0, 0, 5, tzinfo=UTC)
     found = scanned(Kind.DATE_TIME, "TIMESTAMP", [moment, None])
     assert found == [("2024-02-29 12:00:00.000005", 0), (None, 1)]
+
+
+MOMENTS = [
+    [datetime(2024, 2, 29, 12, 0, 0, 5, UTC), datetime(1, 1, 1, 0, 0, 0, 1, UTC)],
+    [datetime(2024, 2, 29, 12), datetime(9999, 12, 31, 23, 59, 59), None],
+    [datetime(2024, 2, 29, 12, tzinfo=timezone(timedelta(hours=14))), datetime(2024, 2, 29, 12)],
+    [datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=15, minutes=59)))],
+    [datetime(9999, 12, 31, 23, 59, tzinfo=timezone(-timedelta(hours=15, minutes=59)))],
+]
+
+
+@pytest.mark.parametrize("moments", MOMENTS)
+@pytest.mark.parametrize("type_", ["TIMESTAMP WITH TIME ZONE", "TIMESTAMP"])
+def test_a_moment_is_that_moment_whatever_the_zone_of_the_session(type_: str, moments: Sequence[Any]) -> None:
+    in_utc = [None if m is None else m if m.tzinfo else m.replace(tzinfo=UTC) for m in moments]
+    micros = [
+        None if m is None else (m - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+        for m in in_utc
+    ]
+    found = scanned(Kind.DATE_TIME, type_, moments, look="epoch_us(x)")
+    assert [moment for moment, _ in found] == micros
 
 
 def test_a_key_of_integers_in_a_column_of_text_is_one_text() -> None:
