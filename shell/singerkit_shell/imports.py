@@ -16,15 +16,15 @@ from singerkit_shell.late import put_off, take_away
 __all__ = ["begin_importing", "end_importing"]
 
 
-def begin_importing(executable: str) -> None:
+def begin_importing(executable: str, *, asks_http: bool = False) -> None:
     """Let SIGINT have its default action, no garbage be collected, and what is not needed be left out, if ``executable`` was started.
 
-    Called before the other imports.
+    Called before the other imports. ``asks_http``: its runs need the packages by which singer-sdk asks an API.
     """
     is_ours = bool(sys.argv) and os.path.basename(sys.argv[0]).removesuffix(".exe") == executable
     if is_ours:
         gc.disable()
-        put_off()
+        put_off(asks_http=asks_http)
     if is_ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 

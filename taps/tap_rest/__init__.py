@@ -2,4 +2,4 @@
 
 from singerkit_shell.imports import begin_importing
 
-begin_importing("tap-rest")
+begin_importing("tap-rest", asks_http=True)
