@@ -140,14 +140,28 @@ def _tap_of(config: dict[str, Any]) -> Any:
 @command.command()
 @click.argument("name", required=False)
 @click.option("--list", "is_list", is_flag=True, help="Name the APIs that have a ready config.")
-def init(name: str | None, is_list: bool) -> None:
-    """Print a ready config of a well-known API: `tap-rest init github > github.yaml`.
+@click.option(
+    "--openapi", help="Draft a config from an OpenAPI document: a file of version 3.0, 3.1 or 2.0 (Swagger)."
+)
+@click.option(
+    "--path",
+    "wanted",
+    multiple=True,
+    help="With --openapi: the path of a list in the document, as `/users/{id}/*`; may be given more than once.",
+)
+def init(name: str | None, is_list: bool, openapi: str | None, wanted: tuple[str, ...]) -> None:
+    """Print a ready config of a well-known API: `tap-rest init github > github.yaml`; or one that is drafted from a document.
 
     Each follows the API's public documentation and is tried against a small server that does; none was run against the service itself.
     """
+    if [is_list, name is not None, openapi is not None].count(True) != 1:
+        raise UsageError("Expected either the name of an API, or `--list`, or `--openapi FILE`.")
+    if wanted and openapi is None:
+        raise UsageError("`--path` names a path of an OpenAPI document, and goes with `--openapi FILE`.")
+    if openapi is not None:
+        _from_document(openapi, wanted)
+        return
     ready = {one.name.removesuffix(".yaml"): one for one in _READY.iterdir() if one.name.endswith(".yaml")}
-    if is_list == (name is not None):
-        raise UsageError("Expected either the name of an API or `--list`.")
     if name is None:
         for known in sorted(ready):
             about = ready[known].read_text(encoding="utf-8").splitlines()[0]
@@ -162,6 +176,16 @@ def init(name: str | None, is_list: bool) -> None:
 
 
 _RUNS = frozenset(("record", "replay"))
+
+
+def _from_document(file: str, paths: tuple[str, ...]) -> None:
+    from tap_rest.openapi.document import read_document
+    from tap_rest.openapi.drafting import draft
+    from tap_rest.preview.checking import problems_of_draft
+
+    click.echo(draft(read_document(file), problems_of_draft, paths), nl=False)
+
+
 COMMANDS = frozenset(command.commands) | _RUNS
 
 

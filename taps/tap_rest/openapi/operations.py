@@ -12,8 +12,9 @@ from tap_rest.detecting import DULL
 from tap_rest.openapi.document import Document, Node, node_at
 from tap_rest.openapi.types import merged_node
 
-__all__ = ["Place", "answer_of", "nearest_paths", "operation_at", "place_at", "place_of_rows"]
+__all__ = ["Place", "answer_of", "nearest_paths", "operation_at", "path_to", "place_at", "place_of_rows"]
 
+_PLAIN = re.compile(r"[A-Za-z_][\w-]*")
 _PARTS_OF_PATH = re.compile(r"/+")
 
 
@@ -76,6 +77,11 @@ def _of_content(answer: Node) -> Any:
         content, key=lambda kind: ("json" not in str(kind).lower(), str(kind) != "application/json")
     )
     return next((content[kind]["schema"] for kind in kinds if "schema" in node_at(content, kind)), None)
+
+
+def path_to(names: Sequence[str]) -> str:
+    """Return the JSONPath of a member."""
+    return "$" + "".join(f".{name}" if _PLAIN.fullmatch(name) else f"['{name}']" for name in names)
 
 
 def place_at(document: Document, schema: Any, names: Sequence[str], *, is_list: bool) -> Any:

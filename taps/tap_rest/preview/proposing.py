@@ -19,10 +19,10 @@ from tap_rest.pages.lastpage import LastPage
 from tap_rest.pages.unread import signs_of_more
 from tap_rest.records import ReadPage
 
-__all__ = ["config_of_url", "with_findings"]
+__all__ = ["CHANGED", "KEYS", "config_of_url", "with_findings"]
 
-_KEYS = ("id", "uuid", "guid", "key", "sid", "code")
-_CHANGED = re.compile(r"(updated|modified|changed|edited|lastupdate|lastmodified|lastedited)")
+KEYS = ("id", "uuid", "guid", "key", "sid", "code")
+CHANGED = re.compile(r"(updated|modified|changed|edited|lastupdate|lastmodified|lastedited)")
 _ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?")
 
 
@@ -77,13 +77,13 @@ def _key_of(rows: Sequence[Mapping[str, Any]]) -> str | None:
     """Return the field that is named as keys are and has another value in each row."""
     names = [name for name in rows[0] if _is_key(name)] if rows else []
     ranked = sorted(
-        names, key=lambda name: _KEYS.index(plain_name(name)) if plain_name(name) in _KEYS else len(_KEYS)
+        names, key=lambda name: KEYS.index(plain_name(name)) if plain_name(name) in KEYS else len(KEYS)
     )
     return next((name for name in ranked if _tells_apart(name, rows)), None)
 
 
 def _is_key(name: str) -> bool:
-    return plain_name(name) in _KEYS or plain_name(name).endswith("id")
+    return plain_name(name) in KEYS or plain_name(name).endswith("id")
 
 
 def _tells_apart(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
@@ -94,7 +94,7 @@ def _tells_apart(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
 def _time_of_change(rows: Sequence[Mapping[str, Any]]) -> str | None:
     """Return the field that tells when a row was changed; one that tells when it was created is none."""
     names = (
-        [name for name in rows[0] if _CHANGED.search(plain_name(name)) and not is_of_creation(name)]
+        [name for name in rows[0] if CHANGED.search(plain_name(name)) and not is_of_creation(name)]
         if rows
         else []
     )
