@@ -25,6 +25,7 @@ from singerkit_shell.typed import take_as_typed
 __all__ = [
     "CONFIG_PATHS",
     "check_no_input",
+    "config_folder",
     "config_place",
     "config_problems",
     "environment_config",
@@ -54,6 +55,13 @@ _NOT_DONE: Mapping[str, str] = {
     "record_metadata": "a target says `add_record_metadata`",
 }
 """Settings of other Singer plugins that have no effect here: what accepting them would hide."""
+
+
+def config_folder() -> str:
+    """Return the folder of the config file, of several of the last; without one, that in which the run began."""
+    ctx = click.get_current_context(silent=True)
+    paths = ctx.meta.get(CONFIG_PATHS, ()) if ctx else ()
+    return os.path.dirname(os.path.abspath(paths[-1])) if paths else os.getcwd()
 
 
 def environment_config(schema: Mapping[str, Any], prefix: str) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from tap_rest.doubts import told_of_lost_page, told_of_lost_parameters, told_of_
 from tap_rest.formats.layouts import layout_of
 from tap_rest.formats.translating import Translator
 from tap_rest.groups import Groups
+from tap_rest.hook.loading import Hooks
 from tap_rest.jobs import JobRunner
 from tap_rest.pages.caps import Cap
 from tap_rest.pages.endings import Endings
@@ -68,6 +69,8 @@ class Api(Protocol):
     @property
     def client(self) -> Client: ...
     @property
+    def hooks(self) -> Hooks: ...
+    @property
     def began(self) -> datetime: ...
 
 
@@ -105,19 +108,25 @@ class Asking:
         self.groups = Groups(settings, parents)
         self._composer = Composer(source.api, settings, self.groups.values, lambda: source.began)
         self._types = types
+        self._hook = source.hooks.of(settings)
+        self._altering = self._hook if "prepare_request" in settings.hooked else None
         self._experience = Experience()
-        self._shaping = Shaping(settings, told.warn)
+        self._shaping = Shaping(settings, told.warn, self._hook)
         self._shaped = self._shaping.shaped
         rules = Rules.of(settings, source.api.errors)
         self._rules = {is_first: rules.at(is_first=is_first) for is_first in (True, False)}
         self._job = (
             None
             if settings.job is None
-            else JobRunner(lambda: source.client, source.api.base_url, settings, settings.job, rules)
+            else JobRunner(
+                lambda: source.client, source.api.base_url, settings, settings.job, rules, self._altering
+            )
         )
         self.numbering: Numbering | None = None
         """How the links or tokens number the pages, once two of them have shown it."""
         self.rows_came = 0
+        self.rows_left_out = 0
+        """By a hook; of a stream that makes rows of its records otherwise, too, it says nothing."""
         self.first_url: str | None = None
         """The first that has been answered."""
         self.reader = PageReader(
@@ -164,7 +173,10 @@ class Asking:
         client = self._source.client
         limits = Limits.of(self._source.api.limits.response_bytes)
         translator = Translator(self._settings, self._types, limits, client.shown, self._told.warn)
-        return Witness(client, self.reader, translator.translate)
+        translate = translator.translate
+        if self._hook is not None and self._hook.has("parse_response"):
+            translate = partial(self._hook.translate, translate, limits)
+        return Witness(client, self.reader, translate)
 
     def pages(
         self,
@@ -301,11 +313,16 @@ class Asking:
             self._told.warn,
             is_first=is_first,
             experience=self._experience,
+            hook=self._next_by_hook,
         )
+
+    def _next_by_hook(self, page: ReadPage) -> Any:
+        assert self._hook is not None  # noqa: S101  a pagination by a hook has one
+        return self._hook.token(page.answer, page.came)
 
     def _question(self, frame: Frame, step: Step, *, is_first: bool = False) -> Question:
         """Return the request that a step makes, the first of a read or a later one."""
-        return replace(frame.question(step), rules=self._rules[is_first])
+        return replace(frame.question(step), rules=self._rules[is_first], hook=self._altering)
 
     def _history(self, context: Context | None, step: Step) -> Question | None:
         """Return the question for rows of former runs, None where it cannot be asked without a bookmark, or is a job."""
@@ -339,6 +356,8 @@ class Asking:
             self._told.warn(told_of_lost_parameters(self._settings.name, page.answer.left_out))
         self.first_url = self.first_url or page.answer.url
         self.rows_came += len(page.records)
+        if "post_process" in self._settings.hooked:
+            self.rows_left_out += len(page.came) - len(page.records)
 
     def _looked_again(
         self, pages: Pages, page: ReadPage, step: Step, frame: Frame, question: Question

@@ -23,6 +23,7 @@ from tap_rest.settings.effects import settings_without_effect
 from tap_rest.settings.errors import ERRORS, ErrorRule, error_problems
 from tap_rest.settings.explode import explode_problems
 from tap_rest.settings.fields import with_fields_at_top
+from tap_rest.settings.hook import HOOK, hook_problems, with_hook
 from tap_rest.settings.identity import IDENTITY
 from tap_rest.settings.job import job_problems, with_job
 from tap_rest.settings.limits import INFER, LIMITS, RETRIES, TIMEOUT, InferSettings, Limits, Retries, Timeout
@@ -80,6 +81,7 @@ CONFIG_SCHEMA: dict[str, Any] = {
         "retries": RETRIES,
         "limits": LIMITS,
         "errors": ERRORS,
+        "hook": HOOK,
         "rate_limit": RATE_LIMIT,
         "infer": INFER,
         "schema_cache": setting.name(
@@ -126,7 +128,7 @@ def api_settings(config: Mapping[str, Any]) -> ApiSettings:
     streams = [
         with_token(
             with_fields_at_top(
-                with_request(with_job(_with_top_level(stream, config), config.get("params", {})))
+                with_request(with_job(with_hook(_with_top_level(stream, config)), config.get("params", {})))
             )
         )
         for stream in config["streams"]
@@ -142,6 +144,8 @@ def _with_top_level(stream: Mapping[str, Any], config: Mapping[str, Any]) -> dic
     filled["headers"] = {**of_all, **stream.get("headers", {})}
     if "pagination" not in stream and "pagination" in config:
         filled["pagination"] = config["pagination"]
+    if "hook" in config:
+        filled.setdefault("hook", config["hook"])
     if "time_zone" in config:
         filled.setdefault("time_zone", config["time_zone"])
     return with_accept(with_span(filled, config), config.get("headers", {}))
@@ -166,7 +170,7 @@ def config_conflicts(config: Mapping[str, Any]) -> list[str]:
         problems += placeholder_problems(whole, place, whole.get("pagination", {}))
         problems += each_problems(whole, place, {other["name"]: other for other in streams})
         problems += [*explode_problems(whole, place), *deletes_problems(whole, place)]
-        problems += jmespath_problems(whole, place)
+        problems += [*jmespath_problems(whole, place), *hook_problems(whole, place)]
         problems += token_problems(whole, place)
         problems += conditional_problems(whole, place, {other["name"]: other for other in streams})
         problems += job_problems(whole, place)

@@ -70,6 +70,8 @@ def _more(settings: StreamSettings) -> Iterator[Any]:
         yield msgspec.to_builtins(settings.explode)
     if settings.jmespath is not None:
         yield settings.jmespath
+    if settings.hook is not None:
+        yield [settings.hook.digest, settings.hook.settings]
     incremental = settings.incremental
     if incremental is not None and settings.reads_windows:
         yield [incremental.until_param, incremental.until, incremental.granularity]

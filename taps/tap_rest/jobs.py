@@ -15,6 +15,7 @@ from singerkit_shell.walltime import wall_time
 from tap_rest.answers import Response, excerpt
 from tap_rest.client import Client
 from tap_rest.heads import by_name
+from tap_rest.hook.calls import Hooked
 from tap_rest.pages.here import IN_HEADER
 from tap_rest.payloads import CONTENT_TYPES, payload_of
 from tap_rest.placeholders import ABSENT, Values, filled, filled_path, names_in
@@ -39,8 +40,15 @@ class JobRunner:
     """Makes the job of one read, and returns what its answers hold, by the names of placeholders."""
 
     def __init__(
-        self, client: Callable[[], Client], base_url: str, settings: StreamSettings, job: Job, rules: Rules
+        self,
+        client: Callable[[], Client],
+        base_url: str,
+        settings: StreamSettings,
+        job: Job,
+        rules: Rules,
+        hook: Hooked | None = None,
     ) -> None:
+        self._hook = hook
         self._client, self._base_url, self._settings, self._job = client, base_url, settings, job
         self._rules = rules.without("end").without("ignore").without("skip").without("start_over")
         self._wanted = [name for name in dict.fromkeys(names_in(settings.asked)) if name.startswith(_JOB)]
@@ -133,6 +141,7 @@ class JobRunner:
             request.method,
             payload,
             self._rules,
+            self._hook,
         )
 
     def _found(self, answer: Response) -> dict[str, Any]:

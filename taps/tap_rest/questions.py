@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tap_rest.hook.calls import Hooked
 from tap_rest.rules import NO_RULES, Rules
 
 __all__ = ["OF_THE_BODY", "Payload", "Question", "without_payload"]
@@ -33,6 +34,8 @@ class Question:
     method: str = "GET"
     payload: Payload | None = None
     rules: Rules = NO_RULES
+    hook: Hooked | None = None
+    """What alters the request before it is sent."""
 
 
 def without_payload(question: Question) -> Question:

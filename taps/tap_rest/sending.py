@@ -105,11 +105,14 @@ class Sender:
         if not own:
             url, question = self._without_secrets(url), self._fit_for_others(question, url)
         prepared = self._prepared(transport.session, url, question)
+        content = prepared.body
         if own and self._pace is not None:
             self._pace.take_turn()  # what is signed behind that is not old when it is sent
+        if own and question.hook is not None:
+            prepared = question.hook.prepared(prepared)
         serial = self._credentials.sent_with(prepared, url) if own else 0
         self._count += 1
-        response = transport.send(prepared, url)
+        response = transport.send(prepared, url, content)
         response.serial = serial
         response.method = question.method
         response.asked = question.payload.told if question.payload else ()

@@ -8,6 +8,7 @@ from msgspec import Raw
 
 from tap_rest.deletions import Deletions
 from tap_rest.exploding import Exploding
+from tap_rest.hook.calls import Hooked
 from tap_rest.inside import Inside
 from tap_rest.jmespaths import Reshaping
 from tap_rest.lifting import Lifting
@@ -17,9 +18,12 @@ __all__ = ["Shaping"]
 
 
 class Shaping:
-    """Of one stream: records are taken out of objects around them, lists inside records become rows, a JMESPath makes others of them, what stands inside other fields is copied to the top, what is gone is marked."""
+    """Of one stream: records are taken out of objects around them, lists inside records become rows, a JMESPath makes others of them, and so does a hook, what stands inside other fields is copied to the top, what is gone is marked."""
 
-    def __init__(self, settings: StreamSettings, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, settings: StreamSettings, tell: Callable[[str], None], hook: Hooked | None = None
+    ) -> None:
+        self._hook = hook if hook is not None and hook.has("post_process") else None
         self._inside = Inside(settings)
         self._exploding = Exploding(settings.name, settings.explode)
         self._reshaping = Reshaping(settings.name, settings.jmespath, tell)
@@ -33,5 +37,7 @@ class Shaping:
             BadDataError: see `Exploding.rows`, `Reshaping.rows`, `Lifting.lifted` and `Deletions.marked`.
         """
         rows = self._exploding.rows(self._inside.rows(records, where), where)
-        rows = self._lifting.lifted(self._reshaping.rows(rows, where), where)
-        return self.deletions.marked(rows, where)
+        rows = self._reshaping.rows(rows, where)
+        if self._hook is not None:
+            rows = self._hook.rows(rows)
+        return self.deletions.marked(self._lifting.lifted(rows, where), where)

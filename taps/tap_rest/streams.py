@@ -296,9 +296,20 @@ class RestStream(PartitionedStream):
         return advice_on_order(self.settings, self.bookmark_key)
 
     def tell_at_end(self) -> None:
-        """Say what a first read, which has come to its end, has not met."""
+        """Say what a first read, which has come to its end, has not met, and what a hook has left out."""
+        self._tell_of_hook()
         if self.selected and self.rows_came and not self._was_read:
             self.asking.deletions.tell_at_end()
+
+    def _tell_of_hook(self) -> None:
+        settings, left_out = self.settings, self.asking.rows_left_out
+        if left_out < 1 or settings.explode is not None or settings.jmespath is not None:
+            return
+        said = f"`post_process` of the hook left out {counted(left_out, 'row')} of stream {settings.name}"
+        if self.rows_came:
+            _logger.info("%s, of %d that came.", said, left_out + self.rows_came)
+        else:
+            self._tell(f"{said}, which are all that came; if they are wanted, check it.")
 
     def warn(self, sentence: str) -> None:
         """Warn of what was read: rows may be missing, so that none are removed."""

@@ -25,12 +25,14 @@ from singerkit_tap.starts import former_read
 from tap_rest.client import Client
 from tap_rest.config import CONFIG_SCHEMA, ApiSettings, api_settings, config_conflicts
 from tap_rest.firstpages import Room
+from tap_rest.hook.loading import Hooks
 from tap_rest.incremental import is_of_creation
 from tap_rest.keepers import keeper_of
 from tap_rest.masking import register_secrets, register_secrets_inside
 from tap_rest.recording.tape import Tape
 from tap_rest.settings.api import api_problems
 from tap_rest.settings.effects import idle_settings
+from tap_rest.settings.hook import literal_hooks, refused_hooks
 from tap_rest.settings.lineage import parents_first
 from tap_rest.settings.stream import StreamSettings
 from tap_rest.streams import RestStream
@@ -67,7 +69,11 @@ class TapRest(SingerkitTap):
 
     def config_sentences(self, config: Mapping[str, Any]) -> Sequence[str]:
         """Return what a JSON Schema cannot say about the config."""
-        return [*config_conflicts(config), *api_problems(config)]
+        return [*refused_hooks(config, self._literal_hooks), *config_conflicts(config), *api_problems(config)]
+
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        self._literal_hooks = literal_hooks(self._config)
+        return super()._validate_config(raise_errors=raise_errors)
 
     def config_warnings(self, config: Mapping[str, Any]) -> Sequence[str]:
         """Return what in the config does nothing."""
@@ -121,6 +127,11 @@ class TapRest(SingerkitTap):
                     register_secrets({name: value})
             register_secrets(stream.headers)
         return Client(self.api, self.tape)
+
+    @cached_property
+    def hooks(self) -> Hooks:
+        """The hooks of the config, each made once."""
+        return Hooks()
 
     @cached_property
     def room(self) -> Room:

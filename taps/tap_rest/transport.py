@@ -27,7 +27,7 @@ from tap_rest.connection import GuardedAdapter, Watchdog
 from tap_rest.exchange import Answer
 from tap_rest.faults import failure_of
 from tap_rest.masking import mask_credentials_of
-from tap_rest.recording.tape import Tape, Track
+from tap_rest.recording.tape import Asked, Tape, Track
 from tap_rest.retries import Transient
 from tap_rest.storing import PIECE, Limits, Span, TooLargeError, stored
 from tap_rest.unpacking import CutError, unpacked
@@ -78,8 +78,12 @@ class Transport:
         """Close every connection."""
         self.session.close()
 
-    def send(self, prepared: requests.PreparedRequest, url: str) -> Response:
-        """Make one request and read its whole body; ``url`` is that of the request without credentials.
+    def send(
+        self, prepared: requests.PreparedRequest, url: str, content: str | bytes | None = None
+    ) -> Response:
+        """Make one request and read its whole body.
+
+        ``url`` and ``content`` are those of the request without credentials, and without what a hook has made of them.
 
         Raises:
             Transient, RetryableError, ConfigurationError: see `failure_of`.
@@ -89,7 +93,7 @@ class Transport:
         if self._tape is None:
             return self._answer(prepared, url)
         return self._tape.answered(
-            self._track, prepared, url, self.session, lambda: self._answer(prepared, url)
+            self._track, prepared, Asked(url, content), self.session, lambda: self._answer(prepared, url)
         )
 
     def _answer(self, prepared: requests.PreparedRequest, url: str) -> Response:

@@ -38,6 +38,7 @@ UNCERTAIN = {
         "headers",
         "params",
         "pagination",
+        "hook",
         "infer",
         "limits",
         "retries",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
-from singerkit_shell.errors import BadDataError
+from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_shell.secrets import redactor
 from tap_rest.answers import Response
 from tap_rest.heads import by_name
@@ -78,6 +78,26 @@ class Here:
     seen: Seen
     experience: Experience
     doubt: Callable[[str], None]
+    hook: Callable[[ReadPage], Any] | None = None
+    """Returns the token or URL of the page behind one, where a hook says it."""
+
+    @property
+    def hooked(self) -> Any:
+        """The token or URL that the hook returns for the page; None: it was the last.
+
+        Raises:
+            ConfigurationError: the hook failed, or it is none that can be sent.
+        """
+        assert self.hook is not None  # noqa: S101  of the caller
+        found = self.hook(self.page)
+        is_url = self.settings.type == "next_url"
+        takes_all = self.settings.place in ("body", "placeholder")
+        if found is None or isinstance(found, str) or (not is_url and (takes_all or type(found) is int)):
+            return found
+        raise ConfigurationError(
+            f"`next_page` of the hook for stream {self.name} has to return {'a URL' if is_url else 'a text, a whole number'} or None, got "
+            f"`{type(found).__name__}`."
+        )
 
     @property
     def response(self) -> Response:

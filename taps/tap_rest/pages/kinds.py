@@ -49,6 +49,8 @@ def relation_path(settings: Pagination) -> str | None:
 
 
 def token_path(settings: Pagination) -> str | None:
+    if settings.by_hook:
+        return None
     last = list_and_last(settings.cursor or "")
     cursor = settings.cursor if last is None else last[0]
     own = {"cursor": cursor, "next_url": _next_path(settings), "hateoas": _links_path(settings)}
@@ -67,6 +69,8 @@ def place_of(here: Here) -> Place:
     """Tell whether the answer has what `pagination` names, be it null."""
     settings = here.settings
     match settings.type:
+        case _ if settings.by_hook:
+            return Place.SAID
         case "link_header":
             return Place.ABSENT if here.header("Link") is None else Place.SAID
         case "header_cursor":
@@ -86,6 +90,8 @@ def place_of(here: Here) -> Place:
 def place_name(settings: Pagination) -> str:
     rel = settings.rel or "next"
     match settings.type:
+        case _ if settings.by_hook:
+            return "`next_page` of the hook"
         case "link_header":
             return f"Link header with rel `{rel}`"
         case "header_cursor":
@@ -114,7 +120,8 @@ def _after_offset(here: Here) -> Step | None:
 
 
 def _after_cursor(here: Here) -> Step | None:
-    return _with_token(here, here.token(here.settings.cursor or ""))
+    token = here.hooked if here.settings.by_hook else here.token(here.settings.cursor or "")
+    return _with_token(here, token)
 
 
 def _after_header_cursor(here: Here) -> Step | None:
@@ -142,8 +149,7 @@ def _after_link_header(here: Here) -> Step | None:
 
 
 def _after_next_url(here: Here) -> Step | None:
-    path = _next_path(here.settings)
-    url = here.rule(path)
+    url = here.hooked if here.settings.by_hook else here.rule(_next_path(here.settings))
     if not url:
         return None
     return _to(here, url)

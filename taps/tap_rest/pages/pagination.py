@@ -69,7 +69,9 @@ class Pages:
         *,
         is_first: bool = True,
         experience: Experience | None = None,
+        hook: Callable[[ReadPage], Any] | None = None,
     ) -> None:
+        self._hook = hook
         self._settings = settings
         self._warn = warn
         self._name = name
@@ -241,6 +243,7 @@ class Pages:
             seen=self._seen,
             experience=self._experience,
             doubt=self._doubt,
+            hook=self._hook,
         )
 
     def _count(self, page: ReadPage) -> None:

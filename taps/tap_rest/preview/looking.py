@@ -55,6 +55,11 @@ def look_at(stream: RestStream, rows: int) -> Look:
         if not contexts:
             look.notes.append("No record of the stream above has come, so that nothing was asked for.")
             return look
+        hook = stream.settings.hook
+        if hook is not None:
+            look.notes.append(
+                f"The hook {hook.path} has {', '.join(f'`{name}`' for name in hook.methods)}: what is shown is what it makes."
+            )
         page = next(stream.first_pages(contexts[0]), None)
         if page is None:
             return look

@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
+from urllib.parse import parse_qsl
 
 import requests
 
 from singerkit_shell.errors import CannotWriteError, SingerkitError, Stopped
 from tap_rest.answers import Response
 from tap_rest.recording.folder import FORMAT, FolderWriter, FullError
-from tap_rest.recording.tape import Track
+from tap_rest.recording.tape import Asked, Track
 from tap_rest.recording.veil import Veil
 from tap_rest.retries import Transient
 
@@ -56,7 +57,7 @@ class Recorder:
         self,
         track: Track,
         request: requests.PreparedRequest,
-        url: str,  # noqa: ARG002  of the contract
+        asked: Asked,
         session: requests.Session,
         send: Callable[[], Response],
     ) -> Response:
@@ -66,10 +67,10 @@ class Recorder:
             raise
         except (Transient, SingerkitError) as error:
             if track is not Track.AHEAD:
-                self._note(partial(self._failed, track, request, error))
+                self._note(partial(self._failed, track, request, asked, error))
             raise
         cookies = list(session.cookies) if "Set-Cookie" in response.headers else []
-        note = partial(self._note, partial(self._came, track, request, response, cookies))
+        note = partial(self._note, partial(self._came, track, request, asked, response, cookies))
         if track is Track.AHEAD:
             response.taken = note
         else:
@@ -104,15 +105,24 @@ class Recorder:
         return {"clock": self._clock} if self._clock else {}
 
     def _failed(
-        self, track: Track, request: requests.PreparedRequest, error: Transient | SingerkitError
+        self,
+        track: Track,
+        request: requests.PreparedRequest,
+        asked: Asked,
+        error: Transient | SingerkitError,
     ) -> dict[str, Any]:
         failure: dict[str, Any] = {"kind": type(error).__name__, "says": self.veil.text(str(error))}
         if isinstance(error, Transient):
             failure |= {"in_the_end": self.veil.text(error.in_the_end)}
-        return {**self._asked(track, request), "failure": failure}
+        return {**self._told(track, request, asked), "failure": failure}
 
     def _came(
-        self, track: Track, request: requests.PreparedRequest, response: Response, cookies: list[Any]
+        self,
+        track: Track,
+        request: requests.PreparedRequest,
+        asked: Asked,
+        response: Response,
+        cookies: list[Any],
     ) -> dict[str, Any]:
         is_login = track is Track.TOKEN
         headers = self.veil.given_headers(response.headers, is_login=is_login)
@@ -129,7 +139,7 @@ class Recorder:
                 }
                 for cookie in cookies
             ]
-        return {**self._asked(track, request), "answer": told}
+        return {**self._told(track, request, asked), "answer": told}
 
     def _body(self, response: Response, *, is_login: bool) -> Iterator[bytes]:
         if is_login:
@@ -137,19 +147,22 @@ class Recorder:
         else:
             yield from self.veil.pieces(response.spans[0].pieces() if response.spans else [response.body])
 
-    def _asked(self, track: Track, request: requests.PreparedRequest) -> dict[str, Any]:
+    def _told(self, track: Track, request: requests.PreparedRequest, asked: Asked) -> dict[str, Any]:
         told: dict[str, Any] = {
             "method": request.method,
-            "url": self.veil.url(str(request.url)),
+            "url": self.veil.url(asked.url),
             "headers": self.veil.sent_headers(request.headers),
         }
-        if request.body:
-            text = (
-                request.body
-                if isinstance(request.body, str)
-                else bytes(request.body).decode("utf-8", "replace")
-            )
-            told["body"] = "masked" if track is Track.TOKEN else self.veil.text(text)
+        names = {name for name, _ in _parameters(str(request.url))}
+        added = names - {name for name, _ in _parameters(asked.url)}
+        if added:
+            told["masked"] = sorted(added)
+        if asked.content or request.body:
+            told["body"] = "masked" if track is Track.TOKEN else self.veil.text(asked.body)
         return {"exchange": self.count + 1, "request": told} | (
             {"for": "token"} if track is Track.TOKEN else {}
         )
+
+
+def _parameters(url: str) -> list[tuple[str, str]]:
+    return parse_qsl(url.partition("?")[2].partition("#")[0], keep_blank_values=True)

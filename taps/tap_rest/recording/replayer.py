@@ -18,7 +18,7 @@ from tap_rest.answers import Response
 from tap_rest.heads import by_name
 from tap_rest.masking import listed_names
 from tap_rest.recording.folder import FORMAT, FolderReader
-from tap_rest.recording.tape import Track
+from tap_rest.recording.tape import Asked, Track
 from tap_rest.recording.veil import STAND_IN, Veil
 from tap_rest.retries import Transient
 from tap_rest.storing import PIECE
@@ -32,7 +32,7 @@ class NotRecordedError(ConfigurationError):
     """The config asks for something that the recording does not hold."""
 
 
-class _Asked:
+class _Compared:
     """What two requests are compared by."""
 
     def __init__(self, track: Track, method: str, url: str, body: str) -> None:
@@ -65,7 +65,7 @@ class Replayer:
         self._folder, self._veil = folder, veil
         self._lock = threading.Lock()
         self._exchanges: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
-        self._asked: list[_Asked] = []
+        self._asked: list[_Compared] = []
         self._given: dict[tuple[Any, ...], int] = defaultdict(int)
         self._clock: list[float] = []
         self._last_time = 0.0
@@ -90,7 +90,7 @@ class Replayer:
         elif "request" in line:
             asked = line["request"]
             track = Track.TOKEN if line.get("for") == "token" else Track.READER
-            known = _Asked(track, asked["method"], asked["url"], asked.get("body", ""))
+            known = _Compared(track, asked["method"], asked["url"], asked.get("body", ""))
             self._exchanges[known.key].append(line)
             self._asked.append(known)
 
@@ -109,23 +109,22 @@ class Replayer:
         self,
         track: Track,
         request: requests.PreparedRequest,
-        url: str,
+        asked: Asked,
         session: requests.Session,
         send: Callable[[], Response],  # noqa: ARG002  of the contract: nothing is sent
     ) -> Response:
-        body = request.body or ""
-        text = body if isinstance(body, str) else bytes(body).decode("utf-8", "replace")
-        asked = _Asked(track, str(request.method), self._veil.url(str(request.url)), self._veil.text(text))
+        veiled = self._veil.url(asked.url), self._veil.text(asked.body)
+        wanted = _Compared(track, str(request.method), *veiled)
         with self._lock:
-            number = self._given[asked.key]
-            recorded = self._exchanges.get(asked.key, [])
+            number = self._given[wanted.key]
+            recorded = self._exchanges.get(wanted.key, [])
             if number >= len(recorded):
-                raise NotRecordedError(self._told(asked, number))
-            self._given[asked.key] += 1
+                raise NotRecordedError(self._told(wanted, number))
+            self._given[wanted.key] += 1
         line = recorded[number]
         if "failure" in line:
             raise _failure_of(line["failure"])
-        return self._response(line["answer"], url, session)
+        return self._response(line["answer"], asked.url, session)
 
     def renews(self, refused: Response) -> bool | None:
         del refused
@@ -142,7 +141,7 @@ class Replayer:
 
     # What is not recorded
 
-    def _told(self, asked: _Asked, number: int) -> str:
+    def _told(self, asked: _Compared, number: int) -> str:
         if number:
             ended = "" if self.end is not None else ", and was cut off before the run ended"
             return (
@@ -151,11 +150,11 @@ class Replayer:
             )
         return f"{self._shown(asked)} is not in the recording: {self._difference(asked)}; record again, or take the change back."
 
-    def _shown(self, asked: _Asked) -> str:
+    def _shown(self, asked: _Compared) -> str:
         names = f" with {listed_names(dict.fromkeys(name for name, _ in asked.query))}" if asked.query else ""
         return redactor.mask_foreign(f"{'A login, ' * asked.track}{asked.method} {asked.path}") + names
 
-    def _difference(self, asked: _Asked) -> str:
+    def _difference(self, asked: _Compared) -> str:
         """Say which part of a request differs from the nearest ones that are recorded."""
         same = [one for one in self._asked if one.track == asked.track]
         if not same:
@@ -195,7 +194,7 @@ def _parameters(now: tuple[tuple[str, str], ...], then: tuple[tuple[str, str], .
     return ", ".join(found) or "the parameters come another number of times"
 
 
-def _members(body: str, recorded: list[_Asked]) -> str:
+def _members(body: str, recorded: list[_Compared]) -> str:
     """Say which members at the top of a body differ, where both are objects of JSON."""
     now, then = _object_of(body), _object_of(recorded[0].body)
     if now is None or then is None:

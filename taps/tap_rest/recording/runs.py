@@ -16,7 +16,6 @@ from singerkit_shell.secrets import redactor
 from singerkit_shell.variables import stand_ins
 from singerkit_shell.walltime import wall_time
 from singerkit_shell.words import counted
-from tap_rest.auth import query_keys_of
 from tap_rest.config import ApiSettings, api_settings
 from tap_rest.recording.folder import FolderReader, FolderWriter
 from tap_rest.recording.recorder import Recorder
@@ -37,7 +36,7 @@ def recorded(tap: type[Any], folder: str, limit: int) -> type[Any]:
     class Recorded(tap):  # type: ignore[misc]  # it is handed in, since it is what starts this
         @cached_property
         def tape(self) -> Recorder:
-            return Recorder(FolderWriter(folder, limit), Veil(query_keys_of(self.api.auth)))
+            return Recorder(FolderWriter(folder, limit), Veil())
 
         def sync(self) -> None:
             """Sync as always, and say in the end what the recording holds."""
@@ -85,7 +84,7 @@ def replayed(tap: type[Any], folder: str) -> type[Any]:
 
         @cached_property
         def tape(self) -> Replayer:
-            return Replayer(FolderReader(folder), Veil(query_keys_of(api_settings(self.config).auth)))
+            return Replayer(FolderReader(folder), Veil())
 
         @cached_property
         def api(self) -> ApiSettings:

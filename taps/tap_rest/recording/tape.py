@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
@@ -10,7 +11,7 @@ import requests
 
 from tap_rest.answers import Response
 
-__all__ = ["Tape", "Track"]
+__all__ = ["Asked", "Tape", "Track"]
 
 
 class Track(Enum):
@@ -23,6 +24,20 @@ class Track(Enum):
     """A login: all that comes of it is a secret."""
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request without credentials, and without what a hook has made of it: what is the same in a run that is replayed."""
+
+    url: str
+    content: str | bytes | None
+
+    @property
+    def body(self) -> str:
+        """Its body as a text."""
+        content = self.content or ""
+        return content if isinstance(content, str) else content.decode("utf-8", "surrogateescape")
+
+
 class Tape(Protocol):
     """Gives the answers to all requests of a run; called from several threads."""
 
@@ -30,11 +45,11 @@ class Tape(Protocol):
         self,
         track: Track,
         request: requests.PreparedRequest,
-        url: str,
+        asked: Asked,
         session: requests.Session,
         send: Callable[[], Response],
     ) -> Response:
-        """Return the answer to a request, by ``send`` or from a recording; ``url`` is that of the request without credentials.
+        """Return the answer to a request, by ``send`` or from a recording; ``request`` is how it is sent.
 
         Raises:
             Exception: as `Transport.send`.

@@ -96,6 +96,10 @@ def idle_settings(config: Group) -> list[str]:
         idle.append(
             "`pagination` of the top level has no effect, since every stream has one of its own. Take it out."
         )
+    if "hook" in config and all("hook" in stream for stream in config["streams"]):
+        idle.append(
+            "`hook` of the top level has no effect, since every stream has one of its own. Take it out."
+        )
     if (
         config.get("base_url", "")[:7].lower() == "http://"
         and "ca_file" in config

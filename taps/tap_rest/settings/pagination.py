@@ -159,6 +159,8 @@ class Pagination(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     next_request: NextRequest | None = None
     size_in: str | None = None
     """Where `size` travels, if elsewhere than `param`; no config may say it."""
+    by_hook: bool = False
+    """Whether a hook says what comes next; no config may say it."""
 
     @property
     def size_place(self) -> str:
@@ -206,7 +208,7 @@ _KEYS = {
     ),
     "keyset": ("param", "in", "next_request", "field", "template", "allow_repeated_pages", *_SIZE_AND_END),
 }
-_NEEDS = {"cursor": ("cursor",), "header_cursor": ("header",), "keyset": ("field",)}
+_NEEDS = {"header_cursor": ("header",), "keyset": ("field",)}
 
 
 def pagination_problems(pagination: Mapping[str, Any], place: str) -> list[str]:

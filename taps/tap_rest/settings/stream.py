@@ -18,6 +18,7 @@ from tap_rest.settings.each import FOR_EACH, FromStream
 from tap_rest.settings.errors import ERRORS, ErrorRule
 from tap_rest.settings.explode import EXPLODE, Explode
 from tap_rest.settings.fields import COPY, field_problems, names_of
+from tap_rest.settings.hook import HOOK, HookSettings
 from tap_rest.settings.incremental import BOOKMARK, INCREMENTAL, BookmarkSettings, Incremental
 from tap_rest.settings.job import JOB, Job
 from tap_rest.settings.method import BODY_FORMAT, GRAPHQL, METHOD, REQUEST_BODY, GraphQL
@@ -141,6 +142,7 @@ STREAM = setting.group(
             "read twice, and so is all below parents. Default false."
         ),
         "conditional": CONDITIONAL,
+        "hook": HOOK,
         "selected": setting.flag(
             "Whether the stream is read where neither `select` nor a catalog says. Default true."
         ),
@@ -197,6 +199,7 @@ class StreamSettings(msgspec.Struct, frozen=True, dict=True):
     on_error: str = "continue"
     activate_version: bool = False
     conditional: bool = False
+    hook: HookSettings | None = None
     selected: bool = True
 
     @property
@@ -245,7 +248,12 @@ class StreamSettings(msgspec.Struct, frozen=True, dict=True):
     @property
     def makes_rows(self) -> bool:
         """Whether its rows are others than its records."""
-        return self.explode is not None or self.jmespath is not None
+        return self.explode is not None or self.jmespath is not None or "post_process" in self.hooked
+
+    @property
+    def hooked(self) -> tuple[str, ...]:
+        """The methods of its hook."""
+        return () if self.hook is None else self.hook.methods
 
     @property
     def follows_key(self) -> bool:

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from taps.rest.api_server import json_reply, serving
 
 from singerkit_shell.validate import config_problems
@@ -27,7 +28,9 @@ def examples() -> list[dict[str, Any]]:
     return [one if "streams" in one else {"base_url": "https://x.example", "streams": [one]} for one in found]
 
 
-def test_the_examples_are_valid() -> None:
+def test_the_examples_are_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "shop_hook.py").write_text(the_hook(), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
     schema = copy.deepcopy(CONFIG_SCHEMA)
     TapRest.append_builtin_config(schema)
     for config in examples():
@@ -35,6 +38,12 @@ def test_the_examples_are_valid() -> None:
         resolved = json.loads(text.replace('"account_key": "value"', '"account_key": {}'))
         assert config_problems(resolved, schema) == []
         assert config_conflicts(resolved) == []
+
+
+def the_hook() -> str:
+    text = (PAGE.parent / "tap-rest" / "hook.md").read_text(encoding="utf-8")
+    [block] = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    return str(block)
 
 
 def test_every_kind_of_pagination_is_shown() -> None:
