@@ -22,6 +22,7 @@ class Advice:
     no_clock: str = ""
     margin: str = ""
     lookback: str = ""
+    exclusive: str = ""
     local_times: str = "let the key hold UTC, or offsets"
     leaves_out: str = "the selection leaves {it} out"
     key_formats: Collection[str] | None = None

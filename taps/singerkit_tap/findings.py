@@ -118,11 +118,7 @@ def told_of_answers(
         return
     if not tracker.rows and tracker.unmet_before >= UNMET_RUNS:
         return  # it was told: where the row at the bookmark is deleted, nothing comes until there is a new one
-    helps = (
-        f"; {stream.advice.lookback} helps against the first"
-        if stream.advice.lookback and stream.primary_keys
-        else ""
-    )
+    helps = f"; {stream.advice.exclusive} helps against the first" if stream.advice.exclusive else ""
     came = (
         f"rows of stream `{name}` came, and" if tracker.rows else f"nothing of stream `{name}` came, and so"
     )

@@ -27,6 +27,7 @@ ADVICE = Advice(
     no_clock="set `bookmark.signpost` to `read_before`",
     margin="`bookmark.margin`",
     lookback="`incremental.lookback`",
+    exclusive='`"from": "exclusive"` in `incremental`',
     local_times="set `time_zone` (`UTC` if it is that)",
     leaves_out="the selection or a declared `schema` leaves {it} out",
     places={

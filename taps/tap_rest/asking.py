@@ -224,7 +224,7 @@ class Asking:
         pages = self._read(is_first=is_first)
         rows, cap = 0, Cap(settings)
         overlaps = Overlaps(settings.pagination.size)
-        step: Step | None = beginning.step(pages.first)
+        step: Step | None = beginning.step(pages.first, settings.pagination)
         before: Question | None = None
         while step is not None:
             where = f"page {pages.number} of stream {settings.name}"

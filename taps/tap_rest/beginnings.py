@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
-from tap_rest.pages.steps import Step
+from tap_rest.pages.steps import Step, step_with
 from tap_rest.questions import Question
+from tap_rest.settings.pagination import Pagination
 
 __all__ = ["AS_CONFIGURED", "NOT_MODIFIED", "Beginning"]
 
@@ -15,19 +16,22 @@ NOT_MODIFIED = 304
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """``url`` stands in the place of the stream's own, ``headers`` are sent with the first request alone.
+    """``url`` stands in the place of the stream's own, ``headers`` are sent with the first request alone; ``cursor`` is sent as that of a page before.
 
     ``ends_with``: statuses of any page that end the read, which yields them without records; what they mean is the caller's.
     ``sends_token``: it is a token by which the read goes on, and that may have expired (`start_over`).
     """
 
     url: str | None = None
+    cursor: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     ends_with: Collection[int] = ()
     sends_token: bool = False
 
-    def step(self, first: Step) -> Step:
+    def step(self, first: Step, settings: Pagination) -> Step:
         """Return the first step of a read of which ``first`` would be that."""
+        if self.cursor is not None:
+            return step_with(first, settings, self.cursor)
         return first if self.url is None else replace(first, url=self.url)
 
     def asked(self, question: Question, *, is_first: bool) -> Question:

@@ -102,7 +102,7 @@ class _Failed(SingerkitError):
 def _draft(url: str, headers: dict[str, str], records: str | None, rows: int) -> None:
     from tap_rest.preview.looking import look_at
     from tap_rest.preview.printing import print_look
-    from tap_rest.preview.proposing import config_of_url, with_findings
+    from tap_rest.preview.proposing import config_of_url, with_findings, with_references
 
     config = config_of_url(url, headers, records)
     [stream] = config["streams"]
@@ -116,9 +116,12 @@ def _draft(url: str, headers: dict[str, str], records: str | None, rows: int) ->
     look.doubts.clear()
     print_look(look, err=True)
     tap.client.close()
-    if headers:
-        config["headers"] = {name: {"env": name.upper().replace("-", "_")} for name in headers}
-        click.echo("The headers go into environment variables of the names in the config.", err=True)
+    config, references = with_references(config)
+    if references:
+        click.echo(
+            f"What may be secret goes into variables of the environment, which the config names: {', '.join(references)}.",
+            err=True,
+        )
     click.echo(json.dumps(config, indent=2, ensure_ascii=False))
 
 

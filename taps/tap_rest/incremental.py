@@ -11,7 +11,14 @@ from typing import Any
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_state.instants import Instant, iso_of, pattern_of
-from singerkit_state.order import UnorderableError, ValueKind, asked_value, instant_of, starting_value
+from singerkit_state.order import (
+    UnorderableError,
+    ValueKind,
+    asked_value,
+    instant_of,
+    less_lookback,
+    starting_value,
+)
 from singerkit_tap.contract import BookmarkValue
 from tap_rest.answers import RefusingAnswer
 from tap_rest.moments import counted_since_epoch
@@ -51,7 +58,13 @@ def bookmark_asked(
 
 
 def written(settings: Incremental, value: BookmarkValue, kind: ValueKind) -> str | int | Decimal:
-    """Return how a value is asked for: what the format cannot express is cut off downwards."""
+    """Return how a value is asked for: what the format cannot express is cut off downwards.
+
+    Raises:
+        ConfigurationError: the value is no point in time, and the format needs one, or nothing is before it.
+    """
+    if settings.is_exclusive:
+        value = _just_before(value, kind)
     if settings.format == "as_is":
         with contextlib.suppress(UnorderableError):  # a text that is no point in time is asked for as it is
             value = asked_value(value, kind)
@@ -66,6 +79,16 @@ def written(settings: Incremental, value: BookmarkValue, kind: ValueKind) -> str
     if settings.is_epoch:
         return counted_since_epoch(instant, settings.format)
     return _text_of(settings.format, instant, kind.zone)
+
+
+def _just_before(value: BookmarkValue, kind: ValueKind) -> BookmarkValue:
+    try:
+        return less_lookback(value, kind, 1)
+    except UnorderableError:
+        raise ConfigurationError(
+            "`incremental.from` `exclusive` means nothing to a replication key that holds no points in time, dates or numbers: nobody knows what is "
+            "just before a text."
+        ) from None
 
 
 def _text_of(name: str, instant: Instant, zone: tzinfo | None) -> str:

@@ -5,7 +5,7 @@ Pages are counted, compared and asked for by the objects around them, as by any 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Raw
 
@@ -19,8 +19,8 @@ __all__ = ["Inside"]
 class Inside:
     """Takes the records of one stream out of what the API lists."""
 
-    def __init__(self, settings: StreamSettings) -> None:
-        self._name = settings.name
+    def __init__(self, settings: StreamSettings, tell: Callable[[str], None]) -> None:
+        self._name, self._tell = settings.name, tell
         self._names = settings.inside
         self._column = column_of(Path("", self._names, False))
         self._may_lack = settings.partial_answers == "warn"
@@ -41,5 +41,10 @@ class Inside:
                 f"Expected a record at `{'.'.join(self._names)}` of each object in the list of {where}, got "
                 f'{len(found)} of {len(records)}; correct `records` of stream {self._name}, or say `"partial_answers": "warn"` there if the API '
                 "leaves some out."
+            )
+        if len(found) < len(records):
+            self._tell(
+                f"Objects in the list of stream {self._name} have no record at `{'.'.join(self._names)}`, which `partial_answers` passes over: rows are "
+                "missing, if they were to have one."
             )
         return found

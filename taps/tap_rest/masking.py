@@ -14,12 +14,15 @@ from singerkit_shell.secrets import MASK, names_secret, redactor
 
 __all__ = [
     "is_plain_value",
+    "is_secret_name",
     "listed_names",
+    "looks_secret",
     "mask_credentials_of",
     "register_secrets",
     "register_secrets_inside",
     "shown_url",
     "texts_inside",
+    "url_of_config",
 ]
 
 _SECRET_NAMES = ("key", "token", "auth", "secret", "cookie", "password", "signature", "appid", "app_id")
@@ -32,7 +35,7 @@ _TOKEN = re.compile(r"(?=\S*[0-9])(?=\S*[A-Za-z])\S{16,}")
 def register_secrets(values: Mapping[str, Any]) -> None:
     """Mask the values of headers or parameters that are a secret by their name or by their look."""
     for name, value in values.items():
-        is_named = any(part in name.lower() for part in _SECRET_NAMES) or name.lower() in _SECRET_WORDS
+        is_named = is_secret_name(name)
         # A list below a name like `sort_keys` holds words that messages are made of.
         are_words = isinstance(value, list) and not names_secret(name)
         for item in value if isinstance(value, list) else [value]:
@@ -87,6 +90,29 @@ def shown_url(url: str, hidden: Collection[str]) -> str:
     query = "&".join(_shown_pair(pair, hidden) for pair in parts.query.split("&"))
     masked = redactor.mask_foreign(urlunsplit(parts._replace(query=query, fragment="")))
     return masked if len(masked) <= 300 else masked[:297] + "..."
+
+
+def url_of_config(url: str) -> str:
+    """Return the URL for who has written the config: of parameters all but what is a secret, by its name or otherwise."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "a URL that cannot be read"
+    query = "&".join(
+        f"{name}={MASK}" if sign and is_secret_name(unquote_plus(name)) else name + sign + value
+        for name, sign, value in (pair.partition("=") for pair in parts.query.split("&"))
+    )
+    return redactor.mask_foreign(urlunsplit(parts._replace(query=query, fragment="")))
+
+
+def is_secret_name(name: str) -> bool:
+    """Tell whether a header or parameter is a secret by its name."""
+    return any(part in name.lower() for part in _SECRET_NAMES) or name.lower() in _SECRET_WORDS
+
+
+def looks_secret(name: str, value: str) -> bool:
+    """Tell whether a header or parameter is a secret by its name, or by the look of its value."""
+    return is_secret_name(name) or _TOKEN.fullmatch(value) is not None
 
 
 def _shown_pair(pair: str, hidden: Collection[str]) -> str:

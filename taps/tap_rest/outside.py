@@ -122,5 +122,5 @@ class Outside:
             f"Asked for `{window.begin.asked}` to `{window.until.asked}`, the API gives a row of stream {self._stream} whose `{self._key}` "
             "lies outside, and where it lies it does not give it: it compares another field than the replication key, or its ends are "
             "others than `incremental` says. What was confirmed by the target is safe; ask by the field that is the replication "
-            "key, correct `until` or `granularity`, or leave `until_param` out."
+            "key, set `time_zone` if it compares local times, correct `until` or `granularity`, or leave `until_param` out."
         )

@@ -24,7 +24,7 @@ class Shaping:
         self, settings: StreamSettings, tell: Callable[[str], None], hook: Hooked | None = None
     ) -> None:
         self._hook = hook if hook is not None and hook.has("post_process") else None
-        self._inside = Inside(settings)
+        self._inside = Inside(settings, tell)
         self._exploding = Exploding(settings.name, settings.explode)
         self._reshaping = Reshaping(settings.name, settings.jmespath, tell)
         self._lifting = Lifting(settings)

@@ -43,7 +43,8 @@ def token_reads(
         f"{IN_HEADER}{pagination.header}",
     )
     which = settings.token.token_of or ("last" if is_cursor else None)
-    return TokenReads(settings.name, settings.token, which, question, warn)
+    is_page = settings.token.param is None and pagination.type == "cursor"
+    return TokenReads(settings.name, settings.token, which, question, warn, is_page=is_page)
 
 
 def paths_of_token(settings: TokenSettings | None) -> list[str]:
@@ -52,7 +53,10 @@ def paths_of_token(settings: TokenSettings | None) -> list[str]:
 
 
 class TokenReads:
-    """Those of one stream, ``name``; ``question`` returns a text of what the config asks for, ``warn`` takes a sentence."""
+    """Those of one stream, ``name``; ``question`` returns a text of what the config asks for, ``warn`` takes a sentence.
+
+    ``is_page``: a token is asked by as the cursor of a further page is.
+    """
 
     def __init__(
         self,
@@ -61,7 +65,10 @@ class TokenReads:
         which: str | None,
         question: Callable[[], str],
         warn: Callable[[str], None],
+        *,
+        is_page: bool = False,
     ) -> None:
+        self._is_page = is_page
         self._name, self._settings, self._which = name, settings, which
         self._question, self._warn = question, warn
 
@@ -122,7 +129,8 @@ class TokenReads:
             token = scalar_text(page.fields.get(path), f"`{path}` of stream {self._name}")
         if not token:
             return token
-        found = token if self._settings.param is not None else self._as_url(token, page)
+        is_url = self._settings.param is None and not self._is_page
+        found = self._as_url(token, page) if is_url else token
         if redactor.knows(found):
             raise BadDataError(
                 f"The token at `{path}` of stream {self._name} holds a credential that it was asked with, and a state is no place for one; nothing of the "
@@ -139,6 +147,8 @@ class TokenReads:
 
     def _asked_by(self, token: str) -> tuple[Mapping[str, Any], Beginning]:
         param = self._settings.param
+        if self._is_page:
+            return {}, Beginning(cursor=token, sends_token=True)
         if param is None:
             return {}, Beginning(url=token, sends_token=True)
         return {"token": token}, Beginning(sends_token=True)

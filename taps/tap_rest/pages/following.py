@@ -279,7 +279,7 @@ class Following:
                 raise BadDataError(
                     f"Stream {self._stream} was asked for rows from a value of `{self._key}` on, and the answer has only "
                     "later ones, though there still is a row with that value: others with the same value would be missed. "
-                    "Ask for rows from the value on (`>=`) with `incremental`, or set `pagination.continue_by` to `number`."
+                    'Say `"from": "exclusive"` in `incremental` if the API gives rows after the value only, or ask for rows from the value on (`>=`).'
                 )
             keys, last = self._keys_and_last(before)
             if before.is_last or any(key is not None and key > last for key in keys):

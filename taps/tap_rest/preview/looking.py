@@ -17,7 +17,9 @@ from singerkit_shell.errors import SingerkitError
 from singerkit_shell.words import counted
 from singerkit_state.order import UnorderableError, order_key
 from singerkit_tap.contract import Context, Start
+from tap_rest.masking import url_of_config
 from tap_rest.records import ReadPage
+from tap_rest.settings.incremental import Incremental
 from tap_rest.streams import RestStream
 
 __all__ = ["Look", "look_at"]
@@ -102,7 +104,7 @@ class _Heard(logging.Filter):
 
 def _tell(look: Look, stream: RestStream, page: ReadPage) -> None:
     answer = page.answer
-    look.request = f"{stream.settings.method} {stream.tap.client.shown(answer.url)}"
+    look.request = f"{stream.settings.method} {url_of_config(answer.url)}"
     size, seconds = len(answer.body), answer.seconds
     look.answer = f"{answer.status}, {counted(len(page.came), 'record')}, {size:,} bytes in {seconds:.2f} s"
     look.types = {
@@ -145,26 +147,38 @@ def _see_that_the_filter_works(
             return
         older = _asked_from(stream, context, newest)
         again = [value for value in _values_of(older, key) if value is not None] if older is not None else []
-        below = sum(1 for value in again if order_key(value, kind) < order_key(newest, kind))
+        order = [order_key(value, kind) for value in again]
+        least = order_key(newest, kind)
     except UnorderableError as error:
         look.doubts.append(f"The values of `{key}` have no order: {error}.")
         return
-    param = stream.settings.incremental.param or "{bookmark}"
-    lookback = stream.settings.incremental.lookback
-    if below and not lookback:
+    _tell_of_filter(
+        look, stream.settings.incremental, sum(1 for one in order if one < least), least in order, len(order)
+    )
+
+
+def _tell_of_filter(look: Look, incremental: Incremental, older: int, has_newest: bool, came: int) -> None:
+    """Tell what the filter does by the rows that ``came`` from the newest one on: how many are older, and whether that one is there."""
+    param = incremental.param or "{bookmark}"
+    exclusive = 'say `"from": "exclusive"` in `incremental`'
+    rows = counted(came, "row")
+    if older and not incremental.lookback and not incremental.is_exclusive:
         look.doubts.append(
-            f"`{param}` seems to change nothing: asked from the newest row of the page on, {below} of "
-            f"{counted(len(again), 'row')} that came are older. Check `incremental` (name, `format`, `template`, `in`)."
+            f"`{param}` seems to change nothing: asked from the newest row of the page on, {older} of "
+            f"{rows} that came are older. Check `incremental` (name, `format`, `template`, `in`)."
         )
-    elif not again:
+    elif not came:
         look.doubts.append(
             f"Asked by `{param}` from the newest row of the page on, no row came, not even that one: the server answers with rows "
-            "after the value only (`incremental.lookback` helps), or does not understand its format."
+            f"after the value only ({exclusive}), or does not understand its format."
+        )
+    elif not has_newest:
+        look.doubts.append(
+            f"Asked by `{param}` from the newest row of the page on, {rows} came, and not that one: the server answers with rows after the value only; {exclusive}, "
+            "or rows that get the same value later are missed."
         )
     else:
-        look.notes.append(
-            f"`{param}` works: asked from the newest row of the page on, {counted(len(again), 'row')} came."
-        )
+        look.notes.append(f"`{param}` works: asked from the newest row of the page on, {rows} came.")
 
 
 def _asked_from(stream: RestStream, context: Context | None, value: Any) -> ReadPage | None:

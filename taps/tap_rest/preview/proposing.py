@@ -14,12 +14,15 @@ from urllib.parse import parse_qsl, urlsplit
 from singerkit_shell.errors import UsageError
 from singerkit_state.order import formats_of
 from tap_rest.incremental import is_of_creation
+from tap_rest.masking import looks_secret
 from tap_rest.names import plain_name
-from tap_rest.pages.lastpage import LastPage
+from tap_rest.pages.lastpage import LastPage, Weight
+from tap_rest.pages.membernames import LINKS, NEXT_URLS, TOKENS
+from tap_rest.pages.members import body_members, path_of
 from tap_rest.pages.unread import signs_of_more
 from tap_rest.records import ReadPage
 
-__all__ = ["CHANGED", "KEYS", "config_of_url", "with_findings"]
+__all__ = ["CHANGED", "KEYS", "config_of_url", "with_findings", "with_references"]
 
 KEYS = ("id", "uuid", "guid", "key", "sid", "code")
 CHANGED = re.compile(r"(updated|modified|changed|edited|lastupdate|lastmodified|lastedited)")
@@ -53,8 +56,42 @@ def with_findings(config: Mapping[str, Any], page: ReadPage) -> dict[str, Any]:
     changed = _time_of_change(rows)
     found |= {"replication_key": changed} if changed else {}
     signs = signs_of_more(LastPage(page.answer, page.records_at, len(page.came), len(page.came), 1))
-    found["pagination"] = dict(signs[0].fits) if signs else {"type": "single"}
+    named = _named_without_more(page)
+    is_sure = bool(signs) and signs[0].weight is not Weight.HINT
+    found["pagination"] = (
+        dict(signs[0].fits) if signs and (is_sure or not named) else named or {"type": "single"}
+    )
     return {**config, "streams": [found]}
+
+
+def _named_without_more(page: ReadPage) -> dict[str, Any] | None:
+    """Return the pagination whose link or token the answer names, and says to be none: so the last page does, and the only one."""
+    for names, value in body_members(page.answer, page.records_at):
+        if value not in (None, ""):
+            continue
+        plain, path = plain_name(names[-1]), path_of(names)
+        if plain in NEXT_URLS or (plain == "next" and plain_name(names[-2:][0]) in LINKS):
+            return {"type": "next_url", "next": path}
+        if plain in TOKENS:
+            return {"type": "cursor", "cursor": path, "param": TOKENS[plain]}
+    return None
+
+
+def with_references(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return the config with variables of the environment in the place of headers, and of parameters that look like secrets; and their names."""
+    [stream] = config["streams"]
+    headers = {name: _variable(name) for name in config.get("headers", {})}
+    params = {
+        name: _variable(name) if isinstance(value, str) and looks_secret(name, value) else value
+        for name, value in stream.get("params", {}).items()
+    }
+    found = {**stream, **({"params": params} if params else {})}
+    references = [one["env"] for one in (*headers.values(), *params.values()) if isinstance(one, dict)]
+    return {**config, **({"headers": headers} if headers else {}), "streams": [found]}, references
+
+
+def _variable(name: str) -> dict[str, str]:
+    return {"env": re.sub(r"\W", "_", name).upper()}
 
 
 def _name_of(path: str) -> str:
@@ -94,11 +131,27 @@ def _tells_apart(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
 def _time_of_change(rows: Sequence[Mapping[str, Any]]) -> str | None:
     """Return the field that tells when a row was changed; one that tells when it was created is none."""
     names = (
-        [name for name in rows[0] if CHANGED.search(plain_name(name)) and not is_of_creation(name)]
+        [
+            at
+            for at in _fields_of(rows[0])
+            if CHANGED.search(plain_name(at[-1])) and not is_of_creation(at[-1])
+        ]
         if rows
         else []
     )
-    return next((name for name in names if all(_is_time(row.get(name)) for row in rows)), None)
+    return next((".".join(at) for at in names if all(_is_time(_value_at(row, at)) for row in rows)), None)
+
+
+def _fields_of(row: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Return the fields of a row, and behind them those one level inside; a name with dots is none that a path writes plainly."""
+    inside = [(name, inner) for name, value in row.items() if isinstance(value, dict) for inner in value]
+    return [at for at in [*((name,) for name in row), *inside] if not any("." in name for name in at)]
+
+
+def _value_at(row: Any, at: Sequence[str]) -> Any:
+    for name in at:
+        row = row.get(name) if isinstance(row, dict) else None
+    return row
 
 
 def _is_time(value: Any) -> bool:

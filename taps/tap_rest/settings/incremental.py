@@ -31,6 +31,11 @@ INCREMENTAL = setting.group(
             minLength=1,
         ),
         "template": setting.text("Text around it, for instance `gte.{value}`. Default `{value}`."),
+        "from": setting.text(
+            "Whether the API gives rows at the value that is asked for: `inclusive`, or `exclusive`, as `modified_after` of WordPress: then it is asked from a second "
+            "before on (a day of dates, 1 of other numbers), and what came before falls out. Default `inclusive`.",
+            enum=["inclusive", "exclusive"],
+        ),
         "lookback": {
             "type": "number",
             "minimum": 0,
@@ -79,6 +84,7 @@ class Incremental(msgspec.Struct, frozen=True):
     param: str | None = None
     format: str = "as_is"
     template: str = "{value}"
+    begin: str = msgspec.field(default="inclusive", name="from")
     lookback: float = 0
     place: str = msgspec.field(default="query", name="in")
     """Where `param` travels."""
@@ -88,6 +94,11 @@ class Incremental(msgspec.Struct, frozen=True):
     window: str | float | None = None
     granularity: str | float | None = None
     start: float = 0
+
+    @property
+    def is_exclusive(self) -> bool:
+        """Whether the API gives rows behind the value only."""
+        return self.begin == "exclusive"
 
     @property
     def is_epoch(self) -> bool:

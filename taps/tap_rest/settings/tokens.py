@@ -19,7 +19,7 @@ _BY_LINKS = ("single", "next_url", "link_header", "hateoas")
 TOKEN = {
     "token": setting.name(
         "Where an answer says what the next run asks by (`$.nextSyncToken`, or `header:NAME`), in the place of a `replication_key`: it "
-        "is sent as `param`; without `param` it is the URL of the first request (a delta link). It counts when all pages "
+        "is sent as `param`; without `param` it is the URL of the first request (a delta link), or, where it is the `cursor` of the pages, too, sent as that. It counts when all pages "
         "have been read.",
         minLength=1,
     ),
@@ -82,10 +82,12 @@ def token_problems(stream: Group, place: str) -> Iterator[str]:
     kind = stream.get("pagination", {"type": "single"})["type"]
     if "token_of" in said and kind == "single":
         yield f"`{place}.incremental.token_of` has no effect with `{place}.pagination` `single`, which has one answer"
-    if "param" not in said and kind not in _BY_LINKS:
+    pagination = stream.get("pagination", {})
+    is_cursor = kind == "cursor" and pagination.get("cursor") == said["token"]
+    if "param" not in said and kind not in _BY_LINKS and not is_cursor:
         yield (
             f"`{place}.incremental.token` without `param` is a URL, to which a `pagination` of type `{kind}` can add nothing; "
-            "set `param`, or a pagination by links (`next_url`)"
+            "set `param`, a pagination by links (`next_url`), or a `cursor` at the same place, as which the token is sent then"
         )
     yield from _of_first_params(stream, said.get("first_params", {}), place)
 
@@ -98,6 +100,10 @@ def _of_first_params(stream: Group, first: Group, place: str) -> Iterator[str]:
     for name in names_in(first):
         if name.startswith("parent."):
             yield f"`{{{name}}}` in `{where}` has no value there; use it in `{place}.params`"
-    alone = {**stream, "path": "", "headers": {}, "params": first}
+    others = ("path", "headers", "body", "graphql", "pagination", "job")
+    alone = {name: value for name, value in stream.items() if name not in others} | {
+        "path": "",
+        "params": first,
+    }
     for problem in placeholder_problems(alone, place, {}):
         yield problem.replace(f"{place}.params", where)

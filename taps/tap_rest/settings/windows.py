@@ -58,6 +58,11 @@ def window_problems(stream: Group, place: str) -> list[str]:
         for name in ("window", "granularity", "until")
         if name in incremental and not has_end
     ]
+    if incremental.get("from") == "exclusive" and has_end:
+        problems.append(
+            f"`{where}.from` `exclusive` does not go with an end that is asked for: each window begins where the one before has ended, whose last rows it "
+            f"has; `{where}.lookback` is for the first one"
+        )
     if "until_template" in incremental and "until_param" not in incremental:
         problems.append(f"`{where}.until_template` has no effect without `{where}.until_param`")
     return problems or [

@@ -10,6 +10,8 @@ import pytest
 from taps.rest.api_server import Asked, Reply, json_reply, page_of, serving
 from taps.rest.in_process import Messages, Run, warned
 
+from singerkit_shell.errors import ConfigurationError
+
 PLANS: dict[str, Any] = {
     "name": "plans",
     "path": "/plans",
@@ -241,6 +243,24 @@ def test_below_parents(run: Run, caplog: pytest.LogCaptureFixture) -> None:
         third = run(api, shops, child, state=second.state)
         assert [below(found) for found in (first, second, third)] == [[(1, 1), (2, 2)], [(2, 2), (2, 3)], []]
         assert warned(caplog) == ""
+
+
+def test_what_is_copied_from_a_parent_counts(run: Run) -> None:
+    """A copied field that changes is sent though the answer has not; and a row below two parents needs both keys."""
+    shops = [{"id": 1, "name": "a"}]
+    stream = PLANS | {
+        "path": "/shops/{parent.id}/plans",
+        "parent": {"stream": "shops", "copy": {"shop_id": "id", "shop": "name"}},
+        "primary_keys": ["id", "shop_id"],
+    }
+    above = {"name": "shops", "path": "/shops", "primary_keys": ["id"]}
+    with serving({"/shops": lambda _: json_reply(shops), "/shops/1/plans": Versioned(1)}) as api:
+        first = run(api, above, stream)
+        shops[0]["name"] = "b"
+        again = run(api, above, stream, state=first.state)
+        assert [row["shop"] for row in again.rows if "shop" in row] == ["b"]
+        with pytest.raises(ConfigurationError, match="needs `shop` or `shop_id` among its `primary_keys`"):
+            run(api, above, stream | {"primary_keys": ["id"]})
 
 
 def test_beside_a_bookmark_rows_stay_known(run: Run, caplog: pytest.LogCaptureFixture) -> None:

@@ -416,6 +416,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "streams[].incremental.template": stream(
         keyed(), incremental={"param": "since", "template": "gte.{value}"}
     ),
+    "streams[].incremental.from": stream(keyed(), incremental={"param": "since", "from": "exclusive"}),
     "streams[].incremental.lookback": stream(keyed(), incremental={"param": "since", "lookback": 86400}),
     "streams[].incremental.until_param": windowed(until_param="before"),
     "streams[].incremental.until": spanned(until="exclusive"),

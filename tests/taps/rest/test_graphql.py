@@ -95,6 +95,18 @@ def test_partial_data_is_taken_where_the_config_says_so(tmp_path: Path) -> None:
     assert len(run.rows) == 2
 
 
+def test_nodes_that_are_null_are_passed_over_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows: list[Any] = [*rows_of(2), None]
+    with serving({"/graphql": orders(rows)}) as api:
+        run = run_here(api, EDGES | {"partial_answers": "warn"}, cache=tmp_path)
+        assert len(run.rows) == 2
+        assert "have no record at `node`, which `partial_answers` passes over" in caplog.text
+        with pytest.raises(BadDataError, match="Expected a record at `node`"):
+            run_here(api, EDGES, cache=tmp_path)
+
+
 def problems(stream: dict[str, Any], **more: Any) -> str:
     return "; ".join(config_conflicts({"base_url": "https://x.example", "streams": [stream | more]}))
 

@@ -10,7 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from taps.rest.api_server import Api, Asked, Reply, Route, Table, dated, json_reply, repeatedly, serving
+from taps.rest.api_server import (
+    Api,
+    Asked,
+    Reply,
+    Route,
+    Table,
+    dated,
+    json_reply,
+    page_of,
+    repeatedly,
+    serving,
+)
 
 from tap_rest.incremental import is_of_creation, other_field_asked, said_of_bookmark
 from tap_rest.settings.incremental import Incremental
@@ -292,6 +303,51 @@ def test_a_server_that_answers_with_later_rows_only_is_told_of(run_tap: Any) -> 
         again = run_tap(api.url, stream, state=first.state).ended(0)
     assert "none of the 1 that the state remembers there" in again.stderr
     assert again.stderr.count("Once more, what this run warned of") == 1
+
+
+@pytest.mark.parametrize("primary_keys", [["id"], []])
+@pytest.mark.parametrize("is_sorted", [True, False])
+def test_a_server_that_gives_later_rows_only_is_asked_a_little_earlier(
+    primary_keys: list[str], is_sorted: bool, run_tap: Any
+) -> None:
+    """Ties at the ends of pages, and a row that gets the value of the bookmark later, are read, and each once."""
+    rows = [row(number, 1 + number // 4) for number in range(30)]
+
+    def answer(asked: Asked) -> Reply:
+        found = [one for one in rows if one["at"] > asked.param("since", "")]
+        return json_reply(page_of(found, asked, 5))
+
+    stream = orders(
+        primary_keys=primary_keys,
+        is_sorted=is_sorted,
+        incremental={"param": "since", "from": "exclusive"},
+        pagination={"type": "page", "size": 5},
+    )
+    with serving({"/orders": answer}) as api:
+        first = run_tap(api.url, stream).ended(0)
+        assert [one["id"] for one in first.records("orders")] == list(range(30))
+        rows.append(row(30, 1 + 29 // 4))
+        again = run_tap(api.url, stream, state=first.state).ended(0)
+        assert [one["id"] for one in again.records("orders")] == [30]
+        assert "none of the" not in again.stderr
+        plain = stream | {"incremental": {"param": "since"}}
+        if is_sorted:
+            assert '"from": "exclusive"' in run_tap(api.url, plain).ended(65).sentence
+
+
+def test_what_is_just_before_a_text_is_not_known(run_tap: Any) -> None:
+    stream = orders(
+        schema={"properties": {"id": {}, "at": {"type": "string"}, "v": {}}},
+        replication_key_format="text",
+        incremental={"param": "since", "from": "exclusive"},
+        pagination={"type": "single"},
+    )
+    with serving({"/orders": lambda _: json_reply([{"id": 1, "at": "x", "v": 1}])}) as api:
+        first = run_tap(api.url, stream).ended(0)
+        assert "means nothing" in run_tap(api.url, stream, state=first.state).ended(78).sentence
+    windows = {"param": "a", "until_param": "b", "window": "P1D", "from": "exclusive"}
+    refused = run_tap(api.url, orders(incremental=windows, start_date="2026-01-01T00:00:00Z")).ended(78)
+    assert "does not go with an end that is asked for" in refused.sentence
 
 
 NULLABLE = {

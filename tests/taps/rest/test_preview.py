@@ -34,6 +34,9 @@ ROUTES = {
     "/orders": orders,
     "/deaf": lambda _: json_reply(ROWS),
     "/after": lambda asked: json_reply([] if asked.param("since") else ROWS),
+    "/later": lambda asked: json_reply(
+        page_of([row for row in ROWS if str(row["updated_at"]) > (asked.param("since") or "")], asked, 10)
+    ),
     "/closed": lambda _: json_reply({"message": "no access"}, 403),
     "/none": lambda _: json_reply([]),
 }
@@ -42,6 +45,7 @@ STREAMS: dict[str, dict[str, Any]] = {
     "orders": {"path": "/orders", "records": "$.data[*]", "pagination": PAGES, **KEYS},
     "deaf": {"path": "/deaf", "pagination": {"type": "single"}, **KEYS},
     "after": {"path": "/after", "pagination": {"type": "single"}, **KEYS},
+    "later": {"path": "/later", "pagination": {"type": "page", "size": 10}, **KEYS},
     "first_page": {"path": "/orders", "records": "$.data[*]"},
     "closed": {"path": "/closed"},
     "below": {"path": "/deaf", "params": {"of": "{parent.id}"}, "parent": {"stream": "none"}},
@@ -100,6 +104,11 @@ def test_each_stream_is_shown_by_its_request_its_count_and_its_first_rows(api: A
         ),
         ("after", "no row came, not even that one", 0),
         (
+            "later",
+            'and not that one: the server answers with rows after the value only; say `"from": "exclusive"`',
+            0,
+        ),
+        (
             "first_page",
             'say `"pagination": {"type": "cursor", "cursor": "$.next_page", "param": "page"}`',
             65,
@@ -139,9 +148,12 @@ def test_test_shows_the_same_and_no_rows_where_logs_are_kept(api: Api, tmp_path:
 
 
 def test_a_config_is_drafted_from_a_url(api: Api, tmp_path: Path) -> None:
-    code, out, err = tap("preview", f"{api.url}/orders?kind=a", "-H", "X-Key: very-secret-key")
+    code, out, err = tap(
+        "preview", f"{api.url}/orders?kind=a&api_key=other-secret-key", "-H", "X-Key: very-secret-key"
+    )
     assert code == 0
-    assert "very-secret-key" not in out + err
+    assert "secret-key" not in out + err
+    assert "GET " + f"{api.url}/orders?kind=a&api_key=***" in err
     assert "200, 10 records" in err
     drafted = json.loads(out)
     assert drafted["headers"] == {"X-Key": {"env": "X_KEY"}}
@@ -149,7 +161,7 @@ def test_a_config_is_drafted_from_a_url(api: Api, tmp_path: Path) -> None:
         {
             "name": "orders",
             "path": "/orders",
-            "params": {"kind": "a"},
+            "params": {"kind": "a", "api_key": {"env": "API_KEY"}},
             "records": "$.data[*]",
             "primary_keys": ["id"],
             "replication_key": "updated_at",
@@ -159,9 +171,39 @@ def test_a_config_is_drafted_from_a_url(api: Api, tmp_path: Path) -> None:
     assert {asked.headers["X-Key"] for asked in api.asked} == {"very-secret-key"}
     file = tmp_path / "drafted.json"
     file.write_text(out)
-    code, out, _ = tap("--config", str(file), X_KEY="very-secret-key")
+    code, out, _ = tap("--config", str(file), X_KEY="very-secret-key", API_KEY="other-secret-key")
     assert code == 0
     assert out.count('"type":"RECORD"') == len(ROWS)
+
+
+JSON_API = {
+    "data": [
+        {"id": n, "type": "x", "attributes": {"updated_at": f"2026-01-{n:02}T00:00:00Z"}}
+        for n in range(1, 11)
+    ],
+    "links": {"self": "/things", "next": None},
+}
+
+
+@pytest.mark.parametrize(
+    ("answer", "pagination"),
+    [
+        (JSON_API, {"type": "next_url", "next": "$.links.next"}),
+        (
+            JSON_API | {"links": {}, "meta": {"next_cursor": ""}},
+            {"type": "cursor", "cursor": "$.meta.next_cursor", "param": "cursor"},
+        ),
+    ],
+)
+def test_the_last_page_says_how_there_would_be_a_next(
+    answer: dict[str, Any], pagination: dict[str, str]
+) -> None:
+    with serving({"/things": lambda _: json_reply(answer)}) as api:
+        code, out, _ = tap("preview", f"{api.url}/things")
+    assert code == 0
+    [stream] = json.loads(out)["streams"]
+    assert stream["pagination"] == pagination
+    assert (stream["primary_keys"], stream["replication_key"]) == (["id"], "attributes.updated_at")
 
 
 def test_ready_configs_are_listed_and_printed() -> None:

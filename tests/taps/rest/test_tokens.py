@@ -201,6 +201,49 @@ def test_a_delta_link(run_tap: Any) -> None:
         assert "set `param`" in run_tap(api.url, stream).ended(65).sentence
 
 
+def test_a_token_that_is_sent_as_the_cursor_of_a_page_is(run_tap: Any) -> None:
+    """As Dropbox has it: what goes on has another path, and nothing but the cursor in its body."""
+    changes = Changes()
+    for number in (1, 2, 3):
+        changes.set(number, "new")
+
+    def listed(asked: Asked, since: str | None) -> Reply:
+        rows = changes.since(since)
+        page = rows[: changes.size]
+        cursor = str(page[-1]["change"]) if page else since
+        return json_reply({"entries": page, "cursor": cursor, "has_more": len(rows) > changes.size})
+
+    def begin(asked: Asked) -> Reply:
+        return listed(asked, None) if asked.json == {"path": ""} else json_reply({"error": "body"}, 400)
+
+    def more(asked: Asked) -> Reply:
+        body = asked.json
+        return listed(asked, body["cursor"]) if [*body] == ["cursor"] else json_reply({"error": "body"}, 400)
+
+    stream = {
+        "name": "files",
+        "path": "/list",
+        "method": "POST",
+        "body": {"path": ""},
+        "records": "$.entries[*]",
+        "primary_keys": ["id"],
+        "pagination": {
+            "type": "cursor",
+            "cursor": "$.cursor",
+            "has_more": "$.has_more",
+            "next_request": {"path": "/list/continue", "body": {"cursor": "{cursor}"}},
+        },
+        "incremental": {"token": "$.cursor"},
+    }
+    with serving({"/list": begin, "/list/continue": more}) as api:
+        first = run_tap(api.url, stream).ended(0)
+        changes.set(2, "changed")
+        second = run_tap(api.url, stream, state=first.state).ended(0)
+        third = run_tap(api.url, stream, state=second.state).ended(0)
+        assert [ids(run, "files") for run in (first, second, third)] == [[1, 2, 3], [2], []]
+        assert api.asked[-1].path == "/list/continue"
+
+
 def test_a_link_that_holds_our_credential(run_tap: Any) -> None:
     """The state keeps the link without it, and `auth` adds it again."""
     secret = "k3y-0f-this-client/42"
