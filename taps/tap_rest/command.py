@@ -16,6 +16,7 @@ from singerkit_shell.exits import run_commands
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.validate import CONFIG_PATHS, nearest
+from tap_rest.linting.command import lint
 
 __all__ = ["COMMANDS", "main"]
 
@@ -189,6 +190,7 @@ def _from_document(file: str, paths: tuple[str, ...]) -> None:
     click.echo(draft(read_document(file), problems_of_draft, paths), nl=False)
 
 
+command.add_command(lint)
 COMMANDS = frozenset(command.commands) | _RUNS
 
 
