@@ -16,6 +16,7 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from singerkit_shell.errors import BadDataError
+from singerkit_shell.secrets import redactor
 from singerkit_shell.walltime import wall_time
 from singerkit_state.instants import Instant, iso_of, zone_named
 from singerkit_state.order import UnorderableError, ValueKind, instant_of
@@ -45,7 +46,7 @@ class Deletions:
         told = settings.replication_key_format
         names = [*([] if told is None else [told]), *_TEXTS]
         self._kinds = [kind for name in names if (kind := ValueKind.named(name, zone)).is_time]
-        self._is_met = False
+        self._is_met = self._is_told = False
         self._own = _column(DELETED_AT)
         self._times: list[Column] = []
         if self._deletes is not None:
@@ -91,12 +92,24 @@ class Deletions:
                 "ones have it, all is well; if not, correct it, or ask the API for deleted ones, too (in `params`)."
             )
 
+    def _tell_of_another_spelling(self, raw: bytes) -> None:
+        assert self._deletes is not None  # noqa: S101  of the caller
+        self._is_told = True
+        self._tell(
+            f"A record of stream {self._settings.name} has `{redactor.mask_foreign(raw[:20].decode('utf-8', 'replace'))}` at `{self._deletes.field}`, which is near to what "
+            "`deletes.equals` has for rows that are gone, and is not that: it is taken for a row that is there. If it is gone, name that value, too."
+        )
+
     def _says_gone(self, found: Found, where: str) -> bool:
         raw = bytes(found) if isinstance(found, Raw) else b"null"
         assert self._deletes is not None  # noqa: S101  of the caller
         if self._deletes.equals is not UNSET:
             wanted = self._deletes.equals
-            return _scalar(raw) in {_text(one) for one in (wanted if isinstance(wanted, list) else [wanted])}
+            texts = {_text(one) for one in (wanted if isinstance(wanted, list) else [wanted])}
+            is_gone = _scalar(raw) in texts
+            if not is_gone and not self._is_told and _loosely(_scalar(raw)) in map(_loosely, texts):
+                self._tell_of_another_spelling(raw)
+            return is_gone
         if raw in (b"null", b"false", b"0", b'""'):
             return False
         # An object there is `"@removed": {"reason": "deleted"}` of OData.
@@ -154,6 +167,12 @@ def _column(text: str) -> Column:
 
 def _scalar(raw: bytes) -> str:
     return str(exact.loads(raw)) if raw[:1] == b'"' else raw.decode("utf-8", "replace")
+
+
+def _loosely(text: str) -> str:
+    """Return what a value means by all likelihood, in whatever way it is spelt."""
+    plain = text.strip().lower()
+    return "true" if plain in ("1", "1.0", "yes", "y", "t") else plain
 
 
 def _text(value: Any) -> str:

@@ -14,6 +14,7 @@ from tap_rest.each import Lists, is_listed
 from tap_rest.parentrecords import ParentRecords
 from tap_rest.schemas import SchemaKeeper
 from tap_rest.settings.each import EACH
+from tap_rest.settings.parent import fields_of_parent
 from tap_rest.settings.stream import StreamSettings
 
 __all__ = ["ParentFields", "refuse_lost_copies"]
@@ -104,6 +105,18 @@ class ParentFields:
     def copied(self, context: Context) -> dict[str, Any]:
         """Return what is copied to each record and does not tell the parent apart."""
         return {name: value for name, value in self.constants(context).items() if name not in context}
+
+    def in_path(self, context: Context) -> dict[str, Any]:
+        """Return what of the parent stands in the path and does not tell it apart: where it changes, other rows are below.
+
+        Of a path that begins with a field nothing: it is a URL, and one that is signed is another one each time.
+        """
+        path = self._settings.path.partition("?")[0]
+        if path.startswith("{"):
+            return {}
+        names, taken = {field: name for name, field in self._wanted().items()}, _all_of(context)
+        fields = [names[field] for field in fields_of_parent(path)]
+        return {name: taken[name] for name in fields if name in taken and name not in context}
 
     def _wanted(self) -> dict[str, str]:
         """Return the fields of the parent by the name that they have in a context."""

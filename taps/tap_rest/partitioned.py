@@ -134,10 +134,11 @@ class PartitionedStream(BlockStream):
         return {*self.settings.copies, *self.settings.for_each}
 
     def copied(self, context: Context) -> Mapping[str, Any]:
-        """Return those that are sent, or copied further down, and say more than which parent it is."""
+        """Return those that are sent, or copied further down, and say more than which parent it is; and what leads to another place below it."""
         found = self._parents.copied(context)
         counts = {*self.sent(found), *self._copied_further}
-        return {name: value for name, value in found.items() if name in counts}
+        copied = {name: value for name, value in found.items() if name in counts}
+        return {**self._parents.in_path(context), **copied}
 
     @cached_property
     def _copied_further(self) -> set[str]:

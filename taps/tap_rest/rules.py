@@ -31,6 +31,8 @@ _NOTHING_LEFT = ErrorRule("end", (200, 203))
 """Whose body is null: as Go writes a list that was never made."""
 _EXPIRED = ErrorRule("start_over", 410)
 """What Google and Microsoft Graph answer to a token that they take no more."""
+_NOTHING_NEW = ErrorRule("ignore", 304)
+"""What RFC 9110 has a server answer to `If-Modified-Since` where nothing is new."""
 _BY_NUMBER = ("page", "link_header", "next_url", "hateoas")
 
 
@@ -48,6 +50,9 @@ class Rules:
             rules.append(ErrorRule("skip", 404))
         if settings.token is not None:
             rules.append(_EXPIRED)
+        incremental = settings.incremental
+        if incremental is not None and incremental.place == "header" and incremental.asks_if_modified:
+            rules.append(_NOTHING_NEW)
         if settings.pagination.end_status:
             rules.append(ErrorRule("end", settings.pagination.end_status))
         if settings.pagination.type in _BY_NUMBER:

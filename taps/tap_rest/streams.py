@@ -130,7 +130,7 @@ class RestStream(PartitionedStream):
         self._reading = Reading(self)
         self._whole = WholeLoad(self)
         self._conditional = Conditional.of(settings, self._tell, lambda: self._whole.is_in_doubt)
-        self._tokens = token_reads(settings, self._question, self._tell)
+        self._tokens = token_reads(settings, self._tell)
         self.asks_onward = self._tokens is not None
         incremental = settings.incremental
         super().__init__(
@@ -220,7 +220,8 @@ class RestStream(PartitionedStream):
             # Some APIs tell what was deleted only to who asks from a value on, and rows of this stream were sent.
             start = replace(start, value=least_value(self.bookmark_kind))
         if self._tokens is not None:
-            return self._tokens.pages(start.continuation, partial(self._ask_by_token, context))
+            below = self._question_below(context)
+            return self._tokens.pages(start.continuation, partial(self._ask_by_token, context), below)
         if self._conditional is not None:
             params = self.bookmark_asked_from(start)
             question = partial(self._question_and_fields, context, params)
@@ -430,6 +431,11 @@ class RestStream(PartitionedStream):
     def _question(self) -> str:
         """Return what tells one question to the API from another, as far as its answers go."""
         return digest_of([*self._fingerprints.values(), self.settings.records, self.settings.copied])
+
+    def _question_below(self, context: Context | None) -> str:
+        """Return what tells one question from another, with what of the parent its answers are read by."""
+        of = self._question()
+        return of if context is None else digest_of([of, self.copied(context)])
 
     def _question_and_fields(self, context: Context | None, params: Mapping[str, str]) -> str:
         """Return what tells one request from another, with what is sent of its answer, by all that the config says."""

@@ -30,9 +30,7 @@ Ask: TypeAlias = Callable[[Mapping[str, Any] | None, Beginning], Iterator[ReadPa
 """Reads what is wanted besides the config (`Composer.frame`), None: all rows."""
 
 
-def token_reads(
-    settings: StreamSettings, question: Callable[[], str], warn: Callable[[str], None]
-) -> TokenReads | None:
+def token_reads(settings: StreamSettings, warn: Callable[[str], None]) -> TokenReads | None:
     """Return what reads a stream that goes on by a token; None: it does not."""
     if settings.token is None:
         return None
@@ -44,7 +42,7 @@ def token_reads(
     )
     which = settings.token.token_of or ("last" if is_cursor else None)
     is_page = settings.token.param is None and pagination.type == "cursor"
-    return TokenReads(settings.name, settings.token, which, question, warn, is_page=is_page)
+    return TokenReads(settings.name, settings.token, which, warn, is_page=is_page)
 
 
 def paths_of_token(settings: TokenSettings | None) -> list[str]:
@@ -53,7 +51,7 @@ def paths_of_token(settings: TokenSettings | None) -> list[str]:
 
 
 class TokenReads:
-    """Those of one stream, ``name``; ``question`` returns a text of what the config asks for, ``warn`` takes a sentence.
+    """Those of one stream, ``name``; ``warn`` takes a sentence.
 
     ``is_page``: a token is asked by as the cursor of a further page is.
     """
@@ -63,24 +61,23 @@ class TokenReads:
         name: str,
         settings: TokenSettings,
         which: str | None,
-        question: Callable[[], str],
         warn: Callable[[str], None],
         *,
         is_page: bool = False,
     ) -> None:
         self._is_page = is_page
         self._name, self._settings, self._which = name, settings, which
-        self._question, self._warn = question, warn
+        self._warn = warn
 
-    def pages(self, left: Any, ask: Ask) -> Iterator[ReadPage]:
-        """Yield the pages behind what the last complete read has ``left``, or all of them.
+    def pages(self, left: Any, ask: Ask, question: str) -> Iterator[ReadPage]:
+        """Yield the pages behind what the last complete read has ``left``, or all of them; ``question`` is a text of what is asked for.
 
         Raises:
             BadDataError: no answer of a read of all rows had a token, so that no run could go on.
         """
-        token = self._token(left)
+        token = self._token(left, question)
         if token is not None:
-            for page in self._with_left(ask(*self._asked_by(token))):
+            for page in self._with_left(ask(*self._asked_by(token)), question):
                 if page.answer.taken_for == "start_over":
                     self._warn(
                         f"The API takes the token that the last run of stream {self._name} ended with no more (status "
@@ -91,7 +88,7 @@ class TokenReads:
             else:
                 return
         pages, has_token = 0, False
-        for page in self._with_left(ask(None, AS_CONFIGURED)):
+        for page in self._with_left(ask(None, AS_CONFIGURED), question):
             pages, has_token = pages + 1, has_token or page.is_absent or page.left is not None
             yield page
         if pages and not has_token:
@@ -100,7 +97,7 @@ class TokenReads:
                 f"in {counted(pages, 'page')}; correct `incremental.token`."
             )
 
-    def _with_left(self, pages: Iterator[ReadPage]) -> Iterator[ReadPage]:
+    def _with_left(self, pages: Iterator[ReadPage], question: str) -> Iterator[ReadPage]:
         """Yield the pages of one read, each with what a later run asks by if no further page comes."""
         first: str | None = None
         for page in pages:
@@ -114,11 +111,8 @@ class TokenReads:
                     )
                 first = first or token
                 counts = first if self._which == "first" else token
-                page.left = partial(self._left, counts)
+                page.left = partial(_left, counts, question)
             yield page
-
-    def _left(self, token: str) -> dict[str, str]:
-        return {"token": token, "of": self._question()}
 
     def _token_in(self, page: ReadPage) -> str | None:
         path = self._settings.token
@@ -138,9 +132,9 @@ class TokenReads:
             )
         return found
 
-    def _token(self, left: Any) -> str | None:
+    def _token(self, left: Any, question: str) -> str | None:
         """Return the token of a state; none that belongs to another question, or was edited to nothing."""
-        if not isinstance(left, Mapping) or left.get("of") != self._question():
+        if not isinstance(left, Mapping) or left.get("of") != question:
             return None
         token = left.get("token")
         return token if isinstance(token, str) and token else None
@@ -160,3 +154,7 @@ class TokenReads:
                 "set `param` to the parameter by which the API takes it."
             )
         return without_params(urljoin(page.answer.url, token), redactor.knows)  # `auth` adds its own again
+
+
+def _left(token: str, question: str) -> dict[str, str]:
+    return {"token": token, "of": question}

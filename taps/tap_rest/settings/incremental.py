@@ -101,6 +101,11 @@ class Incremental(msgspec.Struct, frozen=True):
         return self.begin == "exclusive"
 
     @property
+    def asks_if_modified(self) -> bool:
+        """Whether an answer may be that nothing is new (304)."""
+        return (self.param or "").lower() == "if-modified-since"
+
+    @property
     def is_epoch(self) -> bool:
         """Whether the value is written as a number since 1970."""
         return self.format in ("epoch", "epoch_ms", "epoch_us", "epoch_ns")

@@ -136,6 +136,29 @@ COPY = {"team": "id", "name": "name"}
 KEYED: dict[str, Any] = {"primary_keys": ["team", "no"]}
 
 
+@pytest.mark.parametrize("bookmarks", ["each", "shared"])
+def test_another_place_below_a_parent_is_read_from_its_beginning(bookmarks: str, tmp_path: Path) -> None:
+    """A path by a field that is not the key: what stands there now was never read, however old it is."""
+    source = Source()
+    source.teams[9] = {"id": 9, "slug": "other", "name": "n9", "at": day(1)}
+    source.players[9] = [{"no": no, "at": day(1)} for no in (7, 8)]
+    del source.teams[9]
+    players = Pipeline(
+        source,
+        tmp_path,
+        {"copy": {"team": "id"}, "bookmarks": bookmarks},
+        path="/teams/{parent.slug}/players",
+        **KEYED,
+    )
+    for _ in range(2):
+        players.run()
+    assert players.run() == []
+    source.teams[2]["slug"] = "other"
+    source.players[2] = source.players.pop(9)
+    assert sorted(row["no"] for row in players.run()) == [7, 8]
+    assert players.run() == []
+
+
 @pytest.mark.parametrize("read", ["all", "changed"])
 @pytest.mark.parametrize("bookmarks", ["each", "shared"])
 def test_rows_follow_a_parent_that_is_renamed(bookmarks: str, read: str, tmp_path: Path) -> None:

@@ -243,3 +243,22 @@ def test_what_is_refused(more: dict[str, Any], said: str, run: Run) -> None:
     with serving(answering()) as api, pytest.raises(ConfigurationError) as error:
         run(api, NOTES | more)
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("equals", "value", "is_told"),
+    [
+        (True, 1, True),
+        (True, "True", True),
+        ("deleted", "Deleted", True),
+        (True, False, False),
+        ("a", "b", False),
+    ],
+)
+def test_a_value_that_is_near_to_what_means_deleted_is_told(
+    equals: Any, value: Any, is_told: bool, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving(answering({"id": 1, "deleted": value}, {"id": 2, "deleted": equals})) as api:
+        found = run(api, NOTES | {"deletes": {"field": "deleted", "equals": equals}})
+    assert [row[GONE] is None for row in found.rows] == [True, False]
+    assert ("it is taken for a row that is there" in warned(caplog)) == is_told

@@ -335,6 +335,27 @@ def test_a_server_that_gives_later_rows_only_is_asked_a_little_earlier(
             assert '"from": "exclusive"' in run_tap(api.url, plain).ended(65).sentence
 
 
+def test_304_to_a_header_that_asks_for_what_is_new_is_no_rows(run_tap: Any) -> None:
+    rows = [row(1, 1)]
+
+    def answer(asked: Asked) -> Reply:
+        since = asked.headers.get("If-Modified-Since")
+        found = [one for one in rows if since is None or one["at"] >= since]
+        return json_reply(found) if since is None or len(found) > 1 else Reply(b"", 304, {})
+
+    stream = orders(
+        primary_keys=["id"],
+        incremental={"param": "If-Modified-Since", "in": "header"},
+        pagination={"type": "single"},
+    )
+    with serving({"/orders": answer}) as api:
+        first = run_tap(api.url, stream).ended(0)
+        quiet = run_tap(api.url, stream, state=first.state).ended(0)
+        rows.append(row(2, 2))
+        later = run_tap(api.url, stream, state=quiet.state).ended(0)
+    assert [one["id"] for run in (first, quiet, later) for one in run.records("orders")] == [1, 2]
+
+
 def test_what_is_just_before_a_text_is_not_known(run_tap: Any) -> None:
     stream = orders(
         schema={"properties": {"id": {}, "at": {"type": "string"}, "v": {}}},

@@ -339,6 +339,24 @@ def test_each_parent_has_a_token(run_tap: Any) -> None:
         ]
 
 
+def test_a_token_is_of_what_stands_below_a_parent_and_of_what_is_copied(run_tap: Any) -> None:
+    shop = {"id": 1, "slug": "a", "name": "x"}
+    child = EVENTS | {
+        "path": "/calendars/{parent.slug}/events",
+        "parent": {"stream": "calendars", "copy": {"calendar": "id", "name": "name"}},
+        "primary_keys": ["calendar", "id"],
+    }
+    routes: dict[str, Any] = {"/calendars": lambda _: json_reply([shop])}
+    routes |= {f"/calendars/{name}/events": changes().google for name in "ab"}
+    calendars = {"name": "calendars", "path": "/calendars", "primary_keys": ["id"]}
+    with serving(routes) as api:
+        run = run_tap(api.url, calendars, child).ended(0)
+        for change, came in (({}, 0), ({"name": "y"}, 3), ({}, 0), ({"slug": "b"}, 3), ({}, 0)):
+            shop |= change
+            run = run_tap(api.url, calendars, child, state=run.state).ended(0)
+            assert len(ids(run)) == came
+
+
 def test_each_value_of_a_list_has_a_token(run_tap: Any) -> None:
     sources = {"a": changes(), "b": changes()}
     routes: dict[str, Any] = {f"/calendars/{name}/events": source.google for name, source in sources.items()}
