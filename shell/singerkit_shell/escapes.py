@@ -126,7 +126,7 @@ def _quick_views(text: str) -> Iterator[tuple[str, str]]:
     """Yield the texts of `_views`, each as it stands and loosely, without the place of each character."""
     for _ in range(_STEPS):
         yield text, text.translate(_LOOSELY)
-        if not _ESCAPES.search(text):
+        if not any(char in text for char in "%\\&") or not _ESCAPES.search(text):
             return
         text = _ESCAPES.sub(lambda match: "".join([char for char, _ in _meaning(match)]), text)
 

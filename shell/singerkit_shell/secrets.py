@@ -13,7 +13,7 @@ import itertools
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -107,12 +107,6 @@ class Redactor(logging.Filter):
     def places(self, text: str) -> list[tuple[int, int]]:
         """Return where in ``text``, however long, registered secrets stand."""
         return spans_in_long(text, self._needles.values()) if self._needles else []
-
-    def replaced(self, text: str, stand_in: Callable[[str], str]) -> str:
-        """Return ``text``, however long, with something else in the place of each registered secret."""
-        for start, end in reversed(self.places(text)):
-            text = f"{text[:start]}{stand_in(text[start:end])}{text[end:]}"
-        return text
 
     def mask(self, text: str) -> str:
         """Return ``text`` without any secret."""

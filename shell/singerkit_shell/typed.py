@@ -16,6 +16,7 @@ from singerkit_shell.configfile import Referred, resolved
 from singerkit_shell.configtext import without_repeats
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.secrets import SHORTEST_PART, names_secret, redactor
+from singerkit_shell.variables import stand_ins
 
 __all__ = ["take_as_typed"]
 
@@ -161,6 +162,8 @@ def _made_of(text: Referred, schemas: list[Mapping[str, Any]]) -> Any:
     wanted = [reader for name, reader in readers if name in types]
     if "string" in types or not wanted:
         return str(text)
+    if "object" in types and text == stand_ins.text:
+        return {str(text): str(text)}
     refused: list[_NoneError] = []
     for reader in wanted:
         try:

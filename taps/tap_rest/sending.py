@@ -58,6 +58,7 @@ class Sender:
         self._credentials: Credentials = (
             Credentials(settings.auth, self._endpoint) if beside is None else beside._credentials
         )
+        self._tape = tape
         self._query_keys = query_keys_of(settings.auth)
         track = Track.READER if beside is None else Track.AHEAD
         self._own = Transport(settings, reach.networks, self._watchdog, shown, tape=tape, track=track)
@@ -87,6 +88,8 @@ class Sender:
 
     def renew_credentials(self, refused: Response) -> bool:
         """See to other credentials, where ``refused`` was asked with any; tell whether other ones are sent from now on."""
+        if self._tape is not None and (renews := self._tape.renews()) is not None:
+            return renews
         return self._reach.is_own(refused.url) and self._credentials.renew(refused)
 
     def note_refused(self) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -198,3 +199,40 @@ def test_a_list_that_has_not_changed(kinto: Kinto, database: str, tmp_path: Path
     pipeline.run()
     assert "_singerkit_continuation" not in pipeline.state.read_text()
     assert pipeline.stored() == kinto.listed()
+
+
+def test_a_recording_is_replayed_without_kinto(kinto: Kinto, tmp_path: Path) -> None:
+    """A first run and one that goes on from its state, with pages, deletions and a password."""
+    for name in kinto.listed():
+        kinto.delete(name)
+    for number in range(30):
+        kinto.put(f"n{number}", text="ü", number=number)
+    pipeline = Pipeline(kinto, "", tmp_path, **BY_ETAG)
+    config, state = tmp_path / "tap.json", tmp_path / "former.json"
+    config.write_text(json.dumps(pipeline._tap))
+    first = tap_rest("record", "--config", config, "--to", tmp_path / "first")
+    state.write_text(json.dumps(json.loads(first.splitlines()[-1])["value"]))
+    kinto.delete("n7")
+    kinto.put("n8", text="changed")
+    second = tap_rest("record", "--config", config, "--to", tmp_path / "second", "--state", state)
+    assert first.count('"RECORD"') == 30
+    assert second.count('"RECORD"') == 2
+    without = json.loads(config.read_text())
+    without["auth"]["password"] = {"env": "PASSWORD_OF_NOBODY"}
+    config.write_text(json.dumps(without))
+    for name, said in (("first", first), ("second", second)):
+        assert tap_rest("replay", "--config", config, "--from", tmp_path / name) == said
+        for file in (tmp_path / name).rglob("*.*"):
+            text = file.read_bytes()
+            assert PASSWORD.encode() not in text
+            assert base64.b64encode(f"bob:{PASSWORD}".encode()) not in text
+
+
+def tap_rest(*words: object) -> str:
+    """Return the messages of a run without the time at which each record was read."""
+    program = Path(sys.executable).with_name("tap-rest")
+    run = subprocess.run(
+        [program, *map(str, words)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    return re.sub(r'"time_extracted":"[^"]*"', "", run.stdout)

@@ -170,6 +170,8 @@ def _why_whole(settings: StreamSettings, *, is_plain: bool) -> str | None:
     """Return why all rows of an answer of a stream have to be in memory at once; None: they have not."""
     if settings.layout == "columns":
         return "by its `layout`"
+    if "next_page" in settings.hooked:
+        return "since `next_page` of its hook is given all rows of a page"
     if not is_plain:
         return "since its `records` is no plain path"
     if settings.pagination.type in ("offset", "keyset") or settings.follows_key or settings.may_follow_key:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 import requests
 from msgspec import Raw
 from requests.structures import CaseInsensitiveDict
 
-from singerkit_shell.errors import ConfigurationError
+from singerkit_shell.errors import ConfigurationError, Stopped
+from singerkit_shell.signals import stop_flag
 from singerkit_shell.words import ended
 from tap_rest import exact
 from tap_rest.addresses import origin_of
@@ -22,10 +23,15 @@ from tap_rest.hook.shapes import Request, Response
 from tap_rest.settings.hook import HookSettings
 from tap_rest.storing import Limits
 
-__all__ = ["Hooked", "failure_of"]
+__all__ = ["HookError", "Hooked", "failure_of"]
 
+Made = TypeVar("Made")
 _NONE = 204
 _SAFE = "what was written before is safe"
+
+
+class HookError(ConfigurationError):
+    """A hook failed, or returned what it may not."""
 
 
 class Hooked:
@@ -39,15 +45,27 @@ class Hooked:
         return method in self._settings.methods
 
     def _called(self, method: str, *arguments: Any) -> Any:
+        call = getattr(self._instance, method)
+        return self._within(method, lambda: call(*arguments, self._stream))
+
+    def _within(self, method: str, work: Callable[[], Made]) -> Made:
+        """Return what ``work`` makes by calling a method; a signal ends it.
+
+        Raises:
+            HookError: the hook failed, or returned what it may not.
+            Stopped: a signal came.
+        """
         try:
             with self._lock:
-                return getattr(self._instance, method)(*arguments, self._stream)
-        except Exception as error:
+                return stop_flag.within(None, work, f"a hook was at work; {_SAFE}.")
+        except (HookError, Stopped):
+            raise
+        except (Exception, SystemExit) as error:
             failed = f"failed in `{method}` for stream {self._stream}"
-            raise ConfigurationError(failure_of(error, self._settings, failed, _SAFE)) from error
+            raise HookError(failure_of(error, self._settings, failed, _SAFE)) from error
 
-    def _wrong(self, method: str, wanted: str, got: str) -> ConfigurationError:
-        return ConfigurationError(
+    def _wrong(self, method: str, wanted: str, got: str) -> HookError:
+        return HookError(
             f"`{method}` of the hook {self._settings.path} for stream {self._stream} has to return {wanted}, got {got}; {_SAFE}, correct it and run "
             "again."
         )
@@ -58,7 +76,7 @@ class Hooked:
         """Return a request as the hook wants it, before credentials are put into it.
 
         Raises:
-            ConfigurationError: the hook failed, or leads elsewhere.
+            HookError: the hook failed, or leads elsewhere.
         """
         method, url = str(request.method), str(request.url)
         body = request.body.encode() if isinstance(request.body, str) else request.body
@@ -118,15 +136,16 @@ class Hooked:
 
     def rows(self, records: Sequence[Raw]) -> Sequence[Raw]:
         """Return the rows that are left of records, as the hook wants them."""
-        kept = []
-        for row in _objects_of(records):
-            made = self._called("post_process", row)
-            if made is None:
-                continue
-            if not isinstance(made, dict):
-                raise self._wrong("post_process", "a dict, or None to leave the row out", _kind(made))
-            kept.append(Raw(self._json("post_process", made)))
-        return kept
+        found = _objects_of(records)
+        call = self._instance.post_process
+        return self._within("post_process", lambda: [*self._kept(call(row, self._stream) for row in found)])
+
+    def _kept(self, rows: Iterable[Any]) -> Iterator[Raw]:
+        for row in rows:
+            if isinstance(row, dict):
+                yield Raw(self._json("post_process", row))
+            elif row is not None:
+                raise self._wrong("post_process", "a dict, or None to leave the row out", _kind(row))
 
     def _json(self, method: str, value: Any) -> bytes:
         """Return a value as JSON.
@@ -142,7 +161,7 @@ class Hooked:
         return text
 
 
-def failure_of(error: Exception, settings: HookSettings, failed: str, safe: str) -> str:
+def failure_of(error: BaseException, settings: HookSettings, failed: str, safe: str) -> str:
     """Return what an exception of a hook means: its class and its line, and nothing of what it says, which may be data."""
     frames = traceback.extract_tb(error.__traceback__)
     line = next((frame.lineno for frame in reversed(frames) if frame.filename == settings.file), None)

@@ -9,8 +9,7 @@ import threading
 from types import ModuleType
 from typing import Any
 
-from singerkit_shell.errors import ConfigurationError
-from tap_rest.hook.calls import Hooked, failure_of
+from tap_rest.hook.calls import Hooked, HookError, failure_of
 from tap_rest.masking import register_secrets_inside
 from tap_rest.settings.hook import HookSettings, text_of
 from tap_rest.settings.stream import StreamSettings
@@ -28,7 +27,7 @@ class Hooks:
         """Return what calls the hook of a stream; None: it has none.
 
         Raises:
-            ConfigurationError: its file cannot be run.
+            HookError: its file cannot be run.
         """
         settings = stream.hook
         if settings is None:
@@ -55,8 +54,8 @@ def _made_of(settings: HookSettings) -> Any:
         exec(compile(text, settings.file, "exec"), vars(module))  # noqa: S102  the config names it to be run
         made = module.Hook
         return made(dict(settings.settings)) if settings.takes_settings else made()
-    except Exception as error:
-        raise ConfigurationError(failure_of(error, settings, "cannot be run", "nothing was asked")) from error
+    except (Exception, SystemExit) as error:
+        raise HookError(failure_of(error, settings, "cannot be run", "nothing was asked")) from error
 
 
 def _print(*words: object, **options: Any) -> None:

@@ -77,8 +77,7 @@ class Recorder:
             note()
         return response
 
-    def renews(self, refused: Response) -> bool | None:
-        del refused
+    def renews(self) -> bool | None:
         return None
 
     def _note(self, told: Callable[[], dict[str, Any]]) -> None:

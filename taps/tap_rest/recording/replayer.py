@@ -67,6 +67,9 @@ class Replayer:
         self._exchanges: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
         self._asked: list[_Compared] = []
         self._given: dict[tuple[Any, ...], int] = defaultdict(int)
+        self._last: tuple[Any, ...] = ()
+        self.is_without_logins = False
+        """Whether nothing is asked for by credentials: then the recording says whether other ones were sent behind a 401."""
         self._clock: list[float] = []
         self._last_time = 0.0
         self.begun: dict[str, Any] = {}
@@ -121,14 +124,16 @@ class Replayer:
             if number >= len(recorded):
                 raise NotRecordedError(self._told(wanted, number))
             self._given[wanted.key] += 1
+            self._last = wanted.key
         line = recorded[number]
         if "failure" in line:
             raise _failure_of(line["failure"])
         return self._response(line["answer"], asked.url, session)
 
-    def renews(self, refused: Response) -> bool | None:
-        del refused
-        return None
+    def renews(self) -> bool | None:
+        if not self.is_without_logins:
+            return None
+        return self._given[self._last] < len(self._exchanges.get(self._last, ()))
 
     def _response(self, told: Mapping[str, Any], url: str, session: requests.Session) -> Response:
         for cookie in told.get("cookies", ()):

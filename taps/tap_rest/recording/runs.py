@@ -20,9 +20,9 @@ from tap_rest.config import ApiSettings, api_settings
 from tap_rest.recording.folder import FolderReader, FolderWriter
 from tap_rest.recording.recorder import Recorder
 from tap_rest.recording.replayer import Replayer
-from tap_rest.recording.veil import Veil
+from tap_rest.recording.veil import PLACE_HOLDER, Veil
 from tap_rest.schemacache import cache_file
-from tap_rest.settings.auth import NoneSettings
+from tap_rest.settings.auth import AuthSettings, NoneSettings
 
 __all__ = ["recorded", "replayed"]
 
@@ -119,12 +119,19 @@ def _apart(settings: ApiSettings, tape: Replayer, cache: str) -> ApiSettings:
     for stream in settings.streams:
         if stream.name in schemas:
             cache_file(stream, settings).write_text(schemas[stream.name], encoding="utf-8")
-    if not tape.has_logins:
+    if not tape.has_logins or _lacks_key(settings.auth):
+        tape.is_without_logins = True
         return msgspec.structs.replace(settings, auth=NoneSettings())
     if getattr(settings.auth, "token_file", None) is not None:
         in_memory = msgspec.structs.replace(settings.auth, token_file=None)
         return msgspec.structs.replace(settings, auth=in_memory)
     return settings
+
+
+def _lacks_key(auth: AuthSettings) -> bool:
+    """Tell whether a stand-in stands for a key that has to have a form: nothing can be signed by it."""
+    keys = (getattr(auth, name, None) for name in ("private_key", "account_key", "secret"))
+    return any(PLACE_HOLDER in str(key) for key in keys)
 
 
 def _tell_of_parts(folder: str, tape: Replayer) -> None:

@@ -56,5 +56,5 @@ class Tape(Protocol):
             NotRecordedError: there is none in the recording.
         """
 
-    def renews(self, refused: Response) -> bool | None:
-        """Tell whether other credentials were sent behind an answer that refused these; None: they are to be asked for."""
+    def renews(self) -> bool | None:
+        """Tell whether other credentials were sent behind the answer that was given last; None: they are to be asked for."""

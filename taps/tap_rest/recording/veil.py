@@ -29,6 +29,8 @@ _SIGNED = (
 _IN_URL = re.compile(
     rf"((?:[?&;]|\\u0026|&amp;|%3[Ff]|%26)(?:{_SIGNED})(?:=|%3[Dd]))([^&\s\"'<>\\#;,)}}\]]+)", re.IGNORECASE
 )
+_SIGNS = ("=", "%3D", "%3d")
+"""Without any of them there is no such parameter, as in most bodies."""
 _SIGNED_NAME = re.compile(_SIGNED, re.IGNORECASE)
 _SHOWN = frozenset(
     [
@@ -99,7 +101,7 @@ class Veil:
 
     def text(self, text: str) -> str:
         """Return a text without the secrets that are known, and without those of signed URLs in it."""
-        return _IN_URL.sub(self._signed, redactor.replaced(text, self.stand_in))
+        return self._unsigned(self._filled(text, redactor.places(text)))
 
     def _signed(self, found: re.Match[str]) -> str:
         return found[1] + self.stand_in(found[2])
@@ -159,20 +161,35 @@ class Veil:
         for piece in pieces:
             left += piece.decode("utf-8", "surrogateescape")
             if len(left) > 2 * _OVERLAP:
-                cut = self._cut_before(left, len(left) - _OVERLAP)
-                yield self._masked(left[:cut])
-                left = left[cut:]
+                masked, left = self._masked(left, len(left) - _OVERLAP)
+                yield masked
         if left:
-            yield self._masked(left)
+            yield self._masked(left, len(left))[0]
 
-    def _cut_before(self, text: str, at: int) -> int:
-        """Return where a text may be cut without cutting a secret in two: ``at``, or where the one there begins."""
-        found = [*redactor.places(text), *(match.span() for match in _IN_URL.finditer(text))]
-        return min([at, *(start for start, end in found if 0 < start < at < end)])
+    def _masked(self, text: str, until: int) -> tuple[bytes, str]:
+        """Return a text without secrets, and what is left of it, from ``until`` on, or from where the secret begins that lies there."""
+        places = redactor.places(text)
+        cuts = [start for start, end in self._all_places(text, places) if 0 < start < until < end]
+        cut = min([until, *cuts])
+        found = [place for place in places if place[1] <= cut]
+        self.count += len(found)
+        whole = self._filled(text[:cut], found)
+        return self._unsigned(whole).encode("utf-8", "surrogateescape"), text[cut:]
 
-    def _masked(self, text: str) -> bytes:
-        self.count += len(redactor.places(text))
-        return self.text(text).encode("utf-8", "surrogateescape")
+    def _filled(self, text: str, places: Iterable[tuple[int, int]]) -> str:
+        parts, at = [], 0
+        for start, end in places:
+            parts += [text[at:start], self.stand_in(text[start:end])]
+            at = end
+        return "".join([*parts, text[at:]])
+
+    def _unsigned(self, text: str) -> str:
+        return _IN_URL.sub(self._signed, text) if any(sign in text for sign in _SIGNS) else text
+
+    def _all_places(self, text: str, places: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+        yield from places
+        if any(sign in text for sign in _SIGNS):
+            yield from (match.span() for match in _IN_URL.finditer(text))
 
 
 def _as_text(value: Any) -> str:

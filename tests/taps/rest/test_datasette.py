@@ -16,6 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from taps.rest.test_recording import lines_of
+
+from tap_rest.recording.runs import recorded, replayed
+from tap_rest.tap import TapRest
 
 ROWS = 1234
 
@@ -106,6 +110,18 @@ def test_every_row_once(kind: str, datasette: tuple[str, Path], run_tap: Any) ->
     url, file = datasette
     run = run_tap(url, flights(**KINDS[kind])).ended(0)
     assert run.records("flights") == rows(file)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_replay_says_what_datasette_said(
+    kind: str, datasette: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+    url, _ = datasette
+    config = {"base_url": url, "streams": [flights(**KINDS[kind])], "schema_cache": str(tmp_path / "cache")}
+    then = lines_of(recorded(TapRest, str(tmp_path / "recording"), 1 << 24), config)
+    assert len(then) > ROWS
+    assert lines_of(replayed(TapRest, str(tmp_path / "recording")), config) == then
 
 
 def test_only_what_changed_travels_again(datasette: tuple[str, Path], run_tap: Any) -> None:

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 import textwrap
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from taps.rest.api_server import Api, Asked, Reply, json_reply, page_of, serving
 from taps.rest.conftest import TAP
 
 from singerkit_shell.errors import ConfigurationError, SingerkitError
+from singerkit_shell.signals import stop_flag
 from tap_rest.hook.loading import Hooks
 from tap_rest.tap import TapRest
 
@@ -502,3 +504,75 @@ def test_the_example_of_the_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         "The hook shop_hook.py has `prepare_request`, `parse_response`, `next_page`, `post_process`"
         in shown.stdout
     )
+
+
+def test_no_row_shares_anything_with_another(run: Run) -> None:
+    """One object that is returned for all, and rows that `next_page` changes."""
+    with serving(
+        {"/rows": lambda asked: json_reply({"data": ROWS[:3] if not asked.param("after") else ROWS[3:4]})}
+    ) as api:
+        ended = run(
+            api,
+            """
+            _one = {}
+            def next_page(self, response, rows, stream):
+                rows[0]["id"], found = 0, len(rows)
+                rows.clear()
+                return "x" if found == 3 else None
+            def post_process(self, row, stream):
+                self._one.update(row, n=self._one.get("n", 0) + 1)
+                return self._one
+            """,
+            records="$.data[*]",
+            pagination={"type": "cursor", "param": "after"},
+            schema={"properties": {"id": {"type": "integer"}, "n": {"type": "integer"}}},
+        )
+    assert [(row["id"], row["n"]) for row in ended.rows] == [(1, 1), (2, 2), (3, 3), (4, 4)]
+
+
+def test_two_rows_of_one_key_are_refused_behind_the_hook(run: Run) -> None:
+    with serving({"/rows": lambda _: json_reply(ROWS)}) as api:
+        ended = run(api, "def post_process(self, row, stream): return row | {'id': 1}")
+    assert ended.code == 65
+    assert "`id`" in ended.sentence
+
+
+def test_children_stand_below_what_the_hook_makes_of_their_parents(run: Run) -> None:
+    child = {"name": "below", "path": "/up/{parent.key}", "parent": {"stream": "rows"}}
+    with serving(
+        {"/rows": lambda _: json_reply(ROWS[:2]), "/up/k2": lambda _: json_reply([{"x": 1}])}
+    ) as api:
+        methods = """
+        def post_process(self, row, stream):
+            if stream == "below":
+                return row
+            return {"key": f"k{row['id']}"} if row["id"] == 2 else None
+        """
+        ended = run(api, methods, config={"streams": [STREAM | {"primary_keys": ["key"]}, child]})
+    assert (ended.code, [one for one in ended.rows if "x" in one]) == (0, [{"x": 1, "rows_key": "k2"}])
+
+
+@pytest.mark.parametrize("ways_out", ["raise SystemExit(0)", "import sys; sys.exit(0)"])
+def test_a_hook_that_leaves_is_a_failure(run: Run, ways_out: str) -> None:
+    with serving({"/rows": lambda _: json_reply(ROWS)}) as api:
+        ended = run(
+            api, f"def post_process(self, row, stream): {ways_out}", schema={"properties": {"id": {}}}
+        )
+    assert (ended.code, "SystemExit at line" in ended.sentence) == (78, True)
+
+
+def test_a_signal_ends_a_hook_that_does_not_end(run: Run) -> None:
+    with serving({"/rows": lambda _: json_reply(ROWS)}) as api:
+        methods = """
+        def post_process(self, row, stream):
+            import os, signal
+            os.kill(os.getpid(), signal.SIGTERM)
+            while True: pass
+        """
+        stop_flag.install()
+        try:
+            ended = run(api, methods, schema={"properties": {"id": {}}})
+        finally:
+            stop_flag.signum, stop_flag.count = None, 0
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    assert (ended.code, ended.rows) == (143, [])

@@ -32,6 +32,7 @@ from taps.rest.conftest import TAP
 
 from singerkit_shell.errors import SingerkitError
 from tap_rest.recording.runs import recorded, replayed
+from tap_rest.recording.veil import PLACE_HOLDER, STAND_IN
 from tap_rest.tap import TapRest
 
 FAST = {"tries": 3, "first_wait": 0.01, "longest_wait": 0.05}
@@ -166,6 +167,39 @@ def posted(asked: Asked) -> Reply:
     return json_reply({"data": ROWS[4 * (asked.json["page"] - 1) :][:4]})
 
 
+def digested(asked: Asked) -> Reply:
+    if asked.headers.get("Authorization", "").startswith("Digest "):
+        return paged(asked)
+    challenge = f'Digest realm="x", nonce="{canary("recorded nonce")}", qop="auth"'
+    return json_reply({}, 401, WWW_Authenticate=challenge)
+
+
+def by_token(asked: Asked) -> Reply:
+    """The token of the next page is no secret, though its parameter is called so."""
+    page = int((asked.param("token") or "t1")[1:])
+    return json_reply({"data": ROWS[4 * (page - 1) :][:4], "next": f"t{page + 1}" if page < 3 else None})
+
+
+def job_made() -> dict[str, Route]:
+    states = repeatedly(json_reply({"state": "new"}, Retry_After="0"), json_reply({"state": "done"}))
+    return {
+        "/jobs": lambda _: json_reply({"id": 7}),
+        "/jobs/7": states,
+        "/jobs/7/rows": lambda _: json_reply(ROWS),
+    }
+
+
+JOB = {
+    "name": "rows",
+    "path": "/jobs/{job.id}/rows",
+    "primary_keys": ["id"],
+    "job": {
+        "create": {"path": "/jobs"},
+        "poll": {"path": "/jobs/{job.id}", "wait": 0.01, "until": {"path": "$.state", "equals": "done"}},
+    },
+}
+DIGEST = {"type": "digest", "username": "us", "password": canary("recorded password")}
+
 CASES: dict[str, tuple[dict[str, Route], list[Any], dict[str, Any]]] = {
     "pages": ({"/rows": paged}, [STREAM], {}),
     "faults": ({"/rows": failing_now_and_then()}, [STREAM], {}),
@@ -185,6 +219,9 @@ CASES: dict[str, tuple[dict[str, Route], list[Any], dict[str, Any]]] = {
     ),
     "rows that are gone": ({"/rows": lambda _: json_reply([{**ROWS[0], "deleted": True}])}, [GONE], {}),
     "bodies": ({"/rows": posted}, [POSTED], {}),
+    "credentials that are asked for": ({"/rows": digested}, [STREAM], {"auth": DIGEST}),
+    "tokens of pages": ({"/rows": by_token}, [{**STREAM, "pagination": {**PAGES, "param": "token"}}], {}),
+    "a job": (job_made(), [JOB], {}),
     "from a bookmark on": ({"/rows": Table(ROWS, 4)}, [dated(pagination={"type": "page", "size": 4})], {}),
 }
 
@@ -198,14 +235,14 @@ def test_a_replay_says_what_the_run_has_said(
     logged_in.count = 0  # type: ignore[attr-defined]
     folder = tmp_path / "recording"
     with serving(routes) as api:
-        more = {"auth": {**OAUTH, "token_url": f"{api.url}/token"}} if "auth" in more else more
+        more = {"auth": {**OAUTH, "token_url": f"{api.url}/token"}} if more == {"auth": OAUTH} else more
         given = config(api, *streams, schema_cache=str(tmp_path / "cache"), **more)
         then = lines_of(recorded(TapRest, str(folder), LIMIT), given)
         asked = len(api.asked)
     assert json.loads(then[-1])["value"]["_singerkit"]["complete"]
     given["schema_cache"] = str(tmp_path / "nothing")
-    if "auth" in given:
-        given["auth"]["client_secret"] = "another"
+    for name in {"client_secret", "password"} & given.get("auth", {}).keys():
+        given["auth"][name] = "another"
     for _ in range(2):
         assert lines_of(replayed(TapRest, str(folder)), given) == then
     assert len(api.asked) == asked
@@ -320,12 +357,13 @@ def test_long_answers_have_files_and_secrets_in_them_stand_ins(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A secret lies across two pieces of a long answer, and is written in another way."""
-    monkeypatch.setattr("tap_rest.storing.MEMORY", 300_000)
-    monkeypatch.setattr("tap_rest.storing.PIECE", 100_000)
-    monkeypatch.setattr("tap_rest.recording.folder.MEMORY", 300_000)
+    monkeypatch.setattr("tap_rest.storing.MEMORY", 60_000)
+    monkeypatch.setattr("tap_rest.storing.PIECE", 20_000)
+    monkeypatch.setattr("tap_rest.recording.folder.MEMORY", 60_000)
+    monkeypatch.setattr("tap_rest.recording.veil._OVERLAP", 4_000)
     secret = canary("in a long answer")
-    rows = [{"id": number, "text": "x" * (9_000 + number % 7)} for number in range(60)]
-    rows[11]["text"] = f"{'y' * (100_000 - 13 - 99_800 % 97)}{secret}"
+    rows = [{"id": number, "text": "x" * (1_500 + number % 7)} for number in range(60)]
+    rows[11]["text"] = f"{'y' * 3_000}{secret}" * 5
     rows[30]["text"] = "".join(f"\\u{ord(char):04x}" for char in secret)
     body = json.dumps(rows).replace("\\\\u", "\\u").encode()
     with serving({"/rows": lambda _: json_reply(body)}) as api:
@@ -343,9 +381,10 @@ def test_long_answers_have_files_and_secrets_in_them_stand_ins(
     file = folder / "bodies" / "000001.json"
     kept = json.loads(file.read_bytes())
     assert [row["id"] for row in kept] == [row["id"] for row in rows]
-    assert kept[30]["text"] == "masked-000001" != kept[11]["text"]
+    assert kept[11]["text"] == f"{'y' * 3_000}masked-000001" * 5
+    assert STAND_IN.fullmatch(kept[30]["text"])
     assert kept[29] == rows[29]
-    assert "In 2 places of answers stood what the config holds as a secret" in caplog.text
+    assert "In 6 places of answers stood what the config holds as a secret" in caplog.text
     assert lines_of(replayed(TapRest, str(folder)), given) == then
     file.unlink()
     assert ended(replayed(TapRest, str(folder)), given)[0] == 65
@@ -384,3 +423,43 @@ def tap(*words: object, env: Mapping[str, str]) -> subprocess.CompletedProcess[s
 
 def without_times(text: str) -> str:
     return re.sub(r'"time_extracted":"[^"]*"', "", text)
+
+
+def test_credentials_of_elsewhere_are_left_alone(folder: Path, tmp_path: Path) -> None:
+    """A token that another run has kept is not sent, and its file not looked at; a key that has a form need not be there."""
+    kept = canaries.holds_secrets(tmp_path / "token.json")
+    logged_in.count = 0  # type: ignore[attr-defined]
+    with serving({"/rows": paged, "/token": token}) as api:
+        auth = {**OAUTH, "token_url": f"{api.url}/token", "token_file": str(kept)}
+        given = config(api, {**STREAM, "schema": {"properties": {"id": {"type": "integer"}}}}, auth=auth)
+        lines_of(TapRest, given)
+        before = kept.read_bytes()
+        then = lines_of(recorded(TapRest, str(folder), LIMIT), given)
+    canaries.search(folder, "a token of another run")
+    assert logged_in.count == 1  # type: ignore[attr-defined]
+    assert lines_of(replayed(TapRest, str(folder)), given) == then
+    assert kept.read_bytes() == before
+    signing = {"type": "jwt", "algorithm": "RS256", "private_key": PLACE_HOLDER}
+    assert lines_of(replayed(TapRest, str(folder)), given | {"auth": signing}) == then
+
+
+def test_a_hook_is_recorded_as_well(folder: Path, tmp_path: Path) -> None:
+    """What it adds to a request is another thing each time, and no part of what is compared."""
+    hook = tmp_path / "hook.py"
+    hook.write_text(
+        "import itertools\nclass Hook:\n"
+        " def __init__(self, settings):\n  self._key, self._count = settings['key'], itertools.count()\n"
+        " def prepare_request(self, request, stream):\n"
+        "  request.headers['X-Key'] = self._key\n  request.url += f'?x={self._key}{next(self._count)}'\n  return request\n"
+        " def post_process(self, row, stream):\n  return row | {'more': 1}\n"
+    )
+    with serving({"/rows": lambda _: json_reply(ROWS)}) as api:
+        stream = {"name": "rows", "path": "/rows", "pagination": {"type": "single"}}
+        settings = {"path": str(hook), "settings": {"key": canary("recorded hook")}}
+        given = config(api, stream, hook=settings, schema_cache=str(tmp_path / "cache"))
+        lines_of(TapRest, given)
+        then = lines_of(recorded(TapRest, str(folder), LIMIT), given)
+        assert api.asked[-1].headers["X-Key"] in api.asked[-1].raw_path
+    assert lines_of(replayed(TapRest, str(folder)), given) == then
+    assert exchanges(folder)[1]["request"]["masked"] == ["x"]
+    canaries.search(folder, "a hook")
