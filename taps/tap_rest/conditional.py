@@ -12,7 +12,6 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
 
-from singerkit_shell.errors import ConfigurationError
 from tap_rest.answers import Response
 from tap_rest.beginnings import AS_CONFIGURED, NOT_MODIFIED, Beginning
 from tap_rest.heads import by_name
@@ -37,19 +36,9 @@ class Conditional:
     def of(
         cls, settings: StreamSettings, warn: Callable[[str], None], is_in_doubt: Callable[[], bool]
     ) -> Conditional | None:
-        """Return those of a stream; None: it has none.
-
-        Raises:
-            ConfigurationError: its key does not tell apart the rows of two parents.
-        """
+        """Return those of a stream; None: it has none."""
         if not settings.conditional:
             return None
-        around, keys = {*settings.copies, *settings.for_each}, {*settings.primary_keys}
-        if around and keys and around.isdisjoint(keys):
-            raise ConfigurationError(
-                f"`conditional` of stream {settings.name} needs {' or '.join(f'`{name}`' for name in sorted(around))} among its `primary_keys`: of a row below "
-                "two parents the last one counts, and stays for good where the other has not changed (304). Add it, or take `conditional` out."
-            )
         return cls(settings.name, warn, is_in_doubt)
 
     def pages(

@@ -17,7 +17,7 @@ from tap_rest.settings.each import EACH
 from tap_rest.settings.parent import fields_of_parent
 from tap_rest.settings.stream import StreamSettings
 
-__all__ = ["ParentFields", "refuse_lost_copies"]
+__all__ = ["ParentFields", "refuse_key_of_several_parents", "refuse_lost_copies"]
 
 _PATH_ONLY = "parent."  # prefix of context keys that no record gets, because no property has such a name
 
@@ -155,6 +155,29 @@ class ParentFields:
             key.removeprefix(_PATH_ONLY): value for key, value in known.items() if key.startswith(_PATH_ONLY)
         }
         return {**copied, **only}
+
+
+def refuse_key_of_several_parents(settings: StreamSettings) -> None:
+    """See that a row which moves from one parent to another does not stay where it was, or go where it is.
+
+    Raises:
+        ConfigurationError: nothing in the key tells below which parent a row is, and the stream does not always give all rows.
+    """
+    around, keys = {*settings.copies, *settings.for_each}, {*settings.primary_keys}
+    if not around or not keys or not around.isdisjoint(keys):
+        return
+    names = " or ".join(f"`{name}`" for name in sorted(around))
+    way = f"add {names} to them, or take it out"
+    if settings.conditional:
+        raise ConfigurationError(
+            f"`conditional` of stream {settings.name} needs {names} among its `primary_keys`: of a row below two parents the last one counts, and stays for "
+            f"good where the other has not changed (304); {way}."
+        )
+    if settings.deletes is not None:
+        raise ConfigurationError(
+            f"`deletes` of stream {settings.name} needs {names} among its `primary_keys`: a row that moves to another parent is told of as gone below the former "
+            f"one, and would go from the target; {way}."
+        )
 
 
 def refuse_lost_copies(settings: StreamSettings, keeper: SchemaKeeper) -> None:

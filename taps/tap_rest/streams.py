@@ -68,7 +68,7 @@ from tap_rest.localtimes import LocalTimes
 from tap_rest.long.rows import parts_of
 from tap_rest.pages.caps import up_to_cap
 from tap_rest.parentrecords import as_sent, value_at
-from tap_rest.parents import ParentFields, refuse_lost_copies
+from tap_rest.parents import ParentFields, refuse_key_of_several_parents, refuse_lost_copies
 from tap_rest.partitioned import PartitionedStream
 from tap_rest.reading import Reading
 from tap_rest.records import ReadPage
@@ -119,6 +119,7 @@ class RestStream(PartitionedStream):
         self.keeper = keeper
         self._told: set[str] = set()
         self._had_nulls = self._was_read = False
+        refuse_key_of_several_parents(settings)
         refuse_lost_copies(settings, keeper)
         self._parents = ParentFields(settings)
         # What is inferred as a date-time has an offset.

@@ -262,3 +262,18 @@ def test_a_value_that_is_near_to_what_means_deleted_is_told(
         found = run(api, NOTES | {"deletes": {"field": "deleted", "equals": equals}})
     assert [row[GONE] is None for row in found.rows] == [True, False]
     assert ("it is taken for a row that is there" in warned(caplog)) == is_told
+
+
+def test_a_row_that_moves_to_another_parent_needs_a_key_that_says_where_it_is(run: Run) -> None:
+    below = {"path": "/folders/{parent.id}/notes", "parent": {"stream": "folders", "copy": {"folder": "id"}}}
+    folders = {"name": "folders", "path": "/folders", "primary_keys": ["id"]}
+    routes: dict[str, Any] = {"/folders": lambda _: json_reply([{"id": 1}, {"id": 2}])}
+    notes: dict[int, list[dict[str, Any]]] = {1: [], 2: [{"id": 7}]}
+    routes |= {f"/folders/{n}/notes": lambda _, n=n: json_reply(notes[n]) for n in notes}
+    with serving(routes) as api:
+        with pytest.raises(ConfigurationError, match="needs `folder` among its `primary_keys`"):
+            run(api, folders, NOTES | below)
+        notes[1], notes[2] = [{"id": 7}], [{"id": 7, "deleted": True}]
+        moved = run(api, folders, NOTES | below | {"primary_keys": ["folder", "id"]})
+    rows = [(row["folder"], row[GONE] is None) for row in moved.rows if "folder" in row]
+    assert rows == [(1, True), (2, False)]
