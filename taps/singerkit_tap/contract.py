@@ -132,6 +132,7 @@ class Start:
     ``bookmark``: the bookmark itself, None on a first run. For showing, not for asking.
     ``position``: the `Page.position` behind which a full load goes on that was cut off; only one of which the stream
     has said that it `can_resume`.
+    ``is_sweep``: the rows of an incremental stream that do not come are to leave the target.
     ``continuation``: what the last complete read of the stream, or of the partition, has left (`Page.continuation`).
     """
 
@@ -139,6 +140,7 @@ class Start:
     bookmark: BookmarkValue | None = None
     position: Any = None
     continuation: Any = None
+    is_sweep: bool = False
 
 
 class StreamContract(Protocol):

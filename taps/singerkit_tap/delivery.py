@@ -41,6 +41,8 @@ class Reading:
     """A run asks for what comes after the one before by a token that the source has given."""
     removes: bool = False
     """A load that is surely whole ends with ACTIVATE_VERSION."""
+    sweeps: bool = False
+    """From time to time a run reads all rows, and those that are gone go from the target."""
 
 
 def delivery(configuration: str, reading: Reading) -> Delivery:
@@ -70,6 +72,11 @@ def delivery(configuration: str, reading: Reading) -> Delivery:
         reason += (
             f"; a row that changes keeps its `{reading.created}`, the time of creation by its name, so that its change is not "
             "asked for (rows that never change, as events, have no such gap)"
+        )
+    if reading.sweeps:
+        reason += (
+            "; a run in which `sweep` is due sends all rows again, and ends with ACTIVATE_VERSION where all have surely come, by which a target "
+            "that follows it takes away what the source has no more"
         )
     if reading.removes:
         reason += (

@@ -38,6 +38,7 @@ from singerkit_tap.reads import Read, StartingPoint
 from singerkit_tap.repeats import RepeatWatch
 from singerkit_tap.starts import check_contexts, told_apart_by
 from singerkit_tap.stream import BlockStream
+from singerkit_tap.sweeps import Sweep
 from singerkit_wire.encode import Record, RecordEncoder, Rows, SentRows
 
 __all__ = ["EnoughRecords", "Family", "Member", "family_of", "lineage"]
@@ -264,7 +265,7 @@ class Member:
             else None
         )
         """What rows, or those below them, carry of their parents; None: nothing that could grow old."""
-        self.load = FullLoad(stream, self._state) if is_wanted and _is_full_load(stream) else None
+        self.load = _load_of(stream, self._state, start_date) if is_wanted else None
         """The full load of a stream; None: it is read otherwise."""
         self.continuations = Continuations(stream, self._state)
         self.is_unchanged = False
@@ -381,8 +382,9 @@ class Member:
         if self.absent is not None and context:
             self.absent.begin(context)
         has_changed = bool(context) and self._has_changed(context or {})
-        point = self._starting_point(context, is_anew=has_changed and self.replaces_rows)
-        tracker = self._tracker(context, is_anew=point.is_anew)
+        is_anew = has_changed and self.replaces_rows
+        point = self._starting_point(context, is_anew=is_anew or self.is_swept)
+        tracker = self._tracker(context, is_anew=is_anew)
         if tracker is not None and context is None:
             self._newest_before = tracker.newest_before
         return Read(
@@ -393,8 +395,13 @@ class Member:
             point,
             is_shared=self.has_one_bookmark,
             # What has changed may have been copied further down.
-            drives_all=drives_all or (has_changed and has_children),
+            drives_all=drives_all or (has_changed and has_children) or self.is_swept,
         )
+
+    @property
+    def is_swept(self) -> bool:
+        """Whether this run reads all rows of an incremental stream, to see which are gone."""
+        return self.load is not None and self.load.is_due and self.stream.bookmark_key is not None
 
     def _has_changed(self, context: Context) -> bool:
         """Tell whether what is copied has changed in a parent, or in one of those that are asked for at once."""
@@ -412,6 +419,7 @@ class Member:
             clock=clock if isinstance(clock, int) else None,
             newest=self._read.get("newest"),
             continuation=None if is_anew or not self.is_wanted else self.continuations.of(context),
+            is_sweep=self.is_swept,
         )
 
     def _tracker(self, context: Context | None, *, is_anew: bool) -> BookmarkTracker | None:
@@ -426,7 +434,10 @@ class Member:
             check_contexts(self.stream, self._state, context)
         formers = self.stream.former_contexts(context) if context else ()
         start = self.bookmarks.get(context, formers)
-        return self._new_tracker(Bookmark() if is_anew else start, is_sorted=self.stream.is_sorted)
+        is_sorted = (
+            self.stream.is_sorted and not self.is_swept
+        )  # what a sweep finds when it looks again is in no order
+        return self._new_tracker(Bookmark() if is_anew else start, is_sorted=is_sorted)
 
     def _new_tracker(self, start: Bookmark, *, is_sorted: bool) -> BookmarkTracker:
         stream = self.stream
@@ -687,6 +698,12 @@ class Member:
             if copied := self.copied.written() if is_of_run and self.copied else self._state.get(part):
                 state[part] = copied
         return {**state, READ_AS: self.fields.read_as().written()}
+
+
+def _load_of(stream: BlockStream, part: Mapping[str, Any], start_date: str | None) -> FullLoad | None:
+    if stream.sweeps_every is not None and stream.bookmark_key is not None:
+        return Sweep(stream, part, stream.sweeps_every, start_date)
+    return FullLoad(stream, part) if _is_full_load(stream) else None
 
 
 def _is_full_load(stream: BlockStream) -> bool:

@@ -43,6 +43,8 @@ class FullLoad:
         """Where the load begins, and then where it has come to; None: at the start, or at the end."""
         self.version: int | None = None
         """What its records carry; None: the stream sends no versions."""
+        self.is_due = True
+        """Whether this run reads all rows."""
         if stream.sends_versions:
             self.version = last_version if is_resumed else _new_version(last_version)
         self._rows = rows if isinstance(rows, int) else None

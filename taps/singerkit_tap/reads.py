@@ -28,6 +28,7 @@ class StartingPoint:
 
     ``date``: the `start_date` of the config. ``is_anew``: all rows are sent again, whatever the bookmark says.
     ``position``: where a full load goes on (`Start.position`). ``continuation``: see `Start.continuation`.
+    ``is_sweep``: see `Start`.
     ``clock``: what the source's clock showed before the stream was last read for its children; ``newest``: the value whose
     rows were read for them once more then. See `BookmarkTracker.unsettled`.
     """
@@ -38,6 +39,7 @@ class StartingPoint:
     clock: float | None
     newest: Any
     continuation: Any = None
+    is_sweep: bool = False
 
 
 class Read:
@@ -76,7 +78,7 @@ class Read:
             return Start(position=self._point.position, continuation=self._point.continuation)
         if self.drives_all or self._point.is_anew:
             first = starting_value(self._point.date, self._stream.bookmark_kind)
-            return Start(first, self.old_bookmark.start)
+            return Start(first, self.old_bookmark.start, is_sweep=self._point.is_sweep)
         value, bookmark = self.tracker.start_value, self.old_bookmark.start
         return Start(value, bookmark, continuation=self._point.continuation)
 

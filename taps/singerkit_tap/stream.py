@@ -106,6 +106,7 @@ class BlockStream(Stream):
         sends_versions: bool = False,
         replication_methods: Sequence[str] = (),
         tells_deletions: bool = False,
+        sweeps_every: int | None = None,
     ) -> None:
         super().__init__(
             cast("Tap", tap), resolve_refs(schema, f"stream `{name}`") or {"type": "object"}, name
@@ -132,6 +133,8 @@ class BlockStream(Stream):
         self.is_key_unique = is_key_unique
         self.sends_versions = sends_versions
         self.tells_deletions = tells_deletions
+        self.sweeps_every = sweeps_every
+        """Seconds after which a stream with a replication key is read as a whole again; None: never."""
         self._own_keys = tuple(key_properties)
         self._valid_replication_keys = tuple(
             dict.fromkeys([*filter(None, [replication_key]), *valid_replication_keys])

@@ -337,7 +337,7 @@ class SyncRun:
 
         Unless there is any doubt that all have come: a row that is there and was not read must not go.
         """
-        if member.load is None or member.version is None or member.is_unchanged:
+        if member.load is None or member.version is None or member.is_unchanged or not member.load.is_due:
             return
         rows = member.rows_written
         may_leave_rows = member.load.may_leave_rows(rows)

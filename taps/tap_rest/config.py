@@ -32,6 +32,7 @@ from tap_rest.settings.ratelimit import RATE_LIMIT, RateLimit
 from tap_rest.settings.request import request_problems, with_request
 from tap_rest.settings.span import END_DATE, span_problems, with_span
 from tap_rest.settings.stream import HEADERS, PARAMS, STREAM, StreamSettings, filter_problems, stream_problems
+from tap_rest.settings.sweep import sweep_problems
 from tap_rest.settings.times import TIME_ZONE, clock_problems, time_zone_problems
 from tap_rest.settings.tokens import token_problems, with_token
 from tap_rest.settings.windows import has_start, window_problems
@@ -177,5 +178,6 @@ def config_conflicts(config: Mapping[str, Any]) -> list[str]:
         problems += request_problems(whole, place, has_start=has_start(whole))
         problems += window_problems(whole, place)
         problems += span_problems(stream, place, config)
+        problems += sweep_problems(whole, place, {other["name"]: other for other in streams})
         problems += clock_problems(stream, place, stream.get("time_zone", config.get("time_zone")))
     return [*problems, *settings_without_effect(config)]

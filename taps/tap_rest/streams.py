@@ -50,6 +50,7 @@ from tap_rest.doubts import (
     told_of_shifting_pages,
     told_of_skipped_parents,
 )
+from tap_rest.durations import duration_of
 from tap_rest.each import ValueLists
 from tap_rest.failing import is_of_one_stream, samples_of_those_that_answer
 from tap_rest.fingerprints import digest_of, fingerprints_of
@@ -156,7 +157,8 @@ class RestStream(PartitionedStream):
             start_date=settings.start_date,
             sends_partial_records=settings.partial_records,
             accepts_duplicate_keys=settings.duplicate_keys == "warn",
-            sends_versions=settings.activate_version,
+            sends_versions=settings.activate_version or settings.sweep is not None,
+            sweeps_every=None if settings.sweep is None else duration_of(settings.sweep).at_least,
             tells_deletions=settings.deletes is not None,
             start_setting="incremental.param" if incremental and incremental.tells_days else None,
         )
@@ -167,7 +169,8 @@ class RestStream(PartitionedStream):
         """Yield the pages from ``start`` on; see `singerkit_tap.contract`."""
         self._tell_of_doubts(start)
         try:
-            for page in self._whole.pages(self._pages(context, start), context):
+            again = partial(self._pages, context, start) if start.is_sweep else None
+            for page in self._whole.pages(self._pages(context, start), context, again):
                 yield self._as_page(page, context, is_from_start=start.value is None)
         except Stopped:
             return  # the engine sees the flag too
@@ -219,6 +222,8 @@ class RestStream(PartitionedStream):
     def _pages(self, context: Context | None, start: Start) -> Iterator[ReadPage]:
         if start.value is None and self.settings.deletes is not None and self._was_read:
             # Some APIs tell what was deleted only to who asks from a value on, and rows of this stream were sent.
+            if start.is_sweep and self._had_nulls:
+                self._whole.note_warning()  # rows without a replication key are no answer to that
             start = replace(start, value=least_value(self.bookmark_kind))
         if self._tokens is not None:
             below = self._question_below(context)

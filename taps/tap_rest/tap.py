@@ -101,6 +101,7 @@ class TapRest(SingerkitTap):
                     filters=stream.incremental is not None,
                     created=_key_of_creation(stream),
                     removes=stream.activate_version,
+                    sweeps=stream.sweep is not None,
                     asks_onward=stream.token is not None,
                 ),
             )

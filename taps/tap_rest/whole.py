@@ -6,7 +6,7 @@ whole, the list of parents and all below it, once all has been read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import repeat
 
@@ -31,6 +31,7 @@ class WholeLoad:
     def __init__(self, stream: PartitionedStream) -> None:
         self._stream = stream
         self._doubt: str | None = None
+        self._is_sweep = False
 
     def note_warning(self) -> None:
         """Note that the run warns of rows that may be missing."""
@@ -50,8 +51,17 @@ class WholeLoad:
             return _WARNED
         return doubt
 
-    def pages(self, pages: Iterator[ReadPage], context: Context | None) -> Iterator[ReadPage]:
-        """Yield ``pages``, and, where what did not come is to be removed, what is on them when they are read once more."""
+    def pages(
+        self,
+        pages: Iterator[ReadPage],
+        context: Context | None,
+        sweep: Callable[[], Iterator[ReadPage]] | None = None,
+    ) -> Iterator[ReadPage]:
+        """Yield ``pages``, and, where what did not come is to be removed, what is on them when they are read once more.
+
+        ``sweep`` reads them so, where they are all of an incremental stream; None: such a stream removes nothing.
+        """
+        self._is_sweep = sweep is not None
         if not self._matters:
             yield from pages
             return
@@ -62,12 +72,20 @@ class WholeLoad:
             is_all = page.is_last and confirmation.answers == 0 and not stream.is_partitioned
             confirmation.note(page, context, is_all=is_all)
             yield page
-        # By a keyset of the key the next page is asked for by the key itself, so that no row can move to one that was read.
-        by = stream.settings.keyset_field
-        is_sure = by is not None and [by] == [*stream.primary_keys]
-        if not stream.is_partitioned and confirmation.answers > 1 and not is_sure:
-            for _, page in confirmation.missed(lambda: zip(repeat(None), stream.asking.pages(None, {}))):
+        again = sweep or (lambda: stream.asking.pages(None, {}))
+        if not stream.is_partitioned and confirmation.answers > 1 and not self._is_sure:
+            for _, page in confirmation.missed(lambda: zip(repeat(None), again())):
                 yield page
+
+    @property
+    def _is_sure(self) -> bool:
+        """Whether no row can move to a page that was read.
+
+        So it is where the next page is asked for by the primary key itself, or by the replication key, with which rows only move ahead.
+        """
+        settings, by = self._stream.settings, self._stream.settings.keyset_field
+        is_by_key = by is not None and [by] == [*self._stream.primary_keys]
+        return is_by_key or (self._is_sweep and settings.follows_key)
 
     def missed(self) -> Iterator[tuple[Context, ReadPage]]:
         """Yield the rows that a second read of all contexts shows beyond the first."""
@@ -100,5 +118,5 @@ class WholeLoad:
     def _matters(self) -> bool:
         """Whether rows that do not come are removed from the target: of this stream, or of one below it."""
         if self._stream.bookmark_key is not None:
-            return False
+            return self._is_sweep
         return any(stream.sends_versions and stream.selected for stream in family_of(self._stream))

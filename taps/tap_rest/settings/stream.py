@@ -27,6 +27,7 @@ from tap_rest.settings.parent import PARENT, Parent, fields_of_parent, parent_pr
 from tap_rest.settings.request import bookmark_needed
 from tap_rest.settings.schema import OVERRIDES, SCHEMA, overridden, schema_problems
 from tap_rest.settings.span import END_DATE, START_DATE
+from tap_rest.settings.sweep import SWEEP
 from tap_rest.settings.times import TIME_ZONE, time_zone_problems
 from tap_rest.settings.tokens import TokenSettings
 from tap_rest.settings.windows import end_is_asked
@@ -141,6 +142,7 @@ STREAM = setting.group(
             "that all rows have come ends with ACTIVATE_VERSION. Only for streams that each run reads as a whole; several pages are "
             "read twice, and so is all below parents. Default false."
         ),
+        "sweep": SWEEP,
         "conditional": CONDITIONAL,
         "hook": HOOK,
         "selected": setting.flag(
@@ -198,6 +200,7 @@ class StreamSettings(msgspec.Struct, frozen=True, dict=True):
     job: Job | None = None
     on_error: str = "continue"
     activate_version: bool = False
+    sweep: str | None = None
     conditional: bool = False
     hook: HookSettings | None = None
     selected: bool = True

@@ -459,6 +459,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "streams[].parent.read": below(incremental=True, read="changed"),
     "streams[].parent.bookmarks": below(incremental=True, bookmarks="each"),
     "streams[].activate_version": stream({}, activate_version=True),
+    "streams[].sweep": stream(keyed(), sweep="P1D"),
     "streams[].selected": (
         {"streams": [{"name": n, "path": "/plain", "schema": {"properties": {"id": {}}}} for n in "ab"]},
         {
