@@ -32,6 +32,11 @@ def texts() -> dict[str, str]:
     return {one.name.removesuffix(".yaml"): one.read_text(encoding="utf-8") for one in READY.iterdir()}
 
 
+def on_host(config: str, url: str) -> str:
+    """Return a config whose hosts are all this one."""
+    return re.sub(r"https://(?:\$\{\w+\}|[\w.-])+(?=[/\"\s])", lambda _: url, config)
+
+
 @pytest.fixture(params=sorted(texts()))
 def remote(request: pytest.FixtureRequest) -> Remote:
     return REMOTES[request.param]()
@@ -49,9 +54,7 @@ def api(remote: Remote) -> Iterator[Api]:
 def load(remote: Remote, api: Api, tmp_path: Path) -> Any:
     """Return what runs the ready config as it is printed, but for its hosts, against the small server."""
     config = tmp_path / "config.yaml"
-    config.write_text(
-        re.sub(r"https://(?:\$\{\w+\}|[\w.-])+(?=[/\"\s])", lambda _: api.url, texts()[remote.name])
-    )
+    config.write_text(on_host(texts()[remote.name], api.url))
     environment = os.environ | dict(remote.env) | {"XDG_CACHE_HOME": str(tmp_path), "NO_PROXY": "*"}
 
     def run(state: Mapping[str, Any] | None = None) -> Run:
