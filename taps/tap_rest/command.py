@@ -153,17 +153,29 @@ def _tap_of(config: dict[str, Any]) -> Any:
     multiple=True,
     help="With --openapi: the path of a list in the document, as `/users/{id}/*`; may be given more than once.",
 )
-def init(name: str | None, is_list: bool, openapi: str | None, wanted: tuple[str, ...]) -> None:
-    """Print a ready config of a well-known API: `tap-rest init github > github.yaml`; or one that is drafted from a document.
+@click.option(
+    "--from-msdk",
+    "old",
+    help="Take over a config of Meltano's tap-rest-api-msdk: its JSON or YAML, or a meltano.yml.",
+)
+def init(
+    name: str | None, is_list: bool, openapi: str | None, wanted: tuple[str, ...], old: str | None
+) -> None:
+    """Print a ready config of a well-known API: `tap-rest init github > github.yaml`; or one that is drafted from a document, or taken over from another tap.
 
     Each follows the API's public documentation and is tried against a small server that does; none was run against the service itself.
     """
-    if [is_list, name is not None, openapi is not None].count(True) != 1:
-        raise UsageError("Expected either the name of an API, or `--list`, or `--openapi FILE`.")
+    if [is_list, name is not None, openapi is not None, old is not None].count(True) != 1:
+        raise UsageError(
+            "Expected either the name of an API, or `--list`, `--openapi FILE` or `--from-msdk FILE`."
+        )
     if wanted and openapi is None:
         raise UsageError("`--path` names a path of an OpenAPI document, and goes with `--openapi FILE`.")
     if openapi is not None:
         _from_document(openapi, wanted)
+        return
+    if old is not None:
+        _from_msdk(old)
         return
     ready = {one.name.removesuffix(".yaml"): one for one in _READY.iterdir() if one.name.endswith(".yaml")}
     if name is None:
@@ -188,6 +200,13 @@ def _from_document(file: str, paths: tuple[str, ...]) -> None:
     from tap_rest.preview.checking import problems_of_draft
 
     click.echo(draft(read_document(file), problems_of_draft, paths), nl=False)
+
+
+def _from_msdk(file: str) -> None:
+    from tap_rest.msdk.translating import translated
+    from tap_rest.preview.checking import problems_of_draft
+
+    click.echo(translated(file, problems_of_draft), nl=False)
 
 
 command.add_command(lint)

@@ -1,0 +1,1 @@
+"""Configs of Meltano's tap-rest-api-msdk, taken over."""
