@@ -11,12 +11,11 @@ import argparse
 import sqlite3
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from math import nan
 from pathlib import Path
 from statistics import median
 
-from database import SETTINGS, Database, server
+from database import SETTINGS, server
 from files import (
     COPY,
     DUCK_RIVALS,
@@ -30,48 +29,16 @@ from files import (
 )
 from loaders import OURS, PSQL, RIVALS, Loader
 from measure import ProcessFailed, Run
-from orders import Files, make
+from orders import Files
 from others import ROOT
-from readers import (
-    PAGE,
-    curl,
-    curl_version,
-    our_pipeline,
-    our_tap,
-    page_server,
-    rival_pipeline,
-    sdk_tap,
-    wrong_records,
-)
-from report import Goal, Measured, render
+from readers import our_pipeline, page_server, rival_pipeline
+from report import Goal, Measured, load_average, render
+from rest_rows import row_e, row_i, row_j, row_k
+from rounds import FOLDER, Bench, goal_of_cpu, in_cpu, in_seconds, keep_of_cpu, medians, rate, ratio, say
 
 PAGE_OF_DOCS = ROOT / "docs" / "benchmarks.md"
-FOLDER = ROOT / ".bench"
-LETTERS = "abcdefgh"
+LETTERS = "abcdefghijk"
 MB_GOAL = 120
-
-
-@dataclass
-class Bench:
-    """What a run was asked for, and what it has found so far."""
-
-    database: Database
-    rows: int
-    rival_rows: int
-    repeat: int
-    goals: list[Goal] = field(default_factory=list)
-    measured: list[Measured] = field(default_factory=list)
-
-    def files(self, rows: int, *, nested: bool = False) -> Files:
-        made = make(FOLDER, rows, nested=nested)
-        for path in (made.singer, made.csv):
-            _into_cache(path)
-        return made
-
-    @property
-    def is_wrong(self) -> bool:
-        """Whether one of our own results differs from what was sent."""
-        return any(found.check != "same rows" for found in self.measured if "singerkit" in found.name)
 
 
 def row_a(bench: Bench) -> None:
@@ -108,49 +75,6 @@ def row_d(bench: Bench) -> None:
     bench.goals.append(Goal("d", "the same: flat", shown, "", large / small, 1.1, "x"))
 
 
-def row_e(bench: Bench) -> None:
-    """tap-rest, the SDK's tap and curl read the same pages."""
-    files = bench.files(bench.rows)
-    pages = -(-files.count // PAGE)
-    with page_server(files) as url:
-        readers = [our_tap(url, FOLDER), sdk_tap(url, FOLDER)]
-        fetch = FOLDER / "curl.out"
-        runs: dict[str, list[Run]] = {reader.name: [] for reader in readers} | {"curl": []}
-        checks = {}
-        for turn in range(bench.repeat):
-            _say(f"e: round {turn + 1} of {bench.repeat}")
-            for reader in readers if turn % 2 == 0 else readers[::-1]:
-                output = FOLDER / "tap.out"
-                runs[reader.name].append(reader.read(output))
-                if turn == 0:
-                    checks[reader.name] = wrong_records(output, files, exact=reader is readers[0])
-                output.unlink()
-            runs["curl"].append(curl(url, pages, fetch))
-            fetch.unlink()
-    ours, theirs = (runs[reader.name] for reader in readers)
-    for reader in readers:
-        found = runs[reader.name]
-        check = checks[reader.name]
-        bench.measured.append(
-            Measured("e", reader.name, reader.version, files.count, *_medians(found), check)
-        )
-    bench.measured.append(
-        Measured("e", "curl, pages only", curl_version(), files.count, *_medians(runs["curl"]), "")
-    )
-    bench.goals.append(
-        Goal(
-            "e",
-            f"{files.count:,} rows from REST, {PAGE:,} a page",
-            _seconds(ours),
-            f"SDK tap {_seconds(theirs)}, curl {_seconds(runs['curl'])}",
-            _ratio(theirs, ours),
-            10,
-            "x the SDK tap",
-            larger_is_better=True,
-        )
-    )
-
-
 def row_f(bench: Bench) -> None:
     """A run that finds nothing new, from the start of both processes to the end of both."""
     files = bench.files(min(bench.rows, 10_000))
@@ -162,17 +86,17 @@ def row_f(bench: Bench) -> None:
             pipeline.run(FOLDER)
         runs: list[list[Run]] = [[] for _ in pipelines]
         for turn in range(max(bench.repeat, 3)):
-            _say(f"f: round {turn + 1} of {max(bench.repeat, 3)}")
+            say(f"f: round {turn + 1} of {max(bench.repeat, 3)}")
             for pipeline, found in zip(pipelines, runs, strict=True):
                 found.append(pipeline.run(FOLDER))
     for pipeline, found in zip(pipelines, runs, strict=True):
         is_ours = pipeline is pipelines[0]
         check = bench.database.differences(pipeline.schema, _truth_name(files), files.columns, exact=is_ours)
         name = f"singerkit {pipeline.name}" if is_ours else pipeline.name
-        bench.measured.append(Measured("f", name, pipeline.tap.version, 0, *_medians(found), check))
+        bench.measured.append(Measured("f", name, pipeline.tap.version, 0, *medians(found), check))
     seconds = median(run.seconds for run in runs[0])
-    limit = f"others {_seconds(runs[1])}"
-    bench.goals.append(Goal("f", "a run with nothing new", _seconds(runs[0]), limit, seconds, 1.5, "s"))
+    limit = f"others {in_seconds(runs[1])}"
+    bench.goals.append(Goal("f", "a run with nothing new", in_seconds(runs[0]), limit, seconds, 1.5, "s"))
 
 
 def row_g(bench: Bench) -> None:
@@ -185,7 +109,7 @@ def row_g(bench: Bench) -> None:
     runs: dict[str, list[Run]] = {loader.name: [] for loader in [OUR_DUCK, COPY, *DUCK_RIVALS]}
     checks: dict[str, str] = {}
     for turn in range(bench.repeat):
-        _say(f"g: round {turn + 1} of {bench.repeat}")
+        say(f"g: round {turn + 1} of {bench.repeat}")
         pair = [OUR_DUCK, COPY] if turn % 2 == 0 else [COPY, OUR_DUCK]
         for loader in [*pair, *DUCK_RIVALS]:
             files = fewer if loader in DUCK_RIVALS else full
@@ -195,18 +119,18 @@ def row_g(bench: Bench) -> None:
                 checks[loader.name] = check
     for loader in [OUR_DUCK, COPY, *DUCK_RIVALS]:
         count = (fewer if loader in DUCK_RIVALS else full).count
-        _keep_of_cpu(bench, "g", loader.name, loader.version(), count, runs[loader.name], checks[loader.name])
+        keep_of_cpu(bench, "g", loader.name, loader.version(), count, runs[loader.name], checks[loader.name])
     what = f"{full.count:,} rows into a DuckDB file"
-    _goal_of_cpu(
-        bench, "g", what, full.count, runs[OUR_DUCK.name], f"COPY FROM {_cpu(runs[COPY.name])}", 200_000
+    goal_of_cpu(
+        bench, "g", what, full.count, runs[OUR_DUCK.name], f"COPY FROM {in_cpu(runs[COPY.name])}", 200_000
     )
     for rival in DUCK_RIVALS:
         times = [
             (full.count / ours.seconds) / (fewer.count / theirs.seconds)
             for ours, theirs in zip(runs[OUR_DUCK.name], runs[rival.name], strict=True)
         ]
-        shown = f"{rival.name} {_rate(fewer.count, runs[rival.name])}"
-        ours = _rate(full.count, runs[OUR_DUCK.name])
+        shown = f"{rival.name} {rate(fewer.count, runs[rival.name])}"
+        ours = rate(full.count, runs[OUR_DUCK.name])
         bench.goals.append(
             Goal(
                 "g",
@@ -231,10 +155,10 @@ def _load_file(loader: DuckLoader, files: Files, truth: Path) -> tuple[Run, str]
     except ProcessFailed as error:
         if loader not in DUCK_RIVALS:
             raise
-        _say(f"   {loader.name}: {error}")
+        say(f"   {loader.name}: {error}")
         return Run(nan, nan), str(error).splitlines()[0].rstrip(":")
     check = loader.differences(database, files, truth)
-    _say(
+    say(
         f"   {loader.name}: {files.count:,} rows, {run.seconds:.2f} s, {run.cpu_seconds:.2f} s of CPU, {check}"
     )
     return run, check
@@ -251,7 +175,7 @@ def row_h(bench: Bench) -> None:
     checks = {}
     output = FOLDER / "tap.out"
     for turn in range(bench.repeat):
-        _say(f"h: round {turn + 1} of {bench.repeat}")
+        say(f"h: round {turn + 1} of {bench.repeat}")
         limit.append(sqlite_limit(path))
         for reader in [*readers, rival]:
             runs[reader.name].append(reader.read(output))
@@ -261,17 +185,17 @@ def row_h(bench: Bench) -> None:
     for reader in [*readers, rival]:
         count = bench.rival_rows if reader is rival else bench.rows
         found, check = runs[reader.name], checks[reader.name]
-        _keep_of_cpu(bench, "h", reader.name, reader.version, count, found, check)
-    _keep_of_cpu(bench, "h", "sqlite3 of Python, rows only", sqlite3.sqlite_version, bench.rows, limit, "")
+        keep_of_cpu(bench, "h", reader.name, reader.version, count, found, check)
+    keep_of_cpu(bench, "h", "sqlite3 of Python, rows only", sqlite3.sqlite_version, bench.rows, limit, "")
     what = f"{bench.rows:,} rows from SQLite"
-    _goal_of_cpu(bench, "h", what, bench.rows, runs[readers[0].name], f"cursor {_cpu(limit)}", 300_000)
+    goal_of_cpu(bench, "h", what, bench.rows, runs[readers[0].name], f"cursor {in_cpu(limit)}", 300_000)
     times = [
         (bench.rows / ours.seconds) / (bench.rival_rows / theirs.seconds)
         for ours, theirs in zip(runs[readers[0].name], runs[rival.name], strict=True)
     ]
     ours_shown, shown = (
-        _rate(bench.rows, runs[readers[0].name]),
-        f"SDK tap {_rate(bench.rival_rows, runs[rival.name])}",
+        rate(bench.rows, runs[readers[0].name]),
+        f"SDK tap {rate(bench.rival_rows, runs[rival.name])}",
     )
     bench.goals.append(
         Goal(
@@ -287,33 +211,9 @@ def row_h(bench: Bench) -> None:
     )
 
 
-def _keep_of_cpu(
-    bench: Bench, letter: str, name: str, version: str, rows: int, runs: Sequence[Run], check: str
-) -> None:
-    cpu = median(run.cpu_seconds for run in runs)
-    bench.measured.append(Measured(letter, name, version, rows, *_medians(runs), check, cpu))
-
-
-def _goal_of_cpu(
-    bench: Bench, letter: str, what: str, rows: int, runs: Sequence[Run], limit: str, goal: float
-) -> None:
-    rate = rows / median(run.cpu_seconds for run in runs)
-    bench.goals.append(
-        Goal(letter, what, _cpu(runs), limit, rate, goal, "rows/s of CPU", larger_is_better=True)
-    )
-
-
-def _cpu(runs: Sequence[Run]) -> str:
-    return f"{median(run.cpu_seconds for run in runs):.2f} s of CPU"
-
-
-def _rate(rows: int, runs: Sequence[Run]) -> str:
-    return f"{rows / median(run.seconds for run in runs):,.0f}"
-
-
 _PIPELINES = [(our_pipeline, "pipe_ours"), (rival_pipeline, "pipe_rival")]
 ROWS: dict[str, Callable[[Bench], None]] = dict(
-    zip(LETTERS, [row_a, row_b, row_c, row_d, row_e, row_f, row_g, row_h], strict=True)
+    zip(LETTERS, [row_a, row_b, row_c, row_d, row_e, row_f, row_g, row_h, row_i, row_j, row_k], strict=True)
 )
 
 
@@ -326,7 +226,7 @@ def _loads(bench: Bench, letter: str, what: str, goal: float, *, nested: bool, a
     runs: dict[str, list[Run]] = {loader.name: [] for loader in [*pair, *RIVALS]}
     checks: dict[str, str] = {}
     for turn in range(bench.repeat):
-        _say(f"{letter}: round {turn + 1} of {bench.repeat}")
+        say(f"{letter}: round {turn + 1} of {bench.repeat}")
         for loader in [*(pair if turn % 2 == 0 else pair[::-1]), *RIVALS]:
             run, check = _load(bench, loader, fewer if loader in RIVALS else full, again=again)
             runs[loader.name].append(run)
@@ -337,9 +237,9 @@ def _loads(bench: Bench, letter: str, what: str, goal: float, *, nested: bool, a
         _keep(bench, letter, loader, files, runs[loader.name], checks[loader.name], again=again)
     ours, limit = runs[OURS.name], runs[PSQL.name]
     by = "COPY + INSERT by hand" if again else "psql \\copy"
-    shown = f"{by} {_seconds(limit)}"
+    shown = f"{by} {in_seconds(limit)}"
     bench.goals.append(
-        Goal(letter, f"{full.count:,} rows: {what}", _seconds(ours), shown, _ratio(ours, limit), goal, "x")
+        Goal(letter, f"{full.count:,} rows: {what}", in_seconds(ours), shown, ratio(ours, limit), goal, "x")
     )
 
 
@@ -358,10 +258,10 @@ def _load(bench: Bench, loader: Loader, files: Files, *, again: bool) -> tuple[R
     except ProcessFailed as error:
         if loader not in RIVALS:
             raise
-        _say(f"   {loader.name}: {error}")
+        say(f"   {loader.name}: {error}")
         return Run(nan, nan), str(error).splitlines()[0].rstrip(":")
     check = database.differences(loader.schema, _truth_name(files), files.columns, exact=loader.is_exact)
-    _say(f"   {loader.name}: {files.count:,} rows, {run.seconds:.2f} s, {run.peak_mb:.0f} MB, {check}")
+    say(f"   {loader.name}: {files.count:,} rows, {run.seconds:.2f} s, {run.peak_mb:.0f} MB, {check}")
     return run, check
 
 
@@ -377,7 +277,7 @@ def _keep(
 ) -> None:
     name = "COPY + INSERT ... ON CONFLICT by psql" if again and loader is PSQL else loader.name
     version = loader.version(bench.database)
-    bench.measured.append(Measured(letter, name, version, files.count, *_medians(runs), check))
+    bench.measured.append(Measured(letter, name, version, files.count, *medians(runs), check))
 
 
 def _truth(bench: Bench, files: Files) -> None:
@@ -391,25 +291,6 @@ def _truth(bench: Bench, files: Files) -> None:
 
 def _truth_name(files: Files) -> str:
     return f"truth_{files.count}{'_nested' if files.nested else ''}"
-
-
-def _ratio(runs: Sequence[Run], others: Sequence[Run]) -> float:
-    return median(run.seconds / other.seconds for run, other in zip(runs, others, strict=True))
-
-
-def _medians(runs: Sequence[Run]) -> tuple[float, float]:
-    return median(run.seconds for run in runs), median(run.peak_mb for run in runs)
-
-
-def _seconds(runs: Sequence[Run]) -> str:
-    return f"{median(run.seconds for run in runs):.2f} s"
-
-
-def _into_cache(path: Path) -> None:
-    """Read a file once: a disk would otherwise be measured with the first load of it."""
-    with path.open("rb", buffering=0) as file:
-        while file.read(1 << 24):
-            pass
 
 
 def _notes(bench: Bench) -> list[str]:
@@ -430,13 +311,11 @@ def _notes(bench: Bench) -> list[str]:
         "the process, its start included; all of the work is done there. The limit of (g) is COPY of the same rows from CSV, in the DuckDB "
         "that ours uses, into decimals of 18 digits (ours has 38, to which it casts text ten times as slowly), that of (h) a cursor that reads all rows and makes nothing of them. Files are read for the check by the version of "
         "DuckDB that wrote them. No tap-sqlite is on PyPI: a stream of the SDK's SQL classes, which such taps are made of, stands for it.",
+        "(e), (i), (j), (k): a server of this machine that cuts answers out of a file; all of them write what they read to a file. (i): two rounds of "
+        "numbered pages. (j): besides its parents each program asks once for each of them. (k): a tap by itself, with the state of a whole read.",
         "No program adds metadata columns, except dlt, which cannot leave out its two; dlt's table has no "
         "primary key. dlt gets declared types, lists of 10,000 records and COPY, the fastest way found.",
     ]
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def _arguments() -> argparse.Namespace:
@@ -460,6 +339,7 @@ def main() -> int:
     """Run what was asked for, print the tables, and write docs/benchmarks.md after a complete run."""
     given = _arguments()
     FOLDER.mkdir(exist_ok=True)
+    load = load_average()
     with server() as database:
         bench = Bench(database, given.rows, given.rival_rows, given.repeat)
         try:
@@ -467,12 +347,12 @@ def main() -> int:
                 ROWS[letter](bench)
         except ProcessFailed as error:
             sys.exit(f"The run was stopped: {error}")
-        tables = render(bench.goals, bench.measured, _notes(bench))
+        tables = render(bench.goals, bench.measured, _notes(bench), load)
     print(tables)
     if set(given.only) == set(LETTERS) and not given.quick:
         PAGE_OF_DOCS.write_text(f"# Benchmarks\n\nWritten by `make bench`. {tables}", encoding="utf-8")
     if bench.is_wrong:
-        _say("Rows of ours differ from what was sent; see the column check.")
+        say("Rows of ours differ from what was sent; see the column check.")
     return 1 if bench.is_wrong else 0
 
 

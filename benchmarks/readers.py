@@ -17,17 +17,30 @@ from measure import Run, pipe, run
 from orders import Files, json_schema
 from others import environment, our_environment, our_executable, version_of
 
-__all__ = ["PAGE", "Reader", "curl", "our_tap", "page_server", "sdk_tap", "wrong_records"]
+__all__ = [
+    "PAGE",
+    "Reader",
+    "curl",
+    "curl_version",
+    "last_state",
+    "our_tap",
+    "page_server",
+    "records_in",
+    "sdk_tap",
+    "wrong_records",
+]
 
 PAGE = 1000
 SDK = "singer-sdk==0.54.9"
 
 
 @contextmanager
-def page_server(files: Files) -> Iterator[str]:
-    """Serve the rows in a process of its own; yields the base URL."""
+def page_server(files: Files, latency: float = 0) -> Iterator[str]:
+    """Serve the rows in a process of its own, each answer after ``latency`` seconds; yields the base URL."""
     script = Path(__file__).with_name("page_server.py")
-    process = subprocess.Popen([sys.executable, script, files.rows], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, script, files.rows, str(latency)], stdout=subprocess.PIPE, text=True
+    )
     try:
         assert process.stdout is not None
         yield f"http://127.0.0.1:{int(process.stdout.readline())}"
@@ -44,13 +57,16 @@ class Reader:
     version: str
     command: list[str | Path]
 
-    def read(self, output: Path) -> Run:
-        """Read everything and write the Singer messages to ``output``."""
-        return run(self.command, stdout=output)
+    def read(self, output: Path, state: Path | None = None) -> Run:
+        """Read everything, or what is new since ``state``, and write the Singer messages to ``output``."""
+        return run([*self.command, *(["--state", state] if state else [])], stdout=output)
 
 
-def our_tap(base_url: str, folder: Path) -> Reader:
-    stream = {
+def our_tap(
+    base_url: str, folder: Path, *, page: int = PAGE, concurrency: int | None = None, children: bool = False
+) -> Reader:
+    """Return ours; by number where ``concurrency`` is told, since a page that goes on by its key can be asked for by nobody before its turn."""
+    stream: dict[str, Any] = {
         "name": "orders",
         "path": "/orders",
         "records": "$.data[*]",
@@ -58,16 +74,29 @@ def our_tap(base_url: str, folder: Path) -> Reader:
         "replication_key": "updated_at",
         "is_sorted": True,
         "incremental": {"param": "since"},
-        "pagination": {"type": "page", "size": PAGE, "has_more": "$.meta.next"},
+        "pagination": {"type": "page", "size": page, "has_more": "$.meta.next"},
         "schema": json_schema(nested=False),
     }
-    config = _write(folder / "tap-rest.json", {"base_url": base_url, "streams": [stream]})
+    child = {
+        "name": "details",
+        "path": "/orders/{parent.id}",
+        "records": "$.data[*]",
+        "primary_keys": ["id"],
+        "pagination": {"type": "single"},
+        "parent": {"stream": "orders"},
+        "schema": json_schema(nested=False),
+    }
+    config: dict[str, Any] = {"base_url": base_url, "streams": [stream, *([child] if children else [])]}
+    if concurrency is not None:
+        stream["pagination"]["continue_by"] = "number"
+        config["concurrency"] = concurrency
     tap = our_executable("tap-rest")
-    return Reader("singerkit tap-rest", version_of(our_environment(), "singerkit"), [tap, "--config", config])
+    path = _write(folder / f"tap-rest-{page}-{concurrency}-{children}.json", config)
+    return Reader("singerkit tap-rest", version_of(our_environment(), "singerkit"), [tap, "--config", path])
 
 
-def sdk_tap(base_url: str, folder: Path) -> Reader:
-    config = _write(folder / "sdk-tap.json", {"base_url": base_url})
+def sdk_tap(base_url: str, folder: Path, *, children: bool = False) -> Reader:
+    config = _write(folder / f"sdk-tap-{children}.json", {"base_url": base_url, "children": children})
     python = environment(SDK) / "python"
     script = Path(__file__).with_name("sdk_tap.py")
     return Reader(
@@ -87,8 +116,8 @@ def curl_version() -> str:
     return done.stdout.split()[1]
 
 
-def wrong_records(output: Path, files: Files, *, exact: bool) -> str:
-    """Compare the RECORD messages in ``output`` with the rows, in order.
+def wrong_records(output: Path, files: Files, *, exact: bool, stream: str = "orders") -> str:
+    """Compare the RECORD messages of ``stream`` in ``output`` with the rows, in order.
 
     ``exact`` compares numbers as text, otherwise as values. Returns ``same rows`` or what is different.
     """
@@ -97,7 +126,7 @@ def wrong_records(output: Path, files: Files, *, exact: bool) -> str:
     with output.open("rb") as lines, files.rows.open("rb") as rows:
         for line in lines:
             message = json.loads(line, parse_float=number)
-            if message["type"] != "RECORD":
+            if message["type"] != "RECORD" or message["stream"] != stream:
                 continue
             found += 1
             row = rows.readline()
@@ -105,6 +134,18 @@ def wrong_records(output: Path, files: Files, *, exact: bool) -> str:
     if found != files.count:
         return f"{found:,} rows instead of {files.count:,}"
     return f"{differing:,} rows differ" if differing else "same rows"
+
+
+def last_state(output: Path) -> Any:
+    """Return the value of the last STATE in ``output``."""
+    with output.open("rb") as lines:
+        states = [line for line in lines if line.startswith(b'{"type":"STATE"')]
+    return json.loads(states[-1])["value"]
+
+
+def records_in(output: Path) -> int:
+    with output.open("rb") as lines:
+        return sum(line.startswith(b'{"type":"RECORD"') for line in lines)
 
 
 @dataclass(frozen=True)

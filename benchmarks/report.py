@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from math import isnan, nan
 from pathlib import Path
 
-__all__ = ["Goal", "Measured", "machine", "render", "table"]
+__all__ = ["Goal", "Measured", "load_average", "machine", "render", "table"]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Measured:
         ]
 
 
-def render(goals: Sequence[Goal], measured: Sequence[Measured], notes: Sequence[str]) -> str:
+def render(goals: Sequence[Goal], measured: Sequence[Measured], notes: Sequence[str], load: float) -> str:
     """Return the page: when and where, goals, programs, notes."""
     goal_table = table(
         ["row", "what", "ours", "limit", "measured", "goal", "result"], [g.cells() for g in goals]
@@ -95,7 +95,12 @@ def render(goals: Sequence[Goal], measured: Sequence[Measured], notes: Sequence[
         [m.cells() for m in measured],
     )
     lines = "\n".join(f"* {note}" for note in notes)
-    return f"{machine()}\n\n## Goals\n\n{goal_table}\n\n## Programs\n\n{program_table}\n\n{lines}\n"
+    return f"{machine()} The load average was {load:.1f} before it.\n\n## Goals\n\n{goal_table}\n\n## Programs\n\n{program_table}\n\n{lines}\n"
+
+
+def load_average() -> float:
+    """Return how many programs were running in the last minute."""
+    return os.getloadavg()[0]
 
 
 def machine() -> str:

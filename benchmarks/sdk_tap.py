@@ -1,6 +1,7 @@
 """The tap that ``make bench`` compares with: a singer-sdk RESTStream as its template and docs write it.
 
-Runs in an environment of its own; its config is ``{"base_url": ...}``.
+Runs in an environment of its own; its config is ``{"base_url": ..., "children": false}``: with children each order is asked for once more,
+by its id.
 """
 
 from __future__ import annotations
@@ -49,13 +50,33 @@ class Orders(RESTStream[int]):
             params["since"] = since
         return params
 
+    def get_child_context(self, record: dict[str, Any], context: Mapping[str, Any] | None) -> dict[str, Any]:  # noqa: ARG002  so the SDK calls it
+        return {"order": record["id"]}
+
+
+class Details(RESTStream[int]):
+    name = "details"
+    path = "/orders/{order}"
+    primary_keys = ("id",)
+    records_jsonpath = "$.data[*]"
+    parent_stream_type = Orders
+    state_partitioning_keys = ()
+    schema = Orders.schema
+
+    @property
+    def url_base(self) -> str:
+        return str(self.config["base_url"])
+
 
 class TapOrders(Tap):
     name = "tap-orders"
-    config_jsonschema = th.PropertiesList(th.Property("base_url", th.StringType, required=True)).to_dict()
+    config_jsonschema = th.PropertiesList(
+        th.Property("base_url", th.StringType, required=True),
+        th.Property("children", th.BooleanType, default=False),
+    ).to_dict()
 
-    def discover_streams(self) -> list[Orders]:
-        return [Orders(self)]
+    def discover_streams(self) -> list[RESTStream[int]]:
+        return [Orders(self), *([Details(self)] if self.config["children"] else [])]
 
 
 if __name__ == "__main__":
