@@ -91,3 +91,16 @@ def test_every_key_has_a_description() -> None:
         return found
 
     assert missing(CONFIG_SCHEMA, "") == []
+
+
+def test_every_capability_has_tests_that_are_there() -> None:
+    rows = [
+        line
+        for line in (PAGE.parent / "tap-rest" / "capabilities.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("| ") and not line.startswith("| |")
+    ]
+    sources = "".join(path.read_text(encoding="utf-8") for path in PAGE.parents[1].glob("tests/**/test_*.py"))
+    for row in rows:
+        names = re.findall(r"`(test_\w+)`", row)
+        assert names, row
+        assert [name for name in names if f"def {name}(" not in sources] == [], row
