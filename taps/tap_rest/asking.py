@@ -33,6 +33,7 @@ from tap_rest.hook.loading import Hooks
 from tap_rest.jobs import JobRunner
 from tap_rest.pages.caps import Cap
 from tap_rest.pages.endings import Endings
+from tap_rest.pages.fitting import size_in
 from tap_rest.pages.here import Experience
 from tap_rest.pages.kinds import body_paths
 from tap_rest.pages.likely import likely_steps
@@ -257,7 +258,9 @@ class Asking:
             before_now = partial(self._records_now, before) if before else None
             page.is_capped = cap.is_reached(page)
             if not page.is_capped:
-                step = pages.after(step, page, before_now, partial(self._page_now, asked))
+                step = pages.after(
+                    step, page, before_now, partial(self._page_now, asked), partial(self._smaller_now, asked)
+                )
                 page.is_capped = step is not None and cap.is_near(page)
             before = asked
             page.is_last = step is None
@@ -393,6 +396,13 @@ class Asking:
             return self._asked_again(question)
         except (BadDataError, NotAuthorisedError):
             return None
+
+    def _smaller_now(self, question: Question) -> ReadPage | None:
+        """Ask for a page with a single row; None: nothing says how many it has, or the API does not take that."""
+        size = size_in([(name, str(value)) for name, value in question.params.items()])
+        if not size or question.method != "GET":
+            return None
+        return self._page_now(replace(question, params={**question.params, size["size_param"]: 1}))
 
     def _asked_again(self, question: Question) -> ReadPage:
         response, is_served = self._witness.ask(question, is_first=False)

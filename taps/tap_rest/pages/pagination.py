@@ -104,10 +104,12 @@ class Pages:
         page: ReadPage,
         before_now: Callable[[], Sequence[RawRecord]] | None = None,
         page_now: Callable[[], ReadPage | None] | None = None,
+        smaller_now: Callable[[], ReadPage | None] | None = None,
     ) -> Step | None:
         """Return the step that follows, or None when this page was the last.
 
-        ``before_now`` asks for the page before once more, and returns its records; ``page_now`` for this one.
+        ``before_now`` asks for the page before once more, and returns its records; ``page_now`` for this one, and ``smaller_now``
+        for this one with a single row.
 
         Raises:
             BadDataError: the pages go round in circles, are too many, or lack what a rule needs; the field of `keyset`
@@ -129,7 +131,7 @@ class Pages:
             following = following if end is None else None
         if following is None:
             why = end or ENDS_AT_ONCE.get(self._settings.type, End.NOTHING)
-            following = self._end(why, here, page_now)
+            following = self._end(why, here, page_now, smaller_now)
         self._was_more_told = following is not None and bool(page.came)
         if following is None:
             return None
@@ -330,7 +332,13 @@ class Pages:
             raise BadDataError(sentence)
         self._warn(sentence)
 
-    def _end(self, end: End, here: Here, page_now: Callable[[], ReadPage | None] | None) -> Step | None:
+    def _end(
+        self,
+        end: End,
+        here: Here,
+        page_now: Callable[[], ReadPage | None] | None,
+        smaller_now: Callable[[], ReadPage | None] | None,
+    ) -> Step | None:
         """Look for what speaks for another page, and end the read; return the step behind it if a second look shows one.
 
         Raises:
@@ -339,6 +347,12 @@ class Pages:
         place = Place.SAID if self._experience.has_seen_place else place_of(here)
         last = self._last_page(end, here, place)
         found = self._found(end, last)
+        if place is Place.ABSENT and any(
+            meaning == "fail" and sign.weight is Weight.FULL for meaning, sign in found
+        ):
+            place = self._place_by_a_smaller_page(here, smaller_now)
+            last = self._last_page(end, here, place)
+            found = self._found(end, last)
         if any(meaning == "warn" and sign.is_total for meaning, sign in found):
             following = self._seen_now(here, page_now)
             if following is not None:
@@ -349,6 +363,17 @@ class Pages:
         self._tell_of_more(end, last, found)
         self._experience.has_seen_place = place is Place.SAID
         return None
+
+    def _place_by_a_smaller_page(
+        self, here: Here, smaller_now: Callable[[], ReadPage | None] | None
+    ) -> Place:
+        """Tell whether what `pagination` names is there where there has to be a next page: then a full page without it is the last."""
+        page = None if smaller_now is None else smaller_now()
+        if page is None or len(page.came) != 1:
+            return Place.ABSENT
+        return (
+            Place.SAID if place_of(self._here(here.step, page, here.last_key)) is Place.SAID else Place.ABSENT
+        )
 
     def _seen_now(self, here: Here, page_now: Callable[[], ReadPage | None] | None) -> Step | None:
         """Return the step behind a page that ends before its total, where it names one when it is asked for once more.

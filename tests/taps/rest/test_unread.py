@@ -331,6 +331,26 @@ def test_a_page_as_full_as_was_asked_for(name: str, run_tap: Any) -> None:
         assert "seems" not in run_tap(api.url, stream(params={name: 8})).ended(0).stderr
 
 
+@pytest.mark.parametrize("links", [True, False])
+def test_a_full_page_without_a_link_is_the_last_where_a_smaller_one_has_one(
+    links: bool, run_tap: Any
+) -> None:
+    """A table of exactly as many rows as a page holds: an API that has links shows one behind a single row."""
+
+    def route(asked: Asked) -> Reply:
+        size, page = int(asked.param("per_page") or 0), int(asked.param("page") or 1)
+        more = {"Link": f'</rows?page={page + 1}>; rel="next"'} if links and page * size < 5 else {}
+        return json_reply(ROWS[:5][(page - 1) * size : page * size], **more)
+
+    paged = {"type": "link_header", "size": 5, "size_param": "per_page"}
+    with serving({"/rows": route}) as api:
+        run = run_tap(api.url, stream(pagination=paged)).ended(0 if links else 65)
+        assert len(api.asked) == 2
+        if links:
+            assert run.records("rows") == ROWS[:5]
+            assert "seems" not in run.stderr
+
+
 def test_a_round_number_of_rows_is_a_warning(run_tap: Any) -> None:
     with serving({"/rows": lambda _: json_reply([{"id": n} for n in range(100)])}) as api:
         run = run_tap(api.url, stream()).ended(0)
