@@ -171,11 +171,7 @@ def _made_of(text: Referred, schemas: list[Mapping[str, Any]]) -> Any:
         except _NoneError as error:
             refused.append(error)
     is_json = text.lstrip()[:1] in ("[", "{")
-    if (
-        "array" in types
-        and not is_json
-        and "string" in _types([schema.get("items", {}) for schema in schemas])
-    ):
+    if "array" in types and not is_json and "string" in _types(_of_items(schemas)):
         return text.split(",")  # a list of texts may stand there without brackets
     raise refused[0]
 

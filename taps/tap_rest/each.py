@@ -1,6 +1,6 @@
 """The values that a stream is read once for each of: every combination of the lists in `for_each`.
 
-A list may be what a field holds in the records of another stream. That is read as a whole, once in a run, when the first value is
+A list may be what a field holds in the records of another stream, or of several. That is read as a whole, once in a run, when the first value is
 wanted; the read of that stream goes on with the pages that have come.
 """
 
@@ -41,14 +41,19 @@ class ValueLists:
         Raises:
             BadDataError: another stream has what is no value to ask by, or too many.
         """
-        lists = self._settings.for_each
-        return {
-            name: self._found(given) if isinstance(given, FromStream) else given
-            for name, given in lists.items()
-        }
+        return {name: self._union(given) for name, given in self._settings.for_each.items()}
 
-    def _found(self, given: FromStream) -> Sequence[str | int]:
+    def _union(self, given: Sequence[str | int | FromStream] | FromStream) -> Sequence[str | int]:
+        """Return what a list has, each value once, where it comes first."""
         found: dict[str, str | int] = {}
+        for one in [given] if isinstance(given, FromStream) else given:
+            if isinstance(one, FromStream):
+                self._add_values_of(one, found)
+            else:
+                found.setdefault(str(one), one)
+        return [*found.values()]
+
+    def _add_values_of(self, given: FromStream, found: dict[str, str | int]) -> None:
         is_known = lacks = False
         for value in self._others[given.stream].values_of(given.field):
             is_known, lacks = is_known or value is not ABSENT, lacks or value is ABSENT
@@ -61,7 +66,6 @@ class ValueLists:
                 raise self._refused(given, f"no more than {_MOST:,} values", "more")
         if lacks and not is_known:
             raise self._refused(given, "a field of its records", "none that any of them has")
-        return [*found.values()]
 
     def _refused(self, given: FromStream, expected: str, got: str) -> BadDataError:
         return BadDataError(

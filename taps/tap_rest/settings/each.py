@@ -19,29 +19,34 @@ EACH = "each."
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SENDABLE = re.compile(r"[^\s\x00-\x1f\x7f](?:[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?")
 
+_FROM_STREAM = setting.group(
+    "The values that a field has in the records of another stream.",
+    {
+        "stream": setting.name("Name of the stream, all of whose records are read for it."),
+        "field": setting.name(
+            "The field of its records, `a.b` inside another; where it is null there is no value."
+        ),
+    },
+    ["stream", "field"],
+)
 FOR_EACH: dict[str, Any] = {
     "type": "object",
     "minProperties": 1,
     "additionalProperties": {
         "anyOf": [
-            {"type": "array", "minItems": 1, "items": {"type": ["string", "integer"]}},
-            setting.group(
-                "The values that a field has in the records of another stream.",
-                {
-                    "stream": setting.name("Name of the stream, all of whose records are read for it."),
-                    "field": setting.name(
-                        "The field of its records, `a.b` inside another; where it is null there is no value."
-                    ),
-                },
-                ["stream", "field"],
-            ),
+            {
+                "type": "array",
+                "minItems": 1,
+                "items": {"anyOf": [{"type": ["string", "integer"]}, _FROM_STREAM]},
+            },
+            _FROM_STREAM,
         ]
     },
     "secret": False,
     "description": 'Lists of values, each under a name: `{"account": ["1", "2"]}` reads the stream once for each, `{each.account}` standing '
     "for it in `path`, `params`, `headers` or `body`; of several lists, once for each combination. Each record has the value as a "
     'field of that name, and each value a bookmark of its own. `{"service": {"stream": "services", "field": "id"}}` lists the values '
-    "that another stream holds.",
+    "that another stream holds; a list of such, and of values beside them, has those of all, each once.",
 }
 
 
@@ -89,7 +94,7 @@ def _problems_of_sources(
     stream: Mapping[str, Any], place: str, streams: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[str]:
     """Yield what is wrong with lists that other streams give, to this one or to those above it."""
-    for name, source in _sources_of(stream).items():
+    for name, source in _sources_of(stream):
         if source not in streams:
             yield f"`{place}.for_each.{name}.stream` names `{source}`, which is not among the streams"
         elif stream["name"] in _needed_by(streams[source], streams, set()):
@@ -103,9 +108,14 @@ def _problems_of_sources(
         )
 
 
-def _sources_of(stream: Mapping[str, Any]) -> dict[str, str]:
-    lists = stream.get("for_each", {})
-    return {name: given["stream"] for name, given in lists.items() if isinstance(given, Mapping)}
+def _sources_of(stream: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return which streams give to which list."""
+    return [
+        (name, one["stream"])
+        for name, given in stream.get("for_each", {}).items()
+        for one in ([given] if isinstance(given, Mapping) else given)
+        if isinstance(one, Mapping)
+    ]
 
 
 def _needed_by(
@@ -114,7 +124,7 @@ def _needed_by(
     """Return the names of a stream and of all that it takes fields or values from."""
     if stream["name"] not in seen:
         seen.add(stream["name"])
-        for name in (*names_above(stream, streams), *_sources_of(stream).values()):
+        for name in (*names_above(stream, streams), *(source for _, source in _sources_of(stream))):
             if name in streams:
                 _needed_by(streams[name], streams, seen)
     return seen
@@ -123,10 +133,10 @@ def _needed_by(
 def _problems_of_list(name: str, given: Any, place: str) -> Iterator[str]:
     if not _NAME.fullmatch(name):
         yield f"Expected letters, digits and `_` as the name of a list in `{place}`, got `{name}`"
-    values: Sequence[str | int] = () if isinstance(given, Mapping) else given
-    texts = [str(value) for value in values]
-    if len(set(texts)) < len(texts):
-        twice = next(text for text in texts if texts.count(text) > 1)
+    values: Sequence[Any] = () if isinstance(given, Mapping) else given
+    shown = [f"{one['field']} of {one['stream']}" if isinstance(one, Mapping) else str(one) for one in values]
+    if len(set(shown)) < len(shown):
+        twice = next(text for text in shown if shown.count(text) > 1)
         yield f"`{place}.{name}` has `{twice}` twice; take one of them out"
-    if not all(map(is_sendable, texts)):
+    if not all(is_sendable(str(value)) for value in values if not isinstance(value, Mapping)):
         yield f"Expected text on one line without a blank at its ends as each value of `{place}.{name}`, got another, or none"

@@ -195,7 +195,7 @@ class StreamSettings(msgspec.Struct, frozen=True, dict=True):
     declared_schema: dict[str, Any] | str | None = msgspec.field(default=None, name="schema")
     schema_overrides: dict[str, Any] = {}
     parent: Parent | None = None
-    for_each: dict[str, tuple[str | int, ...] | FromStream] = {}
+    for_each: dict[str, tuple[str | int | FromStream, ...] | FromStream] = {}
     errors: tuple[ErrorRule, ...] = ()
     job: Job | None = None
     on_error: str = "continue"

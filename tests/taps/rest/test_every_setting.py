@@ -214,12 +214,14 @@ def grouped(number: int, field: str = "id") -> tuple[dict[str, Any], dict[str, A
     return {"streams": [users, child | {"parent": before}]}, {"streams": [users, child | {"parent": many}]}
 
 
-def listed(one: str, other: str, field: str = "id") -> tuple[dict[str, Any], dict[str, Any]]:
-    """Two configs of a stream that is read for what a stream holds, in another stream or another field."""
+def listed(
+    one: str, other: str, field: str = "id", *, several: bool = False
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Two configs of a stream that is read for what a stream holds, in another stream or another field, or beside a value."""
     users = below()[0]["streams"][0]
     again = users | {"name": "again", "path": "/plain", "pagination": ONE}
     lists = [{"stream": one, "field": "id"}, {"stream": other, "field": field}]
-    streams = [EACH | {"for_each": {"limit_from": given}} for given in lists]
+    streams = [EACH | {"for_each": {"limit_from": [9, given] if several else given}} for given in lists]
     before, after = ({"streams": [users, again | {"params": {"x": "y"}}, stream]} for stream in streams)
     return before, after
 
@@ -445,6 +447,8 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "streams[].for_each.*.stream": listed("users", "again"),
     "streams[].for_each.*.field": listed("users", "users", "u"),
+    "streams[].for_each.*[].stream": listed("users", "again", several=True),
+    "streams[].for_each.*[].field": listed("users", "users", "u", several=True),
     "streams[].parent.group": grouped(2),
     "streams[].parent.group_field": grouped(2, "of"),
     "streams[].parent.on_missing": (

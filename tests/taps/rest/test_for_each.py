@@ -8,6 +8,8 @@ import pytest
 from taps.rest.api_server import Asked, Reply, Table, dated, json_reply, serving
 from taps.rest.levels import EveryPath
 
+from tap_rest.config import config_conflicts
+
 SALES = dated("sales", path="/accounts/{each.account}/sales", for_each={"account": ["1", "b/2"]})
 
 
@@ -347,3 +349,63 @@ def test_lists_of_streams_that_cannot_be_are_refused(more: dict[str, Any], said:
     below = {"name": "below", "path": "/{parent.id}", "parent": {"stream": "m"}}
     run = run_tap("http://127.0.0.1:9", stream, below, {"name": "other", "path": "/o"}).ended(78)
     assert said in run.sentence
+
+
+def test_a_list_of_what_several_streams_hold(run_tap: Any) -> None:
+    """Comments of issues and of pull requests, whose numbers are those of one list: each is asked for once, and has its bookmark."""
+    numbers = {"/issues": [1, 2, 4], "/pulls": [2, 3]}
+    issues, pulls = (
+        {"name": name, "path": f"/{name}", "primary_keys": ["n"]} for name in ("issues", "pulls")
+    )
+    comments = dated("comments", path="/{each.n}/comments", bookmark={"signpost": "date_header"})
+    comments["for_each"] = {"n": [9, *({"stream": name, "field": "n"} for name in ("issues", "pulls"))]}
+
+    def answer(asked: Asked) -> Reply:
+        if asked.path in numbers:
+            return json_reply([{"n": n} for n in numbers[asked.path]])
+        number = int(asked.path.split("/")[1])
+        return Table([row(10 * number, number), row(10 * number + 1, number)])(asked)
+
+    with serving({}) as api:
+        api.routes = EveryPath(answer)
+        first = run_tap(api.url, issues, comments, pulls).ended(0)
+        numbers["/pulls"].append(5)
+        second = run_tap(api.url, issues, comments, pulls, state=first.state).ended(0)
+        asked = [one.path for one in api.asked]
+    assert [one["n"] for one in first.records("comments")] == [9, 9, 1, 1, 2, 2, 4, 4, 3, 3]
+    assert [one["id"] for one in second.records("comments")] == [50, 51]
+    assert (asked.count("/2/comments"), asked.count("/issues")) == (2, 2)
+    contexts = [part["context"]["n"] for part in second.state["bookmarks"]["comments"]["partitions"]]
+    assert sorted(contexts) == [1, 2, 3, 4, 5, 9]
+
+
+def test_urls_that_several_streams_hold(run_tap: Any) -> None:
+    """Their paths need not be alike: a path that is a value alone is the URL that the API itself gave."""
+    notes = {"name": "notes", "path": "{each.of}"}
+    notes |= {"for_each": {"of": [{"stream": name, "field": "notes_url"} for name in ("deals", "people")]}}
+
+    def answer(asked: Asked) -> Reply:
+        if asked.path in ("/deals", "/people"):
+            return json_reply([{"notes_url": f"{asked.path}/7/notes"}])
+        return json_reply([{"id": asked.path}])
+
+    parents = ({"name": name, "path": f"/{name}"} for name in ("deals", "people"))
+    with serving({}) as api:
+        api.routes = EveryPath(answer)
+        run = run_tap(api.url, *parents, notes).ended(0)
+    assert [note["id"] for note in run.records("notes")] == ["/deals/7/notes", "/people/7/notes"]
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"stream": "nobody", "field": "id"}, "names `nobody`, which is not among the streams"),
+        ({"stream": "m", "field": "id"}, "names `m`, which needs stream `m` itself: a circle"),
+        ({"stream": "p", "field": "id"}, "has `id of p` twice"),
+        (" 7", "Expected text on one line without a blank at its ends"),
+    ],
+)
+def test_several_streams_of_which_one_cannot_be_are_refused(other: Any, said: str) -> None:
+    stream = {"name": "m", "path": "/m/{each.x}", "for_each": {"x": [{"stream": "p", "field": "id"}, other]}}
+    config = {"base_url": "http://127.0.0.1:9", "streams": [stream, {"name": "p", "path": "/p"}]}
+    assert said in "; ".join(config_conflicts(config))
