@@ -12,10 +12,12 @@ from tap_rest.answers import RefusingAnswer, Response
 from tap_rest.bodies import description, first_inside, members_in, members_of, refuse_message
 from tap_rest.paths import Path
 
-__all__ = ["ASK_FOR_OBJECTS", "DULL", "HEADS", "array_at", "arrays_of_objects", "detected"]
+__all__ = ["ASK_FOR_OBJECTS", "DULL", "HEADS", "array_at", "arrays_of_objects", "detected", "is_head"]
 
 HEADS = ("columns", "cols", "fields", "headers", "header", "schema")
 """Names of what stands above a table, whose rows are arrays."""
+_GOOGLES = "Headers"
+"""How Google names it: `dimensionHeaders`, `metricHeaders`, also where there are no rows."""
 ASK_FOR_OBJECTS = (
     'rows that are arrays have no names: set `"layout": "arrays"`, which takes those of their header, or ask the API for objects (Datasette: '
     '`"params": {"_shape": "objects"}`)'
@@ -78,6 +80,11 @@ def arrays_of_objects(members: Mapping[str, Raw]) -> list[str]:
         for name, value in members.items()
         if first_inside(value) == b"{" and name.lower() not in ("error", "errors")
     ]
+
+
+def is_head(name: str) -> bool:
+    """Tell whether what is named so stands above a table."""
+    return name.lower() in HEADS or name.endswith(_GOOGLES)
 
 
 def _arrays_below(members: Mapping[str, Raw]) -> Iterator[tuple[str, str]]:

@@ -27,7 +27,7 @@ from tap_rest.bodies import (
     members_in,
     refuse_message,
 )
-from tap_rest.detecting import ASK_FOR_OBJECTS, array_at, arrays_of_objects, detected
+from tap_rest.detecting import ASK_FOR_OBJECTS, array_at, arrays_of_objects, detected, is_head
 from tap_rest.failures import Failure, Weight, failure_of, left_of, may_be_a_things, part_of
 from tap_rest.formats.layouts import Layout
 from tap_rest.lastrow import LastRow
@@ -328,8 +328,9 @@ class PageReader:
         """Warn where what is taken for none has records at another place: so looks a path that is mistyped."""
         if not path.names or response.body.lstrip()[:1] != b"{" or has_member(response.body, path.names):
             return
-        others = arrays_of_objects(members_in(response, where))
-        if others:
+        has_heads = self._layout is not None
+        lists = arrays_of_objects(members_in(response, where))
+        if others := [name for name in lists if not (has_heads and is_head(name))]:
             self._warn(
                 f"Nothing is at `{_shown(path)}` in {where}, which `missing_records` takes for no records, while "
                 f"`$.{redactor.mask_foreign(others[0])}[*]` holds some; check `records` of stream {self._stream}."

@@ -344,6 +344,23 @@ TWO = [*ONE, {"a": "1e400", "b": None}]
 
 
 @pytest.mark.parametrize(
+    ("body", "is_doubtful"),
+    [
+        ('{"dimensionHeaders": [{"name": "a"}], "metricHeaders": [{"name": "b"}], "kind": "x"}', False),
+        ('{"columns": [{"name": "a"}]}', False),
+        ('{"dimensionHeaders": [{"name": "a"}], "items": [{"a": 1}]}', True),
+    ],
+)
+def test_the_header_of_a_table_without_rows_is_no_other_place(
+    body: str, is_doubtful: bool, load: Any
+) -> None:
+    ended = load(Reply(body.encode()), layout="arrays", records="$.rows[*]", missing_records="empty").ended(0)
+    assert ended.records("rows") == []
+    assert ("`$.items[*]` holds some; check `records`" in ended.stderr) == is_doubtful
+    assert ("holds some" in ended.stderr) == is_doubtful
+
+
+@pytest.mark.parametrize(
     ("text", "stream", "rows"),
     [
         ('{"a": [1.10, 1e400], "b": ["x", null], "unit": "m"}', {"layout": "columns"}, TWO),

@@ -72,6 +72,7 @@ def test_what_passes_is_waited_for(name: str, ready: Ready, waits: list[float]) 
     remote, troubles = REMOTES[name](), PASSING[name]
     run = ready.run(remote, [one.reply for one in troubles])
     assert run.code == 0, run.sentence
+    assert "check `records`" not in run.warnings
     assert sum(message["type"] == "RECORD" for message in run.messages) == remote.first_load
     assert len(waits) == len(troubles)
     for waited, trouble in zip(waits, troubles, strict=True):
