@@ -15,7 +15,7 @@ from tap_rest.masking import register_secrets, register_secrets_inside, texts_in
 from tap_rest.settings.lineage import streams_above
 from tap_rest.settings.pagination import Pagination
 from tap_rest.settings.stream import StreamSettings
-from tap_rest.urls import joined
+from tap_rest.urls import joined, parameters_in_path
 
 __all__ = ["digest_of", "fingerprints_of"]
 
@@ -47,6 +47,7 @@ def _own(settings: StreamSettings, api: ApiSettings) -> dict[str, str]:
     register_secrets(settings.params)
     register_secrets(settings.token.first_params if settings.token is not None else {})
     register_secrets_inside(settings.asked[3:])
+    register_secrets(dict(parameters_in_path(settings.path)))
     said = {
         name: msgspec.to_builtins(value)
         for name in Pagination.__struct_fields__

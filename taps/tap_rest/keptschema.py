@@ -1,13 +1,13 @@
 """Where the inferred schema of a stream is kept between runs: in a file, in the state, or in both.
 
 A container often has no disk that stays, but it has a state. So the state has the schema where `infer.keep_in` says so, where
-the folder cannot be written, and where it was not there though the state says that rows were read; and from then on.
+the folder cannot be written, and where the file was not there though the state says that the stream was read; and from then on.
 It stands under ``source`` of what a state says of a stream (`singerkit_state.readas`), as a list, since programs that merge
 states (Meltano) merge objects name by name, and would keep of two schemas what neither says::
 
-    "schema": ["5f0c2e6f0a115f0c", {"id": "integer!", "at": "string date-time"}]
+    "schema": ["5f0c2e6f0a11", {"id": "integer!", "at": "string date-time"}]
 
-The first part tells what it was inferred from, as the name of the file does: that of another path is none.
+The first part tells what it was inferred from, without secrets, which nobody shall find by trying: that of another path is none.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ import msgspec
 from singerkit_catalog.inference import merge_schemas
 from singerkit_state.readas import ReadAs
 from tap_rest.config import ApiSettings
-from tap_rest.schemacache import cache_file, digest_of_origin, read_cache, write_cache
+from tap_rest.fingerprints import digest_of, fingerprints_of
+from tap_rest.schemacache import cache_file, read_cache, source_of, write_cache
 from tap_rest.schemawords import from_words, in_words
 from tap_rest.settings.stream import StreamSettings
 
@@ -38,12 +39,14 @@ class KeptSchema:
     """The schema of one stream between runs; ``former`` is what the state says of the stream."""
 
     def __init__(self, settings: StreamSettings, api: ApiSettings, former: ReadAs) -> None:
-        self._stream, self._origin = settings.name, digest_of_origin(settings, api)
+        place = fingerprints_of(settings, api)["where"]
+        self._stream, self._origin = settings.name, digest_of([place, settings.name, *source_of(settings)])
         self._found, keep_in = former.source.get(IN_STATE), api.infer.keep_in
         self._file = None if keep_in == "state" else cache_file(settings, api)
-        is_new_disk = former.is_known and self._file is not None and not os.path.exists(self._file.parent)
-        self._is_in_state = keep_in == "state" or (keep_in != "folder" and (bool(self._found) or is_new_disk))
+        was_read_there = former.is_known and former.source.get("where") == place
+        is_lost = was_read_there and self._file is not None and not os.path.exists(self._file)
         self._may_be_in_state = keep_in != "folder"
+        self._is_in_state = keep_in == "state" or (self._may_be_in_state and (bool(self._found) or is_lost))
         self._seen: Mapping[str, Any] | None = None
         self._written: Any = None
 

@@ -19,26 +19,24 @@ from singerkit_shell.errors import ConfigurationError
 from tap_rest.config import ApiSettings
 from tap_rest.settings.stream import StreamSettings
 
-__all__ = ["cache_file", "digest_of_origin", "read_cache", "write_cache"]
+__all__ = ["cache_file", "read_cache", "source_of", "write_cache"]
 
 _logger = logging.getLogger("tap-rest")
 
 
-def digest_of_origin(settings: StreamSettings, api: ApiSettings) -> str:
-    """Return what tells from what the schema of a stream is inferred."""
-    shape = settings.explode and msgspec.to_builtins(settings.explode)
-    made_of = [
-        settings.copies,
-        *filter(None, [settings.copied, [*settings.for_each], shape, settings.jmespath]),
-    ]
-    source = json.dumps([api.base_url, settings.name, settings.path, settings.records, *made_of])
-    return hashlib.sha256(source.encode()).hexdigest()[:16]
-
-
 def cache_file(settings: StreamSettings, api: ApiSettings) -> Path:
     """Return the file of a stream: its name for people, a hash of what it was inferred from for certainty."""
+    source = json.dumps([api.base_url, settings.name, settings.path, *source_of(settings)])
+    digest = hashlib.sha256(source.encode()).hexdigest()[:16]
     readable = re.sub(r"[^A-Za-z0-9_-]+", "_", settings.name)[:60]
-    return _cache_folder(api) / f"{readable}-{digest_of_origin(settings, api)}.json"
+    return _cache_folder(api) / f"{readable}-{digest}.json"
+
+
+def source_of(settings: StreamSettings) -> list[Any]:
+    """Return what, beside the place of a stream, decides which records its schema is inferred from."""
+    shape = settings.explode and msgspec.to_builtins(settings.explode)
+    others = [settings.copied, [*settings.for_each], shape, settings.jmespath]
+    return [settings.records, settings.copies, *filter(None, others)]
 
 
 def _cache_folder(api: ApiSettings) -> Path:

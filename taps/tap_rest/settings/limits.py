@@ -88,7 +88,7 @@ INFER = setting.group(
         ),
         "keep_in": setting.text(
             "Where the inferred schemas are kept between runs: in the folder `schema_cache`, or in the state, for containers without a disk "
-            "that stays. Default: in the folder, and in the state where the folder cannot be written, or was not there for a later run.",
+            "that stays. Default: in the folder, and in the state where the folder cannot be written, or does not have it any more in a later run.",
             enum=["folder", "state"],
         ),
     },

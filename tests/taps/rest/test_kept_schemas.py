@@ -78,6 +78,9 @@ def test_the_state_has_it_where_the_folder_does_not_stay(
 ) -> None:
     (tmp_path / "file").touch()
     disks = [str(tmp_path / ("file" if is_read_only else f"disk{n}") / "x") for n in range(3)]
+    if not is_read_only:
+        for disk in disks:  # another pipeline was there first
+            Path(disk).mkdir(parents=True)
     run = drive(Table(rows(1, 2))).run(STREAM, schema_cache=disks[0])
     assert (kept(run) is not None) == is_read_only
     assert ("the state keeps the schema" in run.warnings) == is_read_only
@@ -110,6 +113,13 @@ def test_what_another_path_has_shown_is_no_schema_of_this_one(drive: Callable[..
     assert filtered(moved) == [False, True]
     assert kept(moved)[0] != first[0]
     assert kept(moved)[1]["name"] == "string"
+
+
+def test_another_secret_in_the_path_is_no_other_place(drive: Callable[..., Drive]) -> None:
+    stream = STREAM | {"path": "/rows?token=secret-of-today-1"}
+    run = drive(Table(rows(1, 2))).run(stream, **IN_STATE)
+    again = run.run(stream | {"path": "/rows?token=secret-of-tomorrow-2"}, state=run.state, **IN_STATE)
+    assert filtered(again) == [True]
 
 
 @pytest.mark.parametrize("words", ["integer", {"id": 7}, {"id": ["x", "y"]}, {"id": [{}, 1, 2]}])
