@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jwt
 import psycopg2
 import pytest
 from canaries import canary
@@ -189,3 +190,32 @@ def test_a_token_that_is_signed_here(table: Table, tmp_path: Path) -> None:
     for wrong in ({"claims": {"role": "tokens_nobody"}}, {"secret": canary("wrong secret") + "0" * 40}):
         code, rows, said = read(table.by_secret, own | wrong, tmp_path)
         assert (code, rows) == (77, []), said
+
+
+def test_a_config_is_drafted_from_its_own_document(table: Table, tmp_path: Path) -> None:
+    """Swagger 2.0, without credentials, of which a person has to say which they are."""
+    token = jwt.encode({"role": "tokens_reader"}, SECRET)
+    asked = urllib.request.Request(f"{table.by_secret}/", headers={"Authorization": f"Bearer {token}"})
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        (tmp_path / "api.json").write_bytes(answer.read())
+    drafted = subprocess.run(
+        [TAP, "init", "--openapi", "api.json"], capture_output=True, timeout=60, check=True, cwd=tmp_path
+    )
+    assert b"primary_keys: [id]" in drafted.stdout
+    assert b"# The document names no credentials" in drafted.stdout
+    said = f'auth: {{type: bearer, token: "${{API_TOKEN}}"}}\nschema_cache: {tmp_path}\n'
+    (tmp_path / "tap.yaml").write_bytes(drafted.stdout + said.encode())
+    run = subprocess.run(
+        [TAP, "--config", "tap.yaml"],
+        capture_output=True,
+        timeout=120,
+        check=False,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"API_TOKEN": token},
+    )
+    messages = [json.loads(line) for line in run.stdout.splitlines()]
+    rows = [one["record"] for one in messages if one["type"] == "RECORD"]
+    assert (run.returncode, rows) == (0, table.rows), run.stderr
+    [schema] = [one["schema"]["properties"] for one in messages if one["type"] == "SCHEMA"]
+    assert schema["delay"] == {"type": ["null", "number"]}

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from singerkit_shell.secrets import names_secret
+from tap_rest.preview.variables import variable
 from tap_rest.preview.yamltext import literal
 
 __all__ = ["Variables", "auth_of"]
@@ -27,10 +28,9 @@ class Variables:
     def of(self, value: Any, setting: str) -> str:
         """Return a variable for a secret; a text that names one already names it still."""
         said = _NAMED.fullmatch(value) if isinstance(value, str) else None
-        plain = re.sub(r"[^A-Z0-9]+", "_", setting.rpartition(".")[2].upper()).strip("_")
-        name = said[1] if said else f"{self._prefix}_{plain}"
-        self.named.setdefault(name, setting)
-        return f"${{{name}}}"
+        text = f"${{{said[1]}}}" if said else variable(self._prefix, setting.rpartition(".")[2])
+        self.named.setdefault(text[2:-1], setting)
+        return text
 
     def masked(self, group: Mapping[str, Any], setting: str) -> dict[str, Any]:
         """Return headers or parameters, with variables for what is a secret by its name or by its look."""

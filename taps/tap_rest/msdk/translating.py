@@ -6,11 +6,12 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from tap_rest.msdk.credentials import Variables, auth_of
 from tap_rest.msdk.oldconfig import OldStream, old_config
 from tap_rest.msdk.paging import paginated
+from tap_rest.preview.variables import prefix_of
 from tap_rest.preview.yamltext import literal, yaml_of
 
 __all__ = ["translated"]
@@ -66,12 +67,7 @@ def translated(file: str, check: Check) -> str:
         ConfigurationError: there is no such config in it.
     """
     old = old_config(file)
-    url = urlsplit(old["api_url"])
-    labels = [label for label in (url.hostname or "").split(".") if label not in ("api", "www", "com")]
-    prefix = re.sub(
-        r"[^A-Z0-9]+", "_", (labels[-2] if len(labels) > 1 else labels[0] if labels else "api").upper()
-    ).strip("_")
-    variables = Variables(prefix if prefix[:1].isalpha() else "API")
+    variables = Variables(prefix_of(old["api_url"]))
     streams = [OldStream(one, old) for one in old["streams"]]
     said = old.get("headers")
     headers = variables.masked(said if isinstance(said, Mapping) else {}, "headers")

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
-from urllib.parse import urlsplit
 
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.words import counted
@@ -15,9 +14,10 @@ from tap_rest.names import plain_name
 from tap_rest.openapi.document import Document, Node, node_at
 from tap_rest.openapi.operations import Place, answer_of, path_to, place_of_rows
 from tap_rest.openapi.paging import pagination_of, parameters_of
-from tap_rest.openapi.rows import filter_of, key_of, time_of_change
-from tap_rest.openapi.schemes import credentials_of, variable
-from tap_rest.openapi.types import fields_of, merged_node
+from tap_rest.openapi.rows import filter_of, key_of, since_of, time_of_change
+from tap_rest.openapi.schemes import credentials_of
+from tap_rest.openapi.types import fields_of, merged_node, types_in
+from tap_rest.preview.variables import prefix_of, variable
 from tap_rest.preview.yamltext import literal, yaml_of
 
 __all__ = ["draft"]
@@ -48,7 +48,7 @@ def draft(document: Document, check: Check, paths: Sequence[str] = ()) -> str:
         ConfigurationError: there is no such list in it.
     """
     url, notes = _base_url(document)
-    prefix = _prefix(document, url)
+    prefix = prefix_of(url, str(node_at(document.root, "info").get("title", "")))
     url = url.replace("${", f"${{{prefix}_")
     lists = sorted(
         (one for one in _lists(document) if not paths or any(fnmatchcase(one[0], path) for path in paths)),
@@ -124,25 +124,6 @@ def _base_url(document: Document) -> tuple[str, list[str]]:
     return url.partition("?")[0].rstrip("/"), notes
 
 
-def _prefix(document: Document, url: str) -> str:
-    """Return what names of variables begin with: the name of the host, else the title."""
-    labels = [
-        label for label in (urlsplit(url).hostname or "").split(".") if label not in ("api", "www", "com")
-    ]
-    title = str(node_at(document.root, "info").get("title", "api"))
-    name = (
-        labels[-2]
-        if len(labels) > 1
-        else labels[0]
-        if labels and "$" not in url
-        else title.split()[0]
-        if title.split()
-        else "api"
-    )
-    plain = re.sub(r"[^A-Z0-9]+", "_", name.upper()).strip("_")
-    return plain if plain[:1].isalpha() else "API"
-
-
 def _lists(document: Document) -> Iterator[tuple[str, Node, Any, Place]]:
     for path, method, operation in document.operations():
         answer = answer_of(document, operation) if method == "get" else None
@@ -153,9 +134,7 @@ def _lists(document: Document) -> Iterator[tuple[str, Node, Any, Place]]:
             map(plain_name, node_at(merged_node(document, answer), "properties"))
         ):
             continue  # one thing, in which a list stands
-        if node_at(merged_node(document, place.node), "properties") or "oneOf" in merged_node(
-            document, place.node
-        ):
+        if "object" in types_in(document, place.node):
             yield path, operation, answer, place
 
 
@@ -192,8 +171,6 @@ def _stream(
 ) -> _Stream | str:
     """Return a stream, or why there is none; with a ``prefix`` of variables what is not known becomes one."""
     fields = fields_of(document, place.node)["properties"]
-    if not fields:
-        return "its rows have no fields in the document"
     name = _name(path, {one.settings["name"] for one in known})
     said: dict[str, Any] = {"name": name, "path": literal(path)}
     parent = _parent(path, known) if "{" in path else None
@@ -219,11 +196,14 @@ def _stream(
     said["records"] = path_to(place.names) + "[*]"
     key = key_of(fields, name)
     if key is not None:
-        said["primary_keys"] = (
-            [*(f"{parent['parent']['stream']}_{one}" for one in parent["of"]), key] if parent else [key]
-        )
-    else:
+        above = [f"{parent['parent']['stream']}_{one}" for one in parent["of"]] if parent else []
+        said["primary_keys"] = [*above, key]
+    elif fields:
         made.notes.append("No field is named as a key is: without `primary_keys` rows are appended.")
+    else:
+        made.notes.append(
+            "The document names no fields of its rows: look at them with `tap-rest preview`, and set `primary_keys`."
+        )
     said.pop("of", None)
     _add_replication(document, made, parameters)
     pagination = pagination_of(document, parameters, answer, operation, key)
@@ -235,13 +215,19 @@ def _stream(
         made.notes.append(
             "The document shows no parameter of pages: a run ends where an answer shows that there are more."
         )
-    said["schema"] = {"openapi": document.file}
+    if fields:
+        said["schema"] = {"openapi": document.file}
     return made
 
 
 def _add_replication(document: Document, made: _Stream, parameters: Mapping[str, Node]) -> None:
     changed = time_of_change(made.fields)
     if changed is None:
+        since = since_of(parameters)
+        if since is not None:
+            made.notes.append(
+                f"`{since}` may ask for what has changed since (`incremental`), where there is a replication_key."
+            )
         return
     asked = filter_of(document, parameters, changed)
     if asked is None:

@@ -13,7 +13,7 @@ from tap_rest.openapi.document import Document, Node
 from tap_rest.openapi.types import merged_node
 from tap_rest.preview.proposing import CHANGED, KEYS
 
-__all__ = ["filter_of", "key_of", "time_of_change"]
+__all__ = ["filter_of", "key_of", "since_of", "time_of_change"]
 
 _FROM = re.compile(r"(since|after|from|min|gte|gt|start|begin)")
 _SINCE = ("since", "modifiedsince", "updatedsince", "changedsince", "ifmodifiedsince")
@@ -67,6 +67,15 @@ def filter_of(document: Document, parameters: Mapping[str, Node], changed: str) 
             )
             if inside is not None:
                 return {"param": f"{name}[{inside}]", **_format_of(merged_node(document, members[inside]))}
+    return None
+
+
+def since_of(parameters: Mapping[str, Node]) -> str | None:
+    """Return the parameter that is named as those are by which an API is asked for what has changed."""
+    for name in parameters:
+        plain = re.sub(r"[$_\- .]", "", name.lower())
+        if plain in _SINCE or (CHANGED.search(plain) and _FROM.search(plain)):
+            return name
     return None
 
 

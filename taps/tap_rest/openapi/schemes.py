@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tap_rest.openapi.document import Document, Node, node_at
+from tap_rest.preview.variables import variable
 from tap_rest.preview.yamltext import literal
 
-__all__ = ["Credentials", "credentials_of", "variable"]
+__all__ = ["Credentials", "credentials_of"]
 
 
 @dataclass
@@ -135,9 +136,3 @@ def _of_oauth2(made: Credentials, scheme: Node, scopes: Any, prefix: str) -> dic
         "The document wants a token of OAuth2, and tells no URL that gives one to a program: the token is taken from a variable."
     )
     return {"type": "bearer", "token": variable(prefix, "TOKEN")}
-
-
-def variable(prefix: str, name: str) -> str:
-    """Return how a config says that a variable stands in its place."""
-    plain = "".join(char if char.isascii() and char.isalnum() else "_" for char in name).upper().strip("_")
-    return f"${{{prefix}_{plain}}}"

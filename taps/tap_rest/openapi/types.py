@@ -11,7 +11,7 @@ from typing import Any
 from singerkit_catalog.inference import FORMATS, merge_schemas
 from tap_rest.openapi.document import Document, Node
 
-__all__ = ["fields_of", "merged_node"]
+__all__ = ["fields_of", "merged_node", "types_in"]
 
 _LEVELS = 8
 """Objects and arrays below are described by their type alone."""
@@ -54,6 +54,11 @@ def fields_of(document: Document, node: Any, keys: Sequence[str] = ()) -> Schema
         name: _less_null(prop) if name in keys else prop for name, prop in found.get("properties", {}).items()
     }
     return {"type": "object", "properties": properties}
+
+
+def types_in(document: Document, node: Any) -> set[str]:
+    """Return the types that a node of the document may be of; none where nobody says."""
+    return set(_Writer(document, 0, None).schema(node, 0).get("type", ()))
 
 
 class _Writer:

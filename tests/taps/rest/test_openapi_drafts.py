@@ -297,6 +297,14 @@ def test_a_path_that_is_asked_for_has_variables_for_what_nobody_tells() -> None:
     assert "# Variables: SHOP_OWNER, SHOP_REPO, SHOP_Q (" in text
 
 
+def test_rows_whose_fields_nobody_names_are_drafted_without_a_schema() -> None:
+    """As of Kinto, whose records are whatever somebody has stored."""
+    config, text = drafted(document({"/rows": listed({}, query("_since", type="integer"))}))
+    assert config["streams"] == [{"name": "rows", "path": "/rows", "records": "$[*]"}]
+    assert "The document names no fields of its rows" in text
+    assert "`_since` may ask for what has changed since" in text
+
+
 def test_where_the_api_is() -> None:
     def url(**root: Any) -> str:
         return str(drafted(document({"/rows": listed(ID)}, **root))[0]["base_url"])
@@ -313,6 +321,7 @@ def test_where_the_api_is() -> None:
         == "https://eu.shop.example/${SHOP_V}"
     )
     assert url(servers=[{"url": "/v2/"}]) == "https://${SHOP_HOST}/v2"
+    assert url(servers=[{"url": "http://127.0.0.1:1/"}]) == "http://127.0.0.1:1"
     rows = {
         "/rows": {"get": {"responses": {"200": {"schema": {"type": "array", "items": {"properties": ID}}}}}}
     }
