@@ -11,7 +11,7 @@ import msgspec
 
 from singerkit_shell.secrets import MASK, names_secret, redactor
 from tap_rest.config import ApiSettings
-from tap_rest.masking import register_secrets, register_secrets_inside, texts_inside
+from tap_rest.masking import is_secret_name, register_secrets, register_secrets_inside, texts_inside
 from tap_rest.settings.lineage import streams_above
 from tap_rest.settings.pagination import Pagination
 from tap_rest.settings.stream import StreamSettings
@@ -57,7 +57,14 @@ def _own(settings: StreamSettings, api: ApiSettings) -> dict[str, str]:
     return {
         "where": digest_of([_place(joined(api.base_url, settings.path)), *_hint(settings.path)]),
         "asks": digest_of(
-            [_as_asked(settings.params), headers, said, *_hints(settings.params), *_more(settings)]
+            [
+                _as_asked(settings.params),
+                headers,
+                said,
+                *_hints(settings.params),
+                *_hints({name: value for name, value in headers.items() if not is_secret_name(name)}),
+                *_more(settings),
+            ]
         ),
     }
 
@@ -73,6 +80,8 @@ def _more(settings: StreamSettings) -> Iterator[Any]:
         yield settings.jmespath
     if settings.hook is not None:
         yield [settings.hook.digest, settings.hook.settings]
+        for name, values in texts_inside(settings.hook.settings):
+            yield from _hints({name: values})
     incremental = settings.incremental
     if incremental is not None and settings.reads_windows:
         yield [incremental.until_param, incremental.until, incremental.granularity]
@@ -100,7 +109,7 @@ def _as_asked(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _hints(params: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what tells most changes of parameters that come from elsewhere, unless their names say that they are secret."""
+    """Yield what tells most changes of parameters and headers that are masked, unless their names say that they are secret."""
     for name, value in sorted(params.items()):
         if not names_secret(name):
             for item in value if isinstance(value, list) else [value]:

@@ -68,6 +68,11 @@ OTHER: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
     ),
     "header": ({"headers": {"X-Tenant": "a"}}, {"headers": {"X-Tenant": "b"}}, {"asks"}),
     "header of all streams": ({"top": {"headers": {"X-Tenant": "a"}}}, {}, {"asks"}),
+    "a header that is masked": (
+        {"headers": {"X-Tenant": ELSEWHERE[0]}},
+        {"headers": {"X-Tenant": ELSEWHERE[1]}},
+        {"asks"},
+    ),
     "method": ({"method": "POST"}, {}, {"asks"}),
     "body": ({"method": "POST", "body": {"a": 1}}, {"method": "POST", "body": {"a": 2}}, {"asks"}),
     "body from elsewhere": (
