@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, unquote_plus, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote_plus, unquote_plus, urlsplit, urlunsplit
 
 from tap_rest.addresses import is_url
 
 _PLAIN = re.compile(r"https?://[\w.:-]+/[\w./~%@+-]+", re.ASCII)
 """A URL without a query, that no parser takes apart otherwise than another."""
+_UNRESERVED = re.compile(r"[\w.~-]*", re.ASCII)
 
 __all__ = ["joined", "parameters_in_path", "texts_of", "with_params", "without_params"]
 
@@ -26,7 +27,9 @@ def with_params(url: str, params: Mapping[str, Any]) -> str:
     """Return ``url`` with parameters behind those of its query."""
     if not params:
         return url
-    added = urlencode([(name, text) for name, value in params.items() for text in texts_of(value)])
+    added = "&".join(
+        f"{_quoted(name)}={_quoted(text)}" for name, value in params.items() for text in texts_of(value)
+    )
     if added and _PLAIN.fullmatch(url):
         return f"{url}?{added}"
     parts = urlsplit(url)
@@ -39,6 +42,11 @@ def without_params(url: str, is_out: Callable[[str], bool]) -> str:
     parts = urlsplit(url)
     kept = [part for part in parts.query.split("&") if not is_out(unquote_plus(part.partition("=")[2]))]
     return urlunsplit(parts._replace(query="&".join(kept)))
+
+
+def _quoted(text: str) -> str:
+    """Return a text as `urlencode` writes it, which for most is as it stands."""
+    return text if _UNRESERVED.fullmatch(text) else quote_plus(text)
 
 
 def texts_of(value: Any) -> list[str]:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from msgspec.json import encode
 
+from singerkit_shell.encoding import check_utf8
 from singerkit_shell.errors import BadDataError
 from tap_rest.answers import Response
 from tap_rest.charsets import charset_of, utf8_text
@@ -100,10 +101,16 @@ class Translator:
         response.body = self._joined(kind, contents, content_type, None if given is None else "utf-8")
 
     def _is_plain(self, response: Response) -> bool:
-        """Tell whether a body is JSON as it stands, as nearly all are: it begins so, and has no byte that might be anything else."""
+        """Tell whether a body is JSON in UTF-8 as it stands, as nearly all are; what is wrong with another is said where it is looked at longer."""
         if self._settings.format is not None or response.spans or response.body[:1] not in _BRACKETS:
             return False
-        return response.headers.get("Content-Type") in _JSON_TYPES and response.body.isascii()
+        if response.headers.get("Content-Type") not in _JSON_TYPES:
+            return False
+        try:
+            check_utf8(response.body)
+        except UnicodeDecodeError:
+            return False
+        return True
 
     def _files(self, response: Response) -> list[File]:
         content = response.spans[0] if response.spans else response.body

@@ -117,13 +117,15 @@ def sign_of_a_page_before(page: LastPage) -> str | None:
         if plain_name(name).removeprefix("x") in BEFORE and is_token(text.strip()):
             return f"the header {name} names a page before"
     for names, value in body_members(page.response, page.records_at):
-        plain, path = plain_name(names[-1]), path_of(names)
+        plain = plain_name(names[-1])
         if (plain in HAS_BEFORE | BEFORE and value is True) or (plain in IS_FIRST and value is False):
-            return f"`{path}` is {json.dumps(value)}"
+            return f"`{path_of(names)}` is {json.dumps(value)}"
         if plain in BEFORE and value is not False and isinstance(value, str | int) and is_token(value):
-            return f"`{path}` names a page before"
-        if plain in LINKS and isinstance(value, list) and link_in_list(value, path, ("prev", "previous")):
-            return f"`{path}` has a link with rel `prev`"
+            return f"`{path_of(names)}` names a page before"
+        if plain not in LINKS or not isinstance(value, list):
+            continue
+        if link_in_list(value, path_of(names), ("prev", "previous")):
+            return f"`{path_of(names)}` has a link with rel `prev`"
     return None
 
 

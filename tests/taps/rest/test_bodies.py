@@ -565,3 +565,17 @@ def test_what_came_is_named_with_the_setting_that_fits(text: str, words: str, lo
 def test_json_under_another_type_is_json(load: Load) -> None:
     for content_type in (CSV, XML, "text/html"):
         assert load(body('[{"id": 1}]', content_type)).records("rows") == [{"id": 1}]
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8"])
+@pytest.mark.parametrize(
+    ("text", "code"), [("café", 0), (b"caf\xe9", 65), (b"\xed\xa0\x80", 65), (b"caf\xc3", 65)]
+)
+def test_json_that_is_no_utf_8_is_refused_before_a_row(
+    content_type: str, text: str | bytes, code: int, load: Load
+) -> None:
+    data = text if isinstance(text, bytes) else text.encode()
+    fields = {"properties": {"id": {"type": "integer"}, "a": {"type": "string"}}}
+    run = load(body(b'[{"id": 1, "a": "%b"}]' % data, content_type), schema=fields, primary_keys=["id"])
+    assert (run.code, run.records("rows")) == (code, [] if code else [{"id": 1, "a": text}])
+    assert ("UTF-8" in run.stderr or "utf-8" in run.stderr) == bool(code)

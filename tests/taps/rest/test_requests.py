@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import example, given, settings
@@ -105,3 +106,15 @@ def test_no_two_pages_are_one_by_their_tokens() -> None:
     pages: list[Any] = [-2, -1, 0, 1, "1", "-1", 1.5, True, None, [1]]
     tokens = {_token(Step("http://api.test/rows", {"page": page})) for page in pages}
     assert len(tokens) == len(pages)
+
+
+@given(
+    st.lists(
+        st.tuples(st.text(max_size=4), st.text(st.sampled_from("aZ09_.-~ +%&=/?#é\n"), max_size=6)),
+        max_size=3,
+    )
+)
+def test_parameters_are_written_as_the_library_writes_them(pairs: list[tuple[str, str]]) -> None:
+    assert with_params("http://api.test/rows", dict(pairs)) == (
+        f"http://api.test/rows?{urlencode(dict(pairs))}" if pairs else "http://api.test/rows"
+    )
