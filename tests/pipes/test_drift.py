@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,3 +108,21 @@ def test_what_somebody_has_said_is_not_widened(target: Any, tmp_path: Path) -> N
         refused = load(*run_here(api, loose, cache=tmp_path).all).expect(65).last_words
     assert "for `day` of stream `days`" in refused
     assert stored(query)[0][1] == "2024-01-02"
+
+
+def test_the_pipe_goes_on_when_a_document_was_wrong(target: Any, tmp_path: Path) -> None:
+    """An OpenAPI document says what the first rows are, and what none of them has; later ones are something else."""
+    load, query = target
+    formats = {"day": "date", "seen_at": "date-time", "uid": "uuid"}
+    fields = {name: {"type": "string", "format": said} for name, said in formats.items()}
+    fields |= {"id": {"type": "integer"}, "no": {"type": "integer"}, "never": {"type": "boolean"}}
+    document = {"openapi": "3.0.0", "components": {"schemas": {"Day": {"properties": fields}}}}
+    (tmp_path / "api.json").write_text(json.dumps(document))
+    stream = STREAM | {"schema": {"openapi": str(tmp_path / "api.json"), "component": "Day"}}
+    rows = [row(number) for number in range(1, 30)] + [row(30, **ODD), row(31, more="than that")]
+    with serving({"/rows": lambda asked: json_reply(page_of(rows, asked, 20))}) as api:
+        load(*run_here(api, stream, cache=tmp_path, infer={"pages": 1}).all).expect(0)
+    [first, odd, last] = stored(query)
+    assert first[1] == last[1] == "2024-01-02"
+    assert [text.strip('"') for text in odd[1:]] == [ODD[name] for name in FIELDS]
+    assert query("SELECT count(*), count(never), count(more) FROM days") == [(31, 0, 1)]

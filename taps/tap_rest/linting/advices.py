@@ -28,6 +28,8 @@ _GUARDS: tuple[tuple[str, Any, str], ...] = (
     ("bookmark.signpost", "none", "a row that changes while the stream is read is missed"),
 )
 
+_WAY_TO_MISS_NONE = " Where the API can sort by the `replication_key`, ask it to, and set `is_sorted`: pages are asked for from the last row on then."
+
 
 def advices(config: Group, deliveries: Callable[[Group], list[Delivery]]) -> Iterator[Finding]:
     """Yield advices about a config that a run accepts; ``deliveries`` says what is promised of each stream."""
@@ -36,7 +38,7 @@ def advices(config: Group, deliveries: Callable[[Group], list[Delivery]]) -> Ite
     for index, stream in enumerate(config["streams"]):
         place = f"streams[{index}]"
         yield from _of_keys(stream, place)
-        yield from _of_delivery(stream, place, promised[index])
+        yield from _of_delivery(stream, place, promised[index], config.get("pagination", {}))
         yield from _of_pages(stream, place, config)
         yield from _of_guards(stream, place)
 
@@ -79,9 +81,12 @@ def _of_keys(stream: Group, place: str) -> Iterator[Finding]:
         )
 
 
-def _of_delivery(stream: Group, place: str, promised: Delivery) -> Iterator[Finding]:
+def _of_delivery(stream: Group, place: str, promised: Delivery, of_all: Group) -> Iterator[Finding]:
     if promised.guarantee is Guarantee.MAY_MISS:
-        yield Finding("may-miss", place, f"Stream {stream['name']}: {promised.reason}.")
+        is_numbered = stream.get("pagination", of_all).get("type") in ("page", "offset")
+        may_be_sorted = is_numbered and "incremental" in stream and not stream.get("is_sorted")
+        way = _WAY_TO_MISS_NONE if may_be_sorted else ""
+        yield Finding("may-miss", place, f"Stream {stream['name']}: {promised.reason}.{way}")
     if promised.guarantee is Guarantee.AT_LEAST_ONCE:
         yield Finding("may-repeat", place, f"Stream {stream['name']}: {promised.reason}.")
 

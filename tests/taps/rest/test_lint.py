@@ -114,7 +114,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, int]] = [
         "may-miss",
         KEYED | {"pagination": NUMBERED},
         {},
-        "Stream rows: pages asked for by number or offset shift",
+        "ask it to, and set `is_sorted`",
         0,
     ),
     (

@@ -170,6 +170,8 @@ def test_no_value_is_lost_where_the_document_is_wrong(
         assert properties["more"] == of("object", properties={"a": of("integer")})
         assert properties["late"] == of("boolean")
         assert properties["ref"]["type"] == ["null", "integer", "string"], "no record has it yet"
+        said = [message["inferred"] for message in one.all if message["type"] == "SCHEMA"][-1]
+        assert {*said} == {*properties}, "so that a target changes a column which turns out to be more"
     assert (
         "invoices are not what its OpenAPI document says, and count in its place: `total` is string there, number in the document."
         in told
