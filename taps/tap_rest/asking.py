@@ -233,7 +233,8 @@ class Asking:
             question = beginning.asked(self._question(frame, step, is_first=begins), is_first=begins)
             asks_on = begins and wanted and self._settings.token is None
             history = partial(self._history, context, step) if asks_on else None
-            response, is_served = self._answer(question, where, history, is_first=begins)
+            with cap.explained():
+                response, is_served = self._answer(question, where, history, is_first=begins)
             if response.status in beginning.ends_with or response.taken_for == "start_over":
                 yield ReadPage([], {}, response, is_unchanged=response.status == NOT_MODIFIED)
                 return

@@ -7,9 +7,12 @@ the end. So a read that reaches the cap is never taken for complete. `halves.Hal
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 from singerkit_shell.errors import BadDataError
+from tap_rest.answers import RefusingAnswer
+from tap_rest.pages.ends import MANY
 from tap_rest.pages.likely import total_count_of
 from tap_rest.records import ReadPage
 from tap_rest.settings.pagination import Pagination
@@ -39,6 +42,18 @@ class Cap:
         """Tell whether another page like this one would go beyond the cap, so that the API may refuse it."""
         size = self._size or len(page.came)
         return self._most is not None and self._rows + size > self._most
+
+    @contextlib.contextmanager
+    def explained(self) -> Iterator[None]:
+        """Say of an answer that is refused behind many rows that they may be all the API gives."""
+        try:
+            yield
+        except RefusingAnswer as error:
+            if self._most is None and self._rows >= MANY:
+                error.args = (
+                    f"{error} {self._rows} rows had come: if the API gives no more of one question, set `pagination.max_rows` to that.",
+                )
+            raise
 
     def error(self) -> TooManyRowsError:
         """Return what is to be said where nobody can ask for less."""

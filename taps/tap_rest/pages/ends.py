@@ -20,6 +20,7 @@ from tap_rest.settings.pagination import Pagination
 __all__ = [
     "EMPTY",
     "ENDS_AT_ONCE",
+    "MANY",
     "all_came",
     "end_at_itself",
     "end_of_circle",
@@ -30,6 +31,8 @@ __all__ = [
 
 EMPTY = 100
 """So many empty pages in a row are a flag that is always true, rather than a source with a hole."""
+MANY = 500
+"""From so many rows of one question on an end may be that of what the API gives of one."""
 ENDS_AT_ONCE = {"unsaid": End.UNSAID, "single": End.SINGLE}
 
 

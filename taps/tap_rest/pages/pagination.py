@@ -22,6 +22,7 @@ from tap_rest.pages.configlines import line_of, line_part, said_in
 from tap_rest.pages.ends import (
     EMPTY,
     ENDS_AT_ONCE,
+    MANY,
     all_came,
     end_at_itself,
     end_of_circle,
@@ -518,7 +519,7 @@ class Pages:
             advice = f"say `{line_of(fits)}` or what else asks for it, or {all_there_is} if this is all that is wanted"
         return (
             f"Page {self._seen.pages} of stream {self._name} would be the last ({end.value}) and seems to have a next: "
-            f"{seen}; {advice}."
+            f"{seen}; {advice}{self._way_to_parts(signs)}."
         )
 
     def _has_no_other_way(self, end: End, sign: Sign, last: LastPage) -> bool:
@@ -540,6 +541,20 @@ class Pages:
         return (
             "rows may be missing: compare with what the API shows elsewhere, and run again; if it counts rows that it does not list, "
             "this is said once"
+        )
+
+    def _way_to_parts(self, signs: Sequence[Sign]) -> str:
+        """Return what to do where an API may give no more of one question, though it counts more."""
+        rows, most = self._seen.records, self._settings.max_rows
+        if (
+            rows < MANY
+            or most is not None
+            or self._seen.pages < 2
+            or not all(sign.is_total for sign in signs)
+        ):
+            return ""
+        return (
+            f"; if the API gives no more than {rows} rows of one question, set `pagination.max_rows` to that"
         )
 
     def _refuse_circles(self, step: Step, here: Here) -> None:

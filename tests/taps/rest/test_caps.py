@@ -35,16 +35,16 @@ class Search:
 
     def __init__(self, *seconds: int, size: int = 2, strict: bool = False, total: bool = False) -> None:
         self.rows = [{"id": n, "at": at(second)} for n, second in enumerate(seconds, start=1)]
-        self.size, self.strict, self.total = size, strict, total
+        self.size, self.strict, self.total, self.cap = size, strict, total, CAP
 
     def __call__(self, asked: Asked) -> Reply:
         since, until = asked.param("since") or "", asked.param("to") or "9"
         found = [row for row in self.rows if since <= row["at"] <= until]
         begin = int(asked.param("offset") or 0)
-        if self.strict and begin + self.size > CAP:
-            return json_reply({"error": f"offset and limit above {CAP}"}, 400)
+        if self.strict and begin + self.size > self.cap:
+            return json_reply({"error": f"offset and limit above {self.cap}"}, 400)
         total = {"total": len(found)} if self.total else {}
-        page = found[:CAP][begin : begin + self.size]
+        page = found[: self.cap][begin : begin + self.size]
         date = format_datetime(NOW, usegmt=True)
         return json_reply({"data": page, **total}, Date=date)
 
@@ -171,6 +171,18 @@ def test_a_read_that_cannot_be_asked_in_parts_is_refused(drive: Begin, strict: b
     assert "by `pagination.max_rows` the API gives no more than 6" in run.sentence
     whole = drive(Search(*range(4), strict=strict)).run(stream)
     assert (whole.sentence, whole.ids()) == ("", [1, 2, 3, 4])
+
+
+@pytest.mark.parametrize(("strict", "code"), [(True, 65), (False, 0)], ids=["refuses", "truncates"])
+def test_without_the_setting_what_is_seen_names_it(drive: Begin, strict: bool, code: int) -> None:
+    search = Search(*range(900), size=100, strict=strict, total=True)
+    search.cap = 600
+    stream = searched(incremental={"param": "since"})
+    stream["pagination"] = {"type": "offset", "size": 100}
+    run = drive(search).run(stream)
+    assert run.code == code
+    assert "600 rows" in run.sentence + run.warnings
+    assert "`pagination.max_rows`" in run.sentence + run.warnings
 
 
 def test_a_cap_below_the_size_of_a_page_is_refused() -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from taps.rest.api_server import Asked, Reply, Table, dated
 from taps.rest.drive import Drive, drive
+from targets.duckdb.driver import read_duckdb
 
 from singerkit_shell.walltime import wall_time
 from tap_rest.config import config_conflicts
@@ -153,6 +158,28 @@ def test_rows_that_come_with_the_bookmark_are_not_asked_for_twice(drive: Begin, 
     del table.rows[1]
     swept_again = run.run(stream, state=run.state)
     assert (swept_again.ids(), swept_again.activated) == ([1, 3, 4, 5, 6, 7, 8], ["rows"])
+
+
+def test_a_table_has_what_the_source_has(drive: Begin, clock: Clock, tmp_path: Path) -> None:
+    """A row that goes leaves the table with the next sweep, and all that came since the last one stay."""
+    table, file = Table([row(n) for n in range(1, 9)], size=3), tmp_path / "w.duckdb"
+    run = drive(table)
+    stream, state = swept(pagination={"type": "offset", "size": 3}), None
+    (tmp_path / "config.json").write_text(json.dumps({"database": str(file), "add_record_metadata": True}))
+    target = [Path(sys.executable).with_name("target-duckdb"), "--config", tmp_path / "config.json"]
+    for hours, there in (
+        (0, {1, 2, 3, 4, 5, 6, 7, 8}),
+        (12, {1, 3, 4, 5, 6, 7, 8, 9}),
+        (13, {1, 4, 5, 6, 7, 8, 9, 10}),
+    ):
+        clock.now += hours * 3600
+        before = {one["id"] for one in table.rows}
+        table.rows = [one for one in table.rows if one["id"] in there] + [row(n) for n in there - before]
+        state = run.run(stream, state=state).state
+        sent = "".join(json.dumps(message) + "\n" for message in run.messages)
+        subprocess.run(target, input=sent.encode(), capture_output=True, timeout=60, check=True)
+        stored = {one["id"] for one in read_duckdb(file, "rows")}
+        assert stored == (there | {2} if hours == 12 else there)
 
 
 @pytest.mark.parametrize(
