@@ -14,6 +14,7 @@ import requests
 from singerkit_shell import errors
 from singerkit_shell.errors import BadDataError, ConfigurationError, SingerkitError
 from singerkit_shell.secrets import redactor
+from singerkit_state.value import decode
 from tap_rest.answers import Response
 from tap_rest.heads import by_name
 from tap_rest.masking import listed_names
@@ -72,13 +73,24 @@ class Replayer:
         """Whether nothing is asked for by credentials: then the recording says whether other ones were sent behind a 401."""
         self._clock: list[float] = []
         self._last_time = 0.0
+        self.identity: dict[str, Any] = {}
+        self.state: dict[str, Any] = {}
+        self.catalog: dict[str, Any] | None = None
         self.begun: dict[str, Any] = {}
         """What the recorded run began with."""
         self.end: dict[str, Any] | None = None
         """How it ended; None: it was cut off."""
-        for line in folder.lines():
-            self._take(line)
-        if self.begun.get("recording") != FORMAT:
+        try:
+            for line in folder.lines():
+                self._take(line)
+            is_ours = self.begun.get("recording") == FORMAT
+            if is_ours:
+                self.identity, self.state = self.begun["identity"], decode(self.begun["state"])
+                catalog = self.begun["catalog"]
+                self.catalog = None if catalog is None else decode(catalog)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            is_ours = False
+        if not is_ours:
             raise BadDataError(
                 "Expected a recording that this version of tap-rest reads, got another, or one that was cut off before it began; record again."
             )

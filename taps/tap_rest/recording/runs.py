@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 from collections.abc import Mapping
 from functools import cached_property
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,6 +18,7 @@ from singerkit_shell.secrets import redactor
 from singerkit_shell.variables import stand_ins
 from singerkit_shell.walltime import wall_time
 from singerkit_shell.words import counted
+from singerkit_state.value import encode
 from tap_rest.config import ApiSettings, api_settings
 from tap_rest.recording.folder import FolderReader, FolderWriter
 from tap_rest.recording.recorder import Recorder
@@ -45,9 +48,13 @@ def recorded(tap: type[Any], folder: str, limit: int) -> type[Any]:
                 {
                     "of": f"tap-rest {metadata.version('singerkit')}",
                     "identity": self.identity,
-                    "state": self.start_state,
-                    "catalog": [*self.input_entries.values()] or None,
+                    # As texts, in which every digit stays.
+                    "state": encode(self.start_state),
+                    "catalog": encode({"streams": [*self.input_entries.values()]})
+                    if self.input_entries
+                    else None,
                     "schemas": _cached_schemas(self.api),
+                    "keeps_schemas": _keeps_schemas(self.api),
                 }
             )
             try:
@@ -77,14 +84,8 @@ def replayed(tap: type[Any], folder: str) -> type[Any]:
     class Replayed(tap):  # type: ignore[misc]  # see above
         def __init__(self, *, catalog: Any = None, **given: Any) -> None:
             """Take what a tap takes; without a catalog, that of the recorded run."""
-            if catalog is None:
-                entries = next(FolderReader(folder).lines(), {}).get("catalog")
-                catalog = None if entries is None else {"streams": entries}
-            super().__init__(catalog=catalog, **given)
-
-        @cached_property
-        def tape(self) -> Replayer:
-            return Replayer(FolderReader(folder), Veil())
+            self.tape = Replayer(FolderReader(folder), Veil())
+            super().__init__(catalog=catalog or self.tape.catalog, **given)
 
         @cached_property
         def api(self) -> ApiSettings:
@@ -101,8 +102,8 @@ def replayed(tap: type[Any], folder: str) -> type[Any]:
             tape = self.tape
             _tell_of_parts(folder, tape)
             if self._store is None:  # no other state is given
-                self.identity = tape.begun["identity"]
-                self.load_state(tape.begun["state"])
+                self.identity = tape.identity
+                self.load_state(tape.state)
             try:
                 with wall_time.replaced(tape.now, waits=False):
                     super().sync()
@@ -116,6 +117,10 @@ def _apart(settings: ApiSettings, tape: Replayer, cache: str) -> ApiSettings:
     """Return settings with which one request is made at a time, and no file is read or written but those of schemas in ``cache``."""
     settings = msgspec.structs.replace(settings, concurrency=1, schema_cache=cache)
     schemas = tape.begun.get("schemas") or {}
+    if not tape.begun.get("keeps_schemas", True):
+        file = Path(cache) / "no folder"
+        file.touch()
+        settings = msgspec.structs.replace(settings, schema_cache=str(file))
     for stream in settings.streams:
         if stream.name in schemas:
             cache_file(stream, settings).write_text(schemas[stream.name], encoding="utf-8")
@@ -148,6 +153,13 @@ def _tell_of_parts(folder: str, tape: Replayer) -> None:
         )
     elif tape.end.get("is_full"):
         _logger.warning("The recording in %s met its limit: what came after is not in it.", folder)
+
+
+def _keeps_schemas(api: ApiSettings) -> bool:
+    """Tell whether schemas can be kept in the folder for them, as far as it is seen without trying."""
+    folder = cache_file(api.streams[0], api).parent
+    there = next(place for place in (folder, *folder.parents) if os.path.exists(place))
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
 
 
 def _cached_schemas(api: ApiSettings) -> Mapping[str, str]:

@@ -530,6 +530,32 @@ def test_no_row_shares_anything_with_another(run: Run) -> None:
     assert [(row["id"], row["n"]) for row in ended.rows] == [(1, 1), (2, 2), (3, 3), (4, 4)]
 
 
+def test_a_page_that_the_answer_shows_is_asked_for(run: Run) -> None:
+    """A hook that ends too early is no better than a config that does."""
+    with serving({"/rows": lambda _: json_reply({"data": ROWS[:3], "next": "/rows?page=2"})}) as api:
+        methods = "def next_page(self, response, rows, stream): return None"
+        ended = run(api, methods, records="$.data[*]", pagination={"type": "cursor"})
+    assert (ended.code, "next" in ended.sentence) == (65, True)
+
+
+def test_no_two_calls_at_a_time(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    with serving({"/rows": paged}) as api:
+        methods = """
+        _busy = False
+        def prepare_request(self, request, stream):
+            import time
+            if self._busy:
+                print("two at a time")
+            self._busy = True
+            time.sleep(0.01)
+            self._busy = False
+            return request
+        """
+        pages = {"type": "page", "size": 3}
+        ended = run(api, methods, records="$.data[*]", pagination=pages, config={"concurrency": 4})
+    assert (ended.code, len(ended.rows), capsys.readouterr().err) == (0, 7, "")
+
+
 def test_two_rows_of_one_key_are_refused_behind_the_hook(run: Run) -> None:
     with serving({"/rows": lambda _: json_reply(ROWS)}) as api:
         ended = run(api, "def post_process(self, row, stream): return row | {'id': 1}")

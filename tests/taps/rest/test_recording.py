@@ -10,6 +10,7 @@ import re
 import subprocess
 from collections.abc import Mapping
 from contextlib import redirect_stdout
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,11 @@ CASES: dict[str, tuple[dict[str, Route], list[Any], dict[str, Any]]] = {
     "pages": ({"/rows": paged}, [STREAM], {}),
     "faults": ({"/rows": failing_now_and_then()}, [STREAM], {}),
     "faults, several at a time": ({"/rows": failing_now_and_then()}, [STREAM], {"concurrency": 4}),
+    "numbered pages, several at a time": (
+        {"/rows": paged},
+        [{**STREAM, "pagination": {"type": "page", "size": 4}}],
+        {"concurrency": 4},
+    ),
     "children, several at a time": (BELOW, CHILDREN, {"concurrency": 4}),
     "logins": ({"/rows": logged_in, "/token": token}, [STREAM], {"auth": OAUTH}),
     "signed links": (
@@ -326,7 +332,15 @@ def test_a_recording_that_was_cut_off_is_noticed(folder: Path, caplog: pytest.Lo
     assert code == 78
     assert "it differs in its query: `page` was not sent then" in said
     assert "was cut off: the run that it is of was killed" in caplog.text
-    file.write_bytes(whole[0][:20])
+    for begun in (
+        whole[0][:20],
+        whole[0].replace(b'"identity"', b'"other"'),
+        whole[0] + b'{"request":7}\n',
+        b"[]\n",
+    ):
+        file.write_bytes(begun)
+        assert ended(replayed(TapRest, str(folder)), given)[0] == 65
+    file.write_bytes(b"")
     assert ended(replayed(TapRest, str(folder)), given)[0] == 65
     file.unlink()
     assert ended(replayed(TapRest, str(folder)), given)[0] == 78
@@ -358,12 +372,13 @@ def test_long_answers_have_files_and_secrets_in_them_stand_ins(
 ) -> None:
     """A secret lies across two pieces of a long answer, and is written in another way."""
     monkeypatch.setattr("tap_rest.storing.MEMORY", 60_000)
-    monkeypatch.setattr("tap_rest.storing.PIECE", 20_000)
+    for module in ("storing", "transport"):
+        monkeypatch.setattr(f"tap_rest.{module}.PIECE", 20_000)
     monkeypatch.setattr("tap_rest.recording.folder.MEMORY", 60_000)
     monkeypatch.setattr("tap_rest.recording.veil._OVERLAP", 4_000)
     secret = canary("in a long answer")
     rows = [{"id": number, "text": "x" * (1_500 + number % 7)} for number in range(60)]
-    rows[11]["text"] = f"{'y' * 3_000}{secret}" * 5
+    rows[11]["text"] = f"{secret}/" * 900
     rows[30]["text"] = "".join(f"\\u{ord(char):04x}" for char in secret)
     body = json.dumps(rows).replace("\\\\u", "\\u").encode()
     with serving({"/rows": lambda _: json_reply(body)}) as api:
@@ -381,10 +396,10 @@ def test_long_answers_have_files_and_secrets_in_them_stand_ins(
     file = folder / "bodies" / "000001.json"
     kept = json.loads(file.read_bytes())
     assert [row["id"] for row in kept] == [row["id"] for row in rows]
-    assert kept[11]["text"] == f"{'y' * 3_000}masked-000001" * 5
+    assert kept[11]["text"] == "masked-000001/" * 900
     assert STAND_IN.fullmatch(kept[30]["text"])
     assert kept[29] == rows[29]
-    assert "In 6 places of answers stood what the config holds as a secret" in caplog.text
+    assert "In 901 places of answers stood what the config holds as a secret" in caplog.text
     assert lines_of(replayed(TapRest, str(folder)), given) == then
     file.unlink()
     assert ended(replayed(TapRest, str(folder)), given)[0] == 65
@@ -441,6 +456,20 @@ def test_credentials_of_elsewhere_are_left_alone(folder: Path, tmp_path: Path) -
     assert kept.read_bytes() == before
     signing = {"type": "jwt", "algorithm": "RS256", "private_key": PLACE_HOLDER}
     assert lines_of(replayed(TapRest, str(folder)), given | {"auth": signing}) == then
+
+
+def test_what_a_run_begins_with_keeps_its_digits(folder: Path, tmp_path: Path) -> None:
+    """The state of another stream, and a folder that takes no schema, so that the state has it."""
+    part = {"replication_key": "n", "replication_key_value": Decimal("1.10")}
+    state = {"bookmarks": {"others": {"partitions": [{"context": {"of": Decimal("2.50")}, **part}]}}}
+    file = tmp_path / "file"
+    file.touch()
+    with serving({"/rows": paged}) as api:
+        given = config(api, STREAM, schema_cache=str(file / "folder"))
+        then = lines_of(recorded(TapRest, str(folder), LIMIT), given, state=state)
+    assert b'"of":2.50' in then[-1]
+    assert b'"schema":[' in then[-1]
+    assert lines_of(replayed(TapRest, str(folder)), given) == then
 
 
 def test_a_hook_is_recorded_as_well(folder: Path, tmp_path: Path) -> None:
