@@ -403,6 +403,13 @@ class Member:
         """Whether this run reads all rows of an incremental stream, to see which are gone."""
         return self.load is not None and self.load.is_due and self.stream.bookmark_key is not None
 
+    @property
+    def doubt_of_nulls(self) -> str | None:
+        """Why a sweep that goes on by the replication key may have missed rows without one: they are asked for by number."""
+        if not (self.is_swept and self.stream.follows_key and self.fields.has_nulls):
+            return None
+        return "rows without a replication key are read by number behind the others, where one may be missed while rows go"
+
     def _has_changed(self, context: Context) -> bool:
         """Tell whether what is copied has changed in a parent, or in one of those that are asked for at once."""
         copied = self.copied

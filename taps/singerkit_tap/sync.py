@@ -341,7 +341,7 @@ class SyncRun:
             return
         rows = member.rows_written
         may_leave_rows = member.load.may_leave_rows(rows)
-        doubt = member.load.end(rows, self._doubt_of_load(member.stream))
+        doubt = member.load.end(rows, self._doubt_of_load(member.stream) or member.doubt_of_nulls)
         if doubt is not None:
             member.continuations.forget()  # the next load has to come, to take away what this one leaves
         if doubt is None:

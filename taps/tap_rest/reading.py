@@ -78,7 +78,8 @@ class Reading:
         else:
             params = self._params_from(start.value)
             stream.expect_reads(context, params)
-            pages = self._question(context, ask, self._params_from, params, is_first=is_first)
+            reads_all = is_first or start.is_sweep
+            pages = self._question(context, ask, self._params_from, params, reads_all=reads_all)
         # Rows without a key may stand behind all others, and be read when there is no bookmark yet.
         return self.to_the_end(pages, start, is_sorted=stream.settings.is_sorted and not is_first)
 
@@ -135,7 +136,7 @@ class Reading:
             begin = window.begin.asked if value is None else written(incremental, value, stream.bookmark_kind)
             return {**window.wanted, "bookmark": begin}
 
-        return self._question(context, ask, params_from, params_from(None), is_first=False)
+        return self._question(context, ask, params_from, params_from(None), reads_all=False)
 
     def _params_from(self, value: Value | None) -> Params:
         return bookmark_asked(self._stream.settings.incremental, value, self._stream.bookmark_kind)
@@ -147,9 +148,9 @@ class Reading:
         params_from: Callable[[Value], Params],
         params: Params,
         *,
-        is_first: bool,
+        reads_all: bool,
     ) -> Iterator[ReadPage]:
-        """Yield the pages of one question; ``is_first``: the stream has no bookmark yet. Where pages are numbered and sorted, it goes on by the key."""
+        """Yield the pages of one question; ``reads_all``: it is not asked from a bookmark on. Where pages are numbered and sorted, it goes on by the key."""
         stream = self._stream
         key, settings, asking = stream.bookmark_key, stream.settings, stream.asking
         if key is None or not (settings.follows_key or settings.may_follow_key):
@@ -173,7 +174,7 @@ class Reading:
             stream.warn,
             stream.advice_on_order,
         )
-        return following.pages(params, is_first=is_first)
+        return following.pages(params, reads_all=reads_all)
 
 
 def _beginning_with(begun: Iterator[ReadPage], ask: Ask) -> Ask:

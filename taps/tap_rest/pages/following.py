@@ -142,8 +142,8 @@ class Following:
         self._nulls: Counter[str] = Counter()
         """Hashes of the rows without a value on the last page of the first question that has others."""
 
-    def pages(self, params: Params, *, is_first: bool) -> Iterator[ReadPage]:
-        """Yield the pages, each without the rows that have come before; ``is_first``: the stream has no bookmark yet.
+    def pages(self, params: Params, *, reads_all: bool) -> Iterator[ReadPage]:
+        """Yield the pages, each without the rows that have come before; ``reads_all``: those without a value, too.
 
         Raises:
             BadDataError: the rows of a page do not ascend, or the API does not listen to what it is asked, or more
@@ -153,7 +153,7 @@ class Following:
         while following is not None:
             self._questions += 1
             following = yield from self._question(following)
-        if is_first and self._questions > 1 and not self._has_null_later:
+        if reads_all and self._questions > 1 and not self._has_null_later:
             yield from self._behind(params)
 
     def _behind(self, params: Params) -> Iterator[ReadPage]:

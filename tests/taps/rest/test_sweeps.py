@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from taps.rest.api_server import Asked, Reply, Table, dated
+from taps.rest.api_server import Asked, Reply, Table, dated, json_reply, page_of
 from taps.rest.drive import Drive, drive
 from targets.duckdb.driver import read_duckdb
 
@@ -158,6 +158,24 @@ def test_rows_that_come_with_the_bookmark_are_not_asked_for_twice(drive: Begin, 
     del table.rows[1]
     swept_again = run.run(stream, state=run.state)
     assert (swept_again.ids(), swept_again.activated) == ([1, 3, 4, 5, 6, 7, 8], ["rows"])
+
+
+def test_rows_without_a_replication_key_stay(drive: Begin, clock: Clock) -> None:
+    """They stand behind all others where nobody asks from a value on, and in no answer where somebody does."""
+    rows = [*(row(n) for n in range(1, 9)), *({"id": n, "at": None} for n in (20, 21))]
+
+    def answer(asked: Asked) -> Reply:
+        since = asked.param("since")
+        found = [one for one in rows if since is None or (one["at"] or "") >= since]
+        return json_reply(page_of(found, asked, 3))
+
+    run = drive(answer)
+    stream = swept(pagination={"type": "offset", "size": 3}, is_sorted=True)
+    assert run.run(stream).ids() == [*range(1, 9), 20, 21]
+    clock.now += DAY
+    again = run.run(stream, state=run.state)
+    assert (again.ids(), again.activated) == ([*range(1, 9), 20, 21], [])
+    assert "rows without a replication key are read by number" in again.warnings
 
 
 def test_a_table_has_what_the_source_has(drive: Begin, clock: Clock, tmp_path: Path) -> None:
