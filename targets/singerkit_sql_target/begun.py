@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from singerkit_state.reached import NOTHING, Reached, reached
 from singerkit_state.value import digest
 
-__all__ = ["Begun", "noted", "to_be_asked"]
+__all__ = ["Begun", "Noted"]
 
 _T = TypeVar("_T")
 
@@ -30,16 +30,25 @@ class _Row(Protocol):
 _R = TypeVar("_R", bound=_Row)
 
 
+class Noted(NamedTuple):
+    """What a commit finds: the streams that the row notes as loaded, and those whose tables hold rows."""
+
+    loaded: frozenset[str]
+    holding: frozenset[str]
+
+
 @dataclass(frozen=True)
 class Begun(Generic[_R]):
     """A pipeline that is held by this run. ``row`` is what its last commit, or `begin`, has left.
 
-    ``reached`` is what the state said when the run began: of these streams the tables held rows.
+    ``reached`` is what the state said when the run began: of these streams the tables held rows. ``holding`` are those whose
+    tables did when this run has committed.
     """
 
     row: _R
     reached: Reached
     accepts_gone_rows: bool = False
+    holding: frozenset[str] = frozenset()
 
     @classmethod
     def with_row(cls, row: _R) -> Begun[_R]:
@@ -50,13 +59,32 @@ class Begun(Generic[_R]):
         """The same, where no table has to hold anything; ``always``: not even what the run itself has committed."""
         return Begun(replace(self.row, loaded=frozenset()), NOTHING, always)
 
-    def at(self, row: _R) -> Begun[_R]:
-        """The same after a commit."""
-        return replace(self, row=row)
+    def noted(
+        self, tables: Mapping[str, _T], emptied: Set[str], look: Callable[[Collection[_T]], frozenset[str]]
+    ) -> Noted:
+        """Return what is to be noted at a commit; ``look`` returns the streams of those tables that hold rows.
 
-    def with_rows_in(self, streams: Set[str]) -> Begun[_R]:
-        """The same, where the tables of these streams must hold rows besides."""
-        return replace(self, reached=replace(self.reached, named=self.reached.named | streams))
+        Tables that did at the last commit are not asked again: only a unit that removes rows (``emptied``) takes them. One that is
+        empty stays noted, since its rows are gone, but where this unit has been told to remove them.
+        """
+        asked = {name: table for name, table in tables.items() if name not in self.holding or name in emptied}
+        held = look(asked.values())
+        still = (self.row.loaded or frozenset()) - (asked.keys() & emptied)
+        return Noted(still | held, (self.holding - asked.keys()) | held)
+
+    def at(self, row: _R, noted: Noted) -> Begun[_R]:
+        """The same after a commit."""
+        return replace(self, row=row, holding=noted.holding)
+
+    def again(self, tables: Collection[str]) -> Begun[_R]:
+        """The same where a unit is written again: of ``tables`` those must hold rows that did at the last commit.
+
+        Not those that runs before have noted: where the state was reset, a table may have been emptied, as was advised.
+        """
+        if self.accepts_gone_rows:
+            return self
+        named = self.reached.named | (self.holding & {*tables})
+        return replace(self, reached=replace(self.reached, named=named))
 
     def was_former(self, value: object) -> bool:
         """Whether the STATE value was committed here before."""
@@ -72,22 +100,3 @@ class Begun(Generic[_R]):
         """Whether it held rows, and nobody can tell what the state says of them."""
         loaded = self.row.loaded
         return stream in (loaded or ()) and self.reached.names(stream, loaded) is None
-
-
-def to_be_asked(tables: Mapping[str, _T], holding: Set[str], emptied: Set[str]) -> dict[str, _T]:
-    """At a commit: the tables, by stream, of which it is not known whether they hold rows.
-
-    Those of ``holding`` did at the last commit, and only a unit that removes rows (``emptied``) takes them.
-    """
-    return {name: table for name, table in tables.items() if name not in holding or name in emptied}
-
-
-def noted(
-    loaded: Set[str] | None, holding: Set[str], asked: Set[str], emptied: Set[str], held: Set[str]
-) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the streams that the row notes as loaded, and those whose tables hold rows; of ``asked`` those of ``held`` do.
-
-    One that is empty stays noted, since its rows are gone, but where this unit has been told to remove them.
-    """
-    still = (loaded or frozenset()) - (asked & emptied)
-    return frozenset(still | held), frozenset((holding - asked) | held)

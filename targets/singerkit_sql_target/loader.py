@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 from singerkit_shell.errors import LockHeldError, SingerkitError
 from singerkit_shell.signals import StopFlag, stop_flag
 from singerkit_sql_target import merge
-from singerkit_sql_target.begun import Begun, noted, to_be_asked
-from singerkit_sql_target.deletions import tells_of_deletions
+from singerkit_sql_target.begun import Begun, Noted
 from singerkit_sql_target.dialect import Dialect, Field, OutcomeUnknown, Session
+from singerkit_sql_target.incoming import Incoming
 from singerkit_sql_target.names import check_stream_name
 from singerkit_sql_target.rejects import REJECTS, RejectTable
 from singerkit_sql_target.settings import Settings
@@ -26,7 +26,6 @@ from singerkit_sql_target.versions import Others, Versions
 from singerkit_state.lineage import WaysOut
 from singerkit_target.chosen import without_column
 from singerkit_target.contract import Edit, SafePoint
-from singerkit_target.metadata import MetadataColumns
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.stream import DELETED_AT, Stream
 
@@ -61,16 +60,15 @@ class SqlLoader:
         self._dialect, self._settings, self._log = dialect, settings, log
         self._ways, self._stop = ways, stop
         self._run_id = uuid.uuid4().hex
-        self._metadata = MetadataColumns()
         self._states = StateTable(dialect, settings.schema)
         self._rejects = RejectTable(dialect, settings.schema)
         self._versions = Versions(dialect, settings, log)
+        self._incoming = Incoming(settings, self._versions)
         self._stage = Stage()
         self._tables: dict[str, Table] = {}
         self._open: Session | None = None
         self._run: Begun[StateRow] | None = None
         self._safe: tuple[SafePoint, Position] | None = None
-        self._holding: frozenset[str] = frozenset()  # streams whose tables held rows when this run committed
 
     # --- the run -------------------------------------------------------------------------------------------
 
@@ -152,16 +150,10 @@ class SqlLoader:
     def write(self, stream: Stream, batch: Batch) -> None:
         """Put a batch into the stage."""
         table = self._tables[stream.name]
-        if self._settings.with_metadata:
-            batch = self._metadata.added_to(batch, table.given)
-            self._versions.see(stream.name, batch.names, batch.wire_rows)
-        if self._settings.deletes_marked and table.keys and DELETED_AT in table.given.column_names:
-            tells_of_deletions(stream.name, batch)
-        columns, rows = batch.columns, batch.wire_rows
-        if table.takes_marks_off and not self._settings.with_metadata:
-            columns, rows = (*columns, table.metadata[DELETED_AT]), [(*row, None) for row in rows]
+        batch = self._incoming.whole(table, batch)
+        self._incoming.tells_of_deletions(table, batch)
         size = 0 if batch.run is None else len(batch.run.data)
-        self._put(stream.name, table.fields(columns), rows, size, table.keys)
+        self._put(stream.name, table.fields(batch.columns), batch.wire_rows, size, table.keys)
 
     def _put(
         self,
@@ -212,8 +204,7 @@ class SqlLoader:
     def commit(self, state: str | None) -> None:
         """Apply what waits and advance the state row in one transaction: all of it or nothing."""
         row = self._row
-        advanced: list[StateRow] = []
-        holding: list[frozenset[str]] = []
+        advanced: list[tuple[StateRow, Noted]] = []
 
         def apply(session: Session) -> None:
             emptied = self._stage.activated()
@@ -231,21 +222,19 @@ class SqlLoader:
                             emptied.add(stream)
                     except self._dialect.errors as error:
                         raise self._dialect.error(error, f"storing rows of stream `{stream}`") from error
-                asked = to_be_asked(self._tables, self._holding, emptied)
-                held = frozenset(name for name, table in asked.items() if holds_rows(session, table))
-                loaded, holds = noted(row.loaded, self._holding, asked.keys(), emptied, held)
-                advanced.append(self._states.note_loaded(session, fenced, loaded))
-                holding.append(holds)
+                look = partial(_holding_rows, session)
+                noted = self._begun.noted(self._tables, emptied, look)
+                advanced.append((self._states.note_loaded(session, fenced, noted.loaded), noted))
 
         def apply_surely(session: Session) -> None:
             try:
                 apply(session)
             except OutcomeUnknown:
-                if not self._was_committed(advanced[0]):
+                if not self._was_committed(advanced[0][0]):
                     raise
 
         self._guarded(apply_surely, "committing")
-        self._run, self._holding = self._begun.at(advanced[0]), holding[0]
+        self._run = self._begun.at(*advanced[0])
         self._safe = None
         self._guarded(self._stage.clear, "emptying the stage")
 
@@ -291,8 +280,7 @@ class SqlLoader:
         """Begin anew on a new session; the tables are fitted anew by `declare`."""
         self._reconnect()
         self._safe = None
-        if not self._begun.accepts_gone_rows:
-            self._run = self._begun.with_rows_in(self._tables.keys() & self._holding)
+        self._run = self._begun.again(self._tables)
         self._tables.clear()
 
     def column_types_without_column(self) -> list[str]:
@@ -347,3 +335,7 @@ class SqlLoader:
             raise self._dialect.error(unknown.error, doing) from unknown
         except self._dialect.errors as error:
             raise self._dialect.error(error, doing) from error
+
+
+def _holding_rows(session: Session, tables: Collection[Table]) -> frozenset[str]:
+    return frozenset(table.stream for table in tables if holds_rows(session, table))

@@ -75,8 +75,6 @@ class StreamTable:
 class Table(StreamTable):
     """A table that rows are merged into from a stage."""
 
-    metadata: Mapping[str, Column]
-
     def fields(self, columns: Sequence[Column]) -> tuple[Field, ...]:
         """The columns of a stage for values of these."""
         return tuple(
@@ -173,7 +171,7 @@ def fit_table(
     if existing is None or existing.key is None or set(existing.key) != set(keys):
         # Rows that wait under the former key are put into the table later.
         session.note_key(fitting.quoted, None if former is not None and waiting else keys)
-    given, fitted = _as_stored(fitting, existing, columns, types, metadata)
+    given = _as_stored(fitting, existing, columns, types, metadata)
     return Table(
         stream=stream.name,
         given=given,
@@ -184,7 +182,6 @@ def fit_table(
         keys=keys,
         types=types,
         moments=frozenset(column.name for column in given.columns if column.kind in _MOMENTS),
-        metadata=fitted,
         read_anew=read_anew,
         is_of_this_run=is_of_this_run,
     )
@@ -410,11 +407,11 @@ def _as_stored(
     columns: Mapping[str, str],
     types: Mapping[str, str],
     metadata: Mapping[str, Column],
-) -> tuple[Stream, dict[str, Column]]:
-    """Return the stream, and the metadata columns, with the kinds that the columns take.
+) -> Stream:
+    """Return the stream with the kinds that its columns take.
 
     Raises:
-        BadDataError: a column takes none of its values, or makes one key of two.
+        BadDataError: a column takes none of its values, or makes one key of two; or one of the metadata columns takes none.
     """
     stream = fitting.stream
 
@@ -437,7 +434,9 @@ def _as_stored(
 
     given = tuple(map(stored, stream.columns))
     fitting.tell_of_mixed(given)
-    return replace(stream, columns=given), {name: stored(column) for name, column in metadata.items()}
+    for column in metadata.values():
+        stored(column)
+    return replace(stream, columns=given)
 
 
 def _telling_the_statement(fitting: _Fitting, given: Column, name: str) -> Column:

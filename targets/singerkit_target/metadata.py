@@ -15,7 +15,7 @@ from singerkit_wire.batch import Batch
 from singerkit_wire.kinds import Column, Kind
 from singerkit_wire.stream import DELETED_AT, VERSION, Stream
 
-__all__ = ["MARKS", "MetadataColumns", "may_hold_marks"]
+__all__ = ["MARKS", "MetadataColumns", "column_of", "may_hold_marks"]
 
 MARKS = (DELETED_AT, VERSION)
 """What a run that marks rows as deleted writes of each."""
@@ -59,12 +59,13 @@ class MetadataColumns:
         constants = tuple(added.values())
         first = self._started_ms * 1_000_000 + self._rows
         self._rows += len(batch.wire_rows)
-        columns = (*batch.columns, *map(_column, added))
+        columns = (*batch.columns, *map(column_of, added))
         if _SEQUENCE in stream.column_names:
             return replace(batch, columns=columns, wire_rows=[(*row, *constants) for row in batch.wire_rows])
         rows = [(*row, *constants, first + index) for index, row in enumerate(batch.wire_rows)]
-        return replace(batch, columns=(*columns, _column(_SEQUENCE)), wire_rows=rows)
+        return replace(batch, columns=(*columns, column_of(_SEQUENCE)), wire_rows=rows)
 
 
-def _column(name: str) -> Column:
+def column_of(name: str) -> Column:
+    """Return the column of one that is added."""
     return Column(name, _KINDS[name], nullable=True, required=False)

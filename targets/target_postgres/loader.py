@@ -15,8 +15,8 @@ from psycopg2.extensions import cursor as Cursor
 
 from singerkit_shell.errors import BadDataError, FencedError, RetryableError, SingerkitError
 from singerkit_shell.signals import StopFlag, stop_flag
-from singerkit_sql_target.begun import Begun, noted, to_be_asked
-from singerkit_sql_target.deletions import tells_of_deletions
+from singerkit_sql_target.begun import Begun, Noted
+from singerkit_sql_target.incoming import Incoming
 from singerkit_sql_target.names import check_stream_name
 from singerkit_sql_target.settings import Settings
 from singerkit_sql_target.versions import Others, Versions
@@ -32,7 +32,6 @@ from singerkit_state.reached import NOTHING
 from singerkit_state.store import Change
 from singerkit_target.chosen import without_column
 from singerkit_target.contract import Edit, SafePoint, UnitLost
-from singerkit_target.metadata import MetadataColumns
 from singerkit_target.replay import waits
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.stream import DELETED_AT, Stream
@@ -90,7 +89,6 @@ class PostgresLoader:
         stop: StopFlag = stop_flag,
     ) -> None:
         self.abilities = replace(ABILITIES, appends=settings.append_only)
-        self._adds_metadata = settings.with_metadata
         self._dsn_of = dsn
         self._settings = settings
         self._log = log
@@ -104,8 +102,8 @@ class PostgresLoader:
         self._close_server = close_server
         self._ways = ways
         self._run_id = uuid.uuid4().hex
-        self._metadata = MetadataColumns()
         self._versions = Versions(WORDS, settings, log)
+        self._incoming = Incoming(settings, self._versions)
         self._tables: dict[str, Table] = {}
         self._declared = 0
         self._open_session: Session | Unopened = Unopened()
@@ -117,7 +115,6 @@ class PostgresLoader:
         self._has_rejects = False
         self.doubts: list[str] = []
         self._told_of_others: set[str] = set()  # streams that other pipelines load, too
-        self._holding: frozenset[str] = frozenset()  # streams whose tables held rows when this run committed
         self._in_unit: set[str] = set()  # streams that the unit in hand has done something in the table of
         self._made = Made()
         self._fitting = Fitting(
@@ -321,27 +318,21 @@ class PostgresLoader:
         """Encode a batch here and queue its COPY."""
         self._in_unit.add(stream.name)
         table = self._tables[stream.name]
-        if self._adds_metadata:
-            batch = self._metadata.added_to(batch, table.given)
+        batch = self._incoming.whole(table, batch)
         names, rows = batch.names, batch.wire_rows
-        if table.takes_marks_off and not self._adds_metadata:
-            names, rows = (*names, DELETED_AT), [(*row, None) for row in rows]
         binary_at = [index for index, name in enumerate(names) if name in table.binary]
         local_at = [index for index, name in enumerate(names) if name in table.local]
         if binary_at:
             rows = with_hex(rows, binary_at)
         if local_at:
             rows = with_utc(rows, local_at, stream.name)
-        if self._adds_metadata:
-            self._versions.see(stream.name, names, rows)
         csv = as_csv(rows)
         waiting = self._waiting.of(table, tuple(table.columns[name] for name in names))
         waiting.lines = span(waiting.lines, batch.lines)
         if self._storing.sets_aside:
             waiting.batches.append((rows, batch))
         waiting.count += len(rows)
-        if self._deletes_marked and table.keys and DELETED_AT in table.given.column_names:
-            waiting.has_marks = tells_of_deletions(stream.name, batch) or waiting.has_marks
+        waiting.has_marks = self._incoming.tells_of_deletions(table, batch) or waiting.has_marks
         self._waiting.gather(waiting, csv)
 
     def _load(self, waiting: Waiting, csv: bytes) -> None:
@@ -469,18 +460,15 @@ class PostgresLoader:
         """Merge what is staged, advance the state row, COMMIT; all of it or nothing."""
         row = self._begun.row
 
-        def finish(connection: Connection) -> tuple[StateRow, frozenset[str]]:
+        def finish(connection: Connection) -> tuple[StateRow, Noted]:
             self._settle(connection)
             with connection.cursor() as cursor:
                 emptied = self._storing.activated | self._storing.deleted_from
-                asked = to_be_asked(self._tables, self._holding, emptied)
-                held = holding_rows(cursor, asked.values())
-                loaded, holding = noted(row.loaded, self._holding, asked.keys(), emptied, held)
+                noted = self._begun.noted(self._tables, emptied, partial(holding_rows, cursor))
                 oids = {t.stream: t.shape.oid for t in self._tables.values() if t.shape.oid is not None}
-                advanced = advance(cursor, row, state, loaded, oids)
-                return advanced, holding
+                return advance(cursor, row, state, noted.loaded, oids), noted
 
-        advanced, holding = self._call(finish, "finishing a unit of commit")
+        advanced, noted = self._call(finish, "finishing a unit of commit")
         try:
             self._call(_commit, "committing")
         except (ConnectionLost, ServerTrouble):
@@ -489,8 +477,7 @@ class PostgresLoader:
             self.rollback()  # a COMMIT that fails has rolled back: no safe point is left
             raise
         left = self._made.beyond(self._kept_columns) if self._is_back else {}
-        self._begun = self._begun.at(advanced)
-        self._holding = holding
+        self._begun = self._begun.at(advanced, noted)
         self._committed_state = state or self._committed_state
         self._storing.commit()
         self._fitting.commit()
@@ -518,9 +505,7 @@ class PostgresLoader:
             self._waiting.clear()
             self._reconnect(lambda connection: reclaim(connection, row))
         self._forget_unit()
-        # Not what runs before have noted: where the state was reset, the table may have been emptied, as was advised.
-        if not self._begun.accepts_gone_rows:
-            self._begun = self._begun.with_rows_in(self._tables.keys() & self._holding)
+        self._begun = self._begun.again(self._tables)
         self._tables.clear()
         self._has_rejects = False
         if self._fitting.before is not None:

@@ -1,0 +1,45 @@
+"""What becomes of each batch before it is stored, whatever the database: columns of ours, versions, records of deletions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from singerkit_sql_target.deletions import tells_of_deletions
+from singerkit_sql_target.settings import Settings
+from singerkit_sql_target.tables import StreamTable
+from singerkit_sql_target.versions import Versions
+from singerkit_target.metadata import MetadataColumns, column_of
+from singerkit_wire.batch import Batch
+from singerkit_wire.stream import DELETED_AT
+
+__all__ = ["Incoming"]
+
+_MARK = column_of(DELETED_AT)
+
+
+class Incoming:
+    """The batches of a run; ``versions`` notes those of their rows."""
+
+    def __init__(self, settings: Settings, versions: Versions) -> None:
+        self._settings, self._versions = settings, versions
+        self._metadata = MetadataColumns()
+
+    def whole(self, table: StreamTable, batch: Batch) -> Batch:
+        """Return a batch with all columns that are written: a row that comes is not marked as deleted any more."""
+        if self._settings.with_metadata:
+            batch = self._metadata.added_to(batch, table.given)
+            self._versions.see(table.stream, batch.names, batch.wire_rows)
+            return batch
+        if not table.takes_marks_off:
+            return batch
+        rows = [(*row, None) for row in batch.wire_rows]
+        return replace(batch, columns=(*batch.columns, _MARK), wire_rows=rows)
+
+    def tells_of_deletions(self, table: StreamTable, batch: Batch) -> bool:
+        """Whether a record says that its row is gone, and it is to be deleted for that.
+
+        Raises:
+            BadDataError: what it says is no time.
+        """
+        deletes = self._settings.deletes_marked and table.keys and DELETED_AT in table.given.column_names
+        return bool(deletes) and tells_of_deletions(table.stream, batch)
