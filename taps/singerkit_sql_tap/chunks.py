@@ -83,7 +83,7 @@ class Walk:
     def chunks(self, after: Sequence[object] | None = None) -> Iterator[tuple[list[Row], Row]]:
         """Yield rows with the key of the last of them, from behind ``after`` on."""
         mark = self._database.placeholder
-        changes = self._database.changes()
+        changes = self._changes()
         top = self._fetched(top_query(self._source, self._where, self._key))
         if top is None:
             return
@@ -108,7 +108,7 @@ class Walk:
                     f"Table `{self._table.name}` was altered, or the database vacuumed, while it was read, after which its rows may have "
                     "other numbers; what was confirmed by the target is safe: run again."
                 )
-            now = self._database.changes()
+            now = self._changes()
             if self._moving is not None and known and now != changes:
                 self._check_numbers(self._moving, known)
             if not rows:
@@ -118,7 +118,7 @@ class Walk:
             if self._moving is not None:
                 if not known and len(rows) == wanted:
                     top_row = self._row_at(top)
-                    if self._database.changes() != changes:  # its number may be another row's by now
+                    if self._changes() != changes:  # its number may be another row's by now
                         top_row = None
                 known = [rows[-1]] if top_row is None else [rows[-1], top_row]
                 changes = now
@@ -127,6 +127,10 @@ class Walk:
             yield [row[: self._width] for row in rows] if has_more_columns else rows, after
             if len(rows) < wanted:
                 return
+
+    def _changes(self) -> object:
+        """What others have committed matters only where rows may get other numbers."""
+        return None if self._moving is None else self._database.changes()
 
     def _key_of(self, row: Row) -> Row:
         return tuple(row[place] for place in self._places)

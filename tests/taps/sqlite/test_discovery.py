@@ -8,6 +8,7 @@ import pytest
 from taps.sqlite.conftest import of_column, root
 
 from singerkit_shell.errors import ConfigurationError
+from singerkit_sql_tap.chunks import Walk
 from tap_sqlite.database import SqliteDatabase
 
 EVERYTHING = (
@@ -148,4 +149,21 @@ def test_discovery_of_a_thousand_tables_takes_few_queries(shop):
     database.connection.set_trace_callback(statements.append)
     assert len(database.tables()) == 1000
     assert len([text for text in statements if not text.startswith("--")]) == 3
+    database.close()
+
+
+@pytest.mark.parametrize(("key", "asked"), [("INTEGER PRIMARY KEY", 1), ("TEXT PRIMARY KEY", 3)])
+def test_a_chunk_takes_one_query_where_rows_keep_their_numbers(shop, key, asked):
+    """Where they do not, it is asked, too, whether others have committed, and whether the schema is the same."""
+    shop.execute(f"CREATE TABLE t (id {key}, a TEXT)")
+    shop.execute("INSERT INTO t VALUES (?, 'x')", rows=[(number,) for number in range(3000)])
+    database = SqliteDatabase(shop.settings(), logging.getLogger())
+    (table,) = database.tables()
+    walk = Walk(database, table, ["id", "a"], table.chunk_key)
+    chunks = walk.chunks()
+    next(chunks)
+    statements: list[str] = []
+    database.connection.set_trace_callback(statements.append)
+    rows, _ = next(chunks)
+    assert (len(rows), len(statements)) == (200, asked)
     database.close()
