@@ -109,9 +109,13 @@ class FolderWriter:
         name = f"{_BODIES}/{self._number:06}.{_extension(content_type, head)}"
         try:
             with self._opened(name) as file:
-                for piece in chain([head], rest):
-                    self._take(len(piece))
-                    file.write(piece)
+                try:
+                    for piece in chain([head], rest):
+                        self._take(len(piece))
+                        file.write(piece)
+                except FullError:
+                    os.unlink(self._folder / name)
+                    raise
         except OSError as error:
             raise self._failure(error) from None
         return {"body_file": name}

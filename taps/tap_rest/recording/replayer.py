@@ -27,6 +27,7 @@ from tap_rest.storing import PIECE
 __all__ = ["NotRecordedError", "Replayer"]
 
 _SHOWN = 3
+Parameters = tuple[tuple[str, str], ...]
 
 
 class NotRecordedError(ConfigurationError):
@@ -159,13 +160,24 @@ class Replayer:
     # What is not recorded
 
     def _told(self, asked: _Compared, number: int) -> str:
+        why = self._why_it_ends
+        if why is not None and sum(self._given.values()) == len(self._asked):
+            return f"{self._shown(asked)} is not in the recording: {why}, and all that it holds was replayed."
         if number:
-            ended = "" if self.end is not None else ", and was cut off before the run ended"
             return (
-                f"{self._shown(asked)} is asked for {number + 1} times, and the recording holds {_times(number)}{ended}: the config asks more "
+                f"{self._shown(asked)} is asked for {number + 1} times, and the recording holds {_times(number)}: the config asks more "
                 "often than the run that was recorded; record again, or take the change back."
             )
         return f"{self._shown(asked)} is not in the recording: {self._difference(asked)}; record again, or take the change back."
+
+    @property
+    def _why_it_ends(self) -> str | None:
+        """Why there may have been other requests behind the last one; None: the run came to its end."""
+        if self.end is None:
+            return "it was cut off there"
+        if self.end.get("is_full"):
+            return "it met its limit there"
+        return f"the run ended there with {self.end['code']}" if self.end.get("code") else None
 
     def _shown(self, asked: _Compared) -> str:
         names = f" with {listed_names(dict.fromkeys(name for name, _ in asked.query))}" if asked.query else ""
@@ -187,15 +199,20 @@ class Replayer:
         by_query = [one for one in by_method if one.query == asked.query]
         if by_query:
             return f"it differs in its body{_members(asked.body, by_query)}"
-        nearest = max(by_method, key=lambda one: len(set(one.query) & set(asked.query)))
+        nearest = min(by_method, key=lambda one: _distance(one.query, asked.query))
         return f"it differs in its query: {_parameters(asked.query, nearest.query)}"
+
+
+def _distance(one: Parameters, other: Parameters) -> tuple[int, int]:
+    """Return how far two queries are apart: by the names of their parameters first."""
+    return len(dict(one).keys() ^ dict(other).keys()), -len(set(one) & set(other))
 
 
 def _times(number: int) -> str:
     return "one answer" if number == 1 else f"{number} answers"
 
 
-def _parameters(now: tuple[tuple[str, str], ...], then: tuple[tuple[str, str], ...]) -> str:
+def _parameters(now: Parameters, then: Parameters) -> str:
     """Say which parameters are new, gone or other; values are not shown."""
     before, after = dict(then), dict(now)
     told = [

@@ -121,14 +121,17 @@ def refused_hooks(config: Group, literal: set[int]) -> list[str]:
 
 
 def hook_problems(stream: Group, place: str) -> Iterator[str]:
-    """Yield what is wrong with the hook of a stream that has what it takes over from the top level."""
+    """Yield what is wrong with the hook of a stream that has what it takes over from the top level, or lacks where it has none."""
+    pagination = stream.get("pagination", {"type": "single"})
+    looked = _looked_at(stream["hook"])[0] if "hook" in stream else _Looked()
+    has_token = "cursor" in pagination or "next_page" in looked.methods or looked.problems
+    if pagination["type"] == "cursor" and not has_token:
+        yield f"Expected the key `{place}.pagination.cursor`, which `cursor` needs"
     if "hook" not in stream:
         return
-    looked, _ = _looked_at(stream["hook"])
     yield from (f"`hook.path` of stream {stream['name']}: {problem}" for problem in looked.problems)
     if stream["hook"].get("settings") and not looked.takes_settings and not looked.problems:
         yield f"`hook.settings` of stream {stream['name']} has no effect: class `{_CLASS}` has no `__init__(self, settings)`"
-    pagination = stream.get("pagination", {"type": "single"})
     if "next_page" in looked.methods:
         kind = pagination["type"]
         if kind not in _BY_TOKEN:
@@ -140,8 +143,6 @@ def hook_problems(stream: Group, place: str) -> Iterator[str]:
             yield (
                 f"`{place}.pagination.{_PLACES[kind]}` has no effect, since `next_page` of the hook says what comes next; take one of them out"
             )
-    elif pagination["type"] == "cursor" and "cursor" not in pagination:
-        yield f"Expected the key `{place}.pagination.cursor`, which `cursor` needs"
     if "post_process" in looked.methods and pagination.get("continue_by") == "bookmark":
         yield f"`{place}.pagination.continue_by` `bookmark` does not go with `post_process` of a hook, whose rows are not those of a page"
 

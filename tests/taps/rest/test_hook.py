@@ -386,6 +386,13 @@ def test_what_goes_with_next_page(tmp_path: Path) -> None:
     )
     file.write_text("class Hook:\n def post_process(self, row, stream): ...")
     assert "which `cursor` needs" in refusal(file, pagination={"type": "cursor"})
+    for more in ({}, {"pagination": {"type": "cursor"}}):
+        stream = (
+            STREAM | {"pagination": {"type": "cursor"}} if not more else {"name": "rows", "path": "/rows"}
+        )
+        config = {"base_url": "http://127.0.0.1:9", "streams": [stream], **more}
+        with pytest.raises(ConfigurationError, match="cursor`, which `cursor` needs"):
+            loaded(config)
 
 
 def test_no_hook_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

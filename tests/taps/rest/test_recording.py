@@ -330,7 +330,12 @@ def test_a_recording_that_was_cut_off_is_noticed(folder: Path, caplog: pytest.Lo
     file.write_bytes(b"".join(whole[:-2]) + whole[-2][:50])
     code, said = ended(replayed(TapRest, str(folder)), given)
     assert code == 78
-    assert "it differs in its query: `page` was not sent then" in said
+    assert "is not in the recording: it was cut off there, and all that it holds was replayed" in said
+    file.write_bytes(b"".join([*whole[:-2], whole[-1].replace(b'"code":0', b'"code":143')]))
+    assert (
+        "the run ended there with 143, and all that it holds was replayed"
+        in ended(replayed(TapRest, str(folder)), given)[1]
+    )
     assert "was cut off: the run that it is of was killed" in caplog.text
     for begun in (
         whole[0][:20],
@@ -352,8 +357,9 @@ def test_a_full_recording_leaves_the_run_alone(folder: Path, caplog: pytest.LogC
         assert lines_of(recorded(TapRest, str(folder), 1500), given)[-1] != b""
     assert "as many bytes as it may have after 1 exchanges; the run goes on" in caplog.text
     assert exchanges(folder)[-1] == {"end": {"exchanges": 1, "code": 0, "is_full": True}}
-    assert ended(replayed(TapRest, str(folder)), given)[0] == 78
-    assert "met its limit" in caplog.text
+    assert "it met its limit there" in ended(replayed(TapRest, str(folder)), given)[1]
+    assert "met its limit: what came after" in caplog.text
+    assert list((folder / "bodies").iterdir()) == []
 
 
 def test_a_failed_run_fails_again(folder: Path) -> None:
