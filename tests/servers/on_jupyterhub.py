@@ -11,7 +11,6 @@ import random
 import sqlite3
 import subprocess
 import sys
-import threading
 import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +24,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))  # whose environments these are
 sys.path.insert(0, str(Path(__file__).parent))
 
 from others import environment  # noqa: E402  needs the path above
-from processes import Pipeline, call, free_ports, running  # noqa: E402  needs it, too
+from processes import Pipeline, call, free_ports, meanwhile, running  # noqa: E402  needs it, too
 
 JUPYTERHUB = "jupyterhub==6.1.1"
 TOKEN = canary("token of a service of JupyterHub")
@@ -142,12 +141,8 @@ def test_the_tables_are_what_stands_in_the_database_of_the_hub(
         change()
     hub.call("DELETE", "/groups/g3")
     for _ in range(2):
-        thread = threading.Thread(target=change)
-        thread.start()
-        try:
+        with meanwhile(change):
             pipeline.run()
-        finally:
-            thread.join()
         pipeline.run()
         check()
 

@@ -8,14 +8,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import os
 import random
 import re
-import signal
-import socket
 import subprocess
 import sys
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -23,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from targets.postgres.driver import read_table
-from waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))  # whose environments these are
 
+sys.path.insert(0, str(Path(__file__).parent))
+
 from others import environment  # noqa: E402  needs the path above
+from processes import Pipeline, call, free_port, meanwhile, running  # noqa: E402  needs it, too
 
 KINTO = "kinto==26.5.0"
 PASSWORD = "secret-of-bob"
@@ -44,11 +41,7 @@ class Kinto:
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         login = base64.b64encode(f"bob:{PASSWORD}".encode()).decode()
-        headers = {"Content-Type": "application/json", "Authorization": f"Basic {login}"}
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.loads(answer.read())
+        return call(method, self.url + path, body, {"Authorization": f"Basic {login}"})
 
     def put(self, name: str, **fields: Any) -> None:
         self.call("PUT", f"{RECORDS}/{name}", {"data": fields})
@@ -68,31 +61,12 @@ def kinto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kinto]:
     command = [programs / "kinto", "init", "--ini", ini, "--host", "127.0.0.1"]
     command += ["--backend", "memory", "--cache-backend", "memory"]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [programs / "kinto", "start", "--ini", ini, "--port", str(port)],
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+    port = free_port()
     server = Kinto(f"http://127.0.0.1:{port}/v1")
-
-    def is_up() -> bool:
-        assert process.poll() is None, (folder / "log").read_text()
-        try:
-            return bool(server.call("PUT", "/accounts/bob", {"data": {"password": PASSWORD}}))
-        except OSError:
-            return False
-
-    try:
-        wait_until(is_up, "Kinto")
+    command = [programs / "kinto", "start", "--ini", ini, "--port", str(port)]
+    with running(command, f"{server.url}/", folder / "log"):
+        server.call("PUT", "/accounts/bob", {"data": {"password": PASSWORD}})
         yield server
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
 
 
 BY_ETAG: dict[str, Any] = {"incremental": {"token": "header:ETag", "token_of": "first", "param": "_since"}}
@@ -105,51 +79,31 @@ BY_TIME: dict[str, Any] = {
 }
 
 
-class Pipeline:
-    """tap-rest into target-postgres, with a state file between them."""
+def config_of(server: Kinto, **stream: Any) -> dict[str, Any]:
+    notes: dict[str, Any] = {
+        "name": "notes",
+        "path": RECORDS,
+        "records": "$.data[*]",
+        "primary_keys": ["id"],
+        "deletes": {"field": "deleted", "equals": True},
+        "pagination": {"type": "next_url", "next": "header:Next-Page"},
+        **stream,
+    }
+    notes["params"] = {"_limit": 7, **stream.get("params", {})}
+    auth = {"type": "basic", "username": "bob", "password": PASSWORD}
+    return {
+        "base_url": server.url,
+        "auth": auth,
+        "streams": [notes],
+        "infer": {"keep_in": "state"},
+    }
 
-    def __init__(self, server: Kinto, dsn: str, folder: Path, **stream: Any) -> None:
-        self._folder, self._dsn = folder, dsn
-        self.state = folder / "state.json"
-        notes: dict[str, Any] = {
-            "name": "notes",
-            "path": RECORDS,
-            "records": "$.data[*]",
-            "primary_keys": ["id"],
-            "deletes": {"field": "deleted", "equals": True},
-            "pagination": {"type": "next_url", "next": "header:Next-Page"},
-            **stream,
-        }
-        notes["params"] = {"_limit": 7, **stream.get("params", {})}
-        auth = {"type": "basic", "username": "bob", "password": PASSWORD}
-        self._tap = {"base_url": server.url, "auth": auth, "streams": [notes], "schema_cache": str(folder)}
 
-    def run(self) -> str:
-        (self._folder / "tap.json").write_text(json.dumps(self._tap))
-        (self._folder / "target.json").write_text(json.dumps({"dsn": self._dsn, "hard_delete": True}))
-        programs = Path(sys.executable).parent
-        read = [programs / "tap-rest", "--config", self._folder / "tap.json", "--state", self.state]
-        load = [
-            programs / "target-postgres",
-            "--config",
-            self._folder / "target.json",
-            "--state-file",
-            self.state,
-        ]
-        with (self._folder / "tap.log").open("wb") as log:
-            tap = subprocess.Popen(read, stdout=subprocess.PIPE, stderr=log)
-            target = subprocess.run(load, stdin=tap.stdout, capture_output=True, timeout=120, check=False)
-            assert tap.stdout is not None
-            tap.stdout.close()
-            code = tap.wait(120)
-        said = (self._folder / "tap.log").read_text()
-        assert (code, target.returncode) == (0, 0), said + target.stderr.decode()
-        return said
-
-    def stored(self) -> dict[str, Any]:
-        rows = read_table(self._dsn, "public", "notes")
-        shown = {row["id"]: {name: value for name, value in row.items() if value is not None} for row in rows}
-        return {name: {k: v for k, v in row.items() if k != "deleted"} for name, row in shown.items()}
+def stored(pipeline: Pipeline) -> dict[str, Any]:
+    return {
+        row["id"]: {name: value for name, value in row.items() if value is not None and name != "deleted"}
+        for row in pipeline.rows("notes")
+    }
 
 
 @pytest.mark.parametrize(
@@ -163,30 +117,21 @@ def test_the_table_is_what_kinto_lists(
         kinto.delete(name)
     for number in range(30):
         kinto.put(f"n{number}", text="a", number=number)
-    pipeline = Pipeline(kinto, database, tmp_path, **stream)
-    is_over = threading.Event()
+    pipeline = Pipeline(config_of(kinto, **stream), database, tmp_path)
 
     def change() -> None:
-        while not is_over.is_set():
-            name = f"n{chance.randrange(40)}"
-            if chance.random() < 0.3:
-                kinto.delete(name)
-            else:
-                kinto.put(name, text=chance.choice("abc"), number=chance.randrange(100))
-            is_over.wait(0.005)
+        name = f"n{chance.randrange(40)}"
+        if chance.random() < 0.3:
+            kinto.delete(name)
+        else:
+            kinto.put(name, text=chance.choice("abc"), number=chance.randrange(100))
 
     for _ in range(4):
-        thread = threading.Thread(target=change)
-        thread.start()
-        try:
+        with meanwhile(change):
             pipeline.run()
-        finally:
-            is_over.set()
-            thread.join()
-            is_over.clear()
         # Whatever came meanwhile, the next run has all of it.
         pipeline.run()
-        assert pipeline.stored() == kinto.listed()
+        assert stored(pipeline) == kinto.listed()
 
 
 def test_a_list_that_has_not_changed(kinto: Kinto, database: str, tmp_path: Path) -> None:
@@ -195,10 +140,10 @@ def test_a_list_that_has_not_changed(kinto: Kinto, database: str, tmp_path: Path
         kinto.delete(name)
     kinto.put("only", text="a")
     whole = {"conditional": True, "params": {"_limit": 50}, "pagination": {"type": "single"}}
-    pipeline = Pipeline(kinto, database, tmp_path, **whole)
+    pipeline = Pipeline(config_of(kinto, **whole), database, tmp_path)
     pipeline.run()
     assert "_singerkit_continuation" not in pipeline.state.read_text()
-    assert pipeline.stored() == kinto.listed()
+    assert stored(pipeline) == kinto.listed()
 
 
 def test_a_recording_is_replayed_without_kinto(kinto: Kinto, tmp_path: Path) -> None:
@@ -207,9 +152,8 @@ def test_a_recording_is_replayed_without_kinto(kinto: Kinto, tmp_path: Path) -> 
         kinto.delete(name)
     for number in range(30):
         kinto.put(f"n{number}", text="ü", number=number)
-    pipeline = Pipeline(kinto, "", tmp_path, **BY_ETAG)
     config, state = tmp_path / "tap.json", tmp_path / "former.json"
-    config.write_text(json.dumps(pipeline._tap))
+    config.write_text(json.dumps(config_of(kinto, **BY_ETAG)))
     first = tap_rest("record", "--config", config, "--to", tmp_path / "first")
     state.write_text(json.dumps(json.loads(first.splitlines()[-1])["value"]))
     kinto.delete("n7")

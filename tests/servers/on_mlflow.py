@@ -8,22 +8,22 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))  # whose environments these are
 
+sys.path.insert(0, str(Path(__file__).parent))
+
 from others import environment  # noqa: E402  needs the path above
+from processes import call, free_port, running  # noqa: E402  needs it, too
 
 MLFLOW = "mlflow==3.17.2"
 BEGAN = 1_700_000_000_000
@@ -37,10 +37,7 @@ class MLflow:
         self.begun = 0
 
     def post(self, path: str, **body: Any) -> Any:
-        headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(f"{self.url}/{path}", json.dumps(body).encode(), headers)
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.loads(answer.read())
+        return call("POST", f"{self.url}/{path}", body)
 
     def begin_runs(self, count: int) -> None:
         for _ in range(count):
@@ -60,34 +57,13 @@ class MLflow:
 @pytest.fixture(scope="module")
 def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MLflow]:
     programs, folder = environment(MLFLOW), tmp_path_factory.mktemp("mlflow")
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
+    port = free_port()
     command = [programs / "mlflow", "server", "--backend-store-uri", f"sqlite:///{folder}/ml.db"]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [*command, "--workers", "1", "--host", "127.0.0.1", "--port", str(port)],
-            stdout=log,
-            stderr=log,
-            cwd=folder,
-            env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-            start_new_session=True,
-        )
-    server = MLflow(f"http://127.0.0.1:{port}/api/2.0/mlflow")
-
-    def is_up() -> bool:
-        assert process.poll() is None, (folder / "log").read_text()
-        try:
-            return bool(server.post("experiments/search", max_results=1))
-        except OSError:
-            return False
-
-    try:
-        wait_until(is_up, "MLflow", 180)
-        yield server
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)  # at SIGTERM it takes its time
-        process.wait(30)
+    command += ["--workers", "1", "--host", "127.0.0.1", "--port", str(port)]
+    url, quiet = f"http://127.0.0.1:{port}", os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    # At SIGTERM it takes its time.
+    with running(command, f"{url}/health", folder / "log", with_signal=signal.SIGKILL, cwd=folder, env=quiet):
+        yield MLflow(f"{url}/api/2.0/mlflow")
 
 
 RUNS: dict[str, Any] = {

