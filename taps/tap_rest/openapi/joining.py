@@ -42,7 +42,7 @@ def contradictions(found: Schema, documented: Schema) -> Iterator[tuple[str, str
 
 def _joined(found: Schema, documented: Schema) -> dict[str, Any]:
     if not types_of(found) - {"null"}:
-        return dict(documented)
+        return {**documented, "type": _nullable(documented, like=found)}
     if not _fits(found, documented):
         return dict(found)
     result: dict[str, Any] = {**documented, **found, "type": _nullable(documented, like=found)}

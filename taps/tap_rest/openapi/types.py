@@ -5,10 +5,12 @@ What only limits values is left out (`enum`, `required`, bounds): a document tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from singerkit_catalog.inference import FORMATS, merge_schemas
+from singerkit_shell.errors import ConfigurationError
 from tap_rest.openapi.document import Document, Node
 
 __all__ = ["fields_of", "merged_node", "types_in"]
@@ -40,7 +42,23 @@ def fields_of(document: Document, node: Any, keys: Sequence[str] = ()) -> Schema
     """Return the schema of an object by a node of the document; ``keys`` may not be null. Fields of no known type are left out.
 
     Levels are written out as far as there is room, at least the first: documents refer to each other's objects without end.
+
+    Raises:
+        ConfigurationError: a schema holds others that deep that it cannot be read.
     """
+    try:
+        found = _as_far_as_there_is_room(document, node)
+    except RecursionError:
+        raise ConfigurationError(
+            f"A schema in the OpenAPI document {document.file} is nested too deeply."
+        ) from None
+    properties = {
+        name: _less_null(prop) if name in keys else prop for name, prop in found.get("properties", {}).items()
+    }
+    return {"type": "object", "properties": properties}
+
+
+def _as_far_as_there_is_room(document: Document, node: Any) -> Schema:
     found = _Writer(document, 1, None).schema(node, 0)
     for levels in range(2, _LEVELS + 1):
         try:
@@ -50,15 +68,23 @@ def fields_of(document: Document, node: Any, keys: Sequence[str] = ()) -> Schema
         if deeper == found:
             break
         found = deeper
-    properties = {
-        name: _less_null(prop) if name in keys else prop for name, prop in found.get("properties", {}).items()
-    }
-    return {"type": "object", "properties": properties}
+    return found
+
+
+@contextmanager
+def _refused_if_too_deep(document: Document) -> Iterator[None]:
+    try:
+        yield
+    except RecursionError:
+        raise ConfigurationError(
+            f"A schema in the OpenAPI document {document.file} is nested too deeply."
+        ) from None
 
 
 def types_in(document: Document, node: Any) -> set[str]:
-    """Return the types that a node of the document may be of; none where nobody says."""
-    return set(_Writer(document, 0, None).schema(node, 0).get("type", ()))
+    """Return the types that a node of the document may be of; none where nobody says. Errors as of `fields_of`."""
+    with _refused_if_too_deep(document):
+        return set(_Writer(document, 0, None).schema(node, 0).get("type", ()))
 
 
 class _Writer:
@@ -67,18 +93,28 @@ class _Writer:
     def __init__(self, document: Document, levels: int, most: int | None) -> None:
         self._document, self._levels, self._most = document, levels, most
         self._fields = 0
-        self._open: set[tuple[int, int]] = set()
+        self._known: dict[tuple[int, int], tuple[Schema, int]] = {}
 
     def schema(self, node: Any, level: int) -> Schema:
         """Return what a value at this level is; the empty schema where nobody says."""
-        here = (id(self._document.resolved(node)), level)
-        if here in self._open:
-            return {}  # one of its own branches
-        self._open.add(here)
-        try:
-            return self._written(merged_node(self._document, node), level)
-        finally:
-            self._open.remove(here)
+        part = self._document.resolved(node)
+        if not part:
+            return {}
+        here = (id(part), level)  # of the document, which stays
+        known = self._known.get(here)
+        if known is not None:
+            self._count(known[1])
+            return known[0]
+        self._known[here] = {}, 0  # what is one of its own branches says nothing
+        before = self._fields
+        found = self._written(merged_node(self._document, node), level)
+        self._known[here] = found, self._fields - before
+        return found
+
+    def _count(self, fields: int) -> None:
+        self._fields += fields
+        if self._most is not None and self._fields > self._most:
+            raise _TooMuch
 
     def _written(self, merged: Node, level: int) -> Schema:
         found = self._branches(merged, level)
@@ -111,9 +147,7 @@ class _Writer:
     def _properties(self, properties: Any, level: int) -> Schema:
         found: Schema = {}
         for name, prop in properties.items() if isinstance(properties, Mapping) else ():
-            self._fields += 1
-            if self._most is not None and self._fields > self._most:
-                raise _TooMuch
+            self._count(1)
             if isinstance(name, str) and not self._document.resolved(prop).get("writeOnly"):
                 schema = self.schema(prop, level + 1)
                 found |= {name: schema} if schema else {}

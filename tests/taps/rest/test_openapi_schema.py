@@ -13,8 +13,10 @@ from taps.rest.in_process import run_here, warned
 
 from singerkit_shell.errors import ConfigurationError
 from tap_rest.openapi.document import Document, read_document
+from tap_rest.openapi.joining import joined
 from tap_rest.openapi.operations import operation_at, place_of_rows
 from tap_rest.openapi.types import fields_of
+from tap_rest.openapi.yamltree import tree_of
 from tap_rest.tap import TapRest
 
 INVOICE: dict[str, Any] = {
@@ -206,6 +208,15 @@ def test_what_records_show_and_the_document_leaves_open_counts(tmp_path: Path) -
     }
 
 
+def test_a_key_that_is_null_may_be_null() -> None:
+    document = {**DOCUMENT, "components": {"schemas": {"Row": {"properties": {"id": {"type": "integer"}}}}}}
+    found, said = (
+        {"properties": {"id": {"type": ["null"]}}},
+        fields_of(Document("x", document), document["components"]["schemas"]["Row"], ["id"]),
+    )
+    assert joined(found, said)["properties"] == {"id": of("integer")}
+
+
 def test_a_document_that_is_found_later_fills_what_is_known(tmp_path: Path) -> None:
     rows = [{"id": 1, "total": 1, "due": None}]
     with serving({"/v1/invoices": lambda _: json_reply({"data": rows})}) as api:
@@ -303,11 +314,24 @@ def test_schemas_that_refer_to_each_other_without_end_are_written_out_as_far_as_
         "anyOf": [{"$ref": "#/components/schemas/Loop"}, {"type": "string"}],
         "properties": {"a": {"$ref": "#/components/schemas/Loop"}},
     }
+    either = [f"U{number}" for number in range(14)]
+    for name in either:
+        others = [{"$ref": f"#/components/schemas/{other}"} for other in either]
+        schemas[name] = {"anyOf": others, "type": "object", "properties": {name: {"type": "string"}}}
     document = Document("x", {"openapi": "3.1.0", "components": {"schemas": schemas}})
     written_out = fields_of(document, schemas["T0"])
     assert list(written_out["properties"]) == names
     assert len(json.dumps(written_out)) < 500_000
     assert "a" in fields_of(document, schemas["Loop"])["properties"]
+    assert "U0" in fields_of(document, schemas["U0"])["properties"], "in a moment, though there are 14! ways"
+
+
+def test_a_schema_that_is_nested_too_deeply_is_one_sentence() -> None:
+    deep: dict[str, Any] = {"type": "string"}
+    for _ in range(1000):
+        deep = {"anyOf": [deep]}
+    with pytest.raises(ConfigurationError, match="nested too deeply"):
+        fields_of(Document("x", {"openapi": "3.1.0"}), deep)
 
 
 def test_an_operation_is_found_by_the_end_of_the_url() -> None:
@@ -326,6 +350,38 @@ def test_an_operation_is_found_by_the_end_of_the_url() -> None:
     found = place_of_rows(document, page)
     assert found is not None
     assert found.names == ("result", "rows")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "openapi: 3.0.0\npaths: " + "[" * 100_000,
+        '{"openapi": "3.0.0", "paths": ' + "[" * 100_000,
+        "a: *b",
+        "? [a]\n: b",
+        "a: [",
+    ],
+)
+def test_a_broken_document_is_one_sentence(text: str, tmp_path: Path) -> None:
+    """Also one that is nested so deeply that PyYAML would end the process."""
+    (tmp_path / "api.yaml").write_text(text)
+    with pytest.raises(ConfigurationError, match=r"is nested too deeply|is neither JSON nor YAML \(.*\)\."):
+        read_document(str(tmp_path / "api.yaml"))
+
+
+def test_parts_of_yaml_that_are_named_again_are_there_once() -> None:
+    found = tree_of("a: &x {on: no, 200: '1'}\nb: [*x, *x]\nc: &k key\n*k : 1.5\nd: 2026-01-01\ne: ~\n")
+    assert found == {
+        "a": {"on": "no", "200": "1"},
+        "b": [{"on": "no", "200": "1"}] * 2,
+        "c": "key",
+        "key": 1.5,
+        "d": "2026-01-01",
+        "e": None,
+    }
+    assert found["b"][0] is found["a"]
+    many = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 30))
+    assert len(tree_of(f"a0: &a0 x\n{many}")) == 30
 
 
 def test_a_document_is_read_anew_when_it_has_changed(tmp_path: Path) -> None:
