@@ -568,9 +568,14 @@ class RestStream(PartitionedStream):
         """Yield what a field holds in each of all records, which the read of this run need not ask for again."""
         for context in self.all_contexts():
             constants = self.constants(context)
-            for page in self.first_pages(context):
+            for page in self._whole_pages(context):
                 for record in page.records:
                     yield value_at(as_sent(record, constants), field)
+
+    def _whole_pages(self, context: Context | None) -> Iterator[ReadPage]:
+        if self.settings.reads_windows:  # of which the first pages are those of the newest one
+            return self._reading.pages(context, Start(self._start_value()))
+        return self.first_pages(context)
 
     def _start_params(self) -> dict[str, Any]:
         """Return what asks for rows from `start_date` on, as far as the replication key is known."""

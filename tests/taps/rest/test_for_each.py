@@ -409,3 +409,22 @@ def test_several_streams_of_which_one_cannot_be_are_refused(other: Any, said: st
     stream = {"name": "m", "path": "/m/{each.x}", "for_each": {"x": [{"stream": "p", "field": "id"}, other]}}
     config = {"base_url": "http://127.0.0.1:9", "streams": [stream, {"name": "p", "path": "/p"}]}
     assert said in "; ".join(config_conflicts(config))
+
+
+def test_a_list_of_what_a_stream_of_windows_holds_has_all_of_them(run_tap: Any) -> None:
+    days = [{"id": day, "at": f"2026-01-{day:02}T00:00:00Z"} for day in (1, 3, 20)]
+
+    def visits(asked: Asked) -> Reply:
+        ends = str(asked.param("from")), str(asked.param("to"))
+        return json_reply([one for one in days if ends[0] <= str(one["at"]) <= ends[1]])
+
+    listed = dated("visits", incremental={"param": "from", "until_param": "to", "window": "P7D"})
+    listed |= {"start_date": "2026-01-01T00:00:00Z", "end_date": "2026-02-01T00:00:00Z"}
+    pages = {"name": "pages", "path": "/{each.visit}/pages"}
+    pages |= {"for_each": {"visit": {"stream": "visits", "field": "id"}}}
+    with serving({}) as api:
+        api.routes = EveryPath(
+            lambda asked: visits(asked) if asked.path == "/visits" else json_reply([{"of": asked.path}])
+        )
+        run = run_tap(api.url, listed, pages).ended(0)
+    assert [page["visit"] for page in run.records("pages")] == [1, 3, 20]
