@@ -55,7 +55,9 @@ class SqlLoader:
         stop: StopFlag = stop_flag,
     ) -> None:
         self.domain = dialect.domain
-        self.abilities = replace(dialect.abilities, appends=settings.append_only, reads_texts=True)
+        self.abilities = replace(
+            dialect.abilities, appends=settings.append_only, deletes=settings.deletes_marked, reads_texts=True
+        )
         self.doubts: list[str] = []
         self._dialect, self._settings, self._log = dialect, settings, log
         self._ways, self._stop = ways, stop

@@ -25,7 +25,7 @@ class Abilities:
     size. ``appends``: every row is kept, those with the same key too. ``transactional_ddl``: a table that a transaction
     makes or alters goes back with it. ``savepoints``: a transaction can go back to a point inside it. ``spans_tables``:
     several tables and the state are one transaction. ``merges``: it has one statement that updates the rows whose key is
-    there and inserts the others. ``reads_texts``: rows are taken as values, not as they stand on the wire.
+    there and inserts the others. ``deletes``: a row goes whose record says that it is gone. ``reads_texts``: rows are taken as values, not as they stand on the wire.
     """
 
     is_log: bool = False
@@ -34,5 +34,6 @@ class Abilities:
     savepoints: bool = False
     spans_tables: bool = False
     merges: bool = False
+    deletes: bool = False
     reads_texts: bool = False
     name_case: NameCase = NameCase.KEPT

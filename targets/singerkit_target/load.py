@@ -416,7 +416,9 @@ class Load:
         if self._abilities.appends:
             return Missing.APPEND
         keeps = wanted == "keep" or (wanted is None and self._mark is not None)
-        return Missing.KEEP if keeps else Missing.NULL
+        if not keeps:
+            return Missing.NULL
+        return Missing.KEEP_WHAT_IS_THERE if self._abilities.deletes else Missing.KEEP
 
     def _with_ways_out(self, error: RowsGone, stream: Stream) -> RetryableError:
         if isinstance(error, TableRemade):

@@ -88,7 +88,7 @@ class PostgresLoader:
         ways: Callable[[str], WaysOut] = lambda _pipeline: WaysOut(("target-postgres",)),
         stop: StopFlag = stop_flag,
     ) -> None:
-        self.abilities = replace(ABILITIES, appends=settings.append_only)
+        self.abilities = replace(ABILITIES, appends=settings.append_only, deletes=settings.deletes_marked)
         self._dsn_of = dsn
         self._settings = settings
         self._log = log

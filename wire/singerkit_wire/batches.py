@@ -25,6 +25,7 @@ class Missing(enum.Enum):
     """What a field means that a record leaves out."""
 
     KEEP = "the stored value stays"
+    KEEP_WHAT_IS_THERE = "the stored value stays, unless the row was gone before the record came"
     NULL = "null, in the columns that the SCHEMA names, unless the record says that its row is gone"
     APPEND = "null: every row is a new one"
     LEAVE = "it stays missing: the rows are a log"
@@ -51,16 +52,19 @@ def batches_of(
         return _in_runs(columns, rows, first_line)
     if missing is Missing.APPEND or not stream.key_properties:
         return [Batch(columns, [_nulls_for_missing(row) for row in rows], first_line)]
+    gone = _place_of(DELETED_AT, columns)
     if missing is Missing.NULL:
         undeclared = [index for index, column in enumerate(stream.columns) if not column.is_declared]
-        gone = _place_of(DELETED_AT, columns)
         rows = [row if _says_gone(row, gone) else _nulls_for_missing(row, undeclared) for row in rows]
+    elif gone is not None:
+        rows = [_there(row, gone) for row in rows]
     if not any(UNSET in row for row in rows):
         return [Batch(columns, rows, first_line)]
     if in_order:
         return _in_runs(columns, rows, first_line)
     groups: dict[tuple[bool, ...], list[tuple[int, Row]]] = {}
-    for place, row in _folded(rows, _key_readers(stream, columns)):
+    ends = gone if missing is not Missing.KEEP else None
+    for place, row in _folded(rows, _key_readers(stream, columns), ends):
         groups.setdefault(_present(row), []).append((place, row))
     return [_batch(columns, mask, group, first_line) for mask, group in groups.items()]
 
@@ -72,6 +76,11 @@ def _place_of(name: str, columns: Sequence[Column]) -> int | None:
 def _says_gone(row: Row, gone: int | None) -> bool:
     """Tell whether a record says that its row was deleted: a log often gives no more than the key then."""
     return gone is not None and row[gone] is not UNSET and row[gone] is not None
+
+
+def _there(row: Row, gone: int) -> Row:
+    """Return a record that leaves out whether its row is gone as one that says that it is there."""
+    return row if row[gone] is not UNSET else (*row[:gone], None, *row[gone + 1 :])
 
 
 def _in_runs(columns: tuple[Column, ...], rows: Sequence[Row], first_line: int) -> list[Batch]:
@@ -101,13 +110,17 @@ def _nulls_for_missing(row: Row, undeclared: Sequence[int] = ()) -> Row:
     )
 
 
-def _folded(rows: Sequence[Row], readers: Mapping[int, Callable[[Any], Any]]) -> list[tuple[int, Row]]:
-    """Return one row for each key, with the place of its last version."""
+def _folded(
+    rows: Sequence[Row], readers: Mapping[int, Callable[[Any], Any]], ends: int | None
+) -> list[tuple[int, Row]]:
+    """Return one row for each key, with the place of its last version; what comes behind a deletion (in ``ends``) is a new row."""
     by_key: dict[Row, tuple[int, Row]] = {}
     for place, row in enumerate(rows):
         key = tuple(read(row[index]) for index, read in readers.items())
         earlier = by_key.get(key)
-        if earlier is not None:
+        if earlier is not None and _says_gone(earlier[1], ends) and not _says_gone(row, ends):
+            row = _nulls_for_missing(row)
+        elif earlier is not None:
             row = tuple(old if new is UNSET else new for old, new in zip(earlier[1], row, strict=True))
         by_key[key] = place, row
     return list(by_key.values())

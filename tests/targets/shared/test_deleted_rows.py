@@ -63,6 +63,28 @@ def test_rows_of_a_key_of_several_columns_are_deleted_by_all_of_them(target: Dat
     assert target.query(ALL) == [(1, "a", False), (2, "a", False)]
 
 
+@pytest.mark.parametrize("between", [0, 3000], ids=["together", "far apart"])
+@pytest.mark.parametrize("units", [1, 2])
+@pytest.mark.parametrize("hard", [True, False], ids=["hard", "soft"])
+def test_what_comes_behind_a_deletion_is_a_new_row(
+    target: Database, between: int, units: int, hard: bool
+) -> None:
+    """It is there, and has nothing of a row that was deleted, in whatever unit; of one that was marked it has what was stored."""
+    wide = SCHEMA("t", {"id": {"type": "integer"}, "v": TEXT, "w": TEXT, "_sdc_deleted_at": MOMENT}, ["id"])
+    others = [RECORD("t", {"id": 10 + n, "v": "x"}) for n in range(between)]
+    steps: list[list[Any]] = [
+        [RECORD("t", {"id": 1, "v": "a", "w": "old"}), RECORD("t", {"id": 2, "v": "a", "w": "old"})],
+        [gone(1), *others],
+        [RECORD("t", {"id": 1, "v": "new"}), RECORD("t", {"id": 2, "v": "new"})],
+    ]
+    loaded(target, 1, wide, *steps[0], hard_delete=hard, missing_fields="keep")
+    rest = [[*steps[1], *steps[2]]] if units == 1 else steps[1:]
+    for number, messages in enumerate(rest, 2):
+        loaded(target, number, wide, *messages, hard_delete=hard, missing_fields="keep")
+    found = target.query("SELECT id, v, w, _sdc_deleted_at IS NOT NULL FROM t WHERE id < 10 ORDER BY 1")
+    assert found == [(1, "new", None if hard else "old", False), (2, "new", "old", False)]
+
+
 UNNAMED = SCHEMA("t", {"id": {"type": "integer"}, "v": TEXT}, ["id"])
 
 
