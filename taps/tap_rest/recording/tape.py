@@ -35,7 +35,7 @@ class Asked:
     def body(self) -> str:
         """Its body as a text."""
         content = self.content or ""
-        return content if isinstance(content, str) else content.decode("utf-8", "surrogateescape")
+        return content if isinstance(content, str) else content.decode("utf-8", "replace")
 
 
 class Tape(Protocol):

@@ -116,7 +116,7 @@ class Veil:
         name, _, value = pair.partition("=")
         if value and _SIGNED_NAME.fullmatch(unquote_plus(name)):
             return f"{name}={self.stand_in(value)}"
-        return self.text(pair) if not is_plain_value(value) else pair
+        return self.text(pair)
 
     def sent_headers(self, headers: Mapping[str, Any]) -> dict[str, str]:
         """Return the headers of a request: what may be a secret is shown by its name."""

@@ -31,6 +31,7 @@ from taps.rest.api_server import (
 )
 from taps.rest.conftest import TAP
 
+from singerkit_shell.configfile import resolved
 from singerkit_shell.errors import SingerkitError
 from tap_rest.recording.runs import recorded, replayed
 from tap_rest.recording.veil import PLACE_HOLDER, STAND_IN
@@ -462,6 +463,30 @@ def test_credentials_of_elsewhere_are_left_alone(folder: Path, tmp_path: Path) -
     assert kept.read_bytes() == before
     signing = {"type": "jwt", "algorithm": "RS256", "private_key": PLACE_HOLDER}
     assert lines_of(replayed(TapRest, str(folder)), given | {"auth": signing}) == then
+
+
+def test_secrets_that_are_numbers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a URL, a header, a body, and an answer, where it is no text; what stands for it is a number, too."""
+    monkeypatch.setenv("ACCOUNT", "9182736455")
+    account = {"env": "ACCOUNT"}
+    stream = {
+        "name": "rows",
+        "path": "/rows",
+        "method": "POST",
+        "params": {"of": resolved(account, "of")},
+        "headers": {"X-Of": resolved(account, "of")},
+        "body": {"of": 9182736455},
+        "primary_keys": ["id"],
+        "pagination": {"type": "single"},
+        "schema": {"properties": {"id": {"type": "integer"}}},
+    }
+    with serving({"/rows": lambda _: json_reply([{"id": 9182736455}])}) as api:
+        given = config(api, stream)
+        lines_of(recorded(TapRest, str(folder), LIMIT), given)
+    [kept] = [one for one in exchanges(folder) if "answer" in one]
+    assert "9182736455" not in json.dumps(kept)
+    assert isinstance(json.loads(kept["answer"]["body"])[0]["id"], int)
+    assert ended(replayed(TapRest, str(folder)), given) == (0, "")
 
 
 def test_what_a_run_begins_with_keeps_its_digits(folder: Path, tmp_path: Path) -> None:
