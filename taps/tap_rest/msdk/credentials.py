@@ -10,9 +10,10 @@ from singerkit_shell.secrets import names_secret
 from tap_rest.preview.variables import variable
 from tap_rest.preview.yamltext import literal
 
-__all__ = ["Variables", "auth_of"]
+__all__ = ["VARIABLE", "Variables", "auth_of", "basic"]
 
-_NAMED = re.compile(r"\$\{?([A-Za-z_]\w*)\}?")
+VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)\}?")
+"""A text that is a variable already, as Meltano writes them."""
 _LOOKS_SECRET = re.compile(r"(?=\S*[0-9])(?=\S*[A-Za-z])[\w+/=.~-]{16,}")
 _SECRET_NAMES = ("key", "token", "auth", "secret", "cookie", "password", "signature")
 _DULL = ("accept", "accept-language", "content-type", "user-agent")
@@ -27,16 +28,14 @@ class Variables:
 
     def of(self, value: Any, setting: str) -> str:
         """Return a variable for a secret; a text that names one already names it still."""
-        said = _NAMED.fullmatch(value) if isinstance(value, str) else None
+        said = VARIABLE.fullmatch(value) if isinstance(value, str) else None
         text = f"${{{said[1]}}}" if said else variable(self._prefix, setting.rpartition(".")[2])
         self.named.setdefault(text[2:-1], setting)
         return text
 
     def masked(self, group: Mapping[str, Any], setting: str) -> dict[str, Any]:
         """Return headers or parameters, with variables for what is a secret by its name or by its look."""
-        return {
-            literal(name): self._masked(name, value, f"{setting}.{name}") for name, value in group.items()
-        }
+        return {name: self._masked(name, value, f"{setting}.{name}") for name, value in group.items()}
 
     def _masked(self, name: str, value: Any, setting: str) -> Any:
         is_named = any(word in name.lower() for word in _SECRET_NAMES) or names_secret(name)
@@ -51,11 +50,24 @@ class Variables:
             return f"{scheme} {self.of(rest, setting)}"
         if (
             is_named
-            or _NAMED.fullmatch(value)
+            or VARIABLE.fullmatch(value)
             or (_LOOKS_SECRET.fullmatch(value) and name.lower() not in _DULL)
         ):
             return self.of(value, setting)
         return literal(value)
+
+
+def basic(user: str, password: str, variables: Variables, setting: str) -> dict[str, Any]:
+    """Return `auth` with a user and a password; a user without one is a key."""
+    place = f"{setting}." if setting else ""
+    name = (
+        literal(user) if password and not VARIABLE.fullmatch(user) else variables.of(user, f"{place}username")
+    )
+    return {
+        "type": "basic",
+        "username": name,
+        "password": variables.of(password, f"{place}password") if password else "",
+    }
 
 
 def auth_of(
@@ -64,11 +76,7 @@ def auth_of(
     """Return `auth`, and what has to be said about it; a header with a token moves there from ``headers``."""
     method = old.get("auth_method") or "no_auth"
     if method == "basic":
-        return {
-            "type": "basic",
-            "username": literal(str(old.get("username", ""))),
-            "password": variables.of(old.get("password"), "password"),
-        }, []
+        return basic(str(old.get("username", "")), str(old.get("password", "")), variables, ""), []
     if method == "bearer_token":
         return {"type": "bearer", "token": variables.of(old.get("bearer_token"), "bearer_token")}, []
     if method == "api_key":
@@ -123,7 +131,7 @@ def _of_oauth(old: Mapping[str, Any], variables: Variables) -> tuple[dict[str, A
             and (key not in ("username", "password") or grant == "password")
             and (key != "refresh_token" or grant == key)
         ):
-            is_secret = key not in ("client_id", "username") or _NAMED.fullmatch(str(old[key]))
+            is_secret = key not in ("client_id", "username") or VARIABLE.fullmatch(str(old[key]))
             auth[key] = variables.of(old[key], key) if is_secret else literal(str(old[key]))
     auth |= {"scopes": [literal(one) for one in str(old["scope"]).split()]} if old.get("scope") else {}
     extras = {key: str(value) for key, value in (old.get("oauth_extras") or {}).items()}

@@ -6,9 +6,9 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
-from tap_rest.msdk.credentials import Variables, auth_of
+from tap_rest.msdk.credentials import VARIABLE, Variables, auth_of, basic
 from tap_rest.msdk.oldconfig import OldStream, old_config
 from tap_rest.msdk.paging import paginated
 from tap_rest.preview.variables import prefix_of
@@ -72,8 +72,10 @@ def translated(file: str, check: Check) -> str:
     said = old.get("headers")
     headers = variables.masked(said if isinstance(said, Mapping) else {}, "headers")
     auth, notes = auth_of(old, variables, headers)
-    config: dict[str, Any] = {"base_url": _url_of(old["api_url"], variables)}
-    config |= {key: value for key, value in (("auth", auth), ("headers", headers)) if value}
+    url, in_url, params = _parts_of(old["api_url"], variables)
+    config: dict[str, Any] = {"base_url": url}
+    given = (("auth", auth or in_url), ("headers", headers), ("params", params))
+    config |= {key: value for key, value in given if value}
     config |= {"user_agent": literal(str(old["user_agent"]))} if old.get("user_agent") else {}
     notes_of: dict[str, list[str]] = {}
     config["streams"] = []
@@ -109,9 +111,19 @@ def translated(file: str, check: Check) -> str:
     return yaml_of(config, [*head, *notes], notes_of)
 
 
-def _url_of(text: str, variables: Variables) -> str:
-    said = re.fullmatch(r"\$\{?([A-Za-z_]\w*)\}?", text)
-    return variables.of(text, "api_url") if said else literal(text.rstrip("/"))
+def _parts_of(text: str, variables: Variables) -> tuple[str, dict[str, Any] | None, dict[str, Any]]:
+    """Return `base_url`, and what stands in a URL that does not belong there: credentials as `auth`, parameters."""
+    if VARIABLE.fullmatch(text):
+        return variables.of(text, "api_url"), None, {}
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return "https://", None, {}  # which is said below, without it
+    params = variables.masked(dict(parse_qsl(parts.query, keep_blank_values=True)), "api_url")
+    login, at, host = parts.netloc.rpartition("@")
+    user, _, password = login.partition(":")
+    auth = basic(user, password, variables, "api_url") if at else None
+    return literal(f"{parts.scheme}://{host}{parts.path}".rstrip("/")), auth, params
 
 
 def _stream(old: OldStream, variables: Variables, notes: list[str]) -> dict[str, Any]:

@@ -23,6 +23,8 @@ from tap_rest.preview.yamltext import literal, yaml_of
 __all__ = ["draft"]
 
 _VARIABLE = re.compile(r"\{([^{}]*)\}")
+_NAME = re.compile(r"\{(\w+)\}")  # what is a placeholder in a request
+_UNNAMED = re.compile(r"(?<!\$)\$\{")
 _KEYS_OF_THINGS = {"id", "uuid", "guid"}
 _LEFT_OUT = 20
 Check = Callable[[Mapping[str, Any]], Sequence[str]]
@@ -49,7 +51,7 @@ def draft(document: Document, check: Check, paths: Sequence[str] = ()) -> str:
     """
     url, notes = _base_url(document)
     prefix = prefix_of(url, str(node_at(document.root, "info").get("title", "")))
-    url = url.replace("${", f"${{{prefix}_")
+    url = _UNNAMED.sub(f"${{{prefix}_", url)
     lists = sorted(
         (one for one in _lists(document) if not paths or any(fnmatchcase(one[0], path) for path in paths)),
         key=lambda one: (one[0].count("{"), one[0]),
@@ -99,10 +101,10 @@ def _base_url(document: Document) -> tuple[str, list[str]]:
     if document.is_swagger:
         schemes = root.get("schemes")
         scheme = "http" if schemes == ["http"] else "https"
-        host = str(root.get("host") or "${HOST}")
+        host = literal(str(root.get("host") or ""))
         is_nowhere = not host.partition(":")[0].strip("0.")  # so says PostgREST of itself
-        host = "${HOST}" if is_nowhere else host
-        return f"{scheme}://{host}{str(root.get('basePath') or '').rstrip('/')}", []
+        below = literal(str(root.get("basePath") or "")).rstrip("/")
+        return f"{scheme}://{'${HOST}' if is_nowhere else host}{below}", []
     servers = root.get("servers")
     said = servers[0] if isinstance(servers, list) and servers and isinstance(servers[0], Mapping) else {}
     notes = []
@@ -193,11 +195,11 @@ def _stream(
         made.notes.append(
             f"The document wants {', '.join(f'`{one}`' for one in params)}: look at the values."
         )
-    said["records"] = path_to(place.names) + "[*]"
+    said["records"] = literal(path_to(place.names)) + "[*]"
     key = key_of(fields, name)
     if key is not None:
         above = [f"{parent['parent']['stream']}_{one}" for one in parent["of"]] if parent else []
-        said["primary_keys"] = [*above, key]
+        said["primary_keys"] = [*above, literal(key)]
     elif fields:
         made.notes.append("No field is named as a key is: without `primary_keys` rows are appended.")
     else:
@@ -235,8 +237,8 @@ def _add_replication(document: Document, made: _Stream, parameters: Mapping[str,
             f"`{changed}` may be a replication_key; the document shows no parameter that asks for what has changed since (`incremental`)."
         )
         return
-    made.settings["replication_key"] = changed
-    made.settings["incremental"] = asked
+    made.settings["replication_key"] = literal(changed)
+    made.settings["incremental"] = asked | {"param": literal(asked["param"])}
     made.notes.append("Set is_sorted: true where the rows come in the order of the replication_key.")
 
 
@@ -255,7 +257,7 @@ def _needed(parameters: Mapping[str, Node]) -> tuple[list[str], dict[str, Any]]:
         if value is None:
             unknown.append(name)
         else:
-            known[name] = literal(value) if isinstance(value, str) else value
+            known[name] = literal(_NAME.sub(r"{{\1}}", value)) if isinstance(value, str) else value
     return unknown, known
 
 

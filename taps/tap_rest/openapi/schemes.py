@@ -89,10 +89,10 @@ def _set(made: Credentials, auth: dict[str, Any], name: str) -> None:
 
 
 def _add_key(made: Credentials, scheme: Node, name: str, prefix: str) -> None:
-    place, key = str(scheme.get("in", "header")), literal(str(scheme.get("name", "X-API-Key")))
+    place, key = str(scheme.get("in", "header")), str(scheme.get("name", "X-API-Key"))
     first = variable(prefix, "TOKEN" if key.lower() == "authorization" else "KEY")
     if not made.auth:
-        made.auth = {"type": "api_key", "in": place, "name": key, "api_key": first}
+        made.auth = {"type": "api_key", "in": place, "name": literal(key), "api_key": first}
         if key.lower() == "authorization":
             made.notes.append(
                 "The key is sent as `Authorization`, as it is: the API may want a word before it (`Bearer `, `Token `), see `auth.prefix`."

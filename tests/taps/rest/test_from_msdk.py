@@ -315,6 +315,18 @@ def test_other_secrets_too(tmp_path: Path) -> None:
     assert "abcdef0123456789ghij" not in text
 
 
+def test_what_stands_in_a_url(tmp_path: Path) -> None:
+    config, text = taken(
+        tmp_path, {"api_url": f"https://ann:{SECRET}@api.shop.example/v1?api_key={SECRET}&a=b"}, {}
+    )
+    assert config["base_url"] == "https://api.shop.example/v1"
+    assert config["auth"] == {"type": "basic", "username": "ann", "password": "${SHOP_PASSWORD}"}
+    assert config["params"] == {"api_key": "${SHOP_API_KEY}", "a": "b"}
+    assert "SHOP_PASSWORD (api_url.password)" in text
+    alone, _ = taken(tmp_path, {"auth_method": "basic", "username": SECRET}, {})
+    assert alone["auth"] == {"type": "basic", "username": "${SHOP_USERNAME}", "password": ""}
+
+
 def test_what_has_no_equivalent_is_said(tmp_path: Path) -> None:
     old = {
         "except_keys": ["a"],

@@ -338,6 +338,36 @@ def test_a_document_without_lists_is_refused() -> None:
         draft(document({"/rows": listed(ID)}), problems_of_draft, ["/other"])
 
 
+def test_no_variable_of_this_machine_goes_into_a_request_because_a_document_names_it() -> None:
+    odd = "${HOME}"
+    row = {f"id{odd}": TEXT, "id": TEXT, f"updated_at{odd}": {"type": "string", "format": "date-time"}}
+    pages = [
+        query(f"updated_since{odd}"),
+        query("limit", default=5),
+        query("offset", required=True, example=odd),
+    ]
+    around = {f"next_cursor{odd}": TEXT, f"meta{odd}": {"properties": {"next_page_token": TEXT}}}
+    scheme = {"type": "apiKey", "in": "header", "name": f"X{odd}"}
+    paths = {"/others": listed(row, *pages, query("page_token"), around=around), "/rows": listed(row, *pages)}
+    for root in (
+        {
+            "servers": [{"url": f"https://a.example/{odd}"}],
+            "security": [{"a": [odd]}],
+            "components": {"securitySchemes": {"a": scheme}},
+        },
+        {"servers": [{"url": "https://{x}/y", "variables": {"x": {"default": odd}}}]},
+    ):
+        _, text = drafted(document(paths, **root), "*")
+        assert not re.findall(r"(?<!\$)\$\{HOME\}", re.sub(r"#.*", "", text))
+    rows = {
+        "/rows": {"get": {"responses": {"200": {"schema": {"type": "array", "items": {"properties": ID}}}}}}
+    }
+    swagger = Document(
+        "x", {"swagger": "2.0", "host": f"a.example{odd}", "basePath": f"/{odd}", "paths": rows}
+    )
+    assert drafted(swagger)[0]["base_url"] == f"https://a.example${odd}/${odd}"
+
+
 def test_texts_of_others_are_texts() -> None:
     """Whatever a document holds comes back as it is, and no comment, key or variable is made of it."""
     odd = [
