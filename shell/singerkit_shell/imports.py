@@ -30,8 +30,13 @@ def begin_importing(executable: str, *, asks_http: bool = False) -> None:
 
 
 def end_importing() -> None:
-    """Let SIGINT raise KeyboardInterrupt again, from here on there is somebody who words it; and garbage be collected."""
-    gc.enable()
+    """Let SIGINT raise KeyboardInterrupt again, from here on there is somebody who words it; and garbage be collected.
+
+    What was imported stays, so it is not looked at for any: that would be the first thing that the collector does.
+    """
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
     take_away()
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -30,6 +30,7 @@ def importing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
     yield begin
     gc.enable()
+    gc.unfreeze()
     signal.signal(signal.SIGINT, kept)
 
 
@@ -37,9 +38,11 @@ def importing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 def test_an_executable_of_ours_is_ended_at_once_until_it_has_imported(started: str, importing: Any) -> None:
     assert importing([started, "--help"]) is signal.SIG_DFL
     assert not gc.isenabled()
+    frozen = gc.get_freeze_count()
     end_importing()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert gc.isenabled()
+    assert gc.get_freeze_count() > frozen
 
 
 @pytest.mark.parametrize(
@@ -48,8 +51,10 @@ def test_an_executable_of_ours_is_ended_at_once_until_it_has_imported(started: s
 def test_whoever_else_imports_us_keeps_its_own(argv: list[str], importing: Any) -> None:
     assert importing(argv) is signal.default_int_handler
     assert gc.isenabled()
+    frozen = gc.get_freeze_count()
     end_importing()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert gc.get_freeze_count() == frozen
 
 
 def test_what_somebody_has_chosen_stays(importing: Any) -> None:
