@@ -40,6 +40,9 @@ class ParentFields:
         self._settings = settings
         self._copies, self._fills = settings.copies, settings.parent_fields
         self.records = ParentRecords(settings)
+        path = settings.path.partition("?")[0]
+        names = {field: name for name, field in self._wanted().items()}
+        self._in_path = [] if path.startswith("{") else [names[field] for field in fields_of_parent(path)]
 
     def names_of(self, keys: Sequence[str]) -> list[str]:
         """Return the names that the fields of the parent's key have in a context: those of their copies, where they have one."""
@@ -111,12 +114,8 @@ class ParentFields:
 
         Of a path that begins with a field nothing: it is a URL, and one that is signed is another one each time.
         """
-        path = self._settings.path.partition("?")[0]
-        if path.startswith("{"):
-            return {}
-        names, taken = {field: name for name, field in self._wanted().items()}, _all_of(context)
-        fields = [names[field] for field in fields_of_parent(path)]
-        return {name: taken[name] for name in fields if name in taken and name not in context}
+        taken = _all_of(context) if self._in_path else {}
+        return {name: taken[name] for name in self._in_path if name in taken and name not in context}
 
     def _wanted(self) -> dict[str, str]:
         """Return the fields of the parent by the name that they have in a context."""

@@ -380,12 +380,18 @@ CIRCLES: dict[str, tuple[dict[str, Any], Answer, str, dict[str, Any]]] = {
 }
 
 
-TOLD_BY_FLAG = ("a URL, and `end_of_stream`", "a URL, and `has_more`", "a token, and `moreResult`")
+TOLD_BY_FLAG = (
+    "a URL, and `end_of_stream`",
+    "a URL, and `has_more`",
+    "a token, and `moreResult`",
+    "a token that is 0",
+    "a header that is 0",
+)
 
 
 @pytest.mark.parametrize("name", CIRCLES)
 def test_a_last_page_that_leads_back(name: str) -> None:
-    """A flag says that it is the last; without one, the line that the sentence offers, as printed, reads all rows without a warning."""
+    """A flag, or a token of 0, says that it is the last; without one, the line that the sentence offers, as printed, reads all rows without a warning."""
     pagination, answer, records, added = CIRCLES[name]
     if name in TOLD_BY_FLAG:
         assert read(pagination, answer, records) == read(pagination | added, answer, records)
