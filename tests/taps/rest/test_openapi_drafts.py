@@ -349,6 +349,9 @@ def test_no_variable_of_this_machine_goes_into_a_request_because_a_document_name
     around = {f"next_cursor{odd}": TEXT, f"meta{odd}": {"properties": {"next_page_token": TEXT}}}
     scheme = {"type": "apiKey", "in": "header", "name": f"X{odd}"}
     paths = {"/others": listed(row, *pages, query("page_token"), around=around), "/rows": listed(row, *pages)}
+    rows = {"type": "array", "items": {"type": "object", "properties": ID}}
+    answer = {"content": {"application/json": {"schema": {"properties": {f"rows{odd}": rows}}}}}
+    paths["/inside"] = {"get": {"responses": {"200": answer}}}
     for root in (
         {
             "servers": [{"url": f"https://a.example/{odd}"}],
