@@ -365,6 +365,18 @@ CIRCLES: dict[str, tuple[dict[str, Any], Answer, str, dict[str, Any]]] = {
         "$.result[*]",
         {"has_more": "$.moreResult"},
     ),
+    "a token that is 0": (
+        {"type": "cursor", "cursor": "$.cursor"},
+        by("cursor", lambda n, rows: {"data": rows, "cursor": n or 0}),
+        "$.data[*]",
+        {"has_more": "$.cursor"},
+    ),
+    "a header that is 0": (
+        {"type": "header_cursor", "header": "X-Cursor"},
+        by("cursor", lambda n, rows: ({"data": rows}, {"X-Cursor": str(n or 0)})),
+        "$.data[*]",
+        {"has_more": "header:X-Cursor"},
+    ),
 }
 
 
