@@ -56,7 +56,7 @@ def batches_of(
     if missing is Missing.NULL:
         undeclared = [index for index, column in enumerate(stream.columns) if not column.is_declared]
         rows = [row if _says_gone(row, gone) else _nulls_for_missing(row, undeclared) for row in rows]
-    elif gone is not None:
+    if gone is not None:
         rows = [_there(row, gone) for row in rows]
     if not any(UNSET in row for row in rows):
         return [Batch(columns, rows, first_line)]

@@ -88,6 +88,17 @@ def test_what_comes_behind_a_deletion_is_a_new_row(
 UNNAMED = SCHEMA("t", {"id": {"type": "integer"}, "v": TEXT}, ["id"])
 
 
+@pytest.mark.parametrize("missing", ["null", "keep"])
+@pytest.mark.parametrize("hard", [True, False], ids=["hard", "soft"])
+def test_a_row_that_is_back_in_the_same_unit_is_there_though_no_schema_names_the_field(
+    target: Database, hard: bool, missing: str
+) -> None:
+    loaded(target, 1, UNNAMED, RECORD("t", {"id": 1, "v": "a"}), hard_delete=hard, missing_fields=missing)
+    back = [gone(1), RECORD("t", {"id": 1, "v": "b"})]
+    loaded(target, 2, UNNAMED, *back, hard_delete=hard, missing_fields=missing)
+    assert target.query(ALL) == [(1, "b", False)]
+
+
 @pytest.mark.parametrize("metadata", [False, True], ids=["plain", "metadata"])
 def test_a_row_is_gone_though_no_schema_names_the_field_that_says_so(
     target: Database, metadata: bool
