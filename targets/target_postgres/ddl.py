@@ -226,6 +226,12 @@ SELECT
         EXISTS (SELECT 1 FROM policies p WHERE p.polcmd IN ('r', '*') AND NOT p.polpermissive)
         OR NOT EXISTS (SELECT 1 FROM policies p WHERE p.polcmd IN ('r', '*') AND p.polpermissive
             AND pg_catalog.pg_get_expr(p.polqual, p.polrelid) = 'true')),
+    EXISTS (SELECT 1 FROM pg_catalog.pg_trigger g JOIN tree ON g.tgrelid = tree.oid JOIN pg_catalog.pg_proc f ON f.oid = g.tgfoid
+        JOIN pg_catalog.pg_language l ON l.oid = f.prolang
+        WHERE NOT g.tgisinternal AND g.tgenabled <> 'D' AND g.tgtype & 4 = 4  -- on insert
+        AND (l.lanname NOT IN ('sql', 'plpgsql') OR f.prosrc ~* '\\m(execute|perform)\\M' OR EXISTS (
+            SELECT 1 FROM tree part JOIN pg_catalog.pg_class c ON c.oid = part.oid JOIN root ON root.oid <> c.oid
+            WHERE pg_catalog.strpos(pg_catalog.lower(f.prosrc), pg_catalog.lower(c.relname::text)) > 0))),
     COALESCE(bool_or(t.tgtype & 3 = 3), false),  -- 1: for each row, 2: before
     COALESCE(bool_or(t.tgtype & 66 = 0), false),  -- 64: instead of
     COALESCE(bool_or(t.tgdeferrable), false),
@@ -314,7 +320,7 @@ class Shape(NamedTuple):
     """What rows meet in a table: equal shapes are the same table, with the same columns, keys, triggers and rules.
 
     ``files`` are those that hold its rows: TRUNCATE gives it others, as do VACUUM FULL and some of ALTER TABLE.
-    ``is_inherited``: other tables inherit from it, and whoever reads it has their rows as well.
+    ``is_inherited``: other tables inherit from it, and whoever reads it has their rows as well; ``is_routed``: a trigger may put its rows there.
     """
 
     oid: int | None
@@ -325,6 +331,7 @@ class Shape(NamedTuple):
     ties: Ties
     rules: Rules
     row_security: RowSecurity
+    is_routed: bool
     detours: Detours
 
     @property
@@ -334,7 +341,7 @@ class Shape(NamedTuple):
         return f"trigger, rule or policy ({policies})" if policies else "trigger or rule"
 
 
-_NO_SHAPE = (None, None, None, None, False, (), (), False, (), (), (), False)
+_NO_SHAPE = (None, None, None, None, False, (), (), False, (), (), (), False, False)
 
 
 def shape(cursor: Cursor, schema: str, table: str) -> Shape:
@@ -342,11 +349,13 @@ def shape(cursor: Cursor, schema: str, table: str) -> Shape:
     cursor.execute(_SHAPE, [schema, table])
     found = cursor.fetchone() or _NO_SHAPE
     oid, columns, unique_keys, files, is_inherited, *rest = found
-    now, late, is_referred_to, on_insert, on_update, keeping, hides, *detours = rest
+    now, late, is_referred_to, on_insert, on_update, keeping, hides, is_routed, *detours = rest
     ties = Ties(frozenset(now), frozenset(late), is_referred_to)
     rules = Rules(tuple(on_insert), tuple(on_update))
     security = RowSecurity(tuple(keeping), hides)
-    return Shape(oid, columns, unique_keys, files, is_inherited, ties, rules, security, Detours(*detours))
+    return Shape(
+        oid, columns, unique_keys, files, is_inherited, ties, rules, security, is_routed, Detours(*detours)
+    )
 
 
 TREE_OF_TABLE = """

@@ -95,7 +95,7 @@ class Table(StreamTable):
     @property
     def is_alone(self) -> bool:
         """Whether rows of tables that inherit from it are none of its stream: no trigger can have put them there."""
-        return self.shape.is_inherited and not self.detours
+        return self.shape.is_inherited and not self.shape.is_routed
 
     @property
     def rows(self) -> Composable:

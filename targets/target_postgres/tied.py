@@ -355,7 +355,7 @@ class Tied:
                 self._note_deleted(table)
 
     def _rows_out(self, table: Table, rows: Rows, which: Composed = _EACH) -> Gone:
-        columns = [*table.keys, table.columns[DELETED_AT]]
+        columns = [*table.keys, _mark_of(table)]
         if self._sets_aside:
             columns.append(LINE)
         last = latest(rows.stage, columns, table.keys, _EACH)
@@ -559,13 +559,18 @@ def _without_last_removals(table: Table) -> Sequence[Part]:
     return table.parts[:last]
 
 
+def _mark_of(table: Table) -> str:
+    """Return the column by which rows go; a SCHEMA behind those that wait need not name it any more."""
+    return table.columns.get(DELETED_AT, DELETED_AT)
+
+
 def _gone(table: Table) -> Identifier:
-    return Identifier(table.columns[DELETED_AT])
+    return Identifier(_mark_of(table))
 
 
 def _mark(table: Table) -> str | None:
     """The column by which rows of a table are to be deleted, if any are."""
-    return table.columns[DELETED_AT] if any(rows.has_marks for rows in _rows(table)) else None
+    return _mark_of(table) if any(rows.has_marks for rows in _rows(table)) else None
 
 
 def _stored(table: Table, rows: Rows) -> Composed:

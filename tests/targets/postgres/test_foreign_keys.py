@@ -226,3 +226,17 @@ def test_rows_before_one_that_goes_are_kept_when_a_schema_changes_no_table(datab
         hard_delete=True,
     ).expect(0)
     assert query(database, "SELECT id FROM p ORDER BY id") == [(0,), (2,), (3,)]
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["gone", "back"])
+def test_a_schema_that_names_the_mark_no_more_comes_behind_rows_that_go(database: str, again: bool) -> None:
+    family(database)
+    marked = SCHEMA("p", {"id": KEY, "v": INTEGER, **GONE}, ["id"])
+    first = [marked, p(1), p(2), C, c(1, 1), STATE({"n": 1})]
+    load(database, *first, hard_delete=True).expect(0)
+    more = [p(1, v=7)] if again else []
+    second = [marked, RECORD("p", {"id": 1, "_sdc_deleted_at": WHEN}), C, c(1, 2), P, p(3), *more]
+    load(database, STATE({"n": 1}), *second, STATE({"n": 2}), hard_delete=True).expect(0)
+    rows = [(0, 0), *([(1, 7)] if again else []), (2, 2), (3, 3)]
+    assert query(database, "SELECT id, v FROM p ORDER BY id") == rows
+    assert query(database, "SELECT id, p FROM c ORDER BY id") == [(0, 0), (1, 2)]

@@ -116,8 +116,18 @@ def test_a_column_of_two_parents_is_told_as_postgresql_tells_it(database: str) -
     assert 'cannot alter inherited column "v"' in outcome.last_words
 
 
-def test_what_goes_from_a_table_is_no_row_of_those_that_inherit_from_it(database: str) -> None:
-    query(database, PARENT + CHILD)
+AUDIT = """CREATE TABLE audit (what text);
+    CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN INSERT INTO audit VALUES (TG_OP); RETURN NEW; END $$;
+    CREATE TRIGGER audit {} INSERT ON parent FOR EACH {} EXECUTE FUNCTION audit();"""
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    ["", AUDIT.format("AFTER", "STATEMENT"), AUDIT.format("AFTER", "ROW"), AUDIT.format("BEFORE", "ROW")],
+)
+def test_what_goes_from_a_table_is_no_row_of_those_that_inherit_from_it(trigger: str, database: str) -> None:
+    query(database, PARENT + CHILD + trigger)
     config = {"add_record_metadata": True, "hard_delete": True}
     both = [SCHEMA("parent", NARROW, ["id"]), SCHEMA("child", NARROW, ["id"])]
     first = [row(stream, number, 1, version=1) for stream in ("parent", "child") for number in (1, 2)]
