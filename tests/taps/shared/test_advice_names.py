@@ -32,6 +32,7 @@ NO_SETTINGS = {
 }
 REACHED_BY_ONE = {
     "parent.bookmarks": "of streams below others, which are tap-rest's",
+    "sweep": "of streams that are swept, which are tap-rest's",
     "time_zone": "of a pattern, which only tap-rest's `replication_key_format` takes",
 }
 
