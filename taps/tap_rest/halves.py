@@ -81,6 +81,7 @@ class Halves:
         finer = (
             "set `incremental.granularity`, if the API takes the end for all of that day or second, or "
             if incremental is not None
+            and incremental.window is not None
             and incremental.granularity is None
             and incremental.until == "inclusive"
             else ""

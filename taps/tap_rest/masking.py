@@ -27,6 +27,11 @@ __all__ = [
 
 _SECRET_NAMES = ("key", "token", "auth", "secret", "cookie", "password", "signature", "appid", "app_id")
 _SECRET_WORDS = ("sig", "pwd", "pass", "passwd", "sid")
+_KEY_OF_ROWS = re.compile(
+    r"(?i)(?!(?:x[-_])?(?:api|app|access|auth\w*|secret|private|subscription|client|consumer|licen[cs]e|service|account|user|master)?[-_]?key$).*key"
+)
+"""A name like `sort_key`: what a key of it would be, names a field as often as not."""
+_FIELD = re.compile(r"[A-Za-z_][A-Za-z_.,:-]{0,60}")
 _DULL_HEADERS = ("accept", "accept-language", "accept-encoding", "content-type", "user-agent")
 _PLAIN_VALUE = re.compile(r"[0-9TZ:.+-]{0,32}")
 _TOKEN = re.compile(r"(?=\S*[0-9])(?=\S*[A-Za-z])\S{16,}")
@@ -41,7 +46,7 @@ def register_secrets(values: Mapping[str, Any]) -> None:
         for item in value if isinstance(value, list) else [value]:
             if is_named and isinstance(item, int | float):
                 redactor.add_number(item)
-            elif not isinstance(item, str):
+            elif not isinstance(item, str) or (is_named and _FIELD.fullmatch(item) and _is_key_of_rows(name)):
                 continue
             elif is_named and not (are_words and not re.search("[0-9]", item)):
                 redactor.add_reference(item)  # "Bearer abc", and what "Basic" holds in base64: its parts too
@@ -108,6 +113,12 @@ def url_of_config(url: str) -> str:
 def is_secret_name(name: str) -> bool:
     """Tell whether a header or parameter is a secret by its name."""
     return any(part in name.lower() for part in _SECRET_NAMES) or name.lower() in _SECRET_WORDS
+
+
+def _is_key_of_rows(name: str) -> bool:
+    """Tell whether a name speaks of a key, and of nothing that is a secret."""
+    others = any(part in name.lower() for part in _SECRET_NAMES if part != "key")
+    return not others and _KEY_OF_ROWS.fullmatch(name) is not None
 
 
 def looks_secret(name: str, value: str) -> bool:

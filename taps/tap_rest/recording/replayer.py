@@ -141,7 +141,12 @@ class Replayer:
         line = recorded[number]
         if "failure" in line:
             raise _failure_of(line["failure"])
-        return self._response(line["answer"], asked.url, session)
+        try:
+            return self._response(line["answer"], asked.url, session)
+        except (KeyError, TypeError, AttributeError):
+            raise BadDataError(
+                f"The recording lacks what an answer has, in that to {request.method} {veiled[0]}: it was changed since; record again."
+            ) from None
 
     def renews(self) -> bool | None:
         if not self.is_without_logins:

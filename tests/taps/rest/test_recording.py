@@ -346,6 +346,10 @@ def test_a_recording_that_was_cut_off_is_noticed(folder: Path, caplog: pytest.Lo
     ):
         file.write_bytes(begun)
         assert ended(replayed(TapRest, str(folder)), given)[0] == 65
+    for member in (b'"answer"', b'"status"'):
+        file.write_bytes(b"".join(whole).replace(member, b'"other"'))
+        code, said = ended(replayed(TapRest, str(folder)), given)
+        assert (code, "it was changed since" in said) == (65, True)
     file.write_bytes(b"")
     assert ended(replayed(TapRest, str(folder)), given)[0] == 65
     file.unlink()

@@ -249,10 +249,21 @@ def test_a_secret_that_is_a_number_or_in_a_list_is_masked_where_the_api_repeats_
     assert last.removeprefix("-")[:8] not in run.stderr
 
 
-def test_words_in_a_list_whose_name_only_sounds_secret_are_shown(run_tap: Any) -> None:
+@pytest.mark.parametrize(
+    "params",
+    [{"sort_keys": ["updated_at", "id"]}, {"sort_key": "updated_at"}, {"partitionKey": "updated_at"}],
+)
+def test_words_whose_name_only_sounds_secret_are_shown(params: dict[str, Any], run_tap: Any) -> None:
     with serving({"/rows": lambda _: json_reply({"message": "updated_at is no column"}, 400)}) as api:
-        run = run_tap(api.url, STREAM | {"params": {"sort_keys": ["updated_at", "id"]}}).ended(65)
+        run = run_tap(api.url, STREAM | {"params": params}).ended(65)
     assert "updated_at is no column" in run.sentence
+
+
+@pytest.mark.parametrize("name", ["key", "api_key", "access-key", "subscription_key", "secret_sort_key"])
+def test_words_that_may_be_keys_are_not_shown(name: str, run_tap: Any) -> None:
+    with serving({"/rows": lambda _: json_reply({"message": "letmeinplease is no key"}, 400)}) as api:
+        run = run_tap(api.url, STREAM | {"params": {name: "letmeinplease"}}).ended(65)
+    assert "letmeinplease" not in run.stderr
 
 
 @pytest.mark.parametrize(
