@@ -75,7 +75,7 @@ def delivery(configuration: str, reading: Reading) -> Delivery:
         )
     if reading.sweeps:
         reason += (
-            "; a run in which `sweep` is due sends all rows again, and ends with ACTIVATE_VERSION where all have surely come, by which a target "
+            "; a run in which a sweep is due sends all rows again, and ends with ACTIVATE_VERSION where all have surely come, by which a target "
             "that follows it takes away what the source has no more"
         )
     if reading.removes:

@@ -44,7 +44,7 @@ class Sweep(FullLoad):
             self.version = version
         elif part:
             stream.logger.info(
-                "Stream `%s`: all rows are read this time (`sweep`), to see which are gone at the source.",
+                "Stream `%s`: all rows are read this time, to see which are gone at the source.",
                 stream.name,
             )
 
