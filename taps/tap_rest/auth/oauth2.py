@@ -60,7 +60,7 @@ class _Login:
         )
         if given.refresh_token in (None, refresh_token):
             return replace(given, refresh_token=refresh_token)
-        if self._settings.token_file is None:
+        if not self._settings.refresh_token_rotates:
             raise ConfigurationError(
                 f"{self._endpoint.shown(url)} gave another refresh token, although `auth.refresh_token_rotates` is false, so that the "
                 "one at `auth.refresh_token` may be void by now; nothing was read. Take that out, name a file at `auth.token_file`, and give "

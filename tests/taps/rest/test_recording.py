@@ -469,6 +469,19 @@ def test_credentials_of_elsewhere_are_left_alone(folder: Path, tmp_path: Path) -
     assert lines_of(replayed(TapRest, str(folder)), given | {"auth": signing}) == then
 
 
+def test_a_refresh_token_that_rotates_does_so_again(folder: Path, tmp_path: Path) -> None:
+    logged_in.count = 0  # type: ignore[attr-defined]
+    kept = canaries.holds_secrets(tmp_path / "token.json")
+    with serving({"/rows": logged_in, "/token": token}) as api:
+        auth = {**OAUTH, "grant": "refresh_token", "refresh_token": canary("recorded first refresh")}
+        auth |= {"token_url": f"{api.url}/token", "token_file": str(kept)}
+        given = config(api, {**STREAM, "schema": {"properties": {"id": {"type": "integer"}}}}, auth=auth)
+        then = lines_of(recorded(TapRest, str(folder), LIMIT), given)
+    before = kept.read_bytes()
+    assert lines_of(replayed(TapRest, str(folder)), given) == then
+    assert kept.read_bytes() == before
+
+
 def test_secrets_that_are_numbers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a URL, a header, a body, and an answer, where it is no text; what stands for it is a number, too."""
     monkeypatch.setenv("ACCOUNT", "9182736455")
