@@ -191,7 +191,8 @@ WITH RECURSIVE root(oid) AS (
     UNION ALL
     SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid
 ), refers(oid, late) AS (
-    SELECT k.confrelid, k.condeferred FROM tree JOIN pg_catalog.pg_constraint k ON k.conrelid = tree.oid AND k.contype = 'f'
+    SELECT k.confrelid, k.condeferred AND 'r' NOT IN (k.confdeltype, k.confupdtype)  -- RESTRICT is judged at once
+    FROM tree JOIN pg_catalog.pg_constraint k ON k.conrelid = tree.oid AND k.contype = 'f'
     UNION
     SELECT i.inhparent, refers.late FROM refers JOIN pg_catalog.pg_inherits i ON i.inhrelid = refers.oid
 ), secured(oid) AS (

@@ -240,3 +240,26 @@ def test_a_schema_that_names_the_mark_no_more_comes_behind_rows_that_go(database
     rows = [(0, 0), *([(1, 7)] if again else []), (2, 2), (3, 3)]
     assert query(database, "SELECT id, v FROM p ORDER BY id") == rows
     assert query(database, "SELECT id, p FROM c ORDER BY id") == [(0, 0), (1, 2)]
+
+
+@pytest.mark.parametrize("invalid", ["fail", "quarantine"])
+@pytest.mark.parametrize("order", ["parents first", "children first"])
+@pytest.mark.parametrize("tail", [f"ON DELETE RESTRICT {LATE}", f"ON UPDATE RESTRICT {LATE}", LATE])
+def test_what_restricts_is_judged_at_once_whatever_else_is_deferred(
+    database: str, tail: str, order: str, invalid: str
+) -> None:
+    family(database, tail=tail, filled=False)
+    query(database, "CREATE TABLE below (c bigint REFERENCES c)")  # so that what goes from c waits, too
+    marked = [SCHEMA(one["stream"], one["schema"]["properties"] | GONE, ["id"]) for one in (P, C)]
+    load(
+        database, *marked, p(1), p(2), c(1, 1), STATE({"n": 1}), hard_delete=True, on_invalid=invalid
+    ).expect(0)
+    gone = [RECORD(stream, {"id": 1, "_sdc_deleted_at": WHEN}) for stream in ("p", "c")]
+    if order == "children first":
+        gone.reverse()
+        marked.reverse()
+    last = [STATE({"n": 1}), *marked, *gone, c(2, 2), STATE({"n": 2})]
+    load(database, *last, hard_delete=True, on_invalid=invalid).expect(0)
+    assert query(database, "SELECT id FROM p ORDER BY 1") == [(2,)]
+    assert query(database, "SELECT id, p FROM c ORDER BY 1") == [(2, 2)]
+    assert letters(database) == []
