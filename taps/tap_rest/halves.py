@@ -78,10 +78,12 @@ class Halves:
 
     def _too_many(self, window: Window) -> BadDataError:
         incremental = self._settings.incremental
+        names = "`incremental.granularity`"
+        if incremental is not None and incremental.window is None:
+            names = f"`incremental.window` and {names}"
         finer = (
-            "set `incremental.granularity`, if the API takes the end for all of that day or second, or "
+            f"set {names}, if the API takes the end for all of that day or second, or "
             if incremental is not None
-            and incremental.window is not None
             and incremental.granularity is None
             and incremental.until == "inclusive"
             else ""

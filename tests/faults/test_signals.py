@@ -210,9 +210,14 @@ def test_p06_while_nobody_reads_the_output(tmp_path: Path) -> None:
 @pytest.mark.parametrize("executable", ["tap-rest", "target-postgres"])
 def test_p06_while_python_imports(executable: str, tmp_path: Path) -> None:
     """No handler stands yet: the default action ends the process, with nothing printed."""
+    for module in ("singer_sdk", "click"):
+        (tmp_path / f"{module}.py").write_text(
+            "import time\nopen('importing', 'w').close()\ntime.sleep(60)\n"
+        )
     arguments = tap_config(tmp_path, base_url="http://127.0.0.1:9")
-    with process([str(BIN / executable), *arguments], env=ENVIRONMENT) as running:
-        time.sleep(0.15)
+    environment = {**ENVIRONMENT, "PYTHONPATH": str(tmp_path)}
+    with process([str(BIN / executable), *arguments], env=environment, cwd=tmp_path) as running:
+        wait_until(lambda: (tmp_path / "importing").exists(), "the imports")
         assert stopped(running, 143, -signal.SIGTERM) == ""
 
 

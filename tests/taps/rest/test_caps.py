@@ -108,7 +108,7 @@ def test_the_shortest_window_with_too_many_rows_is_refused(
     run = drive(Search(5, *[77] * CAP, 90)).run(stream)
     assert (run.code, run.ids(), run.is_complete) == (65, [1], False)
     assert f"Asked for `{at(ends[0])}` to `{at(ends[1])}`, the shortest window" in run.sentence
-    assert ("set `incremental.granularity`" in run.sentence) == (not finer)
+    assert ("set `incremental.window` and `incremental.granularity`" in run.sentence) == (not finer)
 
 
 def test_numbers_are_halved_too(drive: Begin) -> None:

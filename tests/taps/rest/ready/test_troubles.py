@@ -12,7 +12,7 @@ from taps.rest.api_server import Asked, Reply, Route, json_reply
 from taps.rest.drive import Drive, drive
 from taps.rest.ready.remote import REMOTES, Remote
 from taps.rest.ready.test_ready import on_host, texts
-from taps.rest.ready.troubles import LASTING, PASSING
+from taps.rest.ready.troubles import LASTING, passing
 
 from singerkit_shell.configfile import read_config
 from singerkit_shell.typed import take_as_typed
@@ -69,7 +69,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.mark.parametrize("name", sorted(REMOTES))
 def test_what_passes_is_waited_for(name: str, ready: Ready, waits: list[float]) -> None:
-    remote, troubles = REMOTES[name](), PASSING[name]
+    remote, troubles = REMOTES[name](), passing()[name]
     run = ready.run(remote, [one.reply for one in troubles])
     assert run.code == 0, run.sentence
     assert "check `records`" not in run.warnings
