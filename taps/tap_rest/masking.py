@@ -15,6 +15,7 @@ from singerkit_shell.secrets import MASK, names_secret, redactor
 __all__ = [
     "is_plain_value",
     "is_secret_name",
+    "is_secret_of_request",
     "listed_names",
     "looks_secret",
     "mask_credentials_of",
@@ -113,6 +114,12 @@ def url_of_config(url: str) -> str:
 def is_secret_name(name: str) -> bool:
     """Tell whether a header or parameter is a secret by its name."""
     return any(part in name.lower() for part in _SECRET_NAMES) or name.lower() in _SECRET_WORDS
+
+
+def is_secret_of_request(name: str, value: Any) -> bool:
+    """Tell whether a header or parameter is a secret by its name, and not only the name of a field (`sort_key: id`)."""
+    is_field = isinstance(value, str) and _FIELD.fullmatch(value) is not None and _is_key_of_rows(name)
+    return is_secret_name(name) and not is_field
 
 
 def _is_key_of_rows(name: str) -> bool:

@@ -44,17 +44,24 @@ def advices(config: Group, deliveries: Callable[[Group], list[Delivery]]) -> Ite
 
 
 def _of_transport(config: Group) -> Iterator[Finding]:
-    parts = urlsplit(config["base_url"])
-    host = parts.hostname or ""
-    is_here = host in ("localhost", "::1") or host.startswith("127.")
     has_header = any("auth" in name.lower() or "key" in name.lower() for name in config.get("headers", {}))
     has_credentials = has_header or config.get("auth", {"type": "none"})["type"] != "none"
-    if parts.scheme.lower() == "http" and has_credentials and not is_here:
-        yield Finding(
-            "http-credentials",
-            "base_url",
-            "`base_url` begins with `http://`: whoever is on the way reads the credentials; write `https://` if the API has it.",
-        )
+    urls = {"base_url": config["base_url"], "auth.token_url": config.get("auth", {}).get("token_url", "")}
+    for place, url in urls.items():
+        if has_credentials and _is_open(url):
+            yield Finding(
+                "http-credentials",
+                place,
+                f"`{place}` begins with `http://`: whoever is on the way reads the credentials; write `https://` if the API has it.",
+            )
+
+
+def _is_open(url: str) -> bool:
+    """Tell whether what is sent to a URL can be read on the way."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    is_here = host in ("localhost", "::1") or host.startswith("127.")
+    return parts.scheme.lower() == "http" and not is_here
 
 
 def _of_keys(stream: Group, place: str) -> Iterator[Finding]:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import parse_qsl
 
 from singerkit_shell.configfile import read_text
 from singerkit_shell.configtext import kind_of, value_of
 from singerkit_shell.secrets import names_secret
 from tap_rest.config import CONFIG_SCHEMA
 from tap_rest.linting.finding import Finding
+from tap_rest.masking import is_secret_of_request
 
 __all__ = ["places_with_references", "plain_secrets"]
 
 _MOST_BYTES = 16 << 20
-_IN_REQUESTS = ("key", "token", "auth", "secret", "cookie", "password", "signature")
 _URL_PASSWORD = re.compile(r"://[^/@\s:]*:[^/@\s]+@")
 _REFERENCES = ({"env"}, {"file"})
 
@@ -68,15 +69,21 @@ def _secrets(value: Any, schema: Any, place: str) -> Iterator[tuple[str, str]]:
         inner = known.get(key, said.get("additionalProperties"))
         at = f"{place}.{key}" if place else str(key)
         is_plain = isinstance(inner, Mapping) and inner.get("secret") is False
-        names_one = (
-            names_secret(str(key)) if key in known else any(word in str(key).lower() for word in _IN_REQUESTS)
-        )
+        names_one = names_secret(str(key)) if key in known else is_secret_of_request(str(key), item)
+        if key == "path" and isinstance(item, str):
+            yield from _secrets_in_query(item, at)
         if is_plain:
             continue
         if _is_literal(item, names_one=names_one):
             yield at, "".join(char if char.isascii() and char.isalnum() else "_" for char in str(key)).upper()
         else:
             yield from _secrets(item, inner, at)
+
+
+def _secrets_in_query(path: str, place: str) -> Iterator[tuple[str, str]]:
+    for name, value in parse_qsl(path.partition("?")[2]):
+        if is_secret_of_request(name, value) and _is_literal(value, names_one=True):
+            yield place, re.sub(r"\W", "_", name, flags=re.ASCII).upper()
 
 
 def _is_literal(value: Any, *, names_one: bool) -> bool:

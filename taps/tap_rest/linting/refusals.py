@@ -18,6 +18,7 @@ _LINE = re.compile(r" \(line \d+ of [^)]*\)")
 
 def refusals(config: dict[str, Any], tap: Callable[..., Any]) -> Iterator[Finding]:
     """Yield what is wrong with a config, whose texts from elsewhere become what they are; ``tap`` is `tap_rest.tap.TapRest`."""
+    given = _copied(config)  # a tap fills in what is said by default
     schema = copy.deepcopy(tap.config_jsonschema)  # type: ignore[attr-defined]  # it is a class
     tap.append_builtin_config(schema)  # type: ignore[attr-defined]
     problems = config_problems(config, schema)
@@ -34,8 +35,15 @@ def refusals(config: dict[str, Any], tap: Callable[..., Any]) -> Iterator[Findin
     except SingerkitError as error:
         yield _refused(str(error))
         return
-    for sentence in made.config_warnings(config):
+    for sentence in made.config_warnings(given):
         yield Finding("no-effect", place_in(sentence), sentence)
+
+
+def _copied(value: Any) -> Any:
+    """Return dicts and lists anew; texts know where they come from."""
+    if isinstance(value, dict):
+        return {name: _copied(item) for name, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
 def _refused(sentence: str) -> Finding:

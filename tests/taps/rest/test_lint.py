@@ -66,7 +66,17 @@ def written(folder: Path, stream: dict[str, Any], **config: Any) -> str:
 NUMBERED = {"type": "page", "size": 100}
 KEYED = {"replication_key": "updated_at", "incremental": SINCE}
 SECRET = canary("lint")
+OAUTH = {"type": "oauth2", "client_id": "us", "client_secret": {"env": "LINT_SECRET"}}
 CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, int]] = [
+    ("plain-secret", {"path": f"/rows?access_token={SECRET}"}, {}, "`streams[0].path` holds a secret", 0),
+    ("plain-secret", {"params": {"sig": SECRET}}, {}, "`streams[0].params.sig` holds a secret", 0),
+    (
+        "http-credentials",
+        {},
+        {"auth": OAUTH | {"token_url": "http://login.example/token"}},
+        "`auth.token_url` begins with `http://`",
+        0,
+    ),
     ("unknown-key", {"primary_key": ["id"]}, {}, "did you mean `primary_keys`?", 78),
     ("invalid", {"path": 1}, {}, "Expected `string`", 78),
     (
@@ -165,8 +175,9 @@ def test_every_rule_has_a_case_and_a_line_in_the_docs() -> None:
 
 
 def test_a_clean_config_has_nothing_to_say(tmp_path: Path, lint: Lint) -> None:
-    file = written(tmp_path, KEYED)
-    assert lint(file, "--strict") == (0, f"{file}: nothing to say.\n", "")
+    for more in ({}, {"retries": {"tries": 1}}):
+        file = written(tmp_path, KEYED | {"params": {"sort_key": "updated_at"}}, **more)
+        assert lint(file, "--strict") == (0, f"{file}: nothing to say.\n", "")
 
 
 def test_the_line_is_that_of_the_setting(tmp_path: Path, lint: Lint) -> None:
