@@ -1,8 +1,9 @@
 """Conditional requests: what an answer says of its version is sent with the same question by the next run, and 304 means nothing new.
 
 That is right where one answer is the whole read. Of several pages the first may be what it was while another has changed or is new: so
-nothing is kept of an answer that may be the first of several, and 304 with a link to another page is not believed. The state keeps the version beside a digest of what was asked for, and of what was sent of it: whoever
-selects another field, or asks for something else, is answered in full.
+nothing is kept of an answer that may be the first of several, and 304 with a link to another page is not believed. The state keeps the version
+beside a digest of what was asked for, and of what was sent of it: whoever selects another field, or asks for something else, is
+answered in full.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from tap_rest.heads import by_name
 from tap_rest.pages.lastpage import LastPage
 from tap_rest.pages.unread import signs_of_more
 from tap_rest.records import ReadPage
-from tap_rest.settings.stream import StreamSettings
 
 __all__ = ["Conditional"]
 
@@ -31,15 +31,6 @@ class Conditional:
 
     def __init__(self, name: str, warn: Callable[[str], None], is_in_doubt: Callable[[], bool]) -> None:
         self._name, self._warn, self._is_in_doubt = name, warn, is_in_doubt
-
-    @classmethod
-    def of(
-        cls, settings: StreamSettings, warn: Callable[[str], None], is_in_doubt: Callable[[], bool]
-    ) -> Conditional | None:
-        """Return those of a stream; None: it has none."""
-        if not settings.conditional:
-            return None
-        return cls(settings.name, warn, is_in_doubt)
 
     def pages(
         self, left: Any, question: Callable[[], str], ask: Callable[[Beginning], Iterator[ReadPage]]

@@ -56,6 +56,10 @@ class Deletions:
             if settings.replication_key is not None:
                 self._times.append(column_of(Path("", (settings.replication_key,), False)))
             self._is_marked = names_of(self._deletes.field) == (DELETED_AT,)
+            wanted_values = self._deletes.equals
+            listed = wanted_values if isinstance(wanted_values, list) else [wanted_values]
+            self._equals = {_text(one) for one in listed if one is not UNSET}
+            self._near_to_equals = {_loosely(text) for text in self._equals}
 
     def marked(self, records: Sequence[Raw], where: str) -> Sequence[Raw]:
         """Return the records with their marks.
@@ -104,10 +108,9 @@ class Deletions:
         raw = bytes(found) if isinstance(found, Raw) else b"null"
         assert self._deletes is not None  # noqa: S101  of the caller
         if self._deletes.equals is not UNSET:
-            wanted = self._deletes.equals
-            texts = {_text(one) for one in (wanted if isinstance(wanted, list) else [wanted])}
-            is_gone = _scalar(raw) in texts
-            if not is_gone and not self._is_told and _loosely(_scalar(raw)) in map(_loosely, texts):
+            text = _scalar(raw)
+            is_gone = text in self._equals
+            if not is_gone and not self._is_told and _loosely(text) in self._near_to_equals:
                 self._tell_of_another_spelling(raw)
             return is_gone
         if raw in (b"null", b"false", b"0", b'""'):

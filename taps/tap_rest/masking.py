@@ -41,13 +41,13 @@ _TOKEN = re.compile(r"(?=\S*[0-9])(?=\S*[A-Za-z])\S{16,}")
 def register_secrets(values: Mapping[str, Any]) -> None:
     """Mask the values of headers or parameters that are a secret by their name or by their look."""
     for name, value in values.items():
-        is_named = is_secret_name(name)
         # A list below a name like `sort_keys` holds words that messages are made of.
         are_words = isinstance(value, list) and not names_secret(name)
         for item in value if isinstance(value, list) else [value]:
+            is_named = is_secret_of_request(name, item)
             if is_named and isinstance(item, int | float):
                 redactor.add_number(item)
-            elif not isinstance(item, str) or (is_named and _FIELD.fullmatch(item) and _is_key_of_rows(name)):
+            elif not isinstance(item, str):
                 continue
             elif is_named and not (are_words and not re.search("[0-9]", item)):
                 redactor.add_reference(item)  # "Bearer abc", and what "Basic" holds in base64: its parts too

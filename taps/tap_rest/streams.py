@@ -131,7 +131,11 @@ class RestStream(PartitionedStream):
         self.first_reads = FirstPages(self.asking.pages, tap.room)
         self._reading = Reading(self)
         self._whole = WholeLoad(self)
-        self._conditional = Conditional.of(settings, self._tell, lambda: self._whole.is_in_doubt)
+        self._conditional = (
+            Conditional(settings.name, self._tell, lambda: self._whole.is_in_doubt)
+            if settings.conditional
+            else None
+        )
         self._tokens = token_reads(settings, self._tell)
         self.asks_onward = self._tokens is not None
         incremental = settings.incremental
@@ -445,11 +449,14 @@ class RestStream(PartitionedStream):
 
     def _question_and_fields(self, context: Context | None, params: Mapping[str, str]) -> str:
         """Return what tells one request from another, with what is sent of its answer, by all that the config says."""
-        settings = [msgspec.to_builtins(self.settings), msgspec.to_builtins(self.tap.api.errors)]
-        sent = [self.kinds, self.primary_keys, self.bookmark_key, settings]
+        sent = [self.kinds, self.primary_keys, self.bookmark_key, self._settings_of_answers]
         return digest_of(
             [self._question(), self.asking.question(context, params), self.constants(context), sent]
         )
+
+    @cached_property
+    def _settings_of_answers(self) -> Sequence[Any]:
+        return [msgspec.to_builtins(self.settings), msgspec.to_builtins(self.tap.api.errors)]
 
     @cached_property
     def _fingerprints(self) -> Mapping[str, str]:

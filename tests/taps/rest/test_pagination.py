@@ -202,19 +202,21 @@ def circle(*following: Any) -> Route:
     return route
 
 
+BY_CURSOR = {
+    "name": "rows",
+    "path": "/rows",
+    "records": "data",
+    "pagination": {"type": "cursor", "cursor": "next"},
+    "schema": {"properties": {"id": {}}},
+}
+
+
 @pytest.mark.parametrize(
     "following", [("1", "1"), ("1", "2", "1"), ("1", "2", "3", "1")], ids=["A-A", "A-B-A", "A-B-C-A"]
 )
 def test_circles_are_noticed(following: tuple[str, ...], run_tap: Any) -> None:
     with serving({"/rows": circle(*following)}) as api:
-        stream = {
-            "name": "rows",
-            "path": "/rows",
-            "records": "data",
-            "pagination": {"type": "cursor", "cursor": "next"},
-            "schema": {"properties": {"id": {}}},
-        }
-        run = run_tap(api.url, stream).ended(65)
+        run = run_tap(api.url, BY_CURSOR).ended(65)
     assert "circle" in run.sentence
     assert len(api.asked) <= len(following) + 1
 
@@ -222,14 +224,7 @@ def test_circles_are_noticed(following: tuple[str, ...], run_tap: Any) -> None:
 @pytest.mark.parametrize("end", [0, "0", -1, "-1", None, "", False])
 def test_tokens_that_lead_nowhere(end: Any, run_tap: Any) -> None:
     with serving({"/rows": circle("1", "2", end)}) as api:
-        stream = {
-            "name": "rows",
-            "path": "/rows",
-            "records": "data",
-            "pagination": {"type": "cursor", "cursor": "next"},
-            "schema": {"properties": {"id": {}}},
-        }
-        run = run_tap(api.url, stream).ended(0)
+        run = run_tap(api.url, BY_CURSOR).ended(0)
     assert [row["id"] for row in run.records("rows")] == [0, 1, 2]
     assert len(api.asked) == 3
 
