@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
-__all__ = ["COLUMNS", "NESTED_COLUMNS", "Files", "json_schema", "make", "offsets"]
+__all__ = ["COLUMNS", "NESTED_COLUMNS", "Files", "json_schema", "make", "offsets", "orders"]
 
 SEED = 20261122
 ROWS_PER_STATE = 100_000
@@ -92,7 +93,7 @@ class Files:
         return COLUMNS | NESTED_COLUMNS if self.nested else COLUMNS
 
 
-def json_schema(*, nested: bool) -> dict[str, object]:
+def json_schema(*, nested: bool) -> dict[str, Any]:
     """The stream's JSON Schema, as a tap would declare it: everything but the key may be null."""
     properties: dict[str, object] = {name: _JSON_TYPES[kind] for name, kind in COLUMNS.items()}
     properties["id"] = {"type": "integer"}
@@ -144,7 +145,7 @@ def _write(singer: Path, csv: Path, rows: Path, count: int, *, nested: bool) -> 
     ):
         to_singer.write(json.dumps(schema) + "\n")
         separator = ""
-        for number, (record, line, updated_at) in enumerate(_orders(count, nested=nested), 1):
+        for number, (record, line, updated_at) in enumerate(orders(count, nested=nested), 1):
             to_singer.write(f"{head}{record}{tail}")
             to_csv.write(line)
             to_rows.write(f"{separator}{record}")
@@ -158,7 +159,7 @@ def _state(updated_at: str) -> str:
     return json.dumps({"type": "STATE", "value": {"bookmarks": {"orders": bookmark}}}) + "\n"
 
 
-def _orders(count: int, *, nested: bool) -> Iterator[tuple[str, str, str]]:
+def orders(count: int, *, nested: bool) -> Iterator[tuple[str, str, str]]:
     """Yield each order as JSON text, as a CSV line and its ``updated_at``.
 
     Texts are drawn from pools that are rendered once: a million rows in some ten seconds.
