@@ -140,8 +140,9 @@ class InferredSchema:
             self._tell(sent, is_from_start=False)
         elif self._documented is None:
             _logger.warning(
-                "Stream %s has no records, so nothing can be inferred yet; a declared `schema` would help.",
+                "Stream %s has no records%s, so nothing can be inferred yet; a declared `schema` would help.",
                 self._settings.name,
+                " that its hook leaves" if "post_process" in self._settings.hooked else "",
             )
 
     def widens(

@@ -105,7 +105,9 @@ def url_of_config(url: str) -> str:
     except ValueError:
         return "a URL that cannot be read"
     query = "&".join(
-        f"{name}={MASK}" if sign and is_secret_name(unquote_plus(name)) else name + sign + value
+        f"{name}={MASK}"
+        if sign and is_secret_of_request(unquote_plus(name), unquote_plus(value))
+        else name + sign + value
         for name, sign, value in (pair.partition("=") for pair in parts.query.split("&"))
     )
     return redactor.mask_foreign(urlunsplit(parts._replace(query=query, fragment="")))
@@ -130,7 +132,7 @@ def _is_key_of_rows(name: str) -> bool:
 
 def looks_secret(name: str, value: str) -> bool:
     """Tell whether a header or parameter is a secret by its name, or by the look of its value."""
-    return is_secret_name(name) or _TOKEN.fullmatch(value) is not None
+    return is_secret_of_request(name, value) or _TOKEN.fullmatch(value) is not None
 
 
 def _shown_pair(pair: str, hidden: Collection[str]) -> str:

@@ -281,6 +281,11 @@ class RestStream(PartitionedStream):
         return self.asking.rows_came
 
     @property
+    def had_rows(self) -> bool:
+        """Whether an answer of this run had rows, be it that a hook left them all out."""
+        return self.rows_came > 0 or self.asking.rows_left_out > 0
+
+    @property
     def first_url(self) -> str | None:
         """The first URL of this run that was answered."""
         return self.asking.first_url
@@ -316,7 +321,7 @@ class RestStream(PartitionedStream):
         if self.rows_came:
             _logger.info("%s, of %d that came.", said, left_out + self.rows_came)
         else:
-            self._tell(f"{said}, which are all that came; if they are wanted, check it.")
+            self._tell(f"{said}, which are all that came; if they are wanted, have it return them.")
 
     def warn(self, sentence: str) -> None:
         """Warn of what was read: rows may be missing, so that none are removed."""

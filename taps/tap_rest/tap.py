@@ -171,9 +171,9 @@ class TapRest(SingerkitTap):
         asked = [self.client.shown(stream.first_url) for stream in streams if stream.first_url is not None]
         if not asked or self.start_state.get("bookmarks"):
             return
-        if any(stream.rows_came for stream in streams):
+        if any(stream.had_rows for stream in streams):
             for stream in streams:
-                if stream.parent is not None and stream.first_url is not None and not stream.rows_came:
+                if stream.parent is not None and stream.first_url is not None and not stream.had_rows:
                     self.warn_once(
                         stream.name,
                         f"No row of stream {stream.name} came below any parent: the first answer, of "

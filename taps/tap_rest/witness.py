@@ -118,7 +118,7 @@ class Witness:
             return
         if self._reader.has_rows(looked_at):
             raise BadDataError(
-                f"A rule of `errors` takes {where} for {response.taken_for!r}, and its answer has records, which would be lost; have the rule fit other "
+                f"A rule of `errors` takes {where} for `{response.taken_for}`, and its answer has records, which would be lost; have the rule fit other "
                 "answers only, or say `fail` or `retry` in it."
             )
 

@@ -201,6 +201,7 @@ def reader_watched() -> Iterator[None]:
         yield
         return
     is_over = threading.Event()
+    descriptor = os.dup(descriptor)  # stdout may be given another number meanwhile
     watch = threading.Thread(target=_watch, args=(descriptor, is_over), name="reader-watch", daemon=True)
     watch.start()
     try:
@@ -208,6 +209,7 @@ def reader_watched() -> Iterator[None]:
     finally:
         is_over.set()
         watch.join()
+        os.close(descriptor)
         stop_flag.give_up(None)
 
 

@@ -19,6 +19,7 @@ from tap_rest import exact
 from tap_rest.addresses import origin_of
 from tap_rest.answers import Response as Answer
 from tap_rest.headers import fits_a_header
+from tap_rest.hook.saying import heard
 from tap_rest.hook.shapes import Request, Response
 from tap_rest.settings.hook import HookSettings
 from tap_rest.storing import Limits
@@ -56,7 +57,7 @@ class Hooked:
             Stopped: a signal came.
         """
         try:
-            with self._lock:
+            with self._lock, heard(self._settings.path):
                 return stop_flag.within(None, work, f"a hook was at work; {_SAFE}.")
         except (HookError, Stopped):
             raise

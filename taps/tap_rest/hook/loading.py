@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import linecache
 import sys
 import threading
@@ -10,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from tap_rest.hook.calls import Hooked, HookError, failure_of
+from tap_rest.hook.saying import heard, listen
 from tap_rest.masking import register_secrets_inside
 from tap_rest.settings.hook import HookSettings, text_of
 from tap_rest.settings.stream import StreamSettings
@@ -46,17 +46,13 @@ def _made_of(settings: HookSettings) -> Any:
     register_secrets_inside(settings.settings)
     module = ModuleType("tap_rest_hook")
     module.__file__ = settings.file
-    # The pipe is stdout: a word of a hook there would be taken for a message.
-    vars(module)["__builtins__"] = {**vars(builtins), "print": _print}
+    listen()
     sys.modules[module.__name__] = module  # where dataclasses look for their own
     linecache.cache[settings.file] = len(text), None, text.splitlines(keepends=True), settings.file
     try:
-        exec(compile(text, settings.file, "exec"), vars(module))  # noqa: S102  the config names it to be run
-        made = module.Hook
-        return made(dict(settings.settings)) if settings.takes_settings else made()
+        with heard(settings.path):
+            exec(compile(text, settings.file, "exec"), vars(module))  # noqa: S102  the config names it to be run
+            made = module.Hook
+            return made(dict(settings.settings)) if settings.takes_settings else made()
     except (Exception, SystemExit) as error:
         raise HookError(failure_of(error, settings, "cannot be run", "nothing was asked")) from error
-
-
-def _print(*words: object, **options: Any) -> None:
-    print(*words, **{"file": sys.stderr, **options})

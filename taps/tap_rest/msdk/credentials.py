@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from singerkit_shell.secrets import names_secret
+from tap_rest.masking import is_secret_of_request
 from tap_rest.preview.variables import variable
 from tap_rest.preview.yamltext import literal
 
@@ -15,7 +16,6 @@ __all__ = ["VARIABLE", "Variables", "auth_of", "basic"]
 VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)\}?")
 """A text that is a variable already, as Meltano writes them."""
 _LOOKS_SECRET = re.compile(r"(?=\S*[0-9])(?=\S*[A-Za-z])[\w+/=.~-]{16,}")
-_SECRET_NAMES = ("key", "token", "auth", "secret", "cookie", "password", "signature")
 _DULL = ("accept", "accept-language", "content-type", "user-agent")
 
 
@@ -38,7 +38,7 @@ class Variables:
         return {name: self._masked(name, value, f"{setting}.{name}") for name, value in group.items()}
 
     def _masked(self, name: str, value: Any, setting: str) -> Any:
-        is_named = any(word in name.lower() for word in _SECRET_NAMES) or names_secret(name)
+        is_named = is_secret_of_request(name, value) or names_secret(name)
         if not isinstance(value, str):
             return (
                 self.of(value, setting)

@@ -308,7 +308,7 @@ def test_other_secrets_too(tmp_path: Path) -> None:
     assert config["streams"][0]["params"] == {
         "access_token": "${SHOP_ACCESS_TOKEN}",
         "kind": "a",
-        "sig": "1",
+        "sig": "${SHOP_SIG}",
         "token": "${SHOP_TOKEN}",
     }
     assert config["streams"][0]["headers"] == {"X-Own": "b"}
@@ -317,11 +317,13 @@ def test_other_secrets_too(tmp_path: Path) -> None:
 
 def test_what_stands_in_a_url(tmp_path: Path) -> None:
     config, text = taken(
-        tmp_path, {"api_url": f"https://ann:{SECRET}@api.shop.example/v1?api_key={SECRET}&a=b"}, {}
+        tmp_path,
+        {"api_url": f"https://ann:{SECRET}@api.shop.example/v1?api_key={SECRET}&sort_key=at&a=b"},
+        {},
     )
     assert config["base_url"] == "https://api.shop.example/v1"
     assert config["auth"] == {"type": "basic", "username": "ann", "password": "${SHOP_PASSWORD}"}
-    assert config["params"] == {"api_key": "${SHOP_API_KEY}", "a": "b"}
+    assert config["params"] == {"api_key": "${SHOP_API_KEY}", "sort_key": "at", "a": "b"}
     assert "SHOP_PASSWORD (api_url.password)" in text
     alone, _ = taken(tmp_path, {"auth_method": "basic", "username": SECRET}, {})
     assert alone["auth"] == {"type": "basic", "username": "${SHOP_USERNAME}", "password": ""}

@@ -139,6 +139,7 @@ def test_all_rows_left_out_is_told(run: Run, caplog: pytest.LogCaptureFixture) -
         )
     assert (ended.code, ended.rows) == (0, [])
     assert "left out 7 rows of stream rows, which are all that came" in caplog.text
+    assert "No row came at all" not in caplog.text
 
 
 SIGNING = """
@@ -295,7 +296,52 @@ def test_what_json_cannot_hold_is_refused(run: Run, row: str, place: str) -> Non
     assert f"has to return {'' if 'dict' in place else 'what JSON can hold, got '}{place}" in ended.sentence
 
 
-def test_an_error_is_a_sentence_without_data(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+TALKING = """
+def __init__(self, settings):
+    self._key = settings["key"]
+    print("made with", settings)
+def post_process(self, row, stream):
+    import os, subprocess, sys, threading
+    sys.stdout.write("on stdout " + self._key + "\\n")
+    sys.stdout.buffer.write(b"in bytes\\n")
+    sys.stderr.write("on stderr " + self._key)
+    talker = threading.Thread(target=lambda: print("in a thread"))
+    talker.start()
+    talker.join()
+    os.write(1, b"past Python\\n")
+    subprocess.run(["echo", "by a program"])
+    return row
+"""
+
+
+def test_what_a_hook_prints_is_logged_without_secrets_and_never_on_the_wire(run: Run, tmp_path: Path) -> None:
+    with serving({"/rows": lambda _: json_reply(ROWS[:1])}) as api:
+        run(api, TALKING, settings={"key": canary("TALK")})  # which writes the hook, too
+        config = {
+            "base_url": api.url,
+            "hook": {"path": "my_api.py", "settings": {"key": canary("TALK")}},
+            "streams": [STREAM],
+        }
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        done = subprocess.run(
+            [TAP, "--config", "config.json"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        )
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["type"] for line in done.stdout.splitlines() if '"RECORD"' in line] == ["RECORD"]
+    assert all(line.startswith("{") for line in done.stdout.splitlines())
+    assert {line.rpartition("| ")[2] for line in done.stderr.splitlines() if "| Hook" in line} == {
+        "Hook my_api.py: made with {'key': '***'}",
+        "Hook my_api.py: on stdout ***",
+        "Hook my_api.py: in bytes",
+        "Hook my_api.py: on stderr ***",
+        "Hook: in a thread",
+    }
+    assert {"past Python", "by a program"} <= {*done.stderr.splitlines()}
+    assert canary("TALK") not in done.stderr
+
+
+def test_an_error_is_a_sentence_without_data(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     with serving({"/rows": lambda _: json_reply(ROWS)}) as api:
         methods = """
         def post_process(self, row, stream):
@@ -309,7 +355,7 @@ def test_an_error_is_a_sentence_without_data(run: Run, capsys: pytest.CaptureFix
         in ended.sentence
     )
     assert "2026-01-01" not in ended.sentence
-    assert capsys.readouterr().err == "seen 1\n"
+    assert "Hook my_api.py: seen 1" in caplog.messages
 
 
 FILES: dict[str, tuple[str, str]] = {

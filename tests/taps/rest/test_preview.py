@@ -149,11 +149,14 @@ def test_test_shows_the_same_and_no_rows_where_logs_are_kept(api: Api, tmp_path:
 
 def test_a_config_is_drafted_from_a_url(api: Api, tmp_path: Path) -> None:
     code, out, err = tap(
-        "preview", f"{api.url}/orders?kind=a&api_key=other-secret-key", "-H", "X-Key: very-secret-key"
+        "preview",
+        f"{api.url}/orders?kind=a&sort_key=updated_at&api_key=other-secret-key",
+        "-H",
+        "X-Key: very-secret-key",
     )
     assert code == 0
     assert "secret-key" not in out + err
-    assert "GET " + f"{api.url}/orders?kind=a&api_key=***" in err
+    assert "GET " + f"{api.url}/orders?kind=a&sort_key=updated_at&api_key=***" in err
     assert "200, 10 records" in err
     drafted = json.loads(out)
     assert drafted["headers"] == {"X-Key": {"env": "X_KEY"}}
@@ -161,7 +164,7 @@ def test_a_config_is_drafted_from_a_url(api: Api, tmp_path: Path) -> None:
         {
             "name": "orders",
             "path": "/orders",
-            "params": {"kind": "a", "api_key": {"env": "API_KEY"}},
+            "params": {"kind": "a", "sort_key": "updated_at", "api_key": {"env": "API_KEY"}},
             "records": "$.data[*]",
             "primary_keys": ["id"],
             "replication_key": "updated_at",

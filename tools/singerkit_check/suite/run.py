@@ -240,7 +240,7 @@ def run_suite(
     failed = print_table(table)
     print("\n".join(table.broken), end="")
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
-        raise SingerkitError(f"The suite ended with {pytest.ExitCode(code)!r}; --details shows why.")
+        raise SingerkitError(f"The suite ended with `{pytest.ExitCode(code).name}`; --details shows why.")
     if failed:
         raise BadDataError(
             f"Expected an executable that keeps the rules of Singer, got {len(failed)} that failed "
