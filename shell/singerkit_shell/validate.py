@@ -108,8 +108,12 @@ def warn_of_unread_environment(config: Mapping[str, Any], schema: Mapping[str, A
         )
 
 
-def config_problems(config: dict[str, Any], schema: Mapping[str, Any]) -> list[str]:
+def config_problems(
+    config: dict[str, Any], schema: Mapping[str, Any], refused: Mapping[str, str] | None = None
+) -> list[str]:
     """Return a sentence for each problem; make of texts from elsewhere what they are, and fill in the defaults.
+
+    ``refused`` are settings of others at the top, with what to do instead.
 
     Where a text is not what its setting takes, nothing else is looked at.
     """
@@ -124,7 +128,7 @@ def config_problems(config: dict[str, Any], schema: Mapping[str, Any]) -> list[s
         ),
         key=lambda error: error.json_path,
     )
-    strange = unknown_keys(config, schema)
+    strange = unknown_keys(config, schema, refused)
     if not found and not strange:
         # singer-sdk's validator sets defaults on its way, and trips over what is not valid.
         found = list(JSONSchemaValidator(schema).iter_errors(config))
@@ -231,13 +235,17 @@ def check_no_input(path: str, option: str) -> None:
             )
 
 
-def unknown_keys(config: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
+def unknown_keys(
+    config: Mapping[str, Any], schema: Mapping[str, Any], refused: Mapping[str, str] | None = None
+) -> list[str]:
     """Return a sentence for each key, at any depth, that no setting has, with the setting that may be meant.
 
     An object of the schema whose ``additionalProperties`` is a schema, or that names no properties, takes any key.
     """
     return [
-        _not_done(key) or _unknown(_place([*path, key]), key, known, "setting", _elsewhere(key, path, schema))
+        (_of_others(key, refused or {}) if not path else None)
+        or _not_done(key)
+        or _unknown(_place([*path, key]), key, known, "setting", _elsewhere(key, path, schema))
         for path, key, known in _strange(config, schema, ())
     ]
 
@@ -259,6 +267,10 @@ def _strange(
             yield from _strange(item, others, (*path, key))
         elif known and others is not True:
             yield path, key, list(known)
+
+
+def _of_others(key: str, refused: Mapping[str, str]) -> str | None:
+    return f"There is no setting `{key}` here: {refused[key]}" if key in refused else None
 
 
 def _not_done(key: str) -> str | None:

@@ -37,6 +37,11 @@ SETTINGS: Mapping[str, Any] = {
         "`true` also deletes each row of a stream with a key whose record has a value in `_sdc_deleted_at`, as "
         "log-based streams say that a row is gone; else the row stays, with that value.",
     },
+    "activate_version": {
+        "type": "boolean",
+        "default": True,
+        "description": "`false` passes ACTIVATE_VERSION over: rows of other versions stay as they are.",
+    },
 }
 
 
@@ -55,6 +60,7 @@ class Settings:
     hard_delete: bool = True
     deletes_marked: bool = False
     number_type: str | None = None
+    follows_versions: bool = True
 
 
 def settings_of(config: Mapping[str, Any], given: frozenset[str]) -> Settings:
@@ -68,6 +74,7 @@ def settings_of(config: Mapping[str, Any], given: frozenset[str]) -> Settings:
         hard_delete=config["hard_delete"],
         deletes_marked=config["hard_delete"] and "hard_delete" in given,
         number_type=config.get("number_type"),
+        follows_versions=config["activate_version"],
     )
 
 

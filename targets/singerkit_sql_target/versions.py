@@ -117,6 +117,12 @@ class Versions:
 
     def is_kept(self, stream: str, version: int) -> bool:
         """Whether every row is kept, whatever its version."""
+        if not self._settings.follows_versions:
+            self._tell(
+                stream,
+                f"({version}) is passed over, as `activate_version: false` says: rows of other versions stay.",
+            )
+            return True
         if not (self._settings.append_only and self._settings.hard_delete):
             return False
         self._tell(

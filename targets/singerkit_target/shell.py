@@ -177,6 +177,10 @@ class SingerkitTarget(Target):
     state_file: str | None = None
     given_keys: frozenset[str] = frozenset()
     """The keys of the config as it was given, before defaults."""
+    settings_of_others: ClassVar[Mapping[str, Any]] = {}
+    """Settings of another loader that are taken, and no settings of this one: `take_over` says what becomes of them."""
+    refused_settings: ClassVar[Mapping[str, str]] = {}
+    """Settings of another loader that are not taken, each with what to do instead."""
     always_exact = False  # tests compare both paths
     _reads_environment = False
 
@@ -195,17 +199,41 @@ class SingerkitTarget(Target):
             config_jsonschema["properties"].setdefault(name, dict(setting))
 
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
-        schema = self.config_jsonschema
-        self.append_builtin_config(schema)
+        schema = self._taken_schema(self._config)
         redactor.add_from_config(self._config)
         self.given_keys = frozenset(self._config)
-        problems = config_problems(self._config, schema) or self.further_problems()
+        problems = config_problems(self._config, schema, self.refused_settings)
+        problems = problems or self.take_over() or self.further_problems()
         if problems and raise_errors:
             raise ConfigurationError(
                 ended(f"The config{config_place()} is not valid: {'; '.join(problems)}")
                 + " Nothing was read."
             )
         return problems
+
+    @classmethod
+    def _taken_schema(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The schema of a config, with the settings of another loader where ``given`` is one of that."""
+        if cls.is_of_others(given):
+            return cls._with_those_of_others()
+        schema = cls.config_jsonschema
+        cls.append_builtin_config(schema)
+        return schema
+
+    @classmethod
+    def _with_those_of_others(cls) -> dict[str, Any]:
+        schema = cls.config_jsonschema
+        cls.append_builtin_config(schema)
+        return {**schema, "properties": {**cls.settings_of_others, **schema["properties"]}}
+
+    @classmethod
+    def is_of_others(cls, _config: Mapping[str, Any]) -> bool:
+        """Whether a config is one of the loader whose settings are taken."""
+        return False
+
+    def take_over(self) -> list[str]:
+        """Put our settings in the place of those of another loader; return the problems."""
+        return []
 
     def further_problems(self) -> list[str]:
         """Problems that a JSON Schema cannot tell, a sentence each without its full stop."""
@@ -332,8 +360,7 @@ class SingerkitTarget(Target):
             )
             print_about(cls._get_about_info(), about_format, promises)
             return
-        schema = cls.config_jsonschema
-        cls.append_builtin_config(schema)
+        schema = cls._with_those_of_others()
         given = {} if config is None else config.config
         if config is not None and config.parse_env:
             given = given | environment_config(schema, cls._env_var_prefix)

@@ -12,6 +12,7 @@ from psycopg2.extensions import make_dsn, parse_dsn
 from singerkit_shell.certificates import authority_problem, file_problem
 from singerkit_shell.signals import stop_flag
 from singerkit_state.postgres.errors import connection_error
+from target_postgres.pem import file_of, is_pem
 
 __all__ = [
     "Connection",
@@ -37,6 +38,7 @@ _FIELDS: Mapping[str, str] = {
     "sslkey": "sslkey",
     "service": "service",
 }
+_FILES = ("sslrootcert", "sslcert", "sslkey")
 _PLACES = ("dsn", "host", "port", "database", "service")
 _KEEPALIVES: Mapping[str, Any] = {
     "keepalives": 1,
@@ -93,6 +95,7 @@ def dsn_of(config: Mapping[str, Any]) -> str:
         psycopg2.ProgrammingError: `dsn` is not a DSN.
     """
     fields = {libpq: config[ours] for ours, libpq in _FIELDS.items() if config.get(ours) is not None}
+    fields |= {name: file_of(fields[name]) for name in _FILES if is_pem(fields.get(name))}
     given = parse_dsn(config["dsn"]) if config.get("dsn") else {}
     settings = {
         **_KEEPALIVES,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, ClassVar
@@ -15,6 +15,7 @@ from singerkit_state.postgres.url import name_problem
 from singerkit_target.contract import Loader
 from singerkit_target.load import Limits
 from target_postgres.domain import ABILITIES
+from target_postgres.other_configs import PIPELINEWISE, THEIRS, has_theirs, taken_over
 
 __all__ = ["TargetPostgres", "main"]
 
@@ -50,9 +51,15 @@ class TargetPostgres(SqlTarget):
                 "enum": ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"],
                 "description": "How far TLS is required and checked, as in libpq.",
             },
-            "sslrootcert": {**_NAME, "description": "File with the certificates of trusted authorities."},
-            "sslcert": {**_NAME, "description": "File with the client certificate."},
-            "sslkey": {**_NAME, "description": "File with the key of the client certificate."},
+            "sslrootcert": {
+                **_NAME,
+                "description": "File with the certificates of trusted authorities, or their text in PEM.",
+            },
+            "sslcert": {**_NAME, "description": "File with the client certificate, or its text in PEM."},
+            "sslkey": {
+                **_NAME,
+                "description": "File with the key of the client certificate, which only its owner may read, or its text in PEM.",
+            },
             "connect_timeout": {
                 "type": "integer",
                 "minimum": 1,
@@ -117,6 +124,25 @@ class TargetPostgres(SqlTarget):
     }
 
     store_abilities = ABILITIES
+    settings_of_others = THEIRS
+    refused_settings = PIPELINEWISE
+
+    @classmethod
+    def is_of_others(cls, config: Mapping[str, Any]) -> bool:
+        return has_theirs(config)
+
+    def take_over(self) -> list[str]:
+        if not has_theirs(self._config):
+            return []
+        made = taken_over({name: self._config[name] for name in self.given_keys})
+        defaults = {name: value for name, value in self._config.items() if name not in self.given_keys}
+        self._config = defaults | made.config
+        self.given_keys = frozenset(made.config.keys() - made.added.keys())
+        if made.problems:
+            return made.problems
+        for note in made.told():
+            self.logger.warning("%s", note)
+        return []
 
     def limits(self) -> Limits:
         """As of every target, and a unit is held in memory in case that the server loses it."""

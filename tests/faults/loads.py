@@ -41,10 +41,10 @@ def MARKED(value: Mapping[str, Any], *, complete: bool = False, pipeline: str = 
     return STATE({**value, MARK: {"run": "r1", "pipeline": pipeline, "complete": complete}})
 
 
-def command(folder: Path, database: str, config: Mapping[str, Any], *arguments: str) -> list[str]:
-    """Return the command of a run whose config file is put into ``folder``."""
+def command(folder: Path, database: str | None, config: Mapping[str, Any], *arguments: str) -> list[str]:
+    """Return the command of a run whose config file is put into ``folder``; it says where PostgreSQL is where ``database`` does not."""
     path = folder / "config.json"
-    path.write_text(json.dumps({"dsn": database, **config}))
+    path.write_text(json.dumps(config if database is None else {"dsn": database, **config}))
     return [TARGET, "--config", str(path), *arguments]
 
 

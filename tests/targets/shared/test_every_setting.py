@@ -93,6 +93,7 @@ SHOWN_ELSEWHERE = SHARED_SHOWN_ELSEWHERE | {
     "reconnect_seconds": "test_d03_the_server_stays_away",
     "answer_seconds": "test_a_server_that_does_not_answer_is_hung_up_on",
     "replay_bytes": "test_d01_a_unit_that_is_not_held_is_left_to_the_next_run",
+    "activate_version": "test_a_version_is_passed_over_where_that_is_asked_for",
     "embedded": "test_it_is_there_when_it_is_asked_for_by_name_or_with_an_empty_config",
     "embedded_folder": "test_it_is_there_when_it_is_asked_for_by_name_or_with_an_empty_config",
 }

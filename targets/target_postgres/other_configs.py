@@ -1,0 +1,216 @@
+"""Configs of other loaders for PostgreSQL: those of MeltanoLabs' target-postgres (0.8) work as they are, pipelinewise's are refused by name."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["PIPELINEWISE", "THEIRS", "TakenOver", "has_theirs", "taken_over"]
+
+_FLAG: Mapping[str, Any] = {"type": "boolean"}
+_TEXT: Mapping[str, Any] = {"type": "string", "minLength": 1}
+_PATH: Mapping[str, Any] = {**_TEXT, "secret": False}
+_MODES = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+
+_ONLY_THEIRS: Mapping[str, Any] = {
+    "dialect+driver": _PATH,
+    "sqlalchemy_url": {**_TEXT, "secret": True},
+    "use_copy": _FLAG,
+    "interpret_content_encoding": _FLAG,
+    "sanitize_null_text_characters": _FLAG,
+    "ssl_enable": _FLAG,
+    "ssl_mode": {"type": "string", "enum": _MODES},
+    "ssl_certificate_authority": _PATH,
+    "ssl_client_certificate_enable": _FLAG,
+    "ssl_client_certificate": _PATH,
+    "ssl_client_private_key": {**_TEXT, "secret": True},
+    "ssl_storage_directory": _PATH,
+}
+"""What no other loader calls so: a config with one of these is theirs."""
+
+_SHARED: Mapping[str, Any] = {
+    "batch_size_rows": {"type": "integer", "minimum": 1},
+    "ssh_tunnel": {"type": ["object", "null"]},
+    "process_activate_version_messages": _FLAG,
+    "stream_maps": {"type": ["object", "null"]},
+    "stream_map_config": {"type": ["object", "null"]},
+    "faker_config": {"type": ["object", "null"]},
+    "flattening_enabled": _FLAG,
+    "flattening_max_depth": {"type": ["integer", "null"]},
+    "flattening_max_key_length": {"type": ["integer", "null"]},
+    "flattening_separator": {"type": "string"},
+}
+"""What other targets of singer-sdk have, too: taken where the config is theirs, and else refused."""
+
+THEIRS: Mapping[str, Any] = {**_ONLY_THEIRS, **_SHARED}
+
+_DEFAULTS: Mapping[str, Any] = {
+    "default_target_schema": "melty",
+    "add_record_metadata": True,
+    "hard_delete": False,
+}
+"""Where theirs differ from ours."""
+
+_HOME_FILES = frozenset(
+    f"~/.postgresql/{name}" for name in ("root.crl", "root.crt", "postgresql.crt", "postgresql.key")
+)
+"""What their defaults say: where libpq looks by itself."""
+
+_OF_A_URL = ("host", "port", "user", "password", "database")
+_WITHOUT_EFFECT = ("dialect+driver", "use_copy", "ssl_storage_directory")
+_SSL: Mapping[str, Mapping[str, str]] = {
+    "ssl_enable": {"ssl_mode": "sslmode", "ssl_certificate_authority": "sslrootcert"},
+    "ssl_client_certificate_enable": {
+        "ssl_client_certificate": "sslcert",
+        "ssl_client_private_key": "sslkey",
+    },
+}
+_POSTGRES = re.compile(r"postgres(?:ql)?(?:\+\w+)?(?=://)")
+
+PIPELINEWISE: Mapping[str, str] = {
+    "dbname": "write `database`",
+    "ssl": "write `sslmode`",
+    "flush_all_streams": "a STATE commits what came of all streams; remove it",
+    "parallelism": "streams are loaded over one connection, in one transaction; remove it",
+    "max_parallelism": "streams are loaded over one connection, in one transaction; remove it",
+    "default_target_schema_select_permission": "grant it in the database, as with `ALTER DEFAULT PRIVILEGES`",
+    "schema_mapping": "give each tap a config with a `default_target_schema` of its own",
+    "add_metadata_columns": "write `add_record_metadata`",
+    "data_flattening_max_level": "objects are stored as `jsonb`; remove it",
+    "primary_key_required": "a stream without a key appends; remove it",
+    "disable_table_cache": "tables are looked at in each run; remove it",
+    "temp_dir": "rows go to COPY without a file; remove it",
+}
+"""The settings of pipelinewise-target-postgres (2.1) that are called otherwise here, or not needed, with what to do."""
+
+
+def has_theirs(config: Mapping[str, Any]) -> bool:
+    """Tell whether a config is one of MeltanoLabs' target-postgres."""
+    return not config.keys().isdisjoint(_ONLY_THEIRS)
+
+
+@dataclass
+class TakenOver:
+    """A config in our words: what is set, what their defaults added, and what cannot be taken."""
+
+    config: dict[str, Any]
+    added: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def rename(self, theirs: str, ours: str, value: Any) -> None:
+        if ours in self.config:
+            self.problems.append(f"`{theirs}` and `{ours}` are one setting; remove one of them")
+        else:
+            self.config[ours] = value
+
+    def told(self) -> list[str]:
+        """What the run warns of."""
+        if not self.added:
+            return [f"{note}." for note in self.notes]
+        values = ", ".join(f"`{name}` is {json.dumps(value)}" for name, value in sorted(self.added.items()))
+        return [
+            *(f"{note}." for note in self.notes),
+            "This is a config of MeltanoLabs' target-postgres by its names, so that what it leaves out is as there: "
+            f"{values}; write them down where that is meant.",
+        ]
+
+
+def taken_over(given: Mapping[str, Any]) -> TakenOver:
+    """Return a config of theirs, whose types are checked already, with our names and their defaults."""
+    theirs = {name: given[name] for name in given.keys() & THEIRS.keys() if given[name] is not None}
+    made = TakenOver({name: value for name, value in given.items() if name not in THEIRS})
+    for name in _WITHOUT_EFFECT:
+        theirs.pop(name, None)
+    _take_address(made, theirs, str(given.get("dialect+driver", "postgresql")))
+    _take_values(made, theirs)
+    _take_methods(made, theirs)
+    _refuse_maps(made, theirs)
+    for name, value in _DEFAULTS.items():
+        if name not in made.config:
+            made.config[name] = made.added[name] = value
+    return made
+
+
+def _take_address(made: TakenOver, theirs: Mapping[str, Any], driver: str) -> None:
+    url = theirs.get("sqlalchemy_url")
+    if url is None:
+        if not driver.startswith("postgresql"):
+            made.problems.append(
+                "Expected `postgresql` and a driver at `dialect+driver`, got something else; remove it"
+            )
+        _take_certificates(made, theirs)
+        return
+    if _POSTGRES.match(url) is None:
+        made.problems.append("Expected a URL that begins with `postgresql` at `sqlalchemy_url`")
+        return
+    ignored = sorted(
+        [*(name for name in _OF_A_URL if made.config.pop(name, None) is not None)]
+        + [name for name in theirs if name.startswith("ssl_")]
+    )
+    if ignored:
+        made.notes.append(
+            f"`sqlalchemy_url` says all of the connection, as with MeltanoLabs' target-postgres; "
+            f"{', '.join(f'`{name}`' for name in ignored)} beside it {'has' if len(ignored) == 1 else 'have'} no effect"
+        )
+    made.rename("sqlalchemy_url", "dsn", _POSTGRES.sub("postgresql", url, count=1))
+
+
+def _take_certificates(made: TakenOver, theirs: Mapping[str, Any]) -> None:
+    for switch, names in _SSL.items():
+        if not theirs.get(switch):
+            continue
+        given = {"ssl_mode": "verify-full"} | dict(theirs) if switch == "ssl_enable" else theirs
+        for name, ours in names.items():
+            if given.get(name, "") not in {"", *_HOME_FILES}:
+                made.rename(name, ours, given[name])
+
+
+def _take_values(made: TakenOver, theirs: Mapping[str, Any]) -> None:
+    if theirs.get("sanitize_null_text_characters"):
+        made.rename("sanitize_null_text_characters", "on_unstorable", "replace")
+    if theirs.get("interpret_content_encoding"):
+        made.problems.append(
+            "`interpret_content_encoding` is not done for `base16`, which stays text as it came; `base64` goes to `bytea` without "
+            "it: remove it"
+        )
+    if "batch_size_rows" in theirs:
+        made.rename("batch_size_rows", "commit_rows", theirs["batch_size_rows"])
+
+
+def _take_methods(made: TakenOver, theirs: Mapping[str, Any]) -> None:
+    if "process_activate_version_messages" in theirs:
+        made.rename(
+            "process_activate_version_messages",
+            "activate_version",
+            theirs["process_activate_version_messages"],
+        )
+    if made.config.get("activate_version", True) and made.config.get("add_record_metadata") is False:
+        # They refuse it, too.
+        made.problems.append(
+            "`activate_version` needs `add_record_metadata`: without it rows have no version; set one of them to the other's value"
+        )
+    if made.config.get("load_method") == "append-only":
+        made.config["load_method"] = "upsert"
+        made.notes.append(
+            "MeltanoLabs' target-postgres upserts streams with a key under `load_method: append-only`, its default, and so does "
+            "this run of its config; to append, write the config in the names of this target"
+        )
+
+
+def _refuse_maps(made: TakenOver, theirs: Mapping[str, Any]) -> None:
+    if theirs.get("ssh_tunnel", {}).get("enable"):
+        made.problems.append(
+            "`ssh_tunnel` is not done here: open a tunnel with `ssh -L`, and name its end with `host` and `port`"
+        )
+    for name in ("stream_maps", "stream_map_config", "faker_config"):
+        if theirs.get(name):
+            made.problems.append(
+                f"`{name}` is not done here: no stream or field would be left out, renamed or changed (to leave fields out, use "
+                "`select` of the tap); remove it"
+            )
+    if theirs.get("flattening_enabled") and theirs.get("flattening_max_depth", 1) != 0:
+        made.problems.append("`flattening_enabled` is not done here: records would stay nested; remove it")
