@@ -56,7 +56,7 @@ class SqlLoader:
     ) -> None:
         self.domain = dialect.domain
         self.abilities = replace(
-            dialect.abilities, appends=settings.append_only, deletes=settings.deletes_marked, reads_texts=True
+            dialect.abilities, appends=settings.appends, deletes=settings.deletes_marked, reads_texts=True
         )
         self.doubts: list[str] = []
         self._dialect, self._settings, self._log = dialect, settings, log
@@ -284,6 +284,10 @@ class SqlLoader:
         self._safe = None
         self._run = self._begun.again(self._tables)
         self._tables.clear()
+
+    def methods_without_stream(self) -> list[str]:
+        """The patterns in `load_method` that match no stream of the run."""
+        return self._settings.methods.unmatched(self._tables)
 
     def column_types_without_column(self) -> list[str]:
         """The names in `column_types` that no stream of the run had a column for."""

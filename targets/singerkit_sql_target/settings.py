@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from singerkit_sql_target.methods import Method, Methods, method_problems, methods_of
+
 __all__ = ["SETTINGS", "Settings", "problems", "settings_of"]
 
 NAME: Mapping[str, Any] = {"type": "string", "minLength": 1, "secret": False}
@@ -17,11 +19,13 @@ SETTINGS: Mapping[str, Any] = {
         "description": "Schema for the tables, the state row and the dead letters; created if missing.",
     },
     "load_method": {
-        "type": "string",
-        "enum": ["upsert", "append-only"],
+        "type": ["string", "object"],
+        "additionalProperties": {"type": "string"},
+        "minProperties": 1,
         "default": "upsert",
-        "description": "`upsert` replaces rows by key, and appends where a stream has none; `append-only` "
-        "always appends, and deletes nothing: at ACTIVATE_VERSION rows of other versions stay.",
+        "description": "How rows go into the tables, for all streams or by globs over their names, of which the most exact one counts: "
+        '`{"orders": "append", "log_*": "append", "*": "upsert"}`. `upsert` replaces rows by key, and appends where a stream has none; '
+        "`append` (also `append-only`) keeps every row, and deletes nothing: at ACTIVATE_VERSION rows of other versions stay.",
     },
     "column_types": {
         "type": "object",
@@ -31,8 +35,8 @@ SETTINGS: Mapping[str, Any] = {
     "hard_delete": {
         "type": "boolean",
         "default": True,
-        "description": "At ACTIVATE_VERSION delete rows of other versions (not under `load_method: append-only`, "
-        "where `true` is refused); else set `_sdc_deleted_at`. Without "
+        "description": "At ACTIVATE_VERSION delete rows of other versions (not of streams that `load_method` appends; "
+        "where that are all, `true` is refused); else set `_sdc_deleted_at`. Without "
         "`add_record_metadata` neither: rows then have no version, and rows without one always stay. Where it is given, "
         "`true` also deletes each row of a stream with a key whose record has a value in `_sdc_deleted_at`, as "
         "log-based streams say that a row is gone; else the row stays, with that value.",
@@ -55,12 +59,16 @@ class Settings:
     schema: str
     column_types: Mapping[str, str] = field(default_factory=dict)
     with_metadata: bool = False
-    append_only: bool = False
+    methods: Methods = field(default_factory=Methods)
     loads_extra: bool = False
     hard_delete: bool = True
     deletes_marked: bool = False
     number_type: str | None = None
     follows_versions: bool = True
+
+    def appends(self, stream: str) -> bool:
+        """Whether every row of a stream is kept."""
+        return self.methods.of(stream) is Method.APPEND
 
 
 def settings_of(config: Mapping[str, Any], given: frozenset[str]) -> Settings:
@@ -69,7 +77,7 @@ def settings_of(config: Mapping[str, Any], given: frozenset[str]) -> Settings:
         schema=config["default_target_schema"],
         column_types=config.get("column_types", {}),
         with_metadata=config["add_record_metadata"],
-        append_only=config["load_method"] == "append-only",
+        methods=methods_of(config["load_method"]),
         loads_extra=config["extra"] == "load",
         hard_delete=config["hard_delete"],
         deletes_marked=config["hard_delete"] and "hard_delete" in given,
@@ -80,8 +88,12 @@ def settings_of(config: Mapping[str, Any], given: frozenset[str]) -> Settings:
 
 def problems(config: Mapping[str, Any], given: frozenset[str]) -> list[str]:
     """Problems that a JSON Schema cannot tell; ``given`` are the keys that the user wrote."""
-    if config["load_method"] == "append-only" and "hard_delete" in given and config["hard_delete"]:
+    if found := method_problems(config["load_method"]):
+        return found
+    methods = methods_of(config["load_method"])
+    appends_all = methods.is_one and methods.may_be(Method.APPEND)
+    if appends_all and "hard_delete" in given and config["hard_delete"]:
         return [
-            "Expected `false` at `hard_delete`, or nothing, since `load_method: append-only` deletes no row, got `true`"
+            "Expected `false` at `hard_delete`, or nothing, since `load_method: append` deletes no row, got `true`"
         ]
     return []

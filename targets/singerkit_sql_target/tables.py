@@ -157,7 +157,7 @@ def fit_table(
     every = {column.name: column for column in stream.columns} | metadata
     wanted = {columns[name]: _new_type(fitting, column) for name, column in every.items()}
     is_of_this_run = is_empty if former is None else former.is_of_this_run
-    keys = () if settings.append_only else tuple(columns[key] for key in stream.key_properties)
+    keys = () if settings.appends(stream.name) else tuple(columns[key] for key in stream.key_properties)
     read_anew = fitting.read_anew(keys)
     _check_key(fitting, existing, columns, keys)
     if existing is None:
@@ -213,12 +213,12 @@ def _check_key(
                 f"{where}, got rows that are not{since}; what is stored is untouched: read the stream anew: run "
                 f"{fitting.start_over}, `DROP TABLE {fitting.quoted}`, then the pipeline again; or give the stream a key that they have."
             )
-        if not keys and before and not fitting.settings.append_only:
+        if not keys and before and not fitting.settings.appends(fitting.stream.name):
             raise BadDataError(
                 f"Stream `{stream.name}` has no key, and rows of its table {where} replace each other by {quoted(before)}: each one "
                 "that comes again would be there twice; what is stored is untouched: give the stream its key (tap-rest, tap-sqlite: "
                 f'`"primary_keys": {json.dumps(before, ensure_ascii=False)}`), or, to have each row appended, set `load_method` '
-                "to `append-only`, then run again."
+                "to `append`, then run again."
             )
         if keys and before:
             fitting.tell_key_changed(stream.key_properties, before)
@@ -426,7 +426,7 @@ def _as_stored(
                 f"`{stream.name}`, got one of type `{type_}`; what is stored is untouched: choose another type "
                 f"(`{fitting.dialect.types[column.kind]}` is the default), then run again."
             )
-        if fitting.settings.append_only:  # every row is kept, whatever becomes of its key
+        if fitting.settings.appends(stream.name):  # every row is kept, whatever becomes of its key
             return _telling_the_statement(fitting, replace(found, is_key=False), columns[column.name])
         name = columns[column.name]
         _judge_key(fitting, column, found, type_, is_there=existing is not None and name in existing.columns)

@@ -8,8 +8,10 @@ from dataclasses import replace
 from typing import IO, Any, ClassVar, Protocol
 from urllib.parse import quote
 
+from singerkit_sql_target.methods import Method, methods_of
 from singerkit_state.lineage import WaysOut
 from singerkit_target.abilities import Abilities
+from singerkit_target.delivery import Ways
 from singerkit_target.shell import SingerkitTarget
 
 __all__ = ["SqlTarget"]
@@ -17,6 +19,7 @@ __all__ = ["SqlTarget"]
 
 class _Loader(Protocol):
     def column_types_without_column(self) -> list[str]: ...
+    def methods_without_stream(self) -> list[str]: ...
 
 
 class SqlTarget(SingerkitTarget):
@@ -28,8 +31,16 @@ class SqlTarget(SingerkitTarget):
 
     @classmethod
     def abilities(cls, config: Mapping[str, Any]) -> Abilities:
-        """Those of the store; `append-only` keeps every row."""
-        return replace(cls.store_abilities, appends=config.get("load_method") == "append-only")
+        """Those of the store; `load_method` may keep every row."""
+        methods = methods_of(config.get("load_method", "upsert"))
+        return replace(cls.store_abilities, appends=lambda stream: methods.of(stream) is Method.APPEND)
+
+    @classmethod
+    def ways_of_rows(cls, config: Mapping[str, Any]) -> Ways:
+        """What `load_method` says, of some streams the one, of some the other."""
+        methods = methods_of(config.get("load_method", "upsert"))
+        appends = methods.may_be(Method.APPEND)
+        return Ways(replaces=not (appends and methods.is_one), appends=appends)
 
     def ways_out(self, pipeline: str) -> WaysOut:
         """As of every target, and where in its database this one keeps the state."""
@@ -45,5 +56,10 @@ class SqlTarget(SingerkitTarget):
                 "`column_types` names `%s`, and this run had no such stream with such a column: correct the name, unless "
                 "that is left out on purpose.",
                 name,
+            )
+        for pattern in self._loader.methods_without_stream() if self._loader else ():
+            self.logger.warning(
+                "`load_method` names `%s`, and this run had no stream that it matches: correct the name, unless that is left out on purpose.",
+                pattern,
             )
         return counts

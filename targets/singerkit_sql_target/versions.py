@@ -21,9 +21,9 @@ from singerkit_wire.stream import DELETED_AT, VERSION
 __all__ = ["Others", "Version", "Versions"]
 
 
-def _told_of_versions(settings: Settings) -> str:
+def _told_of_versions(stream: str, settings: Settings) -> str:
     """What a version does where rows may be those of another pipeline."""
-    if not settings.with_metadata or (settings.append_only and settings.hard_delete):
+    if not settings.with_metadata or (settings.appends(stream) and settings.hard_delete):
         return ""
     return f", and an ACTIVATE_VERSION that would {_removing(settings)} rows of other versions ends the run"
 
@@ -51,7 +51,7 @@ class Others:
             "no more, forget its state with %s.",
             stream,
             ", ".join(f"`{name}`" for name in self.names[:3]),
-            _told_of_versions(settings),
+            _told_of_versions(stream, settings),
             self.names[0],
             self.forget(self.names[0]),
         )
@@ -123,11 +123,11 @@ class Versions:
                 f"({version}) is passed over, as `activate_version: false` says: rows of other versions stay.",
             )
             return True
-        if not (self._settings.append_only and self._settings.hard_delete):
+        if not (self._settings.appends(stream) and self._settings.hard_delete):
             return False
         self._tell(
             stream,
-            f"({version}) removes nothing under `load_method: append-only`, which keeps every row: rows of other versions stay, and "
+            f"({version}) removes nothing under `load_method: append`, which keeps every row: rows of other versions stay, and "
             "carry theirs with `add_record_metadata`. To have them marked, set `hard_delete` to false; to have them deleted, set "
             "`load_method` to `upsert`.",
         )

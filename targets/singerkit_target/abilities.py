@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from singerkit_wire.domain import Domain, Numbers
 
-__all__ = ["Abilities", "Domain", "NameCase", "Numbers"]
+__all__ = ["Abilities", "Domain", "NameCase", "Numbers", "always", "never"]
+
+
+def always(_stream: str) -> bool:
+    """It is so of each stream."""
+    return True
+
+
+def never(_stream: str) -> bool:
+    """It is so of no stream."""
+    return False
 
 
 class NameCase(enum.Enum):
@@ -22,14 +33,14 @@ class Abilities:
     """What a target can do; shared code asks this, and knows no store.
 
     ``is_log``: rows are appended as they came, in their order, dates and UUIDs as the text they were, integers of any
-    size. ``appends``: every row is kept, those with the same key too. ``transactional_ddl``: a table that a transaction
+    size. ``appends`` tells of a stream whether every row of it is kept, those with the same key too. ``transactional_ddl``: a table that a transaction
     makes or alters goes back with it. ``savepoints``: a transaction can go back to a point inside it. ``spans_tables``:
     several tables and the state are one transaction. ``merges``: it has one statement that updates the rows whose key is
     there and inserts the others. ``deletes``: a row goes whose record says that it is gone. ``reads_texts``: rows are taken as values, not as they stand on the wire.
     """
 
     is_log: bool = False
-    appends: bool = False
+    appends: Callable[[str], bool] = never
     transactional_ddl: bool = False
     savepoints: bool = False
     spans_tables: bool = False

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from singerkit_state.delivery import Delivery, Guarantee
 
-__all__ = ["deliveries"]
+__all__ = ["Ways", "deliveries"]
 
 _TOGETHER = "rows and state are committed together, and a run that would start from an older state is stopped"
 _SENT_AGAIN = "rows that the tap sends again are appended, too, and are there twice (a run warns where the state says that some are)"
@@ -17,35 +18,51 @@ _LOOKS_COMPLETE = (
 )
 
 
+@dataclass(frozen=True)
+class Ways:
+    """What becomes of rows that come again: ``replaces`` those with their key, of some streams; ``appends``: not, of some."""
+
+    replaces: bool
+    appends: bool
+
+    def named(self, *, replaces: bool) -> str:
+        """Which streams with a key have rows that replace themselves, or not."""
+        if self.replaces and self.appends:
+            return f"streams that `load_method` {'upserts, with a key' if replaces else 'appends'}"
+        return "streams with a key" if replaces else "all streams, which are appended to"
+
+
 def deliveries(
-    *, replaces_by_key: bool, has_state_url: bool, state_file: str | None, ends_with_state: bool = False
+    *, ways: Ways, has_state_url: bool, state_file: str | None, ends_with_state: bool = False
 ) -> list[Delivery]:
     """Return what holds for a config; without ``state_file`` it depends on where the tap's state comes from."""
     place = "the --state-file" + (" or a state URL" if has_state_url and state_file is None else "")
     from_stdout = "" if state_file else ", or is saved from stdout"
     ours = f"a singerkit tap, whose --state names {place}{from_stdout}"
     found = [Delivery(ours, Guarantee.EXACTLY_ONCE, _TOGETHER)]
-    if not replaces_by_key:
-        sent_again = f"{ours}, streams that its --about calls {Guarantee.EFFECTIVELY_ONCE}"
+    if ways.appends:
+        among = f"those of the {ways.named(replaces=False)}" if ways.replaces else "streams"
+        sent_again = f"{ours}, {among} that its --about calls {Guarantee.EFFECTIVELY_ONCE}"
         found.append(Delivery(sent_again, Guarantee.AT_LEAST_ONCE, _SENT_AGAIN))
     others = "a tap by others, whose --state names the --state-file"
     if ends_with_state:
         why = f"{_TOGETHER}, and so is one that ends behind its last STATE"
         found.append(Delivery(others, Guarantee.EXACTLY_ONCE, why))
     else:
-        found += _again(others, _LOOKS_COMPLETE, replaces_by_key)
+        found += _again(others, _LOOKS_COMPLETE, ways)
     if state_file is None:
         how = "the tap has no --state, or is by others and its state is saved from stdout"
-        found += _again(how, _COMES_AGAIN, replaces_by_key)
+        found += _again(how, _COMES_AGAIN, ways)
     return found
 
 
-def _again(how: str, why: str, replaces_by_key: bool) -> Iterator[Delivery]:
-    if replaces_by_key:
+def _again(how: str, why: str, ways: Ways) -> Iterator[Delivery]:
+    if ways.replaces:
         yield Delivery(
-            f"{how}, streams with a key",
+            f"{how}, {ways.named(replaces=True)}",
             Guarantee.EFFECTIVELY_ONCE,
             f"{why}, and replace themselves by their key",
         )
-    streams = "streams without a key" if replaces_by_key else "all streams, which are appended to"
-    yield Delivery(f"{how}, {streams}", Guarantee.AT_LEAST_ONCE, why)
+        yield Delivery(f"{how}, streams without a key", Guarantee.AT_LEAST_ONCE, why)
+    if ways.appends:
+        yield Delivery(f"{how}, {ways.named(replaces=False)}", Guarantee.AT_LEAST_ONCE, why)

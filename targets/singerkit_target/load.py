@@ -373,7 +373,7 @@ class Load:
             max_columns=self._loader.domain.columns,
         )
         stream = self._given(stream)
-        if self._mark is not None and self._abilities.appends:
+        if self._mark is not None and self._abilities.appends(stream.name):
             tells_changes = bool(declaration.bookmark_properties) or DELETED_AT in stream.column_names
             self._repeats.declare(stream, is_incremental=tells_changes)
         self._unit.has_tables = True
@@ -382,7 +382,7 @@ class Load:
             stream,
             replace(
                 self._judgement,
-                missing=self._missing(),
+                missing=self._missing(stream.name),
                 domain=self._loader.domain,
                 reads_texts=self._abilities.reads_texts,
             ),
@@ -408,12 +408,12 @@ class Load:
                 raise
             return self._loader.declare(stream)
 
-    def _missing(self) -> Missing:
+    def _missing(self, stream: str) -> Missing:
         """Our taps send complete records, and leave out what they do not know; those of others leave out what is null."""
         wanted = self._missing_fields
         if self._abilities.is_log and wanted != "null":
             return Missing.LEAVE
-        if self._abilities.appends:
+        if self._abilities.appends(stream):
             return Missing.APPEND
         keeps = wanted == "keep" or (wanted is None and self._mark is not None)
         if not keeps:

@@ -42,7 +42,7 @@ from singerkit_state.value import encode
 from singerkit_target.abilities import Abilities
 from singerkit_target.byhand import Wish, by_hand, options
 from singerkit_target.contract import Loader
-from singerkit_target.delivery import deliveries
+from singerkit_target.delivery import Ways, deliveries
 from singerkit_target.load import Limits, Load, SchemaMissing
 from singerkit_target.publish import Publisher
 from singerkit_wire.blocks import Judgement, KeyMissing
@@ -331,6 +331,11 @@ class SingerkitTarget(Target):
     """Whether a tap can read the state where this target keeps it (`--state postgresql://...`)."""
 
     @classmethod
+    def ways_of_rows(cls, config: Mapping[str, Any]) -> Ways:  # noqa: ARG003  one way, whatever it says
+        """Whether rows that come again replace themselves by their key, with this config; it may be empty, before defaults."""
+        return Ways(replaces=False, appends=True)
+
+    @classmethod
     @abstractmethod
     def abilities(cls, config: Mapping[str, Any]) -> Abilities:
         """What the target can do with this config; it may be empty, before defaults."""
@@ -353,7 +358,7 @@ class SingerkitTarget(Target):
         """Run the target on the command line; see `byhand.options` for the settings that change a state instead."""
         if about:
             promises = deliveries(
-                replaces_by_key=not cls.abilities({} if config is None else config.config).appends,
+                ways=cls.ways_of_rows({} if config is None else config.config),
                 has_state_url=cls.has_state_url,
                 state_file=state_file,
                 ends_with_state=config is not None and config.config.get("end_of_input") == "state",

@@ -5,7 +5,7 @@ A file has no limits of its own. These are PostgreSQL's, so that what was writte
 
 from __future__ import annotations
 
-from singerkit_target.abilities import Abilities, Domain, Numbers
+from singerkit_target.abilities import Abilities, Domain, Numbers, always
 
 __all__ = ["ABILITIES", "DOMAIN"]
 
@@ -13,4 +13,4 @@ DOMAIN = Domain(
     numbers=Numbers(before=131_072, after=16_383, holder="PostgreSQL's numeric"),
     columns=1600,
 )
-ABILITIES = Abilities(is_log=True, appends=True, spans_tables=True)
+ABILITIES = Abilities(is_log=True, appends=always, spans_tables=True)

@@ -88,7 +88,7 @@ class PostgresLoader:
         ways: Callable[[str], WaysOut] = lambda _pipeline: WaysOut(("target-postgres",)),
         stop: StopFlag = stop_flag,
     ) -> None:
-        self.abilities = replace(ABILITIES, appends=settings.append_only, deletes=settings.deletes_marked)
+        self.abilities = replace(ABILITIES, appends=settings.appends, deletes=settings.deletes_marked)
         self._dsn_of = dsn
         self._settings = settings
         self._log = log
@@ -565,6 +565,10 @@ class PostgresLoader:
             table.parts = ()
             table.has_marks = False
             table.is_locked = False
+
+    def methods_without_stream(self) -> list[str]:
+        """The patterns in `load_method` that match no stream of the run."""
+        return self._settings.methods.unmatched(self._tables)
 
     def column_types_without_column(self) -> list[str]:
         """The names in `column_types` that no stream of the run had a column for."""

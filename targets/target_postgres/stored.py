@@ -55,7 +55,7 @@ def as_stored(fitting: Fitting, held: Mapping[str, ExistingColumn]) -> Stream:
     """
     stream = fitting.stream
     columns = tuple(_as_stored(stream, column, held[column.name]) for column in stream.columns)
-    if fitting.settings.append_only:  # every row is kept, whatever becomes of its key
+    if fitting.settings.appends(fitting.stream.name):  # every row is kept, whatever becomes of its key
         columns = tuple(replace(column, is_key=False) for column in columns)
     fitting.tell_of_mixed(columns)
     for declared, column in zip(stream.columns, columns, strict=True):

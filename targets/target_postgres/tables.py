@@ -140,7 +140,7 @@ def fit_table(
     existing = fitting.look(partial(ddl.inspect, cursor))
     metadata = fitting.metadata(has_marks=existing is not None and may_hold_marks(existing, stream))
     columns = identifiers([*stream.column_names, *metadata], f"the schema of stream `{stream.name}`", WORDS)
-    keys = () if settings.append_only else tuple(columns[key] for key in stream.key_properties)
+    keys = () if settings.appends(stream.name) else tuple(columns[key] for key in stream.key_properties)
     if not settings.loads_extra:
         check_chosen(stream, settings.column_types)
     types = _types(stream, columns, settings, metadata)
@@ -189,7 +189,7 @@ def fit_table(
         _tell_remade(former, actual, log, added)
     held = {field: actual[short] for field, short in columns.items()}
     fitting = replace(fitting, stream=stream)
-    if not settings.append_only:
+    if not settings.appends(stream.name):
         check_keys(fitting, held)
     given = as_stored(fitting, held)
     actual_shape = ddl.shape(cursor, settings.schema, name)
@@ -580,7 +580,7 @@ def _check_takes_every_row(
     drop = ddl.dropping_key(table, existing.primary_key_name or "", left)
     appends, give = "has no key", f"give it its key (tap-rest: `{_as_setting('primary_keys', fields)}`)"
     if list(stream.key_properties):
-        appends, give = "is appended (`load_method: append-only`)", "set `load_method` to `upsert`"
+        appends, give = "is appended (`load_method: append`)", "set `load_method` to `upsert`"
     raise BadDataError(
         f"Stream `{stream.name}` {appends}, and its table has the primary key {quoted(fields)}, which would refuse each row that "
         f"comes again; what is stored is untouched: to have rows replace each other {give}, or, to have each one appended, drop "
@@ -773,7 +773,7 @@ def _check_partitions(
     fields = [field_of.get(short, short) for short in lacking]
     other = "rename this table, so that the stream gets one of its own"
     if not existing.primary_key:
-        other += ", or have each row appended (`load_method: append-only`)"
+        other += ", or have each row appended (`load_method: append`)"
     if None in by:
         why, way = "by an expression, and PostgreSQL makes no key over such a table", other
     elif field_of.keys() >= {*lacking}:

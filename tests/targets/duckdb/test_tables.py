@@ -457,11 +457,9 @@ def test_versions_without_metadata_or_that_nothing_can_follow_are_told(file: Pat
     appended = load(
         file, schema("id"), *versioned(2, 1), activate(2), STATE({"at": 2}), load_method="append-only"
     )
-    assert "removes nothing under `load_method: append-only`" in appended.expect(0).stderr
+    assert "removes nothing under `load_method: append`" in appended.expect(0).stderr
     both = {"load_method": "append-only", "hard_delete": True}
-    assert (
-        "`load_method: append-only` deletes no row" in load(file, schema("id"), **both).expect(78).last_words
-    )
+    assert "`load_method: append` deletes no row" in load(file, schema("id"), **both).expect(78).last_words
 
 
 @pytest.mark.parametrize(

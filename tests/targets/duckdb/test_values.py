@@ -243,7 +243,7 @@ def test_every_kind_has_a_type_that_takes_it() -> None:
     for kind in Kind:
         column = Column("x", kind, nullable=True, required=False)
         assert TYPES.as_stored(column, TYPES.new_type(column, None, "decimal")) is not None
-    assert TargetDuckDB.abilities({"load_method": "append-only"}).appends
+    assert TargetDuckDB.abilities({"load_method": "append-only"}).appends("s")
 
 
 def test_a_column_of_doubles_with_values_takes_what_it_would_round_after_the_statement_that_is_told(

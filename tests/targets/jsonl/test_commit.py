@@ -78,7 +78,7 @@ def stored(folder: Path) -> Any:
 
 
 def test_it_is_a_log() -> None:
-    assert (JsonlLoader.abilities.is_log, JsonlLoader.abilities.appends) == (True, True)
+    assert (JsonlLoader.abilities.is_log, JsonlLoader.abilities.appends("s")) == (True, True)
 
 
 def test_the_manifest_counts_what_was_committed_and_no_more(loader: JsonlLoader, folder: Path) -> None:

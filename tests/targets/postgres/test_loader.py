@@ -30,6 +30,7 @@ from singerkit_shell.errors import (
     Stopped,
 )
 from singerkit_shell.signals import StopFlag
+from singerkit_sql_target.methods import Method, Methods
 from singerkit_sql_target.settings import Settings
 from singerkit_state.postgres import lock
 from singerkit_state.postgres import row as state_row
@@ -72,7 +73,7 @@ class Target:
         settings = Settings(
             self.schema,
             with_metadata=with_metadata,
-            append_only=append_only,
+            methods=Methods({"*": Method.APPEND if append_only else Method.UPSERT}),
             column_types=column_types or {},
             hard_delete=hard_delete,
         )
@@ -404,7 +405,7 @@ def test_keys_that_repeat_within_a_unit(target: Target) -> None:
 @pytest.mark.parametrize(("keys", "append_only"), [((), False), (("n",), True)])
 def test_without_a_key_every_row_is_appended(target: Target, keys: Sequence[str], append_only: bool) -> None:
     loader = declared(target.loader(append_only=append_only), stream(keys=keys))
-    assert (loader.abilities.appends, loader.abilities.is_log) == (append_only, False)
+    assert (loader.abilities.appends("a"), loader.abilities.is_log) == (append_only, False)
     put(loader, (1, "a"), (1, "a"))
     loader.commit(OLD)
     put(loader, (1, "a"))

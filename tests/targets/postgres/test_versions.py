@@ -425,9 +425,7 @@ def test_append_only_keeps_the_rows_of_other_versions(database: str) -> None:
     loaded(database, *FIRST, load_method="append-only")
     said = loaded(database, *SECOND, load_method="append-only")
     assert table(database, "t", "id") == [(1,), (1,), (2,)]
-    assert (
-        said.count("ACTIVATE_VERSION of stream `t` (2) removes nothing under `load_method: append-only`") == 1
-    )
+    assert said.count("ACTIVATE_VERSION of stream `t` (2) removes nothing under `load_method: append`") == 1
     marked = loaded(database, *SECOND, load_method="append-only", hard_delete=False)
     assert "ACTIVATE_VERSION" not in marked
     assert query(database, "SELECT _sdc_table_version, _sdc_deleted_at IS NULL FROM t ORDER BY 1") == [

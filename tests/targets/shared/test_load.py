@@ -34,7 +34,7 @@ from singerkit_shell.errors import (
 from singerkit_shell.signals import StopFlag
 from singerkit_state.value import decode, without_mark
 from singerkit_target import load
-from singerkit_target.abilities import Abilities
+from singerkit_target.abilities import Abilities, always, never
 from singerkit_target.contract import Edit, RowsGone, SafePoint, UnitInTheWay, UnitLost
 from singerkit_target.load import Load
 from singerkit_target.publish import Publisher
@@ -64,7 +64,7 @@ class Memory:
     domain = Domain()
 
     def __init__(self, *, appends: bool = False, stored: Any = None) -> None:
-        self.abilities = Abilities(appends=appends)
+        self.abilities = Abilities(appends=always if appends else never)
         self.doubts: list[str] = []
         self.calls: list[str] = []
         self.pipeline = ""
@@ -1032,7 +1032,7 @@ def test_a_missing_field_is_kept_null_or_left_out(exact):
     appended = Run(schema, *records, loader=Memory(appends=True), always_exact=exact)
     assert appended.loader.committed["a"] == [(1, "a"), (1, None), (2, "b")]
     log = Memory(appends=True)
-    log.abilities = Abilities(is_log=True, appends=True)
+    log.abilities = Abilities(is_log=True, appends=always)
     logged = Run(schema, *records, loader=log, always_exact=exact)
     assert [row[1:] for row in logged.loader.committed["a"]] == [("a",), (), ("b",)]
 
