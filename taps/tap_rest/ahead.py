@@ -1,9 +1,12 @@
-"""Answers that are on their way before they are asked for: `concurrency` requests at a time, one of them by the reader itself.
+"""Answers that are on their way before they are asked for: `concurrency` requests at a time, those of the reader itself included.
 
 Nothing of a read changes by it. A stream names the questions that it is likely to ask next (`expect`): the page behind this one, the
 next pages by number, the first page below the next parents. Threads of their own ask them meanwhile, each by a sender of its own
 with the same credentials. Whoever comes to such a question takes the answer (`take`), once; all that judges an answer, asks again
 and waits stays where it is, in the order in which it was.
+
+A reader whose answers all come early asks for none itself, so as many threads ask as there may be requests; where it has to ask, it
+takes the next turn that is free, before theirs (`turn`).
 
 Only answers with status 200 are kept. Whatever else comes is dropped, and so is all that is expected: the reader asks itself, with its
 retries and its words for it, and nothing is asked ahead for some time. So a limit is met by one request, not by all.
@@ -11,8 +14,9 @@ retries and its words for it, and nothing is asked ahead for some time. So a lim
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from queue import SimpleQueue
 
 from singerkit_shell.signals import stop_flag
@@ -41,11 +45,48 @@ class _Errand:
         self.answer: Response | None = None
 
 
-class Ahead:
-    """Asks in ``threads``, each by a sender that ``make`` makes for it; without any, nothing is asked ahead."""
+class _Turns:
+    """No more than ``most`` requests at a time; the reader's is the next to be made."""
 
-    def __init__(self, threads: int, make: Callable[[], Send]) -> None:
-        self._threads, self._make = threads, make
+    def __init__(self, most: int) -> None:
+        self._free = most
+        self._is_read = False
+        self._change = threading.Condition()
+
+    def take(self) -> None:
+        """Wait for a turn in a thread of its own."""
+        with self._change:
+            self._change.wait_for(lambda: self._free and not self._is_read)
+            self._free -= 1
+
+    def take_first(self) -> None:
+        """Wait for a turn as the reader.
+
+        Raises:
+            Stopped: a signal came while waiting.
+        """
+        with self._change:
+            self._is_read = True
+            try:
+                while not self._change.wait_for(lambda: self._free, _LOOK):
+                    stop_flag.raise_if_set("no request was under way, the state printed so far is valid.")
+                self._free -= 1
+            finally:
+                self._is_read = False
+                self._change.notify_all()
+
+    def give_back(self) -> None:
+        with self._change:
+            self._free += 1
+            self._change.notify_all()
+
+
+class Ahead:
+    """Asks in as many threads as requests ``at_a_time``, each by a sender that ``make`` makes for it; nothing where it is one."""
+
+    def __init__(self, at_a_time: int, make: Callable[[], Send]) -> None:
+        self._threads, self._make = at_a_time if at_a_time > 1 else 0, make
+        self._turns = _Turns(at_a_time)
         self._errands: dict[Hashable, dict[Hashable, _Errand]] = {}
         self._waiting: SimpleQueue[_Errand | None] = SimpleQueue()
         self._has_begun = False
@@ -102,6 +143,22 @@ class Ahead:
             errand.answer.taken()
         return errand.answer
 
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Have a turn for a request that the reader makes itself.
+
+        Raises:
+            Stopped: a signal came while waiting.
+        """
+        if not self._has_begun:
+            yield
+            return
+        self._turns.take_first()
+        try:
+            yield
+        finally:
+            self._turns.give_back()
+
     def close(self) -> None:
         """Ask for nothing more; what is under way is not waited for."""
         self._drop_all()
@@ -131,9 +188,13 @@ class Ahead:
 
     def _work(self, send: Send) -> None:
         while (errand := self._waiting.get()) is not None:
+            self._turns.take()
             errand.has_begun = True
-            if not errand.is_dropped:
-                errand.answer = _good_answer(send, errand)
+            try:
+                if not errand.is_dropped:
+                    errand.answer = _good_answer(send, errand)
+            finally:
+                self._turns.give_back()
             errand.is_over.set()
 
 

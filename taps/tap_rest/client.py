@@ -47,7 +47,7 @@ class Client:
         self._reach = Reach(settings.base_url, settings.allowed_hosts, settings.allowed_addresses)
         self._sender = Sender(settings, self._reach, self.shown, tape=tape)
         self._beside: list[Sender] = []
-        self._ahead = Ahead(settings.concurrency - 1, self._send_beside)
+        self._ahead = Ahead(settings.concurrency, self._send_beside)
         self._whole_answer = Retrying(self._follow, settings.retries, self.shown)
 
     @property
@@ -122,10 +122,10 @@ class Client:
         left_out: list[str] = []
         asked = question
         for _ in range(self._settings.limits.redirects + 1):
-            response = self._ahead.take(url, asked) or self._sender.send(url, asked)
+            response = self._ahead.take(url, asked) or self._sent(url, asked)
             rule = question.rules.rule_for(response, question.accept)
             if _is_refused(response, rule) and self._sender.renew_credentials(response):
-                response = self._sender.send(url, asked)
+                response = self._sent(url, asked)
                 rule = question.rules.rule_for(response, question.accept)
                 if _is_refused(response, rule):
                     self._sender.note_refused()
@@ -150,6 +150,10 @@ class Client:
             f"More than {self._settings.limits.redirects} redirects, the last to {self.shown(url)}; "
             "check the URL, or raise `limits.redirects`."
         )
+
+    def _sent(self, url: str, asked: Question) -> Response:
+        with self._ahead.turn():
+            return self._sender.send(url, asked)
 
     def _asked_on(self, asked: Question, status: int, url: str, target: str) -> Question:
         """Return how a redirect is followed: by the same method and with the same body, by GET without one behind 303.

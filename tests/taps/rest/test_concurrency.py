@@ -350,3 +350,39 @@ def test_a_context_that_fails_does_so_when_its_turn_has_come() -> None:
         read()
     assert seen == [(0, [1, 2, 3]), (1, [2, 3]), (2, [3]), (3, [])]
     assert not coming.contexts
+
+
+def test_all_requests_that_may_be_made_are_made_while_a_page_is_waited_for(run_tap: Any) -> None:
+    """A reader whose pages were all asked for early asks for none itself, and leaves no request unmade."""
+    together = Together(3)
+    late = together(numbered)
+    with serving({"/numbered": lambda asked: (late if _is_late(asked) else numbered)(asked)}) as api:
+        run_tap(api.url, *STREAMS["page, total"], concurrency=3).ended(0)
+    assert together.most == 3
+
+
+def test_what_the_reader_asks_for_itself_is_one_of_those_at_a_time(run_tap: Any) -> None:
+    """Two threads ask for what is below the next parents, so that the reader has to ask for the second page below its own."""
+    here: Counter[str] = Counter()
+    change = threading.Lock()
+
+    def slowly(route: Route) -> Route:
+        def answer(asked: Asked) -> Reply:
+            with change:
+                here["now"] += 1
+                here["most"] = max(here["most"], here["now"])
+            time.sleep(0.02)
+            with change:
+                here["now"] -= 1
+            return route(asked) if asked.param("page") in (None, "1") else json_reply([])
+
+        return answer
+
+    streams = [PARENTS, CHILD | {"pagination": {"type": "page"}}]
+    routes = ROUTES | {path: slowly(route) for path, route in ROUTES.items() if path.startswith("/parents/")}
+    with serving(routes) as api:
+        alone = run_tap(api.url, *streams).ended(0)
+        assert here["most"] == 1
+        beside = run_tap(api.url, *streams, concurrency=2).ended(0)
+    assert told(beside) == told(alone)
+    assert here["most"] == 2
