@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from msgspec import Raw
 
 from singerkit_wire.blocks import BlockDecoder, Judgement
 from singerkit_wire.domain import Domain, Numbers
@@ -43,7 +44,7 @@ def decoded(
         f'{{"type":"RECORD","stream":"s","record":{{"n":{n},"v":{value}}}}}\n' for n, value in enumerate(wire)
     ]
     batches, rejects = decoder.decode(Run("s", "".join(lines).encode(), len(lines), 1))
-    values = [row[1] for batch in batches for row in batch.wire_rows]
+    values = [None if row[1] == Raw(b"null") else row[1] for batch in batches for row in batch.wire_rows]
     return values, [(reject.line, reject.reason) for reject in rejects], decoder.stream
 
 

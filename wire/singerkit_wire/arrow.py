@@ -148,7 +148,7 @@ def _within(value: Decimal, type_: pa.DataType) -> Decimal | None:
 
 
 def _texts(column: Column, type_: pa.DataType, on_wire: Sequence[Any]) -> pa.Array:
-    if not on_wire or type(on_wire[0]) is not Raw:
+    if set(map(type, on_wire)) != {Raw}:
         return _plain(column, type_, on_wire)
     text, joined = _raw_text(on_wire)
     plain = pc.ascii_trim(text, '"')  # without escapes there are quotes at the ends only

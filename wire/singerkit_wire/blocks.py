@@ -20,13 +20,14 @@ from singerkit_wire.fit import Misfit
 from singerkit_wire.kinds import Column, Kind, classify
 from singerkit_wire.lines import Chunk
 from singerkit_wire.messages import Run
+from singerkit_wire.sifting import Row, as_on_wire, sift
 from singerkit_wire.stream import DELETED_AT, Stream, of_messages
 from singerkit_wire.unstorable import Policy
 
 __all__ = ["BlockDecoder", "Judgement", "KeyMissing", "MalformedLine"]
 
 _RAW_NULL = Raw(b"null")
-_SMALLEST_BLOCK = 64  # lines; below it halving costs more than the exact path
+_SMALLEST_BLOCK = 64  # lines; fewer that take long are judged one by one
 
 
 @dataclass(frozen=True)
@@ -136,50 +137,71 @@ class BlockDecoder:
                 self._meet(unknown.fields)
 
     def _decode(self, data: bytes, count: int, run: Run, index: int) -> tuple[list[Batch], list[Reject]]:
-        """Try the fast path on ``data``, ``count`` lines of ``run`` from ``index`` on; halve it until little is left."""
+        """Try the fast path on ``data``, ``count`` lines of ``run`` from ``index`` on; then on each line by itself."""
         if self._fast is not None:
             try:
                 batches = self._fast.decode(data, count, run.line_number(index))
                 return [batch.out_of(run, range(index, index + count)) for batch in batches], []
             except Refused:
                 pass
-        lines = [line + b"\n" for line in data[:-1].split(b"\n")]
-        if self._fast is None or len(lines) <= _SMALLEST_BLOCK:
-            return self._decode_exactly(lines, run, index)
-        half = len(lines) // 2
-        middle = sum(map(len, lines[:half]))
-        left = self._decode(data[:middle], half, run, index)
-        right = self._decode(data[middle:], count - half, run, index + half)
-        return left[0] + right[0], left[1] + right[1]
+        lines = data[:-1].split(b"\n")
+        try:
+            rows = [None] * count if self._fast is None else sift(self._fast, lines)
+        except Refused:  # it takes long: less of it may not
+            if count > _SMALLEST_BLOCK:
+                return self._decode_halves(lines, run, index)
+            rows = [None] * count
+        return self._decode_odd(lines, rows, run, index)
 
-    def _decode_exactly(self, lines: list[bytes], run: Run, index: int) -> tuple[list[Batch], list[Reject]]:
-        rows: list[tuple[Any, ...]] = []
+    def _decode_halves(self, lines: list[bytes], run: Run, index: int) -> tuple[list[Batch], list[Reject]]:
+        half = len(lines) // 2
+        left, right = lines[:half], lines[half:]
+        batches, rejects = self._decode(b"\n".join([*left, b""]), half, run, index)
+        more, others = self._decode(b"\n".join([*right, b""]), len(right), run, index + half)
+        return batches + more, rejects + others
+
+    def _decode_odd(
+        self, lines: list[bytes], rows: Sequence[Row | None], run: Run, index: int
+    ) -> tuple[list[Batch], list[Reject]]:
+        """Have the exact path judge the lines without a row; each row stays where its line was."""
+        found: list[Row] = []
         rejects: list[Reject] = []
         kept: list[int] = []
-        for offset, line in enumerate(lines):
+        for place, (line, row) in enumerate(zip(lines, rows, strict=True), index):
             try:
-                rows.append(self._exact.decode(line))
-                kept.append(index + offset)
+                found.append(self._decode_exactly(line + b"\n") if row is None else row)
+                kept.append(place)
             except RejectedRow as rejected:
-                number = run.line_number(index + offset)
-                if rejected.is_malformed:
-                    raise MalformedLine(self.stream.name, number, rejected.reason) from None
-                reject = self._exact.reject(rejected, line.rstrip(), number)
-                if not self._sets_aside(rejected):
-                    kind = KeyMissing if isinstance(rejected, KeyLeftOut) else BadDataError
-                    raise kind(_bad_record(reject, self._way_out(rejected))) from None
-                rejects.append(reject)
+                rejects.append(self._rejected(rejected, line, run.line_number(place)))
         self._note_rounded(run.line_number(index))
         columns = self.stream.columns + self._exact.extra
         batches = batches_of(
             self.stream,
             columns,
-            rows,
+            found,
             run.line_number(index),
             missing=self._judgement.missing,
             in_order=self._in_order,
         )
         return [batch.out_of(run, kept) for batch in batches], rejects
+
+    def _decode_exactly(self, line: bytes) -> Row:
+        row = self._exact.decode(line)
+        return row if self._fast is None else as_on_wire(self._fast, row)
+
+    def _rejected(self, rejected: RejectedRow, line: bytes, number: int) -> Reject:
+        """Return the record to be set aside.
+
+        Raises:
+            BadDataError: it is not to be.
+        """
+        if rejected.is_malformed:
+            raise MalformedLine(self.stream.name, number, rejected.reason) from None
+        reject = self._exact.reject(rejected, line.rstrip(), number)
+        if not self._sets_aside(rejected):
+            kind = KeyMissing if isinstance(rejected, KeyLeftOut) else BadDataError
+            raise kind(_bad_record(reject, self._way_out(rejected))) from None
+        return reject
 
     def without(self, batch: Batch, misfits: Sequence[Misfit]) -> tuple[Batch, list[Reject]]:
         """Return ``batch`` without what the target says that it cannot hold: nulls for it, or the records set aside.

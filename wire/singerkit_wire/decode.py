@@ -11,10 +11,10 @@ import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain
 from operator import attrgetter, itemgetter
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
@@ -25,17 +25,16 @@ from singerkit_shell.encoding import check_utf8, has_escape
 from singerkit_shell.signals import TooLong, stop_flag
 from singerkit_wire.batch import Batch
 from singerkit_wire.batches import Missing, batches_of
-from singerkit_wire.domain import Domain, Numbers, levels
-from singerkit_wire.kinds import Column, Kind, from_base64
-from singerkit_wire.nested import bounded_integer, bounds_numbers, constrained, nested_type
+from singerkit_wire.checks import LONGEST_NUMBER, REFUSALS, Check, Refused, checks_of, moment_checks
+from singerkit_wire.domain import Domain
+from singerkit_wire.kinds import Column, Kind
+from singerkit_wire.nested import bounded_integer, constrained
 from singerkit_wire.stream import DELETED_AT, EXTRACTED_AT, VERSION, Stream, of_messages
 
 __all__ = ["FastDecoder", "Refused", "compile_decoder"]
 
-_NUMBER = b"0123456789+-.eE\n"
-_NUMBER_OR_NULL = _NUMBER + b"nul"
-_HUGE_EXPONENT = re.compile(rb"[eE][+-]?0*[0-9]{4}")
-_NO_SHORT_NUMBER = re.compile(rb"[0-9.]{16}|[0-9][eE][+-]?[0-9]")  # doubles tell numbers of 15 digits apart
+_T = TypeVar("_T")
+
 _NUL = b"\\u0000"
 _ODD_ESCAPE = re.compile(rb"\\[u/]")  # what COPY's CSV does not read as JSON means it
 _LAST_MOMENT = re.compile(rb"23:59:59\.9999")
@@ -45,7 +44,6 @@ _FINER = re.compile(rb"\.[0-9]{6}0*[1-9]")  # digits of a second that no column 
 _NOT_TEXT_OR_NULL = re.compile(rb'\n[^"n]')
 _NOT_TEXT = re.compile(rb'\n[^"]')
 _PATTERN_SECONDS = 5.0  # of processor time for a block; then its records are judged one by one
-_LONGEST_NUMBER = 10_000  # longer ones are judged on the exact path
 _KEYWORDS_OF_RECORDS = frozenset(
     {"type", "properties", "required", "additionalProperties", "title", "description", "default", "examples"}
     | {"$schema", "$id", "id", "definitions", "$defs", "$comment", "selected", "inclusion"}
@@ -61,15 +59,6 @@ _PLAIN_TYPES: Mapping[Kind, Any] = {
     Kind.JSON: Raw,
 }
 _VERSION = bounded_integer({}, -(2**63), 2**63 - 1)
-REFUSALS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-
-
-class Refused(Exception):
-    """The fast path cannot vouch for this block; the exact path decides."""
-
-
-Check = Callable[[list[Any]], list[Any] | None]
-"""Judges one column of a block; returns replaced values, or None to keep them; raises `Refused`."""
 
 
 @dataclass(frozen=True)
@@ -156,14 +145,18 @@ class FastDecoder:
         Raises:
             Refused: something in the block is unusual.
         """
+        return self.within_time(lambda: self._decode(data, lines, first_line))
+
+    def within_time(self, decode: Callable[[], _T]) -> _T:
+        """Return what ``decode`` returns.
+
+        Raises:
+            Refused: it does, or takes too long.
+        """
         if not self.is_slow:
-            return self._decode(data, lines, first_line)
+            return decode()
         try:
-            return stop_flag.within(
-                _PATTERN_SECONDS,
-                lambda: self._decode(data, lines, first_line),
-                "records were being judged, which takes long.",
-            )
+            return stop_flag.within(_PATTERN_SECONDS, decode, "records were being judged, which takes long.")
         except TooLong:
             raise Refused from None
 
@@ -177,35 +170,51 @@ class FastDecoder:
         columns = self.stream.columns + self.extra
         rows = self._quick_rows(data, lines) if self.quick and not has_odd_escapes else None
         if rows is not None:
-            return [Batch(columns, self._checked(rows, is_full=True), first_line)]
+            return [Batch(columns, self.checked(rows, is_full=True), first_line)]
         try:
             messages = self.full.decode_lines(data)
         except REFUSALS:
             messages = self._decode_sparse(data)
             _require_one_each(messages, lines)
-            rows = self._rows(messages)
+            rows = self.rows_of(messages)
             return batches_of(
                 self.stream,
                 columns,
-                self._checked(rows),
+                self.checked(rows),
                 first_line,
                 missing=self.missing,
                 in_order=self.in_order,
             )
         _require_one_each(messages, lines)
-        return [Batch(columns, self._checked(self._rows(messages), is_full=True), first_line)]
+        return [Batch(columns, self.checked(self.rows_of(messages), is_full=True), first_line)]
 
     def _quick_rows(self, data: bytes, lines: int) -> list[tuple[Any, ...]] | None:
         """Return rows with text as it stands in the block, None when something else stands in its place."""
         try:
             messages = self.quick.decode_lines(data)
             _require_one_each(messages, lines)
-            rows = self._rows(messages)
-            _check_texts(rows, self.texts.nullable, _NOT_TEXT_OR_NULL)
-            _check_texts(rows, self.texts.required, _NOT_TEXT)
+            rows = self.rows_of(messages)
+            self.check_texts(rows)
         except (*REFUSALS, Refused):
             return None
         return rows
+
+    def check_texts(self, rows: list[tuple[Any, ...]]) -> None:
+        """See that there is text, or null, where ``quick`` has left what stood on the wire.
+
+        Raises:
+            Refused, UnicodeDecodeError: there is not, or it is not UTF-8.
+        """
+        _check_texts(rows, self.texts.nullable, _NOT_TEXT_OR_NULL)
+        _check_texts(rows, self.texts.required, _NOT_TEXT)
+
+    @cached_property
+    def left_on_wire(self) -> tuple[int, ...]:
+        """The places of values that stand in a row as on the wire, null among them."""
+        numbers = (
+            i for i, c in enumerate(self.stream.columns) if c.kind is Kind.NUMBER and not c.number_in_text
+        )
+        return (*self.texts.nullable, *self.texts.required, *numbers)
 
     def _decode_sparse(self, data: bytes) -> list[Any]:
         try:
@@ -213,7 +222,8 @@ class FastDecoder:
         except REFUSALS as error:
             raise Refused from error
 
-    def _rows(self, messages: list[Any]) -> list[tuple[Any, ...]]:
+    def rows_of(self, messages: list[Any]) -> list[tuple[Any, ...]]:
+        """Return what messages hold, in the order of the columns; nothing of it is checked."""
         as_tuple = _as_tuple_of(self.stream, self.watches_deletions)
         if not self.extra:
             return [as_tuple(message.record) for message in messages]
@@ -222,14 +232,19 @@ class FastDecoder:
             return [(*as_tuple(message.record), beside(message)) for message in messages]
         return [(*as_tuple(message.record), message.time_extracted, message.version) for message in messages]
 
-    def _checked(self, rows: list[tuple[Any, ...]], *, is_full: bool = False) -> list[tuple[Any, ...]]:
+    def checked(self, rows: list[tuple[Any, ...]], *, is_full: bool = False) -> list[tuple[Any, ...]]:
+        """Return ``rows`` with what the checks make of their values; ``is_full``: none of them is missing.
+
+        Raises:
+            Refused: a check refuses one.
+        """
         replaced: dict[int, list[Any]] = {}
         for index, check in self.checks:
             column = list(map(itemgetter(index), rows))
             values = check(column if is_full else [value for value in column if value is not UNSET])
             if values is not None:
                 replaced[index] = values if is_full else _spread(column, values)
-        return _with_columns(rows, replaced) if replaced else rows
+        return _with_columns(rows, replaced) if replaced and rows else rows
 
 
 def _spread(column: list[Any], values: list[Any]) -> list[Any]:
@@ -287,11 +302,11 @@ def compile_decoder(
         checks = [
             (i, check)
             for i, column in enumerate(stream.columns)
-            for check in _checks(column, validate, domain)
+            for check in checks_of(column, validate, domain)
         ]
         extra = of_messages(stream) if with_metadata else ()
         if EXTRACTED_AT in (column.name for column in extra):
-            checks += [(len(stream.columns), check) for check in _moment_checks(domain)]
+            checks += [(len(stream.columns), check) for check in moment_checks(domain)]
         return FastDecoder(
             quick=msgspec.json.Decoder(quick) if left_as_they_are else None,
             full=msgspec.json.Decoder(full),
@@ -413,7 +428,7 @@ def _value_type(column: Column, validate: bool) -> Any:
     if column.number_in_text:
         if validate and constrained(str, column.schema) is not str:
             raise Inexpressible("a limit on the text of a number")
-        return Annotated[str, Meta(pattern=r"^-?[0-9]+(\.[0-9]+)?\Z", max_length=_LONGEST_NUMBER)]
+        return Annotated[str, Meta(pattern=r"^-?[0-9]+(\.[0-9]+)?\Z", max_length=LONGEST_NUMBER)]
     if column.kind is Kind.INTEGER:
         return bounded_integer(column.schema if validate else {}, -(2**63), 2**63 - 1)
     base: Any
@@ -443,200 +458,3 @@ def _limited(type_: Any, column: Column) -> Any:
     if not column.keeps_blanks:
         given["pattern"] = r"(?:[^ ]|^)\Z"
     return Annotated[str, Meta(**given)]
-
-
-def _checks(column: Column, validate: bool, domain: Domain) -> Sequence[Check]:
-    may_be_null = column.nullable or (not validate and not column.required)
-    match column.kind:
-        case Kind.NUMBER if column.number_in_text:
-            limits = _limits(column, domain)
-            return () if limits is None else (partial(_check_texts_of_numbers, limits=limits),)
-        case Kind.NUMBER:
-            admitted = _NUMBER_OR_NULL if may_be_null else _NUMBER
-            bounds = constrained(float, column.schema) if validate else float
-            limits = _limits(column, domain)
-            if bounds is not float:
-                raise Inexpressible("bounds of a decimal are judged exactly")
-            return (lambda values: _check_numbers(values, admitted, limits),)
-        case Kind.BIG_INTEGER if column.numbers is not None:
-            most = 10**column.numbers.before - 1
-            return (lambda values: _check_size(values, most),)
-        case Kind.JSON:
-            nested = _nested_decoder(column.schema) if validate else None
-            return (lambda values: _check_documents(values, may_be_null, nested, domain.nesting),)
-        case Kind.ANY_TEXT:
-            nested = _nested_decoder(column.schema) if validate else None
-            return (lambda values: _check_any_text(values, may_be_null, nested, column),)
-        case Kind.TIME:
-            return (_check_times,)
-        case Kind.DATE_TIME:
-            return _moment_checks(domain)
-        case Kind.DATE:
-            return _year_checks(domain)
-        case Kind.BINARY:
-            return (_check_binary,)
-        case _:
-            return ()
-
-
-def _limits(column: Column, domain: Domain) -> Numbers | None:
-    """Return the numbers that the store holds, unless all that `_check_numbers` admits are among them."""
-    widest = domain.numbers
-    if column.numbers is None and min(widest.before, widest.after) >= _LONGEST_NUMBER + 999:  # an exponent
-        return None
-    return column.numbers or widest
-
-
-def _check_numbers(values: list[Any], admitted: bytes, limits: Numbers | None) -> None:
-    """Each value is one JSON value; those of these characters alone are numbers, or null."""
-    joined = b"\n".join(values)
-    if joined.translate(None, admitted):
-        raise Refused
-    has_exponents = b"e" in joined or b"E" in joined
-    if has_exponents and _HUGE_EXPONENT.search(joined):
-        raise Refused
-    longest = max(map(len, values), default=0)
-    if longest > _LONGEST_NUMBER:
-        raise Refused
-    if limits is not None:
-        _check_digits(values, longest, limits, has_exponents=has_exponents)
-
-
-def _check_digits(values: list[Any], longest: int, limits: Numbers, *, has_exponents: bool) -> None:
-    """The length of a number's text tells of nearly all that they have few enough digits; the others are looked at."""
-    sure = 0 if has_exponents else limits.sure
-    if longest <= sure:
-        return
-    for value in values:
-        if len(value) > sure:
-            text = value if isinstance(value, str) else bytes(value).decode()
-            if text != "null" and not limits.hold_text(text):
-                raise Refused
-
-
-def _check_texts_of_numbers(values: list[Any], limits: Numbers) -> None:
-    numbers = [value for value in values if value is not None]
-    # In text they have no exponents on the fast path.
-    _check_digits(numbers, max(map(len, numbers), default=0), limits, has_exponents=False)
-
-
-def _check_size(values: list[Any], most: int) -> None:
-    if any(value is not None and not -most <= value <= most for value in values):
-        raise Refused
-
-
-@dataclass(frozen=True)
-class _Nested:
-    """Judges documents; where ``is_bounded``, numbers in them are compared as floats, which is right for short ones only."""
-
-    decoder: Any
-    is_bounded: bool
-
-    def check(self, lines: bytes) -> None:
-        if self.is_bounded and _NO_SHORT_NUMBER.search(lines):
-            raise Refused
-        self.decoder.decode_lines(lines)
-
-
-def _nested_decoder(schema: Mapping[str, Any]) -> _Nested | None:
-    type_ = nested_type(schema)
-    return None if type_ is None else _Nested(msgspec.json.Decoder(type_), bounds_numbers(schema))
-
-
-def _check_nested(values: list[Any], may_be_null: bool, nested: _Nested | None) -> list[Any]:
-    """Return the values as text, None for null."""
-    joined = b"\n".join(values)
-    try:
-        if nested is not None and values:
-            nested.check(joined)
-        texts: list[Any] = str(joined, "utf-8").split("\n") if values else []
-    except REFUSALS as error:
-        raise Refused from error
-    if "null" in texts:
-        if not may_be_null:
-            raise Refused
-        return [None if text == "null" else text for text in texts]
-    return texts
-
-
-def _check_documents(
-    values: list[Any], may_be_null: bool, nested: _Nested | None, nesting: int | None
-) -> list[Any]:
-    """Return the values as text, None for null, none of them deeper than the store holds."""
-    texts = _check_nested(values, may_be_null, nested)
-    if nesting is not None:
-        for text in texts:
-            if text and text.count("[") + text.count("{") > nesting and levels(text) > nesting:
-                raise Refused
-    return texts
-
-
-def _check_any_text(
-    values: list[Any], may_be_null: bool, nested: _Nested | None, column: Column
-) -> list[Any]:
-    """Return text as it is, None for null, and any other value as the JSON that it was."""
-    texts = _check_nested(values, may_be_null, nested)
-    if any(text is not None and _may_be_out_of_range(text) for text in texts):
-        raise Refused
-    try:
-        texts = [
-            _text_decoder.decode(text) if text is not None and text[0] == '"' else text for text in texts
-        ]
-    except REFUSALS as error:
-        raise Refused from error
-    longest = column.longest
-    if longest is not None and any(text is not None and len(text) > longest for text in texts):
-        raise Refused
-    if not column.keeps_blanks and any(text is not None and text.endswith(" ") for text in texts):
-        raise Refused
-    return texts
-
-
-def _may_be_out_of_range(text: str) -> bool:
-    return text[0] != '"' and (
-        len(text) > _LONGEST_NUMBER or _HUGE_EXPONENT.search(text.encode()) is not None
-    )
-
-
-_text_decoder = msgspec.json.Decoder(str)
-
-
-def _moment_checks(domain: Domain) -> Sequence[Check]:
-    widest = domain.widest_offset
-    offsets = () if widest is None else (lambda values: _check_offsets(values, widest),)
-    return (*_year_checks(domain), *offsets)
-
-
-def _year_checks(domain: Domain) -> Sequence[Check]:
-    return () if domain.years is None else (partial(_check_years, years=domain.years),)
-
-
-def _check_years(values: list[Any], years: tuple[int, int]) -> None:
-    """A date at the ends is left to the exact path, whatever its offset."""
-    first, last = years
-    if any(value is not None and not first < value.year < last for value in values):
-        raise Refused
-
-
-def _check_offsets(values: list[Any], widest: datetime.timedelta) -> list[Any] | None:
-    """Return moments in UTC when an offset is wider than the store reads."""
-    zones = set(map(attrgetter("tzinfo"), filter(None, values)))
-    if all(zone is None or abs(zone.utcoffset(None)) <= widest for zone in zones):
-        return None
-    try:
-        return [value.astimezone(datetime.UTC) if value and value.tzinfo else value for value in values]
-    except OverflowError as error:
-        raise Refused from error
-
-
-def _check_binary(values: list[Any]) -> list[Any]:
-    found = [None if value is None else from_base64(value) for value in values]
-    if found.count(None) > values.count(None):
-        raise Refused
-    return found
-
-
-def _check_times(values: list[Any]) -> None:
-    # A column of type `time` has no place for an offset.
-    if any(value is not None and value.utcoffset() for value in values):
-        raise Refused

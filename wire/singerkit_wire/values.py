@@ -78,9 +78,12 @@ def _integers(on_wire: Sequence[Any]) -> Sequence[Any]:
 
 
 def _texts(on_wire: Sequence[Any]) -> Sequence[Any]:
-    if on_wire and isinstance(on_wire[0], Raw):  # then all are: text that the fast path has left as it stood
-        return _texts_decoder.decode(b"[%b]" % b",".join(on_wire))
-    return on_wire
+    kinds = set(map(type, on_wire))
+    if Raw not in kinds:
+        return on_wire
+    # Then all are, text that the fast path has left as it stood; but for fields that were missing and are null.
+    raws = on_wire if len(kinds) == 1 else [_NULL if value is None else value for value in on_wire]
+    return _texts_decoder.decode(b"[%b]" % b",".join(raws))
 
 
 _texts_decoder = msgspec.json.Decoder(list[str | None])
