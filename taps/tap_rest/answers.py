@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from singerkit_shell.errors import BadDataError, NotAuthorisedError
+from singerkit_shell.errors import BadDataError, NotAuthorisedError, SingerkitError
 from singerkit_shell.secrets import redactor
 from tap_rest.long.rows import LongRows
 from tap_rest.retries import Transient
@@ -16,7 +16,15 @@ from tap_rest.storing import Span
 from tap_rest.waiting import is_rate_limit, wait_asked_for
 from tap_rest.words import says_limit
 
-__all__ = ["ForbiddenError", "RefusingAnswer", "Response", "excerpt", "judged", "transient_of"]
+__all__ = [
+    "ForbiddenError",
+    "RefusingAnswer",
+    "Response",
+    "TooManyRowsError",
+    "excerpt",
+    "judged",
+    "transient_of",
+]
 
 _TRANSIENT = frozenset({408, 425, *range(500, 600)}) - {501, 505}
 _NOT_YET = 202
@@ -70,6 +78,17 @@ class Response:
 
 class ForbiddenError(NotAuthorisedError):
     """The credentials are known, and not enough for what was asked for (403)."""
+
+
+class TooManyRowsError(BadDataError):
+    """A question has as many rows as the API gives of one, or more.
+
+    ``refusal``: the error that the API answered with, where it did and a rule of `errors` takes it for that.
+    """
+
+    def __init__(self, sentence: str, refusal: SingerkitError | None = None) -> None:
+        super().__init__(sentence)
+        self.refusal = refusal
 
 
 class RefusingAnswer(BadDataError):

@@ -20,7 +20,7 @@ from tap_rest.settings.conditional import conditional_problems
 from tap_rest.settings.deletes import deletes_problems
 from tap_rest.settings.each import each_problems
 from tap_rest.settings.effects import settings_without_effect
-from tap_rest.settings.errors import ERRORS, ErrorRule, error_problems
+from tap_rest.settings.errors import ERRORS, ErrorRule, error_problems, splits
 from tap_rest.settings.explode import explode_problems
 from tap_rest.settings.fields import with_fields_at_top
 from tap_rest.settings.hook import HOOK, hook_problems, with_hook
@@ -145,6 +145,7 @@ def _with_top_level(stream: Mapping[str, Any], config: Mapping[str, Any]) -> dic
     filled["headers"] = {**of_all, **stream.get("headers", {})}
     if "pagination" not in stream and "pagination" in config:
         filled["pagination"] = config["pagination"]
+    filled["splits"] = splits(stream, config)
     if "hook" in config:
         filled.setdefault("hook", config["hook"])
     if "time_zone" in config:

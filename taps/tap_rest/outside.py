@@ -18,7 +18,7 @@ import msgspec
 from singerkit_shell.errors import BadDataError
 from singerkit_state.order import Value
 from singerkit_wire.encode import RawRecord
-from tap_rest.pages.caps import TooManyRowsError
+from tap_rest.answers import TooManyRowsError
 from tap_rest.records import ReadPage
 from tap_rest.windows import Window
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw
+from msgspec.structs import replace
 
-from singerkit_shell.errors import BadDataError, NotAuthorisedError
+from singerkit_shell.errors import BadDataError, NotAuthorisedError, SingerkitError
 from tap_rest import exact
-from tap_rest.answers import ForbiddenError, RefusingAnswer, Response, excerpt
+from tap_rest.answers import ForbiddenError, RefusingAnswer, Response, TooManyRowsError, excerpt
 from tap_rest.formats.xmltext import as_json
 from tap_rest.paths import Finder, Found, finder_of, parse_path
 from tap_rest.retries import FailingServer, Transient
@@ -46,6 +47,11 @@ class Rules:
     def of(cls, settings: StreamSettings, of_all: Sequence[ErrorRule]) -> Rules:
         """Return those of a stream, and ``of_all`` behind them, with what other settings say in their way."""
         rules = [*settings.errors, *of_all]
+        if not settings.splits:
+            rules = [
+                replace(rule, then="fail", message=_TOO_MUCH) if rule.then == "split" else rule
+                for rule in rules
+            ]
         if settings.parent is not None and settings.parent.on_404 == "skip":
             rules.append(ErrorRule("skip", 404))
         if settings.token is not None:
@@ -82,6 +88,7 @@ class Rules:
         return None
 
 
+_TOO_MUCH = "more than it gives in answer to one question, by `errors`; ask window by window (`incremental.until_param`)"
 NO_RULES = Rules()
 _ONCE_MORE = ("retry", "rate_limited", "refresh")
 
@@ -102,18 +109,29 @@ def enforced(rule: ErrorRule, response: Response, *, shown: Callable[[str], str]
             f", it says: {excerpt(response)}",
             is_early=rule.then == "rate_limited",
         )
-    if rule.then not in ("fail", "refresh"):
+    if rule.then not in ("fail", "refresh", "split"):
         response.taken_for = rule.then
         return response
     says = excerpt(response)
-    sentence = (
-        f"{shown(response.url)} answered {status}: {rule.message or 'an error by `errors`'}; it says: {says}"
+    if rule.then == "split":
+        raise TooManyRowsError(
+            f"{shown(response.url)} answered {status}: {_TOO_MUCH}; it says: {says}",
+            _refusal(rule, response, f"the API answers {status}, too much by `errors`: {says}"),
+        )
+    raise _refusal(
+        rule,
+        response,
+        f"{shown(response.url)} answered {status}: {rule.message or 'an error by `errors`'}; it says: {says}",
     )
+
+
+def _refusal(rule: ErrorRule, response: Response, sentence: str) -> SingerkitError:
+    status = response.status
     if status in (401, 403, 407) or rule.then == "refresh":
-        raise (ForbiddenError if status == 403 else NotAuthorisedError)(sentence)
+        return (ForbiddenError if status == 403 else NotAuthorisedError)(sentence)
     if status >= 500 or status in (408, 425, 429):
-        raise FailingServer(sentence)
-    raise RefusingAnswer(sentence, says)
+        return FailingServer(sentence)
+    return RefusingAnswer(sentence, excerpt(response))
 
 
 def _is_null(response: Response) -> bool:

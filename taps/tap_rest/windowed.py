@@ -113,7 +113,7 @@ class WindowedRead:
         times = self._times(first)
         for window in self._looked_at(times):
             has_rows = False
-            for page in self._look(window.wanted):
+            for page in self._halves.looked_at(times, window, self._look_at_window):
                 self._run_start.see(page)
                 has_rows = has_rows or bool(page.records)
                 if page.records:
@@ -209,16 +209,24 @@ class WindowedRead:
             if window.begin is times.first:
                 return  # it has its own first answer
             try:
-                page = next(self._look(window.wanted), None)
+                page = self._first_page(times, window)
             except (BadDataError, RetryableError):
                 return  # if it is no passing fault, the window itself will say so
             if page is None:
                 return  # stopped
-            self._run_start.see(page)
             if page.records:
                 page.is_signpost = True
                 yield page
                 return
+
+    def _first_page(self, times: Times, window: Window) -> ReadPage | None:
+        """Return the first page of a window; of one that is refused, the first that has rows."""
+        page = None
+        for page in self._halves.looked_at(times, window, self._look_at_window):
+            self._run_start.see(page)
+            if page.records or not self._stream.splits:
+                break
+        return page
 
     def _looked_at(self, times: Times) -> Iterator[Window]:
         """Yield the windows in which the newest rows are looked for, the last one first."""

@@ -10,19 +10,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from singerkit_shell.errors import BadDataError
-from tap_rest.answers import RefusingAnswer
+from tap_rest.answers import RefusingAnswer, TooManyRowsError
 from tap_rest.pages.ends import MANY
 from tap_rest.pages.likely import total_count_of
 from tap_rest.records import ReadPage
 from tap_rest.settings.pagination import Pagination
 from tap_rest.settings.stream import StreamSettings
 
-__all__ = ["Cap", "TooManyRowsError", "tells_too_many", "up_to_cap"]
-
-
-class TooManyRowsError(BadDataError):
-    """A question has as many rows as the API gives of one, or more."""
+__all__ = ["Cap", "tells_too_many", "up_to_cap"]
 
 
 class Cap:

@@ -10,7 +10,9 @@ import msgspec
 
 from singerkit_shell.errors import ConfigurationError
 from tap_rest.paths import parse_path
+from tap_rest.placeholders import asked_of
 from tap_rest.settings import setting
+from tap_rest.settings.windows import end_is_asked
 
 __all__ = [
     "END_STATUSES",
@@ -18,6 +20,7 @@ __all__ = [
     "ErrorRule",
     "error_problems",
     "idle_rules",
+    "splits",
     "statuses_problem",
     "test_problems",
 ]
@@ -74,8 +77,19 @@ ERRORS = {
                 "`retry`: ask again, as after 503. `rate_limited`: ask again as after 429. `refresh`: renew the credentials and ask "
                 "once more. `fail`: end with an error, at once. `ignore`: a page without records. `end`: behind the first page, the end "
                 "of the pages. `skip`: of the first request below a parent, or for a value of `for_each`, pass over it with a warning. `start_over`: "
-                "the `incremental.token` that was sent has expired, so all rows are read again, with a warning.",
-                enum=["retry", "rate_limited", "refresh", "fail", "ignore", "end", "skip", "start_over"],
+                "the `incremental.token` that was sent has expired, so all rows are read again, with a warning. `split`: too much was asked for "
+                "at a time, so the window is asked for in halves.",
+                enum=[
+                    "retry",
+                    "rate_limited",
+                    "refresh",
+                    "fail",
+                    "ignore",
+                    "end",
+                    "skip",
+                    "start_over",
+                    "split",
+                ],
             ),
             "message": setting.name("`fail`: the sentence to end with.", minLength=1),
             "wait": {
@@ -158,10 +172,26 @@ def idle_rules(config: Mapping[str, Any]) -> Iterator[str]:
                 "token" in one.get("incremental", {}) for one in about
             ):
                 yield f"{idle}, since {whose} {'an ' if about is streams else ''}`incremental.token` that could expire"
+            if rule["then"] == "split" and not any(_asks_for_times(one, config) for one in about):
+                yield f"{idle}, since {whose} windows of time to be asked for in halves (`incremental.until_param`)"
             if rule["then"] == "refresh" and not has_auth:
                 yield f"{idle} without `auth`: there are no credentials to renew"
             if rule["then"] == "end" and all(one["type"] == "single" for one in paged):
                 yield f"{idle}, since {'each' if about is streams else 'the'} stream has one page, and no rule ends a read before that"
+
+
+def splits(stream: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
+    """Tell whether a rule has windows of a stream asked for in halves, be it one of the top level."""
+    rules = (*stream.get("errors", ()), *config.get("errors", ()))
+    return any(rule["then"] == "split" for rule in rules) and _asks_for_times(stream, config)
+
+
+def _asks_for_times(stream: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
+    """Tell whether a stream is asked for both ends; how far numbers go is asked without an end, which is not to be halved."""
+    incremental = stream.get("incremental", {})
+    asked = [config.get("params"), config.get("headers"), *(value for _, value in asked_of(stream))]
+    has_end = end_is_asked(incremental.get("until_param"), asked)
+    return "incremental" in stream and has_end and not isinstance(incremental.get("window"), int | float)
 
 
 def _problems_of(rule: ErrorRule, said: Mapping[str, Any], here: str) -> list[str]:
@@ -190,6 +220,12 @@ def _problems_of(rule: ErrorRule, said: Mapping[str, Any], here: str) -> list[st
             "`contains` or `matches` which of these answers it is, or take it out"
             for status in rule.statuses
             if status in (401, 407, *_LATER) or status >= 500
+        ][:1]
+    if rule.then == "split":
+        problems += [
+            f"`{here}` has {status}, which no shorter window changes: it is a question of credentials or of waiting; take it out"
+            for status in rule.statuses
+            if status in (401, 407, *_LATER) and not rule.looks_inside
         ][:1]
     if any(200 <= status < 300 for status in rule.statuses) and not rule.looks_inside and rule.then != "fail":
         good = [status for status in rule.statuses if status in (200, 203)]

@@ -197,6 +197,8 @@ class StreamSettings(msgspec.Struct, frozen=True, dict=True):
     parent: Parent | None = None
     for_each: dict[str, tuple[str | int | FromStream, ...] | FromStream] = {}
     errors: tuple[ErrorRule, ...] = ()
+    splits: bool = False
+    """Whether a rule, be it one of the top level, has its windows asked for in halves."""
     job: Job | None = None
     on_error: str = "continue"
     activate_version: bool = False
@@ -294,7 +296,7 @@ class StreamSettings(msgspec.Struct, frozen=True, dict=True):
         incremental = self.incremental
         if incremental is None or not self.reads_windows:
             return False
-        return incremental.window is not None or self.pagination.max_rows is not None
+        return incremental.window is not None or self.pagination.max_rows is not None or self.splits
 
     @property
     def shares_bookmark(self) -> bool:

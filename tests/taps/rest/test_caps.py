@@ -192,3 +192,67 @@ def test_a_cap_below_the_size_of_a_page_is_refused() -> None:
         pagination_problems({"type": "keyset", "field": "id", "param": "id", "max_rows": 9}, "pagination")
         != []
     )
+
+
+# An error of the API's that says so (`then: split`)
+
+
+class Refusing(Search):
+    """Says by an error that a question has too many rows: on the first page, or where an offset goes too far."""
+
+    def __init__(self, *seconds: int, status: int = 422, on_page: int = 0, **more: Any) -> None:
+        super().__init__(*seconds, **more)
+        self.status, self.on_page, self.cap = status, on_page, 10**9
+        self.refused = 0
+
+    def __call__(self, asked: Asked) -> Reply:
+        since, until = asked.param("since") or "", asked.param("to") or "9"
+        many = sum(since <= row["at"] <= until for row in self.rows)
+        if many >= CAP and int(asked.param("offset") or 0) >= self.on_page:
+            self.refused += 1
+            date = format_datetime(NOW, usegmt=True)
+            return json_reply({"error": "too many results, narrow your range"}, self.status, Date=date)
+        return super().__call__(asked)
+
+
+SPLIT = {"then": "split", "path": "$.error", "contains": "too many"}
+
+
+def split(**more: Any) -> dict[str, Any]:
+    return searched(errors=[SPLIT], **more) | {"pagination": {"type": "offset", "size": 2}}
+
+
+@pytest.mark.parametrize("windows", WINDOWS)
+@pytest.mark.parametrize(("status", "on_page"), [(422, 0), (400, 4), (504, 0), (200, 0)])
+def test_windows_that_the_api_refuses_are_halved(
+    drive: Begin, windows: str, status: int, on_page: int
+) -> None:
+    search = Refusing(*MANY, status=status, on_page=on_page)
+    stream = split(incremental={"param": "since", "until_param": "to", **WINDOWS[windows]})
+    run = drive(search).run(stream)
+    assert run.sentence == ""
+    assert sorted(run.ids()) == list(range(1, len(MANY) + 1))
+    assert run.bookmark() >= at(10**5)
+    assert search.refused < 100
+    again = run.run(stream, state=run.state)
+    assert (again.code, again.ids()) == (0, [])
+
+
+@pytest.mark.parametrize(("status", "code"), [(422, 65), (504, 69)])
+def test_the_shortest_window_that_the_api_refuses_ends_the_run(drive: Begin, status: int, code: int) -> None:
+    run = drive(Refusing(5, *[77] * CAP, 90, status=status)).run(split())
+    assert (run.code, run.ids(), run.is_complete) == (code, [1], False)
+    said = f"the shortest window that can be asked for, the API answers {status}, too much by `errors`"
+    assert said in run.sentence
+    assert "too many results, narrow your range" in run.sentence
+
+
+def test_a_rule_of_all_streams_is_an_error_of_one_without_windows(drive: Begin) -> None:
+    whole = split() | {"name": "whole", "incremental": {"param": "since"}, "errors": []}
+    del whole["errors"]
+    windowed = split()
+    del windowed["errors"]
+    run = drive(Refusing(*MANY)).run(windowed, whole, errors=[SPLIT])
+    assert run.code == 65
+    assert "more than it gives in answer to one question, by `errors`; ask window by window" in run.sentence
+    assert len(run.ids()) == len(MANY)

@@ -372,6 +372,8 @@ def test_a_parent_is_skipped(then: str, drive: Any) -> None:
         ),
         ([{"status": 404, "then": "skip"}], "has no effect, since no stream has `parent` or `for_each`"),
         ([{"status": 403, "then": "refresh"}], "has no effect without `auth`"),
+        ([{"status": 422, "then": "split"}], "has no effect, since no stream has windows of time"),
+        ([{"status": 429, "then": "split"}], "has 429, which no shorter window changes"),
     ],
 )
 def test_a_rule_that_says_nothing_is_refused(rules: list[dict[str, Any]], problem: str, drive: Any) -> None:

@@ -50,6 +50,8 @@ class Shape:
     """So many rows it gives of one question; 0: all."""
     refuses: bool = False
     """It answers 400 to who asks for more than that."""
+    splits: bool = False
+    """It answers 422 to each question that has more rows than that."""
     is_one: bool = False
     """All is asked for at once, as long as there are not too many rows."""
 
@@ -95,11 +97,14 @@ class Run:
         found = self.source.fitting(since, None, self.order)
         rows = [item for item in found if self.is_below(item[1].key, until)]
         if since is not None and self.shape.cap:
-            last = until if self.shape.paging == "by id" else since  # the others go on by the key
+            # the others go on by the key
+            last = until if self.shape.paging == "by id" or self.shape.splits else since
             at_once = sum(since <= row.key <= (last or since) for _, row in rows)
             is_short = last is not None and last - since <= 1
             self.is_crowded = self.is_crowded or (is_short and at_once > self.shape.cap - SIZE)
         rows, is_cut = rows[: self.shape.cap or None], len(rows) > self.shape.cap > 0
+        if self.shape.splits and is_cut:
+            return json_reply({"error": "too many rows"}, 422)
         after = asked.param("after")
         if after is not None:
             last = tuple(json.loads(after))
@@ -164,7 +169,9 @@ def config_of(url: str, shape: Shape, *, has_key: bool) -> dict[str, Any]:
         "bookmark": {"margin": 0},
         **PAGING[shape.paging],
     }
-    if shape.cap:
+    if shape.splits:
+        rows["errors"] = [{"status": 422, "then": "split"}]
+    elif shape.cap:
         rows["pagination"] = rows["pagination"] | {"max_rows": shape.cap}
     if has_key:
         rows["primary_keys"] = ["id"]
@@ -194,7 +201,7 @@ def sync(api: Api, config: dict[str, Any], run: Run, target: Target, skew: int) 
         except RetryableError:
             is_over = False
         except BadDataError as error:
-            if not (run.is_crowded and "max_rows" in str(error)):
+            if not (run.is_crowded and ("max_rows" in str(error) or "too much by `errors`" in str(error))):
                 raise
             raise Crowded from None
     assert run.refused == []
@@ -257,23 +264,30 @@ def test_the_newest_version_of_every_row_arrives(
     assert play(api, seed, shape, has_key=has_key, concurrency=concurrency) == []
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     paging=st.sampled_from(sorted(PAGING)),
     ends=st.sampled_from(sorted(ENDS)),
     has_key=st.booleans(),
     span=st.sampled_from(["one", "times", "numbers"]),
-    refuses=st.booleans(),
+    refuses=st.sampled_from(["nothing", "a page", "a question"]),
     concurrency=st.sampled_from([1, 1, 3]),
 )
 def test_an_api_that_gives_only_so_many_rows_of_one_question(
-    api: Api, seed: int, paging: str, ends: str, has_key: bool, span: str, refuses: bool, concurrency: int
+    api: Api, seed: int, paging: str, ends: str, has_key: bool, span: str, refuses: str, concurrency: int
 ) -> None:
     until, grain = ENDS[ends]
     is_one = span == "one"
     shape = Shape(
-        paging, until, 0 if is_one else grain, span == "numbers", cap=6, refuses=refuses, is_one=is_one
+        paging,
+        until,
+        0 if is_one else grain,
+        span == "numbers",
+        cap=6,
+        refuses=refuses == "a page",
+        is_one=is_one,
+        splits=refuses == "a question" and span != "numbers",
     )
     with suppress(Crowded):
         assert play(api, seed, shape, has_key=has_key, concurrency=concurrency) == []
