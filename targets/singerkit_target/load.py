@@ -42,6 +42,7 @@ from singerkit_target.units import in_load_order, segments
 from singerkit_target.versions import Versions
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.batches import Missing
+from singerkit_wire.batchfiles import batch_files
 from singerkit_wire.blocks import BlockDecoder, Judgement, MalformedLine
 from singerkit_wire.declarations import declared_stream, read_declaration
 from singerkit_wire.fit import DoesNotFit
@@ -274,13 +275,28 @@ class Load:
                 self._versions.wait(*_version_of(part))
                 self._version_after_state = True
             case "BATCH":
-                raise BadDataError(
-                    f"Expected RECORD messages, got BATCH at line {part.number}; this target reads no batch files: "
-                    "turn batches off in the tap (remove `batch_config`), then run again."
-                )
+                self._take_batch(part)
             case _:
                 self._warn_once(
                     f"Unknown message type `{part.type[:40]}` at line {part.number}: skipped.", part.type
+                )
+
+    def _take_batch(self, message: Message) -> None:
+        limits = self._limits
+        for file in batch_files(message):
+            set_aside = self.summary.rejected.total()
+            runs = file.runs(
+                chunk_bytes=limits.chunk_bytes, max_line_bytes=limits.max_line_bytes, stop=self._stop
+            )
+            try:
+                for run in runs:
+                    self._take(run, self._decode(run))
+            except BadDataError as error:
+                raise file.in_it(error) from None
+            if self.summary.rejected.total() > set_aside:
+                self._log.warning(
+                    "Records of the batch file `%s` were set aside: their line numbers are those of that file.",
+                    file.name,
                 )
 
     def _warn_once(self, text: str, about: str) -> None:

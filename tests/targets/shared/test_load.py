@@ -919,7 +919,7 @@ def test_a_malformed_line_is_placed():
     ("line", "sentence"),
     [
         (RECORD(1, "b"), "Expected a SCHEMA before the first RECORD of stream `b`, got the RECORD at line 4"),
-        ({"type": "BATCH", "stream": "a"}, "got BATCH at line 4"),
+        ({"type": "BATCH", "stream": "a"}, "BATCH message at line 4 is not valid"),
         ({"type": "STATE"}, "STATE message at line 4 is not valid"),
         ('{"type": "STATE", "value": NaN}\n', "STATE message at line 4 is not valid"),
         ('{"type": "STATE", "value": 1e99999999999999999999}\n', "STATE message at line 4 is not valid: it holds a number"),
