@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from singerkit_catalog.admitted import json_types
-from singerkit_shell.errors import BadDataError
+from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_sql_target.dialect import Existing, InTheWay, Words
-from singerkit_sql_target.names import table_name
+from singerkit_sql_target.names import place_of
+from singerkit_sql_target.naming import refuse_renamed
 from singerkit_sql_target.settings import Settings
 from singerkit_target.contract import RowsGone
 from singerkit_wire.kinds import Column, Kind
@@ -63,16 +64,32 @@ class Fitting:
     start_over: str
 
     @property
+    def schema(self) -> str:
+        return place_of(self.stream.name, self.settings, self.words)[0]
+
+    @property
     def name(self) -> str:
-        return table_name(self.stream.name, self.words)
+        return place_of(self.stream.name, self.settings, self.words)[1]
 
     @property
     def where(self) -> str:
-        return f"{self.settings.schema}.{self.name}"
+        return f"{self.schema}.{self.name}"
 
     @property
     def quoted(self) -> str:
-        return self.words.quote(self.settings.schema, self.name)
+        return self.words.quote(self.schema, self.name)
+
+    def column(self, field: str) -> str:
+        """What the config calls the column of a field, which the store may have to shorten."""
+        return self.settings.naming.column(self.stream.name, field)
+
+    def check_renamed(self, existing: Existing | None, columns: Mapping[str, str]) -> None:
+        """See that no column of the table with rows is that of a field which the config calls otherwise now."""
+        if existing is not None and not existing.is_empty:
+            refuse_renamed(self.settings.naming, self.stream.name, columns, existing.columns, self._renaming)
+
+    def _renaming(self, former: str, column: str) -> str:
+        return f"ALTER TABLE {self.quoted} RENAME COLUMN {self.words.quote(former)} TO {self.words.quote(column)}"
 
     def look(self, inspect: Callable[[str, str], _T | None]) -> _T | None:
         """Return what is there of the table.
@@ -81,9 +98,9 @@ class Fitting:
             BadDataError: something else has its name.
         """
         try:
-            return inspect(self.settings.schema, self.name)
+            return inspect(self.schema, self.name)
         except InTheWay as found:
-            raise found.of_a_stream(self.stream.name, self.settings.schema, self.name) from None
+            raise found.of_a_stream(self.stream.name, self.schema, self.name) from None
 
     def metadata(self, *, has_marks: bool) -> dict[str, Column]:
         """The metadata columns that this run writes; a field of the stream that has the name of one keeps its column.
@@ -114,6 +131,28 @@ class Fitting:
             doubts.append(
                 f"The table {self.where} is {lack}, and rows of stream `{self.stream.name}` were loaded into it."
             )
+
+    def tell_moved(self, before: tuple[str, str], *, must_hold: bool | None) -> None:
+        """Say that the stream's rows were loaded into another table, which is there still.
+
+        Raises:
+            ConfigurationError: the state says that they were, so that they do not come again.
+        """
+        former = ".".join(before)
+        if must_hold is False:
+            self.log.warning(
+                "Rows of stream `%s` were loaded into the table %s before, and go to %s now: the former one stays as it is.",
+                self.stream.name,
+                former,
+                self.where,
+            )
+            return
+        raise ConfigurationError(
+            f"Rows of stream `{self.stream.name}` were loaded into the table {former}, and are to go to {self.where} now (`table_name`, "
+            "`schema_name`, `names`), without those that the saved state says were loaded; nothing of this stream was written: "
+            f"give that table the new name, or its own in the config; or read the stream from the beginning: run {self.start_over}; "
+            "then run again."
+        )
 
     def dropped(self) -> BadDataError:
         """What a run ends with whose table is gone while it loads."""

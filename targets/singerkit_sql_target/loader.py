@@ -15,16 +15,16 @@ from singerkit_shell.signals import StopFlag, stop_flag
 from singerkit_sql_target import merge
 from singerkit_sql_target.begun import Begun, Noted
 from singerkit_sql_target.dialect import Dialect, Field, OutcomeUnknown, Session
+from singerkit_sql_target.fitting import Fitting
 from singerkit_sql_target.incoming import Incoming
-from singerkit_sql_target.names import check_stream_name
+from singerkit_sql_target.names import Places, place_of
 from singerkit_sql_target.rejects import REJECTS, RejectTable
-from singerkit_sql_target.settings import Settings
+from singerkit_sql_target.settings import Settings, unmet
 from singerkit_sql_target.stage import Part, Position, Stage
 from singerkit_sql_target.states import HISTORY, TABLE, StateRow, StateTable
 from singerkit_sql_target.tables import Table, check_key, columns_of, fit_table, holds_rows, holds_values
 from singerkit_sql_target.versions import Others, Versions
 from singerkit_state.lineage import WaysOut
-from singerkit_target.chosen import without_column
 from singerkit_target.contract import Edit, SafePoint
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.stream import DELETED_AT, Stream
@@ -66,6 +66,7 @@ class SqlLoader:
         self._rejects = RejectTable(dialect, settings.schema)
         self._versions = Versions(dialect, settings, log)
         self._incoming = Incoming(settings, self._versions)
+        self._places = Places(settings, dialect, (TABLE, HISTORY, REJECTS))
         self._stage = Stage()
         self._tables: dict[str, Table] = {}
         self._open: Session | None = None
@@ -121,12 +122,12 @@ class SqlLoader:
     def declare(self, stream: Stream) -> Stream:
         """Fit the table to the stream, in transactions of its own; rows that wait keep the shape they came in."""
         former = self._tables.get(stream.name)
-        check_stream_name(stream.name, self._tables, (TABLE, HISTORY, REJECTS), self._dialect)
+        self._places.take(stream.name)
         start_over = self._ways(self._row.pipeline).start_over(stream.name)
 
         def fit(session: Session) -> Table:
-            if former is None and (others := self._others(session, stream.name)).names:
-                others.tell(stream.name, self._settings, self._log)
+            if former is None:
+                self._look_around(session, stream, start_over)
             return fit_table(
                 session,
                 self._dialect,
@@ -145,8 +146,18 @@ class SqlLoader:
         self._tables[stream.name] = table
         return table.given
 
+    def _look_around(self, session: Session, stream: Stream, start_over: str) -> None:
+        """See who else loads the table of a stream, and whether its rows are in another one."""
+        if (others := self._others(session, stream.name)).names:
+            others.tell(stream.name, self._settings, self._log)
+        before = self._states.place_of(self._row, stream.name)
+        fitting = Fitting(self._dialect, self._settings, self._log, stream, start_over)
+        if before not in (None, (fitting.schema, fitting.name)) and session.inspect(*before) is not None:
+            fitting.tell_moved(before, must_hold=self._begun.must_hold(stream.name))
+
     def _others(self, session: Session, stream: str) -> Others:
-        names = self._states.others_with(session, self._row.pipeline, stream)
+        place = place_of(stream, self._settings, self._dialect)
+        names = self._states.others_with(session, self._row.pipeline, place)
         return Others(names, self._ways(self._row.pipeline).start_over_as)
 
     def write(self, stream: Stream, batch: Batch) -> None:
@@ -226,7 +237,8 @@ class SqlLoader:
                         raise self._dialect.error(error, f"storing rows of stream `{stream}`") from error
                 look = partial(_holding_rows, session)
                 noted = self._begun.noted(self._tables, emptied, look)
-                advanced.append((self._states.note_loaded(session, fenced, noted.loaded), noted))
+                places = {table.stream: (table.schema, table.name) for table in self._tables.values()}
+                advanced.append((self._states.note_loaded(session, fenced, noted.loaded, places), noted))
 
         def apply_surely(session: Session) -> None:
             try:
@@ -285,14 +297,9 @@ class SqlLoader:
         self._run = self._begun.again(self._tables)
         self._tables.clear()
 
-    def methods_without_stream(self) -> list[str]:
-        """The patterns in `load_method` that match no stream of the run."""
-        return self._settings.methods.unmatched(self._tables)
-
-    def column_types_without_column(self) -> list[str]:
-        """The names in `column_types` that no stream of the run had a column for."""
-        given = {name: table.given for name, table in self._tables.items()}
-        return without_column(self._settings.column_types, given)
+    def unmet(self) -> list[str]:
+        """What the config says of streams and columns that the run did not have, a sentence each."""
+        return unmet(self._settings, {name: table.given for name, table in self._tables.items()})
 
     # --- the session ---------------------------------------------------------------------------------------
 

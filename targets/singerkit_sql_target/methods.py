@@ -6,15 +6,12 @@ import enum
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Any
 
-from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.validate import nearest
+from singerkit_sql_target.patterns import EVERY, most_exact, unmatched
 
 __all__ = ["METHODS", "Method", "Methods", "method_problems", "methods_of"]
-
-_ALL = "*"
 
 
 class Method(enum.Enum):
@@ -32,7 +29,7 @@ METHODS: Mapping[str, Method] = {method.value: method for method in Method} | {"
 class Methods:
     """The methods by pattern. Of several that match a stream the most exact one counts."""
 
-    by_pattern: Mapping[str, Method] = field(default_factory=lambda: {_ALL: Method.UPSERT})
+    by_pattern: Mapping[str, Method] = field(default_factory=lambda: {EVERY: Method.UPSERT})
 
     def of(self, stream: str) -> Method:
         """Return how the rows of a stream go into its table; by default they are upserted.
@@ -40,26 +37,11 @@ class Methods:
         Raises:
             ConfigurationError: two patterns are as exact as each other, and say different things.
         """
-        found = [pattern for pattern in self.by_pattern if _matches(pattern, stream)]
-        if not found:
-            return Method.UPSERT
-        exactness = max(_exactness(pattern, stream) for pattern in found)
-        best = [pattern for pattern in found if _exactness(pattern, stream) == exactness]
-        other = next((one for one in best if self.by_pattern[one] is not self.by_pattern[best[0]]), None)
-        if other is not None:
-            raise ConfigurationError(
-                f"Expected one pattern at `load_method` that is the most exact for stream `{stream}`, got `{best[0]}` and `{other}`, which "
-                f"say different things; nothing of this stream was written: name the stream itself there, then run again."
-            )
-        return self.by_pattern[best[0]]
+        return most_exact(self.by_pattern, stream, "load_method") or Method.UPSERT
 
     def unmatched(self, streams: Collection[str]) -> list[str]:
         """Return the patterns that match none of the streams."""
-        return [
-            pattern
-            for pattern in self.by_pattern
-            if pattern != _ALL and not any(_matches(pattern, stream) for stream in streams)
-        ]
+        return unmatched(self.by_pattern, streams)
 
     def may_be(self, method: Method) -> bool:
         """Tell whether any stream may have a method."""
@@ -68,7 +50,7 @@ class Methods:
     @property
     def is_one(self) -> bool:
         """Whether all streams have one method."""
-        return _ALL in self.by_pattern and len({*self.by_pattern.values()}) == 1
+        return EVERY in self.by_pattern and len({*self.by_pattern.values()}) == 1
 
 
 def methods_of(value: Any) -> Methods:
@@ -79,7 +61,7 @@ def methods_of(value: Any) -> Methods:
 def method_problems(value: Any) -> list[str]:
     """Say what is wrong with `load_method`, a sentence each without its full stop."""
     said = _read(value)
-    is_by_pattern = not isinstance(value, str) or said != {_ALL: value}
+    is_by_pattern = not isinstance(value, str) or said != {EVERY: value}
     return [
         _problem(f"load_method.{pattern}" if is_by_pattern else "load_method", word)
         for pattern, word in said.items()
@@ -97,8 +79,8 @@ def _read(value: Any) -> Mapping[str, Any]:
         try:
             value = json.loads(value)
         except ValueError:
-            return {_ALL: value}
-    return value if isinstance(value, Mapping) else {_ALL: value}
+            return {EVERY: value}
+    return value if isinstance(value, Mapping) else {EVERY: value}
 
 
 def _problem(place: str, word: Any) -> str:
@@ -106,12 +88,3 @@ def _problem(place: str, word: Any) -> str:
     hint = f" (did you mean `{near}`?)" if near else ""
     expected = ", ".join(f"`{method.value}`" for method in Method)
     return f"Expected one of {expected}, got `{json.dumps(word)[:80] if not isinstance(word, str) else word[:80]}` at {place}{hint}"
-
-
-def _matches(pattern: str, stream: str) -> bool:
-    return pattern == stream or fnmatchcase(stream, pattern)
-
-
-def _exactness(pattern: str, stream: str) -> tuple[bool, int]:
-    """A name is more exact than any glob, and a glob that has more letters than one with fewer."""
-    return pattern == stream, sum(letter not in "*?[]!" for letter in pattern)

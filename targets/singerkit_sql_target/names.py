@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from singerkit_shell.errors import BadDataError
 from singerkit_sql_target.dialect import Words
+from singerkit_sql_target.naming import lower_ascii
+from singerkit_sql_target.settings import Settings
 from singerkit_target.abilities import NameCase
 
-__all__ = ["check_stream_name", "fold", "identifiers", "lower_ascii", "table_name"]
+__all__ = ["Places", "fold", "identifiers", "place_of"]
 
 
 def fold(name: str, words: Words) -> str:
@@ -18,25 +20,28 @@ def fold(name: str, words: Words) -> str:
     return lower_ascii(name)
 
 
-def lower_ascii(name: str) -> str:
-    """Return a name with small letters for those of ASCII, and all others as they are."""
-    return "".join(chr(ord(one) + 32) if "A" <= one <= "Z" else one for one in name)
-
-
-def table_name(stream: str, words: Words) -> str:
-    """Return the name of a stream's table.
+def place_of(stream: str, settings: Settings, words: Words) -> tuple[str, str]:
+    """Return the schema and the name of a stream's table.
 
     Raises:
         BadDataError: there can be none.
     """
     _check(stream, words)
-    return words.table_name(stream)
+    schema = settings.naming.schema(stream, settings.schema)
+    table = settings.naming.table(stream)
+    if schema == settings.schema:
+        return schema, words.table_name(table)
+    return words.table_name(schema), words.table_name(table)
 
 
 def identifiers(
-    names: Iterable[str], where: str, words: Words, reserved: Iterable[str] = ()
+    names: Iterable[str],
+    where: str,
+    words: Words,
+    reserved: Iterable[str] = (),
+    called: Callable[[str], str] = str,
 ) -> dict[str, str]:
-    """Return the column of each name, in order; ``reserved`` are columns of ours.
+    """Return the column of each name, in order; ``reserved`` are columns of ours, ``called`` what the config calls a field's.
 
     Raises:
         BadDataError: two names come to one column, or one is none.
@@ -45,7 +50,7 @@ def identifiers(
     columns: dict[str, str] = {}
     for name in names:
         _check(name, words)
-        columns[name] = column = words.column_name(name)
+        columns[name] = column = words.column_name(called(name))
         folded = fold(column, words)
         if folded in reserved:
             raise BadDataError(
@@ -54,33 +59,41 @@ def identifiers(
             )
         if folded in taken:
             raise BadDataError(
-                f"Expected different names in {where}, got `{taken[folded]}` and `{name}`, {_one('column', column, words)}; leave "
-                "one out with `select`, or rename it in the tap, then run again."
+                f"Expected different names in {where}, got `{taken[folded]}` and `{name}`, {_one('column', column, words)}; name one in "
+                "`column_names`, or leave it out with `select`, then run again."
             )
         taken[folded] = name
     return columns
 
 
-def check_stream_name(stream: str, others: Iterable[str], ours: Iterable[str], words: Words) -> None:
-    """See that a stream's table is no table of ours and no other stream's (FAULTS M15).
+class Places:
+    """The tables of the streams of a run, and ``ours``, which no stream may have (FAULTS M15)."""
 
-    Raises:
-        BadDataError: it is, or cannot be a table.
-    """
-    table = table_name(stream, words)
-    folded = fold(table, words)
-    if folded in ours:
-        raise BadDataError(
-            f"Expected a stream of another name, got `{stream}`, which is the name of a table that this target keeps for "
-            "itself; rename the stream in the tap, then run again."
-        )
-    clashing = (name for name in others if name != stream and fold(table_name(name, words), words) == folded)
-    other = next(clashing, None)
-    if other is not None:
-        raise BadDataError(
-            f"Expected streams with tables of their own, got `{other}` and `{stream}`, {_one('table', table, words)}; leave one "
-            "out with `select`, then run again."
-        )
+    def __init__(self, settings: Settings, words: Words, ours: Iterable[str]) -> None:
+        self._settings, self._words = settings, words
+        self._ours = {(fold(settings.schema, words), name) for name in ours}
+        self._taken: dict[tuple[str, str], str] = {}
+
+    def take(self, stream: str) -> None:
+        """See that a stream's table is no table of ours and no other stream's.
+
+        Raises:
+            BadDataError: it is, or cannot be a table.
+        """
+        words = self._words
+        schema, table = place_of(stream, self._settings, words)
+        folded = fold(schema, words), fold(table, words)
+        if folded in self._ours:
+            raise BadDataError(
+                f"Expected a stream of another name, got `{stream}`, which is the name of a table that this target keeps for "
+                "itself; name its table in `table_name`, then run again."
+            )
+        other = self._taken.setdefault(folded, stream)
+        if other != stream:
+            raise BadDataError(
+                f"Expected streams with tables of their own, got `{other}` and `{stream}`, {_one('table', table, words)}; "
+                "name the table of one in `table_name`, or leave it out with `select`, then run again."
+            )
 
 
 def _one(what: str, identifier: str, words: Words) -> str:

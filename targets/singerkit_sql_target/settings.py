@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from singerkit_sql_target import naming
 from singerkit_sql_target.methods import Method, Methods, method_problems, methods_of
+from singerkit_sql_target.naming import Naming, naming_of, naming_problems
+from singerkit_target.chosen import without_column
+from singerkit_wire.stream import Stream
 
 __all__ = ["SETTINGS", "Settings", "problems", "settings_of"]
 
@@ -16,7 +20,7 @@ NAME: Mapping[str, Any] = {"type": "string", "minLength": 1, "secret": False}
 SETTINGS: Mapping[str, Any] = {
     "default_target_schema": {
         **NAME,
-        "description": "Schema for the tables, the state row and the dead letters; created if missing.",
+        "description": "Schema for the tables (see `schema_name`), the state row and the dead letters; created if missing.",
     },
     "load_method": {
         "type": ["string", "object"],
@@ -41,6 +45,7 @@ SETTINGS: Mapping[str, Any] = {
         "`true` also deletes each row of a stream with a key whose record has a value in `_sdc_deleted_at`, as "
         "log-based streams say that a row is gone; else the row stays, with that value.",
     },
+    **naming.SETTINGS,
     "activate_version": {
         "type": "boolean",
         "default": True,
@@ -65,6 +70,7 @@ class Settings:
     deletes_marked: bool = False
     number_type: str | None = None
     follows_versions: bool = True
+    naming: Naming = field(default_factory=Naming)
 
     def appends(self, stream: str) -> bool:
         """Whether every row of a stream is kept."""
@@ -83,11 +89,30 @@ def settings_of(config: Mapping[str, Any], given: frozenset[str]) -> Settings:
         deletes_marked=config["hard_delete"] and "hard_delete" in given,
         number_type=config.get("number_type"),
         follows_versions=config["activate_version"],
+        naming=naming_of(config),
     )
+
+
+def unmet(settings: Settings, streams: Mapping[str, Stream]) -> list[str]:
+    """Return a sentence for each name in the config that no stream, or no column, of the run has met."""
+    return [
+        *(
+            f"`column_types` names `{name}`, and this run had no such stream with such a column: correct the name, unless that is left "
+            "out on purpose."
+            for name in without_column(settings.column_types, streams)
+        ),
+        *(
+            f"`load_method` names `{pattern}`, and this run had no stream that it matches: correct the name, unless that is left out on purpose."
+            for pattern in settings.methods.unmatched(streams)
+        ),
+        *settings.naming.unmet({name: stream.column_names for name, stream in streams.items()}),
+    ]
 
 
 def problems(config: Mapping[str, Any], given: frozenset[str]) -> list[str]:
     """Problems that a JSON Schema cannot tell; ``given`` are the keys that the user wrote."""
+    if found := naming_problems(config):
+        return found
     if found := method_problems(config["load_method"]):
         return found
     methods = methods_of(config["load_method"])

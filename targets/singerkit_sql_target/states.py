@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +22,9 @@ from singerkit_state.value import after, encode
 from singerkit_wire.kinds import Kind
 
 __all__ = ["HISTORY", "TABLE", "StateRow", "StateTable"]
+
+Place = tuple[str, str]
+"""Schema and name of a table."""
 
 TABLE = "_singerkit_state"
 HISTORY = f"{TABLE}_history"
@@ -55,7 +58,10 @@ _HISTORY_COLUMNS = {
 
 @dataclass(frozen=True)
 class StateRow:
-    """What the row of a pipeline says. ``state_text`` is the last STATE value as it was received, None before the first."""
+    """What the row of a pipeline says. ``state_text`` is the last STATE value as it was received, None before the first.
+
+    ``places`` are the schemas and tables of ``loaded`` streams that are not in the table of their own name.
+    """
 
     pipeline: str
     epoch: int
@@ -64,6 +70,7 @@ class StateRow:
     run_id: str | None
     former: tuple[str, ...] = ()
     loaded: frozenset[str] | None = None
+    places: Mapping[str, Place] = field(default_factory=dict)
 
 
 class StateTable:
@@ -138,14 +145,29 @@ class StateTable:
             former=former,
         )
 
-    def note_loaded(self, session: Session, row: StateRow, loaded: frozenset[str]) -> StateRow:
-        """Note the streams whose tables hold rows, inside the caller's transaction."""
-        if loaded != row.loaded:
+    def note_loaded(
+        self, session: Session, row: StateRow, loaded: frozenset[str], places: Mapping[str, Place]
+    ) -> StateRow:
+        """Note the streams whose tables hold rows, and which tables these are, inside the caller's transaction."""
+        kept = {
+            stream: place
+            for stream, place in {**row.places, **places}.items()
+            if stream in loaded and place != self.place_of_name(stream)
+        }
+        if (loaded, kept) != (row.loaded, row.places):
             session.execute(
                 f"UPDATE {self._table} SET loaded = ? WHERE pipeline = ?",
-                [encode(sorted(loaded)), row.pipeline],
+                [_as_text(loaded, kept), row.pipeline],
             )
-        return replace(row, loaded=loaded)
+        return replace(row, loaded=loaded, places=kept)
+
+    def place_of_name(self, stream: str) -> Place:
+        """The place of a stream's table where the config says nothing about names."""
+        return self._schema, self._dialect.table_name(stream)
+
+    def place_of(self, row: StateRow, stream: str) -> Place | None:
+        """Return where the rows of a stream were loaded; None: nobody has noted that any were."""
+        return row.places.get(stream, self.place_of_name(stream)) if stream in (row.loaded or ()) else None
 
     def was_committed(self, session: Session, row_after: StateRow) -> bool:
         """Tell whether the transaction that returned ``row_after`` was committed, when COMMIT got no answer (FAULTS D2).
@@ -164,14 +186,18 @@ class StateTable:
     def pipelines(self, session: Session) -> list[str]:
         return [name for (name,) in session.execute(f"SELECT pipeline FROM {self._table} ORDER BY pipeline")]
 
-    def others_with(self, session: Session, pipeline: str, stream: str) -> list[str]:
-        """Return the other pipelines that have loaded a stream of that name."""
+    def others_with(self, session: Session, pipeline: str, place: Place) -> list[str]:
+        """Return the other pipelines that have loaded a stream into that table."""
         rows = session.execute(
             f"SELECT pipeline, loaded FROM {self._table} WHERE pipeline <> ? AND state IS NOT NULL AND loaded IS NOT NULL "
             "ORDER BY pipeline",
             [pipeline],
         )
-        return [name for name, loaded in rows if stream in _names(loaded)]
+        return [name for name, loaded in rows if place in self._places(loaded)]
+
+    def _places(self, loaded: str | None) -> list[Place]:
+        places = _noted_places(loaded)
+        return [places.get(stream, self.place_of_name(stream)) for stream in _names(loaded)]
 
     def change(self, session: Session, pipeline: str, edit: Edit, why: str, *, as_it_is: bool) -> StateRow:
         """Replace the state by hand: begin an epoch, keep the former value; ``as_it_is`` forgets which tables held rows."""
@@ -188,7 +214,7 @@ class StateTable:
                 [
                     text,
                     json.dumps(kept),
-                    None if loaded is None else encode(sorted(loaded)),
+                    None if loaded is None else _as_text(loaded, former.places),
                     _now(),
                     pipeline,
                 ],
@@ -204,7 +230,8 @@ class StateTable:
             return None
         epoch, sequence, state, run_id, former, loaded = found[0]
         noted = None if loaded is None else frozenset(_names(loaded))
-        return StateRow(pipeline, epoch, sequence, state, run_id, tuple(_names(former)), noted)
+        places = _noted_places(loaded)
+        return StateRow(pipeline, epoch, sequence, state, run_id, tuple(_names(former)), noted, places)
 
     def _get(self, session: Session, pipeline: str) -> StateRow:
         row = self._find(session, pipeline)
@@ -261,6 +288,20 @@ def _names(text: str | None) -> Sequence[Any]:
     except ValueError:
         return ()
     return [name for name in found if isinstance(name, str)] if isinstance(found, list) else ()
+
+
+def _as_text(loaded: frozenset[str], places: Mapping[str, Place]) -> str:
+    """What a version that knows of no places reads as the names alone."""
+    kept = {stream: list(places[stream]) for stream in sorted(places.keys() & loaded)}
+    return encode([*sorted(loaded), *([{"places": kept}] if kept else [])])
+
+
+def _noted_places(text: str | None) -> dict[str, Place]:
+    try:
+        found = json.loads(text or "[]")
+        return {stream: (str(schema), str(table)) for stream, (schema, table) in found[-1]["places"].items()}
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return {}  # there are none, or somebody has edited them
 
 
 def _fenced(row: StateRow, found: StateRow | None) -> FencedError:

@@ -143,7 +143,11 @@ def fit_table(
     has_marks = existing is not None and may_hold_marks(existing.columns, stream)
     metadata = fitting.metadata(has_marks=has_marks)
     names = identifiers(
-        [*stream.column_names, *metadata], f"the schema of stream `{stream.name}`", dialect, (ORDER,)
+        [*stream.column_names, *metadata],
+        f"the schema of stream `{stream.name}`",
+        dialect,
+        (ORDER,),
+        fitting.column,
     )
     if not settings.loads_extra:
         check_chosen(stream, settings.column_types)
@@ -153,7 +157,8 @@ def fit_table(
         raise fitting.dropped()
     # What the store calls a column: `Id` that is there already stays so where names fold.
     there = {fold(name, dialect): name for name in (existing.columns if existing else ())}
-    columns = {name: there.get(fold(name, dialect), name) for name in names}
+    columns = {name: there.get(fold(column, dialect), column) for name, column in names.items()}
+    fitting.check_renamed(existing, columns)
     every = {column.name: column for column in stream.columns} | metadata
     wanted = {columns[name]: _new_type(fitting, column) for name, column in every.items()}
     is_of_this_run = is_empty if former is None else former.is_of_this_run
@@ -161,6 +166,8 @@ def fit_table(
     read_anew = fitting.read_anew(keys)
     _check_key(fitting, existing, columns, keys)
     if existing is None:
+        if fitting.schema != settings.schema:
+            session.create_schema(fitting.schema)
         session.create(fitting.quoted, list(wanted.items()))
         fitting.tell_made()
         types = dict(wanted)
@@ -175,7 +182,7 @@ def fit_table(
     return Table(
         stream=stream.name,
         given=given,
-        schema=settings.schema,
+        schema=fitting.schema,
         name=fitting.name,
         quoted=fitting.quoted,
         columns=columns,
@@ -326,7 +333,7 @@ def _alter(fitting: _Fitting, existing: Existing, change: _Alteration) -> None:
     except fitting.dialect.errors as error:
         if change.is_new or not fitting.dialect.is_refusal(error):
             raise
-        indexes = fitting.session.indexes(fitting.settings.schema, fitting.name)
+        indexes = fitting.session.indexes(fitting.schema, fitting.name)
         raise BadDataError(
             f"Expected a column of type `{type_}` for `{name}` of stream `{fitting.stream.name}`, got "
             f"`{existing.columns[name].type}` in the table, which {fitting.dialect.name} refuses to change, "

@@ -18,8 +18,7 @@ __all__ = ["SqlTarget"]
 
 
 class _Loader(Protocol):
-    def column_types_without_column(self) -> list[str]: ...
-    def methods_without_stream(self) -> list[str]: ...
+    def unmet(self) -> list[str]: ...
 
 
 class SqlTarget(SingerkitTarget):
@@ -51,15 +50,6 @@ class SqlTarget(SingerkitTarget):
 
     def _load(self, source: IO[bytes]) -> Counter[str]:
         counts = super()._load(source)
-        for name in self._loader.column_types_without_column() if self._loader else ():
-            self.logger.warning(
-                "`column_types` names `%s`, and this run had no such stream with such a column: correct the name, unless "
-                "that is left out on purpose.",
-                name,
-            )
-        for pattern in self._loader.methods_without_stream() if self._loader else ():
-            self.logger.warning(
-                "`load_method` names `%s`, and this run had no stream that it matches: correct the name, unless that is left out on purpose.",
-                pattern,
-            )
+        for sentence in self._loader.unmet() if self._loader else ():
+            self.logger.warning("%s", sentence)
         return counts

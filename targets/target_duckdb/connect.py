@@ -32,7 +32,7 @@ from singerkit_sql_target.dialect import (
     Session,
     Words,
 )
-from singerkit_sql_target.names import lower_ascii
+from singerkit_sql_target.naming import lower_ascii
 from singerkit_sql_target.session import StandardSession, key_in
 from singerkit_state.duckdb_file import first_line, open_or_make, quoted, run
 from singerkit_wire.kinds import Column, Kind

@@ -40,6 +40,7 @@ __all__ = [
     "lock_at_once",
     "lock_for_altering",
     "lock_for_writing",
+    "name_of",
     "own_rows",
     "partition_columns",
     "releasable",
@@ -108,6 +109,17 @@ class Existing(dialect.Existing):
 def table_name(schema: str, table: str) -> Identifier:
     """Return the quoted, schema-qualified name."""
     return Identifier(schema, table)
+
+
+def name_of(cursor: Cursor, oid: int) -> tuple[str, str] | None:
+    """Return schema and name of a table, None where there is none of that number."""
+    cursor.execute(
+        "SELECT n.nspname, c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE c.oid = %s AND c.relkind IN ('r', 'p')",
+        [oid],
+    )
+    found = cursor.fetchone()
+    return None if found is None else (str(found[0]), str(found[1]))
 
 
 def create_schema(cursor: Cursor, schema: str) -> None:

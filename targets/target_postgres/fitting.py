@@ -25,7 +25,6 @@ from singerkit_target.contract import UnitInTheWay
 from target_postgres import ahead, ddl
 from target_postgres.connect import Connection
 from target_postgres.faults import WAITS, RowsInTheWay, fault
-from target_postgres.names import identifier
 from target_postgres.session import Session
 from target_postgres.tables import New, Table, build_key
 
@@ -59,7 +58,7 @@ class Fitting:
     def __init__(
         self,
         connect: Callable[[], Connection],
-        schema: str,
+        place: Callable[[str], tuple[str, str]],
         log: logging.Logger,
         stop: StopFlag,
         *,
@@ -67,7 +66,7 @@ class Fitting:
         answer_seconds: float,
     ) -> None:
         self._connect = connect
-        self._schema = schema
+        self._place = place
         self._log = log
         self._stop = stop
         self._lock_timeout = lock_timeout_seconds
@@ -111,11 +110,11 @@ class Fitting:
             )
             return None
         session = Session(connection, self._stop, answer_seconds=self._answer_seconds)
-        name = identifier(stream)
+        place = self._place(stream)
 
         def alone(connection: Connection) -> Table | None:
             def is_ours() -> bool:
-                return ahead.held_by(connection, pid, self._schema, name)
+                return ahead.held_by(connection, pid, *place)
 
             try:
                 return ahead.in_own_transaction(
@@ -248,7 +247,7 @@ class Fitting:
     ) -> SingerkitError:
         """What others hold for longer than was to be waited ends the run."""
         with contextlib.suppress(psycopg2.Error), connection.cursor() as cursor:
-            others = ahead.holders(cursor, self._schema, identifier(stream))
+            others = ahead.holders(cursor, *self._place(stream))
             return LockHeldError(str(fault(error, doing, others)))
         return fault(error, doing)
 

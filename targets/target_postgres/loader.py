@@ -17,8 +17,8 @@ from singerkit_shell.errors import BadDataError, FencedError, RetryableError, Si
 from singerkit_shell.signals import StopFlag, stop_flag
 from singerkit_sql_target.begun import Begun, Noted
 from singerkit_sql_target.incoming import Incoming
-from singerkit_sql_target.names import check_stream_name
-from singerkit_sql_target.settings import Settings
+from singerkit_sql_target.names import Places, place_of
+from singerkit_sql_target.settings import Settings, unmet
 from singerkit_sql_target.versions import Others, Versions
 from singerkit_state.lineage import WaysOut
 from singerkit_state.postgres import history
@@ -30,7 +30,6 @@ from singerkit_state.postgres.table import DEFAULT_TABLE, ensure_table
 from singerkit_state.postgres.url import StateUrl
 from singerkit_state.reached import NOTHING
 from singerkit_state.store import Change
-from singerkit_target.chosen import without_column
 from singerkit_target.contract import Edit, SafePoint, UnitLost
 from singerkit_target.replay import waits
 from singerkit_wire.batch import Batch, Reject
@@ -102,6 +101,7 @@ class PostgresLoader:
         self._close_server = close_server
         self._ways = ways
         self._run_id = uuid.uuid4().hex
+        self._places = Places(settings, WORDS, (state_table, history.name_of(state_table), rejects.TABLE))
         self._versions = Versions(WORDS, settings, log)
         self._incoming = Incoming(settings, self._versions)
         self._tables: dict[str, Table] = {}
@@ -119,7 +119,7 @@ class PostgresLoader:
         self._made = Made()
         self._fitting = Fitting(
             self._connect,
-            settings.schema,
+            self._place,
             log,
             stop,
             lock_timeout_seconds=lock_timeout_seconds,
@@ -143,6 +143,9 @@ class PostgresLoader:
         """Connect and see that everything this role needs is allowed (FAULTS D9)."""
         self._start_session(self._connect())
         self._call(lambda c: ensure_table(c, self._settings.schema, self._state_table), "preparing")
+
+    def _place(self, stream: str) -> tuple[str, str]:
+        return place_of(stream, self._settings, WORDS)
 
     def _connect(self) -> Connection:
         return connect(self._dsn_of(), lock_timeout_seconds=self._lock_timeout)
@@ -190,7 +193,7 @@ class PostgresLoader:
 
     def close(self) -> None:
         """Leave the lock and the connection; an open transaction rolls back, and what was made for it goes, too."""
-        self._made.take_back(self._open_session, self._settings.schema, self._stop)
+        self._made.take_back(self._open_session, self._place, self._stop)
         self._open_session.close()
         self._open_session = Unopened()
         self._close_server()
@@ -200,8 +203,7 @@ class PostgresLoader:
     def declare(self, stream: Stream) -> Stream:
         """Fit the table to the stream, before the unit where nothing of the unit is in the table yet."""
         former = self._tables.get(stream.name)
-        ours = (self._state_table, history.name_of(self._state_table), rejects.TABLE)
-        check_stream_name(stream.name, self._tables, ours, WORDS)
+        self._places.take(stream.name)
         self._declared += 1
         doubts: list[str] = []
         fitting = partial(
@@ -218,10 +220,11 @@ class PostgresLoader:
 
         def fit(cursor: Cursor, log: logging.Logger) -> Table:
             doubts.clear()
-            if former is None:
-                self._tell_of_others(cursor, stream.name)
             new, kept = self._made.of(stream.name), self._kept_columns(stream.name)
-            return fitting(cursor, log=log, new=new, kept=kept)
+            table = fitting(cursor, log=log, new=new, kept=kept)
+            if former is None:
+                self._tell_of_others(cursor, table)
+            return table
 
         table = self._fit(stream.name, fit)
         self.doubts += doubts
@@ -302,16 +305,16 @@ class PostgresLoader:
             return ()
         return next((table.columns.values() for table, *_ in safe.tables if table.stream == stream), ())
 
-    def _tell_of_others(self, cursor: Cursor, stream: str) -> None:
+    def _tell_of_others(self, cursor: Cursor, table: Table) -> None:
         """Warn of pipelines that load the same table: with one source between them that is fine, with two it is not."""
-        others = self._others(cursor, stream)
-        if others.names and stream not in self._told_of_others:
-            self._told_of_others.add(stream)
-            others.tell(stream, self._settings, self._log)
+        others = self._others(cursor, table)
+        if others.names and table.stream not in self._told_of_others:
+            self._told_of_others.add(table.stream)
+            others.tell(table.stream, self._settings, self._log)
 
-    def _others(self, cursor: Cursor, stream: str) -> Others:
-        row = self._begun.row
-        names = [] if self._begun is _NOT_BEGUN else rows_of_state.others_with(cursor, row, stream)
+    def _others(self, cursor: Cursor, table: Table) -> Others:
+        row, stream, oid = self._begun.row, table.stream, table.shape.oid
+        names = [] if self._begun is _NOT_BEGUN else rows_of_state.others_with(cursor, row, stream, oid)
         return Others(names, self._ways(row.pipeline).start_over_as)
 
     def write(self, stream: Stream, batch: Batch) -> None:
@@ -381,7 +384,7 @@ class PostgresLoader:
 
         def remove(connection: Connection) -> None:
             with connection.cursor() as cursor:
-                others = self._others(cursor, stream.name)
+                others = self._others(cursor, table)
                 self._storing.activate(cursor, table, Removal(asked, others))
 
         self._storing.activated.add(stream.name)
@@ -566,14 +569,9 @@ class PostgresLoader:
             table.has_marks = False
             table.is_locked = False
 
-    def methods_without_stream(self) -> list[str]:
-        """The patterns in `load_method` that match no stream of the run."""
-        return self._settings.methods.unmatched(self._tables)
-
-    def column_types_without_column(self) -> list[str]:
-        """The names in `column_types` that no stream of the run had a column for."""
-        given = {name: table.given for name, table in self._tables.items()}
-        return without_column(self._settings.column_types, given)
+    def unmet(self) -> list[str]:
+        """What the config says of streams and columns that the run did not have, a sentence each."""
+        return unmet(self._settings, {name: table.given for name, table in self._tables.items()})
 
     # --- the session ---------------------------------------------------------------------------------------
 

@@ -9,7 +9,6 @@ from functools import partial
 from singerkit_shell.errors import SingerkitError
 from singerkit_shell.signals import StopFlag
 from target_postgres import ahead, ddl
-from target_postgres.names import identifier
 from target_postgres.session import Session, Unopened
 from target_postgres.tables import NOTHING_NEW, New
 
@@ -54,15 +53,18 @@ class Made:
         self._new = left
         self._ahead.clear()
 
-    def take_back(self, session: Session | Unopened, schema: str, stop: StopFlag) -> None:
+    def take_back(
+        self, session: Session | Unopened, place: Callable[[str], tuple[str, str]], stop: StopFlag
+    ) -> None:
         """Drop it, if nobody has written into it: it has the types of a SCHEMA or a setting that were refused, and the next run may
         bring others. Who is killed leaves it.
         """
         for stream, new in (self._new | self._ahead).items():
+            schema, table = place(stream)
             take = partial(
                 ddl.take_back,
                 schema=schema,
-                table=identifier(stream),
+                table=table,
                 oid=new.oid,
                 columns=new.columns,
                 is_table=new.is_table,

@@ -139,12 +139,18 @@ def fit_table(
     name = fitting.name
     existing = fitting.look(partial(ddl.inspect, cursor))
     metadata = fitting.metadata(has_marks=existing is not None and may_hold_marks(existing, stream))
-    columns = identifiers([*stream.column_names, *metadata], f"the schema of stream `{stream.name}`", WORDS)
+    columns = identifiers(
+        [*stream.column_names, *metadata],
+        f"the schema of stream `{stream.name}`",
+        WORDS,
+        called=fitting.column,
+    )
+    fitting.check_renamed(existing, columns)
     keys = () if settings.appends(stream.name) else tuple(columns[key] for key in stream.key_properties)
     if not settings.loads_extra:
         check_chosen(stream, settings.column_types)
     types = _types(stream, columns, settings, metadata)
-    table = ddl.table_name(settings.schema, name)
+    table = ddl.table_name(fitting.schema, name)
     if existing is None or existing.oid != new.oid:
         new = NOTHING_NEW
     before = _Before.of(former, new, kept)
@@ -153,6 +159,8 @@ def fit_table(
     is_empty = existing is None or existing.is_empty
     is_of_this_run = is_empty if former is None else former.is_of_this_run
     is_remade = existing is not None and loaded_into not in (None, existing.oid)
+    if (is_remade and not settings.naming.is_plain) or (existing is None and loaded_into is not None):
+        _check_moved(cursor, fitting, loaded_into, must_hold)
     fitting.check_rows(existing, must_hold, None if is_remade else doubts)
     remade = (
         f"The table {fitting.where} is not the one that rows of stream `{stream.name}` were loaded into: others have "
@@ -169,6 +177,8 @@ def fit_table(
     if existing is None:
         if former is not None:
             raise fitting.dropped()
+        if fitting.schema != settings.schema:
+            ddl.create_schema(cursor, fitting.schema)
         ddl.create_table(cursor, table, [(column, type_.sql) for column, type_ in types.items()], keys)
         fitting.tell_made()
     else:
@@ -184,7 +194,7 @@ def fit_table(
         stream.name if existing is None and name != stream.name else None,
         {short: original for short, original in shortened.items() if short in added},
     )
-    actual = ddl.columns_now(cursor, settings.schema, name)
+    actual = ddl.columns_now(cursor, fitting.schema, name)
     if former is not None:
         _tell_remade(former, actual, log, added)
     held = {field: actual[short] for field, short in columns.items()}
@@ -192,12 +202,12 @@ def fit_table(
     if not settings.appends(stream.name):
         check_keys(fitting, held)
     given = as_stored(fitting, held)
-    actual_shape = ddl.shape(cursor, settings.schema, name)
+    actual_shape = ddl.shape(cursor, fitting.schema, name)
     check_rules(cursor, stream.name, table, actual_shape.rules, has_key=bool(keys))
     return Table(
         stream=stream.name,
         given=given,
-        schema=settings.schema,
+        schema=fitting.schema,
         name=name,
         quoted=fitting.quoted,
         columns=columns,
@@ -295,6 +305,12 @@ def _tell_remade(
             former.read_anew,
         )
         former.held = {short: now[short] for short in former.held if short in now}
+
+
+def _check_moved(cursor: Cursor, fitting: Fitting, loaded_into: int | None, must_hold: bool | None) -> None:
+    before = None if loaded_into is None else ddl.name_of(cursor, loaded_into)
+    if before is not None:
+        fitting.tell_moved(before, must_hold=must_hold)
 
 
 def _empty_first(fitting: Fitting) -> str:

@@ -12,12 +12,16 @@ import re
 from collections.abc import Iterator
 
 from singerkit_shell.errors import BadDataError
-from singerkit_sql_target.names import identifiers, table_name
+from singerkit_sql_target.names import identifiers, place_of
+from singerkit_sql_target.naming import lower_ascii, snake
+from singerkit_sql_target.settings import Settings
 from target_jsonl.names import file_name
 from target_postgres.names import LONGEST
 from target_postgres.words import WORDS
 
-__all__ = ["check", "names_in", "seeds"]
+__all__ = ["SETTINGS", "check", "names_in", "seeds"]
+
+SETTINGS = Settings("public")
 
 _DEVICE = re.compile(r"(CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9]|CONIN\$|CONOUT\$|CLOCK\$)(\.|$)", re.IGNORECASE)
 
@@ -27,11 +31,20 @@ def check(data: bytes) -> None:
     names = names_in(data)
     shorts = {name: short for name in names if (short := _identifier(name)) is not None}
     _check_together(shorts)
+    for name in filter(_is_unicode, names):
+        _check_rules(name)
     files = {name: file_name(name) for name in names}
     for name, file in files.items():
         assert file == file_name(name)
         _check_file(file)
     assert len(set(files.values())) == len(files), f"one file for two streams: {files}"
+
+
+def _check_rules(name: str) -> None:
+    """A name that a rule has made is left as it is by that rule."""
+    for rule in (snake, lower_ascii):
+        assert rule(rule(name)) == rule(name)
+    assert re.fullmatch(r"\w+", snake(name))
 
 
 def names_in(data: bytes) -> list[str]:
@@ -45,12 +58,12 @@ def names_in(data: bytes) -> list[str]:
 
 def _identifier(name: str) -> str | None:
     try:
-        short = table_name(name, WORDS)
+        short = place_of(name, SETTINGS, WORDS)[1]
     except BadDataError:
         if name and "\x00" not in name and _is_unicode(name):
             raise
         return None
-    assert short == table_name(name, WORDS)
+    assert short == place_of(name, SETTINGS, WORDS)[1]
     encoded = short.encode()
     assert 0 < len(encoded) <= LONGEST
     assert b"\x00" not in encoded

@@ -20,7 +20,7 @@ from fuzz.seeds import CORPUS, TARGETS, corpus_of
 from psycopg2.sql import SQL, Identifier
 
 from singerkit_shell.errors import BadDataError
-from singerkit_sql_target.names import table_name
+from singerkit_sql_target.names import place_of
 from target_postgres.rows import COPY_OPTIONS, as_csv
 from target_postgres.words import WORDS
 
@@ -100,7 +100,7 @@ def test_postgres_takes_the_identifiers_as_they_are(database: str) -> None:
     with connected(database) as cursor:
         for name in sorted(names, key=ascii):
             try:
-                short = table_name(name, WORDS)
+                short = place_of(name, fuzz_names.SETTINGS, WORDS)[1]
             except BadDataError:
                 continue
             cursor.execute(SQL("SELECT 1 AS {}").format(Identifier(short)))

@@ -101,16 +101,22 @@ def pipelines(cursor: Cursor, schema: str, table: str) -> list[str]:
     return [name for (name,) in cursor.fetchall()]
 
 
-def others_with(cursor: Cursor, row: StateRow, stream: str) -> list[str]:
-    """Return the other pipelines of the table that have loaded a stream of that name."""
+def others_with(cursor: Cursor, row: StateRow, stream: str, oid: int | None) -> list[str]:
+    """Return the other pipelines of the table that have loaded the table ``oid``; of those that have noted none, a stream of that name."""
+    has_tables = TABLES in columns_of(cursor, row.schema, row.table)
     cursor.execute(
         sql.SQL(
-            "SELECT pipeline FROM {} WHERE pipeline <> %s AND state IS NOT NULL AND loaded::jsonb @> to_jsonb(%s::text)"
+            "SELECT pipeline, sequence, loaded, {} FROM {} WHERE pipeline <> %s AND state IS NOT NULL AND loaded IS NOT NULL"
             " ORDER BY pipeline"
-        ).format(identifier(row.schema, row.table)),
-        (row.pipeline, stream),
+        ).format(sql.SQL("tables" if has_tables else "NULL"), identifier(row.schema, row.table)),
+        (row.pipeline,),
     )
-    return [name for (name,) in cursor.fetchall()]
+    others = [(name, loaded, _noted(tables, row.here, at)) for name, at, loaded, tables in cursor.fetchall()]
+    return [
+        name
+        for name, loaded, oids in others
+        if (oid is not None and oid in oids.values()) or (stream in loaded and stream not in oids)
+    ]
 
 
 def lock_row(cursor: Cursor, schema: str, table: str, pipeline: str) -> StateRow:

@@ -32,8 +32,10 @@ DUCKDB: dict[str, tuple[Sequence[Any], dict[str, Any], dict[str, Any]]] = {
     "number_type": (NUMBER, {}, {"number_type": "double"}),
     "column_types": (NUMBER, {}, {"column_types": {"s.t": "DECIMAL(12,4)"}}),
     "hard_delete": (VERSIONS, {"add_record_metadata": True}, {"hard_delete": False}),
+    "activate_version": (VERSIONS, {"add_record_metadata": True}, {"activate_version": False}),
     "missing_fields": ([*PLAIN, *MISSING[1:]], {}, {"missing_fields": "keep"}),
 }
+SHOWN_IN_BOTH_DATABASES = {"names", "table_name", "schema_name", "column_names"}  # test_names.py
 
 
 def left(folder: Path, messages: Sequence[Any], config: dict[str, Any]) -> Any:
@@ -62,4 +64,4 @@ def test_a_setting_of_target_duckdb_changes_something(setting: str, tmp_path: Pa
 
 def test_every_documented_setting_is_shown_to_have_an_effect() -> None:
     shared = {*SHARED, *SHARED_SHOWN_ELSEWHERE} - {"destination_path"}
-    assert set(documented("target-duckdb")) == shared | DUCKDB.keys()
+    assert set(documented("target-duckdb")) == shared | DUCKDB.keys() | SHOWN_IN_BOTH_DATABASES

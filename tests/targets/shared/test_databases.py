@@ -16,7 +16,8 @@ from targets.duckdb import test_target_duckdb as duck
 
 from singerkit_shell.errors import BadDataError
 from singerkit_sql_target.dialect import Words
-from singerkit_sql_target.names import check_stream_name, identifiers
+from singerkit_sql_target.names import Places, identifiers
+from singerkit_sql_target.settings import Settings
 from target_duckdb.connect import DuckDialect
 from target_postgres.words import WORDS
 
@@ -174,7 +175,7 @@ def test_another_pipeline_that_loads_the_table_is_told_with_the_command_that_for
 )
 def test_a_name_that_no_store_has_is_refused_with_the_reason(words: Words, name: str, problem: str) -> None:
     for refused in (
-        lambda: check_stream_name(name, (), (), words),
+        lambda: Places(Settings("main"), words, ()).take(name),
         lambda: identifiers(["a", name], "a test", words),
     ):
         with pytest.raises(BadDataError) as told:
