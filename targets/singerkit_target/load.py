@@ -59,7 +59,7 @@ class SchemaMissing(BadDataError):
 
 @dataclass(frozen=True)
 class Limits:
-    """When to commit, and how much of anything is admitted. Sizes in bytes, times in seconds."""
+    """When to commit, and how much of anything is admitted. Sizes in bytes, times in seconds; ``whole_run``: once, at the end."""
 
     commit_rows: int = 500_000
     commit_bytes: int = 256 << 20
@@ -69,6 +69,7 @@ class Limits:
     wait_seconds: float = 0.5
     max_rejects: int = 1000
     replay_bytes: int = 0
+    whole_run: bool = False
 
 
 _T = TypeVar("_T")
@@ -563,6 +564,8 @@ class Load:
     # --- commits -------------------------------------------------------------------------------------------
 
     def _commit_if_due(self) -> None:
+        if self._limits.whole_run:
+            return
         if self._rows_after_state or (self._unit.rows == 0 and self._point.state == self._committed_state):
             return
         unit, limits = self._unit, self._limits
@@ -641,9 +644,10 @@ class Load:
         return refused
 
     def _keep_safe_part(self) -> None:
-        """Commit up to the last STATE that the loader has reached, drop what follows. A second signal drops all of the unit."""
+        """Commit up to the last STATE that the loader has reached, drop what follows. A second signal, and ``whole_run``, drop all of the unit."""
+        drops_all = self._limits.whole_run or self._stop.count > 1
         try:
-            if not self._begun or self._stop.count > 1 or not self._is_back_at_state():
+            if not self._begun or drops_all or not self._is_back_at_state():
                 self._loader.rollback()
             else:
                 self._commit()

@@ -120,6 +120,13 @@ COMMON_SETTINGS: Mapping[str, Any] = {
         "default": False,
         "description": "Add the `_sdc_*` columns: when each row last came (extracted, received, loaded), and its version.",
     },
+    "atomic": {
+        "type": "string",
+        "enum": ["unit", "run"],
+        "default": "unit",
+        "description": "What is seen together, and kept or given up together: what a STATE covers (`commit_rows` and the like say at which), or with `run` "
+        "all of a run: it is committed once, at its end, and a run that fails or is ended by a signal leaves no row and no state.",
+    },
     "commit_rows": {
         **_POSITIVE,
         "default": 500_000,
@@ -142,6 +149,9 @@ COMMON_SETTINGS: Mapping[str, Any] = {
         "description": "The longest line that is accepted, in bytes.",
     },
 }
+
+
+_WHEN_TO_COMMIT = frozenset({"commit_rows", "commit_bytes", "commit_seconds"})
 
 
 class BlockReader(GenericSingerReader[bytes]):
@@ -203,7 +213,7 @@ class SingerkitTarget(Target):
         redactor.add_from_config(self._config)
         self.given_keys = frozenset(self._config)
         problems = config_problems(self._config, schema, self.refused_settings)
-        problems = problems or self.take_over() or self.further_problems()
+        problems = problems or self.take_over() or self._commits_without_effect() or self.further_problems()
         if problems and raise_errors:
             raise ConfigurationError(
                 ended(f"The config{config_place()} is not valid: {'; '.join(problems)}")
@@ -235,6 +245,12 @@ class SingerkitTarget(Target):
         """Put our settings in the place of those of another loader; return the problems."""
         return []
 
+    def _commits_without_effect(self) -> list[str]:
+        names = sorted(_WHEN_TO_COMMIT & self.given_keys) if self.config["atomic"] == "run" else []
+        return [
+            f"`{name}` has no effect beside `atomic: run`, which commits once, at the end" for name in names
+        ]
+
     def further_problems(self) -> list[str]:
         """Problems that a JSON Schema cannot tell, a sentence each without its full stop."""
         return []
@@ -262,6 +278,7 @@ class SingerkitTarget(Target):
             commit_seconds=config["commit_seconds"],
             max_line_bytes=config["max_line_bytes"],
             max_rejects=config["quarantine_limit"],
+            whole_run=config["atomic"] == "run",
         )
 
     def _load(self, source: IO[Any]) -> Counter[str]:

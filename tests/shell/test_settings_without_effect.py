@@ -61,6 +61,14 @@ def test_settings_of_the_sdk_that_do_nothing_here(executable: str, tmp_path: Pat
     assert not set(SDK_SETTINGS) & set(settings)
 
 
+@pytest.mark.parametrize("executable", ["target-postgres", "target-jsonl", "target-duckdb"])
+def test_when_to_commit_beside_atomic_run(executable: str, tmp_path: Path) -> None:
+    words = refused(executable, {"atomic": "run", "commit_rows": 7, "commit_seconds": 1}, tmp_path)
+    for name in ("commit_rows", "commit_seconds"):
+        assert f"`{name}` has no effect beside `atomic: run`" in words
+    assert "commit_bytes" not in words
+
+
 @pytest.mark.parametrize("executable", sorted(UNKNOWN))
 def test_a_mistyped_key_is_refused_before_anything_is_asked_or_made(executable: str, tmp_path: Path) -> None:
     """`pagnation` loaded the first page of many; `hots` started a PostgreSQL of its own and loaded there."""

@@ -58,6 +58,7 @@ SHARED: dict[str, tuple[Sequence[Any], dict[str, Any], dict[str, Any]]] = {
     "missing_fields": (MISSING, {}, {"missing_fields": "null"}),
     "validate_records": (SHORT, {}, {"validate_records": False}),
     "add_record_metadata": (PLAIN, {}, {"add_record_metadata": True}),
+    "atomic": (BAD, {}, {"atomic": "run"}),
     "commit_rows": (TWO, {}, {"commit_rows": 1}),
     "commit_bytes": (TWO, {}, {"commit_bytes": 1}),
     "commit_seconds": (TWO, {}, {"commit_seconds": 1e-9}),

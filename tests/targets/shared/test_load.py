@@ -268,6 +268,39 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 # units of commit
 
 
+WHOLE = Limits(
+    commit_rows=1, commit_bytes=1, commit_seconds=0, wait_seconds=0.05, chunk_bytes=99, whole_run=True
+)
+
+
+@pytest.mark.parametrize(
+    ("more", "error", "rows"),
+    [
+        ([], None, [1, 2, 3]),
+        ([RECORD(4)], None, [1, 2, 3, 4]),
+        ([RECORD("x")], BadDataError, []),
+        (['{"type": "RECORD"'], BadDataError, []),
+    ],
+)
+def test_a_run_that_is_atomic_commits_once_or_not_at_all(more, error, rows):
+    messages = [message for n in (1, 2, 3) for message in (RECORD(n), STATE(n))]
+    run = Run(SCHEMA(), *messages, *more, limits=WHOLE, expect=error)
+    assert run.rows() == rows
+    assert run.printed == ([3] if rows else [])
+    assert run.loader.calls.count("commit") == (1 if rows else 0)
+    assert error is None or "0 rows are committed" in str(run.error)
+
+
+def test_an_atomic_run_whose_tap_has_died_or_that_a_signal_ends_leaves_nothing():
+    begun = [MARKED(None), SCHEMA(), RECORD(1), MARKED(1), RECORD(2)]
+    assert Run(*begun, limits=WHOLE, expect=BadDataError).rows() == []
+    assert Run(*begun, MARKED(2, complete=True), limits=WHOLE).rows() == [1, 2]
+    stop, loader = StopFlag(), Memory()
+    loader.meanwhile = lambda call: stop._on_signal(signal.SIGTERM, None) if call == "mark_safe" else None
+    run = Run(*begun, MARKED(2, complete=True), loader=loader, limits=WHOLE, stop=stop, expect=Stopped)
+    assert (run.rows(), run.printed) == ([], [])
+
+
 def test_a_run_makes_these_calls_in_this_order():
     run = Run(SCHEMA(), RECORD(1), RECORD(2), STATE(2))
     assert run.loader.calls == [
