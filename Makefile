@@ -20,7 +20,7 @@ demo: $(READY) ## load a real REST API into a real Postgres, twice; TARGET=duckd
 test: $(READY) ## run every test against real servers
 	$(BIN)/pytest -q -n 3 --dist worksteal $(ARGS)
 
-test-servers: $(READY) ## compare what tap-rest reads with what servers by others hold: Kinto, PostgREST with OAuth2, MLflow, CouchDB's API, json-server, nginx, PostGraphile, JupyterHub
+test-servers: $(READY) ## compare what tap-rest reads with what servers by others hold: Kinto, PostgREST with OAuth2, MLflow, CouchDB's API, json-server, nginx, PostGraphile, JupyterHub, Prism
 	$(BIN)/pytest -q -o python_files='on_*.py' tests/servers $(ARGS)
 
 faults: $(READY) ## make docs/faults.md anew from the tests of the faults

@@ -16,6 +16,7 @@ from tap_rest.openapi.operations import Place, answer_of, path_to, place_of_rows
 from tap_rest.openapi.paging import pagination_of, parameters_of
 from tap_rest.openapi.rows import filter_of, key_of, since_of, time_of_change
 from tap_rest.openapi.schemes import credentials_of
+from tap_rest.openapi.searches import is_search, members_of, path_of_things, sent_in_body
 from tap_rest.openapi.types import fields_of, merged_node, types_in
 from tap_rest.preview.variables import prefix_of, variable
 from tap_rest.preview.yamltext import literal, yaml_of
@@ -53,17 +54,17 @@ def draft(document: Document, check: Check, paths: Sequence[str] = ()) -> str:
     prefix = prefix_of(url, str(node_at(document.root, "info").get("title", "")))
     url = _UNNAMED.sub(f"${{{prefix}_", url)
     lists = sorted(
-        (one for one in _lists(document) if not paths or any(fnmatchcase(one[0], path) for path in paths)),
-        key=lambda one: (one[0].count("{"), one[0]),
+        (one for one in _lists(document) if not paths or any(fnmatchcase(one.path, path) for path in paths)),
+        key=lambda one: (one.path.count("{"), one.path, one.method),
     )
-    credentials = credentials_of(document, [operation for _, operation, _, _ in lists], prefix)
+    credentials = credentials_of(document, [one.operation for one in lists], prefix)
     config: dict[str, Any] = {"base_url": url}
     for key in ("auth", "headers", "params"):
         config |= {key: getattr(credentials, key)} if getattr(credentials, key) else {}
     streams, left_out = _streams(document, lists, config, check, prefix if paths else None)
     if not streams:
         raise ConfigurationError(
-            f"The OpenAPI document {document.file} has no operation by GET{' at a `--path` like these' if paths else ''} that answers with a "
+            f"The OpenAPI document {document.file} has no operation by GET and no search by POST{' at a `--path` like these' if paths else ''} that answers with a "
             f"list of objects, of which a stream could be made{': ' + '; '.join(left_out[:3]) if left_out else ''}."
         )
     info = node_at(document.root, "info")
@@ -126,9 +127,21 @@ def _base_url(document: Document) -> tuple[str, list[str]]:
     return url.partition("?")[0].rstrip("/"), notes
 
 
-def _lists(document: Document) -> Iterator[tuple[str, Node, Any, Place]]:
+@dataclass(frozen=True)
+class _List:
+    """An operation that answers with rows, and where they are in its answer."""
+
+    path: str
+    method: str
+    operation: Node
+    answer: Any
+    place: Place
+
+
+def _lists(document: Document) -> Iterator[_List]:
     for path, method, operation in document.operations():
-        answer = answer_of(document, operation) if method == "get" else None
+        is_read = method == "get" or (method == "post" and is_search(path, operation))
+        answer = answer_of(document, operation) if is_read else None
         place = None if answer is None else place_of_rows(document, answer)
         if place is None or not path.startswith("/") or operation.get("deprecated"):
             continue
@@ -137,20 +150,23 @@ def _lists(document: Document) -> Iterator[tuple[str, Node, Any, Place]]:
         ):
             continue  # one thing, in which a list stands
         if "object" in types_in(document, place.node):
-            yield path, operation, answer, place
+            yield _List(path, method, operation, answer, place)
 
 
 def _streams(
     document: Document,
-    lists: Sequence[tuple[str, Node, Any, Place]],
+    lists: Sequence[_List],
     config: Mapping[str, Any],
     check: Check,
     prefix: str | None,
 ) -> tuple[list[_Stream], list[str]]:
     streams: list[_Stream] = []
     left_out: list[str] = []
-    for path, operation, answer, place in lists:
-        made = _stream(document, path, operation, answer, place, streams, prefix)
+    for one in lists:
+        path = one.path
+        if any(path_of_things(path) == known.path for known in streams):
+            continue  # by GET, too
+        made = _stream(document, one, streams, prefix)
         if isinstance(made, str):
             left_out.append(f"{path}: {made}")
             continue
@@ -164,17 +180,16 @@ def _streams(
 
 def _stream(
     document: Document,
-    path: str,
-    operation: Node,
-    answer: Any,
-    place: Place,
+    listed: _List,
     known: Sequence[_Stream],
     prefix: str | None,
 ) -> _Stream | str:
     """Return a stream, or why there is none; with a ``prefix`` of variables what is not known becomes one."""
+    path, operation, place = listed.path, listed.operation, listed.place
+    is_post = listed.method == "post"
     fields = fields_of(document, place.node)["properties"]
-    name = _name(path, {one.settings["name"] for one in known})
-    said: dict[str, Any] = {"name": name, "path": literal(path)}
+    name = _name(path_of_things(path), {one.settings["name"] for one in known})
+    said: dict[str, Any] = {"name": name, "path": literal(path), **({"method": "POST"} if is_post else {})}
     parent = _parent(path, known) if "{" in path else None
     if "{" in path:
         if parent is None and prefix is not None:
@@ -189,11 +204,18 @@ def _stream(
         params |= {name: variable(prefix, name) for name in needed}
     elif needed:
         return f"it needs {', '.join(f'`{one}`' for one in needed)}"
+    members = members_of(document, operation) if is_post else {}
+    needed, body = _needed(members)
+    if needed:
+        return f"it needs {', '.join(f'`{one}`' for one in needed)} in its body"
     made = _Stream(said, path, fields)
     said |= {"params": params} if params else {}
-    if params:
+    if is_post:
+        said["body"] = body
+        made.notes.append("By POST: see that it only reads, as its name says.")
+    if params or body:
         made.notes.append(
-            f"The document wants {', '.join(f'`{one}`' for one in params)}: look at the values."
+            f"The document wants {', '.join(f'`{one}`' for one in (*params, *body))}: look at the values."
         )
     said["records"] = literal(path_to(place.names)) + "[*]"
     key = key_of(fields, name)
@@ -207,8 +229,8 @@ def _stream(
             "The document names no fields of its rows: look at them with `tap-rest preview`, and set `primary_keys`."
         )
     said.pop("of", None)
-    _add_replication(document, made, parameters)
-    pagination = pagination_of(document, parameters, answer, operation, key)
+    _add_replication(document, made, parameters, members)
+    pagination = _pagination(document, listed, parameters, members, key)
     if pagination is not None:
         said["pagination"] = {
             name: literal(value) if isinstance(value, str) else value for name, value in pagination.items()
@@ -222,16 +244,32 @@ def _stream(
     return made
 
 
-def _add_replication(document: Document, made: _Stream, parameters: Mapping[str, Node]) -> None:
+def _pagination(
+    document: Document,
+    listed: _List,
+    parameters: Mapping[str, Node],
+    members: Mapping[str, Node],
+    key: str | None,
+) -> dict[str, Any] | None:
+    found = pagination_of(document, members, listed.answer, listed.operation, key) if members else None
+    if found is not None and "param" in found:
+        return sent_in_body(found)
+    return pagination_of(document, parameters, listed.answer, listed.operation, key)
+
+
+def _add_replication(
+    document: Document, made: _Stream, parameters: Mapping[str, Node], members: Mapping[str, Node]
+) -> None:
     changed = time_of_change(made.fields)
     if changed is None:
-        since = since_of(parameters)
+        since = since_of({**parameters, **members})
         if since is not None:
             made.notes.append(
                 f"`{since}` may ask for what has changed since (`incremental`), where there is a replication_key."
             )
         return
-    asked = filter_of(document, parameters, changed)
+    in_body = filter_of(document, members, changed)
+    asked = filter_of(document, parameters, changed) if in_body is None else sent_in_body(in_body)
     if asked is None:
         made.notes.append(
             f"`{changed}` may be a replication_key; the document shows no parameter that asks for what has changed since (`incremental`)."

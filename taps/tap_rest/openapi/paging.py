@@ -127,7 +127,8 @@ def _is_count(value: Any) -> TypeGuard[float]:
 
 def _named(parameters: Mapping[str, Node], names: Sequence[str]) -> str | None:
     """Return the parameter of the first of these names."""
-    plain = {_plain(name): name for name in parameters}
+    plain = {_plain(name.rpartition(".")[2]): name for name in parameters}  # `page.after` of a body
+    plain |= {_plain(name): name for name in parameters}
     return next((plain[name] for name in names if name in plain), None)
 
 

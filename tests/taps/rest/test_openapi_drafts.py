@@ -332,7 +332,10 @@ def test_where_the_api_is() -> None:
 
 
 def test_a_document_without_lists_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="no operation by GET that answers with a list of objects"):
+    with pytest.raises(
+        ConfigurationError,
+        match="no operation by GET and no search by POST that answers with a list of objects",
+    ):
         draft(document({"/x": {"post": {}}}), problems_of_draft)
     with pytest.raises(ConfigurationError, match="at a `--path` like these"):
         draft(document({"/rows": listed(ID)}), problems_of_draft, ["/other"])
@@ -416,3 +419,99 @@ def test_from_the_command_line(tmp_path: Path) -> None:
     code, out, err = tap("init", "github", "--path", "/x")
     assert (code, out) == (64, "")
     assert "goes with `--openapi FILE`" in err
+
+
+# Searches by POST
+
+
+def searched(row: Json, body: Json, around: Json | None = None, **more: Any) -> Json:
+    """An operation by POST that answers with rows."""
+    operation = listed(row, around=around)["get"]
+    content = {"application/json": {"schema": {"type": "object", **body}}}
+    return {"post": operation | {"requestBody": {"content": content}} | more}
+
+
+SEARCHES: list[tuple[Json, Json | None, Json]] = [
+    (
+        {"properties": {"cursor": TEXT, "limit": {"type": "integer", "maximum": 50}, "updated_since": TEXT}},
+        {"next_cursor": TEXT},
+        {
+            "incremental": {"param": "updated_since", "in": "body"},
+            "pagination": {
+                "type": "cursor",
+                "cursor": "$.next_cursor",
+                "param": "cursor",
+                "size": 50,
+                "size_param": "limit",
+                "in": "body",
+            },
+        },
+    ),
+    (
+        {
+            "required": ["kind"],
+            "properties": {
+                "kind": {"enum": ["all", "new"]},
+                "paging": {"properties": {"offset": {"type": "integer"}, "limit": {"type": "integer"}}},
+                "updated_at": {"properties": {"gte": {"type": "string", "format": "date-time"}}},
+            },
+        },
+        None,
+        {
+            "body": {"kind": "all"},
+            "incremental": {"param": "updated_at.gte", "format": "iso", "in": "body"},
+            "pagination": {
+                "type": "offset",
+                "param": "paging.offset",
+                "size": 100,
+                "size_param": "paging.limit",
+                "in": "body",
+            },
+        },
+    ),
+    ({"properties": {}}, {"next_url": TEXT}, {"pagination": {"type": "next_url", "next": "$.next_url"}}),
+]
+
+
+@pytest.mark.parametrize(("body", "around", "said"), SEARCHES)
+def test_searches_by_post_are_drafted(body: Json, around: Json | None, said: Json) -> None:
+    config, text = drafted(document({"/orders/search": searched(CHANGED, body, around)}))
+    [stream] = config["streams"]
+    whole = {**stream, "pagination": config.get("pagination")}
+    assert (stream["name"], stream["method"]) == ("orders", "POST")
+    assert "see that it only reads" in text
+    assert {key: whole.get(key) for key in said} == said
+
+
+def test_a_post_that_creates_is_not_drafted_nor_one_beside_a_get_nor_one_that_lacks_something() -> None:
+    needs = {"required": ["q"], "properties": {"q": TEXT}}
+    paths = {
+        "/orders": listed(ID),
+        "/orders/search": searched(ID, {}),
+        "/items": searched(ID, {}, operationId="createItems"),
+        "/notes": searched(ID, {}, operationId="findNotes"),
+        "/texts/query": searched(ID, needs),
+    }
+    config, text = drafted(document(paths))
+    assert [(one["path"], one.get("method")) for one in config["streams"]] == [
+        ("/notes", "POST"),
+        ("/orders", None),
+    ]
+    assert "/texts/query: it needs `q` in its body" in text
+
+
+def test_a_search_that_is_drafted_reads_what_is_there(tmp_path: Path) -> None:
+    rows = [{"id": n, "updated_at": f"2026-01-{n:02}T00:00:00Z"} for n in range(1, 8)]
+
+    def search(asked: Asked) -> Reply:
+        body = json.loads(asked.body)
+        since, begin = body.get("updated_since", ""), int(body.get("cursor") or 0)
+        found = [row for row in rows if row["updated_at"] >= since]
+        following = str(begin + 3) if len(found) > begin + 3 else None
+        return json_reply({"data": found[begin : begin + 3], "next_cursor": following})
+
+    config, _ = drafted(document({"/orders/search": searched(CHANGED, *SEARCHES[0][:2])}))
+    with serving({"/orders/search": search}) as api:
+        del config["streams"][0]["schema"]
+        run = run_here(api, *config["streams"], cache=tmp_path, pagination=config["pagination"])
+    assert [row["id"] for row in run.rows] == [*range(1, 8)]
