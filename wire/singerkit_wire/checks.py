@@ -9,16 +9,17 @@ import datetime
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
 from operator import attrgetter
 from typing import Any
 
 import msgspec
 
-from singerkit_catalog.compiled import Inexpressible
+from singerkit_wire.bounds import Bounds
 from singerkit_wire.domain import Domain, Numbers, levels
 from singerkit_wire.kinds import Column, Kind, from_base64
-from singerkit_wire.nested import bounds_numbers, constrained, nested_type
+from singerkit_wire.nested import bounded, bounds_numbers, nested_type
 
 __all__ = ["LONGEST_NUMBER", "REFUSALS", "Check", "Refused", "checks_of", "moment_checks"]
 
@@ -46,14 +47,12 @@ def checks_of(column: Column, validate: bool, domain: Domain) -> Sequence[Check]
             return () if limits is None else (partial(_check_texts_of_numbers, limits=limits),)
         case Kind.NUMBER:
             admitted = _NUMBER_OR_NULL if may_be_null else _NUMBER
-            bounds = constrained(float, column.schema) if validate else float
             limits = _limits(column, domain)
-            if bounds is not float:
-                raise Inexpressible("bounds of a decimal are judged exactly")
-            return (lambda values: _check_numbers(values, admitted, limits),)
-        case Kind.BIG_INTEGER if column.numbers is not None:
-            most = 10**column.numbers.before - 1
-            return (lambda values: _check_size(values, most),)
+            within = bounded(column.schema) if validate else Bounds()
+            bounds = () if within == Bounds() else (partial(_check_bounds, bounds=within),)
+            return (lambda values: _check_numbers(values, admitted, limits), *bounds)
+        case Kind.BIG_INTEGER:
+            return _integer_checks(column, validate)
         case Kind.JSON:
             nested = _nested_decoder(column.schema) if validate else None
             return (lambda values: _check_documents(values, may_be_null, nested, domain.nesting),)
@@ -113,8 +112,25 @@ def _check_texts_of_numbers(values: list[Any], limits: Numbers) -> None:
     _check_digits(numbers, max(map(len, numbers), default=0), limits, has_exponents=False)
 
 
-def _check_size(values: list[Any], most: int) -> None:
-    if any(value is not None and not -most <= value <= most for value in values):
+def _check_bounds(values: list[Any], bounds: Bounds) -> None:
+    try:
+        holds = bounds.hold_numbers(values)
+    except (*REFUSALS, ArithmeticError) as error:
+        raise Refused from error
+    if not holds:
+        raise Refused
+
+
+def _integer_checks(column: Column, validate: bool) -> Sequence[Check]:
+    limits = [bounded(column.schema)] if validate else []
+    if column.numbers is not None:
+        most = Decimal(10**column.numbers.before - 1)
+        limits.append(Bounds(least=-most, most=most))
+    return [partial(_check_integers, bounds=one) for one in limits if one != Bounds()]
+
+
+def _check_integers(values: list[Any], bounds: Bounds) -> None:
+    if not bounds.hold_integers(values):
         raise Refused
 
 

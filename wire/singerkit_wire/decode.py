@@ -10,7 +10,7 @@ import datetime
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain
 from operator import attrgetter, itemgetter
@@ -19,16 +19,18 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from singerkit_catalog.compiled import Inexpressible
+from singerkit_catalog.compiled import ANNOTATIONS, Inexpressible
 from singerkit_catalog.schema import may_take_long
 from singerkit_shell.encoding import check_utf8, has_escape
 from singerkit_shell.signals import TooLong, stop_flag
 from singerkit_wire.batch import Batch
 from singerkit_wire.batches import Missing, batches_of
+from singerkit_wire.bounds import Bounds
 from singerkit_wire.checks import LONGEST_NUMBER, REFUSALS, Check, Refused, checks_of, moment_checks
 from singerkit_wire.domain import Domain
 from singerkit_wire.kinds import Column, Kind
-from singerkit_wire.nested import bounded_integer, constrained
+from singerkit_wire.nested import bounded, constrained
+from singerkit_wire.rules import Rules, rules_of
 from singerkit_wire.stream import DELETED_AT, EXTRACTED_AT, VERSION, Stream, of_messages
 
 __all__ = ["FastDecoder", "Refused", "compile_decoder"]
@@ -44,10 +46,7 @@ _FINER = re.compile(rb"\.[0-9]{6}0*[1-9]")  # digits of a second that no column 
 _NOT_TEXT_OR_NULL = re.compile(rb'\n[^"n]')
 _NOT_TEXT = re.compile(rb'\n[^"]')
 _PATTERN_SECONDS = 5.0  # of processor time for a block; then its records are judged one by one
-_KEYWORDS_OF_RECORDS = frozenset(
-    {"type", "properties", "required", "additionalProperties", "title", "description", "default", "examples"}
-    | {"$schema", "$id", "id", "definitions", "$defs", "$comment", "selected", "inclusion"}
-)
+_SIMPLE = ANNOTATIONS | {"type"}
 _PLAIN_TYPES: Mapping[Kind, Any] = {
     Kind.BOOLEAN: bool,
     Kind.DATE_TIME: datetime.datetime,
@@ -58,7 +57,8 @@ _PLAIN_TYPES: Mapping[Kind, Any] = {
     Kind.NUMBER: Raw,
     Kind.JSON: Raw,
 }
-_VERSION = bounded_integer({}, -(2**63), 2**63 - 1)
+_LONG = -(2**63), 2**63 - 1
+_VERSION = Bounds().of_integers(*_LONG)
 
 
 @dataclass(frozen=True)
@@ -138,6 +138,7 @@ class FastDecoder:
     clocks: Clocks
     holds_nul: bool
     watches_deletions: bool
+    rules: Rules | None
 
     def decode(self, data: bytes, lines: int, first_line: int) -> list[Batch]:
         """Decode that many RECORD lines to batches, one for each set of present columns.
@@ -167,6 +168,8 @@ class FastDecoder:
         ):
             raise Refused
         self.clocks.check(data)
+        if self.rules is not None:
+            self.rules.check(data)
         columns = self.stream.columns + self.extra
         rows = self._quick_rows(data, lines) if self.quick and not has_odd_escapes else None
         if rows is not None:
@@ -278,7 +281,7 @@ def compile_decoder(
     which the user knows that more than microseconds are rounded; the caller may add to it. ``reads_texts``: whoever takes the
     rows wants values, so no text is left as it stands on the wire, to be read later.
     """
-    if validate and (not _is_plain_record(stream.schema) or _refuses_a_field(stream.schema)):
+    if validate and _refuses_a_field(stream.schema):
         return None
     forbid = not allow_extra or stream.schema.get("additionalProperties") is False
     watches = not forbid and not stream.is_whole_record and DELETED_AT not in stream.column_names
@@ -286,7 +289,9 @@ def compile_decoder(
         _message_type, stream, forbid_extra=forbid, watches=watches, with_metadata=with_metadata
     )
     try:
-        types = [_field_type(column, validate) for column in stream.columns]
+        told, more = _expressed(stream.columns, validate, domain)
+        rules = rules_of(stream.schema, more) if validate and not stream.is_whole_record else None
+        types = [_field_type(column, validate) for column in told]
         texts = Texts((), ()) if reads_texts else _plain_texts(stream, types)
         left_as_they_are = {*texts.nullable, *texts.required}
         quick = message_type(
@@ -300,9 +305,7 @@ def compile_decoder(
             ]
         )
         checks = [
-            (i, check)
-            for i, column in enumerate(stream.columns)
-            for check in checks_of(column, validate, domain)
+            (i, check) for i, column in enumerate(told) for check in checks_of(column, validate, domain)
         ]
         extra = of_messages(stream) if with_metadata else ()
         if EXTRACTED_AT in (column.name for column in extra):
@@ -322,10 +325,31 @@ def compile_decoder(
             clocks=_clocks(stream, set() if rounded is None else rounded),
             holds_nul=domain.holds_nul,
             watches_deletions=watches,
+            rules=rules,
         )
     except (Inexpressible, ValueError, TypeError):
-        # ValueError, TypeError: msgspec cannot express a name, a bound or a pattern of this schema.
+        # ValueError, TypeError: msgspec cannot express a name.
         return None
+
+
+def _expressed(
+    columns: Sequence[Column], validate: bool, domain: Domain
+) -> tuple[list[Column], list[Column]]:
+    """Return the columns with what a typed decoder and checks can judge of their schemas, and those whose schemas say more."""
+    told: list[Column] = []
+    more: list[Column] = []
+    for column in columns:
+        try:
+            type_ = _field_type(column, validate)
+            checks_of(column, validate, domain)
+            if not _SIMPLE.issuperset(column.schema):
+                msgspec.json.Decoder(type_)
+            told.append(column)
+        except (Inexpressible, ValueError, TypeError):
+            # ValueError, TypeError: msgspec cannot express a bound or a pattern of this schema.
+            told.append(replace(column, schema={}))
+            more.append(column)
+    return told, more
 
 
 def _plain_texts(stream: Stream, types: Sequence[Any]) -> Texts:
@@ -382,14 +406,6 @@ def _without_last(record: Any) -> tuple[Any, ...]:
     return msgspec.structs.astuple(record)[:-1]
 
 
-def _is_plain_record(schema: Mapping[str, Any]) -> bool:
-    return _KEYWORDS_OF_RECORDS.issuperset(schema) and schema.get("additionalProperties") in (
-        None,
-        True,
-        False,
-    )
-
-
 def _refuses_a_field(schema: Mapping[str, Any]) -> bool:
     """Tell whether a property has the schema `false`, which a column knows nothing of."""
     return any(prop is False for prop in (schema.get("properties") or {}).values())
@@ -430,14 +446,10 @@ def _value_type(column: Column, validate: bool) -> Any:
             raise Inexpressible("a limit on the text of a number")
         return Annotated[str, Meta(pattern=r"^-?[0-9]+(\.[0-9]+)?\Z", max_length=LONGEST_NUMBER)]
     if column.kind is Kind.INTEGER:
-        return bounded_integer(column.schema if validate else {}, -(2**63), 2**63 - 1)
-    base: Any
+        return (bounded(column.schema) if validate else Bounds()).of_integers(*_LONG)
     if column.kind is Kind.BIG_INTEGER:
-        base = int
-    elif column.kind is Kind.STRING:
-        base = str
-    else:
-        base = _PLAIN_TYPES[column.kind]
+        return int
+    base = str if column.kind is Kind.STRING else _PLAIN_TYPES[column.kind]
     narrowed = constrained(base, column.schema) if validate else base
     return _limited(narrowed, column) if column.kind is Kind.STRING else narrowed
 

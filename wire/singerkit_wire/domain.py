@@ -9,12 +9,12 @@ import datetime
 import re
 import struct
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from math import inf, isfinite
 
 from singerkit_shell.words import counted
 
-__all__ = ["DIGITS", "Domain", "Numbers", "levels"]
+__all__ = ["DIGITS", "EXACT", "Domain", "Numbers", "levels"]
 
 _DIGITS_OF_DOUBLES, _DIGITS_OF_SINGLES = 15, 6
 """Numbers of so many digits differ as doubles, and come back as they were; and as floats of 32 bits."""
@@ -22,6 +22,8 @@ _SINGLE = struct.Struct("f")
 
 DIGITS = 200_000
 """The digits with which the exact path computes."""
+EXACT = Context(prec=DIGITS, Emax=MAX_EMAX, Emin=MIN_EMIN)
+"""In it `multipleOf` divides without rounding."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, InvalidOperation, localcontext
+from decimal import MAX_EMAX, Decimal, InvalidOperation, localcontext
 from itertools import islice
 from typing import Any
 
@@ -26,7 +26,7 @@ from singerkit_shell.configtext import RepeatedKeyError, without_repeats
 from singerkit_shell.signals import JUDGE_SECONDS, TooLong, stop_flag
 from singerkit_shell.words import counted
 from singerkit_wire.batch import Reject
-from singerkit_wire.domain import DIGITS, Domain, levels
+from singerkit_wire.domain import EXACT, Domain, levels
 from singerkit_wire.kinds import Column, Kind, from_base64
 from singerkit_wire.messages import as_version
 from singerkit_wire.stream import DELETED_AT, EXTRACTED_AT, VERSION, Stream
@@ -35,7 +35,6 @@ from singerkit_wire.unstorable import Policy, Unstorable, storable
 __all__ = ["ExactDecoder", "KeyLeftOut", "RejectedRow", "TooWide", "UnknownFields", "compile_exact"]
 
 _LONGEST_INTEGER = 4000  # digits; Python refuses to convert longer ones
-_EXACT = Context(prec=DIGITS, Emax=MAX_EMAX, Emin=MIN_EMIN)  # `multipleOf` divides without rounding
 _SHORTEST_EXTREME = 5000  # bytes; a shorter line holds no number out of range without a long exponent
 _MAY_BE_UNSTORABLE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])|NaN|Infinity|[0-9][eE][+-]?[0-9]{5}")
 _DATE_TIME = re.compile(
@@ -161,7 +160,7 @@ class ExactDecoder:
 
     def _validate(self, record: Mapping[str, Any]) -> None:
         def judge() -> ValidationError | None:
-            with localcontext(_EXACT):
+            with localcontext(EXACT):
                 found: ValidationError | None = best_match(self.validator.iter_errors(record))
                 return found
 

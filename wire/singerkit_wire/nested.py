@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
-
-from msgspec import Meta
+from typing import Any
 
 from singerkit_catalog.admitted import json_types
 from singerkit_catalog.compiled import (
@@ -18,8 +16,9 @@ from singerkit_catalog.compiled import (
     literal,
     within,
 )
+from singerkit_wire.bounds import Bounds, bounds_of
 
-__all__ = ["bounded_integer", "bounds_numbers", "constrained", "nested_type"]
+__all__ = ["bounded", "bounds_numbers", "constrained", "nested_type"]
 
 _NUMERIC_BOUNDS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
 _TEXT_BOUNDS = frozenset({"minLength", "maxLength", "pattern"})
@@ -32,10 +31,8 @@ def constrained(base: Any, schema: Mapping[str, Any]) -> Any:
     Raises:
         Inexpressible: a keyword has no counterpart.
     """
+    schema = telling_branch(schema)
     keywords = {key for key in schema if not is_annotation(key)} - {"type"}
-    branches = schema.get("anyOf") or schema.get("oneOf")
-    if branches and keywords <= {"anyOf", "oneOf"}:
-        return _one_constrained_branch(base, branches)
     if keywords & {"enum", "const"}:
         if base is not str:
             raise Inexpressible("the text of a parsed value")
@@ -50,31 +47,40 @@ def constrained(base: Any, schema: Mapping[str, Any]) -> Any:
     return within(base, {BOUNDS[key]: schema[key] for key in keywords & applicable})
 
 
-def bounded_integer(schema: Mapping[str, Any], lowest: int, highest: int) -> Any:
-    """Return int within the schema's bounds and [lowest, highest]."""
-    narrowed = constrained(int, schema)
-    if narrowed is int:
-        return Annotated[int, Meta(ge=lowest, le=highest)]
-    (meta,) = narrowed.__metadata__
-    given = {
-        name: getattr(meta, name) for name in ("ge", "gt", "le", "lt") if getattr(meta, name) is not None
-    }
-    if not {"ge", "gt"} & set(given):
-        given["ge"] = lowest
-    if not {"le", "lt"} & set(given):
-        given["le"] = highest
-    return Annotated[int, Meta(**given)]
+def bounded(schema: Mapping[str, Any]) -> Bounds:
+    """Return what a scalar schema asks of numbers besides their type.
+
+    Raises:
+        Inexpressible: it asks for something else, too.
+    """
+    schema = telling_branch(schema)
+    if (
+        not {key for key in schema if not is_annotation(key)}
+        <= {"type", "multipleOf"} | _NUMERIC_BOUNDS | _TEXT_BOUNDS
+    ):
+        raise Inexpressible(schema)
+    return bounds_of(schema)
 
 
-def _one_constrained_branch(base: Any, branches: list[Any]) -> Any:
-    """``anyOf: [{type: string, ...}, {type: null}]`` is the usual way to write a nullable property."""
+def telling_branch(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a scalar schema asks of values that are not null.
+
+    ``anyOf: [{type: string, ...}, {type: null}]`` is the usual way to write a nullable property.
+
+    Raises:
+        Inexpressible: there are several, and they ask for more than a type.
+    """
+    keywords = {key for key in schema if not is_annotation(key)} - {"type"}
+    branches = schema.get("anyOf") or schema.get("oneOf")
+    if not (branches and keywords <= {"anyOf", "oneOf"}):
+        return schema
     telling = [
         branch for branch in branches if isinstance(branch, Mapping) and json_types(branch) != {"null"}
     ]
     if len(telling) == 1:
-        return constrained(base, telling[0])
+        return telling_branch(telling[0])
     if all(not ({*branch} - {"type"} - ANNOTATIONS) for branch in telling):
-        return base
+        return {}
     raise Inexpressible(branches)
 
 

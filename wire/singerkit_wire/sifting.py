@@ -58,6 +58,9 @@ def _telling_odd_lines(fast: FastDecoder, data: bytes) -> Callable[[bytes], bool
         signs.append(lambda line: refused.search(line) is not None)
     if _is_refused(fast.clocks.check, data):
         signs.append(lambda line: _is_refused(fast.clocks.check, line))
+    rules = fast.rules
+    if rules is not None and _is_refused(rules.check, data):
+        signs.append(lambda line: _is_refused(rules.check, line))
     return lambda line: any(sign(line) for sign in signs)
 
 
