@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from singerkit_shell.errors import LockHeldError, SingerkitError
 from singerkit_shell.signals import StopFlag, stop_flag
-from singerkit_sql_target import merge
+from singerkit_sql_target import merge, overwriting
 from singerkit_sql_target.begun import Begun, Noted
 from singerkit_sql_target.dialect import Dialect, Field, OutcomeUnknown, Session
 from singerkit_sql_target.fitting import Fitting
@@ -56,7 +56,11 @@ class SqlLoader:
     ) -> None:
         self.domain = dialect.domain
         self.abilities = replace(
-            dialect.abilities, appends=settings.appends, deletes=settings.deletes_marked, reads_texts=True
+            dialect.abilities,
+            appends=settings.appends,
+            overwrites=settings.overwrites,
+            deletes=settings.deletes_marked,
+            reads_texts=True,
         )
         self.doubts: list[str] = []
         self._dialect, self._settings, self._log = dialect, settings, log
@@ -124,6 +128,8 @@ class SqlLoader:
         former = self._tables.get(stream.name)
         self._places.take(stream.name)
         start_over = self._ways(self._row.pipeline).start_over(stream.name)
+        # What is gone of an overwritten one comes again with the whole load.
+        is_begun = former is None and not self._settings.overwrites(stream.name)
 
         def fit(session: Session) -> Table:
             if former is None:
@@ -138,8 +144,8 @@ class SqlLoader:
                 former=former,
                 waiting=self._stage.types(stream.name),
                 change_waiting=partial(self._stage.change, session, stream.name),
-                must_hold=former is None and self._begun.must_hold(stream.name),
-                doubts=self.doubts if former is None and self._begun.should_hold(stream.name) else None,
+                must_hold=is_begun and self._begun.must_hold(stream.name),
+                doubts=self.doubts if is_begun and self._begun.should_hold(stream.name) else None,
             )
 
         table = self._guarded(fit, f"preparing the table of stream `{stream.name}`")
@@ -192,6 +198,10 @@ class SqlLoader:
             return
         self._stage.activate(stream.name, self._versions.activated(stream.name, version))
 
+    def overwrite(self, stream: Stream, *, removes: bool) -> None:
+        """Behind the rows that wait."""
+        self._stage.overwrite(stream.name, removes=removes)
+
     # --- units of commit -----------------------------------------------------------------------------------
 
     def mark_safe(self, point: SafePoint) -> None:
@@ -225,6 +235,8 @@ class SqlLoader:
             with session.transaction():
                 # The fence comes first: who is no longer the pipeline's run changes nothing.
                 fenced = self._states.advance(session, row, state)
+                loads = overwriting.begin(session, self._dialect, self._tables, self._stage)
+                emptied |= loads.keys()
                 by: dict[str, tuple[str, ...]] = {}
                 for stream, part in self._stage:
                     if isinstance(part, Part) and by.setdefault(stream, part.keys) != part.keys:
@@ -235,6 +247,7 @@ class SqlLoader:
                             emptied.add(stream)
                     except self._dialect.errors as error:
                         raise self._dialect.error(error, f"storing rows of stream `{stream}`") from error
+                overwriting.end(session, loads)
                 look = partial(_holding_rows, session)
                 noted = self._begun.noted(self._tables, emptied, look)
                 places = {table.stream: (table.schema, table.name) for table in self._tables.values()}

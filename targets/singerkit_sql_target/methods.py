@@ -19,6 +19,7 @@ class Method(enum.Enum):
 
     UPSERT = "upsert"
     APPEND = "append"
+    OVERWRITE = "overwrite"
 
 
 METHODS: Mapping[str, Method] = {method.value: method for method in Method} | {"append-only": Method.APPEND}

@@ -29,7 +29,8 @@ SETTINGS: Mapping[str, Any] = {
         "default": "upsert",
         "description": "How rows go into the tables, for all streams or by globs over their names, of which the most exact one counts: "
         '`{"orders": "append", "log_*": "append", "*": "upsert"}`. `upsert` replaces rows by key, and appends where a stream has none; '
-        "`append` (also `append-only`) keeps every row, and deletes nothing: at ACTIVATE_VERSION rows of other versions stay.",
+        "`append` (also `append-only`) keeps every row, and deletes nothing: at ACTIVATE_VERSION rows of other versions stay; `overwrite` "
+        "lets the complete load of a run take the place of all that was there, and wants one from each run.",
     },
     "column_types": {
         "type": "object",
@@ -75,6 +76,10 @@ class Settings:
     def appends(self, stream: str) -> bool:
         """Whether every row of a stream is kept."""
         return self.methods.of(stream) is Method.APPEND
+
+    def overwrites(self, stream: str) -> bool:
+        """Whether the complete load of a stream takes the place of all that was there."""
+        return self.methods.of(stream) is Method.OVERWRITE
 
 
 def settings_of(config: Mapping[str, Any], given: frozenset[str]) -> Settings:

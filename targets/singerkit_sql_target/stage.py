@@ -105,6 +105,8 @@ class Stage:
         self._names = f"_singerkit_stage_{uuid.uuid4().hex}"
         """Names of no table of the user's: DuckDB takes a temporary table for one of that name in `main`."""
         self._made = 0
+        self.overwritten: dict[str, bool] = {}
+        """The streams whose loads are complete, and of each whether rows that did not come go."""
         self._held = 0
 
     def append(
@@ -145,6 +147,19 @@ class Stage:
     def activate(self, stream: str, version: Version) -> None:
         """Put an ACTIVATE_VERSION behind the rows that wait."""
         self._parts.setdefault(stream, []).append(version)
+
+    def overwrite(self, stream: str, *, removes: bool) -> None:
+        """Note that all rows of a load have come, and take the place of what the table has."""
+        self.overwritten[stream] = removes
+
+    def rows_of(self, stream: str) -> list[Part]:
+        """The parts of a stream that hold rows."""
+        return list(self._rows_of(stream))
+
+    def give_up(self, session: Session, stream: str) -> None:
+        """Give up what waits of a stream."""
+        for part in self._parts.pop(stream, ()):
+            _drop(session, part)
 
     def activated(self) -> set[str]:
         """The streams of which a version is activated."""
@@ -199,6 +214,7 @@ class Stage:
     def forget(self) -> None:
         """The session is gone, and what waited in it."""
         self._parts.clear()
+        self.overwritten.clear()
         self._held = 0
 
     def _rows_of(self, stream: str) -> Iterator[Part]:

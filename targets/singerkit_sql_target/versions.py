@@ -44,7 +44,18 @@ class Others:
     forget: Callable[[str], str]
 
     def tell(self, stream: str, settings: Settings, log: logging.Logger) -> None:
-        """Warn of them: with one source between them that is fine, with two it is not."""
+        """Warn of them: with one source between them that is fine, with two it is not.
+
+        Raises:
+            ConfigurationError: the load of the stream would take the place of rows that may be theirs.
+        """
+        if settings.overwrites(stream):
+            name = self.names[0]
+            raise ConfigurationError(
+                f"Stream `{stream}` is overwritten (`load_method`), and its table was loaded by the pipeline `{name}`, too, whose rows would "
+                "go; none was touched: give this pipeline a schema of its own (`default_target_schema`), or the stream another `name`; "
+                f"where `{name}` loads it no more, forget its state with {self.forget(name)}; then run again."
+            )
         log.warning(
             "The table of stream `%s` was loaded by the pipeline %s, too: rows with one key replace each other%s. If the two read other "
             "sources, give each pipeline a schema of its own (`default_target_schema`), or the stream another `name`; where `%s` loads it "

@@ -203,6 +203,14 @@ class Loader(Protocol):
         """Take the rows of other versions away. For each ACTIVATE_VERSION: before the next `mark_safe`, or at a complete end."""
         ...
 
+    def overwrite(self, stream: Stream, *, removes: bool) -> None:
+        """Let all that was written of an overwritten stream take the place of what was there, with the next `settle`.
+
+        Once for each, at the complete end of a run, in the unit that has all of its rows. Without ``removes`` no row goes: those with a key
+        are upserted, those without are given up.
+        """
+        ...
+
     def mark_safe(self, point: SafePoint) -> None:
         """Mark that everything written so far is covered by a STATE. At each STATE; the last mark that is reached counts."""
         ...

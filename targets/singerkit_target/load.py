@@ -34,6 +34,7 @@ from singerkit_target.contract import (
     UnitLost,
     check_room,
 )
+from singerkit_target.overwriting import Overwrites
 from singerkit_target.publish import Publisher
 from singerkit_target.repeats import Repeats
 from singerkit_target.replay import TRIES, UnitInHand, waits
@@ -166,6 +167,11 @@ class Load:
         self._warned: set[str] = set()
         self._repeats = Repeats(
             lambda sentence, stream: self._warn_once(sentence, f"again {stream}"), self._way_to_start_over
+        )
+        self._overwrites = Overwrites(
+            self._abilities.overwrites,
+            lambda sentence, stream: self._warn_once(sentence, f"overwritten {stream}"),
+            self._way_to_start_over,
         )
         self.summary = Summary()
 
@@ -326,6 +332,7 @@ class Load:
         self._begun = True
         self._stored = None if stored is None else decode(stored)
         self._repeats.begin(start, self._stored)
+        self._overwrites.begin(start if mark else self._stored)
         loader = self._loader
         starts_over = check_start(
             pipeline, stored, start, mark, self._publisher, loader.was_former, self._ways(pipeline), self._log
@@ -360,6 +367,7 @@ class Load:
         self._loader.recover()
         self.summary.begin_again()
         self._unit = _Unit(started=self._unit.started)
+        self._overwrites.begin_again()
         self._point = SafePoint(self._committed_state)
         self._declare_as_before()
         for part in self._in_hand.parts:
@@ -389,6 +397,7 @@ class Load:
             keeps_text=self._abilities.is_log,
             max_columns=self._loader.domain.columns,
         )
+        self._overwrites.declare(stream.name, marks_its_end=self._marks_its_end)
         stream = self._given(stream)
         if self._mark is not None and self._abilities.appends(stream.name):
             tells_changes = bool(declaration.bookmark_properties) or DELETED_AT in stream.column_names
@@ -407,6 +416,11 @@ class Load:
             self._log,
             always_exact=self._always_exact,
         )
+
+    @property
+    def _marks_its_end(self) -> bool:
+        """Whether the end of the input is known to be that of a run which is complete."""
+        return self._mark is not None or self._ends_with_state
 
     def _given(self, stream: Stream) -> Stream:
         """Declare a stream; return it with the kinds in which its values are to be given."""
@@ -483,6 +497,7 @@ class Load:
         self._begin(state.value, mark)
         if self._mark is not None:
             self._mark = mark
+        self._overwrites.take_state(state.value)
         self._rows_after_state = self._version_after_state = False
         for stream in self._versions.due(self._decoders):
             self._activate(stream)
@@ -492,6 +507,9 @@ class Load:
         self._loader.mark_safe(self._point)
 
     def _activate(self, stream: str) -> None:
+        if self._abilities.overwrites(stream):
+            self._overwrites.vouch(stream)
+            return
         self._loader.activate_version(self._decoders[stream].stream, self._versions.waiting[stream])
         self._unit.has_versions = True
 
@@ -543,6 +561,7 @@ class Load:
             self._set_aside(stream, rejects)
         self._rows_after_state = True
         self._versions.see_records(run.stream)
+        self._overwrites.see_rows(run.stream)
 
     def _write_what_fits(self, stream: Stream, batch: Batch) -> list[Reject]:
         """Write a batch; return what the loader cannot hold of it and `on_unstorable` sets aside."""
@@ -564,7 +583,7 @@ class Load:
     # --- commits -------------------------------------------------------------------------------------------
 
     def _commit_if_due(self) -> None:
-        if self._limits.whole_run:
+        if self._limits.whole_run or self._overwrites.is_open:
             return
         if self._rows_after_state or (self._unit.rows == 0 and self._point.state == self._committed_state):
             return
@@ -616,7 +635,14 @@ class Load:
             )
             del self._versions.waiting[stream]
         unit = self._unit
-        if unit.rows or unit.has_tables or unit.has_versions or self._versions.waiting or self._has_new_state:
+        if (
+            any(map(self._overwrites.of, self._decoders))
+            or unit.rows
+            or unit.has_tables
+            or unit.has_versions
+            or self._versions.waiting
+            or self._has_new_state
+        ):
             self._commit(activate=True)
         self._tell_of_empty_end()
         self._repeats.end(self._last_value)
@@ -637,15 +663,22 @@ class Load:
         if activate:
             for stream in self._versions.waiting:
                 self._activate(stream)
+            self._overwrite()
         refused = self._loader.settle()
         if refused:
             check_room(self._limits.max_rejects, self.summary.rejected.total() + sum(refused.values()))
         self._loader.commit(state)
         return refused
 
+    def _overwrite(self) -> None:
+        """At the complete end of a run."""
+        loads = self._overwrites.complete(self._decoders, self._last_value, marks_its_end=self._marks_its_end)
+        for name, removes in loads.items():
+            self._loader.overwrite(self._decoders[name].stream, removes=removes)
+
     def _keep_safe_part(self) -> None:
         """Commit up to the last STATE that the loader has reached, drop what follows. A second signal, and ``whole_run``, drop all of the unit."""
-        drops_all = self._limits.whole_run or self._stop.count > 1
+        drops_all = self._limits.whole_run or self._overwrites.is_open or self._stop.count > 1
         try:
             if not self._begun or drops_all or not self._is_back_at_state():
                 self._loader.rollback()

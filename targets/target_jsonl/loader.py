@@ -297,6 +297,9 @@ class JsonlLoader:
         self._begin_file(REJECTS)
         self._files.append(REJECTS, msgspec.json.Encoder().encode_lines(letters))
 
+    def overwrite(self, stream: Stream, *, removes: bool) -> None:
+        """Files are only appended to: it is never called."""
+
     def activate_version(self, stream: Stream, version: int) -> None:
         """Files are only appended to: rows of other versions stay, and carry their version."""
         newest = "take those with the newest `_sdc_table_version` where you read them"

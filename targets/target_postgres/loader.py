@@ -34,14 +34,14 @@ from singerkit_target.contract import Edit, SafePoint, UnitLost
 from singerkit_target.replay import waits
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.stream import DELETED_AT, Stream
-from target_postgres import ahead, rejects
+from target_postgres import ahead, overwriting, rejects
 from target_postgres.connect import Connection, connect, pid_of
 from target_postgres.domain import ABILITIES, DOMAIN
 from target_postgres.faults import ConnectionLost, RowsInTheWay, ServerTrouble
 from target_postgres.fitting import Fit, Fitting, takes_ddl
 from target_postgres.guards import tell_of_hidden_rows
 from target_postgres.made import Made
-from target_postgres.parts import Part, Removal
+from target_postgres.parts import Overwrite, Part, Removal
 from target_postgres.rows import as_csv, with_hex, with_utc
 from target_postgres.session import Session, Unopened
 from target_postgres.storing import Storing, holding_rows
@@ -52,6 +52,9 @@ from target_postgres.words import WORDS
 __all__ = ["PostgresLoader"]
 
 _T = TypeVar("_T")
+
+_OVERWRITTEN = "rows of a load that wait for its end"
+"""Stands for them in what the unit in hand has done: nothing in a table."""
 
 _NOT_BEGUN = Begun(StateRow("", 0, 0, None, None, None, "", ""), NOTHING)
 """Before `begin`: no pipeline, no state. A commit of it finds no row, and is fenced."""
@@ -87,7 +90,12 @@ class PostgresLoader:
         ways: Callable[[str], WaysOut] = lambda _pipeline: WaysOut(("target-postgres",)),
         stop: StopFlag = stop_flag,
     ) -> None:
-        self.abilities = replace(ABILITIES, appends=settings.appends, deletes=settings.deletes_marked)
+        self.abilities = replace(
+            ABILITIES,
+            appends=settings.appends,
+            overwrites=settings.overwrites,
+            deletes=settings.deletes_marked,
+        )
         self._dsn_of = dsn
         self._settings = settings
         self._log = log
@@ -206,6 +214,8 @@ class PostgresLoader:
         self._places.take(stream.name)
         self._declared += 1
         doubts: list[str] = []
+        overwrites = self._settings.overwrites(stream.name)  # what is gone comes again with the whole load
+        is_begun = former is None and not overwrites
         fitting = partial(
             fit_table,
             stream=stream,
@@ -213,9 +223,9 @@ class PostgresLoader:
             number=self._declared,
             start_over=self._ways(self._begun.row.pipeline).start_over(stream.name),
             former=former,
-            must_hold=former is None and self._begun.must_hold(stream.name),
-            loaded_into=self._begun.row.tables.get(stream.name),
-            doubts=doubts if former is None and self._begun.should_hold(stream.name) else None,
+            must_hold=is_begun and self._begun.must_hold(stream.name),
+            loaded_into=None if overwrites else self._begun.row.tables.get(stream.name),
+            doubts=doubts if is_begun and self._begun.should_hold(stream.name) else None,
         )
 
         def fit(cursor: Cursor, log: logging.Logger) -> Table:
@@ -232,11 +242,20 @@ class PostgresLoader:
             table.takes_copies = former.takes_copies and table.keys == former.keys
             table.has_repeats = former.has_repeats
             table.parts = former.parts
+            if table.overwrites and table.parts:
+                self._retype(former, table)
         else:
             tell_of_hidden_rows(stream.name, table.shape.row_security, self._log)
         self._tables[stream.name] = table
         self._made.note(stream.name, table.new)
         return table.given
+
+    def _retype(self, former: Table, table: Table) -> None:
+        def change(connection: Connection) -> None:
+            with connection.cursor() as cursor:
+                overwriting.retype(cursor, former, table)
+
+        self._call(change, f"preparing the table of stream `{table.stream}`")
 
     def _fit(self, stream: str, fit: Fit) -> Table:
         """Make or alter a table in a transaction of its own, or in the unit where that has locked the table already.
@@ -319,8 +338,8 @@ class PostgresLoader:
 
     def write(self, stream: Stream, batch: Batch) -> None:
         """Encode a batch here and queue its COPY."""
-        self._in_unit.add(stream.name)
         table = self._tables[stream.name]
+        self._in_unit.add(_OVERWRITTEN if table.overwrites else stream.name)
         batch = self._incoming.whole(table, batch)
         names, rows = batch.names, batch.wire_rows
         binary_at = [index for index, name in enumerate(names) if name in table.binary]
@@ -347,7 +366,8 @@ class PostgresLoader:
 
     def _must_hold(self, stream: str) -> bool:
         """Whether the table of a stream held rows at the last commit."""
-        return stream in (self._begun.row.loaded or ()) and not self._begun.accepts_gone_rows
+        is_watched = not (self._begun.accepts_gone_rows or self._settings.overwrites(stream))
+        return is_watched and stream in (self._begun.row.loaded or ())
 
     def reject(self, letters: Sequence[Reject]) -> None:
         """Put refused records into the dead-letter table, in the same transaction."""
@@ -390,6 +410,12 @@ class PostgresLoader:
         self._storing.activated.add(stream.name)
         self._in_unit.add(stream.name)
         self._submit(remove, f"activating version {version} of stream `{stream.name}`")
+
+    def overwrite(self, stream: Stream, *, removes: bool) -> None:
+        """Note that all rows of a load have come, behind those that wait."""
+        self._waiting.send_all()
+        self._tables[stream.name].overwrite = Overwrite(removes)
+        self._in_unit.add(stream.name)
 
     # --- units of commit -----------------------------------------------------------------------------------
 
@@ -565,7 +591,7 @@ class PostgresLoader:
         self._made.lose_unit()
         for table in self._tables.values():
             table.staged = table.staged_lines = None
-            table.parts = ()
+            table.parts, table.overwrite = (), None
             table.has_marks = False
             table.is_locked = False
 

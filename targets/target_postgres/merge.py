@@ -13,7 +13,7 @@ from psycopg2.sql import SQL, Composable, Composed, Identifier
 from target_postgres.ddl import Detours, own_rows
 from target_postgres.faults import NotDone, check_stored
 
-__all__ = ["Gone", "Put", "create_stage", "latest", "merge", "put_together", "take_together"]
+__all__ = ["Gone", "Put", "create_stage", "differ", "latest", "merge", "put_together", "take_together"]
 
 
 def create_stage(cursor: Cursor, stage: str, table: Identifier) -> None:
@@ -220,7 +220,7 @@ def _upsert(
 def _action(changing: Sequence[str]) -> Composed:
     if not changing:
         return Composed([SQL("DO NOTHING")])
-    return _set(changing) + SQL(" WHERE ") + _differ("EXCLUDED", changing)
+    return _set(changing) + SQL(" WHERE ") + differ("EXCLUDED", changing)
 
 
 def _set(columns: Sequence[str]) -> Composed:
@@ -232,7 +232,8 @@ def _list(columns: Sequence[str]) -> Composed:
     return SQL(", ").join(map(Identifier, columns))
 
 
-def _differ(new: str, columns: Sequence[str]) -> Composed:
+def differ(new: str, columns: Sequence[str]) -> Composed:
+    """The condition that a row of ``new`` is not what is `stored`."""
     # Byte by byte: a column's own `=` holds 1.0 and 1.00 to be the same, in citext `ABC` and `abc`.
     sides = [
         SQL(", ").join([SQL(side + ".{}").format(Identifier(column)) for column in columns])
@@ -246,7 +247,7 @@ def _note_changing(cursor: Cursor, before: Identifier, put: Put) -> None:
     cursor.execute(
         SQL(
             "CREATE TEMPORARY TABLE {} AS SELECT stored.* FROM {} AS stored JOIN ({}) AS given ON {} WHERE {}"
-        ).format(before, put.table, put.select, _same(put.keys, "given"), _differ("given", put.changing))
+        ).format(before, put.table, put.select, _same(put.keys, "given"), differ("given", put.changing))
     )
 
 
@@ -277,7 +278,7 @@ def _check_stored(
     are not there as they were given are written once more, each in any case, and counted.
     """
     missing = SQL("stored.{} IS NULL").format(Identifier(keys[0]))
-    is_odd = SQL("{} OR {}").format(missing, _differ("given", columns)) if detours.leave_out else missing
+    is_odd = SQL("{} OR {}").format(missing, differ("given", columns)) if detours.leave_out else missing
     odd = SQL("SELECT given.* FROM ({}) AS given LEFT JOIN {} AS stored ON {} WHERE {}").format(
         select, table, _same(keys, "given"), is_odd
     )

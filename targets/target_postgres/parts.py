@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from singerkit_sql_target.versions import Others, Version
 
-__all__ = ["LINE", "RECORD", "Part", "Removal", "Rows"]
+__all__ = ["LINE", "RECORD", "Overwrite", "Part", "Removal", "Rows"]
 
 LINE, RECORD = "singerkit line", "singerkit record"
 """Columns of a stage that tell where a row stood in the input, and how it came: rows that are refused are to be set aside."""
@@ -28,6 +28,13 @@ class Removal:
 
     asked: Version
     others: Others
+
+
+@dataclass(frozen=True)
+class Overwrite:
+    """All rows of a load have come, and take the place of what the table has; ``removes``: those that did not come go."""
+
+    removes: bool
 
 
 Part = Rows | Removal

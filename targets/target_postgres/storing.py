@@ -100,7 +100,8 @@ class Storing:
         if not self._sets_aside:
             self._put(cursor, waiting, csv, waiting.count)
             return
-        self._hold(cursor, waiting.table)  # before the savepoint, with which the lock would go
+        if not waiting.table.overwrites:
+            self._hold(cursor, waiting.table)  # before the savepoint, with which the lock would go
         if self._has_to_wait(waiting):
             csv = self._tied.encoded(waiting.rows())
         error = self._try(cursor, waiting, csv, waiting.count)
@@ -112,6 +113,9 @@ class Storing:
 
     def _put(self, cursor: Cursor, waiting: Waiting, csv: bytes, count: int) -> None:
         table, columns = waiting.table, waiting.columns
+        if table.overwrites:  # it is not even locked before the end of the run
+            self._tied.add(cursor, waiting, csv)
+            return
         if waiting.has_marks:
             table.takes_copies = False  # what is to be deleted goes by way of the stage, and all after it
         if not table.keys or table.takes_copies:

@@ -28,7 +28,7 @@ from target_postgres.guards import check_rules
 from target_postgres.keys import hang_again, keys_of, references
 from target_postgres.metadata import fit_metadata, may_hold_marks
 from target_postgres.misfits import Misfit, refuse_chosen_type, refuse_later_type, refuse_types
-from target_postgres.parts import Part
+from target_postgres.parts import Overwrite, Part
 from target_postgres.stored import as_stored, check_keys
 from target_postgres.types import ColumnType, column_type, keeps_values
 from target_postgres.widening import becomes_wider
@@ -60,7 +60,7 @@ class Table(StreamTable):
     of the rows that wait in the stage; ``has_marks``: some of them are to be deleted. ``held`` are its columns as they were when the stream was declared, and ``shape`` is
     what it was then, or when it was last seen that nothing of that matters; ``is_locked``: it stays so until the unit ends.
     ``lacks_key``: it holds rows that are committed, and gets the stream's key in the unit that brings more of them. ``parts``:
-    what waits of it for other tables, to which foreign keys tie it.
+    what waits of it for other tables, to which foreign keys tie it, or, where its stream ``overwrites``, for the end of the load, which ``overwrite`` is.
     """
 
     binary: frozenset[str]
@@ -78,6 +78,8 @@ class Table(StreamTable):
     is_locked: bool = False
     lacks_key: bool = False
     parts: tuple[Part, ...] = ()
+    overwrites: bool = False
+    overwrite: Overwrite | None = None
 
     @property
     def detours(self) -> ddl.Detours:
@@ -228,6 +230,7 @@ def fit_table(
             is_table=existing is None or new.is_table,
         ),
         lacks_key=lacks_key,
+        overwrites=settings.overwrites(stream.name),
     )
 
 

@@ -25,6 +25,7 @@ from target_postgres import ddl
 from target_postgres.copy import copy_rows
 from target_postgres.faults import column_of, during, is_refusal, refusal
 from target_postgres.merge import Gone, Put, latest, put_together, take_together
+from target_postgres.overwriting import create_stage, is_new_or_differs, note_rest, take_rest
 from target_postgres.parts import LINE, RECORD, Part, Removal, Rows
 from target_postgres.rows import as_csv
 from target_postgres.tables import Table
@@ -84,7 +85,12 @@ class Tied:
 
     def has_to_wait(self, table: Table, *, goes: bool) -> bool:
         """Tell whether rows of a table wait for others; ``goes``: some are to be deleted."""
-        return bool(table.parts or self.refers(table) or (goes and table.shape.ties.is_referred_to))
+        return bool(
+            table.overwrites
+            or table.parts
+            or self.refers(table)
+            or (goes and table.shape.ties.is_referred_to)
+        )
 
     def add(self, cursor: Cursor, waiting: Waiting, csv: bytes) -> None:
         """Put rows into a stage, by `encoded` where they may be set aside."""
@@ -115,6 +121,10 @@ class Tied:
 
     def _stage(self, cursor: Cursor, table: Table, columns: Sequence[str]) -> Rows:
         stage = f"singerkit_part_{next(self._numbers)}"
+        if table.overwrites:
+            placed = ((LINE, "bigint"), (RECORD, "bytea")) if self._sets_aside else ()
+            create_stage(cursor, stage, table, columns, placed)
+            return Rows(stage, tuple(columns))
         names = SQL(", ").join(map(Identifier, columns))
         extra = SQL(", NULL::bigint AS {}, NULL::bytea AS {}").format(Identifier(LINE), Identifier(RECORD))
         cursor.execute(
@@ -182,11 +192,16 @@ class Tied:
         groups = self._groups(cursor)
         if self._sets_aside:
             self._judge_at_once(cursor, groups)
+        overwritten = [table for group in groups for table in group if table.overwrite is not None]
+        for table in overwritten:
+            note_rest(cursor, table)
+            self._note_deleted(table)
         for group in groups:
             self._write(cursor, group, takes=False)
         for group in reversed(groups):
             self._write(cursor, group, takes=True)
             self._remove_last(cursor, group)
+            take_rest(cursor, group)
         self._forget(cursor, groups)
 
     def try_now(self, cursor: Cursor) -> str | None:
@@ -194,7 +209,7 @@ class Tied:
         for table in self._tables.values():
             if table.staged is not None and table.shape.ties.is_referred_to and not table.lacks_key:
                 self.take_over(table)
-        groups = self._groups(cursor)
+        groups = self._groups(cursor, early=True)
 
         def write() -> None:
             if self._sets_aside:  # at the end nothing would tell which row it is
@@ -222,8 +237,13 @@ class Tied:
         cursor.execute("RELEASE SAVEPOINT singerkit_now")
         return refused
 
-    def _groups(self, cursor: Cursor) -> list[list[Table]]:
-        tables = [table for table in self._tables.values() if table.parts]
+    def _groups(self, cursor: Cursor, *, early: bool = False) -> list[list[Table]]:
+        """``early``: before the end of the unit, for which loads wait that take the place of what was there."""
+        tables = [
+            table
+            for table in self._tables.values()
+            if (table.parts or table.overwrite) and not (early and table.overwrites)
+        ]
         for table in tables:
             self._hold(cursor, table)
         return parents_first(tables, self.refers)
@@ -233,7 +253,7 @@ class Tied:
             for table in group:
                 for rows in _rows(table):
                     cursor.execute(SQL("DROP TABLE pg_temp.{}").format(Identifier(rows.stage)))
-                table.parts = ()
+                table.parts, table.overwrite = (), None
 
     def _judge_at_once(self, cursor: Cursor, groups: Sequence[Sequence[Table]]) -> None:
         """Have foreign keys judged behind each statement that are otherwise at the COMMIT."""
@@ -342,6 +362,8 @@ class Tied:
         if table.keys:
             stay = [SQL("({}) IS NULL").format(_gone(table))] if rows.has_marks else []
             stay += _come_no_more(table, rows, of="rows", alone=alone)
+            if table.overwrites:
+                stay.append(is_new_or_differs(table, rows.columns, "rows"))
             if stay:
                 select = SQL("SELECT * FROM ({}) AS rows WHERE {}").format(select, SQL(" AND ").join(stay))
         return Put(select, table.identifier, rows.columns, table.keys, table.detours)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from conformance.singer import RECORD, SCHEMA, STATE
+from faults.loads import MARKED
 from targets.shared.test_databases import Database, target
 
 from singerkit_shell.errors import ConfigurationError
@@ -75,3 +77,97 @@ def test_the_promise_is_told_by_method() -> None:
     assert any("streams that `load_method` upserts, with a key" in how for how in told)
     assert any("streams that `load_method` appends" in how for how in told)
     assert TargetDuckDB.ways_of_rows({"load_method": {"*": "append"}}) == Ways(replaces=False, appends=True)
+
+
+KEYED = SCHEMA("o", {"id": INTEGER, "v": INTEGER}, ["id"])
+KEYLESS = SCHEMA("o", {"id": INTEGER, "v": INTEGER})
+OVERWRITE = {"load_method": {"o": "overwrite"}}
+BEGIN, END = MARKED({"bookmarks": {}}), MARKED({"bookmarks": {"o": {}}}, complete=True)
+ALL = "SELECT id, v FROM o ORDER BY id, v"
+
+
+def rows(*pairs: tuple[int, int], **more: Any) -> list[dict[str, Any]]:
+    return [RECORD("o", {"id": id_, "v": v}, **more) for id_, v in pairs]
+
+
+@pytest.mark.parametrize("schema", [KEYED, KEYLESS], ids=["key", "no key"])
+def test_a_complete_load_takes_the_place_of_what_was_there(target: Database, schema: dict[str, Any]) -> None:
+    target.run(BEGIN, schema, *rows((1, 1), (2, 2), (3, 3)), END, **OVERWRITE).expect(0)
+    among = [part for n in range(3) for part in (*rows((n + 2, 2 + n)), MARKED({"bookmarks": {"o": {}}}))]
+    target.run(BEGIN, schema, *among, END, commit_rows=1, **OVERWRITE).expect(0)
+    assert target.query(ALL) == [(2, 2), (3, 3), (4, 4)]
+    # Of a run that ends early, or sends what is not valid, nothing is stored, state included.
+    for cut in ([MARKED({"bookmarks": {"o": {}}})], [RECORD("o", {"id": "x"}), END], []):
+        ended = target.run(BEGIN, schema, *rows((9, 9)), *cut, commit_rows=1, **OVERWRITE).expect(65)
+        assert target.query(ALL) == [(2, 2), (3, 3), (4, 4)]
+        assert b'"o"' not in ended.stdout
+    target.run(BEGIN, schema, END, **OVERWRITE).expect(0)
+    assert target.query(ALL) == [(2, 2), (3, 3), (4, 4)], "no row came, and nobody says that there is none"
+    gone = {"type": "ACTIVATE_VERSION", "stream": "o", "version": 1}
+    target.run(BEGIN, schema, gone, END, **OVERWRITE).expect(0)
+    assert target.query(ALL) == []
+    target.run(BEGIN, schema, *rows((5, 5)), END, **OVERWRITE).expect(0)
+    assert target.query(ALL) == [(5, 5)], "a table that a load has emptied lacks no rows"
+
+
+@pytest.mark.parametrize("schema", [KEYED, KEYLESS], ids=["key", "no key"])
+def test_a_tap_that_does_not_say_that_all_rows_came_takes_none_away(
+    target: Database, schema: dict[str, Any]
+) -> None:
+    target.run(BEGIN, schema, *rows((1, 1), (2, 2)), END, **OVERWRITE).expect(0)
+    ended = MARKED({"bookmarks": {"o": {"_singerkit_load": {"version": 7, "rows": 1}}}}, complete=True)
+    outcome = target.run(BEGIN, schema, *rows((1, 5), (3, 3), version=7), ended, **OVERWRITE).expect(0)
+    assert "did not say that all rows of stream `o` have come" in outcome.stderr
+    kept = [(1, 1), (2, 2)] if schema is KEYLESS else [(1, 5), (2, 2), (3, 3)]
+    assert target.query(ALL) == kept
+    said = {"type": "ACTIVATE_VERSION", "stream": "o", "version": 7}
+    target.run(BEGIN, schema, *rows((1, 5), version=7), said, ended, **OVERWRITE).expect(0)
+    assert target.query(ALL) == [(1, 5)]
+
+
+def test_a_tap_of_others_has_to_end_with_a_state(target: Database) -> None:
+    refused = target.run(KEYED, *rows((1, 1)), STATE({"bookmarks": {}}), **OVERWRITE).expect(78)
+    assert "set `end_of_input` to `state`" in refused.last_words
+    config = {"end_of_input": "state", **OVERWRITE}
+    target.run(KEYED, *rows((1, 1)), STATE({"bookmarks": {"o": {}}}), **config).expect(0)
+    target.run(KEYED, *rows((2, 2)), STATE({"bookmarks": {"o": {}}}), *rows((3, 3)), **config).expect(65)
+    assert target.query(ALL) == [(1, 1)]
+    inside = {"last_replication_method": "FULL_TABLE", "last_pk_fetched": {"id": 2}, "version": 1}
+    target.run(KEYED, *rows((2, 2)), STATE({"bookmarks": {"o": inside}}), **config).expect(65)
+    assert target.query(ALL) == [(1, 1)]
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"replication_key": "v", "replication_key_value": 3},
+        {"partitions": [{"context": {"p": 1}, "replication_key_value": 3}]},
+        {"_singerkit_continuation": {"token": "a"}},
+    ],
+    ids=["bookmark", "partitions", "token"],
+)
+def test_a_stream_of_which_runs_bring_what_is_new_is_refused(target: Database, part: dict[str, Any]) -> None:
+    """The table would have the last increment only, with exit 0."""
+    target.run(BEGIN, KEYED, *rows((1, 1)), END, **OVERWRITE).expect(0)
+    bookmark = {"bookmarks": {"o": part}}
+    refused = target.run(BEGIN, KEYED, *rows((2, 2)), MARKED(bookmark, complete=True), **OVERWRITE).expect(78)
+    assert "FULL_TABLE" in refused.last_words
+    target.run(BEGIN, KEYED, *rows((2, 2)), MARKED(bookmark, complete=True)).expect(0)
+    target.run(MARKED(bookmark), KEYED, *rows((3, 3)), END, **OVERWRITE).expect(78)
+    assert target.query(ALL) == [(1, 1), (2, 2)]
+
+
+def test_a_load_that_another_run_began_is_refused(target: Database) -> None:
+    """Its first rows went another way, before the stream was overwritten."""
+    inside = {"bookmarks": {"o": {"_singerkit_load": {"position": {"after": [1]}}}}}
+    target.run(BEGIN, KEYED, *rows((1, 1)), MARKED(inside)).expect(65)
+    refused = target.run(MARKED(inside), KEYED, *rows((2, 2)), END, **OVERWRITE).expect(78)
+    assert "in the middle of a load" in refused.last_words
+    assert "--start-over" in refused.last_words
+    assert target.query(ALL) == [(1, 1)]
+
+
+def test_two_pipelines_with_one_table_are_refused(target: Database) -> None:
+    target.run(MARKED({"bookmarks": {}}, pipeline="a"), KEYED, *rows((1, 1)), STATE({"a": 1})).expect(0)
+    refused = target.run(BEGIN, KEYED, *rows((2, 2)), END, **OVERWRITE).expect(78)
+    assert "was loaded by the pipeline `a`, too" in refused.last_words

@@ -101,6 +101,9 @@ class AcmeLoader:
             [(self._run_id, one.stream, one.line, one.path, one.reason, one.record) for one in rejects]
         )
 
+    def overwrite(self, stream: Stream, *, removes: bool) -> None:
+        """It is never called: no stream of this target is overwritten."""
+
     def activate_version(self, stream: Stream, version: int) -> None:
         """TODO(acme): remove the rows of other versions, once they are told apart (`_sdc_table_version`)."""
         self._log.warning(

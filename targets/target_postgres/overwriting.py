@@ -1,0 +1,132 @@
+"""A complete load takes the place of what its table had: rows that did not come go, those that differ are written (decision 53).
+
+The table stays the one that it is, and nobody who reads it waits or sees a part of the load: views, grants, indexes, comments, foreign keys,
+publications hold by themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import psycopg2
+from psycopg2.extensions import cursor as Cursor
+from psycopg2.sql import SQL, Composed, Identifier
+
+from singerkit_shell.errors import BadDataError
+from target_postgres import ddl
+from target_postgres.changes import change_of
+from target_postgres.faults import NotDone
+from target_postgres.merge import Gone, differ, take_together
+from target_postgres.parts import Rows
+from target_postgres.tables import Table
+from target_postgres.words import WORDS
+
+__all__ = ["create_stage", "is_new_or_differs", "note_rest", "retype", "take_rest"]
+
+
+def create_stage(
+    cursor: Cursor, stage: str, table: Table, columns: Sequence[str], extra: Sequence[tuple[str, str]]
+) -> None:
+    """Create the stage of a load, which takes no lock on the table: others may alter it while rows come."""
+    typed = [*((column, table.types[column]) for column in columns), *extra]
+    cursor.execute(
+        SQL("CREATE TEMPORARY TABLE {} ({}) ON COMMIT DROP").format(
+            Identifier(stage),
+            SQL(", ").join(SQL("{} {}").format(Identifier(name), SQL(type_)) for name, type_ in typed),
+        )
+    )
+
+
+def retype(cursor: Cursor, former: Table, table: Table) -> None:
+    """Give the rows that wait the types that their columns have got in the table."""
+    field_of = {table.columns[column.name]: column for column in table.given.columns}
+    for part in table.parts:
+        changed = [
+            short
+            for short in (part.columns if isinstance(part, Rows) else ())
+            if short in table.types and table.types[short] != former.types[short]
+        ]
+        for short in changed:
+            stage = Identifier("pg_temp", part.stage)  # type: ignore[union-attr]  # of rows
+            change = change_of(field_of[short], former.held[short], table.held[short])
+            name, type_ = Identifier(short), table.types[short]
+            using = (
+                SQL("{}::{}").format(name, SQL(type_))
+                if change is None
+                else change.expression(name, former.held[short], type_)
+            )
+            ddl.change_column(cursor, stage, short, type_, using)
+
+
+def note_rest(cursor: Cursor, table: Table) -> None:
+    """Note the rows that did not come, before those that came are written; without a key no row is the one that it was, and all go.
+
+    Raises:
+        NotDone: something keeps rows that are to go.
+    """
+    assert table.overwrite is not None  # noqa: S101  the callers' choice
+    if not table.overwrite.removes:
+        table.parts = table.parts if table.keys else ()
+    elif table.keys:
+        same = [_not_in(table, part.stage) for part in table.parts if isinstance(part, Rows)]
+        cursor.execute(
+            SQL("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM {} AS stored{}").format(
+                _rest(table),
+                SQL(", ").join(map(Identifier, table.keys)),
+                table.rows,
+                SQL(" WHERE ") + SQL(" AND ").join(same) if same else SQL(""),
+            )
+        )
+    else:
+        cursor.execute(SQL("DELETE FROM {}").format(table.rows))
+        cursor.execute(SQL("SELECT EXISTS (SELECT 1 FROM {})").format(table.rows))
+        if cursor.fetchone() != (False,):
+            raise NotDone(f"a {table.keepers} of the table keeps rows that are to be deleted; change it")
+
+
+def take_rest(cursor: Cursor, group: Sequence[Table]) -> None:
+    """Delete the rows of a group of tables that did not come.
+
+    Raises:
+        BadDataError: rows of other tables refer to them.
+        NotDone: something keeps them.
+    """
+    gone = [
+        Gone(SQL("SELECT * FROM {}").format(_rest(table)), table.rows, table.keys, table.keepers)
+        for table in group
+        if table.keys and table.overwrite is not None and table.overwrite.removes
+    ]
+    if not gone:
+        return
+    try:
+        take_together(cursor, gone)
+    except psycopg2.Error as error:
+        kept = None if isinstance(error, NotDone) else WORDS.kept_rows(error)
+        if kept is None:
+            raise
+        why, way_out = kept
+        streams = " or ".join(f"`{table.stream}`" for table in group)
+        raise BadDataError(
+            f"PostgreSQL refused to delete rows that did not come in the load of stream {streams}, which is overwritten (`load_method`): {why}; "
+            f"the tables are as they were: {way_out}, or set `load_method` of the stream to `upsert`; then run again."
+        ) from error
+
+
+def is_new_or_differs(table: Table, columns: Sequence[str], of: str) -> Composed:
+    """The condition that a row which came is not stored as it is."""
+    same = [SQL("stored.{0} = {1}.{0}").format(Identifier(key), Identifier(of)) for key in table.keys]
+    others = [column for column in columns if column not in table.keys]
+    if others:
+        same.append(SQL("NOT ({})").format(differ(of, others)))
+    return SQL("NOT EXISTS (SELECT 1 FROM {} AS stored WHERE {})").format(
+        table.identifier, SQL(" AND ").join(same)
+    )
+
+
+def _rest(table: Table) -> Identifier:
+    return Identifier("pg_temp", f"{table.stage}_rest")
+
+
+def _not_in(table: Table, stage: str) -> Composed:
+    same = SQL(" AND ").join(SQL("came.{0} = stored.{0}").format(Identifier(key)) for key in table.keys)
+    return SQL("NOT EXISTS (SELECT 1 FROM pg_temp.{} AS came WHERE {})").format(Identifier(stage), same)
