@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 __all__ = [
@@ -89,6 +90,11 @@ def iso_instant(text: object, zone: tzinfo | None = None) -> Instant:
     Raises:
         NoInstantError: it is something else, or a time that no calendar has.
     """
+    return _read_instant(text if isinstance(text, str) else "", zone)
+
+
+@lru_cache(maxsize=32)  # the ends of a page are looked at by several
+def _read_instant(text: str, zone: tzinfo | None) -> Instant:
     match = _parsed(text)
     wall, offset = _wall(match), _offset(match)
     fraction = (match["fraction"] or "").rstrip("0")

@@ -218,7 +218,7 @@ class RowMemory:
         self._high = high if self._high is None else max(self._high, high)
         self._chunks.append(_Chunk(column, records, salt, rows, low, high, values, reader, keys))
         if keys is not None:
-            self._waiting_keys.update(map(keys.__getitem__, rows))
+            self._waiting_keys.update(keys if len(rows) == len(keys) else map(keys.__getitem__, rows))
         self._waiting += len(rows)
         self._waiting_bytes += len(records[rows[0]]) * len(rows)
         if self._hashed + self._waiting > self._limit and not self._keeps_newest:
@@ -244,6 +244,8 @@ class RowMemory:
 
     def has_any(self, keys: Sequence[int]) -> bool:
         """Tell whether a row with one of these keys is remembered."""
+        if not (self._waiting_keys or self._versions):
+            return False
         return not (self._waiting_keys.isdisjoint(keys) and self._versions.keys().isdisjoint(keys))
 
     def forget(self, keys: Set[int]) -> None:

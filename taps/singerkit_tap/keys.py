@@ -16,11 +16,12 @@ from zlib import crc32
 from singerkit_shell.errors import BadDataError
 from singerkit_tap.changes import comes_whole, reset_of
 from singerkit_tap.contract import Context, Page, Start
+from singerkit_tap.keybounds import KeyBounds
 from singerkit_tap.longpages import HashesOfKeys
 from singerkit_tap.stream import BlockStream
 from singerkit_wire.encode import Record, RecordEncoder, Rows
 
-__all__ = ["KeyWatch", "Keys", "bits_of_keys", "keys_of"]
+__all__ = ["KeyBits", "KeyWatch", "Keys", "keys_of"]
 
 _MEMORY = 100_000
 """Keys that are remembered from one answer to the next: 64 bits each, and as many for the row; and those of one answer that are at hand."""
@@ -68,6 +69,8 @@ class KeyWatch:
         """Hash of the key -> number of the read that it came in, where the stream is read more than once."""
         self._last_remembered = -1
         """The number of the last read of which a key is remembered."""
+        self._bounds = KeyBounds()
+        """Of the keys that are remembered."""
         self._count = self._replacing = self._moved = self._asked_in_vain = 0
 
     def begin_read(self, context: Context | None, start: Start) -> None:
@@ -244,8 +247,10 @@ class KeyWatch:
     # From one answer to the next
 
     def _look_across(self, encoder: RecordEncoder, rows: Rows, keys: Sequence[_Key]) -> None:
-        hashes = list(map(hash, keys))
         room = _MEMORY - len(self._rows) if len(self._reads) <= _MOST_READS else 0
+        if not keys or (room <= 0 and self._bounds.are_passed(keys)):
+            return
+        hashes = list(map(hash, keys))
         are_new = self._rows.keys().isdisjoint(hashes)
         if are_new and room <= 0:
             return
@@ -263,6 +268,8 @@ class KeyWatch:
             if self._reads[read][0] != self._reads[-1][0]:  # of one parent it is what that has come to say
                 self._look_below_parents(encoder, keys[number], rows[number], known, self._reads[read])
         known_now = dict(zip(hashes, row_hashes, strict=True))
+        if room > 0:
+            self._bounds.note(keys)
         if len(known_now) > room:
             news = [key for key in known_now if key not in self._rows]
             for key in news[max(room, 0) :]:
@@ -312,10 +319,37 @@ def keys_of(encoder: RecordEncoder, rows: Rows, names: Sequence[str]) -> list[_K
     return list(columns[0]) if len(columns) == 1 else list(zip(*columns, strict=True))
 
 
-def bits_of_keys(keys: Keys) -> list[int]:
-    """Return 32 bits of each key, the same in each run."""
-    texts = (key if isinstance(key, bytes) else b"\n".join(key) for key in keys)
-    return list(map(crc32, cast("Sequence[bytes]", keys) if keys and isinstance(keys[0], bytes) else texts))
+class KeyBits(Sequence[int]):
+    """32 bits of each key, the same in each run; of most pages those of a key or two are asked for."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+        self._all: list[int] | None = None
+        self._asked = 0
+
+    def __len__(self) -> int:
+        return len(self._keys if self._all is None else self._all)
+
+    def __getitem__(self, number: Any) -> Any:
+        self._asked += 1
+        if self._all is None and self._asked <= _FEW and isinstance(number, int):
+            return crc32(_text_of(self._keys[number]))
+        return self._bits()[number]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._bits())
+
+    def _bits(self) -> list[int]:
+        if self._all is None:
+            keys = self._keys
+            are_texts = bool(keys) and isinstance(keys[0], bytes)
+            texts = cast("Sequence[bytes]", keys) if are_texts else map(_text_of, keys)
+            self._all, self._keys = list(map(crc32, texts)), ()
+        return self._all
+
+
+def _text_of(key: _Key) -> bytes:
+    return key if isinstance(key, bytes) else b"\n".join(key)
 
 
 def _likeness(name: str, values: Sequence[bytes]) -> int:

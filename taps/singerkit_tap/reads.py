@@ -15,7 +15,7 @@ from singerkit_state.memory import version_hash
 from singerkit_state.order import UnknownOrderError, UnorderableError, starting_value
 from singerkit_state.tracker import BookmarkTracker
 from singerkit_tap.contract import Context, Page, Start
-from singerkit_tap.keys import Keys, bits_of_keys
+from singerkit_tap.keys import KeyBits, Keys
 from singerkit_tap.stream import BlockStream
 from singerkit_wire.encode import Decoded, Record, RecordEncoder, SentRows
 
@@ -103,7 +103,7 @@ class Read:
             return None
         try:
             column = encoder.column(rows, key)
-            bits = None if keys is None else bits_of_keys(keys)
+            bits = None if keys is None else KeyBits(keys)
             numbers = self.tracker.take(
                 column,
                 records,
