@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg2
+from psycopg2 import errorcodes
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import make_dsn, parse_dsn
+from psycopg2.sql import SQL, Identifier
 
 from singerkit_shell.certificates import authority_problem, file_problem
+from singerkit_shell.errors import ConfigurationError, NotAuthorisedError
 from singerkit_shell.signals import stop_flag
-from singerkit_state.postgres.errors import connection_error
+from singerkit_state.postgres.errors import connection_error, first_line
+from singerkit_state.postgres.lock import is_pooled
 from target_postgres.pem import file_of, is_pem
 
 __all__ = [
+    "NO_WISHES",
     "Connection",
+    "Wishes",
     "certificate_problems",
     "connect",
     "dsn_of",
@@ -36,10 +44,14 @@ _FIELDS: Mapping[str, str] = {
     "sslrootcert": "sslrootcert",
     "sslcert": "sslcert",
     "sslkey": "sslkey",
+    "sslpassword": "sslpassword",
+    "passfile": "passfile",
     "service": "service",
 }
 _FILES = ("sslrootcert", "sslcert", "sslkey")
 _PLACES = ("dsn", "host", "port", "database", "service")
+_ENVIRONMENT = ("PGHOST", "PGHOSTADDR", "PGSERVICE")
+"""What says where PostgreSQL is to every program that uses libpq."""
 _KEEPALIVES: Mapping[str, Any] = {
     "keepalives": 1,
     "keepalives_idle": 30,
@@ -63,8 +75,14 @@ _SESSION = """
 
 
 def names_a_server(config: Mapping[str, Any]) -> bool:
-    """Tell whether the config says where PostgreSQL is."""
-    return any(config.get(name) is not None for name in _PLACES)
+    """Tell whether the config says where PostgreSQL is, or the environment, where the config does not ask for another one."""
+    return any(config.get(name) is not None for name in _PLACES) or (
+        not _asks_for_embedded(config) and any(os.environ.get(name) for name in _ENVIRONMENT)
+    )
+
+
+def _asks_for_embedded(config: Mapping[str, Any]) -> list[str]:
+    return [key for key in ("embedded", "embedded_folder") if config.get(key)]
 
 
 def server_problem(config: Mapping[str, Any], *, is_empty: bool) -> str | None:
@@ -76,15 +94,15 @@ def server_problem(config: Mapping[str, Any], *, is_empty: bool) -> str | None:
         return (
             "`embedded_folder` asks for the embedded PostgreSQL, and `embedded` is false; remove one of them"
         )
-    asks = [key for key in ("embedded", "embedded_folder") if config.get(key)]
-    named = [key for key in _FIELDS.keys() | {"dsn"} if config.get(key) is not None]
+    asks = _asks_for_embedded(config)
+    named = [key for key in _FIELDS.keys() | {"dsn", "ssh_tunnel"} if config.get(key) is not None]
     if asks and named:
         return f"`{asks[0]}` asks for the embedded PostgreSQL, `{sorted(named)[0]}` for another one; remove one of them"
     if asks or names_a_server(config) or is_empty:
         return None
     return (
         'Expected `dsn`, `host` or `service`, which say where PostgreSQL is, or `"embedded": true` for one that the '
-        "target starts by itself"
+        "target starts by itself (or PGHOST or PGSERVICE in the environment)"
     )
 
 
@@ -137,11 +155,24 @@ def is_misquoted(dsn: str) -> bool:
 def where(dsn: str) -> str:
     """Return host, port and database of a DSN for messages, without user or password."""
     parts = parse_dsn(dsn)
-    host = parts.get("host") or parts.get("service") or "the local socket"
-    return f"{host}:{parts.get('port', '5432')}/{parts.get('dbname', '')}"
+    named = [parts.get("host"), parts.get("service"), *map(os.environ.get, _ENVIRONMENT)]
+    host = next(filter(None, named), "the local socket")
+    port = parts.get("port") or os.environ.get("PGPORT") or "5432"
+    return f"{host}:{port}/{parts.get('dbname') or os.environ.get('PGDATABASE', '')}"
 
 
-def connect(dsn: str, *, lock_timeout_seconds: float) -> Connection:
+@dataclass(frozen=True)
+class Wishes:
+    """What the config wants of each session besides: a role to be, and the longest time of a statement."""
+
+    role: str | None = None
+    statement_timeout_seconds: float | None = None
+
+
+NO_WISHES = Wishes()
+
+
+def connect(dsn: str, *, lock_timeout_seconds: float, wishes: Wishes = NO_WISHES) -> Connection:
     """Open a connection with fixed session settings.
 
     Raises:
@@ -160,10 +191,37 @@ def connect(dsn: str, *, lock_timeout_seconds: float) -> Connection:
                 "SELECT set_config('lock_timeout', %s, false)",
                 [f"{int(min(lock_timeout_seconds * 1000, _LONGEST_MS))}ms"],
             )
+            if wishes.statement_timeout_seconds is not None:
+                milliseconds = int(min(wishes.statement_timeout_seconds * 1000, _LONGEST_MS))
+                cursor.execute(f"SET statement_timeout TO {milliseconds}")
+            if wishes.role is not None:
+                _take_role(connection, cursor, wishes.role)
         connection.commit()
     except psycopg2.Error as error:
         raise connection_error(error, f"PostgreSQL at {where(dsn)}") from None
     return connection
+
+
+def _take_role(connection: Connection, cursor: Any, role: str) -> None:
+    """Be another role for the rest of the session.
+
+    Raises:
+        ConfigurationError: there is none, or a pooler may give the next transaction another session.
+        NotAuthorisedError: this one may not be it.
+    """
+    if is_pooled(connection, cursor):
+        raise ConfigurationError(
+            f"`role` holds for a session, and a connection pooler may give each transaction another one; nothing was written: connect to the "
+            f"server itself, or have it done there: ALTER ROLE ... SET role TO {role}."
+        )
+    try:
+        cursor.execute(SQL("SET ROLE {}").format(Identifier(role)))
+    except psycopg2.Error as error:
+        kind = NotAuthorisedError if error.pgcode == errorcodes.INSUFFICIENT_PRIVILEGE else ConfigurationError
+        raise kind(
+            f"The session cannot become the role `{role}` of the setting `role` ({first_line(error)}); nothing was written: correct it, or "
+            "grant that role to the user that connects."
+        ) from None
 
 
 def pid_of(connection: Connection) -> int:

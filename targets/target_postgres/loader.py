@@ -35,7 +35,7 @@ from singerkit_target.replay import waits
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.stream import DELETED_AT, Stream
 from target_postgres import ahead, overwriting, rejects
-from target_postgres.connect import Connection, connect, pid_of
+from target_postgres.connect import NO_WISHES, Connection, Wishes, connect, pid_of
 from target_postgres.domain import ABILITIES, DOMAIN
 from target_postgres.faults import ConnectionLost, RowsInTheWay, ServerTrouble
 from target_postgres.fitting import Fit, Fitting, takes_ddl
@@ -83,6 +83,7 @@ class PostgresLoader:
         lock_timeout_seconds: float = 60.0,
         reconnect_seconds: float = 60.0,
         answer_seconds: float = 3600.0,
+        wishes: Wishes = NO_WISHES,
         state_table: str = DEFAULT_TABLE,
         sets_aside: Sequence[str] = (),
         quarantine_limit: int = 1000,
@@ -96,7 +97,7 @@ class PostgresLoader:
             overwrites=settings.overwrites,
             deletes=settings.deletes_marked,
         )
-        self._dsn_of = dsn
+        self._dsn_of, self._wishes = dsn, wishes
         self._settings = settings
         self._log = log
         self._lock_timeout = lock_timeout_seconds
@@ -156,7 +157,7 @@ class PostgresLoader:
         return place_of(stream, self._settings, WORDS)
 
     def _connect(self) -> Connection:
-        return connect(self._dsn_of(), lock_timeout_seconds=self._lock_timeout)
+        return connect(self._dsn_of(), lock_timeout_seconds=self._lock_timeout, wishes=self._wishes)
 
     def begin(self, pipeline: str) -> str | None:
         """Take the pipeline's lock and begin a new epoch; return the state it has committed."""

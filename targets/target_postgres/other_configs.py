@@ -33,7 +33,6 @@ _ONLY_THEIRS: Mapping[str, Any] = {
 
 _SHARED: Mapping[str, Any] = {
     "batch_size_rows": {"type": "integer", "minimum": 1},
-    "ssh_tunnel": {"type": ["object", "null"]},
     "process_activate_version_messages": _FLAG,
     "stream_maps": {"type": ["object", "null"]},
     "stream_map_config": {"type": ["object", "null"]},
@@ -202,10 +201,6 @@ def _take_methods(made: TakenOver, theirs: Mapping[str, Any]) -> None:
 
 
 def _refuse_maps(made: TakenOver, theirs: Mapping[str, Any]) -> None:
-    if theirs.get("ssh_tunnel", {}).get("enable"):
-        made.problems.append(
-            "`ssh_tunnel` is not done here: open a tunnel with `ssh -L`, and name its end with `host` and `port`"
-        )
     for name in ("stream_maps", "stream_map_config", "faker_config"):
         if theirs.get(name):
             made.problems.append(

@@ -14,6 +14,7 @@ from singerkit_sql_target.target import SqlTarget
 from singerkit_state.postgres.url import name_problem
 from singerkit_target.contract import Loader
 from singerkit_target.load import Limits
+from target_postgres import ssh
 from target_postgres.domain import ABILITIES
 from target_postgres.other_configs import PIPELINEWISE, THEIRS, has_theirs, taken_over
 
@@ -59,6 +60,18 @@ class TargetPostgres(SqlTarget):
             "sslkey": {
                 **_NAME,
                 "description": "File with the key of the client certificate, which only its owner may read, or its text in PEM.",
+            },
+            "sslpassword": {"type": "string", "secret": True, "description": "Password of that key."},
+            "passfile": {**_NAME, "description": "File with passwords, written as libpq's `~/.pgpass`."},
+            "ssh_tunnel": ssh.SETTING,
+            "role": {
+                **_NAME,
+                "description": "Role to be after connecting (`SET ROLE`), which owns what is made; not behind a connection pooler.",
+            },
+            "statement_timeout_seconds": {
+                "type": "number",
+                "exclusiveMinimum": 0,
+                "description": "Longest time of one statement on the server, after which it cancels it. Default: what the server says.",
             },
             "connect_timeout": {
                 "type": "integer",
@@ -172,6 +185,8 @@ class TargetPostgres(SqlTarget):
             ]
         if problem := name_problem(parse_dsn(dsn).get("dbname", "")):
             return [_expected_name("database" if self.config.get("database") else "dsn", problem)]
+        if ssh.is_asked_for(self.config) and (problem := ssh.tunnel_problem(self.config, dsn)):
+            return [problem]
         return certificate_problems(dsn)
 
     def _sets_aside(self) -> Sequence[str]:
@@ -183,13 +198,19 @@ class TargetPostgres(SqlTarget):
         return UNSTORABLE if self.config["on_unstorable"] == "quarantine" else ()
 
     def make_loader(self) -> Loader:
-        from target_postgres.connect import dsn_of, names_a_server
+        from target_postgres.connect import Wishes, dsn_of, names_a_server, where
         from target_postgres.loader import PostgresLoader
 
         config = self.config
         server: list[Any] = []
+        if ssh.is_asked_for(config):
+            server.append(ssh.Tunnel(config["ssh_tunnel"], dsn_of(config), self.logger))
+        elif not self.given_keys and names_a_server(config):
+            self.logger.info("Loading into PostgreSQL at %s, as the environment says.", where(dsn_of(config)))
 
         def dsn() -> str:
+            if ssh.is_asked_for(config):
+                return str(server[0].dsn())
             if names_a_server(config):
                 return dsn_of(config)
             if not server:
@@ -211,6 +232,7 @@ class TargetPostgres(SqlTarget):
             lock_timeout_seconds=config["lock_timeout_seconds"],
             reconnect_seconds=config["reconnect_seconds"],
             answer_seconds=config["answer_seconds"],
+            wishes=Wishes(config.get("role"), config.get("statement_timeout_seconds")),
             sets_aside=self._sets_aside(),
             quarantine_limit=config["quarantine_limit"],
             close_server=close_server,

@@ -180,8 +180,8 @@ def tiny_tablespace(server: str, size: str = "2m") -> Iterator[str]:
 
 
 @contextmanager
-def pooled(database: str, mode: str = "transaction") -> Iterator[str]:
-    """Put pgbouncer in front of a database; gives the URI by way of it."""
+def pooled(database: str, mode: str = "transaction", **further: Any) -> Iterator[str]:
+    """Put pgbouncer in front of a database, with ``further`` settings; gives the URI by way of it."""
     program = shutil.which("pgbouncer", path=os.environ.get("PATH", "") + ":/usr/sbin")
     if program is None:
         pytest.skip("needs pgbouncer (Debian: apt-get install pgbouncer; .ci/run does it)")
@@ -201,6 +201,7 @@ def pooled(database: str, mode: str = "transaction") -> Iterator[str]:
             "auth_file": folder / "users",
             "logfile": folder / "log",
             "pidfile": folder / "pid",
+            **further,
         }
         (folder / "users").write_text(f'"{upstream["user"]}" "{upstream.get("password", "")}"\n')
         target = " ".join(f"{key}={upstream[key]}" for key in ("host", "port") if key in upstream)
@@ -219,11 +220,17 @@ def pooled(database: str, mode: str = "transaction") -> Iterator[str]:
         user = quote(upstream["user"], safe="")
         uri = urlunsplit(parts._replace(netloc=f"{user}@127.0.0.1:{port}", query=""))
         try:
-            until(lambda: _answers(uri), "the pooler")
+            until(lambda: _answers(uri) or _listens(port), "the pooler")
             yield uri
         finally:
             pooler.terminate()
             pooler.wait(10)
+
+
+def _listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
+        return True
+    return False
 
 
 def _answers(uri: str) -> bool:
