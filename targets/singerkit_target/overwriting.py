@@ -11,13 +11,15 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
+from singerkit_state.readas import READ_AS
 from singerkit_state.reached import reached
 from singerkit_state.value import encode
 
 __all__ = ["Overwrites"]
 
-_LOAD, _CONTINUATION = "_singerkit_load", "_singerkit_continuation"
-_OURS = "_singerkit_"
+_LOAD, _OURS = "_singerkit_load", "_singerkit_"
+_OF_WHOLE_LOADS = (_LOAD, READ_AS)
+"""What our taps note of a stream that each run reads as a whole; other notes are of one that goes on: by a log, a token, changed parents."""
 _POSITIONS = ("xmin", "last_pk_fetched", "max_pk_values", "last_id_fetched", "ORA_ROWSCN")
 """Where a full load was interrupted, in the states of taps of databases."""
 
@@ -169,7 +171,8 @@ def _may_be_incremental(stream: str, state: Any) -> bool:
     """Tell whether a state says of a stream how far it was read, but for the place in a full load, or may say so."""
     if not isinstance(state, Mapping):
         return False
-    if _part(state, stream).get(_CONTINUATION):
+    part = _part(state, stream)
+    if any(part[key] for key in part if key.startswith(_OURS) and key not in _OF_WHOLE_LOADS):
         return True
     bookmarks = state.get("bookmarks")
     if isinstance(bookmarks, Mapping):

@@ -143,8 +143,10 @@ def test_a_tap_of_others_has_to_end_with_a_state(target: Database) -> None:
         {"replication_key": "v", "replication_key_value": 3},
         {"partitions": [{"context": {"p": 1}, "replication_key_value": 3}]},
         {"_singerkit_continuation": {"token": "a"}},
+        {"_singerkit_log": {"version": 1}},
+        {"_singerkit_driven_by": "parents"},
     ],
-    ids=["bookmark", "partitions", "token"],
+    ids=["bookmark", "partitions", "token", "log", "changed parents"],
 )
 def test_a_stream_of_which_runs_bring_what_is_new_is_refused(target: Database, part: dict[str, Any]) -> None:
     """The table would have the last increment only, with exit 0."""
