@@ -18,7 +18,16 @@ from singerkit_target.contract import RowsGone
 from singerkit_wire.kinds import Column, Kind
 from singerkit_wire.stream import DELETED_AT, Stream
 
-__all__ = ["FORGET_TYPES", "METADATA_KINDS", "MOST_NAMED", "Fitting", "is_mixed", "quoted"]
+__all__ = [
+    "FORGET_TYPES",
+    "METADATA_KINDS",
+    "MOST_NAMED",
+    "VALID_FROM",
+    "VALID_TO",
+    "Fitting",
+    "is_mixed",
+    "quoted",
+]
 
 _T = TypeVar("_T")
 
@@ -35,6 +44,9 @@ METADATA_KINDS: Mapping[str, Kind] = {
     "_sdc_sync_started_at": Kind.INTEGER,
 }
 """singer-sdk's metadata columns, with its types."""
+
+VALID_FROM, VALID_TO = "_sdc_valid_from", "_sdc_valid_to"
+"""From when to when a row of a history held; one that holds now has null in the second."""
 
 _SPELT_IN_MANY_WAYS: Mapping[Kind, str] = {
     Kind.NUMBER: "`1` and `1.0`",
@@ -109,11 +121,15 @@ class Fitting:
         """
         marks = (DELETED_AT,) if has_marks else ()
         names: Iterable[str] = METADATA_KINDS if self.settings.with_metadata else marks
-        return {
+        found = {
             name: Column(name, METADATA_KINDS[name], nullable=True, required=False)
             for name in names
             if name not in self.stream.column_names
         }
+        if self.settings.keeps_history(self.stream.name):
+            ranges = (VALID_FROM, VALID_TO)
+            found |= {name: Column(name, Kind.DATE_TIME, nullable=True, required=False) for name in ranges}
+        return found
 
     def check_rows(self, existing: Existing | None, must_hold: bool | None, doubts: list[str] | None) -> None:
         """See that rows which were loaded are there; ``doubts`` takes a sentence where the state does not say which streams' they are.

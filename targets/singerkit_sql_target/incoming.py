@@ -41,5 +41,6 @@ class Incoming:
         Raises:
             BadDataError: what it says is no time.
         """
-        deletes = self._settings.deletes_marked and table.keys and DELETED_AT in table.given.column_names
+        goes = self._settings.deletes_marked or self._settings.keeps_history(table.stream)
+        deletes = goes and table.keys and DELETED_AT in table.given.column_names
         return bool(deletes) and tells_of_deletions(table.stream, batch)

@@ -20,6 +20,7 @@ class Method(enum.Enum):
     UPSERT = "upsert"
     APPEND = "append"
     OVERWRITE = "overwrite"
+    HISTORY = "history"
 
 
 METHODS: Mapping[str, Method] = {method.value: method for method in Method} | {"append-only": Method.APPEND}

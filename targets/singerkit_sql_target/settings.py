@@ -30,7 +30,8 @@ SETTINGS: Mapping[str, Any] = {
         "description": "How rows go into the tables, for all streams or by globs over their names, of which the most exact one counts: "
         '`{"orders": "append", "log_*": "append", "*": "upsert"}`. `upsert` replaces rows by key, and appends where a stream has none; '
         "`append` (also `append-only`) keeps every row, and deletes nothing: at ACTIVATE_VERSION rows of other versions stay; `overwrite` "
-        "lets the complete load of a run take the place of all that was there, and wants one from each run.",
+        "lets the complete load of a run take the place of all that was there, and wants one from each run; "
+        "`history` (target-postgres) keeps each version of a row with a key, from `_sdc_valid_from` to `_sdc_valid_to`.",
     },
     "column_types": {
         "type": "object",
@@ -80,6 +81,10 @@ class Settings:
     def overwrites(self, stream: str) -> bool:
         """Whether the complete load of a stream takes the place of all that was there."""
         return self.methods.of(stream) is Method.OVERWRITE
+
+    def keeps_history(self, stream: str) -> bool:
+        """Whether each version of a row is kept, with the range in which it held."""
+        return self.methods.of(stream) is Method.HISTORY
 
 
 def settings_of(config: Mapping[str, Any], given: frozenset[str]) -> Settings:

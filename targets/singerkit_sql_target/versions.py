@@ -106,7 +106,7 @@ class Versions:
     """What one run does about versions; of each stream something is said once."""
 
     def __init__(self, words: Words, settings: Settings, log: logging.Logger) -> None:
-        self._words, self._settings, self._log = words, settings, log
+        self._words, self.settings, self._log = words, settings, log
         self._told: set[tuple[str, str]] = set()
         self._without_version: set[str] = set()  # streams of which this run has written rows without one
         self._newest: dict[str, int] = {}  # of what this run has written
@@ -128,13 +128,13 @@ class Versions:
 
     def is_kept(self, stream: str, version: int) -> bool:
         """Whether every row is kept, whatever its version."""
-        if not self._settings.follows_versions:
+        if not self.settings.follows_versions:
             self._tell(
                 stream,
                 f"({version}) is passed over, as `activate_version: false` says: rows of other versions stay.",
             )
             return True
-        if not (self._settings.appends(stream) and self._settings.hard_delete):
+        if not (self.settings.appends(stream) and self.settings.hard_delete):
             return False
         self._tell(
             stream,
@@ -159,7 +159,7 @@ class Versions:
         found = self._find(session, table, asked.version)
         going = found.older + (found.newer if asked.is_of_records else 0)
         if going and others.names:
-            raise others.refusal(table.stream, table.where, going, self._settings)
+            raise others.refusal(table.stream, table.where, going, self.settings)
         if going:
             self._remove(session, table, asked)
         self._tell_of_order(table, asked, found)
@@ -192,7 +192,7 @@ class Versions:
 
     def _tell_of_order(self, table: StreamTable, asked: Version, found: _Found) -> None:
         """Say where a version is not the newest: it may be a word of an older load, and what it takes away is all that there is."""
-        done = "deleted" if self._settings.hard_delete else "marked as deleted"
+        done = "deleted" if self.settings.hard_delete else "marked as deleted"
         newer = f"{_rows(found.newer)} of newer versions (up to {found.newest}) of the table {table.where}"
         if found.newer and asked.is_of_records:
             self._tell(
@@ -227,7 +227,7 @@ class Versions:
         why, way_out = kept
         done, other = (
             ("delete", "false, which marks rows and deletes none")
-            if self._settings.hard_delete
+            if self.settings.hard_delete
             else ("mark", "true, which deletes rows")
         )
         return BadDataError(
@@ -251,20 +251,20 @@ class Versions:
     def _removal(self, table: StreamTable, which: str) -> str:
         change = (
             f"DELETE FROM {table.quoted}"
-            if self._settings.hard_delete
+            if self.settings.hard_delete
             else f"UPDATE {table.quoted} SET {self._column(table, DELETED_AT)} = {self._words.now}"
         )
         return f"{change} WHERE {self._left(table, which)}"
 
     def _left(self, table: StreamTable, which: str) -> str:
         """Those of some rows that are not gone yet: deleted or, where that is the way, marked."""
-        if self._settings.hard_delete:
+        if self.settings.hard_delete:
             return which
         return f"{which} AND {self._column(table, DELETED_AT)} IS NULL"
 
     def _obstacle(self, session: Runs, table: StreamTable) -> str | None:
         """Say why no row can be removed, and what to do; None when all is well."""
-        if not self._settings.with_metadata:
+        if not self.settings.with_metadata:
             return self._no_metadata(session, table)
         passed_over = "is passed over, and rows of other versions stay: the stream has a field"
         own = table.given.column_names
@@ -274,7 +274,7 @@ class Versions:
                 "versions, leave the field out in the tap or rename it there, and rename its column, as with "
                 f"`ALTER TABLE {table.quoted} RENAME COLUMN {self._column(table, VERSION)} TO {VERSION}_of_source`."
             )
-        if not self._settings.hard_delete and DELETED_AT in own and DELETED_AT not in table.moments:
+        if not self.settings.hard_delete and DELETED_AT in own and DELETED_AT not in table.moments:
             return (
                 f"{passed_over} `{DELETED_AT}` of its own, whose column of type `{table.types[table.columns[DELETED_AT]]}` takes no time "
                 "of deletion. Set `hard_delete` to true, or leave the field out in the tap or rename it there, and rename its column."

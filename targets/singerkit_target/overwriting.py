@@ -11,13 +11,13 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
-from singerkit_state.readas import READ_AS
 from singerkit_state.reached import reached
-from singerkit_state.value import encode
+from singerkit_state.readas import READ_AS
+from singerkit_state.value import decode, encode
 
-__all__ = ["Overwrites"]
+__all__ = ["Overwrites", "interrupted_streams"]
 
-_LOAD, _OURS = "_singerkit_load", "_singerkit_"
+_LOAD, _LOG, _OURS = "_singerkit_load", "_singerkit_log", "_singerkit_"
 _OF_WHOLE_LOADS = (_LOAD, READ_AS)
 """What our taps note of a stream that each run reads as a whole; other notes are of one that goes on: by a log, a token, changed parents."""
 _POSITIONS = ("xmin", "last_pk_fetched", "max_pk_values", "last_id_fetched", "ORA_ROWSCN")
@@ -161,7 +161,21 @@ def _has_versions(part: Mapping[str, Any]) -> bool:
     return _load_in(part).get("version") is not None
 
 
+def interrupted_streams(state: str | None) -> frozenset[str]:
+    """Return the streams that a state leaves in the middle of a load."""
+    try:
+        value = None if state is None else decode(state)
+    except ValueError:
+        return frozenset()
+    bookmarks = value.get("bookmarks") if isinstance(value, Mapping) else None
+    names = bookmarks if isinstance(bookmarks, Mapping) else {}
+    return frozenset(name for name in names if _is_interrupted(_part(value, name)))
+
+
 def _is_interrupted(part: Mapping[str, Any]) -> bool:
+    log = part.get(_LOG)
+    if isinstance(log, Mapping) and log.get("start") is not None:
+        return True
     return _load_in(part).get("position") is not None or any(
         part.get(key) is not None for key in _POSITIONS if key != "max_pk_values"
     )

@@ -31,6 +31,7 @@ from singerkit_state.postgres.url import StateUrl
 from singerkit_state.reached import NOTHING
 from singerkit_state.store import Change
 from singerkit_target.contract import Edit, SafePoint, UnitLost
+from singerkit_target.overwriting import interrupted_streams
 from singerkit_target.replay import waits
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.stream import DELETED_AT, Stream
@@ -167,6 +168,7 @@ class PostgresLoader:
 
         row: StateRow = self._call(take, "taking the lock")
         self._begun = Begun.with_row(row)
+        self._storing.interrupted = interrupted_streams(row.state_text)
         return row.state_text
 
     @property
@@ -461,7 +463,9 @@ class PostgresLoader:
         self._tables.update((table.stream, table) for table, _staged, _parts in self._safe.tables)
         for table, staged, parts in self._safe.tables:
             table.staged, table.parts = staged, parts
-            table.has_marks = self._deletes_marked and table.columns.get(DELETED_AT) in (staged or ())
+            table.has_marks = bool(self._deletes_marked or table.history) and table.columns.get(
+                DELETED_AT
+            ) in (staged or ())
             table.is_locked = False  # the lock may have been taken behind the savepoint
         self._storing.refused = self._safe.refused.copy()
         return self._safe.point
@@ -575,6 +579,7 @@ class PostgresLoader:
             self._stop.raise_if_set("the connection to PostgreSQL was lost, what was committed is safe.")
         self._open_session.close()
         self._start_session(connection)
+        self._storing.interrupted |= self._tables.keys()  # what came of them before was known to the session
         return taken
 
     def _connect_and(self, take: Callable[[Connection], _T]) -> tuple[Connection, _T]:

@@ -19,7 +19,7 @@ from singerkit_sql_target.versions import Versions
 from singerkit_target.contract import check_room
 from singerkit_wire.batch import Reject
 from singerkit_wire.stream import DELETED_AT
-from target_postgres import ddl, merge
+from target_postgres import ddl, history, merge
 from target_postgres.copy import copy_rows
 from target_postgres.faults import LateRefusal, check_stored, column_of, during, is_refusal, refusal
 from target_postgres.fitting import Fitting
@@ -73,6 +73,9 @@ class Storing:
             log=log,
         )
         self._defers = True
+        self._moment: str | None = None
+        self.interrupted: frozenset[str] = frozenset()
+        """Streams in whose load this run goes on, so that nobody knows which of their rows came before."""
         self.refused: Counter[str] = Counter()  # set aside since the last commit, by stream
         self.activated: set[str] = set()
         self.deleted_from: set[str] = set()  # streams that this unit has deleted single rows of
@@ -85,6 +88,7 @@ class Storing:
     def commit(self) -> None:
         """The unit is committed."""
         self._defers = True
+        self._moment = None
         self.activated.clear()
         self.deleted_from.clear()
         self._tied.commit()
@@ -92,6 +96,7 @@ class Storing:
     def lose_unit(self) -> None:
         """The unit is given up."""
         self.refused.clear()
+        self._moment = None
         self._tied.lose_unit()
 
     def load(self, cursor: Cursor, waiting: Waiting, csv: bytes) -> None:
@@ -175,6 +180,11 @@ class Storing:
         if table.staged is None:
             return
         self._hold(cursor, table)
+        if table.history:
+            history.merge(cursor, table, self._now(cursor))
+            table.staged = table.staged_lines = None
+            table.has_marks = False
+            return
         table.has_repeats = merge.merge(
             cursor,
             table.stage,
@@ -191,6 +201,11 @@ class Storing:
             self._note_deleted(table)
         table.staged = table.staged_lines = None
         table.has_marks = False
+
+    def _now(self, cursor: Cursor) -> str:
+        """The moment of the unit, of which ranges begin and end."""
+        self._moment = self._moment or history.moment_of_unit(cursor)
+        return self._moment
 
     def _hold(self, cursor: Cursor, table: Table) -> None:
         """Look at the table once in each unit, before rows go into it."""
@@ -238,10 +253,30 @@ class Storing:
     def activate(self, cursor: Cursor, table: Table, removal: Removal) -> None:
         """Take rows of other versions away; where foreign keys lead to the table, with the end of the unit."""
         self.merge(cursor, table)
-        if table.parts or table.shape.ties.is_referred_to:
+        if table.history and history.has_versions(table):
+            self._close_gone(cursor, table, removal)
+        elif table.parts or table.shape.ties.is_referred_to:
             table.parts = (*table.parts, removal)
         else:
             self._remove(cursor, table, removal)
+
+    def _close_gone(self, cursor: Cursor, table: Table, removal: Removal) -> None:
+        self._hold(cursor, table)
+        if not history.is_another_load(cursor, table, removal.asked):
+            history.forget_seen(cursor, table)
+            return
+        if table.stream in self.interrupted:
+            self._log.warning(
+                "ACTIVATE_VERSION of stream `%s` ends no range of its history: some rows of the load came in another run, or before the connection "
+                "was lost, so that nobody knows which are gone. The next load that is read in one run ends them.",
+                table.stream,
+            )
+        elif removal.others.names and (count := history.count_gone(cursor, table, removal.asked)):
+            raise removal.others.refusal(table.stream, table.where, count, self._versions.settings)
+        else:
+            history.close_gone(cursor, table, removal.asked, self._now(cursor))
+        history.note_load(cursor, table, removal.asked)
+        history.forget_seen(cursor, table)
 
     def _note_deleted(self, table: Table) -> None:
         """A table may be empty now, and with it those from which a foreign key takes the rows that refer to them."""
@@ -309,10 +344,14 @@ class Storing:
         for table in sorted(
             self._tables.values(), key=attrgetter("lacks_key")
         ):  # who reads that one waits from here on
-            self.merge(cursor, table)
+            if not table.history:
+                self.merge(cursor, table)
             if table.lacks_key:
                 self._hold(cursor, table)
         self._tied.settle(cursor)
+        for table in self._tables.values():  # behind those that they may refer to
+            if table.history:
+                self.merge(cursor, table)
         self._judge_all_deferred(cursor)  # while there is a safe point to go back to
 
     def _find_new_ties(self, cursor: Cursor) -> None:

@@ -29,6 +29,7 @@ from target_postgres.keys import hang_again, keys_of, references
 from target_postgres.metadata import fit_metadata, may_hold_marks
 from target_postgres.misfits import Misfit, refuse_chosen_type, refuse_later_type, refuse_types
 from target_postgres.parts import Overwrite, Part
+from target_postgres.ranges import check_ranges, key_with_range
 from target_postgres.stored import as_stored, check_keys
 from target_postgres.types import ColumnType, column_type, keeps_values
 from target_postgres.widening import becomes_wider
@@ -61,6 +62,7 @@ class Table(StreamTable):
     what it was then, or when it was last seen that nothing of that matters; ``is_locked``: it stays so until the unit ends.
     ``lacks_key``: it holds rows that are committed, and gets the stream's key in the unit that brings more of them. ``parts``:
     what waits of it for other tables, to which foreign keys tie it, or, where its stream ``overwrites``, for the end of the load, which ``overwrite`` is.
+    ``history``: the stream's own key, where each version of a row is kept.
     """
 
     binary: frozenset[str]
@@ -80,6 +82,7 @@ class Table(StreamTable):
     parts: tuple[Part, ...] = ()
     overwrites: bool = False
     overwrite: Overwrite | None = None
+    history: tuple[str, ...] = ()
 
     @property
     def detours(self) -> ddl.Detours:
@@ -149,6 +152,9 @@ def fit_table(
     )
     fitting.check_renamed(existing, columns)
     keys = () if settings.appends(stream.name) else tuple(columns[key] for key in stream.key_properties)
+    history: tuple[str, ...] = ()
+    if settings.keeps_history(stream.name):
+        history, keys = keys, key_with_range(fitting, columns)
     if not settings.loads_extra:
         check_chosen(stream, settings.column_types)
     types = _types(stream, columns, settings, metadata)
@@ -158,6 +164,8 @@ def fit_table(
     before = _Before.of(former, new, kept)
     if existing is not None:
         stream, types = _with_documents(cursor, table, existing, stream, columns, types, before)
+    if existing is not None and history:
+        check_ranges(cursor, fitting, existing, columns, keys)
     is_empty = existing is None or existing.is_empty
     is_of_this_run = is_empty if former is None else former.is_of_this_run
     is_remade = existing is not None and loaded_into not in (None, existing.oid)
@@ -220,7 +228,7 @@ def fit_table(
         local=frozenset(field for field, column in held.items() if column.base == "timestamp"),
         held={short: actual[short] for short in columns.values()},
         shape=actual_shape,
-        takes_copies=is_empty and not lacks_key,
+        takes_copies=is_empty and not lacks_key and not history,
         is_of_this_run=is_of_this_run,
         stage=f"singerkit_stage_{number}",
         read_anew=read_anew,
@@ -231,6 +239,7 @@ def fit_table(
         ),
         lacks_key=lacks_key,
         overwrites=settings.overwrites(stream.name),
+        history=history,
     )
 
 

@@ -85,6 +85,8 @@ class Tied:
 
     def has_to_wait(self, table: Table, *, goes: bool) -> bool:
         """Tell whether rows of a table wait for others; ``goes``: some are to be deleted."""
+        if table.history:  # no row of it is the one that another table refers to
+            return False
         return bool(
             table.overwrites
             or table.parts

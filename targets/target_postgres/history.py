@@ -1,0 +1,250 @@
+"""A history: each version of a row with the range of time in which the table said so (decision 54).
+
+What comes is held against the row of its key that holds now: where it differs, the range of that ends and a new row begins at the same
+moment; a row that is the same is not touched. The clock is the server's, one moment for a unit, and never before what is there: no two
+ranges of a key overlap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from psycopg2.extensions import cursor as Cursor
+from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
+
+from singerkit_sql_target.fitting import METADATA_KINDS, VALID_FROM, VALID_TO
+from singerkit_sql_target.versions import Version
+from singerkit_wire.stream import DELETED_AT, VERSION
+from target_postgres.faults import check_stored
+from target_postgres.merge import differ, latest
+from target_postgres.tables import Table
+
+__all__ = [
+    "close_gone",
+    "count_gone",
+    "forget_seen",
+    "has_versions",
+    "is_another_load",
+    "merge",
+    "moment_of_unit",
+    "note_load",
+]
+
+
+_LOADED = "singerkit: the version that was loaded last is "
+
+
+def moment_of_unit(cursor: Cursor) -> str:
+    """Return the moment at which the rows of a unit begin, and those that they replace end."""
+    cursor.execute("SELECT pg_catalog.clock_timestamp()::text")
+    return str((cursor.fetchone() or ("",))[0])
+
+
+def has_versions(table: Table) -> bool:
+    """Whether the rows carry the version of their load."""
+    return VERSION in table.columns and VERSION not in table.given.column_names
+
+
+def merge(cursor: Cursor, table: Table, moment: str) -> None:
+    """Put the staged rows into the history, and empty the stage; the last of several rows with one key wins.
+
+    Raises:
+        NotDone: a trigger leaves rows out.
+    """
+    assert table.staged is not None  # noqa: S101  the callers' choice
+    at = SQL("{}::timestamptz").format(Literal(moment))
+    last = latest(table.stage, table.staged, table.history, Composed([SQL("true")]))
+    mark = table.columns[DELETED_AT] if table.has_marks else None
+    goes = SQL("last.{} IS NOT NULL").format(Identifier(mark)) if mark else SQL("false")
+    _change_those_of_the_unit(cursor, table, last, at, goes)
+    _close_and_begin(cursor, table, last, at, goes)
+    if table.detours:
+        cursor.execute(
+            SQL("SELECT count(*) FROM ({}) AS last WHERE NOT ({}) AND NOT EXISTS ({})").format(
+                last, goes, _current(table)
+            )
+        )
+        check_stored(int((cursor.fetchone() or (0,))[0]), 0)
+    if has_versions(table):
+        _note_seen(cursor, table, last)
+    cursor.execute(SQL("TRUNCATE pg_temp.{}").format(Identifier(table.stage)))
+
+
+def _change_those_of_the_unit(
+    cursor: Cursor, table: Table, last: Composed, at: Composable, goes: Composable
+) -> None:
+    """A version that began in this unit was never seen by anybody: it changes, or goes, in its place."""
+    this = SQL("{} AND stored.{} = {}").format(_same(table, "last"), _from(table), at)
+    cursor.execute(
+        SQL("DELETE FROM {} AS stored USING ({}) AS last WHERE {} AND {}").format(
+            table.rows, last, this, goes
+        )
+    )
+    changing = [column for column in table.staged or () if column not in table.history]
+    if changing:
+        sets = SQL(", ").join(SQL("{0} = last.{0}").format(Identifier(column)) for column in changing)
+        cursor.execute(
+            SQL("UPDATE {} AS stored SET {} FROM ({}) AS last WHERE {} AND {} IS NULL AND {}").format(
+                table.rows, sets, last, this, _to(table), differ("last", changing)
+            )
+        )
+
+
+def _close_and_begin(cursor: Cursor, table: Table, last: Composed, at: Composable, goes: Composable) -> None:
+    staged = table.staged or ()
+    every = [
+        column
+        for column in table.columns.values()
+        if column not in (_name(table, VALID_FROM), _name(table, VALID_TO))
+    ]
+    kept = [column for column in every if column not in staged]
+    told = _told_apart(table, staged)
+    differs = differ("last", told) if told else SQL("false")
+    returned = [*table.history, *kept]
+    values = [
+        SQL("{}.{}").format(SQL("closed" if column in kept else "last"), Identifier(column))
+        for column in every
+    ]
+    cursor.execute(
+        SQL(
+            "WITH last AS MATERIALIZED ({last}), closed AS (UPDATE {rows} AS stored SET {to} = greatest({at}, stored.{begin} + interval "
+            "'1 microsecond') FROM last WHERE {same} AND stored.{to} IS NULL AND ({goes} OR {differs}) RETURNING stored.{to} AS moment, {returned}) "
+            "INSERT INTO {table} ({every}, {begin}) SELECT {values}, coalesce(closed.moment, greatest({at}, ({latest}))) "
+            "FROM last LEFT JOIN closed ON {same_closed} WHERE NOT ({goes}) AND (closed.moment IS NOT NULL OR NOT EXISTS ({current}))"
+        ).format(
+            last=last,
+            rows=table.rows,
+            table=table.identifier,
+            at=at,
+            begin=_from(table),
+            to=_to(table),
+            same=_same(table, "last"),
+            goes=goes,
+            differs=differs,
+            returned=SQL(", ").join(SQL("stored.{}").format(Identifier(column)) for column in returned),
+            every=SQL(", ").join(map(Identifier, every)),
+            values=SQL(", ").join(values),
+            latest=SQL("SELECT max(stored.{}) FROM {} AS stored WHERE {}").format(
+                _to(table), table.rows, _same(table, "last")
+            ),
+            same_closed=SQL(" AND ").join(
+                SQL("closed.{0} = last.{0}").format(Identifier(key)) for key in table.history
+            ),
+            current=_current(table),
+        )
+    )
+
+
+def close_gone(cursor: Cursor, table: Table, asked: Version, moment: str) -> None:
+    """End the ranges of rows of other versions that did not come in this load."""
+    cursor.execute(
+        SQL(
+            "UPDATE {} AS stored SET {} = greatest({}::timestamptz, stored.{} + interval '1 microsecond') WHERE {}"
+        ).format(table.rows, _to(table), Literal(moment), _from(table), _gone(cursor, table, asked))
+    )
+
+
+def count_gone(cursor: Cursor, table: Table, asked: Version) -> int:
+    """Return how many rows `close_gone` would end."""
+    cursor.execute(
+        SQL("SELECT count(*) FROM {} AS stored WHERE {}").format(table.rows, _gone(cursor, table, asked))
+    )
+    return int((cursor.fetchone() or (0,))[0])
+
+
+def is_another_load(cursor: Cursor, table: Table, asked: Version) -> bool:
+    """Tell whether the version is another one than was loaded last: some taps say one again behind each increment."""
+    cursor.execute(
+        "SELECT pg_catalog.col_description(attrelid, attnum) FROM pg_catalog.pg_attribute WHERE attrelid = %s AND attname = %s",
+        [table.shape.oid, table.columns[VERSION]],
+    )
+    said = str((cursor.fetchone() or ("",))[0])
+    last = (
+        int(said.removeprefix(_LOADED))
+        if said.startswith(_LOADED) and said[len(_LOADED) :].isdigit()
+        else None
+    )
+    return last is None or asked.version > last or (asked.is_of_records and asked.version != last)
+
+
+def note_load(cursor: Cursor, table: Table, asked: Version) -> None:
+    """Note in the comment of the column of versions which one was loaded last: rows that are the same keep their own."""
+    cursor.execute(
+        SQL("COMMENT ON COLUMN {}.{} IS {}").format(
+            table.identifier, Identifier(table.columns[VERSION]), Literal(f"{_LOADED}{asked.version}")
+        )
+    )
+
+
+def forget_seen(cursor: Cursor, table: Table) -> None:
+    """The load is over: what comes is of another one."""
+    cursor.execute(SQL("DROP TABLE IF EXISTS pg_temp.{}").format(_seen(table)))
+
+
+def _gone(cursor: Cursor, table: Table, asked: Version) -> Composed:
+    """The condition that a row holds now, is of another version, and did not come."""
+    version = Identifier(table.columns[VERSION])
+    other = SQL("<>" if asked.is_of_records else "<")
+    conditions = [
+        SQL("stored.{} IS NULL").format(_to(table)),
+        SQL("stored.{} {} {}").format(version, other, Literal(asked.version)),
+    ]
+    cursor.execute("SELECT pg_catalog.to_regclass(%s) IS NOT NULL", [f"pg_temp.{_seen_name(table)}"])
+    if cursor.fetchone() == (True,):
+        conditions.append(
+            SQL("NOT EXISTS (SELECT 1 FROM pg_temp.{} AS seen WHERE {})").format(
+                _seen(table), _same(table, "seen")
+            )
+        )
+    return SQL(" AND ").join(conditions)
+
+
+def _note_seen(cursor: Cursor, table: Table, last: Composed) -> None:
+    keys = SQL(", ").join(map(Identifier, table.history))
+    cursor.execute("SELECT pg_catalog.to_regclass(%s) IS NULL", [f"pg_temp.{_seen_name(table)}"])
+    if cursor.fetchone() == (True,):
+        cursor.execute(
+            SQL("CREATE TEMPORARY TABLE {} AS SELECT {} FROM {} WITH NO DATA").format(
+                _seen(table), keys, table.identifier
+            )
+        )
+    cursor.execute(SQL("INSERT INTO pg_temp.{} SELECT {} FROM ({}) AS last").format(_seen(table), keys, last))
+
+
+def _told_apart(table: Table, columns: Sequence[str]) -> list[str]:
+    """The columns by which a row is another one: not by when it came."""
+    beside = {table.columns.get(name) for name in METADATA_KINDS if name not in table.given.column_names}
+    beside |= {table.columns.get(DELETED_AT), *table.history}
+    return [column for column in columns if column not in beside]
+
+
+def _current(table: Table) -> Composed:
+    return SQL("SELECT 1 FROM {} AS stored WHERE {} AND stored.{} IS NULL").format(
+        table.rows, _same(table, "last"), _to(table)
+    )
+
+
+def _same(table: Table, other: str) -> Composed:
+    return SQL(" AND ").join(
+        SQL("stored.{0} = {1}.{0}").format(Identifier(key), Identifier(other)) for key in table.history
+    )
+
+
+def _name(table: Table, field: str) -> str:
+    return table.columns[field]
+
+
+def _from(table: Table) -> Identifier:
+    return Identifier(_name(table, VALID_FROM))
+
+
+def _to(table: Table) -> Identifier:
+    return Identifier(_name(table, VALID_TO))
+
+
+def _seen_name(table: Table) -> str:
+    return f"singerkit_seen_{table.shape.oid}"
+
+
+def _seen(table: Table) -> Identifier:
+    return Identifier(_seen_name(table))
