@@ -267,6 +267,7 @@ class WindowedRead:
         """Yield windows as long as there are rows beyond: a question without an end shows it."""
         begin, is_first, within = numbers.first, True, self._within(numbers)
         greatest: Any = None
+        came_so_far: ReadPage | None = None
         while True:
             if greatest is None or begin.place > greatest:
                 page, greatest = self._beyond(begin)
@@ -276,6 +277,8 @@ class WindowedRead:
                     return
                 if is_first and page is not None:
                     yield replace(page, is_signpost=True)
+            if came_so_far is not None:
+                yield came_so_far  # not before there is a row beyond: until then the window may get more of them
             answer = None
             window, pages = self._halves.pages(
                 numbers, self._halves.shortened(numbers, numbers.window_from(begin)), self._ask
@@ -291,7 +294,7 @@ class WindowedRead:
                 return  # stopped
             within.end_window(window, is_last=False)
             self._look_at_seam(numbers, window, within)
-            yield ReadPage([], {}, answer, reached=window.end.value)
+            came_so_far = ReadPage([], {}, answer, reached=window.end.value)
             begin, is_first = window.end, False
 
     def _beyond(self, begin: Bound) -> tuple[ReadPage | None, Any]:

@@ -257,6 +257,28 @@ def test_windows_of_numbers_end_behind_the_last_row(granularity: int | None, dri
         assert [record["seq"] for record in again.records("rows")] == [2346]
 
 
+def test_a_window_of_numbers_may_get_more_rows_until_there_is_one_beyond_it(drive: Drive) -> None:
+    """A run that failed at the look beyond its last window had the next one begin behind that window, with exit 0."""
+    rows = [{"id": number, "seq": number} for number in (1, 50, 130)]
+    stream = dated(
+        replication_key="seq", incremental={"window": 100, "start": 1}, replication_key_format="number"
+    )
+    answer = numbered(rows)
+
+    def failing(asked: Asked) -> Reply:
+        is_beyond = asked.param("to") is None and int(asked.param("from") or 0) > 130
+        return json_reply({}, 503) if is_beyond else answer(asked)
+
+    with serving({"/rows": failing}) as api:
+        cut = drive(api, stream, retries={"tries": 1}).ended(69)
+    rows += [{"id": 4, "seq": 131}, {"id": 5, "seq": 199}]
+    with serving({"/rows": answer}) as api:
+        again = drive(api, stream, state=cut.state).ended(0)
+    found = {record["seq"] for run in (cut, again) for record in run.records("rows")}
+    assert found == {row["seq"] for row in rows}
+    assert min(record["seq"] for record in again.records("rows")) >= 130, "the first window is not read again"
+
+
 def test_children_have_windows_of_their_own(drive: Drive) -> None:
     shops = [{"id": 1}, {"id": 2}]
     child = dated(
